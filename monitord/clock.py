@@ -1,0 +1,34 @@
+"""Two clocks: the monotonic one for every interval, the wall for people.
+
+They are one object so that tests can turn both by hand. A suspended machine shows as a growing distance
+between CLOCK_BOOTTIME and CLOCK_MONOTONIC (clock_gettime(2)).
+"""
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    def monotonic_s(self) -> float:
+        """Seconds since an arbitrary start; never goes back, and stands still while the machine sleeps."""
+        ...
+
+    def now(self) -> datetime:
+        """Wall time, always UTC-aware."""
+        ...
+
+    def suspended_s(self) -> float:
+        """Seconds that the machine has spent suspended since it booted."""
+        ...
+
+
+class SystemClock:
+    def monotonic_s(self) -> float:
+        return time.monotonic()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def suspended_s(self) -> float:
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)

@@ -1,0 +1,62 @@
+"""The errors that monitord raises on purpose.
+
+    MonitordError                 anything below; carries an optional hint: what to do about it
+    ├── ConfigError               the configuration is refused; holds every fault, not the first one only
+    ├── ControlError              monitorctl could not do what was asked (the daemon said no, or is not there)
+    └── StartError                the daemon cannot open what it needs (a socket, a directory)
+
+A failed check is not an error: it is an observation with a reason (`model.Reason`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class MonitordError(Exception):
+    """Says what is wrong; `hint`, where there is one, says what to write or do instead."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFault:
+    """One thing wrong in one place of the configuration. `line` and `column` count from 1; None: the whole file."""
+
+    file: str
+    line: int | None
+    key: str
+    problem: str
+    hint: str = ""
+    column: int | None = None
+
+    def __str__(self) -> str:
+        where = self.file
+        if self.line is not None:
+            where += f":{self.line}"
+            if self.column is not None:
+                where += f":{self.column}"
+        subject = f"{self.key}: " if self.key else ""
+        text = f"{where}: {subject}{self.problem}"
+        return f"{text}; {self.hint}" if self.hint else text
+
+
+class ConfigError(MonitordError):
+    """The configuration is refused. `faults` holds all of them, in the order of files and lines."""
+
+    def __init__(self, faults: Sequence[ConfigFault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+class ControlError(MonitordError):
+    """A request to the running daemon failed."""
+
+
+class StartError(MonitordError):
+    """The daemon cannot open something it needs."""

@@ -1,0 +1,86 @@
+"""Durations and sizes between text and numbers: "30s", "1h30m", "2MiB". Seconds and bytes inside.
+
+One parser for the whole program. What is not understood raises ValueError whose text says what to write.
+"""
+
+import math
+import re
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)", re.ASCII)
+_SPELLED = {
+    "millisecond": "ms", "msec": "ms", "second": "s", "sec": "s", "minute": "m", "min": "m",
+    "hour": "h", "hr": "h", "day": "d", "week": "w",
+}  # fmt: skip
+_SPELLED_PART = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+?)s?", re.ASCII)
+
+_BYTES = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "kB": 1000, "MB": 1000**2, "GB": 1000**3}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|kB|MB|GB)?", re.ASCII)
+
+LONGEST_DURATION_S = 100 * 365 * 86400.0
+
+
+def parse_duration(value: object) -> float:
+    """Seconds from a number of seconds or from text such as "250ms", "5m", "1h30m", "14d"."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise ValueError('is not a duration; write seconds or text such as "30s"')  # noqa: TRY004 - one error for all bad values
+    if isinstance(value, str):
+        seconds = _duration_of_text(value)
+    else:
+        try:
+            seconds = float(value)
+        except OverflowError:
+            seconds = math.inf
+    if not 0 <= seconds <= LONGEST_DURATION_S:
+        raise ValueError("is out of range; a duration is from 0 to 100 years")
+    return seconds
+
+
+def _duration_of_text(text: str) -> float:
+    stripped = text.strip()
+    if re.fullmatch(r"\d+(?:\.\d+)?", stripped, re.ASCII):
+        return float(stripped)
+    if re.fullmatch(rf"(?:{_DURATION_PART.pattern})+", stripped, re.ASCII):
+        return sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(stripped))
+    meant = _SPELLED_PART.fullmatch(stripped.lower())
+    example = "30s"
+    if meant and meant[2] in (_SPELLED | _SECONDS):
+        example = meant[1] + _SPELLED.get(meant[2], meant[2])
+    raise ValueError(f'is not a duration; write "{example}"')
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest exact text, the inverse of `parse_duration`: 90 → "1m30s", 0.25 → "250ms"."""
+    milliseconds = round(seconds * 1000)
+    if milliseconds == 0:
+        return "0s"
+    parts: list[str] = []
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+        count, milliseconds = divmod(milliseconds, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts)
+
+
+def parse_size(value: object) -> int:
+    """Bytes from a whole number of bytes or from text such as "64KiB", "1MiB", "2MB"."""
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise ValueError('is not a size; write bytes or text such as "1MiB"')  # noqa: TRY004 - one error for all bad values
+    if isinstance(value, str):
+        match = _SIZE.fullmatch(value.strip())
+        if not match:
+            raise ValueError('is not a size; write bytes or text such as "1MiB"')
+        size = int(float(match[1]) * _BYTES[match[2] or ""])
+    else:
+        size = value
+    if not 0 <= size <= 2**50:
+        raise ValueError("is out of range; a size is from 0 to 1 PiB")
+    return size
+
+
+def format_size(size_bytes: int) -> str:
+    """The inverse of `parse_size` for whole units: 1048576 → "1MiB", 1500 → "1500B"."""
+    for unit in ("GiB", "MiB", "KiB"):
+        if size_bytes and size_bytes % _BYTES[unit] == 0:
+            return f"{size_bytes // _BYTES[unit]}{unit}"
+    return f"{size_bytes}B"
