@@ -22,7 +22,7 @@ class Container:
         self._building: list[str] = []
 
     def override(self, part: "provide[T]", value: T) -> None:
-        """Use `value` for this part. Raises RuntimeError when the part was built already: somebody holds the old one."""
+        """Use `value` for this part. Raises RuntimeError when it was built already: somebody holds the old one."""
         if part.name in self._parts:
             raise RuntimeError(f"{part.name} is built already; override it before its first use")
         self._parts[part.name] = value

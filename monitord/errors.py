@@ -26,7 +26,7 @@ class MonitordError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ConfigFault:
-    """One thing wrong in one place of the configuration. `line` and `column` count from 1; None: the whole file."""
+    """One thing wrong in one place. `line` and `column` count from 1; None: the file as a whole."""
 
     file: str
     line: int | None

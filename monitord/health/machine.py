@@ -1,0 +1,105 @@
+"""The table of health, soft and hard as in Icinga 2.
+
+| now             | verdict                               | then                                                   |
+|-----------------|---------------------------------------|--------------------------------------------------------|
+| pending         | pass / warn                           | up / degraded                                          |
+| pending, up,    | fail, n-th in a row, n < fail_after   | as before, soft failure n; next check after            |
+|   or degraded   |                                       |   retry_every                                          |
+| pending, up,    | fail, n = fail_after                  | down, since the first of the n failures                |
+|   or degraded   |                                       |                                                        |
+| soft failure    | pass or warn                          | as before, recovered by retry: no transition           |
+| down            | pass or warn, n-th in a row,          | up or degraded                                         |
+|                 |   n = recover_after                   |                                                        |
+| up              | warn, n-th in a row,                  | degraded, since the first of the n                     |
+|                 |   n = degrade_after                   |                                                        |
+| degraded        | pass, n-th in a row,                  | up                                                     |
+|                 |   n = recover_after                   |                                                        |
+| any             | unsure                                | as before; streaks stand still                         |
+
+What is not in the table cannot happen.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from monitord.model import Health, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class HealthPolicy:
+    """How many verdicts in a row it takes to be believed. Each is at least 1."""
+
+    fail_after: int = 2
+    recover_after: int = 1
+    degrade_after: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class HealthState:
+    """Where one monitor stands. The streaks count sure verdicts in a row; `streak_since` is when they began."""
+
+    health: Health = Health.PENDING
+    since: datetime | None = None
+    streak: Verdict | None = None
+    streak_length: int = 0
+    streak_since: datetime | None = None
+
+    @property
+    def is_soft(self) -> bool:
+        """Failures were seen that are not confirmed yet: the next check comes after `retry_every`."""
+        return self.streak is Verdict.FAIL and self.health is not Health.DOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a verdict did. `changed`: the health is another one now. `recovered_by_retry`: a soft failure ended."""
+
+    state: HealthState
+    changed: bool = False
+    recovered_by_retry: bool = False
+
+
+def advance(state: HealthState, verdict: Verdict, at: datetime, policy: HealthPolicy) -> Step:
+    """Apply one verdict, reached by a check that started `at`."""
+    if verdict is Verdict.UNSURE:
+        return Step(state)
+    was_soft = state.is_soft
+    state = _lengthen_streak(state, verdict, at)
+    health, since = _judge(state, policy)
+    if health is not state.health:
+        return Step(replace(state, health=health, since=since), changed=True)
+    return Step(state, recovered_by_retry=was_soft and verdict is not Verdict.FAIL)
+
+
+def _lengthen_streak(state: HealthState, verdict: Verdict, at: datetime) -> HealthState:
+    if _continues(state, verdict):
+        return replace(state, streak=verdict, streak_length=state.streak_length + 1)
+    return replace(state, streak=verdict, streak_length=1, streak_since=at)
+
+
+def _continues(state: HealthState, verdict: Verdict) -> bool:
+    if state.streak is verdict:
+        return True
+    # While a monitor is down, pass and warn both count towards recovery, in any mixture.
+    return state.health is Health.DOWN and state.streak in _ANSWERS and verdict in _ANSWERS
+
+
+_ANSWERS = frozenset({Verdict.PASS, Verdict.WARN})
+_ANSWERED = {Verdict.PASS: Health.UP, Verdict.WARN: Health.DEGRADED}
+
+
+def _judge(state: HealthState, policy: HealthPolicy) -> tuple[Health, datetime | None]:
+    """The health that follows from the streak, and when it began."""
+    now, streak, length = state.health, state.streak, state.streak_length
+    if streak is Verdict.FAIL:
+        is_confirmed = now is not Health.DOWN and length >= policy.fail_after
+        return (Health.DOWN, state.streak_since) if is_confirmed else (now, state.since)
+    if streak is None:
+        return now, state.since
+    answered = _ANSWERED[streak]
+    needed = {
+        Health.DOWN: policy.recover_after,
+        Health.DEGRADED: policy.recover_after,
+        Health.UP: policy.degrade_after,
+    }.get(now, 1)
+    return (answered, state.streak_since) if length >= needed else (now, state.since)
