@@ -1,0 +1,41 @@
+"""The kinds of message that the journal's catalog explains, each with the id that marks its lines.
+
+systemd/monitord.catalog holds the texts. They quote the fields named here between at signs, so a line of a kind
+carries all of its kind's fields. An id never gets another meaning. Lines that need no explaining have no kind.
+"""
+
+from enum import Enum
+
+_CHECK = ("MONITOR", "MONITOR_TYPE", "MONITOR_VERDICT", "MONITOR_STATE", "MONITOR_REASON")
+_TRANSITION = ("MONITOR", "MONITOR_STATE", "MONITOR_REASON")
+
+
+class JournalEvent(Enum):
+    """`JournalEvent.CHECK_FINISHED.message_id`; for a change of health, `JournalEvent[f"MONITOR_{health.name}"]`."""
+
+    CHECK_FINISHED = ("e1e03bdb1086427a9e3c09b3ad297567", _CHECK)
+    CHECK_SKIPPED = ("4dd7086eaf1b4ef0863c2dc2156dc5b3", ("MONITOR",))
+
+    MONITOR_PENDING = ("bc94af91160a4d7986735bddf9b9b462", _TRANSITION)
+    MONITOR_UP = ("28069461097e40449c1b8190f5bd980a", _TRANSITION)
+    MONITOR_DEGRADED = ("3cfdd675f29f4ada8c0d2e88facad43a", _TRANSITION)
+    MONITOR_DOWN = ("84c306941edd4f5aa1f34634cf50e0e9", _TRANSITION)
+    MONITOR_UNREACHABLE = ("d3d92f01d04e4f5f8ceeb5c9cf263904", _TRANSITION)
+    MONITOR_UNKNOWN = ("319a5b7fba594780ab0e31440c3c41d0", _TRANSITION)
+    MONITOR_PAUSED = ("0f3cdddb45b2472b968378d9918a522f", _TRANSITION)
+    MONITOR_BUG = ("1c7987bbc0f74294bb6fb913e6140ba3", ("MONITOR",))
+
+    READY = ("bfc3ea43b439441982a4fea7647a5738", ())
+    START_REFUSED = ("341a8d82d74c49438718e91e01d2da60", ())
+    RELOAD_ACCEPTED = ("8b987894f0ad4ae2809c591334d35613", ())
+    RELOAD_REFUSED = ("2c5828c13c7242ee93553b534098884c", ())
+    STOPPING = ("0077fb0f978e4d6bab82e09140164375", ())
+
+    LOG_RATE_EXCEEDED = ("3f5df63f4ab9470ea855cfb5e4b6275b", ())
+    LOG_MESSAGES_LOST = ("55c0821b36e942b4a6ddadbd9cee54c9", ("LOG_MESSAGES_LOST",))
+    WATCHDOG_PULSE_LOST = ("272f5c9205ec4e6cbad1e6a32e6ffcb2", ("WATCHDOG_PULSE", "WATCHDOG_STANDSTILL"))
+    WATCHDOG_PULSE_BACK = ("e659e4eaeb6c4d8d914c52021a1c4e4a", ("WATCHDOG_PULSE",))
+
+    def __init__(self, message_id: str, fields: tuple[str, ...]) -> None:
+        self.message_id = message_id
+        self.fields = fields
