@@ -1,0 +1,253 @@
+"""Reads the main file and its drop-ins into one table.
+
+Every file is read before anything is judged, so that a broken file hides no fault of another.
+"""
+
+import errno
+import glob
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path as FilePath
+from typing import Final, TypeGuard
+
+from monitord.config.faults import Faults, Source
+from monitord.config.secret import SecretSources
+from monitord.config.table import Table
+from monitord.config.wording import Path, key_text, value_text
+from monitord.errors import ConfigError, ConfigFault
+
+MAX_FILE_BYTES: Final = 16 * 1024 * 1024
+MAX_FILES: Final = 20_000
+MAX_KEY_PARTS: Final = 64
+
+_SYNTAX_PLACE = re.compile(
+    r"(?P<problem>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)", re.DOTALL
+)
+# The parser needs time that grows with the square of the number of parts in a dotted key.
+_LONG_KEY = re.compile(rf"""(?<![\w"'.-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){{{MAX_KEY_PARTS}}}""")
+_SYNTAX_FIXES = {
+    "Invalid value": "text wants quotes",
+    "Cannot overwrite a value": "a key can be set once only",
+    "Invalid statement": 'write KEY = VALUE, [TABLE] or a comment with "#"',
+}
+
+
+class Document:
+    """The configuration as it was read. `root` is the whole of it; `check()` ends the reading."""
+
+    def __init__(self, root: Table, faults: Faults) -> None:
+        self.root = root
+        self._faults = faults
+
+    @property
+    def is_complete(self) -> bool:
+        """Every file could be read. If not, what seems to be missing may stand in the one that could not."""
+        return not self._faults.has_unread_files
+
+    def faults(self) -> tuple[ConfigFault, ...]:
+        """What was found so far, in the order of files and lines."""
+        return self._faults.all()
+
+    def check(self) -> None:
+        """To be called when every section was read: raises ConfigError with all faults, unknown keys among them."""
+        self.root.finish()
+        faults = self._faults.all()
+        if faults:
+            raise ConfigError(faults)
+
+
+def read_document(
+    path: str | os.PathLike[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    resolve_secrets: bool = True,
+) -> Document:
+    """Reads the file and what it includes; never raises for what is in them, `Document.check` does.
+
+    `environment` is where secrets are looked up, the process's own by default. Without `resolve_secrets` they are
+    checked for their form only, so that any user can check a configuration.
+    """
+    main = os.fspath(path)
+    faults = Faults(main)
+    secrets = SecretSources(os.environ if environment is None else environment, resolve=resolve_secrets)
+    source = _read_source(main, faults)
+    if source is not None:
+        faults.sources.append(source)
+    values: dict[str, object] = dict(source.values) if source is not None else {}
+    for file in _included(main, values.pop("include", None), faults):
+        dropin = _read_source(file, faults)
+        if dropin is not None:
+            faults.sources.append(dropin)
+            values = _merged(values, dropin.values, (), faults)
+    return Document(Table(values, faults, secrets), faults)
+
+
+def _read_source(file: str, faults: Faults) -> Source | None:
+    text = _read_text(file, faults)
+    if text is not None:
+        try:
+            if not (long_key := _LONG_KEY.search(text)):
+                return Source(file, text, tomllib.loads(text))
+            line = text.count("\n", 0, long_key.start()) + 1
+            faults.tell(
+                ConfigFault(file, line, "", f"a key has more than {MAX_KEY_PARTS} parts", "nest less deep")
+            )
+        except RecursionError:
+            faults.tell(ConfigFault(file, None, "", "is nested too deeply", "nest less deep"))
+        except ValueError as error:
+            faults.tell(_syntax_fault(file, text, str(error)))
+    faults.has_unread_files = True
+    return None
+
+
+def _syntax_fault(file: str, text: str, message: str) -> ConfigFault:
+    place = _SYNTAX_PLACE.fullmatch(message)
+    if place is None:  # a number of thousands of digits, a thirteenth month: refused by Python itself
+        return ConfigFault(file, None, "", f"is not valid TOML: {message}")
+    problem = place["problem"]
+    hint = _SYNTAX_FIXES.get(problem, "")
+    if place["line"] is None:
+        return ConfigFault(
+            file, text.rstrip().count("\n") + 1, "", f"is not valid TOML: {problem} at its end", hint
+        )
+    return ConfigFault(
+        file, int(place["line"]), "", f"is not valid TOML: {problem}", hint, column=int(place["column"])
+    )
+
+
+def _read_text(file: str, faults: Faults) -> str | None:
+    """None, and a fault, when there is no text to be had."""
+    try:
+        # A FIFO in this place must not hold the start up: non-blocking, then refused as no regular file.
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(descriptor, "rb") as opened:  # noqa: PTH123 - a descriptor, not a path
+            status = os.fstat(descriptor)
+            # A drop-in linked to /dev/null is switched off, as for systemd's units.
+            if not stat.S_ISREG(status.st_mode) and not os.path.samestat(status, os.stat(os.devnull)):  # noqa: PTH116
+                what = "is a directory" if stat.S_ISDIR(status.st_mode) else "is not a regular file"
+                faults.tell(ConfigFault(file, None, "", what, "name a TOML file"))
+                return None
+            content = opened.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        faults.tell(ConfigFault(file, None, "", "does not exist", "create it, or name another with --config"))
+        return None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        why = os.strerror(error.errno or errno.EIO) if isinstance(error, OSError) else str(error)
+        faults.tell(ConfigFault(file, None, "", f"cannot be read: {why}", _unreadable_fix(error)))
+        return None
+    if len(content) > MAX_FILE_BYTES:
+        faults.tell(
+            ConfigFault(
+                file, None, "", f"is larger than {MAX_FILE_BYTES // 1024**2} MiB", "split it into drop-ins"
+            )
+        )
+        return None
+    return _decoded(file, content, faults)
+
+
+def _unreadable_fix(error: Exception) -> str:
+    if isinstance(error, PermissionError):
+        return "let this user read it: chgrp monitord and chmod 640"
+    return ""
+
+
+def _decoded(file: str, content: bytes, faults: Faults) -> str | None:
+    if (nul := content.find(b"\0")) >= 0:
+        line = content.count(b"\n", 0, nul) + 1
+        faults.tell(ConfigFault(file, line, "", "holds a NUL byte", "save it as plain UTF-8 text"))
+        return None
+    try:
+        # The signature that some editors write is no part of TOML.
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        faults.tell(ConfigFault(file, line, "", "is not UTF-8 text", "save it as UTF-8"))
+        return None
+
+
+def _included(main: str, patterns: object, faults: Faults) -> list[str]:
+    """The files to read after the main one, in the order of the patterns, then of their names."""
+    directory = os.path.dirname(main)  # noqa: PTH120 - keeps the path as it was given
+    if patterns is None:
+        stem = FilePath(main).stem
+        patterns = [glob.escape(f"{stem}.d") + "/*.toml"]
+    if not isinstance(patterns, list):
+        faults.unusable(("include",), f"{value_text(patterns)} is not a list", 'write ["monitord.d/*.toml"]')
+        return []
+    files: dict[str, None] = {}
+    for index, pattern in enumerate(patterns):
+        if not isinstance(pattern, str) or not pattern or "\0" in pattern:
+            faults.unusable(
+                ("include", index),
+                f"{value_text(pattern)} is not a file name or pattern",
+                "write it in quotes",
+            )
+            continue
+        for file in _matching(directory, pattern, faults):
+            if len(files) >= MAX_FILES:
+                faults.unusable(("include", index), f"more than {MAX_FILES} files", "narrow the pattern")
+                return list(files)
+            if file != main:
+                files[file] = None
+    return list(files)
+
+
+def _matching(directory: str, pattern: str, faults: Faults) -> list[str]:
+    """`directory` is taken as it is, whatever characters it has."""
+    if not glob.has_magic(pattern):
+        return [os.path.join(directory, pattern)]  # noqa: PTH118 - text in, text out; a fault when it is not there
+    listed = os.path.join(directory, os.path.dirname(pattern)) or "."  # noqa: PTH118, PTH120
+    # glob() passes over a directory that it may not list, and the monitors in it would silently be gone.
+    if not glob.has_magic(os.path.dirname(pattern)):  # noqa: PTH120
+        try:
+            os.scandir(listed).close()
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            why = os.strerror(error.errno or errno.EIO)
+            faults.tell(ConfigFault(listed, None, "", f"cannot be listed: {why}", _unreadable_fix(error)))
+            faults.has_unread_files = True
+            return []
+    found = glob.glob(os.path.join(glob.escape(directory), pattern))  # noqa: PTH118, PTH207
+    return sorted(found, key=lambda file: (FilePath(file).name, file))
+
+
+def _merged(
+    values: Mapping[str, object], added: Mapping[str, object], path: Path, faults: Faults
+) -> dict[str, object]:
+    """A new table; what stands in one file only is shared with it, untouched."""
+    merged = dict(values)
+    for key, value in added.items():
+        here = (*path, key)
+        if here == ("include",):
+            faults.add(here, "only the main file includes others", "move it there")
+        elif key not in merged:
+            merged[key] = value
+        elif isinstance(value, dict) and isinstance(before := merged[key], dict):
+            merged[key] = _merged(before, value, here, faults)
+        elif _is_array_of_tables(value) and _is_array_of_tables(before := merged[key]):
+            merged[key] = [*before, *value]
+        else:
+            _set_twice(here, faults)
+    return merged
+
+
+def _is_array_of_tables(value: object) -> TypeGuard[list[object]]:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
+
+
+def _set_twice(path: Path, faults: Faults) -> None:
+    """The file read last is at fault, and names the place before."""
+    second = faults.sources[-1]
+    faults.tell(
+        ConfigFault(
+            second.file,
+            second.line(path),
+            key_text(path),
+            f"is set already in {faults.place(path)}",
+            "remove one of the two",
+        )
+    )

@@ -1,0 +1,112 @@
+"""The faults found so far, each at a path of keys; file and line are looked up when they are told.
+
+A value remembers nothing of where it stood: the good road pays nothing for the bad one.
+"""
+
+from dataclasses import dataclass, field
+
+from monitord.config.lines import find_lines
+from monitord.config.wording import Path, key_text
+from monitord.errors import ConfigFault
+
+
+@dataclass(slots=True)
+class Source:
+    """One file as it was read. `values` stays as the parser made it."""
+
+    file: str
+    text: str
+    values: dict[str, object]
+    _lines: dict[Path, int] | None = field(default=None, init=False)
+
+    def line(self, path: Path) -> int | None:
+        if self._lines is None:
+            self._lines = find_lines(self.text)
+        return self._lines.get(path)
+
+
+class Faults:
+    """Collects; the same fault in an inherited value counts once, however many inherit it."""
+
+    def __init__(self, main_file: str) -> None:
+        self.sources: list[Source] = []
+        self.has_unread_files = False
+        self._main_file = main_file
+        self._told: list[ConfigFault] = []
+        self._found: dict[tuple[Path, str, str], None] = {}
+        self._unusable: set[Path] = set()
+
+    def tell(self, fault: ConfigFault) -> None:
+        """A fault whose place is known already."""
+        self._told.append(fault)
+
+    def unusable(self, path: Path, problem: str, hint: str = "") -> None:
+        """The value there could not be taken: what is said of it later would only follow from that."""
+        self._found[path, problem, hint] = None
+        self._unusable.add(path)
+
+    def add(self, path: Path, problem: str, hint: str = "") -> None:
+        if path not in self._unusable:
+            self._found[path, problem, hint] = None
+
+    def is_unusable(self, path: Path) -> bool:
+        return path in self._unusable
+
+    def all(self) -> tuple[ConfigFault, ...]:
+        """In the order of files and lines."""
+        found = [self._placed(*fault) for fault in self._found]
+        order = {source.file: index for index, source in enumerate(self.sources)}
+        return tuple(
+            sorted(
+                [*self._told, *found],
+                key=lambda fault: (order.get(fault.file, -1), fault.file, fault.line or 0),
+            )
+        )
+
+    def place(self, path: Path) -> str:
+        """ "monitord.toml:12", for a message that names a second place."""
+        source, line = self._locate(path)
+        file = source.file if source else self._main_file
+        return f"{file}:{line}" if line else file
+
+    def _placed(self, path: Path, problem: str, hint: str) -> ConfigFault:
+        source, line = self._locate(path)
+        return ConfigFault(source.file if source else self._main_file, line, key_text(path), problem, hint)
+
+    def _locate(self, path: Path) -> tuple[Source | None, int | None]:
+        """Where the key stands; what stands nowhere is missing, and belongs to the table around it."""
+        for length in range(len(path), 0, -1):
+            for source in self.sources:
+                local = _path_in(source.values, path[:length], self.sources[: self.sources.index(source)])
+                if local is not None:
+                    return source, source.line(local)
+        return None, None
+
+
+def _path_in(values: dict[str, object], path: Path, earlier: list[Source]) -> Path | None:
+    """The path as this file counts it: arrays of tables from several files stand one behind the other."""
+    local: Path = ()
+    here: object = values
+    for part in path:
+        if isinstance(here, dict):
+            if part not in here:
+                return None
+            here = here[part]
+            local = (*local, part)
+        elif isinstance(here, list) and isinstance(part, int):
+            index = part - sum(_length(source.values, local) for source in earlier)
+            if not 0 <= index < len(here):
+                return None
+            here = here[index]
+            local = (*local, index)
+        else:
+            return None
+    return local
+
+
+def _length(values: object, path: Path) -> int:
+    for part in path:
+        if not isinstance(values, dict) or part not in values:
+            return 0
+        values = values[part]
+    return len(values) if isinstance(values, list) else 0

@@ -1,0 +1,121 @@
+"""A value that must not be seen, and where it comes from: a credential, a file, the environment.
+
+Whoever uses a secret calls `reveal()` at the place of use, so that every use can be found by that word.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+MAX_SECRET_BYTES = 64 * 1024
+
+_SOURCES = ("credential", "file", "env")
+_HOW = 'write text, { credential = "name" }, { file = "/path" } or { env = "NAME" }'
+
+
+class Secret:
+    """Shows as `Secret('***')` wherever it is printed. Equal secrets compare equal, so a reload sees a change."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return self._value == other._value if isinstance(other, Secret) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        raise TypeError("a secret is not pickled: it would leave the process in the clear")
+
+
+@dataclass(frozen=True, slots=True)
+class SecretSources:
+    """Where secrets are looked up. Without `resolve` only their form is checked, and each is empty.
+
+    A check of the configuration by any user cannot read the credentials that the service will have.
+    """
+
+    environment: Mapping[str, str]
+    resolve: bool = True
+
+    def secret(self, value: object) -> Secret:
+        """Raises ValueError("problem; hint") that never holds the value."""
+        if isinstance(value, str):
+            return Secret(value)
+        if not isinstance(value, dict) or len(value) != 1 or not value.keys() <= set(_SOURCES):
+            raise ValueError(f"is not a secret; {_HOW}")
+        ((source, name),) = value.items()
+        if not isinstance(name, str) or not name or "\0" in name:
+            raise ValueError(f"is not a secret: {source} wants a name as text; {_HOW}")
+        if source == "env":
+            return self._from_environment(name)
+        if source == "file":
+            return self._from_file(name)
+        return self._from_credential(name)
+
+    def _from_environment(self, name: str) -> Secret:
+        if not self.resolve:
+            return Secret("")
+        if not self.environment.get(name):
+            raise ValueError(
+                f"the environment variable {name} is not set; set it (in a unit: Environment= or EnvironmentFile=)"
+            )
+        return Secret(self.environment[name])
+
+    def _from_file(self, path: str) -> Secret:
+        if not path.startswith("/"):
+            raise ValueError('the file of a secret wants an absolute path; write { file = "/path" }')
+        if not self.resolve:
+            return Secret("")
+        return _read(path, f"the file {path}", hint="let the daemon's user read a file that holds the secret")
+
+    def _from_credential(self, name: str) -> Secret:
+        if "/" in name or name in {".", ".."}:
+            raise ValueError('a credential is a plain name, not a path; for a path write { file = "/path" }')
+        if not self.resolve:
+            return Secret("")
+        hint = f"pass it to the service: LoadCredential={name}:/path/to/file in a drop-in (systemctl edit monitord)"
+        directory = self.environment.get("CREDENTIALS_DIRECTORY")
+        if not directory:
+            raise ValueError(f"the credential {name} is not there: no credentials were passed; {hint}")
+        return _read(os.path.join(directory, name), f"the credential {name}", hint=hint)  # noqa: PTH118 - text in, text out
+
+
+def _read(path: str, subject: str, *, hint: str) -> Secret:
+    try:
+        # A FIFO in this place must not hold the start up: non-blocking, then refused as no regular file.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise ValueError(f"{subject} is not a regular file; {hint}")
+            content = file.read(MAX_SECRET_BYTES + 1)
+    except FileNotFoundError:
+        raise ValueError(f"{subject} is not there; {hint}") from None
+    except OSError as error:
+        why = os.strerror(error.errno or errno.EIO)
+        raise ValueError(f"{subject} cannot be read ({why}); {hint}") from None
+    if len(content) > MAX_SECRET_BYTES:
+        raise ValueError(f"{subject} is larger than {MAX_SECRET_BYTES // 1024} KiB; {hint}")
+    try:
+        value = content.decode()
+    except UnicodeDecodeError:
+        raise ValueError(f"{subject} is not UTF-8 text; {hint}") from None
+    # Editors and `echo` end a file with a newline that is no part of the secret.
+    value = value.removesuffix("\n").removesuffix("\r")
+    if not value:
+        raise ValueError(f"{subject} is empty; {hint}")
+    return Secret(value)

@@ -1,0 +1,466 @@
+"""Typed getters over a table of the configuration.
+
+A getter never raises: what it cannot take becomes a fault, and the caller gets the default, so that all
+faults come in one go. What comes out is only used when the document turned out to have no faults.
+"""
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
+from typing import Final, TypeVar, cast, overload
+
+from monitord.config.faults import Faults
+from monitord.config.secret import Secret, SecretSources
+from monitord.config.wording import Path, key_text, value_text
+from monitord.units import format_duration, format_size, parse_duration, parse_size
+
+T = TypeVar("T")
+D = TypeVar("D")
+E = TypeVar("E", bound=Enum)
+
+NAME_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+class Required(Enum):
+    """The default of a key that has none."""
+
+    REQUIRED = "required"
+
+
+REQUIRED: Final = Required.REQUIRED
+
+
+def check_name(name: str) -> str:
+    """The name, or ValueError("problem; hint"): monitors, notifiers and the like are named for URLs and commands."""
+    if not NAME_PATTERN.fullmatch(name):
+        raise ValueError(
+            "is not a name; write letters, digits, dots, dashes and underscores, beginning with a letter or digit"
+        )
+    return name
+
+
+class Table:
+    """One table, and behind it the table whose keys it inherits (`over`): a monitor's over `[defaults]`.
+
+    A key counts as known once a getter was asked for it; `finish()` turns the others into faults.
+    """
+
+    __slots__ = ("_children", "_faults", "_inherited", "_is_open", "_known", "_path", "_secrets", "_values")
+
+    def __init__(
+        self,
+        values: Mapping[str, object],
+        faults: Faults,
+        secrets: SecretSources,
+        *,
+        path: Path = (),
+        over: "Table | None" = None,
+    ) -> None:
+        self._values = values
+        self._faults = faults
+        self._secrets = secrets
+        self._path = path
+        self._inherited = over
+        self._known: set[str] = set()
+        self._children: dict[str, list[Table]] = {}
+        self._is_open = False
+
+    @property
+    def name(self) -> str:
+        """The table's own key: "shop" for [monitors.shop]."""
+        return str(self._path[-1]) if self._path else ""
+
+    def __contains__(self, key: str) -> bool:
+        """Whether the key stands in this very table, not in one it inherits from."""
+        return key in self._values
+
+    def __repr__(self) -> str:
+        return f"<Table {key_text(self._path)}>"
+
+    def look_up(self, key: str) -> tuple[Path, object] | None:
+        """The nearest value, unchecked, and where it stands."""
+        self._known.add(key)
+        inherited = self._inherited.look_up(key) if self._inherited is not None else None
+        return ((*self._path, key), self._values[key]) if key in self._values else inherited
+
+    # One value
+
+    @overload
+    def text(self, key: str, *, default: str | Required = ...) -> str: ...
+    @overload
+    def text(self, key: str, *, default: None) -> str | None: ...
+    def text(self, key: str, *, default: str | Required | None = REQUIRED) -> str | None:
+        return self._get(key, _text, default, "", example='"…"')
+
+    @overload
+    def duration(
+        self, key: str, *, default: float | Required = ..., minimum: float = ..., maximum: float = ...
+    ) -> float: ...
+    @overload
+    def duration(
+        self, key: str, *, default: None, minimum: float = ..., maximum: float = ...
+    ) -> float | None: ...
+    def duration(
+        self,
+        key: str,
+        *,
+        default: float | Required | None = REQUIRED,
+        minimum: float = 0.0,
+        maximum: float = math.inf,
+    ) -> float | None:
+        """Seconds."""
+
+        def convert(value: object) -> float:
+            return _within(parse_duration(value), minimum, maximum, format_duration)
+
+        return self._get(key, convert, default, 1.0, example='"30s"')
+
+    @overload
+    def size(
+        self, key: str, *, default: int | Required = ..., minimum: int = ..., maximum: int | None = ...
+    ) -> int: ...
+    @overload
+    def size(
+        self, key: str, *, default: None, minimum: int = ..., maximum: int | None = ...
+    ) -> int | None: ...
+    def size(
+        self,
+        key: str,
+        *,
+        default: int | Required | None = REQUIRED,
+        minimum: int = 0,
+        maximum: int | None = None,
+    ) -> int | None:
+        """Bytes."""
+
+        def convert(value: object) -> int:
+            return _within(parse_size(value), minimum, maximum, format_size)
+
+        return self._get(key, convert, default, 1, example='"1MiB"')
+
+    @overload
+    def integer(
+        self, key: str, *, default: int | Required = ..., minimum: int | None = ..., maximum: int | None = ...
+    ) -> int: ...
+    @overload
+    def integer(
+        self, key: str, *, default: None, minimum: int | None = ..., maximum: int | None = ...
+    ) -> int | None: ...
+    def integer(
+        self,
+        key: str,
+        *,
+        default: int | Required | None = REQUIRED,
+        minimum: int | None = None,
+        maximum: int | None = None,
+    ) -> int | None:
+        def convert(value: object) -> int:
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise ValueError("is not a whole number; write digits without quotes")  # noqa: TRY004 - a fault of the text
+            return _within(value, minimum, maximum, str)
+
+        return self._get(key, convert, default, 1, example="1")
+
+    @overload
+    def number(
+        self,
+        key: str,
+        *,
+        default: float | Required = ...,
+        minimum: float | None = ...,
+        maximum: float | None = ...,
+    ) -> float: ...
+    @overload
+    def number(
+        self, key: str, *, default: None, minimum: float | None = ..., maximum: float | None = ...
+    ) -> float | None: ...
+    def number(
+        self,
+        key: str,
+        *,
+        default: float | Required | None = REQUIRED,
+        minimum: float | None = None,
+        maximum: float | None = None,
+    ) -> float | None:
+        def convert(value: object) -> float:
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not _is_finite(value):
+                raise ValueError("is not a number; write digits without quotes")
+            return _within(float(value), minimum, maximum, "{:g}".format)
+
+        return self._get(key, convert, default, 1.0, example="1.0")
+
+    @overload
+    def flag(self, key: str, *, default: bool | Required = ...) -> bool: ...
+    @overload
+    def flag(self, key: str, *, default: None) -> bool | None: ...
+    def flag(self, key: str, *, default: bool | Required | None = REQUIRED) -> bool | None:
+        return self._get(key, _flag, default, False, example="true")
+
+    @overload
+    def choice(self, key: str, options: type[E], *, default: E | Required = ...) -> E: ...
+    @overload
+    def choice(self, key: str, options: type[E], *, default: None) -> E | None: ...
+    @overload
+    def choice(self, key: str, options: Sequence[T], *, default: T | Required = ...) -> T: ...
+    def choice(self, key: str, options: type[E] | Sequence[T], *, default: object = REQUIRED) -> object:
+        """One of the members of an enum, written as its value, or one of the values given."""
+        written: dict[object, object] = (
+            {member.value: member for member in options}
+            if isinstance(options, type)
+            else {option: option for option in options}
+        )
+
+        def convert(value: object) -> object:
+            # 1 and true are equal in Python, and not in TOML.
+            for text, option in written.items():
+                if type(text) is type(value) and text == value:
+                    return option
+            raise ValueError(f"is not known; {_one_of(value, written)}")
+
+        first = next(iter(written))
+        return self._get(key, convert, default, written[first], example=value_text(first))
+
+    @overload
+    def secret(self, key: str, *, default: Secret | Required = ...) -> Secret: ...
+    @overload
+    def secret(self, key: str, *, default: None) -> Secret | None: ...
+    def secret(self, key: str, *, default: Secret | Required | None = REQUIRED) -> Secret | None:
+        """Text, or where to find it: { credential = … }, { file = … }, { env = … }. Never shown in a fault."""
+        return self._get(
+            key, self._secrets.secret, default, Secret(""), example='{ credential = "…" }', hidden=True
+        )
+
+    def value(self, key: str, parse: Callable[[str], T], *, default: D, required: bool = False) -> T | D:
+        """Text that `parse` makes something of; ValueError("problem; hint") from it is a fault.
+
+        The default is returned for a key that is missing or unusable; with `required` a missing one is a fault.
+        """
+        found = self.look_up(key)
+        if found is None:
+            if required:
+                self._missing(key, '"…"')
+            return default
+        path, value = found
+        return self._convert(path, value, lambda text: parse(_text(text)), default)
+
+    # Several values
+
+    def texts(self, key: str, *, default: Sequence[str] | Required = REQUIRED) -> tuple[str, ...]:
+        return self.values(key, str, default=default)
+
+    def values(
+        self, key: str, parse: Callable[[str], T], *, default: Sequence[T] | Required = REQUIRED
+    ) -> tuple[T, ...]:
+        """A list of texts, each made into something by `parse`; a fault names the element."""
+        found = self.look_up(key)
+        if found is None:
+            if default is REQUIRED:
+                self._missing(key, '["…"]')
+                return ()
+            return tuple(default)
+        path, value = found
+        if not isinstance(value, list):
+            fix = f"write [{value_text(value)}]" if isinstance(value, str) else 'write ["…"]'
+            self._faults.unusable(path, f"{value_text(value)} is not a list", fix)
+            return ()
+        parsed = [
+            self._convert((*path, index), item, lambda text: parse(_text(text)), None)
+            for index, item in enumerate(value)
+        ]
+        return tuple(cast("list[T]", [item for item in parsed if item is not None]))
+
+    def mapping(self, key: str, *, default: Mapping[str, str] | Required = REQUIRED) -> Mapping[str, str]:
+        """A table of texts with free keys."""
+        return self._mapping(key, _text, default, hidden=False)
+
+    def secrets(
+        self, key: str, *, default: Mapping[str, Secret] | Required = REQUIRED
+    ) -> Mapping[str, Secret]:
+        """A table of secrets with free keys, such as headers: see `secret`."""
+        return self._mapping(key, self._secrets.secret, default, hidden=True)
+
+    def _mapping(
+        self, key: str, convert: Callable[[object], T], default: Mapping[str, T] | Required, *, hidden: bool
+    ) -> Mapping[str, T]:
+        found = self.look_up(key)
+        if found is None:
+            if default is REQUIRED:
+                self._missing(key, "{ … }")
+                return {}
+            return default
+        path, value = found
+        if not isinstance(value, dict):
+            self._not_a_table(path, value, hidden=hidden)
+            return {}
+        parsed = {
+            name: self._convert((*path, name), item, convert, None, hidden=hidden)
+            for name, item in value.items()
+        }
+        return {name: item for name, item in parsed.items() if item is not None}
+
+    # Tables in it
+
+    def table(self, key: str) -> "Table":
+        """The table of this name, empty if there is none, over the one that the inherited table has."""
+        if key not in self._children:
+            over = self._inherited.table(key) if self._inherited is not None else None
+            self._children[key] = [self._child((key,), self._find_own(key, {}), over)]
+        return self._children[key][0]
+
+    def tables(self, key: str) -> list["Table"]:
+        """An array of tables, [[KEY]]; not inherited."""
+        if key not in self._children:
+            value = self._find_own(key, [])
+            if not isinstance(value, list):
+                self._faults.unusable(
+                    (*self._path, key),
+                    f"{value_text(value)} is not an array of tables",
+                    f"write it as [[{key}]]",
+                )
+                value = []
+            self._children[key] = [self._child((key, index), item, None) for index, item in enumerate(value)]
+        return self._children[key]
+
+    def named(self, key: str, *, over: "Table | None" = None) -> dict[str, "Table"]:
+        """The tables in a table, [KEY.NAME], by name, each over `over`. A bad name is a fault; the table stays."""
+        return self.table(key).members(over=over)
+
+    def members(self, *, over: "Table | None" = None) -> dict[str, "Table"]:
+        """See `named`."""
+        for name, value in self._values.items():
+            if name not in self._children:
+                self._known.add(name)
+                self._children[name] = [self._child((name,), value, over)]
+                try:
+                    check_name(name)
+                except ValueError as error:
+                    problem, hint = _problem_and_hint(error)
+                    self._faults.add((*self._path, name), f"{value_text(name)} {problem}", hint)
+        return {name: self._children[name][0] for name in self._values}
+
+    # What the caller finds
+
+    def fault(self, key: str, problem: str, hint: str = "") -> None:
+        """What only the caller can see. Key "" is the table itself.
+
+        Stays silent where the key's value was refused already: it would only follow from that.
+        """
+        if not key:
+            self._faults.add(self._path, problem, hint)
+            return
+        found = self.look_up(key)
+        self._faults.add(found[0] if found else (*self._path, key), problem, hint)
+
+    def ignore_others(self) -> None:
+        """Keys that were not asked for are no faults: the caller gave up on this table, and said why."""
+        self._is_open = True
+
+    def finish(self) -> None:
+        """All keys were asked for: what is left, here and in the tables handed out, is unknown."""
+        for children in self._children.values():
+            for child in children:
+                child.finish()
+        if self._is_open:
+            return
+        for key in self._values:
+            if key not in self._known:
+                near = difflib.get_close_matches(key, sorted(self._known), n=1)
+                self._faults.add(
+                    (*self._path, key), "unknown key", f'did you mean "{near[0]}"?' if near else ""
+                )
+
+    # Within
+
+    def _find_own(self, key: str, default: object) -> object:
+        self._known.add(key)
+        return self._values.get(key, default)
+
+    def _child(self, below: Path, value: object, over: "Table | None") -> "Table":
+        path = (*self._path, *below)
+        if isinstance(value, dict):
+            return Table(value, self._faults, self._secrets, path=path, over=over)
+        self._not_a_table(path, value, hidden=False)
+        return Table({}, self._faults, self._secrets, path=path, over=over)
+
+    def _get(
+        self,
+        key: str,
+        convert: Callable[[object], T],
+        default: T | Required | D,
+        placeholder: T,
+        *,
+        example: str,
+        hidden: bool = False,
+    ) -> T | D:
+        found = self.look_up(key)
+        fallback = placeholder if isinstance(default, Required) else default
+        if found is None:
+            if isinstance(default, Required):
+                self._missing(key, example)
+            return fallback
+        path, value = found
+        return self._convert(path, value, convert, fallback, hidden=hidden)
+
+    def _convert(
+        self, path: Path, value: object, convert: Callable[[object], T], fallback: D, *, hidden: bool = False
+    ) -> T | D:
+        try:
+            return convert(value)
+        except ValueError as error:
+            problem, hint = _problem_and_hint(error)
+            self._faults.unusable(path, problem if hidden else f"{value_text(value)} {problem}", hint)
+            return fallback
+
+    def _missing(self, key: str, example: str) -> None:
+        # A file that could not be read may well hold it, and a table that is none holds nothing.
+        if not self._faults.has_unread_files and not self._faults.is_unusable(self._path):
+            self._faults.unusable((*self._path, key), "is missing", f"add {key_text((key,))} = {example}")
+
+    def _not_a_table(self, path: Path, value: object, *, hidden: bool) -> None:
+        shown = "" if hidden else f"{value_text(value)} "
+        self._faults.unusable(path, f"{shown}is not a table", f"write it as [{key_text(path)}]")
+
+
+def _problem_and_hint(error: ValueError) -> tuple[str, str]:
+    problem, _, hint = str(error).partition("; ")
+    return problem, hint
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise ValueError("is not text; write it in quotes")
+
+
+def _flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise ValueError("is not a yes or no; write true or false, without quotes")
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+N = TypeVar("N", int, float)
+
+
+def _within(value: N, minimum: N | None, maximum: N | None, show: Callable[[N], str]) -> N:
+    if minimum is not None and value < minimum:
+        raise ValueError(f"is too small; at least {show(minimum)}")
+    if maximum is not None and value > maximum:
+        raise ValueError(f"is too large; at most {show(maximum)}")
+    return value
+
+
+def _one_of(value: object, options: Iterable[object]) -> str:
+    known = [value_text(option) for option in options]
+    near = difflib.get_close_matches(value_text(value), known, n=1) if isinstance(value, str) else []
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"write {', '.join(known[:-1])} or {known[-1]}" if len(known) > 1 else f"write {known[0]}"
