@@ -1,0 +1,95 @@
+"""Every test cleans up after itself: what it leaves running or open fails it, not the test after it.
+
+Fixtures of a wider scope are set up before the comparison begins, so what they hold is theirs. A folder whose
+tests mean to leave something overrides `leaves_nothing_behind` in its own conftest.
+"""
+
+import asyncio
+import gc
+import inspect
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# What was closed may need some turns of the loop to be gone, and a thread or process told to end some moments.
+SETTLE_S = 1.0
+TURN_S = 0.005
+
+# The loop owns its default executor, whose idle threads end with the interpreter.
+LOOP_THREADS = "asyncio_"
+
+
+@pytest.fixture
+async def loop_of_the_test() -> asyncio.AbstractEventLoop:
+    return asyncio.get_running_loop()
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that leaves a task, a thread, a process or a file descriptor behind fails."""
+    loop = request.getfixturevalue("loop_of_the_test") if _is_async(request.function) else None
+    before = _what_there_is(loop)
+    yield
+    left = _what_there_is(loop) - before
+    if left:
+        gc.collect()  # what only garbage holds is closed by this, and warns if it should have been closed before
+        deadline = time.monotonic() + SETTLE_S
+        while (left := _what_there_is(loop) - before) and time.monotonic() < deadline:
+            _wait_a_moment(loop)
+    if left:
+        pytest.fail("left behind: " + ", ".join(sorted(left)), pytrace=False)
+
+
+def _is_async(function: object) -> bool:
+    hypothesis = getattr(function, "hypothesis", None)
+    return inspect.iscoroutinefunction(hypothesis.inner_test if hypothesis else function)
+
+
+def _wait_a_moment(loop: asyncio.AbstractEventLoop | None) -> None:
+    if loop is None or loop.is_closed():
+        time.sleep(TURN_S)
+    else:
+        loop.run_until_complete(asyncio.sleep(TURN_S))
+
+
+def _what_there_is(loop: asyncio.AbstractEventLoop | None) -> frozenset[str]:
+    there = {f"thread {thread.name} ({thread.ident})" for thread in _threads()}
+    there.update(f"process {pid}: {_command(pid)}" for pid in _children())
+    there.update(f"file descriptor {number}: {target}" for number, target in _descriptors())
+    if loop is not None and not loop.is_closed():
+        there.update(f"task {task!r}" for task in asyncio.all_tasks(loop))
+    return frozenset(there)
+
+
+def _threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if not thread.name.startswith(LOOP_THREADS)]
+
+
+def _descriptors() -> Iterator[tuple[str, str]]:
+    for link in Path("/proc/self/fd").iterdir():
+        try:
+            yield link.name, str(link.readlink())
+        except FileNotFoundError:  # the one that listed the folder
+            continue
+
+
+def _children() -> Iterator[str]:
+    """Those that ended and were never waited for as well."""
+    for thread in Path("/proc/self/task").iterdir():
+        try:
+            yield from (thread / "children").read_text().split()
+        except (FileNotFoundError, ProcessLookupError):  # the thread ended
+            continue
+
+
+def _command(pid: str) -> str:
+    try:
+        return (
+            Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+            or "ended"
+        )
+    except (FileNotFoundError, ProcessLookupError):
+        return "gone"
