@@ -34,7 +34,7 @@ class Watchdog:
     ) -> None:
         self._notifier = notifier
         self._is_asked_for = interval_s is not None
-        self._every_s = CHECK_EVERY_S if interval_s is None else interval_s / PINGS_PER_INTERVAL
+        self.every_s = CHECK_EVERY_S if interval_s is None else interval_s / PINGS_PER_INTERVAL
         self._pulses = dict(pulses)
         self._standing: dict[str, str] = {}
         self._lost_message_id = lost_message_id
@@ -44,7 +44,7 @@ class Watchdog:
         """Runs until cancelled."""
         while True:
             self.check()
-            await asyncio.sleep(self._every_s)
+            await asyncio.sleep(self.every_s)
 
     def check(self) -> bool:
         """One round: ping if all pulses move. Logs a pulse when it stops and when it moves again, not in between."""

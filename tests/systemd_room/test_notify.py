@@ -1,0 +1,106 @@
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+from monitord.systemd.notify import LONGEST_STATUS, Notifier
+from systemd_room.fakes import FakeManager
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> str:
+    return str(tmp_path / "notify")
+
+
+def test_the_life_of_a_service_is_told(address: str):
+    with FakeManager(address) as manager:
+        notifier = Notifier(address)
+        notifier.extend_timeout(4.5)
+        notifier.ready("3 monitors")
+        notifier.status("3 monitors: 2 up, 1 down")
+        notifier.ping_watchdog()
+        notifier.stopping()
+        assert manager.notices() == [
+            "EXTEND_TIMEOUT_USEC=4500000",
+            "READY=1\nSTATUS=3 monitors",
+            "STATUS=3 monitors: 2 up, 1 down",
+            "WATCHDOG=1",
+            "STOPPING=1",
+        ]
+
+
+def test_a_reload_is_told_with_the_moment_of_the_monotonic_clock(address: str):
+    with FakeManager(address) as manager:
+        before = time.monotonic_ns() // 1000
+        Notifier(address).reloading("reads its configuration")
+        after = time.monotonic_ns() // 1000
+        reloading, moment, status = manager.notices()[0].split("\n")
+    assert (reloading, status) == ("RELOADING=1", "STATUS=reads its configuration")
+    assert before <= int(moment.removeprefix("MONOTONIC_USEC=")) <= after
+
+
+def test_an_abstract_address_begins_with_an_at_sign():
+    name = f"monitord-test-{uuid.uuid4()}"
+    with FakeManager(f"\0{name}") as manager:
+        Notifier(f"@{name}").ready()
+        assert manager.notices() == ["READY=1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        pytest.param("bad\nREADY=1\nFDSTORE=1", "bad READY=1 FDSTORE=1", id="newlines"),
+        pytest.param(" a\tb\x00c\u2028d ", "a b c d", id="control characters"),
+        pytest.param("", "", id="empty"),
+        pytest.param("ünder \udc80", "ünder ?", id="not encodable"),
+    ],
+)
+def test_a_status_cannot_smuggle_another_notice(address: str, text: str, line: str):
+    with FakeManager(address) as manager:
+        Notifier(address).status(text)
+        assert manager.notices() == [f"STATUS={line}"]
+
+
+def test_a_long_status_is_cut(address: str):
+    with FakeManager(address) as manager:
+        Notifier(address).status("x" * 10_000)
+        assert manager.notices() == ["STATUS=" + "x" * (LONGEST_STATUS - 1) + "…"]
+
+
+def test_without_a_manager_nothing_happens():
+    notifier = Notifier(None)
+    notifier.ready("3 monitors")
+    notifier.status("fine")
+    assert not notifier.has_manager
+
+
+def test_a_manager_that_is_gone_raises_nothing(address: str):
+    notifier = Notifier(address)
+    notifier.ready()
+    notifier.status("fine")
+    assert notifier.has_manager
+
+
+def test_a_manager_that_comes_back_hears_what_is_owed_but_no_old_status(address: str):
+    notifier = Notifier(address)
+    notifier.ready()
+    notifier.status("old")
+    notifier.ping_watchdog()
+    with FakeManager(address) as manager:
+        notifier.status("new")
+        assert manager.notices() == ["READY=1", "STATUS=new"]
+        notifier.ping_watchdog()
+        assert manager.notices() == ["WATCHDOG=1"]
+
+
+def test_a_manager_that_reads_nothing_holds_nobody_up(address: str):
+    with FakeManager(address) as manager:
+        notifier = Notifier(address)
+        while not manager.is_full():
+            notifier.ping_watchdog()
+        notifier.stopping("the last word")
+        notifier.status("lost")
+        manager.datagrams()
+        notifier.ping_watchdog()
+        assert manager.notices() == ["STOPPING=1\nSTATUS=the last word", "WATCHDOG=1"]

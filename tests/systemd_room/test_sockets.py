@@ -1,0 +1,71 @@
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from monitord.systemd.environment import PassedDescriptor, ServiceEnvironment
+from monitord.systemd.sockets import listening_sockets
+
+
+def passed(*sockets: tuple[socket.socket, str]) -> ServiceEnvironment:
+    """What was opened here changes hands, as it does between the manager and a service."""
+    return ServiceEnvironment(
+        descriptors=tuple(PassedDescriptor(opened.detach(), name) for opened, name in sockets)
+    )
+
+
+def listening(path: Path) -> socket.socket:
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    opened.bind(str(path))
+    opened.listen()
+    opened.set_inheritable(True)
+    return opened
+
+
+def test_sockets_come_by_name_ready_for_the_loop(tmp_path: Path):
+    environment = passed(
+        (listening(tmp_path / "a"), "status"),
+        (listening(tmp_path / "b"), "web"),
+        (listening(tmp_path / "c"), "web"),
+    )
+    sockets = listening_sockets(environment)
+    assert {name: len(group) for name, group in sockets.items()} == {"status": 1, "web": 2}
+    status = sockets["status"][0]
+    assert status.family == socket.AF_UNIX
+    assert status.getsockname() == str(tmp_path / "a")
+    assert not status.getblocking()
+    assert not os.get_inheritable(status.fileno())
+    for group in sockets.values():
+        for each in group:
+            each.close()
+
+
+def test_none_passed_is_none():
+    assert listening_sockets(ServiceEnvironment()) == {}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(socket.SOCK_STREAM, id="a stream that does not listen"),
+        pytest.param(socket.SOCK_DGRAM, id="datagrams"),
+    ],
+)
+def test_another_kind_of_socket_is_refused_and_nothing_stays_open(tmp_path: Path, kind: socket.SocketKind):
+    environment = passed(
+        (listening(tmp_path / "a"), "status"), (socket.socket(socket.AF_UNIX, kind), "strange")
+    )
+    with pytest.raises(ValueError, match=r'descriptor \d+ \("strange"\), .* use ListenStream= and Accept=no'):
+        listening_sockets(environment)
+
+
+def test_a_descriptor_that_is_no_socket_is_refused():
+    reading, writing = os.pipe()
+    environment = ServiceEnvironment(descriptors=(PassedDescriptor(reading, "pipe"),))
+    try:
+        with pytest.raises(ValueError, match=r'\("pipe"\), passed by the service manager, is not a socket'):
+            listening_sockets(environment)
+    finally:
+        os.close(reading)
+        os.close(writing)
