@@ -12,7 +12,7 @@ _SPELLED = {
     "millisecond": "ms", "msec": "ms", "second": "s", "sec": "s", "minute": "m", "min": "m",
     "hour": "h", "hr": "h", "day": "d", "week": "w",
 }  # fmt: skip
-_SPELLED_PART = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+?)s?", re.ASCII)
+_SPELLED_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|[a-z]+?)s?(?![a-z])", re.ASCII)
 
 _BYTES = {
     "": 1,
@@ -25,8 +25,10 @@ _BYTES = {
     "GB": 1000**3,
 }
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|kB|MB|GB)?", re.ASCII)
+_LOOSE_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg])(?:i?b|bytes?)?", re.ASCII)
 
 LONGEST_DURATION_S = 100 * 365 * 86400.0
+LARGEST_SIZE_BYTES = 2**50
 
 
 def parse_duration(value: object) -> float:
@@ -51,15 +53,23 @@ def _duration_of_text(text: str) -> float:
         return float(stripped)
     if re.fullmatch(rf"(?:{_DURATION_PART.pattern})+", stripped, re.ASCII):
         return sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(stripped))
-    meant = _SPELLED_PART.fullmatch(stripped.lower())
-    example = "30s"
-    if meant and meant[2] in (_SPELLED | _SECONDS):
-        example = meant[1] + _SPELLED.get(meant[2], meant[2])
-    raise ValueError(f'is not a duration; write "{example}"')
+    raise ValueError(f'is not a duration; write "{_meant(stripped.lower()) or "30s"}"')
+
+
+def _meant(text: str) -> str:
+    """ "1 hour 30 min" → "1h30m"; nothing when it cannot be told."""
+    if not re.fullmatch(rf"(?:{_SPELLED_PART.pattern}[\s,]*)+", text, re.ASCII):
+        return ""
+    parts = [(number, _SPELLED.get(unit, unit)) for number, unit in _SPELLED_PART.findall(text)]
+    return (
+        "".join(number + unit for number, unit in parts) if all(unit in _SECONDS for _, unit in parts) else ""
+    )
 
 
 def format_duration(seconds: float) -> str:
-    """The shortest exact text, the inverse of `parse_duration`: 90 → "1m30s", 0.25 → "250ms"."""
+    """The inverse of `parse_duration`, to the millisecond: 90 → "1m30s", 0.25 → "250ms"; the past has a minus."""
+    if seconds < 0:
+        return f"-{format_duration(-seconds)}"
     milliseconds = round(seconds * 1000)
     if milliseconds == 0:
         return "0s"
@@ -75,16 +85,20 @@ def parse_size(value: object) -> int:
     """Bytes from a whole number of bytes or from text such as "64KiB", "1MiB", "2MB"."""
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise ValueError('is not a size; write bytes or text such as "1MiB"')  # noqa: TRY004 - one error for all bad values
-    if isinstance(value, str):
-        match = _SIZE.fullmatch(value.strip())
-        if not match:
-            raise ValueError('is not a size; write bytes or text such as "1MiB"')
-        size = int(float(match[1]) * _BYTES[match[2] or ""])
-    else:
-        size = value
-    if not 0 <= size <= 2**50:
+    size: float = _size_of_text(value) if isinstance(value, str) else value
+    if not 0 <= size <= LARGEST_SIZE_BYTES:
         raise ValueError("is out of range; a size is from 0 to 1 PiB")
-    return size
+    return int(size)
+
+
+def _size_of_text(text: str) -> float:
+    match = _SIZE.fullmatch(text.strip())
+    if match:
+        return float(match[1]) * _BYTES[match[2] or ""]
+    example = "1MiB"
+    if loose := _LOOSE_SIZE.fullmatch(text.strip().lower()):
+        example = f"{loose[1]}{loose[2].upper()}iB"
+    raise ValueError(f'is not a size; write bytes or text such as "{example}"')
 
 
 def format_size(size_bytes: int) -> str:

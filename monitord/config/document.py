@@ -28,11 +28,23 @@ _SYNTAX_PLACE = re.compile(
 )
 # The parser needs time that grows with the square of the number of parts in a dotted key.
 _LONG_KEY = re.compile(rf"""(?<![\w"'.-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){{{MAX_KEY_PARTS}}}""")
-_SYNTAX_FIXES = {
-    "Invalid value": "text wants quotes",
-    "Cannot overwrite a value": "a key can be set once only",
-    "Invalid statement": 'write KEY = VALUE, [TABLE] or a comment with "#"',
-}
+# What the parser says, by its beginning, and what was probably meant.
+_SYNTAX_FIXES = (
+    ("Expected newline or end of document", "write one KEY = VALUE on a line, and text in quotes"),
+    ("Invalid value", "write text in quotes, and true or false in small letters"),
+    ("Invalid statement", 'write KEY = VALUE, [TABLE], or a comment after "#"'),
+    ("Expected '=' after a key", "write KEY = VALUE"),
+    ("Cannot overwrite a value", "set each key once"),
+    ("Cannot declare", "put the keys of both under one header"),
+    ("Unterminated string", "close the quotes"),
+    ("Illegal character '\\n'", "close the quotes; text of several lines stands in three"),
+    ("Unescaped '\\\\'", "write the backslash twice, or the text in single quotes"),
+    ("Unclosed inline table", "write it on one line, or as a [TABLE]"),
+    (
+        "Invalid initial character for a key part",
+        "quote a key that is not letters, digits, dashes and underscores",
+    ),
+)
 
 
 class Document:
@@ -78,6 +90,7 @@ def read_document(
         faults.sources.append(source)
     values: dict[str, object] = dict(source.values) if source is not None else {}
     for file in _included(main, values.pop("include", None), faults):
+        faults.files.append(file)
         dropin = _read_source(file, faults)
         if dropin is not None:
             faults.sources.append(dropin)
@@ -104,18 +117,17 @@ def _read_source(file: str, faults: Faults) -> Source | None:
 
 
 def _syntax_fault(file: str, text: str, message: str) -> ConfigFault:
+    hint = next((fix for beginning, fix in _SYNTAX_FIXES if message.startswith(beginning)), "")
     place = _SYNTAX_PLACE.fullmatch(message)
-    if place is None:  # a number of thousands of digits, a thirteenth month: refused by Python itself
-        return ConfigFault(file, None, "", f"is not valid TOML: {message}")
-    problem = place["problem"]
-    hint = _SYNTAX_FIXES.get(problem, "")
+    if place is None:
+        # Python itself refuses a number of thousands of digits, and does not say where.
+        return ConfigFault(file, None, "", "is not valid TOML: a number is too long")
+    problem = f"is not valid TOML: {place['problem']}"
     if place["line"] is None:
         return ConfigFault(
-            file, text.rstrip().count("\n") + 1, "", f"is not valid TOML: {problem} at its end", hint
+            file, text.rstrip().count("\n") + 1, "", f"{problem} (at the end of the file)", hint
         )
-    return ConfigFault(
-        file, int(place["line"]), "", f"is not valid TOML: {problem}", hint, column=int(place["column"])
-    )
+    return ConfigFault(file, int(place["line"]), "", problem, hint, column=int(place["column"]))
 
 
 def _read_text(file: str, faults: Faults) -> str | None:
@@ -175,12 +187,12 @@ def _included(main: str, patterns: object, faults: Faults) -> list[str]:
         stem = FilePath(main).stem
         patterns = [glob.escape(f"{stem}.d") + "/*.toml"]
     if not isinstance(patterns, list):
-        faults.unusable(("include",), f"{value_text(patterns)} is not a list", 'write ["monitord.d/*.toml"]')
+        faults.refuse(("include",), f"{value_text(patterns)} is not a list", 'write ["monitord.d/*.toml"]')
         return []
     files: dict[str, None] = {}
     for index, pattern in enumerate(patterns):
         if not isinstance(pattern, str) or not pattern or "\0" in pattern:
-            faults.unusable(
+            faults.refuse(
                 ("include", index),
                 f"{value_text(pattern)} is not a file name or pattern",
                 "write it in quotes",
@@ -188,7 +200,7 @@ def _included(main: str, patterns: object, faults: Faults) -> list[str]:
             continue
         for file in _matching(directory, pattern, faults):
             if len(files) >= MAX_FILES:
-                faults.unusable(("include", index), f"more than {MAX_FILES} files", "narrow the pattern")
+                faults.refuse(("include", index), f"more than {MAX_FILES} files", "narrow the pattern")
                 return list(files)
             if file != main:
                 files[file] = None

@@ -3,11 +3,14 @@
 A value remembers nothing of where it stood: the good road pays nothing for the bad one.
 """
 
+import itertools
 from dataclasses import dataclass, field
 
 from monitord.config.lines import find_lines
 from monitord.config.wording import Path, key_text
 from monitord.errors import ConfigFault
+
+MAX_FAULTS = 1000  # nobody reads more, and each has to be looked for
 
 
 @dataclass(slots=True)
@@ -21,7 +24,11 @@ class Source:
 
     def line(self, path: Path) -> int | None:
         if self._lines is None:
-            self._lines = find_lines(self.text)
+            try:
+                self._lines = find_lines(self.text)
+            except (ValueError, RecursionError):
+                # A later TOML than this scanner knows: a fault without its line is better than none.
+                self._lines = {}
         return self._lines.get(path)
 
 
@@ -29,9 +36,9 @@ class Faults:
     """Collects; the same fault in an inherited value counts once, however many inherit it."""
 
     def __init__(self, main_file: str) -> None:
+        self.files = [main_file]  # in the order in which they count, those that could not be read as well
         self.sources: list[Source] = []
         self.has_unread_files = False
-        self._main_file = main_file
         self._told: list[ConfigFault] = []
         self._found: dict[tuple[Path, str, str], None] = {}
         self._unusable: set[Path] = set()
@@ -40,47 +47,50 @@ class Faults:
         """A fault whose place is known already."""
         self._told.append(fault)
 
-    def unusable(self, path: Path, problem: str, hint: str = "") -> None:
-        """The value there could not be taken: what is said of it later would only follow from that."""
-        self._found[path, problem, hint] = None
-        self._unusable.add(path)
-
     def add(self, path: Path, problem: str, hint: str = "") -> None:
+        """Silent where the value was refused already."""
         if path not in self._unusable:
             self._found[path, problem, hint] = None
 
-    def is_unusable(self, path: Path) -> bool:
-        return path in self._unusable
+    def refuse(self, path: Path, problem: str, hint: str = "") -> None:
+        """The value there could not be taken: what is said of it later would only follow from that."""
+        self.add(path, problem, hint)
+        self._unusable.add(path)
+
+    def is_within_refused(self, path: Path) -> bool:
+        return any(path[:length] in self._unusable for length in range(len(path) + 1))
 
     def all(self) -> tuple[ConfigFault, ...]:
-        """In the order of files and lines."""
-        found = [self._placed(*fault) for fault in self._found]
-        order = {source.file: index for index, source in enumerate(self.sources)}
-        return tuple(
-            sorted(
-                [*self._told, *found],
-                key=lambda fault: (order.get(fault.file, -1), fault.file, fault.line or 0),
-            )
+        """In the order of files and lines; of thousands the first, and how many more there are."""
+        found = [self._placed(*fault) for fault in itertools.islice(self._found, MAX_FAULTS)]
+        order = {file: index for index, file in enumerate(self.files)}
+        faults = sorted(
+            [*self._told[:MAX_FAULTS], *found],
+            key=lambda fault: (order.get(fault.file, len(order)), fault.line or 0, fault.column or 0),
         )
+        if more := len(self._told) + len(self._found) - len(faults):
+            faults.append(
+                ConfigFault(self.files[0], None, "", f"{more} more faults", "mend those above first")
+            )
+        return tuple(faults)
 
     def place(self, path: Path) -> str:
         """ "monitord.toml:12", for a message that names a second place."""
-        source, line = self._locate(path)
-        file = source.file if source else self._main_file
+        file, line = self._locate(path)
         return f"{file}:{line}" if line else file
 
     def _placed(self, path: Path, problem: str, hint: str) -> ConfigFault:
-        source, line = self._locate(path)
-        return ConfigFault(source.file if source else self._main_file, line, key_text(path), problem, hint)
+        file, line = self._locate(path)
+        return ConfigFault(file, line, key_text(path), problem, hint)
 
-    def _locate(self, path: Path) -> tuple[Source | None, int | None]:
+    def _locate(self, path: Path) -> tuple[str, int | None]:
         """Where the key stands; what stands nowhere is missing, and belongs to the table around it."""
         for length in range(len(path), 0, -1):
-            for source in self.sources:
-                local = _path_in(source.values, path[:length], self.sources[: self.sources.index(source)])
+            for index, source in enumerate(self.sources):
+                local = _path_in(source.values, path[:length], self.sources[:index])
                 if local is not None:
-                    return source, source.line(local)
-        return None, None
+                    return source.file, source.line(local)
+        return self.files[0], None
 
 
 def _path_in(values: dict[str, object], path: Path, earlier: list[Source]) -> Path | None:

@@ -13,24 +13,24 @@ from monitord.config.wording import Path
 _BLANK = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
 _SPACE = re.compile(r"[ \t]*")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-_ESCAPE = re.compile(r'\\(?:u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|(["\\btnfre/]))')
+_ESCAPE = re.compile(r'\\(?:u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|x([0-9A-Fa-f]{2})|(["\\btnfre]))')
 _ESCAPED = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", "e": "\x1b", '"': '"', "\\": "\\"}
 _BASIC = re.compile(r'"((?:[^"\\\n]|\\.)*)"')
 _LITERAL = re.compile(r"'([^'\n]*)'")
 # A multi-line string may end in one or two quotes of its own before the three that close it.
-_TEXT = re.compile(
+_SIMPLE = re.compile(
     r'"""(?:[^"\\]|\\[\s\S]|"{1,2}(?!"))*"{3,5}'
     r"|'''(?:[^']|'{1,2}(?!'))*'{3,5}"
     r'|"(?:[^"\\\n]|\\.)*"'
     r"|'[^'\n]*'"
+    r"|[^\"',\]}#\n]+"
 )
-_PLAIN = re.compile(r"[^,\]}#\n]+")
 
 
 def find_lines(text: str) -> dict[Path, int]:
     """The line, from 1, of each key, table and list element of a valid TOML text.
 
-    A table stands where its header is, else where it is first spoken of.
+    A table stands where its header is, else where it is first spoken of. ValueError: the text is not valid.
     """
     scanner = _Scanner(text)
     scanner.document()
@@ -107,21 +107,16 @@ class _Scanner:
         if match := _LITERAL.match(self._text, self._at):
             self._at = match.end()
             return match[1]
-        match = _BARE.match(self._text, self._at)
-        if match is None:
-            raise ValueError(f"no key at character {self._at}: the text is not valid TOML")
-        self._at = match.end()
-        return match[0]
+        return self._take(_BARE)
 
     def _value(self, path: Path) -> None:
         """Nested as deep as the parser could follow; this takes fewer frames for a level than the parser did."""
-        opening = self._text[self._at]
-        if opening == "[":
+        if self._text.startswith("[", self._at):
             self._array(path)
-        elif opening == "{":
+        elif self._text.startswith("{", self._at):
             self._inline_table(path)
-        elif match := (_TEXT if opening in "\"'" else _PLAIN).match(self._text, self._at):
-            self._at = match.end()
+        else:
+            self._take(_SIMPLE)
 
     def _array(self, path: Path) -> None:
         self._at += 1
@@ -148,14 +143,20 @@ class _Scanner:
         return True
 
     def _skip(self, pattern: re.Pattern[str]) -> None:
-        match = pattern.match(self._text, self._at)
-        if match is not None:
+        if match := pattern.match(self._text, self._at):
             self._at = match.end()
+
+    def _take(self, pattern: re.Pattern[str]) -> str:
+        match = pattern.match(self._text, self._at)
+        if match is None:
+            raise ValueError(f"not TOML at character {self._at}")
+        self._at = match.end()
+        return match[0]
 
     def _line(self) -> int:
         return bisect_right(self._starts, self._at)
 
 
 def _unescaped(match: re.Match[str]) -> str:
-    code = match[1] or match[2]
-    return chr(int(code, 16)) if code else _ESCAPED[match[3]]
+    code = match[1] or match[2] or match[3]
+    return chr(int(code, 16)) if code else _ESCAPED[match[4]]

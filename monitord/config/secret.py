@@ -38,6 +38,12 @@ class Secret:
     def __hash__(self) -> int:
         return hash((Secret, self._value))
 
+    def __copy__(self) -> "Secret":
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Secret":
+        return self
+
     def __reduce__(self) -> str | tuple[object, ...]:
         raise TypeError("a secret is not pickled: it would leave the process in the clear")
 

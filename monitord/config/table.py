@@ -263,8 +263,8 @@ class Table:
         path, value = found
         if not isinstance(value, list):
             fix = f"write [{value_text(value)}]" if isinstance(value, str) else 'write ["…"]'
-            self._faults.unusable(path, f"{value_text(value)} is not a list", fix)
-            return ()
+            self._faults.refuse(path, f"{value_text(value)} is not a list", fix)
+            return () if default is REQUIRED else tuple(default)
         parsed = [
             self._convert((*path, index), item, lambda text: parse(_text(text)), None)
             for index, item in enumerate(value)
@@ -293,7 +293,7 @@ class Table:
         path, value = found
         if not isinstance(value, dict):
             self._not_a_table(path, value, hidden=hidden)
-            return {}
+            return {} if default is REQUIRED else default
         parsed = {
             name: self._convert((*path, name), item, convert, None, hidden=hidden)
             for name, item in value.items()
@@ -314,7 +314,7 @@ class Table:
         if key not in self._children:
             value = self._find_own(key, [])
             if not isinstance(value, list):
-                self._faults.unusable(
+                self._faults.refuse(
                     (*self._path, key),
                     f"{value_text(value)} is not an array of tables",
                     f"write it as [[{key}]]",
@@ -410,17 +410,17 @@ class Table:
             return convert(value)
         except ValueError as error:
             problem, hint = _problem_and_hint(error)
-            self._faults.unusable(path, problem if hidden else f"{value_text(value)} {problem}", hint)
+            self._faults.refuse(path, problem if hidden else f"{value_text(value)} {problem}", hint)
             return fallback
 
     def _missing(self, key: str, example: str) -> None:
         # A file that could not be read may well hold it, and a table that is none holds nothing.
-        if not self._faults.has_unread_files and not self._faults.is_unusable(self._path):
-            self._faults.unusable((*self._path, key), "is missing", f"add {key_text((key,))} = {example}")
+        if not self._faults.has_unread_files and not self._faults.is_within_refused(self._path):
+            self._faults.refuse((*self._path, key), "is missing", f"add {key_text((key,))} = {example}")
 
     def _not_a_table(self, path: Path, value: object, *, hidden: bool) -> None:
         shown = "" if hidden else f"{value_text(value)} "
-        self._faults.unusable(path, f"{shown}is not a table", f"write it as [{key_text(path)}]")
+        self._faults.refuse(path, f"{shown}is not a table", f"write it as [{key_text(path)}]")
 
 
 def _problem_and_hint(error: ValueError) -> tuple[str, str]:

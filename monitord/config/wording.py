@@ -7,7 +7,7 @@ MAX_SHOWN_CHARACTERS = 60
 
 Path = tuple[str | int, ...]
 
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_BARE_KEY = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_SHOWN_CHARACTERS}}}")
 _USER_INFO = re.compile(r"(?<=://)[^/@\s]*@")
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
