@@ -1,0 +1,47 @@
+"""A minimal asynchronous web framework on httptools and yarl, in the spirit of aiohttp.web.
+
+It knows nothing of the rest of the program and can be used alone; docs/web.md is its page. What is listed here
+is all of its public face.
+"""
+
+# fmt: off
+# isort: off
+from .application import AppKey, Application
+from .exceptions import (
+    HTTPBadGateway, HTTPBadRequest, HTTPClientError, HTTPConflict, HTTPException, HTTPExpectationFailed,
+    HTTPFailedDependency, HTTPForbidden, HTTPFound, HTTPGatewayTimeout, HTTPGone, HTTPInsufficientStorage,
+    HTTPInternalServerError, HTTPLengthRequired, HTTPLocked, HTTPMethodNotAllowed, HTTPMisdirectedRequest,
+    HTTPMovedPermanently, HTTPMultipleChoices, HTTPNetworkAuthenticationRequired, HTTPNotAcceptable,
+    HTTPNotExtended, HTTPNotFound, HTTPNotImplemented, HTTPNotModified, HTTPPaymentRequired,
+    HTTPPermanentRedirect, HTTPPreconditionFailed, HTTPPreconditionRequired,
+    HTTPProxyAuthenticationRequired, HTTPRedirection, HTTPRequestEntityTooLarge,
+    HTTPRequestHeaderFieldsTooLarge, HTTPRequestRangeNotSatisfiable, HTTPRequestTimeout,
+    HTTPRequestURITooLong, HTTPSeeOther, HTTPServerError, HTTPServiceUnavailable, HTTPTemporaryRedirect,
+    HTTPTooEarly, HTTPTooManyRequests, HTTPUnauthorized, HTTPUnavailableForLegalReasons,
+    HTTPUnprocessableEntity, HTTPUnsupportedMediaType, HTTPUpgradeRequired, HTTPVariantAlsoNegotiates,
+    HTTPVersionNotSupported,
+)
+from .limits import Limits
+from .request import BodyStream, Peer, Request
+from .response import Headers, Response, StreamResponse, html_response, json_response
+from .routing import Handler, Resource, Route, UrlDispatcher
+from .run import run_app
+from .server import Server
+
+__all__ = [
+    "AppKey", "Application", "BodyStream", "HTTPBadGateway", "HTTPBadRequest", "HTTPClientError",
+    "HTTPConflict", "HTTPException", "HTTPExpectationFailed", "HTTPFailedDependency", "HTTPForbidden",
+    "HTTPFound", "HTTPGatewayTimeout", "HTTPGone", "HTTPInsufficientStorage", "HTTPInternalServerError",
+    "HTTPLengthRequired", "HTTPLocked", "HTTPMethodNotAllowed", "HTTPMisdirectedRequest",
+    "HTTPMovedPermanently", "HTTPMultipleChoices", "HTTPNetworkAuthenticationRequired",
+    "HTTPNotAcceptable", "HTTPNotExtended", "HTTPNotFound", "HTTPNotImplemented", "HTTPNotModified",
+    "HTTPPaymentRequired", "HTTPPermanentRedirect", "HTTPPreconditionFailed", "HTTPPreconditionRequired",
+    "HTTPProxyAuthenticationRequired", "HTTPRedirection", "HTTPRequestEntityTooLarge",
+    "HTTPRequestHeaderFieldsTooLarge", "HTTPRequestRangeNotSatisfiable", "HTTPRequestTimeout",
+    "HTTPRequestURITooLong", "HTTPSeeOther", "HTTPServerError", "HTTPServiceUnavailable",
+    "HTTPTemporaryRedirect", "HTTPTooEarly", "HTTPTooManyRequests", "HTTPUnauthorized",
+    "HTTPUnavailableForLegalReasons", "HTTPUnprocessableEntity", "HTTPUnsupportedMediaType",
+    "HTTPUpgradeRequired", "HTTPVariantAlsoNegotiates", "HTTPVersionNotSupported", "Handler", "Headers",
+    "Limits", "Peer", "Request", "Resource", "Response", "Route", "Server", "StreamResponse",
+    "UrlDispatcher", "html_response", "json_response", "run_app",
+]

@@ -1,0 +1,133 @@
+# ruff: noqa: E701, N818 - a table of classes, one line each, under the names that aiohttp.web gave them
+"""The HTTP errors and redirects: responses that can be raised as well as returned, one class for each status.
+
+    HTTPException               a Response and an Exception
+    ├── HTTPRedirection         3xx; takes the location
+    ├── HTTPClientError         4xx
+    └── HTTPServerError         5xx
+
+`str()` of one is its status line, not its body. Each object has its own headers.
+"""
+
+from collections.abc import Iterable
+from urllib.parse import quote
+
+from yarl import URL
+
+from .response import REASONS, HeaderSource, Response
+
+
+class HTTPException(Response, Exception):
+    """Raise it, or return it, to answer with `status_code`."""
+
+    status_code = 500
+
+    def __init__(
+        self,
+        *,
+        text: str | None = None,
+        body: bytes | None = None,
+        reason: str | None = None,
+        headers: HeaderSource | None = None,
+        content_type: str | None = None,
+    ) -> None:
+        status = self.status_code
+        if text is None and body is None and status not in {204, 205, 304}:
+            text = f"{status}: {reason or REASONS.get(status, '')}"
+        Exception.__init__(self)
+        Response.__init__(
+            self,
+            text=text,
+            body=body,
+            status=status,
+            reason=reason,
+            headers=headers,
+            content_type=content_type,
+        )
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.reason}"
+
+
+class HTTPRedirection(HTTPException):
+    """Sends the client to `location`, a URL or a path; what a URL cannot hold is percent-encoded."""
+
+    status_code = 302
+
+    def __init__(
+        self, location: str | URL, *, text: str | None = None, headers: HeaderSource | None = None
+    ) -> None:
+        super().__init__(text=text, headers=headers)
+        self.location = quote(str(location), safe="!#$%&'()*+,/:;=?@[]~")
+        self.headers["Location"] = self.location
+
+
+class HTTPClientError(HTTPException):
+    status_code = 400
+
+
+class HTTPServerError(HTTPException):
+    status_code = 500
+
+
+class HTTPMethodNotAllowed(HTTPClientError):
+    status_code = 405
+
+    def __init__(self, method: str, allowed: Iterable[str], *, text: str | None = None) -> None:
+        super().__init__(text=text)
+        self.method = method
+        self.allowed = frozenset(allowed)
+        self.headers["Allow"] = ", ".join(sorted(self.allowed))
+
+
+class HTTPNotModified(HTTPException):
+    status_code = 304
+
+
+# fmt: off
+class HTTPMultipleChoices(HTTPRedirection): status_code = 300
+class HTTPMovedPermanently(HTTPRedirection): status_code = 301
+class HTTPFound(HTTPRedirection): status_code = 302
+class HTTPSeeOther(HTTPRedirection): status_code = 303
+class HTTPTemporaryRedirect(HTTPRedirection): status_code = 307
+class HTTPPermanentRedirect(HTTPRedirection): status_code = 308
+
+class HTTPBadRequest(HTTPClientError): status_code = 400
+class HTTPUnauthorized(HTTPClientError): status_code = 401
+class HTTPPaymentRequired(HTTPClientError): status_code = 402
+class HTTPForbidden(HTTPClientError): status_code = 403
+class HTTPNotFound(HTTPClientError): status_code = 404
+class HTTPNotAcceptable(HTTPClientError): status_code = 406
+class HTTPProxyAuthenticationRequired(HTTPClientError): status_code = 407
+class HTTPRequestTimeout(HTTPClientError): status_code = 408
+class HTTPConflict(HTTPClientError): status_code = 409
+class HTTPGone(HTTPClientError): status_code = 410
+class HTTPLengthRequired(HTTPClientError): status_code = 411
+class HTTPPreconditionFailed(HTTPClientError): status_code = 412
+class HTTPRequestEntityTooLarge(HTTPClientError): status_code = 413
+class HTTPRequestURITooLong(HTTPClientError): status_code = 414
+class HTTPUnsupportedMediaType(HTTPClientError): status_code = 415
+class HTTPRequestRangeNotSatisfiable(HTTPClientError): status_code = 416
+class HTTPExpectationFailed(HTTPClientError): status_code = 417
+class HTTPMisdirectedRequest(HTTPClientError): status_code = 421
+class HTTPUnprocessableEntity(HTTPClientError): status_code = 422
+class HTTPLocked(HTTPClientError): status_code = 423
+class HTTPFailedDependency(HTTPClientError): status_code = 424
+class HTTPTooEarly(HTTPClientError): status_code = 425
+class HTTPUpgradeRequired(HTTPClientError): status_code = 426
+class HTTPPreconditionRequired(HTTPClientError): status_code = 428
+class HTTPTooManyRequests(HTTPClientError): status_code = 429
+class HTTPRequestHeaderFieldsTooLarge(HTTPClientError): status_code = 431
+class HTTPUnavailableForLegalReasons(HTTPClientError): status_code = 451
+
+class HTTPInternalServerError(HTTPServerError): status_code = 500
+class HTTPNotImplemented(HTTPServerError): status_code = 501
+class HTTPBadGateway(HTTPServerError): status_code = 502
+class HTTPServiceUnavailable(HTTPServerError): status_code = 503
+class HTTPGatewayTimeout(HTTPServerError): status_code = 504
+class HTTPVersionNotSupported(HTTPServerError): status_code = 505
+class HTTPVariantAlsoNegotiates(HTTPServerError): status_code = 506
+class HTTPInsufficientStorage(HTTPServerError): status_code = 507
+class HTTPNotExtended(HTTPServerError): status_code = 510
+class HTTPNetworkAuthenticationRequired(HTTPServerError): status_code = 511
+# fmt: on

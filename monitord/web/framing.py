@@ -1,0 +1,227 @@
+"""The incoming half of HTTP/1 without I/O: bytes in, heads and pieces of bodies out.
+
+`Inbox` holds what has arrived and not been used. It yields one head at a time, then the body of that request in
+pieces, then the next head, so a pipelining client is held back by bytes alone, and a fault in its third
+request shows after its first two are answered. What comes out does not depend on how the bytes were cut into
+reads. Everything not yet decided is bounded here; what is decided (the body) is taken at the reader's pace.
+"""
+
+import re
+from typing import Protocol
+
+from .head import Head, HeadParser, ProtocolFault
+
+MAX_CHUNK_LINE_BYTES = 256
+MAX_CHUNK_EXTENSION_BYTES = 8 * 1024  # in one body; extensions carry nothing that anybody reads
+MAX_TRAILER_BYTES = 8 * 1024
+
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t -~\x80-\xff]*)?")
+_TRAILER_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t -~\x80-\xff]*+")
+# A line feed without its carriage return, or the reverse, or NUL: wrong wherever it stands in a head.
+_BARE = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|\0")
+
+
+class Frame(Protocol):
+    """Cuts one body out of the bytes behind its head."""
+
+    done: bool
+
+    def cut(self, data: bytes, start: int, most: int) -> tuple[bytes, int]:
+        """At most `most` bytes of the body from data[start:], and where the unused rest starts."""
+        ...
+
+
+class LengthFrame:
+    """A body of known length."""
+
+    __slots__ = ("done", "left")
+
+    def __init__(self, length: int) -> None:
+        self.left = length
+        self.done = length == 0
+
+    def cut(self, data: bytes, start: int, most: int) -> tuple[bytes, int]:
+        piece = data[start : start + min(self.left, most)]
+        self.left -= len(piece)
+        self.done = self.left == 0
+        return piece, start + len(piece)
+
+
+class ChunkedFrame:
+    """A chunked body (RFC 9112 section 7.1), by the letter. Trailers are checked and dropped."""
+
+    __slots__ = ("_extension_bytes", "_fault", "_left", "_state", "_trailer_bytes", "done")
+
+    def __init__(self) -> None:
+        self.done = False
+        self._state = self._size
+        self._left = 0
+        self._extension_bytes = 0
+        self._trailer_bytes = 0
+        self._fault: ProtocolFault | None = None
+
+    def cut(self, data: bytes, start: int, most: int) -> tuple[bytes, int]:
+        if self._fault is not None:
+            raise self._fault
+        pieces: list[bytes] = []
+        while most and not self.done:
+            if self._left:
+                piece = data[start : start + min(self._left, most)]
+                if not piece:
+                    break
+                pieces.append(piece)
+                start += len(piece)
+                most -= len(piece)
+                self._left -= len(piece)
+                continue
+            try:
+                after = self._state(data, start)
+            except ProtocolFault as fault:
+                self._fault = fault
+                if pieces:  # what came before the fault is delivered first, as it would be in smaller reads
+                    break
+                raise
+            if after == start:
+                break
+            start = after
+        return b"".join(pieces), start
+
+    def _size(self, data: bytes, start: int) -> int:
+        end = _line_end(data, start, MAX_CHUNK_LINE_BYTES, "chunk size line")
+        if end < 0:
+            return start
+        match = _CHUNK_LINE.fullmatch(data, start, end)
+        if match is None:
+            raise ProtocolFault(400, "malformed chunk size")
+        self._extension_bytes += end - match.end(1)
+        if self._extension_bytes > MAX_CHUNK_EXTENSION_BYTES:
+            raise ProtocolFault(400, "too many chunk extensions")
+        self._left = int(match[1], 16)
+        self._state = self._after_data if self._left else self._trailer
+        return end + 2
+
+    def _after_data(self, data: bytes, start: int) -> int:
+        ending = data[start : start + 2]
+        if not b"\r\n".startswith(ending):
+            raise ProtocolFault(400, "a chunk is longer than its size")
+        if len(ending) < 2:  # noqa: PLR2004 - CR LF
+            return start
+        self._state = self._size
+        return start + 2
+
+    def _trailer(self, data: bytes, start: int) -> int:
+        end = _line_end(data, start, MAX_TRAILER_BYTES - self._trailer_bytes, "trailer")
+        if end < 0:
+            return start
+        self._trailer_bytes += end + 2 - start
+        if end == start:
+            self.done = True
+        elif _TRAILER_LINE.fullmatch(data, start, end) is None:
+            raise ProtocolFault(400, "malformed trailer field")
+        return end + 2
+
+
+def _line_end(data: bytes, start: int, most: int, what: str) -> int:
+    end = data.find(b"\r\n", start, start + most + 2)
+    if end < 0 and len(data) - start >= most + 2:
+        raise ProtocolFault(400, f"{what} too long")
+    return end
+
+
+class Inbox:
+    """What one connection has received and not yet used. Raises only ProtocolFault; after it, nothing more."""
+
+    __slots__ = ("_data", "_frame", "_max_head", "_max_line", "_parser", "_scanned", "_start")
+
+    def __init__(self, parser: HeadParser, *, max_line_bytes: int, max_head_bytes: int) -> None:
+        self._parser = parser
+        self._max_line = max_line_bytes
+        self._max_head = max_head_bytes
+        self._data = b""
+        self._start = 0
+        self._scanned = 0
+        self._frame: Frame | None = None
+
+    @property
+    def waiting_bytes(self) -> int:
+        return len(self._data) - self._start
+
+    @property
+    def body_done(self) -> bool:
+        return self._frame is None or self._frame.done
+
+    @property
+    def body_left_bytes(self) -> int | None:
+        """What is still to be taken of a body of known length; None for a chunked one."""
+        frame = self._frame
+        if frame is None or frame.done:
+            return 0
+        return frame.left if isinstance(frame, LengthFrame) else None
+
+    def feed(self, data: bytes) -> None:
+        if self._start < len(self._data):
+            self._data = self._data[self._start :] + data
+            self._scanned = max(self._scanned - self._start, 0)
+        else:
+            self._data = data
+            self._scanned = 0
+        self._start = 0
+
+    def drop(self) -> int:
+        """Forget everything that waits; returns how many bytes that was."""
+        size = self.waiting_bytes
+        self._data = b""
+        self._start = self._scanned = 0
+        return size
+
+    def next_head(self) -> Head | None:
+        """The next head, when the body of the request before is done and the head is complete."""
+        data, start = self._data, self._start
+        while data.startswith(b"\r\n", start):  # RFC 9112 section 2.2: empty lines before a request line
+            start += 2
+            self._start = start
+        end = data.find(b"\r\n\r\n", max(self._scanned - 3, start))
+        if end < 0:
+            self._check_unfinished(data, start, len(data))
+            self._scanned = len(data)
+            return None
+        if end - start > self._max_line:  # a head that small cannot break a limit
+            self._check_unfinished(data, start, end)
+        end += 4
+        head = self._parse(data if start == 0 and end == len(data) else data[start:end])
+        if end == len(data):
+            self._data = b""
+            end = 0
+        self._start = self._scanned = end
+        if head.length == 0:
+            self._frame = None
+        else:
+            self._frame = ChunkedFrame() if head.length is None else LengthFrame(head.length)
+        return head
+
+    def _parse(self, head: bytes) -> Head:
+        return self._parser.parse(head)
+
+    def take_body(self, most: int) -> bytes:
+        """The next piece of the body, at most `most` bytes; empty when it is done or nothing has arrived."""
+        frame = self._frame
+        if frame is None or frame.done:
+            return b""
+        piece, self._start = frame.cut(self._data, self._start, most)
+        if self._start == len(self._data):
+            self._data = b""
+            self._start = 0
+        self._scanned = self._start
+        return piece
+
+    def _check_unfinished(self, data: bytes, start: int, end: int) -> None:
+        """Refuse what no further byte can mend, at the same byte however the reads were cut."""
+        bare = _BARE.search(data, max(self._scanned - 1, start), end)
+        wrong_at = bare.start() if bare else end
+        line_end = data.find(b"\r\n", start, start + self._max_line + 2)
+        if line_end < 0 and wrong_at - start >= self._max_line + 2:
+            raise ProtocolFault(414, "request line too long")
+        if wrong_at - start > self._max_head:
+            raise ProtocolFault(431, "header fields too large")
+        if bare:
+            raise ProtocolFault(400, "a bare line feed, carriage return or NUL in the request head")

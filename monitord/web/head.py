@@ -1,0 +1,259 @@
+"""Request heads: complete, bounded bytes in; a checked `Head`, or a `ProtocolFault`, out.
+
+The one module that imports httptools. Two builds of it exist: 0.1.1 on http-parser (Debian 12 and 13), which lets
+`Host :`, folded fields, bare line feeds and `HTTP/9.9` through, and 0.9 on llhttp, which has no size limit. So
+the grammar of RFC 9112 is checked here before httptools sees a byte, and what the fields mean for the framing
+after it. Bodies never reach httptools: framing.py cuts them. A head is always fed whole, so one parser
+serves all connections of a server, and an idle connection holds none.
+"""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+import httptools
+
+# RFC 9110 section 9 and RFC 5789. CONNECT is recognised only to be refused: there is nothing to tunnel to.
+METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"TRACE", b"PATCH"})
+
+MAX_CONTENT_LENGTH_DIGITS = 18  # fits 63 bits in every length that is accepted
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_FIELD = _TOKEN + rb":[\t -~\x80-\xff]*+\r\n"
+_REQUEST_LINE = rb"(" + _TOKEN + rb") ([!-~]++) HTTP/([0-9])\.([0-9])\r\n"
+_HEAD = re.compile(_REQUEST_LINE + rb"((?:" + _FIELD + rb")*+)\r\n")
+_FIELD_LINE = re.compile(_FIELD)
+_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+# RFC 9110 section 7.2 and RFC 3986 section 3.2.2: uri-host [":" port], without userinfo.
+_HOST = re.compile(
+    rb"(?:\[[0-9A-Fa-f:.]+\]|\[v[0-9A-Fa-f]+\.[0-9A-Za-z\-._~!$&'()*+,;=:]+\]"
+    rb"|(?:[0-9A-Za-z\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)(?::([0-9]{0,5}))?"
+)
+_ABSOLUTE = re.compile(rb"https?://([^/?]+)([^?]*)(\?.*)?", re.IGNORECASE)
+_FRAMING = frozenset(
+    {
+        b"host",
+        b"content-length",
+        b"transfer-encoding",
+        b"connection",
+        b"expect",
+        b"upgrade",
+        b"proxy-connection",
+    }
+)
+
+
+class ProtocolFault(Exception):  # noqa: N818 - what the client did, said in the word of RFC 9112
+    """The client broke HTTP: answer `status`, then close. `message` is plain text for the client."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(status, message)
+        self.status = status
+        self.message = message
+
+
+@dataclass(slots=True)
+class Head:
+    """One request head that obeys RFC 9112. `length` is None for a chunked body, 0 for none."""
+
+    method: str
+    target: str
+    path: str
+    query_string: str
+    authority: str
+    minor_version: int
+    fields: list[tuple[bytes, bytes]]
+    length: int | None = 0
+    keep_alive: bool = True
+    expects_continue: bool = False
+
+
+class HeadParser:
+    """Parses one head at a time; shared by all connections of one event loop."""
+
+    __slots__ = ("_fields", "_good_host", "_max_fields", "_parser")
+
+    def __init__(self, max_fields: int) -> None:
+        self._max_fields = max_fields
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._good_host = b""
+        self._parser = httptools.HttpRequestParser(self)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Called by httptools, once for each field, in order."""
+        self._fields.append((name, value))
+
+    def parse(self, head: bytes) -> Head:
+        """`head` is a request head with its empty line and nothing behind it. Raises ProtocolFault."""
+        match = _HEAD.fullmatch(head)
+        if match is None:
+            raise _fault_of(head)
+        method, target, major, minor, _ = match.groups()
+        if major != b"1":
+            raise ProtocolFault(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
+        if method not in METHODS:
+            raise ProtocolFault(501, "unknown method")
+        fields = self._split(head, match)
+        if len(fields) > self._max_fields:
+            raise ProtocolFault(431, "too many header fields")
+        result = Head(
+            method.decode(),
+            target.decode(),
+            "",
+            "",
+            "",
+            1 if minor != b"0" else 0,
+            fields,
+            keep_alive=minor != b"0",
+        )
+        special: dict[bytes, bytes] = {}
+        for name, value in fields:
+            key = name.lower()
+            if key in _FRAMING:
+                if key in special:
+                    if key not in {b"connection", b"upgrade", b"proxy-connection"}:
+                        raise ProtocolFault(400, f"repeated {key.decode()} field")
+                    special[key] += b"," + value
+                else:
+                    special[key] = value
+        self._check_host(result, special.pop(b"host", None))
+        self._set_target(result, target)
+        if special:
+            _frame(result, special)
+        return result
+
+    def _split(self, head: bytes, match: re.Match[bytes]) -> list[tuple[bytes, bytes]]:
+        fields: list[tuple[bytes, bytes]] = []
+        self._fields = fields
+        minor = match[4]
+        if minor > b"1":
+            # RFC 9110 section 2.5: a higher minor version is treated as the highest known one; llhttp refuses it.
+            head = head[: match.start(4)] + b"1" + head[match.end(4) :]
+        try:
+            self._parser.feed_data(head)
+        except httptools.HttpParserUpgrade:
+            self._parser = httptools.HttpRequestParser(self)
+            return fields
+        except httptools.HttpParserError as error:
+            # The builds refuse different things (lengths, codings), in different words. The grammar holds, so
+            # the fields can be told apart here, and _frame finds what is wrong with them for both alike.
+            self._parser = httptools.HttpRequestParser(self)
+            plain = [line.split(b":", 1) for line in match[5].split(b"\r\n")[:-1]]
+            fields = [(name, value.strip(b" \t")) for name, value in plain]
+            _refuse_by_framing(fields, int(minor != b"0"))
+            raise ProtocolFault(400, "malformed request") from error
+        if minor != b"1" or any(
+            len(name) in _SPECIAL_LENGTHS and name.lower() in _SPENDS_PARSER for name, _ in fields
+        ):
+            # The parser now waits for a body or for the end of the connection: its work is done.
+            self._parser = httptools.HttpRequestParser(self)
+        return fields
+
+    def _check_host(self, head: Head, host: bytes | None) -> None:
+        if host is None:
+            if head.minor_version:
+                raise ProtocolFault(400, "HTTP/1.1 needs a Host field")
+            return
+        if host != self._good_host:
+            host = host.strip(b" \t")
+            _check_authority(host)
+            self._good_host = host
+        head.authority = host.decode()
+
+    def _set_target(self, head: Head, target: bytes) -> None:
+        if b"#" in target:
+            raise ProtocolFault(400, "a fragment in the request target")
+        if not target.startswith(b"/"):
+            if target == b"*" and head.method == "OPTIONS":
+                head.path = "*"
+                return
+            absolute = _ABSOLUTE.fullmatch(target)
+            if absolute is None:
+                raise ProtocolFault(400, "malformed request target")
+            # RFC 9112 section 3.2.2: the authority of the target takes the place of the Host field.
+            _check_authority(absolute[1])
+            head.authority = absolute[1].decode()
+            path = absolute[2] or (b"*" if head.method == "OPTIONS" and not absolute[3] else b"/")
+            target = path + (absolute[3] or b"")
+        if b"%" in target:
+            if _BAD_ESCAPE.search(target):
+                raise ProtocolFault(400, "malformed percent-encoding in the request target")
+            _check_decodes(target.partition(b"?")[0])
+        head.path, _, head.query_string = target.decode().partition("?")
+
+
+_SPENDS_PARSER = frozenset(
+    {b"content-length", b"transfer-encoding", b"connection", b"proxy-connection", b"upgrade"}
+)
+_SPECIAL_LENGTHS = frozenset(map(len, _SPENDS_PARSER))
+
+
+def _fault_of(head: bytes) -> ProtocolFault:
+    line, _, fields = head.partition(b"\r\n")
+    if re.fullmatch(_REQUEST_LINE, line + b"\r\n") is None:
+        return ProtocolFault(400, "malformed request line")
+    if fields[:1] in {b" ", b"\t"} or b"\r\n " in fields or b"\r\n\t" in fields:
+        return ProtocolFault(400, "folded header field")
+    return ProtocolFault(400, "malformed header field")
+
+
+def _check_authority(host: bytes) -> None:
+    match = _HOST.fullmatch(host)
+    if match is None or (match[1] and int(match[1]) > 65535):  # noqa: PLR2004 - the highest port
+        raise ProtocolFault(400, "malformed host")
+
+
+def _check_decodes(path: bytes) -> None:
+    decoded = unquote_to_bytes(path)
+    try:
+        decoded.decode()
+    except UnicodeDecodeError as error:
+        raise ProtocolFault(400, "the path is not UTF-8") from error
+    if b"\0" in decoded:
+        raise ProtocolFault(400, "NUL in the path")
+
+
+def _refuse_by_framing(fields: list[tuple[bytes, bytes]], minor_version: int) -> None:
+    special: dict[bytes, bytes] = {}
+    for name, value in fields:
+        key = name.lower()
+        if key in {b"content-length", b"transfer-encoding"}:
+            if key in special:
+                raise ProtocolFault(400, f"repeated {key.decode()} field")
+            special[key] = value
+    _frame(Head("", "", "", "", "", minor_version, fields), special)
+
+
+def _frame(head: Head, special: dict[bytes, bytes]) -> None:
+    """Decide where the body ends and whether the connection lasts (RFC 9112 sections 6 and 9.3)."""
+    length = special.get(b"content-length")
+    coding = special.get(b"transfer-encoding")
+    if coding is not None:
+        if length is not None:
+            raise ProtocolFault(400, "both Content-Length and Transfer-Encoding")
+        if not head.minor_version:
+            raise ProtocolFault(400, "Transfer-Encoding in HTTP/1.0")
+        codings = [part.strip(b" \t").lower() for part in coding.split(b",")]
+        if codings[-1] != b"chunked" or b"chunked" in codings[:-1]:
+            raise ProtocolFault(400, "Transfer-Encoding does not end in one chunked")
+        if len(codings) > 1:
+            raise ProtocolFault(501, "only the chunked transfer coding is understood")
+        head.length = None
+    elif length is not None:
+        length = length.strip(b" \t")
+        if not length.isdigit() or len(length) > MAX_CONTENT_LENGTH_DIGITS:
+            raise ProtocolFault(400, "malformed Content-Length")
+        head.length = int(length)
+    connection = special.get(b"connection")
+    if connection is not None:
+        options = [option.strip(b" \t").lower() for option in connection.split(b",")]
+        if b"close" in options:
+            head.keep_alive = False
+        elif b"keep-alive" in options:
+            head.keep_alive = True
+    expect = special.get(b"expect")
+    # RFC 9110 section 10.1.1: an expectation in HTTP/1.0 is ignored.
+    if expect is not None and head.minor_version:
+        if expect.strip(b" \t").lower() != b"100-continue":
+            raise ProtocolFault(417, "only 100-continue can be expected")
+        head.expects_continue = head.length != 0

@@ -1,0 +1,285 @@
+"""What a handler is given: the request, each part of it worked out when it is first asked for."""
+
+import json
+import socket
+import struct
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from email.message import Message
+from types import MappingProxyType, SimpleNamespace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote
+
+from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy
+from yarl import URL
+
+from .cookies import parse_cookies
+from .exceptions import HTTPBadRequest, HTTPRequestEntityTooLarge, HTTPUnsupportedMediaType
+from .head import Head
+
+if TYPE_CHECKING:
+    from .application import Application
+    from .exchange import Exchange
+    from .routing import Route
+
+MAX_FORM_FIELDS = 1000
+
+_SO_PEERGROUPS = 59  # linux/asm-generic/socket.h; Python has no name for it
+_GROUPS_BYTES = 1024  # the most that Python asks for: 256 groups; beyond them none are known
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is at the other end: an address over TCP, a process over a Unix socket."""
+
+    address: str | None = None
+    port: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    pid: int | None = None
+    groups: frozenset[int] = frozenset()  # supplementary ones
+
+    @property
+    def is_local(self) -> bool:
+        """On this machine, as far as the kernel vouches for it."""
+        return self.uid is not None or self.address == "::1" or (self.address or "").startswith("127.")
+
+
+class BodyStream:
+    """The body as it comes: `async for piece in request.content`."""
+
+    __slots__ = ("_exchange",)
+
+    def __init__(self, exchange: "Exchange") -> None:
+        self._exchange = exchange
+
+    async def read_piece(self) -> bytes:
+        """What has come, waiting for it if need be; empty at the end. Raises as `Exchange.read_body` does."""
+        return await self._exchange.read_body()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while piece := await self._exchange.read_body():
+            yield piece
+
+
+class Request:
+    """One request. Lives until its response is sent."""
+
+    __slots__ = (
+        "_body",
+        "_cookies",
+        "_head",
+        "_headers",
+        "_peer",
+        "_query",
+        "_state",
+        "_url",
+        "allowed",
+        "exchange",
+        "match_info",
+        "method",
+        "route",
+        "version",
+    )
+
+    def __init__(self, head: Head, exchange: "Exchange") -> None:
+        self.method = head.method
+        self.version = (1, head.minor_version)
+        self.exchange = exchange
+        self.route: Route | None = None
+        self.match_info: Mapping[str, Any] = {}
+        self.allowed: frozenset[str] = frozenset()  # the methods of this path, when it has no such route
+        self._head = head
+        self._body: bytes | None = None
+        self._headers: CIMultiDictProxy[str] | None = None
+        self._cookies: Mapping[str, str] | None = None
+        self._query: MultiDictProxy[str] | None = None
+        self._peer: Peer | None = None
+        self._state: SimpleNamespace | None = None
+        self._url: URL | None = None
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self._head.target}>"
+
+    @property
+    def app(self) -> "Application":
+        """The application whose route this is; the main one when there is none."""
+        if self.route is not None and self.route.app is not None:
+            return self.route.app
+        return self.exchange.connection.server.app
+
+    @property
+    def client_max_size(self) -> int:
+        if self.route is not None and self.route.client_max_size is not None:
+            return self.route.client_max_size
+        return self.app.client_max_size
+
+    @property
+    def state(self) -> SimpleNamespace:
+        """For what middlewares hand to handlers."""
+        if self._state is None:
+            self._state = SimpleNamespace()
+        return self._state
+
+    @property
+    def raw_path(self) -> str:
+        """The path as it came, still encoded, without the query."""
+        return self._head.path
+
+    @property
+    def path(self) -> str:
+        """The path, decoded."""
+        path = self._head.path
+        return unquote(path) if "%" in path else path
+
+    @property
+    def query_string(self) -> str:
+        return self._head.query_string
+
+    @property
+    def query(self) -> MultiDictProxy[str]:
+        if self._query is None:
+            self._query = MultiDictProxy(
+                MultiDict(parse_qsl(self._head.query_string, keep_blank_values=True))
+            )
+        return self._query
+
+    @property
+    def host(self) -> str:
+        """From an absolute request target, else from the Host field; may be empty."""
+        return self._head.authority
+
+    @property
+    def url(self) -> URL:
+        if self._url is None:
+            self._url = URL.build(
+                scheme="http" if self._head.authority else "",
+                authority=self._head.authority,
+                path=self._head.path,
+                query_string=self._head.query_string,
+                encoded=True,
+            )
+        return self._url
+
+    @property
+    def headers(self) -> CIMultiDictProxy[str]:
+        """Names without regard to case; repeated fields are kept apart (`getall`). Bytes are read as Latin-1."""
+        if self._headers is None:
+            self._headers = CIMultiDictProxy(
+                CIMultiDict(
+                    [
+                        (name.decode(), value.strip(b" \t").decode("latin-1"))
+                        for name, value in self._head.fields
+                    ]
+                )
+            )
+        return self._headers
+
+    @property
+    def cookies(self) -> Mapping[str, str]:
+        if self._cookies is None:
+            self._cookies = MappingProxyType(parse_cookies("; ".join(self.headers.getall("Cookie", ()))))
+        return self._cookies
+
+    @property
+    def content_length(self) -> int | None:
+        """As declared; None for a chunked body."""
+        return self._head.length
+
+    @property
+    def content_type(self) -> str:
+        """Without parameters, in small letters; "application/octet-stream" when none is given."""
+        return (
+            self._typed().get_content_type() if "Content-Type" in self.headers else "application/octet-stream"
+        )
+
+    @property
+    def charset(self) -> str | None:
+        return self._typed().get_content_charset()
+
+    def _typed(self) -> Message:
+        message = Message()
+        message["Content-Type"] = self.headers.get("Content-Type", "application/octet-stream")
+        return message
+
+    @property
+    def peer(self) -> Peer:
+        if self._peer is None:
+            self._peer = _peer_of(self.exchange.connection.transport.get_extra_info("socket"))
+        return self._peer
+
+    @property
+    def content(self) -> BodyStream:
+        """The body in pieces, without a limit on their sum: the handler's own business then."""
+        return BodyStream(self.exchange)
+
+    @property
+    def body_exists(self) -> bool:
+        return self._head.length != 0
+
+    async def read(self) -> bytes:
+        """The whole body. Raises HTTPRequestEntityTooLarge beyond `client_max_size`, before reading if it can."""
+        if self._body is None:
+            most = self.client_max_size
+            if self._head.length is not None and self._head.length > most:
+                raise HTTPRequestEntityTooLarge
+            pieces: list[bytes] = []
+            size = 0
+            while piece := await self.exchange.read_body():
+                size += len(piece)
+                if size > most:
+                    raise HTTPRequestEntityTooLarge
+                pieces.append(piece)
+            self._body = b"".join(pieces)
+        return self._body
+
+    async def text(self) -> str:
+        """The body by its charset, UTF-8 if it names none. Raises HTTPBadRequest, HTTPUnsupportedMediaType."""
+        body = await self.read()
+        charset = self.charset or "utf-8"
+        try:
+            return body.decode(charset)
+        except LookupError as error:
+            raise HTTPUnsupportedMediaType(text=f"unknown charset {charset!r}") from error
+        except UnicodeError as error:
+            raise HTTPBadRequest(text=f"the body is not {charset}") from error
+
+    async def json(self) -> Any:
+        """Raises HTTPBadRequest when the body is not JSON, as when it is empty."""
+        text = await self.text()
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise HTTPBadRequest(text=f"the body is not JSON: {error}") from error
+
+    async def form(self) -> MultiDictProxy[str]:
+        """The fields of an application/x-www-form-urlencoded body."""
+        if self.content_type != "application/x-www-form-urlencoded":
+            raise HTTPUnsupportedMediaType(text="a form is sent as application/x-www-form-urlencoded")
+        text = await self.text()
+        try:
+            pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS)
+        except ValueError as error:
+            raise HTTPRequestEntityTooLarge(text=f"more than {MAX_FORM_FIELDS} form fields") from error
+        return MultiDictProxy(MultiDict(pairs))
+
+
+def _peer_of(endpoint: Any) -> Peer:
+    """`endpoint` is what the transport calls its socket; uvloop's has no getsockopt, so look through a copy."""
+    with socket.fromfd(endpoint.fileno(), endpoint.family, endpoint.type) as own:
+        if own.family != socket.AF_UNIX:
+            try:
+                address, port, *_ = own.getpeername()
+            except OSError:  # the client is gone already
+                return Peer()
+            return Peer(address=address, port=port)
+        pid, uid, gid = struct.unpack(
+            "3i", own.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        )
+        try:
+            groups = own.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES)
+        except OSError:
+            groups = b""
+        return Peer(
+            uid=uid, gid=gid, pid=pid, groups=frozenset(struct.unpack(f"{len(groups) // 4}I", groups))
+        )

@@ -1,0 +1,382 @@
+"""From method and path to a route: literal paths by one dictionary, patterns by a short list for each prefix.
+
+A path is matched in its canonical percent-encoded form, so `%2F` stays apart from `/`, and what a pattern
+captures is decoded once, afterwards. A literal path goes before a pattern; of patterns the one with the longer literal
+beginning goes first, then the one added first. What could never be reached, or would answer for
+something else, is an error when it is added.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from urllib.parse import quote, unquote
+from uuid import UUID
+
+from yarl import URL
+
+from .response import StreamResponse
+
+if TYPE_CHECKING:
+    from .application import Application
+    from .request import Request
+
+Handler = Callable[["Request"], Awaitable[StreamResponse]]
+H = TypeVar("H", bound=Handler)
+
+_PATH_SAFE = "/!$&'()*+,;=:@-._~"
+_CANONICAL = re.compile(r"[0-9A-Za-z/!$&'()*+,;=:@\-._~]*")
+_METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class Converter(NamedTuple):
+    """What a parameter matches, and what it becomes. `wider` names the converters that match all of it too."""
+
+    pattern: str
+    convert: Callable[[str], Any]
+    wider: frozenset[str]
+
+
+CONVERTERS: dict[str, Converter] = {
+    "str": Converter(r"[^/]+", str, frozenset({"str", "path"})),
+    "int": Converter(r"[0-9]{1,18}", int, frozenset({"int", "float", "str", "path"})),
+    "float": Converter(r"[0-9]{1,18}(?:\.[0-9]{1,18})?", float, frozenset({"float", "str", "path"})),
+    "uuid": Converter(
+        r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", UUID, frozenset({"uuid", "str", "path"})
+    ),
+    "path": Converter(r".*", str, frozenset({"path"})),
+}
+
+
+def canonical_path(path: str) -> str:
+    """The one spelling of a raw path under which it is looked up."""
+    if _CANONICAL.fullmatch(path):
+        return path
+    return "/".join(quote(unquote(part, errors="strict"), safe=_PATH_SAFE[1:]) for part in path.split("/"))
+
+
+@dataclass(slots=True)
+class Route:
+    """One handler for one method of one resource. `call` is the handler inside its middlewares."""
+
+    method: str
+    resource: "Resource"
+    handler: Handler
+    name: str | None
+    client_max_size: int | None
+    app: "Application | None" = None
+    call: Handler | None = None
+
+
+@dataclass(slots=True)
+class Resource:
+    """One path or pattern, with its routes by method."""
+
+    template: str
+    parts: "tuple[str | Parameter, ...]"
+    routes: dict[str, Route] = field(default_factory=dict)
+    pattern: re.Pattern[str] | None = None
+    prefix: str = ""  # where the application that has this resource is mounted
+
+    @property
+    def literal_prefix(self) -> str:
+        """What every path of this resource begins with, up to a slash."""
+        first = self.parts[0] if self.parts and isinstance(self.parts[0], str) else ""
+        return first if self.pattern is None else first[: first.rfind("/") + 1]
+
+    def url_for(self, **values: object) -> URL:
+        """The path with these parameters; a query is added with yarl's `with_query`."""
+        parameters = [part for part in self.parts if isinstance(part, Parameter)]
+        if {part.name for part in parameters} != set(values):
+            raise TypeError(
+                f"{self.template} takes {', '.join(part.name for part in parameters) or 'no parameters'}"
+            )
+        path = self.prefix
+        for part in self.parts:
+            if isinstance(part, str):
+                path += part
+                continue
+            text = quote(
+                str(values[part.name]), safe=_PATH_SAFE if part.converter == "path" else _PATH_SAFE[1:]
+            )
+            if not re.fullmatch(part.pattern, text):
+                raise ValueError(f"{self.template}: {values[part.name]!r} does not fit {part.name}")
+            path += text
+        return URL.build(path=path, encoded=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A variable part of a path. `converter` is "" for a regular expression of the user's own."""
+
+    name: str
+    converter: str
+    pattern: str
+
+    def covers(self, other: "Parameter") -> bool:
+        """Whether all that `other` matches is matched by this."""
+        if other.converter and self.converter:
+            return self.converter in CONVERTERS[other.converter].wider
+        return self.pattern == other.pattern or (self.converter == "path")
+
+
+def parse_template(template: str) -> tuple[str | Parameter, ...]:
+    """Raises ValueError that says what is wrong with the template."""
+    if not template.startswith("/"):
+        raise ValueError(f"{template!r}: a path begins with a slash")
+    parts: list[str | Parameter] = []
+    names: set[str] = set()
+    literal, at = "", 0
+    while at < len(template):
+        if template[at] == "}":
+            raise ValueError(f"{template!r}: a closing brace without an opening one")
+        if template[at] != "{":
+            literal += template[at]
+            at += 1
+            continue
+        end = _closing_brace(template, at)
+        name, _, kind = template[at + 1 : end].partition(":")
+        if not _NAME.fullmatch(name) or name in names:
+            raise ValueError(f"{template!r}: {name!r} is {'there twice' if name in names else 'not a name'}")
+        names.add(name)
+        if literal:
+            parts.append(_literal(literal))
+            literal = ""
+        parts.append(_parameter(template, name, kind or "str"))
+        at = end + 1
+    if literal:
+        parts.append(_literal(literal))
+    return tuple(parts)
+
+
+def _closing_brace(template: str, start: int) -> int:
+    depth = 0
+    for at in range(start, len(template)):
+        depth += {"{": 1, "}": -1}.get(template[at], 0)
+        if depth == 0:
+            return at
+    raise ValueError(f"{template!r}: an opening brace without a closing one")
+
+
+def _literal(text: str) -> str:
+    if "?" in text or "#" in text or "\0" in text:
+        raise ValueError(f"{text!r} cannot be part of a path")
+    return canonical_path(text)
+
+
+def _parameter(template: str, name: str, kind: str) -> Parameter:
+    if kind in CONVERTERS:
+        return Parameter(name, kind, CONVERTERS[kind].pattern)
+    try:
+        pattern = re.compile(kind)
+    except re.error as error:
+        raise ValueError(f"{template!r}: {kind!r} is neither a converter nor a pattern: {error}") from error
+    if pattern.groups:
+        raise ValueError(f"{template!r}: write (?:…) for a group in {kind!r}")
+    if re.fullmatch(r"[a-z]+", kind):
+        raise ValueError(f"{template!r}: there is no converter {kind!r}; known are {', '.join(CONVERTERS)}")
+    return Parameter(name, "", kind)
+
+
+class Match(NamedTuple):
+    """What a path led to: a route with its parameters, or none and the methods that would have had one."""
+
+    route: Route | None
+    parameters: dict[str, Any]
+    allowed: frozenset[str]
+
+
+class UrlDispatcher:
+    """The routes of an application; changed until it starts, read only from then on."""
+
+    def __init__(self) -> None:
+        self._literal: dict[str, Resource] = {}
+        self._patterns: dict[str, list[Resource]] = {}
+        self._named: dict[str, Resource] = {}
+        self.frozen = False
+
+    def __getitem__(self, name: str) -> Resource:
+        return self._named[name]
+
+    def __iter__(self) -> Iterator[Route]:
+        for resource in (*self._literal.values(), *(one for some in self._patterns.values() for one in some)):
+            yield from resource.routes.values()
+
+    def add_route(
+        self,
+        method: str,
+        path: str,
+        handler: Handler,
+        *,
+        name: str | None = None,
+        client_max_size: int | None = None,
+    ) -> Route:
+        """Raises ValueError for a bad path, and for a route that another one stands in the way of."""
+        if self.frozen:
+            raise RuntimeError("the application has started; routes are added before that")
+        if not _METHOD.fullmatch(method) or method != method.upper():
+            raise ValueError(f"{method!r} is not a method; write it in capitals")
+        resource = self._resource(path)
+        if method in resource.routes:
+            raise ValueError(f"{method} {path} is there already, as {resource.template}")
+        if name is not None and self._named.setdefault(name, resource) is not resource:
+            raise ValueError(f"the name {name!r} is taken by {self._named[name].template}")
+        route = Route(method, resource, handler, name, client_max_size)
+        self._check_reachable(route)
+        resource.routes[method] = route
+        return route
+
+    def _resource(self, path: str) -> Resource:
+        parts = parse_template(path)
+        if all(isinstance(part, str) for part in parts):
+            return self._literal.setdefault("".join(map(str, parts)), Resource(path, parts))
+        new = Resource(path, parts)
+        new.pattern = re.compile(
+            "".join(
+                re.escape(part) if isinstance(part, str) else f"(?P<{part.name}>{part.pattern})"
+                for part in parts
+            ),
+            re.DOTALL,
+        )
+        rivals = self._patterns.setdefault(new.literal_prefix, [])
+        for rival in rivals:
+            if rival.parts == parts:
+                return rival
+        rivals.append(new)
+        return new
+
+    def _check_reachable(self, route: Route) -> None:
+        mine = route.resource.parts
+        for rival in self._patterns.get(route.resource.literal_prefix, ()):
+            if rival is route.resource:
+                return
+            if (
+                route.method in rival.routes
+                and len(rival.parts) == len(mine)
+                and all(map(_covers, rival.parts, mine))
+            ):
+                raise ValueError(
+                    f"{route.method} {route.resource.template} is never reached: {rival.template} goes first"
+                )
+
+    def resolve(self, method: str, path: str) -> Match:
+        """`path` as it came, without the query; it must decode (head.py sees to that)."""
+        resource = self._literal.get(path)
+        if resource is not None:
+            route = resource.routes.get(method)
+            if route is not None:
+                return Match(route, {}, frozenset())
+        return self._resolve_slowly(method, canonical_path(path))
+
+    def _resolve_slowly(self, method: str, path: str) -> Match:
+        allowed: set[str] = set()
+        resource = self._literal.get(path)
+        if resource is not None:
+            route = resource.routes.get(method)
+            if route is not None:
+                return Match(route, {}, frozenset())
+            allowed.update(resource.routes)
+        prefix = path[: path.rfind("/") + 1]
+        while prefix:
+            for candidate in self._patterns.get(prefix, ()):
+                found = candidate.pattern and candidate.pattern.fullmatch(path)
+                if not found:
+                    continue
+                route = candidate.routes.get(method)
+                if route is not None:
+                    return Match(route, _converted(candidate, found), frozenset())
+                allowed.update(candidate.routes)
+            prefix = prefix[: prefix.rfind("/", 0, -1) + 1]
+        return Match(None, {}, frozenset(allowed))
+
+    def add_get(
+        self,
+        path: str,
+        handler: Handler,
+        *,
+        name: str | None = None,
+        allow_head: bool = True,
+        client_max_size: int | None = None,
+    ) -> Route:
+        route = self.add_route("GET", path, handler, name=name, client_max_size=client_max_size)
+        if allow_head and "HEAD" not in route.resource.routes:
+            self.add_route("HEAD", path, handler, client_max_size=client_max_size)
+        return route
+
+    def add_head(self, path: str, handler: Handler, *, name: str | None = None) -> Route:
+        return self.add_route("HEAD", path, handler, name=name)
+
+    def add_options(self, path: str, handler: Handler, *, name: str | None = None) -> Route:
+        return self.add_route("OPTIONS", path, handler, name=name)
+
+    def add_post(
+        self, path: str, handler: Handler, *, name: str | None = None, client_max_size: int | None = None
+    ) -> Route:
+        return self.add_route("POST", path, handler, name=name, client_max_size=client_max_size)
+
+    def add_put(
+        self, path: str, handler: Handler, *, name: str | None = None, client_max_size: int | None = None
+    ) -> Route:
+        return self.add_route("PUT", path, handler, name=name, client_max_size=client_max_size)
+
+    def add_patch(
+        self, path: str, handler: Handler, *, name: str | None = None, client_max_size: int | None = None
+    ) -> Route:
+        return self.add_route("PATCH", path, handler, name=name, client_max_size=client_max_size)
+
+    def add_delete(
+        self, path: str, handler: Handler, *, name: str | None = None, client_max_size: int | None = None
+    ) -> Route:
+        return self.add_route("DELETE", path, handler, name=name, client_max_size=client_max_size)
+
+    def route(
+        self, method: str, path: str, *, name: str | None = None, client_max_size: int | None = None
+    ) -> Callable[[H], H]:
+        """As a decorator; a GET answers HEAD as well."""
+
+        def add(handler: H) -> H:
+            if method == "GET":
+                self.add_get(path, handler, name=name, client_max_size=client_max_size)
+            else:
+                self.add_route(method, path, handler, name=name, client_max_size=client_max_size)
+            return handler
+
+        return add
+
+    def get(self, path: str, *, name: str | None = None) -> Callable[[H], H]:
+        return self.route("GET", path, name=name)
+
+    def post(
+        self, path: str, *, name: str | None = None, client_max_size: int | None = None
+    ) -> Callable[[H], H]:
+        return self.route("POST", path, name=name, client_max_size=client_max_size)
+
+    def put(
+        self, path: str, *, name: str | None = None, client_max_size: int | None = None
+    ) -> Callable[[H], H]:
+        return self.route("PUT", path, name=name, client_max_size=client_max_size)
+
+    def patch(
+        self, path: str, *, name: str | None = None, client_max_size: int | None = None
+    ) -> Callable[[H], H]:
+        return self.route("PATCH", path, name=name, client_max_size=client_max_size)
+
+    def delete(self, path: str, *, name: str | None = None) -> Callable[[H], H]:
+        return self.route("DELETE", path, name=name)
+
+
+def _covers(wide: "str | Parameter", narrow: "str | Parameter") -> bool:
+    if isinstance(wide, str) or isinstance(narrow, str):
+        return wide == narrow
+    return wide.covers(narrow)
+
+
+def _converted(resource: Resource, found: re.Match[str]) -> dict[str, Any]:
+    return {
+        part.name: CONVERTERS[part.converter].convert(unquote(found[part.name]))
+        if part.converter
+        else unquote(found[part.name])
+        for part in resource.parts
+        if isinstance(part, Parameter)
+    }

@@ -1,0 +1,62 @@
+"""`run_app`: an application as the whole of a process. SIGTERM and SIGINT stop it in good order; a second one hurries."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Iterable
+
+from .application import Application
+from .limits import Limits
+from .server import GRACE_S, Server
+
+DEFAULT_PORT = 8080
+
+
+def run_app(
+    app: Application,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    path: str | os.PathLike[str] | None = None,
+    mode: int = 0o660,
+    group: str | int | None = None,
+    sockets: Iterable[socket.socket] = (),
+    limits: Limits | None = None,
+    grace_s: float = GRACE_S,
+) -> None:
+    """Serve until SIGTERM or SIGINT. With nothing to listen on given, it is port 8080 of the loopback."""
+    sockets = list(sockets)
+    if host is None and port is None and path is None and not sockets:
+        port = DEFAULT_PORT
+    server = Server(
+        app,
+        host=host,
+        port=port if port is not None or host is None else DEFAULT_PORT,
+        path=path,
+        mode=mode,
+        group=group,
+        sockets=sockets,
+        limits=limits,
+        grace_s=grace_s,
+    )
+    asyncio.run(_serve(server))
+
+
+async def _serve(server: Server) -> None:
+    stop = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            server.hurry()
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    try:
+        async with server:
+            await stop.wait()
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)

@@ -1,0 +1,281 @@
+"""Listening, and stopping in good order: sockets of any kind in, connections counted, nothing left behind.
+
+Embedded in a daemon:
+
+    async with Server(app, sockets=passed_by_systemd):
+        await stop.wait()
+
+It installs no signal handlers. A socket handed in is closed at the end, but its file stays: it belongs to whoever bound
+it. On leaving: stop accepting; close idle connections; run on_shutdown; give busy ones their time, marking
+their answers `Connection: close`; cancel what is left; clean up.
+"""
+
+import asyncio
+import contextlib
+import errno
+import grp
+import logging
+import os
+import socket
+import stat
+import sys
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+from typing import Any, Self
+
+from .application import Application
+from .connection import Connection
+from .head import HeadParser
+from .limits import Limits
+from .request import Request
+from .response import StreamResponse
+
+BACKLOG = 1024
+GRACE_S = 10.0
+CANCEL_S = 2.0  # for handlers that do something on being cancelled
+REFUSALS = 100  # connections beyond the limit that are told so; more are dropped
+
+_log = logging.getLogger(__name__)
+
+
+class Server:
+    """Serves one application on any number of sockets. Used once."""
+
+    def __init__(
+        self,
+        app: Application,
+        *,
+        host: str | None = None,
+        port: int | None = None,
+        path: str | os.PathLike[str] | None = None,
+        mode: int = 0o660,
+        group: str | int | None = None,
+        sockets: Iterable[socket.socket] = (),
+        limits: Limits | None = None,
+        grace_s: float = GRACE_S,
+    ) -> None:
+        """Listens on `host` and `port`, on the Unix socket `path` with `mode` and `group`, and on `sockets`.
+
+        `host` None is the loopback; port 0 lets the kernel choose (see `port`). `grace_s` is what `close`
+        gives to requests when it is not told otherwise.
+        """
+        self.app = app
+        self.limits = limits if limits is not None else Limits()
+        self.head_parser = HeadParser(self.limits.fields)
+        self.loop: asyncio.AbstractEventLoop
+        self._host = host
+        self._port = port
+        self._path = os.fspath(path) if path is not None else None
+        self._mode = mode
+        self._group = group
+        self._sockets = list(sockets)
+        self._grace_s = grace_s
+        self._servers: list[asyncio.Server] = []
+        self._connections: set[Connection] = set()
+        self._all_gone: asyncio.Event
+        self._own_file: tuple[int, int] | None = None
+        self._stack = AsyncExitStack()
+        self._hurry: asyncio.Event
+        self._is_closed = False
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    @property
+    def port(self) -> int:
+        """The first TCP port that is listened on."""
+        for server in self._servers:
+            for one in server.sockets:
+                if one.family != socket.AF_UNIX:
+                    return int(one.getsockname()[1])
+        raise LookupError("no TCP port is listened on")
+
+    async def start(self) -> None:
+        """Run the start-up hooks, then listen. If either fails, what was done is undone."""
+        self.loop = asyncio.get_running_loop()
+        self._all_gone = asyncio.Event()
+        self._hurry = asyncio.Event()
+        async with AsyncExitStack() as stack:
+            stack.callback(self._close_sockets)
+            await stack.enter_async_context(self.app.running(self._end_requests))
+            stack.callback(self._stop_listening)
+            if self._port is not None or self._host is not None:
+                self._sockets += await self._bind_tcp()
+            if self._path is not None:
+                self._sockets.append(self._bind_unix(self._path))
+                stack.callback(self._unlink_own)
+            for one in self._sockets:
+                self._servers.append(await self._listen(one))
+            self._stack = stack.pop_all()
+
+    async def close(self, grace_s: float | None = None) -> None:
+        """Stop in good order; may be called twice. Requests that run get `grace_s` seconds."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if grace_s is not None:
+            self._grace_s = grace_s
+        self._stop_listening()
+        await asyncio.sleep(0)  # requests that have been received already start now
+        for connection in list(self._connections):
+            connection.stop()
+        await self._stack.aclose()
+
+    def hurry(self) -> None:
+        """Cut short the time that `close` gives to requests."""
+        self._hurry.set()
+
+    # For connections.
+
+    def answer(self, request: Request) -> Any:
+        return self.app.answer(request)
+
+    def admit(self, connection: Connection) -> bool:
+        """Count a new connection. False when it is one too many: it may say so and must close."""
+        self._connections.add(connection)
+        self._all_gone.clear()
+        if len(self._connections) > self.limits.connections + REFUSALS:
+            connection.abort()
+        return len(self._connections) <= self.limits.connections and not self._is_closed
+
+    def forget(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._all_gone.set()
+
+    @property
+    def connection_count(self) -> int:
+        return len(self._connections)
+
+    # Ending.
+
+    async def _end_requests(self) -> None:
+        if not self._connections:
+            return
+        for connection in self._connections:
+            if connection.ends_with_server and connection.task is not None:
+                connection.task.cancel()
+        await self._until_gone(self._grace_s, hurried=True)
+        busy = [connection.task for connection in self._connections if connection.task is not None]
+        for connection in list(self._connections):
+            connection.abort()
+        for task in busy:
+            task.cancel()
+        await self._until_gone(CANCEL_S, hurried=False)
+        if self._connections:
+            _log.warning("%d requests did not end when they were cancelled", len(self._connections))
+
+    async def _until_gone(self, seconds: float, *, hurried: bool) -> None:
+        waits = [asyncio.ensure_future(self._all_gone.wait())]
+        if hurried:
+            waits.append(asyncio.ensure_future(self._hurry.wait()))
+        try:
+            if self._connections:
+                await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+    def _stop_listening(self) -> None:
+        for server in self._servers:
+            server.close()
+
+    def _close_sockets(self) -> None:
+        for one in self._sockets:
+            one.close()
+
+    # Listening.
+
+    async def _listen(self, one: socket.socket) -> asyncio.Server:
+        one.setblocking(False)  # noqa: FBT003
+        if one.family != socket.AF_UNIX:
+            return await self.loop.create_server(self._connect, sock=one, backlog=BACKLOG)
+        options: dict[str, Any] = {}
+        if sys.version_info >= (3, 13) and isinstance(self.loop, asyncio.BaseEventLoop):
+            options["cleanup_socket"] = False  # it would unlink a file that belongs to systemd
+        return await self.loop.create_unix_server(self._connect, sock=one, backlog=BACKLOG, **options)
+
+    def _connect(self) -> Connection:
+        return Connection(self)
+
+    async def _bind_tcp(self) -> list[socket.socket]:
+        host = self._host if self._host is not None else "localhost"
+        found = await self.loop.getaddrinfo(
+            host, self._port or 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE, proto=socket.IPPROTO_TCP
+        )
+        bound: list[socket.socket] = []
+        port = self._port or 0
+        try:
+            for family, kind, protocol, _, address in dict.fromkeys(found):
+                one = socket.socket(family, kind, protocol)
+                bound.append(one)
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                one.bind((address[0], port, *address[2:]))
+                port = one.getsockname()[1]  # all addresses of a name share the port that the kernel chose
+        except BaseException:
+            for one in bound:
+                one.close()
+            raise
+        return bound
+
+    def _bind_unix(self, path: str) -> socket.socket:
+        """Bind beside `path` and move it there with its rights set, so that nobody finds it half made."""
+        if _is_served(path):
+            raise OSError(errno.EADDRINUSE, "another process serves this socket", path)
+        beside = f"{path}.{os.getpid()}"
+        one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(beside)  # noqa: PTH108 - plain calls, each one system call
+            one.bind(beside)
+            try:
+                if self._group is not None:
+                    gid = self._group if isinstance(self._group, int) else grp.getgrnam(self._group).gr_gid
+                    os.chown(beside, -1, gid)
+                os.chmod(beside, self._mode)  # noqa: PTH101
+                one.listen(BACKLOG)
+                found = os.stat(beside)  # noqa: PTH116
+                os.rename(beside, path)  # noqa: PTH104
+            except BaseException:
+                os.unlink(beside)  # noqa: PTH108
+                raise
+        except BaseException:
+            one.close()
+            raise
+        self._own_file = (found.st_dev, found.st_ino)
+        return one
+
+    def _unlink_own(self) -> None:
+        """Remove the socket's file, unless another process has put its own there since."""
+        if self._path is None or self._own_file is None:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            found = os.lstat(self._path)
+            if (found.st_dev, found.st_ino) == self._own_file:
+                os.unlink(self._path)  # noqa: PTH108
+
+
+def _is_served(path: str) -> bool:
+    """Whether somebody listens there. Raises OSError when the path is something else than a socket."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISSOCK(found.st_mode):
+        raise OSError(errno.EEXIST, "there is something that is not a socket", path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)  # noqa: FBT003
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return False
+        except OSError:
+            return True  # it answers, if only that it has no room
+    return True
