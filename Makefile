@@ -1,0 +1,82 @@
+# People and CI use the same words; `make help` lists them. Each target installs what it needs and says so:
+# Debian packages through .ci/install, tools that Debian lacks in .venv.
+
+PYTHON := /usr/bin/python3
+# Hermetic whatever the caller's shell says: no plugin, path or start-up file of theirs.
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTEST_ADDOPTS VIRTUAL_ENV
+
+# One suite, one test, or a root that stays for the next run: see tests/system/README.md.
+SUITE ?= all
+TEST ?=
+KEEP ?=
+
+SCRIPTS := .ci/install .ci/run .ci/build-package tests/system/run completions/bash/monitord completions/bash/monitorctl
+MANUAL := $(wildcard docs/man/*.[158])
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-newest lint lint-manual system-test bench deb clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+run: ## run the daemon in the foreground, watching something local
+	@.ci/install --depends
+	@$(PYTHON) etc/examples/demo.py
+
+test: ## run the tests with Debian's libraries
+	@.ci/install --build-depends
+	@$(PYTHON) -m pytest tests
+
+test-newest: .venv-newest/.done ## run the same tests with the newest libraries
+	@.venv-newest/bin/python -m pytest tests -p no:cacheprovider
+
+lint: .venv/.done ## ruff, mypy, floors, shell scripts, manual pages, the unit's exposure
+	@.ci/install --build-depends shellcheck groff mandoc systemd
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	$(PYTHON) -m pytest -q tests/test_floors.py
+	shellcheck --shell=bash $(SCRIPTS)
+	systemd-analyze security --offline=true --no-pager --threshold=11 systemd/monitord.service >/dev/null
+	@$(MAKE) --no-print-directory lint-manual
+
+lint-manual:
+	@for page in $(MANUAL); do \
+		echo "groff and mandoc $$page"; \
+		said=$$(groff -man -ww -z -Tutf8 -K utf8 "$$page" 2>&1; mandoc -Tlint -W warning "$$page"); \
+		if [ -n "$$said" ]; then echo "$$said"; exit 1; fi; \
+	done
+
+system-test: ## install the package in booted Debian 12 and 13 (root; SUITE= TEST= KEEP=1)
+	@.ci/install mmdebstrap systemd-container debian-archive-keyring iproute2 util-linux dpkg-dev \
+		python3-pytest python3-pytest-timeout python3-pytest-xdist
+	@tests/system/run --suite '$(SUITE)' --test '$(TEST)' $(if $(KEEP),--keep)
+
+bench: ## measure, beside the peers, in one run
+	@$(PYTHON) bench/run.py
+
+deb: ## build the Debian packages into dist/
+	@.ci/install --build-depends
+	@.ci/build-package dist
+
+clean: ## remove what the other targets made
+	rm -rf .venv .venv-newest .cache dist build .pybuild .mypy_cache .ruff_cache .pytest_cache ./*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The tools see Debian's libraries, so that mypy checks against what the daemon runs with.
+.venv/.done: requirements-lint.txt
+	@.ci/install --build-depends python3-venv
+	@echo 'install: ruff and mypy in .venv (pip)'
+	@rm -rf .venv
+	@$(PYTHON) -m venv --system-site-packages .venv
+	@.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-lint.txt
+	@touch $@
+
+# systemd-python comes as source only and wants libsystemd's headers.
+.venv-newest/.done: requirements-newest.txt
+	@.ci/install python3-venv python3-dev libsystemd-dev pkg-config gcc
+	@echo 'install: the newest aiohttp, httptools, … in .venv-newest (pip)'
+	@rm -rf .venv-newest
+	@$(PYTHON) -m venv .venv-newest
+	@.venv-newest/bin/pip install --quiet --disable-pip-version-check -r requirements-newest.txt
+	@touch $@

@@ -1,0 +1,107 @@
+"""Machines for the tests: one per suite that has the package installed, and fresh ones for what changes it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bed import CACHE, FILES, MACHINE_PACKAGES, SUITES, Machine, alone, base_root, copy_of, remove
+from installed import Installed
+from packages import built, names_in, the_deb
+
+# The suite whose build is installed in both: one package serves both Debians.
+BUILT_IN = "bookworm"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--suite", choices=(*SUITES, "all"), default="all", help="the Debian to test in")
+    parser.addoption("--keep", action="store_true", help="leave the installed machine's root for the next run")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "suite" in metafunc.fixturenames:
+        wanted = metafunc.config.getoption("suite")
+        suites = SUITES if wanted == "all" else (wanted,)
+        # One process per suite, as each has one installed machine that its tests share.
+        values = [pytest.param(suite, marks=pytest.mark.xdist_group(suite)) for suite in suites]
+        metafunc.parametrize("suite", values, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def suite(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The name of the Debian release, which is this process's alone."""
+    name: str = request.param
+    with alone(f"suite-{name}"):
+        # A run that was killed left its copies; a kept root is the only one to stay.
+        for left in (CACHE / "run" / name).glob("*"):
+            if left.name != "installed":
+                remove(left)
+        yield name
+
+
+@pytest.fixture(scope="session")
+def deb(pytestconfig: pytest.Config) -> Path:
+    """The package as it would be shipped."""
+    return the_deb(built(BUILT_IN, with_tests=not pytestconfig.getoption("keep")))
+
+
+@pytest.fixture(scope="session")
+def machine_root(suite: str) -> Path:
+    """A small Debian without Python, with the packages that monitord and the tests bring fetched but not installed."""
+    fetched = [*names_in("Depends"), *names_in("Recommends"), "autopkgtest"]
+    return base_root(suite, "machine", MACHINE_PACKAGES, variant="minbase", fetched=fetched)
+
+
+@pytest.fixture
+def fresh_machine(suite: str, machine_root: Path, deb: Path, request: pytest.FixtureRequest) -> Iterator[Machine]:
+    """A booted machine on which monitord was never installed; the package waits in /root."""
+    root = copy_of(machine_root, CACHE / "run" / suite / "fresh")
+    try:
+        copy_in(deb, root)
+        with Machine(root, suite) as machine:
+            yield machine
+    finally:
+        remove(root)
+
+
+@pytest.fixture(scope="session")
+def installed_machine(
+    suite: str, machine_root: Path, deb: Path, pytestconfig: pytest.Config
+) -> Iterator[Machine]:
+    """A booted machine with the package installed, shared by all tests that leave it as they found it."""
+    keep: bool = pytestconfig.getoption("keep")
+    root = CACHE / "run" / suite / "installed"
+    if not (keep and root.exists()):
+        copy_of(machine_root, root)
+    try:
+        copy_in(deb, root)
+        with Machine(root, suite) as machine:
+            install(machine)
+            machine.write("/usr/local/lib/web/web.py", (FILES / "web.py").read_text())
+            machine.write("/etc/systemd/system/web.service", (FILES / "web.service").read_text())
+            machine.run("systemctl", "daemon-reload")
+            machine.run("systemctl", "restart", "web.service")
+            yield machine
+    finally:
+        if not keep:
+            remove(root)
+
+
+@pytest.fixture
+def monitord(installed_machine: Machine) -> Installed:
+    """The running service with a configuration that watches the local web server, whatever the last test left."""
+    installed = Installed(installed_machine)
+    installed.reset()
+    return installed
+
+
+def copy_in(deb: Path, root: Path) -> None:
+    """Put the package where `install` looks for it, and nothing older beside it."""
+    for outdated in (root / "root").glob("monitord_*.deb"):
+        outdated.unlink()
+    (root / "root" / deb.name).write_bytes(deb.read_bytes())
+
+
+def install(machine: Machine) -> None:
+    """As a person would; the same version again when a kept root has it."""
+    machine.shell("apt install --yes --reinstall /root/monitord_*.deb", within_s=300)

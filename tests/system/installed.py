@@ -1,0 +1,86 @@
+"""The installed service as an administrator handles it: files, systemctl, curl, monitorctl, the journal."""
+
+import json
+from typing import Any
+
+from bed import Completed, Machine, eventually
+
+SOCKET = "/run/monitord/status.sock"
+FRAGMENT = "/etc/monitord.d/test.toml"
+
+# Quick, so that a test sees several checks in a moment.
+WATCHING = """\
+[monitors.web]
+url = "http://127.0.0.1:8080/ok"
+check_every = "500ms"
+timeout = "400ms"
+"""
+
+FAILING = """\
+[monitors.broken]
+url = "http://127.0.0.1:8080/fail"
+check_every = "500ms"
+timeout = "400ms"
+fail_after = 1
+"""
+
+
+class Installed:
+    """What a test asks of the service, in the words of the test."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+    def reset(self) -> None:
+        """Only the web server watched, no drop-in, a fresh start."""
+        self.machine.shell(
+            "rm -rf /etc/monitord.d/* /etc/systemd/system/monitord.service.d /run/systemd/system/monitord.service.d"
+            " && systemctl daemon-reload && systemctl stop monitord.service"
+            " && systemctl reset-failed monitord.service monitord.socket 2>/dev/null || true"
+        )
+        self.configure(WATCHING)
+        self.machine.run("systemctl", "start", "monitord.socket", "monitord.service")
+
+    def configure(self, text: str) -> None:
+        """Replace the fragment that the tests own."""
+        self.machine.write(FRAGMENT, text)
+
+    def systemctl(self, *words: str, ok: bool = True) -> Completed:
+        return self.machine.run("systemctl", *words, ok=ok)
+
+    @property
+    def pid(self) -> int:
+        return int(self.machine.show("monitord.service", "MainPID"))
+
+    @property
+    def state(self) -> str:
+        return self.machine.show("monitord.service", "ActiveState")
+
+    @property
+    def restarts(self) -> int:
+        return int(self.machine.show("monitord.service", "NRestarts"))
+
+    def ask(self, path: str, *options: str, user: str = "", ok: bool = True) -> Completed:
+        """curl on the status socket; the HTTP status is the last line of the output."""
+        return self.machine.run(
+            *("curl", "--silent", "--show-error", "--max-time", "10", "--unix-socket", SOCKET),
+            *("--write-out", "\\n%{http_code}", *options, f"http://localhost{path}"),
+            user=user,
+            ok=ok,
+        )
+
+    def get(self, path: str) -> Any:
+        """The JSON of a page that must be there."""
+        body, _, status = self.ask(path).stdout.rpartition("\n")
+        assert status == "200", f"{path}: {status}\n{body}"
+        return json.loads(body)
+
+    def checks_of(self, name: str, since: str) -> list[dict[str, Any]]:
+        """The journal's entries of one monitor."""
+        return self.machine.journal("--unit=monitord", f"MONITOR={name}", since=since)
+
+    def await_check(self, name: str, *, within_s: float = 15) -> dict[str, Any]:
+        """The next check of a monitor, as the journal has it."""
+        since = self.machine.cursor()
+        found = eventually(lambda: [e for e in self.checks_of(name, since) if "DURATION_USEC" in e], within_s=within_s)
+        return found[0]
