@@ -19,7 +19,7 @@ from typing import Self
 
 from .environment import ServiceEnvironment
 from .journal import SOCKET_PATH, JournalTransport, encode_record, is_field_name
-from .outlet import CLOSE_GRACE_S, Outlet
+from .outlet import CLOSE_GRACE_S, MOST_ITEMS, Outlet
 from .stderr import DescriptorTransport, LineStyle, encode_line, style_for
 
 NOTICE = 25  # between INFO and WARNING: normal but significant (syslog(3))
@@ -200,6 +200,7 @@ def open_log(
     logger: logging.Logger | None = None,
     descriptor: int = STDERR,
     journal_path: str = SOCKET_PATH,
+    most_kept: int = MOST_ITEMS,
     is_strict: bool = sys.flags.dev_mode,
 ) -> Log:
     """Send what `logger` (the root by default) says at `level` and above to where this process's log belongs.
@@ -216,13 +217,17 @@ def open_log(
         with contextlib.suppress(OSError):
             transport = JournalTransport(journal_path)
     if transport is not None:
-        outlet = Outlet(transport, lambda count: _lost_record(count, name, lost_message_id))
+        outlet = Outlet(
+            transport, lambda count: _lost_record(count, name, lost_message_id), most_items=most_kept
+        )
         handler = JournalHandler(outlet, name, is_strict=is_strict)
         destination = Destination.JOURNAL
     else:
         no_color = bool((os.environ if environ is None else environ).get("NO_COLOR"))
         style = style_for(descriptor, is_journal=is_journal, no_color=no_color)
-        outlet = Outlet(DescriptorTransport(descriptor), lambda count: _lost_line(count, style))
+        outlet = Outlet(
+            DescriptorTransport(descriptor), lambda count: _lost_line(count, style), most_items=most_kept
+        )
         handler = StderrHandler(outlet, style, is_strict=is_strict)
         destination = Destination.STDERR
     target.addHandler(handler)

@@ -2,9 +2,9 @@
 
 An item that cannot go out now is kept in order, within bounds of count and bytes, and tried again by a timer on
 the event loop (a timer and not a writer callback, as it serves a full socket, a missing one and a stopped terminal
-alike). What does not fit any more is dropped and counted, and one item that says how many were lost follows as
-soon as all that was kept is out. A quarter of the room is left to urgent items, so that a flood of small talk
-does not cost the line that matters.
+alike). What does not fit any more is dropped and counted; one item that says how many were lost takes its place
+in the row when half of the room is free again. A quarter of the room is left to urgent items, so that a flood of
+small talk does not cost the line that matters.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from typing import Protocol
 
 MOST_ITEMS = 8192
 MOST_BYTES = 8 * 1024 * 1024
-FIRST_RETRY_AFTER_S = 0.05
+FIRST_RETRY_AFTER_S = 0.01
 LONGEST_RETRY_AFTER_S = 1.0  # the delay doubles while nothing moves
 MOST_ITEMS_PER_RETRY = 512  # a few milliseconds of the event loop
 CLOSE_GRACE_S = 1.0
@@ -151,8 +151,9 @@ class Outlet:
         if self._is_writing or self._is_closed:
             return
         for _ in range(most_items):
+            self._keep_word_of_loss()
             if not self._kept:
-                break
+                return
             item = self._kept[0]
             left = self._write(item)
             self._kept_bytes -= len(item) - len(left)
@@ -160,12 +161,14 @@ class Outlet:
                 self._kept[0] = left
                 return
             self._kept.popleft()
-        if self._lost_untold and not self._kept:
-            # The number that was told is subtracted, not set to zero: the telling itself may be lost.
-            told = self._lost_untold
-            notice = self._tell_lost(told)
-            if not self._write(notice):
-                self._lost_untold -= told
+
+    def _keep_word_of_loss(self) -> None:
+        is_half_free = len(self._kept) <= self._most_items / 2 and self._kept_bytes <= self._most_bytes / 2
+        if self._lost_untold and is_half_free:
+            word = self._tell_lost(self._lost_untold)
+            self._kept.append(word)
+            self._kept_bytes += len(word)
+            self._lost_untold = 0
 
     def _retry_later(self) -> None:
         if self._loop is None or self._is_retry_due:

@@ -7,7 +7,7 @@ from monitord.systemd.environment import PassedDescriptor, ServiceEnvironment
 PID = 4711
 
 
-def test_everything_is_read():
+def test_everything_is_read() -> None:
     environ = {
         "NOTIFY_SOCKET": "/run/systemd/notify",
         "WATCHDOG_USEC": "30000000",
@@ -33,7 +33,7 @@ def test_everything_is_read():
     )
 
 
-def test_what_is_meant_for_this_process_is_not_left_to_children():
+def test_what_is_meant_for_this_process_is_not_left_to_children() -> None:
     environ = {
         "NOTIFY_SOCKET": "/run/systemd/notify",
         "WATCHDOG_USEC": "30000000",
@@ -52,7 +52,7 @@ def test_what_is_meant_for_this_process_is_not_left_to_children():
     }
 
 
-def test_a_shell_passes_nothing():
+def test_a_shell_passes_nothing() -> None:
     assert ServiceEnvironment.take({"PATH": "/usr/bin"}) == ServiceEnvironment()
 
 
@@ -68,7 +68,7 @@ def test_a_shell_passes_nothing():
         pytest.param({"WATCHDOG_PID": "4711"}, None, id="without an interval"),
     ],
 )
-def test_the_watchdog_is_ours_only_if_we_are_meant(environ: dict[str, str], watchdog_s: float | None):
+def test_the_watchdog_is_ours_only_if_we_are_meant(environ: dict[str, str], watchdog_s: float | None) -> None:
     assert ServiceEnvironment.take(environ, pid=PID).watchdog_s == watchdog_s
 
 
@@ -92,17 +92,17 @@ def test_the_watchdog_is_ours_only_if_we_are_meant(environ: dict[str, str], watc
         pytest.param({"LISTEN_FDS": "999999999", "LISTEN_PID": "4711"}, [], id="beyond reason"),
     ],
 )
-def test_descriptors_are_ours_only_if_we_are_meant(environ: dict[str, str], names: list[str]):
+def test_descriptors_are_ours_only_if_we_are_meant(environ: dict[str, str], names: list[str]) -> None:
     descriptors = ServiceEnvironment.take(environ, pid=PID).descriptors
     assert [descriptor.name for descriptor in descriptors] == names
     assert [descriptor.number for descriptor in descriptors] == [3 + index for index in range(len(names))]
 
 
 @pytest.mark.parametrize("value", ["", "9", "9:", ":9", "a:b", "9:9:9"])
-def test_a_malformed_journal_stream_is_none(value: str):
+def test_a_malformed_journal_stream_is_none(value: str) -> None:
     assert ServiceEnvironment.take({"JOURNAL_STREAM": value}).journal_stream is None
 
 
 @pytest.mark.parametrize("value", ["", "relative", "vsock:2:1234"])
-def test_an_address_that_is_no_local_socket_is_none(value: str):
+def test_an_address_that_is_no_local_socket_is_none(value: str) -> None:
     assert ServiceEnvironment.take({"NOTIFY_SOCKET": value}).notify_socket is None

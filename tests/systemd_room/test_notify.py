@@ -13,7 +13,7 @@ def address(tmp_path: Path) -> str:
     return str(tmp_path / "notify")
 
 
-def test_the_life_of_a_service_is_told(address: str):
+def test_the_life_of_a_service_is_told(address: str) -> None:
     with FakeManager(address) as manager:
         notifier = Notifier(address)
         notifier.extend_timeout(4.5)
@@ -30,7 +30,7 @@ def test_the_life_of_a_service_is_told(address: str):
         ]
 
 
-def test_a_reload_is_told_with_the_moment_of_the_monotonic_clock(address: str):
+def test_a_reload_is_told_with_the_moment_of_the_monotonic_clock(address: str) -> None:
     with FakeManager(address) as manager:
         before = time.monotonic_ns() // 1000
         Notifier(address).reloading("reads its configuration")
@@ -40,7 +40,7 @@ def test_a_reload_is_told_with_the_moment_of_the_monotonic_clock(address: str):
     assert before <= int(moment.removeprefix("MONOTONIC_USEC=")) <= after
 
 
-def test_an_abstract_address_begins_with_an_at_sign():
+def test_an_abstract_address_begins_with_an_at_sign() -> None:
     name = f"monitord-test-{uuid.uuid4()}"
     with FakeManager(f"\0{name}") as manager:
         Notifier(f"@{name}").ready()
@@ -56,33 +56,33 @@ def test_an_abstract_address_begins_with_an_at_sign():
         pytest.param("ünder \udc80", "ünder ?", id="not encodable"),
     ],
 )
-def test_a_status_cannot_smuggle_another_notice(address: str, text: str, line: str):
+def test_a_status_cannot_smuggle_another_notice(address: str, text: str, line: str) -> None:
     with FakeManager(address) as manager:
         Notifier(address).status(text)
         assert manager.notices() == [f"STATUS={line}"]
 
 
-def test_a_long_status_is_cut(address: str):
+def test_a_long_status_is_cut(address: str) -> None:
     with FakeManager(address) as manager:
         Notifier(address).status("x" * 10_000)
         assert manager.notices() == ["STATUS=" + "x" * (LONGEST_STATUS - 1) + "…"]
 
 
-def test_without_a_manager_nothing_happens():
+def test_without_a_manager_nothing_happens() -> None:
     notifier = Notifier(None)
     notifier.ready("3 monitors")
     notifier.status("fine")
     assert not notifier.has_manager
 
 
-def test_a_manager_that_is_gone_raises_nothing(address: str):
+def test_a_manager_that_is_gone_raises_nothing(address: str) -> None:
     notifier = Notifier(address)
     notifier.ready()
     notifier.status("fine")
     assert notifier.has_manager
 
 
-def test_a_manager_that_comes_back_hears_what_is_owed_but_no_old_status(address: str):
+def test_a_manager_that_comes_back_hears_what_is_owed_but_no_old_status(address: str) -> None:
     notifier = Notifier(address)
     notifier.ready()
     notifier.status("old")
@@ -94,7 +94,7 @@ def test_a_manager_that_comes_back_hears_what_is_owed_but_no_old_status(address:
         assert manager.notices() == ["WATCHDOG=1"]
 
 
-def test_a_manager_that_reads_nothing_holds_nobody_up(address: str):
+def test_a_manager_that_reads_nothing_holds_nobody_up(address: str) -> None:
     with FakeManager(address) as manager:
         notifier = Notifier(address)
         while not manager.is_full():

@@ -23,7 +23,7 @@ def listening(path: Path) -> socket.socket:
     return opened
 
 
-def test_sockets_come_by_name_ready_for_the_loop(tmp_path: Path):
+def test_sockets_come_by_name_ready_for_the_loop(tmp_path: Path) -> None:
     environment = passed(
         (listening(tmp_path / "a"), "status"),
         (listening(tmp_path / "b"), "web"),
@@ -41,7 +41,7 @@ def test_sockets_come_by_name_ready_for_the_loop(tmp_path: Path):
             each.close()
 
 
-def test_none_passed_is_none():
+def test_none_passed_is_none() -> None:
     assert listening_sockets(ServiceEnvironment()) == {}
 
 
@@ -52,7 +52,9 @@ def test_none_passed_is_none():
         pytest.param(socket.SOCK_DGRAM, id="datagrams"),
     ],
 )
-def test_another_kind_of_socket_is_refused_and_nothing_stays_open(tmp_path: Path, kind: socket.SocketKind):
+def test_another_kind_of_socket_is_refused_and_nothing_stays_open(
+    tmp_path: Path, kind: socket.SocketKind
+) -> None:
     environment = passed(
         (listening(tmp_path / "a"), "status"), (socket.socket(socket.AF_UNIX, kind), "strange")
     )
@@ -60,7 +62,7 @@ def test_another_kind_of_socket_is_refused_and_nothing_stays_open(tmp_path: Path
         listening_sockets(environment)
 
 
-def test_a_descriptor_that_is_no_socket_is_refused():
+def test_a_descriptor_that_is_no_socket_is_refused() -> None:
     reading, writing = os.pipe()
     environment = ServiceEnvironment(descriptors=(PassedDescriptor(reading, "pipe"),))
     try:

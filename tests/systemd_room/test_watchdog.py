@@ -25,7 +25,7 @@ def address(tmp_path: Path) -> str:
     return str(tmp_path / "notify")
 
 
-async def test_it_pings_while_every_pulse_moves(address: str):
+async def test_it_pings_while_every_pulse_moves(address: str) -> None:
     with FakeManager(address) as manager:
         watchdog = asyncio.create_task(Watchdog(Notifier(address), 0.03, {"loop": Pulse()}).run())
         async with asyncio.timeout(10):
@@ -36,11 +36,11 @@ async def test_it_pings_while_every_pulse_moves(address: str):
     assert watchdog.cancelled()
 
 
-def test_it_pings_twice_in_an_interval_at_least():
+def test_it_pings_twice_in_an_interval_at_least() -> None:
     assert Watchdog(Notifier(None), 30.0, {}).every_s <= 15.0
 
 
-def test_one_pulse_that_stands_still_stops_the_pings(address: str):
+def test_one_pulse_that_stands_still_stops_the_pings(address: str) -> None:
     steady, stuck = Pulse(), Pulse()
     with FakeManager(address) as manager:
         watchdog = Watchdog(Notifier(address), 30.0, {"loop": steady, "dispatcher": stuck})
@@ -53,7 +53,7 @@ def test_one_pulse_that_stands_still_stops_the_pings(address: str):
         assert manager.notices() == ["WATCHDOG=1", "WATCHDOG=1"]
 
 
-def test_a_standstill_is_logged_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture):
+def test_a_standstill_is_logged_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     stuck = Pulse()
     watchdog = Watchdog(
@@ -84,7 +84,7 @@ def test_a_standstill_is_logged_once_and_so_is_its_end(caplog: pytest.LogCapture
     assert vars(back)["message_id"] == "2" * 32
 
 
-def test_a_second_pulse_that_stops_is_named_too(caplog: pytest.LogCaptureFixture):
+def test_a_second_pulse_that_stops_is_named_too(caplog: pytest.LogCaptureFixture) -> None:
     first, second = Pulse(), Pulse()
     watchdog = Watchdog(Notifier(None), None, {"dispatcher": first, "history": second})
     first.standstill = "stuck"
@@ -100,7 +100,7 @@ def test_a_second_pulse_that_stops_is_named_too(caplog: pytest.LogCaptureFixture
     ]
 
 
-def test_without_a_watchdog_of_the_manager_nobody_is_pinged(address: str):
+def test_without_a_watchdog_of_the_manager_nobody_is_pinged(address: str) -> None:
     with FakeManager(address) as manager:
         assert Watchdog(Notifier(address), None, {"loop": Pulse()}).check()
         assert manager.notices() == []

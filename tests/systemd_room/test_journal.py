@@ -1,0 +1,115 @@
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from monitord.systemd.journal import (
+    LONGEST_RECORD_BYTES,
+    LONGEST_VALUE_BYTES,
+    JournalTransport,
+    encode_record,
+    is_field_name,
+)
+from systemd_room.fakes import FakeJournal, decode_record
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "journal")
+
+
+@pytest.mark.parametrize(
+    ("name", "is_valid"),
+    [
+        ("MONITOR", True),
+        ("HTTP_STATUS", True),
+        ("A1", True),
+        ("A" * 64, True),
+        ("A" * 65, False),
+        ("", False),
+        ("monitor", False),
+        ("_PID", False),
+        ("1ST", False),
+        ("PHASE.TLS", False),
+        ("A=B", False),
+        ("A\n", False),
+        ("Ä", False),
+    ],
+)
+def test_a_field_name_is_what_journald_takes(name: str, is_valid: bool) -> None:  # noqa: FBT001 - from the table
+    assert is_field_name(name) is is_valid
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param("GET https://example.org/ 200", id="a line"),
+        pytest.param("two\nlines", id="newline"),
+        pytest.param("ends\n", id="newline at the end"),
+        pytest.param("\n", id="only a newline"),
+        pytest.param("x\nPRIORITY=0", id="looks like a field"),
+        pytest.param("a=b=c", id="equals signs"),
+        pytest.param("", id="empty"),
+        pytest.param("nul \0 bell \a", id="control characters"),
+        pytest.param("grün ✓", id="not ascii"),
+        pytest.param("y" * 20_000, id="long"),
+    ],
+)
+def test_any_value_arrives_as_it_was(value: str) -> None:
+    fields = {"MESSAGE": value, "PRIORITY": "6", "MONITOR": value}
+    assert decode_record(encode_record(fields)) == fields
+
+
+def test_half_a_surrogate_is_escaped() -> None:
+    assert decode_record(encode_record({"MESSAGE": "bad \udc80"})) == {"MESSAGE": "bad \\udc80"}
+
+
+def test_a_value_too_long_is_cut_and_says_so() -> None:
+    text = "ü" * LONGEST_VALUE_BYTES
+    cut = decode_record(encode_record({"MESSAGE": text, "MONITOR": "web"}))
+    assert cut["MONITOR"] == "web"
+    assert cut["MESSAGE"] == "ü" * (LONGEST_VALUE_BYTES // 2) + f" [cut from {2 * LONGEST_VALUE_BYTES} bytes]"
+
+
+def test_a_record_stays_within_its_room_and_loses_the_last_fields() -> None:
+    fields = {"MESSAGE": "text"} | {f"FIELD_{number}": "x" * 30_000 for number in range(9)}
+    datagram = encode_record(fields)
+    assert len(datagram) <= LONGEST_RECORD_BYTES
+    assert list(decode_record(datagram)) == ["MESSAGE", "FIELD_0", "FIELD_1", "FIELD_2"]
+
+
+def test_the_largest_record_fits_a_datagram(path: str) -> None:
+    fields = {f"FIELD_{number}": "x" * LONGEST_VALUE_BYTES for number in range(9)}
+    with FakeJournal(path) as journal, contextlib.closing(JournalTransport(path)) as transport:
+        assert transport.write(encode_record(fields)) == b""
+        assert len(journal.records()) == 1
+
+
+def test_without_a_journal_there_is_nothing_to_connect_to(path: str) -> None:
+    with pytest.raises(FileNotFoundError):
+        JournalTransport(path)
+
+
+def test_a_journal_that_reads_nothing_refuses_instead_of_blocking(path: str) -> None:
+    with FakeJournal(path) as journal, contextlib.closing(JournalTransport(path)) as transport:
+        sent = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                transport.write(encode_record({"MESSAGE": "x"}))
+                sent += 1
+        assert journal.is_full()
+        assert len(journal.records()) == sent
+
+
+def test_a_journal_that_stopped_is_connected_to_again_when_it_is_back(path: str) -> None:
+    record = encode_record({"MESSAGE": "x"})
+    with FakeJournal(path) as journal, contextlib.closing(JournalTransport(path)) as transport:
+        transport.write(record)
+        journal.stop()
+        for _ in range(2):
+            with pytest.raises(BlockingIOError):
+                transport.write(record)
+        journal.start()
+        transport.write(record)
+        transport.write(record)
+        assert journal.datagrams() == [record, record]
