@@ -12,7 +12,7 @@ import pytest
 
 from monitord.systemd.environment import ServiceEnvironment
 from monitord.systemd.log import NOTICE, Destination, Log, open_log, priority_of
-from systemd_room.fakes import FakeJournal
+from tests.systemd_room.fakes import FakeJournal
 
 LOST_ID = "5" * 32
 MOST_KEPT = 400

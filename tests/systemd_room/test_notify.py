@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from monitord.systemd.notify import LONGEST_STATUS, Notifier
-from systemd_room.fakes import FakeManager
+from tests.systemd_room.fakes import FakeManager
 
 
 @pytest.fixture

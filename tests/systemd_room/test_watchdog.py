@@ -7,7 +7,7 @@ import pytest
 from monitord.systemd.log import NOTICE
 from monitord.systemd.notify import Notifier
 from monitord.systemd.watchdog import Watchdog
-from systemd_room.fakes import FakeManager
+from tests.systemd_room.fakes import FakeManager
 
 
 class Pulse:
