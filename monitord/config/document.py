@@ -122,7 +122,9 @@ def _syntax_fault(file: str, text: str, message: str) -> ConfigFault:
     if place is None:
         # Python itself refuses a number of thousands of digits, and does not say where.
         return ConfigFault(file, None, "", "is not valid TOML: a number is too long")
-    problem = f"is not valid TOML: {place['problem']}"
+    problem = "is not valid TOML: " + re.sub(
+        r"declare \(.*\) twice", "declare a table twice", place["problem"]
+    )
     if place["line"] is None:
         return ConfigFault(
             file, text.rstrip().count("\n") + 1, "", f"{problem} (at the end of the file)", hint
@@ -192,11 +194,15 @@ def _included(main: str, patterns: object, faults: Faults) -> list[str]:
     files: dict[str, None] = {}
     for index, pattern in enumerate(patterns):
         if not isinstance(pattern, str) or not pattern or "\0" in pattern:
+            problem = f"{value_text(pattern)} is not a file name or pattern"
+            faults.refuse(("include", index), problem, "write it in quotes")
+            continue
+        if not glob.has_magic(pattern) and not os.path.lexists(os.path.join(directory, pattern)):  # noqa: PTH118
+            problem = f"{value_text(pattern)} does not exist"
             faults.refuse(
-                ("include", index),
-                f"{value_text(pattern)} is not a file name or pattern",
-                "write it in quotes",
+                ("include", index), problem, "create it, or write a pattern for what may be missing"
             )
+            faults.has_unread_files = True
             continue
         for file in _matching(directory, pattern, faults):
             if len(files) >= MAX_FILES:
@@ -210,7 +216,7 @@ def _included(main: str, patterns: object, faults: Faults) -> list[str]:
 def _matching(directory: str, pattern: str, faults: Faults) -> list[str]:
     """`directory` is taken as it is, whatever characters it has."""
     if not glob.has_magic(pattern):
-        return [os.path.join(directory, pattern)]  # noqa: PTH118 - text in, text out; a fault when it is not there
+        return [os.path.join(directory, pattern)]  # noqa: PTH118 - text in, text out
     listed = os.path.join(directory, os.path.dirname(pattern)) or "."  # noqa: PTH118, PTH120
     # glob() passes over a directory that it may not list, and the monitors in it would silently be gone.
     if not glob.has_magic(os.path.dirname(pattern)):  # noqa: PTH120

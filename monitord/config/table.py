@@ -314,11 +314,9 @@ class Table:
         if key not in self._children:
             value = self._find_own(key, [])
             if not isinstance(value, list):
-                self._faults.refuse(
-                    (*self._path, key),
-                    f"{value_text(value)} is not an array of tables",
-                    f"write it as [[{key}]]",
-                )
+                path = (*self._path, key)
+                fix = f"write it as [[{key_text(path)}]]"
+                self._faults.refuse(path, f"{value_text(value)} is not an array of tables", fix)
                 value = []
             self._children[key] = [self._child((key, index), item, None) for index, item in enumerate(value)]
         return self._children[key]
@@ -420,7 +418,8 @@ class Table:
 
     def _not_a_table(self, path: Path, value: object, *, hidden: bool) -> None:
         shown = "" if hidden else f"{value_text(value)} "
-        self._faults.refuse(path, f"{shown}is not a table", f"write it as [{key_text(path)}]")
+        fix = "write { … }" if isinstance(path[-1], int) else f"write it as [{key_text(path)}]"
+        self._faults.refuse(path, f"{shown}is not a table", fix)
 
 
 def _problem_and_hint(error: ValueError) -> tuple[str, str]:

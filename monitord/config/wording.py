@@ -4,6 +4,7 @@ import re
 from datetime import date, time
 
 MAX_SHOWN_CHARACTERS = 60
+MAX_DECIMAL_BITS = 4096
 
 Path = tuple[str | int, ...]
 
@@ -30,7 +31,8 @@ def value_text(value: object) -> str:
     if isinstance(value, int):
         if isinstance(value, bool):
             return "true" if value else "false"
-        return _shortened(hex(value) if abs(value) >= 2**63 else str(value))
+        # Python refuses to write out a number of thousands of digits.
+        return _shortened(str(value) if value.bit_length() < MAX_DECIMAL_BITS else hex(value))
     if isinstance(value, dict):
         return "{ … }" if value else "{}"
     if isinstance(value, list):

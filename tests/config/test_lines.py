@@ -1,0 +1,146 @@
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitord.config.lines import find_lines
+from monitord.config.wording import Path as KeyPath
+
+TRICKY = Path(__file__).with_name("tricky.toml").read_text()
+
+PLACES: list[tuple[KeyPath, int]] = [
+    (("first",), 2),
+    (("quoted key",), 3),
+    (("dotted",), 4),
+    (("dotted", "k.e.y", "last"), 4),
+    (("raw",), 8),
+    (("tab\tand é",), 11),
+    (("plain",), 13),
+    (("plain", "table"), 13),
+    (("plain", "table", "inline", "b.c", 1, "d"), 14),
+    (("plain", "table", "inline", "e", "f"), 14),
+    (("plain", "table", "list"), 15),
+    (("plain", "table", "list", 0), 16),
+    (("plain", "table", "list", 1), 17),
+    (("plain", "table", "list", 2), 18),
+    (("plain", "table", "list", 2, 1), 19),
+    (("plain", "table", "list", 3, "in_list"), 19),
+    (("plain", "table", "empty"), 21),
+    (("plain", "table", "none"), 22),
+    (("array",), 24),
+    (("array", 0), 24),
+    (("array", 0, "name"), 25),
+    (("array", 0, "nested", 0, "x"), 27),
+    (("array", 0, "nested", 1), 28),
+    (("array", 0, "nested", 1, "below", "y"), 31),
+    (("array", 1, "name"), 34),
+    (("array", 1, "nested", 0, "x"), 36),
+    (("late", "sub"), 37),
+    (("late",), 39),
+    (("late", "z"), 40),
+]
+
+
+@pytest.mark.parametrize(("path", "line"), PLACES, ids=str)
+def test_the_line_of_a_key_is_found(path: KeyPath, line: int) -> None:
+    assert find_lines(TRICKY)[path] == line
+
+
+def paths(value: object, path: KeyPath = ()) -> Iterator[KeyPath]:
+    if path:
+        yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield from paths(inner, (*path, key))
+
+
+def test_the_lines_are_those_of_the_keys_that_the_parser_sees() -> None:
+    assert set(find_lines(TRICKY)) == set(paths(tomllib.loads(TRICKY)))
+
+
+# A document is generated as a list of lines and blocks; each value is a number that no other has, and what is
+# written around it tries to look like a key.
+
+KEYS = st.one_of(
+    st.from_regex(r"[A-Za-z0-9_-]{1,3}", fullmatch=True),
+    st.text(alphabet="ab.=#[]{}'\" \t,é\\\n\u0001", max_size=4),
+)
+CHAFF = st.sampled_from(
+    [
+        '"x = 1"',
+        "'[x]'",
+        '"\\""',
+        '"""\n[x]\ny = 2\n\\""""',
+        "'''\n#\n[[x]]\n'''''",
+        "[ # ]\n'x' , \n]",
+        "{}",
+        "1e3",
+    ]
+)
+
+
+def written(key: str, *, literal: bool) -> str:
+    if key and key.isascii() and all(character.isalnum() or character in "_-" for character in key):
+        return key
+    if literal and not set(key) & set("'\n\u0001"):
+        return f"'{key}'"
+    escaped = "".join(c if c.isprintable() and c not in '"\\' else f"\\u{ord(c):04x}" for c in key)
+    return f'"{escaped}"'
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> str:
+    numbers = iter(range(1_000_000, 2_000_000))
+
+    def key() -> str:
+        return written(draw(KEYS), literal=draw(st.booleans()))
+
+    def value(depth: int) -> str:
+        kind = draw(st.sampled_from(["number", "number", "list", "table"] if depth else ["number"]))
+        if kind == "number":
+            return str(next(numbers))
+        if kind == "list":
+            between = draw(st.sampled_from([", ", ",\n", " # , ]\n,\t"]))
+            return (
+                "["
+                + between.join([value(depth - 1), draw(CHAFF), value(depth - 1)])
+                + draw(st.sampled_from([" ]", ",\n]"]))
+            )
+        return (
+            "{ " + ", ".join(f"{key()} = {value(depth - 1)}" for _ in range(draw(st.integers(0, 2)))) + " }"
+        )
+
+    lines = []
+    for _ in range(draw(st.integers(1, 8))):
+        kind = draw(st.sampled_from(["pair", "pair", "dotted", "chaff", "header", "array", "comment"]))
+        name = draw(st.sampled_from([".", " . "])).join(key() for _ in range(draw(st.integers(1, 3))))
+        lines.append(
+            {
+                "pair": f"{key()} = {value(2)}",
+                "dotted": f"\t{name} = {value(1)} # x = 1",
+                "chaff": f"{key()} = {draw(CHAFF)}",
+                "header": f"[{name}]",
+                "array": f" [[ {name} ]] # [x]",
+                "comment": "# x = 1\n",
+            }[kind]
+        )
+    return "\n".join(lines)
+
+
+@given(documents())
+def test_the_line_found_really_holds_the_value(text: str) -> None:
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return  # the same key twice
+    lines = find_lines(text)
+    assert set(lines) == set(paths(values))
+    for path in lines:
+        value: object = values
+        for part in path:
+            value = value[part]  # type: ignore[index] # the path is one of this very document
+        if isinstance(value, int):
+            assert str(value) in text.split("\n")[lines[path] - 1]
