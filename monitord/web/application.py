@@ -6,6 +6,7 @@ A handler for an exception catches it at the layer next to where it was raised, 
 out see the response.
 """
 
+import asyncio
 import html
 import logging
 import secrets
@@ -14,10 +15,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Generic, TypeVar, cast
 
-from .exceptions import HTTPException, HTTPMethodNotAllowed, HTTPNotFound
+from .exceptions import HTTPBadRequest, HTTPException, HTTPMethodNotAllowed, HTTPNotFound
 from .limits import BODY_BYTES
 from .request import Request
-from .response import Response, StreamResponse, json_response
+from .response import ClientGone, Response, StreamResponse, json_response
 from .routing import Handler, Match, UrlDispatcher
 
 T = TypeVar("T")
@@ -123,12 +124,13 @@ class Application:
             return
         for prefix, app in self._mounted.items():
             app.freeze()
+            app._mount_at(prefix)  # noqa: SLF001 - one of ours
             self._adopt(prefix, app)
         for route in self.router:
             if route.app is None:
                 route.app = self
-                route.call = self._wrapped(self._guarded(route.handler))
-        self._missing = self._wrapped(self._guarded(_answer_missing))
+                route.call = self._wrapped(route.handler)
+        self._missing = self._wrapped(_answer_missing)
         self._by_prefix.sort(key=lambda pair: len(pair[0]), reverse=True)
         self.router.frozen = True
         self.frozen = True
@@ -144,14 +146,19 @@ class Application:
             mine.name = route.name
             mine.app = route.app
             mine.call = self._wrapped(cast(Handler, route.call))
-            route.resource.prefix = prefix + route.resource.prefix
         self._by_prefix += [(prefix + inner, deep) for inner, deep in app._by_prefix]  # noqa: SLF001 - one of ours
         self._by_prefix.append((prefix, app))
         app._missing = self._wrapped(app._missing)  # noqa: SLF001
         for _, deep in app._by_prefix:  # noqa: SLF001
             deep._missing = self._wrapped(deep._missing)  # noqa: SLF001
 
+    def _mount_at(self, prefix: str) -> None:
+        self.router.prefix = prefix + self.router.prefix
+        for app in self._mounted.values():
+            app._mount_at(prefix)  # noqa: SLF001
+
     def _wrapped(self, handler: Handler) -> Handler:
+        handler = self._guarded(handler)
         for middleware in reversed(self.middlewares):
             handler = self._guarded(_bind(middleware, handler))
         return handler
@@ -190,14 +197,20 @@ class Application:
                 raise TypeError(f"the handler returned {type(response).__name__}, not a response")  # noqa: TRY301
         except HTTPException as error:
             return error
+        except ClientGone:
+            return HTTPBadRequest(
+                text="the request is not complete"
+            )  # heard only by who closed one direction
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return self.failure(request, error)  # the handler awaited something that was cancelled
         except Exception as error:  # noqa: BLE001 - the boundary: any bug is a 500 and a traceback in the log
             return self.failure(request, error)
         return response
 
     async def _answer_unrouted(self, request: Request, match: Match) -> StreamResponse:
-        if request.method == "OPTIONS" and (match.allowed or request.raw_path == "*"):
-            allowed = match.allowed | {"OPTIONS"} if match.allowed else {"GET", "HEAD", "OPTIONS"}
-            return Response(status=204, headers={"Allow": ", ".join(sorted(allowed))})
         request.allowed = match.allowed
         path = request.raw_path
         for prefix, app in self._by_prefix:
@@ -205,7 +218,7 @@ class Application:
                 return await app._missing(request)  # noqa: SLF001 - one of ours
         return await self._missing(request)
 
-    def failure(self, request: Request, error: Exception) -> Response:
+    def failure(self, request: Request, error: BaseException) -> Response:
         """The traceback to the log, its number to the client."""
         number = secrets.token_hex(6)
         _log.error("error %s in %s %s", number, request.method, request.path, exc_info=error)
@@ -262,6 +275,8 @@ def _handler_for(
 
 
 async def _answer_missing(request: Request) -> StreamResponse:
+    if request.method == "OPTIONS" and (request.allowed or request.raw_path == "*"):
+        return Response(status=204, headers={"Allow": ", ".join(sorted(request.allowed | {"OPTIONS"}))})
     if request.allowed:
         raise HTTPMethodNotAllowed(request.method, request.allowed | {"OPTIONS"})
     raise HTTPNotFound

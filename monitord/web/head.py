@@ -231,13 +231,7 @@ def _frame(head: Head, special: dict[bytes, bytes]) -> None:
     if coding is not None:
         if length is not None:
             raise ProtocolFault(400, "both Content-Length and Transfer-Encoding")
-        if not head.minor_version:
-            raise ProtocolFault(400, "Transfer-Encoding in HTTP/1.0")
-        codings = [part.strip(b" \t").lower() for part in coding.split(b",")]
-        if codings[-1] != b"chunked" or b"chunked" in codings[:-1]:
-            raise ProtocolFault(400, "Transfer-Encoding does not end in one chunked")
-        if len(codings) > 1:
-            raise ProtocolFault(501, "only the chunked transfer coding is understood")
+        _check_coding(coding, head.minor_version)
         head.length = None
     elif length is not None:
         length = length.strip(b" \t")
@@ -247,13 +241,20 @@ def _frame(head: Head, special: dict[bytes, bytes]) -> None:
     connection = special.get(b"connection")
     if connection is not None:
         options = [option.strip(b" \t").lower() for option in connection.split(b",")]
-        if b"close" in options:
-            head.keep_alive = False
-        elif b"keep-alive" in options:
-            head.keep_alive = True
+        head.keep_alive = b"close" not in options and (head.keep_alive or b"keep-alive" in options)
     expect = special.get(b"expect")
     # RFC 9110 section 10.1.1: an expectation in HTTP/1.0 is ignored.
     if expect is not None and head.minor_version:
         if expect.strip(b" \t").lower() != b"100-continue":
             raise ProtocolFault(417, "only 100-continue can be expected")
         head.expects_continue = head.length != 0
+
+
+def _check_coding(coding: bytes, minor_version: int) -> None:
+    if not minor_version:
+        raise ProtocolFault(400, "Transfer-Encoding in HTTP/1.0")
+    codings = [part.strip(b" \t").lower() for part in coding.split(b",")]
+    if codings[-1] != b"chunked" or b"chunked" in codings[:-1]:
+        raise ProtocolFault(400, "Transfer-Encoding does not end in one chunked")
+    if len(codings) > 1:
+        raise ProtocolFault(501, "only the chunked transfer coding is understood")

@@ -24,12 +24,17 @@ REASONS: dict[int, str] = {status.value: status.phrase for status in HTTPStatus}
 
 MAX_CACHED_PREFIXES = 256
 
-_BODILESS = frozenset({204, 304})
+BODILESS = frozenset({204, 304})
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\t -~\x80-\xff]*")
 _OWNED = frozenset(
     {"content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer"}
 )
+
+
+class ClientGone(ConnectionResetError):  # noqa: N818 - a fact, not a fault
+    """The client left, or takes nothing of what is sent to it: there is nobody to answer."""
+
 
 HeaderSource = Mapping[str, str] | Iterable[tuple[str, str]]
 
@@ -63,6 +68,11 @@ class Headers(CIMultiDict[str]):
         check_field(name, value)
         super().add(name, value)
 
+    def merge(self, fields: HeaderSource = (), **more: str) -> None:
+        """Add what is not there yet."""
+        for name, value in (*_pairs(fields), *more.items()):
+            self.setdefault(name, value)
+
     def setdefault(self, name: str, default: str) -> str:
         check_field(name, default)
         return super().setdefault(name, default)
@@ -93,7 +103,7 @@ class StreamResponse:
     _headers: Headers | None = None
     _content_type: str | None = "application/octet-stream"
     _cookies: dict[tuple[str, str, str], str] | None = None
-    _force_close = False
+    forces_close = False
     _request: "Request | None" = None
     _source: AsyncIterator[bytes] | None = None
     ends_with_server = (
@@ -163,7 +173,7 @@ class StreamResponse:
 
     def force_close(self) -> None:
         """Close the connection after this response."""
-        self._force_close = True
+        self.forces_close = True
 
     def set_cookie(
         self,
@@ -200,17 +210,16 @@ class StreamResponse:
 
     async def prepare(self, request: "Request") -> None:
         """Send the head. May be called twice for one request."""
-        if self._request is not None:
-            if self._request is not request:
-                raise RuntimeError("this response belongs to another request")
-            return
-        self._request = request
-        await request.exchange.start(self)
+        if self._request is None:
+            await request.exchange.start(self)
+            self._request = request
+        elif self._request is not request:
+            raise RuntimeError("this response belongs to another request")
 
     async def write(self, data: bytes) -> None:
         """Send a piece of the body; waits while the client reads too slowly. Under HEAD nothing is sent.
 
-        Raises ConnectionResetError when the client has gone, ValueError beyond the declared content_length.
+        Raises ClientGone when there is nobody to send to, ValueError beyond the declared content_length.
         """
         if self._request is None:
             raise RuntimeError("write() comes after prepare()")
@@ -220,7 +229,7 @@ class StreamResponse:
         """End the body. May be called twice. Raises ValueError when less than content_length was written."""
         if self._request is None:
             raise RuntimeError("write_eof() comes after prepare()")
-        await self._request.exchange.finish()
+        self._request.exchange.finish()
 
     async def send(self, request: "Request") -> None:
         """Called by the framework: send all that the handler has not sent."""
@@ -284,10 +293,10 @@ class Response(StreamResponse):
         return self._body.decode()
 
     async def send(self, request: "Request") -> None:
-        if self._request is not None:  # the handler wrote it as a stream, so what it wrote is the body
-            await super().send(request)
-        else:
-            await request.exchange.send_whole(self)
+        await request.exchange.send_whole(self)
+
+    async def prepare(self, request: "Request") -> None:  # noqa: ARG002 - refused for every one
+        raise RuntimeError("a Response is returned whole; what is written in pieces is a StreamResponse")
 
 
 def json_response(
@@ -327,7 +336,7 @@ def encode_head(response: StreamResponse, framing: str) -> bytes:
     prefix = None if response._reason is not None else _prefixes.get(key)  # noqa: SLF001
     if prefix is None:
         prefix = f"HTTP/1.1 {response.status} {response.reason}\r\n"
-        if response.content_type is not None and response.status not in _BODILESS:
+        if response.content_type is not None and response.status not in BODILESS:
             prefix += f"Content-Type: {response.content_type}\r\n"
         if response._reason is None:  # noqa: SLF001
             if len(_prefixes) >= MAX_CACHED_PREFIXES:

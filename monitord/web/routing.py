@@ -9,7 +9,8 @@ something else, is an error when it is added.
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast
 from urllib.parse import quote, unquote
 from uuid import UUID
 
@@ -75,9 +76,9 @@ class Resource:
 
     template: str
     parts: "tuple[str | Parameter, ...]"
+    router: "UrlDispatcher"
     routes: dict[str, Route] = field(default_factory=dict)
     pattern: re.Pattern[str] | None = None
-    prefix: str = ""  # where the application that has this resource is mounted
 
     @property
     def literal_prefix(self) -> str:
@@ -92,7 +93,7 @@ class Resource:
             raise TypeError(
                 f"{self.template} takes {', '.join(part.name for part in parameters) or 'no parameters'}"
             )
-        path = self.prefix
+        path = self.router.prefix
         for part in self.parts:
             if isinstance(part, str):
                 path += part
@@ -187,6 +188,22 @@ class Match(NamedTuple):
     allowed: frozenset[str]
 
 
+class Add(Protocol):
+    """`add_post` and its like: `add_route` with the method given."""
+
+    def __call__(
+        self, path: str, handler: Handler, *, name: str | None = None, client_max_size: int | None = None
+    ) -> Route: ...
+
+
+class Decorate(Protocol):
+    """`post` and its like: `route` with the method given."""
+
+    def __call__(
+        self, path: str, *, name: str | None = None, client_max_size: int | None = None
+    ) -> Callable[[H], H]: ...
+
+
 class UrlDispatcher:
     """The routes of an application; changed until it starts, read only from then on."""
 
@@ -194,6 +211,13 @@ class UrlDispatcher:
         self._literal: dict[str, Resource] = {}
         self._patterns: dict[str, list[Resource]] = {}
         self._named: dict[str, Resource] = {}
+        self.add_head, self.get = self._adding("HEAD"), self._decorating("GET")
+        self.add_post, self.post = self._adding("POST"), self._decorating("POST")
+        self.add_put, self.put = self._adding("PUT"), self._decorating("PUT")
+        self.add_patch, self.patch = self._adding("PATCH"), self._decorating("PATCH")
+        self.add_delete, self.delete = self._adding("DELETE"), self._decorating("DELETE")
+        self.add_options, self.options = self._adding("OPTIONS"), self._decorating("OPTIONS")
+        self.prefix = ""  # where the application is mounted
         self.frozen = False
 
     def __getitem__(self, name: str) -> Resource:
@@ -227,11 +251,17 @@ class UrlDispatcher:
         resource.routes[method] = route
         return route
 
+    def _adding(self, method: str) -> Add:
+        return cast(Add, partial(self.add_route, method))
+
+    def _decorating(self, method: str) -> Decorate:
+        return cast(Decorate, partial(self.route, method))
+
     def _resource(self, path: str) -> Resource:
         parts = parse_template(path)
         if all(isinstance(part, str) for part in parts):
-            return self._literal.setdefault("".join(map(str, parts)), Resource(path, parts))
-        new = Resource(path, parts)
+            return self._literal.setdefault("".join(map(str, parts)), Resource(path, parts, self))
+        new = Resource(path, parts, self)
         new.pattern = re.compile(
             "".join(
                 re.escape(part) if isinstance(part, str) else f"(?P<{part.name}>{part.pattern})"
@@ -247,17 +277,19 @@ class UrlDispatcher:
         return new
 
     def _check_reachable(self, route: Route) -> None:
-        mine = route.resource.parts
+        first = None
         for rival in self._patterns.get(route.resource.literal_prefix, ()):
             if rival is route.resource:
-                return
-            if (
-                route.method in rival.routes
-                and len(rival.parts) == len(mine)
-                and all(map(_covers, rival.parts, mine))
-            ):
+                first = rival
+            elif route.method not in rival.routes:
+                continue
+            elif first is None and _covers_all(rival, route.resource):
                 raise ValueError(
-                    f"{route.method} {route.resource.template} is never reached: {rival.template} goes first"
+                    f"{route.method} {route.resource.template} is never reached, for {rival.template}"
+                )
+            elif first is not None and _covers_all(first, rival):
+                raise ValueError(
+                    f"{route.method} {rival.template} would never be reached, for {first.template}"
                 )
 
     def resolve(self, method: str, path: str) -> Match:
@@ -304,32 +336,6 @@ class UrlDispatcher:
             self.add_route("HEAD", path, handler, client_max_size=client_max_size)
         return route
 
-    def add_head(self, path: str, handler: Handler, *, name: str | None = None) -> Route:
-        return self.add_route("HEAD", path, handler, name=name)
-
-    def add_options(self, path: str, handler: Handler, *, name: str | None = None) -> Route:
-        return self.add_route("OPTIONS", path, handler, name=name)
-
-    def add_post(
-        self, path: str, handler: Handler, *, name: str | None = None, client_max_size: int | None = None
-    ) -> Route:
-        return self.add_route("POST", path, handler, name=name, client_max_size=client_max_size)
-
-    def add_put(
-        self, path: str, handler: Handler, *, name: str | None = None, client_max_size: int | None = None
-    ) -> Route:
-        return self.add_route("PUT", path, handler, name=name, client_max_size=client_max_size)
-
-    def add_patch(
-        self, path: str, handler: Handler, *, name: str | None = None, client_max_size: int | None = None
-    ) -> Route:
-        return self.add_route("PATCH", path, handler, name=name, client_max_size=client_max_size)
-
-    def add_delete(
-        self, path: str, handler: Handler, *, name: str | None = None, client_max_size: int | None = None
-    ) -> Route:
-        return self.add_route("DELETE", path, handler, name=name, client_max_size=client_max_size)
-
     def route(
         self, method: str, path: str, *, name: str | None = None, client_max_size: int | None = None
     ) -> Callable[[H], H]:
@@ -344,26 +350,9 @@ class UrlDispatcher:
 
         return add
 
-    def get(self, path: str, *, name: str | None = None) -> Callable[[H], H]:
-        return self.route("GET", path, name=name)
 
-    def post(
-        self, path: str, *, name: str | None = None, client_max_size: int | None = None
-    ) -> Callable[[H], H]:
-        return self.route("POST", path, name=name, client_max_size=client_max_size)
-
-    def put(
-        self, path: str, *, name: str | None = None, client_max_size: int | None = None
-    ) -> Callable[[H], H]:
-        return self.route("PUT", path, name=name, client_max_size=client_max_size)
-
-    def patch(
-        self, path: str, *, name: str | None = None, client_max_size: int | None = None
-    ) -> Callable[[H], H]:
-        return self.route("PATCH", path, name=name, client_max_size=client_max_size)
-
-    def delete(self, path: str, *, name: str | None = None) -> Callable[[H], H]:
-        return self.route("DELETE", path, name=name)
+def _covers_all(wide: Resource, narrow: Resource) -> bool:
+    return len(wide.parts) == len(narrow.parts) and all(map(_covers, wide.parts, narrow.parts))
 
 
 def _covers(wide: "str | Parameter", narrow: "str | Parameter") -> bool:

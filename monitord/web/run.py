@@ -1,4 +1,4 @@
-"""`run_app`: an application as the whole of a process. SIGTERM and SIGINT stop it in good order; a second one hurries."""
+"""`run_app`: an application as a whole process. SIGTERM and SIGINT stop it in good order; a second one hurries."""
 
 import asyncio
 import os

@@ -27,8 +27,6 @@ from .application import Application
 from .connection import Connection
 from .head import HeadParser
 from .limits import Limits
-from .request import Request
-from .response import StreamResponse
 
 BACKLOG = 1024
 GRACE_S = 10.0
@@ -131,16 +129,13 @@ class Server:
 
     # For connections.
 
-    def answer(self, request: Request) -> Any:
-        return self.app.answer(request)
-
     def admit(self, connection: Connection) -> bool:
-        """Count a new connection. False when it is one too many: it may say so and must close."""
+        """Count a new connection. False when it is one too many: it says so, unless aborted here, and closes."""
         self._connections.add(connection)
         self._all_gone.clear()
-        if len(self._connections) > self.limits.connections + REFUSALS:
+        if self._is_closed or len(self._connections) > self.limits.connections + REFUSALS:
             connection.abort()
-        return len(self._connections) <= self.limits.connections and not self._is_closed
+        return len(self._connections) <= self.limits.connections
 
     def forget(self, connection: Connection) -> None:
         self._connections.discard(connection)
@@ -157,14 +152,11 @@ class Server:
         if not self._connections:
             return
         for connection in self._connections:
-            if connection.ends_with_server and connection.task is not None:
-                connection.task.cancel()
+            if connection.ends_with_server:
+                connection.cancel()
         await self._until_gone(self._grace_s, hurried=True)
-        busy = [connection.task for connection in self._connections if connection.task is not None]
         for connection in list(self._connections):
             connection.abort()
-        for task in busy:
-            task.cancel()
         await self._until_gone(CANCEL_S, hurried=False)
         if self._connections:
             _log.warning("%d requests did not end when they were cancelled", len(self._connections))
@@ -192,7 +184,7 @@ class Server:
     # Listening.
 
     async def _listen(self, one: socket.socket) -> asyncio.Server:
-        one.setblocking(False)  # noqa: FBT003
+        one.setblocking(False)
         if one.family != socket.AF_UNIX:
             return await self.loop.create_server(self._connect, sock=one, backlog=BACKLOG)
         options: dict[str, Any] = {}
@@ -271,7 +263,7 @@ def _is_served(path: str) -> bool:
     if not stat.S_ISSOCK(found.st_mode):
         raise OSError(errno.EEXIST, "there is something that is not a socket", path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)  # noqa: FBT003
+        probe.setblocking(False)
         try:
             probe.connect(path)
         except ConnectionRefusedError:
