@@ -1,0 +1,39 @@
+"""Outward I/O: HTTP as a client, names, TLS. Knows nothing of why somebody asks.
+
+client = HttpClient(user_agent="name/1.0", resolver=Resolver(), tls_contexts=TlsContexts())
+outcome = await client.fetch(HttpRequest(url="https://example.org/"), deadline=time.monotonic() + 5)
+match outcome:
+    case HttpExchange(): outcome.status, outcome.phases[Phase.TLS]
+    case HttpFault(): outcome.kind, outcome.detail
+await client.close()
+"""
+
+from monitord.net.faults import FaultKind
+from monitord.net.http_client import HttpClient, HttpExchange, HttpFault, HttpOutcome
+from monitord.net.http_request import Endpoint, HttpRequest, Target, parse_endpoint, parse_target
+from monitord.net.phases import Phase
+from monitord.net.resolver import IpFamily, ResolveError, Resolver
+from monitord.net.tls import CertificateFacts, TlsContexts, TlsFacts, TlsOptions, TlsVersion, make_context
+
+__all__ = [
+    "CertificateFacts",
+    "Endpoint",
+    "FaultKind",
+    "HttpClient",
+    "HttpExchange",
+    "HttpFault",
+    "HttpOutcome",
+    "HttpRequest",
+    "IpFamily",
+    "Phase",
+    "ResolveError",
+    "Resolver",
+    "Target",
+    "TlsContexts",
+    "TlsFacts",
+    "TlsOptions",
+    "TlsVersion",
+    "make_context",
+    "parse_endpoint",
+    "parse_target",
+]

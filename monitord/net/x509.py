@@ -1,0 +1,163 @@
+"""The few facts of a certificate that people ask for, read from its DER form (RFC 5280, section 4.1).
+
+Python's ssl gives them decoded only for the peer's own certificate, and only when it was verified; the rest
+of a chain comes as DER on every version. This reads, it verifies nothing: OpenSSL has done that.
+"""
+
+import ipaddress
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+
+MAX_CERTIFICATE_BYTES = 256 * 1024
+MAX_KEPT_BYTES = 8 * 1024
+MAX_NAMES = 1000
+MAX_NAME_CHARACTERS = 512
+KEPT_CERTIFICATES = 4096
+"""Parsed ones of up to MAX_KEPT_BYTES are kept: a peer shows the same certificate each time."""
+
+_SEQUENCE = 0x30
+_OBJECT_ID = 0x06
+_OCTET_STRING = 0x04
+_UTC_TIME = 0x17
+_GENERALIZED_TIME = 0x18
+_VERSION = 0xA0
+_EXTENSIONS = 0xA3
+_DNS_NAME = 0x82
+_IP_ADDRESS = 0x87
+_LONG_FORM = 0x80
+_MAX_LENGTH_BYTES = 4
+_SUBJECT_ALT_NAME = bytes.fromhex("551d11")  # 2.5.29.17
+
+_ATTRIBUTES = {  # RFC 4514, section 3, and what else is met
+    bytes.fromhex("550403"): "CN",
+    bytes.fromhex("550406"): "C",
+    bytes.fromhex("550407"): "L",
+    bytes.fromhex("550408"): "ST",
+    bytes.fromhex("55040a"): "O",
+    bytes.fromhex("55040b"): "OU",
+    bytes.fromhex("2a864886f70d010901"): "emailAddress",
+    bytes.fromhex("0992268993f22c640119"): "DC",
+}
+_BMP_STRING = 0x1E
+_UNIVERSAL_STRING = 0x1C
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """Names are written as in "CN=R3, O=Let's Encrypt, C=US", the most particular part first."""
+
+    subject: str
+    issuer: str
+    names: tuple[str, ...]
+    not_before: datetime
+    not_after: datetime
+
+
+def parse_certificate(der: bytes) -> Certificate:
+    """Raises ValueError, and nothing else, for what is not a certificate."""
+    if len(der) > MAX_CERTIFICATE_BYTES:
+        raise ValueError("is too large for a certificate")
+    return _parse_and_keep(der) if len(der) <= MAX_KEPT_BYTES else _parse(der)
+
+
+def _parse(der: bytes) -> Certificate:
+    fields = list(_elements(_only(_only(der, _SEQUENCE), _SEQUENCE)))
+    if fields and fields[0][0] == _VERSION:
+        del fields[0]
+    if len(fields) < 6:  # noqa: PLR2004 - serial, algorithm, issuer, validity, subject, key
+        raise ValueError("is not a certificate: fields are missing")
+    _, _, issuer, validity, subject, _, *rest = fields
+    times = list(_elements(validity[1]))
+    if len(times) != 2:  # noqa: PLR2004 - notBefore, notAfter
+        raise ValueError("is not a certificate: it has no validity")
+    return Certificate(
+        subject=_name(subject[1]),
+        issuer=_name(issuer[1]),
+        names=tuple(_alternative_names(rest))[:MAX_NAMES],
+        not_before=_time(*times[0]),
+        not_after=_time(*times[1]),
+    )
+
+
+_parse_and_keep = lru_cache(maxsize=KEPT_CERTIFICATES)(_parse)
+
+
+def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Tag and content of each element (X.690, section 8.1), definite lengths only, as DER has it."""
+    position = 0
+    while position < len(data):
+        if position + 2 > len(data):
+            raise ValueError("ends in the midst of an element")
+        tag, length = data[position], data[position + 1]
+        position += 2
+        if length >= _LONG_FORM:
+            count = length - _LONG_FORM
+            if not 1 <= count <= _MAX_LENGTH_BYTES:
+                raise ValueError("has an element of no definite length")
+            length = int.from_bytes(data[position : position + count], "big")
+            position += count
+        if position + length > len(data):
+            raise ValueError("ends in the midst of an element")
+        yield tag, data[position : position + length]
+        position += length
+
+
+def _only(data: bytes, wanted: int) -> bytes:
+    for tag, content in _elements(data):
+        if tag != wanted:
+            break
+        return content
+    raise ValueError("is not what it should be: another element was expected")
+
+
+def _name(data: bytes) -> str:
+    parts = []
+    for _, pairs in _elements(data):
+        for _, pair in _elements(pairs):
+            (tag, key), (kind, value) = _two(pair)
+            if tag != _OBJECT_ID:
+                raise ValueError("has a name without a type")
+            parts.append(f"{_ATTRIBUTES.get(key, key.hex())}={_text(kind, value)}")
+    return ", ".join(reversed(parts))[:MAX_NAME_CHARACTERS]
+
+
+def _two(data: bytes) -> tuple[tuple[int, bytes], tuple[int, bytes]]:
+    found = list(_elements(data))
+    if len(found) < 2:  # noqa: PLR2004 - a pair
+        raise ValueError("has half of a pair")
+    return found[0], found[-1]
+
+
+def _text(kind: int, value: bytes) -> str:
+    encoding = {_BMP_STRING: "utf-16-be", _UNIVERSAL_STRING: "utf-32-be"}.get(kind, "utf-8")
+    text = value.decode(encoding, "replace")
+    # What a stranger put into a certificate goes into logs: no line breaks, no terminal controls.
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
+    )
+
+
+def _alternative_names(rest: list[tuple[int, bytes]]) -> Iterator[str]:
+    for tag, content in rest:
+        if tag != _EXTENSIONS:
+            continue
+        for _, extension in _elements(_only(content, _SEQUENCE)):
+            (_, key), (kind, value) = _two(extension)
+            if key == _SUBJECT_ALT_NAME and kind == _OCTET_STRING:
+                for form, name in _elements(_only(value, _SEQUENCE)):
+                    if form == _DNS_NAME:
+                        yield _text(form, name)[:MAX_NAME_CHARACTERS]
+                    elif form == _IP_ADDRESS:
+                        yield str(ipaddress.ip_address(name))
+
+
+def _time(kind: int, value: bytes) -> datetime:
+    text = value.decode("ascii")
+    if kind == _UTC_TIME:
+        # RFC 5280, section 4.1.2.5.1: two digits of 50 and more are of the last century.
+        text = ("19" if text[:2] >= "50" else "20") + text
+    elif kind != _GENERALIZED_TIME:
+        raise ValueError("has a time of an unknown kind")
+    return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)

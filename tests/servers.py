@@ -1,0 +1,178 @@
+"""Real servers on the loopback that do exactly what a test tells them, above all the wrong thing.
+
+    async def answer(peer: Peer) -> None:
+        request = await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    async with serve(answer) as server:
+        ... f"http://127.0.0.1:{server.port}/" ...
+    assert server.requests[0].headers["host"] == ...
+
+A server closes each connection when its script ends, and ends every script that still runs when it is closed.
+"""
+
+import asyncio
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Peer:
+    """One connection, seen from the server."""
+
+    def __init__(self, server: "Server", reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._server = server
+        self.reader = reader
+        self.writer = writer
+
+    async def request(self) -> Request:
+        """The next request, with its body; IncompleteReadError at the end of the connection."""
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        first, *lines = head.rstrip().split("\r\n")
+        method, target, _ = first.split(" ")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        body = await self.reader.readexactly(int(headers.get("content-length", "0")))
+        request = Request(method, target, headers, body)
+        self._server.requests.append(request)
+        return request
+
+    async def send(self, *pieces: bytes) -> None:
+        for piece in pieces:
+            self.writer.write(piece)
+            await self.writer.drain()
+
+    async def hang(self) -> None:
+        """Until the server is closed."""
+        await asyncio.Event().wait()
+
+    def reset(self) -> None:
+        """Close with RST instead of FIN."""
+        self.writer.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
+        self.writer.transport.abort()
+
+
+Script = Callable[[Peer], Awaitable[None]]
+
+
+@dataclass
+class Server:
+    port: int = 0
+    connections: int = 0
+    requests: list[Request] = field(default_factory=list)
+    tls_failures: list[Exception] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def serve(
+    script: Script,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    path: Path | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[Server]:
+    """Listens on a port of `host`, or on the Unix socket `path`; runs the script for each connection."""
+    server = Server()
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server.connections += 1
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+                await script(Peer(server, reader, writer))
+        finally:
+            writer.transport.abort() if writer.transport.is_closing() else writer.close()
+
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(converse(reader, writer))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    if path is not None:
+        listener = await asyncio.start_unix_server(connected, path=path)
+    else:
+        listener = await asyncio.start_server(connected, host, port, ssl=tls)
+        server.port = listener.sockets[0].getsockname()[1]
+    try:
+        yield server
+    finally:
+        listener.close()
+        for task in list(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)
+        await listener.wait_closed()
+
+
+def respond(status: str = "200 OK", body: bytes = b"ok", headers: dict[str, str] | None = None) -> Script:
+    """Answers every request of a connection alike, until the client asks to close it."""
+    lines = {"Content-Length": str(len(body)), **(headers or {})}
+    head = f"HTTP/1.1 {status}\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    answer = head.encode() + b"\r\n" + body
+
+    async def script(peer: Peer) -> None:
+        while True:
+            request = await peer.request()
+            await peer.send(answer)
+            if request.headers.get("connection") == "close":
+                return
+
+    return script
+
+
+def send_raw(*pieces: bytes) -> Script:
+    """Answers the first request with these very bytes, and closes."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(*pieces)
+
+    return script
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port on which nobody listens (now)."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def full_backlog() -> Iterator[int]:
+    """A port whose queue of connections is full: the kernel drops what comes, and a connect waits (listen(2))."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        try:
+            for one in waiting:
+                one.setblocking(False)
+                with suppress(BlockingIOError):
+                    one.connect(listener.getsockname())
+            yield int(listener.getsockname()[1])
+        finally:
+            for one in waiting:
+                one.close()
+
+
+def has_ipv6() -> bool:
+    try:
+        free_port("::1")
+    except OSError:
+        return False
+    return True
