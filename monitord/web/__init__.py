@@ -7,6 +7,7 @@ is all of its public face.
 # fmt: off
 # isort: off
 from .application import AppKey, Application
+from .events import Event, EventStream
 from .exceptions import (
     HTTPBadGateway, HTTPBadRequest, HTTPClientError, HTTPConflict, HTTPException, HTTPExpectationFailed,
     HTTPFailedDependency, HTTPForbidden, HTTPFound, HTTPGatewayTimeout, HTTPGone, HTTPInsufficientStorage,
@@ -21,27 +22,30 @@ from .exceptions import (
     HTTPUnprocessableEntity, HTTPUnsupportedMediaType, HTTPUpgradeRequired, HTTPVariantAlsoNegotiates,
     HTTPVersionNotSupported,
 )
+from .files import FileResponse, static
 from .limits import Limits
+from .middlewares import access_log
 from .request import BodyStream, Peer, Request
-from .response import Headers, Response, StreamResponse, html_response, json_response
+from .response import ClientGone, Headers, Response, StreamResponse, html_response, json_response
 from .routing import Handler, Resource, Route, UrlDispatcher
 from .run import run_app
 from .server import Server
 
 __all__ = [
-    "AppKey", "Application", "BodyStream", "HTTPBadGateway", "HTTPBadRequest", "HTTPClientError",
-    "HTTPConflict", "HTTPException", "HTTPExpectationFailed", "HTTPFailedDependency", "HTTPForbidden",
-    "HTTPFound", "HTTPGatewayTimeout", "HTTPGone", "HTTPInsufficientStorage", "HTTPInternalServerError",
-    "HTTPLengthRequired", "HTTPLocked", "HTTPMethodNotAllowed", "HTTPMisdirectedRequest",
-    "HTTPMovedPermanently", "HTTPMultipleChoices", "HTTPNetworkAuthenticationRequired",
-    "HTTPNotAcceptable", "HTTPNotExtended", "HTTPNotFound", "HTTPNotImplemented", "HTTPNotModified",
-    "HTTPPaymentRequired", "HTTPPermanentRedirect", "HTTPPreconditionFailed", "HTTPPreconditionRequired",
-    "HTTPProxyAuthenticationRequired", "HTTPRedirection", "HTTPRequestEntityTooLarge",
-    "HTTPRequestHeaderFieldsTooLarge", "HTTPRequestRangeNotSatisfiable", "HTTPRequestTimeout",
-    "HTTPRequestURITooLong", "HTTPSeeOther", "HTTPServerError", "HTTPServiceUnavailable",
-    "HTTPTemporaryRedirect", "HTTPTooEarly", "HTTPTooManyRequests", "HTTPUnauthorized",
-    "HTTPUnavailableForLegalReasons", "HTTPUnprocessableEntity", "HTTPUnsupportedMediaType",
-    "HTTPUpgradeRequired", "HTTPVariantAlsoNegotiates", "HTTPVersionNotSupported", "Handler", "Headers",
-    "Limits", "Peer", "Request", "Resource", "Response", "Route", "Server", "StreamResponse",
-    "UrlDispatcher", "html_response", "json_response", "run_app",
+    "AppKey", "Application", "BodyStream", "ClientGone", "Event", "EventStream", "FileResponse",
+    "HTTPBadGateway", "HTTPBadRequest", "HTTPClientError", "HTTPConflict", "HTTPException",
+    "HTTPExpectationFailed", "HTTPFailedDependency", "HTTPForbidden", "HTTPFound", "HTTPGatewayTimeout",
+    "HTTPGone", "HTTPInsufficientStorage", "HTTPInternalServerError", "HTTPLengthRequired", "HTTPLocked",
+    "HTTPMethodNotAllowed", "HTTPMisdirectedRequest", "HTTPMovedPermanently", "HTTPMultipleChoices",
+    "HTTPNetworkAuthenticationRequired", "HTTPNotAcceptable", "HTTPNotExtended", "HTTPNotFound",
+    "HTTPNotImplemented", "HTTPNotModified", "HTTPPaymentRequired", "HTTPPermanentRedirect",
+    "HTTPPreconditionFailed", "HTTPPreconditionRequired", "HTTPProxyAuthenticationRequired",
+    "HTTPRedirection", "HTTPRequestEntityTooLarge", "HTTPRequestHeaderFieldsTooLarge",
+    "HTTPRequestRangeNotSatisfiable", "HTTPRequestTimeout", "HTTPRequestURITooLong", "HTTPSeeOther",
+    "HTTPServerError", "HTTPServiceUnavailable", "HTTPTemporaryRedirect", "HTTPTooEarly",
+    "HTTPTooManyRequests", "HTTPUnauthorized", "HTTPUnavailableForLegalReasons",
+    "HTTPUnprocessableEntity", "HTTPUnsupportedMediaType", "HTTPUpgradeRequired",
+    "HTTPVariantAlsoNegotiates", "HTTPVersionNotSupported", "Handler", "Headers", "Limits", "Peer",
+    "Request", "Resource", "Response", "Route", "Server", "StreamResponse", "UrlDispatcher", "access_log",
+    "html_response", "json_response", "run_app", "static",
 ]

@@ -123,6 +123,11 @@ class Server:
             connection.stop()
         await self._stack.aclose()
 
+    async def attach(self, one: socket.socket) -> None:
+        """Serve a socket that is connected already, such as one half of a pair."""
+        one.setblocking(False)
+        await self.loop.connect_accepted_socket(self._connect, one)
+
     def hurry(self) -> None:
         """Cut short the time that `close` gives to requests."""
         self._hurry.set()

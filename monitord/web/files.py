@@ -1,0 +1,186 @@
+"""Files as responses: read in pieces off the event loop, with validators and one range (RFC 9110 sections 13 and 14).
+
+`FileResponse` sends one file; `static` makes a handler for a directory, from which no path leads out.
+"""
+
+import asyncio
+import mimetypes
+import os
+import re
+import stat
+from email.utils import formatdate, parsedate_to_datetime
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from .exceptions import HTTPNotFound, HTTPNotModified, HTTPPreconditionFailed, HTTPRequestRangeNotSatisfiable
+from .response import HeaderSource, StreamResponse
+from .routing import Handler
+
+if TYPE_CHECKING:
+    from .request import Request
+
+PIECE_BYTES = 256 * 1024
+
+_RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))", re.IGNORECASE)
+_TEXT_TYPES = re.compile(r"text/.*|application/(?:javascript|json|xml)|image/svg\+xml")
+
+
+class FileResponse(StreamResponse):
+    """One regular file. Answers 404, 304, 412 and 416 by itself; the file is opened when it is sent."""
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        headers: HeaderSource | None = None,
+        content_type: str | None = None,
+    ) -> None:
+        self.path = Path(path)
+        if content_type is None:
+            guessed, encoding = mimetypes.guess_type(self.path.name)
+            content_type = guessed if guessed and not encoding else "application/octet-stream"
+            if _TEXT_TYPES.fullmatch(content_type):
+                content_type += "; charset=utf-8"
+        super().__init__(headers=headers, content_type=content_type)
+
+    async def send(self, request: "Request") -> None:
+        try:
+            file, facts = await asyncio.to_thread(_open, self.path)
+        except OSError:
+            await HTTPNotFound().send(request)
+            return
+        try:
+            await self._send_open(request, file, facts)
+        finally:
+            await asyncio.to_thread(file.close)
+
+    async def _send_open(self, request: "Request", file: IO[bytes], facts: os.stat_result) -> None:
+        tag = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"'
+        modified_s = int(facts.st_mtime)
+        headers = {
+            "ETag": tag,
+            "Last-Modified": formatdate(modified_s, usegmt=True),
+            "Accept-Ranges": "bytes",
+        }
+        self.headers.update(headers)
+        refusal = _precondition(request, tag, modified_s)
+        if refusal == 412:  # noqa: PLR2004
+            await HTTPPreconditionFailed().send(request)
+            return
+        if refusal == 304:  # noqa: PLR2004
+            kept = {
+                name: self.headers[name]
+                for name in ("Cache-Control", "Vary", "Expires")
+                if name in self.headers
+            }
+            await HTTPNotModified(headers={**headers, **kept}).send(request)
+            return
+        size = facts.st_size
+        start, length = 0, size
+        wanted = _wanted_range(request, tag, modified_s, size)
+        if wanted is not None:
+            start, length = wanted
+            if length == 0:
+                await HTTPRequestRangeNotSatisfiable(headers={"Content-Range": f"bytes */{size}"}).send(
+                    request
+                )
+                return
+            self.set_status(206)
+            self.headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{size}"
+        self.content_length = length
+        await self.prepare(request)
+        if request.exchange.sends_body:
+            await asyncio.to_thread(file.seek, start)
+            while length:
+                piece = await asyncio.to_thread(file.read, min(length, PIECE_BYTES))
+                if not piece:
+                    break  # it shrank; write_eof sees that the length is not met and breaks the connection
+                length -= len(piece)
+                await self.write(piece)
+        await self.write_eof()
+
+
+def static(directory: str | os.PathLike[str], parameter: str = "path") -> Handler:
+    """A handler for `/…/{path:path}` that serves the regular files below `directory`, links out of it excluded."""
+    root = Path(directory).resolve(strict=True)
+
+    async def serve(request: "Request") -> StreamResponse:
+        name = request.match_info[parameter]
+        path = await asyncio.to_thread(_below, root, name)
+        if path is None:
+            raise HTTPNotFound
+        return FileResponse(path)
+
+    return serve
+
+
+def _below(root: Path, name: str) -> Path | None:
+    if "\0" in name or any(part in {"", ".", ".."} for part in name.split("/")):
+        return None
+    try:
+        path = (root / name).resolve(strict=True)
+    except (OSError, RuntimeError):
+        return None
+    return path if path.is_relative_to(root) and path.is_file() else None
+
+
+def _open(path: Path) -> tuple[IO[bytes], os.stat_result]:
+    # O_NONBLOCK: opening a FIFO must not wait for its writer.
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
+    facts = os.fstat(file.fileno())
+    if not stat.S_ISREG(facts.st_mode):
+        file.close()
+        raise FileNotFoundError(path)
+    return file, facts
+
+
+def _precondition(request: "Request", tag: str, modified_s: int) -> int | None:
+    """412 or 304 when the client's conditions say so, in the order of RFC 9110 section 13.2.2."""
+    headers = request.headers
+    match = headers.get("If-Match")
+    if match is not None:
+        if not _has_tag(match, tag, weak=False):
+            return 412
+    else:
+        since = _seconds(headers.get("If-Unmodified-Since"))
+        if since is not None and modified_s > since:
+            return 412
+    match = headers.get("If-None-Match")
+    if match is not None:
+        return 304 if _has_tag(match, tag, weak=True) else None
+    since = _seconds(headers.get("If-Modified-Since"))
+    return 304 if since is not None and modified_s <= since else None
+
+
+def _wanted_range(request: "Request", tag: str, modified_s: int, size: int) -> tuple[int, int] | None:
+    """Start and length of the one range that is asked for; length 0 when it lies outside. None: the whole file."""
+    field = request.headers.get("Range")
+    if field is None or request.method != "GET":
+        return None
+    condition = request.headers.get("If-Range")
+    if condition is not None and condition != tag and _seconds(condition) != modified_s:
+        return None
+    found = _RANGE.fullmatch(field)
+    if found is None:
+        return None
+    if found[3] is not None:
+        length = min(int(found[3]), size)
+        return size - length, length
+    start, end = int(found[1]), int(found[2]) if found[2] else size - 1
+    if found[2] and end < start:
+        return None
+    return start, max(min(end, size - 1) - start + 1, 0)
+
+
+def _has_tag(field: str, tag: str, *, weak: bool) -> bool:
+    tags = [one.strip() for one in field.split(",")]
+    return "*" in tags or tag in tags or (weak and f"W/{tag}" in tags)
+
+
+def _seconds(date: str | None) -> float | None:
+    if date is None:
+        return None
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None

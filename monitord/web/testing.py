@@ -1,0 +1,212 @@
+"""Clients for tests: one in process over a socket pair, one over a real socket; both speak HTTP by hand.
+
+async with TestClient(app) as client:
+    response = await client.get("/status")
+    assert response.status == 200
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Iterable
+from typing import Any, Self
+from urllib.parse import urlencode
+
+from multidict import CIMultiDict
+
+from .application import Application
+from .framing import ChunkedFrame, Frame, LengthFrame
+from .limits import Limits
+from .server import Server
+
+TIMEOUT_S = 10.0
+READ_BYTES = 64 * 1024
+
+
+class ClientResponse:
+    """What came back, whole."""
+
+    def __init__(self, status: int, reason: str, headers: CIMultiDict[str], body: bytes) -> None:
+        self.status = status
+        self.reason = reason
+        self.headers = headers
+        self.body = body
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class ClientConnection:
+    """One connection: requests go out and responses come back one by one; raw bytes can be sent as well."""
+
+    __test__ = False
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self._rest = b""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        self.writer.close()
+        with contextlib.suppress(ConnectionError):  # the server was first
+            await self.writer.wait_closed()
+
+    async def request(
+        self,
+        method: str,
+        target: str,
+        *,
+        body: bytes = b"",
+        headers: Iterable[tuple[str, str]] = (),
+    ) -> ClientResponse:
+        lines = [
+            f"{method} {target} HTTP/1.1",
+            "Host: test",
+            *(f"{name}: {value}" for name, value in headers),
+        ]
+        if body or method in {"POST", "PUT", "PATCH"}:
+            lines.append(f"Content-Length: {len(body)}")
+        await self.send("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
+        return await self.response(method)
+
+    async def send(self, data: bytes) -> None:
+        async with asyncio.timeout(TIMEOUT_S):
+            self.writer.write(data)
+            await self.writer.drain()
+
+    async def response(self, method: str = "GET") -> ClientResponse:
+        """The next final response. Raises ConnectionResetError when the connection ends before it is whole."""
+        async with asyncio.timeout(TIMEOUT_S):
+            while True:
+                status, reason, headers = await self._head()
+                if status >= 200:  # noqa: PLR2004 - interim responses are passed over
+                    break
+            if method == "HEAD" or status in {204, 304}:
+                return ClientResponse(status, reason, headers, b"")
+            return ClientResponse(status, reason, headers, await self._body(headers))
+
+    async def rest(self) -> bytes:
+        """All that comes until the server closes."""
+        async with asyncio.timeout(TIMEOUT_S):
+            rest, self._rest = self._rest, b""
+            return rest + await self.reader.read()
+
+    async def _head(self) -> tuple[int, str, CIMultiDict[str]]:
+        while (end := self._rest.find(b"\r\n\r\n")) < 0:
+            await self._more()
+        first, *lines = self._rest[:end].decode("latin-1").split("\r\n")
+        self._rest = self._rest[end + 4 :]
+        _, status, reason = first.split(" ", 2)
+        fields = (line.split(":", 1) for line in lines)
+        return int(status), reason, CIMultiDict((name, value.strip()) for name, value in fields)
+
+    async def _body(self, headers: CIMultiDict[str]) -> bytes:
+        if "Transfer-Encoding" not in headers and "Content-Length" not in headers:
+            return await self.rest()
+        chunked = "Transfer-Encoding" in headers
+        frame: Frame = ChunkedFrame() if chunked else LengthFrame(int(headers["Content-Length"]))
+        body = b""
+        while True:
+            piece, used = frame.cut(self._rest, 0, len(self._rest))
+            body += piece
+            self._rest = self._rest[used:]
+            if frame.done:
+                return body
+            await self._more()
+
+    async def _more(self) -> None:
+        data = await self.reader.read(READ_BYTES)
+        if not data:
+            raise ConnectionResetError("the server closed before the response was whole")
+        self._rest += data
+
+
+class TestClient:
+    """Starts the application and talks to it over socket pairs; each request has a connection of its own."""
+
+    __test__ = False
+
+    def __init__(self, app: Application, *, limits: Limits | None = None, grace_s: float = 1.0) -> None:
+        self.server = Server(app, limits=limits, grace_s=grace_s)
+
+    async def __aenter__(self) -> Self:
+        await self.server.start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.server.close()
+
+    async def connect(self) -> ClientConnection:
+        mine, theirs = socket.socketpair()
+        await self.server.attach(theirs)
+        return ClientConnection(*await asyncio.open_unix_connection(sock=mine))
+
+    async def request(
+        self,
+        method: str,
+        target: str,
+        *,
+        body: bytes = b"",
+        json: Any = None,
+        form: dict[str, str] | None = None,
+        headers: Iterable[tuple[str, str]] = (),
+    ) -> ClientResponse:
+        body, kind = _encoded(body, json, form)
+        async with await self.connect() as connection:
+            return await connection.request(method, target, body=body, headers=[*kind, *headers])
+
+    async def get(self, target: str, *, headers: Iterable[tuple[str, str]] = ()) -> ClientResponse:
+        return await self.request("GET", target, headers=headers)
+
+    async def post(
+        self, target: str, *, body: bytes = b"", json: Any = None, headers: Iterable[tuple[str, str]] = ()
+    ) -> ClientResponse:
+        return await self.request("POST", target, body=body, json=json, headers=headers)
+
+
+class SocketClient(TestClient):
+    """The same over a real socket: TCP on the loopback, or the Unix socket `path`."""
+
+    def __init__(
+        self,
+        app: Application,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        limits: Limits | None = None,
+        grace_s: float = 1.0,
+    ) -> None:
+        port = 0 if path is None else None
+        self._path = path
+        self.server = Server(
+            app,
+            host="127.0.0.1" if path is None else None,
+            port=port,
+            path=path,
+            limits=limits,
+            grace_s=grace_s,
+        )
+
+    async def connect(self) -> ClientConnection:
+        if self._path is not None:
+            return ClientConnection(*await asyncio.open_unix_connection(self._path))
+        return ClientConnection(*await asyncio.open_connection("127.0.0.1", self.server.port))
+
+
+def _encoded(body: bytes, data: Any, form: dict[str, str] | None) -> tuple[bytes, list[tuple[str, str]]]:
+    if data is not None:
+        return json.dumps(data).encode(), [("Content-Type", "application/json")]
+    if form is not None:
+        return urlencode(form).encode(), [("Content-Type", "application/x-www-form-urlencoded")]
+    return body, []
