@@ -7,13 +7,13 @@ import errno
 import glob
 import os
 import re
-import stat
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Final, TypeGuard
 
 from monitord.config.faults import Faults, Source
+from monitord.config.files import read_bounded
 from monitord.config.secret import SecretSources
 from monitord.config.table import Table
 from monitord.config.wording import Path, key_text, value_text
@@ -135,22 +135,15 @@ def _syntax_fault(file: str, text: str, message: str) -> ConfigFault:
 def _read_text(file: str, faults: Faults) -> str | None:
     """None, and a fault, when there is no text to be had."""
     try:
-        # A FIFO in this place must not hold the start up: non-blocking, then refused as no regular file.
-        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(descriptor, "rb") as opened:  # noqa: PTH123 - a descriptor, not a path
-            status = os.fstat(descriptor)
-            # A drop-in linked to /dev/null is switched off, as for systemd's units.
-            if not stat.S_ISREG(status.st_mode) and not os.path.samestat(status, os.stat(os.devnull)):  # noqa: PTH116
-                what = "is a directory" if stat.S_ISDIR(status.st_mode) else "is not a regular file"
-                faults.tell(ConfigFault(file, None, "", what, "name a TOML file"))
-                return None
-            content = opened.read(MAX_FILE_BYTES + 1)
+        content = read_bounded(file, MAX_FILE_BYTES)
     except FileNotFoundError:
         faults.tell(ConfigFault(file, None, "", "does not exist", "create it, or name another with --config"))
         return None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        why = os.strerror(error.errno or errno.EIO) if isinstance(error, OSError) else str(error)
-        faults.tell(ConfigFault(file, None, "", f"cannot be read: {why}", _unreadable_fix(error)))
+    except OSError as error:
+        faults.tell(ConfigFault(file, None, "", f"cannot be read: {error.strerror}", _unreadable_fix(error)))
+        return None
+    except ValueError:
+        faults.tell(ConfigFault(file, None, "", "is not a file name: it holds a NUL byte"))
         return None
     if len(content) > MAX_FILE_BYTES:
         faults.tell(
@@ -162,10 +155,10 @@ def _read_text(file: str, faults: Faults) -> str | None:
     return _decoded(file, content, faults)
 
 
-def _unreadable_fix(error: Exception) -> str:
+def _unreadable_fix(error: OSError) -> str:
     if isinstance(error, PermissionError):
-        return "let this user read it: chgrp monitord and chmod 640"
-    return ""
+        return "let this user read it: chgrp monitord and chmod g+r"
+    return "name a TOML file" if error.errno in {errno.EISDIR, errno.EINVAL} else ""
 
 
 def _decoded(file: str, content: bytes, faults: Faults) -> str | None:
@@ -225,8 +218,9 @@ def _matching(directory: str, pattern: str, faults: Faults) -> list[str]:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            why = os.strerror(error.errno or errno.EIO)
-            faults.tell(ConfigFault(listed, None, "", f"cannot be listed: {why}", _unreadable_fix(error)))
+            faults.tell(
+                ConfigFault(listed, None, "", f"cannot be listed: {error.strerror}", _unreadable_fix(error))
+            )
             faults.has_unread_files = True
             return []
     found = glob.glob(os.path.join(glob.escape(directory), pattern))  # noqa: PTH118, PTH207
@@ -241,7 +235,7 @@ def _merged(
     for key, value in added.items():
         here = (*path, key)
         if here == ("include",):
-            faults.add(here, "only the main file includes others", "move it there")
+            _fault_in_last(here, "only the main file includes others", "move it there", faults)
         elif key not in merged:
             merged[key] = value
         elif isinstance(value, dict) and isinstance(before := merged[key], dict):
@@ -249,7 +243,8 @@ def _merged(
         elif _is_array_of_tables(value) and _is_array_of_tables(before := merged[key]):
             merged[key] = [*before, *value]
         else:
-            _set_twice(here, faults)
+            problem = f"is set already in {faults.place(here)}"
+            _fault_in_last(here, problem, "remove one of the two", faults)
     return merged
 
 
@@ -257,15 +252,7 @@ def _is_array_of_tables(value: object) -> TypeGuard[list[object]]:
     return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
 
 
-def _set_twice(path: Path, faults: Faults) -> None:
-    """The file read last is at fault, and names the place before."""
-    second = faults.sources[-1]
-    faults.tell(
-        ConfigFault(
-            second.file,
-            second.line(path),
-            key_text(path),
-            f"is set already in {faults.place(path)}",
-            "remove one of the two",
-        )
-    )
+def _fault_in_last(path: Path, problem: str, hint: str, faults: Faults) -> None:
+    """The file read last is at fault, whatever stands at that key in those before."""
+    last = faults.sources[-1]
+    faults.tell(ConfigFault(last.file, last.line(path), key_text(path), problem, hint))

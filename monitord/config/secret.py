@@ -3,11 +3,11 @@
 Whoever uses a secret calls `reveal()` at the place of use, so that every use can be found by that word.
 """
 
-import errno
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from monitord.config.files import read_bounded
 
 MAX_SECRET_BYTES = 64 * 1024
 
@@ -103,17 +103,11 @@ class SecretSources:
 
 def _read(path: str, subject: str, *, hint: str) -> Secret:
     try:
-        # A FIFO in this place must not hold the start up: non-blocking, then refused as no regular file.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise ValueError(f"{subject} is not a regular file; {hint}")
-            content = file.read(MAX_SECRET_BYTES + 1)
+        content = read_bounded(path, MAX_SECRET_BYTES)
     except FileNotFoundError:
         raise ValueError(f"{subject} is not there; {hint}") from None
     except OSError as error:
-        why = os.strerror(error.errno or errno.EIO)
-        raise ValueError(f"{subject} cannot be read ({why}); {hint}") from None
+        raise ValueError(f"{subject} cannot be read ({error.strerror}); {hint}") from None
     if len(content) > MAX_SECRET_BYTES:
         raise ValueError(f"{subject} is larger than {MAX_SECRET_BYTES // 1024} KiB; {hint}")
     try:

@@ -1,0 +1,101 @@
+import copy
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+
+from monitord.config.secret import MAX_SECRET_BYTES, Secret, SecretSources
+
+
+def test_a_secret_is_seen_only_by_who_reveals_it() -> None:
+    secret = Secret("hunter2")
+    assert secret.reveal() == "hunter2"
+    shown = [repr(secret), str(secret), f"{secret}", "%s %r" % (secret, secret), repr({"a": [secret]})]  # noqa: UP031
+    assert shown == ["Secret('***')"] * 3 + ["Secret('***') Secret('***')", "{'a': [Secret('***')]}"]
+
+
+def test_a_reload_sees_whether_a_secret_changed() -> None:
+    assert Secret("a") == Secret("a")
+    assert hash(Secret("a")) == hash(Secret("a"))
+    assert Secret("a") != Secret("b")
+    assert Secret("a") != "a"
+
+
+def test_a_secret_is_copied_as_itself_and_never_pickled() -> None:
+    secret = Secret("hunter2")
+    assert copy.copy(secret) is secret
+    assert copy.deepcopy([secret])[0] is secret
+    with pytest.raises(TypeError, match="in the clear"):
+        pickle.dumps(secret)
+
+
+def test_an_empty_secret_is_false() -> None:
+    assert not Secret("")
+    assert Secret("a")
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> SecretSources:
+    (tmp_path / "token").write_text("from credential\n")
+    (tmp_path / "pair").write_text("first\nsecond\r\n")
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "binary").write_bytes(b"\xff")
+    (tmp_path / "large").write_bytes(b"x" * (MAX_SECRET_BYTES + 1))
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "fifo")
+    return SecretSources({"CREDENTIALS_DIRECTORY": str(tmp_path), "TOKEN": "from environment", "NONE": ""})
+
+
+def test_where_a_secret_may_come_from(sources: SecretSources, tmp_path: Path) -> None:
+    assert sources.secret("plain").reveal() == "plain"
+    assert sources.secret({"env": "TOKEN"}).reveal() == "from environment"
+    assert sources.secret({"credential": "token"}).reveal() == "from credential"
+    assert sources.secret({"file": str(tmp_path / "token")}).reveal() == "from credential"
+    assert sources.secret({"file": str(tmp_path / "pair")}).reveal() == "first\nsecond"
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("none", "is not there"),
+        ("empty", "is empty"),
+        ("binary", "is not UTF-8 text"),
+        ("large", "is larger than 64 KiB"),
+        ("folder", r"cannot be read \(Is a directory\)"),
+        ("fifo", r"cannot be read \(Not a regular file\)"),
+    ],
+)
+def test_a_secret_that_cannot_be_had_is_refused(
+    sources: SecretSources, tmp_path: Path, name: str, problem: str
+) -> None:
+    with pytest.raises(
+        ValueError, match=f"^the credential {name} {problem}; pass it to the service: LoadCredential={name}:"
+    ):
+        sources.secret({"credential": name})
+    with pytest.raises(
+        ValueError, match=f"^the file {tmp_path}/{name} {problem}; let the daemon's user read"
+    ):
+        sources.secret({"file": str(tmp_path / name)})
+
+
+@pytest.mark.parametrize("name", ["NONE", "NOT_SET"])
+def test_an_environment_variable_that_is_not_set_is_refused(sources: SecretSources, name: str) -> None:
+    with pytest.raises(ValueError, match=f"^the environment variable {name} is not set; set it"):
+        sources.secret({"env": name})
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_secret_that_may_not_be_read_is_refused(sources: SecretSources, tmp_path: Path) -> None:
+    (tmp_path / "token").chmod(0)
+    with pytest.raises(ValueError, match=r"^the credential token cannot be read \(Permission denied\); "):
+        sources.secret({"credential": "token"})
+
+
+def test_without_resolving_only_the_form_is_checked() -> None:
+    sources = SecretSources({}, resolve=False)
+    for value in ({"credential": "token"}, {"file": "/nonexistent"}, {"env": "NOT_SET"}):
+        assert sources.secret(value) == Secret("")
+    for malformed in ({"credential": "../token"}, {"file": "relative"}, {"env": ""}, {"enw": "A"}, {}, 3):
+        with pytest.raises(ValueError, match="; "):
+            sources.secret(malformed)

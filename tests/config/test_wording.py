@@ -1,0 +1,58 @@
+import tomllib
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitord.config.wording import MAX_SHOWN_CHARACTERS, Path, key_text, value_text
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ((), ""),
+        (("a", "b-c_1"), "a.b-c_1"),
+        (("a", 0, "b", 12), "a[0].b[12]"),
+        (("a b", ""), '"a b".""'),
+        (("x" * 100,), '"' + "x" * 59 + '…"'),
+    ],
+    ids=str,
+)
+def test_a_key_is_shown_as_it_would_be_written(path: Path, text: str) -> None:
+    assert key_text(path) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (True, "true"),
+        (3, "3"),
+        (-0.5, "-0.5"),
+        (float("nan"), "nan"),
+        (date(2026, 11, 22), "2026-11-22"),
+        ('a "b"\n\\', '"a \\"b\\"\\n\\\\"'),
+        ("\x1b[31m\u202e\U000e0001", '"\\u001b[31m\\u202e\\U000e0001"'),
+        ("https://user:hunter2@host/", '"https://***@host/"'),
+        ({}, "{}"),
+        ({"password": "hunter2"}, "{ … }"),
+        ([1, "a", [2], []], '[1, "a", […], []]'),
+        (list(range(10)), "[0, 1, 2, 3, 4, 5, 6, 7, …]"),
+    ],
+    ids=str,
+)
+def test_a_value_is_shown_as_it_would_be_written(value: object, text: str) -> None:
+    assert value_text(value) == text
+
+
+def test_what_is_long_is_shortened() -> None:
+    for value in ("x" * 1000, 10**1000, 10**100_000, ["x" * 30] * 8):
+        assert len(value_text(value)) <= MAX_SHOWN_CHARACTERS + 2
+        assert "…" in value_text(value)
+
+
+@given(st.text(max_size=MAX_SHOWN_CHARACTERS).filter(lambda text: "@" not in text))
+def test_shown_text_is_valid_toml_on_one_line(text: str) -> None:
+    shown = value_text(text)
+    assert shown.isprintable()
+    assert tomllib.loads(f"a = {shown}") == {"a": text}
