@@ -28,7 +28,8 @@ ValueError("is not a URL; write https://…"): what is wrong, a semicolon, what 
 
 from monitord.config.document import Document, read_document
 from monitord.config.secret import Secret
-from monitord.config.table import NAME_PATTERN, Table, check_name
+from monitord.config.table import Table
+from monitord.config.values import NAME_PATTERN, check_name
 from monitord.config.wording import value_text
 
 __all__ = ["NAME_PATTERN", "Document", "Secret", "Table", "check_name", "read_document", "value_text"]

@@ -6,21 +6,28 @@ faults come in one go. What comes out is only used when the document turned out 
 
 import difflib
 import math
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Final, TypeVar, cast, overload
 
 from monitord.config.faults import Faults
 from monitord.config.secret import Secret, SecretSources
+from monitord.config.values import (
+    as_flag,
+    as_integer,
+    as_number,
+    as_one_of,
+    as_text,
+    check_name,
+    problem_and_hint,
+    within,
+)
 from monitord.config.wording import Path, key_text, value_text
 from monitord.units import format_duration, format_size, parse_duration, parse_size
 
 T = TypeVar("T")
 D = TypeVar("D")
 E = TypeVar("E", bound=Enum)
-
-NAME_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class Required(Enum):
@@ -30,15 +37,6 @@ class Required(Enum):
 
 
 REQUIRED: Final = Required.REQUIRED
-
-
-def check_name(name: str) -> str:
-    """The name, or ValueError("problem; hint"): monitors, notifiers and the like are named for URLs and commands."""
-    if not NAME_PATTERN.fullmatch(name):
-        raise ValueError(
-            "is not a name; write letters, digits, dots, dashes and underscores, beginning with a letter or digit"
-        )
-    return name
 
 
 class Table:
@@ -92,7 +90,7 @@ class Table:
     @overload
     def text(self, key: str, *, default: None) -> str | None: ...
     def text(self, key: str, *, default: str | Required | None = REQUIRED) -> str | None:
-        return self._get(key, _text, default, "", example='"…"')
+        return self._get(key, as_text, default, "", example='"…"')
 
     @overload
     def duration(
@@ -113,7 +111,7 @@ class Table:
         """Seconds."""
 
         def convert(value: object) -> float:
-            return _within(parse_duration(value), minimum, maximum, format_duration)
+            return within(parse_duration(value), minimum, maximum, format_duration)
 
         return self._get(key, convert, default, 1.0, example='"30s"')
 
@@ -136,7 +134,7 @@ class Table:
         """Bytes."""
 
         def convert(value: object) -> int:
-            return _within(parse_size(value), minimum, maximum, format_size)
+            return within(parse_size(value), minimum, maximum, format_size)
 
         return self._get(key, convert, default, 1, example='"1MiB"')
 
@@ -157,9 +155,7 @@ class Table:
         maximum: int | None = None,
     ) -> int | None:
         def convert(value: object) -> int:
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise ValueError("is not a whole number; write digits without quotes")  # noqa: TRY004 - a fault of the text
-            return _within(value, minimum, maximum, str)
+            return within(as_integer(value), minimum, maximum, str)
 
         return self._get(key, convert, default, 1, example="1")
 
@@ -185,9 +181,7 @@ class Table:
         maximum: float | None = None,
     ) -> float | None:
         def convert(value: object) -> float:
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not _is_finite(value):
-                raise ValueError("is not a number; write digits without quotes")
-            return _within(float(value), minimum, maximum, "{:g}".format)
+            return within(as_number(value), minimum, maximum, "{:g}".format)
 
         return self._get(key, convert, default, 1.0, example="1.0")
 
@@ -196,7 +190,7 @@ class Table:
     @overload
     def flag(self, key: str, *, default: None) -> bool | None: ...
     def flag(self, key: str, *, default: bool | Required | None = REQUIRED) -> bool | None:
-        return self._get(key, _flag, default, False, example="true")
+        return self._get(key, as_flag, default, False, example="true")
 
     @overload
     def choice(self, key: str, options: type[E], *, default: E | Required = ...) -> E: ...
@@ -212,15 +206,10 @@ class Table:
             else {option: option for option in options}
         )
 
-        def convert(value: object) -> object:
-            # 1 and true are equal in Python, and not in TOML.
-            for text, option in written.items():
-                if type(text) is type(value) and text == value:
-                    return option
-            raise ValueError(f"is not known; {_one_of(value, written)}")
-
         first = next(iter(written))
-        return self._get(key, convert, default, written[first], example=value_text(first))
+        return self._get(
+            key, lambda value: as_one_of(value, written), default, written[first], example=value_text(first)
+        )
 
     @overload
     def secret(self, key: str, *, default: Secret | Required = ...) -> Secret: ...
@@ -243,7 +232,7 @@ class Table:
                 self._missing(key, '"…"')
             return default
         path, value = found
-        return self._convert(path, value, lambda text: parse(_text(text)), default)
+        return self._convert(path, value, lambda text: parse(as_text(text)), default)
 
     # Several values
 
@@ -266,14 +255,14 @@ class Table:
             self._faults.refuse(path, f"{value_text(value)} is not a list", fix)
             return () if default is REQUIRED else tuple(default)
         parsed = [
-            self._convert((*path, index), item, lambda text: parse(_text(text)), None)
+            self._convert((*path, index), item, lambda text: parse(as_text(text)), None)
             for index, item in enumerate(value)
         ]
         return tuple(cast("list[T]", [item for item in parsed if item is not None]))
 
     def mapping(self, key: str, *, default: Mapping[str, str] | Required = REQUIRED) -> Mapping[str, str]:
         """A table of texts with free keys."""
-        return self._mapping(key, _text, default, hidden=False)
+        return self._mapping(key, as_text, default, hidden=False)
 
     def secrets(
         self, key: str, *, default: Mapping[str, Secret] | Required = REQUIRED
@@ -334,7 +323,7 @@ class Table:
                 try:
                     check_name(name)
                 except ValueError as error:
-                    problem, hint = _problem_and_hint(error)
+                    problem, hint = problem_and_hint(error)
                     self._faults.add((*self._path, name), f"{value_text(name)} {problem}", hint)
         return {name: self._children[name][0] for name in self._values}
 
@@ -407,7 +396,7 @@ class Table:
         try:
             return convert(value)
         except ValueError as error:
-            problem, hint = _problem_and_hint(error)
+            problem, hint = problem_and_hint(error)
             self._faults.refuse(path, problem if hidden else f"{value_text(value)} {problem}", hint)
             return fallback
 
@@ -420,46 +409,3 @@ class Table:
         shown = "" if hidden else f"{value_text(value)} "
         fix = "write { … }" if isinstance(path[-1], int) else f"write it as [{key_text(path)}]"
         self._faults.refuse(path, f"{shown}is not a table", fix)
-
-
-def _problem_and_hint(error: ValueError) -> tuple[str, str]:
-    problem, _, hint = str(error).partition("; ")
-    return problem, hint
-
-
-def _text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    raise ValueError("is not text; write it in quotes")
-
-
-def _flag(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise ValueError("is not a yes or no; write true or false, without quotes")
-
-
-def _is_finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
-
-
-N = TypeVar("N", int, float)
-
-
-def _within(value: N, minimum: N | None, maximum: N | None, show: Callable[[N], str]) -> N:
-    if minimum is not None and value < minimum:
-        raise ValueError(f"is too small; at least {show(minimum)}")
-    if maximum is not None and value > maximum:
-        raise ValueError(f"is too large; at most {show(maximum)}")
-    return value
-
-
-def _one_of(value: object, options: Iterable[object]) -> str:
-    known = [value_text(option) for option in options]
-    near = difflib.get_close_matches(value_text(value), known, n=1) if isinstance(value, str) else []
-    if near:
-        return f"did you mean {near[0]}?"
-    return f"write {', '.join(known[:-1])} or {known[-1]}" if len(known) > 1 else f"write {known[0]}"

@@ -1,0 +1,79 @@
+"""What a value must be: each takes a value as the parser gave it, and raises ValueError("problem; hint").
+
+The problem is worded to follow the value: "5 min" is not a duration; write "5m".
+"""
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
+
+from monitord.config.wording import value_text
+
+N = TypeVar("N", int, float)
+
+NAME_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def check_name(name: str) -> str:
+    """The name, or ValueError("problem; hint"): monitors, notifiers and the like are named for URLs and commands."""
+    if not NAME_PATTERN.fullmatch(name):
+        raise ValueError(
+            "is not a name; write letters, digits, dots, dashes and underscores, beginning with a letter or digit"
+        )
+    return name
+
+
+def problem_and_hint(error: ValueError) -> tuple[str, str]:
+    problem, _, hint = str(error).partition("; ")
+    return problem, hint
+
+
+def as_text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise ValueError("is not text; write it in quotes")
+
+
+def as_flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise ValueError("is not a yes or no; write true or false, without quotes")
+
+
+def as_integer(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError("is not a whole number; write digits without quotes")  # noqa: TRY004 - see the module
+    return value
+
+
+def as_number(value: object) -> float:
+    """TOML's nan and inf are no numbers that anything could be done with."""
+    if not isinstance(value, bool) and isinstance(value, (int, float)):
+        try:
+            if math.isfinite(value):
+                return float(value)
+        except OverflowError:
+            pass
+    raise ValueError("is not a number; write digits without quotes")
+
+
+def as_one_of(value: object, options: Mapping[object, object]) -> object:
+    """What the value stands for. 1 and true are equal in Python, and not in TOML."""
+    for written, option in options.items():
+        if type(written) is type(value) and written == value:
+            return option
+    known = [value_text(written) for written in options]
+    near = difflib.get_close_matches(value_text(value), known, n=1) if isinstance(value, str) else []
+    if near:
+        raise ValueError(f"is not known; did you mean {near[0]}?")
+    raise ValueError(f"is not known; write {' or '.join(filter(None, [', '.join(known[:-1]), known[-1]]))}")
+
+
+def within(value: N, minimum: N | None, maximum: N | None, show: Callable[[N], str]) -> N:
+    if minimum is not None and value < minimum:
+        raise ValueError(f"is too small; at least {show(minimum)}")
+    if maximum is not None and value > maximum:
+        raise ValueError(f"is too large; at most {show(maximum)}")
+    return value
