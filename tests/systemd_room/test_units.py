@@ -19,12 +19,13 @@ INSTANCE_DIFFERS_IN = {
     "StateDirectory",
     "RuntimeDirectory",
     "RuntimeDirectoryPreserve",
+    "NoExecPaths",
     "Also",
 }
 
 # Named by systemd.exec(5) as sandboxing, or beside it in systemd.resource-control(5).
 NARROWS = re.compile(
-    r"Protect|Private|Restrict(?!Prevent)|SystemCall|Capability|Ambient|NoNew|NoExec|ExecPaths|RemoveIPC|Lock|"
+    r"Protect|Private|Restrict(?!Prevent)|SystemCall|Capability|Ambient|NoNew|NoExec|RemoveIPC|Lock|"
     r"MemoryDeny|DevicePolicy|Keyring|ProcSubset|UMask|Limit|LogRate|State|Runtime|Watchdog"
 )
 
@@ -55,6 +56,12 @@ def test_instances_share_no_directory_and_no_socket() -> None:
         assert all("%i" in value for value in values("monitord@.service", name))
 
 
+@pytest.mark.parametrize("unit", SERVICES)
+def test_nothing_can_be_run_from_where_the_service_writes(unit: str) -> None:
+    state, runtime = values(unit, "StateDirectory")[0], values(unit, "RuntimeDirectory")[0]
+    assert values(unit, "NoExecPaths") == [f"%S/{state} %t/{runtime} /tmp /var/tmp /dev/shm"]
+
+
 def test_every_narrowing_stands_below_its_reason() -> None:
     paragraph_has_reason = False
     without_reason = []
@@ -76,7 +83,7 @@ def test_the_directory_of_the_socket_outlives_the_service() -> None:
 
 
 def test_only_root_and_the_group_may_connect() -> None:
-    assert values("monitord.socket", "SocketUser") == ["root"]
+    assert values("monitord.socket", "SocketUser") == values("monitord.service", "User") == ["monitord"]
     assert values("monitord.socket", "SocketGroup") == values("monitord.service", "Group") == ["monitord"]
     assert values("monitord.socket", "SocketMode") == ["0660"]
 
