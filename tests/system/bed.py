@@ -26,7 +26,7 @@ FILES = Path(__file__).resolve().parent / "files"
 SUITES = ("bookworm", "trixie")
 
 # A root is remade when its recipe changes: raise this with a change that the package lists do not show.
-RECIPE = 1
+RECIPE = 2
 BOOT_WITHIN_S = 60
 STOP_WITHIN_S = 30
 COMMAND_WITHIN_S = 120
@@ -48,10 +48,17 @@ class CommandFailedError(AssertionError):
         super().__init__(f"exit {completed.returncode}: {shown}\n{completed.stdout}{completed.stderr}")
 
 
-def command(*words: str | Path, within_s: float = COMMAND_WITHIN_S, ok: bool = True, text: str = "") -> Completed:
+def command(
+    *words: str | Path, within_s: float = COMMAND_WITHIN_S, ok: bool = True, text: str = ""
+) -> Completed:
     """Run words on the host; with `ok`, a status other than 0 is an error."""
     completed = subprocess.run(
-        [str(word) for word in words], input=text, capture_output=True, text=True, check=False, timeout=within_s
+        [str(word) for word in words],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=within_s,
     )
     if ok and completed.returncode != 0:
         raise CommandFailedError(completed)
@@ -94,18 +101,19 @@ def base_root(
         unfinished = root.with_name(f"{name}.unfinished")
         hooks = ['rm -f "$1"/etc/apt/apt.conf.d/99mmdebstrap']
         if fetched:
-            # Two rounds: with what is recommended, and alone for what apt would recommend only on one of the ways.
             hooks.append(
-                'chroot "$1" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --download-only '
+                'chroot "$1" env --unset=APT_CONFIG DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --download-only --install-recommends '
                 + shlex.join(fetched)
             )
         command(
+            # What it mounts while it works is gone with its namespace, whatever happens.
+            *("unshare", "--mount", "--propagation=private"),
             "mmdebstrap",
             f"--variant={variant}",
             f"--include={','.join(packages)}",
             # The lists stay, so that apt inside knows what is fetched.
             "--skip=cleanup/apt",
-            "--customize-hook=chroot \"$1\" apt-get clean",
+            '--customize-hook=chroot "$1" env --unset=APT_CONFIG apt-get clean',
             *(f"--customize-hook={hook}" for hook in hooks),
             suite,
             unfinished,
@@ -119,7 +127,7 @@ def copy_of(root: Path, place: Path) -> Path:
     """A copy of a root to write in, at an empty place."""
     remove(place)
     place.parent.mkdir(parents=True, exist_ok=True)
-    command("cp", "--archive", "--reflink=auto", "--no-target-directory", root, place)
+    command("cp", "--archive", "--one-file-system", "--reflink=auto", "--no-target-directory", root, place)
     return place
 
 
@@ -130,7 +138,12 @@ def remove(root: Path) -> None:
 
 
 def run_in_root(
-    root: Path, *words: str, user: str = "root", folder: str = "/", within_s: float = COMMAND_WITHIN_S, ok: bool = True
+    root: Path,
+    *words: str,
+    user: str = "root",
+    folder: str = "/",
+    within_s: float = COMMAND_WITHIN_S,
+    ok: bool = True,
 ) -> Completed:
     """Run words in a root that is not booted: a clean environment, the loopback as the only network."""
     return command(
@@ -237,7 +250,13 @@ class Machine:
         return (
             *("nsenter", f"--target={self._init_pid}", "--all", "--"),
             *("env", "--ignore-environment", "--chdir=/", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"),
-            *("LC_ALL=C.UTF-8", "SYSTEMD_PAGER=", "SYSTEMD_COLORS=0", "DEBIAN_FRONTEND=noninteractive", "TERM=dumb"),
+            *(
+                "LC_ALL=C.UTF-8",
+                "SYSTEMD_PAGER=",
+                "SYSTEMD_COLORS=0",
+                "DEBIAN_FRONTEND=noninteractive",
+                "TERM=dumb",
+            ),
         )
 
     def shell(self, script: str, *, ok: bool = True, within_s: float = COMMAND_WITHIN_S) -> str:

@@ -5,9 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from bed import CACHE, FILES, MACHINE_PACKAGES, SUITES, Machine, alone, base_root, copy_of, remove
-from installed import Installed
-from packages import built, names_in, the_deb
+from tests.system.bed import (
+    CACHE,
+    FILES,
+    MACHINE_PACKAGES,
+    SUITES,
+    Machine,
+    alone,
+    base_root,
+    copy_of,
+    remove,
+)
+from tests.system.installed import Installed
+from tests.system.packages import built, names_in, the_deb
 
 # The suite whose build is installed in both: one package serves both Debians.
 BUILT_IN = "bookworm"
@@ -15,7 +25,9 @@ BUILT_IN = "bookworm"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--suite", choices=(*SUITES, "all"), default="all", help="the Debian to test in")
-    parser.addoption("--keep", action="store_true", help="leave the installed machine's root for the next run")
+    parser.addoption(
+        "--keep", action="store_true", help="leave the installed machine's root for the next run"
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -48,12 +60,14 @@ def deb(pytestconfig: pytest.Config) -> Path:
 @pytest.fixture(scope="session")
 def machine_root(suite: str) -> Path:
     """A small Debian without Python, with the packages that monitord and the tests bring fetched but not installed."""
-    fetched = [*names_in("Depends"), *names_in("Recommends"), "autopkgtest"]
+    fetched = [*names_in("Depends"), *names_in("Recommends"), "autopkgtest", "bash-completion"]
     return base_root(suite, "machine", MACHINE_PACKAGES, variant="minbase", fetched=fetched)
 
 
 @pytest.fixture
-def fresh_machine(suite: str, machine_root: Path, deb: Path, request: pytest.FixtureRequest) -> Iterator[Machine]:
+def fresh_machine(
+    suite: str, machine_root: Path, deb: Path, request: pytest.FixtureRequest
+) -> Iterator[Machine]:
     """A booted machine on which monitord was never installed; the package waits in /root."""
     root = copy_of(machine_root, CACHE / "run" / suite / "fresh")
     try:

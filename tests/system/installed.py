@@ -1,9 +1,13 @@
 """The installed service as an administrator handles it: files, systemctl, curl, monitorctl, the journal."""
 
 import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
-from bed import Completed, Machine, eventually
+from tests.system.bed import FILES, Completed, Machine, eventually
 
 SOCKET = "/run/monitord/status.sock"
 FRAGMENT = "/etc/monitord.d/test.toml"
@@ -23,6 +27,43 @@ check_every = "500ms"
 timeout = "400ms"
 fail_after = 1
 """
+
+BLOCKING = """\
+[monitors.careless]
+type = "blocking"
+check_every = "500ms"
+timeout = "400ms"
+"""
+
+
+@dataclass
+class Clients:
+    """What became of the requests, once they have ended."""
+
+    answered: int = 0
+    failed: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def asking_all_the_time(machine: Machine) -> Iterator[Clients]:
+    """Requests to the status socket, one after the other, each on a connection of its own, while the block runs."""
+    machine.write("/usr/local/lib/web/clients.py", (FILES / "clients.py").read_text())
+    asking = subprocess.Popen(
+        [*machine.entrance, "python3", "/usr/local/lib/web/clients.py"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    clients = Clients()
+    try:
+        assert asking.stdout is not None
+        assert asking.stdout.readline() == "ready\n"
+        yield clients
+        counted = json.loads(asking.communicate(timeout=60)[0])
+        clients.answered, clients.failed = counted["answered"], counted["failed"]
+    finally:
+        asking.kill()
+        asking.communicate()
 
 
 class Installed:
@@ -79,8 +120,14 @@ class Installed:
         """The journal's entries of one monitor."""
         return self.machine.journal("--unit=monitord", f"MONITOR={name}", since=since)
 
+    def clients(self) -> AbstractContextManager[Clients]:
+        """See asking_all_the_time."""
+        return asking_all_the_time(self.machine)
+
     def await_check(self, name: str, *, within_s: float = 15) -> dict[str, Any]:
         """The next check of a monitor, as the journal has it."""
         since = self.machine.cursor()
-        found = eventually(lambda: [e for e in self.checks_of(name, since) if "DURATION_USEC" in e], within_s=within_s)
+        found = eventually(
+            lambda: [e for e in self.checks_of(name, since) if "DURATION_USEC" in e], within_s=within_s
+        )
         return found[0]

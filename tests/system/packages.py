@@ -7,7 +7,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from bed import CACHE, PROJECT, alone, base_root, command, copy_of, remove, run_in_root
+from tests.system.bed import CACHE, PROJECT, alone, base_root, command, copy_of, remove, run_in_root
 
 BUILD_WITHIN_S = 900
 
@@ -50,7 +50,12 @@ def built(suite: str, *, with_tests: bool = True) -> Path:
 
 
 def build(
-    suite: str, destination: Path, *, with_tests: bool, folder: str = "/build", environment: tuple[str, ...] = ()
+    suite: str,
+    destination: Path,
+    *,
+    with_tests: bool,
+    folder: str = "/build",
+    environment: tuple[str, ...] = (),
 ) -> None:
     """Build in a fresh copy of the root; what comes out lands in the destination."""
     root = copy_of(build_root(suite), CACHE / "run" / suite / f"build-{destination.name}")

@@ -1,0 +1,90 @@
+"""The package as a build: made in each Debian, the same wherever it is made, nothing for lintian to say."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.system.bed import CACHE, SUITES, Machine, base_root, command, copy_of, remove, run_in_root
+from tests.system.packages import build, built, the_deb
+
+# Made by pip or its successor, each in its own way; nothing of ours reads them.
+METADATA_OF_THE_INSTALLER = {"INSTALLER", "RECORD"}
+
+
+def test_builds_as_a_user_without_a_network_and_its_tests_pass(suite: str) -> None:
+    log = (built(suite) / "build.log").read_text()
+    assert " passed" in log
+    assert " failed" not in log
+
+
+def test_two_builds_in_different_places_are_identical(suite: str, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    build(
+        suite,
+        other,
+        with_tests=False,
+        folder="/srv/somewhere/else entirely",
+        environment=("LC_ALL=C", "TZ=Pacific/Kiritimati", "HOME=/nonexistent", "USER=somebody"),
+    )
+    first, second = the_deb(built(suite)), the_deb(other)
+    assert second.name == first.name
+    assert second.read_bytes() == first.read_bytes()
+
+
+def test_both_debians_build_the_same_package(suite: str) -> None:
+    listings = {one: listing(the_deb(built(one))) for one in SUITES}
+    del suite
+    assert listings["bookworm"] == listings["trixie"]
+
+
+def test_units_lie_in_usr_and_no_byte_code_is_shipped(deb: Path) -> None:
+    paths = listing(deb)
+    assert "./usr/lib/systemd/system/monitord.service" in paths
+    assert not [
+        path for path in paths if path.startswith("./lib") or "__pycache__" in path or "/tests" in path
+    ]
+
+
+def test_commands_start_isolated(deb: Path, tmp_path: Path) -> None:
+    command("dpkg-deb", "--extract", deb, tmp_path)
+    for name in ("monitord", "monitorctl"):
+        assert (tmp_path / "usr/bin" / name).read_text().splitlines()[0] == "#!/usr/bin/python3 -I"
+
+
+def test_lintian_has_nothing_to_say(suite: str) -> None:
+    tools = base_root(suite, "tools", ("lintian",), variant="minbase")
+    root = copy_of(tools, CACHE / "run" / suite / "lintian")
+    try:
+        shutil.copytree(built(suite), root / "build")
+        run_in_root(root, "useradd", "--create-home", "checker")
+        changes = "/build/monitord_*.changes"
+        options = "--pedantic --display-info --display-experimental --fail-on=error,warning,info,pedantic"
+        said = run_in_root(
+            root, "sh", "-c", f"lintian {options} {changes}", user="checker", within_s=300, ok=False
+        )
+        assert said.stdout + said.stderr == ""
+        assert said.returncode == 0
+    finally:
+        remove(root)
+
+
+def test_autopkgtest_passes(fresh_machine: Machine, suite: str) -> None:
+    fresh_machine.shell("apt-get --yes install autopkgtest /root/monitord_*.deb", within_s=300)
+    made = built(suite)
+    shutil.copytree(made, fresh_machine.root / "root" / "build")
+    said = fresh_machine.run(
+        "sh", "-c",
+        "cd /root/build && dpkg-source --extract *.dsc source && "
+        "autopkgtest --ignore-restrictions=isolation-container --no-built-binaries "
+        "/root/monitord_*.deb source -- null",
+        within_s=300,
+        ok=False,
+    )  # fmt: skip
+    assert said.returncode == 0, said.stdout + said.stderr
+
+
+def listing(deb: Path) -> list[str]:
+    """The paths in a package with their modes and owners, without what the installer notes about itself."""
+    said = subprocess.run(["dpkg-deb", "--contents", deb], capture_output=True, text=True, check=True)
+    words = [line.split(maxsplit=5) for line in said.stdout.splitlines()]
+    return sorted(path for *_, path in words if Path(path).name not in METADATA_OF_THE_INSTALLER)

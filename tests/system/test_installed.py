@@ -1,0 +1,105 @@
+"""What `apt install ./monitord_*.deb` leaves on a machine."""
+
+import pytest
+
+from tests.system.installed import Installed
+
+COMMANDS = ("monitord", "monitorctl")
+PAGES = ("monitord.8", "monitorctl.1", "monitord.toml.5")
+UNITS = ("monitord.service", "monitord.socket", "monitord@.service")
+
+
+def test_service_and_socket_run_and_are_enabled(monitord: Installed) -> None:
+    for unit in ("monitord.service", "monitord.socket"):
+        assert monitord.systemctl("is-active", unit).stdout.strip() == "active"
+        assert monitord.systemctl("is-enabled", unit).stdout.strip() == "enabled"
+    assert monitord.machine.show("monitord.service", "Type") == "notify"
+
+
+def test_daemon_runs_as_its_own_user(monitord: Installed) -> None:
+    assert monitord.machine.shell(f"ps -o user= -p {monitord.pid}").strip() == "monitord"
+
+
+def test_socket_answers_as_soon_as_start_returns(monitord: Installed) -> None:
+    monitord.systemctl("stop", "monitord.service", "monitord.socket")
+    monitord.systemctl("start", "monitord.service")
+    assert monitord.get("/status")["state"] == "running"
+
+
+def test_configuration_is_for_root_and_the_group_alone(monitord: Installed) -> None:
+    said = monitord.machine.shell("stat -c '%a %U:%G' /etc/monitord.toml /etc/monitord.d")
+    assert said.splitlines() == ["640 root:monitord", "750 root:monitord"]
+
+
+def test_shipped_configuration_is_good(monitord: Installed) -> None:
+    monitord.machine.run("rm", "/etc/monitord.d/test.toml")
+    assert "good" in monitord.machine.run("monitorctl", "check-config").stdout
+
+
+def test_shipped_configuration_runs_without_a_monitor(monitord: Installed) -> None:
+    monitord.machine.run("rm", "/etc/monitord.d/test.toml")
+    monitord.systemctl("restart", "monitord")
+    assert monitord.get("/status")["monitors"]["total"] == 0
+
+
+def test_units_verify_without_a_word(monitord: Installed) -> None:
+    for unit in UNITS:
+        said = monitord.machine.run("systemd-analyze", "verify", f"/usr/lib/systemd/system/{unit}")
+        assert said.stdout + said.stderr == ""
+
+
+def test_exposure_is_at_most_that_of_the_best(monitord: Installed) -> None:
+    for unit in ("monitord.service", "monitord@other.service"):
+        # The threshold is in tenths.
+        monitord.machine.run("systemd-analyze", "security", "--no-pager", "--threshold=11", unit)
+
+
+def test_manual_has_a_page_for_each_command_and_file(monitord: Installed) -> None:
+    for page in PAGES:
+        name, _, section = page.rpartition(".")
+        assert page in monitord.machine.run("man", "--where", section, name).stdout
+        shown = monitord.machine.run("man", "--warnings", "--ascii", section, name)
+        assert name.upper() in shown.stdout
+        assert shown.stderr == ""
+    documented = monitord.machine.show("monitord.service", "Documentation")
+    assert documented == "man:monitord(8) man:monitord.toml(5)"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_ignore_what_lies_in_the_working_directory(monitord: Installed, command: str) -> None:
+    monitord.machine.write("/tmp/planted/monitord/__init__.py", 'raise SystemExit("planted")\n')
+    options = "--version"
+    said = monitord.machine.shell(f"cd /tmp/planted && PYTHONPATH=/tmp/planted {command} {options}")
+    assert said.startswith(command)
+
+
+def test_completion_knows_commands_and_monitors(monitord: Installed) -> None:
+    monitord.machine.run("apt", "install", "--yes", "bash-completion")
+
+    def completed(*words: str) -> list[str]:
+        command = words[0]
+        line = " ".join(f"'{word}'" for word in words)
+        script = (
+            "source /usr/share/bash-completion/bash_completion;"
+            f"_completion_loader {command}; COMP_WORDS=({line}); COMP_CWORD={len(words) - 1};"
+            f'COMP_LINE="{" ".join(words)}"; COMP_POINT=${{#COMP_LINE}}; _{command};'
+            'printf "%s\\n" "${COMPREPLY[@]}"'
+        )
+        return monitord.machine.run("bash", "-c", script).stdout.split()
+
+    assert completed("monitorctl", "re") == ["reload"]
+    assert completed("monitorctl", "check", "") == ["web"]
+    assert completed("monitord", "--ch") == ["--check-config"]
+
+
+def test_byte_code_is_compiled_at_install(monitord: Installed) -> None:
+    assert monitord.machine.shell("ls /usr/lib/python3/dist-packages/monitord/__pycache__/daemon.*.pyc")
+
+
+def test_monitorctl_tells_how_all_stands(monitord: Installed) -> None:
+    monitord.await_check("web")
+    said = monitord.machine.run("monitorctl", "status")
+    assert "1 up" in said.stdout
+    assert "web" in said.stdout
+    assert "(running)" in monitord.machine.run("monitorctl", "version").stdout
+    assert "pass" in monitord.machine.run("monitorctl", "check", "web").stdout

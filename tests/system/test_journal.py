@@ -1,0 +1,116 @@
+"""What the journal holds, and that a journal which does not answer holds up nothing."""
+
+import time
+
+import pytest
+
+from tests.system.bed import eventually
+from tests.system.installed import FAILING, WATCHING, Installed
+
+# Beyond the queue of 512 messages that a blocked journal leaves, and as long as the contract says.
+AWAY_S = 20
+BUSY = "".join(
+    f'[monitors.busy{number}]\nurl = "http://127.0.0.1:8080/ok"\ncheck_every = "200ms"\ntimeout = "200ms"\n'
+    for number in range(20)
+)
+WAYS_OF_BEING_AWAY = {
+    "stopped": (
+        "systemctl mask --runtime systemd-journald.service && systemctl stop systemd-journald.service",
+        "systemctl unmask --runtime systemd-journald.service && systemctl start systemd-journald.service",
+    ),
+    "frozen": (
+        "systemctl kill --signal=STOP systemd-journald.service",
+        "systemctl kill --signal=CONT systemd-journald.service",
+    ),
+}
+
+
+def test_check_is_one_line_that_reads_well_with_fields(monitord: Installed) -> None:
+    entry = monitord.await_check("web")
+    assert entry["MESSAGE"].startswith("web: GET http://127.0.0.1:8080/ok 200, 5 bytes, ")
+    assert entry["SYSLOG_IDENTIFIER"] == "monitord"
+    assert entry["_SYSTEMD_UNIT"] == "monitord.service"
+    assert entry["PRIORITY"] == "6"
+    said = {name: entry[name] for name in entry if name.startswith(("MONITOR", "HTTP", "RESPONSE"))}
+    assert said == {
+        "MONITOR": "web",
+        "MONITOR_TYPE": "http",
+        "MONITOR_VERDICT": "pass",
+        "MONITOR_STATE": "up",
+        "MONITOR_REASON": "ok",
+        "MONITOR_URL": "http://127.0.0.1:8080/ok",
+        "MONITOR_ADDRESS": "127.0.0.1",
+        "HTTP_STATUS": "200",
+        "RESPONSE_BYTES": "5",
+    }
+    assert int(entry["DURATION_USEC"]) > 0
+    for phase in ("CONNECT", "PROCESSING", "TRANSFER"):
+        assert int(entry[f"PHASE_{phase}_USEC"]) >= 0
+
+
+def test_matching_by_monitor_finds_its_lines_alone(monitord: Installed) -> None:
+    monitord.configure(WATCHING + FAILING)
+    since = monitord.machine.cursor()
+    monitord.systemctl("reload", "monitord")
+    eventually(lambda: monitord.checks_of("web", since) and monitord.checks_of("broken", since))
+    assert {entry["MONITOR"] for entry in monitord.checks_of("broken", since)} == {"broken"}
+
+
+def test_warnings_tell_a_change_once_and_nothing_on_a_healthy_day(monitord: Installed) -> None:
+    monitord.await_check("web")
+    since = monitord.machine.cursor()
+    monitord.await_check("web")
+    assert monitord.machine.journal("--unit=monitord", "--priority=warning", since=since) == []
+    monitord.configure(WATCHING + FAILING)
+    monitord.systemctl("reload", "monitord")
+    for _ in range(3):
+        monitord.await_check("broken")
+    entries = monitord.machine.journal("--unit=monitord", "--priority=warning", since=since)
+    assert [entry["MESSAGE"].partition(" (")[0] for entry in entries] == ["broken is down"]
+
+
+def test_catalog_explains_the_messages(monitord: Installed) -> None:
+    monitord.await_check("web")
+    said = monitord.machine.run("journalctl", "-x", "--unit=monitord", "MONITOR=web", "--lines=3").stdout
+    assert "web was checked: pass" in said
+    assert "Documentation: man:monitord.toml(5)" in said
+    since_boot = monitord.machine.journal("--unit=monitord")
+    for identity in {entry["MESSAGE_ID"] for entry in since_boot if "MESSAGE_ID" in entry}:
+        monitord.machine.run("journalctl", "--list-catalog", identity)
+
+
+@pytest.mark.parametrize("how", WAYS_OF_BEING_AWAY)
+def test_checks_go_on_while_the_journal_is_away(monitord: Installed, how: str) -> None:
+    monitord.configure(BUSY)
+    monitord.systemctl("reload", "monitord")
+    before, restarts = monitord.pid, monitord.restarts
+    since = monitord.machine.cursor()
+    go, come_back = WAYS_OF_BEING_AWAY[how]
+    monitord.machine.shell(go)
+    try:
+        deadline = time.monotonic() + AWAY_S
+        while time.monotonic() < deadline:
+            await_more_checks(monitord, 50)
+    finally:
+        monitord.machine.shell(come_back)
+    assert monitord.pid == before
+    assert monitord.restarts == restarts
+    eventually(lambda: lost_messages(monitord, since) > 0)
+    monitord.await_check("busy0")
+
+
+def lost_messages(monitord: Installed, since: str) -> int:
+    """How many messages the daemon says that the journal did not take."""
+    entries = monitord.machine.journal("--unit=monitord", since=since)
+    return sum(int(entry.get("LOG_MESSAGES_LOST", 0)) for entry in entries)
+
+
+def await_more_checks(monitord: Installed, count: int) -> None:
+    """Wait until so many checks more have ended."""
+
+    def total() -> int:
+        number: int = monitord.get("/status")["checks"]["total"]
+        return number
+
+    before = total()
+    eventually(lambda: total() >= before + count, within_s=5)

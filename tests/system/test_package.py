@@ -1,0 +1,153 @@
+"""The package over its life: installed here and there, upgraded, removed, purged."""
+
+import json
+from pathlib import Path
+
+from tests.system.bed import CACHE, Machine, copy_of, remove, run_in_root
+from tests.system.conftest import copy_in
+from tests.system.installed import FRAGMENT, WATCHING, Installed, asking_all_the_time
+from tests.system.packages import names_in, next_version
+
+# What a package manager and a running system write down about themselves, not the package.
+BOOKKEEPING = (
+    "/var/lib/dpkg/",
+    "/var/lib/apt/",
+    "/var/lib/systemd/deb-systemd-helper",
+    "/var/lib/systemd/timers",
+    "/var/cache/",
+    "/var/log/",
+    "/root/",
+    "/etc/.pwd.lock",
+    "/etc/group-",
+    "/etc/gshadow-",
+    "/etc/passwd-",
+    "/etc/shadow-",
+    "/etc/subgid-",
+    "/etc/subuid-",
+)
+
+
+def apt(machine: Machine, *words: str) -> str:
+    """apt-get as a person runs it; the output, in which nothing may look like trouble."""
+    done = machine.run("apt-get", "--yes", *words, within_s=300)
+    said = done.stdout + done.stderr
+    assert "warning" not in said.lower(), said
+    assert "error" not in said.lower(), said
+    return said
+
+
+def install(machine: Machine, *options: str) -> None:
+    machine.shell(f"apt-get --yes {' '.join(options)} install /root/monitord_*.deb", within_s=300)
+
+
+def test_purge_leaves_nothing(fresh_machine: Machine) -> None:
+    install_dependencies(fresh_machine)
+    before = fresh_machine.files()
+    install(fresh_machine)
+    fresh_machine.write(FRAGMENT, WATCHING)
+    fresh_machine.run("systemctl", "restart", "monitord")
+    apt(fresh_machine, "remove", "monitord")
+    assert (
+        fresh_machine.run("systemctl", "is-active", "monitord", "monitord.socket", ok=False).returncode != 0
+    )
+    for kept in ("/etc/monitord.toml", FRAGMENT, "/var/lib/monitord"):
+        assert (fresh_machine.root / kept.lstrip("/")).exists(), kept
+    apt(fresh_machine, "purge", "monitord")
+    left = {path for path in fresh_machine.files() - before if not path.startswith(BOOKKEEPING)}
+    assert left == set()
+    assert not fresh_machine.shell("ls /run | grep monitord || true")
+    assert (
+        fresh_machine.run("systemctl", "list-units", "--all", "--plain", "--no-legend", "monitord*").stdout
+        == ""
+    )
+
+
+def test_removed_and_installed_again_goes_on_with_the_old_configuration(fresh_machine: Machine) -> None:
+    install(fresh_machine)
+    fresh_machine.write(FRAGMENT, WATCHING)
+    apt(fresh_machine, "remove", "monitord")
+    install(fresh_machine)
+    installed = Installed(fresh_machine)
+    assert installed.state == "active"
+    assert [one["name"] for one in installed.get("/monitors")["monitors"]] == ["web"]
+
+
+def test_upgrade_keeps_configuration_and_fails_no_request(fresh_machine: Machine, deb: Path) -> None:
+    install(fresh_machine)
+    installed = Installed(fresh_machine)
+    fresh_machine.write(FRAGMENT, WATCHING)
+    fresh_machine.shell("echo '# mine' >>/etc/monitord.toml && systemctl reload monitord")
+    before, version = installed.pid, installed.get("/status")["version"]
+    newer = next_version(deb, fresh_machine.root / "root")
+    with asking_all_the_time(fresh_machine) as clients:
+        apt(fresh_machine, "install", f"/root/{newer.name}")
+    assert clients.failed == []
+    assert clients.answered > 10
+    assert installed.get("/status")["version"] == f"{version}.next"
+    assert installed.pid != before
+    assert installed.restarts == 0
+    assert fresh_machine.show("monitord.service", "NeedDaemonReload") == "no"
+    assert "# mine" in fresh_machine.run("tail", "-n", "1", "/etc/monitord.toml").stdout
+    assert fresh_machine.shell("stat -c '%a %U:%G' /etc/monitord.toml").strip() == "640 root:monitord"
+    assert [one["name"] for one in installed.get("/monitors")["monitors"]] == ["web"]
+    # And back.
+    apt(fresh_machine, "install", "--allow-downgrades", f"/root/{deb.name}")
+    assert installed.get("/status")["version"] == version
+
+
+def test_upgrade_leaves_a_disabled_service_disabled(fresh_machine: Machine, deb: Path) -> None:
+    install(fresh_machine)
+    fresh_machine.run("systemctl", "disable", "--now", "monitord.service", "monitord.socket")
+    newer = next_version(deb, fresh_machine.root / "root")
+    apt(fresh_machine, "install", f"/root/{newer.name}")
+    for unit in ("monitord.service", "monitord.socket"):
+        assert fresh_machine.run("systemctl", "is-enabled", unit, ok=False).stdout.strip() == "disabled"
+        assert fresh_machine.run("systemctl", "is-active", unit, ok=False).stdout.strip() == "inactive"
+
+
+def test_masked_service_installs_and_does_not_start(fresh_machine: Machine) -> None:
+    fresh_machine.run("systemctl", "mask", "monitord.service")
+    install(fresh_machine)
+    assert fresh_machine.show("monitord.service", "ActiveState") == "inactive"
+    assert (
+        fresh_machine.run("dpkg-query", "-W", "-f", "${db:Status-Status}", "monitord").stdout == "installed"
+    )
+
+
+def test_installed_where_nothing_runs_it_starts_at_the_first_boot(
+    suite: str, machine_root: Path, deb: Path
+) -> None:
+    """As in an image that is built, without what is recommended, and without Python before."""
+    root = copy_of(machine_root, CACHE / "run" / suite / "image")
+    try:
+        copy_in(deb, root)
+        script = "apt-get --yes --no-install-recommends install /root/monitord_*.deb"
+        run_in_root(root, "sh", "-c", script, within_s=300)
+        with Machine(root, suite) as machine:
+            installed = Installed(machine)
+            assert installed.state == "active"
+            assert installed.get("/status")["state"] == "running"
+            assert machine.run("dpkg-query", "-W", "python3-uvloop", ok=False).returncode != 0
+            status = machine.run("systemctl", "is-system-running", ok=False).stdout.strip()
+            assert status == "running"
+    finally:
+        remove(root)
+
+
+def test_power_off_is_quick_and_in_good_order(fresh_machine: Machine) -> None:
+    install(fresh_machine)
+    fresh_machine.write(FRAGMENT, WATCHING)
+    fresh_machine.run("systemctl", "restart", "monitord")
+    fresh_machine.shell("mkdir -p /var/log/journal && systemctl restart systemd-journald")
+    fresh_machine.power_off()
+    fresh_machine.boot()
+    assert Installed(fresh_machine).state == "active"
+    said = fresh_machine.run("journalctl", "--boot=-1", "--output=json", "UNIT=monitord.service").stdout
+    lines = [str(json.loads(line)["MESSAGE"]) for line in said.splitlines()]
+    assert [line for line in lines if "Stopped" in line], lines
+    assert not [line for line in lines if "timed out" in line or "Failed" in line], lines
+
+
+def install_dependencies(machine: Machine) -> None:
+    """So that a comparison shows what is monitord's own."""
+    apt(machine, "install", *names_in("Depends"), *names_in("Recommends"))
