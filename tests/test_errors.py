@@ -1,0 +1,43 @@
+import pytest
+
+from monitord.errors import ConfigError, ConfigFault, ControlError, MonitordError, StartError
+
+
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        (
+            ConfigFault("m.toml", 41, "monitors.shop.check_every", '"5 min" is not a duration', 'write "5m"'),
+            'm.toml:41: monitors.shop.check_every: "5 min" is not a duration; write "5m"',
+        ),
+        (ConfigFault("m.toml", 3, "", "is not valid TOML", column=5), "m.toml:3:5: is not valid TOML"),
+        (ConfigFault("m.toml", None, "", "does not exist", "create it"), "m.toml: does not exist; create it"),
+        (ConfigFault("m.toml", None, "a", "is missing", column=5), "m.toml: a: is missing"),
+    ],
+    ids=["line", "column", "file", "no line no column"],
+)
+def test_a_fault_says_where_what_is_wrong_and_what_to_write(fault: ConfigFault, text: str) -> None:
+    assert str(fault) == text
+
+
+def test_a_refused_configuration_shows_every_fault_on_its_own_line() -> None:
+    faults = [ConfigFault("a.toml", 1, "x", "is wrong"), ConfigFault("b.toml", 2, "y", "is wrong", "mend it")]
+    error = ConfigError(faults)
+    assert error.faults == tuple(faults)
+    assert str(error) == "a.toml:1: x: is wrong\nb.toml:2: y: is wrong; mend it"
+
+
+@pytest.mark.parametrize("kind", [MonitordError, ControlError, StartError])
+def test_an_error_tells_what_to_do_about_it(kind: type[MonitordError]) -> None:
+    error = kind("the daemon does not answer", hint="start it")
+    assert (error.message, error.hint, str(error)) == (
+        "the daemon does not answer",
+        "start it",
+        "the daemon does not answer; start it",
+    )
+    assert str(kind("it ended")) == "it ended"
+
+
+@pytest.mark.parametrize("kind", [ConfigError, ControlError, StartError])
+def test_one_class_catches_all(kind: type[MonitordError]) -> None:
+    assert issubclass(kind, MonitordError)
