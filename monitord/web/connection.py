@@ -10,6 +10,7 @@ due, it is set anew. Answers to pipelined requests are joined into one write.
 
 import asyncio
 import contextlib
+import select
 import sys
 from collections.abc import Coroutine
 from enum import Enum
@@ -24,6 +25,8 @@ from .response import ClientGone, Response, encode_head
 
 if TYPE_CHECKING:
     from .server import Server
+
+TURN_REQUESTS = 16  # pipelined ones, answered before other connections get their turn
 
 _STARTS_TASKS_EAGERLY = sys.version_info >= (3, 12)
 
@@ -101,10 +104,15 @@ class Connection(asyncio.Protocol):
             self.transport.pause_reading()
 
     def eof_received(self) -> bool:
-        """The client sends no more; it may still be waiting for answers."""
+        """The client sends no more. It may still be waiting for answers, unless it has closed altogether.
+
+        A Unix socket tells the two apart at once; TCP does when something is sent.
+        """
         self._eof = True
         if self._readable is not None:
             _wake(self._readable)
+        if self._phase is Phase.BUSY and _has_hung_up(self.transport.get_extra_info("socket").fileno()):
+            self.abort()
         return self._phase is Phase.BUSY  # False: the transport closes itself
 
     def pause_writing(self) -> None:
@@ -156,6 +164,7 @@ class Connection(asyncio.Protocol):
     async def _serve(self, first: Head) -> None:
         """Answer requests in order until none waits."""
         head: Head | None = first
+        served = 0
         try:
             while head is not None:
                 exchange = self._exchange = Exchange(self, head)
@@ -163,6 +172,9 @@ class Connection(asyncio.Protocol):
                 if not exchange.keep_alive or self.is_closing:
                     self._finish_closing()
                     return
+                served += 1
+                if served % TURN_REQUESTS == 0:
+                    await asyncio.sleep(0)
                 head = self.inbox.next_head()
                 if self._reading_paused and self.inbox.waiting_bytes <= READ_AHEAD_BYTES:
                     self._resume_reading()
@@ -381,6 +393,12 @@ class Connection(asyncio.Protocol):
 def _wake(waiter: "asyncio.Future[None]") -> None:
     if not waiter.done():
         waiter.set_result(None)
+
+
+def _has_hung_up(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, 0)  # POLLHUP is always told
+    return bool(poll.poll(0))
 
 
 def _eager_task(

@@ -4,6 +4,7 @@ Decides what RFC 9112 leaves to the sender: length, chunks or the end of the con
 lasts; when `100 Continue` is due; and what is done with a request body that nobody read.
 """
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from .exceptions import HTTPBadRequest, HTTPRequestTimeout
@@ -24,8 +25,8 @@ class Exchange:
     """Lives from a request's head to the end of its response."""
 
     __slots__ = (
-        "_awaits_continue", "_chunked", "_head", "_left", "_reading", "_received_bytes", "_waited_s",
-        "connection", "finished", "keep_alive", "response", "sends_body",
+        "_awaits_continue", "_chunked", "_head", "_left", "_reading", "_received_bytes", "_unyielded_bytes",
+        "_waited_s", "connection", "finished", "keep_alive", "response", "sends_body",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection", head: Head) -> None:
@@ -40,6 +41,7 @@ class Exchange:
         self._left: int | None = None
         self._reading = False
         self._received_bytes = 0
+        self._unyielded_bytes = 0
         self._waited_s = 0.0
 
     # The request's body.
@@ -133,7 +135,9 @@ class Exchange:
         if self.finished:
             raise RuntimeError("the response is complete")
         connection = self.connection
-        if connection.is_lost:
+        if (
+            connection.transport.is_closing()
+        ):  # before connection_lost, as a loop that writes may not let it be called
             raise ClientGone("the client has gone")
         if not data or not self.sends_body:  # an empty chunk would end the body
             return
@@ -142,8 +146,14 @@ class Exchange:
                 raise ValueError("more than content_length would be written")
             self._left -= len(data)
         connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else bytes(data))
+        self._unyielded_bytes += len(data)
         if connection.is_write_paused:
             await connection.wait_writable()
+        elif self._unyielded_bytes > MAX_PIECE_BYTES:
+            await asyncio.sleep(0)  # a client as fast as the handler must not keep the event loop for itself
+        else:
+            return
+        self._unyielded_bytes = 0
 
     def finish(self) -> None:
         """End the body. Raises ValueError when it is shorter than it was declared."""

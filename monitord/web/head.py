@@ -3,8 +3,8 @@
 The one module that imports httptools. Two builds of it exist: 0.1.1 on http-parser (Debian 12 and 13), which lets
 `Host :`, folded fields, bare line feeds and `HTTP/9.9` through, and 0.9 on llhttp, which has no size limit. So
 the grammar of RFC 9112 is checked here before httptools sees a byte, and what the fields mean for the framing
-after it. Bodies never reach httptools: framing.py cuts them. A head is always fed whole, so one parser
-serves all connections of a server, and an idle connection holds none.
+after it; what httptools thinks of the framing decides nothing. Bodies never reach it: framing.py cuts them.
+A head is always fed whole, so one parser serves all connections of a server, and an idle one holds none.
 """
 
 import re
@@ -134,14 +134,12 @@ class HeadParser:
         except httptools.HttpParserUpgrade:
             self._parser = httptools.HttpRequestParser(self)
             return fields
-        except httptools.HttpParserError as error:
-            # The builds refuse different things (lengths, codings), in different words. The grammar holds, so
-            # the fields can be told apart here, and _frame finds what is wrong with them for both alike.
+        except httptools.HttpParserError:
+            # The builds refuse different things in lengths and codings (0.1.1 a tab behind a number), which
+            # `parse` judges alike for both. The grammar holds, so the fields can be told apart without them.
             self._parser = httptools.HttpRequestParser(self)
-            plain = [line.split(b":", 1) for line in match[5].split(b"\r\n")[:-1]]
-            fields = [(name, value.strip(b" \t")) for name, value in plain]
-            _refuse_by_framing(fields, int(minor != b"0"))
-            raise ProtocolFault(400, "malformed request") from error
+            plain = [line.partition(b":") for line in match[5].split(b"\r\n")[:-1]]
+            return [(name, value.strip(b" \t")) for name, _, value in plain]
         if minor != b"1" or any(
             len(name) in _SPECIAL_LENGTHS and name.lower() in _SPENDS_PARSER for name, _ in fields
         ):
@@ -211,17 +209,6 @@ def _check_decodes(path: bytes) -> None:
         raise ProtocolFault(400, "the path is not UTF-8") from error
     if b"\0" in decoded:
         raise ProtocolFault(400, "NUL in the path")
-
-
-def _refuse_by_framing(fields: list[tuple[bytes, bytes]], minor_version: int) -> None:
-    special: dict[bytes, bytes] = {}
-    for name, value in fields:
-        key = name.lower()
-        if key in {b"content-length", b"transfer-encoding"}:
-            if key in special:
-                raise ProtocolFault(400, f"repeated {key.decode()} field")
-            special[key] = value
-    _frame(Head("", "", "", "", "", minor_version, fields), special)
 
 
 def _frame(head: Head, special: dict[bytes, bytes]) -> None:

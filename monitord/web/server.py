@@ -148,6 +148,10 @@ class Server:
             self._all_gone.set()
 
     @property
+    def connections(self) -> frozenset[Connection]:
+        return frozenset(self._connections)
+
+    @property
     def connection_count(self) -> int:
         return len(self._connections)
 

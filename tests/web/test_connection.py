@@ -1,0 +1,455 @@
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from monitord.web import Limits, Request, Response
+from monitord.web.testing import ClientConnection, SocketClient, TestClient
+
+from .app import QUICK, RELEASE, SEEN, STARTED, make_app, sizes
+
+GET = b"GET /hello HTTP/1.1\r\nHost: h\r\n\r\n"
+
+
+def get(path: str, *fields: str, version: str = "1.1") -> bytes:
+    return "\r\n".join([f"GET {path} HTTP/{version}", "Host: h", *fields, "", ""]).encode()
+
+
+def post(path: str, *fields: str) -> bytes:
+    return "\r\n".join([f"POST {path} HTTP/1.1", "Host: h", *fields, "", ""]).encode()
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[TestClient]:
+    async with TestClient(make_app()) as client:
+        yield client
+
+
+@pytest.fixture
+async def quick() -> AsyncIterator[TestClient]:
+    async with TestClient(make_app(), limits=QUICK) as client:
+        yield client
+
+
+@pytest.fixture
+async def connection(client: TestClient) -> AsyncIterator[ClientConnection]:
+    async with await client.connect() as connection:
+        yield connection
+
+
+# Order and keep-alive.
+
+
+async def test_a_connection_serves_one_request_after_another(connection: ClientConnection) -> None:
+    for _ in range(3):
+        response = await connection.request("GET", "/hello")
+        assert (response.status, response.text) == (200, "hello /hello")
+        assert "Connection" not in response.headers
+
+
+async def test_pipelined_requests_are_answered_in_order(connection: ClientConnection) -> None:
+    await connection.send(b"".join(get(f"/hello/{number}") for number in range(200)))
+    for number in range(200):
+        assert (await connection.response()).text == f"hello /hello/{number}"
+
+
+async def test_a_slow_first_answer_holds_back_the_second(
+    client: TestClient, connection: ClientConnection
+) -> None:
+    await connection.send(get("/wait") + GET)
+    await client.server.app[STARTED].wait()
+    assert client.server.app[SEEN] == []
+    client.server.app[RELEASE].set()
+    assert (await connection.response()).text == "released"
+    assert (await connection.response()).text == "hello /hello"
+
+
+async def test_answers_that_are_ready_do_not_wait_for_a_slow_one_behind_them(
+    client: TestClient, connection: ClientConnection
+) -> None:
+    await connection.send(GET + get("/wait"))
+    assert (await connection.response()).text == "hello /hello"
+    client.server.app[RELEASE].set()
+    assert (await connection.response()).text == "released"
+
+
+async def test_a_fault_behind_good_requests_is_answered_after_them(connection: ClientConnection) -> None:
+    await connection.send(GET + GET + b"BAD\r\n\r\n" + GET)
+    assert (await connection.response()).status == 200
+    assert (await connection.response()).status == 200
+    last = await connection.response()
+    assert (last.status, last.headers["Connection"]) == (400, "close")
+    assert await connection.rest() == b""
+
+
+async def test_requests_in_single_bytes_are_served(connection: ClientConnection) -> None:
+    for byte in GET + post("/echo", "Transfer-Encoding: chunked") + b"3\r\nabc\r\n0\r\n\r\n":
+        await connection.send(bytes([byte]))
+        await asyncio.sleep(0)
+    assert (await connection.response()).text == "hello /hello"
+    assert (await connection.response()).body == b"abc"
+
+
+async def test_close_is_honoured_and_said(connection: ClientConnection) -> None:
+    response = await connection.request("GET", "/hello", headers=[("Connection", "close")])
+    assert response.headers["Connection"] == "close"
+    assert await connection.rest() == b""
+
+
+async def test_nothing_behind_a_request_to_close_is_served(
+    client: TestClient, connection: ClientConnection
+) -> None:
+    await connection.send(get("/hello", "Connection: close") + GET)
+    assert (await connection.response()).status == 200
+    assert await connection.rest() == b""
+    assert client.server.app[SEEN] == ["/hello"]
+
+
+async def test_http_1_0_closes_unless_asked_to_stay(client: TestClient, connection: ClientConnection) -> None:
+    await connection.send(get("/hello", "Connection: keep-alive", version="1.0"))
+    response = await connection.response()
+    assert response.headers["Connection"] == "keep-alive"
+    await connection.send(get("/hello", version="1.0"))
+    assert (await connection.response()).headers["Connection"] == "close"
+    assert await connection.rest() == b""
+
+
+async def test_a_declined_upgrade_is_an_ordinary_request(connection: ClientConnection) -> None:
+    await connection.send(
+        post("/echo", "Connection: Upgrade", "Upgrade: h2c", "Content-Length: 5") + b"hello" + get("/hello")
+    )
+    assert (await connection.response()).body == b"hello"
+    assert (await connection.response()).text == "hello /hello"
+
+
+# Framing of responses.
+
+
+async def test_a_stream_is_chunked_to_http_1_1(connection: ClientConnection) -> None:
+    response = await connection.request("GET", "/stream")
+    assert (response.headers["Transfer-Encoding"], response.text) == ("chunked", "one two three")
+    assert (await connection.request("GET", "/hello")).status == 200
+
+
+async def test_a_stream_ends_with_the_connection_to_http_1_0(connection: ClientConnection) -> None:
+    await connection.send(get("/stream", "Connection: keep-alive", version="1.0"))
+    response = await connection.response()
+    assert "Transfer-Encoding" not in response.headers
+    assert (response.headers["Connection"], response.text) == ("close", "one two three")
+
+
+@pytest.mark.parametrize("path", ["/hello", "/stream", "/large", "/ticks"])
+async def test_head_has_the_fields_of_get_and_no_body(connection: ClientConnection, path: str) -> None:
+    head = await connection.request("HEAD", path)
+    assert head.status == 200
+    if path in {"/hello", "/large"}:
+        assert head.headers["Content-Length"] == {"/hello": "12", "/large": "5000000"}[path]
+    assert (await connection.request("GET", "/hello")).text == "hello /hello"
+
+
+@pytest.mark.parametrize("path", ["/half", "/short", "/long"])
+async def test_half_a_body_never_passes_for_a_whole_one(
+    connection: ClientConnection, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await connection.send(get(path))
+    with pytest.raises(ConnectionResetError):
+        await connection.response()
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+async def test_every_response_has_a_date(connection: ClientConnection) -> None:
+    assert (await connection.request("GET", "/hello")).headers["Date"].endswith(" GMT")
+
+
+async def test_a_large_response_arrives_whole(connection: ClientConnection) -> None:
+    assert len((await connection.request("GET", "/large")).body) == 5_000_000
+
+
+# Request bodies.
+
+
+async def test_a_body_in_pieces_is_put_together(connection: ClientConnection) -> None:
+    await connection.send(post("/echo", "Content-Length: 10"))
+    await connection.send(b"01234")
+    await connection.send(b"56789")
+    assert (await connection.response()).body == b"0123456789"
+
+
+async def test_an_unread_body_is_not_taken_for_a_request(connection: ClientConnection) -> None:
+    await connection.send(post("/ignore", f"Content-Length: {len(GET)}") + GET + get("/hello/next"))
+    assert (await connection.response()).text == "ignored"
+    assert (await connection.response()).text == "hello /hello/next"
+
+
+async def test_an_unread_body_that_comes_late_is_dropped(connection: ClientConnection) -> None:
+    await connection.send(post("/ignore", "Content-Length: 1000"))
+    assert (await connection.response()).text == "ignored"
+    await connection.send(b"x" * 1000 + GET)
+    assert (await connection.response()).text == "hello /hello"
+
+
+async def test_a_large_unread_body_closes_the_connection_and_the_answer_arrives() -> None:
+    async with SocketClient(make_app()) as client, await client.connect() as connection:
+        await connection.send(post("/ignore", "Content-Length: 2000000") + b"x" * 2_000_000)
+        response = await connection.response()
+        assert (response.text, response.headers["Connection"]) == ("ignored", "close")
+        assert await connection.rest() == b""
+
+
+async def test_a_broken_chunk_is_answered_400_and_closed(connection: ClientConnection) -> None:
+    await connection.send(post("/echo", "Transfer-Encoding: chunked") + b"3\r\nabcXX" + GET)
+    response = await connection.response()
+    assert (response.status, response.headers["Connection"]) == (400, "close")
+    assert await connection.rest() == b""
+
+
+async def test_an_unread_broken_chunk_closes_the_connection(connection: ClientConnection) -> None:
+    await connection.send(post("/ignore", "Transfer-Encoding: chunked") + b"3\r\nabcXX" + GET)
+    assert (await connection.response()).text == "ignored"
+    assert await connection.rest() == b""
+
+
+async def test_a_body_beyond_the_limit_is_refused_before_it_is_sent(connection: ClientConnection) -> None:
+    await connection.send(post("/echo", "Content-Length: 2000000", "Expect: 100-continue"))
+    response = await connection.response()
+    assert (response.status, response.headers["Connection"]) == (413, "close")
+
+
+async def test_a_chunked_body_beyond_the_limit_is_refused(connection: ClientConnection) -> None:
+    await connection.send(post("/echo", "Transfer-Encoding: chunked"))
+    for _ in range(5):
+        await connection.send(b"40000\r\n" + b"x" * 0x40000 + b"\r\n")
+    assert (await connection.response()).status == 413
+
+
+async def test_a_streaming_handler_may_read_beyond_the_limit(connection: ClientConnection) -> None:
+    await connection.send(post("/sizes", "Content-Length: 3000000"))
+    await connection.send(b"x" * 3_000_000)
+    assert sum((await connection.response()).json()) == 3_000_000
+
+
+# 100-continue.
+
+
+async def test_continue_is_sent_when_the_handler_reads(connection: ClientConnection) -> None:
+    await connection.send(post("/echo", "Content-Length: 5", "Expect: 100-continue"))
+    expected = b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert await connection.reader.readexactly(len(expected)) == expected
+    await connection.send(b"hello")
+    assert (await connection.response()).body == b"hello"
+    assert (await connection.request("GET", "/hello")).status == 200
+
+
+async def test_continue_is_not_sent_when_nobody_reads(connection: ClientConnection) -> None:
+    await connection.send(post("/ignore", "Content-Length: 5", "Expect: 100-continue"))
+    assert (await connection.reader.readline()).startswith(b"HTTP/1.1 200 ")
+    assert b"Connection: close\r\n" in await connection.rest()
+
+
+async def test_continue_is_not_sent_when_the_body_is_there(connection: ClientConnection) -> None:
+    await connection.send(post("/echo", "Content-Length: 5", "Expect: 100-continue") + b"hello")
+    assert (await connection.reader.readline()).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_continue_is_never_sent_to_http_1_0(connection: ClientConnection) -> None:
+    await connection.send(b"POST /echo HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+    await asyncio.sleep(0)
+    await connection.send(b"hello")
+    assert (await connection.reader.readline()).startswith(b"HTTP/1.1 200 ")
+
+
+# The client leaves.
+
+
+async def test_a_client_that_leaves_cancels_its_handler(client: TestClient) -> None:
+    connection = await client.connect()
+    await connection.send(get("/wait"))
+    await client.server.app[STARTED].wait()
+    await connection.close()
+    await until(lambda: client.server.connection_count == 0)
+    assert client.server.app[SEEN] == ["cancelled"]
+
+
+async def test_a_client_that_leaves_a_stream_ends_it(client: TestClient) -> None:
+    connection = await client.connect()
+    await connection.send(get("/endless"))
+    await connection.reader.readexactly(100_000)
+    await connection.close()
+    await until(lambda: client.server.connection_count == 0)
+    assert client.server.app[SEEN] == ["ended"]
+
+
+async def test_a_client_that_only_stops_sending_gets_its_answer(
+    client: TestClient, connection: ClientConnection
+) -> None:
+    await connection.send(get("/wait") + GET)
+    connection.writer.write_eof()
+    await client.server.app[STARTED].wait()
+    await asyncio.sleep(0.02)
+    client.server.app[RELEASE].set()
+    assert (await connection.response()).text == "released"
+    assert (await connection.response()).text == "hello /hello"
+    assert await connection.rest() == b""
+
+
+async def test_a_body_that_ends_early_is_never_complete(
+    client: TestClient, connection: ClientConnection, caplog
+) -> None:
+    await connection.send(post("/echo", "Content-Length: 10") + b"half")
+    connection.writer.write_eof()
+    response = await connection.response()
+    assert (response.status, response.headers["Connection"]) == (400, "close")
+    assert caplog.records == []
+
+
+async def test_a_client_that_connects_and_leaves_leaves_nothing(client: TestClient) -> None:
+    for data in (b"", b"GET", GET[:-2]):
+        connection = await client.connect()
+        if data:
+            await connection.send(data)
+        await connection.close()
+    await until(lambda: client.server.connection_count == 0)
+
+
+# Deadlines.
+
+
+async def test_a_connection_that_never_asks_is_closed_without_a_word(quick: TestClient) -> None:
+    async with await quick.connect() as connection:
+        assert await connection.rest() == b""
+
+
+async def test_an_idle_connection_is_closed_after_its_time(quick: TestClient) -> None:
+    async with await quick.connect() as connection:
+        await connection.request("GET", "/hello")
+        assert await connection.rest() == b""
+
+
+@pytest.mark.parametrize("first", [b"", GET], ids=["at once", "after a request"])
+async def test_a_head_that_drips_is_cut_off_at_its_deadline(quick: TestClient, first: bytes) -> None:
+    async with await quick.connect() as connection:
+        if first:
+            await connection.send(first)
+            await connection.response()
+        dripping = asyncio.create_task(drip(connection, b"GET /hello HTTP/1.1\r\n", b"X: y\r\n"))
+        response = await connection.response()
+        assert (response.status, response.headers["Connection"]) == (408, "close")
+        dripping.cancel()
+        await asyncio.wait([dripping])
+
+
+async def test_a_body_that_stops_is_cut_off(quick: TestClient) -> None:
+    async with await quick.connect() as connection:
+        await connection.send(post("/echo", "Content-Length: 10") + b"half")
+        response = await connection.response()
+        assert (response.status, response.headers["Connection"]) == (408, "close")
+
+
+async def test_a_body_that_drips_is_cut_off(quick: TestClient) -> None:
+    async with await quick.connect() as connection:
+        dripping = asyncio.create_task(drip(connection, post("/echo", "Content-Length: 100000"), b"x"))
+        assert (await connection.response()).status == 408
+        dripping.cancel()
+        await asyncio.wait([dripping])
+
+
+async def test_a_client_that_takes_nothing_is_cut_off(quick: TestClient) -> None:
+    async with await quick.connect() as connection:
+        await connection.send(get("/endless"))
+        await until(lambda: quick.server.app[SEEN] == ["ended"])
+        await until(lambda: quick.server.connection_count == 0)
+
+
+async def test_a_client_that_takes_no_whole_response_is_cut_off(quick: TestClient) -> None:
+    async with await quick.connect() as connection:
+        await connection.send(get("/large"))
+        await until(lambda: quick.server.connection_count == 0)
+
+
+async def test_a_client_that_asks_and_takes_nothing_is_held_back(
+    client: TestClient, connection: ClientConnection
+) -> None:
+    """Pipelining without reading: neither answers nor requests pile up here."""
+    connection.writer.write(get("/large") * 2000)
+    await until(lambda: all(one.is_write_paused for one in client.server.connections))
+    (only,) = client.server.connections
+    assert only.transport.get_write_buffer_size() < 2 * 5_000_000
+    assert only.inbox.waiting_bytes < 400_000
+
+
+async def test_a_fast_uploader_is_paused() -> None:
+    """What the handler does not take stays with the client."""
+    app = make_app()
+
+    async def slow(request: Request) -> Response:
+        app[STARTED].set()
+        await app[RELEASE].wait()
+        return await sizes(request)
+
+    app.router.add_post("/slow", slow)
+    async with TestClient(app) as client, await client.connect() as connection:
+        sending = asyncio.create_task(
+            connection.send(post("/slow", "Content-Length: 8000000") + b"x" * 8_000_000)
+        )
+        await app[STARTED].wait()
+        (only,) = client.server.connections
+        await until(lambda: only.inbox.waiting_bytes > 64 * 1024)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert only.inbox.waiting_bytes < 600_000
+        app[RELEASE].set()
+        assert sum((await connection.response()).json()) == 8_000_000
+        await sending
+
+
+# Too many, and refusals.
+
+
+async def test_connections_beyond_the_limit_are_told_and_closed() -> None:
+    async with TestClient(make_app(), limits=Limits(connections=2)) as client:
+        async with (
+            await client.connect() as one,
+            await client.connect() as two,
+            await client.connect() as three,
+        ):
+            assert (await three.response()).status == 503
+            assert await three.rest() == b""
+            assert (await one.request("GET", "/hello")).status == 200
+            assert (await two.request("GET", "/hello")).status == 200
+        await until(lambda: client.server.connection_count == 0)
+        assert (await client.get("/hello")).status == 200
+
+
+async def test_a_refusal_reaches_a_client_that_is_still_sending() -> None:
+    """A plain close would reset the connection, and the client would lose the answer (RFC 9112 section 9.6)."""
+    async with SocketClient(make_app()) as client, await client.connect() as connection:
+        await connection.send(b"NONSENSE\r\n\r\n" + b"x" * 1_000_000)
+        assert (await connection.response()).status == 400
+        assert await connection.rest() == b""
+
+
+async def test_a_client_that_resets_leaves_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    async with SocketClient(make_app()) as client:
+        for _ in range(20):
+            connection = await client.connect()
+            await connection.send(get("/large") * 3)
+            raw = connection.writer.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+            connection.writer.transport.abort()
+        await until(lambda: client.server.connection_count == 0)
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def drip(connection: ClientConnection, first: bytes, piece: bytes) -> None:
+    connection.writer.write(first)
+    while True:
+        connection.writer.write(piece)
+        await asyncio.sleep(0.02)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - the server has no event for what tests ask about
+            await asyncio.sleep(0.005)

@@ -1,0 +1,135 @@
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitord.web.framing import ChunkedFrame, Inbox, LengthFrame
+from monitord.web.head import HeadParser, ProtocolFault
+
+from .vectors import ALL, CHUNKED, GET
+from .wire import LIMITS, events_of
+
+PIECES = st.sampled_from(
+    [
+        *(data for data, _ in ALL.values()),
+        b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", b"\r\n", b"\n", b"\r", b"\0", b"GET ", b"/ ", b"HTTP/1.1", b"HTTP/1.0",
+        b"Host: h\r\n", b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b"0\r\n\r\n", b"3\r\nabc\r\n",
+        b"Connection: close\r\n", b"a" * 150, b": ", b" ", b"\x80", b"5;", b"fff",
+    ]
+)  # fmt: skip
+STREAMS = st.lists(PIECES | st.binary(max_size=8), max_size=8).map(b"".join)
+
+
+def cut(data: bytes, places: list[int]) -> list[bytes]:
+    edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
+    return [data[start:end] for start, end in pairwise(edges) if end > start]
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=STREAMS, places=st.lists(st.integers(0, 5000), max_size=12))
+def test_events_do_not_depend_on_how_the_bytes_are_cut(data: bytes, places: list[int]) -> None:
+    assert events_of(cut(data, places)) == events_of([data])
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=STREAMS)
+def test_events_of_single_bytes_are_those_of_the_whole(data: bytes) -> None:
+    assert events_of(data[at : at + 1] for at in range(len(data))) == events_of([data])
+
+
+@pytest.mark.parametrize(("data", "status"), ALL.values(), ids=ALL.keys())
+def test_every_vector_means_the_same_byte_by_byte(data: bytes, status: int) -> None:
+    assert events_of(data[at : at + 1] for at in range(len(data))) == events_of([data])
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.binary(max_size=2000), places=st.lists(st.integers(0, 2000), max_size=8))
+def test_any_bytes_give_events_or_a_fault_and_nothing_else(data: bytes, places: list[int]) -> None:
+    for event in events_of(cut(data, places)):
+        assert event[0] in {"head", "body", "end", "fault"}
+
+
+@settings(max_examples=100, deadline=None)
+@given(body=st.binary(max_size=300), sizes=st.lists(st.integers(1, 40), min_size=1, max_size=20))
+def test_a_chunked_body_comes_out_as_it_went_in(body: bytes, sizes: list[int]) -> None:
+    wire, at = b"", 0
+    while at < len(body):
+        for size in sizes:
+            piece = body[at : at + size]
+            if piece:
+                wire += b"%x\r\n%b\r\n" % (len(piece), piece)
+            at += size
+    events = events_of([CHUNKED + wire + b"0\r\n\r\n" + GET + b"\r\n"])
+    assert b"".join(str(event[1]).encode("latin-1") for event in events if event[0] == "body") == body
+    assert [event[0] for event in events if event[0] != "body"] == ["head", "end", "head"]
+
+
+def inbox() -> Inbox:
+    return Inbox(
+        HeadParser(LIMITS.fields), max_line_bytes=LIMITS.request_line_bytes, max_head_bytes=LIMITS.head_bytes
+    )
+
+
+@pytest.mark.parametrize(
+    "drip",
+    [b"a", b"GET / HTTP/1.1\r\nHost: h\r\nX: ", CHUNKED + b"5;", CHUNKED + b"0\r\nA: b\r\n"],
+    ids=["request line", "field", "chunk extension", "trailer"],
+)
+def test_what_never_ends_is_refused_and_never_kept(drip: bytes) -> None:
+    box = inbox()
+    box.feed(drip)
+    most = 0
+    with pytest.raises(ProtocolFault):  # noqa: PT012 - which of the bytes is one too many is not the point
+        for _ in range(20_000):
+            if box.body_done:
+                box.next_head()
+            else:
+                box.take_body(1000)
+            box.feed(b"A: b\r\n" if drip.endswith(b"\n") else b"a")
+            most = max(most, box.waiting_bytes)
+    assert most < 1000
+
+
+def test_many_small_extensions_are_refused() -> None:
+    box = inbox()
+    box.feed(CHUNKED)
+    box.next_head()
+    with pytest.raises(ProtocolFault, match="extensions"):  # noqa: PT012 - which of them is one too many is not the point
+        for _ in range(1000):
+            box.feed(b"1;" + b"a" * 100 + b"\r\nx\r\n")
+            box.take_body(1000)
+
+
+def test_the_next_head_waits_for_the_body_before_it() -> None:
+    box = inbox()
+    box.feed(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert box.next_head()
+    assert box.body_left_bytes == 3
+    assert box.take_body(2) == b"ab"
+    assert not box.body_done
+    assert box.take_body(100) == b"c"
+    assert box.body_done
+    head = box.next_head()
+    assert head is not None
+    assert head.method == "GET"
+    assert box.waiting_bytes == 0
+
+
+def test_what_comes_before_a_broken_chunk_is_delivered_first() -> None:
+    frame = ChunkedFrame()
+    piece, _ = frame.cut(b"3\r\nabc\r\nzz\r\n", 0, 100)
+    assert piece == b"abc"
+    with pytest.raises(ProtocolFault):
+        frame.cut(b"zz\r\n", 0, 100)
+
+
+def test_a_body_of_length_zero_is_done_at_once() -> None:
+    assert LengthFrame(0).done
+
+
+def test_forgetting_says_how_much_was_there() -> None:
+    box = inbox()
+    box.feed(b"abc")
+    assert box.drop() == 3
+    assert box.waiting_bytes == 0
