@@ -1,0 +1,38 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from monitord.config.files import read_bounded
+
+
+def test_a_file_is_read_up_to_one_byte_more_than_allowed(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x" * 100)
+    assert read_bounded(str(tmp_path / "file"), 100) == b"x" * 100
+    assert read_bounded(str(tmp_path / "file"), 10) == b"x" * 11
+
+
+def test_nothing_is_empty() -> None:
+    assert read_bounded(os.devnull, 10) == b""
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev/full"])
+def test_a_device_is_refused(path: str) -> None:
+    with pytest.raises(OSError, match="Not a regular file"):
+        read_bounded(path, 10)
+
+
+def test_a_fifo_with_a_writer_is_refused_as_well(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    writer = os.open(tmp_path / "fifo", os.O_RDWR)
+    try:
+        os.write(writer, b"a = 1")
+        with pytest.raises(OSError, match="Not a regular file"):
+            read_bounded(str(tmp_path / "fifo"), 10)
+    finally:
+        os.close(writer)
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError, match="Is a directory"):
+        read_bounded(str(tmp_path), 10)
