@@ -1,0 +1,24 @@
+"""A supervised check for each monitor, on time: schedule (pure), dispatcher, and the road of one check.
+
+Reading order: `schedule`, `places`, `pipeline`, `dispatcher`.
+"""
+
+from monitord.dispatch.check_log import CheckLog, LoggedChecks
+from monitord.dispatch.dispatcher import Dispatcher, Plan
+from monitord.dispatch.lateness import Lateness
+from monitord.dispatch.pipeline import Pipeline
+from monitord.dispatch.places import Places
+from monitord.dispatch.pulse import LoopPulse
+from monitord.dispatch.watched import Watched
+
+__all__ = [
+    "CheckLog",
+    "Dispatcher",
+    "Lateness",
+    "LoggedChecks",
+    "LoopPulse",
+    "Pipeline",
+    "Places",
+    "Plan",
+    "Watched",
+]

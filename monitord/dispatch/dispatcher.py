@@ -1,0 +1,356 @@
+"""Runs each monitor on its schedule, and lets none of them harm another.
+
+One heap of alarms, one timer aimed at the earliest, one task for each check that runs. A check that is due
+takes a place (`places`), runs through the pipeline under a deadline, and is due again on its grid. A monitor
+never overlaps itself: ticks that it overruns are skipped, counted and logged once. One that ignores its
+cancellation is abandoned: the check is over for everybody but the task itself.
+
+Nothing here waits for storage, alerts, the journal or a web client.
+"""
+
+import asyncio
+import heapq
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from monitord.clock import Clock
+from monitord.dispatch.check_log import CheckLog
+from monitord.dispatch.lateness import Lateness
+from monitord.dispatch.pipeline import Pipeline
+from monitord.dispatch.places import Places
+from monitord.dispatch.schedule import due_after_first, first_due, grid_of
+from monitord.dispatch.watched import Watched
+from monitord.model import Health, Result
+from monitord.monitors import Monitor, MonitorSettings
+
+log = logging.getLogger(__name__)
+
+EARLY_S = 0.0015
+"""A timer may fire this much early: uvloop counts whole milliseconds."""
+
+SWEEP_EVERY_S = 1.0
+ABANDON_AFTER_S = 2.0
+"""A check that is still there this long after its deadline ignored its cancellation."""
+
+CANCEL_WAIT_S = 1.0
+"""How long a stop waits for cancelled checks to clean up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a new configuration changes. Its monitors are built, and none of them runs yet."""
+
+    added: tuple[Monitor[Any], ...]
+    changed: tuple[Monitor[Any], ...]
+    removed: tuple[str, ...]
+    unchanged: int
+
+    def __str__(self) -> str:
+        return f"+{len(self.added)} -{len(self.removed)} ~{len(self.changed)}, {self.unchanged} unchanged"
+
+
+class Dispatcher:
+    """Owns every `Watched`. `start`, then `apply` as often as the configuration changes, then `close`."""
+
+    def __init__(
+        self, pipeline: Pipeline, places: Places[Watched], clock: Clock, check_log: CheckLog
+    ) -> None:
+        self._pipeline = pipeline
+        self._places = places
+        self._clock = clock
+        self._log = check_log
+        self._alarms: list[tuple[float, int, Watched]] = []
+        self._tickets = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = float("inf")
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._is_running = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+        self.watched: dict[str, Watched] = {}
+        self.lateness = Lateness()
+        self.checks = 0
+        self.skipped = 0
+        self.abandoned = 0
+
+    # -- life ---------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin. Needs a running event loop."""
+        self._is_running = True
+        self._arm()
+        self._sweeper = asyncio.get_running_loop().call_later(SWEEP_EVERY_S, self._sweep)
+
+    async def close(self, grace_s: float) -> None:
+        """No new checks; those in flight get `grace_s`, then are cancelled. May be called twice."""
+        self._is_running = False
+        for timer in (self._timer, self._sweeper):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._sweeper = None
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace_s)
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CANCEL_WAIT_S)
+        for watched in self.watched.values():
+            self._refuse_asked(watched)
+            await self._close_monitor(watched.monitor)
+        self.watched.clear()
+        if self._closing:
+            await asyncio.wait(self._closing, timeout=CANCEL_WAIT_S)
+
+    def overdue_s(self) -> float:
+        """How long ago something should have been done that was not: the pulse for the watchdog.
+
+        Waiting for a place is not overdue; a dispatcher whose timer is lost is.
+        """
+        if not self._is_running:
+            return 0.0
+        self._drop_stale_alarms()
+        return max(0.0, self._clock.monotonic_s() - self._alarms[0][0]) if self._alarms else 0.0
+
+    def health_counts(self) -> Counter[Health]:
+        """How many monitors stand how."""
+        return Counter(watched.health.health for watched in self.watched.values())
+
+    @property
+    def in_flight(self) -> int:
+        """How many checks run at this moment."""
+        return len(self._tasks)
+
+    @property
+    def waiting(self) -> int:
+        """How many checks wait for a place."""
+        return self._places.waiting
+
+    # -- configuration ------------------------------------------------------------------------------------
+
+    def plan(
+        self, wanted: Iterable[MonitorSettings], build: Callable[[MonitorSettings], Monitor[Any]]
+    ) -> Plan:
+        """Build what is new, aside. Whatever `build` raises leaves everything as it was."""
+        added: list[Monitor[Any]] = []
+        changed: list[Monitor[Any]] = []
+        names: set[str] = set()
+        for settings in wanted:
+            names.add(settings.name)
+            present = self.watched.get(settings.name)
+            if present is None:
+                added.append(build(settings))
+            elif present.monitor.settings != settings:
+                changed.append(build(settings))
+        removed = tuple(name for name in self.watched if name not in names)
+        unchanged = len(names) - len(added) - len(changed)
+        return Plan(tuple(added), tuple(changed), removed, unchanged)
+
+    def apply(self, plan: Plan) -> None:
+        """Put a plan in force. Monitors that are not in it keep phase, streaks and connections. Cannot fail."""
+        now_s = self._clock.monotonic_s()
+        for name in plan.removed:
+            self._let_go(self.watched.pop(name))
+        for monitor in plan.changed:
+            previous = self.watched[monitor.name]
+            self._let_go(previous)
+            watched = self._watch(monitor, now_s)
+            if previous.monitor.type_name == monitor.type_name:
+                watched.health, watched.last = previous.health, previous.last
+        for monitor in plan.added:
+            self._watch(monitor, now_s)
+        self._arm()
+
+    def resize(self, in_all: int, per_host: int) -> None:
+        """New bounds on checks at once."""
+        self._start_all(self._places.resize(in_all, per_host))
+
+    def _watch(self, monitor: Monitor[Any], now_s: float) -> Watched:
+        period_s = monitor.settings.check_every_s
+        due_at = first_due(monitor.name, period_s, now_s)
+        watched = Watched(monitor, grid_of(monitor.name, period_s), due_at)
+        self.watched[monitor.name] = watched
+        self._set_alarm(watched, due_at)
+        return watched
+
+    def _let_go(self, watched: Watched) -> None:
+        watched.ticket = -1
+        self._refuse_asked(watched)
+        if watched.is_waiting:
+            watched.is_waiting = False
+            self._start_all(self._places.leave(watched, watched.check_host))
+        check = self._end_check(watched)
+        if check is not None:
+            check.cancel()
+        closing = asyncio.ensure_future(self._close_monitor(watched.monitor, check))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+
+    async def _close_monitor(self, monitor: Monitor[Any], check: asyncio.Task[None] | None = None) -> None:
+        if check is not None:
+            await asyncio.wait([check], timeout=CANCEL_WAIT_S)
+        try:
+            async with asyncio.timeout(CANCEL_WAIT_S):
+                await monitor.close()
+        except Exception:
+            log.exception("%s: closing the monitor failed", monitor.name)
+
+    # -- schedule -----------------------------------------------------------------------------------------
+
+    def _set_alarm(self, watched: Watched, due_at: float) -> None:
+        self._tickets += 1
+        watched.ticket = self._tickets
+        watched.due_at = due_at
+        heapq.heappush(self._alarms, (due_at, watched.ticket, watched))
+
+    def _drop_stale_alarms(self) -> None:
+        alarms = self._alarms
+        while alarms and alarms[0][1] != alarms[0][2].ticket:
+            heapq.heappop(alarms)
+
+    def _arm(self) -> None:
+        """Aim the one timer at the earliest alarm."""
+        if not self._is_running:
+            return
+        self._drop_stale_alarms()
+        earliest = self._alarms[0][0] if self._alarms else float("inf")
+        if self._timer is not None:
+            if earliest == self._timer_at:
+                return
+            self._timer.cancel()
+            self._timer = None
+        self._timer_at = earliest
+        if self._alarms:
+            delay_s = max(0.0, earliest - self._clock.monotonic_s())
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        now_s = self._clock.monotonic_s() + EARLY_S
+        alarms = self._alarms
+        while alarms and alarms[0][0] <= now_s:
+            due_at, ticket, watched = heapq.heappop(alarms)
+            if ticket == watched.ticket:
+                try:
+                    self._come_due(watched, due_at)
+                except Exception:
+                    # A monitor's own `host` may raise; its schedule goes on, and so does everybody's.
+                    log.exception("%s: the check could not be started", watched.name)
+        self._arm()
+
+    def _come_due(self, watched: Watched, due_at: float) -> None:
+        now_s = self._clock.monotonic_s()
+        grid = watched.grid
+        next_at = due_after_first(grid, due_at) if watched.last is None else grid.next_after(due_at)
+        missed = 0
+        if next_at <= now_s:
+            missed = grid.points_between(due_at, now_s)
+            next_at = grid.next_after(now_s)
+        self._set_alarm(watched, next_at)
+        if watched.check is not None or watched.is_waiting:
+            missed += 1
+        if missed:
+            self._skip(watched, missed)
+        if watched.check is None and not watched.is_waiting:
+            self._enter(watched, due_at)
+
+    def _skip(self, watched: Watched, missed: int) -> None:
+        if not watched.skipped_in_a_row:
+            self._log.skipped(watched)
+        watched.skipped += missed
+        watched.skipped_in_a_row += missed
+        self.skipped += missed
+
+    # -- checks -------------------------------------------------------------------------------------------
+
+    def _enter(self, watched: Watched, due_at: float) -> None:
+        """Take a place, or wait for one. The waiting is lateness, never response time."""
+        watched.check_host = watched.monitor.host
+        watched.waits_since = due_at
+        if self._places.take(watched, watched.check_host):
+            self._start(watched)
+        else:
+            watched.is_waiting = True
+
+    def _start_all(self, admitted: Sequence[Watched]) -> None:
+        for watched in admitted:
+            self._start(watched)
+
+    def _start(self, watched: Watched) -> None:
+        watched.is_waiting = False
+        watched.check_began_at = self._clock.monotonic_s()
+        self.lateness.add(watched.check_began_at - watched.waits_since)
+        self.checks += 1
+        task = asyncio.get_running_loop().create_task(self._check(watched))
+        watched.check = task
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _check(self, watched: Watched) -> None:
+        this = asyncio.current_task()
+        try:
+            await self._pipeline.run(watched, lambda: watched.check is this)
+        except Exception:
+            # What the pipeline itself does wrong; a monitor's own bug is an observation by then.
+            log.exception("%s: the result of a check was lost", watched.name)
+        finally:
+            if watched.check is this:
+                self._end_check(watched)
+                self._after_check(watched)
+
+    def _end_check(self, watched: Watched) -> asyncio.Task[None] | None:
+        """The check is over for the dispatcher. Returns its task."""
+        check, watched.check = watched.check, None
+        if check is not None:
+            admitted = self._places.free(watched.check_host)
+            if self._is_running:
+                self._start_all(admitted)
+        return check
+
+    def _after_check(self, watched: Watched) -> None:
+        if watched.skipped_in_a_row and self._clock.monotonic_s() < watched.due_at:
+            watched.skipped_in_a_row = 0
+        for future in watched.asked:
+            if not future.done() and watched.last is not None:
+                future.set_result(watched.last)
+        watched.asked.clear()
+        settings = watched.monitor.settings
+        if watched.health.is_soft and watched.ticket >= 0:
+            retry_at = max(watched.check_began_at + settings.retry_every_s, self._clock.monotonic_s())
+            if retry_at < watched.due_at:
+                self._set_alarm(watched, retry_at)
+                self._arm()
+
+    def _sweep(self) -> None:
+        """Abandon what ignored its cancellation, so that its monitor can be checked again."""
+        self._sweeper = asyncio.get_running_loop().call_later(SWEEP_EVERY_S, self._sweep)
+        now_s = self._clock.monotonic_s()
+        for watched in list(self.watched.values()) if self._tasks else ():
+            check = watched.check
+            if check is None:
+                continue
+            if now_s < watched.check_began_at + self._pipeline.deadline_s(watched) + ABANDON_AFTER_S:
+                continue
+            self.abandoned += 1
+            check.cancel()
+            self._pipeline.conclude_abandoned(watched)
+            self._end_check(watched)
+            self._after_check(watched)
+
+    async def check_now(self, name: str) -> Result:
+        """Check at once, or join the check that runs. Raises KeyError for an unknown name, and
+        CancelledError when the monitor leaves meanwhile."""
+        watched = self.watched[name]
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        watched.asked.append(future)
+        if watched.check is None and not watched.is_waiting:
+            self._enter(watched, self._clock.monotonic_s())
+        return await future
+
+    @staticmethod
+    def _refuse_asked(watched: Watched) -> None:
+        for future in watched.asked:
+            future.cancel()
+        watched.asked.clear()

@@ -1,0 +1,60 @@
+"""The types of monitors. A new type is one file here and one line in `MONITOR_TYPES`.
+
+Packages of third parties add theirs by an entry point in the group `monitord.monitors`.
+"""
+
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
+from monitord.monitors.http import HttpMonitor
+
+__all__ = [
+    "MONITOR_TYPES",
+    "Monitor",
+    "MonitorSettings",
+    "Stopwatch",
+    "Tools",
+    "monitor_type",
+    "monitor_type_names",
+]
+
+MonitorType = type[Monitor[Any]]
+
+MONITOR_TYPES: dict[str, MonitorType] = {
+    HttpMonitor.type_name: HttpMonitor,
+}
+
+ENTRY_POINT_GROUP = "monitord.monitors"
+
+
+@cache
+def _foreign_types() -> dict[str, Any]:
+    """The entry points by type name, not loaded yet. Our own names cannot be taken over."""
+    return {
+        point.name: point
+        for point in entry_points(group=ENTRY_POINT_GROUP)
+        if point.name not in MONITOR_TYPES
+    }
+
+
+def monitor_type(name: str) -> MonitorType | None:
+    """The class for a type's name; None: there is none.
+
+    Raises ImportError, TypeError or whatever a third party's module raises when it cannot be loaded.
+    """
+    if name in MONITOR_TYPES:
+        return MONITOR_TYPES[name]
+    point = _foreign_types().get(name)
+    if point is None:
+        return None
+    loaded = point.load()
+    if not (isinstance(loaded, type) and issubclass(loaded, Monitor)):
+        raise TypeError(f"entry point {point.value!r} is not a subclass of monitord.monitors.Monitor")
+    return loaded
+
+
+def monitor_type_names() -> list[str]:
+    """Every type that can be configured, in the order of the alphabet."""
+    return sorted({*MONITOR_TYPES, *_foreign_types()})

@@ -1,0 +1,112 @@
+"""What a type of monitor is: options read from its table, one check, and how to say what it saw.
+
+A type is one file: a frozen dataclass of options, a subclass of `Monitor`, and one line in the registry
+(`monitord/monitors/__init__.py`) or, in a package of its own, an entry point in the group
+`monitord.monitors`. The caller gives the deadline, judges, remembers and tells.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Generic, TypeVar
+
+from monitord.clock import Clock
+from monitord.config import Table
+from monitord.health import HealthPolicy
+from monitord.model import Fact, Observation, Reason
+from monitord.net import HttpClient
+
+OptionsT = TypeVar("OptionsT")
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorSettings:
+    """What every monitor has, whatever its type; equal settings mean that a reload leaves the monitor alone.
+
+    `options` is the frozen dataclass that the type's `read_options` made.
+    """
+
+    name: str
+    type_name: str
+    check_every_s: float
+    timeout_s: float
+    retry_every_s: float
+    policy: HealthPolicy
+    options: Any
+    tags: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What the program lends to monitors. One of each, shared by all."""
+
+    clock: Clock
+    http: HttpClient
+
+
+class Stopwatch:
+    """Runs from its making, or from `began_s` of the monotonic clock, by which it measures."""
+
+    def __init__(self, clock: Clock, began_s: float | None = None) -> None:
+        self._clock = clock
+        now_s = clock.monotonic_s()
+        self.began_s = now_s if began_s is None else began_s
+        self.started_at: datetime = clock.now() - timedelta(seconds=now_s - self.began_s)
+
+    @property
+    def elapsed_s(self) -> float:
+        return self._clock.monotonic_s() - self.began_s
+
+    def observation(
+        self,
+        reason: Reason,
+        detail: str,
+        facts: Mapping[str, Fact] | None = None,
+        address: str | None = None,
+    ) -> Observation:
+        """What was seen until now."""
+        return Observation(self.started_at, self.elapsed_s, reason, detail, facts or {}, address)
+
+
+class Monitor(ABC, Generic[OptionsT]):
+    """One configured thing to watch."""
+
+    type_name: ClassVar[str]
+    implied_by: ClassVar[str | None] = None
+    """The key whose presence makes `type = "…"` unnecessary."""
+
+    def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
+        self.settings = settings
+        self.options: OptionsT = settings.options
+        self.tools = tools
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+    @property
+    def host(self) -> str | None:
+        """What `max_concurrent_per_host` counts by; None: this check loads no host."""
+        return None
+
+    @classmethod
+    @abstractmethod
+    def read_options(cls, table: Table) -> OptionsT:
+        """Read the keys of this type. Faults are recorded in the table; never raises for bad input."""
+
+    @abstractmethod
+    async def check(self) -> Observation:
+        """Look once. A failure of what is watched is an observation; whatever is raised is a bug of this type.
+
+        Ends within `settings.timeout_s`, or is cancelled soon after and counts as `timeout_response`.
+        """
+
+    def journal_fields(self, observation: Observation) -> Mapping[str, str]:
+        """Fields of the type's own for the journal: upper-case names, as in `HTTP_STATUS`."""
+        del observation
+        return {}
+
+    async def close(self) -> None:
+        """Give back what this monitor alone holds. Called once, after its last check."""
+        return

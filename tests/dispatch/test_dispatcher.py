@@ -1,0 +1,535 @@
+"""The dispatcher on faked time: hours of schedule, hangs and bugs in moments."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+import pytest
+
+from monitord.dispatch import CheckLog, Dispatcher, LoggedChecks, LoopPulse, Pipeline, Places, Watched
+from monitord.health import HealthPolicy
+from monitord.model import Health, Reason, Result, Transition, Verdict
+from tests.fakes import FakeClock, FakeMonitor, fake_tools, monitor_settings, run_in_fake_time, stall
+
+Act = Callable[[], Awaitable[Reason]]
+
+
+@dataclass
+class Bench:
+    """A dispatcher on the fake loop, and what it said."""
+
+    dispatcher: Dispatcher
+    pulse: LoopPulse
+    clock: FakeClock
+    results: list[tuple[str, Verdict, Reason]]
+    transitions: list[Transition]
+
+    def add(self, *monitors: FakeMonitor) -> None:
+        built = {monitor.name: monitor for monitor in monitors}
+        present = [watched.monitor.settings for watched in self.dispatcher.watched.values()]
+        wanted = [*present, *(monitor.settings for monitor in monitors)]
+        self.dispatcher.apply(self.dispatcher.plan(wanted, lambda settings: built[settings.name]))
+
+    def monitor(
+        self, name: str = "one", act: Act | None = None, host: str | None = None, **settings: float
+    ) -> FakeMonitor:
+        monitor = FakeMonitor(monitor_settings(name, **settings), fake_tools(self.clock), act, host)  # type: ignore[arg-type] # floats for float fields only
+        self.add(monitor)
+        return monitor
+
+
+def bench(in_all: int = 256, per_host: int = 8) -> Bench:
+    clock = FakeClock()
+    pulse = LoopPulse(clock)
+    check_log = CheckLog(LoggedChecks.ALL)
+    pipeline = Pipeline(clock, pulse, check_log)
+    places: Places[Watched] = Places(in_all, per_host)
+    made = Bench(Dispatcher(pipeline, places, clock, check_log), pulse, clock, [], [])
+
+    def listen(watched: Watched, result: Result, transition: Transition | None) -> None:
+        made.results.append((watched.name, result.verdict, result.observation.reason))
+        if transition is not None:
+            made.transitions.append(transition)
+
+    pipeline.listeners.append(listen)
+    made.dispatcher.start()
+    pulse.start()
+    return made
+
+
+async def finish(made: Bench) -> None:
+    await made.dispatcher.close(0.0)
+    made.pulse.stop()
+
+
+def hang() -> Awaitable[Reason]:
+    return asyncio.Event().wait()  # type: ignore[return-value] # never ends
+
+
+def answers(*reasons: Reason) -> Act:
+    """One reason a check, the last for ever."""
+    left = list(reasons)
+
+    async def act() -> Reason:
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    return act
+
+
+def test_a_day_of_checks_keeps_its_rate_and_does_not_drift() -> None:
+    async def main() -> None:
+        made = bench()
+        monitor = made.monitor(check_every_s=30.0)
+        await asyncio.sleep(86400)
+        assert 2879 <= len(monitor.began) <= 2881
+        grid = [moment % 30.0 for moment in monitor.began[1:]]
+        assert max(grid) - min(grid) < 0.002
+        await finish(made)
+
+    run_in_fake_time(main)
+
+
+def test_the_grid_is_the_same_after_a_restart() -> None:
+    async def main() -> None:
+        phases = []
+        for _ in range(2):
+            made = bench()
+            monitor = made.monitor("shop", check_every_s=30.0)
+            await asyncio.sleep(301.7)
+            phases.append(monitor.began[-1] % 30.0)
+            await finish(made)
+        assert phases[0] == pytest.approx(phases[1], abs=0.002)
+
+    run_in_fake_time(main)
+
+
+def test_the_first_checks_come_within_ten_seconds() -> None:
+    async def main() -> None:
+        made = bench()
+        monitors = [made.monitor(f"m{number}", check_every_s=3600.0) for number in range(50)]
+        await asyncio.sleep(10)
+        assert all(len(monitor.began) == 1 for monitor in monitors)
+        assert len({round(monitor.began[0], 1) for monitor in monitors}) > 25
+        await finish(made)
+
+    run_in_fake_time(main)
+
+
+def test_a_hang_ends_at_the_deadline_and_delays_only_itself() -> None:
+    async def main() -> None:
+        made = bench()
+        stuck = made.monitor("stuck", hang, check_every_s=10.0, timeout_s=2.0)
+        fine = made.monitor("fine", check_every_s=1.0)
+        await asyncio.sleep(100)
+        assert len(fine.began) >= 99
+        assert made.dispatcher.lateness.worst_s < 0.002
+        assert len(stuck.began) >= 10
+        assert {reason for name, _, reason in made.results if name == "stuck"} == {Reason.TIMEOUT_RESPONSE}
+        await finish(made)
+
+    run_in_fake_time(main)
+
+
+def test_a_bug_costs_one_check_and_is_unsure(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        made = bench()
+        calls = 0
+
+        async def fall_over_once() -> Reason:
+            nonlocal calls
+            calls += 1
+            if calls == 2:
+                raise ZeroDivisionError("a bug")
+            return Reason.OK
+
+        made.monitor("buggy", fall_over_once, check_every_s=10.0)
+        await asyncio.sleep(60)
+        verdicts = [verdict for _, verdict, _ in made.results]
+        assert verdicts[:4] == [Verdict.PASS, Verdict.UNSURE, Verdict.PASS, Verdict.PASS]
+        assert made.dispatcher.watched["buggy"].health.health is Health.UP
+        await finish(made)
+
+    with caplog.at_level(logging.ERROR):
+        run_in_fake_time(main)
+    assert any("ZeroDivisionError" in (record.exc_text or str(record.exc_info)) for record in caplog.records)
+
+
+def test_the_same_bug_is_told_once_until_it_was_gone(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        made = bench()
+        left = [True, True, True, False, True, True]
+
+        async def fall_over() -> Reason:
+            if left.pop(0) if left else False:
+                raise ZeroDivisionError("a bug")
+            return Reason.OK
+
+        made.monitor("buggy", fall_over, check_every_s=10.0)
+        await asyncio.sleep(80)
+        assert not left
+        await finish(made)
+
+    with caplog.at_level(logging.ERROR):
+        run_in_fake_time(main)
+    assert sum("bug in monitor type" in record.getMessage() for record in caplog.records) == 2
+
+
+def test_a_monitor_that_ignores_its_cancellation_is_abandoned_and_checked_again() -> None:
+    async def main() -> None:
+        made = bench()
+        released = asyncio.Event()
+
+        async def cling() -> Reason:
+            while not released.is_set():
+                try:
+                    await released.wait()
+                except asyncio.CancelledError:
+                    continue
+            return Reason.OK
+
+        clinging = made.monitor("clinging", cling, check_every_s=10.0, timeout_s=2.0)
+        await asyncio.sleep(35)
+        assert len(clinging.began) >= 3
+        assert made.dispatcher.abandoned >= 3
+        assert {reason for _, _, reason in made.results} == {Reason.MONITOR_BUG}
+        said = len(made.results)
+        released.set()
+        await asyncio.sleep(0.5)
+        assert len(made.results) <= said + 1, "an abandoned check must not report afterwards"
+        await finish(made)
+
+    run_in_fake_time(main)
+
+
+def test_a_check_that_overruns_is_not_overlapped_and_the_skip_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        made = bench()
+        running = 0
+        most = 0
+
+        async def take_long() -> Reason:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            await asyncio.sleep(35)
+            running -= 1
+            return Reason.OK
+
+        monitor = made.monitor("slow", take_long, check_every_s=10.0, timeout_s=100.0)
+        await asyncio.sleep(34)
+        assert most == 1
+        assert len(monitor.began) == 1
+        assert made.dispatcher.watched["slow"].skipped == 2 or made.dispatcher.watched["slow"].skipped == 3
+        await finish(made)
+
+    with caplog.at_level(logging.WARNING):
+        run_in_fake_time(main)
+    assert sum("skipped" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_an_unconfirmed_failure_is_looked_at_again_soon() -> None:
+    async def main() -> None:
+        made = bench()
+        act = answers(Reason.OK, Reason.REFUSED, Reason.OK)
+        monitor = made.monitor("flaky", act, check_every_s=60.0, retry_every_s=3.0)
+        await asyncio.sleep(200)
+        assert monitor.began[2] - monitor.began[1] == pytest.approx(3.0, abs=0.01)
+        assert monitor.began[3] - monitor.began[1] == pytest.approx(60.0, abs=0.01), "the grid stays"
+        assert [transition.after for transition in made.transitions] == [Health.UP]
+        await finish(made)
+
+    run_in_fake_time(main)
+
+
+def test_a_confirmed_failure_is_checked_on_the_grid_and_recovers() -> None:
+    async def main() -> None:
+        made = bench()
+        act = answers(Reason.OK, Reason.REFUSED, Reason.REFUSED, Reason.REFUSED, Reason.OK)
+        monitor = made.monitor("web", act, check_every_s=60.0, retry_every_s=3.0)
+        await asyncio.sleep(300)
+        assert [transition.after for transition in made.transitions] == [Health.UP, Health.DOWN, Health.UP]
+        assert made.transitions[1].since < made.transitions[1].at
+        assert monitor.began[3] - monitor.began[2] == pytest.approx(57.0, abs=0.01)
+        await finish(made)
+
+    run_in_fake_time(main)
+
+
+def test_checks_at_once_are_bounded_and_the_wait_is_lateness_not_response_time() -> None:
+    async def main() -> None:
+        made = bench(in_all=2)
+        running = 0
+        most = 0
+
+        async def take_a_second() -> Reason:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            await asyncio.sleep(1)
+            running -= 1
+            return Reason.OK
+
+        for number in range(10):
+            made.monitor(f"m{number}", take_a_second, check_every_s=10.0, timeout_s=3.0)
+        await asyncio.sleep(60)
+        assert most == 2
+        assert made.dispatcher.lateness.worst_s > 0.5
+        assert all(
+            one.last and one.last.observation.duration_s == pytest.approx(1)
+            for one in made.dispatcher.watched.values()
+        )
+        await finish(made)
+
+    run_in_fake_time(main)
+
+
+def test_a_dead_host_holds_up_only_its_own_monitors() -> None:
+    async def main() -> None:
+        made = bench(in_all=256, per_host=2)
+        for number in range(20):
+            made.monitor(f"dead{number}", hang, host="dead", check_every_s=10.0, timeout_s=5.0)
+        fine = [made.monitor(f"fine{number}", host=f"h{number}", check_every_s=10.0) for number in range(20)]
+        await asyncio.sleep(100)
+        for monitor in fine:
+            intervals = [b - a for a, b in zip(monitor.began[1:], monitor.began[2:], strict=False)]
+            assert all(interval == pytest.approx(10.0, abs=0.002) for interval in intervals)
+        assert made.dispatcher.waiting > 0
+        await finish(made)
+
+    run_in_fake_time(main)
+
+
+def test_a_failure_while_the_loop_stood_still_is_unsure() -> None:
+    async def main() -> None:
+        made = bench()
+
+        async def stand_still() -> Reason:
+            await asyncio.sleep(0)
+            stall(3.0)
+            await asyncio.sleep(0)
+            return Reason.TIMEOUT_CONNECT
+
+        made.monitor("web", stand_still, check_every_s=10.0, timeout_s=5.0)
+        await asyncio.sleep(30)
+        assert {(verdict, reason) for _, verdict, reason in made.results} == {
+            (Verdict.UNSURE, Reason.PROBER_LATE)
+        }
+        assert made.dispatcher.watched["web"].health.health is Health.PENDING
+        await finish(made)
+
+    run_in_fake_time(main)
+
+
+def test_a_failure_over_a_suspend_is_unsure() -> None:
+    async def main() -> None:
+        made = bench()
+
+        async def sleep_the_machine() -> Reason:
+            made.clock.slept_s += 3600
+            return Reason.TIMEOUT_RESPONSE
+
+        made.monitor("web", sleep_the_machine, check_every_s=10.0)
+        await asyncio.sleep(15)
+        assert {(verdict, reason) for _, verdict, reason in made.results} == {
+            (Verdict.UNSURE, Reason.PROBER_SUSPENDED)
+        }
+        await finish(made)
+
+    run_in_fake_time(main)
+
+
+def test_after_a_long_stall_each_monitor_is_checked_once_and_ticks_are_counted() -> None:
+    async def main() -> None:
+        made = bench()
+        monitor = made.monitor("web", check_every_s=1.0)
+        await asyncio.sleep(10)
+        before = len(monitor.began)
+        stall(60)
+        await asyncio.sleep(0.05)
+        assert len(monitor.began) <= before + 2
+        assert made.dispatcher.watched["web"].skipped >= 55
+        await finish(made)
+
+    run_in_fake_time(main)
+
+
+def test_a_reload_leaves_unchanged_monitors_alone() -> None:
+    async def main() -> None:
+        made = bench()
+        dispatcher = made.dispatcher
+        monitors = {
+            name: made.monitor(name, answers(Reason.REFUSED)) for name in ("kept", "changed", "removed")
+        }
+        await asyncio.sleep(60)
+        kept = dispatcher.watched["kept"]
+        due_at, state = kept.due_at, kept.health
+        wanted = [
+            monitors["kept"].settings,
+            replace(monitors["changed"].settings, timeout_s=1.0),
+            monitor_settings("added"),
+        ]
+        built: list[str] = []
+
+        def build(settings: object) -> FakeMonitor:
+            monitor = FakeMonitor(settings, fake_tools(made.clock))  # type: ignore[arg-type] # plan hands out settings
+            built.append(monitor.name)
+            return monitor
+
+        plan = dispatcher.plan(wanted, build)
+        assert str(plan) == "+1 -1 ~1, 1 unchanged"
+        assert sorted(built) == ["added", "changed"]
+        assert set(dispatcher.watched) == {"kept", "changed", "removed"}, "a plan changes nothing yet"
+        dispatcher.apply(plan)
+        assert dispatcher.watched["kept"] is kept
+        assert (kept.due_at, kept.health) == (due_at, state)
+        assert kept.monitor is monitors["kept"]
+        assert dispatcher.watched["changed"].health.health is Health.DOWN, (
+            "health survives a change of settings"
+        )
+        await asyncio.sleep(5)
+        assert (monitors["removed"].closed, monitors["changed"].closed, monitors["kept"].closed) == (1, 1, 0)
+        checks = len(monitors["removed"].began)
+        await asyncio.sleep(60)
+        assert len(monitors["removed"].began) == checks
+        await finish(made)
+
+    run_in_fake_time(main)
+
+
+def test_a_builder_that_raises_leaves_everything_as_it_was() -> None:
+    async def main() -> None:
+        made = bench()
+        monitor = made.monitor("kept")
+        with pytest.raises(ZeroDivisionError):
+            made.dispatcher.plan([monitor_settings("new")], lambda _: 1 // 0)  # type: ignore[arg-type, return-value] # it raises
+        assert made.dispatcher.watched["kept"].monitor is monitor
+        await asyncio.sleep(20)
+        assert monitor.began
+        await finish(made)
+
+    run_in_fake_time(main)
+
+
+def test_a_check_in_flight_of_a_removed_monitor_is_cancelled_and_tells_nothing() -> None:
+    async def main() -> None:
+        made = bench()
+        monitor = made.monitor("slow", hang, check_every_s=10.0, timeout_s=9.0)
+        await asyncio.sleep(10.1)
+        assert made.dispatcher.in_flight == 1
+        made.dispatcher.apply(made.dispatcher.plan([], lambda _: monitor))
+        await asyncio.sleep(20)
+        assert made.dispatcher.in_flight == 0
+        assert made.results == []
+        await finish(made)
+
+    run_in_fake_time(main)
+
+
+def test_check_now_runs_at_once_and_answers_with_the_result() -> None:
+    async def main() -> None:
+        made = bench()
+        monitor = made.monitor("web", check_every_s=3600.0)
+        await asyncio.sleep(20)
+        began = asyncio.get_running_loop().time()
+        result = await made.dispatcher.check_now("web")
+        assert result.verdict is Verdict.PASS
+        assert asyncio.get_running_loop().time() == began
+        assert len(monitor.began) == 2
+        with pytest.raises(KeyError):
+            await made.dispatcher.check_now("nobody")
+        await finish(made)
+
+    run_in_fake_time(main)
+
+
+def test_check_now_joins_the_check_that_runs() -> None:
+    async def main() -> None:
+        made = bench()
+
+        async def take_a_second() -> Reason:
+            await asyncio.sleep(1)
+            return Reason.OK
+
+        monitor = made.monitor("web", take_a_second, check_every_s=3600.0)
+        await asyncio.sleep(20)
+        first, second = await asyncio.gather(
+            made.dispatcher.check_now("web"), made.dispatcher.check_now("web")
+        )
+        assert first is second
+        assert len(monitor.began) == 2
+        await finish(made)
+
+    run_in_fake_time(main)
+
+
+def test_a_stop_waits_for_checks_in_flight_and_cancels_what_takes_too_long() -> None:
+    async def main() -> None:
+        made = bench()
+
+        async def take_a_second() -> Reason:
+            await asyncio.sleep(1)
+            return Reason.OK
+
+        made.monitor("quick", take_a_second, check_every_s=1000.0, timeout_s=500.0)
+        stuck = made.monitor("stuck", hang, check_every_s=1000.0, timeout_s=500.0)
+        await asyncio.sleep(12)
+        asked = asyncio.ensure_future(made.dispatcher.check_now("quick"))
+        await asyncio.sleep(0.1)
+        began = asyncio.get_running_loop().time()
+        await made.dispatcher.close(3.0)
+        assert asyncio.get_running_loop().time() - began == pytest.approx(3.0, abs=0.1)
+        assert (await asked).verdict is Verdict.PASS
+        assert stuck.closed == 1
+        assert made.dispatcher.in_flight == 0
+        made.pulse.stop()
+        await made.dispatcher.close(0.0)
+
+    run_in_fake_time(main)
+
+
+def test_the_pulse_tells_when_the_dispatcher_is_behind() -> None:
+    async def main() -> None:
+        made = bench()
+        made.monitor("web", check_every_s=10.0)
+        assert made.dispatcher.overdue_s() == 0.0
+        await asyncio.sleep(30)
+        assert made.dispatcher.overdue_s() == 0.0
+        stall(25)
+        assert made.dispatcher.overdue_s() > 10
+        await asyncio.sleep(0.1)
+        assert made.dispatcher.overdue_s() == 0.0
+        await finish(made)
+
+    run_in_fake_time(main)
+
+
+def test_larger_bounds_let_the_waiting_go_at_once() -> None:
+    async def main() -> None:
+        made = bench(in_all=1)
+        for number in range(5):
+            made.monitor(f"m{number}", hang, check_every_s=60.0, timeout_s=50.0)
+        await asyncio.sleep(11)
+        assert made.dispatcher.waiting == 4
+        made.dispatcher.resize(10, 8)
+        await asyncio.sleep(0)
+        assert made.dispatcher.waiting == 0
+        assert made.dispatcher.in_flight == 5
+        await finish(made)
+
+    run_in_fake_time(main)
+
+
+def test_fail_after_one_is_believed_at_once() -> None:
+    async def main() -> None:
+        made = bench()
+        settings = monitor_settings("web", policy=HealthPolicy(fail_after=1))
+        made.add(FakeMonitor(settings, fake_tools(made.clock), answers(Reason.REFUSED)))
+        await asyncio.sleep(10)
+        assert [transition.after for transition in made.transitions] == [Health.DOWN]
+        assert made.dispatcher.health_counts()[Health.DOWN] == 1
+        await finish(made)
+
+    run_in_fake_time(main)

@@ -1,0 +1,145 @@
+"""Hand-written stand-ins: a loop whose time jumps, a clock on it, and a monitor that does as it is told."""
+
+import asyncio
+import selectors
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, TypeVar
+
+from monitord.config import Table
+from monitord.health import HealthPolicy
+from monitord.model import Observation, Reason
+from monitord.monitors import Monitor, MonitorSettings, Tools
+from monitord.net import HttpClient, Resolver, TlsContexts
+
+T = TypeVar("T")
+
+
+class _JumpingSelector(selectors.SelectSelector):
+    """Instead of waiting it moves the loop's time on. What is ready is served first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now_s = 1000.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if ready:
+            return ready
+        if timeout is None:
+            ready = super().select(5)
+            if not ready:
+                raise RuntimeError("nothing is planned and nothing comes: the test waits for ever")
+            return ready
+        self.now_s += timeout
+        return ready
+
+
+class FakeTimeLoop(asyncio.SelectorEventLoop):
+    """A day of schedule takes moments."""
+
+    def __init__(self) -> None:
+        self._jumping = _JumpingSelector()
+        super().__init__(self._jumping)
+
+    def time(self) -> float:
+        return self._jumping.now_s
+
+    def stall(self, seconds: float) -> None:
+        """Let time pass as if the loop did not run."""
+        self._jumping.now_s += seconds
+
+
+def run_in_fake_time(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine on a loop whose time jumps from one timer to the next."""
+    with asyncio.Runner(loop_factory=FakeTimeLoop) as runner:
+        return runner.run(main())
+
+
+def stall(seconds: float) -> None:
+    """Let the running `FakeTimeLoop` stand still."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, FakeTimeLoop)
+    loop.stall(seconds)
+
+
+class FakeClock:
+    """The running loop's time, and a wall clock that follows it."""
+
+    START = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __init__(self) -> None:
+        self.slept_s = 0.0
+
+    def monotonic_s(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def now(self) -> datetime:
+        return self.START + timedelta(seconds=self.monotonic_s())
+
+    def suspended_s(self) -> float:
+        return self.slept_s
+
+
+class FakeMonitor(Monitor[Any]):
+    """Calls `act` for each check; remembers when the checks began."""
+
+    type_name: ClassVar[str] = "fake"
+
+    def __init__(
+        self,
+        settings: MonitorSettings,
+        tools: Tools,
+        act: Callable[[], Awaitable[Reason]] | None = None,
+        host: str | None = None,
+    ) -> None:
+        super().__init__(settings, tools)
+        self._act = act
+        self._host = host
+        self.began: list[float] = []
+        self.closed = 0
+
+    @property
+    def host(self) -> str | None:
+        return self._host
+
+    @classmethod
+    def read_options(cls, table: Table) -> None:
+        table.ignore_others()
+
+    async def check(self) -> Observation:
+        began_s = self.tools.clock.monotonic_s()
+        self.began.append(began_s)
+        reason = Reason.OK if self._act is None else await self._act()
+        elapsed_s = self.tools.clock.monotonic_s() - began_s
+        return Observation(self.tools.clock.now() - timedelta(seconds=elapsed_s), elapsed_s, reason, "looked")
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+def monitor_settings(
+    name: str = "one",
+    *,
+    check_every_s: float = 10.0,
+    timeout_s: float = 2.0,
+    retry_every_s: float = 3.0,
+    policy: HealthPolicy | None = None,
+    type_name: str = "fake",
+    options: Any = None,
+    tags: tuple[str, ...] = (),
+) -> MonitorSettings:
+    return MonitorSettings(
+        name=name,
+        type_name=type_name,
+        check_every_s=check_every_s,
+        timeout_s=timeout_s,
+        retry_every_s=retry_every_s,
+        policy=policy or HealthPolicy(),
+        options=options,
+        tags=tags,
+    )
+
+
+def fake_tools(clock: FakeClock) -> Tools:
+    return Tools(clock, HttpClient(user_agent="tests", resolver=Resolver(), tls_contexts=TlsContexts()))
