@@ -1,0 +1,162 @@
+"""What can be done to the running daemon: reload as a transaction, and a check out of turn.
+
+A reload reads and builds the new world aside. Then it swaps, which cannot fail, or refuses, which changes
+nothing. Both are told in the log, in STATUS= and to whoever asked.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from monitord.clock import Clock
+from monitord.dispatch import CheckLog, Dispatcher
+from monitord.errors import ConfigError
+from monitord.journal_events import JournalEvent
+from monitord.model import Health, Result
+from monitord.monitors import Monitor, MonitorSettings
+from monitord.settings import Settings, read_settings
+from monitord.status import ReloadOutcome
+from monitord.systemd.log import NOTICE
+from monitord.systemd.notify import Notifier
+
+log = logging.getLogger("monitord")
+
+READ_TIMEOUT_S = 60.0
+"""A configuration on a file system that hangs is refused after this long."""
+
+JOURNAL_INTERVAL_S = 30.0
+JOURNAL_BURST = 60_000
+"""What journald takes of the unit in that time before it drops: LogRateLimitBurst= in monitord.service."""
+
+
+class Control:
+    """Owns the settings in force and the state of the daemon."""
+
+    def __init__(
+        self,
+        config: Path,
+        settings: Settings,
+        dispatcher: Dispatcher,
+        build: Callable[[MonitorSettings], Monitor[Any]],
+        check_log: CheckLog,
+        notifier: Notifier,
+        clock: Clock,
+    ) -> None:
+        self._config = config
+        self._settings = settings
+        self._dispatcher = dispatcher
+        self._build = build
+        self._check_log = check_log
+        self._notifier = notifier
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._last_reload: ReloadOutcome | None = None
+        self.state = "starting"
+
+    @property
+    def last_reload(self) -> ReloadOutcome | None:
+        return self._last_reload
+
+    @property
+    def settings(self) -> Settings:
+        return self._settings
+
+    def begin(self) -> None:
+        """Put the settings of the start in force."""
+        self._dispatcher.apply(self._dispatcher.plan(self._settings.monitors, self._build))
+        self._warn_of_log_rate(self._settings)
+
+    def status_line(self) -> str:
+        """One line for `systemctl status`: "412 monitors: 409 up, 1 degraded, 2 down"."""
+        counts = self._dispatcher.health_counts()
+        shares = ", ".join(f"{counts[health]} {health.value}" for health in Health if counts[health])
+        total = counts.total()
+        line = f"{total} monitor{'' if total == 1 else 's'}{': ' if shares else ''}{shares}"
+        if self._last_reload is not None and not self._last_reload.ok:
+            line += f"; reload refused at {self._last_reload.at:%H:%M:%S} UTC: {self._last_reload.summary}"
+        return line
+
+    async def check_now(self, name: str, asked_by: str) -> Result:
+        if name in self._dispatcher.watched:
+            log.info("%s: check asked for by %s", name, asked_by)
+        return await self._dispatcher.check_now(name)
+
+    async def reload(self, asked_by: str) -> ReloadOutcome:
+        """One at a time; who comes meanwhile waits and gets a reload of his own, so that his edit is in it."""
+        async with self._lock:
+            if self.state == "stopping":
+                return self._refused(self._clock.now(), "the daemon is stopping", asked_by)
+            self.state = "reloading"
+            self._notifier.reloading()
+            try:
+                self._last_reload = outcome = await self._reload(asked_by)
+            finally:
+                # Whatever happened, a reload that never says READY=1 leaves the unit in `reloading`.
+                if self.state == "reloading":
+                    self.state = "running"
+                    self._notifier.ready(self.status_line())
+        return outcome
+
+    async def _reload(self, asked_by: str) -> ReloadOutcome:
+        at = self._clock.now()
+        try:
+            # In a thread, so that checks go on while a large file is parsed.
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                settings = await asyncio.to_thread(read_settings, self._config)
+            plan = self._dispatcher.plan(settings.monitors, self._build)
+        except ConfigError as error:
+            return self._refused(at, str(error), asked_by)
+        except TimeoutError:
+            return self._refused(
+                at, f"{self._config}: could not be read within {READ_TIMEOUT_S:.0f} s", asked_by
+            )
+        except Exception as error:
+            # A third party's type may raise where it builds a monitor.
+            log.exception("reload: a monitor could not be built")
+            return self._refused(at, f"a monitor could not be built: {error!r}", asked_by)
+        before, self._settings = self._settings, settings
+        self._dispatcher.apply(plan)
+        self._dispatcher.resize(
+            settings.limits.max_concurrent_checks, settings.limits.max_concurrent_per_host
+        )
+        self._check_log.checks = settings.log.checks
+        logging.getLogger().setLevel(settings.log.level.number)
+        log.log(
+            NOTICE,
+            "reloaded (%s): %s",
+            asked_by,
+            plan,
+            extra={"message_id": JournalEvent.RELOAD_ACCEPTED.message_id},
+        )
+        if settings.status != before.status:
+            log.warning("status.socket has changed; the new one is opened at the next restart")
+        self._warn_of_log_rate(settings)
+        return ReloadOutcome(ok=True, at=at, summary=str(plan))
+
+    def _refused(self, at: datetime, error: str, asked_by: str) -> ReloadOutcome:
+        faults = error.splitlines()
+        summary = faults[0] if len(faults) == 1 else f"{faults[0]} (and {len(faults) - 1} more)"
+        log.error(
+            "reload refused (%s); the configuration of before stays in force\n%s",
+            asked_by,
+            error,
+            extra={"message_id": JournalEvent.RELOAD_REFUSED.message_id},
+        )
+        return ReloadOutcome(ok=False, at=at, summary=summary, error=error)
+
+    def _warn_of_log_rate(self, settings: Settings) -> None:
+        if settings.log.checks.value != "all":
+            return
+        lines = settings.checks_per_second * JOURNAL_INTERVAL_S
+        if lines > JOURNAL_BURST:
+            log.warning(
+                "this configuration logs about %d checks in %d s; journald drops above %d: "
+                'raise LogRateLimitBurst= of the unit, or write checks = "failures" in [log]',
+                lines,
+                JOURNAL_INTERVAL_S,
+                JOURNAL_BURST,
+                extra={"message_id": JournalEvent.LOG_RATE_EXCEEDED.message_id},
+            )

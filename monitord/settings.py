@@ -1,0 +1,194 @@
+"""The whole configuration as frozen values. What comes out of `read_settings` is usable: nothing checks it again.
+
+[log]       level, checks
+[status]    socket
+[limits]    max_concurrent_checks, max_concurrent_per_host
+[defaults]  any key that every monitor has
+[monitors.NAME]
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from monitord.config import Document, Table, read_document
+from monitord.dispatch import LoggedChecks
+from monitord.health import HealthPolicy
+from monitord.monitors import MONITOR_TYPES, Monitor, MonitorSettings, monitor_type, monitor_type_names
+from monitord.units import format_duration
+
+log = logging.getLogger(__name__)
+
+SHORTEST_PERIOD_S = 0.1
+LONGEST_PERIOD_S = 366 * 86400.0
+
+CHECK_EVERY_S = 30.0
+TIMEOUT_S = 5.0
+RETRY_EVERY_S = 10.0
+
+LONGEST_SOCKET_PATH = 107
+"""Bytes; sun_path holds 108 with its end (unix(7))."""
+
+
+class LogLevel(Enum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+    @property
+    def number(self) -> int:
+        return logging.getLevelNamesMapping()[self.name]
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    level: LogLevel = LogLevel.INFO
+    checks: LoggedChecks = LoggedChecks.ALL
+
+
+@dataclass(frozen=True, slots=True)
+class StatusSettings:
+    """`socket`: where the daemon listens if it is passed no socket; None: where `monitord.paths` says."""
+
+    socket: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """Checks at once, in all and for each host. Waiting for a place is lateness."""
+
+    max_concurrent_checks: int = 256
+    max_concurrent_per_host: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One whole configuration."""
+
+    log: LogSettings = LogSettings()
+    status: StatusSettings = StatusSettings()
+    limits: LimitSettings = LimitSettings()
+    monitors: tuple[MonitorSettings, ...] = ()
+
+    @property
+    def checks_per_second(self) -> float:
+        return sum(1 / monitor.check_every_s for monitor in self.monitors)
+
+
+def read_settings(
+    path: Path, *, environment: Mapping[str, str] | None = None, resolve_secrets: bool = True
+) -> Settings:
+    """Read the file and its drop-ins. Raises ConfigError with every fault of all of them."""
+    document = read_document(
+        path, environment=os.environ if environment is None else environment, resolve_secrets=resolve_secrets
+    )
+    settings = _read(document)
+    document.check()
+    return settings
+
+
+def _read(document: Document) -> Settings:
+    root = document.root
+    defaults = root.table("defaults")
+    # Asked for once here, so that [defaults] is checked even where no monitor inherits it.
+    _common(defaults)
+    monitors = tuple(
+        settings
+        for name, table in root.named("monitors", over=defaults).items()
+        if (settings := _monitor(name, table)) is not None
+    )
+    return Settings(
+        log=_log(root.table("log")),
+        status=_status(root.table("status")),
+        limits=_limits(root.table("limits")),
+        monitors=monitors,
+    )
+
+
+def _log(table: Table) -> LogSettings:
+    return LogSettings(
+        level=table.choice("level", LogLevel, default=LogLevel.INFO),
+        checks=table.choice("checks", LoggedChecks, default=LoggedChecks.ALL),
+    )
+
+
+def _status(table: Table) -> StatusSettings:
+    path = table.text("socket", default=None)
+    if path is not None and not path.startswith("/"):
+        table.fault(
+            "socket", f'"{path}" is not an absolute path', 'write a path such as "/run/monitord/status.sock"'
+        )
+    if path is not None and len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
+        table.fault(
+            "socket", f"is longer than {LONGEST_SOCKET_PATH} bytes", "choose a shorter path (unix(7))"
+        )
+    return StatusSettings(socket=None if path is None else Path(path))
+
+
+def _limits(table: Table) -> LimitSettings:
+    return LimitSettings(
+        max_concurrent_checks=table.integer("max_concurrent_checks", default=256, minimum=1, maximum=100_000),
+        max_concurrent_per_host=table.integer(
+            "max_concurrent_per_host", default=8, minimum=1, maximum=100_000
+        ),
+    )
+
+
+def _monitor(name: str, table: Table) -> MonitorSettings | None:
+    kind = _type_of(table)
+    common = _common(table)
+    if kind is None:
+        table.ignore_others()
+        return None
+    return MonitorSettings(name=name, type_name=kind.type_name, options=kind.read_options(table), **common)
+
+
+def _type_of(table: Table) -> type[Monitor[Any]] | None:
+    name = table.text("type", default=None)
+    if name is None:
+        for implied in MONITOR_TYPES.values():
+            if implied.implied_by is not None and implied.implied_by in table:
+                return implied
+        table.fault("", "has no type", 'write url = "https://…" for an http monitor, or type = "…"')
+        return None
+    try:
+        kind = monitor_type(name)
+    except Exception as error:  # noqa: BLE001 - a third party's module may fail to load in any way
+        table.fault("type", f'"{name}" cannot be loaded: {error!r}', "see the package that provides it")
+        return None
+    if kind is None:
+        known = ", ".join(monitor_type_names())
+        table.fault("type", f'"{name}" is not a type of monitor', f"write one of: {known}")
+    return kind
+
+
+def _common(table: Table) -> dict[str, Any]:
+    """What every monitor has, over [defaults]."""
+    check_every_s = table.duration(
+        "check_every", default=CHECK_EVERY_S, minimum=SHORTEST_PERIOD_S, maximum=LONGEST_PERIOD_S
+    )
+    # Only a timeout that somebody wrote can be wrong; the built-in one gives way.
+    timeout_s = table.duration("timeout", default=min(TIMEOUT_S, check_every_s), minimum=0.01)
+    if timeout_s > check_every_s:
+        table.fault(
+            "timeout",
+            f'"{format_duration(timeout_s)}" exceeds check_every, which is "{format_duration(check_every_s)}"',
+            "make timeout at most check_every",
+        )
+    policy = HealthPolicy(
+        fail_after=table.integer("fail_after", default=2, minimum=1, maximum=1000),
+        recover_after=table.integer("recover_after", default=1, minimum=1, maximum=1000),
+    )
+    retry_every_s = table.duration("retry_every", default=RETRY_EVERY_S, minimum=SHORTEST_PERIOD_S)
+    return {
+        "check_every_s": check_every_s,
+        "timeout_s": timeout_s,
+        "retry_every_s": min(retry_every_s, check_every_s),
+        "policy": policy,
+        "tags": tuple(dict.fromkeys(table.texts("tags", default=()))),
+    }

@@ -1,0 +1,218 @@
+"""A reload is a transaction: all of the new configuration, or nothing of it. On real files, with real settings."""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from monitord.application import ApplicationContainer
+from monitord.control import JOURNAL_BURST, Control
+from monitord.dispatch import LoggedChecks
+from monitord.settings import read_settings
+from monitord.systemd.environment import ServiceEnvironment
+from tests.systemd_room.fakes import FakeManager
+
+GOOD = """
+[monitors.kept]
+url = "http://127.0.0.1:1/kept"
+[monitors.gone]
+url = "http://127.0.0.1:1/gone"
+[monitors.other]
+url = "http://127.0.0.1:1/other"
+"""
+CHANGED = """
+[log]
+checks = "failures"
+[limits]
+max_concurrent_checks = 7
+[monitors.kept]
+url = "http://127.0.0.1:1/kept"
+[monitors.other]
+url = "http://127.0.0.1:1/elsewhere"
+[monitors.new]
+url = "http://127.0.0.1:1/new"
+"""
+
+
+class Running:
+    """A control over a dispatcher that runs, and the file it reads."""
+
+    def __init__(self, config: Path, container: ApplicationContainer, manager: FakeManager) -> None:
+        self.config = config
+        self.container = container
+        self.control: Control = container.control
+        self.manager = manager
+
+    def world(self) -> dict[str, int]:
+        """Which monitors are there; the same object stays the same number."""
+        return {name: id(watched) for name, watched in self.container.dispatcher.watched.items()}
+
+
+@asynccontextmanager
+async def running(tmp_path: Path, text: str = GOOD) -> AsyncIterator[Running]:
+    config = tmp_path / "monitord.toml"
+    config.write_text(text)
+    with FakeManager(str(tmp_path / "notify")) as manager:
+        service = ServiceEnvironment(notify_socket=manager.address)
+        container = ApplicationContainer(read_settings(config), config, service)
+        container.dispatcher.start()
+        container.control.begin()
+        container.control.state = "running"
+        try:
+            yield Running(config, container, manager)
+        finally:
+            await container.dispatcher.close(0.0)
+            await container.http_client.close()
+
+
+async def test_an_accepted_reload_applies_the_difference_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(tmp_path) as it:
+        before = it.world()
+        it.config.write_text(CHANGED)
+        with caplog.at_level(logging.INFO):
+            outcome = await it.control.reload("a test")
+        after = it.world()
+        assert (outcome.ok, outcome.summary) == (True, "+1 -1 ~1, 1 unchanged")
+        assert "+1 -1 ~1, 1 unchanged" in caplog.text
+        assert set(after) == {"kept", "other", "new"}
+        assert after["kept"] == before["kept"]
+        assert after["other"] != before["other"]
+        assert it.container.check_log.checks is LoggedChecks.FAILURES
+        assert it.container.places.in_all == 7
+        assert it.control.last_reload == outcome
+
+
+async def test_a_refused_reload_changes_nothing_and_says_why(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(tmp_path) as it:
+        before = it.world()
+        it.config.write_text(GOOD + '[monitors.bad]\nurl = "http://127.0.0.1:1/"\ncheck_every = "5 min"\n')
+        with caplog.at_level(logging.INFO):
+            outcome = await it.control.reload("a test")
+        why = f'{it.config}:10: monitors.bad.check_every: "5 min" is not a duration; write "5m"'
+        assert not outcome.ok
+        assert outcome.error == why
+        assert why in caplog.text
+        assert why in it.control.status_line()
+        assert it.world() == before
+        it.config.write_text(GOOD)
+        assert (await it.control.reload("a test")).summary == "+0 -0 ~0, 3 unchanged"
+        assert "refused" not in it.control.status_line()
+
+
+@pytest.mark.parametrize("damage", ["missing", "directory", "nul", "not_utf8", "syntax", "empty_value"])
+async def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path, damage: str) -> None:
+    async with running(tmp_path) as it:
+        before = it.world()
+        if damage in {"missing", "directory"}:
+            it.config.unlink()
+        if damage == "directory":
+            it.config.mkdir()
+        contents = {
+            "nul": b"a = 1\0",
+            "not_utf8": b"a = '\xff'",
+            "syntax": b"x = ",
+            "empty_value": b"monitors = 3",
+        }
+        if damage in contents:
+            it.config.write_bytes(contents[damage])
+        outcome = await it.control.reload("a test")
+        assert not outcome.ok
+        assert outcome.error
+        assert str(it.config) in outcome.error
+        assert it.world() == before
+
+
+async def test_the_manager_is_told_of_reload_and_always_of_its_end(tmp_path: Path) -> None:
+    async with running(tmp_path) as it:
+        for text in (CHANGED, "x = "):
+            it.config.write_text(text)
+            await it.control.reload("a test")
+            notices = it.manager.notices()
+            assert "RELOADING=1" in notices[0]
+            assert "MONOTONIC_USEC=" in notices[0]
+            assert "READY=1" in notices[-1]
+        assert "refused" in notices[-1]
+
+
+async def test_reloads_come_one_after_the_other(tmp_path: Path) -> None:
+    async with running(tmp_path) as it:
+        it.config.write_text(CHANGED)
+        outcomes = await asyncio.gather(*(it.control.reload(f"client {number}") for number in range(5)))
+        assert [outcome.summary for outcome in outcomes] == ["+1 -1 ~1, 1 unchanged"] + [
+            "+0 -0 ~0, 3 unchanged"
+        ] * 4
+
+
+async def test_a_stopping_daemon_refuses_to_reload(tmp_path: Path) -> None:
+    async with running(tmp_path) as it:
+        it.control.state = "stopping"
+        assert "stopping" in (await it.control.reload("a test")).summary
+        assert it.control.state == "stopping"
+
+
+async def test_damaged_configurations_change_nothing_and_are_explained(tmp_path: Path) -> None:
+    """Each is a good one with bytes removed, doubled, flipped or put elsewhere; some stay good."""
+    damager = random.Random(20260101)
+    refused = 0
+    async with running(tmp_path) as it:
+        for _ in range(300):
+            damaged = _damaged(CHANGED.encode(), damager)
+            it.config.write_bytes(damaged)
+            before = it.world()
+            outcome = await it.control.reload("a test")
+            if outcome.ok:
+                continue
+            refused += 1
+            assert it.world() == before, damaged
+            assert outcome.error, damaged
+            assert str(it.config) in outcome.error, damaged
+        assert refused > 100
+        assert it.control.state == "running"
+
+
+def _damaged(text: bytes, damager: random.Random) -> bytes:
+    damaged = bytearray(text)
+    for _ in range(damager.randint(1, 3)):
+        at = damager.randrange(len(damaged))
+        length = damager.randint(1, 12)
+        match damager.randrange(4):
+            case 0:
+                del damaged[at : at + length]
+            case 1:
+                damaged[at] ^= 1 << damager.randrange(8)
+            case 2:
+                damaged[at:at] = damaged[at : at + length]
+            case _:
+                piece = damaged[at : at + length]
+                del damaged[at : at + length]
+                elsewhere = damager.randrange(len(damaged) + 1)
+                damaged[elsewhere:elsewhere] = piece
+    return bytes(damaged)
+
+
+async def test_a_configuration_that_outruns_the_journal_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fast = "".join(f'[monitors.m{n}]\nurl = "http://127.0.0.1:1/"\ncheck_every = 0.1\n' for n in range(201))
+    with caplog.at_level(logging.WARNING):
+        async with running(tmp_path, fast):
+            pass
+        assert "LogRateLimitBurst" in caplog.text
+        caplog.clear()
+        async with running(tmp_path, '[log]\nchecks = "failures"\n' + fast):
+            pass
+        assert "LogRateLimitBurst" not in caplog.text
+
+
+def test_the_bound_on_log_lines_is_that_of_the_unit() -> None:
+    unit = Path(__file__).parent.parent / "systemd" / "monitord.service"
+    assert f"LogRateLimitBurst={JOURNAL_BURST}\n" in unit.read_text()
+    assert "LogRateLimitIntervalSec=30s\n" in unit.read_text()
