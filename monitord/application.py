@@ -1,0 +1,145 @@
+"""The map of the program: every part, and what it is made of. Nothing here opens, starts or closes anything.
+
+Tests replace a part before its first use: `container.override(ApplicationContainer.clock, FakeClock())`.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from monitord import __version__, paths
+from monitord.clock import Clock, SystemClock
+from monitord.container import Container, provide
+from monitord.control import Control
+from monitord.dispatch import CheckLog, Dispatcher, LoopPulse, Pipeline, Places, Watched
+from monitord.journal_events import JournalEvent
+from monitord.monitors import Monitor, MonitorSettings, Tools, monitor_type
+from monitord.net import HttpClient, Resolver, TlsContexts
+from monitord.settings import Settings
+from monitord.status import Snapshots, build_application
+from monitord.systemd.environment import ServiceEnvironment
+from monitord.systemd.notify import Notifier
+from monitord.systemd.watchdog import Watchdog
+from monitord.web import Application
+
+STANDSTILL_S = 10.0
+"""A dispatcher that is this far behind its own alarms does not do its work."""
+
+
+class ApplicationContainer(Container):
+    """Given: the settings, the file they came from, and what the service manager passed."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        config: Path = paths.CONFIG,
+        service: ServiceEnvironment | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        self.config = config
+        self.service = ServiceEnvironment() if service is None else service
+        self.environ = os.environ if environ is None else environ
+
+    # -- outside ------------------------------------------------------------------------------------------
+
+    @provide
+    def clock(self) -> Clock:
+        return SystemClock()
+
+    @provide
+    def notifier(self) -> Notifier:
+        return Notifier(self.service.notify_socket)
+
+    @provide
+    def resolver(self) -> Resolver:
+        return Resolver()
+
+    @provide
+    def tls_contexts(self) -> TlsContexts:
+        return TlsContexts()
+
+    @provide
+    def http_client(self) -> HttpClient:
+        return HttpClient(
+            user_agent=f"monitord/{__version__}", resolver=self.resolver, tls_contexts=self.tls_contexts
+        )
+
+    @provide
+    def socket_path(self) -> Path:
+        """Where the daemon listens if it is passed no socket."""
+        return self.settings.status.socket or paths.default_socket(
+            self.environ, self.service.runtime_directory
+        )
+
+    # -- checks -------------------------------------------------------------------------------------------
+
+    @provide
+    def tools(self) -> Tools:
+        return Tools(clock=self.clock, http=self.http_client)
+
+    @provide
+    def pulse(self) -> LoopPulse:
+        return LoopPulse(self.clock)
+
+    @provide
+    def check_log(self) -> CheckLog:
+        return CheckLog(self.settings.log.checks)
+
+    @provide
+    def places(self) -> Places[Watched]:
+        limits = self.settings.limits
+        return Places(limits.max_concurrent_checks, limits.max_concurrent_per_host)
+
+    @provide
+    def pipeline(self) -> Pipeline:
+        return Pipeline(self.clock, self.pulse, self.check_log)
+
+    @provide
+    def dispatcher(self) -> Dispatcher:
+        return Dispatcher(self.pipeline, self.places, self.clock, self.check_log)
+
+    def build_monitor(self, settings: MonitorSettings) -> Monitor[Any]:
+        """A monitor of its type. Settings that were read name a type that exists."""
+        kind = monitor_type(settings.type_name)
+        if kind is None:
+            raise LookupError(f"{settings.name}: type {settings.type_name!r} is gone")
+        return kind(settings, self.tools)
+
+    # -- the daemon ---------------------------------------------------------------------------------------
+
+    @provide
+    def control(self) -> Control:
+        return Control(
+            config=self.config,
+            settings=self.settings,
+            dispatcher=self.dispatcher,
+            build=self.build_monitor,
+            check_log=self.check_log,
+            notifier=self.notifier,
+            clock=self.clock,
+        )
+
+    @provide
+    def watchdog(self) -> Watchdog:
+        return Watchdog(
+            self.notifier,
+            self.service.watchdog_s,
+            {"dispatcher": self._dispatcher_standstill},
+            lost_message_id=JournalEvent.WATCHDOG_PULSE_LOST.message_id,
+            moves_again_message_id=JournalEvent.WATCHDOG_PULSE_BACK.message_id,
+        )
+
+    def _dispatcher_standstill(self) -> str | None:
+        overdue_s = self.dispatcher.overdue_s()
+        return f"a check has been due for {overdue_s:.0f} s" if overdue_s > STANDSTILL_S else None
+
+    @provide
+    def snapshots(self) -> Snapshots:
+        return Snapshots(self.dispatcher, self.pulse, self.clock)
+
+    @provide
+    def status_application(self) -> Application:
+        return build_application(self.snapshots, self.control, self.dispatcher.overdue_s)

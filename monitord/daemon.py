@@ -1,0 +1,217 @@
+"""Open, run, close, in an order one can see; signals, and what the service manager is told of it all.
+
+SIGTERM and SIGINT stop, a second one at once. SIGHUP reloads. Checks run on one event loop; whatever has to
+block has a thread of its own.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from pathlib import Path
+
+from monitord import __version__
+from monitord.application import ApplicationContainer
+from monitord.dispatch import Watched
+from monitord.errors import StartError
+from monitord.journal_events import JournalEvent
+from monitord.model import Result, Transition
+from monitord.systemd.log import NOTICE
+from monitord.systemd.sockets import listening_sockets
+from monitord.web import Server
+
+log = logging.getLogger("monitord")
+
+SOCKET_NAME = "status"
+"""FileDescriptorName= of monitord.socket."""
+
+STATUS_EVERY_S = 1.0
+CHECK_GRACE_S = 3.0
+"""What checks in flight get at a stop. With what requests get it stays below TimeoutStopSec= of the unit."""
+
+REQUEST_GRACE_S = 5.0
+
+
+class Daemon:
+    """One run of the program, from opening its sockets to closing them."""
+
+    def __init__(self, container: ApplicationContainer) -> None:
+        self._container = container
+        self._control = container.control
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._reloads: set[asyncio.Task[None]] = set()
+        self._has_news = asyncio.Event()
+        self._listens_at = ""
+
+    async def run(self, *, reload_at_once: bool = False) -> None:
+        """Until SIGTERM or SIGINT. Raises StartError when something cannot be opened.
+
+        `reload_at_once`: a SIGHUP came before anybody listened for it.
+        """
+        container = self._container
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(self._ignore_signals)
+            self._listen_for_signals()
+            stack.push_async_callback(container.http_client.close)
+            await self._open_server(stack)
+            container.pulse.start()
+            stack.callback(container.pulse.stop)
+            container.pipeline.listeners.append(self._hear)
+            container.dispatcher.start()
+            stack.push_async_callback(self._close_dispatcher)
+            self._control.begin()
+            async with asyncio.TaskGroup() as tasks:
+                workers = [
+                    tasks.create_task(container.watchdog.run()),
+                    tasks.create_task(self._tell_status()),
+                ]
+                self._say_ready()
+                if reload_at_once:
+                    self._on_hangup()
+                await self._stop.wait()
+                self._say_stopping()
+                for worker in workers:
+                    worker.cancel()
+            await self._end_reloads()
+
+    # -- open and close -----------------------------------------------------------------------------------
+
+    async def _open_server(self, stack: contextlib.AsyncExitStack) -> None:
+        """Listen on the socket that was passed, or on one of our own."""
+        container = self._container
+        try:
+            passed = listening_sockets(container.service)
+        except ValueError as error:
+            raise StartError(str(error)) from error
+        sockets = passed.pop(SOCKET_NAME, [])
+        for name, strangers in passed.items():
+            log.warning(
+                "a socket named %r was passed, which nothing here listens on; see monitord.socket", name
+            )
+            for stranger in strangers:
+                stranger.close()
+        path = None if sockets else _prepared(container.socket_path)
+        server = Server(container.status_application, sockets=sockets, path=path, grace_s=REQUEST_GRACE_S)
+        try:
+            await server.start()
+        except OSError as error:
+            what = error.strerror or str(error)
+            raise StartError(
+                f"cannot listen on {path}: {what}", hint="name another one as socket in [status]"
+            ) from error
+        stack.push_async_callback(self._close_server, server)
+        self._listens_at = ", ".join(str(one.getsockname()) for one in sockets) or str(path)
+
+    async def _close_server(self, server: Server) -> None:
+        hurrying = asyncio.ensure_future(self._hurry.wait())
+        hurrying.add_done_callback(lambda done: None if done.cancelled() else server.hurry())
+        try:
+            await server.close()
+        finally:
+            hurrying.cancel()
+
+    async def _close_dispatcher(self) -> None:
+        await self._container.dispatcher.close(0.0 if self._hurry.is_set() else CHECK_GRACE_S)
+
+    # -- signals ------------------------------------------------------------------------------------------
+
+    def _listen_for_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._on_stop, "SIGTERM")
+        loop.add_signal_handler(signal.SIGINT, self._on_stop, "SIGINT")
+        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+
+    def _ignore_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.remove_signal_handler(number)
+        # The end is near; what comes now must not end the process half-way.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def _on_stop(self, name: str) -> None:
+        if self._stop.is_set():
+            log.warning("%s again: stopping at once", name)
+            self._hurry.set()
+            return
+        log.info("%s: stopping", name)
+        self._stop.set()
+
+    def _on_hangup(self) -> None:
+        reload = asyncio.ensure_future(self._reload())
+        self._reloads.add(reload)
+        reload.add_done_callback(self._reloads.discard)
+
+    async def _reload(self) -> None:
+        await self._control.reload("SIGHUP")
+        self._has_news.set()
+
+    async def _end_reloads(self) -> None:
+        for reload in self._reloads:
+            reload.cancel()
+        await asyncio.gather(*self._reloads, return_exceptions=True)
+
+    # -- what the manager and the log are told ------------------------------------------------------------
+
+    def _hear(self, _: Watched, __: Result, transition: Transition | None) -> None:
+        if transition is not None:
+            self._has_news.set()
+
+    async def _tell_status(self) -> None:
+        """Keep STATUS= current, at most once a second."""
+        told = ""
+        while True:
+            line = self._control.status_line()
+            if line != told and self._control.state == "running":
+                self._container.notifier.status(line)
+                told = line
+            await asyncio.sleep(STATUS_EVERY_S)
+            await self._has_news.wait()
+            self._has_news.clear()
+
+    def _say_ready(self) -> None:
+        self._control.state = "running"
+        container = self._container
+        count = len(container.settings.monitors)
+        log.log(
+            NOTICE,
+            "monitord %s runs: %d monitor%s from %s; status at %s",
+            __version__,
+            count,
+            "" if count == 1 else "s",
+            container.config,
+            self._listens_at,
+            extra={"message_id": JournalEvent.READY.message_id},
+        )
+        container.notifier.ready(self._control.status_line())
+
+    def _say_stopping(self) -> None:
+        self._control.state = "stopping"
+        dispatcher = self._container.dispatcher
+        self._container.notifier.stopping("stopping")
+        log.log(
+            NOTICE,
+            "stopping: %d checks done, %d in flight",
+            dispatcher.checks - dispatcher.in_flight,
+            dispatcher.in_flight,
+            extra={"message_id": JournalEvent.STOPPING.message_id},
+        )
+
+
+def _prepared(path: Path) -> Path:
+    """The path, in a directory that exists and that nobody else can put sockets in."""
+    parent = path.parent
+    try:
+        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = parent.stat()
+    except OSError as error:
+        raise StartError(
+            f"cannot make the directory {parent}: {error.strerror}",
+            hint='name a socket elsewhere: [status] socket = "/path/status.sock"',
+        ) from error
+    if found.st_uid not in {0, os.geteuid()} and not found.st_mode & 0o1000:
+        raise StartError(
+            f"{parent} belongs to somebody else (uid {found.st_uid})", hint="name a socket elsewhere"
+        )
+    return path

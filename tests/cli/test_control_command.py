@@ -1,0 +1,177 @@
+"""monitorctl as a user calls it: what it prints, and its exit status."""
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from monitord import __version__
+from monitord.cli.control_command import main
+from tests.endpoint import REFUSED, endpoint
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+async def ctl(path: Path, *arguments: str) -> int:
+    return await asyncio.to_thread(main, ["--socket", str(path), *arguments])
+
+
+async def test_status_shows_each_monitor_and_exits_by_the_worst(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with endpoint(tmp_path) as at:
+        assert await ctl(at.path, "status") == 0
+        for name in ("good", "bad", "bad"):
+            await at.post("monitors", name, "check")
+        capsys.readouterr()
+        assert await ctl(at.path, "status") == 2
+    lines = capsys.readouterr().out.splitlines()
+    assert "3 monitors: 1 pending, 1 up, 1 down" in lines[0]
+    assert lines[2].split() == ["STATE", "MONITOR", "TYPE", "CHECKED", "RESULT"]
+    assert lines[3].startswith("down     bad      fake")
+    assert "looked" in lines[3]
+
+
+async def test_an_unconfirmed_failure_has_a_question_mark(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with endpoint(tmp_path) as at:
+        await at.post("monitors", "bad", "check")
+        assert await ctl(at.path, "status") == 0
+    assert "pending?  bad" in capsys.readouterr().out
+
+
+async def test_status_as_json_is_the_daemons_own_word(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with endpoint(tmp_path) as at:
+        assert await ctl(at.path, "status", "--json") == 0
+        document = json.loads(capsys.readouterr().out)
+    assert document["status"]["version"] == __version__
+    assert {one["name"] for one in document["monitors"]} == {"good", "bad", "a.b-c_d"}
+
+
+async def test_status_says_that_the_last_reload_was_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with endpoint(tmp_path, outcome=REFUSED) as at:
+        assert await ctl(at.path, "reload") == 1
+        assert "monitord.toml:1: bad" in capsys.readouterr().err
+        await ctl(at.path, "status")
+    assert "last reload refused" in capsys.readouterr().out
+
+
+async def test_an_accepted_reload_says_what_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with endpoint(tmp_path) as at:
+        assert await ctl(at.path, "reload") == 0
+    assert capsys.readouterr().out == "reloaded: +1 -0 ~0, 2 unchanged\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "exit_status", "says"), [("good", 0, "good: pass"), ("bad", 2, "bad: fail (refused)")]
+)
+async def test_check_prints_the_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, exit_status: int, says: str
+) -> None:
+    async with endpoint(tmp_path) as at:
+        assert await ctl(at.path, "check", name) == exit_status
+        assert capsys.readouterr().out.startswith(says)
+        assert await ctl(at.path, "check", name, "--json") == exit_status
+        assert json.loads(capsys.readouterr().out)["name"] == name
+
+
+async def test_an_unknown_monitor_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with endpoint(tmp_path) as at:
+        assert await ctl(at.path, "check", "nobody") == 1
+    assert "no monitor is called 'nobody'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("there_is", ["nothing", "a_dead_socket", "something_else"])
+def test_a_daemon_that_is_not_there_is_3_with_a_hint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], there_is: str
+) -> None:
+    path = tmp_path / "status.sock"
+    if there_is == "a_dead_socket":
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(path))
+    elif there_is == "something_else":
+        path.write_text("")
+    assert main(["--socket", str(path), "status"]) == 3
+    said = capsys.readouterr().err
+    assert str(path) in said
+    assert "systemctl start monitord" in said
+
+
+def test_who_talks_no_http_is_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail ESMTP\r\n")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    async def run() -> int:
+        server = await asyncio.start_unix_server(talk, tmp_path / "s")
+        async with server:
+            return await ctl(tmp_path / "s", "status")
+
+    assert asyncio.run(run()) == 1
+    assert "is not HTTP" in capsys.readouterr().err
+
+
+def test_version_works_without_a_daemon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--socket", str(tmp_path / "none"), "version"]) == 0
+    assert f"monitorctl {__version__}" in capsys.readouterr().out
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "monitord.cli", *arguments],
+        cwd=ROOT, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_wrong_usage_is_64() -> None:
+    for arguments in ([], ["nonsense"], ["status", "--nonsense"], ["check"]):
+        done = command(*arguments)
+        assert done.returncode == 64
+        assert "usage:" in done.stderr
+
+
+def test_check_config_says_what_the_daemon_would_say(tmp_path: Path) -> None:
+    config = tmp_path / "monitord.toml"
+    config.write_text('[monitors.a]\nurl = "http://localhost/"\ncheck_every = "5 min"\n')
+    done = command("check-config", str(config))
+    assert done.returncode == 1
+    assert f'{config}:3: monitors.a.check_every: "5 min" is not a duration; write "5m"' in done.stdout
+    config.write_text('[monitors.a]\nurl = "http://localhost/"\ncheck_every = "5m"\n')
+    done = command("check-config", str(config))
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"{config}: good; 1 monitor")
+
+
+def test_check_config_needs_no_secrets(tmp_path: Path) -> None:
+    config = tmp_path / "monitord.toml"
+    config.write_text(
+        '[monitors.a]\nurl = "http://localhost/"\nheaders = { X-Key = { credential = "key" } }\n'
+    )
+    assert command("check-config", str(config)).returncode == 0
+
+
+def test_it_imports_little_so_that_it_starts_at_once() -> None:
+    script = (
+        "import sys, monitord.cli.control_command; "
+        "print([name for name in ('aiohttp', 'asyncio', 'ssl', 'httptools') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout in {"[]\n", "['ssl']\n"}, (
+        "http.client brings ssl where it is there; nothing else may come"
+    )

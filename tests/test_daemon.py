@@ -1,0 +1,308 @@
+"""The daemon as a process of its own, under a manager's socket that the test holds."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitord.cli.client import Client
+from monitord.web import Application, HTTPServiceUnavailable, Request, Response, Server
+from tests.systemd_room.fakes import FakeManager
+
+ROOT = Path(__file__).parent.parent
+DEADLINE_S = 20.0
+
+
+class Process:
+    """A running monitord, its log, and what it told its manager."""
+
+    def __init__(self, folder: Path, manager: FakeManager) -> None:
+        self.folder = folder
+        self.manager = manager
+        self.config = folder / "monitord.toml"
+        self.socket = folder / "run" / "status.sock"
+        self.log_file = folder / "log"
+        self.client = Client(self.socket)
+        self.notices: list[str] = []
+        self.process: subprocess.Popen[bytes]
+
+    def start(self, *, listening: socket.socket | None = None, **environ: str) -> None:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "NOTIFY_SOCKET": self.manager.address,
+            "RUNTIME_DIRECTORY": str(self.socket.parent),
+            **environ,
+        }
+        command = [sys.executable, "-m", "monitord", "--config", str(self.config)]
+        if listening is not None:
+            # What systemd does between fork and exec: descriptor 3, and the pid that it is for.
+            os.set_inheritable(listening.fileno(), True)
+            script = 'exec 3<&"$1"; shift; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=status exec "$@"'
+            command = ["bash", "-c", script, "start", str(listening.fileno()), *command]
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=environment,
+                stderr=log,
+                stdout=log,
+                pass_fds=[listening.fileno()] if listening else [],
+            )
+
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    def wait_for_notice(self, text: str) -> str:
+        """The first notice that holds `text`; it is taken out, as are those before it."""
+        until = time.monotonic() + DEADLINE_S
+        while time.monotonic() < until:
+            self.notices += self.manager.notices()
+            for index, notice in enumerate(self.notices):
+                if text in notice:
+                    del self.notices[: index + 1]
+                    return notice
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.01)
+        raise AssertionError(f"no {text} among {self.notices}; log:\n{self.log()}")
+
+    def wait_for_log(self, text: str) -> None:
+        until = time.monotonic() + DEADLINE_S
+        while text not in self.log():
+            if time.monotonic() > until:
+                raise AssertionError(f"no {text!r} in the log:\n{self.log()}")
+            time.sleep(0.01)
+
+    def get(self, target: str) -> Any:
+        return self.client.get(target)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(DEADLINE_S)
+
+
+@contextmanager
+def daemon(tmp_path: Path, config: str) -> Iterator[Process]:
+    with FakeManager(str(tmp_path / "notify")) as manager:
+        made = Process(tmp_path, manager)
+        made.config.write_text(config)
+        try:
+            yield made
+        finally:
+            if made.process.poll() is None:
+                made.process.kill()
+            made.process.wait()
+
+
+@asynccontextmanager
+async def web_server() -> AsyncIterator[int]:
+    """Something to watch. Yields its port."""
+
+    async def fine(_: Request) -> Response:
+        return Response(text="x" * 648)
+
+    async def failing(_: Request) -> Response:
+        raise HTTPServiceUnavailable
+
+    application = Application()
+    application.router.add_get("/", fine)
+    application.router.add_get("/failing", failing)
+    async with Server(application, host="127.0.0.1", port=0, grace_s=0.1) as server:
+        yield server.port
+
+
+EMPTY = "[monitors]\n"
+
+
+def test_ready_is_said_when_the_socket_answers_and_the_stop_is_clean(tmp_path: Path) -> None:
+    with daemon(tmp_path, EMPTY) as it:
+        it.start()
+        it.wait_for_notice("READY=1")
+        assert it.get("/status")["state"] == "running"
+        assert it.stop() == 0
+        assert any("STOPPING=1" in notice for notice in it.notices + it.manager.notices())
+        assert not it.socket.exists()
+
+
+async def test_checks_run_and_are_judged_logged_and_counted(tmp_path: Path) -> None:
+    async with web_server() as port:
+        config = f"""
+[defaults]
+check_every = 0.3
+retry_every = 0.1
+[monitors.good]
+url = "http://127.0.0.1:{port}/"
+[monitors.bad]
+url = "http://127.0.0.1:{port}/failing"
+"""
+
+        def look() -> None:
+            with daemon(tmp_path, config) as it:
+                it.start()
+                it.wait_for_notice("READY=1")
+                it.wait_for_notice("STATUS=2 monitors: 1 up, 1 down")
+                status = it.get("/status")
+                assert (status["monitors"]["up"], status["monitors"]["down"], status["health"]) == (
+                    1,
+                    1,
+                    "down",
+                )
+                good = it.get("/monitors/good")["last"]
+                assert good["facts"]["status"] == 200
+                assert good["facts"]["body.length"] == 648
+                assert it.get("/monitors/bad")["last"]["facts"]["status"] == 503
+                assert it.stop(signal.SIGINT) == 0
+                assert f"good: GET http://127.0.0.1:{port}/ 200, 648 bytes, 0.0" in it.log()
+                assert "bad is down (was pending): GET" in it.log()
+                assert "good is up (was pending)" in it.log()
+
+        await asyncio.to_thread(look)
+
+
+def test_hangup_reloads_and_refuses_what_is_bad(tmp_path: Path) -> None:
+    with daemon(tmp_path, EMPTY) as it:
+        it.start()
+        it.wait_for_notice("READY=1")
+        it.config.write_text('[monitors.new]\nurl = "http://127.0.0.1:1/"\n')
+        it.process.send_signal(signal.SIGHUP)
+        it.wait_for_notice("RELOADING=1")
+        it.wait_for_notice("READY=1")
+        assert it.get("/status")["monitors"]["total"] == 1
+        it.config.write_text("x = ")
+        it.process.send_signal(signal.SIGHUP)
+        it.wait_for_notice("RELOADING=1")
+        it.wait_for_notice("READY=1")
+        status = it.get("/status")
+        assert status["monitors"]["total"] == 1
+        assert status["reload"]["ok"] is False
+        assert f"{it.config}:1:" in status["reload"]["error"]
+        assert f"{it.config}:1:" in it.log()
+        assert it.stop() == 0
+
+
+def test_a_hangup_while_starting_is_not_the_end(tmp_path: Path) -> None:
+    with daemon(tmp_path, EMPTY) as it:
+        it.start()
+        until = time.monotonic() + DEADLINE_S
+        # From the moment that Python has set its handler (bit 0 of SigCgt is SIGHUP) to READY.
+        while time.monotonic() < until:
+            caught = Path(f"/proc/{it.process.pid}/status").read_text().split("SigCgt:")[1].split()[0]
+            if int(caught, 16) & 1:
+                break
+        it.process.send_signal(signal.SIGHUP)
+        it.wait_for_notice("READY=1")
+        it.wait_for_log("reloaded (SIGHUP)")
+        assert it.stop() == 0
+
+
+def test_a_refused_configuration_at_start_is_78_with_every_fault(tmp_path: Path) -> None:
+    with daemon(
+        tmp_path, '[monitors.a]\nurl = "http://127.0.0.1/"\nchek_every = 3\n[log]\nlevel = "loud"\n'
+    ) as it:
+        it.start()
+        assert it.process.wait(DEADLINE_S) == 78
+        assert f'{it.config}:3: monitors.a.chek_every: unknown key; did you mean "check_every"?' in it.log()
+        assert f"{it.config}:5: log.level:" in it.log()
+
+
+def test_a_socket_that_cannot_be_opened_is_told_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with daemon(tmp_path, f'[status]\nsocket = "{tmp_path}/file/status.sock"\n') as it:
+        it.start()
+        assert it.process.wait(DEADLINE_S) == 1
+        assert "cannot" in it.log()
+        assert "socket" in it.log()
+
+
+def test_the_watchdog_is_pinged_while_the_loop_turns_and_not_when_it_is_stopped(tmp_path: Path) -> None:
+    with daemon(tmp_path, EMPTY) as it:
+        it.start(WATCHDOG_USEC="300000")
+        it.wait_for_notice("READY=1")
+        it.wait_for_notice("WATCHDOG=1")
+        it.wait_for_notice("WATCHDOG=1")
+        it.process.send_signal(signal.SIGSTOP)
+        time.sleep(0.2)
+        it.manager.notices()
+        time.sleep(0.5)
+        assert it.manager.notices() == []
+        it.process.send_signal(signal.SIGCONT)
+        it.wait_for_notice("WATCHDOG=1")
+        assert it.stop() == 0
+
+
+def test_a_passed_socket_is_served_and_its_file_outlives_the_daemon(tmp_path: Path) -> None:
+    with daemon(tmp_path, EMPTY) as it, socket.socket(socket.AF_UNIX) as listening:
+        it.socket.parent.mkdir()
+        listening.bind(str(it.socket))
+        listening.listen(16)
+        for _ in range(2):
+            it.start(listening=listening)
+            it.wait_for_notice("READY=1")
+            assert it.get("/status")["state"] == "running"
+            assert it.stop() == 0
+            assert it.socket.exists()
+
+
+def test_who_comes_during_a_restart_is_answered_after_it(tmp_path: Path) -> None:
+    with daemon(tmp_path, EMPTY) as it, socket.socket(socket.AF_UNIX) as listening:
+        it.socket.parent.mkdir()
+        listening.bind(str(it.socket))
+        listening.listen(16)
+        it.start(listening=listening)
+        it.wait_for_notice("READY=1")
+        assert it.stop() == 0
+        with socket.socket(socket.AF_UNIX) as early:
+            early.settimeout(DEADLINE_S)
+            early.connect(str(it.socket))
+            early.sendall(b"GET /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            it.start(listening=listening)
+            answer = b""
+            while piece := early.recv(65536):
+                answer += piece
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["state"] in {"starting", "running"}
+        assert it.stop() == 0
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+async def test_a_second_signal_does_not_wait_for_checks(tmp_path: Path, second: int) -> None:
+    async def never(_: Request) -> Response:
+        await asyncio.Event().wait()
+        return Response()
+
+    application = Application()
+    application.router.add_get("/", never)
+    async with Server(application, host="127.0.0.1", port=0, grace_s=0.1) as server:
+        config = f'[monitors.slow]\nurl = "http://127.0.0.1:{server.port}/"\ncheck_every = 60\ntimeout = 50\n'
+
+        def look() -> None:
+            with daemon(tmp_path, config) as it:
+                it.start()
+                it.wait_for_notice("READY=1")
+                until = time.monotonic() + DEADLINE_S
+                while not it.get("/status")["checks"]["in_flight"] and time.monotonic() < until:
+                    time.sleep(0.02)
+                it.process.send_signal(signal.SIGTERM)
+                it.wait_for_log("stopping: 0 checks done, 1 in flight")
+                assert it.stop(second) == 0
+                assert "stopping at once" in it.log()
+
+        await asyncio.to_thread(look)
+
+
+def test_it_runs_with_nothing_from_a_manager(tmp_path: Path) -> None:
+    with daemon(tmp_path, EMPTY) as it:
+        it.start(NOTIFY_SOCKET="", XDG_RUNTIME_DIR=str(tmp_path))
+        it.wait_for_log("monitord 0.1.0 runs: 0 monitors")
+        assert it.get("/healthz") == "ok\n"
+        assert it.stop() == 0
