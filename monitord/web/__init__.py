@@ -6,7 +6,7 @@ is all of its public face.
 
 # fmt: off
 # isort: off
-from .application import AppKey, Application
+from .application import Application
 from .events import Event, EventStream
 from .exceptions import (
     HTTPBadGateway, HTTPBadRequest, HTTPClientError, HTTPConflict, HTTPException, HTTPExpectationFailed,
@@ -23,6 +23,7 @@ from .exceptions import (
     HTTPVersionNotSupported,
 )
 from .files import FileResponse, static
+from .keys import AppKey
 from .limits import Limits
 from .middlewares import access_log
 from .request import BodyStream, Peer, Request

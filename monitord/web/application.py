@@ -13,9 +13,10 @@ import secrets
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from .exceptions import HTTPBadRequest, HTTPException, HTTPMethodNotAllowed, HTTPNotFound
+from .keys import AppKey
 from .limits import BODY_BYTES
 from .request import Request
 from .response import ClientGone, Response, StreamResponse, json_response
@@ -29,19 +30,6 @@ Lifespan = Callable[["Application"], AbstractAsyncContextManager[None]]
 ExceptionHandler = Callable[[Request, Any], Awaitable[StreamResponse]]
 
 _log = logging.getLogger(__name__)
-
-
-class AppKey(Generic[T]):
-    """A typed key of an application's state. Two keys are never equal, whatever their names."""
-
-    __slots__ = ("_type", "name")
-
-    def __init__(self, name: str, type_: type[T]) -> None:
-        self.name = name
-        self._type = type_
-
-    def __repr__(self) -> str:
-        return f"<AppKey {self.name}: {self._type.__name__}>"
 
 
 class Application:

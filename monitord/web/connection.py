@@ -14,17 +14,15 @@ import select
 import sys
 from collections.abc import Coroutine
 from enum import Enum
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
+from .application import Application
 from .exchange import Exchange
 from .framing import Inbox
-from .head import Head, ProtocolFault
-from .limits import LINGER_BYTES, READ_AHEAD_BYTES, WRITE_AHEAD_BYTES
+from .head import Head, HeadParser, ProtocolFault
+from .limits import LINGER_BYTES, READ_AHEAD_BYTES, WRITE_AHEAD_BYTES, Limits
 from .request import Request
 from .response import ClientGone, Response, encode_head
-
-if TYPE_CHECKING:
-    from .server import Server
 
 TURN_REQUESTS = 16  # pipelined ones, answered before other connections get their turn
 
@@ -40,6 +38,18 @@ class Phase(Enum):
     LINGERING = 3  # all is written; waits for the client to take it and to close
 
 
+class Listener(Protocol):
+    """The server, as far as one of its connections is concerned."""
+
+    app: Application
+    head_parser: HeadParser
+    limits: Limits
+    loop: asyncio.AbstractEventLoop
+
+    def admit(self, connection: "Connection") -> bool: ...
+    def forget(self, connection: "Connection") -> None: ...
+
+
 class Connection(asyncio.Protocol):
     """The protocol object of one connection. The server makes it and counts it."""
 
@@ -51,7 +61,7 @@ class Connection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, server: "Server") -> None:
+    def __init__(self, server: Listener) -> None:
         self.server = server
         self.limits = server.limits
         self.inbox = Inbox(
@@ -168,7 +178,7 @@ class Connection(asyncio.Protocol):
         try:
             while head is not None:
                 exchange = self._exchange = Exchange(self, head)
-                await self._answer(exchange, Request(head, exchange))
+                await self._answer(exchange, Request(head, exchange, self.server.app))
                 if not exchange.keep_alive or self.is_closing:
                     self._finish_closing()
                     return

@@ -7,12 +7,8 @@ with comments while there is none, and stops when the client leaves or the serve
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from .response import HeaderSource, StreamResponse
-
-if TYPE_CHECKING:
-    from .request import Request
+from .response import Asked, HeaderSource, StreamResponse
 
 HEARTBEAT_S = 15.0  # below the idle limits of common proxies
 
@@ -56,7 +52,7 @@ class EventStream(StreamResponse):
         self.headers.setdefault("Cache-Control", "no-store")
         self.headers.setdefault("X-Accel-Buffering", "no")
 
-    async def send(self, request: "Request") -> None:
+    async def send(self, request: Asked) -> None:
         await self.prepare(request)
         if request.exchange.sends_body:
             await self.write(b": \n\n")  # a first byte tells the client that it is connected

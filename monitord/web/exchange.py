@@ -5,20 +5,34 @@ lasts; when `100 Continue` is due; and what is done with a request body that nob
 """
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from .exceptions import HTTPBadRequest, HTTPRequestTimeout
+from .framing import Inbox
 from .head import Head, ProtocolFault
-from .limits import BODY_RATE_BYTES_PER_S, DRAIN_BYTES
+from .limits import BODY_RATE_BYTES_PER_S, DRAIN_BYTES, Limits
 from .response import BODILESS, ClientGone, Response, StreamResponse, encode_head
-
-if TYPE_CHECKING:
-    from .connection import Connection
 
 MAX_PIECE_BYTES = 256 * 1024
 JOINED_BODY_BYTES = 64 * 1024  # up to here a copy is cheaper than a second write
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Link(Protocol):
+    """The connection, as far as one exchange on it is concerned."""
+
+    inbox: Inbox
+    limits: Limits
+    transport: asyncio.Transport
+    is_closing: bool
+    is_write_paused: bool
+
+    def now(self) -> float: ...
+    def take_body(self, most: int) -> bytes: ...
+    def write(self, data: bytes) -> None: ...
+    async def wait_readable(self, timeout_s: float) -> None: ...
+    async def wait_writable(self) -> None: ...
 
 
 class Exchange:
@@ -29,7 +43,7 @@ class Exchange:
         "_waited_s", "connection", "finished", "keep_alive", "response", "sends_body",
     )  # fmt: skip
 
-    def __init__(self, connection: "Connection", head: Head) -> None:
+    def __init__(self, connection: Link, head: Head) -> None:
         self.connection = connection
         self.response: StreamResponse | None = None  # set when its head goes out
         self.finished = False

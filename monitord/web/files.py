@@ -10,14 +10,12 @@ import re
 import stat
 from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from .exceptions import HTTPNotFound, HTTPNotModified, HTTPPreconditionFailed, HTTPRequestRangeNotSatisfiable
-from .response import HeaderSource, StreamResponse
+from .request import Request
+from .response import Asked, HeaderSource, StreamResponse
 from .routing import Handler
-
-if TYPE_CHECKING:
-    from .request import Request
 
 PIECE_BYTES = 256 * 1024
 
@@ -43,7 +41,7 @@ class FileResponse(StreamResponse):
                 content_type += "; charset=utf-8"
         super().__init__(headers=headers, content_type=content_type)
 
-    async def send(self, request: "Request") -> None:
+    async def send(self, request: Asked) -> None:
         try:
             file, facts = await asyncio.to_thread(_open, self.path)
         except OSError:
@@ -54,7 +52,7 @@ class FileResponse(StreamResponse):
         finally:
             await asyncio.to_thread(file.close)
 
-    async def _send_open(self, request: "Request", file: IO[bytes], facts: os.stat_result) -> None:
+    async def _send_open(self, request: Asked, file: IO[bytes], facts: os.stat_result) -> None:
         tag = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"'
         modified_s = int(facts.st_mtime)
         headers = {
@@ -104,7 +102,7 @@ def static(directory: str | os.PathLike[str], parameter: str = "path") -> Handle
     """A handler for `/…/{path:path}` that serves the regular files below `directory`, links out of it excluded."""
     root = Path(directory).resolve(strict=True)
 
-    async def serve(request: "Request") -> StreamResponse:
+    async def serve(request: Request) -> StreamResponse:
         name = request.match_info[parameter]
         path = await asyncio.to_thread(_below, root, name)
         if path is None:
@@ -134,7 +132,7 @@ def _open(path: Path) -> tuple[IO[bytes], os.stat_result]:
     return file, facts
 
 
-def _precondition(request: "Request", tag: str, modified_s: int) -> int | None:
+def _precondition(request: Asked, tag: str, modified_s: int) -> int | None:
     """412 or 304 when the client's conditions say so, in the order of RFC 9110 section 13.2.2."""
     headers = request.headers
     match = headers.get("If-Match")
@@ -152,7 +150,7 @@ def _precondition(request: "Request", tag: str, modified_s: int) -> int | None:
     return 304 if since is not None and modified_s <= since else None
 
 
-def _wanted_range(request: "Request", tag: str, modified_s: int, size: int) -> tuple[int, int] | None:
+def _wanted_range(request: Asked, tag: str, modified_s: int, size: int) -> tuple[int, int] | None:
     """Start and length of the one range that is asked for; length 0 when it lies outside. None: the whole file."""
     field = request.headers.get("Range")
     if field is None or request.method != "GET":

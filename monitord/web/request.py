@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from email.message import Message
 from types import MappingProxyType, SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qsl, unquote
 
 from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy
@@ -15,17 +15,57 @@ from yarl import URL
 
 from .cookies import parse_cookies
 from .exceptions import HTTPBadRequest, HTTPRequestEntityTooLarge, HTTPUnsupportedMediaType
+from .exchange import Exchange
 from .head import Head
-
-if TYPE_CHECKING:
-    from .application import Application
-    from .exchange import Exchange
-    from .routing import Route
+from .keys import AppKey
 
 MAX_FORM_FIELDS = 1000
 
 _SO_PEERGROUPS = 59  # linux/asm-generic/socket.h; Python has no name for it
 _GROUPS_BYTES = 1024  # the most that Python asks for: 256 groups; beyond them none are known
+
+
+T = TypeVar("T")
+
+
+class Named(Protocol):
+    """A path or pattern that has routes: `routing.Resource`."""
+
+    @property
+    def template(self) -> str: ...
+    def url_for(self, **values: object) -> URL: ...
+
+
+class Names(Protocol):
+    """The routes with names: `routing.UrlDispatcher`."""
+
+    def __getitem__(self, name: str) -> Named: ...
+
+
+class Serving(Protocol):
+    """What handlers see of their application: `application.Application`."""
+
+    @property
+    def client_max_size(self) -> int: ...
+    @property
+    def router(self) -> Names: ...
+    def __getitem__(self, key: AppKey[T]) -> T: ...
+    def __setitem__(self, key: AppKey[T], value: T) -> None: ...
+
+
+class Matched(Protocol):
+    """The route that a request led to: `routing.Route`."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def resource(self) -> Named: ...
+    @property
+    def client_max_size(self) -> int | None: ...
+    @property
+    def app(self) -> Serving | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +90,7 @@ class BodyStream:
 
     __slots__ = ("_exchange",)
 
-    def __init__(self, exchange: "Exchange") -> None:
+    def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
 
     async def read_piece(self) -> bytes:
@@ -66,6 +106,7 @@ class Request:
     """One request. Lives until its response is sent."""
 
     __slots__ = (
+        "_app",
         "_body",
         "_cookies",
         "_head",
@@ -82,13 +123,14 @@ class Request:
         "version",
     )
 
-    def __init__(self, head: Head, exchange: "Exchange") -> None:
+    def __init__(self, head: Head, exchange: Exchange, app: Serving) -> None:
         self.method = head.method
         self.version = (1, head.minor_version)
         self.exchange = exchange
-        self.route: Route | None = None
+        self.route: Matched | None = None
         self.match_info: Mapping[str, Any] = {}
         self.allowed: frozenset[str] = frozenset()  # the methods of this path, when it has no such route
+        self._app = app
         self._head = head
         self._body: bytes | None = None
         self._headers: CIMultiDictProxy[str] | None = None
@@ -102,11 +144,11 @@ class Request:
         return f"<Request {self.method} {self._head.target}>"
 
     @property
-    def app(self) -> "Application":
+    def app(self) -> Serving:
         """The application whose route this is; the main one when there is none."""
         if self.route is not None and self.route.app is not None:
             return self.route.app
-        return self.exchange.connection.server.app
+        return self._app
 
     @property
     def client_max_size(self) -> int:

@@ -11,14 +11,11 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from .cookies import cookie_field
-
-if TYPE_CHECKING:
-    from .request import Request
 
 REASONS: dict[int, str] = {status.value: status.phrase for status in HTTPStatus}
 
@@ -95,6 +92,28 @@ def _pairs(fields: HeaderSource) -> Iterable[tuple[str, str]]:
     return fields.items() if isinstance(fields, Mapping) else fields
 
 
+class Outlet(Protocol):
+    """Where a response goes: the exchange that its request belongs to."""
+
+    @property
+    def sends_body(self) -> bool: ...
+    async def send_whole(self, response: "Response") -> None: ...
+    async def start(self, response: "StreamResponse") -> None: ...
+    async def write(self, data: bytes) -> None: ...
+    def finish(self) -> None: ...
+
+
+class Asked(Protocol):
+    """What a response needs to know of the request that it answers."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def headers(self) -> CIMultiDictProxy[str]: ...
+    @property
+    def exchange(self) -> Outlet: ...
+
+
 class StreamResponse:
     """A response whose body is not known as a whole when it begins."""
 
@@ -104,7 +123,7 @@ class StreamResponse:
     _content_type: str | None = "application/octet-stream"
     _cookies: dict[tuple[str, str, str], str] | None = None
     forces_close = False
-    _request: "Request | None" = None
+    _request: Asked | None = None
     _source: AsyncIterator[bytes] | None = None
     ends_with_server = (
         False  # whether a server that stops ends this stream at once, as it has no end of its own
@@ -208,7 +227,7 @@ class StreamResponse:
         """Whether the head is out: then status and headers can change no more."""
         return self._request is not None
 
-    async def prepare(self, request: "Request") -> None:
+    async def prepare(self, request: Asked) -> None:
         """Send the head. May be called twice for one request."""
         if self._request is None:
             await request.exchange.start(self)
@@ -231,7 +250,7 @@ class StreamResponse:
             raise RuntimeError("write_eof() comes after prepare()")
         self._request.exchange.finish()
 
-    async def send(self, request: "Request") -> None:
+    async def send(self, request: Asked) -> None:
         """Called by the framework: send all that the handler has not sent."""
         await self.prepare(request)
         source = self._source
@@ -292,10 +311,10 @@ class Response(StreamResponse):
     def text(self) -> str:
         return self._body.decode()
 
-    async def send(self, request: "Request") -> None:
+    async def send(self, request: Asked) -> None:
         await request.exchange.send_whole(self)
 
-    async def prepare(self, request: "Request") -> None:  # noqa: ARG002 - refused for every one
+    async def prepare(self, request: Asked) -> None:  # noqa: ARG002 - refused for every one
         raise RuntimeError("a Response is returned whole; what is written in pieces is a StreamResponse")
 
 

@@ -10,19 +10,16 @@ import re
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 from urllib.parse import quote, unquote
 from uuid import UUID
 
 from yarl import URL
 
+from .request import Request, Serving
 from .response import StreamResponse
 
-if TYPE_CHECKING:
-    from .application import Application
-    from .request import Request
-
-Handler = Callable[["Request"], Awaitable[StreamResponse]]
+Handler = Callable[[Request], Awaitable[StreamResponse]]
 H = TypeVar("H", bound=Handler)
 
 _PATH_SAFE = "/!$&'()*+,;=:@-._~"
@@ -66,7 +63,7 @@ class Route:
     handler: Handler
     name: str | None
     client_max_size: int | None
-    app: "Application | None" = None
+    app: Serving | None = None
     call: Handler | None = None
 
 
