@@ -68,6 +68,14 @@ class Authority:
         file.write_bytes(self.pem)
         return file
 
+    def write_key(self, file: Path) -> Path:
+        file.write_bytes(
+            self._key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        return file
+
     def issue(
         self,
         *names: str,

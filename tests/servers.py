@@ -73,7 +73,7 @@ class Server:
     port: int = 0
     connections: int = 0
     requests: list[Request] = field(default_factory=list)
-    tls_failures: list[Exception] = field(default_factory=list)
+    is_reached: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @asynccontextmanager
@@ -91,11 +91,15 @@ async def serve(
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server.connections += 1
+        server.is_reached.set()
         try:
             with suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
                 await script(Peer(server, reader, writer))
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            raise
         finally:
-            writer.transport.abort() if writer.transport.is_closing() else writer.close()
+            writer.close()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.get_running_loop().create_task(converse(reader, writer))
@@ -142,6 +146,29 @@ def send_raw(*pieces: bytes) -> Script:
         await peer.send(*pieces)
 
     return script
+
+
+@asynccontextmanager
+async def serve_tls_once(context: ssl.SSLContext) -> AsyncIterator[int]:
+    """One connection to OpenSSL's own way of failing: asyncio closes without sending the alert."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+
+        def shake_hands() -> None:
+            connection, _ = listener.accept()
+            connection.settimeout(10)
+            bare = connection.dup()  # wrap_socket takes the other one with it
+            with bare, suppress(ConnectionError):
+                try:
+                    context.wrap_socket(connection, server_side=True).close()
+                except ssl.SSLError:
+                    # To close with something unread would send a reset, which overtakes the alert.
+                    while bare.recv(1000):
+                        pass
+
+        serving = asyncio.create_task(asyncio.to_thread(shake_hands))
+        yield int(listener.getsockname()[1])
+        await serving
 
 
 def free_port(host: str = "127.0.0.1") -> int:

@@ -10,12 +10,22 @@ await client.close()
 
 from monitord.net.faults import FaultKind
 from monitord.net.http_client import HttpClient, HttpExchange, HttpFault, HttpOutcome
-from monitord.net.http_request import Endpoint, HttpRequest, Target, parse_endpoint, parse_target
+from monitord.net.http_request import (
+    DEFAULT_MAX_BODY_BYTES,
+    MAX_DRAINED_BYTES,
+    Endpoint,
+    HttpRequest,
+    Target,
+    parse_endpoint,
+    parse_target,
+)
 from monitord.net.phases import Phase
 from monitord.net.resolver import IpFamily, ResolveError, Resolver
 from monitord.net.tls import CertificateFacts, TlsContexts, TlsFacts, TlsOptions, TlsVersion, make_context
 
 __all__ = [
+    "DEFAULT_MAX_BODY_BYTES",
+    "MAX_DRAINED_BYTES",
     "CertificateFacts",
     "Endpoint",
     "FaultKind",

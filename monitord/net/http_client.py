@@ -10,6 +10,7 @@ What stays open belongs to `HttpClient.close`. Used from one event loop.
 """
 
 import asyncio
+import re
 import ssl
 import time
 import zlib
@@ -367,7 +368,11 @@ async def _until(deadline: float, progress: _Progress, act: Coroutine[Any, Any, 
     """What `act` returns, or the fault that it ended in."""
     token = _progress.set(progress)
     try:
-        async with asyncio.timeout(deadline - time.monotonic()):
+        remaining_s = deadline - time.monotonic()
+        if remaining_s <= 0:
+            act.close()
+            raise TimeoutError
+        async with asyncio.timeout(remaining_s):
             return await act
     except _Ended as end:
         kind, detail = end.kind, end.detail
@@ -533,9 +538,11 @@ def _system_error(error: BaseException) -> OSError | None:
         return cause
     if not isinstance(error, OSError):
         return None
-    if not isinstance(error, ssl.SSLError) and str(error.strerror or "").startswith("[SSL"):
-        # aiohttp makes a ClientOSError of the arguments of an SSLError, whose number is no errno.
-        return ssl.SSLError(*error.args)
+    # aiohttp makes a ClientOSError of the arguments of an SSLError, whose number is no errno.
+    if alert := re.match(r"\[SSL: (\w+)\]", str(error.strerror or "")):
+        original = ssl.SSLError(*error.args)
+        original.reason = alert[1]
+        return original
     return error
 
 

@@ -19,6 +19,8 @@ MAX_REDIRECTS = 10
 MAX_URL_CHARACTERS = 8192
 MAX_REQUEST_BODY_BYTES = 1024 * 1024
 DEFAULT_MAX_BODY_BYTES = 1024 * 1024
+MAX_DRAINED_BYTES = 64 * 1024 * 1024
+"""A limit for bodies that nobody wants to see. It ends the endless ones; large files take another method."""
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2

@@ -124,8 +124,8 @@ def _file_stamp(file: str) -> tuple[int, int, int] | None:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-_SYSTEM_BUNDLE = ssl.get_default_verify_paths().cafile
-_SYSTEM_DIRECTORY = ssl.get_default_verify_paths().capath
+_SYSTEM_BUNDLE: str | None = ssl.get_default_verify_paths().cafile
+_SYSTEM_DIRECTORY: str | None = ssl.get_default_verify_paths().capath
 
 
 def make_context(options: TlsOptions) -> ssl.SSLContext:

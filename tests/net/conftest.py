@@ -1,0 +1,71 @@
+"""A client whose names are the test's own, and a deadline to give it."""
+
+import socket
+import time
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from monitord.net import HttpClient, HttpExchange, HttpFault, HttpOutcome, HttpRequest, Resolver, TlsContexts
+from tests.certificates import Authority
+
+NAMES = {
+    "one.test": ["127.0.0.1"],
+    "two.test": ["127.0.0.1"],
+    "three.test": ["127.0.0.1", "127.0.0.2", "127.0.0.3"],
+    "both.test": ["127.0.0.1", "::1"],
+    "xn--bcher-kva.test": ["127.0.0.1"],
+}
+
+
+def addresses_of_tests(name: str, family: int) -> Sequence[str]:
+    """Stands in for getaddrinfo."""
+    found = [
+        address
+        for address in NAMES.get(name, [])
+        if family == socket.AF_UNSPEC or (":" in address) == (family == socket.AF_INET6)
+    ]
+    if not found:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    return found
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[HttpClient]:
+    client = HttpClient(
+        user_agent="tester/1.0", resolver=Resolver(addresses_of_tests), tls_contexts=TlsContexts()
+    )
+    yield client
+    await client.close()
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    return Authority()
+
+
+@pytest.fixture(scope="session")
+def ca_file(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(authority.write(tmp_path_factory.mktemp("authority") / "ca.pem"))
+
+
+def in_time() -> float:
+    """A deadline that is only met by what ends by itself."""
+    return time.monotonic() + 20
+
+
+def soon() -> float:
+    """A deadline for what never ends."""
+    return time.monotonic() + 0.15
+
+
+async def exchange(client: HttpClient, request: HttpRequest) -> HttpExchange:
+    outcome = await client.fetch(request, deadline=in_time())
+    assert isinstance(outcome, HttpExchange), outcome
+    return outcome
+
+
+async def fault(client: HttpClient, request: HttpRequest, *, deadline: float | None = None) -> HttpFault:
+    outcome: HttpOutcome = await client.fetch(request, deadline=deadline or in_time())
+    assert isinstance(outcome, HttpFault), outcome
+    return outcome

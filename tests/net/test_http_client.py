@@ -1,0 +1,512 @@
+"""Against real servers: what an exchange tells, and that each option does what it says."""
+
+import asyncio
+import base64
+import gzip
+import zlib
+from pathlib import Path
+
+import pytest
+
+from monitord.net import (
+    FaultKind,
+    HttpClient,
+    HttpExchange,
+    HttpFault,
+    HttpRequest,
+    IpFamily,
+    Phase,
+    Resolver,
+    TlsContexts,
+    TlsOptions,
+    parse_endpoint,
+)
+from tests.certificates import Authority
+from tests.net.conftest import exchange, fault, in_time, soon
+from tests.servers import Peer, Script, free_port, has_ipv6, respond, send_raw, serve
+
+needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 on the loopback")
+
+
+# What an exchange tells
+
+
+async def test_an_exchange_tells_status_body_address_and_time(client: HttpClient) -> None:
+    async with serve(respond(body=b"hello", headers={"X-Colour": "blue"})) as server:
+        seen = await exchange(
+            client, HttpRequest(url=f"http://one.test:{server.port}/path?q=1", read_body=True)
+        )
+
+    assert (seen.status, seen.body, seen.body_bytes, seen.http_version) == (200, b"hello", 5, "1.1")
+    assert seen.headers["x-colour"] == "blue"
+    assert (seen.address, seen.ip_version, seen.redirects, seen.tls) == ("127.0.0.1", 4, 0, None)
+    assert set(seen.phases) == set(Phase)
+    assert seen.phases[Phase.TLS] == 0.0
+    for phase in (Phase.RESOLVE, Phase.CONNECT, Phase.PROCESSING, Phase.TRANSFER):
+        assert seen.phases[phase] > 0
+    assert sum(seen.phases.values()) <= seen.duration_s
+    request = server.requests[0]
+    assert (request.method, request.target) == ("GET", "/path?q=1")
+    assert request.headers["host"] == f"one.test:{server.port}"
+    assert request.headers["user-agent"] == "tester/1.0"
+    assert request.headers["connection"] == "close"
+    assert "accept-encoding" not in request.headers
+
+
+async def test_the_phases_say_where_the_time_went(client: HttpClient) -> None:
+    async def slow(peer: Peer) -> None:
+        await peer.request()
+        await asyncio.sleep(0.05)
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no")
+        await asyncio.sleep(0.1)
+        await peer.send(b"k")
+
+    async with serve(slow) as server:
+        seen = await exchange(client, HttpRequest(url=f"http://127.0.0.1:{server.port}/"))
+
+    assert seen.phases[Phase.PROCESSING] >= 0.05
+    assert seen.phases[Phase.TRANSFER] >= 0.09
+    assert seen.phases[Phase.RESOLVE] == 0.0
+
+
+async def test_each_exchange_has_a_connection_of_its_own(client: HttpClient) -> None:
+    async with serve(respond()) as server:
+        request = HttpRequest(url=f"http://127.0.0.1:{server.port}/")
+        for _ in range(3):
+            await exchange(client, request)
+    assert server.connections == 3
+
+
+async def test_a_connection_is_kept_when_asked_to(client: HttpClient) -> None:
+    async with serve(respond()) as server:
+        request = HttpRequest(url=f"http://127.0.0.1:{server.port}/", reuse_connection=True)
+        first, second = await exchange(client, request), await exchange(client, request)
+        assert server.connections == 1
+        assert (first.address, second.address) == ("127.0.0.1", "127.0.0.1")
+        await client.forget(request)
+        await exchange(client, request)
+    assert server.connections == 2
+
+
+async def test_a_kept_tls_connection_still_shows_its_certificate(
+    client: HttpClient, authority: Authority, ca_file: str, tmp_path: Path
+) -> None:
+    issued = authority.issue("one.test", directory=tmp_path)
+    async with serve(respond(), tls=issued.server_context()) as server:
+        request = HttpRequest(
+            url=f"https://one.test:{server.port}/",
+            tls=TlsOptions(ca_file=ca_file),
+            reuse_connection=True,
+            want_certificate=True,
+        )
+        first, second = await exchange(client, request), await exchange(client, request)
+    assert server.connections == 1
+    assert first.tls == second.tls
+    assert second.phases[Phase.TLS] == 0.0
+
+
+async def test_the_body_is_not_kept_unless_wanted_and_counted_all_the_same(client: HttpClient) -> None:
+    async with serve(respond(body=b"x" * 200_000)) as server:
+        seen = await exchange(client, HttpRequest(url=f"http://127.0.0.1:{server.port}/"))
+    assert (seen.body, seen.body_bytes) == (None, 200_000)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "packed"),
+    [
+        ("gzip", gzip.compress(b"hello" * 1000)),
+        ("deflate", zlib.compress(b"hello" * 1000)),
+    ],
+)
+async def test_a_compressed_body_is_unpacked(client: HttpClient, encoding: str, packed: bytes) -> None:
+    async with serve(respond(body=packed, headers={"Content-Encoding": encoding})) as server:
+        seen = await exchange(client, HttpRequest(url=f"http://127.0.0.1:{server.port}/", read_body=True))
+    assert (seen.body, seen.body_bytes) == (b"hello" * 1000, len(packed))
+
+
+async def test_a_compressed_body_is_unpacked_to_the_limit_only(client: HttpClient) -> None:
+    bomb = gzip.compress(bytes(10_000_000))
+    async with serve(respond(body=bomb, headers={"Content-Encoding": "gzip"})) as server:
+        seen = await fault(
+            client,
+            HttpRequest(url=f"http://127.0.0.1:{server.port}/", read_body=True, max_body_bytes=100_000),
+        )
+    assert seen.kind is FaultKind.TOO_LARGE
+
+
+async def test_a_response_of_http_1_0_ends_with_the_connection(client: HttpClient) -> None:
+    async with serve(send_raw(b"HTTP/1.0 200 OK\r\n\r\nhello")) as server:
+        seen = await exchange(client, HttpRequest(url=f"http://127.0.0.1:{server.port}/", read_body=True))
+    assert (seen.http_version, seen.body) == ("1.0", b"hello")
+
+
+async def test_an_early_answer_to_a_large_body_is_taken(client: HttpClient) -> None:
+    async def refuse(peer: Peer) -> None:
+        await peer.reader.readuntil(b"\r\n\r\n")
+        await peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+        await peer.hang()
+
+    async with serve(refuse) as server:
+        seen = await exchange(
+            client,
+            HttpRequest(url=f"http://127.0.0.1:{server.port}/", method="POST", body=b"x" * 1024 * 1024),
+        )
+    assert seen.status == 413
+
+
+# What is sent
+
+
+async def test_method_headers_and_body_are_sent(client: HttpClient) -> None:
+    async with serve(respond()) as server:
+        await exchange(
+            client,
+            HttpRequest(
+                url=f"http://127.0.0.1:{server.port}/",
+                method="PUT",
+                headers=(
+                    ("X-One", "1"),
+                    ("Host", "other.example"),
+                    ("User-Agent", "mine"),
+                    ("Content-Type", "a/b"),
+                ),
+                body=b"payload",
+            ),
+        )
+    request = server.requests[0]
+    assert (request.method, request.body) == ("PUT", b"payload")
+    assert request.headers["x-one"] == "1"
+    assert request.headers["host"] == "other.example"
+    assert request.headers["user-agent"] == "mine"
+    assert request.headers["content-type"] == "a/b"
+
+
+async def test_an_answer_to_head_has_no_body(client: HttpClient) -> None:
+    async def head(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n")
+
+    async with serve(head) as server:
+        seen = await exchange(client, HttpRequest(url=f"http://127.0.0.1:{server.port}/", method="HEAD"))
+    assert (seen.status, seen.body_bytes) == (200, 0)
+
+
+@pytest.mark.parametrize(
+    ("url", "basic", "bearer", "header"),
+    [
+        (
+            "http://127.0.0.1:{}/",
+            ("us:er", "pa ss"),
+            None,
+            "Basic " + base64.b64encode(b"us:er:pa ss").decode(),
+        ),
+        ("http://127.0.0.1:{}/", None, "t0ken", "Bearer t0ken"),
+        (
+            "http://joe:se%20cret@127.0.0.1:{}/",
+            None,
+            None,
+            "Basic " + base64.b64encode(b"joe:se cret").decode(),
+        ),
+    ],
+    ids=["basic", "bearer", "in the URL"],
+)
+async def test_credentials_are_sent(
+    client: HttpClient, url: str, basic: tuple[str, str] | None, bearer: str | None, header: str
+) -> None:
+    async with serve(respond()) as server:
+        await exchange(client, HttpRequest(url=url.format(server.port), basic_auth=basic, bearer=bearer))
+    assert server.requests[0].headers["authorization"] == header
+
+
+async def test_an_international_name_goes_over_the_wire_in_ascii(client: HttpClient) -> None:
+    async with serve(respond()) as server:
+        await exchange(client, HttpRequest(url=f"http://bücher.test:{server.port}/ü?ä=ö"))
+    assert server.requests[0].headers["host"] == f"xn--bcher-kva.test:{server.port}"
+    assert server.requests[0].target == "/%C3%BC?%C3%A4=%C3%B6"
+
+
+# Where it goes
+
+
+@needs_ipv6
+async def test_an_ipv6_address_is_reached(client: HttpClient) -> None:
+    async with serve(respond(), host="::1") as server:
+        seen = await exchange(client, HttpRequest(url=f"http://[::1]:{server.port}/"))
+    assert (seen.address, seen.ip_version) == ("::1", 6)
+    assert server.requests[0].headers["host"] == f"[::1]:{server.port}"
+
+
+@needs_ipv6
+@pytest.mark.parametrize(("family", "address"), [(IpFamily.IPV4, "127.0.0.1"), (IpFamily.IPV6, "::1")])
+async def test_the_family_of_addresses_is_obeyed(client: HttpClient, family: IpFamily, address: str) -> None:
+    async with serve(respond(), host=address) as server:
+        seen = await exchange(client, HttpRequest(url=f"http://both.test:{server.port}/", ip_family=family))
+    assert seen.address == address
+
+
+async def test_one_address_is_tried_and_no_other(client: HttpClient) -> None:
+    """three.test has three addresses, and the first of them does not answer."""
+    async with serve(respond(), host="127.0.0.2") as server:
+        seen = await fault(client, HttpRequest(url=f"http://three.test:{server.port}/"))
+    assert (seen.kind, seen.address, server.connections) == (FaultKind.REFUSED, "127.0.0.1", 0)
+
+
+async def test_each_address_is_tried_when_asked_to(client: HttpClient) -> None:
+    async with serve(respond(), host="127.0.0.2") as server:
+        outcomes = await client.fetch_each(
+            HttpRequest(url=f"http://three.test:{server.port}/"), deadline=in_time()
+        )
+    assert [(type(outcome), outcome.address) for outcome in outcomes] == [
+        (HttpFault, "127.0.0.1"),
+        (HttpExchange, "127.0.0.2"),
+        (HttpFault, "127.0.0.3"),
+    ]
+    assert all(outcome.phases[Phase.RESOLVE] > 0 for outcome in outcomes)
+
+
+async def test_each_address_of_a_name_that_does_not_resolve_is_one_fault(client: HttpClient) -> None:
+    outcomes = await client.fetch_each(HttpRequest(url="http://nowhere.test/"), deadline=in_time())
+    assert [outcome.kind for outcome in outcomes if isinstance(outcome, HttpFault)] == [
+        FaultKind.RESOLVE_FAILED
+    ]
+
+
+async def test_each_address_of_an_address_is_that_address(client: HttpClient) -> None:
+    async with serve(respond()) as server:
+        outcomes = await client.fetch_each(
+            HttpRequest(url=f"http://127.0.0.1:{server.port}/"), deadline=in_time()
+        )
+    assert [outcome.address for outcome in outcomes] == ["127.0.0.1"]
+
+
+async def test_each_address_has_the_same_deadline(client: HttpClient) -> None:
+    async def never(peer: Peer) -> None:
+        await peer.hang()
+
+    async with serve(never, host="127.0.0.1") as server, serve(respond(), host="127.0.0.2", port=server.port):
+        outcomes = await client.fetch_each(
+            HttpRequest(url=f"http://three.test:{server.port}/"), deadline=soon()
+        )
+    assert isinstance(outcomes[0], HttpFault)
+    assert outcomes[0].kind is FaultKind.TIMEOUT_RESPONSE
+    assert isinstance(outcomes[1], HttpExchange)
+
+
+async def test_connect_to_changes_the_peer_and_nothing_else(
+    client: HttpClient, authority: Authority, ca_file: str, tmp_path: Path
+) -> None:
+    issued = authority.issue("shop.example", directory=tmp_path)
+    async with serve(respond(), tls=issued.server_context()) as server:
+        seen = await exchange(
+            client,
+            HttpRequest(
+                url="https://shop.example/path",
+                connect_to=parse_endpoint(f"127.0.0.1:{server.port}"),
+                tls=TlsOptions(ca_file=ca_file),
+            ),
+        )
+    assert seen.address == "127.0.0.1"
+    assert server.requests[0].headers["host"] == "shop.example"
+
+
+async def test_connect_to_works_for_a_url_that_is_an_address(client: HttpClient) -> None:
+    async with serve(respond()) as server:
+        await exchange(
+            client,
+            HttpRequest(url="http://192.0.2.1/", connect_to=parse_endpoint(f"one.test:{server.port}")),
+        )
+    assert server.requests[0].headers["host"] == "192.0.2.1"
+
+
+async def test_a_unix_socket_is_reached(client: HttpClient, tmp_path: Path) -> None:
+    path = tmp_path / "app.sock"
+    async with serve(respond(body=b"hi"), path=path) as server:
+        request = HttpRequest(url=f"http+unix://{str(path).replace('/', '%2F')}/status?x=1", read_body=True)
+        seen = await exchange(client, request)
+        again = await exchange(client, request)
+    assert (seen.body, again.body, server.connections) == (b"hi", b"hi", 2)
+    assert (seen.address, seen.ip_version) == (str(path), None)
+    assert server.requests[0].target == "/status?x=1"
+    assert server.requests[0].headers["host"] == "localhost"
+
+
+async def test_a_connection_to_a_unix_socket_is_kept_when_asked_to(
+    client: HttpClient, tmp_path: Path
+) -> None:
+    path = tmp_path / "app.sock"
+    async with serve(respond(), path=path) as server:
+        request = HttpRequest(
+            url=f"http+unix://{str(path).replace('/', '%2F')}/", reuse_connection=True, follow_redirects=False
+        )
+        await exchange(client, request)
+        await exchange(client, request)
+    assert server.connections == 1
+
+
+async def test_a_redirect_on_a_unix_socket_stays_on_it(client: HttpClient, tmp_path: Path) -> None:
+    path = tmp_path / "app.sock"
+
+    async def answer(peer: Peer) -> None:
+        moved = (await peer.request()).target == "/old"
+        head = "302 Found\r\nLocation: /new" if moved else "200 OK"
+        await peer.send(f"HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    async with serve(answer, path=path) as server:
+        seen = await exchange(client, HttpRequest(url=f"http+unix://{str(path).replace('/', '%2F')}/old"))
+    assert (seen.status, [request.target for request in server.requests]) == (200, ["/old", "/new"])
+
+
+# Proxies
+
+
+def scripted_proxy(to_port: int) -> Script:
+    """Takes absolute URLs, answering itself, and CONNECT, going to `to_port` whatever is asked for."""
+
+    async def script(peer: Peer) -> None:
+        request = await peer.request()
+        if request.method != "CONNECT":
+            await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nproxied")
+            return
+        reader, writer = await asyncio.open_connection("127.0.0.1", to_port)
+        await peer.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            while data := await source.read(65536):
+                sink.write(data)
+            sink.close()
+
+        try:
+            await asyncio.gather(pump(peer.reader, writer), pump(reader, peer.writer))
+        finally:
+            writer.close()
+
+    return script
+
+
+async def test_a_proxy_gets_the_whole_url_and_its_own_credentials(client: HttpClient) -> None:
+    async with serve(scripted_proxy(0)) as proxy:
+        seen = await exchange(
+            client,
+            HttpRequest(
+                url="http://unknown.example/path?q=1",
+                proxy=f"http://joe:secret@one.test:{proxy.port}",
+                basic_auth=("site", "pass"),
+                read_body=True,
+            ),
+        )
+    assert (seen.body, seen.address) == (b"proxied", "127.0.0.1")
+    request = proxy.requests[0]
+    assert request.target == "http://unknown.example/path?q=1"
+    assert request.headers["host"] == "unknown.example"
+    assert request.headers["proxy-authorization"] == "Basic " + base64.b64encode(b"joe:secret").decode()
+    assert request.headers["authorization"] == "Basic " + base64.b64encode(b"site:pass").decode()
+
+
+async def test_a_proxy_is_asked_to_connect_for_https(
+    client: HttpClient, authority: Authority, ca_file: str, tmp_path: Path
+) -> None:
+    issued = authority.issue("unknown.example", directory=tmp_path)
+    async with (
+        serve(respond(body=b"inside"), tls=issued.server_context()) as server,
+        serve(scripted_proxy(server.port)) as proxy,
+    ):
+        seen = await exchange(
+            client,
+            HttpRequest(
+                url="https://unknown.example/path",
+                proxy=f"http://joe:secret@127.0.0.1:{proxy.port}",
+                tls=TlsOptions(ca_file=ca_file),
+                bearer="t0ken",
+                read_body=True,
+            ),
+        )
+    assert seen.body == b"inside"
+    assert seen.phases[Phase.TLS] > 0
+    assert (proxy.requests[0].method, proxy.requests[0].target) == ("CONNECT", "unknown.example:443")
+    assert (
+        proxy.requests[0].headers["proxy-authorization"]
+        == "Basic " + base64.b64encode(b"joe:secret").decode()
+    )
+    assert "authorization" not in proxy.requests[0].headers
+    assert "proxy-authorization" not in server.requests[0].headers
+    assert server.requests[0].headers["authorization"] == "Bearer t0ken"
+    assert server.requests[0].target == "/path"
+
+
+async def test_a_proxy_that_refuses_to_connect_is_told(client: HttpClient) -> None:
+    async with serve(send_raw(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")) as proxy:
+        seen = await fault(
+            client, HttpRequest(url="https://unknown.example/", proxy=f"http://127.0.0.1:{proxy.port}")
+        )
+    assert seen.kind is FaultKind.UNREACHABLE
+    assert seen.detail == f"connect to proxy 127.0.0.1:{proxy.port}: the proxy answered 403 to CONNECT"
+
+
+async def test_a_proxy_that_is_not_there_is_told(client: HttpClient) -> None:
+    port = free_port()
+    seen = await fault(client, HttpRequest(url="http://unknown.example/", proxy=f"http://127.0.0.1:{port}"))
+    assert (seen.kind, seen.detail) == (FaultKind.REFUSED, f"connect to proxy 127.0.0.1:{port} refused")
+
+
+async def test_the_environment_names_no_proxy(client: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    async with serve(respond()) as server:
+        await exchange(client, HttpRequest(url=f"http://one.test:{server.port}/"))
+    assert server.connections == 1
+
+
+# Its own life
+
+
+async def test_many_exchanges_at_once_do_not_mix(client: HttpClient) -> None:
+    async def echo(peer: Peer) -> None:
+        request = await peer.request()
+        body = request.target.encode()
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body), body)
+
+    async with serve(echo) as server:
+        seen = await asyncio.gather(
+            *(
+                exchange(client, HttpRequest(url=f"http://one.test:{server.port}/{number}", read_body=True))
+                for number in range(100)
+            )
+        )
+    assert [one.body for one in seen] == [f"/{number}".encode() for number in range(100)]
+
+
+async def test_an_exchange_that_is_cancelled_is_cancelled(client: HttpClient) -> None:
+    async def never(peer: Peer) -> None:
+        await peer.hang()
+
+    async with serve(never) as server:
+        task = asyncio.create_task(
+            client.fetch(HttpRequest(url=f"http://127.0.0.1:{server.port}/"), deadline=in_time())
+        )
+        await server.is_reached.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def test_close_ends_what_was_kept_and_may_come_twice(
+    authority: Authority, ca_file: str, tmp_path: Path
+) -> None:
+    client = HttpClient(user_agent="t", resolver=Resolver(), tls_contexts=TlsContexts())
+    issued = authority.issue("localhost", directory=tmp_path)
+    async with serve(respond(), tls=issued.server_context()) as server:
+        for keep in (True, False):
+            await exchange(
+                client,
+                HttpRequest(
+                    url=f"https://localhost:{server.port}/",
+                    tls=TlsOptions(ca_file=ca_file),
+                    ip_family=IpFamily.IPV4,
+                    reuse_connection=keep,
+                ),
+            )
+        await client.close()
+        await client.close()
+
+
+async def test_a_client_that_was_never_used_closes() -> None:
+    await HttpClient(user_agent="t", resolver=Resolver(), tls_contexts=TlsContexts()).close()

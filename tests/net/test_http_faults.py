@@ -1,0 +1,526 @@
+"""Each way in which a peer can fail, by a real peer that does: its kind, its words, and one try only."""
+
+import asyncio
+import os
+import random
+import resource
+import ssl
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from monitord.net import (
+    FaultKind,
+    HttpClient,
+    HttpExchange,
+    HttpFault,
+    HttpRequest,
+    Phase,
+    TlsOptions,
+    TlsVersion,
+)
+from tests.certificates import DAY, Authority, Issued
+from tests.net.conftest import exchange, fault, in_time, soon
+from tests.servers import Peer, Script, free_port, full_backlog, respond, send_raw, serve, serve_tls_once
+
+# Peers without TLS
+
+
+async def test_nobody_listens(client: HttpClient) -> None:
+    port = free_port()
+    seen = await fault(client, HttpRequest(url=f"http://127.0.0.1:{port}/"))
+    assert (seen.kind, seen.detail) == (FaultKind.REFUSED, f"connect to 127.0.0.1:{port} refused")
+    assert (seen.address, seen.ip_version, set(seen.phases)) == ("127.0.0.1", 4, {Phase.CONNECT})
+
+
+async def test_no_socket_is_there(client: HttpClient, tmp_path: Path) -> None:
+    seen = await fault(client, HttpRequest(url=f"http+unix://{str(tmp_path).replace('/', '%2F')}%2Fno.sock/"))
+    assert seen.kind is FaultKind.UNREACHABLE
+    assert seen.detail == f"connect to {tmp_path}/no.sock: No such file or directory"
+
+
+async def test_no_way_leads_there(client: HttpClient) -> None:
+    """The broadcast address takes no connection (connect(2): EACCES or ENETUNREACH), as with a firewall."""
+    seen = await fault(client, HttpRequest(url="http://255.255.255.255/"))
+    assert seen.kind is FaultKind.UNREACHABLE
+
+
+async def test_the_name_is_unknown(client: HttpClient) -> None:
+    seen = await fault(client, HttpRequest(url="http://nowhere.test/"))
+    assert (seen.kind, seen.detail) == (FaultKind.RESOLVE_FAILED, "resolve nowhere.test: no such name")
+    assert (seen.address, set(seen.phases)) == (None, {Phase.RESOLVE})
+
+
+async def test_the_connection_is_never_accepted(client: HttpClient) -> None:
+    with full_backlog() as port:
+        seen = await fault(client, HttpRequest(url=f"http://127.0.0.1:{port}/"), deadline=soon())
+    assert (seen.kind, seen.detail) == (FaultKind.TIMEOUT_CONNECT, f"connect to 127.0.0.1:{port} timed out")
+    assert seen.phases[Phase.CONNECT] > 0.1
+
+
+async def _never(peer: Peer) -> None:
+    await peer.hang()
+
+
+async def _half_a_head(peer: Peer) -> None:
+    await peer.request()
+    await peer.send(b"HTTP/1.1 200 OK\r\nContent-")
+    await peer.hang()
+
+
+async def _half_a_body(peer: Peer) -> None:
+    await peer.request()
+    await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+    await peer.hang()
+
+
+async def _drops_of_body(peer: Peer) -> None:
+    await peer.request()
+    await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        await peer.send(b"1\r\nx\r\n")
+        await asyncio.sleep(0.01)
+
+
+async def _endless_body(peer: Peer) -> None:
+    await peer.request()
+    await peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
+    while True:
+        await peer.send(b"x" * 65536)
+
+
+async def _endless_head(peer: Peer) -> None:
+    await peer.request()
+    await peer.send(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        await peer.send(b"X: " + b"x" * 65536)
+
+
+async def _reset(peer: Peer) -> None:
+    await peer.request()
+    peer.reset()
+
+
+async def _reset_in_body(peer: Peer) -> None:
+    await _partial(peer)
+    peer.reset()
+
+
+async def _partial(peer: Peer) -> None:
+    await peer.request()
+    await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+
+
+async def _broken_chunk_later(peer: Peer) -> None:
+    await peer.request()
+    await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+    await asyncio.sleep(0.02)
+    await peer.send(b"zz\r\nworld")
+    await peer.hang()
+
+
+@pytest.mark.parametrize(
+    ("script", "kind", "detail"),
+    [
+        (_never, FaultKind.TIMEOUT_RESPONSE, "no response in time"),
+        (_half_a_head, FaultKind.TIMEOUT_RESPONSE, "no response in time"),
+        (_half_a_body, FaultKind.TIMEOUT_BODY, "the body did not end in time"),
+        (_drops_of_body, FaultKind.TIMEOUT_BODY, "the body did not end in time"),
+    ],
+)
+async def test_a_peer_that_is_too_slow(
+    client: HttpClient, script: Script, kind: FaultKind, detail: str
+) -> None:
+    async with serve(script) as server:
+        seen = await fault(client, HttpRequest(url=f"http://127.0.0.1:{server.port}/"), deadline=soon())
+    assert (seen.kind, seen.detail, server.connections) == (kind, detail, 1)
+    assert seen.duration_s >= 0.1
+
+
+CLOSED = "the peer closed the connection without an answer"
+NOT_HTTP = "the answer is not HTTP"
+CUT = "the peer closed the connection before the end of the body"
+
+
+@pytest.mark.parametrize(
+    ("script", "kind", "detail"),
+    [
+        pytest.param(send_raw(), FaultKind.RESET, CLOSED, id="closes"),
+        pytest.param(send_raw(b"HTTP/1.1 200 OK\r\nConte"), FaultKind.RESET, CLOSED, id="closes in the head"),
+        pytest.param(_reset, FaultKind.RESET, "the connection was reset by the peer", id="resets"),
+        pytest.param(_partial, FaultKind.RESET, CUT, id="closes in the body"),
+        pytest.param(_reset_in_body, FaultKind.RESET, CUT, id="resets in the body"),
+        pytest.param(
+            send_raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"),
+            FaultKind.RESET,
+            CUT,
+            id="chunk",
+        ),
+        pytest.param(
+            _broken_chunk_later,
+            FaultKind.PROTOCOL_ERROR,
+            "the body is not framed as HTTP says",
+            id="broken chunk",
+        ),
+        pytest.param(
+            send_raw(b"SSH-2.0-OpenSSH_9.2\r\n"), FaultKind.PROTOCOL_ERROR, "the answer is not HTTP", id="ssh"
+        ),
+        pytest.param(
+            send_raw(b"\x15\x03\x01\x00\x02\x02\x16"),
+            FaultKind.PROTOCOL_ERROR,
+            "the answer is not HTTP",
+            id="tls",
+        ),
+        pytest.param(
+            send_raw(b"HTTP/1.1 abc\r\n\r\n"),
+            FaultKind.PROTOCOL_ERROR,
+            "the answer is not HTTP",
+            id="no status",
+        ),
+        pytest.param(
+            send_raw(b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"),
+            FaultKind.PROTOCOL_ERROR,
+            "the answer is not HTTP",
+            id="bad length",
+        ),
+        pytest.param(
+            send_raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 20000 + b"\r\n\r\n"),
+            FaultKind.TOO_LARGE,
+            "a header of the response is too large",
+            id="large header",
+        ),
+        pytest.param(
+            _endless_head, FaultKind.TOO_LARGE, "a header of the response is too large", id="endless head"
+        ),
+        pytest.param(
+            _endless_body, FaultKind.TOO_LARGE, "the body is larger than 1000000 bytes", id="endless body"
+        ),
+        pytest.param(
+            respond(headers={"Content-Encoding": "gzip"}),
+            FaultKind.PROTOCOL_ERROR,
+            "the body is not gzip as it says",
+            id="not gzip",
+        ),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_peer_that_misbehaves_is_asked_once(
+    client: HttpClient, script: Script, method: str, kind: FaultKind, detail: str
+) -> None:
+    async with serve(script) as server:
+        request = HttpRequest(
+            url=f"http://127.0.0.1:{server.port}/", method=method, read_body=True, max_body_bytes=1_000_000
+        )
+        seen = await fault(client, request)
+    assert (seen.kind, seen.detail, server.connections) == (kind, detail, 1)
+
+
+async def test_a_body_that_nobody_wants_is_bounded_as_well(client: HttpClient) -> None:
+    async with serve(_endless_body) as server:
+        request = HttpRequest(url=f"http://127.0.0.1:{server.port}/", max_body_bytes=1_000_000)
+        seen = await fault(client, request)
+    assert seen.kind is FaultKind.TOO_LARGE
+
+
+async def test_a_kept_connection_that_breaks_is_not_hidden_by_a_second_try(client: HttpClient) -> None:
+    async def once(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await peer.request()
+
+    async with serve(once) as server:
+        request = HttpRequest(url=f"http://127.0.0.1:{server.port}/", reuse_connection=True)
+        await exchange(client, request)
+        seen = await fault(client, request)
+    assert (seen.kind, server.connections) == (FaultKind.RESET, 1)
+
+
+async def test_a_peer_that_takes_no_body_is_left_at_the_deadline(client: HttpClient) -> None:
+    """What was not sent must not keep the connection alive: the test would leave its socket behind."""
+    async with serve(_never) as server:
+        request = HttpRequest(url=f"http://127.0.0.1:{server.port}/", method="POST", body=bytes(1024 * 1024))
+        seen = await fault(client, request, deadline=soon())
+    assert seen.kind is FaultKind.TIMEOUT_RESPONSE
+
+
+async def test_a_deadline_that_has_passed_asks_nobody(client: HttpClient) -> None:
+    async with serve(respond()) as server:
+        seen = await fault(client, HttpRequest(url=f"http://127.0.0.1:{server.port}/"), deadline=1.0)
+    assert seen.kind.value.startswith("timeout_")
+    assert not server.requests
+
+
+async def test_no_file_descriptors_is_our_own_fault(client: HttpClient) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    port = free_port()
+    # Every number below the limit is taken: the next socket(2) fails with EMFILE.
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        seen = await fault(client, HttpRequest(url=f"http://127.0.0.1:{port}/"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert seen.kind is FaultKind.PROBER_EXHAUSTED
+    assert seen.detail == f"connect to 127.0.0.1:{port}: Too many open files"
+
+
+async def test_noise_of_any_kind_is_a_fault_or_an_answer(client: HttpClient) -> None:
+    """Responses damaged at random: nothing else comes out, and nothing is asked twice."""
+    source = random.Random(7)  # the same noise each time
+    whole = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nSet-Cookie: a=b; Path=/\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"5\r\nhello\r\n0\r\n\r\n"
+    )
+    for _ in range(200):
+        damaged = bytearray(whole)
+        for _ in range(source.randint(1, 6)):
+            place = source.randrange(len(damaged))
+            match source.randrange(3):
+                case 0:
+                    damaged[place] = source.randrange(256)
+                case 1:
+                    del damaged[place]
+                case _:
+                    damaged[place:place] = source.randbytes(source.randint(1, 4))
+        async with serve(send_raw(bytes(damaged))) as server:
+            request = HttpRequest(url=f"http://127.0.0.1:{server.port}/", read_body=True)
+            outcome = await client.fetch(request, deadline=in_time())
+        assert isinstance(outcome, (HttpExchange, HttpFault))
+        assert server.connections == 1
+
+
+# Peers with TLS
+
+
+@pytest.fixture
+def good(authority: Authority, tmp_path: Path) -> Issued:
+    return authority.issue("one.test", "127.0.0.1", directory=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "valid_from", "valid_until", "kind", "detail"),
+    [
+        pytest.param(
+            ["one.test"], -2 * DAY, -DAY, FaultKind.TLS_EXPIRED, "the certificate has expired", id="expired"
+        ),
+        pytest.param(
+            ["one.test"],
+            DAY,
+            2 * DAY,
+            FaultKind.TLS_EXPIRED,
+            "the certificate is not valid yet",
+            id="not yet",
+        ),
+        pytest.param(
+            ["other.test"],
+            -DAY,
+            DAY,
+            FaultKind.TLS_NAME_MISMATCH,
+            "hostname mismatch, certificate is not valid for 'one.test'",
+            id="other name",
+        ),
+        pytest.param(
+            ["127.0.0.1"],
+            -DAY,
+            DAY,
+            FaultKind.TLS_NAME_MISMATCH,
+            "hostname mismatch, certificate is not valid for 'one.test'",
+            id="address only",
+        ),
+    ],
+)
+async def test_a_bad_certificate(
+    client: HttpClient,
+    authority: Authority,
+    ca_file: str,
+    tmp_path: Path,
+    names: list[str],
+    valid_from: timedelta,
+    valid_until: timedelta,
+    kind: FaultKind,
+    detail: str,
+) -> None:
+    issued = authority.issue(*names, directory=tmp_path, valid_from=valid_from, valid_until=valid_until)
+    async with serve(respond(), tls=issued.server_context()) as server:
+        seen = await fault(
+            client, HttpRequest(url=f"https://one.test:{server.port}/", tls=TlsOptions(ca_file=ca_file))
+        )
+        assert (seen.kind, seen.detail) == (kind, f"TLS with 127.0.0.1:{server.port}: {detail}")
+        assert set(seen.phases) == {Phase.RESOLVE, Phase.CONNECT, Phase.TLS}
+        trusting = HttpRequest(url=f"https://one.test:{server.port}/", tls=TlsOptions(verify=False))
+        assert (await exchange(client, trusting)).status == 200
+
+
+async def test_an_address_must_stand_in_the_certificate(
+    client: HttpClient, authority: Authority, ca_file: str, good: Issued, tmp_path: Path
+) -> None:
+    async with serve(respond(), tls=good.server_context()) as server:
+        await exchange(
+            client, HttpRequest(url=f"https://127.0.0.1:{server.port}/", tls=TlsOptions(ca_file=ca_file))
+        )
+    named = authority.issue("one.test", directory=tmp_path)
+    async with serve(respond(), tls=named.server_context()) as server:
+        seen = await fault(
+            client, HttpRequest(url=f"https://127.0.0.1:{server.port}/", tls=TlsOptions(ca_file=ca_file))
+        )
+    assert seen.kind is FaultKind.TLS_NAME_MISMATCH
+
+
+async def test_an_unknown_authority_is_not_trusted(client: HttpClient, good: Issued) -> None:
+    """With no `ca_file` the authorities of the system count, and the tests' own is not among them."""
+    async with serve(respond(), tls=good.server_context()) as server:
+        seen = await fault(client, HttpRequest(url=f"https://one.test:{server.port}/"))
+    assert seen.kind is FaultKind.TLS_UNTRUSTED
+    assert "the certificate is not trusted: unable to get local issuer certificate" in seen.detail
+
+
+async def test_a_certificate_that_signed_itself_is_not_trusted(client: HttpClient, tmp_path: Path) -> None:
+    root = Authority("one.test")
+    (tmp_path / "self.pem").write_bytes(root.pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "self.pem", root.write_key(tmp_path / "self.key"))
+    async with serve(respond(), tls=context) as server:
+        seen = await fault(client, HttpRequest(url=f"https://one.test:{server.port}/"))
+    assert seen.kind is FaultKind.TLS_UNTRUSTED
+    assert "self" in seen.detail
+
+
+async def test_another_name_can_be_asked_for(
+    client: HttpClient, authority: Authority, ca_file: str, tmp_path: Path
+) -> None:
+    other = authority.issue("other.test", directory=tmp_path)
+    asked: list[str | None] = []
+    context = other.server_context()
+    context.sni_callback = lambda _tls, name, _context: asked.append(name)
+    async with serve(respond(), tls=context) as server:
+        await exchange(
+            client,
+            HttpRequest(
+                url=f"https://one.test:{server.port}/",
+                server_name="other.test",
+                tls=TlsOptions(ca_file=ca_file),
+            ),
+        )
+    assert asked == ["other.test"]
+
+
+async def test_an_old_version_of_tls_is_refused(client: HttpClient, good: Issued, ca_file: str) -> None:
+    def request(port: int, version: TlsVersion) -> HttpRequest:
+        options = TlsOptions(ca_file=ca_file, min_version=version)
+        return HttpRequest(url=f"https://one.test:{port}/", tls=options)
+
+    old = good.server_context(maximum=ssl.TLSVersion.TLSv1_2)
+    async with serve(respond(), tls=old) as server:
+        seen = await exchange(client, request(server.port, TlsVersion.TLS_1_2))
+    assert seen.tls is not None
+    assert seen.tls.version == "TLSv1.2"
+    async with serve_tls_once(old) as port:
+        refused = await fault(client, request(port, TlsVersion.TLS_1_3))
+    assert refused.kind is FaultKind.TLS_FAILED
+    assert refused.detail == f"TLS with 127.0.0.1:{port}: no TLS version that both sides accept"
+
+
+async def _speak_http(peer: Peer) -> None:
+    await peer.reader.read(100)
+    await peer.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+
+async def _hang_up(peer: Peer) -> None:
+    await peer.reader.read(100)
+
+
+async def _reset_in_handshake(peer: Peer) -> None:
+    await peer.reader.read(100)
+    peer.reset()
+
+
+@pytest.mark.parametrize(
+    ("script", "detail"),
+    [
+        (_speak_http, "the peer does not speak TLS on this port"),
+        (_hang_up, "the peer closed the connection during the handshake"),
+        (_reset_in_handshake, "the peer closed the connection during the handshake"),
+    ],
+)
+async def test_a_peer_without_tls(client: HttpClient, script: Script, detail: str) -> None:
+    async with serve(script) as server:
+        seen = await fault(client, HttpRequest(url=f"https://127.0.0.1:{server.port}/"))
+    assert (seen.kind, seen.detail) == (FaultKind.TLS_FAILED, f"TLS with 127.0.0.1:{server.port}: {detail}")
+    assert server.connections == 1
+
+
+async def test_a_handshake_that_is_never_answered(client: HttpClient, ca_file: str) -> None:
+    async with serve(_never) as server:
+        request = HttpRequest(url=f"https://127.0.0.1:{server.port}/", tls=TlsOptions(ca_file=ca_file))
+        seen = await fault(client, request, deadline=soon())
+    assert seen.kind is FaultKind.TIMEOUT_TLS
+    assert seen.detail == f"TLS with 127.0.0.1:{server.port}: the handshake did not end in time"
+    assert seen.phases[Phase.TLS] > seen.phases[Phase.CONNECT]
+
+
+@pytest.mark.parametrize("maximum", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_client_certificate_is_shown(
+    client: HttpClient,
+    authority: Authority,
+    ca_file: str,
+    good: Issued,
+    tmp_path: Path,
+    maximum: ssl.TLSVersion,
+) -> None:
+    mine = authority.issue("client", directory=tmp_path, file="client")
+    context = good.server_context(maximum=maximum)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(ca_file)
+    async with serve(respond(), tls=context) as server:
+        url = f"https://one.test:{server.port}/"
+        seen = await exchange(
+            client,
+            HttpRequest(
+                url=url,
+                tls=TlsOptions(
+                    ca_file=ca_file, certificate_file=str(mine.chain_file), key_file=str(mine.key_file)
+                ),
+            ),
+        )
+    assert seen.status == 200
+    async with serve_tls_once(context) as port:
+        url = f"https://one.test:{port}/"
+        nobody = await fault(client, HttpRequest(url=url, tls=TlsOptions(ca_file=ca_file)))
+    assert nobody.kind is FaultKind.TLS_FAILED
+    assert "alert" in nobody.detail
+
+
+async def test_a_peer_that_never_says_goodbye_holds_nothing(
+    client: HttpClient, good: Issued, ca_file: str
+) -> None:
+    """asyncio would wait 30 s for the peer's close_notify, and the test leave a socket behind."""
+
+    async def linger(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        peer.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a transport of sockets can
+        await peer.hang()
+
+    async with serve(linger, tls=good.server_context()) as server:
+        request = HttpRequest(url=f"https://one.test:{server.port}/", tls=TlsOptions(ca_file=ca_file))
+        assert (await exchange(client, request)).status == 200
+        await client.close()
+        assert _sockets_to(server.port) == []
+
+
+def _sockets_to(port: int) -> list[str]:
+    """Connections of this process to a local port, from /proc (proc(5)), states ESTABLISHED and CLOSE_WAIT."""
+    inodes = set()
+    for link in Path("/proc/self/fd").iterdir():
+        try:
+            inodes.add(str(link.readlink()))
+        except FileNotFoundError:
+            continue
+    found = []
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if int(fields[2].partition(":")[2], 16) == port and f"socket:[{fields[9]}]" in inodes:
+            found.append(fields[1])
+    return found

@@ -1,0 +1,202 @@
+"""Redirects: how far, with which method, and what a stranger does not get to see."""
+
+import ssl
+from pathlib import Path
+
+import pytest
+
+from monitord.net import FaultKind, HttpClient, HttpRequest, Phase, TlsOptions
+from tests.certificates import Authority
+from tests.net.conftest import exchange, fault
+from tests.servers import Peer, Script, respond, send_raw, serve
+
+
+def redirect_to(location: str, *, status: int = 302, headers: str = "") -> Script:
+    head = f"HTTP/1.1 {status} Moved\r\nLocation: {location}\r\n{headers}Content-Length: 0\r\n\r\n"
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(head.encode())
+
+    return script
+
+
+def count_down(status: int = 302) -> Script:
+    """/5 leads to /4, and so on; /0 is there."""
+
+    async def script(peer: Peer) -> None:
+        number = int((await peer.request()).target[1:])
+        head = f"{status} Found\r\nLocation: /{number - 1}" if number else "200 OK"
+        await peer.send(f"HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    return script
+
+
+async def test_redirects_are_followed_and_counted_and_their_time_adds_up(client: HttpClient) -> None:
+    async with serve(count_down()) as server:
+        seen = await exchange(client, HttpRequest(url=f"http://one.test:{server.port}/10"))
+        straight = await exchange(client, HttpRequest(url=f"http://one.test:{server.port}/0"))
+    assert (seen.status, seen.redirects) == (200, 10)
+    assert straight.redirects == 0
+    assert [request.target for request in server.requests] == [f"/{n}" for n in range(10, -1, -1)] + ["/0"]
+    assert set(seen.phases) == set(Phase)
+    assert seen.phases[Phase.CONNECT] > straight.phases[Phase.CONNECT]
+
+
+async def test_more_than_ten_redirects_are_too_many(client: HttpClient) -> None:
+    async with serve(count_down()) as server:
+        seen = await fault(client, HttpRequest(url=f"http://one.test:{server.port}/11"))
+    assert (seen.kind, seen.redirects) == (FaultKind.TOO_MANY_REDIRECTS, 10)
+    assert len(server.requests) == 11
+
+
+async def test_a_redirect_is_an_answer_when_it_is_not_to_be_followed(client: HttpClient) -> None:
+    async with serve(count_down()) as server:
+        request = HttpRequest(url=f"http://one.test:{server.port}/1", follow_redirects=False)
+        seen = await exchange(client, request)
+    assert (seen.status, seen.redirects, len(server.requests)) == (302, 0, 1)
+
+
+async def test_a_redirect_that_leads_nowhere_is_an_answer(client: HttpClient) -> None:
+    async with serve(respond("302 Found")) as server:
+        seen = await exchange(client, HttpRequest(url=f"http://one.test:{server.port}/"))
+    assert seen.status == 302
+
+
+@pytest.mark.parametrize(
+    ("location", "problem"),
+    [
+        ("ftp://one.test/", "the redirect leads away from HTTP"),
+        ("http+unix://%2Frun%2Fx.sock/", "the redirect leads away from HTTP"),
+        ("file:///etc/passwd", "the redirect leads away from HTTP"),
+        ("http://[::1", "the redirect leads to something that is not a URL"),
+        ("http://one.test:99999/", "the redirect leads to something that is not a URL"),
+    ],
+)
+async def test_a_redirect_to_what_is_not_http_is_an_error_of_protocol(
+    client: HttpClient, location: str, problem: str
+) -> None:
+    async with serve(redirect_to(location)) as server:
+        seen = await fault(client, HttpRequest(url=f"http://one.test:{server.port}/"))
+    assert (seen.kind, seen.detail) == (FaultKind.PROTOCOL_ERROR, problem)
+
+
+@pytest.mark.parametrize(
+    ("status", "method", "then", "body"),
+    [
+        (301, "POST", "GET", b""),
+        (302, "POST", "GET", b""),
+        (303, "PUT", "GET", b""),
+        (303, "HEAD", "HEAD", b""),
+        (307, "POST", "POST", b"form"),
+        (308, "PUT", "PUT", b"form"),
+        (301, "GET", "GET", b""),
+    ],
+)
+async def test_the_method_after_a_redirect(
+    client: HttpClient, status: int, method: str, then: str, body: bytes
+) -> None:
+    async with serve(count_down(status)) as server:
+        await exchange(
+            client,
+            HttpRequest(
+                url=f"http://one.test:{server.port}/1",
+                method=method,
+                headers=(("Content-Type", "a/b"),),
+                body=b"form" if method in {"POST", "PUT"} else None,
+            ),
+        )
+    first, second = server.requests
+    assert (second.method, second.body) == (then, body)
+    assert ("content-type" in second.headers) == (method == then)
+    assert first.method == method
+
+
+@pytest.mark.parametrize(
+    "request_parts",
+    [
+        {"basic_auth": ("joe", "secret")},
+        {"bearer": "secret"},
+        {"headers": (("Authorization", "secret"),)},
+        {"headers": (("Cookie", "id=secret"),)},
+        {"headers": (("X-Api-Key", "secret"),)},
+    ],
+    ids=["basic", "bearer", "header", "cookie", "key"],
+)
+@pytest.mark.parametrize("stranger", ["two.test", "one.test"], ids=["another host", "another port"])
+async def test_credentials_stay_where_they_belong(
+    client: HttpClient, request_parts: dict[str, object], stranger: str
+) -> None:
+    async with (
+        serve(respond()) as other,
+        serve(redirect_to(f"http://{stranger}:{other.port}/")) as server,
+    ):
+        url = f"http://one.test:{server.port}/"
+        await exchange(client, HttpRequest(url=url, **request_parts))  # type: ignore[arg-type]  # a table of tests
+    assert "secret" in str(server.requests[0].headers.values()) or "Basic" in str(server.requests[0].headers)
+    assert set(other.requests[0].headers) == {"host", "user-agent", "accept", "connection"}
+
+
+async def test_a_password_in_the_url_stays_where_it_belongs(client: HttpClient) -> None:
+    async with serve(respond()) as other, serve(redirect_to(f"http://two.test:{other.port}/")) as server:
+        await exchange(client, HttpRequest(url=f"http://joe:secret@one.test:{server.port}/"))
+    assert "authorization" in server.requests[0].headers
+    assert "authorization" not in other.requests[0].headers
+
+
+async def test_credentials_are_sent_again_at_home(client: HttpClient) -> None:
+    async with serve(count_down()) as server:
+        await exchange(client, HttpRequest(url=f"http://one.test:{server.port}/2", bearer="t0ken"))
+    assert [request.headers["authorization"] for request in server.requests] == ["Bearer t0ken"] * 3
+
+
+async def test_cookies_of_a_redirect_come_back_to_their_host_only(client: HttpClient) -> None:
+    """A login sets a cookie, redirects, and redirects again while the cookie is missing."""
+
+    async def login(peer: Peer) -> None:
+        request = await peer.request()
+        if "id=42" in request.headers.get("cookie", ""):
+            head = f"302 Found\r\nLocation: http://two.test:{other.port}/"
+        else:
+            head = "302 Found\r\nLocation: /\r\nSet-Cookie: id=42; Path=/; HttpOnly"
+        await peer.send(f"HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    async with serve(respond()) as other, serve(login) as server:
+        request = HttpRequest(url=f"http://one.test:{server.port}/")
+        seen = await exchange(client, request)
+        await exchange(client, request)
+    assert (seen.status, seen.redirects) == (200, 2)
+    assert "cookie" not in other.requests[0].headers
+    # The second exchange begins without the first one's cookie.
+    assert ["cookie" in request.headers for request in server.requests] == [False, True, False, True]
+
+
+async def test_a_client_certificate_is_not_shown_to_strangers(
+    client: HttpClient, authority: Authority, ca_file: str, tmp_path: Path
+) -> None:
+    good = authority.issue("one.test", "two.test", directory=tmp_path)
+    mine = authority.issue("client", directory=tmp_path, file="client")
+    shown: list[object] = []
+
+    async def look(peer: Peer) -> None:
+        await peer.request()
+        shown.append(peer.writer.get_extra_info("peercert"))
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    context = good.server_context()
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.load_verify_locations(ca_file)
+    tls = TlsOptions(ca_file=ca_file, certificate_file=str(mine.chain_file), key_file=str(mine.key_file))
+    async with (
+        serve(look, tls=context) as other,
+        serve(redirect_to(f"https://two.test:{other.port}/"), tls=context) as server,
+    ):
+        await exchange(client, HttpRequest(url=f"https://two.test:{other.port}/", tls=tls))
+        await exchange(client, HttpRequest(url=f"https://one.test:{server.port}/", tls=tls))
+    assert [bool(certificate) for certificate in shown] == [True, False]
+
+
+async def test_the_fault_of_a_redirect_is_told_with_its_place(client: HttpClient) -> None:
+    async with serve(send_raw(b"")) as other, serve(redirect_to(f"http://127.0.0.1:{other.port}/")) as server:
+        seen = await fault(client, HttpRequest(url=f"http://one.test:{server.port}/"))
+    assert (seen.kind, seen.redirects, seen.address) == (FaultKind.RESET, 1, "127.0.0.1")
