@@ -7,16 +7,14 @@ and the checks of an outage go on at the level of any check.
 import logging
 from collections.abc import Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from monitord.dispatch.watched import Watched
 from monitord.journal_events import JournalEvent
 from monitord.model import Health, Observation, Reason, Result, Transition, Verdict
 from monitord.monitors import Monitor
 from monitord.systemd.log import NOTICE
 from monitord.units import format_duration
-
-if TYPE_CHECKING:
-    from monitord.dispatch.watched import Watched
 
 log = logging.getLogger("monitord.check")
 
@@ -46,7 +44,7 @@ class CheckLog:
         self.checks = checks
 
     def checked(
-        self, watched: "Watched", result: Result, transition: Transition | None, *, recovered_by_retry: bool
+        self, watched: Watched, result: Result, transition: Transition | None, *, recovered_by_retry: bool
     ) -> None:
         """One check has ended and was judged."""
         is_logged = self.checks is LoggedChecks.ALL or (
@@ -57,7 +55,7 @@ class CheckLog:
         if transition is not None:
             self._transition_line(watched, result, transition)
 
-    def skipped(self, watched: "Watched") -> None:
+    def skipped(self, watched: Watched) -> None:
         """A tick came while the check before it still ran or waited. Said once in a row of them."""
         settings = watched.monitor.settings
         what = "waits for a place" if watched.is_waiting else "still runs"
@@ -85,7 +83,7 @@ class CheckLog:
             },
         )
 
-    def _check_line(self, watched: "Watched", result: Result, *, recovered_by_retry: bool) -> None:
+    def _check_line(self, watched: Watched, result: Result, *, recovered_by_retry: bool) -> None:
         observation = result.observation
         note = ""
         if result.verdict is Verdict.UNSURE:
@@ -106,7 +104,7 @@ class CheckLog:
             },
         )
 
-    def _transition_line(self, watched: "Watched", result: Result, transition: Transition) -> None:
+    def _transition_line(self, watched: Watched, result: Result, transition: Transition) -> None:
         why = "" if result.verdict is Verdict.PASS else f": {transition.detail}"
         fields = _fields(watched, result)
         fields["MONITOR_STATE_BEFORE"] = transition.before.value
@@ -124,7 +122,7 @@ class CheckLog:
         )
 
 
-def _fields(watched: "Watched", result: Result) -> dict[str, str]:
+def _fields(watched: Watched, result: Result) -> dict[str, str]:
     observation = result.observation
     fields = {
         "MONITOR": watched.name,
