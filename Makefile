@@ -34,7 +34,7 @@ lint: .venv/.done ## ruff, mypy, floors, shell scripts, manual pages, the unit's
 	@.ci/install --build-depends shellcheck groff mandoc systemd
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
-	.venv/bin/mypy
+	.venv/bin/mypy monitord tests $(wildcard bench/*.py etc/examples/*.py)
 	$(PYTHON) -m pytest -q tests/test_floors.py
 	shellcheck --shell=bash $(SCRIPTS)
 	systemd-analyze security --offline=true --no-pager --threshold=11 systemd/monitord.service >/dev/null

@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import time
@@ -97,14 +96,13 @@ def base_root(
             return root
         root.parent.mkdir(parents=True, exist_ok=True)
         for outdated in root.parent.glob(f"{suite}-{purpose}-*"):
-            shutil.rmtree(outdated)
+            remove(outdated)
         unfinished = root.with_name(f"{name}.unfinished")
-        hooks = ['rm -f "$1"/etc/apt/apt.conf.d/99mmdebstrap']
+        # mmdebstrap's own apt has no Recommends; the one inside is asked as a user of the machine would ask it.
+        apt = 'chroot "$1" env --unset=APT_CONFIG DEBIAN_FRONTEND=noninteractive apt-get --yes --quiet'
+        hooks = ['rm -f "$1"/etc/apt/apt.conf.d/99mmdebstrap', f"{apt} clean"]
         if fetched:
-            hooks.append(
-                'chroot "$1" env --unset=APT_CONFIG DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --download-only --install-recommends '
-                + shlex.join(fetched)
-            )
+            hooks.append(f"{apt} --download-only --install-recommends install {shlex.join(fetched)}")
         command(
             # What it mounts while it works is gone with its namespace, whatever happens.
             *("unshare", "--mount", "--propagation=private"),
@@ -113,7 +111,6 @@ def base_root(
             f"--include={','.join(packages)}",
             # The lists stay, so that apt inside knows what is fetched.
             "--skip=cleanup/apt",
-            '--customize-hook=chroot "$1" env --unset=APT_CONFIG apt-get clean',
             *(f"--customize-hook={hook}" for hook in hooks),
             suite,
             unfinished,
