@@ -16,6 +16,7 @@ from monitord.net.http_request import (
     Endpoint,
     HttpRequest,
     Target,
+    check_headers,
     parse_endpoint,
     parse_target,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "TlsFacts",
     "TlsOptions",
     "TlsVersion",
+    "check_headers",
     "make_context",
     "parse_endpoint",
     "parse_target",

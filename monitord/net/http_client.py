@@ -368,12 +368,7 @@ async def _until(deadline: float, progress: _Progress, act: Coroutine[Any, Any, 
     """What `act` returns, or the fault that it ended in."""
     token = _progress.set(progress)
     try:
-        remaining_s = deadline - time.monotonic()
-        if remaining_s <= 0:
-            act.close()
-            raise TimeoutError
-        async with asyncio.timeout(remaining_s):
-            return await act
+        return await _by(deadline, act)
     except _Ended as end:
         kind, detail = end.kind, end.detail
     except TimeoutError:
@@ -398,6 +393,15 @@ async def _until(deadline: float, progress: _Progress, act: Coroutine[Any, Any, 
 def _wire_url(url: URL, address: str, port: int) -> URL:
     """The URL as aiohttp gets it, with an address for a name. A yarl URL remembers its parts, so it is kept."""
     return url.with_host(address).with_port(port)
+
+
+async def _by(deadline: float, act: Coroutine[Any, Any, T]) -> T:
+    remaining_s = deadline - time.monotonic()
+    if remaining_s <= 0:
+        act.close()
+        raise TimeoutError
+    async with asyncio.timeout(remaining_s):
+        return await act
 
 
 def _go_by_proxy(

@@ -7,6 +7,7 @@ what a stranger may see: no credential, no cookie of another host, no header of 
 
 import base64
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
@@ -158,7 +159,7 @@ class HttpRequest:
             credentials.append(_basic(":".join(self.basic_auth)))
         if self.bearer is not None:
             credentials.append(f"Bearer {self.bearer}")
-        own = _checked_headers(self.headers)
+        own = check_headers(self.headers)
         if "authorization" in {name.lower() for name in own}:
             credentials.append("")
         if len(credentials) > 1:
@@ -239,7 +240,8 @@ def _basic(userinfo: str) -> str:
     return "Basic " + base64.b64encode(userinfo.encode()).decode()
 
 
-def _checked_headers(headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
+def check_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """As they are sent, the last of each name. Raises ValueError("problem; hint") for what cannot be one."""
     checked: dict[str, str] = {}
     names: dict[str, str] = {}
     for name, value in headers:

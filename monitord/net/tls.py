@@ -129,7 +129,9 @@ _SYSTEM_DIRECTORY: str | None = ssl.get_default_verify_paths().capath
 
 
 def make_context(options: TlsOptions) -> ssl.SSLContext:
-    """Raises ValueError("problem; hint") for a file that is missing or holds no such thing. Blocks for some 30 ms."""
+    """Raises ValueError("problem") for a file that is missing or holds no such thing, PermissionError for one that
+    this user may not read. Blocks for some 30 ms when it loads the authorities of the system.
+    """
     context = WatchedContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(["http/1.1"])
     if options.min_version is not None:
@@ -172,6 +174,8 @@ def _load(file: str, problem: str, load: Callable[[], object]) -> None:
         load()
     except ssl.SSLError:
         raise ValueError(f"{file} {problem}") from None
+    except PermissionError as error:
+        raise PermissionError(error.errno, error.strerror, file) from None
     except OSError as error:
         raise ValueError(f"{file} cannot be read: {os.strerror(error.errno or 0)}") from None
 
