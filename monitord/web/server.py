@@ -197,8 +197,9 @@ class Server:
         if one.family != socket.AF_UNIX:
             return await self.loop.create_server(self._connect, sock=one, backlog=BACKLOG)
         options: dict[str, Any] = {}
-        if sys.version_info >= (3, 13) and isinstance(self.loop, asyncio.BaseEventLoop):
-            options["cleanup_socket"] = False  # it would unlink a file that belongs to systemd
+        if sys.version_info >= (3, 13):
+            # asyncio and uvloop would unlink a file that belongs to systemd.
+            options["cleanup_socket"] = False
         return await self.loop.create_unix_server(self._connect, sock=one, backlog=BACKLOG, **options)
 
     def _connect(self) -> Connection:
