@@ -264,6 +264,11 @@ class Machine:
         """One property of a unit, as systemctl shows it."""
         return self.run("systemctl", "show", f"--property={name}", "--value", unit).stdout.strip()
 
+    def has_package(self, name: str) -> bool:
+        """Whether a package is installed."""
+        said = self.run("dpkg-query", "--show", "--showformat=${db:Status-Status}", name, ok=False)
+        return said.stdout == "installed"
+
     def write(self, path: str, content: str, mode: int = 0o644) -> None:
         """Put a file into the machine, owned by root."""
         inside = self.root / path.lstrip("/")

@@ -1,7 +1,9 @@
 """Machines for the tests: one per suite that has the package installed, and fresh ones for what changes it."""
 
+import argparse
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +19,7 @@ from tests.system.bed import (
     remove,
 )
 from tests.system.installed import Installed
-from tests.system.packages import built, names_in, the_deb
+from tests.system.packages import built, names_in, prepare_source, the_deb
 
 # The suite whose build is installed in both: one package serves both Debians.
 BUILT_IN = "bookworm"
@@ -25,9 +27,24 @@ BUILT_IN = "bookworm"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--suite", choices=(*SUITES, "all"), default="all", help="the Debian to test in")
+    parser.addoption("--source", help=argparse.SUPPRESS)
     parser.addoption(
         "--keep", action="store_true", help="leave the installed machine's root for the next run"
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Under xdist the first process takes the source, and the workers are told where it is.
+    if hasattr(config, "workerinput"):
+        config.option.source = config.workerinput["source"]
+    elif not config.option.collectonly:
+        config.option.source = str(prepare_source())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """xdist's: what a worker is given."""
+    node.workerinput["source"] = node.config.option.source
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -52,9 +69,15 @@ def suite(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def deb(pytestconfig: pytest.Config) -> Path:
+def source(pytestconfig: pytest.Config) -> Path:
+    """The source package of this run."""
+    return Path(pytestconfig.option.source)
+
+
+@pytest.fixture(scope="session")
+def deb(source: Path, pytestconfig: pytest.Config) -> Path:
     """The package as it would be shipped."""
-    return the_deb(built(BUILT_IN, with_tests=not pytestconfig.getoption("keep")))
+    return the_deb(built(source, BUILT_IN, with_tests=not pytestconfig.getoption("keep")))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The packages under test: built in a clean root of each suite, as a user, without a network.
 
-A build is kept under the digest of the files it was made from, so that one change means one build in each suite.
+The source is taken once for a run, so that all builds of the run are of the same files. A build is kept under the
+digest of its source.
 """
 
 import hashlib
@@ -17,18 +18,20 @@ def names_in(field: str) -> list[str]:
     return command(PROJECT / ".ci" / "install", "--names", field).stdout.split()
 
 
-def source_digest() -> str:
-    """Of all files that the package is made from, as they are now."""
-    listed = command(
-        *("git", "-C", PROJECT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"), "--", PROJECT
-    )
-    digest = hashlib.sha256()
-    for name in sorted(set(listed.stdout.split("\0")) - {""}):
-        file = PROJECT / name
-        if file.is_file():
-            digest.update(f"{name}\0{file.stat().st_mode & 0o111}\0".encode())
-            digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+def prepare_source() -> Path:
+    """A source package of the files as they are now, in a folder named by its digest, for the whole run."""
+    with alone("source"):
+        unfinished = CACHE / "source" / "unfinished"
+        remove(unfinished)
+        unfinished.mkdir(parents=True)
+        command(PROJECT / ".ci" / "build-package", "--source-only", unfinished)
+        digest = hashlib.sha256()
+        for tarball in sorted(unfinished.glob("*.tar.*")):
+            digest.update(tarball.read_bytes())
+        prepared = unfinished.with_name(digest.hexdigest()[:16])
+        remove(prepared)
+        unfinished.rename(prepared)
+    return prepared
 
 
 def build_root(suite: str) -> Path:
@@ -36,20 +39,18 @@ def build_root(suite: str) -> Path:
     return base_root(suite, "build", names_in("Build-Depends"), variant="buildd")
 
 
-def built(suite: str, *, with_tests: bool = True) -> Path:
-    """A folder with the .deb, .dsc, .changes and build log, built in that suite from the files as they are."""
+def built(source: Path, suite: str, *, with_tests: bool = True) -> Path:
+    """A folder with the .deb, .dsc, .changes and build log of a prepared source, built in that suite."""
     kind = "tested" if with_tests else "untested"
-    kept = CACHE / "packages" / suite
-    done = kept / f"{source_digest()}-{kind}"
-    with alone(f"build-{suite}"):
+    done = CACHE / "packages" / suite / f"{source.name}-{kind}"
+    with alone(f"build-{suite}-{kind}"):
         if not done.exists():
-            for outdated in kept.glob("*"):
-                shutil.rmtree(outdated)
-            build(suite, done, with_tests=with_tests)
+            build(source, suite, done, with_tests=with_tests)
     return done
 
 
 def build(
+    source: Path,
     suite: str,
     destination: Path,
     *,
@@ -61,8 +62,7 @@ def build(
     root = copy_of(build_root(suite), CACHE / "run" / suite / f"build-{destination.name}")
     try:
         inside = root / folder.lstrip("/")
-        inside.mkdir(parents=True)
-        source(inside)
+        shutil.copytree(source, inside)
         run_in_root(root, "useradd", "--create-home", "builder")
         run_in_root(root, "chown", "-R", "builder:", folder)
         script = "dpkg-source --extract *.dsc source && cd source && dpkg-buildpackage --no-sign >../build.log 2>&1"
@@ -84,11 +84,6 @@ def build(
         unfinished.rename(destination)
     finally:
         remove(root)
-
-
-def source(destination: Path) -> None:
-    """The source package of the files as they are."""
-    command(PROJECT / ".ci" / "build-package", "--source-only", destination)
 
 
 def the_deb(folder: Path) -> Path:

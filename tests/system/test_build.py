@@ -11,28 +11,29 @@ from tests.system.packages import build, built, the_deb
 METADATA_OF_THE_INSTALLER = {"INSTALLER", "RECORD"}
 
 
-def test_builds_as_a_user_without_a_network_and_its_tests_pass(suite: str) -> None:
-    log = (built(suite) / "build.log").read_text()
+def test_builds_as_a_user_without_a_network_and_its_tests_pass(source: Path, suite: str) -> None:
+    log = (built(source, suite) / "build.log").read_text()
     assert " passed" in log
     assert " failed" not in log
 
 
-def test_two_builds_in_different_places_are_identical(suite: str, tmp_path: Path) -> None:
+def test_two_builds_in_different_places_are_identical(source: Path, suite: str, tmp_path: Path) -> None:
     other = tmp_path / "other"
     build(
+        source,
         suite,
         other,
         with_tests=False,
         folder="/srv/somewhere/else entirely",
         environment=("LC_ALL=C", "TZ=Pacific/Kiritimati", "HOME=/nonexistent", "USER=somebody"),
     )
-    first, second = the_deb(built(suite)), the_deb(other)
+    first, second = the_deb(built(source, suite)), the_deb(other)
     assert second.name == first.name
     assert second.read_bytes() == first.read_bytes()
 
 
-def test_both_debians_build_the_same_package(suite: str) -> None:
-    listings = {one: listing(the_deb(built(one))) for one in SUITES}
+def test_both_debians_build_the_same_package(source: Path, suite: str) -> None:
+    listings = {one: listing(the_deb(built(source, one))) for one in SUITES}
     del suite
     assert listings["bookworm"] == listings["trixie"]
 
@@ -51,11 +52,11 @@ def test_commands_start_isolated(deb: Path, tmp_path: Path) -> None:
         assert (tmp_path / "usr/bin" / name).read_text().splitlines()[0] == "#!/usr/bin/python3 -I"
 
 
-def test_lintian_has_nothing_to_say(suite: str) -> None:
+def test_lintian_has_nothing_to_say(source: Path, suite: str) -> None:
     tools = base_root(suite, "tools", ("lintian",), variant="minbase")
     root = copy_of(tools, CACHE / "run" / suite / "lintian")
     try:
-        shutil.copytree(built(suite), root / "build")
+        shutil.copytree(built(source, suite), root / "build")
         run_in_root(root, "useradd", "--create-home", "checker")
         changes = "/build/monitord_*.changes"
         options = "--pedantic --display-info --display-experimental --fail-on=error,warning,info,pedantic"
@@ -68,10 +69,9 @@ def test_lintian_has_nothing_to_say(suite: str) -> None:
         remove(root)
 
 
-def test_autopkgtest_passes(fresh_machine: Machine, suite: str) -> None:
+def test_autopkgtest_passes(fresh_machine: Machine, source: Path) -> None:
     fresh_machine.shell("apt-get --yes install autopkgtest /root/monitord_*.deb", within_s=300)
-    made = built(suite)
-    shutil.copytree(made, fresh_machine.root / "root" / "build")
+    shutil.copytree(source, fresh_machine.root / "root" / "build")
     said = fresh_machine.run(
         "sh", "-c",
         "cd /root/build && dpkg-source --extract *.dsc source && "
