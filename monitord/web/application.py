@@ -61,12 +61,13 @@ class Application:
         self._by_prefix: list[tuple[str, Application]] = []
         self._missing: Handler = _answer_missing
         self.frozen = False
+        self._has_started = False
 
     def __getitem__(self, key: AppKey[T]) -> T:
         return cast(T, self._values[key])
 
     def __setitem__(self, key: AppKey[T], value: T) -> None:
-        if self.frozen and key not in self._values:
+        if self._has_started and key not in self._values:
             raise RuntimeError(
                 f"{key!r}: the application has started; keys are set before that or at start-up"
             )
@@ -237,6 +238,7 @@ class Application:
             for app in apps:
                 for hook in app.on_startup:
                     await hook(app)
+                app._has_started = True  # noqa: SLF001
             stack.push_async_callback(stopping)
             for app in apps:
                 for hook in app.on_shutdown:

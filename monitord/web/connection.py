@@ -21,6 +21,7 @@ from .exchange import Exchange
 from .framing import Inbox
 from .head import Head, HeadParser, ProtocolFault
 from .limits import LINGER_BYTES, READ_AHEAD_BYTES, WRITE_AHEAD_BYTES, Limits
+from .outbox import Outbox
 from .request import Request
 from .response import ClientGone, Response, encode_head
 
@@ -54,12 +55,13 @@ class Connection(asyncio.Protocol):
     """The protocol object of one connection. The server makes it and counts it."""
 
     __slots__ = (
-        "_due", "_eof", "_exchange", "_flushing", "_linger_bytes", "_out", "_phase", "_readable", "_reading_paused",
+        "_due", "_eof", "_exchange", "_linger_bytes", "_outbox", "_phase", "_readable", "_reading_paused",
         "_task", "_timer", "_unsent_bytes", "_writable",
         "inbox", "is_closing", "is_lost", "is_write_paused", "limits", "server", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
+    _outbox: Outbox
 
     def __init__(self, server: Listener) -> None:
         self.server = server
@@ -81,8 +83,6 @@ class Connection(asyncio.Protocol):
         self._reading_paused = False
         self._readable: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
-        self._out: list[bytes] | None = None
-        self._flushing = False
         self._unsent_bytes = 0
         self._linger_bytes = LINGER_BYTES
 
@@ -90,6 +90,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self._outbox = Outbox(self.transport, self.server.loop)
         self.transport.set_write_buffer_limits(high=WRITE_AHEAD_BYTES)
         if self.server.admit(self):
             self._aim(Phase.IDLE, self.limits.keep_alive_s)
@@ -136,7 +137,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why it was lost changes nothing
         self.is_lost = self.is_closing = True
         self.inbox.drop()
-        self._out = None
+        self._outbox.forget()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -252,7 +253,7 @@ class Connection(asyncio.Protocol):
             self._linger()
 
     def _linger(self) -> None:
-        self._flush()
+        self._outbox.flush()
         self.is_closing = True
         self.inbox.drop()
         if self.is_lost:
@@ -287,7 +288,7 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Send what is written, then close; what the client does not take in time is dropped."""
-        self._flush()
+        self._outbox.flush()
         self.is_closing = True
         if not self.is_lost:
             self._aim(Phase.LINGERING, self.limits.write_s)
@@ -340,32 +341,8 @@ class Connection(asyncio.Protocol):
                 raise ClientGone("the client takes no more")
 
     def write(self, data: bytes) -> None:
-        """Send, or join to what is about to be sent when another request waits behind this one."""
-        if self.is_lost:
-            return
-        out = self._out
-        if out is not None:
-            out.append(data)
-            self._unsent_bytes += len(data)
-            if self._unsent_bytes > WRITE_AHEAD_BYTES:
-                self._flush()
-        elif self._phase is Phase.BUSY and self.inbox.waiting_bytes:
-            self._out = [data]
-            self._unsent_bytes = len(data)
-            if not self._flushing:
-                self._flushing = True
-                self.server.loop.call_soon(self._flush_soon)
-        else:
-            self.transport.write(data)
-
-    def _flush_soon(self) -> None:
-        self._flushing = False
-        self._flush()
-
-    def _flush(self) -> None:
-        out, self._out = self._out, None
-        if out and not self.is_lost:
-            self.transport.write(b"".join(out))
+        if not self.is_lost:
+            self._outbox.write(data, more_follows=self._phase is Phase.BUSY and self.inbox.waiting_bytes > 0)
 
     # The timer.
 

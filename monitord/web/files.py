@@ -43,14 +43,14 @@ class FileResponse(StreamResponse):
 
     async def send(self, request: Asked) -> None:
         try:
-            file, facts = await asyncio.to_thread(_open, self.path)
+            file, facts = await _opened(self.path)
         except OSError:
             await HTTPNotFound().send(request)
             return
         try:
             await self._send_open(request, file, facts)
         finally:
-            await asyncio.to_thread(file.close)
+            file.close()
 
     async def _send_open(self, request: Asked, file: IO[bytes], facts: os.stat_result) -> None:
         tag = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"'
@@ -120,6 +120,16 @@ def _below(root: Path, name: str) -> Path | None:
     except (OSError, RuntimeError):
         return None
     return path if path.is_relative_to(root) and path.is_file() else None
+
+
+async def _opened(path: Path) -> tuple[IO[bytes], os.stat_result]:
+    """Open on a thread; a file that arrives after the request was cancelled is closed all the same."""
+    opening = asyncio.get_running_loop().run_in_executor(None, _open, path)
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(lambda done: None if done.exception() else done.result()[0].close())
+        raise
 
 
 def _open(path: Path) -> tuple[IO[bytes], os.stat_result]:

@@ -295,7 +295,7 @@ async def test_a_client_that_only_stops_sending_gets_its_answer(
 
 
 async def test_a_body_that_ends_early_is_never_complete(
-    client: TestClient, connection: ClientConnection, caplog
+    client: TestClient, connection: ClientConnection, caplog: pytest.LogCaptureFixture
 ) -> None:
     await connection.send(post("/echo", "Content-Length: 10") + b"half")
     connection.writer.write_eof()

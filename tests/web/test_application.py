@@ -1,0 +1,479 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from monitord.web import (
+    AppKey,
+    Application,
+    Handler,
+    HTTPException,
+    HTTPForbidden,
+    HTTPFound,
+    HTTPNotFound,
+    Peer,
+    Request,
+    Response,
+    Server,
+    StreamResponse,
+    json_response,
+)
+from monitord.web.application import ExceptionHandler, Hook, Middleware
+from monitord.web.testing import SocketClient, TestClient
+
+LOG = AppKey("log", list[str])
+
+
+async def ok(request: Request) -> Response:
+    return Response(text="ok")
+
+
+def noting(name: str) -> Middleware:
+    """A middleware that notes when it is entered and what came out of it."""
+
+    async def middleware(request: Request, handler: Handler) -> StreamResponse:
+        log = request.app[LOG]
+        log.append(f"{name} in")
+        try:
+            response = await handler(request)
+        except Exception as error:
+            log.append(f"{name} {error}")
+            raise
+        log.append(f"{name} {response.status}")
+        return response
+
+    return middleware
+
+
+def make(*names: str) -> Application:
+    app = Application(middlewares=[noting(name) for name in names])
+    app[LOG] = []
+    app.router.add_get("/", ok)
+    return app
+
+
+async def raising(request: Request) -> Response:
+    raise HTTPForbidden(text="no")
+
+
+async def returning(request: Request) -> Response:
+    return HTTPForbidden(text="no")
+
+
+async def failing(request: Request) -> Response:
+    raise LookupError("<secret> & more")
+
+
+# Middlewares.
+
+
+async def test_the_first_middleware_is_outermost() -> None:
+    app = make("outer", "inner")
+    async with TestClient(app) as client:
+        assert (await client.get("/")).text == "ok"
+    assert app[LOG] == ["outer in", "inner in", "inner 200", "outer 200"]
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status", "seen"),
+    [
+        ("GET", "/nowhere", 404, "m 404 Not Found"),
+        ("DELETE", "/", 405, "m 405 Method Not Allowed"),
+        ("OPTIONS", "/", 204, "m 204"),
+    ],
+)
+async def test_middlewares_see_what_has_no_handler(method: str, target: str, status: int, seen: str) -> None:
+    app = make("m")
+    async with TestClient(app) as client:
+        assert (await client.request(method, target)).status == status
+    assert app[LOG] == ["m in", seen]
+
+
+async def test_a_middleware_knows_the_route() -> None:
+    seen: list[str | None] = []
+
+    async def middleware(request: Request, handler: Handler) -> StreamResponse:
+        seen.append(request.route.resource.template if request.route else None)
+        return await handler(request)
+
+    app = Application(middlewares=[middleware])
+    app.router.add_get("/u/{name}", ok)
+    async with TestClient(app) as client:
+        await client.get("/u/x")
+        await client.get("/v")
+    assert seen == ["/u/{name}", None]
+
+
+async def test_a_middleware_may_answer_by_itself() -> None:
+    async def middleware(request: Request, handler: Handler) -> StreamResponse:
+        return Response(text="mine")
+
+    app = Application(middlewares=[middleware])
+    async with TestClient(app) as client:
+        assert (await client.get("/nowhere")).text == "mine"
+
+
+# 404, 405, OPTIONS.
+
+
+async def test_a_wrong_method_is_told_the_right_ones() -> None:
+    app = make()
+    app.router.add_post("/", ok)
+    async with TestClient(app) as client:
+        response = await client.request("DELETE", "/")
+    assert (response.status, response.headers["Allow"]) == (405, "GET, HEAD, OPTIONS, POST")
+
+
+async def test_options_are_answered_without_a_handler() -> None:
+    async with TestClient(make()) as client:
+        response = await client.request("OPTIONS", "/")
+        assert (response.status, response.headers["Allow"]) == (204, "GET, HEAD, OPTIONS")
+        assert (await client.request("OPTIONS", "*")).status == 204
+        assert (await client.request("OPTIONS", "/nowhere")).status == 404
+
+
+# Exceptions.
+
+
+async def test_an_http_exception_can_be_raised_or_returned() -> None:
+    app = make()
+    app.router.add_get("/raise", raising)
+    app.router.add_get("/return", returning)
+    async with TestClient(app) as client:
+        for path in ("/raise", "/return"):
+            response = await client.get(path)
+            assert (response.status, response.text) == (403, "no")
+
+
+async def test_a_redirect_says_where() -> None:
+    async def view(request: Request) -> Response:
+        raise HTTPFound("/a b/\u043f?x=1\r\nX: y")
+
+    app = make()
+    app.router.add_get("/x", view)
+    async with TestClient(app) as client:
+        response = await client.get("/x")
+    assert (response.status, response.headers["Location"]) == (302, "/a%20b/%D0%BF?x=1%0D%0AX:%20y")
+
+
+async def test_a_bug_is_a_500_that_tells_only_its_number(caplog: pytest.LogCaptureFixture) -> None:
+    app = make()
+    app.router.add_get("/fail", failing)
+    async with TestClient(app) as client:
+        response = await client.get("/fail")
+        assert response.status == 500
+        assert "secret" not in response.text
+        number = response.text.split("Number ")[1].split()[0]
+        assert f"error {number} in GET /fail" in caplog.text
+        assert "LookupError: <secret>" in caplog.text
+        as_json = await client.get("/fail", headers=[("Accept", "text/html, application/json")])
+        assert set(as_json.json()) == {"error", "id"}
+        assert "secret" not in as_json.text
+
+
+async def test_debug_shows_the_traceback_escaped() -> None:
+    app = Application(debug=True)
+    app.router.add_get("/fail", failing)
+    async with SocketClient(app) as client:
+        response = await client.get("/fail")
+    assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "LookupError: &lt;secret&gt; &amp; more" in response.text
+
+
+async def test_debug_shows_nothing_to_a_peer_that_nobody_vouches_for() -> None:
+    """Only a loopback address or a local process is shown a traceback."""
+    assert not Peer(address="192.0.2.1", port=1).is_local
+    assert not Peer().is_local
+    assert Peer(address="127.8.8.8", port=1).is_local
+    assert Peer(address="::1", port=1).is_local
+    assert Peer(uid=0).is_local
+
+
+@pytest.mark.parametrize("result", [None, "text", {"a": 1}])
+async def test_a_handler_that_returns_no_response_is_a_bug(
+    result: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def view(request: Request) -> Response:
+        return result  # type: ignore[return-value]  # that is the bug
+
+    app = make()
+    app.router.add_get("/x", view)
+    async with TestClient(app) as client:
+        assert (await client.get("/x")).status == 500
+    assert "not a response" in caplog.text
+
+
+async def test_a_cancelled_wait_inside_a_handler_is_a_bug_of_its_own(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def view(request: Request) -> Response:
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+        return Response()
+
+    app = make()
+    app.router.add_get("/x", view)
+    async with TestClient(app) as client, await client.connect() as connection:
+        assert (await connection.request("GET", "/x")).status == 500
+        assert (await connection.request("GET", "/")).status == 200
+
+
+async def test_a_handler_answers_for_its_exception_and_subclasses() -> None:
+    app = make("outer", "inner")
+    app.router.add_get("/fail", failing)
+    app.router.add_get("/no", raising)
+
+    @app.exception_handler(LookupError)
+    async def not_found(request: Request, error: Exception) -> Response:
+        return json_response({"lost": str(error)}, status=404)
+
+    @app.exception_handler(403)
+    async def forbidden(request: Request, error: HTTPException) -> Response:
+        return json_response({"why": error.text}, status=error.status)
+
+    async with TestClient(app) as client:
+        assert (await client.get("/fail")).json() == {"lost": "<secret> & more"}
+        assert app[LOG] == ["outer in", "inner in", "inner 404", "outer 404"]
+        assert (await client.get("/no")).json() == {"why": "no"}
+        assert (await client.get("/nowhere")).status == 404
+
+
+async def test_an_exception_of_a_middleware_finds_its_handler() -> None:
+    async def guard(request: Request, handler: Handler) -> StreamResponse:
+        raise HTTPForbidden
+
+    app = Application(middlewares=[noting("outer"), guard])
+    app[LOG] = []
+    app.router.add_get("/", ok)
+
+    async def forbidden(request: Request, error: HTTPException) -> Response:
+        return json_response("stop", status=403)
+
+    app.add_exception_handler(HTTPForbidden, forbidden)
+    async with TestClient(app) as client:
+        assert (await client.get("/")).json() == "stop"
+    assert app[LOG] == ["outer in", "outer 403"]
+
+
+async def test_a_handler_for_all_exceptions_leaves_http_exceptions_to_be_responses() -> None:
+    app = make()
+    app.router.add_get("/fail", failing)
+
+    async def anything(request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException):
+            return error
+        return Response(text="sorry", status=503)
+
+    app.add_exception_handler(Exception, anything)
+    async with TestClient(app) as client:
+        assert (await client.get("/fail")).status == 503
+        assert (await client.get("/nowhere")).status == 404
+
+
+# Sub-applications.
+
+
+async def test_a_mounted_application_answers_below_its_prefix() -> None:
+    inner = make("inner")
+    inner.router.add_get("/u/{id:int}", ok, name="user")
+    deep = make("deep")
+    deep.router.add_get("/leaf", ok, name="leaf")
+    inner.add_subapp("/deep", deep)
+    app = make("outer")
+    app.add_subapp("/in", inner)
+    async with TestClient(app) as client:
+        assert (await client.get("/in/")).text == "ok"
+        assert (await client.get("/in/u/3")).text == "ok"
+        assert (await client.get("/in/deep/leaf")).text == "ok"
+        assert (await client.get("/u/3")).status == 404
+        assert (await client.request("DELETE", "/in/u/3")).headers["Allow"] == "GET, HEAD, OPTIONS"
+    assert str(inner.router["user"].url_for(id=3)) == "/in/u/3"
+    assert str(deep.router["leaf"].url_for()) == "/in/deep/leaf"
+
+
+async def test_middlewares_of_a_mounted_application_stand_inside_those_of_its_parent() -> None:
+    log: list[str] = []
+    inner, app = make("inner"), make("outer")
+    inner[LOG] = app[LOG] = log
+    app.add_subapp("/in", inner)
+    async with TestClient(app) as client:
+        await client.get("/in/")
+        assert log == ["outer in", "inner in", "inner 200", "outer 200"]
+        log.clear()
+        await client.get("/in/nowhere")
+        assert log == ["outer in", "inner in", "inner 404 Not Found", "outer 404 Not Found"]
+        log.clear()
+        await client.get("/inside")
+        assert log == ["outer in", "outer 404 Not Found"]
+
+
+async def test_a_request_knows_the_application_of_its_route() -> None:
+    key = AppKey("name", str)
+
+    async def name(request: Request) -> Response:
+        return Response(text=request.app[key])
+
+    inner, app = Application(), Application()
+    for one, text in ((inner, "inner"), (app, "outer")):
+        one[key] = text
+        one.router.add_get("/name", name)
+    app.add_subapp("/in", inner)
+    async with TestClient(app) as client:
+        assert (await client.get("/name")).text == "outer"
+        assert (await client.get("/in/name")).text == "inner"
+
+
+async def test_an_exception_of_a_mounted_application_is_its_own_first() -> None:
+    inner, app = make(), make()
+    inner.router.add_get("/fail", failing)
+    inner.router.add_get("/no", raising)
+
+    def answering(text: str) -> ExceptionHandler:
+        async def answer(request: Request, error: Exception) -> Response:
+            return Response(text=text)
+
+        return answer
+
+    inner.add_exception_handler(LookupError, answering("inner"))
+    app.add_exception_handler(LookupError, answering("outer"))
+    app.add_exception_handler(403, answering("outer 403"))
+    app.add_subapp("/in", inner)
+    async with TestClient(app) as client:
+        assert (await client.get("/in/fail")).text == "inner"
+        assert (await client.get("/in/no")).text == "outer 403"
+
+
+def test_an_application_is_mounted_once_and_under_a_plain_prefix() -> None:
+    app, inner = Application(), Application()
+    for prefix in ("", "/", "x", "/x/", "/{x}"):
+        with pytest.raises(ValueError, match="prefix"):
+            app.add_subapp(prefix, inner)
+    app.add_subapp("/x", inner)
+    with pytest.raises(ValueError, match="once"):
+        app.add_subapp("/y", inner)
+    with pytest.raises(ValueError, match="once"):
+        app.add_subapp("/z", app)
+    with pytest.raises(ValueError, match="is taken"):
+        app.add_subapp("/x", Application())
+
+
+def test_a_conflict_with_a_mounted_route_is_an_error_at_start() -> None:
+    app, inner = make(), make()
+    app.router.add_get("/in/", ok)
+    app.add_subapp("/in", inner)
+    with pytest.raises(ValueError, match="is there already"):
+        app.freeze()
+
+
+# Life.
+
+
+def living(log: list[str], name: str = "") -> Application:
+    @asynccontextmanager
+    async def lifespan(app: Application) -> AsyncIterator[None]:
+        log.append(f"{name}enter")
+        try:
+            yield
+        finally:
+            log.append(f"{name}leave")
+
+    def note(text: str) -> Hook:
+        async def hook(app: Application) -> None:
+            log.append(name + text)
+
+        return hook
+
+    app = Application(lifespan=lifespan)
+    for hooks, text in ((app.on_startup, "start"), (app.on_shutdown, "shut"), (app.on_cleanup, "clean")):
+        hooks += [note(f"{text} 1"), note(f"{text} 2")]
+    app.router.add_get("/", ok)
+    return app
+
+
+async def test_hooks_run_in_order_and_back() -> None:
+    log: list[str] = []
+    async with TestClient(living(log)) as client:
+        await client.get("/")
+    assert log == ["enter", "start 1", "start 2", "shut 2", "shut 1", "clean 2", "clean 1", "leave"]
+
+
+async def test_hooks_of_mounted_applications_run_inside() -> None:
+    log: list[str] = []
+    app = living(log)
+    app.add_subapp("/in", living(log, "in "))
+    async with TestClient(app):
+        log.clear()
+    assert log == [
+        "in shut 2", "in shut 1", "shut 2", "shut 1", "in clean 2", "in clean 1", "clean 2", "clean 1", "in leave",
+        "leave",
+    ]  # fmt: skip
+
+
+async def test_a_start_that_fails_is_cleaned_up() -> None:
+    log: list[str] = []
+    app = living(log)
+
+    async def broken(app: Application) -> None:
+        raise RuntimeError("no database")
+
+    app.on_startup.append(broken)
+    with pytest.raises(RuntimeError, match="no database"):
+        await Server(app).start()
+    assert log == ["enter", "start 1", "start 2", "clean 2", "clean 1", "leave"]
+
+
+async def test_a_hook_that_fails_at_the_end_does_not_stop_the_others() -> None:
+    log: list[str] = []
+    app = living(log)
+
+    async def broken(app: Application) -> None:
+        raise RuntimeError("cannot")
+
+    app.on_shutdown.append(broken)
+    app.on_cleanup.append(broken)
+    with pytest.raises(RuntimeError, match="cannot"):
+        async with TestClient(app):
+            log.clear()
+    assert log == ["shut 2", "shut 1", "clean 2", "clean 1", "leave"]
+
+
+async def test_a_running_application_cannot_be_changed() -> None:
+    key, late = AppKey("key", int), AppKey("late", int)
+    app = make()
+    app[key] = 1
+    async with TestClient(app):
+        app[key] = 2
+        with pytest.raises(RuntimeError, match="has started"):
+            app[late] = 1
+        with pytest.raises(RuntimeError, match="has started"):
+            app.router.add_get("/late", ok)
+        with pytest.raises(RuntimeError, match="has started"):
+            app.add_subapp("/late", Application())
+        with pytest.raises(RuntimeError, match="has started"):
+            app.add_exception_handler(404, lambda request, _: raising(request))
+    assert (app[key], late in app) == (2, False)
+
+
+async def test_keys_can_be_set_at_start_up() -> None:
+    key = AppKey("key", int)
+
+    async def start(app: Application) -> None:
+        app[key] = 7
+
+    app = make()
+    app.on_startup.append(start)
+    async with TestClient(app):
+        assert app[key] == 7
+
+
+def test_a_key_shows_its_name_and_type() -> None:
+    assert repr(AppKey("users", set[str])) == "<AppKey users: set>"
+
+
+def test_http_exceptions_do_not_share_headers() -> None:
+    one, two = HTTPNotFound(), HTTPNotFound()
+    one.headers["X"] = "y"
+    assert "X" not in two.headers
+    assert (str(one), one.text) == ("404 Not Found", "404: Not Found")

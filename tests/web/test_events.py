@@ -1,0 +1,94 @@
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from monitord.web import Application, Event, EventStream, Request
+from monitord.web.testing import TestClient
+
+
+@pytest.mark.parametrize(
+    ("event", "wire"),
+    [
+        (Event("a"), "data: a\n\n"),
+        (Event(""), "data: \n\n"),
+        (Event("a\nb\r\nc\rd"), "data: a\ndata: b\ndata: c\ndata: d\n\n"),
+        (Event("a", event="e", id="1", retry_ms=5), "event: e\nid: 1\nretry: 5\ndata: a\n\n"),
+        (Event("a", id=""), "id: \ndata: a\n\n"),
+        (Event("\u20ac"), "data: \u20ac\n\n"),
+    ],
+)
+def test_an_event_is_lines(event: Event, wire: str) -> None:
+    assert event.encode() == wire.encode()
+
+
+@pytest.mark.parametrize("event", [Event("", event="a\nb"), Event("", id="a\rb"), Event("", id="\0")])
+def test_an_event_cannot_be_split_by_its_name(event: Event) -> None:
+    with pytest.raises(ValueError, match="one line"):
+        event.encode()
+
+
+def serve(source: AsyncIterator[Event | str], heartbeat_s: float = 15) -> Application:
+    async def view(request: Request) -> EventStream:
+        return EventStream(source, heartbeat_s=heartbeat_s)
+
+    app = Application()
+    app.router.add_get("/", view)
+    return app
+
+
+async def test_a_source_that_ends_ends_the_stream() -> None:
+    async def source() -> AsyncIterator[Event | str]:
+        yield "one"
+        yield Event("two", id="2")
+
+    async with TestClient(serve(source())) as client:
+        response = await client.get("/")
+    assert response.text == ": \n\ndata: one\n\nid: 2\ndata: two\n\n"
+    assert response.headers["Content-Type"] == "text/event-stream"
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+async def test_a_silent_source_is_kept_alive_by_comments() -> None:
+    release = asyncio.Event()
+
+    async def source() -> AsyncIterator[Event | str]:
+        await release.wait()
+        yield "late"
+
+    async with TestClient(serve(source(), 0.01)) as client, await client.connect() as connection:
+        await connection.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        for _ in range(3):
+            await connection.reader.readuntil(b": \n\n")
+        release.set()
+        await connection.reader.readuntil(b"data: late\n\n")
+
+
+async def test_a_client_that_leaves_ends_the_source() -> None:
+    started, ended = asyncio.Event(), asyncio.Event()
+
+    async def source() -> AsyncIterator[Event | str]:
+        try:
+            yield "one"
+            started.set()
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with TestClient(serve(source())) as client:
+        async with await client.connect() as connection:
+            await connection.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            await started.wait()
+        async with asyncio.timeout(5):
+            await ended.wait()
+
+
+async def test_a_source_that_breaks_breaks_the_connection(caplog: pytest.LogCaptureFixture) -> None:
+    async def source() -> AsyncIterator[Event | str]:
+        yield "one"
+        raise RuntimeError("broken source")
+
+    async with TestClient(serve(source())) as client:
+        with pytest.raises(ConnectionResetError):
+            await client.get("/")
+    assert "broken source" in caplog.text

@@ -1,0 +1,206 @@
+import os
+from collections.abc import AsyncIterator
+from email.utils import formatdate
+from pathlib import Path
+
+import pytest
+
+from monitord.web import Application, FileResponse, Request, Response, static
+from monitord.web.testing import ClientResponse, TestClient
+
+MODIFIED_S = 1_700_000_000
+TEXT = b"0123456789"
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[TestClient]:
+    root = tmp_path / "root"
+    (root / "sub").mkdir(parents=True)
+    (root / "a.txt").write_bytes(TEXT)
+    (root / "sub" / "b.png").write_bytes(b"png")
+    (root / "c.tar.gz").write_bytes(b"gz")
+    (root / "empty").write_bytes(b"")
+    (root / "large").write_bytes(bytes(range(256)) * 4096)
+    (root / "out").symlink_to(tmp_path / "secret")
+    (root / "in").symlink_to("a.txt")
+    os.mkfifo(root / "fifo")
+    (tmp_path / "secret").write_text("secret")
+    os.utime(root / "a.txt", (MODIFIED_S, MODIFIED_S))
+
+    async def fifo(request: Request) -> FileResponse:
+        return FileResponse(root / "fifo")
+
+    app = Application()
+    app.router.add_get("/f/{path:path}", static(root))
+    app.router.add_get("/fifo", fifo)
+    async with TestClient(app) as client:
+        yield client
+
+
+async def get(client: TestClient, **fields: str) -> ClientResponse:
+    headers = [(name.replace("_", "-"), value) for name, value in fields.items()]
+    return await client.get("/f/a.txt", headers=headers)
+
+
+async def test_a_file_comes_with_type_length_and_validators(client: TestClient) -> None:
+    response = await get(client)
+    assert (response.status, response.body) == (200, TEXT)
+    assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert response.headers["Content-Length"] == "10"
+    assert response.headers["Last-Modified"] == formatdate(MODIFIED_S, usegmt=True)
+    assert response.headers["Accept-Ranges"] == "bytes"
+    assert response.headers["ETag"].startswith('"')
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "size"),
+    [("sub/b.png", "image/png", 3), ("c.tar.gz", "application/octet-stream", 2),
+     ("empty", "application/octet-stream", 0),
+     ("large", "application/octet-stream", 1048576), ("in", "text/plain", 10)],
+)  # fmt: skip
+async def test_files_of_many_kinds_are_served(client: TestClient, path: str, kind: str, size: int) -> None:
+    response = await client.get(f"/f/{path}")
+    assert (response.status, response.headers["Content-Type"].split(";")[0], len(response.body)) == (
+        200,
+        kind,
+        size,
+    )
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["nothing", "", "sub", "sub/", "../secret", "%2e%2e/secret", "..%2fsecret", "sub/../../secret", "out", "fifo",
+     "/etc/passwd", "./a.txt", "sub//b.png", "a.txt/", "a" * 300, "%2fetc%2fpasswd"],
+)  # fmt: skip
+async def test_no_path_leads_out_or_to_what_is_no_file(client: TestClient, path: str) -> None:
+    response = await client.get(f"/f/{path}")
+    assert response.status == 404
+    assert b"secret" not in response.body
+
+
+async def test_a_fifo_does_not_hang_the_answer(client: TestClient) -> None:
+    assert (await client.get("/fifo")).status == 404
+
+
+async def test_head_of_a_file_has_its_length(client: TestClient) -> None:
+    response = await client.request("HEAD", "/f/a.txt")
+    assert (response.status, response.headers["Content-Length"], response.body) == (200, "10", b"")
+
+
+@pytest.mark.parametrize(
+    ("field", "start", "body"),
+    [
+        ("bytes=0-0", 0, b"0"),
+        ("bytes=2-4", 2, b"234"),
+        ("bytes=5-", 5, b"56789"),
+        ("bytes=-3", 7, b"789"),
+        ("bytes=-100", 0, TEXT),
+        ("bytes=8-100", 8, b"89"),
+        ("Bytes=9-9", 9, b"9"),
+    ],
+)
+async def test_a_range_is_a_part(client: TestClient, field: str, start: int, body: bytes) -> None:
+    response = await get(client, Range=field)
+    assert (response.status, response.body) == (206, body)
+    assert response.headers["Content-Range"] == f"bytes {start}-{start + len(body) - 1}/10"
+    assert response.headers["Content-Length"] == str(len(body))
+
+
+@pytest.mark.parametrize("field", ["bytes=10-", "bytes=10-20", "bytes=-0"])
+async def test_a_range_outside_is_refused(client: TestClient, field: str) -> None:
+    response = await get(client, Range=field)
+    assert (response.status, response.headers["Content-Range"]) == (416, "bytes */10")
+
+
+@pytest.mark.parametrize(
+    "field", ["bytes=4-2", "bytes=a-b", "bytes=", "bytes=-", "lines=1-2", "bytes=0-1,3-4", "0-1"]
+)
+async def test_a_range_that_is_not_understood_is_ignored(client: TestClient, field: str) -> None:
+    response = await get(client, Range=field)
+    assert (response.status, response.body) == (200, TEXT)
+
+
+async def test_a_range_is_ignored_under_head(client: TestClient) -> None:
+    response = await client.request("HEAD", "/f/a.txt", headers=[("Range", "bytes=0-1")])
+    assert (response.status, response.headers["Content-Length"]) == (200, "10")
+
+
+async def test_conditions_are_judged_in_their_order(client: TestClient) -> None:
+    tag = (await get(client)).headers["ETag"]
+    then, before, after = (formatdate(MODIFIED_S + shift, usegmt=True) for shift in (0, -10, 10))
+    cases: list[tuple[dict[str, str], int]] = [
+        ({"If_None_Match": tag}, 304),
+        ({"If_None_Match": f'"x", W/{tag}'}, 304),
+        ({"If_None_Match": "*"}, 304),
+        ({"If_None_Match": '"x"'}, 200),
+        ({"If_None_Match": '"x"', "If_Modified_Since": after}, 200),
+        ({"If_Modified_Since": then}, 304),
+        ({"If_Modified_Since": before}, 200),
+        ({"If_Modified_Since": "nonsense"}, 200),
+        ({"If_Match": tag}, 200),
+        ({"If_Match": "*"}, 200),
+        ({"If_Match": '"x"'}, 412),
+        ({"If_Match": f"W/{tag}"}, 412),
+        ({"If_Unmodified_Since": then}, 200),
+        ({"If_Unmodified_Since": before}, 412),
+        ({"If_Match": tag, "If_Unmodified_Since": before}, 200),
+        ({"If_Range": tag, "Range": "bytes=0-0"}, 206),
+        ({"If_Range": '"x"', "Range": "bytes=0-0"}, 200),
+        ({"If_Range": then, "Range": "bytes=0-0"}, 206),
+        ({"If_Range": after, "Range": "bytes=0-0"}, 200),
+        ({"If_None_Match": tag, "Range": "bytes=0-0"}, 304),
+    ]
+    for fields, status in cases:
+        response = await get(client, **fields)
+        assert response.status == status, fields
+        if status == 304:
+            assert response.headers["ETag"] == tag
+            assert "Content-Length" not in response.headers
+
+
+async def test_a_file_that_shrinks_breaks_the_connection(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 3_000_000)
+
+    class Shrinking(FileResponse):
+        async def write(self, data: bytes) -> None:
+            path.write_bytes(b"")
+            await super().write(data)
+
+    async def view(request: Request) -> FileResponse:
+        return Shrinking(path)
+
+    app = Application()
+    app.router.add_get("/", view)
+    async with TestClient(app) as client:
+        with pytest.raises(ConnectionResetError):
+            await client.get("/")
+    assert "less than content_length" in caplog.text
+
+
+async def test_headers_of_the_handler_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_bytes(b"x")
+
+    async def view(request: Request) -> FileResponse:
+        return FileResponse(path, headers={"Cache-Control": "no-cache"}, content_type="text/markdown")
+
+    app = Application()
+    app.router.add_get("/", view)
+    async with TestClient(app) as client:
+        response = await client.get("/")
+        assert response.headers["Cache-Control"] == "no-cache"
+        assert response.headers["Content-Type"] == "text/markdown"
+        unchanged = await client.get("/", headers=[("If-None-Match", response.headers["ETag"])])
+        assert unchanged.headers["Cache-Control"] == "no-cache"
+
+
+def test_a_directory_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        static(tmp_path / "nothing")
+
+
+async def test_a_file_response_is_not_a_whole_response() -> None:
+    assert not issubclass(FileResponse, Response)

@@ -1,0 +1,201 @@
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from multidict import MultiDictProxy
+
+from monitord.web import Application, Request, Response, json_response
+from monitord.web.testing import SocketClient, TestClient
+
+
+async def ask(view: Any, data: bytes, *, path: str = "/{tail:path}") -> Any:
+    """What `view` makes of the request that these bytes are."""
+    seen: list[Any] = []
+
+    async def handler(request: Request) -> Response:
+        result = view(request)
+        seen.append(await result if hasattr(result, "__await__") else result)
+        return Response()
+
+    app = Application()
+    for method in ("GET", "POST"):
+        app.router.add_route(method, path, handler)
+    async with TestClient(app) as client, await client.connect() as connection:
+        await connection.send(data)
+        response = await connection.response()
+    return seen[0] if seen else (response.status, response.text)
+
+
+def get(target: str, *fields: str, host: str = "h") -> bytes:
+    return "\r\n".join([f"GET {target} HTTP/1.1", f"Host: {host}", *fields, "", ""]).encode("latin-1")
+
+
+def post(body: bytes, *fields: str) -> bytes:
+    lines = ["POST / HTTP/1.1", "Host: h", f"Content-Length: {len(body)}", *fields, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+async def test_the_path_is_decoded_once() -> None:
+    assert await ask(lambda request: request.path, get("/a%2525%20%D0%BF")) == "/a%25 \u043f"
+    assert await ask(lambda request: request.raw_path, get("/a%2F?x")) == "/a%2F"
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "url"),
+    [
+        ("/a%2Fb?c=d", "h:8080", "http://h:8080/a%2Fb?c=d"),
+        ("//x/y", "h", "http://h//x/y"),
+        ("http://other/x", "h", "http://other/x"),
+        ("/x", "", "/x"),
+        ("/x", "[::1]:1", "http://[::1]:1/x"),
+    ],
+)
+async def test_the_url_is_what_was_asked_for(target: str, host: str, url: str) -> None:
+    assert str(await ask(lambda request: request.url, get(target, host=host))) == url
+
+
+async def test_the_query_keeps_repeated_and_empty_names() -> None:
+    query: MultiDictProxy[str] = await ask(lambda request: request.query, get("/?a=1&a=2&b=&c&d=%D0%BF+x"))
+    assert list(query.items()) == [("a", "1"), ("a", "2"), ("b", ""), ("c", ""), ("d", "\u043f x")]
+
+
+async def test_headers_are_found_in_any_case_and_kept_apart() -> None:
+    headers = await ask(lambda request: request.headers, get("/", "X-Y: 1 ", "x-y:\t2", "Z: \xe9"))
+    assert (headers["x-Y"], headers.getall("X-Y"), headers["z"]) == ("1", ["1", "2"], "\xe9")
+
+
+async def test_cookies_of_all_fields_are_read() -> None:
+    assert await ask(lambda request: dict(request.cookies), get("/", "Cookie: a=1", "Cookie: b=2")) == {
+        "a": "1",
+        "b": "2",
+    }
+
+
+async def test_a_body_can_be_read_twice() -> None:
+    async def view(request: Request) -> object:
+        return await request.read(), await request.read(), await request.text()
+
+    assert await ask(view, post(b"abc")) == (b"abc", b"abc", "abc")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "text"),
+    [
+        ("\u20ac".encode(), "text/plain", "\u20ac"),
+        (b"\xe9", "text/plain; charset=latin-1", "\xe9"),
+        (b"\xe9", 'text/plain; charset="ISO-8859-1"', "\xe9"),
+        (b"\xe9", "text/plain", (400, "the body is not utf-8")),
+        (b"x", "text/plain; charset=klingon", (415, "unknown charset 'klingon'")),
+    ],
+)
+async def test_text_follows_the_charset(body: bytes, kind: str, text: object) -> None:
+    assert await ask(lambda request: request.text(), post(body, f"Content-Type: {kind}")) == text
+
+
+async def test_json_is_read_and_what_is_not_json_refused() -> None:
+    assert await ask(lambda request: request.json(), post(b'{"a": [1]}')) == {"a": [1]}
+    for body in (b"", b"{", b"[" * 100_000):
+        status, text = await ask(lambda request: request.json(), post(body))
+        assert status == 400
+        assert text.startswith("the body is not JSON: ")
+
+
+async def test_a_form_is_read() -> None:
+    kind = "Content-Type: application/x-www-form-urlencoded"
+    form = await ask(lambda request: request.form(), post(b"a=1&a=2&b=%20+", kind))
+    assert (form.getall("a"), form["b"]) == (["1", "2"], "  ")
+    assert (await ask(lambda request: request.form(), post(b"a=1")))[0] == 415
+    assert (await ask(lambda request: request.form(), post(b"a=1&" * 2000, kind)))[0] == 413
+
+
+async def test_type_and_length_are_known_before_the_body() -> None:
+    def view(request: Request) -> object:
+        return request.content_type, request.charset, request.content_length, request.body_exists
+
+    assert await ask(view, post(b"ab", "Content-Type: Text/HTML; Charset=X")) == ("text/html", "x", 2, True)
+    assert await ask(view, get("/")) == ("application/octet-stream", None, 0, False)
+    chunked = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    assert await ask(view, chunked) == ("application/octet-stream", None, None, True)
+
+
+async def test_state_passes_from_middleware_to_handler() -> None:
+    async def middleware(request: Request, handler: Any) -> Any:
+        request.state.user = "ada"
+        return await handler(request)
+
+    async def whoami(request: Request) -> Response:
+        return Response(text=request.state.user)
+
+    app = Application(middlewares=[middleware])
+    app.router.add_get("/", whoami)
+    async with TestClient(app) as client:
+        assert (await client.get("/")).text == "ada"
+
+
+async def test_a_body_cannot_be_read_after_the_response() -> None:
+    late: list[Request] = []
+
+    async def handler(request: Request) -> Response:
+        late.append(request)
+        return Response()
+
+    app = Application()
+    app.router.add_post("/", handler)
+    async with TestClient(app) as client:
+        await client.post("/", body=b"abc")
+        with pytest.raises(RuntimeError, match="is sent"):
+            await late[0].read()
+
+
+async def test_a_limit_of_the_route_goes_before_that_of_the_application() -> None:
+    async def handler(request: Request) -> Response:
+        return json_response(len(await request.read()))
+
+    app = Application(client_max_size=10)
+    app.router.add_post("/small", handler)
+    app.router.add_post("/large", handler, client_max_size=20)
+    async with TestClient(app) as client:
+        assert (await client.post("/small", body=b"x" * 10)).status == 200
+        assert (await client.post("/small", body=b"x" * 11)).status == 413
+        assert (await client.post("/large", body=b"x" * 20)).status == 200
+        assert (await client.post("/large", body=b"x" * 21)).status == 413
+
+
+async def peer(request: Request) -> Response:
+    one = request.peer
+    return json_response(
+        {"address": one.address, "uid": one.uid, "gid": one.gid, "pid": one.pid, "local": one.is_local}
+    )
+
+
+async def test_the_peer_over_tcp_is_an_address() -> None:
+    app = Application()
+    app.router.add_get("/", peer)
+    async with SocketClient(app) as client:
+        assert (await client.get("/")).json() == {
+            "address": "127.0.0.1", "uid": None, "gid": None, "pid": None, "local": True,
+        }  # fmt: skip
+
+
+async def test_the_peer_over_a_unix_socket_is_a_process(tmp_path: Path) -> None:
+    app = Application()
+    app.router.add_get("/", peer)
+    async with SocketClient(app, path=tmp_path / "socket") as client:
+        assert (await client.get("/")).json() == {
+            "address": None, "uid": os.getuid(), "gid": os.getgid(), "pid": os.getpid(), "local": True,
+        }  # fmt: skip
+
+
+async def test_groups_of_the_peer_are_known(tmp_path: Path) -> None:
+    async def groups(request: Request) -> Response:
+        return json_response(sorted(request.peer.groups))
+
+    app = Application()
+    app.router.add_get("/", groups)
+    async with SocketClient(app, path=tmp_path / "socket") as client:
+        assert (await client.get("/")).json() == sorted(os.getgroups())
+
+
+async def test_a_request_shows_itself() -> None:
+    assert await ask(repr, get("/x?y")) == "<Request GET /x?y>"

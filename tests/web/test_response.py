@@ -1,0 +1,276 @@
+from collections.abc import AsyncIterator
+
+import pytest
+
+from monitord.web import Application, Headers, Request, Response, StreamResponse, html_response, json_response
+from monitord.web.testing import ClientResponse, TestClient
+
+BAD_VALUES = ["a\r\nb", "a\nb", "a\rb", "a\0b", "\x7f", " a", "a ", "\u20ac", "a\r\n\r\n<html>"]
+
+
+async def sent(response: StreamResponse, method: str = "GET") -> ClientResponse:
+    """What a client gets when a handler returns this response."""
+
+    async def handler(request: Request) -> StreamResponse:
+        return response
+
+    app = Application()
+    app.router.add_get("/", handler)
+    async with TestClient(app) as client:
+        return await client.request(method, "/")
+
+
+async def test_text_is_counted_in_bytes() -> None:
+    response = await sent(Response(text="na\u00efve \u20ac"))
+    assert response.headers["Content-Length"] == "10"
+    assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert response.text == "na\u00efve \u20ac"
+
+
+@pytest.mark.parametrize(
+    ("response", "body", "kind"),
+    [
+        (Response(), b"", None),
+        (Response(body=b"x"), b"x", "application/octet-stream"),
+        (Response(body="x"), b"x", "text/plain; charset=utf-8"),
+        (Response(text="\u00e9", charset="latin-1"), b"\xe9", "text/plain; charset=latin-1"),
+        (Response(text="<p>", content_type="text/html"), b"<p>", "text/html; charset=utf-8"),
+        (Response(body=b"x", content_type="image/png"), b"x", "image/png"),
+        (Response(body=b"x", headers={"content-type": "image/gif"}), b"x", "image/gif"),
+        (html_response("<p>"), b"<p>", "text/html; charset=utf-8"),
+        (json_response({"a": [1, None]}), b'{"a": [1, null]}', "application/json"),
+    ],
+)
+async def test_a_body_goes_with_its_type(response: Response, body: bytes, kind: str | None) -> None:
+    got = await sent(response)
+    assert (got.status, got.body, got.headers.get("Content-Type")) == (200, body, kind)
+
+
+async def test_status_and_reason_are_sent() -> None:
+    response = await sent(Response(status=299, reason="Nearly"))
+    assert (response.status, response.reason) == (299, "Nearly")
+    assert (await sent(Response(status=299))).reason == ""
+    assert (await sent(Response(status=201))).reason == "Created"
+
+
+@pytest.mark.parametrize("status", [204, 304])
+async def test_a_status_without_body_has_no_length(status: int) -> None:
+    response = await sent(Response(body=b"ignored", status=status))
+    assert (response.status, response.body) == (status, b"")
+    assert not {"Content-Length", "Transfer-Encoding", "Content-Type"} & set(response.headers)
+
+
+async def test_reset_content_has_a_length_of_zero() -> None:
+    response = await sent(Response(body=b"ignored", status=205))
+    assert (response.headers["Content-Length"], response.body) == ("0", b"")
+
+
+async def test_one_response_can_be_sent_many_times() -> None:
+    response = Response(text="again", headers={"X": "y"})
+    for _ in range(3):
+        assert (await sent(response)).text == "again"
+
+
+async def test_a_stream_can_be_sent_once_only() -> None:
+    stream = StreamResponse()
+    assert (await sent(stream)).status == 200
+    assert (await sent(stream)).status == 500
+
+
+@pytest.mark.parametrize("value", BAD_VALUES)
+def test_a_value_that_would_break_the_head_is_refused_when_it_is_set(value: str) -> None:
+    headers = Headers()
+    with pytest.raises(ValueError, match="X"):
+        headers["X"] = value
+    with pytest.raises(ValueError, match="X"):
+        headers.add("X", value)
+    with pytest.raises(ValueError, match="X"):
+        headers.setdefault("X", value)
+    for change in (headers.update, headers.extend, headers.merge):
+        with pytest.raises(ValueError, match="X"):
+            change({"X": value})
+        with pytest.raises(ValueError, match="X"):
+            change([("X", value)])
+    with pytest.raises(ValueError, match="X"):
+        Response(headers={"X": value})
+    assert not headers
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a:", "a\r\nb", "\u00e9", "a\0"])
+def test_a_name_that_is_no_token_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="not a header field name"):
+        Headers()[name] = "x"
+
+
+@pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding", "Connection", "Upgrade"])
+def test_fields_that_frame_the_message_cannot_be_set(name: str) -> None:
+    with pytest.raises(ValueError, match="set by the framework"):
+        Headers({name: "1"})
+
+
+def test_a_value_that_is_not_text_is_refused() -> None:
+    with pytest.raises(TypeError):
+        Headers({"X": 1})  # type: ignore[arg-type]  # that is the point
+
+
+@pytest.mark.parametrize("value", BAD_VALUES)
+def test_types_and_reasons_are_checked_too(value: str) -> None:
+    with pytest.raises(ValueError, match="Content-Type"):
+        Response(content_type=value)
+    if value.strip() == value:
+        with pytest.raises(ValueError, match="reason"):
+            Response(reason=value)
+
+
+@pytest.mark.parametrize("status", [0, 100, 199, 600, 1000])
+def test_a_status_that_is_not_final_is_refused(status: int) -> None:
+    with pytest.raises(ValueError, match="final"):
+        Response(status=status)
+
+
+def test_a_body_of_the_wrong_kind_is_refused() -> None:
+    with pytest.raises(TypeError, match="not dict"):
+        Response(body={})  # type: ignore[arg-type]  # that is the point
+    with pytest.raises(ValueError, match="not both"):
+        Response(body=b"", text="")
+    with pytest.raises(ValueError, match="twice"):
+        Response(content_type="a/b", headers={"Content-Type": "a/b"})
+
+
+async def test_headers_are_kept_in_order_and_repeated() -> None:
+    response = Response()
+    response.headers.add("X", "1")
+    response.headers.add("x", "2")
+    assert (await sent(response)).headers.getall("X") == ["1", "2"]
+    response.headers.update({"X": "3"})
+    assert (await sent(response)).headers.getall("X") == ["3"]
+    response.headers.merge({"X": "4", "Y": "5"})
+    got = await sent(response)
+    assert (got.headers.getall("X"), got.headers["Y"]) == (["3"], "5")
+
+
+async def test_the_headers_of_the_caller_are_not_changed() -> None:
+    mine = {"Content-Type": "a/b", "X": "y"}
+    await sent(Response(headers=mine))
+    assert mine == {"Content-Type": "a/b", "X": "y"}
+
+
+async def test_a_date_of_the_handlers_own_stands() -> None:
+    response = await sent(Response(headers={"Date": "Thu, 01 Jan 1970 00:00:00 GMT"}))
+    assert response.headers.getall("Date") == ["Thu, 01 Jan 1970 00:00:00 GMT"]
+
+
+async def test_a_response_can_close_the_connection() -> None:
+    response = Response()
+    response.force_close()
+    assert (await sent(response)).headers["Connection"] == "close"
+
+
+async def test_cookies_are_fields_of_their_own() -> None:
+    response = Response()
+    response.set_cookie("a", "1")
+    response.set_cookie(
+        "b", "2", max_age_s=5, httponly=True, secure=True, samesite="Strict", domain="h", path="/x"
+    )
+    response.set_cookie("a", "3")
+    response.del_cookie("c")
+    assert (await sent(response)).headers.getall("Set-Cookie") == [
+        "a=3; Path=/",
+        "b=2; Path=/x; Max-Age=5; Domain=h; Secure; HttpOnly; SameSite=Strict",
+        "c=; Path=/; Max-Age=0",
+    ]
+
+
+async def pieces(log: list[str]) -> AsyncIterator[bytes]:
+    try:
+        for piece in (b"one ", b"two"):
+            log.append("piece")
+            yield piece
+    finally:
+        log.append("closed")
+
+
+async def test_an_iterator_is_a_body() -> None:
+    log: list[str] = []
+    assert (await sent(StreamResponse(pieces(log), content_type="text/plain"))).text == "one two"
+    assert log == ["piece", "piece", "closed"]
+
+
+async def test_an_iterator_is_not_asked_under_head() -> None:
+    log: list[str] = []
+    response = await sent(StreamResponse(pieces(log)), "HEAD")
+    assert (response.status, log) == (200, [])
+
+
+async def test_an_iterator_that_breaks_breaks_the_connection(caplog: pytest.LogCaptureFixture) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        for number in (1, 0):
+            yield b"x" * (1 // number - 1)
+
+    async def handler(request: Request) -> StreamResponse:
+        return StreamResponse(broken())
+
+    app = Application()
+    app.router.add_get("/", handler)
+    async with TestClient(app) as client, await client.connect() as connection:
+        await connection.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        with pytest.raises(ConnectionResetError):
+            await connection.response()
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_declared_length_is_sent_and_kept() -> None:
+    async def handler(request: Request) -> StreamResponse:
+        response = StreamResponse()
+        response.content_length = 3
+        await response.prepare(request)
+        await response.prepare(request)
+        await response.write(b"abc")
+        await response.write_eof()
+        await response.write_eof()
+        return response
+
+    app = Application()
+    app.router.add_get("/", handler)
+    async with TestClient(app) as client:
+        response = await client.get("/")
+    assert (response.headers["Content-Length"], response.body) == ("3", b"abc")
+
+
+async def test_writing_in_the_wrong_order_is_an_error() -> None:
+    stream = StreamResponse()
+    assert not stream.prepared
+    with pytest.raises(RuntimeError, match="after prepare"):
+        await stream.write(b"")
+    with pytest.raises(RuntimeError, match="after prepare"):
+        await stream.write_eof()
+
+
+async def test_a_response_is_not_written_in_pieces(caplog: pytest.LogCaptureFixture) -> None:
+    async def handler(request: Request) -> StreamResponse:
+        response = Response(text="whole")
+        await response.prepare(request)
+        return response
+
+    app = Application()
+    app.router.add_get("/", handler)
+    async with TestClient(app) as client:
+        assert (await client.get("/")).status == 500
+    assert "returned whole" in caplog.text
+
+
+async def test_a_second_response_never_follows_the_first(caplog: pytest.LogCaptureFixture) -> None:
+    """What a middleware puts in the place of a response that has begun cannot be sent."""
+
+    async def handler(request: Request) -> StreamResponse:
+        first = StreamResponse()
+        await first.prepare(request)
+        await first.write(b"first")
+        return Response(text="second")
+
+    app = Application()
+    app.router.add_get("/", handler)
+    async with TestClient(app) as client, await client.connect() as connection:
+        await connection.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        with pytest.raises(ConnectionResetError):
+            await connection.response()

@@ -1,0 +1,102 @@
+import http.client
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import asyncio, sys
+from monitord.web import Application, Response, run_app
+
+async def hello(request):
+    return Response(text="hello")
+
+async def wait(request):
+    print("waiting", flush=True)
+    await asyncio.sleep(60)
+
+async def started(app):
+    print("started", flush=True)
+
+async def cleaned(app):
+    print("cleaned", flush=True)
+
+app = Application()
+app.router.add_get("/", hello)
+app.router.add_get("/wait", wait)
+app.on_startup.append(started)
+app.on_cleanup.append(cleaned)
+run_app(app, path=sys.argv[1], grace_s=float(sys.argv[2]))
+print("ended", flush=True)
+"""
+
+
+class OverUnix(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=10)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(10)
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                self.sock.connect(str(self._path))
+            except (FileNotFoundError, ConnectionRefusedError):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+            else:
+                return
+
+
+@pytest.fixture
+def served(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[tuple[subprocess.Popen[str], OverUnix]]:
+    """A process with the program in it, and a client of it that waits until it is there."""
+    path = tmp_path / "socket"
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(path), str(getattr(request, "param", 30))],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    ) as process:
+        client = OverUnix(path)
+        try:
+            yield process, client
+        finally:
+            client.close()
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_in_good_order(
+    served: tuple[subprocess.Popen[str], OverUnix], number: signal.Signals, tmp_path: Path
+) -> None:
+    process, client = served
+    client.request("GET", "/")
+    assert client.getresponse().read() == b"hello"
+    process.send_signal(number)
+    assert process.communicate(timeout=10)[0] == "started\ncleaned\nended\n"
+    assert process.returncode == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_second_signal_does_not_wait_for_requests(served: tuple[subprocess.Popen[str], OverUnix]) -> None:
+    process, client = served
+    client.request("GET", "/wait")
+    assert process.stdout is not None
+    assert [process.stdout.readline() for _ in range(2)] == ["started\n", "waiting\n"]
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.1)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=10)[0] == "cleaned\nended\n"
+    assert process.returncode == 0

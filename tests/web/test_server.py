@@ -1,0 +1,270 @@
+import asyncio
+import errno
+import os
+import signal
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from monitord.web import Application, Limits, Request, Response, Server
+from monitord.web.testing import ClientConnection, SocketClient, TestClient
+
+from .app import RELEASE, SEEN, STARTED, make_app
+from .test_connection import GET, get, until
+
+
+@pytest.fixture
+def listening(tmp_path: Path) -> Iterator[socket.socket]:
+    """A socket such as systemd passes: bound and listening before the server is there."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
+        one.bind(str(tmp_path / "passed"))
+        one.listen()
+        yield one
+
+
+async def over_unix(path: Path) -> ClientConnection:
+    return ClientConnection(*await asyncio.open_unix_connection(path))
+
+
+async def test_several_sockets_are_served_at_once(tmp_path: Path, listening: socket.socket) -> None:
+    tcp = socket.create_server(("127.0.0.1", 0))
+    port = tcp.getsockname()[1]
+    server = Server(make_app(), host="127.0.0.1", port=0, path=tmp_path / "own", sockets=[listening, tcp])
+    async with server:
+        for connection in (
+            await over_unix(tmp_path / "own"),
+            await over_unix(tmp_path / "passed"),
+            ClientConnection(*await asyncio.open_connection("127.0.0.1", port)),
+            ClientConnection(*await asyncio.open_connection("127.0.0.1", server.port)),
+        ):
+            async with connection:
+                assert (await connection.request("GET", "/hello")).status == 200
+
+
+async def test_a_passed_socket_keeps_its_file(tmp_path: Path, listening: socket.socket) -> None:
+    """Python 3.13 unlinks it unless told not to; then the next start of the service finds no socket."""
+    async with Server(make_app(), sockets=[listening]):
+        assert (tmp_path / "passed").exists()
+    assert (tmp_path / "passed").exists()
+    assert listening.fileno() == -1
+
+
+async def test_an_own_socket_has_its_mode_and_group_and_goes_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "own"
+    async with Server(make_app(), path=path, mode=0o640, group=os.getgid()):
+        found = path.stat()
+        assert (stat.S_IMODE(found.st_mode), found.st_gid) == (0o640, os.getgid())
+        assert [one.name for one in tmp_path.iterdir()] == ["own"]
+    assert not list(tmp_path.iterdir())
+
+
+async def test_an_own_socket_is_usable_by_its_group_only_by_default(tmp_path: Path) -> None:
+    async with Server(make_app(), path=tmp_path / "own"):
+        assert stat.S_IMODE((tmp_path / "own").stat().st_mode) == 0o660
+
+
+async def test_an_unknown_group_fails_the_start_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyError):
+        await Server(make_app(), path=tmp_path / "own", group="no such group").start()
+    assert not list(tmp_path.iterdir())
+
+
+async def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "own"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    async with SocketClient(make_app(), path=path) as client:
+        assert (await client.get("/hello")).status == 200
+
+
+async def test_a_socket_that_is_served_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "own"
+    async with SocketClient(make_app(), path=path) as client:
+        with pytest.raises(OSError, match="another process") as caught:
+            await Server(make_app(), path=path).start()
+        assert caught.value.errno == errno.EADDRINUSE
+        assert (await client.get("/hello")).status == 200
+
+
+async def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "own"
+    path.write_text("precious")
+    with pytest.raises(OSError, match="not a socket"):
+        await Server(make_app(), path=path).start()
+    assert path.read_text() == "precious"
+
+
+async def test_the_socket_of_a_successor_is_not_removed(tmp_path: Path) -> None:
+    path = tmp_path / "own"
+    async with Server(make_app(), path=path):
+        path.unlink()
+        with socket.socket(socket.AF_UNIX) as successor:
+            successor.bind(str(path))
+    assert path.exists()
+
+
+async def test_a_port_that_is_taken_fails_the_start_and_cleans_up() -> None:
+    log: list[str] = []
+
+    async def cleanup(app: Application) -> None:
+        log.append("cleaned")
+
+    app = make_app()
+    app.on_cleanup.append(cleanup)
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+        await Server(app, host="127.0.0.1", port=taken.getsockname()[1]).start()
+    assert log == ["cleaned"]
+
+
+async def test_a_server_without_tcp_has_no_port(tmp_path: Path) -> None:
+    async with Server(make_app(), path=tmp_path / "own") as server:
+        with pytest.raises(LookupError):
+            _ = server.port
+
+
+# Stopping.
+
+
+async def test_idle_connections_are_closed_at_once() -> None:
+    client = SocketClient(make_app(), grace_s=30)
+    async with client:
+        silent, asked, begun = [await client.connect() for _ in range(3)]
+        await asked.request("GET", "/hello")
+        await begun.send(b"GET /hello HT")
+        await until(lambda: any(one.inbox.waiting_bytes for one in client.server.connections))
+    for connection in (silent, asked, begun):
+        assert await connection.rest() == b""
+        await connection.close()
+
+
+async def test_a_running_request_gets_its_time_and_is_told_to_close() -> None:
+    client = TestClient(make_app(), grace_s=30)
+    await client.server.start()
+    connection = await client.connect()
+    await connection.send(get("/wait") + GET)
+    await client.server.app[STARTED].wait()
+    closing = asyncio.create_task(client.server.close())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not closing.done()
+    client.server.app[RELEASE].set()
+    response = await connection.response()
+    assert (response.text, response.headers["Connection"]) == ("released", "close")
+    assert await connection.rest() == b""
+    await connection.close()
+    await closing
+    assert client.server.app[SEEN] == []
+
+
+async def test_a_request_that_takes_too_long_is_cancelled() -> None:
+    client = TestClient(make_app())
+    await client.server.start()
+    async with await client.connect() as connection:
+        await connection.send(get("/wait"))
+        await client.server.app[STARTED].wait()
+        await client.server.close(0.02)
+        assert client.server.app[SEEN] == ["cancelled"]
+        assert await connection.rest() == b""
+
+
+async def test_a_hurry_cuts_the_wait_short() -> None:
+    client = TestClient(make_app(), grace_s=30)
+    await client.server.start()
+    async with await client.connect() as connection:
+        await connection.send(get("/wait"))
+        await client.server.app[STARTED].wait()
+        closing = asyncio.create_task(client.server.close())
+        await asyncio.sleep(0)
+        client.server.hurry()
+        await closing
+        assert client.server.app[SEEN] == ["cancelled"]
+
+
+async def test_an_event_stream_ends_at_once_and_whole() -> None:
+    client = TestClient(make_app(), grace_s=30)
+    await client.server.start()
+    async with await client.connect() as connection:
+        await connection.send(get("/ticks"))
+        await client.server.app[STARTED].wait()
+        await client.server.close()
+        assert (await connection.response()).text.endswith("data: first\n\n")
+        assert client.server.app[SEEN] == ["source ended"]
+
+
+async def test_a_handler_may_clean_up_when_it_is_cancelled() -> None:
+    started, log = asyncio.Event(), []
+
+    async def stubborn(request: Request) -> Response:
+        started.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.02)
+            log.append("cleaned")
+        return Response()
+
+    app = Application()
+    app.router.add_get("/", stubborn)
+    client = TestClient(app)
+    await client.server.start()
+    async with await client.connect() as connection:
+        await connection.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        await started.wait()
+        await client.server.close(0)
+    assert log == ["cleaned"]
+
+
+async def test_shutdown_hooks_run_while_requests_are_still_there() -> None:
+    """So that they can tell long requests to end."""
+    app = make_app()
+
+    async def release(app: Application) -> None:
+        app[RELEASE].set()
+
+    app.on_shutdown.append(release)
+    client = TestClient(app, grace_s=30)
+    await client.server.start()
+    async with await client.connect() as connection:
+        await connection.send(get("/wait"))
+        await app[STARTED].wait()
+        await client.server.close()
+        assert (await connection.response()).text == "released"
+
+
+async def test_nothing_is_accepted_after_closing() -> None:
+    client = SocketClient(make_app())
+    await client.server.start()
+    port = client.server.port
+    await client.server.close()
+    await client.server.close()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_a_client_that_takes_nothing_does_not_hold_up_the_end() -> None:
+    client = TestClient(make_app(), limits=Limits(write_s=30), grace_s=0.05)
+    await client.server.start()
+    async with await client.connect() as connection:
+        await connection.send(get("/endless"))
+        await until(lambda: any(one.is_write_paused for one in client.server.connections))
+        await client.server.close()
+        assert client.server.connection_count == 0
+
+
+async def test_connections_beyond_all_limits_are_dropped() -> None:
+    async with TestClient(make_app(), limits=Limits(connections=1)) as client:
+        connections = [await client.connect() for _ in range(105)]
+        answers = [await connection.rest() for connection in connections[1:]]
+        assert sum(answer.startswith(b"HTTP/1.1 503") for answer in answers) == 100
+        assert (await connections[0].request("GET", "/hello")).status == 200
+        for connection in connections:
+            await connection.close()
+
+
+async def test_a_server_installs_no_signal_handlers() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    async with Server(make_app(), host="127.0.0.1", port=0):
+        assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
