@@ -175,11 +175,7 @@ def _common(table: Table) -> dict[str, Any]:
     # Only a timeout that somebody wrote can be wrong; the built-in one gives way.
     timeout_s = table.duration("timeout", default=min(TIMEOUT_S, check_every_s), minimum=0.01)
     if timeout_s > check_every_s:
-        table.fault(
-            "timeout",
-            f'"{format_duration(timeout_s)}" exceeds check_every, which is "{format_duration(check_every_s)}"',
-            "make timeout at most check_every",
-        )
+        _say_timeout_too_long(table, timeout_s, check_every_s)
     policy = HealthPolicy(
         fail_after=table.integer("fail_after", default=2, minimum=1, maximum=1000),
         recover_after=table.integer("recover_after", default=1, minimum=1, maximum=1000),
@@ -192,3 +188,20 @@ def _common(table: Table) -> dict[str, Any]:
         "policy": policy,
         "tags": tuple(dict.fromkeys(table.texts("tags", default=()))),
     }
+
+
+def _say_timeout_too_long(table: Table, timeout_s: float, check_every_s: float) -> None:
+    """At the monitor's own line: that is the one to mend where it is at odds with what it inherits."""
+    timeout, check_every = format_duration(timeout_s), format_duration(check_every_s)
+    if "timeout" in table or "check_every" not in table:
+        table.fault(
+            "timeout",
+            f'"{timeout}" exceeds check_every, which is "{check_every}"',
+            f'write at most "{check_every}", or make check_every longer',
+        )
+    else:
+        table.fault(
+            "check_every",
+            f'"{check_every}" is less than timeout, which is "{timeout}"',
+            f'write timeout = "{check_every}" beside it, or less',
+        )

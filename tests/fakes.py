@@ -52,8 +52,13 @@ class FakeTimeLoop(asyncio.SelectorEventLoop):
 
 def run_in_fake_time(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a coroutine on a loop whose time jumps from one timer to the next."""
-    with asyncio.Runner(loop_factory=FakeTimeLoop) as runner:
-        return runner.run(main())
+    # Not asyncio.Runner: it would take the thread's own loop from pytest-asyncio, which keeps one between tests.
+    loop = FakeTimeLoop()
+    try:
+        return loop.run_until_complete(main())
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
 
 
 def stall(seconds: float) -> None:

@@ -283,7 +283,9 @@ async def test_a_second_signal_does_not_wait_for_checks(tmp_path: Path, second: 
     application = Application()
     application.router.add_get("/", never)
     async with Server(application, host="127.0.0.1", port=0, grace_s=0.1) as server:
-        config = f'[monitors.slow]\nurl = "http://127.0.0.1:{server.port}/"\ncheck_every = 60\ntimeout = 50\n'
+        config = (
+            f'[monitors.slow21]\nurl = "http://127.0.0.1:{server.port}/"\ncheck_every = 60\ntimeout = 50\n'
+        )
 
         def look() -> None:
             with daemon(tmp_path, config) as it:

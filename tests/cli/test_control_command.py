@@ -109,19 +109,15 @@ def test_a_daemon_that_is_not_there_is_3_with_a_hint(
     assert "systemctl start monitord" in said
 
 
-def test_who_talks_no_http_is_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_who_talks_no_http_is_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 mail ESMTP\r\n")
         await writer.drain()
         writer.close()
         await writer.wait_closed()
 
-    async def run() -> int:
-        server = await asyncio.start_unix_server(talk, tmp_path / "s")
-        async with server:
-            return await ctl(tmp_path / "s", "status")
-
-    assert asyncio.run(run()) == 1
+    async with await asyncio.start_unix_server(talk, tmp_path / "s"):
+        assert await ctl(tmp_path / "s", "status") == 1
     assert "is not HTTP" in capsys.readouterr().err
 
 

@@ -1,0 +1,159 @@
+"""From a file to frozen settings: what every monitor has, and the faults between sections."""
+
+from pathlib import Path
+
+import pytest
+
+from monitord.dispatch import LoggedChecks
+from monitord.errors import ConfigError
+from monitord.health import HealthPolicy
+from monitord.settings import LogLevel, Settings, read_settings
+
+URL = 'url = "http://localhost/"'
+
+
+def settings_of(tmp_path: Path, text: str) -> Settings:
+    config = tmp_path / "monitord.toml"
+    config.write_text(text)
+    return read_settings(config)
+
+
+def faults_of(tmp_path: Path, text: str) -> list[str]:
+    with pytest.raises(ConfigError) as refused:
+        settings_of(tmp_path, text)
+    return [str(fault).removeprefix(f"{tmp_path}/") for fault in refused.value.faults]
+
+
+def test_an_empty_file_has_defaults(tmp_path: Path) -> None:
+    assert settings_of(tmp_path, "") == Settings()
+
+
+def test_the_smallest_monitor(tmp_path: Path) -> None:
+    (monitor,) = settings_of(tmp_path, f"[monitors.a]\n{URL}\n").monitors
+    assert (monitor.name, monitor.type_name) == ("a", "http")
+    assert (monitor.check_every_s, monitor.timeout_s, monitor.retry_every_s) == (30.0, 5.0, 10.0)
+    assert monitor.policy == HealthPolicy(fail_after=2, recover_after=1)
+    assert monitor.tags == ()
+
+
+def test_every_common_key_is_read(tmp_path: Path) -> None:
+    keys = 'check_every = "1m"\ntimeout = "7s"\nretry_every = "9s"\nfail_after = 4\nrecover_after = 3\n'
+    keys += 'tags = ["x", "y", "x"]'
+    (monitor,) = settings_of(tmp_path, f"[monitors.a]\n{URL}\n{keys}\n").monitors
+    assert (monitor.check_every_s, monitor.timeout_s, monitor.retry_every_s) == (60.0, 7.0, 9.0)
+    assert monitor.policy == HealthPolicy(fail_after=4, recover_after=3)
+    assert monitor.tags == ("x", "y")
+
+
+def test_defaults_reach_every_monitor_and_give_way_to_its_own(tmp_path: Path) -> None:
+    text = '[defaults]\ncheck_every = "20s"\ntags = ["all"]\n'
+    text += f"[monitors.a]\n{URL}\n[monitors.b]\n{URL}\ncheck_every = 40\n"
+    a, b = settings_of(tmp_path, text).monitors
+    assert (a.check_every_s, b.check_every_s) == (20.0, 40.0)
+    assert a.tags == b.tags == ("all",)
+
+
+def test_the_other_sections_are_read(tmp_path: Path) -> None:
+    text = """
+[log]
+level = "debug"
+checks = "changes"
+[status]
+socket = "/run/x/status.sock"
+[limits]
+max_concurrent_checks = 3
+max_concurrent_per_host = 2
+"""
+    settings = settings_of(tmp_path, text)
+    assert (settings.log.level, settings.log.checks) == (LogLevel.DEBUG, LoggedChecks.CHANGES)
+    assert settings.status.socket == Path("/run/x/status.sock")
+    assert (settings.limits.max_concurrent_checks, settings.limits.max_concurrent_per_host) == (3, 2)
+
+
+def test_a_retry_is_never_later_than_the_next_check(tmp_path: Path) -> None:
+    (monitor,) = settings_of(
+        tmp_path, f'[monitors.a]\n{URL}\ncheck_every = "4s"\nretry_every = "9s"\n'
+    ).monitors
+    assert monitor.retry_every_s == 4.0
+
+
+def test_the_builtin_timeout_gives_way_to_a_short_period(tmp_path: Path) -> None:
+    (monitor,) = settings_of(tmp_path, f"[monitors.a]\n{URL}\ncheck_every = 2\n").monitors
+    assert monitor.timeout_s == 2.0
+
+
+def test_equal_files_give_equal_settings(tmp_path: Path) -> None:
+    text = f'[monitors.a]\n{URL}\nheaders = {{ X = "1" }}\n'
+    assert settings_of(tmp_path, text).monitors == settings_of(tmp_path, text).monitors
+    assert settings_of(tmp_path, text).monitors != settings_of(tmp_path, text.replace("1", "2")).monitors
+
+
+@pytest.mark.parametrize(
+    ("text", "faults"),
+    [
+        pytest.param(
+            f'[monitors.a]\n{URL}\ntimeout = "40s"\n',
+            [
+                'monitord.toml:3: monitors.a.timeout: "40s" exceeds check_every, which is "30s"; '
+                'write at most "30s", or make check_every longer'
+            ],
+            id="timeout_exceeds_the_period",
+        ),
+        pytest.param(
+            f'[defaults]\ntimeout = "10s"\n[monitors.a]\n{URL}\ncheck_every = "5s"\n',
+            [
+                'monitord.toml:5: monitors.a.check_every: "5s" is less than timeout, which is "10s"; '
+                'write timeout = "5s" beside it, or less'
+            ],
+            id="an_inherited_timeout_exceeds_its_period",
+        ),
+        pytest.param(
+            "[monitors.a]\ncheck_every = 5\n",
+            [
+                'monitord.toml:1: monitors.a: has no type; write url = "https://…" for an http monitor, or type = "…"'
+            ],
+            id="no_type",
+        ),
+        pytest.param(
+            '[monitors.a]\ntype = "telepathy"\nmind = "yours"\ncheck_every = "x"\n',
+            [
+                'monitord.toml:2: monitors.a.type: "telepathy" is not a type of monitor; write one of: ',
+                "check_every",
+            ],
+            id="unknown_type",
+        ),
+        pytest.param(
+            '[status]\nsocket = "status.sock"\n',
+            [
+                'monitord.toml:2: status.socket: "status.sock" is not an absolute path; '
+                'write a path such as "/run/monitord/status.sock"'
+            ],
+            id="relative_socket",
+        ),
+        pytest.param(
+            f'[status]\nsocket = "/{"x" * 120}"\n',
+            ["monitord.toml:2: status.socket: is longer than 107 bytes; choose a shorter path (unix(7))"],
+            id="long_socket",
+        ),
+        pytest.param(
+            f'[defaults]\nfail_after = 0\nchekc_every = 5\n[monitors."a b"]\n{URL}\n',
+            [
+                "monitord.toml:2: defaults.fail_after",
+                "monitord.toml:3: defaults.chekc_every",
+                "monitord.toml:4",
+            ],
+            id="all_at_once",
+        ),
+    ],
+)
+def test_faults_say_where_and_what_to_write(tmp_path: Path, text: str, faults: list[str]) -> None:
+    found = faults_of(tmp_path, text)
+    assert len(found) == len(faults), found
+    for has, wanted in zip(found, faults, strict=True):
+        assert wanted in has
+
+
+def test_the_configuration_as_installed_and_the_examples_load() -> None:
+    root = Path(__file__).parent.parent / "etc"
+    for config in [root / "monitord.toml", *sorted((root / "examples").glob("*.toml"))]:
+        read_settings(config)
