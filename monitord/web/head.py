@@ -29,7 +29,7 @@ _HOST = re.compile(
     rb"(?:\[[0-9A-Fa-f:.]+\]|\[v[0-9A-Fa-f]+\.[0-9A-Za-z\-._~!$&'()*+,;=:]+\]"
     rb"|(?:[0-9A-Za-z\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)(?::([0-9]{0,5}))?"
 )
-_ABSOLUTE = re.compile(rb"https?://([^/?]+)([^?]*)(\?.*)?", re.IGNORECASE)
+_ABSOLUTE = re.compile(rb"(https?)://([^/?]+)([^?]*)(\?.*)?", re.IGNORECASE)
 _FRAMING = frozenset(
     {
         b"host",
@@ -169,10 +169,14 @@ class HeadParser:
             if absolute is None:
                 raise ProtocolFault(400, "malformed request target")
             # RFC 9112 section 3.2.2: the authority of the target takes the place of the Host field.
-            _check_authority(absolute[1])
-            head.authority = absolute[1].decode()
-            path = absolute[2] or (b"*" if head.method == "OPTIONS" and not absolute[3] else b"/")
-            target = path + (absolute[3] or b"")
+            scheme, authority, path, query = absolute.groups(b"")
+            _check_authority(authority)
+            if authority.startswith(b":"):
+                raise ProtocolFault(400, "a target without a host")
+            if len(scheme) > len(b"http"):
+                raise ProtocolFault(421, "https is not spoken here")  # RFC 9110 section 7.4
+            head.authority = authority.decode()
+            target = (path or (b"*" if head.method == "OPTIONS" and not query else b"/")) + query
         if b"%" in target:
             if _BAD_ESCAPE.search(target):
                 raise ProtocolFault(400, "malformed percent-encoding in the request target")

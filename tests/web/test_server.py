@@ -25,6 +25,10 @@ def listening(tmp_path: Path) -> Iterator[socket.socket]:
         yield one
 
 
+def names_in(directory: Path) -> list[str]:
+    return [one.name for one in directory.iterdir()]
+
+
 async def over_unix(path: Path) -> ClientConnection:
     return ClientConnection(*await asyncio.open_unix_connection(path))
 
@@ -57,8 +61,8 @@ async def test_an_own_socket_has_its_mode_and_group_and_goes_at_the_end(tmp_path
     async with Server(make_app(), path=path, mode=0o640, group=os.getgid()):
         found = path.stat()
         assert (stat.S_IMODE(found.st_mode), found.st_gid) == (0o640, os.getgid())
-        assert [one.name for one in tmp_path.iterdir()] == ["own"]
-    assert not list(tmp_path.iterdir())
+        assert names_in(tmp_path) == ["own"]
+    assert names_in(tmp_path) == []
 
 
 async def test_an_own_socket_is_usable_by_its_group_only_by_default(tmp_path: Path) -> None:
@@ -69,7 +73,7 @@ async def test_an_own_socket_is_usable_by_its_group_only_by_default(tmp_path: Pa
 async def test_an_unknown_group_fails_the_start_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         await Server(make_app(), path=tmp_path / "own", group="no such group").start()
-    assert not list(tmp_path.iterdir())
+    assert names_in(tmp_path) == []
 
 
 async def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:

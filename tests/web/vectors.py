@@ -115,6 +115,8 @@ MALFORMED: dict[str, tuple[bytes, int]] = {
     "asterisk without OPTIONS": (b"GET * HTTP/1.1\r\nHost: h\r\n\r\n", 400),
     "absolute target with a user": (b"GET http://u@h/ HTTP/1.1\r\nHost: h\r\n\r\n", 400),
     "absolute target without a host": (b"GET http:///x HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+    "absolute target with only a port": (b"GET http://:80/x HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+    "absolute target of https": (b"GET https://h/x HTTP/1.1\r\nHost: h\r\n\r\n", 421),
     "absolute target of another scheme": (b"GET ftp://h/x HTTP/1.1\r\nHost: h\r\n\r\n", 400),
     "half an escape": (b"GET /%4 HTTP/1.1\r\nHost: h\r\n\r\n", 400),
     "escape that is not hexadecimal": (b"GET /?%zz HTTP/1.1\r\nHost: h\r\n\r\n", 400),
