@@ -58,9 +58,9 @@ class CheckLog:
     def skipped(self, watched: Watched) -> None:
         """A tick came while the check before it still ran or waited. Said once in a row of them."""
         settings = watched.monitor.settings
-        what = "waits for a place" if watched.is_waiting else "still runs"
+        what = "waits for a place" if watched.is_waiting else "runs"
         log.warning(
-            "%s: check skipped: the one before %s after %s",
+            "%s: check skipped: the one before still %s after check_every (%s)",
             settings.name,
             what,
             format_duration(settings.check_every_s),

@@ -249,12 +249,20 @@ class Dispatcher:
             missed = grid.points_between(due_at, now_s)
             next_at = grid.next_after(now_s)
         self._set_alarm(watched, next_at)
-        if watched.check is not None or watched.is_waiting:
+        if self._overruns(watched, now_s):
             missed += 1
         if missed:
             self._skip(watched, missed)
         if watched.check is None and not watched.is_waiting:
             self._enter(watched, due_at)
+
+    @staticmethod
+    def _overruns(watched: Watched, now_s: float) -> bool:
+        """Whether a check takes longer than its period, and is not one out of turn that meets its grid."""
+        if watched.check is None and not watched.is_waiting:
+            return False
+        since_s = watched.waits_since if watched.is_waiting else watched.check_began_at
+        return now_s - since_s >= watched.grid.period_s - EARLY_S
 
     def _skip(self, watched: Watched, missed: int) -> None:
         if not watched.skipped_in_a_row:

@@ -230,6 +230,28 @@ def test_a_check_that_overruns_is_not_overlapped_and_the_skip_is_told_once(
     assert sum("skipped" in record.getMessage() for record in caplog.records) == 1
 
 
+def test_a_retry_that_meets_its_grid_is_no_overrun(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        made = bench()
+
+        async def fail_slowly() -> Reason:
+            await asyncio.sleep(2)
+            return Reason.TIMEOUT_RESPONSE
+
+        policy = HealthPolicy(fail_after=5)
+        settings = monitor_settings(
+            "slow", check_every_s=5.0, timeout_s=3.0, retry_every_s=2.0, policy=policy
+        )
+        made.add(FakeMonitor(settings, fake_tools(made.clock), fail_slowly))
+        await asyncio.sleep(60)
+        assert made.dispatcher.skipped == 0
+        await finish(made)
+
+    with caplog.at_level(logging.WARNING):
+        run_in_fake_time(main)
+    assert "skipped" not in caplog.text
+
+
 def test_an_unconfirmed_failure_is_looked_at_again_soon() -> None:
     async def main() -> None:
         made = bench()
