@@ -78,7 +78,12 @@ class ApplicationContainer(Container):
 
     @provide
     def tools(self) -> Tools:
-        return Tools(clock=self.clock, http=self.http_client)
+        return Tools(
+            clock=self.clock,
+            http=self.http_client,
+            resolver=self.resolver,
+            tls_contexts=self.tls_contexts,
+        )
 
     @provide
     def pulse(self) -> LoopPulse:

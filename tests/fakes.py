@@ -147,4 +147,6 @@ def monitor_settings(
 
 
 def fake_tools(clock: FakeClock) -> Tools:
-    return Tools(clock, HttpClient(user_agent="tests", resolver=Resolver(), tls_contexts=TlsContexts()))
+    resolver, contexts = Resolver(), TlsContexts()
+    http = HttpClient(user_agent="tests", resolver=resolver, tls_contexts=contexts)
+    return Tools(clock, http, resolver, contexts)

@@ -15,7 +15,7 @@ from monitord.clock import Clock
 from monitord.config import Table
 from monitord.health import HealthPolicy
 from monitord.model import Fact, Observation, Reason
-from monitord.net import HttpClient
+from monitord.net import HttpClient, Resolver, TlsContexts
 
 OptionsT = TypeVar("OptionsT")
 
@@ -43,6 +43,8 @@ class Tools:
 
     clock: Clock
     http: HttpClient
+    resolver: Resolver
+    tls_contexts: TlsContexts
 
 
 class Stopwatch:

@@ -37,12 +37,15 @@ def addresses_of_tests(name: str, family: int) -> Sequence[str]:
     return found.get(name, ["127.0.0.1", "::1"] if name == "both.test" else [])
 
 
+def tools_of_tests(resolver: Resolver) -> Tools:
+    contexts = TlsContexts()
+    client = HttpClient(user_agent="monitord/1.2.3", resolver=resolver, tls_contexts=contexts)
+    return Tools(SystemClock(), client, resolver, contexts)
+
+
 @pytest.fixture
 async def make(tmp_path: Path) -> AsyncIterator[Make]:
-    client = HttpClient(
-        user_agent="monitord/1.2.3", resolver=Resolver(addresses_of_tests), tls_contexts=TlsContexts()
-    )
-    tools = Tools(SystemClock(), client)
+    tools = tools_of_tests(Resolver(addresses_of_tests))
     made: list[HttpMonitor] = []
 
     def make(keys: str) -> HttpMonitor:
@@ -53,7 +56,7 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
     yield make
     for monitor in made:
         await monitor.close()
-    await client.close()
+    await tools.http.close()
 
 
 async def asked(make: Make, keys: str, *, path: str = "/", host: str = "one.test") -> Request:
@@ -127,12 +130,12 @@ async def test_a_peer_that_never_answers_is_told_at_the_timeout(tmp_path: Path) 
     async def never(peer: Peer) -> None:
         await peer.hang()
 
-    client = HttpClient(user_agent="t", resolver=Resolver(), tls_contexts=TlsContexts())
+    tools = tools_of_tests(Resolver())
     async with serve(never) as server:
         options = read(tmp_path, f'url = "http://127.0.0.1:{server.port}/"')
         settings = monitor_settings(type_name="http", timeout_s=0.1, options=options)
-        seen = await HttpMonitor(settings, Tools(SystemClock(), client)).check()
-    await client.close()
+        seen = await HttpMonitor(settings, tools).check()
+    await tools.http.close()
     assert seen.reason is Reason.TIMEOUT_RESPONSE
     assert "timeout response: no response in time, 0.1" in seen.detail
 
@@ -349,10 +352,9 @@ async def test_a_unix_socket_is_asked(make: Make, tmp_path: Path) -> None:
 
 
 def test_the_host_is_what_the_limit_counts_by(tmp_path: Path) -> None:
-    client = HttpClient(user_agent="t", resolver=Resolver(), tls_contexts=TlsContexts())
     options = read(tmp_path, 'url = "https://Shop.Test:8443/"')
     settings = monitor_settings(type_name="http", options=options)
-    assert HttpMonitor(settings, Tools(SystemClock(), client)).host == "shop.test"
+    assert HttpMonitor(settings, tools_of_tests(Resolver())).host == "shop.test"
 
 
 # What it never says
