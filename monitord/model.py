@@ -71,6 +71,11 @@ class Reason(Enum):
         """The prober, not what it watches, is at fault: such a check is unsure."""
         return self in _OURS
 
+    @property
+    def is_warning(self) -> bool:
+        """An answer that is usable, but not well: such a check warns, and its monitor degrades."""
+        return self is Reason.PLUGIN_WARNING
+
 
 _OURS = frozenset(
     {

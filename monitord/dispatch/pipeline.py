@@ -125,4 +125,4 @@ def judge(observation: Observation, fault: Reason | None) -> Result:
         return Result(observation, Verdict.UNSURE)
     if fault is not None:
         return Result(replace(observation, reason=fault), Verdict.UNSURE)
-    return Result(observation, Verdict.FAIL)
+    return Result(observation, Verdict.WARN if observation.reason.is_warning else Verdict.FAIL)
