@@ -1,0 +1,237 @@
+"""What is measured, as processes: monitord as systemd would run it, nginx to be watched, and the peers.
+
+Each has its files in a folder of its own and its ports on the loopback, and is ended by its id. The peers are
+taken out of Debian's packages without being installed, so that no service of theirs is ever started.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.measure import wait_until
+from monitord.cli.client import Client
+
+ROOT = Path(__file__).resolve().parents[1]
+UNPACKED = ROOT / ".cache" / "bench"
+PYTHON = "/usr/bin/python3"
+
+Command = Sequence[str | Path]
+
+START_DEADLINE_S = 60.0
+END_DEADLINE_S = 20.0
+LARGEST_NOTICE_BYTES = 1 << 16
+
+# The daemon finds journald's socket at a fixed place: it gets a /run of its own, in which that leads to the sink.
+_WITH_JOURNAL = """
+mount -t tmpfs none /run
+mkdir -p /run/systemd/journal
+ln -s "$1" /run/systemd/journal/socket
+shift
+exec "$@"
+"""
+
+
+@contextmanager
+def running(
+    command: Command, folder: Path, name: str, environment: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The command, its standard error in a file; ended on leaving. Raises RuntimeError when it ended by itself."""
+    errors = folder / f"{name}.stderr"
+    with errors.open("wb") as stderr:
+        process = subprocess.Popen(
+            list(map(str, command)),
+            cwd=ROOT,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+        )
+    try:
+        yield process
+    except Exception as error:
+        error.add_note(f"{name} said: {errors.read_text(errors='replace')[-2000:]}")
+        raise
+    else:
+        if process.poll() is not None:
+            said = errors.read_text(errors="replace")[-2000:]
+            raise RuntimeError(f"{name} ended by itself with status {process.returncode}: {said}")
+    finally:
+        process.terminate()
+        try:
+            process.wait(END_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What was told, and when (monotonic clock)."""
+
+    text: str
+    at: float
+
+
+class Manager:
+    """A service manager's notify socket. Its buffer is read whenever somebody waits for a notice."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+
+    def wait_for(self, line: str, within_s: float) -> Notice:
+        """The next notice with this line; the ones before it are dropped."""
+        deadline = time.monotonic() + within_s
+        while True:
+            self._socket.settimeout(max(0.001, deadline - time.monotonic()))
+            notice = Notice(self._socket.recv(LARGEST_NOTICE_BYTES).decode(), time.monotonic())
+            if line in notice.text.splitlines():
+                return notice
+
+    def drain(self) -> None:
+        self._socket.setblocking(False)
+        try:
+            while True:
+                self._socket.recv(LARGEST_NOTICE_BYTES)
+        except BlockingIOError:
+            return
+
+    def close(self) -> None:
+        self._socket.close()
+        self.path.unlink()
+
+
+class Daemon:
+    """monitord, ready."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], manager: Manager, socket_path: Path, start_s: float
+    ) -> None:
+        self.process = process
+        self.pid = process.pid
+        self.manager = manager
+        self.ask = Client(socket_path)
+        self.start_s = start_s
+        """From fork to READY=1."""
+
+    @property
+    def checks(self) -> int:
+        return int(self.ask.get("/status")["checks"]["total"])
+
+
+@contextmanager
+def daemon(folder: Path, config: str, *, journal: Path) -> Iterator[Daemon]:
+    """`config` without [status]. The log goes to the journal's socket at `journal` in the native protocol."""
+    folder.mkdir()
+    path = folder / "monitord.toml"
+    socket_path = folder / "status.sock"
+    path.write_text(config + f'\n[status]\nsocket = "{socket_path}"\n')
+    # The stream that standard error is said to be; the daemon compares it with what it finds there.
+    stream = (folder / "monitord.stderr").absolute()
+    stream.touch()
+    status = stream.stat()
+    manager = Manager(folder / "notify")
+    environment = {
+        "NOTIFY_SOCKET": str(manager.path),
+        "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}",
+        "PYTHONPATH": str(ROOT),
+    }
+    unshare: Command = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+    command = [
+        *unshare,
+        "sh",
+        "-euc",
+        _WITH_JOURNAL,
+        "sh",
+        journal,
+        PYTHON,
+        "-m",
+        "monitord",
+        "--config",
+        path,
+    ]
+    began = time.monotonic()
+    try:
+        with running(command, folder, "monitord", environment) as process:
+            ready = manager.wait_for("READY=1", START_DEADLINE_S)
+            yield Daemon(process, manager, socket_path, ready.at - began)
+    finally:
+        manager.close()
+
+
+@contextmanager
+def journal_sink(folder: Path) -> Iterator[Path]:
+    """A process that reads what is sent to the path, as journald would."""
+    path = folder / "journal.sock"
+    process = subprocess.Popen(
+        [PYTHON, Path(__file__).with_name("journal_sink.py"), path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        if process.stdout is None or process.stdout.readline() != b"listens\n":
+            raise RuntimeError("the journal's stand-in does not start")
+        yield path
+    finally:
+        process.communicate(timeout=END_DEADLINE_S)
+        path.unlink()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def serving(command: Command, folder: Path, name: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """The command, once it listens on the port."""
+    with running(command, folder, name) as process:
+        wait_until(lambda: is_open(port) or process.poll() is not None, START_DEADLINE_S, f"{name} listens")
+        yield process
+
+
+def program(name: str, package: str) -> Path:
+    """The path of a Debian program: as it is installed, or taken out of its package."""
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if found is not None:
+        return Path(found)
+    unpacked = UNPACKED / package
+    if not unpacked.exists():
+        print(f"bench: {package} (apt-get download) into {unpacked.relative_to(ROOT)}", file=sys.stderr)
+        incoming = UNPACKED / f"{package}.incoming"
+        shutil.rmtree(incoming, ignore_errors=True)
+        incoming.mkdir(parents=True)
+        subprocess.run(
+            ["apt-get", "-qq", "download", package], cwd=incoming, check=True, stderr=subprocess.DEVNULL
+        )
+        (archive,) = incoming.glob("*.deb")
+        subprocess.run(["dpkg-deb", "-x", archive, incoming], check=True)
+        incoming.rename(unpacked)
+    (path,) = (one for one in unpacked.glob(f"usr/*bin/{name}"))
+    return path
+
+
+def version_of(package: str) -> str:
+    """As Debian numbers it: of the installed package, or of the one that was taken apart."""
+    known = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${Version}", package], capture_output=True, text=True, check=False
+    ).stdout
+    archives = sorted((UNPACKED / package).glob("*.deb"))
+    if known or not archives:
+        return known or "unknown"
+    asked: Command = ["dpkg-deb", "-f", archives[0], "Version"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()

@@ -1,0 +1,63 @@
+"""Measures monitord, beside its peers where there are some, in one run: bench/run.py [WHAT [OPTIONS]].
+
+Without WHAT everything is measured, in about 20 minutes. Two cores and a calm machine are enough. A shared machine
+is noisy: compare what stands in one run, never the numbers of two. bench/RESULTS.md keeps a run.
+"""
+
+import argparse
+import importlib
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+sys.path.remove(str(ROOT / "bench"))  # a script's folder, whose names would hide others
+
+PARTS = ("dispatcher", "checks", "start", "lateness", "damage")
+PACKAGES = ("nginx-light", "util-linux", "python3-uvloop", "python3-cryptography", "wrk")
+
+
+def main() -> int:
+    subprocess.run([ROOT / ".ci" / "install", "--depends", *PACKAGES], check=True)
+    parts = {name: importlib.import_module(f"bench.{name}") for name in PARTS}
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    chosen = parser.add_subparsers(dest="part", metavar="WHAT")
+    for name, part in parts.items():
+        one = chosen.add_parser(
+            name,
+            help=(part.__doc__ or "").partition("\n")[0],
+            description=part.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        part.add_options(one)
+    options = parser.parse_args()
+    print(f"{_machine()}\n")
+    for name, part in parts.items():
+        if options.part not in {None, name}:
+            continue
+        if options.part is None:
+            defaults = argparse.ArgumentParser()
+            part.add_options(defaults)
+            options_of_part = defaults.parse_args([])
+        else:
+            options_of_part = options
+        print(f"## {name}\n\n{part.main(options_of_part)}\n", flush=True)
+    return 0
+
+
+def _machine() -> str:
+    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores, Linux {platform.release()}, "
+        f"Python {platform.python_version()}; load before: {load}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""From fork to READY=1, and memory, with 10, 1,000 and 10,000 http monitors that are fine.
+
+Memory is read three times: at READY, when every monitor was checked once, and after some time of checking. PSS is what
+the daemon adds to a machine; RSS counts what it maps of files that others map, too.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.configs import http_config
+from bench.measure import Memory, markdown, mebibytes, median_and_range, memory_of, wait_until
+from bench.nginx import nginx
+from bench.processes import Daemon, daemon, journal_sink
+
+COUNTS = (10, 1000, 10_000)
+CHECK_EVERY = {10: "10s", 1000: "10s", 10_000: "60s"}
+GOAL_READY_S = 1.5
+GOALS_MIB = {1000: 60, 10_000: 160}
+FIRST_CHECKS_DEADLINE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    ready_s: float
+    at_ready: Memory
+    all_checked: Memory
+    later: Memory
+    lost: int
+
+
+def measure(folder: Path, journal: Path, config: str, count: int, later_s: float) -> Start:
+    with daemon(folder, config, journal=journal) as monitord:
+        at_ready = memory_of(monitord.pid)
+        wait_until(
+            lambda: _are_checked(monitord, count), FIRST_CHECKS_DEADLINE_S, f"{count} monitors are checked"
+        )
+        all_checked = memory_of(monitord.pid)
+        time.sleep(later_s)
+        later = memory_of(monitord.pid)
+        up = monitord.ask.get("/status")["monitors"]["up"]
+    return Start(monitord.start_s, at_ready, all_checked, later, count - up)
+
+
+def _are_checked(monitord: Daemon, count: int) -> bool:
+    time.sleep(0.5)  # each question costs the daemon something
+    monitors = monitord.ask.get("/status")["monitors"]
+    return bool(monitors["pending"] == 0 and monitors["total"] == count)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--later", type=float, default=20.0, help="seconds of checking before the last look")
+
+
+def main(options: argparse.Namespace) -> str:
+    rows = []
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        server = stack.enter_context(nginx(folder / "nginx"))
+        journal = stack.enter_context(journal_sink(folder))
+        for count in COUNTS:
+            urls = [f"{server.url('plain')}daemon/{number}" for number in range(count)]
+            config = http_config(urls, check_every=CHECK_EVERY[count], timeout="5s")
+            starts = [
+                measure(folder / f"{count}-{number}", journal, config, count, options.later)
+                for number in range(options.rounds)
+            ]
+            rows.append(_row(count, starts))
+    heads = (
+        "monitors",
+        "READY after, s",
+        "PSS at READY, MiB",
+        "all checked once",
+        "later",
+        "RSS later",
+        "peak RSS",
+        "goals",
+        "not up",
+    )
+    return markdown(heads, rows)
+
+
+def _row(count: int, starts: list[Start]) -> tuple[object, ...]:
+    def median(kind: str, attribute: str) -> str:
+        return mebibytes(int(statistics.median(getattr(getattr(one, kind), attribute) for one in starts)))
+
+    ready_s = statistics.median(one.ready_s for one in starts)
+    largest = max(one.later.rss for one in starts) / 2**20
+    goals = []
+    if count == 1000:
+        goals.append(f"READY {'kept' if ready_s <= GOAL_READY_S else 'MISSED'}")
+    if count in GOALS_MIB:
+        goals.append(f"{GOALS_MIB[count]} MiB {'kept' if largest <= GOALS_MIB[count] else 'MISSED'}")
+    return (
+        count,
+        median_and_range([one.ready_s for one in starts]),
+        median("at_ready", "pss"),
+        median("all_checked", "pss"),
+        median("later", "pss"),
+        median("later", "rss"),
+        median("later", "peak_rss"),
+        ", ".join(goals),
+        max(one.lost for one in starts),
+    )
