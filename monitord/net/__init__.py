@@ -1,4 +1,4 @@
-"""Outward I/O: HTTP as a client, names, TLS. Knows nothing of why somebody asks.
+"""Outward I/O: HTTP as a client, names, TLS, programs of others. Knows nothing of why somebody asks.
 
 client = HttpClient(user_agent="name/1.0", resolver=Resolver(), tls_contexts=TlsContexts())
 outcome = await client.fetch(HttpRequest(url="https://example.org/"), deadline=time.monotonic() + 5)
@@ -21,6 +21,7 @@ from monitord.net.http_request import (
     parse_target,
 )
 from monitord.net.phases import Phase
+from monitord.net.process import Processes, ProcessEnd, ProcessFault, ProcessFaultKind, ProcessRequest
 from monitord.net.resolver import IpFamily, ResolveError, Resolver
 from monitord.net.tls import CertificateFacts, TlsContexts, TlsFacts, TlsOptions, TlsVersion, make_context
 
@@ -37,6 +38,11 @@ __all__ = [
     "HttpRequest",
     "IpFamily",
     "Phase",
+    "ProcessEnd",
+    "ProcessFault",
+    "ProcessFaultKind",
+    "ProcessRequest",
+    "Processes",
     "ResolveError",
     "Resolver",
     "Target",

@@ -106,7 +106,7 @@ def _fault_of_certificate(error: ssl.SSLCertVerificationError) -> tuple[FaultKin
 
 
 def _text_of_tls(error: ssl.SSLError) -> str:
-    reason = error.reason or ""
+    reason = str(getattr(error, "reason", None) or "")  # only those that OpenSSL raised have one
     if reason in _NOT_TLS:
         return "the peer does not speak TLS on this port"
     if reason in _WRONG_VERSION:

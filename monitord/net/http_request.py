@@ -61,7 +61,8 @@ class Target:
     def __str__(self) -> str:
         if self.socket_path is not None:
             return f"http+unix:{self.socket_path}:{self.url.raw_path}"
-        return str(self.url)
+        query = f"?{self.url.raw_query_string}" if self.url.raw_query_string else ""
+        return f"{self.url.scheme}://{self.host_header}{self.url.raw_path}{query}"
 
 
 @dataclass(frozen=True, slots=True)

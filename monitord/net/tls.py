@@ -1,11 +1,12 @@
 """TLS as a client: contexts made once for each set of options, handshakes that can be watched, facts of the peer.
 
-Contexts are shared between connections, because to load the system's authorities takes tens of milliseconds.
+Contexts are shared between connections, because to make one reads files.
 What differs from one connection to the next (when its handshake began, the name it asks for) goes through a
 `Handshake` in a context variable, which `WatchedContext.wrap_bio`, called by asyncio and uvloop alike, reads.
 """
 
 import os
+import re
 import ssl
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -18,7 +19,9 @@ from typing import Protocol, cast
 from monitord.net.x509 import parse_certificate
 
 MAX_CONTEXTS = 256
-"""Kept at a time. One that trusts the system's authorities takes about two megabytes."""
+"""Kept at a time."""
+
+_HASHED_NAME = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 
 
 class TlsVersion(Enum):
@@ -111,8 +114,7 @@ class TlsContexts:
 
 
 def _stamp(options: TlsOptions) -> object:
-    authorities = options.ca_file or (_SYSTEM_BUNDLE if options.verify else None)
-    files = [authorities, options.certificate_file, options.key_file]
+    files = (options.ca_file, options.certificate_file, options.key_file)
     return [_file_stamp(file) for file in files if file is not None]
 
 
@@ -124,13 +126,9 @@ def _file_stamp(file: str) -> tuple[int, int, int] | None:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-_SYSTEM_BUNDLE: str | None = ssl.get_default_verify_paths().cafile
-_SYSTEM_DIRECTORY: str | None = ssl.get_default_verify_paths().capath
-
-
 def make_context(options: TlsOptions) -> ssl.SSLContext:
     """Raises ValueError("problem") for a file that is missing or holds no such thing, PermissionError for one that
-    this user may not read. Blocks for some 30 ms when it loads the authorities of the system.
+    this user may not read.
     """
     context = WatchedContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(["http/1.1"])
@@ -146,7 +144,7 @@ def make_context(options: TlsOptions) -> ssl.SSLContext:
             lambda: context.load_verify_locations(options.ca_file),
         )
     else:
-        _trust_system(context)
+        trust_authorities(context, *_system_authorities())
     if options.certificate_file is not None:
         _load(
             options.certificate_file,
@@ -158,15 +156,30 @@ def make_context(options: TlsOptions) -> ssl.SSLContext:
     return context
 
 
-def _trust_system(context: ssl.SSLContext) -> None:
-    """The authorities that every program of the host trusts, but not by `set_default_verify_paths`.
+def trust_authorities(context: ssl.SSLContext, bundle: str | None, directory: str | None) -> None:
+    """A file of all authorities, or a directory of hashed names (openssl-rehash(1)), read as they are needed.
 
-    OpenSSL 3.0 to 3.3 (openssl/openssl#21067, #24140) then reads the whole directory of certificates anew
-    at each handshake whose chain has an intermediate: 0.4 ms. Bundle and hashed directory, named one by one,
-    are found without that.
+    Not `set_default_verify_paths`: with it, OpenSSL 3.0 to 3.3 read the whole directory anew at each handshake
+    whose chain has an intermediate, 0.2 to 0.4 ms (openssl/openssl#21067, #24140). To load the bundle takes 30 ms
+    and two megabytes for each context; a hashed directory costs a stat(2) for an authority that is not in it.
     """
-    if _SYSTEM_BUNDLE is not None or _SYSTEM_DIRECTORY is not None:
-        context.load_verify_locations(_SYSTEM_BUNDLE, _SYSTEM_DIRECTORY)
+    if bundle is not None or directory is not None:
+        context.load_verify_locations(bundle, directory)
+
+
+def _system_authorities() -> tuple[str | None, str | None]:
+    """What every program of the host trusts. A bundle that the environment names counts; else one of them will do."""
+    paths = ssl.get_default_verify_paths()
+    directory = paths.capath if paths.capath and _has_hashed_names(paths.capath) else None
+    bundle = paths.cafile if directory is None or paths.openssl_cafile_env in os.environ else None
+    return bundle, directory
+
+
+def _has_hashed_names(directory: str) -> bool:
+    try:
+        return any(_HASHED_NAME.fullmatch(name) for name in os.listdir(directory))  # noqa: PTH208 - names, not paths
+    except OSError:
+        return False
 
 
 def _load(file: str, problem: str, load: Callable[[], object]) -> None:

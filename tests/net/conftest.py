@@ -56,7 +56,7 @@ def in_time() -> float:
 
 def soon() -> float:
     """A deadline for what never ends."""
-    return time.monotonic() + 0.15
+    return time.monotonic() + 0.3
 
 
 async def exchange(client: HttpClient, request: HttpRequest) -> HttpExchange:

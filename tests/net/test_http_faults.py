@@ -56,7 +56,7 @@ async def test_the_connection_is_never_accepted(client: HttpClient) -> None:
     with full_backlog() as port:
         seen = await fault(client, HttpRequest(url=f"http://127.0.0.1:{port}/"), deadline=soon())
     assert (seen.kind, seen.detail) == (FaultKind.TIMEOUT_CONNECT, f"connect to 127.0.0.1:{port} timed out")
-    assert seen.phases[Phase.CONNECT] > 0.1
+    assert set(seen.phases) == {Phase.CONNECT}
 
 
 async def _never(peer: Peer) -> None:
@@ -135,7 +135,7 @@ async def test_a_peer_that_is_too_slow(
     async with serve(script) as server:
         seen = await fault(client, HttpRequest(url=f"http://127.0.0.1:{server.port}/"), deadline=soon())
     assert (seen.kind, seen.detail, server.connections) == (kind, detail, 1)
-    assert seen.duration_s >= 0.1
+    assert sum(seen.phases.values()) <= seen.duration_s
 
 
 CLOSED = "the peer closed the connection without an answer"

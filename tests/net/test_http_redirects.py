@@ -1,5 +1,6 @@
 """Redirects: how far, with which method, and what a stranger does not get to see."""
 
+import asyncio
 import ssl
 from pathlib import Path
 
@@ -21,11 +22,12 @@ def redirect_to(location: str, *, status: int = 302, headers: str = "") -> Scrip
     return script
 
 
-def count_down(status: int = 302) -> Script:
+def count_down(status: int = 302, pause_s: float = 0.0) -> Script:
     """/5 leads to /4, and so on; /0 is there."""
 
     async def script(peer: Peer) -> None:
         number = int((await peer.request()).target[1:])
+        await asyncio.sleep(pause_s)
         head = f"{status} Found\r\nLocation: /{number - 1}" if number else "200 OK"
         await peer.send(f"HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n".encode())
 
@@ -33,14 +35,11 @@ def count_down(status: int = 302) -> Script:
 
 
 async def test_redirects_are_followed_and_counted_and_their_time_adds_up(client: HttpClient) -> None:
-    async with serve(count_down()) as server:
+    async with serve(count_down(pause_s=0.005)) as server:
         seen = await exchange(client, HttpRequest(url=f"http://one.test:{server.port}/10"))
-        straight = await exchange(client, HttpRequest(url=f"http://one.test:{server.port}/0"))
     assert (seen.status, seen.redirects) == (200, 10)
-    assert straight.redirects == 0
-    assert [request.target for request in server.requests] == [f"/{n}" for n in range(10, -1, -1)] + ["/0"]
-    assert set(seen.phases) == set(Phase)
-    assert seen.phases[Phase.CONNECT] > straight.phases[Phase.CONNECT]
+    assert [request.target for request in server.requests] == [f"/{n}" for n in range(10, -1, -1)]
+    assert seen.phases[Phase.PROCESSING] >= 11 * 0.004
 
 
 async def test_more_than_ten_redirects_are_too_many(client: HttpClient) -> None:

@@ -1,13 +1,17 @@
 """Contexts by options, and the facts of a handshake with a real peer."""
 
+import asyncio
 import os
+import ssl
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from monitord.net import HttpClient, HttpRequest, TlsContexts, TlsOptions, make_context
-from monitord.net.tls import MAX_CONTEXTS
+from monitord.net.tls import MAX_CONTEXTS, trust_authorities
 from tests.certificates import DAY, Authority
 from tests.net.conftest import exchange
 from tests.servers import respond, serve
@@ -129,8 +133,60 @@ def test_contexts_are_bounded(authority: Authority, tmp_path: Path) -> None:
     assert contexts.get(first) is not before
 
 
-def test_the_authorities_of_the_system_are_trusted() -> None:
-    assert make_context(TlsOptions()).cert_store_stats()["x509_ca"] > 0
+def hashed_name(file: str) -> str:
+    """As openssl-rehash(1) would name it."""
+    asked = ["openssl", "x509", "-hash", "-noout", "-in", file]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip() + ".0"
+
+
+@pytest.mark.parametrize("kind", ["bundle", "directory", "neither"])
+async def test_authorities_are_trusted_from_a_bundle_and_from_a_hashed_directory(
+    authority: Authority, ca_file: str, tmp_path: Path, kind: str
+) -> None:
+    (tmp_path / hashed_name(ca_file)).write_bytes(authority.pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trust_authorities(
+        context, ca_file if kind == "bundle" else None, str(tmp_path) if kind == "directory" else None
+    )
+    issued = authority.issue("one.test", directory=tmp_path)
+    async with serve(respond(), tls=issued.server_context()) as server:
+        connecting = asyncio.open_connection(
+            "127.0.0.1", server.port, ssl=context, server_hostname="one.test"
+        )
+        if kind == "neither":
+            with pytest.raises(ssl.SSLCertVerificationError):
+                await connecting
+        else:
+            _, writer = await connecting
+            writer.close()
+            await writer.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"SSL_CERT_DIR": "{}/hashed"}, (None, "{}/hashed")),
+        ({"SSL_CERT_DIR": "{}/plain", "SSL_CERT_FILE": "{}/ca.pem"}, ("{}/ca.pem", None)),
+        ({"SSL_CERT_DIR": "{}/hashed", "SSL_CERT_FILE": "{}/ca.pem"}, ("{}/ca.pem", "{}/hashed")),
+        ({"SSL_CERT_DIR": "{}/missing", "SSL_CERT_FILE": "{}/missing.pem"}, (None, None)),
+    ],
+    ids=["directory", "bundle", "both", "none"],
+)
+def test_the_authorities_of_the_system_are_found(
+    tmp_path: Path, environment: dict[str, str], expected: tuple[str | None, str | None]
+) -> None:
+    for name in ("hashed/0123abcd.0", "hashed/x.pem", "plain/x.pem", "ca.pem"):
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    found = subprocess.run(
+        [sys.executable, "-c", "from monitord.net import tls; print(tls._system_authorities())"],
+        env={name: value.format(tmp_path) for name, value in environment.items()},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert found.strip() == str(tuple(path and path.format(tmp_path) for path in expected))
 
 
 def test_files_that_cannot_serve_are_told(authority: Authority, tmp_path: Path) -> None:
