@@ -21,7 +21,7 @@ from monitord.net.http_request import (
     parse_target,
 )
 from monitord.net.phases import Phase
-from monitord.net.process import Processes, ProcessEnd, ProcessFault, ProcessFaultKind, ProcessRequest
+from monitord.net.process import ProcessEnd, Processes, ProcessFault, ProcessFaultKind, ProcessRequest
 from monitord.net.resolver import IpFamily, ResolveError, Resolver
 from monitord.net.tls import CertificateFacts, TlsContexts, TlsFacts, TlsOptions, TlsVersion, make_context
 

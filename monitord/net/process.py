@@ -179,7 +179,9 @@ def _fault(request: ProcessRequest, error: OSError) -> ProcessFault:
     if error.filename == request.directory:
         return ProcessFault(ProcessFaultKind.UNUSABLE, f"the directory {request.directory}: {problem}")
     program = request.command[0]
-    if error.errno == errno.ENOEXEC:
+    if error.errno == errno.ESRCH:
+        problem = "it ended, but not for us to see: SIGCHLD is ignored in this process"
+    elif error.errno == errno.ENOEXEC:
         problem += " (a script needs a first line such as #!/bin/sh)"
     elif error.errno == errno.ENOENT and os.path.lexists(program):
         problem += " (it is there, but what it is a link to or what its first line names is not)"
@@ -310,7 +312,7 @@ class _Child:
         try:
             found = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
         except ChildProcessError:
-            # SIGCHLD is ignored in this process (wait(2)): the status is lost, and must not look like a success.
+            # SIGCHLD is ignored in this process (wait(2)): the status is lost, and must not pass for a success.
             found = None
         os.close(self._pidfd)
         if found is not None and found.si_code == os.CLD_EXITED:

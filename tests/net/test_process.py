@@ -1,0 +1,381 @@
+"""Real programs, mostly /bin/sh: what they said, how they ended, and that nothing of them is left."""
+
+import asyncio
+import os
+import resource
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitord.net import ProcessEnd, Processes, ProcessFault, ProcessFaultKind, ProcessRequest
+from monitord.net.process import MAX_STDERR_BYTES, MAX_STDOUT_BYTES
+
+PATH = (("PATH", "/usr/bin:/bin"),)
+SOON_S = 0.15
+"""A deadline that is meant to pass."""
+
+
+@pytest.fixture
+async def processes() -> AsyncIterator[Processes]:
+    made = Processes()
+    yield made
+    await made.close()
+    assert made.dying == 0
+
+
+def script(text: str, **options: Any) -> ProcessRequest:
+    return ProcessRequest(("/bin/sh", "-c", text), PATH, **options)
+
+
+async def run(processes: Processes, request: ProcessRequest, within_s: float = 20.0) -> ProcessEnd:
+    outcome = await processes.run(request, deadline=time.monotonic() + within_s)
+    assert isinstance(outcome, ProcessEnd), outcome
+    return outcome
+
+
+async def refused(processes: Processes, request: ProcessRequest) -> ProcessFault:
+    outcome = await processes.run(request, deadline=time.monotonic() + 20)
+    assert isinstance(outcome, ProcessFault), outcome
+    return outcome
+
+
+def is_there(pid: int) -> bool:
+    """A zombie is not: it waits for init, not for us."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+async def is_gone(pid: int) -> bool:
+    """Within a moment."""
+    for _ in range(200):
+        if not is_there(pid):
+            return True
+        await asyncio.sleep(0.005)
+    return False
+
+
+def line_in(file: Path) -> str | None:
+    return file.read_text() if file.exists() and file.read_text().endswith("\n") else None
+
+
+async def pid_in(file: Path) -> int:
+    """What a script wrote there, once it has."""
+    while not (line := line_in(file)):  # noqa: ASYNC110 - a file has no event
+        await asyncio.sleep(0.005)
+    return int(line)
+
+
+# What it says, and how it ends
+
+
+async def test_what_it_says_and_its_exit_code_are_kept(processes: Processes) -> None:
+    end = await run(processes, script("echo out; echo err >&2; exit 3"))
+    assert end == ProcessEnd(
+        exit_code=3,
+        signal=None,
+        is_late=False,
+        has_ended=True,
+        stdout=b"out\n",
+        stderr=b"err\n",
+        dropped_bytes=0,
+    )
+
+
+async def test_a_signal_is_told_from_an_exit_code(processes: Processes) -> None:
+    end = await run(processes, script("echo before; kill -SEGV $$"))
+    assert (end.exit_code, end.signal, end.stdout) == (None, signal.SIGSEGV, b"before\n")
+
+
+async def test_arguments_reach_the_program_as_they_are(processes: Processes) -> None:
+    end = await run(processes, ProcessRequest(("/usr/bin/printf", "%s|", "a b", "$HOME", "*", "")))
+    assert end.stdout == b"a b|$HOME|*||"
+
+
+async def test_it_sees_the_environment_it_is_given_and_nothing_else(processes: Processes) -> None:
+    end = await run(processes, ProcessRequest(("/usr/bin/env",), (("ONE", "1"), ("TWO", "2 2"))))
+    assert end.stdout == b"ONE=1\nTWO=2 2\n"
+
+
+async def test_it_runs_in_its_directory(processes: Processes, tmp_path: Path) -> None:
+    assert (await run(processes, script("pwd", directory=str(tmp_path)))).stdout == f"{tmp_path}\n".encode()
+    assert (await run(processes, script("pwd"))).stdout == b"/\n"
+
+
+async def test_it_has_no_input(processes: Processes) -> None:
+    end = await run(processes, script("read line; echo $? $line"))
+    assert end.stdout == b"1\n"
+
+
+async def test_it_inherits_no_descriptor(processes: Processes, tmp_path: Path) -> None:
+    with (tmp_path / "held").open("w") as held:
+        os.set_inheritable(held.fileno(), True)
+        end = await run(processes, script("ls -l /proc/self/fd"))
+    assert str(tmp_path) not in end.stdout.decode()
+    assert "pipe:" in end.stdout.decode()
+
+
+async def test_signals_are_as_a_program_expects_them(processes: Processes) -> None:
+    """Python ignores SIGPIPE; a program that inherited that would not end with its reader."""
+    end = await run(processes, ProcessRequest(("/bin/grep", "-E", "SigIgn|SigBlk", "/proc/self/status")))
+    assert end.stdout.split() == [b"SigBlk:", b"0" * 16, b"SigIgn:", b"0" * 16]
+
+
+async def test_output_is_bounded_and_the_rest_is_dropped(processes: Processes) -> None:
+    end = await run(processes, script("head -c 1000000 /dev/zero; head -c 10000 /dev/zero >&2; exit 1"))
+    assert end.exit_code == 1
+    assert (len(end.stdout), len(end.stderr)) == (MAX_STDOUT_BYTES, MAX_STDERR_BYTES)
+    assert end.dropped_bytes == 1_010_000 - MAX_STDOUT_BYTES - MAX_STDERR_BYTES
+
+
+async def test_who_closes_its_output_is_waited_for(processes: Processes) -> None:
+    end = await run(processes, script("echo said; exec >&- 2>&-; sleep 0.05; exit 2"))
+    assert (end.exit_code, end.stdout) == (2, b"said\n")
+
+
+async def test_many_run_at_once(processes: Processes) -> None:
+    ends = await asyncio.gather(*(run(processes, script(f"echo {n}; exit {n}")) for n in range(30)))
+    assert [end.exit_code for end in ends] == list(range(30))
+    assert [int(end.stdout) for end in ends] == list(range(30))
+
+
+# Nothing is left
+
+
+async def test_at_the_deadline_the_whole_group_ends(processes: Processes, tmp_path: Path) -> None:
+    text = f"sh -c 'sh -c \"echo \\$\\$ > {tmp_path}/child; sleep 60\" & wait' & echo said; wait"
+    end = await run(processes, script(text), within_s=SOON_S)
+    assert end.is_late
+    assert end.has_ended
+    assert (end.exit_code, end.signal, end.stdout) == (None, signal.SIGTERM, b"said\n")
+    assert await is_gone(await pid_in(tmp_path / "child"))
+
+
+async def test_who_ignores_the_first_signal_is_killed(processes: Processes, tmp_path: Path) -> None:
+    text = f"trap '' TERM; (trap '' TERM; echo $$ > {tmp_path}/pid; sleep 60) & sleep 60; sleep 60"
+    end = await run(processes, script(text), within_s=SOON_S)
+    assert (end.is_late, end.has_ended, end.signal) == (True, True, signal.SIGKILL)
+    assert await is_gone(await pid_in(tmp_path / "pid"))
+
+
+async def test_who_is_late_may_clean_up_first(processes: Processes, tmp_path: Path) -> None:
+    text = f"touch {tmp_path}/temporary; trap 'rm {tmp_path}/temporary; echo cleaned; exit 3' TERM; sleep 60 & wait"
+    end = await run(processes, script(text), within_s=SOON_S)
+    assert (end.is_late, end.exit_code, end.stdout) == (True, 3, b"cleaned\n")
+    assert not (tmp_path / "temporary").exists()
+
+
+async def test_a_child_that_outlives_its_parent_is_killed_and_not_waited_for(
+    processes: Processes, tmp_path: Path
+) -> None:
+    end = await run(processes, script(f"sleep 60 & echo $! > {tmp_path}/pid; echo said; exit 1"))
+    assert (end.exit_code, end.is_late, end.stdout) == (1, False, b"said\n")
+    assert await is_gone(await pid_in(tmp_path / "pid"))
+
+
+async def test_a_daemon_that_holds_the_pipes_is_not_waited_for(processes: Processes, tmp_path: Path) -> None:
+    """As ssh with ControlPersist does: it left the group, and it goes on writing."""
+    file = f"{tmp_path}/pid"
+    text = f"setsid sh -c 'echo $$ > {file}; while echo more; do :; done' & while [ ! -s {file} ]; do :; done"
+    end = await run(processes, script(text))
+    assert (end.exit_code, end.is_late) == (0, False)
+    assert await is_gone(await pid_in(tmp_path / "pid")), "nobody reads what it writes: SIGPIPE"
+
+
+async def test_whoever_stops_waiting_kills_the_group(processes: Processes, tmp_path: Path) -> None:
+    text = f"trap '' TERM; sh -c 'trap \"\" TERM; echo $$ > {tmp_path}/pid; sleep 60' & wait; sleep 60"
+    waiting = asyncio.ensure_future(run(processes, script(text)))
+    pid = await pid_in(tmp_path / "pid")
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await processes.close()
+    assert processes.dying == 0
+    assert await is_gone(pid)
+
+
+async def test_a_deadline_that_is_over_already_ends_it_at_once(processes: Processes) -> None:
+    end = await run(processes, script("sleep 60"), within_s=-1)
+    assert (end.is_late, end.has_ended) == (True, True)
+
+
+async def test_what_cannot_be_killed_is_left_alone_and_not_started_again() -> None:
+    """As a program that hangs in the kernel, or one of another user."""
+    sent: list[tuple[int, int]] = []
+    processes = Processes(lambda group, number: sent.append((group, number)))
+    request = script("read line < /dev/zero")
+    end = await run(processes, request, within_s=SOON_S)
+    assert (end.is_late, end.has_ended, end.exit_code, end.signal) == (True, False, None, None)
+    ((pid, _), *_) = sent
+    assert sent == [(pid, signal.SIGTERM), (pid, signal.SIGKILL), (pid, signal.SIGKILL)]
+    assert processes.dying == 1
+    fault = await refused(processes, request)
+    assert fault == ProcessFault(ProcessFaultKind.STUCK, f"process {pid} was killed, and is still there")
+    assert (await run(processes, script("exit 0"))).exit_code == 0, "others go on"
+    os.kill(pid, signal.SIGKILL)
+    await processes.close()
+    assert processes.dying == 0
+    assert await is_gone(pid)
+
+
+# What cannot be run
+
+
+def executable(file: Path, text: str) -> str:
+    file.write_text(text)
+    file.chmod(0o755)
+    return str(file)
+
+
+def unusable(tmp_path: Path) -> Iterator[tuple[str, str]]:
+    plain = tmp_path / "plain"
+    plain.write_text("#!/bin/sh\n")
+    yield f"{tmp_path}/nowhere", "No such file or directory"
+    yield str(plain), "Permission denied"
+    yield str(tmp_path), "Permission denied"
+    yield (
+        executable(tmp_path / "shebang", "echo\n"),
+        ("Exec format error (a script needs a first line such as #!/bin/sh)"),
+    )
+    yield (
+        executable(tmp_path / "interpreter", "#!/no/such/program\n"),
+        (
+            "No such file or directory (it is there, but what it is a link to or what its first line names is not)"
+        ),
+    )
+
+
+async def test_what_cannot_be_run_is_told_with_the_reason(processes: Processes, tmp_path: Path) -> None:
+    for program, problem in unusable(tmp_path):
+        fault = await refused(processes, ProcessRequest((program,)))
+        assert fault == ProcessFault(ProcessFaultKind.UNUSABLE, f"{program}: {problem}")
+
+
+async def test_a_directory_that_is_not_there_is_named(processes: Processes, tmp_path: Path) -> None:
+    fault = await refused(processes, script("exit 0", directory=f"{tmp_path}/nowhere"))
+    assert fault.detail == f"the directory {tmp_path}/nowhere: No such file or directory"
+
+
+async def test_arguments_that_are_too_long_are_a_fault(processes: Processes) -> None:
+    fault = await refused(processes, ProcessRequest(("/bin/true", "x" * 10_000_000)))
+    assert fault == ProcessFault(ProcessFaultKind.UNUSABLE, "/bin/true: Argument list too long")
+
+
+@contextmanager
+def descriptors_left(count: int) -> Iterator[None]:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + count, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+@pytest.mark.parametrize("left", range(7))
+async def test_a_host_without_descriptors_is_no_fault_of_the_program(processes: Processes, left: int) -> None:
+    """At whichever step they end; what was opened before is closed."""
+    with descriptors_left(left):
+        fault = await refused(processes, script("exit 0"))
+    assert fault == ProcessFault(ProcessFaultKind.EXHAUSTED, "no process to spare: Too many open files")
+    assert (await run(processes, script("exit 0"))).exit_code == 0
+
+
+@pytest.mark.parametrize("text", ["exit 0", "sleep 0.05"], ids=["gone at once", "gone later"])
+async def test_a_status_that_nobody_saw_is_no_success(processes: Processes, text: str) -> None:
+    """Whoever ignores SIGCHLD has the kernel reap, and never hears how a child ended."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        outcome = await processes.run(script(text), deadline=time.monotonic() + 20)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    if isinstance(outcome, ProcessFault):
+        assert (
+            outcome.detail == "/bin/sh: it ended, but not for us to see: SIGCHLD is ignored in this process"
+        )
+    else:
+        assert (outcome.exit_code, outcome.signal, outcome.has_ended) == (None, None, True)
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        pytest.param(lambda: ProcessRequest(()), "names no program", id="nothing"),
+        pytest.param(
+            lambda: ProcessRequest(("true",)),
+            '"true" is not an absolute path; write "/path/to/true"',
+            id="relative",
+        ),
+        pytest.param(
+            lambda: ProcessRequest(("/bin/true",), directory="tmp"),
+            'the directory "tmp" is not an absolute path; write "/tmp"',
+            id="relative directory",
+        ),
+        pytest.param(lambda: ProcessRequest(("/bin/true", "a\0b")), "holds a NUL", id="NUL in an argument"),
+        pytest.param(lambda: ProcessRequest(("/a",), (("A", "s\0"),)), "holds a NUL", id="NUL in a value"),
+        pytest.param(lambda: ProcessRequest(("/a",), (("A=", ""),)), 'one with "="', id="name of a variable"),
+        pytest.param(
+            lambda: ProcessRequest(("/a",), (("", "x"),)), "has no name", id="variable without name"
+        ),
+    ],
+)
+def test_what_no_program_can_be_given_is_refused(make: Callable[[], ProcessRequest], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem.replace("(", r"\(")) as error:
+        make()
+    assert "; " in str(error.value), "says what to write instead"
+
+
+def test_a_request_does_not_show_its_environment() -> None:
+    assert "hunter2" not in repr(ProcessRequest(("/a",), (("PASSWORD", "hunter2"),)))
+
+
+# Other loops
+
+
+OnUvloop = Callable[[Coroutine[Any, Any, None]], None]
+
+
+@pytest.fixture(scope="module")
+def on_uvloop() -> OnUvloop:
+    uvloop = pytest.importorskip("uvloop", reason="python3-uvloop is not installed")
+
+    def run_on_uvloop(main: Coroutine[Any, Any, None]) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(main)
+
+    # The first loop opens a pipe that libuv keeps as long as the process lives.
+    run_on_uvloop(asyncio.sleep(0))
+    return run_on_uvloop
+
+
+def test_uvloop_runs_programs_the_same(on_uvloop: OnUvloop, tmp_path: Path) -> None:
+    async def main() -> None:
+        processes = Processes()
+        ends = await asyncio.gather(*(run(processes, script(f"echo {n}; exit {n}")) for n in range(10)))
+        assert [(end.exit_code, int(end.stdout)) for end in ends] == [(n, n) for n in range(10)]
+        late = await run(processes, script(f"(echo $$ > {tmp_path}/pid; sleep 60) & wait"), within_s=SOON_S)
+        assert (late.is_late, late.has_ended, late.signal) == (True, True, signal.SIGTERM)
+        assert await is_gone(await pid_in(tmp_path / "pid"))
+        waiting = asyncio.ensure_future(run(processes, script("sleep 60")))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert waiting.cancelled()
+        await processes.close()
+        assert processes.dying == 0
+
+    on_uvloop(main())
+
+
+async def test_a_loop_beside_the_main_thread_runs_programs() -> None:
+    def work() -> ProcessEnd:
+        return asyncio.run(run(Processes(), script("exit 4")))
+
+    assert (await asyncio.to_thread(work)).exit_code == 4
