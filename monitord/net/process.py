@@ -20,8 +20,8 @@ The rules of its life:
 
 The end is heard of by a pidfd (pidfd_open(2)), the same on every event loop and version of Python: no SIGCHLD handler
 to share, no thread for each child. subprocess starts the program by vfork(2), which holds up this process, the event
-loop with it, until the program is executed: half a millisecond. A thread would not help, as CPython holds its global
-lock meanwhile.
+loop with it, until the program is executed: a fraction of a millisecond. A thread would not help, as CPython holds its
+global lock meanwhile.
 """
 
 import asyncio
@@ -39,6 +39,9 @@ from itertools import chain
 MAX_STDOUT_BYTES = 64 * 1024
 MAX_STDERR_BYTES = 4 * 1024
 """What is more is read, dropped and counted."""
+
+DROP_EVERY_S = 0.01
+"""Between two reads of what is dropped: who writes without end gets little of our time, and none of the others'."""
 
 TERMINATE_GRACE_S = 0.1
 """From SIGTERM to SIGKILL: enough to remove a temporary file."""
@@ -195,11 +198,12 @@ class _Output:
         self._limit_bytes = limit_bytes
         self._kept = bytearray()
         self._loop = asyncio.get_running_loop()
+        self._pause: asyncio.TimerHandle | None = None
         self.dropped_bytes = 0
         self._end, self.writing_end = os.pipe()
         # The other end is another open file description: the program's own writes stay blocking.
         os.set_blocking(self._end, False)
-        self._loop.add_reader(self._end, self._read)
+        self._resume()
 
     @property
     def kept(self) -> bytes:
@@ -212,6 +216,8 @@ class _Output:
         """May be called twice."""
         if self._end >= 0:
             self._loop.remove_reader(self._end)
+            if self._pause is not None:
+                self._pause.cancel()
             os.close(self._end)
             self._end = -1
 
@@ -221,6 +227,14 @@ class _Output:
             if not self._read():
                 break
         self.close()
+
+    def _resume(self) -> None:
+        self._loop.add_reader(self._end, self._on_readable)
+
+    def _on_readable(self) -> None:
+        if self._read() and self.dropped_bytes:
+            self._loop.remove_reader(self._end)
+            self._pause = self._loop.call_later(DROP_EVERY_S, self._resume)
 
     def _read(self) -> bool:
         """False: there is no more for now, or never."""
