@@ -16,7 +16,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Any, TypeVar, cast
 
 from .exceptions import HTTPBadRequest, HTTPException, HTTPMethodNotAllowed, HTTPNotFound
-from .keys import AppKey
+from .keys import AppKey, ReadKey
 from .limits import BODY_BYTES
 from .request import Request
 from .response import ClientGone, Response, StreamResponse, json_response
@@ -55,7 +55,7 @@ class Application:
         self.on_shutdown: list[Hook] = []
         self.on_cleanup: list[Hook] = []
         self._lifespan = lifespan
-        self._values: dict[AppKey[Any], Any] = {}
+        self._values: dict[ReadKey[Any], Any] = {}
         self._exception_handlers: dict[type[Exception] | int, ExceptionHandler] = {}
         self._mounted: dict[str, Application] = {}
         self._by_prefix: list[tuple[str, Application]] = []
@@ -63,7 +63,7 @@ class Application:
         self.frozen = False
         self._has_started = False
 
-    def __getitem__(self, key: AppKey[T]) -> T:
+    def __getitem__(self, key: ReadKey[T]) -> T:
         return cast(T, self._values[key])
 
     def __setitem__(self, key: AppKey[T], value: T) -> None:

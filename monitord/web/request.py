@@ -17,7 +17,7 @@ from .cookies import parse_cookies
 from .exceptions import HTTPBadRequest, HTTPRequestEntityTooLarge, HTTPUnsupportedMediaType
 from .exchange import Exchange
 from .head import Head
-from .keys import AppKey
+from .keys import AppKey, ReadKey
 
 MAX_FORM_FIELDS = 1000
 
@@ -49,7 +49,7 @@ class Serving(Protocol):
     def client_max_size(self) -> int: ...
     @property
     def router(self) -> Names: ...
-    def __getitem__(self, key: AppKey[T]) -> T: ...
+    def __getitem__(self, key: ReadKey[T]) -> T: ...
     def __setitem__(self, key: AppKey[T], value: T) -> None: ...
 
 
