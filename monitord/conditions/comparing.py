@@ -1,0 +1,155 @@
+"""One value that was seen against one comparison: true, false, or unresolved with the reason.
+
+Never raises, whatever the value: what is of another type than its fact was declared is unresolved. Of facts of any
+type, values of two types are unequal, and what has no order, or cannot contain, is unresolved.
+"""
+
+import math
+from typing import TypeGuard
+
+from monitord.conditions.fault import shortened
+from monitord.conditions.json_path import Unresolved
+from monitord.conditions.tree import Comparison, Kind, Literal, Operator, quoted
+from monitord.conditions.vocabulary import FactType
+from monitord.units import format_duration, format_size
+
+MAX_SEEN_CHARACTERS = 60
+MAX_SEEN_ITEMS = 5
+MAX_SEEN_BITS = 128
+
+_NUMERIC = frozenset({FactType.NUMBER, FactType.DURATION, FactType.SIZE})
+_SHORT_S = 1.0
+_LONG_S = 60.0
+
+
+def compare(comparison: Comparison, value: object) -> bool | Unresolved:
+    """Bounded by the length of the value, and for patterns by the bounds of `pattern`."""
+    if value is None or isinstance(value, Unresolved):
+        return value or Unresolved()
+    if not _is_of_type(value, comparison.fact_type):
+        return Unresolved(f"{_seen_any(value)} is not {comparison.fact_type.value}")
+    operator, literal, fact_type = comparison.operator, comparison.literal, comparison.fact_type
+    if operator in {Operator.EQUAL, Operator.NOT_EQUAL}:
+        return _equal(value, literal, fact_type) is (operator is Operator.EQUAL)
+    if operator is Operator.IN:
+        return any(_equal(value, item, fact_type) for item in _items(literal))
+    if operator is Operator.CONTAINS:
+        return _contains(value, literal)
+    return _matches(value, comparison) if operator is Operator.MATCHES else _ordered(value, operator, literal)
+
+
+def seen(value: object, fact_type: FactType) -> str:
+    """The value for people, on one line, shortened."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if fact_type is FactType.DURATION and is_number(value):
+        return _seen_duration(value)
+    if fact_type is FactType.SIZE and isinstance(value, int) and not isinstance(value, bool):
+        return format_size(value) if abs(value).bit_length() <= MAX_SEEN_BITS else _seen_any(value)
+    return _seen_any(value)
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and _is_finite(value)
+
+
+def _is_finite(number: float) -> bool:
+    return isinstance(number, int) or math.isfinite(number)
+
+
+def _is_of_type(value: object, fact_type: FactType) -> bool:
+    if fact_type in _NUMERIC:
+        return is_number(value)
+    if fact_type is FactType.TEXT:
+        return isinstance(value, str)
+    if fact_type is FactType.FLAG:
+        return isinstance(value, bool)
+    if fact_type is FactType.TEXTS:
+        return isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
+    # JSON as Python reads it knows numbers that are none.
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _items(literal: Literal) -> tuple[Literal, ...]:
+    return literal.value if isinstance(literal.value, tuple) else (literal,)
+
+
+def _equal(value: object, literal: Literal, fact_type: FactType = FactType.ANY) -> bool:
+    if literal.kind is Kind.LIST:
+        if not isinstance(value, (list, tuple)):
+            return False
+        items = _items(literal)
+        if fact_type is FactType.TEXTS:
+            return set(value) == {item.value for item in items}
+        return len(value) == len(items) and all(map(_equal, value, items))
+    if literal.kind is Kind.TEXT:
+        return isinstance(value, str) and value == literal.value
+    if literal.kind is Kind.FLAG:
+        return isinstance(value, bool) and value == literal.value
+    return is_number(value) and value == literal.value
+
+
+def _contains(value: object, literal: Literal) -> bool | Unresolved:
+    if isinstance(value, (list, tuple)):
+        return any(_equal(item, literal) for item in value)
+    if isinstance(value, str) and isinstance(literal.value, str):
+        return literal.value in value
+    return Unresolved(f"{_seen_any(value)} cannot contain {shortened(str(literal))}")
+
+
+def _matches(value: object, comparison: Comparison) -> bool | Unresolved:
+    if comparison.pattern is None:
+        return Unresolved("no pattern")
+    if isinstance(value, str):
+        found = comparison.pattern.is_in_any([value])
+    elif isinstance(value, (list, tuple)) and comparison.fact_type is FactType.TEXTS:
+        found = comparison.pattern.is_in_any(value)
+    else:
+        return Unresolved(f"{_seen_any(value)} is not text")
+    return Unresolved("too much text for this pattern") if found is None else found
+
+
+def _ordered(value: object, operator: Operator, literal: Literal) -> bool | Unresolved:
+    wanted = literal.value
+    if not is_number(value) or not isinstance(wanted, (int, float)):
+        return Unresolved(f"{_seen_any(value)} has no order")
+    if operator is Operator.LESS:
+        return value < wanted
+    if operator is Operator.AT_MOST:
+        return value <= wanted
+    return value > wanted if operator is Operator.MORE else value >= wanted
+
+
+def _seen_duration(seconds: float) -> str:
+    if abs(seconds) < _SHORT_S:
+        # Finer than a duration is written: 300.04ms is not 300ms, and may be what decided.
+        return f"{seconds * 1000:.3f}".rstrip("0").rstrip(".") + "ms" if seconds else "0s"
+    if abs(seconds) > float(1 << MAX_SEEN_BITS):
+        return _seen_any(seconds)
+    return shortened(format_duration(seconds if abs(seconds) < _LONG_S else float(int(seconds))))
+
+
+def _seen_any(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        items = [_seen_single(item) for item in value[:MAX_SEEN_ITEMS]]
+        return shortened(
+            f"[{', '.join(items)}{', …' if len(value) > len(items) else ''}]", MAX_SEEN_CHARACTERS
+        )
+    return _seen_single(value)
+
+
+def _seen_single(value: object) -> str:
+    """A container within a container is not opened."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        text = quoted(value[:MAX_SEEN_CHARACTERS])
+        return text if len(value) <= MAX_SEEN_CHARACTERS else text + "…"
+    if isinstance(value, int):
+        # Python refuses to write out a number of thousands of digits.
+        return str(value) if value.bit_length() <= MAX_SEEN_BITS else f"a number of {value.bit_length()} bits"
+    if isinstance(value, float):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return "[…]" if value else "[]"
+    return "null" if value is None else "{…}" if isinstance(value, dict) else type(value).__name__

@@ -1,0 +1,90 @@
+"""Paths into a JSON document: $, .name, ['name'], [0], [-1]. Each leads to one value or to none.
+
+Whoever has the document parses it once and hands it in; nothing here reads text as JSON.
+"""
+
+import re
+from dataclasses import dataclass
+
+from monitord.conditions.fault import ConditionError, shortened
+
+MAX_STEPS = 32
+
+_NAME = re.compile(r"[^\W\d][\w-]*")
+_STEP = re.compile(
+    r"\.(?P<name>[^\W\d][\w-]*)"
+    r"|\[(?P<index>-?[0-9]{1,9})\]"
+    r"|\['(?P<single>(?:[^'\\]|\\['\"\\])*)'\]"
+    r'|\["(?P<double>(?:[^"\\]|\\[\'"\\])*)"\]'
+)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """There is no such value; `why` is a few words for people."""
+
+    why: str = "no value"
+
+
+@dataclass(frozen=True, slots=True)
+class JsonPath:
+    steps: tuple[str | int, ...]
+
+    def __str__(self) -> str:
+        return "$" + "".join(map(_step_text, self.steps))
+
+    def find(self, document: object) -> object:
+        """The value there (None is JSON's null), or Unresolved. Never raises."""
+        found = document
+        for count, step in enumerate(self.steps, start=1):
+            try:
+                found = _at(found, step)
+            except LookupError:
+                return Unresolved(f"nothing at {shortened(str(JsonPath(self.steps[:count])))}")
+        return found
+
+
+def parse_json_path(text: str) -> JsonPath:
+    """Raises ConditionError, with a column that counts from the start of the path."""
+    if not text.startswith("$"):
+        raise ConditionError(1, "a JSON path begins with $", "write it as $.name")
+    steps: list[str | int] = []
+    at = 1
+    while at < len(text):
+        match = _STEP.match(text, at)
+        if match is None:
+            raise ConditionError(
+                at + 1,
+                f"the JSON path cannot go on with {shortened(text[at:], 20)}",
+                "write .name, ['name'], [0] or [-1]",
+            )
+        if len(steps) == MAX_STEPS:
+            raise ConditionError(at + 1, f"the JSON path has more than {MAX_STEPS} steps")
+        steps.append(_step(match))
+        at = match.end()
+    return JsonPath(tuple(steps))
+
+
+def _at(container: object, step: str | int) -> object:
+    if isinstance(container, dict) and isinstance(step, str):
+        return container[step]
+    if isinstance(container, list) and isinstance(step, int):
+        return container[step]
+    raise LookupError
+
+
+def _step(match: re.Match[str]) -> str | int:
+    if match["index"] is not None:
+        return int(match["index"])
+    if match["name"] is not None:
+        return match["name"]
+    return _ESCAPE.sub(r"\1", match["single"] if match["single"] is not None else match["double"])
+
+
+def _step_text(step: str | int) -> str:
+    if isinstance(step, int):
+        return f"[{step}]"
+    if _NAME.fullmatch(step):
+        return f".{step}"
+    return "['" + re.sub(r"(['\\])", r"\\\1", step) + "']"

@@ -1,0 +1,150 @@
+"""Text of a condition into tokens, one at a time, so that the first fault in reading order is the one told."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from monitord.conditions.fault import ConditionError, shortened
+from monitord.conditions.vocabulary import FACT_NAME, RESERVED
+from monitord.units import parse_duration, parse_size
+
+MAX_NUMBER_CHARACTERS = 30
+
+_SPACE = re.compile(r"[ \t\r\n]*")
+_SIGN = re.compile(r"===|!==|==|!=|<=|>=|<>|=~|!~|&&|\|\||[<>()\[\],=~!&|%“”‘’`]")  # noqa: RUF001 - see _FOREIGN
+_QUANTITY = re.compile(r"-?[0-9][0-9A-Za-z.]*")
+_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+_SIZE_UNIT = re.compile("b", re.IGNORECASE)
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
+_ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|(.))", re.DOTALL)
+_ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"'}
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+# What other languages and word processors write.
+_FOREIGN = {
+    "===": "==", "!==": "!=", "=~": "matches", "!~": "not … matches", "<>": "!=", "&&": "and", "||": "or",
+    "=": "==", "~": "matches", "!": "not", "&": "and", "|": "or", "%": "the number alone",
+    "“": "' or \"", "”": "' or \"", "‘": "' or \"", "’": "' or \"", "`": "' or \"",  # noqa: RUF001 - what word processors make of quotes
+}  # fmt: skip
+
+
+class TokenKind(Enum):
+    NAME = "a name"
+    WORD = "a word"  # and, or, contains, true …: those that cannot name a fact
+    SIGN = "a sign"
+    NUMBER = "a number"
+    DURATION = "a duration"
+    SIZE = "a size"
+    TEXT = "text"
+    END = "the end"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """`value` is what a literal means; `written` is how it stands in the text."""
+
+    kind: TokenKind
+    column: int
+    written: str
+    value: int | float | str = ""
+
+    def __str__(self) -> str:
+        return "the end" if self.kind is TokenKind.END else shortened(self.written)
+
+    def column_within(self, offset: int) -> int:
+        """Where the character of a text stands; its beginning, where escapes make that hard to tell."""
+        is_plain = self.kind is TokenKind.TEXT and "\\" not in self.written
+        return self.column + 1 + offset if is_plain else self.column
+
+
+def tokens(text: str) -> Iterator[Token]:
+    """Ends with END. Raises ConditionError where no token begins."""
+    at = _end_of_space(text, 0)
+    while at < len(text):
+        token = _token(text, at)
+        yield token
+        at = _end_of_space(text, at + len(token.written))
+    yield Token(TokenKind.END, at + 1, "")
+
+
+def _end_of_space(text: str, at: int) -> int:
+    match = _SPACE.match(text, at)
+    return match.end() if match else at
+
+
+def _token(text: str, at: int) -> Token:
+    column = at + 1
+    if match := _SIGN.match(text, at):
+        if match[0] in _FOREIGN:
+            raise ConditionError(column, f"{match[0]} has no meaning here", f"write {_FOREIGN[match[0]]}")
+        return Token(TokenKind.SIGN, column, match[0])
+    if match := FACT_NAME.match(text, at):
+        if match[0] not in RESERVED and match[0].lower() in RESERVED:
+            raise ConditionError(column, f"{match[0]} has no meaning here", f"write {match[0].lower()}")
+        return Token(TokenKind.WORD if match[0] in RESERVED else TokenKind.NAME, column, match[0])
+    if match := _QUANTITY.match(text, at):
+        return _quantity(match[0], column)
+    if text[at] in "'\"":
+        return _text(text, at)
+    raise ConditionError(column, f"{text[at]!a} has no meaning here", "put text in quotes")
+
+
+def _quantity(written: str, column: int) -> Token:
+    if len(written) > MAX_NUMBER_CHARACTERS:
+        raise ConditionError(column, f"{shortened(written)} is too long for a number")
+    if _NUMBER.fullmatch(written):
+        number = float(written) if "." in written else int(written)
+        # 200.0 and 200 are the same, and are written the same.
+        return Token(TokenKind.NUMBER, column, written, int(number) if number == int(number) else number)
+    try:
+        if written[0] == "-":
+            # Sizes are never below zero; durations are, of what has expired.
+            return Token(TokenKind.DURATION, column, written, 0.0 - parse_duration(written[1:]))
+        if _SIZE_UNIT.search(written):
+            return Token(TokenKind.SIZE, column, written, parse_size(written))
+        return Token(TokenKind.DURATION, column, written, parse_duration(written))
+    except ValueError as error:
+        raise no_quantity(written, column, error) from None
+
+
+def no_quantity(written: str, column: int, error: ValueError) -> ConditionError:
+    """What `units` says of a value, for a language in which quantities are not quoted."""
+    problem, _, hint = str(error).partition("; ")
+    if "out of range" in problem:
+        return ConditionError(column, f"{written} {problem}", hint)
+    return ConditionError(
+        column,
+        f"{written} is not a number, a duration or a size",
+        f"write {meant_quantity(error) or '200, 300ms or 64KiB'}",
+    )
+
+
+def meant_quantity(error: ValueError) -> str:
+    """What `units` guesses was meant; nothing where it gives its usual example."""
+    example = _QUOTED.search(str(error))
+    return example[0][1:-1] if example and example[0] not in {'"30s"', '"1MiB"'} else ""
+
+
+def _text(text: str, at: int) -> Token:
+    match = _QUOTED.match(text, at)
+    if match is None:
+        raise ConditionError(at + 1, "the text has no end", f"close it with {text[at]}")
+
+    def meaning(escape: re.Match[str]) -> str:
+        """A backslash before anything else stands for itself, so that patterns read as they are used to."""
+        code = escape[1] or escape[2]
+        if code is None and escape[3] not in {"u", "U"}:
+            return _ESCAPED.get(escape[3], escape[0])
+        try:
+            return chr(int(code or "", 16))
+        except (ValueError, OverflowError):
+            column = at + 2 + escape.start()
+            raise ConditionError(
+                column, f"{escape[0]} names no character", r"write \u and four hexadecimal digits"
+            ) from None
+
+    value = _ESCAPE.sub(meaning, match[0][1:-1])
+    if _SURROGATE.search(value):
+        raise ConditionError(at + 1, "the text holds half of a character", r"write \U and eight digits")
+    return Token(TokenKind.TEXT, at + 1, match[0], value)

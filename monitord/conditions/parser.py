@@ -1,0 +1,203 @@
+"""Tokens into a typed tree, by recursive descent: what comes out is known to fit the vocabulary.
+
+choice      = all { "or" all }
+all         = negation { "and" negation }
+negation    = "not" negation | "(" choice ")" | comparison
+comparison  = fact operator value
+fact        = NAME [ "(" TEXT ")" ]
+value       = NUMBER | DURATION | SIZE | TEXT | "true" | "false" | "[" value { "," value } "]"
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from monitord.conditions.fault import ConditionError, meant
+from monitord.conditions.lexer import Token, TokenKind, meant_quantity, no_quantity, tokens
+from monitord.conditions.pattern import Pattern
+from monitord.conditions.rules import check_literal, check_operator, look_up
+from monitord.conditions.tree import And, Comparison, Kind, Literal, Node, Not, Operator, Or, Reference
+from monitord.conditions.vocabulary import RESERVED, FactFunction, FactType, Vocabulary
+from monitord.units import parse_duration, parse_size
+
+MAX_DEPTH = 20
+MAX_COMPARISONS = 50
+MAX_LIST_ITEMS = 100
+
+_KINDS = {
+    TokenKind.NUMBER: Kind.NUMBER,
+    TokenKind.DURATION: Kind.DURATION,
+    TokenKind.SIZE: Kind.SIZE,
+    TokenKind.TEXT: Kind.TEXT,
+}
+
+T = TypeVar("T")
+
+_OPERATORS = {operator.value: operator for operator in Operator}
+
+
+class Parser:
+    """For one text."""
+
+    def __init__(self, text: str, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._tokens = tokens(text)
+        self._token = next(self._tokens)
+        self._comparisons = 0
+
+    def whole(self) -> Node:
+        """Raises ConditionError at the first fault."""
+        node = self._choice(0)
+        if self._token.kind is not TokenKind.END:
+            raise self._one_too_many()
+        return node
+
+    def _choice(self, depth: int) -> Node:
+        return self._joined("or", Or, lambda: self._joined("and", And, lambda: self._negation(depth)))
+
+    def _joined(self, word: str, join: type[And] | type[Or], operand: Callable[[], Node]) -> Node:
+        operands: list[Node] = []
+        while True:
+            node = operand()
+            operands.extend(
+                node.operands if isinstance(node, (And, Or)) and isinstance(node, join) else [node]
+            )
+            if not self._skips(word):
+                return operands[0] if len(operands) == 1 else join(tuple(operands))
+
+    def _negation(self, depth: int) -> Node:
+        if depth > MAX_DEPTH:
+            raise self._fault(f"more than {MAX_DEPTH} levels of not and ( )")
+        if self._skips("not"):
+            return Not(self._negation(depth + 1))
+        if self._skips("("):
+            node = self._choice(depth + 1)
+            self._expect(")", "the ( has no )")
+            return node
+        return self._comparison()
+
+    def _comparison(self) -> Comparison:
+        self._comparisons += 1
+        if self._comparisons > MAX_COMPARISONS:
+            raise self._fault(f"more than {MAX_COMPARISONS} comparisons in one condition")
+        reference, fact_type = self._reference()
+        operator = _OPERATORS.get(self._token.written)
+        if operator is None or self._token.kind not in {TokenKind.SIGN, TokenKind.WORD}:
+            hint = (
+                f"write {reference} == true" if fact_type is FactType.FLAG else "write ==, <, in and the like"
+            )
+            if self._token.kind is TokenKind.NAME:
+                hint = meant(self._token.written, _OPERATORS) or hint
+            raise self._fault(f"after {reference} comes an operator, not {self._token}", hint)
+        check_operator(str(reference), fact_type, operator, self._token.column)
+        self._advance()
+        token = self._token
+        literal, columns = self._value()
+        check_literal(str(reference), fact_type, operator, literal, token.column, columns)
+        pattern = None
+        if operator is Operator.MATCHES:
+            pattern = self._within(token, lambda: Pattern(str(token.value)))
+        return Comparison(reference, fact_type, operator, literal, pattern)
+
+    def _reference(self) -> tuple[Reference, FactType]:
+        token = self._token
+        if token.kind is not TokenKind.NAME:
+            raise self._no_fact()
+        fact = look_up(self._vocabulary, token.written, token.column)
+        self._advance()
+        if not isinstance(fact, FactFunction):
+            if self._token.written == "(":
+                raise self._fault(f"{token} takes no argument", f"write {token}")
+            return Reference(token.written), fact
+        self._expect("(", f"{token} needs an argument", f"write {token}('…')")
+        argument = self._token
+        if argument.kind is not TokenKind.TEXT:
+            raise self._fault(f"the argument of {token} is text", f"write {token}('…')")
+        self._advance()
+        self._expect(")", "the ( has no )")
+        parsed = self._within(argument, lambda: fact.parse_argument(str(argument.value)))
+        return Reference(token.written, parsed), fact.result
+
+    def _no_fact(self) -> ConditionError:
+        kind = self._token.kind
+        if self._token.written in RESERVED - {"true", "false"} or kind in {TokenKind.END, TokenKind.SIGN}:
+            return self._fault(f"a fact is missing before {self._token}", "write fact operator value")
+        return self._fault(
+            f"a comparison begins with a fact, not with {self._token}",
+            "write fact operator value; for one of several values: fact in [value, value]",
+        )
+
+    def _value(self) -> tuple[Literal, list[int]]:
+        """With the columns of its items, or its own."""
+        if not self._skips("["):
+            column = self._token.column
+            return self._single(), [column]
+        items: list[Literal] = []
+        columns: list[int] = []
+        while True:
+            if len(items) == MAX_LIST_ITEMS:
+                raise self._fault(f"more than {MAX_LIST_ITEMS} values in one list")
+            columns.append(self._token.column)
+            items.append(self._single())
+            if not self._skips(","):
+                self._expect("]", "the [ has no ]", "write [value, value]")
+                return Literal(Kind.LIST, tuple(items)), columns
+
+    def _single(self) -> Literal:
+        token = self._token
+        if token.kind in _KINDS:
+            literal = Literal(_KINDS[token.kind], token.value)
+        elif token.written in {"true", "false"}:
+            literal = Literal(Kind.FLAG, token.written == "true")
+        elif token.kind is TokenKind.NAME:
+            raise self._fault(f"on the right stands a value, not {token}", f"write '{token}'")
+        else:
+            raise self._fault(f"a value is missing before {token}", "write a number, 300ms, 64KiB or '…'")
+        self._advance()
+        if token.kind is TokenKind.NUMBER and self._token.kind is TokenKind.NAME:
+            raise self._apart(token.written, token.column)
+        return literal
+
+    def _apart(self, number: str, column: int) -> ConditionError:
+        """A number and its unit with a space between: 5 min."""
+        written = f"{number} {self._token}"
+        try:
+            parse_size(written)
+            return ConditionError(column, f"{written} is in two parts", f"write {written.replace(' ', '')}")
+        except ValueError as size_error:
+            fault = size_error
+        try:
+            parse_duration(written)
+        except ValueError as duration_error:
+            if meant_quantity(duration_error):
+                fault = duration_error
+        return no_quantity(written, column, fault) if meant_quantity(fault) else self._one_too_many()
+
+    def _within(self, token: Token, parse: Callable[[], T]) -> T:
+        """What that makes of the token's text; its fault is told at the place in the condition."""
+        try:
+            return parse()
+        except ConditionError as error:
+            raise ConditionError(token.column_within(error.column - 1), error.problem, error.hint) from None
+        except ValueError as error:
+            problem, _, hint = str(error).partition("; ")
+            raise ConditionError(token.column, f"{token} {problem}", hint) from None
+
+    def _skips(self, written: str) -> bool:
+        """Steps over that word or sign, if it is next."""
+        is_next = self._token.written == written
+        if is_next:
+            self._advance()
+        return is_next
+
+    def _expect(self, written: str, problem: str, hint: str = "") -> None:
+        if not self._skips(written):
+            raise self._fault(f"{problem} before {self._token}", hint or f"write {written}")
+
+    def _advance(self) -> None:
+        self._token = next(self._tokens)
+
+    def _one_too_many(self) -> ConditionError:
+        return self._fault(f"{self._token} is one too many", "join conditions by and, or")
+
+    def _fault(self, problem: str, hint: str = "") -> ConditionError:
+        return ConditionError(self._token.column, problem, hint)

@@ -1,0 +1,234 @@
+"""The patterns that follow `matches`: the part of Python's syntax that can be searched for in linear time.
+
+    regular     . [a-z] [^a-z] \\d \\w \\s and their opposites, escapes, groups (named or not), |
+    repeated    * + ? {2} {2,} {2,5}, greedy or not: what is found is the same
+    positions   ^ $ \\A \\Z \\b \\B
+    options     (?i) (?m) (?s) (?a) at the start
+
+Not regular, and refused: back references, looking ahead or behind, atomic groups. What one character may be
+is left to `re`, a character at a time, so that classes and case mean here what they mean there.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from monitord.conditions.fault import ConditionError, shortened
+
+MAX_PATTERN_CHARACTERS = 500
+MAX_GROUPS_DEEP = 20
+MAX_REPEATS = 1000
+
+_OPTIONS = re.compile(r"\(\?([a-zA-Z]+)\)")
+_FLAGS = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL, "a": re.ASCII}
+_GROUP = re.compile(r"\((?:\?:|\?P<[A-Za-z_][A-Za-z0-9_]*>|(?!\?))")
+_COUNT = re.compile(r"\{(?!\})([0-9]*)(?:(,)([0-9]*))?\}")
+_ESCAPE = re.compile(
+    r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[dDwWsSntrfva]|[^A-Za-z0-9])", re.DOTALL
+)
+
+
+class Position(Enum):
+    """Between two characters."""
+
+    START = "\\A"
+    LINE_START = "(?m)^"
+    END = "\\Z"
+    END_OR_LAST_NEWLINE = "$"
+    LINE_END = "(?m)$"
+    BOUNDARY = "\\b"
+    NO_BOUNDARY = "\\B"
+
+
+_ESCAPED_POSITIONS = {
+    "A": Position.START, "Z": Position.END, "b": Position.BOUNDARY, "B": Position.NO_BOUNDARY
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Character:
+    """One character, which `test` matches fully."""
+
+    test: re.Pattern[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    parts: "tuple[Part, ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    options: "tuple[Part, ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    part: "Part"
+    at_least: int
+    at_most: int | None
+
+
+Part = Character | Position | Sequence | Choice | Repeat
+
+
+@dataclass(frozen=True, slots=True)
+class Syntax:
+    part: Part
+    flags: int
+
+
+def parse_pattern(text: str) -> Syntax:
+    """Raises ConditionError, with a column that counts from the start of the pattern."""
+    if len(text) > MAX_PATTERN_CHARACTERS:
+        raise ConditionError(1, f"the pattern is longer than {MAX_PATTERN_CHARACTERS} characters")
+    parser = _Parser(text)
+    return Syntax(parser.whole(), parser.flags)
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+        self.flags = 0
+
+    def whole(self) -> Part:
+        if match := _OPTIONS.match(self._text):
+            for letter in match[1]:
+                if letter not in _FLAGS:
+                    raise self._fault(f"the option {letter} of a pattern is not known", "write i, m, s or a")
+                self.flags |= _FLAGS[letter]
+            self._at = match.end()
+        part = self._choice(0)
+        if self._at < len(self._text):
+            raise self._fault("the ) has no (", r"write \) for the character")
+        return part
+
+    def _choice(self, depth: int) -> Part:
+        if depth > MAX_GROUPS_DEEP:
+            raise self._fault(f"the groups are more than {MAX_GROUPS_DEEP} deep")
+        options = [self._sequence(depth)]
+        while self._text.startswith("|", self._at):
+            self._at += 1
+            options.append(self._sequence(depth))
+        return options[0] if len(options) == 1 else Choice(tuple(options))
+
+    def _sequence(self, depth: int) -> Part:
+        parts: list[Part] = []
+        while self._at < len(self._text) and self._text[self._at] not in "|)":
+            parts.append(self._repeated(depth))
+        return parts[0] if len(parts) == 1 else Sequence(tuple(parts))
+
+    def _repeated(self, depth: int) -> Part:
+        self._refuse_repetition("there is nothing to repeat")
+        part = self._single(depth)
+        if isinstance(part, Position):
+            self._refuse_repetition("a position cannot be repeated")
+            return part
+        bounds = self._bounds()
+        if bounds is None:
+            return part
+        if self._text.startswith("?", self._at):
+            self._at += 1
+        self._refuse_repetition("a repetition cannot follow a repetition")
+        return Repeat(part, *bounds)
+
+    def _refuse_repetition(self, problem: str) -> None:
+        if self._text.startswith(("*", "+", "?"), self._at) or _COUNT.match(self._text, self._at):
+            character = self._text[self._at]
+            raise self._fault(problem, rf"write \{character} for the character")
+
+    def _bounds(self) -> tuple[int, int | None] | None:
+        for sign, bounds in (("*", (0, None)), ("+", (1, None)), ("?", (0, 1))):
+            if self._text.startswith(sign, self._at):
+                self._at += 1
+                return bounds
+        match = _COUNT.match(self._text, self._at)
+        if match is None:
+            return None
+        at_least = int(match[1] or 0)
+        at_most = int(match[3]) if match[3] else None if match[2] else at_least
+        if max(at_least, at_most or 0) > MAX_REPEATS:
+            raise self._fault(f"nothing is repeated more than {MAX_REPEATS} times")
+        if at_most is not None and at_most < at_least:
+            raise self._fault(f"{match[0]} asks for more than it allows")
+        self._at = match.end()
+        return at_least, at_most
+
+    def _single(self, depth: int) -> Part:
+        character = self._text[self._at]
+        if character == "(":
+            return self._group(depth)
+        if character == "[":
+            return self._class()
+        if character == "\\":
+            return self._escape()
+        self._at += 1
+        is_by_line = bool(self.flags & re.MULTILINE)
+        if character == "^":
+            return Position.LINE_START if is_by_line else Position.START
+        if character == "$":
+            return Position.LINE_END if is_by_line else Position.END_OR_LAST_NEWLINE
+        return Character(re.compile("." if character == "." else re.escape(character), self.flags))
+
+    def _group(self, depth: int) -> Part:
+        began = self._at
+        match = _GROUP.match(self._text, self._at)
+        if match is None:
+            raise self._fault(
+                f"{shortened(self._text[self._at :], 5)} is not for these patterns",
+                "write a plain group; conditions can be joined by and, or, not",
+            )
+        self._at = match.end()
+        part = self._choice(depth + 1)
+        if not self._text.startswith(")", self._at):
+            self._at = began
+            raise self._fault("the ( has no )", r"write \( for the character")
+        self._at += 1
+        # A group in a group of its own: `(^)*` repeats a group, which is allowed, and not a position.
+        return Sequence((part,)) if isinstance(part, Position) else part
+
+    def _class(self) -> Part:
+        began = self._at
+        at = began + 1
+        at += self._text.startswith("^", at)
+        at += self._text.startswith("]", at)
+        while at < len(self._text) and self._text[at] != "]":
+            if self._text[at] == "[" or self._text[at : at + 2] in {"--", "&&", "~~", "||"}:
+                # Python warns that these will mean something else one day.
+                self._at = at
+                raise self._fault(f"{self._text[at]} stands bare in [ ]", rf"write \{self._text[at]}")
+            at += 2 if self._text[at] == "\\" else 1
+        if at >= len(self._text):
+            raise self._fault("the [ has no ]", r"write \[ for the character")
+        self._at = at + 1
+        return self._character(began)
+
+    def _escape(self) -> Part:
+        began = self._at
+        letter = self._text[began + 1 : began + 2]
+        if letter in _ESCAPED_POSITIONS:
+            self._at += 2
+            return _ESCAPED_POSITIONS[letter]
+        match = _ESCAPE.match(self._text, began)
+        if match is None:
+            problem = (
+                "goes back to a group, which these patterns cannot" if letter.isdigit() else "is not known"
+            )
+            raise self._fault(f"\\{letter} {problem}", r"write \\ for a backslash")
+        self._at = match.end()
+        return self._character(began)
+
+    def _character(self, began: int) -> Character:
+        """What stands from there to here, as `re` understands it."""
+        try:
+            return Character(re.compile(self._text[began : self._at], self.flags))
+        except re.error as error:
+            self._at = began + (error.pos or 0)
+            raise self._fault(f"the pattern has a {error.msg}") from None
+        except OverflowError:
+            self._at = began
+            raise self._fault(f"{self._text[began : began + 10]} names no character") from None
+
+    def _fault(self, problem: str, hint: str = "") -> ConditionError:
+        return ConditionError(self._at + 1, problem, hint)

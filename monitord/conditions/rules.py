@@ -1,0 +1,142 @@
+"""Which operators a type of fact has, and which values each takes: the table that conditions are checked against.
+
+| fact          | == !=             | < <= > >=              | contains       | matches | in              |
+|---------------|-------------------|------------------------|----------------|---------|-----------------|
+| number        | number            | number                 |                |         | numbers         |
+| duration      | duration, number  | duration, number       |                |         | these, mixed    |
+| size          | size, number      | size, number           |                |         | these, mixed    |
+| text          | text              |                        | text           | text    | texts           |
+| true or false | true or false     |                        |                |         |                 |
+| list of texts | list of texts     |                        | text           | text    |                 |
+| any           | anything          | number, duration, size | all but a list | text    | all but a list  |
+
+A number for a duration is seconds, for a size bytes.
+"""
+
+from collections.abc import Sequence
+
+from monitord.conditions.fault import ConditionError, meant, shortened
+from monitord.conditions.tree import Kind, Literal, Operator
+from monitord.conditions.vocabulary import FactFunction, FactType, Vocabulary
+
+MAX_NAMED_FACTS = 40
+
+_EQUALITY = (Operator.EQUAL, Operator.NOT_EQUAL)
+_ORDER = (Operator.LESS, Operator.AT_MOST, Operator.MORE, Operator.AT_LEAST)
+
+OPERATORS = {
+    FactType.NUMBER: (*_EQUALITY, *_ORDER, Operator.IN),
+    FactType.DURATION: (*_EQUALITY, *_ORDER, Operator.IN),
+    FactType.SIZE: (*_EQUALITY, *_ORDER, Operator.IN),
+    FactType.TEXT: (*_EQUALITY, Operator.CONTAINS, Operator.MATCHES, Operator.IN),
+    FactType.FLAG: _EQUALITY,
+    FactType.TEXTS: (*_EQUALITY, Operator.CONTAINS, Operator.MATCHES),
+    FactType.ANY: tuple(Operator),
+}
+
+_NUMERIC = frozenset({Kind.NUMBER, Kind.DURATION, Kind.SIZE})
+
+# Those a fact, or each of its items, can be compared with.
+KINDS = {
+    FactType.NUMBER: frozenset({Kind.NUMBER}),
+    FactType.DURATION: frozenset({Kind.DURATION, Kind.NUMBER}),
+    FactType.SIZE: frozenset({Kind.SIZE, Kind.NUMBER}),
+    FactType.TEXT: frozenset({Kind.TEXT}),
+    FactType.FLAG: frozenset({Kind.FLAG}),
+    FactType.TEXTS: frozenset({Kind.TEXT}),
+    FactType.ANY: _NUMERIC | {Kind.TEXT, Kind.FLAG},
+}
+
+_EXAMPLES = {
+    FactType.NUMBER: "200",
+    FactType.DURATION: "300ms",
+    FactType.SIZE: "64KiB",
+    FactType.TEXT: "'…'",
+    FactType.FLAG: "true or false",
+    FactType.TEXTS: "'…'",
+    FactType.ANY: "a value",
+}
+
+
+def look_up(vocabulary: Vocabulary, name: str, column: int) -> FactType | FactFunction:
+    """Raises ConditionError for a fact that the vocabulary does not have."""
+    found = vocabulary.facts.get(name)
+    if found is not None:
+        return found
+    known = sorted(vocabulary.facts)
+    hint = meant(name, known)
+    if not hint and known:
+        more = ", …" if len(known) > MAX_NAMED_FACTS else ""
+        hint = f"known here: {', '.join(known[:MAX_NAMED_FACTS])}{more}"
+    raise ConditionError(column, f"there is no fact {shortened(name)}", hint)
+
+
+def check_operator(subject: str, fact_type: FactType, operator: Operator, column: int) -> None:
+    """Raises ConditionError for an operator that such a fact does not have."""
+    if operator not in OPERATORS[fact_type]:
+        known = [known.value for known in OPERATORS[fact_type]]
+        raise ConditionError(
+            column,
+            f"{operator.value} is not for {subject}, which is {fact_type.value}",
+            f"write {', '.join(known[:-1])} or {known[-1]}",
+        )
+
+
+def check_literal(
+    subject: str,
+    fact_type: FactType,
+    operator: Operator,
+    literal: Literal,
+    column: int,
+    columns: Sequence[int],
+) -> None:
+    """Raises ConditionError for a value that the operator does not take. `columns`: of a list's items."""
+    is_list = literal.kind is Kind.LIST
+    if is_list and not _takes_list(fact_type, operator):
+        raise ConditionError(column, f"{operator.value} takes one value, not a list", _one(operator))
+    if not is_list and not _takes_single(fact_type, operator):
+        raise ConditionError(column, f"{operator.value} takes a list here", f"write [{literal}]")
+    items = literal.value if isinstance(literal.value, tuple) else (literal,)
+    wanted = KINDS[fact_type]
+    if operator in _ORDER:
+        wanted &= _NUMERIC
+    elif operator is Operator.MATCHES:
+        wanted &= {Kind.TEXT}
+    for item, place in zip(items, columns, strict=True):
+        if item.kind not in wanted:
+            raise _mismatch(subject, fact_type, operator, item, place)
+
+
+def _takes_list(fact_type: FactType, operator: Operator) -> bool:
+    return operator is Operator.IN or (operator in _EQUALITY and fact_type in {FactType.TEXTS, FactType.ANY})
+
+
+def _takes_single(fact_type: FactType, operator: Operator) -> bool:
+    return operator is not Operator.IN and not (operator in _EQUALITY and fact_type is FactType.TEXTS)
+
+
+def _one(operator: Operator) -> str:
+    if operator is Operator.EQUAL:
+        return "write in for one of several"
+    if operator is Operator.NOT_EQUAL:
+        return "write not … in for none of several"
+    return "join several comparisons by and, or"
+
+
+def _mismatch(
+    subject: str, fact_type: FactType, operator: Operator, literal: Literal, column: int
+) -> ConditionError:
+    shown = shortened(str(literal))
+    if fact_type is FactType.ANY:
+        example = "'…'" if operator is Operator.MATCHES else "a number, a duration or a size"
+        return ConditionError(
+            column, f"{shown} is {literal.kind.value}, which {operator.value} cannot take", f"write {example}"
+        )
+    hint = f"write {_EXAMPLES[fact_type]}"
+    if literal.kind is Kind.TEXT:
+        hint += " without quotes"
+    elif fact_type in {FactType.TEXT, FactType.TEXTS}:
+        hint = f"write '{shown}'"
+    return ConditionError(
+        column, f"{shown} is {literal.kind.value}, and {subject} is {fact_type.value}", hint
+    )

@@ -1,0 +1,176 @@
+"""A condition as a tree, and each part of it as text that means the same tree again."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import Enum
+from itertools import zip_longest
+from typing import Any
+
+from monitord.conditions.pattern import Pattern
+from monitord.conditions.vocabulary import FactType
+from monitord.units import format_duration, format_size, parse_duration
+
+_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
+_MEANINGFUL_AFTER_BACKSLASH = frozenset("\\'\"ntruU")
+_LAST_OF_FOUR_DIGITS = 0xFFFF
+
+
+class Operator(Enum):
+    EQUAL = "=="
+    NOT_EQUAL = "!="
+    LESS = "<"
+    AT_MOST = "<="
+    MORE = ">"
+    AT_LEAST = ">="
+    CONTAINS = "contains"
+    MATCHES = "matches"
+    IN = "in"
+
+
+class Kind(Enum):
+    """What a value in a condition is; the text is how messages call it."""
+
+    NUMBER = "a number"
+    DURATION = "a duration"
+    SIZE = "a size"
+    TEXT = "text"
+    FLAG = "true or false"
+    LIST = "a list"
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A value as it stands in a condition: durations in seconds, sizes in bytes, a list as a tuple of these."""
+
+    kind: Kind
+    value: "int | float | str | tuple[Literal, ...]"
+
+    def __str__(self) -> str:
+        if isinstance(self.value, tuple):
+            return f"[{', '.join(map(str, self.value))}]"
+        if isinstance(self.value, str):
+            return quoted(self.value)
+        if self.kind is Kind.FLAG:
+            return "true" if self.value else "false"
+        if self.kind is Kind.SIZE:
+            return format_size(int(self.value))
+        if self.kind is Kind.DURATION:
+            return _duration_text(self.value)
+        return _number_text(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What a comparison looks at. `argument` is what the function's parser made of it; None: a fact without one."""
+
+    name: str
+    argument: Any = None
+
+    def __str__(self) -> str:
+        return self.name if self.argument is None else f"{self.name}({quoted(str(self.argument))})"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    reference: Reference
+    fact_type: FactType
+    operator: Operator
+    literal: Literal
+    pattern: Pattern | None = field(default=None, compare=False)  # of a literal that follows `matches`
+
+    def __str__(self) -> str:
+        return f"{self.reference} {self.operator.value} {self.literal}"
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    operand: "Node"
+
+    def text(self, operand: str) -> str:
+        """With its operand as that text."""
+        return f"not ({operand})" if isinstance(self.operand, (And, Or)) else f"not {operand}"
+
+    def __str__(self) -> str:
+        return self.text(str(self.operand))
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """No operand is an And: what stands in a row is one."""
+
+    operands: "tuple[Node, ...]"
+
+    def text(self, operands: Sequence[str]) -> str:
+        """With its operands as those texts."""
+        return " and ".join(
+            f"({text})" if isinstance(node, Or) else text
+            for node, text in zip(self.operands, operands, strict=True)
+        )
+
+    def __str__(self) -> str:
+        return self.text([str(operand) for operand in self.operands])
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    """No operand is an Or."""
+
+    operands: "tuple[Node, ...]"
+
+    def text(self, operands: Sequence[str]) -> str:
+        """With its operands as those texts."""
+        return " or ".join(operands)
+
+    def __str__(self) -> str:
+        return self.text([str(operand) for operand in self.operands])
+
+
+Node = Comparison | Not | And | Or
+
+
+def comparisons(node: Node) -> Iterator[Comparison]:
+    """In reading order."""
+    if isinstance(node, Comparison):
+        yield node
+    else:
+        for operand in (node.operand,) if isinstance(node, Not) else node.operands:
+            yield from comparisons(operand)
+
+
+def quoted(text: str) -> str:
+    """The text as a condition writes it, on one line; a backslash is doubled only where it must be."""
+    mark = '"' if "'" in text and '"' not in text else "'"
+    shown = [mark]
+    for character, following in zip_longest(text, text[1:]):
+        if character == mark:
+            shown.append("\\" + mark)
+        elif character == "\\":
+            stands_for_itself = (
+                following is not None
+                and following.isprintable()
+                and following not in _MEANINGFUL_AFTER_BACKSLASH
+            )
+            shown.append("\\" if stands_for_itself else "\\\\")
+        elif character.isprintable():
+            shown.append(character)
+        elif character in _ESCAPES:
+            shown.append(_ESCAPES[character])
+        else:
+            code = ord(character)
+            shown.append(f"\\u{code:04x}" if code <= _LAST_OF_FOUR_DIGITS else f"\\U{code:08x}")
+    shown.append(mark)
+    return "".join(shown)
+
+
+def _number_text(number: float) -> str:
+    """Without an exponent, which the language does not know."""
+    return str(number) if isinstance(number, int) else format(Decimal(repr(number)), "f")
+
+
+def _duration_text(seconds: float) -> str:
+    text = format_duration(abs(seconds))
+    if parse_duration(text) != abs(seconds):
+        # Finer than a millisecond.
+        text = f"{_number_text(float(abs(seconds)))}s"
+    return f"-{text}" if seconds < 0 else text

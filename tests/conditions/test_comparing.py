@@ -1,0 +1,170 @@
+import json
+import math
+
+import pytest
+
+from monitord.conditions.comparing import MAX_SEEN_CHARACTERS, seen
+from monitord.conditions.vocabulary import FactType
+from tests.conditions.test_condition import outcome
+
+TRUE, FALSE, UNRESOLVED = (True, False), (False, False), (False, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "answer"),
+    [
+        ("status == 200", 200, TRUE),
+        ("status == 200", 200.0, TRUE),
+        ("status != 200", 200, FALSE),
+        ("status != 200", 201, TRUE),
+        ("status < 200", 200, FALSE),
+        ("status <= 200", 200, TRUE),
+        ("status > 200", 200, FALSE),
+        ("status >= 200", 200, TRUE),
+        ("status in [200, 204]", 204, TRUE),
+        ("status in [200, 204]", 205, FALSE),
+        ("status > -1", 0, TRUE),
+        ("response_time == 0.3", 0.3, TRUE),
+        ("response_time == 300ms", 0.3, TRUE),
+        ("response_time < 5", 4.9, TRUE),
+        ("response_time < 5", 5.1, FALSE),
+        ("response_time in [1s, 5]", 5, TRUE),
+        ("certificate.expires_in < 14d", 14 * 86400 - 1, TRUE),
+        ("certificate.expires_in > -1d", -86_399.0, TRUE),
+        ("body.length > 64KiB", 65_537, TRUE),
+        ("body.length > 64KiB", 65_536, FALSE),
+        ("body.length == 10", 10, TRUE),
+        ("body == 'ok'", "ok", TRUE),
+        ("body == 'ok'", "OK", FALSE),
+        ("body contains 'k'", "ok", TRUE),
+        ("body contains 'K'", "ok", FALSE),
+        ("body contains ''", "", TRUE),
+        ("body in ['a', 'b']", "b", TRUE),
+        ("body matches '^o.$'", "ok", TRUE),
+        (r"body matches '\d{3}'", "a 404", TRUE),
+        (r"body matches '\d{3}'", "a 40", FALSE),
+        ("certificate.verified == true", True, TRUE),
+        ("certificate.verified != true", False, TRUE),
+        ("dns.answers == ['a', 'b']", ["b", "a"], TRUE),
+        ("dns.answers == ['a', 'b']", ["a"], FALSE),
+        ("dns.answers != ['a', 'b']", ("a",), TRUE),
+        ("dns.answers contains 'b'", ["a", "b"], TRUE),
+        ("dns.answers contains 'b'", ["ab"], FALSE),
+        ("dns.answers matches '^192'", ["10.0.0.1", "192.0.2.1"], TRUE),
+        ("dns.answers matches '^192'", [], FALSE),
+    ],
+)
+def test_a_value_of_its_type_is_compared(text: str, value: object, answer: tuple[bool, bool]) -> None:
+    seen = outcome(text, **{text.split(maxsplit=1)[0].replace(".", "__"): value})
+    assert (seen.holds, seen.unresolved) == answer
+
+
+@pytest.mark.parametrize(
+    ("comparison", "value", "answer"),
+    [
+        ("== 1", "1", TRUE),
+        ("== 1", "1.0", TRUE),
+        ("== 1", '"1"', FALSE),
+        ("!= 1", '"1"', TRUE),
+        ("== 1", "true", FALSE),
+        ("== true", "1", FALSE),
+        ("== true", "true", TRUE),
+        ("!= false", "true", TRUE),
+        ("== 'ok'", '"ok"', TRUE),
+        ("== 'ok'", "null", UNRESOLVED),
+        ("!= 'ok'", "null", UNRESOLVED),
+        ("== 1", "NaN", UNRESOLVED),
+        ("!= 1", "NaN", UNRESOLVED),
+        ("< 1", "-Infinity", UNRESOLVED),
+        ("< 5", "4", TRUE),
+        ("< 5s", "4", TRUE),
+        ("< 1KiB", "1000", TRUE),
+        ("< 5", '"4"', UNRESOLVED),
+        ("< 5", "true", UNRESOLVED),
+        ("< 5", "[4]", UNRESOLVED),
+        ("== [1, 'a', true]", '[1, "a", true]', TRUE),
+        ("== [1, 2]", "[2, 1]", FALSE),
+        ("== [1]", "[1, 2]", FALSE),
+        ("== [1]", "1", FALSE),
+        ("!= [1]", "1", TRUE),
+        ("!= [1]", "[NaN]", TRUE),
+        ("in [1, 'a']", '"a"', TRUE),
+        ("in [1, 'a']", "[1]", FALSE),
+        ("contains 'a'", '"bab"', TRUE),
+        ("contains 'a'", '["b", "a"]', TRUE),
+        ("contains 'a'", '["ba"]', FALSE),
+        ("contains 1", "[[1], 1]", TRUE),
+        ("contains 1", "[[1], true]", FALSE),
+        ("contains 1", '"1"', UNRESOLVED),
+        ("contains 'a'", '{"a": 1}', UNRESOLVED),
+        ("contains 'a'", "7", UNRESOLVED),
+        ("matches '^a'", '"abc"', TRUE),
+        ("matches '^a'", '["abc"]', UNRESOLVED),
+        ("matches '^a'", "7", UNRESOLVED),
+    ],
+)
+def test_what_stands_in_a_document_is_compared_by_its_own_type(
+    comparison: str, value: str, answer: tuple[bool, bool]
+) -> None:
+    seen = outcome(f"json('$') {comparison}", json=json.loads(value))
+    assert (seen.holds, seen.unresolved) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "why"),
+    [
+        ("status != 200", "200", "'200' is not a number"),
+        ("status != 200", True, "true is not a number"),
+        ("status != 200", math.nan, "nan is not a number"),
+        ("response_time > 1s", math.inf, "inf is not a duration"),
+        ("body != 'x'", b"y", "bytes is not text"),
+        pytest.param("body != 'x'", 10**5000, "a number of 16610 bits is not text", id="digits"),
+        ("certificate.verified != true", 1, "1 is not true or false"),
+        ("dns.answers != ['x']", "x", "'x' is not a list of texts"),
+        ("dns.answers != ['x']", ["x", 1], "['x', 1] is not a list of texts"),
+        ("body matches 'x'", "y" * 300_000, "too much text for this pattern"),
+        ("json('$') < 1", {"a": 1}, "{…} has no order"),
+        ("json('$') contains 1", [], None),
+    ],
+)
+def test_a_value_of_another_type_makes_nothing_true(text: str, value: object, why: str | None) -> None:
+    name = text.split(maxsplit=1)[0].partition("(")[0].replace(".", "__")
+    seen = outcome(text, **{name: value})
+    assert not seen.holds
+    assert seen.unresolved is (why is not None)
+    assert why is None or seen.text == f"{text} (unresolved: {why})"
+
+
+@pytest.mark.parametrize(
+    ("value", "fact_type", "text"),
+    [
+        (503, FactType.NUMBER, "503"),
+        (0.1 + 0.2, FactType.NUMBER, "0.30000000000000004"),
+        (1 << 200, FactType.NUMBER, "a number of 201 bits"),
+        (0.30004, FactType.DURATION, "300.04ms"),
+        (0.0004, FactType.DURATION, "0.4ms"),
+        (0.0, FactType.DURATION, "0s"),
+        (-0.5, FactType.DURATION, "-500ms"),
+        (59.9, FactType.DURATION, "59s900ms"),
+        (14 * 86400 - 0.5, FactType.DURATION, "13d23h59m59s"),
+        (1e200, FactType.DURATION, "1e+200"),
+        pytest.param(10**5000, FactType.DURATION, "a number of 16610 bits", id="long"),
+        (64 * 1024, FactType.SIZE, "64KiB"),
+        (65_537, FactType.SIZE, "65537B"),
+        (1.5, FactType.SIZE, "1.5"),
+        pytest.param(1 << 20_000, FactType.SIZE, "a number of 20001 bits", id="large"),
+        (True, FactType.FLAG, "true"),
+        ("it's\n", FactType.TEXT, '"it\'s\\n"'),
+        ("x" * 61, FactType.TEXT, "'" + "x" * MAX_SEEN_CHARACTERS + "'…"),
+        (["a", "b"], FactType.TEXTS, "['a', 'b']"),
+        ([1] * 6, FactType.ANY, "[1, 1, 1, 1, 1, …]"),
+        ([[1], [], {}, None, 1.5], FactType.ANY, "[[…], [], {…}, null, 1.5]"),
+        (["x" * 70], FactType.ANY, "['" + "x" * 57 + "…"),
+        ({"a": 1}, FactType.ANY, "{…}"),
+        (math.inf, FactType.ANY, "inf"),
+    ],
+)
+def test_a_value_is_shown_short_and_in_the_unit_of_its_fact(
+    value: object, fact_type: FactType, text: str
+) -> None:
+    assert seen(value, fact_type) == text

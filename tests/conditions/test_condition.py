@@ -1,0 +1,194 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitord.conditions import (
+    Condition,
+    ConditionError,
+    FactType,
+    Outcome,
+    Reference,
+    Unresolved,
+    Vocabulary,
+    parse_condition,
+)
+from monitord.conditions.condition import MAX_CONDITION_CHARACTERS, MAX_OUTCOME_CHARACTERS
+from tests.conditions.strategies import CONDITIONS, NEAR_CONDITIONS, VALUES
+from tests.conditions.vocabulary import WEB, compiled, fault_of
+
+
+def outcome(condition: Condition | str, **facts: object) -> Outcome:
+    """Facts by name, with __ for a dot; those not given are not there."""
+    if isinstance(condition, str):
+        condition = compiled(condition)
+    return condition.evaluate(lambda fact: facts.get(fact.name.replace(".", "__")))
+
+
+@pytest.mark.parametrize(
+    ("text", "needs"),
+    [
+        ("status == 200", {"status"}),
+        ("status == 200 and status < 300", {"status"}),
+        (
+            "not (json('$.a') == 1 or header('X') == 'y') and body.length > 0",
+            {"json", "header", "body.length"},
+        ),
+    ],
+)
+def test_a_condition_names_what_it_reads(text: str, needs: set[str]) -> None:
+    assert compiled(text).needs == needs
+
+
+def test_the_lookup_gets_the_argument_as_its_parser_made_it() -> None:
+    asked: list[Reference] = []
+
+    def lookup(fact: Reference) -> object:
+        asked.append(fact)
+        return "x"
+
+    compiled("header('Content-Type') == 'x' and perfdata('load1') > 1").evaluate(lookup)
+    assert asked == [Reference("header", "content-type"), Reference("perfdata", "load1")]
+
+
+@pytest.mark.parametrize(
+    ("text", "holds", "unresolved"),
+    [
+        ("body == 'x'", False, True),
+        ("body != 'x'", False, True),
+        ("not body == 'x'", False, True),
+        ("not not body == 'x'", False, True),
+        ("not (body == 'x' and status == 200)", False, True),
+        ("not (body == 'x' and status == 500)", True, False),
+        ("body == 'x' and status == 200", False, True),
+        ("status == 200 and body == 'x'", False, True),
+        ("body == 'x' and status == 500", False, False),
+        ("status == 500 and body == 'x'", False, False),
+        ("body == 'x' or status == 200", True, False),
+        ("status == 200 or body == 'x'", True, False),
+        ("body == 'x' or status == 500", False, True),
+        ("not (body == 'x' or status == 200)", False, False),
+        ("not (body == 'x' or status == 500)", False, True),
+        ("status == 200 and not body.length == 0", False, True),
+        ("status == 200 and status < 300", True, False),
+        ("status == 200 or status == 500 and status == 501", True, False),
+        ("not status == 500 and status == 200", True, False),
+        ("not (status == 500 or status == 200)", False, False),
+    ],
+)
+def test_what_is_missing_makes_nothing_true(text: str, *, holds: bool, unresolved: bool) -> None:
+    seen = outcome(text, status=200)
+    assert (seen.holds, seen.unresolved) == (holds, unresolved)
+
+
+@pytest.mark.parametrize("word", ["and", "or"])
+@pytest.mark.parametrize("left", [True, False, None])
+@pytest.mark.parametrize("right", [True, False, None])
+def test_and_and_or_do_not_care_which_part_comes_first(
+    word: str, left: bool | None, right: bool | None
+) -> None:
+    vocabulary = Vocabulary({"a": FactType.FLAG, "b": FactType.FLAG})
+    values = {"a": left, "b": right}
+    there, back = (
+        parse_condition(text, vocabulary).evaluate(lambda fact: values[fact.name])
+        for text in (f"a == true {word} b == true", f"b == true {word} a == true")
+    )
+    assert (there.holds, there.unresolved) == (back.holds, back.unresolved)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("status == 200", "status == 200 (503)"),
+        (
+            "not (status == 200 or response_time < 5)",
+            "not (status == 200 (503) or response_time < 5 (300.04ms))",
+        ),
+        ("body == 'x' and status == 200", "body == 'x' (unresolved: no value) and status == 200 (503)"),
+        ("json('$.a') == 1", "json('$.a') == 1 (unresolved: the body is not JSON)"),
+    ],
+)
+def test_an_outcome_shows_every_value_seen(text: str, shown: str) -> None:
+    facts: dict[str, object] = {"json": Unresolved("the body is not JSON"), "response_time": 0.30004}
+    assert outcome(text, status=503, **facts).text == shown
+
+
+def test_an_outcome_stays_short_whatever_was_seen() -> None:
+    text = " and ".join(["body == 'x'"] * 50)
+    seen = outcome(text, body="\x00" * 100_000)
+    assert len(seen.text) == MAX_OUTCOME_CHARACTERS
+    assert len(outcome("body == 'x'", body="y" * 100_000).text) < 100
+    assert len(outcome("json('$') == 1", json=Unresolved("y" * 100_000)).text) < 200
+
+
+def test_conditions_are_equal_when_they_mean_the_same_on_the_same_facts() -> None:
+    condition = compiled("(status==200)  and response_time < 1000ms")
+    same = compiled("status == 200.0 and (response_time < 1s)")
+    other_facts = Vocabulary({**WEB.facts, "more": FactType.TEXT})
+    assert condition == same
+    assert hash(condition) == hash(same)
+    assert condition != compiled("status == 200 and response_time < 2s")
+    assert condition != parse_condition(condition.text, other_facts)
+    assert parse_condition("status == 1", Vocabulary(dict(WEB.facts))) == compiled("status == 1")
+
+
+def test_a_condition_too_long_is_refused_and_one_at_the_limit_is_not() -> None:
+    room = MAX_CONDITION_CHARACTERS - len("body == ''")
+    assert compiled(f"body == '{'x' * room}'").text.endswith("x'")
+    with pytest.raises(
+        ConditionError, match=r"^at column 2001: the condition is longer than 2000 characters"
+    ):
+        compiled(f"body == '{'x' * (room + 1)}'")
+
+
+def test_a_condition_whose_own_way_of_writing_is_too_long_is_refused() -> None:
+    """Else its text could not be compiled again."""
+    with pytest.raises(ConditionError, match="longer than 2000"):
+        compiled("body == '" + "\x01" * 1000 + "'")
+
+
+@settings(deadline=None)
+@given(CONDITIONS)
+def test_text_to_tree_to_text_to_tree_is_the_same(text: str) -> None:
+    condition = compiled(text)
+    again = compiled(condition.text)
+    assert again.tree == condition.tree
+    assert again.text == condition.text
+    assert again == condition
+
+
+@settings(deadline=None)
+@given(st.text(max_size=60) | NEAR_CONDITIONS)
+def test_no_text_makes_the_compiler_raise_another_error(text: str) -> None:
+    error = fault_of(compiled, text)
+    if error is None:
+        assert compiled(compiled(text).text) == compiled(text)
+    else:
+        assert 1 <= error.column <= len(text) + 1
+        assert error.problem
+        assert len(str(error)) < 2000
+
+
+@settings(deadline=None)
+@given(CONDITIONS, VALUES)
+def test_no_value_makes_the_evaluation_raise(text: str, value: object) -> None:
+    seen = compiled(text).evaluate(lambda _: value)
+    assert not (seen.holds and seen.unresolved)
+    assert len(seen.text) <= MAX_OUTCOME_CHARACTERS
+    assert "\n" not in seen.text
+
+
+@settings(deadline=None)
+@given(CONDITIONS)
+def test_no_condition_holds_on_nothing(text: str) -> None:
+    seen = compiled(text).evaluate(lambda _: None)
+    assert not seen.holds
+    assert seen.unresolved
+
+
+@settings(deadline=None)
+@given(CONDITIONS, st.dictionaries(st.sampled_from(sorted(WEB.facts)), VALUES))
+def test_a_condition_and_its_opposite_never_hold_together(text: str, values: dict[str, object]) -> None:
+    there = compiled(text).evaluate(lambda fact: values.get(fact.name))
+    opposite = compiled(f"not ({text})").evaluate(lambda fact: values.get(fact.name))
+    assert there.unresolved == opposite.unresolved
+    assert there.unresolved or there.holds is not opposite.holds

@@ -1,0 +1,65 @@
+"""docs/conditions.md says nothing that is not so."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import monitord
+from monitord.conditions import ConditionError, Unresolved
+from monitord.conditions.condition import MAX_CONDITION_CHARACTERS
+from monitord.conditions.json_path import MAX_STEPS
+from monitord.conditions.parser import MAX_COMPARISONS, MAX_DEPTH, MAX_LIST_ITEMS
+from monitord.conditions.pattern import MAX_SEARCHED_CHARACTERS, MAX_STATES
+from monitord.conditions.pattern_syntax import MAX_REPEATS
+from tests.conditions.vocabulary import compiled
+
+TEXT = (Path(monitord.__file__).parent.parent / "docs" / "conditions.md").read_text()
+EXAMPLES = [
+    line for block in re.findall(r"```conditions\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()
+]
+TOML_EXAMPLES = re.findall(r'"((?:status|json|response_time|certificate)[^"]*)"', TEXT)
+SEEN = re.findall(r"^\| `(.+)` \| `(.+\(.+\))` \|$", TEXT, re.MULTILINE)
+FAULTS = re.findall(r"^\| `(.+)` \| (at column .+) \|$", TEXT, re.MULTILINE)
+
+
+@pytest.mark.parametrize("example", EXAMPLES + TOML_EXAMPLES)
+def test_an_example_compiles(example: str) -> None:
+    assert compiled(compiled(example).text) == compiled(example)
+
+
+@pytest.mark.parametrize(("condition", "shown"), SEEN)
+def test_a_result_shows_what_the_page_shows(condition: str, shown: str) -> None:
+    facts = {
+        "status": 503,
+        "response_time": 0.30004,
+        "body": "<html>",
+        "json": Unresolved("nothing at $.status"),
+    }
+    assert compiled(condition).evaluate(lambda fact: facts[fact.name]).text == shown
+
+
+@pytest.mark.parametrize(("condition", "message"), FAULTS)
+def test_a_fault_reads_as_on_the_page(condition: str, message: str) -> None:
+    with pytest.raises(ConditionError) as caught:
+        compiled(condition)
+    assert str(caught.value) == message
+
+
+def test_the_page_has_examples_of_every_sort() -> None:
+    assert (len(EXAMPLES), len(TOML_EXAMPLES), len(SEEN), len(FAULTS)) == (16, 4, 4, 8)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        f"at most {MAX_LIST_ITEMS}",
+        f"At most {MAX_STEPS} steps",
+        f"at most {MAX_REPEATS}",
+        f"first {MAX_SEARCHED_CHARACTERS:,} characters",
+        f"at most {MAX_STATES} parts",
+        f"at most {MAX_CONDITION_CHARACTERS} characters, {MAX_COMPARISONS} comparisons, and {MAX_DEPTH} levels",
+    ],
+)
+def test_the_page_names_the_bounds_as_they_are(sentence: str) -> None:
+    assert sentence in TEXT

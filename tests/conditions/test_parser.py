@@ -1,0 +1,176 @@
+import pytest
+
+from monitord.conditions import ConditionError, Vocabulary, parse_condition
+from monitord.conditions.parser import MAX_COMPARISONS, MAX_DEPTH, MAX_LIST_ITEMS
+from monitord.conditions.tree import And, Not, Or
+from tests.conditions.vocabulary import WEB, compiled
+
+A, B, C = "status == 1", "status == 2", "status == 3"
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        (f"{A} or {B} and {C}", f"{A} or {B} and {C}"),
+        (f"{A} or ({B} and {C})", f"{A} or {B} and {C}"),
+        (f"({A} or {B}) and {C}", f"({A} or {B}) and {C}"),
+        (f"(({A})) and (({B}) and {C})", f"{A} and {B} and {C}"),
+        (f"{A} or ({B} or {C})", f"{A} or {B} or {C}"),
+        (f"not {A} and {B}", f"not {A} and {B}"),
+        (f"not ({A} and {B})", f"not ({A} and {B})"),
+        (f"not ({A})", f"not {A}"),
+        (f"not(not({A}))", f"not not {A}"),
+        (f"  {A}\n\tand\r\n{B}  ", f"{A} and {B}"),
+        ("status==1 or(status<2)", "status == 1 or status < 2"),
+        ("status in[1,2 , 3]", "status in [1, 2, 3]"),
+        ("header ( 'X-Y' ) == \"a\"", "header('x-y') == 'a'"),
+        ("json(\"$['a']['b c']\") == 1", "json(\"$.a['b c']\") == 1"),
+        ("status == 200.0", "status == 200"),
+        ("status == -0.50", "status == -0.5"),
+        ("status == -0", "status == 0"),
+        ("status == 0.00000000001", "status == 0.00000000001"),
+        ("response_time < 90000ms", "response_time < 1m30s"),
+        ("response_time < 0.1ms", "response_time < 0.0001s"),
+        ("response_time < 5", "response_time < 5"),
+        ("certificate.expires_in > -24h", "certificate.expires_in > -1d"),
+        ("body.length < 65536B", "body.length < 64KiB"),
+        (r"""body == 'it\'s "so"'""", r"""body == 'it\'s "so"'"""),
+        (r"body == 'it\'s'", '''body == "it's"'''),
+        (r"body matches '\d+\.\w'", r"body matches '\d+\.\w'"),
+        (r"body == '\\d \\n \n \\'", r"body == '\d \\n \n \\'"),
+        (r"body == '\u00e9\U0001F600\u0000'", r"body == 'é😀\u0000'"),
+    ],
+)  # fmt: skip
+def test_a_condition_has_one_way_to_be_written(text: str, canonical: str) -> None:
+    assert str(compiled(text)) == canonical
+    assert compiled(canonical).tree == compiled(text).tree
+
+
+def test_not_binds_closest_then_and_then_or() -> None:
+    a, b, c = (compiled(text).tree for text in (A, B, C))
+    assert compiled(f"not {A} and {B} or {C}").tree == Or((And((Not(a), b)), c))
+    assert compiled(f"{C} or {A} and not {B}").tree == Or((c, And((a, Not(b)))))
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "message"),
+    [
+        # what is not there
+        ("", 1, "a fact is missing before the end; write fact operator value"),
+        ("   ", 4, "a fact is missing before the end; write fact operator value"),
+        ("status == 1 and", 16, "a fact is missing before the end; write fact operator value"),
+        ("status == 1 and or", 17, "a fact is missing before or; write fact operator value"),
+        ("status", 7, "after status comes an operator, not the end; write ==, <, in and the like"),
+        ("status ==", 10, "a value is missing before the end; write a number, 300ms, 64KiB or '…'"),
+        ("status in []", 12, "a value is missing before ]; write a number, 300ms, 64KiB or '…'"),
+        ("status in [1", 13, "the [ has no ] before the end; write [value, value]"),
+        ("status in [1 2]", 14, "the [ has no ] before 2; write [value, value]"),
+        ("(status == 1", 13, "the ( has no ) before the end; write )"),
+        ("header('x' == 'y'", 12, "the ( has no ) before ==; write )"),
+        ("body == 'x", 9, "the text has no end; close it with '"),
+        ("certificate.verified", 21,
+         "after certificate.verified comes an operator, not the end; write certificate.verified == true"),
+        # what is too much
+        ("status == 1)", 12, ") is one too many; join conditions by and, or"),
+        ("status == 1 status == 2", 13, "status is one too many; join conditions by and, or"),
+        ("status == 1 'x'", 13, "'x' is one too many; join conditions by and, or"),
+        # facts
+        ("stauts == 1", 1, "there is no fact stauts; did you mean status?"),
+        ("status == 1 and heder('x') == 'y'", 17, "there is no fact heder; did you mean header?"),
+        ("zzz == 1", 1, "there is no fact zzz; known here: body, body.length, certificate.expires_in, "
+         "certificate.issuer, certificate.verified, dns.answers, header, json, perfdata, response_time, status"),
+        ("status('x') == 1", 7, "status takes no argument; write status"),
+        ("header == 'x'", 8, "header needs an argument before ==; write header('…')"),
+        ("header() == 'x'", 8, "the argument of header is text; write header('…')"),
+        ("header('a b') == 'x'", 8,
+         "'a b' is not the name of a header; write letters, digits and dashes"),
+        ("json('$.a[x]') == 1", 10,
+         "the JSON path cannot go on with [x]; write .name, ['name'], [0] or [-1]"),
+        ("json('$.\\'a') == 1", 6,
+         "the JSON path cannot go on with .'a; write .name, ['name'], [0] or [-1]"),
+        ("1 < status", 1, "a comparison begins with a fact, not with 1; write fact operator value; "
+         "for one of several values: fact in [value, value]"),
+        ("true == certificate.verified", 1, "a comparison begins with a fact, not with true; write fact operator "
+         "value; for one of several values: fact in [value, value]"),
+        # operators
+        ("status is 1", 8, "after status comes an operator, not is; write ==, <, in and the like"),
+        ("body contain 'x'", 6, "after body comes an operator, not contain; did you mean contains?"),
+        ("status and body", 8, "after status comes an operator, not and; write ==, <, in and the like"),
+        ("status = 1", 8, "= has no meaning here; write =="),
+        ("status === 1", 8, "=== has no meaning here; write =="),
+        ("status <> 1", 8, "<> has no meaning here; write !="),
+        ("body =~ 'x'", 6, "=~ has no meaning here; write matches"),
+        ("body ~ 'x'", 6, "~ has no meaning here; write matches"),
+        ("status == 1 && status == 2", 13, "&& has no meaning here; write and"),
+        ("status == 1 || status == 2", 13, "|| has no meaning here; write or"),
+        ("!(status == 1)", 1, "! has no meaning here; write not"),
+        ("status == 1 AND status == 2", 13, "AND has no meaning here; write and"),
+        ("certificate.verified == True", 25, "True has no meaning here; write true"),
+        # values
+        ("body == “x”", 9, "“ has no meaning here; write ' or \""),
+        ("status == ok", 11, "on the right stands a value, not ok; write 'ok'"),
+        ("status == 99.5%", 15, "% has no meaning here; write the number alone"),
+        ("status == $x", 11, "'$' has no meaning here; put text in quotes"),
+        ("status == 1e5", 11, "1e5 is not a number, a duration or a size; write 200, 300ms or 64KiB"),
+        ("status == 1.2.3", 11, "1.2.3 is not a number, a duration or a size; write 200, 300ms or 64KiB"),
+        ("status == " + "9" * 31, 11, "9" * 31 + " is too long for a number"),
+        ("response_time < 5min", 17, "5min is not a number, a duration or a size; write 5m"),
+        ("response_time < 5 min", 17, "5 min is not a number, a duration or a size; write 5m"),
+        ("response_time < 200y", 17, "200y is not a number, a duration or a size; write 200, 300ms or 64KiB"),
+        ("response_time < 36501d", 17, "36501d is out of range; a duration is from 0 to 100 years"),
+        ("body.length < 5mb", 15, "5mb is not a number, a duration or a size; write 5MiB"),
+        ("body.length < 5 mb", 15, "5 mb is not a number, a duration or a size; write 5MiB"),
+        ("body.length < 64 KiB", 15, "64 KiB is in two parts; write 64KiB"),
+        ("body.length > -1KiB", 15, "-1KiB is not a number, a duration or a size; write 200, 300ms or 64KiB"),
+        ("status == 5 seconds", 11, "5 seconds is not a number, a duration or a size; write 5s"),
+        ("status in [1, [2]]", 15, "a value is missing before [; write a number, 300ms, 64KiB or '…'"),
+        (r"body == 'a\u12'", 11, r"\u names no character; write \u and four hexadecimal digits"),
+        (r"body == '\U00110000'", 10, r"\U00110000 names no character; write \u and four hexadecimal digits"),
+        (r"body == '\ud800'", 9, r"the text holds half of a character; write \U and eight digits"),
+        ("body == '\ud800'", 9, r"the text holds half of a character; write \U and eight digits"),
+        # patterns
+        ("body matches '(ok'", 15, r"the ( has no ); write \( for the character"),
+        ("body matches 'a**'", 17, r"a repetition cannot follow a repetition; write \* for the character"),
+        (r"body matches 'a\.(ok'", 14, r"the ( has no ); write \( for the character"),
+    ],
+)  # fmt: skip
+def test_what_is_no_condition_is_refused_with_place_and_fix(text: str, column: int, message: str) -> None:
+    with pytest.raises(ConditionError) as caught:
+        compiled(text)
+    assert caught.value.column == column
+    assert str(caught.value) == f"at column {column}: {message}"
+
+
+def test_depth_comparisons_and_lists_are_bounded() -> None:
+    for most, more, problem in (
+        ("(" * MAX_DEPTH + A + ")" * MAX_DEPTH, "(" * (MAX_DEPTH + 1) + A, "more than 20 levels"),
+        ("not " * MAX_DEPTH + A, "not " * (MAX_DEPTH + 1) + A, "more than 20 levels"),
+        (
+            " or ".join([A] * MAX_COMPARISONS),
+            " or ".join([A] * (MAX_COMPARISONS + 1)),
+            "more than 50 comparisons",
+        ),
+        (
+            f"status in {[1] * MAX_LIST_ITEMS}",
+            f"status in {[1] * (MAX_LIST_ITEMS + 1)}",
+            "more than 100 values",
+        ),
+    ):
+        assert compiled(most).needs == {"status"}
+        with pytest.raises(ConditionError, match=problem):
+            compiled(more)
+    with pytest.raises(ConditionError, match="more than 20 levels"):
+        compiled("(" * 2000)
+
+
+def test_an_empty_vocabulary_knows_no_fact() -> None:
+    with pytest.raises(ConditionError, match=r"^at column 1: there is no fact status$"):
+        parse_condition("status == 1", Vocabulary({}))
+
+
+def test_the_error_carries_its_parts() -> None:
+    with pytest.raises(ConditionError) as caught:
+        parse_condition("stauts == 1", WEB)
+    error = caught.value
+    assert isinstance(error, ValueError)
+    assert (error.column, error.problem, error.hint) == (1, "there is no fact stauts", "did you mean status?")

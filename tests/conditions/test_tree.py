@@ -1,0 +1,44 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitord.conditions.lexer import tokens
+from monitord.conditions.tree import Kind, Literal, comparisons, quoted
+from tests.conditions.strategies import TEXTS
+from tests.conditions.vocabulary import compiled
+
+
+@settings(deadline=None)
+@given(TEXTS | st.text(st.sampled_from("\\'\"ntruUd\n\x00é"), max_size=8))
+def test_a_quoted_text_is_read_as_the_same_text_and_stays_on_one_line(text: str) -> None:
+    token, end = tokens(quoted(text))
+    assert token.value == text
+    assert end.written == ""
+    assert quoted(text).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("literal", "text"),
+    [
+        (Literal(Kind.NUMBER, 1e-7), "0.0000001"),
+        (Literal(Kind.NUMBER, 10**25), "1" + "0" * 25),
+        (Literal(Kind.DURATION, 0.0), "0s"),
+        (Literal(Kind.DURATION, -5400.0), "-1h30m"),
+        (Literal(Kind.DURATION, 1e-7), "0.0000001s"),
+        (Literal(Kind.SIZE, 0), "0B"),
+        (Literal(Kind.FLAG, False), "false"),
+        (Literal(Kind.LIST, (Literal(Kind.NUMBER, 1), Literal(Kind.TEXT, "a"))), "[1, 'a']"),
+    ],
+)
+def test_a_literal_is_written_as_the_language_reads_it(literal: Literal, text: str) -> None:
+    assert str(literal) == text
+
+
+def test_comparisons_come_in_reading_order() -> None:
+    tree = compiled("not (status == 1 or body == 'x') and status == 2 and not status == 3").tree
+    assert [str(comparison) for comparison in comparisons(tree)] == [
+        "status == 1",
+        "body == 'x'",
+        "status == 2",
+        "status == 3",
+    ]
