@@ -23,8 +23,9 @@ async def _play(folder: Path, *, over_unix: bool) -> list[Finding]:
 
 @pytest.fixture(scope="module", params=["tcp", "unix"])
 def findings(request: pytest.FixtureRequest) -> Iterator[list[Finding]]:
-    with TemporaryDirectory() as folder:
-        yield asyncio.run(_play(Path(folder), over_unix=request.param == "unix"))
+    # A loop from a factory leaves alone the one that pytest-asyncio has set, which would be lost unclosed.
+    with TemporaryDirectory() as folder, asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        yield runner.run(_play(Path(folder), over_unix=request.param == "unix"))
 
 
 def _unmet(findings: list[Finding], key: str) -> list[str]:
