@@ -63,6 +63,7 @@ class Reason(Enum):
     PROBER_LATE = "prober_late"
     PROBER_SUSPENDED = "prober_suspended"
     PROBER_EXHAUSTED = "prober_exhausted"
+    PROBER_FORBIDDEN = "prober_forbidden"
     PROBER_BLIND = "prober_blind"
     MONITOR_BUG = "monitor_bug"
 
@@ -83,6 +84,7 @@ _OURS = frozenset(
         Reason.PROBER_LATE,
         Reason.PROBER_SUSPENDED,
         Reason.PROBER_EXHAUSTED,
+        Reason.PROBER_FORBIDDEN,
         Reason.PROBER_BLIND,
         Reason.MONITOR_BUG,
     }

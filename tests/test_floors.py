@@ -35,7 +35,7 @@ FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 LIBRARIES = {
     "web": {"httptools", "multidict", "yarl"},
     "systemd": {"systemd"},
-    "net": {"aiohttp", "yarl"},
+    "net": {"aiohttp", "dns", "icmplib", "yarl"},
     "cli": {"uvloop"},
 }
 

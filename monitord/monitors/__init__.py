@@ -7,10 +7,14 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
-from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
+from monitord.monitors.base import CHILDREN, Monitor, MonitorSettings, Stopwatch, Tools
+from monitord.monitors.dns import DnsMonitor
+from monitord.monitors.exec import ExecMonitor
 from monitord.monitors.http import HttpMonitor
+from monitord.monitors.icmp import IcmpMonitor
 
 __all__ = [
+    "CHILDREN",
     "MONITOR_TYPES",
     "Monitor",
     "MonitorSettings",
@@ -24,6 +28,9 @@ MonitorType = type[Monitor[Any]]
 
 MONITOR_TYPES: dict[str, MonitorType] = {
     HttpMonitor.type_name: HttpMonitor,
+    ExecMonitor.type_name: ExecMonitor,
+    DnsMonitor.type_name: DnsMonitor,
+    IcmpMonitor.type_name: IcmpMonitor,
 }
 
 ENTRY_POINT_GROUP = "monitord.monitors"

@@ -32,6 +32,7 @@ class FaultKind(Enum):
     TOO_LARGE = "too_large"
     TOO_MANY_REDIRECTS = "too_many_redirects"
     PROBER_EXHAUSTED = "prober_exhausted"  # our own machine ran out of something
+    PROBER_FORBIDDEN = "prober_forbidden"  # our own machine does not let us
 
 
 _TIMEOUTS = {

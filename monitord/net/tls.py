@@ -36,13 +36,14 @@ _VERSIONS = {TlsVersion.TLS_1_2: ssl.TLSVersion.TLSv1_2, TlsVersion.TLS_1_3: ssl
 
 @dataclass(frozen=True, slots=True)
 class TlsOptions:
-    """Whom to trust and who to be. `key_file` None: the key stands in `certificate_file`."""
+    """Whom to trust, who to be, what to speak. `key_file` None: the key stands in `certificate_file`."""
 
     verify: bool = True
     ca_file: str | None = None
     certificate_file: str | None = None
     key_file: str | None = None
     min_version: TlsVersion | None = None
+    alpn: tuple[str, ...] = ("http/1.1",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ def make_context(options: TlsOptions) -> ssl.SSLContext:
     this user may not read.
     """
     context = WatchedContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(options.alpn)
     if options.min_version is not None:
         context.minimum_version = _VERSIONS[options.min_version]
     if not options.verify:

@@ -1,0 +1,240 @@
+"""The type `dns`: one question to a name server, and what it said.
+
+    type = "dns"
+    name = "www.example.org"
+    server = "192.0.2.53"
+
+Without conditions NOERROR with at least one record of the type asked for is well. Without a server those of
+resolv.conf(5) are asked, in turn as the C library does, sharing the timeout.
+
+dnspython is needed only where there is such a monitor, and is imported only there.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from monitord.config import Table
+from monitord.model import Fact, Observation, Reason
+from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
+from monitord.net import IpFamily, TlsOptions, make_context
+from monitord.net.dns_client import (
+    DnsAnswer,
+    DnsClient,
+    DnsFault,
+    DnsOutcome,
+    DnsProtocol,
+    DnsQuestion,
+    DnsServer,
+)
+from monitord.net.reach import ip_version, parse_host
+from monitord.net.resolver import literal_address
+
+RESOLV_CONF = Path("/etc/resolv.conf")
+MAX_RESOLV_CONF_BYTES = 64 * 1024
+MAX_SYSTEM_SERVERS = 3
+"""As the C library has it: MAXNS of resolv.conf(5)."""
+
+MAX_ANSWERS_CHARACTERS = 16 * 1024
+MAX_SHOWN_CHARACTERS = 200
+MAX_PORT = 65535
+
+_PORTS = {DnsProtocol.UDP: 53, DnsProtocol.TCP: 53, DnsProtocol.TLS: 853}
+_ASK_THE_NEXT = frozenset({"SERVFAIL", "NOTIMP", "REFUSED"})
+"""After these the C library turns to the next of the system's servers."""
+
+
+@dataclass(frozen=True, slots=True)
+class DnsOptions:
+    """`server` None: those of the system."""
+
+    question: DnsQuestion
+    server: str | None = None
+    port: int = 53
+    protocol: DnsProtocol = DnsProtocol.UDP
+    ip_family: IpFamily = IpFamily.ANY
+    tls: TlsOptions = field(default_factory=TlsOptions)
+    server_name: str | None = None
+
+    def at(self, host: str) -> DnsServer:
+        return DnsServer(
+            host=host,
+            port=self.port,
+            protocol=self.protocol,
+            ip_family=self.ip_family,
+            tls=self.tls,
+            server_name=self.server_name,
+        )
+
+
+class DnsMonitor(Monitor[DnsOptions]):
+    type_name: ClassVar[str] = "dns"
+
+    def __init__(self, settings: MonitorSettings, tools: Tools, resolv_conf: Path = RESOLV_CONF) -> None:
+        super().__init__(settings, tools)
+        self._client = DnsClient(tools.resolver, tools.tls_contexts)
+        self._resolv_conf = resolv_conf
+
+    @property
+    def host(self) -> str | None:
+        return self.options.server
+
+    @classmethod
+    def read_options(cls, table: Table) -> DnsOptions:
+        try:
+            return _read_options(table)
+        except ImportError as error:
+            table.ignore_others()
+            table.fault("type", f'"dns" needs dnspython: {error}', "install the package python3-dnspython")
+            return DnsOptions(DnsQuestion("."))
+
+    async def check(self) -> Observation:
+        watch = Stopwatch(self.tools.clock)
+        server = self.options.server
+        hosts = (server,) if server is not None else system_servers(self._resolv_conf)
+        outcome, failed = await self._ask_in_turn(hosts, watch.began_s + self.settings.timeout_s)
+        return self._observation(watch, outcome, server or _place_of(outcome), failed)
+
+    async def _ask_in_turn(self, hosts: tuple[str, ...], deadline: float) -> tuple[DnsOutcome, int]:
+        """What the first server said that is able to answer, or else the last; and how many failed before it."""
+        *others, last = hosts
+        for index, host in enumerate(others):
+            now_s = self.tools.clock.monotonic_s()
+            share_s = (deadline - now_s) / (len(hosts) - index)
+            outcome = await self._ask(host, now_s + share_s)
+            if isinstance(outcome, DnsAnswer) and outcome.rcode not in _ASK_THE_NEXT:
+                return outcome, index
+        return await self._ask(last, deadline), len(others)
+
+    async def _ask(self, host: str, deadline: float) -> DnsOutcome:
+        return await self._client.ask(self.options.question, self.options.at(host), deadline=deadline)
+
+    def _observation(self, watch: Stopwatch, outcome: DnsOutcome, place: str, failed: int) -> Observation:
+        question = self.options.question
+        facts: dict[str, Fact] = {"response_time": outcome.duration_s}
+        facts.update((f"phase.{phase.value}", seconds) for phase, seconds in outcome.phases.items())
+        if outcome.address is not None:
+            facts |= {"address": outcome.address, "ip_version": ip_version(outcome.address)}
+        if isinstance(outcome, DnsFault):
+            reason = Reason(outcome.kind.value)
+            # The reason, in words: "refused: 192.0.2.53:53: refused".
+            said = f"{reason.value.replace('_', ' ')}: {outcome.detail}"
+        else:
+            reason, said = _judge(outcome, question.record_type)
+            facts |= _facts(outcome)
+            if outcome.tls is not None:
+                facts |= {"tls.version": outcome.tls.version, "tls.cipher": outcome.tls.cipher}
+                if outcome.tls.certificate is not None:
+                    ends_at = outcome.tls.certificate.expires_at
+                    facts["certificate.expires_in"] = (ends_at - self.tools.clock.now()).total_seconds()
+        note = f", after {failed} failed" if failed else ""
+        return watch.observation(
+            reason,
+            f"{question.record_type} {question.name} at {place} {said}, {outcome.duration_s:.3f} s{note}",
+            facts,
+            outcome.address,
+        )
+
+
+def _place_of(outcome: DnsOutcome) -> str:
+    return outcome.address or "no server"
+
+
+def _judge(answer: DnsAnswer, record_type: str) -> tuple[Reason, str]:
+    by = " by TCP, as the answer by UDP was cut short" if answer.was_truncated else ""
+    if answer.rcode != "NOERROR":
+        return Reason.CONDITION_FAILED, f"{answer.rcode}{by}"
+    if not answer.answers:
+        return Reason.CONDITION_FAILED, f"NOERROR, but no {record_type} record{by}"
+    shown = ", ".join(answer.answers)
+    return Reason.OK, f"NOERROR, {_cut(shown, MAX_SHOWN_CHARACTERS)}{by}"
+
+
+def _facts(answer: DnsAnswer) -> Mapping[str, Fact]:
+    facts: dict[str, Fact] = {
+        "dns.rcode": answer.rcode,
+        "dns.answers": _cut(", ".join(answer.answers), MAX_ANSWERS_CHARACTERS),
+        "dns.answer_count": len(answer.answers),
+        "dns.authoritative": answer.is_authoritative,
+        "dns.ad": answer.is_authenticated,
+        "dns.protocol": answer.protocol.value,
+        "dns.truncated": answer.was_truncated,
+    }
+    if answer.ttl_s is not None:
+        facts["dns.ttl"] = answer.ttl_s
+    if answer.serial is not None:
+        facts["dns.serial"] = answer.serial
+    return facts
+
+
+def _cut(text: str, characters: int) -> str:
+    return text if len(text) <= characters else text[: characters - 1] + "…"
+
+
+def system_servers(resolv_conf: Path) -> tuple[str, ...]:
+    """The name servers that resolv.conf(5) names, in order; without any, the one on this machine."""
+    try:
+        with resolv_conf.open("rb") as file:
+            text = file.read(MAX_RESOLV_CONF_BYTES).decode(errors="replace")
+    except OSError:
+        text = ""
+    lines = [line.split() for line in text.splitlines()]
+    named = [words[1] for words in lines if len(words) > 1 and words[0] == "nameserver"]
+    return tuple(host for host in named if literal_address(host))[:MAX_SYSTEM_SERVERS] or ("127.0.0.1",)
+
+
+# Reading
+
+
+def _read_options(table: Table) -> DnsOptions:
+    """Raises ImportError without dnspython."""
+    from monitord.net.dns_message import (  # noqa: PLC0415 - a library that need not be there
+        parse_name,
+        parse_record_type,
+        reverse_name,
+    )
+
+    record_type = table.value("record_type", parse_record_type, default="A")
+    parse: Callable[[str], str] = reverse_name if record_type == "PTR" else parse_name
+    protocol = table.choice("protocol", DnsProtocol, default=DnsProtocol.UDP)
+    options = DnsOptions(
+        question=DnsQuestion(
+            name=table.value("name", parse, default=".", required=True),
+            record_type=record_type,
+            wants_recursion=table.flag("recursion", default=True),
+        ),
+        server=table.value("server", parse_host, default=None),
+        port=table.integer("port", default=_PORTS[protocol], minimum=1, maximum=MAX_PORT),
+        protocol=protocol,
+        ip_family=table.choice("ip_family", IpFamily, default=IpFamily.ANY),
+        tls=TlsOptions(
+            verify=table.flag("verify", default=True),
+            ca_file=_ca_file(table),
+            alpn=("dot",),  # RFC 7858
+        ),
+        server_name=table.value("server_name", parse_host, default=None),
+    )
+    if protocol is not DnsProtocol.TLS:
+        for key in ("verify", "ca_file", "server_name"):
+            if key in table:
+                table.fault(key, "has no use without TLS", 'write protocol = "tls", or leave it out')
+    return options
+
+
+def _ca_file(table: Table) -> str | None:
+    path = table.text("ca_file", default=None)
+    if path is None:
+        return None
+    if not path.startswith("/"):
+        table.fault("ca_file", f'"{path}" is not an absolute path', 'write ca_file = "/path/to/file.pem"')
+        return None
+    try:
+        make_context(TlsOptions(ca_file=path))
+    except PermissionError:
+        # Whoever checks a configuration need not be the user that the daemon runs as.
+        return path
+    except (OSError, ValueError) as error:
+        problem, _, hint = str(error).partition("; ")
+        table.fault("ca_file", problem, hint)
+    return path

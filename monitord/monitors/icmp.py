@@ -1,0 +1,139 @@
+"""The type `icmp`: some echo requests, and how many of them come back after what time.
+
+    type = "icmp"
+    host = "gateway.example.org"
+
+Without conditions one answer is well. The sockets need no privilege, but the host has to allow them: where
+it does not, every check is unsure, and says which setting is to be changed.
+
+icmplib is needed only where there is such a monitor, and is imported only there.
+"""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import fmean
+from typing import ClassVar
+
+from monitord.config import Table
+from monitord.model import Fact, Observation, Reason
+from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
+from monitord.net import IpFamily
+from monitord.net.ping import (
+    MAX_COUNT,
+    MAX_PAYLOAD_BYTES,
+    IcmplibSocket,
+    OpenEchoSocket,
+    PingAnswers,
+    Pinger,
+    PingFault,
+    PingOutcome,
+)
+from monitord.net.reach import ip_version, parse_host
+from monitord.units import format_duration
+
+DEFAULT_COUNT = 3
+DEFAULT_INTERVAL_S = 0.2
+SHORTEST_INTERVAL_S = 0.01
+DEFAULT_PAYLOAD_BYTES = 56
+"""As ping(8) has it: with the header of ICMP 64 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class IcmpOptions:
+    host: str
+    count: int = DEFAULT_COUNT
+    interval_s: float = DEFAULT_INTERVAL_S
+    payload_bytes: int = DEFAULT_PAYLOAD_BYTES
+    ip_family: IpFamily = IpFamily.ANY
+
+
+class IcmpMonitor(Monitor[IcmpOptions]):
+    type_name: ClassVar[str] = "icmp"
+
+    def __init__(
+        self, settings: MonitorSettings, tools: Tools, open_socket: OpenEchoSocket = IcmplibSocket
+    ) -> None:
+        super().__init__(settings, tools)
+        self._pinger = Pinger(tools.resolver, open_socket)
+
+    @property
+    def host(self) -> str | None:
+        return self.options.host
+
+    @classmethod
+    def read_options(cls, table: Table) -> IcmpOptions:
+        try:
+            importlib.import_module("icmplib")
+        except ImportError as error:
+            table.ignore_others()
+            table.fault("type", f'"icmp" needs icmplib: {error}', "install the package python3-icmplib")
+            return IcmpOptions("")
+        options = IcmpOptions(
+            host=table.value("host", parse_host, default="", required=True),
+            count=table.integer("count", default=DEFAULT_COUNT, minimum=1, maximum=MAX_COUNT),
+            interval_s=table.duration("interval", default=DEFAULT_INTERVAL_S, minimum=SHORTEST_INTERVAL_S),
+            payload_bytes=table.size("payload", default=DEFAULT_PAYLOAD_BYTES, maximum=MAX_PAYLOAD_BYTES),
+            ip_family=table.choice("ip_family", IpFamily, default=IpFamily.ANY),
+        )
+        _check_time(table, options)
+        return options
+
+    async def check(self) -> Observation:
+        watch = Stopwatch(self.tools.clock)
+        options = self.options
+        outcome = await self._pinger.ping(
+            options.host,
+            ip_family=options.ip_family,
+            count=options.count,
+            interval_s=options.interval_s,
+            payload_bytes=options.payload_bytes,
+            deadline=watch.began_s + self.settings.timeout_s,
+        )
+        reason, said = _judge(outcome)
+        detail = f"ping {options.host} {said}, {outcome.duration_s:.3f} s"
+        return watch.observation(reason, detail, _facts(outcome), outcome.address)
+
+
+def _judge(outcome: PingOutcome) -> tuple[Reason, str]:
+    if isinstance(outcome, PingFault):
+        reason = Reason(outcome.kind.value)
+        return reason, f"{reason.value.replace('_', ' ')}: {outcome.detail}"
+    answered = f"{len(outcome.rtts_s)} of {outcome.sent} answered by {outcome.address}"
+    if outcome.rtts_s:
+        return Reason.OK, f"{answered}, round trip {fmean(outcome.rtts_s) * 1000:.3g} ms"
+    if outcome.error is not None:
+        return Reason.UNREACHABLE, f"unreachable: {outcome.address}: {outcome.error}"
+    return Reason.TIMEOUT_RESPONSE, f"timeout response: none of {outcome.sent} answered by {outcome.address}"
+
+
+def _facts(outcome: PingOutcome) -> Mapping[str, Fact]:
+    facts: dict[str, Fact] = {}
+    if outcome.address is not None:
+        facts |= {"address": outcome.address, "ip_version": ip_version(outcome.address)}
+    if isinstance(outcome, PingAnswers):
+        rtts_s = outcome.rtts_s
+        facts |= {
+            "phase.resolve": outcome.resolve_s,
+            "ping.sent": outcome.sent,
+            "ping.received": len(rtts_s),
+            "ping.loss": outcome.loss_percent,
+        }
+        if rtts_s:
+            facts |= {"ping.rtt": fmean(rtts_s), "ping.rtt_min": min(rtts_s), "ping.rtt_max": max(rtts_s)}
+            # So that a condition in [defaults] fits every type.
+            facts["response_time"] = facts["ping.rtt"]
+    return facts
+
+
+def _check_time(table: Table, options: IcmpOptions) -> None:
+    """Only a timeout that somebody wrote can be compared here."""
+    timeout_s = table.duration("timeout", default=None)
+    sending_s = (options.count - 1) * options.interval_s
+    if timeout_s is not None and sending_s >= timeout_s:
+        table.fault(
+            "timeout",
+            f'"{format_duration(timeout_s)}" is over before the last request is sent, '
+            f"after {format_duration(sending_s)}",
+            "make it longer, or count or interval less",
+        )
