@@ -9,7 +9,8 @@ await client.close()
 """
 
 from monitord.net.faults import FaultKind
-from monitord.net.http_client import HttpClient, HttpExchange, HttpFault, HttpOutcome
+from monitord.net.http_client import HttpClient
+from monitord.net.http_outcome import HttpExchange, HttpFault, HttpOutcome
 from monitord.net.http_request import (
     DEFAULT_MAX_BODY_BYTES,
     MAX_DRAINED_BYTES,

@@ -1,0 +1,96 @@
+"""The body of a response: received to its end, counted, bounded, and unpacked if it is wanted."""
+
+import asyncio
+import zlib
+
+import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
+
+from monitord.net.faults import FaultKind
+from monitord.net.http_outcome import CUT_SHORT, Ended, HttpExchange, Progress
+from monitord.net.http_request import HttpRequest
+from monitord.net.phases import Phase
+from monitord.net.tls import tls_facts
+
+
+async def receive(request: HttpRequest, response: aiohttp.ClientResponse, progress: Progress) -> HttpExchange:
+    progress.timer.enter(Phase.TRANSFER)
+    pieces, size = await _read(request, response, progress)
+    body = None
+    if request.read_body:
+        body = _decoded(
+            b"".join(pieces), response.headers.get("Content-Encoding", ""), request.max_body_bytes
+        )
+    phases = dict.fromkeys(Phase, 0.0) | progress.timer.read()
+    duration_s = progress.timer.elapsed_s()
+    version = response.version
+    return HttpExchange(
+        status=response.status,
+        headers=response.headers,
+        http_version=f"{version.major}.{version.minor}" if version is not None else "",
+        body=body,
+        body_bytes=size,
+        redirects=progress.redirects,
+        address=progress.address or "",
+        ip_version=progress.ip_version,
+        phases=phases,
+        duration_s=duration_s,
+        tls=None if progress.tls is None else tls_facts(progress.tls, certificate=request.want_certificate),
+    )
+
+
+async def _read(
+    request: HttpRequest, response: aiohttp.ClientResponse, progress: Progress
+) -> tuple[list[bytes], int]:
+    """The pieces of the body, if they are wanted, and its size."""
+    if response.content.is_eof() or progress.protocol is None:  # it came together with the head
+        return await _read_pieces(request, response)
+    # A body that breaks the rules of framing ends in aiohttp's protocol, and the reader of the body never hears of
+    # it (3.8 to 3.14); so the protocol is listened to as well, by asking it for another response.
+    reading = asyncio.ensure_future(_read_pieces(request, response))
+    listening = asyncio.ensure_future(progress.protocol.read())
+    try:
+        await asyncio.wait((reading, listening), return_when=asyncio.FIRST_COMPLETED)
+        if listening.done() and isinstance(listening.exception(), HttpProcessingError):
+            raise Ended(FaultKind.PROTOCOL_ERROR, "the body is not framed as HTTP says")
+        if not reading.done() and listening.exception() is not None:
+            raise Ended(FaultKind.RESET, CUT_SHORT)
+        return await reading
+    finally:
+        reading.cancel()
+        listening.cancel()
+        await asyncio.gather(reading, listening, return_exceptions=True)
+
+
+async def _read_pieces(request: HttpRequest, response: aiohttp.ClientResponse) -> tuple[list[bytes], int]:
+    pieces: list[bytes] = []
+    size = 0
+    while piece := await response.content.readany():
+        size += len(piece)
+        if size > request.max_body_bytes:
+            raise _too_large(request.max_body_bytes)
+        if request.read_body:
+            pieces.append(piece)
+    return pieces, size
+
+
+def _too_large(limit_bytes: int) -> Ended:
+    return Ended(FaultKind.TOO_LARGE, f"the body is larger than {limit_bytes} bytes")
+
+
+def _decoded(body: bytes, encoding: str, limit_bytes: int) -> bytes:
+    """gzip and deflate unpacked, to the same limit; other encodings are left as they are."""
+    if encoding.strip().lower() not in {"gzip", "x-gzip", "deflate"} or not body:
+        return body
+    unpack = zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)  # 32: gzip or zlib, by the first bytes
+    try:
+        plain = unpack.decompress(body, limit_bytes + 1)
+    except zlib.error:
+        raise Ended(
+            FaultKind.PROTOCOL_ERROR, f"the body is not {encoding.strip().lower()} as it says"
+        ) from None
+    if len(plain) > limit_bytes:
+        raise _too_large(limit_bytes)
+    if not unpack.eof:
+        raise Ended(FaultKind.PROTOCOL_ERROR, "the compressed body ends too early")
+    return plain

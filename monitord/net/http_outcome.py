@@ -1,0 +1,140 @@
+"""What an exchange comes to, a response or a fault, and how a fault is told from what aiohttp raises.
+
+`Progress` is what an exchange leaves behind as it goes, so that a fault can say where it was met.
+"""
+
+import asyncio
+import re
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+
+from monitord.net.faults import FaultKind, fault_of_error
+from monitord.net.phases import Phase, PhaseTimer
+from monitord.net.tls import TlsFacts
+
+CUT_SHORT = "the peer closed the connection before the end of the body"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpExchange:
+    """A response that came to its end. `body` is None unless it was wanted, and decoded if it was compressed.
+
+    `body_bytes` counts the body as it was sent. All phases are there, in seconds, 0.0 for one that was not needed.
+    `address` is "192.0.2.1" or "2001:db8::1", or the path of a Unix socket; behind a proxy it is the proxy's.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    http_version: str
+    body: bytes | None
+    body_bytes: int
+    redirects: int
+    address: str
+    ip_version: int | None
+    phases: Mapping[Phase, float]
+    duration_s: float
+    tls: TlsFacts | None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpFault:
+    """No usable response. `detail` is for people and holds no secret; `phases` has those that were reached."""
+
+    kind: FaultKind
+    detail: str
+    phases: Mapping[Phase, float]
+    duration_s: float
+    redirects: int
+    address: str | None
+    ip_version: int | None
+
+
+HttpOutcome = HttpExchange | HttpFault
+
+
+class Abandoned(Exception):  # noqa: N818 - not an error of its own: the wrapping of one
+    """Carries an error of aiohttp's past aiohttp, which would take it as a cause to send the request again."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+class Ended(Exception):  # noqa: N818 - not an error: an end found by ourselves
+    def __init__(self, kind: FaultKind, detail: str) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far an exchange has come; what a fault is told from."""
+
+    timer: PhaseTimer
+    redirects: int = 0
+    place: str = ""
+    address: str | None = None
+    ip_version: int | None = None
+    protocol: ResponseHandler | None = None
+    transport: asyncio.Transport | None = None
+    tls: ssl.SSLObject | None = None
+
+
+def fault_of(error: Exception, progress: Progress) -> tuple[FaultKind, str]:
+    phase = progress.timer.current
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        kind, detail = FaultKind.RESET, "the peer closed the connection without an answer"
+    elif isinstance(error, aiohttp.ClientHttpProxyError):
+        kind, detail = FaultKind.UNREACHABLE, f"the proxy answered {error.status} to CONNECT"
+    elif isinstance(error, aiohttp.ClientPayloadError):
+        kind, detail = FaultKind.RESET, CUT_SHORT
+    elif isinstance(error, (aiohttp.ClientResponseError, HttpProcessingError)):
+        kind, detail = _fault_of_head(error)
+    elif (cause := _system_error(error)) is not None:
+        kind, detail = fault_of_error(cause, phase)
+    else:
+        kind, detail = FaultKind.PROTOCOL_ERROR, "the exchange is not HTTP as we know it"
+    return kind, placed(kind, detail, progress)
+
+
+def _system_error(error: BaseException) -> OSError | None:
+    """What the socket or OpenSSL said, beneath aiohttp's wrapping."""
+    cause = error.__cause__
+    if isinstance(cause, OSError):
+        return cause
+    if not isinstance(error, OSError):
+        return None
+    # aiohttp makes a ClientOSError of the arguments of an SSLError, whose number is no errno.
+    if alert := re.match(r"\[SSL: (\w+)\]", str(error.strerror or "")):
+        original = ssl.SSLError(*error.args)
+        original.reason = alert[1]
+        return original
+    return error
+
+
+def _fault_of_head(error: BaseException) -> tuple[FaultKind, str]:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, LineTooLong):
+            return FaultKind.TOO_LARGE, "a header of the response is too large"
+        cause = cause.__cause__
+    return FaultKind.PROTOCOL_ERROR, "the answer is not HTTP"
+
+
+def placed(kind: FaultKind, detail: str, progress: Progress) -> str:
+    match progress.timer.current:
+        case Phase.RESOLVE:
+            return f"resolve {progress.place}: {detail}"
+        case Phase.CONNECT:
+            joint = " " if kind in {FaultKind.REFUSED, FaultKind.TIMEOUT_CONNECT} else ": "
+            return f"connect to {progress.place}{joint}{detail}"
+        case Phase.TLS:
+            return f"TLS with {progress.place}: {detail}"
+        case _:
+            return detail
