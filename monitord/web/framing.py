@@ -18,7 +18,7 @@ MAX_TRAILER_BYTES = 8 * 1024
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t -~\x80-\xff]*)?")
 _TRAILER_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t -~\x80-\xff]*+")
 # A line feed without its carriage return, or the reverse, or NUL: wrong wherever it stands in a head.
-_BARE = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|\0")
+_BARE = re.compile(rb"(?<!\r)\n|\r[^\n]|\0")
 
 
 class Frame(Protocol):
@@ -186,9 +186,9 @@ class Inbox:
             self._scanned = len(data)
             return None
         if end - start > self._max_line:  # a head that small cannot break a limit
-            self._check_unfinished(data, start, end)
+            self._check_unfinished(data, start, end + 3)  # as it stood before its last byte
         end += 4
-        head = self._parse(data if start == 0 and end == len(data) else data[start:end])
+        head = self._parser.parse(data if start == 0 and end == len(data) else data[start:end])
         if end == len(data):
             self._data = b""
             end = 0
@@ -198,9 +198,6 @@ class Inbox:
         else:
             self._frame = ChunkedFrame() if head.length is None else LengthFrame(head.length)
         return head
-
-    def _parse(self, head: bytes) -> Head:
-        return self._parser.parse(head)
 
     def take_body(self, most: int) -> bytes:
         """The next piece of the body, at most `most` bytes; empty when it is done or nothing has arrived."""
@@ -215,13 +212,14 @@ class Inbox:
         return piece
 
     def _check_unfinished(self, data: bytes, start: int, end: int) -> None:
-        """Refuse what no further byte can mend, at the same byte however the reads were cut."""
+        """Refuse what no further byte can mend, judged by the first byte that shows it, wherever the reads were cut."""
         bare = _BARE.search(data, max(self._scanned - 1, start), end)
-        wrong_at = bare.start() if bare else end
-        line_end = data.find(b"\r\n", start, start + self._max_line + 2)
-        if line_end < 0 and wrong_at - start >= self._max_line + 2:
+        size = end - start
+        sound = bare.end() - start if bare else size + 1  # so many bytes, less one, have nothing bare in them
+        line = self._max_line + 2
+        if line <= size and line < sound and data.find(b"\r\n", start, start + line) < 0:
             raise ProtocolFault(414, "request line too long")
-        if wrong_at - start > self._max_head:
+        if self._max_head <= size and self._max_head < sound:
             raise ProtocolFault(431, "header fields too large")
         if bare:
             raise ProtocolFault(400, "a bare line feed, carriage return or NUL in the request head")

@@ -38,6 +38,20 @@ def test_events_of_single_bytes_are_those_of_the_whole(data: bytes) -> None:
     assert events_of(data[at : at + 1] for at in range(len(data))) == events_of([data])
 
 
+@pytest.mark.parametrize("length", range(195, 206))
+@pytest.mark.parametrize("after", [b"", b"\r\n\r\n", b"\n", b"\rx", b"\0", b" HTTP/2.0\r\n\r\n"])
+def test_at_the_edge_of_the_request_line_cuts_change_nothing(length: int, after: bytes) -> None:
+    data = b"GET /".ljust(length, b"a") + after + b"aaaa"
+    assert events_of(data[at : at + 1] for at in range(len(data))) == events_of([data])
+
+
+@pytest.mark.parametrize("length", range(592, 606))
+@pytest.mark.parametrize("after", [b"", b"\r\n\r\n", b"\n", b"\rx", b"\0"])
+def test_at_the_edge_of_the_head_cuts_change_nothing(length: int, after: bytes) -> None:
+    data = (GET + b"X: ").ljust(length, b"a") + after + b"aaaa"
+    assert events_of(data[at : at + 1] for at in range(len(data))) == events_of([data])
+
+
 @pytest.mark.parametrize(("data", "status"), ALL.values(), ids=ALL.keys())
 def test_every_vector_means_the_same_byte_by_byte(data: bytes, status: int) -> None:
     assert events_of(data[at : at + 1] for at in range(len(data))) == events_of([data])

@@ -19,9 +19,15 @@ LIMITS = Limits(request_line_bytes=200, head_bytes=600, fields=12)
 
 
 def events_of(
-    pieces: Iterable[bytes], limits: Limits = LIMITS, parser: HeadParser | None = None
+    pieces: Iterable[bytes],
+    limits: Limits = LIMITS,
+    parser: HeadParser | None = None,
+    kept: list[int] | None = None,
 ) -> list[Event]:
-    """Heads, bodies (joined), ends of bodies, and the status of the fault that ended it all."""
+    """Heads, bodies (joined), ends of bodies, and the status of the fault that ended it all.
+
+    `kept`, if given, is filled with the bytes that stay unread after each piece.
+    """
     inbox = Inbox(
         parser or HeadParser(limits.fields),
         max_line_bytes=limits.request_line_bytes,
@@ -36,6 +42,8 @@ def events_of(
                     events[-1] = ("body", str(events[-1][1]) + str(event[1]))
                 else:
                     events.append(event)
+            if kept is not None:
+                kept.append(inbox.waiting_bytes)
     except ProtocolFault as fault:
         events.append(("fault", fault.status))
     return events
