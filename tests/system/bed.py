@@ -14,7 +14,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -163,6 +163,17 @@ def run_in_root(
     )
 
 
+def cgroup_place(name: str) -> Path:
+    """Where a control group of that name is made, below the one that this process is in.
+
+    systemd-nspawn starts from the place in the unified hierarchy, which lies aside where the old ones are in use.
+    """
+    lines = [line.split(":", maxsplit=2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    here = {controllers: path.lstrip("/") for _, controllers, path in lines}[""]
+    aside = Path("/sys/fs/cgroup/unified")
+    return (aside if aside.is_dir() else aside.parent) / here / name
+
+
 class Machine:
     """A booted Debian: a root of its own, systemd as PID 1, the loopback as the only network."""
 
@@ -171,6 +182,7 @@ class Machine:
         self.suite = suite
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._init_pid = 0
+        self._cgroup = cgroup_place(f"monitord-test-{os.getpid()}-{root.name}")
 
     def __enter__(self) -> Self:
         self.boot()
@@ -180,11 +192,16 @@ class Machine:
         self.power_off()
 
     def boot(self) -> None:
-        """Start the container and wait until systemd says that it is up."""
+        """Start the container and wait until systemd says that it is up.
+
+        It has a control group of its own: two machines in the same one would see and kill each other's services.
+        """
+        self._cgroup.mkdir(exist_ok=True)
         console = (self.root.parent / f"{self.root.name}.console").open("wb")
         with console:
             self._nspawn = subprocess.Popen(
                 [
+                    *("sh", "-c", 'echo $$ >"$0"/cgroup.procs && exec "$@"', str(self._cgroup)),
                     *("setpriv", "--pdeathsig=KILL", "systemd-nspawn", f"--directory={self.root}", "--boot"),
                     *("--register=no", "--keep-unit", "--private-network", "--console=pipe"),
                 ],
@@ -233,6 +250,11 @@ class Machine:
             self._nspawn.kill()
             self._nspawn.wait()
             self._nspawn = None
+        # Empty by now; each hierarchy that systemd-nspawn used has one.
+        for top in Path("/sys/fs/cgroup").glob(f"**/{self._cgroup.name}"):
+            for folder, _, _ in os.walk(top, topdown=False):
+                with suppress(OSError):
+                    Path(folder).rmdir()
 
     def run(
         self, *words: str, user: str = "", within_s: float = COMMAND_WITHIN_S, ok: bool = True, text: str = ""
@@ -280,14 +302,18 @@ class Machine:
         """Every path of the root's file system, for a comparison of before and after."""
         return set(self.run("find", "/", "-xdev", "-print").stdout.splitlines())
 
-    def cursor(self) -> str:
-        """Where the journal stands now."""
-        said = self.run("journalctl", "--sync", ok=True)
-        said = self.run("journalctl", "--lines=0", "--show-cursor", "--quiet")
-        return said.stdout.strip().removeprefix("-- cursor: ")
+    def now_in_journal(self) -> int:
+        """The time of the journal's newest entry, for `journal(since=…)`."""
+        self.run("journalctl", "--sync")
+        newest = self.run("journalctl", "--lines=1", "--output=json", "--quiet").stdout
+        return int(json.loads(newest)["__REALTIME_TIMESTAMP"])
 
-    def journal(self, *matches: str, since: str = "") -> list[dict[str, Any]]:
-        """The entries that match, oldest first, each as its fields."""
-        after = (f"--after-cursor={since}",) if since else ()
-        said = self.run("journalctl", "--output=json", "--all", "--quiet", *after, *matches)
-        return [json.loads(line) for line in said.stdout.splitlines()]
+    def journal(self, *matches: str, since: int = 0) -> list[dict[str, Any]]:
+        """The entries that match and came later, oldest first, each as its fields.
+
+        Not by --after-cursor: in systemd 252 it leaves out the first entry that matches.
+        """
+        from_then = f"--since=@{since // 1_000_000}"
+        said = self.run("journalctl", "--output=json", "--all", "--quiet", from_then, *matches)
+        entries = [json.loads(line) for line in said.stdout.splitlines()]
+        return [entry for entry in entries if int(entry["__REALTIME_TIMESTAMP"]) > since]

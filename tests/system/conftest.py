@@ -41,7 +41,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.source = str(prepare_source())
 
 
-@pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """xdist's: what a worker is given."""
     node.workerinput["source"] = node.config.option.source

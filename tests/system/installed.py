@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from monitord.journal_events import JournalEvent
 from tests.system.bed import FILES, Completed, Machine, eventually
 
 SOCKET = "/run/monitord/status.sock"
@@ -116,9 +117,12 @@ class Installed:
         assert status == "200", f"{path}: {status}\n{body}"
         return json.loads(body)
 
-    def checks_of(self, name: str, since: str) -> list[dict[str, Any]]:
-        """The journal's entries of one monitor."""
-        return self.machine.journal("--unit=monitord", f"MONITOR={name}", since=since)
+    def checks_of(self, name: str, since: int) -> list[dict[str, Any]]:
+        """The lines of one monitor's checks, without those of its changes of health."""
+        return self.machine.journal(
+            *("--unit=monitord", f"MONITOR={name}", f"MESSAGE_ID={JournalEvent.CHECK_FINISHED.message_id}"),
+            since=since,
+        )
 
     def clients(self) -> AbstractContextManager[Clients]:
         """See asking_all_the_time."""
@@ -126,8 +130,5 @@ class Installed:
 
     def await_check(self, name: str, *, within_s: float = 15) -> dict[str, Any]:
         """The next check of a monitor, as the journal has it."""
-        since = self.machine.cursor()
-        found = eventually(
-            lambda: [e for e in self.checks_of(name, since) if "DURATION_USEC" in e], within_s=within_s
-        )
-        return found[0]
+        since = self.machine.now_in_journal()
+        return eventually(lambda: self.checks_of(name, since), within_s=within_s)[0]

@@ -15,7 +15,7 @@ BROKEN = {
 
 
 def test_accepted_reload_is_in_force_when_systemctl_returns(monitord: Installed) -> None:
-    since, before = monitord.machine.cursor(), monitord.pid
+    since, before = monitord.machine.now_in_journal(), monitord.pid
     monitord.configure(WATCHING + FAILING)
     monitord.systemctl("reload", "monitord")
     assert {one["name"] for one in monitord.get("/monitors")["monitors"]} == {"web", "broken"}
@@ -26,7 +26,7 @@ def test_accepted_reload_is_in_force_when_systemctl_returns(monitord: Installed)
 
 @pytest.mark.parametrize("fault", BROKEN)
 def test_refused_reload_fails_and_changes_nothing(monitord: Installed, fault: str) -> None:
-    before, since = monitord.pid, monitord.machine.cursor()
+    before, since = monitord.pid, monitord.machine.now_in_journal()
     checks = monitord.get("/monitors")["monitors"]
     if fault == "not UTF-8":
         monitord.machine.shell(f"printf '\\377\\376' > {FRAGMENT}")
@@ -57,7 +57,7 @@ def test_configuration_file_that_cannot_be_read_is_refused(monitord: Installed, 
         "directory": "mv /etc/monitord.toml /etc/kept && mkdir /etc/monitord.toml",
         "removed": "mv /etc/monitord.toml /etc/kept",
     }
-    before, since = monitord.pid, monitord.machine.cursor()
+    before, since = monitord.pid, monitord.machine.now_in_journal()
     try:
         monitord.machine.shell(ways[what])
         assert monitord.systemctl("reload", "monitord", ok=False).returncode != 0
@@ -91,7 +91,7 @@ def test_hangup_reloads_as_well(monitord: Installed) -> None:
 
 def test_broken_configuration_at_start_ends_with_78_and_is_not_tried_again(monitord: Installed) -> None:
     monitord.systemctl("stop", "monitord.service")
-    since = monitord.machine.cursor()
+    since = monitord.machine.now_in_journal()
     monitord.configure(UNKNOWN_KEY)
     assert monitord.systemctl("start", "monitord.service", ok=False).returncode == 1
     assert monitord.machine.show("monitord.service", "ExecMainStatus") == "78"
@@ -101,7 +101,7 @@ def test_broken_configuration_at_start_ends_with_78_and_is_not_tried_again(monit
     assert [line for line in said if "test.toml:3" in line and "chek_every" in line], said
 
 
-def assert_everybody_is_told(monitord: Installed, since: str) -> None:
+def assert_everybody_is_told(monitord: Installed, since: int) -> None:
     reload = monitord.get("/status")["reload"]
     assert reload["ok"] is False
     assert reload["error"]

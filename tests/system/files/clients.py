@@ -6,7 +6,7 @@ import sys
 import threading
 
 SOCKET = "/run/monitord/status.sock"
-REQUEST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+REQUEST = b"GET /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 TIMEOUT_S = 30.0
 PAUSE_S = 0.002
 
