@@ -24,7 +24,8 @@ _FLAGS = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL, "a": re.ASCII}
 _GROUP = re.compile(r"\((?:\?:|\?P<[A-Za-z_][A-Za-z0-9_]*>|(?!\?))")
 _COUNT = re.compile(r"\{(?!\})([0-9]*)(?:(,)([0-9]*))?\}")
 _ESCAPE = re.compile(
-    r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[dDwWsSntrfva]|[^A-Za-z0-9])", re.DOTALL
+    r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U(?:000[0-9a-fA-F]|0010)[0-9a-fA-F]{4}|[dDwWsSntrfva]|[^A-Za-z0-9])",
+    re.DOTALL,
 )
 
 
@@ -226,9 +227,6 @@ class _Parser:
         except re.error as error:
             self._at = began + (error.pos or 0)
             raise self._fault(f"the pattern has a {error.msg}") from None
-        except OverflowError:
-            self._at = began
-            raise self._fault(f"{self._text[began : began + 10]} names no character") from None
 
     def _fault(self, problem: str, hint: str = "") -> ConditionError:
         return ConditionError(self._at + 1, problem, hint)
