@@ -20,7 +20,7 @@ PACKAGE = Path(monitord.__file__).parent
 FLOORS = {
     0: {"errors", "units", "clock", "paths", "container", "web", "systemd"},
     1: {"model", "config", "net", "journal_events"},
-    2: {"health"},
+    2: {"conditions", "health"},
     3: {"monitors"},
     5: {"dispatch"},
     6: {"settings", "status"},
