@@ -177,6 +177,8 @@ class Inbox:
     def next_head(self) -> Head | None:
         """The next head, when the body of the request before is done and the head is complete."""
         data, start = self._data, self._start
+        if start == len(data):
+            return None
         while data.startswith(b"\r\n", start):  # RFC 9112 section 2.2: empty lines before a request line
             start += 2
             self._start = start

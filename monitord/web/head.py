@@ -14,7 +14,13 @@ from urllib.parse import unquote_to_bytes
 import httptools
 
 # RFC 9110 section 9 and RFC 5789. CONNECT is recognised only to be refused: there is nothing to tunnel to.
-METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"TRACE", b"PATCH"})
+METHODS = {
+    name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH")
+}
+
+# A client that asks again and again, as monitors and scrapers do, sends the same head each time.
+KNOWN_HEADS = 64
+KNOWN_HEAD_BYTES = 1024
 
 MAX_CONTENT_LENGTH_DIGITS = 18  # fits 63 bits in every length that is accepted
 
@@ -41,6 +47,8 @@ _FRAMING = frozenset(
         b"proxy-connection",
     }
 )
+_FRAMING_LENGTHS = frozenset(map(len, _FRAMING))  # tells most other fields apart without a look at them
+_LISTS = frozenset({b"connection", b"upgrade", b"proxy-connection"})
 
 
 class ProtocolFault(Exception):  # noqa: N818 - what the client did, said in the word of RFC 9112
@@ -54,7 +62,10 @@ class ProtocolFault(Exception):  # noqa: N818 - what the client did, said in the
 
 @dataclass(slots=True)
 class Head:
-    """One request head that obeys RFC 9112. `length` is None for a chunked body, 0 for none."""
+    """One request head that obeys RFC 9112. `length` is None for a chunked body, 0 for none.
+
+    Requests with equal heads may share it, so nobody changes it once it is parsed.
+    """
 
     method: str
     target: str
@@ -71,12 +82,14 @@ class Head:
 class HeadParser:
     """Parses one head at a time; shared by all connections of one event loop."""
 
-    __slots__ = ("_fields", "_good_host", "_max_fields", "_parser")
+    __slots__ = ("_fields", "_good_authority", "_good_host", "_known", "_max_fields", "_parser")
 
     def __init__(self, max_fields: int) -> None:
         self._max_fields = max_fields
         self._fields: list[tuple[bytes, bytes]] = []
         self._good_host = b""
+        self._good_authority = ""
+        self._known: dict[bytes, Head] = {}
         self._parser = httptools.HttpRequestParser(self)
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -85,38 +98,39 @@ class HeadParser:
 
     def parse(self, head: bytes) -> Head:
         """`head` is a request head with its empty line and nothing behind it. Raises ProtocolFault."""
+        known = self._known.get(head)
+        if known is not None:
+            return known
+        result = self._parse(head)
+        if len(head) <= KNOWN_HEAD_BYTES:
+            if len(self._known) >= KNOWN_HEADS:
+                self._known.clear()
+            self._known[head] = result
+        return result
+
+    def _parse(self, head: bytes) -> Head:
         match = _HEAD.fullmatch(head)
         if match is None:
             raise _fault_of(head)
-        method, target, major, minor, _ = match.groups()
+        octets, target, major, minor, _ = match.groups()
         if major != b"1":
             raise ProtocolFault(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
-        if method not in METHODS:
+        method = METHODS.get(octets)
+        if method is None:
             raise ProtocolFault(501, "unknown method")
         fields = self._split(head, match)
+        special, repeated = _framing_fields(fields)
+        host = special.pop(b"host", None)
+        if special or minor != b"1":
+            # The parser may wait for a body, or for the end of the connection: its work is done.
+            self._parser = httptools.HttpRequestParser(self)
         if len(fields) > self._max_fields:
             raise ProtocolFault(431, "too many header fields")
-        result = Head(
-            method.decode(),
-            target.decode(),
-            "",
-            "",
-            "",
-            1 if minor != b"0" else 0,
-            fields,
-            keep_alive=minor != b"0",
-        )
-        special: dict[bytes, bytes] = {}
-        for name, value in fields:
-            key = name.lower()
-            if key in _FRAMING:
-                if key in special:
-                    if key not in {b"connection", b"upgrade", b"proxy-connection"}:
-                        raise ProtocolFault(400, f"repeated {key.decode()} field")
-                    special[key] += b"," + value
-                else:
-                    special[key] = value
-        self._check_host(result, special.pop(b"host", None))
+        if repeated:
+            raise ProtocolFault(400, f"repeated {repeated.decode()} field")
+        is_recent = minor != b"0"
+        result = Head(method, target.decode(), "", "", "", 1 if is_recent else 0, fields, 0, is_recent)
+        self._check_host(result, host)
         self._set_target(result, target)
         if special:
             _frame(result, special)
@@ -140,11 +154,6 @@ class HeadParser:
             self._parser = httptools.HttpRequestParser(self)
             plain = [line.partition(b":") for line in match[5].split(b"\r\n")[:-1]]
             return [(name, value.strip(b" \t")) for name, _, value in plain]
-        if minor != b"1" or any(
-            len(name) in _SPECIAL_LENGTHS and name.lower() in _SPENDS_PARSER for name, _ in fields
-        ):
-            # The parser now waits for a body or for the end of the connection: its work is done.
-            self._parser = httptools.HttpRequestParser(self)
         return fields
 
     def _check_host(self, head: Head, host: bytes | None) -> None:
@@ -156,7 +165,8 @@ class HeadParser:
             host = host.strip(b" \t")
             _check_authority(host)
             self._good_host = host
-        head.authority = host.decode()
+            self._good_authority = host.decode()
+        head.authority = self._good_authority
 
     def _set_target(self, head: Head, target: bytes) -> None:
         if b"#" in target:
@@ -184,10 +194,19 @@ class HeadParser:
         head.path, _, head.query_string = target.decode().partition("?")
 
 
-_SPENDS_PARSER = frozenset(
-    {b"content-length", b"transfer-encoding", b"connection", b"proxy-connection", b"upgrade"}
-)
-_SPECIAL_LENGTHS = frozenset(map(len, _SPENDS_PARSER))
+def _framing_fields(fields: list[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], bytes]:
+    """What decides about framing, by names in small letters; and a name that is there twice and must not be."""
+    special: dict[bytes, bytes] = {}
+    repeated = b""
+    for name, value in fields:
+        if len(name) in _FRAMING_LENGTHS and (key := name.lower()) in _FRAMING:
+            if key not in special:
+                special[key] = value
+            elif key in _LISTS:
+                special[key] += b"," + value
+            else:
+                repeated = key
+    return special, repeated
 
 
 def _fault_of(head: bytes) -> ProtocolFault:
