@@ -8,7 +8,7 @@ times. Fields that frame the message belong to the framework: they are computed,
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any, Protocol
@@ -19,7 +19,8 @@ from .cookies import cookie_field
 
 REASONS: dict[int, str] = {status.value: status.phrase for status in HTTPStatus}
 
-MAX_CACHED_PREFIXES = 256
+MAX_CONTENT_TYPES = 256  # that are remembered as checked
+MAX_PLAIN_HEADS = 256
 
 BODILESS = frozenset({204, 304})
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -155,7 +156,11 @@ class StreamResponse:
                     raise ValueError("content_type is given twice, as an argument and among the headers")
                 self._content_type = self._headers.popone("Content-Type")
         if content_type is not None:
-            self.content_type = content_type
+            if content_type not in _content_types:
+                check_field("Content-Type", content_type)
+                if len(_content_types) < MAX_CONTENT_TYPES:
+                    _content_types.add(content_type)
+            self._content_type = content_type
 
     @property
     def status(self) -> int:
@@ -311,8 +316,8 @@ class Response(StreamResponse):
     def text(self) -> str:
         return self._body.decode()
 
-    async def send(self, request: Asked) -> None:
-        await request.exchange.send_whole(self)
+    def send(self, request: Asked) -> Coroutine[Any, Any, None]:
+        return request.exchange.send_whole(self)
 
     async def prepare(self, request: Asked) -> None:  # noqa: ARG002 - refused for every one
         raise RuntimeError("a Response is returned whole; what is written in pieces is a StreamResponse")
@@ -336,7 +341,8 @@ def html_response(text: str, *, status: int = 200, headers: HeaderSource | None 
     return Response(text=text, status=status, headers=headers, content_type="text/html")
 
 
-_prefixes: dict[tuple[int, str | None], str] = {}
+_content_types: set[str] = set()  # that have been checked
+_plain_heads: dict[tuple[int, str | None, str], bytes] = {}  # those that bear the present date
 _date = (0, "")
 
 
@@ -346,26 +352,34 @@ def http_date() -> str:
     now = int(time.time())
     if _date[0] != now:
         _date = (now, formatdate(now, usegmt=True))
+        _plain_heads.clear()
     return _date[1]
 
 
 def encode_head(response: StreamResponse, framing: str) -> bytes:
     """Status line and fields. `framing` holds the lines that belong to the exchange, each with its CR LF."""
-    key = (response._status, response._content_type)  # noqa: SLF001 - the properties cost a call each
-    prefix = None if response._reason is not None else _prefixes.get(key)  # noqa: SLF001
-    if prefix is None:
-        prefix = f"HTTP/1.1 {response.status} {response.reason}\r\n"
-        if response.content_type is not None and response.status not in BODILESS:
-            prefix += f"Content-Type: {response.content_type}\r\n"
-        if response._reason is None:  # noqa: SLF001
-            if len(_prefixes) >= MAX_CACHED_PREFIXES:
-                _prefixes.clear()
-            _prefixes[key] = prefix
-    if response._headers is None and response._cookies is None:  # noqa: SLF001
-        return f"{prefix}{framing}Date: {http_date()}\r\n\r\n".encode("latin-1")
-    lines = [f"{name}: {value}\r\n" for name, value in response.headers.items()]
-    if response._cookies:  # noqa: SLF001
+    date = http_date()
+    if response._headers is not None or response._cookies or response._reason is not None:  # noqa: SLF001 - the properties cost a call each
+        return _encode_head(response, framing, date)
+    key = (response._status, response._content_type, framing)  # noqa: SLF001
+    head = _plain_heads.get(key)
+    if head is None:
+        head = _encode_head(response, framing, date)
+        if len(_plain_heads) < MAX_PLAIN_HEADS:
+            _plain_heads[key] = head
+    return head
+
+
+def _encode_head(response: StreamResponse, framing: str, date: str) -> bytes:
+    lines = [f"HTTP/1.1 {response.status} {response.reason}\r\n"]
+    if response.content_type is not None and response.status not in BODILESS:
+        lines.append(f"Content-Type: {response.content_type}\r\n")
+    lines.append(framing)
+    if response._headers is not None:  # noqa: SLF001
+        lines += [f"{name}: {value}\r\n" for name, value in response._headers.items()]  # noqa: SLF001
+    if response._cookies is not None:  # noqa: SLF001
         lines += [f"Set-Cookie: {value}\r\n" for value in response._cookies.values()]  # noqa: SLF001
-    if "Date" not in response.headers:
-        lines.append(f"Date: {http_date()}\r\n")
-    return f"{prefix}{framing}{''.join(lines)}\r\n".encode("latin-1")
+    if response._headers is None or "Date" not in response._headers:  # noqa: SLF001
+        lines.append(f"Date: {date}\r\n")
+    lines.append("\r\n")
+    return "".join(lines).encode("latin-1")
