@@ -51,6 +51,9 @@ class Listener(Protocol):
     def forget(self, connection: "Connection") -> None: ...
 
 
+_IDLE, _HEAD, _BUSY, _LINGERING = Phase  # to look a member up in its class takes longer
+
+
 class Connection(asyncio.Protocol):
     """The protocol object of one connection. The server makes it and counts it."""
 
@@ -78,7 +81,7 @@ class Connection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
-        self._phase = Phase.IDLE
+        self._phase = _IDLE
         self._eof = False
         self._reading_paused = False
         self._readable: asyncio.Future[None] | None = None
@@ -93,19 +96,19 @@ class Connection(asyncio.Protocol):
         self._outbox = Outbox(self.transport, self.server.loop)
         self.transport.set_write_buffer_limits(high=WRITE_AHEAD_BYTES)
         if self.server.admit(self):
-            self._aim(Phase.IDLE, self.limits.keep_alive_s)
+            self._aim(_IDLE, self.limits.keep_alive_s)
         elif not self.is_closing:
             self._refuse(ProtocolFault(503, "too many connections"))
 
     def data_received(self, data: bytes) -> None:
         phase = self._phase
-        if phase is Phase.LINGERING:
+        if phase is _LINGERING:
             self._linger_bytes -= len(data)
             if self._linger_bytes < 0:
                 self.transport.abort()
             return
         self.inbox.feed(data)
-        if phase is not Phase.BUSY:
+        if phase is not _BUSY:
             self._begin()
             return
         if self._readable is not None:
@@ -122,9 +125,9 @@ class Connection(asyncio.Protocol):
         self._eof = True
         if self._readable is not None:
             _wake(self._readable)
-        if self._phase is Phase.BUSY and _has_hung_up(self.transport.get_extra_info("socket").fileno()):
+        if self._phase is _BUSY and _has_hung_up(self.transport.get_extra_info("socket").fileno()):
             self.abort()
-        return self._phase is Phase.BUSY  # False: the transport closes itself
+        return self._phase is _BUSY  # False: the transport closes itself
 
     def pause_writing(self) -> None:
         self.is_write_paused = True
@@ -161,16 +164,17 @@ class Connection(asyncio.Protocol):
             self._refuse(fault)
             return
         if head is None:
-            if self._phase is Phase.IDLE and self.inbox.waiting_bytes:
-                self._aim(Phase.HEAD, self.limits.head_s)
+            if self._phase is _IDLE and self.inbox.waiting_bytes:
+                self._aim(_HEAD, self.limits.head_s)
             return
-        self._phase = Phase.BUSY
+        self._phase = _BUSY
         serving = self._serve(head)
         if _STARTS_TASKS_EAGERLY:
             task = _eager_task(serving, self.server.loop)
             self._task = None if task.done() else task
         else:
-            self._task = self.server.loop.create_task(serving)
+            # As create_task does it, but without making up a name for each task.
+            self._task = asyncio.Task(serving, loop=self.server.loop, name="request")
 
     async def _serve(self, first: Head) -> None:
         """Answer requests in order until none waits."""
@@ -222,11 +226,12 @@ class Connection(asyncio.Protocol):
 
     def _rest(self) -> None:
         """Nothing complete waits: go idle, or on with the head whose beginning is there."""
-        self._resume_reading()
+        if self._reading_paused:
+            self._resume_reading()
         if self.inbox.waiting_bytes:
-            self._aim(Phase.HEAD, self.limits.head_s)
+            self._aim(_HEAD, self.limits.head_s)
         else:
-            self._aim(Phase.IDLE, self.limits.keep_alive_s)
+            self._aim(_IDLE, self.limits.keep_alive_s)
         if self._eof:
             self.close()
 
@@ -259,7 +264,7 @@ class Connection(asyncio.Protocol):
         if self.is_lost:
             return
         self._resume_reading()
-        self._aim(Phase.LINGERING, self.limits.linger_s)
+        self._aim(_LINGERING, self.limits.linger_s)
         # The socket may be down already, when the client reset the connection a moment ago.
         with contextlib.suppress(OSError):
             self.transport.write_eof()
@@ -268,7 +273,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_busy(self) -> bool:
-        return self._phase is Phase.BUSY
+        return self._phase is _BUSY
 
     @property
     def ends_with_server(self) -> bool:
@@ -279,7 +284,7 @@ class Connection(asyncio.Protocol):
     def stop(self) -> None:
         """The server stops: an idle connection closes now, a busy one after its present answer."""
         self.is_closing = True
-        if self._phase in {Phase.IDLE, Phase.HEAD}:
+        if self._phase in {_IDLE, _HEAD}:
             self.close()
 
     def cancel(self) -> None:
@@ -291,7 +296,7 @@ class Connection(asyncio.Protocol):
         self._outbox.flush()
         self.is_closing = True
         if not self.is_lost:
-            self._aim(Phase.LINGERING, self.limits.write_s)
+            self._aim(_LINGERING, self.limits.write_s)
             self.transport.close()
 
     def abort(self) -> None:
@@ -342,7 +347,7 @@ class Connection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         if not self.is_lost:
-            self._outbox.write(data, more_follows=self._phase is Phase.BUSY and self.inbox.waiting_bytes > 0)
+            self._outbox.write(data, more_follows=self._phase is _BUSY and self.inbox.waiting_bytes > 0)
 
     # The timer.
 
@@ -350,7 +355,7 @@ class Connection(asyncio.Protocol):
         self._phase = phase
         loop = self.server.loop
         self._due = due = loop.time() + after_s
-        if phase is Phase.LINGERING:
+        if phase is _LINGERING:
             self._unsent_bytes = self.transport.get_write_buffer_size()
         timer = self._timer
         if timer is not None:
@@ -363,13 +368,13 @@ class Connection(asyncio.Protocol):
     def _on_timer(self) -> None:
         self._timer = None
         phase = self._phase
-        if phase is Phase.BUSY:
+        if phase is _BUSY:
             return
         if self.server.loop.time() < self._due:
             self._timer = self.server.loop.call_at(self._due, self._on_timer)
-        elif phase is Phase.IDLE:
+        elif phase is _IDLE:
             self.close()
-        elif phase is Phase.HEAD:
+        elif phase is _HEAD:
             self._refuse(ProtocolFault(408, "the request did not come in time"))
         elif self.transport.get_write_buffer_size() < self._unsent_bytes:
             self._aim(phase, self.limits.write_s)  # the client still takes what it is owed
