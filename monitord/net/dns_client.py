@@ -144,11 +144,12 @@ class DnsClient:
             async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
                 wire, protocol = await self._exchange(exchange)
             timer.pause()
-            said = query.read(wire)
+            try:
+                said = query.read(wire)
+            except ValueError as error:  # an ssl.SSLCertVerificationError is one as well, so: here alone
+                raise Ended(FaultKind.PROTOCOL_ERROR, str(error)) from None
         except Ended as end:
             kind, detail = end.kind, end.detail
-        except ValueError as error:
-            kind, detail = FaultKind.PROTOCOL_ERROR, str(error)
         except TimeoutError:
             kind, detail = _fault_of_silence(exchange)
         except OSError as error:
