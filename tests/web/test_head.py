@@ -1,6 +1,6 @@
 import pytest
 
-from monitord.web.head import Head, HeadParser, ProtocolFault
+from monitord.web.head import KNOWN_HEAD_BYTES, KNOWN_HEADS, Head, HeadParser, ProtocolFault
 
 from .vectors import ALL
 from .wire import events_of
@@ -91,3 +91,21 @@ def test_a_head_of_the_largest_size_passes_both_builds() -> None:
     """Debian's httptools refuses heads of more than 64 KiB, so the default bound lies below."""
     fields = b"".join(b"X%d: %b\r\n" % (number, b"a" * 6000) for number in range(5))
     assert len(parse(b"GET / HTTP/1.1\r\nHost: h\r\n" + fields + b"\r\n").fields) == 6
+
+
+def test_a_head_sent_again_is_parsed_once_and_few_small_ones_are_remembered() -> None:
+    parser = HeadParser(100)
+    again = b"GET /again HTTP/1.1\r\nHost: h\r\n\r\n"
+    assert parser.parse(again) is parser.parse(again)
+    for number in range(3 * KNOWN_HEADS):
+        parser.parse(b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % number)
+    large = b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"a" * KNOWN_HEAD_BYTES + b"\r\n\r\n"
+    assert parser.parse(large) is not parser.parse(large)
+    assert len(parser._known) <= KNOWN_HEADS
+
+
+def test_a_refused_head_is_refused_again() -> None:
+    parser = HeadParser(100)
+    for _ in range(2):
+        with pytest.raises(ProtocolFault):
+            parser.parse(b"GET / HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n")
