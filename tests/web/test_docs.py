@@ -1,0 +1,45 @@
+"""docs/web.md names everything that is public, every limit with its default, and only files that are there."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from monitord import web
+from monitord.web.routing import CONVERTERS
+
+PAGE = Path(__file__).parents[2] / "docs" / "web.md"
+TEXT = PAGE.read_text()
+
+
+@pytest.mark.parametrize("name", [name for name in web.__all__ if not name.startswith("HTTP")])
+def test_every_public_name_is_there(name: str) -> None:
+    assert f"`{name}`" in TEXT or f"`{name}(" in TEXT
+
+
+@pytest.mark.parametrize("field", fields(web.Limits), ids=lambda field: field.name)
+def test_every_limit_is_there_with_its_default(field: object) -> None:
+    name = getattr(field, "name", "")
+    default = getattr(field, "default", 0)
+    row = re.search(rf"\| `{name}` \| ([\d,]+)( KiB| s)? \|", TEXT)
+    assert row is not None
+    unit = 1024 if row[2] == " KiB" else 1
+    assert int(row[1].replace(",", "")) * unit == default
+
+
+@pytest.mark.parametrize("kind", [kind for kind in CONVERTERS if kind != "str"])
+def test_every_converter_is_there(kind: str) -> None:
+    assert f"`{{name:{kind}}}`" in TEXT
+
+
+def test_every_module_is_in_the_reading_order() -> None:
+    room = Path(web.__file__).parent
+    order = TEXT[TEXT.index("## Reading order") :]
+    for path in room.glob("*.py"):
+        assert path.stem == "__init__" or f"`{path.stem}`" in order, path
+
+
+def test_every_link_leads_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", TEXT):
+        assert (PAGE.parent / target).exists(), target
