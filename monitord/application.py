@@ -15,7 +15,7 @@ from monitord.control import Control
 from monitord.dispatch import CheckLog, Dispatcher, LoopPulse, Pipeline, Places, Watched
 from monitord.journal_events import JournalEvent
 from monitord.monitors import Monitor, MonitorSettings, Tools, monitor_type
-from monitord.net import HttpClient, Resolver, TlsContexts
+from monitord.net import HttpClient, Processes, Resolver, TlsContexts
 from monitord.settings import Settings
 from monitord.status import Snapshots, build_application
 from monitord.systemd.environment import ServiceEnvironment
@@ -68,6 +68,10 @@ class ApplicationContainer(Container):
         )
 
     @provide
+    def processes(self) -> Processes:
+        return Processes()
+
+    @provide
     def socket_path(self) -> Path:
         """Where the daemon listens if it is passed no socket."""
         return self.settings.status.socket or paths.default_socket(
@@ -83,6 +87,7 @@ class ApplicationContainer(Container):
             http=self.http_client,
             resolver=self.resolver,
             tls_contexts=self.tls_contexts,
+            processes=self.processes,
         )
 
     @provide
@@ -96,7 +101,7 @@ class ApplicationContainer(Container):
     @provide
     def places(self) -> Places[Watched]:
         limits = self.settings.limits
-        return Places(limits.max_concurrent_checks, limits.max_concurrent_per_host)
+        return Places(limits.max_concurrent_checks, limits.max_concurrent_per_host, limits.own)
 
     @provide
     def pipeline(self) -> Pipeline:

@@ -119,9 +119,8 @@ class Control:
             return self._refused(at, f"a monitor could not be built: {error!r}", asked_by)
         before, self._settings = self._settings, settings
         self._dispatcher.apply(plan)
-        self._dispatcher.resize(
-            settings.limits.max_concurrent_checks, settings.limits.max_concurrent_per_host
-        )
+        limits = settings.limits
+        self._dispatcher.resize(limits.max_concurrent_checks, limits.max_concurrent_per_host, limits.own)
         self._check_log.checks = settings.log.checks
         logging.getLogger().setLevel(settings.log.level.number)
         log.log(

@@ -55,6 +55,7 @@ class Daemon:
             stack.callback(self._ignore_signals)
             self._listen_for_signals()
             stack.push_async_callback(container.http_client.close)
+            stack.push_async_callback(container.processes.close)
             await self._open_server(stack)
             container.pulse.start()
             stack.callback(container.pulse.stop)

@@ -2,7 +2,7 @@
 
 [log]       level, checks
 [status]    socket
-[limits]    max_concurrent_checks, max_concurrent_per_host
+[limits]    max_concurrent_checks, max_concurrent_per_host, max_concurrent_children
 [defaults]  any key that every monitor has
 [monitors.NAME]
 """
@@ -18,7 +18,14 @@ from typing import Any
 from monitord.config import Document, Table, read_document
 from monitord.dispatch import LoggedChecks
 from monitord.health import HealthPolicy
-from monitord.monitors import MONITOR_TYPES, Monitor, MonitorSettings, monitor_type, monitor_type_names
+from monitord.monitors import (
+    CHILDREN,
+    MONITOR_TYPES,
+    Monitor,
+    MonitorSettings,
+    monitor_type,
+    monitor_type_names,
+)
 from monitord.units import format_duration
 
 log = logging.getLogger(__name__)
@@ -64,6 +71,12 @@ class LimitSettings:
 
     max_concurrent_checks: int = 256
     max_concurrent_per_host: int = 8
+    max_concurrent_children: int = 32
+
+    @property
+    def own(self) -> Mapping[str, int]:
+        """The bounds of what is no host and is counted like one."""
+        return {CHILDREN: self.max_concurrent_children}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +148,9 @@ def _limits(table: Table) -> LimitSettings:
         max_concurrent_checks=table.integer("max_concurrent_checks", default=256, minimum=1, maximum=100_000),
         max_concurrent_per_host=table.integer(
             "max_concurrent_per_host", default=8, minimum=1, maximum=100_000
+        ),
+        max_concurrent_children=table.integer(
+            "max_concurrent_children", default=32, minimum=1, maximum=10_000
         ),
     )
 

@@ -12,7 +12,7 @@ import asyncio
 import heapq
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -163,9 +163,9 @@ class Dispatcher:
             self._watch(monitor, now_s)
         self._arm()
 
-    def resize(self, in_all: int, per_host: int) -> None:
+    def resize(self, in_all: int, per_host: int, own: Mapping[str, int] | None = None) -> None:
         """New bounds on checks at once."""
-        self._start_all(self._places.resize(in_all, per_host))
+        self._start_all(self._places.resize(in_all, per_host, own))
 
     def _watch(self, monitor: Monitor[Any], now_s: float) -> Watched:
         period_s = monitor.settings.check_every_s

@@ -5,18 +5,19 @@ nothing holds up its own monitors and no other.
 """
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Generic, TypeVar
 
 W = TypeVar("W", bound=Hashable)
 
 
 class Places(Generic[W]):
-    """Hands out `in_all` places, of which at most `per_host` go to one host."""
+    """Hands out `in_all` places, of which at most `per_host` go to one host; some have a bound of their `own`."""
 
-    def __init__(self, in_all: int, per_host: int) -> None:
+    def __init__(self, in_all: int, per_host: int, own: Mapping[str, int] | None = None) -> None:
         self.in_all = in_all
         self.per_host = per_host
+        self.own = own or {}
         self.taken = 0
         self._taken_by_host: dict[str, int] = {}
         self._waiting: deque[tuple[W, str | None]] = deque()
@@ -30,7 +31,7 @@ class Places(Generic[W]):
     def take(self, who: W, host: str | None) -> bool:
         """True: go. False: `who` waits in line, and will be among those that `free` returns."""
         if host is not None:
-            if self._taken_by_host.get(host, 0) >= self.per_host:
+            if not self._has_room(host):
                 self._waiting_by_host.setdefault(host, deque()).append(who)
                 return False
             self._taken_by_host[host] = self._taken_by_host.get(host, 0) + 1
@@ -60,13 +61,17 @@ class Places(Generic[W]):
                 self._free_host(host)
         return self._admit()
 
-    def resize(self, in_all: int, per_host: int) -> list[W]:
+    def resize(self, in_all: int, per_host: int, own: Mapping[str, int] | None = None) -> list[W]:
         """New bounds; nobody is thrown out. Returns those whose turn has come by it."""
         self.in_all = in_all
         self.per_host = per_host
+        self.own = own or {}
         for host in list(self._waiting_by_host):
             self._admit_to_host(host)
         return self._admit()
+
+    def _has_room(self, host: str) -> bool:
+        return self._taken_by_host.get(host, 0) < self.own.get(host, self.per_host)
 
     def _free_host(self, host: str) -> None:
         left = self._taken_by_host[host] - 1
@@ -79,7 +84,7 @@ class Places(Generic[W]):
     def _admit_to_host(self, host: str) -> None:
         """Those first in line for a host go on to the line for the whole."""
         line = self._waiting_by_host.get(host)
-        while line and self._taken_by_host.get(host, 0) < self.per_host:
+        while line and self._has_room(host):
             self._taken_by_host[host] = self._taken_by_host.get(host, 0) + 1
             self._waiting.append((line.popleft(), host))
         if line is not None and not line:

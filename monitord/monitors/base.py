@@ -15,9 +15,12 @@ from monitord.clock import Clock
 from monitord.config import Table
 from monitord.health import HealthPolicy
 from monitord.model import Fact, Observation, Reason
-from monitord.net import HttpClient, Resolver, TlsContexts
+from monitord.net import HttpClient, Processes, Resolver, TlsContexts
 
 OptionsT = TypeVar("OptionsT")
+
+CHILDREN = "(children)"
+"""Stands for a host in `Monitor.host`, and cannot be the name of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class Tools:
     http: HttpClient
     resolver: Resolver
     tls_contexts: TlsContexts
+    processes: Processes = field(default_factory=Processes)
 
 
 class Stopwatch:
@@ -89,7 +93,10 @@ class Monitor(ABC, Generic[OptionsT]):
 
     @property
     def host(self) -> str | None:
-        """What `max_concurrent_per_host` counts by; None: this check loads no host."""
+        """What `max_concurrent_per_host` counts by; None: this check loads no host.
+
+        `CHILDREN` for a check that starts a program: `max_concurrent_children` counts those.
+        """
         return None
 
     @classmethod

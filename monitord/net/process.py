@@ -80,9 +80,7 @@ class ProcessRequest:
                 f'"{self.command[0]}" is not an absolute path; write "/path/to/{self.command[0]}"'
             )
         if not self.directory.startswith("/"):
-            raise ValueError(
-                f'the directory "{self.directory}" is not an absolute path; write "/{self.directory}"'
-            )
+            raise ValueError(f'"{self.directory}" is not an absolute path; write "/{self.directory}"')
         if any(not name or "=" in name for name, _ in self.environment):
             raise ValueError('a variable has no name, or one with "="; write NAME = "value"')
         if any("\0" in text for text in (*self.command, self.directory, *chain(*self.environment))):
@@ -311,10 +309,11 @@ class _Child:
         self._stderr.close()
 
     def abandon(self) -> None:
-        """Nobody hears of its end any more. subprocess reaps it when the next one starts, or init after us."""
+        """Nobody hears of its end any more: init reaps it after us."""
         if not self.has_ended:
             self._loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
+            self._process.returncode = -1
             self.ended.cancel()
 
     def _reap(self) -> None:

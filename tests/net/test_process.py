@@ -209,7 +209,7 @@ async def test_what_cannot_be_killed_is_left_alone_and_not_started_again() -> No
     """As a program that hangs in the kernel, or one of another user."""
     sent: list[tuple[int, int]] = []
     processes = Processes(lambda group, number: sent.append((group, number)))
-    request = script("read line < /dev/zero")
+    request = script("exec sleep 60")
     end = await run(processes, request, within_s=SOON_S)
     assert (end.is_late, end.has_ended, end.exit_code, end.signal) == (True, False, None, None)
     ((pid, _), *_) = sent
@@ -222,6 +222,17 @@ async def test_what_cannot_be_killed_is_left_alone_and_not_started_again() -> No
     await processes.close()
     assert processes.dying == 0
     assert await is_gone(pid)
+
+
+async def test_what_cannot_be_killed_does_not_hold_up_the_end() -> None:
+    sent: list[int] = []
+    processes = Processes(lambda group, _: sent.append(group))
+    assert not (await run(processes, script("exec sleep 60"), within_s=SOON_S)).has_ended
+    await processes.close()
+    await processes.close()
+    assert processes.dying == 0
+    os.kill(sent[0], signal.SIGKILL)
+    os.waitpid(sent[0], 0)  # noqa: ASYNC222 - it is as good as gone
 
 
 # What cannot be run
@@ -315,7 +326,7 @@ async def test_a_status_that_nobody_saw_is_no_success(processes: Processes, text
         ),
         pytest.param(
             lambda: ProcessRequest(("/bin/true",), directory="tmp"),
-            'the directory "tmp" is not an absolute path; write "/tmp"',
+            '"tmp" is not an absolute path; write "/tmp"',
             id="relative directory",
         ),
         pytest.param(lambda: ProcessRequest(("/bin/true", "a\0b")), "holds a NUL", id="NUL in an argument"),

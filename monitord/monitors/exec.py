@@ -1,0 +1,225 @@
+"""The type `exec`: a program that looks for us, by the contract of Nagios plugins.
+
+    command = ["/usr/lib/nagios/plugins/check_tcp", "-H", "mail.example.org", "-p", "25"]
+
+It says by its exit code whether all is well (0), worth a warning (1), critical (2) or not to be told (3 and all
+others), by its first line why, and behind a "|" what it measured (`perfdata`).
+
+That the program is there is not asked when the configuration is read: who checks a configuration may stand outside
+of the service's sandbox, and its package may come later. A check that finds none is unsure, and says so.
+"""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from signal import Signals
+from typing import Any, ClassVar
+
+from monitord.config import Secret, Table, value_text
+from monitord.model import Fact, Observation, Reason
+from monitord.monitors.base import CHILDREN, Monitor, MonitorSettings, Stopwatch, Tools
+from monitord.monitors.perfdata import PluginOutput, parse_output
+from monitord.net import ProcessEnd, ProcessFault, ProcessFaultKind, ProcessRequest
+from monitord.units import format_duration
+
+MAX_MESSAGE_CHARACTERS = 500
+
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG": "C.UTF-8",
+    "LC_ALL": "C.UTF-8",
+}
+"""All that a plugin gets, with what its monitor names. Plugins read the output of other programs: no translations."""
+
+_NOT_FOR_PLUGINS = (
+    "NOTIFY_SOCKET",
+    "WATCHDOG_",
+    "LISTEN_",
+    "CREDENTIALS_DIRECTORY",
+    "JOURNAL_STREAM",
+    "INVOCATION_ID",
+)
+"""By these the service manager speaks to the daemon; a program that found them would speak in its name."""
+
+_REASONS = {0: Reason.OK, 1: Reason.PLUGIN_WARNING, 2: Reason.PLUGIN_CRITICAL}
+
+
+@dataclass(frozen=True, slots=True)
+class ExecOptions:
+    """`hidden`: values in the environment that were not written as plain text; they are shown nowhere."""
+
+    command: tuple[str, ...]
+    environment: tuple[tuple[str, Secret], ...] = ()
+    hidden: tuple[Secret, ...] = ()
+    directory: str = "/"
+
+    def request(self) -> ProcessRequest:
+        """Raises ValueError("problem; hint") when the options cannot be given to a program."""
+        environment = ENVIRONMENT | {name: value.reveal() for name, value in self.environment}
+        return ProcessRequest(self.command, tuple(environment.items()), self.directory)
+
+
+class ExecMonitor(Monitor[ExecOptions]):
+    """Runs one program each time."""
+
+    type_name: ClassVar[str] = "exec"
+    implied_by: ClassVar[str | None] = "command"
+
+    def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
+        super().__init__(settings, tools)
+        self._request = self.options.request()
+        self._program = PurePosixPath(self._request.command[0]).name
+        # The longest first: one may be a part of another.
+        self._hidden = sorted(
+            (secret.reveal() for secret in self.options.hidden if secret), key=len, reverse=True
+        )
+
+    @property
+    def host(self) -> str | None:
+        return CHILDREN
+
+    @classmethod
+    def read_options(cls, table: Table) -> ExecOptions:
+        return _read_options(table)
+
+    async def check(self) -> Observation:
+        watch = Stopwatch(self.tools.clock)
+        outcome = await self.tools.processes.run(
+            self._request, deadline=watch.began_s + self.settings.timeout_s
+        )
+        if isinstance(outcome, ProcessFault):
+            reason = _REASON_OF_FAULT[outcome.kind]
+            return watch.observation(reason, f"{self._program}: cannot be run: {outcome.detail}", {})
+        output = parse_output(self._text(outcome.stdout))
+        message = output.message or parse_output(self._text(outcome.stderr)).message
+        said = _shortened(message) or "no output"
+        reason, end = self._judge(outcome)
+        duration_s = watch.elapsed_s
+        return Observation(
+            started_at=watch.started_at,
+            duration_s=duration_s,
+            reason=reason,
+            detail=f"{self._program}: {said} ({end}, {duration_s:.3f} s)",
+            facts={"response_time": duration_s, "message": said, **_facts(outcome, output)},
+        )
+
+    def journal_fields(self, observation: Observation) -> Mapping[str, str]:
+        exit_code = observation.facts.get("exit_code")
+        fields = {"PLUGIN": self._request.command[0]}
+        return fields if exit_code is None else fields | {"PLUGIN_EXIT_CODE": str(exit_code)}
+
+    def _judge(self, end: ProcessEnd) -> tuple[Reason, str]:
+        """What its end means, and its end in words."""
+        if end.is_late:
+            late = f"not done after {format_duration(self.settings.timeout_s)}"
+            return Reason.TIMEOUT_RESPONSE, f"{late}, {'killed' if end.has_ended else 'cannot be killed'}"
+        if end.signal is not None:
+            return Reason.PLUGIN_KILLED, f"killed by {_signal_name(end.signal)}"
+        if end.exit_code is None:
+            return Reason.PLUGIN_UNKNOWN, "exit code lost"
+        return _REASONS.get(end.exit_code, Reason.PLUGIN_UNKNOWN), f"exit code {end.exit_code}"
+
+    def _text(self, output: bytes) -> str:
+        """Lines of printable text without secrets. A plugin may print anything, to the terminal of who looks too."""
+        text = output.decode(errors="replace")
+        for secret in self._hidden:
+            text = text.replace(secret, "***")
+        return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
+
+
+_REASON_OF_FAULT = {
+    ProcessFaultKind.UNUSABLE: Reason.PLUGIN_UNKNOWN,
+    ProcessFaultKind.EXHAUSTED: Reason.PROBER_EXHAUSTED,
+    # Its check before was a failure by timeout, and is not over yet.
+    ProcessFaultKind.STUCK: Reason.TIMEOUT_RESPONSE,
+}
+
+
+def _facts(end: ProcessEnd, output: PluginOutput) -> dict[str, Fact]:
+    facts: dict[str, Fact] = {
+        f"perfdata.{value.label}": value.value for value in output.values if value.value is not None
+    }
+    if end.exit_code is not None and not end.is_late:
+        facts["exit_code"] = end.exit_code
+    if end.dropped_bytes:
+        facts["dropped_bytes"] = end.dropped_bytes
+    return facts
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MAX_MESSAGE_CHARACTERS else text[: MAX_MESSAGE_CHARACTERS - 1] + "…"
+
+
+# Reading
+
+
+def _read_options(table: Table) -> ExecOptions:
+    environment, hidden = _read_environment(table)
+    directory = table.text("directory", default="/")
+    _try(table, "directory", directory=directory)
+    return ExecOptions(_read_command(table), environment, hidden, directory)
+
+
+def _read_command(table: Table) -> tuple[str, ...]:
+    found = table.look_up("command")
+    written = None if found is None else found[1]
+    if isinstance(written, str):
+        table.fault(
+            "command", "is text, and there is no shell to take it apart", f"write {_as_list(written)}"
+        )
+        return ()
+    if isinstance(written, list) and any(isinstance(part, dict) for part in written):
+        table.fault(
+            "command",
+            "holds a secret, which every user of this host could see among its arguments",
+            "hand it over in environment, or in a file that the plugin reads",
+        )
+        return ()
+    command = table.texts("command")
+    if command or written == []:
+        _try(table, "command", command=command)
+    return command
+
+
+def _as_list(text: str) -> str:
+    try:
+        parts = shlex.split(text)
+    except ValueError:
+        parts = text.split()
+    return value_text(parts)
+
+
+def _read_environment(table: Table) -> tuple[tuple[tuple[str, Secret], ...], tuple[Secret, ...]]:
+    """The variables, and the values of those that were not written as plain text."""
+    environment = table.secrets("environment", default={})
+    found = table.look_up("environment")
+    written = found[1] if found is not None and isinstance(found[1], dict) else {}
+    for name in environment:
+        if name.startswith(_NOT_FOR_PLUGINS):
+            table.fault(
+                "environment",
+                f"{name} is between the service manager and monitord",
+                'leave it out; a credential can be a value: { credential = "name" }',
+            )
+    _try(
+        table, "environment", environment=tuple((name, value.reveal()) for name, value in environment.items())
+    )
+    hidden = tuple(value for name, value in environment.items() if not isinstance(written.get(name), str))
+    return tuple(environment.items()), hidden
+
+
+def _try(table: Table, key: str, **part: Any) -> None:
+    """Whether a program can be given this."""
+    try:
+        ProcessRequest(**({"command": ("/",)} | part))
+    except ValueError as error:
+        problem, _, hint = str(error).partition("; ")
+        table.fault(key, problem, hint)
