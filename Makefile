@@ -72,9 +72,8 @@ clean: ## remove what the other targets made
 	@.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-lint.txt
 	@touch $@
 
-# systemd-python comes as source only and wants libsystemd's headers.
 .venv-newest/.done: requirements-newest.txt
-	@.ci/install python3-venv python3-dev libsystemd-dev pkg-config gcc
+	@.ci/install python3-venv
 	@echo 'install: the newest aiohttp, httptools, … in .venv-newest (pip)'
 	@rm -rf .venv-newest
 	@$(PYTHON) -m venv .venv-newest
