@@ -3,6 +3,7 @@
 dnspython need not be installed: whoever imports this module does so where a question is to be asked.
 """
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -92,7 +93,7 @@ def parse_name(text: str) -> str:
     """The name as it is asked for: absolute, in punycode. Raises ValueError("problem; hint")."""
     try:
         return dns.name.from_text(text.strip()).to_text()
-    except (dns.exception.DNSException, UnicodeError):
+    except (dns.exception.DNSException, UnicodeError, struct.error):  # the last: an escape that is no byte
         raise ValueError('is not a name in the DNS; write one such as "www.example.org"') from None
 
 

@@ -28,10 +28,9 @@ class Ended(Exception):  # noqa: N818 - not an error: an end found by ourselves
 def parse_host(text: str) -> str:
     """A name or an address, alone. Raises ValueError("problem; hint")."""
     host = text.strip()
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    if literal_address(host) is not None:
-        return host
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if literal_address(bare) is not None:
+        return bare
     try:
         name = host.encode("idna").decode("ascii") if not host.isascii() else host
     except UnicodeError:

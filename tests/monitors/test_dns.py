@@ -1,0 +1,365 @@
+"""The type `dns`: its options as written in a file, and what it says of a real name server."""
+
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from monitord.clock import SystemClock
+from monitord.config import read_document
+from monitord.errors import ConfigError
+from monitord.model import Reason
+from monitord.monitors import Tools
+from monitord.monitors.dns import DnsMonitor, DnsOptions, system_servers
+from monitord.net import HttpClient, IpFamily, Resolver, TlsContexts
+from monitord.net.dns_client import DnsProtocol, DnsQuestion
+from monitord.settings import read_settings
+from tests.certificates import Authority
+from tests.dns_servers import answer_stream, answering, dnsmasq, relay, response
+from tests.fakes import FakeClock, fake_tools, monitor_settings
+from tests.servers import free_port, serve
+
+ROOT = Path(__file__).parent.parent.parent
+
+Make = Callable[..., DnsMonitor]
+
+
+def read(tmp_path: Path, keys: str) -> DnsOptions:
+    config = tmp_path / "monitord.toml"
+    config.write_text(f"[monitors.one]\n{keys}\n")
+    document = read_document(config)
+    options = DnsMonitor.read_options(document.root.named("monitors")["one"])
+    document.check()
+    return options
+
+
+def addresses_of_tests(name: str, family: int) -> Sequence[str]:
+    return ["127.0.0.1"] if name == "ns.test" else []
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Of a real name server."""
+    with dnsmasq(tmp_path_factory.mktemp("dnsmasq")) as port:
+        yield port
+
+
+@pytest.fixture
+async def make(tmp_path: Path) -> AsyncIterator[Make]:
+    resolver, contexts = Resolver(addresses_of_tests), TlsContexts()
+    http = HttpClient(user_agent="t", resolver=resolver, tls_contexts=contexts)
+    tools = Tools(SystemClock(), http, resolver, contexts)
+
+    def make(keys: str, *, timeout_s: float = 10.0, resolv_conf: str = "") -> DnsMonitor:
+        (tmp_path / "resolv.conf").write_text(resolv_conf)
+        settings = monitor_settings(type_name="dns", timeout_s=timeout_s, options=read(tmp_path, keys))
+        return DnsMonitor(settings, tools, tmp_path / "resolv.conf")
+
+    yield make
+    await http.close()
+
+
+# What it says of a real server
+
+
+async def test_addresses_are_well_and_told_in_one_line(make: Make, port: int) -> None:
+    seen = await make(f'server = "127.0.0.1"\nport = {port}\nname = "www.example.test"').check()
+    assert seen.reason is Reason.OK
+    assert seen.address == "127.0.0.1"
+    facts = dict(seen.facts)
+    response_time = facts.pop("response_time")
+    assert seen.detail == (
+        f"A www.example.test. at 127.0.0.1 NOERROR, 192.0.2.1, 192.0.2.2, {response_time:.3f} s"
+    )
+    assert {name for name in facts if name.startswith("phase.")} == {"phase.connect", "phase.processing"}
+    assert {name: value for name, value in facts.items() if not name.startswith("phase.")} == {
+        "address": "127.0.0.1",
+        "ip_version": 4,
+        "dns.rcode": "NOERROR",
+        "dns.answers": "192.0.2.1, 192.0.2.2",
+        "dns.answer_count": 2,
+        "dns.authoritative": True,
+        "dns.ad": False,
+        "dns.protocol": "udp",
+        "dns.truncated": False,
+        "dns.ttl": 300,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "record_type", "answers"),
+    [
+        ("www.example.test", "AAAA", "2001:db8::1"),
+        ("alias.example.test", "A", "192.0.2.1, 192.0.2.2"),
+        ("alias.example.test", "CNAME", "www.example.test."),
+        ("txt.example.test", "TXT", '"hello world"'),
+        ("example.test", "MX", "10 mail.example.test."),
+        ("192.0.2.1", "PTR", "www.example.test."),
+    ],
+)
+async def test_each_type_of_record_is_asked_for(
+    make: Make, port: int, name: str, record_type: str, answers: str
+) -> None:
+    where = f'server = "ns.test"\nport = {port}\nname = "{name}"\nrecord_type = "{record_type}"'
+    seen = await make(where).check()
+    assert (seen.reason, seen.facts["dns.answers"]) == (Reason.OK, answers)
+    assert "phase.resolve" in seen.facts
+
+
+async def test_the_serial_of_a_zone_is_a_fact(make: Make, port: int) -> None:
+    where = f'server = "127.0.0.1"\nport = {port}\nname = "zone.test"\nrecord_type = "SOA"'
+    seen = await make(where).check()
+    assert (seen.reason, seen.facts["dns.serial"], seen.facts["dns.ttl"]) == (Reason.OK, 2026112201, 120)
+
+
+async def test_what_does_not_fit_into_a_datagram_comes_by_tcp(make: Make, port: int) -> None:
+    where = f'server = "127.0.0.1"\nport = {port}\nname = "large.example.test"\nrecord_type = "TXT"'
+    seen = await make(where).check()
+    assert seen.reason is Reason.OK
+    assert (seen.facts["dns.answer_count"], seen.facts["dns.protocol"]) == (20, "tcp")
+    assert seen.facts["dns.truncated"] is True
+    assert "… by TCP, as the answer by UDP was cut short, " in seen.detail
+    assert len(seen.detail) < 400
+    assert str(seen.facts["dns.answers"]).count("xxx,") == 0
+    seen = await make(f'{where}\nprotocol = "tcp"').check()
+    assert (seen.facts["dns.protocol"], seen.facts["dns.truncated"]) == ("tcp", False)
+
+
+@pytest.mark.parametrize(
+    ("name", "record_type", "said"),
+    [
+        ("nowhere.example.test", "A", "NXDOMAIN"),
+        ("elsewhere.test", "A", "REFUSED"),
+        ("www.example.test", "MX", "NOERROR, but no MX record"),
+    ],
+)
+async def test_an_answer_without_the_records_fails(
+    make: Make, port: int, name: str, record_type: str, said: str
+) -> None:
+    where = f'server = "127.0.0.1"\nport = {port}\nname = "{name}"\nrecord_type = "{record_type}"'
+    seen = await make(where).check()
+    assert seen.reason is Reason.CONDITION_FAILED
+    assert seen.detail.startswith(f"{record_type} {name}. at 127.0.0.1 {said}, ")
+    assert (seen.facts["dns.answer_count"], seen.facts["dns.answers"]) == (0, "")
+    assert seen.facts["dns.rcode"] == said.partition(",")[0]
+
+
+async def test_a_server_is_asked_by_tls_with_its_certificate_verified(
+    make: Make, port: int, tmp_path: Path
+) -> None:
+    authority = Authority()
+    ca_file = authority.write(tmp_path / "ca.pem")
+    issued = authority.issue("dns.example.test", directory=tmp_path)
+    async with serve(relay(port), tls=issued.server_context()) as front:
+        where = f'server = "127.0.0.1"\nport = {front.port}\nprotocol = "tls"\nname = "www.example.test"\n'
+        good = await make(f'{where}ca_file = "{ca_file}"\nserver_name = "dns.example.test"').check()
+        other = await make(f'{where}ca_file = "{ca_file}"\nserver_name = "other.example.test"').check()
+        stranger = await make(f'{where}server_name = "dns.example.test"').check()
+        lax = await make(f"{where}verify = false").check()
+    assert (good.reason, good.facts["dns.protocol"]) == (Reason.OK, "tls")
+    assert isinstance(good.facts["certificate.expires_in"], float)
+    assert good.facts["tls.version"] == "TLSv1.3"
+    assert good.facts["phase.tls"]
+    assert (other.reason, stranger.reason) == (Reason.TLS_NAME_MISMATCH, Reason.TLS_UNTRUSTED)
+    assert lax.reason is Reason.OK
+
+
+# What it says of bad ones
+
+
+async def test_a_closed_port_is_refused(make: Make) -> None:
+    port = free_port()
+    seen = await make(f'server = "127.0.0.1"\nport = {port}\nname = "a.test"').check()
+    assert seen.reason is Reason.REFUSED
+    assert seen.detail.startswith(f"A a.test. at 127.0.0.1 refused: 127.0.0.1:{port} refused, ")
+    assert seen.facts["address"] == "127.0.0.1"
+
+
+async def test_silence_ends_at_the_timeout(make: Make) -> None:
+    async with answering(lambda _: []) as port:
+        where = f'server = "127.0.0.1"\nport = {port}\nname = "a.test"'
+        seen = await make(where, timeout_s=0.1).check()
+    assert seen.reason is Reason.TIMEOUT_RESPONSE
+    assert 0.1 <= seen.duration_s < 5
+
+
+async def test_recursion_is_asked_for_unless_switched_off(make: Make) -> None:
+    asked: list[bytes] = []
+
+    def note(query: bytes) -> list[bytes]:
+        asked.append(query)
+        return [response(query, "a.test. 60 A 192.0.2.1")]
+
+    async with answering(note) as port:
+        where = f'server = "127.0.0.1"\nport = {port}\nname = "a.test"\n'
+        await make(where).check()
+        await make(f"{where}recursion = false").check()
+    assert [bool(query[2] & 1) for query in asked] == [True, False]
+
+
+async def test_authenticated_data_is_a_fact(make: Make) -> None:
+    async with answering(lambda query: [response(query, "a.test. 60 A 192.0.2.1", flags=0x20)]) as port:
+        seen = await make(f'server = "127.0.0.1"\nport = {port}\nname = "a.test"').check()
+    assert seen.facts["dns.ad"] is True
+    assert seen.facts["dns.authoritative"] is False
+
+
+async def test_of_an_endless_answer_only_the_beginning_is_kept(make: Make) -> None:
+    records = [f"a.test. 60 TXT {number:05}{'x' * 240}" for number in range(90)]
+    async with serve(answer_stream(lambda query: [response(query, *records)])) as server:
+        where = f'server = "127.0.0.1"\nport = {server.port}\nname = "a.test"\nrecord_type = "TXT"\nprotocol = "tcp"'
+        seen = await make(where).check()
+    assert seen.facts["dns.answer_count"] == 90
+    assert len(str(seen.facts["dns.answers"])) == 16 * 1024
+    assert len(seen.detail) < 400
+
+
+# The servers of the system
+
+
+async def test_without_a_server_those_of_the_system_are_asked_in_turn(make: Make, port: int) -> None:
+    where = f'port = {port}\nname = "www.example.test"'
+    first = await make(where, resolv_conf="nameserver 127.0.0.1\nnameserver 127.0.0.9\n").check()
+    # Nobody listens at 127.0.0.9, so that the next one is asked.
+    second = await make(where, resolv_conf="nameserver 127.0.0.9\nnameserver ::1\n").check()
+    none = await make(where, resolv_conf="nameserver 127.0.0.8\nnameserver 127.0.0.9\n").check()
+    assert (first.reason, first.address) == (Reason.OK, "127.0.0.1")
+    assert (second.reason, second.address, second.facts["ip_version"]) == (Reason.OK, "::1", 6)
+    assert second.detail.endswith(" s, after 1 failed")
+    assert (none.reason, none.address) == (Reason.REFUSED, "127.0.0.9")
+
+
+async def test_a_silent_server_of_the_system_leaves_time_for_the_next(make: Make) -> None:
+    def answer(query: bytes) -> list[bytes]:
+        return [response(query, "a.test. 60 A 192.0.2.1")]
+
+    async with answering(lambda _: []) as port, answering(answer, host="127.0.0.2", port=port):
+        monitor = make(
+            f'port = {port}\nname = "a.test"',
+            timeout_s=0.4,
+            resolv_conf="nameserver 127.0.0.1\nnameserver 127.0.0.2\n",
+        )
+        seen = await monitor.check()
+    assert (seen.reason, seen.address) == (Reason.OK, "127.0.0.2")
+    assert seen.duration_s >= 0.2
+
+
+async def test_a_server_of_the_system_that_fails_hands_on_and_one_that_denies_does_not(make: Make) -> None:
+    def fails(query: bytes) -> list[bytes]:
+        return [response(query, rcode="SERVFAIL")]
+
+    def denies(query: bytes) -> list[bytes]:
+        return [response(query, rcode="NXDOMAIN")]
+
+    keys = 'port = {}\nname = "a.test"'
+    async with answering(fails) as port, answering(denies, host="127.0.0.2", port=port):
+        both = (
+            "nameserver 127.0.0.1\nnameserver 127.0.0.2\n",
+            "nameserver 127.0.0.2\nnameserver 127.0.0.1\n",
+        )
+        seen = [await make(keys.format(port), resolv_conf=text).check() for text in both]
+    assert [(one.address, one.facts["dns.rcode"]) for one in seen] == [("127.0.0.2", "NXDOMAIN")] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "servers"),
+    [
+        ("", ("127.0.0.1",)),
+        ("# nothing\nsearch example.org\n", ("127.0.0.1",)),
+        ("nameserver 192.0.2.1\n", ("192.0.2.1",)),
+        ("options edns0\nnameserver  fe80::1%eth0 # here\n", ("fe80::1%eth0",)),
+        ("nameserver no-address\nnameserver\n", ("127.0.0.1",)),
+        ("".join(f"nameserver 192.0.2.{n}\n" for n in range(1, 6)), ("192.0.2.1", "192.0.2.2", "192.0.2.3")),
+    ],
+)
+def test_the_servers_of_the_system_are_read(tmp_path: Path, text: str, servers: tuple[str, ...]) -> None:
+    (tmp_path / "resolv.conf").write_text(text)
+    assert system_servers(tmp_path / "resolv.conf") == servers
+
+
+def test_without_a_resolv_conf_the_server_of_this_host_is_asked(tmp_path: Path) -> None:
+    assert system_servers(tmp_path / "nothing") == ("127.0.0.1",)
+
+
+# Options
+
+
+def test_every_option_is_read(tmp_path: Path) -> None:
+    ca_file = Authority().write(tmp_path / "ca.pem")
+    options = read(
+        tmp_path,
+        'server = "NS1.example.org"\nport = 8853\nprotocol = "tls"\nip_family = 6\nname = "example.org"\n'
+        f'record_type = "soa"\nrecursion = false\nverify = true\nca_file = "{ca_file}"\nserver_name = "ns"',
+    )
+    assert options.question == DnsQuestion("example.org.", "SOA", wants_recursion=False)
+    assert (options.server, options.port, options.protocol) == ("ns1.example.org", 8853, DnsProtocol.TLS)
+    assert (options.ip_family, options.tls.ca_file, options.tls.verify) == (IpFamily.IPV6, str(ca_file), True)
+    assert (options.server_name, options.tls.alpn) == ("ns", ("dot",))
+    assert DnsMonitor(monitor_settings(options=options), fake_tools(FakeClock())).host == "ns1.example.org"
+
+
+def test_the_least_that_can_be_said(tmp_path: Path) -> None:
+    options = read(tmp_path, 'name = "example.org"')
+    assert options.question == DnsQuestion("example.org.", "A", wants_recursion=True)
+    assert (options.server, options.port, options.protocol) == (None, 53, DnsProtocol.UDP)
+    assert DnsMonitor(monitor_settings(options=options), fake_tools(FakeClock())).host is None
+    assert options == read(tmp_path, 'name = "example.org"')
+    assert read(tmp_path, 'name = "a.b"\nprotocol = "tls"').port == 853
+
+
+@pytest.mark.parametrize(
+    ("keys", "fault"),
+    [
+        ('server = "192.0.2.1"', 'name: is missing; add name = "…"'),
+        ('name = "a..b"', 'name: "a..b" is not a name in the DNS; write one such as "www.example.org"'),
+        ('name = "a.b"\nserver = "192.0.2.1:53"', 'server: "192.0.2.1:53" is not a host; write a name'),
+        ('name = "a.b"\nport = 0', "port: 0 is too small; at least 1"),
+        ('name = "a.b"\nprotocol = "quic"', 'protocol: "quic" is not known; write "udp", "tcp" or "tls"'),
+        ('name = "a.b"\nrecord_type = "AXFR"', 'record_type: "AXFR" is no type of record that can be asked for'),
+        ('name = "a.b"\nrecord_type = "NOPE"', 'record_type: "NOPE" is not a type of record; write one such as'),
+        ('name = "a.b"\nverify = false', 'verify: has no use without TLS; write protocol = "tls"'),
+        ('name = "a.b"\nprotocol = "tls"\nca_file = "ca.pem"', 'ca_file: "ca.pem" is not an absolute path'),
+        ('name = "a.b"\nprotocol = "tls"\nca_file = "/no/ca.pem"', "ca_file: /no/ca.pem cannot be read"),
+        ('name = "a.b"\nip_family = 5', 'ip_family: 5 is not known; write "any", 4 or 6'),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_told_with_what_to_write(tmp_path: Path, keys: str, fault: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        read(tmp_path, keys)
+    assert len(raised.value.faults) == 1, raised.value
+    assert fault in str(raised.value)
+
+
+def test_the_example_loads() -> None:
+    settings = read_settings(ROOT / "etc" / "examples" / "dns.toml")
+    assert {monitor.type_name for monitor in settings.monitors} == {"dns"}
+    assert {monitor.options.protocol for monitor in settings.monitors} == set(DnsProtocol)
+
+
+def test_without_the_library_only_its_monitors_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "dns.py").write_text("raise ModuleNotFoundError(\"No module named 'dns'\")\n")
+    config = tmp_path / "monitord.toml"
+
+    def check(text: str) -> tuple[int, str]:
+        config.write_text(text)
+        done = subprocess.run(
+            [sys.executable, "-m", "monitord", "--check-config", "--config", str(config)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+    assert check('[monitors.web]\nurl = "http://a.test/"\n')[0] == 0
+    status, said = check('[monitors.ns]\ntype = "dns"\nname = "a.test"\nserver = "192.0.2.1"\n')
+    assert status == 1
+    assert (
+        f"{config}:2: monitors.ns.type: \"dns\" needs dnspython: No module named 'dns'; "
+        "install the package python3-dnspython\n" in said
+    )
+    assert said.count("monitors.ns") == 1
