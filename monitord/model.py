@@ -4,7 +4,7 @@ The words are those of docs/architecture.md. `Reason` is the closed, versioned l
 metrics and manual use alike; add to it, never rename.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -90,7 +90,13 @@ _OURS = frozenset(
     }
 )
 
-Fact = str | int | float | bool | None
+Fact = str | int | float | bool | tuple[str, ...] | None
+
+Evidence = Callable[[str, object], object]
+"""What conditions may ask for and nobody keeps, by name and argument: ("body", None), ("header", "Server").
+
+None where there is none.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +113,16 @@ class Observation:
     detail: str
     facts: Mapping[str, Fact] = field(default_factory=dict)
     address: str | None = None
+    evidence: Evidence | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """An observation, judged."""
+    """An observation, judged; it has no `evidence` any more. `conditions`: each with the value that was seen."""
 
     observation: Observation
     verdict: Verdict
+    conditions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

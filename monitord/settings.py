@@ -15,6 +15,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from monitord.conditions import Condition, parse_condition
 from monitord.config import Document, Table, read_document
 from monitord.dispatch import LoggedChecks
 from monitord.health import HealthPolicy
@@ -161,7 +162,18 @@ def _monitor(name: str, table: Table) -> MonitorSettings | None:
     if kind is None:
         table.ignore_others()
         return None
-    return MonitorSettings(name=name, type_name=kind.type_name, options=kind.read_options(table), **common)
+    return MonitorSettings(
+        name=name,
+        type_name=kind.type_name,
+        options=kind.read_options(table),
+        up_when=_conditions(table, "up_when", kind),
+        degraded_when=_conditions(table, "degraded_when", kind),
+        **common,
+    )
+
+
+def _conditions(table: Table, key: str, kind: type[Monitor[Any]]) -> tuple[Condition, ...]:
+    return table.values(key, lambda text: parse_condition(text, kind.vocabulary), default=())
 
 
 def _type_of(table: Table) -> type[Monitor[Any]] | None:
@@ -194,6 +206,7 @@ def _common(table: Table) -> dict[str, Any]:
         _say_timeout_too_long(table, timeout_s, check_every_s)
     policy = HealthPolicy(
         fail_after=table.integer("fail_after", default=2, minimum=1, maximum=1000),
+        degrade_after=table.integer("degrade_after", default=2, minimum=1, maximum=1000),
         recover_after=table.integer("recover_after", default=1, minimum=1, maximum=1000),
     )
     retry_every_s = table.duration("retry_every", default=RETRY_EVERY_S, minimum=SHORTEST_PERIOD_S)

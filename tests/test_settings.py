@@ -156,4 +156,23 @@ def test_faults_say_where_and_what_to_write(tmp_path: Path, text: str, faults: l
 def test_the_configuration_as_installed_and_the_examples_load() -> None:
     root = Path(__file__).parent.parent / "etc"
     for config in [root / "monitord.toml", *sorted((root / "examples").glob("*.toml"))]:
-        read_settings(config)
+        read_settings(config, resolve_secrets=False)
+
+
+def test_conditions_are_compiled_for_the_type(tmp_path: Path) -> None:
+    text = f"[monitors.a]\n{URL}\n"
+    text += (
+        """up_when = ["status == 200", "json('$.ok') == true"]\ndegraded_when = ["response_time > 500ms"]\n"""
+    )
+    (monitor,) = settings_of(tmp_path, text).monitors
+    assert [str(condition) for condition in monitor.up_when] == ["status == 200", "json('$.ok') == true"]
+    assert [str(condition) for condition in monitor.degraded_when] == ["response_time > 500ms"]
+    assert monitor.needs == {"status", "json", "response_time"}
+
+
+def test_a_bad_condition_is_a_fault_with_its_column(tmp_path: Path) -> None:
+    (fault,) = faults_of(tmp_path, f'[monitors.a]\n{URL}\nup_when = ["stauts == 200"]\n')
+    assert fault == (
+        'monitord.toml:3: monitors.a.up_when[0]: "stauts == 200" at column 1: there is no fact stauts; '
+        "did you mean status?"
+    )

@@ -7,14 +7,14 @@ that monitor this check, never the daemon.
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 
 from monitord.clock import Clock
 from monitord.dispatch.check_log import CheckLog
+from monitord.dispatch.judging import judge
 from monitord.dispatch.pulse import LoopPulse
 from monitord.dispatch.watched import Watched
 from monitord.health import advance
-from monitord.model import Observation, Reason, Result, Transition, Verdict
+from monitord.model import Observation, Reason, Result, Transition
 from monitord.monitors import Stopwatch
 from monitord.units import format_duration
 
@@ -47,7 +47,7 @@ class Pipeline:
         observation = await self._observe(watched, watch)
         if is_current():
             fault = self._fault_of_ours(watch.began_s, suspended_s)
-            self._conclude(watched, judge(observation, fault))
+            self._conclude(watched, judge(observation, watched.monitor.settings, fault))
 
     def deadline_s(self, watched: Watched) -> float:
         """How long a check of this monitor may run, in seconds."""
@@ -58,7 +58,7 @@ class Pipeline:
         timeout = format_duration(watched.monitor.settings.timeout_s)
         detail = f"check ignored its cancellation after {timeout} and was abandoned"
         observation = Stopwatch(self._clock, watched.check_began_at).observation(Reason.MONITOR_BUG, detail)
-        self._conclude(watched, judge(observation, None))
+        self._conclude(watched, judge(observation, watched.monitor.settings, None))
 
     async def _observe(self, watched: Watched, watch: Stopwatch) -> Observation:
         timeout_s = watched.monitor.settings.timeout_s
@@ -115,14 +115,3 @@ class Pipeline:
                 listener(watched, result, transition)
             except Exception:
                 log.exception("%s: a listener failed", watched.name)
-
-
-def judge(observation: Observation, fault: Reason | None) -> Result:
-    """What an observation means. `fault`: what was wrong with the prober itself during the check, if anything."""
-    if observation.reason is Reason.OK:
-        return Result(observation, Verdict.PASS)
-    if observation.reason.is_ours:
-        return Result(observation, Verdict.UNSURE)
-    if fault is not None:
-        return Result(replace(observation, reason=fault), Verdict.UNSURE)
-    return Result(observation, Verdict.WARN if observation.reason.is_warning else Verdict.FAIL)

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar, Generic, TypeVar
 
 from monitord.clock import Clock
+from monitord.conditions import Condition, Vocabulary
 from monitord.config import Table
 from monitord.health import HealthPolicy
 from monitord.model import Fact, Observation, Reason
@@ -37,7 +38,14 @@ class MonitorSettings:
     retry_every_s: float
     policy: HealthPolicy
     options: Any
-    tags: tuple[str, ...] = field(default=())
+    tags: tuple[str, ...] = ()
+    up_when: tuple[Condition, ...] = ()
+    degraded_when: tuple[Condition, ...] = ()
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The facts that its conditions ask for."""
+        return frozenset().union(*(one.needs for one in (*self.up_when, *self.degraded_when)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +90,9 @@ class Monitor(ABC, Generic[OptionsT]):
     implied_by: ClassVar[str | None] = None
     """The key whose presence makes `type = "…"` unnecessary."""
 
+    vocabulary: ClassVar[Vocabulary] = Vocabulary({})
+    """The facts that conditions may speak of: those of its observations, and what their evidence answers."""
+
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
         self.settings = settings
         self.options: OptionsT = settings.options
@@ -107,6 +118,8 @@ class Monitor(ABC, Generic[OptionsT]):
     @abstractmethod
     async def check(self) -> Observation:
         """Look once. A failure of what is watched is an observation; whatever is raised is a bug of this type.
+
+        `condition_failed` is the type's own default verdict on an answer that it got: `up_when` takes its place.
 
         Ends within `settings.timeout_s`, or is cancelled soon after and counts as `timeout_response`.
         """

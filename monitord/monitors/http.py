@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 from urllib.parse import urlencode
 
+from monitord.conditions import FactFunction, FactType, JsonPath, Unresolved, Vocabulary, parse_json_path
 from monitord.config import Secret, Table
-from monitord.model import Fact, Observation, Reason
+from monitord.model import Evidence, Fact, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.net import (
     MAX_DRAINED_BYTES,
@@ -25,6 +26,7 @@ from monitord.net import (
     HttpOutcome,
     HttpRequest,
     IpFamily,
+    Phase,
     Target,
     TlsFacts,
     TlsOptions,
@@ -37,9 +39,36 @@ from monitord.net import (
 
 FIRST_BAD_STATUS = 400
 MAX_SHOWN_URL_CHARACTERS = 300
+MAX_BODY_BYTES = 1 << 20
+"""`max_body` where a condition looks at the body; one that nobody looks at may be as long as `MAX_DRAINED_BYTES`."""
 
 _SECRET_PARAMETER = re.compile(r"token|key|secret|pass|auth|sig|credential|session|code", re.IGNORECASE)
+_CHARSET = re.compile(r'charset="?([A-Za-z0-9_.:-]{1,40})', re.IGNORECASE)
 _FORM = "application/x-www-form-urlencoded"
+
+VOCABULARY = Vocabulary(
+    {
+        "status": FactType.NUMBER,
+        "response_time": FactType.DURATION,
+        **{f"phase.{phase.value}": FactType.DURATION for phase in Phase},
+        "redirects": FactType.NUMBER,
+        "address": FactType.TEXT,
+        "ip_version": FactType.NUMBER,
+        "http_version": FactType.TEXT,
+        "header": FactFunction(FactType.TEXT),
+        "body": FactType.TEXT,
+        "body.length": FactType.SIZE,
+        "json": FactFunction(FactType.ANY, parse_json_path),
+        "tls.version": FactType.TEXT,
+        "tls.cipher": FactType.TEXT,
+        "certificate.expires_in": FactType.DURATION,
+        "certificate.expires_at": FactType.TEXT,
+        "certificate.subject": FactType.TEXT,
+        "certificate.issuer": FactType.TEXT,
+        "certificate.names": FactType.TEXTS,
+    }
+)
+_OF_THE_BODY = frozenset({"body", "json"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +94,8 @@ class HttpOptions:
     reuse_connection: bool = False
     max_body_bytes: int | None = None
 
-    def request(self) -> HttpRequest:
-        """Raises ValueError("problem; hint") when the options do not fit together."""
+    def request(self, *, read_body: bool = False) -> HttpRequest:
+        """`read_body`: somebody wants to see it. Raises ValueError("problem; hint") when the parts do not fit."""
         headers = [(name, value.reveal()) for name, value in self.headers]
         if self.content_type is not None and not any(name.lower() == "content-type" for name, _ in headers):
             headers.append(("Content-Type", self.content_type))
@@ -85,7 +114,8 @@ class HttpOptions:
             connect_to=self.connect_to,
             ip_family=self.ip_family,
             reuse_connection=self.reuse_connection,
-            max_body_bytes=MAX_DRAINED_BYTES if self.max_body_bytes is None else self.max_body_bytes,
+            read_body=read_body,
+            max_body_bytes=self.max_body_bytes or (MAX_BODY_BYTES if read_body else MAX_DRAINED_BYTES),
             want_certificate=True,
         )
 
@@ -95,10 +125,11 @@ class HttpMonitor(Monitor[HttpOptions]):
 
     type_name: ClassVar[str] = "http"
     implied_by: ClassVar[str | None] = "url"
+    vocabulary: ClassVar[Vocabulary] = VOCABULARY
 
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
         super().__init__(settings, tools)
-        self._request = self.options.request()
+        self._request = self.options.request(read_body=bool(settings.needs & _OF_THE_BODY))
         self._shown_url = shown_url(self._request.target, is_secret=self.options.is_url_secret)
 
     @property
@@ -159,6 +190,7 @@ class HttpMonitor(Monitor[HttpOptions]):
             detail=f"{asked} {said}, {outcome.duration_s:.3f} s{note}",
             facts=facts,
             address=outcome.address,
+            evidence=_evidence(outcome) if isinstance(outcome, HttpExchange) else None,
         )
 
     def _tls_facts(self, tls: TlsFacts) -> dict[str, Fact]:
@@ -170,9 +202,44 @@ class HttpMonitor(Monitor[HttpOptions]):
                 "certificate.expires_at": certificate.expires_at.isoformat(),
                 "certificate.subject": certificate.subject,
                 "certificate.issuer": certificate.issuer,
-                "certificate.names": ", ".join(certificate.names),
+                "certificate.names": tuple(certificate.names),
             }
         return facts
+
+
+def _evidence(exchange: HttpExchange) -> Evidence:
+    """What conditions may ask of a response beyond its facts. The body is parsed at most once."""
+    documents: list[object] = []
+
+    def document() -> object:
+        if not documents:
+            try:
+                documents.append(json.loads(exchange.body or b""))
+            except (ValueError, RecursionError):
+                documents.append(Unresolved("the body is not JSON"))
+        return documents[0]
+
+    def look_up(name: str, argument: object) -> object:
+        if name == "header":
+            return exchange.headers.get(str(argument))
+        if name == "body":
+            return _text(exchange)
+        if name == "json" and isinstance(argument, JsonPath):
+            found = document()
+            return found if isinstance(found, Unresolved) else argument.find(found)
+        return None
+
+    return look_up
+
+
+def _text(exchange: HttpExchange) -> str:
+    """The body in its charset; what cannot be decoded shows as U+FFFD."""
+    charset = _CHARSET.search(exchange.headers.get("Content-Type", ""))
+    body = exchange.body or b""
+    try:
+        return body.decode(charset[1] if charset else "utf-8", errors="replace")
+    except LookupError:
+        return body.decode(errors="replace")
 
 
 def _reason(outcome: HttpOutcome) -> Reason:

@@ -73,6 +73,9 @@ class Snapshots:
             "fail_after": settings.policy.fail_after,
             "retry_every_s": settings.retry_every_s,
             "recover_after": settings.policy.recover_after,
+            "degrade_after": settings.policy.degrade_after,
+            "up_when": [str(condition) for condition in settings.up_when],
+            "degraded_when": [str(condition) for condition in settings.degraded_when],
             "is_checking": watched.check is not None,
             "is_waiting_for_a_place": watched.is_waiting,
             "next_check_in_s": round(watched.due_at - self._clock.monotonic_s(), 3),
@@ -121,6 +124,7 @@ def result_of(result: Result) -> Json:
         "started_at": _text_of(observation.started_at),
         "duration_s": round(observation.duration_s, 6),
         "address": observation.address,
+        "conditions": list(result.conditions),
         "facts": _rounded(observation.facts),
     }
 

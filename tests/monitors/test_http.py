@@ -162,7 +162,7 @@ async def test_a_certificate_yields_facts(make: Make, tmp_path: Path) -> None:
     assert abs(expires_at - datetime.now(UTC) - timedelta(days=9)) < timedelta(minutes=5)
     assert seen.facts["certificate.subject"] == "CN=one.test, O=Tests"
     assert seen.facts["certificate.issuer"] == "CN=Test Root, O=Tests"
-    assert seen.facts["certificate.names"] == "one.test, www.one.test"
+    assert seen.facts["certificate.names"] == ("one.test", "www.one.test")
     assert seen.facts["tls.version"] == "TLSv1.3"
     assert seen.facts["tls.cipher"] == "TLS_AES_256_GCM_SHA384"
 

@@ -1,0 +1,129 @@
+"""The facts of an http check as conditions see them: headers, body and JSON of a real answer, judged."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from monitord.clock import SystemClock
+from monitord.dispatch.judging import judge
+from monitord.model import Reason, Result, Verdict
+from monitord.monitors import Tools
+from monitord.monitors.http import HttpMonitor
+from monitord.net import HttpClient, Resolver, TlsContexts
+from monitord.settings import read_settings
+from tests.servers import respond, serve
+
+
+@pytest.fixture
+async def tools() -> AsyncIterator[Tools]:
+    resolver, contexts = Resolver(), TlsContexts()
+    lent = Tools(
+        SystemClock(),
+        HttpClient(user_agent="tests", resolver=resolver, tls_contexts=contexts),
+        resolver,
+        contexts,
+    )
+    yield lent
+    await lent.http.close()
+
+
+async def judged(
+    tmp_path: Path,
+    tools: Tools,
+    conditions: str,
+    *,
+    body: bytes = b"",
+    headers: dict[str, str] | None = None,
+    keys: str = "",
+) -> Result:
+    async with serve(respond(body=body, headers=headers or {})) as server:
+        config = tmp_path / "monitord.toml"
+        config.write_text(f'[monitors.a]\nurl = "http://127.0.0.1:{server.port}/"\n{keys}\n{conditions}\n')
+        (settings,) = read_settings(config).monitors
+        monitor = HttpMonitor(settings, tools)
+        try:
+            return judge(await monitor.check(), settings, None)
+        finally:
+            await monitor.close()
+
+
+DOCUMENT = b'{"status": "ok", "queues": [{"length": 3}], "none": null}'
+
+
+@pytest.mark.parametrize(
+    ("condition", "seen"),
+    [
+        ("status == 200", "status == 200 (200)"),
+        ("header('X-Version') == '7'", "('7')"),
+        ("header('x-version') matches '^[0-9]+$'", "('7')"),
+        ("body contains 'queues'", "body contains 'queues'"),
+        ("body.length == 57", "(57B)"),
+        ("json('$.status') == 'ok'", "('ok')"),
+        ("json('$.queues[0].length') < 5", "(3)"),
+        ("response_time < 5s and phase.connect < 1s", "phase.connect < 1s"),
+        ("ip_version == 4 and address == '127.0.0.1'", "('127.0.0.1')"),
+        ("redirects == 0 and http_version == '1.1'", "('1.1')"),
+    ],
+)
+async def test_a_condition_that_holds_passes(tmp_path: Path, tools: Tools, condition: str, seen: str) -> None:
+    result = await judged(
+        tmp_path, tools, f'up_when = ["{condition}"]', body=DOCUMENT, headers={"X-Version": "7"}
+    )
+    assert result.verdict is Verdict.PASS, result.observation.detail
+    assert seen in result.conditions[0]
+    assert result.observation.evidence is None
+
+
+@pytest.mark.parametrize(
+    ("condition", "reason"),
+    [
+        ("status == 201", Reason.CONDITION_FAILED),
+        ("body contains 'error'", Reason.CONDITION_FAILED),
+        ("json('$.status') == 'down'", Reason.CONDITION_FAILED),
+        ("json('$.missing') == 1", Reason.CONDITION_UNRESOLVED),
+        ("not json('$.missing') == 1", Reason.CONDITION_UNRESOLVED),
+        ("json('$.none') == 1", Reason.CONDITION_UNRESOLVED),
+        ("header('X-None') == 'a'", Reason.CONDITION_UNRESOLVED),
+        ("certificate.expires_in > 14d", Reason.CONDITION_UNRESOLVED),
+    ],
+)
+async def test_a_condition_that_does_not_hold_fails(
+    tmp_path: Path, tools: Tools, condition: str, reason: Reason
+) -> None:
+    result = await judged(tmp_path, tools, f'up_when = ["{condition}"]', body=DOCUMENT)
+    assert (result.verdict, result.observation.reason) == (Verdict.FAIL, reason)
+    assert "; not met: " in result.observation.detail
+
+
+async def test_a_body_that_is_not_json_resolves_nothing(tmp_path: Path, tools: Tools) -> None:
+    for body in (b"<html>", b"", b"[" * 100_000, b'{"a": NaN'):
+        result = await judged(tmp_path, tools, "up_when = [\"json('$.a') == 1\"]", body=body)
+        assert result.observation.reason is Reason.CONDITION_UNRESOLVED
+        assert "not JSON" in result.observation.detail
+
+
+async def test_the_body_is_read_in_its_charset(tmp_path: Path, tools: Tools) -> None:
+    said = {"Content-Type": 'text/plain; charset="iso-8859-1"'}
+    result = await judged(
+        tmp_path, tools, "up_when = [\"body contains 'grün'\"]", body="grün".encode("latin-1"), headers=said
+    )
+    assert result.verdict is Verdict.PASS
+
+
+async def test_a_body_that_a_condition_looks_at_is_bounded(tmp_path: Path, tools: Tools) -> None:
+    body = b"x" * (2 << 20)
+    looked_at = await judged(tmp_path, tools, "up_when = [\"body contains 'x'\"]", body=body)
+    assert looked_at.observation.reason is Reason.TOO_LARGE
+    not_looked_at = await judged(tmp_path, tools, 'up_when = ["body.length == 2MiB"]', body=body)
+    assert not_looked_at.verdict is Verdict.PASS
+    larger = await judged(
+        tmp_path, tools, "up_when = [\"body contains 'x'\"]", body=body, keys='max_body = "3MiB"'
+    )
+    assert larger.verdict is Verdict.PASS
+
+
+async def test_a_slow_answer_degrades(tmp_path: Path, tools: Tools) -> None:
+    result = await judged(tmp_path, tools, 'degraded_when = ["response_time > 0ms"]')
+    assert result.verdict is Verdict.WARN
+    assert "; degraded: response_time > 0s" in result.observation.detail
