@@ -73,7 +73,7 @@ clean: ## remove what the other targets made
 	@touch $@
 
 .venv-newest/.done: requirements-newest.txt
-	@.ci/install python3-venv
+	@.ci/install python3-venv dnsmasq-base
 	@echo 'install: the newest aiohttp, httptools, … in .venv-newest (pip)'
 	@rm -rf .venv-newest
 	@$(PYTHON) -m venv .venv-newest
