@@ -16,6 +16,7 @@ from pathlib import PurePosixPath
 from signal import Signals
 from typing import Any, ClassVar
 
+from monitord.conditions import FactFunction, FactType, Vocabulary
 from monitord.config import Secret, Table, value_text
 from monitord.model import Fact, Observation, Reason
 from monitord.monitors.base import CHILDREN, Monitor, MonitorSettings, Stopwatch, Tools
@@ -42,6 +43,16 @@ _NOT_FOR_PLUGINS = (
 )
 """By these the service manager speaks to the daemon; a program that found them would speak in its name."""
 
+VOCABULARY = Vocabulary(
+    {
+        "exit_code": FactType.NUMBER,
+        "message": FactType.TEXT,
+        "response_time": FactType.DURATION,
+        "dropped_bytes": FactType.SIZE,
+        "perfdata": FactFunction(FactType.NUMBER),
+    }
+)
+
 _REASONS = {0: Reason.OK, 1: Reason.PLUGIN_WARNING, 2: Reason.PLUGIN_CRITICAL}
 
 
@@ -65,6 +76,7 @@ class ExecMonitor(Monitor[ExecOptions]):
 
     type_name: ClassVar[str] = "exec"
     implied_by: ClassVar[str | None] = "command"
+    vocabulary: ClassVar[Vocabulary] = VOCABULARY
 
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
         super().__init__(settings, tools)
@@ -96,12 +108,14 @@ class ExecMonitor(Monitor[ExecOptions]):
         said = _shortened(message) or "no output"
         reason, end = self._judge(outcome)
         duration_s = watch.elapsed_s
+        facts: dict[str, Fact] = {"response_time": duration_s, "message": said, **_facts(outcome, output)}
         return Observation(
             started_at=watch.started_at,
             duration_s=duration_s,
             reason=reason,
             detail=f"{self._program}: {said} ({end}, {duration_s:.3f} s)",
-            facts={"response_time": duration_s, "message": said, **_facts(outcome, output)},
+            facts=facts,
+            evidence=lambda name, argument: facts.get(f"{name}.{argument}"),
         )
 
     def journal_fields(self, observation: Observation) -> Mapping[str, str]:
@@ -137,13 +151,10 @@ _REASON_OF_FAULT = {
 
 
 def _facts(end: ProcessEnd, output: PluginOutput) -> dict[str, Fact]:
-    facts: dict[str, Fact] = {
-        f"perfdata.{value.label}": value.value for value in output.values if value.value is not None
-    }
+    facts: dict[str, Fact] = {"dropped_bytes": end.dropped_bytes}
     if end.exit_code is not None and not end.is_late:
         facts["exit_code"] = end.exit_code
-    if end.dropped_bytes:
-        facts["dropped_bytes"] = end.dropped_bytes
+    facts |= {f"perfdata.{value.label}": value.value for value in output.values if value.value is not None}
     return facts
 
 

@@ -6,15 +6,18 @@ import resource
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from monitord.clock import SystemClock
+from monitord.conditions import parse_condition
 from monitord.config import Secret, read_document
 from monitord.dispatch import Places
+from monitord.dispatch.judging import judge
 from monitord.errors import ConfigError
-from monitord.model import Reason
+from monitord.model import Reason, Verdict
 from monitord.monitors import CHILDREN, Tools
 from monitord.monitors.exec import MAX_MESSAGE_CHARACTERS, ExecMonitor, ExecOptions
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
@@ -92,6 +95,7 @@ async def test_the_exit_code_is_the_verdict(
     assert seen.facts == {
         "exit_code": exit_code,
         "message": "said",
+        "dropped_bytes": 0,
         "response_time": seen.duration_s,
     }
     assert monitor.journal_fields(seen) == {
@@ -204,6 +208,39 @@ async def test_output_that_was_dropped_is_noted(make: Make, tmp_path: Path) -> N
     seen = await make(plugin(tmp_path, "echo said; head -c 70000 /dev/zero")).check()
     assert seen.facts["message"] == "said"
     assert seen.facts["dropped_bytes"] == 70_005 - 64 * 1024
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("exit_code == 1", "exit_code == 1 (1)"),
+        ("message contains 'disk'", "message contains 'disk' ('disk fills')"),
+        ("response_time < 20s", None),
+        ("dropped_bytes == 0B", None),
+        ("perfdata('/var log') > 85.5", "perfdata('/var log') > 85.5 (86.0)"),
+        ("not perfdata('/var log') < 86", None),
+    ],
+)
+async def test_conditions_may_speak_of_what_a_plugin_says(
+    make: Make, tmp_path: Path, condition: str, expected: str | None
+) -> None:
+    options = read(tmp_path, plugin(tmp_path, "echo \"disk fills | '/var log'=86%\"; exit 1"))
+    settings = replace(
+        monitor_settings(type_name="exec", timeout_s=20.0, options=options),
+        up_when=(parse_condition(condition, ExecMonitor.vocabulary),),
+    )
+    result = judge(await ExecMonitor(settings, make('command = ["/x"]').tools).check(), settings, None)
+    assert result.verdict is Verdict.WARN, "the condition holds, and the plugin warns"
+    assert expected is None or result.conditions == (expected,)
+
+
+async def test_a_value_that_is_not_there_resolves_to_nothing(make: Make, tmp_path: Path) -> None:
+    settings = replace(
+        monitor_settings(timeout_s=20.0, options=read(tmp_path, plugin(tmp_path, "echo '| a=U'"))),
+        up_when=(parse_condition("perfdata('a') != 1", ExecMonitor.vocabulary),),
+    )
+    result = judge(await ExecMonitor(settings, make('command = ["/x"]').tools).check(), settings, None)
+    assert (result.verdict, result.observation.reason) == (Verdict.FAIL, Reason.CONDITION_UNRESOLVED)
 
 
 # What it gets
