@@ -12,13 +12,15 @@ dnspython is needed only where there is such a monitor, and is imported only the
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import ClassVar
 
+from monitord.conditions import FactType, Vocabulary
 from monitord.config import Table
 from monitord.model import Fact, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
-from monitord.net import IpFamily, TlsOptions, make_context
+from monitord.net import IpFamily, Phase, TlsOptions, make_context
 from monitord.net.dns_client import (
     DnsAnswer,
     DnsClient,
@@ -43,6 +45,27 @@ MAX_PORT = 65535
 _PORTS = {DnsProtocol.UDP: 53, DnsProtocol.TCP: 53, DnsProtocol.TLS: 853}
 _ASK_THE_NEXT = frozenset({"SERVFAIL", "NOTIMP", "REFUSED"})
 """After these the C library turns to the next of the system's servers."""
+
+VOCABULARY = Vocabulary(
+    {
+        "response_time": FactType.DURATION,
+        **{f"phase.{phase.value}": FactType.DURATION for phase in Phase if phase is not Phase.TRANSFER},
+        "address": FactType.TEXT,
+        "ip_version": FactType.NUMBER,
+        "dns.rcode": FactType.TEXT,
+        "dns.answers": FactType.TEXTS,
+        "dns.answer_count": FactType.NUMBER,
+        "dns.ttl": FactType.DURATION,
+        "dns.serial": FactType.NUMBER,
+        "dns.authoritative": FactType.FLAG,
+        "dns.ad": FactType.FLAG,
+        "dns.protocol": FactType.TEXT,
+        "dns.truncated": FactType.FLAG,
+        "tls.version": FactType.TEXT,
+        "tls.cipher": FactType.TEXT,
+        "certificate.expires_in": FactType.DURATION,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +93,7 @@ class DnsOptions:
 
 class DnsMonitor(Monitor[DnsOptions]):
     type_name: ClassVar[str] = "dns"
+    vocabulary: ClassVar[Vocabulary] = VOCABULARY
 
     def __init__(self, settings: MonitorSettings, tools: Tools, resolv_conf: Path = RESOLV_CONF) -> None:
         super().__init__(settings, tools)
@@ -154,7 +178,7 @@ def _judge(answer: DnsAnswer, record_type: str) -> tuple[Reason, str]:
 def _facts(answer: DnsAnswer) -> Mapping[str, Fact]:
     facts: dict[str, Fact] = {
         "dns.rcode": answer.rcode,
-        "dns.answers": _cut(", ".join(answer.answers), MAX_ANSWERS_CHARACTERS),
+        "dns.answers": _bounded(answer.answers),
         "dns.answer_count": len(answer.answers),
         "dns.authoritative": answer.is_authoritative,
         "dns.ad": answer.is_authenticated,
@@ -166,6 +190,14 @@ def _facts(answer: DnsAnswer) -> Mapping[str, Fact]:
     if answer.serial is not None:
         facts["dns.serial"] = answer.serial
     return facts
+
+
+def _bounded(answers: tuple[str, ...]) -> tuple[str, ...]:
+    """As many as may be kept, for every result of every monitor."""
+    lengths = accumulate(len(answer) for answer in answers)
+    return tuple(
+        answer for answer, total in zip(answers, lengths, strict=True) if total <= MAX_ANSWERS_CHARACTERS
+    )
 
 
 def _cut(text: str, characters: int) -> str:

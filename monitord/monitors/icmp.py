@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import ClassVar
 
+from monitord.conditions import FactType, Vocabulary
 from monitord.config import Table
 from monitord.model import Fact, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
@@ -38,6 +39,22 @@ SHORTEST_INTERVAL_S = 0.01
 DEFAULT_PAYLOAD_BYTES = 56
 """As ping(8) has it: with the header of ICMP 64 bytes."""
 
+VOCABULARY = Vocabulary(
+    {
+        "response_time": FactType.DURATION,
+        "phase.resolve": FactType.DURATION,
+        "address": FactType.TEXT,
+        "ip_version": FactType.NUMBER,
+        "ping.sent": FactType.NUMBER,
+        "ping.received": FactType.NUMBER,
+        "ping.loss": FactType.NUMBER,
+        "ping.rtt": FactType.DURATION,
+        "ping.rtt_min": FactType.DURATION,
+        "ping.rtt_max": FactType.DURATION,
+    }
+)
+"""`ping.loss` in percent, from 0 to 100."""
+
 
 @dataclass(frozen=True, slots=True)
 class IcmpOptions:
@@ -50,6 +67,7 @@ class IcmpOptions:
 
 class IcmpMonitor(Monitor[IcmpOptions]):
     type_name: ClassVar[str] = "icmp"
+    vocabulary: ClassVar[Vocabulary] = VOCABULARY
 
     def __init__(
         self, settings: MonitorSettings, tools: Tools, open_socket: OpenEchoSocket = IcmplibSocket

@@ -1,0 +1,230 @@
+"""The type `icmp`: its options as written in a file, what it says, and real pings in networks of the test's own."""
+
+import errno
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from monitord.conditions import parse_condition
+from monitord.config import read_document
+from monitord.dispatch.judging import judge
+from monitord.errors import ConfigError
+from monitord.model import Observation, Reason, Verdict
+from monitord.monitors.icmp import IcmpMonitor, IcmpOptions
+from monitord.net import IpFamily
+from monitord.settings import read_settings
+from tests.fakes import FakeClock, fake_tools, monitor_settings
+from tests.pings import ALLOWED, FORBIDDEN, Answer, ScriptedSocket, check_in_network, why_no_networks
+
+ROOT = Path(__file__).parent.parent.parent
+
+WHY_NOT = why_no_networks()
+in_networks = pytest.mark.skipif(WHY_NOT is not None, reason=WHY_NOT or "")
+
+
+def read(tmp_path: Path, keys: str) -> IcmpOptions:
+    config = tmp_path / "monitord.toml"
+    config.write_text(f"[monitors.one]\n{keys}\n")
+    document = read_document(config)
+    options = IcmpMonitor.read_options(document.root.named("monitors")["one"])
+    document.check()
+    return options
+
+
+async def seen_of(options: IcmpOptions, answer: Answer, *, timeout_s: float = 10.0) -> Observation:
+    settings = monitor_settings(type_name="icmp", timeout_s=timeout_s, options=options)
+    monitor = IcmpMonitor(settings, fake_tools(FakeClock()), lambda _: ScriptedSocket(answer))
+    return await monitor.check()
+
+
+# What it says
+
+
+async def test_answers_are_told_in_one_line() -> None:
+    seen = await seen_of(IcmpOptions("127.0.0.1", interval_s=0.01), lambda number: [number])
+    assert (seen.reason, seen.address) == (Reason.OK, "127.0.0.1")
+    assert seen.detail.startswith("ping 127.0.0.1 3 of 3 answered by 127.0.0.1, round trip ")
+    assert set(seen.facts) == set(IcmpMonitor.vocabulary.facts)
+    facts = {name: value for name, value in seen.facts.items() if isinstance(value, (int, float))}
+    assert (facts["ping.sent"], facts["ping.received"], facts["ping.loss"]) == (3, 3, 0.0)
+    assert facts["ping.rtt_min"] <= facts["ping.rtt"] <= facts["ping.rtt_max"]
+    assert facts["response_time"] == facts["ping.rtt"]
+
+
+async def test_one_answer_is_well_and_the_loss_is_a_percentage() -> None:
+    options = IcmpOptions("127.0.0.1", count=4, interval_s=0.01)
+    seen = await seen_of(options, lambda number: [number] if number == 3 else [], timeout_s=0.2)
+    assert seen.reason is Reason.OK
+    assert (seen.facts["ping.received"], seen.facts["ping.loss"]) == (1, 75.0)
+
+
+@pytest.mark.parametrize(
+    ("condition", "verdict"),
+    [
+        ("ping.loss <= 25", Verdict.PASS),
+        ("ping.loss < 25", Verdict.FAIL),
+        ("ping.rtt < 5s and ping.rtt_max < 5s", Verdict.PASS),
+        ("response_time < 0ms", Verdict.FAIL),
+    ],
+)
+async def test_conditions_speak_of_what_came_back(condition: str, verdict: Verdict) -> None:
+    options = IcmpOptions("127.0.0.1", count=4, interval_s=0.01)
+    seen = await seen_of(options, lambda number: [number] if number < 4 else [], timeout_s=0.2)
+    conditions = (parse_condition(condition, IcmpMonitor.vocabulary),)
+    settings = replace(monitor_settings(type_name="icmp", options=options), up_when=conditions)
+    assert judge(seen, settings, None).verdict is verdict
+
+
+async def test_silence_is_a_timeout_and_all_is_lost() -> None:
+    seen = await seen_of(IcmpOptions("127.0.0.1", interval_s=0.01), lambda _: [], timeout_s=0.1)
+    assert seen.reason is Reason.TIMEOUT_RESPONSE
+    assert "ping 127.0.0.1 timeout response: none of 3 answered by 127.0.0.1, 0.1" in seen.detail
+    assert seen.facts["ping.loss"] == 100.0
+    assert "ping.rtt" not in seen.facts
+
+
+async def test_a_host_that_forbids_ping_sockets_is_never_said_to_be_down() -> None:
+    def refuse(address: str) -> ScriptedSocket:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    settings = monitor_settings(type_name="icmp", options=IcmpOptions("127.0.0.1"))
+    seen = await IcmpMonitor(settings, fake_tools(FakeClock()), refuse).check()
+    assert seen.reason is Reason.PROBER_FORBIDDEN
+    assert judge(seen, settings, None).verdict is Verdict.UNSURE
+
+
+# In networks of our own
+
+
+@in_networks
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_real_pings(tmp_path: Path, loop: str) -> None:
+    four, six, name, full, away, nowhere = check_in_network(
+        ALLOWED,
+        'host = "127.0.0.1"\ninterval = 0.01',
+        'host = "::1"\ninterval = 0.01',
+        'host = "localhost"\nip_family = 4\ninterval = 0.01',
+        'host = "192.0.2.1"\npayload = 8972\ncount = 1',
+        'host = "192.0.2.9"\ninterval = 0.01',
+        'host = "198.51.100.1"\ninterval = 0.01',
+        directory=tmp_path,
+        loop=loop,
+    )
+    for seen, version in ((four, 4), (six, 6), (name, 4)):
+        assert seen["reason"] == "ok", seen
+        assert (seen["facts"]["ping.received"], seen["facts"]["ping.loss"]) == (3, 0.0)
+        assert seen["facts"]["ip_version"] == version
+        assert 0 < seen["facts"]["ping.rtt"] < 1
+    assert name["facts"]["phase.resolve"] > 0
+    assert (full["reason"], full["facts"]["ping.sent"]) == ("ok", 1)
+    # Nobody answers for the address on the link, and there is no way to the last one: neither is waited for.
+    assert (away["reason"], away["facts"]["ping.loss"]) == ("unreachable", 100.0)
+    assert away["detail"].startswith("ping 192.0.2.9 unreachable: 192.0.2.9: no route to host, ")
+    assert nowhere["reason"] == "unreachable"
+    assert nowhere["detail"].startswith(
+        "ping 198.51.100.1 unreachable: 198.51.100.1: network is unreachable, "
+    )
+
+
+@in_networks
+def test_a_real_host_that_keeps_silent(tmp_path: Path) -> None:
+    (seen,) = check_in_network(
+        f"{ALLOWED}\necho 1 > /proc/sys/net/ipv4/icmp_echo_ignore_all",
+        'host = "127.0.0.1"\ninterval = 0.01\ntimeout = 0.2',
+        directory=tmp_path,
+    )
+    assert (seen["reason"], seen["facts"]["ping.sent"]) == ("timeout_response", 3)
+
+
+@in_networks
+def test_a_host_that_forbids_ping_sockets_says_what_to_write(tmp_path: Path) -> None:
+    for seen in check_in_network(FORBIDDEN, 'host = "127.0.0.1"', 'host = "::1"', directory=tmp_path):
+        assert seen["reason"] == "prober_forbidden"
+        assert (
+            "prober forbidden: this host forbids ping sockets to group 0; "
+            'write "net.ipv4.ping_group_range = 0 2147483647" to a file in /etc/sysctl.d' in seen["detail"]
+        )
+
+
+# Options
+
+
+def test_every_option_is_read(tmp_path: Path) -> None:
+    options = read(
+        tmp_path, 'host = "Gate.example.org"\ncount = 5\ninterval = "1s"\npayload = "1kB"\nip_family = 6'
+    )
+    assert options == IcmpOptions("gate.example.org", 5, 1.0, 1000, IpFamily.IPV6)
+    monitor = IcmpMonitor(monitor_settings(options=options), fake_tools(FakeClock()))
+    assert monitor.host == "gate.example.org"
+
+
+def test_the_least_that_can_be_said(tmp_path: Path) -> None:
+    assert read(tmp_path, 'host = "192.0.2.1"') == IcmpOptions("192.0.2.1", 3, 0.2, 56, IpFamily.ANY)
+
+
+async def test_every_option_is_obeyed() -> None:
+    socket = ScriptedSocket()
+    options = IcmpOptions("127.0.0.1", count=2, interval_s=0.01, payload_bytes=7)
+    monitor = IcmpMonitor(
+        monitor_settings(type_name="icmp", options=options), fake_tools(FakeClock()), lambda _: socket
+    )
+    await monitor.check()
+    assert [(number, len(payload)) for number, payload in socket.sent] == [(1, 7), (2, 7)]
+
+
+@pytest.mark.parametrize(
+    ("keys", "fault"),
+    [
+        ("count = 2", 'host: is missing; add host = "…"'),
+        ('host = "http://a.test/"', 'host: "http://a.test/" is not a host; write a name or an address'),
+        ('host = "a"\ncount = 0', "count: 0 is too small; at least 1"),
+        ('host = "a"\ncount = 101', "count: 101 is too large; at most 100"),
+        ('host = "a"\ninterval = "1ms"', 'interval: "1ms" is too small; at least 10ms'),
+        ('host = "a"\npayload = "9000B"', 'payload: "9000B" is too large; at most'),
+        ('host = "a"\nip_family = "4"', 'ip_family: "4" is not known'),
+        (
+            'host = "a"\ncount = 10\ninterval = "1s"\ntimeout = "5s"',
+            'timeout: "5s" is over before the last request is sent, after 9s; make it longer, or count or',
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_told_with_what_to_write(tmp_path: Path, keys: str, fault: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        read(tmp_path, keys)
+    assert len(raised.value.faults) == 1, raised.value
+    assert fault in str(raised.value)
+
+
+def test_the_example_loads() -> None:
+    settings = read_settings(ROOT / "etc" / "examples" / "icmp.toml")
+    assert {monitor.type_name for monitor in settings.monitors} == {"icmp"}
+
+
+def test_without_the_library_only_its_monitors_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "icmplib.py").write_text("raise ModuleNotFoundError(\"No module named 'icmplib'\")\n")
+    config = tmp_path / "monitord.toml"
+
+    def check(text: str) -> tuple[int, str]:
+        config.write_text(text)
+        done = subprocess.run(
+            [sys.executable, "-m", "monitord", "--check-config", "--config", str(config)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+    assert check('[monitors.web]\nurl = "http://a.test/"\n')[0] == 0
+    status, said = check('[monitors.gate]\ntype = "icmp"\nhost = "192.0.2.1"\n')
+    assert status == 1
+    assert (
+        f"{config}:2: monitors.gate.type: \"icmp\" needs icmplib: No module named 'icmplib'; "
+        "install the package python3-icmplib\n" in said
+    )
+    assert said.count("monitors.gate") == 1

@@ -1,0 +1,156 @@
+"""Pings in a network of the test's own, and a ping socket that answers by a script.
+
+A network namespace has its own `ping_group_range`, addresses and routes, so that a test can allow or forbid ping
+sockets and let a host be away. Whoever may make user namespaces needs no privilege for it.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+
+ALLOWED = 'echo "0 0" > /proc/sys/net/ipv4/ping_group_range'
+FORBIDDEN = ""
+"""The kernel forbids them in a new network, and Debian 12 leaves it at that."""
+
+NETWORK = """
+set -e
+ip link set lo up
+ip link add near0 type veth peer name near1
+ip address add 192.0.2.1/24 dev near0
+ip link set near0 up
+ip link set near1 up
+echo 20 > /proc/sys/net/ipv4/neigh/near0/retrans_time_ms
+echo 1 > /proc/sys/net/ipv4/neigh/near0/mcast_solicit
+"""
+"""A link on which nobody is but us: whoever is sought there is found to be away after 20 ms, not three seconds."""
+
+_UNSHARE = ["unshare", "--user", "--map-root-user", "--net", "--"]
+
+
+def why_no_networks() -> str | None:
+    """None where a network of one's own can be had."""
+    try:
+        done = subprocess.run(
+            [*_UNSHARE, "sh", "-c", f"{NETWORK}\n{ALLOWED}"], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        return "there is no unshare(1)"
+    return None if done.returncode == 0 else f"no network namespace: {done.stderr.strip()}"
+
+
+def check_in_network(setup: str, *keys: str, directory: Path, loop: str = "asyncio") -> list[dict[str, Any]]:
+    """What checks with these keys see, one after the other, in a network that `setup` prepares."""
+    config = directory / "monitord.toml"
+    config.write_text(
+        "[defaults]\ntimeout = 2\n"
+        + "".join(f'[monitors.m{number}]\ntype = "icmp"\n{lines}\n' for number, lines in enumerate(keys))
+    )
+    command = f'{NETWORK}\n{setup}\nexec "$@"'
+    done = subprocess.run(
+        [*_UNSHARE, "sh", "-c", command, "sh", sys.executable, "-m", "tests.pings", str(config), loop],
+        cwd=ROOT,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
+
+
+def main(config: str, loop: str) -> None:
+    """Runs in the network."""
+    # What the tests import as a whole, the child does not need.
+    import asyncio  # noqa: PLC0415
+
+    from monitord.application import ApplicationContainer  # noqa: PLC0415
+    from monitord.settings import read_settings  # noqa: PLC0415
+
+    settings = read_settings(Path(config))
+    container = ApplicationContainer(settings)
+
+    async def check() -> list[dict[str, Any]]:
+        monitors = [container.build_monitor(one) for one in settings.monitors]
+        seen = [await monitor.check() for monitor in monitors]
+        await container.http_client.close()
+        return [
+            {
+                "reason": one.reason.value,
+                "detail": one.detail,
+                "facts": dict(one.facts),
+                "address": one.address,
+            }
+            for one in seen
+        ]
+
+    if loop == "uvloop":
+        import uvloop  # noqa: PLC0415
+
+        runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    else:
+        runner = asyncio.Runner()
+    with runner:
+        print(json.dumps(runner.run(check())))  # noqa: T201
+
+
+Answer = Callable[[int], Sequence[int | OSError | None]]
+
+
+@dataclass
+class ScriptedSocket:
+    """An EchoSocket. `answer` says what a request of this number brings: numbers of answers (None for a packet that
+    is none), or an error that comes back for it.
+    """
+
+    answer: Answer = lambda number: [number]
+    sent: list[tuple[int, bytes]] = field(default_factory=list)
+    is_closed: bool = False
+    _pair: tuple[socket.socket, socket.socket] = field(init=False)
+    _waiting: list[int | None] = field(default_factory=list)
+    _errors: list[tuple[int, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._pair = socket.socketpair()
+        self._pair[0].setblocking(False)
+
+    def fileno(self) -> int:
+        return self._pair[0].fileno()
+
+    def send(self, sequence: int, payload: bytes) -> None:
+        self.sent.append((sequence, payload))
+        for one in self.answer(sequence):
+            if isinstance(one, OSError):
+                self._errors.append((sequence, one.errno or 0))
+            else:
+                self._waiting.append(one)
+            self._pair[1].send(b"!")
+
+    def receive(self) -> int | None:
+        if not self._waiting:
+            raise BlockingIOError
+        self._pair[0].recv(1)
+        return self._waiting.pop(0)
+
+    def receive_error(self) -> tuple[int | None, int]:
+        if not self._errors:
+            raise BlockingIOError
+        self._pair[0].recv(1)
+        return self._errors.pop(0)
+
+    def close(self) -> None:
+        self.is_closed = True
+        for one in self._pair:
+            one.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
