@@ -11,7 +11,7 @@ from pathlib import Path
 
 from servers import CLIENT_CORE, free_port, hello, need, running
 
-PEERS = ("bare", "monitord", "monitord-debian", "aiohttp", "starlette", "sanic")
+PEERS = ("bare", "monitord", "aiohttp", "starlette", "sanic", "monitord-debian", "aiohttp-debian")
 LOOPS = ("asyncio", "uvloop")
 BASE = "monitord"
 WARM_S = 1
@@ -51,8 +51,8 @@ def measure(port: int, pid: int, *, seconds: int, connections: int, path: str = 
     ).stdout
     used_s = _cpu_s(pid) - before_s
     rate, count = _RATE.search(output), _COUNT.search(output)
-    if rate is None or count is None or _FAILED.search(output):
-        raise RuntimeError(f"wrk says:\n{output}")
+    if rate is None or count is None or count[1] == "0" or _FAILED.search(output):
+        raise RuntimeError(f"{port}: wrk says:\n{output}")
     return Rate(float(rate[1]), used_s / int(count[1]) * 1e6)
 
 
