@@ -251,8 +251,15 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
 
     def _finish_closing(self) -> None:
-        """The last answer is out. Linger when more of the client may be on its way, or its answer would be lost."""
-        if self._eof or self.is_lost or (self.inbox.body_done and not self.inbox.waiting_bytes):
+        """The last answer is out. What the client may still send must not reset the connection before it has read it.
+
+        When the server stops, a client that has sent nothing more is not waited for.
+        """
+        if (
+            self._eof
+            or self.is_lost
+            or (self.is_closing and self.inbox.body_done and not self.inbox.waiting_bytes)
+        ):
             self.close()
         else:
             self._linger()
@@ -270,10 +277,6 @@ class Connection(asyncio.Protocol):
             self.transport.write_eof()
 
     # For the server.
-
-    @property
-    def is_busy(self) -> bool:
-        return self._phase is _BUSY
 
     @property
     def ends_with_server(self) -> bool:

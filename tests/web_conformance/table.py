@@ -13,12 +13,7 @@ CASES: tuple[Case, ...] = (
     *cases_conditional.CASES,
 )
 
-UNMET: dict[str, str] = {
-    "answer-readable-after-close": (
-        "the client has said that this request is its last; to wait for what it might send all the same would hold "
-        "a socket for each client that does as it said"
-    ),
-}
+UNMET: dict[str, str] = {}
 
 _repeated = [name for name, times in Counter(case.id for case in CASES).items() if times > 1]
 if _repeated:
