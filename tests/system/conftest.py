@@ -80,18 +80,23 @@ def deb(source: Path, pytestconfig: pytest.Config) -> Path:
 
 
 @pytest.fixture(scope="session")
-def machine_root(suite: str) -> Path:
-    """A small Debian without Python, with the packages that monitord and the tests bring fetched but not installed."""
-    fetched = [*names_in("Depends"), *names_in("Recommends"), "autopkgtest", "bash-completion"]
-    return base_root(suite, "machine", MACHINE_PACKAGES, variant="minbase", fetched=fetched)
+def bare_root(suite: str) -> Path:
+    """A small Debian without Python; what monitord brings along is fetched but not installed."""
+    fetched = [*names_in("Depends"), *names_in("Recommends"), "bash-completion"]
+    return base_root(suite, "bare", MACHINE_PACKAGES, variant="minbase", fetched=fetched)
+
+
+@pytest.fixture(scope="session")
+def ready_root(suite: str) -> Path:
+    """A Debian that has all that monitord brings along, so that what an installation changes is monitord's own."""
+    packages = [*MACHINE_PACKAGES, *names_in("Depends"), *names_in("Recommends")]
+    return base_root(suite, "ready", packages, variant="minbase", fetched=["autopkgtest"])
 
 
 @pytest.fixture
-def fresh_machine(
-    suite: str, machine_root: Path, deb: Path, request: pytest.FixtureRequest
-) -> Iterator[Machine]:
+def fresh_machine(suite: str, ready_root: Path, deb: Path) -> Iterator[Machine]:
     """A booted machine on which monitord was never installed; the package waits in /root."""
-    root = copy_of(machine_root, CACHE / "run" / suite / "fresh")
+    root = copy_of(ready_root, CACHE / "run" / suite / "fresh")
     try:
         copy_in(deb, root)
         with Machine(root, suite) as machine:
@@ -102,13 +107,13 @@ def fresh_machine(
 
 @pytest.fixture(scope="session")
 def installed_machine(
-    suite: str, machine_root: Path, deb: Path, pytestconfig: pytest.Config
+    suite: str, bare_root: Path, deb: Path, pytestconfig: pytest.Config
 ) -> Iterator[Machine]:
     """A booted machine with the package installed, shared by all tests that leave it as they found it."""
     keep: bool = pytestconfig.getoption("keep")
     root = CACHE / "run" / suite / "installed"
     if not (keep and root.exists()):
-        copy_of(machine_root, root)
+        copy_of(bare_root, root)
     try:
         copy_in(deb, root)
         with Machine(root, suite) as machine:

@@ -43,9 +43,16 @@ def built(source: Path, suite: str, *, with_tests: bool = True) -> Path:
     """A folder with the .deb, .dsc, .changes and build log of a prepared source, built in that suite."""
     kind = "tested" if with_tests else "untested"
     done = CACHE / "packages" / suite / f"{source.name}-{kind}"
+    failed = source / f"{suite}-{kind}.failed"
     with alone(f"build-{suite}-{kind}"):
+        # Once a run is enough to know.
+        assert not failed.exists(), f"does not build: {failed.read_text()}"
         if not done.exists():
-            build(source, suite, done, with_tests=with_tests)
+            try:
+                build(source, suite, done, with_tests=with_tests)
+            except AssertionError:
+                failed.write_text(f"see the first test that wanted {source.name} {kind} in {suite}\n")
+                raise
     return done
 
 
@@ -62,7 +69,7 @@ def build(
     root = copy_of(build_root(suite), CACHE / "run" / suite / f"build-{destination.name}")
     try:
         inside = root / folder.lstrip("/")
-        shutil.copytree(source, inside)
+        shutil.copytree(source, inside, ignore=shutil.ignore_patterns("*.failed"))
         run_in_root(root, "useradd", "--create-home", "builder")
         run_in_root(root, "chown", "-R", "builder:", folder)
         script = "dpkg-source --extract *.dsc source && cd source && dpkg-buildpackage --no-sign >../build.log 2>&1"

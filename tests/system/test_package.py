@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.system.bed import CACHE, Machine, copy_of, remove, run_in_root
 from tests.system.conftest import copy_in
 from tests.system.installed import FRAGMENT, WATCHING, Installed, asking_all_the_time
-from tests.system.packages import names_in, next_version
+from tests.system.packages import next_version
 
 # What a package manager and a running system write down about themselves, not the package.
 BOOKKEEPING = (
@@ -46,7 +46,6 @@ def install(machine: Machine, *options: str) -> None:
 
 
 def test_purge_leaves_nothing(fresh_machine: Machine) -> None:
-    install_dependencies(fresh_machine)
     before = fresh_machine.files()
     install(fresh_machine)
     fresh_machine.write(FRAGMENT, WATCHING)
@@ -118,10 +117,10 @@ def test_masked_service_installs_and_does_not_start(fresh_machine: Machine) -> N
 
 
 def test_installed_where_nothing_runs_it_starts_at_the_first_boot(
-    suite: str, machine_root: Path, deb: Path
+    suite: str, bare_root: Path, deb: Path
 ) -> None:
     """As in an image that is built, without what is recommended, and without Python before."""
-    root = copy_of(machine_root, CACHE / "run" / suite / "image")
+    root = copy_of(bare_root, CACHE / "run" / suite / "image")
     try:
         copy_in(deb, root)
         script = "apt-get --yes --no-install-recommends install /root/monitord_*.deb"
@@ -149,8 +148,3 @@ def test_power_off_is_quick_and_in_good_order(fresh_machine: Machine) -> None:
     lines = [str(json.loads(line)["MESSAGE"]) for line in said.splitlines()]
     assert [line for line in lines if "Stopped" in line], lines
     assert not [line for line in lines if "timed out" in line or "Failed" in line], lines
-
-
-def install_dependencies(machine: Machine) -> None:
-    """So that a comparison shows what is monitord's own."""
-    apt(machine, "install", *names_in("Depends"), *names_in("Recommends"))
