@@ -19,7 +19,7 @@ EXAMPLE = ROOT / "docs" / "examples" / "free_space.py"
 
 
 def example_type() -> type[Monitor[Any]]:
-    kind = runpy.run_path(str(EXAMPLE))["FreeSpaceMonitor"]
+    kind: type[Monitor[Any]] = runpy.run_path(str(EXAMPLE))["FreeSpaceMonitor"]
     assert issubclass(kind, Monitor)
     return kind
 

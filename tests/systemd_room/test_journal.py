@@ -36,7 +36,7 @@ def path(tmp_path: Path) -> str:
         ("Ä", False),
     ],
 )
-def test_a_field_name_is_what_journald_takes(name: str, is_valid: bool) -> None:  # noqa: FBT001 - from the table
+def test_a_field_name_is_what_journald_takes(name: str, is_valid: bool) -> None:
     assert is_field_name(name) is is_valid
 
 
