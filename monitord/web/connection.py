@@ -11,10 +11,8 @@ due, it is set anew. Answers to pipelined requests are joined into one write.
 import asyncio
 import contextlib
 import select
-import sys
-from collections.abc import Coroutine
 from enum import Enum
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 from .application import Application
 from .exchange import Exchange
@@ -24,10 +22,9 @@ from .limits import LINGER_BYTES, READ_AHEAD_BYTES, WRITE_AHEAD_BYTES, Limits
 from .outbox import Outbox
 from .request import Request
 from .response import ClientGone, Response, encode_head
+from .tasks import start
 
 TURN_REQUESTS = 16  # pipelined ones, answered before other connections get their turn
-
-_STARTS_TASKS_EAGERLY = sys.version_info >= (3, 12)
 
 
 class Phase(Enum):
@@ -168,13 +165,7 @@ class Connection(asyncio.Protocol):
                 self._aim(_HEAD, self.limits.head_s)
             return
         self._phase = _BUSY
-        serving = self._serve(head)
-        if _STARTS_TASKS_EAGERLY:
-            task = _eager_task(serving, self.server.loop)
-            self._task = None if task.done() else task
-        else:
-            # As create_task does it, but without making up a name for each task.
-            self._task = asyncio.Task(serving, loop=self.server.loop, name="request")
+        self._task = start(self._serve(head), self.server.loop)
 
     async def _serve(self, first: Head) -> None:
         """Answer requests in order until none waits."""
@@ -394,10 +385,3 @@ def _has_hung_up(descriptor: int) -> bool:
     poll = select.poll()
     poll.register(descriptor, 0)  # POLLHUP is always told
     return bool(poll.poll(0))
-
-
-def _eager_task(
-    coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop
-) -> "asyncio.Task[None]":
-    options: dict[str, Any] = {"eager_start": True}  # unknown to the types of 3.11
-    return asyncio.Task(coroutine, loop=loop, **options)
