@@ -95,8 +95,8 @@ def reload(monitord: Daemon) -> Any:
     """SIGHUP, and what the daemon says of it afterwards."""
     monitord.manager.drain()
     os.kill(monitord.pid, signal.SIGHUP)
-    monitord.manager.wait_for("RELOADING=1", VERDICT_DEADLINE_S)
-    told = monitord.manager.wait_for("READY=1", VERDICT_DEADLINE_S).text
+    monitord.manager.wait_for("RELOADING=1", monitord.process, VERDICT_DEADLINE_S)
+    told = monitord.manager.wait_for("READY=1", monitord.process, VERDICT_DEADLINE_S).text
     return {**monitord.ask.get("/status")["reload"], "told": told}
 
 

@@ -20,6 +20,7 @@ from monitord.cli.client import Client
 
 ROOT = Path(__file__).resolve().parents[1]
 UNPACKED = ROOT / ".cache" / "bench"
+VERSION_FILE = "version"
 PYTHON = "/usr/bin/python3"
 
 Command = Sequence[str | Path]
@@ -27,6 +28,7 @@ Command = Sequence[str | Path]
 START_DEADLINE_S = 60.0
 END_DEADLINE_S = 20.0
 LARGEST_NOTICE_BYTES = 1 << 16
+POLL_S = 0.2
 
 # The daemon finds journald's socket at a fixed place: it gets a /run of its own, in which that leads to the sink.
 _WITH_JOURNAL = """
@@ -87,14 +89,20 @@ class Manager:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
 
-    def wait_for(self, line: str, within_s: float) -> Notice:
-        """The next notice with this line; the ones before it are dropped."""
+    def wait_for(self, line: str, process: subprocess.Popen[bytes], within_s: float) -> Notice:
+        """The next notice with this line; the ones before it are dropped. Raises when the process has ended."""
         deadline = time.monotonic() + within_s
-        while True:
-            self._socket.settimeout(max(0.001, deadline - time.monotonic()))
-            notice = Notice(self._socket.recv(LARGEST_NOTICE_BYTES).decode(), time.monotonic())
+        self._socket.settimeout(POLL_S)
+        while process.poll() is None:
+            try:
+                notice = Notice(self._socket.recv(LARGEST_NOTICE_BYTES).decode(), time.monotonic())
+            except TimeoutError:
+                if time.monotonic() > deadline:
+                    raise
+                continue
             if line in notice.text.splitlines():
                 return notice
+        raise RuntimeError(f"the daemon ended with status {process.returncode} instead of saying {line}")
 
     def drain(self) -> None:
         self._socket.setblocking(False)
@@ -161,7 +169,7 @@ def daemon(folder: Path, config: str, *, journal: Path) -> Iterator[Daemon]:
     began = time.monotonic()
     try:
         with running(command, folder, "monitord", environment) as process:
-            ready = manager.wait_for("READY=1", START_DEADLINE_S)
+            ready = manager.wait_for("READY=1", process, START_DEADLINE_S)
             yield Daemon(process, manager, socket_path, ready.at - began)
     finally:
         manager.close()
@@ -219,10 +227,16 @@ def program(name: str, package: str) -> Path:
             ["apt-get", "-qq", "download", package], cwd=incoming, check=True, stderr=subprocess.DEVNULL
         )
         (archive,) = incoming.glob("*.deb")
-        subprocess.run(["dpkg-deb", "-x", archive, incoming], check=True)
-        incoming.rename(unpacked)
-    (path,) = (one for one in unpacked.glob(f"usr/*bin/{name}"))
-    return path
+        subprocess.run(["dpkg-deb", "-x", archive, incoming / "files"], check=True)
+        version = subprocess.run(
+            ["dpkg-deb", "-f", archive, "Version"], check=True, capture_output=True
+        ).stdout
+        (binary,) = (incoming / "files").glob(f"usr/*bin/{name}")
+        unpacked.mkdir()
+        (unpacked / VERSION_FILE).write_bytes(version)
+        binary.rename(unpacked / name)
+        shutil.rmtree(incoming)
+    return unpacked / name
 
 
 def version_of(package: str) -> str:
@@ -230,8 +244,5 @@ def version_of(package: str) -> str:
     known = subprocess.run(
         ["dpkg-query", "-W", "-f", "${Version}", package], capture_output=True, text=True, check=False
     ).stdout
-    archives = sorted((UNPACKED / package).glob("*.deb"))
-    if known or not archives:
-        return known or "unknown"
-    asked: Command = ["dpkg-deb", "-f", archives[0], "Version"]
-    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    kept = UNPACKED / package / VERSION_FILE
+    return known or (kept.read_text().strip() if kept.exists() else "unknown")
