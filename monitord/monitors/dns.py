@@ -30,7 +30,7 @@ from monitord.net.dns_client import (
     DnsQuestion,
     DnsServer,
 )
-from monitord.net.reach import ip_version, parse_host
+from monitord.net.reach import has_family, ip_version, parse_host
 from monitord.net.resolver import literal_address
 
 RESOLV_CONF = Path("/etc/resolv.conf")
@@ -247,6 +247,8 @@ def _read_options(table: Table) -> DnsOptions:
         ),
         server_name=table.value("server_name", parse_host, default=None),
     )
+    if options.server is not None and not has_family(options.server, options.ip_family):
+        table.fault("ip_family", f"{options.ip_family.value} does not fit the address", "leave it out")
     if protocol is not DnsProtocol.TLS:
         for key in ("verify", "ca_file", "server_name"):
             if key in table:

@@ -30,7 +30,7 @@ from monitord.net.ping import (
     PingFault,
     PingOutcome,
 )
-from monitord.net.reach import ip_version, parse_host
+from monitord.net.reach import has_family, ip_version, parse_host
 from monitord.units import format_duration
 
 DEFAULT_COUNT = 3
@@ -94,6 +94,8 @@ class IcmpMonitor(Monitor[IcmpOptions]):
             payload_bytes=table.size("payload", default=DEFAULT_PAYLOAD_BYTES, maximum=MAX_PAYLOAD_BYTES),
             ip_family=table.choice("ip_family", IpFamily, default=IpFamily.ANY),
         )
+        if not has_family(options.host, options.ip_family):
+            table.fault("ip_family", f"{options.ip_family.value} does not fit the address", "leave it out")
         _check_time(table, options)
         return options
 

@@ -44,6 +44,12 @@ def ip_version(address: str) -> int:
     return 6 if ":" in address else 4
 
 
+def has_family(host: str, family: IpFamily) -> bool:
+    """Whether the host can have an address of the family: any name can."""
+    version = literal_address(host)
+    return version is None or family in {IpFamily.ANY, IpFamily(version)}
+
+
 async def find_address(resolver: Resolver, host: str, family: IpFamily, timer: PhaseTimer) -> str:
     """The best address of a host; an address is its own. Raises Ended; the caller has the deadline."""
     if literal_address(host) is not None:

@@ -348,6 +348,7 @@ def test_the_least_that_can_be_said(tmp_path: Path) -> None:
         ('name = "a.b"\nverify = false', 'verify: has no use without TLS; write protocol = "tls"'),
         ('name = "a.b"\nprotocol = "tls"\nca_file = "ca.pem"', 'ca_file: "ca.pem" is not an absolute path'),
         ('name = "a.b"\nprotocol = "tls"\nca_file = "/no/ca.pem"', "ca_file: /no/ca.pem cannot be read"),
+        ('name = "a.b"\nserver = "::1"\nip_family = 4', "ip_family: 4 does not fit the address; leave it out"),
         ('name = "a.b"\nip_family = 5', 'ip_family: 5 is not known; write "any", 4 or 6'),
     ],
 )  # fmt: skip

@@ -185,6 +185,7 @@ async def test_every_option_is_obeyed() -> None:
         ('host = "a"\ncount = 101', "count: 101 is too large; at most 100"),
         ('host = "a"\ninterval = "1ms"', 'interval: "1ms" is too small; at least 10ms'),
         ('host = "a"\npayload = "9000B"', 'payload: "9000B" is too large; at most'),
+        ('host = "192.0.2.1"\nip_family = 6', "ip_family: 6 does not fit the address; leave it out"),
         ('host = "a"\nip_family = "4"', 'ip_family: "4" is not known'),
         (
             'host = "a"\ncount = 10\ninterval = "1s"\ntimeout = "5s"',
