@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import resource
 
 from servers import free_port, hello, resident_bytes, running
@@ -30,6 +31,8 @@ async def _hold(port: int, pid: int, count: int) -> float:
     held = await asyncio.gather(*(_open(port, gate) for _ in range(count)))
     await asyncio.sleep(SETTLE_S)
     after = resident_bytes(pid)
+    if len(os.listdir(f"/proc/{pid}/fd")) < count:  # noqa: PTH208 - how many is all that is asked
+        raise RuntimeError("the server has closed some of the idle connections")
     for writer in (*warm, *held):
         writer.transport.abort()
     return (after - before) / count

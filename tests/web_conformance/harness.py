@@ -13,8 +13,8 @@ from .reader import Answer, AnswerReader
 from .rules import Level, Rule
 
 CONNECT_DEADLINE_S = 5.0
-CASE_DEADLINE_S = 4.0
-INTERIM_DEADLINE_S = 0.5
+CASE_DEADLINE_S = 10.0
+INTERIM_DEADLINE_S = 2.0
 GAP_S = 0.02
 READ_BYTES = 65536
 CASES_AT_ONCE = 48

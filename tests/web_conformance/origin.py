@@ -29,7 +29,7 @@ CONTENT_LIMIT_BYTES = 1024 * 1024
 FILE_CONTENT = bytes(range(48, 112))
 FILE_MODIFIED = 1704164645  # Tue, 02 Jan 2024 03:04:05 GMT
 SLOW_S = 0.15
-HASTY_DEADLINE_S = 0.3
+HASTY_DEADLINE_S = 0.5
 
 
 def write_file(directory: Path) -> Path:
