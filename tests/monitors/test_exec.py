@@ -459,12 +459,13 @@ async def test_check_dummy_of_debian_says_what_it_is_told(make: Make, state: str
     assert str(seen.facts["message"]).endswith(": as told")
 
 
-async def test_check_disk_of_debian_counts_in_bytes(make: Make) -> None:
-    seen = await make(f"command = {[debian_plugin('check_disk'), '-w', '0', '-c', '0', '-p', '/']!r}").check()
+async def test_check_file_age_of_debian_counts_in_bytes(make: Make, tmp_path: Path) -> None:
+    """Not check_disk, which finds no file system at all where / is a folder of another one, as in a clean build."""
+    (tmp_path / "file").write_bytes(b"x" * 1234)
+    command = [debian_plugin("check_file_age"), "-w", "3600", "-c", "3600", "-f", str(tmp_path / "file")]
+    seen = await make(f"command = {command!r}").check()
     assert seen.reason is Reason.OK, seen.detail
-    used = seen.facts["perfdata./"]
-    assert isinstance(used, float)
-    assert used > 1e6
+    assert seen.facts["perfdata.size"] == 1234
 
 
 async def test_a_check_that_is_cancelled_leaves_no_plugin(make: Make, tmp_path: Path) -> None:
