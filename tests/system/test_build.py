@@ -24,7 +24,7 @@ def test_two_builds_in_different_places_are_identical(source: Path, suite: str, 
         suite,
         other,
         with_tests=False,
-        folder="/srv/somewhere/else entirely",
+        folder="/srv/somewhere/else-entirely",
         environment=("LC_ALL=C", "TZ=Pacific/Kiritimati", "HOME=/nonexistent", "USER=somebody"),
     )
     first, second = the_deb(built(source, suite)), the_deb(other)
