@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-sys.path.remove(str(ROOT / "bench"))  # a script's folder, whose names would hide others
+# Without the script's own folder, whose names would hide others.
+sys.path[:] = [str(ROOT), *(path for path in sys.path if path != str(ROOT / "bench"))]
 
 PARTS = ("dispatcher", "checks", "start", "lateness", "damage")
 PACKAGES = ("nginx-light", "util-linux", "python3-uvloop", "python3-cryptography", "wrk")
