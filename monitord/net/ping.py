@@ -147,6 +147,8 @@ def _system_errors(library_error: type[Exception]) -> Iterator[None]:
         yield
     except library_error as error:
         cause = error.__context__
+        if isinstance(cause, socket.gaierror):  # of a zone that is no interface; its number is no errno
+            cause = OSError(errno.ENODEV, os.strerror(errno.ENODEV))
         raise (cause if isinstance(cause, OSError) else OSError(errno.EIO, str(error))) from None
 
 

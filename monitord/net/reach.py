@@ -3,6 +3,8 @@
 What goes wrong on it is raised as `Ended`, and becomes a value where the exchange ends.
 """
 
+import errno
+import os
 import re
 import socket
 
@@ -68,6 +70,9 @@ def socket_address(address: str, port: int) -> tuple[socket.AddressFamily, Socke
     """For connect(2). A zone ("fe80::1%eth0") becomes a number; OSError when there is no such interface."""
     family = socket.AF_INET6 if ip_version(address) == 6 else socket.AF_INET  # noqa: PLR2004 - IPv6
     # AI_NUMERICHOST: nothing is looked up, so nothing blocks.
-    found = socket.getaddrinfo(address, port, family, socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)
+    try:
+        found = socket.getaddrinfo(address, port, family, socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:  # its number is no errno
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from None
     place: SocketAddress = found[0][4]  # type: ignore[assignment]
     return family, place

@@ -103,7 +103,7 @@ async def test_a_host_that_forbids_ping_sockets_is_never_said_to_be_down() -> No
 @in_networks
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_real_pings(tmp_path: Path, loop: str) -> None:
-    four, six, name, full, away, nowhere = check_in_network(
+    four, six, name, full, away, nowhere, astray = check_in_network(
         ALLOWED,
         'host = "127.0.0.1"\ninterval = 0.01',
         'host = "::1"\ninterval = 0.01',
@@ -111,6 +111,7 @@ def test_real_pings(tmp_path: Path, loop: str) -> None:
         'host = "192.0.2.1"\npayload = 8972\ncount = 1',
         'host = "192.0.2.9"\ninterval = 0.01',
         'host = "198.51.100.1"\ninterval = 0.01',
+        'host = "fe80::1%nosuch0"\ninterval = 0.01',
         directory=tmp_path,
         loop=loop,
     )
@@ -124,7 +125,8 @@ def test_real_pings(tmp_path: Path, loop: str) -> None:
     # Nobody answers for the address on the link, and there is no way to the last one: neither is waited for.
     assert (away["reason"], away["facts"]["ping.loss"]) == ("unreachable", 100.0)
     assert away["detail"].startswith("ping 192.0.2.9 unreachable: 192.0.2.9: no route to host, ")
-    assert nowhere["reason"] == "unreachable"
+    assert (astray["reason"], nowhere["reason"]) == ("unreachable", "unreachable")
+    assert astray["detail"].startswith("ping fe80::1%nosuch0 unreachable: fe80::1%nosuch0: no such device, ")
     assert nowhere["detail"].startswith(
         "ping 198.51.100.1 unreachable: 198.51.100.1: network is unreachable, "
     )

@@ -171,7 +171,10 @@ async def test_a_closed_port_is_refused_by_udp_as_by_tcp(
 
 async def test_no_way_to_the_server_is_unreachable(dns_client: DnsClient) -> None:
     seen = await fault(dns_client, DnsServer("fe80::1%nosuch0", 53), deadline=soon())
-    assert seen.kind is FaultKind.UNREACHABLE
+    assert (seen.kind, seen.detail) == (
+        FaultKind.UNREACHABLE,
+        "connect to [fe80::1%nosuch0]:53: No such device",
+    )
 
 
 async def test_a_server_name_that_does_not_exist_is_told(dns_client: DnsClient) -> None:
