@@ -17,9 +17,9 @@ from monitord.conditions import FactFunction, FactType, JsonPath, Unresolved, Vo
 from monitord.config import Secret, Table
 from monitord.model import Evidence, Fact, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
+from monitord.monitors.secured import TLS_FACTS, facts_of_tls, read_tls
 from monitord.net import (
     MAX_DRAINED_BYTES,
-    CertificateFacts,
     Endpoint,
     HttpExchange,
     HttpFault,
@@ -28,11 +28,8 @@ from monitord.net import (
     IpFamily,
     Phase,
     Target,
-    TlsFacts,
     TlsOptions,
-    TlsVersion,
     check_headers,
-    make_context,
     parse_endpoint,
     parse_target,
 )
@@ -59,13 +56,7 @@ VOCABULARY = Vocabulary(
         "body": FactType.TEXT,
         "body.length": FactType.SIZE,
         "json": FactFunction(FactType.ANY, parse_json_path),
-        "tls.version": FactType.TEXT,
-        "tls.cipher": FactType.TEXT,
-        "certificate.expires_in": FactType.DURATION,
-        "certificate.expires_at": FactType.TEXT,
-        "certificate.subject": FactType.TEXT,
-        "certificate.issuer": FactType.TEXT,
-        "certificate.names": FactType.TEXTS,
+        **TLS_FACTS,
     }
 )
 _OF_THE_BODY = frozenset({"body", "json"})
@@ -178,7 +169,7 @@ class HttpMonitor(Monitor[HttpOptions]):
             facts["http_version"] = outcome.http_version
             facts["body.length"] = outcome.body_bytes
             if outcome.tls is not None:
-                facts.update(self._tls_facts(outcome.tls))
+                facts.update(facts_of_tls(outcome.tls, self.tools.clock.now()))
             said = f"{outcome.status}, {_bytes(outcome.body_bytes)}"
         else:
             # The reason, in words: "refused: connect to 127.0.0.1:1 refused".
@@ -192,19 +183,6 @@ class HttpMonitor(Monitor[HttpOptions]):
             address=outcome.address,
             evidence=_evidence(outcome) if isinstance(outcome, HttpExchange) else None,
         )
-
-    def _tls_facts(self, tls: TlsFacts) -> dict[str, Fact]:
-        facts: dict[str, Fact] = {"tls.version": tls.version, "tls.cipher": tls.cipher}
-        certificate: CertificateFacts | None = tls.certificate
-        if certificate is not None:
-            facts |= {
-                "certificate.expires_in": (certificate.expires_at - self.tools.clock.now()).total_seconds(),
-                "certificate.expires_at": certificate.expires_at.isoformat(),
-                "certificate.subject": certificate.subject,
-                "certificate.issuer": certificate.issuer,
-                "certificate.names": tuple(certificate.names),
-            }
-        return facts
 
 
 def _evidence(exchange: HttpExchange) -> Evidence:
@@ -300,7 +278,7 @@ def _read_options(table: Table) -> HttpOptions:
         username=username,
         password=password,
         bearer=table.secret("bearer", default=None),
-        tls=_read_tls(table),
+        tls=read_tls(table),
         server_name=table.text("server_name", default=None),
         follow_redirects=table.flag("follow_redirects", default=True),
         proxy=table.secret("proxy", default=None),
@@ -383,48 +361,6 @@ def _read_basic_auth(table: Table) -> tuple[str | None, Secret | None]:
     if ":" in username:
         given.fault("username", "holds a colon, which basic authentication cannot send", "")
     return username, given.secret("password", default=None)
-
-
-def _read_tls(table: Table) -> TlsOptions:
-    ca_file = _path(table, "ca_file")
-    certificate = _path(table, "client_certificate")
-    key = _path(table, "client_key")
-    options = TlsOptions(
-        verify=table.flag("verify", default=True),
-        ca_file=ca_file,
-        certificate_file=certificate,
-        key_file=key,
-        min_version=table.choice("min_tls", TlsVersion, default=TlsVersion.TLS_1_2),
-    )
-    if key is not None and certificate is None:
-        table.fault("client_key", "has no client_certificate beside it", 'write client_certificate = "/path"')
-    elif certificate is not None:
-        _check_files(
-            table, "client_certificate", TlsOptions(verify=False, certificate_file=certificate, key_file=key)
-        )
-    if ca_file is not None:
-        _check_files(table, "ca_file", TlsOptions(ca_file=ca_file))
-        if not options.verify:
-            table.fault("ca_file", "has no use with verify = false", "keep one of them")
-    return options
-
-
-def _path(table: Table, key: str) -> str | None:
-    path = table.text(key, default=None)
-    if path is not None and not path.startswith("/"):
-        table.fault(key, f'"{path}" is not an absolute path', f'write {key} = "/path/to/file.pem"')
-        return None
-    return path
-
-
-def _check_files(table: Table, key: str, options: TlsOptions) -> None:
-    try:
-        make_context(options)
-    except PermissionError:
-        # Whoever checks a configuration need not be the user that the daemon runs as.
-        return
-    except (OSError, ValueError) as error:
-        _fault(table, key, error)
 
 
 def _check_together(table: Table, options: HttpOptions) -> None:

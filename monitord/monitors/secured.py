@@ -1,0 +1,81 @@
+"""What types of monitors that speak TLS have in common: their keys, and the facts of the peer."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from monitord.conditions import FactType
+from monitord.config import Table
+from monitord.model import Fact
+from monitord.net import TlsFacts, TlsOptions, TlsVersion, make_context
+
+TLS_FACTS = {
+    "tls.version": FactType.TEXT,
+    "tls.cipher": FactType.TEXT,
+    "certificate.expires_in": FactType.DURATION,
+    "certificate.expires_at": FactType.TEXT,
+    "certificate.subject": FactType.TEXT,
+    "certificate.issuer": FactType.TEXT,
+    "certificate.names": FactType.TEXTS,
+}
+"""For a vocabulary."""
+
+TLS_KEYS = ("verify", "ca_file", "client_certificate", "client_key", "min_tls")
+"""Those that `read_tls` reads."""
+
+
+def facts_of_tls(tls: TlsFacts, now: datetime) -> Mapping[str, Fact]:
+    facts: dict[str, Fact] = {"tls.version": tls.version, "tls.cipher": tls.cipher}
+    certificate = tls.certificate
+    if certificate is not None:
+        facts |= {
+            "certificate.expires_in": (certificate.expires_at - now).total_seconds(),
+            "certificate.expires_at": certificate.expires_at.isoformat(),
+            "certificate.subject": certificate.subject,
+            "certificate.issuer": certificate.issuer,
+            "certificate.names": tuple(certificate.names),
+        }
+    return facts
+
+
+def read_tls(table: Table, *, alpn: tuple[str, ...] = ("http/1.1",)) -> TlsOptions:
+    ca_file = _path(table, "ca_file")
+    certificate = _path(table, "client_certificate")
+    key = _path(table, "client_key")
+    options = TlsOptions(
+        verify=table.flag("verify", default=True),
+        ca_file=ca_file,
+        certificate_file=certificate,
+        key_file=key,
+        min_version=table.choice("min_tls", TlsVersion, default=TlsVersion.TLS_1_2),
+        alpn=alpn,
+    )
+    if key is not None and certificate is None:
+        table.fault("client_key", "has no client_certificate beside it", 'write client_certificate = "/path"')
+    elif certificate is not None:
+        _check_files(
+            table, "client_certificate", TlsOptions(verify=False, certificate_file=certificate, key_file=key)
+        )
+    if ca_file is not None:
+        _check_files(table, "ca_file", TlsOptions(ca_file=ca_file))
+        if not options.verify:
+            table.fault("ca_file", "has no use with verify = false", "keep one of them")
+    return options
+
+
+def _path(table: Table, key: str) -> str | None:
+    path = table.text(key, default=None)
+    if path is not None and not path.startswith("/"):
+        table.fault(key, f'"{path}" is not an absolute path', f'write {key} = "/path/to/file.pem"')
+        return None
+    return path
+
+
+def _check_files(table: Table, key: str, options: TlsOptions) -> None:
+    try:
+        make_context(options)
+    except PermissionError:
+        # Whoever checks a configuration need not be the user that the daemon runs as.
+        return
+    except (OSError, ValueError) as error:
+        problem, _, hint = str(error).partition("; ")
+        table.fault(key, problem, hint)
