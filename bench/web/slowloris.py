@@ -5,6 +5,7 @@ import asyncio
 import resource
 import statistics
 import time
+from contextlib import ExitStack
 
 from servers import free_port, hello, running
 
@@ -82,17 +83,20 @@ def main(options: argparse.Namespace) -> str:
         "| server | p50 alone, ms | p50 attacked | p99 alone | p99 attacked |",
         "|---|---|---|---|---|",
     ]
+    alone: dict[str, list[float]] = {peer: [] for peer in options.peers}
+    attacked: dict[str, list[float]] = {peer: [] for peer in options.peers}
+    with ExitStack() as stack:
+        ports = {peer: free_port() for peer in options.peers}
+        for peer, port in ports.items():
+            stack.enter_context(running(hello(peer, "asyncio", port), port))
+        for _ in range(options.rounds):
+            for peer, port in ports.items():
+                alone[peer] += asyncio.run(_latencies_s(port, options.seconds))
+                attacked[peer] += asyncio.run(_attacked(port, options.attackers, options.seconds))
     for peer in options.peers:
-        port = free_port()
-        with running(hello(peer, "asyncio", port), port):
-            alone, attacked = [], []
-            for _ in range(options.rounds):
-                alone += asyncio.run(_latencies_s(port, options.seconds))
-                attacked += asyncio.run(_attacked(port, options.attackers, options.seconds))
-        medians = [statistics.median(found) * 1000 for found in (alone, attacked)]
-        lines.append(
-            f"| {peer} | {medians[0]:.2f} | {medians[1]:.2f} | {_p99_ms(alone):.2f} | {_p99_ms(attacked):.2f} |"
-        )
+        medians = [statistics.median(found) * 1000 for found in (alone[peer], attacked[peer])]
+        tails = [_p99_ms(found) for found in (alone[peer], attacked[peer])]
+        lines.append(f"| {peer} | {medians[0]:.2f} | {medians[1]:.2f} | {tails[0]:.2f} | {tails[1]:.2f} |")
     return "\n".join([*lines, ""])
 
 
