@@ -12,6 +12,8 @@ from monitord.monitors.dns import DnsMonitor
 from monitord.monitors.exec import ExecMonitor
 from monitord.monitors.http import HttpMonitor
 from monitord.monitors.icmp import IcmpMonitor
+from monitord.monitors.tcp import TcpMonitor
+from monitord.monitors.tls import TlsMonitor
 
 __all__ = [
     "CHILDREN",
@@ -31,6 +33,8 @@ MONITOR_TYPES: dict[str, MonitorType] = {
     ExecMonitor.type_name: ExecMonitor,
     DnsMonitor.type_name: DnsMonitor,
     IcmpMonitor.type_name: IcmpMonitor,
+    TcpMonitor.type_name: TcpMonitor,
+    TlsMonitor.type_name: TlsMonitor,
 }
 
 ENTRY_POINT_GROUP = "monitord.monitors"

@@ -1,4 +1,4 @@
-"""What types of monitors that speak TLS have in common: their keys, and the facts of the peer."""
+"""What types of monitors on TLS, or on streams, have in common: their keys, and the facts of the peer."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -6,7 +6,8 @@ from datetime import datetime
 from monitord.conditions import FactType
 from monitord.config import Table
 from monitord.model import Fact
-from monitord.net import TlsFacts, TlsOptions, TlsVersion, make_context
+from monitord.net import Phase, TlsFacts, TlsOptions, TlsVersion, make_context
+from monitord.net.stream import StreamOutcome
 
 TLS_FACTS = {
     "tls.version": FactType.TEXT,
@@ -18,6 +19,14 @@ TLS_FACTS = {
     "certificate.names": FactType.TEXTS,
 }
 """For a vocabulary."""
+
+STREAM_FACTS = {
+    "response_time": FactType.DURATION,
+    **{f"phase.{phase.value}": FactType.DURATION for phase in Phase if phase is not Phase.TRANSFER},
+    "address": FactType.TEXT,
+    "ip_version": FactType.NUMBER,
+    **TLS_FACTS,
+}
 
 TLS_KEYS = ("verify", "ca_file", "client_certificate", "client_key", "min_tls")
 """Those that `read_tls` reads."""
@@ -34,6 +43,18 @@ def facts_of_tls(tls: TlsFacts, now: datetime) -> Mapping[str, Fact]:
             "certificate.issuer": certificate.issuer,
             "certificate.names": tuple(certificate.names),
         }
+    return facts
+
+
+def facts_of_stream(outcome: StreamOutcome, now: datetime) -> dict[str, Fact]:
+    facts: dict[str, Fact] = {"response_time": outcome.duration_s}
+    facts.update((f"phase.{phase.value}", seconds) for phase, seconds in outcome.phases.items())
+    if outcome.address is not None:
+        facts["address"] = outcome.address
+    if outcome.ip_version is not None:
+        facts["ip_version"] = outcome.ip_version
+    if outcome.tls is not None:
+        facts.update(facts_of_tls(outcome.tls, now))
     return facts
 
 

@@ -1,0 +1,222 @@
+"""The type `tcp`: a connection, and where wanted a dialogue on it.
+
+    type = "tcp"
+    address = "mail.example.org:25"
+    dialogue = [{ expect = "^220 " }, { send = "QUIT\\r\\n" }, { expect = "^221 " }]
+
+Without conditions it is well that the connection stands and the dialogue comes to its end. What was sent as a secret is
+masked where the peer repeats it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from monitord.conditions import ConditionError, FactType, Vocabulary
+from monitord.conditions.pattern import Pattern
+from monitord.config import Secret, Table
+from monitord.model import Observation, Reason
+from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
+from monitord.monitors.secured import STREAM_FACTS, TLS_KEYS, facts_of_stream, read_tls
+from monitord.net import FaultKind, IpFamily, parse_endpoint
+from monitord.net.dialogue import Dialogue, Expect, Send, StartTls, Step
+from monitord.net.reach import has_family, parse_host
+from monitord.net.stream import StreamClient, StreamOutcome, StreamTarget
+
+MAX_STEPS = 100
+MAX_BANNER_CHARACTERS = 1024
+MAX_SHOWN_CHARACTERS = 100
+MAX_SOCKET_PATH_BYTES = 107
+"""unix(7): sun_path, with the zero at its end."""
+
+VOCABULARY = Vocabulary({**STREAM_FACTS, "banner": FactType.TEXT})
+_ANYTHING = Expect(bool)
+
+
+@dataclass(frozen=True, slots=True)
+class SendStep:
+    """`is_hidden`: it was not written as plain text."""
+
+    text: Secret
+    is_hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectStep:
+    """The text of a pattern that is known to be good."""
+
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartTlsStep:
+    pass
+
+
+DialogueStep = SendStep | ExpectStep | StartTlsStep
+
+
+@dataclass(frozen=True, slots=True)
+class TcpOptions:
+    target: StreamTarget
+    dialogue: tuple[DialogueStep, ...] = ()
+
+
+class TcpMonitor(Monitor[TcpOptions]):
+    type_name: ClassVar[str] = "tcp"
+    vocabulary: ClassVar[Vocabulary] = VOCABULARY
+
+    def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
+        super().__init__(settings, tools)
+        self._client = StreamClient(tools.resolver, tools.tls_contexts)
+        self._steps = [_step(step) for step in self.options.dialogue]
+        if "banner" in settings.needs and not any(isinstance(step, Expect) for step in self._steps):
+            self._steps.append(_ANYTHING)  # nobody would listen otherwise
+        sent = (step for step in self.options.dialogue if isinstance(step, SendStep) and step.is_hidden)
+        self._hidden = [text for step in sent if (text := step.text.reveal().strip())]
+
+    @property
+    def host(self) -> str | None:
+        return self.options.target.host or None
+
+    @classmethod
+    def read_options(cls, table: Table) -> TcpOptions:
+        return _read_options(table)
+
+    async def check(self) -> Observation:
+        watch = Stopwatch(self.tools.clock)
+        target = self.options.target
+        dialogue = Dialogue(self._steps)
+        deadline = watch.began_s + self.settings.timeout_s
+        outcome = await self._client.visit(target, dialogue.talk, deadline=deadline)
+        facts = facts_of_stream(outcome, self.tools.clock.now())
+        if outcome.received:
+            facts["banner"] = _cut(self._text(outcome.received), MAX_BANNER_CHARACTERS)
+        reason, said = self._judge(outcome, dialogue)
+        return watch.observation(
+            reason, f"{target} {said}, {outcome.duration_s:.3f} s", facts, outcome.address
+        )
+
+    def _judge(self, outcome: StreamOutcome, dialogue: Dialogue) -> tuple[Reason, str]:
+        if outcome.fault is None:
+            count = len(self.options.dialogue)
+            said = f", dialogue of {count} step{'s' if count > 1 else ''} done" if count else ""
+            return Reason.OK, f"connected{said}"
+        heard = self._text(dialogue.heard(outcome.received))
+        steps = self.options.dialogue
+        step = steps[dialogue.index] if dialogue.index < len(steps) else None
+        is_unmet = outcome.fault in {FaultKind.TIMEOUT_RESPONSE, FaultKind.RESET}
+        if is_unmet and heard and isinstance(step, ExpectStep):
+            end = "no more in time" if outcome.fault is FaultKind.TIMEOUT_RESPONSE else "the end"
+            shown = _cut(heard.replace("\n", " "), MAX_SHOWN_CHARACTERS)
+            # Conditions of the monitor's own take the place of condition_failed, but a dialogue is to be gone through
+            # whatever they say.
+            reason = Reason.PROTOCOL_ERROR if self.settings.up_when else Reason.CONDITION_FAILED
+            said = f'step {dialogue.index + 1} expects "{step.pattern}", got "{shown}" and {end}'
+        else:
+            # The reason, in words: "refused: connect to 127.0.0.1:1 refused".
+            reason, said = Reason(outcome.fault.value), outcome.detail
+        return reason, f"{reason.value.replace('_', ' ')}: {said}"
+
+    def _text(self, received: bytes) -> str:
+        """Lines of printable text without secrets: a peer may say anything, to the terminal of who looks too."""
+        text = received.decode(errors="replace")
+        for secret in self._hidden:
+            text = text.replace(secret, "***")
+        text = text.replace("\r\n", "\n").rstrip("\n")
+        return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _step(step: DialogueStep) -> Step:
+    match step:
+        case SendStep(text=text):
+            return Send(text.reveal().encode())
+        case ExpectStep(pattern=written):
+            pattern = Pattern(written)
+            return Expect(lambda line: pattern.is_in_any((line,)))
+        case StartTlsStep():
+            return StartTls()
+
+
+def _cut(text: str, characters: int) -> str:
+    return text if len(text) <= characters else text[: characters - 1] + "…"
+
+
+# Reading
+
+
+def _read_options(table: Table) -> TcpOptions:
+    host, port, socket_path = table.value("address", _address, default=("localhost", 1, None), required=True)
+    dialogue = _read_dialogue(table)
+    target = StreamTarget(
+        host=host,
+        port=port,
+        socket_path=socket_path,
+        ip_family=table.choice("ip_family", IpFamily, default=IpFamily.ANY),
+        begins_with_tls=table.flag("tls", default=False),
+        tls=read_tls(table, alpn=()),
+        server_name=table.value("server_name", parse_host, default=None),
+    )
+    _check_together(table, target, dialogue)
+    return TcpOptions(target, dialogue)
+
+
+def _address(text: str) -> tuple[str, int, str | None]:
+    if text.startswith("unix:"):
+        path = text.removeprefix("unix:")
+        if not path.startswith("/") or "\0" in path:
+            raise ValueError('is not the path of a socket; write "unix:/run/name.sock"')
+        if len(path.encode()) > MAX_SOCKET_PATH_BYTES:
+            raise ValueError(f"is longer than {MAX_SOCKET_PATH_BYTES} bytes; choose a shorter path (unix(7))")
+        return "", 0, path
+    try:
+        endpoint = parse_endpoint(text)
+        return parse_host(endpoint.host), endpoint.port, None
+    except ValueError:
+        raise ValueError('is not an address; write "host:port", "[address]:port" or "unix:/path"') from None
+
+
+def _read_dialogue(table: Table) -> tuple[DialogueStep, ...]:
+    steps = table.tables("dialogue")
+    if len(steps) > MAX_STEPS:
+        table.fault("dialogue", f"has more than {MAX_STEPS} steps", "say less")
+    return tuple(step for given in steps if (step := _read_step(given)) is not None)
+
+
+def _read_step(given: Table) -> DialogueStep | None:
+    found = {key: value[1] for key in ("send", "expect", "starttls") if (value := given.look_up(key))}
+    if len(found) != 1:
+        given.fault("", "is no single step", 'write { expect = "…" }, { send = "…" } or { starttls = true }')
+        return None
+    if "send" in found:
+        return SendStep(given.secret("send"), is_hidden=not isinstance(found["send"], str))
+    if "expect" in found:
+        pattern = given.value("expect", _pattern, default=None)
+        return ExpectStep(pattern) if pattern is not None else None
+    if not given.flag("starttls"):
+        given.fault("starttls", "false is no step", "write true, or leave it out")
+    return StartTlsStep()
+
+
+def _pattern(text: str) -> str:
+    try:
+        Pattern(text)
+    except ConditionError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+def _check_together(table: Table, target: StreamTarget, dialogue: Sequence[DialogueStep]) -> None:
+    handshakes = sum(isinstance(step, StartTlsStep) for step in dialogue) + target.begins_with_tls
+    if handshakes > 1:
+        table.fault("dialogue", "begins TLS where there is TLS already", "keep one of tls and starttls")
+    if not handshakes:
+        for key in (*TLS_KEYS, "server_name"):
+            if key in table:
+                table.fault(key, "has no use without TLS", "write tls = true, or leave it out")
+    elif target.socket_path is not None and target.tls.verify and target.server_name is None:
+        table.fault("address", "has no name for the certificate", 'write server_name = "…" beside it')
+    if target.socket_path is not None and "ip_family" in table:
+        table.fault("ip_family", "has no use with a Unix socket", "leave it out")
+    elif not has_family(target.host, target.ip_family):
+        table.fault("ip_family", f"{target.ip_family.value} does not fit the address", "leave it out")

@@ -1,0 +1,120 @@
+"""The type `tls`: a handshake, and what the peer shows of itself in it.
+
+    type = "tls"
+    address = "www.example.org"
+    degraded_when = ["certificate.expires_in < 14d"]
+
+Without conditions a handshake whose certificate is good is well. Mail servers are asked for TLS first, with
+`starttls = "smtp"`.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import ClassVar
+
+from monitord.conditions import Vocabulary
+from monitord.config import Table
+from monitord.model import Fact, Observation, Reason
+from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
+from monitord.monitors.secured import STREAM_FACTS, facts_of_stream, read_tls
+from monitord.net import IpFamily, TlsFacts, parse_endpoint
+from monitord.net.reach import has_family, parse_host
+from monitord.net.starttls import StartTlsProtocol, say_goodbye, start_tls
+from monitord.net.stream import Stream, StreamClient, StreamTarget
+
+HTTPS_PORT = 443
+_PORTS = {StartTlsProtocol.SMTP: 25, StartTlsProtocol.IMAP: 143, StartTlsProtocol.POP3: 110}
+_DAY_S = 86400.0
+
+VOCABULARY = Vocabulary(STREAM_FACTS)
+
+
+@dataclass(frozen=True, slots=True)
+class TlsMonitorOptions:
+    """`starttls` None: TLS from the start."""
+
+    target: StreamTarget
+    starttls: StartTlsProtocol | None = None
+
+
+class TlsMonitor(Monitor[TlsMonitorOptions]):
+    type_name: ClassVar[str] = "tls"
+    vocabulary: ClassVar[Vocabulary] = VOCABULARY
+
+    def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
+        super().__init__(settings, tools)
+        self._client = StreamClient(tools.resolver, tools.tls_contexts)
+
+    @property
+    def host(self) -> str | None:
+        return self.options.target.host
+
+    @classmethod
+    def read_options(cls, table: Table) -> TlsMonitorOptions:
+        return _read_options(table)
+
+    async def check(self) -> Observation:
+        watch = Stopwatch(self.tools.clock)
+        target = self.options.target
+        deadline = watch.began_s + self.settings.timeout_s
+        outcome = await self._client.visit(target, self._talk, deadline=deadline)
+        facts = facts_of_stream(outcome, self.tools.clock.now())
+        if outcome.fault is None:
+            reason, said = Reason.OK, _said(outcome.tls, facts.get("certificate.expires_in"))
+        else:
+            reason = Reason(outcome.fault.value)
+            # The reason, in words: "refused: connect to 127.0.0.1:1 refused".
+            said = f"{reason.value.replace('_', ' ')}: {outcome.detail}"
+        return watch.observation(
+            reason, f"{target} {said}, {outcome.duration_s:.3f} s", facts, outcome.address
+        )
+
+    async def _talk(self, stream: Stream) -> None:
+        protocol = self.options.starttls
+        if protocol is None:
+            return
+        await start_tls(stream, protocol)
+        with suppress(OSError):  # what was to be seen was seen
+            await say_goodbye(stream, protocol)
+
+
+def _said(tls: TlsFacts | None, expires_in_s: Fact) -> str:
+    if tls is None:
+        return "no TLS"
+    if not isinstance(expires_in_s, float):
+        return tls.version
+    days = expires_in_s / _DAY_S
+    return f"{tls.version}, certificate good for {days:.0f} days"
+
+
+# Reading
+
+
+def _read_options(table: Table) -> TlsMonitorOptions:
+    starttls = table.choice("starttls", StartTlsProtocol, default=None)
+    default_port = HTTPS_PORT if starttls is None else _PORTS[starttls]
+
+    def address(text: str) -> tuple[str, int]:
+        try:
+            if text.endswith("]") or ":" not in text:
+                return parse_host(text), default_port
+            endpoint = parse_endpoint(text)
+            return parse_host(endpoint.host), endpoint.port
+        except ValueError:
+            raise ValueError('is not a host, or a host and a port; write "host" or "host:port"') from None
+
+    host, port = table.value("address", address, default=("localhost", default_port), required=True)
+    ip_family = table.choice("ip_family", IpFamily, default=IpFamily.ANY)
+    if not has_family(host, ip_family):
+        table.fault("ip_family", f"{ip_family.value} does not fit the address", "leave it out")
+    return TlsMonitorOptions(
+        StreamTarget(
+            host=host,
+            port=port,
+            ip_family=ip_family,
+            begins_with_tls=starttls is None,
+            tls=read_tls(table, alpn=()),
+            server_name=table.value("server_name", parse_host, default=None),
+        ),
+        starttls,
+    )

@@ -1,0 +1,384 @@
+"""The type `tcp`: its options as written in a file, and what it says of peers that do as they are told."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from monitord.clock import SystemClock
+from monitord.conditions import parse_condition
+from monitord.config import Secret, read_document
+from monitord.dispatch.judging import judge
+from monitord.errors import ConfigError
+from monitord.model import Reason, Result, Verdict
+from monitord.monitors import Tools
+from monitord.monitors.tcp import ExpectStep, SendStep, StartTlsStep, TcpMonitor, TcpOptions
+from monitord.net import HttpClient, IpFamily, Resolver, TlsContexts, TlsOptions, TlsVersion
+from monitord.net.stream import StreamTarget
+from tests.certificates import Authority
+from tests.fakes import monitor_settings
+from tests.servers import free_port, full_backlog, serve
+from tests.stream_servers import END, HANG, LINE, RESET, Act, Part
+
+Make = Callable[..., TcpMonitor]
+
+
+def read(tmp_path: Path, keys: str) -> TcpOptions:
+    config = tmp_path / "monitord.toml"
+    config.write_text(f"[monitors.one]\n{keys}\n")
+    document = read_document(config)
+    options = TcpMonitor.read_options(document.root.named("monitors")["one"])
+    document.check()
+    return options
+
+
+def faults_of(tmp_path: Path, keys: str) -> list[str]:
+    with pytest.raises(ConfigError) as refused:
+        read(tmp_path, keys)
+    return [str(fault).partition("monitors.one")[2] for fault in refused.value.faults]
+
+
+def addresses_of_tests(name: str, family: int) -> list[str]:
+    return ["127.0.0.1"] if name == "tcp.test" else []
+
+
+@pytest.fixture
+async def make(tmp_path: Path) -> AsyncIterator[Make]:
+    resolver, contexts = Resolver(addresses_of_tests), TlsContexts()
+    http = HttpClient(user_agent="t", resolver=resolver, tls_contexts=contexts)
+    tools = Tools(SystemClock(), http, resolver, contexts)
+
+    def make(keys: str, *, timeout_s: float = 10.0, up_when: str | None = None) -> TcpMonitor:
+        settings = monitor_settings(type_name="tcp", timeout_s=timeout_s, options=read(tmp_path, keys))
+        if up_when is not None:
+            settings = replace(settings, up_when=(parse_condition(up_when, TcpMonitor.vocabulary),))
+        return TcpMonitor(settings, tools)
+
+    yield make
+    await http.close()
+
+
+async def judged(monitor: TcpMonitor) -> Result:
+    return judge(await monitor.check(), monitor.settings, None)
+
+
+def at(port: int, dialogue: str = "[]") -> str:
+    return f'address = "127.0.0.1:{port}"\ndialogue = {dialogue}'
+
+
+# What it says of a peer
+
+
+async def test_a_connection_is_well_and_told_in_one_line(make: Make) -> None:
+    async with serve(Part(HANG).play) as server:
+        monitor = make(f'address = "tcp.test:{server.port}"')
+        seen = await monitor.check()
+        await server.is_reached.wait()
+    assert (seen.reason, seen.address, monitor.host) == (Reason.OK, "127.0.0.1", "tcp.test")
+    facts = dict(seen.facts)
+    response_time = facts["response_time"]
+    assert seen.detail == f"tcp.test:{server.port} connected, {response_time:.3f} s"
+    assert set(facts) == {"response_time", "phase.resolve", "phase.connect", "address", "ip_version"}
+    assert (facts["address"], facts["ip_version"]) == ("127.0.0.1", 4)
+
+
+async def test_a_dialogue_is_gone_through(make: Make) -> None:
+    part = Part(b"220 mx ESMTP\r\n", LINE, b"250-mx\r\n250 HELP\r\n", LINE, b"221 bye\r\n")
+    steps = r"""[
+        { expect = "^220 .*ESMTP$" }, { send = "EHLO me\r\n" }, { expect = '^250 ' },
+        { send = "QUIT\r\n" }, { expect = "^221" },
+    ]"""
+    async with serve(part.play) as server:
+        seen = await make(at(server.port, steps)).check()
+    assert seen.reason is Reason.OK
+    assert seen.detail.startswith(f"127.0.0.1:{server.port} connected, dialogue of 5 steps done, ")
+    assert seen.facts["banner"] == "220 mx ESMTP\n250-mx\n250 HELP\n221 bye"
+    assert "phase.processing" in seen.facts
+    assert part.heard == [b"EHLO me\r\n", b"QUIT\r\n"]
+
+
+async def test_a_unix_socket(make: Make, tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    async with serve(Part(LINE, b"+PONG\r\n").play, path=path):
+        steps = r"""[{ send = 'PING' }, { send = "\r\n" }, { expect = '^\+PONG$' }]"""
+        monitor = make(f'address = "unix:{path}"\ndialogue = {steps}')
+        seen = await monitor.check()
+    assert (seen.reason, seen.address, monitor.host) == (Reason.OK, str(path), None)
+    assert "ip_version" not in seen.facts
+    assert seen.detail.startswith(f"unix:{path} connected, ")
+
+
+async def test_tls_half_way_and_its_facts(
+    make: Make, authority: Authority, ca_file: str, tmp_path: Path
+) -> None:
+    context = authority.issue("mx.test", directory=tmp_path).server_context()
+    part = Part(b"220 hi\r\n", LINE, b"220 go\r\n", context, LINE, b"250 ok\r\n")
+    steps = r"""[
+        { expect = "^220" }, { send = "STARTTLS\r\n" }, { expect = "^220" }, { starttls = true },
+        { send = "EHLO me\r\n" }, { expect = "^250 " },
+    ]"""
+    async with serve(part.play) as server:
+        keys = f'{at(server.port, steps)}\nca_file = "{ca_file}"\nserver_name = "mx.test"'
+        seen = await make(keys).check()
+        assert seen.reason is Reason.OK, seen.detail
+        assert part.heard == [b"STARTTLS\r\n", b"EHLO me\r\n"]
+        seen_by_name = await make(keys.replace("mx.test", "other.test")).check()
+    assert seen_by_name.reason is Reason.TLS_NAME_MISMATCH
+    assert set(seen.facts) >= {name for name in TcpMonitor.vocabulary.facts if name != "phase.resolve"}
+    assert seen.facts["certificate.names"] == ("mx.test",)
+    assert seen.facts["tls.version"] == "TLSv1.3"
+
+
+async def test_tls_from_the_start(make: Make, authority: Authority, ca_file: str, tmp_path: Path) -> None:
+    context = authority.issue("127.0.0.1", directory=tmp_path).server_context()
+    async with serve(Part(END).play, tls=context) as server:
+        assert (await make(f"{at(server.port)}\ntls = true").check()).reason is Reason.TLS_UNTRUSTED
+        seen = await make(f'{at(server.port)}\ntls = true\nca_file = "{ca_file}"').check()
+        assert seen.reason is Reason.OK
+        seen = await make(f"{at(server.port)}\ntls = true\nverify = false").check()
+        assert seen.reason is Reason.OK
+
+
+HELLO = r'[{ send = "\n" }, { expect = "^hello" }, { expect = "^250 " }]'
+
+
+@pytest.mark.parametrize(
+    ("acts", "reason", "said"),
+    [
+        pytest.param(
+            (b"hello\r\n554 go\x1b\r\naway\r\n", HANG),
+            Reason.CONDITION_FAILED,
+            'condition failed: step 3 expects "^250 ", got "554 go\ufffd away" and no more in time',
+            id="another-line",
+        ),
+        pytest.param(
+            (b"hello\r\n554 no\r\n",),
+            Reason.CONDITION_FAILED,
+            'condition failed: step 3 expects "^250 ", got "554 no" and the end',
+            id="another-line-and-the-end",
+        ),
+        pytest.param(
+            (b"hello\r\n", HANG),
+            Reason.TIMEOUT_RESPONSE,
+            "timeout response: no response in time",
+            id="silence",
+        ),
+        pytest.param(
+            (b"hello\r\n",),
+            Reason.RESET,
+            "reset: the peer closed the connection without an answer",
+            id="the-end",
+        ),
+        pytest.param((RESET,), Reason.RESET, "reset: the connection was reset by the peer", id="reset"),
+        pytest.param(
+            (b"x" * 70_000, HANG),
+            Reason.TOO_LARGE,
+            "too large: the peer said more than 64 KiB",
+            id="too-much",
+        ),
+    ],
+)
+async def test_an_expectation_that_is_not_met(
+    make: Make, acts: tuple[bytes | Act, ...], reason: Reason, said: str
+) -> None:
+    part = Part(LINE, *acts)  # not before it is spoken to: a reset could come before the connection stands
+    async with serve(part.play) as server:
+        seen = await make(at(server.port, HELLO), timeout_s=0.3).check()
+    assert (seen.reason, seen.detail.rpartition(", ")[0]) == (reason, f"127.0.0.1:{server.port} {said}")
+
+
+async def test_conditions_do_not_take_the_place_of_a_dialogue(make: Make) -> None:
+    async with serve(Part(b"554 no\r\n").play) as server:
+        steps = '[{ expect = "^220 " }]'
+        assert (await judged(make(at(server.port, steps)))).verdict is Verdict.FAIL
+        result = await judged(make(at(server.port, steps), up_when="response_time < 20s"))
+    assert (result.verdict, result.observation.reason) == (Verdict.FAIL, Reason.PROTOCOL_ERROR)
+
+
+async def test_a_condition_on_the_banner_waits_for_a_line(make: Make) -> None:
+    async with serve(Part(b"SSH-2.0-x\r\n", HANG).play) as server:
+        for wanted, verdict in (("SSH-2", Verdict.PASS), ("SSH-1", Verdict.FAIL)):
+            result = await judged(make(at(server.port), up_when=f"banner matches '^{wanted}'"))
+            assert result.verdict is verdict
+    async with serve(Part(HANG).play) as server:
+        seen = await make(at(server.port), up_when="banner matches '^S'", timeout_s=0.2).check()
+        assert seen.reason is Reason.TIMEOUT_RESPONSE
+
+
+async def test_the_banner_is_bounded_and_printable(make: Make) -> None:
+    async with serve(Part(b"a\x00\xff\r\n" + b"b" * 2000 + b"\nend\n").play) as server:
+        seen = await make(at(server.port, '[{ expect = "end" }]')).check()
+    banner = seen.facts["banner"]
+    assert isinstance(banner, str)
+    assert banner.startswith("a\ufffd\ufffd\nbbb")
+    assert len(banner) == 1024
+
+
+async def test_a_secret_is_sent_and_never_shown(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("hunter2\n")
+    part = Part(LINE, b"you said PASS hunter2\r\n")
+    steps = rf"""[
+        {{ send = "PASS " }}, {{ send = {{ file = "{tmp_path}/secret" }} }}, {{ send = "\r\n" }}, {{ expect = "^ok" }},
+    ]"""
+    async with serve(part.play) as server:
+        monitor = make(at(server.port, steps))
+        seen = await monitor.check()
+    assert part.heard == [b"PASS hunter2\r\n"]
+    assert seen.facts["banner"] == "you said PASS ***"
+    assert '"you said PASS ***"' in seen.detail
+    assert "hunter2" not in repr((monitor.settings, seen))
+
+
+async def test_a_closed_port_and_a_name_that_is_not_there(make: Make) -> None:
+    port = free_port()
+    seen = await make(at(port)).check()
+    assert seen.reason is Reason.REFUSED
+    assert seen.detail.startswith(f"127.0.0.1:{port} refused: connect to 127.0.0.1:{port} refused, ")
+    seen = await make('address = "nowhere.test:1"').check()
+    assert seen.reason is Reason.RESOLVE_FAILED
+
+
+async def test_the_timeout_holds_in_all(make: Make) -> None:
+    with full_backlog() as port:
+        seen = await make(at(port), timeout_s=0.2).check()
+    assert seen.reason is Reason.TIMEOUT_CONNECT
+    async with serve(Part(HANG).play) as server:
+        seen = await make(f"{at(server.port)}\ntls = true", timeout_s=0.2).check()
+    assert seen.reason is Reason.TIMEOUT_TLS
+
+
+# Options
+
+
+def test_the_smallest_options(tmp_path: Path) -> None:
+    options = read(tmp_path, 'address = "db.example.org:5432"')
+    tls = TlsOptions(alpn=(), min_version=TlsVersion.TLS_1_2)
+    assert options == TcpOptions(StreamTarget("db.example.org", 5432, tls=tls))
+
+
+def test_every_option_is_read(tmp_path: Path, authority: Authority, ca_file: str) -> None:
+    own = authority.issue("me", directory=tmp_path)
+    keys = f"""
+address = "[2001:db8::1]:25"
+ip_family = 6
+tls = true
+ca_file = "{ca_file}"
+client_certificate = "{own.chain_file}"
+client_key = "{own.key_file}"
+min_tls = "1.3"
+server_name = "mx.example.org"
+dialogue = [{{ expect = "^220" }}, {{ send = "QUIT" }}]
+"""
+    tls = TlsOptions(
+        ca_file=ca_file,
+        certificate_file=str(own.chain_file),
+        key_file=str(own.key_file),
+        min_version=TlsVersion.TLS_1_3,
+        alpn=(),
+    )
+    target = StreamTarget(
+        "2001:db8::1",
+        25,
+        ip_family=IpFamily.IPV6,
+        begins_with_tls=True,
+        tls=tls,
+        server_name="mx.example.org",
+    )
+    assert read(tmp_path, keys) == TcpOptions(target, (ExpectStep("^220"), SendStep(Secret("QUIT"))))
+
+
+def test_a_handshake_is_a_step_and_equal_files_give_equal_options(tmp_path: Path) -> None:
+    keys = 'address = "a:1"\nverify = false\ndialogue = [{ send = "x" }, { starttls = true }]'
+    assert read(tmp_path, keys).dialogue == (SendStep(Secret("x")), StartTlsStep())
+    assert not read(tmp_path, keys).target.tls.verify
+    assert read(tmp_path, keys) == read(tmp_path, keys)
+
+
+@pytest.mark.parametrize(
+    ("keys", "fault"),
+    [
+        pytest.param("", '.address: is missing; add address = "…"', id="no-address"),
+        *(
+            pytest.param(
+                f'address = "{address}"',
+                f'.address: "{address}" is not an address; write "host:port", "[address]:port" or "unix:/path"',
+                id=address,
+            )
+            for address in ("example.org", "example.org:0", "2001:db8::1", "http://a:80", "a b:80")
+        ),
+        pytest.param(
+            'address = "unix:run/s"',
+            '.address: "unix:run/s" is not the path of a socket; write "unix:/run/name.sock"',
+            id="relative-path",
+        ),
+        pytest.param(
+            f'address = "unix:/{"x" * 107}"',
+            "is longer than 107 bytes; choose a shorter path (unix(7))",
+            id="long-path",
+        ),
+        pytest.param(
+            'address = "a:1"\ndialogue = [{ expect = "(" }]',
+            '.dialogue[0].expect: "(" at column 1: ',
+            id="bad-pattern",
+        ),
+        *(
+            pytest.param(
+                f'address = "a:1"\ndialogue = [{{ send = "x" }}, {step}]',
+                '.dialogue[1]: is no single step; write { expect = "…" }, { send = "…" } or { starttls = true }',
+                id=step,
+            )
+            for step in ("{}", '{ send = "x", expect = "y" }')
+        ),
+        pytest.param(
+            'address = "a:1"\ndialogue = [{ expekt = "x" }]', ".dialogue[0].expekt: unknown key", id="unknown"
+        ),
+        pytest.param('address = "a:1"\ndialogue = ["x"]', '.dialogue[0]: "x" is not a table', id="text"),
+        pytest.param(
+            'address = "a:1"\ndialogue = [{ starttls = false }]',
+            ".dialogue[0].starttls: false is no step; write true, or leave it out",
+            id="starttls-false",
+        ),
+        pytest.param(
+            'address = "a:1"\ndialogue = [' + '{ send = "x" },' * 101 + "]",
+            ".dialogue: has more than 100 steps; say less",
+            id="many-steps",
+        ),
+        pytest.param(
+            'address = "a:1"\ntls = true\ndialogue = [{ starttls = true }]',
+            ".dialogue: begins TLS where there is TLS already; keep one of tls and starttls",
+            id="tls-twice",
+        ),
+        *(
+            pytest.param(
+                f'address = "a:1"\n{key} = {value}',
+                f".{key}: has no use without TLS; write tls = true, or leave it out",
+                id=f"{key}-without-tls",
+            )
+            for key, value in (("verify", "false"), ("server_name", '"a"'), ("min_tls", '"1.3"'))
+        ),
+        pytest.param(
+            'address = "unix:/s"\ntls = true',
+            '.address: has no name for the certificate; write server_name = "…" beside it',
+            id="unix-without-name",
+        ),
+        pytest.param(
+            'address = "unix:/s"\nip_family = 4',
+            ".ip_family: has no use with a Unix socket; leave it out",
+            id="unix-with-family",
+        ),
+        pytest.param(
+            'address = "192.0.2.1:1"\nip_family = 6',
+            ".ip_family: 6 does not fit the address; leave it out",
+            id="other-family",
+        ),
+    ],
+)
+def test_bad_options_say_what_to_write(tmp_path: Path, keys: str, fault: str) -> None:
+    assert any(fault in found for found in faults_of(tmp_path, keys))
+
+
+def test_a_secret_step_is_not_told_in_a_fault(tmp_path: Path) -> None:
+    found = faults_of(tmp_path, 'address = "a:1"\ndialogue = [{ send = 12345 }]')
+    assert len(found) == 1
+    assert "12345" not in found[0]
