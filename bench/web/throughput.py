@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from servers import CLIENT_CORE, free_port, hello, need, running
+from servers import CLIENT_CORE, HERE, free_port, hello, need, running
 
 PEERS = ("bare", "monitord", "aiohttp", "starlette", "sanic", "monitord-debian", "aiohttp-debian")
 LOOPS = ("asyncio", "uvloop")
@@ -35,7 +35,7 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) * _TICK_S
 
 
-def measure(port: int, pid: int, *, seconds: int, connections: int, path: str = "/answer") -> Rate:
+def measure(port: int, pid: int, *, seconds: int, connections: int, varies: bool = False) -> Rate:
     command = [
         "taskset",
         "-c",
@@ -45,9 +45,11 @@ def measure(port: int, pid: int, *, seconds: int, connections: int, path: str = 
         f"-c{connections}",
         f"-d{seconds}s",
     ]
+    if varies:
+        command += ["-s", str(HERE / "vary.lua")]
     before_s = _cpu_s(pid)
     output = subprocess.run(
-        [*command, f"http://127.0.0.1:{port}{path}"], check=True, capture_output=True, text=True
+        [*command, f"http://127.0.0.1:{port}/answer"], check=True, capture_output=True, text=True
     ).stdout
     used_s = _cpu_s(pid) - before_s
     rate, count = _RATE.search(output), _COUNT.search(output)
@@ -85,13 +87,20 @@ def main(options: argparse.Namespace) -> str:
                 port = free_port()
                 servers[peer] = port, stack.enter_context(running(hello(peer, loop, port), port)).pid
             for port, pid in servers.values():
-                measure(port, pid, seconds=WARM_S, connections=options.connections)
+                measure(port, pid, seconds=WARM_S, connections=options.connections, varies=options.vary)
             for _ in range(options.rounds):
                 for peer, (port, pid) in servers.items():
                     rates[peer].append(
-                        measure(port, pid, seconds=options.seconds, connections=options.connections)
+                        measure(
+                            port,
+                            pid,
+                            seconds=options.seconds,
+                            connections=options.connections,
+                            varies=options.vary,
+                        )
                     )
         how = f"{options.connections} connections, {options.rounds} rounds of {options.seconds} s"
+        how += ", heads that differ" if options.vary else ""
         lines += [f"{loop}, {how}, server and client on a core each:", "", *_lines(rates), ""]
     return "\n".join(lines)
 
@@ -99,6 +108,7 @@ def main(options: argparse.Namespace) -> str:
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=int, default=2, help="of one measurement")
+    parser.add_argument("--vary", action="store_true", help="no two requests have the same head")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--loops", nargs="+", default=list(LOOPS), choices=LOOPS)
     parser.add_argument("--peers", nargs="+", default=list(PEERS), choices=PEERS)
