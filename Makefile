@@ -43,7 +43,7 @@ lint: .venv/.done ## ruff, mypy, floors, shell scripts, manual pages, the unit's
 lint-manual:
 	@for page in $(MANUAL); do \
 		echo "groff and mandoc $$page"; \
-		said=$$(groff -man -ww -z -Tutf8 -K utf8 "$$page" 2>&1; mandoc -Tlint -W warning "$$page"); \
+		said=$$(groff -t -man -ww -z -Tutf8 -K utf8 "$$page" 2>&1; mandoc -Tlint -W warning "$$page"); \
 		if [ -n "$$said" ]; then echo "$$said"; exit 1; fi; \
 	done
 

@@ -90,7 +90,7 @@ def bare_root(suite: str) -> Path:
 def ready_root(suite: str) -> Path:
     """A Debian that has all that monitord brings along, so that what an installation changes is monitord's own."""
     packages = [*MACHINE_PACKAGES, *names_in("Depends"), *names_in("Recommends")]
-    return base_root(suite, "ready", packages, variant="minbase", fetched=["autopkgtest"])
+    return base_root(suite, "ready", packages, variant="minbase", fetched=["autopkgtest", "dpkg-dev"])
 
 
 @pytest.fixture

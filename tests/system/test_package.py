@@ -95,7 +95,7 @@ def test_upgrade_keeps_configuration_and_fails_no_request(fresh_machine: Machine
     assert fresh_machine.shell("stat -c '%a %U:%G' /etc/monitord.toml").strip() == "640 root:monitord"
     assert [one["name"] for one in installed.get("/monitors")["monitors"]] == ["web"]
     # And back.
-    apt(fresh_machine, "install", "--allow-downgrades", f"/root/{deb.name}")
+    fresh_machine.run("apt-get", "--yes", "--allow-downgrades", "install", f"/root/{deb.name}")
     assert installed.get("/status")["version"] == version
 
 
