@@ -9,14 +9,14 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from monitord.conditions import Condition, parse_condition
-from monitord.config import Document, Table, read_document
+from monitord.config import Document, Table, check_name, read_document, value_text
 from monitord.dispatch import LoggedChecks
 from monitord.health import HealthPolicy
 from monitord.monitors import (
@@ -116,12 +116,27 @@ def _read(document: Document) -> Settings:
         for name, table in root.named("monitors", over=defaults).items()
         if (settings := _monitor(name, table)) is not None
     )
+    _check_renamed(monitors, root.table("monitors"))
     return Settings(
         log=_log(root.table("log")),
         status=_status(root.table("status")),
         limits=_limits(root.table("limits")),
         monitors=monitors,
     )
+
+
+def _check_renamed(monitors: Iterable[MonitorSettings], table: Table) -> None:
+    """A name can be taken over once, and only when it is free."""
+    taken = {monitor.name: "is still a monitor of its own" for monitor in monitors}
+    for monitor in monitors:
+        old = monitor.renamed_from
+        if old is None:
+            continue
+        if old in taken:
+            table.table(monitor.name).fault(
+                "renamed_from", f"{value_text(old)} {taken[old]}", "remove one of them"
+            )
+        taken[old] = f"is what {monitor.name} was renamed from, too"
 
 
 def _log(table: Table) -> LogSettings:
@@ -168,6 +183,7 @@ def _monitor(name: str, table: Table) -> MonitorSettings | None:
         options=kind.read_options(table),
         up_when=_conditions(table, "up_when", kind),
         degraded_when=_conditions(table, "degraded_when", kind),
+        renamed_from=table.value("renamed_from", check_name, default=None),
         **common,
     )
 

@@ -133,6 +133,7 @@ def monitor_settings(
     type_name: str = "fake",
     options: Any = None,
     tags: tuple[str, ...] = (),
+    renamed_from: str | None = None,
 ) -> MonitorSettings:
     return MonitorSettings(
         name=name,
@@ -143,6 +144,7 @@ def monitor_settings(
         policy=policy or HealthPolicy(),
         options=options,
         tags=tags,
+        renamed_from=renamed_from,
     )
 
 

@@ -53,6 +53,13 @@ def test_defaults_reach_every_monitor_and_give_way_to_its_own(tmp_path: Path) ->
     assert a.tags == b.tags == ("all",)
 
 
+def test_defaults_may_hold_what_only_some_types_know(tmp_path: Path) -> None:
+    text = '[defaults]\nfollow_redirects = false\nup_when = ["status == 200"]\n'
+    (monitor,) = settings_of(tmp_path, f"{text}[monitors.a]\n{URL}\n").monitors
+    assert monitor.options.follow_redirects is False
+    assert [str(condition) for condition in monitor.up_when] == ["status == 200"]
+
+
 def test_the_other_sections_are_read(tmp_path: Path) -> None:
     text = """
 [log]
@@ -151,6 +158,24 @@ def test_faults_say_where_and_what_to_write(tmp_path: Path, text: str, faults: l
     assert len(found) == len(faults), found
     for has, wanted in zip(found, faults, strict=True):
         assert wanted in has
+
+
+def test_a_name_is_taken_over_once_and_only_when_it_is_free(tmp_path: Path) -> None:
+    renamed = f'[monitors.b]\n{URL}\nrenamed_from = "a"\n'
+    assert settings_of(tmp_path, renamed).monitors[0].renamed_from == "a"
+    (fault,) = faults_of(tmp_path, f"[monitors.a]\n{URL}\n{renamed}")
+    assert fault == (
+        'monitord.toml:5: monitors.b.renamed_from: "a" is still a monitor of its own; remove one of them'
+    )
+    (fault,) = faults_of(tmp_path, renamed + renamed.replace("monitors.b", "monitors.c"))
+    assert '"a" is what b was renamed from, too' in fault
+
+
+def test_removing_the_hint_of_a_rename_changes_nothing(tmp_path: Path) -> None:
+    text = f"[monitors.b]\n{URL}\n"
+    assert (
+        settings_of(tmp_path, text + 'renamed_from = "a"\n').monitors == settings_of(tmp_path, text).monitors
+    )
 
 
 def test_the_configuration_as_installed_and_the_examples_load() -> None:

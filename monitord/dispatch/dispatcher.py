@@ -151,16 +151,17 @@ class Dispatcher:
     def apply(self, plan: Plan) -> None:
         """Put a plan in force. Monitors that are not in it keep phase, streaks and connections. Cannot fail."""
         now_s = self._clock.monotonic_s()
-        for name in plan.removed:
-            self._let_go(self.watched.pop(name))
+        removed = {name: self.watched.pop(name) for name in plan.removed}
+        for previous in removed.values():
+            self._let_go(previous)
         for monitor in plan.changed:
             previous = self.watched[monitor.name]
             self._let_go(previous)
-            watched = self._watch(monitor, now_s)
-            if previous.monitor.type_name == monitor.type_name:
-                watched.health, watched.last = previous.health, previous.last
+            self._watch(monitor, now_s).take_over(previous)
         for monitor in plan.added:
-            self._watch(monitor, now_s)
+            watched = self._watch(monitor, now_s)
+            if monitor.settings.renamed_from in removed:
+                watched.take_over(removed[monitor.settings.renamed_from])
         self._arm()
 
     def resize(self, in_all: int, per_host: int, own: Mapping[str, int] | None = None) -> None:

@@ -34,6 +34,11 @@ class Watched:
     bug: str | None = None
     asked: list[asyncio.Future[Result]] = field(default_factory=list)
 
+    def take_over(self, previous: "Watched") -> None:
+        """Stand as the one before, unless it was of another type and so looked at something else."""
+        if previous.monitor.type_name == self.monitor.type_name:
+            self.health, self.last = previous.health, previous.last
+
     @property
     def name(self) -> str:
         return self.monitor.settings.name

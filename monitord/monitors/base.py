@@ -28,7 +28,8 @@ CHILDREN = "(children)"
 class MonitorSettings:
     """What every monitor has, whatever its type; equal settings mean that a reload leaves the monitor alone.
 
-    `options` is the frozen dataclass that the type's `read_options` made.
+    `options` is the frozen dataclass that the type's `read_options` made. `renamed_from` is the name whose health
+    it takes over when it appears.
     """
 
     name: str
@@ -41,6 +42,7 @@ class MonitorSettings:
     tags: tuple[str, ...] = ()
     up_when: tuple[Condition, ...] = ()
     degraded_when: tuple[Condition, ...] = ()
+    renamed_from: str | None = field(default=None, compare=False)
 
     @property
     def needs(self) -> frozenset[str]:

@@ -421,6 +421,26 @@ def test_a_reload_leaves_unchanged_monitors_alone() -> None:
     run_in_fake_time(main)
 
 
+def test_a_renamed_monitor_stands_as_before() -> None:
+    async def main() -> None:
+        made = bench()
+        made.monitor("old", answers(Reason.REFUSED))
+        made.monitor("other", answers(Reason.REFUSED))
+        await asyncio.sleep(60)
+        built = {
+            name: FakeMonitor(monitor_settings(name, renamed_from=renamed_from), fake_tools(made.clock))
+            for name, renamed_from in (("new", "old"), ("newer", None))
+        }
+        wanted = [monitor.settings for monitor in built.values()]
+        made.dispatcher.apply(made.dispatcher.plan(wanted, lambda settings: built[settings.name]))
+        assert made.dispatcher.watched["new"].health.health is Health.DOWN
+        assert made.dispatcher.watched["new"].last is not None
+        assert made.dispatcher.watched["newer"].health.health is Health.PENDING
+        await finish(made)
+
+    run_in_fake_time(main)
+
+
 def test_a_builder_that_raises_leaves_everything_as_it_was() -> None:
     async def main() -> None:
         made = bench()
