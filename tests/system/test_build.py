@@ -69,7 +69,7 @@ def test_lintian_has_nothing_to_say(source: Path, suite: str) -> None:
         shutil.copytree(built(source, suite), root / "build")
         run_in_root(root, "useradd", "--create-home", "checker")
         changes = "/build/monitord_*.changes"
-        options = "--pedantic --display-info --fail-on=error,warning,info,pedantic"
+        options = "--pedantic --display-info"
         options += f" --suppress-tags={OF_ONE_LINTIAN_ALONE[suite]}"
         said = run_in_root(
             root, "sh", "-c", f"lintian {options} {changes}", user="checker", within_s=300, ok=False
