@@ -249,6 +249,7 @@ async def _until(deadline: float, progress: Progress, act: Coroutine[Any, Any, T
         kind, detail = fault_of(error.error if isinstance(error, Abandoned) else error, progress)
     finally:
         current_progress.reset(token)
+        progress.release()
     return HttpFault(
         kind=kind,
         detail=detail,

@@ -85,6 +85,12 @@ class Progress:
     transport: asyncio.Transport | None = None
     tls: ssl.SSLObject | None = None
 
+    def release(self) -> None:
+        """Let go of the connection. Its callbacks hold the context that holds this: a circle that only the collector
+        would find, with buffers and a TLS state in it.
+        """
+        self.protocol = self.transport = self.tls = None
+
 
 def fault_of(error: Exception, progress: Progress) -> tuple[FaultKind, str]:
     phase = progress.timer.current

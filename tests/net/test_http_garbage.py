@@ -1,0 +1,56 @@
+"""A finished exchange leaves nothing for the cyclic garbage collector, which would come late for buffers and TLS states."""
+
+import asyncio
+import gc
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from monitord.net import HttpClient, HttpRequest, Resolver, TlsContexts, TlsOptions
+from tests.certificates import Authority
+from tests.servers import respond, serve
+
+ROOT = Path(__file__).parent.parent.parent
+EXCHANGES = 10
+
+
+async def count_garbage(folder: Path) -> int:
+    """How many objects ten exchanges over TLS leave unreachable."""
+    authority = Authority()
+    client = HttpClient(user_agent="tests", resolver=Resolver(), tls_contexts=TlsContexts())
+    issued = authority.issue("127.0.0.1", directory=folder)
+    async with serve(respond(), tls=issued.server_context()) as server:
+        tls = TlsOptions(verify=False)
+        request = HttpRequest(url=f"https://127.0.0.1:{server.port}/", tls=tls, want_certificate=True)
+        for _ in range(2):  # what is made once is no garbage of an exchange
+            await client.fetch(request, deadline=time.monotonic() + 10)
+        await asyncio.sleep(0.1)
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(EXCHANGES):
+                await client.fetch(request, deadline=time.monotonic() + 10)
+            await asyncio.sleep(0.1)
+            return gc.collect()
+        finally:
+            gc.enable()
+            await client.close()
+
+
+def test_an_exchange_leaves_no_garbage_on_uvloop(tmp_path: Path) -> None:
+    """On the loop that the daemon uses where it can; in a process of its own, as uvloop keeps descriptors."""
+    pytest.importorskip("uvloop")
+    script = (
+        "import asyncio, pathlib, sys, uvloop\n"
+        "from tests.net.test_http_garbage import count_garbage\n"
+        "with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:\n"
+        "    print(runner.run(count_garbage(pathlib.Path(sys.argv[1]))))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < EXCHANGES, "each exchange leaves something"
