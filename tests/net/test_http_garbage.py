@@ -1,4 +1,4 @@
-"""A finished exchange leaves nothing for the cyclic garbage collector, which would come late for buffers and TLS states."""
+"""A finished exchange leaves nothing for the cyclic garbage collector: buffers and TLS states would wait for it."""
 
 import asyncio
 import gc
