@@ -457,7 +457,7 @@ async def test_a_handshake_that_is_never_answered(client: HttpClient, ca_file: s
         seen = await fault(client, request, deadline=soon())
     assert seen.kind is FaultKind.TIMEOUT_TLS
     assert seen.detail == f"TLS with 127.0.0.1:{server.port}: the handshake did not end in time"
-    assert seen.phases[Phase.TLS] > seen.phases[Phase.CONNECT]
+    assert seen.phases[Phase.TLS] > 0
 
 
 @pytest.mark.parametrize("maximum", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
