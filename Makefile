@@ -48,7 +48,7 @@ lint-manual:
 	done
 
 system-test: ## install the package in booted Debian 12 and 13 (root; SUITE= TEST= KEEP=1)
-	@.ci/install mmdebstrap systemd-container debian-archive-keyring iproute2 util-linux dpkg-dev \
+	@.ci/install mmdebstrap systemd-container debian-archive-keyring dpkg-dev git \
 		python3-pytest python3-pytest-timeout python3-pytest-xdist
 	@tests/system/run --suite '$(SUITE)' --test '$(TEST)' $(if $(KEEP),--keep)
 
@@ -60,7 +60,7 @@ deb: ## build the Debian packages into dist/
 	@.ci/build-package dist
 
 clean: ## remove what the other targets made
-	rm -rf .venv .venv-newest .cache dist build .pybuild .mypy_cache .ruff_cache .pytest_cache ./*.egg-info
+	rm -rf --one-file-system .venv .venv-newest .cache dist build .pybuild .mypy_cache .ruff_cache .pytest_cache ./*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The tools see Debian's libraries, so that mypy checks against what the daemon runs with.
