@@ -44,7 +44,8 @@ def _headline(status: Mapping[str, Any]) -> str:
     monitors = status["monitors"]
     shares = [f"{count} {state}" for state, count in monitors.items() if state != "total" and count]
     running_for = format_duration(float(int(status["running_for_s"])))
-    counted = f"{monitors['total']} monitors: {', '.join(shares)}" if monitors["total"] else "no monitors"
+    total = monitors["total"]
+    counted = f"{total} monitor{'' if total == 1 else 's'}: {', '.join(shares)}" if total else "no monitors"
     return f"monitord {status['version']} {status['state']} for {running_for}; {counted}"
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from monitord import __version__
 from monitord.cli.control_command import main
+from monitord.cli.tables import status_table
 from tests.endpoint import REFUSED, endpoint
 
 ROOT = Path(__file__).parent.parent.parent
@@ -35,6 +36,14 @@ async def test_status_shows_each_monitor_and_exits_by_the_worst(
     assert lines[2].split() == ["STATE", "MONITOR", "TYPE", "CHECKED", "RESULT"]
     assert lines[3].startswith("down     bad      fake")
     assert "looked" in lines[3]
+
+
+def test_one_monitor_is_not_several() -> None:
+    status = {"version": "1", "state": "running", "running_for_s": 1.0, "reload": {"ok": True}}
+    one = status_table({**status, "monitors": {"total": 1, "up": 1}}, [], colour=False)
+    assert one == "monitord 1 running for 1s; 1 monitor: 1 up"
+    none = status_table({**status, "monitors": {"total": 0}}, [], colour=False)
+    assert none.endswith("; no monitors")
 
 
 async def test_an_unconfirmed_failure_has_a_question_mark(
