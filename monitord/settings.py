@@ -173,7 +173,7 @@ def _limits(table: Table) -> LimitSettings:
 
 def _monitor(name: str, table: Table) -> MonitorSettings | None:
     kind = _type_of(table)
-    common = _common(table)
+    common = _common(table) if kind is None else _common(table, kind.default_policy)
     if kind is None:
         table.ignore_others()
         return None
@@ -211,8 +211,8 @@ def _type_of(table: Table) -> type[Monitor[Any]] | None:
     return kind
 
 
-def _common(table: Table) -> dict[str, Any]:
-    """What every monitor has, over [defaults]."""
+def _common(table: Table, policy: HealthPolicy = HealthPolicy()) -> dict[str, Any]:  # noqa: B008 - frozen
+    """What every monitor has, over [defaults]. `policy`: what holds where nothing is written."""
     check_every_s = table.duration(
         "check_every", default=CHECK_EVERY_S, minimum=SHORTEST_PERIOD_S, maximum=LONGEST_PERIOD_S
     )
@@ -221,9 +221,9 @@ def _common(table: Table) -> dict[str, Any]:
     if timeout_s > check_every_s:
         _say_timeout_too_long(table, timeout_s, check_every_s)
     policy = HealthPolicy(
-        fail_after=table.integer("fail_after", default=2, minimum=1, maximum=1000),
-        degrade_after=table.integer("degrade_after", default=2, minimum=1, maximum=1000),
-        recover_after=table.integer("recover_after", default=1, minimum=1, maximum=1000),
+        fail_after=table.integer("fail_after", default=policy.fail_after, minimum=1, maximum=1000),
+        degrade_after=table.integer("degrade_after", default=policy.degrade_after, minimum=1, maximum=1000),
+        recover_after=table.integer("recover_after", default=policy.recover_after, minimum=1, maximum=1000),
     )
     retry_every_s = table.duration("retry_every", default=RETRY_EVERY_S, minimum=SHORTEST_PERIOD_S)
     return {

@@ -2,7 +2,7 @@
 
 import asyncio
 import selectors
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, TypeVar
 
@@ -99,10 +99,13 @@ class FakeMonitor(Monitor[Any]):
         host: str | None = None,
     ) -> None:
         super().__init__(settings, tools)
-        self._act = act
+        self.act = act
         self._host = host
         self.began: list[float] = []
         self.closed = 0
+        self.kept: Mapping[str, Any] | None = None
+        self.heard: list[str] = []
+        self.wake: Callable[[], None] = lambda: None
 
     @property
     def host(self) -> str | None:
@@ -115,9 +118,20 @@ class FakeMonitor(Monitor[Any]):
     async def check(self) -> Observation:
         began_s = self.tools.clock.monotonic_s()
         self.began.append(began_s)
-        reason = Reason.OK if self._act is None else await self._act()
+        reason = Reason.OK if self.act is None else await self.act()
         elapsed_s = self.tools.clock.monotonic_s() - began_s
         return Observation(self.tools.clock.now() - timedelta(seconds=elapsed_s), elapsed_s, reason, "looked")
+
+    def start(self, wake: Callable[[], None]) -> None:
+        self.heard.append("start")
+        self.wake = wake
+
+    def memory(self) -> Mapping[str, Any] | None:
+        return self.kept
+
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        self.heard.append("remember")
+        self.kept = memory
 
     async def close(self) -> None:
         self.closed += 1

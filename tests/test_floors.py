@@ -20,7 +20,7 @@ PACKAGE = Path(monitord.__file__).parent
 FLOORS = {
     0: {"errors", "units", "clock", "paths", "container", "web", "systemd"},
     1: {"model", "config", "net", "journal_events"},
-    2: {"conditions", "health"},
+    2: {"conditions", "health", "history"},
     3: {"monitors"},
     5: {"dispatch"},
     6: {"settings", "status"},
@@ -35,7 +35,8 @@ FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 LIBRARIES = {
     "web": {"httptools", "multidict", "yarl"},
     "systemd": {"systemd"},
-    "net": {"aiohttp", "dns", "icmplib", "yarl"},
+    "net": {"aiohttp", "dbus_fast", "dns", "icmplib", "systemd", "yarl"},
+    "status": {"jinja2", "prometheus_client"},
     "cli": {"uvloop"},
 }
 

@@ -157,11 +157,14 @@ class Dispatcher:
         for monitor in plan.changed:
             previous = self.watched[monitor.name]
             self._let_go(previous)
-            self._watch(monitor, now_s).take_over(previous)
+            watched = self._watch(monitor, now_s)
+            watched.take_over(previous)
+            self._begin(watched)
         for monitor in plan.added:
             watched = self._watch(monitor, now_s)
             if monitor.settings.renamed_from in removed:
                 watched.take_over(removed[monitor.settings.renamed_from])
+            self._begin(watched)
         self._arm()
 
     def resize(self, in_all: int, per_host: int, own: Mapping[str, int] | None = None) -> None:
@@ -175,6 +178,22 @@ class Dispatcher:
         self.watched[monitor.name] = watched
         self._set_alarm(watched, due_at)
         return watched
+
+    def _begin(self, watched: Watched) -> None:
+        """What the monitor had to know of before is known; it may ask for checks."""
+        try:
+            watched.monitor.start(lambda: self._wake(watched))
+        except Exception:
+            log.exception("%s: starting the monitor failed", watched.name)
+
+    def _wake(self, watched: Watched) -> None:
+        """Check at once what asks for it. One that is being checked may have looked too early: it is checked again."""
+        if self.watched.get(watched.name) is not watched or not self._is_running:
+            return
+        if watched.check is not None:
+            watched.wants_another = True
+        elif not watched.is_waiting:
+            self._enter(watched, self._clock.monotonic_s())
 
     def _let_go(self, watched: Watched) -> None:
         watched.ticket = -1
@@ -325,6 +344,10 @@ class Dispatcher:
             if not future.done() and watched.last is not None:
                 future.set_result(watched.last)
         watched.asked.clear()
+        if watched.wants_another:
+            watched.wants_another = False
+            self._wake(watched)
+            return
         settings = watched.monitor.settings
         if watched.health.is_soft and watched.ticket >= 0:
             retry_at = max(watched.check_began_at + settings.retry_every_s, self._clock.monotonic_s())

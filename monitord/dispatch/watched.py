@@ -28,6 +28,7 @@ class Watched:
     check_host: str | None = None
     check_began_at: float = 0.0
     is_waiting: bool = False
+    wants_another: bool = False
     waits_since: float = 0.0
     skipped: int = 0
     skipped_in_a_row: int = 0
@@ -38,6 +39,9 @@ class Watched:
         """Stand as the one before, unless it was of another type and so looked at something else."""
         if previous.monitor.type_name == self.monitor.type_name:
             self.health, self.last = previous.health, previous.last
+            memory = previous.monitor.memory()
+            if memory is not None:
+                self.monitor.remember(memory)
 
     @property
     def name(self) -> str:

@@ -6,7 +6,7 @@ A type is one file: a frozen dataclass of options, a subclass of `Monitor`, and 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Generic, TypeVar
@@ -92,6 +92,9 @@ class Monitor(ABC, Generic[OptionsT]):
     implied_by: ClassVar[str | None] = None
     """The key whose presence makes `type = "…"` unnecessary."""
 
+    default_policy: ClassVar[HealthPolicy] = HealthPolicy()
+    """How many verdicts in a row are believed where the configuration does not say."""
+
     vocabulary: ClassVar[Vocabulary] = Vocabulary({})
     """The facts that conditions may speak of: those of its observations, and what their evidence answers."""
 
@@ -130,6 +133,23 @@ class Monitor(ABC, Generic[OptionsT]):
         """Fields of the type's own for the journal: upper-case names, as in `HTTP_STATUS`."""
         del observation
         return {}
+
+    def start(self, wake: Callable[[], None]) -> None:
+        """The monitor is in force from now on; before its first check, on the running event loop.
+
+        `wake` has it checked at once, as often as something happens that should not wait until it is due. It may
+        be called until `close` has been.
+        """
+
+    def memory(self) -> Mapping[str, Any] | None:
+        """What must be known again after a restart, as JSON; asked for after each check. None: nothing."""
+        return None
+
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        """Take up what `memory` gave: in an earlier run, or of the monitor that this one replaces. Before `start`.
+
+        It may come from another release: what it does not understand it leaves.
+        """
 
     async def close(self) -> None:
         """Give back what this monitor alone holds. Called once, after its last check."""

@@ -575,3 +575,45 @@ def test_fail_after_one_is_believed_at_once() -> None:
         await finish(made)
 
     run_in_fake_time(main)
+
+
+def test_a_monitor_that_wakes_is_checked_at_once_and_again_when_it_woke_during_its_check() -> None:
+    async def main() -> None:
+        made = bench()
+        monitor = made.monitor(check_every_s=1000.0)
+        await asyncio.sleep(20)
+        began = len(monitor.began)
+        monitor.wake()
+        await asyncio.sleep(0.1)
+        assert len(monitor.began) == began + 1
+
+        async def slow() -> Reason:
+            await asyncio.sleep(1)
+            return Reason.OK
+
+        monitor.act = slow
+        monitor.wake()
+        await asyncio.sleep(0.5)
+        monitor.wake()
+        monitor.wake()
+        await asyncio.sleep(3)
+        assert len(monitor.began) == began + 3
+        await finish(made)
+        monitor.wake()
+        await asyncio.sleep(1)
+        assert len(monitor.began) == began + 3
+
+    run_in_fake_time(main)
+
+
+def test_a_changed_monitor_remembers_what_the_one_before_knew_and_then_starts() -> None:
+    async def main() -> None:
+        made = bench()
+        made.monitor("one").kept = {"beats": 3}
+        changed = FakeMonitor(monitor_settings("one", check_every_s=7.0), fake_tools(made.clock))
+        made.dispatcher.apply(made.dispatcher.plan([changed.settings], lambda _: changed))
+        assert changed.kept == {"beats": 3}
+        assert changed.heard == ["remember", "start"]
+        await finish(made)
+
+    run_in_fake_time(main)
