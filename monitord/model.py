@@ -136,3 +136,22 @@ class Transition:
     since: datetime
     reason: Reason
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """From the first failure that made a monitor down until it answers again.
+
+    `id` follows from the monitor and `opened_at`, so that the same incident, told twice, is one. `reason` and `detail`
+    are those of the check that made it down.
+    """
+
+    id: str
+    monitor: str
+    opened_at: datetime
+    reason: Reason
+    detail: str
+    closed_at: datetime | None = None
+    acknowledged_by: str | None = None
+    acknowledged_at: datetime | None = None
+    comment: str | None = None
