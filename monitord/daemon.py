@@ -157,7 +157,7 @@ class Daemon:
 
     # -- what the manager and the log are told ------------------------------------------------------------
 
-    def _hear(self, _: Watched, __: Result, transition: Transition | None) -> None:
+    def _hear(self, _: Watched, __: Result | None, transition: Transition | None) -> None:
         if transition is not None:
             self._has_news.set()
 

@@ -60,6 +60,9 @@ class Reason(Enum):
     UNIT_FAILED = "unit_failed"
     UNIT_INACTIVE = "unit_inactive"
     HEARTBEAT_MISSED = "heartbeat_missed"
+    MEMBER_DOWN = "member_down"
+    MEMBER_DEGRADED = "member_degraded"
+    MEMBERS_UNKNOWN = "members_unknown"
     PROBER_LATE = "prober_late"
     PROBER_SUSPENDED = "prober_suspended"
     PROBER_EXHAUSTED = "prober_exhausted"
@@ -75,12 +78,14 @@ class Reason(Enum):
     @property
     def is_warning(self) -> bool:
         """An answer that is usable, but not well: such a check warns, and its monitor degrades."""
-        return self is Reason.PLUGIN_WARNING
+        return self in _WARNINGS
 
 
+_WARNINGS = frozenset({Reason.PLUGIN_WARNING, Reason.MEMBER_DEGRADED})
 _OURS = frozenset(
     {
         Reason.PLUGIN_UNKNOWN,
+        Reason.MEMBERS_UNKNOWN,
         Reason.PROBER_LATE,
         Reason.PROBER_SUSPENDED,
         Reason.PROBER_EXHAUSTED,

@@ -3,6 +3,7 @@
 [log]       level, checks
 [status]    socket
 [limits]    max_concurrent_checks, max_concurrent_per_host, max_concurrent_children
+[network]   blind_share, canary
 [defaults]  any key that every monitor has
 [monitors.NAME]
 """
@@ -24,6 +25,8 @@ from monitord.monitors import (
     MONITOR_TYPES,
     Monitor,
     MonitorSettings,
+    check_names,
+    check_references,
     monitor_type,
     monitor_type_names,
 )
@@ -81,12 +84,21 @@ class LimitSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkSettings:
+    """When this host is taken for cut off: such a share of all monitors begins to fail at once, and every canary."""
+
+    blind_share: float = 0.8
+    canary: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """One whole configuration."""
 
     log: LogSettings = LogSettings()
     status: StatusSettings = StatusSettings()
     limits: LimitSettings = LimitSettings()
+    network: NetworkSettings = NetworkSettings()
     monitors: tuple[MonitorSettings, ...] = ()
 
     @property
@@ -111,16 +123,20 @@ def _read(document: Document) -> Settings:
     defaults = root.table("defaults")
     # Asked for once here, so that [defaults] is checked even where no monitor inherits it.
     _common(defaults)
+    for key in ("depends_on", "depends_on_any"):
+        _parents("", defaults, key)
     monitors = tuple(
         settings
         for name, table in root.named("monitors", over=defaults).items()
         if (settings := _monitor(name, table)) is not None
     )
     _check_renamed(monitors, root.table("monitors"))
+    check_references(monitors, root.table("monitors"))
     return Settings(
         log=_log(root.table("log")),
         status=_status(root.table("status")),
         limits=_limits(root.table("limits")),
+        network=_network(root.table("network"), root.table("monitors").members()),
         monitors=monitors,
     )
 
@@ -171,6 +187,14 @@ def _limits(table: Table) -> LimitSettings:
     )
 
 
+def _network(table: Table, names: Iterable[str]) -> NetworkSettings:
+    canary = table.values("canary", check_name, default=())
+    check_names(table, "canary", canary, names)
+    return NetworkSettings(
+        blind_share=table.number("blind_share", default=0.8, minimum=0.1, maximum=1.0), canary=canary
+    )
+
+
 def _monitor(name: str, table: Table) -> MonitorSettings | None:
     kind = _type_of(table)
     common = _common(table) if kind is None else _common(table, kind.default_policy)
@@ -184,8 +208,16 @@ def _monitor(name: str, table: Table) -> MonitorSettings | None:
         up_when=_conditions(table, "up_when", kind),
         degraded_when=_conditions(table, "degraded_when", kind),
         renamed_from=table.value("renamed_from", check_name, default=None),
+        depends_on=_parents(name, table, "depends_on"),
+        depends_on_any=_parents(name, table, "depends_on_any"),
         **common,
     )
+
+
+def _parents(name: str, table: Table, key: str) -> tuple[str, ...]:
+    """What stands in [defaults] is not meant for the parent itself."""
+    parents = table.values(key, check_name, default=())
+    return tuple(parent for parent in parents if parent != name or key in table)
 
 
 def _conditions(table: Table, key: str, kind: type[Monitor[Any]]) -> tuple[Condition, ...]:
@@ -224,6 +256,7 @@ def _common(table: Table, policy: HealthPolicy = HealthPolicy()) -> dict[str, An
         fail_after=table.integer("fail_after", default=policy.fail_after, minimum=1, maximum=1000),
         degrade_after=table.integer("degrade_after", default=policy.degrade_after, minimum=1, maximum=1000),
         recover_after=table.integer("recover_after", default=policy.recover_after, minimum=1, maximum=1000),
+        detects_flapping=table.flag("flapping", default=policy.detects_flapping),
     )
     retry_every_s = table.duration("retry_every", default=RETRY_EVERY_S, minimum=SHORTEST_PERIOD_S)
     return {

@@ -147,6 +147,8 @@ def monitor_settings(
     type_name: str = "fake",
     options: Any = None,
     tags: tuple[str, ...] = (),
+    depends_on: tuple[str, ...] = (),
+    depends_on_any: tuple[str, ...] = (),
     renamed_from: str | None = None,
 ) -> MonitorSettings:
     return MonitorSettings(
@@ -158,6 +160,8 @@ def monitor_settings(
         policy=policy or HealthPolicy(),
         options=options,
         tags=tags,
+        depends_on=depends_on,
+        depends_on_any=depends_on_any,
         renamed_from=renamed_from,
     )
 

@@ -9,7 +9,8 @@ from monitord.dispatch.lateness import Lateness
 from monitord.dispatch.pipeline import Pipeline
 from monitord.dispatch.places import Places
 from monitord.dispatch.pulse import LoopPulse
-from monitord.dispatch.watched import Watched
+from monitord.dispatch.roster import Roster, Silence
+from monitord.dispatch.watched import Pause, Watched
 
 __all__ = [
     "CheckLog",
@@ -17,8 +18,11 @@ __all__ = [
     "Lateness",
     "LoggedChecks",
     "LoopPulse",
+    "Pause",
     "Pipeline",
     "Places",
     "Plan",
+    "Roster",
+    "Silence",
     "Watched",
 ]

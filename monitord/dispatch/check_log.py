@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
+from monitord.dispatch.roster import Silence
 from monitord.dispatch.watched import Watched
 from monitord.journal_events import JournalEvent
 from monitord.model import Health, Observation, Reason, Result, Transition, Verdict
@@ -29,6 +30,9 @@ _LEVELS = {
 }
 
 
+_UNWELL = frozenset({Health.DEGRADED, Health.DOWN, Health.UNREACHABLE, Health.UNKNOWN})
+
+
 class LoggedChecks(Enum):
     """Which checks have a line of their own; changes of health always have one."""
 
@@ -44,7 +48,13 @@ class CheckLog:
         self.checks = checks
 
     def checked(
-        self, watched: Watched, result: Result, transition: Transition | None, *, recovered_by_retry: bool
+        self,
+        watched: Watched,
+        result: Result,
+        transition: Transition | None,
+        *,
+        recovered_by_retry: bool,
+        silence: Silence | None = None,
     ) -> None:
         """One check has ended and was judged."""
         is_logged = self.checks is LoggedChecks.ALL or (
@@ -53,7 +63,7 @@ class CheckLog:
         if is_logged and log.isEnabledFor(logging.INFO):
             self._check_line(watched, result, recovered_by_retry=recovered_by_retry)
         if transition is not None:
-            self._transition_line(watched, result, transition)
+            self.changed(watched, transition, silence)
 
     def skipped(self, watched: Watched) -> None:
         """A tick came while the check before it still ran or waited. Said once in a row of them."""
@@ -104,34 +114,105 @@ class CheckLog:
             },
         )
 
-    def _transition_line(self, watched: Watched, result: Result, transition: Transition) -> None:
-        why = "" if result.verdict is Verdict.PASS else f": {transition.detail}"
-        fields = _fields(watched, result)
-        fields["MONITOR_STATE_BEFORE"] = transition.before.value
+    def changed(self, watched: Watched, transition: Transition, silence: Silence | None = None) -> None:
+        """A monitor stands otherwise than before. What nobody need act on is said, too, at a lower level."""
+        after = transition.after
+        why = f": {transition.detail}" if after in _UNWELL and transition.detail else ""
+        level, note = _LEVELS[after], ""
+        if after is Health.PAUSED and watched.pause is not None:
+            why = f" by {watched.pause.by}{_comment(watched.pause.comment)}"
+        if watched.window is not None:
+            level, note = min(level, NOTICE), f" (maintenance: {watched.window})"
+        elif silence is not None:
+            level, note = min(level, NOTICE), f" (silenced by {silence.by}{_comment(silence.comment)})"
+        elif watched.health.flapping.is_flapping:
+            level, note = logging.INFO, " (flapping)"
         log.log(
-            _LEVELS[transition.after],
-            "%s is %s (was %s)%s",
+            level,
+            "%s is %s (was %s)%s%s",
             watched.name,
-            transition.after.value,
+            after.value,
             transition.before.value,
             why,
+            note,
             extra={
-                "fields": fields,
-                "message_id": JournalEvent[f"MONITOR_{transition.after.name}"].message_id,
+                "fields": {
+                    **_fields(watched),
+                    "MONITOR_REASON": transition.reason.value,
+                    "MONITOR_STATE_BEFORE": transition.before.value,
+                },
+                "message_id": JournalEvent[f"MONITOR_{after.name}"].message_id,
             },
         )
 
+    def flapping_changed(self, watched: Watched) -> None:
+        """The one message at its beginning and the one at its end."""
+        flapping = watched.health.flapping
+        event = JournalEvent.MONITOR_FLAPPING if flapping.is_flapping else JournalEvent.MONITOR_STEADY
+        if flapping.is_flapping:
+            said = "is flapping: its checks disagree too often; changes are told again when it is steady"
+        else:
+            said = f"is steady again, and {watched.stands.value}"
+        log.log(
+            logging.WARNING if flapping.is_flapping and watched.window is None else NOTICE,
+            "%s %s (%.0f %% change)",
+            watched.name,
+            said,
+            flapping.value,
+            extra={"fields": _fields(watched), "message_id": event.message_id},
+        )
 
-def _fields(watched: Watched, result: Result) -> dict[str, str]:
-    observation = result.observation
+    def window_changed(self, watched: Watched, *, left: str | None) -> None:
+        """A maintenance window has opened or closed for a monitor."""
+        is_open = watched.window is not None
+        event = JournalEvent.MAINTENANCE_BEGINS if is_open else JournalEvent.MAINTENANCE_ENDS
+        state = watched.stands
+        is_bad = not is_open and state in {Health.DOWN, Health.UNREACHABLE}
+        log.log(
+            logging.ERROR if is_bad and watched.stands is Health.DOWN else NOTICE,
+            "%s: maintenance %s %s; it is %s",
+            watched.name,
+            watched.window if is_open else left,
+            "begins" if is_open else "ends",
+            state.value,
+            extra={"fields": _fields(watched), "message_id": event.message_id},
+        )
+
+    def blindness_changed(self, *, is_blind: bool) -> None:
+        """Said once for all monitors."""
+        if is_blind:
+            log.error(
+                "nearly every monitor began to fail at once: the fault is on this side (network, name server); "
+                "failures are unsure until some answer",
+                extra={"message_id": JournalEvent.PROBER_BLIND.message_id},
+            )
+        else:
+            log.log(
+                NOTICE,
+                "monitors answer again: failures are believed again",
+                extra={"message_id": JournalEvent.PROBER_SEES.message_id},
+            )
+
+
+def _comment(text: str) -> str:
+    return f": {text}" if text else ""
+
+
+def _fields(watched: Watched, result: Result | None = None) -> dict[str, str]:
+    result = result or watched.last
     fields = {
         "MONITOR": watched.name,
         "MONITOR_TYPE": watched.monitor.type_name,
-        "MONITOR_VERDICT": result.verdict.value,
-        "MONITOR_STATE": watched.health.health.value,
-        "MONITOR_REASON": observation.reason.value,
-        "DURATION_USEC": str(round(observation.duration_s * 1e6)),
+        "MONITOR_STATE": watched.stands.value,
     }
+    if watched.incident is not None:
+        fields["INCIDENT"] = watched.incident.id
+    if result is None:
+        return fields
+    observation = result.observation
+    fields["MONITOR_VERDICT"] = result.verdict.value
+    fields["MONITOR_REASON"] = observation.reason.value
+    fields["DURATION_USEC"] = str(round(observation.duration_s * 1e6))
     if observation.address is not None:
         fields["MONITOR_ADDRESS"] = observation.address
     fields.update(_phase_fields(observation))

@@ -22,7 +22,7 @@ from monitord.dispatch.lateness import Lateness
 from monitord.dispatch.pipeline import Pipeline
 from monitord.dispatch.places import Places
 from monitord.dispatch.schedule import due_after_first, first_due, grid_of
-from monitord.dispatch.watched import Watched
+from monitord.dispatch.watched import Pause, Watched
 from monitord.model import Health, Result
 from monitord.monitors import Monitor, MonitorSettings
 
@@ -34,6 +34,9 @@ EARLY_S = 0.0015
 SWEEP_EVERY_S = 1.0
 ABANDON_AFTER_S = 2.0
 """A check that is still there this long after its deadline ignored its cancellation."""
+
+PAUSED_TICKET = 0
+"""Names no alarm: tickets are handed out from 1 on."""
 
 CANCEL_WAIT_S = 1.0
 """How long a stop waits for cancelled checks to clean up."""
@@ -70,11 +73,15 @@ class Dispatcher:
         self._is_running = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing: set[asyncio.Task[None]] = set()
-        self.watched: dict[str, Watched] = {}
+        self.roster = pipeline.roster
+        self.watched: dict[str, Watched] = pipeline.roster.watched
+        pipeline.wake = self._wake
         self.lateness = Lateness()
         self.checks = 0
         self.skipped = 0
         self.abandoned = 0
+        self.blind_share = 0.8
+        self.canaries: frozenset[str] = frozenset()
 
     # -- life ---------------------------------------------------------------------------------------------
 
@@ -116,7 +123,7 @@ class Dispatcher:
 
     def health_counts(self) -> Counter[Health]:
         """How many monitors stand how."""
-        return Counter(watched.health.health for watched in self.watched.values())
+        return Counter(watched.stands for watched in self.watched.values())
 
     @property
     def in_flight(self) -> int:
@@ -165,6 +172,13 @@ class Dispatcher:
             if monitor.settings.renamed_from in removed:
                 watched.take_over(removed[monitor.settings.renamed_from])
             self._begin(watched)
+        for watched in self.watched.values():
+            if watched.pause is not None:
+                watched.ticket = PAUSED_TICKET
+        self.roster.settle()
+        periods_s = {name: one.monitor.settings.check_every_s for name, one in self.watched.items()}
+        self._pipeline.blindness.configure(periods_s, share=self.blind_share, canaries=self.canaries)
+        self._pipeline.review()
         self._arm()
 
     def resize(self, in_all: int, per_host: int, own: Mapping[str, int] | None = None) -> None:
@@ -174,7 +188,7 @@ class Dispatcher:
     def _watch(self, monitor: Monitor[Any], now_s: float) -> Watched:
         period_s = monitor.settings.check_every_s
         due_at = first_due(monitor.name, period_s, now_s)
-        watched = Watched(monitor, grid_of(monitor.name, period_s), due_at)
+        watched = Watched(monitor, grid_of(monitor.name, period_s), due_at, sure_at=now_s)
         self.watched[monitor.name] = watched
         self._set_alarm(watched, due_at)
         return watched
@@ -189,6 +203,8 @@ class Dispatcher:
     def _wake(self, watched: Watched) -> None:
         """Check at once what asks for it. One that is being checked may have looked too early: it is checked again."""
         if self.watched.get(watched.name) is not watched or not self._is_running:
+            return
+        if watched.pause is not None:
             return
         if watched.check is not None:
             watched.wants_another = True
@@ -349,7 +365,7 @@ class Dispatcher:
             self._wake(watched)
             return
         settings = watched.monitor.settings
-        if watched.health.is_soft and watched.ticket >= 0:
+        if watched.wants_retry and watched.ticket >= 0:
             retry_at = max(watched.check_began_at + settings.retry_every_s, self._clock.monotonic_s())
             if retry_at < watched.due_at:
                 self._set_alarm(watched, retry_at)
@@ -358,6 +374,7 @@ class Dispatcher:
     def _sweep(self) -> None:
         """Abandon what ignored its cancellation, so that its monitor can be checked again."""
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP_EVERY_S, self._sweep)
+        self._pipeline.review()
         now_s = self._clock.monotonic_s()
         for watched in list(self.watched.values()) if self._tasks else ():
             check = watched.check
@@ -370,6 +387,29 @@ class Dispatcher:
             self._pipeline.conclude_abandoned(watched)
             self._end_check(watched)
             self._after_check(watched)
+
+    def pause(self, name: str, pause: Pause) -> None:
+        """No checks of this monitor until `resume`; one that runs ends as usual. Raises KeyError if there is none."""
+        watched = self.watched[name]
+        watched.pause = pause
+        watched.ticket = PAUSED_TICKET
+        if watched.is_waiting:
+            watched.is_waiting = False
+            self._start_all(self._places.leave(watched, watched.check_host))
+        self._pipeline.blindness.forget(name)
+        self._pipeline.restand(watched)
+        self._arm()
+
+    def resume(self, name: str) -> None:
+        """Check again, at once and then as planned. Raises KeyError for an unknown name."""
+        watched = self.watched[name]
+        if watched.pause is None:
+            return
+        watched.pause = None
+        watched.sure_at = self._clock.monotonic_s()
+        self._set_alarm(watched, watched.sure_at)
+        self._pipeline.restand(watched)
+        self._arm()
 
     async def check_now(self, name: str) -> Result:
         """Check at once, or join the check that runs. Raises KeyError for an unknown name, and

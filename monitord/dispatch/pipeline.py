@@ -7,14 +7,24 @@ that monitor this check, never the daemon.
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
 
 from monitord.clock import Clock
 from monitord.dispatch.check_log import CheckLog
 from monitord.dispatch.judging import judge
 from monitord.dispatch.pulse import LoopPulse
+from monitord.dispatch.roster import Roster
 from monitord.dispatch.watched import Watched
-from monitord.health import advance
-from monitord.model import Observation, Reason, Result, Transition
+from monitord.health import (
+    Blindness,
+    HealthState,
+    Parents,
+    advance,
+    incident_after,
+    without_streak,
+)
+from monitord.model import Health, Incident, Observation, Reason, Result, Transition, Verdict
 from monitord.monitors import Stopwatch
 from monitord.units import format_duration
 
@@ -23,19 +33,33 @@ log = logging.getLogger(__name__)
 DEADLINE_MARGIN_S = 0.25
 """A type that watches its own timeout gets this much more, to say what it was waiting for."""
 
-SUSPENDED_S = 0.5
-"""The machine slept during a check when CLOCK_BOOTTIME gained this much on CLOCK_MONOTONIC."""
+UNKNOWN_AFTER_INTERVALS = 3
+"""So many times `check_every` without a sure verdict, and nobody knows any more how a monitor stands."""
+
+SETTLE_AFTER_BLINDNESS_S = 10.0
+
+ResultListener = Callable[[Watched, Result | None, Transition | None], None]
+IncidentListener = Callable[[Watched, Incident], None]
 
 
 class Pipeline:
-    """check → observation → verdict → health → transition → log and listeners."""
+    """check → observation → verdict → health → transition → incident → log and listeners."""
 
-    def __init__(self, clock: Clock, pulse: LoopPulse, check_log: CheckLog) -> None:
+    def __init__(
+        self, clock: Clock, pulse: LoopPulse, check_log: CheckLog, roster: Roster | None = None
+    ) -> None:
         self._clock = clock
         self._pulse = pulse
         self._log = check_log
-        self.listeners: list[Callable[[Watched, Result, Transition | None], None]] = []
-        """Called after each check, in order. They must not block, and what they raise is logged and lost."""
+        self.roster = Roster() if roster is None else roster
+        self.blindness = Blindness()
+        self.listeners: list[ResultListener] = []
+        """Called after each check, and without a result after any other change of health, in order. They must
+        not block, and what they raise is logged and lost."""
+        self.incident_listeners: list[IncidentListener] = []
+        """Called when an incident opens, is acknowledged or closes."""
+        self.wake: Callable[[Watched], None] = lambda _: None
+        """Has a monitor checked at once; the dispatcher puts itself here."""
 
     async def run(self, watched: Watched, is_current: Callable[[], bool]) -> None:
         """One check of one monitor. Raises nothing but CancelledError.
@@ -43,10 +67,9 @@ class Pipeline:
         `is_current` is asked when the observation is there: False means that nobody wants it any more.
         """
         watch = Stopwatch(self._clock)
-        suspended_s = self._clock.suspended_s()
         observation = await self._observe(watched, watch)
         if is_current():
-            fault = self._fault_of_ours(watch.began_s, suspended_s)
+            fault = self._pulse.fault_since(watch.began_s)
             self._conclude(watched, judge(observation, watched.monitor.settings, fault))
 
     def deadline_s(self, watched: Watched) -> float:
@@ -59,6 +82,28 @@ class Pipeline:
         detail = f"check ignored its cancellation after {timeout} and was abandoned"
         observation = Stopwatch(self._clock, watched.check_began_at).observation(Reason.MONITOR_BUG, detail)
         self._conclude(watched, judge(observation, watched.monitor.settings, None))
+
+    def review(self) -> None:
+        """Look at what changes with the time alone: windows that open and close."""
+        if not self.roster.windows:
+            return
+        now = self._clock.now()
+        for watched in self.roster.watched.values():
+            window = self.roster.window_of(watched, now)
+            if window != watched.window:
+                left, watched.window = watched.window, window
+                self._log.window_changed(watched, left=left)
+                self.restand(watched)
+
+    def restand(self, watched: Watched) -> None:
+        """Tell how a monitor stands when something else than a check has changed it, such as a pause."""
+        last = watched.last.observation if watched.last is not None else None
+        reason, detail = (Reason.OK, "") if last is None else (last.reason, last.detail)
+        transition = self._stand(watched, self._clock.now(), reason, detail)
+        if transition is not None:
+            self._log.changed(watched, transition, self.roster.silence_of(watched, self._clock.now()))
+        self._tell(watched, None, transition)
+        self._follow_incident(watched, reason, detail)
 
     async def _observe(self, watched: Watched, watch: Stopwatch) -> Observation:
         timeout_s = watched.monitor.settings.timeout_s
@@ -85,33 +130,113 @@ class Pipeline:
             self._log.bug(monitor, error)
         return watch.observation(Reason.MONITOR_BUG, f"bug in monitor type {monitor.type_name!r}: {error!r}")
 
-    def _fault_of_ours(self, began_s: float, suspended_s: float) -> Reason | None:
-        if self._clock.suspended_s() - suspended_s > SUSPENDED_S:
-            return Reason.PROBER_SUSPENDED
-        if self._pulse.has_stalled_since(began_s):
-            return Reason.PROBER_LATE
-        return None
-
     def _conclude(self, watched: Watched, result: Result) -> None:
+        result = self._look_with_both_eyes(watched, result)
         observation = result.observation
         before = watched.health
-        step = advance(before, result.verdict, observation.started_at, watched.monitor.settings.policy)
-        watched.health = step.state
+        parents = self._parents(watched, result.verdict)
+        settings = watched.monitor.settings
+        step = advance(before, result.verdict, observation.started_at, settings.policy, parents)
+        watched.health = self._forgotten_if_blind(step.state, observation.reason)
         watched.last = result
-        transition = None
-        if step.changed:
-            transition = Transition(
-                monitor=watched.name,
-                before=before.health,
-                after=step.state.health,
-                at=observation.started_at,
-                since=step.state.since or observation.started_at,
-                reason=observation.reason,
-                detail=observation.detail,
-            )
-        self._log.checked(watched, result, transition, recovered_by_retry=step.recovered_by_retry)
+        self._note_sureness(watched, result.verdict)
+        silence = self.roster.silence_of(watched, self._clock.now())
+        transition = self._stand(watched, observation.started_at, observation.reason, observation.detail)
+        self._log.checked(
+            watched, result, transition, recovered_by_retry=step.recovered_by_retry, silence=silence
+        )
+        if step.state.flapping.is_flapping is not before.flapping.is_flapping:
+            self._log.flapping_changed(watched)
+        self._tell(watched, result, transition)
+        self._follow_incident(watched, observation.reason, observation.detail)
+        if step.state.is_soft and not before.is_soft:
+            self._ask_parents(watched)
+
+    def _look_with_both_eyes(self, watched: Watched, result: Result) -> Result:
+        """A failure that comes to nearly all at once is ours. Says once when that begins and when it is over."""
+        blindness = self.blindness
+        if result.verdict is Verdict.UNSURE:
+            return result
+        was_blind = blindness.is_blind
+        is_failing = result.verdict is Verdict.FAIL
+        blindness.saw(watched.name, is_failing=is_failing, at_s=self._clock.monotonic_s())
+        if blindness.is_blind is not was_blind:
+            if was_blind:
+                self._pulse.settle(SETTLE_AFTER_BLINDNESS_S, Reason.PROBER_BLIND)
+            self._log.blindness_changed(is_blind=blindness.is_blind)
+        if not (is_failing and blindness.is_blind):
+            return result
+        observation = replace(result.observation, reason=Reason.PROBER_BLIND)
+        return replace(result, observation=observation, verdict=Verdict.UNSURE)
+
+    @staticmethod
+    def _forgotten_if_blind(state: HealthState, reason: Reason) -> HealthState:
+        """Failures that were counted before it was clear that they are ours do not count."""
+        return without_streak(state) if reason is Reason.PROBER_BLIND and state.is_soft else state
+
+    def _parents(self, watched: Watched, verdict: Verdict) -> Parents:
+        if verdict is not Verdict.FAIL:
+            return Parents.WELL
+        parents = self.roster.parents(watched)
+        return max(parents, Parents.FAILING) if self.blindness.is_suspected else parents
+
+    def _ask_parents(self, watched: Watched) -> None:
+        """A first failure: whether it is its own is known sooner if those it depends on are checked now."""
+        settings = watched.monitor.settings
+        for name in (*settings.depends_on, *settings.depends_on_any):
+            parent = self.roster.watched.get(name)
+            if parent is not None and parent.stands not in {Health.DOWN, Health.PAUSED}:
+                self.wake(parent)
+
+    def _note_sureness(self, watched: Watched, verdict: Verdict) -> None:
+        now_s = self._clock.monotonic_s()
+        if verdict is not Verdict.UNSURE:
+            watched.sure_at, watched.is_unknown = now_s, False
+        elif now_s - watched.sure_at >= UNKNOWN_AFTER_INTERVALS * watched.monitor.settings.check_every_s:
+            watched.is_unknown = True
+
+    def _stand(self, watched: Watched, at: datetime, reason: Reason, detail: str) -> Transition | None:
+        """Let the monitor stand for everybody as it does by now. Returns the change, if there is one."""
+        before, after = watched.stands, watched.health_by_verdicts
+        if after is before:
+            return None
+        since = watched.health.since if after is watched.health.health else None
+        # Out of a pause or the unknown it comes back as of now, whenever it began.
+        if since is None or before in {Health.PAUSED, Health.UNKNOWN}:
+            since = at
+        watched.stands, watched.stands_since = after, since
+        return Transition(watched.name, before, after, at, since, reason, detail)
+
+    def _follow_incident(self, watched: Watched, reason: Reason, detail: str) -> None:
+        incident = incident_after(
+            watched.incident,
+            watched.name,
+            watched.stands,
+            since=watched.health.since or self._clock.now(),
+            at=watched.health.since or self._clock.now(),
+            reason=reason,
+            detail=detail,
+            in_maintenance=watched.window is not None,
+        )
+        if incident is not watched.incident:
+            self.change_incident(watched, incident)
+
+    def change_incident(self, watched: Watched, incident: Incident | None) -> None:
+        """Keep it as it is now, and tell."""
+        watched.incident = incident if incident is not None and incident.closed_at is None else None
+        if incident is not None:
+            for listener in self.incident_listeners:
+                try:
+                    listener(watched, incident)
+                except Exception:
+                    log.exception("%s: a listener failed", watched.name)
+
+    def _tell(self, watched: Watched, result: Result | None, transition: Transition | None) -> None:
         for listener in self.listeners:
             try:
                 listener(watched, result, transition)
             except Exception:
                 log.exception("%s: a listener failed", watched.name)
+        if transition is not None:
+            for follower in self.roster.followers(watched):
+                self.wake(follower)

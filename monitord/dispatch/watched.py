@@ -1,27 +1,49 @@
 """One monitor in the dispatcher's care: what is configured, how it stands, when it is due, what runs.
 
-The dispatcher owns these and changes them; everybody else reads. Moments are seconds of the monotonic clock.
+The dispatcher and the pipeline own these and change them; everybody else reads. Moments are seconds of the monotonic
+clock.
 """
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from monitord.dispatch.schedule import Grid
 from monitord.health import HealthState
-from monitord.model import Result
+from monitord.model import Health, Incident, Result
 from monitord.monitors import Monitor
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Who had the checks of a monitor stopped, when and why."""
+
+    by: str
+    at: datetime
+    comment: str = ""
 
 
 @dataclass(slots=True, eq=False)
 class Watched:
     """`ticket` names the alarm in force: an alarm with another one is out of date. `bug`: what the type
-    raised at the last check."""
+    raised at the last check.
+
+    `health` is what its verdicts say; `stands`, how it stands for everybody: the same, unless it is paused or nothing
+    sure was heard for long.
+    """
 
     monitor: Monitor[Any]
     grid: Grid
     due_at: float
     health: HealthState = HealthState()  # noqa: RUF009 - frozen
+    stands: Health = Health.PENDING
+    stands_since: datetime | None = None
+    sure_at: float = 0.0
+    is_unknown: bool = False
+    pause: Pause | None = None
+    window: str | None = None
+    incident: Incident | None = None
     last: Result | None = None
     ticket: int = 0
     check: asyncio.Task[None] | None = None
@@ -37,12 +59,30 @@ class Watched:
 
     def take_over(self, previous: "Watched") -> None:
         """Stand as the one before, unless it was of another type and so looked at something else."""
+        self.pause = previous.pause
         if previous.monitor.type_name == self.monitor.type_name:
             self.health, self.last = previous.health, previous.last
+            self.stands, self.stands_since = previous.stands, previous.stands_since
+            self.sure_at, self.is_unknown = previous.sure_at, previous.is_unknown
+            self.incident = previous.incident
             memory = previous.monitor.memory()
             if memory is not None:
                 self.monitor.remember(memory)
+        elif self.pause is not None:
+            self.stands, self.stands_since = Health.PAUSED, self.pause.at
 
     @property
     def name(self) -> str:
         return self.monitor.settings.name
+
+    @property
+    def wants_retry(self) -> bool:
+        """The next check comes after `retry_every`."""
+        return self.health.is_soft and self.pause is None
+
+    @property
+    def health_by_verdicts(self) -> Health:
+        """How it stands, from all that is known but windows and silences, which change no state."""
+        if self.pause is not None:
+            return Health.PAUSED
+        return Health.UNKNOWN if self.is_unknown else self.health.health

@@ -1,8 +1,24 @@
 """How a monitor stands over time: pure functions over frozen state. No clock, no I/O, no logging.
 
-`machine` holds the table of states; the caller hands in the verdict and the time it was reached.
+`machine` holds the table of states; the caller hands in the verdict and the time it was reached. Beside it lies what
+else decides whether somebody is to be told: `flapping`, `dependencies`, `incidents`, `blindness`.
 """
 
-from monitord.health.machine import HealthPolicy, HealthState, Step, advance
+from monitord.health.blindness import Blindness
+from monitord.health.dependencies import Parents, parents_of
+from monitord.health.flapping import Flapping
+from monitord.health.incidents import incident_after
+from monitord.health.machine import HealthPolicy, HealthState, Step, advance, without_streak
 
-__all__ = ["HealthPolicy", "HealthState", "Step", "advance"]
+__all__ = [
+    "Blindness",
+    "Flapping",
+    "HealthPolicy",
+    "HealthState",
+    "Parents",
+    "Step",
+    "advance",
+    "incident_after",
+    "parents_of",
+    "without_streak",
+]

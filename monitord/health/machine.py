@@ -7,6 +7,15 @@
 |   or degraded   |                                       |   retry_every                                          |
 | pending, up,    | fail, n = fail_after                  | down, since the first of the n failures                |
 |   or degraded   |                                       |                                                        |
+| pending, up,    | fail, n >= fail_after, but a parent   | as before, soft: the parent's own state is waited for  |
+|   or degraded   |   fails softly                        |                                                        |
+| pending, up,    | fail, n = fail_after, a parent is     | unreachable, since the first of the n failures         |
+|   or degraded   |   down                                |                                                        |
+| unreachable     | fail, a parent is down                | as before                                              |
+| unreachable     | fail, n-th in a row since no parent   | down                                                   |
+|                 |   is down, n = fail_after             |                                                        |
+| unreachable     | pass or warn, n-th in a row,          | up or degraded                                         |
+|                 |   n = recover_after                   |                                                        |
 | soft failure    | pass or warn                          | as before, recovered by retry: no transition           |
 | down            | pass or warn, n-th in a row,          | up or degraded                                         |
 |                 |   n = recover_after                   |                                                        |
@@ -16,22 +25,25 @@
 |                 |   n = recover_after                   |                                                        |
 | any             | unsure                                | as before; streaks stand still                         |
 
-What is not in the table cannot happen.
+What is not in the table cannot happen. What lies over it (flapping, incidents, …) is in the modules beside it.
 """
 
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from monitord.health.dependencies import Parents
+from monitord.health.flapping import Flapping
 from monitord.model import Health, Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class HealthPolicy:
-    """How many verdicts in a row it takes to be believed. Each is at least 1."""
+    """How many verdicts in a row it takes to be believed, each at least 1; and whether flapping is looked for."""
 
     fail_after: int = 2
     recover_after: int = 1
     degrade_after: int = 2
+    detects_flapping: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +55,7 @@ class HealthState:
     streak: Verdict | None = None
     streak_length: int = 0
     streak_since: datetime | None = None
+    flapping: Flapping = Flapping()  # noqa: RUF009 - frozen
 
     @property
     def is_soft(self) -> bool:
@@ -59,16 +72,36 @@ class Step:
     recovered_by_retry: bool = False
 
 
-def advance(state: HealthState, verdict: Verdict, at: datetime, policy: HealthPolicy) -> Step:
+def advance(
+    state: HealthState,
+    verdict: Verdict,
+    at: datetime,
+    policy: HealthPolicy,
+    parents: Parents = Parents.WELL,
+) -> Step:
     """Apply one verdict, reached by a check that started `at`."""
     if verdict is Verdict.UNSURE:
         return Step(state)
     was_soft = state.is_soft
+    if policy.detects_flapping:
+        state = replace(state, flapping=state.flapping.after(verdict))
+    elif state.flapping.is_flapping:
+        state = replace(state, flapping=Flapping())
+    if state.health is Health.UNREACHABLE and verdict is Verdict.FAIL and parents is Parents.DOWN:
+        return Step(without_streak(state))
     state = _lengthen_streak(state, verdict, at)
-    health, since = _judge(state, policy)
+    health, since = _judge(state, policy, parents)
+    if health is Health.UNREACHABLE and state.health is not health:
+        # Failures behind a parent that is down say nothing: those after it are counted anew.
+        return Step(replace(without_streak(state), health=health, since=since), changed=True)
     if health is not state.health:
         return Step(replace(state, health=health, since=since), changed=True)
     return Step(state, recovered_by_retry=was_soft and verdict is not Verdict.FAIL)
+
+
+def without_streak(state: HealthState) -> HealthState:
+    """What was counted does not count any more; the health stays."""
+    return replace(state, streak=None, streak_length=0, streak_since=None)
 
 
 def _lengthen_streak(state: HealthState, verdict: Verdict, at: datetime) -> HealthState:
@@ -81,24 +114,28 @@ def _continues(state: HealthState, verdict: Verdict) -> bool:
     if state.streak is verdict:
         return True
     # While a monitor is down, pass and warn both count towards recovery, in any mixture.
-    return state.health is Health.DOWN and state.streak in _ANSWERS and verdict in _ANSWERS
+    return state.health in _BAD and state.streak in _ANSWERS and verdict in _ANSWERS
 
 
+_BAD = frozenset({Health.DOWN, Health.UNREACHABLE})
 _ANSWERS = frozenset({Verdict.PASS, Verdict.WARN})
 _ANSWERED = {Verdict.PASS: Health.UP, Verdict.WARN: Health.DEGRADED}
 
 
-def _judge(state: HealthState, policy: HealthPolicy) -> tuple[Health, datetime | None]:
+def _judge(state: HealthState, policy: HealthPolicy, parents: Parents) -> tuple[Health, datetime | None]:
     """The health that follows from the streak, and when it began."""
     now, streak, length = state.health, state.streak, state.streak_length
     if streak is Verdict.FAIL:
         is_confirmed = now is not Health.DOWN and length >= policy.fail_after
-        return (Health.DOWN, state.streak_since) if is_confirmed else (now, state.since)
+        if not is_confirmed or parents is Parents.FAILING:
+            return now, state.since
+        return Health.UNREACHABLE if parents is Parents.DOWN else Health.DOWN, state.streak_since
     if streak is None:
         return now, state.since
     answered = _ANSWERED[streak]
     needed = {
         Health.DOWN: policy.recover_after,
+        Health.UNREACHABLE: policy.recover_after,
         Health.DEGRADED: policy.recover_after,
         Health.UP: policy.degrade_after,
     }.get(now, 1)

@@ -10,8 +10,10 @@ from typing import Any
 from monitord.monitors.base import CHILDREN, Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.monitors.dns import DnsMonitor
 from monitord.monitors.exec import ExecMonitor
+from monitord.monitors.group import GroupMonitor
 from monitord.monitors.http import HttpMonitor
 from monitord.monitors.icmp import IcmpMonitor
+from monitord.monitors.references import check_names, check_references
 from monitord.monitors.tcp import TcpMonitor
 from monitord.monitors.tls import TlsMonitor
 
@@ -22,6 +24,8 @@ __all__ = [
     "MonitorSettings",
     "Stopwatch",
     "Tools",
+    "check_names",
+    "check_references",
     "monitor_type",
     "monitor_type_names",
 ]
@@ -32,6 +36,7 @@ MONITOR_TYPES: dict[str, MonitorType] = {
     HttpMonitor.type_name: HttpMonitor,
     ExecMonitor.type_name: ExecMonitor,
     DnsMonitor.type_name: DnsMonitor,
+    GroupMonitor.type_name: GroupMonitor,
     IcmpMonitor.type_name: IcmpMonitor,
     TcpMonitor.type_name: TcpMonitor,
     TlsMonitor.type_name: TlsMonitor,

@@ -6,7 +6,7 @@ A type is one file: a frozen dataclass of options, a subclass of `Monitor`, and 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Generic, TypeVar
@@ -15,7 +15,7 @@ from monitord.clock import Clock
 from monitord.conditions import Condition, Vocabulary
 from monitord.config import Table
 from monitord.health import HealthPolicy
-from monitord.model import Fact, Observation, Reason
+from monitord.model import Fact, Health, Observation, Reason
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
 
 OptionsT = TypeVar("OptionsT")
@@ -42,12 +42,22 @@ class MonitorSettings:
     tags: tuple[str, ...] = ()
     up_when: tuple[Condition, ...] = ()
     degraded_when: tuple[Condition, ...] = ()
+    depends_on: tuple[str, ...] = ()
+    depends_on_any: tuple[str, ...] = ()
     renamed_from: str | None = field(default=None, compare=False)
 
     @property
     def needs(self) -> frozenset[str]:
         """The facts that its conditions ask for."""
         return frozenset().union(*(one.needs for one in (*self.up_when, *self.degraded_when)))
+
+
+Peers = Callable[[Collection[str], Collection[str]], Sequence[tuple[str, Health]]]
+"""How the monitors stand that are named, and those that have one of the tags: (names, tags) to (name, health)."""
+
+
+def _no_peers(_: Collection[str], __: Collection[str]) -> Sequence[tuple[str, Health]]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,7 @@ class Tools:
     resolver: Resolver
     tls_contexts: TlsContexts
     processes: Processes = field(default_factory=Processes)
+    peers: Peers = _no_peers
 
 
 class Stopwatch:
@@ -140,6 +151,11 @@ class Monitor(ABC, Generic[OptionsT]):
         `wake` has it checked at once, as often as something happens that should not wait until it is due. It may
         be called until `close` has been.
         """
+
+    def concerns(self, other: MonitorSettings) -> bool:
+        """Whether a change of health of the other one is to have this one checked at once."""
+        del other
+        return False
 
     def memory(self) -> Mapping[str, Any] | None:
         """What must be known again after a restart, as JSON; asked for after each check. None: nothing."""

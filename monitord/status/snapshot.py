@@ -57,9 +57,7 @@ class Snapshots:
     def monitors(self) -> Json:
         """`GET /monitors`, worst first, then by name."""
         order = {health: place for place, health in enumerate(WORST_FIRST)}
-        watched = sorted(
-            self._dispatcher.watched.values(), key=lambda one: (order[one.health.health], one.name)
-        )
+        watched = sorted(self._dispatcher.watched.values(), key=lambda one: (order[one.stands], one.name))
         return {"monitors": [self._brief(one) for one in watched]}
 
     def monitor(self, name: str) -> Json:
@@ -74,6 +72,8 @@ class Snapshots:
             "retry_every_s": settings.retry_every_s,
             "recover_after": settings.policy.recover_after,
             "degrade_after": settings.policy.degrade_after,
+            "depends_on": list(settings.depends_on),
+            "depends_on_any": list(settings.depends_on_any),
             "up_when": [str(condition) for condition in settings.up_when],
             "degraded_when": [str(condition) for condition in settings.degraded_when],
             "is_checking": watched.check is not None,
@@ -106,8 +106,12 @@ class Snapshots:
         return {
             "name": watched.name,
             "type": watched.monitor.type_name,
-            "state": state.health.value,
-            "since": _text_of(state.since),
+            "state": watched.stands.value,
+            "since": _text_of(watched.stands_since),
+            "is_flapping": state.flapping.is_flapping,
+            "maintenance": watched.window,
+            "paused_by": None if watched.pause is None else watched.pause.by,
+            "incident": None if watched.incident is None else watched.incident.id,
             "failures_in_a_row": state.streak_length if state.is_soft else 0,
             "tags": list(watched.monitor.settings.tags),
             "last": None if watched.last is None else result_of(watched.last),

@@ -4,12 +4,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
 from monitord.dispatch import CheckLog, Dispatcher, LoggedChecks, LoopPulse, Pipeline, Places, Watched
 from monitord.health import HealthPolicy
 from monitord.model import Health, Reason, Result, Transition, Verdict
+from monitord.monitors import Monitor
 from tests.fakes import FakeClock, FakeMonitor, fake_tools, monitor_settings, run_in_fake_time, stall
 
 Act = Callable[[], Awaitable[Reason]]
@@ -24,8 +26,9 @@ class Bench:
     clock: FakeClock
     results: list[tuple[str, Verdict, Reason]]
     transitions: list[Transition]
+    pipeline: Pipeline
 
-    def add(self, *monitors: FakeMonitor) -> None:
+    def add(self, *monitors: Monitor[Any]) -> None:
         built = {monitor.name: monitor for monitor in monitors}
         present = [watched.monitor.settings for watched in self.dispatcher.watched.values()]
         wanted = [*present, *(monitor.settings for monitor in monitors)]
@@ -45,10 +48,11 @@ def bench(in_all: int = 256, per_host: int = 8) -> Bench:
     check_log = CheckLog(LoggedChecks.ALL)
     pipeline = Pipeline(clock, pulse, check_log)
     places: Places[Watched] = Places(in_all, per_host)
-    made = Bench(Dispatcher(pipeline, places, clock, check_log), pulse, clock, [], [])
+    made = Bench(Dispatcher(pipeline, places, clock, check_log), pulse, clock, [], [], pipeline)
 
-    def listen(watched: Watched, result: Result, transition: Transition | None) -> None:
-        made.results.append((watched.name, result.verdict, result.observation.reason))
+    def listen(watched: Watched, result: Result | None, transition: Transition | None) -> None:
+        if result is not None:
+            made.results.append((watched.name, result.verdict, result.observation.reason))
         if transition is not None:
             made.transitions.append(transition)
 

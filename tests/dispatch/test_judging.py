@@ -34,6 +34,7 @@ def settings(up_when: Sequence[str] = (), degraded_when: Sequence[str] = ()) -> 
 
 UNSURE = {
     Reason.PLUGIN_UNKNOWN,
+    Reason.MEMBERS_UNKNOWN,
     Reason.PROBER_LATE,
     Reason.PROBER_SUSPENDED,
     Reason.PROBER_EXHAUSTED,
@@ -45,7 +46,11 @@ UNSURE = {
 
 @pytest.mark.parametrize("reason", Reason)
 def test_each_reason_has_its_verdict(reason: Reason) -> None:
-    expected = {Reason.OK: Verdict.PASS, Reason.PLUGIN_WARNING: Verdict.WARN}
+    expected = {
+        Reason.OK: Verdict.PASS,
+        Reason.PLUGIN_WARNING: Verdict.WARN,
+        Reason.MEMBER_DEGRADED: Verdict.WARN,
+    }
     otherwise = Verdict.UNSURE if reason in UNSURE else Verdict.FAIL
     result = judge(observation(reason), settings(), None)
     assert result.verdict is expected.get(reason, otherwise)

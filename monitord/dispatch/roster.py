@@ -1,0 +1,116 @@
+"""All monitors in the daemon's care, and what holds for them beside their checks: parents, windows, silences.
+
+The dispatcher fills it, the pipeline asks it. What a person said (a silence) and what the calendar says (a window)
+changes no state: it says who need not be told.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from fnmatch import fnmatchcase
+from typing import Protocol
+
+from monitord.dispatch.watched import Watched
+from monitord.health import Parents, parents_of
+from monitord.model import Health
+from monitord.monitors import Monitor
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Nobody is told of these monitors until then. `names` are patterns; neither names nor tags: all monitors."""
+
+    id: str
+    by: str
+    at: datetime
+    until: datetime
+    names: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    comment: str = ""
+
+    def covers(self, name: str, tags: Iterable[str]) -> bool:
+        if not self.names and not self.tags:
+            return True
+        return any(fnmatchcase(name, pattern) for pattern in self.names) or not set(self.tags).isdisjoint(
+            tags
+        )
+
+
+class Window(Protocol):
+    """A maintenance window, as far as it matters here."""
+
+    @property
+    def name(self) -> str: ...
+
+    def covers(self, name: str, tags: Iterable[str]) -> bool: ...
+
+    def is_open(self, at: datetime) -> bool: ...
+
+
+class Roster:
+    """One for the daemon. `windows` is replaced at each reload, `silences` by whoever may."""
+
+    def __init__(self) -> None:
+        self.watched: dict[str, Watched] = {}
+        self.windows: Sequence[Window] = ()
+        self.silences: Mapping[str, Silence] = {}
+        self._followers: list[Watched] = []
+
+    def settle(self) -> None:
+        """The monitors have changed: find out anew who is made of others."""
+        self._followers = [
+            watched
+            for watched in self.watched.values()
+            if type(watched.monitor).concerns is not Monitor.concerns
+        ]
+
+    def followers(self, watched: Watched) -> list[Watched]:
+        """Those whose state follows from that of this one."""
+        settings = watched.monitor.settings
+        return [one for one in self._followers if one is not watched and one.monitor.concerns(settings)]
+
+    def parents(self, watched: Watched) -> Parents:
+        """How those stand that this monitor depends on. One that is not configured says nothing."""
+        settings = watched.monitor.settings
+        if not settings.depends_on and not settings.depends_on_any:
+            return Parents.WELL
+        return parents_of(
+            [self._as_parent(name) for name in settings.depends_on],
+            [self._as_parent(name) for name in settings.depends_on_any],
+        )
+
+    def _as_parent(self, name: str) -> Parents:
+        parent = self.watched.get(name)
+        if parent is None:
+            return Parents.WELL
+        if parent.stands in {Health.DOWN, Health.UNREACHABLE}:
+            return Parents.DOWN
+        is_failing = parent.health.is_soft and parent.stands not in {Health.PAUSED, Health.UNKNOWN}
+        return Parents.FAILING if is_failing else Parents.WELL
+
+    def peers(self, names: Collection[str], tags: Collection[str]) -> list[tuple[str, Health]]:
+        """How those stand that are named or have one of the tags; for monitors that are made of others."""
+        wanted = set(tags)
+        return [
+            (watched.name, watched.stands)
+            for watched in self.watched.values()
+            if watched.name in names or not wanted.isdisjoint(watched.monitor.settings.tags)
+        ]
+
+    def window_of(self, watched: Watched, at: datetime) -> str | None:
+        """The maintenance window that is open for this monitor."""
+        tags = watched.monitor.settings.tags
+        for window in self.windows:
+            if window.covers(watched.name, tags) and window.is_open(at):
+                return window.name
+        return None
+
+    def silence_of(self, watched: Watched, at: datetime) -> Silence | None:
+        """The silence that ends last among those in force for this monitor."""
+        tags = watched.monitor.settings.tags
+        found = [
+            silence
+            for silence in self.silences.values()
+            if silence.at <= at < silence.until and silence.covers(watched.name, tags)
+        ]
+        return max(found, key=lambda silence: silence.until, default=None)

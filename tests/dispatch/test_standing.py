@@ -1,0 +1,451 @@
+"""How monitors stand for everybody: parents, pauses, windows, the unknown, flapping, incidents, blindness, suspends.
+
+Days of schedule in fake time, through the real dispatcher and pipeline.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from monitord.dispatch import Pause, Silence
+from monitord.health import HealthPolicy
+from monitord.journal_events import JournalEvent
+from monitord.model import Health, Incident, Reason, Verdict
+from monitord.monitors.group import GroupMonitor, GroupOptions
+from tests.dispatch.test_dispatcher import Bench, bench, finish
+from tests.fakes import FakeMonitor, fake_tools, monitor_settings, run_in_fake_time, stall
+
+ONE_FAILURE = HealthPolicy(fail_after=1)
+
+
+@dataclass
+class World:
+    """Monitors whose next answer a test turns by name, and what was told of them."""
+
+    made: Bench
+    bad: dict[str, Reason]
+    incidents: list[Incident]
+
+    def add(self, name: str, **settings: Any) -> FakeMonitor:
+        async def act() -> Reason:
+            return self.bad.get(name, Reason.OK)
+
+        monitor = FakeMonitor(monitor_settings(name, **settings), fake_tools(self.made.clock), act)
+        self.made.add(monitor)
+        return monitor
+
+    def stands(self, name: str) -> Health:
+        return self.made.dispatcher.watched[name].stands
+
+    def changes(self, name: str) -> list[Health]:
+        return [one.after for one in self.made.transitions if one.monitor == name]
+
+
+def world() -> World:
+    made = bench()
+    found: list[Incident] = []
+    made.pipeline.incident_listeners.append(lambda _, incident: found.append(incident))
+    return World(made, {}, found)
+
+
+def run(main: Any) -> None:
+    async def whole() -> None:
+        there = world()
+        await main(there)
+        await finish(there.made)
+
+    run_in_fake_time(whole)
+
+
+# -- dependencies
+
+
+def test_a_child_behind_a_parent_that_is_down_is_unreachable_and_opens_no_incident() -> None:
+    async def main(there: World) -> None:
+        there.add("gateway")
+        there.add("shop", depends_on=("gateway",))
+        await asyncio.sleep(30)
+        there.bad = {"gateway": Reason.TIMEOUT_CONNECT, "shop": Reason.TIMEOUT_CONNECT}
+        await asyncio.sleep(60)
+        assert there.changes("gateway") == [Health.UP, Health.DOWN]
+        assert there.changes("shop") == [Health.UP, Health.UNREACHABLE]
+        assert [one.monitor for one in there.incidents] == ["gateway"]
+        there.bad = {}
+        await asyncio.sleep(30)
+        assert there.changes("shop") == [Health.UP, Health.UNREACHABLE, Health.UP]
+        assert [(one.monitor, one.closed_at is None) for one in there.incidents] == [
+            ("gateway", True),
+            ("gateway", False),
+        ]
+
+    run(main)
+
+
+def test_a_child_that_fails_first_waits_for_its_parent_which_is_asked_at_once() -> None:
+    async def main(there: World) -> None:
+        gateway = there.add("gateway", check_every_s=600.0, retry_every_s=20.0)
+        there.add("shop", depends_on=("gateway",), check_every_s=10.0, retry_every_s=1.0)
+        await asyncio.sleep(700)
+        asked = len(gateway.began)
+        there.bad = {"gateway": Reason.TIMEOUT_CONNECT, "shop": Reason.TIMEOUT_CONNECT}
+        await asyncio.sleep(15)
+        assert len(gateway.began) > asked
+        await asyncio.sleep(60)
+        assert there.changes("shop") == [Health.UP, Health.UNREACHABLE]
+
+    run(main)
+
+
+def test_a_child_that_fails_by_itself_goes_down() -> None:
+    async def main(there: World) -> None:
+        there.add("gateway")
+        there.add("shop", depends_on=("gateway",))
+        await asyncio.sleep(30)
+        there.bad = {"shop": Reason.REFUSED}
+        await asyncio.sleep(30)
+        assert there.changes("shop") == [Health.UP, Health.DOWN]
+
+    run(main)
+
+
+def test_one_of_two_alternatives_is_enough() -> None:
+    async def main(there: World) -> None:
+        there.add("a")
+        there.add("b")
+        there.add("shop", depends_on_any=("a", "b"))
+        await asyncio.sleep(30)
+        there.bad = {"a": Reason.REFUSED, "shop": Reason.REFUSED}
+        await asyncio.sleep(60)
+        assert there.stands("shop") is Health.DOWN
+        there.bad = {}
+        await asyncio.sleep(60)
+        there.bad = dict.fromkeys(("a", "b", "shop"), Reason.REFUSED)
+        await asyncio.sleep(60)
+        assert there.stands("shop") is Health.UNREACHABLE
+
+    run(main)
+
+
+# -- pauses
+
+
+def test_a_pause_stops_checks_and_keeps_the_incident_open() -> None:
+    async def main(there: World) -> None:
+        monitor = there.add("web")
+        there.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(60)
+        there.made.dispatcher.pause("web", Pause("root", there.made.clock.now(), "disk swap"))
+        count = len(monitor.began)
+        await asyncio.sleep(600)
+        assert len(monitor.began) == count
+        assert there.stands("web") is Health.PAUSED
+        assert len(there.incidents) == 1
+        there.bad = {}
+        there.made.dispatcher.resume("web")
+        assert there.stands("web") is Health.DOWN
+        await asyncio.sleep(20)
+        assert there.stands("web") is Health.UP
+        assert there.incidents[-1].closed_at is not None
+        assert there.made.dispatcher.overdue_s() == 0
+
+    run(main)
+
+
+def test_a_pause_survives_a_change_of_the_configuration() -> None:
+    async def main(there: World) -> None:
+        monitor = there.add("web")
+        there.made.dispatcher.pause("web", Pause("root", there.made.clock.now()))
+        changed = FakeMonitor(replace(monitor.settings, timeout_s=1.0), fake_tools(there.made.clock))
+        there.made.dispatcher.apply(there.made.dispatcher.plan([changed.settings], lambda _: changed))
+        await asyncio.sleep(100)
+        assert changed.began == []
+        assert there.stands("web") is Health.PAUSED
+
+    run(main)
+
+
+def test_a_paused_monitor_can_be_checked_by_hand() -> None:
+    async def main(there: World) -> None:
+        there.add("web")
+        there.made.dispatcher.pause("web", Pause("root", there.made.clock.now()))
+        result = await there.made.dispatcher.check_now("web")
+        assert result.verdict is Verdict.PASS
+        assert there.stands("web") is Health.PAUSED
+
+    run(main)
+
+
+# -- unknown
+
+
+def test_three_intervals_without_a_sure_verdict_are_unknown_and_the_incident_stays() -> None:
+    async def main(there: World) -> None:
+        there.add("web", policy=ONE_FAILURE)
+        await asyncio.sleep(20)
+        there.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(20)
+        there.bad = {"web": Reason.PROBER_EXHAUSTED}
+        await asyncio.sleep(25)
+        assert there.stands("web") is Health.DOWN
+        await asyncio.sleep(15)
+        assert there.stands("web") is Health.UNKNOWN
+        there.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(10)
+        assert there.changes("web") == [Health.UP, Health.DOWN, Health.UNKNOWN, Health.DOWN]
+        assert len(there.incidents) == 1
+
+    run(main)
+
+
+# -- windows and silences
+
+
+@dataclass(frozen=True)
+class Hours:
+    name: str
+    opens: datetime
+    closes: datetime
+
+    def covers(self, name: str, tags: Iterable[str]) -> bool:
+        del tags
+        return name == "web"
+
+    def is_open(self, at: datetime) -> bool:
+        return self.opens <= at < self.closes
+
+
+def window_in(there: World, from_s: float, until_s: float) -> Hours:
+    now = there.made.clock.now()
+    return Hours("upgrade", now + timedelta(seconds=from_s), now + timedelta(seconds=until_s))
+
+
+def test_in_a_window_the_incident_waits_and_opens_after_it_with_its_true_beginning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def main(there: World) -> None:
+        there.add("web")
+        await asyncio.sleep(30)
+        there.made.dispatcher.roster.windows = [window_in(there, 5, 120)]
+        await asyncio.sleep(10)
+        there.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(60)
+        assert there.stands("web") is Health.DOWN
+        assert there.incidents == []
+        went_down = there.made.transitions[-1]
+        await asyncio.sleep(60)
+        assert [one.opened_at for one in there.incidents] == [went_down.since]
+        loud = [record for record in caplog.records if record.levelno >= logging.WARNING]
+        assert [one.message_id for one in loud] == [JournalEvent.MAINTENANCE_ENDS.message_id]  # type: ignore[attr-defined] # our handlers' field
+
+    run(main)
+
+
+def test_what_came_back_within_its_window_is_never_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def main(there: World) -> None:
+        there.add("web")
+        await asyncio.sleep(30)
+        there.made.dispatcher.roster.windows = [window_in(there, 0, 120)]
+        there.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(60)
+        there.bad = {}
+        await asyncio.sleep(120)
+        assert there.incidents == []
+        assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+    run(main)
+
+
+def test_a_silence_lowers_the_message_and_ends_by_itself(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def main(there: World) -> None:
+        there.add("web", policy=ONE_FAILURE)
+        await asyncio.sleep(30)
+        now = there.made.clock.now()
+        silence = Silence("s1", "root", now, now + timedelta(seconds=60), ("we*",), comment="known")
+        there.made.dispatcher.roster.silences = {"s1": silence}
+        there.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(30)
+        assert there.stands("web") is Health.DOWN
+        assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+        there.bad = {}
+        await asyncio.sleep(60)
+        there.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(30)
+        assert [record.levelname for record in caplog.records if record.levelno >= logging.WARNING] == [
+            "ERROR"
+        ]
+
+    run(main)
+
+
+# -- flapping
+
+
+def test_flapping_is_told_once_at_its_beginning_and_once_at_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def main(there: World) -> None:
+        there.add("web", policy=ONE_FAILURE)
+        for _ in range(10):
+            there.bad = {"web": Reason.REFUSED}
+            await asyncio.sleep(10)
+            there.bad = {}
+            await asyncio.sleep(10)
+        await asyncio.sleep(300)
+
+    run(main)
+    loud = [record.message_id for record in caplog.records if record.levelno >= 25]  # type: ignore[attr-defined] # our handlers' field
+    flapping, steady = JournalEvent.MONITOR_FLAPPING.message_id, JournalEvent.MONITOR_STEADY.message_id
+    assert loud.count(flapping) == loud.count(steady) == 1
+    between = loud[loud.index(flapping) + 1 : loud.index(steady)]
+    assert between == []
+
+
+# -- false alarms that the peers are known for
+
+
+def many(there: World, count: int = 20) -> list[str]:
+    names = [f"m{number}" for number in range(count)]
+    for name in names:
+        there.add(name, check_every_s=30.0, retry_every_s=10.0)
+    return names
+
+
+def test_a_resolver_that_is_down_for_all_takes_no_monitor_down() -> None:
+    async def main(there: World) -> None:
+        names = many(there)
+        await asyncio.sleep(120)
+        there.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
+        await asyncio.sleep(600)
+        assert there.made.pipeline.blindness.is_blind
+        assert {there.stands(name) for name in names} == {Health.UNKNOWN}
+        there.bad = {}
+        await asyncio.sleep(120)
+        assert {there.stands(name) for name in names} == {Health.UP}
+        assert there.incidents == []
+        assert all(Health.DOWN not in there.changes(name) for name in names)
+
+    run(main)
+
+
+def test_a_true_outage_of_some_is_told_though_it_came_at_once() -> None:
+    async def main(there: World) -> None:
+        names = many(there)
+        await asyncio.sleep(120)
+        broken = names[:8]
+        there.bad = dict.fromkeys(broken, Reason.REFUSED)
+        await asyncio.sleep(90)
+        assert {name for name in names if there.stands(name) is Health.DOWN} == set(broken)
+
+    run(main)
+
+
+def test_a_suspended_machine_takes_nothing_down() -> None:
+    """As a laptop does it: asleep for an hour, and for seconds after it there is no network yet."""
+
+    async def main(there: World) -> None:
+        there.add("web", policy=ONE_FAILURE)
+        await asyncio.sleep(60)
+        there.made.clock.slept_s += 3600
+        there.bad = {"web": Reason.TIMEOUT_RESOLVE}
+        await asyncio.sleep(12)
+        there.bad = {}
+        await asyncio.sleep(60)
+        assert there.changes("web") == [Health.UP]
+        assert Verdict.UNSURE in {verdict for _, verdict, _ in there.made.results}
+        # And what fails for longer than the network takes to come back is believed.
+        there.made.clock.slept_s += 3600
+        there.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(40)
+        assert there.stands("web") is Health.DOWN
+
+    run(main)
+
+
+def test_a_loop_that_stood_still_takes_nothing_down() -> None:
+    async def main(there: World) -> None:
+        there.add("web", policy=ONE_FAILURE)
+        await asyncio.sleep(60)
+
+        async def act() -> Reason:
+            stall(30)
+            return Reason.TIMEOUT_RESPONSE
+
+        monitor = there.made.dispatcher.watched["web"].monitor
+        assert isinstance(monitor, FakeMonitor)
+        monitor.act = act
+        await asyncio.sleep(100)
+        assert Health.DOWN not in there.changes("web")
+
+    run(main)
+
+
+# -- groups
+
+
+def group(there: World, name: str, options: GroupOptions) -> None:
+    tools = replace(fake_tools(there.made.clock), peers=there.made.dispatcher.roster.peers)
+    settings = monitor_settings(
+        name, check_every_s=300.0, type_name="group", options=options, policy=GroupMonitor.default_policy
+    )
+    there.made.add(GroupMonitor(settings, tools))
+
+
+def test_a_group_stands_as_the_worst_of_its_members_at_once() -> None:
+    async def main(there: World) -> None:
+        there.add("web")
+        there.add("database", tags=("shop",))
+        group(there, "shop", GroupOptions(members=("web",), member_tags=("shop",)))
+        await asyncio.sleep(30)
+        assert there.stands("shop") is Health.UP
+        there.bad = {"database": Reason.REFUSED}
+        await asyncio.sleep(30)
+        down = {one.monitor: one for one in there.made.transitions if one.after is Health.DOWN}
+        assert set(down) == {"database", "shop"}
+        assert "database" in down["shop"].detail
+        assert (down["shop"].at - down["database"].at).total_seconds() < 6
+        there.made.dispatcher.pause("database", Pause("root", there.made.clock.now()))
+        await asyncio.sleep(1)
+        assert there.stands("shop") is Health.UP
+
+    run(main)
+
+
+def test_a_group_that_needs_two_of_three() -> None:
+    async def main(there: World) -> None:
+        for name in ("a", "b", "c"):
+            there.add(name, policy=ONE_FAILURE)
+        group(there, "mirrors", GroupOptions(members=("a", "b", "c"), at_least=2))
+        await asyncio.sleep(30)
+        assert there.stands("mirrors") is Health.UP
+        there.bad = {"a": Reason.REFUSED}
+        await asyncio.sleep(30)
+        assert there.stands("mirrors") is Health.DEGRADED
+        there.bad = {"a": Reason.REFUSED, "b": Reason.REFUSED}
+        await asyncio.sleep(30)
+        assert there.stands("mirrors") is Health.DOWN
+
+    run(main)
+
+
+def test_a_group_of_nobody_known_is_unsure() -> None:
+    async def main(there: World) -> None:
+        there.add("web")
+        there.bad = {"web": Reason.PROBER_EXHAUSTED}
+        group(there, "shop", GroupOptions(members=("web",)))
+        await asyncio.sleep(400)
+        assert there.stands("web") is Health.UNKNOWN
+        reasons = {reason for name, _, reason in there.made.results if name == "shop"}
+        assert reasons == {Reason.MEMBERS_UNKNOWN}
+
+    run(main)

@@ -1,0 +1,98 @@
+"""Each row of the table of blindness, and what must not be taken for it."""
+
+from monitord.health import Blindness
+
+
+def watching(count: int = 10, canaries: tuple[str, ...] = ()) -> Blindness:
+    """So many monitors, every 30 s, all of them well a minute ago."""
+    blindness = Blindness()
+    names = [f"m{number}" for number in range(count)] + list(canaries)
+    blindness.configure(dict.fromkeys(names, 30.0), share=0.8, canaries=frozenset(canaries))
+    for name in names:
+        blindness.saw(name, is_failing=False, at_s=0.0)
+    return blindness
+
+
+def fail(blindness: Blindness, *numbers: int, at_s: float = 60.0) -> None:
+    for number in numbers:
+        blindness.saw(f"m{number}", is_failing=True, at_s=at_s + number / 10)
+
+
+def test_eight_of_ten_that_begin_to_fail_within_one_interval_are_blindness() -> None:
+    blindness = watching()
+    fail(blindness, *range(7))
+    assert not blindness.is_blind
+    fail(blindness, 7)
+    assert blindness.is_blind
+
+
+def test_failures_that_come_one_after_the_other_are_none() -> None:
+    blindness = watching()
+    for number in range(10):
+        fail(blindness, number, at_s=60.0 + 30 * number)
+        assert not blindness.is_blind
+        assert not blindness.is_suspected
+
+
+def test_four_of_four_are_too_few() -> None:
+    blindness = watching(4)
+    fail(blindness, *range(4))
+    assert not blindness.is_blind
+    assert not blindness.is_suspected
+
+
+def test_it_is_suspected_before_all_were_looked_at_and_the_suspicion_ends_by_itself() -> None:
+    blindness = watching(100)
+    fail(blindness, *range(5))
+    assert blindness.is_suspected
+    assert not blindness.is_blind
+    blindness.saw("m50", is_failing=False, at_s=95.0)
+    assert not blindness.is_suspected
+
+
+def test_who_passes_meanwhile_lifts_the_suspicion() -> None:
+    blindness = watching(100)
+    fail(blindness, *range(5))
+    for number in (50, 51):
+        blindness.saw(f"m{number}", is_failing=False, at_s=61.0)
+    assert not blindness.is_suspected
+
+
+def test_a_canary_that_answers_means_that_we_see() -> None:
+    blindness = watching(10, ("gateway",))
+    fail(blindness, *range(10))
+    assert not blindness.is_blind
+    blindness.saw("gateway", is_failing=True, at_s=62.0)
+    assert blindness.is_blind
+
+
+def test_it_is_over_when_fewer_than_the_share_fail_however_long_it_lasted() -> None:
+    blindness = watching()
+    fail(blindness, *range(10))
+    for at_s in (500.0, 1000.0):
+        fail(blindness, *range(10), at_s=at_s)
+        assert blindness.is_blind
+    for number in range(2):
+        blindness.saw(f"m{number}", is_failing=False, at_s=1100.0)
+        assert blindness.is_blind
+    blindness.saw("m2", is_failing=False, at_s=1100.0)
+    assert not blindness.is_blind
+    # What still fails is no news.
+    fail(blindness, 3, 4, 5, 6, 7, at_s=1130.0)
+    assert not blindness.is_blind
+    assert not blindness.is_suspected
+
+
+def test_monitors_that_are_gone_do_not_count() -> None:
+    blindness = watching(10)
+    fail(blindness, *range(6))
+    assert not blindness.is_blind
+    blindness.configure({f"m{number}": 30.0 for number in range(7)}, share=0.8, canaries=frozenset())
+    blindness.saw("m0", is_failing=True, at_s=61.0)
+    assert blindness.is_blind
+
+
+def test_the_window_is_the_time_in_which_the_share_is_checked() -> None:
+    blindness = Blindness()
+    blindness.configure({"a": 10, "b": 20, "c": 30, "d": 40, "e": 86400.0}, share=0.6, canaries=frozenset())
+    assert blindness.window_s == 40

@@ -1,0 +1,70 @@
+"""Icinga 2's own figures (its test `host_flapping_docs_example`), and the borders."""
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitord.health import Flapping
+from monitord.model import Verdict
+
+LETTERS = {"p": Verdict.PASS, "w": Verdict.WARN, "f": Verdict.FAIL}
+
+
+def play(verdicts: str, flapping: Flapping | None = None) -> Flapping:
+    flapping = flapping or Flapping(last=Verdict.PASS)
+    for letter in verdicts:
+        flapping = flapping.after(LETTERS[letter])
+    return flapping
+
+
+def test_the_documented_example_of_icinga_is_39_1_percent_and_recovers_in_seven() -> None:
+    flapping = play("fffwfwppppwwwwpppwwwf")
+    assert flapping.value == 39.1
+    assert flapping.is_flapping
+    later = [play("f" * count, flapping) for count in range(8)]
+    assert later[-1].value < 25
+    assert not later[-1].is_flapping
+    # In between it is below 30 and still flaps: the two thresholds are not one.
+    assert any(step.is_flapping and step.value <= 30 for step in later)
+
+
+def test_who_changes_at_every_result_reaches_99_percent() -> None:
+    assert play("fp" * 10).value == 99.0
+
+
+def test_one_change_weighs_more_the_newer_it_is() -> None:
+    assert play("f").value == 5.9
+    assert play("f" * 20).value == 4.0
+    assert play("f" * 21).value == 0.0
+
+
+def test_the_first_result_of_all_is_no_change() -> None:
+    assert Flapping().after(Verdict.FAIL).value == 0.0
+
+
+def test_a_single_outage_does_not_flap() -> None:
+    assert not play("pppppffffffpppppp").is_flapping
+
+
+def naive(verdicts: list[Verdict]) -> tuple[float, bool]:
+    """The rule word by word, over the whole past."""
+    is_flapping, value = False, 0.0
+    for end in range(1, len(verdicts) + 1):
+        past = verdicts[:end]
+        changes = [later is not earlier for earlier, later in pairwise(past)]
+        last_20 = [False] * 20 + changes
+        weights = [0.8 + 0.02 * place for place, changed in enumerate(last_20[-20:]) if changed]
+        value = 100 * sum(weights) / 20
+        is_flapping = value > (25.0 if is_flapping else 30.0) + 1e-9
+    return value, is_flapping
+
+
+@given(st.lists(st.sampled_from([Verdict.PASS, Verdict.WARN, Verdict.FAIL]), min_size=1, max_size=60))
+def test_the_bits_say_the_same_as_the_rule(verdicts: list[Verdict]) -> None:
+    flapping = Flapping()
+    for verdict in verdicts:
+        flapping = flapping.after(verdict)
+    value, is_flapping = naive(verdicts)
+    assert abs(flapping.value - value) < 1e-9
+    assert flapping.is_flapping == is_flapping

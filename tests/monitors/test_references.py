@@ -1,0 +1,88 @@
+"""What monitors say of each other: each fault with its whole message."""
+
+from pathlib import Path
+
+import pytest
+
+from monitord.errors import ConfigError
+from monitord.settings import Settings, read_settings
+
+MONITORS = '[monitors.web]\nurl = "http://a/"\n[monitors.gateway]\ntype = "tcp"\naddress = "a:1"\n'
+
+
+def read(tmp_path: Path, text: str) -> Settings:
+    config = tmp_path / "monitord.toml"
+    config.write_text(text)
+    return read_settings(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param(
+            '[monitors.web]\nurl = "http://a/"\ndepends_on = ["gatway"]\n[monitors.gateway]\nurl = "http://b/"\n',
+            'monitord.toml:3: monitors.web.depends_on: "gatway" is not a monitor; write "gateway"',
+            id="misspelt",
+        ),
+        pytest.param(
+            '[monitors.web]\nurl = "http://a/"\ndepends_on_any = ["web"]\n',
+            'monitord.toml:3: monitors.web.depends_on_any: "web" is the monitor itself; leave it out',
+            id="itself",
+        ),
+        pytest.param(
+            '[monitors.a]\nurl = "http://a/"\ndepends_on = ["b"]\n'
+            '[monitors.b]\nurl = "http://b/"\ndepends_on_any = ["c"]\n'
+            '[monitors.c]\nurl = "http://c/"\ndepends_on = ["a"]\n',
+            "monitord.toml:3: monitors.a.depends_on: depends on itself: a -> b -> c -> a; take one of them out",
+            id="loop",
+        ),
+        pytest.param(
+            '[monitors.a]\ntype = "group"\nmembers = ["b"]\n[monitors.b]\ntype = "group"\nmembers = ["a"]\n',
+            "monitord.toml:3: monitors.a.members: is a member of itself: a -> b -> a; take one of them out",
+            id="group in itself",
+        ),
+        pytest.param(
+            '[monitors.a]\ntype = "group"\nmembers = ["zzz"]\n',
+            'monitord.toml:3: monitors.a.members: "zzz" is not a monitor; write the name of one',
+            id="member unknown",
+        ),
+        pytest.param(
+            '[monitors.a]\ntype = "group"\n',
+            "monitord.toml:1: monitors.a.members: names nobody; "
+            'write members = ["NAME", …], or member_tags = ["TAG"]',
+            id="group of nobody",
+        ),
+        pytest.param(
+            '[network]\ncanary = ["gatewy"]\n' + MONITORS,
+            'monitord.toml:2: network.canary: "gatewy" is not a monitor; write "gateway"',
+            id="canary unknown",
+        ),
+        pytest.param(
+            "[network]\nblind_share = 1.5\n" + MONITORS,
+            "monitord.toml:2: network.blind_share: 1.5 is too large; at most 1",
+            id="more than all",
+        ),
+    ],
+)
+def test_a_fault_says_where_it_is_and_what_to_write(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, text)
+    assert str(caught.value) == f"{tmp_path}/{message}"
+
+
+def test_a_parent_whose_own_table_has_a_fault_is_not_called_unknown_as_well(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, '[monitors.a]\nurl = "http://a/"\ndepends_on = ["b"]\n[monitors.b]\ntype = "htp"\n')
+    assert [fault.key for fault in caught.value.faults] == ["monitors.b.type"]
+
+
+def test_a_parent_in_the_defaults_is_not_its_own(tmp_path: Path) -> None:
+    settings = read(tmp_path, '[defaults]\ndepends_on = ["gateway"]\n' + MONITORS)
+    assert {one.name: one.depends_on for one in settings.monitors} == {"web": ("gateway",), "gateway": ()}
+
+
+def test_network_and_flapping_are_read(tmp_path: Path) -> None:
+    text = '[network]\nblind_share = 0.5\ncanary = ["gateway"]\n[defaults]\nflapping = false\n' + MONITORS
+    settings = read(tmp_path, text)
+    assert (settings.network.blind_share, settings.network.canary) == (0.5, ("gateway",))
+    assert not any(monitor.policy.detects_flapping for monitor in settings.monitors)
