@@ -108,8 +108,10 @@ Fact = str | int | float | bool | tuple[str, ...] | None
 Evidence = Callable[[str, object], object]
 """What conditions may ask for and nobody keeps, by name and argument: ("body", None), ("header", "Server").
 
-None where there is none.
+None where there is none. Of a check that does not pass (EXCERPT, None) is asked, too: text of what came.
 """
+
+EXCERPT = "excerpt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,8 @@ class Observation:
 
     `detail` is one line for people: what was asked and what came ("GET https://… 200, 648 bytes, 0.067 s").
     `facts` are the type's own measurements by their published names; a phase is `phase.NAME`, in seconds.
+    `is_usable` False: an answer, but not one that `up_when` could be asked about. `excerpt` is there once it was
+    judged, unless it passed: lines that are safe to show.
     """
 
     started_at: datetime
@@ -127,6 +131,8 @@ class Observation:
     facts: Mapping[str, Fact] = field(default_factory=dict)
     address: str | None = None
     evidence: Evidence | None = field(default=None, compare=False, repr=False)
+    is_usable: bool = True
+    excerpt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

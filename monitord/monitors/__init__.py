@@ -12,12 +12,14 @@ from monitord.monitors.dns import DnsMonitor
 from monitord.monitors.exec import ExecMonitor
 from monitord.monitors.http import HttpMonitor
 from monitord.monitors.icmp import IcmpMonitor
+from monitord.monitors.masking import Masking
 from monitord.monitors.tcp import TcpMonitor
 from monitord.monitors.tls import TlsMonitor
 
 __all__ = [
     "CHILDREN",
     "MONITOR_TYPES",
+    "Masking",
     "Monitor",
     "MonitorSettings",
     "Stopwatch",
