@@ -14,7 +14,7 @@ SCRIPTS := .ci/install .ci/run .ci/build-package tests/system/run completions/ba
 MANUAL := $(wildcard docs/man/*.[158])
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-newest lint lint-manual system-test bench deb clean
+.PHONY: help run test test-newest lint lint-manual manual system-test bench deb clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -34,7 +34,7 @@ lint: .venv/.done ## ruff, mypy, floors, shell scripts, manual pages, the unit's
 	@.ci/install --build-depends shellcheck groff mandoc systemd
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
-	.venv/bin/mypy monitord tests $(wildcard bench/*.py etc/examples/*.py)
+	.venv/bin/mypy monitord tests $(wildcard bench/*.py docs/man/*.py etc/examples/*.py)
 	$(PYTHON) -m pytest -q tests/test_floors.py
 	shellcheck --shell=bash $(SCRIPTS)
 	systemd-analyze security --offline=true --no-pager --threshold=11 systemd/monitord.service >/dev/null
@@ -46,6 +46,9 @@ lint-manual:
 		said=$$(groff -t -man -ww -z -Tutf8 -K utf8 "$$page" 2>&1; mandoc -Tlint -W warning "$$page"); \
 		if [ -n "$$said" ]; then echo "$$said"; exit 1; fi; \
 	done
+
+manual: ## renew what the manual takes from the code
+	@$(PYTHON) docs/man/make_reasons.py
 
 system-test: ## install the package in booted Debian 12 and 13 (root; SUITE= TEST= KEEP=1)
 	@.ci/install mmdebstrap systemd-container debian-archive-keyring dpkg-dev git \

@@ -1,13 +1,14 @@
 """The values that every room shares, all frozen: what a check saw, what it means, and how a monitor stands.
 
 The words are those of docs/architecture.md. `Reason` is the closed, versioned list that journal, API,
-metrics and manual use alike; add to it, never rename.
+metrics and manual use alike; add to it, never rename. `make manual` takes an addition into the manual.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from typing import Self
 
 
 class Verdict(Enum):
@@ -32,43 +33,55 @@ class Health(Enum):
 
 
 class Reason(Enum):
-    """Why a check ended as it did."""
+    """Why a check ended as it did: the code, and what it means in a line.
 
-    OK = "ok"
-    TIMEOUT_RESOLVE = "timeout_resolve"
-    TIMEOUT_CONNECT = "timeout_connect"
-    TIMEOUT_TLS = "timeout_tls"
-    TIMEOUT_RESPONSE = "timeout_response"
-    TIMEOUT_BODY = "timeout_body"
-    RESOLVE_FAILED = "resolve_failed"
-    REFUSED = "refused"
-    RESET = "reset"
-    UNREACHABLE = "unreachable"
-    TLS_EXPIRED = "tls_expired"
-    TLS_NAME_MISMATCH = "tls_name_mismatch"
-    TLS_UNTRUSTED = "tls_untrusted"
-    TLS_FAILED = "tls_failed"
-    PROTOCOL_ERROR = "protocol_error"
-    TOO_LARGE = "too_large"
-    TOO_MANY_REDIRECTS = "too_many_redirects"
-    CONDITION_FAILED = "condition_failed"
-    CONDITION_UNRESOLVED = "condition_unresolved"
-    PLUGIN_WARNING = "plugin_warning"
-    PLUGIN_CRITICAL = "plugin_critical"
-    PLUGIN_UNKNOWN = "plugin_unknown"
-    PLUGIN_KILLED = "plugin_killed"
-    UNIT_FAILED = "unit_failed"
-    UNIT_INACTIVE = "unit_inactive"
-    HEARTBEAT_MISSED = "heartbeat_missed"
-    MEMBER_DOWN = "member_down"
-    MEMBER_DEGRADED = "member_degraded"
-    MEMBERS_UNKNOWN = "members_unknown"
-    PROBER_LATE = "prober_late"
-    PROBER_SUSPENDED = "prober_suspended"
-    PROBER_EXHAUSTED = "prober_exhausted"
-    PROBER_FORBIDDEN = "prober_forbidden"
-    PROBER_BLIND = "prober_blind"
-    MONITOR_BUG = "monitor_bug"
+    The manual's table is made from it (`make manual`); what stands in `backticks` is a key of the configuration.
+    """
+
+    _value_: str
+    meaning: str
+
+    def __new__(cls, code: str, meaning: str = "") -> Self:  # the default is for lookups: Reason("ok")
+        reason = object.__new__(cls)
+        reason._value_ = code
+        reason.meaning = meaning
+        return reason
+
+    OK = "ok", "the answer was well"
+    TIMEOUT_RESOLVE = "timeout_resolve", "`timeout` ended while the name was looked up"
+    TIMEOUT_CONNECT = "timeout_connect", "`timeout` ended while the connection was made"
+    TIMEOUT_TLS = "timeout_tls", "`timeout` ended in the TLS handshake"
+    TIMEOUT_RESPONSE = "timeout_response", "`timeout` ended before an answer began"
+    TIMEOUT_BODY = "timeout_body", "`timeout` ended before an answer was complete"
+    RESOLVE_FAILED = "resolve_failed", "no such name, or no name server answers"
+    REFUSED = "refused", "nobody listens there"
+    RESET = "reset", "the peer broke off the connection"
+    UNREACHABLE = "unreachable", "there is no way to the host"
+    TLS_EXPIRED = "tls_expired", "a certificate in the chain is out of date"
+    TLS_NAME_MISMATCH = "tls_name_mismatch", "the certificate is for another name"
+    TLS_UNTRUSTED = "tls_untrusted", "no trusted authority vouches for it"
+    TLS_FAILED = "tls_failed", "the TLS handshake failed otherwise"
+    PROTOCOL_ERROR = "protocol_error", "the answer breaks the rules of its protocol"
+    TOO_LARGE = "too_large", "the answer is too large: see the type"
+    TOO_MANY_REDIRECTS = "too_many_redirects", "redirects lead on and on"
+    CONDITION_FAILED = "condition_failed", "a condition, or the type's own, failed"
+    CONDITION_UNRESOLVED = "condition_unresolved", "`up_when` asks for what is not there"
+    PLUGIN_WARNING = "plugin_warning", "the plugin warns"
+    PLUGIN_CRITICAL = "plugin_critical", "the plugin says that it is critical"
+    PLUGIN_UNKNOWN = "plugin_unknown", "the plugin could not tell"
+    PLUGIN_KILLED = "plugin_killed", "the plugin was killed"
+    UNIT_FAILED = "unit_failed", "the unit of the service manager has failed"
+    UNIT_INACTIVE = "unit_inactive", "the unit of the service manager is not active"
+    HEARTBEAT_MISSED = "heartbeat_missed", "what was to report itself did not"
+    MEMBER_DOWN = "member_down", "a member of the group is down"
+    MEMBER_DEGRADED = "member_degraded", "a member of the group is degraded"
+    MEMBERS_UNKNOWN = "members_unknown", "nothing sure is known of the members"
+    PROBER_LATE = "prober_late", "monitord itself stood still during the check"
+    PROBER_SUSPENDED = "prober_suspended", "the machine slept during the check"
+    PROBER_EXHAUSTED = "prober_exhausted", "no descriptors, ports or memory left here"
+    PROBER_FORBIDDEN = "prober_forbidden", "this host does not allow such a check"
+    PROBER_BLIND = "prober_blind", "this host seems to be cut off itself"
+    MONITOR_BUG = "monitor_bug", "a bug in the type of monitor; see the journal"
 
     @property
     def is_ours(self) -> bool:
@@ -100,8 +113,10 @@ Fact = str | int | float | bool | tuple[str, ...] | None
 Evidence = Callable[[str, object], object]
 """What conditions may ask for and nobody keeps, by name and argument: ("body", None), ("header", "Server").
 
-None where there is none.
+None where there is none. Of a check that does not pass (EXCERPT, None) is asked, too: text of what came.
 """
+
+EXCERPT = "excerpt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +125,8 @@ class Observation:
 
     `detail` is one line for people: what was asked and what came ("GET https://… 200, 648 bytes, 0.067 s").
     `facts` are the type's own measurements by their published names; a phase is `phase.NAME`, in seconds.
+    `is_usable` False: an answer, but not one that `up_when` could be asked about. `excerpt` is there once it was
+    judged, unless it passed: lines that are safe to show.
     """
 
     started_at: datetime
@@ -119,6 +136,8 @@ class Observation:
     facts: Mapping[str, Fact] = field(default_factory=dict)
     address: str | None = None
     evidence: Evidence | None = field(default=None, compare=False, repr=False)
+    is_usable: bool = True
+    excerpt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

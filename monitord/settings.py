@@ -264,6 +264,7 @@ def _common(table: Table, policy: HealthPolicy = HealthPolicy()) -> dict[str, An
         "timeout_s": timeout_s,
         "retry_every_s": min(retry_every_s, check_every_s),
         "policy": policy,
+        "invert": table.flag("invert", default=False),
         "tags": tuple(dict.fromkeys(table.texts("tags", default=()))),
     }
 

@@ -1,6 +1,8 @@
 """The manual holds what the program has: every option, every reason, every command."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,9 +38,30 @@ def test_every_option_of_every_type_is_in_the_manual(tmp_path: Path, name: str) 
     assert described(section(f"Type {name}")) == set(table._known) - described(section("[monitors.NAME]"))
 
 
-def test_every_reason_is_in_the_manual_in_its_order() -> None:
-    table = TOML.split(".SH REASONS")[1]
-    assert re.findall(r"^\\fB([a-z_]+)\\fR@", table, re.MULTILINE) == [reason.value for reason in Reason]
+def test_the_manual_says_of_every_reason_what_the_code_says() -> None:
+    """`make manual` makes it so."""
+    table = TOML.split(".SH REASONS")[1].split(".TS")[1].split(".TE")[0]
+    rows = dict(re.findall(r"^\\fB([a-z_]+)\\fR@(.+)$", table, re.MULTILINE))
+    assert list(rows) == [reason.value for reason in Reason]
+    assert [re.sub(r"\\f[BR]", "`", text) for text in rows.values()] == [reason.meaning for reason in Reason]
+
+
+def test_every_reason_has_a_meaning_that_fits_its_line() -> None:
+    assert [reason for reason in Reason if not 0 < len(reason.meaning) <= 60] == []
+
+
+def test_the_manual_names_the_reasons_that_make_a_check_unsure() -> None:
+    named = TOML.split(".SH REASONS")[1].split(".TE")[1].split("make a check unsure")[0]
+    assert set(re.findall(r"^\.BR? ([a-z_]+)", named, re.MULTILINE)) == {
+        reason.value for reason in Reason if reason.is_ours
+    }
+
+
+def test_what_the_manual_takes_from_the_code_is_up_to_date() -> None:
+    """If not: make manual."""
+    script = MANUAL / "make_reasons.py"
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("name", MONITOR_TYPES)

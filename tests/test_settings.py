@@ -38,10 +38,11 @@ def test_the_smallest_monitor(tmp_path: Path) -> None:
 
 def test_every_common_key_is_read(tmp_path: Path) -> None:
     keys = 'check_every = "1m"\ntimeout = "7s"\nretry_every = "9s"\nfail_after = 4\nrecover_after = 3\n'
-    keys += 'tags = ["x", "y", "x"]'
+    keys += 'degrade_after = 5\ninvert = true\ntags = ["x", "y", "x"]'
     (monitor,) = settings_of(tmp_path, f"[monitors.a]\n{URL}\n{keys}\n").monitors
     assert (monitor.check_every_s, monitor.timeout_s, monitor.retry_every_s) == (60.0, 7.0, 9.0)
-    assert monitor.policy == HealthPolicy(fail_after=4, recover_after=3)
+    assert monitor.policy == HealthPolicy(fail_after=4, recover_after=3, degrade_after=5)
+    assert monitor.invert is True
     assert monitor.tags == ("x", "y")
 
 

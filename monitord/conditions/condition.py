@@ -23,6 +23,13 @@ Lookup = Callable[[Reference], object]
 """The value of a fact: int, float, str, bool, list or what JSON holds; None or Unresolved where there is none."""
 
 
+Shown = Callable[[object], object]
+
+
+def _as_it_is(value: object) -> object:
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """`text` is the condition with the values seen, on one line: status == 200 (503)."""
@@ -47,12 +54,12 @@ class Condition:
     def __str__(self) -> str:
         return self.text
 
-    def evaluate(self, lookup: Lookup) -> Outcome:
+    def evaluate(self, lookup: Lookup, shown: Shown = _as_it_is) -> Outcome:
         """Asks for every fact, in reading order, also where the first decides: people want to see them all.
 
-        Raises only what `lookup` raises.
+        `shown` makes of a value what people may see of it, of the same type. Raises only what these two raise.
         """
-        holds, text = _judge(self.tree, lookup)
+        holds, text = _judge(self.tree, lookup, shown)
         return Outcome(holds is True, holds is None, shortened(text, MAX_OUTCOME_CHARACTERS))
 
 
@@ -75,14 +82,14 @@ def _check_length(text: str) -> None:
         )
 
 
-def _judge(node: Node, lookup: Lookup) -> tuple[bool | None, str]:
+def _judge(node: Node, lookup: Lookup, shown: Shown) -> tuple[bool | None, str]:
     """True, false or None for unresolved, and the text with the values."""
     if isinstance(node, Comparison):
-        return _judge_comparison(node, lookup)
+        return _judge_comparison(node, lookup, shown)
     if isinstance(node, Not):
-        holds, text = _judge(node.operand, lookup)
+        holds, text = _judge(node.operand, lookup, shown)
         return None if holds is None else not holds, node.text(text)
-    judged = [_judge(operand, lookup) for operand in node.operands]
+    judged = [_judge(operand, lookup, shown) for operand in node.operands]
     text = node.text([text for _, text in judged])
     return _joined([holds for holds, _ in judged], decisive=isinstance(node, Or)), text
 
@@ -94,9 +101,13 @@ def _joined(parts: Sequence[bool | None], *, decisive: bool) -> bool | None:
     return None if None in parts else not decisive
 
 
-def _judge_comparison(comparison: Comparison, lookup: Lookup) -> tuple[bool | None, str]:
+def _judge_comparison(comparison: Comparison, lookup: Lookup, shown: Shown) -> tuple[bool | None, str]:
     value = lookup(comparison.reference)
     holds = compare(comparison, value)
+    visible = shown(value)
     if isinstance(holds, Unresolved):
-        return None, f"{comparison} (unresolved: {shortened(holds.why, 2 * MAX_SEEN_CHARACTERS)})"
-    return holds, f"{comparison} ({seen(value, comparison.fact_type)})"
+        # The why may quote the value, so it is said of what may be seen.
+        told = holds if visible is value else compare(comparison, visible)
+        why = told.why if isinstance(told, Unresolved) else holds.why
+        return None, f"{comparison} (unresolved: {shortened(why, 2 * MAX_SEEN_CHARACTERS)})"
+    return holds, f"{comparison} ({seen(visible, comparison.fact_type)})"

@@ -215,6 +215,8 @@ def _fields(watched: Watched, result: Result | None = None) -> dict[str, str]:
     fields["DURATION_USEC"] = str(round(observation.duration_s * 1e6))
     if observation.address is not None:
         fields["MONITOR_ADDRESS"] = observation.address
+    if observation.excerpt is not None:
+        fields["RESPONSE_EXCERPT"] = observation.excerpt
     fields.update(_phase_fields(observation))
     if observation.reason is not Reason.MONITOR_BUG:
         fields.update(_own_fields(watched.monitor, observation))

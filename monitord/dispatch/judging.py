@@ -10,37 +10,58 @@
 | a condition in `degraded_when` holds             | warn: `condition_failed`                             |
 | the type itself warns                            | warn                                                 |
 | otherwise                                        | pass                                                 |
+
+With `invert` that verdict is turned:
+
+| without it                                       | with it                                              |
+|--------------------------------------------------|------------------------------------------------------|
+| unsure                                           | unsure, for the same reason                          |
+| pass or warn: an answer                          | fail: `condition_failed`                             |
+| fail: `condition_unresolved` or `plugin_killed`, | fail, for the same reason                            |
+| which show nothing of what is watched            |                                                      |
+| fail otherwise                                   | pass                                                 |
+
+What is told is masked, and of what does not pass an excerpt is kept.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from monitord.conditions import Condition, Lookup, Outcome, Reference
-from monitord.model import Observation, Reason, Result, Verdict
-from monitord.monitors import MonitorSettings
+from monitord.model import EXCERPT, Observation, Reason, Result, Verdict
+from monitord.monitors import Masking, MonitorSettings
+
+_SHOWS_NOTHING = frozenset({Reason.CONDITION_UNRESOLVED, Reason.PLUGIN_KILLED})
+_NO_SECRETS = Masking()
 
 
-def judge(observation: Observation, settings: MonitorSettings, fault: Reason | None) -> Result:
+def judge(
+    observation: Observation,
+    settings: MonitorSettings,
+    fault: Reason | None,
+    masking: Masking = _NO_SECRETS,
+) -> Result:
     """`fault`: what was wrong with the prober itself during the check, if anything."""
-    reason = observation.reason
-    if reason.is_ours:
-        return Result(replace(observation, evidence=None), Verdict.UNSURE)
-    if reason is Reason.CONDITION_FAILED and settings.up_when:
+    result = _judge(observation, settings, masking)
+    if result.verdict in {Verdict.WARN, Verdict.FAIL} and fault is not None:
+        unsure = replace(result.observation, reason=fault)
+        result = replace(result, observation=unsure, verdict=Verdict.UNSURE)
+    if settings.invert:
+        result = _inverted(result)
+    return replace(result, observation=_fit_to_be_seen(result, masking))
+
+
+def _judge(observation: Observation, settings: MonitorSettings, masking: Masking) -> Result:
+    if observation.reason.is_ours:
+        return Result(observation, Verdict.UNSURE)
+    if observation.reason is Reason.CONDITION_FAILED and settings.up_when and observation.is_usable:
         observation = replace(observation, reason=Reason.OK)
-    result = _judge(observation, settings)
-    if result.verdict is not Verdict.PASS and fault is not None:
-        return replace(result, observation=replace(result.observation, reason=fault), verdict=Verdict.UNSURE)
-    return result
-
-
-def _judge(observation: Observation, settings: MonitorSettings) -> Result:
     if observation.reason is not Reason.OK and not observation.reason.is_warning:
-        return Result(replace(observation, evidence=None), Verdict.FAIL)
+        return Result(observation, Verdict.FAIL)
     lookup = _lookup(observation)
-    wanted = _evaluate(settings.up_when, lookup)
-    unwanted = _evaluate(settings.degraded_when, lookup)
+    wanted = _evaluate(settings.up_when, lookup, masking)
+    unwanted = _evaluate(settings.degraded_when, lookup, masking)
     seen = tuple(outcome.text for outcome in (*wanted, *unwanted))
-    observation = replace(observation, evidence=None)
     missed = [outcome for outcome in wanted if not outcome.holds]
     if missed:
         unresolved = all(outcome.unresolved for outcome in missed)
@@ -52,8 +73,33 @@ def _judge(observation: Observation, settings: MonitorSettings) -> Result:
     return Result(observation, Verdict.WARN if observation.reason.is_warning else Verdict.PASS, seen)
 
 
-def _evaluate(conditions: Sequence[Condition], lookup: Lookup) -> list[Outcome]:
-    return [condition.evaluate(lookup) for condition in conditions]
+def _inverted(result: Result) -> Result:
+    observation = result.observation
+    if result.verdict is Verdict.UNSURE or observation.reason in _SHOWS_NOTHING:
+        return result
+    if result.verdict is Verdict.FAIL:
+        note, reason, verdict = "as expected (invert)", Reason.OK, Verdict.PASS
+    else:
+        note, reason, verdict = (
+            "is well, but was to fail (invert)",
+            Reason.CONDITION_FAILED,
+            Verdict.FAIL,
+        )
+    told = replace(observation, reason=reason, detail=f"{observation.detail}; {note}")
+    return replace(result, observation=told, verdict=verdict)
+
+
+def _fit_to_be_seen(result: Result, masking: Masking) -> Observation:
+    observation = result.observation
+    excerpt = None
+    if result.verdict is not Verdict.PASS and observation.evidence is not None:
+        text = observation.evidence(EXCERPT, None)
+        excerpt = masking.excerpt(text) if isinstance(text, str) else None
+    return replace(observation, detail=masking.mask(observation.detail), excerpt=excerpt, evidence=None)
+
+
+def _evaluate(conditions: Sequence[Condition], lookup: Lookup, masking: Masking) -> list[Outcome]:
+    return [condition.evaluate(lookup, masking.mask_value) for condition in conditions]
 
 
 def _lookup(observation: Observation) -> Lookup:

@@ -70,7 +70,7 @@ class Pipeline:
         observation = await self._observe(watched, watch)
         if is_current():
             fault = self._pulse.fault_since(watch.began_s)
-            self._conclude(watched, judge(observation, watched.monitor.settings, fault))
+            self._conclude(watched, self._judge(watched, observation, fault))
 
     def deadline_s(self, watched: Watched) -> float:
         """How long a check of this monitor may run, in seconds."""
@@ -81,7 +81,7 @@ class Pipeline:
         timeout = format_duration(watched.monitor.settings.timeout_s)
         detail = f"check ignored its cancellation after {timeout} and was abandoned"
         observation = Stopwatch(self._clock, watched.check_began_at).observation(Reason.MONITOR_BUG, detail)
-        self._conclude(watched, judge(observation, watched.monitor.settings, None))
+        self._conclude(watched, self._judge(watched, observation, None))
 
     def review(self) -> None:
         """Look at what changes with the time alone: windows that open and close."""
@@ -129,6 +129,9 @@ class Pipeline:
             watched.bug = repr(error)
             self._log.bug(monitor, error)
         return watch.observation(Reason.MONITOR_BUG, f"bug in monitor type {monitor.type_name!r}: {error!r}")
+
+    def _judge(self, watched: Watched, observation: Observation, fault: Reason | None) -> Result:
+        return judge(observation, watched.monitor.settings, fault, watched.monitor.masking)
 
     def _conclude(self, watched: Watched, result: Result) -> None:
         result = self._look_with_both_eyes(watched, result)

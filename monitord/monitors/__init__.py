@@ -13,6 +13,7 @@ from monitord.monitors.exec import ExecMonitor
 from monitord.monitors.group import GroupMonitor
 from monitord.monitors.http import HttpMonitor
 from monitord.monitors.icmp import IcmpMonitor
+from monitord.monitors.masking import Masking
 from monitord.monitors.references import check_names, check_references
 from monitord.monitors.tcp import TcpMonitor
 from monitord.monitors.tls import TlsMonitor
@@ -20,6 +21,7 @@ from monitord.monitors.tls import TlsMonitor
 __all__ = [
     "CHILDREN",
     "MONITOR_TYPES",
+    "Masking",
     "Monitor",
     "MonitorSettings",
     "Stopwatch",

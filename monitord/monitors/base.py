@@ -6,7 +6,7 @@ A type is one file: a frozen dataclass of options, a subclass of `Monitor`, and 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Generic, TypeVar
@@ -15,7 +15,8 @@ from monitord.clock import Clock
 from monitord.conditions import Condition, Vocabulary
 from monitord.config import Table
 from monitord.health import HealthPolicy
-from monitord.model import Fact, Health, Observation, Reason
+from monitord.model import Evidence, Fact, Health, Observation, Reason
+from monitord.monitors.masking import Masking
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
 
 OptionsT = TypeVar("OptionsT")
@@ -28,8 +29,8 @@ CHILDREN = "(children)"
 class MonitorSettings:
     """What every monitor has, whatever its type; equal settings mean that a reload leaves the monitor alone.
 
-    `options` is the frozen dataclass that the type's `read_options` made. `renamed_from` is the name whose health
-    it takes over when it appears.
+    `options` is the frozen dataclass that the type's `read_options` made. `invert`: what fails is well, and what is
+    well fails. `renamed_from` is the name whose health it takes over when it appears.
     """
 
     name: str
@@ -44,6 +45,7 @@ class MonitorSettings:
     degraded_when: tuple[Condition, ...] = ()
     depends_on: tuple[str, ...] = ()
     depends_on_any: tuple[str, ...] = ()
+    invert: bool = False
     renamed_from: str | None = field(default=None, compare=False)
 
     @property
@@ -91,9 +93,10 @@ class Stopwatch:
         detail: str,
         facts: Mapping[str, Fact] | None = None,
         address: str | None = None,
+        evidence: Evidence | None = None,
     ) -> Observation:
         """What was seen until now."""
-        return Observation(self.started_at, self.elapsed_s, reason, detail, facts or {}, address)
+        return Observation(self.started_at, self.elapsed_s, reason, detail, facts or {}, address, evidence)
 
 
 class Monitor(ABC, Generic[OptionsT]):
@@ -113,6 +116,7 @@ class Monitor(ABC, Generic[OptionsT]):
         self.settings = settings
         self.options: OptionsT = settings.options
         self.tools = tools
+        self.masking = Masking(self.secrets())
 
     @property
     def name(self) -> str:
@@ -126,6 +130,13 @@ class Monitor(ABC, Generic[OptionsT]):
         """
         return None
 
+    def secrets(self) -> Iterable[str]:
+        """What of its options must be seen nowhere: it is masked in all that is told of its checks.
+
+        Asked once, while it is made, when there are `settings`, `options` and `tools`.
+        """
+        return ()
+
     @classmethod
     @abstractmethod
     def read_options(cls, table: Table) -> OptionsT:
@@ -135,7 +146,8 @@ class Monitor(ABC, Generic[OptionsT]):
     async def check(self) -> Observation:
         """Look once. A failure of what is watched is an observation; whatever is raised is a bug of this type.
 
-        `condition_failed` is the type's own default verdict on an answer that it got: `up_when` takes its place.
+        `condition_failed` is the type's own default verdict on an answer that it got: `up_when` takes its place, unless
+        the observation is not `is_usable`.
 
         Ends within `settings.timeout_s`, or is cancelled soon after and counts as `timeout_response`.
         """

@@ -10,7 +10,7 @@ of the service's sandbox, and its package may come later. A check that finds non
 """
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from signal import Signals
@@ -18,13 +18,15 @@ from typing import Any, ClassVar
 
 from monitord.conditions import FactFunction, FactType, Vocabulary
 from monitord.config import Secret, Table, value_text
-from monitord.model import Fact, Observation, Reason
+from monitord.model import EXCERPT, Evidence, Fact, Observation, Reason
 from monitord.monitors.base import CHILDREN, Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.monitors.perfdata import PluginOutput, parse_output
 from monitord.net import ProcessEnd, ProcessFault, ProcessFaultKind, ProcessRequest
 from monitord.units import format_duration
 
 MAX_MESSAGE_CHARACTERS = 500
+MAX_EXCERPT_SOURCE_BYTES = 4096
+"""Of the output, and of the error output, for the excerpt of a check that does not pass."""
 
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -82,10 +84,6 @@ class ExecMonitor(Monitor[ExecOptions]):
         super().__init__(settings, tools)
         self._request = self.options.request()
         self._program = PurePosixPath(self._request.command[0]).name
-        # The longest first: one may be a part of another.
-        self._hidden = sorted(
-            (secret.reveal() for secret in self.options.hidden if secret), key=len, reverse=True
-        )
 
     @property
     def host(self) -> str | None:
@@ -94,6 +92,9 @@ class ExecMonitor(Monitor[ExecOptions]):
     @classmethod
     def read_options(cls, table: Table) -> ExecOptions:
         return _read_options(table)
+
+    def secrets(self) -> Iterable[str]:
+        return (secret.reveal() for secret in self.options.hidden)
 
     async def check(self) -> Observation:
         watch = Stopwatch(self.tools.clock)
@@ -115,8 +116,17 @@ class ExecMonitor(Monitor[ExecOptions]):
             reason=reason,
             detail=f"{self._program}: {said} ({end}, {duration_s:.3f} s)",
             facts=facts,
-            evidence=lambda name, argument: facts.get(f"{name}.{argument}"),
+            evidence=self._evidence(outcome, facts),
         )
+
+    @staticmethod
+    def _evidence(end: ProcessEnd, facts: Mapping[str, Fact]) -> Evidence:
+        def look_up(name: str, argument: object) -> object:
+            if name == EXCERPT:
+                return _excerpt(end)
+            return facts.get(f"{name}.{argument}")
+
+        return look_up
 
     def journal_fields(self, observation: Observation) -> Mapping[str, str]:
         exit_code = observation.facts.get("exit_code")
@@ -136,9 +146,7 @@ class ExecMonitor(Monitor[ExecOptions]):
 
     def _text(self, output: bytes) -> str:
         """Lines of printable text without secrets. A plugin may print anything, to the terminal of who looks too."""
-        text = output.decode(errors="replace")
-        for secret in self._hidden:
-            text = text.replace(secret, "***")
+        text = self.masking.mask(output.decode(errors="replace"))
         return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
 
 
@@ -156,6 +164,13 @@ def _facts(end: ProcessEnd, output: PluginOutput) -> dict[str, Fact]:
         facts["exit_code"] = end.exit_code
     facts |= {f"perfdata.{value.label}": value.value for value in output.values if value.value is not None}
     return facts
+
+
+def _excerpt(end: ProcessEnd) -> str | None:
+    """What it printed, if that is more than the line that is told anyway."""
+    printed = (end.stdout[:MAX_EXCERPT_SOURCE_BYTES], end.stderr[:MAX_EXCERPT_SOURCE_BYTES])
+    text = "\n".join(part.decode(errors="replace").strip() for part in printed if part.strip())
+    return text if "\n" in text else None
 
 
 def _signal_name(number: int) -> str:

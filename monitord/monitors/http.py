@@ -8,40 +8,26 @@ tokens and the parts of a URL that may be one are told nowhere.
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
-from urllib.parse import urlencode
 
 from monitord.conditions import FactFunction, FactType, JsonPath, Unresolved, Vocabulary, parse_json_path
-from monitord.config import Secret, Table
-from monitord.model import Evidence, Fact, Observation, Reason
+from monitord.config import Table
+from monitord.model import EXCERPT, Evidence, Fact, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
-from monitord.monitors.secured import TLS_FACTS, facts_of_tls, read_tls
-from monitord.net import (
-    MAX_DRAINED_BYTES,
-    Endpoint,
-    HttpExchange,
-    HttpFault,
-    HttpOutcome,
-    HttpRequest,
-    IpFamily,
-    Phase,
-    Target,
-    TlsOptions,
-    check_headers,
-    parse_endpoint,
-    parse_target,
-)
+from monitord.monitors.http_options import HttpOptions, read_options, secrets_of, shown_location, shown_url
+from monitord.monitors.secured import TLS_FACTS, facts_of_tls
+from monitord.net import HttpExchange, HttpFault, HttpOutcome, Phase
 
 FIRST_BAD_STATUS = 400
-MAX_SHOWN_URL_CHARACTERS = 300
-MAX_BODY_BYTES = 1 << 20
-"""`max_body` where a condition looks at the body; one that nobody looks at may be as long as `MAX_DRAINED_BYTES`."""
+MAX_BINARY_SHARE = 0.1
+"""Of characters that are no text: above it a body is not shown."""
 
-_SECRET_PARAMETER = re.compile(r"token|key|secret|pass|auth|sig|credential|session|code", re.IGNORECASE)
 _CHARSET = re.compile(r'charset="?([A-Za-z0-9_.:-]{1,40})', re.IGNORECASE)
-_FORM = "application/x-www-form-urlencoded"
+_TELLING_HEADERS = (
+    "Content-Type", "Content-Encoding", "Server", "Via", "Retry-After", "WWW-Authenticate", "Allow",
+)  # fmt: skip
+"""Of a response that did not pass. No cookie, and nothing else that lets anybody in."""
 
 VOCABULARY = Vocabulary(
     {
@@ -60,55 +46,6 @@ VOCABULARY = Vocabulary(
     }
 )
 _OF_THE_BODY = frozenset({"body", "json"})
-
-
-@dataclass(frozen=True, slots=True)
-class HttpOptions:
-    """`url` came as plain text unless `is_url_secret`; headers may hold secrets, whatever their name."""
-
-    url: Secret
-    is_url_secret: bool = False
-    method: str = "GET"
-    headers: tuple[tuple[str, Secret], ...] = ()
-    body: Secret | None = None
-    content_type: str | None = None
-    username: str | None = None
-    password: Secret | None = None
-    bearer: Secret | None = None
-    tls: TlsOptions = field(default_factory=TlsOptions)
-    server_name: str | None = None
-    follow_redirects: bool = True
-    proxy: Secret | None = None
-    connect_to: Endpoint | None = None
-    ip_family: IpFamily = IpFamily.ANY
-    all_addresses: bool = False
-    reuse_connection: bool = False
-    max_body_bytes: int | None = None
-
-    def request(self, *, read_body: bool = False) -> HttpRequest:
-        """`read_body`: somebody wants to see it. Raises ValueError("problem; hint") when the parts do not fit."""
-        headers = [(name, value.reveal()) for name, value in self.headers]
-        if self.content_type is not None and not any(name.lower() == "content-type" for name, _ in headers):
-            headers.append(("Content-Type", self.content_type))
-        password = self.password.reveal() if self.password is not None else ""
-        return HttpRequest(
-            url=self.url.reveal(),
-            method=self.method,
-            headers=tuple(headers),
-            body=None if self.body is None else self.body.reveal().encode(),
-            basic_auth=None if self.username is None else (self.username, password),
-            bearer=None if self.bearer is None else self.bearer.reveal(),
-            tls=self.tls,
-            server_name=self.server_name,
-            follow_redirects=self.follow_redirects,
-            proxy=self.proxy.reveal() if self.proxy else None,
-            connect_to=self.connect_to,
-            ip_family=self.ip_family,
-            reuse_connection=self.reuse_connection,
-            read_body=read_body,
-            max_body_bytes=self.max_body_bytes or (MAX_BODY_BYTES if read_body else MAX_DRAINED_BYTES),
-            want_certificate=True,
-        )
 
 
 class HttpMonitor(Monitor[HttpOptions]):
@@ -130,7 +67,10 @@ class HttpMonitor(Monitor[HttpOptions]):
 
     @classmethod
     def read_options(cls, table: Table) -> HttpOptions:
-        return _read_options(table)
+        return read_options(table)
+
+    def secrets(self) -> Iterable[str]:
+        return secrets_of(self.options)
 
     async def check(self) -> Observation:
         watch = Stopwatch(self.tools.clock)
@@ -198,10 +138,12 @@ def _evidence(exchange: HttpExchange) -> Evidence:
         return documents[0]
 
     def look_up(name: str, argument: object) -> object:
+        if name == EXCERPT:
+            return _excerpt(exchange)
         if name == "header":
             return exchange.headers.get(str(argument))
         if name == "body":
-            return _text(exchange)
+            return _decoded(exchange, exchange.body or b"")
         if name == "json" and isinstance(argument, JsonPath):
             found = document()
             return found if isinstance(found, Unresolved) else argument.find(found)
@@ -210,14 +152,27 @@ def _evidence(exchange: HttpExchange) -> Evidence:
     return look_up
 
 
-def _text(exchange: HttpExchange) -> str:
+def _decoded(exchange: HttpExchange, body: bytes) -> str:
     """The body in its charset; what cannot be decoded shows as U+FFFD."""
     charset = _CHARSET.search(exchange.headers.get("Content-Type", ""))
-    body = exchange.body or b""
     try:
         return body.decode(charset[1] if charset else "utf-8", errors="replace")
     except LookupError:
         return body.decode(errors="replace")
+
+
+def _excerpt(exchange: HttpExchange) -> str:
+    """The status line, the headers that tell something, and the beginning of the body if it is text."""
+    lines = [f"HTTP/{exchange.http_version} {exchange.status} {exchange.reason_phrase}".rstrip()]
+    lines += [f"{name}: {value}" for name in _TELLING_HEADERS if (value := exchange.headers.get(name))]
+    if location := exchange.headers.get("Location"):
+        lines.append(f"Location: {shown_location(location)}")
+    if exchange.beginning:
+        text = _decoded(exchange, exchange.beginning)
+        odd = sum(not (c.isprintable() or c.isspace() or c == "\x1b") or c == "\ufffd" for c in text)
+        is_text = odd <= MAX_BINARY_SHARE * len(text)
+        lines += ["", text if is_text else f"({_bytes(exchange.body_bytes)} that are not text)"]
+    return "\n".join(lines)
 
 
 def _reason(outcome: HttpOutcome) -> Reason:
@@ -240,136 +195,3 @@ def _badness(outcome: HttpOutcome) -> tuple[int, float]:
 
 def _bytes(count: int) -> str:
     return "1 byte" if count == 1 else f"{count} bytes"
-
-
-def shown_url(target: Target, *, is_secret: bool) -> str:
-    """The URL for people: no password, no value of a parameter that may be one; of a secret URL only the host."""
-    if target.socket_path is not None:
-        origin = f"http+unix:{target.socket_path}:"
-    else:
-        origin = f"{target.url.scheme}://{target.host_header}"
-    if is_secret:
-        return f"{origin}/***"
-    shown = origin + target.url.raw_path
-    if target.url.raw_query_string:
-        shown += "?" + "&".join(_shown_parameter(part) for part in target.url.raw_query_string.split("&"))
-    return shown if len(shown) <= MAX_SHOWN_URL_CHARACTERS else shown[: MAX_SHOWN_URL_CHARACTERS - 1] + "…"
-
-
-def _shown_parameter(part: str) -> str:
-    name, equals, _ = part.partition("=")
-    return f"{name}=***" if equals and _SECRET_PARAMETER.search(name) else part
-
-
-# Reading
-
-
-def _read_options(table: Table) -> HttpOptions:
-    url, is_url_secret = _read_url(table)
-    body, content_type = _read_body(table)
-    username, password = _read_basic_auth(table)
-    options = HttpOptions(
-        url=url,
-        is_url_secret=is_url_secret,
-        method=table.value("method", _method, default="GET" if body is None else "POST"),
-        headers=_read_headers(table),
-        body=body,
-        content_type=content_type,
-        username=username,
-        password=password,
-        bearer=table.secret("bearer", default=None),
-        tls=read_tls(table),
-        server_name=table.text("server_name", default=None),
-        follow_redirects=table.flag("follow_redirects", default=True),
-        proxy=table.secret("proxy", default=None),
-        connect_to=table.value("connect_to", parse_endpoint, default=None),
-        ip_family=table.choice("ip_family", IpFamily, default=IpFamily.ANY),
-        all_addresses=table.flag("all_addresses", default=False),
-        reuse_connection=table.flag("reuse_connection", default=False),
-        max_body_bytes=table.size("max_body", default=None),
-    )
-    _check_together(table, options)
-    return options
-
-
-def _read_url(table: Table) -> tuple[Secret, bool]:
-    found = table.look_up("url")
-    if found is not None and isinstance(found[1], dict):
-        secret = table.secret("url")
-        if secret:
-            _check(table, "url", secret.reveal())
-        return secret, True
-    return Secret(table.value("url", _url, default="", required=True)), False
-
-
-def _url(text: str) -> str:
-    parse_target(text)
-    return text
-
-
-def _check(table: Table, key: str, url: str) -> None:
-    try:
-        parse_target(url)
-    except ValueError as error:
-        _fault(table, key, error)
-
-
-def _method(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z]+", text, re.ASCII):
-        raise ValueError('is not a method; write a word such as "GET"')
-    return text.upper()
-
-
-def _read_headers(table: Table) -> tuple[tuple[str, Secret], ...]:
-    headers = table.secrets("headers", default={})
-    try:
-        check_headers((name, value.reveal()) for name, value in headers.items())
-    except ValueError as error:
-        _fault(table, "headers", error)
-        return ()
-    return tuple(headers.items())
-
-
-def _fault(table: Table, key: str, error: Exception) -> None:
-    problem, _, hint = str(error).partition("; ")
-    table.fault(key, problem, hint)
-
-
-def _read_body(table: Table) -> tuple[Secret | None, str | None]:
-    """The body as it is sent, and its type. One of three keys says it."""
-    body = table.secret("body", default=None)
-    form = table.secrets("form", default={}) if table.look_up("form") is not None else None
-    document = table.look_up("json")
-    if sum(part is not None for part in (body, form, document)) > 1:
-        table.fault("", "has more than one body", "keep one of body, form and json")
-    if form is not None:
-        return Secret(urlencode({name: value.reveal() for name, value in form.items()})), _FORM
-    if document is not None:
-        try:
-            return Secret(json.dumps(document[1], allow_nan=False)), "application/json"
-        except (TypeError, ValueError, RecursionError):
-            table.fault("json", "holds what JSON cannot say, such as a date", "write it as text")
-            return None, None
-    return body, None
-
-
-def _read_basic_auth(table: Table) -> tuple[str | None, Secret | None]:
-    if table.look_up("basic_auth") is None:
-        return None, None
-    given = table.table("basic_auth")
-    username = given.text("username")
-    if ":" in username:
-        given.fault("username", "holds a colon, which basic authentication cannot send", "")
-    return username, given.secret("password", default=None)
-
-
-def _check_together(table: Table, options: HttpOptions) -> None:
-    """What only shows in the whole. Secrets that were not looked up are empty, and nothing can be said of them."""
-    if options.url:
-        try:
-            request = options.request()
-        except ValueError as error:
-            _fault(table, "", error)
-            return
-        if options.all_addresses and request.proxy_target is not None:
-            table.fault("all_addresses", "has no use with a proxy, which chooses the address", "keep one")

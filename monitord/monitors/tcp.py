@@ -8,14 +8,14 @@ Without conditions it is well that the connection stands and the dialogue comes 
 masked where the peer repeats it.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from monitord.conditions import ConditionError, FactType, Vocabulary
 from monitord.conditions.pattern import Pattern
 from monitord.config import Secret, Table
-from monitord.model import Observation, Reason
+from monitord.model import EXCERPT, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.monitors.secured import STREAM_FACTS, TLS_KEYS, facts_of_stream, read_tls
 from monitord.net import FaultKind, IpFamily, parse_endpoint
@@ -72,8 +72,6 @@ class TcpMonitor(Monitor[TcpOptions]):
         self._steps = [_step(step) for step in self.options.dialogue]
         if "banner" in settings.needs and not any(isinstance(step, Expect) for step in self._steps):
             self._steps.append(_ANYTHING)  # nobody would listen otherwise
-        sent = (step for step in self.options.dialogue if isinstance(step, SendStep) and step.is_hidden)
-        self._hidden = [text for step in sent if (text := step.text.reveal().strip())]
 
     @property
     def host(self) -> str | None:
@@ -82,6 +80,10 @@ class TcpMonitor(Monitor[TcpOptions]):
     @classmethod
     def read_options(cls, table: Table) -> TcpOptions:
         return _read_options(table)
+
+    def secrets(self) -> Iterable[str]:
+        sent = (step for step in self.options.dialogue if isinstance(step, SendStep) and step.is_hidden)
+        return (step.text.reveal() for step in sent)
 
     async def check(self) -> Observation:
         watch = Stopwatch(self.tools.clock)
@@ -93,9 +95,15 @@ class TcpMonitor(Monitor[TcpOptions]):
         if outcome.received:
             facts["banner"] = _cut(self._text(outcome.received), MAX_BANNER_CHARACTERS)
         reason, said = self._judge(outcome, dialogue)
-        return watch.observation(
-            reason, f"{target} {said}, {outcome.duration_s:.3f} s", facts, outcome.address
+        observation = watch.observation(
+            reason,
+            f"{target} {said}, {outcome.duration_s:.3f} s",
+            facts,
+            outcome.address,
+            lambda name, _: outcome.received.decode(errors="replace") if name == EXCERPT else None,
         )
+        # Conditions take the place of what a type takes for well, but a dialogue is to be gone through in any case.
+        return replace(observation, is_usable=reason is not Reason.CONDITION_FAILED)
 
     def _judge(self, outcome: StreamOutcome, dialogue: Dialogue) -> tuple[Reason, str]:
         if outcome.fault is None:
@@ -109,9 +117,7 @@ class TcpMonitor(Monitor[TcpOptions]):
         if is_unmet and heard and isinstance(step, ExpectStep):
             end = "no more in time" if outcome.fault is FaultKind.TIMEOUT_RESPONSE else "the end"
             shown = _cut(heard.replace("\n", " "), MAX_SHOWN_CHARACTERS)
-            # Conditions of the monitor's own take the place of condition_failed, but a dialogue is to be gone through
-            # whatever they say.
-            reason = Reason.PROTOCOL_ERROR if self.settings.up_when else Reason.CONDITION_FAILED
+            reason = Reason.CONDITION_FAILED
             said = f'step {dialogue.index + 1} expects "{step.pattern}", got "{shown}" and {end}'
         else:
             # The reason, in words: "refused: connect to 127.0.0.1:1 refused".
@@ -120,9 +126,7 @@ class TcpMonitor(Monitor[TcpOptions]):
 
     def _text(self, received: bytes) -> str:
         """Lines of printable text without secrets: a peer may say anything, to the terminal of who looks too."""
-        text = received.decode(errors="replace")
-        for secret in self._hidden:
-            text = text.replace(secret, "***")
+        text = self.masking.mask(received.decode(errors="replace"))
         text = text.replace("\r\n", "\n").rstrip("\n")
         return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 

@@ -12,23 +12,26 @@ from monitord.net.http_request import HttpRequest
 from monitord.net.phases import Phase
 from monitord.net.tls import tls_facts
 
+BEGINNING_BYTES = 4096
+"""Kept of a body that nobody wants to see, until it is known that nobody does."""
+
 
 async def receive(request: HttpRequest, response: aiohttp.ClientResponse, progress: Progress) -> HttpExchange:
     progress.timer.enter(Phase.TRANSFER)
     pieces, size = await _read(request, response, progress)
-    body = None
-    if request.read_body:
-        body = _decoded(
-            b"".join(pieces), response.headers.get("Content-Encoding", ""), request.max_body_bytes
-        )
+    received, encoding = b"".join(pieces), response.headers.get("Content-Encoding", "")
+    body = _decoded(received, encoding, request.max_body_bytes) if request.read_body else None
+    beginning = _beginning(received, encoding) if body is None else body[:BEGINNING_BYTES]
     phases = dict.fromkeys(Phase, 0.0) | progress.timer.read()
     duration_s = progress.timer.elapsed_s()
     version = response.version
     return HttpExchange(
         status=response.status,
+        reason_phrase=response.reason or "",
         headers=response.headers,
         http_version=f"{version.major}.{version.minor}" if version is not None else "",
         body=body,
+        beginning=beginning,
         body_bytes=size,
         redirects=progress.redirects,
         address=progress.address or "",
@@ -42,7 +45,7 @@ async def receive(request: HttpRequest, response: aiohttp.ClientResponse, progre
 async def _read(
     request: HttpRequest, response: aiohttp.ClientResponse, progress: Progress
 ) -> tuple[list[bytes], int]:
-    """The pieces of the body, if they are wanted, and its size."""
+    """The pieces of the body, or of its beginning if no more is wanted, and its size."""
     if response.content.is_eof() or progress.protocol is None:  # it came together with the head
         return await _read_pieces(request, response)
     # A body that breaks the rules of framing ends in aiohttp's protocol, and the reader of the body never hears of
@@ -66,11 +69,13 @@ async def _read_pieces(request: HttpRequest, response: aiohttp.ClientResponse) -
     pieces: list[bytes] = []
     size = 0
     while piece := await response.content.readany():
+        if request.read_body:
+            pieces.append(piece)
+        elif size < BEGINNING_BYTES:
+            pieces.append(piece[: BEGINNING_BYTES - size])
         size += len(piece)
         if size > request.max_body_bytes:
             raise _too_large(request.max_body_bytes)
-        if request.read_body:
-            pieces.append(piece)
     return pieces, size
 
 
@@ -80,9 +85,9 @@ def _too_large(limit_bytes: int) -> Ended:
 
 def _decoded(body: bytes, encoding: str, limit_bytes: int) -> bytes:
     """gzip and deflate unpacked, to the same limit; other encodings are left as they are."""
-    if encoding.strip().lower() not in {"gzip", "x-gzip", "deflate"} or not body:
+    if not _is_packed(encoding) or not body:
         return body
-    unpack = zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)  # 32: gzip or zlib, by the first bytes
+    unpack = _unpacker()
     try:
         plain = unpack.decompress(body, limit_bytes + 1)
     except zlib.error:
@@ -94,3 +99,21 @@ def _decoded(body: bytes, encoding: str, limit_bytes: int) -> bytes:
     if not unpack.eof:
         raise Ended(FaultKind.PROTOCOL_ERROR, "the compressed body ends too early")
     return plain
+
+
+def _beginning(body: bytes, encoding: str) -> bytes:
+    """Unpacked as far as it goes; nothing of what is not what it says."""
+    if not _is_packed(encoding):
+        return body
+    try:
+        return _unpacker().decompress(body, BEGINNING_BYTES)
+    except zlib.error:
+        return b""
+
+
+def _is_packed(encoding: str) -> bool:
+    return encoding.strip().lower() in {"gzip", "x-gzip", "deflate"}
+
+
+def _unpacker() -> "zlib._Decompress":
+    return zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)  # 32: gzip or zlib, by the first bytes

@@ -22,16 +22,19 @@ CUT_SHORT = "the peer closed the connection before the end of the body"
 
 @dataclass(frozen=True, slots=True)
 class HttpExchange:
-    """A response that came to its end. `body` is None unless it was wanted, and decoded if it was compressed.
+    """A response that came to its end.
 
-    `body_bytes` counts the body as it was sent. All phases are there, in seconds, 0.0 for one that was not needed.
+    `body` is None unless it was wanted, and decoded if it was compressed. `beginning` is the first of it, wanted or
+    not. `body_bytes` counts the body as it was sent. All phases are there, in seconds, 0.0 for one that was not needed.
     `address` is "192.0.2.1" or "2001:db8::1", or the path of a Unix socket; behind a proxy it is the proxy's.
     """
 
     status: int
+    reason_phrase: str
     headers: Mapping[str, str]
     http_version: str
     body: bytes | None
+    beginning: bytes
     body_bytes: int
     redirects: int
     address: str

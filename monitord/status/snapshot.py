@@ -130,6 +130,7 @@ def result_of(result: Result) -> Json:
         "address": observation.address,
         "conditions": list(result.conditions),
         "facts": _rounded(observation.facts),
+        "excerpt": observation.excerpt,
     }
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from monitord.conditions import FactFunction, FactType, Vocabulary, parse_condition
 from monitord.dispatch.judging import judge
-from monitord.model import Fact, Observation, Reason, Verdict
-from monitord.monitors import MonitorSettings
+from monitord.model import EXCERPT, Fact, Observation, Reason, Verdict
+from monitord.monitors import Masking, MonitorSettings
 from tests.fakes import monitor_settings
 
 VOCABULARY = Vocabulary(
@@ -24,9 +24,12 @@ def observation(reason: Reason, **facts: Fact) -> Observation:
     return Observation(datetime(2026, 1, 1, tzinfo=UTC), 0.1, reason, "looked", facts, evidence=evidence)
 
 
-def settings(up_when: Sequence[str] = (), degraded_when: Sequence[str] = ()) -> MonitorSettings:
+def settings(
+    up_when: Sequence[str] = (), degraded_when: Sequence[str] = (), *, invert: bool = False
+) -> MonitorSettings:
     return replace(
         monitor_settings(),
+        invert=invert,
         up_when=tuple(parse_condition(text, VOCABULARY) for text in up_when),
         degraded_when=tuple(parse_condition(text, VOCABULARY) for text in degraded_when),
     )
@@ -123,3 +126,113 @@ def test_without_an_answer_conditions_are_not_asked() -> None:
         Reason.REFUSED,
         (),
     )
+
+
+def test_an_answer_that_is_not_usable_fails_whatever_the_conditions_say() -> None:
+    seen = replace(observation(Reason.CONDITION_FAILED, status=200), is_usable=False)
+    result = judge(seen, settings(["status == 200"]), None)
+    assert (result.verdict, result.observation.reason) == (Verdict.FAIL, Reason.CONDITION_FAILED)
+
+
+# Inverted
+
+SHOWS_NOTHING = {Reason.CONDITION_UNRESOLVED, Reason.PLUGIN_KILLED}
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_each_reason_has_its_verdict_when_inverted(reason: Reason) -> None:
+    result = judge(observation(reason), settings(invert=True), None)
+    if reason in UNSURE:
+        expected, told, says = Verdict.UNSURE, reason, "looked"
+    elif reason in {Reason.OK, Reason.PLUGIN_WARNING, Reason.MEMBER_DEGRADED}:
+        expected, told = Verdict.FAIL, Reason.CONDITION_FAILED
+        says = "looked; is well, but was to fail (invert)"
+    elif reason in SHOWS_NOTHING:
+        expected, told, says = Verdict.FAIL, reason, "looked"
+    else:
+        expected, told, says = Verdict.PASS, Reason.OK, "looked; as expected (invert)"
+    assert (result.verdict, result.observation.reason, result.observation.detail) == (expected, told, says)
+
+
+@pytest.mark.parametrize(
+    ("up_when", "degraded_when", "verdict", "reason"),
+    [
+        pytest.param(["status == 200"], [], Verdict.FAIL, Reason.CONDITION_FAILED, id="it holds"),
+        pytest.param(["status == 403"], [], Verdict.PASS, Reason.OK, id="it does not"),
+        pytest.param(
+            ["header('X') == 'y'"], [], Verdict.FAIL, Reason.CONDITION_UNRESOLVED, id="never well by accident"
+        ),
+        pytest.param(
+            [], ["status == 200"], Verdict.FAIL, Reason.CONDITION_FAILED, id="a warning is an answer"
+        ),
+    ],
+)
+def test_what_comes_of_conditions_is_inverted(
+    up_when: list[str], degraded_when: list[str], verdict: Verdict, reason: Reason
+) -> None:
+    result = judge(observation(Reason.OK, status=200), settings(up_when, degraded_when, invert=True), None)
+    assert (result.verdict, result.observation.reason) == (verdict, reason)
+    assert len(result.conditions) == 1
+
+
+@pytest.mark.parametrize(
+    ("reason", "verdict", "told"),
+    [
+        pytest.param(Reason.OK, Verdict.FAIL, Reason.CONDITION_FAILED, id="an answer is one in any case"),
+        pytest.param(
+            Reason.TIMEOUT_CONNECT,
+            Verdict.UNSURE,
+            Reason.PROBER_LATE,
+            id="a failure may be ours, and is not well",
+        ),
+    ],
+)
+def test_a_fault_of_the_prober_is_never_well_when_inverted(
+    reason: Reason, verdict: Verdict, told: Reason
+) -> None:
+    result = judge(observation(reason), settings(invert=True), Reason.PROBER_LATE)
+    assert (result.verdict, result.observation.reason) == (verdict, told)
+
+
+# What is told
+
+
+@pytest.mark.parametrize(
+    ("reason", "invert", "excerpt"),
+    [
+        (Reason.OK, False, None),
+        (Reason.OK, True, "what came"),
+        (Reason.PLUGIN_WARNING, False, "what came"),
+        (Reason.CONDITION_FAILED, False, "what came"),
+        (Reason.CONDITION_FAILED, True, None),
+        (Reason.PLUGIN_UNKNOWN, False, "what came"),
+    ],
+)
+def test_an_excerpt_is_made_of_what_does_not_pass_only(
+    reason: Reason, invert: bool, excerpt: str | None
+) -> None:
+    asked: list[str] = []
+
+    def evidence(name: str, _: object) -> object:
+        asked.append(name)
+        return "what came"
+
+    result = judge(replace(observation(reason), evidence=evidence), settings(invert=invert), None)
+    assert result.observation.excerpt == excerpt
+    assert asked == ([EXCERPT] if excerpt else [])
+
+
+def test_a_secret_is_masked_in_all_that_is_told_and_not_in_what_is_compared() -> None:
+    said = "the token is s3cret-token, 'quoted'"
+
+    def evidence(name: str, _: object) -> object:
+        return said if name in {"header", EXCERPT} else None
+
+    seen = replace(observation(Reason.OK), detail="asked with s3cret-token", evidence=evidence)
+    wanted = settings(["header('A') contains 's3cret-token'", "header('B') == 'x'"])
+    result = judge(seen, wanted, None, Masking(["s3cret-token"]))
+    assert result.conditions[0].endswith("""contains 's3cret-token' ("the token is ***, 'quoted'")""")
+    assert result.verdict is Verdict.FAIL
+    assert "header('A')" not in result.observation.detail
+    assert "s3cret" not in result.observation.detail
+    assert result.observation.excerpt == "the token is ***, 'quoted'"

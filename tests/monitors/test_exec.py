@@ -170,6 +170,22 @@ async def test_a_host_without_descriptors_is_unsure(make: Make, tmp_path: Path) 
 # What it says
 
 
+@pytest.mark.parametrize(
+    ("text", "excerpt"),
+    [
+        ("echo bad; exit 2", None),
+        (r"printf 'bad\nworse | a=1\n\033[31mworst'; echo help >&2; exit 2", "bad\nworse | a=1\nworst\nhelp"),
+        ("printf 'well\\nmore'", None),
+    ],
+    ids=["one line", "lines", "well"],
+)
+async def test_a_failure_keeps_the_lines_that_are_not_told(
+    make: Make, tmp_path: Path, text: str, excerpt: str | None
+) -> None:
+    monitor = make(plugin(tmp_path, text))
+    assert judge(await monitor.check(), monitor.settings, None).observation.excerpt == excerpt
+
+
 async def test_values_become_facts_in_seconds_and_bytes(make: Make, tmp_path: Path) -> None:
     text = "echo \"fine | time=250ms;500;1000 'free space'=2KB odd none=U\"; echo 'more | load1=0.5'"
     seen = await make(plugin(tmp_path, text)).check()

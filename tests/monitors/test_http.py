@@ -14,7 +14,8 @@ from monitord.config import read_document
 from monitord.errors import ConfigError
 from monitord.model import Reason
 from monitord.monitors import Tools
-from monitord.monitors.http import HttpMonitor, HttpOptions, shown_url
+from monitord.monitors.http import HttpMonitor
+from monitord.monitors.http_options import HttpOptions, shown_url
 from monitord.net import FaultKind, HttpClient, IpFamily, Phase, Resolver, TlsContexts, parse_target
 from tests.certificates import DAY, Authority
 from tests.fakes import monitor_settings

@@ -188,12 +188,21 @@ async def test_an_expectation_that_is_not_met(
     assert (seen.reason, seen.detail.rpartition(", ")[0]) == (reason, f"127.0.0.1:{server.port} {said}")
 
 
+async def test_what_the_peer_said_is_kept_of_a_failure(make: Make) -> None:
+    said = b"220-\x1b[31mhello\r\n554 no\r\n"
+    async with serve(Part(said).play) as server:
+        failed = await judged(make(at(server.port, '[{ expect = "^220 " }]')))
+        passed = await judged(make(at(server.port, '[{ expect = "^554 " }]')))
+    assert failed.observation.excerpt == "220-hello\n554 no"
+    assert passed.observation.excerpt is None
+
+
 async def test_conditions_do_not_take_the_place_of_a_dialogue(make: Make) -> None:
     async with serve(Part(b"554 no\r\n").play) as server:
         steps = '[{ expect = "^220 " }]'
         assert (await judged(make(at(server.port, steps)))).verdict is Verdict.FAIL
         result = await judged(make(at(server.port, steps), up_when="response_time < 20s"))
-    assert (result.verdict, result.observation.reason) == (Verdict.FAIL, Reason.PROTOCOL_ERROR)
+    assert (result.verdict, result.observation.reason) == (Verdict.FAIL, Reason.CONDITION_FAILED)
 
 
 async def test_a_condition_on_the_banner_waits_for_a_line(make: Make) -> None:

@@ -1,0 +1,151 @@
+"""What is kept of a response that did not pass: enough to see why, bounded, and nothing that lets anybody in."""
+
+import base64
+import gzip
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from monitord.clock import SystemClock
+from monitord.dispatch.judging import judge
+from monitord.model import Result, Verdict
+from monitord.monitors import Tools
+from monitord.monitors.http import HttpMonitor
+from monitord.monitors.masking import MAX_EXCERPT_BYTES
+from monitord.net import HttpClient, Resolver, TlsContexts
+from monitord.settings import read_settings
+from tests.servers import Peer, Script, respond, serve
+
+
+@pytest.fixture
+async def tools() -> AsyncIterator[Tools]:
+    resolver, contexts = Resolver(), TlsContexts()
+    http = HttpClient(user_agent="t", resolver=resolver, tls_contexts=contexts)
+    yield Tools(SystemClock(), http, resolver, contexts)
+    await http.close()
+
+
+async def judged(tmp_path: Path, tools: Tools, script: Script, keys: str = "", path: str = "/") -> Result:
+    """A check of a configured monitor against a peer, judged as the daemon does."""
+    async with serve(script) as server:
+        config = tmp_path / "monitord.toml"
+        url = "" if "url =" in keys else f'url = "http://127.0.0.1:{server.port}{path}"'
+        config.write_text(f"[monitors.one]\n{url}\n{keys}\n".replace("PORT", str(server.port)))
+        (settings,) = read_settings(config).monitors
+        monitor = HttpMonitor(settings, tools)
+        try:
+            return judge(await monitor.check(), settings, None, monitor.masking)
+        finally:
+            await monitor.close()
+
+
+def echo(status: str = "500 Oops") -> Script:
+    """Repeats what it was sent, as debug pages do."""
+
+    async def script(peer: Peer) -> None:
+        request = await peer.request()
+        lines = "\n".join(f"{name}: {value}" for name, value in request.headers.items())
+        body = f"{request.target}\n{lines}\n{request.body.decode()}".encode()
+        await peer.send(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode(), body)
+
+    return script
+
+
+async def test_the_status_line_headers_and_the_beginning_of_the_body_are_kept(
+    tmp_path: Path, tools: Tools
+) -> None:
+    headers = {
+        "Content-Type": "text/plain; charset=iso-8859-1", "Server": "nginx", "Retry-After": "30",
+        "Set-Cookie": "session=abc", "X-Trace": "abc",
+    }  # fmt: skip
+    script = respond("503 Out For Lunch", "back for tea, Jürgen".encode("latin-1"), headers)
+    result = await judged(tmp_path, tools, script)
+    assert result.observation.excerpt == (
+        "HTTP/1.1 503 Out For Lunch\nContent-Type: text/plain; charset=iso-8859-1\nServer: nginx\n"
+        "Retry-After: 30\n\nback for tea, Jürgen"
+    )
+
+
+@pytest.mark.parametrize("up_when", ["status == 201", "body contains 'x'"], ids=["drained", "read"])
+async def test_it_is_bounded_however_long_the_body_is(tmp_path: Path, tools: Tools, up_when: str) -> None:
+    script = respond(body="ä".encode() * 100_000)
+    result = await judged(tmp_path, tools, script, f'up_when = ["{up_when}"]')
+    excerpt = result.observation.excerpt
+    assert excerpt is not None
+    assert MAX_EXCERPT_BYTES - 3 <= len(excerpt.encode()) <= MAX_EXCERPT_BYTES
+    assert excerpt.startswith("HTTP/1.1 200 OK\n\nää")
+    assert excerpt.endswith("ä…")
+
+
+async def test_nothing_is_kept_of_a_response_that_passes(tmp_path: Path, tools: Tools) -> None:
+    result = await judged(tmp_path, tools, respond())
+    assert (result.verdict, result.observation.excerpt) == (Verdict.PASS, None)
+    assert result.observation.evidence is None
+
+
+async def test_a_compressed_body_is_unpacked_as_far_as_it_is_needed(tmp_path: Path, tools: Tools) -> None:
+    said = {"Content-Encoding": "gzip"}
+    packed = gzip.compress(b"all went wrong " * 10_000)
+    excerpt = (await judged(tmp_path, tools, respond("500 Oops", packed, said))).observation.excerpt
+    assert excerpt is not None
+    assert "\n\nall went wrong all" in excerpt
+    broken = await judged(tmp_path, tools, respond("500 Oops", b"no gzip", said))
+    assert broken.observation.excerpt == "HTTP/1.1 500 Oops\nContent-Encoding: gzip"
+
+
+async def test_a_body_that_is_no_text_is_only_named(tmp_path: Path, tools: Tools) -> None:
+    result = await judged(tmp_path, tools, respond("500 Oops", bytes(range(256)) * 4))
+    assert result.observation.excerpt == "HTTP/1.1 500 Oops\n\n(1024 bytes that are not text)"
+
+
+async def test_a_redirect_that_was_not_followed_shows_where_it_leads(tmp_path: Path, tools: Tools) -> None:
+    script = respond("302 Found", b"", {"Location": "/login?token=abcdefgh&next=1"})
+    result = await judged(tmp_path, tools, script, 'follow_redirects = false\nup_when = ["status == 200"]')
+    assert result.observation.excerpt == "HTTP/1.1 302 Found\nLocation: /login?token=***&next=1"
+
+
+def _basic(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        'headers = { X-Plain = "abc", X-Own = { file = "SECRET" } }',
+        'headers = { Authorization = "Bearer s3cret-word" }',
+        'headers = { Cookie = "a=b; id=s3cret-word" }',
+        'bearer = "s3cret-word"',
+        'basic_auth = { username = "joe", password = "s3cret-word" }',
+        'body = { file = "SECRET" }',
+        'form = { user = "joe", password = "s3cret-word" }',
+        'form = { user = { file = "SECRET" } }',
+        'url = "http://joe:s3cret-word@127.0.0.1:PORT/"',
+        'url = "http://127.0.0.1:PORT/?page=7&token=s3cret-word"',
+        'url = { file = "URL" }',
+    ],
+)
+async def test_a_secret_that_the_peer_repeats_is_masked(tmp_path: Path, tools: Tools, keys: str) -> None:
+    (tmp_path / "secret").write_text("s3cret-word\n")
+    async with serve(echo()) as server:
+        (tmp_path / "url").write_text(f"http://127.0.0.1:{server.port}/hooks/s3cret-word?q=s3cret-word")
+        config = tmp_path / "monitord.toml"
+        url = "" if "url =" in keys else 'url = "http://127.0.0.1:PORT/"'
+        named = keys.replace("SECRET", f"{tmp_path}/secret").replace("URL", f"{tmp_path}/url")
+        wants = 'up_when = ["body contains \'elsewhere\'", "status == 200"]'
+        config.write_text(f"[monitors.one]\n{url}\n{named}\n{wants}\n".replace("PORT", str(server.port)))
+        (settings,) = read_settings(config).monitors
+        monitor = HttpMonitor(settings, tools)
+        result = judge(await monitor.check(), settings, None, monitor.masking)
+        await monitor.close()
+    assert result.observation.excerpt is not None
+    assert "***" in result.observation.excerpt
+    told = repr(result)
+    assert "s3cret" not in told
+    assert _basic("joe:s3cret-word") not in told
+    assert "status == 200 (500)" in told
+
+
+async def test_a_short_value_with_the_name_of_a_secret_hides_no_status(tmp_path: Path, tools: Tools) -> None:
+    result = await judged(tmp_path, tools, respond("503 Busy"), path="/?code=503")
+    assert "code=*** 503, 2 bytes" in result.observation.detail
