@@ -12,7 +12,7 @@ from monitord import __version__, paths
 from monitord.clock import Clock, SystemClock
 from monitord.container import Container, provide
 from monitord.control import Control
-from monitord.dispatch import CheckLog, Dispatcher, LoopPulse, Pipeline, Places, Watched
+from monitord.dispatch import CheckLog, Dispatcher, LoopPulse, Pipeline, Places, Roster, Watched
 from monitord.journal_events import JournalEvent
 from monitord.monitors import Monitor, MonitorSettings, Tools, monitor_type
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
@@ -88,7 +88,12 @@ class ApplicationContainer(Container):
             resolver=self.resolver,
             tls_contexts=self.tls_contexts,
             processes=self.processes,
+            peers=self.roster.peers,
         )
+
+    @provide
+    def roster(self) -> Roster:
+        return Roster()
 
     @provide
     def pulse(self) -> LoopPulse:
@@ -105,7 +110,7 @@ class ApplicationContainer(Container):
 
     @provide
     def pipeline(self) -> Pipeline:
-        return Pipeline(self.clock, self.pulse, self.check_log)
+        return Pipeline(self.clock, self.pulse, self.check_log, self.roster)
 
     @provide
     def dispatcher(self) -> Dispatcher:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from monitord.clock import Clock
-from monitord.dispatch import CheckLog, Dispatcher
+from monitord.dispatch import CheckLog, Dispatcher, Plan
 from monitord.errors import ConfigError
 from monitord.journal_events import JournalEvent
 from monitord.model import Health, Result
@@ -66,7 +66,7 @@ class Control:
 
     def begin(self) -> None:
         """Put the settings of the start in force."""
-        self._dispatcher.apply(self._dispatcher.plan(self._settings.monitors, self._build))
+        self._put_in_force(self._settings, self._dispatcher.plan(self._settings.monitors, self._build))
         self._warn_of_log_rate(self._settings)
 
     def status_line(self) -> str:
@@ -118,7 +118,7 @@ class Control:
             log.exception("reload: a monitor could not be built")
             return self._refused(at, f"a monitor could not be built: {error!r}", asked_by)
         before, self._settings = self._settings, settings
-        self._dispatcher.apply(plan)
+        self._put_in_force(settings, plan)
         limits = settings.limits
         self._dispatcher.resize(limits.max_concurrent_checks, limits.max_concurrent_per_host, limits.own)
         self._check_log.checks = settings.log.checks
@@ -134,6 +134,12 @@ class Control:
             log.warning("status.socket has changed; the new one is opened at the next restart")
         self._warn_of_log_rate(settings)
         return ReloadOutcome(ok=True, at=at, summary=str(plan))
+
+    def _put_in_force(self, settings: Settings, plan: Plan) -> None:
+        """What holds for all monitors first: it decides how they stand."""
+        self._dispatcher.blind_share = settings.network.blind_share
+        self._dispatcher.canaries = frozenset(settings.network.canary)
+        self._dispatcher.apply(plan)
 
     def _refused(self, at: datetime, error: str, asked_by: str) -> ReloadOutcome:
         faults = error.splitlines()

@@ -24,7 +24,7 @@ FLOORS = {
     3: {"monitors"},
     5: {"dispatch"},
     6: {"settings", "status"},
-    7: {"control"},
+    7: {"control", "interventions"},
     8: {"application"},
     9: {"daemon"},
     10: {"cli", "__main__"},

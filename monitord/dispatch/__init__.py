@@ -9,7 +9,7 @@ from monitord.dispatch.lateness import Lateness
 from monitord.dispatch.pipeline import Pipeline
 from monitord.dispatch.places import Places
 from monitord.dispatch.pulse import LoopPulse
-from monitord.dispatch.roster import Roster, Silence
+from monitord.dispatch.roster import Matcher, Roster, Silence
 from monitord.dispatch.watched import Pause, Watched
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Lateness",
     "LoggedChecks",
     "LoopPulse",
+    "Matcher",
     "Pause",
     "Pipeline",
     "Places",

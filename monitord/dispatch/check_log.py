@@ -194,7 +194,7 @@ class CheckLog:
             )
 
 
-def _comment(text: str) -> str:
+def _comment(text: str | None) -> str:
     return f": {text}" if text else ""
 
 

@@ -17,23 +17,33 @@ from monitord.monitors import Monitor
 
 
 @dataclass(frozen=True, slots=True)
+class Matcher:
+    """Which monitors are meant: by name, by a pattern that the name fits (`*`, `?`, `[…]`), by a tag; empty: all."""
+
+    names: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+    def covers(self, name: str, tags: Collection[str]) -> bool:
+        if not (self.names or self.patterns or self.tags):
+            return True
+        return (
+            name in self.names
+            or any(fnmatchcase(name, pattern) for pattern in self.patterns)
+            or not set(self.tags).isdisjoint(tags)
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Silence:
-    """Nobody is told of these monitors until then. `names` are patterns; neither names nor tags: all monitors."""
+    """Nobody is told of these monitors until then."""
 
     id: str
-    by: str
-    at: datetime
+    matcher: Matcher
+    since: datetime
     until: datetime
-    names: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-    comment: str = ""
-
-    def covers(self, name: str, tags: Iterable[str]) -> bool:
-        if not self.names and not self.tags:
-            return True
-        return any(fnmatchcase(name, pattern) for pattern in self.names) or not set(self.tags).isdisjoint(
-            tags
-        )
+    by: str
+    comment: str | None = None
 
 
 class Window(Protocol):
@@ -111,6 +121,6 @@ class Roster:
         found = [
             silence
             for silence in self.silences.values()
-            if silence.at <= at < silence.until and silence.covers(watched.name, tags)
+            if silence.since <= at < silence.until and silence.matcher.covers(watched.name, tags)
         ]
         return max(found, key=lambda silence: silence.until, default=None)

@@ -21,7 +21,7 @@ class Pause:
 
     by: str
     at: datetime
-    comment: str = ""
+    comment: str | None = None
 
 
 @dataclass(slots=True, eq=False)

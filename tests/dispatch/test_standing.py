@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from monitord.dispatch import Pause, Silence
+from monitord.dispatch import Matcher, Pause, Silence
 from monitord.health import HealthPolicy
 from monitord.journal_events import JournalEvent
 from monitord.model import Health, Incident, Reason, Verdict
@@ -271,7 +271,7 @@ def test_a_silence_lowers_the_message_and_ends_by_itself(caplog: pytest.LogCaptu
         there.add("web", policy=ONE_FAILURE)
         await asyncio.sleep(30)
         now = there.made.clock.now()
-        silence = Silence("s1", "root", now, now + timedelta(seconds=60), ("we*",), comment="known")
+        silence = Silence("s1", Matcher(patterns=("we*",)), now, now + timedelta(seconds=60), "root", "known")
         there.made.dispatcher.roster.silences = {"s1": silence}
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(30)

@@ -1,0 +1,167 @@
+"""How a monitor stands, as JSON and back: what survives a stop, a crash, a reboot and an upgrade.
+
+Written after each check, read once at start. What another release wrote and this one does not understand is left
+out, and the monitor begins anew as far as that goes: a state that cannot be read is no reason not to start.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from monitord.dispatch.watched import Pause, Watched
+from monitord.health import Flapping, HealthState, without_streak
+from monitord.model import Health, Incident, Observation, Reason, Result, Verdict
+
+log = logging.getLogger(__name__)
+
+Json = Mapping[str, Any]
+
+STALE_INTERVALS = 3
+"""Verdicts in a row are no row any more when so many times `check_every` lie between them and a restart."""
+
+
+def result_record(result: Result) -> dict[str, Any]:
+    """A result with all its facts."""
+    observation = result.observation
+    return {
+        "started_at": observation.started_at.timestamp(),
+        "duration_s": observation.duration_s,
+        "verdict": result.verdict.value,
+        "reason": observation.reason.value,
+        "detail": observation.detail,
+        "facts": dict(observation.facts),
+        "address": observation.address,
+        "conditions": result.conditions,
+        "excerpt": observation.excerpt,
+    }
+
+
+def result_of_record(record: Json) -> Result:
+    """Raises KeyError, TypeError or ValueError for what is none."""
+    facts = {
+        str(name): tuple(fact) if isinstance(fact, list) else fact for name, fact in record["facts"].items()
+    }
+    observation = Observation(
+        started_at=_moment(record["started_at"]),
+        duration_s=float(record["duration_s"]),
+        reason=Reason(record["reason"]),
+        detail=str(record["detail"]),
+        facts=facts,
+        address=record["address"],
+        excerpt=record["excerpt"],
+    )
+    return Result(observation, Verdict(record["verdict"]), tuple(record["conditions"]))
+
+
+def saved(watched: Watched, now: datetime, now_s: float) -> dict[str, Any]:
+    """How the monitor stands at this moment."""
+    health, flapping, pause = watched.health, watched.health.flapping, watched.pause
+    return {
+        "type": watched.monitor.type_name,
+        "at": now.timestamp(),
+        "due_at": now.timestamp() + watched.due_at - now_s,
+        "sure_at": now.timestamp() + watched.sure_at - now_s,
+        "health": health.health.value,
+        "since": _stamp(health.since),
+        "streak": None if health.streak is None else health.streak.value,
+        "streak_length": health.streak_length,
+        "streak_since": _stamp(health.streak_since),
+        "changes": flapping.changes,
+        "last_verdict": None if flapping.last is None else flapping.last.value,
+        "is_flapping": flapping.is_flapping,
+        "stands": watched.stands.value,
+        "stands_since": _stamp(watched.stands_since),
+        "is_unknown": watched.is_unknown,
+        "pause": None if pause is None else {**asdict(pause), "at": pause.at.timestamp()},
+        "memory": _memory(watched),
+    }
+
+
+def restore(
+    watched: Watched, record: Json, last: Json | None, incident: Incident | None, now: datetime, now_s: float
+) -> float | None:
+    """Let the monitor stand as it did. Returns when it was due next, in seconds of the monotonic clock; None: now.
+
+    `last` is the record of its last result, `incident` the one that is open.
+    """
+    try:
+        return _restore(watched, record, last, incident, now, now_s)
+    except (KeyError, TypeError, ValueError) as error:
+        log.warning("%s: the state that was kept cannot be read, and begins anew: %r", watched.name, error)
+        return None
+
+
+def _restore(
+    watched: Watched, record: Json, last: Json | None, incident: Incident | None, now: datetime, now_s: float
+) -> float | None:
+    if record["type"] != watched.monitor.type_name:
+        return None
+    state, pause = _health(record), _pause(record["pause"])
+    passed_s = max(0.0, now.timestamp() - record["at"])
+    period_s = watched.monitor.settings.check_every_s
+    if passed_s > STALE_INTERVALS * period_s:
+        state = without_streak(state)
+    result = None if last is None else result_of_record(last)
+    stands, stands_since = Health(record["stands"]), _moment_or_none(record["stands_since"])
+    due_at = now_s + float(record["due_at"]) - now.timestamp()
+    # How long nothing sure was heard goes on from where it stood: the daemon could not look meanwhile.
+    sure_at = now_s - max(0.0, record["at"] - record["sure_at"])
+    is_unknown, memory = bool(record["is_unknown"]), record["memory"]
+    # Nothing is changed before all of it was read.
+    watched.health, watched.last, watched.incident, watched.pause = state, result, incident, pause
+    watched.stands, watched.stands_since = stands, stands_since
+    watched.is_unknown, watched.sure_at = is_unknown, sure_at
+    if memory is not None:
+        _remind(watched, memory)
+    return due_at if now_s < due_at <= now_s + period_s else None
+
+
+def _health(record: Json) -> HealthState:
+    streak, last = record["streak"], record["last_verdict"]
+    return HealthState(
+        health=Health(record["health"]),
+        since=_moment_or_none(record["since"]),
+        streak=None if streak is None else Verdict(streak),
+        streak_length=int(record["streak_length"]),
+        streak_since=_moment_or_none(record["streak_since"]),
+        flapping=Flapping(
+            int(record["changes"]), None if last is None else Verdict(last), bool(record["is_flapping"])
+        ),
+    )
+
+
+def _pause(record: Json | None) -> Pause | None:
+    if record is None:
+        return None
+    comment = record["comment"]
+    return Pause(str(record["by"]), _moment(record["at"]), None if comment is None else str(comment))
+
+
+def _remind(watched: Watched, memory: Json) -> None:
+    try:
+        watched.monitor.remember(memory)
+    except Exception:
+        log.exception("%s: remember of monitor type %s failed", watched.name, watched.monitor.type_name)
+
+
+def _memory(watched: Watched) -> Json | None:
+    try:
+        return watched.monitor.memory()
+    except Exception:
+        # The type may be a third party's; what it forgets is its own loss.
+        log.exception("%s: memory of monitor type %s failed", watched.name, watched.monitor.type_name)
+        return None
+
+
+def _stamp(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp()
+
+
+def _moment(stamp: float) -> datetime:
+    return datetime.fromtimestamp(0, UTC) + timedelta(seconds=stamp)
+
+
+def _moment_or_none(stamp: float | None) -> datetime | None:
+    return None if stamp is None else _moment(stamp)

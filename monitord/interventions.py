@@ -1,0 +1,123 @@
+"""What people do to monitors and their messages: pause, acknowledge, silence. Each is told in the log, with who did it.
+
+A pause and an acknowledgement belong to their monitor and are kept with its state; silences are kept as a whole.
+"""
+
+import logging
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from monitord.clock import Clock
+from monitord.dispatch import Dispatcher, Matcher, Pause, Pipeline, Silence, Watched
+from monitord.systemd.log import NOTICE
+
+log = logging.getLogger("monitord")
+
+SILENCES = "silences"
+"""The name by which they are kept."""
+
+Keep = Callable[[str, Mapping[str, Any]], None]
+
+
+class Interventions:
+    """Owns the silences. `keep` stores what is to be known after a restart."""
+
+    def __init__(self, dispatcher: Dispatcher, pipeline: Pipeline, clock: Clock, keep: Keep) -> None:
+        self._dispatcher = dispatcher
+        self._pipeline = pipeline
+        self._clock = clock
+        self._keep = keep
+
+    def restore(self, kept: Mapping[str, Mapping[str, Any]]) -> None:
+        """Take up what `keep` was given in an earlier run."""
+        try:
+            silences = [_silence_of(record) for record in kept.get(SILENCES, {}).get("silences", ())]
+        except (KeyError, TypeError, ValueError) as error:
+            log.warning("the silences that were kept cannot be read, and are gone: %r", error)
+            return
+        self._replace(silences)
+
+    @property
+    def silences(self) -> Sequence[Silence]:
+        """Those that have not ended, the one that ends first at the beginning."""
+        now = self._clock.now()
+        there = self._pipeline.roster.silences.values()
+        return sorted((one for one in there if one.until > now), key=lambda one: one.until)
+
+    def pause(self, name: str, by: str, comment: str | None) -> None:
+        """No checks until `resume`; again: with the new comment. Raises KeyError for an unknown name."""
+        self._dispatcher.pause(name, Pause(by, self._clock.now(), comment))
+
+    def resume(self, name: str, by: str) -> None:
+        """Raises KeyError for an unknown name; nothing for a monitor that is not paused."""
+        if self._watched(name).pause is not None:
+            log.log(NOTICE, "%s: resumed by %s", name, by, extra={"fields": {"MONITOR": name}})
+        self._dispatcher.resume(name)
+
+    def acknowledge(self, name: str, by: str, comment: str | None) -> None:
+        """Somebody sees to it. Raises KeyError for an unknown name, ValueError where no incident is open."""
+        watched = self._watched(name)
+        if watched.incident is None:
+            raise ValueError(f"{name} has no open incident; it is {watched.stands.value}")
+        acknowledged = replace(
+            watched.incident, acknowledged_by=by, acknowledged_at=self._clock.now(), comment=comment
+        )
+        self._pipeline.change_incident(watched, acknowledged)
+        log.log(
+            NOTICE,
+            "%s: incident acknowledged by %s%s",
+            name,
+            by,
+            f": {comment}" if comment else "",
+            extra={"fields": {"MONITOR": name, "INCIDENT": acknowledged.id}},
+        )
+
+    def silence(self, matcher: Matcher, until: datetime, comment: str | None, by: str) -> str:
+        """Returns the id."""
+        silence = Silence(secrets.token_hex(4), matcher, self._clock.now(), until, by, comment)
+        self._replace([*self.silences, silence])
+        moment = f"{until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        count = sum(
+            matcher.covers(one.name, one.monitor.settings.tags) for one in self._dispatcher.watched.values()
+        )
+        monitors = "1 monitor" if count == 1 else f"{count} monitors"
+        log.log(NOTICE, "silence %s of %s until %s by %s", silence.id, monitors, moment, by)
+        return silence.id
+
+    def unsilence(self, silence_id: str, by: str) -> None:
+        """Raises KeyError for one that is not there, or has ended."""
+        left = [one for one in self.silences if one.id != silence_id]
+        if len(left) == len(self.silences):
+            raise KeyError(silence_id)
+        self._replace(left)
+        log.log(NOTICE, "silence %s ended by %s", silence_id, by)
+
+    def _replace(self, silences: Sequence[Silence]) -> None:
+        self._pipeline.roster.silences = {one.id: one for one in silences}
+        self._keep(SILENCES, {"silences": [_record_of(one) for one in silences]})
+
+    def _watched(self, name: str) -> Watched:
+        return self._dispatcher.watched[name]
+
+
+def _record_of(silence: Silence) -> dict[str, Any]:
+    return {
+        **asdict(silence),
+        "since": silence.since.timestamp(),
+        "until": silence.until.timestamp(),
+    }
+
+
+def _silence_of(record: Mapping[str, Any]) -> Silence:
+    matcher = record["matcher"]
+    return Silence(
+        id=str(record["id"]),
+        matcher=Matcher(tuple(matcher["names"]), tuple(matcher["patterns"]), tuple(matcher["tags"])),
+        since=datetime.fromtimestamp(record["since"], UTC),
+        until=datetime.fromtimestamp(record["until"], UTC),
+        by=str(record["by"]),
+        comment=record["comment"],
+    )

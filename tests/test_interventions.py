@@ -1,0 +1,128 @@
+"""Pause, acknowledge, silence: what each does, that it is told with who did it, and known after a restart."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from monitord.dispatch import Matcher
+from monitord.interventions import Interventions
+from monitord.model import Health, Reason
+from tests.dispatch.test_dispatcher import Bench, answers, bench, finish
+from tests.fakes import run_in_fake_time
+
+KIM = "kim (uid 1000)"
+
+
+@dataclass
+class There:
+    made: Bench
+    kept: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def interventions(self) -> Interventions:
+        return Interventions(
+            self.made.dispatcher,
+            self.made.pipeline,
+            self.made.clock,
+            lambda key, value: self.kept.update({key: value}),
+        )
+
+
+def run(main: Any) -> None:
+    async def whole() -> None:
+        made = bench()
+        there = There(made)
+        await main(there, there.interventions())
+        await finish(made)
+
+    run_in_fake_time(whole)
+
+
+def test_pause_and_resume_are_told_with_who_and_why(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def main(there: There, interventions: Interventions) -> None:
+        there.made.monitor("web")
+        interventions.pause("web", KIM, "disk swap")
+        assert there.made.dispatcher.health_counts() == {Health.PAUSED: 1}
+        interventions.resume("web", KIM)
+        assert there.made.dispatcher.health_counts() == {Health.PENDING: 1}
+        with pytest.raises(KeyError):
+            interventions.pause("nobody", KIM, None)
+
+    run(main)
+    assert "web is paused (was pending) by kim (uid 1000): disk swap" in caplog.text
+    assert "web: resumed by kim (uid 1000)" in caplog.text
+
+
+def test_an_acknowledgement_is_of_the_open_incident_and_ends_with_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def main(there: There, interventions: Interventions) -> None:
+        there.made.monitor("web", answers(Reason.REFUSED, Reason.REFUSED, Reason.OK))
+        with pytest.raises(ValueError, match="web has no open incident; it is pending"):
+            interventions.acknowledge("web", KIM, None)
+        watched = there.made.dispatcher.watched["web"]
+        opened = asyncio.Event()
+        there.made.pipeline.incident_listeners.append(lambda *_: opened.set())
+        await opened.wait()
+        interventions.acknowledge("web", KIM, "on it")
+        assert watched.incident is not None
+        assert (watched.incident.acknowledged_by, watched.incident.comment) == (KIM, "on it")
+        await asyncio.sleep(30)
+        assert watched.incident is None
+
+    run(main)
+    assert "web: incident acknowledged by kim (uid 1000): on it" in caplog.text
+
+
+def test_silences_are_kept_through_json_and_end_by_themselves() -> None:
+    async def main(there: There, interventions: Interventions) -> None:
+        there.made.monitor("web")
+        until = there.made.clock.now() + timedelta(hours=1)
+        first = interventions.silence(Matcher(patterns=("w*",)), until, "upgrade", KIM)
+        interventions.silence(Matcher(tags=("prod",)), until + timedelta(hours=1), None, KIM)
+        before = interventions.silences
+        there.kept = json.loads(json.dumps(there.kept))
+        there.made.pipeline.roster.silences = {}
+        again = there.interventions()
+        again.restore(there.kept)
+        assert again.silences == before
+        again.unsilence(first, KIM)
+        with pytest.raises(KeyError):
+            again.unsilence(first, KIM)
+        await asyncio.sleep(3 * 3600)
+        assert again.silences == []
+
+    run(main)
+
+
+def test_silences_that_cannot_be_read_are_told_and_gone(caplog: pytest.LogCaptureFixture) -> None:
+    async def main(_: There, interventions: Interventions) -> None:
+        interventions.restore({"silences": {"silences": [{"id": "x"}]}})
+        assert interventions.silences == []
+
+    run(main)
+    assert "are gone" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("matcher", "covered"),
+    [
+        pytest.param(Matcher(), True, id="everything"),
+        pytest.param(Matcher(names=("web",)), True, id="its name"),
+        pytest.param(Matcher(names=("w*",)), False, id="a name is no pattern"),
+        pytest.param(Matcher(patterns=("w*",)), True, id="a pattern"),
+        pytest.param(Matcher(tags=("prod",)), True, id="a tag"),
+        pytest.param(Matcher(names=("other",), tags=("test",)), False, id="neither"),
+    ],
+)
+def test_a_matcher_covers(matcher: Matcher, covered: bool) -> None:
+    assert matcher.covers("web", ("prod", "eu")) is covered
