@@ -85,11 +85,12 @@ class Roster:
         if not settings.depends_on and not settings.depends_on_any:
             return Parents.WELL
         return parents_of(
-            [self._as_parent(name) for name in settings.depends_on],
-            [self._as_parent(name) for name in settings.depends_on_any],
+            [self.as_parent(name) for name in settings.depends_on],
+            [self.as_parent(name) for name in settings.depends_on_any],
         )
 
-    def _as_parent(self, name: str) -> Parents:
+    def as_parent(self, name: str) -> Parents:
+        """What this monitor says of those that depend on it."""
         parent = self.watched.get(name)
         if parent is None:
             return Parents.WELL

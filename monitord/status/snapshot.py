@@ -45,7 +45,7 @@ class Snapshots:
             "health": worst.value,
             "version": __version__,
             "pid": os.getpid(),
-            "started_at": _text_of(self._started_at),
+            "started_at": text_of(self._started_at),
             "running_for_s": round(self._clock.monotonic_s() - self._started_s, 3),
             "monitors": {"total": counts.total(), **{health.value: counts[health] for health in Health}},
             "checks": self._checks(),
@@ -79,7 +79,7 @@ class Snapshots:
             "is_checking": watched.check is not None,
             "is_waiting_for_a_place": watched.is_waiting,
             "next_check_in_s": round(watched.due_at - self._clock.monotonic_s(), 3),
-            "next_check_at": _text_of(
+            "next_check_at": text_of(
                 self._clock.now() + timedelta(seconds=watched.due_at - self._clock.monotonic_s())
             ),
             "skipped": watched.skipped,
@@ -107,7 +107,7 @@ class Snapshots:
             "name": watched.name,
             "type": watched.monitor.type_name,
             "state": watched.stands.value,
-            "since": _text_of(watched.stands_since),
+            "since": text_of(watched.stands_since),
             "is_flapping": state.flapping.is_flapping,
             "maintenance": watched.window,
             "paused_by": None if watched.pause is None else watched.pause.by,
@@ -125,7 +125,7 @@ def result_of(result: Result) -> Json:
         "verdict": result.verdict.value,
         "reason": observation.reason.value,
         "detail": observation.detail,
-        "started_at": _text_of(observation.started_at),
+        "started_at": text_of(observation.started_at),
         "duration_s": round(observation.duration_s, 6),
         "address": observation.address,
         "conditions": list(result.conditions),
@@ -138,10 +138,10 @@ def reload_of(outcome: ReloadOutcome | None) -> Json:
     """How the last reload ended; before the first one, the configuration in force is that of the start."""
     if outcome is None:
         return {"ok": True, "at": None, "summary": None, "error": None}
-    return {"ok": outcome.ok, "at": _text_of(outcome.at), "summary": outcome.summary, "error": outcome.error}
+    return {"ok": outcome.ok, "at": text_of(outcome.at), "summary": outcome.summary, "error": outcome.error}
 
 
-def _text_of(moment: datetime | None) -> str | None:
+def text_of(moment: datetime | None) -> str | None:
     """RFC 3339 in UTC with milliseconds."""
     if moment is None:
         return None

@@ -1,0 +1,226 @@
+"""Why a monitor stands as it does, and what happens next: as facts, and as sentences that a tired person can read.
+
+Reads the dispatcher's own state only, so it is right at this moment, and tells no more than that state decides by.
+"""
+
+from datetime import datetime, timedelta
+
+from monitord.clock import Clock
+from monitord.dispatch import Dispatcher, Pipeline, Silence, Watched
+from monitord.health import Parents
+from monitord.model import Health, Reason, Result, Verdict
+from monitord.status.snapshot import Json, result_of, text_of
+from monitord.units import format_duration
+
+_BAD = frozenset({Health.DOWN, Health.UNREACHABLE})
+
+
+class Explanations:
+    """Explains one monitor at a time."""
+
+    def __init__(self, dispatcher: Dispatcher, pipeline: Pipeline, clock: Clock) -> None:
+        self._dispatcher = dispatcher
+        self._pipeline = pipeline
+        self._clock = clock
+
+    def explain(self, name: str) -> Json:
+        """Raises KeyError for an unknown name."""
+        watched = self._dispatcher.watched[name]
+        now = self._clock.now()
+        silence = self._pipeline.roster.silence_of(watched, now)
+        facts: Json = {
+            "name": name,
+            "type": watched.monitor.type_name,
+            "state": watched.stands.value,
+            "since": text_of(watched.stands_since),
+            "last": None if watched.last is None else result_of(watched.last),
+            "decided_by": _decided_by(watched.last),
+            "streak": _streak(watched),
+            "flapping": {
+                "is_flapping": watched.health.flapping.is_flapping,
+                "change_percent": round(watched.health.flapping.value, 1),
+            },
+            "parents": self._parents(watched),
+            "is_blind": self._pipeline.blindness.is_blind,
+            "is_blindness_suspected": self._pipeline.blindness.is_suspected,
+            "maintenance": watched.window,
+            "silence": _silence(silence),
+            "pause": _pause(watched),
+            "incident": _incident(watched),
+            "next": self._next(watched, now),
+        }
+        return {**facts, "sentences": _sentences(facts)}
+
+    def _parents(self, watched: Watched) -> list[Json]:
+        settings = watched.monitor.settings
+        roster = self._pipeline.roster
+        return [
+            {
+                "name": name,
+                "state": roster.watched[name].stands.value if name in roster.watched else None,
+                "says": roster.as_parent(name).name.lower(),
+                "is_alternative": name in settings.depends_on_any,
+            }
+            for name in (*settings.depends_on, *settings.depends_on_any)
+        ]
+
+    def _next(self, watched: Watched, now: datetime) -> Json:
+        if watched.check is not None:
+            return {"at": None, "in_s": None, "why": "is being checked"}
+        if watched.is_waiting:
+            return {"at": None, "in_s": None, "why": "waits for a place among the checks at once"}
+        if watched.pause is not None:
+            return {"at": None, "in_s": None, "why": "paused"}
+        in_s = max(0.0, watched.due_at - self._clock.monotonic_s())
+        settings = watched.monitor.settings
+        every = settings.retry_every_s if watched.wants_retry else settings.check_every_s
+        key = "retry_every" if watched.wants_retry else "check_every"
+        return {
+            "at": text_of(now + timedelta(seconds=in_s)),
+            "in_s": round(in_s, 3),
+            "why": f"{key} is {format_duration(every)}",
+        }
+
+
+def _decided_by(last: Result | None) -> str | None:
+    """What made the last verdict: the conditions that were not as wanted, or the meaning of the reason."""
+    if last is None:
+        return None
+    reason = last.observation.reason
+    if reason in {Reason.CONDITION_FAILED, Reason.CONDITION_UNRESOLVED}:
+        _, found, why = last.observation.detail.rpartition("; ")
+        return why if found else reason.meaning
+    return reason.meaning.replace("`", "")
+
+
+def _streak(watched: Watched) -> Json | None:
+    """How many verdicts of a kind in a row there are, how many it takes, and what they lead to."""
+    health, policy = watched.health, watched.monitor.settings.policy
+    if health.streak is None:
+        return None
+    now = health.health
+    if health.streak is Verdict.FAIL:
+        needed, leads_to = policy.fail_after, Health.DOWN
+    elif health.streak is Verdict.WARN:
+        needed, leads_to = (policy.recover_after if now in _BAD else policy.degrade_after), Health.DEGRADED
+    else:
+        needed, leads_to = policy.recover_after, Health.UP
+    return {
+        "verdict": health.streak.value,
+        "length": health.streak_length,
+        "since": text_of(health.streak_since),
+        "needed": None if now is leads_to else needed,
+        "leads_to": None if now is leads_to else leads_to.value,
+    }
+
+
+def _silence(silence: Silence | None) -> Json | None:
+    if silence is None:
+        return None
+    return {
+        "id": silence.id,
+        "until": text_of(silence.until),
+        "by": silence.by,
+        "comment": silence.comment,
+    }
+
+
+def _pause(watched: Watched) -> Json | None:
+    pause = watched.pause
+    if pause is None:
+        return None
+    return {"by": pause.by, "at": text_of(pause.at), "comment": pause.comment}
+
+
+def _incident(watched: Watched) -> Json | None:
+    incident = watched.incident
+    if incident is None:
+        return None
+    return {
+        "id": incident.id,
+        "opened_at": text_of(incident.opened_at),
+        "reason": incident.reason.value,
+        "detail": incident.detail,
+        "acknowledged_by": incident.acknowledged_by,
+        "acknowledged_at": text_of(incident.acknowledged_at),
+        "comment": incident.comment,
+    }
+
+
+def _sentences(facts: Json) -> list[str]:
+    """The same in words, the most important first."""
+    name, state = facts["name"], facts["state"]
+    said = [f"{name} is {state}" + (f" since {facts['since']}." if facts["since"] else ".")]
+    last = facts["last"]
+    if last is None:
+        said.append("It has not been checked yet.")
+    else:
+        said.append(f"The last check at {last['started_at']} was a {last['verdict']}: {last['detail']}.")
+        if last["reason"] != "ok":
+            said.append(f"What decided: {facts['decided_by']} ({last['reason']}).")
+    said += _of_the_streak(facts)
+    said += [
+        f"It depends on {parent['name']}, which is {parent['state'] or 'not configured'}{_PARENT_SAYS[parent['says']]}."
+        for parent in facts["parents"]
+    ]
+    said += _of_people(facts)
+    upcoming = facts["next"]
+    if upcoming["at"] is None:
+        said.append(f"Next: {upcoming['why']}.")
+    else:
+        in_words = format_duration(float(round(upcoming["in_s"])))
+        said.append(f"Next check in {in_words}, at {upcoming['at']} ({upcoming['why']}).")
+    return said
+
+
+_PARENT_SAYS = {
+    Parents.WELL.name.lower(): "",
+    Parents.FAILING.name.lower(): " and has failed: until it is clear how it stands, failures here are not believed",
+    Parents.DOWN.name.lower(): ": failures here are put down to it",
+}
+
+
+def _of_the_streak(facts: Json) -> list[str]:
+    streak, said = facts["streak"], []
+    if streak is not None and streak["needed"] is not None and streak["length"] < streak["needed"]:
+        said.append(
+            f"{streak['length']} {streak['verdict']} in a row since {streak['since']}; "
+            f"{streak['needed']} make it {streak['leads_to']}."
+        )
+    flapping = facts["flapping"]
+    if flapping["is_flapping"]:
+        said.append(
+            f"It is flapping ({flapping['change_percent']} % change; over at 25 %): "
+            "single changes are not told as warnings."
+        )
+    if facts["is_blind"]:
+        said.append("Nearly all monitors fail: this host is taken for cut off, and failures are unsure.")
+    elif facts["is_blindness_suspected"]:
+        said.append("Much has begun to fail at once: for one interval no failure is believed.")
+    return said
+
+
+def _of_people(facts: Json) -> list[str]:
+    said = []
+    incident = facts["incident"]
+    if incident is not None:
+        said.append(
+            f"An incident is open since {incident['opened_at']} ({incident['id']}): {incident['detail']}."
+        )
+        if incident["acknowledged_by"] is not None:
+            said.append(f"{incident['acknowledged_by']} sees to it{_comment(incident['comment'])}.")
+    if facts["maintenance"] is not None:
+        said.append(
+            f"The maintenance window {facts['maintenance']} is open: no incident opens, and the time does not count."
+        )
+    if facts["silence"] is not None:
+        silence = facts["silence"]
+        said.append(f"Silenced until {silence['until']} by {silence['by']}{_comment(silence['comment'])}.")
+    if facts["pause"] is not None:
+        pause = facts["pause"]
+        said.append(f"Paused since {pause['at']} by {pause['by']}{_comment(pause['comment'])}.")
+    return said
+
+
+def _comment(text: str | None) -> str:
+    return f": {text}" if text else ""

@@ -1,0 +1,165 @@
+"""What `explain` says in each situation: the sentence that an administrator looks for is there, and says what is so."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from monitord.dispatch import Matcher, Pause
+from monitord.health import HealthPolicy
+from monitord.interventions import Interventions
+from monitord.model import Reason
+from monitord.status.explain import Explanations
+from tests.dispatch.test_dispatcher import finish
+from tests.dispatch.test_standing import World, window_in, world
+from tests.fakes import run_in_fake_time
+
+Situation = Callable[[World, Interventions], Coroutine[Any, Any, None]]
+
+
+def explained(situation: Situation, name: str = "web") -> tuple[dict[str, Any], str]:
+    async def main() -> dict[str, Any]:
+        there = world()
+        made = there.made
+        interventions = Interventions(made.dispatcher, made.pipeline, made.clock, lambda *_: None)
+        await situation(there, interventions)
+        facts = Explanations(made.dispatcher, made.pipeline, made.clock).explain(name)
+        await finish(made)
+        return facts
+
+    facts = run_in_fake_time(main)
+    return facts, "\n".join(facts["sentences"])
+
+
+async def not_checked(there: World, _: Interventions) -> None:
+    there.add("web")
+
+
+async def soft(there: World, _: Interventions) -> None:
+    there.add("web", retry_every_s=5.0)
+    await asyncio.sleep(30)
+    there.bad = {"web": Reason.REFUSED}
+    failed = asyncio.Event()
+    there.made.pipeline.listeners.append(lambda *_: failed.set())
+    await failed.wait()
+
+
+async def down(there: World, _: Interventions) -> None:
+    there.add("web")
+    there.bad = {"web": Reason.REFUSED}
+    await asyncio.sleep(60)
+
+
+async def acknowledged(there: World, interventions: Interventions) -> None:
+    await down(there, interventions)
+    interventions.acknowledge("web", "kim (uid 1000)", "on it")
+
+
+async def behind_a_parent(there: World, _: Interventions) -> None:
+    there.add("gateway")
+    there.add("web", depends_on=("gateway",))
+    there.bad = dict.fromkeys(("gateway", "web"), Reason.TIMEOUT_CONNECT)
+    await asyncio.sleep(60)
+
+
+async def maintained(there: World, _: Interventions) -> None:
+    there.add("web")
+    there.made.dispatcher.roster.windows = [window_in(there, 0, 3600)]
+    await asyncio.sleep(5)
+
+
+async def silenced(there: World, interventions: Interventions) -> None:
+    there.add("web")
+    until = there.made.clock.now() + timedelta(hours=1)
+    interventions.silence(Matcher(names=("web",)), until, "upgrade", "root (uid 0)")
+
+
+async def paused(there: World, _: Interventions) -> None:
+    there.add("web")
+    there.made.dispatcher.pause("web", Pause("root (uid 0)", there.made.clock.now(), "disk swap"))
+
+
+async def flapping(there: World, _: Interventions) -> None:
+    there.add("web", policy=HealthPolicy(fail_after=1))
+    for _turn in range(10):
+        there.bad = {} if there.bad else {"web": Reason.REFUSED}
+        await asyncio.sleep(10)
+
+
+async def blind(there: World, _: Interventions) -> None:
+    names = ["web", *(f"m{number}" for number in range(9))]
+    for name in names:
+        there.add(name)
+    await asyncio.sleep(30)
+    there.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
+    await asyncio.sleep(30)
+
+
+@pytest.mark.parametrize(
+    ("situation", "sentences"),
+    [
+        pytest.param(
+            not_checked,
+            ["web is pending.", "It has not been checked yet.", "Next check in"],
+            id="not checked yet",
+        ),
+        pytest.param(
+            soft,
+            [
+                "web is up since",
+                "What decided: nobody listens there (refused).",
+                "1 fail in a row since",
+                "2 make it down.",
+                "(retry_every is 5s)",
+            ],
+            id="a soft failure",
+        ),
+        pytest.param(down, ["web is down since", "An incident is open since"], id="down"),
+        pytest.param(acknowledged, ["kim (uid 1000) sees to it: on it."], id="acknowledged"),
+        pytest.param(
+            behind_a_parent,
+            ["web is unreachable", "It depends on gateway, which is down: failures here are put down to it."],
+            id="behind a parent",
+        ),
+        pytest.param(maintained, ["The maintenance window upgrade is open"], id="in a window"),
+        pytest.param(silenced, ["Silenced until", "by root (uid 0): upgrade."], id="silenced"),
+        pytest.param(
+            paused,
+            ["web is paused", "Paused since", "by root (uid 0): disk swap.", "Next: paused."],
+            id="paused",
+        ),
+        pytest.param(flapping, ["It is flapping"], id="flapping"),
+        pytest.param(blind, ["this host is taken for cut off"], id="blind"),
+    ],
+)
+def test_the_sentence_is_there(situation: Situation, sentences: list[str]) -> None:
+    _, text = explained(situation)
+    for sentence in sentences:
+        assert sentence in text
+
+
+def test_the_facts_say_the_same_as_the_sentences() -> None:
+    facts, _ = explained(soft)
+    assert facts["streak"] == {
+        "verdict": "fail",
+        "length": 1,
+        "since": facts["last"]["started_at"],
+        "needed": 2,
+        "leads_to": "down",
+    }
+    assert facts["decided_by"] == "nobody listens there"
+    assert 0 < facts["next"]["in_s"] <= 5
+
+
+def test_what_does_not_apply_is_not_said() -> None:
+    facts, text = explained(down)
+    for word in ("flapping", "Silenced", "Paused", "depends", "maintenance", "cut off"):
+        assert word not in text
+    assert [facts[key] for key in ("silence", "pause", "maintenance", "parents")] == [None, None, None, []]
+
+
+def test_an_unknown_name_is_a_key_error() -> None:
+    with pytest.raises(KeyError):
+        explained(down, "nobody")
