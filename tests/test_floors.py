@@ -41,7 +41,7 @@ LIBRARIES = {
 }
 
 # monitorctl is asked often and answers at once: it knows nothing of what the daemon is made of.
-QUICK = {"cli.control_command", "cli.client", "cli.tables", "cli.__main__"}
+QUICK = {"cli.control_command", "cli.beat", "cli.client", "cli.tables", "cli.__main__"}
 QUICK_FLOOR = 1
 
 
