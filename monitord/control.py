@@ -13,10 +13,11 @@ from typing import Any
 
 from monitord.clock import Clock
 from monitord.dispatch import CheckLog, Dispatcher, Plan
-from monitord.errors import ConfigError
+from monitord.errors import ConfigError, ControlError
 from monitord.journal_events import JournalEvent
 from monitord.model import Health, Result
 from monitord.monitors import Monitor, MonitorSettings
+from monitord.monitors.heartbeat import Beat, HeartbeatMonitor
 from monitord.settings import Settings, read_settings
 from monitord.status import ReloadOutcome
 from monitord.systemd.log import NOTICE
@@ -83,6 +84,16 @@ class Control:
         if name in self._dispatcher.watched:
             log.info("%s: check asked for by %s", name, asked_by)
         return await self._dispatcher.check_now(name)
+
+    def beat(self, name: str, beat: Beat, asked_by: str) -> None:
+        monitor = self._dispatcher.watched[name].monitor
+        if not isinstance(monitor, HeartbeatMonitor):
+            raise ControlError(
+                f"{name} is of type {monitor.type_name} and takes no beats",
+                hint='write type = "heartbeat" for what reports itself',
+            )
+        log.debug("%s: %s came from %s", name, beat.signal.value, asked_by)
+        monitor.beat(beat, self._clock.now())
 
     async def reload(self, asked_by: str) -> ReloadOutcome:
         """One at a time; who comes meanwhile waits and gets a reload of his own, so that his edit is in it."""

@@ -72,7 +72,9 @@ class Reason(Enum):
     PLUGIN_KILLED = "plugin_killed", "the plugin was killed"
     UNIT_FAILED = "unit_failed", "the unit of the service manager has failed"
     UNIT_INACTIVE = "unit_inactive", "the unit of the service manager is not active"
+    HEARTBEAT_LATE = "heartbeat_late", "what was to report itself is late"
     HEARTBEAT_MISSED = "heartbeat_missed", "what was to report itself did not"
+    HEARTBEAT_FAILED = "heartbeat_failed", "what reported itself has failed"
     MEMBER_DOWN = "member_down", "a member of the group is down"
     MEMBER_DEGRADED = "member_degraded", "a member of the group is degraded"
     MEMBERS_UNKNOWN = "members_unknown", "nothing sure is known of the members"
@@ -94,7 +96,7 @@ class Reason(Enum):
         return self in _WARNINGS
 
 
-_WARNINGS = frozenset({Reason.PLUGIN_WARNING, Reason.MEMBER_DEGRADED})
+_WARNINGS = frozenset({Reason.PLUGIN_WARNING, Reason.HEARTBEAT_LATE, Reason.MEMBER_DEGRADED})
 _OURS = frozenset(
     {
         Reason.PLUGIN_UNKNOWN,

@@ -10,7 +10,9 @@ from typing import Any
 
 from monitord.cli.client import Client, target_of
 from monitord.dispatch import CheckLog, Dispatcher, LoggedChecks, LoopPulse, Pipeline, Places, Watched
+from monitord.errors import ControlError
 from monitord.model import Reason, Result
+from monitord.monitors.heartbeat import Beat
 from monitord.status import ReloadOutcome, Snapshots, build_application
 from monitord.web import Server
 from tests.fakes import FakeClock, FakeMonitor, fake_tools, monitor_settings
@@ -25,6 +27,7 @@ class FakeControl:
     state: str = "running"
     last_reload: ReloadOutcome | None = None
     asked: list[str] = field(default_factory=list)
+    beats: list[tuple[str, Beat]] = field(default_factory=list)
 
     async def reload(self, asked_by: str) -> ReloadOutcome:
         self.asked.append(asked_by)
@@ -34,6 +37,12 @@ class FakeControl:
     async def check_now(self, name: str, asked_by: str) -> Result:
         self.asked.append(asked_by)
         return await self.dispatcher.check_now(name)
+
+    def beat(self, name: str, beat: Beat, asked_by: str) -> None:
+        self.asked.append(asked_by)
+        if self.dispatcher.watched[name].name == "bad":
+            raise ControlError("bad is of type fake and takes no beats", hint='write type = "heartbeat"')
+        self.beats.append((name, beat))
 
 
 ACCEPTED = ReloadOutcome(ok=True, at=datetime(2026, 1, 1, tzinfo=UTC), summary="+1 -0 ~0, 2 unchanged")

@@ -12,6 +12,9 @@ import pytest
 from monitord.application import ApplicationContainer
 from monitord.control import JOURNAL_BURST, Control
 from monitord.dispatch import LoggedChecks
+from monitord.errors import ControlError
+from monitord.model import Reason, Verdict
+from monitord.monitors.heartbeat import Beat
 from monitord.settings import read_settings
 from monitord.systemd.environment import ServiceEnvironment
 from tests.systemd_room.fakes import FakeManager
@@ -196,6 +199,17 @@ def _damaged(text: bytes, damager: random.Random) -> bytes:
                 elsewhere = damager.randrange(len(damaged) + 1)
                 damaged[elsewhere:elsewhere] = piece
     return bytes(damaged)
+
+
+async def test_a_beat_reaches_its_monitor_and_no_other(tmp_path: Path) -> None:
+    async with running(tmp_path, GOOD + '[monitors.job]\ntype = "heartbeat"\nevery = "1h"\n') as it:
+        it.control.beat("job", Beat(exit_status=4), "a test")
+        result = await it.control.check_now("job", "a test")
+        assert (result.verdict, result.observation.reason) == (Verdict.FAIL, Reason.HEARTBEAT_FAILED)
+        with pytest.raises(ControlError, match="kept is of type http and takes no beats; write type"):
+            it.control.beat("kept", Beat(), "a test")
+        with pytest.raises(KeyError):
+            it.control.beat("nobody", Beat(), "a test")
 
 
 async def test_a_configuration_that_outruns_the_journal_is_told(

@@ -18,7 +18,7 @@ import monitord
 PACKAGE = Path(monitord.__file__).parent
 
 FLOORS = {
-    0: {"errors", "units", "clock", "paths", "container", "web", "systemd"},
+    0: {"errors", "units", "clock", "calendar_events", "paths", "container", "web", "systemd"},
     1: {"model", "config", "net", "journal_events"},
     2: {"conditions", "health", "history"},
     3: {"monitors"},
@@ -41,7 +41,7 @@ LIBRARIES = {
 }
 
 # monitorctl is asked often and answers at once: it knows nothing of what the daemon is made of.
-QUICK = {"cli.control_command", "cli.client", "cli.tables", "cli.__main__"}
+QUICK = {"cli.control_command", "cli.beat", "cli.client", "cli.tables", "cli.__main__"}
 QUICK_FLOOR = 1
 
 

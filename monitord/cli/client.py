@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -47,15 +48,22 @@ class Client:
     def get(self, target: str, *, timeout_s: float = 10.0) -> Any:
         return self._ask("GET", target, timeout_s)
 
-    def post(self, target: str, *, timeout_s: float = 10.0) -> Any:
-        return self._ask("POST", target, timeout_s)
+    def post(self, target: str, document: Mapping[str, Any] | None = None, *, timeout_s: float = 10.0) -> Any:
+        return self._ask("POST", target, timeout_s, document)
 
-    def _ask(self, method: str, target: str, timeout_s: float) -> Any:
+    def _ask(
+        self, method: str, target: str, timeout_s: float, document: Mapping[str, Any] | None = None
+    ) -> Any:
+        headers = {"Accept": "application/json"}
+        sent = None
+        if document is not None:
+            headers["Content-Type"] = "application/json"
+            sent = json.dumps(document).encode()
         connection = _UnixConnection(self.path, timeout_s)
         try:
             # A daemon with too many clients answers before it has read, and closes: its answer is what counts.
             with contextlib.suppress(BrokenPipeError):
-                connection.request(method, target, headers={"Accept": "application/json"})
+                connection.request(method, target, sent, headers)
             response = connection.getresponse()
             body = response.read()
         except OSError as error:

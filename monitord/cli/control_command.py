@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from monitord import __version__
+from monitord.cli.beat import add_beat_options, beat_document
 from monitord.cli.client import Client, DaemonUnreachableError, RefusedError, target_of
 from monitord.cli.tables import check_line, status_table
 from monitord.errors import ControlError
@@ -75,6 +76,10 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--json", action="store_true", help="print the result as JSON")
     check.set_defaults(run=_check)
 
+    beat = commands.add_parser("beat", help="report a job: that it is done, has begun or has failed")
+    add_beat_options(beat)
+    beat.set_defaults(run=_beat, parser=beat)
+
     reload = commands.add_parser("reload", help="read the configuration anew; says why when it is refused")
     reload.set_defaults(run=_reload)
 
@@ -106,6 +111,16 @@ def _check(options: argparse.Namespace) -> int:
     result = _client(options).post(target_of("monitors", options.name, "check"), timeout_s=CHECK_TIMEOUT_S)
     print(json.dumps(result, indent=2) if options.json else check_line(result, colour=_wants_colour()))
     return _VERDICT_EXIT[result["verdict"]]
+
+
+def _beat(options: argparse.Namespace) -> int:
+    try:
+        document = beat_document(options, os.environ)
+    except ValueError as error:
+        parser: argparse.ArgumentParser = options.parser
+        parser.error(str(error))
+    _client(options).post(target_of("heartbeats", options.name), document)
+    return EXIT_OK
 
 
 def _reload(options: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from monitord.monitors.base import CHILDREN, Monitor, MonitorSettings, Stopwatch
 from monitord.monitors.dns import DnsMonitor
 from monitord.monitors.exec import ExecMonitor
 from monitord.monitors.group import GroupMonitor
+from monitord.monitors.heartbeat import HeartbeatMonitor
 from monitord.monitors.http import HttpMonitor
 from monitord.monitors.icmp import IcmpMonitor
 from monitord.monitors.masking import Masking
@@ -39,6 +40,7 @@ MONITOR_TYPES: dict[str, MonitorType] = {
     ExecMonitor.type_name: ExecMonitor,
     DnsMonitor.type_name: DnsMonitor,
     GroupMonitor.type_name: GroupMonitor,
+    HeartbeatMonitor.type_name: HeartbeatMonitor,
     IcmpMonitor.type_name: IcmpMonitor,
     TcpMonitor.type_name: TcpMonitor,
     TlsMonitor.type_name: TlsMonitor,

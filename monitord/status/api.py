@@ -5,6 +5,7 @@ GET  /status                  the daemon and its monitors in numbers, and how th
 GET  /monitors                every monitor with its last result, worst first
 GET  /monitors/{name}         one monitor
 POST /monitors/{name}/check   check at once; answers with the result
+POST /heartbeats/{name}       a beat: see `heartbeats`
 POST /reload                  read the configuration anew; 200 when it is in force, 422 when it is refused
 """
 
@@ -12,6 +13,7 @@ import asyncio
 from collections.abc import Callable
 
 from monitord.status.control import Control, require_change_rights
+from monitord.status.heartbeats import add_heartbeat_routes
 from monitord.status.snapshot import Json, Snapshots, reload_of, result_of
 from monitord.web import (
     Application,
@@ -100,6 +102,7 @@ def build_application(snapshots: Snapshots, control: Control, overdue_s: Callabl
     router.add_get("/monitors/{name}", api.monitor)
     router.add_post("/monitors/{name}/check", api.check)
     router.add_post("/reload", api.reload)
+    add_heartbeat_routes(router, control)
     return application
 
 

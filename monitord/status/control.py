@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 from monitord.model import Result
+from monitord.monitors.heartbeat import Beat
 from monitord.web import HTTPForbidden, Peer
 
 
@@ -43,6 +44,10 @@ class Control(Protocol):
 
     async def check_now(self, name: str, asked_by: str) -> Result:
         """Raises KeyError for a name that is not configured."""
+        ...
+
+    def beat(self, name: str, beat: Beat, asked_by: str) -> None:
+        """Raises KeyError for a name that is not configured, ControlError for a monitor that takes no beats."""
         ...
 
 

@@ -1,0 +1,108 @@
+"""One field of a calendar event: a list of numbers, ranges and repetitions, "1,5..9,10/3"."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+SECOND_US = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Component:
+    """`start`, and with a `step` what follows in steps of it, up to `stop` or to the end of the field.
+
+    -1 and 0 stand for no stop and no step, as in systemd, whose order of components this gives.
+    """
+
+    start: int
+    stop: int = -1
+    step: int = 0
+
+    def normalised(self) -> "Component":
+        """A stop that is met exactly; no step that leads nowhere."""
+        stop = self.stop
+        if stop > self.start and self.step > 0:
+            stop -= (stop - self.start) % self.step
+        if stop == self.start:
+            return Component(self.start)
+        return Component(self.start, stop, self.step)
+
+    def first_from(self, value: int) -> int | None:
+        """The first number of it that is not less; without a stop it goes on for ever."""
+        if self.start >= value:
+            return self.start
+        if self.step == 0:
+            return None
+        found = self.start + -(-(value - self.start) // self.step) * self.step
+        return found if self.stop < 0 or found <= self.stop else None
+
+    def last_until(self, value: int) -> int | None:
+        """The last number of it that is not greater."""
+        if self.start > value:
+            return None
+        end = value if self.stop < 0 else min(value, self.stop)
+        return self.start if self.step == 0 else self.start + (end - self.start) // self.step * self.step
+
+
+Chain = tuple[Component, ...]
+"""In the order of their starts, each once. Empty: any number."""
+
+
+def chain_of(components: Iterable[Component]) -> Chain:
+    return tuple(sorted({component.normalised() for component in components}))
+
+
+def numbers(chain: Chain, low: int, high: int) -> tuple[int, ...]:
+    """All that it holds within the bounds, in order."""
+    if not chain:
+        return tuple(range(low, high + 1))
+    found: set[int] = set()
+    for component in chain:
+        last = component.last_until(high)
+        if last is not None:
+            found.update(range(component.start, last + 1, component.step or 1) if component.step else (last,))
+    return tuple(sorted(number for number in found if number >= low))
+
+
+def first_from(chain: Chain, value: int) -> int | None:
+    found = [first for component in chain if (first := component.first_from(value)) is not None]
+    return min(found, default=None)
+
+
+def last_until(chain: Chain, value: int) -> int | None:
+    found = [last for component in chain if (last := component.last_until(value)) is not None]
+    return max(found, default=None)
+
+
+def chain_text(chain: Chain, width: int) -> str:
+    """Whole numbers, as systemd writes them: 00/15, 01..05."""
+    return ",".join(_text(component, width) for component in chain) or "*"
+
+
+def seconds_text(chain: Chain) -> str:
+    """Microseconds as seconds: "*", 00, 00/30, 00.500000."""
+    if any(component == Component(0, -1, SECOND_US) for component in chain):
+        return "*"
+    return ",".join(_seconds_text(component) for component in chain)
+
+
+def _text(component: Component, width: int) -> str:
+    text = f"{component.start:0{width}}"
+    if component.stop > 0:
+        text += f"..{component.stop:0{width}}"
+    if component.step > 0 and not (component.stop > 0 and component.step == 1):
+        text += f"/{component.step}"
+    return text
+
+
+def _seconds_text(component: Component) -> str:
+    text = _seconds(component.start, 2)
+    if component.stop > 0:
+        text += f"..{_seconds(component.stop, 2)}"
+    if component.step > 0 and not (component.stop > 0 and component.step == SECOND_US):
+        text += f"/{_seconds(component.step, 1)}"
+    return text
+
+
+def _seconds(microseconds: int, width: int) -> str:
+    whole, fraction = divmod(microseconds, SECOND_US)
+    return f"{whole:0{width}}" + (f".{fraction:06}" if fraction else "")

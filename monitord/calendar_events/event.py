@@ -1,0 +1,192 @@
+"""A calendar event, and the moments when it comes.
+
+The search goes over wall times, day by day and never beyond 2199, so that a date which does not exist ends it
+soon; `zones` makes moments of them. As in systemd a wall time that is left out in spring does not come, and one that
+is shown twice in autumn comes once, the first time.
+"""
+
+from calendar import monthrange
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from monitord.calendar_events.component import (
+    SECOND_US,
+    Chain,
+    Component,
+    chain_text,
+    first_from,
+    last_until,
+    numbers,
+    seconds_text,
+)
+from monitord.calendar_events.zones import change_around, is_second_time, moment_of, wall_time
+
+FIRST_YEAR, LAST_YEAR = 1970, 2199
+"""Those of systemd."""
+
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+_US = timedelta(microseconds=1)
+_MINUTE_US = 60 * SECOND_US
+_HOUR_US = 60 * _MINUTE_US
+_DAY_US = 24 * _HOUR_US
+_ZERO: Chain = (Component(0),)
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarEvent:
+    """Equal events are written alike. `weekdays` counts from 0, Monday; empty: any.
+
+    `from_month_end`: days count from the last one of the month, which is 1. `zone`: None for local time.
+    """
+
+    weekdays: frozenset[int] = frozenset()
+    years: Chain = ()
+    months: Chain = ()
+    days: Chain = ()
+    from_month_end: bool = False
+    hours: Chain = _ZERO
+    minutes: Chain = _ZERO
+    microseconds: Chain = _ZERO
+    zone: str | None = None
+
+    def __str__(self) -> str:
+        weekdays = f"{_weekdays_text(self.weekdays)} " if self.weekdays else ""
+        day = f"{'~' if self.from_month_end else '-'}{chain_text(self.days, 2)}"
+        time = f"{chain_text(self.hours, 2)}:{chain_text(self.minutes, 2)}:{seconds_text(self.microseconds)}"
+        zone = f" {self.zone}" if self.zone else ""
+        return f"{weekdays}{chain_text(self.years, 4)}-{chain_text(self.months, 2)}{day} {time}{zone}"
+
+    def next_after(self, moment: datetime) -> datetime | None:
+        """The first time that it comes after this moment, in UTC; None: never again."""
+        zone = self.zone
+        wall = wall_time(moment, zone) + _US
+        if is_second_time(moment, zone):
+            wall, _ = change_around(wall - _US, zone)
+        while (found := self._first_from(wall)) is not None:
+            at = moment_of(found, zone)
+            if at is not None:
+                return at
+            _, wall = change_around(found, zone)
+        return None
+
+    def previous_or_at(self, moment: datetime) -> datetime | None:
+        """The last time that it came until this moment, in UTC; None: never since 1970."""
+        zone = self.zone
+        wall = wall_time(moment, zone)
+        if is_second_time(moment, zone):
+            wall = change_around(wall, zone)[0] - _US
+        while (found := self._last_until(wall)) is not None:
+            at = moment_of(found, zone)
+            if at is not None:
+                return at
+            wall = change_around(found, zone)[0] - _US
+        return None
+
+    def _first_from(self, wall: datetime) -> datetime | None:
+        first = wall.date()
+        for day in self._days_from(first):
+            time_us = self._first_time_from(_time_us(wall) if day == first else 0)
+            if time_us is not None:
+                return _wall(day, time_us)
+        return None
+
+    def _last_until(self, wall: datetime) -> datetime | None:
+        last = wall.date()
+        for day in self._days_until(last):
+            time_us = self._last_time_until(_time_us(wall) if day == last else _DAY_US - 1)
+            if time_us is not None:
+                return _wall(day, time_us)
+        return None
+
+    def _days_from(self, first: date) -> Iterator[date]:
+        months = numbers(self.months, 1, 12)
+        for year in numbers(self.years, max(first.year, FIRST_YEAR), LAST_YEAR):
+            for month in months:
+                if (year, month) >= (first.year, first.month):
+                    yield from (day for day in self._days_in(year, month) if day >= first)
+
+    def _days_until(self, last: date) -> Iterator[date]:
+        months = numbers(self.months, 1, 12)
+        for year in reversed(numbers(self.years, FIRST_YEAR, min(last.year, LAST_YEAR))):
+            for month in reversed(months):
+                if (year, month) <= (last.year, last.month):
+                    yield from (day for day in reversed(self._days_in(year, month)) if day <= last)
+
+    def _days_in(self, year: int, month: int) -> list[date]:
+        length = monthrange(year, month)[1]
+        days = numbers(self.days, 1, length)
+        if self.from_month_end:
+            days = self._days_from_end(length)
+        dates = [date(year, month, day) for day in days]
+        return [day for day in dates if day.weekday() in self.weekdays] if self.weekdays else dates
+
+    def _days_from_end(self, length: int) -> tuple[int, ...]:
+        """A repetition without an end goes on towards that of the month: ~07/1 is its last seven days."""
+        turned: list[Component] = []
+        for one in self.days:
+            start, stop = length + 1 - one.start, length + 1 - one.stop
+            if one.stop < 0:
+                turned.append(Component(start, -1, one.step))
+            elif start > 0:
+                turned.append(Component(stop, start, one.step))
+        return numbers(tuple(turned), 1, length) if turned else ()
+
+    def _first_time_from(self, time_us: int) -> int | None:
+        minutes = numbers(self.minutes, 0, 59)
+        for hour in numbers(self.hours, time_us // _HOUR_US, 23):
+            for minute in minutes:
+                began_us = hour * _HOUR_US + minute * _MINUTE_US
+                if began_us + _MINUTE_US > time_us:
+                    found = first_from(self.microseconds, max(0, time_us - began_us))
+                    if found is not None and found < _MINUTE_US:
+                        return began_us + found
+        return None
+
+    def _last_time_until(self, time_us: int) -> int | None:
+        minutes = numbers(self.minutes, 0, 59)
+        for hour in reversed(numbers(self.hours, 0, time_us // _HOUR_US)):
+            for minute in reversed(minutes):
+                began_us = hour * _HOUR_US + minute * _MINUTE_US
+                if began_us <= time_us:
+                    found = last_until(self.microseconds, min(_MINUTE_US - 1, time_us - began_us))
+                    if found is not None:
+                        return began_us + found
+        return None
+
+
+def _time_us(wall: datetime) -> int:
+    return (wall - datetime.combine(wall.date(), datetime.min.time())) // _US
+
+
+def _wall(day: date, time_us: int) -> datetime:
+    return datetime(day.year, day.month, day.day) + time_us * _US  # noqa: DTZ001 - a wall time has no zone
+
+
+def _weekdays_text(weekdays: frozenset[int]) -> str:
+    """Mon..Fri, Sat,Sun: a range from three days on."""
+    runs: list[list[int]] = []
+    for number in sorted(weekdays):
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ",".join(
+        WEEKDAYS[run[0]] + ("" if len(run) == 1 else f"{',' if len(run) == 2 else '..'}{WEEKDAYS[run[-1]]}")  # noqa: PLR2004 - two days are no range
+        for run in runs
+    )
+
+
+def event_at(moment: datetime) -> CalendarEvent:
+    """The event that comes once, at this whole second."""
+    at = moment.astimezone(UTC)
+    return CalendarEvent(
+        years=(Component(at.year),),
+        months=(Component(at.month),),
+        days=(Component(at.day),),
+        hours=(Component(at.hour),),
+        minutes=(Component(at.minute),),
+        microseconds=(Component(at.second * SECOND_US),),
+        zone="UTC",
+    )

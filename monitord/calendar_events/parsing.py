@@ -1,0 +1,265 @@
+"""Text to a calendar event, by the rules of systemd's parser: what it takes, and what it refuses.
+
+ValueError("problem; hint") follows the text as written: "25:00" is not a calendar event: …; write …
+"""
+
+import re
+from datetime import UTC, datetime
+
+from monitord.calendar_events.component import SECOND_US, Chain, Component, chain_of
+from monitord.calendar_events.event import FIRST_YEAR, LAST_YEAR, WEEKDAYS, CalendarEvent, event_at
+from monitord.calendar_events.zones import is_zone
+
+LONGEST_TEXT = 1000
+MOST_COMPONENTS = 240
+"""In one field; as in systemd."""
+
+LARGEST_NUMBER = 2**31 - 1
+
+_FIRST: Chain = (Component(1),)
+_ANY_SECOND: Chain = (Component(0, -1, SECOND_US),)
+
+_MINUTELY = CalendarEvent(hours=(), minutes=())
+_YEARLY = CalendarEvent(months=_FIRST, days=_FIRST)
+_HALF_YEARLY = CalendarEvent(months=(Component(1), Component(7)), days=_FIRST)
+_SHORTHANDS = {
+    "minutely": _MINUTELY,
+    "hourly": CalendarEvent(hours=()),
+    "daily": CalendarEvent(),
+    "weekly": CalendarEvent(weekdays=frozenset({0})),
+    "monthly": CalendarEvent(days=_FIRST),
+    "quarterly": CalendarEvent(months=tuple(Component(month) for month in (1, 4, 7, 10)), days=_FIRST),
+    "semiannually": _HALF_YEARLY,
+    "semi-annually": _HALF_YEARLY,
+    "biannually": _HALF_YEARLY,
+    "bi-annually": _HALF_YEARLY,
+    "yearly": _YEARLY,
+    "annually": _YEARLY,
+    "anually": _YEARLY,
+}
+
+_WEEKDAY_NUMBERS = {
+    name: number
+    for number, short in enumerate(WEEKDAYS)
+    for name in (
+        short.lower(),
+        ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")[number],
+    )
+}
+_WEEKDAY = re.compile(r"[a-z]+", re.IGNORECASE | re.ASCII)
+_NUMBER = re.compile(r"\d+", re.ASCII)
+_SECONDS = re.compile(r"(\d+)(?:\.(?!\.)(\d+))?", re.ASCII)
+_DATE = re.compile(r"(?:(?P<year>[^-~ :]+)-)?(?P<month>[^-~ :]+)(?P<mark>[-~])(?P<day>[^-~ :]+)(?: +|$)")
+_TIME = re.compile(r"(?P<hour>[^: ]+):(?P<minute>[^: ]+)(?::(?P<second>[^: ]+))?")
+_EXAMPLE = 'write an event such as "Mon..Fri 09:00", "*-*-01 04:00:00 Europe/Berlin" or "hourly"'
+
+
+def parse_calendar_event(text: str) -> CalendarEvent:
+    """The event that systemd.time(7) makes of it. Raises ValueError("problem; hint")."""
+    try:
+        return _event(text.strip())
+    except _NoEventError as error:
+        why = f": {error}" if str(error) else ""
+        raise ValueError(f"is not a calendar event{why}; {_EXAMPLE}") from None
+
+
+class _NoEventError(Exception):
+    """What is wrong with it, in words without a semicolon; empty where nothing can be singled out."""
+
+
+def _event(text: str) -> CalendarEvent:
+    if len(text) > LONGEST_TEXT:
+        raise _NoEventError(f"it is longer than {LONGEST_TEXT} characters")
+    text, zone = _split_zone(text)
+    if not text:
+        raise _NoEventError
+    if (shorthand := _SHORTHANDS.get(text.lower())) is not None:
+        return _in_zone(shorthand, zone)
+    weekdays, rest = _weekdays(text)
+    if rest.startswith("@"):
+        return _in_zone(_at_timestamp(rest[1:], weekdays), "UTC")
+    date, rest = _date(rest)
+    hours, minutes, microseconds = _time(rest)
+    return CalendarEvent(
+        weekdays if len(weekdays) < len(WEEKDAYS) else frozenset(),
+        *date,
+        hours=hours,
+        minutes=minutes,
+        microseconds=microseconds,
+        zone=zone,
+    )
+
+
+def _split_zone(text: str) -> tuple[str, str | None]:
+    before, _, last = text.rpartition(" ")
+    if not before:
+        return text, None
+    if last.upper() == "UTC":
+        return before.rstrip(), "UTC"
+    if is_zone(last):
+        return before.rstrip(), last
+    if re.fullmatch(r"[A-Za-z]+/[A-Za-z0-9/_+-]+", last):
+        raise _NoEventError(f"there is no time zone {last} here")
+    return text, None
+
+
+def _in_zone(event: CalendarEvent, zone: str | None) -> CalendarEvent:
+    return CalendarEvent(
+        event.weekdays,
+        event.years,
+        event.months,
+        event.days,
+        event.from_month_end,
+        event.hours,
+        event.minutes,
+        event.microseconds,
+        zone,
+    )
+
+
+def _at_timestamp(text: str, weekdays: frozenset[int]) -> CalendarEvent:
+    if not _NUMBER.fullmatch(text) or weekdays:
+        raise _NoEventError("@ is followed by seconds since 1970, and nothing else")
+    try:
+        moment = datetime.fromtimestamp(int(text), UTC)
+    except (ValueError, OverflowError, OSError):
+        raise _NoEventError("it lies too far ahead") from None
+    if moment.year > LAST_YEAR:
+        raise _NoEventError("it lies too far ahead")
+    return event_at(moment)
+
+
+# Weekdays
+
+
+def _weekdays(text: str) -> tuple[frozenset[int], str]:
+    """ "Mon..Fri,Sun 10:00" → their numbers, and the rest."""
+    found: set[int] = set()
+    rest = text
+    while match := _WEEKDAY.match(rest):
+        first = _weekday(match[0])
+        rest = rest[match.end() :]
+        last = first
+        if mark := re.match(r"\.\.|-", rest):
+            end = _WEEKDAY.match(rest, mark.end())
+            if end is None:
+                raise _NoEventError("a range of weekdays has no end")
+            last = _weekday(end[0])
+            rest = rest[end.end() :]
+            if last < first:
+                raise _NoEventError("a range of weekdays goes from Mon to Sun, not beyond")
+        found.update(range(first, last + 1))
+        if not rest or rest.startswith(" "):
+            return frozenset(found), rest.lstrip(" ")
+        if not rest.startswith(","):
+            raise _NoEventError(f"what is {rest!r} behind a weekday?")
+        rest = rest[1:]
+        if not rest or rest.startswith(" "):
+            return frozenset(found), rest.lstrip(" ")
+    if found:
+        raise _NoEventError(f"{rest!r} is not a weekday")
+    return frozenset(), text
+
+
+def _weekday(name: str) -> int:
+    number = _WEEKDAY_NUMBERS.get(name.lower())
+    if number is None:
+        raise _NoEventError(f"{name!r} is not a weekday")
+    return number
+
+
+# Dates and times
+
+
+def _date(text: str) -> tuple[tuple[Chain, Chain, Chain, bool], str]:
+    """Years, months, days, and whether these count from the end; and the rest."""
+    match = _DATE.match(text)
+    if match is None:
+        if text and (":" not in text or "-" in text or "~" in text):
+            raise _NoEventError
+        return ((), (), (), False), text
+    from_end = match["mark"] == "~"
+    years = _numbers("year", match["year"] or "*", FIRST_YEAR, LAST_YEAR)
+    months = _numbers("month", match["month"], 1, 12)
+    days = _numbers("day", match["day"], 1, 31, from_end=from_end)
+    return (years, months, days, from_end and bool(days)), text[match.end() :]
+
+
+def _time(text: str) -> tuple[Chain, Chain, Chain]:
+    zero: Chain = (Component(0),)
+    if not text:
+        return zero, zero, zero
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise _NoEventError(f"{text!r} is not a time of day")
+    second = match["second"]
+    if second is None:
+        microseconds = zero
+    elif second == "*":
+        microseconds = _ANY_SECOND
+    else:
+        microseconds = _chain("second", second, 0, 60 * SECOND_US - 1, is_seconds=True)
+    return _numbers("hour", match["hour"], 0, 23), _numbers("minute", match["minute"], 0, 59), microseconds
+
+
+def _numbers(what: str, text: str, low: int, high: int, *, from_end: bool = False) -> Chain:
+    return () if text == "*" else _chain(what, text, low, high, from_end=from_end)
+
+
+def _chain(
+    what: str, text: str, low: int, high: int, *, from_end: bool = False, is_seconds: bool = False
+) -> Chain:
+    parts = text.split(",")
+    if len(parts) > MOST_COMPONENTS:
+        raise _NoEventError(f"the {what} has more than {MOST_COMPONENTS} parts")
+    chain = chain_of(_component(what, part, is_seconds=is_seconds) for part in parts)
+    for component in chain:
+        _check(what, component, low, high, from_end=from_end, unit=SECOND_US if is_seconds else 1)
+    return chain
+
+
+def _component(what: str, text: str, *, is_seconds: bool) -> Component:
+    pattern = _SECONDS.pattern if is_seconds else f"({_NUMBER.pattern})"
+    match = re.fullmatch(
+        rf"(?P<start>{pattern})(?:\.\.(?P<stop>{pattern}))?(?:/(?P<step>{pattern}))?", text, re.ASCII
+    )
+    if match is None:
+        raise _NoEventError(f"the {what} {text!r} is not a number, a range 1..5 or a repetition 0/15")
+    read = _seconds if is_seconds else int
+    values = {name: read(match[name]) for name in ("start", "stop", "step") if match[name] is not None}
+    if any(value > LARGEST_NUMBER for value in values.values()):
+        raise _NoEventError(f"the {what} {text} is too large")
+    if values.get("step") == 0:
+        raise _NoEventError(f"the {what} {text} repeats every 0")
+    if what == "year":
+        values.update({name: _full_year(values[name]) for name in ("start", "stop") if name in values})
+    start, stop = values["start"], values.get("stop", -1)
+    if 0 <= stop < start:
+        raise _NoEventError(f"the {what} {text} ends before it begins")
+    if is_seconds and "stop" in values and "step" not in values and start + SECOND_US > stop:
+        raise _NoEventError(f"the {what} {text} is a range of less than a second")
+    default = (SECOND_US if is_seconds else 1) if stop >= 0 else 0
+    return Component(start, stop, values.get("step", default))
+
+
+def _seconds(text: str) -> int:
+    """Microseconds, the seventh digit rounded."""
+    whole, _, fraction = text.partition(".")
+    digits = f"{fraction:0<7}"
+    return int(whole) * SECOND_US + int(digits[:6]) + (digits[6] >= "5")
+
+
+def _full_year(year: int) -> int:
+    """12 → 2012, 89 → 1989."""
+    if year < 70:  # noqa: PLR2004 - as systemd has it
+        return year + 2000
+    return year + 1900 if year < 100 else year  # noqa: PLR2004
+
+
+def _check(what: str, component: Component, low: int, high: int, *, from_end: bool, unit: int) -> None:
+    """Within bounds, and a repetition that comes at least once more."""
+    start, stop, step = component.start, component.stop, component.step
+    if not low <= start <= high or stop > high:
+        raise _NoEventError(f"the {what} is from {low // unit} to {high // unit}")
+    if step and stop < 0 and (start - step < low if from_end else start + step > high):
+        raise _NoEventError(f"the {what} repeats after {step / unit:g}, which is beyond its end")

@@ -1,0 +1,251 @@
+"""What is known of one heartbeat, and what follows from it at a moment: pure, with the time handed in.
+
+As in healthchecks.io, by the record and the rhythm:
+
+| status  | when                                                                                           |
+|---------|------------------------------------------------------------------------------------------------|
+| failed  | the last end was a failure                                                                     |
+| missed  | no success until `grace` after the expected time, or no end of a run until its own deadline;   |
+|         |   it lasts until a success                                                                     |
+| running | a start came and no end yet; its deadline is `max_runtime` after the start, and without that   |
+|         |   `grace` after the start, but not later than the next beat has to come anyway                 |
+| late    | the expected time is over; after `warn_after` of it that is a warning                          |
+| new     | nothing came yet; the first beat is expected as if one had come when the record began          |
+| up      | otherwise                                                                                      |
+
+Beats that come while nobody listens are lost: the daemon was stopped, or the machine slept. So a change that would
+have come in such an absence is made one `grace` after its end at the earliest, unless a beat comes before. It bears
+the time of its deadline all the same.
+"""
+
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+from monitord.calendar_events import CalendarEvent
+
+MAX_MESSAGE_BYTES = 10 * 1024
+MAX_RUN_ID_CHARACTERS = 100
+MAX_EXIT_STATUS = 255
+
+ABSENT_S = 2.0
+"""The wall clock went on this much more than we were awake: we slept, or were not there, or it was put forward."""
+
+
+class HeartbeatSignal(Enum):
+    SUCCESS = "success"
+    START = "start"
+    FAIL = "fail"
+    LOG = "log"
+
+
+class HeartbeatStatus(Enum):
+    NEW = "new"
+    UP = "up"
+    RUNNING = "running"
+    LATE = "late"
+    MISSED = "missed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """One signal as it came. An exit status says success or failure itself; of a message the first 10 KiB are kept.
+
+    Raises ValueError("problem; hint") for what contradicts itself.
+    """
+
+    signal: HeartbeatSignal = HeartbeatSignal.SUCCESS
+    exit_status: int | None = None
+    message: str | None = None
+    run_id: str | None = None
+
+    def __post_init__(self) -> None:
+        status = self.exit_status
+        if status is not None:
+            if not 0 <= status <= MAX_EXIT_STATUS:
+                raise ValueError(f"{status} is not an exit status; it is from 0 to {MAX_EXIT_STATUS}")
+            if self.signal in {HeartbeatSignal.START, HeartbeatSignal.LOG}:
+                raise ValueError(f"a {self.signal.value} has no exit status; leave out one of them")
+            if self.signal is HeartbeatSignal.FAIL and status == 0:
+                raise ValueError("an exit status of 0 is no failure; leave out one of them")
+            if status != 0:
+                object.__setattr__(self, "signal", HeartbeatSignal.FAIL)
+        if self.message is not None:
+            kept = self.message.encode(errors="replace")[:MAX_MESSAGE_BYTES].decode(errors="ignore")
+            object.__setattr__(self, "message", kept)
+        if self.run_id is not None and not 0 < len(self.run_id) <= MAX_RUN_ID_CHARACTERS:
+            raise ValueError(f"a run's name has 1 to {MAX_RUN_ID_CHARACTERS} characters; shorten it")
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """When beats are expected: `every_s` after the one before, or at the times of a calendar."""
+
+    every_s: float | None
+    calendar: CalendarEvent | None
+    grace_s: float
+    warn_after_s: float
+    max_runtime_s: float | None = None
+
+    @property
+    def grace(self) -> timedelta:
+        return timedelta(seconds=self.grace_s)
+
+    def expected_after(self, moment: datetime) -> datetime | None:
+        """None: the calendar has come to its end."""
+        if self.every_s is not None:
+            return moment + timedelta(seconds=self.every_s)
+        return None if self.calendar is None else self.calendar.next_after(moment)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """`began_at`: when it was first looked at. `started_at`, `run_id`: the run that has not ended.
+
+    `seen_at`: when it was looked at last; `absent_from` and `back_at`: the last time that nobody did.
+    """
+
+    began_at: datetime
+    seen_at: datetime
+    last_signal_at: datetime | None = None
+    ended_at: datetime | None = None
+    succeeded_at: datetime | None = None
+    started_at: datetime | None = None
+    missed_at: datetime | None = None
+    absent_from: datetime | None = None
+    back_at: datetime | None = None
+    has_failed: bool = False
+    run_id: str | None = None
+    runtime_s: float | None = None
+    exit_status: int | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How it stands. `since`: when a warning or failure began. `changes_at`: when that changes if no beat comes."""
+
+    status: HeartbeatStatus
+    is_warning: bool = False
+    since: datetime | None = None
+    expected_at: datetime | None = None
+    down_at: datetime | None = None
+    changes_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Deadlines:
+    expected_at: datetime | None
+    warns_at: datetime | None
+    down_at: datetime | None
+
+
+def looked_at(record: Record, rhythm: Rhythm, now: datetime, awake_s: float) -> Record:
+    """The record at this moment, `awake_s` after it was seen last: absences and missed deadlines go into it."""
+    record = _not_after(record, now)
+    if (now - record.seen_at).total_seconds() - awake_s > ABSENT_S:
+        record = _with_absence(record, rhythm, now)
+    record = replace(record, seen_at=now)
+    if record.has_failed or record.missed_at is not None:
+        return record
+    down_at = _deadlines(record, rhythm).down_at
+    if down_at is not None and _told_at(down_at, record, rhythm) <= now:
+        return replace(record, missed_at=down_at)
+    return record
+
+
+def with_beat(record: Record, beat: Beat, at: datetime) -> Record:
+    """After a beat; the record was looked at at this moment."""
+    record = replace(record, last_signal_at=at)
+    if beat.message is not None:
+        record = replace(record, message=beat.message)
+    if beat.signal is HeartbeatSignal.LOG:
+        return record
+    if beat.signal is HeartbeatSignal.START:
+        return replace(record, started_at=at, run_id=beat.run_id)
+    has_failed = beat.signal is HeartbeatSignal.FAIL
+    record = replace(
+        record,
+        ended_at=at,
+        has_failed=has_failed,
+        missed_at=None,
+        runtime_s=None,
+        exit_status=beat.exit_status,
+        message=beat.message,
+    )
+    if not has_failed:
+        record = replace(record, succeeded_at=at)
+    if record.started_at is None:
+        return record
+    is_same_run = record.run_id is None or beat.run_id is None or beat.run_id == record.run_id
+    if is_same_run:
+        record = replace(record, runtime_s=(at - record.started_at).total_seconds())
+    # A failure ends what runs, whichever run it names: there is nothing left to wait for.
+    return replace(record, started_at=None, run_id=None) if is_same_run or has_failed else record
+
+
+def standing_of(record: Record, rhythm: Rhythm, now: datetime) -> Standing:
+    """What follows from the record, which was looked at at this moment."""
+    deadlines = _deadlines(record, rhythm)
+    expected_at, down_at = deadlines.expected_at, deadlines.down_at
+    if record.has_failed:
+        return Standing(HeartbeatStatus.FAILED, since=record.ended_at, expected_at=expected_at)
+    if record.missed_at is not None:
+        return Standing(HeartbeatStatus.MISSED, since=record.missed_at, expected_at=expected_at)
+    changes = [_told_at(at, record, rhythm) for at in (deadlines.warns_at, down_at) if at is not None]
+    changes_at = min((at for at in changes if at > now), default=None)
+    told_down_at = None if down_at is None else _told_at(down_at, record, rhythm)
+    if record.started_at is not None:
+        status = HeartbeatStatus.RUNNING
+    elif expected_at is not None and expected_at <= now:
+        status = HeartbeatStatus.LATE
+    else:
+        status = HeartbeatStatus.NEW if record.ended_at is None else HeartbeatStatus.UP
+    warns_at = deadlines.warns_at
+    is_warning = warns_at is not None and _told_at(warns_at, record, rhythm) <= now
+    since = warns_at if is_warning else None
+    return Standing(status, is_warning, since, expected_at, told_down_at, changes_at)
+
+
+def _deadlines(record: Record, rhythm: Rhythm) -> _Deadlines:
+    expected_at = rhythm.expected_after(record.ended_at or record.began_at)
+    down_at = None if expected_at is None else expected_at + rhythm.grace
+    started_at = record.started_at
+    if started_at is None:
+        warns_at = None
+        if expected_at is not None and rhythm.warn_after_s < rhythm.grace_s:
+            warns_at = expected_at + timedelta(seconds=rhythm.warn_after_s)
+        return _Deadlines(expected_at, warns_at, down_at)
+    if rhythm.max_runtime_s is not None:
+        return _Deadlines(expected_at, None, started_at + timedelta(seconds=rhythm.max_runtime_s))
+    end_at = started_at + rhythm.grace
+    return _Deadlines(expected_at, None, end_at if down_at is None else min(down_at, end_at))
+
+
+def _told_at(moment: datetime, record: Record, rhythm: Rhythm) -> datetime:
+    """When a change that is due then is made."""
+    absent_from, back_at = record.absent_from, record.back_at
+    if absent_from is not None and back_at is not None and absent_from < moment <= back_at:
+        return back_at + rhythm.grace
+    return moment
+
+
+def _with_absence(record: Record, rhythm: Rhythm, now: datetime) -> Record:
+    absent_from = record.seen_at
+    if record.back_at is not None and record.absent_from is not None:
+        # What waits for the end of the grace after the last absence goes on waiting.
+        is_settled = record.back_at + rhythm.grace <= record.seen_at
+        absent_from = record.seen_at if is_settled else record.absent_from
+    return replace(record, absent_from=absent_from, back_at=now)
+
+
+def _not_after(record: Record, now: datetime) -> Record:
+    """The clock was put back: what happened has happened by now."""
+    ahead: dict[str, Any] = {
+        field.name: now
+        for field in fields(record)
+        if isinstance(value := getattr(record, field.name), datetime) and value > now
+    }
+    return replace(record, **ahead) if ahead else record

@@ -1,0 +1,133 @@
+"""`monitorctl beat`: what reaches the daemon, with the options and from systemd's environment of an ExecStopPost=."""
+
+import argparse
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from monitord.cli.beat import add_beat_options, beat_document
+from monitord.cli.control_command import main
+from monitord.monitors.heartbeat import Beat, HeartbeatSignal
+from tests.endpoint import endpoint
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+async def ctl(path: Path, *arguments: str) -> int:
+    return await asyncio.to_thread(main, ["--socket", str(path), "beat", *arguments])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "beat"),
+    [
+        ([], Beat()),
+        (["--start"], Beat(HeartbeatSignal.START)),
+        (["--fail", "--message", "no disk"], Beat(HeartbeatSignal.FAIL, message="no disk")),
+        (["--log", "--message", "half way"], Beat(HeartbeatSignal.LOG, message="half way")),
+        (["--exit-status", "0", "--run", "a b"], Beat(exit_status=0, run_id="a b")),
+        (["--exit-status", "23"], Beat(HeartbeatSignal.FAIL, 23)),
+        (["--exit-status", "KILL"], Beat(HeartbeatSignal.FAIL, 137)),
+        (["--exit-status", "SIGTERM"], Beat(HeartbeatSignal.FAIL, 143)),
+        (["--message", "x" * 100_000], Beat(message="x" * 10_240)),
+        (
+            ["--message", "\N{SNOWMAN WITHOUT SNOW}\N{PILE OF POO}" * 6_000],
+            Beat(message="\N{SNOWMAN WITHOUT SNOW}\N{PILE OF POO}" * 6_000),
+        ),
+    ],
+)
+async def test_a_beat_arrives(tmp_path: Path, arguments: list[str], beat: Beat) -> None:
+    async with endpoint(tmp_path) as at:
+        assert await ctl(at.path, "good", *arguments) == 0
+        assert at.control.beats == [("good", beat)]
+
+
+async def test_a_beat_that_is_refused_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with endpoint(tmp_path) as at:
+        assert await ctl(at.path, "nobody") == 1
+        assert "no monitor is called 'nobody'" in capsys.readouterr().err
+        assert await ctl(at.path, "bad") == 1
+        assert "bad is of type fake and takes no beats" in capsys.readouterr().err
+
+
+def test_a_beat_that_nobody_hears_is_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--socket", str(tmp_path / "none"), "beat", "good"]) == 3
+    assert "no daemon listens there" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["--exit-status", ""],
+            "'' is not an exit status; it is a number from 0 to 255, or the name of a signal",
+        ),
+        (["--exit-status", "256"], "'256' is not an exit status"),
+        (["--exit-status", "TREM"], "'TREM' is not an exit status"),
+        (["--start", "--fail"], "not allowed with argument"),
+        (
+            ["--service-result"],
+            "--service-result is for ExecStopPost= of a service: there is no $SERVICE_RESULT",
+        ),
+    ],
+)
+def test_wrong_usage_is_64_and_no_beat(arguments: list[str], said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "monitord.cli", "--socket", "/nonexistent", "beat", "good", *arguments],
+        cwd=ROOT, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 64
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("environ", "arguments", "document"),
+    [
+        pytest.param(
+            {"SERVICE_RESULT": "success", "EXIT_CODE": "exited", "EXIT_STATUS": "0", "INVOCATION_ID": "ab"},
+            [],
+            {"signal": "success", "run": "ab"},
+            id="success",
+        ),
+        pytest.param(
+            {"SERVICE_RESULT": "success", "EXIT_CODE": "exited", "EXIT_STATUS": "3"},
+            [],
+            {"signal": "success"},
+            id="success_by_SuccessExitStatus",
+        ),
+        pytest.param(
+            {"SERVICE_RESULT": "exit-code", "EXIT_CODE": "exited", "EXIT_STATUS": "2"},
+            [],
+            {"signal": "fail", "exit_status": 2, "message": "exit-code exited 2"},
+            id="exit_status",
+        ),
+        pytest.param(
+            {"SERVICE_RESULT": "oom-kill", "EXIT_CODE": "killed", "EXIT_STATUS": "KILL"},
+            [],
+            {"signal": "fail", "exit_status": 137, "message": "oom-kill killed KILL"},
+            id="killed",
+        ),
+        pytest.param(
+            {"SERVICE_RESULT": "timeout", "EXIT_CODE": "exited", "EXIT_STATUS": "0"},
+            [],
+            {"signal": "fail", "message": "timeout exited 0"},
+            id="stopped_and_ended_with_0",
+        ),
+        pytest.param(
+            {"SERVICE_RESULT": "resources"},
+            ["--message", "mine", "--run", "7"],
+            {"signal": "fail", "message": "mine", "run": "7"},
+            id="never_ran",
+        ),
+    ],
+)
+def test_how_a_service_ended_is_taken_from_systemd(
+    environ: dict[str, str], arguments: list[str], document: dict[str, object]
+) -> None:
+    parser = argparse.ArgumentParser()
+    add_beat_options(parser)
+    options = parser.parse_args(["backup", "--service-result", *arguments])
+    assert beat_document(options, environ) == document
