@@ -176,7 +176,11 @@ class Dispatcher:
             if watched.pause is not None:
                 watched.ticket = PAUSED_TICKET
         self.roster.settle()
-        periods_s = {name: one.monitor.settings.check_every_s for name, one in self.watched.items()}
+        periods_s = {
+            name: one.monitor.settings.check_every_s
+            for name, one in self.watched.items()
+            if one.monitor.looks_outward
+        }
         self._pipeline.blindness.configure(periods_s, share=self.blind_share, canaries=self.canaries)
         self._pipeline.review()
         self._arm()

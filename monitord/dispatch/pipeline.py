@@ -158,7 +158,7 @@ class Pipeline:
     def _look_with_both_eyes(self, watched: Watched, result: Result) -> Result:
         """A failure that comes to nearly all at once is ours. Says once when that begins and when it is over."""
         blindness = self.blindness
-        if result.verdict is Verdict.UNSURE:
+        if result.verdict is Verdict.UNSURE or not watched.monitor.looks_outward:
             return result
         was_blind = blindness.is_blind
         is_failing = result.verdict is Verdict.FAIL
@@ -181,7 +181,8 @@ class Pipeline:
         if verdict is not Verdict.FAIL:
             return Parents.WELL
         parents = self.roster.parents(watched)
-        return max(parents, Parents.FAILING) if self.blindness.is_suspected else parents
+        is_doubtful = self.blindness.is_suspected and watched.monitor.looks_outward
+        return max(parents, Parents.FAILING) if is_doubtful else parents
 
     def _ask_parents(self, watched: Watched) -> None:
         """A first failure: whether it is its own is known sooner if those it depends on are checked now."""

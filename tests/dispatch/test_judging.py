@@ -35,6 +35,7 @@ def settings(
     )
 
 
+WARNING = {Reason.PLUGIN_WARNING, Reason.MEMBER_DEGRADED, Reason.HEARTBEAT_LATE}
 UNSURE = {
     Reason.PLUGIN_UNKNOWN,
     Reason.MEMBERS_UNKNOWN,
@@ -49,11 +50,7 @@ UNSURE = {
 
 @pytest.mark.parametrize("reason", Reason)
 def test_each_reason_has_its_verdict(reason: Reason) -> None:
-    expected = {
-        Reason.OK: Verdict.PASS,
-        Reason.PLUGIN_WARNING: Verdict.WARN,
-        Reason.MEMBER_DEGRADED: Verdict.WARN,
-    }
+    expected = {Reason.OK: Verdict.PASS, **dict.fromkeys(WARNING, Verdict.WARN)}
     otherwise = Verdict.UNSURE if reason in UNSURE else Verdict.FAIL
     result = judge(observation(reason), settings(), None)
     assert result.verdict is expected.get(reason, otherwise)
@@ -144,7 +141,7 @@ def test_each_reason_has_its_verdict_when_inverted(reason: Reason) -> None:
     result = judge(observation(reason), settings(invert=True), None)
     if reason in UNSURE:
         expected, told, says = Verdict.UNSURE, reason, "looked"
-    elif reason in {Reason.OK, Reason.PLUGIN_WARNING, Reason.MEMBER_DEGRADED}:
+    elif reason is Reason.OK or reason in WARNING:
         expected, told = Verdict.FAIL, Reason.CONDITION_FAILED
         says = "looked; is well, but was to fail (invert)"
     elif reason in SHOWS_NOTHING:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -334,6 +334,28 @@ def test_a_resolver_that_is_down_for_all_takes_no_monitor_down() -> None:
         assert {there.stands(name) for name in names} == {Health.UP}
         assert there.incidents == []
         assert all(Health.DOWN not in there.changes(name) for name in names)
+
+    run(main)
+
+
+def test_what_does_not_cross_the_network_is_believed_while_we_are_blind() -> None:
+    async def main(there: World) -> None:
+        names = many(there)
+        group(there, "all", GroupOptions(members=tuple(names), at_least=1))
+
+        class Local(FakeMonitor):
+            looks_outward: ClassVar[bool] = False
+
+        async def act() -> Reason:
+            return there.bad.get("disk", Reason.OK)
+
+        there.made.add(Local(monitor_settings("disk"), fake_tools(there.made.clock), act))
+        await asyncio.sleep(120)
+        there.bad = dict.fromkeys((*names, "disk"), Reason.TIMEOUT_RESOLVE)
+        await asyncio.sleep(300)
+        assert there.made.pipeline.blindness.is_blind
+        assert there.stands("disk") is Health.DOWN
+        assert there.stands("all") is not Health.DOWN
 
     run(main)
 
