@@ -80,6 +80,8 @@ class Dispatcher:
         self.checks = 0
         self.skipped = 0
         self.abandoned = 0
+        self.recall: Callable[[Watched], float | None] = lambda _: None
+        """Lets a new monitor stand as one of its name did, and says when that was due; the recorder puts itself here."""
         self.blind_share = 0.8
         self.canaries: frozenset[str] = frozenset()
 
@@ -169,9 +171,15 @@ class Dispatcher:
             self._begin(watched)
         for monitor in plan.added:
             watched = self._watch(monitor, now_s)
-            if monitor.settings.renamed_from in removed:
-                watched.take_over(removed[monitor.settings.renamed_from])
+            renamed = removed.pop(monitor.settings.renamed_from or "", None)
+            if renamed is not None:
+                watched.take_over(renamed)
+                self._pipeline.rename(renamed.name, watched)
+            else:
+                self._recall(watched)
             self._begin(watched)
+        for previous in removed.values():
+            self._pipeline.retire(previous)
         for watched in self.watched.values():
             if watched.pause is not None:
                 watched.ticket = PAUSED_TICKET
@@ -196,6 +204,12 @@ class Dispatcher:
         self.watched[monitor.name] = watched
         self._set_alarm(watched, due_at)
         return watched
+
+    def _recall(self, watched: Watched) -> None:
+        """One that was watched before, in an earlier run or configuration, goes on from there."""
+        due_at = self.recall(watched)
+        if due_at is not None:
+            self._set_alarm(watched, due_at)
 
     def _begin(self, watched: Watched) -> None:
         """What the monitor had to know of before is known; it may ask for checks."""

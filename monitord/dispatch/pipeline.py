@@ -58,6 +58,10 @@ class Pipeline:
         not block, and what they raise is logged and lost."""
         self.incident_listeners: list[IncidentListener] = []
         """Called when an incident opens, is acknowledged or closes."""
+        self.retire_listeners: list[Callable[[Watched], None]] = []
+        """Called when a monitor has left the configuration. They must neither block nor raise."""
+        self.rename_listeners: list[Callable[[str, Watched], None]] = []
+        """Called with the old name when a monitor has got a new one; the same holds for them."""
         self.wake: Callable[[Watched], None] = lambda _: None
         """Has a monitor checked at once; the dispatcher puts itself here."""
 
@@ -234,6 +238,18 @@ class Pipeline:
                     listener(watched, incident)
                 except Exception:
                     log.exception("%s: a listener failed", watched.name)
+
+    def rename(self, old: str, watched: Watched) -> None:
+        """The monitor goes on under its new name."""
+        if watched.incident is not None:
+            watched.incident = replace(watched.incident, monitor=watched.name)
+        for listener in self.rename_listeners:
+            listener(old, watched)
+
+    def retire(self, watched: Watched) -> None:
+        """The monitor is watched no longer: nobody will see the end of its incident."""
+        for listener in self.retire_listeners:
+            listener(watched)
 
     def _tell(self, watched: Watched, result: Result | None, transition: Transition | None) -> None:
         for listener in self.listeners:

@@ -76,25 +76,26 @@ def saved(watched: Watched, now: datetime, now_s: float) -> dict[str, Any]:
         "is_unknown": watched.is_unknown,
         "pause": None if pause is None else {**asdict(pause), "at": pause.at.timestamp()},
         "memory": _memory(watched),
+        "last": None if watched.last is None else result_record(watched.last),
     }
 
 
 def restore(
-    watched: Watched, record: Json, last: Json | None, incident: Incident | None, now: datetime, now_s: float
+    watched: Watched, record: Json, incident: Incident | None, now: datetime, now_s: float
 ) -> float | None:
     """Let the monitor stand as it did. Returns when it was due next, in seconds of the monotonic clock; None: now.
 
-    `last` is the record of its last result, `incident` the one that is open.
+    `incident` is the one that is open.
     """
     try:
-        return _restore(watched, record, last, incident, now, now_s)
+        return _restore(watched, record, incident, now, now_s)
     except (KeyError, TypeError, ValueError) as error:
         log.warning("%s: the state that was kept cannot be read, and begins anew: %r", watched.name, error)
         return None
 
 
 def _restore(
-    watched: Watched, record: Json, last: Json | None, incident: Incident | None, now: datetime, now_s: float
+    watched: Watched, record: Json, incident: Incident | None, now: datetime, now_s: float
 ) -> float | None:
     if record["type"] != watched.monitor.type_name:
         return None
@@ -103,7 +104,7 @@ def _restore(
     period_s = watched.monitor.settings.check_every_s
     if passed_s > STALE_INTERVALS * period_s:
         state = without_streak(state)
-    result = None if last is None else result_of_record(last)
+    result = None if record["last"] is None else result_of_record(record["last"])
     stands, stands_since = Health(record["stands"]), _moment_or_none(record["stands_since"])
     due_at = now_s + float(record["due_at"]) - now.timestamp()
     # How long nothing sure was heard goes on from where it stood: the daemon could not look meanwhile.

@@ -49,7 +49,7 @@ def test_all_of_the_state_comes_back(verdicts: list[Verdict]) -> None:
     before = lived(verdicts)
     record = through_json(saved(before, START, 1000.0))
     after = watched()
-    due_at = restore(after, record, None, None, START + timedelta(seconds=2), 5.0)
+    due_at = restore(after, record, None, START + timedelta(seconds=2), 5.0)
     assert after.health == before.health
     assert (after.stands, after.stands_since) == (before.stands, before.stands_since)
     assert due_at == pytest.approx(10.0)
@@ -76,7 +76,7 @@ def test_a_pause_and_what_the_monitor_remembers_come_back() -> None:
     assert isinstance(before.monitor, FakeMonitor)
     before.monitor.kept = {"cursor": "s=1"}
     after = watched()
-    restore(after, through_json(saved(before, START, 1000.0)), None, None, START, 5.0)
+    restore(after, through_json(saved(before, START, 1000.0)), None, START, 5.0)
     assert after.pause == before.pause
     assert after.stands is Health.PAUSED
     assert isinstance(after.monitor, FakeMonitor)
@@ -86,8 +86,8 @@ def test_a_pause_and_what_the_monitor_remembers_come_back() -> None:
 def test_a_streak_is_none_any_more_after_a_long_absence_but_the_health_stays() -> None:
     record = saved(lived([Verdict.PASS, Verdict.FAIL]), START, 1000.0)
     soon, late = watched(), watched()
-    restore(soon, record, None, None, START + timedelta(seconds=20), 5.0)
-    restore(late, record, None, None, START + timedelta(hours=1), 5.0)
+    restore(soon, record, None, START + timedelta(seconds=20), 5.0)
+    restore(late, record, None, START + timedelta(hours=1), 5.0)
     assert soon.health.is_soft
     assert not late.health.is_soft
     assert late.health.health is Health.UP
@@ -95,18 +95,18 @@ def test_a_streak_is_none_any_more_after_a_long_absence_but_the_health_stays() -
 
 def test_a_due_time_that_has_passed_is_now() -> None:
     record = saved(lived([Verdict.PASS]), START, 1000.0)
-    assert restore(watched(), record, None, None, START + timedelta(seconds=30), 5.0) is None
+    assert restore(watched(), record, None, START + timedelta(seconds=30), 5.0) is None
 
 
 def test_a_wall_clock_that_was_set_back_makes_nobody_wait_longer_than_the_interval() -> None:
     record = saved(lived([Verdict.PASS]), START, 1000.0)
-    assert restore(watched(), record, None, None, START - timedelta(days=1), 5.0) is None
+    assert restore(watched(), record, None, START - timedelta(days=1), 5.0) is None
 
 
 def test_the_state_of_another_type_is_left() -> None:
     record = saved(lived([Verdict.PASS]), START, 1000.0)
     other = watched(OtherMonitor)
-    restore(other, record, None, None, START, 5.0)
+    restore(other, record, None, START, 5.0)
     assert other.health == HealthState()
 
 
@@ -125,7 +125,7 @@ def test_what_cannot_be_read_is_told_and_the_monitor_begins_anew(
 ) -> None:
     good = saved(lived([Verdict.PASS]), START, 1000.0)
     one = watched()
-    restore(one, {**good, **broken} if broken else {}, None, None, START, 5.0)
+    restore(one, {**good, **broken} if broken else {}, None, START, 5.0)
     assert one.health == HealthState()
     assert "begins anew" in caplog.text
     assert one.pause is None
