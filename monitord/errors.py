@@ -3,6 +3,7 @@
     MonitordError                 anything below; carries an optional hint: what to do about it
     ├── ConfigError               the configuration is refused; holds every fault, not the first one only
     ├── ControlError              monitorctl could not do what was asked (the daemon said no, or is not there)
+    ├── HistoryError              what was kept cannot be read now
     └── StartError                the daemon cannot open what it needs (a socket, a directory)
 
 A failed check is not an error: it is an observation with a reason (`model.Reason`).
@@ -56,6 +57,10 @@ class ConfigError(MonitordError):
 
 class ControlError(MonitordError):
     """A request to the running daemon failed."""
+
+
+class HistoryError(MonitordError):
+    """What was kept cannot be read now: the storage fails, or too much was asked for at once."""
 
 
 class StartError(MonitordError):

@@ -2,6 +2,7 @@
 
 [log]       level, checks
 [status]    socket
+[history]   enabled, max_size, results, minutes, hours, days
 [limits]    max_concurrent_checks, max_concurrent_per_host, max_concurrent_children
 [network]   blind_share, canary
 [defaults]  any key that every monitor has
@@ -20,6 +21,7 @@ from monitord.conditions import Condition, parse_condition
 from monitord.config import Document, Table, check_name, read_document, value_text
 from monitord.dispatch import LoggedChecks
 from monitord.health import HealthPolicy
+from monitord.history import HistorySettings, read_history
 from monitord.monitors import (
     CHILDREN,
     MONITOR_TYPES,
@@ -97,6 +99,7 @@ class Settings:
 
     log: LogSettings = LogSettings()
     status: StatusSettings = StatusSettings()
+    history: HistorySettings = HistorySettings()  # noqa: RUF009 - frozen
     limits: LimitSettings = LimitSettings()
     network: NetworkSettings = NetworkSettings()
     monitors: tuple[MonitorSettings, ...] = ()
@@ -135,6 +138,7 @@ def _read(document: Document) -> Settings:
     return Settings(
         log=_log(root.table("log")),
         status=_status(root.table("status")),
+        history=read_history(root.table("history")),
         limits=_limits(root.table("limits")),
         network=_network(root.table("network"), root.table("monitors").members()),
         monitors=monitors,

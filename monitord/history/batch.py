@@ -1,0 +1,125 @@
+"""What waits to be written: filled by the event loop, then handed to the writer as a whole and not touched any more.
+
+A batch becomes one transaction, and it is handed over between two turns of the loop, so that what one turn tells (a
+result, the change of health it makes, the incident, the state) is written together or not at all. It is bounded:
+where the storage does not keep up the oldest rows go first, because the newest are what people look for when it is
+back. What has a key (a state, an incident) is kept once, the latest.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
+
+from monitord.model import Health, Incident, Transition
+
+MOST_RESULTS = 60_000
+"""A minute of 1,000 results a second, in some 20 MB."""
+
+MOST_CHANGES = 20_000
+"""Of each kind: changes of health, beginnings of spans, incidents."""
+
+T = TypeVar("T")
+
+
+class ResultRow(NamedTuple):
+    """`what`: see `codes.pack_what`. `took_us` is the response time if `what` says that there was an answer."""
+
+    monitor: str
+    at_ms: int
+    took_us: int
+    what: int
+    reason: str
+    phases_us: list[int] | None
+    detail: str | None
+
+
+class Stand(NamedTuple):
+    """From `at_ms` on a monitor stands so; `state` None: it is not there any more."""
+
+    monitor: str
+    at_ms: int
+    state: Health | None
+    in_maintenance: bool
+
+
+class Seen(NamedTuple):
+    """The daemon runs until `at_ms`. With `from_ms` it does since then, and did not, or not by this clock, before."""
+
+    at_ms: int
+    from_ms: int | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """`timeline` keeps its order. A state of None is to be forgotten. `dropped`: rows that found no room."""
+
+    most_results: int = MOST_RESULTS
+    most_changes: int = MOST_CHANGES
+    results: deque[ResultRow] = field(default_factory=deque)
+    transitions: deque[Transition] = field(default_factory=deque)
+    incidents: dict[str, Incident] = field(default_factory=dict)
+    timeline: deque[Stand | Seen] = field(default_factory=deque)
+    states: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
+    own: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    renames: dict[str, str] = field(default_factory=dict)
+    dropped: int = 0
+
+    def __len__(self) -> int:
+        return (
+            len(self.results)
+            + len(self.transitions)
+            + len(self.incidents)
+            + len(self.timeline)
+            + len(self.states)
+            + len(self.own)
+            + len(self.renames)
+        )
+
+    def clear(self) -> None:
+        """All of it is written."""
+        for kind in (
+            self.results,
+            self.transitions,
+            self.incidents,
+            self.timeline,
+            self.states,
+            self.own,
+            self.renames,
+        ):
+            kind.clear()
+
+    def add_result(self, row: ResultRow) -> None:
+        self._append(self.results, row, self.most_results)
+
+    def add_transition(self, transition: Transition) -> None:
+        self._append(self.transitions, transition, self.most_changes)
+
+    def add_incident(self, incident: Incident) -> None:
+        if incident.id not in self.incidents and len(self.incidents) >= self.most_changes:
+            del self.incidents[next(iter(self.incidents))]
+            self.dropped += 1
+        self.incidents[incident.id] = incident
+
+    def add_stand(self, stand: Stand) -> None:
+        self._append(self.timeline, stand, self.most_changes)
+
+    def add_seen(self, seen: Seen) -> None:
+        last = self.timeline[-1] if self.timeline else None
+        if isinstance(last, Seen) and seen.from_ms is None:
+            self.timeline[-1] = Seen(seen.at_ms, last.from_ms)
+        else:
+            self._append(self.timeline, seen, self.most_changes)
+
+    def rename(self, old: str, new: str) -> None:
+        """Rows of this batch that bear the old name get the new one when they are written."""
+        self.renames = {key: new if name == old else name for key, name in self.renames.items()}
+        self.renames[old] = new
+        if old in self.states and new not in self.states:
+            self.states[new] = self.states.pop(old)
+
+    def _append(self, rows: deque[T], row: T, most: int) -> None:
+        if len(rows) >= most:
+            rows.popleft()
+            self.dropped += 1
+        rows.append(row)

@@ -1,0 +1,110 @@
+"""The file: opening it for writing and for reading, telling damage from what passes, setting a damaged one aside."""
+
+import logging
+import sqlite3
+from datetime import datetime
+from pathlib import Path
+
+from monitord.history.schema import (
+    DamageError,
+    ForeignDatabaseError,
+    bring_up_to_date,
+    check_is_known,
+    version_of,
+)
+
+log = logging.getLogger(__name__)
+
+BUSY_S = 1.0
+"""How long SQLite itself waits for a lock. The writer tries again afterwards, so that it is seen to move."""
+
+WRITER_CACHE_KIB = 16 * 1024
+READER_CACHE_KIB = 4 * 1024
+LOG_LIMIT_BYTES = 32 << 20
+"""What the write-ahead log is cut back to when a burst is over."""
+
+CHECKPOINT_PAGES = 4000
+"""The pages that many monitors write to are the same ones again and again: 16 MB of log hold most of them once."""
+
+MOST_SET_ASIDE = 2
+"""Older damaged files are removed, so that a bad disk is not filled with them."""
+
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_PASSING = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_AUTH,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PROTOCOL,
+}
+_PRIMARY = 0xFF
+
+
+def is_damage(error: Exception) -> bool:
+    """The file is not, or no longer, a database of ours."""
+    return isinstance(error, (DamageError, ForeignDatabaseError)) or _code(error) in _DAMAGE
+
+
+def is_passing(error: Exception) -> bool:
+    """A later try may succeed: no room, no right, a lock, a disk that fails."""
+    return _code(error) in _PASSING
+
+
+def _code(error: Exception) -> int:
+    # SQLite's extended codes say more and differ by version; the low byte is the kind (sqlite.org/rescode.html).
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return int(code) & _PRIMARY
+
+
+def open_for_writing(path: Path) -> sqlite3.Connection:
+    """With the tables of this version. Raises sqlite3.Error, ForeignDatabaseError and NewerVersionError."""
+    connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    try:
+        # Nothing is changed before it is known to be ours; auto_vacuum has to come before the first table.
+        if version_of(connection) == 0:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        check_is_known(connection)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        connection.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT_BYTES}")
+        connection.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        bring_up_to_date(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_for_reading(path: Path) -> sqlite3.Connection:
+    """Raises sqlite3.Error, also where there is no such file."""
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro",
+        timeout=BUSY_S,
+        isolation_level=None,
+        uri=True,
+        check_same_thread=False,
+    )
+    connection.execute(f"PRAGMA cache_size = -{READER_CACHE_KIB}")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    return connection
+
+
+def set_aside(path: Path, now: datetime) -> Path:
+    """Rename a damaged database and its companions. Raises OSError."""
+    aside = path.with_name(f"{path.name}.damaged-{now:%Y%m%dT%H%M%S}Z")
+    for ending in ("-wal", "-shm", ""):
+        companion = path.with_name(path.name + ending)
+        if companion.exists():
+            companion.rename(aside.with_name(aside.name + ending))
+    older = sorted(one for one in path.parent.glob(f"{path.name}.damaged-*Z") if one != aside)
+    for one in older[: max(0, len(older) + 1 - MOST_SET_ASIDE)]:
+        for ending in ("-wal", "-shm", ""):
+            one.with_name(one.name + ending).unlink(missing_ok=True)
+    return aside

@@ -1,0 +1,406 @@
+"""The history as the rest of the program sees it: writes that are plain calls, reads that are awaited.
+
+A write never waits and never raises: it adds to a batch, which a timer hands to the writer's thread four times a
+second, between two turns of the event loop. What one turn tells is therefore in one transaction. Without a path, or
+switched off, nothing is kept, and all of it works.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from array import array
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Any, TypeVar
+
+from monitord.clock import Clock
+from monitord.history import queries
+from monitord.history.batch import Batch, ResultRow, Seen, Stand
+from monitord.history.codes import HEALTH_CODES, PHASES, VERDICT_CODES, VERDICTS, pack_what, to_ms
+from monitord.history.queries import Horizons
+from monitord.history.reader import Reader
+from monitord.history.settings import HistorySettings
+from monitord.history.store import clean
+from monitord.history.values import Bucket, Day, HistoryStats, Kept, StoredResult, Uptime
+from monitord.history.writer import STANDSTILL_S, Writer
+from monitord.model import Health, Incident, Observation, Reason, Result, Transition, Verdict
+from monitord.units import format_duration
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+COMMIT_EVERY_S = 0.25
+
+GAP_MS = 30_000
+"""The daemon ticks every few seconds. With longer between two ticks it did not run, or the clock was set."""
+
+BAR_LENGTH = 60
+"""Verdicts of each monitor that are kept in memory for the overview."""
+
+EXPORTED_AT_ONCE = 1000
+
+_ANSWERED = {Verdict.PASS, Verdict.WARN}
+_JUDGED = {Reason.CONDITION_FAILED, Reason.CONDITION_UNRESOLVED}
+_LARGEST = 1 << 62
+
+
+class History:
+    """`open`, then `start` on the running loop, then anything, then `close`."""
+
+    def __init__(self, path: Path | None, settings: HistorySettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._writer: Writer | None = None
+        self._reader: Reader | None = None
+        if path is not None and settings.enabled:
+            self._writer = Writer(path, settings, clock, self._tell_done)
+            self._reader = Reader(path, lambda: self._progress_generation, self._writer.suspect)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._batch = Batch()
+        self._handed_over = 0
+        self._is_due = False
+        self._has_said_dropped = False
+        self._is_closed = False
+        self._seen_ms: int | None = None
+        self._generation = 0
+        self._standing: dict[str, tuple[Health, bool]] = {}
+        self._bars: dict[str, array[int]] = {}
+
+    def open(self) -> Kept:
+        """Blocks for a moment. Never raises: what is wrong with the storage is logged and shown by `stats`."""
+        if self._writer is None:
+            return Kept()
+        kept, recent = self._writer.open(BAR_LENGTH)
+        self._bars = {name: array("B", codes) for name, codes in recent.items()}
+        return kept
+
+    def start(self) -> None:
+        """On the running loop."""
+        if self._writer is None:
+            return
+        self._loop = asyncio.get_running_loop()
+        self._writer.start()
+        self._generation = self._progress_generation
+        if len(self._batch):
+            self._plan()
+
+    async def close(self, within_s: float) -> None:
+        """Write what waits and end the threads. What the storage does not take in time is lost, and that is said."""
+        if self._is_closed:
+            return
+        self.tick(self._clock.now())
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._writer is not None:
+            waiting, self._batch = self._batch, Batch()
+            self._writer.put(waiting)
+            self._writer.end()
+            loop = asyncio.get_running_loop()
+            if not await loop.run_in_executor(None, self._writer.join, within_s):
+                log.error(
+                    "history was not written to its end within %s; at most %d rows are lost",
+                    format_duration(within_s),
+                    self._handed_over + len(waiting),
+                )
+        if self._reader is not None:
+            await self._reader.close()
+
+    # Writes
+
+    def add_result(self, monitor: str, result: Result, state: Health) -> None:
+        """`state` is how the monitor stands after it."""
+        self._add_to_bar(monitor, VERDICT_CODES[result.verdict])
+        if self._writer is not None:
+            self._batch.add_result(_row(monitor, result, state))
+            self._plan()
+
+    def add_transition(self, transition: Transition) -> None:
+        if self._writer is not None:
+            self._batch.add_transition(transition)
+            self._plan()
+
+    def add_incident(self, incident: Incident) -> None:
+        """Opened, acknowledged or closed: the one of this id becomes this."""
+        if self._writer is not None:
+            self._batch.add_incident(incident)
+            self._plan()
+
+    def stand(self, monitor: str, state: Health, *, in_maintenance: bool, at: datetime) -> None:
+        """From `at` on the monitor stands so. The same again is no news."""
+        if self._writer is not None and self._standing.get(monitor) != (state, in_maintenance):
+            self._standing[monitor] = (state, in_maintenance)
+            self._batch.add_stand(Stand(monitor, to_ms(at), state, in_maintenance))
+            self._plan()
+
+    def tick(self, at: datetime) -> None:
+        """The daemon runs: spans that are open reach until now. Call it every few seconds."""
+        if self._writer is None:
+            return
+        at_ms, before_ms = to_ms(at), self._seen_ms
+        has_gap = before_ms is not None and not before_ms <= at_ms <= before_ms + GAP_MS
+        self._batch.add_seen(Seen(at_ms, at_ms if has_gap else None))
+        self._seen_ms = at_ms
+        self._plan()
+
+    def save_state(self, monitor: str, state: Mapping[str, Any]) -> None:
+        """JSON; the latest wins. It is encoded later, in the writer's thread: do not change it any more."""
+        if self._writer is not None:
+            self._batch.states[monitor] = state
+            self._plan()
+
+    def save_own(self, key: str, state: Mapping[str, Any]) -> None:
+        """As `save_state`, for what is the daemon's own."""
+        if self._writer is not None:
+            self._batch.own[key] = state
+            self._plan()
+
+    def rename(self, old: str, new: str) -> None:
+        """What is kept of `old` is `new`'s from now on. Where there is no such monitor it does nothing."""
+        _rename_key(self._bars, old, new)
+        _rename_key(self._standing, old, new)
+        if self._writer is not None:
+            self._batch.rename(old, new)
+            self._plan()
+
+    def forget(self, monitor: str) -> None:
+        """It is not there any more: its state goes and its span ends. Results stay until retention takes them."""
+        self._bars.pop(monitor, None)
+        if self._writer is not None:
+            self._batch.states[monitor] = None
+            if self._standing.pop(monitor, None) is not None:
+                self._batch.add_stand(Stand(monitor, to_ms(self._clock.now()), None, False))
+            self._plan()
+
+    def _add_to_bar(self, monitor: str, code: int) -> None:
+        bar = self._bars.get(monitor)
+        if bar is None:
+            bar = self._bars[monitor] = array("B")
+        bar.append(code)
+        if len(bar) >= 2 * BAR_LENGTH:
+            del bar[:-BAR_LENGTH]
+
+    # Handing over
+
+    def _plan(self) -> None:
+        if self._timer is None and self._loop is not None and not self._is_closed:
+            self._timer = self._loop.call_later(COMMIT_EVERY_S, self._hand_over)
+        if self._batch.dropped and not self._has_said_dropped:
+            self._has_said_dropped = True
+            log.error("history cannot keep up with what is to be written: the oldest rows are dropped")
+
+    def _hand_over(self) -> None:
+        self._timer = None
+        if self._writer is None or self._is_closed:
+            return
+        if self._handed_over:
+            self._is_due = True
+            return
+        self._is_due = False
+        batch, self._batch = self._batch, Batch()
+        self._handed_over = len(batch)
+        self._has_said_dropped = False
+        if len(batch):
+            self._writer.put(batch)
+
+    def _tell_done(self) -> None:
+        """Called in the writer's thread."""
+        if self._loop is not None:
+            # The loop may have ended while the storage hung.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._take_note)
+
+    def _take_note(self) -> None:
+        self._handed_over = 0
+        if self._generation != self._progress_generation:
+            self._generation = self._progress_generation
+            now_ms = to_ms(self._clock.now())
+            for monitor, (state, in_maintenance) in self._standing.items():
+                self._batch.add_stand(Stand(monitor, now_ms, state, in_maintenance))
+            self._plan()
+        if self._is_due:
+            self._hand_over()
+
+    @property
+    def _progress_generation(self) -> int:
+        return 0 if self._writer is None else self._writer.progress.generation
+
+    # Reads
+
+    async def results(
+        self, monitor: str, *, limit: int = 20, before: datetime | None = None, failed: bool = False
+    ) -> list[StoredResult]:
+        """The newest first. Like all reads it raises HistoryError when the storage cannot be read."""
+        before_ms = None if before is None else to_ms(before)
+        return await self._ask(
+            lambda connection: queries.results(connection, monitor, limit, before_ms, failed=failed), []
+        )
+
+    async def buckets(
+        self, monitor: str, start: datetime, end: datetime, step_s: float | None = None
+    ) -> list[Bucket]:
+        """All of the range in order. Steps are of whole minutes, hours or days, longer than asked for where need be."""
+        start_ms, end_ms = to_ms(start), to_ms(end)
+        if end_ms <= start_ms:
+            return []
+        level_s, chosen_s = queries.choose_step(
+            start_ms, end_ms, step_s, to_ms(self._clock.now()), self._horizons
+        )
+        return await self._ask(
+            lambda connection: queries.buckets(connection, monitor, start_ms, end_ms, level_s, chosen_s), []
+        )
+
+    async def recent_bars(self, monitors: Sequence[str], count: int = 40) -> dict[str, tuple[Verdict, ...]]:
+        """The last verdicts of each, at most BAR_LENGTH, the oldest first. From memory."""
+        none = array("B")
+        wanted = max(1, min(count, BAR_LENGTH))
+        return {
+            name: tuple(VERDICTS[code] for code in self._bars.get(name, none)[-wanted:]) for name in monitors
+        }
+
+    async def uptime(self, monitor: str, start: datetime, end: datetime) -> Uptime:
+        """By time, exact to the last tick."""
+        start_ms, end_ms = to_ms(start), to_ms(end)
+        return await self._ask(
+            lambda connection: queries.uptime(connection, monitor, start_ms, end_ms), Uptime({})
+        )
+
+    async def uptimes(
+        self, monitors: Sequence[str], windows: Sequence[tuple[datetime, datetime]]
+    ) -> dict[str, tuple[Uptime, ...]]:
+        """Of each monitor in each window."""
+        ranges = [(to_ms(start), to_ms(end)) for start, end in windows]
+        nothing = {name: tuple(Uptime({}) for _ in ranges) for name in monitors}
+        return await self._ask(lambda connection: queries.uptimes(connection, monitors, ranges), nothing)
+
+    async def incidents(
+        self,
+        *,
+        monitor: str | None = None,
+        is_open: bool | None = None,
+        limit: int = 50,
+        before: datetime | None = None,
+    ) -> list[Incident]:
+        """The newest first; `before` is about when they opened."""
+        before_ms = None if before is None else to_ms(before)
+        return await self._ask(
+            lambda connection: queries.incidents(connection, monitor, limit, before_ms, is_open=is_open), []
+        )
+
+    async def days(self, monitor: str, count: int = 90) -> list[Day]:
+        """UTC days, the oldest first, today the last."""
+        now_ms = to_ms(self._clock.now())
+        return await self._ask(lambda connection: queries.days(connection, monitor, count, now_ms), [])
+
+    async def export(self, monitor: str) -> AsyncIterator[StoredResult]:
+        """All results that are kept, the oldest first, read a thousand at a time."""
+        after_ms = -1
+        while True:
+            rows: list[StoredResult] = await self._ask(_page_of_results(monitor, after_ms), [])
+            for row in rows:
+                yield row
+            if len(rows) < EXPORTED_AT_ONCE:
+                return
+            after_ms = to_ms(rows[-1].at)
+
+    async def export_buckets(self, monitor: str, step_s: int = 3600) -> AsyncIterator[Bucket]:
+        """All minutes, hours or days (`step_s`: 60, 3600, 86400) with results, the oldest first."""
+        now_ms = to_ms(self._clock.now())
+        step_ms = step_s * 1000
+        start_ms = await self._ask(
+            lambda connection: queries.first_rollup(connection, monitor, step_s), now_ms
+        )
+        while start_ms <= now_ms:
+            end_ms = start_ms + EXPORTED_AT_ONCE * step_ms
+            page = _page_of_buckets(monitor, start_ms, min(end_ms, now_ms + 1), step_s)
+            found: list[Bucket] = await self._ask(page, [])
+            for bucket in found:
+                if any(bucket.counts.values()):
+                    yield bucket
+            start_ms = end_ms
+
+    async def _ask(self, question: Callable[[Connection], T], nothing: T) -> T:
+        if self._reader is None or self._writer is None or self._writer.progress.is_off:
+            return nothing
+        return await self._reader.ask(question)
+
+    @property
+    def _horizons(self) -> Horizons:
+        return Horizons(self._settings.minutes_s, self._settings.hours_s)
+
+    # How it stands
+
+    def stats(self) -> HistoryStats:
+        queued, dropped = len(self._batch) + self._handed_over, self._batch.dropped
+        if self._writer is None:
+            return HistoryStats(queued, dropped, 0, None, None, 0, None, 0.0)
+        progress = self._writer.progress
+        return HistoryStats(
+            queued=queued,
+            dropped=progress.dropped + dropped,
+            written=progress.written,
+            failing=progress.failing,
+            failing_since=progress.failing_since,
+            size_bytes=progress.size_bytes,
+            last_commit_at=progress.last_commit_at,
+            worst_commit_s=progress.worst_commit_s,
+        )
+
+    def standstill(self) -> str | None:
+        """What stands still, for the watchdog: the thread has work and has not moved. A disk that fails is none."""
+        if self._writer is None or not self._handed_over:
+            return None
+        for_s = time.monotonic() - self._writer.progress.moved_at
+        if for_s < STANDSTILL_S:
+            return None
+        return f"the history's writer has not moved for {format_duration(round(for_s))}"
+
+
+def _row(monitor: str, result: Result, state: Health) -> ResultRow:
+    observation, verdict = result.observation, result.verdict
+    is_answered = verdict in _ANSWERED or (verdict is Verdict.FAIL and observation.reason in _JUDGED)
+    phases_us = _phases_us(observation) if is_answered else None
+    response_s = observation.facts.get("response_time") if is_answered else None
+    took_s = response_s if isinstance(response_s, (int, float)) else observation.duration_s
+    return ResultRow(
+        monitor,
+        to_ms(observation.started_at),
+        _microseconds(took_s),
+        pack_what(VERDICT_CODES[verdict], HEALTH_CODES[state], answered=is_answered),
+        observation.reason.value,
+        phases_us,
+        None if verdict is Verdict.PASS else clean(observation.detail),
+    )
+
+
+def _phases_us(observation: Observation) -> list[int] | None:
+    facts = observation.facts
+    phases = [facts.get(f"phase.{name}") for name in PHASES]
+    if not any(phases):
+        return None
+    return [_microseconds(spent) if isinstance(spent, (int, float)) else 0 for spent in phases]
+
+
+def _microseconds(seconds: float) -> int:
+    # Not every type's numbers are ours to trust: "not a number" is no reason to lose a row.
+    return min(max(0, round(seconds * 1e6)), _LARGEST) if seconds < _LARGEST else 0
+
+
+def _rename_key(by_name: dict[str, T], old: str, new: str) -> None:
+    if old in by_name and new not in by_name:
+        by_name[new] = by_name.pop(old)
+
+
+def _page_of_results(monitor: str, after_ms: int) -> Callable[[Connection], list[StoredResult]]:
+    return lambda connection: queries.results_after(connection, monitor, after_ms, EXPORTED_AT_ONCE)
+
+
+def _page_of_buckets(
+    monitor: str, start_ms: int, end_ms: int, step_s: int
+) -> Callable[[Connection], list[Bucket]]:
+    return lambda connection: queries.buckets(connection, monitor, start_ms, end_ms, step_s, step_s)

@@ -1,0 +1,268 @@
+"""The questions that pages and commands ask, as functions over a connection that only reads.
+
+Each is asked in one transaction, so that rollups and the results behind them belong together. Times are in
+milliseconds; what comes back is for people.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from monitord.history import spans
+from monitord.history.codes import (
+    FAIL_CODE,
+    HEALTHS,
+    IN_MAINTENANCE,
+    from_ms,
+    health_of,
+    is_answered,
+    verdict_code_of,
+    verdict_of,
+)
+from monitord.history.kept import INCIDENT_COLUMNS, incident_of
+from monitord.history.rollups import DAY_MS, LEVELS_S
+from monitord.history.summary import Summary
+from monitord.history.values import Bucket, Day, StoredResult, Uptime, bucket_of, phases_s
+from monitord.history.varint import unpack
+from monitord.model import Health, Incident, Reason
+
+MOST_POINTS = 300
+"""Of a chart for which nobody names a step."""
+
+MOST_BUCKETS = 1500
+"""A day of minutes. A step that would give more is made longer."""
+
+MOST_ROWS = 1000
+"""Results or incidents in one answer."""
+
+MOST_DAYS = 1000
+
+FAR_AHEAD_MS = 1 << 50
+
+
+@dataclass(frozen=True, slots=True)
+class Horizons:
+    """How far back each level goes, in seconds: minutes, hours, days."""
+
+    minutes_s: float
+    hours_s: float
+
+
+def results(
+    connection: sqlite3.Connection, monitor: str, limit: int, before_ms: int | None, *, failed: bool
+) -> list[StoredResult]:
+    """The newest first."""
+    failing = f"AND what & 3 = {FAIL_CODE}" if failed else ""
+    return _results(
+        connection,
+        f"AND at < ? {failing} ORDER BY at DESC LIMIT ?",
+        (monitor, FAR_AHEAD_MS if before_ms is None else before_ms, min(limit, MOST_ROWS)),
+    )
+
+
+def results_after(
+    connection: sqlite3.Connection, monitor: str, after_ms: int, limit: int
+) -> list[StoredResult]:
+    """The oldest first."""
+    return _results(connection, "AND at > ? ORDER BY at LIMIT ?", (monitor, after_ms, limit))
+
+
+def _results(connection: sqlite3.Connection, which: str, values: tuple[object, ...]) -> list[StoredResult]:
+    rows = connection.execute(
+        f"""
+        SELECT at, took, what, reasons.name, phases, detail
+        FROM results JOIN reasons ON reasons.id = results.reason
+        WHERE monitor = (SELECT id FROM monitors WHERE name = ?) {which}
+        """,  # noqa: S608 - one of the texts above
+        values,
+    )
+    return [
+        StoredResult(
+            at=from_ms(at_ms),
+            verdict=verdict_of(what),
+            state=health_of(what),
+            reason=Reason(reason),
+            duration_s=took_us / 1e6,
+            phases_s=phases_s(unpack(phases)) if phases else {},
+            detail=detail,
+        )
+        for at_ms, took_us, what, reason, phases, detail in rows
+    ]
+
+
+def choose_step(
+    start_ms: int, end_ms: int, step_s: float | None, now_ms: int, horizons: Horizons
+) -> tuple[int, int]:
+    """The level to read and the step to show, in seconds: as asked for, as far as that is kept and not too much."""
+    span_s = max(1, (end_ms - start_ms) / 1000)
+    age_s = (now_ms - start_ms) / 1000
+    least_s = span_s / (MOST_POINTS if step_s is None else MOST_BUCKETS)
+    least_s = max(least_s, step_s or 0)
+    if age_s > horizons.hours_s + 3600:
+        finest_s = 86_400
+    elif age_s > horizons.minutes_s + 60:
+        finest_s = 3600
+    else:
+        finest_s = 60
+    for level_s in reversed(LEVELS_S):
+        # The coarsest that the step is a multiple of; of a step that nobody named, as many as are needed.
+        if level_s <= finest_s or (level_s <= least_s and (step_s is None or least_s % level_s == 0)):
+            unit_s = max(level_s, finest_s)
+            return unit_s, max(1, -int(-least_s // unit_s)) * unit_s
+    raise AssertionError("the finest level fits always")
+
+
+def buckets(
+    connection: sqlite3.Connection, monitor: str, start_ms: int, end_ms: int, level_s: int, step_s: int
+) -> list[Bucket]:
+    """All of the range, also those without results; the first and last as a whole."""
+    step_ms = step_s * 1000
+    start_ms -= start_ms % step_ms
+    end_ms += -end_ms % step_ms
+    summaries = {at: Summary() for at in range(start_ms, end_ms, step_ms)}
+    uptimes: dict[int, dict[int, float]] = {at: {} for at in summaries}
+    known = _known(connection, monitor)
+    if known is not None:
+        number, sealed_ms = known
+        rows = connection.execute(
+            "SELECT at, body FROM rollups WHERE level = ? AND monitor = ? AND at >= ? AND at < ?",
+            (level_s, number, start_ms, end_ms),
+        )
+        for at_ms, body in rows:
+            summaries[at_ms - at_ms % step_ms].merge(Summary.decode(body))
+        fresh = connection.execute(
+            "SELECT at, took, what, phases FROM results WHERE monitor = ? AND at >= ? AND at < ?",
+            (number, max(start_ms, sealed_ms), end_ms),
+        )
+        for at_ms, took_us, what, phases in fresh:
+            summaries[at_ms - at_ms % step_ms].add(
+                verdict_code_of(what),
+                took_us if is_answered(what) else None,
+                unpack(phases) if phases else None,
+            )
+        _spread(connection, number, start_ms, end_ms, step_ms, uptimes)
+    return [
+        bucket_of(from_ms(at), float(step_s), summary, _uptime(uptimes[at].items()))
+        for at, summary in summaries.items()
+    ]
+
+
+def _spread(
+    connection: sqlite3.Connection,
+    number: int,
+    start_ms: int,
+    end_ms: int,
+    step_ms: int,
+    seconds: dict[int, dict[int, float]],
+) -> None:
+    """The spans of the range over its steps."""
+    for begins_ms, ends_ms, state in spans.between(
+        connection, number, start_ms, end_ms, spans.read_seen(connection)
+    ):
+        at_ms = begins_ms - begins_ms % step_ms
+        while at_ms < ends_ms:
+            inside_ms = min(ends_ms, at_ms + step_ms) - max(begins_ms, at_ms)
+            seconds[at_ms][state] = seconds[at_ms].get(state, 0.0) + inside_ms / 1000
+            at_ms += step_ms
+
+
+def uptime(connection: sqlite3.Connection, monitor: str, start_ms: int, end_ms: int) -> Uptime:
+    known = _known(connection, monitor)
+    if known is None:
+        return Uptime({})
+    seen_ms = spans.read_seen(connection)
+    return _uptime(spans.seconds_by_state(connection, known[0], start_ms, end_ms, seen_ms))
+
+
+def uptimes(
+    connection: sqlite3.Connection, monitors: Sequence[str], windows: Sequence[tuple[int, int]]
+) -> dict[str, tuple[Uptime, ...]]:
+    numbers = dict(connection.execute("SELECT name, id FROM monitors").fetchall())
+    seen_ms = spans.read_seen(connection)
+    return {
+        name: tuple(
+            _uptime(spans.seconds_by_state(connection, numbers[name], start_ms, end_ms, seen_ms))
+            if name in numbers
+            else Uptime({})
+            for start_ms, end_ms in windows
+        )
+        for name in monitors
+    }
+
+
+def _uptime(seconds: Iterable[tuple[int, float]]) -> Uptime:
+    by_health: dict[Health, float] = {}
+    maintenance_s = 0.0
+    for state, spent_s in seconds:
+        if state & IN_MAINTENANCE:
+            maintenance_s += spent_s
+        else:
+            health = HEALTHS[state]
+            by_health[health] = by_health.get(health, 0.0) + spent_s
+    return Uptime(by_health, maintenance_s)
+
+
+def incidents(
+    connection: sqlite3.Connection,
+    monitor: str | None,
+    limit: int,
+    before_ms: int | None,
+    *,
+    is_open: bool | None,
+) -> list[Incident]:
+    """The newest first."""
+    where, values = ["opened < ?"], [FAR_AHEAD_MS if before_ms is None else before_ms]
+    named: list[str] = []
+    if monitor is not None:
+        where.append("incidents.monitor = (SELECT id FROM monitors WHERE name = ?)")
+        named = [monitor]
+    if is_open is not None:
+        where.append(f"closed IS {'' if is_open else 'NOT '}NULL")
+    rows = connection.execute(
+        f"SELECT {INCIDENT_COLUMNS} WHERE {' AND '.join(where)} ORDER BY opened DESC LIMIT ?",
+        (*values, *named, min(limit, MOST_ROWS)),
+    )
+    return [incident_of(row) for row in rows]
+
+
+def days(connection: sqlite3.Connection, monitor: str, count: int, now_ms: int) -> list[Day]:
+    """The oldest first, today the last."""
+    end_ms = now_ms - now_ms % DAY_MS + DAY_MS
+    start_ms = end_ms - min(max(count, 1), MOST_DAYS) * DAY_MS
+    seconds: dict[int, dict[int, float]] = {at: {} for at in range(start_ms, end_ms, DAY_MS)}
+    opened = dict.fromkeys(seconds, 0)
+    known = _known(connection, monitor)
+    if known is not None:
+        _spread(connection, known[0], start_ms, end_ms, DAY_MS, seconds)
+        rows = connection.execute(
+            "SELECT opened, coalesce(closed, ?1) FROM incidents WHERE monitor = ?2 AND opened < ?1 "
+            "AND coalesce(closed, ?1) >= ?3",
+            (end_ms, known[0], start_ms),
+        )
+        for opened_ms, closed_ms in rows:
+            first_ms = max(opened_ms - opened_ms % DAY_MS, start_ms)
+            for at in range(first_ms, min(closed_ms + 1, end_ms), DAY_MS):
+                opened[at] += 1
+    return [Day(from_ms(at), _uptime(seconds[at].items()), opened[at]) for at in seconds]
+
+
+def _known(connection: sqlite3.Connection, monitor: str) -> tuple[int, int] | None:
+    """Its number, and since when its results are in no rollup."""
+    row = connection.execute("SELECT id, sealed_until FROM monitors WHERE name = ?", (monitor,)).fetchone()
+    return None if row is None else (row[0], row[1])
+
+
+def first_rollup(connection: sqlite3.Connection, monitor: str, level_s: int) -> int:
+    """Where the oldest row of a level begins, or the results that are in none yet; far ahead for nothing."""
+    known = _known(connection, monitor)
+    if known is None:
+        return FAR_AHEAD_MS
+    number, sealed_ms = known
+    (rolled_ms,) = connection.execute(
+        "SELECT min(at) FROM rollups WHERE level = ? AND monitor = ?", (level_s, number)
+    ).fetchone()
+    (fresh_ms,) = connection.execute(
+        "SELECT min(at) FROM results WHERE monitor = ? AND at >= ?", (number, sealed_ms)
+    ).fetchone()
+    first_ms = min(FAR_AHEAD_MS if at is None else int(at) for at in (rolled_ms, fresh_ms))
+    return first_ms - first_ms % (level_s * 1000)

@@ -1,0 +1,181 @@
+"""What is too old goes, and what is too much: a little at a time, a few monitors after each other.
+
+Age bounds come from the settings. Where the database outgrows `max_size` they are drawn in, the finest first:
+single results down to an hour, then minutes, hours and days; they widen again when there is room. Steps are small
+deletes, so that none holds up a commit for long.
+"""
+
+import logging
+import math
+import sqlite3
+
+from monitord.history.settings import HistorySettings
+from monitord.units import format_duration, format_size
+
+log = logging.getLogger(__name__)
+
+STEP_EVERY_MS = 1000
+CYCLE_STEPS = 300
+"""Each monitor is looked at once in five minutes; every twenty seconds while there is too much."""
+HURRIED_CYCLE_STEPS = 20
+
+MOST_ROWS = 2000
+"""Deleted of one monitor and kind in one step."""
+
+MOST_PAGES = 500
+"""Given back to the file system in one step."""
+
+DRAW_IN = 0.85
+WIDEN = 1.1
+ROOM = 0.85
+"""Share of `max_size` below which bounds widen again."""
+
+_HOUR_MS = 3_600_000
+_DAY_MS = 24 * _HOUR_MS
+
+RESULTS = 0
+_LEVELS = (60, 3600, 86_400)
+
+
+class Retention:
+    """Owned by the writer's thread. `step` belongs in a transaction."""
+
+    def __init__(self, settings: HistorySettings) -> None:
+        self._most_bytes = settings.max_size_bytes
+        self._configured_ms = {
+            RESULTS: round(settings.results_s * 1000),
+            60: round(settings.minutes_s * 1000),
+            3600: round(settings.hours_s * 1000),
+            86_400: round(settings.days_s * 1000),
+        }
+        self._kept_ms = dict(self._configured_ms)
+        self._floor_ms = {RESULTS: _HOUR_MS, 60: _HOUR_MS, 3600: _DAY_MS, 86_400: 7 * _DAY_MS}
+        self._cycle: list[int] = []
+        self._per_step = 1
+        self._stepped_ms: int | None = None
+        self._has_said_full = False
+
+    def is_due(self, now_ms: int) -> bool:
+        return self._stepped_ms is None or abs(now_ms - self._stepped_ms) >= STEP_EVERY_MS
+
+    def step(self, connection: sqlite3.Connection, now_ms: int) -> list[int]:
+        """The next monitors. Returns those of which nothing is left."""
+        self._stepped_ms = now_ms
+        if not self._cycle:
+            self._begin_cycle(connection)
+        gone = []
+        for _ in range(min(self._per_step, len(self._cycle))):
+            monitor = self._cycle.pop()
+            self._trim(connection, monitor, now_ms)
+            if _is_empty(connection, monitor):
+                gone.append(monitor)
+        return gone
+
+    def give_back(self, connection: sqlite3.Connection) -> None:
+        """Some of the free pages, where there are many. Outside a transaction."""
+        pages, free, page_bytes = _pages(connection)
+        if free > max(pages // 4, MOST_PAGES) or (free and pages * page_bytes > self._most_bytes):
+            connection.execute(f"PRAGMA incremental_vacuum({MOST_PAGES})").fetchall()
+
+    def _begin_cycle(self, connection: sqlite3.Connection) -> None:
+        pages, free, page_bytes = _pages(connection)
+        used_bytes = (pages - free) * page_bytes
+        is_too_much = used_bytes > self._most_bytes
+        if is_too_much:
+            self._draw_in()
+        elif used_bytes < ROOM * self._most_bytes:
+            self._widen()
+        self._cycle = [row[0] for row in connection.execute("SELECT id FROM monitors ORDER BY id DESC")]
+        self._per_step = math.ceil(len(self._cycle) / (HURRIED_CYCLE_STEPS if is_too_much else CYCLE_STEPS))
+
+    def _draw_in(self) -> None:
+        for kind, kept_ms in self._kept_ms.items():
+            floor_ms = min(self._floor_ms[kind], self._configured_ms[kind])
+            if kept_ms > floor_ms:
+                self._kept_ms[kind] = max(floor_ms, round(kept_ms * DRAW_IN))
+                if kept_ms == self._configured_ms[kind]:
+                    log.warning(
+                        "history has reached max_size (%s): %s are kept for less than %s",
+                        format_size(self._most_bytes),
+                        _NAMES[kind],
+                        format_duration(kept_ms / 1000),
+                    )
+                return
+        if not self._has_said_full:
+            self._has_said_full = True
+            log.warning(
+                "history is larger than max_size (%s) though all is kept as short as can be; make max_size larger",
+                format_size(self._most_bytes),
+            )
+
+    def _widen(self) -> None:
+        for kind, configured_ms in reversed(self._configured_ms.items()):
+            kept_ms = self._kept_ms[kind]
+            if kept_ms < configured_ms:
+                self._kept_ms[kind] = min(configured_ms, round(kept_ms * WIDEN))
+                return
+
+    def _trim(self, connection: sqlite3.Connection, monitor: int, now_ms: int) -> None:
+        connection.execute(
+            """
+            DELETE FROM results WHERE monitor = ?1 AND at < min(?2, coalesce(
+                (SELECT at FROM results WHERE monitor = ?1 ORDER BY at LIMIT 1 OFFSET ?3), ?2
+            ))
+            """,
+            (monitor, now_ms - self._kept_ms[RESULTS], MOST_ROWS),
+        )
+        for level in _LEVELS:
+            connection.execute(
+                """
+                DELETE FROM rollups WHERE level = ?1 AND monitor = ?2 AND at < min(?3, coalesce(
+                    (SELECT at FROM rollups WHERE level = ?1 AND monitor = ?2 ORDER BY at LIMIT 1 OFFSET ?4), ?3
+                ))
+                """,
+                (level, monitor, now_ms - self._kept_ms[level] - level * 1000, MOST_ROWS),
+            )
+        oldest_ms = now_ms - self._kept_ms[86_400]
+        connection.execute(
+            """
+            DELETE FROM spans WHERE monitor = ?1 AND until < ?2 AND start < min(?2, coalesce(
+                (SELECT start FROM spans WHERE monitor = ?1 ORDER BY start LIMIT 1 OFFSET ?3), ?2
+            ))
+            """,
+            (monitor, oldest_ms, MOST_ROWS),
+        )
+        connection.execute("DELETE FROM transitions WHERE monitor = ? AND at < ?", (monitor, oldest_ms))
+        connection.execute(
+            "DELETE FROM incidents WHERE monitor = ? AND opened < ? AND closed < ?",
+            (monitor, oldest_ms, oldest_ms),
+        )
+
+
+_NAMES = {RESULTS: "results", 60: "minutes", 3600: "hours", 86_400: "days"}
+
+
+def size_bytes(connection: sqlite3.Connection) -> int:
+    pages, _, page_bytes = _pages(connection)
+    return pages * page_bytes
+
+
+def _pages(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """All, those of them that are free, and bytes of each."""
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+    (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+    return int(pages), int(free), int(page_bytes)
+
+
+def _is_empty(connection: sqlite3.Connection, monitor: int) -> bool:
+    (is_used,) = connection.execute(
+        """
+        SELECT EXISTS (SELECT 1 FROM results WHERE monitor = ?1)
+            OR EXISTS (SELECT 1 FROM rollups WHERE level = 60 AND monitor = ?1)
+            OR EXISTS (SELECT 1 FROM rollups WHERE level = 3600 AND monitor = ?1)
+            OR EXISTS (SELECT 1 FROM rollups WHERE level = 86400 AND monitor = ?1)
+            OR EXISTS (SELECT 1 FROM spans WHERE monitor = ?1)
+            OR EXISTS (SELECT 1 FROM transitions WHERE monitor = ?1)
+            OR EXISTS (SELECT 1 FROM incidents WHERE monitor = ?1)
+        """,
+        (monitor,),
+    ).fetchone()
+    return not is_used

@@ -1,0 +1,61 @@
+"""[history] in the configuration: whether anything is kept, how much and for how long."""
+
+from dataclasses import dataclass
+
+from monitord.config import Table
+from monitord.units import format_duration
+
+HOUR_S = 3600.0
+DAY_S = 86400.0
+LONGEST_S = 20 * 366 * DAY_S
+
+SMALLEST_SIZE_BYTES = 16 << 20
+LARGEST_SIZE_BYTES = 1 << 40
+
+
+@dataclass(frozen=True, slots=True)
+class HistorySettings:
+    """How long results, minutes, hours and days are kept. `days_s` holds for spans, changes and incidents, too."""
+
+    enabled: bool = True
+    max_size_bytes: int = 1 << 30
+    results_s: float = DAY_S
+    minutes_s: float = DAY_S
+    hours_s: float = 30 * DAY_S
+    days_s: float = 2 * 366 * DAY_S
+
+
+def read_history(table: Table) -> HistorySettings:
+    """The coarser, the longer: what is asked for at once is answered by what is kept of it."""
+    default = HistorySettings()
+    # Only what somebody wrote can be wrong; what is built in gives way.
+    days_s = _kept(table, "days", default.days_s, 7 * DAY_S)
+    hours_s = _kept(table, "hours", min(default.hours_s, days_s), DAY_S)
+    minutes_s = _kept(table, "minutes", min(default.minutes_s, hours_s), HOUR_S)
+    for finer, finer_s, coarser, coarser_s in (
+        ("minutes", minutes_s, "hours", hours_s),
+        ("hours", hours_s, "days", days_s),
+    ):
+        if finer_s > coarser_s:
+            table.fault(
+                finer,
+                f'"{format_duration(finer_s)}" is longer than {coarser}, which is "{format_duration(coarser_s)}"',
+                f"keep {coarser} at least as long: they take less room",
+            )
+    return HistorySettings(
+        enabled=table.flag("enabled", default=default.enabled),
+        max_size_bytes=table.size(
+            "max_size",
+            default=default.max_size_bytes,
+            minimum=SMALLEST_SIZE_BYTES,
+            maximum=LARGEST_SIZE_BYTES,
+        ),
+        results_s=_kept(table, "results", default.results_s, HOUR_S),
+        minutes_s=minutes_s,
+        hours_s=hours_s,
+        days_s=days_s,
+    )
+
+
+def _kept(table: Table, key: str, default_s: float, shortest_s: float) -> float:
+    return table.duration(key, default=default_s, minimum=shortest_s, maximum=LONGEST_S)

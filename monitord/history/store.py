@@ -1,0 +1,278 @@
+"""The database as the writer sees it: a batch is one transaction, and upkeep (sealing, retention) small ones.
+
+One thread at a time. What it remembers beside the database is made again from it after a transaction that failed.
+"""
+
+import contextlib
+import json
+import logging
+import sqlite3
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from monitord.history import spans
+from monitord.history.batch import Batch, Seen
+from monitord.history.codes import HEALTH_CODES, IN_MAINTENANCE, to_ms
+from monitord.history.database import open_for_writing
+from monitord.history.retention import Retention, size_bytes
+from monitord.history.rollups import Minutes, Unsealed, add_to, merge_minutes, seal_until_ms
+from monitord.history.settings import HistorySettings
+from monitord.history.varint import pack
+from monitord.model import Incident
+
+log = logging.getLogger(__name__)
+
+MOST_SEALED = 50
+"""Monitors in one transaction: some 15 ms."""
+
+SAME_MOMENT_MS = 100
+"""Results of a monitor within so short a time are told apart by counting milliseconds on."""
+
+_Fresh = list[tuple[int, int, int, int, list[int] | None]]
+
+
+class Store:
+    """An open database. Every method may raise sqlite3.Error, and then has changed nothing."""
+
+    def __init__(self, path: Path, settings: HistorySettings, *, is_first: bool) -> None:
+        """Opens it, as `open_for_writing` does. `is_first`: spans that are open are of a daemon that has gone."""
+        self._connection = open_for_writing(path)
+        self._retention = Retention(settings)
+        self._monitors: dict[str, int] = {}
+        self._reasons: dict[str, int] = {}
+        self._sealed: dict[int, int] = {}
+        self._last_ms: dict[int, int] = {}
+        self._unsealed = Unsealed()
+        try:
+            self._remember()
+            self._unsealed.load(self._connection)
+            if is_first:
+                with self._transaction():
+                    spans.end_all(self._connection)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        return self._connection
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def size_bytes(self) -> int:
+        return size_bytes(self._connection)
+
+    # A batch
+
+    def write(self, batch: Batch) -> int:
+        """Returns how many rows were written."""
+        with self._transaction():
+            self._write_renames(batch)
+            fresh = self._write_results(batch)
+            self._write_changes(batch)
+            self._write_timeline(batch)
+            self._write_states(batch)
+        for row in fresh:
+            self._unsealed.add(*row)
+        return len(batch)
+
+    def _write_renames(self, batch: Batch) -> None:
+        for old, new in batch.renames.items():
+            if old in self._monitors and new not in self._monitors:
+                self._connection.execute("UPDATE monitors SET name = ? WHERE name = ?", (new, old))
+                self._monitors[new] = self._monitors.pop(old)
+            self._connection.execute("UPDATE OR IGNORE states SET monitor = ? WHERE monitor = ?", (new, old))
+            self._connection.execute("DELETE FROM states WHERE monitor = ?", (old,))
+
+    def _write_results(self, batch: Batch) -> _Fresh:
+        """Returns those that are in no rollup yet, for the sums to be told after the commit."""
+        rows = []
+        fresh: _Fresh = []
+        late: dict[int, Minutes] = {}
+        for name, at_ms, took_us, what, reason, phases_us, detail in batch.results:
+            monitor = self._monitor(batch.renames.get(name, name))
+            moment_ms = self._own_moment(monitor, at_ms)
+            blob = pack(phases_us) if phases_us else None
+            rows.append((monitor, moment_ms, took_us, what, self._reason(reason), blob, detail))
+            if moment_ms >= self._sealed[monitor]:
+                fresh.append((monitor, moment_ms, took_us, what, phases_us))
+            else:
+                add_to(late.setdefault(monitor, {}), moment_ms, took_us, what, phases_us)
+        self._connection.executemany("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        for monitor, minutes in late.items():
+            merge_minutes(self._connection, monitor, minutes)
+        return fresh
+
+    def _own_moment(self, monitor: int, at_ms: int) -> int:
+        last_ms = self._last_ms.get(monitor, 0)
+        moment_ms = last_ms + 1 if 0 <= last_ms - at_ms < SAME_MOMENT_MS else at_ms
+        self._last_ms[monitor] = moment_ms
+        return moment_ms
+
+    def _write_changes(self, batch: Batch) -> None:
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO transitions VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    self._monitor(batch.renames.get(one.monitor, one.monitor)),
+                    to_ms(one.at),
+                    HEALTH_CODES[one.before],
+                    HEALTH_CODES[one.after],
+                    to_ms(one.since),
+                    self._reason(one.reason.value),
+                    clean(one.detail),
+                )
+                for one in batch.transitions
+            ],
+        )
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO incidents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                self._incident_row(one, batch.renames.get(one.monitor, one.monitor))
+                for one in batch.incidents.values()
+            ],
+        )
+
+    def _incident_row(self, incident: Incident, monitor: str) -> tuple[object, ...]:
+        return (
+            incident.id,
+            self._monitor(monitor),
+            to_ms(incident.opened_at),
+            None if incident.closed_at is None else to_ms(incident.closed_at),
+            self._reason(incident.reason.value),
+            clean(incident.detail),
+            clean(incident.acknowledged_by),
+            None if incident.acknowledged_at is None else to_ms(incident.acknowledged_at),
+            clean(incident.comment),
+        )
+
+    def _write_timeline(self, batch: Batch) -> None:
+        for one in batch.timeline:
+            if isinstance(one, Seen):
+                if one.from_ms is not None:
+                    spans.resume(self._connection, one.from_ms)
+                spans.write_seen(self._connection, one.at_ms)
+            else:
+                name = batch.renames.get(one.monitor, one.monitor)
+                if one.state is not None or name in self._monitors:
+                    state = None if one.state is None else HEALTH_CODES[one.state]
+                    if state is not None and one.in_maintenance:
+                        state |= IN_MAINTENANCE
+                    spans.begin(self._connection, self._monitor(name), one.at_ms, state)
+
+    def _write_states(self, batch: Batch) -> None:
+        for name, state in batch.states.items():
+            if state is None:
+                self._connection.execute("DELETE FROM states WHERE monitor = ?", (name,))
+            else:
+                self._write_json("INSERT OR REPLACE INTO states VALUES (?, ?)", name, state)
+        for key, state in batch.own.items():
+            self._write_json("INSERT OR REPLACE INTO own VALUES (?, ?)", key, state)
+
+    def _write_json(self, statement: str, key: str, state: Mapping[str, Any]) -> None:
+        try:
+            text = json.dumps(state, separators=(",", ":"))
+        except (TypeError, ValueError, RecursionError) as error:
+            # It costs this state, not the transaction with everybody's rows in it.
+            log.error("history: the state of %s is not JSON and is not kept: %s", key, error)  # noqa: TRY400
+            return
+        self._connection.execute(statement, (key, text))
+
+    # Upkeep
+
+    def keep_up(self, now_ms: int) -> None:
+        """Seal what is due and delete what is too old: a little, so that the next batch does not wait for long."""
+        self._seal(now_ms)
+        if self._retention.is_due(now_ms):
+            with self._transaction():
+                for monitor in self._retention.step(self._connection, now_ms):
+                    self._forget_unused(monitor)
+            self._retention.give_back(self._connection)
+
+    def _seal(self, now_ms: int) -> None:
+        until_ms = seal_until_ms(now_ms)
+        due = {
+            monitor: self._unsealed.before(monitor, until_ms)
+            for monitor in self._unsealed.due(now_ms, MOST_SEALED)
+        }
+        if not due:
+            return
+        with self._transaction():
+            for monitor, minutes in due.items():
+                merge_minutes(self._connection, monitor, minutes)
+                self._connection.execute(
+                    "UPDATE monitors SET sealed_until = ? WHERE id = ?", (until_ms, monitor)
+                )
+        for monitor, minutes in due.items():
+            self._unsealed.forget(monitor, minutes)
+            self._sealed[monitor] = until_ms
+
+    def _forget_unused(self, monitor: int) -> None:
+        """A name of which nothing is left. It gets a new number if it comes back."""
+        for name, number in list(self._monitors.items()):
+            if number == monitor:
+                self._connection.execute("DELETE FROM monitors WHERE id = ?", (monitor,))
+                del self._monitors[name]
+                del self._sealed[monitor]
+                self._last_ms.pop(monitor, None)
+
+    # Within
+
+    def _monitor(self, name: str) -> int:
+        number = self._monitors.get(name)
+        if number is None:
+            cursor = self._connection.execute("INSERT INTO monitors (name) VALUES (?)", (name,))
+            number = self._monitors[name] = _row_id(cursor)
+            self._sealed[number] = 0
+        return number
+
+    def _reason(self, name: str) -> int:
+        number = self._reasons.get(name)
+        if number is None:
+            cursor = self._connection.execute("INSERT INTO reasons (name) VALUES (?)", (name,))
+            number = self._reasons[name] = _row_id(cursor)
+        return number
+
+    def _remember(self) -> None:
+        self._monitors, self._sealed = {}, {}
+        for number, name, sealed_until in self._connection.execute(
+            "SELECT id, name, sealed_until FROM monitors"
+        ):
+            self._monitors[name] = number
+            self._sealed[number] = sealed_until
+        self._reasons = {
+            name: number for number, name in self._connection.execute("SELECT id, name FROM reasons")
+        }
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            # SQLite ends the transaction itself on some errors, such as a full disk.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            self._remember()
+            raise
+
+
+MOST_TEXT = 1000
+"""Characters of a detail or comment; more is cut off."""
+
+
+def clean(text: str | None) -> str | None:
+    """What SQLite takes: halves of surrogate pairs, which servers can send, are no text."""
+    if text is None:
+        return None
+    short = text[:MOST_TEXT]
+    return short if short.isascii() else short.encode("utf-8", "replace").decode()
+
+
+def _row_id(cursor: sqlite3.Cursor) -> int:
+    if cursor.lastrowid is None:
+        raise AssertionError("an INSERT has a row")
+    return cursor.lastrowid

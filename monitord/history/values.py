@@ -1,0 +1,130 @@
+"""What goes in and comes out of the history. Times are UTC-aware, durations seconds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from monitord.history.codes import PHASES, VERDICTS
+from monitord.history.histogram import Histogram
+from monitord.history.summary import Summary
+from monitord.model import Health, Incident, Reason, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a restart finds again. `states` by monitor and `own` by key, as they were saved last."""
+
+    states: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    open_incidents: tuple[Incident, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResult:
+    """A result as a compact row: no facts. `detail` is kept of those that did not pass.
+
+    `duration_s` is the response time where there was an answer, and how long the check took elsewhere. `phases_s`
+    by name.
+    """
+
+    at: datetime
+    verdict: Verdict
+    state: Health
+    reason: Reason
+    duration_s: float
+    phases_s: Mapping[str, float] = field(default_factory=dict)
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A stretch of time: results by verdict, seconds by state, and the response times of those that were answered.
+
+    `maintenance_s` and `seconds` are apart: time in maintenance is in the former alone. What is in neither, the daemon
+    did not see. `phases_s` are sums over `phased` results.
+    """
+
+    start: datetime
+    step_s: float
+    counts: Mapping[Verdict, int]
+    seconds: Mapping[Health, float]
+    maintenance_s: float
+    timed: int
+    min_s: float | None
+    mean_s: float | None
+    max_s: float | None
+    histogram: Histogram
+    phased: int
+    phases_s: Mapping[str, float]
+
+    def quantile_s(self, share: float) -> float | None:
+        """Of response time, within `histogram.RELATIVE_ERROR`; None when nothing was answered."""
+        value_s = self.histogram.quantile_s(share)
+        if value_s is None or self.min_s is None or self.max_s is None:
+            return None
+        return min(max(value_s, self.min_s), self.max_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Uptime:
+    """How long a monitor stood how, in one range. Maintenance is apart from the states, whatever they were in it."""
+
+    seconds: Mapping[Health, float]
+    maintenance_s: float = 0.0
+
+    @property
+    def ratio(self) -> float | None:
+        """Time up or degraded of time up, degraded or down; None when there was neither."""
+        good = self.seconds.get(Health.UP, 0.0) + self.seconds.get(Health.DEGRADED, 0.0)
+        known = good + self.seconds.get(Health.DOWN, 0.0)
+        return good / known if known else None
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """One UTC day of the calendar. `incidents`: how many were open at some time of it."""
+
+    start: datetime
+    uptime: Uptime
+    incidents: int
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryStats:
+    """How the writing stands. Counts are of rows, since the start of the daemon.
+
+    `failing` says why nothing can be written, `failing_since` since when. `size_bytes`: of the database, without
+    its log.
+    """
+
+    queued: int
+    dropped: int
+    written: int
+    failing: str | None
+    failing_since: datetime | None
+    size_bytes: int
+    last_commit_at: datetime | None
+    worst_commit_s: float
+
+
+def bucket_of(start: datetime, step_s: float, summary: Summary, uptime: Uptime) -> Bucket:
+    timed = summary.timed
+    return Bucket(
+        start=start,
+        step_s=step_s,
+        counts=dict(zip(VERDICTS, summary.verdicts, strict=True)),
+        seconds=uptime.seconds,
+        maintenance_s=uptime.maintenance_s,
+        timed=timed,
+        min_s=summary.smallest_us / 1e6 if timed else None,
+        mean_s=summary.total_us / timed / 1e6 if timed else None,
+        max_s=summary.largest_us / 1e6 if timed else None,
+        histogram=summary.histogram,
+        phased=summary.phased,
+        phases_s=phases_s(summary.phases_us),
+    )
+
+
+def phases_s(phases_us: Sequence[int]) -> dict[str, float]:
+    return {name: spent_us / 1e6 for name, spent_us in zip(PHASES, phases_us, strict=False)}

@@ -1,0 +1,299 @@
+"""The thread that writes. It is handed one batch at a time and keeps at it until that one is in, or the daemon stops.
+
+A full disk, a lock, a directory that cannot be written: the batch is tried again, more and more rarely, and
+meanwhile the next one fills (see `batch`). That is said once, and once more when writing goes on. A damaged
+database is set aside, what can still be read of its states goes into a new one. A newer one is left alone, and
+nothing is kept.
+"""
+
+import logging
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from monitord.clock import Clock
+from monitord.history.batch import Batch
+from monitord.history.codes import to_ms
+from monitord.history.database import is_damage, is_passing, set_aside
+from monitord.history.kept import check_reasons, read_kept, recent_verdicts, salvage
+from monitord.history.schema import DamageError, ForeignDatabaseError, NewerVersionError
+from monitord.history.settings import HistorySettings
+from monitord.history.store import Store
+from monitord.history.values import Kept
+from monitord.units import format_duration
+
+log = logging.getLogger(__name__)
+
+FIRST_RETRY_AFTER_S = 0.25
+LONGEST_RETRY_AFTER_S = 10.0
+
+STANDSTILL_S = 60.0
+"""Each attempt moves the thread, one that fails, too; only a call into the kernel holds it for so long."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """Written by the thread, read by everybody: each field by itself. `moved_at` is of the monotonic clock."""
+
+    written: int = 0
+    dropped: int = 0
+    failing: str | None = None
+    failing_since: datetime | None = None
+    size_bytes: int = 0
+    last_commit_at: datetime | None = None
+    worst_commit_s: float = 0.0
+    moved_at: float = 0.0
+    generation: int = 0
+    is_off: bool = False
+
+
+class Writer:
+    """`open` first, in any thread; then `start`. `done` is called in the thread after each batch, written or lost.
+
+    `generation` of its progress counts databases begun anew, for whoever has the old one open.
+    """
+
+    def __init__(self, path: Path, settings: HistorySettings, clock: Clock, done: Callable[[], None]) -> None:
+        self._path = path
+        self._settings = settings
+        self._clock = clock
+        self._done = done
+        self._store: Store | None = None
+        self._is_first = True
+        self._inbox: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._is_ending = threading.Event()
+        self._is_suspect = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._dropped_before = 0
+        self.progress = Progress()
+
+    def open(self, recent: int) -> tuple[Kept, dict[str, bytes]]:
+        """What was kept, and the numbers of the last `recent` verdicts of each monitor. Never raises."""
+        try:
+            return self._open(recent)
+        except NewerVersionError as error:
+            self._switch_off(error)
+        except (sqlite3.Error, OSError) as error:
+            self._fail(error)
+        return Kept(), {}
+
+    def _open(self, recent: int) -> tuple[Kept, dict[str, bytes]]:
+        try:
+            self._make_sure_of_folder()
+            store = self._opened()
+            return read_kept(store.connection), recent_verdicts(store.connection, recent)
+        except (sqlite3.Error, ForeignDatabaseError, DamageError, ValueError, OverflowError) as error:
+            if is_passing(error):
+                raise
+            kept = self._begin_anew(error)
+            return kept, {}
+
+    def _make_sure_of_folder(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="history-writer", daemon=True)
+        self._thread.start()
+
+    def put(self, batch: Batch) -> None:
+        """One at a time: the next one after `done`."""
+        self.progress.moved_at = time.monotonic()
+        self._inbox.put(batch)
+
+    def end(self) -> None:
+        """After what was put there is one more attempt at it, and no other."""
+        self._is_ending.set()
+        self._inbox.put(None)
+
+    def suspect(self) -> None:
+        """A reader found damage: it will be looked for before the next batch."""
+        self._is_suspect.set()
+
+    def join(self, within_s: float) -> bool:
+        """Whether all has ended. It blocks."""
+        if self._thread is None:
+            self._close()
+            return True
+        self._thread.join(within_s)
+        return not self._thread.is_alive()
+
+    # In the thread
+
+    def _run(self) -> None:
+        while (batch := self._inbox.get()) is not None:
+            self._keep(batch)
+            self._done()
+        self._close()
+
+    def _keep(self, batch: Batch) -> None:
+        progress = self.progress
+        progress.dropped += batch.dropped
+        delay_s = FIRST_RETRY_AFTER_S
+        while not progress.is_off:
+            progress.moved_at = time.monotonic()
+            if self._attempt(batch):
+                break
+            if self._is_ending.wait(delay_s):
+                self._drop(batch)
+                break
+            delay_s = min(2 * delay_s, LONGEST_RETRY_AFTER_S)
+        else:
+            self._drop(batch)
+        progress.moved_at = time.monotonic()
+
+    def _attempt(self, batch: Batch) -> bool:
+        """Whether the batch has an end: it is in, or can never be."""
+        try:
+            self._look_for_damage()
+            self._write(batch)
+            self._opened().keep_up(to_ms(self._clock.now()))
+            self._recover()
+        except NewerVersionError as error:
+            self._switch_off(error)
+            return False
+        except (
+            sqlite3.Error,
+            OSError,
+            ForeignDatabaseError,
+            DamageError,
+            ValueError,
+            OverflowError,
+        ) as error:
+            return self._explain(error, batch)
+        return True
+
+    def _write(self, batch: Batch) -> None:
+        store = self._opened()
+        began = time.monotonic()
+        if len(batch):
+            written = store.write(batch)
+            batch.clear()  # if upkeep fails now, the batch is tried again without it
+            self.progress.written += written
+            self.progress.last_commit_at = self._clock.now()
+            self.progress.worst_commit_s = max(self.progress.worst_commit_s, time.monotonic() - began)
+        self.progress.size_bytes = store.size_bytes()
+
+    def _explain(self, error: Exception, batch: Batch) -> bool:
+        if is_passing(error) or isinstance(error, OSError):
+            self._fail(error)
+            return False
+        if is_damage(error):
+            try:
+                self._begin_anew(error)
+            except (sqlite3.Error, OSError) as another:
+                self._fail(another)
+            return False
+        # SQLite refuses the statement: a bug of ours, which the same rows would meet for ever.
+        log.error("history: %d rows cannot be written and are dropped", len(batch), exc_info=error)
+        self._drop(batch)
+        return True
+
+    def _opened(self) -> Store:
+        if self._store is None:
+            self._make_sure_of_folder()
+            store = Store(self._path, self._settings, is_first=self._is_first)
+            try:
+                check_reasons(store.connection)
+            except ValueError as error:
+                store.close()
+                raise NewerVersionError(str(error)) from None
+            self._store, self._is_first = store, False
+            self.progress.size_bytes = store.size_bytes()
+        return self._store
+
+    def _close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    def _look_for_damage(self) -> None:
+        """Also for a file that somebody took away: SQLite would go on writing to what no longer has a name."""
+        if self._store is not None and not self._path.exists():
+            self._close()
+            for ending in ("-wal", "-shm"):  # they belong to the file that is gone
+                self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
+            self.progress.generation += 1
+        if self._is_suspect.is_set():
+            self._is_suspect.clear()
+            rows = self._opened().connection.execute("PRAGMA quick_check(1)").fetchall()
+            if rows != [("ok",)]:
+                raise DamageError(rows[0][0])
+
+    def _begin_anew(self, error: Exception) -> Kept:
+        """Raises OSError and sqlite3.Error when the damaged one cannot be moved or the new one not be made."""
+        kept = Kept()
+        if self._store is not None:
+            kept = salvage(self._store.connection)
+            self._close()
+        else:
+            kept = _salvage_from(self._path)
+        aside = set_aside(self._path, self._clock.now())
+        log.error(
+            "history is damaged (%s): it was set aside as %s and begins anew; sqlite3's .recover may read it",
+            error,
+            aside,
+        )
+        self.progress.generation += 1
+        store = self._opened()
+        store.write(
+            Batch(
+                states=dict(kept.states),
+                own=dict(kept.own),
+                incidents={incident.id: incident for incident in kept.open_incidents},
+            )
+        )
+        return kept
+
+    # What is told
+
+    def _fail(self, error: Exception) -> None:
+        if self.progress.failing is None:
+            self.progress.failing_since = self._clock.now()
+            self._dropped_before = self.progress.dropped
+            log.error(
+                "history cannot be written (%s: %s); checks go on, and it is tried again", self._path, error
+            )
+        self.progress.failing = str(error)
+
+    def _recover(self) -> None:
+        progress = self.progress
+        if progress.failing is None or progress.failing_since is None:
+            return
+        for_s = (self._clock.now() - progress.failing_since).total_seconds()
+        dropped = progress.dropped - self._dropped_before
+        progress.failing, progress.failing_since = None, None
+        log.warning("history is written again after %s; %s", format_duration(round(for_s)), _lost(dropped))
+
+    def _switch_off(self, error: Exception) -> None:
+        self.progress.is_off = True
+        self.progress.failing = f"written by a newer monitord: {error}"
+        self.progress.failing_since = self._clock.now()
+        log.error(
+            "history was written by a newer monitord (%s: %s): it is left as it is, and nothing is kept; "
+            "install that version again, or move the file away and restart",
+            self._path,
+            error,
+        )
+
+    def _drop(self, batch: Batch) -> None:
+        self.progress.dropped += len(batch)
+
+
+def _lost(dropped: int) -> str:
+    return f"{dropped} rows had no room and are lost" if dropped else "nothing is lost"
+
+
+def _salvage_from(path: Path) -> Kept:
+    try:
+        connection = sqlite3.connect(path, isolation_level=None)
+    except sqlite3.Error:
+        return Kept()
+    try:
+        return salvage(connection)
+    finally:
+        connection.close()

@@ -1,0 +1,254 @@
+"""What the rest of the program relies on: what was told is there, in order, and after a restart."""
+
+import contextlib
+import os
+import sqlite3
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from monitord.history import History, HistorySettings, Kept, Uptime
+from monitord.model import Health, Reason, Transition, Verdict
+from tests.history.world import START, Life, SetClock, after, incident, result, written
+
+
+@pytest.fixture
+def life(tmp_path: Path) -> Life:
+    return Life(tmp_path / "state" / "history.db")
+
+
+async def test_a_result_is_there_as_it_was_told(life: Life) -> None:
+    history = life.begin()
+    told = result(START, response_time=0.125, phase_connect=0.02, phase_tls=0.03)
+    history.add_result("a", told, Health.UP)
+    await written(history)
+    (stored,) = await history.results("a")
+    assert (stored.at, stored.verdict, stored.state, stored.reason) == (
+        START,
+        Verdict.PASS,
+        Health.UP,
+        Reason.OK,
+    )
+    assert stored.duration_s == pytest.approx(0.125)
+    assert stored.phases_s == {"resolve": 0, "connect": 0.02, "tls": 0.03, "processing": 0, "transfer": 0}
+    assert stored.detail is None
+    await history.close(5)
+
+
+async def test_only_what_did_not_pass_keeps_its_detail(life: Life) -> None:
+    history = life.begin()
+    history.add_result("a", result(verdict=Verdict.FAIL, detail="connection \ud800 refused"), Health.DOWN)
+    await written(history)
+    (stored,) = await history.results("a")
+    assert (stored.detail, stored.reason, stored.phases_s) == ("connection ? refused", Reason.REFUSED, {})
+    await history.close(5)
+
+
+async def test_results_come_newest_first_and_in_pages(life: Life) -> None:
+    history = life.begin()
+    for number in range(10):
+        verdict = Verdict.FAIL if number % 3 == 0 else Verdict.PASS
+        history.add_result("a", result(after(number), verdict), Health.UP)
+    history.add_result("b", result(), Health.UP)
+    await written(history)
+    page = await history.results("a", limit=4)
+    assert [one.at for one in page] == [after(number) for number in (9, 8, 7, 6)]
+    page = await history.results("a", limit=4, before=page[-1].at)
+    assert [one.at for one in page] == [after(number) for number in (5, 4, 3, 2)]
+    assert [one.at for one in await history.results("a", failed=True)] == [
+        after(number) for number in (9, 6, 3, 0)
+    ]
+    await history.close(5)
+
+
+async def test_results_of_the_same_moment_are_all_kept(life: Life) -> None:
+    history = life.begin()
+    for _ in range(5):
+        history.add_result("a", result(START), Health.UP)
+    await written(history)
+    assert len(await history.results("a")) == 5
+    await history.close(5)
+
+
+async def test_what_is_told_in_one_turn_of_the_loop_is_written_together_or_not_at_all(life: Life) -> None:
+    """A trigger refuses the state, so the result and the incident told with it are not there either."""
+    history = life.begin()
+    history.tick(START)
+    await written(history)
+    with contextlib.closing(sqlite3.connect(life.path)) as other:
+        other.execute("CREATE TRIGGER no BEFORE INSERT ON states BEGIN SELECT raise(ABORT, 'no'); END")
+        other.commit()
+    history.add_result("a", result(), Health.DOWN)
+    history.add_incident(incident())
+    history.save_state("a", {"health": "down"})
+    await written(history)
+    assert (history.stats().written, history.stats().dropped) == (1, 3)
+    assert await history.results("a") == []
+    assert await history.incidents() == []
+    history.add_result("a", result(), Health.UP)  # what follows is not held up
+    await written(history)
+    assert len(await history.results("a")) == 1
+    await history.close(5)
+
+
+async def test_a_restart_finds_states_incidents_and_bars(life: Life) -> None:
+    history = life.begin()
+    history.save_state("a", {"health": "down", "streak": 3})
+    history.save_state("a", {"health": "down", "streak": 4})
+    history.save_state("b", {"health": "up"})
+    history.save_own("pauses", {"a": "root"})
+    history.add_incident(incident())
+    history.add_incident(incident("b", number="i2"))
+    for verdict in (Verdict.PASS, Verdict.FAIL, Verdict.WARN):
+        history.add_result("a", result(verdict=verdict), Health.DOWN)
+    await history.close(5)
+
+    history = life.new()
+    kept = history.open()
+    assert kept.states == {"a": {"health": "down", "streak": 4}, "b": {"health": "up"}}
+    assert kept.own == {"pauses": {"a": "root"}}
+    assert set(kept.open_incidents) == {incident(), incident("b", number="i2")}
+    assert await history.recent_bars(["a", "x"]) == {"a": (Verdict.PASS, Verdict.FAIL, Verdict.WARN), "x": ()}
+    await history.close(5)
+
+
+async def test_an_incident_is_one_row_from_opening_to_closing(life: Life) -> None:
+    history = life.begin()
+    opened = incident()
+    history.add_incident(opened)
+    await written(history)
+    assert await history.incidents(is_open=True) == [opened]
+    closed = type(opened)(
+        opened.id,
+        "a",
+        START,
+        Reason.REFUSED,
+        "no answer",
+        closed_at=after(60),
+        acknowledged_by="root",
+        acknowledged_at=after(30),
+        comment="für später: ✓",
+    )
+    history.add_incident(closed)
+    history.add_incident(incident("b", number="i2", opened_at=after(5)))
+    await written(history)
+    assert await history.incidents(is_open=False) == [closed]
+    assert [one.id for one in await history.incidents()] == ["i2", "i1"]
+    assert [one.id for one in await history.incidents(before=after(5))] == ["i1"]
+    assert await history.incidents(monitor="a") == [closed]
+    await history.close(5)
+
+
+async def test_what_is_forgotten_has_no_state_and_ends_its_span(life: Life) -> None:
+    history = life.begin()
+    history.save_state("a", {"x": 1})
+    history.stand("a", Health.UP, in_maintenance=False, at=START)
+    history.add_result("a", result(), Health.UP)
+    history.tick(START)
+    await written(history)
+    life.clock.at = after(60)
+    history.forget("a")
+    history.tick(after(90))
+    await written(history)
+    assert (await history.uptime("a", START, after(100))).seconds == {Health.UP: 60.0}
+    assert len(await history.results("a")) == 1
+    await history.close(5)
+    history = life.new()
+    assert history.open().states == {}
+    await history.close(5)
+
+
+async def test_a_renamed_monitor_keeps_all_it_had(life: Life) -> None:
+    history = life.begin()
+    history.stand("old", Health.UP, in_maintenance=False, at=START)
+    history.add_result("old", result(START), Health.UP)
+    history.add_incident(incident("old"))
+    history.save_state("old", {"x": 1})
+    history.tick(START)
+    await written(history)
+    history.add_result("old", result(after(10)), Health.UP)  # in the batch of the renaming
+    history.rename("old", "new")
+    history.add_result("new", result(after(20)), Health.UP)
+    history.stand("new", Health.UP, in_maintenance=False, at=after(20))  # it stands so already
+    history.tick(after(30))
+    await written(history)
+    assert [one.at for one in await history.results("new")] == [after(20), after(10), START]
+    assert await history.results("old") == []
+    assert (await history.uptime("new", START, after(30))).seconds == {Health.UP: 30.0}
+    assert [one.monitor for one in await history.incidents()] == ["new"]
+    assert len((await history.recent_bars(["new"]))["new"]) == 3
+    await history.close(5)
+    history = life.new()
+    assert history.open().states == {"new": {"x": 1}}
+    await history.close(5)
+
+
+async def test_a_transition_is_kept(life: Life) -> None:
+    history = life.begin()
+    history.add_transition(
+        Transition("a", Health.UP, Health.DOWN, after(20), after(10), Reason.REFUSED, "no answer")
+    )
+    await written(history)
+    assert history.stats().written == 1
+    await history.close(5)
+
+
+@pytest.mark.parametrize(
+    "settings", [HistorySettings(enabled=False), HistorySettings()], ids=["off", "nowhere"]
+)
+async def test_without_a_database_everything_works_and_nothing_is_kept(
+    tmp_path: Path, settings: HistorySettings
+) -> None:
+    path = None if settings.enabled else tmp_path / "history.db"
+    history = History(path, settings, SetClock())
+    assert history.open() == Kept()
+    history.start()
+    history.add_result("a", result(verdict=Verdict.FAIL), Health.DOWN)
+    history.stand("a", Health.DOWN, in_maintenance=False, at=START)
+    history.tick(START)
+    history.add_incident(incident())
+    history.save_state("a", {})
+    history.save_own("a", {})
+    history.rename("a", "b")
+    history.forget("x")
+    assert await history.results("b") == []
+    assert await history.buckets("b", START, after(600)) == []
+    assert await history.uptime("b", START, after(600)) == Uptime({})
+    assert (await history.uptime("b", START, after(600))).ratio is None
+    assert await history.uptimes(["b"], [(START, after(1))]) == {"b": (Uptime({}),)}
+    assert await history.incidents() == []
+    assert await history.days("b") == []
+    assert [one async for one in history.export("b")] == []
+    assert [one async for one in history.export_buckets("b")] == []
+    assert await history.recent_bars(["b"]) == {"b": (Verdict.FAIL,)}
+    stats = history.stats()
+    assert (stats.queued, stats.written, stats.failing) == (0, 0, None)
+    assert history.standstill() is None
+    await history.close(5)
+    assert os.listdir(tmp_path) == []  # noqa: PTH208 - no folder is read in earnest
+
+
+async def test_export_gives_every_result_once_and_in_order(life: Life) -> None:
+    history = life.begin()
+    count = 2500
+    for number in range(count):
+        history.add_result("a", result(after(number * 0.5)), Health.UP)
+    await written(history)
+    assert [one.at async for one in history.export("a")] == [after(number * 0.5) for number in range(count)]
+    life.clock.at = after(count)
+    minutes = [one async for one in history.export_buckets("a", 60)]
+    assert [one.start for one in minutes] == [START + timedelta(minutes=number) for number in range(21)]
+    assert sum(one.counts[Verdict.PASS] for one in minutes) == count
+    await history.close(5)
+
+
+async def test_what_waits_is_written_when_it_closes(life: Life) -> None:
+    history = life.begin()
+    history.add_result("a", result(), Health.UP)
+    await history.close(5)
+    assert history.stats().written == 2  # and the last tick
+    history = life.begin()
+    assert len(await history.results("a")) == 1
+    await history.close(5)
+    await history.close(5)

@@ -1,0 +1,63 @@
+"""[history]: defaults, bounds, and what is at odds with itself."""
+
+from pathlib import Path
+
+import pytest
+
+from monitord.config import read_document
+from monitord.errors import ConfigError
+from monitord.history import HistorySettings, read_history
+
+
+def read(tmp_path: Path, keys: str) -> HistorySettings:
+    config = tmp_path / "monitord.toml"
+    config.write_text(f"[history]\n{keys}\n")
+    document = read_document(config)
+    settings = read_history(document.root.table("history"))
+    document.check()
+    return settings
+
+
+def test_without_a_key_the_defaults_hold(tmp_path: Path) -> None:
+    assert read(tmp_path, "") == HistorySettings()
+
+
+def test_every_key_is_read(tmp_path: Path) -> None:
+    keys = 'enabled = false\nmax_size = "64MiB"\nresults = "2h"\nminutes = "3h"\nhours = "4d"\ndays = "50d"'
+    assert read(tmp_path, keys) == HistorySettings(
+        enabled=False,
+        max_size_bytes=64 << 20,
+        results_s=7200.0,
+        minutes_s=10_800.0,
+        hours_s=4 * 86400.0,
+        days_s=50 * 86400.0,
+    )
+
+
+def test_what_is_built_in_gives_way_to_what_is_written(tmp_path: Path) -> None:
+    settings = read(tmp_path, 'days = "10d"')
+    assert (settings.hours_s, settings.days_s) == (10 * 86400.0, 10 * 86400.0)
+
+
+@pytest.mark.parametrize(
+    ("keys", "fault"),
+    [
+        pytest.param('max_size = "1MiB"', 'max_size: "1MiB" is too small; at least 16MiB', id="too small"),
+        pytest.param('results = "5m"', 'results: "5m" is too small; at least 1h', id="results"),
+        pytest.param('minutes = "5m"', 'minutes: "5m" is too small; at least 1h', id="minutes"),
+        pytest.param('hours = "5h"', 'hours: "5h" is too small; at least 1d', id="hours"),
+        pytest.param('days = "1d"', 'days: "1d" is too small; at least 7d', id="days"),
+        pytest.param(
+            'hours = "30d"\ndays = "20d"',
+            'hours: "30d" is longer than days, which is "20d"; keep days at least as long: they take less room',
+            id="the finer longer",
+        ),
+        pytest.param(
+            'minutes = "3d"\nhours = "2d"', 'minutes: "3d" is longer than hours', id="minutes longer"
+        ),
+    ],
+)
+def test_a_value_out_of_bounds_says_what_to_write(tmp_path: Path, keys: str, fault: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        read(tmp_path, keys)
+    assert fault in str(refused.value)
