@@ -76,6 +76,7 @@ KEYS = {
     "status": {"socket"},
     "network": {"blind_share", "canary"},
     "limits": {"max_concurrent_checks", "max_concurrent_per_host", "max_concurrent_children"},
+    "maintenance.NAME": {"schedule", "duration", "from", "until", "monitors", "tags", "comment"},
 }
 
 

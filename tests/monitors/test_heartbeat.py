@@ -53,6 +53,7 @@ def test_every_option_is_read(tmp_path: Path, keys: str, options: Rhythm) -> Non
         ("", 'monitors.one: says not when to expect a beat; write every = "1h" or calendar = "daily"'),
         ('every = "1h"\ncalendar = "daily"', "calendar: stands beside every; write only one of them"),
         ('calendar = "25:00"', 'calendar: "25:00" is not a calendar event: the hour is from 0 to 23; write an'),
+        ('calendar = "*-2-30"', 'calendar: "*-02-30 00:00:00" never comes; write a date that exists'),
         ('every = "500ms"', 'every: "500ms" is too small; at least 1s'),
         ('every = "1h"\ngrace = 0', "grace: 0 is too small; at least 1s"),
         (
