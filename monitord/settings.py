@@ -7,6 +7,7 @@
 [network]   blind_share, canary
 [defaults]  any key that every monitor has
 [monitors.NAME]
+[maintenance.NAME]
 """
 
 import logging
@@ -20,7 +21,7 @@ from typing import Any
 from monitord.conditions import Condition, parse_condition
 from monitord.config import Document, Table, check_name, read_document, value_text
 from monitord.dispatch import LoggedChecks
-from monitord.health import HealthPolicy
+from monitord.health import HealthPolicy, Window, read_windows
 from monitord.history import HistorySettings, read_history
 from monitord.monitors import (
     CHILDREN,
@@ -103,6 +104,7 @@ class Settings:
     limits: LimitSettings = LimitSettings()
     network: NetworkSettings = NetworkSettings()
     monitors: tuple[MonitorSettings, ...] = ()
+    maintenance: tuple[Window, ...] = ()
 
     @property
     def checks_per_second(self) -> float:
@@ -135,13 +137,17 @@ def _read(document: Document) -> Settings:
     )
     _check_renamed(monitors, root.table("monitors"))
     check_references(monitors, root.table("monitors"))
+    names = root.table("monitors").members()
+    # Of a monitor that could not be read the tags are not known.
+    tags = {tag for one in monitors for tag in one.tags} if len(monitors) == len(names) else None
     return Settings(
         log=_log(root.table("log")),
         status=_status(root.table("status")),
         history=read_history(root.table("history")),
         limits=_limits(root.table("limits")),
-        network=_network(root.table("network"), root.table("monitors").members()),
+        network=_network(root.table("network"), names),
         monitors=monitors,
+        maintenance=read_windows(root.table("maintenance"), names, tags),
     )
 
 

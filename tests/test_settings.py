@@ -78,6 +78,20 @@ max_concurrent_per_host = 2
     assert (settings.limits.max_concurrent_checks, settings.limits.max_concurrent_per_host) == (3, 2)
 
 
+def test_maintenance_windows_are_read_with_the_monitors_they_are_for(tmp_path: Path) -> None:
+    text = f'[monitors.web-1]\n{URL}\ntags = ["prod"]\n[maintenance.night]\nschedule = "Sun 03:00 UTC"\n'
+    text += 'duration = "2h"\nmonitors = ["web-*"]\ntags = ["prod"]\n'
+    (window,) = settings_of(tmp_path, text).maintenance
+    assert (window.name, window.duration_s, window.covers("web-1", ())) == ("night", 7200.0, True)
+    assert settings_of(tmp_path, text).maintenance == settings_of(tmp_path, text).maintenance
+
+
+def test_the_tag_of_a_monitor_that_cannot_be_read_is_not_called_unknown(tmp_path: Path) -> None:
+    text = '[monitors.a]\ntags = ["prod"]\n[maintenance.x]\nfrom = 2027-01-01T00:00:00Z\nduration = 60\n'
+    (fault,) = faults_of(tmp_path, text + 'monitors = ["a"]\ntags = ["prod"]\n')
+    assert "has no type" in fault
+
+
 def test_a_retry_is_never_later_than_the_next_check(tmp_path: Path) -> None:
     (monitor,) = settings_of(
         tmp_path, f'[monitors.a]\n{URL}\ncheck_every = "4s"\nretry_every = "9s"\n'

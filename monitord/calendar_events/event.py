@@ -27,6 +27,7 @@ FIRST_YEAR, LAST_YEAR = 1970, 2199
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
+_BEFORE_ALL = datetime(1969, 12, 30, tzinfo=UTC)
 _US = timedelta(microseconds=1)
 _MINUTE_US = 60 * SECOND_US
 _HOUR_US = 60 * _MINUTE_US
@@ -57,6 +58,11 @@ class CalendarEvent:
         time = f"{chain_text(self.hours, 2)}:{chain_text(self.minutes, 2)}:{seconds_text(self.microseconds)}"
         zone = f" {self.zone}" if self.zone else ""
         return f"{weekdays}{chain_text(self.years, 4)}-{chain_text(self.months, 2)}{day} {time}{zone}"
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether it ever comes, or has come."""
+        return self.next_after(_BEFORE_ALL) is not None
 
     def next_after(self, moment: datetime) -> datetime | None:
         """The first time that it comes after this moment, in UTC; None: never again."""

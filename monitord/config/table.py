@@ -7,6 +7,7 @@ faults come in one go. What comes out is only used when the document turned out 
 import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from enum import Enum
 from typing import Final, TypeVar, cast, overload
 
@@ -15,6 +16,7 @@ from monitord.config.secret import Secret, SecretSources
 from monitord.config.values import (
     as_flag,
     as_integer,
+    as_moment,
     as_number,
     as_one_of,
     as_text,
@@ -191,6 +193,11 @@ class Table:
     def flag(self, key: str, *, default: None) -> bool | None: ...
     def flag(self, key: str, *, default: bool | Required | None = REQUIRED) -> bool | None:
         return self._get(key, as_flag, default, False, example="true")
+
+    def moment(self, key: str) -> datetime | None:
+        """A date and time as TOML has it, in UTC."""
+        found = self.look_up(key)
+        return None if found is None else self._convert(*found, as_moment, None)
 
     @overload
     def choice(self, key: str, options: type[E], *, default: E | Required = ...) -> E: ...

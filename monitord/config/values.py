@@ -7,6 +7,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
 from typing import Final, TypeVar
 
 from monitord.config.wording import value_text
@@ -40,6 +41,19 @@ def as_flag(value: object) -> bool:
     if isinstance(value, bool):
         return value
     raise ValueError("is not a yes or no; write true or false, without quotes")
+
+
+def as_moment(value: object) -> datetime:
+    """In UTC; without an offset it is the local time of this host."""
+    if isinstance(value, datetime):
+        try:
+            return value.astimezone(UTC)
+        except (OverflowError, ValueError):
+            raise ValueError("lies too far away; write a year from 1970 to 2199") from None
+    what = "has no time of day" if isinstance(value, date) else "is not a date with a time"
+    raise ValueError(
+        f"{what}; write it without quotes, such as 2026-12-24T22:00:00 or 2026-12-24T22:00:00+01:00"
+    )
 
 
 def as_integer(value: object) -> int:

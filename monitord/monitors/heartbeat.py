@@ -80,6 +80,8 @@ class HeartbeatMonitor(Monitor[Rhythm]):
     def read_options(cls, table: Table) -> Rhythm:
         every_s = table.duration("every", default=None, minimum=SHORTEST_S, maximum=LONGEST_S)
         calendar = table.value("calendar", parse_calendar_event, default=None)
+        if calendar is not None and not calendar.is_possible:
+            table.fault("calendar", f'"{calendar}" never comes', "write a date that exists")
         has_every, has_calendar = table.look_up("every") is not None, table.look_up("calendar") is not None
         if has_every and has_calendar:
             table.fault("calendar", "stands beside every", "write only one of them")

@@ -14,8 +14,8 @@ As in healthchecks.io, by the record and the rhythm:
 | up      | otherwise                                                                                      |
 
 Beats that come while nobody listens are lost: the daemon was stopped, or the machine slept. So a change that would
-have come in such an absence is made one `grace` after its end at the earliest, unless a beat comes before. It bears
-the time of its deadline all the same.
+have come in such an absence is made one `grace`, and at least `SETTLE_S`, after its end, unless a beat comes before.
+It bears the time of its deadline all the same.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -31,6 +31,9 @@ MAX_EXIT_STATUS = 255
 
 ABSENT_S = 2.0
 """The wall clock went on this much more than we were awake: we slept, or were not there, or it was put forward."""
+
+SETTLE_S = 30.0
+"""After a boot the jobs need a while to start, too."""
 
 
 class HeartbeatSignal(Enum):
@@ -92,6 +95,11 @@ class Rhythm:
     @property
     def grace(self) -> timedelta:
         return timedelta(seconds=self.grace_s)
+
+    @property
+    def settling(self) -> timedelta:
+        """How long a change waits that was due while nobody listened."""
+        return timedelta(seconds=max(self.grace_s, SETTLE_S))
 
     def expected_after(self, moment: datetime) -> datetime | None:
         """None: the calendar has come to its end."""
@@ -228,15 +236,15 @@ def _told_at(moment: datetime, record: Record, rhythm: Rhythm) -> datetime:
     """When a change that is due then is made."""
     absent_from, back_at = record.absent_from, record.back_at
     if absent_from is not None and back_at is not None and absent_from < moment <= back_at:
-        return back_at + rhythm.grace
+        return back_at + rhythm.settling
     return moment
 
 
 def _with_absence(record: Record, rhythm: Rhythm, now: datetime) -> Record:
     absent_from = record.seen_at
     if record.back_at is not None and record.absent_from is not None:
-        # What waits for the end of the grace after the last absence goes on waiting.
-        is_settled = record.back_at + rhythm.grace <= record.seen_at
+        # What waits since the absence before goes on waiting.
+        is_settled = record.back_at + rhythm.settling <= record.seen_at
         absent_from = record.seen_at if is_settled else record.absent_from
     return replace(record, absent_from=absent_from, back_at=now)
 

@@ -91,6 +91,7 @@ def test_no_text_raises_anything_but_its_own_error(text: str) -> None:
 def test_what_never_comes_again_ends_soon(text: str) -> None:
     event = parse_calendar_event(text)
     assert event.next_after(at("2026-01-01")) is None
+    assert event.is_possible is (text == "1999-1-1")
 
 
 def test_after_2199_nothing_comes_and_before_1970_nothing_came() -> None:

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable
+from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 
@@ -45,6 +46,7 @@ GETTERS: list[tuple[str, Callable[[Table], object], object]] = [
     ('"plain"', lambda table: table.secret("x"), Secret("plain")),
     ('{ env = "TOKEN" }', lambda table: table.secret("x"), Secret("hunter2")),
     ('"12"', lambda table: table.value("x", int, default=None), 12),
+    ("2026-07-01T20:00:00+02:00", lambda table: table.moment("x"), datetime(2026, 7, 1, 18, tzinfo=UTC)),
     ('["a", "b"]', lambda table: table.texts("x"), ("a", "b")),
     ("[]", lambda table: table.texts("x", default=["a"]), ()),
     ('["1", "2"]', lambda table: table.values("x", int), (1, 2)),

@@ -3,11 +3,14 @@
 import asyncio
 import json
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from monitord.calendar_events import parse_calendar_event
 from monitord.config import read_document
@@ -53,6 +56,7 @@ def test_every_option_is_read(tmp_path: Path, keys: str, options: Rhythm) -> Non
         ("", 'monitors.one: says not when to expect a beat; write every = "1h" or calendar = "daily"'),
         ('every = "1h"\ncalendar = "daily"', "calendar: stands beside every; write only one of them"),
         ('calendar = "25:00"', 'calendar: "25:00" is not a calendar event: the hour is from 0 to 23; write an'),
+        ('calendar = "*-2-30"', 'calendar: "*-02-30 00:00:00" never comes; write a date that exists'),
         ('every = "500ms"', 'every: "500ms" is too small; at least 1s'),
         ('every = "1h"\ngrace = 0', "grace: 0 is too small; at least 1s"),
         (
@@ -342,6 +346,35 @@ def test_memory_of_another_release_is_taken_as_far_as_it_is_understood() -> None
             seen = await monitor.check()
             assert (seen.reason, seen.facts["heartbeat.status"]) == (Reason.OK, "new")
             await monitor.close()
+
+    story(main)
+
+
+signals = st.sampled_from(
+    [HeartbeatSignal.SUCCESS, HeartbeatSignal.START, HeartbeatSignal.FAIL, HeartbeatSignal.LOG]
+)
+
+
+@given(st.lists(st.tuples(st.integers(1, 5000), signals, st.text(max_size=5), st.sampled_from([None, "a"]))))
+def test_after_any_story_memory_brings_back_the_same(
+    steps: list[tuple[int, HeartbeatSignal, str, str | None]],
+) -> None:
+    async def main() -> None:
+        clock = FakeClock()
+        settings = monitor_settings(type_name="heartbeat", options=EVERY_HOUR)
+        monitor = HeartbeatMonitor(settings, fake_tools(clock))
+        monitor.start(lambda: None)
+        for pause_s, signal, message, run_id in steps:
+            await asyncio.sleep(pause_s)
+            monitor.beat(Beat(signal, message=message, run_id=run_id), clock.now())
+            again = HeartbeatMonitor(settings, fake_tools(clock))
+            again.remember(json.loads(json.dumps(monitor.memory())))
+            seen, told = await again.check(), await monitor.check()
+            assert replace(seen, evidence=None) == replace(told, evidence=None)
+            await monitor.close()
+            monitor = again
+            monitor.start(lambda: None)
+        await monitor.close()
 
     story(main)
 

@@ -183,6 +183,12 @@ def test_what_passed_while_nobody_was_there_has_one_grace_more() -> None:
     assert (story.at(440).status, story.at(440).since) == (MISSED, moment(140))
 
 
+def test_a_short_grace_is_at_least_half_a_minute_after_an_absence() -> None:
+    story = Story(replace(EVERY_100, grace_s=10.0, warn_after_s=10.0))
+    story.at(0, SUCCESS)
+    assert story.at(400, awake=False).down_at == moment(430)
+
+
 def test_a_beat_after_an_absence_comes_in_time() -> None:
     story = Story()
     story.at(0, SUCCESS)

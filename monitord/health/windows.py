@@ -1,0 +1,186 @@
+"""Maintenance windows: times announced beforehand, when what fails is nobody's concern.
+
+[maintenance.NAME]   schedule and duration, or from and until (or duration); monitors, tags, comment
+
+A window is open from its start on and not any more at its end. Times of a schedule that overlap or touch are one.
+Its duration is one of hours that pass, whatever the clock on the wall does meanwhile.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from functools import lru_cache
+
+from monitord.calendar_events import CalendarEvent, parse_calendar_event
+from monitord.config import Table, value_text
+
+SHORTEST_S = 1.0
+LONGEST_S = 366 * 86400.0
+
+MOST_OVERLAPS = 1000
+"""A schedule whose times overlap more often than this in a row has no end that anybody would wait for."""
+
+_PATTERN_CHARACTERS = frozenset("*?[")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Either `schedule`, or `begins_at` in UTC. `monitors` are names and patterns; neither these nor `tags` mean all.
+
+    Equal windows mean that a reload changes nothing.
+    """
+
+    name: str
+    duration_s: float
+    schedule: CalendarEvent | None = None
+    begins_at: datetime | None = None
+    monitors: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    comment: str | None = None
+
+    @property
+    def duration(self) -> timedelta:
+        return timedelta(seconds=self.duration_s)
+
+    def covers(self, name: str, tags: Iterable[str]) -> bool:
+        """Whether the monitor of this name, with these tags, is meant."""
+        if not self.monitors and not self.tags:
+            return True
+        return any(fits(name, pattern) for pattern in self.monitors) or not set(self.tags).isdisjoint(tags)
+
+    def is_open(self, at: datetime) -> bool:
+        began_at = self._began_at(at)
+        return began_at is not None and at < began_at + self.duration
+
+    def opens_after(self, at: datetime) -> datetime | None:
+        """When it opens next, from shut; None: never again."""
+        if self.schedule is None:
+            return self.begins_at if self.begins_at is not None and self.begins_at > at else None
+        if self.is_open(at):
+            closes_at = self.closes_after(at)
+            return None if closes_at is None else self.schedule.next_after(closes_at)
+        return self.schedule.next_after(at)
+
+    def closes_after(self, at: datetime) -> datetime | None:
+        """When it closes, if it is open; None: it is not, or one time overlaps the next without end."""
+        began_at = self._began_at(at)
+        if began_at is None or at >= began_at + self.duration:
+            return None
+        if self.schedule is None:
+            return began_at + self.duration
+        for _ in range(MOST_OVERLAPS):
+            closes_at = began_at + self.duration
+            again_at = self.schedule.next_after(began_at)
+            if again_at is None or again_at > closes_at:
+                return closes_at
+            began_at = again_at
+        return None
+
+    def _began_at(self, at: datetime) -> datetime | None:
+        """The last start until then."""
+        if self.schedule is not None:
+            return _last_time(self.schedule, at)
+        return self.begins_at if self.begins_at is not None and self.begins_at <= at else None
+
+
+@lru_cache(maxsize=64)
+def _last_time(schedule: CalendarEvent, at: datetime) -> datetime | None:
+    """Asked for all monitors at one moment."""
+    return schedule.previous_or_at(at)
+
+
+def fits(name: str, pattern: str) -> bool:
+    """Whether a name is this one, or fits the pattern."""
+    return name == pattern or (_is_pattern(pattern) and fnmatchcase(name, pattern))
+
+
+def maintenance_of(
+    windows: Iterable[Window], name: str, tags: Collection[str], at: datetime
+) -> Window | None:
+    """The first window that is open for this monitor."""
+    return next((window for window in windows if window.covers(name, tags) and window.is_open(at)), None)
+
+
+def next_change(windows: Iterable[Window], at: datetime) -> datetime | None:
+    """When the next of them opens or closes; None: never."""
+    changes = [
+        window.closes_after(at) if window.is_open(at) else window.opens_after(at) for window in windows
+    ]
+    return min((change for change in changes if change is not None), default=None)
+
+
+# From the configuration
+
+
+def read_windows(
+    maintenance: Table, names: Collection[str], tags: Collection[str] | None
+) -> tuple[Window, ...]:
+    """The windows of [maintenance]. `names` and `tags` are those of all monitors; None: they are not all known."""
+    return tuple(_read(name, table, names, tags) for name, table in maintenance.members().items())
+
+
+def _read(name: str, table: Table, names: Collection[str], known_tags: Collection[str] | None) -> Window:
+    schedule = table.value("schedule", parse_calendar_event, default=None)
+    begins_at, ends_at = table.moment("from"), table.moment("until")
+    duration_s = table.duration("duration", default=None, minimum=SHORTEST_S, maximum=LONGEST_S)
+    monitors, tags = table.texts("monitors", default=()), table.texts("tags", default=())
+    _check_times(table)
+    if begins_at is not None and ends_at is not None:
+        duration_s = (ends_at - begins_at).total_seconds()
+        if duration_s <= 0:
+            table.fault("until", "is not after from", "write a later time")
+    if schedule is not None and not schedule.is_possible:
+        table.fault("schedule", f'"{schedule}" never comes', "write a date that exists")
+    _check_monitors(table, monitors, names)
+    if known_tags is not None:
+        _check_tags(table, tags, known_tags)
+    comment = table.text("comment", default=None)
+    return Window(name, duration_s or SHORTEST_S, schedule, begins_at, monitors, tags, comment)
+
+
+def _check_times(table: Table) -> None:
+    """Which keys stand beside which; what is wrong within one of them was said already."""
+    has = {key for key in ("schedule", "from", "until", "duration") if table.look_up(key) is not None}
+    if not has & {"schedule", "from", "until"}:
+        table.fault(
+            "", "says not when it is", 'write schedule = "Sun 03:00" and duration = "2h", or from and until'
+        )
+    elif "schedule" in has:
+        for key in sorted(has & {"from", "until"}):
+            table.fault(key, "stands beside schedule", "write schedule and duration, or from and until")
+        if "duration" not in has:
+            table.fault("schedule", "has no duration beside it", 'write duration = "2h"')
+    elif "from" not in has:
+        table.fault("until", "has no from beside it", "write from = 2026-12-24T22:00:00")
+    elif not has & {"until", "duration"}:
+        table.fault("from", "has no end", 'write until = 2026-12-25T06:00:00 or duration = "8h"')
+    elif {"until", "duration"} <= has:
+        table.fault("duration", "stands beside from and until", "leave out duration or until")
+
+
+def _check_monitors(table: Table, monitors: Sequence[str], names: Collection[str]) -> None:
+    for wanted in monitors:
+        if not any(fits(name, wanted) for name in names):
+            what = "fits no monitor" if _is_pattern(wanted) else "is not a monitor"
+            table.fault(
+                "monitors", f"{value_text(wanted)} {what}", _nearest(wanted, names, "write the name of one")
+            )
+
+
+def _check_tags(table: Table, tags: Sequence[str], known: Collection[str]) -> None:
+    for tag in tags:
+        if tag not in known:
+            table.fault(
+                "tags", f"no monitor has the tag {value_text(tag)}", _nearest(tag, known, "leave it out")
+            )
+
+
+def _nearest(wanted: str, known: Collection[str], otherwise: str) -> str:
+    near = get_close_matches(wanted, sorted(known), n=1)
+    return f"did you mean {value_text(near[0])}?" if near else otherwise
+
+
+def _is_pattern(text: str) -> bool:
+    return not _PATTERN_CHARACTERS.isdisjoint(text)

@@ -1,0 +1,242 @@
+"""Maintenance windows: when they are open, for whom, and what is said of those that cannot be."""
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitord.calendar_events import parse_calendar_event
+from monitord.config import read_document
+from monitord.errors import ConfigError
+from monitord.health import Window, maintenance_of, next_change, read_windows
+
+NAMES = {"gateway", "web-1", "web-2", "mail"}
+TAGS = {"prod", "office"}
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def scheduled(schedule: str, hours: float, name: str = "night") -> Window:
+    return Window(name, hours * 3600.0, schedule=parse_calendar_event(schedule))
+
+
+NIGHT = scheduled("22:00 UTC", 8)
+MOVE = Window("move", 3600.0, begins_at=at("2026-03-01T20:00"))
+
+
+@pytest.mark.parametrize(
+    ("moment", "is_open"),
+    [
+        ("2026-01-01T21:59:59.999999", False),
+        ("2026-01-01T22:00", True),
+        ("2026-01-02T05:59:59.999999", True),
+        ("2026-01-02T06:00", False),
+    ],
+)
+def test_it_is_open_from_its_start_on_and_shut_at_its_end(moment: str, is_open: bool) -> None:
+    assert NIGHT.is_open(at(moment)) is is_open
+
+
+def test_it_says_when_it_opens_and_closes() -> None:
+    assert NIGHT.opens_after(at("2026-01-01T12:00")) == at("2026-01-01T22:00")
+    assert NIGHT.opens_after(at("2026-01-01T23:00")) == at("2026-01-02T22:00")
+    assert NIGHT.closes_after(at("2026-01-01T23:00")) == at("2026-01-02T06:00")
+    assert NIGHT.closes_after(at("2026-01-01T12:00")) is None
+
+
+def test_one_that_comes_once_does_not_come_again() -> None:
+    assert MOVE.opens_after(at("2026-03-01T12:00")) == at("2026-03-01T20:00")
+    assert MOVE.closes_after(at("2026-03-01T20:00")) == at("2026-03-01T21:00")
+    assert not MOVE.is_open(at("2026-03-01T19:59"))
+    for moment in (at("2026-03-01T20:00"), at("2026-03-01T21:00")):
+        assert MOVE.opens_after(moment) is None
+    assert MOVE.closes_after(at("2026-03-01T21:00")) is None
+
+
+def test_times_that_overlap_or_touch_are_one() -> None:
+    overlapping = scheduled("Sat,Sun 00:00 UTC", 25)
+    assert overlapping.closes_after(at("2026-01-03T12:00")) == at("2026-01-05T01:00")
+    assert overlapping.opens_after(at("2026-01-03T12:00")) == at("2026-01-10T00:00")
+    touching = scheduled("Sat,Sun 00:00 UTC", 24)
+    assert touching.closes_after(at("2026-01-03T12:00")) == at("2026-01-05T00:00")
+
+
+def test_one_that_never_ends_is_open_and_says_no_end() -> None:
+    always = scheduled("hourly UTC", 2)
+    moment = at("2026-01-01T00:30")
+    assert always.is_open(moment)
+    assert always.closes_after(moment) is None
+    assert always.opens_after(moment) is None
+
+
+def test_a_duration_is_one_of_hours_that_pass() -> None:
+    in_spring = scheduled("2026-03-29 01:00 Europe/Berlin", 3)
+    assert in_spring.closes_after(at("2026-03-29T00:00")) == at("2026-03-29T03:00")
+
+
+@pytest.mark.parametrize(
+    ("monitors", "tags", "name", "of", "is_meant"),
+    [
+        ((), (), "mail", (), True),
+        (("mail",), (), "mail", (), True),
+        (("mail",), (), "mail-2", (), False),
+        (("web-*",), (), "web-1", (), True),
+        (("web-?", "[gm]*"), (), "gateway", (), True),
+        (("web-*",), (), "WEB-1", (), False),
+        ((), ("prod",), "mail", ("prod", "x"), True),
+        ((), ("prod",), "mail", (), False),
+        (("web-*",), ("prod",), "mail", ("prod",), True),
+        (("web-*",), ("prod",), "mail", ("office",), False),
+    ],
+)
+def test_it_is_for_those_it_names_or_for_all(
+    monitors: tuple[str, ...], tags: tuple[str, ...], name: str, of: tuple[str, ...], is_meant: bool
+) -> None:
+    assert Window("x", 1.0, monitors=monitors, tags=tags).covers(name, of) is is_meant
+
+
+def test_the_first_open_window_that_is_for_a_monitor_holds() -> None:
+    mail = Window("mail", 7200.0, begins_at=at("2026-03-01T19:00"), monitors=("mail",))
+    windows = (mail, MOVE)
+    for moment, name, window in (
+        ("2026-03-01T18:59", "mail", None),
+        ("2026-03-01T19:30", "mail", mail),
+        ("2026-03-01T19:30", "web", None),
+        ("2026-03-01T20:30", "mail", mail),
+        ("2026-03-01T20:30", "web", MOVE),
+    ):
+        assert maintenance_of(windows, name, (), at(moment)) is window
+
+
+def test_the_next_change_is_the_first_of_all() -> None:
+    windows = (NIGHT, MOVE, scheduled("hourly UTC", 2))
+    changes = []
+    moment = at("2026-03-01T19:00")
+    for _ in range(4):
+        change = next_change(windows, moment)
+        assert change is not None
+        moment = change
+        changes.append(f"{moment:%d %H}")
+    assert changes == ["01 20", "01 21", "01 22", "02 06"]
+    assert next_change((MOVE,), at("2026-03-02")) is None
+    assert next_change((), at("2026-03-02")) is None
+
+
+@given(
+    st.sampled_from(["*:0/20", "Mon..Fri 9..11:00", "*-*~1,2 *:10"]),
+    st.integers(1, 200),
+    st.integers(0, 10**7),
+)
+def test_whether_it_is_open_changes_at_the_moments_that_it_names_and_at_no_other(
+    schedule: str, minutes: int, after_s: int
+) -> None:
+    window = scheduled(f"{schedule} Europe/Berlin", minutes / 60)
+    moment = at("2026-01-01") + timedelta(seconds=after_s)
+    change = window.closes_after(moment) if window.is_open(moment) else window.opens_after(moment)
+    end = change or moment + timedelta(days=1)
+    assert end > moment
+    for part in range(12):
+        assert window.is_open(moment + (end - moment) * part / 12) is window.is_open(moment)
+    if change is not None:
+        assert window.is_open(change) is not window.is_open(moment)
+
+
+# From the configuration
+
+
+def read(tmp_path: Path, keys: str) -> Window:
+    config = tmp_path / "monitord.toml"
+    config.write_text(f"[maintenance.x]\n{keys}\n")
+    document = read_document(config)
+    (window,) = read_windows(document.root.table("maintenance"), NAMES, TAGS)
+    document.check()
+    return window
+
+
+@pytest.mark.parametrize(
+    ("keys", "window"),
+    [
+        (
+            'schedule = "22:00 UTC"\nduration = "8h"\ntags = ["prod"]\ncomment = "patches"',
+            Window("x", 28800.0, parse_calendar_event("22:00 UTC"), tags=("prod",), comment="patches"),
+        ),
+        (
+            'from = 2026-03-01T20:00:00Z\nuntil = 2026-03-01T22:30:00+01:00\nmonitors = ["web-?", "mail"]',
+            Window("x", 5400.0, begins_at=at("2026-03-01T20:00"), monitors=("web-?", "mail")),
+        ),
+        ("from = 2026-03-01T20:00:00Z\nduration = 60", Window("x", 60.0, begins_at=at("2026-03-01T20:00"))),
+    ],
+)
+def test_every_key_is_read(tmp_path: Path, keys: str, window: Window) -> None:
+    assert read(tmp_path, keys) == window
+
+
+def test_without_an_offset_it_is_the_local_time_of_the_host() -> None:
+    script = (
+        "from pathlib import Path; from tempfile import TemporaryDirectory\n"
+        "from tests.health.test_windows import read\n"
+        "with TemporaryDirectory() as path:\n"
+        "    print(read(Path(path), 'from = 2026-07-01T20:00:00\\nduration = 60').begins_at)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "TZ": "Europe/Berlin"},
+        cwd=Path(__file__).parent.parent.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "2026-07-01 18:00:00+00:00\n"
+
+
+@pytest.mark.parametrize(
+    ("keys", "fault"),
+    [
+        ("", 'maintenance.x: says not when it is; write schedule = "Sun 03:00" and duration = "2h", or from and'),
+        ('schedule = "03:00"', 'schedule: has no duration beside it; write duration = "2h"'),
+        ('schedule = "3 Uhr"\nduration = 60', 'schedule: "3 Uhr" is not a calendar event'),
+        ('schedule = "*-2-30"\nduration = 60', 'schedule: "*-02-30 00:00:00" never comes; write a date that'),
+        ("from = 2026-01-01T00:00:00", 'from: has no end; write until = 2026-12-25T06:00:00 or duration = "8h"'),
+        ("until = 2026-01-01T00:00:00", "until: has no from beside it; write from = 2026-12-24T22:00:00"),
+        ("from = 2026-01-02T00:00:00\nuntil = 2026-01-02T00:00:00", "until: is not after from; write a later"),
+        (
+            "from = 2026-01-01T00:00:00\nuntil = 2026-01-02T00:00:00\nduration = 60",
+            "duration: stands beside from and until; leave out duration or until",
+        ),
+        (
+            'schedule = "daily"\nduration = 60\nuntil = 2026-01-02T00:00:00',
+            "until: stands beside schedule; write schedule and duration, or from and until",
+        ),
+        ("from = 2026-01-01\nduration = 60", "from: 2026-01-01 has no time of day; write it without quotes, such"),
+        ('from = "soon"\nduration = 60', 'from: "soon" is not a date with a time; write it without quotes'),
+        (
+            'schedule = "daily"\nduration = 60\nmonitors = ["gatewy"]',
+            'monitors: "gatewy" is not a monitor; did you mean "gateway"?',
+        ),
+        (
+            'schedule = "daily"\nduration = 60\nmonitors = ["mal*"]',
+            'monitors: "mal*" fits no monitor; did you mean "mail"?',
+        ),
+        (
+            'schedule = "daily"\nduration = 60\nmonitors = ["zzz"]',
+            'monitors: "zzz" is not a monitor; write the name of one',
+        ),
+        (
+            'schedule = "daily"\nduration = 60\ntags = ["prd"]',
+            'tags: no monitor has the tag "prd"; did you mean "prod"?',
+        ),
+        ('schedule = "daily"\nduration = 60\nmonitor = "mail"', 'monitor: unknown key; did you mean "monitors"?'),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_told_with_what_to_write(tmp_path: Path, keys: str, fault: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        read(tmp_path, keys)
+    assert len(raised.value.faults) == 1, raised.value
+    assert fault in str(raised.value)
