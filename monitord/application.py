@@ -12,7 +12,9 @@ from monitord import __version__, paths
 from monitord.clock import Clock, SystemClock
 from monitord.container import Container, provide
 from monitord.control import Control
-from monitord.dispatch import CheckLog, Dispatcher, LoopPulse, Pipeline, Places, Roster, Watched
+from monitord.dispatch import CheckLog, Dispatcher, LoopPulse, Pipeline, Places, Recorder, Roster, Watched
+from monitord.history import History
+from monitord.interventions import Interventions
 from monitord.journal_events import JournalEvent
 from monitord.monitors import Monitor, MonitorSettings, Tools, monitor_type
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
@@ -25,6 +27,9 @@ from monitord.web import Application
 
 STANDSTILL_S = 10.0
 """A dispatcher that is this far behind its own alarms does not do its work."""
+
+
+HISTORY_NAME = "history.sqlite3"
 
 
 class ApplicationContainer(Container):
@@ -123,6 +128,26 @@ class ApplicationContainer(Container):
             raise LookupError(f"{settings.name}: type {settings.type_name!r} is gone")
         return kind(settings, self.tools)
 
+    # -- history ------------------------------------------------------------------------------------------
+
+    @provide
+    def history(self) -> History:
+        return History(self.history_path, self.settings.history, self.clock)
+
+    @provide
+    def history_path(self) -> Path | None:
+        """None: nobody has said where, and nothing outlives the daemon."""
+        directory = self.settings.history.directory or self.service.state_directory
+        return None if directory is None else directory / HISTORY_NAME
+
+    @provide
+    def recorder(self) -> Recorder:
+        return Recorder(self.history, self.pipeline, self.clock)
+
+    @provide
+    def interventions(self) -> Interventions:
+        return Interventions(self.dispatcher, self.pipeline, self.clock, self.history.save_own)
+
     # -- the daemon ---------------------------------------------------------------------------------------
 
     @provide
@@ -142,7 +167,7 @@ class ApplicationContainer(Container):
         return Watchdog(
             self.notifier,
             self.service.watchdog_s,
-            {"dispatcher": self._dispatcher_standstill},
+            {"dispatcher": self._dispatcher_standstill, "history": self.history.standstill},
             lost_message_id=JournalEvent.WATCHDOG_PULSE_LOST.message_id,
             moves_again_message_id=JournalEvent.WATCHDOG_PULSE_BACK.message_id,
         )

@@ -149,6 +149,7 @@ class Control:
     def _put_in_force(self, settings: Settings, plan: Plan) -> None:
         """What holds for all monitors first: it decides how they stand."""
         self._dispatcher.blind_share = settings.network.blind_share
+        self._dispatcher.roster.windows = settings.maintenance
         self._dispatcher.canaries = frozenset(settings.network.canary)
         self._dispatcher.apply(plan)
 

@@ -32,6 +32,10 @@ CHECK_GRACE_S = 3.0
 """What checks in flight get at a stop. With what requests get it stays below TimeoutStopSec= of the unit."""
 
 REQUEST_GRACE_S = 5.0
+HISTORY_GRACE_S = 5.0
+"""What a storage that hangs gets to take the last batch."""
+
+HISTORY_TICK_S = 5.0
 
 
 class Daemon:
@@ -57,6 +61,12 @@ class Daemon:
             self._listen_for_signals()
             stack.push_async_callback(container.http_client.close)
             stack.push_async_callback(container.processes.close)
+            kept = container.history.open()
+            stack.push_async_callback(self._close_history)
+            container.recorder.attach(kept)
+            container.dispatcher.recall = container.recorder.recall
+            container.interventions.restore(kept.own)
+            container.history.start()
             await self._open_server(stack)
             container.pulse.start()
             stack.callback(container.pulse.stop)
@@ -64,11 +74,13 @@ class Daemon:
             container.dispatcher.start()
             stack.push_async_callback(self._close_dispatcher)
             self._control.begin()
+            container.recorder.settle()
             _settle_memory()
             async with asyncio.TaskGroup() as tasks:
                 workers = [
                     tasks.create_task(container.watchdog.run()),
                     tasks.create_task(self._tell_status()),
+                    tasks.create_task(self._tick_history()),
                 ]
                 self._say_ready()
                 if reload_at_once:
@@ -115,7 +127,16 @@ class Daemon:
         finally:
             hurrying.cancel()
 
+    async def _close_history(self) -> None:
+        await self._container.history.close(0.5 if self._hurry.is_set() else HISTORY_GRACE_S)
+
+    async def _tick_history(self) -> None:
+        while True:
+            self._container.history.tick(self._container.clock.now())
+            await asyncio.sleep(HISTORY_TICK_S)
+
     async def _close_dispatcher(self) -> None:
+        self._container.recorder.save()
         await self._container.dispatcher.close(0.0 if self._hurry.is_set() else CHECK_GRACE_S)
 
     # -- signals ------------------------------------------------------------------------------------------

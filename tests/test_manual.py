@@ -75,7 +75,7 @@ KEYS = {
     "log": {"level", "checks"},
     "status": {"socket"},
     "network": {"blind_share", "canary"},
-    "history": {"enabled", "max_size", "results", "minutes", "hours", "days"},
+    "history": {"enabled", "directory", "max_size", "results", "minutes", "hours", "days"},
     "limits": {"max_concurrent_checks", "max_concurrent_per_host", "max_concurrent_children"},
     "maintenance.NAME": {"schedule", "duration", "from", "until", "monitors", "tags", "comment"},
 }

@@ -9,6 +9,7 @@ from monitord.dispatch.lateness import Lateness
 from monitord.dispatch.pipeline import Pipeline
 from monitord.dispatch.places import Places
 from monitord.dispatch.pulse import LoopPulse
+from monitord.dispatch.recorder import Recorder
 from monitord.dispatch.roster import Matcher, Roster, Silence
 from monitord.dispatch.watched import Pause, Watched
 
@@ -23,6 +24,7 @@ __all__ = [
     "Pipeline",
     "Places",
     "Plan",
+    "Recorder",
     "Roster",
     "Silence",
     "Watched",

@@ -81,7 +81,7 @@ class Dispatcher:
         self.skipped = 0
         self.abandoned = 0
         self.recall: Callable[[Watched], float | None] = lambda _: None
-        """Lets a new monitor stand as one of its name did, and says when that was due; the recorder puts itself here."""
+        """Lets a new monitor stand as one of its name did, and says when it is due. The recorder puts itself here."""
         self.blind_share = 0.8
         self.canaries: frozenset[str] = frozenset()
 
@@ -190,7 +190,7 @@ class Dispatcher:
             if one.monitor.looks_outward
         }
         self._pipeline.blindness.configure(periods_s, share=self.blind_share, canaries=self.canaries)
-        self._pipeline.review()
+        self._pipeline.review(anew=True)
         self._arm()
 
     def resize(self, in_all: int, per_host: int, own: Mapping[str, int] | None = None) -> None:

@@ -53,6 +53,7 @@ class Pipeline:
         self._log = check_log
         self.roster = Roster() if roster is None else roster
         self.blindness = Blindness()
+        self._are_open: list[bool] = []
         self.listeners: list[ResultListener] = []
         """Called after each check, and without a result after any other change of health, in order. They must
         not block, and what they raise is logged and lost."""
@@ -87,11 +88,13 @@ class Pipeline:
         observation = Stopwatch(self._clock, watched.check_began_at).observation(Reason.MONITOR_BUG, detail)
         self._conclude(watched, self._judge(watched, observation, None))
 
-    def review(self) -> None:
-        """Look at what changes with the time alone: windows that open and close."""
-        if not self.roster.windows:
-            return
+    def review(self, *, anew: bool = False) -> None:
+        """Look at what changes with the time alone: windows that open and close. Cheap where none has."""
         now = self._clock.now()
+        are_open = [window.is_open(now) for window in self.roster.windows]
+        if are_open == self._are_open and not anew:
+            return
+        self._are_open = are_open
         for watched in self.roster.watched.values():
             window = self.roster.window_of(watched, now)
             if window != watched.window:

@@ -4,14 +4,13 @@ The dispatcher fills it, the pipeline asks it. What a person said (a silence) an
 changes no state: it says who need not be told.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
-from typing import Protocol
 
 from monitord.dispatch.watched import Watched
-from monitord.health import Parents, parents_of
+from monitord.health import Parents, Window, maintenance_of, parents_of
 from monitord.model import Health
 from monitord.monitors import Monitor
 
@@ -44,17 +43,6 @@ class Silence:
     until: datetime
     by: str
     comment: str | None = None
-
-
-class Window(Protocol):
-    """A maintenance window, as far as it matters here."""
-
-    @property
-    def name(self) -> str: ...
-
-    def covers(self, name: str, tags: Iterable[str]) -> bool: ...
-
-    def is_open(self, at: datetime) -> bool: ...
 
 
 class Roster:
@@ -110,11 +98,8 @@ class Roster:
 
     def window_of(self, watched: Watched, at: datetime) -> str | None:
         """The maintenance window that is open for this monitor."""
-        tags = watched.monitor.settings.tags
-        for window in self.windows:
-            if window.covers(watched.name, tags) and window.is_open(at):
-                return window.name
-        return None
+        window = maintenance_of(self.windows, watched.name, watched.monitor.settings.tags, at)
+        return None if window is None else window.name
 
     def silence_of(self, watched: Watched, at: datetime) -> Silence | None:
         """The silence that ends last among those in force for this monitor."""

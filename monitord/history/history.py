@@ -168,13 +168,18 @@ class History:
             self._batch.rename(old, new)
             self._plan()
 
+    def leave(self, monitor: str, at: datetime) -> None:
+        """Nobody looks at it any more: its span ends. All that is known of it stays."""
+        if self._writer is not None and self._standing.pop(monitor, None) is not None:
+            self._batch.add_stand(Stand(monitor, to_ms(at), None, False))
+            self._plan()
+
     def forget(self, monitor: str) -> None:
         """It is not there any more: its state goes and its span ends. Results stay until retention takes them."""
         self._bars.pop(monitor, None)
         if self._writer is not None:
             self._batch.states[monitor] = None
-            if self._standing.pop(monitor, None) is not None:
-                self._batch.add_stand(Stand(monitor, to_ms(self._clock.now()), None, False))
+            self.leave(monitor, self._clock.now())
             self._plan()
 
     def _add_to_bar(self, monitor: str, code: int) -> None:

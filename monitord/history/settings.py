@@ -1,6 +1,7 @@
 """[history] in the configuration: whether anything is kept, how much and for how long."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from monitord.config import Table
 from monitord.units import format_duration
@@ -15,9 +16,13 @@ LARGEST_SIZE_BYTES = 1 << 40
 
 @dataclass(frozen=True, slots=True)
 class HistorySettings:
-    """How long results, minutes, hours and days are kept. `days_s` holds for spans, changes and incidents, too."""
+    """How long results, minutes, hours and days are kept. `days_s` holds for spans, changes and incidents, too.
+
+    `directory` None: that of the service manager, if there is one.
+    """
 
     enabled: bool = True
+    directory: Path | None = None
     max_size_bytes: int = 1 << 30
     results_s: float = DAY_S
     minutes_s: float = DAY_S
@@ -44,6 +49,7 @@ def read_history(table: Table) -> HistorySettings:
             )
     return HistorySettings(
         enabled=table.flag("enabled", default=default.enabled),
+        directory=_directory(table),
         max_size_bytes=table.size(
             "max_size",
             default=default.max_size_bytes,
@@ -55,6 +61,15 @@ def read_history(table: Table) -> HistorySettings:
         hours_s=hours_s,
         days_s=days_s,
     )
+
+
+def _directory(table: Table) -> Path | None:
+    written = table.text("directory", default=None)
+    if written is None:
+        return None
+    if not written.startswith("/") or "\0" in written:
+        table.fault("directory", "is not an absolute path", 'write a path such as "/var/lib/monitord"')
+    return Path(written)
 
 
 def _kept(table: Table, key: str, default_s: float, shortest_s: float) -> float:

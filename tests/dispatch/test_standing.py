@@ -5,15 +5,14 @@ Days of schedule in fake time, through the real dispatcher and pipeline.
 
 import asyncio
 import logging
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
 
 from monitord.dispatch import Matcher, Pause, Silence
-from monitord.health import HealthPolicy
+from monitord.health import HealthPolicy, Window
 from monitord.journal_events import JournalEvent
 from monitord.model import Health, Incident, Reason, Verdict
 from monitord.monitors.group import GroupMonitor, GroupOptions
@@ -205,23 +204,9 @@ def test_three_intervals_without_a_sure_verdict_are_unknown_and_the_incident_sta
 # -- windows and silences
 
 
-@dataclass(frozen=True)
-class Hours:
-    name: str
-    opens: datetime
-    closes: datetime
-
-    def covers(self, name: str, tags: Iterable[str]) -> bool:
-        del tags
-        return name == "web"
-
-    def is_open(self, at: datetime) -> bool:
-        return self.opens <= at < self.closes
-
-
-def window_in(there: World, from_s: float, until_s: float) -> Hours:
-    now = there.made.clock.now()
-    return Hours("upgrade", now + timedelta(seconds=from_s), now + timedelta(seconds=until_s))
+def window_in(there: World, from_s: float, until_s: float) -> Window:
+    begins_at = there.made.clock.now() + timedelta(seconds=from_s)
+    return Window("upgrade", until_s - from_s, begins_at=begins_at, monitors=("web",))
 
 
 def test_in_a_window_the_incident_waits_and_opens_after_it_with_its_true_beginning(
