@@ -40,6 +40,9 @@ SHORTEST_S = 1.0
 LONGEST_S = 10 * 366 * 86400.0
 LONGEST_DEFAULT_GRACE_S = 3600.0
 
+PAUSED_INTERVALS = 3
+"""Without a check for so many times `check_every`, it was paused."""
+
 SHOWN_CHARACTERS = 200
 """Of a message in a line."""
 
@@ -72,6 +75,7 @@ class HeartbeatMonitor(Monitor[Rhythm]):
         super().__init__(settings, tools)
         self._record: Record | None = None
         self._awake_at: float | None = None
+        self._checked_at = 0.0
         self._told: str | None = None
         self._wake: Callable[[], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -107,6 +111,7 @@ class HeartbeatMonitor(Monitor[Rhythm]):
 
     def start(self, wake: Callable[[], None]) -> None:
         self._wake = wake
+        self._checked_at = self.tools.clock.monotonic_s()
         self._look(self.tools.clock.now())
         self._aim()
 
@@ -125,8 +130,9 @@ class HeartbeatMonitor(Monitor[Rhythm]):
 
     def _look(self, now: datetime) -> Record:
         awake_at = self.tools.clock.monotonic_s()
-        # Before the first look of this process nobody was awake.
-        awake_s = 0.0 if self._awake_at is None else awake_at - self._awake_at
+        # Before the first look of this process nobody was awake, and nobody looks at one that is paused.
+        is_paused = awake_at - self._checked_at > PAUSED_INTERVALS * self.settings.check_every_s
+        awake_s = 0.0 if self._awake_at is None or is_paused else awake_at - self._awake_at
         self._awake_at = awake_at
         record = self._record or Record(began_at=now, seen_at=now)
         self._record = looked_at(record, self.options, now, awake_s)
@@ -152,7 +158,11 @@ class HeartbeatMonitor(Monitor[Rhythm]):
             return None
         record = self._record
         kept = {field.name: _json_of(getattr(record, field.name)) for field in fields(record)}
-        return {**{name: value for name, value in kept.items() if value is not None}, "told": self._told}
+        return {
+            **{name: value for name, value in kept.items() if value is not None},
+            "told": self._told,
+            "rhythm": str(self.options),
+        }
 
     def remember(self, memory: Mapping[str, Any]) -> None:
         kept: dict[str, Any] = {
@@ -160,6 +170,9 @@ class HeartbeatMonitor(Monitor[Rhythm]):
         }
         if kept["began_at"] is None or kept["seen_at"] is None:
             return
+        if memory.get("rhythm") != str(self.options):
+            # What was missed by another rhythm may be in time by this one.
+            kept["missed_at"] = None
         self._record = Record(**{name: value for name, value in kept.items() if value is not None})
         told = memory.get("told")
         self._told = told if isinstance(told, str) else None
@@ -167,6 +180,7 @@ class HeartbeatMonitor(Monitor[Rhythm]):
     async def check(self) -> Observation:
         now = self.tools.clock.now()
         record = self._look(now)
+        self._checked_at = self.tools.clock.monotonic_s()
         self._aim()
         standing = standing_of(record, self.options, now)
         late = Reason.HEARTBEAT_LATE if standing.is_warning else Reason.OK
@@ -246,8 +260,11 @@ def _one_line(message: str | None) -> str:
 
 
 def _detail(record: Record, standing: Standing, rhythm: Rhythm, now: datetime) -> str:
-    message = _one_line(record.message)
-    return _said(record, standing, rhythm, now) + (f": {message}" if message else "")
+    said = _said(record, standing, rhythm, now)
+    # What the last run said explains nothing of one that does not come.
+    is_awaited = standing.status in {HeartbeatStatus.LATE, HeartbeatStatus.MISSED}
+    message = "" if is_awaited else _one_line(record.message)
+    return f"{said}: {message}" if message else said
 
 
 def _said(record: Record, standing: Standing, rhythm: Rhythm, now: datetime) -> str:

@@ -13,9 +13,9 @@ As in healthchecks.io, by the record and the rhythm:
 | new     | nothing came yet; the first beat is expected as if one had come when the record began          |
 | up      | otherwise                                                                                      |
 
-Beats that come while nobody listens are lost: the daemon was stopped, or the machine slept. So a change that would
-have come in such an absence is made one `grace`, and at least `SETTLE_S`, after its end, unless a beat comes before.
-It bears the time of its deadline all the same.
+Beats that come while nobody listens are lost: the daemon was stopped, or the machine slept; and of one that is paused
+nothing is expected. So a change that would have come in such an absence is made one `grace`, and at least `SETTLE_S`,
+after its end, unless a beat comes before. It bears the time of its deadline all the same.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -91,6 +91,11 @@ class Rhythm:
     grace_s: float
     warn_after_s: float
     max_runtime_s: float | None = None
+
+    def __str__(self) -> str:
+        """All that decides when a beat is missed."""
+        expected = self.calendar or f"every {self.every_s} s"
+        return f"{expected}, grace {self.grace_s} s, runtime {self.max_runtime_s} s"
 
     @property
     def grace(self) -> timedelta:

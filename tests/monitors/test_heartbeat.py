@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from monitord.calendar_events import parse_calendar_event
 from monitord.config import read_document
 from monitord.dispatch import CheckLog, Dispatcher, LoggedChecks, LoopPulse, Pipeline, Places, Watched
+from monitord.dispatch.watched import Pause
 from monitord.errors import ConfigError
 from monitord.model import Health, Observation, Reason, Result, Transition, Verdict
 from monitord.monitors.heartbeat import Beat, HeartbeatMonitor, HeartbeatSignal, Rhythm
@@ -328,6 +329,23 @@ def test_an_outage_that_was_told_is_not_dated_anew_by_a_restart() -> None:
     story(main)
 
 
+@pytest.mark.parametrize(("every_s", "health"), [(86400.0, Health.UP), (1800.0, Health.DOWN)])
+def test_what_was_missed_by_another_rhythm_is_judged_anew(every_s: float, health: Health) -> None:
+    async def main() -> None:
+        bench = Bench(EVERY_HOUR)
+        await asyncio.sleep(5000)
+        assert bench.health() is Health.DOWN
+        settings = replace(bench.monitor.settings, options=replace(EVERY_HOUR, every_s=every_s))
+        bench.dispatcher.apply(
+            bench.dispatcher.plan([settings], lambda made: HeartbeatMonitor(made, fake_tools(bench.clock)))
+        )
+        await asyncio.sleep(30)
+        assert bench.health() is health
+        await bench.close()
+
+    story(main)
+
+
 def test_memory_of_another_release_is_taken_as_far_as_it_is_understood() -> None:
     async def main() -> None:
         clock = FakeClock()
@@ -393,7 +411,7 @@ class JumpingClock(FakeClock):
 def test_a_machine_that_slept_raises_no_alarm_at_once() -> None:
     async def main() -> None:
         clock = JumpingClock()
-        monitor = HeartbeatMonitor(monitor_settings(options=EVERY_HOUR), fake_tools(clock))
+        monitor = HeartbeatMonitor(monitor_settings(check_every_s=1e6, options=EVERY_HOUR), fake_tools(clock))
         monitor.start(lambda: None)
         monitor.beat(Beat(), clock.now())
         await asyncio.sleep(30)
@@ -412,7 +430,7 @@ def test_a_clock_put_back_puts_no_deadline_off() -> None:
     async def main() -> None:
         clock = JumpingClock()
         clock.ahead_s = 86400.0
-        monitor = HeartbeatMonitor(monitor_settings(options=EVERY_HOUR), fake_tools(clock))
+        monitor = HeartbeatMonitor(monitor_settings(check_every_s=1e6, options=EVERY_HOUR), fake_tools(clock))
         monitor.start(lambda: None)
         monitor.beat(Beat(), clock.now())
         clock.ahead_s = 0.0
@@ -420,6 +438,38 @@ def test_a_clock_put_back_puts_no_deadline_off() -> None:
         await asyncio.sleep(4201)
         assert (await monitor.check()).reason is Reason.HEARTBEAT_MISSED
         await monitor.close()
+
+    story(main)
+
+
+@pytest.mark.parametrize("signal", [None, HeartbeatSignal.START, HeartbeatSignal.LOG])
+def test_after_a_pause_a_beat_is_awaited_for_one_grace_more(signal: HeartbeatSignal | None) -> None:
+    async def main() -> None:
+        bench = Bench(EVERY_HOUR)
+        await asyncio.sleep(30)
+        bench.dispatcher.pause("one", Pause("root", bench.clock.now()))
+        await asyncio.sleep(9000)
+        if signal is not None:
+            bench.monitor.beat(Beat(signal), bench.clock.now())
+        await asyncio.sleep(9000)
+        bench.dispatcher.resume("one")
+        await asyncio.sleep(590)
+        assert bench.health() is Health.UP
+        await asyncio.sleep(20)
+        assert bench.health() is Health.DOWN
+        await bench.close()
+
+    story(main)
+
+
+def test_what_the_last_run_said_is_not_said_of_one_that_does_not_come() -> None:
+    async def main() -> None:
+        bench = Bench(EVERY_HOUR)
+        await asyncio.sleep(30)
+        assert (await bench.beat(message="fine")).detail.endswith(": fine")
+        await asyncio.sleep(5000)
+        assert "fine" not in bench.results[-1].observation.detail
+        await bench.close()
 
     story(main)
 
