@@ -10,7 +10,7 @@ from monitord.status.actions import action_endpoints
 from monitord.status.control import Control, Explain, Interventions
 from monitord.status.heartbeats import heartbeat_endpoint
 from monitord.status.interventions import explain_endpoint, intervention_endpoints
-from monitord.status.listing import PARAMETERS, page
+from monitord.status.listing import PARAMETERS
 from monitord.status.live import Live, live_endpoints
 from monitord.status.openapi import Answer, Endpoint, add_routes, document
 from monitord.status.problems import answer_with_problems
@@ -34,8 +34,8 @@ class Api:
     async def status(self, _: Request, __: Query) -> Response:
         return self._reads.status.response()
 
-    async def monitors(self, _: Request, query: Query) -> Response:
-        return answer(page(self._reads.fragments.refresh().values(), query))
+    async def monitors(self, request: Request, query: Query) -> Response:
+        return self._reads.pages.response(request.query_string, query)
 
     async def monitor(self, request: Request, _: Query) -> Response:
         with find_monitor(request) as name:

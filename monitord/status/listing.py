@@ -7,15 +7,20 @@ import base64
 import binascii
 import fnmatch
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from monitord.model import Health
+from monitord.status.conditional import tag_of
 from monitord.status.query import Json, Parameter, Query, choice, many, one, whole_number, words
-from monitord.status.rendered import Fragment, encode
+from monitord.status.rendered import Fragment, Fragments, encode
+from monitord.web import Response
 
 MOST_IN_A_PAGE = 1000
 IN_A_PAGE = 100
+
+MOST_PAGES = 50
+"""That are kept; each may hold all monitors."""
 
 STATES = tuple(health.value for health in Health)
 TEXT: Json = {"type": "string", "minLength": 1}
@@ -85,11 +90,37 @@ def filter_of(query: Query) -> Filter:
     return Filter(frozenset(query[TAG]), frozenset(query[STATE]), frozenset(query[TYPE]), pattern)
 
 
-def page(fragments: Iterable[Fragment], query: Query) -> bytes:
+class Pages:
+    """Pages that were asked for, kept until a monitor changes."""
+
+    def __init__(self, fragments: Fragments) -> None:
+        self._fragments = fragments
+        self._revision = -1
+        self._by_name: list[Fragment] = []
+        self._kept: dict[str, Response] = {}
+
+    def response(self, query_string: str, query: Query) -> Response:
+        """`query` is what `query_string` says."""
+        found = self._fragments.look()
+        if self._fragments.revision != self._revision:
+            self._revision = self._fragments.revision
+            self._by_name = sorted(found.values(), key=lambda one: one.name)
+            self._kept.clear()
+        response = self._kept.get(query_string)
+        if response is None:
+            body = page(self._by_name, query)
+            headers = {"ETag": tag_of(body), "Cache-Control": "no-cache"}
+            response = Response(body=body, content_type="application/json", headers=headers)
+            if len(self._kept) < MOST_PAGES:
+                self._kept[query_string] = response
+        return response
+
+
+def page(by_name: Sequence[Fragment], query: Query) -> bytes:
     """As JSON: `monitors`, `total` (all that fit), and `next_cursor` (null on the last page)."""
     wanted = filter_of(query)
     after, most = query[CURSOR], query[LIMIT]
-    fitting = sorted((one for one in fragments if wanted.fits(one)), key=lambda one: one.name)
+    fitting = [one for one in by_name if wanted.fits(one)]
     rest = [one for one in fitting if one.name > after]
     shown = rest[:most]
     cursor = None

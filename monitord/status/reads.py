@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from monitord.clock import Clock
 from monitord.dispatch import Dispatcher
 from monitord.status.control import Control, ReloadOutcome
+from monitord.status.listing import Pages
 from monitord.status.rendered import Fragments, Rendered, WorstFirst, encode
 from monitord.status.snapshot import Snapshots
 from monitord.web import HTTPNotFound, Request
@@ -18,12 +19,14 @@ class Reads:
         self.snapshots = snapshots
         self.dispatcher = dispatcher
         self.clock = clock
-        self.fragments = Fragments(dispatcher)
+        self.fragments = Fragments(dispatcher, clock)
+        self.pages = Pages(self.fragments)
         self.status = Rendered(lambda: encode(snapshots.status(control)), clock)
         self.worst_first = Rendered(WorstFirst(self.fragments), clock)
 
     def outdate(self) -> None:
         """Something was asked of the daemon: what is read next shows it."""
+        self.fragments.outdate()
         self.status.outdate()
         self.worst_first.outdate()
 

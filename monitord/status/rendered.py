@@ -43,15 +43,25 @@ class Fragment:
 
 
 class Fragments:
-    """Every monitor in brief. `revision` rises whenever one of them has changed, came or left."""
+    """Every monitor in brief. `revision` rises whenever one of them is found changed, new or gone."""
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    def __init__(self, dispatcher: Dispatcher, clock: Clock) -> None:
         self._dispatcher = dispatcher
+        self._clock = clock
+        self._looked_at = float("-inf")
         self._kept: dict[str, Fragment] = {}
         self.revision = 0
 
-    def refresh(self) -> dict[str, Fragment]:
-        """As they are now, in the order of the configuration. To be read only."""
+    def outdate(self) -> None:
+        """What is known now is to be seen at the next look."""
+        self._looked_at = float("-inf")
+
+    def look(self) -> dict[str, Fragment]:
+        """As they are, or were `RENDER_EVERY_S` ago, in the order of the configuration. To be read only."""
+        now_s = self._clock.monotonic_s()
+        if now_s - self._looked_at < RENDER_EVERY_S:
+            return self._kept
+        self._looked_at = now_s
         watched = self._dispatcher.watched
         kept = self._kept
         has_changed = kept.keys() != watched.keys()
@@ -111,7 +121,7 @@ class WorstFirst:
         self._body = b""
 
     def __call__(self) -> bytes:
-        fragments = self._fragments.refresh()
+        fragments = self._fragments.look()
         if self._fragments.revision != self._revision:
             self._revision = self._fragments.revision
             self._body = b'{"monitors":[' + b",".join(_worst_first(fragments)) + b"]}"
