@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bench.configs import http_config
 from bench.measure import markdown, quantile, waited_s
-from bench.nginx import Nginx, nginx
+from bench.nginx import Asked, Nginx, nginx
 from bench.processes import daemon, journal_sink
 from monitord.dispatch.schedule import grid_of
 
@@ -68,14 +68,20 @@ def window(
         status = monitord.ask.get("/status")
         time.sleep(LOG_DELAY_S)
         asked = server.asked("daemon", began, ended)
+    late_s = late_s_of(asked, PERIOD_S)
+    return Late(late_s, status["checks"]["in_flight"], status["monitors"]["down"], waited / seconds)
+
+
+def late_s_of(asked: Sequence[Asked], period_s: float) -> list[float]:
+    """How long after the point of its grid each check was seen, sorted. One that came early was on time."""
     # The grid is on the monotonic clock, the log in wall time.
     offset_s = time.time() - time.monotonic()
     late_s = []
     for one in asked:
-        grid = grid_of(f"m{one.number:05}", PERIOD_S)
-        since_s = (one.at - offset_s - grid.phase_s) % PERIOD_S
-        late_s.append(since_s if since_s < PERIOD_S / 2 else 0.0)
-    return Late(sorted(late_s), status["checks"]["in_flight"], status["monitors"]["down"], waited / seconds)
+        grid = grid_of(f"m{one.number:05}", period_s)
+        since_s = (one.at - offset_s - grid.phase_s) % period_s
+        late_s.append(since_s if since_s < period_s / 2 else 0.0)
+    return sorted(late_s)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

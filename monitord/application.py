@@ -19,7 +19,7 @@ from monitord.journal_events import JournalEvent
 from monitord.monitors import Monitor, MonitorSettings, Tools, monitor_type
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
 from monitord.settings import Settings
-from monitord.status import Snapshots, build_application
+from monitord.status import Access, AccessPolicy, Explanations, Live, Reads, Snapshots, build_application
 from monitord.systemd.environment import ServiceEnvironment
 from monitord.systemd.notify import Notifier
 from monitord.systemd.watchdog import Watchdog
@@ -176,10 +176,37 @@ class ApplicationContainer(Container):
         overdue_s = self.dispatcher.overdue_s()
         return f"a check has been due for {overdue_s:.0f} s" if overdue_s > STANDSTILL_S else None
 
+    # -- what is seen of it -------------------------------------------------------------------------------
+
     @provide
     def snapshots(self) -> Snapshots:
         return Snapshots(self.dispatcher, self.pulse, self.clock)
 
     @provide
+    def explanations(self) -> Explanations:
+        return Explanations(self.dispatcher, self.pipeline, self.clock)
+
+    @provide
+    def reads(self) -> Reads:
+        return Reads(self.snapshots, self.dispatcher, self.control, self.clock)
+
+    @provide
+    def live(self) -> Live:
+        return Live()
+
+    @provide
+    def access(self) -> Access:
+        status = self.settings.status
+        return Access(AccessPolicy(hosts=frozenset(status.hosts), token=status.token), self.clock)
+
+    @provide
     def status_application(self) -> Application:
-        return build_application(self.snapshots, self.control, self.dispatcher.overdue_s)
+        return build_application(
+            self.reads,
+            self.control,
+            self.live,
+            self.access,
+            self.dispatcher.overdue_s,
+            interventions=self.interventions,
+            explain=self.explanations.explain,
+        )

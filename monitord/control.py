@@ -56,6 +56,8 @@ class Control:
         self._lock = asyncio.Lock()
         self._last_reload: ReloadOutcome | None = None
         self.state = "starting"
+        self.reload_listeners: list[Callable[[ReloadOutcome], None]] = []
+        """Called after each reload, taken or refused. They must not block or raise."""
 
     @property
     def last_reload(self) -> ReloadOutcome | None:
@@ -104,6 +106,8 @@ class Control:
             self._notifier.reloading()
             try:
                 self._last_reload = outcome = await self._reload(asked_by)
+                for listener in self.reload_listeners:
+                    listener(outcome)
             finally:
                 # Whatever happened, a reload that never says READY=1 leaves the unit in `reloading`.
                 if self.state == "reloading":
@@ -142,7 +146,9 @@ class Control:
             extra={"message_id": JournalEvent.RELOAD_ACCEPTED.message_id},
         )
         if settings.status != before.status:
-            log.warning("status.socket has changed; the new one is opened at the next restart")
+            log.warning(
+                "[status] has changed; sockets, token and hosts are taken from it at the next restart"
+            )
         self._warn_of_log_rate(settings)
         return ReloadOutcome(ok=True, at=at, summary=str(plan))
 

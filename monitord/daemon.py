@@ -10,6 +10,9 @@ import gc
 import logging
 import os
 import signal
+import socket
+from collections.abc import Sequence
+from ipaddress import ip_address
 from pathlib import Path
 
 from monitord import __version__
@@ -18,6 +21,7 @@ from monitord.dispatch import Watched
 from monitord.errors import StartError
 from monitord.journal_events import JournalEvent
 from monitord.model import Result, Transition
+from monitord.settings import ListenAddress
 from monitord.systemd.log import NOTICE
 from monitord.systemd.sockets import listening_sockets
 from monitord.web import Server
@@ -26,6 +30,9 @@ log = logging.getLogger("monitord")
 
 SOCKET_NAME = "status"
 """FileDescriptorName= of monitord.socket."""
+
+HTTP_SOCKET_NAME = "http"
+"""FileDescriptorName= of a unit that listens on TCP for us; it takes the place of `listen` in [status]."""
 
 STATUS_EVERY_S = 1.0
 CHECK_GRACE_S = 3.0
@@ -70,7 +77,9 @@ class Daemon:
             await self._open_server(stack)
             container.pulse.start()
             stack.callback(container.pulse.stop)
-            container.pipeline.listeners.append(self._hear)
+            container.pipeline.listeners += [self._hear, container.live.on_result]
+            container.pipeline.incident_listeners.append(container.live.on_incident)
+            self._control.reload_listeners += [container.live.on_reload, container.reads.on_reload]
             container.dispatcher.start()
             stack.push_async_callback(self._close_dispatcher)
             self._control.begin()
@@ -101,6 +110,7 @@ class Daemon:
         except ValueError as error:
             raise StartError(str(error)) from error
         sockets = passed.pop(SOCKET_NAME, [])
+        over_tcp = passed.pop(HTTP_SOCKET_NAME, [])
         for name, strangers in passed.items():
             log.warning(
                 "a socket named %r was passed, which nothing here listens on; see monitord.socket", name
@@ -108,7 +118,14 @@ class Daemon:
             for stranger in strangers:
                 stranger.close()
         path = None if sockets else _prepared(container.socket_path)
-        server = Server(container.status_application, sockets=sockets, path=path, grace_s=REQUEST_GRACE_S)
+        if not over_tcp:
+            over_tcp = _bound(container.settings.status.listen)
+        _warn_of_openness(over_tcp)
+        listens_at = [*(str(one.getsockname()) for one in sockets), *([] if path is None else [str(path)])]
+        self._listens_at = ", ".join([*listens_at, *map(_shown, over_tcp)])
+        server = Server(
+            container.status_application, sockets=[*sockets, *over_tcp], path=path, grace_s=REQUEST_GRACE_S
+        )
         try:
             await server.start()
         except OSError as error:
@@ -117,7 +134,6 @@ class Daemon:
                 f"cannot listen on {path}: {what}", hint="name another one as socket in [status]"
             ) from error
         stack.push_async_callback(self._close_server, server)
-        self._listens_at = ", ".join(str(one.getsockname()) for one in sockets) or str(path)
 
     async def _close_server(self, server: Server) -> None:
         hurrying = asyncio.ensure_future(self._hurry.wait())
@@ -227,6 +243,45 @@ def _settle_memory() -> None:
     """What the start has made stays: no later collection need look through it, which holds up checks (gc)."""
     gc.collect()
     gc.freeze()
+
+
+def _bound(listen: Sequence[ListenAddress]) -> list[socket.socket]:
+    """Sockets bound to each of the addresses. Raises StartError, and leaves none open then."""
+    bound: list[socket.socket] = []
+    for where in listen:
+        family = socket.AF_INET if where.address.version == 4 else socket.AF_INET6  # noqa: PLR2004
+        one = socket.socket(family, socket.SOCK_STREAM)
+        bound.append(one)
+        try:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            one.bind((str(where.address), where.port))
+        except OSError as error:
+            for other in bound:
+                other.close()
+            raise StartError(
+                f"cannot listen on {where}: {error.strerror}",
+                hint="write another address as listen in [status]",
+            ) from error
+    return bound
+
+
+def _shown(one: socket.socket) -> str:
+    name = one.getsockname()
+    if not isinstance(name, tuple):
+        return str(name)
+    return f"http://[{name[0]}]:{name[1]}/" if ":" in name[0] else f"http://{name[0]}:{name[1]}/"
+
+
+def _warn_of_openness(sockets: Sequence[socket.socket]) -> None:
+    for one in sockets:
+        name = one.getsockname()
+        if isinstance(name, tuple) and not ip_address(name[0].partition("%")[0]).is_loopback:
+            log.warning(
+                "%s is open to the network: whoever reaches it can read all that is monitored, without encryption",
+                _shown(one),
+            )
 
 
 def _prepared(path: Path) -> Path:

@@ -61,7 +61,7 @@ class Interventions:
         """Somebody sees to it. Raises KeyError for an unknown name, ValueError where no incident is open."""
         watched = self._watched(name)
         if watched.incident is None:
-            raise ValueError(f"{name} has no open incident; it is {watched.stands.value}")
+            raise ValueError(f"no incident is open; it is {watched.stands.value}")
         acknowledged = replace(
             watched.incident, acknowledged_by=by, acknowledged_at=self._clock.now(), comment=comment
         )

@@ -1,8 +1,8 @@
 """The whole configuration as frozen values. What comes out of `read_settings` is usable: nothing checks it again.
 
 [log]       level, checks
-[status]    socket
-[history]   enabled, max_size, results, minutes, hours, days
+[status]    socket, listen, token, hosts
+[history]   enabled, directory, max_size, results, minutes, hours, days
 [limits]    max_concurrent_checks, max_concurrent_per_host, max_concurrent_children
 [network]   blind_share, canary
 [defaults]  any key that every monitor has
@@ -10,16 +10,19 @@
 [maintenance.NAME]
 """
 
+import contextlib
 import logging
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
 from monitord.conditions import Condition, parse_condition
-from monitord.config import Document, Table, check_name, read_document, value_text
+from monitord.config import Document, Secret, Table, check_name, read_document, value_text
 from monitord.dispatch import LoggedChecks
 from monitord.health import HealthPolicy, Window, read_windows
 from monitord.history import HistorySettings, read_history
@@ -44,6 +47,10 @@ CHECK_EVERY_S = 30.0
 TIMEOUT_S = 5.0
 RETRY_EVERY_S = 10.0
 
+LARGEST_PORT = 65535
+SHORTEST_TOKEN = 16
+"""Characters. Guesses are limited, but not by the hour."""
+
 LONGEST_SOCKET_PATH = 107
 """Bytes; sun_path holds 108 with its end (unix(7))."""
 
@@ -66,10 +73,28 @@ class LogSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """An address of this machine and a port."""
+
+    address: IPv4Address | IPv6Address
+    port: int
+
+    def __str__(self) -> str:
+        shown = f"[{self.address}]" if isinstance(self.address, IPv6Address) else str(self.address)
+        return f"{shown}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
 class StatusSettings:
-    """`socket`: where the daemon listens if it is passed no socket; None: where `monitord.paths` says."""
+    """`socket`: where the daemon listens if it is passed no socket; None: where `monitord.paths` says.
+
+    `listen`: TCP as well, read-only but for the bearer of `token`. `hosts`: further names of ours, in small letters.
+    """
 
     socket: Path | None = None
+    listen: tuple[ListenAddress, ...] = ()
+    token: Secret | None = None
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +207,44 @@ def _status(table: Table) -> StatusSettings:
         table.fault(
             "socket", f"is longer than {LONGEST_SOCKET_PATH} bytes", "choose a shorter path (unix(7))"
         )
-    return StatusSettings(socket=None if path is None else Path(path))
+    return StatusSettings(
+        socket=None if path is None else Path(path),
+        listen=tuple(dict.fromkeys(table.one_or_more("listen", _listen_address, default=()))),
+        token=_token(table),
+        hosts=tuple(dict.fromkeys(table.one_or_more("hosts", _host_name, default=()))),
+    )
+
+
+def _listen_address(text: str) -> ListenAddress:
+    """Raises ValueError("problem; hint")."""
+    match = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\]:([0-9]{1,5})|([0-9.]+):([0-9]{1,5})", text)
+    where = None
+    if match is not None:
+        with contextlib.suppress(AddressValueError):
+            address = IPv6Address(match[1]) if match[1] else IPv4Address(match[3])
+            where = ListenAddress(address, int(match[2] or match[4]))
+    if where is None or not 0 < where.port <= LARGEST_PORT:
+        raise ValueError('is not an address and a port; write "127.0.0.1:9120" or "[::1]:9120"')
+    return where
+
+
+def _token(table: Table) -> Secret | None:
+    token = table.secret("token", default=None)
+    # A secret that was not looked up is empty.
+    if token and len(token.reveal()) < SHORTEST_TOKEN:
+        table.fault(
+            "token", f"is shorter than {SHORTEST_TOKEN} characters", "make one with: openssl rand -hex 32"
+        )
+    return token
+
+
+def _host_name(text: str) -> str:
+    name = text.lower().removesuffix(".")
+    if not re.fullmatch(
+        r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*|[0-9a-f:.]*:[0-9a-f:.]*", name
+    ):
+        raise ValueError('is not a host name; write it without scheme and port: "monitor.example.org"')
+    return name
 
 
 def _limits(table: Table) -> LimitSettings:

@@ -1,7 +1,7 @@
 """A status endpoint to ask: the real application over a real Unix socket, with a control that remembers."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -9,12 +9,34 @@ from pathlib import Path
 from typing import Any
 
 from monitord.cli.client import Client, target_of
-from monitord.dispatch import CheckLog, Dispatcher, LoggedChecks, LoopPulse, Pipeline, Places, Watched
+from monitord.dispatch import (
+    CheckLog,
+    Dispatcher,
+    LoggedChecks,
+    LoopPulse,
+    Matcher,
+    Pause,
+    Pipeline,
+    Places,
+    Silence,
+    Watched,
+)
 from monitord.errors import ControlError
 from monitord.model import Reason, Result
+from monitord.monitors import MonitorSettings
 from monitord.monitors.heartbeat import Beat
-from monitord.status import ReloadOutcome, Snapshots, build_application
-from monitord.web import Server
+from monitord.status import (
+    Access,
+    AccessPolicy,
+    Explanations,
+    Live,
+    Reads,
+    ReloadOutcome,
+    Snapshots,
+    build_application,
+)
+from monitord.web import Application, Server
+from monitord.web.testing import TestClient
 from tests.fakes import FakeClock, FakeMonitor, fake_tools, monitor_settings
 
 
@@ -66,30 +88,117 @@ class Endpoint:
         return await asyncio.to_thread(self._client.post, target_of(*parts))
 
 
-@asynccontextmanager
-async def endpoint(
-    path: Path, *, outcome: ReloadOutcome = ACCEPTED, overdue_s: float = 0.0
-) -> AsyncIterator[Endpoint]:
+class FakeInterventions:
+    """Does to the dispatcher what is asked, and remembers who asked."""
+
+    def __init__(self, dispatcher: Dispatcher, clock: FakeClock) -> None:
+        self._dispatcher = dispatcher
+        self._clock = clock
+        self.silences: list[Silence] = []
+        self.asked: list[tuple[str, ...]] = []
+
+    def pause(self, name: str, by: str, comment: str | None) -> None:
+        self._dispatcher.pause(name, Pause(by, self._clock.now(), comment))
+        self.asked.append(("pause", name, by, comment or ""))
+
+    def resume(self, name: str, by: str) -> None:
+        self._dispatcher.resume(name)
+        self.asked.append(("resume", name, by))
+
+    def acknowledge(self, name: str, by: str, comment: str | None) -> None:
+        if self._dispatcher.watched[name].incident is None:
+            raise ValueError("has no open incident")
+        self.asked.append(("acknowledge", name, by, comment or ""))
+
+    def silence(self, matcher: Matcher, until: datetime, comment: str | None, by: str) -> str:
+        made = Silence(f"s{len(self.silences)}", matcher, self._clock.now(), until, by, comment)
+        self.silences.append(made)
+        return made.id
+
+    def unsilence(self, silence_id: str, by: str) -> None:
+        left = [one for one in self.silences if one.id != silence_id]
+        if len(left) == len(self.silences):
+            raise KeyError(silence_id)
+        self.silences = left
+        self.asked.append(("unsilence", silence_id, by))
+
+
+@dataclass
+class World:
+    """The status application and all that it tells of; nothing of it listens yet."""
+
+    clock: FakeClock
+    dispatcher: Dispatcher
+    pipeline: Pipeline
+    control: FakeControl
+    interventions: FakeInterventions
+    live: Live
+    reads: Reads
+    application: Application
+
+
+def world(
+    *,
+    outcome: ReloadOutcome = ACCEPTED,
+    overdue_s: float = 0.0,
+    policy: AccessPolicy | None = None,
+    more: Sequence[MonitorSettings] = (),
+) -> World:
+    """Three monitors, one of which fails, and `more` that pass. Needs a running loop."""
     clock = FakeClock()
     pulse = LoopPulse(clock)
     check_log = CheckLog(LoggedChecks.CHANGES)
     places: Places[Watched] = Places(10, 10)
-    dispatcher = Dispatcher(Pipeline(clock, pulse, check_log), places, clock, check_log)
+    pipeline = Pipeline(clock, pulse, check_log)
+    dispatcher = Dispatcher(pipeline, places, clock, check_log)
 
     async def refuse() -> Reason:
         return Reason.REFUSED
 
+    tools = fake_tools(clock)
     monitors = {
-        "good": FakeMonitor(monitor_settings("good", tags=("prod",)), fake_tools(clock)),
-        "bad": FakeMonitor(monitor_settings("bad"), fake_tools(clock), refuse),
-        "a.b-c_d": FakeMonitor(monitor_settings("a.b-c_d"), fake_tools(clock)),
+        "good": FakeMonitor(monitor_settings("good", tags=("prod",)), tools),
+        "bad": FakeMonitor(monitor_settings("bad"), tools, refuse),
+        "a.b-c_d": FakeMonitor(monitor_settings("a.b-c_d"), tools),
+        **{settings.name: FakeMonitor(settings, tools) for settings in more},
     }
     wanted = [monitor.settings for monitor in monitors.values()]
     dispatcher.apply(dispatcher.plan(wanted, lambda settings: monitors[settings.name]))
     control = FakeControl(dispatcher, outcome)
-    application = build_application(Snapshots(dispatcher, pulse, clock), control, lambda: overdue_s)
+    interventions = FakeInterventions(dispatcher, clock)
+    live = Live("boot")
+    pipeline.listeners.append(live.on_result)
+    pipeline.incident_listeners.append(live.on_incident)
+    reads = Reads(Snapshots(dispatcher, pulse, clock), dispatcher, control, clock)
+    application = build_application(
+        reads,
+        control,
+        live,
+        Access(policy or AccessPolicy(), clock),
+        lambda: overdue_s,
+        interventions,
+        Explanations(dispatcher, pipeline, clock).explain,
+    )
+    return World(clock, dispatcher, pipeline, control, interventions, live, reads, application)
+
+
+@asynccontextmanager
+async def asked(made: World) -> AsyncIterator[TestClient]:
+    """A client of the application, over socket pairs: its peer is this very process."""
     try:
-        async with Server(application, path=path / "status.sock"):
-            yield Endpoint(path / "status.sock", control)
+        async with TestClient(made.application) as client:
+            yield client
     finally:
-        await dispatcher.close(0.0)
+        await made.dispatcher.close(0.0)
+
+
+@asynccontextmanager
+async def endpoint(
+    path: Path, *, outcome: ReloadOutcome = ACCEPTED, overdue_s: float = 0.0
+) -> AsyncIterator[Endpoint]:
+    made = world(outcome=outcome, overdue_s=overdue_s)
+    try:
+        async with Server(made.application, path=path / "status.sock"):
+            yield Endpoint(path / "status.sock", made.control)
+    finally:
+        await made.dispatcher.close(0.0)

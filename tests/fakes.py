@@ -75,9 +75,10 @@ class FakeClock:
 
     def __init__(self) -> None:
         self.slept_s = 0.0
+        self.skipped_s = 0.0
 
     def monotonic_s(self) -> float:
-        return asyncio.get_running_loop().time()
+        return asyncio.get_running_loop().time() + self.skipped_s
 
     def now(self) -> datetime:
         return self.START + timedelta(seconds=self.monotonic_s())

@@ -1,6 +1,7 @@
 """The daemon as a process of its own, under a manager's socket that the test holds."""
 
 import asyncio
+import http.client
 import json
 import os
 import signal
@@ -36,7 +37,7 @@ class Process:
         self.notices: list[str] = []
         self.process: subprocess.Popen[bytes]
 
-    def start(self, *, listening: socket.socket | None = None, **environ: str) -> None:
+    def start(self, *, listening: socket.socket | None = None, named: str = "status", **environ: str) -> None:
         environment = {
             "PATH": os.environ["PATH"],
             "NOTIFY_SOCKET": self.manager.address,
@@ -47,7 +48,8 @@ class Process:
         if listening is not None:
             # What systemd does between fork and exec: descriptor 3, and the pid that it is for.
             os.set_inheritable(listening.fileno(), True)
-            script = 'exec 3<&"$1"; shift; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=status exec "$@"'
+            script = 'exec 3<&"$1"; shift; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=$NAMED exec "$@"'
+            environment["NAMED"] = named
             command = ["bash", "-c", script, "start", str(listening.fileno()), *command]
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
@@ -271,6 +273,70 @@ def test_who_comes_during_a_restart_is_answered_after_it(tmp_path: Path) -> None
                 answer += piece
         assert answer.startswith(b"HTTP/1.1 200 ")
         assert json.loads(answer.partition(b"\r\n\r\n")[2])["state"] in {"starting", "running"}
+        assert it.stop() == 0
+
+
+def ask_over_tcp(port: int, target: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE_S)
+    try:
+        connection.request(method, target, headers=headers)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+def test_it_listens_on_tcp_as_well_and_the_token_allows_changes(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    token = "0123456789abcdef"
+    config = f'[status]\nlisten = "127.0.0.1:{port}"\ntoken = {{ credential = "status-token" }}\n'
+    (tmp_path / "status-token").write_text(token + "\n")
+    with daemon(tmp_path, config) as it:
+        it.start(CREDENTIALS_DIRECTORY=str(tmp_path))
+        it.wait_for_notice("READY=1")
+        assert f"status at {it.socket}, http://127.0.0.1:{port}/" in it.log()
+        assert ask_over_tcp(port, "/healthz") == (200, b"ok\n")
+        assert ask_over_tcp(port, "/status", Host="evil.example.com")[0] == 421
+        assert ask_over_tcp(port, "/reload", "POST")[0] == 401
+        assert ask_over_tcp(port, "/reload", "POST", Authorization=f"Bearer {token}")[0] == 200
+        it.config.write_text(config.replace(str(port), str(port + 1 if port < 65535 else 1024)))
+        assert it.client.post("/reload")["ok"] is True
+        it.wait_for_log(
+            "[status] has changed; sockets, token and hosts are taken from it at the next restart"
+        )
+        assert it.get("/status")["state"] == "running"
+        assert token not in it.log()
+        assert it.stop() == 0
+
+
+def test_a_tcp_socket_that_was_passed_takes_the_place_of_listen(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        with daemon(tmp_path, f'[status]\nlisten = "127.0.0.1:{port}"\n') as it:
+            it.start(listening=listening, named="http")
+            it.wait_for_notice("READY=1")
+            assert ask_over_tcp(port, "/healthz") == (200, b"ok\n")
+            assert it.get("/healthz") == "ok\n"
+            assert it.stop() == 0
+
+
+def test_an_address_that_is_taken_is_told_with_what_to_do(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with daemon(tmp_path, f'[status]\nlisten = "127.0.0.1:{port}"\n') as it:
+            it.start()
+            assert it.process.wait(DEADLINE_S) == 1
+            assert f"cannot listen on 127.0.0.1:{port}" in it.log()
+            assert "listen in [status]" in it.log()
+
+
+def test_an_address_that_the_network_reaches_is_warned_of(tmp_path: Path) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as listening, daemon(tmp_path, EMPTY) as it:
+        it.start(listening=listening, named="http")
+        it.wait_for_notice("READY=1")
+        assert "is open to the network: whoever reaches it can read all" in it.log()
         assert it.stop() == 0
 
 

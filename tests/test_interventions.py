@@ -67,7 +67,7 @@ def test_an_acknowledgement_is_of_the_open_incident_and_ends_with_it(
 
     async def main(there: There, interventions: Interventions) -> None:
         there.made.monitor("web", answers(Reason.REFUSED, Reason.REFUSED, Reason.OK))
-        with pytest.raises(ValueError, match="web has no open incident; it is pending"):
+        with pytest.raises(ValueError, match="no incident is open; it is pending"):
             interventions.acknowledge("web", KIM, None)
         watched = there.made.dispatcher.watched["web"]
         opened = asyncio.Event()

@@ -73,7 +73,7 @@ def test_every_fact_of_every_type_is_in_the_manual(name: str) -> None:
 
 KEYS = {
     "log": {"level", "checks"},
-    "status": {"socket"},
+    "status": {"socket", "listen", "token", "hosts"},
     "network": {"blind_share", "canary"},
     "history": {"enabled", "directory", "max_size", "results", "minutes", "hours", "days"},
     "limits": {"max_concurrent_checks", "max_concurrent_per_host", "max_concurrent_children"},

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from monitord.config import Secret
 from monitord.dispatch import LoggedChecks
 from monitord.errors import ConfigError
 from monitord.health import HealthPolicy
@@ -68,6 +69,9 @@ level = "debug"
 checks = "changes"
 [status]
 socket = "/run/x/status.sock"
+listen = ["127.0.0.1:9120", "[::1]:9121", "127.0.0.1:9120"]
+token = "0123456789abcdef"
+hosts = ["Monitor.Example.org.", "monitor.example.org"]
 [limits]
 max_concurrent_checks = 3
 max_concurrent_per_host = 2
@@ -75,6 +79,10 @@ max_concurrent_per_host = 2
     settings = settings_of(tmp_path, text)
     assert (settings.log.level, settings.log.checks) == (LogLevel.DEBUG, LoggedChecks.CHANGES)
     assert settings.status.socket == Path("/run/x/status.sock")
+    assert list(map(str, settings.status.listen)) == ["127.0.0.1:9120", "[::1]:9121"]
+    assert settings.status.token == Secret("0123456789abcdef")
+    assert "0123456789abcdef" not in repr(settings)
+    assert settings.status.hosts == ("monitor.example.org",)
     assert (settings.limits.max_concurrent_checks, settings.limits.max_concurrent_per_host) == (3, 2)
 
 
@@ -158,6 +166,24 @@ def test_equal_files_give_equal_settings(tmp_path: Path) -> None:
             id="long_socket",
         ),
         pytest.param(
+            '[status]\nlisten = ["127.0.0.1:9120", "localhost:1", "[::1]:0", "1.2.3.4:65536", "::1:80"]\n',
+            [
+                f'monitord.toml:2: status.listen[{index}]: "{text}" is not an address and a port; '
+                'write "127.0.0.1:9120" or "[::1]:9120"'
+                for index, text in ((1, "localhost:1"), (2, "[::1]:0"), (3, "1.2.3.4:65536"), (4, "::1:80"))
+            ],
+            id="listen",
+        ),
+        pytest.param(
+            '[status]\nhosts = "https://x.example.org/"\ntoken = "short"\n',
+            [
+                'monitord.toml:2: status.hosts: "https://x.example.org/" is not a host name; '
+                'write it without scheme and port: "monitor.example.org"',
+                "monitord.toml:3: status.token: is shorter than 16 characters; make one with: openssl rand -hex 32",
+            ],
+            id="hosts_and_token",
+        ),
+        pytest.param(
             f'[defaults]\nfail_after = 0\nchekc_every = 5\n[monitors."a b"]\n{URL}\n',
             [
                 "monitord.toml:2: defaults.fail_after",
@@ -216,3 +242,8 @@ def test_a_bad_condition_is_a_fault_with_its_column(tmp_path: Path) -> None:
         'monitord.toml:3: monitors.a.up_when[0]: "stauts == 200" at column 1: there is no fact stauts; '
         "did you mean status?"
     )
+
+
+def test_one_address_to_listen_on_needs_no_list(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, '[status]\nlisten = "0.0.0.0:80"\nhosts = "a"\n')
+    assert (list(map(str, settings.status.listen)), settings.status.hosts) == (["0.0.0.0:80"], ("a",))

@@ -267,6 +267,14 @@ class Table:
         ]
         return tuple(cast("list[T]", [item for item in parsed if item is not None]))
 
+    def one_or_more(self, key: str, parse: Callable[[str], T], *, default: Sequence[T]) -> tuple[T, ...]:
+        """A text, or a list of texts, each made into something by `parse`."""
+        found = self.look_up(key)
+        if found is None or isinstance(found[1], list):
+            return self.values(key, parse, default=default)
+        only = self.value(key, parse, default=None)
+        return tuple(default) if only is None else (only,)
+
     def mapping(self, key: str, *, default: Mapping[str, str] | Required = REQUIRED) -> Mapping[str, str]:
         """A table of texts with free keys."""
         return self._mapping(key, as_text, default, hidden=False)

@@ -1,10 +1,26 @@
 """What people and machines see of the running daemon: an application on `monitord.web`.
 
-`snapshot` reads, `api` answers, `control` is what may be asked of the daemon and by whom.
+`snapshot` reads, `rendered` keeps what is read often; `api`, `actions`, `interventions`, `live` and `short` answer, and
+`openapi` is the table of what they have. `control` is what may be asked of the daemon, `security` by whom.
 """
 
-from monitord.status.api import build_application
-from monitord.status.control import Control, ReloadOutcome
+from monitord.status.assembly import build_application
+from monitord.status.control import Control, Interventions, ReloadOutcome
+from monitord.status.explain import Explanations
+from monitord.status.live import Live
+from monitord.status.reads import Reads
+from monitord.status.security import Access, AccessPolicy
 from monitord.status.snapshot import Snapshots
 
-__all__ = ["Control", "ReloadOutcome", "Snapshots", "build_application"]
+__all__ = [
+    "Access",
+    "AccessPolicy",
+    "Control",
+    "Explanations",
+    "Interventions",
+    "Live",
+    "Reads",
+    "ReloadOutcome",
+    "Snapshots",
+    "build_application",
+]

@@ -1,109 +1,108 @@
-"""The status endpoint: what is, for whoever may open the socket; changes, for root and the group only.
+"""The versioned API, /api/v1: what is, for whoever may connect.
 
-GET  /healthz                 200 while the daemon runs and its dispatcher keeps up, 503 otherwise
-GET  /status                  the daemon and its monitors in numbers, and how the last reload ended
-GET  /monitors                every monitor with its last result, worst first
-GET  /monitors/{name}         one monitor
-POST /monitors/{name}/check   check at once; answers with the result
-POST /heartbeats/{name}       a beat: see `heartbeats`
-POST /reload                  read the configuration anew; 200 when it is in force, 422 when it is refused
+Each endpoint is declared here with what it takes and answers; `openapi` makes the routes and the document from that.
+`actions` has those that change something, `past_api` those that tell of the past, `live` the events.
 """
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 
-from monitord.status.control import Control, require_change_rights
-from monitord.status.heartbeats import add_heartbeat_routes
-from monitord.status.snapshot import Json, Snapshots, reload_of, result_of
-from monitord.web import (
-    Application,
-    Handler,
-    HTTPConflict,
-    HTTPNotFound,
-    Request,
-    Response,
-    StreamResponse,
-    json_response,
-)
-
-CHECK_WAIT_S = 600.0
-"""`POST …/check` waits for its result no longer than this: a place has to come free, and the check has its timeout."""
-
-BEHIND_S = 5.0
-"""A dispatcher that is further behind is not healthy."""
+from monitord.status.actions import action_endpoints
+from monitord.status.control import Control, Explain, Interventions
+from monitord.status.heartbeats import heartbeat_endpoint
+from monitord.status.interventions import explain_endpoint, intervention_endpoints
+from monitord.status.listing import PARAMETERS
+from monitord.status.live import Live, live_endpoints
+from monitord.status.openapi import Answer, Endpoint, add_routes, document
+from monitord.status.problems import answer_with_problems
+from monitord.status.query import Query
+from monitord.status.reads import Reads, find_monitor
+from monitord.status.rendered import encode
+from monitord.web import Application, Request, Response
 
 
-class StatusApi:
-    """The handlers, over the read model and the daemon's control."""
+class Api:
+    """The handlers that read the present."""
 
-    def __init__(self, snapshots: Snapshots, control: Control, overdue_s: Callable[[], float]) -> None:
-        self._snapshots = snapshots
-        self._control = control
-        self._overdue_s = overdue_s
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
+        self._document = b""
 
-    async def healthz(self, _: Request) -> Response:
-        overdue_s = self._overdue_s()
-        if self._control.state in {"running", "reloading"} and overdue_s < BEHIND_S:
-            return Response(text="ok\n")
-        return Response(
-            status=503, text=f"{self._control.state}; the dispatcher is {overdue_s:.1f} s behind\n"
-        )
+    def describe(self, endpoints: Sequence[Endpoint]) -> None:
+        """What the document tells; the endpoints of this object are among them."""
+        self._document = encode(document(endpoints))
 
-    async def status(self, _: Request) -> Response:
-        return json_response(self._snapshots.status(self._control))
+    async def status(self, _: Request, __: Query) -> Response:
+        return self._reads.status.response()
 
-    async def monitors(self, _: Request) -> Response:
-        return json_response(self._snapshots.monitors())
+    async def monitors(self, request: Request, query: Query) -> Response:
+        return self._reads.pages.response(request.query_string, query)
 
-    async def monitor(self, request: Request) -> Response:
-        name = request.match_info["name"]
-        try:
-            return json_response(self._snapshots.monitor(name))
-        except KeyError:
-            raise _no_such_monitor(name) from None
+    async def monitor(self, request: Request, _: Query) -> Response:
+        with find_monitor(request) as name:
+            return answer(encode(self._reads.snapshots.monitor(name)))
 
-    async def check(self, request: Request) -> Response:
-        asked_by = require_change_rights(request.peer)
-        name = request.match_info["name"]
-        try:
-            async with asyncio.timeout(CHECK_WAIT_S):
-                result = await self._control.check_now(name, asked_by)
-        except KeyError:
-            raise _no_such_monitor(name) from None
-        except TimeoutError:
-            raise HTTPConflict(text=f"{name}: the check has not ended yet; see /monitors/{name}\n") from None
-        return json_response({"name": name, **result_of(result)})
+    async def openapi(self, _: Request, __: Query) -> Response:
+        return answer(self._document)
 
-    async def reload(self, request: Request) -> Response:
-        asked_by = require_change_rights(request.peer)
-        outcome = await self._control.reload(asked_by)
-        return json_response(reload_of(outcome), status=200 if outcome.ok else 422)
+    def endpoints(self) -> list[Endpoint]:
+        return [
+            Endpoint(
+                "GET",
+                "/status",
+                self.status,
+                "status",
+                "The daemon and its monitors in numbers, and how the last reload ended",
+                {200: Answer("The daemon.", "Status")},
+            ),
+            Endpoint(
+                "GET",
+                "/monitors",
+                self.monitors,
+                "monitors",
+                "Monitors by name, with their last result: all, or those that fit every filter",
+                {200: Answer("A page of them.", "Monitors")},
+                parameters=PARAMETERS,
+            ),
+            Endpoint(
+                "GET",
+                "/monitors/{name}",
+                self.monitor,
+                "monitor",
+                "One monitor: its state, its schedule, its conditions and its last result",
+                {200: Answer("The monitor.", "Monitor")},
+            ),
+            Endpoint(
+                "GET",
+                "/openapi.json",
+                self.openapi,
+                "openapi",
+                "This document",
+                {200: Answer("The document.", "Document")},
+            ),
+        ]
 
 
-def _no_such_monitor(name: str) -> HTTPNotFound:
-    return HTTPNotFound(text=f"no monitor is called {name!r}; GET /monitors lists them\n")
+def answer(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(body=body, status=status, headers=headers, content_type="application/json")
 
 
-async def _never_cache(request: Request, handler: Handler) -> StreamResponse:
-    response = await handler(request)
-    response.headers.setdefault("Cache-Control", "no-store")
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    return response
-
-
-def build_application(snapshots: Snapshots, control: Control, overdue_s: Callable[[], float]) -> Application:
-    """The application that the status socket serves."""
-    api = StatusApi(snapshots, control, overdue_s)
-    application = Application(middlewares=[_never_cache])
-    router = application.router
-    router.add_get("/healthz", api.healthz)
-    router.add_get("/status", api.status)
-    router.add_get("/monitors", api.monitors)
-    router.add_get("/monitors/{name}", api.monitor)
-    router.add_post("/monitors/{name}/check", api.check)
-    router.add_post("/reload", api.reload)
-    add_heartbeat_routes(router, control)
+def build_api(
+    reads: Reads, control: Control, live: Live, interventions: Interventions | None, explain: Explain | None
+) -> Application:
+    """To be mounted at `openapi.PREFIX`."""
+    api = Api(reads)
+    endpoints = [
+        *api.endpoints(),
+        *action_endpoints(reads, control),
+        *live_endpoints(live),
+        heartbeat_endpoint(control),
+    ]
+    if interventions is not None:
+        endpoints += intervention_endpoints(reads, interventions)
+    if explain is not None:
+        endpoints.append(explain_endpoint(explain))
+    api.describe(endpoints)
+    application = Application()
+    answer_with_problems(application)
+    add_routes(application, endpoints)
     return application
-
-
-__all__ = ["Json", "StatusApi", "build_application"]

@@ -13,7 +13,10 @@ from collections.abc import Mapping
 
 from monitord.errors import ControlError
 from monitord.monitors.heartbeat import Beat, HeartbeatSignal
-from monitord.status.control import Control, require_change_rights
+from monitord.status.control import Control
+from monitord.status.openapi import Answer, Endpoint
+from monitord.status.query import Query, one, words
+from monitord.status.security import asked_by
 from monitord.web import (
     HTTPBadRequest,
     HTTPConflict,
@@ -39,11 +42,11 @@ class HeartbeatApi:
         self._control = control
 
     async def beat(self, request: Request) -> Response:
-        asked_by = require_change_rights(request.peer)
+        who = asked_by(request)
         name = request.match_info["name"]
         beat = _beat_of(await _told(request))
         try:
-            self._control.beat(name, beat, asked_by)
+            self._control.beat(name, beat, who)
         except KeyError:
             raise HTTPNotFound(text=f"no monitor is called {name!r}; GET /monitors lists them\n") from None
         except ControlError as error:
@@ -55,6 +58,32 @@ def add_heartbeat_routes(router: UrlDispatcher, control: Control) -> None:
     api = HeartbeatApi(control)
     router.add_post("/heartbeats/{name}", api.beat)
     router.add_post("/heartbeats/{name}/{signal}", api.beat)
+
+
+def heartbeat_endpoint(control: Control) -> Endpoint:
+    """The same in the versioned API."""
+    api = HeartbeatApi(control)
+    signals = [signal.value for signal in HeartbeatSignal]
+
+    async def beat(request: Request, _: Query) -> Response:
+        return await api.beat(request)
+
+    return Endpoint(
+        "POST",
+        "/heartbeats/{name}",
+        beat,
+        "beat",
+        "What a job reports of itself; a body that is no JSON is the message",
+        {200: Answer("It was heard.", "Beat")},
+        parameters=(
+            one("signal", words, "success", {"type": "string", "enum": signals}, "What happened."),
+            one("exit_status", words, "", {"type": "string", "pattern": "^[0-9]+$"}, "That of the job."),
+            one("run", words, "", {"type": "string", "minLength": 1}, "Which one, where several overlap."),
+            one("message", str, "", {"type": "string"}, "For people."),
+        ),
+        body="NewBeat",
+        problems=[409],
+    )
 
 
 async def _told(request: Request) -> Mapping[str, str]:

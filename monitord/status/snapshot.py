@@ -1,15 +1,18 @@
 """The read model: what the daemon knows, as plain values for JSON. Every page and command is made from it."""
 
+import math
 import os
 import resource
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from monitord import __version__
 from monitord.clock import Clock
-from monitord.dispatch import Dispatcher, LoopPulse, Watched
-from monitord.model import Health, Result
+from monitord.dispatch import Dispatcher, LoopPulse, Pause, Watched
+from monitord.health import HealthState
+from monitord.model import Health, Incident, Result, Transition
+from monitord.monitors import Monitor
 from monitord.status.control import Control, ReloadOutcome
 
 Json = dict[str, Any]
@@ -54,18 +57,12 @@ class Snapshots:
             "reload": reload_of(control.last_reload),
         }
 
-    def monitors(self) -> Json:
-        """`GET /monitors`, worst first, then by name."""
-        order = {health: place for place, health in enumerate(WORST_FIRST)}
-        watched = sorted(self._dispatcher.watched.values(), key=lambda one: (order[one.stands], one.name))
-        return {"monitors": [self._brief(one) for one in watched]}
-
     def monitor(self, name: str) -> Json:
         """`GET /monitors/{name}`. Raises KeyError for a name that is not configured."""
         watched = self._dispatcher.watched[name]
         settings = watched.monitor.settings
         return {
-            **self._brief(watched),
+            **brief_of(shown_of(watched)),
             "check_every_s": settings.check_every_s,
             "timeout_s": settings.timeout_s,
             "fail_after": settings.policy.fail_after,
@@ -101,21 +98,49 @@ class Snapshots:
             },
         }
 
-    def _brief(self, watched: Watched) -> Json:
-        state = watched.health
-        return {
-            "name": watched.name,
-            "type": watched.monitor.type_name,
-            "state": watched.stands.value,
-            "since": text_of(watched.stands_since),
-            "is_flapping": state.flapping.is_flapping,
-            "maintenance": watched.window,
-            "paused_by": None if watched.pause is None else watched.pause.by,
-            "incident": None if watched.incident is None else watched.incident.id,
-            "failures_in_a_row": state.streak_length if state.is_soft else 0,
-            "tags": list(watched.monitor.settings.tags),
-            "last": None if watched.last is None else result_of(watched.last),
-        }
+
+class Shown(NamedTuple):
+    """All that the brief form of a monitor is made of: values that are replaced and never edited."""
+
+    monitor: Monitor[Any]
+    health: HealthState
+    stands: Health
+    stands_since: datetime | None
+    window: str | None
+    pause: Pause | None
+    incident: Incident | None
+    last: Result | None
+
+
+def shown_of(watched: Watched) -> Shown:
+    return Shown(
+        watched.monitor,
+        watched.health,
+        watched.stands,
+        watched.stands_since,
+        watched.window,
+        watched.pause,
+        watched.incident,
+        watched.last,
+    )
+
+
+def brief_of(shown: Shown) -> Json:
+    """A monitor in a list of them."""
+    settings, health = shown.monitor.settings, shown.health
+    return {
+        "name": settings.name,
+        "type": settings.type_name,
+        "state": shown.stands.value,
+        "since": text_of(shown.stands_since),
+        "is_flapping": health.flapping.is_flapping,
+        "maintenance": shown.window,
+        "paused_by": None if shown.pause is None else shown.pause.by,
+        "incident": None if shown.incident is None else shown.incident.id,
+        "failures_in_a_row": health.streak_length if health.is_soft else 0,
+        "tags": list(settings.tags),
+        "last": None if shown.last is None else result_of(shown.last),
+    }
 
 
 def result_of(result: Result) -> Json:
@@ -134,6 +159,33 @@ def result_of(result: Result) -> Json:
     }
 
 
+def transition_of(transition: Transition) -> Json:
+    return {
+        "monitor": transition.monitor,
+        "before": transition.before.value,
+        "after": transition.after.value,
+        "at": text_of(transition.at),
+        "since": text_of(transition.since),
+        "reason": transition.reason.value,
+        "detail": transition.detail,
+    }
+
+
+def incident_of(incident: Incident) -> Json:
+    """`closed_at` null: it goes on."""
+    return {
+        "id": incident.id,
+        "monitor": incident.monitor,
+        "opened_at": text_of(incident.opened_at),
+        "closed_at": text_of(incident.closed_at),
+        "reason": incident.reason.value,
+        "detail": incident.detail,
+        "acknowledged_by": incident.acknowledged_by,
+        "acknowledged_at": text_of(incident.acknowledged_at),
+        "comment": incident.comment,
+    }
+
+
 def reload_of(outcome: ReloadOutcome | None) -> Json:
     """How the last reload ended; before the first one, the configuration in force is that of the start."""
     if outcome is None:
@@ -149,4 +201,8 @@ def text_of(moment: datetime | None) -> str | None:
 
 
 def _rounded(facts: Mapping[str, Any]) -> Json:
-    return {name: round(fact, 6) if isinstance(fact, float) else fact for name, fact in facts.items()}
+    """JSON knows no number that is none: such a fact is null."""
+    return {
+        name: (round(fact, 6) if math.isfinite(fact) else None) if isinstance(fact, float) else fact
+        for name, fact in facts.items()
+    }

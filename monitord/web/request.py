@@ -251,6 +251,12 @@ class Request:
         return self._peer
 
     @property
+    def local_address(self) -> str | None:
+        """The address that the client has connected to over TCP; None over a Unix socket."""
+        name = self.exchange.connection.transport.get_extra_info("sockname")
+        return str(name[0]) if isinstance(name, tuple) else None
+
+    @property
     def content(self) -> BodyStream:
         """The body in pieces, without a limit on their sum: the handler's own business then."""
         return BodyStream(self.exchange)

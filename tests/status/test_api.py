@@ -1,140 +1,321 @@
-"""The status endpoint over a real Unix socket, asked by monitorctl's own client."""
+"""The versioned API, asked over socket pairs; each answer is held against the document that the API gives of itself."""
 
 import os
-from pathlib import Path
+import re
+from typing import Any
 
+import jsonschema
 import pytest
 
-from monitord import __version__
-from monitord.cli.client import RefusedError
-from monitord.status.control import require_change_rights
-from monitord.web import HTTPForbidden, Peer
-from tests.endpoint import REFUSED, endpoint
+from monitord.dispatch import Plan
+from monitord.status.openapi import PREFIX
+from monitord.status.schemas import SCHEMAS
+from monitord.web.testing import ClientResponse, TestClient
+from tests.endpoint import REFUSED, World, asked, world
+from tests.fakes import monitor_settings
+
+PROBLEM = "application/problem+json"
 
 
-async def test_status_counts_monitors_by_state(tmp_path: Path) -> None:
-    async with endpoint(tmp_path) as at:
-        await at.post("monitors", "good", "check")
-        await at.post("monitors", "bad", "check")
-        await at.post("monitors", "bad", "check")
-        status = await at.get("status")
-    assert status["state"] == "running"
-    assert status["health"] == "down"
-    assert status["version"] == __version__
-    assert status["monitors"] == {
-        "total": 3, "pending": 1, "up": 1, "degraded": 0, "down": 1, "unreachable": 0, "unknown": 0, "paused": 0,
-    }  # fmt: skip
-    assert status["reload"] == {"ok": True, "at": None, "summary": None, "error": None}
-    assert status["checks"]["total"] == 3
-    assert status["pid"] == os.getpid()
+def strict(schema: Any) -> Any:
+    """The same, where what is not named may not be there: what answers say is documented whole."""
+    if isinstance(schema, list):
+        return [strict(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {key: strict(value) for key, value in schema.items()}
+    if "properties" in made and made.get("type") == "object":
+        made.setdefault("additionalProperties", False)
+    return made
 
 
-async def test_monitors_come_worst_first_with_their_last_result(tmp_path: Path) -> None:
-    async with endpoint(tmp_path) as at:
-        await at.post("monitors", "good", "check")
-        await at.post("monitors", "bad", "check")
-        await at.post("monitors", "bad", "check")
-        monitors = (await at.get("monitors"))["monitors"]
-    assert [(one["name"], one["state"]) for one in monitors] == [
-        ("bad", "down"),
-        ("a.b-c_d", "pending"),
-        ("good", "up"),
-    ]
-    assert monitors[0]["type"] == "fake"
-    assert monitors[0]["last"]["verdict"] == "fail"
-    assert monitors[0]["last"]["reason"] == "refused"
-    assert monitors[0]["last"]["started_at"].endswith("Z")
-    assert monitors[1]["last"] is None
-    assert monitors[2]["tags"] == ["prod"]
+def check_answer(document: dict[str, Any], method: str, path: str, response: ClientResponse) -> None:
+    """Raises where the answer is not as the document says."""
+    answer = document["paths"][path][method.lower()]["responses"][str(response.status)]
+    content = answer.get("content", {})
+    if not content:
+        assert response.body == b""
+        return
+    ((kind, described),) = content.items()
+    assert response.headers["Content-Type"] == kind
+    schema = {**described["schema"], "components": {"schemas": strict(document["components"]["schemas"])}}
+    jsonschema.Draft202012Validator(
+        schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+    ).validate(response.json())
 
 
-async def test_one_monitor_tells_its_schedule(tmp_path: Path) -> None:
-    async with endpoint(tmp_path) as at:
-        one = await at.get("monitors", "a.b-c_d")
-    assert one["name"] == "a.b-c_d"
-    assert (one["check_every_s"], one["timeout_s"], one["fail_after"]) == (10.0, 2.0, 2)
-    assert 0 <= one["next_check_in_s"] <= 10
-    assert one["is_checking"] is False
+class Asking:
+    """A client that checks every answer."""
+
+    def __init__(self, client: TestClient, document: dict[str, Any]) -> None:
+        self._client = client
+        self.document = document
+        self.seen: set[tuple[str, str]] = set()
+
+    async def __call__(
+        self, method: str, target: str, json: Any = None, headers: list[tuple[str, str]] | None = None
+    ) -> ClientResponse:
+        response = await self._client.request(method, PREFIX + target, json=json, headers=headers or [])
+        path = self._template(PREFIX + target.partition("?")[0])
+        check_answer(self.document, method, path, response)
+        self.seen.add((method, path))
+        return response
+
+    def _template(self, target: str) -> str:
+        fitting = [
+            path for path in self.document["paths"] if re.fullmatch(re.sub(r"{\w+}", "[^/]+", path), target)
+        ]
+        return str(min(fitting, key=lambda path: path.count("{")))
 
 
-async def test_an_unknown_monitor_is_not_found(tmp_path: Path) -> None:
-    async with endpoint(tmp_path) as at:
-        for ask in (at.get("monitors", "nobody"), at.post("monitors", "nobody", "check")):
-            with pytest.raises(RefusedError, match="no monitor is called 'nobody'") as refused:
-                await ask
-            assert refused.value.status == 404
+async def described(client: TestClient) -> Asking:
+    document = (await client.get(f"{PREFIX}/openapi.json")).json()
+    return Asking(client, document)
 
 
-async def test_check_answers_with_the_result_and_records_who_asked(tmp_path: Path) -> None:
-    async with endpoint(tmp_path) as at:
-        result = await at.post("monitors", "bad", "check")
-        assert (result["name"], result["verdict"], result["reason"]) == ("bad", "fail", "refused")
-        assert at.control.asked == [f"uid {os.geteuid()}, pid {os.getpid()}"]
-
-
-async def test_an_accepted_reload_answers_with_what_changed(tmp_path: Path) -> None:
-    async with endpoint(tmp_path) as at:
-        assert await at.post("reload") == {
-            "ok": True,
-            "at": "2026-01-01T00:00:00.000Z",
-            "summary": "+1 -0 ~0, 2 unchanged",
-            "error": None,
+async def test_every_answer_is_as_the_document_says() -> None:
+    made = world()
+    async with asked(made) as client:
+        ask = await described(client)
+        assert (await ask("POST", "/monitors/bad/check")).json()["result"]["verdict"] == "fail"
+        assert (await ask("POST", "/monitors/bad/check")).json()["monitor"]["state"] == "down"
+        assert (await ask("POST", "/monitors/good/check")).json()["by"].endswith(f"pid {os.getpid()}")
+        assert (await ask("GET", "/status")).json()["monitors"]["down"] == 1
+        listed = (await ask("GET", "/monitors")).json()
+        assert [one["name"] for one in listed["monitors"]] == ["a.b-c_d", "bad", "good"]
+        one = (await ask("GET", "/monitors/bad")).json()
+        assert (one["state"], one["last"]["reason"]) == ("down", "refused")
+        assert (await ask("GET", "/monitors/nobody")).status == 404
+        assert (await ask("GET", "/monitors/bad/explain")).json()["name"] == "bad"
+        paused = await ask("POST", "/monitors/good/pause", {"comment": "moving  house\n"})
+        assert (paused.json()["monitor"]["state"], paused.json()["monitor"]["paused_by"]) == (
+            "paused",
+            paused.json()["by"],
+        )
+        assert made.interventions.asked[-1][3] == "moving house"
+        assert (await ask("POST", "/monitors/good/resume")).json()["monitor"]["paused_by"] is None
+        assert (await ask("POST", "/monitors/bad/acknowledge", {"comment": "on it"})).status == 200
+        assert (await ask("POST", "/monitors/good/acknowledge")).status == 409
+        silence = await ask("POST", "/silences", {"tags": ["prod"], "lasts": "2h"})
+        assert silence.status == 201
+        place = silence.headers["Location"].removeprefix(PREFIX)
+        assert (await ask("GET", "/silences")).json()["silences"] == [silence.json()]
+        assert (await ask("DELETE", place)).status == 204
+        assert (await ask("DELETE", place)).status == 404
+        beat = await ask("POST", "/heartbeats/good?signal=start", {"run": 7, "message": "backup"})
+        assert beat.json() == {"name": "good", "signal": "start"}
+        assert (await ask("POST", "/heartbeats/good", {"signal": "sing"})).status == 400
+        assert (await ask("POST", "/heartbeats/bad")).status == 409
+        assert (await ask("POST", "/heartbeats/nobody")).status == 404
+        assert (await ask("POST", "/reload")).json()["ok"] is True
+        await ask("GET", "/openapi.json")
+        unseen = {
+            (method.upper(), path)
+            for path, operations in ask.document["paths"].items()
+            for method in operations
+            if (method.upper(), path) not in ask.seen
         }
+        assert unseen == {("GET", f"{PREFIX}/events")}
 
 
-async def test_a_refused_reload_is_422_and_stays_in_the_status(tmp_path: Path) -> None:
-    async with endpoint(tmp_path, outcome=REFUSED) as at:
-        with pytest.raises(RefusedError) as refused:
-            await at.post("reload")
-        assert refused.value.status == 422
-        assert refused.value.answer["error"] == "monitord.toml:1: bad"
-        assert (await at.get("status"))["reload"]["ok"] is False
+async def test_a_refused_reload_is_422_and_says_why() -> None:
+    made = world(outcome=REFUSED)
+    async with asked(made) as client:
+        ask = await described(client)
+        refused = await ask("POST", "/reload")
+        assert refused.status == 422
+        assert refused.json()["error"] == "monitord.toml:1: bad"
+        assert (await ask("GET", "/status")).json()["reload"]["ok"] is False
 
 
-async def test_a_wrong_method_is_told_the_right_one(tmp_path: Path) -> None:
-    async with endpoint(tmp_path) as at:
-        with pytest.raises(RefusedError) as refused:
-            await at.get("reload")
-    assert refused.value.status == 405
+async def test_every_route_is_in_the_document_and_the_reverse() -> None:
+    made = world()
+    async with asked(made) as client:
+        document = (await client.get(f"{PREFIX}/openapi.json")).json()
+        routed = {
+            (route.method, route.resource.template)
+            for route in made.application.router
+            if route.resource.template.startswith("/api/") and route.method != "HEAD"
+        }
+    documented = {
+        (method.upper(), path) for path, operations in document["paths"].items() for method in operations
+    }
+    assert routed == documented
 
 
-@pytest.mark.parametrize(
-    ("state", "overdue_s", "is_healthy"),
-    [("running", 0.0, True), ("reloading", 0.0, True), ("running", 60.0, False), ("stopping", 0.0, False)],
-)
-async def test_healthz_tells_whether_checks_get_on(
-    tmp_path: Path, state: str, overdue_s: float, is_healthy: bool
-) -> None:
-    async with endpoint(tmp_path, overdue_s=overdue_s) as at:
-        at.control.state = state
-        if is_healthy:
-            assert await at.get("healthz") == "ok\n"
-        else:
-            with pytest.raises(RefusedError) as refused:
-                await at.get("healthz")
-            assert refused.value.status == 503
+def test_the_schemas_are_schemas_and_each_is_used() -> None:
+    for schema in SCHEMAS.values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+    used = set(re.findall(r"#/components/schemas/(\w+)", str(SCHEMAS)))
+    assert used <= set(SCHEMAS)
 
 
-OURS, OTHER = os.getegid(), 4711
+MANY = [
+    monitor_settings(f"web{number:02}", tags=("prod", "eu") if number % 2 else ("eu",), type_name="fake")
+    for number in range(7)
+]
+
+FILTERS = [
+    pytest.param("name=web", 7, id="a_part_of_the_name"),
+    pytest.param("name=WEB0", 7, id="whatever_the_case"),
+    pytest.param("name=web0%5B1-3%5D", 3, id="a_pattern"),
+    pytest.param("name=eb*", 0, id="a_pattern_fits_the_whole_name"),
+    pytest.param("tag=prod", 4, id="a_tag"),
+    pytest.param("tag=prod&tag=eu", 3, id="both_tags"),
+    pytest.param("tag=prod&name=web05", 1, id="tag_and_name"),
+    pytest.param("state=pending", 10, id="a_state"),
+    pytest.param("state=down&state=up", 0, id="one_of_two_states"),
+    pytest.param("type=fake", 10, id="a_type"),
+    pytest.param("type=http", 0, id="another_type"),
+]
 
 
-@pytest.mark.parametrize(
-    ("peer", "may"),
-    [
-        pytest.param(Peer(uid=0, gid=0, pid=1), True, id="root"),
-        pytest.param(Peer(uid=os.geteuid(), gid=OTHER, pid=1), True, id="our_own_user"),
-        pytest.param(Peer(uid=4711, gid=OURS, pid=1), True, id="our_group_first"),
-        pytest.param(
-            Peer(uid=65534, gid=65534, pid=1, groups=frozenset({OURS})), True, id="our_group_among_others"
-        ),
-        pytest.param(Peer(uid=4711, gid=OTHER, pid=1), False, id="a_stranger"),
-        pytest.param(Peer(uid=65534, gid=65534, pid=1, groups=frozenset({65534})), False, id="nobody"),
-        pytest.param(Peer(address="127.0.0.1", port=1), False, id="over_tcp"),
-    ],
-)
-def test_changes_are_for_root_ourselves_and_our_group(peer: Peer, may: bool) -> None:
-    if may:
-        assert require_change_rights(peer)
-    else:
-        with pytest.raises(HTTPForbidden):
-            require_change_rights(peer)
+@pytest.mark.parametrize(("query", "count"), FILTERS)
+async def test_monitors_are_filtered(query: str, count: int) -> None:
+    async with asked(world(more=MANY)) as client:
+        found = (await client.get(f"{PREFIX}/monitors?{query}")).json()
+    assert found["total"] == len(found["monitors"]) == count
+
+
+async def test_pages_follow_one_another_though_monitors_come_and_go() -> None:
+    made = world(more=MANY)
+    names: list[str] = []
+    async with asked(made) as client:
+        cursor = ""
+        for _ in range(10):
+            page = (await client.get(f"{PREFIX}/monitors?limit=3{cursor}")).json()
+            names += [one["name"] for one in page["monitors"]]
+            made.dispatcher.apply(without(made, names[0]))
+            if page["next_cursor"] is None:
+                break
+            cursor = f"&cursor={page['next_cursor']}"
+    assert names == sorted(["good", "bad", "a.b-c_d", *(one.name for one in MANY)])
+
+
+def without(made: World, name: str) -> Plan:
+    left = [one.monitor.settings for one in made.dispatcher.watched.values() if one.name != name]
+    return made.dispatcher.plan(left, lambda settings: made.dispatcher.watched[settings.name].monitor)
+
+
+WRONG = [
+    pytest.param(
+        "/monitors?limit=many",
+        "limit",
+        '"many" is not a number from 1 to 1000',
+        "write one, in digits",
+        id="no_number",
+    ),
+    pytest.param("/monitors?limit=0", "limit", '"0" is not a number from 1 to 1000', "write one, in digits", id="zero"),
+    pytest.param("/monitors?limit=1&limit=2", "limit", '"2" is there more than once', "write it once", id="twice"),
+    pytest.param(
+        "/monitors?sate=up", "sate", "unknown parameter", "did you mean state?", id="a_slip"
+    ),
+    pytest.param(
+        "/monitors?state=on",
+        "state",
+        '"on" is not known',
+        "write one of: pending, up, degraded, down, unreachable, unknown, paused",
+        id="no_such_state",
+    ),
+    pytest.param(
+        "/monitors?cursor=%C3%A9",
+        "cursor",
+        '"é" is not a cursor',
+        "write the next_cursor of the page before",
+        id="no_cursor",
+    ),
+    pytest.param("/status?x=1", "x", "unknown parameter", "known are: none", id="nothing_is_known"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("target", "where", "problem", "fix"), WRONG)
+async def test_a_bad_query_is_told_with_the_fix(target: str, where: str, problem: str, fix: str) -> None:
+    async with asked(world()) as client:
+        ask = await described(client)
+        response = await ask("GET", target)
+    assert response.status == 400
+    assert response.headers["Content-Type"] == PROBLEM
+    assert response.json() == {
+        "type": "about:blank",
+        "title": "Bad Request",
+        "status": 400,
+        "detail": f"{where}: {problem}; {fix}",
+        "errors": [{"where": where, "problem": problem, "fix": fix}],
+    }
+
+
+async def test_all_faults_of_a_query_come_at_once() -> None:
+    async with asked(world()) as client:
+        response = await client.get(f"{PREFIX}/monitors?limit=x&state=y&z=1")
+    assert [fault["where"] for fault in response.json()["errors"]] == ["z", "state", "limit"]
+
+
+BODIES = [
+    pytest.param({"names": ["good"]}, "until", id="no_end"),
+    pytest.param({"names": ["good"], "lasts": "2h", "until": "2026-01-02T00:00:00Z"}, "until", id="two_ends"),
+    pytest.param({"lasts": "2h"}, "names", id="nobody"),
+    pytest.param({"names": "good", "lasts": "2h"}, "names", id="no_list"),
+    pytest.param({"names": ["good"], "lasts": "two hours"}, "lasts", id="no_duration"),
+    pytest.param({"names": ["good"], "lasts": 0}, "lasts", id="over_at_once"),
+    pytest.param({"names": ["good"], "until": "1999-01-01T00:00:00Z"}, "until", id="past"),
+    pytest.param({"names": ["good"], "until": "2026-02-01T00:00:00"}, "until", id="no_zone"),
+    pytest.param({"names": ["good"], "lasts": "2h", "coment": "x"}, "coment", id="a_slip"),
+    pytest.param({"names": ["good"], "lasts": "2h", "comment": "x" * 1001}, "comment", id="too_long"),
+    pytest.param([1], "body", id="no_object"),
+]
+
+
+@pytest.mark.parametrize(("body", "where"), BODIES)
+async def test_a_bad_body_is_told(body: Any, where: str) -> None:
+    async with asked(world()) as client:
+        ask = await described(client)
+        response = await ask("POST", "/silences", body)
+    assert response.status == 400
+    assert [fault["where"] for fault in response.json()["errors"]] == [where]
+
+
+async def test_what_the_framework_refuses_is_a_problem_too() -> None:
+    async with asked(world()) as client:
+        missing = await client.get(f"{PREFIX}/nothing")
+        wrong_method = await client.request("DELETE", f"{PREFIX}/status")
+        too_large = await client.post(
+            f"{PREFIX}/silences", body=b"x" * 2_000_000, headers=[("Content-Type", "application/json")]
+        )
+        no_json = await client.post(f"{PREFIX}/silences", body=b"names=good")
+        broken = await client.post(
+            f"{PREFIX}/silences", body=b"{", headers=[("Content-Type", "application/json")]
+        )
+    answers = [missing, wrong_method, too_large, no_json, broken]
+    assert [one.status for one in answers] == [404, 405, 413, 415, 400]
+    assert {one.headers["Content-Type"] for one in answers} == {PROBLEM}
+    assert [one.json()["status"] for one in answers] == [404, 405, 413, 415, 400]
+    assert wrong_method.headers["Allow"] == "GET, HEAD, OPTIONS"
+
+
+async def test_a_bug_is_a_problem_without_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    made = world()
+    made.control.outcome = None  # type: ignore[assignment]  # what no control would do
+    made.control.last_reload = object()  # type: ignore[assignment]
+    async with asked(made) as client:
+        response = await client.get(f"{PREFIX}/status")
+    assert response.status == 500
+    assert response.headers["Content-Type"] == PROBLEM
+    assert "AttributeError" not in response.text
+    assert "AttributeError" in caplog.text
+
+
+async def test_a_client_that_has_the_bytes_gets_304_until_they_change() -> None:
+    made = world()
+    async with asked(made) as client:
+        for target in ("/monitors", f"{PREFIX}/monitors", f"{PREFIX}/openapi.json", f"{PREFIX}/silences"):
+            first = await client.get(target)
+            tag = first.headers["ETag"]
+            again = await client.get(target, headers=[("If-None-Match", f'"x", W/{tag}')])
+            assert (again.status, again.body, again.headers["ETag"]) == (304, b"", tag)
+            assert (await client.get(target, headers=[("If-None-Match", '"x"')])).status == 200
+            assert (await client.request("HEAD", target)).headers["ETag"] == tag
+        before = (await client.get("/monitors")).headers["ETag"]
+        await client.post(f"{PREFIX}/monitors/good/check")
+        after = await client.get("/monitors", headers=[("If-None-Match", before)])
+        assert after.status == 200
+        assert after.json()["monitors"][-1]["last"] is not None

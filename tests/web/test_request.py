@@ -199,3 +199,14 @@ async def test_groups_of_the_peer_are_known(tmp_path: Path) -> None:
 
 async def test_a_request_shows_itself() -> None:
     assert await ask(repr, get("/x?y")) == "<Request GET /x?y>"
+
+
+async def test_the_address_that_was_asked_is_known_over_tcp(tmp_path: Path) -> None:
+    async def local(request: Request) -> Response:
+        return json_response(request.local_address)
+
+    for path, address in ((None, "127.0.0.1"), (tmp_path / "s", None)):
+        app = Application()
+        app.router.add_get("/", local)
+        async with SocketClient(app, path=path) as client:
+            assert (await client.get("/")).json() == address

@@ -1,0 +1,28 @@
+"""The application that every socket of the daemon serves, from its parts."""
+
+from collections.abc import Callable
+
+from monitord.status.api import build_api
+from monitord.status.conditional import conditional_get
+from monitord.status.control import Control, Explain, Interventions
+from monitord.status.live import Live
+from monitord.status.openapi import PREFIX
+from monitord.status.reads import Reads
+from monitord.status.security import Access
+from monitord.status.short import add_short_forms
+from monitord.web import Application
+
+
+def build_application(
+    reads: Reads,
+    control: Control,
+    live: Live,
+    access: Access,
+    overdue_s: Callable[[], float],
+    interventions: Interventions | None = None,
+    explain: Explain | None = None,
+) -> Application:
+    application = Application(middlewares=[access.guard, conditional_get])
+    add_short_forms(application, reads, control, overdue_s)
+    application.add_subapp(PREFIX, build_api(reads, control, live, interventions, explain))
+    return application

@@ -1,0 +1,68 @@
+"""What a request may say in its body: an object of JSON whose keys are declared, as parameters of a query are."""
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from monitord.config.values import problem_and_hint
+from monitord.status.problems import BadInput, Fault
+from monitord.web import HTTPUnsupportedMediaType, Request
+
+MOST_TEXT = 1000
+"""Characters of a comment."""
+
+MOST_ITEMS = 1000
+
+Read = Callable[[object], Any]
+"""Raises ValueError("problem; fix")."""
+
+
+async def read_body(
+    request: Request, keys: Mapping[str, Read], required: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """The values that were given. No body is an empty object. Raises BadInput with every fault."""
+    if not await request.read():
+        given: object = {}
+    elif request.content_type != "application/json":
+        raise HTTPUnsupportedMediaType(text="send the body as application/json\n")
+    else:
+        given = await request.json()
+    if not isinstance(given, dict):
+        raise BadInput([Fault("body", "is not an object", 'write {"comment": "…"}')])
+    faults = [Fault(key, "is missing", f'add "{key}"') for key in required if key not in given]
+    values: dict[str, Any] = {}
+    for key, value in given.items():
+        if key not in keys:
+            near = difflib.get_close_matches(key, sorted(keys), n=1)
+            fix = f"did you mean {near[0]}?" if near else f"known are: {', '.join(sorted(keys))}"
+            faults.append(Fault(key, "unknown key", fix))
+            continue
+        try:
+            values[key] = keys[key](value)
+        except ValueError as error:
+            faults.append(Fault(key, *problem_and_hint(error)))
+    if faults:
+        raise BadInput(faults)
+    return values
+
+
+def comment(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ValueError("is not text; write it in quotes")  # noqa: TRY004 - one error for all bad values
+    if len(value) > MOST_TEXT:
+        raise ValueError(f"is longer than {MOST_TEXT} characters; write less")
+    try:
+        value.encode()
+    except UnicodeError:
+        raise ValueError("is not Unicode; leave out half of a surrogate pair") from None
+    return " ".join(value.split()) or None
+
+
+def texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+        raise ValueError('is not a list of texts; write ["…"]')
+    if len(value) > MOST_ITEMS:
+        raise ValueError(f"has more than {MOST_ITEMS} items; write fewer")
+    return tuple(dict.fromkeys(value))

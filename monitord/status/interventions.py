@@ -1,0 +1,194 @@
+"""What people do to monitors and their messages: pause, acknowledge, silence, and ask why.
+
+Each act answers with how things stand then. `security` has let the request pass before, and who asked is recorded.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from monitord.dispatch import Matcher, Silence
+from monitord.status.actions import changed
+from monitord.status.body import comment, read_body, texts
+from monitord.status.control import Explain, Interventions
+from monitord.status.openapi import PREFIX, Answer, Endpoint
+from monitord.status.problems import BadInput, Fault
+from monitord.status.query import Json, Query, moment
+from monitord.status.reads import Reads, find_monitor
+from monitord.status.rendered import encode
+from monitord.status.security import asked_by
+from monitord.status.snapshot import text_of
+from monitord.units import parse_duration
+from monitord.web import HTTPConflict, HTTPNotFound, Request, Response
+
+LONGEST_SILENCE = timedelta(days=366)
+
+
+class InterventionHandlers:
+    """The handlers."""
+
+    def __init__(self, reads: Reads, interventions: Interventions) -> None:
+        self._reads = reads
+        self._interventions = interventions
+
+    async def pause(self, request: Request, _: Query) -> Response:
+        given = await read_body(request, {"comment": comment})
+        with find_monitor(request) as name:
+            self._interventions.pause(name, asked_by(request), given.get("comment"))
+        return changed(self._reads, request)
+
+    async def resume(self, request: Request, _: Query) -> Response:
+        await read_body(request, {})
+        with find_monitor(request) as name:
+            self._interventions.resume(name, asked_by(request))
+        return changed(self._reads, request)
+
+    async def acknowledge(self, request: Request, _: Query) -> Response:
+        given = await read_body(request, {"comment": comment})
+        with find_monitor(request) as name:
+            try:
+                self._interventions.acknowledge(name, asked_by(request), given.get("comment"))
+            except ValueError as error:
+                raise HTTPConflict(text=f"{name}: {error}\n") from None
+        return changed(self._reads, request)
+
+    async def silences(self, _: Request, __: Query) -> Response:
+        return _json({"silences": [silence_of(one) for one in self._interventions.silences]})
+
+    async def silence(self, request: Request, _: Query) -> Response:
+        keys = {
+            "names": texts,
+            "patterns": texts,
+            "tags": texts,
+            "until": _until,
+            "lasts": parse_duration,
+            "comment": comment,
+        }
+        given = await read_body(request, keys)
+        matcher = Matcher(given.get("names", ()), given.get("patterns", ()), given.get("tags", ()))
+        until = _end_of(given, matcher, self._reads.clock.now())
+        self._reads.outdate()
+        made = self._interventions.silence(matcher, until, given.get("comment"), asked_by(request))
+        (silence,) = (one for one in self._interventions.silences if one.id == made)
+        return _json(silence_of(silence), 201, {"Location": f"{PREFIX}/silences/{made}"})
+
+    async def unsilence(self, request: Request, _: Query) -> Response:
+        await read_body(request, {})
+        silence_id: str = request.match_info["id"]
+        try:
+            self._interventions.unsilence(silence_id, asked_by(request))
+        except KeyError:
+            raise HTTPNotFound(text=f"no silence has the id {silence_id!r}; it may have ended\n") from None
+        self._reads.outdate()
+        return Response(status=204)
+
+
+def silence_of(silence: Silence) -> Json:
+    matcher = silence.matcher
+    return {
+        "id": silence.id,
+        "names": list(matcher.names),
+        "patterns": list(matcher.patterns),
+        "tags": list(matcher.tags),
+        "since": text_of(silence.since),
+        "until": text_of(silence.until),
+        "by": silence.by,
+        "comment": silence.comment,
+    }
+
+
+def _until(value: object) -> datetime:
+    if not isinstance(value, str):
+        raise ValueError('is not a time; write RFC 3339 such as "2026-01-31T12:00:00Z"')  # noqa: TRY004 - see body
+    read = moment(value)
+    if isinstance(read, timedelta):
+        raise ValueError('is in the past; write RFC 3339, or lasts = "2h"')  # noqa: TRY004
+    return read.astimezone(UTC)
+
+
+def _end_of(given: dict[str, Any], matcher: Matcher, now: datetime) -> datetime:
+    """When a silence is to end. Raises BadInput."""
+    faults = []
+    if not (matcher.names or matcher.patterns or matcher.tags):
+        faults.append(Fault("names", "no monitor is meant", "name some, or give patterns or tags"))
+    if ("until" in given) == ("lasts" in given):
+        faults.append(Fault("until", "a silence has one end", 'give either until, or lasts such as "2h"'))
+        raise BadInput(faults)
+    key = "until" if "until" in given else "lasts"
+    ends_in = given["until"] - now if key == "until" else timedelta(seconds=given["lasts"])
+    if not timedelta() < ends_in <= LONGEST_SILENCE:
+        faults.append(Fault(key, "is not within the next year", "write an end that comes, and soon enough"))
+    if faults:
+        raise BadInput(faults)
+    return now + ends_in
+
+
+def _json(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(body=encode(value), status=status, headers=headers, content_type="application/json")
+
+
+def intervention_endpoints(reads: Reads, interventions: Interventions) -> list[Endpoint]:
+    it = InterventionHandlers(reads, interventions)
+    changes = {200: Answer("The monitor as it is then, and who did it.", "Changed")}
+    return [
+        Endpoint(
+            "POST",
+            "/monitors/{name}/pause",
+            it.pause,
+            "pause",
+            "Check no more, until it is resumed",
+            changes,
+            body="Comment",
+        ),
+        Endpoint("POST", "/monitors/{name}/resume", it.resume, "resume", "Check again", changes),
+        Endpoint(
+            "POST",
+            "/monitors/{name}/acknowledge",
+            it.acknowledge,
+            "acknowledge",
+            "Say that somebody sees to the incident that is open; no messages about it until it ends",
+            changes,
+            body="Comment",
+            problems=[409],
+        ),
+        Endpoint(
+            "GET",
+            "/silences",
+            it.silences,
+            "silences",
+            "The silences that have not ended",
+            {200: Answer("All of them.", "Silences")},
+        ),
+        Endpoint(
+            "POST",
+            "/silences",
+            it.silence,
+            "silence",
+            "No messages about some monitors until a time",
+            {201: Answer("The silence.", "Silence")},
+            body="NewSilence",
+            needs_body=True,
+        ),
+        Endpoint(
+            "DELETE",
+            "/silences/{id}",
+            it.unsilence,
+            "unsilence",
+            "End a silence early",
+            {204: Answer("It has ended.", None)},
+        ),
+    ]
+
+
+def explain_endpoint(explain: Explain) -> Endpoint:
+    async def handler(request: Request, _: Query) -> Response:
+        with find_monitor(request) as name:
+            return _json(explain(name))
+
+    return Endpoint(
+        "GET",
+        "/monitors/{name}/explain",
+        handler,
+        "explain",
+        "Why a message was or was not sent",
+        {200: Answer("The reasons.", "Explanation")},
+    )

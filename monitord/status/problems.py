@@ -1,0 +1,75 @@
+"""Errors of the API as problem documents (RFC 9457), whoever raised them: a handler, the router or the framework.
+
+`detail` says what is wrong and what to write instead. What is wrong with the input is listed one by one in `errors`
+as well, each with the place, so that a program can point at it.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from monitord.web import Application, HTTPBadRequest, HTTPException, Request, Response
+
+CONTENT_TYPE = "application/problem+json"
+
+# What frames or describes the old body goes with it.
+_OF_THE_BODY = frozenset({"content-type", "etag", "last-modified"})
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with a request. `where`: the parameter, or the key of the body."""
+
+    where: str
+    problem: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.problem}{'; ' if self.fix else ''}{self.fix}"
+
+
+class BadInput(HTTPBadRequest):
+    """A query or a body that cannot be taken; tells all of its faults at once."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__(text="\n".join(map(str, faults)) + "\n")
+        self.faults = tuple(faults)
+
+
+def answer_with_problems(application: Application) -> None:
+    """Whatever goes wrong in this application is answered as a problem."""
+
+    async def on_error(_: Request, error: HTTPException) -> Response:
+        return error if error.status < 400 else problem_of(error)  # noqa: PLR2004 - the first error
+
+    async def on_bug(request: Request, error: Exception) -> Response:
+        failure = application.failure(request, error)
+        return _problem(500, failure.reason, "a bug of monitord; its log has more: journalctl -u monitord")
+
+    application.add_exception_handler(HTTPException, on_error)
+    application.add_exception_handler(Exception, on_bug)
+
+
+def problem_of(error: HTTPException) -> Response:
+    """The same error as a problem document; fields such as Allow and Retry-After stay."""
+    response = _problem(
+        error.status,
+        error.reason,
+        None if error.text == f"{error.status}: {error.reason}" else error.text.strip(),
+        error.faults if isinstance(error, BadInput) else (),
+    )
+    for name, value in error.headers.items():
+        if name.lower() not in _OF_THE_BODY:
+            response.headers[name] = value
+    return response
+
+
+def _problem(status: int, title: str, detail: str | None, faults: Sequence[Fault] = ()) -> Response:
+    document: dict[str, object] = {"type": "about:blank", "title": title, "status": status}
+    if detail is not None:
+        document["detail"] = detail
+    if faults:
+        document["errors"] = [asdict(fault) for fault in faults]
+    return Response(
+        body=json.dumps(document, ensure_ascii=False).encode(), status=status, content_type=CONTENT_TYPE
+    )

@@ -1,0 +1,167 @@
+"""What a request may say, in its query or its body: each parameter is declared once, to be read and to be documented.
+
+A reader takes text and raises ValueError("problem; fix"), as those of the configuration do. All faults of a request
+come in one answer; a parameter that is not known is a fault, with the nearest one that is.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, TypeVar, cast
+
+from monitord.config.values import problem_and_hint
+from monitord.status.problems import BadInput, Fault
+from monitord.units import parse_duration
+from monitord.web import Request
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+Json = dict[str, Any]
+
+MOST_VALUES = 100
+"""Of one parameter that may be repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter(Generic[T_co]):
+    """`read` gets every value that was given, at least one. `default`: where there is none."""
+
+    name: str
+    about: str
+    read: Callable[[Sequence[str]], T_co]
+    default: T_co
+    schema: Json
+
+
+class Query:
+    """What was given, or its default, by parameter."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+
+    def __getitem__(self, parameter: Parameter[T]) -> T:
+        # Only `parameter.read` and its default make the value under its name.
+        return cast(T, self._values[parameter.name])
+
+
+def read_query(request: Request, parameters: Sequence[Parameter[Any]]) -> Query:
+    """Raises BadInput with every fault."""
+    given = request.query
+    faults: list[Fault] = []
+    known = {parameter.name for parameter in parameters}
+    for name in dict.fromkeys(given):
+        if name not in known:
+            near = difflib.get_close_matches(name, sorted(known), n=1)
+            fix = f"did you mean {near[0]}?" if near else f"known are: {', '.join(sorted(known)) or 'none'}"
+            faults.append(Fault(name, "unknown parameter", fix))
+    values: dict[str, Any] = {}
+    for parameter in parameters:
+        values[parameter.name] = parameter.default
+        texts = given.getall(parameter.name, ())
+        if not texts:
+            continue
+        try:
+            values[parameter.name] = parameter.read(texts)
+        except ValueError as error:
+            problem, fix = problem_and_hint(error)
+            faults.append(Fault(parameter.name, f'"{texts[-1]}" {problem}', fix))
+    if faults:
+        raise BadInput(faults)
+    return Query(values)
+
+
+# -- readers of one text -------------------------------------------------------------------------------------
+
+
+def whole_number(minimum: int, maximum: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not minimum <= int(text) <= maximum:
+            raise ValueError(f"is not a number from {minimum} to {maximum}; write one, in digits")
+        return int(text)
+
+    return read
+
+
+def flag(text: str) -> bool:
+    if text not in {"0", "1"}:
+        raise ValueError("is neither yes nor no; write 1 or 0")
+    return text == "1"
+
+
+def moment(text: str) -> datetime | timedelta:
+    """RFC 3339, or how long ago: "-24h"."""
+    if text.startswith("-"):
+        try:
+            return timedelta(seconds=parse_duration(text[1:]))
+        except ValueError:
+            raise ValueError('is not a time; write "-24h" for a day ago, or RFC 3339') from None
+    try:
+        # A plus in a query means a blank; between time and offset no blank can be meant.
+        read = datetime.fromisoformat(re.sub(r" (?=\d\d:\d\d$)", "+", text))
+    except ValueError:
+        raise ValueError('is not a time; write RFC 3339 such as "2026-01-31T12:00:00Z", or "-24h"') from None
+    if read.tzinfo is None:
+        raise ValueError(f'does not say in which zone; write "{text}Z" for UTC')
+    try:
+        return read.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is out of range; write a year from 1970 to 9998") from None
+
+
+def at(when: datetime | timedelta, now: datetime) -> datetime:
+    """The moment that was meant."""
+    try:
+        return now - when if isinstance(when, timedelta) else when
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
+
+
+def duration(text: str) -> float:
+    """Seconds."""
+    return parse_duration(text)
+
+
+def choice(options: Sequence[str]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in options:
+            raise ValueError(f"is not known; write one of: {', '.join(options)}")
+        return text
+
+    return read
+
+
+def words(text: str) -> str:
+    """Any text that is not empty."""
+    if not text:
+        raise ValueError("is empty; write something, or leave it out")
+    return text
+
+
+# -- parameters ---------------------------------------------------------------------------------------------
+
+
+def one(name: str, read: Callable[[str], T], default: T, schema: Json, about: str) -> Parameter[T]:
+    """Given at most once."""
+
+    def read_one(texts: Sequence[str]) -> T:
+        if len(texts) > 1:
+            raise ValueError("is there more than once; write it once")
+        return read(texts[0])
+
+    return Parameter(name, about, read_one, default, schema)
+
+
+def many(name: str, read: Callable[[str], str], schema: Json, about: str) -> Parameter[tuple[str, ...]]:
+    """May be repeated."""
+
+    def read_all(texts: Sequence[str]) -> tuple[str, ...]:
+        if len(texts) > MOST_VALUES:
+            raise ValueError(f"comes after {MOST_VALUES} others; write fewer")
+        return tuple(map(read, texts))
+
+    return Parameter(
+        name, about, read_all, (), {"type": "array", "items": schema, "maxItems": MOST_VALUES, "default": []}
+    )

@@ -1,0 +1,178 @@
+"""What answers look like, as JSON Schema 2020-12 under the names that the OpenAPI document knows them by.
+
+Every key that is listed is there, with null where there is nothing to say. Keys may be added in later versions.
+"""
+
+from typing import Any
+
+from monitord.model import Health, Reason, Verdict
+from monitord.monitors.heartbeat import HeartbeatSignal
+
+Json = dict[str, Any]
+
+TEXT: Json = {"type": "string"}
+WHOLE: Json = {"type": "integer"}
+NUMBER: Json = {"type": "number"}
+FLAG: Json = {"type": "boolean"}
+TIME: Json = {"type": "string", "format": "date-time"}
+STATE: Json = {"type": "string", "enum": [health.value for health in Health]}
+VERDICT: Json = {"type": "string", "enum": [verdict.value for verdict in Verdict]}
+REASON: Json = {"type": "string", "enum": [reason.value for reason in Reason]}
+FACT: Json = {"type": ["string", "number", "boolean", "array", "null"], "items": {"type": "string"}}
+
+
+def made_of(**properties: Json) -> Json:
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def optional(**properties: Json) -> Json:
+    """An object of which no key need be there, and no other may be."""
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def nullable(schema: Json) -> Json:
+    if isinstance(schema.get("type"), str):
+        return {**schema, "type": [schema["type"], "null"]}
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def listed(schema: Json) -> Json:
+    return {"type": "array", "items": schema}
+
+
+def by_name(schema: Json) -> Json:
+    return {"type": "object", "additionalProperties": schema}
+
+
+def ref(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _counts(names: list[str], schema: Json) -> Json:
+    return made_of(**dict.fromkeys(names, schema))
+
+
+_RESULT = {
+    "verdict": VERDICT,
+    "reason": REASON,
+    "detail": TEXT,
+    "started_at": TIME,
+    "duration_s": NUMBER,
+    "address": nullable(TEXT),
+    "conditions": listed(TEXT),
+    "facts": by_name(FACT),
+    "excerpt": nullable(TEXT),
+}
+
+_BRIEF = {
+    "name": TEXT,
+    "type": TEXT,
+    "state": STATE,
+    "since": nullable(TIME),
+    "is_flapping": FLAG,
+    "maintenance": nullable(TEXT),
+    "paused_by": nullable(TEXT),
+    "incident": nullable(TEXT),
+    "failures_in_a_row": WHOLE,
+    "tags": listed(TEXT),
+    "last": nullable(ref("Result")),
+}
+
+_DETAIL = {
+    **_BRIEF,
+    "check_every_s": NUMBER,
+    "timeout_s": NUMBER,
+    "fail_after": WHOLE,
+    "retry_every_s": NUMBER,
+    "recover_after": WHOLE,
+    "degrade_after": WHOLE,
+    "depends_on": listed(TEXT),
+    "depends_on_any": listed(TEXT),
+    "up_when": listed(TEXT),
+    "degraded_when": listed(TEXT),
+    "is_checking": FLAG,
+    "is_waiting_for_a_place": FLAG,
+    "next_check_in_s": NUMBER,
+    "next_check_at": TIME,
+    "skipped": WHOLE,
+}
+
+_STATUS = {
+    "state": {"type": "string", "enum": ["starting", "running", "reloading", "stopping"]},
+    "health": STATE,
+    "version": TEXT,
+    "pid": WHOLE,
+    "started_at": TIME,
+    "running_for_s": NUMBER,
+    "monitors": _counts(["total", *(health.value for health in Health)], WHOLE),
+    "checks": made_of(
+        total=WHOLE,
+        in_flight=WHOLE,
+        waiting_for_a_place=WHOLE,
+        skipped=WHOLE,
+        abandoned=WHOLE,
+        lateness_s=made_of(p50=NUMBER, p99=NUMBER, max=NUMBER),
+    ),
+    "event_loop": made_of(stalls=WHOLE, worst_lag_s=NUMBER),
+    "memory_peak_bytes": WHOLE,
+    "reload": ref("Reload"),
+}
+
+SCHEMAS: dict[str, Json] = {
+    "Problem": {
+        "type": "object",
+        "required": ["type", "title", "status"],
+        "properties": {
+            "type": TEXT,
+            "title": TEXT,
+            "status": WHOLE,
+            "detail": TEXT,
+            "errors": listed(ref("Fault")),
+        },
+    },
+    "Fault": made_of(where=TEXT, problem=TEXT, fix=TEXT),
+    "Status": made_of(**_STATUS),
+    "Reload": made_of(ok=FLAG, at=nullable(TIME), summary=nullable(TEXT), error=nullable(TEXT)),
+    "Result": made_of(**_RESULT),
+    "MonitorBrief": made_of(**_BRIEF),
+    "Monitor": made_of(**_DETAIL),
+    "Monitors": made_of(monitors=listed(ref("MonitorBrief")), total=WHOLE, next_cursor=nullable(TEXT)),
+    "Checked": made_of(by=TEXT, result=ref("Result"), monitor=ref("MonitorBrief")),
+    "Changed": made_of(by=TEXT, monitor=ref("MonitorBrief")),
+    "Comment": optional(comment={"type": ["string", "null"], "maxLength": 1000}),
+    "Silence": made_of(
+        id=TEXT,
+        names=listed(TEXT),
+        patterns=listed(TEXT),
+        tags=listed(TEXT),
+        since=TIME,
+        until=TIME,
+        by=TEXT,
+        comment=nullable(TEXT),
+    ),
+    "Silences": made_of(silences=listed(ref("Silence"))),
+    "NewSilence": {
+        **optional(
+            names=listed(TEXT),
+            patterns=listed(TEXT),
+            tags=listed(TEXT),
+            until=TIME,
+            lasts={"type": ["string", "number"], "description": 'A duration such as "2h", instead of until.'},
+            comment={"type": ["string", "null"], "maxLength": 1000},
+        ),
+    },
+    "Beat": made_of(name=TEXT, signal=TEXT),
+    "NewBeat": {
+        "type": "object",
+        "properties": {
+            "signal": {"type": "string", "enum": [signal.value for signal in HeartbeatSignal]},
+            "exit_status": WHOLE,
+            "run": {"type": ["string", "integer"]},
+            "message": TEXT,
+        },
+        "additionalProperties": False,
+    },
+    "Explanation": {"type": "object", "required": ["name", "state", "sentences"]},
+    "Event": {"type": "string", "description": "Server-sent events: see docs/api.md."},
+    "Document": {"type": "object"},
+}

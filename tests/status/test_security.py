@@ -1,0 +1,198 @@
+"""Who may do what on which transport: over real sockets, with the heads that browsers, proxies and scripts send."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from monitord.config import Secret
+from monitord.status import AccessPolicy
+from monitord.status.control import name_of
+from monitord.status.security import FAILURES_WITHIN_S, HEADERS, MOST_FAILURES
+from monitord.web import Server
+from monitord.web.testing import ClientConnection, ClientResponse, SocketClient
+from tests.endpoint import World, world
+
+TOKEN = "a-token-of-twenty-or-more"
+POLICY = AccessPolicy(hosts=frozenset({"monitor.example.org"}), token=Secret(TOKEN))
+BEARER = f"Bearer {TOKEN}"
+
+
+class Asker:
+    """Sends what a test says, with any Host."""
+
+    def __init__(self, made: World, client: SocketClient) -> None:
+        self.made = made
+        self._client = client
+
+    @property
+    def port(self) -> int:
+        return self._client.server.port
+
+    async def __call__(self, method: str, target: str, **fields: str) -> ClientResponse:
+        """`fields` by their names with underscores; Host is the address unless it is given, and left out if empty."""
+        fields = (
+            {"host": f"127.0.0.1:{self.port}", **fields} if self._is_tcp else {"host": "localhost", **fields}
+        )
+        version = "1.1" if fields["host"] else "1.0"
+        lines = [
+            f"{method} {target} HTTP/{version}",
+            *(f"{name.replace('_', '-')}: {value}" for name, value in fields.items() if value),
+            "Content-Length: 0",
+        ]
+        async with await self._client.connect() as connection:
+            await connection.send("\r\n".join([*lines, "", ""]).encode())
+            return await connection.response(method)
+
+    @property
+    def _is_tcp(self) -> bool:
+        return self._client._path is None
+
+
+@asynccontextmanager
+async def over(path: Path | None, policy: AccessPolicy = POLICY) -> AsyncIterator[Asker]:
+    made = world(policy=policy)
+    try:
+        async with SocketClient(made.application, path=path) as client:
+            yield Asker(made, client)
+    finally:
+        await made.dispatcher.close(0.0)
+
+
+HOSTS = [
+    pytest.param("127.0.0.1", 200, id="the_address"),
+    pytest.param("127.0.0.1:9120", 200, id="the_address_with_a_port"),
+    pytest.param("localhost:9120", 200, id="localhost"),
+    pytest.param("LocalHost.", 200, id="localhost_in_full"),
+    pytest.param("monitor.example.org", 200, id="a_name_of_ours"),
+    pytest.param("Monitor.Example.org:443", 200, id="a_name_of_ours_in_capitals"),
+    pytest.param("", 200, id="none_at_all"),
+    pytest.param("evil.example.com", 421, id="somebody_elses_name"),
+    pytest.param("127.0.0.1.evil.example.com", 421, id="a_name_that_begins_like_it"),
+    pytest.param("localhost.evil.example.com", 421, id="a_name_that_begins_like_localhost"),
+    pytest.param("192.0.2.1", 421, id="another_address"),
+    pytest.param("[::1]:9120", 421, id="an_address_of_the_other_family"),
+]
+
+
+@pytest.mark.parametrize(("host", "status"), HOSTS)
+async def test_over_tcp_a_host_must_be_ours(host: str, status: int) -> None:
+    async with over(None) as ask:
+        for target in ("/status", "/api/v1/status", "/api/v1/nothing"):
+            response = await ask("GET", target, host=host)
+            wanted = 404 if status == 200 and "nothing" in target else status
+            assert response.status == wanted
+
+
+async def test_over_the_unix_socket_any_host_may_ask(tmp_path: Path) -> None:
+    async with over(tmp_path / "s") as ask:
+        assert (await ask("GET", "/status", host="what.ever")).status == 200
+
+
+async def test_localhost_is_ours_on_the_loopback_of_ipv6() -> None:
+    made = world(policy=POLICY)
+    try:
+        async with Server(made.application, host="::1", port=0) as server:
+            for host, status in (("[::1]", 200), ("localhost", 200), ("127.0.0.1", 421)):
+                reader, writer = await asyncio.open_connection("::1", server.port)
+                async with ClientConnection(reader, writer) as connection:
+                    await connection.send(f"GET /status HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+                    assert (await connection.response()).status == status
+    finally:
+        await made.dispatcher.close(0.0)
+
+
+CHANGES = [
+    pytest.param({}, 401, id="nothing"),
+    pytest.param({"authorization": BEARER}, 200, id="the_token"),
+    pytest.param({"authorization": f"bearer  {TOKEN}"}, 200, id="the_token_written_otherwise"),
+    pytest.param({"authorization": f"Bearer {TOKEN}x"}, 401, id="a_wrong_token"),
+    pytest.param({"authorization": "Bearer \u00e9".encode().decode("latin-1")}, 401, id="no_ascii"),
+    pytest.param({"authorization": f"Basic {TOKEN}"}, 401, id="another_scheme"),
+    pytest.param({"authorization": BEARER, "origin": "https://evil.example.com"}, 403, id="another_site"),
+    pytest.param({"authorization": BEARER, "origin": "null"}, 403, id="a_site_that_hides"),
+    pytest.param({"authorization": BEARER, "origin": "https://monitor.example.org"}, 200, id="our_site"),
+    pytest.param({"authorization": BEARER, "sec_fetch_site": "cross-site"}, 403, id="said_by_the_browser"),
+    pytest.param({"authorization": BEARER, "sec_fetch_site": "same-origin"}, 200, id="our_page"),
+]
+
+
+@pytest.mark.parametrize(("fields", "status"), CHANGES)
+async def test_over_tcp_changes_want_the_token_from_our_own_pages(
+    fields: dict[str, str], status: int
+) -> None:
+    async with over(None) as ask:
+        response = await ask("POST", "/api/v1/monitors/good/check", **fields)
+        assert response.status == status
+        assert len(ask.made.control.asked) == (status == 200)
+        if status == 401:
+            assert response.headers["WWW-Authenticate"].startswith("Bearer")
+            assert response.headers["Content-Type"] == "application/problem+json"
+        elif status == 200:
+            assert ask.made.control.asked == ["bearer of the token, from 127.0.0.1"]
+
+
+async def test_without_a_token_nothing_can_be_changed_over_tcp() -> None:
+    async with over(None, AccessPolicy()) as ask:
+        for fields in ({}, {"authorization": "Bearer "}, {"authorization": "Bearer x"}):
+            assert (await ask("POST", "/reload", **fields)).status in {401, 403}
+        assert "Unix socket" in (await ask("POST", "/reload")).text
+        assert (await ask("GET", "/status")).status == 200
+
+
+async def test_over_the_unix_socket_the_kernel_says_who_asks(tmp_path: Path) -> None:
+    async with over(tmp_path / "s") as ask:
+        assert (await ask("POST", "/api/v1/reload")).status == 200
+        assert ask.made.control.asked == [f"{name_of(os.geteuid())}, pid {os.getpid()}"]
+
+
+@pytest.mark.parametrize("field", ["x_forwarded_for", "forwarded", "x_real_ip", "via"])
+async def test_what_a_proxy_passes_on_is_not_the_proxys_own_wish(tmp_path: Path, field: str) -> None:
+    async with over(tmp_path / "s") as ask:
+        passed_on = {field: "203.0.113.9"}
+        assert (await ask("GET", "/status", **passed_on)).status == 200
+        assert (await ask("POST", "/reload", **passed_on)).status == 401
+        assert (await ask("POST", "/reload", authorization=BEARER, **passed_on)).status == 200
+
+
+async def test_a_page_of_another_site_changes_nothing_over_the_unix_socket(tmp_path: Path) -> None:
+    async with over(tmp_path / "s") as ask:
+        assert (await ask("POST", "/reload", origin="https://evil.example.com")).status == 403
+        assert (await ask("POST", "/reload", origin="http://localhost")).status == 200
+
+
+async def test_guesses_are_limited_and_the_limit_ends(tmp_path: Path) -> None:
+    async with over(None) as ask:
+        for _ in range(MOST_FAILURES):
+            assert (await ask("POST", "/reload", authorization="Bearer guess")).status == 401
+        refused = await ask("POST", "/reload", authorization=BEARER)
+        assert refused.status == 429
+        assert 0 < int(refused.headers["Retry-After"]) <= FAILURES_WITHIN_S + 1
+        ask.made.clock.skipped_s = FAILURES_WITHIN_S + 1
+        assert (await ask("POST", "/reload", authorization=BEARER)).status == 200
+
+
+async def test_every_answer_bears_the_fields_that_protect_its_readers() -> None:
+    async with over(None) as ask:
+        for method, target, status in (
+            ("GET", "/status", 200),
+            ("GET", "/healthz", 200),
+            ("GET", "/nothing", 404),
+            ("GET", "/api/v1/nothing", 404),
+            ("POST", "/reload", 401),
+        ):
+            response = await ask(method, target)
+            assert response.status == status
+            for name, value in HEADERS.items():
+                if name != "Cache-Control":
+                    assert response.headers[name] == value
+            assert not [name for name in response.headers if name.lower().startswith("access-control-")]
+
+
+def test_a_user_is_named_as_the_machine_knows_him() -> None:
+    assert name_of(0) == "root (uid 0)"
+    assert name_of(65534) == "uid 65534"
+    assert name_of(4_000_000) == "uid 4000000"
