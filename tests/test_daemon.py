@@ -169,6 +169,17 @@ url = "http://127.0.0.1:{port}/failing"
         await asyncio.to_thread(look)
 
 
+def test_it_listens_and_logs_as_configured(tmp_path: Path) -> None:
+    own = tmp_path / "own.sock"
+    with daemon(tmp_path, f'[status]\nsocket = "{own}"\n[log]\nlevel = "warning"\n') as it:
+        it.start()
+        it.wait_for_notice("READY=1")
+        assert Client(own).get("/healthz") == "ok\n"
+        assert not it.socket.exists()
+        assert it.stop() == 0
+        assert it.log() == ""
+
+
 def test_hangup_reloads_and_refuses_what_is_bad(tmp_path: Path) -> None:
     with daemon(tmp_path, EMPTY) as it:
         it.start()
