@@ -5,6 +5,7 @@ Through the real reader, dispatcher and pipeline, in fake time; only the looking
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from monitord.model import Health, Reason
 from monitord.monitors import MonitorSettings
+from monitord.monitors.group import GroupMonitor
 from monitord.settings import read_settings
 from tests.dispatch.test_dispatcher import Bench, bench, finish
 from tests.fakes import FakeMonitor, fake_tools, run_in_fake_time
@@ -29,6 +31,7 @@ class Played:
         self.stands: dict[str, Health] = {}
         self.reasons: dict[str, list[Reason]] = {}
         self.took: dict[str, float] = {}
+        self.is_flapping: dict[str, bool] = {}
         config = tmp_path / "monitord.toml"
         config.write_text(text)
         settings = read_settings(config).monitors
@@ -38,18 +41,24 @@ class Played:
         self, settings: Sequence[MonitorSettings], seconds: float, plays: dict[str, Sequence[Reason | None]]
     ) -> None:
         made = bench()
-        made.add(*(self._monitor(made, one, plays.get(one.name, [OK])) for one in settings))
+        built = {one.name: self._monitor(made, one, plays.get(one.name, [OK])) for one in settings}
+        made.dispatcher.apply(made.dispatcher.plan(settings, lambda wanted: built[wanted.name]))
         await asyncio.sleep(seconds)
         for name, watched in made.dispatcher.watched.items():
-            assert isinstance(watched.monitor, FakeMonitor)
-            self.began[name] = watched.monitor.began
+            if isinstance(watched.monitor, FakeMonitor):
+                self.began[name] = watched.monitor.began
             self.stands[name] = watched.stands
+            self.is_flapping[name] = watched.health.flapping.is_flapping
             self.took[name] = watched.last.observation.duration_s if watched.last is not None else 0.0
             self.changes[name] = [one.after for one in made.transitions if one.monitor == name]
             self.reasons[name] = [reason for one, _, reason in made.results if one == name]
         await finish(made)
 
-    def _monitor(self, made: Bench, settings: MonitorSettings, play: Sequence[Reason | None]) -> FakeMonitor:
+    def _monitor(
+        self, made: Bench, settings: MonitorSettings, play: Sequence[Reason | None]
+    ) -> FakeMonitor | GroupMonitor:
+        if settings.type_name == "group":
+            return GroupMonitor(settings, replace(fake_tools(made.clock), peers=made.dispatcher.roster.peers))
         left = list(play)
 
         async def act() -> Reason:
@@ -137,6 +146,32 @@ def test_parents_excuse_a_child(tmp_path: Path, key: str, state: Health) -> None
     """depends_on: all of them are needed; depends_on_any: one of them."""
     text = f'[defaults]\ncheck_every = "10s"\n[monitors.a]\n{ANY}\n[monitors.b]\n{ANY}\n{one(key)}'
     assert Played(tmp_path, text, 100, a=[BAD], one=[BAD]).stands["one"] is state
+
+
+@pytest.mark.parametrize(
+    ("keys", "state"),
+    [
+        ('members = ["a", "b"]', Health.DOWN),
+        ('members = ["b", "c"]', Health.UP),
+        ('members = ["a", "b"]\nat_least = 1', Health.DEGRADED),
+        ('members = ["b"]\nmember_tags = ["shop"]', Health.DOWN),
+        ('member_tags = ["blog"]', Health.UP),
+    ],
+)
+def test_a_group_stands_as_its_members(tmp_path: Path, keys: str, state: Health) -> None:
+    monitors = "".join(
+        f'[monitors.{name}]\n{ANY}\ntags = ["{tag}"]\n'
+        for name, tag in (("a", "shop"), ("b", "blog"), ("c", ""))
+    )
+    text = f'[defaults]\ncheck_every = "10s"\n{monitors}[monitors.g]\ntype = "group"\n{keys}\n'
+    assert Played(tmp_path, text, 200, a=[BAD]).stands["g"] is state
+
+
+@pytest.mark.parametrize("flapping", ["true", "false"])
+def test_flapping_is_looked_for_unless_told(tmp_path: Path, flapping: str) -> None:
+    keys = f'check_every = "10s"\nfail_after = 1\nflapping = {flapping}'
+    played = Played(tmp_path, one(keys), 600, one=[OK, BAD] * 100)
+    assert played.is_flapping["one"] is (flapping == "true")
 
 
 def test_conditions_take_effect_from_the_file(tmp_path: Path) -> None:

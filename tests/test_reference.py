@@ -30,20 +30,20 @@ _LATE = "monitors/test_heartbeat.py::test_late_and_missed_are_told_at_their_own_
 Tests = str | tuple[str, ...]
 
 COMMON: dict[str, Tests] = {
-    "type": "monitors/test_registry.py::test_the_type_in_the_manual_works",
+    "type": "monitors/test_ip_family.py::test_an_address_of_the_family_that_is_wanted_is_asked",
     "check_every": "test_common_keys.py::test_check_every_is_from_start_to_start",
     "timeout": "test_common_keys.py::test_timeout_ends_a_check_that_hangs",
     "fail_after": "test_common_keys.py::test_fail_after_says_how_many_failures_are_believed",
     "retry_every": "test_common_keys.py::test_retry_every_is_the_time_to_the_next_look_at_a_failure",
     "recover_after": "test_common_keys.py::test_recover_after_says_how_many_answers_are_believed",
     "degrade_after": "test_common_keys.py::test_degrade_after_says_how_many_warnings_are_believed",
-    "flapping": "dispatch/test_standing.py::test_flapping_is_told_once_at_its_beginning_and_once_at_its_end",
+    "flapping": "test_common_keys.py::test_flapping_is_looked_for_unless_told",
     "invert": "test_common_keys.py::test_invert_turns_the_verdict",
-    "tags": (
-        "test_settings.py::test_every_common_key_is_read",
-        "dispatch/test_standing.py::test_a_group_stands_as_the_worst_of_its_members_at_once",
+    "tags": "test_common_keys.py::test_a_group_stands_as_its_members",
+    "renamed_from": (
+        "test_settings.py::test_a_name_is_taken_over_once_and_only_when_it_is_free",
+        "dispatch/test_dispatcher.py::test_a_renamed_monitor_stands_as_before",
     ),
-    "renamed_from": "dispatch/test_dispatcher.py::test_a_renamed_monitor_stands_as_before",
     "depends_on": "test_common_keys.py::test_parents_excuse_a_child",
     "depends_on_any": "test_common_keys.py::test_parents_excuse_a_child",
     "up_when": "monitors/test_http_conditions.py::test_a_condition_that_does_not_hold_fails",
@@ -85,7 +85,7 @@ OPTIONS: dict[str, Tests] = {
     "exec.directory": "monitors/test_exec.py::test_a_plugin_gets_arguments_environment_and_directory",
     "dns.name": "monitors/test_dns.py::test_addresses_are_well_and_told_in_one_line",
     "dns.record_type": "monitors/test_dns.py::test_each_type_of_record_is_asked_for",
-    "dns.server": "monitors/test_dns.py::test_addresses_are_well_and_told_in_one_line",
+    "dns.server": "monitors/test_ip_family.py::test_an_address_of_the_family_that_is_wanted_is_asked",
     "dns.port": "monitors/test_dns.py::test_addresses_are_well_and_told_in_one_line",
     "dns.protocol": "monitors/test_dns.py::test_a_server_is_asked_by_tls_with_its_certificate_verified",
     "dns.recursion": "monitors/test_dns.py::test_recursion_is_asked_for_unless_switched_off",
@@ -93,7 +93,7 @@ OPTIONS: dict[str, Tests] = {
     "dns.verify": "monitors/test_dns.py::test_a_server_is_asked_by_tls_with_its_certificate_verified",
     "dns.ca_file": "monitors/test_dns.py::test_a_server_is_asked_by_tls_with_its_certificate_verified",
     "dns.server_name": "monitors/test_dns.py::test_a_server_is_asked_by_tls_with_its_certificate_verified",
-    "icmp.host": "monitors/test_icmp.py::test_real_pings",
+    "icmp.host": "monitors/test_ip_family.py::test_an_address_of_the_family_that_is_wanted_is_asked",
     "icmp.count": "monitors/test_icmp.py::test_every_option_is_obeyed",
     "icmp.interval": "monitors/test_icmp.py::test_every_option_is_obeyed",
     "icmp.payload": "monitors/test_icmp.py::test_every_option_is_obeyed",
@@ -128,9 +128,9 @@ OPTIONS: dict[str, Tests] = {
         "monitors/test_heartbeat_record.py::test_a_calendar_counts_from_the_last_end",
     ),
     "heartbeat.max_runtime": (_READ, "monitors/test_heartbeat.py::test_a_run_that_does_not_end_is_missed"),
-    "group.members": "dispatch/test_standing.py::test_a_group_stands_as_the_worst_of_its_members_at_once",
-    "group.member_tags": "dispatch/test_standing.py::test_a_group_stands_as_the_worst_of_its_members_at_once",
-    "group.at_least": "dispatch/test_standing.py::test_a_group_that_needs_two_of_three",
+    "group.members": "test_common_keys.py::test_a_group_stands_as_its_members",
+    "group.member_tags": "test_common_keys.py::test_a_group_stands_as_its_members",
+    "group.at_least": "test_common_keys.py::test_a_group_stands_as_its_members",
 }
 
 REASONS: dict[str, Tests] = {
