@@ -59,6 +59,14 @@ OPTIONS: dict[str, Tests] = {
     "limits.max_concurrent_children": "monitors/test_exec.py::test_programs_are_counted_apart_from_hosts",
     "network.blind_share": "test_control.py::test_an_accepted_reload_applies_the_difference_only",
     "network.canary": "test_control.py::test_an_accepted_reload_applies_the_difference_only",
+    **{
+        f"history.{key}": "history/test_settings.py::test_every_key_is_read"
+        for key in ("enabled", "max_size", "results", "minutes", "hours", "days")
+    },
+    **{
+        f"maintenance.NAME.{key}": "health/test_windows.py::test_every_key_is_read"
+        for key in ("schedule", "duration", "from", "until", "monitors", "tags", "comment")
+    },
     "http.url": "monitors/test_http.py::test_a_good_answer_is_told_in_one_line",
     "http.method": "monitors/test_http.py::test_method_and_headers_are_sent",
     "http.headers": "monitors/test_http.py::test_method_and_headers_are_sent",
@@ -181,7 +189,7 @@ REASONS: dict[str, Tests] = {
 def configured(tmp_path: Path) -> Table:
     """A configuration that was read to its end, so that its tables know every key."""
     config = tmp_path / "monitord.toml"
-    config.write_text('[monitors.one]\ntype = "none"\n')
+    config.write_text('[monitors.one]\ntype = "none"\n[maintenance.NAME]\n')
     document = read_document(config)
     settings._read(document)
     return document.root
