@@ -144,11 +144,16 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """An observation, judged; it has no `evidence` any more. `conditions`: each with the value that was seen."""
+    """An observation, judged; it has no `evidence` any more.
+
+    `conditions`: each with the value that was seen. `well` says of each whether it is as it should be: one that is
+    wanted holds, one that degrades does not.
+    """
 
     observation: Observation
     verdict: Verdict
     conditions: tuple[str, ...] = ()
+    well: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from monitord.conditions import Condition, parse_condition
-from monitord.config import Document, Secret, Table, check_name, read_document, value_text
+from monitord.config import Document, Secret, Table, check_name, document_of, read_document, value_text
 from monitord.dispatch import LoggedChecks
 from monitord.health import HealthPolicy, Window, read_windows
 from monitord.history import HistorySettings, read_history
@@ -146,6 +146,14 @@ def read_settings(
     settings = _read(document)
     document.check()
     return settings
+
+
+def read_monitor(keys: Mapping[str, Any], name: str, *, environment: Mapping[str, str]) -> MonitorSettings:
+    """One monitor by its keys, which stand in no file. Raises ConfigError with every fault."""
+    document = document_of({"monitors": {name: keys}}, origin=name, environment=environment)
+    settings = _read(document)
+    document.check()
+    return settings.monitors[0]
 
 
 def _read(document: Document) -> Settings:

@@ -32,6 +32,10 @@ CHANGED = """
 checks = "failures"
 [limits]
 max_concurrent_checks = 7
+max_concurrent_per_host = 3
+[network]
+blind_share = 0.5
+canary = ["kept"]
 [monitors.kept]
 url = "http://127.0.0.1:1/kept"
 [monitors.other]
@@ -87,7 +91,9 @@ async def test_an_accepted_reload_applies_the_difference_only(
         assert after["kept"] == before["kept"]
         assert after["other"] != before["other"]
         assert it.container.check_log.checks is LoggedChecks.FAILURES
-        assert it.container.places.in_all == 7
+        assert (it.container.places.in_all, it.container.places.per_host) == (7, 3)
+        assert it.container.dispatcher.blind_share == 0.5
+        assert it.container.dispatcher.canaries == {"kept"}
         assert it.control.last_reload == outcome
 
 

@@ -171,6 +171,17 @@ url = "http://127.0.0.1:{port}/failing"
         await asyncio.to_thread(look)
 
 
+def test_it_listens_and_logs_as_configured(tmp_path: Path) -> None:
+    own = tmp_path / "own.sock"
+    with daemon(tmp_path, f'[status]\nsocket = "{own}"\n[log]\nlevel = "warning"\n') as it:
+        it.start()
+        it.wait_for_notice("READY=1")
+        assert Client(own).get("/healthz") == "ok\n"
+        assert not it.socket.exists()
+        assert it.stop() == 0
+        assert it.log() == ""
+
+
 def test_hangup_reloads_and_refuses_what_is_bad(tmp_path: Path) -> None:
     with daemon(tmp_path, EMPTY) as it:
         it.start()
@@ -292,6 +303,7 @@ def test_it_listens_on_tcp_as_well_and_the_token_allows_changes(tmp_path: Path) 
         port = probe.getsockname()[1]
     token = "0123456789abcdef"
     config = f'[status]\nlisten = "127.0.0.1:{port}"\ntoken = {{ credential = "status-token" }}\n'
+    config += 'hosts = ["monitor.example.org"]\n'
     (tmp_path / "status-token").write_text(token + "\n")
     with daemon(tmp_path, config) as it:
         it.start(CREDENTIALS_DIRECTORY=str(tmp_path))
@@ -299,6 +311,7 @@ def test_it_listens_on_tcp_as_well_and_the_token_allows_changes(tmp_path: Path) 
         assert f"status at {it.socket}, http://127.0.0.1:{port}/" in it.log()
         assert ask_over_tcp(port, "/healthz") == (200, b"ok\n")
         assert ask_over_tcp(port, "/status", Host="evil.example.com")[0] == 421
+        assert ask_over_tcp(port, "/status", Host="monitor.example.org")[0] == 200
         assert ask_over_tcp(port, "/reload", "POST")[0] == 401
         assert ask_over_tcp(port, "/reload", "POST", Authorization=f"Bearer {token}")[0] == 200
         it.config.write_text(config.replace(str(port), str(port + 1 if port < 65535 else 1024)))
@@ -337,6 +350,37 @@ def test_an_address_that_the_network_reaches_is_warned_of(tmp_path: Path) -> Non
         it.start(listening=listening, named="http")
         it.wait_for_notice("READY=1")
         assert "is open to the network: whoever reaches it can read all" in it.log()
+        assert it.stop() == 0
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_an_outage_goes_on_after_a_stop_and_a_kill(tmp_path: Path, end: int) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    config = (
+        f'[history]\ndirectory = "{state}"\n'
+        '[monitors.web]\nurl = "http://127.0.0.1:1/"\ncheck_every = "200ms"\nretry_every = "100ms"\n'
+    )
+    with daemon(tmp_path, config) as it:
+        it.start()
+        it.wait_for_notice("READY=1")
+        it.wait_for_log("web is down")
+        before = it.get("/monitors/web")
+        it.client.post("/api/v1/silences", {"names": ["web"], "lasts": "1h", "comment": "known"})
+        # As long as a batch waits before it is written.
+        time.sleep(1.0)
+        it.stop(end)
+        it.start()
+        it.wait_for_notice("READY=1")
+        after = it.get("/monitors/web")
+        assert (after["state"], after["since"]) == ("down", before["since"])
+        assert after["incident"] == before["incident"] is not None
+        assert after["last"]["reason"] == "refused"
+        assert [one["comment"] for one in it.get("/api/v1/silences")["silences"]] == ["known"]
+        seen = it.get("/status")["checks"]["total"]
+        while it.get("/status")["checks"]["total"] < seen + 3:
+            time.sleep(0.05)
+        assert it.log().count("web is down") == 1
         assert it.stop() == 0
 
 

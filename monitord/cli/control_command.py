@@ -1,7 +1,8 @@
 """`monitorctl`: asks the running daemon over its status socket. Imports little, so that it starts at once.
 
 Exit statuses: 0 done (for `status`: all is well), 1 refused or failed (`status`: something is degraded),
-2 (`status`, `check`) something is down, 3 the daemon cannot be asked, 64 wrong usage (EX_USAGE, sysexits.h).
+2 (`status`, `check`) something is down, 3 the daemon cannot be asked, 64 wrong usage (EX_USAGE, sysexits.h);
+`probe` has its own, in `cli/probe.py`.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from typing import NoReturn
 from monitord import __version__
 from monitord.cli.beat import add_beat_options, beat_document
 from monitord.cli.client import Client, DaemonUnreachableError, RefusedError, target_of
-from monitord.cli.tables import check_line, status_table
+from monitord.cli.tables import check_line, status_table, wants_colour
 from monitord.errors import ControlError
 from monitord.paths import socket_to_ask
 
@@ -35,7 +36,12 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if options.run is _probe:
+        options.arguments = rest
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         status = run(options)
@@ -87,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     config.add_argument("file", metavar="FILE", nargs="?", default=None)
     config.set_defaults(run=_check_config)
 
+    probe = commands.add_parser("probe", help="check a URL once, without configuration", add_help=False)
+    probe.set_defaults(run=_probe)
+
     version = commands.add_parser("version", help="versions of monitorctl and of the running daemon")
     version.set_defaults(run=_version)
     return parser
@@ -103,13 +112,13 @@ def _status(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"status": status, **monitors}, indent=2))
     else:
-        print(status_table(status, monitors["monitors"], colour=_wants_colour()))
+        print(status_table(status, monitors["monitors"], colour=wants_colour()))
     return _HEALTH_EXIT.get(status["health"], EXIT_DOWN)
 
 
 def _check(options: argparse.Namespace) -> int:
     result = _client(options).post(target_of("monitors", options.name, "check"), timeout_s=CHECK_TIMEOUT_S)
-    print(json.dumps(result, indent=2) if options.json else check_line(result, colour=_wants_colour()))
+    print(json.dumps(result, indent=2) if options.json else check_line(result, colour=wants_colour()))
     return _VERDICT_EXIT[result["verdict"]]
 
 
@@ -137,11 +146,19 @@ def _reload(options: argparse.Namespace) -> int:
 
 
 def _check_config(options: argparse.Namespace) -> NoReturn:
-    # The daemon's own reader is the only one that knows every type; this process becomes it.
-    python = [sys.executable, *(["-I"] if sys.flags.isolated else [])]
     chosen = [] if options.file is None else ["--config", options.file]
+    _become("monitord", "--check-config", *chosen)
+
+
+def _probe(options: argparse.Namespace) -> NoReturn:
+    _become("monitord.cli.probe", *options.arguments)
+
+
+def _become(module: str, *arguments: str) -> NoReturn:
+    """Only the daemon's own code knows every type; this process becomes it."""
+    python = [sys.executable, *(["-I"] if sys.flags.isolated else [])]
     sys.stdout.flush()
-    os.execv(sys.executable, [*python, "-m", "monitord", "--check-config", *chosen])  # noqa: S606 - no shell wanted
+    os.execv(sys.executable, [*python, "-m", module, *arguments])  # noqa: S606 - no shell wanted
 
 
 def _version(options: argparse.Namespace) -> int:
@@ -151,7 +168,3 @@ def _version(options: argparse.Namespace) -> int:
     except DaemonUnreachableError as error:
         print(f"monitord: {error}")
     return EXIT_OK
-
-
-def _wants_colour() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

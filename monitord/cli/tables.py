@@ -1,6 +1,8 @@
 """What monitorctl prints: tables that read well in 80 columns and say the same without colour."""
 
+import os
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -36,7 +38,7 @@ def status_table(status: Mapping[str, Any], monitors: Sequence[Mapping[str, Any]
 def check_line(result: Mapping[str, Any], *, colour: bool) -> str:
     """One result: `shop: pass, GET https://… 200, 648 bytes, 0.067 s`."""
     reason = "" if result["reason"] == "ok" else f" ({result['reason']})"
-    verdict = _paint(result["verdict"], result["verdict"], colour=colour)
+    verdict = paint(result["verdict"], result["verdict"], colour=colour)
     return f"{result['name']}: {verdict}{reason}, {result['detail']}"
 
 
@@ -55,7 +57,7 @@ def _rows(monitors: Sequence[Mapping[str, Any]], *, colour: bool) -> list[str]:
     room = shutil.get_terminal_size((100, 25)).columns - sum(widths) - 2 * len(widths)
     lines = []
     for state, *middle, detail in cells:
-        first = _paint(state, state.rstrip("?"), colour=colour) + " " * (widths[0] - len(state))
+        first = paint(state, state.rstrip("?"), colour=colour) + " " * (widths[0] - len(state))
         rest = [cell.ljust(width) for cell, width in zip(middle, widths[1:], strict=True)]
         lines.append("  ".join([first, *rest, _shorten(detail, max(room, NARROWEST_DETAIL))]).rstrip())
     return lines
@@ -84,6 +86,12 @@ def _shorten(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def _paint(text: str, state: str, *, colour: bool) -> str:
+def wants_colour() -> bool:
+    """Colours are for terminals, and for people who have not said no (no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def paint(text: str, state: str, *, colour: bool) -> str:
+    """The text in the colour of a health or a verdict."""
     code = _COLOURS.get(state)
     return f"\x1b[{code}m{text}\x1b[0m" if colour and code is not None else text

@@ -26,10 +26,19 @@ ValueError("is not a URL; write https://…"): what is wrong, a semicolon, what 
         ...
 """
 
-from monitord.config.document import Document, read_document
+from monitord.config.document import Document, document_of, read_document
 from monitord.config.secret import Secret
 from monitord.config.table import Table
 from monitord.config.values import NAME_PATTERN, check_name
 from monitord.config.wording import value_text
 
-__all__ = ["NAME_PATTERN", "Document", "Secret", "Table", "check_name", "read_document", "value_text"]
+__all__ = [
+    "NAME_PATTERN",
+    "Document",
+    "Secret",
+    "Table",
+    "check_name",
+    "document_of",
+    "read_document",
+    "value_text",
+]

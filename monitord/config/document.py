@@ -98,6 +98,12 @@ def read_document(
     return Document(Table(values, faults, secrets), faults)
 
 
+def document_of(values: Mapping[str, object], *, origin: str, environment: Mapping[str, str]) -> Document:
+    """A document that stands in no file; `origin` is what its faults call it."""
+    faults = Faults(origin)
+    return Document(Table(values, faults, SecretSources(environment)), faults)
+
+
 def _read_source(file: str, faults: Faults) -> Source | None:
     text = _read_text(file, faults)
     if text is not None:

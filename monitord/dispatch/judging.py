@@ -62,15 +62,16 @@ def _judge(observation: Observation, settings: MonitorSettings, masking: Masking
     wanted = _evaluate(settings.up_when, lookup, masking)
     unwanted = _evaluate(settings.degraded_when, lookup, masking)
     seen = tuple(outcome.text for outcome in (*wanted, *unwanted))
+    well = (*(outcome.holds for outcome in wanted), *(not outcome.holds for outcome in unwanted))
     missed = [outcome for outcome in wanted if not outcome.holds]
     if missed:
         unresolved = all(outcome.unresolved for outcome in missed)
         reason = Reason.CONDITION_UNRESOLVED if unresolved else Reason.CONDITION_FAILED
-        return Result(_told(observation, reason, "not met", missed), Verdict.FAIL, seen)
+        return Result(_told(observation, reason, "not met", missed), Verdict.FAIL, seen, well)
     met = [outcome for outcome in unwanted if outcome.holds]
     if met:
-        return Result(_told(observation, Reason.CONDITION_FAILED, "degraded", met), Verdict.WARN, seen)
-    return Result(observation, Verdict.WARN if observation.reason.is_warning else Verdict.PASS, seen)
+        return Result(_told(observation, Reason.CONDITION_FAILED, "degraded", met), Verdict.WARN, seen, well)
+    return Result(observation, Verdict.WARN if observation.reason.is_warning else Verdict.PASS, seen, well)
 
 
 def _inverted(result: Result) -> Result:

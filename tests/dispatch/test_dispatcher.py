@@ -151,6 +151,7 @@ def test_a_bug_costs_one_check_and_is_unsure(caplog: pytest.LogCaptureFixture) -
         await asyncio.sleep(60)
         verdicts = [verdict for _, verdict, _ in made.results]
         assert verdicts[:4] == [Verdict.PASS, Verdict.UNSURE, Verdict.PASS, Verdict.PASS]
+        assert made.results[1][2] is Reason.MONITOR_BUG
         assert made.dispatcher.watched["buggy"].health.health is Health.UP
         await finish(made)
 

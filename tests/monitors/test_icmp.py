@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -168,14 +169,16 @@ def test_the_least_that_can_be_said(tmp_path: Path) -> None:
     assert read(tmp_path, 'host = "192.0.2.1"') == IcmpOptions("192.0.2.1", 3, 0.2, 56, IpFamily.ANY)
 
 
-async def test_every_option_is_obeyed() -> None:
+async def test_every_option_is_obeyed(tmp_path: Path) -> None:
     socket = ScriptedSocket()
-    options = IcmpOptions("127.0.0.1", count=2, interval_s=0.01, payload_bytes=7)
+    options = read(tmp_path, 'host = "127.0.0.1"\ncount = 2\ninterval = "400ms"\npayload = "7B"')
     monitor = IcmpMonitor(
         monitor_settings(type_name="icmp", options=options), fake_tools(FakeClock()), lambda _: socket
     )
+    began_s = time.monotonic()
     await monitor.check()
     assert [(number, len(payload)) for number, payload in socket.sent] == [(1, 7), (2, 7)]
+    assert time.monotonic() - began_s >= 0.4
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,275 @@
+"""`monitorctl probe`: one check, ad hoc, without configuration and without the daemon.
+
+What is written on the command line becomes the keys of a monitor, read as those of a file are, and goes the road of
+any check. Needs all that the daemon is made of, so monitorctl becomes this process rather than knowing it.
+
+Exit statuses are those of plugins: 0 pass, 1 warn, 2 fail, 3 unsure; of several checks the worst counts, a failure
+most. 64 wrong usage (EX_USAGE, sysexits.h).
+"""
+
+import argparse
+import asyncio
+import contextlib
+import io
+import json
+import logging
+import os
+import shlex
+import shutil
+import sys
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+from urllib.parse import parse_qsl, urlsplit
+
+from monitord.application import ApplicationContainer
+from monitord.cli.probe_view import probe_text, summary_text
+from monitord.cli.tables import wants_colour
+from monitord.dispatch import Watched
+from monitord.dispatch.schedule import Grid
+from monitord.errors import ConfigError
+from monitord.model import Result, Transition, Verdict
+from monitord.monitors import MonitorSettings
+from monitord.settings import Settings, read_monitor
+from monitord.status.snapshot import result_of
+from monitord.units import parse_duration
+
+EXIT_USAGE, EXIT_INTERRUPTED = 64, 130
+_EXIT = {Verdict.PASS: 0, Verdict.WARN: 1, Verdict.FAIL: 2, Verdict.UNSURE: 3}
+_WORST_FIRST = (Verdict.FAIL, Verdict.UNSURE, Verdict.WARN, Verdict.PASS)
+
+NAME = "probe"
+LONGEST_PERIOD = "1d"
+"""A probe has no period; it may take this long."""
+
+_MAIN_KEYS = {"tcp": "address", "tls": "address", "icmp": "host", "dns": "name", "exec": "command"}
+_HOW = (
+    'write https://HOST/PATH, tcp://HOST:PORT, tls://HOST, dns://SERVER/NAME, icmp://HOST or "exec:COMMAND"'
+)
+
+Keys = dict[str, Any]
+
+
+class UsageError(Exception):
+    """What was written cannot be probed."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        settings = read_monitor(keys_of(options), NAME, environment=os.environ)
+    except UsageError as error:
+        print(f"monitorctl probe: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except ConfigError as error:
+        for fault in error.faults:
+            key = fault.key.removeprefix(f"monitors.{NAME}").removeprefix(".")
+            told = f"{key or 'the target'} {fault.problem}" + (f"; {fault.hint}" if fault.hint else "")
+            print(f"monitorctl probe: {told}", file=sys.stderr)
+        return EXIT_USAGE
+    try:
+        results = asyncio.run(_probe(settings, options))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has seen enough; Python must not complain of it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    return _EXIT[_worst(results)]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="monitorctl probe", description="Check once, without configuration.", allow_abbrev=False
+    )
+    parser.add_argument("target", metavar="URL|TYPE:ARGS", nargs="?", help=_HOW.removeprefix("write "))
+    parser.add_argument("--type", metavar="TYPE", help="type of monitor, if the target does not say it")
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="KEY=VALUE", help="any key of monitord.toml(5)"
+    )
+    parser.add_argument("--method", metavar="METHOD", help="of a request over HTTP")
+    parser.add_argument("-H", "--header", action="append", default=[], metavar="'NAME: VALUE'")
+    parser.add_argument("--up-when", action="append", default=[], metavar="CONDITION")
+    parser.add_argument("--degraded-when", action="append", default=[], metavar="CONDITION")
+    parser.add_argument("--timeout", default="10s", metavar="DURATION", help="default: 10s")
+    parser.add_argument("--count", type=_count, default=1, metavar="N", help="check N times")
+    parser.add_argument("--interval", type=_interval, default=1.0, metavar="DURATION", help="default: 1s")
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
+
+
+def _interval(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} {error}") from None
+
+
+# From the command line to the keys of a monitor
+
+
+def keys_of(options: argparse.Namespace) -> Keys:
+    """Raises UsageError where no keys follow; what is wrong with them shows when they are read."""
+    keys: Keys = {"timeout": options.timeout, "check_every": LONGEST_PERIOD}
+    if options.target is None and options.type is None:
+        raise UsageError(f"what is to be checked is missing; {_HOW}")
+    if options.target is not None:
+        keys |= keys_of_target(options.target, options.type)
+    if options.type is not None:
+        keys["type"] = options.type
+    if options.method is not None:
+        keys["method"] = options.method
+    for key in ("up_when", "degraded_when"):
+        if given := getattr(options, key):
+            keys[key] = given
+    for written in options.option:
+        key, equals, value = written.partition("=")
+        if not equals:
+            raise UsageError(f"--option {written!r} has no value; write KEY=VALUE")
+        keys[key.strip()] = _value(value)
+    headers = dict(map(_header, options.header))
+    if headers:
+        keys["headers"] = {**keys.get("headers", {}), **headers}
+    return keys
+
+
+def keys_of_target(target: str, type_name: str | None = None) -> Keys:
+    """`type_name` is what the command line says beside the target. Raises UsageError."""
+    scheme, colon, rest = target.partition(":")
+    if scheme in {"http", "https", "http+unix"} and rest.startswith("//"):
+        return {"type": "http", "url": target}
+    if scheme == "unix" and colon:
+        return {"type": "tcp", "address": target}
+    if colon and scheme in _MAIN_KEYS:
+        return {"type": scheme, **_keys_of_type(scheme, rest)}
+    if type_name in _MAIN_KEYS:
+        return _keys_of_type(type_name, target)
+    raise UsageError(f"{target!r} does not say what to check; {_HOW}")
+
+
+def _keys_of_type(type_name: str, rest: str) -> Keys:
+    if type_name == "exec":
+        try:
+            return {"command": shlex.split(rest)}
+        except ValueError as error:
+            raise UsageError(f"the command cannot be taken apart: {error}") from None
+    if type_name == "dns" and rest.startswith("//"):
+        return _keys_of_dns(rest)
+    return {_MAIN_KEYS[type_name]: rest.removeprefix("//").removesuffix("/")}
+
+
+def _keys_of_dns(rest: str) -> Keys:
+    """As RFC 4501 has it: dns://SERVER:PORT/NAME?type=MX; further parameters are keys of the type."""
+    parts = urlsplit(rest)
+    keys: Keys = {"name": parts.path.removeprefix("/")}
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise UsageError(f"{rest}: {error}") from None
+    if parts.hostname:
+        keys["server"] = parts.hostname
+    if port is not None:
+        keys["port"] = port
+    for name, value in parse_qsl(parts.query):
+        keys["record_type" if name.lower() == "type" else name] = _value(value)
+    return keys
+
+
+def _value(text: str) -> object:
+    """As TOML has it where it is TOML, otherwise as it stands."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except ValueError:
+        return text
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon:
+        raise UsageError(f"the header {text!r} has no value; write -H 'NAME: VALUE'")
+    return name.strip(), value.strip()
+
+
+# The checks
+
+
+async def _probe(settings: MonitorSettings, options: argparse.Namespace) -> list[Result]:
+    """Prints each result as it comes, and as JSON all of them at the end."""
+    width = shutil.get_terminal_size((80, 25)).columns
+    colour = wants_colour()
+    results: list[Result] = []
+
+    def hear(result: Result) -> None:
+        results.append(result)
+        if not options.json:
+            print(probe_text(result, settings, width=width, colour=colour), flush=True)
+
+    await check(settings, hear, count=options.count, interval_s=options.interval)
+    if options.json:
+        print(json.dumps(_json_of(settings, results), indent=2))
+    elif len(results) > 1:
+        print(summary_text(results, colour=colour))
+    return results
+
+
+async def check(
+    settings: MonitorSettings, hear: Callable[[Result], None], *, count: int, interval_s: float
+) -> None:
+    """The road of a check in the daemon, `count` times."""
+    container = ApplicationContainer(Settings(monitors=(settings,)))
+    loop = asyncio.get_running_loop()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(container.http_client.close)
+        stack.push_async_callback(container.processes.close)
+        monitor = container.build_monitor(settings)
+        stack.push_async_callback(monitor.close)
+        container.pulse.start()
+        stack.callback(container.pulse.stop)
+
+        def listen(_: Watched, result: Result | None, __: Transition | None) -> None:
+            if result is not None:
+                hear(result)
+
+        container.pipeline.listeners.append(listen)
+        monitor.start(lambda: None)
+        watched = Watched(monitor, Grid(settings.check_every_s, 0.0), 0.0)
+        for number in range(count):
+            began_at = loop.time()
+            await container.pipeline.run(watched, lambda: True)
+            if number + 1 < count:
+                await asyncio.sleep(began_at + interval_s - loop.time())
+
+
+def _worst(results: Sequence[Result]) -> Verdict:
+    found = {result.verdict for result in results}
+    return next(verdict for verdict in _WORST_FIRST if verdict in found)
+
+
+def _json_of(settings: MonitorSettings, results: Sequence[Result]) -> Mapping[str, Any]:
+    return {
+        "type": settings.type_name,
+        "verdict": _worst(results).value,
+        "results": [result_of(result) for result in results],
+    }
+
+
+if __name__ == "__main__":
+    # What the log would tell of the check is printed; the rest is for a daemon.
+    logging.getLogger().addHandler(logging.NullHandler())
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A peer may say what this terminal has no letters for.
+        sys.stdout.reconfigure(errors="replace")
+    sys.exit(main())

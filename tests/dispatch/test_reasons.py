@@ -1,0 +1,43 @@
+"""Reasons that only several monitors together can have."""
+
+import asyncio
+
+from monitord.health import HealthPolicy
+from monitord.model import Health, Reason
+from monitord.monitors.group import GroupOptions
+from tests.dispatch.test_standing import World, group, run
+
+
+def reasons_of(there: World, name: str) -> set[Reason]:
+    return {reason for one, _, reason in there.made.results if one == name}
+
+
+def test_when_nearly_all_begin_to_fail_their_failures_are_prober_blind() -> None:
+    async def main(there: World) -> None:
+        names = [f"m{number}" for number in range(10)]
+        for name in names:
+            there.add(name, check_every_s=10.0)
+        await asyncio.sleep(60)
+        there.bad = dict.fromkeys(names, Reason.TIMEOUT_CONNECT)
+        await asyncio.sleep(60)
+        assert all(Reason.PROBER_BLIND in reasons_of(there, name) for name in names)
+
+    run(main)
+
+
+def test_a_group_says_whether_a_member_is_down_or_degraded() -> None:
+    async def main(there: World) -> None:
+        for name in ("web", "database"):
+            there.add(name, policy=HealthPolicy(fail_after=1, degrade_after=1))
+        group(there, "shop", GroupOptions(members=("web", "database")))
+        await asyncio.sleep(30)
+        assert reasons_of(there, "shop") <= {Reason.OK, Reason.MEMBERS_UNKNOWN}
+        there.bad = {"web": Reason.PLUGIN_WARNING}
+        await asyncio.sleep(60)
+        assert there.stands("web") is Health.DEGRADED
+        assert Reason.MEMBER_DEGRADED in reasons_of(there, "shop")
+        there.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(60)
+        assert Reason.MEMBER_DOWN in reasons_of(there, "shop")
+
+    run(main)

@@ -1,0 +1,189 @@
+"""What every monitor can say, from the file to what comes of it: each key makes the difference that it should.
+
+Through the real reader, dispatcher and pipeline, in fake time; only the looking itself is told what to find.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from monitord.model import Health, Reason
+from monitord.monitors import MonitorSettings
+from monitord.monitors.group import GroupMonitor
+from monitord.settings import read_settings
+from tests.dispatch.test_dispatcher import Bench, bench, finish
+from tests.fakes import FakeMonitor, fake_tools, run_in_fake_time
+
+ANY = 'command = ["/bin/true"]'
+OK, BAD, WARNS = Reason.OK, Reason.REFUSED, Reason.PLUGIN_WARNING
+
+
+class Played:
+    """What came of a configuration whose monitors found, check by check, what `plays` says; the last for ever."""
+
+    def __init__(self, tmp_path: Path, text: str, seconds: float, **plays: Sequence[Reason | None]) -> None:
+        self.began: dict[str, list[float]] = {}
+        self.changes: dict[str, list[Health]] = {}
+        self.stands: dict[str, Health] = {}
+        self.reasons: dict[str, list[Reason]] = {}
+        self.took: dict[str, float] = {}
+        self.is_flapping: dict[str, bool] = {}
+        config = tmp_path / "monitord.toml"
+        config.write_text(text)
+        settings = read_settings(config).monitors
+        run_in_fake_time(lambda: self._play(settings, seconds, plays))
+
+    async def _play(
+        self, settings: Sequence[MonitorSettings], seconds: float, plays: dict[str, Sequence[Reason | None]]
+    ) -> None:
+        made = bench()
+        built = {one.name: self._monitor(made, one, plays.get(one.name, [OK])) for one in settings}
+        made.dispatcher.apply(made.dispatcher.plan(settings, lambda wanted: built[wanted.name]))
+        await asyncio.sleep(seconds)
+        for name, watched in made.dispatcher.watched.items():
+            if isinstance(watched.monitor, FakeMonitor):
+                self.began[name] = watched.monitor.began
+            self.stands[name] = watched.stands
+            self.is_flapping[name] = watched.health.flapping.is_flapping
+            self.took[name] = watched.last.observation.duration_s if watched.last is not None else 0.0
+            self.changes[name] = [one.after for one in made.transitions if one.monitor == name]
+            self.reasons[name] = [reason for one, _, reason in made.results if one == name]
+        await finish(made)
+
+    def _monitor(
+        self, made: Bench, settings: MonitorSettings, play: Sequence[Reason | None]
+    ) -> FakeMonitor | GroupMonitor:
+        if settings.type_name == "group":
+            return GroupMonitor(settings, replace(fake_tools(made.clock), peers=made.dispatcher.roster.peers))
+        left = list(play)
+
+        async def act() -> Reason:
+            reason = left.pop(0) if len(left) > 1 else left[0]
+            if reason is None:
+                await asyncio.Event().wait()
+            return reason or OK
+
+        return FakeMonitor(settings, fake_tools(made.clock), act)
+
+    def gaps(self, name: str) -> list[float]:
+        """Seconds from the start of one check to that of the next, on the grid, so not the first."""
+        began = self.began[name][1:]
+        return [round(after - before, 1) for before, after in pairwise(began)]
+
+
+def one(keys: str) -> str:
+    return f"[monitors.one]\n{ANY}\n{keys}\n"
+
+
+def test_check_every_is_from_start_to_start(tmp_path: Path) -> None:
+    assert set(Played(tmp_path, one('check_every = "7s"'), 100).gaps("one")) == {7.0}
+    assert set(Played(tmp_path, one(""), 100).gaps("one")) == {30.0}
+
+
+@pytest.mark.parametrize(("timeout", "seconds"), [("1s", 1.0), ("9s", 9.0)])
+def test_timeout_ends_a_check_that_hangs(tmp_path: Path, timeout: str, seconds: float) -> None:
+    played = Played(tmp_path, one(f'check_every = "60s"\ntimeout = "{timeout}"'), 50, one=[None])
+    assert set(played.reasons["one"]) == {Reason.TIMEOUT_RESPONSE}
+    assert seconds <= played.took["one"] < seconds + 1
+
+
+@pytest.mark.parametrize(("fail_after", "state"), [(1, Health.DOWN), (3, Health.DOWN), (4, Health.UP)])
+def test_fail_after_says_how_many_failures_are_believed(
+    tmp_path: Path, fail_after: int, state: Health
+) -> None:
+    keys = f'check_every = "10s"\nretry_every = "10s"\nfail_after = {fail_after}\nflapping = false'
+    played = Played(tmp_path, one(keys), 300, one=[OK, BAD, BAD, BAD, OK])
+    assert (Health.DOWN in played.changes["one"]) is (state is Health.DOWN)
+
+
+def test_retry_every_is_the_time_to_the_next_look_at_a_failure(tmp_path: Path) -> None:
+    keys = 'check_every = "30s"\nretry_every = "2s"\nfail_after = 4'
+    gaps = Played(tmp_path, one(keys), 200, one=[OK, OK, BAD]).gaps("one")
+    assert gaps[1:4] == [2.0, 2.0, 2.0]
+    assert set(gaps[5:]) == {30.0}
+    gaps = Played(tmp_path, one('check_every = "30s"\nfail_after = 4'), 200, one=[OK, OK, BAD]).gaps("one")
+    assert gaps[1:3] == [10.0, 10.0]
+
+
+@pytest.mark.parametrize(("recover_after", "state"), [(1, Health.UP), (2, Health.UP), (3, Health.DOWN)])
+def test_recover_after_says_how_many_answers_are_believed(
+    tmp_path: Path, recover_after: int, state: Health
+) -> None:
+    keys = f'check_every = "10s"\nfail_after = 1\nflapping = false\nrecover_after = {recover_after}'
+    played = Played(tmp_path, one(keys), 300, one=[BAD, OK, OK, BAD])
+    assert (Health.UP in played.changes["one"]) is (state is Health.UP)
+
+
+@pytest.mark.parametrize(("degrade_after", "degrades"), [(1, True), (2, True), (3, False)])
+def test_degrade_after_says_how_many_warnings_are_believed(
+    tmp_path: Path, degrade_after: int, degrades: bool
+) -> None:
+    keys = f'check_every = "10s"\ndegrade_after = {degrade_after}\nflapping = false'
+    played = Played(tmp_path, one(keys), 100, one=[OK, WARNS, WARNS, OK])
+    assert (Health.DEGRADED in played.changes["one"]) is degrades
+
+
+@pytest.mark.parametrize(("invert", "state"), [("false", Health.DOWN), ("true", Health.UP)])
+def test_invert_turns_the_verdict(tmp_path: Path, invert: str, state: Health) -> None:
+    keys = f'check_every = "10s"\ninvert = {invert}'
+    assert Played(tmp_path, one(keys), 60, one=[BAD]).stands["one"] is state
+
+
+@pytest.mark.parametrize(
+    ("key", "state"),
+    [
+        ("", Health.DOWN),
+        ('depends_on = ["a", "b"]', Health.UNREACHABLE),
+        ('depends_on_any = ["a", "b"]', Health.DOWN),
+        ('depends_on_any = ["a"]', Health.UNREACHABLE),
+    ],
+)
+def test_parents_excuse_a_child(tmp_path: Path, key: str, state: Health) -> None:
+    """depends_on: all of them are needed; depends_on_any: one of them."""
+    text = f'[defaults]\ncheck_every = "10s"\n[monitors.a]\n{ANY}\n[monitors.b]\n{ANY}\n{one(key)}'
+    assert Played(tmp_path, text, 100, a=[BAD], one=[BAD]).stands["one"] is state
+
+
+@pytest.mark.parametrize(
+    ("keys", "state"),
+    [
+        ('members = ["a", "b"]', Health.DOWN),
+        ('members = ["b", "c"]', Health.UP),
+        ('members = ["a", "b"]\nat_least = 1', Health.DEGRADED),
+        ('members = ["b"]\nmember_tags = ["shop"]', Health.DOWN),
+        ('member_tags = ["blog"]', Health.UP),
+    ],
+)
+def test_a_group_stands_as_its_members(tmp_path: Path, keys: str, state: Health) -> None:
+    monitors = "".join(
+        f'[monitors.{name}]\n{ANY}\ntags = ["{tag}"]\n'
+        for name, tag in (("a", "shop"), ("b", "blog"), ("c", ""))
+    )
+    text = f'[defaults]\ncheck_every = "10s"\n{monitors}[monitors.g]\ntype = "group"\n{keys}\n'
+    assert Played(tmp_path, text, 200, a=[BAD]).stands["g"] is state
+
+
+@pytest.mark.parametrize("flapping", ["true", "false"])
+def test_flapping_is_looked_for_unless_told(tmp_path: Path, flapping: str) -> None:
+    keys = f'check_every = "10s"\nfail_after = 1\nflapping = {flapping}'
+    played = Played(tmp_path, one(keys), 600, one=[OK, BAD] * 100)
+    assert played.is_flapping["one"] is (flapping == "true")
+
+
+def test_conditions_take_effect_from_the_file(tmp_path: Path) -> None:
+    """up_when fails what it does not find, degraded_when does not."""
+    # A monitor of this test measures nothing, so no condition can be resolved.
+    wanted = Played(tmp_path, one('check_every = "10s"\nup_when = ["exit_code == 0"]'), 60)
+    assert set(wanted.reasons["one"]) == {Reason.CONDITION_UNRESOLVED}
+    unwanted = Played(tmp_path, one('check_every = "10s"\ndegraded_when = ["exit_code == 0"]'), 60)
+    assert set(unwanted.reasons["one"]) == {Reason.OK}
+
+
+def test_the_defaults_reach_a_monitor_that_does_not_say_it_itself(tmp_path: Path) -> None:
+    text = f'[defaults]\ncheck_every = "5s"\n[monitors.a]\n{ANY}\n[monitors.b]\n{ANY}\ncheck_every = "9s"\n'
+    played = Played(tmp_path, text, 100)
+    assert (set(played.gaps("a")), set(played.gaps("b"))) == ({5.0}, {9.0})

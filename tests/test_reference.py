@@ -1,0 +1,305 @@
+"""Every option is obeyed and every reason is given, each in a test that is named here.
+
+An option's test fails when the option is ignored; a reason's produces it by a real situation. This file checks that
+nothing is forgotten, that the tests exist, and that they speak of what they are named for.
+"""
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from monitord import settings
+from monitord.config import Table, read_document
+from monitord.model import Reason
+from monitord.monitors import MONITOR_TYPES
+
+TESTS = Path(__file__).parent
+PACKAGE = TESTS.parent / "monitord"
+
+NOT_GIVEN_YET = {"unit_failed", "unit_inactive"}
+"""Reasons that no code gives: they leave this set with the code that does."""
+
+_READ = "monitors/test_heartbeat.py::test_every_option_is_read"
+_LATE = "monitors/test_heartbeat.py::test_late_and_missed_are_told_at_their_own_time_however_rare_the_checks"
+
+# Where reading and obeying are two tests, both are named, and one of them speaks of the option.
+Tests = str | tuple[str, ...]
+
+COMMON: dict[str, Tests] = {
+    "type": "monitors/test_ip_family.py::test_an_address_of_the_family_that_is_wanted_is_asked",
+    "check_every": "test_common_keys.py::test_check_every_is_from_start_to_start",
+    "timeout": "test_common_keys.py::test_timeout_ends_a_check_that_hangs",
+    "fail_after": "test_common_keys.py::test_fail_after_says_how_many_failures_are_believed",
+    "retry_every": "test_common_keys.py::test_retry_every_is_the_time_to_the_next_look_at_a_failure",
+    "recover_after": "test_common_keys.py::test_recover_after_says_how_many_answers_are_believed",
+    "degrade_after": "test_common_keys.py::test_degrade_after_says_how_many_warnings_are_believed",
+    "flapping": "test_common_keys.py::test_flapping_is_looked_for_unless_told",
+    "invert": "test_common_keys.py::test_invert_turns_the_verdict",
+    "tags": "test_common_keys.py::test_a_group_stands_as_its_members",
+    "renamed_from": (
+        "test_settings.py::test_a_name_is_taken_over_once_and_only_when_it_is_free",
+        "dispatch/test_dispatcher.py::test_a_renamed_monitor_stands_as_before",
+    ),
+    "depends_on": "test_common_keys.py::test_parents_excuse_a_child",
+    "depends_on_any": "test_common_keys.py::test_parents_excuse_a_child",
+    "up_when": "monitors/test_http_conditions.py::test_a_condition_that_does_not_hold_fails",
+    "degraded_when": "monitors/test_http_conditions.py::test_a_slow_answer_degrades",
+}
+
+OPTIONS: dict[str, Tests] = {
+    "log.level": "test_daemon.py::test_it_listens_and_logs_as_configured",
+    "log.checks": "test_control.py::test_an_accepted_reload_applies_the_difference_only",
+    "status.socket": "test_daemon.py::test_it_listens_and_logs_as_configured",
+    **{
+        f"status.{key}": "test_daemon.py::test_it_listens_on_tcp_as_well_and_the_token_allows_changes"
+        for key in ("listen", "token", "hosts")
+    },
+    "history.directory": "test_daemon.py::test_an_outage_goes_on_after_a_stop_and_a_kill",
+    "limits.max_concurrent_checks": "test_control.py::test_an_accepted_reload_applies_the_difference_only",
+    "limits.max_concurrent_per_host": "test_control.py::test_an_accepted_reload_applies_the_difference_only",
+    "limits.max_concurrent_children": "monitors/test_exec.py::test_programs_are_counted_apart_from_hosts",
+    "network.blind_share": "test_control.py::test_an_accepted_reload_applies_the_difference_only",
+    "network.canary": "test_control.py::test_an_accepted_reload_applies_the_difference_only",
+    **{
+        f"history.{key}": "history/test_settings.py::test_every_key_is_read"
+        for key in ("enabled", "max_size", "results", "minutes", "hours", "days")
+    },
+    **{
+        f"maintenance.NAME.{key}": "health/test_windows.py::test_every_key_is_read"
+        for key in ("schedule", "duration", "from", "until", "monitors", "tags", "comment")
+    },
+    "http.url": "monitors/test_http.py::test_a_good_answer_is_told_in_one_line",
+    "http.method": "monitors/test_http.py::test_method_and_headers_are_sent",
+    "http.headers": "monitors/test_http.py::test_method_and_headers_are_sent",
+    "http.body": "monitors/test_http.py::test_a_body_is_sent",
+    "http.form": "monitors/test_http.py::test_a_body_is_sent",
+    "http.json": "monitors/test_http.py::test_a_body_is_sent",
+    "http.basic_auth": "monitors/test_http.py::test_basic_and_bearer_credentials_are_sent",
+    "http.bearer": "monitors/test_http.py::test_basic_and_bearer_credentials_are_sent",
+    "http.verify": "monitors/test_http.py::test_verification_can_be_switched_off",
+    "http.ca_file": "monitors/test_http.py::test_a_certificate_yields_facts",
+    "http.client_certificate": "monitors/test_http.py::test_a_client_certificate_is_shown",
+    "http.client_key": "monitors/test_http.py::test_a_client_certificate_is_shown",
+    "http.server_name": "monitors/test_http.py::test_another_server_name_is_asked_for",
+    "http.min_tls": "monitors/test_http.py::test_old_tls_is_refused_when_told",
+    "http.follow_redirects": "monitors/test_http.py::test_redirects_are_followed_unless_told",
+    "http.proxy": "monitors/test_http.py::test_a_proxy_is_used",
+    "http.connect_to": "monitors/test_http.py::test_connect_to_names_another_peer",
+    "http.ip_family": "monitors/test_ip_family.py::test_an_address_of_the_family_that_is_wanted_is_asked",
+    "http.all_addresses": "monitors/test_http.py::test_the_worst_of_all_addresses_counts",
+    "http.reuse_connection": "monitors/test_http.py::test_a_connection_is_kept_until_the_monitor_is_closed",
+    "http.max_body": "monitors/test_http.py::test_a_body_beyond_the_limit_is_too_large",
+    "exec.command": "monitors/test_exec.py::test_a_plugin_gets_arguments_environment_and_directory",
+    "exec.environment": "monitors/test_exec.py::test_a_plugin_gets_arguments_environment_and_directory",
+    "exec.directory": "monitors/test_exec.py::test_a_plugin_gets_arguments_environment_and_directory",
+    "dns.name": "monitors/test_dns.py::test_addresses_are_well_and_told_in_one_line",
+    "dns.record_type": "monitors/test_dns.py::test_each_type_of_record_is_asked_for",
+    "dns.server": "monitors/test_ip_family.py::test_an_address_of_the_family_that_is_wanted_is_asked",
+    "dns.port": "monitors/test_dns.py::test_addresses_are_well_and_told_in_one_line",
+    "dns.protocol": "monitors/test_dns.py::test_a_server_is_asked_by_tls_with_its_certificate_verified",
+    "dns.recursion": "monitors/test_dns.py::test_recursion_is_asked_for_unless_switched_off",
+    "dns.ip_family": "monitors/test_ip_family.py::test_an_address_of_the_family_that_is_wanted_is_asked",
+    "dns.verify": "monitors/test_dns.py::test_a_server_is_asked_by_tls_with_its_certificate_verified",
+    "dns.ca_file": "monitors/test_dns.py::test_a_server_is_asked_by_tls_with_its_certificate_verified",
+    "dns.server_name": "monitors/test_dns.py::test_a_server_is_asked_by_tls_with_its_certificate_verified",
+    "icmp.host": "monitors/test_ip_family.py::test_an_address_of_the_family_that_is_wanted_is_asked",
+    "icmp.count": "monitors/test_icmp.py::test_every_option_is_obeyed",
+    "icmp.interval": "monitors/test_icmp.py::test_every_option_is_obeyed",
+    "icmp.payload": "monitors/test_icmp.py::test_every_option_is_obeyed",
+    "icmp.ip_family": "monitors/test_ip_family.py::test_an_address_of_the_family_that_is_wanted_is_asked",
+    "tcp.address": "monitors/test_tcp.py::test_a_unix_socket",
+    "tcp.dialogue": "monitors/test_tcp.py::test_a_dialogue_is_gone_through",
+    "tcp.dialogue.send": "monitors/test_tcp.py::test_a_dialogue_is_gone_through",
+    "tcp.dialogue.expect": "monitors/test_tcp.py::test_an_expectation_that_is_not_met",
+    "tcp.dialogue.starttls": "monitors/test_tcp.py::test_tls_half_way_and_its_facts",
+    "tcp.tls": "monitors/test_tcp.py::test_tls_from_the_start",
+    "tcp.ip_family": "monitors/test_ip_family.py::test_an_address_of_the_family_that_is_wanted_is_asked",
+    "tcp.verify": "monitors/test_tcp.py::test_tls_from_the_start",
+    "tcp.ca_file": "monitors/test_tcp.py::test_tls_from_the_start",
+    "tcp.client_certificate": "monitors/test_tcp_tls.py::test_who_asks_is_shown_by_client_certificate_and_client_key",
+    "tcp.client_key": "monitors/test_tcp_tls.py::test_who_asks_is_shown_by_client_certificate_and_client_key",
+    "tcp.server_name": "monitors/test_tcp_tls.py::test_server_name_is_the_name_that_counts",
+    "tcp.min_tls": "monitors/test_tcp_tls.py::test_min_tls_refuses_what_is_older",
+    "tls.address": "monitors/test_tls.py::test_a_good_certificate_is_well_and_told_in_one_line",
+    "tls.starttls": "monitors/test_tls.py::test_mail_servers_are_asked_for_tls_first",
+    "tls.ip_family": "monitors/test_ip_family.py::test_an_address_of_the_family_that_is_wanted_is_asked",
+    "tls.verify": "monitors/test_tls.py::test_a_bad_certificate_has_its_own_reason",
+    "tls.ca_file": "monitors/test_tls.py::test_a_good_certificate_is_well_and_told_in_one_line",
+    "tls.client_certificate": "monitors/test_tls.py::test_who_asks_is_shown_by_a_certificate",
+    "tls.client_key": "monitors/test_tls.py::test_who_asks_is_shown_by_a_certificate",
+    "tls.server_name": "monitors/test_tls.py::test_the_name_that_is_wanted_can_be_another",
+    "tls.min_tls": "monitors/test_tls.py::test_an_old_version_is_refused",
+    "heartbeat.every": (_READ, _LATE),
+    "heartbeat.grace": (_READ, _LATE),
+    "heartbeat.warn_after": (_READ, _LATE),
+    "heartbeat.calendar": (
+        _READ,
+        "monitors/test_heartbeat_record.py::test_a_calendar_counts_from_the_last_end",
+    ),
+    "heartbeat.max_runtime": (_READ, "monitors/test_heartbeat.py::test_a_run_that_does_not_end_is_missed"),
+    "group.members": "test_common_keys.py::test_a_group_stands_as_its_members",
+    "group.member_tags": "test_common_keys.py::test_a_group_stands_as_its_members",
+    "group.at_least": "test_common_keys.py::test_a_group_stands_as_its_members",
+}
+
+REASONS: dict[str, Tests] = {
+    "ok": "monitors/test_http.py::test_a_status_below_400_is_well",
+    "timeout_resolve": "net/test_stream.py::test_a_resolver_that_is_silent",
+    "timeout_connect": "monitors/test_tcp.py::test_the_timeout_holds_in_all",
+    "timeout_tls": "monitors/test_tls.py::test_what_else_can_go_wrong",
+    "timeout_response": "monitors/test_http.py::test_a_peer_that_never_answers_is_told_at_the_timeout",
+    "timeout_body": "net/test_http_faults.py::test_a_peer_that_is_too_slow",
+    "resolve_failed": "monitors/test_tcp.py::test_a_closed_port_and_a_name_that_is_not_there",
+    "refused": "monitors/test_http.py::test_a_peer_that_is_not_there_is_told_in_one_line",
+    "reset": "monitors/test_tcp.py::test_an_expectation_that_is_not_met",
+    "unreachable": "net/test_dns_client.py::test_no_way_to_the_server_is_unreachable",
+    "tls_expired": "monitors/test_tls.py::test_a_bad_certificate_has_its_own_reason",
+    "tls_name_mismatch": "monitors/test_tls.py::test_a_bad_certificate_has_its_own_reason",
+    "tls_untrusted": "monitors/test_tls.py::test_a_bad_certificate_has_its_own_reason",
+    "tls_failed": "monitors/test_tls.py::test_an_old_version_is_refused",
+    "protocol_error": "monitors/test_tls.py::test_words_behind_the_consent_are_refused",
+    "too_large": "monitors/test_http.py::test_a_body_beyond_the_limit_is_too_large",
+    "too_many_redirects": "net/test_http_redirects.py::test_more_than_ten_redirects_are_too_many",
+    "condition_failed": "monitors/test_http_conditions.py::test_a_condition_that_does_not_hold_fails",
+    "condition_unresolved": "monitors/test_http_conditions.py::test_a_condition_that_does_not_hold_fails",
+    "plugin_warning": "monitors/test_exec.py::test_the_exit_code_is_the_verdict",
+    "plugin_critical": "monitors/test_exec.py::test_the_exit_code_is_the_verdict",
+    "plugin_unknown": "monitors/test_exec.py::test_the_exit_code_is_the_verdict",
+    "plugin_killed": "monitors/test_exec.py::test_a_plugin_that_is_killed_has_failed",
+    "heartbeat_late": _LATE,
+    "heartbeat_missed": _LATE,
+    "heartbeat_failed": (
+        "monitors/test_heartbeat.py::test_a_failure_tells_its_exit_status_and_the_first_line_of_its_message"
+    ),
+    "member_down": "dispatch/test_reasons.py::test_a_group_says_whether_a_member_is_down_or_degraded",
+    "member_degraded": "dispatch/test_reasons.py::test_a_group_says_whether_a_member_is_down_or_degraded",
+    "members_unknown": "dispatch/test_standing.py::test_a_group_of_nobody_known_is_unsure",
+    "prober_late": "dispatch/test_dispatcher.py::test_a_failure_while_the_loop_stood_still_is_unsure",
+    "prober_suspended": "dispatch/test_dispatcher.py::test_a_failure_over_a_suspend_is_unsure",
+    "prober_exhausted": "monitors/test_exec.py::test_a_host_without_descriptors_is_unsure",
+    "prober_forbidden": "monitors/test_icmp.py::test_a_host_that_forbids_ping_sockets_says_what_to_write",
+    "prober_blind": "dispatch/test_reasons.py::test_when_nearly_all_begin_to_fail_their_failures_are_prober_blind",
+    "monitor_bug": "dispatch/test_dispatcher.py::test_a_bug_costs_one_check_and_is_unsure",
+}
+
+
+# What there is
+
+
+@pytest.fixture
+def configured(tmp_path: Path) -> Table:
+    """A configuration that was read to its end, so that its tables know every key."""
+    config = tmp_path / "monitord.toml"
+    config.write_text('[monitors.one]\ntype = "none"\n[maintenance.NAME]\n')
+    document = read_document(config)
+    settings._read(document)
+    return document.root
+
+
+def keys_of(table: Table, prefix: str) -> Iterator[str]:
+    """Those of the tables in it, too, but not the table itself."""
+    for key in table._known:
+        children = table._children.get(key, [])
+        if not children:
+            yield f"{prefix}{key}"
+        for child in children:
+            yield from keys_of(child, f"{prefix}{key}.")
+
+
+def common_keys(root: Table) -> set[str]:
+    return set(root._children["defaults"][0]._known)
+
+
+def test_every_common_key_has_a_test(configured: Table) -> None:
+    inherited = {"renamed_from", "up_when", "degraded_when", "type"}  # asked for by each monitor itself
+    assert common_keys(configured) | inherited == set(COMMON)
+
+
+def test_every_key_of_every_section_has_a_test(configured: Table) -> None:
+    sections = {
+        key
+        for name, (table,) in configured._children.items()
+        if name not in {"defaults", "monitors"}
+        for key in keys_of(table, f"{name}.")
+    }
+    assert {key for key in OPTIONS if key.split(".")[0] not in MONITOR_TYPES} == sections
+
+
+@pytest.mark.parametrize("name", MONITOR_TYPES)
+def test_every_option_of_every_type_has_a_test(tmp_path: Path, name: str) -> None:
+    config = tmp_path / "monitord.toml"
+    config.write_text("")
+    table = read_document(config).root
+    MONITOR_TYPES[name].read_options(table)
+    mapped = {parts[1] for key in OPTIONS if (parts := key.split("."))[0] == name}
+    assert mapped == set(table._known) - set(COMMON)
+
+
+def test_every_reason_has_a_test() -> None:
+    assert {reason.value for reason in Reason} - NOT_GIVEN_YET == set(REASONS)
+
+
+def test_only_reasons_that_no_code_gives_are_without_a_test() -> None:
+    """A fault of `net` becomes the reason of its name."""
+    given = {
+        match
+        for file in PACKAGE.rglob("*.py")
+        if file != PACKAGE / "model.py"
+        for match in re.findall(
+            r"\b(?:Reason|FaultKind|DnsFaultKind|PingFaultKind)\.([A-Z_]+)", file.read_text()
+        )
+    }
+    assert {reason.value for reason in Reason if reason.name not in given} == NOT_GIVEN_YET
+
+
+# What is said of it
+
+
+@cache
+def functions_of(file: Path) -> Mapping[str, str]:
+    """The source of each test, with its decorators and the constants of its module that it names."""
+    text = file.read_text()
+    lines = text.splitlines()
+    tests: dict[str, str] = {}
+    constants: dict[str, str] = {}
+    for node in ast.parse(text).body:
+        decorators = node.decorator_list if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else []
+        first = min([node.lineno, *(decorator.lineno for decorator in decorators)])
+        source = "\n".join(lines[first - 1 : node.end_lineno])
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                tests[name] = source
+            case ast.Assign(targets=[ast.Name(id=name)]):
+                constants[name] = source
+            case _:
+                pass
+    return {
+        name: "\n".join(
+            [source, *(constants[word] for word in {*re.findall(r"\w+", source)} & constants.keys())]
+        )
+        for name, source in tests.items()
+    }
+
+
+MAPPED = [
+    *(pytest.param(key, tests, id=key) for key, tests in (COMMON | OPTIONS).items()),
+    *(pytest.param(reason, tests, id=f"reason {reason}") for reason, tests in REASONS.items()),
+]
+
+
+@pytest.mark.parametrize(("what", "tests"), MAPPED)
+def test_its_tests_exist_and_speak_of_it(what: str, tests: Tests) -> None:
+    sources = []
+    for test in [tests] if isinstance(tests, str) else tests:
+        file, _, name = test.partition("::")
+        functions = functions_of(TESTS / file)
+        assert name in functions, f"{file} has no test {name}"
+        sources.append(functions[name].replace("\\n", " "))
+    word = what.rpartition(".")[2]
+    # An option of a file may be the argument of a helper, in a unit; a reason may be the member of the enum.
+    pattern = rf"(?<![A-Za-z]){word}(?:_s|_bytes)?(?![A-Za-z])|\b{word.upper()}\b"
+    assert any(re.search(pattern, source) for source in sources), f"{tests}: nothing speaks of {word}"
