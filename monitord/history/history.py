@@ -53,7 +53,7 @@ class History:
         self._writer: Writer | None = None
         self._reader: Reader | None = None
         if path is not None and settings.enabled:
-            self._writer = Writer(path, settings, clock, self._tell_done)
+            self._writer = Writer(path, settings, clock, self._tell_done, lambda: self._batch.dropped)
             self._reader = Reader(path, lambda: self._progress_generation, self._writer.suspect)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None

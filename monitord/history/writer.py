@@ -67,14 +67,23 @@ class Progress:
 class Writer:
     """`open` first, in any thread; then `start`. `done` is called in the thread after each batch, written or lost.
 
-    `generation` of its progress counts databases begun anew, for whoever has the old one open.
+    `dropped` says how many rows found no room in the batch that is not handed over yet. `generation` of its
+    progress counts databases begun anew, for whoever has the old one open.
     """
 
-    def __init__(self, path: Path, settings: HistorySettings, clock: Clock, done: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: HistorySettings,
+        clock: Clock,
+        done: Callable[[], None],
+        dropped: Callable[[], int],
+    ) -> None:
         self._path = path
         self._settings = settings
         self._clock = clock
         self._done = done
+        self._dropped = dropped
         self._store: Store | None = None
         self._is_first = True
         self._inbox: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
@@ -247,7 +256,10 @@ class Writer:
             self.progress.generation += 1
         if self._is_suspect.is_set():
             self._is_suspect.clear()
-            rows = self._opened().connection.execute("PRAGMA quick_check(1)").fetchall()
+            # A connection of its own: the writer's has good pages in its memory.
+            with contextlib.closing(open_for_reading(self._path)) as connection:
+                connection.set_progress_handler(self._move, STEPS_BETWEEN_MOVES)
+                rows = connection.execute("PRAGMA quick_check(1)").fetchall()
             if rows != [("ok",)]:
                 raise DamageError(rows[0][0])
 
@@ -281,7 +293,7 @@ class Writer:
     def _fail(self, error: Exception) -> None:
         if self.progress.failing is None:
             self.progress.failing_since = self._clock.now()
-            self._dropped_before = self.progress.dropped
+            self._dropped_before = self.progress.dropped + self._dropped()
             log.error(
                 "history cannot be written (%s: %s); checks go on, and it is tried again", self._path, error
             )
@@ -292,7 +304,7 @@ class Writer:
         if progress.failing is None or progress.failing_since is None:
             return
         for_s = (self._clock.now() - progress.failing_since).total_seconds()
-        dropped = progress.dropped - self._dropped_before
+        dropped = progress.dropped + self._dropped() - self._dropped_before
         progress.failing, progress.failing_since = None, None
         log.warning("history is written again after %s; %s", format_duration(round(for_s)), _lost(dropped))
 
