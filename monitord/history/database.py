@@ -82,10 +82,20 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def open_for_reading(path: Path) -> sqlite3.Connection:
+READ_ONLY = ("mode=ro", "mode=ro&immutable=1")
+"""The second where nothing at all can be written beside the file: it reads no log (sqlite.org/wal.html#readonly)."""
+
+
+def has_no_log(path: Path) -> bool:
+    """Nothing is in the write-ahead log: the file itself is all there is."""
+    log_file = path.with_name(path.name + "-wal")
+    return not log_file.exists() or log_file.stat().st_size == 0
+
+
+def open_for_reading(path: Path, how: str = READ_ONLY[0]) -> sqlite3.Connection:
     """Raises sqlite3.Error, also where there is no such file."""
     connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=ro",
+        f"{path.absolute().as_uri()}?{how}",
         timeout=BUSY_S,
         isolation_level=None,
         uri=True,

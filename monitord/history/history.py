@@ -18,15 +18,15 @@ from typing import Any, TypeVar
 
 from monitord.clock import Clock
 from monitord.history import queries
-from monitord.history.batch import Batch, ResultRow, Seen, Stand
-from monitord.history.codes import HEALTH_CODES, PHASES, VERDICT_CODES, VERDICTS, pack_what, to_ms
+from monitord.history.batch import Batch, Seen, Stand
+from monitord.history.codes import VERDICT_CODES, VERDICTS, to_ms
 from monitord.history.queries import Horizons
 from monitord.history.reader import Reader
+from monitord.history.rows import row_of
 from monitord.history.settings import HistorySettings
-from monitord.history.store import clean
 from monitord.history.values import Bucket, Day, HistoryStats, Kept, StoredResult, Uptime
 from monitord.history.writer import STANDSTILL_S, Writer
-from monitord.model import Health, Incident, Observation, Reason, Result, Transition, Verdict
+from monitord.model import Health, Incident, Result, Transition, Verdict
 from monitord.units import format_duration
 
 log = logging.getLogger(__name__)
@@ -43,10 +43,6 @@ BAR_LENGTH = 60
 
 EXPORTED_AT_ONCE = 1000
 
-_ANSWERED = {Verdict.PASS, Verdict.WARN}
-_JUDGED = {Reason.CONDITION_FAILED, Reason.CONDITION_UNRESOLVED}
-_LARGEST = 1 << 62
-
 
 class History:
     """`open`, then `start` on the running loop, then anything, then `close`."""
@@ -57,7 +53,7 @@ class History:
         self._writer: Writer | None = None
         self._reader: Reader | None = None
         if path is not None and settings.enabled:
-            self._writer = Writer(path, settings, clock, self._tell_done)
+            self._writer = Writer(path, settings, clock, self._tell_done, lambda: self._batch.dropped)
             self._reader = Reader(path, lambda: self._progress_generation, self._writer.suspect)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -117,7 +113,7 @@ class History:
         """`state` is how the monitor stands after it."""
         self._add_to_bar(monitor, VERDICT_CODES[result.verdict])
         if self._writer is not None:
-            self._batch.add_result(_row(monitor, result, state))
+            self._batch.add_result(row_of(monitor, result, state))
             self._plan()
 
     def add_transition(self, transition: Transition) -> None:
@@ -161,7 +157,7 @@ class History:
             self._plan()
 
     def rename(self, old: str, new: str) -> None:
-        """What is kept of `old` is `new`'s from now on. Where there is no such monitor it does nothing."""
+        """What is kept of `old` is `new`'s from now on, unless `new` has a past of its own or there is no `old`."""
         _rename_key(self._bars, old, new)
         _rename_key(self._standing, old, new)
         if self._writer is not None:
@@ -364,36 +360,6 @@ class History:
         if for_s < STANDSTILL_S:
             return None
         return f"the history's writer has not moved for {format_duration(round(for_s))}"
-
-
-def _row(monitor: str, result: Result, state: Health) -> ResultRow:
-    observation, verdict = result.observation, result.verdict
-    is_answered = verdict in _ANSWERED or (verdict is Verdict.FAIL and observation.reason in _JUDGED)
-    phases_us = _phases_us(observation) if is_answered else None
-    response_s = observation.facts.get("response_time") if is_answered else None
-    took_s = response_s if isinstance(response_s, (int, float)) else observation.duration_s
-    return ResultRow(
-        monitor,
-        to_ms(observation.started_at),
-        _microseconds(took_s),
-        pack_what(VERDICT_CODES[verdict], HEALTH_CODES[state], answered=is_answered),
-        observation.reason.value,
-        phases_us,
-        None if verdict is Verdict.PASS else clean(observation.detail),
-    )
-
-
-def _phases_us(observation: Observation) -> list[int] | None:
-    facts = observation.facts
-    phases = [facts.get(f"phase.{name}") for name in PHASES]
-    if not any(phases):
-        return None
-    return [_microseconds(spent) if isinstance(spent, (int, float)) else 0 for spent in phases]
-
-
-def _microseconds(seconds: float) -> int:
-    # Not every type's numbers are ours to trust: "not a number" is no reason to lose a row.
-    return min(max(0, round(seconds * 1e6)), _LARGEST) if seconds < _LARGEST else 0
 
 
 def _rename_key(by_name: dict[str, T], old: str, new: str) -> None:

@@ -86,8 +86,8 @@ def seconds_by_state(
     """Seconds by the number of a state, with `IN_MAINTENANCE` or without."""
     rows = connection.execute(
         _OVERLAPPING.format(
-            what="state, sum(min(coalesce(until, max(start, :seen)), :end) - max(start, :start)) / 1000.0",
-            then="GROUP BY state",
+            what="state, sum(min(coalesce(until, max(start, :seen)), :end) - max(start, :start)) / 1000.0 AS spent",
+            then="GROUP BY state HAVING spent > 0",
         ),
         {"monitor": monitor, "start": start_ms, "end": end_ms, "seen": seen_ms},
     )

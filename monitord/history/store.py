@@ -17,6 +17,7 @@ from monitord.history.codes import HEALTH_CODES, IN_MAINTENANCE, to_ms
 from monitord.history.database import open_for_writing
 from monitord.history.retention import Retention, size_bytes
 from monitord.history.rollups import Minutes, Unsealed, add_to, merge_minutes, seal_until_ms
+from monitord.history.rows import clean
 from monitord.history.settings import HistorySettings
 from monitord.history.varint import pack
 from monitord.model import Incident
@@ -258,18 +259,6 @@ class Store:
                 self._connection.execute("ROLLBACK")
             self._remember()
             raise
-
-
-MOST_TEXT = 1000
-"""Characters of a detail or comment; more is cut off."""
-
-
-def clean(text: str | None) -> str | None:
-    """What SQLite takes: halves of surrogate pairs, which servers can send, are no text."""
-    if text is None:
-        return None
-    short = text[:MOST_TEXT]
-    return short if short.isascii() else short.encode("utf-8", "replace").decode()
 
 
 def _row_id(cursor: sqlite3.Cursor) -> int:

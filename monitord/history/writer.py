@@ -6,6 +6,7 @@ database is set aside, what can still be read of its states goes into a new one.
 nothing is kept.
 """
 
+import contextlib
 import logging
 import queue
 import sqlite3
@@ -19,7 +20,14 @@ from pathlib import Path
 from monitord.clock import Clock
 from monitord.history.batch import Batch
 from monitord.history.codes import to_ms
-from monitord.history.database import is_damage, is_passing, set_aside
+from monitord.history.database import (
+    READ_ONLY,
+    has_no_log,
+    is_damage,
+    is_passing,
+    open_for_reading,
+    set_aside,
+)
 from monitord.history.kept import check_reasons, read_kept, recent_verdicts, salvage
 from monitord.history.schema import DamageError, ForeignDatabaseError, NewerVersionError
 from monitord.history.settings import HistorySettings
@@ -33,7 +41,11 @@ FIRST_RETRY_AFTER_S = 0.25
 LONGEST_RETRY_AFTER_S = 10.0
 
 STANDSTILL_S = 60.0
-"""Each attempt moves the thread, one that fails, too; only a call into the kernel holds it for so long."""
+"""Each attempt moves the thread, also one that fails, and a long one while it works. What holds it for so long is a
+call into the kernel that does not return."""
+
+STEPS_BETWEEN_MOVES = 1_000_000
+"""Of SQLite's machine."""
 
 
 @dataclass(slots=True)
@@ -55,14 +67,23 @@ class Progress:
 class Writer:
     """`open` first, in any thread; then `start`. `done` is called in the thread after each batch, written or lost.
 
-    `generation` of its progress counts databases begun anew, for whoever has the old one open.
+    `dropped` says how many rows found no room in the batch that is not handed over yet. `generation` of its
+    progress counts databases begun anew, for whoever has the old one open.
     """
 
-    def __init__(self, path: Path, settings: HistorySettings, clock: Clock, done: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: HistorySettings,
+        clock: Clock,
+        done: Callable[[], None],
+        dropped: Callable[[], int],
+    ) -> None:
         self._path = path
         self._settings = settings
         self._clock = clock
         self._done = done
+        self._dropped = dropped
         self._store: Store | None = None
         self._is_first = True
         self._inbox: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
@@ -78,9 +99,10 @@ class Writer:
             return self._open(recent)
         except NewerVersionError as error:
             self._switch_off(error)
+            return Kept(), {}
         except (sqlite3.Error, OSError) as error:
             self._fail(error)
-        return Kept(), {}
+            return self._read_only(recent)
 
     def _open(self, recent: int) -> tuple[Kept, dict[str, bytes]]:
         try:
@@ -92,6 +114,16 @@ class Writer:
                 raise
             kept = self._begin_anew(error)
             return kept, {}
+
+    def _read_only(self, recent: int) -> tuple[Kept, dict[str, bytes]]:
+        """States are wanted all the more where they cannot be written."""
+        for how in READ_ONLY if has_no_log(self._path) else READ_ONLY[:1]:
+            try:
+                with contextlib.closing(open_for_reading(self._path, how)) as connection:
+                    return read_kept(connection), recent_verdicts(connection, recent)
+            except (sqlite3.Error, ValueError, OverflowError):
+                continue
+        return Kept(), {}
 
     def _make_sure_of_folder(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -135,7 +167,7 @@ class Writer:
         progress.dropped += batch.dropped
         delay_s = FIRST_RETRY_AFTER_S
         while not progress.is_off:
-            progress.moved_at = time.monotonic()
+            self._move()
             if self._attempt(batch):
                 break
             if self._is_ending.wait(delay_s):
@@ -144,7 +176,7 @@ class Writer:
             delay_s = min(2 * delay_s, LONGEST_RETRY_AFTER_S)
         else:
             self._drop(batch)
-        progress.moved_at = time.monotonic()
+        self._move()
 
     def _attempt(self, batch: Batch) -> bool:
         """Whether the batch has an end: it is in, or can never be."""
@@ -202,9 +234,13 @@ class Writer:
             except ValueError as error:
                 store.close()
                 raise NewerVersionError(str(error)) from None
+            store.connection.set_progress_handler(self._move, STEPS_BETWEEN_MOVES)
             self._store, self._is_first = store, False
             self.progress.size_bytes = store.size_bytes()
         return self._store
+
+    def _move(self) -> None:
+        self.progress.moved_at = time.monotonic()
 
     def _close(self) -> None:
         if self._store is not None:
@@ -220,7 +256,10 @@ class Writer:
             self.progress.generation += 1
         if self._is_suspect.is_set():
             self._is_suspect.clear()
-            rows = self._opened().connection.execute("PRAGMA quick_check(1)").fetchall()
+            # A connection of its own: the writer's has good pages in its memory.
+            with contextlib.closing(open_for_reading(self._path)) as connection:
+                connection.set_progress_handler(self._move, STEPS_BETWEEN_MOVES)
+                rows = connection.execute("PRAGMA quick_check(1)").fetchall()
             if rows != [("ok",)]:
                 raise DamageError(rows[0][0])
 
@@ -254,7 +293,7 @@ class Writer:
     def _fail(self, error: Exception) -> None:
         if self.progress.failing is None:
             self.progress.failing_since = self._clock.now()
-            self._dropped_before = self.progress.dropped
+            self._dropped_before = self.progress.dropped + self._dropped()
             log.error(
                 "history cannot be written (%s: %s); checks go on, and it is tried again", self._path, error
             )
@@ -265,7 +304,7 @@ class Writer:
         if progress.failing is None or progress.failing_since is None:
             return
         for_s = (self._clock.now() - progress.failing_since).total_seconds()
-        dropped = progress.dropped - self._dropped_before
+        dropped = progress.dropped + self._dropped() - self._dropped_before
         progress.failing, progress.failing_since = None, None
         log.warning("history is written again after %s; %s", format_duration(round(for_s)), _lost(dropped))
 

@@ -1,0 +1,54 @@
+"""Kill a daemon that writes at full rate, and look at what it left."""
+
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+DEADLINE_S = 20.0
+
+
+@dataclass(frozen=True)
+class Left:
+    """`told`: rows that the process knew to be written. `age_s`: from the last row to the kill."""
+
+    told: int
+    results: int
+    age_s: float
+
+
+def kill_and_look(path: Path, after_s: float, rate: int = 1000, monitors: int = 50) -> Left:
+    """Raises AssertionError when what is left is not whole."""
+    command = [sys.executable, "-m", "tests.history.writing", str(path), str(rate), str(monitors)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        told = process.stdout.readline()
+        time.sleep(after_s)
+        os.kill(process.pid, signal.SIGKILL)
+        killed_at = time.time()
+        lines = process.stdout.read().splitlines()
+    # A line that the kill cut off says less than it would have.
+    return _look(path, int(lines[-2] if len(lines) > 1 else told), killed_at)
+
+
+def _look(path: Path, told: int, killed_at: float) -> Left:
+    with contextlib.closing(sqlite3.connect(path, timeout=DEADLINE_S)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        numbers = [
+            round(took / 1000)
+            for (took,) in connection.execute("SELECT took FROM results ORDER BY took").fetchall()
+        ]
+        (own,) = connection.execute("SELECT body FROM own WHERE key = 'number'").fetchone()
+        (latest,) = connection.execute("SELECT detail FROM incidents WHERE id = 'latest'").fetchone()
+        (last_ms,) = connection.execute("SELECT max(at) FROM results").fetchone()
+    # None is missing, and the last result, the incident and the state are of one transaction.
+    assert numbers == list(range(len(numbers)))
+    assert json.loads(own)["next"] == int(latest) + 1 == len(numbers)
+    return Left(told, len(numbers), killed_at - last_ms / 1000)

@@ -1,0 +1,75 @@
+"""What waits is bounded, and what has a key waits once."""
+
+import pytest
+
+from monitord.history.batch import Batch, ResultRow, Seen, Stand
+from monitord.model import Health, Reason, Transition
+from tests.history.world import START, incident
+
+
+def row(number: int) -> ResultRow:
+    return ResultRow("a", number, 1, 0, "ok", None, None)
+
+
+def test_the_oldest_results_go_and_are_counted() -> None:
+    batch = Batch(most_results=3)
+    for number in range(5):
+        batch.add_result(row(number))
+    assert [one.at_ms for one in batch.results] == [2, 3, 4]
+    assert batch.dropped == 2
+
+
+def test_the_other_kinds_are_bounded_as_well() -> None:
+    batch = Batch(most_changes=2)
+    for number in range(5):
+        batch.add_transition(
+            Transition("a", Health.UP, Health.DOWN, START, START, Reason.REFUSED, str(number))
+        )
+        batch.add_stand(Stand("a", number, Health.UP, False))
+        batch.add_incident(incident(number=f"i{number}"))
+    assert [one.detail for one in batch.transitions] == ["3", "4"]
+    assert [one.at_ms for one in batch.timeline] == [3, 4]
+    assert list(batch.incidents) == ["i3", "i4"]
+    assert (batch.dropped, len(batch)) == (9, 6)
+
+
+def test_an_incident_that_is_told_again_drops_none() -> None:
+    batch = Batch(most_changes=1)
+    for _ in range(3):
+        batch.add_incident(incident())
+    assert (batch.dropped, len(batch)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        pytest.param([Seen(1), Seen(2), Seen(3)], [Seen(3)], id="one after the other"),
+        pytest.param([Seen(1), Seen(9, 8), Seen(10)], [Seen(1), Seen(10, 8)], id="a gap stays"),
+        pytest.param([Seen(9, 8), Seen(20, 19)], [Seen(9, 8), Seen(20, 19)], id="two gaps"),
+    ],
+)
+def test_ticks_become_one_as_long_as_there_is_no_gap(told: list[Seen], kept: list[Seen]) -> None:
+    batch = Batch()
+    for seen in told:
+        batch.add_seen(seen)
+    assert list(batch.timeline) == kept
+
+
+def test_renaming_follows_a_name_through_all_its_changes() -> None:
+    batch = Batch()
+    batch.states["a"] = {"n": 1}
+    batch.rename("a", "b")
+    batch.rename("b", "c")
+    assert batch.renames == {"a": "c", "b": "c"}
+    assert batch.states == {"c": {"n": 1}}
+
+
+def test_a_batch_that_is_written_is_empty() -> None:
+    batch = Batch()
+    batch.add_result(row(1))
+    batch.states["a"] = None
+    batch.own["a"] = {}
+    batch.rename("a", "b")
+    batch.add_seen(Seen(1))
+    batch.clear()
+    assert len(batch) == 0

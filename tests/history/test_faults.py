@@ -1,0 +1,382 @@
+"""Storage that fails: rows wait or go, it is counted and said once, and writing goes on by itself."""
+
+import logging
+import random
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from monitord.errors import HistoryError
+from monitord.history import History
+from monitord.history.batch import MOST_RESULTS
+from monitord.history.schema import STEPS
+from monitord.model import Health, Verdict
+from tests.history.world import START, Life, after, incident, result, until, written
+
+
+@pytest.fixture
+def life(tmp_path: Path) -> Life:
+    return Life(tmp_path / "history.db")
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[sqlite3.Connection]:
+    """Another program writes, and takes its time."""
+    other = sqlite3.connect(path, isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        yield other
+    finally:
+        other.close()
+
+
+def inner(history: History) -> sqlite3.Connection:
+    """The writer's own connection, to make it fail as storage would."""
+    assert history._writer is not None
+    assert history._writer._store is not None
+    return history._writer._store.connection
+
+
+async def fails(history: History) -> None:
+    await until(lambda: history.stats().failing is not None, "the writer has failed")
+
+
+async def works(history: History) -> None:
+    await until(lambda: history.stats().failing is None and history.stats().queued == 0, "all is written")
+
+
+def lines(caplog: pytest.LogCaptureFixture, part: str) -> list[str]:
+    return [record.message for record in caplog.records if part in record.message]
+
+
+async def test_a_lock_delays_what_is_written_and_loses_nothing(
+    life: Life, caplog: pytest.LogCaptureFixture
+) -> None:
+    history = life.begin()
+    history.add_result("a", result(START), Health.UP)
+    await written(history)
+    with locked(life.path):
+        history.add_result("a", result(after(1)), Health.UP)
+        await fails(history)
+        history.add_result("a", result(after(2)), Health.UP)
+        history.add_incident(incident())
+        assert len(await history.results("a")) == 1  # what is there can be read meanwhile
+        assert history.stats().queued > 0
+        assert history.stats().failing_since == START
+        life.clock.at = after(60)
+    await works(history)
+    assert len(await history.results("a")) == 3
+    assert len(await history.incidents()) == 1
+    assert (history.stats().dropped, history.stats().written) == (0, 4)
+    assert len(lines(caplog, "cannot be written")) == 1
+    assert lines(caplog, "written again") == ["history is written again after 1m; nothing is lost"]
+    assert history.standstill() is None
+    await history.close(5)
+
+
+async def test_a_full_disk_drops_nothing_that_has_room_in_memory(
+    life: Life, caplog: pytest.LogCaptureFixture
+) -> None:
+    history = life.begin()
+    history.add_result("a", result(START), Health.UP)
+    await written(history)
+    (pages,) = inner(history).execute("PRAGMA page_count").fetchone()
+    inner(history).execute(f"PRAGMA max_page_count = {pages}")
+    for number in range(1, 2000):
+        history.add_result("a", result(after(number)), Health.UP)
+    history.save_state("a", {"n": 1})
+    await fails(history)
+    assert history.stats().failing == "database or disk is full"
+    history.save_state("a", {"n": 2})
+    inner(history).execute("PRAGMA max_page_count = 1000000")
+    await works(history)
+    assert len([one async for one in history.export("a")]) == 2000
+    assert history.stats().dropped == 0
+    assert len(lines(caplog, "database or disk is full")) == 1
+    await history.close(5)
+    history = life.new()
+    assert history.open().states == {"a": {"n": 2}}
+    await history.close(5)
+
+
+async def test_beyond_what_has_room_the_oldest_go_and_are_counted_and_said_once(
+    life: Life, caplog: pytest.LogCaptureFixture
+) -> None:
+    history = life.begin()
+    history.tick(START)
+    await written(history)
+    told = result(START)
+    with locked(life.path):
+        history.add_result("first", told, Health.UP)
+        await fails(history)
+        for number in range(MOST_RESULTS + 100):
+            history.add_result("old" if number < 100 else "new", told, Health.UP)
+        history.add_incident(incident())
+        assert history.stats().dropped == 100
+    await works(history)
+    assert (history.stats().dropped, history.stats().written) == (100, 1 + 1 + MOST_RESULTS + 1)
+    assert len(await history.results("first")) == 1
+    assert await history.results("old") == []
+    assert len(await history.results("new")) == 20
+    assert len(lines(caplog, "the oldest rows are dropped")) == 1
+    assert "100 rows had no room and are lost" in lines(caplog, "written again")[0]
+    await history.close(5)
+
+
+async def test_a_database_that_can_only_be_read_is_read_and_waited_for(life: Life) -> None:
+    history = life.begin()
+    history.add_result("a", result(START), Health.UP)
+    await written(history)
+    inner(history).execute("PRAGMA query_only = ON")
+    history.add_result("a", result(after(1)), Health.UP)
+    await fails(history)
+    assert len(await history.results("a")) == 1
+    inner(history).execute("PRAGMA query_only = OFF")
+    await works(history)
+    assert len(await history.results("a")) == 2
+    await history.close(5)
+
+
+async def test_a_folder_that_cannot_be_made_does_not_keep_the_daemon_from_starting(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    in_the_way = tmp_path / "state"
+    in_the_way.write_text("a file where a folder should be")
+    life = Life(in_the_way / "history.db")
+    history = life.begin()
+    history.add_result("a", result(), Health.UP)
+    history.save_state("a", {"n": 1})
+    with pytest.raises(HistoryError, match="cannot be read"):
+        await history.results("a")
+    assert history.stats().failing is not None
+    in_the_way.unlink()
+    await works(history)
+    assert len(await history.results("a")) == 1
+    assert len(lines(caplog, "cannot be written")) == 1
+    await history.close(5)
+
+
+async def test_states_are_found_while_another_program_holds_the_lock(life: Life) -> None:
+    history = life.begin()
+    history.save_state("a", {"n": 1})
+    await history.close(5)
+    with locked(life.path):
+        history = life.new()
+        assert history.open().states == {"a": {"n": 1}}
+        assert history.stats().failing is not None
+        history.start()
+    history.add_result("a", result(), Health.UP)
+    await works(history)
+    await history.close(5)
+
+
+@pytest.mark.parametrize("how", ["text", "foreign", "short", "no tables"])
+async def test_what_is_no_database_of_ours_is_set_aside(
+    life: Life, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    content = spoilt(life.path, how)
+    history = life.begin()
+    history.add_result("a", result(), Health.UP)
+    await written(history)
+    assert len(await history.results("a")) == 1
+    assert history.stats().failing is None
+    (aside,) = names_beside(life.path, "*.damaged-20260304T100000Z")
+    assert how == "no tables" or contents(aside) == content
+    (line,) = lines(caplog, "was set aside as")
+    assert str(aside) in line
+    await history.close(5)
+
+
+def spoilt(path: Path, how: str) -> bytes:
+    if how == "text":
+        path.write_text("not a database\n" * 1000)
+    elif how == "short":
+        path.write_bytes(b"SQLite format 3\x00")
+    else:
+        with sqlite3.connect(path) as connection:
+            connection.execute("CREATE TABLE theirs (x)")
+            if how == "no tables":
+                connection.execute("PRAGMA application_id = 0x6D6F6E64")
+                connection.execute(f"PRAGMA user_version = {len(STEPS)}")
+        connection.close()
+    return path.read_bytes()
+
+
+def names_beside(path: Path, pattern: str) -> list[Path]:
+    return sorted(path.parent.glob(pattern))
+
+
+async def test_a_damage_found_while_running_costs_no_state_that_can_still_be_read(life: Life) -> None:
+    history = life.begin()
+    history.save_state("a", {"n": 1})
+    history.save_own("pauses", {"a": "root"})
+    history.add_incident(incident())
+    history.stand("a", Health.UP, in_maintenance=False, at=START)
+    history.tick(START)
+    for number in range(5000):
+        history.add_result("a", result(after(number)), Health.UP)
+    await written(history)
+    await history.close(5)
+
+    history = life.begin()
+    history.stand("a", Health.UP, in_maintenance=False, at=START)
+    history.tick(START)
+    await written(history)
+    spoil_table(life.path, "results")
+    with pytest.raises(HistoryError):
+        await history.results("a", limit=1000)
+    history.tick(after(1))
+    await until(lambda: bool(names_beside(life.path, "*.damaged-*Z")), "the damaged one is set aside")
+    life.clock.at = after(10)
+    await written(history)
+    history.add_result("a", result(after(20)), Health.UP)
+    history.tick(after(30))
+    await written(history)
+    assert len(await history.results("a")) == 1
+    assert len(await history.incidents(is_open=True)) == 1
+    # How the monitor stands is told to the new database again.
+    assert (await history.uptime("a", START, after(60))).seconds[Health.UP] >= 20.0
+    await history.close(5)
+    history = life.new()
+    kept = history.open()
+    assert (kept.states, kept.own) == ({"a": {"n": 1}}, {"pauses": {"a": "root"}})
+    await history.close(5)
+
+
+def spoil_table(path: Path, table: str) -> None:
+    """Other bytes over all pages of a table."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        pages = [
+            number
+            for (number,) in connection.execute(
+                "SELECT pageno FROM dbstat WHERE name = ?", (table,)
+            ).fetchall()
+        ]
+        (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+    connection.close()
+    with path.open("r+b") as file:
+        for number in pages:
+            file.seek((number - 1) * page_bytes)
+            file.write(b"\xa5" * page_bytes)
+
+
+async def test_a_newer_database_is_left_as_it_is(life: Life, caplog: pytest.LogCaptureFixture) -> None:
+    history = life.begin()
+    history.add_result("a", result(), Health.UP)
+    await history.close(5)
+    with sqlite3.connect(life.path) as connection:
+        connection.execute(f"PRAGMA user_version = {len(STEPS) + 1}")
+    connection.close()
+    content = contents(life.path)
+    history = life.begin()
+    history.add_result("a", result(after(1)), Health.UP)
+    history.save_state("a", {"n": 1})
+    await until(lambda: history.stats().queued == 0, "it is dropped")
+    assert await history.results("a") == []
+    stats = history.stats()
+    assert stats.failing is not None
+    assert "newer" in stats.failing
+    assert (stats.written, stats.dropped) == (0, 2)
+    assert len(lines(caplog, "newer monitord")) == 1
+    await history.close(5)
+    assert contents(life.path) == content
+
+
+async def test_a_reason_that_only_a_later_version_knows_makes_the_database_a_newer_one(life: Life) -> None:
+    history = life.begin()
+    await history.close(5)
+    with sqlite3.connect(life.path) as connection:
+        connection.execute("INSERT INTO reasons (name) VALUES ('struck_by_lightning')")
+    connection.close()
+    history = life.begin()
+    assert "newer" in (history.stats().failing or "")
+    await history.close(5)
+
+
+def contents(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+async def test_a_database_that_somebody_removed_is_begun_anew(life: Life) -> None:
+    history = life.begin()
+    history.stand("a", Health.DOWN, in_maintenance=False, at=START)
+    history.tick(START)
+    await written(history)
+    assert await history.results("a") == []  # a reader has it open
+    for path in names_beside(life.path, "history.db*"):
+        path.unlink()
+    history.add_result("a", result(verdict=Verdict.FAIL), Health.DOWN)
+    await written(history)
+    history.add_result("a", result(after(1), verdict=Verdict.FAIL), Health.DOWN)
+    await until(lambda: len(names_beside(life.path, "history.db")) == 1, "it is there again")
+    await written(history)
+    history.tick(after(10))
+    await written(history)
+    assert len(await history.results("a")) == 2
+    assert (await history.uptime("a", START, after(60))).seconds == {Health.DOWN: 10.0}
+    await history.close(5)
+
+
+async def test_a_state_that_is_not_json_costs_only_itself(
+    life: Life, caplog: pytest.LogCaptureFixture
+) -> None:
+    history = life.begin()
+    history.save_state("a", {"bad": object()})
+    history.save_state("b", {"n": 1})
+    await history.close(5)
+    assert len(lines(caplog, "the state of a is not JSON")) == 1
+    history = life.new()
+    assert history.open().states == {"b": {"n": 1}}
+    await history.close(5)
+
+
+async def test_a_storage_that_fails_does_not_hold_up_the_end(
+    life: Life, caplog: pytest.LogCaptureFixture
+) -> None:
+    history = life.begin()
+    history.tick(START)
+    await written(history)
+    with locked(life.path):
+        history.add_result("a", result(), Health.UP)
+        await fails(history)
+        history.add_result("a", result(after(1)), Health.UP)
+        await history.close(10)
+        assert history.stats().dropped == 3  # two results and the last tick
+    assert caplog.records[-1].levelno <= logging.ERROR
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_no_damage_keeps_the_daemon_from_starting_or_from_writing(life: Life, seed: int) -> None:
+    history = life.begin()
+    for number in range(3000):
+        history.add_result(f"m{number % 7}", result(after(number)), Health.UP)
+        history.save_state(f"m{number % 7}", {"n": number})
+    await history.close(5)
+    damage(life.path, seed)
+    history = life.begin()
+    for number in range(3000, 3100):
+        history.add_result(f"m{number % 7}", result(after(number)), Health.UP)
+        history.stand("m0", Health.UP if number % 2 else Health.DOWN, in_maintenance=False, at=after(number))
+    await written(history)
+    history.add_result("last", result(after(4000)), Health.UP)
+    await written(history)
+    assert len(await history.results("last")) == 1
+    assert history.stats().failing is None
+    await history.close(5)
+
+
+def damage(path: Path, seed: int) -> None:
+    """Even seeds write other bytes over some pages, odd ones cut the file off."""
+    chance = random.Random(seed)
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        if seed % 2:
+            file.truncate(chance.randrange(size))
+            return
+        for _ in range(1 + seed * 4):
+            file.seek(chance.randrange(size))
+            file.write(chance.randbytes(chance.randrange(1, 4096)))

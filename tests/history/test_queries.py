@@ -1,0 +1,157 @@
+"""What charts, calendars and tables are answered: steps, time by state, incidents by day."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitord.history import HistorySettings, Uptime, queries
+from monitord.history.batch import Batch, Seen, Stand
+from monitord.history.queries import MOST_BUCKETS, MOST_POINTS, Horizons, choose_step
+from monitord.history.rollups import DAY_MS, HOUR_MS, LEVELS_S
+from monitord.history.store import Store
+from monitord.model import Health, Incident
+from tests.history.test_rollups import NOWHERE
+from tests.history.world import START, START_MS, after, incident
+
+HORIZONS = Horizons(86400.0, 30 * 86400.0)
+NOW_MS = START_MS
+MIDNIGHT_MS = START_MS - START_MS % DAY_MS
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    with closing(Store(NOWHERE, HistorySettings(), is_first=True)) as store:
+        yield store
+
+
+def stands(store: Store, seen_ms: int, *stands: tuple[int, Health, bool]) -> None:
+    batch = Batch()
+    for at_ms, health, in_maintenance in stands:
+        batch.add_stand(Stand("a", at_ms, health, in_maintenance))
+    batch.add_seen(Seen(seen_ms))
+    store.write(batch)
+
+
+@pytest.mark.parametrize(
+    ("hours", "step_s", "level_s", "shown_s"),
+    [
+        pytest.param(1, None, 60, 60, id="an hour: minutes"),
+        pytest.param(6, None, 60, 120, id="six hours: two minutes each"),
+        pytest.param(24, None, 60, 300, id="a day: five minutes each"),
+        pytest.param(7 * 24, None, 3600, 3600, id="a week: hours"),
+        pytest.param(30 * 24, None, 3600, 3 * 3600, id="a month: three hours each"),
+        pytest.param(90 * 24, None, 86_400, 86_400, id="a quarter: days"),
+        pytest.param(2 * 365 * 24, None, 86_400, 3 * 86_400, id="two years: three days each"),
+        pytest.param(24, 60, 60, 60, id="a day of minutes"),
+        pytest.param(24, 90, 60, 120, id="no step is a part of a minute"),
+        pytest.param(24, 3600, 3600, 3600, id="a day of hours"),
+        pytest.param(24, 86_400, 86_400, 86_400, id="a day as a whole"),
+        pytest.param(7 * 24, 60, 3600, 3600, id="minutes that are not kept become hours"),
+        pytest.param(60 * 24, 3600, 86_400, 86_400, id="hours that are not kept become days"),
+        pytest.param(30 * 24, 7200, 3600, 7200, id="two hours each"),
+    ],
+)
+def test_the_step_is_what_is_asked_for_as_far_as_it_is_kept(
+    hours: int, step_s: float | None, level_s: int, shown_s: int
+) -> None:
+    chosen = choose_step(NOW_MS - hours * HOUR_MS, NOW_MS, step_s, NOW_MS, HORIZONS)
+    assert chosen == (level_s, shown_s)
+
+
+@given(
+    st.integers(1, 3 * 365 * DAY_MS),
+    st.integers(0, 3 * 365 * DAY_MS),
+    st.none() | st.floats(0.001, 1e8),
+)
+def test_no_range_gives_too_many_points(span_ms: int, ago_ms: int, step_s: float | None) -> None:
+    end_ms = NOW_MS - ago_ms
+    level_s, shown_s = choose_step(end_ms - span_ms, end_ms, step_s, NOW_MS, HORIZONS)
+    assert level_s in LEVELS_S
+    assert shown_s % level_s == 0
+    assert span_ms / 1000 / shown_s <= (MOST_POINTS if step_s is None else MOST_BUCKETS)
+
+
+def test_uptime_is_by_time_and_leaves_out_what_is_not_known(store: Store) -> None:
+    stands(
+        store,
+        START_MS + 1000_000,
+        (START_MS, Health.UP, False),
+        (START_MS + 600_000, Health.DEGRADED, False),
+        (START_MS + 700_000, Health.DOWN, False),
+        (START_MS + 750_000, Health.DOWN, True),
+        (START_MS + 800_000, Health.UNKNOWN, False),
+        (START_MS + 900_000, Health.PAUSED, False),
+        (START_MS + 950_000, Health.UNREACHABLE, False),
+    )
+    uptime = queries.uptime(store.connection, "a", START_MS, START_MS + 2000_000)
+    assert uptime == Uptime(
+        {
+            Health.UP: 600.0,
+            Health.DEGRADED: 100.0,
+            Health.DOWN: 50.0,
+            Health.UNKNOWN: 100.0,
+            Health.PAUSED: 50.0,
+            Health.UNREACHABLE: 50.0,
+        },
+        maintenance_s=50.0,
+    )
+    assert uptime.ratio == pytest.approx(700 / 750)
+    assert queries.uptimes(store.connection, ["a", "b"], [(START_MS, START_MS + 2000_000), (0, 1)]) == {
+        "a": (uptime, Uptime({})),
+        "b": (Uptime({}), Uptime({})),
+    }
+
+
+def test_seconds_by_state_are_spread_over_buckets(store: Store) -> None:
+    stands(
+        store,
+        START_MS + 300_000,
+        (START_MS + 30_000, Health.UP, False),
+        (START_MS + 150_000, Health.DOWN, False),
+        (START_MS + 200_000, Health.UP, True),
+    )
+    found = queries.buckets(store.connection, "a", START_MS, START_MS + 360_000, 60, 60)
+    assert [(bucket.seconds, bucket.maintenance_s) for bucket in found] == [
+        ({Health.UP: 30.0}, 0.0),
+        ({Health.UP: 60.0}, 0.0),
+        ({Health.UP: 30.0, Health.DOWN: 30.0}, 0.0),
+        ({Health.DOWN: 20.0}, 40.0),
+        ({}, 60.0),
+        ({}, 0.0),
+    ]
+
+
+def test_the_calendar_has_a_row_for_each_utc_day(store: Store) -> None:
+    yesterday_ms = MIDNIGHT_MS - 2 * HOUR_MS
+    stands(
+        store,
+        START_MS,
+        (yesterday_ms, Health.UP, False),
+        (MIDNIGHT_MS + HOUR_MS, Health.DOWN, False),
+        (MIDNIGHT_MS + 2 * HOUR_MS, Health.UP, False),
+    )
+    batch = Batch()
+    over_midnight = incident(opened_at=after(-11 * 3600))
+    batch.add_incident(
+        Incident("i0", "a", over_midnight.opened_at, over_midnight.reason, "", closed_at=after(-9 * 3600))
+    )
+    batch.add_incident(incident(number="i1", opened_at=after(-60)))
+    store.write(batch)
+    days = queries.days(store.connection, "a", 3, START_MS)
+    assert [day.start.day for day in days] == [2, 3, 4]
+    assert [day.incidents for day in days] == [0, 1, 2]
+    assert [day.uptime.ratio for day in days] == [None, 1.0, pytest.approx(9 / 10)]
+    assert days[2].uptime.seconds == {Health.UP: 9 * 3600.0, Health.DOWN: 3600.0}
+    assert days[-1].start.date() == START.date()
+
+
+def test_an_answer_has_its_bounds(store: Store) -> None:
+    batch = Batch()
+    for number in range(queries.MOST_ROWS + 10):
+        batch.add_incident(incident(number=f"i{number}", opened_at=after(number)))
+    store.write(batch)
+    assert len(queries.incidents(store.connection, None, 10**9, None, is_open=None)) == queries.MOST_ROWS
+    assert len(queries.days(store.connection, "a", 10**9, START_MS)) == queries.MOST_DAYS

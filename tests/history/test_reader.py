@@ -1,0 +1,111 @@
+"""Questions are bounded in time, leave nothing behind, and are asked beside the writer."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from monitord.errors import HistoryError
+from monitord.history.database import open_for_writing
+from monitord.history.reader import Reader
+
+ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
+
+
+class World:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.generation = 0
+        self.suspected = 0
+        self.reader = Reader(path, lambda: self.generation, self.suspect)
+        open_for_writing(path).close()
+
+    def suspect(self) -> None:
+        self.suspected += 1
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path / "history.db")
+
+
+def monitors(connection: sqlite3.Connection) -> int:
+    (count,) = connection.execute("SELECT count(*) FROM monitors").fetchone()
+    return int(count)
+
+
+def add_monitor(path: Path, name: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("INSERT INTO monitors (name) VALUES (?)", (name,))
+        connection.commit()
+
+
+async def test_a_question_that_takes_too_long_is_broken_off_and_the_next_is_answered(world: World) -> None:
+    with pytest.raises(HistoryError, match="too long to answer; ask for less"):
+        await world.reader.ask(lambda connection: connection.execute(ENDLESS).fetchall())
+    assert await world.reader.ask(monitors) == 0
+    assert world.suspected == 0
+    await world.reader.close()
+
+
+async def test_closing_breaks_off_what_is_asked_and_refuses_what_comes_then(world: World) -> None:
+    asked = asyncio.ensure_future(world.reader.ask(lambda connection: connection.execute(ENDLESS).fetchall()))
+    await asyncio.sleep(0)
+    await world.reader.close()
+    with pytest.raises((HistoryError, asyncio.CancelledError)):
+        await asked
+    with pytest.raises(HistoryError, match="closed"):
+        await world.reader.ask(monitors)
+
+
+async def test_nothing_can_be_written(world: World) -> None:
+    with pytest.raises(HistoryError, match="readonly"):
+        await world.reader.ask(lambda connection: connection.execute("DELETE FROM monitors"))
+    await world.reader.close()
+
+
+async def test_each_question_sees_what_was_committed_until_then(world: World) -> None:
+    assert await world.reader.ask(monitors) == 0
+    add_monitor(world.path, "a")
+    assert await world.reader.ask(monitors) == 1
+    await world.reader.close()
+
+
+async def test_one_question_sees_one_moment(world: World) -> None:
+    def twice(connection: sqlite3.Connection) -> tuple[int, int]:
+        before = monitors(connection)
+        add_monitor(world.path, "a")
+        return before, monitors(connection)
+
+    assert await world.reader.ask(twice) == (0, 0)
+    assert await world.reader.ask(monitors) == 1
+    await world.reader.close()
+
+
+async def test_another_generation_is_another_file(world: World) -> None:
+    add_monitor(world.path, "a")
+    assert await world.reader.ask(monitors) == 1
+    for file in list(world.path.parent.iterdir()):
+        file.unlink()
+    open_for_writing(world.path).close()
+    world.generation += 1
+    assert await world.reader.ask(monitors) == 0
+    await world.reader.close()
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("no year"), sqlite3.DatabaseError("malformed")], ids=["row", "page"]
+)
+async def test_what_looks_like_damage_is_told_to_the_writer(world: World, error: Exception) -> None:
+    if isinstance(error, sqlite3.Error):
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+    def fail(_: sqlite3.Connection) -> None:
+        raise error
+
+    with pytest.raises(HistoryError, match=str(error)):
+        await world.reader.ask(fail)
+    assert world.suspected == 1
+    await world.reader.close()

@@ -1,0 +1,179 @@
+"""Minutes, hours and days against the results they are made of, whenever they are sealed and whatever comes late."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitord.history import HistorySettings, queries
+from monitord.history.batch import Batch, ResultRow
+from monitord.history.codes import VERDICTS, from_ms, pack_what
+from monitord.history.histogram import Histogram
+from monitord.history.rollups import HOUR_MS, LATE_MS, MINUTE_MS, SEAL_AFTER_MS, SPREAD_MS
+from monitord.history.store import Store
+from monitord.history.values import Bucket
+from tests.history.world import START_MS
+
+NOWHERE = Path(":memory:")
+LONG = HistorySettings(results_s=10 * 365 * 86400.0)
+EVENING_MS = START_MS + 12 * HOUR_MS
+SEALED_MS = SEAL_AFTER_MS + SPREAD_MS + LATE_MS
+
+
+@dataclass(frozen=True)
+class Told:
+    at_ms: int
+    verdict: int
+    took_us: int
+    is_answered: bool
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    with closing(Store(NOWHERE, LONG, is_first=True)) as store:
+        yield store
+
+
+def tell(store: Store, told: Sequence[Told], monitor: str = "a") -> None:
+    batch = Batch()
+    for one in told:
+        what = pack_what(one.verdict, 1, answered=one.is_answered)
+        batch.add_result(ResultRow(monitor, one.at_ms, one.took_us, what, "ok", [1, 2, 3, 4, 5], None))
+    store.write(batch)
+
+
+def levels(store: Store, monitor: int = 1) -> list[tuple[int, int]]:
+    """How many rows each level has."""
+    return store.connection.execute(
+        "SELECT level, count(*) FROM rollups WHERE monitor = ? GROUP BY level", (monitor,)
+    ).fetchall()
+
+
+def buckets(store: Store, start_ms: int, end_ms: int, level_s: int, step_s: int) -> list[Bucket]:
+    return queries.buckets(store.connection, "a", start_ms, end_ms, level_s, step_s)
+
+
+def expected(told: Sequence[Told], start_ms: int, step_s: int, bucket: Bucket) -> None:
+    step_ms = step_s * 1000
+    inside = [one for one in told if start_ms <= one.at_ms < start_ms + step_ms]
+    times = [max(1, one.took_us) for one in inside if one.is_answered]
+    assert bucket.counts == {
+        verdict: sum(one.verdict == code for one in inside) for code, verdict in enumerate(VERDICTS)
+    }
+    histogram = Histogram()
+    for time in times:
+        histogram.add(time)
+    assert bucket.histogram == histogram
+    assert (bucket.timed, bucket.phased) == (len(times), len(times))
+    assert bucket.min_s == (min(times) / 1e6 if times else None)
+    assert bucket.max_s == (max(times) / 1e6 if times else None)
+    if times:
+        assert bucket.mean_s == pytest.approx(sum(times) / len(times) / 1e6)
+        assert bucket.phases_s["tls"] == pytest.approx(3e-6 * len(times))
+
+
+TOLD = st.builds(
+    Told,
+    # Odd steps, so that each has a moment of its own; midnight is among them.
+    at_ms=st.integers(0, 40).map(lambda number: EVENING_MS + number * 433_111),
+    verdict=st.integers(0, 3),
+    took_us=st.integers(0, 10**7),
+    is_answered=st.booleans(),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    batches=st.lists(
+        st.tuples(st.lists(TOLD, max_size=12), st.integers(0, 8 * HOUR_MS), st.booleans()), max_size=8
+    ),
+    level=st.sampled_from([(60, 60), (60, 7 * 60), (3600, 3600), (3600, 5 * 3600), (86_400, 86_400)]),
+)
+def test_any_level_at_any_time_shows_all_results_once(
+    batches: list[tuple[list[Told], int, bool]], level: tuple[int, int]
+) -> None:
+    """Batches come in any order of time; between them monitors are sealed, and the daemon may crash."""
+    unique: dict[int, Told] = {}
+    store = Store(NOWHERE, LONG, is_first=True)
+    try:
+        for batch, now_ms, is_crash in batches:
+            fresh = [one for one in batch if unique.setdefault(one.at_ms, one) is one]
+            tell(store, fresh)
+            store.keep_up(EVENING_MS + now_ms)
+            if is_crash:
+                store._unsealed.load(store.connection)  # what a new daemon begins with
+        level_s, step_s = level
+        end_ms = EVENING_MS + 6 * HOUR_MS
+        for bucket in buckets(store, EVENING_MS, end_ms, level_s, step_s):
+            expected(list(unique.values()), round(bucket.start.timestamp() * 1000), step_s, bucket)
+    finally:
+        store.close()
+
+
+def test_nothing_is_sealed_before_its_time(store: Store) -> None:
+    tell(store, [Told(START_MS, 0, 1000, True)])
+    store.keep_up(START_MS + SEAL_AFTER_MS - 1)
+    assert levels(store) == []
+    store.keep_up(START_MS + SEALED_MS)
+    assert levels(store) == [(60, 1), (3600, 1), (86_400, 1)]
+
+
+def test_sealing_comes_back_to_the_same_hour_and_day(store: Store) -> None:
+    for minute in range(60):
+        at_ms = START_MS + minute * MINUTE_MS
+        tell(store, [Told(at_ms, 0, 1000 * (minute + 1), True)])
+        store.keep_up(at_ms)
+    store.keep_up(START_MS + HOUR_MS + SEALED_MS)
+    assert levels(store) == [(60, 60), (3600, 1), (86_400, 1)]
+    (hour,) = buckets(store, START_MS, START_MS + HOUR_MS, 3600, 3600)
+    (day,) = buckets(store, START_MS, START_MS + 1, 86_400, 86_400)
+    assert hour.timed == day.timed == 60
+    assert (hour.min_s, hour.max_s) == (0.001, 0.06)
+
+
+def test_what_comes_late_is_in_all_levels_at_once(store: Store) -> None:
+    tell(store, [Told(START_MS + MINUTE_MS, 0, 1000, True)])
+    store.keep_up(START_MS + HOUR_MS)
+    tell(store, [Told(START_MS + 5, 2, 9000, False), Told(START_MS + MINUTE_MS + 5, 1, 5000, True)])
+    for level_s in (60, 3600, 86_400):
+        counts = [bucket.counts for bucket in buckets(store, START_MS, START_MS + HOUR_MS, level_s, level_s)]
+        assert [sum(one[verdict] for one in counts) for verdict in VERDICTS] == [1, 1, 1, 0]
+
+
+def test_a_sealing_that_fails_is_done_again(store: Store) -> None:
+    tell(store, [Told(START_MS, 0, 1000, True)])
+    store.connection.execute(
+        "CREATE TRIGGER no BEFORE INSERT ON rollups WHEN new.level = 86400 BEGIN SELECT raise(ABORT, 'no'); END"
+    )
+    with pytest.raises(Exception, match="no"):
+        store.keep_up(START_MS + HOUR_MS)
+    assert levels(store) == []
+    store.connection.execute("DROP TRIGGER no")
+    store.keep_up(START_MS + HOUR_MS + 1)
+    assert levels(store) == [(60, 1), (3600, 1), (86_400, 1)]
+    (day,) = buckets(store, START_MS, START_MS + 1, 86_400, 86_400)
+    assert day.timed == 1
+
+
+def test_monitors_are_sealed_at_different_times_and_some_at_once(store: Store) -> None:
+    for number in range(120):
+        tell(store, [Told(START_MS, 0, 1000, True)], f"m{number}")
+    sealed = []
+    for seconds in range(SPREAD_MS // 1000 + 1):
+        store.keep_up(START_MS + SEAL_AFTER_MS + seconds * 1000)
+        (count,) = store.connection.execute("SELECT count(*) FROM monitors WHERE sealed_until > 0").fetchone()
+        sealed.append(count)
+    assert sealed[0] < 20
+    assert sealed[-1] == 120
+    assert max(after - before for before, after in pairwise(sealed)) < 20
+
+
+def test_buckets_begin_on_whole_steps(store: Store) -> None:
+    found = buckets(store, START_MS + 61_000, START_MS + 700_000, 60, 300)
+    assert [bucket.start for bucket in found] == [from_ms(START_MS + number * 300_000) for number in range(3)]
+    assert {bucket.step_s for bucket in found} == {300.0}

@@ -1,0 +1,132 @@
+"""A database of each earlier version becomes one of this version with all that was in it."""
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from monitord.history import History, HistorySettings
+from monitord.history.schema import (
+    STEPS,
+    ForeignDatabaseError,
+    NewerVersionError,
+    bring_up_to_date,
+    check_is_known,
+    version_of,
+)
+from monitord.model import Health, Reason, Verdict
+from tests.history.world import SetClock, result, written
+
+SCHEMAS = Path(__file__).with_name("schemas")
+AT = datetime(2026, 3, 4, 9, 59, tzinfo=UTC)
+LATER = datetime(2026, 3, 4, 10, 5, tzinfo=UTC)
+
+
+def database(path: Path | str, script: str = "") -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.executescript(script)
+    return connection
+
+
+def tables(connection: sqlite3.Connection) -> dict[str, str]:
+    """Each with its text, spaces apart."""
+    rows = connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL")
+    return {name: " ".join(sql.split()) for name, sql in rows}
+
+
+def old_versions() -> list[Path]:
+    return sorted(SCHEMAS.glob("*.sql"), key=lambda path: int(path.stem))
+
+
+def text_of(old: Path) -> str:
+    return old.read_text()
+
+
+def test_every_version_that_was_released_is_tested() -> None:
+    assert [int(path.stem) for path in old_versions()] == list(range(1, len(STEPS) + 1))
+
+
+@pytest.mark.parametrize("old", old_versions(), ids=lambda path: f"version {path.stem}")
+def test_an_old_database_has_the_tables_of_a_new_one_afterwards(old: Path) -> None:
+    with closing(database(":memory:", old.read_text())) as before, closing(database(":memory:")) as new:
+        assert version_of(before) == int(old.stem)
+        bring_up_to_date(before)
+        bring_up_to_date(new)
+        assert tables(before) == tables(new)
+        assert version_of(before) == version_of(new) == len(STEPS)
+
+
+@pytest.mark.parametrize("old", old_versions(), ids=lambda path: f"version {path.stem}")
+async def test_nothing_of_an_old_database_is_lost(tmp_path: Path, old: Path) -> None:
+    path = tmp_path / "history.db"
+    database(path, text_of(old)).close()
+    history = History(path, HistorySettings(), SetClock(LATER))
+    kept = history.open()
+    assert kept.states == {"a": {"health": "down"}}
+    assert kept.own == {"pauses": {"b": "root"}}
+    (incident,) = kept.open_incidents
+    assert (incident.id, incident.reason, incident.comment) == ("i1", Reason.REFUSED, "seen")
+    history.start()
+    history.add_result("a", result(LATER), Health.UP)
+    await written(history)
+    stored = await history.results("a")
+    assert [one.verdict for one in stored] == [Verdict.PASS, Verdict.FAIL, Verdict.PASS, Verdict.PASS]
+    assert [one.detail for one in stored] == [None, "no answer", None, None]
+    for step_s in (60, 3600, 86_400):
+        buckets = await history.buckets("a", AT, LATER.replace(minute=6), step_s)
+        assert sum(bucket.counts[Verdict.PASS] for bucket in buckets) == 3
+        assert sum(bucket.timed for bucket in buckets) == 3
+        first = next(bucket for bucket in buckets if bucket.timed)
+        assert first.quantile_s(0.01) == pytest.approx(0.125, rel=0.02)
+        assert first.phases_s["resolve"] == 0.004
+    uptime = await history.uptime("a", AT, LATER)
+    assert uptime.seconds == {Health.UP: 90.0, Health.DOWN: 30.0}
+    await history.close(5)
+
+
+CHAIN: Sequence[str] = (
+    "CREATE TABLE a (x)",
+    "ALTER TABLE a ADD COLUMN y; UPDATE a SET y = 2 * x",
+    "CREATE TABLE b AS SELECT x + y AS z FROM a; DROP TABLE a",
+)
+
+
+@pytest.mark.parametrize("version", [0, 1, 2, 3])
+def test_a_chain_of_versions_is_walked_from_anywhere(version: int) -> None:
+    with closing(database(":memory:")) as connection:
+        bring_up_to_date(connection, CHAIN[:version])
+        if version in (1, 2):
+            connection.execute("INSERT INTO a (x) VALUES (7)")
+            connection.execute("UPDATE a SET y = 14") if version == 2 else None
+        bring_up_to_date(connection, CHAIN)
+        assert version_of(connection) == 3
+        assert connection.execute("SELECT z FROM b").fetchall() == ([(21,)] if version in (1, 2) else [])
+        bring_up_to_date(connection, CHAIN)
+
+
+def test_a_step_that_fails_leaves_the_database_as_it_was() -> None:
+    broken = (*CHAIN[:2], "CREATE TABLE c (x)", "INSERT INTO nowhere VALUES (1)")
+    with closing(database(":memory:")) as connection:
+        bring_up_to_date(connection, CHAIN[:1])
+        connection.execute("INSERT INTO a VALUES (7)")
+        before = tables(connection)
+        with pytest.raises(sqlite3.OperationalError, match="nowhere"):
+            bring_up_to_date(connection, broken)
+        assert (version_of(connection), tables(connection)) == (1, before)
+        assert connection.execute("SELECT * FROM a").fetchall() == [(7,)]
+
+
+def test_a_newer_or_foreign_database_is_told_from_ours() -> None:
+    with closing(database(":memory:")) as connection:
+        bring_up_to_date(connection)
+        connection.execute(f"PRAGMA user_version = {len(STEPS) + 1}")
+        with pytest.raises(NewerVersionError, match=f"is {len(STEPS) + 1}, .* up to {len(STEPS)}"):
+            check_is_known(connection)
+    with (
+        closing(database(":memory:", "CREATE TABLE theirs (x)")) as connection,
+        pytest.raises(ForeignDatabaseError),
+    ):
+        check_is_known(connection)

@@ -1,0 +1,61 @@
+"""A summary of summaries is the summary of all, and survives the database."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitord.history.schema import DamageError
+from monitord.history.summary import Summary, merged
+
+Row = tuple[int, int | None, list[int] | None]
+
+ROWS = st.lists(
+    st.tuples(
+        st.integers(0, 3),
+        st.none() | st.integers(0, 10**9),
+        st.none() | st.lists(st.integers(0, 10**8), min_size=5, max_size=5),
+    ),
+    max_size=50,
+)
+
+
+def summary_of(rows: list[Row]) -> Summary:
+    summary = Summary()
+    for verdict, response_us, phases_us in rows:
+        summary.add(verdict, response_us, phases_us)
+    return summary
+
+
+@given(st.lists(ROWS, max_size=5))
+def test_a_summary_of_summaries_is_that_of_all_rows(parts: list[list[Row]]) -> None:
+    assert merged([summary_of(part) for part in parts]) == summary_of([row for part in parts for row in part])
+
+
+@given(ROWS)
+def test_what_was_encoded_comes_out(rows: list[Row]) -> None:
+    assert Summary.decode(summary_of(rows).encode()) == summary_of(rows)
+
+
+@given(ROWS)
+def test_its_numbers_are_those_of_the_rows(rows: list[Row]) -> None:
+    summary = summary_of(rows)
+    times = [max(1, response_us) for _, response_us, _ in rows if response_us is not None]
+    phases = [phases_us for _, response_us, phases_us in rows if response_us is not None and phases_us]
+    assert summary.verdicts == [sum(verdict == code for verdict, _, _ in rows) for code in range(4)]
+    assert (summary.timed, summary.total_us) == (len(times), sum(times))
+    assert (summary.smallest_us, summary.largest_us) == (min(times, default=0), max(times, default=0))
+    assert summary.histogram.count == len(times)
+    assert summary.phased == len(phases)
+    assert summary.phases_us == [sum(column) for column in zip(*phases, strict=True)] or not phases
+
+
+@pytest.mark.parametrize("data", [b"", b"\x01\x02", bytes(15)], ids=["empty", "short", "odd"])
+def test_what_is_none_is_damage(data: bytes) -> None:
+    with pytest.raises(DamageError):
+        Summary.decode(data)
+
+
+def test_a_quiet_hour_takes_few_bytes() -> None:
+    """120 answers within a third of each other."""
+    rows: list[Row] = [(0, 100_000 + number * 250, [100, 2000, 9000, 80_000, 500]) for number in range(120)]
+    assert len(summary_of(rows).encode()) < 64
