@@ -171,15 +171,20 @@ url = "http://127.0.0.1:{port}/failing"
         await asyncio.to_thread(look)
 
 
-def test_it_listens_and_logs_as_configured(tmp_path: Path) -> None:
-    own = tmp_path / "own.sock"
-    with daemon(tmp_path, f'[status]\nsocket = "{own}"\n[log]\nlevel = "warning"\n') as it:
+@pytest.mark.parametrize("enabled", ["true", "false"])
+def test_it_listens_logs_and_remembers_as_configured(tmp_path: Path, enabled: str) -> None:
+    own, kept = tmp_path / "own.sock", tmp_path / "kept"
+    kept.mkdir()
+    keys = f'[status]\nsocket = "{own}"\n[log]\nlevel = "warning"\n'
+    keys += f'[history]\ndirectory = "{kept}"\nenabled = {enabled}\n'
+    with daemon(tmp_path, keys) as it:
         it.start()
         it.wait_for_notice("READY=1")
         assert Client(own).get("/healthz") == "ok\n"
         assert not it.socket.exists()
         assert it.stop() == 0
         assert it.log() == ""
+    assert (kept / "history.sqlite3").exists() is (enabled == "true")
 
 
 def test_hangup_reloads_and_refuses_what_is_bad(tmp_path: Path) -> None:

@@ -51,22 +51,27 @@ COMMON: dict[str, Tests] = {
 }
 
 OPTIONS: dict[str, Tests] = {
-    "log.level": "test_daemon.py::test_it_listens_and_logs_as_configured",
+    "log.level": "test_daemon.py::test_it_listens_logs_and_remembers_as_configured",
     "log.checks": "test_control.py::test_an_accepted_reload_applies_the_difference_only",
-    "status.socket": "test_daemon.py::test_it_listens_and_logs_as_configured",
+    "status.socket": "test_daemon.py::test_it_listens_logs_and_remembers_as_configured",
     **{
         f"status.{key}": "test_daemon.py::test_it_listens_on_tcp_as_well_and_the_token_allows_changes"
-        for key in ("listen", "token", "hosts")
+        for key in ("listen", "token")
     },
-    "history.directory": "test_daemon.py::test_an_outage_goes_on_after_a_stop_and_a_kill",
+    "status.hosts": (
+        "test_settings.py::test_the_other_sections_are_read",
+        "status/test_security.py::test_over_tcp_a_host_must_be_ours",
+    ),
     "limits.max_concurrent_checks": "test_control.py::test_an_accepted_reload_applies_the_difference_only",
     "limits.max_concurrent_per_host": "test_control.py::test_an_accepted_reload_applies_the_difference_only",
     "limits.max_concurrent_children": "monitors/test_exec.py::test_programs_are_counted_apart_from_hosts",
     "network.blind_share": "test_control.py::test_an_accepted_reload_applies_the_difference_only",
     "network.canary": "test_control.py::test_an_accepted_reload_applies_the_difference_only",
+    "history.enabled": "test_daemon.py::test_it_listens_logs_and_remembers_as_configured",
+    "history.directory": "test_daemon.py::test_it_listens_logs_and_remembers_as_configured",
     **{
         f"history.{key}": "history/test_settings.py::test_every_key_is_read"
-        for key in ("enabled", "max_size", "results", "minutes", "hours", "days")
+        for key in ("max_size", "results", "minutes", "hours", "days")
     },
     **{
         f"maintenance.NAME.{key}": "health/test_windows.py::test_every_key_is_read"

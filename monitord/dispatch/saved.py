@@ -34,6 +34,7 @@ def result_record(result: Result) -> dict[str, Any]:
         "facts": dict(observation.facts),
         "address": observation.address,
         "conditions": result.conditions,
+        "well": result.well,
         "excerpt": observation.excerpt,
     }
 
@@ -52,7 +53,7 @@ def result_of_record(record: Json) -> Result:
         address=record["address"],
         excerpt=record["excerpt"],
     )
-    return Result(observation, Verdict(record["verdict"]), tuple(record["conditions"]))
+    return Result(observation, Verdict(record["verdict"]), tuple(record["conditions"]), tuple(record["well"]))
 
 
 def saved(watched: Watched, now: datetime, now_s: float) -> dict[str, Any]:

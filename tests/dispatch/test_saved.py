@@ -65,7 +65,7 @@ def test_a_result_comes_back_with_all_its_facts() -> None:
         "text": "ü",
     }
     observation = Observation(START, 0.5, Reason.REFUSED, "said", facts, "127.0.0.1", excerpt="<html>")
-    result = Result(observation, Verdict.FAIL, ("status == 200 (503)",))
+    result = Result(observation, Verdict.FAIL, ("status == 200 (503)",), (False,))
     assert result_of_record(through_json(result_record(result))) == result
 
 
