@@ -19,7 +19,19 @@ from monitord.journal_events import JournalEvent
 from monitord.monitors import Monitor, MonitorSettings, Tools, monitor_type
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
 from monitord.settings import Settings
-from monitord.status import Access, AccessPolicy, Explanations, Live, Reads, Snapshots, build_application
+from monitord.status import (
+    Access,
+    AccessPolicy,
+    Explanations,
+    Live,
+    MetricsCollector,
+    MetricsPage,
+    Own,
+    Reads,
+    Snapshots,
+    Tally,
+    build_application,
+)
 from monitord.systemd.environment import ServiceEnvironment
 from monitord.systemd.notify import Notifier
 from monitord.systemd.watchdog import Watchdog
@@ -195,6 +207,15 @@ class ApplicationContainer(Container):
         return Live()
 
     @provide
+    def tally(self) -> Tally:
+        return Tally(self.clock)
+
+    @provide
+    def metrics_page(self) -> MetricsPage:
+        own = Own(self.snapshots, self.dispatcher, self.pulse, self.control, self.live, self.tally)
+        return MetricsPage(MetricsCollector(own), self.clock)
+
+    @provide
     def access(self) -> Access:
         status = self.settings.status
         return Access(AccessPolicy(hosts=frozenset(status.hosts), token=status.token), self.clock)
@@ -206,6 +227,7 @@ class ApplicationContainer(Container):
             self.control,
             self.live,
             self.access,
+            self.metrics_page,
             self.dispatcher.overdue_s,
             interventions=self.interventions,
             explain=self.explanations.explain,

@@ -77,9 +77,13 @@ class Daemon:
             await self._open_server(stack)
             container.pulse.start()
             stack.callback(container.pulse.stop)
-            container.pipeline.listeners += [self._hear, container.live.on_result]
+            container.pipeline.listeners += [self._hear, container.live.on_result, container.tally.on_result]
             container.pipeline.incident_listeners.append(container.live.on_incident)
-            self._control.reload_listeners += [container.live.on_reload, container.reads.on_reload]
+            self._control.reload_listeners += [
+                container.live.on_reload,
+                container.tally.on_reload,
+                container.reads.on_reload,
+            ]
             container.dispatcher.start()
             stack.push_async_callback(self._close_dispatcher)
             self._control.begin()

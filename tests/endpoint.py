@@ -30,9 +30,13 @@ from monitord.status import (
     AccessPolicy,
     Explanations,
     Live,
+    MetricsCollector,
+    MetricsPage,
+    Own,
     Reads,
     ReloadOutcome,
     Snapshots,
+    Tally,
     build_application,
 )
 from monitord.web import Application, Server
@@ -133,6 +137,8 @@ class World:
     control: FakeControl
     interventions: FakeInterventions
     live: Live
+    tally: Tally
+    metrics: MetricsCollector
     reads: Reads
     application: Application
 
@@ -168,18 +174,25 @@ def world(
     interventions = FakeInterventions(dispatcher, clock)
     live = Live("boot")
     pipeline.listeners.append(live.on_result)
+    tally = Tally(clock)
+    pipeline.listeners.append(tally.on_result)
     pipeline.incident_listeners.append(live.on_incident)
-    reads = Reads(Snapshots(dispatcher, pulse, clock), dispatcher, control, clock)
+    snapshots = Snapshots(dispatcher, pulse, clock)
+    reads = Reads(snapshots, dispatcher, control, clock)
+    metrics = MetricsCollector(Own(snapshots, dispatcher, pulse, control, live, tally))
     application = build_application(
         reads,
         control,
         live,
         Access(policy or AccessPolicy(), clock),
+        MetricsPage(metrics, clock),
         lambda: overdue_s,
         interventions,
         Explanations(dispatcher, pipeline, clock).explain,
     )
-    return World(clock, dispatcher, pipeline, control, interventions, live, reads, application)
+    return World(
+        clock, dispatcher, pipeline, control, interventions, live, tally, metrics, reads, application
+    )
 
 
 @asynccontextmanager

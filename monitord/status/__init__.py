@@ -8,9 +8,12 @@ from monitord.status.assembly import build_application
 from monitord.status.control import Control, Interventions, ReloadOutcome
 from monitord.status.explain import Explanations
 from monitord.status.live import Live
+from monitord.status.metrics import MetricsCollector, MetricsPage
+from monitord.status.own_metrics import Own
 from monitord.status.reads import Reads
 from monitord.status.security import Access, AccessPolicy
 from monitord.status.snapshot import Snapshots
+from monitord.status.tally import Tally
 
 __all__ = [
     "Access",
@@ -19,8 +22,12 @@ __all__ = [
     "Explanations",
     "Interventions",
     "Live",
+    "MetricsCollector",
+    "MetricsPage",
+    "Own",
     "Reads",
     "ReloadOutcome",
     "Snapshots",
+    "Tally",
     "build_application",
 ]

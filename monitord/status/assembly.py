@@ -6,6 +6,7 @@ from monitord.status.api import build_api
 from monitord.status.conditional import conditional_get
 from monitord.status.control import Control, Explain, Interventions
 from monitord.status.live import Live
+from monitord.status.metrics import MetricsPage
 from monitord.status.openapi import PREFIX
 from monitord.status.reads import Reads
 from monitord.status.security import Access
@@ -18,11 +19,13 @@ def build_application(
     control: Control,
     live: Live,
     access: Access,
+    metrics: MetricsPage,
     overdue_s: Callable[[], float],
     interventions: Interventions | None = None,
     explain: Explain | None = None,
 ) -> Application:
     application = Application(middlewares=[access.guard, conditional_get])
     add_short_forms(application, reads, control, overdue_s)
+    application.router.add_get("/metrics", metrics.handle)
     application.add_subapp(PREFIX, build_api(reads, control, live, interventions, explain))
     return application

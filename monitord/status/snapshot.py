@@ -37,7 +37,7 @@ class Snapshots:
         self._pulse = pulse
         self._clock = clock
         self._started_s = clock.monotonic_s()
-        self._started_at = clock.now()
+        self.started_at = clock.now()
 
     def status(self, control: Control) -> Json:
         """`GET /status`."""
@@ -48,7 +48,7 @@ class Snapshots:
             "health": worst.value,
             "version": __version__,
             "pid": os.getpid(),
-            "started_at": text_of(self._started_at),
+            "started_at": text_of(self.started_at),
             "running_for_s": round(self._clock.monotonic_s() - self._started_s, 3),
             "monitors": {"total": counts.total(), **{health.value: counts[health] for health in Health}},
             "checks": self._checks(),
