@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 MAX_LINE_BYTES = 1 << 20
 FIRST_RESTART_S = 0.5
 LONGEST_RESTART_S = 60.0
+END_WAIT_S = 1.0
 GIVE_UP_AFTER = 5
 """So many ends by a signal, with nothing heard between: what lies at that place kills whoever reads it."""
 
@@ -236,6 +237,10 @@ class JournalFeeds:
                 if feed.waiting is not None:
                     self.send({"settle": feed.number, "ticket": feed.ticket})
             await self._listen(process)
+            with contextlib.suppress(TimeoutError):
+                # It ends by itself, if it has not hung: its status says how.
+                async with asyncio.timeout(END_WAIT_S):
+                    await process.wait()
         finally:
             self._process = None
             self._kill(process)
@@ -302,9 +307,11 @@ class JournalFeeds:
 
     @staticmethod
     def _kill(process: asyncio.subprocess.Process) -> None:
-        # It holds nothing that a kill could harm.
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+        # It holds nothing that a kill could harm. Not by process.kill(): that may take the status away from asyncio,
+        # which then says 255.
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
 
 
 def _news_of(line: dict[str, Any]) -> JournalNews | None:
