@@ -90,11 +90,9 @@ class JournalMonitor(Monitor[JournalOptions]):
         try:
             importlib.import_module("systemd.journal")
         except ImportError as error:
-            table.ignore_others()
             table.fault(
                 "type", f'"journal" needs python-systemd: {error}', "install the package python3-systemd"
             )
-            return JournalOptions(())
         return read_journal_options(table)
 
     # -- life ---------------------------------------------------------------------------------------------
