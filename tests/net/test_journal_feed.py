@@ -243,3 +243,22 @@ async def test_a_journal_that_goes_and_comes_again_is_said_and_read_on(
     files.write("back")
     assert await feed.settle(LONG_S)
     assert heard.lines == ["back"]
+
+
+async def test_a_file_that_is_cut_short_costs_the_reader_and_nobody_else(
+    files: JournalDirectory, feeds: JournalFeeds
+) -> None:
+    """What ends others by SIGBUS, as at a rotation on a full disk: systemd issue 24320."""
+    heard = Heard()
+    feed = await follow(feeds, heard)
+    files.write("before", count=500)
+    assert await feed.settle(LONG_S)
+    process, whole = feeds.process_id, files.file.read_bytes()
+    os.truncate(files.file, 4096)
+    await until(lambda: feeds.process_id != process)
+    assert kind_of_fault(feed) is JournalFaultKind.BROKEN
+    files.file.write_bytes(whole)
+    files.write("after")
+    await until(lambda: kind_of_fault(feed) is None)
+    assert await feed.settle(LONG_S)
+    assert (heard.total, heard.lines[-1]) == (501, "after")
