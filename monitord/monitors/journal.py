@@ -27,7 +27,7 @@ from typing import Any, ClassVar
 from monitord.conditions import FactType, Vocabulary
 from monitord.config import Table
 from monitord.health import HealthPolicy
-from monitord.model import Fact, Observation, Reason
+from monitord.model import EXCERPT, Fact, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.monitors.journal_options import JournalOptions, read_journal_options
 from monitord.monitors.journal_window import SLOTS, Window
@@ -62,6 +62,7 @@ _NOT_LEFT_OUT = ("_SYSTEMD_UNIT", "_SYSTEMD_USER_UNIT", "MONITOR")
 
 class JournalMonitor(Monitor[JournalOptions]):
     type_name: ClassVar[str] = "journal"
+    looks_outward: ClassVar[bool] = False
     default_policy: ClassVar[HealthPolicy] = HealthPolicy(fail_after=1)
     vocabulary: ClassVar[Vocabulary] = VOCABULARY
 
@@ -211,7 +212,11 @@ class JournalMonitor(Monitor[JournalOptions]):
             self._lost = 0
         facts = self._facts(count, now_us)
         self._has_failed = reason in _FAILURES
-        return watch.observation(reason, f"journal: {said}", facts | {"response_time": watch.elapsed_s})
+        facts["response_time"] = watch.elapsed_s
+        excerpt = "\n".join(self._lines) or None
+        return watch.observation(
+            reason, f"journal: {said}", facts, evidence=lambda name, _: excerpt if name == EXCERPT else None
+        )
 
     def _judge(self, count: int, now_us: int, *, has_all: bool) -> tuple[Reason, str]:
         """`has_all`: what is not counted was not written."""

@@ -126,6 +126,7 @@ async def test_more_matches_than_may_be_within_the_window_are_a_failure(bed: Bed
     assert seen.detail.startswith("journal: 3 matches in 5m (at most 2), the last 0s ago: [1mworst of all")
     assert seen.facts["journal.lines"] == ("bad", "bad", "[1mworst of all")
     assert set(seen.facts) == set(JournalMonitor.vocabulary.facts)
+    assert judge(seen, monitor.settings, None).observation.excerpt == "bad\nbad\n[1mworst of all"
     assert monitor.journal_fields(seen) == {"JOURNAL_COUNT": "3"}
 
 
