@@ -18,6 +18,7 @@ from monitord.interventions import Interventions
 from monitord.journal_events import JournalEvent
 from monitord.monitors import Monitor, MonitorSettings, Tools, monitor_type
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
+from monitord.net.journal_feed import JournalFeeds
 from monitord.settings import Settings
 from monitord.status import (
     Access,
@@ -89,6 +90,10 @@ class ApplicationContainer(Container):
         return Processes()
 
     @provide
+    def journal_feeds(self) -> JournalFeeds:
+        return JournalFeeds()
+
+    @provide
     def socket_path(self) -> Path:
         """Where the daemon listens if it is passed no socket."""
         return self.settings.status.socket or paths.default_socket(
@@ -105,6 +110,7 @@ class ApplicationContainer(Container):
             resolver=self.resolver,
             tls_contexts=self.tls_contexts,
             processes=self.processes,
+            journal=self.journal_feeds,
             peers=self.roster.peers,
         )
 

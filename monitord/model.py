@@ -75,6 +75,8 @@ class Reason(Enum):
     HEARTBEAT_LATE = "heartbeat_late", "what was to report itself is late"
     HEARTBEAT_MISSED = "heartbeat_missed", "what was to report itself did not"
     HEARTBEAT_FAILED = "heartbeat_failed", "what reported itself has failed"
+    JOURNAL_MATCHED = "journal_matched", "too many lines of the journal match"
+    JOURNAL_SILENT = "journal_silent", "no line of the journal matched for too long"
     MEMBER_DOWN = "member_down", "a member of the group is down"
     MEMBER_DEGRADED = "member_degraded", "a member of the group is degraded"
     MEMBERS_UNKNOWN = "members_unknown", "nothing sure is known of the members"

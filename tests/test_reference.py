@@ -25,6 +25,10 @@ NOT_GIVEN_YET = {"unit_failed", "unit_inactive"}
 
 _READ = "monitors/test_heartbeat.py::test_every_option_is_read"
 _LATE = "monitors/test_heartbeat.py::test_late_and_missed_are_told_at_their_own_time_however_rare_the_checks"
+_JOURNAL_READ = "monitors/test_journal.py::test_options_are_read"
+_JOURNAL_MATCHES = "systemd_room/test_journal_reader.py::test_matches_are_those_of_journalctl"
+_JOURNAL_COUNTS = "monitors/test_journal.py::test_more_matches_than_may_be_within_the_window_are_a_failure"
+_JOURNAL_SILENCE = "monitors/test_journal.py::test_silence_is_a_failure_and_a_match_ends_it_at_once"
 
 # Where reading and obeying are two tests, both are named, and one of them speaks of the option.
 Tests = str | tuple[str, ...]
@@ -116,6 +120,21 @@ OPTIONS: dict[str, Tests] = {
     "icmp.interval": "monitors/test_icmp.py::test_every_option_is_obeyed",
     "icmp.payload": "monitors/test_icmp.py::test_every_option_is_obeyed",
     "icmp.ip_family": "monitors/test_ip_family.py::test_an_address_of_the_family_that_is_wanted_is_asked",
+    **{
+        f"journal.{key}": (_JOURNAL_READ, _JOURNAL_MATCHES)
+        for key in ("match", "unit", "identifier", "priority")
+    },
+    "journal.pattern": (_JOURNAL_READ, _JOURNAL_SILENCE),
+    "journal.at_most": (_JOURNAL_READ, _JOURNAL_COUNTS),
+    "journal.within": (
+        _JOURNAL_READ,
+        "monitors/test_journal.py::test_matches_leave_the_window_as_time_passes",
+    ),
+    "journal.absent_for": (_JOURNAL_READ, _JOURNAL_SILENCE),
+    "journal.look_back": (
+        _JOURNAL_READ,
+        "monitors/test_journal.py::test_looking_back_counts_what_was_there_at_the_first_start",
+    ),
     "tcp.address": "monitors/test_tcp.py::test_a_unix_socket",
     "tcp.dialogue": "monitors/test_tcp.py::test_a_dialogue_is_gone_through",
     "tcp.dialogue.send": "monitors/test_tcp.py::test_a_dialogue_is_gone_through",
@@ -180,6 +199,8 @@ REASONS: dict[str, Tests] = {
     "heartbeat_failed": (
         "monitors/test_heartbeat.py::test_a_failure_tells_its_exit_status_and_the_first_line_of_its_message"
     ),
+    "journal_matched": _JOURNAL_COUNTS,
+    "journal_silent": _JOURNAL_SILENCE,
     "member_down": "dispatch/test_reasons.py::test_a_group_says_whether_a_member_is_down_or_degraded",
     "member_degraded": "dispatch/test_reasons.py::test_a_group_says_whether_a_member_is_down_or_degraded",
     "members_unknown": "dispatch/test_standing.py::test_a_group_of_nobody_known_is_unsure",

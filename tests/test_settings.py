@@ -1,5 +1,6 @@
 """From a file to frozen settings: what every monitor has, and the faults between sections."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -222,6 +223,8 @@ def test_removing_the_hint_of_a_rename_changes_nothing(tmp_path: Path) -> None:
 def test_the_configuration_as_installed_and_the_examples_load() -> None:
     root = Path(__file__).parent.parent / "etc"
     for config in [root / "monitord.toml", *sorted((root / "examples").glob("*.toml"))]:
+        if config.name == "journal.toml" and find_spec("systemd") is None:
+            continue  # PyPI has systemd-python as a source only, which wants libsystemd's headers
         read_settings(config, resolve_secrets=False)
 
 

@@ -14,6 +14,7 @@ from monitord.monitors.group import GroupMonitor
 from monitord.monitors.heartbeat import HeartbeatMonitor
 from monitord.monitors.http import HttpMonitor
 from monitord.monitors.icmp import IcmpMonitor
+from monitord.monitors.journal import JournalMonitor
 from monitord.monitors.masking import Masking
 from monitord.monitors.references import check_names, check_references
 from monitord.monitors.tcp import TcpMonitor
@@ -42,6 +43,7 @@ MONITOR_TYPES: dict[str, MonitorType] = {
     GroupMonitor.type_name: GroupMonitor,
     HeartbeatMonitor.type_name: HeartbeatMonitor,
     IcmpMonitor.type_name: IcmpMonitor,
+    JournalMonitor.type_name: JournalMonitor,
     TcpMonitor.type_name: TcpMonitor,
     TlsMonitor.type_name: TlsMonitor,
 }

@@ -18,6 +18,7 @@ from monitord.health import HealthPolicy
 from monitord.model import Evidence, Fact, Health, Observation, Reason
 from monitord.monitors.masking import Masking
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
+from monitord.net.journal_feed import JournalFeeds
 
 OptionsT = TypeVar("OptionsT")
 
@@ -71,6 +72,7 @@ class Tools:
     resolver: Resolver
     tls_contexts: TlsContexts
     processes: Processes = field(default_factory=Processes)
+    journal: JournalFeeds = field(default_factory=JournalFeeds)
     peers: Peers = _no_peers
 
 

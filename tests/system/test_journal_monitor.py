@@ -1,0 +1,178 @@
+"""Monitors of the real journal: seen at once, each line once, whoever is killed or restarted in between."""
+
+from typing import Any
+
+import pytest
+
+from tests.system.bed import eventually
+from tests.system.installed import Installed
+
+UNIT = "monitord.service"
+WATCHING_LINES = """\
+[monitors.lines]
+type = "journal"
+identifier = "shop"
+pattern = "^payment [0-9]+ failed$"
+at_most = 2
+within = "10m"
+check_every = "30s"
+
+[monitors.errors]
+type = "journal"
+priority = "err"
+at_most = 1000
+check_every = "1s"
+timeout = "1s"
+
+[monitors.backup]
+type = "journal"
+identifier = "backup"
+absent_for = "4s"
+check_every = "1s"
+timeout = "1s"
+"""
+WITHOUT_GROUP = "[Service]\nSupplementaryGroups=\n"
+
+
+def check(monitord: Installed, name: str) -> dict[str, Any]:
+    """A check out of turn, as the journal has it."""
+    since = monitord.machine.now_in_journal()
+    monitord.ask(f"/monitors/{name}/check", "--request", "POST")
+    return eventually(lambda: monitord.checks_of(name, since))[-1]
+
+
+def count(monitord: Installed, name: str = "lines") -> int:
+    return int(check(monitord, name)["JOURNAL_COUNT"])
+
+
+def log_failures(monitord: Installed, *numbers: int) -> None:
+    for number in numbers:
+        monitord.machine.run("logger", "--tag=shop", f"payment {number} failed")
+
+
+def reader(monitord: Installed) -> int:
+    """The process that reads the journal."""
+    said = monitord.machine.run("pgrep", "--full", "monitord.cli.journal_follower", ok=False).stdout.split()
+    return int(said[0]) if said else 0
+
+
+@pytest.fixture
+def watching(monitord: Installed) -> Installed:
+    monitord.configure(WATCHING_LINES)
+    monitord.systemctl("reload", "monitord")
+    eventually(lambda: monitord.checks_of("lines", 0) and reader(monitord))
+    return monitord
+
+
+def test_service_may_read_the_journal(watching: Installed) -> None:
+    last = check(watching, "lines")
+    assert (last["MONITOR_VERDICT"], last["MONITOR_REASON"]) == ("pass", "ok")
+    # As the kernel has it, seen from outside of the service's user namespace.
+    group = watching.machine.shell("getent group systemd-journal").split(":")[2]
+    assert group in watching.machine.shell(f"grep ^Groups: /proc/{watching.pid}/status").split()
+
+
+def test_lines_make_it_fail_within_seconds(watching: Installed) -> None:
+    since = watching.machine.now_in_journal()
+    before = count(watching)
+    log_failures(watching, 1, 2)
+    watching.machine.run("logger", "--tag=shop", "payment 3 done")
+    watching.machine.run("logger", "--tag=other", "payment 4 failed")
+    assert count(watching) == before + 2
+    watching.machine.run("systemd-cat", "--identifier=shop", "echo", "payment 5 failed")
+    # Well before the next check is due.
+    failed = eventually(
+        lambda: [one for one in watching.checks_of("lines", since) if one["MONITOR_VERDICT"] == "fail"],
+        within_s=10,
+    )
+    assert failed[0]["MONITOR_REASON"] == "journal_matched"
+    assert failed[0]["MONITOR_STATE"] == "down"
+    assert "payment 5 failed" in failed[0]["MESSAGE"]
+
+
+def test_silence_is_told_and_ends_with_a_line(watching: Installed) -> None:
+    since = watching.machine.now_in_journal()
+    eventually(
+        lambda: [
+            one for one in watching.checks_of("backup", since) if one["MONITOR_REASON"] == "journal_silent"
+        ]
+    )
+    since = watching.machine.now_in_journal()
+    watching.machine.run("logger", "--tag=backup", "finished")
+    eventually(
+        lambda: [one for one in watching.checks_of("backup", since) if one["MONITOR_VERDICT"] == "pass"]
+    )
+
+
+def test_daemon_does_not_feed_on_its_own_lines(watching: Installed) -> None:
+    """Its line "backup is down" is an error, and one of `errors` would be the next."""
+    since = watching.machine.now_in_journal()
+    before = count(watching, "errors")
+    eventually(lambda: watching.machine.journal("--unit=monitord", "--priority=err", since=since))
+    assert count(watching, "errors") == before
+    watching.machine.run("logger", "--tag=disk", "--priority=user.err", "failed")
+    assert count(watching, "errors") == before + 1
+
+
+def test_a_reader_that_is_killed_misses_and_doubles_nothing(watching: Installed) -> None:
+    before = count(watching)
+    process = reader(watching)
+    for number in range(3):
+        log_failures(watching, number)
+        watching.machine.run("kill", "-KILL", str(reader(watching) or process))
+        log_failures(watching, 10 + number)
+        eventually(lambda: reader(watching))
+    assert count(watching) == before + 6
+    assert reader(watching) != process
+
+
+@pytest.mark.parametrize("how", ["kill", "restart"])
+def test_a_daemon_that_is_killed_or_restarted_counts_each_line_once(watching: Installed, how: str) -> None:
+    if not watching.machine.shell("find /var/lib/monitord -type f"):
+        pytest.skip("this daemon keeps no state")
+    before = count(watching)
+    for number in range(3):
+        log_failures(watching, number)
+        counted = count(watching)
+        log_failures(watching, 10 + number)
+        if how == "kill":
+            watching.systemctl("kill", "--signal=KILL", UNIT)
+        else:
+            watching.systemctl("restart", UNIT)
+        log_failures(watching, 20 + number)
+        eventually(lambda: watching.state == "active" and reader(watching))
+        assert count(watching) == counted + 2
+    assert count(watching) == before + 9
+
+
+def test_journald_is_restarted_and_rotates_and_all_is_counted(watching: Installed) -> None:
+    before = count(watching)
+    log_failures(watching, 1)
+    watching.machine.run("systemctl", "restart", "systemd-journald.service")
+    log_failures(watching, 2)
+    watching.machine.run("journalctl", "--rotate")
+    log_failures(watching, 3)
+    watching.machine.run("journalctl", "--rotate", "--vacuum-files=1")
+    log_failures(watching, 4)
+    assert count(watching) == before + 4
+
+
+def test_without_the_group_it_is_unsure_and_says_what_to_do(watching: Installed) -> None:
+    watching.machine.write(f"/etc/systemd/system/{UNIT}.d/group.conf", WITHOUT_GROUP)
+    watching.systemctl("daemon-reload")
+    watching.systemctl("restart", UNIT)
+    last = check(watching, "lines")
+    assert (last["MONITOR_VERDICT"], last["MONITOR_REASON"]) == ("unsure", "prober_forbidden")
+    assert "Permission denied" in last["MESSAGE"]
+    assert 'the unit wants "SupplementaryGroups=systemd-journal"' in last["MESSAGE"]
+
+
+def test_the_reader_ends_with_its_last_monitor_and_with_the_service(watching: Installed) -> None:
+    watching.configure('[monitors.web]\nurl = "http://127.0.0.1:8080/ok"\n')
+    watching.systemctl("reload", "monitord")
+    eventually(lambda: not reader(watching))
+    watching.configure(WATCHING_LINES)
+    watching.systemctl("reload", "monitord")
+    eventually(lambda: reader(watching))
+    watching.systemctl("stop", "monitord")
+    assert reader(watching) == 0
