@@ -126,19 +126,31 @@ class Pipeline:
             return self._bug(watched, error, watch)
         except Exception as error:  # noqa: BLE001 - the boundary where a monitor's bug becomes an observation
             return self._bug(watched, error, watch)
-        watched.bug = None
         return observation
 
     def _bug(self, watched: Watched, error: Exception, watch: Stopwatch) -> Observation:
+        return watch.observation(Reason.MONITOR_BUG, self._say_bug(watched, error))
+
+    def _say_bug(self, watched: Watched, error: Exception) -> str:
+        """The line for people; the log has it once."""
         monitor = watched.monitor
         if watched.bug != repr(error):
             # The same one at every check would bury everything else.
             watched.bug = repr(error)
             self._log.bug(monitor, error)
-        return watch.observation(Reason.MONITOR_BUG, f"bug in monitor type {monitor.type_name!r}: {error!r}")
+        return f"bug in monitor type {monitor.type_name!r}: {error!r}"
 
     def _judge(self, watched: Watched, observation: Observation, fault: Reason | None) -> Result:
-        return judge(observation, watched.monitor.settings, fault, watched.monitor.masking)
+        settings, masking = watched.monitor.settings, watched.monitor.masking
+        try:
+            result = judge(observation, settings, fault, masking)
+        except Exception as error:  # noqa: BLE001 - the same boundary: evidence is the type's own code
+            detail = self._say_bug(watched, error)
+            bug = replace(observation, reason=Reason.MONITOR_BUG, detail=detail, evidence=None)
+            return judge(bug, settings, None, masking)
+        if result.observation.reason is not Reason.MONITOR_BUG:
+            watched.bug = None
+        return result
 
     def _conclude(self, watched: Watched, result: Result) -> None:
         result = self._look_with_both_eyes(watched, result)

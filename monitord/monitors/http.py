@@ -157,7 +157,8 @@ def _decoded(exchange: HttpExchange, body: bytes) -> str:
     charset = _CHARSET.search(exchange.headers.get("Content-Type", ""))
     try:
         return body.decode(charset[1] if charset else "utf-8", errors="replace")
-    except LookupError:
+    except (LookupError, UnicodeError):
+        # No charset of text; those of names (idna) and "undefined" raise whatever `errors` says.
         return body.decode(errors="replace")
 
 

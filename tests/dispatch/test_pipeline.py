@@ -60,3 +60,36 @@ def test_a_result_is_masked_and_an_excerpt_is_logged_of_failures_only(
     fields = [record.__dict__["fields"] for record in caplog.records]
     assert fields
     assert {one.get("RESPONSE_EXCERPT") for one in fields} == {excerpt}
+
+
+class FlawedMonitor(FakeMonitor):
+    """What it has to show falls over."""
+
+    async def check(self) -> Observation:
+        def evidence(name: str, _: object) -> object:
+            raise ZeroDivisionError(name)
+
+        return replace(await super().check(), evidence=evidence)
+
+
+def test_a_bug_in_what_a_type_has_to_show_costs_one_check_and_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    results: list[Result | None] = []
+
+    async def main() -> None:
+        async def act() -> Reason:
+            return Reason.REFUSED
+
+        clock = FakeClock()
+        pipeline = Pipeline(clock, LoopPulse(clock), CheckLog(LoggedChecks.CHANGES))
+        pipeline.listeners.append(lambda _, result, __: results.append(result))
+        watched = Watched(FlawedMonitor(monitor_settings(), fake_tools(clock), act), Grid(10.0, 0.0), 0.0)
+        for _ in range(3):
+            await pipeline.run(watched, lambda: True)
+
+    with caplog.at_level(logging.ERROR):
+        run_in_fake_time(main)
+    found = [(one.verdict, one.observation.reason) for one in results if one is not None]
+    assert found == [(Verdict.UNSURE, Reason.MONITOR_BUG)] * 3
+    assert sum("bug in monitor type fake" in record.getMessage() for record in caplog.records) == 1

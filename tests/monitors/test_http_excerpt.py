@@ -99,6 +99,15 @@ async def test_a_body_that_is_no_text_is_only_named(tmp_path: Path, tools: Tools
     assert result.observation.excerpt == "HTTP/1.1 500 Oops\n\n(1024 bytes that are not text)"
 
 
+@pytest.mark.parametrize("charset", ["idna", "undefined", "hex", "utf-16", "nonsense"])
+async def test_a_charset_that_does_not_fit_harms_nothing(tmp_path: Path, tools: Tools, charset: str) -> None:
+    script = respond("500 Oops", b"out xn--\xff", {"Content-Type": f"text/plain; charset={charset}"})
+    for keys in ("", "up_when = [\"body contains 'x' and status == 200\"]"):
+        excerpt = (await judged(tmp_path, tools, script, keys)).observation.excerpt
+        assert excerpt is not None
+        assert excerpt.startswith("HTTP/1.1 500 Oops")
+
+
 async def test_a_redirect_that_was_not_followed_shows_where_it_leads(tmp_path: Path, tools: Tools) -> None:
     script = respond("302 Found", b"", {"Location": "/login?token=abcdefgh&next=1"})
     result = await judged(tmp_path, tools, script, 'follow_redirects = false\nup_when = ["status == 200"]')
