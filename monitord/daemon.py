@@ -68,6 +68,7 @@ class Daemon:
             self._listen_for_signals()
             stack.push_async_callback(container.http_client.close)
             stack.push_async_callback(container.processes.close)
+            stack.push_async_callback(container.units.close)
             kept = container.history.open()
             stack.push_async_callback(self._close_history)
             container.recorder.attach(kept)
@@ -77,11 +78,12 @@ class Daemon:
             await self._open_server(stack)
             container.pulse.start()
             stack.callback(container.pulse.stop)
-            container.pipeline.listeners += [self._hear, container.live.on_result]
+            container.pipeline.listeners += [self._hear, container.live.on_result, container.auto_units.hear]
             container.pipeline.incident_listeners.append(container.live.on_incident)
             self._control.reload_listeners += [container.live.on_reload, container.reads.on_reload]
             container.dispatcher.start()
             stack.push_async_callback(self._close_dispatcher)
+            stack.push_async_callback(container.auto_units.close)
             self._control.begin()
             container.recorder.settle()
             _settle_memory()

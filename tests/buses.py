@@ -197,6 +197,11 @@ class FakeSystemd:
                 )
             )
 
+    @staticmethod
+    def denied(message: Message) -> Message:
+        """What a bus answers whose policy lets a caller not ask this."""
+        return Message.new_error(message, "org.freedesktop.DBus.Error.AccessDenied", "Rejected send message")
+
     def _tell(self, path: str, interface: str, member: str, signature: str, body: list[Any]) -> None:
         assert self._bus is not None
         if self.subscribers:

@@ -17,7 +17,9 @@ from monitord.monitors.icmp import IcmpMonitor
 from monitord.monitors.masking import Masking
 from monitord.monitors.references import check_names, check_references
 from monitord.monitors.tcp import TcpMonitor
+from monitord.monitors.timer import TimerMonitor
 from monitord.monitors.tls import TlsMonitor
+from monitord.monitors.unit import UnitMonitor
 
 __all__ = [
     "CHILDREN",
@@ -44,6 +46,8 @@ MONITOR_TYPES: dict[str, MonitorType] = {
     IcmpMonitor.type_name: IcmpMonitor,
     TcpMonitor.type_name: TcpMonitor,
     TlsMonitor.type_name: TlsMonitor,
+    UnitMonitor.type_name: UnitMonitor,
+    TimerMonitor.type_name: TimerMonitor,
 }
 
 ENTRY_POINT_GROUP = "monitord.monitors"

@@ -18,6 +18,7 @@ from monitord.health import HealthPolicy
 from monitord.model import Evidence, Fact, Health, Observation, Reason
 from monitord.monitors.masking import Masking
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
+from monitord.net.units import Units
 
 OptionsT = TypeVar("OptionsT")
 
@@ -72,6 +73,7 @@ class Tools:
     tls_contexts: TlsContexts
     processes: Processes = field(default_factory=Processes)
     peers: Peers = _no_peers
+    units: Units = field(default_factory=Units)
 
 
 class Stopwatch:
