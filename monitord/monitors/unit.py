@@ -124,6 +124,7 @@ class UnitMonitor(Monitor[UnitOptions]):
         self._looked_at: datetime | None = None
         self._ends = Ends()
         self._crashed: dict[str, dict[str, str]] = {}
+        self._troubled: frozenset[str] = frozenset()
 
     @classmethod
     def read_options(cls, table: Table) -> UnitOptions:
@@ -184,17 +185,26 @@ class UnitMonitor(Monitor[UnitOptions]):
         return self._pattern.match(name) is not None
 
     def _hear(self, change: UnitChange | None) -> None:
-        if change is not None:
-            self._ends.hear(change) if self.options.unit else self._note(change)
+        if change is not None and self.options.unit:
+            self._ends.hear(change)
+        elif change is not None and not self._note(change):
+            return
         # The first check comes by itself, with those of all others spread over some seconds.
         if self._nudge is not None and (change is not None or self._has_looked):
             self._nudge.call()
 
-    def _note(self, change: UnitChange) -> None:
-        """One of many: what crashed since the last check, by its runs."""
-        has_crashed = change.active_state == "failed" or waits_for_restart(change.sub_state)
+    def _note(self, change: UnitChange) -> bool:
+        """One of many: what crashed since the last check, by its runs. Whether the change could matter.
+
+        On a busy host services come and go all the time.
+        """
+        state = change.active_state
+        has_crashed = state == "failed" or waits_for_restart(change.sub_state)
         if has_crashed and change.result not in {None, WELL}:
             self._crashed.setdefault(change.name, {})[change.invocation_id or ""] = change.result or ""
+        if state == "failed" or change.name in self._crashed or change.name in self._troubled:
+            return True
+        return self.options.want is not Want.NOT_FAILED and state != self.options.want.value
 
     # -- a check ------------------------------------------------------------------------------------------
 
@@ -235,6 +245,7 @@ class UnitMonitor(Monitor[UnitOptions]):
         states = await self._looked_closer(states, deadline)
         judged = [(state.name, self._judge(state, self._age_s(state))) for state in states]
         troubled = [(name, seen) for name, seen in judged if seen.reason is not Reason.OK]
+        self._troubled = frozenset(name for name, _ in troubled)
         failed = sorted(state.name for state in states if state.active_state == "failed")
         crashed, self._crashed = self._crashed, {}
         crashes = {name: runs for name, runs in crashed.items() if name not in failed}

@@ -418,6 +418,26 @@ async def test_a_crash_of_one_of_many_is_seen_between_two_checks(host: Bench) ->
     await started.monitor.close()
 
 
+async def test_services_that_come_and_go_do_not_wake_who_looks_for_failures(host: Bench) -> None:
+    host.systemd.units |= {"cron@1.service": service(), "last.service": service()}
+    started = Started(host.monitor(MANY))
+    await started.monitor.check()
+    other = Started(host.monitor('type = "unit"\nunit = "last.service"'))
+    await other.monitor.check()
+    for state in ("deactivating", "inactive", "activating", "active"):
+        await host.systemd.change("cron@1.service", state, state)
+    await host.systemd.change("last.service", "deactivating", "stop")
+    await other.heard()
+    assert started.woken == 0
+    await host.systemd.change("cron@1.service", "failed", "failed", **BAD)
+    await started.heard()
+    assert (await started.monitor.check()).reason is Reason.UNIT_FAILED
+    await host.systemd.change("cron@1.service", "inactive", "dead", **WELL)
+    await started.heard()
+    await started.monitor.close()
+    await other.monitor.close()
+
+
 # Options
 
 
