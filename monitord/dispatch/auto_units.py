@@ -26,7 +26,8 @@ from monitord.monitors.managed import compile_patterns
 from monitord.monitors.unit import UnitMonitor, UnitOptions
 from monitord.monitors.unit_ends import waits_for_restart
 from monitord.net.bus import BusError
-from monitord.net.units import Following, UnitChange, Units
+from monitord.net.unit_state import UnitChange
+from monitord.net.units import Following, Units
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from monitord.config import Table
 from monitord.model import Observation, Reason
 from monitord.monitors.base import Stopwatch
 from monitord.net.bus import BusError, BusFault
-from monitord.net.units import UnitState
+from monitord.net.unit_state import UnitState
 
 LONGEST_NAME = 255
 WAKE_EVERY_S = 1.0

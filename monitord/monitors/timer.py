@@ -23,7 +23,8 @@ from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.monitors.managed import Nudge, has_library, parse_timer_name, unanswered
 from monitord.monitors.timer_plan import Plan, next_in_s
 from monitord.net.bus import BusError
-from monitord.net.units import Following, UnitChange, UnitState
+from monitord.net.unit_state import UnitChange, UnitState
+from monitord.net.units import Following
 from monitord.units import format_duration
 
 DEFAULT_GRACE_S = 3600.0

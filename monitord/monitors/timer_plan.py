@@ -22,7 +22,7 @@ from typing import Any
 
 from monitord.monitors.managed import ending
 from monitord.monitors.unit_ends import WELL
-from monitord.net.units import UnitState
+from monitord.net.unit_state import UnitState
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,8 @@ from monitord.monitors.managed import (
 )
 from monitord.monitors.unit_ends import WELL, Ends, waits_for_restart
 from monitord.net.bus import BusError
-from monitord.net.units import Following, UnitChange, UnitState
+from monitord.net.unit_state import UnitChange, UnitState
+from monitord.net.units import Following
 from monitord.units import format_duration
 
 DEFAULT_GRACE_S = 30.0

@@ -16,7 +16,7 @@ ends well and is meant to be started again (Restart=always). Each crash is told 
 from collections.abc import Mapping
 from typing import Any
 
-from monitord.net.units import UnitChange, UnitState
+from monitord.net.unit_state import UnitChange, UnitState
 
 AUTO_RESTART = "auto-restart"
 """In the sub-state of a service that waits for its restart: "auto-restart-queued", "failed-before-auto-restart"."""

@@ -21,12 +21,10 @@ Two traps of systemd's interface:
 import asyncio
 import logging
 import random
-import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from monitord.net.bus import (
     BUS,
@@ -37,8 +35,7 @@ from monitord.net.bus import (
     Signal,
     system_bus_address,
 )
-
-T = TypeVar("T")
+from monitord.net.unit_state import UnitChange, UnitState, change_of, detailed, name_of, state_of
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +48,10 @@ MAX_KEPT = 20_000
 
 _SYSTEMD = "org.freedesktop.systemd1"
 _ROOT = "/org/freedesktop/systemd1"
-_UNIT_PATH = f"{_ROOT}/unit/"
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 _UNIT = f"{_SYSTEMD}.Unit"
 _MANAGER = BusPeer(_SYSTEMD, _ROOT, f"{_SYSTEMD}.Manager")
 _ROWS = "a(ssssssouso)"
-_NEVER = (0, 2**64 - 1)
 
 # Of the types of units, those with a Result.
 _WITH_RESULT = frozenset({"automount", "mount", "path", "scope", "service", "socket", "swap", "timer"})
@@ -85,54 +80,6 @@ _SIGNALS = (
     f"type='signal',sender='{_SYSTEMD}',interface='{_SYSTEMD}.Manager',member='Reloading',path='{_ROOT}'",
     f"type='signal',sender='{BUS.name}',interface='{BUS.interface}',member='NameOwnerChanged',arg0='{_SYSTEMD}'",
 )
-
-_ESCAPED = re.compile("_([0-9a-f]{2})")
-
-_ENDS = {1: "exited", 2: "killed", 3: "dumped"}
-"""CLD_EXITED and the like of <signal.h>: ExecMainCode."""
-
-
-@dataclass(frozen=True, slots=True)
-class UnitState:
-    """How a unit stands. Empty text and None: it has no such thing.
-
-    `changed_at`: since when it is in its state. `exit_code`: how its main process ended (exited, killed, dumped);
-    `exit_status`: its exit status or signal. `next_realtime` and `next_monotonic_s`: when a timer elapses next, by
-    the wall clock or by CLOCK_MONOTONIC.
-    """
-
-    name: str
-    load_state: str = "loaded"
-    active_state: str = "active"
-    sub_state: str = "running"
-    job: str = ""
-    changed_at: datetime | None = None
-    invocation_id: str = ""
-    result: str = ""
-    service_type: str = ""
-    restarts: int = 0
-    exit_code: str = ""
-    exit_status: int = 0
-    triggers: str = ""
-    last_trigger_at: datetime | None = None
-    next_realtime: datetime | None = None
-    next_monotonic_s: float | None = None
-
-    @property
-    def is_there(self) -> bool:
-        return self.load_state != "not-found"
-
-
-@dataclass(frozen=True, slots=True)
-class UnitChange:
-    """What a unit said of itself when something had changed. None: it has not said it yet."""
-
-    name: str
-    active_state: str | None
-    sub_state: str | None
-    result: str | None
-    restarts: int | None
-    invocation_id: str | None
 
 
 Matches = Callable[[str], bool]
@@ -201,7 +148,7 @@ class Units:
         row = next(iter(rows), None)
         if row is None:
             raise BusError(BusFault.REFUSED, f"{_SYSTEMD} lists nothing for {name}")
-        state = _state_of(row)
+        state = state_of(row)
         return await self._with_details(connection, state, row[6], deadline) if state.is_there else state
 
     async def matching(self, patterns: Sequence[str], *, deadline: float) -> list[UnitState]:
@@ -212,13 +159,13 @@ class Units:
         connection = await self._connected(deadline)
         anyhow: list[str] = []
         rows = await self._ask(connection, "ListUnitsByPatterns", "asas", (anyhow, list(patterns)), deadline)
-        return [_state_of(row) for row in rows]
+        return [state_of(row) for row in rows]
 
     async def list_failed(self, *, deadline: float) -> list[UnitState]:
         """Every unit that has failed. Raises BusError."""
         connection = await self._connected(deadline)
         rows = await self._ask(connection, "ListUnitsFiltered", "as", (["failed"],), deadline)
-        return [_state_of(row) for row in rows]
+        return [state_of(row) for row in rows]
 
     async def close(self) -> None:
         """May be called twice."""
@@ -247,7 +194,7 @@ class Units:
         peer = BusPeer(_SYSTEMD, path, _PROPERTIES)
         answers = await connection.call_each(peer, "Get", "ss", wanted, "v", deadline=deadline)
         found = {name: answer[0].value for (_, name), answer in zip(wanted, answers, strict=True)}
-        return _detailed(state, found)
+        return detailed(state, found)
 
     async def _connected(self, deadline: float) -> BusConnection:
         """The connection, as soon as it stands. While the bus is known to be away, nobody is kept waiting."""
@@ -344,7 +291,7 @@ class Units:
 
     def _on_change(self, signal: Signal) -> None:
         """A service tells first what is a service's own, then what all units have: then it is complete."""
-        name = _name_of(signal.path)
+        name = name_of(signal.path)
         followers = self._followers(name)
         if not followers:
             return
@@ -360,14 +307,7 @@ class Units:
         if news == self._told.get(name):
             return
         self._told[name] = news
-        change = UnitChange(
-            name,
-            _as(str, said.get("ActiveState")),
-            _as(str, said.get("SubState")),
-            _as(str, said.get("Result")),
-            _as(int, said.get("NRestarts")),
-            _hex(said.get("InvocationID")),
-        )
+        change = change_of(name, said)
         for following in followers:
             following.hear(change)
 
@@ -382,55 +322,3 @@ class Units:
         ]
         for following in everybody:
             following.hear(None)
-
-
-def _state_of(row: Sequence[Any]) -> UnitState:
-    """A row of ListUnits."""
-    name, _, load_state, active_state, sub_state, _, _, _, job, _ = row
-    return UnitState(name, load_state, active_state, sub_state, job)
-
-
-def _detailed(state: UnitState, found: Mapping[str, Any]) -> UnitState:
-    """What is of another type than systemd gives it counts as not said."""
-    next_s = _as(int, found.get("NextElapseUSecMonotonic"))
-    return UnitState(
-        state.name,
-        state.load_state,
-        state.active_state,
-        state.sub_state,
-        state.job,
-        changed_at=_moment(found.get("StateChangeTimestamp")),
-        invocation_id=_hex(found.get("InvocationID")) or "",
-        result=_as(str, found.get("Result")) or "",
-        service_type=_as(str, found.get("Type")) or "",
-        restarts=_as(int, found.get("NRestarts")) or 0,
-        exit_code=_ENDS.get(_as(int, found.get("ExecMainCode")) or 0, ""),
-        exit_status=_as(int, found.get("ExecMainStatus")) or 0,
-        triggers=_as(str, found.get("Unit")) or "",
-        last_trigger_at=_moment(found.get("LastTriggerUSec")),
-        next_realtime=_moment(found.get("NextElapseUSecRealtime")),
-        next_monotonic_s=None if next_s is None or next_s in _NEVER else next_s / 1e6,
-    )
-
-
-def _moment(microseconds: object) -> datetime | None:
-    """systemd's wall time; 0 and the largest number mean never."""
-    if not isinstance(microseconds, int) or microseconds in _NEVER:
-        return None
-    try:
-        return datetime.fromtimestamp(microseconds / 1e6, UTC)
-    except (OverflowError, ValueError, OSError):
-        return None
-
-
-def _hex(invocation: object) -> str | None:
-    return bytes(invocation).hex() if isinstance(invocation, (bytes, bytearray, list)) else None
-
-
-def _as(kind: type[T], value: object) -> T | None:
-    return value if isinstance(value, kind) else None
-
-
-def _name_of(path: str) -> str:
-    """The unit whose object this is: what is no letter or digit is written as _ and its number."""
-    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), path.removeprefix(_UNIT_PATH))

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from monitord.monitors.timer_plan import Plan, next_in_s
-from monitord.net.units import UnitState
+from monitord.net.unit_state import UnitState
 
 DAY = timedelta(days=1)
 HOUR_S = 3600.0

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from monitord.monitors.unit_ends import Ends
-from monitord.net.units import UnitChange, UnitState
+from monitord.net.unit_state import UnitChange, UnitState
 
 RUNS = UnitState("a.service", invocation_id="1", result="success", service_type="simple")
 

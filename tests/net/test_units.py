@@ -11,7 +11,8 @@ from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio.message_bus import MessageBus
 
 from monitord.net.bus import BusError, BusFault
-from monitord.net.units import UnitChange, Units, UnitState
+from monitord.net.unit_state import UnitChange, UnitState
+from monitord.net.units import Units
 from tests.buses import (
     PROPERTIES,
     SYSTEMD,
