@@ -12,7 +12,17 @@ from monitord import __version__, paths
 from monitord.clock import Clock, SystemClock
 from monitord.container import Container, provide
 from monitord.control import Control
-from monitord.dispatch import AutoUnits, CheckLog, Dispatcher, LoopPulse, Pipeline, Places, Recorder, Roster, Watched
+from monitord.dispatch import (
+    AutoUnits,
+    CheckLog,
+    Dispatcher,
+    LoopPulse,
+    Pipeline,
+    Places,
+    Recorder,
+    Roster,
+    Watched,
+)
 from monitord.history import History
 from monitord.interventions import Interventions
 from monitord.journal_events import JournalEvent
@@ -129,7 +139,7 @@ class ApplicationContainer(Container):
 
     @provide
     def auto_units(self) -> AutoUnits:
-        return AutoUnits(self.dispatcher, self.units, self.build_monitor, self.clock)
+        return AutoUnits(self.dispatcher, self.units, self.build_monitor, self.clock, self.history.save_own)
 
     def build_monitor(self, settings: MonitorSettings) -> Monitor[Any]:
         """A monitor of its type. Settings that were read name a type that exists."""

@@ -74,6 +74,7 @@ class Daemon:
             container.recorder.attach(kept)
             container.dispatcher.recall = container.recorder.recall
             container.interventions.restore(kept.own)
+            container.auto_units.restore(kept.own)
             container.history.start()
             await self._open_server(stack)
             container.pulse.start()

@@ -4,7 +4,7 @@ It comes when its unit fails, is named for it (`unit:nginx.service`, which no co
 all has been well for WELL_FOR_S: until then a unit that fails over and over is one monitor with one history. What a
 configured monitor of type `unit` watches anyway is left to that one.
 
-Which there are outlives a restart by `memory`: a unit that recovers meanwhile has its incident closed by a check, as
+Which there are outlives a restart: a unit that recovers meanwhile has its incident closed by a check, as
 any other.
 """
 
@@ -32,6 +32,9 @@ from monitord.net.units import Following, Units
 log = logging.getLogger(__name__)
 
 PREFIX = "unit:"
+KEPT_AS = "auto_units"
+"""The name by which is kept which there are."""
+
 WELL_FOR_S = 600.0
 MAX_UNITS = 500
 """A host where more fail has another problem, and each of them is a monitor that somebody looks at."""
@@ -61,11 +64,14 @@ class AutoUnits:
         units: Units,
         build: Callable[[MonitorSettings], Monitor[Any]],
         clock: Clock,
+        keep: Callable[[str, Mapping[str, Any]], None] = lambda _, __: None,
     ) -> None:
+        """`keep` stores what is to be known after a restart."""
         self._dispatcher = dispatcher
         self._units = units
         self._build = build
         self._clock = clock
+        self._keep = keep
         self._template: MonitorSettings | None = None
         self._ignored = compile_patterns(())
         self._configured: Callable[[str], bool] = lambda _: False
@@ -108,13 +114,9 @@ class AutoUnits:
                 # Not within its own check.
                 asyncio.get_running_loop().call_soon(self._remove_if_well, unit)
 
-    def memory(self) -> Mapping[str, Any]:
-        """Which units there are monitors for, as JSON."""
-        return {"units": sorted(self._made)}
-
-    def remember(self, memory: Mapping[str, Any]) -> None:
-        """What `memory` gave in an earlier run. Before the first `apply`, which makes these monitors anew."""
-        units = memory.get("units")
+    def restore(self, kept: Mapping[str, Mapping[str, Any]]) -> None:
+        """What `keep` was given in an earlier run. Before the first `apply`, which makes these monitors anew."""
+        units = kept.get(KEPT_AS, {}).get("units")
         if isinstance(units, list):
             self._made = {unit: None for unit in units[:MAX_UNITS] if isinstance(unit, str)}
 
@@ -167,7 +169,9 @@ class AutoUnits:
         if template is None:
             return
         options = replace(template.options, unit=unit)
-        self._made.setdefault(unit, None)
+        if unit not in self._made:
+            self._made[unit] = None
+            self._keep_all()
         self._dispatcher.put_extra(self._build(replace(template, name=PREFIX + unit, options=options)))
 
     def _remove_if_well(self, unit: str) -> None:
@@ -178,8 +182,12 @@ class AutoUnits:
 
     def _remove(self, unit: str) -> None:
         del self._made[unit]
+        self._keep_all()
         self._is_full = False
         self._dispatcher.remove_extra(PREFIX + unit)
+
+    def _keep_all(self) -> None:
+        self._keep(KEPT_AS, {"units": sorted(self._made)})
 
     def _stop(self) -> None:
         if self._following is not None:

@@ -205,13 +205,15 @@ class Dispatcher:
             self._let_go(previous)
         self._extra.add(monitor.name)
         watched = self._watch(monitor, now_s)
-        if previous is not None:
+        if previous is None:
+            self._recall(watched)
+        else:
             watched.take_over(previous)
-            if watched.pause is not None:
-                watched.ticket = PAUSED_TICKET
+        if watched.pause is not None:
+            watched.ticket = PAUSED_TICKET
         self._begin(watched)
         self.roster.settle()
-        self._pipeline.review()
+        self._pipeline.review(anew=True)
         self._arm()
         self._wake(watched)
 
@@ -221,6 +223,7 @@ class Dispatcher:
         watched = self.watched.pop(name, None)
         if watched is not None:
             self._let_go(watched)
+            self._pipeline.retire(watched)
             self.roster.settle()
             self._arm()
 

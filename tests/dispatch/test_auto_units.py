@@ -1,7 +1,7 @@
 """Units that fail become monitors by themselves: a dispatcher, and a systemd on a real bus."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -59,6 +59,7 @@ class Host:
         self.daemon, self.systemd, self.units = daemon, systemd, units
         self.clock = MovedClock()
         self.incidents: list[Incident] = []
+        self.kept: dict[str, Mapping[str, Any]] = {}
         self.start()
 
     def start(self) -> None:
@@ -67,7 +68,7 @@ class Host:
         pipeline = Pipeline(self.clock, self.pulse, check_log)
         places: Places[Watched] = Places(256, 8)
         self.dispatcher = Dispatcher(pipeline, places, self.clock, check_log)
-        self.auto = AutoUnits(self.dispatcher, self.units, self._build, self.clock)
+        self.auto = AutoUnits(self.dispatcher, self.units, self._build, self.clock, self.kept.__setitem__)
         pipeline.listeners.append(self.auto.hear)
         pipeline.incident_listeners.append(lambda _, incident: self.incidents.append(incident))
         self.dispatcher.start()
@@ -239,19 +240,21 @@ async def test_after_a_restart_one_that_recovered_meanwhile_is_there_to_be_check
         host.systemd.units[NGINX].active_state = "failed"
         host.configure(ON)
         await until(lambda: host.stands(NGINX) is Health.DOWN)
-        memory = json.loads(json.dumps(host.auto.memory()))
         await host.stop()
         host.systemd.units[NGINX].active_state = "active"
         host.start()
-        host.auto.remember(memory)
+        host.auto.restore(json.loads(json.dumps(host.kept)))
         host.configure(ON)
         assert host.made == {f"unit:{NGINX}"}
         await until(lambda: host.stands(NGINX) is Health.UP)
+        host.configure(AutoSettings())
+        assert host.kept == {module.KEPT_AS: {"units": []}}
 
 
 async def test_a_memory_that_is_none_is_left(host: Host) -> None:
-    for memory in ({}, {"units": "x"}, {"units": [1, None]}):
-        host.auto.remember(memory)
+    for kept in ({}, {"units": "x"}, {"units": [1, None]}):
+        host.auto.restore({module.KEPT_AS: kept})
+    host.auto.restore({})
     host.configure(ON)
     assert host.made == set()
 

@@ -104,6 +104,20 @@ def test_a_crash_is_seen_after_systemd_was_reloaded_and_executed_anew(
         await_state(monitord, "frail", "up", within_s=30)
 
 
+def test_a_crash_while_monitord_was_stopped_is_told_after_its_start(
+    monitord: Installed, units: Machine
+) -> None:
+    watch(monitord, f'[monitors.frail]\nunit = "frail.service"\n{SELDOM}')
+    await_state(monitord, "frail", "up")
+    monitord.systemctl("stop", "monitord.service")
+    since = units.now_in_journal()
+    units.run("systemctl", "kill", "--signal=KILL", "frail.service")
+    eventually(lambda: units.show("frail.service", "NRestarts") == "1")
+    monitord.systemctl("start", "monitord.service")
+    line = await_line(monitord, "frail", since, "crashed and was restarted once since")
+    assert line["MONITOR_REASON"] == "unit_failed"
+
+
 def test_a_restart_by_hand_is_no_failure_and_a_stop_is_one(monitord: Installed, units: Machine) -> None:
     watch(monitord, f'[monitors.frail]\nunit = "frail.service"\ngrace = "3s"\n{SELDOM}')
     await_state(monitord, "frail", "up")
