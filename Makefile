@@ -76,7 +76,7 @@ clean: ## remove what the other targets made
 	@touch $@
 
 .venv-newest/.done: requirements-newest.txt
-	@.ci/install python3-venv dnsmasq-base
+	@.ci/install python3-venv dbus-daemon dnsmasq-base
 	@echo 'install: the newest aiohttp, httptools, … in .venv-newest (pip)'
 	@rm -rf .venv-newest
 	@$(PYTHON) -m venv .venv-newest

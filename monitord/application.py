@@ -12,13 +12,24 @@ from monitord import __version__, paths
 from monitord.clock import Clock, SystemClock
 from monitord.container import Container, provide
 from monitord.control import Control
-from monitord.dispatch import CheckLog, Dispatcher, LoopPulse, Pipeline, Places, Recorder, Roster, Watched
+from monitord.dispatch import (
+    AutoUnits,
+    CheckLog,
+    Dispatcher,
+    LoopPulse,
+    Pipeline,
+    Places,
+    Recorder,
+    Roster,
+    Watched,
+)
 from monitord.history import History
 from monitord.interventions import Interventions
 from monitord.journal_events import JournalEvent
 from monitord.monitors import Monitor, MonitorSettings, Tools, monitor_type
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
 from monitord.net.journal_feed import JournalFeeds
+from monitord.net.units import Units
 from monitord.settings import Settings
 from monitord.status import (
     Access,
@@ -94,6 +105,10 @@ class ApplicationContainer(Container):
         return JournalFeeds()
 
     @provide
+    def units(self) -> Units:
+        return Units()
+
+    @provide
     def socket_path(self) -> Path:
         """Where the daemon listens if it is passed no socket."""
         return self.settings.status.socket or paths.default_socket(
@@ -112,6 +127,7 @@ class ApplicationContainer(Container):
             processes=self.processes,
             journal=self.journal_feeds,
             peers=self.roster.peers,
+            units=self.units,
         )
 
     @provide
@@ -138,6 +154,10 @@ class ApplicationContainer(Container):
     @provide
     def dispatcher(self) -> Dispatcher:
         return Dispatcher(self.pipeline, self.places, self.clock, self.check_log)
+
+    @provide
+    def auto_units(self) -> AutoUnits:
+        return AutoUnits(self.dispatcher, self.units, self.build_monitor, self.clock, self.history.save_own)
 
     def build_monitor(self, settings: MonitorSettings) -> Monitor[Any]:
         """A monitor of its type. Settings that were read name a type that exists."""
@@ -174,6 +194,7 @@ class ApplicationContainer(Container):
             config=self.config,
             settings=self.settings,
             dispatcher=self.dispatcher,
+            auto_units=self.auto_units,
             build=self.build_monitor,
             check_log=self.check_log,
             notifier=self.notifier,

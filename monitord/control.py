@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from monitord.clock import Clock
-from monitord.dispatch import CheckLog, Dispatcher, Plan
+from monitord.dispatch import AutoUnits, CheckLog, Dispatcher, Plan
 from monitord.errors import ConfigError, ControlError
 from monitord.journal_events import JournalEvent
 from monitord.model import Health, Result
@@ -41,6 +41,7 @@ class Control:
         config: Path,
         settings: Settings,
         dispatcher: Dispatcher,
+        auto_units: AutoUnits,
         build: Callable[[MonitorSettings], Monitor[Any]],
         check_log: CheckLog,
         notifier: Notifier,
@@ -49,6 +50,7 @@ class Control:
         self._config = config
         self._settings = settings
         self._dispatcher = dispatcher
+        self._auto_units = auto_units
         self._build = build
         self._check_log = check_log
         self._notifier = notifier
@@ -158,6 +160,7 @@ class Control:
         self._dispatcher.roster.windows = settings.maintenance
         self._dispatcher.canaries = frozenset(settings.network.canary)
         self._dispatcher.apply(plan)
+        self._auto_units.apply(settings.auto, settings.monitors)
 
     def _refused(self, at: datetime, error: str, asked_by: str) -> ReloadOutcome:
         faults = error.splitlines()

@@ -68,16 +68,23 @@ class Daemon:
             self._listen_for_signals()
             stack.push_async_callback(container.http_client.close)
             stack.push_async_callback(container.processes.close)
+            stack.push_async_callback(container.units.close)
             kept = container.history.open()
             stack.push_async_callback(self._close_history)
             container.recorder.attach(kept)
             container.dispatcher.recall = container.recorder.recall
             container.interventions.restore(kept.own)
+            container.auto_units.restore(kept.own)
             container.history.start()
             await self._open_server(stack)
             container.pulse.start()
             stack.callback(container.pulse.stop)
-            container.pipeline.listeners += [self._hear, container.live.on_result, container.tally.on_result]
+            container.pipeline.listeners += [
+                self._hear,
+                container.live.on_result,
+                container.tally.on_result,
+                container.auto_units.hear,
+            ]
             container.pipeline.incident_listeners.append(container.live.on_incident)
             self._control.reload_listeners += [
                 container.live.on_reload,
@@ -86,6 +93,7 @@ class Daemon:
             ]
             container.dispatcher.start()
             stack.push_async_callback(self._close_dispatcher)
+            stack.push_async_callback(container.auto_units.close)
             self._control.begin()
             container.recorder.settle()
             _settle_memory()

@@ -72,6 +72,8 @@ class Reason(Enum):
     PLUGIN_KILLED = "plugin_killed", "the plugin was killed"
     UNIT_FAILED = "unit_failed", "the unit of the service manager has failed"
     UNIT_INACTIVE = "unit_inactive", "the unit of the service manager is not active"
+    UNIT_RESTARTED = "unit_restarted", "the unit has crashed and was started again"
+    MANAGER_SILENT = "manager_silent", "the service manager of this host cannot be asked"
     HEARTBEAT_LATE = "heartbeat_late", "what was to report itself is late"
     HEARTBEAT_MISSED = "heartbeat_missed", "what was to report itself did not"
     HEARTBEAT_FAILED = "heartbeat_failed", "what reported itself has failed"
@@ -98,10 +100,13 @@ class Reason(Enum):
         return self in _WARNINGS
 
 
-_WARNINGS = frozenset({Reason.PLUGIN_WARNING, Reason.HEARTBEAT_LATE, Reason.MEMBER_DEGRADED})
+_WARNINGS = frozenset(
+    {Reason.PLUGIN_WARNING, Reason.UNIT_RESTARTED, Reason.HEARTBEAT_LATE, Reason.MEMBER_DEGRADED}
+)
 _OURS = frozenset(
     {
         Reason.PLUGIN_UNKNOWN,
+        Reason.MANAGER_SILENT,
         Reason.MEMBERS_UNKNOWN,
         Reason.PROBER_LATE,
         Reason.PROBER_SUSPENDED,

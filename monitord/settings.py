@@ -5,6 +5,7 @@
 [history]   enabled, directory, max_size, results, minutes, hours, days
 [limits]    max_concurrent_checks, max_concurrent_per_host, max_concurrent_children
 [network]   blind_share, canary
+[auto]      units, ignore
 [defaults]  any key that every monitor has
 [monitors.NAME]
 [maintenance.NAME]
@@ -23,7 +24,7 @@ from typing import Any
 
 from monitord.conditions import Condition, parse_condition
 from monitord.config import Document, Secret, Table, check_name, document_of, read_document, value_text
-from monitord.dispatch import LoggedChecks
+from monitord.dispatch import AutoMode, AutoSettings, LoggedChecks
 from monitord.health import HealthPolicy, Window, read_windows
 from monitord.history import HistorySettings, read_history
 from monitord.monitors import (
@@ -36,6 +37,8 @@ from monitord.monitors import (
     monitor_type,
     monitor_type_names,
 )
+from monitord.monitors.managed import has_library, parse_unit_pattern
+from monitord.monitors.unit import OnCrash, UnitMonitor, UnitOptions, Want
 from monitord.units import format_duration
 
 log = logging.getLogger(__name__)
@@ -128,6 +131,7 @@ class Settings:
     history: HistorySettings = HistorySettings()  # noqa: RUF009 - frozen
     limits: LimitSettings = LimitSettings()
     network: NetworkSettings = NetworkSettings()
+    auto: AutoSettings = AutoSettings()  # noqa: RUF009 - frozen
     monitors: tuple[MonitorSettings, ...] = ()
     maintenance: tuple[Window, ...] = ()
 
@@ -179,6 +183,7 @@ def _read(document: Document) -> Settings:
         history=read_history(root.table("history")),
         limits=_limits(root.table("limits")),
         network=_network(root.table("network"), names),
+        auto=_auto(root.table("auto"), defaults),
         monitors=monitors,
         maintenance=read_windows(root.table("maintenance"), names, tags),
     )
@@ -273,6 +278,21 @@ def _network(table: Table, names: Iterable[str]) -> NetworkSettings:
     return NetworkSettings(
         blind_share=table.number("blind_share", default=0.8, minimum=0.1, maximum=1.0), canary=canary
     )
+
+
+def _auto(table: Table, defaults: Table) -> AutoSettings:
+    """What [defaults] say holds for monitors that come by themselves as well."""
+    units = table.choice("units", AutoMode, default=None)
+    ignore = table.values("ignore", parse_unit_pattern, default=())
+    if units is None or not has_library(table, "units", units.value):
+        return AutoSettings(None, ignore)
+    template = MonitorSettings(
+        name="",
+        type_name=UnitMonitor.type_name,
+        options=UnitOptions(want=Want.NOT_FAILED, crash=OnCrash.IGNORE),
+        **_common(defaults, UnitMonitor.default_policy),
+    )
+    return AutoSettings(units, ignore, template)
 
 
 def _monitor(name: str, table: Table) -> MonitorSettings | None:

@@ -72,6 +72,7 @@ def test_every_fact_of_every_type_is_in_the_manual(name: str) -> None:
 
 
 KEYS = {
+    "auto": {"units", "ignore"},
     "log": {"level", "checks"},
     "status": {"socket", "listen", "token", "hosts"},
     "network": {"blind_share", "canary"},

@@ -20,7 +20,7 @@ from monitord.monitors import MONITOR_TYPES
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "monitord"
 
-NOT_GIVEN_YET = {"unit_failed", "unit_inactive"}
+NOT_GIVEN_YET: set[str] = set()
 """Reasons that no code gives: they leave this set with the code that does."""
 
 _READ = "monitors/test_heartbeat.py::test_every_option_is_read"
@@ -69,6 +69,14 @@ OPTIONS: dict[str, Tests] = {
     "limits.max_concurrent_checks": "test_control.py::test_an_accepted_reload_applies_the_difference_only",
     "limits.max_concurrent_per_host": "test_control.py::test_an_accepted_reload_applies_the_difference_only",
     "limits.max_concurrent_children": "monitors/test_exec.py::test_programs_are_counted_apart_from_hosts",
+    "auto.units": (
+        "dispatch/test_auto_units.py::test_every_key_is_read_and_defaults_hold",
+        "dispatch/test_auto_units.py::test_a_unit_that_fails_is_an_incident_without_configuration",
+    ),
+    "auto.ignore": (
+        "dispatch/test_auto_units.py::test_every_key_is_read_and_defaults_hold",
+        "dispatch/test_auto_units.py::test_ignored_and_configured_units_are_left_out",
+    ),
     "network.blind_share": "test_control.py::test_an_accepted_reload_applies_the_difference_only",
     "network.canary": "test_control.py::test_an_accepted_reload_applies_the_difference_only",
     "history.enabled": "test_daemon.py::test_it_listens_logs_and_remembers_as_configured",
@@ -157,6 +165,14 @@ OPTIONS: dict[str, Tests] = {
     "tls.client_key": "monitors/test_tls.py::test_who_asks_is_shown_by_a_certificate",
     "tls.server_name": "monitors/test_tls.py::test_the_name_that_is_wanted_can_be_another",
     "tls.min_tls": "monitors/test_tls.py::test_an_old_version_is_refused",
+    "unit.unit": "monitors/test_unit.py::test_how_a_unit_stands",
+    "unit.units": "monitors/test_unit.py::test_of_many_none_may_have_failed",
+    "unit.want": "monitors/test_unit.py::test_how_a_unit_stands",
+    "unit.crash": "monitors/test_unit.py::test_what_a_crash_means_can_be_chosen",
+    "unit.grace": "monitors/test_unit.py::test_what_restarts_or_is_upgraded_has_the_grace_for_it",
+    "timer.timer": "monitors/test_timer.py::test_a_timer_that_does_its_work_is_well",
+    "timer.grace": "monitors/test_timer.py::test_a_run_that_does_not_come_is_missed_when_the_grace_is_over",
+    "timer.max_age": "monitors/test_timer.py::test_max_age_counts_from_the_last_elapse",
     "heartbeat.every": (_READ, _LATE),
     "heartbeat.grace": (_READ, _LATE),
     "heartbeat.warn_after": (_READ, _LATE),
@@ -194,6 +210,10 @@ REASONS: dict[str, Tests] = {
     "plugin_critical": "monitors/test_exec.py::test_the_exit_code_is_the_verdict",
     "plugin_unknown": "monitors/test_exec.py::test_the_exit_code_is_the_verdict",
     "plugin_killed": "monitors/test_exec.py::test_a_plugin_that_is_killed_has_failed",
+    "unit_failed": "monitors/test_unit.py::test_a_crash_between_two_checks_is_a_failure_of_the_next_one",
+    "unit_inactive": "monitors/test_unit.py::test_a_unit_that_is_not_there_is_inactive",
+    "unit_restarted": "monitors/test_unit.py::test_what_a_crash_means_can_be_chosen",
+    "manager_silent": "monitors/test_unit.py::test_a_host_that_cannot_be_asked_says_nothing_of_its_units",
     "heartbeat_late": _LATE,
     "heartbeat_missed": _LATE,
     "heartbeat_failed": (

@@ -3,6 +3,7 @@
 Reading order: `schedule`, `places`, `pipeline`, `dispatcher`.
 """
 
+from monitord.dispatch.auto_units import AutoMode, AutoSettings, AutoUnits
 from monitord.dispatch.check_log import CheckLog, LoggedChecks
 from monitord.dispatch.dispatcher import Dispatcher, Plan
 from monitord.dispatch.lateness import Lateness
@@ -14,6 +15,9 @@ from monitord.dispatch.roster import Matcher, Roster, Silence
 from monitord.dispatch.watched import Pause, Watched
 
 __all__ = [
+    "AutoMode",
+    "AutoSettings",
+    "AutoUnits",
     "CheckLog",
     "Dispatcher",
     "Lateness",

@@ -76,6 +76,7 @@ class Dispatcher:
         self.roster = pipeline.roster
         self.watched: dict[str, Watched] = pipeline.roster.watched
         pipeline.wake = self._wake
+        self._extra: set[str] = set()
         self.lateness = Lateness()
         self.checks = 0
         self.skipped = 0
@@ -153,7 +154,7 @@ class Dispatcher:
                 added.append(build(settings))
             elif present.monitor.settings != settings:
                 changed.append(build(settings))
-        removed = tuple(name for name in self.watched if name not in names)
+        removed = tuple(name for name in self.watched if name not in names and name not in self._extra)
         unchanged = len(names) - len(added) - len(changed)
         return Plan(tuple(added), tuple(changed), removed, unchanged)
 
@@ -192,6 +193,39 @@ class Dispatcher:
         self._pipeline.blindness.configure(periods_s, share=self.blind_share, canaries=self.canaries)
         self._pipeline.review(anew=True)
         self._arm()
+
+    def put_extra(self, monitor: Monitor[Any]) -> None:
+        """Have a monitor checked at once and from now on that no configuration names: plans leave it alone.
+
+        One of the same name stands as the one before.
+        """
+        now_s = self._clock.monotonic_s()
+        previous = self.watched.get(monitor.name)
+        if previous is not None:
+            self._let_go(previous)
+        self._extra.add(monitor.name)
+        watched = self._watch(monitor, now_s)
+        if previous is None:
+            self._recall(watched)
+        else:
+            watched.take_over(previous)
+        if watched.pause is not None:
+            watched.ticket = PAUSED_TICKET
+        self._begin(watched)
+        self.roster.settle()
+        self._pipeline.review(anew=True)
+        self._arm()
+        self._wake(watched)
+
+    def remove_extra(self, name: str) -> None:
+        """The end of what `put_extra` began. One that is not there is no fault: the daemon may be stopping."""
+        self._extra.discard(name)
+        watched = self.watched.pop(name, None)
+        if watched is not None:
+            self._let_go(watched)
+            self._pipeline.retire(watched)
+            self.roster.settle()
+            self._arm()
 
     def resize(self, in_all: int, per_host: int, own: Mapping[str, int] | None = None) -> None:
         """New bounds on checks at once."""

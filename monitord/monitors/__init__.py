@@ -18,7 +18,9 @@ from monitord.monitors.journal import JournalMonitor
 from monitord.monitors.masking import Masking
 from monitord.monitors.references import check_names, check_references
 from monitord.monitors.tcp import TcpMonitor
+from monitord.monitors.timer import TimerMonitor
 from monitord.monitors.tls import TlsMonitor
+from monitord.monitors.unit import UnitMonitor
 
 __all__ = [
     "CHILDREN",
@@ -46,6 +48,8 @@ MONITOR_TYPES: dict[str, MonitorType] = {
     JournalMonitor.type_name: JournalMonitor,
     TcpMonitor.type_name: TcpMonitor,
     TlsMonitor.type_name: TlsMonitor,
+    UnitMonitor.type_name: UnitMonitor,
+    TimerMonitor.type_name: TimerMonitor,
 }
 
 ENTRY_POINT_GROUP = "monitord.monitors"

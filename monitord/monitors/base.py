@@ -19,6 +19,7 @@ from monitord.model import Evidence, Fact, Health, Observation, Reason
 from monitord.monitors.masking import Masking
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
 from monitord.net.journal_feed import JournalFeeds
+from monitord.net.units import Units
 
 OptionsT = TypeVar("OptionsT")
 
@@ -74,6 +75,7 @@ class Tools:
     processes: Processes = field(default_factory=Processes)
     journal: JournalFeeds = field(default_factory=JournalFeeds)
     peers: Peers = _no_peers
+    units: Units = field(default_factory=Units)
 
 
 class Stopwatch:

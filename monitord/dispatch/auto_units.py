@@ -1,0 +1,210 @@
+"""A monitor for each unit of this host that fails, without configuration: `[auto] units = "failed"`.
+
+It comes when its unit fails, is named for it (`unit:nginx.service`, which no configured monitor can be), and goes when
+all has been well for WELL_FOR_S: until then a unit that fails over and over is one monitor with one history. What a
+configured monitor of type `unit` watches anyway is left to that one.
+
+Which there are outlives a restart: a unit that recovers meanwhile has its incident closed by a check, as
+any other.
+"""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+from monitord.clock import Clock
+from monitord.dispatch.dispatcher import Dispatcher
+from monitord.dispatch.watched import Watched
+from monitord.model import Result, Transition, Verdict
+from monitord.monitors import Monitor, MonitorSettings
+from monitord.monitors.managed import compile_patterns
+from monitord.monitors.unit import UnitMonitor, UnitOptions
+from monitord.monitors.unit_ends import waits_for_restart
+from monitord.net.bus import BusError
+from monitord.net.unit_state import UnitChange
+from monitord.net.units import Following, Units
+
+log = logging.getLogger(__name__)
+
+PREFIX = "unit:"
+KEPT_AS = "auto_units"
+"""The name by which is kept which there are."""
+
+WELL_FOR_S = 600.0
+MAX_UNITS = 500
+"""A host where more fail has another problem, and each of them is a monitor that somebody looks at."""
+
+ASK_WITHIN_S = 10.0
+
+
+class AutoMode(Enum):
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class AutoSettings:
+    """[auto]. `template`: what a monitor has that it makes; its name and unit are still to be filled in."""
+
+    units: AutoMode | None = None
+    ignore: tuple[str, ...] = ()
+    template: MonitorSettings | None = None
+
+
+class AutoUnits:
+    """Owns the monitors that it made: `apply` at start and with each reload, `hear` as a listener of the pipeline."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        units: Units,
+        build: Callable[[MonitorSettings], Monitor[Any]],
+        clock: Clock,
+        keep: Callable[[str, Mapping[str, Any]], None] = lambda _, __: None,
+    ) -> None:
+        """`keep` stores what is to be known after a restart."""
+        self._dispatcher = dispatcher
+        self._units = units
+        self._build = build
+        self._clock = clock
+        self._keep = keep
+        self._template: MonitorSettings | None = None
+        self._ignored = compile_patterns(())
+        self._configured: Callable[[str], bool] = lambda _: False
+        self._made: dict[str, float | None] = {}
+        self._following: Following | None = None
+        self._asking: asyncio.Task[None] | None = None
+        self._is_full = False
+
+    def apply(self, settings: AutoSettings, monitors: Iterable[MonitorSettings]) -> None:
+        """Do as is configured from now on; `monitors` are all that the configuration names."""
+        before, self._template = self._template, settings.template if settings.units else None
+        self._ignored = compile_patterns(settings.ignore)
+        self._configured = _watched_by(monitors)
+        for unit in [unit for unit in self._made if not self._is_wanted(unit)]:
+            self._remove(unit)
+        if self._template is None:
+            self._stop()
+            return
+        for unit in list(self._made):
+            if before != self._template or PREFIX + unit not in self._dispatcher.watched:
+                self._put(unit)
+        if self._following is None:
+            self._following = self._units.follow_all(lambda _: True, self._on_change)
+        else:
+            self._ask()
+
+    def hear(self, watched: Watched, result: Result | None, _: Transition | None) -> None:
+        """A check has ended."""
+        unit = watched.name.removeprefix(PREFIX)
+        if result is None or unit not in self._made or unit == watched.name:
+            return
+        now_s = self._clock.monotonic_s()
+        if result.verdict is Verdict.FAIL:
+            self._made[unit] = None
+        elif result.verdict is not Verdict.UNSURE:
+            since_s = self._made[unit]
+            if since_s is None:
+                self._made[unit] = now_s
+            elif now_s - since_s >= WELL_FOR_S:
+                # Not within its own check.
+                asyncio.get_running_loop().call_soon(self._remove_if_well, unit)
+
+    def restore(self, kept: Mapping[str, Mapping[str, Any]]) -> None:
+        """What `keep` was given in an earlier run. Before the first `apply`, which makes these monitors anew."""
+        units = kept.get(KEPT_AS, {}).get("units")
+        if isinstance(units, list):
+            self._made = {unit: None for unit in units[:MAX_UNITS] if isinstance(unit, str)}
+
+    async def close(self) -> None:
+        """May be called twice."""
+        asking = self._asking
+        self._stop()
+        if asking is not None:
+            await asyncio.wait([asking])
+
+    # -- what fails ---------------------------------------------------------------------------------------
+
+    def _on_change(self, change: UnitChange | None) -> None:
+        if change is None:
+            self._ask()
+        elif change.active_state == "failed" and not waits_for_restart(change.sub_state):
+            self._add(change.name)
+
+    def _ask(self) -> None:
+        """Look for what failed while nobody listened."""
+        if self._asking is not None:
+            self._asking.cancel()
+        self._asking = asyncio.ensure_future(self._add_all_that_failed())
+
+    async def _add_all_that_failed(self) -> None:
+        try:
+            failed = await self._units.list_failed(deadline=time.monotonic() + ASK_WITHIN_S)
+        except BusError as error:
+            log.warning('[auto] units = "failed" could not ask which have failed: %s', error.detail)
+            return
+        for state in failed:
+            self._add(state.name)
+
+    def _add(self, unit: str) -> None:
+        if unit in self._made or not self._is_wanted(unit):
+            return
+        if len(self._made) >= MAX_UNITS:
+            if not self._is_full:
+                log.warning('[auto] units = "failed" leaves out more than %d units; see ignore', MAX_UNITS)
+            self._is_full = True
+            return
+        log.info('%s has failed, and is a monitor of its own by [auto] units = "failed"', unit)
+        self._put(unit)
+
+    def _is_wanted(self, unit: str) -> bool:
+        return self._template is not None and not self._ignored.match(unit) and not self._configured(unit)
+
+    def _put(self, unit: str) -> None:
+        template = self._template
+        if template is None:
+            return
+        options = replace(template.options, unit=unit)
+        if unit not in self._made:
+            self._made[unit] = None
+            self._keep_all()
+        self._dispatcher.put_extra(self._build(replace(template, name=PREFIX + unit, options=options)))
+
+    def _remove_if_well(self, unit: str) -> None:
+        since_s = self._made.get(unit)
+        if since_s is not None and self._clock.monotonic_s() - since_s >= WELL_FOR_S:
+            log.info("%s has been well for %d minutes, and is no monitor any more", unit, WELL_FOR_S // 60)
+            self._remove(unit)
+
+    def _remove(self, unit: str) -> None:
+        del self._made[unit]
+        self._keep_all()
+        self._is_full = False
+        self._dispatcher.remove_extra(PREFIX + unit)
+
+    def _keep_all(self) -> None:
+        self._keep(KEPT_AS, {"units": sorted(self._made)})
+
+    def _stop(self) -> None:
+        if self._following is not None:
+            self._units.unfollow(self._following)
+            self._following = None
+        if self._asking is not None:
+            self._asking.cancel()
+            self._asking = None
+
+
+def _watched_by(monitors: Iterable[MonitorSettings]) -> Callable[[str], bool]:
+    """Whether one of these monitors watches a unit already."""
+    options: list[UnitOptions] = [
+        monitor.options for monitor in monitors if monitor.type_name == UnitMonitor.type_name
+    ]
+    names = {one.unit for one in options}
+    patterns: re.Pattern[str] = compile_patterns(
+        tuple(pattern for one in options for pattern in one.patterns)
+    )
+    return lambda unit: unit in names or patterns.match(unit) is not None

@@ -1,0 +1,291 @@
+"""A bus of the test's own (dbus-daemon), and on it a service manager that behaves as systemd does, as far as it goes.
+
+It sends signals only to who has subscribed, knows nothing of that after it has executed itself anew, and tells a
+service's own properties before those that all units have.
+"""
+
+import asyncio
+import contextlib
+import fnmatch
+import subprocess
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dbus_fast import Message, MessageType, Variant
+from dbus_fast.aio.message_bus import MessageBus
+
+SYSTEMD = "org.freedesktop.systemd1"
+ROOT = "/org/freedesktop/systemd1"
+PROPERTIES = "org.freedesktop.DBus.Properties"
+ROWS = "a(ssssssouso)"
+
+CONFIG = """\
+<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <listen>unix:path={socket}</listen>
+  <policy context="default">
+    <allow user="*"/> <allow own="*"/> <allow send_type="method_call"/>
+    <allow send_type="signal"/> <allow send_type="method_return"/> <allow send_type="error"/>
+    <allow receive_type="method_call"/> <allow receive_type="signal"/>
+    <allow receive_type="method_return"/> <allow receive_type="error"/>
+    {policy}
+  </policy>
+</busconfig>
+"""
+
+SIGNATURES = {
+    "StateChangeTimestamp": "t",
+    "InvocationID": "ay",
+    "Result": "s",
+    "Type": "s",
+    "NRestarts": "u",
+    "ExecMainCode": "i",
+    "ExecMainStatus": "i",
+    "StatusText": "s",
+    "Unit": "s",
+    "LastTriggerUSec": "t",
+    "NextElapseUSecRealtime": "t",
+    "NextElapseUSecMonotonic": "t",
+}
+OF_ALL = ("StateChangeTimestamp", "InvocationID")
+
+
+class Daemon:
+    """A real message bus; `stop` and `start` as often as a test likes."""
+
+    def __init__(self, folder: Path, policy: str = "") -> None:
+        self._socket = folder / "bus"
+        self._config = folder / "bus.conf"
+        self._config.write_text(CONFIG.format(socket=self._socket, policy=policy))
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def address(self) -> str:
+        return f"unix:path={self._socket}"
+
+    def start(self) -> None:
+        self._socket.unlink(missing_ok=True)
+        self._process = subprocess.Popen(
+            ["dbus-daemon", f"--config-file={self._config}", "--nofork", "--print-address"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline(), "dbus-daemon did not start"
+
+    def stop(self) -> None:
+        if self._process is not None:
+            assert self._process.stdout is not None
+            self._process.kill()
+            self._process.wait()
+            self._process.stdout.close()
+            self._process = None
+
+
+@dataclass
+class FakeUnit:
+    load_state: str = "loaded"
+    active_state: str = "active"
+    sub_state: str = "running"
+    job: str = ""
+    properties: dict[str, Any] = field(default_factory=dict)
+
+
+def service(**properties: Any) -> FakeUnit:
+    """A service that runs and never had to be restarted."""
+    return FakeUnit(
+        properties={
+            "StateChangeTimestamp": 1_767_225_600_000_000,
+            "InvocationID": bytes(16),
+            "Type": "simple",
+            "Result": "success",
+            "NRestarts": 0,
+            "ExecMainCode": 0,
+            "ExecMainStatus": 0,
+            **properties,
+        }
+    )
+
+
+def timer(starts: str, **properties: Any) -> FakeUnit:
+    return FakeUnit(
+        sub_state="waiting",
+        properties={
+            "StateChangeTimestamp": 1_767_225_600_000_000,
+            "InvocationID": bytes(16),
+            "Result": "success",
+            "Unit": starts,
+            "LastTriggerUSec": 0,
+            "NextElapseUSecRealtime": 0,
+            "NextElapseUSecMonotonic": 0,
+            **properties,
+        },
+    )
+
+
+class FakeSystemd:
+    """Owns the name of systemd on a bus. `units` may be changed at any time; `change` also tells it."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._bus: MessageBus | None = None
+        self.units: dict[str, FakeUnit] = {}
+        self.aliases: dict[str, str] = {}
+        self.calls: list[str] = []
+        self.subscribers: set[str] = set()
+        self.is_hanging = False
+        self.answer: Callable[[Message], Message | None] = lambda _: None
+        """Given an answer of another kind, that is what a caller gets."""
+
+    async def start(self) -> None:
+        bus = await MessageBus(bus_address=self._address).connect()
+        bus.add_message_handler(self._on_message)
+        await bus.request_name(SYSTEMD)
+        self._bus = bus
+
+    async def stop(self) -> None:
+        bus, self._bus = self._bus, None
+        self.subscribers.clear()
+        if bus is not None:
+            await hang_up(bus)
+
+    async def execute_anew(self) -> None:
+        """systemctl daemon-reexec: away from the bus for a moment, and nobody is subscribed any more."""
+        await self.stop()
+        await self.start()
+
+    async def reload(self) -> None:
+        """systemctl daemon-reload."""
+        for begins in (True, False):
+            self._tell(ROOT, f"{SYSTEMD}.Manager", "Reloading", "b", [begins])
+        await self.flush()
+
+    async def change(
+        self,
+        name: str,
+        active_state: str | None = None,
+        sub_state: str | None = None,
+        **properties: Any,
+    ) -> None:
+        """Set it, and send both signals."""
+        unit = self.units[name]
+        unit.active_state = active_state or unit.active_state
+        unit.sub_state = sub_state or unit.sub_state
+        unit.properties |= properties
+        kind = name.rpartition(".")[2].capitalize()
+        own = {key: _variant(key, value) for key, value in unit.properties.items() if key not in OF_ALL}
+        of_all = {key: _variant(key, unit.properties[key]) for key in OF_ALL if key in unit.properties}
+        of_all |= {"ActiveState": Variant("s", unit.active_state), "SubState": Variant("s", unit.sub_state)}
+        for interface, changed in ((kind, own), ("Unit", of_all)):
+            body = [f"{SYSTEMD}.{interface}", changed, []]
+            self._tell(path_of(name), PROPERTIES, "PropertiesChanged", "sa{sv}as", body)
+        await self.flush()
+
+    async def flush(self) -> None:
+        """Until the bus has it: an answer from it comes after all that was sent before."""
+        if self._bus is not None:
+            await self._bus.call(
+                Message(
+                    destination="org.freedesktop.DBus",
+                    path="/org/freedesktop/DBus",
+                    interface="org.freedesktop.DBus",
+                    member="GetId",
+                )
+            )
+
+    @staticmethod
+    def denied(message: Message) -> Message:
+        """What a bus answers whose policy lets a caller not ask this."""
+        return Message.new_error(message, "org.freedesktop.DBus.Error.AccessDenied", "Rejected send message")
+
+    def _tell(self, path: str, interface: str, member: str, signature: str, body: list[Any]) -> None:
+        assert self._bus is not None
+        if self.subscribers:
+            self._bus.send(
+                Message(
+                    message_type=MessageType.SIGNAL,
+                    path=path,
+                    interface=interface,
+                    member=member,
+                    signature=signature,
+                    body=body,
+                )
+            )
+
+    def _on_message(self, message: Message) -> Message | bool | None:
+        if message.message_type is not MessageType.METHOD_CALL:
+            return None
+        self.calls.append(str(message.member))
+        if self.is_hanging:
+            return True
+        return self.answer(message) or self._answer(message)
+
+    def _answer(self, message: Message) -> Message:
+        member, body = message.member, message.body
+        if member == "Subscribe":
+            self.subscribers.add(str(message.sender))
+            return Message.new_method_return(message, "", [])
+        if member == "ListUnitsByNames":
+            return self._rows(message, [self.aliases.get(name, name) for name in body[0]])
+        if member == "ListUnitsByPatterns":
+            wanted = [name for name in self.units if any(fnmatch.fnmatchcase(name, one) for one in body[1])]
+            return self._rows(
+                message, [name for name in wanted if self.units[name].load_state != "not-found"]
+            )
+        if member == "ListUnitsFiltered":
+            return self._rows(
+                message, [name for name, unit in self.units.items() if unit.active_state in body[0]]
+            )
+        if member == "Get":
+            name = next((name for name in self.units if path_of(name) == message.path), "")
+            if name and body[1] in self.units[name].properties:
+                value = _variant(body[1], self.units[name].properties[body[1]])
+                return Message.new_method_return(message, "v", [value])
+        return Message.new_error(message, "org.freedesktop.DBus.Error.UnknownProperty", f"no {member} {body}")
+
+    def _rows(self, message: Message, names: Iterable[str]) -> Message:
+        rows = []
+        for name in names:
+            unit = self.units.get(name) or FakeUnit("not-found", "inactive", "dead")
+            rows.append(
+                [
+                    name,
+                    name,
+                    unit.load_state,
+                    unit.active_state,
+                    unit.sub_state,
+                    "",
+                    path_of(name),
+                    0,
+                    unit.job,
+                    "/",
+                ]
+            )
+        return Message.new_method_return(message, ROWS, [rows])
+
+
+async def hang_up(bus: Any) -> None:
+    """The library's, which may have been hung up on before."""
+    bus.disconnect()
+    with contextlib.suppress(EOFError, OSError):
+        await bus.wait_for_disconnect()
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Wait for what comes over sockets; the test's own deadline ends a wait in vain."""
+    while not holds():  # noqa: ASYNC110 - many things to wait for, none of which has an event
+        await asyncio.sleep(0.005)
+
+
+def path_of(name: str) -> str:
+    """The path of a unit's object, escaped as systemd does."""
+    escaped = "".join(one if one.isascii() and one.isalnum() else f"_{ord(one):02x}" for one in name)
+    return f"{ROOT}/unit/{escaped}"
+
+
+def _variant(name: str, value: Any) -> Variant:
+    return Variant(SIGNATURES[name], value)

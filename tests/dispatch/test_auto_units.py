@@ -1,0 +1,313 @@
+"""Units that fail become monitors by themselves: a dispatcher, and a systemd on a real bus."""
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitord.clock import SystemClock
+from monitord.dispatch import (
+    AutoMode,
+    AutoSettings,
+    AutoUnits,
+    CheckLog,
+    Dispatcher,
+    LoggedChecks,
+    LoopPulse,
+    Pipeline,
+    Places,
+    Watched,
+)
+from monitord.dispatch import auto_units as module
+from monitord.model import Health, Incident
+from monitord.monitors import Monitor, MonitorSettings
+from monitord.monitors.managed import compile_patterns
+from monitord.monitors.unit import OnCrash, UnitMonitor, UnitOptions, Want
+from monitord.net.units import Units
+from monitord.settings import read_settings
+from tests.buses import Daemon, FakeSystemd, service, until
+from tests.fakes import FakeClock, fake_tools, monitor_settings
+from tests.systemds import a_host
+
+NGINX, BACKUP = "nginx.service", "backup.service"
+TEMPLATE = replace(
+    monitor_settings("", type_name="unit", check_every_s=60.0, timeout_s=20.0, tags=("host",)),
+    policy=UnitMonitor.default_policy,
+    options=UnitOptions(want=Want.NOT_FAILED, crash=OnCrash.IGNORE),
+)
+ON = AutoSettings(AutoMode.FAILED, (), TEMPLATE)
+
+
+class MovedClock(SystemClock):
+    """Time can be moved on."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def monotonic_s(self) -> float:
+        return super().monotonic_s() + self.ahead_s
+
+
+class Host:
+    """A daemon's parts, as far as they matter here."""
+
+    def __init__(self, daemon: Daemon, systemd: FakeSystemd, units: Units) -> None:
+        self.daemon, self.systemd, self.units = daemon, systemd, units
+        self.clock = MovedClock()
+        self.incidents: list[Incident] = []
+        self.kept: dict[str, Mapping[str, Any]] = {}
+        self.start()
+
+    def start(self) -> None:
+        check_log = CheckLog(LoggedChecks.CHANGES)
+        self.pulse = LoopPulse(self.clock)
+        pipeline = Pipeline(self.clock, self.pulse, check_log)
+        places: Places[Watched] = Places(256, 8)
+        self.dispatcher = Dispatcher(pipeline, places, self.clock, check_log)
+        self.auto = AutoUnits(self.dispatcher, self.units, self._build, self.clock, self.kept.__setitem__)
+        pipeline.listeners.append(self.auto.hear)
+        pipeline.incident_listeners.append(lambda _, incident: self.incidents.append(incident))
+        self.dispatcher.start()
+        self.pulse.start()
+
+    async def stop(self) -> None:
+        await self.auto.close()
+        await self.auto.close()
+        await self.dispatcher.close(0.0)
+        self.pulse.stop()
+
+    def _build(self, settings: MonitorSettings) -> Monitor[Any]:
+        return UnitMonitor(settings, replace(fake_tools(FakeClock()), clock=self.clock, units=self.units))
+
+    def configure(self, settings: AutoSettings, *monitors: MonitorSettings) -> None:
+        """As a start or a reload does."""
+        self.dispatcher.apply(self.dispatcher.plan(monitors, self._build))
+        self.auto.apply(settings, monitors)
+
+    @property
+    def made(self) -> set[str]:
+        return set(self.dispatcher.watched)
+
+    def stands(self, unit: str) -> Health | None:
+        watched = self.dispatcher.watched.get(f"unit:{unit}")
+        return None if watched is None else watched.stands
+
+    async def fail(self, unit: str) -> None:
+        await self.systemd.change(unit, "failed", "failed", Result="exit-code")
+
+    async def recover(self, unit: str) -> None:
+        await self.systemd.change(unit, "active", "running", Result="success")
+
+
+@pytest.fixture
+async def host(tmp_path: Path) -> AsyncIterator[Host]:
+    async with running(tmp_path) as made:
+        yield made
+
+
+@asynccontextmanager
+async def running(folder: Path) -> AsyncIterator[Host]:
+    async with a_host(folder) as bench:
+        bench.systemd.units |= {NGINX: service(), BACKUP: service()}
+        host = Host(bench.daemon, bench.systemd, bench.units)
+        yield host
+        await host.stop()
+
+
+def configured(name: str, **options: Any) -> MonitorSettings:
+    return monitor_settings(name, type_name="unit", options=UnitOptions(**options), check_every_s=60.0)
+
+
+async def listening(host: Host) -> None:
+    await until(lambda: "ListUnitsFiltered" in host.systemd.calls)
+    await until(lambda: host.auto._asking is None or host.auto._asking.done())
+
+
+async def test_a_unit_that_fails_is_an_incident_without_configuration(host: Host) -> None:
+    host.configure(ON)
+    await listening(host)
+    assert host.made == set()
+    await host.fail(NGINX)
+    await until(lambda: host.stands(NGINX) is Health.DOWN)
+    watched = host.dispatcher.watched[f"unit:{NGINX}"]
+    assert watched.monitor.settings.tags == ("host",)
+    assert watched.last is not None
+    assert watched.last.observation.detail.startswith(f"{NGINX} failed (exit-code)")
+    assert [incident.monitor for incident in host.incidents] == [f"unit:{NGINX}"]
+
+
+async def test_what_has_failed_before_the_start_is_found(host: Host) -> None:
+    host.systemd.units[BACKUP].active_state = "failed"
+    host.configure(ON)
+    await until(lambda: host.stands(BACKUP) is Health.DOWN)
+    assert host.made == {f"unit:{BACKUP}"}
+
+
+async def test_it_recovers_and_goes_when_it_has_been_well_for_some_time(host: Host) -> None:
+    host.configure(ON)
+    await listening(host)
+    await host.fail(NGINX)
+    await until(lambda: host.stands(NGINX) is Health.DOWN)
+    await host.recover(NGINX)
+    await until(lambda: host.stands(NGINX) is Health.UP)
+    assert [incident.closed_at is None for incident in host.incidents] == [True, False]
+    host.clock.ahead_s += module.WELL_FOR_S - 60
+    await host.dispatcher.check_now(f"unit:{NGINX}")
+    assert host.made == {f"unit:{NGINX}"}
+    host.clock.ahead_s += 61
+    await host.dispatcher.check_now(f"unit:{NGINX}")
+    await until(lambda: host.made == set())
+    await host.fail(NGINX)
+    await until(lambda: host.stands(NGINX) is Health.DOWN)
+
+
+async def test_one_that_fails_again_and_again_stays_one(host: Host) -> None:
+    host.configure(ON)
+    await listening(host)
+    await host.fail(NGINX)
+    await until(lambda: host.stands(NGINX) is Health.DOWN)
+    watched = host.dispatcher.watched[f"unit:{NGINX}"]
+    await host.recover(NGINX)
+    await until(lambda: host.stands(NGINX) is Health.UP)
+    host.clock.ahead_s += module.WELL_FOR_S - 60
+    await host.fail(NGINX)
+    await until(lambda: host.stands(NGINX) is Health.DOWN)
+    host.clock.ahead_s += 120
+    await host.recover(NGINX)
+    await until(lambda: host.stands(NGINX) is Health.UP)
+    assert host.dispatcher.watched[f"unit:{NGINX}"] is watched
+
+
+async def test_a_unit_that_systemd_starts_again_has_not_failed(host: Host) -> None:
+    host.configure(ON)
+    await listening(host)
+    await host.systemd.change(NGINX, "failed", "failed-before-auto-restart", Result="exit-code")
+    await host.systemd.change(NGINX, "activating", "auto-restart", Result="exit-code")
+    await host.fail(BACKUP)
+    await until(lambda: host.made)
+    assert host.made == {f"unit:{BACKUP}"}
+
+
+async def test_ignored_and_configured_units_are_left_out(host: Host) -> None:
+    host.systemd.units |= {"run-1.scope": service(), "w@1.service": service()}
+    for unit in host.systemd.units.values():
+        unit.active_state = "failed"
+    host.configure(
+        replace(ON, ignore=("run-*.scope",)),
+        configured("web", unit=NGINX),
+        configured("workers", patterns=("w@*.service",)),
+    )
+    await until(lambda: host.stands(BACKUP) is Health.DOWN)
+    assert host.made == {"web", "workers", f"unit:{BACKUP}"}
+
+
+async def test_a_reload_keeps_them_and_takes_away_what_is_configured_or_ignored_now(host: Host) -> None:
+    for unit in host.systemd.units.values():
+        unit.active_state = "failed"
+    host.configure(ON)
+    await until(lambda: host.stands(NGINX) is host.stands(BACKUP) is Health.DOWN)
+    watched = host.dispatcher.watched[f"unit:{NGINX}"]
+    host.configure(ON)
+    assert host.dispatcher.watched[f"unit:{NGINX}"] is watched
+    host.configure(replace(ON, ignore=("back*",)))
+    assert host.made == {f"unit:{NGINX}"}
+    host.configure(ON, configured("web", unit=NGINX))
+    await until(lambda: host.stands(BACKUP) is Health.DOWN)
+    assert host.made == {"web", f"unit:{BACKUP}"}
+    host.configure(AutoSettings())
+    assert host.made == set()
+    await host.fail(NGINX)
+    await host.units.list_failed(deadline=host.clock.monotonic_s() + 20)
+    assert host.made == set()
+
+
+async def test_a_changed_default_reaches_them_and_their_state_stays(host: Host) -> None:
+    host.systemd.units[NGINX].active_state = "failed"
+    host.configure(ON)
+    await until(lambda: host.stands(NGINX) is Health.DOWN)
+    host.configure(replace(ON, template=replace(TEMPLATE, tags=("other",))))
+    assert host.stands(NGINX) is Health.DOWN
+    assert host.dispatcher.watched[f"unit:{NGINX}"].monitor.settings.tags == ("other",)
+    assert len(host.incidents) == 1
+
+
+async def test_after_a_restart_one_that_recovered_meanwhile_is_there_to_be_checked(tmp_path: Path) -> None:
+    async with running(tmp_path) as host:
+        host.systemd.units[NGINX].active_state = "failed"
+        host.configure(ON)
+        await until(lambda: host.stands(NGINX) is Health.DOWN)
+        await host.stop()
+        host.systemd.units[NGINX].active_state = "active"
+        host.start()
+        host.auto.restore(json.loads(json.dumps(host.kept)))
+        host.configure(ON)
+        assert host.made == {f"unit:{NGINX}"}
+        await until(lambda: host.stands(NGINX) is Health.UP)
+        host.configure(AutoSettings())
+        assert host.kept == {module.KEPT_AS: {"units": []}}
+
+
+async def test_a_memory_that_is_none_is_left(host: Host) -> None:
+    for kept in ({}, {"units": "x"}, {"units": [1, None]}):
+        host.auto.restore({module.KEPT_AS: kept})
+    host.auto.restore({})
+    host.configure(ON)
+    assert host.made == set()
+
+
+async def test_a_bus_that_was_away_is_asked_for_what_failed_meanwhile(host: Host) -> None:
+    host.configure(ON)
+    await listening(host)
+    host.daemon.stop()
+    await host.systemd.stop()
+    host.systemd.units[NGINX].active_state = "failed"
+    host.daemon.start()
+    await host.systemd.start()
+    await until(lambda: host.stands(NGINX) is Health.DOWN)
+
+
+async def test_there_is_an_end_to_how_many_there_can_be(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+    many = module.MAX_UNITS + 3
+    host.systemd.units |= {f"w@{number}.service": service() for number in range(many)}
+    for unit in host.systemd.units.values():
+        unit.active_state = "failed"
+    host.configure(ON)
+    await until(lambda: len(host.made) == module.MAX_UNITS)
+    await until(lambda: "leaves out more than 500 units" in caplog.text)
+    assert caplog.text.count("leaves out") == 1
+
+
+# Settings
+
+
+def settings_of(tmp_path: Path, text: str) -> AutoSettings:
+    config = tmp_path / "monitord.toml"
+    config.write_text(text)
+    return read_settings(config).auto
+
+
+def test_nothing_comes_by_itself_unless_it_is_asked_for(tmp_path: Path) -> None:
+    assert settings_of(tmp_path, "") == AutoSettings()
+
+
+def test_every_key_is_read_and_defaults_hold(tmp_path: Path) -> None:
+    text = '[auto]\nunits = "failed"\nignore = ["run-*"]\n[defaults]\ncheck_every = "1m"\ntags = ["host"]\n'
+    auto = settings_of(tmp_path, text)
+    assert (auto.units, auto.ignore) == (AutoMode.FAILED, ("run-*",))
+    assert auto.template is not None
+    assert (auto.template.check_every_s, auto.template.tags) == (60.0, ("host",))
+    assert auto.template.policy.fail_after == 1
+    assert auto.template.options == UnitOptions(want=Want.NOT_FAILED, crash=OnCrash.IGNORE)
+
+
+@pytest.mark.parametrize(
+    ("matches", "name"),
+    [(True, "run-5.scope"), (True, "a.mount"), (False, "xa.mount"), (False, "nginx.service")],
+)
+def test_patterns_match_whole_names(matches: bool, name: str) -> None:
+    check: Callable[[str], object] = compile_patterns(("run-*", "[a-c].mount")).match
+    assert bool(check(name)) is matches

@@ -1,0 +1,182 @@
+"""Units and timers of a real systemd, asked and heard from within the service's sandbox."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.system.bed import Machine, eventually
+from tests.system.installed import WATCHING, Installed
+
+# Nothing here comes from looking often.
+SELDOM = 'check_every = "20s"\n'
+
+FRAIL = """\
+[Service]
+ExecStart=/bin/sleep infinity
+Restart=always
+RestartSec=0
+"""
+
+BROKEN = """\
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/test -e /run/mended
+"""
+
+OFTEN = """\
+[Timer]
+OnCalendar=*:*:0/2
+AccuracySec=10ms
+"""
+
+
+@pytest.fixture
+def units(monitord: Installed) -> Iterator[Machine]:
+    """A service that lives for ever and is always restarted, one that fails, and a timer that starts that one."""
+    machine = monitord.machine
+    machine.write("/etc/systemd/system/frail.service", FRAIL)
+    machine.write("/etc/systemd/system/broken.service", BROKEN)
+    machine.write("/etc/systemd/system/broken.timer", OFTEN)
+    machine.run("rm", "--force", "/run/mended")
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "start", "frail.service")
+    yield machine
+    machine.run("systemctl", "stop", "broken.timer", "broken.service", "frail.service", ok=False)
+    machine.run("systemctl", "reset-failed", ok=False)
+    machine.shell("rm -f /etc/systemd/system/frail.service /etc/systemd/system/broken.* /run/mended")
+    machine.run("systemctl", "daemon-reload")
+
+
+def watch(monitord: Installed, config: str) -> None:
+    monitord.configure(WATCHING + config)
+    monitord.systemctl("reload", "monitord")
+
+
+def state_of(monitord: Installed, name: str) -> Any:
+    found = {monitor["name"]: monitor for monitor in monitord.get("/monitors")["monitors"]}
+    return found[name]["state"] if name in found else None
+
+
+def await_state(monitord: Installed, name: str, state: str | None, *, within_s: float = 15) -> None:
+    eventually(lambda: (state_of(monitord, name) == state) or None, within_s=within_s)
+
+
+def await_line(monitord: Installed, name: str, since: int, *words: str) -> dict[str, Any]:
+    """The first line of a check that holds all of these words."""
+
+    def look() -> dict[str, Any] | None:
+        lines = monitord.checks_of(name, since)
+        return next((one for one in lines if all(word in one["MESSAGE"] for word in words)), None)
+
+    return eventually(lambda: look() or {}, within_s=25)
+
+
+def crash_is_seen(monitord: Installed, machine: Machine) -> None:
+    since = machine.now_in_journal()
+    before = machine.show("frail.service", "MainPID")
+    machine.run("systemctl", "kill", "--signal=KILL", "frail.service")
+    line = await_line(monitord, "frail", since, "restarted once")
+    assert line["MONITOR_REASON"] == "unit_failed"
+    assert "frail.service active (running)" in line["MESSAGE"]
+    assert machine.show("frail.service", "MainPID") not in {before, "0"}
+    assert machine.show("frail.service", "ActiveState") == "active"
+
+
+def test_a_crash_is_seen_although_the_unit_runs_again_at_once(monitord: Installed, units: Machine) -> None:
+    watch(monitord, f'[monitors.frail]\nunit = "frail.service"\n{SELDOM}')
+    await_state(monitord, "frail", "up")
+    crash_is_seen(monitord, units)
+    await_state(monitord, "frail", "up", within_s=30)
+
+
+def test_a_crash_is_seen_after_systemd_was_reloaded_and_executed_anew(
+    monitord: Installed, units: Machine
+) -> None:
+    watch(monitord, f'[monitors.frail]\nunit = "frail.service"\n{SELDOM}')
+    await_state(monitord, "frail", "up")
+    for verb in ("daemon-reload", "daemon-reexec"):
+        units.run("systemctl", verb)
+        since = units.now_in_journal()
+        # What it asks for then says that it hears again.
+        await_line(monitord, "frail", since, "frail.service active")
+        crash_is_seen(monitord, units)
+        await_state(monitord, "frail", "up", within_s=30)
+
+
+def test_a_crash_while_monitord_was_stopped_is_told_after_its_start(
+    monitord: Installed, units: Machine
+) -> None:
+    watch(monitord, f'[monitors.frail]\nunit = "frail.service"\n{SELDOM}')
+    await_state(monitord, "frail", "up")
+    monitord.systemctl("stop", "monitord.service")
+    since = units.now_in_journal()
+    units.run("systemctl", "kill", "--signal=KILL", "frail.service")
+    eventually(lambda: units.show("frail.service", "NRestarts") == "1")
+    monitord.systemctl("start", "monitord.service")
+    line = await_line(monitord, "frail", since, "crashed and was restarted once since")
+    assert line["MONITOR_REASON"] == "unit_failed"
+
+
+def test_a_restart_by_hand_is_no_failure_and_a_stop_is_one(monitord: Installed, units: Machine) -> None:
+    watch(monitord, f'[monitors.frail]\nunit = "frail.service"\ngrace = "3s"\n{SELDOM}')
+    await_state(monitord, "frail", "up")
+    since = units.now_in_journal()
+    units.run("systemctl", "restart", "frail.service")
+    line = await_line(monitord, "frail", since, "frail.service active (running)")
+    assert line["MONITOR_REASON"] == "ok"
+    units.run("systemctl", "stop", "frail.service")
+    await_state(monitord, "frail", "down")
+    units.run("systemctl", "start", "frail.service")
+    await_state(monitord, "frail", "up")
+
+
+def test_a_unit_that_fails_becomes_a_monitor_by_itself(monitord: Installed, units: Machine) -> None:
+    watch(monitord, f'[auto]\nunits = "failed"\n[defaults]\n{SELDOM}')
+    since = units.now_in_journal()
+    units.run("systemctl", "start", "broken.service", ok=False)
+    await_state(monitord, "unit:broken.service", "down")
+    line = await_line(monitord, "unit:broken.service", since, "failed (exit-code, status 1)")
+    assert line["MONITOR_REASON"] == "unit_failed"
+    monitord.systemctl("reload", "monitord")
+    assert state_of(monitord, "unit:broken.service") == "down"
+    monitord.systemctl("restart", "monitord")
+    await_state(monitord, "unit:broken.service", "down")
+    units.run("touch", "/run/mended")
+    units.run("systemctl", "start", "broken.service")
+    await_state(monitord, "unit:broken.service", "up")
+    said = units.run("monitorctl", "status").stdout
+    assert "unit:broken.service" in said
+
+
+def test_a_timer_tells_how_its_job_ends(monitord: Installed, units: Machine) -> None:
+    units.run("touch", "/run/mended")
+    units.run("systemctl", "start", "broken.timer")
+    watch(monitord, f'[monitors.job]\ntimer = "broken.timer"\n{SELDOM}')
+    await_state(monitord, "job", "up")
+    eventually(lambda: "timer.last_trigger" in monitord.get("/monitors/job")["last"]["facts"])
+    units.run("rm", "/run/mended")
+    await_state(monitord, "job", "down")
+    assert monitord.get("/monitors/job")["last"]["reason"] == "unit_failed"
+    units.run("touch", "/run/mended")
+    await_state(monitord, "job", "up")
+    since = units.now_in_journal()
+    units.run("systemctl", "stop", "broken.timer")
+    line = await_line(monitord, "job", since, "inactive (dead)")
+    assert line["MONITOR_REASON"] == "unit_inactive"
+
+
+def test_a_bus_that_is_started_anew_costs_no_verdict(monitord: Installed, units: Machine) -> None:
+    watch(monitord, f'[monitors.frail]\nunit = "frail.service"\n{SELDOM}')
+    await_state(monitord, "frail", "up")
+    since = units.now_in_journal()
+    units.run("systemctl", "kill", "--signal=KILL", "dbus.service")
+    eventually(
+        lambda: units.journal(
+            "--unit=monitord", "MESSAGE=the service manager can be asked again", since=since
+        )
+    )
+    crash_is_seen(monitord, units)
+    await_state(monitord, "frail", "up", within_s=30)
+    changes = [line["MESSAGE"] for line in units.journal("--unit=monitord", "MONITOR=frail", since=since)]
+    assert not [line for line in changes if "unknown" in line], changes

@@ -1,0 +1,79 @@
+"""What tests of the types `unit` and `timer` share: a bus, a systemd on it, and monitors as a file configures them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from monitord.clock import Clock, SystemClock
+from monitord.conditions import parse_condition
+from monitord.config import read_document
+from monitord.monitors import Monitor, MonitorSettings, monitor_type
+from monitord.net.units import Units
+from tests.buses import Daemon, FakeSystemd, until
+from tests.fakes import FakeClock, fake_tools, monitor_settings
+
+
+class Bench:
+    """One host: `systemd`, and `units` by which monitors ask it."""
+
+    def __init__(self, folder: Path, daemon: Daemon, systemd: FakeSystemd, units: Units) -> None:
+        self._folder = folder
+        self.daemon = daemon
+        self.systemd = systemd
+        self.units = units
+
+    def monitor(
+        self, keys: str, *up_when: str, clock: Clock | None = None, timeout_s: float = 20.0
+    ) -> Monitor[Any]:
+        """As [monitors.one] says, with these conditions; neither started nor checked."""
+        settings = self.settings(keys, *up_when, timeout_s=timeout_s)
+        kind = monitor_type(settings.type_name)
+        assert kind is not None
+        tools = replace(fake_tools(FakeClock()), clock=clock or SystemClock(), units=self.units)
+        return kind(settings, tools)
+
+    def settings(self, keys: str, *up_when: str, timeout_s: float = 20.0) -> MonitorSettings:
+        config = self._folder / "monitord.toml"
+        config.write_text(f"[monitors.one]\n{keys}\n")
+        document = read_document(config)
+        table = document.root.named("monitors")["one"]
+        type_name = table.text("type")
+        kind = monitor_type(type_name)
+        assert kind is not None
+        options = kind.read_options(table)
+        document.check()
+        settings = monitor_settings("one", type_name=type_name, options=options, timeout_s=timeout_s)
+        return replace(settings, up_when=tuple(parse_condition(text, kind.vocabulary) for text in up_when))
+
+
+class Started:
+    """A monitor in force: counts how often it wanted to be checked."""
+
+    def __init__(self, monitor: Monitor[Any]) -> None:
+        self.monitor = monitor
+        self.woken = 0
+        self._noted = 0
+        monitor.start(self._wake)
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+    async def heard(self) -> None:
+        """Until it has wanted to be checked since this was last waited for."""
+        await until(lambda: self.woken > self._noted)
+        self._noted = self.woken
+
+
+@asynccontextmanager
+async def a_host(folder: Path) -> AsyncIterator[Bench]:
+    daemon = Daemon(folder)
+    systemd, units = FakeSystemd(daemon.address), Units(daemon.address)
+    try:
+        await systemd.start()
+        yield Bench(folder, daemon, systemd, units)
+    finally:
+        await units.close()
+        await systemd.stop()
+        daemon.stop()
