@@ -1,6 +1,6 @@
 """Measures monitord, beside its peers where there are some, in one run: bench/run.py [WHAT [OPTIONS]].
 
-Without WHAT everything is measured, in about 20 minutes. Two cores and a calm machine are enough. A shared machine
+Without WHAT everything is measured, in about half an hour. Two cores and a calm machine are enough. A shared machine
 is noisy: compare what stands in one run, never the numbers of two. bench/RESULTS.md keeps a run.
 """
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Without the script's own folder, whose names would hide others.
 sys.path[:] = [str(ROOT), *(path for path in sys.path if path != str(ROOT / "bench"))]
 
-PARTS = ("dispatcher", "checks", "start", "lateness", "damage", "status")
+PARTS = ("dispatcher", "checks", "start", "lateness", "damage", "status", "history")
 PACKAGES = ("nginx-light", "util-linux", "python3-uvloop", "python3-cryptography", "wrk")
 
 

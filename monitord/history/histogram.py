@@ -28,8 +28,13 @@ class Histogram:
         self.slots[slot] = self.slots.get(slot, 0) + 1
 
     def merge(self, other: "Histogram") -> None:
+        slots = self.slots
+        if not slots:
+            self.slots = dict(other.slots)
+            return
+        known = slots.get
         for slot, count in other.slots.items():
-            self.slots[slot] = self.slots.get(slot, 0) + count
+            slots[slot] = known(slot, 0) + count
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Histogram) and self.slots == other.slots

@@ -127,13 +127,13 @@ def buckets(
         rows = connection.execute(
             "SELECT at, body FROM rollups WHERE level = ? AND monitor = ? AND at >= ? AND at < ?",
             (level_s, number, start_ms, end_ms),
-        )
+        ).fetchall()
         for at_ms, body in rows:
             summaries[at_ms - at_ms % step_ms].merge(Summary.decode(body))
         fresh = connection.execute(
             "SELECT at, took, what, phases FROM results WHERE monitor = ? AND at >= ? AND at < ?",
             (number, max(start_ms, sealed_ms), end_ms),
-        )
+        ).fetchall()
         for at_ms, took_us, what, phases in fresh:
             summaries[at_ms - at_ms % step_ms].add(
                 verdict_code_of(what),

@@ -3,6 +3,8 @@
 Summaries merge: that of a day is the union of its minutes. In the database one is a blob of varints.
 """
 
+from itertools import accumulate
+
 from monitord.history.codes import PHASES, VERDICTS
 from monitord.history.histogram import Histogram
 from monitord.history.schema import DamageError
@@ -111,11 +113,8 @@ class Summary:
             summary.phased,
         ) = numbers[verdicts : verdicts + 5]
         summary.phases_us = numbers[_FIXED - len(PHASES) : _FIXED]
-        slots = summary.histogram.slots
-        slot = 0
-        for index in range(_FIXED, len(numbers), 2):
-            slot += numbers[index]
-            slots[slot] = numbers[index + 1]
+        slots = accumulate(numbers[_FIXED::2])
+        summary.histogram.slots = dict(zip(slots, numbers[_FIXED + 1 :: 2], strict=True))
         return summary
 
 

@@ -19,13 +19,16 @@ def pack(numbers: Iterable[int]) -> bytes:
 
 def unpack(data: bytes) -> list[int]:
     """The inverse. A number that is cut off at the end, which only damage brings about, is left out."""
-    numbers = []
+    numbers: list[int] = []
+    append = numbers.append
     number = shift = 0
     for byte in data:
-        if byte & _MORE:
+        if byte > _LOW:
             number |= (byte & _LOW) << shift
             shift += 7
-        else:
-            numbers.append(number | byte << shift)
+        elif shift:
+            append(number | byte << shift)
             number = shift = 0
+        else:
+            append(byte)
     return numbers

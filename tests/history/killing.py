@@ -17,7 +17,7 @@ DEADLINE_S = 20.0
 
 @dataclass(frozen=True)
 class Left:
-    """`told`: rows that the process knew to be written. `age_s`: from the last row to the kill."""
+    """`told`: up to which result the process knew all to be written. `age_s`: from the last one there to the kill."""
 
     told: int
     results: int
@@ -34,8 +34,8 @@ def kill_and_look(path: Path, after_s: float, rate: int = 1000, monitors: int = 
         os.kill(process.pid, signal.SIGKILL)
         killed_at = time.time()
         lines = process.stdout.read().splitlines()
-    # A line that the kill cut off says less than it would have.
-    return _look(path, int(lines[-2] if len(lines) > 1 else told), killed_at)
+    # A line that the kill cut off may say less than was meant, never more.
+    return _look(path, int(lines[-1] if lines else told), killed_at)
 
 
 def _look(path: Path, told: int, killed_at: float) -> Left:
@@ -50,5 +50,6 @@ def _look(path: Path, told: int, killed_at: float) -> Left:
         (last_ms,) = connection.execute("SELECT max(at) FROM results").fetchone()
     # None is missing, and the last result, the incident and the state are of one transaction.
     assert numbers == list(range(len(numbers)))
+    assert len(numbers) >= told
     assert json.loads(own)["next"] == int(latest) + 1 == len(numbers)
     return Left(told, len(numbers), killed_at - last_ms / 1000)

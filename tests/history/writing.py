@@ -1,4 +1,4 @@
-"""A process that writes at full rate until it is killed; each line of its output says how much is surely written.
+"""A process that writes at full rate until it is killed; each line it says is up to which number all is written.
 
 python -m tests.history.writing PATH [RATE [MONITORS]]
 """
@@ -6,6 +6,7 @@ python -m tests.history.writing PATH [RATE [MONITORS]]
 import asyncio
 import sys
 import time
+from collections import deque
 from pathlib import Path
 
 from monitord.clock import SystemClock
@@ -23,14 +24,31 @@ async def write(path: Path, rate: int, monitors: int) -> None:
     history.start()
     number = int(kept.own["number"]["next"]) if "number" in kept.own else 0
     due = time.monotonic()
+    committed = Committed()
     while True:
         for _ in range(rate // TURNS_PER_S):
             tell(history, clock, number, monitors)
             number += 1
-        if history.stats().queued == 0 or number % rate == 0:
-            print(history.stats().written, flush=True)  # noqa: T201 - this is what it is for
+        committed.update(history, number)
         due += 1 / TURNS_PER_S
         await asyncio.sleep(max(0.0, due - time.monotonic()))
+
+
+class Committed:
+    """Notes where the count of rows stands after each turn, and says which turn the writer has got to."""
+
+    def __init__(self) -> None:
+        self._told: deque[tuple[int, int]] = deque()
+
+    def update(self, history: History, number: int) -> None:
+        stats = history.stats()
+        # The same incident and state of several turns are one row, so rows are counted as they wait and as they are in.
+        self._told.append((stats.written + stats.queued, number))
+        done = 0
+        while self._told and self._told[0][0] <= stats.written:
+            done = self._told.popleft()[1]
+        if done:
+            print(done, flush=True)  # noqa: T201 - this is what it is for
 
 
 def tell(history: History, clock: SystemClock, number: int, monitors: int) -> None:

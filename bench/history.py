@@ -1,0 +1,383 @@
+"""What is kept: does writing make the event loop late, how large are two years, how fast are they read, what is lost.
+
+`rate`: 1,000 results a second, each with a state and some with an incident, beside the same minutes without a
+database. Lateness is that of a timer of the event loop every 10 ms. `two years`: 500 monitors every 30 s, written
+in the order of time through the daemon's own encoders, then read through its own calls while it writes on. `kill
+-9`: a process that writes 1,000 a second is killed at any moment, again and again on one database.
+"""
+
+import argparse
+import asyncio
+import gc
+import os
+import random
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+from bench.measure import markdown, mebibytes, memory_of, quantile, waited_s
+from monitord.clock import SystemClock
+from monitord.history import History, HistorySettings
+from monitord.history.codes import IN_MAINTENANCE, from_ms, pack_what, to_ms
+from monitord.history.rollups import DAY_MS, HOUR_MS, MINUTE_MS
+from monitord.history.store import Store
+from monitord.history.summary import Summary
+from monitord.history.varint import pack
+from monitord.model import Health, Incident, Observation, Reason, Result, Verdict
+from tests.history.killing import kill_and_look
+
+RATE = 1000
+TURNS_PER_S = 200
+TICK_S = 0.01
+STATE = {
+    "health": "up",
+    "since": "2026-01-01T00:00:00Z",
+    "streak": 12,
+    "results": ["GET / 200, 648 bytes, 0.067 s"] * 10,
+}
+GOAL_READ_S = 0.1
+GOAL_BYTES = 1 << 30
+YEARS_MS = 2 * 366 * DAY_MS
+INCIDENT_EVERY_MS = 4 * DAY_MS
+POOL = 300
+"""Summaries of each kind to draw from: making each of a million anew would measure the making."""
+
+
+# At full rate
+
+
+@dataclass(frozen=True)
+class Ran:
+    late_s: list[float]
+    told: int
+    written: int
+    dropped: int
+    worst_commit_s: float
+    size_bytes: int
+    cpu_s: float
+    waited_s: float
+    memory_bytes: tuple[int, int]
+    seconds: float
+
+
+async def _run(path: Path | None, seconds: float) -> Ran:
+    clock = SystemClock()
+    history = History(path, HistorySettings(), clock)
+    history.open()
+    history.start()
+    gc.collect()
+    gc.freeze()
+    pid = os.getpid()
+    late: list[float] = []
+    watching = asyncio.ensure_future(_watch(late, seconds))
+    began, cpu, waited = time.monotonic(), time.process_time(), waited_s(pid)
+    told = early = 0
+    for turn in range(int(seconds * TURNS_PER_S)):
+        for _ in range(RATE // TURNS_PER_S):
+            _tell(history, clock, told)
+            told += 1
+        if turn % (5 * TURNS_PER_S) == 0:
+            history.tick(clock.now())
+        if turn == int(seconds * TURNS_PER_S / 5):
+            early = memory_of(pid).pss
+        await asyncio.sleep(max(0.0, began + (turn + 1) / TURNS_PER_S - time.monotonic()))
+    await watching
+    cpu, waited, memory = time.process_time() - cpu, waited_s(pid) - waited, memory_of(pid).pss
+    await history.close(30)
+    stats = history.stats()
+    return Ran(
+        sorted(late),
+        told,
+        stats.written,
+        stats.dropped,
+        stats.worst_commit_s,
+        stats.size_bytes,
+        cpu / seconds,
+        waited / seconds,
+        (early, memory),
+        seconds,
+    )
+
+
+async def _watch(late: list[float], seconds: float) -> None:
+    began = time.monotonic()
+    for number in range(1, int(seconds / TICK_S)):
+        due = began + number * TICK_S
+        if due > time.monotonic():
+            await asyncio.sleep(due - time.monotonic())
+            late.append(time.monotonic() - due)
+
+
+def _tell(history: History, clock: SystemClock, number: int) -> None:
+    now = clock.now()
+    monitor = f"m{number % 1000:04}"
+    took_s = 0.05 + (number * 7919 % 1000) / 10_000
+    facts = {"response_time": took_s, "phase.connect": took_s / 4, "phase.processing": took_s / 2}
+    is_bad = number % 500 == 0
+    observation = Observation(now, took_s, Reason.REFUSED if is_bad else Reason.OK, "GET / said so", facts)
+    state = Health.DOWN if is_bad else Health.UP
+    history.add_result(monitor, Result(observation, Verdict.FAIL if is_bad else Verdict.PASS), state)
+    history.stand(monitor, state, in_maintenance=False, at=now)
+    history.save_state(monitor, STATE)
+    if is_bad:
+        history.add_incident(Incident(f"{monitor}-{number}", monitor, now, Reason.REFUSED, "no answer"))
+
+
+def rate(minutes: float) -> str:
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        for title, path in (("no database", None), ("written", Path(name) / "history.db")):
+            ran = asyncio.run(_run(path, minutes * 60))
+            gc.unfreeze()
+            rows.append(
+                (
+                    title,
+                    ran.told,
+                    ran.written,
+                    ran.dropped,
+                    *(f"{quantile(ran.late_s, share) * 1e3:.1f}" for share in (0.5, 0.99, 0.999, 1.0)),
+                    f"{ran.worst_commit_s * 1e3:.0f}",
+                    f"{ran.cpu_s * 100:.0f}",
+                    mebibytes(ran.size_bytes),
+                    " → ".join(mebibytes(one) for one in ran.memory_bytes),
+                    f"{ran.waited_s * 1e3:.1f}",
+                )
+            )
+    heads = (
+        f"{minutes:g} min at {RATE}/s",
+        "results told",
+        "rows written",
+        "dropped",
+        "loop late p50, ms",
+        "p99",
+        "p99.9",
+        "max",
+        "longest commit, ms",
+        "CPU, %",
+        "database, MiB",
+        "PSS after a fifth → at the end, MiB",
+        "waited for a core, ms per s",
+    )
+    return markdown(heads, rows)
+
+
+# Two years
+
+
+def build(path: Path, monitors: int, chance: random.Random, now_ms: int) -> None:
+    store = Store(path, HistorySettings(), is_first=True)
+    connection = store.connection
+    connection.execute("PRAGMA cache_size = -400000")
+    for number in range(1, monitors + 1):
+        connection.execute(
+            "INSERT INTO monitors VALUES (?, ?, ?)",
+            (number, f"m{number:04}", now_ms // MINUTE_MS * MINUTE_MS),
+        )
+    connection.executemany("INSERT INTO reasons VALUES (?, ?)", enumerate(("ok", "refused"), 1))
+    everybody = range(1, monitors + 1)
+    for level_s, step_ms, kept_ms, checks in (
+        (86_400, DAY_MS, YEARS_MS, 2880),
+        (3600, HOUR_MS, 30 * DAY_MS, 120),
+        (60, MINUTE_MS, DAY_MS, 2),
+    ):
+        pool = [_summary(chance, checks).encode() for _ in range(POOL)]
+        first_ms = (now_ms - kept_ms) // step_ms * step_ms
+        _insert(
+            store,
+            "INSERT INTO rollups VALUES (?, ?, ?, ?)",
+            (
+                (level_s, monitor, at, chance.choice(pool))
+                for at in range(first_ms, now_ms, step_ms)
+                for monitor in everybody
+            ),
+        )
+    _insert(store, "INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?)", _results(monitors, chance, now_ms))
+    for monitor in everybody:
+        _insert(store, "INSERT INTO spans VALUES (?, ?, ?, ?)", _spans(monitor, now_ms))
+        _insert(
+            store,
+            "INSERT INTO incidents VALUES (?, ?, ?, ?, 2, 'connection refused by 192.0.2.1', NULL, NULL, NULL)",
+            (
+                (f"{monitor}-{at}", monitor, at, at + 600_000)
+                for at in range(now_ms - YEARS_MS + monitor * 1000, now_ms - DAY_MS, INCIDENT_EVERY_MS)
+            ),
+        )
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('seen', ?)", (now_ms,))
+    store.close()
+
+
+def _insert(store: Store, statement: str, rows: Iterator[tuple[object, ...]]) -> None:
+    store.connection.execute("BEGIN")
+    store.connection.executemany(statement, rows)
+    store.connection.execute("COMMIT")
+
+
+def _summary(chance: random.Random, checks: int) -> Summary:
+    summary = Summary()
+    base = chance.lognormvariate(11.5, 0.7)
+    for _ in range(checks):
+        took_us = int(base * chance.lognormvariate(0, 0.25)) + 1
+        if chance.random() < 0.01:
+            took_us *= chance.randrange(2, 20)
+        parts = [took_us // 50, took_us // 8, took_us // 4, took_us // 2, took_us // 20]
+        summary.add(2 if chance.random() < 0.002 else 0, took_us, parts)
+    return summary
+
+
+def _results(monitors: int, chance: random.Random, now_ms: int) -> Iterator[tuple[object, ...]]:
+    good, bad = pack_what(0, 1, answered=True), pack_what(2, 3, answered=False)
+    for at in range(now_ms - DAY_MS, now_ms - MINUTE_MS, 30_000):
+        for monitor in range(1, monitors + 1):
+            took_us = int(chance.lognormvariate(11.5, 0.4))
+            if chance.random() < 0.005:
+                yield monitor, at + monitor, took_us, bad, 2, None, "connection refused by 192.0.2.1 port 443"
+            else:
+                phases = pack([took_us // 50, took_us // 8, took_us // 4, took_us // 2, took_us // 20])
+                yield monitor, at + monitor, took_us, good, 1, phases, None
+
+
+def _spans(monitor: int, now_ms: int) -> Iterator[tuple[object, ...]]:
+    """Up, down for ten minutes every fourth day, an hour of maintenance in between."""
+    changes: list[tuple[int, int]] = []
+    for at in range(now_ms - YEARS_MS + monitor * 1000, now_ms - HOUR_MS, INCIDENT_EVERY_MS):
+        changes += [(at, 3), (at + 600_000, 1), (at + DAY_MS, 1 | IN_MAINTENANCE), (at + DAY_MS + HOUR_MS, 1)]
+    changes = [one for one in changes if one[0] < now_ms]
+    for (start, state), (until, _) in pairwise(changes):
+        yield monitor, start, until, state
+    yield monitor, changes[-1][0], None, changes[-1][1]
+
+
+Question = Callable[[History, str], Awaitable[object]]
+
+
+def questions(now: datetime, names: list[str]) -> dict[str, Question]:
+    def ago(**parts: float) -> datetime:
+        return now - timedelta(**parts)
+
+    windows = [
+        (ago(hours=1), now),
+        (ago(days=1), now),
+        (ago(days=7), now),
+        (ago(days=30), now),
+        (ago(days=90), now),
+    ]
+    asked: dict[str, Question] = {
+        "results, the last 20": lambda history, name: history.results(name),
+        "results, 1,000": lambda history, name: history.results(name, limit=1000),
+        "failed results, 20": lambda history, name: history.results(name, failed=True),
+        "incidents of one": lambda history, name: history.incidents(monitor=name),
+        "incidents of all": lambda history, _: history.incidents(),
+        "open incidents": lambda history, _: history.incidents(is_open=True),
+        "calendar of 90 days": lambda history, name: history.days(name, 90),
+        "calendar of two years": lambda history, name: history.days(name, 732),
+        "uptime in 5 windows of one": lambda history, name: history.uptimes([name], windows),
+        f"uptime in 3 windows of {len(names)}": lambda history, _: history.uptimes(names, windows[:3]),
+        f"bars of {len(names)}": lambda history, _: history.recent_bars(names),
+        "minutes of a day": lambda history, name: history.buckets(name, ago(hours=23.9), now, 60),
+    }
+    for title, span in (
+        ("1 h", 1 / 24),
+        ("24 h", 1),
+        ("7 d", 7),
+        ("30 d", 30),
+        ("90 d", 90),
+        ("two years", 732),
+    ):
+        asked[f"chart of {title}"] = _chart(now - timedelta(days=span), now)
+    return asked
+
+
+def _chart(start: datetime, end: datetime) -> Question:
+    return lambda history, name: history.buckets(name, start, end)
+
+
+async def _read(path: Path, monitors: int, rounds: int, chance: random.Random, now_ms: int) -> str:
+    clock = SystemClock()
+    names = [f"m{number:04}" for number in range(1, monitors + 1)]
+    opening = time.monotonic()
+    history = History(path, HistorySettings(), clock)
+    history.open()
+    opening = time.monotonic() - opening
+    history.start()
+    is_over = asyncio.Event()
+    writing = asyncio.ensure_future(_write_on(history, clock, monitors, is_over))
+    rows = []
+    for title, question in questions(from_ms(now_ms), names).items():
+        took: list[float] = []
+        cpu = time.process_time()
+        for _ in range(rounds):
+            began = time.monotonic()
+            await question(history, chance.choice(names))
+            took.append(time.monotonic() - began)
+        cpu = (time.process_time() - cpu) / rounds
+        took.sort()
+        p99 = quantile(took, 0.99)
+        rows.append(
+            (
+                title,
+                *(f"{one * 1e3:.1f}" for one in (cpu, quantile(took, 0.5), p99, took[-1])),
+                "yes" if p99 < GOAL_READ_S else "NO",
+            )
+        )
+    is_over.set()
+    await writing
+    await history.close(30)
+    table = markdown(("question", "CPU, ms", "p50, ms", "p99, ms", "max, ms", "p99 < 100 ms"), rows)
+    size = os.stat(path).st_size  # noqa: PTH116 - nothing else runs on this loop any more
+    goal = "yes" if size < GOAL_BYTES else "NO"
+    return f"Database: {mebibytes(size)} MiB (below 1 GiB: {goal}); opened in {opening:.2f} s.\n\n{table}"
+
+
+async def _write_on(history: History, clock: SystemClock, monitors: int, is_over: asyncio.Event) -> None:
+    """As many results as the monitors give."""
+    number = 0
+    while not is_over.is_set():
+        _tell(history, clock, number)
+        number += 1
+        await asyncio.sleep(30 / monitors)
+
+
+def two_years(monitors: int, rounds: int, seed: int) -> str:
+    chance = random.Random(seed)
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "history.db"
+        now_ms = to_ms(SystemClock().now())
+        build(path, monitors, chance, now_ms)
+        return asyncio.run(_read(path, monitors, rounds, chance, now_ms))
+
+
+# kill -9
+
+
+def kills(rounds: int, seed: int) -> str:
+    chance = random.Random(seed)
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "history.db"
+        left = [kill_and_look(path, chance.uniform(0.0, 1.0), RATE) for _ in range(rounds)]
+    ages = sorted(one.age_s for one in left)
+    heads = ("kills", "opened and whole", "results in the end", "missing at the kill: p50, ms", "max, ms")
+    row = (rounds, len(left), left[-1].results, f"{quantile(ages, 0.5) * 1e3:.0f}", f"{ages[-1] * 1e3:.0f}")
+    return markdown(heads, [row])
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--minutes", type=float, default=2.0, help="of 1,000 results a second")
+    parser.add_argument("--monitors", type=int, default=500, help="of the two years")
+    parser.add_argument("--reads", type=int, default=200, help="of each question")
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=20260101)
+
+
+def main(options: argparse.Namespace) -> str:
+    return "\n\n".join(
+        (
+            rate(options.minutes),
+            f"### Two years of {options.monitors} monitors every 30 s\n\n"
+            + two_years(options.monitors, options.reads, options.seed),
+            "### kill -9\n\n" + kills(options.kills, options.seed),
+        )
+    )
