@@ -10,7 +10,7 @@ from typing import Any
 
 from monitord.clock import Clock
 from monitord.dispatch.pipeline import Pipeline
-from monitord.dispatch.saved import restore, saved
+from monitord.dispatch.saved import restore, result_record, saved
 from monitord.dispatch.watched import Watched
 from monitord.history import History, Kept
 from monitord.model import Health, Incident, Result, Transition
@@ -67,7 +67,7 @@ class Recorder:
 
     def _hear(self, watched: Watched, result: Result | None, transition: Transition | None) -> None:
         if result is not None:
-            self._history.add_result(watched.name, result, watched.stands)
+            self._history.add_result(watched.name, result, watched.stands, result_record(result))
         if transition is not None:
             self._history.add_transition(transition)
         self._stand(watched, transition)

@@ -34,6 +34,15 @@ class ResultRow(NamedTuple):
     detail: str | None
 
 
+class Record(NamedTuple):
+    """A whole result as JSON: one of the last, or of the last failures."""
+
+    monitor: str
+    at_ms: int
+    is_failure: bool
+    body: Mapping[str, Any]
+
+
 class Stand(NamedTuple):
     """From `at_ms` on a monitor stands so; `state` None: it is not there any more."""
 
@@ -57,6 +66,7 @@ class Batch:
     most_results: int = MOST_RESULTS
     most_changes: int = MOST_CHANGES
     results: deque[ResultRow] = field(default_factory=deque)
+    records: deque[Record] = field(default_factory=deque)
     transitions: deque[Transition] = field(default_factory=deque)
     incidents: dict[str, Incident] = field(default_factory=dict)
     timeline: deque[Stand | Seen] = field(default_factory=deque)
@@ -68,6 +78,7 @@ class Batch:
     def __len__(self) -> int:
         return (
             len(self.results)
+            + len(self.records)
             + len(self.transitions)
             + len(self.incidents)
             + len(self.timeline)
@@ -80,6 +91,7 @@ class Batch:
         """All of it is written."""
         for kind in (
             self.results,
+            self.records,
             self.transitions,
             self.incidents,
             self.timeline,
@@ -91,6 +103,9 @@ class Batch:
 
     def add_result(self, row: ResultRow) -> None:
         self._append(self.results, row, self.most_results)
+
+    def add_record(self, record: Record) -> None:
+        self._append(self.records, record, self.most_changes)
 
     def add_transition(self, transition: Transition) -> None:
         self._append(self.transitions, transition, self.most_changes)

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from monitord.clock import Clock
 from monitord.history import queries
-from monitord.history.batch import Batch, Seen, Stand
+from monitord.history.batch import Batch, Record, Seen, Stand
 from monitord.history.codes import VERDICT_CODES, VERDICTS, to_ms
 from monitord.history.queries import Horizons
 from monitord.history.reader import Reader
@@ -109,11 +109,18 @@ class History:
 
     # Writes
 
-    def add_result(self, monitor: str, result: Result, state: Health) -> None:
-        """`state` is how the monitor stands after it."""
+    def add_result(
+        self, monitor: str, result: Result, state: Health, record: Mapping[str, Any] | None = None
+    ) -> None:
+        """`state` is how the monitor stands after it. `record`: all of it as JSON, for `last`; do not change it."""
         self._add_to_bar(monitor, VERDICT_CODES[result.verdict])
         if self._writer is not None:
-            self._batch.add_result(row_of(monitor, result, state))
+            row = row_of(monitor, result, state)
+            self._batch.add_result(row)
+            if record is not None:
+                self._batch.add_record(Record(monitor, row.at_ms, False, record))
+                if result.verdict is Verdict.FAIL:
+                    self._batch.add_record(Record(monitor, row.at_ms, True, record))
             self._plan()
 
     def add_transition(self, transition: Transition) -> None:
@@ -240,6 +247,12 @@ class History:
         before_ms = None if before is None else to_ms(before)
         return await self._ask(
             lambda connection: queries.results(connection, monitor, limit, before_ms, failed=failed), []
+        )
+
+    async def last(self, monitor: str, *, failed: bool = False, limit: int = 20) -> list[Mapping[str, Any]]:
+        """The records of the last results, or of the last failures, the newest first; at most KEPT_RECORDS."""
+        return await self._ask(
+            lambda connection: queries.records(connection, monitor, limit, is_failure=failed), []
         )
 
     async def buckets(

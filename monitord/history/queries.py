@@ -4,9 +4,12 @@ Each is asked in one transaction, so that rollups and the results behind them be
 milliseconds; what comes back is for people.
 """
 
+import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from monitord.history import spans
 from monitord.history.codes import (
@@ -21,6 +24,7 @@ from monitord.history.codes import (
 )
 from monitord.history.kept import INCIDENT_COLUMNS, incident_of
 from monitord.history.rollups import DAY_MS, LEVELS_S
+from monitord.history.store import KEPT_RECORDS
 from monitord.history.summary import Summary
 from monitord.history.values import Bucket, Day, StoredResult, Uptime, bucket_of, phases_s
 from monitord.history.varint import unpack
@@ -58,6 +62,20 @@ def results(
         f"AND at < ? {failing} ORDER BY at DESC LIMIT ?",
         (monitor, FAR_AHEAD_MS if before_ms is None else before_ms, min(limit, MOST_ROWS)),
     )
+
+
+def records(
+    connection: sqlite3.Connection, monitor: str, limit: int, *, is_failure: bool
+) -> list[Mapping[str, Any]]:
+    """The newest first."""
+    rows = connection.execute(
+        """
+        SELECT body FROM records
+        WHERE monitor = (SELECT id FROM monitors WHERE name = ?) AND is_failure = ? ORDER BY at DESC LIMIT ?
+        """,
+        (monitor, is_failure, min(limit, KEPT_RECORDS)),
+    )
+    return [json.loads(zlib.decompress(body)) for (body,) in rows]
 
 
 def results_after(

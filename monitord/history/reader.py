@@ -5,6 +5,7 @@ import contextlib
 import sqlite3
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -73,7 +74,7 @@ class Reader:
                     "the history took too long to answer", hint="ask for less at once"
                 ) from error
             raise HistoryError(f"the history cannot be read: {error}") from error
-        except (DamageError, ValueError, OverflowError, KeyError, IndexError) as error:
+        except (DamageError, ValueError, OverflowError, KeyError, IndexError, zlib.error) as error:
             # Only damage can have written such a row; whether it has, the writer finds out.
             self._suspect()
             raise HistoryError(f"the history cannot be read: {error}") from error

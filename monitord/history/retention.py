@@ -143,6 +143,7 @@ class Retention:
             """,
             (monitor, oldest_ms, MOST_ROWS),
         )
+        connection.execute("DELETE FROM records WHERE monitor = ? AND at < ?", (monitor, oldest_ms))
         connection.execute("DELETE FROM transitions WHERE monitor = ? AND at < ?", (monitor, oldest_ms))
         connection.execute(
             "DELETE FROM incidents WHERE monitor = ? AND opened < ? AND closed < ?",
@@ -174,6 +175,7 @@ def _is_empty(connection: sqlite3.Connection, monitor: int) -> bool:
             OR EXISTS (SELECT 1 FROM rollups WHERE level = 3600 AND monitor = ?1)
             OR EXISTS (SELECT 1 FROM rollups WHERE level = 86400 AND monitor = ?1)
             OR EXISTS (SELECT 1 FROM spans WHERE monitor = ?1)
+            OR EXISTS (SELECT 1 FROM records WHERE monitor = ?1)
             OR EXISTS (SELECT 1 FROM transitions WHERE monitor = ?1)
             OR EXISTS (SELECT 1 FROM incidents WHERE monitor = ?1)
         """,

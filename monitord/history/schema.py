@@ -5,8 +5,9 @@ step that was released is never changed: a new one is added, and tests/history/s
 version before.
 
 Names of monitors and reasons are interned, so that a result takes some 40 bytes. Rows of a monitor lie together and in
-order of time. `rollups` holds minutes, hours and days (`level`: their length in seconds) of all results before the
-monitor's `sealed_until`, and none of those after.
+order of time. `records` holds the last results whole, and apart from them the last failures. `rollups` holds minutes,
+hours and days (`level`: their length in seconds) of all results before the monitor's `sealed_until`, and none of
+those after.
 """
 
 import sqlite3
@@ -50,6 +51,12 @@ STEPS: tuple[str, ...] = (
     CREATE INDEX incidents_open ON incidents (opened) WHERE closed IS NULL;
     CREATE TABLE states (monitor TEXT PRIMARY KEY, body TEXT NOT NULL);
     CREATE TABLE own (key TEXT PRIMARY KEY, body TEXT NOT NULL);
+    """,
+    """
+    CREATE TABLE records (
+        monitor INTEGER NOT NULL, is_failure INTEGER NOT NULL, at INTEGER NOT NULL, body BLOB NOT NULL,
+        PRIMARY KEY (monitor, is_failure, at)
+    ) WITHOUT ROWID;
     """,
 )
 

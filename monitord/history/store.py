@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import sqlite3
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,10 @@ log = logging.getLogger(__name__)
 MOST_SEALED = 50
 """Monitors in one transaction: some 15 ms."""
 
+KEPT_RECORDS = 20
+SPARE_RECORDS = 10
+"""Beyond those that are kept, so that not each result deletes one."""
+
 SAME_MOMENT_MS = 100
 """Results of a monitor within so short a time are told apart by counting milliseconds on."""
 
@@ -44,6 +49,7 @@ class Store:
         self._reasons: dict[str, int] = {}
         self._sealed: dict[int, int] = {}
         self._last_ms: dict[int, int] = {}
+        self._grown: dict[tuple[int, bool], int] = {}
         self._unsealed = Unsealed()
         try:
             self._remember()
@@ -72,6 +78,7 @@ class Store:
         with self._transaction():
             self._write_renames(batch)
             fresh = self._write_results(batch)
+            self._write_records(batch)
             self._write_changes(batch)
             self._write_timeline(batch)
             self._write_states(batch)
@@ -105,6 +112,29 @@ class Store:
         for monitor, minutes in late.items():
             merge_minutes(self._connection, monitor, minutes)
         return fresh
+
+    def _write_records(self, batch: Batch) -> None:
+        rows = []
+        grown: dict[tuple[int, bool], int] = {}
+        for name, at_ms, is_failure, record in batch.records:
+            monitor = self._monitor(batch.renames.get(name, name))
+            text = as_json(record, name)
+            if text is not None:
+                rows.append((monitor, is_failure, at_ms, zlib.compress(text.encode(), 1)))
+                key = (monitor, is_failure)
+                grown[key] = self._grown[key] = self._grown.get(key, SPARE_RECORDS) + 1
+        self._connection.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", rows)
+        full = [key for key, count in grown.items() if count > SPARE_RECORDS]
+        self._connection.executemany(
+            """
+            DELETE FROM records WHERE monitor = ?1 AND is_failure = ?2 AND at < (
+                SELECT at FROM records WHERE monitor = ?1 AND is_failure = ?2
+                ORDER BY at DESC LIMIT 1 OFFSET ?3
+            )
+            """,
+            [(*key, KEPT_RECORDS - 1) for key in full],
+        )
+        self._grown.update(dict.fromkeys(full, 0))
 
     def _own_moment(self, monitor: int, at_ms: int) -> int:
         last_ms = self._last_ms.get(monitor, 0)
@@ -173,13 +203,9 @@ class Store:
             self._write_json("INSERT OR REPLACE INTO own VALUES (?, ?)", key, state)
 
     def _write_json(self, statement: str, key: str, state: Mapping[str, Any]) -> None:
-        try:
-            text = json.dumps(state, separators=(",", ":"))
-        except (TypeError, ValueError, RecursionError) as error:
-            # It costs this state, not the transaction with everybody's rows in it.
-            log.error("history: the state of %s is not JSON and is not kept: %s", key, error)  # noqa: TRY400
-            return
-        self._connection.execute(statement, (key, text))
+        text = as_json(state, key)
+        if text is not None:
+            self._connection.execute(statement, (key, text))
 
     # Upkeep
 
@@ -259,6 +285,15 @@ class Store:
                 self._connection.execute("ROLLBACK")
             self._remember()
             raise
+
+
+def as_json(value: Mapping[str, Any], whose: str) -> str | None:
+    """None for what JSON cannot say: it costs this state, not the transaction with everybody's rows in it."""
+    try:
+        return json.dumps(value, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as error:
+        log.error("history: the state of %s is not JSON and is not kept: %s", whose, error)  # noqa: TRY400
+        return None
 
 
 def _row_id(cursor: sqlite3.Cursor) -> int:

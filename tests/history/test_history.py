@@ -71,6 +71,31 @@ async def test_results_of_the_same_moment_are_all_kept(life: Life) -> None:
     await history.close(5)
 
 
+async def test_the_last_twenty_results_and_the_last_twenty_failures_are_kept_whole(life: Life) -> None:
+    history = life.begin()
+    for number in range(60):
+        verdict = Verdict.FAIL if number < 30 else Verdict.PASS
+        one = result(after(number), verdict)
+        history.add_result("a", one, Health.UP, {"number": number, "facts": {"names": ["x", "ü"]}})
+        if number % 25 == 0:
+            await written(history)
+    await written(history)
+    last, failures = await history.last("a"), await history.last("a", failed=True)
+    assert [one["number"] for one in last] == list(range(59, 39, -1))
+    assert [one["number"] for one in failures] == list(range(29, 9, -1))
+    assert last[0]["facts"] == {"names": ["x", "ü"]}
+    assert [one["number"] for one in await history.last("a", limit=2)] == [59, 58]
+    assert await history.last("nobody") == []
+    with contextlib.closing(sqlite3.connect(life.path)) as other:
+        assert (
+            other.execute(
+                "SELECT max(n) FROM (SELECT count(*) n FROM records GROUP BY is_failure)"
+            ).fetchone()[0]
+            <= 30
+        )
+    await history.close(5)
+
+
 async def test_what_is_told_in_one_turn_of_the_loop_is_written_together_or_not_at_all(life: Life) -> None:
     """A trigger refuses the state, so the result and the incident told with it are not there either."""
     history = life.begin()
