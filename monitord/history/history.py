@@ -93,6 +93,9 @@ class History:
         self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
+        # Readers first: the last connection to close, if it can write, leaves the file in one piece.
+        if self._reader is not None:
+            await self._reader.close()
         if self._writer is not None:
             waiting, self._batch = self._batch, Batch()
             self._writer.put(waiting)
@@ -104,8 +107,6 @@ class History:
                     format_duration(within_s),
                     self._handed_over + len(waiting),
                 )
-        if self._reader is not None:
-            await self._reader.close()
 
     # Writes
 
@@ -212,7 +213,7 @@ class History:
         self._is_due = False
         batch, self._batch = self._batch, Batch()
         self._handed_over = len(batch)
-        self._has_said_dropped = False
+        self._has_said_dropped = batch.dropped > 0
         if len(batch):
             self._writer.put(batch)
 
@@ -269,6 +270,17 @@ class History:
             lambda connection: queries.buckets(connection, monitor, start_ms, end_ms, level_s, chosen_s), []
         )
 
+    async def summary(self, monitor: str, start: datetime, end: datetime) -> Bucket | None:
+        """All of a range in one, for its percentiles; it begins and ends on whole minutes, hours or days."""
+        start_ms, end_ms, now_ms = to_ms(start), to_ms(end), to_ms(self._clock.now())
+        if end_ms <= start_ms:
+            return None
+        level_s = queries.choose_level(start_ms, end_ms, now_ms, self._horizons)
+        step_s = -(-end_ms // (level_s * 1000)) * level_s - start_ms // (level_s * 1000) * level_s
+        return await self._ask(
+            lambda connection: queries.whole(connection, monitor, start_ms, step_s, level_s), None
+        )
+
     async def recent_bars(self, monitors: Sequence[str], count: int = 40) -> dict[str, tuple[Verdict, ...]]:
         """The last verdicts of each, at most BAR_LENGTH, the oldest first. From memory."""
         none = array("B")
@@ -304,6 +316,15 @@ class History:
         before_ms = None if before is None else to_ms(before)
         return await self._ask(
             lambda connection: queries.incidents(connection, monitor, limit, before_ms, is_open=is_open), []
+        )
+
+    async def transitions(
+        self, monitor: str, *, limit: int = 50, before: datetime | None = None
+    ) -> list[Transition]:
+        """Changes of health, the newest first."""
+        before_ms = None if before is None else to_ms(before)
+        return await self._ask(
+            lambda connection: queries.transitions(connection, monitor, limit, before_ms), []
         )
 
     async def days(self, monitor: str, count: int = 90) -> list[Day]:
@@ -359,7 +380,7 @@ class History:
             dropped=progress.dropped + dropped,
             written=progress.written,
             failing=progress.failing,
-            failing_since=progress.failing_since,
+            since=progress.failing_since,
             size_bytes=progress.size_bytes,
             last_commit_at=progress.last_commit_at,
             worst_commit_s=progress.worst_commit_s,

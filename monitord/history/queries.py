@@ -28,7 +28,7 @@ from monitord.history.store import KEPT_RECORDS
 from monitord.history.summary import Summary
 from monitord.history.values import Bucket, Day, StoredResult, Uptime, bucket_of, phases_s
 from monitord.history.varint import unpack
-from monitord.model import Health, Incident, Reason
+from monitord.model import Health, Incident, Reason, Transition
 
 MOST_POINTS = 300
 """Of a chart for which nobody names a step."""
@@ -37,7 +37,7 @@ MOST_BUCKETS = 1500
 """A day of minutes. A step that would give more is made longer."""
 
 MOST_ROWS = 1000
-"""Results or incidents in one answer."""
+"""Results, incidents or transitions in one answer."""
 
 MOST_DAYS = 1000
 
@@ -130,35 +130,60 @@ def choose_step(
     raise AssertionError("the finest level fits always")
 
 
+def choose_level(start_ms: int, end_ms: int, now_ms: int, horizons: Horizons) -> int:
+    """For a range as a whole: fine enough for its ends, and few enough rows to add up."""
+    age_s, span_s = (now_ms - start_ms) / 1000, (end_ms - start_ms) / 1000
+    if age_s <= horizons.minutes_s + 60 and span_s <= MOST_BUCKETS * 60:
+        return 60
+    if age_s <= horizons.hours_s + 3600 and span_s <= MOST_BUCKETS * 3600:
+        return 3600
+    return 86_400
+
+
 def buckets(
     connection: sqlite3.Connection, monitor: str, start_ms: int, end_ms: int, level_s: int, step_s: int
 ) -> list[Bucket]:
     """All of the range, also those without results; the first and last as a whole."""
     step_ms = step_s * 1000
-    start_ms -= start_ms % step_ms
-    end_ms += -end_ms % step_ms
-    summaries = {at: Summary() for at in range(start_ms, end_ms, step_ms)}
+    return _buckets(
+        connection, monitor, start_ms - start_ms % step_ms, end_ms + -end_ms % step_ms, level_s, step_s
+    )
+
+
+def whole(connection: sqlite3.Connection, monitor: str, start_ms: int, span_s: int, level_s: int) -> Bucket:
+    """`span_s` as one, from where `start_ms` is rounded down to the level."""
+    first_ms = start_ms - start_ms % (level_s * 1000)
+    (bucket,) = _buckets(connection, monitor, first_ms, first_ms + span_s * 1000, level_s, span_s)
+    return bucket
+
+
+def _buckets(
+    connection: sqlite3.Connection, monitor: str, first_ms: int, end_ms: int, level_s: int, step_s: int
+) -> list[Bucket]:
+    """From `first_ms` on in whole steps, each of them of whole rows of the level."""
+    step_ms = step_s * 1000
+    summaries = {at: Summary() for at in range(first_ms, end_ms, step_ms)}
     uptimes: dict[int, dict[int, float]] = {at: {} for at in summaries}
     known = _known(connection, monitor)
     if known is not None:
         number, sealed_ms = known
         rows = connection.execute(
             "SELECT at, body FROM rollups WHERE level = ? AND monitor = ? AND at >= ? AND at < ?",
-            (level_s, number, start_ms, end_ms),
+            (level_s, number, first_ms, end_ms),
         ).fetchall()
         for at_ms, body in rows:
-            summaries[at_ms - at_ms % step_ms].merge(Summary.decode(body))
+            summaries[at_ms - (at_ms - first_ms) % step_ms].merge(Summary.decode(body))
         fresh = connection.execute(
             "SELECT at, took, what, phases FROM results WHERE monitor = ? AND at >= ? AND at < ?",
-            (number, max(start_ms, sealed_ms), end_ms),
+            (number, max(first_ms, sealed_ms), end_ms),
         ).fetchall()
         for at_ms, took_us, what, phases in fresh:
-            summaries[at_ms - at_ms % step_ms].add(
+            summaries[at_ms - (at_ms - first_ms) % step_ms].add(
                 verdict_code_of(what),
                 took_us if is_answered(what) else None,
                 unpack(phases) if phases else None,
             )
-        _spread(connection, number, start_ms, end_ms, step_ms, uptimes)
+        _spread(connection, number, end_ms, step_ms, uptimes)
     return [
         bucket_of(from_ms(at), float(step_s), summary, _uptime(uptimes[at].items()))
         for at, summary in summaries.items()
@@ -168,16 +193,15 @@ def buckets(
 def _spread(
     connection: sqlite3.Connection,
     number: int,
-    start_ms: int,
     end_ms: int,
     step_ms: int,
     seconds: dict[int, dict[int, float]],
 ) -> None:
-    """The spans of the range over its steps."""
-    for begins_ms, ends_ms, state in spans.between(
-        connection, number, start_ms, end_ms, spans.read_seen(connection)
-    ):
-        at_ms = begins_ms - begins_ms % step_ms
+    """The spans of the range over its steps, which are the keys of `seconds`."""
+    first_ms = next(iter(seconds))
+    seen_ms = spans.read_seen(connection)
+    for begins_ms, ends_ms, state in spans.between(connection, number, first_ms, end_ms, seen_ms):
+        at_ms = begins_ms - (begins_ms - first_ms) % step_ms
         while at_ms < ends_ms:
             inside_ms = min(ends_ms, at_ms + step_ms) - max(begins_ms, at_ms)
             seconds[at_ms][state] = seconds[at_ms].get(state, 0.0) + inside_ms / 1000
@@ -243,6 +267,32 @@ def incidents(
     return [incident_of(row) for row in rows]
 
 
+def transitions(
+    connection: sqlite3.Connection, monitor: str, limit: int, before_ms: int | None
+) -> list[Transition]:
+    """The newest first."""
+    rows = connection.execute(
+        """
+        SELECT before, after, at, since, reasons.name, detail
+        FROM transitions JOIN reasons ON reasons.id = transitions.reason
+        WHERE monitor = (SELECT id FROM monitors WHERE name = ?) AND at < ? ORDER BY at DESC LIMIT ?
+        """,
+        (monitor, FAR_AHEAD_MS if before_ms is None else before_ms, min(limit, MOST_ROWS)),
+    )
+    return [
+        Transition(
+            monitor,
+            HEALTHS[before],
+            HEALTHS[after],
+            from_ms(at_ms),
+            from_ms(since_ms),
+            Reason(reason),
+            detail,
+        )
+        for before, after, at_ms, since_ms, reason, detail in rows
+    ]
+
+
 def days(connection: sqlite3.Connection, monitor: str, count: int, now_ms: int) -> list[Day]:
     """The oldest first, today the last."""
     end_ms = now_ms - now_ms % DAY_MS + DAY_MS
@@ -251,7 +301,7 @@ def days(connection: sqlite3.Connection, monitor: str, count: int, now_ms: int) 
     opened = dict.fromkeys(seconds, 0)
     known = _known(connection, monitor)
     if known is not None:
-        _spread(connection, known[0], start_ms, end_ms, DAY_MS, seconds)
+        _spread(connection, known[0], end_ms, DAY_MS, seconds)
         rows = connection.execute(
             "SELECT opened, coalesce(closed, ?1) FROM incidents WHERE monitor = ?2 AND opened < ?1 "
             "AND coalesce(closed, ?1) >= ?3",

@@ -75,13 +75,16 @@ class Store:
 
     def write(self, batch: Batch) -> int:
         """Returns how many rows were written."""
+        moments: dict[int, int] = {}
         with self._transaction():
             self._write_renames(batch)
-            fresh = self._write_results(batch)
+            fresh = self._write_results(batch, moments)
             self._write_records(batch)
             self._write_changes(batch)
             self._write_timeline(batch)
             self._write_states(batch)
+        # Only what is in is remembered: a batch that failed comes again.
+        self._last_ms.update(moments)
         for row in fresh:
             self._unsealed.add(*row)
         return len(batch)
@@ -94,14 +97,16 @@ class Store:
             self._connection.execute("UPDATE OR IGNORE states SET monitor = ? WHERE monitor = ?", (new, old))
             self._connection.execute("DELETE FROM states WHERE monitor = ?", (old,))
 
-    def _write_results(self, batch: Batch) -> _Fresh:
-        """Returns those that are in no rollup yet, for the sums to be told after the commit."""
+    def _write_results(self, batch: Batch, moments: dict[int, int]) -> _Fresh:
+        """Returns those that are in no rollup yet, and in `moments` the last of each monitor: for after the commit."""
         rows = []
         fresh: _Fresh = []
         late: dict[int, Minutes] = {}
         for name, at_ms, took_us, what, reason, phases_us, detail in batch.results:
             monitor = self._monitor(batch.renames.get(name, name))
-            moment_ms = self._own_moment(monitor, at_ms)
+            last_ms = moments.get(monitor) or self._last_ms.get(monitor, 0)
+            moment_ms = last_ms + 1 if 0 <= last_ms - at_ms < SAME_MOMENT_MS else at_ms
+            moments[monitor] = moment_ms
             blob = pack(phases_us) if phases_us else None
             rows.append((monitor, moment_ms, took_us, what, self._reason(reason), blob, detail))
             if moment_ms >= self._sealed[monitor]:
@@ -135,12 +140,6 @@ class Store:
             [(*key, KEPT_RECORDS - 1) for key in full],
         )
         self._grown.update(dict.fromkeys(full, 0))
-
-    def _own_moment(self, monitor: int, at_ms: int) -> int:
-        last_ms = self._last_ms.get(monitor, 0)
-        moment_ms = last_ms + 1 if 0 <= last_ms - at_ms < SAME_MOMENT_MS else at_ms
-        self._last_ms[monitor] = moment_ms
-        return moment_ms
 
     def _write_changes(self, batch: Batch) -> None:
         self._connection.executemany(

@@ -94,7 +94,7 @@ class Day:
 class HistoryStats:
     """How the writing stands. Counts are of rows, since the start of the daemon.
 
-    `failing` says why nothing can be written, `failing_since` since when. `size_bytes`: of the database, without
+    `failing` says why nothing can be written, `since` since when. `size_bytes`: of the database, without
     its log.
     """
 
@@ -102,7 +102,7 @@ class HistoryStats:
     dropped: int
     written: int
     failing: str | None
-    failing_since: datetime | None
+    since: datetime | None
     size_bytes: int
     last_commit_at: datetime | None
     worst_commit_s: float

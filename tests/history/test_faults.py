@@ -65,7 +65,7 @@ async def test_a_lock_delays_what_is_written_and_loses_nothing(
         history.add_incident(incident())
         assert len(await history.results("a")) == 1  # what is there can be read meanwhile
         assert history.stats().queued > 0
-        assert history.stats().failing_since == START
+        assert history.stats().since == START
         life.clock.at = after(60)
     await works(history)
     assert len(await history.results("a")) == 3

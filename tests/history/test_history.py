@@ -209,14 +209,49 @@ async def test_a_renamed_monitor_keeps_all_it_had(life: Life) -> None:
     await history.close(5)
 
 
-async def test_a_transition_is_kept(life: Life) -> None:
+async def test_changes_of_health_are_kept(life: Life) -> None:
     history = life.begin()
-    history.add_transition(
-        Transition("a", Health.UP, Health.DOWN, after(20), after(10), Reason.REFUSED, "no answer")
-    )
+    fall = Transition("a", Health.UP, Health.DOWN, after(20), after(10), Reason.REFUSED, "no answer")
+    rise = Transition("a", Health.DOWN, Health.UP, after(60), after(60), Reason.OK, "GET / 200")
+    history.add_transition(fall)
+    history.add_transition(rise)
     await written(history)
-    assert history.stats().written == 1
+    assert await history.transitions("a") == [rise, fall]
+    assert await history.transitions("a", before=after(60), limit=1) == [fall]
+    assert await history.transitions("b") == []
     await history.close(5)
+
+
+async def test_a_range_as_a_whole_has_its_percentiles(life: Life) -> None:
+    """Ninety-nine fast answers and a slow one, over hours, days and months."""
+    history = life.begin()
+    for number in range(100):
+        took_s = 2.0 if number == 50 else 0.01
+        history.add_result("a", result(after(number * 30), response_time=took_s), Health.UP)
+    history.stand("a", Health.UP, in_maintenance=False, at=START)
+    for at in range(0, 3001, 30):
+        history.tick(after(at))
+    await written(history)
+    life.clock.at = after(3000)
+    for days in (0.1, 5, 200):
+        whole = await history.summary("a", after(3000 - days * 86400), after(3000))
+        assert whole is not None
+        assert whole.timed == 100
+        assert whole.quantile_s(0.99) == pytest.approx(0.01, rel=0.02)
+        assert whole.quantile_s(0.995) == pytest.approx(2.0, rel=0.02)
+        assert whole.start + timedelta(seconds=whole.step_s) >= after(3000)
+        assert whole.seconds == {Health.UP: 3000.0}
+    assert await history.summary("a", START, START) is None
+    await history.close(5)
+
+
+async def test_a_closed_history_is_one_file(life: Life) -> None:
+    history = life.begin()
+    history.add_result("a", result(), Health.UP)
+    await written(history)
+    assert len(await history.results("a")) == 1
+    await history.close(5)
+    assert os.listdir(life.path.parent) == ["history.db"]  # noqa: PTH208 - no folder is read in earnest
 
 
 @pytest.mark.parametrize(
@@ -244,6 +279,8 @@ async def test_without_a_database_everything_works_and_nothing_is_kept(
     assert await history.uptimes(["b"], [(START, after(1))]) == {"b": (Uptime({}),)}
     assert await history.incidents() == []
     assert await history.days("b") == []
+    assert await history.summary("b", START, after(600)) is None
+    assert await history.transitions("b") == []
     assert [one async for one in history.export("b")] == []
     assert [one async for one in history.export_buckets("b")] == []
     assert await history.recent_bars(["b"]) == {"b": (Verdict.FAIL,)}
