@@ -239,7 +239,9 @@ class ApplicationContainer(Container):
 
     @provide
     def metrics_page(self) -> MetricsPage:
-        own = Own(self.snapshots, self.dispatcher, self.pulse, self.control, self.live, self.tally)
+        own = Own(
+            self.snapshots, self.dispatcher, self.pulse, self.control, self.live, self.tally, self.history
+        )
         return MetricsPage(MetricsCollector(own), self.clock)
 
     @provide
@@ -252,10 +254,11 @@ class ApplicationContainer(Container):
         return build_application(
             self.reads,
             self.control,
+            self.history,
             self.live,
             self.access,
             self.metrics_page,
+            self.interventions,
+            self.explanations.explain,
             self.dispatcher.overdue_s,
-            interventions=self.interventions,
-            explain=self.explanations.explain,
         )

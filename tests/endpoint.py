@@ -22,6 +22,7 @@ from monitord.dispatch import (
     Watched,
 )
 from monitord.errors import ControlError
+from monitord.history import History, HistorySettings
 from monitord.model import Reason, Result
 from monitord.monitors import MonitorSettings
 from monitord.monitors.heartbeat import Beat
@@ -42,6 +43,7 @@ from monitord.status import (
 from monitord.web import Application, Server
 from monitord.web.testing import TestClient
 from tests.fakes import FakeClock, FakeMonitor, fake_tools, monitor_settings
+from tests.history.world import SetClock
 
 
 @dataclass
@@ -136,6 +138,7 @@ class World:
     pipeline: Pipeline
     control: FakeControl
     interventions: FakeInterventions
+    history: History
     live: Live
     tally: Tally
     metrics: MetricsCollector
@@ -148,6 +151,7 @@ def world(
     outcome: ReloadOutcome = ACCEPTED,
     overdue_s: float = 0.0,
     policy: AccessPolicy | None = None,
+    history_path: Path | None = None,
     more: Sequence[MonitorSettings] = (),
 ) -> World:
     """Three monitors, one of which fails, and `more` that pass. Needs a running loop."""
@@ -173,25 +177,28 @@ def world(
     control = FakeControl(dispatcher, outcome)
     interventions = FakeInterventions(dispatcher, clock)
     live = Live("boot")
+    # Its threads have no loop whose time they could ask.
+    history = History(history_path, HistorySettings(), SetClock(clock.now()))
     pipeline.listeners.append(live.on_result)
     tally = Tally(clock)
     pipeline.listeners.append(tally.on_result)
     pipeline.incident_listeners.append(live.on_incident)
     snapshots = Snapshots(dispatcher, pulse, clock)
     reads = Reads(snapshots, dispatcher, control, clock)
-    metrics = MetricsCollector(Own(snapshots, dispatcher, pulse, control, live, tally))
+    metrics = MetricsCollector(Own(snapshots, dispatcher, pulse, control, live, tally, history))
     application = build_application(
         reads,
         control,
+        history,
         live,
         Access(policy or AccessPolicy(), clock),
         MetricsPage(metrics, clock),
-        lambda: overdue_s,
         interventions,
         Explanations(dispatcher, pipeline, clock).explain,
+        lambda: overdue_s,
     )
     return World(
-        clock, dispatcher, pipeline, control, interventions, live, tally, metrics, reads, application
+        clock, dispatcher, pipeline, control, interventions, history, live, tally, metrics, reads, application
     )
 
 

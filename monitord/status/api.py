@@ -1,21 +1,23 @@
 """The versioned API, /api/v1: what is, for whoever may connect.
 
 Each endpoint is declared here with what it takes and answers; `openapi` makes the routes and the document from that.
-`actions` has those that change something, `past_api` those that tell of the past, `live` the events.
+`history_api` tells of the past, `actions` and `interventions` change something, `live` has the events.
 """
 
 from collections.abc import Mapping, Sequence
 
+from monitord.history import History
 from monitord.status.actions import action_endpoints
 from monitord.status.control import Control, Explain, Interventions
 from monitord.status.heartbeats import heartbeat_endpoint
+from monitord.status.history_api import answer_for_storage, history_endpoints
 from monitord.status.interventions import explain_endpoint, intervention_endpoints
 from monitord.status.listing import PARAMETERS
 from monitord.status.live import Live, live_endpoints
 from monitord.status.openapi import Answer, Endpoint, add_routes, document
 from monitord.status.problems import answer_with_problems
 from monitord.status.query import Query
-from monitord.status.reads import Reads, find_monitor
+from monitord.status.reads import Reads
 from monitord.status.rendered import encode
 from monitord.web import Application, Request, Response
 
@@ -36,10 +38,6 @@ class Api:
 
     async def monitors(self, request: Request, query: Query) -> Response:
         return self._reads.pages.response(request.query_string, query)
-
-    async def monitor(self, request: Request, _: Query) -> Response:
-        with find_monitor(request) as name:
-            return answer(encode(self._reads.snapshots.monitor(name)))
 
     async def openapi(self, _: Request, __: Query) -> Response:
         return answer(self._document)
@@ -65,14 +63,6 @@ class Api:
             ),
             Endpoint(
                 "GET",
-                "/monitors/{name}",
-                self.monitor,
-                "monitor",
-                "One monitor: its state, its schedule, its conditions and its last result",
-                {200: Answer("The monitor.", "Monitor")},
-            ),
-            Endpoint(
-                "GET",
                 "/openapi.json",
                 self.openapi,
                 "openapi",
@@ -87,22 +77,27 @@ def answer(body: bytes, status: int = 200, headers: Mapping[str, str] | None = N
 
 
 def build_api(
-    reads: Reads, control: Control, live: Live, interventions: Interventions | None, explain: Explain | None
+    reads: Reads,
+    control: Control,
+    history: History,
+    live: Live,
+    interventions: Interventions,
+    explain: Explain,
 ) -> Application:
     """To be mounted at `openapi.PREFIX`."""
     api = Api(reads)
     endpoints = [
         *api.endpoints(),
+        *history_endpoints(reads, history),
+        explain_endpoint(explain),
         *action_endpoints(reads, control),
-        *live_endpoints(live),
+        *intervention_endpoints(reads, interventions),
         heartbeat_endpoint(control),
+        *live_endpoints(live),
     ]
-    if interventions is not None:
-        endpoints += intervention_endpoints(reads, interventions)
-    if explain is not None:
-        endpoints.append(explain_endpoint(explain))
     api.describe(endpoints)
     application = Application()
     answer_with_problems(application)
+    answer_for_storage(application)
     add_routes(application, endpoints)
     return application

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from monitord.history import History
 from monitord.status.api import build_api
 from monitord.status.conditional import conditional_get
 from monitord.status.control import Control, Explain, Interventions
@@ -17,15 +18,16 @@ from monitord.web import Application
 def build_application(
     reads: Reads,
     control: Control,
+    history: History,
     live: Live,
     access: Access,
     metrics: MetricsPage,
+    interventions: Interventions,
+    explain: Explain,
     overdue_s: Callable[[], float],
-    interventions: Interventions | None = None,
-    explain: Explain | None = None,
 ) -> Application:
     application = Application(middlewares=[access.guard, conditional_get])
     add_short_forms(application, reads, control, overdue_s)
     application.router.add_get("/metrics", metrics.handle)
-    application.add_subapp(PREFIX, build_api(reads, control, live, interventions, explain))
+    application.add_subapp(PREFIX, build_api(reads, control, history, live, interventions, explain))
     return application

@@ -32,7 +32,7 @@ PROBLEMS = {
     415: "The body is not JSON.",
     421: "Nothing here has the name that the request was sent to.",
     429: "Too many wrong tokens.",
-    503: "Too many listen already.",
+    503: "Not now: too many listen already, or the history cannot be read.",
 }
 ALWAYS = (400, 421)
 CHANGING = (401, 403, 413, 415, 429)

@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from monitord import __version__
 from monitord.dispatch import Dispatcher, LoopPulse
 from monitord.dispatch.lateness import BOUNDS_S
+from monitord.history import History, HistoryStats
 from monitord.model import Health
 from monitord.status.control import Control
 from monitord.status.live import Live
@@ -26,6 +27,7 @@ class Own:
     control: Control
     live: Live
     tally: Tally
+    history: History
 
 
 def own_metrics(own: Own) -> Iterator[Metric]:
@@ -38,6 +40,7 @@ def own_metrics(own: Own) -> Iterator[Metric]:
         "monitord_event_loop_worst_lag_seconds", "The longest of its standstills", own.pulse.worst_lag_s
     )
     yield from _reloads(own)
+    yield from _history(own.history.stats())
     yield _gauge("monitord_event_clients", "Who listens to live events", own.live.clients)
     yield _counter(
         "monitord_event_clients_dropped", "Who was dropped because of reading too slowly", own.live.dropped
@@ -103,6 +106,19 @@ def _reloads(own: Own) -> Iterator[Metric]:
         "monitord_config_last_reload_timestamp_seconds",
         "When a configuration was tried last",
         (own.snapshots.started_at if last is None else last.at).timestamp(),
+    )
+
+
+def _history(stats: HistoryStats) -> Iterator[Metric]:
+    yield _gauge("monitord_history_queued_rows", "Rows that wait to be written", stats.queued)
+    yield _counter("monitord_history_written_rows", "Rows that were written", stats.written)
+    yield _counter(
+        "monitord_history_dropped_rows", "Rows that the storage did not take in time", stats.dropped
+    )
+    yield _gauge("monitord_history_failing", "Whether nothing can be written", stats.failing is not None)
+    yield _gauge("monitord_history_size_bytes", "The size of the database", stats.size_bytes)
+    yield _gauge(
+        "monitord_history_worst_commit_seconds", "The longest that writing took", stats.worst_commit_s
     )
 
 

@@ -118,6 +118,29 @@ _STATUS = {
     "reload": ref("Reload"),
 }
 
+_SECONDS = _counts([health.value for health in Health], NUMBER)
+_UPTIME = {"ratio": nullable(NUMBER), "seconds": _SECONDS, "maintenance_s": NUMBER}
+_TIMES = made_of(
+    count=WHOLE, **{key: nullable(NUMBER) for key in ("min", "mean", "max", "p50", "p95", "p99")}
+)
+_SUMMARY = {
+    "checks": _counts([verdict.value for verdict in Verdict], WHOLE),
+    "response_time_s": _TIMES,
+    "phases_s": by_name(NUMBER),
+}
+
+_INCIDENT = {
+    "id": TEXT,
+    "monitor": TEXT,
+    "opened_at": TIME,
+    "closed_at": nullable(TIME),
+    "reason": REASON,
+    "detail": TEXT,
+    "acknowledged_by": nullable(TEXT),
+    "acknowledged_at": nullable(TIME),
+    "comment": nullable(TEXT),
+}
+
 SCHEMAS: dict[str, Json] = {
     "Problem": {
         "type": "object",
@@ -135,7 +158,37 @@ SCHEMAS: dict[str, Json] = {
     "Reload": made_of(ok=FLAG, at=nullable(TIME), summary=nullable(TEXT), error=nullable(TEXT)),
     "Result": made_of(**_RESULT),
     "MonitorBrief": made_of(**_BRIEF),
-    "Monitor": made_of(**_DETAIL),
+    "Monitor": made_of(
+        **_DETAIL,
+        uptime=nullable(_counts(["1h", "24h", "7d", "30d", "90d"], ref("Uptime"))),
+        last_24h=nullable(ref("Summary")),
+    ),
+    "Uptime": made_of(**_UPTIME),
+    "UptimeOfRange": made_of(**{"monitor": TEXT, "from": TIME, "to": TIME, **_UPTIME}),
+    "Summary": made_of(**_SUMMARY),
+    "Series": made_of(
+        **{
+            "monitor": TEXT,
+            "from": TIME,
+            "to": TIME,
+            "step_s": nullable(NUMBER),
+            "buckets": listed(ref("Bucket")),
+            "whole": ref("Summary"),
+        }
+    ),
+    "Bucket": made_of(at=TIME, seconds=_SECONDS, maintenance_s=NUMBER, **_SUMMARY),
+    "Results": made_of(monitor=TEXT, results=listed(ref("StoredResult")), next_before=nullable(TIME)),
+    "StoredResult": made_of(
+        at=TIME,
+        verdict=VERDICT,
+        state=STATE,
+        reason=REASON,
+        duration_s=NUMBER,
+        phases_s=by_name(NUMBER),
+        detail=nullable(TEXT),
+    ),
+    "Incident": made_of(**_INCIDENT),
+    "Incidents": made_of(incidents=listed(ref("Incident")), next_before=nullable(TIME)),
     "Monitors": made_of(monitors=listed(ref("MonitorBrief")), total=WHOLE, next_cursor=nullable(TEXT)),
     "Checked": made_of(by=TEXT, result=ref("Result"), monitor=ref("MonitorBrief")),
     "Changed": made_of(by=TEXT, monitor=ref("MonitorBrief")),
