@@ -12,6 +12,7 @@ from monitord.dispatch.places import Places
 from monitord.dispatch.pulse import LoopPulse
 from monitord.dispatch.recorder import Recorder
 from monitord.dispatch.roster import Matcher, Roster, Silence
+from monitord.dispatch.saved import result_of_record, result_record
 from monitord.dispatch.watched import Pause, Watched
 
 __all__ = [
@@ -32,4 +33,6 @@ __all__ = [
     "Roster",
     "Silence",
     "Watched",
+    "result_of_record",
+    "result_record",
 ]

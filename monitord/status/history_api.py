@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from monitord.dispatch import result_of_record
 from monitord.errors import HistoryError
 from monitord.history import Bucket, Histogram, History, StoredResult, Uptime
 from monitord.model import Health, Verdict
@@ -16,7 +17,7 @@ from monitord.status.problems import BadInput, Fault, problem_of
 from monitord.status.query import Json, Parameter, Query, at, duration, flag, moment, one, words
 from monitord.status.reads import Reads, find_monitor
 from monitord.status.rendered import encode
-from monitord.status.snapshot import incident_of, text_of
+from monitord.status.snapshot import incident_of, result_of, text_of
 from monitord.web import Application, HTTPServiceUnavailable, Request, Response
 
 WINDOWS = {
@@ -52,6 +53,7 @@ STEP = one(
     _TIME,
     'The length of a bucket, such as "5m"; at least what is kept. Chosen for some 300 buckets unless given.',
 )
+LAST = limit(20, 20)
 RESULTS = limit(20, 1000)
 INCIDENTS = limit(50, 500)
 
@@ -88,6 +90,16 @@ class HistoryApi:
         following = text_of(found[most - 1].at) if len(found) > most else None
         shown = [stored_of(one) for one in found[:most]]
         return _json({"monitor": name, "results": shown, "next_before": following})
+
+    async def last(self, request: Request, query: Query) -> Response:
+        """Whole, out of the history; without one there is only the very last, in memory."""
+        name = self._name(request)
+        records = await self._history.last(name, failed=query[FAILED], limit=query[LAST])
+        found = [result_of_record(record) for record in records]
+        if not found:
+            only = self._reads.dispatcher.watched[name].last
+            found = [only] if only and (only.verdict is Verdict.FAIL or not query[FAILED]) else []
+        return _json({"monitor": name, "results": [result_of(one) for one in found]})
 
     async def series(self, request: Request, query: Query) -> Response:
         name = self._name(request)
@@ -252,6 +264,16 @@ def history_endpoints(reads: Reads, history: History) -> list[Endpoint]:
             "Its checks, the newest first",
             {200: Answer("A page of them.", "Results")},
             parameters=(FAILED, RESULTS, BEFORE),
+            problems=[503],
+        ),
+        Endpoint(
+            "GET",
+            "/monitors/{name}/last",
+            it.last,
+            "last",
+            "Its last results, or its last failures, with all their facts, the newest first",
+            {200: Answer("At most twenty.", "LastResults")},
+            parameters=(FAILED, LAST),
             problems=[503],
         ),
         Endpoint(

@@ -178,6 +178,7 @@ SCHEMAS: dict[str, Json] = {
     ),
     "Bucket": made_of(at=TIME, seconds=_SECONDS, maintenance_s=NUMBER, **_SUMMARY),
     "Results": made_of(monitor=TEXT, results=listed(ref("StoredResult")), next_before=nullable(TIME)),
+    "LastResults": made_of(monitor=TEXT, results=listed(ref("Result"))),
     "StoredResult": made_of(
         at=TIME,
         verdict=VERDICT,

@@ -79,6 +79,7 @@ async def test_every_answer_is_as_the_document_says() -> None:
     async with asked(made) as client:
         ask = await described(client)
         assert (await ask("GET", "/monitors/good/results")).json()["results"] == []
+        assert (await ask("GET", "/monitors/good/last")).json()["results"] == []
         assert (await ask("GET", "/monitors/good/series")).json()["buckets"] == []
         assert (await ask("GET", "/monitors/good/uptime")).json()["ratio"] is None
         assert (await ask("GET", "/monitors/good/incidents")).json()["incidents"] == []

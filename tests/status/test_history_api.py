@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
+from monitord.dispatch import result_record
 from monitord.model import Health, Incident, Reason, Verdict
 from tests.endpoint import World, asked, world
 from tests.history.world import result, written
@@ -97,7 +98,7 @@ async def test_uptime_is_by_time_and_not_by_count(tmp_path: Path) -> None:
 
 async def test_a_series_has_its_percentiles_and_phases(tmp_path: Path) -> None:
     async with past(tmp_path) as it:
-        series = (await it.ask("GET", "/monitors/good/series?from=-29m&step=5m")).json()
+        series = (await it.ask("GET", "/monitors/good/series?from=-31m&step=5m")).json()
         assert series["step_s"] == 300
         assert sum(bucket["checks"]["fail"] for bucket in series["buckets"]) == 3
         whole = series["whole"]
@@ -114,6 +115,30 @@ async def test_a_monitor_tells_how_it_has_been(tmp_path: Path) -> None:
         assert one["uptime"]["90d"] == one["uptime"]["24h"]
         assert one["last_24h"]["checks"]["fail"] == 3
         assert one["last_24h"]["response_time_s"]["p99"] == pytest.approx(0.29, rel=0.1)
+
+
+async def test_the_last_results_and_failures_come_with_all_their_facts(tmp_path: Path) -> None:
+    async with past(tmp_path) as it:
+        for number in range(3):
+            verdict = Verdict.FAIL if number == 1 else Verdict.PASS
+            told = result(it.ago(-number), verdict, status=200 + number)
+            it.made.history.add_result("good", told, Health.UP, result_record(told))
+        await written(it.made.history)
+        page = (await it.ask("GET", "/monitors/good/last?limit=2")).json()
+        assert [one["facts"] for one in page["results"]] == [{"status": 202}, {"status": 201}]
+        failures = (await it.ask("GET", "/monitors/good/last?failed=1")).json()["results"]
+        assert [(one["verdict"], one["reason"]) for one in failures] == [("fail", "refused")]
+
+
+async def test_without_a_history_the_last_result_is_the_one_in_memory() -> None:
+    made = world()
+    async with asked(made) as client:
+        ask = await described(client)
+        assert (await ask("GET", "/monitors/good/last")).json()["results"] == []
+        await ask("POST", "/monitors/good/check")
+        (only,) = (await ask("GET", "/monitors/good/last")).json()["results"]
+        assert only["verdict"] == "pass"
+        assert (await ask("GET", "/monitors/good/last?failed=1")).json()["results"] == []
 
 
 async def test_incidents_are_filtered_and_paged(tmp_path: Path) -> None:
