@@ -147,7 +147,11 @@ def daemon(folder: Path, config: str, *, journal: Path) -> Iterator[Daemon]:
     stream.touch()
     status = stream.stat()
     manager = Manager(folder / "notify")
+    state = folder / "state"
+    state.mkdir()
     environment = {
+        # What the unit's StateDirectory= gives: history is on, as it is for everybody.
+        "STATE_DIRECTORY": str(state),
         "NOTIFY_SOCKET": str(manager.path),
         "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}",
         "PYTHONPATH": str(ROOT),

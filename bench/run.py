@@ -17,8 +17,16 @@ ROOT = Path(__file__).resolve().parents[1]
 # Without the script's own folder, whose names would hide others.
 sys.path[:] = [str(ROOT), *(path for path in sys.path if path != str(ROOT / "bench"))]
 
-PARTS = ("dispatcher", "checks", "start", "lateness", "damage", "status", "history")
-PACKAGES = ("nginx-light", "util-linux", "python3-uvloop", "python3-cryptography", "wrk")
+PARTS = ("dispatcher", "checks", "start", "lateness", "damage", "status", "history", "mixed")
+PACKAGES = (
+    "dnsmasq-base",
+    "monitoring-plugins-basic",
+    "nginx-light",
+    "util-linux",
+    "python3-uvloop",
+    "python3-cryptography",
+    "wrk",
+)
 
 
 def main() -> int:

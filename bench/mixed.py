@@ -1,0 +1,153 @@
+"""Everything at once: 1,000 http, 200 tcp, 100 dns, 50 exec and 100 heartbeat monitors in one daemon, for ten minutes.
+
+All are well: nginx and dnsmasq answer, the plugin is one of Debian's, and every heartbeat is reported in time over the
+socket. Lateness is the daemon's own measure of every check. Memory is read every ten seconds: what it grows by from
+minute two on is the slope of a line through them. After the stop nothing of the daemon's may be left.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench.measure import MIB, cpu_s, markdown, mebibytes, memory_of, waited_s
+from bench.nginx import Nginx, nginx
+from bench.processes import Command, Daemon, daemon, free_port, journal_sink, program, serving
+
+COUNTS = {"http": 1000, "tcp": 200, "dns": 100, "exec": 50, "heartbeat": 100}
+CHECK_EVERY_S = 10.0
+PLUGIN = Path("/usr/lib/nagios/plugins/check_dummy")
+SAMPLE_EVERY_S = 10.0
+SETTLED_AFTER_S = 60.0
+GOAL_LATE_S = 0.1
+GOAL_GROWTH_MIB_PER_MINUTE = 0.1
+
+
+@contextmanager
+def name_server(folder: Path) -> Iterator[int]:
+    """dnsmasq, which knows one name and asks nobody. Yields its port."""
+    port = free_port()
+    command: Command = [
+        program("dnsmasq", "dnsmasq-base"),
+        "--keep-in-foreground",
+        "--no-resolv",
+        "--no-hosts",
+        "--conf-file=/dev/null",
+        "--listen-address=127.0.0.1",
+        "--bind-interfaces",
+        f"--port={port}",
+        "--pid-file=",
+        "--address=/shop.example.org/192.0.2.1",
+    ]
+    with serving(command, folder, "dnsmasq", port):
+        yield port
+
+
+def configuration(server: Nginx, dns_port: int) -> str:
+    parts = [f'[defaults]\ncheck_every = "{CHECK_EVERY_S}s"\ntimeout = "5s"']
+    hosts = [f"127.1.{number // 200}.{number % 200 + 1}" for number in range(COUNTS["http"])]
+    parts += [
+        f'[monitors.http-{number:04}]\nurl = "http://{host}:{server.port}/"\nup_when = ["status == 200"]'
+        for number, host in enumerate(hosts)
+    ]
+    parts += [
+        f'[monitors.tcp-{number:03}]\ntype = "tcp"\naddress = "{hosts[number]}:{server.port}"'
+        for number in range(COUNTS["tcp"])
+    ]
+    parts += [
+        f'[monitors.dns-{number:03}]\ntype = "dns"\nname = "shop.example.org"\nserver = "127.0.0.1"\nport = {dns_port}'
+        for number in range(COUNTS["dns"])
+    ]
+    parts += [
+        f'[monitors.exec-{number:02}]\ntype = "exec"\ncommand = ["{PLUGIN}", "0", "fine | load=1"]'
+        for number in range(COUNTS["exec"])
+    ]
+    parts += [
+        f'[monitors.heartbeat-{number:03}]\ntype = "heartbeat"\nevery = "1m"\ngrace = "1m"'
+        for number in range(COUNTS["heartbeat"])
+    ]
+    return "\n".join(["[limits]\nmax_concurrent_per_host = 100", *parts])
+
+
+def watch(monitord: Daemon, seconds: float) -> list[tuple[float, int]]:
+    """Report the heartbeats in turn, and read the memory now and then. Moments are seconds since the begin."""
+    began = time.monotonic()
+    samples: list[tuple[float, int]] = []
+    number = 0
+    while (passed := time.monotonic() - began) < seconds:
+        monitord.ask.post(f"/heartbeats/heartbeat-{number % COUNTS['heartbeat']:03}")
+        number += 1
+        if passed >= len(samples) * SAMPLE_EVERY_S:
+            samples.append((passed, memory_of(monitord.pid).rss))
+        time.sleep(0.2)
+    return samples
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Processes that stand in the daemon's folder, or run the plugin, after it has ended."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if str(PLUGIN) in command or str(folder / "run") in command:
+            found.append(command.strip())
+    return found
+
+
+def growth_mib_per_minute(samples: list[tuple[float, int]]) -> float:
+    settled = [(at, rss) for at, rss in samples if at >= SETTLED_AFTER_S]
+    if len(settled) < 2:
+        return 0.0
+    slope = statistics.linear_regression([at for at, _ in settled], [rss for _, rss in settled]).slope
+    return slope * 60 / MIB
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seconds", type=float, default=600.0)
+
+
+def main(options: argparse.Namespace) -> str:
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        addresses = [f"127.1.{number // 200}.{number % 200 + 1}" for number in range(COUNTS["http"])]
+        server = stack.enter_context(nginx(folder / "nginx", ["127.0.0.1", *addresses]))
+        dns_port = stack.enter_context(name_server(folder))
+        journal = stack.enter_context(journal_sink(folder))
+        run = folder / "run"
+        with daemon(run, configuration(server, dns_port), journal=journal) as monitord:
+            began, used, waited = time.monotonic(), cpu_s(monitord.pid), waited_s(monitord.pid)
+            samples = watch(monitord, options.seconds)
+            passed = time.monotonic() - began
+            used, waited = cpu_s(monitord.pid) - used, waited_s(monitord.pid) - waited
+            status: Any = monitord.ask.get("/status")
+        said = (run / "monitord.stderr").read_text()
+        return _table(
+            status, samples, used / passed, waited / passed, [*left_behind(folder), *said.splitlines()]
+        )
+
+
+def _table(
+    status: Any, samples: list[tuple[float, int]], cores: float, waited: float, left: list[str]
+) -> str:
+    lateness, monitors = status["checks"]["lateness_s"], status["monitors"]
+    unwell = {state: count for state, count in monitors.items() if count and state not in {"up", "total"}}
+    growth = growth_mib_per_minute(samples)
+    rows = [
+        ("monitors up", f"{monitors['up']} of {monitors['total']}{f'; {unwell}' if unwell else ''}", "all"),
+        ("checks", status["checks"]["total"], ""),
+        ("skipped", status["checks"]["skipped"], "0"),
+        ("late at p99", f"at most {lateness['p99'] * 1e3:.0f} ms", f"{GOAL_LATE_S * 1e3:.0f} ms"),
+        ("late at most", f"{lateness['max'] * 1e3:.0f} ms", ""),
+        ("memory at the end", f"{mebibytes(samples[-1][1])} MiB", ""),
+        ("growth from minute two on", f"{growth:+.3f} MiB a minute", f"at most {GOAL_GROWTH_MIB_PER_MINUTE}"),
+        ("cores used, without children", f"{cores:.2f}", ""),
+        ("waited for a core", f"{waited * 1e3:.1f} ms per s", ""),
+        ("left after the stop, or said on standard error", "; ".join(left) or "nothing", "nothing"),
+    ]
+    return markdown(("what", "measured", "goal"), rows)
