@@ -318,5 +318,7 @@ def _age_text(age_us: int) -> str:
 
 
 def _lost_text(lost: int) -> str:
-    what = "some entries" if lost < 0 else "an entry" if lost == 1 else f"{lost} entries"
-    return f"the journal lost {what} before they were read; counting goes on behind them"
+    what = (
+        "an entry before it was" if lost == 1 else f"{'some' if lost < 0 else lost} entries before they were"
+    )
+    return f"the journal lost {what} read; counting goes on behind"

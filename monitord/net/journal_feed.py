@@ -25,10 +25,10 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 MAX_LINE_BYTES = 1 << 20
-FIRST_RESTART_S = 0.5
+FIRST_RESTART_S = 0.1
 LONGEST_RESTART_S = 60.0
 END_WAIT_S = 1.0
-GIVE_UP_AFTER = 5
+GIVE_UP_AFTER = 8
 """So many ends by a signal, with nothing heard between: what lies at that place kills whoever reads it."""
 
 SILENT_S = 30.0

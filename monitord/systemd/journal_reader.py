@@ -28,6 +28,8 @@ TURN_ENTRIES = 2000
 TURN_S = 0.05
 """One follower's turn, until the others get theirs."""
 
+MAX_ERRORS_IN_A_ROW = 5
+
 MAX_MESSAGE_BYTES = 16 * 1024
 """Of a message, so much is looked at."""
 
@@ -150,6 +152,7 @@ class Following:
         self._reader: Any = None
         self._is_outdated = False
         self._is_on_unread = False
+        self._errors_in_a_row = 0
 
     def outdate(self) -> None:
         """Files came or went: what the reader has open is read to its end, then it is opened anew."""
@@ -165,7 +168,7 @@ class Following:
         reader, until = self._reader, time.monotonic() + TURN_S
         read, is_at_end = 0, False
         while read < TURN_ENTRIES and (read & 63 or time.monotonic() < until):
-            if not self._is_on_unread and not reader._next():
+            if not self._is_on_unread and not self._next():
                 is_at_end = True
                 break
             self._is_on_unread = False
@@ -180,6 +183,20 @@ class Following:
             self.close()
             return True
         return not is_at_end
+
+    def _next(self) -> bool:
+        """Go on to the next entry. False: there is none in the files that are open."""
+        try:
+            has_next = bool(self._reader._next())
+        except OSError:
+            # A vacuum empties the files that it takes away, whoever reads them: look what is left.
+            self._errors_in_a_row += 1
+            if self._errors_in_a_row > MAX_ERRORS_IN_A_ROW:
+                raise
+            self._is_outdated = True
+            return False
+        self._errors_in_a_row = 0
+        return has_next
 
     def take_news(self) -> News:
         news, self.news = self.news, News(self.place)
