@@ -31,7 +31,12 @@ WINDOWS = {
 LONGEST_BACK = timedelta(days=20 * 366)
 DAY = timedelta(days=1)
 
-_TIME: Json = {"type": "string", "minLength": 1}
+_AGE = r"-([0-9]+(\.[0-9]+)?(ms|s|m|h|d|w))+"
+_MOMENT = (
+    r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](\.[0-9]+)?(Z|[+-][0-2][0-9]:[0-5][0-9])"
+)
+_TIME: Json = {"type": "string", "pattern": f"^({_AGE}|{_MOMENT})$"}
+_LENGTH: Json = {"type": "string", "pattern": r"^([0-9]+(\.[0-9]+)?|([0-9]+(\.[0-9]+)?(ms|s|m|h|d|w))+)$"}
 _FLAG: Json = {"type": "string", "enum": ["0", "1"]}
 
 FAILED = one("failed", flag, False, {**_FLAG, "default": "0"}, "1: only checks that failed.")
@@ -50,7 +55,7 @@ STEP = one(
     "step",
     duration,
     0.0,
-    _TIME,
+    _LENGTH,
     'The length of a bucket, such as "5m"; at least what is kept. Chosen for some 300 buckets unless given.',
 )
 LAST = limit(20, 20)

@@ -5,6 +5,7 @@ A cursor is the name after which the next page begins, so that monitors that com
 
 import base64
 import binascii
+import contextlib
 import fnmatch
 import re
 from collections.abc import Sequence
@@ -48,14 +49,22 @@ def limit(default: int, maximum: int) -> Parameter[int]:
 
 
 def read_cursor(text: str) -> str:
-    try:
-        return base64.b64decode(text.encode(), altchars=b"-_", validate=True).decode()
-    except (binascii.Error, UnicodeError, ValueError):
-        raise ValueError("is not a cursor; write the next_cursor of the page before") from None
+    """Raises ValueError("problem; fix")."""
+    with contextlib.suppress(binascii.Error, UnicodeError, ValueError):
+        name = base64.b64decode(text.encode(), altchars=b"-_", validate=True).decode()
+        if name:
+            return name
+    raise ValueError("is not a cursor; write the next_cursor of the page before")
 
 
 LIMIT = limit(IN_A_PAGE, MOST_IN_A_PAGE)
-CURSOR = one("cursor", read_cursor, "", TEXT, "The `next_cursor` of the page before.")
+CURSOR = one(
+    "cursor",
+    read_cursor,
+    "",
+    {"type": "string", "pattern": "^[A-Za-z0-9_-]+=*$"},
+    "The `next_cursor` of the page before.",
+)
 
 PARAMETERS = (TAG, STATE, TYPE, NAME, LIMIT, CURSOR)
 
