@@ -68,6 +68,10 @@ class Store:
     def close(self) -> None:
         self._connection.close()
 
+    def empty_log(self) -> None:
+        """Write into the file what is in the log, and give its room back."""
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def size_bytes(self) -> int:
         return size_bytes(self._connection)
 

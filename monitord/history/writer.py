@@ -213,6 +213,10 @@ class Writer:
     def _explain(self, error: Exception, batch: Batch) -> bool:
         if is_passing(error) or isinstance(error, OSError):
             self._fail(error)
+            if self._store is not None:
+                # On a full disk the log may be what fills it; where that is not so, this fails as well.
+                with contextlib.suppress(sqlite3.Error):
+                    self._store.empty_log()
             return False
         if is_damage(error):
             try:
