@@ -66,12 +66,14 @@ class Recorder:
             self._save(watched)
 
     def _hear(self, watched: Watched, result: Result | None, transition: Transition | None) -> None:
+        record = None
         if result is not None:
-            self._history.add_result(watched.name, result, watched.stands, result_record(result))
+            record = result_record(result)
+            self._history.add_result(watched.name, result, watched.stands, record)
         if transition is not None:
             self._history.add_transition(transition)
         self._stand(watched, transition)
-        self._save(watched)
+        self._save(watched, record)
 
     def _hear_incident(self, watched: Watched, incident: Incident) -> None:
         self._history.add_incident(incident)
@@ -95,8 +97,8 @@ class Recorder:
         if watched.stands is not Health.PENDING or transition is not None:
             self._history.stand(watched.name, watched.stands, in_maintenance=in_maintenance, at=at)
 
-    def _save(self, watched: Watched) -> None:
-        self._history.save_state(watched.name, self._record(watched))
+    def _save(self, watched: Watched, last: Mapping[str, Any] | None = None) -> None:
+        self._history.save_state(watched.name, self._record(watched, last))
 
-    def _record(self, watched: Watched) -> dict[str, Any]:
-        return saved(watched, self._clock.now(), self._clock.monotonic_s())
+    def _record(self, watched: Watched, last: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        return saved(watched, self._clock.now(), self._clock.monotonic_s(), last)

@@ -103,6 +103,8 @@ class Roster:
 
     def silence_of(self, watched: Watched, at: datetime) -> Silence | None:
         """The silence that ends last among those in force for this monitor."""
+        if not self.silences:
+            return None
         tags = watched.monitor.settings.tags
         found = [
             silence

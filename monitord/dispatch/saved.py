@@ -56,8 +56,10 @@ def result_of_record(record: Json) -> Result:
     return Result(observation, Verdict(record["verdict"]), tuple(record["conditions"]), tuple(record["well"]))
 
 
-def saved(watched: Watched, now: datetime, now_s: float) -> dict[str, Any]:
-    """How the monitor stands at this moment."""
+def saved(watched: Watched, now: datetime, now_s: float, last: Json | None = None) -> dict[str, Any]:
+    """How the monitor stands at this moment. `last`: the record of its last result, where it was made already."""
+    if last is None and watched.last is not None:
+        last = result_record(watched.last)
     health, flapping, pause = watched.health, watched.health.flapping, watched.pause
     return {
         "type": watched.monitor.type_name,
@@ -77,7 +79,7 @@ def saved(watched: Watched, now: datetime, now_s: float) -> dict[str, Any]:
         "is_unknown": watched.is_unknown,
         "pause": None if pause is None else {**asdict(pause), "at": pause.at.timestamp()},
         "memory": _memory(watched),
-        "last": None if watched.last is None else result_record(watched.last),
+        "last": last,
     }
 
 
