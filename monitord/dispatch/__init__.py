@@ -1,14 +1,15 @@
 """A supervised check for each monitor, on time: schedule (pure), dispatcher, and the road of one check.
 
-Reading order: `schedule`, `places`, `pipeline`, `dispatcher`.
+Reading order: `schedule`, `places`, `pipeline`, `alarms`, `dispatcher`.
 """
 
 from monitord.dispatch.auto_units import AutoMode, AutoSettings, AutoUnits
 from monitord.dispatch.check_log import CheckLog, LoggedChecks
-from monitord.dispatch.dispatcher import Dispatcher, Plan
+from monitord.dispatch.dispatcher import Dispatcher
 from monitord.dispatch.lateness import Lateness
 from monitord.dispatch.pipeline import Pipeline
 from monitord.dispatch.places import Places
+from monitord.dispatch.plan import Plan
 from monitord.dispatch.pulse import LoopPulse
 from monitord.dispatch.recorder import Recorder
 from monitord.dispatch.roster import Matcher, Roster, Silence

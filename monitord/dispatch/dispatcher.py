@@ -1,6 +1,6 @@
 """Runs each monitor on its schedule, and lets none of them harm another.
 
-One heap of alarms, one timer aimed at the earliest, one task for each check that runs. A check that is due
+One task for each check that runs. A check that is due (`alarms`)
 takes a place (`places`), runs through the pipeline under a deadline, and is due again on its grid. A monitor
 never overlaps itself: ticks that it overruns are skipped, counted and logged once. One that ignores its
 cancellation is abandoned: the check is over for everybody but the task itself.
@@ -9,18 +9,18 @@ Nothing here waits for storage, alerts, the journal or a web client.
 """
 
 import asyncio
-import heapq
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from monitord.clock import Clock
+from monitord.dispatch.alarms import EARLY_S, NO_TICKET, Alarms
 from monitord.dispatch.check_log import CheckLog
 from monitord.dispatch.lateness import Lateness
 from monitord.dispatch.pipeline import Pipeline
 from monitord.dispatch.places import Places
+from monitord.dispatch.plan import Plan, plan_of
 from monitord.dispatch.schedule import due_after_first, first_due, grid_of
 from monitord.dispatch.watched import Pause, Watched
 from monitord.model import Health, Result
@@ -28,31 +28,12 @@ from monitord.monitors import Monitor, MonitorSettings
 
 log = logging.getLogger(__name__)
 
-EARLY_S = 0.0015
-"""A timer may fire this much early: uvloop counts whole milliseconds."""
-
 SWEEP_EVERY_S = 1.0
 ABANDON_AFTER_S = 2.0
 """A check that is still there this long after its deadline ignored its cancellation."""
 
-PAUSED_TICKET = 0
-"""Names no alarm: tickets are handed out from 1 on."""
-
 CANCEL_WAIT_S = 1.0
 """How long a stop waits for cancelled checks to clean up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a new configuration changes. Its monitors are built, and none of them runs yet."""
-
-    added: tuple[Monitor[Any], ...]
-    changed: tuple[Monitor[Any], ...]
-    removed: tuple[str, ...]
-    unchanged: int
-
-    def __str__(self) -> str:
-        return f"+{len(self.added)} -{len(self.removed)} ~{len(self.changed)}, {self.unchanged} unchanged"
 
 
 class Dispatcher:
@@ -65,10 +46,7 @@ class Dispatcher:
         self._places = places
         self._clock = clock
         self._log = check_log
-        self._alarms: list[tuple[float, int, Watched]] = []
-        self._tickets = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = float("inf")
+        self._alarms = Alarms(clock, self._serve)
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_running = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -91,16 +69,16 @@ class Dispatcher:
     def start(self) -> None:
         """Begin. Needs a running event loop."""
         self._is_running = True
-        self._arm()
+        self._alarms.start()
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP_EVERY_S, self._sweep)
 
     async def close(self, grace_s: float) -> None:
         """No new checks; those in flight get `grace_s`, then are cancelled. May be called twice."""
         self._is_running = False
-        for timer in (self._timer, self._sweeper):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._sweeper = None
+        self._alarms.stop()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_s)
         for task in self._tasks:
@@ -119,10 +97,7 @@ class Dispatcher:
 
         Waiting for a place is not overdue; a dispatcher whose timer is lost is.
         """
-        if not self._is_running:
-            return 0.0
-        self._drop_stale_alarms()
-        return max(0.0, self._clock.monotonic_s() - self._alarms[0][0]) if self._alarms else 0.0
+        return self._alarms.overdue_s()
 
     def health_counts(self) -> Counter[Health]:
         """How many monitors stand how."""
@@ -144,19 +119,7 @@ class Dispatcher:
         self, wanted: Iterable[MonitorSettings], build: Callable[[MonitorSettings], Monitor[Any]]
     ) -> Plan:
         """Build what is new, aside. Whatever `build` raises leaves everything as it was."""
-        added: list[Monitor[Any]] = []
-        changed: list[Monitor[Any]] = []
-        names: set[str] = set()
-        for settings in wanted:
-            names.add(settings.name)
-            present = self.watched.get(settings.name)
-            if present is None:
-                added.append(build(settings))
-            elif present.monitor.settings != settings:
-                changed.append(build(settings))
-        removed = tuple(name for name in self.watched if name not in names and name not in self._extra)
-        unchanged = len(names) - len(added) - len(changed)
-        return Plan(tuple(added), tuple(changed), removed, unchanged)
+        return plan_of(self.watched, self._extra, wanted, build)
 
     def apply(self, plan: Plan) -> None:
         """Put a plan in force. Monitors that are not in it keep phase, streaks and connections. Cannot fail."""
@@ -183,7 +146,7 @@ class Dispatcher:
             self._pipeline.retire(previous)
         for watched in self.watched.values():
             if watched.pause is not None:
-                watched.ticket = PAUSED_TICKET
+                self._alarms.clear(watched)
         self.roster.settle()
         periods_s = {
             name: one.monitor.settings.check_every_s
@@ -192,7 +155,7 @@ class Dispatcher:
         }
         self._pipeline.blindness.configure(periods_s, share=self.blind_share, canaries=self.canaries)
         self._pipeline.review(anew=True)
-        self._arm()
+        self._alarms.aim()
 
     def put_extra(self, monitor: Monitor[Any]) -> None:
         """Have a monitor checked at once and from now on that no configuration names: plans leave it alone.
@@ -210,11 +173,11 @@ class Dispatcher:
         else:
             watched.take_over(previous)
         if watched.pause is not None:
-            watched.ticket = PAUSED_TICKET
+            self._alarms.clear(watched)
         self._begin(watched)
         self.roster.settle()
         self._pipeline.review(anew=True)
-        self._arm()
+        self._alarms.aim()
         self._wake(watched)
 
     def remove_extra(self, name: str) -> None:
@@ -225,7 +188,7 @@ class Dispatcher:
             self._let_go(watched)
             self._pipeline.retire(watched)
             self.roster.settle()
-            self._arm()
+            self._alarms.aim()
 
     def resize(self, in_all: int, per_host: int, own: Mapping[str, int] | None = None) -> None:
         """New bounds on checks at once."""
@@ -236,14 +199,14 @@ class Dispatcher:
         due_at = first_due(monitor.name, period_s, now_s)
         watched = Watched(monitor, grid_of(monitor.name, period_s), due_at, sure_at=now_s)
         self.watched[monitor.name] = watched
-        self._set_alarm(watched, due_at)
+        self._alarms.set(watched, due_at)
         return watched
 
     def _recall(self, watched: Watched) -> None:
         """One that was watched before, in an earlier run or configuration, goes on from there."""
         due_at = self.recall(watched)
         if due_at is not None:
-            self._set_alarm(watched, due_at)
+            self._alarms.set(watched, due_at)
 
     def _begin(self, watched: Watched) -> None:
         """What the monitor had to know of before is known; it may ask for checks."""
@@ -264,7 +227,7 @@ class Dispatcher:
             self._enter(watched, self._clock.monotonic_s())
 
     def _let_go(self, watched: Watched) -> None:
-        watched.ticket = -1
+        self._alarms.clear(watched)
         self._refuse_asked(watched)
         if watched.is_waiting:
             watched.is_waiting = False
@@ -287,46 +250,12 @@ class Dispatcher:
 
     # -- schedule -----------------------------------------------------------------------------------------
 
-    def _set_alarm(self, watched: Watched, due_at: float) -> None:
-        self._tickets += 1
-        watched.ticket = self._tickets
-        watched.due_at = due_at
-        heapq.heappush(self._alarms, (due_at, watched.ticket, watched))
-
-    def _drop_stale_alarms(self) -> None:
-        alarms = self._alarms
-        while alarms and alarms[0][1] != alarms[0][2].ticket:
-            heapq.heappop(alarms)
-
-    def _arm(self) -> None:
-        """Aim the one timer at the earliest alarm."""
-        if not self._is_running:
-            return
-        self._drop_stale_alarms()
-        earliest = self._alarms[0][0] if self._alarms else float("inf")
-        if self._timer is not None:
-            if earliest == self._timer_at:
-                return
-            self._timer.cancel()
-            self._timer = None
-        self._timer_at = earliest
-        if self._alarms:
-            delay_s = max(0.0, earliest - self._clock.monotonic_s())
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self._tick)
-
-    def _tick(self) -> None:
-        self._timer = None
-        now_s = self._clock.monotonic_s() + EARLY_S
-        alarms = self._alarms
-        while alarms and alarms[0][0] <= now_s:
-            due_at, ticket, watched = heapq.heappop(alarms)
-            if ticket == watched.ticket:
-                try:
-                    self._come_due(watched, due_at)
-                except Exception:
-                    # A monitor's own `host` may raise; its schedule goes on, and so does everybody's.
-                    log.exception("%s: the check could not be started", watched.name)
-        self._arm()
+    def _serve(self, watched: Watched, due_at: float) -> None:
+        try:
+            self._come_due(watched, due_at)
+        except Exception:
+            # A monitor's own `host` may raise; its schedule goes on, and so does everybody's.
+            log.exception("%s: the check could not be started", watched.name)
 
     def _come_due(self, watched: Watched, due_at: float) -> None:
         now_s = self._clock.monotonic_s()
@@ -336,7 +265,7 @@ class Dispatcher:
         if next_at <= now_s:
             missed = grid.points_between(due_at, now_s)
             next_at = grid.next_after(now_s)
-        self._set_alarm(watched, next_at)
+        self._alarms.set(watched, next_at)
         if self._overruns(watched, now_s):
             missed += 1
         if missed:
@@ -417,11 +346,11 @@ class Dispatcher:
             self._wake(watched)
             return
         settings = watched.monitor.settings
-        if watched.wants_retry and watched.ticket >= 0:
+        if watched.wants_retry and watched.ticket != NO_TICKET:
             retry_at = max(watched.check_began_at + settings.retry_every_s, self._clock.monotonic_s())
             if retry_at < watched.due_at:
-                self._set_alarm(watched, retry_at)
-                self._arm()
+                self._alarms.set(watched, retry_at)
+                self._alarms.aim()
 
     def _sweep(self) -> None:
         """Abandon what ignored its cancellation, so that its monitor can be checked again."""
@@ -444,13 +373,13 @@ class Dispatcher:
         """No checks of this monitor until `resume`; one that runs ends as usual. Raises KeyError if there is none."""
         watched = self.watched[name]
         watched.pause = pause
-        watched.ticket = PAUSED_TICKET
+        self._alarms.clear(watched)
         if watched.is_waiting:
             watched.is_waiting = False
             self._start_all(self._places.leave(watched, watched.check_host))
         self._pipeline.blindness.forget(name)
         self._pipeline.restand(watched)
-        self._arm()
+        self._alarms.aim()
 
     def resume(self, name: str) -> None:
         """Check again, at once and then as planned. Raises KeyError for an unknown name."""
@@ -459,9 +388,9 @@ class Dispatcher:
             return
         watched.pause = None
         watched.sure_at = self._clock.monotonic_s()
-        self._set_alarm(watched, watched.sure_at)
+        self._alarms.set(watched, watched.sure_at)
         self._pipeline.restand(watched)
-        self._arm()
+        self._alarms.aim()
 
     async def check_now(self, name: str) -> Result:
         """Check at once, or join the check that runs. Raises KeyError for an unknown name, and

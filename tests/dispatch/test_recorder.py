@@ -139,7 +139,7 @@ async def test_the_next_check_is_due_when_it_was(tmp_path: Path) -> None:
         watched = run.dispatcher.watched["web"]
         if not due:
             await run.check("web")
-            run.dispatcher._set_alarm(watched, run.clock.monotonic_s() + 1800)
+            run.dispatcher._alarms.set(watched, run.clock.monotonic_s() + 1800)
         due.append(run.clock.now().timestamp() + watched.due_at - run.clock.monotonic_s())
 
     await in_a_run(path, live)
