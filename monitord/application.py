@@ -219,7 +219,7 @@ class ApplicationContainer(Container):
 
     @provide
     def snapshots(self) -> Snapshots:
-        return Snapshots(self.dispatcher, self.pulse, self.clock)
+        return Snapshots(self.dispatcher, self.pulse, self.history, self.clock)
 
     @provide
     def explanations(self) -> Explanations:

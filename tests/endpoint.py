@@ -183,7 +183,7 @@ def world(
     tally = Tally(clock)
     pipeline.listeners.append(tally.on_result)
     pipeline.incident_listeners.append(live.on_incident)
-    snapshots = Snapshots(dispatcher, pulse, clock)
+    snapshots = Snapshots(dispatcher, pulse, history, clock)
     reads = Reads(snapshots, dispatcher, control, clock)
     metrics = MetricsCollector(Own(snapshots, dispatcher, pulse, control, live, tally, history))
     application = build_application(

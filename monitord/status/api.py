@@ -37,7 +37,7 @@ class Api:
         return self._reads.status.response()
 
     async def monitors(self, request: Request, query: Query) -> Response:
-        return self._reads.pages.response(request.query_string, query)
+        return self._reads.listing.response(request.query_string, query)
 
     async def openapi(self, _: Request, __: Query) -> Response:
         return answer(self._document)

@@ -99,7 +99,7 @@ def filter_of(query: Query) -> Filter:
     return Filter(frozenset(query[TAG]), frozenset(query[STATE]), frozenset(query[TYPE]), pattern)
 
 
-class Pages:
+class Listing:
     """Pages that were asked for, kept until a monitor changes."""
 
     def __init__(self, fragments: Fragments) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 from monitord.clock import Clock
 from monitord.status.metric_labels import labels_of
@@ -45,16 +46,22 @@ class MetricsCollector(Collector):
         watched = self._own.dispatcher.watched
         labels = labels_of({name: one.monitor.settings.tags for name, one in watched.items()})
         self._own.tally.forget_others(frozenset(watched))
-        return [Row(shown_of(one), self._own.tally.of(one), labels[name]) for name, one in watched.items()]
+        return [
+            Row(shown_of(one), self._own.tally.of(one), labels[name], {"monitor": name})
+            for name, one in watched.items()
+        ]
 
 
 def family_of(metric: MonitorMetric, rows: Iterable[Row]) -> Metric:
     family = Metric(metric.name, metric.about, metric.kind)
     name = f"{metric.name}_total" if metric.kind == "counter" else metric.name
+    samples = family.samples
     for row in rows:
-        labels = row.labels if metric.has_tags else {"monitor": row.labels["monitor"]}
+        labels = row.labels if metric.has_tags else row.plain
         for values, value in metric.read(row):
-            family.add_sample(name, {**labels, **dict(zip(metric.extra, values, strict=True))}, value)
+            # Samples share what they can: there are tens of thousands of them.
+            own = {**labels, **dict(zip(metric.extra, values, strict=True))} if metric.extra else labels
+            samples.append(Sample(name, own, value))
     return family
 
 

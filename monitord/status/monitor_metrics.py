@@ -20,11 +20,12 @@ Values = Iterable[tuple[tuple[str, ...], float]]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One monitor as it is scraped."""
+    """One monitor as it is scraped. `labels` are its name and its tags, `plain` is its name alone."""
 
     shown: Shown
     tally: MonitorTally
-    labels: Mapping[str, str]
+    labels: dict[str, str]
+    plain: dict[str, str]
 
     @property
     def facts(self) -> Mapping[str, Fact]:
@@ -138,9 +139,13 @@ def _info(row: Row) -> Values:
     yield (row.type_name,), 1.0
 
 
+_STATES = tuple(((health.value,), health) for health in Health)
+
+
 def _state(row: Row) -> Values:
-    for health in Health:
-        yield (health.value,), float(row.shown.stands is health)
+    stands = row.shown.stands
+    for label, health in _STATES:
+        yield label, 1.0 if stands is health else 0.0
 
 
 def _state_seconds(row: Row) -> Values:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from monitord.clock import Clock
 from monitord.dispatch import Dispatcher
 from monitord.status.control import Control, ReloadOutcome
-from monitord.status.listing import Pages
+from monitord.status.listing import Listing
 from monitord.status.rendered import Fragments, Rendered, WorstFirst, encode
 from monitord.status.snapshot import Snapshots
 from monitord.web import HTTPNotFound, Request
@@ -20,7 +20,7 @@ class Reads:
         self.dispatcher = dispatcher
         self.clock = clock
         self.fragments = Fragments(dispatcher, clock)
-        self.pages = Pages(self.fragments)
+        self.listing = Listing(self.fragments)
         self.status = Rendered(lambda: encode(snapshots.status(control)), clock)
         self.worst_first = Rendered(WorstFirst(self.fragments), clock)
 

@@ -114,6 +114,16 @@ _STATUS = {
         lateness_s=made_of(p50=NUMBER, p99=NUMBER, max=NUMBER),
     ),
     "event_loop": made_of(stalls=WHOLE, worst_lag_s=NUMBER),
+    "history": made_of(
+        queued=WHOLE,
+        written=WHOLE,
+        dropped=WHOLE,
+        failing=nullable(TEXT),
+        failing_since=nullable(TIME),
+        last_commit_at=nullable(TIME),
+        worst_commit_s=NUMBER,
+        size_bytes=WHOLE,
+    ),
     "memory_peak_bytes": WHOLE,
     "reload": ref("Reload"),
 }

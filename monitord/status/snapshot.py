@@ -11,6 +11,7 @@ from monitord import __version__
 from monitord.clock import Clock
 from monitord.dispatch import Dispatcher, LoopPulse, Pause, Watched
 from monitord.health import HealthState
+from monitord.history import History, HistoryStats
 from monitord.model import Health, Incident, Result, Transition
 from monitord.monitors import Monitor
 from monitord.status.control import Control, ReloadOutcome
@@ -32,8 +33,9 @@ WORST_FIRST = (
 class Snapshots:
     """Reads the dispatcher and the daemon; changes nothing."""
 
-    def __init__(self, dispatcher: Dispatcher, pulse: LoopPulse, clock: Clock) -> None:
+    def __init__(self, dispatcher: Dispatcher, pulse: LoopPulse, history: History, clock: Clock) -> None:
         self._dispatcher = dispatcher
+        self._history = history
         self._pulse = pulse
         self._clock = clock
         self._started_s = clock.monotonic_s()
@@ -53,6 +55,7 @@ class Snapshots:
             "monitors": {"total": counts.total(), **{health.value: counts[health] for health in Health}},
             "checks": self._checks(),
             "event_loop": {"stalls": self._pulse.stalls, "worst_lag_s": round(self._pulse.worst_lag_s, 3)},
+            "history": history_of(self._history.stats()),
             "memory_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             "reload": reload_of(control.last_reload),
         }
@@ -183,6 +186,20 @@ def incident_of(incident: Incident) -> Json:
         "acknowledged_by": incident.acknowledged_by,
         "acknowledged_at": text_of(incident.acknowledged_at),
         "comment": incident.comment,
+    }
+
+
+def history_of(stats: HistoryStats) -> Json:
+    """How the writing stands; `failing` says why nothing can be written."""
+    return {
+        "queued": stats.queued,
+        "written": stats.written,
+        "dropped": stats.dropped,
+        "failing": stats.failing,
+        "failing_since": text_of(stats.since),
+        "last_commit_at": text_of(stats.last_commit_at),
+        "worst_commit_s": round(stats.worst_commit_s, 6),
+        "size_bytes": stats.size_bytes,
     }
 
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -297,6 +298,12 @@ class Machine:
         inside.parent.mkdir(parents=True, exist_ok=True)
         inside.write_text(content)
         inside.chmod(mode)
+
+    def copy(self, program: Path, path: str) -> None:
+        """Put a program of the host into the machine."""
+        inside = self.root / path.lstrip("/")
+        inside.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(program, inside)
 
     def files(self) -> set[str]:
         """Every path of the root's file system, for a comparison of before and after."""

@@ -1,0 +1,89 @@
+"""The files that make monitord known to others: each names only what is there."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from monitord.daemon import HTTP_SOCKET_NAME, SOCKET_NAME
+from tests.endpoint import world
+
+EXAMPLES = Path(__file__).parents[2] / "etc" / "examples"
+MANUAL = Path(__file__).parents[2] / "docs" / "man" / "monitord.8"
+PAGE = Path(__file__).parents[2] / "docs" / "api.md"
+TELLERS = ["prometheus-rules.yml", "grafana-dashboard.json"]
+
+METRIC = re.compile(r"\b(?:probe|monitord|process)_[a-z0-9_]+\b")
+
+
+async def names_of_samples() -> set[str]:
+    """Of every sample that there can be: those of each family, by its kind."""
+    names = set()
+    for family in world().metrics.collect():
+        names.add(f"{family.name}_total" if family.type == "counter" else family.name)
+        if family.type == "histogram":
+            names |= {f"{family.name}_{part}" for part in ("bucket", "sum", "count")}
+    return names
+
+
+@pytest.mark.parametrize("name", TELLERS)
+async def test_every_metric_that_is_asked_for_is_told(name: str) -> None:
+    asked = set(METRIC.findall((EXAMPLES / name).read_text()))
+    assert len(asked) > 5
+    assert asked <= await names_of_samples()
+
+
+async def test_every_metric_is_in_the_manual() -> None:
+    section = MANUAL.read_text().split(".SH METRICS")[1].split(".SH ")[0]
+    described = set(METRIC.findall(section.replace("\\-", "-")))
+    ours = {name for name in await names_of_samples() if not name.startswith("process_")}
+    histogram = {f"monitord_check_lateness_seconds_{part}" for part in ("bucket", "sum", "count")}
+    assert described == ours - histogram
+
+
+def test_the_dashboard_asks_the_data_source_that_is_chosen() -> None:
+    dashboard = json.loads((EXAMPLES / "grafana-dashboard.json").read_text())
+    assert {panel["datasource"]["uid"] for panel in dashboard["panels"]} == {"${datasource}"}
+    numbers = [panel["id"] for panel in dashboard["panels"]]
+    assert len(numbers) == len(set(numbers))
+
+
+def test_the_sockets_have_the_names_that_the_daemon_knows() -> None:
+    for name, wanted in (("monitord-http.socket", HTTP_SOCKET_NAME), ("monitord-read.socket", SOCKET_NAME)):
+        assert f"FileDescriptorName={wanted}\nService=monitord.service\n" in (EXAMPLES / name).read_text()
+
+
+def test_the_proxy_has_no_rights_that_its_clients_could_use() -> None:
+    unit = (EXAMPLES / "monitord-proxy.service").read_text()
+    assert "DynamicUser=yes" in unit
+    assert not re.search(r"^(User|Group|SupplementaryGroups)=", unit, re.MULTILINE)
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool comes with the package prometheus")
+@pytest.mark.parametrize(
+    ("kind", "name"), [("rules", "prometheus-rules.yml"), ("config", "prometheus-scrape.yml")]
+)
+def test_promtool_accepts(kind: str, name: str) -> None:
+    said = subprocess.run(
+        ["promtool", "check", kind, str(EXAMPLES / name)], capture_output=True, text=True, check=False
+    )
+    assert said.returncode == 0, said.stdout + said.stderr
+
+
+async def test_every_endpoint_is_in_the_manual_and_in_the_page_of_the_api() -> None:
+    made = world()
+    manual = MANUAL.read_text().replace("\\~", " ").replace("\\fR", "").replace("\\-", "-")
+    page = PAGE.read_text()
+    for route in made.application.router:
+        path = route.resource.template
+        if not path.startswith("/api/") or route.method == "HEAD":
+            continue
+        shown = re.sub(r"/{(?:name|id)}", "/ ", path)
+        parts = [part.strip() for part in shown.split("/ ")]
+        assert parts[0] in manual, path
+        assert all(f"/{part}" in manual for part in parts[1:] if part), path
+        assert parts[0] in page, path
+        assert all(f"/{part}" in page for part in parts[1:] if part), path

@@ -1,0 +1,99 @@
+"""A real Prometheus reads the metrics with the files that the package ships: over TCP, and through the Unix socket."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.system.bed import Machine, base_root, eventually
+from tests.system.installed import Installed
+
+EXAMPLES = "/usr/share/doc/monitord/examples"
+UNITS = "/etc/systemd/system"
+SOCKETS = ("monitord-http.socket", "monitord-read.socket", "monitord-proxy.socket")
+OVER_TCP, BY_PROXY = "127.0.0.1:9120", "127.0.0.1:9121"
+FOLDER = "/run/test-prometheus"
+
+WATCHED = """\
+[monitors.web]
+url = "http://127.0.0.1:8080/ok"
+check_every = "500ms"
+timeout = "400ms"
+tags = ["team=shop", "prod"]
+"""
+
+
+class Prometheus:
+    """Runs in the machine, and answers queries."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def ask(self, path: str) -> Any:
+        said = self._machine.run(
+            "curl", "--silent", "--max-time", "10", f"http://127.0.0.1:9090/api/v1/{path}", ok=False
+        )
+        return json.loads(said.stdout)["data"] if said.returncode == 0 else {}
+
+    def values(self, query: str) -> dict[str, float]:
+        """By instance."""
+        found = self.ask(f"query?query={quote(query)}").get("result", [])
+        return {one["metric"]["instance"]: float(one["value"][1]) for one in found}
+
+
+@pytest.fixture
+def prometheus(monitord: Installed, suite: str) -> Iterator[Prometheus]:
+    """The suite's own; it scrapes both addresses every second and has the alert rules."""
+    machine = monitord.machine
+    program = base_root(suite, "prometheus", ["prometheus"], variant="minbase") / "usr/bin/prometheus"
+    machine.copy(program, "/usr/local/bin/prometheus")
+    monitord.configure(WATCHED)
+    machine.shell(
+        f"cp {EXAMPLES}/monitord-*.socket {EXAMPLES}/monitord-proxy.service {UNITS}/; mkdir -p {FOLDER};"
+        f"cp {EXAMPLES}/prometheus-rules.yml {FOLDER}/;"
+        f'sed -e \'s/15s/1s/\' -e \'s/\\["{OVER_TCP}"\\]/["{OVER_TCP}", "{BY_PROXY}"]/\''
+        f"    {EXAMPLES}/prometheus-scrape.yml >{FOLDER}/prometheus.yml;"
+        f"systemctl daemon-reload; systemctl start {' '.join(SOCKETS)}; systemctl restart monitord;"
+        f"systemd-run --quiet --unit=test-prometheus /usr/local/bin/prometheus --config.file={FOLDER}/prometheus.yml"
+        f"    --storage.tsdb.path={FOLDER}/data --web.listen-address=127.0.0.1:9090"
+    )
+    try:
+        yield Prometheus(machine)
+    finally:
+        machine.shell(
+            f"systemctl stop test-prometheus monitord-proxy.service {' '.join(SOCKETS)};"
+            f"rm -rf {FOLDER} {' '.join(f'{UNITS}/{name}' for name in SOCKETS)} {UNITS}/monitord-proxy.service;"
+            "systemctl daemon-reload; systemctl restart monitord"
+        )
+
+
+def test_prometheus_scrapes_over_tcp_and_through_the_unix_socket(
+    monitord: Installed, prometheus: Prometheus
+) -> None:
+    both = {OVER_TCP: 1.0, BY_PROXY: 1.0}
+    up = eventually(lambda: prometheus.values('up{job="monitord"} == 1'), within_s=60)
+    assert up.keys() <= both.keys()
+    query = 'probe_success{monitor="web",team="shop",tags=~".*,prod,.*"}'
+    assert eventually(lambda: prometheus.values(query) == both, within_s=60)
+    assert prometheus.values('monitord_monitor_state{monitor="web",state="up"}') == both
+    assert prometheus.values('probe_http_status_code{monitor="web"}') == dict.fromkeys(both, 200.0)
+    groups = prometheus.ask("rules")["groups"]
+    assert {group["name"] for group in groups} == {"monitors", "monitord"}
+    states = {rule["health"] for group in groups for rule in group["rules"]}
+    assert states <= {"ok", "unknown"}, groups
+    for address in both:
+        assert status_of(monitord, address, "GET", "/api/v1/monitors/web") == "200"
+        assert status_of(monitord, address, "POST", "/reload") == "403"
+        assert status_of(monitord, address, "POST", "/api/v1/monitors/web/pause") == "403"
+    assert status_of(monitord, OVER_TCP, "GET", "/status", "--header", "Host: evil.example.com") == "421"
+
+
+def status_of(monitord: Installed, address: str, method: str, path: str, *options: str) -> str:
+    """The HTTP status that root gets there: over TCP nobody knows that it is root."""
+    said = monitord.machine.run(
+        *("curl", "--silent", "--max-time", "10", "--output", "/dev/null", "--write-out", "%{http_code}"),
+        *("--request", method, *options, f"http://{address}{path}"),
+    )
+    return said.stdout
