@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,19 @@ from monitord.monitors import Monitor, MonitorSettings, monitor_type
 from monitord.net.units import Units
 from tests.buses import Daemon, FakeSystemd, until
 from tests.fakes import FakeClock, fake_tools, monitor_settings
+
+
+class MovedClock(SystemClock):
+    """Time can be moved on."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def monotonic_s(self) -> float:
+        return super().monotonic_s() + self.ahead_s
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(seconds=self.ahead_s)
 
 
 class Bench:

@@ -102,15 +102,18 @@ class Nudge:
         self._wake = wake
         self._last_s = -WAKE_EVERY_S
         self._planned: asyncio.TimerHandle | None = None
+        # uvloop's handles do not tell their time.
+        self._planned_at = 0.0
 
     def call(self, after_s: float = 0.0) -> None:
         """Something happened, or will have happened after so many seconds. The earliest of several holds."""
         loop = asyncio.get_running_loop()
         at = max(loop.time() + after_s, self._last_s + WAKE_EVERY_S)
         if self._planned is not None:
-            if self._planned.when() <= at:
+            if self._planned_at <= at:
                 return
             self._planned.cancel()
+        self._planned_at = at
         self._planned = loop.call_at(at, self._fire)
 
     def close(self) -> None:

@@ -105,6 +105,7 @@ class _Seen:
 
     reason: Reason
     said: str
+    is_as_wanted: bool = False
     crashes: int = 0
     facts: dict[str, Fact] = field(default_factory=dict)
 
@@ -122,6 +123,8 @@ class UnitMonitor(Monitor[UnitOptions]):
         self._following: Following | None = None
         self._nudge: Nudge | None = None
         self._has_looked = False
+        self._was_as_wanted = False
+        self._unwanted_since_s: float | None = None
         self._looked_at: datetime | None = None
         self._ends = Ends()
         self._crashed: dict[str, dict[str, str]] = {}
@@ -163,7 +166,11 @@ class UnitMonitor(Monitor[UnitOptions]):
     def memory(self) -> Mapping[str, Any] | None:
         if self._looked_at is None:
             return None
-        return {"looked_at": self._looked_at.isoformat(), "ends": self._ends.memory()}
+        return {
+            "looked_at": self._looked_at.isoformat(),
+            "was_as_wanted": self._was_as_wanted,
+            "ends": self._ends.memory(),
+        }
 
     def remember(self, memory: Mapping[str, Any]) -> None:
         looked_at, ends = memory.get("looked_at"), memory.get("ends")
@@ -173,6 +180,7 @@ class UnitMonitor(Monitor[UnitOptions]):
             except ValueError:
                 return
             self._ends.remember(ends)
+            self._was_as_wanted = memory.get("was_as_wanted") is True
 
     def _follow(self, name: str) -> None:
         if self._following is not None:
@@ -200,7 +208,9 @@ class UnitMonitor(Monitor[UnitOptions]):
         On a busy host services come and go all the time.
         """
         state = change.active_state
-        has_crashed = state == "failed" or waits_for_restart(change.sub_state)
+        # What has failed is told already; it may speak again, of a job that is to start it.
+        has_failed = state == "failed" and change.name not in self._troubled
+        has_crashed = has_failed or waits_for_restart(change.sub_state)
         if has_crashed and change.result not in {None, WELL}:
             self._crashed.setdefault(change.name, {})[change.invocation_id or ""] = change.result or ""
         if state == "failed" or change.name in self._crashed or change.name in self._troubled:
@@ -235,7 +245,11 @@ class UnitMonitor(Monitor[UnitOptions]):
             self._follow(state.name)
         crashes = self._ends.look(state)
         age_s = self._age_s(state)
-        seen = self._judge(state, age_s)
+        seen = self._judge(state, age_s if age_s is not None else self._own_age_s())
+        if seen.is_as_wanted:
+            self._was_as_wanted, self._unwanted_since_s = True, None
+        elif self._unwanted_since_s is None:
+            self._unwanted_since_s = self.tools.clock.monotonic_s()
         if crashes and not waits_for_restart(state.sub_state):
             seen.said += f", {_crash_text(crashes, self._ends.last_end, since)}"
         seen.crashes, seen.facts = crashes, _facts(state, age_s)
@@ -265,7 +279,7 @@ class UnitMonitor(Monitor[UnitOptions]):
         reason = min((seen.reason for _, seen in troubled), key=_WORST_FIRST.index, default=Reason.OK)
         if not states and self.options.want is Want.ACTIVE:
             reason = Reason.UNIT_INACTIVE
-        return _Seen(reason, said, sum(len(runs) for runs in crashes.values()), facts)
+        return _Seen(reason, said, crashes=sum(len(runs) for runs in crashes.values()), facts=facts)
 
     async def _looked_closer(self, states: Sequence[UnitState], deadline: float) -> list[UnitState]:
         """With all there is to know of those that do not stand as wanted at first sight."""
@@ -286,6 +300,13 @@ class UnitMonitor(Monitor[UnitOptions]):
             return None
         return max((self.tools.clock.now() - state.changed_at).total_seconds(), 0.0)
 
+    def _own_age_s(self) -> float | None:
+        """A unit that is stopped and that nothing else wants is let go by systemd, with all that was known of it."""
+        if not self._was_as_wanted:
+            return None
+        now_s = self.tools.clock.monotonic_s()
+        return 0.0 if self._unwanted_since_s is None else now_s - self._unwanted_since_s
+
     def _judge(self, state: UnitState, age_s: float | None) -> _Seen:
         """Of its state alone. Plans the check at which `grace` is over."""
         said = _state_text(state, age_s)
@@ -293,12 +314,12 @@ class UnitMonitor(Monitor[UnitOptions]):
             return _Seen(Reason.UNIT_FAILED, said)
         want, crash = self.options.want, self.options.crash
         if want is Want.NOT_FAILED:
-            return _Seen(Reason.OK, said)
+            return _Seen(Reason.OK, said, is_as_wanted=True)
         if waits_for_restart(state.sub_state) and state.result != WELL and crash is not OnCrash.IGNORE:
             return _Seen(_REASON_OF_CRASH[crash], said)
         is_well = _is_active(state) if want is Want.ACTIVE else _is_inactive(state)
         if is_well:
-            return _Seen(Reason.OK, said)
+            return _Seen(Reason.OK, said, is_as_wanted=True)
         left_s = self.options.grace_s - age_s if age_s is not None and state.is_there else 0.0
         if left_s > 0:
             if self._nudge is not None:

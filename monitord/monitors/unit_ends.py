@@ -32,6 +32,7 @@ class Ends:
         self._expected = 0
         self._expected_for = ""
         self._has_failed = False
+        self._told_failed = ""
         self.last_end = ""
 
     def hear(self, change: UnitChange) -> None:
@@ -39,12 +40,14 @@ class Ends:
         run = change.invocation_id or ""
         result = change.result or ""
         if change.active_state == "failed":
-            self._has_failed, self.last_end = True, result
+            # A failed unit may speak again, of a job that is to start it, after a check has told that it failed.
+            self._has_failed = self._has_failed or not run or run != self._told_failed
+            self._note_end(result)
         elif waits_for_restart(change.sub_state):
             if result == WELL:
                 self._expect(run)
             else:
-                self.last_end = result
+                self._note_end(result)
 
     def look(self, state: UnitState) -> int:
         """A check: how many crashes were followed by a new start since the last one."""
@@ -56,7 +59,7 @@ class Ends:
         is_waiting = waits_for_restart(state.sub_state)
         if state.active_state == "failed":
             # This check says so itself.
-            self._expected = 0
+            self._expected, self._told_failed = 0, state.invocation_id
         elif is_waiting and state.result != WELL and state.invocation_id != self._expected_for:
             crashes += 1
         elif self._has_failed:
@@ -65,6 +68,11 @@ class Ends:
         if is_waiting:
             self._expect(state.invocation_id)
         return crashes
+
+    def _note_end(self, result: str) -> None:
+        # A job that is to start it anew wipes the result first.
+        if result not in {"", WELL}:
+            self.last_end = result
 
     def memory(self) -> Mapping[str, Any] | None:
         """What outlasts a restart of ours."""

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from monitord.clock import SystemClock
 from monitord.dispatch import (
     AutoMode,
     AutoSettings,
@@ -31,7 +30,7 @@ from monitord.net.units import Units
 from monitord.settings import read_settings
 from tests.buses import Daemon, FakeSystemd, service, until
 from tests.fakes import FakeClock, fake_tools, monitor_settings
-from tests.systemds import a_host
+from tests.systemds import MovedClock, a_host
 
 NGINX, BACKUP = "nginx.service", "backup.service"
 TEMPLATE = replace(
@@ -40,16 +39,6 @@ TEMPLATE = replace(
     options=UnitOptions(want=Want.NOT_FAILED, crash=OnCrash.IGNORE),
 )
 ON = AutoSettings(AutoMode.FAILED, (), TEMPLATE)
-
-
-class MovedClock(SystemClock):
-    """Time can be moved on."""
-
-    def __init__(self) -> None:
-        self.ahead_s = 0.0
-
-    def monotonic_s(self) -> float:
-        return super().monotonic_s() + self.ahead_s
 
 
 class Host:

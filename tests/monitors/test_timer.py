@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from monitord.clock import SystemClock
 from monitord.config import read_document
 from monitord.dispatch.judging import judge
 from monitord.errors import ConfigError
@@ -15,22 +14,12 @@ from monitord.model import Reason, Verdict
 from monitord.monitors.timer import TimerMonitor, TimerOptions
 from monitord.settings import read_settings
 from tests.buses import service, timer
-from tests.systemds import Bench, Started, a_host
+from tests.systemds import Bench, MovedClock, Started, a_host
 
 TIMER = 'type = "timer"\ntimer = "backup.timer"'
 JOB = "backup.service"
 HOUR = 3600.0
 BAD: dict[str, Any] = {"Result": "exit-code", "ExecMainCode": 1, "ExecMainStatus": 2}
-
-
-class MovedClock(SystemClock):
-    """The wall's time can be set."""
-
-    def __init__(self) -> None:
-        self.ahead_s = 0.0
-
-    def now(self) -> datetime:
-        return datetime.now(UTC) + timedelta(seconds=self.ahead_s)
 
 
 @pytest.fixture

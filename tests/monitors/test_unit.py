@@ -18,7 +18,7 @@ from monitord.model import Observation, Reason, Verdict
 from monitord.monitors.unit import MAX_LOOKED_AT, OnCrash, UnitMonitor, UnitOptions, Want
 from monitord.settings import read_settings
 from tests.buses import FakeUnit, service, until
-from tests.systemds import Bench, Started, a_host
+from tests.systemds import Bench, MovedClock, Started, a_host
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -145,6 +145,22 @@ async def test_what_restarts_or_is_upgraded_has_the_grace_for_it(host: Bench, st
     assert seen.reason is Reason.OK
     assert seen.detail.endswith("which is well for 30s")
     assert (await one_check(host, f"{ONE}\ngrace = 4")).reason is Reason.UNIT_INACTIVE
+
+
+async def test_a_unit_that_systemd_let_go_when_it_was_stopped_has_the_grace_as_well(host: Bench) -> None:
+    """One that nothing else wants is forgotten as soon as it is stopped, and with it since when it is."""
+    clock = MovedClock()
+    monitor = host.monitor(ONE, clock=clock)
+    assert (await monitor.check()).reason is Reason.OK
+    stands(host, "inactive", "dead", NRestarts=0, InvocationID=b"")
+    host.systemd.units[NGINX].properties["StateChangeTimestamp"] = 0
+    for after_s, reason in ((0, Reason.OK), (20, Reason.OK), (40, Reason.UNIT_INACTIVE)):
+        clock.ahead_s = after_s
+        assert (await monitor.check()).reason is reason
+    again, memory = host.monitor(ONE), monitor.memory()
+    assert memory is not None
+    again.remember(memory)
+    assert (await again.check()).reason is Reason.OK
 
 
 async def test_the_end_of_the_grace_is_not_waited_for_until_the_next_check(host: Bench) -> None:
@@ -436,6 +452,17 @@ async def test_services_that_come_and_go_do_not_wake_who_looks_for_failures(host
     await started.heard()
     await started.monitor.close()
     await other.monitor.close()
+
+
+async def test_one_of_many_that_failed_and_was_told_is_not_told_again_when_it_is_started(host: Bench) -> None:
+    started = Started(host.monitor(MANY))
+    stands(host, "failed", "failed", **BAD)
+    assert (await started.monitor.check()).reason is Reason.UNIT_FAILED
+    await host.systemd.change(NGINX, "failed", "failed", StatusText="a job is there")
+    await host.systemd.change(NGINX, "active", "running", **WELL)
+    await started.heard()
+    assert (await started.monitor.check()).reason is Reason.OK
+    await started.monitor.close()
 
 
 # Options

@@ -67,6 +67,12 @@ CASES = [
     pytest.param(
         [RUNS, said(failed("1")), again("2", 0), again("2", 0)], [0, 1, 0], id="failed_and_started_by_hand"
     ),
+    pytest.param(
+        [RUNS, failed("1"), said(replace(failed("1"), result="success")), again("2", 0)],
+        [0, 0, 0],
+        id="failed_and_told_before_it_speaks_of_its_new_start",
+    ),
+    pytest.param([RUNS, failed("1"), said(failed("2")), again("3", 0)], [0, 0, 1], id="failed_once_more"),
     pytest.param([RUNS, said(failed("1")), again("2", 1)], [0, 1], id="failed_and_counted_is_one"),
     pytest.param([again("9", 5), again("10", 0)], [0, 0], id="started_by_hand"),
     pytest.param([again("9", 5), again("12", 2)], [0, 2], id="started_by_hand_and_restarted_since"),
@@ -117,6 +123,8 @@ def test_a_restart_of_ours_between_any_two_looks_changes_nothing(
 def test_the_last_end_is_what_was_heard() -> None:
     ends = Ends()
     play(ends, [RUNS, said(waits("1", 0, "core-dump"))])
+    assert ends.last_end == "core-dump"
+    play(ends, [said(replace(failed("1"), result="success"))])
     assert ends.last_end == "core-dump"
 
 
