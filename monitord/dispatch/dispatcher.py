@@ -21,7 +21,7 @@ from monitord.dispatch.lateness import Lateness
 from monitord.dispatch.pipeline import Pipeline
 from monitord.dispatch.places import Places
 from monitord.dispatch.plan import Plan, plan_of
-from monitord.dispatch.schedule import due_after_first, first_due, grid_of
+from monitord.dispatch.schedule import first_due, grid_of, next_due
 from monitord.dispatch.watched import Pause, Watched
 from monitord.model import Health, Result
 from monitord.monitors import Monitor, MonitorSettings
@@ -260,7 +260,7 @@ class Dispatcher:
     def _come_due(self, watched: Watched, due_at: float) -> None:
         now_s = self._clock.monotonic_s()
         grid = watched.grid
-        next_at = due_after_first(grid, due_at) if watched.last is None else grid.next_after(due_at)
+        next_at = next_due(grid, due_at)
         missed = 0
         if next_at <= now_s:
             missed = grid.points_between(due_at, now_s)

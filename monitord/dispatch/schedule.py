@@ -55,9 +55,9 @@ def first_due(name: str, period_s: float, now_s: float) -> float:
     return now_s + _on_slot(share_of(name) * within_s, within_s)
 
 
-def due_after_first(grid: Grid, first_s: float) -> float:
-    """The second check: on the grid, but not so soon that it repeats the first for nothing."""
-    return grid.next_after(first_s + grid.period_s / 2)
+def next_due(grid: Grid, due_s: float) -> float:
+    """On the grid, but not so soon after a check that was not (the first, a retry) that it repeats it for nothing."""
+    return grid.next_after(due_s + grid.period_s / 2)
 
 
 def _on_slot(offset_s: float, limit_s: float) -> float:

@@ -117,4 +117,5 @@ def _told(by_health: Counter[Health], counted: Sequence[tuple[str, Health]]) -> 
     unwell = [name for name, health in counted if health is not Health.UP]
     more = f" and {len(unwell) - MAX_NAMED} more" if len(unwell) > MAX_NAMED else ""
     named = f": {', '.join(unwell[:MAX_NAMED])}{more}" if unwell else ""
-    return f"{len(counted)} members: {shares}{named}"
+    members = "1 member" if len(counted) == 1 else f"{len(counted)} members"
+    return f"{members}: {shares}{named}"

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -622,3 +623,29 @@ def test_a_changed_monitor_remembers_what_the_one_before_knew_and_then_starts() 
         await finish(made)
 
     run_in_fake_time(main)
+
+
+def test_a_monitor_that_stands_as_before_is_not_checked_twice_for_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its first check is off its grid, whose next point may be a moment later."""
+
+    async def main() -> None:
+        made = bench()
+        made.monitor("before")
+        await asyncio.sleep(20)
+        last = made.dispatcher.watched["before"].last
+
+        def stand_as_before(watched: Watched) -> None:
+            watched.last = last
+
+        made.dispatcher.recall = stand_as_before
+        monitors = [made.monitor(f"m{number}", check_every_s=5.0) for number in range(200)]
+        await asyncio.sleep(11)
+        for monitor in monitors:
+            gaps = [later - earlier for earlier, later in pairwise(monitor.began)]
+            assert min(gaps) >= 2.499
+        await finish(made)
+
+    run_in_fake_time(main)
+    assert "skipped" not in caplog.text

@@ -9,9 +9,9 @@ from monitord.dispatch.schedule import (
     FIRST_CHECK_WITHIN_S,
     SLOT_S,
     Grid,
-    due_after_first,
     first_due,
     grid_of,
+    next_due,
     share_of,
 )
 
@@ -47,7 +47,7 @@ def test_the_first_check_comes_soon(name: str, period_s: float, now_s: float) ->
 def test_the_second_check_is_on_the_grid_and_not_at_once(name: str, period_s: float, now_s: float) -> None:
     grid = grid_of(name, period_s)
     first = first_due(name, period_s, now_s)
-    second = due_after_first(grid, first)
+    second = next_due(grid, first)
     assert second - first >= period_s / 2 - 1e-6
     assert second - first <= period_s * 1.5 * (1 + 1e-6) + 1e-6
     turns = (second - grid.phase_s) / period_s
