@@ -633,7 +633,7 @@ def test_a_monitor_that_stands_as_before_is_not_checked_twice_for_nothing(
     async def main() -> None:
         made = bench()
         made.monitor("before")
-        await asyncio.sleep(20)
+        await asyncio.sleep(24.97)
         last = made.dispatcher.watched["before"].last
 
         def stand_as_before(watched: Watched) -> None:
