@@ -4,10 +4,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from monitord.health import incident_after
+from monitord.health import HealthPolicy, HealthState, Parents, advance, incident_after
 from monitord.health.incidents import incident_id
-from monitord.model import Health, Incident, Reason
+from monitord.model import Health, Incident, Reason, Verdict
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 OPEN = Incident(incident_id("web", START), "web", START, Reason.REFUSED, "nobody listens")
@@ -66,3 +68,61 @@ def test_the_id_follows_from_name_and_moment_alone() -> None:
         len({incident_id("web", START), incident_id("web2", START), incident_id("web", datetime.now(UTC))})
         == 3
     )
+
+
+LOOKS = st.lists(
+    st.tuples(st.sampled_from(Verdict), st.sampled_from(Parents), st.booleans()), min_size=1, max_size=80
+)
+POLICIES = st.builds(
+    HealthPolicy,
+    fail_after=st.integers(1, 4),
+    recover_after=st.integers(1, 4),
+    degrade_after=st.integers(1, 4),
+)
+
+
+@given(LOOKS, POLICIES)
+def test_whatever_comes_an_incident_opens_once_and_closes_once(
+    looks: list[tuple[Verdict, Parents, bool]], policy: HealthPolicy
+) -> None:
+    state, incident = HealthState(), None
+    told: list[tuple[str, str]] = []
+    failures = most_failures = 0
+    for minute, (verdict, parents, in_maintenance) in enumerate(looks):
+        at = START + timedelta(minutes=minute)
+        before = state
+        state = advance(state, verdict, at, policy, parents).state
+        failures = failures + 1 if verdict is Verdict.FAIL else failures if verdict is Verdict.UNSURE else 0
+        # A window may hold back what failed until the first answers come.
+        most_failures = (
+            max(most_failures, failures) if state.health in {Health.DOWN, before.health} else failures
+        )
+        if verdict is Verdict.UNSURE:
+            assert state == before
+        now = incident_after(
+            incident,
+            "web",
+            state.health,
+            since=state.since or at,
+            at=state.since or at,
+            reason=Reason.REFUSED,
+            detail="",
+            in_maintenance=in_maintenance,
+        )
+        if incident is None and now is not None:
+            told.append(("opens", now.id))
+            assert state.health is Health.DOWN
+            assert most_failures >= policy.fail_after
+            assert not in_maintenance
+        if now is not None and now.closed_at is not None:
+            told.append(("closes", now.id))
+            assert verdict in {Verdict.PASS, Verdict.WARN}
+            assert now.closed_at >= now.opened_at
+            now = None
+        incident = now
+        assert incident is None or state.health is Health.DOWN
+    assert [what for what, _ in told] == [("opens", "closes")[number % 2] for number in range(len(told))]
+    opened = [which for what, which in told if what == "opens"]
+    assert len(set(opened)) == len(opened)
+    for first, second in zip(told[::2], told[1::2], strict=False):
+        assert first[1] == second[1]
