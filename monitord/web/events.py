@@ -8,7 +8,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from .response import Asked, HeaderSource, StreamResponse
+from .headers import HeaderSource
+from .response import Asked, StreamResponse
 
 HEARTBEAT_S = 15.0  # below the idle limits of common proxies
 
