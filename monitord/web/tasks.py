@@ -16,6 +16,8 @@ from weakref import getweakrefcount
 
 Steps = Coroutine[Any, Any, None]
 
+_ENDED = object()
+
 
 class Starter:
     """Starts coroutines on one event loop, each in its own copy of the context in which this was made."""
@@ -40,16 +42,16 @@ class Starter:
             return asyncio.Task(coroutine, loop=self._loop, name="request", context=context)
         self._spare = None
         try:
-            waited_for = context.run(coroutine.send, None)
-        except StopIteration:
-            if not spare.is_touched and getweakrefcount(spare) == 1:  # that of asyncio.all_tasks
-                self._spare = spare
-                return None
-            coroutine, waited_for = _end(None), None
+            waited_for = context.run(next, coroutine.__await__(), _ENDED)  # StopIteration costs more
         except BaseException as error:  # noqa: BLE001 - it goes where the error of any task goes
             coroutine, waited_for = _end(error), None
         finally:
             asyncio._leave_task(self._loop, spare)  # noqa: SLF001
+        if waited_for is _ENDED:
+            if not spare.is_touched and getweakrefcount(spare) == 1:  # that of asyncio.all_tasks
+                self._spare = spare
+                return None
+            coroutine, waited_for = _end(None), None
         spare.rest.take(coroutine, waited_for, context)
         return spare
 
