@@ -209,7 +209,8 @@ class UrlDispatcher:
         self._literal: dict[str, Resource] = {}
         self._patterns: dict[str, list[Resource]] = {}
         self._named: dict[str, Resource] = {}
-        self.add_head, self.get = self._adding("HEAD"), self._decorating("GET")
+        self.get = self._decorating("GET")
+        self.add_head, self.head = self._adding("HEAD"), self._decorating("HEAD")
         self.add_post, self.post = self._adding("POST"), self._decorating("POST")
         self.add_put, self.put = self._adding("PUT"), self._decorating("PUT")
         self.add_patch, self.patch = self._adding("PATCH"), self._decorating("PATCH")
