@@ -225,8 +225,8 @@ class Connection(asyncio.Protocol):
     def _refuse(self, fault: ProtocolFault) -> None:
         """Answer what is not HTTP, or too much of it, and close."""
         response = Response(text=f"{fault.status}: {fault.message}\n", status=fault.status)
-        framing = f"Content-Length: {len(response.body)}\r\nConnection: close\r\n"
-        self.write(response.encode_head(framing) + response.body)
+        head = response.encode_head(len(response.body), "Connection: close\r\n")
+        self.write(head + response.body)
         self._linger()
 
     def _break_off(self) -> None:

@@ -120,7 +120,7 @@ class Exchange:
     def send_whole(self, response: Response) -> None:
         """Head and body in one write. Nobody waits here until the client has taken them."""
         body = response.body if response.status != 205 else b""  # noqa: PLR2004 - RFC 9110 section 15.3.6
-        head = response.encode_head(self._framing(response, len(body)))  # may raise; then nothing has begun
+        head = self._head_of(response, len(body))  # may raise; then nothing has begun
         is_large = self.sends_body and len(body) > JOINED_BODY_BYTES
         data = head if is_large or not self.sends_body else head + body
         self.response = response
@@ -145,8 +145,7 @@ class Exchange:
         if self.response is not None:
             raise RuntimeError("another response to this request has begun")
         self._left = response.content_length
-        framing = self._framing(response, self._left)
-        head = response.encode_head(framing)  # may raise; then nothing has begun
+        head = self._head_of(response, self._left)  # may raise; then nothing has begun
         self.response = response
         self.connection.write(head)
 
@@ -184,18 +183,16 @@ class Exchange:
         if self._chunked and self.sends_body:
             self.connection.write(b"0\r\n\r\n")
 
-    def _framing(self, response: StreamResponse, length: int | None) -> str:
-        """The lines that frame the message; decides whether the connection outlives it."""
+    def _head_of(self, response: StreamResponse, length: int | None) -> bytes:
+        """Decides how the message is framed, and whether the connection outlives it."""
         head = self._head
-        lines = ""
-        if response.status in BODILESS:  # RFC 9110 sections 8.6 and 15.4.5: no length of their own
+        framing = ""
+        if response.status in BODILESS:
             self.sends_body = False
-        elif length is not None:
-            lines = f"Content-Length: {length}\r\n"
-        elif head.minor_version:
-            lines = "Transfer-Encoding: chunked\r\n"
+        elif length is None and head.minor_version:
+            framing = "Transfer-Encoding: chunked\r\n"
             self._chunked = True
-        elif self.sends_body:
+        elif length is None and self.sends_body:
             self.keep_alive = False  # to HTTP/1.0 the end of the connection ends the body
         if (
             response.forces_close
@@ -204,8 +201,10 @@ class Exchange:
         ):
             self.keep_alive = False
         if not self.keep_alive:
-            return lines + "Connection: close\r\n"
-        return lines if head.minor_version else lines + "Connection: keep-alive\r\n"
+            framing += "Connection: close\r\n"
+        elif not head.minor_version:
+            framing += "Connection: keep-alive\r\n"
+        return response.encode_head(length, framing)
 
     def _can_drain(self) -> bool:
         """Whether what is left of the request's body is sure to come, and little enough to be dropped."""

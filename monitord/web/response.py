@@ -161,23 +161,28 @@ class StreamResponse:
     def del_cookie(self, name: str, *, path: str = "/", domain: str | None = None) -> None:
         self.set_cookie(name, "", max_age_s=0, path=path, domain=domain)
 
-    def encode_head(self, framing: str) -> bytes:
-        """Status line and fields. `framing` holds the lines that belong to the exchange, each with its CR LF."""
-        date = http_date()
-        key = (self.status, self._content_type, framing)
+    def encode_head(self, length: int | None, framing: str) -> bytes:
+        """Status line and fields. `framing` holds further lines that frame the message, each with its CR LF."""
+        now_s = time()
+        if not _date_s <= now_s < _date_s + 1:
+            _begin_second(int(now_s))
+        key = (self.status, self._content_type, length, framing)
         is_plain = self._headers is None and self._cookies is None and self._reason is None
         if is_plain and (head := _plain_heads.get(key)) is not None:
             return head
         _check_status(self.status)
         fields: list[tuple[str, str]] = []
-        if self._content_type is not None and self.status not in BODILESS:
-            fields.append(("Content-Type", self._content_type))
+        if self.status not in BODILESS:  # RFC 9110 sections 8.6 and 15.4.5: no length of their own
+            if length is not None:
+                fields.append(("Content-Length", str(length)))
+            if self._content_type is not None:
+                fields.append(("Content-Type", self._content_type))
         if self._headers is not None:
             fields += self._headers.items()
         if self._cookies is not None:
             fields += [("Set-Cookie", value) for value in self._cookies.values()]
         if self._headers is None or "Date" not in self._headers:
-            fields.append(("Date", date))
+            fields.append(("Date", _date))
         lines = "".join([f"{name}: {value}\r\n" for name, value in fields])
         head = f"HTTP/1.1 {self.status} {self.reason}\r\n{framing}{lines}\r\n".encode("latin-1")
         if is_plain and len(_plain_heads) < MAX_PLAIN_HEADS:
@@ -309,17 +314,13 @@ def html_response(text: str, *, status: int = 200, headers: HeaderSource | None 
 
 
 _content_types: set[str] = set()  # that have been checked
-_plain_heads: dict[tuple[int, str | None, str], bytes] = {}  # those that bear the present date
+_plain_heads: dict[tuple[int, str | None, int | None, str], bytes] = {}  # those that bear the present date
 _date = ""
 _date_s = 0  # the second that it names
 
 
-def http_date() -> str:
-    """The present moment as a Date field wants it; made once a second."""
+def _begin_second(second: int) -> None:
     global _date, _date_s  # noqa: PLW0603 - one value for the process
-    now_s = time()
-    if not _date_s <= now_s < _date_s + 1:
-        _date_s = int(now_s)
-        _date = formatdate(_date_s, usegmt=True)
-        _plain_heads.clear()
-    return _date
+    _date_s = second
+    _date = formatdate(second, usegmt=True)
+    _plain_heads.clear()
