@@ -27,7 +27,8 @@ from .keys import AppKey
 from .limits import Limits
 from .middlewares import access_log
 from .request import BodyStream, Peer, Request
-from .response import ClientGone, Headers, Response, StreamResponse, html_response, json_response
+from .headers import Headers
+from .response import ClientGone, Response, StreamResponse, html_response, json_response
 from .routing import Handler, Resource, Route, UrlDispatcher
 from .run import run_app
 from .server import Server

@@ -177,8 +177,7 @@ class Application:
         try:
             if route is not None:
                 request.route = route
-                if match.parameters:
-                    request.match_info = match.parameters
+                request.match_info = match.parameters
                 response = await route.call(request)  # type: ignore[misc]  # set by freeze()
             else:
                 response = await self._answer_unrouted(request, match)

@@ -21,8 +21,8 @@ from .head import Head, HeadParser, ProtocolFault
 from .limits import LINGER_BYTES, READ_AHEAD_BYTES, WRITE_AHEAD_BYTES, Limits
 from .outbox import Outbox
 from .request import Request
-from .response import ClientGone, Response, encode_head
-from .tasks import start
+from .response import ClientGone, Response
+from .tasks import Starter
 
 TURN_REQUESTS = 16  # pipelined ones, answered before other connections get their turn
 
@@ -43,6 +43,7 @@ class Listener(Protocol):
     head_parser: HeadParser
     limits: Limits
     loop: asyncio.AbstractEventLoop
+    starter: Starter
 
     def admit(self, connection: "Connection") -> bool: ...
     def forget(self, connection: "Connection") -> None: ...
@@ -56,7 +57,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_due", "_eof", "_exchange", "_linger_bytes", "_outbox", "_phase", "_readable", "_reading_paused",
-        "_task", "_timer", "_unsent_bytes", "_writable",
+        "_task", "_timer", "_timer_at", "_unsent_bytes", "_writable",
         "inbox", "is_closing", "is_lost", "is_write_paused", "limits", "server", "transport",
     )  # fmt: skip
 
@@ -77,7 +78,7 @@ class Connection(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._due = 0.0
+        self._due = self._timer_at = 0.0
         self._phase = _IDLE
         self._eof = False
         self._reading_paused = False
@@ -98,21 +99,30 @@ class Connection(asyncio.Protocol):
             self._refuse(ProtocolFault(503, "too many connections"))
 
     def data_received(self, data: bytes) -> None:
-        phase = self._phase
+        phase, inbox = self._phase, self.inbox
         if phase is _LINGERING:
             self._linger_bytes -= len(data)
             if self._linger_bytes < 0:
                 self.transport.abort()
             return
-        self.inbox.feed(data)
-        if phase is not _BUSY:
-            self._begin()
+        inbox.feed(data)
+        if phase is _BUSY:
+            if self._readable is not None:
+                _wake(self._readable)
+            if not self._reading_paused and inbox.waiting_bytes > READ_AHEAD_BYTES:
+                self._reading_paused = True
+                self.transport.pause_reading()
             return
-        if self._readable is not None:
-            _wake(self._readable)
-        if not self._reading_paused and self.inbox.waiting_bytes > READ_AHEAD_BYTES:
-            self._reading_paused = True
-            self.transport.pause_reading()
+        try:
+            head = inbox.next_head()
+        except ProtocolFault as fault:
+            self._refuse(fault)
+            return
+        if head is not None:
+            self._phase = _BUSY
+            self._task = self.server.starter.start(self._serve(head))
+        elif phase is _IDLE and inbox.data:
+            self._aim(_HEAD, self.limits.head_s)
 
     def eof_received(self) -> bool:
         """The client sends no more. It may still be waiting for answers, unless it has closed altogether.
@@ -153,37 +163,31 @@ class Connection(asyncio.Protocol):
 
     # Serving.
 
-    def _begin(self) -> None:
-        """Look for a head while no task serves."""
-        try:
-            head = self.inbox.next_head()
-        except ProtocolFault as fault:
-            self._refuse(fault)
-            return
-        if head is None:
-            if self._phase is _IDLE and self.inbox.waiting_bytes:
-                self._aim(_HEAD, self.limits.head_s)
-            return
-        self._phase = _BUSY
-        self._task = start(self._serve(head), self.server.loop)
-
-    async def _serve(self, first: Head) -> None:
+    async def _serve(self, head: Head | None) -> None:
         """Answer requests in order until none waits."""
-        head: Head | None = first
+        inbox, app = self.inbox, self.server.app
         served = 0
         try:
             while head is not None:
                 exchange = self._exchange = Exchange(self, head)
-                await self._answer(exchange, Request(head, exchange, self.server.app))
+                request = Request(head, exchange, app)
+                response = await app.answer(request)
+                try:
+                    if exchange.response is None and isinstance(response, Response):
+                        exchange.send_whole(response)
+                    else:
+                        await exchange.send(response, request)
+                except Exception as error:  # noqa: BLE001 - an iterator or a file of the application's: its boundary logs it
+                    self._fail(exchange, request, error)
+                if self.is_write_paused or inbox.frame is not None:
+                    await exchange.settle()
                 if not exchange.keep_alive or self.is_closing:
                     self._finish_closing()
                     return
                 served += 1
                 if served % TURN_REQUESTS == 0:
                     await asyncio.sleep(0)
-                head = self.inbox.next_head()
-                if self._reading_paused and self.inbox.waiting_bytes <= READ_AHEAD_BYTES:
-                    self._resume_reading()
+                head = self._next_head()
         except ProtocolFault as fault:
             self._refuse(fault)
         except BaseException:
@@ -194,32 +198,24 @@ class Connection(asyncio.Protocol):
         finally:
             self._exchange = self._task = None
 
-    async def _answer(self, exchange: Exchange, request: Request) -> None:
-        response = await self.server.app.answer(request)
-        try:
-            if exchange.response is not None and exchange.response is not response:
-                exchange.keep_alive = False
-                self.transport.abort()  # a second status line would be taken for a part of the body
-                return
-            await response.send(request)
-        except ClientGone:
-            exchange.keep_alive = False
-            self.transport.abort()
-        except Exception as error:  # noqa: BLE001 - an iterator or a file of the application's broke: its boundary logs it
-            failure = self.server.app.failure(request, error)
-            if exchange.response is None:
-                await exchange.send_whole(failure)
-            else:
-                exchange.keep_alive = False
-                self.transport.abort()  # half a body must not pass for a whole one
-        if not self.inbox.body_done:
-            await exchange.drain_body()
+    def _fail(self, exchange: Exchange, request: Request, error: Exception) -> None:
+        failure = None if isinstance(error, ClientGone) else self.server.app.failure(request, error)
+        if failure is not None and exchange.response is None:
+            exchange.send_whole(failure)
+        else:
+            exchange.abort()  # half a body must not pass for a whole one
+
+    def _next_head(self) -> Head | None:
+        head = self.inbox.next_head()
+        if self._reading_paused and self.inbox.waiting_bytes <= READ_AHEAD_BYTES:
+            self._resume_reading()
+        return head
 
     def _rest(self) -> None:
         """Nothing complete waits: go idle, or on with the head whose beginning is there."""
         if self._reading_paused:
             self._resume_reading()
-        if self.inbox.waiting_bytes:
+        if self.inbox.data:
             self._aim(_HEAD, self.limits.head_s)
         else:
             self._aim(_IDLE, self.limits.keep_alive_s)
@@ -229,8 +225,8 @@ class Connection(asyncio.Protocol):
     def _refuse(self, fault: ProtocolFault) -> None:
         """Answer what is not HTTP, or too much of it, and close."""
         response = Response(text=f"{fault.status}: {fault.message}\n", status=fault.status)
-        framing = f"Content-Length: {len(response.body)}\r\nConnection: close\r\n"
-        self.write(encode_head(response, framing) + response.body)
+        head = response.encode_head(len(response.body), "Connection: close\r\n")
+        self.write(head + response.body)
         self._linger()
 
     def _break_off(self) -> None:
@@ -249,7 +245,7 @@ class Connection(asyncio.Protocol):
         if (
             self._eof
             or self.is_lost
-            or (self.is_closing and self.inbox.body_done and not self.inbox.waiting_bytes)
+            or (self.is_closing and self.inbox.frame is None and not self.inbox.data)
         ):
             self.close()
         else:
@@ -340,8 +336,10 @@ class Connection(asyncio.Protocol):
                 raise ClientGone("the client takes no more")
 
     def write(self, data: bytes) -> None:
-        if not self.is_lost:
-            self._outbox.write(data, more_follows=self._phase is _BUSY and self.inbox.waiting_bytes > 0)
+        if self._outbox.parts or (self._phase is _BUSY and self.inbox.data):
+            self._outbox.add(data)  # more is likely to follow in this turn
+        elif not self.is_lost:
+            self.transport.write(data)
 
     # The timer.
 
@@ -351,12 +349,12 @@ class Connection(asyncio.Protocol):
         self._due = due = loop.time() + after_s
         if phase is _LINGERING:
             self._unsent_bytes = self.transport.get_write_buffer_size()
-        timer = self._timer
-        if timer is not None:
-            if timer.when() <= due:
+        if self._timer is not None:
+            if self._timer_at <= due:
                 return
-            timer.cancel()
+            self._timer.cancel()
         if not self.is_lost:
+            self._timer_at = due
             self._timer = loop.call_at(due, self._on_timer)
 
     def _on_timer(self) -> None:
@@ -365,6 +363,7 @@ class Connection(asyncio.Protocol):
         if phase is _BUSY:
             return
         if self.server.loop.time() < self._due:
+            self._timer_at = self._due
             self._timer = self.server.loop.call_at(self._due, self._on_timer)
         elif phase is _IDLE:
             self.close()

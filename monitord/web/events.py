@@ -8,7 +8,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from .response import Asked, HeaderSource, StreamResponse
+from .headers import HeaderSource
+from .response import Asked, StreamResponse
 
 HEARTBEAT_S = 15.0  # below the idle limits of common proxies
 
@@ -60,11 +61,11 @@ class EventStream(StreamResponse):
 
 
 async def _encoded(source: AsyncIterator[Event | str], heartbeat_s: float) -> AsyncIterator[bytes]:
-    next_event: asyncio.Task[Event | str] | None = None
+    next_event: asyncio.Future[Event | str] | None = None
     try:
         while True:
             if next_event is None:
-                next_event = asyncio.create_task(_next(source))
+                next_event = asyncio.ensure_future(anext(source))
             done, _ = await asyncio.wait((next_event,), timeout=heartbeat_s)
             if not done:
                 yield b": \n\n"
@@ -82,7 +83,3 @@ async def _encoded(source: AsyncIterator[Event | str], heartbeat_s: float) -> As
         close = getattr(source, "aclose", None)
         if close is not None:
             await close()
-
-
-async def _next(source: AsyncIterator[Event | str]) -> Event | str:
-    return await anext(source)

@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 from yarl import URL
 
-from .response import REASONS, HeaderSource, Response
+from .headers import HeaderSource
+from .response import REASONS, Response
 
 
 class HTTPException(Response, Exception):

@@ -11,7 +11,7 @@ from .exceptions import HTTPBadRequest, HTTPRequestTimeout
 from .framing import Inbox
 from .head import Head, ProtocolFault
 from .limits import BODY_RATE_BYTES_PER_S, DRAIN_BYTES, Limits
-from .response import BODILESS, ClientGone, Response, StreamResponse, encode_head
+from .response import BODILESS, Asked, ClientGone, Response, StreamResponse
 
 MAX_PIECE_BYTES = 256 * 1024
 JOINED_BODY_BYTES = 64 * 1024  # up to here a copy is cheaper than a second write
@@ -38,25 +38,21 @@ class Link(Protocol):
 class Exchange:
     """Lives from a request's head to the end of its response."""
 
-    __slots__ = (
-        "_awaits_continue", "_chunked", "_head", "_left", "_reading", "_received_bytes", "_unyielded_bytes",
-        "_waited_s", "connection", "finished", "keep_alive", "response", "sends_body",
-    )  # fmt: skip
+    response: StreamResponse | None = None  # set when its head goes out
+    finished = False
+    _chunked = False
+    _left: int | None = None
+    _reading = False
+    _received_bytes = 0
+    _unyielded_bytes = 0
+    _waited_s = 0.0
 
     def __init__(self, connection: Link, head: Head) -> None:
         self.connection = connection
-        self.response: StreamResponse | None = None  # set when its head goes out
-        self.finished = False
         self.keep_alive = head.keep_alive
         self.sends_body = head.method != "HEAD"
         self._head = head
         self._awaits_continue = head.expects_continue
-        self._chunked = False
-        self._left: int | None = None
-        self._reading = False
-        self._received_bytes = 0
-        self._unyielded_bytes = 0
-        self._waited_s = 0.0
 
     # The request's body.
 
@@ -79,7 +75,7 @@ class Exchange:
     async def _read_body(self) -> bytes:
         inbox = self.connection.inbox
         try:
-            while not (piece := self.connection.take_body(MAX_PIECE_BYTES)) and not inbox.body_done:
+            while not (piece := self.connection.take_body(MAX_PIECE_BYTES)) and inbox.frame is not None:
                 await self._wait_for_body()
         except ProtocolFault as fault:
             self.keep_alive = False
@@ -104,10 +100,14 @@ class Exchange:
         await connection.wait_readable(min(longest_s, longest_s + earned_s - self._waited_s))
         self._waited_s += connection.now() - began_at
 
-    async def drain_body(self) -> None:
-        """After the response: drop what the handler left of the body, or decide to close, when it is much."""
+    async def settle(self) -> None:
+        """After the response: let the client take it, and drop what is left of its body, or close when that is much."""
+        try:
+            await self.connection.wait_writable()
+        except ClientGone:
+            self.keep_alive = False
         left = DRAIN_BYTES
-        while self.keep_alive and not self.connection.inbox.body_done:
+        while self.keep_alive and self.connection.inbox.frame is not None:
             try:
                 left -= len(await self._read_body())
             except (HTTPBadRequest, HTTPRequestTimeout, ClientGone):
@@ -117,31 +117,35 @@ class Exchange:
 
     # The response.
 
-    async def send_whole(self, response: Response) -> None:
-        """Head and body in one write."""
-        self.response = response
-        connection = self.connection
+    def send_whole(self, response: Response) -> None:
+        """Head and body in one write. Nobody waits here until the client has taken them."""
         body = response.body if response.status != 205 else b""  # noqa: PLR2004 - RFC 9110 section 15.3.6
-        framing = self._framing(response, len(body))
-        if not self.sends_body:
-            body = b""
-        head = encode_head(response, framing)
-        if len(body) > JOINED_BODY_BYTES:
-            connection.write(head)
-            connection.write(body)
-        else:
-            connection.write(head + body)
+        head = self._head_of(response, len(body))  # may raise; then nothing has begun
+        is_large = self.sends_body and len(body) > JOINED_BODY_BYTES
+        data = head if is_large or not self.sends_body else head + body
+        self.response = response
         self.finished = True
-        if connection.is_write_paused:
-            await connection.wait_writable()
+        self.connection.write(data)
+        if is_large:
+            self.connection.write(body)
+
+    async def send(self, response: StreamResponse, request: Asked) -> None:
+        """All of a response that has not been sent yet."""
+        if self.response is None or self.response is response:
+            await response.send(request)
+        else:
+            self.abort()  # a second status line would be taken for a part of the body
+
+    def abort(self) -> None:
+        self.keep_alive = False
+        self.connection.transport.abort()
 
     async def start(self, response: StreamResponse) -> None:
         """Send the head of a response whose body comes in pieces."""
         if self.response is not None:
             raise RuntimeError("another response to this request has begun")
         self._left = response.content_length
-        framing = self._framing(response, self._left)
-        head = encode_head(response, framing)  # may raise; then nothing has begun
+        head = self._head_of(response, self._left)  # may raise; then nothing has begun
         self.response = response
         self.connection.write(head)
 
@@ -179,19 +183,16 @@ class Exchange:
         if self._chunked and self.sends_body:
             self.connection.write(b"0\r\n\r\n")
 
-    def _framing(self, response: StreamResponse, length: int | None) -> str:
-        """The lines that frame the message; decides whether the connection outlives it."""
+    def _head_of(self, response: StreamResponse, length: int | None) -> bytes:
+        """Decides how the message is framed, and whether the connection outlives it."""
         head = self._head
-        status = response.status
-        lines = ""
-        if status in BODILESS:  # RFC 9110 sections 8.6 and 15.4.5: no length of their own
+        framing = ""
+        if response.status in BODILESS:
             self.sends_body = False
-        elif length is not None:
-            lines = f"Content-Length: {length}\r\n"
-        elif head.minor_version:
-            lines = "Transfer-Encoding: chunked\r\n"
+        elif length is None and head.minor_version:
+            framing = "Transfer-Encoding: chunked\r\n"
             self._chunked = True
-        elif self.sends_body:
+        elif length is None and self.sends_body:
             self.keep_alive = False  # to HTTP/1.0 the end of the connection ends the body
         if (
             response.forces_close
@@ -200,13 +201,14 @@ class Exchange:
         ):
             self.keep_alive = False
         if not self.keep_alive:
-            return lines + "Connection: close\r\n"
-        return lines if head.minor_version else lines + "Connection: keep-alive\r\n"
+            framing += "Connection: close\r\n"
+        elif not head.minor_version:
+            framing += "Connection: keep-alive\r\n"
+        return response.encode_head(length, framing)
 
     def _can_drain(self) -> bool:
         """Whether what is left of the request's body is sure to come, and little enough to be dropped."""
-        inbox = self.connection.inbox
-        if inbox.body_done:
+        frame = self.connection.inbox.frame
+        if frame is None:
             return True
-        left = inbox.body_left_bytes
-        return not self._awaits_continue and (left is None or left <= DRAIN_BYTES)
+        return not self._awaits_continue and (frame.left is None or frame.left <= DRAIN_BYTES)

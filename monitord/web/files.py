@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import IO
 
 from .exceptions import HTTPNotFound, HTTPNotModified, HTTPPreconditionFailed, HTTPRequestRangeNotSatisfiable
+from .headers import HeaderSource
 from .request import Request
-from .response import Asked, HeaderSource, StreamResponse
+from .response import Asked, StreamResponse
 from .routing import Handler
 
 PIECE_BYTES = 256 * 1024
@@ -46,7 +47,7 @@ class FileResponse(StreamResponse):
         try:
             file, facts = await _opened(self.path)
         except OSError:
-            await HTTPNotFound().send(request)
+            request.exchange.send_whole(HTTPNotFound())
             return
         try:
             await self._send_open(request, file, facts)
@@ -64,7 +65,7 @@ class FileResponse(StreamResponse):
         self.headers.update(headers)
         refusal = _precondition(request, tag, modified_s)
         if refusal == 412:  # noqa: PLR2004
-            await HTTPPreconditionFailed().send(request)
+            request.exchange.send_whole(HTTPPreconditionFailed())
             return
         if refusal == 304:  # noqa: PLR2004
             kept = {
@@ -72,7 +73,7 @@ class FileResponse(StreamResponse):
                 for name in ("Cache-Control", "Vary", "Expires")
                 if name in self.headers
             }
-            await HTTPNotModified(headers={**headers, **kept}).send(request)
+            request.exchange.send_whole(HTTPNotModified(headers={**headers, **kept}))
             return
         size = facts.st_size
         start, length = 0, size
@@ -80,9 +81,8 @@ class FileResponse(StreamResponse):
         if wanted is not None:
             start, length = wanted
             if length == 0:
-                await HTTPRequestRangeNotSatisfiable(headers={"Content-Range": f"bytes */{size}"}).send(
-                    request
-                )
+                unsatisfiable = {"Content-Range": f"bytes */{size}"}
+                request.exchange.send_whole(HTTPRequestRangeNotSatisfiable(headers=unsatisfiable))
                 return
             self.set_status(206)
             self.headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{size}"

@@ -26,6 +26,10 @@ class Frame(Protocol):
 
     done: bool
 
+    @property
+    def left(self) -> int | None:
+        """How many bytes are still to be cut, if that is known."""
+
     def cut(self, data: bytes, start: int, most: int) -> tuple[bytes, int]:
         """At most `most` bytes of the body from data[start:], and where the unused rest starts."""
         ...
@@ -50,6 +54,7 @@ class LengthFrame:
 class ChunkedFrame:
     """A chunked body (RFC 9112 section 7.1), by the letter. Trailers are checked and dropped."""
 
+    left = None  # is not known before it ends
     __slots__ = ("_extension_bytes", "_fault", "_left", "_state", "_trailer_bytes", "done")
 
     def __init__(self) -> None:
@@ -131,87 +136,73 @@ def _line_end(data: bytes, start: int, most: int, what: str) -> int:
 class Inbox:
     """What one connection has received and not yet used. Raises only ProtocolFault; after it, nothing more."""
 
-    __slots__ = ("_data", "_frame", "_max_head", "_max_line", "_parser", "_scanned", "_start")
+    __slots__ = ("_max_head", "_max_line", "_parser", "_scanned", "_start", "data", "frame")
 
     def __init__(self, parser: HeadParser, *, max_line_bytes: int, max_head_bytes: int) -> None:
         self._parser = parser
         self._max_line = max_line_bytes
         self._max_head = max_head_bytes
-        self._data = b""
-        self._start = 0
-        self._scanned = 0
-        self._frame: Frame | None = None
+        self.data = b""  # empty when nothing waits
+        self.frame: Frame | None = None  # of the body that is not taken to its end
+        self._start = 0  # of what waits in `data`
+        self._scanned = 0  # up to where it is known to hold no whole head
 
     @property
     def waiting_bytes(self) -> int:
-        return len(self._data) - self._start
-
-    @property
-    def body_done(self) -> bool:
-        return self._frame is None or self._frame.done
-
-    @property
-    def body_left_bytes(self) -> int | None:
-        """What is still to be taken of a body of known length; None for a chunked one."""
-        frame = self._frame
-        if frame is None or frame.done:
-            return 0
-        return frame.left if isinstance(frame, LengthFrame) else None
+        return len(self.data) - self._start
 
     def feed(self, data: bytes) -> None:
-        if self._start < len(self._data):
-            self._data = self._data[self._start :] + data
+        if self.data:
+            data = self.data[self._start :] + data
             self._scanned = max(self._scanned - self._start, 0)
-        else:
-            self._data = data
-            self._scanned = 0
-        self._start = 0
+            self._start = 0
+        self.data = data
 
-    def drop(self) -> int:
-        """Forget everything that waits; returns how many bytes that was."""
-        size = self.waiting_bytes
-        self._data = b""
+    def drop(self) -> None:
+        """Forget everything that waits."""
+        self.data = b""
         self._start = self._scanned = 0
-        return size
 
     def next_head(self) -> Head | None:
         """The next head, when the body of the request before is done and the head is complete."""
-        data, start = self._data, self._start
-        if start == len(data):
+        data, start, end = self.data, self._start, len(self.data)
+        if not data:
             return None
-        while data.startswith(b"\r\n", start):  # RFC 9112 section 2.2: empty lines before a request line
-            start += 2
-            self._start = start
-        end = data.find(b"\r\n\r\n", max(self._scanned - 3, start))
-        if end < 0:
-            self._check_unfinished(data, start, len(data))
-            self._scanned = len(data)
-            return None
-        if end - start > self._max_line:  # a head that small cannot break a limit
-            self._check_unfinished(data, start, end + 3)  # as it stood before its last byte
-        end += 4
-        head = self._parser.parse(data if start == 0 and end == len(data) else data[start:end])
-        if end == len(data):
-            self._data = b""
-            end = 0
-        self._start = self._scanned = end
-        if head.length == 0:
-            self._frame = None
-        else:
-            self._frame = ChunkedFrame() if head.length is None else LengthFrame(head.length)
+        head = None if start else self._parser.known.get(data)  # what is known is whole and within the limits
+        if head is None:
+            while data.startswith(b"\r\n", start):  # RFC 9112 section 2.2: empty lines before a request line
+                start += 2
+            end = data.find(b"\r\n\r\n", max(self._scanned - 3, start))
+            if end < 0:
+                self._check_unfinished(data, start, len(data))
+                self._use(start)
+                self._scanned = len(self.data)
+                return None
+            if end - start > self._max_line:  # a head that small cannot break a limit
+                self._check_unfinished(data, start, end + 3)  # as it stood before its last byte
+            end += 4
+            head = self._parser.parse(data[start:end])
+        self._use(end)
+        if head.length != 0:
+            self.frame = ChunkedFrame() if head.length is None else LengthFrame(head.length)
         return head
 
     def take_body(self, most: int) -> bytes:
         """The next piece of the body, at most `most` bytes; empty when it is done or nothing has arrived."""
-        frame = self._frame
-        if frame is None or frame.done:
+        if self.frame is None:
             return b""
-        piece, self._start = frame.cut(self._data, self._start, most)
-        if self._start == len(self._data):
-            self._data = b""
-            self._start = 0
-        self._scanned = self._start
+        piece, end = self.frame.cut(self.data, self._start, most)
+        self._use(end)
+        if self.frame.done:
+            self.frame = None
         return piece
+
+    def _use(self, end: int) -> None:
+        """What stands before `end` is used."""
+        if end == len(self.data):
+            self.data = b""
+            end = 0
+        self._start = self._scanned = end
 
     def _check_unfinished(self, data: bytes, start: int, end: int) -> None:
         """Refuse what no further byte can mend, judged by the first byte that shows it, wherever the reads were cut."""

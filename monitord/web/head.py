@@ -82,14 +82,14 @@ class Head:
 class HeadParser:
     """Parses one head at a time; shared by all connections of one event loop."""
 
-    __slots__ = ("_fields", "_good_authority", "_good_host", "_known", "_max_fields", "_parser")
+    __slots__ = ("_fields", "_good_authority", "_good_host", "_max_fields", "_parser", "known")
 
     def __init__(self, max_fields: int) -> None:
         self._max_fields = max_fields
         self._fields: list[tuple[bytes, bytes]] = []
         self._good_host = b""
         self._good_authority = ""
-        self._known: dict[bytes, Head] = {}
+        self.known: dict[bytes, Head] = {}
         self._parser = httptools.HttpRequestParser(self)
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -98,14 +98,13 @@ class HeadParser:
 
     def parse(self, head: bytes) -> Head:
         """`head` is a request head with its empty line and nothing behind it. Raises ProtocolFault."""
-        known = self._known.get(head)
-        if known is not None:
-            return known
-        result = self._parse(head)
-        if len(head) <= KNOWN_HEAD_BYTES:
-            if len(self._known) >= KNOWN_HEADS:
-                self._known.clear()
-            self._known[head] = result
+        result = self.known.get(head)
+        if result is None:
+            result = self._parse(head)
+            if len(head) <= KNOWN_HEAD_BYTES:
+                if len(self.known) >= KNOWN_HEADS:
+                    self.known.clear()
+                self.known[head] = result
         return result
 
     def _parse(self, head: bytes) -> Head:

@@ -2,18 +2,7 @@
 
 from dataclasses import dataclass
 
-REQUEST_LINE_BYTES = 8 * 1024
-HEAD_BYTES = 32 * 1024  # Debian's httptools refuses heads over 64 KiB, so stay well below
-FIELDS = 100
 BODY_BYTES = 1024 * 1024
-
-HEAD_S = 10.0
-BODY_S = 30.0
-KEEP_ALIVE_S = 60.0
-WRITE_S = 30.0
-LINGER_S = 2.0
-
-CONNECTIONS = 10_000
 READ_AHEAD_BYTES = 64 * 1024
 WRITE_AHEAD_BYTES = 64 * 1024
 DRAIN_BYTES = 64 * 1024
@@ -31,12 +20,14 @@ class Limits:
     dropped for `linger_s`, so that the answer is not lost to a reset (RFC 9112 section 9.6).
     """
 
-    request_line_bytes: int = REQUEST_LINE_BYTES  # 414 beyond
-    head_bytes: int = HEAD_BYTES  # 431 beyond
-    fields: int = FIELDS  # 431 beyond
-    head_s: float = HEAD_S  # 408 beyond
-    body_s: float = BODY_S  # 408 beyond
-    keep_alive_s: float = KEEP_ALIVE_S
-    write_s: float = WRITE_S
-    linger_s: float = LINGER_S
-    connections: int = CONNECTIONS  # 503 beyond
+    request_line_bytes: int = 8 * 1024  # 414 beyond
+    head_bytes: int = (
+        32 * 1024
+    )  # 431 beyond; Debian's httptools refuses heads over 64 KiB, so stay well below
+    fields: int = 100  # 431 beyond
+    head_s: float = 10.0  # 408 beyond
+    body_s: float = 30.0  # 408 beyond
+    keep_alive_s: float = 60.0
+    write_s: float = 30.0
+    linger_s: float = 2.0
+    connections: int = 10_000  # 503 beyond

@@ -8,21 +8,18 @@ from .limits import WRITE_AHEAD_BYTES
 class Outbox:
     """Between a connection and its transport."""
 
-    __slots__ = ("_flushing", "_loop", "_parts", "_size", "_transport")
+    __slots__ = ("_flushing", "_loop", "_size", "_transport", "parts")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
-        self._parts: list[bytes] = []
+        self.parts: list[bytes] = []
         self._size = 0
         self._flushing = False
 
-    def write(self, data: bytes, *, more_follows: bool) -> None:
-        """Send; if `more_follows`, then not later than in the next turn of the loop."""
-        if not more_follows and not self._parts:
-            self._transport.write(data)
-            return
-        self._parts.append(data)
+    def add(self, data: bytes) -> None:
+        """Sent in the next turn of the loop at the latest."""
+        self.parts.append(data)
         self._size += len(data)
         if self._size > WRITE_AHEAD_BYTES:
             self.flush()
@@ -31,13 +28,13 @@ class Outbox:
             self._loop.call_soon(self._flush_soon)
 
     def flush(self) -> None:
-        if self._parts:
-            data = b"".join(self._parts)
+        if self.parts:
+            data = b"".join(self.parts)
             self.forget()
             self._transport.write(data)
 
     def forget(self) -> None:
-        self._parts.clear()
+        self.parts.clear()
         self._size = 0
 
     def _flush_soon(self) -> None:

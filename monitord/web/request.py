@@ -105,40 +105,22 @@ class BodyStream:
 class Request:
     """One request. Lives until its response is sent."""
 
-    __slots__ = (
-        "_app",
-        "_body",
-        "_cookies",
-        "_head",
-        "_headers",
-        "_peer",
-        "_query",
-        "_state",
-        "_url",
-        "allowed",
-        "exchange",
-        "match_info",
-        "method",
-        "route",
-        "version",
-    )
+    route: Matched | None = None
+    match_info: Mapping[str, Any] = MappingProxyType({})
+    allowed: frozenset[str] = frozenset()  # the methods of this path, when it has no such route
+    _body: bytes | None = None
+    _headers: CIMultiDictProxy[str] | None = None
+    _cookies: Mapping[str, str] | None = None
+    _query: MultiDictProxy[str] | None = None
+    _peer: Peer | None = None
+    _state: SimpleNamespace | None = None
+    _url: URL | None = None
 
     def __init__(self, head: Head, exchange: Exchange, app: Serving) -> None:
         self.method = head.method
-        self.version = (1, head.minor_version)
         self.exchange = exchange
-        self.route: Matched | None = None
-        self.match_info: Mapping[str, Any] = {}
-        self.allowed: frozenset[str] = frozenset()  # the methods of this path, when it has no such route
         self._app = app
         self._head = head
-        self._body: bytes | None = None
-        self._headers: CIMultiDictProxy[str] | None = None
-        self._cookies: Mapping[str, str] | None = None
-        self._query: MultiDictProxy[str] | None = None
-        self._peer: Peer | None = None
-        self._state: SimpleNamespace | None = None
-        self._url: URL | None = None
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self._head.target}>"
@@ -162,6 +144,10 @@ class Request:
         if self._state is None:
             self._state = SimpleNamespace()
         return self._state
+
+    @property
+    def version(self) -> tuple[int, int]:
+        return (1, self._head.minor_version)
 
     @property
     def raw_path(self) -> str:

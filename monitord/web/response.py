@@ -5,17 +5,17 @@
 times. Fields that frame the message belong to the framework: they are computed, and setting them by hand is an error.
 """
 
-import json
-import re
-import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+import json.encoder
+from collections.abc import AsyncIterator, Callable
 from email.utils import formatdate
 from http import HTTPStatus
+from time import time
 from typing import Any, Protocol
 
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDictProxy
 
 from .cookies import cookie_field
+from .headers import Headers, HeaderSource, check_field, check_text
 
 REASONS: dict[int, str] = {status.value: status.phrase for status in HTTPStatus}
 
@@ -23,74 +23,15 @@ MAX_CONTENT_TYPES = 256  # that are remembered as checked
 MAX_PLAIN_HEADS = 256
 
 BODILESS = frozenset({204, 304})
-_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_VALUE = re.compile(r"[\t -~\x80-\xff]*")
-_OWNED = frozenset(
-    {"content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer"}
-)
 
 
 class ClientGone(ConnectionResetError):  # noqa: N818 - a fact, not a fault
     """The client left, or takes nothing of what is sent to it: there is nobody to answer."""
 
 
-HeaderSource = Mapping[str, str] | Iterable[tuple[str, str]]
-
-
-def check_field(name: str, value: str) -> None:
-    """Raises ValueError for what would break the head of a message, or split it in two."""
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is not a header field name")
-    if name.lower() in _OWNED:
-        raise ValueError(
-            f"{name} frames the message and is set by the framework; see force_close and content_length"
-        )
-    if not isinstance(value, str):
-        raise TypeError(f"{name}: {value!r} is not text")
-    if not _VALUE.fullmatch(value) or value != value.strip(" \t"):
-        raise ValueError(f"{name}: {value!r} is not a header field value; encode it (RFC 8187)")
-
-
-class Headers(CIMultiDict[str]):
-    """The header fields of a response; each is checked when it is set."""
-
-    def __init__(self, fields: HeaderSource = ()) -> None:
-        super().__init__()
-        self.extend(fields)
-
-    def __setitem__(self, name: str, value: str) -> None:
-        check_field(name, value)
-        super().__setitem__(name, value)
-
-    def add(self, name: str, value: str) -> None:
-        check_field(name, value)
-        super().add(name, value)
-
-    def merge(self, fields: HeaderSource = (), **more: str) -> None:
-        """Add what is not there yet."""
-        for name, value in (*_pairs(fields), *more.items()):
-            self.setdefault(name, value)
-
-    def setdefault(self, name: str, default: str) -> str:
-        check_field(name, default)
-        return super().setdefault(name, default)
-
-    def extend(self, fields: HeaderSource = (), **more: str) -> None:  # type: ignore[override]  # a narrower source
-        for name, value in (*_pairs(fields), *more.items()):
-            self.add(name, value)
-
-    def update(self, fields: HeaderSource = (), **more: str) -> None:  # type: ignore[override]  # a narrower source
-        pairs = (*_pairs(fields), *more.items())
-        for name, value in pairs:
-            check_field(name, value)
-        for name in {name.lower() for name, _ in pairs}:
-            self.popall(name, None)
-        for name, value in pairs:
-            super().add(name, value)
-
-
-def _pairs(fields: HeaderSource) -> Iterable[tuple[str, str]]:
-    return fields.items() if isinstance(fields, Mapping) else fields
+def _check_status(status: int) -> None:
+    if not 200 <= status <= 599:  # noqa: PLR2004 - interim responses are the framework's
+        raise ValueError(f"{status} is not the status of a final response")
 
 
 class Outlet(Protocol):
@@ -98,7 +39,7 @@ class Outlet(Protocol):
 
     @property
     def sends_body(self) -> bool: ...
-    async def send_whole(self, response: "Response") -> None: ...
+    def send_whole(self, response: "Response") -> None: ...
     async def start(self, response: "StreamResponse") -> None: ...
     async def write(self, data: bytes) -> None: ...
     def finish(self) -> None: ...
@@ -118,7 +59,7 @@ class Asked(Protocol):
 class StreamResponse:
     """A response whose body is not known as a whole when it begins."""
 
-    _status = 200
+    status = 200
     _reason: str | None = None
     _headers: Headers | None = None
     _content_type: str | None = "application/octet-stream"
@@ -142,9 +83,9 @@ class StreamResponse:
     ) -> None:
         """`body`, if given, is iterated by the framework, unless the request was HEAD."""
         self._source = body
-        self._begin(status, reason, headers, content_type)
+        self._set(status, reason, headers, content_type)
 
-    def _begin(
+    def _set(
         self, status: int, reason: str | None, headers: HeaderSource | None, content_type: str | None
     ) -> None:
         if status != 200 or reason is not None:  # noqa: PLR2004 - the default
@@ -154,28 +95,19 @@ class StreamResponse:
             if "Content-Type" in self._headers:
                 if content_type is not None:
                     raise ValueError("content_type is given twice, as an argument and among the headers")
-                self._content_type = self._headers.popone("Content-Type")
+                content_type = self._headers.popone("Content-Type")
         if content_type is not None:
-            if content_type not in _content_types:
-                check_field("Content-Type", content_type)
-                if len(_content_types) < MAX_CONTENT_TYPES:
-                    _content_types.add(content_type)
-            self._content_type = content_type
-
-    @property
-    def status(self) -> int:
-        return self._status
+            self.content_type = content_type
 
     @property
     def reason(self) -> str:
-        return REASONS.get(self._status, "") if self._reason is None else self._reason
+        return REASONS.get(self.status, "") if self._reason is None else self._reason
 
     def set_status(self, status: int, reason: str | None = None) -> None:
-        if not 200 <= status <= 599:  # noqa: PLR2004 - interim responses are the framework's
-            raise ValueError(f"{status} is not the status of a final response")
-        if reason is not None and not _VALUE.fullmatch(reason):
-            raise ValueError(f"{reason!r} is not a reason phrase")
-        self._status = status
+        _check_status(status)
+        if reason is not None:
+            check_text("a reason phrase", reason)
+        self.status = status
         self._reason = reason
 
     @property
@@ -191,8 +123,10 @@ class StreamResponse:
 
     @content_type.setter
     def content_type(self, value: str | None) -> None:
-        if value is not None:
+        if value is not None and value not in _content_types:
             check_field("Content-Type", value)
+            if len(_content_types) < MAX_CONTENT_TYPES:
+                _content_types.add(value)
         self._content_type = value
 
     def force_close(self) -> None:
@@ -226,6 +160,34 @@ class StreamResponse:
 
     def del_cookie(self, name: str, *, path: str = "/", domain: str | None = None) -> None:
         self.set_cookie(name, "", max_age_s=0, path=path, domain=domain)
+
+    def encode_head(self, length: int | None, framing: str) -> bytes:
+        """Status line and fields. `framing` holds further lines that frame the message, each with its CR LF."""
+        now_s = time()
+        if not _date_s <= now_s < _date_s + 1:
+            _begin_second(int(now_s))
+        key = (self.status, self._content_type, length, framing)
+        is_plain = self._headers is None and self._cookies is None and self._reason is None
+        if is_plain and (head := _plain_heads.get(key)) is not None:
+            return head
+        _check_status(self.status)
+        fields: list[tuple[str, str]] = []
+        if self.status not in BODILESS:  # RFC 9110 sections 8.6 and 15.4.5: no length of their own
+            if length is not None:
+                fields.append(("Content-Length", str(length)))
+            if self._content_type is not None:
+                fields.append(("Content-Type", self._content_type))
+        if self._headers is not None:
+            fields += self._headers.items()
+        if self._cookies is not None:
+            fields += [("Set-Cookie", value) for value in self._cookies.values()]
+        if self._headers is None or "Date" not in self._headers:
+            fields.append(("Date", _date))
+        lines = "".join([f"{name}: {value}\r\n" for name, value in fields])
+        head = f"HTTP/1.1 {self.status} {self.reason}\r\n{framing}{lines}\r\n".encode("latin-1")
+        if is_plain and len(_plain_heads) < MAX_PLAIN_HEADS:
+            _plain_heads[key] = head
+        return head
 
     @property
     def prepared(self) -> bool:
@@ -274,8 +236,6 @@ class StreamResponse:
 class Response(StreamResponse):
     """A response with its whole body: text, bytes or nothing."""
 
-    _body = b""
-
     def __init__(
         self,
         *,
@@ -287,40 +247,52 @@ class Response(StreamResponse):
         content_type: str | None = None,
         charset: str = "utf-8",
     ) -> None:
-        if text is None and isinstance(body, str):
-            text, body = body, None
-        if text is not None:
-            if body is not None:
-                raise ValueError("give body or text, not both")
-            self._body = text.encode(charset)
-            self._content_type = f"text/plain; charset={charset}"
-            if (
-                content_type is not None
-                and content_type.startswith("text/")
-                and "charset" not in content_type
-            ):
+        if text is not None and body is not None:
+            raise ValueError("give body or text, not both")
+        if isinstance(body, (bytes, bytearray, memoryview)):
+            self.body = bytes(body)
+        elif isinstance(content := body if text is None else text, str):
+            self.body = content.encode(charset)
+            if content_type is None:
+                self._content_type = f"text/plain; charset={charset}"
+            elif content_type.startswith("text/") and "charset" not in content_type:
                 content_type = f"{content_type}; charset={charset}"
-        elif body is not None:
-            if not isinstance(body, (bytes, bytearray, memoryview)):
-                raise TypeError(f"a body is text or bytes, not {type(body).__name__}")
-            self._body = bytes(body)
-        else:
+        elif body is None:
+            self.body = b""
             self._content_type = None
-        self._begin(status, reason, headers, content_type)
-
-    @property
-    def body(self) -> bytes:
-        return self._body
+        else:
+            raise TypeError(f"a body is text or bytes, not {type(body).__name__}")
+        if status == 200 and reason is None and headers is None and content_type in _content_types:  # noqa: PLR2004 - the default
+            self._content_type = content_type
+        else:
+            self._set(status, reason, headers, content_type)
 
     @property
     def text(self) -> str:
-        return self._body.decode()
+        return self.body.decode()
 
-    def send(self, request: Asked) -> Coroutine[Any, Any, None]:
-        return request.exchange.send_whole(self)
+    async def send(self, request: Asked) -> None:
+        request.exchange.send_whole(self)
 
     async def prepare(self, request: Asked) -> None:  # noqa: ARG002 - refused for every one
         raise RuntimeError("a Response is returned whole; what is written in pieces is a StreamResponse")
+
+
+def _json_encoder() -> Callable[[Any], str]:
+    """What json.dumps does by default, without building its encoder anew for each answer.
+
+    It has no marks for circular data, which is a RecursionError then, and so no state that threads would share.
+    """
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:  # an interpreter without the C part
+        return json.dumps
+    plain, ascii_only = json.JSONEncoder(), json.encoder.encode_basestring_ascii
+    encode = make(None, plain.default, ascii_only, None, ": ", ", ", False, False, True)
+    join = "".join
+    return lambda data: join(encode(data, 0))
+
+
+_dumps = _json_encoder()
 
 
 def json_response(
@@ -330,7 +302,7 @@ def json_response(
     reason: str | None = None,
     headers: HeaderSource | None = None,
     content_type: str = "application/json",
-    dumps: Callable[[Any], str] = json.dumps,
+    dumps: Callable[[Any], str] = _dumps,
 ) -> Response:
     return Response(
         body=dumps(data).encode(), status=status, reason=reason, headers=headers, content_type=content_type
@@ -342,44 +314,13 @@ def html_response(text: str, *, status: int = 200, headers: HeaderSource | None 
 
 
 _content_types: set[str] = set()  # that have been checked
-_plain_heads: dict[tuple[int, str | None, str], bytes] = {}  # those that bear the present date
-_date = (0, "")
+_plain_heads: dict[tuple[int, str | None, int | None, str], bytes] = {}  # those that bear the present date
+_date = ""
+_date_s = 0  # the second that it names
 
 
-def http_date() -> str:
-    """The present moment as a Date field wants it; made once a second."""
-    global _date  # noqa: PLW0603 - one value for the process, replaced whole
-    now = int(time.time())
-    if _date[0] != now:
-        _date = (now, formatdate(now, usegmt=True))
-        _plain_heads.clear()
-    return _date[1]
-
-
-def encode_head(response: StreamResponse, framing: str) -> bytes:
-    """Status line and fields. `framing` holds the lines that belong to the exchange, each with its CR LF."""
-    date = http_date()
-    if response._headers is not None or response._cookies or response._reason is not None:  # noqa: SLF001 - the properties cost a call each
-        return _encode_head(response, framing, date)
-    key = (response._status, response._content_type, framing)  # noqa: SLF001
-    head = _plain_heads.get(key)
-    if head is None:
-        head = _encode_head(response, framing, date)
-        if len(_plain_heads) < MAX_PLAIN_HEADS:
-            _plain_heads[key] = head
-    return head
-
-
-def _encode_head(response: StreamResponse, framing: str, date: str) -> bytes:
-    lines = [f"HTTP/1.1 {response.status} {response.reason}\r\n"]
-    if response.content_type is not None and response.status not in BODILESS:
-        lines.append(f"Content-Type: {response.content_type}\r\n")
-    lines.append(framing)
-    if response._headers is not None:  # noqa: SLF001
-        lines += [f"{name}: {value}\r\n" for name, value in response._headers.items()]  # noqa: SLF001
-    if response._cookies is not None:  # noqa: SLF001
-        lines += [f"Set-Cookie: {value}\r\n" for value in response._cookies.values()]  # noqa: SLF001
-    if response._headers is None or "Date" not in response._headers:  # noqa: SLF001
-        lines.append(f"Date: {date}\r\n")
-    lines.append("\r\n")
-    return "".join(lines).encode("latin-1")
+def _begin_second(second: int) -> None:
+    global _date, _date_s  # noqa: PLW0603 - one value for the process
+    _date_s = second
+    _date = formatdate(second, usegmt=True)
+    _plain_heads.clear()

@@ -7,7 +7,7 @@ something else, is an error when it is added.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
@@ -75,6 +75,7 @@ class Resource:
     parts: "tuple[str | Parameter, ...]"
     router: "UrlDispatcher"
     routes: dict[str, Route] = field(default_factory=dict)
+    matches: "dict[str, Match]" = field(default_factory=dict)  # of a literal path: made once
     pattern: re.Pattern[str] | None = None
 
     @property
@@ -181,7 +182,7 @@ class Match(NamedTuple):
     """What a path led to: a route with its parameters, or none and the methods that would have had one."""
 
     route: Route | None
-    parameters: dict[str, Any]
+    parameters: Mapping[str, Any]
     allowed: frozenset[str]
 
 
@@ -208,7 +209,8 @@ class UrlDispatcher:
         self._literal: dict[str, Resource] = {}
         self._patterns: dict[str, list[Resource]] = {}
         self._named: dict[str, Resource] = {}
-        self.add_head, self.get = self._adding("HEAD"), self._decorating("GET")
+        self.get = self._decorating("GET")
+        self.add_head, self.head = self._adding("HEAD"), self._decorating("HEAD")
         self.add_post, self.post = self._adding("POST"), self._decorating("POST")
         self.add_put, self.put = self._adding("PUT"), self._decorating("PUT")
         self.add_patch, self.patch = self._adding("PATCH"), self._decorating("PATCH")
@@ -246,6 +248,7 @@ class UrlDispatcher:
         route = Route(method, resource, handler, name, client_max_size)
         self._check_reachable(route)
         resource.routes[method] = route
+        resource.matches[method] = Match(route, Request.match_info, frozenset())
         return route
 
     def _adding(self, method: str) -> Add:
@@ -292,19 +295,14 @@ class UrlDispatcher:
     def resolve(self, method: str, path: str) -> Match:
         """`path` as it came, without the query; it must decode (head.py sees to that)."""
         resource = self._literal.get(path)
-        if resource is not None:
-            route = resource.routes.get(method)
-            if route is not None:
-                return Match(route, {}, frozenset())
-        return self._resolve_slowly(method, canonical_path(path))
-
-    def _resolve_slowly(self, method: str, path: str) -> Match:
+        if resource is None:
+            path = canonical_path(path)
+            resource = self._literal.get(path)
         allowed: set[str] = set()
-        resource = self._literal.get(path)
         if resource is not None:
-            route = resource.routes.get(method)
-            if route is not None:
-                return Match(route, {}, frozenset())
+            match = resource.matches.get(method)
+            if match is not None:
+                return match
             allowed.update(resource.routes)
         prefix = path[: path.rfind("/") + 1]
         while prefix:
@@ -317,7 +315,7 @@ class UrlDispatcher:
                     return Match(route, _converted(candidate, found), frozenset())
                 allowed.update(candidate.routes)
             prefix = prefix[: prefix.rfind("/", 0, -1) + 1]
-        return Match(None, {}, frozenset(allowed))
+        return Match(None, Request.match_info, frozenset(allowed))
 
     def add_get(
         self,

@@ -27,6 +27,7 @@ from .application import Application
 from .connection import Connection
 from .head import HeadParser
 from .limits import Limits
+from .tasks import Starter
 
 BACKLOG = 1024
 GRACE_S = 10.0
@@ -61,6 +62,7 @@ class Server:
         self.limits = limits if limits is not None else Limits()
         self.head_parser = HeadParser(self.limits.fields)
         self.loop: asyncio.AbstractEventLoop
+        self.starter: Starter
         self._host = host
         self._port = port
         self._path = os.fspath(path) if path is not None else None
@@ -95,9 +97,11 @@ class Server:
     async def start(self) -> None:
         """Run the start-up hooks, then listen. If either fails, what was done is undone."""
         self.loop = asyncio.get_running_loop()
+        self.starter = Starter(self.loop)
         self._all_gone = asyncio.Event()
         self._hurry = asyncio.Event()
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.starter.close)
             stack.callback(self._close_sockets)
             await stack.enter_async_context(self.app.running(self._end_requests))
             stack.callback(self._stop_listening)

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 
 import pytest
 
@@ -23,6 +24,7 @@ from monitord.web.application import ExceptionHandler, Hook, Middleware
 from monitord.web.testing import SocketClient, TestClient
 
 LOG = AppKey("log", list[str])
+NAME: ContextVar[str] = ContextVar("NAME", default="nobody")
 
 
 async def ok(request: Request) -> Response:
@@ -477,3 +479,37 @@ def test_http_exceptions_do_not_share_headers() -> None:
     one.headers["X"] = "y"
     assert "X" not in two.headers
     assert (str(one), one.text) == ("404 Not Found", "404: Not Found")
+
+
+async def test_what_a_handler_sets_in_its_context_is_gone_with_the_request() -> None:
+    async def remember(request: Request) -> Response:
+        before = NAME.get()
+        NAME.set(request.match_info["name"])
+        if request.query_string:
+            await asyncio.sleep(0)
+        return Response(text=f"{before} {NAME.get()}")
+
+    app = Application()
+    app.router.add_get("/{name}", remember)
+    async with TestClient(app) as client, await client.connect() as connection:
+        for target in ("/ada", "/grace", "/joan?waits", "/ada?waits"):
+            response = await connection.request("GET", target)
+            assert response.text == f"nobody {target[1:].partition('?')[0]}"
+
+
+async def test_timeouts_and_task_groups_work_in_handlers() -> None:
+    async def late(request: Request) -> Response:
+        try:
+            async with asyncio.timeout(0):
+                await asyncio.Event().wait()
+        except TimeoutError:
+            pass
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.sleep(0))
+        return Response(text="late")
+
+    app = Application()
+    app.router.add_get("/", late)
+    async with TestClient(app) as client, await client.connect() as connection:
+        for _ in range(3):
+            assert (await connection.request("GET", "/")).text == "late"

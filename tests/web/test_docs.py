@@ -1,6 +1,9 @@
 """docs/web.md names everything that is public, every limit with its default, and only files that are there."""
 
+import ast
+import io
 import re
+import tokenize
 from dataclasses import fields
 from pathlib import Path
 
@@ -38,6 +41,42 @@ def test_every_module_is_in_the_reading_order() -> None:
     order = TEXT[TEXT.index("## Reading order") :]
     for path in room.glob("*.py"):
         assert path.stem == "__init__" or f"`{path.stem}`" in order, path
+
+
+def test_it_is_as_small_as_it_says() -> None:
+    said = TEXT[TEXT.index("What every request passes through") :].partition("\n\n")[0]
+    modules, _, sizes = said.partition(")")
+    core, whole = (int(number.replace(",", "")) for number in re.findall(r"under (\d,\d+)", sizes))
+    lines = {path.stem: code_lines(path) for path in Path(web.__file__).parent.glob("*.py")}
+    assert sum(lines[name] for name in re.findall(r"`(\w+)`", modules)) < core
+    assert sum(lines.values()) < whole
+
+
+def code_lines(path: Path) -> int:
+    """Lines that are neither blank nor only a comment nor part of a docstring."""
+    text = path.read_text()
+    docstrings = {
+        line
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and ast.get_docstring(node) is not None
+        for line in range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1)
+    }
+    nothing = {
+        tokenize.COMMENT,
+        tokenize.NL,
+        tokenize.NEWLINE,
+        tokenize.INDENT,
+        tokenize.DEDENT,
+        tokenize.ENDMARKER,
+    }
+    used = {
+        line
+        for token in tokenize.generate_tokens(io.StringIO(text).readline)
+        if token.type not in nothing
+        for line in range(token.start[0], token.end[0] + 1)
+    }
+    return len(used - docstrings)
 
 
 def test_every_link_leads_somewhere() -> None:

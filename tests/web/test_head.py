@@ -101,7 +101,7 @@ def test_a_head_sent_again_is_parsed_once_and_few_small_ones_are_remembered() ->
         parser.parse(b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % number)
     large = b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"a" * KNOWN_HEAD_BYTES + b"\r\n\r\n"
     assert parser.parse(large) is not parser.parse(large)
-    assert len(parser._known) <= KNOWN_HEADS
+    assert len(parser.known) <= KNOWN_HEADS
 
 
 def test_a_refused_head_is_refused_again() -> None:

@@ -1,6 +1,9 @@
+import json
 from collections.abc import AsyncIterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from monitord.web import Application, Headers, Request, Response, StreamResponse, html_response, json_response
 from monitord.web.testing import ClientResponse, TestClient
@@ -44,6 +47,41 @@ async def test_text_is_counted_in_bytes() -> None:
 async def test_a_body_goes_with_its_type(response: Response, body: bytes, kind: str | None) -> None:
     got = await sent(response)
     assert (got.status, got.body, got.headers.get("Content-Type")) == (200, body, kind)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers() | st.booleans(), inner),
+)
+
+
+@given(JSON)
+def test_json_is_written_as_the_standard_library_does(data: object) -> None:
+    assert json_response(data).text == json.dumps(data)
+
+
+@pytest.mark.parametrize("data", [b"bytes", {"set": {1}}, {(1, 2): 3}], ids=repr)
+def test_what_is_not_json_is_a_type_error(data: object) -> None:
+    with pytest.raises(TypeError):
+        json_response(data)
+
+
+def test_json_that_contains_itself_is_an_error_and_harms_no_other() -> None:
+    ring: list[object] = [1]
+    ring.append(ring)
+    with pytest.raises((RecursionError, ValueError)):
+        json_response(ring)
+    assert json_response([[1], [1]]).text == "[[1], [1]]"
+
+
+async def test_a_status_or_body_that_cannot_be_sent_is_an_error_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for name, value in (("status", "200 OK\r\nX: y"), ("status", 99), ("body", "text")):
+        response = Response(text="x")
+        setattr(response, name, value)
+        assert (await sent(response)).status == 500
+    assert len(caplog.records) == 3
 
 
 async def test_status_and_reason_are_sent() -> None:

@@ -219,12 +219,14 @@ def test_decorators_add_routes() -> None:
     @router.patch("/x")
     @router.delete("/x")
     @router.options("/x")
+    @router.head("/y")
     async def view(request: Request) -> Response:
         return Response()
 
     assert {route.method for route in router} == {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
     assert all(route.handler is view for route in router)
     assert router["x"].template == "/x"
+    assert ("HEAD", "/y") in [(route.method, route.resource.template) for route in router]
 
 
 def test_routes_are_fixed_once_frozen() -> None:

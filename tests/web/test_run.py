@@ -1,4 +1,5 @@
 import http.client
+import os
 import signal
 import socket
 import subprocess
@@ -33,6 +34,21 @@ app.on_startup.append(started)
 app.on_cleanup.append(cleaned)
 run_app(app, path=sys.argv[1], grace_s=float(sys.argv[2]))
 print("ended", flush=True)
+"""
+
+ALL_KINDS = """
+import os, socket, sys
+from monitord.web import Application, Response, run_app
+
+async def hello(request):
+    return Response(text="hello")
+
+app = Application()
+app.router.add_get("/", hello)
+run_app(
+    app, host=sys.argv[1], path=sys.argv[2], mode=0o600, group=os.getgid(),
+    sockets=[socket.socket(fileno=int(sys.argv[3]))],
+)
 """
 
 
@@ -100,3 +116,28 @@ def test_a_second_signal_does_not_wait_for_requests(served: tuple[subprocess.Pop
     process.send_signal(signal.SIGTERM)
     assert process.communicate(timeout=10)[0] == "cleaned\nended\n"
     assert process.returncode == 0
+
+
+def test_all_kinds_of_sockets_are_served_by_one_call(tmp_path: Path) -> None:
+    own, passed = tmp_path / "own", tmp_path / "passed"
+    host = f"127.7.{os.getpid() // 256 % 256}.{os.getpid() % 256}"  # port 8080 of it is nobody else's
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(passed))
+        listening.listen()
+        with subprocess.Popen(
+            [sys.executable, "-c", ALL_KINDS, host, str(own), str(listening.fileno())],
+            pass_fds=[listening.fileno()],
+            cwd=Path(__file__).parents[2],
+        ) as process:
+            try:
+                for client in (OverUnix(own), OverUnix(passed), http.client.HTTPConnection(host, 8080)):
+                    client.request("GET", "/")
+                    assert client.getresponse().read() == b"hello"
+                    client.close()
+                assert own.stat().st_mode & 0o777 == 0o600
+                assert own.stat().st_gid == os.getgid()
+                process.terminate()
+                assert process.wait(timeout=10) == 0
+            finally:
+                process.kill()
+    assert list(tmp_path.iterdir()) == [passed]

@@ -50,13 +50,13 @@ def events_of(
 
 
 def _take(inbox: Inbox) -> Iterator[Event]:
-    in_body = not inbox.body_done
+    in_body = inbox.frame is not None
     while True:
         while in_body:
             piece = inbox.take_body(50)
             if piece:
                 yield ("body", piece.decode("latin-1"))
-            if inbox.body_done:
+            if inbox.frame is None:
                 in_body = False
                 yield ("end",)
             elif not piece:
@@ -71,7 +71,7 @@ def _take(inbox: Inbox) -> Iterator[Event]:
             "head", head.method, head.target, head.path, head.query_string, head.authority, head.minor_version,
             fields, head.length, head.keep_alive, head.expects_continue,
         )  # fmt: skip
-        in_body = not inbox.body_done
+        in_body = inbox.frame is not None
 
 
 def main() -> None:

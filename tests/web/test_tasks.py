@@ -1,0 +1,282 @@
+"""The same must hold where Python starts tasks eagerly (3.12) and where a spare task stands in for that (3.11)."""
+
+import asyncio
+import contextlib
+import gc
+from collections.abc import AsyncIterator, Callable
+from contextvars import ContextVar
+from typing import Any, cast
+from weakref import WeakKeyDictionary
+
+import pytest
+
+from monitord.web.tasks import Starter
+
+VALUE: ContextVar[str] = ContextVar("VALUE", default="unset")
+Seen = list[Any]
+
+
+@pytest.fixture
+async def starter() -> AsyncIterator[Starter]:
+    starter = Starter(asyncio.get_running_loop())
+    yield starter
+    await starter.close()
+
+
+async def look(seen: Seen) -> None:
+    seen.append(asyncio.current_task())
+
+
+async def look_twice(seen: Seen) -> None:
+    await look(seen)
+    await asyncio.sleep(0)
+    await look(seen)
+
+
+async def test_what_never_waits_has_ended_at_once(starter: Starter) -> None:
+    seen: Seen = []
+    assert await started(starter, look(seen)) is None
+    assert isinstance(seen[0], asyncio.Task)
+
+
+async def test_what_waits_goes_on_in_the_task_that_it_saw_first(starter: Starter) -> None:
+    seen: Seen = []
+    tasks = await at_the_loop(lambda: [starter.start(look_twice(seen)) for _ in range(3)])
+    assert None not in tasks
+    await asyncio.gather(*tasks)
+    assert seen == [*tasks, *tasks]
+    assert len(set(tasks)) == 3
+
+
+async def test_what_is_started_within_a_task_is_a_task_of_its_own(starter: Starter) -> None:
+    mine, seen = asyncio.current_task(), list[Any]()
+    task = starter.start(look(seen))
+    assert asyncio.current_task() is mine
+    if task is not None:
+        await task
+    assert seen[0] is not mine
+
+
+async def test_a_timeout_of_the_first_steps_ends_the_wait(starter: Starter) -> None:
+    seen: Seen = []
+
+    async def impatient() -> None:
+        try:
+            async with asyncio.timeout(0):
+                await asyncio.get_running_loop().create_future()
+        except TimeoutError:
+            seen.append("too late")
+
+    await end_of(starter, impatient())
+    assert seen == ["too late"]
+
+
+async def test_a_task_group_of_the_first_steps_ends_its_siblings(starter: Starter) -> None:
+    seen: Seen = []
+
+    async def fail() -> None:
+        raise LookupError("a child")
+
+    async def group() -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(fail())
+                await asyncio.get_running_loop().create_future()
+        except* LookupError:
+            seen.append("ended")
+
+    await end_of(starter, group())
+    assert seen == ["ended"]
+
+
+async def test_variables_are_the_coroutines_own_and_last_while_it_waits(starter: Starter) -> None:
+    seen: Seen = []
+
+    async def change(name: str, *, waits: bool) -> None:
+        seen.append(VALUE.get())
+        VALUE.set(name)
+        if waits:
+            await asyncio.sleep(0)
+        seen.append(VALUE.get())
+
+    await end_of(starter, change("first", waits=False))
+    await end_of(starter, change("second", waits=True))
+    await end_of(starter, change("third", waits=True))
+    assert seen == ["unset", "first", "unset", "second", "unset", "third"]
+    assert VALUE.get() == "unset"
+
+
+@pytest.mark.parametrize("turns", range(4), ids=lambda turns: f"after {turns} turns")
+async def test_cancelling_cancels_what_is_waited_for(starter: Starter, turns: int) -> None:
+    waited_for = asyncio.get_running_loop().create_future()
+    seen: Seen = []
+
+    async def wait() -> None:
+        try:
+            await waited_for
+        finally:
+            seen.append(asyncio.current_task())
+
+    task = await cancelled_after(turns, lambda: starter.start(wait()))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert waited_for.cancelled()
+    assert seen == [task]
+
+
+@pytest.mark.parametrize("turns", range(3), ids=lambda turns: f"after {turns} turns")
+async def test_cancelling_reaches_one_that_only_gives_others_their_turn(starter: Starter, turns: int) -> None:
+    async def yielding() -> None:
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+    task = await cancelled_after(turns, lambda: starter.start(yielding()))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_one_may_withstand_being_cancelled(starter: Starter) -> None:
+    seen: Seen = []
+
+    async def stubborn() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.get_running_loop().create_future()
+        seen.append("goes on")
+
+    task = await cancelled_after(0, lambda: starter.start(stubborn()))
+    await task
+    assert seen == ["goes on"]
+
+
+async def test_one_that_cancels_itself_is_cancelled_where_it_waits(starter: Starter) -> None:
+    seen: Seen = []
+
+    async def cancel_itself() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            seen.append(task.cancelling())
+            raise
+
+    task = await started(starter, cancel_itself())
+    assert task is not None
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert seen == [1]
+
+
+async def test_one_that_cancels_itself_and_ends_leaves_no_trace(starter: Starter) -> None:
+    seen: Seen = []
+
+    async def cancel_itself() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+
+    async def ask() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        seen.append(task.cancelling())
+        await asyncio.sleep(0)
+        seen.append("lives")
+
+    await end_of(starter, cancel_itself(), look_back=False)
+    await end_of(starter, ask())
+    assert seen == [0, "lives"]
+
+
+async def test_what_is_tied_to_the_end_of_a_task_happens(starter: Starter) -> None:
+    seen: Seen = []
+
+    async def tie() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.add_done_callback(lambda _: seen.append("ended"))
+
+    await started(starter, tie())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert seen == ["ended"]
+
+
+async def test_what_is_kept_by_task_is_not_found_by_the_next(starter: Starter) -> None:
+    kept: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+    seen: Seen = []
+
+    async def keep(name: str) -> None:
+        seen.append(kept.get(asyncio.current_task()))
+        kept[asyncio.current_task()] = name
+
+    await end_of(starter, keep("first"))
+    await end_of(starter, keep("second"))
+    assert seen == [None, None]
+
+
+async def test_an_error_is_told_as_that_of_any_task(starter: Starter) -> None:
+    told: Seen = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+
+    async def fail() -> None:
+        raise LookupError("at once")
+
+    await end_of(starter, fail(), look_back=False)
+    gc.collect()
+    assert [str(error) for error in told] == ["at once"]
+
+
+async def test_cancelling_whatever_there_is_harms_nothing_that_comes_later(starter: Starter) -> None:
+    seen: Seen = []
+    await started(starter, look(seen))
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+    await asyncio.sleep(0)
+    await end_of(starter, look_twice(seen))
+    assert len(seen) == 3
+
+
+async def test_nothing_is_left_when_it_is_closed() -> None:
+    starter = Starter(asyncio.get_running_loop())
+    before = asyncio.all_tasks()
+    await started(starter, look([]))
+    await starter.close()
+    assert asyncio.all_tasks() == before
+
+
+async def end_of(starter: Starter, coroutine: Any, *, look_back: bool = True) -> None:
+    task = await started(starter, coroutine)
+    if task is not None and look_back:
+        await task
+    del task
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+async def started(starter: Starter, coroutine: Any) -> "asyncio.Task[None] | None":
+    return cast("asyncio.Task[None] | None", await at_the_loop(lambda: starter.start(coroutine)))
+
+
+async def cancelled_after(turns: int, call: Callable[[], Any]) -> "asyncio.Task[None]":
+    """0: before the loop has turned once."""
+
+    def call_and_cancel() -> Any:
+        task = call()
+        if not turns:
+            task.cancel()
+        return task
+
+    task: asyncio.Task[None] = await at_the_loop(call_and_cancel)
+    if turns:
+        for _ in range(turns - 1):
+            await asyncio.sleep(0)
+        task.cancel()
+    return task
+
+
+async def at_the_loop(call: Callable[[], Any]) -> Any:
+    """As the loop calls a protocol: outside of any task."""
+    done = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_soon(lambda: done.set_result(call()))
+    return await done
