@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import time
-from array import array
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -18,8 +17,9 @@ from typing import Any, TypeVar
 
 from monitord.clock import Clock
 from monitord.history import queries
+from monitord.history.bars import BAR_LENGTH, Bars
 from monitord.history.batch import Batch, Record, Seen, Stand
-from monitord.history.codes import VERDICT_CODES, VERDICTS, to_ms
+from monitord.history.codes import to_ms
 from monitord.history.queries import Horizons
 from monitord.history.reader import Reader
 from monitord.history.rows import row_of
@@ -37,9 +37,6 @@ COMMIT_EVERY_S = 0.25
 
 GAP_MS = 30_000
 """The daemon ticks every few seconds. With longer between two ticks it did not run, or the clock was set."""
-
-BAR_LENGTH = 60
-"""Verdicts of each monitor that are kept in memory for the overview."""
 
 EXPORTED_AT_ONCE = 1000
 
@@ -65,14 +62,14 @@ class History:
         self._seen_ms: int | None = None
         self._generation = 0
         self._standing: dict[str, tuple[Health, bool]] = {}
-        self._bars: dict[str, array[int]] = {}
+        self._bars = Bars()
 
     def open(self) -> Kept:
         """Blocks for a moment. Never raises: what is wrong with the storage is logged and shown by `stats`."""
         if self._writer is None:
             return Kept()
         kept, recent = self._writer.open(BAR_LENGTH)
-        self._bars = {name: array("B", codes) for name, codes in recent.items()}
+        self._bars = Bars(recent)
         return kept
 
     def start(self) -> None:
@@ -114,7 +111,7 @@ class History:
         self, monitor: str, result: Result, state: Health, record: Mapping[str, Any] | None = None
     ) -> None:
         """`state` is how the monitor stands after it. `record`: all of it as JSON, for `last`; do not change it."""
-        self._add_to_bar(monitor, VERDICT_CODES[result.verdict])
+        self._bars.add(monitor, result.verdict)
         if self._writer is not None:
             row = row_of(monitor, result, state)
             self._batch.add_result(row)
@@ -166,8 +163,9 @@ class History:
 
     def rename(self, old: str, new: str) -> None:
         """What is kept of `old` is `new`'s from now on, unless `new` has a past of its own or there is no `old`."""
-        _rename_key(self._bars, old, new)
-        _rename_key(self._standing, old, new)
+        self._bars.rename(old, new)
+        if old in self._standing and new not in self._standing:
+            self._standing[new] = self._standing.pop(old)
         if self._writer is not None:
             self._batch.rename(old, new)
             self._plan()
@@ -180,19 +178,11 @@ class History:
 
     def forget(self, monitor: str) -> None:
         """It is not there any more: its state goes and its span ends. Results stay until retention takes them."""
-        self._bars.pop(monitor, None)
+        self._bars.forget(monitor)
         if self._writer is not None:
             self._batch.states[monitor] = None
             self.leave(monitor, self._clock.now())
             self._plan()
-
-    def _add_to_bar(self, monitor: str, code: int) -> None:
-        bar = self._bars.get(monitor)
-        if bar is None:
-            bar = self._bars[monitor] = array("B")
-        bar.append(code)
-        if len(bar) >= 2 * BAR_LENGTH:
-            del bar[:-BAR_LENGTH]
 
     # Handing over
 
@@ -283,11 +273,7 @@ class History:
 
     async def recent_bars(self, monitors: Sequence[str], count: int = 40) -> dict[str, tuple[Verdict, ...]]:
         """The last verdicts of each, at most BAR_LENGTH, the oldest first. From memory."""
-        none = array("B")
-        wanted = max(1, min(count, BAR_LENGTH))
-        return {
-            name: tuple(VERDICTS[code] for code in self._bars.get(name, none)[-wanted:]) for name in monitors
-        }
+        return {name: self._bars.of(name, count) for name in monitors}
 
     async def uptime(self, monitor: str, start: datetime, end: datetime) -> Uptime:
         """By time, exact to the last tick."""
@@ -394,11 +380,6 @@ class History:
         if for_s < STANDSTILL_S:
             return None
         return f"the history's writer has not moved for {format_duration(round(for_s))}"
-
-
-def _rename_key(by_name: dict[str, T], old: str, new: str) -> None:
-    if old in by_name and new not in by_name:
-        by_name[new] = by_name.pop(old)
 
 
 def _page_of_results(monitor: str, after_ms: int) -> Callable[[Connection], list[StoredResult]]:
