@@ -18,8 +18,8 @@ HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 LEVELS_S = (60, 3600, 86_400)
 
-SEAL_AFTER_MS = 5 * MINUTE_MS
-"""Hours and days are written again with each sealing: less often is less to write."""
+SEAL_AFTER_MS = 2 * MINUTE_MS
+"""Hours and days are written again with each sealing: more often is more to write, and less to hold in memory."""
 
 LATE_MS = MINUTE_MS
 """Results bear the time at which their check began; nearly all come within this time after it."""
