@@ -91,7 +91,6 @@ class FakeUnit:
     load_state: str = "loaded"
     active_state: str = "active"
     sub_state: str = "running"
-    job: str = ""
     properties: dict[str, Any] = field(default_factory=dict)
 
 
@@ -240,12 +239,18 @@ class FakeSystemd:
             return self._rows(
                 message, [name for name, unit in self.units.items() if unit.active_state in body[0]]
             )
-        if member == "Get":
-            name = next((name for name in self.units if path_of(name) == message.path), "")
-            if name and body[1] in self.units[name].properties:
-                value = _variant(body[1], self.units[name].properties[body[1]])
-                return Message.new_method_return(message, "v", [value])
+        value = self._property(str(message.path), body[1]) if member == "Get" else None
+        if value is not None:
+            return Message.new_method_return(message, "v", [value])
         return Message.new_error(message, "org.freedesktop.DBus.Error.UnknownProperty", f"no {member} {body}")
+
+    def _property(self, path: str, wanted: str) -> Variant | None:
+        unit = next((unit for name, unit in self.units.items() if path_of(name) == path), None)
+        if unit is None:
+            return None
+        if wanted in {"ActiveState", "SubState"}:
+            return Variant("s", unit.active_state if wanted == "ActiveState" else unit.sub_state)
+        return _variant(wanted, unit.properties[wanted]) if wanted in unit.properties else None
 
     def _rows(self, message: Message, names: Iterable[str]) -> Message:
         rows = []
@@ -261,7 +266,7 @@ class FakeSystemd:
                     "",
                     path_of(name),
                     0,
-                    unit.job,
+                    "",
                     "/",
                 ]
             )

@@ -250,7 +250,8 @@ class UnitMonitor(Monitor[UnitOptions]):
             self._was_as_wanted, self._unwanted_since_s = True, None
         elif self._unwanted_since_s is None:
             self._unwanted_since_s = self.tools.clock.monotonic_s()
-        if crashes and not waits_for_restart(state.sub_state):
+        is_said = waits_for_restart(state.sub_state) and state.result != WELL
+        if crashes and not is_said:
             seen.said += f", {_crash_text(crashes, self._ends.last_end, since)}"
         seen.crashes, seen.facts = crashes, _facts(state, age_s)
         return seen

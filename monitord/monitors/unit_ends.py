@@ -51,21 +51,30 @@ class Ends:
 
     def look(self, state: UnitState) -> int:
         """A check: how many crashes were followed by a new start since the last one."""
+        is_waiting = waits_for_restart(state.sub_state)
+        # systemd 257 counts a restart before it comes, and says so.
+        is_counted = is_waiting and state.sub_state.endswith("queued")
+        if is_counted and state.result == WELL:
+            self._expect(state.invocation_id)
         grown = self._grown(state)
         self._restarts, self._run = state.restarts, state.invocation_id
         told = min(grown, self._expected)
         self._expected -= told
         crashes = grown - told
-        is_waiting = waits_for_restart(state.sub_state)
         if state.active_state == "failed":
             # This check says so itself.
             self._expected, self._told_failed = 0, state.invocation_id
-        elif is_waiting and state.result != WELL and state.invocation_id != self._expected_for:
+        elif (
+            is_waiting
+            and not is_counted
+            and state.result != WELL
+            and state.invocation_id != self._expected_for
+        ):
             crashes += 1
         elif self._has_failed:
             crashes = max(crashes, 1)
         self._has_failed = False
-        if is_waiting:
+        if is_waiting and not is_counted:
             self._expect(state.invocation_id)
         return crashes
 

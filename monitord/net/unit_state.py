@@ -33,7 +33,6 @@ class UnitState:
     load_state: str = "loaded"
     active_state: str = "active"
     sub_state: str = "running"
-    job: str = ""
     changed_at: datetime | None = None
     invocation_id: str = ""
     result: str = ""
@@ -65,8 +64,8 @@ class UnitChange:
 
 def state_of(row: Sequence[Any]) -> UnitState:
     """A row of ListUnits."""
-    name, _, load_state, active_state, sub_state, _, _, _, job, _ = row
-    return UnitState(name, load_state, active_state, sub_state, job)
+    name, _, load_state, active_state, sub_state, *_ = row
+    return UnitState(name, load_state, active_state, sub_state)
 
 
 def detailed(state: UnitState, found: Mapping[str, Any]) -> UnitState:
@@ -75,9 +74,8 @@ def detailed(state: UnitState, found: Mapping[str, Any]) -> UnitState:
     return UnitState(
         state.name,
         state.load_state,
-        state.active_state,
-        state.sub_state,
-        state.job,
+        _as(str, found.get("ActiveState")) or state.active_state,
+        _as(str, found.get("SubState")) or state.sub_state,
         changed_at=_moment(found.get("StateChangeTimestamp")),
         invocation_id=_hex(found.get("InvocationID")) or "",
         result=_as(str, found.get("Result")) or "",

@@ -43,6 +43,9 @@ CONNECT_WITHIN_S = 10.0
 RETRY_FIRST_S = 0.25
 RETRY_LAST_S = 30.0
 """After a failure to connect the next attempt comes so much later, twice as late each time, with some jitter."""
+LOOKS = 5
+"""As often at most for one that changes all the time."""
+
 MAX_KEPT = 20_000
 """Units whose last signal is kept. Beyond it, all are forgotten, and a repetition passes for a change."""
 
@@ -56,7 +59,10 @@ _ROWS = "a(ssssssouso)"
 # Of the types of units, those with a Result.
 _WITH_RESULT = frozenset({"automount", "mount", "path", "scope", "service", "socket", "swap", "timer"})
 
-_OF_EVERY_UNIT = ("StateChangeTimestamp", "InvocationID")
+_CHANGED = (_UNIT, "StateChangeTimestamp")
+"""Asked for first and last: a unit that changes while it is looked at is looked at again."""
+
+_OF_EVERY_UNIT = ("ActiveState", "SubState", "InvocationID")
 _OF_SERVICES = ("Type", "NRestarts", "ExecMainCode", "ExecMainStatus")
 _OF_TIMERS = ("Unit", "LastTriggerUSec", "NextElapseUSecRealtime", "NextElapseUSecMonotonic")
 
@@ -186,15 +192,20 @@ class Units:
     ) -> UnitState:
         """Some properties one by one: all at once would have systemd read the control group of a service."""
         kind = state.name.rpartition(".")[2]
-        wanted = [(_UNIT, name) for name in _OF_EVERY_UNIT]
+        wanted = [_CHANGED, *((_UNIT, name) for name in _OF_EVERY_UNIT)]
         own = f"{_SYSTEMD}.{kind.capitalize()}"
         if kind in _WITH_RESULT:
             wanted.append((own, "Result"))
         wanted += [(own, name) for name in {"service": _OF_SERVICES, "timer": _OF_TIMERS}.get(kind, ())]
         peer = BusPeer(_SYSTEMD, path, _PROPERTIES)
-        answers = await connection.call_each(peer, "Get", "ss", wanted, "v", deadline=deadline)
-        found = {name: answer[0].value for (_, name), answer in zip(wanted, answers, strict=True)}
-        return detailed(state, found)
+        wanted.append(_CHANGED)
+        values: list[Any] = []
+        for _ in range(LOOKS):
+            answers = await connection.call_each(peer, "Get", "ss", wanted, "v", deadline=deadline)
+            values = [answer[0].value for answer in answers]
+            if values[0] == values[-1]:
+                break
+        return detailed(state, {name: value for (_, name), value in zip(wanted, values, strict=True)})
 
     async def _connected(self, deadline: float) -> BusConnection:
         """The connection, as soon as it stands. While the bus is known to be away, nobody is kept waiting."""

@@ -20,6 +20,11 @@ def waits(run: str, restarts: int, result: str) -> UnitState:
     return replace(again(run, restarts), active_state="activating", sub_state="auto-restart", result=result)
 
 
+def queued(run: str, restarts: int, result: str) -> UnitState:
+    """As systemd 257 has it: the restart is counted, and has not come yet."""
+    return replace(waits(run, restarts, result), sub_state="auto-restart-queued")
+
+
 def failed(run: str, restarts: int = 0) -> UnitState:
     return replace(again(run, restarts), active_state="failed", sub_state="failed", result="exit-code")
 
@@ -73,6 +78,20 @@ CASES = [
         id="failed_and_told_before_it_speaks_of_its_new_start",
     ),
     pytest.param([RUNS, failed("1"), said(failed("2")), again("3", 0)], [0, 0, 1], id="failed_once_more"),
+    pytest.param([RUNS, queued("1", 1, "signal"), again("2", 1)], [0, 1, 0], id="counted_before_it_runs_again"),
+    pytest.param(
+        [RUNS, waits("1", 0, "signal"), queued("1", 1, "signal"), again("2", 1), again("3", 2)],
+        [0, 1, 0, 0, 1],
+        id="told_while_it_waits_and_not_again_when_it_is_counted",
+    ),
+    pytest.param(
+        [RUNS, queued("1", 1, "success"), again("2", 1), again("3", 2)], [0, 0, 0, 1], id="ended_well_and_counted"
+    ),
+    pytest.param(
+        [RUNS, said(waits("1", 0, "success")), queued("1", 1, "success"), again("3", 2)],
+        [0, 0, 1],
+        id="ended_well_heard_and_counted",
+    ),
     pytest.param([RUNS, said(failed("1")), again("2", 1)], [0, 1], id="failed_and_counted_is_one"),
     pytest.param([again("9", 5), again("10", 0)], [0, 0], id="started_by_hand"),
     pytest.param([again("9", 5), again("12", 2)], [0, 2], id="started_by_hand_and_restarted_since"),

@@ -12,7 +12,7 @@ from dbus_fast.aio.message_bus import MessageBus
 
 from monitord.net.bus import BusError, BusFault
 from monitord.net.unit_state import UnitChange, UnitState
-from monitord.net.units import Units
+from monitord.net.units import LOOKS, Units
 from tests.buses import (
     PROPERTIES,
     SYSTEMD,
@@ -70,12 +70,10 @@ async def test_a_service_is_seen_with_all_there_is_to_know(systemd: FakeSystemd,
         Result="exit-code", NRestarts=3, ExecMainCode=1, ExecMainStatus=7, InvocationID=b"\1" * 16
     )
     systemd.units[NGINX].active_state, systemd.units[NGINX].sub_state = "failed", "failed"
-    systemd.units[NGINX].job = "start"
     assert await units.look(NGINX, deadline=soon()) == UnitState(
         NGINX,
         active_state="failed",
         sub_state="failed",
-        job="start",
         changed_at=datetime(2026, 1, 1, tzinfo=UTC),
         invocation_id="01" * 16,
         result="exit-code",
@@ -84,6 +82,45 @@ async def test_a_service_is_seen_with_all_there_is_to_know(systemd: FakeSystemd,
         exit_code="exited",
         exit_status=7,
     )
+
+
+async def test_a_unit_that_changes_while_it_is_looked_at_is_looked_at_again(
+    systemd: FakeSystemd, units: Units
+) -> None:
+    """It fails after it was listed and asked for its result, and before it was asked for the rest."""
+    asked: list[str] = []
+
+    def answer(message: Message) -> Message | None:
+        if message.member == "Get":
+            asked.append(message.body[1])
+            if asked[-1] == "Type" and len(asked) < 10:
+                systemd.units[NGINX] = service(
+                    Result="signal",
+                    ExecMainCode=2,
+                    ExecMainStatus=9,
+                    StateChangeTimestamp=1_767_225_700_000_000,
+                )
+                systemd.units[NGINX].active_state = "failed"
+        return None
+
+    systemd.answer = answer
+    state = await units.look(NGINX, deadline=soon())
+    assert (state.active_state, state.result, state.exit_code) == ("failed", "signal", "killed")
+    assert asked.count("Type") == 2
+
+
+async def test_a_unit_that_never_stands_still_is_looked_at_some_times_only(
+    systemd: FakeSystemd, units: Units
+) -> None:
+    def answer(message: Message) -> Message | None:
+        systemd.units[NGINX].properties["StateChangeTimestamp"] += 1
+        return None
+
+    systemd.answer = answer
+    assert (await units.look(NGINX, deadline=soon())).active_state == "active"
+    assert systemd.calls.count("ListUnitsByNames") == 1
+    assert systemd.calls.count("Get") % LOOKS == 0
+    assert systemd.calls.count("Get") < 2 * LOOKS * len(service().properties)
 
 
 async def test_a_timer_is_seen_with_its_times(systemd: FakeSystemd, units: Units) -> None:
