@@ -55,7 +55,8 @@ def prometheus(monitord: Installed, suite: str) -> Iterator[Prometheus]:
         f"cp {EXAMPLES}/prometheus-rules.yml {FOLDER}/;"
         f'sed -e \'s/15s/1s/\' -e \'s/\\["{OVER_TCP}"\\]/["{OVER_TCP}", "{BY_PROXY}"]/\''
         f"    {EXAMPLES}/prometheus-scrape.yml >{FOLDER}/prometheus.yml;"
-        f"systemctl daemon-reload; systemctl start {' '.join(SOCKETS)}; systemctl restart monitord;"
+        f"systemctl daemon-reload; systemctl stop monitord.service;"
+        f"systemctl start {' '.join(SOCKETS)}; systemctl start monitord.service;"
         f"systemd-run --quiet --unit=test-prometheus /usr/local/bin/prometheus --config.file={FOLDER}/prometheus.yml"
         f"    --storage.tsdb.path={FOLDER}/data --web.listen-address=127.0.0.1:9090"
     )
