@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 REMOTE = Path("/usr/lib/systemd/systemd-journal-remote")
+MACHINE_ID = Path("/etc/machine-id")
 WITHIN_S = 20.0
 
 Fields = Mapping[str, str | bytes]
@@ -20,6 +21,8 @@ def why_no_journals() -> str | None:
         return "systemd-python is not installed: it is compiled against libsystemd, and PyPI has no wheel"
     if not REMOTE.exists():
         return "systemd-journal-remote is not installed"
+    if not MACHINE_ID.exists() or not MACHINE_ID.read_text().strip():
+        return "this root has no machine id, which journal files bear"
     return None
 
 
