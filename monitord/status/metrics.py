@@ -1,11 +1,12 @@
 """`GET /metrics` for Prometheus, made when it is asked for from what is known, by prometheus-client.
 
-Nothing is kept between scrapes but the last page, for others who ask within a second. A page of many monitors takes
-its time to write, so it is written in slices, and the event loop turns between them: no check waits for a page.
+Nothing is kept between scrapes but the last page, for others who ask within a second, and lines that seldom change. A
+page of many monitors takes its time to write, so it is written in slices, and the event loop turns between them: no
+check waits for a page.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import Metric
@@ -84,6 +85,7 @@ class MetricsPage:
         self._slice = _Slice()
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self._slice)
+        self._kept: dict[tuple[str, int], tuple[Hashable, bytes]] = {}
         self._lock = asyncio.Lock()
         self._made_at = float("-inf")
         self._response = Response(body=b"")
@@ -98,19 +100,31 @@ class MetricsPage:
 
     async def _write(self) -> bytes:
         rows = self._collector.rows()
+        slices = [rows[start : start + SLICE_MONITORS] for start in range(0, len(rows), SLICE_MONITORS)]
         pieces = []
         for metric in MONITOR_METRICS:
             is_begun = False
-            for start in range(0, len(rows), SLICE_MONITORS):
+            for number, some in enumerate(slices):
                 await asyncio.sleep(0)
-                family = family_of(metric, rows[start : start + SLICE_MONITORS])
-                if family.samples:
-                    text = self._text([family])
-                    pieces.append(_without_head(text) if is_begun else text)
-                    is_begun = True
+                text = self._slice_text(metric, number, some)
+                pieces.append(_without_head(text) if is_begun else text)
+                is_begun = is_begun or bool(text)
+        self._kept = {key: kept for key, kept in self._kept.items() if key[1] < len(slices)}
         await asyncio.sleep(0)
         pieces.append(self._text(list(self._collector.collect_own())))
         return b"".join(pieces)
+
+    def _slice_text(self, metric: MonitorMetric, number: int, rows: Sequence[Row]) -> bytes:
+        """The lines of some monitors, empty if there are none."""
+        followed = None if metric.follows is None else tuple(map(metric.follows, rows))
+        kept = self._kept.get((metric.name, number))
+        if kept is not None and kept[0] == followed:
+            return kept[1]
+        family = family_of(metric, rows)
+        text = self._text([family]) if family.samples else b""
+        if followed is not None:
+            self._kept[metric.name, number] = (followed, text)
+        return text
 
     def _text(self, families: Sequence[Metric]) -> bytes:
         self._slice.families = families

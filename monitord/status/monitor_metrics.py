@@ -3,7 +3,7 @@
 `probe_*` are named and valued as in blackbox_exporter, so that dashboards and rules made for it work.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -39,7 +39,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class MonitorMetric:
-    """`extra`: labels beside the monitor's own. `has_tags`: those of its tags are on it as well."""
+    """`extra`: labels beside the monitor's own. `has_tags`: those of its tags are on it as well.
+
+    `follows`: what of a monitor it is made of, where that changes seldom. Its lines are kept until then.
+    """
 
     name: str
     about: str
@@ -47,6 +50,7 @@ class MonitorMetric:
     extra: tuple[str, ...] = ()
     kind: str = "gauge"
     has_tags: bool = True
+    follows: Callable[[Row], Hashable] | None = None
 
 
 def _number(fact: str) -> Callable[[Row], Values]:
@@ -193,9 +197,20 @@ MONITOR_METRICS = (
     MonitorMetric(
         "monitord_perfdata", "What a plugin measured, in the unit that it gave", _perfdata, ("label",)
     ),
-    MonitorMetric("monitord_monitor_info", "What a monitor is, for joins", _info, ("type",)),
     MonitorMetric(
-        "monitord_monitor_state", "1 for the state that a monitor is in", _state, ("state",), has_tags=False
+        "monitord_monitor_info",
+        "What a monitor is, for joins",
+        _info,
+        ("type",),
+        follows=lambda row: (row.type_name, *row.labels.items()),
+    ),
+    MonitorMetric(
+        "monitord_monitor_state",
+        "1 for the state that a monitor is in",
+        _state,
+        ("state",),
+        has_tags=False,
+        follows=lambda row: (row.plain["monitor"], row.shown.stands),
     ),
     MonitorMetric(
         "monitord_monitor_state_seconds",

@@ -19,6 +19,7 @@ from monitord.status.metrics import SLICE_MONITORS
 from monitord.status.monitor_metrics import MONITOR_METRICS
 from tests.endpoint import World, asked, world
 from tests.fakes import monitor_settings
+from tests.status.test_api import without
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -186,6 +187,24 @@ async def test_a_page_of_slices_is_the_page_of_the_whole() -> None:
     for settings in many:
         assert of(samples, "probe_success", monitor=settings.name) == 1
     assert whole == set(samples)
+
+
+async def test_what_seldom_changes_is_seen_when_it_does() -> None:
+    made = world()
+    async with asked(made) as client:
+        before = (await client.get("/metrics")).text
+        made.dispatcher.watched["bad"].stands = Health.DOWN
+        made.clock.skipped_s += 2
+        after = (await client.get("/metrics")).text
+        made.dispatcher.apply(without(made, "good"))
+        made.clock.skipped_s += 2
+        at_last = (await client.get("/metrics")).text
+    line = 'monitord_monitor_state{monitor="bad",state="down"}'
+    assert f"{line} 0.0\n" in before
+    assert f"{line} 1.0\n" in after
+    assert 'monitor="good"' in after
+    assert 'monitor="good"' not in at_last
+    assert f"{line} 1.0\n" in at_last
 
 
 async def test_those_who_ask_at_once_get_one_page() -> None:
