@@ -1,5 +1,5 @@
 # People and CI use the same words; `make help` lists them. Each target installs what it needs and says so:
-# Debian packages through .ci/install, tools that Debian lacks in .venv.
+# Debian packages through .ci/install, tools that Debian lacks in .venv, those for the browser by npm.
 
 PYTHON := /usr/bin/python3
 # Hermetic whatever the caller's shell says: no plugin, path or start-up file of theirs.
@@ -14,7 +14,7 @@ SCRIPTS := .ci/install .ci/run .ci/build-package tests/system/run completions/ba
 MANUAL := $(wildcard docs/man/*.[158])
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-newest lint lint-manual manual system-test bench deb clean
+.PHONY: help run test test-newest browser-test lint lint-manual manual system-test bench deb clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,10 @@ test: ## run the tests with Debian's libraries
 
 test-newest: .venv-newest/.done ## run the same tests with the newest libraries
 	@.venv-newest/bin/python -m pytest tests -p no:cacheprovider
+
+browser-test: tests/browser/node_modules/.done ## use the pages in Chromium (npm fetches two packages)
+	@.ci/install --build-depends chromium
+	@timeout 180 node --test --test-reporter=spec tests/browser/*.test.mjs
 
 lint: .venv/.done ## ruff, mypy, floors, shell scripts, manual pages, the unit's exposure
 	@.ci/install --build-depends shellcheck groff mandoc systemd
@@ -63,8 +67,15 @@ deb: ## build the Debian packages into dist/
 	@.ci/build-package dist
 
 clean: ## remove what the other targets made
-	rm -rf --one-file-system .venv .venv-newest .cache dist build .pybuild .mypy_cache .ruff_cache .pytest_cache ./*.egg-info
+	rm -rf --one-file-system .venv .venv-newest tests/browser/node_modules .cache dist build .pybuild .mypy_cache .ruff_cache .pytest_cache ./*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Node.js comes with npm where it is not Debian's.
+tests/browser/node_modules/.done: tests/browser/package-lock.json
+	@command -v npm >/dev/null || .ci/install nodejs npm
+	@echo 'install: playwright-core and axe-core in tests/browser (npm)'
+	@cd tests/browser && npm ci --silent
+	@touch $@
 
 # The tools see Debian's libraries, so that mypy checks against what the daemon runs with.
 .venv/.done: requirements-lint.txt

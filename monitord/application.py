@@ -39,7 +39,9 @@ from monitord.status import (
     MetricsCollector,
     MetricsPage,
     Own,
+    Pages,
     Reads,
+    Recent,
     Snapshots,
     Tally,
     build_application,
@@ -250,6 +252,14 @@ class ApplicationContainer(Container):
         return Access(AccessPolicy(hosts=frozenset(status.hosts), token=status.token), self.clock)
 
     @provide
+    def recent(self) -> Recent:
+        return Recent()
+
+    @provide
+    def pages(self) -> Pages:
+        return Pages(self.dispatcher, self.snapshots, self.control, self.recent, self.history, self.clock)
+
+    @provide
     def status_application(self) -> Application:
         return build_application(
             self.reads,
@@ -261,4 +271,5 @@ class ApplicationContainer(Container):
             self.interventions,
             self.explanations.explain,
             self.dispatcher.overdue_s,
+            pages=self.pages,
         )

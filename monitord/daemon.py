@@ -84,6 +84,7 @@ class Daemon:
                 container.live.on_result,
                 container.tally.on_result,
                 container.auto_units.hear,
+                container.recent.hear,
             ]
             container.pipeline.incident_listeners.append(container.live.on_incident)
             self._control.reload_listeners += [

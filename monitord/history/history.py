@@ -356,6 +356,11 @@ class History:
 
     # How it stands
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether anything is: there is a place for it, it is not switched off, and the storage was not given up."""
+        return self._writer is not None and not self._writer.progress.is_off
+
     def stats(self) -> HistoryStats:
         queued, dropped = len(self._batch) + self._handed_over, self._batch.dropped
         if self._writer is None:

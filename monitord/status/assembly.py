@@ -9,6 +9,7 @@ from monitord.status.control import Control, Explain, Interventions
 from monitord.status.live import Live
 from monitord.status.metrics import MetricsPage
 from monitord.status.openapi import PREFIX
+from monitord.status.pages import Pages
 from monitord.status.reads import Reads
 from monitord.status.security import Access
 from monitord.status.short import add_short_forms
@@ -25,9 +26,12 @@ def build_application(
     interventions: Interventions,
     explain: Explain,
     overdue_s: Callable[[], float],
+    pages: Pages | None = None,
 ) -> Application:
     application = Application(middlewares=[access.guard, conditional_get])
     add_short_forms(application, reads, control, overdue_s)
     application.router.add_get("/metrics", metrics.handle)
     application.add_subapp(PREFIX, build_api(reads, control, history, live, interventions, explain))
+    if pages is not None:
+        pages.add_to(application)
     return application

@@ -1,0 +1,44 @@
+"""What the pages ask of the history: the part of `History` that they use, so that tests can hand them another past.
+
+All reads may take their time, and raise HistoryError when they cannot be answered: who asks waits no longer than a
+page may.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from monitord.history import Bucket, Day, HistoryStats, StoredResult, Uptime
+from monitord.model import Incident
+
+
+class Past(Protocol):
+    """As documented in `monitord.history.History`."""
+
+    @property
+    def is_kept(self) -> bool: ...
+
+    def stats(self) -> HistoryStats: ...
+
+    async def results(
+        self, monitor: str, *, limit: int = 20, before: datetime | None = None, failed: bool = False
+    ) -> list[StoredResult]: ...
+
+    async def buckets(
+        self, monitor: str, start: datetime, end: datetime, step_s: float | None = None
+    ) -> list[Bucket]: ...
+
+    async def uptimes(
+        self, monitors: Sequence[str], windows: Sequence[tuple[datetime, datetime]]
+    ) -> dict[str, tuple[Uptime, ...]]: ...
+
+    async def incidents(
+        self,
+        *,
+        monitor: str | None = None,
+        is_open: bool | None = None,
+        limit: int = 50,
+        before: datetime | None = None,
+    ) -> list[Incident]: ...
+
+    async def days(self, monitor: str, count: int = 90) -> list[Day]: ...

@@ -1,0 +1,103 @@
+"""The last checks of every monitor, kept at hand: what the overview draws for hundreds of monitors at once.
+
+A listener of the pipeline: it appends a few words for each check, and that is all it costs.
+"""
+
+from collections import deque
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from monitord.dispatch import Watched
+from monitord.history import StoredResult
+from monitord.model import Result, Transition, Verdict
+
+KEPT = 40
+"""Checks of each monitor."""
+
+KEPT_FAILURES = 5
+
+STORED_WITHIN = timedelta(milliseconds=1)
+"""The history keeps whole milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One check in a bar. `verdict` is its word; `response_s`, how long the answer took; None when there was none."""
+
+    at: datetime
+    verdict: str
+    response_s: float | None
+
+
+class Recent:
+    """The newest last. What was before the daemon began is filled in from the history, once."""
+
+    def __init__(self) -> None:
+        self._marks: dict[str, deque[Mark]] = {}
+        self._failures: dict[str, deque[Result]] = {}
+        self._heard: dict[str, int] = {}
+        self._filled: set[str] = set()
+
+    def hear(self, watched: Watched, result: Result | None, _: Transition | None) -> None:
+        """A check has ended; without a result it is another change of health, which is no mark."""
+        if result is None:
+            return
+        name = watched.name
+        marks = self._marks.get(name)
+        if marks is None:
+            marks = self._marks[name] = deque(maxlen=KEPT)
+        marks.append(mark_of(result))
+        self._heard[name] = self._heard.get(name, 0) + 1
+        if result.verdict is Verdict.FAIL:
+            self._failures.setdefault(name, deque(maxlen=KEPT_FAILURES)).append(result)
+
+    def of(self, name: str) -> Sequence[Mark]:
+        return tuple(self._marks.get(name, ()))
+
+    def failures(self, name: str) -> Sequence[Result]:
+        """With all their facts, which the history does not keep; the newest first."""
+        return tuple(reversed(self._failures.get(name, ())))
+
+    def heard(self, name: str) -> int:
+        """Grows with every check, so that equal numbers mean that nothing is new."""
+        return self._heard.get(name, 0)
+
+    def missing(self, names: Iterable[str]) -> list[str]:
+        """Those whose past was not filled in yet."""
+        return [name for name in names if name not in self._filled]
+
+    def fill(self, name: str, past: Sequence[StoredResult]) -> None:
+        """Put what the history knows (the newest first) before what was heard, which it has heard as well."""
+        if name in self._filled:
+            return
+        self._filled.add(name)
+        heard = list(self._marks.get(name, ()))
+        before = [_mark_of_stored(one) for one in reversed(past)]
+        if heard:
+            begins = heard[0].at - STORED_WITHIN
+            before = [mark for mark in before if mark.at < begins]
+        if before:
+            self._marks[name] = deque([*before, *heard], maxlen=KEPT)
+
+    def forget_all_but(self, names: Container[str]) -> None:
+        """Monitors come and go with the configuration."""
+        for known in (self._marks, self._failures, self._heard):
+            for name in [name for name in known if name not in names]:
+                del known[name]
+        self._filled = {name for name in self._filled if name in names}
+
+
+def mark_of(result: Result) -> Mark:
+    """The time that an answer took; a failure has none, and its timeout is not a response time."""
+    observation = result.observation
+    if result.verdict not in {Verdict.PASS, Verdict.WARN}:
+        return Mark(observation.started_at, result.verdict.value, None)
+    response = observation.facts.get("response_time", observation.duration_s)
+    response_s = float(response) if isinstance(response, (int, float)) else None
+    return Mark(observation.started_at, result.verdict.value, response_s)
+
+
+def _mark_of_stored(result: StoredResult) -> Mark:
+    has_answered = result.verdict in {Verdict.PASS, Verdict.WARN}
+    return Mark(result.at, result.verdict.value, result.duration_s if has_answered else None)

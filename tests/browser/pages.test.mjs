@@ -1,0 +1,200 @@
+// The pages as people use them: in a browser, with and without script, by keyboard, at every width, light and dark.
+// `make browser-test` runs this; shots.mjs takes pictures of the same.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { after, before, test } from "node:test";
+import { openBrowser, openPage, serve } from "./browser.mjs";
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const PATHS = ["/", "/?q=shop", "/m/shop", "/m/bad?range=2y", "/m/new", "/incidents", "/daemon"];
+const WIDTHS = [360, 800, 1440];
+const WAIT = { timeout: 20000 };
+
+let browser;
+let site;
+
+before(async () => {
+  [browser, site] = await Promise.all([openBrowser(), serve()]);
+});
+
+after(async () => {
+  await browser?.close();
+  await site?.close();
+});
+
+// Opens a path, and fails when the browser complains of it.
+async function look(path, options, use) {
+  const { page, faults, close } = await openPage(browser, options);
+  try {
+    await page.goto(site.address + path, WAIT);
+    await use(page);
+    assert.deepEqual(faults, []);
+  } finally {
+    await close();
+  }
+}
+
+// Until the answer is as wanted. Playwright's own way asks within the page, by eval, which the page's policy forbids.
+async function until(ask, wanted) {
+  const deadline = Date.now() + WAIT.timeout;
+  for (;;) {
+    const answer = await ask();
+    if (wanted(answer)) return;
+    assert.ok(Date.now() < deadline, `still ${JSON.stringify(answer)}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+const shownRows = (page) => page.$$eval(".monitors tbody tr:not([hidden])", (rows) => rows.map((row) => row.id));
+
+for (const colorScheme of ["light", "dark"]) {
+  for (const path of PATHS) {
+    test(`${path} fits every width, without a complaint of the browser or of axe (${colorScheme})`, async () => {
+      await look(path, { colorScheme }, async (page) => {
+        for (const width of WIDTHS) {
+          await page.setViewportSize({ width, height: 3000 });
+          const [content, room] = await page.evaluate(() => [
+            document.documentElement.scrollWidth,
+            document.documentElement.clientWidth,
+          ]);
+          assert.ok(content <= room, `${content} px wide in ${room} px`);
+          const found = await axe(page);
+          assert.deepEqual(found, [], `at ${width} px`);
+        }
+      });
+    });
+  }
+}
+
+// What axe finds that is serious or critical. Evaluated by the debugger, which no policy of the page stops.
+async function axe(page) {
+  await page.evaluate(AXE);
+  return page.evaluate(async () => {
+    const { violations } = await globalThis.axe.run(document, { resultTypes: ["violations"] });
+    return violations
+      .filter((one) => ["serious", "critical"].includes(one.impact))
+      .map((one) => `${one.id}: ${one.nodes[0].html.slice(0, 200)} ${one.nodes[0].failureSummary}`);
+  });
+}
+
+test("what is typed finds at once, and is in the address", async () => {
+  await look("/", {}, async (page) => {
+    assert.equal((await shownRows(page)).length, 6);
+    await page.fill("#q", "SHOP http");
+    assert.deepEqual(await shownRows(page), ["row-shop"]);
+    assert.equal(await page.textContent("#found"), "1 of 6 shown");
+    assert.match(page.url(), /\?q=SHOP\+http$/);
+    await page.fill("#q", "");
+    assert.equal((await shownRows(page)).length, 6);
+    assert.equal(await page.textContent("#found"), "");
+  });
+});
+
+test("what the server left out is there again when one goes on typing", async () => {
+  await look("/?q=shop", {}, async (page) => {
+    assert.deepEqual(await shownRows(page), ["row-shop"]);
+    await page.focus("#q");
+    await page.keyboard.press("End");
+    for (const letter of "shop") await page.keyboard.press("Backspace", { delay: 5, text: letter });
+    await until(
+      () => shownRows(page),
+      (rows) => rows.length === 6,
+    );
+    assert.equal(await page.evaluate(() => document.activeElement.id), "q");
+    await page.keyboard.type("blog");
+    await until(
+      () => shownRows(page),
+      (rows) => rows.length === 1,
+    );
+    assert.equal(await page.inputValue("#q"), "blog");
+  });
+});
+
+test("a change of state is on the overview by itself, and what was typed stays", async () => {
+  await look("/", {}, async (page) => {
+    await page.fill("#q", "blog");
+    await until(
+      () => page.textContent("#live"),
+      (said) => said === "live",
+    );
+    site.tell("blog", "timeout_connect");
+    await page.waitForSelector("#row-blog.s-down", WAIT);
+    assert.match(await page.textContent("#headline"), /^2 of 6 monitors are down/);
+    assert.match(await page.title(), /^2 of 6 monitors are down/);
+    assert.equal(await page.inputValue("#q"), "blog");
+    assert.deepEqual(await shownRows(page), ["row-blog"]);
+    assert.ok(await page.$(".attention #row-blog"));
+  });
+});
+
+test("a page of one monitor follows it, and keeps open what was opened", async () => {
+  await look("/m/new", {}, async (page) => {
+    await page.waitForSelector(".hero.s-pending", WAIT);
+    site.tell("new", "refused");
+    await page.waitForSelector(".hero.s-down", WAIT);
+    await page.waitForSelector(".failure", WAIT);
+    await page.click(".failure summary");
+    await page.evaluate(() => document.activeElement.blur());
+    site.tell("new", "reset");
+    await until(
+      () => page.locator(".failure").count(),
+      (count) => count >= 4,
+    );
+    assert.equal((await page.$$(".failure[open]")).length, 1);
+  });
+});
+
+test("times are told in the zone of the reader, and in UTC to who points at them", async () => {
+  await look("/m/bad", {}, async (page) => {
+    const time = page.locator(".stands time");
+    assert.match(await time.getAttribute("title"), /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$/);
+    assert.doesNotMatch(await time.textContent(), /UTC/);
+    assert.equal(await page.textContent("#zone"), "Europe/Berlin");
+  });
+});
+
+test("the first stop of the keyboard leads to the content, and every row can be reached", async () => {
+  await look("/", {}, async (page) => {
+    await page.keyboard.press("Tab");
+    assert.equal(await page.evaluate(() => document.activeElement.className), "skip");
+    await page.keyboard.press("Enter");
+    assert.equal(await page.evaluate(() => document.activeElement.id), "main");
+    const reached = new Set();
+    for (let stop = 0; stop < 40; stop += 1) {
+      await page.keyboard.press("Tab");
+      reached.add(await page.evaluate(() => document.activeElement.closest("tr")?.id));
+    }
+    assert.ok(["row-shop", "row-bad", "row-slow", "row-a.b-c_d"].every((id) => reached.has(id)));
+  });
+});
+
+test("without script all is there: finding, choosing, ranges, times in UTC, and renewal", async () => {
+  await look("/", { javaScriptEnabled: false }, async (page) => {
+    assert.ok((await page.content()).includes('<meta http-equiv="refresh" content="30">'));
+    await page.fill("#q", "shop");
+    await page.click(".find button");
+    await page.waitForURL("**/?q=shop");
+    assert.equal(await page.locator("tbody tr").count(), 1);
+    await page.click("text=Show all");
+    await page.click('nav[aria-label="By tag"] >> text=web');
+    assert.equal(await page.locator("tbody tr").count(), 3);
+    await page.click("#row-shop a");
+    await page.waitForURL("**/m/shop");
+    assert.match(await page.textContent(".stands time"), /UTC$/);
+    await page.click('.ranges >> text="7d"');
+    assert.equal(await page.textContent(".ranges [aria-current]"), "7d");
+    await page.click("text=Incidents >> nth=0");
+    await page.click("text=Older");
+    assert.match(await page.textContent(".lead"), /Older ones/);
+  });
+});
+
+test("who wants less motion gets none", async () => {
+  await look("/", { reducedMotion: "reduce" }, async (page) => {
+    await page.evaluate(() => document.getElementById("row-shop").classList.add("changed"));
+    const name = await page.$eval("#row-shop > td", (cell) => getComputedStyle(cell).animationName);
+    assert.equal(name, "none");
+  });
+});

@@ -1,0 +1,163 @@
+"""A history out of thin air: the same for the same names, with outages, slow hours, gaps and a slow reader."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from monitord.errors import HistoryError
+from monitord.history import Bucket, Day, Histogram, HistoryStats, StoredResult, Uptime
+from monitord.model import Health, Incident, Reason, Verdict
+
+POINTS = 120
+PHASES = {"resolve": 0.004, "connect": 0.018, "tls": 0.031, "processing": 0.12, "transfer": 0.009}
+VERDICTS = (Verdict.PASS, Verdict.WARN, Verdict.FAIL, Verdict.UNSURE)
+
+
+class FakePast:
+    """`slow_s`: how long each read takes. `now`: the end of all that is told. `is_broken`: none can be answered."""
+
+    def __init__(
+        self, now: datetime, *, slow_s: float = 0.0, is_kept: bool = True, is_broken: bool = False
+    ) -> None:
+        self.now = now
+        self.slow_s = slow_s
+        self.is_kept = is_kept
+        self.is_broken = is_broken
+        self.reads: list[str] = []
+
+    def stats(self) -> HistoryStats:
+        return HistoryStats(
+            queued=3,
+            dropped=12,
+            written=480_211,
+            failing=None,
+            since=None,
+            size_bytes=92_112_896,
+            last_commit_at=self.now,
+            worst_commit_s=0.18,
+        )
+
+    async def results(
+        self, monitor: str, *, limit: int = 20, before: datetime | None = None, failed: bool = False
+    ) -> list[StoredResult]:
+        await self._read("results")
+        return (
+            []
+            if not self.is_kept
+            else [self._result(monitor, place, failed=failed) for place in range(limit)]
+        )
+
+    async def buckets(
+        self, monitor: str, start: datetime, end: datetime, step_s: float | None = None
+    ) -> list[Bucket]:
+        await self._read("buckets")
+        if not self.is_kept:
+            return []
+        step = (end - start) / POINTS
+        return [self._bucket(monitor, start + step * place, step.total_seconds()) for place in range(POINTS)]
+
+    async def uptimes(
+        self, monitors: Sequence[str], windows: Sequence[tuple[datetime, datetime]]
+    ) -> dict[str, tuple[Uptime, ...]]:
+        await self._read("uptimes")
+        if not self.is_kept:
+            return {name: tuple(Uptime({}) for _ in windows) for name in monitors}
+        return {
+            name: tuple(self._uptime(name, (end - start).total_seconds()) for start, end in windows)
+            for name in monitors
+        }
+
+    async def incidents(
+        self,
+        *,
+        monitor: str | None = None,
+        is_open: bool | None = None,
+        limit: int = 50,
+        before: datetime | None = None,
+    ) -> list[Incident]:
+        await self._read("incidents")
+        if not self.is_kept:
+            return []
+        names = [monitor] if monitor is not None else ["bad", "shop", "<b>gone</b>"]
+        told = [self._incident(names[place % len(names)], place) for place in range(120)]
+        return [one for one in told if before is None or one.opened_at < before][:limit]
+
+    async def days(self, monitor: str, count: int = 90) -> list[Day]:
+        await self._read("days")
+        if not self.is_kept:
+            return []
+        today = self.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        return [self._day(monitor, today - timedelta(days=back), back) for back in range(count - 1, -1, -1)]
+
+    async def _read(self, what: str) -> None:
+        self.reads.append(what)
+        await asyncio.sleep(self.slow_s)
+        if self.is_broken:
+            raise HistoryError("the history cannot be read: disk I/O error")
+
+    def _uptime(self, name: str, window_s: float) -> Uptime:
+        dice = random.Random(f"{name} {window_s:.0f}")
+        down_s = window_s * dice.choice([0, 0, 0.0004, 0.003, 0.02])
+        return Uptime(
+            {Health.UP: window_s - down_s, Health.DOWN: down_s}, maintenance_s=dice.choice([0, 3600])
+        )
+
+    def _bucket(self, name: str, start: datetime, step_s: float) -> Bucket:
+        dice = random.Random(f"{name} {start.timestamp() // step_s}")
+        checks = 0 if dice.random() < 0.04 else max(int(step_s // 30), 1)
+        slow, failed = dice.choice([1, 1, 1, 1.2, 2.2]), dice.choice([0, 0, 0, 1]) if checks > 1 else 0
+        timed = checks - failed
+        phases = {phase: timed * mean_s * slow * dice.uniform(0.8, 1.3) for phase, mean_s in PHASES.items()}
+        mean_s = sum(phases.values()) / timed if timed else None
+        histogram = Histogram()
+        for _ in range(min(timed, 60)):
+            histogram.add(int(1e6 * (mean_s or 1) * dice.uniform(0.7, 2.5)))
+        down_s = step_s * 0.3 * failed
+        return Bucket(
+            start=start,
+            step_s=step_s,
+            counts=dict(zip(VERDICTS, (timed, 0, failed, 0), strict=True)),
+            seconds={Health.UP: step_s - down_s, Health.DOWN: down_s} if checks else {},
+            maintenance_s=0.0,
+            timed=timed,
+            min_s=None if mean_s is None else mean_s * 0.7,
+            mean_s=mean_s,
+            max_s=None if mean_s is None else mean_s * 2.5,
+            histogram=histogram,
+            phased=timed,
+            phases_s=phases,
+        )
+
+    def _day(self, name: str, start: datetime, back: int) -> Day:
+        dice = random.Random(f"{name} {start:%Y-%m-%d}")
+        if back > 80:
+            return Day(start, Uptime({}), 0)
+        down_s = dice.choice([0] * 12 + [40, 400, 6000, 30000])
+        return Day(start, Uptime({Health.UP: 86400 - down_s, Health.DOWN: down_s}), int(down_s > 0))
+
+    def _incident(self, name: str, place: int) -> Incident:
+        opened_at = self.now - timedelta(minutes=14 + 190 * place)
+        return Incident(
+            id=f"{name}-{place}",
+            monitor=name,
+            opened_at=opened_at,
+            reason=Reason.TIMEOUT_CONNECT if place % 2 else Reason.CONDITION_FAILED,
+            detail="GET https://shop.example.org/health 503, 31 bytes, 0.082 s",
+            closed_at=None if place == 0 else opened_at + timedelta(minutes=7, seconds=place),
+            acknowledged_by="kim" if place == 0 else None,
+            comment="the provider knows" if place == 0 else None,
+        )
+
+    def _result(self, name: str, place: int, *, failed: bool) -> StoredResult:
+        dice = random.Random(f"{name} {place}")
+        verdict = Verdict.FAIL if failed else dice.choices(VERDICTS, [90, 5, 4, 1])[0]
+        is_well = verdict is Verdict.PASS
+        return StoredResult(
+            at=self.now - timedelta(seconds=30 * (place + 1)),
+            verdict=verdict,
+            state=Health.UP,
+            reason=Reason.OK if is_well else Reason.CONDITION_FAILED,
+            duration_s=dice.uniform(0.08, 0.3),
+            detail=None if is_well else f"GET https://{name}.example.org/ 503, 648 bytes, 0.082 s",
+        )

@@ -1,0 +1,204 @@
+"""The pages over a real dispatcher, whose monitors answer what they are told to, and a history out of thin air."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from monitord.clock import Clock, SystemClock
+from monitord.conditions import parse_condition
+from monitord.config import Table
+from monitord.dispatch import CheckLog, Dispatcher, LoggedChecks, LoopPulse, Pipeline, Places, Watched
+from monitord.health import HealthPolicy
+from monitord.history import History, HistorySettings
+from monitord.interventions import Interventions
+from monitord.model import EXCERPT, Fact, Observation, Reason
+from monitord.monitors import Monitor, MonitorSettings, Tools
+from monitord.monitors.http import HttpMonitor
+from monitord.net import HttpClient, Resolver, TlsContexts
+from monitord.status import (
+    Access,
+    AccessPolicy,
+    Explanations,
+    Live,
+    MetricsCollector,
+    MetricsPage,
+    Own,
+    Pages,
+    Past,
+    Reads,
+    Recent,
+    ReloadOutcome,
+    Snapshots,
+    Tally,
+    build_application,
+)
+from monitord.web import Application
+from tests.endpoint import ACCEPTED, FakeControl
+from tests.fakes import monitor_settings
+from tests.status.past import FakePast
+
+CERTIFICATE: Mapping[str, Fact] = {
+    "certificate.expires_in": 61 * 86400.0,
+    "certificate.expires_at": "2027-01-26T08:00:00+00:00",
+    "certificate.issuer": "CN=R11, O=Let's Encrypt, C=US",
+    "certificate.subject": "CN=shop.example.org",
+}
+FACTS: Mapping[str, Fact] = {
+    "response_time": 0.182,
+    "phase.resolve": 0.004,
+    "phase.connect": 0.018,
+    "phase.tls": 0.031,
+    "phase.processing": 0.12,
+    "phase.transfer": 0.009,
+    "status": 200,
+    "http_version": "1.1",
+    "address": "192.0.2.17",
+    "redirects": 0,
+    "body.length": 648,
+}
+
+
+class ToldMonitor(Monitor[Any]):
+    """Answers `reason` and `detail` at every check."""
+
+    type_name: ClassVar[str] = "http"
+
+    def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
+        super().__init__(settings, tools)
+        self.reason = Reason.OK
+        self.detail = f"GET https://{settings.name}.example.org/ 200, 648 bytes, 0.182 s"
+        self.facts: Mapping[str, Fact] = FACTS
+
+    @classmethod
+    def read_options(cls, table: Table) -> None:
+        table.ignore_others()
+
+    async def check(self) -> Observation:
+        return Observation(
+            self.tools.clock.now(),
+            0.182,
+            self.reason,
+            self.detail,
+            self.facts,
+            address="192.0.2.17",
+            evidence=lambda name, _: "<html>Sorry & bye</html>" if name == EXCERPT else None,
+        )
+
+
+@dataclass
+class Site:
+    """`recent` hears of every check, as in the daemon."""
+
+    clock: Clock
+    pipeline: Pipeline
+    dispatcher: Dispatcher
+    recent: Recent
+    control: FakeControl
+    pages: Pages
+    application: Application
+    monitors: dict[str, ToldMonitor] = field(default_factory=dict)
+
+    async def fail(self, name: str, reason: Reason = Reason.REFUSED, times: int = 2) -> None:
+        """So often in a row that it is believed."""
+        self.monitors[name].reason = reason
+        self.monitors[name].detail = f"GET https://{name}.example.org/ {reason.meaning}"
+        for _ in range(times):
+            await self.dispatcher.check_now(name)
+
+    async def check(self, *names: str) -> None:
+        await asyncio.gather(*(self.dispatcher.check_now(name) for name in names))
+
+
+@asynccontextmanager
+async def site(
+    tags: Mapping[str, tuple[str, ...]],
+    *,
+    past: Past | None = None,
+    clock: Clock | None = None,
+    outcome: ReloadOutcome = ACCEPTED,
+    history_wait_s: float = 3.0,
+) -> AsyncIterator[Site]:
+    """Monitors by their names and tags; none was checked yet."""
+    clock = SystemClock() if clock is None else clock
+    resolver, contexts = Resolver(), TlsContexts()
+    tools = Tools(
+        clock, HttpClient(user_agent="tests", resolver=resolver, tls_contexts=contexts), resolver, contexts
+    )
+    check_log = CheckLog(LoggedChecks.CHANGES)
+    places: Places[Watched] = Places(10_000, 10_000)
+    pulse = LoopPulse(clock)
+    pipeline = Pipeline(clock, pulse, check_log)
+    dispatcher = Dispatcher(pipeline, places, clock, check_log)
+    recent = Recent()
+    pipeline.listeners.append(recent.hear)
+    control = FakeControl(dispatcher, outcome)
+    history = History(None, HistorySettings(), clock)
+    snapshots = Snapshots(dispatcher, pulse, history, clock)
+    past = FakePast(datetime.now(UTC)) if past is None else past
+    pages = Pages(dispatcher, snapshots, control, recent, past, clock, history_wait_s)
+    application = _application(clock, pulse, pipeline, dispatcher, control, history, pages)
+    policy = HealthPolicy(fail_after=2, degrade_after=1)
+    up_when = (parse_condition("status < 500", HttpMonitor.vocabulary),)
+    wanted = [
+        replace(
+            monitor_settings(name, tags=given, type_name="http", check_every_s=30.0, policy=policy),
+            up_when=up_when,
+        )
+        for name, given in tags.items()
+    ]
+    monitors = {one.name: ToldMonitor(one, tools) for one in wanted}
+    dispatcher.apply(dispatcher.plan(wanted, lambda settings: monitors[settings.name]))
+    try:
+        yield Site(clock, pipeline, dispatcher, recent, control, pages, application, monitors)
+    finally:
+        await dispatcher.close(0.0)
+
+
+def _application(
+    clock: Clock,
+    pulse: LoopPulse,
+    pipeline: Pipeline,
+    dispatcher: Dispatcher,
+    control: FakeControl,
+    history: History,
+    pages: Pages,
+) -> Application:
+    live, tally = Live(), Tally(clock)
+    pipeline.listeners += [live.on_result, tally.on_result]
+    pipeline.incident_listeners.append(live.on_incident)
+    snapshots = Snapshots(dispatcher, pulse, history, clock)
+    own = Own(snapshots, dispatcher, pulse, control, live, tally, history)
+    return build_application(
+        Reads(snapshots, dispatcher, control, clock),
+        control,
+        history,
+        live,
+        Access(AccessPolicy(), clock),
+        MetricsPage(MetricsCollector(own), clock),
+        Interventions(dispatcher, pipeline, clock, lambda _, __: None),
+        Explanations(dispatcher, pipeline, clock).explain,
+        lambda: 0.0,
+        pages,
+    )
+
+
+@asynccontextmanager
+async def usual_site(past: Past | None = None, history_wait_s: float = 3.0) -> AsyncIterator[Site]:
+    """One of each state, in two groups."""
+    tags = {
+        "shop": ("prod", "web"),
+        "bad": ("prod",),
+        "slow": ("prod", "web"),
+        "blog": ("web",),
+        "a.b-c_d": (),
+        "new": ("prod",),
+    }
+    async with site(tags, past=past, history_wait_s=history_wait_s) as one:
+        one.monitors["shop"].facts = {**FACTS, **CERTIFICATE}
+        await one.check("shop", "blog", "a.b-c_d")
+        await one.fail("bad")
+        await one.fail("slow", Reason.PLUGIN_WARNING)
+        yield one
