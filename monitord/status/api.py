@@ -1,7 +1,7 @@
 """The versioned API, /api/v1: what is, for whoever may connect.
 
 Each endpoint is declared here with what it takes and answers; `openapi` makes the routes and the document from that.
-`history_api` tells of the past, `actions` and `interventions` change something, `live` has the events.
+`history_api` and `export_api` tell of the past, `actions` and `interventions` change something, `live` has the events.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from monitord.history import History
 from monitord.status.actions import action_endpoints
 from monitord.status.control import Control, Explain, Interventions
+from monitord.status.export_api import export_endpoint
 from monitord.status.heartbeats import heartbeat_endpoint
 from monitord.status.history_api import answer_for_storage, history_endpoints
 from monitord.status.interventions import explain_endpoint, intervention_endpoints
@@ -89,6 +90,7 @@ def build_api(
     endpoints = [
         *api.endpoints(),
         *history_endpoints(reads, history),
+        export_endpoint(reads, history),
         explain_endpoint(explain),
         *action_endpoints(reads, control),
         *intervention_endpoints(reads, interventions),

@@ -40,11 +40,12 @@ CHANGING = (401, 403, 413, 415, 429)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What comes back under one status. `schema`: a name among `SCHEMAS`; None: no body."""
+    """What comes back under one status. `schema`: a name among `SCHEMAS`; None: no body. `or_types`: as asked for."""
 
     about: str
     schema: str | None
     content_type: str = "application/json"
+    or_types: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,9 @@ def _operation(endpoint: Endpoint) -> Json:
 def _response(answer: Answer) -> Json:
     response: Json = {"description": answer.about}
     if answer.schema is not None:
-        response["content"] = {answer.content_type: {"schema": reference(answer.schema)}}
+        response["content"] = {
+            kind: {"schema": reference(answer.schema)} for kind in (answer.content_type, *answer.or_types)
+        }
     return response
 
 

@@ -60,6 +60,7 @@ _RESULT = {
     "duration_s": NUMBER,
     "address": nullable(TEXT),
     "conditions": listed(TEXT),
+    "well": listed(FLAG),
     "facts": by_name(FACT),
     "excerpt": nullable(TEXT),
 }
@@ -95,6 +96,7 @@ _DETAIL = {
     "next_check_in_s": NUMBER,
     "next_check_at": TIME,
     "skipped": WHOLE,
+    "units": by_name({"type": "string", "enum": ["seconds", "bytes"]}),
 }
 
 _STATUS = {
@@ -238,5 +240,6 @@ SCHEMAS: dict[str, Json] = {
     },
     "Explanation": {"type": "object", "required": ["name", "state", "sentences"]},
     "Event": {"type": "string", "description": "Server-sent events: see docs/api.md."},
+    "Lines": {"type": "string", "description": "A StoredResult or a Bucket in each line."},
     "Document": {"type": "object"},
 }

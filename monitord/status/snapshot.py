@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from monitord import __version__
 from monitord.clock import Clock
+from monitord.conditions import FactType
 from monitord.dispatch import Dispatcher, LoopPulse, Pause, Watched
 from monitord.health import HealthState
 from monitord.history import History, HistoryStats
@@ -28,6 +29,9 @@ WORST_FIRST = (
     Health.UP,
     Health.PAUSED,
 )
+
+
+_UNITS: dict[object, str] = {FactType.DURATION: "seconds", FactType.SIZE: "bytes"}
 
 
 class Snapshots:
@@ -83,6 +87,7 @@ class Snapshots:
                 self._clock.now() + timedelta(seconds=watched.due_at - self._clock.monotonic_s())
             ),
             "skipped": watched.skipped,
+            "units": units_of(type(watched.monitor)),
         }
 
     def _checks(self) -> Json:
@@ -157,9 +162,15 @@ def result_of(result: Result) -> Json:
         "duration_s": round(observation.duration_s, 6),
         "address": observation.address,
         "conditions": list(result.conditions),
+        "well": list(result.well),
         "facts": _rounded(observation.facts),
         "excerpt": observation.excerpt,
     }
+
+
+def units_of(kind: type[Monitor[Any]]) -> dict[str, str]:
+    """What the numbers of a type's facts count, where that is not plain: by the fact's name."""
+    return {name: _UNITS[fact] for name, fact in kind.vocabulary.facts.items() if fact in _UNITS}
 
 
 def transition_of(transition: Transition) -> Json:

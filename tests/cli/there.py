@@ -1,0 +1,69 @@
+"""A daemon's socket to ask: the real application and history on a real file, and monitorctl as a user calls it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from monitord.cli.control_command import main
+from monitord.dispatch import result_record
+from monitord.model import Health, Incident, Reason, Verdict
+from monitord.web import Server
+from tests.endpoint import World, world
+from tests.history.world import result, written
+
+MINUTE = timedelta(minutes=1)
+CHECKS = 30
+
+
+class There:
+    """`end`: what the clock of the history says."""
+
+    def __init__(self, made: World, path: Path) -> None:
+        self.made = made
+        self.path = path
+        self.end = made.history._clock.now()
+
+    async def ctl(self, *arguments: str) -> int:
+        """The exit status of a command."""
+        return await self.run("--socket", str(self.path), *arguments)
+
+    async def run(self, *arguments: str) -> int:
+        """As `ctl`, wherever the arguments say."""
+        return await asyncio.to_thread(main, arguments)
+
+    def ago(self, minutes: float) -> datetime:
+        return self.end - minutes * MINUTE
+
+    async def write_past(self) -> None:
+        """Half an hour of `good`: a check a minute, every tenth failed, three minutes down, two incidents."""
+        history = self.made.history
+        history.stand("good", Health.UP, in_maintenance=False, at=self.ago(CHECKS))
+        for number in range(CHECKS, 0, -1):
+            verdict = Verdict.FAIL if number % 10 == 0 else Verdict.PASS
+            told = result(self.ago(number), verdict, response_time=number / 1000, phase_connect=0.01)
+            history.add_result("good", told, Health.UP, result_record(told))
+        history.stand("good", Health.DOWN, in_maintenance=False, at=self.ago(6))
+        history.stand("good", Health.UP, in_maintenance=False, at=self.ago(3))
+        for number in (20, 6):
+            closed_at = None if number == 6 else self.ago(number - 1)
+            history.add_incident(
+                Incident(f"i{number}", "good", self.ago(number), Reason.REFUSED, "no answer", closed_at)
+            )
+        history.tick(self.end)
+        await written(history)
+
+
+@asynccontextmanager
+async def there(tmp_path: Path) -> AsyncIterator[There]:
+    made = world(history_path=tmp_path / "history.db")
+    made.history.open()
+    made.history.start()
+    path = tmp_path / "status.sock"
+    try:
+        async with Server(made.application, path=path):
+            yield There(made, path)
+    finally:
+        await made.dispatcher.close(0.0)
+        await made.history.close(5.0)
