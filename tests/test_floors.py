@@ -40,8 +40,8 @@ LIBRARIES = {
     "cli": {"uvloop"},
 }
 
-# monitorctl is asked often and answers at once: it knows nothing of what the daemon is made of.
-QUICK = {"cli.control_command", "cli.beat", "cli.client", "cli.tables", "cli.__main__"}
+# monitorctl is asked often and answers at once: all of it but these knows nothing of what the daemon is made of.
+SLOW = {"cli.daemon_command", "cli.journal_follower", "cli.probe", "cli.probe_view"}
 QUICK_FLOOR = 1
 
 
@@ -111,8 +111,8 @@ def may_know(name: str, other: str) -> bool:
         return False
     if name == "__main__":
         return other_room == "cli"
-    if name in QUICK:
-        return other in QUICK or FLOOR_OF[other_room] <= QUICK_FLOOR
+    if room == "cli" and name not in SLOW:
+        return (other_room == "cli" and other not in SLOW) or FLOOR_OF[other_room] <= QUICK_FLOOR
     return room == other_room or FLOOR_OF[other_room] < FLOOR_OF[room]
 
 

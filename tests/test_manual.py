@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from monitord.cli.command import Command
+from monitord.cli.command_line import actions_of, build_parser, command_parser
+from monitord.cli.commands import COMMANDS
 from monitord.config import read_document
 from monitord.errors import ConfigError
 from monitord.model import Reason
@@ -90,3 +93,51 @@ def test_every_key_of_the_other_sections_is_in_the_manual(tmp_path: Path, name: 
         config.write_text(f"[{name}]\n{key} = {{}}\n")
         with pytest.raises(ConfigError, match=rf"{name}\.{key}: (?!unknown)"):
             read_settings(config)
+
+
+CONTROL = (MANUAL / "monitorctl.1").read_text().replace("\\-", "-").replace("\\~", " ")
+
+
+def control_section(title: str) -> str:
+    """The text about a command of monitorctl, or under a heading of its page."""
+    match = re.search(rf"^\.S[SH] {re.escape(title)}$(.*?)(?=^\.S[SH] )", CONTROL, re.MULTILINE | re.DOTALL)
+    assert match is not None, f"no section {title!r}"
+    return match[1]
+
+
+def options_in(text: str) -> set[str]:
+    return set(re.findall(r"(?<![\w-])-(?:-[a-z-]+|[a-zA-Z])(?=[ ,=\n\\])", text))
+
+
+def test_the_manual_has_each_command_of_monitorctl_in_the_order_of_its_help() -> None:
+    commands = control_section_titles()
+    assert commands == [command.name for command in COMMANDS]
+
+
+def control_section_titles() -> list[str]:
+    return re.findall(r"^\.SS (.+)$", CONTROL, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_every_option_and_argument_of_a_command_is_in_the_manual_and_no_other(command: Command) -> None:
+    text = control_section(command.name)
+    actions = [action for action in actions_of(command_parser(command)) if action.dest != "help"]
+    long = {name for action in actions for name in action.option_strings if name.startswith("--")}
+    short = {name for action in actions for name in action.option_strings} - long
+    assert {name for name in options_in(text) if name.startswith("--")} == long
+    assert short - options_in(text) == set()
+    for action in actions:
+        if not action.option_strings:
+            assert str(action.metavar).split()[-1] in text
+
+
+def test_the_options_of_monitorctl_itself_are_in_the_manual() -> None:
+    actions = actions_of(build_parser(COMMANDS))
+    names = {name for action in actions for name in action.option_strings if name.startswith("--")}
+    assert names - options_in(control_section("OPTIONS")) == set()
+
+
+def test_every_option_of_monitorctl_has_a_help() -> None:
+    for command in COMMANDS:
+        for action in actions_of(command_parser(command)):
+            assert action.help, f"{command.name}: {action.dest}"

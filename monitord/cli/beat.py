@@ -4,6 +4,8 @@ import argparse
 import signal
 from collections.abc import Mapping
 
+from monitord.cli.command import add_name
+
 MAX_MESSAGE_CHARACTERS = 10 * 1024
 
 SIGNAL_EXIT_STATUS = 128
@@ -13,7 +15,7 @@ MAX_EXIT_STATUS = 255
 
 
 def add_beat_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME")
+    add_name(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--start", action="store_const", dest="signal", const="start", help="a run begins")
     what.add_argument("--fail", action="store_const", dest="signal", const="fail", help="a run has failed")

@@ -15,16 +15,17 @@ import json
 import logging
 import os
 import shlex
-import shutil
 import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from monitord.application import ApplicationContainer
+from monitord.cli.parsing import Parser
+from monitord.cli.probe_options import TARGETS, add_probe_options
 from monitord.cli.probe_view import probe_text, summary_text
-from monitord.cli.tables import wants_colour
+from monitord.cli.terminal import wants_colour, width
 from monitord.dispatch import Watched
 from monitord.dispatch.schedule import Grid
 from monitord.errors import ConfigError
@@ -32,7 +33,6 @@ from monitord.model import Result, Transition, Verdict
 from monitord.monitors import MonitorSettings
 from monitord.settings import Settings, read_monitor
 from monitord.status.snapshot import result_of
-from monitord.units import parse_duration
 
 EXIT_USAGE, EXIT_INTERRUPTED = 64, 130
 _EXIT = {Verdict.PASS: 0, Verdict.WARN: 1, Verdict.FAIL: 2, Verdict.UNSURE: 3}
@@ -43,21 +43,12 @@ LONGEST_PERIOD = "1d"
 """A probe has no period; it may take this long."""
 
 _MAIN_KEYS = {"tcp": "address", "tls": "address", "icmp": "host", "dns": "name", "exec": "command"}
-_HOW = (
-    'write https://HOST/PATH, tcp://HOST:PORT, tls://HOST, dns://SERVER/NAME, icmp://HOST or "exec:COMMAND"'
-)
 
 Keys = dict[str, Any]
 
 
 class UsageError(Exception):
     """What was written cannot be probed."""
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
-        self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,36 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="monitorctl probe", description="Check once, without configuration.", allow_abbrev=False
     )
-    parser.add_argument("target", metavar="URL|TYPE:ARGS", nargs="?", help=_HOW.removeprefix("write "))
-    parser.add_argument("--type", metavar="TYPE", help="type of monitor, if the target does not say it")
-    parser.add_argument(
-        "--option", action="append", default=[], metavar="KEY=VALUE", help="any key of monitord.toml(5)"
-    )
-    parser.add_argument("--method", metavar="METHOD", help="of a request over HTTP")
-    parser.add_argument("-H", "--header", action="append", default=[], metavar="'NAME: VALUE'")
-    parser.add_argument("--up-when", action="append", default=[], metavar="CONDITION")
-    parser.add_argument("--degraded-when", action="append", default=[], metavar="CONDITION")
-    parser.add_argument("--timeout", default="10s", metavar="DURATION", help="default: 10s")
-    parser.add_argument("--count", type=_count, default=1, metavar="N", help="check N times")
-    parser.add_argument("--interval", type=_interval, default=1.0, metavar="DURATION", help="default: 1s")
-    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    add_probe_options(parser)
     return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
-    return int(text)
-
-
-def _interval(text: str) -> float:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} {error}") from None
 
 
 # From the command line to the keys of a monitor
@@ -125,7 +91,7 @@ def keys_of(options: argparse.Namespace) -> Keys:
     """Raises UsageError where no keys follow; what is wrong with them shows when they are read."""
     keys: Keys = {"timeout": options.timeout, "check_every": LONGEST_PERIOD}
     if options.target is None and options.type is None:
-        raise UsageError(f"what is to be checked is missing; {_HOW}")
+        raise UsageError(f"what is to be checked is missing; write {TARGETS}")
     if options.target is not None:
         keys |= keys_of_target(options.target, options.type)
     if options.type is not None:
@@ -157,7 +123,7 @@ def keys_of_target(target: str, type_name: str | None = None) -> Keys:
         return {"type": scheme, **_keys_of_type(scheme, rest)}
     if type_name in _MAIN_KEYS:
         return _keys_of_type(type_name, target)
-    raise UsageError(f"{target!r} does not say what to check; {_HOW}")
+    raise UsageError(f"{target!r} does not say what to check; write {TARGETS}")
 
 
 def _keys_of_type(type_name: str, rest: str) -> Keys:
@@ -208,14 +174,14 @@ def _header(text: str) -> tuple[str, str]:
 
 async def _probe(settings: MonitorSettings, options: argparse.Namespace) -> list[Result]:
     """Prints each result as it comes, and as JSON all of them at the end."""
-    width = shutil.get_terminal_size((80, 25)).columns
+    room = width()
     colour = wants_colour()
     results: list[Result] = []
 
     def hear(result: Result) -> None:
         results.append(result)
         if not options.json:
-            print(probe_text(result, settings, width=width, colour=colour), flush=True)
+            print(probe_text(result, settings, width=room, colour=colour), flush=True)
 
     await check(settings, hear, count=options.count, interval_s=options.interval)
     if options.json:

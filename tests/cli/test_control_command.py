@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from monitord import __version__
+from monitord.cli.client import Place, _unreachable
 from monitord.cli.control_command import main
-from monitord.cli.tables import status_table
+from monitord.cli.tables import headline
 from tests.endpoint import REFUSED, endpoint
 
 ROOT = Path(__file__).parent.parent.parent
@@ -40,10 +41,9 @@ async def test_status_shows_each_monitor_and_exits_by_the_worst(
 
 def test_one_monitor_is_not_several() -> None:
     status = {"version": "1", "state": "running", "running_for_s": 1.0, "reload": {"ok": True}}
-    one = status_table({**status, "monitors": {"total": 1, "up": 1}}, [], colour=False)
-    assert one == "monitord 1 running for 1s; 1 monitor: 1 up"
-    none = status_table({**status, "monitors": {"total": 0}}, [], colour=False)
-    assert none.endswith("; no monitors")
+    one = headline({**status, "monitors": {"total": 1, "up": 1}})
+    assert one == ["monitord 1 running for 1s; 1 monitor: 1 up"]
+    assert headline({**status, "monitors": {"total": 0}})[0].endswith("; no monitors")
 
 
 async def test_an_unconfirmed_failure_has_a_question_mark(
@@ -130,6 +130,47 @@ async def test_who_talks_no_http_is_told_apart(tmp_path: Path, capsys: pytest.Ca
     assert "is not HTTP" in capsys.readouterr().err
 
 
+async def test_who_may_not_change_is_told_how_he_could(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    detail = "only root and members of the daemon's group may do this"
+    body = json.dumps({"type": "about:blank", "title": "Forbidden", "status": 403, "detail": detail})
+    answer = (
+        f"HTTP/1.1 403 Forbidden\r\nContent-Type: application/problem+json\r\nContent-Length: {len(body)}"
+    )
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"{answer}\r\n\r\n{body}".encode())
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_unix_server(refuse, tmp_path / "s"):
+        assert await ctl(tmp_path / "s", "reload") == 1
+    assert capsys.readouterr().err == f"monitorctl: {detail}; try it with sudo, or: adduser YOU monitord\n"
+
+
+async def test_an_answer_that_is_cut_off_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async def cut_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{"a"\r\n')
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_unix_server(cut_off, tmp_path / "s"):
+        assert await ctl(tmp_path / "s", "history", "export", "good") == 1
+    said = capsys.readouterr()
+    assert said.out == '{"a"'
+    assert "the answer ended before it was complete" in said.err
+
+
+def test_a_socket_that_one_may_not_open_says_who_may() -> None:
+    error = _unreachable(Place(Path("/run/s")), PermissionError(13, "Permission denied"))
+    assert "root and members of group monitord may open it: adduser YOU monitord" in str(error)
+
+
 def test_version_works_without_a_daemon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--socket", str(tmp_path / "none"), "version"]) == 0
     assert f"monitorctl {__version__}" in capsys.readouterr().out
@@ -142,8 +183,11 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+WATCHED = ["status", "--watch", "--json"]
+
+
 def test_wrong_usage_is_64() -> None:
-    for arguments in ([], ["nonsense"], ["status", "--nonsense"], ["check"]):
+    for arguments in ([], ["nonsense"], ["status", "--nonsense"], ["check"], ["top", "-n", "0"], WATCHED):
         done = command(*arguments)
         assert done.returncode == 64
         assert "usage:" in done.stderr
@@ -172,7 +216,7 @@ def test_check_config_needs_no_secrets(tmp_path: Path) -> None:
 def test_it_imports_little_so_that_it_starts_at_once() -> None:
     script = (
         "import sys, monitord.cli.control_command; "
-        "print([name for name in ('aiohttp', 'asyncio', 'ssl', 'httptools') if name in sys.modules])"
+        "print([name for name in ('aiohttp', 'asyncio', 'ssl', 'httptools', 'sqlite3') if name in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True

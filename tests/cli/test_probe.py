@@ -290,11 +290,3 @@ def test_the_help_is_its_own(ask: Callable[[], "subprocess.CompletedProcess[str]
     done = ask()
     assert done.returncode == 0
     assert "probe" in done.stdout
-
-
-def test_the_manual_and_the_completion_know_every_option() -> None:
-    options = set(re.findall(r"--[a-z-]+", as_a_command("probe", "--help").stdout))
-    page = (ROOT / "docs" / "man" / "monitorctl.1").read_text().replace("\\-", "-")
-    completion = (ROOT / "completions" / "bash" / "monitorctl").read_text()
-    assert options - set(re.findall(r"--[a-z-]+", page)) == set()
-    assert options - set(re.findall(r"--[a-z-]+", completion)) == set()

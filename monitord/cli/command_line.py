@@ -1,0 +1,71 @@
+"""The whole command line of monitorctl, made from a table of commands; what help, completion and manual go by."""
+
+import argparse
+from collections.abc import Sequence
+
+from monitord import __version__
+from monitord.cli.asking import add_place
+from monitord.cli.command import Command
+from monitord.cli.parsing import Parser
+
+
+def build_parser(known: Sequence[Command]) -> Parser:
+    parser = Parser(prog="monitorctl", description="Ask and steer the running monitord; see monitorctl(1).")
+    add_place(parser)
+    parser.add_argument("--version", action="version", version=f"monitorctl {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in known:
+        one = commands.add_parser(command.name, help=command.about, add_help=not command.passes_on)
+        one.set_defaults(run=command.run, parser=one, known=known)
+        if not command.passes_on:
+            add_options(one, command)
+    return parser
+
+
+def command_parser(command: Command) -> Parser:
+    """With its options, whoever reads them in the end."""
+    parser = Parser(prog=f"monitorctl {command.name}")
+    add_options(parser, command)
+    return parser
+
+
+def add_options(parser: argparse.ArgumentParser, command: Command) -> None:
+    command.add_options(parser)
+    if command.gives_json:
+        parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+
+def actions_of(parser: argparse.ArgumentParser) -> Sequence[argparse.Action]:
+    return parser._actions  # noqa: SLF001 - argparse tells its options nowhere else
+
+
+def takes_value(action: argparse.Action) -> bool:
+    return action.nargs != 0
+
+
+def command_index(words: Sequence[str]) -> int | None:
+    """Where the command stands, after the options of monitorctl itself."""
+    parser = Parser(add_help=False)
+    add_place(parser)
+    with_value = {
+        name for action in actions_of(parser) for name in action.option_strings if takes_value(action)
+    }
+    index = 0
+    while index < len(words):
+        word = words[index]
+        if not word.startswith("-"):
+            return index
+        index += 2 if word in with_value else 1
+    return None
+
+
+def parse(known: Sequence[Command], arguments: Sequence[str]) -> argparse.Namespace:
+    """Ends the process with 64 for wrong usage. What a command passes on stands in `arguments` as it was."""
+    index = command_index(arguments)
+    if index is not None:
+        command = next((one for one in known if one.name == arguments[index]), None)
+        if command is not None and command.passes_on:
+            options = build_parser(known).parse_args(arguments[: index + 1])
+            options.arguments = list(arguments[index + 1 :])
+            return options
+    return build_parser(known).parse_args(arguments)

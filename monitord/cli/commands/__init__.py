@@ -1,0 +1,38 @@
+"""The commands of monitorctl, in the order in which help and manual tell them. One file a topic."""
+
+from monitord.cli.command import Command
+from monitord.cli.commands.acts import ACK, CHECK, PAUSE, RESUME
+from monitord.cli.commands.complete import COMPLETE
+from monitord.cli.commands.daemon import BEAT, CHECK_CONFIG, PROBE, RELOAD, VERSION
+from monitord.cli.commands.events import EVENTS
+from monitord.cli.commands.explain import EXPLAIN
+from monitord.cli.commands.history import HISTORY
+from monitord.cli.commands.incidents import INCIDENTS
+from monitord.cli.commands.show import LAST, SHOW
+from monitord.cli.commands.silences import SILENCE, SILENCES, UNSILENCE
+from monitord.cli.commands.status import STATUS
+from monitord.cli.commands.top import TOP
+
+COMMANDS: tuple[Command, ...] = (
+    STATUS,
+    SHOW,
+    LAST,
+    HISTORY,
+    INCIDENTS,
+    EXPLAIN,
+    EVENTS,
+    TOP,
+    CHECK,
+    PROBE,
+    PAUSE,
+    RESUME,
+    ACK,
+    SILENCE,
+    SILENCES,
+    UNSILENCE,
+    BEAT,
+    RELOAD,
+    CHECK_CONFIG,
+    VERSION,
+    COMPLETE,
+)

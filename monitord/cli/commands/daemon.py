@@ -1,0 +1,90 @@
+"""What is asked of the daemon as a whole, or done without it: reload, check-config, probe, beat, version."""
+
+import argparse
+import os
+import sys
+from typing import NoReturn
+
+from monitord import __version__
+from monitord.cli.asking import client_of, naming, place_of, print_json
+from monitord.cli.beat import add_beat_options, beat_document
+from monitord.cli.client import API, Client, DaemonUnreachableError, RefusedError, target_of
+from monitord.cli.command import Command
+from monitord.cli.exits import EXIT_FAILED, EXIT_OK
+from monitord.cli.probe_options import add_probe_options
+
+RELOAD_TIMEOUT_S = 120.0
+
+
+def _beat(options: argparse.Namespace) -> int:
+    try:
+        document = beat_document(options, os.environ)
+    except ValueError as error:
+        parser: argparse.ArgumentParser = options.parser
+        parser.error(str(error))
+    client = client_of(options)
+    with naming(client, options.name):
+        client.post(API + target_of("heartbeats", options.name), document)
+    return EXIT_OK
+
+
+def _reload(options: argparse.Namespace) -> int:
+    try:
+        outcome = client_of(options).post(f"{API}/reload", timeout_s=RELOAD_TIMEOUT_S)
+    except RefusedError as error:
+        # A refusal of the configuration has the faults; one of the request is a problem.
+        if not isinstance(error.answer, dict) or "error" not in error.answer:
+            raise
+        outcome = error.answer
+    if options.json:
+        print_json(outcome)
+    elif outcome["ok"]:
+        print(f"reloaded: {outcome['summary']}")
+    else:
+        print(outcome["error"], file=sys.stderr)
+        print("reload refused; the configuration of before stays in force", file=sys.stderr)
+    return EXIT_OK if outcome["ok"] else EXIT_FAILED
+
+
+def _add_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", nargs="?", help="default: /etc/monitord.toml")
+
+
+def _check_config(options: argparse.Namespace) -> NoReturn:
+    chosen = [] if options.file is None else ["--config", options.file]
+    _become("monitord", "--check-config", *chosen)
+
+
+def _probe(options: argparse.Namespace) -> NoReturn:
+    _become("monitord.cli.probe", *options.arguments)
+
+
+def _become(module: str, *arguments: str) -> NoReturn:
+    """Only the daemon's own code knows every type; this process becomes it."""
+    python = [sys.executable, *(["-I"] if sys.flags.isolated else [])]
+    sys.stdout.flush()
+    os.execv(sys.executable, [*python, "-m", module, *arguments])  # noqa: S606 - no shell wanted
+
+
+def _version(options: argparse.Namespace) -> int:
+    client = Client(place_of(options))
+    running, fault = None, ""
+    try:
+        running = client.get(f"{API}/status")["version"]
+    except DaemonUnreachableError as error:
+        fault = str(error)
+    if options.json:
+        print_json({"monitorctl": __version__, "monitord": running})
+    else:
+        print(f"monitorctl {__version__}")
+        print(f"monitord: {fault}" if running is None else f"monitord {running} (running)")
+    return EXIT_OK
+
+
+BEAT = Command("beat", "report a job: that it is done, has begun or has failed", _beat, add_beat_options)
+RELOAD = Command(
+    "reload", "read the configuration anew; says why when it is refused", _reload, gives_json=True
+)
+CHECK_CONFIG = Command("check-config", "check a configuration without the daemon", _check_config, _add_file)
+PROBE = Command("probe", "check a URL once, without configuration", _probe, add_probe_options, passes_on=True)
+VERSION = Command("version", "versions of monitorctl and of the running daemon", _version, gives_json=True)

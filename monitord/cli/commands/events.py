@@ -1,0 +1,87 @@
+"""`monitorctl events`: changes of state, incidents, reloads and results, as they happen or as they were."""
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from monitord.cli.asking import client_of, monitor
+from monitord.cli.command import Command
+from monitord.cli.exits import EXIT_OK
+from monitord.cli.following import Event, follow, kept
+from monitord.cli.terminal import paint, wants_colour
+from monitord.cli.wording import clock_time, local, plain, seen_to
+from monitord.errors import ControlError
+
+QUIET_S = 0.5
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", metavar="NAME", nargs="*", help="only events of these monitors")
+    parser.add_argument("-f", "--follow", action="store_true", help="those that come, until Ctrl-C")
+    parser.add_argument("--results", action="store_true", help="the result of every check as well")
+
+
+def _run(options: argparse.Namespace) -> int:
+    client = client_of(options)
+    for name in options.names:
+        monitor(client, name)
+    params = [("results", str(int(options.results))), *(("monitor", name) for name in options.names)]
+    events = follow(client, params, _tell_loss) if options.follow else kept(client, params, QUIET_S)
+    for event in events:
+        if options.json:
+            print(json.dumps({"event": event.kind, "id": event.id, "data": event.data}, ensure_ascii=False))
+        elif event.kind != "gap":
+            print(event_line(event, with_date=not options.follow, colour=wants_colour()))
+        elif options.follow:
+            print("monitorctl: some events are missing here", file=sys.stderr)
+        sys.stdout.flush()
+    return EXIT_OK
+
+
+def _tell_loss(error: ControlError) -> None:
+    print(f"monitorctl: {error.message}; trying again", file=sys.stderr)
+
+
+def event_line(event: Event, *, with_date: bool, colour: bool) -> str:
+    at, said = _TOLD[event.kind](event.data, colour) if event.kind in _TOLD else (None, str(event.data))
+    when = "" if at is None else local(at) if with_date else clock_time(at)
+    return f"{when:<{19 if with_date else 8}}  {event.kind:<10}  {said}"
+
+
+def _transition(data: Any, colour: bool) -> tuple[str, str]:  # noqa: FBT001 - all of the table are called alike
+    after = paint(data["after"], data["after"], colour=colour)
+    why = "" if data["reason"] == "ok" else f" ({data['reason']})"
+    return data["at"], f"{data['monitor']}: {data['before']} -> {after}{why} {plain(data['detail'])}"
+
+
+def _result(data: Any, colour: bool) -> tuple[str, str]:  # noqa: FBT001 - see above
+    verdict = paint(data["verdict"], data["verdict"], colour=colour)
+    why = "" if data["reason"] == "ok" else f" ({data['reason']})"
+    return data["started_at"], f"{data['monitor']}: {verdict}{why} {plain(data['detail'])}"
+
+
+def _incident(data: Any, colour: bool) -> tuple[str, str]:  # noqa: FBT001 - see above
+    name = data["monitor"]
+    if data["closed_at"] is not None:
+        return data["closed_at"], f"{name}: {paint('over', 'up', colour=colour)}, {data['id']}"
+    if data["acknowledged_by"] is not None:
+        return data["acknowledged_at"], f"{name}: {seen_to(data)}"
+    return data["opened_at"], f"{name}: {paint('open', 'down', colour=colour)}, {plain(data['detail'])}"
+
+
+def _reload(data: Any, colour: bool) -> tuple[str | None, str]:  # noqa: FBT001 - see above
+    if data["ok"]:
+        return data["at"], plain(data["summary"])
+    return data["at"], f"{paint('refused', 'down', colour=colour)}: {plain(data['error'])}"
+
+
+_TOLD = {"transition": _transition, "result": _result, "incident": _incident, "reload": _reload}
+
+EVENTS = Command(
+    "events",
+    "changes, incidents and reloads, as they were or as they come",
+    _run,
+    _add_options,
+    gives_json=True,
+)

@@ -1,0 +1,141 @@
+"""`monitorctl history`: how a monitor has been, as strokes over time; and all that is kept of it, as a stream."""
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+
+from monitord.cli.asking import Json, client_of, monitor_target, naming, print_json, range_params
+from monitord.cli.bars import LABEL_WIDTH, WORST_FIRST, sparkline, uptime_columns, verdict_marks
+from monitord.cli.client import Client
+from monitord.cli.command import Command
+from monitord.cli.parsing import some_duration
+from monitord.cli.terminal import wants_colour, width
+from monitord.cli.wording import counted, local, percent, short_time, span
+from monitord.units import format_duration
+
+SINCE_S = 86400.0
+WIDEST = 120
+EXPORT_TIMEOUT_S = 120.0
+
+EXPORT = "export"
+FORMATS = ("csv", "jsonl")
+BUCKETS = ("minute", "hour", "day")
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "words", metavar="[export] NAME", nargs="+", help="the monitor; after export: print all that is kept"
+    )
+    parser.add_argument(
+        "--since", type=some_duration, default=SINCE_S, metavar="DURATION", help="so far back (default: 24h)"
+    )
+    parser.add_argument("--format", choices=FORMATS, default="jsonl", help="of an export (default: jsonl)")
+    parser.add_argument("--buckets", choices=BUCKETS, help="export sums of so much time, not single results")
+
+
+def _run(options: argparse.Namespace) -> int:
+    words: list[str] = options.words
+    *export, name = words
+    if export not in ([], [EXPORT]):
+        parser: argparse.ArgumentParser = options.parser
+        parser.error(f"{' '.join(words)!r} is not one monitor; write NAME, or export NAME")
+    client = client_of(options)
+    return _export(client, name, options) if export else _show(client, name, options)
+
+
+def _export(client: Client, name: str, options: argparse.Namespace) -> int:
+    params = [("format", options.format)]
+    if options.buckets is not None:
+        params.append(("buckets", options.buckets))
+    sys.stdout.flush()
+    with naming(client, name):
+        for piece in client.stream(monitor_target(name, "export"), params, timeout_s=EXPORT_TIMEOUT_S):
+            sys.stdout.buffer.write(piece)
+    sys.stdout.buffer.flush()
+    return 0
+
+
+def _show(client: Client, name: str, options: argparse.Namespace) -> int:
+    room = min(width(), WIDEST) - LABEL_WIDTH
+    since = range_params(options.since)
+    with naming(client, name):
+        series = client.get(monitor_target(name, "series"), since)
+        uptime = client.get(monitor_target(name, "uptime"), since)
+        last = client.get(monitor_target(name, "results"), [("limit", room)])["results"]
+    if options.json:
+        print_json({"series": series, "uptime": uptime, "results": last})
+    else:
+        print("\n".join(history_lines(series, uptime, last, room=room, colour=wants_colour())))
+    return 0
+
+
+def history_lines(series: Json, uptime: Json, last: Sequence[Json], *, room: int, colour: bool) -> list[str]:
+    """The last checks, one a column; then checks, response times and uptime over time, each with its numbers below."""
+    columns = in_columns(series["buckets"], room)
+    whole = series["whole"]
+    worst = [_worst(column) for column in columns]
+    lines = [f"{series['monitor']} from {local(series['from'])} to {local(series['to'])}", ""]
+    for label, drawn, said in (
+        ("last", verdict_marks([one["verdict"] for one in reversed(last)], colour=colour), _last(last)),
+        ("checks", verdict_marks(worst, colour=colour), _checks(whole["checks"])),
+        ("response", sparkline([_mean(column) for column in columns]), _times(whole["response_time_s"])),
+        (
+            "uptime",
+            uptime_columns([_up_share(column) for column in columns], colour=colour),
+            _uptime(uptime),
+        ),
+    ):
+        lines += [f"{label:<{LABEL_WIDTH}}{drawn}".rstrip(), f"{'':<{LABEL_WIDTH}}{said}"]
+    if not columns:
+        return lines
+    step = format_duration(len(columns[0]) * series["step_s"])
+    return [*lines, "", f"{'':<{LABEL_WIDTH}}a column is {step}; of its checks the worst is shown"]
+
+
+def in_columns(buckets: Sequence[Json], room: int) -> list[Sequence[Json]]:
+    """Equally many buckets in each, as few as there is room for. The API leaves none out."""
+    in_each = max(1, math.ceil(len(buckets) / room))
+    return [buckets[first : first + in_each] for first in range(0, len(buckets), in_each)]
+
+
+def _worst(column: Sequence[Json]) -> str | None:
+    return next((verdict for verdict in WORST_FIRST if any(one["checks"][verdict] for one in column)), None)
+
+
+def _mean(column: Sequence[Json]) -> float | None:
+    times = [one["response_time_s"] for one in column]
+    count = sum(one["count"] for one in times)
+    return sum(one["mean"] * one["count"] for one in times if one["count"]) / count if count else None
+
+
+def _up_share(column: Sequence[Json]) -> float | None:
+    good = sum(one["seconds"]["up"] + one["seconds"]["degraded"] for one in column)
+    known = good + sum(one["seconds"]["down"] for one in column)
+    return good / known if known else None
+
+
+def _last(last: Sequence[Json]) -> str:
+    return f"{counted(len(last), 'check')} one by one, since {local(last[-1]['at'])}" if last else "none yet"
+
+
+def _checks(checks: Json) -> str:
+    total = sum(checks.values())
+    shares = [f"{count} {verdict}" for verdict, count in checks.items() if count]
+    return f"{counted(total, 'check')}: {', '.join(shares)}" if total else "no checks"
+
+
+def _times(times: Json) -> str:
+    if not times["count"]:
+        return "no answers"
+    return ", ".join(f"{key} {short_time(times[key])}" for key in ("min", "p50", "p95", "p99", "max"))
+
+
+def _uptime(uptime: Json) -> str:
+    beside = [f"{span(seconds)} {state}" for state, seconds in uptime["seconds"].items() if seconds >= 1]
+    if uptime["maintenance_s"] >= 1:
+        beside.append(f"{span(uptime['maintenance_s'])} maintenance")
+    return "; ".join(filter(None, [percent(uptime["ratio"]), ", ".join(beside)]))
+
+
+HISTORY = Command("history", "how a monitor has been; export prints all", _run, _add_options, gives_json=True)

@@ -1,0 +1,131 @@
+"""`monitorctl show`: one monitor in full. `monitorctl last`: its last results with all their facts."""
+
+import argparse
+from collections.abc import Iterator, Mapping
+
+from monitord.cli.asking import Json, client_of, last_results, monitor, monitor_target, print_json
+from monitord.cli.bars import LABEL_WIDTH
+from monitord.cli.command import Command, add_name
+from monitord.cli.parsing import positive
+from monitord.cli.result_view import result_lines
+from monitord.cli.terminal import paint, wants_colour, width
+from monitord.cli.wording import ago, local, percent, plain, seconds_since, seen_to, short_time, span
+from monitord.units import format_duration
+
+SHOWN_AT_ONCE = 5
+
+
+def _show(options: argparse.Namespace) -> int:
+    client = client_of(options)
+    shown = monitor(client, options.name)
+    if options.json:
+        print_json(shown)
+        return 0
+    incident = None
+    if shown["incident"] is not None:
+        incident = client.get(monitor_target(options.name, "explain"))["incident"]
+    print("\n".join(monitor_lines(shown, incident, room=width(), colour=wants_colour())))
+    return 0
+
+
+def monitor_lines(shown: Json, incident: Json | None, *, room: int, colour: bool) -> list[str]:
+    """`incident`: the one that is open."""
+    lines = [_title(shown, colour=colour)]
+    if incident is not None:
+        lines.append(f"{'incident':<{LABEL_WIDTH}}{incident['id']}, {plain(incident['detail'])}")
+        if by := seen_to(incident):
+            lines.append(f"{'':<{LABEL_WIDTH}}{by}")
+    lines += [f"{label:<{LABEL_WIDTH}}{text}" for label, text in _facts_of(shown) if text]
+    last = shown["last"]
+    if last is None:
+        return [*lines, "", "not checked yet"]
+    lines += ["", f"last check {ago(last['started_at'])}, at {local(last['started_at'])}"]
+    return [*lines, *result_lines(last, shown["units"], room=room, colour=colour)]
+
+
+def _title(shown: Json, *, colour: bool) -> str:
+    state = paint(shown["state"], shown["state"], colour=colour)
+    since = shown["since"]
+    for_so_long = "" if since is None else f" for {span(seconds_since(since))}, since {local(since)}"
+    return f"{shown['name']} ({shown['type']}) is {state}{for_so_long}"
+
+
+def _facts_of(shown: Json) -> Iterator[tuple[str, str]]:
+    if shown["failures_in_a_row"]:
+        yield "not believed", f"{shown['failures_in_a_row']} of {shown['fail_after']} failures in a row"
+    if shown["is_flapping"]:
+        yield "flapping", "it changes too often to tell each change"
+    yield "maintenance", shown["maintenance"] or ""
+    yield "paused by", plain(shown["paused_by"] or "")
+    yield "tags", ", ".join(shown["tags"])
+    yield "depends on", ", ".join(shown["depends_on"])
+    yield "or any of", ", ".join(shown["depends_on_any"])
+    yield "schedule", _schedule(shown)
+    yield "next check", _next(shown)
+    yield from _past(shown)
+
+
+def _schedule(shown: Json) -> str:
+    every, timeout, retry = (
+        format_duration(shown[key]) for key in ("check_every_s", "timeout_s", "retry_every_s")
+    )
+    return f"every {every}, timeout {timeout}; down after {shown['fail_after']}, retried every {retry}"
+
+
+def _next(shown: Json) -> str:
+    if shown["is_checking"]:
+        return "runs now"
+    if shown["is_waiting_for_a_place"]:
+        return "waits for a place among the checks at once"
+    if shown["paused_by"] is not None:
+        return "none while it is paused"
+    return f"in {span(max(0.0, shown['next_check_in_s']))}"
+
+
+def _past(shown: Json) -> Iterator[tuple[str, str]]:
+    """Nothing where the history cannot be read."""
+    uptime: Mapping[str, Json] = shown["uptime"] or {}
+    known = [f"{window} {percent(one['ratio'])}" for window, one in uptime.items()]
+    yield "uptime", ", ".join(known)
+    if shown["last_24h"] is None:
+        return
+    checks, times = shown["last_24h"]["checks"], shown["last_24h"]["response_time_s"]
+    yield "last 24h", ", ".join(f"{count} {verdict}" for verdict, count in checks.items() if count)
+    if times["count"]:
+        named = [f"{key} {short_time(times[key])}" for key in ("p50", "p95", "p99", "max")]
+        yield "response", ", ".join(named)
+
+
+def _add_last_options(parser: argparse.ArgumentParser) -> None:
+    add_name(parser)
+    parser.add_argument("--failed", action="store_true", help="the last failures instead")
+    parser.add_argument(
+        "-n",
+        "--lines",
+        type=positive,
+        default=SHOWN_AT_ONCE,
+        metavar="N",
+        help="so many at most (default: 5)",
+    )
+
+
+def _last(options: argparse.Namespace) -> int:
+    client = client_of(options)
+    units = monitor(client, options.name)["units"]
+    found = last_results(client, options.name, failed=options.failed, limit=options.lines)
+    if options.json:
+        print_json({"monitor": options.name, "results": found})
+    elif not found:
+        print("there was no failure" if options.failed else "not checked yet")
+    for number, result in enumerate([] if options.json else found):
+        if number:
+            print()
+        print(f"{local(result['started_at'])}, {ago(result['started_at'])}")
+        print("\n".join(result_lines(result, units, room=width(), colour=wants_colour())))
+    return 0
+
+
+SHOW = Command("show", "one monitor in full, with its last result", _show, add_name, gives_json=True)
+LAST = Command(
+    "last", "the last results or failures of a monitor, all facts", _last, _add_last_options, gives_json=True
+)

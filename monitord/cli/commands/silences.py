@@ -1,0 +1,92 @@
+"""Silences: no messages about some monitors until a time. The checks and the states go on."""
+
+import argparse
+from datetime import datetime
+
+from monitord.cli.asking import Json, client_of, monitors, print_json, unknown_monitor
+from monitord.cli.client import API, Client, target_of
+from monitord.cli.command import Command, add_message
+from monitord.cli.exits import EXIT_OK
+from monitord.cli.parsing import moment_to_come, some_duration
+from monitord.cli.tables import table
+from monitord.cli.terminal import width
+from monitord.cli.wording import local
+
+
+def _add_silence_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", metavar="NAME", nargs="*", help="the monitors")
+    parser.add_argument(
+        "--pattern", action="append", default=[], metavar="PATTERN", help="those whose name fits, as db-*"
+    )
+    parser.add_argument(
+        "--tag", action="append", default=[], metavar="TAG", help="those with one of these tags"
+    )
+    end = parser.add_mutually_exclusive_group(required=True)
+    end.add_argument("--for", dest="lasts", type=some_duration, metavar="DURATION", help="so long")
+    end.add_argument("--until", type=moment_to_come, metavar="TIME", help="18:00, or a date and a time")
+    add_message(parser)
+
+
+def _silence(options: argparse.Namespace) -> int:
+    if not (options.names or options.pattern or options.tag):
+        parser: argparse.ArgumentParser = options.parser
+        parser.error("no monitor is meant; name some, or write --pattern or --tag")
+    client = client_of(options)
+    _refuse_unknown(client, options.names)
+    document: dict[str, object] = {
+        "names": options.names,
+        "patterns": options.pattern,
+        "tags": options.tag,
+        "comment": options.message,
+    }
+    until: datetime | None = options.until
+    document |= {"lasts": options.lasts} if until is None else {"until": until.isoformat()}
+    silence = client.post(f"{API}/silences", document)
+    if options.json:
+        print_json(silence)
+    else:
+        print(f"{silence['id']}: {_meant(silence)} silenced until {local(silence['until'])}")
+    return EXIT_OK
+
+
+def _refuse_unknown(client: Client, names: list[str]) -> None:
+    """A silence for a name with a slip of the pen would be kept, and nobody would be silent."""
+    known = {one["name"] for one in monitors(client)} if names else set()
+    for name in names:
+        if name not in known:
+            raise unknown_monitor(client, name)
+
+
+def _meant(silence: Json) -> str:
+    return ", ".join([*silence["names"], *silence["patterns"], *(f"tag {tag}" for tag in silence["tags"])])
+
+
+def _silences(options: argparse.Namespace) -> int:
+    answer = client_of(options).get(f"{API}/silences")
+    if options.json:
+        print_json(answer)
+        return EXIT_OK
+    found = answer["silences"]
+    if not found:
+        print("nothing is silenced")
+        return EXIT_OK
+    head = ("ID", "UNTIL", "BY", "MONITORS", "COMMENT")
+    rows = [(one["id"], local(one["until"]), one["by"], _meant(one), one["comment"] or "") for one in found]
+    print("\n".join(table(head, rows, room=width(), colour=False)))
+    return EXIT_OK
+
+
+def _unsilence(options: argparse.Namespace) -> int:
+    client_of(options).delete(API + target_of("silences", options.id))
+    return EXIT_OK
+
+
+def _add_id(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", metavar="ID", help="as monitorctl silences tells it")
+
+
+SILENCE = Command(
+    "silence", "no messages about some monitors for a time", _silence, _add_silence_options, gives_json=True
+)
+SILENCES = Command("silences", "the silences that have not ended", _silences, gives_json=True)
+UNSILENCE = Command("unsilence", "end a silence early", _unsilence, _add_id)

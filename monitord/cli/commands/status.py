@@ -1,0 +1,106 @@
+"""`monitorctl status`: how the monitors stand, all or those that are meant; once or again and again."""
+
+import argparse
+from collections.abc import Sequence
+
+from monitord.cli.asking import Json, client_of, monitors, print_json
+from monitord.cli.client import API, Client, DaemonUnreachableError
+from monitord.cli.command import Command
+from monitord.cli.exits import exit_of_health
+from monitord.cli.parsing import some_duration
+from monitord.cli.tables import headline, monitor_rows, worst_first
+from monitord.cli.terminal import Screen, wants_colour, width
+from monitord.errors import ControlError
+
+EVERY_S = 2.0
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "pattern", metavar="NAME", nargs="*", help="only those whose name has this in it, or fits it with * ?"
+    )
+    parser.add_argument(
+        "--tag", action="append", default=[], metavar="TAG", help="only those with all of them"
+    )
+    parser.add_argument(
+        "--state", action="append", default=[], metavar="STATE", help="only those in one of them"
+    )
+    parser.add_argument(
+        "--type", action="append", default=[], metavar="TYPE", help="only those of one of them"
+    )
+    parser.add_argument("-w", "--watch", action="store_true", help="show it again and again")
+    parser.add_argument(
+        "--every", type=some_duration, default=EVERY_S, metavar="DURATION", help="with --watch (default: 2s)"
+    )
+
+
+def _run(options: argparse.Namespace) -> int:
+    client = client_of(options)
+    if options.watch:
+        if options.json:
+            parser: argparse.ArgumentParser = options.parser
+            parser.error("--json prints once; leave --watch out, or follow with events --follow --json")
+        return _watch(client, options)
+    status, found = _read(client, options)
+    if options.json:
+        print_json({"status": status, "monitors": worst_first(found)})
+    else:
+        print("\n".join(_lines(status, found)))
+    return exit_of_health(_health(status, found, options))
+
+
+def _watch(client: Client, options: argparse.Namespace) -> int:
+    with Screen() as screen:
+        while True:
+            try:
+                lines = _lines(*_read(client, options))
+            except DaemonUnreachableError as error:
+                if screen.is_empty:
+                    raise
+                lines = [f"monitorctl: {error}"]
+            screen.show(lines)
+            if screen.wait(options.every).lower() == "q":
+                return 0
+
+
+def _read(client: Client, options: argparse.Namespace) -> tuple[Json, list[Json]]:
+    """The daemon, and the monitors that are meant."""
+    status: Json = client.get(f"{API}/status")
+    filters = [
+        *(("tag", tag) for tag in options.tag),
+        *(("state", state) for state in options.state),
+        *(("type", name) for name in options.type),
+    ]
+    if not options.pattern:
+        return status, monitors(client, filters)
+    found = {
+        one["name"]: one
+        for pattern in options.pattern
+        for one in monitors(client, [*filters, ("name", pattern)])
+    }
+    if not (found or filters):
+        raise ControlError(
+            f"no monitor fits {' or '.join(options.pattern)}", hint="monitorctl status lists all of them"
+        )
+    return status, list(found.values())
+
+
+def _health(status: Json, found: Sequence[Json], options: argparse.Namespace) -> str:
+    """That of the worst of those that were asked for."""
+    if not (options.pattern or options.tag or options.state or options.type):
+        return str(status["health"])
+    return str(worst_first(found)[0]["state"]) if found else "up"
+
+
+def _lines(status: Json, found: Sequence[Json]) -> list[str]:
+    lines = headline(status)
+    if found:
+        lines += ["", *monitor_rows(found, room=width(), colour=wants_colour())]
+    elif status["monitors"]["total"]:
+        lines += ["", "none fits"]
+    return lines
+
+
+STATUS = Command(
+    "status", "how the monitors stand; the exit status tells the worst", _run, _add_options, gives_json=True
+)

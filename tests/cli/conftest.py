@@ -1,0 +1,16 @@
+"""The surroundings that tables are made for: 80 columns, and a clock in UTC wherever the tests run."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def eighty_columns_in_utc() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "80")
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()

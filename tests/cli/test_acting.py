@@ -1,0 +1,142 @@
+"""The commands that do something: what reaches the daemon, what is said of it, and who may."""
+
+import json
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from monitord.cli.control_command import main
+from monitord.cli.parsing import moment_to_come
+from monitord.config import Secret
+from monitord.status import AccessPolicy
+from monitord.web import Server
+from tests.cli.there import There, there
+from tests.endpoint import world
+
+Capture = pytest.CaptureFixture[str]
+
+
+async def fall(it: There) -> None:
+    """`bad` is down."""
+    for _ in range(2):
+        await it.ctl("check", "bad")
+
+
+async def test_pause_and_resume_tell_who_and_why(tmp_path: Path, capsys: Capture) -> None:
+    async with there(tmp_path) as it:
+        assert await it.ctl("pause", "good", "-m", "moving house") == 0
+        assert re.fullmatch(r"good: paused by .+; it is paused\n", capsys.readouterr().out)
+        assert await it.ctl("show", "good") == 0
+        assert "\npaused by   " in capsys.readouterr().out
+        assert await it.ctl("resume", "good", "--json") == 0
+        assert json.loads(capsys.readouterr().out)["monitor"]["paused_by"] is None
+        acts = it.made.interventions.asked
+    assert [act[:2] for act in acts] == [("pause", "good"), ("resume", "good")]
+    assert acts[0][3] == "moving house"
+
+
+async def test_ack_is_for_an_incident_that_is_open(tmp_path: Path, capsys: Capture) -> None:
+    async with there(tmp_path) as it:
+        assert await it.ctl("ack", "good") == 1
+        assert "good: has no open incident" in capsys.readouterr().err
+        await fall(it)
+        capsys.readouterr()
+        assert await it.ctl("ack", "bad", "--message", "on it") == 0
+        assert capsys.readouterr().out.startswith("bad: acknowledged by ")
+        assert it.made.interventions.asked[-1][0::3] == ("acknowledge", "on it")
+
+
+async def test_a_silence_is_made_told_and_ended(tmp_path: Path, capsys: Capture) -> None:
+    async with there(tmp_path) as it:
+        arguments = ("good", "--pattern", "db-*", "--tag", "prod", "--for", "2h", "-m", "new disk")
+        assert await it.ctl("silence", *arguments) == 0
+        assert capsys.readouterr().out.startswith("s0: good, db-*, tag prod silenced until 2026-01-01 0")
+        (made,) = it.made.interventions.silences
+        assert await it.ctl("silences") == 0
+        head, row = capsys.readouterr().out.splitlines()
+        assert head.split() == ["ID", "UNTIL", "BY", "MONITORS", "COMMENT"]
+        assert row.startswith("s0  2026-01-01 ")
+        assert await it.ctl("silences", "--json") == 0
+        assert json.loads(capsys.readouterr().out)["silences"][0]["comment"] == "new disk"
+        assert await it.ctl("unsilence", "s0") == 0
+        assert await it.ctl("unsilence", "s0") == 1
+        assert "no silence has the id 's0'" in capsys.readouterr().err
+        assert await it.ctl("silences") == 0
+        assert capsys.readouterr().out == "nothing is silenced\n"
+    assert (made.matcher.names, made.matcher.patterns, made.matcher.tags) == (("good",), ("db-*",), ("prod",))
+    assert abs(made.until - made.since - timedelta(hours=2)) < timedelta(seconds=1)
+
+
+async def test_a_silence_ends_when_it_is_told_to(tmp_path: Path, capsys: Capture) -> None:
+    async with there(tmp_path) as it:
+        assert await it.ctl("silence", "good", "--until", "2026-01-02T12:00+01:00", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["until"] == "2026-01-02T11:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--for", "1h"], "no monitor is meant; name some, or write --pattern or --tag"),
+        (["good"], "one of the arguments --for --until is required"),
+        (["good", "--for", "5 min"], "'5 min' is not a duration; write \"5m\""),
+        (["good", "--for", "0"], "'0' is no time at all"),
+        (["good", "--until", "tonight"], "'tonight' is not a time; write 18:00,"),
+    ],
+)
+def test_a_silence_that_is_wrong_usage_says_what_to_write(
+    capsys: Capture, arguments: list[str], says: str
+) -> None:
+    with pytest.raises(SystemExit, match="64"):
+        main(["silence", *arguments])
+    assert says in capsys.readouterr().err
+
+
+def test_a_time_of_day_is_the_next_one() -> None:
+    now = datetime.now(UTC)
+    for hour in range(24):
+        meant = moment_to_come(f"{hour:02}:30")
+        assert timedelta() < meant - now <= timedelta(hours=24, minutes=1)
+        assert (meant.hour, meant.minute, meant.tzinfo) == (hour, 30, UTC)
+    assert moment_to_come("2031-02-03 04:05") == datetime(2031, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def test_a_time_of_day_is_that_of_the_clock_on_the_wall(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    assert moment_to_come("18:00").hour == 9
+    assert moment_to_come("2031-02-03 04:05") == datetime(2031, 2, 2, 19, 5, tzinfo=UTC)
+
+
+# Over TCP
+
+
+async def test_over_tcp_the_token_of_a_file_allows_changes(tmp_path: Path, capsys: Capture) -> None:
+    made = world(policy=AccessPolicy(token=Secret("s3cret")))
+    token = tmp_path / "token"
+    token.write_text("s3cret\n")
+    try:
+        async with Server(made.application, host="127.0.0.1", port=0) as server:
+            it = There(made, tmp_path)
+            place = ("--url", f"http://127.0.0.1:{server.port}/")
+            assert await it.run(*place, "status") == 0
+            assert "3 monitors" in capsys.readouterr().out
+            assert await it.run(*place, "pause", "good") == 1
+            assert "name a file that holds the token with --token-file" in capsys.readouterr().err
+            assert await it.run(*place, "--token-file", str(token), "pause", "good") == 0
+            assert "paused by bearer of the token" in capsys.readouterr().out
+            assert await it.run(*place, "--token-file", str(tmp_path / "none"), "pause", "good") == 1
+            assert "the token cannot be read" in capsys.readouterr().err
+        assert await it.run(*place, "status") == 3
+        assert "it listens over TCP where [status] says listen" in capsys.readouterr().err
+    finally:
+        await made.dispatcher.close(0.0)
+
+
+def test_a_place_is_a_socket_or_a_url(capsys: Capture) -> None:
+    for arguments in (["--socket", "/a", "--url", "http://b"], ["--url", "b:9120"]):
+        with pytest.raises(SystemExit, match="64"):
+            main([*arguments, "status"])
+    assert "'b:9120' is not a URL; write http://HOST:PORT" in capsys.readouterr().err

@@ -1,0 +1,145 @@
+"""`monitorctl events`: what was, what comes, and that a daemon which is away for a while is waited for."""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from monitord.cli.following import Event, Parser
+from monitord.web import Server
+from tests.cli.there import there
+from tests.endpoint import World, world
+from tests.history.world import until
+
+ROOT = Path(__file__).parent.parent.parent
+DEADLINE_S = 60.0
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+def test_events_are_read_however_they_are_cut(size: int) -> None:
+    stream = (
+        b"retry: 1500\nid: a-1\n\n: \n\nid: a-2\nevent: transition\n"
+        b'data: {"x":\ndata: 1}\n\nid: a-3\nevent: gap\ndata: []\n\n'
+    )
+    parser = Parser()
+    found = [
+        event for begin in range(0, len(stream), size) for event in parser.feed(stream[begin : begin + size])
+    ]
+    assert found == [Event("transition", "a-2", {"x": 1}), Event("gap", "a-3", [])]
+    assert (parser.last_id, parser.retry_s) == ("a-3", 1.5)
+
+
+def test_what_was_half_said_is_not_completed_by_another_connection() -> None:
+    parser = Parser()
+    assert list(parser.feed(b'id: a-1\nevent: x\ndata: {"half": ')) == []
+    parser.forget_the_rest()
+    assert list(parser.feed(b"id: a-2\nevent: y\ndata: 1\n\n")) == [Event("y", "a-2", 1)]
+
+
+async def test_what_was_is_told_and_it_ends(tmp_path: Path, capsys: Capture) -> None:
+    async with there(tmp_path) as it:
+        for name in ("good", "bad", "bad"):
+            await it.ctl("check", name)
+        capsys.readouterr()
+        assert await it.ctl("events") == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert await it.ctl("events", "--results", "--json", "bad") == 0
+        told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    kinds = [line.split()[2:6] for line in lines]
+    assert kinds[0] == ["transition", "good:", "pending", "->"]
+    assert ["incident", "bad:", "open,", "looked"] in kinds
+    assert all(re.match(r"2026-01-01 \d\d:\d\d:\d\d  ", line) for line in lines)
+    assert [one["event"] for one in told].count("result") == 2
+    assert {one["data"]["monitor"] for one in told if one["event"] != "gap"} == {"bad"}
+
+
+class Following:
+    """`monitorctl events -f` as a process, read line by line."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def line(self) -> str:
+        return await self._read(self._process.stdout)
+
+    async def complaint(self) -> str:
+        return await self._read(self._process.stderr)
+
+    async def _read(self, stream: asyncio.StreamReader | None) -> str:
+        assert stream is not None
+        async with asyncio.timeout(DEADLINE_S):
+            return (await stream.readline()).decode()
+
+
+@asynccontextmanager
+async def following(path: Path, *arguments: str) -> AsyncIterator[Following]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "monitord.cli", "--socket", str(path), "events", "-f", *arguments,
+        cwd=ROOT, env={"PATH": os.environ["PATH"]}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        yield Following(process)
+    finally:
+        process.kill()
+        await process.communicate()
+
+
+async def until_somebody_listens(made: World) -> None:
+    await until(lambda: made.live.clients > 0, "somebody listens")
+
+
+async def test_what_comes_is_told_as_it_comes(tmp_path: Path) -> None:
+    async with there(tmp_path) as it, following(it.path, "--results", "good") as followed:
+        await until_somebody_listens(it.made)
+        for name in ("bad", "good"):
+            await it.made.dispatcher.check_now(name)
+        assert re.match(r"\d\d:\d\d:\d\d  (result|transition)  +good: ", await followed.line())
+
+
+async def test_a_daemon_that_was_away_is_gone_on_with_where_it_was_left(tmp_path: Path) -> None:
+    made, path = world(), tmp_path / "s"
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(made.dispatcher.close, 0.0)
+        async with Server(made.application, path=path, grace_s=0.1):
+            followed = await stack.enter_async_context(following(path))
+            await until_somebody_listens(made)
+            await made.dispatcher.check_now("good")
+            assert "good: pending -> up" in await followed.line()
+        assert "trying again" in await followed.complaint()
+        for _ in range(2):
+            await made.dispatcher.check_now("bad")
+        async with Server(made.application, path=path, grace_s=0.1):
+            said = [await followed.line(), await followed.line()]
+    assert any("bad: pending -> down (refused)" in line for line in said)
+
+
+async def test_another_run_of_the_daemon_leaves_a_gap_that_is_told(tmp_path: Path) -> None:
+    first, second, path = world(), world(), tmp_path / "s"
+    second.live._boot = "other"
+    async with AsyncExitStack() as stack:
+        for made in (first, second):
+            stack.push_async_callback(made.dispatcher.close, 0.0)
+        async with Server(first.application, path=path, grace_s=0.1):
+            followed = await stack.enter_async_context(following(path))
+            await until_somebody_listens(first)
+        assert "trying again" in await followed.complaint()
+        async with Server(second.application, path=path, grace_s=0.1):
+            assert await followed.complaint() == "monitorctl: some events are missing here\n"
+
+
+def test_nobody_to_follow_is_3(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "monitord.cli", "--socket", str(tmp_path / "none"), "events", "-f"],
+        cwd=ROOT, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert "no daemon listens there" in done.stderr

@@ -1,0 +1,296 @@
+"""The commands that show something: what they say in 80 columns, as JSON, and how they end."""
+
+import asyncio
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from monitord.cli.control_command import main
+from tests.cli.there import CHECKS, there
+from tests.endpoint import endpoint
+
+ROOT = Path(__file__).parent.parent.parent
+
+Capture = pytest.CaptureFixture[str]
+
+
+# status
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        ([], ["a.b-c_d", "bad", "good"]),
+        (["oo"], ["good"]),
+        (["G*", "BAD"], ["bad", "good"]),
+        (["--tag", "prod"], ["good"]),
+        (["--type", "fake", "--tag", "prod"], ["good"]),
+        (["--state", "pending", "a.b"], ["a.b-c_d"]),
+        (["--tag", "none"], []),
+    ],
+)
+async def test_status_shows_those_that_are_meant(
+    tmp_path: Path, capsys: Capture, arguments: list[str], names: list[str]
+) -> None:
+    async with there(tmp_path) as it:
+        assert await it.ctl("status", *arguments) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert await it.ctl("status", *arguments, "--json") == 0
+        document = json.loads(capsys.readouterr().out)
+    assert [line.split()[1] for line in lines[3:]] == names
+    assert [one["name"] for one in document["monitors"]] == names
+    assert document["status"]["monitors"]["total"] == 3
+
+
+async def test_status_ends_by_the_worst_of_those_that_are_meant(tmp_path: Path, capsys: Capture) -> None:
+    async with endpoint(tmp_path) as at:
+        for _ in range(2):
+            await at.post("monitors", "bad", "check")
+
+        async def ctl(*arguments: str) -> int:
+            return await _ctl(at.path, *arguments)
+
+        assert await ctl("status") == 2
+        assert await ctl("status", "good") == 0
+        assert await ctl("status", "b*") == 2
+        assert await ctl("status", "--tag", "prod") == 0
+
+
+async def test_a_pattern_that_nothing_fits_is_told(tmp_path: Path, capsys: Capture) -> None:
+    async with there(tmp_path) as it:
+        assert await it.ctl("status", "shop") == 1
+    assert "no monitor fits shop; monitorctl status lists all of them" in capsys.readouterr().err
+
+
+async def _ctl(path: Path, *arguments: str) -> int:
+    return await asyncio.to_thread(main, ["--socket", str(path), *arguments])
+
+
+# show and last
+
+
+async def test_show_tells_all_of_one_monitor(tmp_path: Path, capsys: Capture) -> None:
+    async with there(tmp_path) as it:
+        await it.write_past()
+        await it.ctl("check", "good")
+        capsys.readouterr()
+        assert await it.ctl("show", "good") == 0
+        out = capsys.readouterr().out
+        assert await it.ctl("show", "good", "--json") == 0
+        document = json.loads(capsys.readouterr().out)
+    lines = dict(line.split(maxsplit=1) for line in out.splitlines() if line and " " in line)
+    assert out.startswith("good (fake) is up")
+    assert lines["tags"] == "prod"
+    assert lines["uptime"].startswith("1h 90.000 %, 24h 90.000 %, 7d 90.000 %")
+    assert lines["last"].startswith("24h    27 pass, 3 fail") or "27 pass, 3 fail" in out
+    assert "p50 " in lines["response"]
+    assert "next check" in out
+    assert "\npass  looked\n" in out
+    assert document["name"] == "good"
+
+
+async def test_show_says_which_incident_is_open_and_that_it_was_not_checked(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    async with there(tmp_path) as it:
+        assert await it.ctl("show", "bad") == 0
+        assert capsys.readouterr().out.endswith("\nnot checked yet\n")
+        for _ in range(2):
+            await it.ctl("check", "bad")
+        capsys.readouterr()
+        assert await it.ctl("show", "bad") == 0
+    out = capsys.readouterr().out
+    assert "\nincident    " in out
+    assert "\nreason      refused: nobody listens there\n" in out
+
+
+async def test_last_tells_each_result_with_its_facts(tmp_path: Path, capsys: Capture) -> None:
+    async with there(tmp_path) as it:
+        await it.write_past()
+        assert await it.ctl("last", "good", "-n", "2") == 0
+        out = capsys.readouterr().out
+        assert await it.ctl("last", "good", "--failed", "--json") == 0
+        failed = json.loads(capsys.readouterr().out)["results"]
+        assert await it.ctl("last", "bad", "--failed") == 0
+        assert capsys.readouterr().out == "there was no failure\n"
+        assert await it.ctl("last", "bad") == 0
+        assert capsys.readouterr().out == "not checked yet\n"
+    assert out.count("pass  GET / 200") == 2
+    assert out.count("\nconnect ") == 2
+    assert [one["verdict"] for one in failed] == ["fail"] * 3
+    assert failed[0]["facts"]["response_time"] == 0.01
+
+
+# history
+
+
+async def test_history_draws_checks_times_and_uptime(tmp_path: Path, capsys: Capture) -> None:
+    async with there(tmp_path) as it:
+        await it.write_past()
+        assert await it.ctl("history", "good", "--since", "40m") == 0
+        out = capsys.readouterr().out
+        assert await it.ctl("history", "good", "--since", "40m", "--json") == 0
+        document = json.loads(capsys.readouterr().out)
+    lines = out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].startswith("good from 2026-01-01 ")
+    last, checks, times, uptime = (lines[number][12:].strip() for number in (2, 4, 6, 8))
+    assert [line[:12].strip() for line in lines[2:10:2]] == ["last", "checks", "response", "uptime"]
+    assert last == ("█" + "▁" * 9) * 3
+    assert lines[3].strip().startswith("30 checks one by one, since 2026-01-01 ")
+    assert (checks.count("█"), checks.count("▁")) == (3, 27)
+    assert lines[5].strip() == "30 checks: 27 pass, 3 fail"
+    assert times[0] in "▇█"
+    assert times[-1] == "▁"
+    assert lines[7].strip().startswith("min 1.0 ms, p50 15.")
+    assert uptime.count("▁") >= 2
+    assert uptime.startswith("█" * 20)
+    assert lines[9].strip() == "90.000 %; 27m up, 3m down"
+    assert len(document["results"]) == CHECKS
+    assert document["uptime"]["ratio"] == 0.9
+    assert document["series"]["whole"]["checks"]["fail"] == 3
+
+
+async def test_history_of_nothing_says_so(tmp_path: Path, capsys: Capture) -> None:
+    async with there(tmp_path) as it:
+        assert await it.ctl("history", "bad") == 0
+    out = capsys.readouterr().out
+    assert "no checks" in out
+    assert "no answers" in out
+
+
+async def test_history_exports_all_that_is_kept(tmp_path: Path, capsys: Capture) -> None:
+    async with there(tmp_path) as it:
+        await it.write_past()
+        assert await it.ctl("history", "export", "good") == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert await it.ctl("history", "export", "good", "--format", "csv") == 0
+        rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+        assert await it.ctl("history", "export", "good", "--buckets", "hour") == 0
+        hours = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert await it.ctl("history", "export", "godo") == 1
+        assert "did you mean good?" in capsys.readouterr().err
+    assert len(lines) == CHECKS
+    assert [row["at"] for row in rows] == [json.loads(line)["at"] for line in lines]
+    assert sum(one["checks"]["pass"] for one in hours) == 27
+
+
+def test_history_of_two_monitors_is_wrong_usage(capsys: Capture) -> None:
+    with pytest.raises(SystemExit, match="64"):
+        main(["history", "one", "two"])
+    assert "'one two' is not one monitor; write NAME, or export NAME" in capsys.readouterr().err
+
+
+# incidents, explain
+
+
+async def test_incidents_are_told_newest_first(tmp_path: Path, capsys: Capture) -> None:
+    async with there(tmp_path) as it:
+        await it.write_past()
+        assert await it.ctl("incidents") == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert await it.ctl("incidents", "--open", "good") == 0
+        still = capsys.readouterr().out.splitlines()
+        assert await it.ctl("incidents", "-n", "1", "--json") == 0
+        document = json.loads(capsys.readouterr().out)
+        assert await it.ctl("incidents", "bad") == 0
+        assert capsys.readouterr().out == "there was no incident\n"
+        assert await it.ctl("incidents", "--open", "bad") == 0
+        assert capsys.readouterr().out == "no incident is open\n"
+    assert [line.split()[0] for line in lines] == ["STATE", "down", "over"]
+    assert lines[2].split()[4:] == ["1m", "refused", "no", "answer"]
+    assert len(still) == 2
+    assert [one["id"] for one in document["incidents"]] == ["i6"]
+
+
+async def test_explain_prints_sentences_that_fit(tmp_path: Path, capsys: Capture) -> None:
+    async with there(tmp_path) as it:
+        await it.ctl("check", "bad")
+        capsys.readouterr()
+        assert await it.ctl("explain", "bad") == 0
+        out = capsys.readouterr().out
+        assert await it.ctl("explain", "bad", "--json") == 0
+        document = json.loads(capsys.readouterr().out)
+    assert out.startswith("bad is pending.\nThe last check at ")
+    assert max(map(len, out.splitlines())) <= 80
+    assert " ".join(out.split()) == " ".join(" ".join(document["sentences"]).split())
+
+
+# what all have
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["show"],
+        ["last"],
+        ["history"],
+        ["history", "export"],
+        ["incidents"],
+        ["explain"],
+        ["check"],
+        ["pause"],
+        ["resume"],
+        ["ack"],
+        ["beat"],
+        ["silence", "--for", "1h"],
+        ["events"],
+    ],
+    ids=" ".join,
+)
+async def test_an_unknown_monitor_is_told_with_the_nearest(
+    tmp_path: Path, capsys: Capture, command: list[str]
+) -> None:
+    async with there(tmp_path) as it:
+        assert await it.ctl(*command, "goood") == 1
+        assert capsys.readouterr().err == "monitorctl: no monitor is called 'goood'; did you mean good?\n"
+        assert await it.ctl(*command, "xyz") == 1
+        assert "monitorctl status lists them" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["status"], ["history", "good"], ["last", "good"], ["show", "good"]], ids=" ".join
+)
+async def test_without_unicode_all_is_ascii(tmp_path: Path, arguments: list[str]) -> None:
+    async with there(tmp_path) as it:
+        await it.write_past()
+
+        plain = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+        done = await asyncio.to_thread(
+            lambda: subprocess.run(
+                [sys.executable, "-m", "monitord.cli", "--socket", str(it.path), *arguments],
+                cwd=ROOT,
+                env={"PATH": os.environ["PATH"], **plain},
+                capture_output=True,
+                check=False,
+            )
+        )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.isascii()
+    if arguments[0] == "history":
+        assert b"X" in done.stdout
+        assert b"#" in done.stdout
+
+
+async def test_what_a_peer_said_does_nothing_to_the_terminal(tmp_path: Path, capsys: Capture) -> None:
+    async with there(tmp_path) as it:
+        assert await it.ctl("silence", "good", "--for", "1h", "-m", "\x1b]0;owned\x07\x9b2J") == 0
+        assert await it.ctl("silences") == 0
+    out = capsys.readouterr().out
+    assert "owned" in out
+    assert not any(sign in out for sign in "\x1b\x07\x9b")
+
+
+async def test_versions_are_told_as_json_with_and_without_a_daemon(tmp_path: Path, capsys: Capture) -> None:
+    async with there(tmp_path) as it:
+        assert await it.ctl("version", "--json") == 0
+        both = json.loads(capsys.readouterr().out)
+    assert both["monitorctl"] == both["monitord"]
+    assert main(["--socket", str(tmp_path / "none"), "version", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["monitord"] is None
