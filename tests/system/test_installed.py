@@ -87,9 +87,11 @@ def test_completion_knows_commands_and_monitors(monitord: Installed) -> None:
         )
         return monitord.machine.run("bash", "-c", script).stdout.split()
 
-    assert completed("monitorctl", "re") == ["reload"]
+    assert completed("monitorctl", "rel") == ["reload"]
     assert completed("monitorctl", "check", "") == ["web"]
     assert completed("monitord", "--ch") == ["--check-config"]
+    for folder in ("fish/vendor_completions.d/monitorctl.fish", "zsh/vendor-completions/_monitorctl"):
+        assert "complete" in monitord.machine.run("cat", f"/usr/share/{folder}").stdout
 
 
 def test_byte_code_is_compiled_at_install(monitord: Installed) -> None:

@@ -1,0 +1,184 @@
+"""What can stand next on a line of monitorctl: as it says it, and as bash, zsh and fish make something of it."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from monitord.cli.client import Client
+from monitord.cli.command_line import command_parser
+from monitord.cli.commands import COMMANDS
+from monitord.cli.completion import complete_line
+from monitord.cli.probe import keys_of_target
+from monitord.cli.probe_options import SCHEMES, TYPES
+from monitord.monitors import MONITOR_TYPES
+from tests.cli.shells import ROOT, Shells
+from tests.endpoint import endpoint
+
+
+async def completed(path: Path, *words: str) -> list[str]:
+    """The words only; `path`: of the socket."""
+    lines = await asyncio.to_thread(complete_line, ["--socket", str(path), *words], COMMANDS)
+    return [line.partition("\t")[0] for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("words", "candidates"),
+    [
+        (["exp"], ["explain"]),
+        (["--s"], ["--socket"]),
+        (["--token-file", ""], [":files"]),
+        (["nonsense", ""], []),
+        (["show", ""], ["a.b-c_d", "bad", "good"]),
+        (["show", "g"], ["good"]),
+        (["show", "A"], []),
+        (["show", "good", ""], []),
+        (["status", "good", ""], ["a.b-c_d", "bad", "good"]),
+        (["status", "--tag", ""], ["prod"]),
+        (["status", "--type", ""], ["fake"]),
+        (["status", "--state", "un"], ["unreachable", "unknown"]),
+        (["status", "--w"], ["--watch"]),
+        (["history", "e"], ["export"]),
+        (["history", "export", "b"], ["bad"]),
+        (["history", "good", "--format", ""], ["csv", "jsonl"]),
+        (["history", "--since", ""], []),
+        (["silence", "--for", "2h", "a"], ["a.b-c_d"]),
+        (["check-config", ""], [":files toml"]),
+        (["probe", "--type", "t"], ["tcp", "tls"]),
+        (["probe", "t"], ["tcp://", "tls://"]),
+        (["probe", "--up"], ["--up-when"]),
+        (["beat", "--exit-status", "1", "go"], ["good"]),
+        (["unsilence", ""], []),
+    ],
+)
+async def test_what_can_stand_next(tmp_path: Path, words: list[str], candidates: list[str]) -> None:
+    async with endpoint(tmp_path) as at:
+        assert await completed(at.path, *words) == candidates
+
+
+async def test_silences_are_named_by_their_ids(tmp_path: Path) -> None:
+    async with endpoint(tmp_path) as at:
+        client = Client(at.path)
+        body = {"names": ["good"], "lasts": "1h", "comment": "moving house"}
+        await asyncio.to_thread(client.post, "/api/v1/silences", body)
+        lines = await asyncio.to_thread(complete_line, ["--socket", str(at.path), "unsilence", ""], COMMANDS)
+    assert lines == ["s0\tmoving house"]
+
+
+@pytest.mark.parametrize("words", [["show", ""], ["unsilence", ""], ["status", "--tag", ""]])
+def test_without_a_daemon_there_are_no_names_and_no_complaint(tmp_path: Path, words: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "monitord.cli", "complete", "--", "--socket", str(tmp_path / "none"), *words],
+        cwd=ROOT, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+async def test_a_daemon_that_hangs_holds_nobody_up(tmp_path: Path) -> None:
+    async def hang(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            writer.close()
+
+    server = await asyncio.start_unix_server(hang, tmp_path / "s")
+    try:
+        assert await completed(tmp_path / "s", "show", "") == []
+    finally:
+        server.close()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+            await asyncio.wait([task])
+
+
+def test_every_command_and_every_option_is_offered() -> None:
+    lines = {line.partition("\t")[0] for line in complete_line([""], COMMANDS)}
+    assert lines == {command.name for command in COMMANDS}
+    for command in COMMANDS:
+        offered = {line.partition("\t")[0] for line in complete_line([command.name, "-"], COMMANDS)}
+        shown = command_parser(command).format_help()
+        assert offered
+        assert all(option in shown for option in offered)
+
+
+def test_the_targets_of_probes_are_such_that_a_probe_takes() -> None:
+    for scheme in SCHEMES:
+        kind = keys_of_target(f"{scheme}host.test:1" if scheme != "exec:" else "exec:/bin/true")["type"]
+        assert kind in TYPES
+    assert set(TYPES) <= set(MONITOR_TYPES)
+
+
+# In the shells themselves
+
+
+async def asked(tmp_path: Path, ask: Callable[[Shells], object]) -> object:
+    folder = tmp_path / "bin"
+    await asyncio.to_thread(folder.mkdir)
+    async with endpoint(tmp_path) as at:
+        return await asyncio.to_thread(ask, Shells(folder, at.path))
+
+
+@pytest.mark.parametrize(
+    ("line", "candidates"),
+    [
+        ("monitorctl exp", ["explain"]),
+        ("monitorctl show ", ["a.b-c_d", "bad", "good"]),
+        ("monitorctl history --fo", ["--format"]),
+        ("monitorctl nonsense ", []),
+        ("monitorctl probe t", ["tcp://", "tls://"]),
+        # For bash a colon ends a word: what stands before it is not told again.
+        ("monitorctl probe tcp:", ["//"]),
+        ("monitord --ch", ["--check-config"]),
+    ],
+)
+async def test_bash_offers(tmp_path: Path, line: str, candidates: list[str]) -> None:
+    assert await asked(tmp_path, lambda shells: shells.bash(line)) == candidates
+
+
+async def test_bash_completes_files_where_files_are_wanted(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "new.toml").write_text("")
+    shells = Shells(tmp_path / "bin", tmp_path / "none")
+    assert await asyncio.to_thread(shells.bash, "monitorctl check-config n") == ["new.toml"]
+
+
+@pytest.mark.parametrize(
+    ("line", "candidates"),
+    [
+        ("monitorctl exp", {"explain": "why a monitor stands as it does, and what comes next"}),
+        ("monitorctl show g", {"good": "pending"}),
+        ("monitorctl history --format c", {"csv": ""}),
+        ("monitorctl nonsense ", {}),
+        ("monitorctl probe tc", {"tcp://": ""}),
+        ("monitord --ch", {"--check-config": "check the configuration and exit"}),
+    ],
+)
+async def test_fish_offers(tmp_path: Path, line: str, candidates: dict[str, str]) -> None:
+    assert await asked(tmp_path, lambda shells: shells.fish(line)) == candidates
+
+
+async def test_fish_completes_files_where_files_are_wanted(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "new.toml").write_text("")
+    shells = Shells(tmp_path / "bin", tmp_path / "none")
+    assert "new.toml" in await asyncio.to_thread(shells.fish, "monitorctl check-config n")
+
+
+@pytest.mark.parametrize(
+    ("line", "then"),
+    [
+        ("monitorctl exp", "monitorctl explain "),
+        ("monitorctl show g", "monitorctl show good "),
+        ("monitorctl history --fo", "monitorctl history --format "),
+        ("monitorctl show a", "monitorctl show a.b-c_d "),
+        ("monitorctl nonsense x", "monitorctl nonsense x"),
+        ("monitorctl probe tc", "monitorctl probe tcp://"),
+        ("monitord --ch", "monitord --check-config "),
+    ],
+)
+async def test_zsh_writes(tmp_path: Path, line: str, then: str) -> None:
+    assert await asked(tmp_path, lambda shells: shells.zsh(line)) == then
