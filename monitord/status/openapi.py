@@ -147,6 +147,12 @@ def _operation(endpoint: Endpoint) -> Json:
             },
         },
     }
+    if endpoint.parameters:
+        # Refused before anything of the request is known, so in plain text.
+        operation["responses"]["414"] = {
+            "description": "The query is too long.",
+            "content": {"text/plain": {"schema": {"type": "string"}}},
+        }
     if endpoint.body is not None:
         operation["requestBody"] = {
             "required": endpoint.needs_body,
