@@ -58,7 +58,7 @@ def units(monitord: Installed) -> Iterator[Machine]:
     )
     machine.run("systemctl", "reset-failed", ok=False)
     machine.shell(
-        "rm -f /etc/systemd/system/frail.service /etc/systemd/system/fleeting.service /etc/systemd/system/broken.* /run/mended"
+        "cd /etc/systemd/system && rm -f frail.service fleeting.service broken.service broken.timer /run/mended"
     )
     machine.run("systemctl", "daemon-reload")
 
