@@ -38,7 +38,7 @@ CONFIG = """\
 
 SIGNATURES = {
     "StateChangeTimestamp": "t",
-    "InvocationID": "ay",
+    "ExecMainStartTimestampMonotonic": "t",
     "Result": "s",
     "Type": "s",
     "NRestarts": "u",
@@ -50,7 +50,7 @@ SIGNATURES = {
     "NextElapseUSecRealtime": "t",
     "NextElapseUSecMonotonic": "t",
 }
-OF_ALL = ("StateChangeTimestamp", "InvocationID")
+OF_ALL = ("StateChangeTimestamp",)
 
 
 class Daemon:
@@ -99,8 +99,8 @@ def service(**properties: Any) -> FakeUnit:
     return FakeUnit(
         properties={
             "StateChangeTimestamp": 1_767_225_600_000_000,
-            "InvocationID": bytes(16),
             "Type": "simple",
+            "ExecMainStartTimestampMonotonic": 1,
             "Result": "success",
             "NRestarts": 0,
             "ExecMainCode": 0,
@@ -115,7 +115,6 @@ def timer(starts: str, **properties: Any) -> FakeUnit:
         sub_state="waiting",
         properties={
             "StateChangeTimestamp": 1_767_225_600_000_000,
-            "InvocationID": bytes(16),
             "Result": "success",
             "Unit": starts,
             "LastTriggerUSec": 0,

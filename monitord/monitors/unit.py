@@ -212,7 +212,7 @@ class UnitMonitor(Monitor[UnitOptions]):
         has_failed = state == "failed" and change.name not in self._troubled
         has_crashed = has_failed or waits_for_restart(change.sub_state)
         if has_crashed and change.result not in {None, WELL}:
-            self._crashed.setdefault(change.name, {})[change.invocation_id or ""] = change.result or ""
+            self._crashed.setdefault(change.name, {})[change.run or ""] = change.result or ""
         if state == "failed" or change.name in self._crashed or change.name in self._troubled:
             return True
         return self.options.want is not Want.NOT_FAILED and state != self.options.want.value

@@ -32,16 +32,16 @@ class Ends:
         self._expected = 0
         self._expected_for = ""
         self._has_failed = False
-        self._told_failed = ""
+        self._told_failed: str | None = None
         self.last_end = ""
 
     def hear(self, change: UnitChange) -> None:
         """A signal of the unit."""
-        run = change.invocation_id or ""
+        run = change.run or ""
         result = change.result or ""
         if change.active_state == "failed":
             # A failed unit may speak again, of a job that is to start it, after a check has told that it failed.
-            self._has_failed = self._has_failed or not run or run != self._told_failed
+            self._has_failed = self._has_failed or run != self._told_failed
             self._note_end(result)
         elif waits_for_restart(change.sub_state):
             if result == WELL:
@@ -55,27 +55,23 @@ class Ends:
         # systemd 257 counts a restart before it comes, and says so.
         is_counted = is_waiting and state.sub_state.endswith("queued")
         if is_counted and state.result == WELL:
-            self._expect(state.invocation_id)
+            self._expect(state.run)
         grown = self._grown(state)
-        self._restarts, self._run = state.restarts, state.invocation_id
+        self._restarts, self._run = state.restarts, state.run
         told = min(grown, self._expected)
         self._expected -= told
         crashes = grown - told
         if state.active_state == "failed":
             # This check says so itself.
-            self._expected, self._told_failed = 0, state.invocation_id
-        elif (
-            is_waiting
-            and not is_counted
-            and state.result != WELL
-            and state.invocation_id != self._expected_for
-        ):
+            self._expected = 0
+        elif is_waiting and not is_counted and state.result != WELL and state.run != self._expected_for:
             crashes += 1
         elif self._has_failed:
             crashes = max(crashes, 1)
         self._has_failed = False
+        self._told_failed = state.run if state.active_state == "failed" else None
         if is_waiting and not is_counted:
-            self._expect(state.invocation_id)
+            self._expect(state.run)
         return crashes
 
     def _note_end(self, result: str) -> None:
@@ -108,7 +104,7 @@ class Ends:
             return 0
         if state.restarts >= self._restarts:
             return state.restarts - self._restarts
-        return state.restarts if state.invocation_id != self._run else 0
+        return state.restarts if state.run != self._run else 0
 
     def _expect(self, run: str) -> None:
         """The next restart is no news. Once for each run, however often it is heard."""

@@ -24,7 +24,8 @@ _ENDS = {1: "exited", 2: "killed", 3: "dumped"}
 class UnitState:
     """How a unit stands. Empty text and None: it has no such thing.
 
-    `changed_at`: since when it is in its state. `exit_code`: how its main process ended (exited, killed, dumped);
+    `changed_at`: since when it is in its state. `run`: tells one run of a service's main process from another, in
+    signals as well (InvocationID stands in none). `exit_code`: how its main process ended (exited, killed, dumped);
     `exit_status`: its exit status or signal. `next_realtime` and `next_monotonic_s`: when a timer elapses next, by
     the wall clock or by CLOCK_MONOTONIC.
     """
@@ -34,7 +35,7 @@ class UnitState:
     active_state: str = "active"
     sub_state: str = "running"
     changed_at: datetime | None = None
-    invocation_id: str = ""
+    run: str = ""
     result: str = ""
     service_type: str = ""
     restarts: int = 0
@@ -59,7 +60,7 @@ class UnitChange:
     sub_state: str | None
     result: str | None
     restarts: int | None
-    invocation_id: str | None
+    run: str | None
 
 
 def state_of(row: Sequence[Any]) -> UnitState:
@@ -77,7 +78,7 @@ def detailed(state: UnitState, found: Mapping[str, Any]) -> UnitState:
         _as(str, found.get("ActiveState")) or state.active_state,
         _as(str, found.get("SubState")) or state.sub_state,
         changed_at=_moment(found.get("StateChangeTimestamp")),
-        invocation_id=_hex(found.get("InvocationID")) or "",
+        run=_run(found.get("ExecMainStartTimestampMonotonic")) or "",
         result=_as(str, found.get("Result")) or "",
         service_type=_as(str, found.get("Type")) or "",
         restarts=_as(int, found.get("NRestarts")) or 0,
@@ -100,8 +101,8 @@ def _moment(microseconds: object) -> datetime | None:
         return None
 
 
-def _hex(invocation: object) -> str | None:
-    return bytes(invocation).hex() if isinstance(invocation, (bytes, bytearray, list)) else None
+def _run(started_us: object) -> str | None:
+    return str(started_us) if isinstance(started_us, int) and started_us else None
 
 
 def _as(kind: type[T], value: object) -> T | None:
@@ -121,5 +122,5 @@ def change_of(name: str, said: Mapping[str, Any]) -> UnitChange:
         _as(str, said.get("SubState")),
         _as(str, said.get("Result")),
         _as(int, said.get("NRestarts")),
-        _hex(said.get("InvocationID")),
+        _run(said.get("ExecMainStartTimestampMonotonic")),
     )

@@ -62,8 +62,9 @@ _WITH_RESULT = frozenset({"automount", "mount", "path", "scope", "service", "soc
 _CHANGED = (_UNIT, "StateChangeTimestamp")
 """Asked for first and last: a unit that changes while it is looked at is looked at again."""
 
-_OF_EVERY_UNIT = ("ActiveState", "SubState", "InvocationID")
-_OF_SERVICES = ("Type", "NRestarts", "ExecMainCode", "ExecMainStatus")
+_OF_EVERY_UNIT = ("ActiveState", "SubState")
+_RUN = "ExecMainStartTimestampMonotonic"
+_OF_SERVICES = ("Type", "NRestarts", "ExecMainCode", "ExecMainStatus", _RUN)
 _OF_TIMERS = ("Unit", "LastTriggerUSec", "NextElapseUSecRealtime", "NextElapseUSecMonotonic")
 
 # What makes a signal news.
@@ -71,7 +72,7 @@ _NEWS = frozenset(
     {
         "ActiveState",
         "SubState",
-        "InvocationID",
+        _RUN,
         "Job",
         "Result",
         "NRestarts",

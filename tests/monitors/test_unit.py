@@ -41,10 +41,6 @@ def ago(seconds: float) -> int:
     return int((datetime.now(UTC) - timedelta(seconds=seconds)).timestamp() * 1e6)
 
 
-def run(number: int) -> bytes:
-    return bytes([number]) * 16
-
-
 def stands(host: Bench, active_state: str, sub_state: str, *, since: float = 300, **properties: Any) -> None:
     """The unit stands so, and nobody was told."""
     unit = host.systemd.units[NGINX]
@@ -55,9 +51,11 @@ def stands(host: Bench, active_state: str, sub_state: str, *, since: float = 300
 async def crash_and_restart(host: Bench, name: str, number: int, **ended: Any) -> None:
     """As systemd tells it: the run has ended and waits, then the next one runs."""
     ended = ended or BAD
-    await host.systemd.change(name, "activating", "auto-restart", InvocationID=run(number), **ended)
     await host.systemd.change(
-        name, "active", "running", NRestarts=number, InvocationID=run(number + 1), **WELL
+        name, "activating", "auto-restart", ExecMainStartTimestampMonotonic=10 + number, **ended
+    )
+    await host.systemd.change(
+        name, "active", "running", NRestarts=number, ExecMainStartTimestampMonotonic=10 + number + 1, **WELL
     )
 
 
@@ -152,7 +150,7 @@ async def test_a_unit_that_systemd_let_go_when_it_was_stopped_has_the_grace_as_w
     clock = MovedClock()
     monitor = host.monitor(ONE, clock=clock)
     assert (await monitor.check()).reason is Reason.OK
-    stands(host, "inactive", "dead", NRestarts=0, InvocationID=b"")
+    stands(host, "inactive", "dead", NRestarts=0, ExecMainStartTimestampMonotonic=0)
     host.systemd.units[NGINX].properties["StateChangeTimestamp"] = 0
     for after_s, reason in ((0, Reason.OK), (20, Reason.OK), (40, Reason.UNIT_INACTIVE)):
         clock.ahead_s = after_s
@@ -229,7 +227,7 @@ async def test_a_crash_between_two_checks_is_a_failure_of_the_next_one(host: Ben
 async def test_a_crash_that_nobody_heard_of_is_counted_by_systemd(host: Bench) -> None:
     monitor = host.monitor(ONE)
     await monitor.check()
-    stands(host, "active", "running", NRestarts=3, InvocationID=run(9))
+    stands(host, "active", "running", NRestarts=3, ExecMainStartTimestampMonotonic=10 + 9)
     seen = await monitor.check()
     assert seen.reason is Reason.UNIT_FAILED
     assert "crashed and was restarted 3 times since " in seen.detail
@@ -239,7 +237,7 @@ async def test_a_crash_while_monitord_was_not_there_is_told_after_its_start(host
     before = host.monitor(ONE)
     assert before.memory() is None
     await before.check()
-    stands(host, "active", "running", NRestarts=1, InvocationID=run(9))
+    stands(host, "active", "running", NRestarts=1, ExecMainStartTimestampMonotonic=10 + 9)
     after = host.monitor(ONE)
     memory = before.memory()
     assert memory is not None
@@ -294,7 +292,7 @@ async def test_a_unit_that_waits_for_its_restart_has_failed(host: Bench) -> None
 async def test_a_crash_counts_beside_conditions(host: Bench) -> None:
     monitor = host.monitor(ONE, "unit.active_state == 'active'")
     await monitor.check()
-    stands(host, "active", "running", NRestarts=1, InvocationID=run(9))
+    stands(host, "active", "running", NRestarts=1, ExecMainStartTimestampMonotonic=10 + 9)
     assert judge(await monitor.check(), monitor.settings, None).verdict is Verdict.FAIL
 
 

@@ -8,12 +8,12 @@ import pytest
 from monitord.monitors.unit_ends import Ends
 from monitord.net.unit_state import UnitChange, UnitState
 
-RUNS = UnitState("a.service", invocation_id="1", result="success", service_type="simple")
+RUNS = UnitState("a.service", run="1", result="success", service_type="simple")
 
 
 def again(run: str, restarts: int) -> UnitState:
     """It runs, started anew by systemd for the n-th time."""
-    return replace(RUNS, invocation_id=run, restarts=restarts)
+    return replace(RUNS, run=run, restarts=restarts)
 
 
 def waits(run: str, restarts: int, result: str) -> UnitState:
@@ -36,7 +36,7 @@ def said(state: UnitState) -> UnitChange:
         state.sub_state,
         state.result,
         state.restarts,
-        state.invocation_id,
+        state.run,
     )
 
 

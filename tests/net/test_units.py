@@ -67,7 +67,7 @@ def last(heard: list[UnitChange | None]) -> UnitChange:
 
 async def test_a_service_is_seen_with_all_there_is_to_know(systemd: FakeSystemd, units: Units) -> None:
     systemd.units[NGINX] = service(
-        Result="exit-code", NRestarts=3, ExecMainCode=1, ExecMainStatus=7, InvocationID=b"\1" * 16
+        Result="exit-code", NRestarts=3, ExecMainCode=1, ExecMainStatus=7, ExecMainStartTimestampMonotonic=7
     )
     systemd.units[NGINX].active_state, systemd.units[NGINX].sub_state = "failed", "failed"
     assert await units.look(NGINX, deadline=soon()) == UnitState(
@@ -75,7 +75,7 @@ async def test_a_service_is_seen_with_all_there_is_to_know(systemd: FakeSystemd,
         active_state="failed",
         sub_state="failed",
         changed_at=datetime(2026, 1, 1, tzinfo=UTC),
-        invocation_id="01" * 16,
+        run="7",
         result="exit-code",
         service_type="simple",
         restarts=3,
@@ -145,7 +145,7 @@ async def test_a_timer_that_never_elapsed_and_never_will_has_no_times(
 
 
 async def test_units_without_a_result_are_not_asked_for_one(systemd: FakeSystemd, units: Units) -> None:
-    properties = {"StateChangeTimestamp": 0, "InvocationID": b""}
+    properties = {"StateChangeTimestamp": 0}
     systemd.units["multi-user.target"] = FakeUnit(sub_state="active", properties=properties)
     state = await units.look("multi-user.target", deadline=soon())
     assert (state.active_state, state.result, state.changed_at) == ("active", "", None)
@@ -234,9 +234,11 @@ async def test_a_change_is_heard_whole_and_once(systemd: FakeSystemd, units: Uni
     following = units.follow(NGINX, heard.append)
     await until(lambda: heard)
     assert heard == [None]
-    await systemd.change(NGINX, "failed", "failed", Result="exit-code", NRestarts=2, InvocationID=b"\2" * 16)
+    await systemd.change(
+        NGINX, "failed", "failed", Result="exit-code", NRestarts=2, ExecMainStartTimestampMonotonic=8
+    )
     await until(lambda: len(heard) == 2)
-    assert last(heard) == UnitChange(NGINX, "failed", "failed", "exit-code", 2, "02" * 16)
+    assert last(heard) == UnitChange(NGINX, "failed", "failed", "exit-code", 2, "8")
     # Services say how they get on by a text that may change all the time.
     await systemd.change(NGINX, StatusText="1 request")
     await systemd.change(NGINX, StatusText="2 requests")

@@ -19,6 +19,15 @@ Restart=always
 RestartSec=0
 """
 
+FLEETING = """\
+[Unit]
+StartLimitIntervalSec=0
+[Service]
+ExecStart=/bin/sleep 1
+Restart=always
+RestartSec=0
+"""
+
 BROKEN = """\
 [Service]
 Type=oneshot
@@ -37,15 +46,20 @@ def units(monitord: Installed) -> Iterator[Machine]:
     """A service that lives for ever and is always restarted, one that fails, and a timer that starts that one."""
     machine = monitord.machine
     machine.write("/etc/systemd/system/frail.service", FRAIL)
+    machine.write("/etc/systemd/system/fleeting.service", FLEETING)
     machine.write("/etc/systemd/system/broken.service", BROKEN)
     machine.write("/etc/systemd/system/broken.timer", OFTEN)
     machine.run("rm", "--force", "/run/mended")
     machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "start", "frail.service")
     yield machine
-    machine.run("systemctl", "stop", "broken.timer", "broken.service", "frail.service", ok=False)
+    machine.run(
+        "systemctl", "stop", "broken.timer", "broken.service", "frail.service", "fleeting.service", ok=False
+    )
     machine.run("systemctl", "reset-failed", ok=False)
-    machine.shell("rm -f /etc/systemd/system/frail.service /etc/systemd/system/broken.* /run/mended")
+    machine.shell(
+        "cd /etc/systemd/system && rm -f frail.service fleeting.service broken.service broken.timer /run/mended"
+    )
     machine.run("systemctl", "daemon-reload")
 
 
@@ -125,6 +139,20 @@ def test_a_crash_while_monitord_was_stopped_is_told_after_its_start(
     assert line["MONITOR_REASON"] == "unit_failed"
 
 
+def test_a_program_that_ends_well_and_is_started_again_has_not_crashed(
+    monitord: Installed, units: Machine
+) -> None:
+    units.run("systemctl", "start", "fleeting.service")
+    watch(monitord, f'[monitors.fleeting]\nunit = "fleeting.service"\n{SELDOM}')
+    await_state(monitord, "fleeting", "up")
+    since = units.now_in_journal()
+    before = int(units.show("fleeting.service", "NRestarts"))
+    eventually(lambda: int(units.show("fleeting.service", "NRestarts")) >= before + 4, within_s=40)
+    lines = monitord.checks_of("fleeting", since)
+    assert lines
+    assert {line["MONITOR_REASON"] for line in lines} == {"ok"}, [line["MESSAGE"] for line in lines]
+
+
 def test_a_restart_by_hand_is_no_failure_and_a_stop_is_one(monitord: Installed, units: Machine) -> None:
     watch(monitord, f'[monitors.frail]\nunit = "frail.service"\ngrace = "3s"\n{SELDOM}')
     await_state(monitord, "frail", "up")
@@ -152,6 +180,8 @@ def test_a_unit_that_fails_becomes_a_monitor_by_itself(monitord: Installed, unit
     units.run("touch", "/run/mended")
     units.run("systemctl", "start", "broken.service")
     await_state(monitord, "unit:broken.service", "up")
+    lines = monitord.checks_of("unit:broken.service", since)
+    assert not [line["MESSAGE"] for line in lines if "crashed" in line["MESSAGE"]]
     said = units.run("monitorctl", "status").stdout
     assert "unit:broken.service" in said
 
