@@ -187,28 +187,29 @@ class Pages:
         await self._rendering.load()
         before = _moment_of(request.query.get("before"))
         found = await self._bounded(self._past.incidents(limit=INCIDENTS_A_PAGE + 1, before=before))
+        told = tuple(found or ())[:INCIDENTS_A_PAGE]
         is_more = found is not None and len(found) > INCIDENTS_A_PAGE
-        shown = self._with_open(tuple(found or ())[:INCIDENTS_A_PAGE], is_first=before is None)
+        shown = self._open_first(told) if before is None else told
         values = {
             "incidents": shown,
             "open": sum(one.closed_at is None for one in shown),
             "is_first": before is None,
             "is_slow": found is None,
             "is_kept": self._past.is_kept,
-            "older": wording.machine_time_exact(shown[-1].opened_at) if is_more and shown else None,
+            "older": wording.machine_time_exact(told[-1].opened_at) if is_more else None,
             "known": frozenset(self._dispatcher.watched),
             "lasted": _lasted,
             "now": self._clock.now(),
         }
         return await self._page(request, "incidents.html", values)
 
-    def _with_open(self, found: Sequence[Incident], *, is_first: bool) -> Sequence[Incident]:
+    def _open_first(self, told: Sequence[Incident]) -> Sequence[Incident]:
         """What goes on now is known without a history, and before it is written there."""
-        if not is_first:
-            return found
         now = {one.incident.id: one.incident for one in self._dispatcher.watched.values() if one.incident}
-        rest = [one for one in found if one.id not in now]
-        return sorted([*now.values(), *rest], key=lambda one: one.opened_at, reverse=True)
+        rest = [one for one in told if one.id not in now]
+        return sorted(
+            [*now.values(), *rest], key=lambda one: (one.closed_at is None, one.opened_at), reverse=True
+        )
 
     async def daemon(self, request: Request) -> Response:
         await self._rendering.load()

@@ -370,6 +370,14 @@ async def test_incidents_go_on_page_by_page() -> None:
     assert "open</span>" not in next_text
 
 
+async def test_what_is_open_comes_before_what_is_closed() -> None:
+    async with usual_site() as one:
+        text = (await page(one, "/incidents")).text
+    states = re.findall(r'<span class="state">(\w+)</span>', text)
+    assert states[:2] == ["open", "open"]
+    assert set(states[2:]) == {"closed"}
+
+
 async def test_an_open_incident_is_told_before_the_history_has_it() -> None:
     async with usual_site(past=FakePast(NOW, is_kept=False)) as one:
         text = (await page(one, "/incidents")).text

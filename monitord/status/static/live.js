@@ -88,6 +88,10 @@
     if (!fresh || !old) return;
     const kept = box && { value: box.value, focused: document.activeElement === box, at: box.selectionStart };
     const focused = document.activeElement?.closest?.("[id]")?.id;
+    for (const row of fresh.querySelectorAll("tbody tr")) {
+      const before = document.getElementById(row.id);
+      if (before && before.className !== row.className) row.classList.add("changed");
+    }
     old.replaceWith(fresh);
     localise(fresh);
     const next = document.getElementById("q");
@@ -124,7 +128,6 @@
       const row = holder.content.querySelector("tr");
       const isFocused = old.contains(document.activeElement);
       row.hidden = old.hidden;
-      row.classList.add("changed");
       old.replaceWith(row);
       localise(row);
       if (isFocused) row.querySelector("a").focus();
