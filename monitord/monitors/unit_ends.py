@@ -32,7 +32,7 @@ class Ends:
         self._expected = 0
         self._expected_for = ""
         self._has_failed = False
-        self._told_failed: str | None = None
+        self._is_failed = False
         self.last_end = ""
 
     def hear(self, change: UnitChange) -> None:
@@ -40,14 +40,15 @@ class Ends:
         run = change.run or ""
         result = change.result or ""
         if change.active_state == "failed":
-            # A failed unit may speak again, of a job that is to start it, after a check has told that it failed.
-            self._has_failed = self._has_failed or run != self._told_failed
+            # A failed unit may speak again, of a job that is to start it: only its becoming so is news.
+            self._has_failed = self._has_failed or not self._is_failed
             self._note_end(result)
         elif waits_for_restart(change.sub_state):
             if result == WELL:
                 self._expect(run)
             else:
                 self._note_end(result)
+        self._is_failed = change.active_state == "failed"
 
     def look(self, state: UnitState) -> int:
         """A check: how many crashes were followed by a new start since the last one."""
@@ -69,7 +70,7 @@ class Ends:
         elif self._has_failed:
             crashes = max(crashes, 1)
         self._has_failed = False
-        self._told_failed = state.run if state.active_state == "failed" else None
+        self._is_failed = state.active_state == "failed"
         if is_waiting and not is_counted:
             self._expect(state.run)
         return crashes

@@ -73,11 +73,13 @@ CASES = [
         [RUNS, said(failed("1")), again("2", 0), again("2", 0)], [0, 1, 0], id="failed_and_started_by_hand"
     ),
     pytest.param(
-        [RUNS, failed("1"), said(replace(failed("1"), result="success")), again("2", 0)],
+        [RUNS, failed("1"), said(replace(failed("1"), result="success", run="")), again("2", 0)],
         [0, 0, 0],
         id="failed_and_told_before_it_speaks_of_its_new_start",
     ),
-    pytest.param([RUNS, failed("1"), said(failed("2")), again("3", 0)], [0, 0, 1], id="failed_once_more"),
+    pytest.param(
+        [RUNS, failed("1"), said(again("2", 0)), said(failed("2")), again("3", 0)], [0, 0, 1], id="failed_once_more"
+    ),
     pytest.param([RUNS, queued("1", 1, "signal"), again("2", 1)], [0, 1, 0], id="counted_before_it_runs_again"),
     pytest.param(
         [RUNS, waits("1", 0, "signal"), queued("1", 1, "signal"), again("2", 1), again("3", 2)],
