@@ -13,6 +13,9 @@ BEAT_EVERY_S = 0.5
 STALL_S = 1.0
 """A beat that is later than this is a stall: longer than any garbage collection, shorter than most timeouts."""
 
+SETTLE_AFTER_STALL_S = 2.0
+"""All that was due meanwhile begins at once then, and is slow for that reason."""
+
 SUSPENDED_S = 0.5
 """The machine slept when CLOCK_BOOTTIME gained this much on CLOCK_MONOTONIC."""
 
@@ -79,6 +82,6 @@ class LoopPulse:
         self.worst_lag_s = max(self.worst_lag_s, lag_s)
         if lag_s > STALL_S:
             self.stalls += 1
-            self._stalled_until = now_s
+            self._stalled_until = now_s + SETTLE_AFTER_STALL_S
         self._look_for_suspend()
         self._aim()

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from monitord.clock import Clock
-from monitord.dispatch import Watched
+from monitord.dispatch import Watched, result_of_record
 from monitord.dispatch.watched import Pause
 from monitord.history import Bucket, StoredResult, Uptime
 from monitord.history import Day as HistoryDay
@@ -200,7 +200,7 @@ async def past_view(past: Past, name: str, shown: str, now: datetime) -> PastVie
         past.days(name, CALENDAR_DAYS),
         past.incidents(monitor=name, limit=INCIDENTS),
         past.results(name, limit=RESULTS),
-        past.results(name, limit=FAILURES, failed=True),
+        past.last(name, failed=True, limit=FAILURES),
         past.uptimes([name], windows),
     )
     plots, whole, squares = await asyncio.to_thread(_drawn, buckets, days, start, now)
@@ -211,7 +211,7 @@ async def past_view(past: Past, name: str, shown: str, now: datetime) -> PastVie
         calendar=squares,
         incidents=incidents,
         results=[_past_checked(one) for one in results],
-        failures=[_past_checked(one) for one in failures],
+        failures=[checked_of(result_of_record(one)) for one in failures],
     )
 
 
@@ -228,7 +228,7 @@ def _drawn(
 
 
 def with_facts(failures: Sequence[Checked], recent: Sequence[Result]) -> list[Checked]:
-    """The failures that the history knows, and those that it does not know yet; facts where they are still at hand."""
+    """The failures that the history knows, and those that it does not know yet."""
     known = [checked_of(result) for result in recent]
     rest = [one for one in failures if all(abs(one.at - other.at) > STORED_WITHIN for other in known)]
     return sorted([*known, *rest], key=lambda one: one.at, reverse=True)[:FAILURES]

@@ -4,9 +4,9 @@ All reads may take their time, and raise HistoryError when they cannot be answer
 page may.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from monitord.history import Bucket, Day, HistoryStats, StoredResult, Uptime
 from monitord.model import Incident
@@ -23,6 +23,10 @@ class Past(Protocol):
     async def results(
         self, monitor: str, *, limit: int = 20, before: datetime | None = None, failed: bool = False
     ) -> list[StoredResult]: ...
+
+    async def last(
+        self, monitor: str, *, failed: bool = False, limit: int = 20
+    ) -> list[Mapping[str, Any]]: ...
 
     async def buckets(
         self, monitor: str, start: datetime, end: datetime, step_s: float | None = None

@@ -56,7 +56,7 @@ class Recent:
         return tuple(self._marks.get(name, ()))
 
     def failures(self, name: str) -> Sequence[Result]:
-        """With all their facts, which the history does not keep; the newest first."""
+        """Those that the history may not have yet, or at all where none is kept; the newest first."""
         return tuple(reversed(self._failures.get(name, ())))
 
     def heard(self, name: str) -> int:

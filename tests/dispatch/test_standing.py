@@ -397,6 +397,26 @@ def test_a_loop_that_stood_still_takes_nothing_down() -> None:
     run(main)
 
 
+def test_what_begins_just_after_a_stall_is_not_believed_either() -> None:
+    async def main(there: World) -> None:
+        there.add("web", policy=ONE_FAILURE)
+        await asyncio.sleep(60)
+        stall(15)
+        there.bad = {"web": Reason.TIMEOUT_CONNECT}
+        await asyncio.sleep(1.5)
+        there.bad = {}
+        await asyncio.sleep(10)
+        assert there.changes("web") == [Health.UP]
+        assert (Verdict.UNSURE, Reason.PROBER_LATE) in {
+            (verdict, why) for _, verdict, why in there.made.results
+        }
+        there.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(11)
+        assert there.stands("web") is Health.DOWN
+
+    run(main)
+
+
 # -- groups
 
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from monitord.dispatch import result_record
 from monitord.errors import HistoryError
 from monitord.history import Bucket, Day, Histogram, HistoryStats, StoredResult, Uptime
-from monitord.model import Health, Incident, Reason, Verdict
+from monitord.model import Fact, Health, Incident, Observation, Reason, Result, Verdict
 
 POINTS = 120
 PHASES = {"resolve": 0.004, "connect": 0.018, "tls": 0.031, "processing": 0.12, "transfer": 0.009}
@@ -47,6 +49,12 @@ class FakePast:
             if not self.is_kept
             else [self._result(monitor, place, failed=failed) for place in range(limit)]
         )
+
+    async def last(self, monitor: str, *, failed: bool = False, limit: int = 20) -> list[Mapping[str, Any]]:
+        await self._read("last")
+        if not self.is_kept:
+            return []
+        return [self._record(self._result(monitor, place, failed=failed)) for place in range(limit)]
 
     async def buckets(
         self, monitor: str, start: datetime, end: datetime, step_s: float | None = None
@@ -148,6 +156,18 @@ class FakePast:
             acknowledged_by="kim" if place == 0 else None,
             comment="the provider knows" if place == 0 else None,
         )
+
+    def _record(self, stored: StoredResult) -> Mapping[str, Any]:
+        facts: dict[str, Fact] = {"status": 503, "phase.connect": 0.018, "response_time": stored.duration_s}
+        seen = Observation(
+            stored.at,
+            stored.duration_s,
+            stored.reason,
+            stored.detail or "",
+            facts,
+            excerpt="HTTP/1.1 503 Service Unavailable",
+        )
+        return result_record(Result(seen, stored.verdict, ("status < 500 (503)",)))
 
     def _result(self, name: str, place: int, *, failed: bool) -> StoredResult:
         dice = random.Random(f"{name} {place}")

@@ -351,7 +351,9 @@ async def test_what_an_earlier_run_has_seen_is_on_the_pages_of_the_next(tmp_path
     await after.close(10.0)
     assert "processing" in shop[shop.index("Response time by phase") :]
     assert shop.count('<span class="verdict v-pass">') == 2
-    assert "Its facts are no longer kept" in bad
+    failures = bad[bad.index("Last failures") :]
+    assert "phase.connect" in failures
+    assert "&lt;html&gt;Sorry &amp; bye&lt;/html&gt;" in failures
     assert "https://bad.example.org/ nobody listens there" in bad
 
 
