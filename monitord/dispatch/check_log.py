@@ -127,6 +127,8 @@ class CheckLog:
             level, note = min(level, NOTICE), f" (silenced by {silence.by}{_comment(silence.comment)})"
         elif watched.health.flapping.is_flapping:
             level, note = logging.INFO, " (flapping)"
+        elif after is Health.UNKNOWN and transition.reason is Reason.PROBER_BLIND:
+            level = logging.INFO  # said once for all of them
         log.log(
             level,
             "%s is %s (was %s)%s%s",

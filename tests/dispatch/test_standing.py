@@ -306,7 +306,11 @@ def many(there: World, count: int = 20) -> list[str]:
     return names
 
 
-def test_a_resolver_that_is_down_for_all_takes_no_monitor_down() -> None:
+def test_a_resolver_that_is_down_for_all_takes_no_monitor_down_and_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+
     async def main(there: World) -> None:
         names = many(there)
         await asyncio.sleep(120)
@@ -321,6 +325,8 @@ def test_a_resolver_that_is_down_for_all_takes_no_monitor_down() -> None:
         assert all(Health.DOWN not in there.changes(name) for name in names)
 
     run(main)
+    loud = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [one.message_id for one in loud] == [JournalEvent.PROBER_BLIND.message_id]  # type: ignore[attr-defined] # our handlers' field
 
 
 def test_what_does_not_cross_the_network_is_believed_while_we_are_blind() -> None:
