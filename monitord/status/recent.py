@@ -3,10 +3,12 @@
 A listener of the pipeline: it appends a few words for each check, and that is all it costs.
 """
 
+from array import array
 from collections import deque
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from math import isnan, nan
 
 from monitord.dispatch import Watched
 from monitord.history import StoredResult
@@ -30,11 +32,44 @@ class Mark:
     response_s: float | None
 
 
+class _Marks:
+    """Up to KEPT marks, packed: as objects those of a thousand monitors would take ten megabytes."""
+
+    __slots__ = ("_codes", "_responses_s", "_times")
+
+    def __init__(self) -> None:
+        self._times = array("d")
+        self._responses_s = array("d")
+        self._codes = array("B")
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    def append(self, mark: Mark) -> None:
+        if len(self._codes) >= KEPT:
+            for packed in (self._times, self._responses_s, self._codes):
+                del packed[0]
+        self._times.append(mark.at.timestamp())
+        self._responses_s.append(nan if mark.response_s is None else mark.response_s)
+        self._codes.append(_CODES[mark.verdict])
+
+    def unpacked(self) -> list[Mark]:
+        packed = zip(self._times, self._responses_s, self._codes, strict=True)
+        return [
+            Mark(datetime.fromtimestamp(at, UTC), _VERDICTS[code], None if isnan(taken_s) else taken_s)
+            for at, taken_s, code in packed
+        ]
+
+
+_VERDICTS = tuple(verdict.value for verdict in Verdict)
+_CODES = {verdict: code for code, verdict in enumerate(_VERDICTS)}
+
+
 class Recent:
     """The newest last. What was before the daemon began is filled in from the history, once."""
 
     def __init__(self) -> None:
-        self._marks: dict[str, deque[Mark]] = {}
+        self._marks: dict[str, _Marks] = {}
         self._failures: dict[str, deque[Result]] = {}
         self._heard: dict[str, int] = {}
         self._filled: set[str] = set()
@@ -46,14 +81,20 @@ class Recent:
         name = watched.name
         marks = self._marks.get(name)
         if marks is None:
-            marks = self._marks[name] = deque(maxlen=KEPT)
+            marks = self._marks[name] = _Marks()
         marks.append(mark_of(result))
         self._heard[name] = self._heard.get(name, 0) + 1
         if result.verdict is Verdict.FAIL:
             self._failures.setdefault(name, deque(maxlen=KEPT_FAILURES)).append(result)
 
     def of(self, name: str) -> Sequence[Mark]:
-        return tuple(self._marks.get(name, ()))
+        marks = self._marks.get(name)
+        return () if marks is None else marks.unpacked()
+
+    def count(self, name: str) -> int:
+        """How many marks there are."""
+        marks = self._marks.get(name)
+        return 0 if marks is None else len(marks)
 
     def failures(self, name: str) -> Sequence[Result]:
         """Those that the history may not have yet, or at all where none is kept; the newest first."""
@@ -72,13 +113,15 @@ class Recent:
         if name in self._filled:
             return
         self._filled.add(name)
-        heard = list(self._marks.get(name, ()))
+        heard = self.of(name)
         before = [_mark_of_stored(one) for one in reversed(past)]
         if heard:
             begins = heard[0].at - STORED_WITHIN
             before = [mark for mark in before if mark.at < begins]
         if before:
-            self._marks[name] = deque([*before, *heard], maxlen=KEPT)
+            marks = self._marks[name] = _Marks()
+            for mark in (*before, *heard):
+                marks.append(mark)
 
     def forget_all_but(self, names: Container[str]) -> None:
         """Monitors come and go with the configuration."""

@@ -91,7 +91,7 @@ class Rows:
                 one.pause,
                 one.incident,
                 self._recent.heard(name),
-                len(self._recent.of(name)),
+                self._recent.count(name),
                 uptimes.get(name),
             )
             kept = self.kept.get(name)
