@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 BUSY_S = 1.0
 """How long SQLite itself waits for a lock. The writer tries again afterwards, so that it is seen to move."""
 
-WRITER_CACHE_KIB = 16 * 1024
-READER_CACHE_KIB = 4 * 1024
+WRITER_CACHE_KIB = 4 * 1024
+READER_CACHE_KIB = 2 * 1024
 LOG_LIMIT_BYTES = 32 << 20
 """What the write-ahead log is cut back to when a burst is over."""
 

@@ -35,30 +35,32 @@ class Mark:
 class _Marks:
     """Up to KEPT marks, packed: as objects those of a thousand monitors would take ten megabytes."""
 
-    __slots__ = ("_codes", "_responses_s", "_times")
+    __slots__ = ("_codes", "_count", "_responses_s", "_times")
 
     def __init__(self) -> None:
-        self._times = array("d")
-        self._responses_s = array("d")
-        self._codes = array("B")
+        # At their full length at once: memory does not grow with the first checks.
+        self._times = array("d", bytes(8 * KEPT))
+        self._responses_s = array("d", bytes(8 * KEPT))
+        self._codes = bytearray(KEPT)
+        self._count = 0
 
     def __len__(self) -> int:
-        return len(self._codes)
+        return min(self._count, KEPT)
 
     def append(self, mark: Mark) -> None:
-        if len(self._codes) >= KEPT:
-            for packed in (self._times, self._responses_s, self._codes):
-                del packed[0]
-        self._times.append(mark.at.timestamp())
-        self._responses_s.append(nan if mark.response_s is None else mark.response_s)
-        self._codes.append(_CODES[mark.verdict])
+        place = self._count % KEPT
+        self._times[place] = mark.at.timestamp()
+        self._responses_s[place] = nan if mark.response_s is None else mark.response_s
+        self._codes[place] = _CODES[mark.verdict]
+        self._count += 1
 
     def unpacked(self) -> list[Mark]:
-        packed = zip(self._times, self._responses_s, self._codes, strict=True)
-        return [
-            Mark(datetime.fromtimestamp(at, UTC), _VERDICTS[code], None if isnan(taken_s) else taken_s)
-            for at, taken_s, code in packed
-        ]
+        return [self._mark(number % KEPT) for number in range(self._count - len(self), self._count)]
+
+    def _mark(self, place: int) -> Mark:
+        taken_s = self._responses_s[place]
+        at = datetime.fromtimestamp(self._times[place], UTC)
+        return Mark(at, _VERDICTS[self._codes[place]], None if isnan(taken_s) else taken_s)
 
 
 _VERDICTS = tuple(verdict.value for verdict in Verdict)

@@ -26,9 +26,11 @@ class Terminal:
         unset = {
             name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "COLUMNS", "LINES"}
         }
-        # setsid makes it the controlling terminal, from which Ctrl-C comes.
+        # setsid makes it the controlling terminal, from which Ctrl-C comes; whoever runs the tests in the background
+        # has it ignored, which a shell on a terminal never does.
+        wrapped = ["env", "--default-signal=INT,QUIT,TSTP", "setsid", "--ctty"]
         self.process = subprocess.Popen(
-            ["setsid", "--ctty", sys.executable, "-m", "monitord.cli", *arguments],
+            [*wrapped, sys.executable, "-m", "monitord.cli", *arguments],
             cwd=ROOT,
             env={**unset, "TERM": "xterm", **environ},
             stdin=self._theirs,
