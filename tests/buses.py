@@ -277,6 +277,11 @@ async def hang_up(bus: Any) -> None:
     bus.disconnect()
     with contextlib.suppress(EOFError, OSError):
         await bus.wait_for_disconnect()
+    # That of Debian 13 leaves the file over its socket open, and with it the socket.
+    stream = getattr(bus, "_stream", None)
+    if stream is not None:
+        with contextlib.suppress(OSError, ValueError):
+            stream.close()
 
 
 async def until(holds: Callable[[], object]) -> None:
