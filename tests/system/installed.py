@@ -74,10 +74,10 @@ class Installed:
         self.machine = machine
 
     def reset(self) -> None:
-        """Only the web server watched, no drop-in, a fresh start."""
+        """Only the web server watched, no drop-in, nothing known of before, a fresh start."""
         self.machine.shell(
             "rm -rf /etc/monitord.d/* /etc/systemd/system/monitord.service.d /run/systemd/system/monitord.service.d"
-            " && systemctl daemon-reload && systemctl stop monitord.service"
+            " && systemctl daemon-reload && systemctl stop monitord.service && rm -rf /var/lib/monitord/*"
             " && systemctl reset-failed monitord.service monitord.socket 2>/dev/null || true"
         )
         self.configure(WATCHING)
