@@ -136,7 +136,7 @@ def test_a_daemon_that_is_killed_or_restarted_counts_each_line_once(watching: In
     if not watching.machine.shell("find /var/lib/monitord -type f"):
         pytest.skip("this daemon keeps no state")
     before = count(watching)
-    # What was told in the last moments before a kill is lost; a monitor of which nothing was kept yet begins at the end.
+    # What was told in the last moments before a kill is lost; one of which nothing was kept yet begins at the end.
     time.sleep(1)
     for number in range(3):
         log_failures(watching, number)
