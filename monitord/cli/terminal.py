@@ -102,11 +102,17 @@ class Screen:
     def show(self, lines: list[str]) -> None:
         if self.is_full:
             shown = lines[: size().lines]
-            sys.stdout.write(_HOME + "\n".join(line + _TO_LINE_END for line in shown) + _TO_END)
+            text = _HOME + "\n".join(line + _TO_LINE_END for line in shown) + _TO_END
         else:
-            sys.stdout.write(("" if self.is_empty else "\n") + "\n".join(lines) + "\n")
+            text = ("" if self.is_empty else "\n") + "\n".join(lines) + "\n"
         self.is_empty = False
-        sys.stdout.flush()
+        # Ctrl-Z waits for the end of it: what it has to write may not come into the midst of this.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
 
     def wait(self, seconds: float) -> str:
         """The key that was pressed meanwhile, or nothing."""
