@@ -69,6 +69,11 @@ class Daemon:
             stack.push_async_callback(container.http_client.close)
             stack.push_async_callback(container.processes.close)
             stack.push_async_callback(container.units.close)
+            if container.history_path is None and container.settings.history.enabled:
+                log.info(
+                    "no state directory is given: states and history end with this run; "
+                    "name one as directory in [history]"
+                )
             kept = container.history.open()
             stack.push_async_callback(self._close_history)
             container.recorder.attach(kept)

@@ -126,6 +126,17 @@ async def web_server() -> AsyncIterator[int]:
 EMPTY = "[monitors]\n"
 
 
+@pytest.mark.parametrize("says", [True, False])
+def test_without_a_state_directory_it_says_that_nothing_is_kept(tmp_path: Path, says: bool) -> None:
+    kept = "" if says else f'[history]\ndirectory = "{tmp_path}"\n'
+    with daemon(tmp_path, kept + EMPTY) as it:
+        it.start()
+        it.wait_for_notice("READY=1")
+        assert ("states and history end with this run" in it.log()) is says
+        assert (tmp_path / "history.sqlite3").exists() is not says
+        assert it.stop() == 0
+
+
 def test_ready_is_said_when_the_socket_answers_and_the_stop_is_clean(tmp_path: Path) -> None:
     with daemon(tmp_path, EMPTY) as it:
         it.start()

@@ -17,7 +17,7 @@ HOST, PORT = "127.0.0.1", 18931
 
 INTRODUCTION = f"""
 monitord runs in the foreground on {CONFIG.relative_to(ROOT)}; its status socket is {SOCKET}.
-In another terminal, in this folder:
+The status pages are at http://127.0.0.1:18933/. In another terminal, in this folder:
 
     /usr/bin/python3 -m monitord.cli --socket {SOCKET} status
     curl --unix-socket {SOCKET} http://localhost/status
