@@ -23,6 +23,7 @@ CHECK_EVERY_S = 10.0
 PLUGIN = Path("/usr/lib/nagios/plugins/check_dummy")
 SAMPLE_EVERY_S = 10.0
 SETTLED_AFTER_S = 60.0
+LATER_AFTER_S = 300.0
 GOAL_LATE_S = 0.1
 GOAL_GROWTH_MIB_PER_MINUTE = 0.1
 
@@ -100,8 +101,8 @@ def left_behind(folder: Path) -> list[str]:
     return found
 
 
-def growth_mib_per_minute(samples: list[tuple[float, int]]) -> float:
-    settled = [(at, rss) for at, rss in samples if at >= SETTLED_AFTER_S]
+def growth_mib_per_minute(samples: list[tuple[float, int]], after_s: float) -> float:
+    settled = [(at, rss) for at, rss in samples if at >= after_s]
     if len(settled) < 2:
         return 0.0
     slope = statistics.linear_regression([at for at, _ in settled], [rss for _, rss in settled]).slope
@@ -137,7 +138,8 @@ def _table(
 ) -> str:
     lateness, monitors = status["checks"]["lateness_s"], status["monitors"]
     unwell = {state: count for state, count in monitors.items() if count and state not in {"up", "total"}}
-    growth = growth_mib_per_minute(samples)
+    growth = growth_mib_per_minute(samples, SETTLED_AFTER_S)
+    later = growth_mib_per_minute(samples, LATER_AFTER_S)
     rows = [
         ("monitors up", f"{monitors['up']} of {monitors['total']}{f'; {unwell}' if unwell else ''}", "all"),
         ("checks", status["checks"]["total"], ""),
@@ -146,6 +148,7 @@ def _table(
         ("late at most", f"{lateness['max'] * 1e3:.0f} ms", ""),
         ("memory at the end", f"{mebibytes(samples[-1][1])} MiB", ""),
         ("growth from minute two on", f"{growth:+.3f} MiB a minute", f"at most {GOAL_GROWTH_MIB_PER_MINUTE}"),
+        ("growth from minute six on", f"{later:+.3f} MiB a minute", f"at most {GOAL_GROWTH_MIB_PER_MINUTE}"),
         ("cores used, without children", f"{cores:.2f}", ""),
         ("waited for a core", f"{waited * 1e3:.1f} ms per s", ""),
         ("left after the stop, or said on standard error", "; ".join(left) or "nothing", "nothing"),
