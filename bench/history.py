@@ -279,7 +279,6 @@ def questions(now: datetime, names: list[str]) -> dict[str, Question]:
         "calendar of two years": lambda history, name: history.days(name, 732),
         "uptime in 5 windows of one": lambda history, name: history.uptimes([name], windows),
         f"uptime in 3 windows of {len(names)}": lambda history, _: history.uptimes(names, windows[:3]),
-        f"bars of {len(names)}": lambda history, _: history.recent_bars(names),
         "minutes of a day": lambda history, name: history.buckets(name, ago(hours=23.9), now, 60),
     }
     for title, span in (

@@ -9,7 +9,7 @@ from monitord.health.dependencies import Parents, parents_of
 from monitord.health.flapping import Flapping
 from monitord.health.incidents import incident_after
 from monitord.health.machine import HealthPolicy, HealthState, Step, advance, without_streak
-from monitord.health.windows import Window, maintenance_of, next_change, read_windows
+from monitord.health.windows import Window, maintenance_of, read_windows
 
 __all__ = [
     "Blindness",
@@ -22,7 +22,6 @@ __all__ = [
     "advance",
     "incident_after",
     "maintenance_of",
-    "next_change",
     "parents_of",
     "read_windows",
     "without_streak",

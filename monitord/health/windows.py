@@ -103,14 +103,6 @@ def maintenance_of(
     return next((window for window in windows if window.covers(name, tags) and window.is_open(at)), None)
 
 
-def next_change(windows: Iterable[Window], at: datetime) -> datetime | None:
-    """When the next of them opens or closes; None: never."""
-    changes = [
-        window.closes_after(at) if window.is_open(at) else window.opens_after(at) for window in windows
-    ]
-    return min((change for change in changes if change is not None), default=None)
-
-
 # From the configuration
 
 

@@ -10,14 +10,12 @@
 Storage can never delay or fail a check: what it does not take is dropped, the oldest first, counted and said once.
 """
 
-from monitord.history.bars import BAR_LENGTH
 from monitord.history.histogram import RELATIVE_ERROR, Histogram
 from monitord.history.history import History
 from monitord.history.settings import HistorySettings, read_history
 from monitord.history.values import Bucket, Day, HistoryStats, Kept, StoredResult, Uptime
 
 __all__ = [
-    "BAR_LENGTH",
     "RELATIVE_ERROR",
     "Bucket",
     "Day",

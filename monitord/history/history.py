@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 
 from monitord.clock import Clock
 from monitord.history import queries
-from monitord.history.bars import BAR_LENGTH, Bars
 from monitord.history.batch import Batch, Record, Seen, Stand
 from monitord.history.codes import to_ms
 from monitord.history.queries import Horizons
@@ -62,15 +61,12 @@ class History:
         self._seen_ms: int | None = None
         self._generation = 0
         self._standing: dict[str, tuple[Health, bool]] = {}
-        self._bars = Bars()
 
     def open(self) -> Kept:
         """Blocks for a moment. Never raises: what is wrong with the storage is logged and shown by `stats`."""
         if self._writer is None:
             return Kept()
-        kept, recent = self._writer.open(BAR_LENGTH)
-        self._bars = Bars(recent)
-        return kept
+        return self._writer.open()
 
     def start(self) -> None:
         """On the running loop."""
@@ -111,7 +107,6 @@ class History:
         self, monitor: str, result: Result, state: Health, record: Mapping[str, Any] | None = None
     ) -> None:
         """`state` is how the monitor stands after it. `record`: all of it as JSON, for `last`; do not change it."""
-        self._bars.add(monitor, result.verdict)
         if self._writer is not None:
             row = row_of(monitor, result, state)
             self._batch.add_result(row)
@@ -163,7 +158,6 @@ class History:
 
     def rename(self, old: str, new: str) -> None:
         """What is kept of `old` is `new`'s from now on, unless `new` has a past of its own or there is no `old`."""
-        self._bars.rename(old, new)
         if old in self._standing and new not in self._standing:
             self._standing[new] = self._standing.pop(old)
         if self._writer is not None:
@@ -178,7 +172,6 @@ class History:
 
     def forget(self, monitor: str) -> None:
         """It is not there any more: its state goes and its span ends. Results stay until retention takes them."""
-        self._bars.forget(monitor)
         if self._writer is not None:
             self._batch.states[monitor] = None
             self.leave(monitor, self._clock.now())
@@ -270,10 +263,6 @@ class History:
         return await self._ask(
             lambda connection: queries.whole(connection, monitor, start_ms, step_s, level_s), None
         )
-
-    async def recent_bars(self, monitors: Sequence[str], count: int = 40) -> dict[str, tuple[Verdict, ...]]:
-        """The last verdicts of each, at most BAR_LENGTH, the oldest first. From memory."""
-        return {name: self._bars.of(name, count) for name in monitors}
 
     async def uptime(self, monitor: str, start: datetime, end: datetime) -> Uptime:
         """By time, exact to the last tick."""

@@ -1,4 +1,4 @@
-"""What a restart finds again: states, what is the daemon's own, open incidents, recent verdicts.
+"""What a restart finds again: states, what is the daemon's own, and open incidents.
 
 It is read from a damaged database as well, as far as that goes, so that a bad page does not cost what is on the others.
 """
@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from monitord.history.codes import from_ms, verdict_code_of
+from monitord.history.codes import from_ms
 from monitord.history.values import Kept
 from monitord.model import Incident, Reason
 
@@ -79,16 +79,3 @@ def check_reasons(connection: sqlite3.Connection) -> None:
     """Raises ValueError for one that this version does not know: a later one wrote it."""
     for (name,) in connection.execute("SELECT name FROM reasons"):
         Reason(name)
-
-
-def recent_verdicts(connection: sqlite3.Connection, count: int) -> dict[str, bytes]:
-    """The numbers of the last verdicts of each monitor, the oldest first."""
-    return {
-        name: bytes(
-            verdict_code_of(what)
-            for (what,) in connection.execute(
-                "SELECT what FROM results WHERE monitor = ? ORDER BY at DESC LIMIT ?", (monitor, count)
-            )
-        )[::-1]
-        for monitor, name in connection.execute("SELECT id, name FROM monitors").fetchall()
-    }

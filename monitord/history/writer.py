@@ -28,7 +28,7 @@ from monitord.history.database import (
     open_for_reading,
     set_aside,
 )
-from monitord.history.kept import check_reasons, read_kept, recent_verdicts, salvage
+from monitord.history.kept import check_reasons, read_kept, salvage
 from monitord.history.schema import DamageError, ForeignDatabaseError, NewerVersionError
 from monitord.history.settings import HistorySettings
 from monitord.history.store import Store
@@ -93,37 +93,36 @@ class Writer:
         self._dropped_before = 0
         self.progress = Progress()
 
-    def open(self, recent: int) -> tuple[Kept, dict[str, bytes]]:
-        """What was kept, and the numbers of the last `recent` verdicts of each monitor. Never raises."""
+    def open(self) -> Kept:
+        """What was kept. Never raises."""
         try:
-            return self._open(recent)
+            return self._open()
         except NewerVersionError as error:
             self._switch_off(error)
-            return Kept(), {}
+            return Kept()
         except (sqlite3.Error, OSError) as error:
             self._fail(error)
-            return self._read_only(recent)
+            return self._read_only()
 
-    def _open(self, recent: int) -> tuple[Kept, dict[str, bytes]]:
+    def _open(self) -> Kept:
         try:
             self._make_sure_of_folder()
             store = self._opened()
-            return read_kept(store.connection), recent_verdicts(store.connection, recent)
+            return read_kept(store.connection)
         except (sqlite3.Error, ForeignDatabaseError, DamageError, ValueError, OverflowError) as error:
             if is_passing(error):
                 raise
-            kept = self._begin_anew(error)
-            return kept, {}
+            return self._begin_anew(error)
 
-    def _read_only(self, recent: int) -> tuple[Kept, dict[str, bytes]]:
+    def _read_only(self) -> Kept:
         """States are wanted all the more where they cannot be written."""
         for how in READ_ONLY if has_no_log(self._path) else READ_ONLY[:1]:
             try:
                 with contextlib.closing(open_for_reading(self._path, how)) as connection:
-                    return read_kept(connection), recent_verdicts(connection, recent)
+                    return read_kept(connection)
             except (sqlite3.Error, ValueError, OverflowError):
                 continue
-        return Kept(), {}
+        return Kept()
 
     def _make_sure_of_folder(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)

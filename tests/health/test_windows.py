@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from monitord.calendar_events import parse_calendar_event
 from monitord.config import read_document
 from monitord.errors import ConfigError
-from monitord.health import Window, maintenance_of, next_change, read_windows
+from monitord.health import Window, maintenance_of, read_windows
 
 NAMES = {"gateway", "web-1", "web-2", "mail"}
 TAGS = {"prod", "office"}
@@ -113,20 +113,6 @@ def test_the_first_open_window_that_is_for_a_monitor_holds() -> None:
         ("2026-03-01T20:30", "web", MOVE),
     ):
         assert maintenance_of(windows, name, (), at(moment)) is window
-
-
-def test_the_next_change_is_the_first_of_all() -> None:
-    windows = (NIGHT, MOVE, scheduled("hourly UTC", 2))
-    changes = []
-    moment = at("2026-03-01T19:00")
-    for _ in range(4):
-        change = next_change(windows, moment)
-        assert change is not None
-        moment = change
-        changes.append(f"{moment:%d %H}")
-    assert changes == ["01 20", "01 21", "01 22", "02 06"]
-    assert next_change((MOVE,), at("2026-03-02")) is None
-    assert next_change((), at("2026-03-02")) is None
 
 
 @given(

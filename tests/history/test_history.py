@@ -117,7 +117,7 @@ async def test_what_is_told_in_one_turn_of_the_loop_is_written_together_or_not_a
     await history.close(5)
 
 
-async def test_a_restart_finds_states_incidents_and_bars(life: Life) -> None:
+async def test_a_restart_finds_states_and_incidents(life: Life) -> None:
     history = life.begin()
     history.save_state("a", {"health": "down", "streak": 3})
     history.save_state("a", {"health": "down", "streak": 4})
@@ -134,7 +134,6 @@ async def test_a_restart_finds_states_incidents_and_bars(life: Life) -> None:
     assert kept.states == {"a": {"health": "down", "streak": 4}, "b": {"health": "up"}}
     assert kept.own == {"pauses": {"a": "root"}}
     assert set(kept.open_incidents) == {incident(), incident("b", number="i2")}
-    assert await history.recent_bars(["a", "x"]) == {"a": (Verdict.PASS, Verdict.FAIL, Verdict.WARN), "x": ()}
     await history.close(5)
 
 
@@ -202,7 +201,6 @@ async def test_a_renamed_monitor_keeps_all_it_had(life: Life) -> None:
     assert await history.results("old") == []
     assert (await history.uptime("new", START, after(30))).seconds == {Health.UP: 30.0}
     assert [one.monitor for one in await history.incidents()] == ["new"]
-    assert len((await history.recent_bars(["new"]))["new"]) == 3
     await history.close(5)
     history = life.new()
     assert history.open().states == {"new": {"x": 1}}
@@ -283,7 +281,6 @@ async def test_without_a_database_everything_works_and_nothing_is_kept(
     assert await history.transitions("b") == []
     assert [one async for one in history.export("b")] == []
     assert [one async for one in history.export_buckets("b")] == []
-    assert await history.recent_bars(["b"]) == {"b": (Verdict.FAIL,)}
     stats = history.stats()
     assert (stats.queued, stats.written, stats.failing) == (0, 0, None)
     assert history.standstill() is None
