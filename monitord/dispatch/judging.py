@@ -27,9 +27,9 @@ What is told is masked, and of what does not pass an excerpt is kept.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from monitord.conditions import Condition, Lookup, Outcome, Reference
+from monitord.conditions import Condition, Lookup, Outcome
 from monitord.model import EXCERPT, Observation, Reason, Result, Verdict
-from monitord.monitors import Masking, MonitorSettings
+from monitord.monitors import Masking, MonitorSettings, lookup_of
 
 _SHOWS_NOTHING = frozenset({Reason.CONDITION_UNRESOLVED, Reason.PLUGIN_KILLED})
 _NO_SECRETS = Masking()
@@ -58,7 +58,7 @@ def _judge(observation: Observation, settings: MonitorSettings, masking: Masking
         observation = replace(observation, reason=Reason.OK)
     if observation.reason is not Reason.OK and not observation.reason.is_warning:
         return Result(observation, Verdict.FAIL)
-    lookup = _lookup(observation)
+    lookup = lookup_of(observation)
     wanted = _evaluate(settings.up_when, lookup, masking)
     unwanted = _evaluate(settings.degraded_when, lookup, masking)
     seen = tuple(outcome.text for outcome in (*wanted, *unwanted))
@@ -101,17 +101,6 @@ def _fit_to_be_seen(result: Result, masking: Masking) -> Observation:
 
 def _evaluate(conditions: Sequence[Condition], lookup: Lookup, masking: Masking) -> list[Outcome]:
     return [condition.evaluate(lookup, masking.mask_value) for condition in conditions]
-
-
-def _lookup(observation: Observation) -> Lookup:
-    facts, evidence = observation.facts, observation.evidence
-
-    def lookup(reference: Reference) -> object:
-        if reference.argument is None and reference.name in facts:
-            return facts[reference.name]
-        return None if evidence is None else evidence(reference.name, reference.argument)
-
-    return lookup
 
 
 def _told(observation: Observation, reason: Reason, what: str, outcomes: Sequence[Outcome]) -> Observation:

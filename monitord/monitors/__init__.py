@@ -7,7 +7,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
-from monitord.monitors.base import CHILDREN, Monitor, MonitorSettings, Stopwatch, Tools
+from monitord.monitors.base import CHILDREN, Monitor, MonitorSettings, Stopwatch, Tools, lookup_of
 from monitord.monitors.dns import DnsMonitor
 from monitord.monitors.exec import ExecMonitor
 from monitord.monitors.group import GroupMonitor
@@ -32,6 +32,7 @@ __all__ = [
     "Tools",
     "check_names",
     "check_references",
+    "lookup_of",
     "monitor_type",
     "monitor_type_names",
 ]

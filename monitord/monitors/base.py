@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar, Generic, TypeVar
 
 from monitord.clock import Clock
-from monitord.conditions import Condition, Vocabulary
+from monitord.conditions import Condition, Lookup, Reference, Vocabulary
 from monitord.config import Table
 from monitord.health import HealthPolicy
 from monitord.model import Evidence, Fact, Health, Observation, Reason
@@ -76,6 +76,18 @@ class Tools:
     journal: JournalFeeds = field(default_factory=JournalFeeds)
     peers: Peers = _no_peers
     units: Units = field(default_factory=Units)
+
+
+def lookup_of(observation: Observation) -> Lookup:
+    """What conditions ask of an observation that still has its evidence."""
+    facts, evidence = observation.facts, observation.evidence
+
+    def lookup(reference: Reference) -> object:
+        if reference.argument is None and reference.name in facts:
+            return facts[reference.name]
+        return None if evidence is None else evidence(reference.name, reference.argument)
+
+    return lookup
 
 
 class Stopwatch:

@@ -6,6 +6,8 @@ Without conditions a status below 400 is well. What is asked and received is tol
 tokens and the parts of a URL that may be one are told nowhere.
 """
 
+import asyncio
+import codecs
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -14,7 +16,7 @@ from typing import ClassVar
 from monitord.conditions import FactFunction, FactType, JsonPath, Unresolved, Vocabulary, parse_json_path
 from monitord.config import Table
 from monitord.model import EXCERPT, Evidence, Fact, Observation, Reason
-from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
+from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools, lookup_of
 from monitord.monitors.http_options import HttpOptions, read_options, secrets_of, shown_location, shown_url
 from monitord.monitors.secured import TLS_FACTS, facts_of_tls
 from monitord.net import HttpExchange, HttpFault, HttpOutcome, Phase
@@ -24,6 +26,8 @@ MAX_BINARY_SHARE = 0.1
 """Of characters that are no text: above it a body is not shown."""
 
 _CHARSET = re.compile(r'charset="?([A-Za-z0-9_.:-]{1,40})', re.IGNORECASE)
+_OF_NAMES = frozenset({"idna", "punycode"})
+"""Charsets for names of hosts: the time they take grows with the square of the length."""
 _TELLING_HEADERS = (
     "Content-Type", "Content-Encoding", "Server", "Via", "Retry-After", "WWW-Authenticate", "Allow",
 )  # fmt: skip
@@ -46,6 +50,8 @@ VOCABULARY = Vocabulary(
     }
 )
 _OF_THE_BODY = frozenset({"body", "json"})
+
+_WELL, _DEGRADED, _OURS, _UNWELL, _FAULT = range(5)
 
 
 class HttpMonitor(Monitor[HttpOptions]):
@@ -79,10 +85,31 @@ class HttpMonitor(Monitor[HttpOptions]):
             outcome = await self.tools.http.fetch(self._request, deadline=deadline)
             return self._observation(watch, outcome, "")
         outcomes = await self.tools.http.fetch_each(self._request, deadline=deadline)
-        worst = max(outcomes, key=_badness)
-        bad = sum(_reason(outcome) is not Reason.OK for outcome in outcomes)
+        badness: list[tuple[int, float]] = []
+        for outcome in outcomes:
+            badness.append((self._badness(self._observation(watch, outcome, "")), outcome.duration_s))
+            # A pattern may take its time with each of them.
+            await asyncio.sleep(0)
+        # Where failing is well, an address that answers is the worst.
+        worst = (min if self.settings.invert else max)(badness)
+        bad = sum(kind > _DEGRADED for kind, _ in badness)
         count = f"{bad} of {len(outcomes)} addresses failed" if bad else f"{len(outcomes)} addresses"
-        return self._observation(watch, worst, f", {count}")
+        return self._observation(watch, outcomes[badness.index(worst)], f", {count}")
+
+    def _badness(self, observation: Observation) -> int:
+        """The order of what can come of several addresses: our own lack tells least about the peer, a fault most."""
+        settings, lookup = self.settings, lookup_of(observation)
+        if observation.reason.is_ours:
+            return _OURS
+        if "status" not in observation.facts:
+            return _FAULT
+        is_well = observation.reason is Reason.OK
+        if settings.up_when:
+            is_well = all(condition.evaluate(lookup).holds for condition in settings.up_when)
+        if not is_well:
+            return _UNWELL
+        is_degraded = any(condition.evaluate(lookup).holds for condition in settings.degraded_when)
+        return _DEGRADED if is_degraded else _WELL
 
     def journal_fields(self, observation: Observation) -> Mapping[str, str]:
         fields = {"MONITOR_URL": self._shown_url}
@@ -156,9 +183,10 @@ def _decoded(exchange: HttpExchange, body: bytes) -> str:
     """The body in its charset; what cannot be decoded shows as U+FFFD."""
     charset = _CHARSET.search(exchange.headers.get("Content-Type", ""))
     try:
-        return body.decode(charset[1] if charset else "utf-8", errors="replace")
+        name = codecs.lookup(charset[1]).name if charset else "utf-8"
+        return body.decode("utf-8" if name in _OF_NAMES else name, errors="replace")
     except (LookupError, UnicodeError):
-        # No charset of text; those of names (idna) and "undefined" raise whatever `errors` says.
+        # No charset of text; "undefined" raises whatever `errors` says.
         return body.decode(errors="replace")
 
 
@@ -180,18 +208,6 @@ def _reason(outcome: HttpOutcome) -> Reason:
     if isinstance(outcome, HttpFault):
         return Reason(outcome.kind.value)
     return Reason.OK if outcome.status < FIRST_BAD_STATUS else Reason.CONDITION_FAILED
-
-
-def _badness(outcome: HttpOutcome) -> tuple[int, float]:
-    """The order of what can come of several addresses: our own lack tells least about the peer, a fault most."""
-    reason = _reason(outcome)
-    if reason is Reason.OK:
-        kind = 0
-    elif reason.is_ours:
-        kind = 1
-    else:
-        kind = 3 if isinstance(outcome, HttpFault) else 2
-    return kind, outcome.duration_s
 
 
 def _bytes(count: int) -> str:

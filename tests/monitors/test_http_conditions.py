@@ -1,6 +1,9 @@
 """The facts of an http check as conditions see them: headers, body and JSON of a real answer, judged."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ from monitord.monitors import Tools
 from monitord.monitors.http import HttpMonitor
 from monitord.net import HttpClient, Resolver, TlsContexts
 from monitord.settings import read_settings
-from tests.servers import respond, serve
+from tests.servers import Peer, Script, free_port, respond, serve
 
 
 @pytest.fixture
@@ -127,3 +130,80 @@ async def test_a_slow_answer_degrades(tmp_path: Path, tools: Tools) -> None:
     result = await judged(tmp_path, tools, 'degraded_when = ["response_time > 0ms"]')
     assert result.verdict is Verdict.WARN
     assert "; degraded: response_time > 0s" in result.observation.detail
+
+
+HOSTS = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
+
+
+@pytest.fixture
+async def with_names() -> AsyncIterator[Tools]:
+    def addresses(_: str, __: int) -> Sequence[str]:
+        return HOSTS
+
+    resolver, contexts = Resolver(addresses), TlsContexts()
+    client = HttpClient(user_agent="tests", resolver=resolver, tls_contexts=contexts)
+    yield Tools(SystemClock(), client, resolver, contexts)
+    await client.close()
+
+
+async def judged_of_all(tmp_path: Path, tools: Tools, keys: str, scripts: Sequence[Script]) -> Result:
+    """Of three addresses, the scripts of the first are those that answer."""
+    async with AsyncExitStack() as stack:
+        port = free_port()
+        for host, script in zip(HOSTS, scripts, strict=False):
+            await stack.enter_async_context(serve(script, host=host, port=port))
+        config = tmp_path / "monitord.toml"
+        config.write_text(f'[monitors.a]\nurl = "http://three.test:{port}/"\nall_addresses = true\n{keys}\n')
+        (settings,) = read_settings(config).monitors
+        monitor = HttpMonitor(settings, tools)
+        try:
+            return judge(await monitor.check(), settings, None)
+        finally:
+            await monitor.close()
+
+
+async def slowly(peer: Peer) -> None:
+    await peer.request()
+    await asyncio.sleep(0.2)
+    await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nwell")
+
+
+@pytest.mark.parametrize(
+    ("keys", "one", "verdict", "note"),
+    [
+        (
+            "up_when = [\"body contains 'well'\"]",
+            respond(body=b"ill"),
+            Verdict.FAIL,
+            "1 of 3 addresses failed",
+        ),
+        ('up_when = ["status == 404"]', respond("404 Gone"), Verdict.FAIL, "2 of 3 addresses failed"),
+        ('up_when = ["status < 600"]', respond("404 Gone"), Verdict.PASS, "3 addresses"),
+        ("degraded_when = [\"body contains 'ill'\"]", respond(body=b"ill"), Verdict.WARN, "3 addresses"),
+    ],
+    ids=["the-body", "the-status", "any-status", "degraded"],
+)
+async def test_the_address_that_misses_a_condition_is_the_worst_though_it_answers_first(
+    tmp_path: Path, with_names: Tools, keys: str, one: Script, verdict: Verdict, note: str
+) -> None:
+    result = await judged_of_all(tmp_path, with_names, keys, [slowly, one, slowly])
+    assert result.verdict is verdict, result.observation.detail
+    assert note in result.observation.detail
+
+
+async def test_inverted_one_address_that_answers_is_enough_to_fail(tmp_path: Path, with_names: Tools) -> None:
+    result = await judged_of_all(tmp_path, with_names, "invert = true", [respond()])
+    assert result.verdict is Verdict.FAIL
+    closed = await judged_of_all(tmp_path, with_names, "invert = true", [])
+    assert closed.verdict is Verdict.PASS
+
+
+async def test_a_charset_that_is_slow_to_decode_is_not_obeyed(tmp_path: Path, tools: Tools) -> None:
+    """The punycode of Python takes time by the square of the length: minutes for a mebibyte."""
+    began_s = time.process_time()
+    result = await judged(
+        tmp_path, tools, "up_when = [\"body contains 'b'\"]", body=b"-" + b"b" * 200_000,
+        headers={"Content-Type": "text/plain; charset=punycode"},
+    )  # fmt: skip
+    assert result.verdict is Verdict.PASS
+    assert time.process_time() - began_s < 1
