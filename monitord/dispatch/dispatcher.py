@@ -131,13 +131,13 @@ class Dispatcher:
             previous = self.watched[monitor.name]
             self._let_go(previous)
             watched = self._watch(monitor, now_s)
-            watched.take_over(previous)
+            self._succeed(watched, previous)
             self._begin(watched)
         for monitor in plan.added:
             watched = self._watch(monitor, now_s)
             renamed = removed.pop(monitor.settings.renamed_from or "", None)
             if renamed is not None:
-                watched.take_over(renamed)
+                self._succeed(watched, renamed)
                 self._pipeline.rename(renamed.name, watched)
             else:
                 self._recall(watched)
@@ -171,7 +171,7 @@ class Dispatcher:
         if previous is None:
             self._recall(watched)
         else:
-            watched.take_over(previous)
+            self._succeed(watched, previous)
         if watched.pause is not None:
             self._alarms.clear(watched)
         self._begin(watched)
@@ -207,6 +207,12 @@ class Dispatcher:
         due_at = self.recall(watched)
         if due_at is not None:
             self._alarms.set(watched, due_at)
+
+    def _succeed(self, watched: Watched, previous: Watched) -> None:
+        """Go on from the one before. What one of another type was about, nobody watches any more."""
+        if watched.monitor.type_name != previous.monitor.type_name:
+            self._pipeline.retire(previous)
+        watched.take_over(previous)
 
     def _begin(self, watched: Watched) -> None:
         """What the monitor had to know of before is known; it may ask for checks."""

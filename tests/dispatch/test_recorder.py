@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+import pytest
 
 from monitord.clock import Clock, SystemClock
 from monitord.dispatch import CheckLog, Dispatcher, LoggedChecks, LoopPulse, Pause, Pipeline, Places, Recorder
@@ -15,6 +17,10 @@ from monitord.monitors import Tools
 from tests.fakes import FakeClock, FakeMonitor, fake_tools, monitor_settings
 
 ONE_FAILURE = HealthPolicy(fail_after=1)
+
+
+class OtherMonitor(FakeMonitor):
+    type_name: ClassVar[str] = "other"
 
 
 @dataclass
@@ -215,5 +221,29 @@ async def test_time_that_failures_took_to_be_believed_counts_as_down(tmp_path: P
         await asyncio.sleep(0.6)
         uptime = await run.history.uptime("web", began, clock.now())
         assert uptime.seconds[Health.DOWN] >= 0.5
+
+    await in_a_run(tmp_path / "history.sqlite3", live)
+
+
+@pytest.mark.parametrize("renamed_from", [None, "web"], ids=["in-place", "with-another-name"])
+async def test_a_monitor_that_becomes_one_of_another_type_leaves_neither_incident_nor_outage(
+    tmp_path: Path, renamed_from: str | None
+) -> None:
+    async def live(run: Run) -> None:
+        began, name = run.clock.now(), "web" if renamed_from is None else "shop"
+        run.add("web", Reason.REFUSED)
+        await run.check("web")
+        settings = monitor_settings(name, check_every_s=3600.0, renamed_from=renamed_from)
+        other = OtherMonitor(settings, run.tools())
+        run.dispatcher.apply(run.dispatcher.plan([settings], lambda _: other))
+        assert [incident.closed_at is None for incident in run.incidents] == [True, False]
+        changed = run.clock.now()
+        await asyncio.sleep(0.5)
+        run.history.tick(run.clock.now())
+        await asyncio.sleep(0.6)
+        assert [one.closed_at is None for one in await run.history.incidents(monitor=name)] == [False]
+        seconds = (await run.history.uptime(name, began, run.clock.now())).seconds
+        # In whole milliseconds.
+        assert seconds.get(Health.DOWN, 0.0) <= (changed - began).total_seconds() + 0.1
 
     await in_a_run(tmp_path / "history.sqlite3", live)
