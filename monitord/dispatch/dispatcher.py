@@ -23,6 +23,7 @@ from monitord.dispatch.places import Places
 from monitord.dispatch.plan import Plan, plan_of
 from monitord.dispatch.schedule import first_due, grid_of, next_due
 from monitord.dispatch.watched import Pause, Watched
+from monitord.health import without_streak
 from monitord.model import Health, Result
 from monitord.monitors import Monitor, MonitorSettings
 
@@ -48,6 +49,7 @@ class Dispatcher:
         self._log = check_log
         self._alarms = Alarms(clock, self._serve)
         self._sweeper: asyncio.TimerHandle | None = None
+        self._swept_at = 0.0
         self._is_running = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing: set[asyncio.Task[None]] = set()
@@ -70,6 +72,7 @@ class Dispatcher:
         """Begin. Needs a running event loop."""
         self._is_running = True
         self._alarms.start()
+        self._swept_at = self._clock.monotonic_s()
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP_EVERY_S, self._sweep)
 
     async def close(self, grace_s: float) -> None:
@@ -362,7 +365,11 @@ class Dispatcher:
         """Abandon what ignored its cancellation, so that its monitor can be checked again."""
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP_EVERY_S, self._sweep)
         self._pipeline.review()
-        now_s = self._clock.monotonic_s()
+        now_s, swept_at = self._clock.monotonic_s(), self._swept_at
+        self._swept_at = now_s
+        if now_s - swept_at > 2 * SWEEP_EVERY_S:
+            # The loop stood still: the deadlines that passed meanwhile had no turn yet.
+            return
         for watched in list(self.watched.values()) if self._tasks else ():
             check = watched.check
             if check is None:
@@ -380,7 +387,8 @@ class Dispatcher:
         watched = self.watched[name]
         watched.pause = pause
         self._alarms.clear(watched)
-        if watched.is_waiting:
+        # Who asks for a check gets it, as he would while it is paused.
+        if watched.is_waiting and not watched.asked:
             watched.is_waiting = False
             self._start_all(self._places.leave(watched, watched.check_host))
         self._pipeline.blindness.forget(name)
@@ -393,6 +401,8 @@ class Dispatcher:
         if watched.pause is None:
             return
         watched.pause = None
+        # What was seen before the pause and what comes now are not in a row.
+        watched.health = without_streak(watched.health)
         watched.sure_at = self._clock.monotonic_s()
         self._alarms.set(watched, watched.sure_at)
         self._pipeline.restand(watched)

@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from monitord.dispatch import CheckLog, Dispatcher, LoggedChecks, LoopPulse, Pipeline, Places, Watched
+from monitord.dispatch import (
+    CheckLog,
+    Dispatcher,
+    LoggedChecks,
+    LoopPulse,
+    Pause,
+    Pipeline,
+    Places,
+    Watched,
+)
 from monitord.health import HealthPolicy
 from monitord.model import Health, Reason, Result, Transition, Verdict
 from monitord.monitors import Monitor
@@ -508,6 +517,44 @@ def test_check_now_joins_the_check_that_runs() -> None:
         )
         assert first is second
         assert len(monitor.began) == 2
+        await finish(made)
+
+    run_in_fake_time(main)
+
+
+def test_whoever_waits_for_a_check_that_a_pause_takes_out_of_the_line_gets_it() -> None:
+    async def main() -> None:
+        made = bench(in_all=1)
+        made.monitor("stuck", hang, check_every_s=1000.0, timeout_s=50.0)
+        made.monitor("web", check_every_s=1000.0)
+        await asyncio.sleep(12)
+        asked = asyncio.ensure_future(made.dispatcher.check_now("web"))
+        await asyncio.sleep(1)
+        made.dispatcher.pause("web", Pause("root", made.clock.now()))
+        await asyncio.sleep(100)
+        assert asked.done()
+        assert made.dispatcher.waiting == 0
+        await finish(made)
+
+    run_in_fake_time(main)
+
+
+def test_a_stall_makes_no_check_one_that_ignored_its_cancellation() -> None:
+    async def main() -> None:
+        made = bench()
+
+        async def take_a_second() -> Reason:
+            await asyncio.sleep(1)
+            return Reason.OK
+
+        made.monitor("web", take_a_second, check_every_s=1000.0)
+        await asyncio.sleep(20)
+        asked = asyncio.ensure_future(made.dispatcher.check_now("web"))
+        await asyncio.sleep(0.1)
+        stall(30.0)
+        await asked
+        assert made.dispatcher.abandoned == 0
+        assert Reason.MONITOR_BUG not in {reason for _, _, reason in made.results}
         await finish(made)
 
     run_in_fake_time(main)

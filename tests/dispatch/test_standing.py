@@ -179,6 +179,26 @@ def test_a_paused_monitor_can_be_checked_by_hand() -> None:
     run(main)
 
 
+def test_failures_before_and_after_a_pause_are_not_in_a_row() -> None:
+    async def main(there: World) -> None:
+        there.add("web")
+        await asyncio.sleep(30)
+        there.bad = {"web": Reason.REFUSED}
+        await there.made.dispatcher.check_now("web")
+        there.made.dispatcher.pause("web", Pause("root", there.made.clock.now()))
+        await asyncio.sleep(86_400)
+        resumed_at = there.made.clock.now()
+        there.made.dispatcher.resume("web")
+        await asyncio.sleep(1)
+        assert there.stands("web") is Health.UP
+        await asyncio.sleep(20)
+        assert there.stands("web") is Health.DOWN
+        assert there.made.transitions[-1].since >= resumed_at
+        assert there.incidents[-1].opened_at >= resumed_at
+
+    run(main)
+
+
 # -- unknown
 
 
