@@ -78,7 +78,7 @@ def saved(watched: Watched, now: datetime, now_s: float, last: Json | None = Non
         "stands_since": _stamp(watched.stands_since),
         "is_unknown": watched.is_unknown,
         "pause": None if pause is None else {**asdict(pause), "at": pause.at.timestamp()},
-        "memory": _memory(watched),
+        "memory": watched.memory(),
         "last": last,
     }
 
@@ -117,8 +117,7 @@ def _restore(
     watched.health, watched.last, watched.incident, watched.pause = state, result, incident, pause
     watched.stands, watched.stands_since = stands, stands_since
     watched.is_unknown, watched.sure_at = is_unknown, sure_at
-    if memory is not None:
-        _remind(watched, memory)
+    watched.remind(memory)
     return due_at if now_s < due_at <= now_s + period_s else None
 
 
@@ -141,22 +140,6 @@ def _pause(record: Json | None) -> Pause | None:
         return None
     comment = record["comment"]
     return Pause(str(record["by"]), _moment(record["at"]), None if comment is None else str(comment))
-
-
-def _remind(watched: Watched, memory: Json) -> None:
-    try:
-        watched.monitor.remember(memory)
-    except Exception:
-        log.exception("%s: remember of monitor type %s failed", watched.name, watched.monitor.type_name)
-
-
-def _memory(watched: Watched) -> Json | None:
-    try:
-        return watched.monitor.memory()
-    except Exception:
-        # The type may be a third party's; what it forgets is its own loss.
-        log.exception("%s: memory of monitor type %s failed", watched.name, watched.monitor.type_name)
-        return None
 
 
 def _stamp(moment: datetime | None) -> float | None:

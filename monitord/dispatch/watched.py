@@ -5,6 +5,8 @@ clock.
 """
 
 import asyncio
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -13,6 +15,8 @@ from monitord.dispatch.schedule import Grid
 from monitord.health import HealthState
 from monitord.model import Health, Incident, Result
 from monitord.monitors import Monitor
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +69,27 @@ class Watched:
             self.stands, self.stands_since = previous.stands, previous.stands_since
             self.sure_at, self.is_unknown = previous.sure_at, previous.is_unknown
             self.incident = previous.incident
-            memory = previous.monitor.memory()
-            if memory is not None:
-                self.monitor.remember(memory)
+            self.remind(previous.memory())
         elif self.pause is not None:
             self.stands, self.stands_since = Health.PAUSED, self.pause.at
+
+    def memory(self) -> Mapping[str, Any] | None:
+        """What the monitor wants to know again. Never raises."""
+        try:
+            return self.monitor.memory()
+        except Exception:
+            # The type may be a third party's; what it forgets is its own loss.
+            log.exception("%s: memory of monitor type %s failed", self.name, self.monitor.type_name)
+            return None
+
+    def remind(self, memory: Mapping[str, Any] | None) -> None:
+        """Never raises."""
+        if memory is None:
+            return
+        try:
+            self.monitor.remember(memory)
+        except Exception:
+            log.exception("%s: remember of monitor type %s failed", self.name, self.monitor.type_name)
 
     @property
     def name(self) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -480,6 +480,30 @@ def test_a_check_in_flight_of_a_removed_monitor_is_cancelled_and_tells_nothing()
         await asyncio.sleep(20)
         assert made.dispatcher.in_flight == 0
         assert made.results == []
+        await finish(made)
+
+    run_in_fake_time(main)
+
+
+class Forgetful(FakeMonitor):
+    def memory(self) -> Mapping[str, Any] | None:
+        raise RuntimeError("a bug of a third party")
+
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        raise RuntimeError("a bug of a third party")
+
+
+def test_a_type_that_cannot_remember_stops_no_reload() -> None:
+    async def main() -> None:
+        made = bench()
+        tools = fake_tools(made.clock)
+        made.add(Forgetful(monitor_settings("web"), tools))
+        for timeout_s, kind in ((1.0, FakeMonitor), (1.5, Forgetful)):
+            changed = kind(monitor_settings("web", timeout_s=timeout_s), tools)
+            changed.kept = {"known": True}
+            made.dispatcher.apply(made.dispatcher.plan([changed.settings], lambda _, one=changed: one))  # type: ignore[misc] # a lambda's default
+            await asyncio.sleep(20)
+            assert changed.began
         await finish(made)
 
     run_in_fake_time(main)
