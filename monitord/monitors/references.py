@@ -8,17 +8,21 @@ from monitord.config import Table, value_text
 from monitord.monitors.base import MonitorSettings
 from monitord.monitors.group import GroupOptions
 
+_References = Mapping[str, Mapping[str, Sequence[str]]]
+"""Whom each monitor names, by the key that says so."""
+
 
 def check_references(monitors: Sequence[MonitorSettings], table: Table) -> None:
     """`table` is that of [monitors]."""
-    by_name = {monitor.name: monitor for monitor in monitors}
     # A monitor whose own table has a fault is no monitor yet, but it is meant.
-    names = {*by_name, *table.members()}
+    names = {*(monitor.name for monitor in monitors), *table.members()}
     for monitor in monitors:
         for key, others in _references(monitor).items():
             _check_names(table.table(monitor.name), key, others, names, monitor.name)
-    _check_loops(by_name, table, ("depends_on", "depends_on_any"), "depends on itself")
-    _check_loops(by_name, table, ("members",), "is a member of itself")
+    named = {monitor.name: _references(monitor) for monitor in monitors}
+    _check_loops(named, table, ("depends_on", "depends_on_any"), "depends on itself")
+    # Two groups that count each other hold each other down for good.
+    _check_loops({**named, **_by_tags(monitors)}, table, ("members", "member_tags"), "is a member of itself")
 
 
 def check_names(table: Table, key: str, named: Iterable[str], names: Iterable[str]) -> None:
@@ -35,6 +39,22 @@ def _references(monitor: MonitorSettings) -> Mapping[str, Sequence[str]]:
     }
 
 
+def _by_tags(monitors: Sequence[MonitorSettings]) -> _References:
+    """Groups, with the members that they have by tags as well."""
+    tagged: dict[str, list[str]] = {}
+    for monitor in monitors:
+        for tag in monitor.tags:
+            tagged.setdefault(tag, []).append(monitor.name)
+    return {
+        group.name: {
+            **_references(group),
+            "member_tags": [name for tag in group.options.member_tags for name in tagged.get(tag, ())],
+        }
+        for group in monitors
+        if isinstance(group.options, GroupOptions)
+    }
+
+
 def _check_names(table: Table, key: str, named: Iterable[str], names: set[str], own: str | None) -> None:
     for name in named:
         if name == own:
@@ -48,15 +68,11 @@ def _check_names(table: Table, key: str, named: Iterable[str], names: set[str], 
             )
 
 
-def _check_loops(
-    by_name: Mapping[str, MonitorSettings], table: Table, keys: Sequence[str], what: str
-) -> None:
+def _check_loops(named: _References, table: Table, keys: Sequence[str], what: str) -> None:
     """Each is found, told at one of its monitors, then broken there to look for the next."""
     graph = {
-        name: {
-            other for key in keys for other in _references(monitor)[key] if other in by_name and other != name
-        }
-        for name, monitor in by_name.items()
+        name: {other for key in keys for other in by_key.get(key, ()) if other in named and other != name}
+        for name, by_key in named.items()
     }
     while True:
         try:
@@ -65,7 +81,7 @@ def _check_loops(
             loop: list[str] = error.args[1][::-1]
             first = loop.index(min(loop[:-1]))
             loop = [*loop[first:-1], *loop[: first + 1]]
-            key = next(key for key in keys if loop[1] in _references(by_name[loop[0]])[key])
+            key = next(key for key in keys if loop[1] in named[loop[0]].get(key, ()))
             table.table(loop[0]).fault(key, f"{what}: {' -> '.join(loop)}", "take one of them out")
             graph[loop[0]].discard(loop[1])
         else:

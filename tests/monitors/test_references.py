@@ -42,6 +42,13 @@ def read(tmp_path: Path, text: str) -> Settings:
             id="group in itself",
         ),
         pytest.param(
+            '[monitors.web]\nurl = "http://a/"\ntags = ["prod"]\n'
+            '[monitors.a]\ntype = "group"\ntags = ["prod"]\nmember_tags = ["prod"]\n'
+            '[monitors.b]\ntype = "group"\ntags = ["prod"]\nmember_tags = ["prod"]\n',
+            "monitord.toml:7: monitors.a.member_tags: is a member of itself: a -> b -> a; take one of them out",
+            id="groups by tags in each other",
+        ),
+        pytest.param(
             '[monitors.a]\ntype = "group"\nmembers = ["zzz"]\n',
             'monitord.toml:3: monitors.a.members: "zzz" is not a monitor; write the name of one',
             id="member unknown",
