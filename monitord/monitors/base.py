@@ -122,8 +122,11 @@ class Monitor(ABC, Generic[OptionsT]):
     implied_by: ClassVar[str | None] = None
     """The key whose presence makes `type = "…"` unnecessary."""
 
-    looks_outward: ClassVar[bool] = True
-    """Whether its checks cross the network: nearly all of those failing at once means that we are cut off."""
+    looks_outward: bool = True
+    """Whether its checks cross the network: nearly all of those failing at once means that we are cut off.
+
+    Of the type, or set for the one monitor while it is made.
+    """
 
     default_policy: ClassVar[HealthPolicy] = HealthPolicy()
     """How many verdicts in a row are believed where the configuration does not say."""

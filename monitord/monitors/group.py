@@ -52,7 +52,7 @@ class GroupOptions:
 
 class GroupMonitor(Monitor[GroupOptions]):
     type_name: ClassVar[str] = "group"
-    looks_outward: ClassVar[bool] = False
+    looks_outward = False
     vocabulary: ClassVar[Vocabulary] = VOCABULARY
     # What its members say was believed already.
     default_policy: ClassVar[HealthPolicy] = HealthPolicy(

@@ -67,7 +67,7 @@ _REASONS = {HeartbeatStatus.MISSED: Reason.HEARTBEAT_MISSED, HeartbeatStatus.FAI
 
 class HeartbeatMonitor(Monitor[Rhythm]):
     type_name: ClassVar[str] = "heartbeat"
-    looks_outward: ClassVar[bool] = False
+    looks_outward = False
     vocabulary: ClassVar[Vocabulary] = VOCABULARY
     default_policy: ClassVar[HealthPolicy] = HealthPolicy(fail_after=1, degrade_after=1)
 

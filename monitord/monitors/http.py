@@ -19,7 +19,8 @@ from monitord.model import EXCERPT, Evidence, Fact, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools, lookup_of
 from monitord.monitors.http_options import HttpOptions, read_options, secrets_of, shown_location, shown_url
 from monitord.monitors.secured import TLS_FACTS, facts_of_tls
-from monitord.net import HttpExchange, HttpFault, HttpOutcome, Phase
+from monitord.net import HttpExchange, HttpFault, HttpOutcome, HttpRequest, Phase
+from monitord.net.reach import is_this_host
 
 FIRST_BAD_STATUS = 400
 MAX_BINARY_SHARE = 0.1
@@ -64,6 +65,7 @@ class HttpMonitor(Monitor[HttpOptions]):
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
         super().__init__(settings, tools)
         self._request = self.options.request(read_body=bool(settings.needs & _OF_THE_BODY))
+        self.looks_outward = not _is_local(self._request)
         self._shown_url = shown_url(self._request.target, is_secret=self.options.is_url_secret)
 
     @property
@@ -150,6 +152,14 @@ class HttpMonitor(Monitor[HttpOptions]):
             address=outcome.address,
             evidence=_evidence(outcome) if isinstance(outcome, HttpExchange) else None,
         )
+
+
+def _is_local(request: HttpRequest) -> bool:
+    """Nobody knows where a proxy goes on to."""
+    if request.proxy_target is not None:
+        return False
+    target = request.target
+    return target.socket_path is not None or is_this_host(request.endpoint_for(target).host)
 
 
 def _evidence(exchange: HttpExchange) -> Evidence:

@@ -62,7 +62,7 @@ _NOT_LEFT_OUT = ("_SYSTEMD_UNIT", "_SYSTEMD_USER_UNIT", "MONITOR")
 
 class JournalMonitor(Monitor[JournalOptions]):
     type_name: ClassVar[str] = "journal"
-    looks_outward: ClassVar[bool] = False
+    looks_outward = False
     default_policy: ClassVar[HealthPolicy] = HealthPolicy(fail_after=1)
     vocabulary: ClassVar[Vocabulary] = VOCABULARY
 

@@ -69,6 +69,7 @@ class TcpMonitor(Monitor[TcpOptions]):
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
         super().__init__(settings, tools)
         self._client = StreamClient(tools.resolver, tools.tls_contexts)
+        self.looks_outward = self.options.target.crosses_network
         self._steps = [_step(step) for step in self.options.dialogue]
         if "banner" in settings.needs and not any(isinstance(step, Expect) for step in self._steps):
             self._steps.append(_ANYTHING)  # nobody would listen otherwise

@@ -57,7 +57,7 @@ class TimerMonitor(Monitor[TimerOptions]):
     type_name: ClassVar[str] = "timer"
     implied_by: ClassVar[str | None] = "timer"
     default_policy: ClassVar[HealthPolicy] = HealthPolicy(fail_after=1, degrade_after=1)
-    looks_outward: ClassVar[bool] = False
+    looks_outward = False
     vocabulary: ClassVar[Vocabulary] = VOCABULARY
 
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:

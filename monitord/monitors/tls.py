@@ -44,6 +44,7 @@ class TlsMonitor(Monitor[TlsMonitorOptions]):
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
         super().__init__(settings, tools)
         self._client = StreamClient(tools.resolver, tools.tls_contexts)
+        self.looks_outward = self.options.target.crosses_network
 
     @property
     def host(self) -> str | None:

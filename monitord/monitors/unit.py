@@ -114,7 +114,7 @@ class UnitMonitor(Monitor[UnitOptions]):
     type_name: ClassVar[str] = "unit"
     implied_by: ClassVar[str | None] = "unit"
     default_policy: ClassVar[HealthPolicy] = HealthPolicy(fail_after=1, degrade_after=1)
-    looks_outward: ClassVar[bool] = False
+    looks_outward = False
     vocabulary: ClassVar[Vocabulary] = VOCABULARY
 
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:

@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import socket
+from ipaddress import ip_address
 
 from monitord.net.faults import FaultKind
 from monitord.net.phases import Phase, PhaseTimer
@@ -44,6 +45,13 @@ def parse_host(text: str) -> str:
 
 def ip_version(address: str) -> int:
     return 6 if ":" in address else 4
+
+
+def is_this_host(host: str) -> bool:
+    """Whether the way there crosses no network: a loopback address, or "localhost" (RFC 6761, section 6.3)."""
+    if literal_address(host) is not None:
+        return ip_address(host.partition("%")[0]).is_loopback
+    return host.rstrip(".").lower().rpartition(".")[2] == "localhost"
 
 
 def has_family(host: str, family: IpFamily) -> bool:

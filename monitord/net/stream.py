@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from monitord.net.faults import FaultKind, fault_of_error, fault_of_timeout
 from monitord.net.phases import Phase, PhaseTimer
-from monitord.net.reach import Ended, find_address, ip_version, socket_address
+from monitord.net.reach import Ended, find_address, ip_version, is_this_host, socket_address
 from monitord.net.resolver import IpFamily, Resolver
 from monitord.net.tls import TlsContexts, TlsFacts, TlsOptions, tls_facts
 
@@ -50,6 +50,11 @@ class StreamTarget:
     def peer_name(self) -> str:
         """For the certificate. RFC 6066, section 3: no trailing dot."""
         return (self.server_name or self.host).partition("%")[0].rstrip(".")
+
+    @property
+    def crosses_network(self) -> bool:
+        """Whether there is a network between us and the peer."""
+        return self.socket_path is None and not is_this_host(self.host)
 
     def __str__(self) -> str:
         if self.socket_path is not None:

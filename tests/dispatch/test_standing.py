@@ -7,7 +7,7 @@ import asyncio
 import logging
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
@@ -355,7 +355,7 @@ def test_what_does_not_cross_the_network_is_believed_while_we_are_blind() -> Non
         group(there, "all", GroupOptions(members=tuple(names), at_least=1))
 
         class Local(FakeMonitor):
-            looks_outward: ClassVar[bool] = False
+            looks_outward = False
 
         async def act() -> Reason:
             return there.bad.get("disk", Reason.OK)

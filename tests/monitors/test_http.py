@@ -289,6 +289,29 @@ async def test_connect_to_names_another_peer(make: Make) -> None:
     assert server.requests[0].headers["host"] == "shop.test"
 
 
+@pytest.mark.parametrize(
+    ("keys", "looks_outward"),
+    [
+        ('url = "http://shop.test/"', True),
+        ('url = "http://192.0.2.1/"', True),
+        ('url = "https://localhost/"', False),
+        ('url = "http://shop.localhost./"', False),
+        ('url = "http://127.0.0.2:8080/"', False),
+        ('url = "http://[::1]/"', False),
+        ('url = "http+unix://%2Frun%2Fapp.sock/"', False),
+        ('url = "https://shop.test/"\nconnect_to = "127.0.0.1:443"', False),
+        ('url = "http://127.0.0.1/"\nconnect_to = "192.0.2.1:80"', True),
+        ('url = "http://shop.test/"\nproxy = "http://127.0.0.1:3128"', True),
+    ],
+)
+def test_what_stays_on_this_host_says_nothing_of_the_network(
+    tmp_path: Path, keys: str, looks_outward: bool
+) -> None:
+    """All sites of one web server that has stopped here are no sign that this host is cut off."""
+    settings = monitor_settings(type_name="http", options=read(tmp_path, keys))
+    assert HttpMonitor(settings, tools_of_tests(Resolver())).looks_outward is looks_outward
+
+
 def test_the_family_of_addresses_is_obeyed(tmp_path: Path) -> None:
     assert read(tmp_path, 'url = "http://x/"\nip_family = 4').request().ip_family is IpFamily.IPV4
     assert read(tmp_path, 'url = "http://x/"\nip_family = 6').request().ip_family is IpFamily.IPV6

@@ -391,3 +391,13 @@ def test_a_secret_step_is_not_told_in_a_fault(tmp_path: Path) -> None:
     found = faults_of(tmp_path, 'address = "a:1"\ndialogue = [{ send = 12345 }]')
     assert len(found) == 1
     assert "12345" not in found[0]
+
+
+@pytest.mark.parametrize(
+    ("address", "looks_outward"),
+    [("mail.test:25", True), ("localhost:25", False), ("[::1]:25", False), ("unix:/run/app.sock", False)],
+)
+async def test_what_stays_on_this_host_says_nothing_of_the_network(
+    make: Make, address: str, looks_outward: bool
+) -> None:
+    assert make(f'address = "{address}"').looks_outward is looks_outward
