@@ -40,6 +40,8 @@ MAX_UNITS = 500
 """A host where more fail has another problem, and each of them is a monitor that somebody looks at."""
 
 ASK_WITHIN_S = 10.0
+ASK_AGAIN_AFTER_S = 30.0
+"""A service manager that is busy, as at a boot, has not said that nothing has failed."""
 
 
 class AutoMode(Enum):
@@ -65,6 +67,7 @@ class AutoUnits:
         build: Callable[[MonitorSettings], Monitor[Any]],
         clock: Clock,
         keep: Callable[[str, Mapping[str, Any]], None] = lambda _, __: None,
+        ask_again_after_s: float = ASK_AGAIN_AFTER_S,
     ) -> None:
         """`keep` stores what is to be known after a restart."""
         self._dispatcher = dispatcher
@@ -72,6 +75,7 @@ class AutoUnits:
         self._build = build
         self._clock = clock
         self._keep = keep
+        self._ask_again_after_s = ask_again_after_s
         self._template: MonitorSettings | None = None
         self._ignored = compile_patterns(())
         self._configured: Callable[[str], bool] = lambda _: False
@@ -142,13 +146,19 @@ class AutoUnits:
         self._asking = asyncio.ensure_future(self._add_all_that_failed())
 
     async def _add_all_that_failed(self) -> None:
-        try:
-            failed = await self._units.list_failed(deadline=time.monotonic() + ASK_WITHIN_S)
-        except BusError as error:
-            log.warning('[auto] units = "failed" could not ask which have failed: %s', error.detail)
+        is_told = False
+        while True:
+            try:
+                failed = await self._units.list_failed(deadline=time.monotonic() + ASK_WITHIN_S)
+            except BusError as error:
+                if not is_told:
+                    log.warning('[auto] units = "failed" could not ask which have failed: %s', error.detail)
+                is_told = True
+                await asyncio.sleep(self._ask_again_after_s)
+                continue
+            for state in failed:
+                self._add(state.name)
             return
-        for state in failed:
-            self._add(state.name)
 
     def _add(self, unit: str) -> None:
         if unit in self._made or not self._is_wanted(unit):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dbus_fast import Message
 
 from monitord.dispatch import (
     AutoMode,
@@ -57,7 +58,14 @@ class Host:
         pipeline = Pipeline(self.clock, self.pulse, check_log)
         places: Places[Watched] = Places(256, 8)
         self.dispatcher = Dispatcher(pipeline, places, self.clock, check_log)
-        self.auto = AutoUnits(self.dispatcher, self.units, self._build, self.clock, self.kept.__setitem__)
+        self.auto = AutoUnits(
+            self.dispatcher,
+            self.units,
+            self._build,
+            self.clock,
+            self.kept.__setitem__,
+            ask_again_after_s=0.05,
+        )
         pipeline.listeners.append(self.auto.hear)
         pipeline.incident_listeners.append(lambda _, incident: self.incidents.append(incident))
         self.dispatcher.start()
@@ -257,6 +265,21 @@ async def test_a_bus_that_was_away_is_asked_for_what_failed_meanwhile(host: Host
     host.daemon.start()
     await host.systemd.start()
     await until(lambda: host.stands(NGINX) is Health.DOWN)
+
+
+async def test_a_manager_that_is_busy_is_asked_again(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+    def be_busy(message: Message) -> Message | None:
+        if message.member != "ListUnitsFiltered":
+            return None
+        return Message.new_error(message, "org.freedesktop.DBus.Error.NoReply", "busy")
+
+    host.systemd.answer = be_busy
+    host.systemd.units[BACKUP].active_state = "failed"
+    host.configure(ON)
+    await until(lambda: host.systemd.calls.count("ListUnitsFiltered") > 2)
+    host.systemd.answer = lambda _: None
+    await until(lambda: host.stands(BACKUP) is Health.DOWN)
+    assert sum("could not ask" in record.getMessage() for record in caplog.records) == 1
 
 
 async def test_there_is_an_end_to_how_many_there_can_be(host: Host, caplog: pytest.LogCaptureFixture) -> None:
