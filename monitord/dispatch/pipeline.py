@@ -124,14 +124,20 @@ class Pipeline:
                     Reason.TIMEOUT_RESPONSE, f"no result within {format_duration(timeout_s)}"
                 )
             return self._bug(watched, error, watch)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Not the check was cancelled, but what its type waited for.
+            return self._bug(watched, error, watch)
         except Exception as error:  # noqa: BLE001 - the boundary where a monitor's bug becomes an observation
             return self._bug(watched, error, watch)
         return observation
 
-    def _bug(self, watched: Watched, error: Exception, watch: Stopwatch) -> Observation:
+    def _bug(self, watched: Watched, error: BaseException, watch: Stopwatch) -> Observation:
         return watch.observation(Reason.MONITOR_BUG, self._say_bug(watched, error))
 
-    def _say_bug(self, watched: Watched, error: Exception) -> str:
+    def _say_bug(self, watched: Watched, error: BaseException) -> str:
         """The line for people; the log has it once."""
         monitor = watched.monitor
         if watched.bug != repr(error):

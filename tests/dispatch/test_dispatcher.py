@@ -170,6 +170,24 @@ def test_a_bug_costs_one_check_and_is_unsure(caplog: pytest.LogCaptureFixture) -
     assert any("ZeroDivisionError" in (record.exc_text or str(record.exc_info)) for record in caplog.records)
 
 
+def test_a_type_whose_own_task_was_cancelled_is_no_silent_check() -> None:
+    async def main() -> None:
+        made = bench()
+
+        async def wait_for_what_is_cancelled() -> Reason:
+            inner: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
+            inner.cancel()
+            return await inner
+
+        made.monitor("buggy", wait_for_what_is_cancelled, check_every_s=10.0)
+        await asyncio.sleep(60)
+        assert {reason for _, _, reason in made.results} == {Reason.MONITOR_BUG}
+        assert made.dispatcher.watched["buggy"].stands is Health.UNKNOWN
+        await finish(made)
+
+    run_in_fake_time(main)
+
+
 def test_the_same_bug_is_told_once_until_it_was_gone(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         made = bench()
