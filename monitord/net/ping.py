@@ -259,7 +259,7 @@ class Pinger:
 
 
 async def _play(salvo: _Salvo, count: int, interval_s: float, payload: bytes, deadline: float) -> None:
-    """Sends, and waits for what comes back. Closes the socket."""
+    """Sends, and waits for what comes back. Closes the socket. Raises TimeoutError where there was no time to send."""
     loop = asyncio.get_running_loop()
     descriptor = salvo.socket.fileno()
     loop.add_reader(descriptor, salvo.take)
@@ -274,6 +274,8 @@ async def _play(salvo: _Salvo, count: int, interval_s: float, payload: bytes, de
                 salvo.is_moved.clear()
                 await salvo.is_moved.wait()
     except TimeoutError:
+        if not salvo.sent_at:
+            raise
         return  # what was not answered is lost
     finally:
         loop.remove_reader(descriptor)

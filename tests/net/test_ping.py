@@ -46,6 +46,15 @@ async def answers(resolver: Resolver, answer: Answer, *, deadline: float | None 
     return outcome
 
 
+async def test_who_has_no_time_left_to_send_has_pinged_nobody(resolver: Resolver) -> None:
+    """As after a look-up that took all of it."""
+    socket = ScriptedSocket()
+    outcome = await ping(resolver, lambda _: socket, deadline=time.monotonic() - 1)
+    assert isinstance(outcome, PingFault)
+    assert outcome.kind is FaultKind.TIMEOUT_RESOLVE
+    assert socket.is_closed
+
+
 async def test_each_request_has_its_number_and_the_same_payload(resolver: Resolver) -> None:
     socket = ScriptedSocket()
     outcome = await ping(resolver, lambda _: socket, count=4, payload_bytes=100)
