@@ -28,6 +28,8 @@ log = logging.getLogger("monitord")
 READ_TIMEOUT_S = 60.0
 """A configuration on a file system that hangs is refused after this long."""
 
+STOPPING = "the daemon is stopping"
+
 JOURNAL_INTERVAL_S = 30.0
 JOURNAL_BURST = 60_000
 """What journald takes of the unit in that time before it drops: LogRateLimitBurst= in monitord.service."""
@@ -103,7 +105,7 @@ class Control:
         """One at a time; who comes meanwhile waits and gets a reload of his own, so that his edit is in it."""
         async with self._lock:
             if self.state == "stopping":
-                return self._refused(self._clock.now(), "the daemon is stopping", asked_by)
+                return self._refused(self._clock.now(), STOPPING, asked_by)
             self.state = "reloading"
             self._notifier.reloading()
             try:
@@ -134,6 +136,9 @@ class Control:
             # A third party's type may raise where it builds a monitor.
             log.exception("reload: a monitor could not be built")
             return self._refused(at, f"a monitor could not be built: {error!r}", asked_by)
+        if self.state == "stopping":
+            # It was told to meanwhile: what began now would be ended by nobody.
+            return self._refused(at, STOPPING, asked_by)
         before, self._settings = self._settings, settings
         self._put_in_force(settings, plan)
         limits = settings.limits

@@ -167,6 +167,20 @@ async def test_a_stopping_daemon_refuses_to_reload(tmp_path: Path) -> None:
         assert it.control.state == "stopping"
 
 
+async def test_a_stop_during_a_reload_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    """Monitors that began behind the dispatcher's end would be closed by nobody."""
+    async with running(tmp_path) as it:
+        before = it.world()
+        it.config.write_text(CHANGED)
+        reload = asyncio.ensure_future(it.control.reload("a test"))
+        await asyncio.sleep(0)
+        assert it.control.state == "reloading"
+        it.control.state = "stopping"
+        assert "stopping" in (await reload).summary
+        assert it.world() == before
+        assert it.control.state == "stopping"
+
+
 async def test_damaged_configurations_change_nothing_and_are_explained(tmp_path: Path) -> None:
     """Each is a good one with bytes removed, doubled, flipped or put elsewhere; some stay good."""
     damager = random.Random(20260101)
