@@ -12,7 +12,7 @@ What stays open belongs to `HttpClient.close`. Used from one event loop.
 import asyncio
 import ssl
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -124,7 +124,7 @@ class HttpClient:
                 target, user_agent=self._user_agent, with_body=method == request.method
             )
             if jar is not None and (cookies := jar.filter_cookies(target.url)):
-                headers["Cookie"] = "; ".join(f"{name}={morsel.value}" for name, morsel in cookies.items())
+                _add_cookies(headers, {name: morsel.value for name, morsel in cookies.items()})
             try:
                 response = await self._send(request, target, method, headers, body, progress, pinned)
                 try:
@@ -287,6 +287,14 @@ def _go_by_proxy(
         options["proxy_headers"] = {"Proxy-Authorization": request.proxy_authorization}
     else:
         headers["Proxy-Authorization"] = request.proxy_authorization
+
+
+def _add_cookies(headers: dict[str, str], cookies: Mapping[str, str]) -> None:
+    """Beside those that the caller sends; of one name the one that the peer has set is the newer."""
+    name = next((name for name in headers if name.lower() == "cookie"), "Cookie")
+    given = [pair.strip() for pair in headers.get(name, "").split(";")]
+    kept = [pair for pair in given if pair and pair.partition("=")[0] not in cookies]
+    headers[name] = "; ".join([*kept, *(f"{key}={value}" for key, value in cookies.items())])
 
 
 def _drop_unsent(progress: Progress) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from monitord.net import FaultKind, HttpClient, HttpRequest, Phase, TlsOptions
 from tests.certificates import Authority
-from tests.net.conftest import exchange, fault
+from tests.net.conftest import exchange, fault, in_time
 from tests.servers import Peer, Script, respond, send_raw, serve
 
 
@@ -147,6 +147,23 @@ async def test_credentials_are_sent_again_at_home(client: HttpClient) -> None:
     async with serve(count_down()) as server:
         await exchange(client, HttpRequest(url=f"http://one.test:{server.port}/2", bearer="t0ken"))
     assert [request.headers["authorization"] for request in server.requests] == ["Bearer t0ken"] * 3
+
+
+@pytest.mark.parametrize("name", ["Cookie", "cookie"])
+async def test_a_cookie_that_is_set_on_the_way_leaves_those_of_the_caller(
+    client: HttpClient, name: str
+) -> None:
+    """Many applications set one with each answer; the session must not be lost by that."""
+    cookies = "Set-Cookie: seen=1; Path=/\r\nSet-Cookie: theme=dark; Path=/\r\n"
+    async with serve(redirect_to("/home", headers=cookies)) as server:
+        request = HttpRequest(
+            url=f"http://one.test:{server.port}/",
+            headers=((name, "session=abc; theme=light"),),
+        )
+        await client.fetch(request, deadline=in_time())
+    sent = [request.headers["cookie"] for request in server.requests]
+    assert sent[0] == "session=abc; theme=light"
+    assert set(sent[1].split("; ")) == {"session=abc", "seen=1", "theme=dark"}
 
 
 async def test_cookies_of_a_redirect_come_back_to_their_host_only(client: HttpClient) -> None:
