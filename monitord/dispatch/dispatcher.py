@@ -349,7 +349,7 @@ class Dispatcher:
         for future in watched.asked:
             if not future.done() and watched.last is not None:
                 future.set_result(watched.last)
-        watched.asked.clear()
+        self._refuse_asked(watched)
         if watched.wants_another:
             watched.wants_another = False
             self._wake(watched)

@@ -602,6 +602,20 @@ def test_a_stall_makes_no_check_one_that_ignored_its_cancellation() -> None:
     run_in_fake_time(main)
 
 
+def test_whoever_waits_for_a_first_check_that_a_stop_breaks_off_is_told() -> None:
+    async def main() -> None:
+        made = bench()
+        made.monitor("stuck", hang, check_every_s=1000.0, timeout_s=500.0)
+        asked = asyncio.ensure_future(made.dispatcher.check_now("stuck"))
+        await asyncio.sleep(0.1)
+        await made.dispatcher.close(0.0)
+        await asyncio.wait([asked], timeout=10.0)
+        assert asked.cancelled()
+        made.pulse.stop()
+
+    run_in_fake_time(main)
+
+
 def test_a_stop_waits_for_checks_in_flight_and_cancels_what_takes_too_long() -> None:
     async def main() -> None:
         made = bench()
