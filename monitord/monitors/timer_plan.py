@@ -41,9 +41,16 @@ class Plan:
 
     def seen(self, timer: UnitState, job: UnitState | None, now: datetime) -> "Plan":
         """The plan after a look at both."""
-        last_at = max((at for at in (self.last_at, timer.last_trigger_at) if at is not None), default=None)
+        elapsed = [_until(now, self.last_at), timer.last_trigger_at]
+        last_at = max((at for at in elapsed if at is not None and at <= now), default=None)
         waits_since = min(at for at in (self.waits_since, timer.changed_at, now) if at is not None)
-        plan = replace(self, last_at=last_at, waits_since=waits_since, failure=self._failure(job))
+        plan = replace(
+            self,
+            before_it_at=_until(now, self.before_it_at),
+            last_at=last_at,
+            waits_since=waits_since,
+            failure=self._failure(job),
+        )
         if timer.active_state != "active":
             return replace(plan, expected_at=None, before_it_at=None, due_monotonic_s=None)
         return plan.planned(timer, now)
@@ -128,6 +135,11 @@ def next_in_s(timer: UnitState, now: datetime, now_s: float) -> float | None:
     if timer.next_monotonic_s is not None:
         times.append(timer.next_monotonic_s - now_s)
     return min((time for time in times if time >= 0), default=None)
+
+
+def _until(now: datetime, at: datetime | None) -> datetime | None:
+    """The clock was put back: what has happened has happened by now."""
+    return None if at is None else min(at, now)
 
 
 def _text(at: datetime | None) -> str | None:

@@ -77,6 +77,24 @@ def test_a_run_that_came_while_we_were_away_is_not_overdue() -> None:
     assert plan.expected_at == MONDAY + 4 * DAY
 
 
+def test_a_clock_that_was_ahead_for_a_while_leaves_no_run_overdue_for_ever() -> None:
+    ahead = MONDAY + 3650 * DAY
+    plan = Plan().seen(timer(ahead + DAY, ahead), job(), ahead + timedelta(minutes=1))
+    # systemd keeps the time of the last elapse until the next one.
+    set_back = MONDAY - timedelta(hours=1)
+    plan = restarted(plan.seen(timer(MONDAY, ahead), job(), set_back))
+    assert plan.overdue_s(set_back, 0.0) == -HOUR_S
+    assert plan.age_s(set_back) == 0
+    missed = MONDAY + timedelta(minutes=5)
+    assert plan.seen(timer(MONDAY, ahead), job(), missed).overdue_s(missed, 0.0) == 300
+    for days in range(3):
+        elapsed = MONDAY + days * DAY
+        now = elapsed + timedelta(seconds=10)
+        plan = plan.seen(timer(elapsed + DAY, elapsed), job(), now)
+        assert plan.last_at == elapsed
+        assert plan.overdue_s(now, 0.0) == 10 - 24 * HOUR_S
+
+
 def test_a_timer_that_people_change_before_it_elapses_is_expected_when_it_says_now() -> None:
     plan = Plan().seen(timer(MONDAY), job(), MONDAY - timedelta(hours=2))
     later = MONDAY + timedelta(hours=5)
