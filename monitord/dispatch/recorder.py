@@ -15,14 +15,20 @@ from monitord.dispatch.watched import Watched
 from monitord.history import History, Kept
 from monitord.model import Health, Incident, Result, Transition
 
+MOST_GONE = 20_000
+"""Monitors that are not there any more whose states are kept: those that come by themselves may all have new names."""
+
 
 class Recorder:
     """Listens to the pipeline. `kept` before the first monitor is watched, then `attach`."""
 
-    def __init__(self, history: History, pipeline: Pipeline, clock: Clock) -> None:
+    def __init__(
+        self, history: History, pipeline: Pipeline, clock: Clock, most_gone: int = MOST_GONE
+    ) -> None:
         self._history = history
         self._pipeline = pipeline
         self._clock = clock
+        self._most_gone = most_gone
         self._states: dict[str, Mapping[str, Any]] = {}
         self._incidents: dict[str, Incident] = {}
 
@@ -59,6 +65,7 @@ class Recorder:
         for incident in self._incidents.values():
             self._history.add_incident(replace(incident, closed_at=self._clock.now()))
         self._incidents.clear()
+        self._forget_the_oldest()
 
     def save(self) -> None:
         """Before a stop: what monitors remember beside their checks, such as the last beat."""
@@ -88,7 +95,15 @@ class Recorder:
         if watched.incident is not None:
             self._pipeline.change_incident(watched, replace(watched.incident, closed_at=now))
         self._history.leave(watched.name, now)
+        self._states.pop(watched.name, None)
         self._states[watched.name] = self._record(watched)
+        self._forget_the_oldest()
+
+    def _forget_the_oldest(self) -> None:
+        while len(self._states) > self._most_gone:
+            name = next(iter(self._states))
+            del self._states[name]
+            self._history.forget(name)
 
     def _stand(self, watched: Watched, transition: Transition | None = None) -> None:
         # A fall began with the first of its failures, and its time counts from there.

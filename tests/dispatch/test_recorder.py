@@ -10,6 +10,7 @@ import pytest
 
 from monitord.clock import Clock, SystemClock
 from monitord.dispatch import CheckLog, Dispatcher, LoggedChecks, LoopPulse, Pause, Pipeline, Places, Recorder
+from monitord.dispatch.recorder import MOST_GONE
 from monitord.health import HealthPolicy
 from monitord.history import History, HistorySettings
 from monitord.model import Health, Incident, Reason
@@ -54,14 +55,20 @@ class Run:
         return self.dispatcher.watched[name].stands
 
 
-async def in_a_run(path: Path, live: Callable[[Run], Awaitable[None]], *, is_killed: bool = False) -> Run:
+async def in_a_run(
+    path: Path,
+    live: Callable[[Run], Awaitable[None]],
+    *,
+    is_killed: bool = False,
+    most_gone: int = MOST_GONE,
+) -> Run:
     clock = SystemClock()
     log = CheckLog(LoggedChecks.ALL)
     pipeline = Pipeline(clock, LoopPulse(clock), log)
     dispatcher = Dispatcher(pipeline, Places(256, 8), clock, log)
     history = History(path, HistorySettings(), clock)
     kept = history.open()
-    recorder = Recorder(history, pipeline, clock)
+    recorder = Recorder(history, pipeline, clock, most_gone)
     run = Run(clock, dispatcher, history, recorder)
     recorder.attach(kept)
     dispatcher.recall = recorder.recall
@@ -166,6 +173,27 @@ async def test_a_typo_and_a_reload_lose_nothing(tmp_path: Path) -> None:
         assert run.dispatcher.watched["web"].last is not None
 
     await in_a_run(tmp_path / "history.sqlite3", live)
+
+
+async def test_of_what_comes_and_goes_not_all_is_remembered_for_ever(tmp_path: Path) -> None:
+    """Units that fail become monitors by themselves, and each may have a name that never comes again."""
+    path = tmp_path / "history.sqlite3"
+
+    async def first(run: Run) -> None:
+        for number in range(4):
+            monitor = run.add(f"run-{number}", Reason.REFUSED)
+            await run.check(monitor.name)
+            run.dispatcher.apply(run.dispatcher.plan([], lambda _: run.add("never")))
+
+    async def second(run: Run) -> None:
+        for number in range(4):
+            run.add(f"run-{number}")
+        run.recorder.settle()
+        stands = [run.stands(f"run-{number}") for number in range(4)]
+        assert stands == [Health.PENDING, Health.PENDING, Health.DOWN, Health.DOWN]
+
+    await in_a_run(path, first, most_gone=2)
+    await in_a_run(path, second)
 
 
 async def test_a_renamed_monitor_takes_its_past_along_also_over_a_restart(tmp_path: Path) -> None:
