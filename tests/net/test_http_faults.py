@@ -6,6 +6,7 @@ import random
 import resource
 import ssl
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,23 @@ async def _endless_head(peer: Peer) -> None:
     await peer.send(b"HTTP/1.1 200 OK\r\n")
     while True:
         await peer.send(b"X: " + b"x" * 65536)
+
+
+async def _endless_headers(peer: Peer) -> None:
+    await peer.request()
+    await peer.send(b"HTTP/1.1 200 OK\r\n")
+    await _send_headers_without_end(peer)
+
+
+async def _endless_trailers(peer: Peer) -> None:
+    await peer.request()
+    await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n")
+    await _send_headers_without_end(peer)
+
+
+async def _send_headers_without_end(peer: Peer) -> None:
+    for number in count():
+        await peer.send(b"".join(b"X-%d-%d: %b\r\n" % (number, line, b"x" * 1000) for line in range(64)))
 
 
 async def _reset(peer: Peer) -> None:
@@ -524,3 +542,15 @@ def _sockets_to(port: int) -> list[str]:
         if int(fields[2].partition(":")[2], 16) == port and f"socket:[{fields[9]}]" in inodes:
             found.append(fields[1])
     return found
+
+
+@pytest.mark.parametrize("script", [_endless_headers, _endless_trailers])
+async def test_headers_without_end_are_not_gathered_until_the_deadline(
+    client: HttpClient, script: Script
+) -> None:
+    """No line of them is too long. That is 600 MB a second of memory on the loopback."""
+    async with serve(script) as server:
+        seen = await fault(client, HttpRequest(url=f"http://127.0.0.1:{server.port}/"))
+    # Older versions of aiohttp have a bound of their own, and call it a fault of the protocol.
+    assert seen.kind in {FaultKind.TOO_LARGE, FaultKind.PROTOCOL_ERROR}
+    assert seen.duration_s < 2
