@@ -187,7 +187,8 @@ class Pipeline:
             return result
         was_blind = blindness.is_blind
         is_failing = result.verdict is Verdict.FAIL
-        blindness.saw(watched.name, is_failing=is_failing, at_s=self._clock.monotonic_s())
+        was_down = watched.health.health in {Health.DOWN, Health.UNREACHABLE}
+        blindness.saw(watched.name, is_failing=is_failing, at_s=self._clock.monotonic_s(), was_down=was_down)
         if blindness.is_blind is not was_blind:
             if was_blind:
                 self._pulse.settle(SETTLE_AFTER_BLINDNESS_S, Reason.PROBER_BLIND)

@@ -7,7 +7,8 @@ have been checked. With at least `MINIMUM` of them:
 |---------------------------------------------------------|----------------------------------------------------------|
 | `share` of the monitors checked since the first of them | suspicion: no failure is believed before it is over      |
 | `share` of all monitors, and every canary fails         | blind: failures are unsure                               |
-| fewer than `share` of all monitors fail                 | not blind any more                                       |
+| fewer than `share` of all monitors fail, or there are   | not blind any more                                       |
+|   fewer than MINIMUM                                    |                                                          |
 
 Suspicion ends by itself when the window is over, so a true outage of much is told one window later at most.
 Moments are seconds of the monotonic clock.
@@ -47,8 +48,8 @@ class Blindness:
             names.discard(name)
         self._fresh.pop(name, None)
 
-    def saw(self, name: str, *, is_failing: bool, at_s: float) -> None:
-        """What one sure look has shown."""
+    def saw(self, name: str, *, is_failing: bool, at_s: float, was_down: bool = False) -> None:
+        """What one sure look has shown. `was_down`: it is known to fail, from an earlier run."""
         while self._fresh:
             oldest = next(iter(self._fresh))
             if at_s - self._fresh[oldest] <= self.window_s or self.is_blind:
@@ -57,7 +58,7 @@ class Blindness:
         if not self._fresh:
             self._well_since.clear()
         if is_failing:
-            if name not in self._failing:
+            if name not in self._failing and not was_down:
                 self._fresh[name] = at_s
             self._failing.add(name)
             self._well.discard(name)
@@ -79,7 +80,7 @@ class Blindness:
     def _decide(self) -> None:
         every = len(self._failing) + len(self._well)
         if self.is_blind:
-            if len(self._failing) < self.share * every:
+            if len(self._failing) < self.share * every or every < MINIMUM:
                 self.is_blind = False
                 self._fresh.clear()
         elif len(self._fresh) >= max(MINIMUM, self.share * every):

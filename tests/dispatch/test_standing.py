@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from monitord.dispatch import Matcher, Pause, Silence
-from monitord.health import HealthPolicy, Window
+from monitord.health import HealthPolicy, HealthState, Window
 from monitord.journal_events import JournalEvent
 from monitord.model import Health, Incident, Reason, Verdict
 from monitord.monitors.group import GroupMonitor, GroupOptions
@@ -347,6 +347,19 @@ def test_a_resolver_that_is_down_for_all_takes_no_monitor_down_and_is_told_once(
     run(main)
     loud = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert [one.message_id for one in loud] == [JournalEvent.PROBER_BLIND.message_id]  # type: ignore[attr-defined] # our handlers' field
+
+
+def test_an_outage_that_a_restart_finds_again_is_believed() -> None:
+    async def main(there: World) -> None:
+        names = many(there, 6)
+        for name in names:
+            there.made.dispatcher.watched[name].health = HealthState(Health.DOWN, there.made.clock.now())
+            there.made.dispatcher.watched[name].stands = Health.DOWN
+        there.bad = dict.fromkeys(names, Reason.REFUSED)
+        await asyncio.sleep(600)
+        assert {there.stands(name) for name in names} == {Health.DOWN}
+
+    run(main)
 
 
 def test_what_does_not_cross_the_network_is_believed_while_we_are_blind() -> None:

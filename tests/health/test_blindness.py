@@ -96,3 +96,22 @@ def test_the_window_is_the_time_in_which_the_share_is_checked() -> None:
     blindness = Blindness()
     blindness.configure({"a": 10, "b": 20, "c": 30, "d": 40, "e": 86400.0}, share=0.6, canaries=frozenset())
     assert blindness.window_s == 40
+
+
+def test_those_that_were_down_before_we_looked_do_not_begin_to_fail() -> None:
+    """After a restart in the middle of an outage all of it is seen within one interval."""
+    blindness = Blindness()
+    blindness.configure({f"m{number}": 30.0 for number in range(6)}, share=0.8, canaries=frozenset())
+    for number in range(6):
+        blindness.saw(f"m{number}", is_failing=True, at_s=number, was_down=number < 5)
+        assert not blindness.is_suspected
+    assert not blindness.is_blind
+
+
+def test_too_few_that_are_left_after_a_reload_are_believed() -> None:
+    blindness = watching()
+    fail(blindness, *range(10))
+    assert blindness.is_blind
+    blindness.configure({f"m{number}": 30.0 for number in range(4)}, share=0.8, canaries=frozenset())
+    fail(blindness, 0, at_s=90.0)
+    assert not blindness.is_blind
