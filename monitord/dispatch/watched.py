@@ -63,7 +63,7 @@ class Watched:
 
     def take_over(self, previous: "Watched") -> None:
         """Stand as the one before, unless it was of another type and so looked at something else."""
-        self.pause = previous.pause
+        self.pause, self.window = previous.pause, previous.window
         if previous.monitor.type_name == self.monitor.type_name:
             self.health, self.last = previous.health, previous.last
             self.stands, self.stands_since = previous.stands, previous.stands_since

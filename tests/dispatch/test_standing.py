@@ -252,6 +252,22 @@ def test_in_a_window_the_incident_waits_and_opens_after_it_with_its_true_beginni
     run(main)
 
 
+def test_a_reload_within_a_window_does_not_announce_it_again(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def main(there: World) -> None:
+        settings = there.add("web").settings
+        there.made.dispatcher.roster.windows = [window_in(there, 5, 120)]
+        await asyncio.sleep(30)
+        changed = FakeMonitor(replace(settings, timeout_s=1.0), fake_tools(there.made.clock))
+        there.made.dispatcher.apply(there.made.dispatcher.plan([changed.settings], lambda _: changed))
+        await asyncio.sleep(10)
+
+    run(main)
+    begins = JournalEvent.MAINTENANCE_BEGINS.message_id
+    assert [getattr(record, "message_id", "") for record in caplog.records].count(begins) == 1
+
+
 def test_what_came_back_within_its_window_is_never_told(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
