@@ -169,6 +169,7 @@ class UnitMonitor(Monitor[UnitOptions]):
         return {
             "looked_at": self._looked_at.isoformat(),
             "was_as_wanted": self._was_as_wanted,
+            "unwanted_for_s": self._unwanted_for_s(),
             "ends": self._ends.memory(),
         }
 
@@ -181,6 +182,9 @@ class UnitMonitor(Monitor[UnitOptions]):
                 return
             self._ends.remember(ends)
             self._was_as_wanted = memory.get("was_as_wanted") is True
+            unwanted_for_s = memory.get("unwanted_for_s")
+            if isinstance(unwanted_for_s, (int, float)):
+                self._unwanted_since_s = self.tools.clock.monotonic_s() - unwanted_for_s
 
     def _follow(self, name: str) -> None:
         if self._following is not None:
@@ -303,10 +307,11 @@ class UnitMonitor(Monitor[UnitOptions]):
 
     def _own_age_s(self) -> float | None:
         """A unit that is stopped and that nothing else wants is let go by systemd, with all that was known of it."""
-        if not self._was_as_wanted:
-            return None
-        now_s = self.tools.clock.monotonic_s()
-        return 0.0 if self._unwanted_since_s is None else now_s - self._unwanted_since_s
+        return (self._unwanted_for_s() or 0.0) if self._was_as_wanted else None
+
+    def _unwanted_for_s(self) -> float | None:
+        since_s = self._unwanted_since_s
+        return None if since_s is None else self.tools.clock.monotonic_s() - since_s
 
     def _judge(self, state: UnitState, age_s: float | None) -> _Seen:
         """Of its state alone. Plans the check at which `grace` is over."""
