@@ -1,8 +1,8 @@
 """What is too old goes, and what is too much: a little at a time, a few monitors after each other.
 
 Age bounds come from the settings. Where the database outgrows `max_size` they are drawn in, the finest first:
-single results down to an hour, then minutes, hours and days; they widen again when there is room. Steps are small
-deletes, so that none holds up a commit for long.
+single results down to an hour, then minutes, hours and days; they widen again when there is room. A result stays until
+it is in the rollups, which are made of it. Steps are small deletes, so that none holds up a commit for long.
 """
 
 import logging
@@ -119,9 +119,11 @@ class Retention:
     def _trim(self, connection: sqlite3.Connection, monitor: int, now_ms: int) -> None:
         connection.execute(
             """
-            DELETE FROM results WHERE monitor = ?1 AND at < min(?2, coalesce(
-                (SELECT at FROM results WHERE monitor = ?1 ORDER BY at LIMIT 1 OFFSET ?3), ?2
-            ))
+            DELETE FROM results WHERE monitor = ?1 AND at < min(
+                ?2,
+                (SELECT sealed_until FROM monitors WHERE id = ?1),
+                coalesce((SELECT at FROM results WHERE monitor = ?1 ORDER BY at LIMIT 1 OFFSET ?3), ?2)
+            )
             """,
             (monitor, now_ms - self._kept_ms[RESULTS], MOST_ROWS),
         )

@@ -1,15 +1,16 @@
-"""Minutes, hours and days of results: what is added up in memory, and how it gets into the database.
+"""Minutes, hours and days of results: when they are made of them, and how they get into the database.
 
-A monitor's rollups hold all of its results before `sealed_until`, and none after. Sealing moves that moment on,
-some minutes at a time, and writes all three levels in one transaction; what came since is read from the results
-themselves. So a crash loses nothing: the sums in memory are made again from the results. A result that comes late,
-for a time that is sealed, is merged into the rows at once.
+A monitor's rollups hold all of its results before `sealed_until`, and none after. Sealing moves that moment on: it
+adds up the results up to the new one and writes all three levels, in one transaction. What came since is read from the
+results themselves. So a crash loses nothing, and in memory is no more than a moment of each monitor. A result that
+comes late, for a time that is sealed, is merged into the rows at once.
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from monitord.history.codes import is_answered, verdict_code_of
+from monitord.history.schema import DamageError
 from monitord.history.summary import Summary
 from monitord.history.varint import unpack
 
@@ -19,7 +20,7 @@ DAY_MS = 86_400_000
 LEVELS_S = (60, 3600, 86_400)
 
 SEAL_AFTER_MS = 2 * MINUTE_MS
-"""Hours and days are written again with each sealing: more often is more to write, and less to hold in memory."""
+"""Hours and days are written again with each sealing. More often is more to write, less often more results to read."""
 
 LATE_MS = MINUTE_MS
 """Results bear the time at which their check began; nearly all come within this time after it."""
@@ -57,50 +58,51 @@ def merge_minutes(connection: sqlite3.Connection, monitor: int, minutes: Mapping
             )
 
 
+def seal(connection: sqlite3.Connection, monitor: int, from_ms: int, until_ms: int) -> None:
+    """Move `sealed_until` from the one to the other. Call it in a transaction. Raises DamageError as well."""
+    minutes: Minutes = {}
+    rows = connection.execute(
+        "SELECT at, took, what, phases FROM results WHERE monitor = ? AND at >= ? AND at < ?",
+        (monitor, from_ms, until_ms),
+    )
+    try:
+        for at_ms, took_us, what, phases in rows:
+            add_to(minutes, at_ms, took_us, what, unpack(phases) if phases else None)
+    except (TypeError, IndexError) as error:
+        raise DamageError("a result is not made of numbers") from error
+    merge_minutes(connection, monitor, minutes)
+    connection.execute("UPDATE monitors SET sealed_until = ? WHERE id = ?", (until_ms, monitor))
+
+
 class Unsealed:
-    """The minutes of each monitor that are in no rollup yet."""
+    """Of each monitor with results that are in no rollup yet, the moment of the oldest."""
 
     def __init__(self) -> None:
-        self._minutes: dict[int, Minutes] = {}
+        self._oldest_ms: dict[int, int] = {}
 
-    def load(self, connection: sqlite3.Connection) -> None:
-        """Add up again what the database has."""
-        self._minutes = {}
-        rows = connection.execute(
-            """
-            SELECT results.monitor, results.at, results.took, results.what, results.phases
-            FROM monitors JOIN results ON results.monitor = monitors.id AND results.at >= monitors.sealed_until
-            """
-        )
-        for monitor, at_ms, took_us, what, phases in rows:
-            self.add(monitor, at_ms, took_us, what, unpack(phases) if phases else None)
+    def find(self, connection: sqlite3.Connection, sealed: Mapping[int, int]) -> None:
+        """As the database has it of these monitors, each with its `sealed_until`."""
+        for monitor, sealed_ms in sealed.items():
+            (oldest_ms,) = connection.execute(
+                "SELECT min(at) FROM results WHERE monitor = ? AND at >= ?", (monitor, sealed_ms)
+            ).fetchone()
+            self._oldest_ms.pop(monitor, None)
+            if oldest_ms is not None:
+                self._oldest_ms[monitor] = oldest_ms
 
-    def add(self, monitor: int, at_ms: int, took_us: int, what: int, phases_us: list[int] | None) -> None:
-        minutes = self._minutes.get(monitor)
-        if minutes is None:
-            minutes = self._minutes[monitor] = {}
-        add_to(minutes, at_ms, took_us, what, phases_us)
+    def add(self, monitor: int, at_ms: int) -> None:
+        self._oldest_ms[monitor] = min(at_ms, self._oldest_ms.get(monitor, at_ms))
 
     def due(self, now_ms: int, most: int) -> list[int]:
-        """Monitors whose oldest minute is old enough, each at a time of its own."""
+        """Monitors whose oldest minute is old enough, each at a time of its own; who was sealed last comes last."""
         due = []
-        for monitor, minutes in self._minutes.items():
-            if minutes and now_ms >= min(minutes) + SEAL_AFTER_MS + monitor * 997 % SPREAD_MS:
+        for monitor, oldest_ms in self._oldest_ms.items():
+            minute_ms = oldest_ms - oldest_ms % MINUTE_MS
+            if now_ms >= minute_ms + SEAL_AFTER_MS + monitor * 997 % SPREAD_MS:
                 due.append(monitor)
                 if len(due) == most:
                     break
         return due
-
-    def before(self, monitor: int, until_ms: int) -> Minutes:
-        return {at: summary for at, summary in self._minutes[monitor].items() if at < until_ms}
-
-    def forget(self, monitor: int, minutes: Iterable[int]) -> None:
-        """They are in the database."""
-        left = self._minutes[monitor]
-        for at_ms in minutes:
-            del left[at_ms]
-        if not left:
-            del self._minutes[monitor]
 
 
 def seal_until_ms(now_ms: int) -> int:

@@ -17,7 +17,7 @@ from monitord.history.batch import Batch, Seen
 from monitord.history.codes import HEALTH_CODES, IN_MAINTENANCE, to_ms
 from monitord.history.database import open_for_writing
 from monitord.history.retention import Retention, size_bytes
-from monitord.history.rollups import Minutes, Unsealed, add_to, merge_minutes, seal_until_ms
+from monitord.history.rollups import Minutes, Unsealed, add_to, merge_minutes, seal, seal_until_ms
 from monitord.history.rows import clean
 from monitord.history.settings import HistorySettings
 from monitord.history.varint import pack
@@ -35,8 +35,6 @@ SPARE_RECORDS = 10
 SAME_MOMENT_MS = 100
 """Results of a monitor within so short a time are told apart by counting milliseconds on."""
 
-_Fresh = list[tuple[int, int, int, int, list[int] | None]]
-
 
 class Store:
     """An open database. Every method may raise sqlite3.Error, and then has changed nothing."""
@@ -53,7 +51,7 @@ class Store:
         self._unsealed = Unsealed()
         try:
             self._remember()
-            self._unsealed.load(self._connection)
+            self._unsealed.find(self._connection, self._sealed)
             if is_first:
                 with self._transaction():
                     spans.end_all(self._connection)
@@ -89,8 +87,8 @@ class Store:
             self._write_states(batch)
         # Only what is in is remembered: a batch that failed comes again.
         self._last_ms.update(moments)
-        for row in fresh:
-            self._unsealed.add(*row)
+        for monitor, at_ms in fresh:
+            self._unsealed.add(monitor, at_ms)
         return len(batch)
 
     def _write_renames(self, batch: Batch) -> None:
@@ -101,10 +99,10 @@ class Store:
             self._connection.execute("UPDATE OR IGNORE states SET monitor = ? WHERE monitor = ?", (new, old))
             self._connection.execute("DELETE FROM states WHERE monitor = ?", (old,))
 
-    def _write_results(self, batch: Batch, moments: dict[int, int]) -> _Fresh:
-        """Returns those that are in no rollup yet, and in `moments` the last of each monitor: for after the commit."""
+    def _write_results(self, batch: Batch, moments: dict[int, int]) -> list[tuple[int, int]]:
+        """Returns those that are in no rollup yet (monitor, at), and in `moments` the last of each monitor."""
         rows = []
-        fresh: _Fresh = []
+        fresh = []
         late: dict[int, Minutes] = {}
         for name, at_ms, took_us, what, reason, phases_us, detail in batch.results:
             monitor = self._monitor(batch.renames.get(name, name))
@@ -114,7 +112,7 @@ class Store:
             blob = pack(phases_us) if phases_us else None
             rows.append((monitor, moment_ms, took_us, what, self._reason(reason), blob, detail))
             if moment_ms >= self._sealed[monitor]:
-                fresh.append((monitor, moment_ms, took_us, what, phases_us))
+                fresh.append((monitor, moment_ms))
             else:
                 add_to(late.setdefault(monitor, {}), moment_ms, took_us, what, phases_us)
         self._connection.executemany("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
@@ -222,22 +220,15 @@ class Store:
             self._retention.give_back(self._connection)
 
     def _seal(self, now_ms: int) -> None:
-        until_ms = seal_until_ms(now_ms)
-        due = {
-            monitor: self._unsealed.before(monitor, until_ms)
-            for monitor in self._unsealed.due(now_ms, MOST_SEALED)
-        }
+        due = self._unsealed.due(now_ms, MOST_SEALED)
         if not due:
             return
+        sealed = dict.fromkeys(due, seal_until_ms(now_ms))
         with self._transaction():
-            for monitor, minutes in due.items():
-                merge_minutes(self._connection, monitor, minutes)
-                self._connection.execute(
-                    "UPDATE monitors SET sealed_until = ? WHERE id = ?", (until_ms, monitor)
-                )
-        for monitor, minutes in due.items():
-            self._unsealed.forget(monitor, minutes)
-            self._sealed[monitor] = until_ms
+            for monitor, until_ms in sealed.items():
+                seal(self._connection, monitor, self._sealed[monitor], until_ms)
+        self._sealed |= sealed
+        self._unsealed.find(self._connection, sealed)
 
     def _forget_unused(self, monitor: int) -> None:
         """A name of which nothing is left. It gets a new number if it comes back."""

@@ -10,9 +10,9 @@ import pytest
 from monitord.history import HistorySettings, queries, spans
 from monitord.history.batch import Batch, ResultRow, Seen, Stand
 from monitord.history.codes import pack_what
-from monitord.history.retention import CYCLE_STEPS, MOST_ROWS
+from monitord.history.retention import CYCLE_STEPS, HURRIED_CYCLE_STEPS, MOST_ROWS
 from monitord.history.rollups import DAY_MS, HOUR_MS
-from monitord.history.store import Store
+from monitord.history.store import MOST_SEALED, Store
 from monitord.model import Health
 from tests.history.test_rollups import NOWHERE
 from tests.history.world import START_MS, after, incident
@@ -121,6 +121,20 @@ def test_one_step_deletes_so_much_and_no_more() -> None:
             store.keep_up(START_MS + DAY_MS + step * 1000)
             left.append(count(store, "results"))
         assert left == [2 * MOST_ROWS, MOST_ROWS, 0, 0]
+
+
+def test_no_result_goes_before_it_is_in_the_rollups(caplog: pytest.LogCaptureFixture) -> None:
+    """Where there is too much, the results of more monitors are deleted at once than are sealed at once."""
+    monitors = 2 * MOST_SEALED * HURRIED_CYCLE_STEPS
+    with opened(settings=HistorySettings(max_size_bytes=4096)) as store:
+        batch = Batch()
+        for number in range(monitors):
+            batch.add_result(ResultRow(f"m{number}", START_MS, 1000, WHAT, "ok", None, None))
+        store.write(batch)
+        keep_up(store, START_MS + 2 * DAY_MS, 3 * HURRIED_CYCLE_STEPS)
+        assert count(store, "results") == 0
+        assert count(store, "rollups WHERE level = 86400") == monitors
+    assert "reached max_size" in caplog.text
 
 
 def test_of_a_monitor_that_left_nothing_stays_in_the_end() -> None:

@@ -1,10 +1,14 @@
 """Minutes, hours and days against the results they are made of, whenever they are sealed and whatever comes late."""
 
+import sqlite3
+import tracemalloc
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
+from enum import Enum, auto
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
@@ -14,13 +18,15 @@ from monitord.history import HistorySettings, queries
 from monitord.history.batch import Batch, ResultRow
 from monitord.history.codes import VERDICTS, from_ms, pack_what
 from monitord.history.histogram import Histogram
-from monitord.history.rollups import HOUR_MS, LATE_MS, MINUTE_MS, SEAL_AFTER_MS, SPREAD_MS
+from monitord.history.rollups import DAY_MS, HOUR_MS, LATE_MS, MINUTE_MS, SEAL_AFTER_MS, SPREAD_MS
+from monitord.history.schema import DamageError
 from monitord.history.store import Store
 from monitord.history.values import Bucket
 from tests.history.world import START_MS
 
 NOWHERE = Path(":memory:")
 LONG = HistorySettings(results_s=10 * 365 * 86400.0)
+SHORT = HistorySettings(results_s=3600.0)
 EVENING_MS = START_MS + 12 * HOUR_MS
 SEALED_MS = SEAL_AFTER_MS + SPREAD_MS + LATE_MS
 
@@ -79,46 +85,104 @@ def expected(told: Sequence[Told], start_ms: int, step_s: int, bucket: Bucket) -
 
 TOLD = st.builds(
     Told,
-    # Odd steps, so that each has a moment of its own; midnight is among them.
-    at_ms=st.integers(0, 40).map(lambda number: EVENING_MS + number * 433_111),
+    # The first and the last moment of a minute, and not so near to each other that they are told apart; over midnight.
+    at_ms=st.builds(
+        lambda number, inside_ms: EVENING_MS + number * 7 * MINUTE_MS + inside_ms,
+        st.integers(0, 40),
+        st.sampled_from((0, 12_345, MINUTE_MS - 1)),
+    ),
     verdict=st.integers(0, 3),
     took_us=st.integers(0, 10**7),
     is_answered=st.booleans(),
 )
 
+# Some of them when such a minute is just to be sealed, and no other after it.
+NOW_MS = st.builds(
+    lambda number, later_ms: EVENING_MS + number * 7 * MINUTE_MS + later_ms,
+    st.integers(0, 70),
+    st.sampled_from((0, SEAL_AFTER_MS + SPREAD_MS // 2, 5 * MINUTE_MS)),
+)
 
-@settings(max_examples=60, deadline=None)
+
+class Then(Enum):
+    """What happens to a batch, or after it."""
+
+    NOTHING = auto()
+    CRASH = auto()
+    REFUSED = auto()
+    NOT_SEALED = auto()
+
+
+@settings(max_examples=100, deadline=None)
 @given(
-    batches=st.lists(
-        st.tuples(st.lists(TOLD, max_size=12), st.integers(0, 8 * HOUR_MS), st.booleans()), max_size=8
-    ),
+    steps=st.lists(st.tuples(st.lists(TOLD, max_size=12), NOW_MS, st.sampled_from(Then)), max_size=8),
     level=st.sampled_from([(60, 60), (60, 7 * 60), (3600, 3600), (3600, 5 * 3600), (86_400, 86_400)]),
 )
 def test_any_level_at_any_time_shows_all_results_once(
-    batches: list[tuple[list[Told], int, bool]], level: tuple[int, int]
+    steps: list[tuple[list[Told], int, Then]], level: tuple[int, int]
 ) -> None:
-    """Batches come in any order of time; between them monitors are sealed, and the daemon may crash."""
-    unique: dict[int, Told] = {}
-    store = Store(NOWHERE, LONG, is_first=True)
-    try:
-        for batch, now_ms, is_crash in batches:
-            fresh = [one for one in batch if unique.setdefault(one.at_ms, one) is one]
-            tell(store, fresh)
-            store.keep_up(EVENING_MS + now_ms)
-            if is_crash:
-                store._unsealed.load(store.connection)  # what a new daemon begins with
-        level_s, step_s = level
-        end_ms = EVENING_MS + 6 * HOUR_MS
-        for bucket in buckets(store, EVENING_MS, end_ms, level_s, step_s):
-            expected(list(unique.values()), round(bucket.start.timestamp() * 1000), step_s, bucket)
-    finally:
-        store.close()
+    """Batches come in any order of time, or not at all; meanwhile monitors are sealed and results become too old."""
+    written: dict[int, Told] = {}
+    with TemporaryDirectory() as folder, ExitStack() as stores:
+        path = Path(folder) / "history.db"
+        store = stores.enter_context(closing(Store(path, SHORT, is_first=True)))
+        for batch, now_ms, then in steps:
+            fresh = {one.at_ms: one for one in batch if one.at_ms not in written}
+            with refusing(store, "results" if then is Then.REFUSED else None):
+                tell(store, list(fresh.values()))
+            if then is not Then.REFUSED:
+                written |= fresh
+            with refusing(store, "rollups" if then is Then.NOT_SEALED else None):
+                store.keep_up(now_ms)
+            if then is Then.CRASH:
+                # The one that is gone still has the file open: it has tidied up nothing.
+                store = stores.enter_context(closing(Store(path, SHORT, is_first=True)))
+        all_are_there(store, list(written.values()), *level)
+        store.keep_up(EVENING_MS + 9 * HOUR_MS)
+        (unsealed,) = store.connection.execute(
+            "SELECT count(*) FROM monitors JOIN results ON monitor = id AND at >= sealed_until"
+        ).fetchone()
+        assert unsealed == 0
+        all_are_there(store, list(written.values()), *level)
+
+
+def all_are_there(store: Store, told: Sequence[Told], level_s: int, step_s: int) -> None:
+    for bucket in buckets(store, EVENING_MS, EVENING_MS + 6 * HOUR_MS, level_s, step_s):
+        expected(told, round(bucket.start.timestamp() * 1000), step_s, bucket)
+
+
+@contextmanager
+def refusing(store: Store, what: str | None) -> Iterator[None]:
+    """What inserts such rows fails."""
+    if what is None:
+        yield
+        return
+    store.connection.execute(
+        f"CREATE TRIGGER no BEFORE INSERT ON {what} BEGIN SELECT raise(ABORT, 'no'); END"
+    )
+    with suppress(sqlite3.IntegrityError):
+        yield
+    store.connection.execute("DROP TRIGGER no")
 
 
 def test_nothing_is_sealed_before_its_time(store: Store) -> None:
     tell(store, [Told(START_MS, 0, 1000, True)])
     store.keep_up(START_MS + SEAL_AFTER_MS - 1)
     assert levels(store) == []
+    store.keep_up(START_MS + SEALED_MS)
+    assert levels(store) == [(60, 1), (3600, 1), (86_400, 1)]
+
+
+def test_of_two_results_at_the_end_of_what_is_sealed_each_is_there_once(store: Store) -> None:
+    tell(store, [Told(START_MS + MINUTE_MS - 1, 0, 1000, True), Told(START_MS + MINUTE_MS, 0, 1000, True)])
+    for now_ms in (START_MS + SEAL_AFTER_MS + SPREAD_MS // 2, START_MS + HOUR_MS):
+        store.keep_up(now_ms)
+        minutes = buckets(store, START_MS, START_MS + 2 * MINUTE_MS, 60, 60)
+        assert [minute.timed for minute in minutes] == [1, 1]
+
+
+def test_a_result_from_the_future_holds_up_no_other(store: Store) -> None:
+    tell(store, [Told(START_MS + 400 * DAY_MS, 0, 1000, True), Told(START_MS, 0, 1000, True)])
     store.keep_up(START_MS + SEALED_MS)
     assert levels(store) == [(60, 1), (3600, 1), (86_400, 1)]
 
@@ -147,17 +211,46 @@ def test_what_comes_late_is_in_all_levels_at_once(store: Store) -> None:
 
 def test_a_sealing_that_fails_is_done_again(store: Store) -> None:
     tell(store, [Told(START_MS, 0, 1000, True)])
-    store.connection.execute(
-        "CREATE TRIGGER no BEFORE INSERT ON rollups WHEN new.level = 86400 BEGIN SELECT raise(ABORT, 'no'); END"
-    )
-    with pytest.raises(Exception, match="no"):
+    with refusing(store, "rollups WHEN new.level = 86400"):
         store.keep_up(START_MS + HOUR_MS)
     assert levels(store) == []
-    store.connection.execute("DROP TRIGGER no")
     store.keep_up(START_MS + HOUR_MS + 1)
     assert levels(store) == [(60, 1), (3600, 1), (86_400, 1)]
     (day,) = buckets(store, START_MS, START_MS + 1, 86_400, 86_400)
     assert day.timed == 1
+
+
+def test_a_renamed_monitor_is_sealed_with_what_it_had(store: Store) -> None:
+    tell(store, [Told(START_MS, 0, 1000, True)])
+    renaming = Batch()
+    renaming.rename("a", "b")
+    store.write(renaming)
+    tell(store, [Told(START_MS + 1000, 0, 1000, True)], "b")
+    store.keep_up(START_MS + SEALED_MS)
+    assert levels(store) == [(60, 1), (3600, 1), (86_400, 1)]
+    (minute,) = queries.buckets(store.connection, "b", START_MS, START_MS + 1, 60, 60)
+    assert minute.timed == 2
+
+
+def test_what_waits_to_be_sealed_is_not_held_in_memory(store: Store) -> None:
+    tell(store, [Told(START_MS, 0, 1000, True)])
+    tracemalloc.start()
+    try:
+        before_bytes, _ = tracemalloc.get_traced_memory()
+        for minute in range(200):
+            tell(store, [Told(START_MS + minute * MINUTE_MS, 0, 1000 * minute, True)])
+        after_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after_bytes - before_bytes < 10_000
+
+
+@pytest.mark.parametrize("spoilt", ["took = 'x'", "what = 'x'", "phases = 'x'", "phases = x'01020304050607'"])
+def test_a_result_that_nobody_can_have_written_is_damage(store: Store, spoilt: str) -> None:
+    tell(store, [Told(START_MS, 0, 1000, True)])
+    store.connection.execute(f"UPDATE results SET {spoilt}")
+    with pytest.raises(DamageError):
+        store.keep_up(START_MS + HOUR_MS)
 
 
 def test_monitors_are_sealed_at_different_times_and_some_at_once(store: Store) -> None:
