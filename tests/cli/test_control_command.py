@@ -13,8 +13,9 @@ import pytest
 from monitord import __version__
 from monitord.cli.client import Place, _unreachable
 from monitord.cli.control_command import main
-from monitord.cli.tables import headline
-from tests.endpoint import REFUSED, endpoint
+from monitord.cli.tables import headline, monitor_rows, table
+from monitord.status import ReloadOutcome
+from tests.endpoint import ACCEPTED, REFUSED, endpoint
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -73,6 +74,16 @@ async def test_status_says_that_the_last_reload_was_refused(
         assert "monitord.toml:1: bad" in capsys.readouterr().err
         await ctl(at.path, "status")
     assert "last reload refused" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("outcome", "exit_status"), [(ACCEPTED, 0), (REFUSED, 1)])
+async def test_a_quiet_reload_tells_by_its_exit_status(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], outcome: ReloadOutcome, exit_status: int
+) -> None:
+    """As systemctl reload asks for it: the daemon has logged each fault already."""
+    async with endpoint(tmp_path, outcome=outcome) as at:
+        assert await ctl(at.path, "reload", "--quiet") == exit_status
+    assert capsys.readouterr() == ("", "")
 
 
 async def test_an_accepted_reload_says_what_changed(
