@@ -199,6 +199,7 @@ class ApplicationContainer(Container):
             auto_units=self.auto_units,
             build=self.build_monitor,
             check_log=self.check_log,
+            history=self.history,
             notifier=self.notifier,
             clock=self.clock,
         )

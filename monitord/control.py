@@ -9,11 +9,12 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from monitord.clock import Clock
 from monitord.dispatch import AutoUnits, CheckLog, Dispatcher, Plan
 from monitord.errors import ConfigError, ControlError
+from monitord.history import HistoryStats
 from monitord.journal_events import JournalEvent
 from monitord.model import Health, Result
 from monitord.monitors import Monitor, MonitorSettings
@@ -35,6 +36,12 @@ JOURNAL_BURST = 60_000
 """What journald takes of the unit in that time before it drops: LogRateLimitBurst= in monitord.service."""
 
 
+class HistoryStanding(Protocol):
+    """Of the history no more than how its writing stands."""
+
+    def stats(self) -> HistoryStats: ...
+
+
 class Control:
     """Owns the settings in force and the state of the daemon."""
 
@@ -46,6 +53,7 @@ class Control:
         auto_units: AutoUnits,
         build: Callable[[MonitorSettings], Monitor[Any]],
         check_log: CheckLog,
+        history: HistoryStanding,
         notifier: Notifier,
         clock: Clock,
     ) -> None:
@@ -55,6 +63,7 @@ class Control:
         self._auto_units = auto_units
         self._build = build
         self._check_log = check_log
+        self._history = history
         self._notifier = notifier
         self._clock = clock
         self._lock = asyncio.Lock()
@@ -82,6 +91,9 @@ class Control:
         shares = ", ".join(f"{counts[health]} {health.value}" for health in Health if counts[health])
         total = counts.total()
         line = f"{total} monitor{'' if total == 1 else 's'}{': ' if shares else ''}{shares}"
+        failing = self._history.stats().failing
+        if failing is not None:
+            line += f"; history is not written: {failing}"
         if self._last_reload is not None and not self._last_reload.ok:
             line += f"; reload refused at {self._last_reload.at:%H:%M:%S} UTC: {self._last_reload.summary}"
         return line

@@ -35,6 +35,7 @@ HTTP_SOCKET_NAME = "http"
 """FileDescriptorName= of a unit that listens on TCP for us; it takes the place of `listen` in [status]."""
 
 STATUS_EVERY_S = 1.0
+STATUS_AT_LEAST_EVERY_S = 10.0
 CHECK_GRACE_S = 3.0
 """What checks in flight get at a stop. With what requests get it stays below TimeoutStopSec= of the unit."""
 
@@ -225,7 +226,10 @@ class Daemon:
                 self._container.notifier.status(line)
                 told = line
             await asyncio.sleep(STATUS_EVERY_S)
-            await self._has_news.wait()
+            # A history that fails is no transition of a monitor, so the line is looked at without one as well.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STATUS_AT_LEAST_EVERY_S):
+                    await self._has_news.wait()
             self._has_news.clear()
 
     def _say_ready(self) -> None:

@@ -330,7 +330,10 @@ def _type_of(table: Table) -> type[Monitor[Any]] | None:
         for implied in MONITOR_TYPES.values():
             if implied.implied_by is not None and implied.implied_by in table:
                 return implied
-        table.fault("", "has no type", 'write url = "https://…" for an http monitor, or type = "…"')
+        hint = 'write url = "https://…" for an http monitor, or type = "…"'
+        if table.dotted_name is not None:
+            hint = f'a name with dots wants quotes: write [monitors."{table.dotted_name}"]'
+        table.fault("", "has no type", hint)
         return None
     try:
         kind = monitor_type(name)

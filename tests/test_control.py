@@ -97,6 +97,15 @@ async def test_an_accepted_reload_applies_the_difference_only(
         assert it.control.last_reload == outcome
 
 
+async def test_a_history_that_cannot_be_written_shows_in_the_status_of_the_unit(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    async with running(tmp_path, f'[history]\ndirectory = "{tmp_path}/file"\n{GOOD}') as it:
+        assert "history" not in it.control.status_line()
+        it.container.history.open()
+        assert "; history is not written: " in it.control.status_line()
+        await it.container.history.close(1.0)
+
+
 async def test_a_refused_reload_changes_nothing_and_says_why(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -146,6 +146,14 @@ def test_equal_files_give_equal_settings(tmp_path: Path) -> None:
             id="no_type",
         ),
         pytest.param(
+            f"[monitors.www.example.org]\n{URL}\n",
+            [
+                "monitord.toml:1: monitors.www: has no type; "
+                'a name with dots wants quotes: write [monitors."www.example.org"]'
+            ],
+            id="a_name_with_dots_and_no_quotes",
+        ),
+        pytest.param(
             '[monitors.a]\ntype = "telepathy"\nmind = "yours"\ncheck_every = "x"\n',
             [
                 'monitord.toml:2: monitors.a.type: "telepathy" is not a type of monitor; write one of: ',

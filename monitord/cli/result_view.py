@@ -106,9 +106,10 @@ def _conditions(result: Json, *, colour: bool) -> Iterator[str]:
 
 
 def _mark(*, is_well: bool | None, colour: bool) -> str:
+    """Never "not": before a condition that degrades it would deny what has just come true."""
     if is_well is None:
         return "    "
-    return paint("well", "pass", colour=colour) if is_well else paint("not", "fail", colour=colour) + " "
+    return paint("well", "pass", colour=colour) if is_well else paint("bad", "fail", colour=colour) + " "
 
 
 def _excerpt(excerpt: str) -> Iterator[str]:

@@ -98,3 +98,9 @@ def seen_to(incident: Mapping[str, Any]) -> str:
 
 def shorten(text: str, room: int) -> str:
     return text if len(text) <= room else text[: room - 1] + "…"
+
+
+def shorten_within(text: str, room: int) -> str:
+    """Both ends stay: names of machines differ in either."""
+    tail = (room - 1) // 2
+    return text if len(text) <= room else f"{text[: room - 1 - tail]}…{text[-tail:]}"

@@ -143,7 +143,7 @@ def _read_text(file: str, faults: Faults) -> str | None:
     try:
         content = read_bounded(file, MAX_FILE_BYTES)
     except FileNotFoundError:
-        faults.tell(ConfigFault(file, None, "", "does not exist", "create it, or name another with --config"))
+        faults.tell(ConfigFault(file, None, "", "does not exist", "create it, or name another file"))
         return None
     except OSError as error:
         faults.tell(ConfigFault(file, None, "", f"cannot be read: {error.strerror}", _unreadable_fix(error)))
@@ -163,7 +163,7 @@ def _read_text(file: str, faults: Faults) -> str | None:
 
 def _unreadable_fix(error: OSError) -> str:
     if isinstance(error, PermissionError):
-        return "let this user read it: chgrp monitord and chmod g+r"
+        return "it is for the group monitord: chgrp monitord, chmod g+r"
     return "name a TOML file" if error.errno in {errno.EISDIR, errno.EINVAL} else ""
 
 

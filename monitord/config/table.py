@@ -355,6 +355,19 @@ class Table:
         found = self.look_up(key)
         self._faults.add(found[0] if found else (*self._path, key), problem, hint)
 
+    @property
+    def dotted_name(self) -> str | None:
+        """The name that the dots in [monitors.www.example.org] were meant to be a part of.
+
+        TOML takes them for tables in tables. None for a table that holds anything else.
+        """
+        parts, values = [str(self._path[-1])], self._values
+        while values and all(isinstance(value, dict) for value in values.values()):
+            part, inner = next(iter(values.items()))
+            parts.append(part)
+            values = cast("Mapping[str, object]", inner)
+        return ".".join(parts) if len(parts) > 1 else None
+
     def ignore_others(self) -> None:
         """Keys that were not asked for are no faults: the caller gave up on this table, and said why."""
         self._is_open = True

@@ -6,6 +6,8 @@ have been checked. With at least `MINIMUM` of them:
 | fresh failures                                          | then                                                     |
 |---------------------------------------------------------|----------------------------------------------------------|
 | `share` of the monitors checked since the first of them | suspicion: no failure is believed before it is over      |
+| `share` of the `LATEST` monitors that were checked last  | the same: among many one or the other is always fresh,   |
+|                                                         | and those that passed since count for nothing then       |
 | `share` of all monitors, and every canary fails         | blind: failures are unsure                               |
 | fewer than `share` of all monitors fail, or there are   | not blind any more                                       |
 |   fewer than MINIMUM                                    |                                                          |
@@ -18,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 MINIMUM = 5
+LATEST = 20
 
 
 @dataclass(slots=True)
@@ -32,6 +35,8 @@ class Blindness:
     _well: set[str] = field(default_factory=set)
     _fresh: dict[str, float] = field(default_factory=dict)
     _well_since: set[str] = field(default_factory=set)
+    _latest: dict[str, None] = field(default_factory=dict)
+    """Who has passed or begun to fail last, in that order. Who goes on failing is looked at often, and is no news."""
 
     def configure(self, periods_s: Mapping[str, float], *, share: float, canaries: frozenset[str]) -> None:
         """The monitors there are, with how often each is checked; those that are gone are forgotten."""
@@ -47,6 +52,7 @@ class Blindness:
         for names in (self._failing, self._well, self._well_since):
             names.discard(name)
         self._fresh.pop(name, None)
+        self._latest.pop(name, None)
 
     def saw(self, name: str, *, is_failing: bool, at_s: float, was_down: bool = False) -> None:
         """What one sure look has shown. `was_down`: it is known to fail, from an earlier run."""
@@ -57,6 +63,11 @@ class Blindness:
             del self._fresh[oldest]
         if not self._fresh:
             self._well_since.clear()
+        if not is_failing or name not in self._failing:
+            self._latest.pop(name, None)
+            self._latest[name] = None
+            if len(self._latest) > LATEST:
+                del self._latest[next(iter(self._latest))]
         if is_failing:
             if name not in self._failing and not was_down:
                 self._fresh[name] = at_s
@@ -75,7 +86,12 @@ class Blindness:
     def is_suspected(self) -> bool:
         """So much of what was looked at lately began to fail that the next looks are waited for."""
         fresh = len(self._fresh)
-        return fresh >= MINIMUM and fresh >= self.share * (fresh + len(self._well_since))
+        if fresh < MINIMUM:
+            return False
+        if fresh >= self.share * (fresh + len(self._well_since)):
+            return True
+        lately = sum(name in self._fresh for name in self._latest)
+        return len(self._latest) == LATEST and lately >= self.share * LATEST
 
     def _decide(self) -> None:
         every = len(self._failing) + len(self._well)

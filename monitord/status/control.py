@@ -18,7 +18,8 @@ from monitord.monitors.heartbeat import Beat
 from monitord.web import HTTPForbidden, Peer
 
 OVERFLOW_UID = 65534
-"""Stands for every user that the sandbox does not know: whose name it has would be a lie."""
+"""Stands for every user that the sandbox does not know: whose name it has would be a lie. Among those who may change
+things these are the members of our group."""
 
 ACCOUNTS = Path("/etc/passwd")
 
@@ -108,7 +109,7 @@ def name_of(uid: int) -> str:
     Read from the file: pwd would ask every service of nsswitch.conf, and one that hangs would hold up the checks.
     """
     if uid == OVERFLOW_UID:
-        return f"uid {uid}"
+        return "a member of the daemon's group"
     try:
         accounts = ACCOUNTS.read_text(errors="replace").splitlines()
     except OSError:

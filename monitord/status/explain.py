@@ -34,7 +34,7 @@ class Explanations:
             "state": watched.stands.value,
             "since": text_of(watched.stands_since),
             "last": None if watched.last is None else result_of(watched.last),
-            "decided_by": _decided_by(watched.last),
+            "decided_by": _decided_by(watched.last, watched.monitor.type_name),
             "streak": _streak(watched),
             "flapping": {
                 "is_flapping": watched.health.flapping.is_flapping,
@@ -82,14 +82,16 @@ class Explanations:
         }
 
 
-def _decided_by(last: Result | None) -> str | None:
+def _decided_by(last: Result | None, type_name: str) -> str | None:
     """What made the last verdict: the conditions that were not as wanted, or the meaning of the reason."""
     if last is None:
         return None
     reason = last.observation.reason
     if reason in {Reason.CONDITION_FAILED, Reason.CONDITION_UNRESOLVED}:
         _, found, why = last.observation.detail.rpartition("; ")
-        return why if found else reason.meaning
+        if found:
+            return why
+        return f"what type {type_name} takes for well by itself did not hold, and no up_when takes its place"
     return reason.meaning.replace("`", "")
 
 
@@ -155,7 +157,7 @@ def _sentences(facts: Json) -> list[str]:
     if last is None:
         said.append("It has not been checked yet.")
     else:
-        said.append(f"The last check at {last['started_at']} was a {last['verdict']}: {last['detail']}.")
+        said.append(f"The last check at {last['started_at']} {_WAS[last['verdict']]}: {last['detail']}.")
         if last["reason"] != "ok":
             said.append(f"What decided: {facts['decided_by']} ({last['reason']}).")
     said += _of_the_streak(facts)
@@ -172,6 +174,8 @@ def _sentences(facts: Json) -> list[str]:
         said.append(f"Next check in {in_words}, at {upcoming['at']} ({upcoming['why']}).")
     return said
 
+
+_WAS = {"pass": "was a pass", "warn": "was a warning", "fail": "was a failure", "unsure": "was unsure"}
 
 _PARENT_SAYS = {
     Parents.WELL.name.lower(): "",

@@ -174,6 +174,7 @@ class Pages:
             past = await self._bounded(past_view(self._past, name, shown, self._clock.now()))
         values = {
             "view": monitor_view(watched, self._recent, self._clock),
+            "silence": self._dispatcher.roster.silence_of(watched, self._clock.now()),
             "past": past,
             "failures": with_facts(() if past is None else past.failures, self._recent.failures(name)),
             "down": Health.DOWN,

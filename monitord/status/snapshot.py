@@ -100,8 +100,8 @@ class Snapshots:
             "skipped": dispatcher.skipped,
             "abandoned": dispatcher.abandoned,
             "lateness_s": {
-                "p50": lateness.quantile_s(0.5),
-                "p99": lateness.quantile_s(0.99),
+                "p50": round(lateness.quantile_s(0.5), 6),
+                "p99": round(lateness.quantile_s(0.99), 6),
                 "max": round(lateness.worst_s, 6),
             },
         }

@@ -70,6 +70,14 @@ async def test_a_silence_is_made_told_and_ended(tmp_path: Path, capsys: Capture)
     assert abs(made.until - made.since - timedelta(hours=2)) < timedelta(seconds=1)
 
 
+async def test_a_silence_that_fits_nobody_says_so(tmp_path: Path, capsys: Capture) -> None:
+    async with there(tmp_path) as it:
+        assert await it.ctl("silence", "--pattern", "goo*", "--tag", "porduction", "--for", "2h") == 0
+        out, err = capsys.readouterr()
+    assert out.startswith("s0: goo*, tag porduction silenced until ")
+    assert err == "monitorctl: no monitor has the tag porduction now; the silence holds for those that come\n"
+
+
 async def test_a_silence_ends_when_it_is_told_to(tmp_path: Path, capsys: Capture) -> None:
     async with there(tmp_path) as it:
         assert await it.ctl("silence", "good", "--until", "2026-01-02T12:00+01:00", "--json") == 0

@@ -13,8 +13,9 @@ import pytest
 from monitord import __version__
 from monitord.cli.client import Place, _unreachable
 from monitord.cli.control_command import main
-from monitord.cli.tables import headline
-from tests.endpoint import REFUSED, endpoint
+from monitord.cli.tables import headline, monitor_rows, table
+from monitord.status import ReloadOutcome
+from tests.endpoint import ACCEPTED, REFUSED, endpoint
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -40,10 +41,53 @@ async def test_status_shows_each_monitor_and_exits_by_the_worst(
 
 
 def test_one_monitor_is_not_several() -> None:
-    status = {"version": "1", "state": "running", "running_for_s": 1.0, "reload": {"ok": True}}
+    status = {
+        "version": "1",
+        "state": "running",
+        "running_for_s": 1.0,
+        "history": {"failing": None},
+        "reload": {"ok": True},
+    }
     one = headline({**status, "monitors": {"total": 1, "up": 1}})
     assert one == ["monitord 1 running for 1s; 1 monitor: 1 up"]
     assert headline({**status, "monitors": {"total": 0}})[0].endswith("; no monitors")
+
+
+def test_a_history_that_is_not_written_is_told_in_the_headline() -> None:
+    """Whoever looks after a disk that ran full looks here first."""
+    lines = headline(
+        {
+            "version": "1",
+            "state": "running",
+            "running_for_s": 1.0,
+            "monitors": {"total": 1, "up": 1},
+            "history": {"failing": "database or disk is full", "failing_since": "2026-01-01T01:02:03.000Z"},
+            "reload": {"ok": True},
+        }
+    )
+    assert lines[1:] == [
+        "history is not written since 2026-01-01 01:02:03: database or disk is full; checks go on"
+    ]
+
+
+def test_a_long_name_gives_way_to_the_result() -> None:
+    name = "web-01.a-name-from-an-inventory.example.org"
+    lines = table(("STATE", "MONITOR", "RESULT"), [("up", name, "r" * 50)], room=60, colour=False, yielding=1)
+    assert lines[1] == "up     web-01.a-name-f…ory.example.org  rrrrrrrrrrrrrrrrrrr…"
+    whole = table(("STATE", "MONITOR", "RESULT"), [("up", name, "r" * 50)], room=60, colour=False)
+    assert name in whole[1]
+
+
+def test_a_result_that_is_cut_begins_with_its_reason() -> None:
+    """The beginning of a URL tells nobody why its monitor is down."""
+    last = {
+        "detail": "GET https://www.example.org/a/long/path refused: nobody is there",
+        "reason": "refused",
+        "started_at": "2026-01-01T00:00:00Z",
+    }
+    monitor = {"name": "a", "type": "http", "state": "down", "failures_in_a_row": 0, "last": last}
+    assert " refused: GET https://www" in monitor_rows([monitor], room=60, colour=False)[1]
+    assert monitor_rows([monitor], room=200, colour=False)[1].endswith(last["detail"])
 
 
 async def test_an_unconfirmed_failure_has_a_question_mark(
@@ -73,6 +117,16 @@ async def test_status_says_that_the_last_reload_was_refused(
         assert "monitord.toml:1: bad" in capsys.readouterr().err
         await ctl(at.path, "status")
     assert "last reload refused" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("outcome", "exit_status"), [(ACCEPTED, 0), (REFUSED, 1)])
+async def test_a_quiet_reload_tells_by_its_exit_status(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], outcome: ReloadOutcome, exit_status: int
+) -> None:
+    """As systemctl reload asks for it: the daemon has logged each fault already."""
+    async with endpoint(tmp_path, outcome=outcome) as at:
+        assert await ctl(at.path, "reload", "--quiet") == exit_status
+    assert capsys.readouterr() == ("", "")
 
 
 async def test_an_accepted_reload_says_what_changed(

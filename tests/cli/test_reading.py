@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from monitord.cli.commands.show import monitor_lines
 from monitord.cli.control_command import main
 from tests.cli.there import CHECKS, there
 from tests.endpoint import endpoint
@@ -108,6 +109,15 @@ async def test_show_says_which_incident_is_open_and_that_it_was_not_checked(
     out = capsys.readouterr().out
     assert "\nincident    " in out
     assert "\nreason      refused: nobody listens there\n" in out
+
+
+async def test_show_says_who_has_silenced_it(tmp_path: Path, capsys: Capture) -> None:
+    async with there(tmp_path) as it:
+        assert await it.ctl("show", "good", "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    silence = {"until": "2026-01-01T12:00:00Z", "by": "kim (uid 1000)", "comment": "new disk"}
+    lines = monitor_lines(shown, {"incident": None, "silence": silence}, room=80, colour=False)
+    assert "silenced    until 2026-01-01 12:00:00 by kim (uid 1000): new disk" in lines
 
 
 async def test_last_tells_each_result_with_its_facts(tmp_path: Path, capsys: Capture) -> None:

@@ -2,7 +2,17 @@
 
 import pytest
 
-from monitord.cli.wording import coarse, percent, plain, seen_to, short_time, shorten, span, value
+from monitord.cli.wording import (
+    coarse,
+    percent,
+    plain,
+    seen_to,
+    short_time,
+    shorten,
+    shorten_within,
+    span,
+    value,
+)
 
 
 @pytest.mark.parametrize(
@@ -60,3 +70,8 @@ def test_who_sees_to_an_incident_is_told_with_why() -> None:
     assert seen_to({"acknowledged_by": None, "comment": None}) == ""
     assert seen_to({"acknowledged_by": "kim", "comment": "on it"}) == "kim sees to it: on it"
     assert seen_to({"acknowledged_by": "kim", "comment": None}) == "kim sees to it"
+
+
+def test_both_ends_of_a_long_name_stay() -> None:
+    assert shorten_within("web-01", 6) == "web-01"
+    assert shorten_within("web-01.eu-central.example.org", 12) == "web-01….org"[:6] + "…e.org"

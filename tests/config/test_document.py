@@ -89,7 +89,7 @@ def test_a_path_without_folder_finds_its_dropins(main: Path) -> None:
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     document = read_document(tmp_path / "none.toml")
-    assert faults(document) == ["none.toml: does not exist; create it, or name another with --config"]
+    assert faults(document) == ["none.toml: does not exist; create it, or name another file"]
     assert not document.is_complete
 
 
@@ -111,7 +111,7 @@ def test_a_dropin_linked_to_dev_null_is_switched_off(main: Path) -> None:
 
 def test_a_dangling_link_is_a_fault(main: Path) -> None:
     (main.parent / "monitord.d" / "a.toml").symlink_to("/nonexistent/a.toml")
-    assert faults(read_document(main)) == ["a.toml: does not exist; create it, or name another with --config"]
+    assert faults(read_document(main)) == ["a.toml: does not exist; create it, or name another file"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -120,8 +120,8 @@ def test_what_may_not_be_read_is_a_fault(main: Path) -> None:
     (main.parent / "monitord.d").chmod(0)
     try:
         assert faults(read_document(main)) == [
-            "monitord.toml: cannot be read: Permission denied; let this user read it: chgrp monitord and chmod g+r",
-            "monitord.d: cannot be listed: Permission denied; let this user read it: chgrp monitord and chmod g+r",
+            "monitord.toml: cannot be read: Permission denied; it is for the group monitord: chgrp monitord, chmod g+r",
+            "monitord.d: cannot be listed: Permission denied; it is for the group monitord: chgrp monitord, chmod g+r",
         ]
     finally:
         (main.parent / "monitord.d").chmod(0o700)

@@ -50,6 +50,32 @@ def test_it_is_suspected_before_all_were_looked_at_and_the_suspicion_ends_by_its
     assert not blindness.is_suspected
 
 
+def test_a_single_failure_from_just_before_does_not_hide_that_all_begin_to_fail() -> None:
+    """Among thousands one or the other has always begun to fail within the interval, and hundreds passed since."""
+    blindness = watching(300)
+    fail(blindness, 299, at_s=0.0)
+    for number in range(150):
+        blindness.saw(f"m{number}", is_failing=False, at_s=30.0 + number / 10)
+    suspected = [blindness.is_suspected]
+    fail(blindness, *range(150, 166), at_s=30.1)
+    suspected.append(blindness.is_suspected)
+    for number in range(166, 171):
+        blindness.saw(f"m{number}", is_failing=False, at_s=46.8)
+    suspected.append(blindness.is_suspected)
+    assert suspected == [False, True, False]
+
+
+def test_a_half_that_fails_and_is_looked_at_again_and_again_is_no_suspicion() -> None:
+    blindness = watching(100)
+    fail(blindness, 99, at_s=50.0)
+    for number in range(0, 60, 2):
+        blindness.saw(f"m{number}", is_failing=False, at_s=60.0 + number / 10)
+        fail(blindness, number + 1)
+    for _ in range(3):
+        fail(blindness, *range(1, 60, 2))
+        assert not blindness.is_suspected
+
+
 def test_who_passes_meanwhile_lifts_the_suspicion() -> None:
     blindness = watching(100)
     fail(blindness, *range(5))

@@ -52,6 +52,12 @@ async def down(there: World, _: Interventions) -> None:
     await asyncio.sleep(60)
 
 
+async def failing_by_itself(there: World, _: Interventions) -> None:
+    there.add("web")
+    there.bad = {"web": Reason.CONDITION_FAILED}
+    await asyncio.sleep(60)
+
+
 async def acknowledged(there: World, interventions: Interventions) -> None:
     await down(there, interventions)
     interventions.acknowledge("web", "kim (uid 1000)", "on it")
@@ -115,6 +121,11 @@ async def blind(there: World, _: Interventions) -> None:
                 "(retry_every is 5s)",
             ],
             id="a soft failure",
+        ),
+        pytest.param(
+            failing_by_itself,
+            ["was a failure: ", "What decided: what type fake takes for well by itself did not hold"],
+            id="without conditions",
         ),
         pytest.param(down, ["web is down since", "An incident is open since"], id="down"),
         pytest.param(acknowledged, ["kim (uid 1000) sees to it: on it."], id="acknowledged"),

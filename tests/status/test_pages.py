@@ -3,7 +3,7 @@
 import json
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 import pytest
 
 from monitord.clock import SystemClock
-from monitord.dispatch import Recorder
+from monitord.dispatch import Matcher, Pause, Recorder, Silence
 from monitord.history import History, HistorySettings
 from monitord.model import Incident, Reason
 from monitord.status.rendering import CONTENT_TYPES
@@ -321,9 +321,14 @@ async def test_a_pause_a_window_and_an_incident_are_told() -> None:
         assert watched.incident is not None
         watched.incident = replace(watched.incident, acknowledged_by="kim", comment="on it")
         watched.window = "upgrade"
+        silence = Silence("s0", Matcher(names=("bad",)), NOW, NOW + timedelta(days=1), "root", "new disk")
+        one.dispatcher.roster.silences = {"s0": silence}
+        watched.pause = Pause("kim", NOW, None)
         text = (await page(one, "/m/bad")).text
         assert "acknowledged by kim: on it" in text
-        assert "maintenance upgrade" in text
+        assert '</span> <span class="soft">maintenance upgrade' in text
+        assert "by root: new disk" in text
+        assert "no check while it is paused" in text
         assert "maintenance upgrade" in (await page(one, "/")).text
 
 

@@ -38,12 +38,20 @@ def _reload(options: argparse.Namespace) -> int:
         outcome = error.answer
     if options.json:
         print_json(outcome)
+    elif options.quiet:
+        pass  # the exit status tells
     elif outcome["ok"]:
         print(f"reloaded: {outcome['summary']}")
     else:
         print(outcome["error"], file=sys.stderr)
         print("reload refused; the configuration of before stays in force", file=sys.stderr)
     return EXIT_OK if outcome["ok"] else EXIT_FAILED
+
+
+def _add_quiet(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="the verdict by the exit status only; the daemon logs it"
+    )
 
 
 def _add_file(parser: argparse.ArgumentParser) -> None:
@@ -83,7 +91,11 @@ def _version(options: argparse.Namespace) -> int:
 
 BEAT = Command("beat", "report a job: that it is done, has begun or has failed", _beat, add_beat_options)
 RELOAD = Command(
-    "reload", "read the configuration anew; says why when it is refused", _reload, gives_json=True
+    "reload",
+    "read the configuration anew; says why when it is refused",
+    _reload,
+    _add_quiet,
+    gives_json=True,
 )
 CHECK_CONFIG = Command("check-config", "check a configuration without the daemon", _check_config, _add_file)
 PROBE = Command("probe", "check a URL once, without configuration", _probe, add_probe_options, passes_on=True)

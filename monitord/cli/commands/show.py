@@ -21,20 +21,23 @@ def _show(options: argparse.Namespace) -> int:
     if options.json:
         print_json(shown)
         return 0
-    incident = None
-    if shown["incident"] is not None:
-        incident = client.get(monitor_target(options.name, "explain"))["incident"]
-    print("\n".join(monitor_lines(shown, incident, room=width(), colour=wants_colour())))
+    why = client.get(monitor_target(options.name, "explain"))
+    print("\n".join(monitor_lines(shown, why, room=width(), colour=wants_colour())))
     return 0
 
 
-def monitor_lines(shown: Json, incident: Json | None, *, room: int, colour: bool) -> list[str]:
-    """`incident`: the one that is open."""
+def monitor_lines(shown: Json, why: Json, *, room: int, colour: bool) -> list[str]:
+    """`why`: as `explain` tells it, with the incident that is open and the silence that holds."""
     lines = [_title(shown, colour=colour)]
+    incident, silence = why["incident"], why["silence"]
     if incident is not None:
         lines.append(f"{'incident':<{LABEL_WIDTH}}{incident['id']}, {plain(incident['detail'])}")
         if by := seen_to(incident):
             lines.append(f"{'':<{LABEL_WIDTH}}{by}")
+    if silence is not None:
+        comment = f": {silence['comment']}" if silence["comment"] else ""
+        said = plain(f"until {local(silence['until'])} by {silence['by']}{comment}")
+        lines.append(f"{'silenced':<{LABEL_WIDTH}}{said}")
     lines += [f"{label:<{LABEL_WIDTH}}{text}" for label, text in _facts_of(shown) if text]
     last = shown["last"]
     if last is None:

@@ -1,7 +1,10 @@
 """Silences: no messages about some monitors until a time. The checks and the states go on."""
 
 import argparse
+import sys
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from fnmatch import fnmatchcase
 
 from monitord.cli.asking import Json, client_of, monitors, print_json, unknown_monitor
 from monitord.cli.client import API, Client, target_of
@@ -32,7 +35,8 @@ def _silence(options: argparse.Namespace) -> int:
         parser: argparse.ArgumentParser = options.parser
         parser.error("no monitor is meant; name some, or write --pattern or --tag")
     client = client_of(options)
-    _refuse_unknown(client, options.names)
+    known = monitors(client)
+    _refuse_unknown(client, known, options.names)
     document: dict[str, object] = {
         "names": options.names,
         "patterns": options.pattern,
@@ -46,15 +50,27 @@ def _silence(options: argparse.Namespace) -> int:
         print_json(silence)
     else:
         print(f"{silence['id']}: {_meant(silence)} silenced until {local(silence['until'])}")
+    for idle in _fit_nobody(known, options):
+        print(f"monitorctl: {idle}; the silence holds for those that come", file=sys.stderr)
     return EXIT_OK
 
 
-def _refuse_unknown(client: Client, names: list[str]) -> None:
+def _refuse_unknown(client: Client, known: Sequence[Json], names: Sequence[str]) -> None:
     """A silence for a name with a slip of the pen would be kept, and nobody would be silent."""
-    known = {one["name"] for one in monitors(client)} if names else set()
+    there = {one["name"] for one in known}
     for name in names:
-        if name not in known:
+        if name not in there:
             raise unknown_monitor(client, name)
+
+
+def _fit_nobody(known: Sequence[Json], options: argparse.Namespace) -> Iterator[str]:
+    """A pattern or tag may be meant for monitors to come, and may as well be a slip of the pen."""
+    for pattern in options.pattern:
+        if not any(fnmatchcase(one["name"], pattern) for one in known):
+            yield f"no monitor fits {pattern} now"
+    for tag in options.tag:
+        if not any(tag in one["tags"] for one in known):
+            yield f"no monitor has the tag {tag} now"
 
 
 def _meant(silence: Json) -> str:
