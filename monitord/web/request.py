@@ -300,7 +300,11 @@ class Request:
 
 def _peer_of(endpoint: Any) -> Peer:
     """`endpoint` is what the transport calls its socket; uvloop's has no getsockopt, so look through a copy."""
-    with socket.fromfd(endpoint.fileno(), endpoint.family, endpoint.type) as own:
+    try:
+        own = socket.fromfd(endpoint.fileno(), endpoint.family, endpoint.type)
+    except OSError:  # the client is gone already, and the socket closed
+        return Peer()
+    with own:
         if own.family != socket.AF_UNIX:
             try:
                 address, port, *_ = own.getpeername()
