@@ -59,6 +59,8 @@ EVENTS = f"{PREFIX}/events".removeprefix("/")
 HISTORY_WAIT_S = 3.0
 INCIDENTS_A_PAGE = 50
 BADGE_FRESH_S = 30
+LONGEST_REVISION = 18
+"""Digits."""
 
 FOR_EVER = "public, max-age=31536000, immutable"
 
@@ -132,7 +134,7 @@ class Pages:
         """What has changed since a revision, as JSON; a page whose structure is older asks for the whole anew."""
         await self._look()
         since = request.query.get("since", "0")
-        if not since.isdecimal():
+        if not since.isdecimal() or len(since) > LONGEST_REVISION:
             raise HTTPBadRequest(text="since is the revision of a page, a number\n")
         names = [name for name, kept in self._rows.kept.items() if kept.revision > int(since)]
         texts = await self._rows.rendered(names)
