@@ -182,11 +182,15 @@ class Live:
         """What one client is sent, piece by piece."""
         self._clients.add(client)
         try:
-            # An id without data is remembered by the client, and is no event for its page.
-            yield b"retry: %d\nid: %s-%d\n\n" % (RETRY_MS, self._boot.encode(), self._number)
             missed = self._missed(client, last_id)
-            if missed:
-                yield missed
+            # An id without data is remembered by the client, and is no event for its page. It comes after what was
+            # missed: a line that breaks before must not leave that behind.
+            yield b"retry: %d\n%sid: %s-%d\n\n" % (
+                RETRY_MS,
+                b"\n" + missed if missed else b"",
+                self._boot.encode(),
+                self._number,
+            )
             while not client.is_dropped:
                 try:
                     async with asyncio.timeout(HEARTBEAT_S):
@@ -205,21 +209,15 @@ class Live:
             self._clients.discard(client)
 
     def _missed(self, client: _Client, last_id: str) -> bytes:
-        """What happened since the client was here last, as far as it is known. What is queued for it stays queued."""
+        """What happened since the client was here last, as far as it is known."""
         if not last_id:
             return b""
         boot, _, digits = last_id.rpartition("-")
         rings = [self._changes, self._results] if client.wants_results else [self._changes]
         is_ours = boot == self._boot and digits.isascii() and digits.isdigit() and len(digits) < 20  # noqa: PLR2004 - no longer number is ours
         number = int(digits) if is_ours else 0
-        queued = client.queue[0].number if client.queue else self._number + 1
         found = sorted(
-            (
-                one
-                for ring in rings
-                for one in ring.after(number)
-                if one.number < queued and client.wants(one)
-            ),
+            (one for ring in rings for one in ring.after(number) if client.wants(one)),
             key=lambda one: one.number,
         )
         pieces = [one.encoded(self._boot) for one in found]

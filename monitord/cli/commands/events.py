@@ -13,8 +13,6 @@ from monitord.cli.terminal import paint, wants_colour
 from monitord.cli.wording import clock_time, local, plain, seen_to
 from monitord.errors import ControlError
 
-QUIET_S = 0.5
-
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", metavar="NAME", nargs="*", help="only events of these monitors")
@@ -27,7 +25,7 @@ def _run(options: argparse.Namespace) -> int:
     for name in options.names:
         monitor(client, name)
     params = [("results", str(int(options.results))), *(("monitor", name) for name in options.names)]
-    events = follow(client, params, _tell_loss) if options.follow else kept(client, params, QUIET_S)
+    events = follow(client, params, _tell_loss) if options.follow else kept(client, params)
     for event in events:
         if options.json:
             print(json.dumps({"event": event.kind, "id": event.id, "data": event.data}, ensure_ascii=False))
