@@ -22,6 +22,7 @@ from monitord.status.charts import badge
 from monitord.status.conditional import is_among
 from monitord.status.control import Control
 from monitord.status.daemon_view import daemon_view
+from monitord.status.history_api import first_page
 from monitord.status.monitor_view import (
     RANGES,
     UPTIME_WINDOWS,
@@ -189,8 +190,7 @@ class Pages:
         await self._rendering.load()
         before = _moment_of(request.query.get("before"))
         found = await self._bounded(self._past.incidents(limit=INCIDENTS_A_PAGE + 1, before=before))
-        told = tuple(found or ())[:INCIDENTS_A_PAGE]
-        is_more = found is not None and len(found) > INCIDENTS_A_PAGE
+        told, following = first_page(found or (), INCIDENTS_A_PAGE)
         shown = self._open_first(told) if before is None else told
         values = {
             "incidents": shown,
@@ -198,7 +198,7 @@ class Pages:
             "is_first": before is None,
             "is_slow": found is None,
             "is_kept": self._past.is_kept,
-            "older": wording.machine_time_exact(told[-1].opened_at) if is_more else None,
+            "older": None if following is None else wording.machine_time_exact(following),
             "known": frozenset(self._dispatcher.watched),
             "lasted": _lasted,
             "now": self._clock.now(),
