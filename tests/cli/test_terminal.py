@@ -183,6 +183,18 @@ async def test_more_monitors_than_lines_show_the_worst(tmp_path: Path) -> None:
     assert printed.partition("\x1b[J")[0].count("\n") < 8
 
 
+async def test_a_line_that_is_too_long_does_not_push_the_first_ones_off(tmp_path: Path) -> None:
+    """The terminal cuts lines off while the screen is ours: wide letters and narrow windows need no other care."""
+
+    def play(terminal: Terminal) -> None:
+        terminal.press("q")
+        assert terminal.end() == 0
+        assert terminal.printed.index("\x1b[?7l") < terminal.printed.index("STATE")
+        assert terminal.printed.rindex("\x1b[?7h") > terminal.printed.rindex("STATE")
+
+    await on_a_terminal(tmp_path, VIEWS[1], play)
+
+
 async def test_elsewhere_it_repeats_as_often_as_it_is_told(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as at:
 

@@ -69,7 +69,7 @@ def top_lines(status: Json, found: list[Json], *, rate: float | None, rows: int)
     room = size().columns
     lines = [*headline(status), *_at_work(status, rate), ""]
     lines += monitor_rows(found, room=room, colour=wants_colour())[: max(1, rows - len(lines) - 1)]
-    # A line that breaks would push the first ones off the screen. Those of monitors have their colours and fit.
+    # Those of monitors have their colours, and fit where there is room for a table.
     return [line if "\x1b" in line else shorten(line, room) for line in lines]
 
 
