@@ -1,11 +1,10 @@
 """`monitorctl events`: changes of state, incidents, reloads and results, as they happen or as they were."""
 
 import argparse
-import json
 import sys
 from typing import Any
 
-from monitord.cli.asking import client_of, monitor
+from monitord.cli.asking import client_of, json_text, monitor
 from monitord.cli.command import Command
 from monitord.cli.exits import EXIT_OK
 from monitord.cli.following import Event, follow, kept
@@ -28,7 +27,7 @@ def _run(options: argparse.Namespace) -> int:
     events = follow(client, params, _tell_loss) if options.follow else kept(client, params)
     for event in events:
         if options.json:
-            print(json.dumps({"event": event.kind, "id": event.id, "data": event.data}, ensure_ascii=False))
+            print(json_text({"event": event.kind, "id": event.id, "data": event.data}))
         elif event.kind != "gap":
             print(event_line(event, with_date=not options.follow, colour=wants_colour()))
         elif options.follow:

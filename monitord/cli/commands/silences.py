@@ -51,10 +51,10 @@ def _silence(options: argparse.Namespace) -> int:
 
 def _refuse_unknown(client: Client, names: list[str]) -> None:
     """A silence for a name with a slip of the pen would be kept, and nobody would be silent."""
-    known = {one["name"] for one in monitors(client)} if names else set()
+    known = [one["name"] for one in monitors(client)] if names else []
     for name in names:
         if name not in known:
-            raise unknown_monitor(client, name)
+            raise unknown_monitor(known, name)
 
 
 def _meant(silence: Json) -> str:
