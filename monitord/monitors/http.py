@@ -6,6 +6,7 @@ Without conditions a status below 400 is well. What is asked and received is tol
 tokens and the parts of a URL that may be one are told nowhere.
 """
 
+import codecs
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -24,6 +25,9 @@ MAX_BINARY_SHARE = 0.1
 """Of characters that are no text: above it a body is not shown."""
 
 _CHARSET = re.compile(r'charset="?([A-Za-z0-9_.:-]{1,40})', re.IGNORECASE)
+_NO_CHARSETS = frozenset({"punycode", "idna", "unicode-escape", "raw-unicode-escape"})
+"""What Python decodes as well and no server means: a megabyte of punycode takes half a minute."""
+
 _TELLING_HEADERS = (
     "Content-Type", "Content-Encoding", "Server", "Via", "Retry-After", "WWW-Authenticate", "Allow",
 )  # fmt: skip
@@ -154,11 +158,12 @@ def _evidence(exchange: HttpExchange) -> Evidence:
 
 def _decoded(exchange: HttpExchange, body: bytes) -> str:
     """The body in its charset; what cannot be decoded shows as U+FFFD."""
-    charset = _CHARSET.search(exchange.headers.get("Content-Type", ""))
+    named = _CHARSET.search(exchange.headers.get("Content-Type", ""))
     try:
-        return body.decode(charset[1] if charset else "utf-8", errors="replace")
+        charset = codecs.lookup(named[1]).name if named else "utf-8"
+        return body.decode("utf-8" if charset in _NO_CHARSETS else charset, errors="replace")
     except (LookupError, UnicodeError):
-        # No charset of text; those of names (idna) and "undefined" raise whatever `errors` says.
+        # No charset of text; "undefined" raises whatever `errors` says.
         return body.decode(errors="replace")
 
 
