@@ -219,17 +219,16 @@ class StreamResponse:
 
     async def send(self, request: Asked) -> None:
         """Called by the framework: send all that the handler has not sent."""
-        await self.prepare(request)
         source = self._source
-        if source is not None:
-            try:
-                if request.exchange.sends_body:
-                    async for piece in source:
-                        await self.write(piece)
-            finally:
-                close = getattr(source, "aclose", None)
-                if close is not None:
-                    await close()
+        try:
+            await self.prepare(request)
+            if source is not None and request.exchange.sends_body:
+                async for piece in source:
+                    await self.write(piece)
+        finally:
+            close = getattr(source, "aclose", None)
+            if close is not None:
+                await close()
         await self.write_eof()
 
 
