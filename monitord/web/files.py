@@ -8,6 +8,7 @@ import mimetypes
 import os
 import re
 import stat
+import time
 from datetime import UTC
 from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
@@ -168,8 +169,11 @@ def _wanted_range(request: Asked, tag: str, modified_s: int, size: int) -> tuple
     if field is None or request.method != "GET":
         return None
     condition = request.headers.get("If-Range")
-    if condition is not None and condition != tag and _seconds(condition) != modified_s:
-        return None
+    if condition is not None and condition != tag:
+        # A date tells versions apart only once its second is over (RFC 9110 section 8.8.2.2).
+        is_strong = modified_s + 1 <= int(time.time())
+        if not is_strong or _seconds(condition) != modified_s:
+            return None
     found = _RANGE.fullmatch(field)
     if found is None:
         return None

@@ -171,6 +171,16 @@ async def test_conditions_are_judged_in_their_order(client: TestClient) -> None:
             assert "Content-Length" not in response.headers
 
 
+async def test_a_date_of_this_second_is_too_weak_for_a_part(client: TestClient, tmp_path: Path) -> None:
+    """RFC 9110 section 13.1.5: the file may change once more within the same second."""
+    now_s = time.time()
+    os.utime(tmp_path / "root" / "a.txt", (now_s, now_s))
+    then = formatdate(int(now_s), usegmt=True)
+    assert (await get(client, If_Range=then, Range="bytes=0-0")).status == 200
+    tag = (await get(client)).headers["ETag"]
+    assert (await get(client, If_Range=tag, Range="bytes=0-0")).status == 206
+
+
 async def test_a_date_is_understood_in_every_form_wherever_the_server_is(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
