@@ -5,13 +5,14 @@ import time
 from dataclasses import dataclass
 
 from monitord.cli.asking import Json, client_of, monitors
-from monitord.cli.client import API, DaemonUnreachableError
+from monitord.cli.client import API
 from monitord.cli.command import Command
 from monitord.cli.exits import EXIT_OK
 from monitord.cli.parsing import positive, some_duration
 from monitord.cli.tables import headline, monitor_rows
 from monitord.cli.terminal import Screen, size, wants_colour
 from monitord.cli.wording import short_time, shorten
+from monitord.errors import ControlError
 
 EVERY_S = 2.0
 ROWS_ELSEWHERE = 20
@@ -44,7 +45,7 @@ def _run(options: argparse.Namespace) -> int:
                 seen = Seen(time.monotonic(), status["checks"]["total"])
                 lines = top_lines(status, found, rate=rate_of(before, seen), rows=_rows(screen))
                 before = seen
-            except DaemonUnreachableError as error:
+            except ControlError as error:
                 if screen.is_empty:
                     raise
                 before, lines = None, [f"monitorctl: {error}", "", "looking again; q ends"]
