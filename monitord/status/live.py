@@ -9,7 +9,7 @@ they no longer hold all.
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -178,7 +178,7 @@ class Live:
         last_id = request.headers.get("Last-Event-ID") or query[LAST_ID]
         return EventsResponse(self._told(client, last_id))
 
-    async def _told(self, client: _Client, last_id: str) -> AsyncIterator[bytes]:
+    async def _told(self, client: _Client, last_id: str) -> AsyncGenerator[bytes, None]:
         """What one client is sent, piece by piece."""
         self._clients.add(client)
         try:
@@ -204,8 +204,8 @@ class Live:
                 if batch:
                     yield batch
                 await asyncio.sleep(BATCH_S)
-            self.dropped += 1
         finally:
+            self.dropped += client.is_dropped
             self._clients.discard(client)
 
     def _missed(self, client: _Client, last_id: str) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from monitord.status.live import KEPT_EVENTS, MOST_CLIENTS, QUEUED_EVENTS
+from monitord.status.live import KEPT_EVENTS, MOST_CLIENTS, QUEUED_EVENTS, _Client
 from monitord.web.testing import ClientConnection, TestClient
 from tests.endpoint import ACCEPTED, World, asked, world
 
@@ -203,6 +203,18 @@ async def test_who_does_not_read_is_dropped_and_costs_a_bounded_queue() -> None:
         left = await listener.end()
         assert left == b""
         assert (made.live.clients, made.live.dropped) == (0, 1)
+
+
+async def test_who_was_dropped_is_counted_though_he_takes_nothing_any_more() -> None:
+    """His connection is cut off while a piece waits to be taken, so he is never told that it is the last one."""
+    made = world()
+    pieces = made.live._told(_Client(results=False, monitors=frozenset()), "")
+    await anext(pieces)
+    for _ in range(QUEUED_EVENTS + 1):
+        made.live.on_reload(ACCEPTED)
+    await pieces.aclose()
+    await made.dispatcher.close(0.0)
+    assert (made.live.dropped, made.live.clients) == (1, 0)
 
 
 async def test_a_client_that_leaves_is_forgotten() -> None:
