@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from .headers import HeaderSource
-from .response import Asked, StreamResponse
+from .response import Asked, StreamResponse, close_source
 
 HEARTBEAT_S = 15.0  # below the idle limits of common proxies
 
@@ -61,9 +61,7 @@ class EventStream(StreamResponse):
                 await self.write(b": \n\n")  # a first byte tells the client that it is connected
             await super().send(request)
         finally:  # also where it was asked for nothing, and what encodes it was never begun
-            close = getattr(self._events, "aclose", None)
-            if close is not None:
-                await close()
+            await close_source(self._events)
 
 
 async def _encoded(source: AsyncIterator[Event | str], heartbeat_s: float) -> AsyncIterator[bytes]:

@@ -169,11 +169,10 @@ def _wanted_range(request: Asked, tag: str, modified_s: int, size: int) -> tuple
     if field is None or request.method != "GET":
         return None
     condition = request.headers.get("If-Range")
-    if condition is not None and condition != tag:
-        # A date tells versions apart only once its second is over (RFC 9110 section 8.8.2.2).
-        is_strong = modified_s + 1 <= int(time.time())
-        if not is_strong or _seconds(condition) != modified_s:
-            return None
+    # A date tells versions apart only once its second is over (RFC 9110 section 8.8.2.2).
+    date_s = modified_s if modified_s < int(time.time()) else None
+    if condition not in {None, tag} and (date_s is None or _seconds(condition) != date_s):
+        return None
     found = _RANGE.fullmatch(field)
     if found is None:
         return None

@@ -9,8 +9,6 @@ from .request import Request
 from .response import ClientGone, StreamResponse
 from .routing import Handler
 
-CLIENT_LEFT = 499  # as nginx logs it: nobody was answered
-
 access_logger = logging.getLogger("monitord.web.access")
 
 
@@ -27,7 +25,7 @@ async def access_log(request: Request, handler: Handler) -> StreamResponse:
         status = error.status
         raise
     except (asyncio.CancelledError, ClientGone):
-        status = CLIENT_LEFT
+        status = 499  # as nginx logs it: nobody was answered
         raise
     finally:
         duration_s = time.perf_counter() - began_s

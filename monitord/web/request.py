@@ -22,8 +22,8 @@ from .keys import AppKey, ReadKey
 
 MAX_FORM_FIELDS = 1000
 
+# What Python decodes as well: punycode in a time that grows with the square of the length.
 NO_CHARSETS = frozenset({"punycode", "idna", "unicode-escape", "raw-unicode-escape"})
-"""What Python decodes as well: punycode in a time that grows with the square of the length."""
 
 _SO_PEERGROUPS = 59  # linux/asm-generic/socket.h; Python has no name for it
 _GROUPS_BYTES = 1024  # the most that Python asks for: 256 groups; beyond them none are known

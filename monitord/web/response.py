@@ -226,10 +226,14 @@ class StreamResponse:
                 async for piece in source:
                     await self.write(piece)
         finally:
-            close = getattr(source, "aclose", None)
-            if close is not None:
-                await close()
+            await close_source(source)
         await self.write_eof()
+
+
+async def close_source(source: object) -> None:
+    """Generators hold something until they are closed; not every iterator can be."""
+    if (close := getattr(source, "aclose", None)) is not None:
+        await close()
 
 
 class Response(StreamResponse):
