@@ -1,13 +1,17 @@
 """What several commands ask of the daemon, each thing in one place."""
 
 import argparse
+import codecs
 import contextlib
 import json
 import os
+import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from monitord.cli.client import API, Client, Params, Place, RefusedError, target_of
 from monitord.errors import ControlError
@@ -16,6 +20,8 @@ from monitord.paths import socket_to_ask
 Json = Mapping[str, Any]
 
 MOST_IN_A_PAGE = 1000
+
+_URL = re.compile(r"https?://[^\s/?#@]+(?:/[!-\"$->@-~]*)?")
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +36,13 @@ def add_place(parser: argparse.ArgumentParser) -> None:
 
 
 def _url(text: str) -> str:
-    if not text.startswith(("http://", "https://")):
+    try:
+        parts = urlsplit(text)
+        (parts.hostname or "").encode("idna")
+        is_sound = _URL.fullmatch(text) is not None and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port, an address or a name that cannot be
+        is_sound = False
+    if not is_sound:
         raise argparse.ArgumentTypeError(f"{text!r} is not a URL; write http://HOST:PORT")
     return text
 
@@ -43,6 +55,8 @@ def place_of(options: argparse.Namespace) -> Place:
             token = options.token_file.read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ControlError(f"{options.token_file}: the token cannot be read: {error}") from None
+        if not (token and token.isascii() and token.isprintable()):
+            raise ControlError(f"{options.token_file}: a token is one line of letters, digits and signs")
     return Place(options.socket or socket_to_ask(os.environ), options.url, token)
 
 
@@ -50,8 +64,14 @@ def client_of(options: argparse.Namespace) -> Client:
     return Client(place_of(options))
 
 
+def json_text(value: object, indent: int | None = None) -> str:
+    """JSON between programs is UTF-8 (RFC 8259 section 8.1); where the locale has another encoding it is ASCII."""
+    is_unicode = codecs.lookup(sys.stdout.encoding).name == "utf-8"
+    return json.dumps(value, indent=indent, ensure_ascii=not is_unicode)
+
+
 def print_json(value: object) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(json_text(value, indent=2))
 
 
 def monitor_target(name: str, *more: str) -> str:
@@ -78,14 +98,17 @@ def naming(client: Client, name: str) -> Iterator[None]:
     except RefusedError as error:
         if error.status != HTTPStatus.NOT_FOUND:
             raise
-        raise unknown_monitor(client, name) from None
+        names = [one["name"] for one in monitors(client)]
+        if name in names:
+            raise  # it is something else that a daemon of another version does not know
+        raise unknown_monitor(names, name) from None
 
 
-def unknown_monitor(client: Client, name: str) -> ControlError:
+def unknown_monitor(names: Sequence[str], name: str) -> ControlError:
+    """`names`: those that there are."""
     # Needed only when something is wrong, and slow to import.
     import difflib  # noqa: PLC0415
 
-    names = [one["name"] for one in monitors(client)]
     near = difflib.get_close_matches(name, names, n=3)
     if near:
         hint = f"did you mean {' or '.join(near)}?"

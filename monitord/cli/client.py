@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from monitord.cli.wording import plain
 from monitord.errors import ControlError
 
 API = "/api/v1"
@@ -17,6 +18,9 @@ API = "/api/v1"
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 10.0
 PIECE_BYTES = 65536
+
+_AS_WRITTEN = "surrogateescape"
+"""Bytes of the command line that are no text are asked for as they are: it is the daemon that says so."""
 
 Params = Sequence[tuple[str, object]]
 
@@ -88,7 +92,7 @@ class Client:
         with contextlib.closing(self._connection(timeout_s)) as connection:
             with self._telling():
                 response = self._sent(connection, "GET", with_query(target, params), None, headers or {})
-                if response.status >= http.client.BAD_REQUEST:
+                if response.status >= http.client.MULTIPLE_CHOICES:
                     raise self._refused(response, response.read())
             while True:
                 with self._telling():
@@ -108,9 +112,12 @@ class Client:
         with contextlib.closing(self._connection(timeout_s)) as connection, self._telling():
             response = self._sent(connection, method, target, document, headers)
             body = response.read()
-        if response.status >= http.client.BAD_REQUEST:
+        if response.status >= http.client.MULTIPLE_CHOICES:
             raise self._refused(response, body)
-        return _decode(body, response.getheader("Content-Type", ""))
+        answer = _decode(body, response.getheader("Content-Type", ""))
+        if answer is None or (isinstance(answer, str) and body and target.startswith(API)):
+            raise self._not_ours(response)
+        return answer
 
     def _sent(
         self,
@@ -157,13 +164,19 @@ class Client:
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         return kind(parts.hostname or "", parts.port, timeout=wait_s)
 
-    def _refused(self, response: http.client.HTTPResponse, body: bytes) -> RefusedError:
+    def _refused(self, response: http.client.HTTPResponse, body: bytes) -> ControlError:
         answer = _decode(body, response.getheader("Content-Type", ""))
-        if isinstance(answer, str):
-            message = answer.strip() or response.reason
-        else:
-            message = answer.get("detail") or answer.get("title") or response.reason
+        if answer is None:
+            return self._not_ours(response)
+        said = answer if isinstance(answer, str) else answer.get("detail") or answer.get("title") or ""
+        message = "\n".join(map(plain, str(said).strip().splitlines())) or plain(response.reason)
         return RefusedError(message, response.status, answer, hint=self._hint(response.status))
+
+    def _not_ours(self, response: http.client.HTTPResponse) -> ControlError:
+        return ControlError(
+            f"{self.place}: the answer ({response.status} {plain(response.reason)}) is not monitord's; "
+            "is this monitord's socket?"
+        )
 
     def _hint(self, status: int) -> str:
         if status == http.client.FORBIDDEN and self.place.url is None:
@@ -175,17 +188,23 @@ class Client:
 
 def target_of(*parts: str) -> str:
     """A path from its parts, each quoted whole."""
-    return "/" + "/".join(quote(part, safe="") for part in parts)
+    return "/" + "/".join(quote(part, safe="", errors=_AS_WRITTEN) for part in parts)
 
 
 def with_query(target: str, params: Params) -> str:
-    return f"{target}?{urlencode(params)}" if params else target
+    return f"{target}?{urlencode(params, errors=_AS_WRITTEN)}" if params else target
 
 
-def _decode(body: bytes, content_type: str) -> Any:
-    if content_type.split(";", maxsplit=1)[0].strip() in {"application/json", "application/problem+json"}:
-        return json.loads(body)
-    return body.decode(errors="replace")
+def _decode(body: bytes, content_type: str) -> dict[str, Any] | str | None:
+    """An object, or text; None for what monitord never says. No body is no text."""
+    kind = content_type.split(";", maxsplit=1)[0].strip()
+    if kind in {"application/json", "application/problem+json"}:
+        try:
+            answer = json.loads(body)
+        except ValueError:
+            return None
+        return answer if isinstance(answer, dict) else None
+    return body.decode(errors="replace") if kind == "text/plain" or not body else None
 
 
 def _unreachable(place: Place, error: OSError) -> ControlError:

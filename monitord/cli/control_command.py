@@ -8,6 +8,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from monitord.cli.client import DaemonUnreachableError
 from monitord.cli.command_line import parse
@@ -18,6 +19,8 @@ from monitord.errors import ControlError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(COMMANDS, sys.argv[1:] if arguments is None else arguments)
+    if sys.stdout is None:  # it was closed when we began
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - until the end
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A peer may say what this terminal has no letters for.
         sys.stdout.reconfigure(errors="replace")
@@ -32,10 +35,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"monitorctl: {error}", file=sys.stderr)
         return EXIT_FAILED
     except BrokenPipeError:
-        # The reader, `head` for one, has seen enough; Python must not complain of it at exit.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader, `head` for one, has seen enough.
+        _drop_output()
         return EXIT_OK
+    except OSError as error:
+        # Those of the network were told already: what was to be printed cannot be written.
+        _drop_output()
+        print(f"monitorctl: cannot write: {error.strerror or error}", file=sys.stderr)
+        return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return status
+
+
+def _drop_output() -> None:
+    """Python must not complain at exit of what waits to be written."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

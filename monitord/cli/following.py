@@ -27,12 +27,17 @@ class Event:
 
 
 class Parser:
-    """Server-sent events from pieces of text, as the standard has them. `last_id` is what to go on from."""
+    """Server-sent events from pieces of text, as the standard has them. `last_id` is what to go on from.
+
+    `has_caught_up`: an id has come that is no event's. The daemon sends it after all that is from before.
+    """
 
     def __init__(self) -> None:
         self.last_id = ""
         self.retry_s = RETRY_S
+        self.has_caught_up = False
         self._rest = b""
+        self._has_id = False
         self._kind = ""
         self._data: list[str] = []
 
@@ -45,12 +50,13 @@ class Parser:
 
     def forget_the_rest(self) -> None:
         """What a connection that broke off has left half said."""
-        self._rest, self._kind, self._data = b"", "", []
+        self._rest, self._kind, self._data, self._has_id = b"", "", [], False
 
     def _take(self, line: str) -> Event | None:
         if not line:
             kind, data = self._kind, "\n".join(self._data)
-            self._kind, self._data = "", []
+            self.has_caught_up |= self._has_id and not data
+            self._kind, self._data, self._has_id = "", [], False
             return Event(kind, self.last_id, json.loads(data)) if data else None
         field, _, value = line.partition(":")
         value = value.removeprefix(" ")
@@ -60,6 +66,7 @@ class Parser:
             self._data.append(value)
         elif field == "id":
             self.last_id = value
+            self._has_id = True
         elif field == "retry" and value.isdecimal():
             self.retry_s = int(value) / 1000
         return None
@@ -85,13 +92,10 @@ def follow(client: Client, params: Params, on_loss: Callable[[ControlError], Non
         time.sleep(parser.retry_s)
 
 
-def kept(client: Client, params: Params, quiet_s: float) -> Iterator[Event]:
-    """What the daemon still knows; over when nothing more has come for so long."""
+def kept(client: Client, params: Params) -> Iterator[Event]:
+    """What the daemon still knows. What happens from now on is not waited for, however soon it comes."""
     parser = Parser()
-    headers = {"Last-Event-ID": UNKNOWN_ID}
-    try:
-        for piece in client.stream(f"{API}/events", params, headers=headers, timeout_s=quiet_s):
-            yield from parser.feed(piece)
-    except ControlError as error:
-        if not (parser.last_id and isinstance(error.__cause__, TimeoutError)):
-            raise
+    for piece in client.stream(f"{API}/events", params, headers={"Last-Event-ID": UNKNOWN_ID}):
+        yield from parser.feed(piece)
+        if parser.has_caught_up:
+            return

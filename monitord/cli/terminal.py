@@ -15,7 +15,8 @@ from monitord.cli.exits import EXIT_TERMINATED
 
 DEFAULT_SIZE = os.terminal_size((80, 24))
 
-_FULL, _NORMAL = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
+# The terminal cuts long lines off: one that went on in the next row would push the first ones off the screen.
+_FULL, _NORMAL = "\x1b[?1049h\x1b[?25l\x1b[?7l", "\x1b[?7h\x1b[?25h\x1b[?1049l"
 _HOME, _TO_LINE_END, _TO_END = "\x1b[H", "\x1b[K", "\x1b[J"
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP)

@@ -27,8 +27,9 @@ MAX_BINARY_SHARE = 0.1
 """Of characters that are no text: above it a body is not shown."""
 
 _CHARSET = re.compile(r'charset="?([A-Za-z0-9_.:-]{1,40})', re.IGNORECASE)
-_OF_NAMES = frozenset({"idna", "punycode"})
-"""Charsets for names of hosts: the time they take grows with the square of the length."""
+_NO_CHARSETS = frozenset({"punycode", "idna", "unicode-escape", "raw-unicode-escape"})
+"""What Python decodes as well and no server means: a megabyte of punycode takes half a minute."""
+
 _TELLING_HEADERS = (
     "Content-Type", "Content-Encoding", "Server", "Via", "Retry-After", "WWW-Authenticate", "Allow",
 )  # fmt: skip
@@ -191,10 +192,10 @@ def _evidence(exchange: HttpExchange) -> Evidence:
 
 def _decoded(exchange: HttpExchange, body: bytes) -> str:
     """The body in its charset; what cannot be decoded shows as U+FFFD."""
-    charset = _CHARSET.search(exchange.headers.get("Content-Type", ""))
+    named = _CHARSET.search(exchange.headers.get("Content-Type", ""))
     try:
-        name = codecs.lookup(charset[1]).name if charset else "utf-8"
-        return body.decode("utf-8" if name in _OF_NAMES else name, errors="replace")
+        charset = codecs.lookup(named[1]).name if named else "utf-8"
+        return body.decode("utf-8" if charset in _NO_CHARSETS else charset, errors="replace")
     except (LookupError, UnicodeError):
         # No charset of text; "undefined" raises whatever `errors` says.
         return body.decode(errors="replace")

@@ -29,6 +29,13 @@ async def checked(reads: Reads, control: Control, request: Request) -> bytes:
             raise HTTPConflict(text=f"{name}: the check has not ended yet; see /monitors/{name}\n") from None
         except ValueError as error:
             raise HTTPConflict(text=f"{name}: {error}\n") from None
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise  # who asked has gone
+            raise HTTPConflict(
+                text=f"{name}: it has left the configuration, or the daemon stops: the check was given up\n"
+            ) from None
     reads.outdate()
     return encode(result_of(result))
 

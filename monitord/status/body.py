@@ -35,7 +35,8 @@ async def read_body(
         if key not in keys:
             near = difflib.get_close_matches(key, sorted(keys), n=1)
             fix = f"did you mean {near[0]}?" if near else f"known are: {', '.join(sorted(keys))}"
-            faults.append(Fault(key, "unknown key", fix))
+            # JSON can write what UTF-8 cannot: half of a surrogate pair.
+            faults.append(Fault(key.encode(errors="backslashreplace").decode(), "unknown key", fix))
             continue
         try:
             values[key] = keys[key](value)
@@ -53,10 +54,7 @@ def comment(value: object) -> str | None:
         raise ValueError("is not text; write it in quotes")  # noqa: TRY004 - one error for all bad values
     if len(value) > MOST_TEXT:
         raise ValueError(f"is longer than {MOST_TEXT} characters; write less")
-    try:
-        value.encode()
-    except UnicodeError:
-        raise ValueError("is not Unicode; leave out half of a surrogate pair") from None
+    _check_unicode(value)
     return " ".join(value.split()) or None
 
 
@@ -65,4 +63,14 @@ def texts(value: object) -> tuple[str, ...]:
         raise ValueError('is not a list of texts; write ["…"]')
     if len(value) > MOST_ITEMS:
         raise ValueError(f"has more than {MOST_ITEMS} items; write fewer")
+    for item in value:
+        _check_unicode(item)
     return tuple(dict.fromkeys(value))
+
+
+def _check_unicode(text: str) -> None:
+    """Raises ValueError for what no answer could ever tell."""
+    try:
+        text.encode()
+    except UnicodeError:
+        raise ValueError("is not Unicode; leave out half of a surrogate pair") from None

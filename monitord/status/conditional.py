@@ -7,8 +7,9 @@ import hashlib
 
 from monitord.web import Handler, HTTPNotModified, Request, Response, StreamResponse
 
-# What a 304 repeats of the answer that it stands for.
-_KEPT = ("ETag", "Cache-Control", "Vary")
+# What a 304 repeats of the answer that it stands for: in a cache its fields take the place of those that were kept
+# (RFC 9111 section 4.3.4), so what allows pages elsewhere to show a badge is among them.
+_KEPT = ("ETag", "Cache-Control", "Vary", "Cross-Origin-Resource-Policy")
 
 
 async def conditional_get(request: Request, handler: Handler) -> StreamResponse:

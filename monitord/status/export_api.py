@@ -7,6 +7,7 @@ import contextlib
 import csv
 import io
 import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any
 
@@ -58,6 +59,10 @@ _BUCKET_COLUMNS = (
     *(f"phases_s.{phase}" for phase in PHASES),
 )
 
+_FORMULA = re.compile(r"[=+\-@\t\r]")
+# The name of a unit may hold a backslash and colons.
+_NOT_IN_FILE_NAMES = re.compile(r"[^A-Za-z0-9._@-]")
+
 
 class ExportApi:
     """The handler."""
@@ -78,13 +83,13 @@ class ExportApi:
             head = _csv([list(columns)])
 
             def write(rows: list[Json]) -> bytes:
-                flat = (_flat(row) for row in rows)
+                flat = (_flat(_without_formulas(row)) for row in rows)
                 return _csv([[row.get(column) for column in columns] for row in flat])
 
         pieces = _pieces(rows, write)
         # Storage that fails at once is told by the status; later the connection breaks off.
         first = await anext(pieces, b"")
-        file_name = f"{name}.{buckets or 'results'}.{form}"
+        file_name = f"{_NOT_IN_FILE_NAMES.sub('_', name)}.{buckets or 'results'}.{form}"
         headers = {"Content-Disposition": f'attachment; filename="{file_name}"', "Cache-Control": "no-store"}
         return StreamResponse(_joined(head + first, pieces), headers=headers, content_type=FORMATS[form])
 
@@ -127,6 +132,12 @@ def _csv(rows: list[list[Any]]) -> bytes:
     text = io.StringIO()
     csv.writer(text).writerows(rows)
     return text.getvalue().encode()
+
+
+def _without_formulas(row: Json) -> Json:
+    """Spreadsheets compute what begins so, and what a peer has said is not theirs to compute."""
+    detail = row.get("detail")
+    return {**row, "detail": f"'{detail}"} if isinstance(detail, str) and _FORMULA.match(detail) else row
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from monitord.dispatch import result_of_record
 from monitord.errors import HistoryError
 from monitord.history import Bucket, Histogram, History, StoredResult, Uptime
-from monitord.model import Health, Verdict
+from monitord.model import Health, Incident, Verdict
 from monitord.status.listing import limit
 from monitord.status.openapi import Answer, Endpoint
 from monitord.status.problems import BadInput, Fault, problem_of
@@ -141,8 +141,8 @@ class HistoryApi:
             limit=most + 1,
             before=self._before(query),
         )
-        following = text_of(found[most - 1].opened_at) if len(found) > most else None
-        return _json({"incidents": [incident_of(one) for one in found[:most]], "next_before": following})
+        shown, following = first_page(found, most)
+        return _json({"incidents": [incident_of(one) for one in shown], "next_before": text_of(following)})
 
     def _name(self, request: Request) -> str:
         with find_monitor(request) as name:
@@ -163,6 +163,17 @@ class HistoryApi:
         """Not farther away than anything can have been kept."""
         now = self._reads.clock.now()
         return min(max(when, now - LONGEST_BACK), now + DAY)
+
+
+def first_page(found: Sequence[Incident], most: int) -> tuple[Sequence[Incident], datetime | None]:
+    """At most so many of one more, and what those of the next page opened before; None: there is no next one.
+
+    Many can open in the same millisecond, and those of one moment stay on one page: between them no moment parts.
+    """
+    if len(found) <= most:
+        return found, None
+    shown = [one for one in found[:most] if one.opened_at > found[most].opened_at] or found[:most]
+    return shown, shown[-1].opened_at
 
 
 def uptime_of(uptime: Uptime) -> Json:

@@ -9,7 +9,7 @@ they no longer hold all.
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -178,15 +178,19 @@ class Live:
         last_id = request.headers.get("Last-Event-ID") or query[LAST_ID]
         return EventsResponse(self._told(client, last_id))
 
-    async def _told(self, client: _Client, last_id: str) -> AsyncIterator[bytes]:
+    async def _told(self, client: _Client, last_id: str) -> AsyncGenerator[bytes, None]:
         """What one client is sent, piece by piece."""
         self._clients.add(client)
         try:
-            # An id without data is remembered by the client, and is no event for its page.
-            yield b"retry: %d\nid: %s-%d\n\n" % (RETRY_MS, self._boot.encode(), self._number)
             missed = self._missed(client, last_id)
-            if missed:
-                yield missed
+            # An id without data is remembered by the client, and is no event for its page. It comes after what was
+            # missed: a line that breaks before must not leave that behind.
+            yield b"retry: %d\n%sid: %s-%d\n\n" % (
+                RETRY_MS,
+                b"\n" + missed if missed else b"",
+                self._boot.encode(),
+                self._number,
+            )
             while not client.is_dropped:
                 try:
                     async with asyncio.timeout(HEARTBEAT_S):
@@ -200,26 +204,20 @@ class Live:
                 if batch:
                     yield batch
                 await asyncio.sleep(BATCH_S)
-            self.dropped += 1
         finally:
+            self.dropped += client.is_dropped
             self._clients.discard(client)
 
     def _missed(self, client: _Client, last_id: str) -> bytes:
-        """What happened since the client was here last, as far as it is known. What is queued for it stays queued."""
+        """What happened since the client was here last, as far as it is known."""
         if not last_id:
             return b""
         boot, _, digits = last_id.rpartition("-")
         rings = [self._changes, self._results] if client.wants_results else [self._changes]
         is_ours = boot == self._boot and digits.isascii() and digits.isdigit() and len(digits) < 20  # noqa: PLR2004 - no longer number is ours
         number = int(digits) if is_ours else 0
-        queued = client.queue[0].number if client.queue else self._number + 1
         found = sorted(
-            (
-                one
-                for ring in rings
-                for one in ring.after(number)
-                if one.number < queued and client.wants(one)
-            ),
+            (one for ring in rings for one in ring.after(number) if client.wants(one)),
             key=lambda one: one.number,
         )
         pieces = [one.encoded(self._boot) for one in found]

@@ -22,6 +22,7 @@ from monitord.status.charts import badge
 from monitord.status.conditional import is_among
 from monitord.status.control import Control
 from monitord.status.daemon_view import daemon_view
+from monitord.status.history_api import first_page
 from monitord.status.monitor_view import (
     RANGES,
     UPTIME_WINDOWS,
@@ -59,6 +60,8 @@ EVENTS = f"{PREFIX}/events".removeprefix("/")
 HISTORY_WAIT_S = 3.0
 INCIDENTS_A_PAGE = 50
 BADGE_FRESH_S = 30
+LONGEST_REVISION = 18
+"""Digits."""
 
 FOR_EVER = "public, max-age=31536000, immutable"
 
@@ -132,7 +135,7 @@ class Pages:
         """What has changed since a revision, as JSON; a page whose structure is older asks for the whole anew."""
         await self._look()
         since = request.query.get("since", "0")
-        if not since.isdecimal():
+        if not since.isdecimal() or len(since) > LONGEST_REVISION:
             raise HTTPBadRequest(text="since is the revision of a page, a number\n")
         names = [name for name, kept in self._rows.kept.items() if kept.revision > int(since)]
         texts = await self._rows.rendered(names)
@@ -188,8 +191,7 @@ class Pages:
         await self._rendering.load()
         before = _moment_of(request.query.get("before"))
         found = await self._bounded(self._past.incidents(limit=INCIDENTS_A_PAGE + 1, before=before))
-        told = tuple(found or ())[:INCIDENTS_A_PAGE]
-        is_more = found is not None and len(found) > INCIDENTS_A_PAGE
+        told, following = first_page(found or (), INCIDENTS_A_PAGE)
         shown = self._open_first(told) if before is None else told
         values = {
             "incidents": shown,
@@ -197,7 +199,7 @@ class Pages:
             "is_first": before is None,
             "is_slow": found is None,
             "is_kept": self._past.is_kept,
-            "older": wording.machine_time_exact(told[-1].opened_at) if is_more else None,
+            "older": None if following is None else wording.machine_time_exact(following),
             "known": frozenset(self._dispatcher.watched),
             "lasted": _lasted,
             "now": self._clock.now(),

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from monitord.web import Application, HTTPBadRequest, HTTPException, Request, Response
+from monitord.web import Application, ClientGone, HTTPBadRequest, HTTPException, Request, Response
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -43,6 +43,8 @@ def answer_with_problems(application: Application) -> None:
         return error if error.status < 400 else problem_of(error)  # noqa: PLR2004 - the first error
 
     async def on_bug(request: Request, error: Exception) -> Response:
+        if isinstance(error, ClientGone):
+            raise error
         failure = application.failure(request, error)
         return _problem(500, failure.reason, "a bug of monitord; its log has more: journalctl -u monitord")
 

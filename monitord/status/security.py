@@ -118,7 +118,7 @@ class Access:
     def _refuse_other_sites(self, request: Request) -> None:
         origin = request.headers.get("Origin")
         if origin is not None:
-            site = urlsplit(origin).netloc.lower()
+            site = _site_of(origin)
             is_ours = bool(site) and (site == request.host.lower() or _host_name(site) in self._policy.hosts)
         else:
             is_ours = request.headers.get("Sec-Fetch-Site", "none") in {"none", "same-origin"}
@@ -150,6 +150,14 @@ def asked_by(request: Request) -> str:
     """Who asked for a change, once `guard` has let it pass; without it only the peer's own rights count."""
     who: str | None = getattr(request.state, "asked_by", None)
     return require_change_rights(request.peer) if who is None else who
+
+
+def _site_of(origin: str) -> str:
+    """Host and port; empty for "null", and for what is no origin at all."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _host_name(host: str) -> str:

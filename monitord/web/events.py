@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from .headers import HeaderSource
-from .response import Asked, StreamResponse
+from .response import Asked, StreamResponse, close_source
 
 HEARTBEAT_S = 15.0  # below the idle limits of common proxies
 
@@ -49,15 +49,19 @@ class EventStream(StreamResponse):
         headers: HeaderSource | None = None,
         heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
+        self._events = source
         super().__init__(_encoded(source, heartbeat_s), headers=headers, content_type="text/event-stream")
         self.headers.setdefault("Cache-Control", "no-store")
         self.headers.setdefault("X-Accel-Buffering", "no")
 
     async def send(self, request: Asked) -> None:
-        await self.prepare(request)
-        if request.exchange.sends_body:
-            await self.write(b": \n\n")  # a first byte tells the client that it is connected
-        await super().send(request)
+        try:
+            await self.prepare(request)
+            if request.exchange.sends_body:
+                await self.write(b": \n\n")  # a first byte tells the client that it is connected
+            await super().send(request)
+        finally:  # also where it was asked for nothing, and what encodes it was never begun
+            await close_source(self._events)
 
 
 async def _encoded(source: AsyncIterator[Event | str], heartbeat_s: float) -> AsyncIterator[bytes]:
@@ -80,6 +84,3 @@ async def _encoded(source: AsyncIterator[Event | str], heartbeat_s: float) -> As
         if next_event is not None:
             next_event.cancel()
             await asyncio.wait((next_event,))
-        close = getattr(source, "aclose", None)
-        if close is not None:
-            await close()

@@ -8,6 +8,8 @@ import mimetypes
 import os
 import re
 import stat
+import time
+from datetime import UTC
 from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
 from typing import IO
@@ -135,12 +137,12 @@ async def _opened(path: Path) -> tuple[IO[bytes], os.stat_result]:
 
 def _open(path: Path) -> tuple[IO[bytes], os.stat_result]:
     # O_NONBLOCK: opening a FIFO must not wait for its writer.
-    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
-    facts = os.fstat(file.fileno())
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    facts = os.fstat(descriptor)
     if not stat.S_ISREG(facts.st_mode):
-        file.close()
+        os.close(descriptor)
         raise FileNotFoundError(path)
-    return file, facts
+    return os.fdopen(descriptor, "rb"), facts
 
 
 def _precondition(request: Asked, tag: str, modified_s: int) -> int | None:
@@ -167,7 +169,9 @@ def _wanted_range(request: Asked, tag: str, modified_s: int, size: int) -> tuple
     if field is None or request.method != "GET":
         return None
     condition = request.headers.get("If-Range")
-    if condition is not None and condition != tag and _seconds(condition) != modified_s:
+    # A date tells versions apart only once its second is over (RFC 9110 section 8.8.2.2).
+    date_s = modified_s if modified_s < int(time.time()) else None
+    if condition not in {None, tag} and (date_s is None or _seconds(condition) != date_s):
         return None
     found = _RANGE.fullmatch(field)
     if found is None:
@@ -195,6 +199,8 @@ def _seconds(date: str | None) -> float | None:
     if date is None:
         return None
     try:
-        return parsedate_to_datetime(date).timestamp()
+        moment = parsedate_to_datetime(date)
     except (TypeError, ValueError, OverflowError):
         return None
+    # The form of asctime names no zone: it means UTC (RFC 9110 section 5.6.7).
+    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()

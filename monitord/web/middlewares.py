@@ -1,11 +1,12 @@
 """Middlewares that any service wants."""
 
+import asyncio
 import logging
 import time
 
 from .exceptions import HTTPException
 from .request import Request
-from .response import StreamResponse
+from .response import ClientGone, StreamResponse
 from .routing import Handler
 
 access_logger = logging.getLogger("monitord.web.access")
@@ -22,6 +23,9 @@ async def access_log(request: Request, handler: Handler) -> StreamResponse:
         status = response.status
     except HTTPException as error:
         status = error.status
+        raise
+    except (asyncio.CancelledError, ClientGone):
+        status = 499  # as nginx logs it: nobody was answered
         raise
     finally:
         duration_s = time.perf_counter() - began_s

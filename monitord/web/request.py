@@ -1,5 +1,6 @@
 """What a handler is given: the request, each part of it worked out when it is first asked for."""
 
+import codecs
 import json
 import socket
 import struct
@@ -20,6 +21,9 @@ from .head import Head
 from .keys import AppKey, ReadKey
 
 MAX_FORM_FIELDS = 1000
+
+# What Python decodes as well: punycode in a time that grows with the square of the length.
+NO_CHARSETS = frozenset({"punycode", "idna", "unicode-escape", "raw-unicode-escape"})
 
 _SO_PEERGROUPS = 59  # linux/asm-generic/socket.h; Python has no name for it
 _GROUPS_BYTES = 1024  # the most that Python asks for: 256 groups; beyond them none are known
@@ -272,6 +276,8 @@ class Request:
         body = await self.read()
         charset = self.charset or "utf-8"
         try:
+            if codecs.lookup(charset).name in NO_CHARSETS:
+                raise LookupError(charset)  # noqa: TRY301 - as if there were none
             return body.decode(charset)
         except LookupError as error:
             raise HTTPUnsupportedMediaType(text=f"unknown charset {charset!r}") from error
@@ -300,7 +306,11 @@ class Request:
 
 def _peer_of(endpoint: Any) -> Peer:
     """`endpoint` is what the transport calls its socket; uvloop's has no getsockopt, so look through a copy."""
-    with socket.fromfd(endpoint.fileno(), endpoint.family, endpoint.type) as own:
+    try:
+        own = socket.fromfd(endpoint.fileno(), endpoint.family, endpoint.type)
+    except OSError:  # the client is gone already, and the socket closed
+        return Peer()
+    with own:
         if own.family != socket.AF_UNIX:
             try:
                 address, port, *_ = own.getpeername()

@@ -219,18 +219,21 @@ class StreamResponse:
 
     async def send(self, request: Asked) -> None:
         """Called by the framework: send all that the handler has not sent."""
-        await self.prepare(request)
         source = self._source
-        if source is not None:
-            try:
-                if request.exchange.sends_body:
-                    async for piece in source:
-                        await self.write(piece)
-            finally:
-                close = getattr(source, "aclose", None)
-                if close is not None:
-                    await close()
+        try:
+            await self.prepare(request)
+            if source is not None and request.exchange.sends_body:
+                async for piece in source:
+                    await self.write(piece)
+        finally:
+            await close_source(source)
         await self.write_eof()
+
+
+async def close_source(source: object) -> None:
+    """Generators hold something until they are closed; not every iterator can be."""
+    if (close := getattr(source, "aclose", None)) is not None:
+        await close()
 
 
 class Response(StreamResponse):

@@ -143,6 +143,24 @@ async def test_over_tcp_the_token_of_a_file_allows_changes(tmp_path: Path, capsy
         await made.dispatcher.close(0.0)
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["http://", "http://:80", "http://h:99999", "http://h:x", "http://[::1", "http://a..b", "http://h/\u00e9",
+     "http://h/a b", "http://h\n/", "http://u:p@h/", "http://h/?x"],
+)  # fmt: skip
+def test_a_url_that_is_none_is_wrong_usage(capsys: Capture, url: str) -> None:
+    with pytest.raises(SystemExit, match="64"):
+        main(["--url", url, "status"])
+    assert "is not a URL; write http://HOST:PORT" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ["one\ntwo\n", "caf\u00e9\n", "", "\x1b[2J\n"])
+def test_a_token_that_cannot_be_sent_is_told(tmp_path: Path, capsys: Capture, content: str) -> None:
+    (tmp_path / "token").write_text(content)
+    assert main(["--url", "http://127.0.0.1:1", "--token-file", str(tmp_path / "token"), "reload"]) == 1
+    assert "token: a token is one line of letters, digits and signs" in capsys.readouterr().err
+
+
 def test_a_place_is_a_socket_or_a_url(capsys: Capture) -> None:
     for arguments in (["--socket", "/a", "--url", "http://b"], ["--url", "b:9120"]):
         with pytest.raises(SystemExit, match="64"):

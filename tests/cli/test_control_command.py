@@ -184,6 +184,72 @@ async def test_who_talks_no_http_is_told_apart(tmp_path: Path, capsys: pytest.Ca
     assert "is not HTTP" in capsys.readouterr().err
 
 
+OTHERS = [
+    pytest.param("200 OK", "text/html", "<html>\x1b[2J</html>", id="a_page"),
+    pytest.param("404 Not Found", "text/html", "<html>\x1b[2J</html>", id="a_page_that_is_not_there"),
+    pytest.param("302 Found", "text/html", "<html>elsewhere</html>", id="a_redirect"),
+    pytest.param("200 OK", "application/json", "[]", id="another_api"),
+    pytest.param("500 Oops", "application/json", "[]", id="an_error_of_another_api"),
+    pytest.param("200 OK", "application/json", "{", id="no_json"),
+    pytest.param("200 OK", "application/json", "\xff", id="no_text"),
+]
+
+
+@pytest.mark.parametrize(("status", "kind", "body"), OTHERS)
+async def test_who_talks_http_and_is_not_monitord_is_told_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], status: str, kind: str, body: str
+) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write((head + body).encode("latin-1"))
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_unix_server(talk, tmp_path / "s"):
+        assert await ctl(tmp_path / "s", "status", "--json") == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == (
+        f"monitorctl: {tmp_path / 's'}: the answer ({status}) is not monitord's; is this monitord's socket?\n"
+    )
+
+
+async def test_an_answer_of_several_lines_does_nothing_to_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = "one\n\x1b[2Jtwo\n"
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = f"HTTP/1.1 503 No\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write((head + body).encode())
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_unix_server(talk, tmp_path / "s"):
+        assert await ctl(tmp_path / "s", "status") == 1
+    assert capsys.readouterr().err == "monitorctl: one\n [2Jtwo\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["show", "\udcff"], ["status", "\udcff"], ["silence", "\udcff", "--for", "1h"], ["pause", "good", "-m", "\udcff"]],
+    ids=" ".join,
+)  # fmt: skip
+async def test_bytes_that_are_no_text_are_refused_without_a_traceback(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    """Python has what it cannot decode of a command line as half characters."""
+    async with endpoint(tmp_path) as at:
+        done = await asyncio.to_thread(command, "--socket", str(at.path), *arguments)
+    assert done.returncode == 1
+    assert done.stderr.startswith("monitorctl: ")
+    assert done.stderr.count("\n") == 1
+
+
 async def test_who_may_not_change_is_told_how_he_could(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -235,6 +301,21 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "monitord.cli", *arguments],
         cwd=ROOT, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False,
     )  # fmt: skip
+
+
+async def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
+    async with endpoint(tmp_path) as at:
+        for sink, status, said in (
+            ("/dev/full", 1, "monitorctl: cannot write: No space left on device\n"),
+            ("&-", 0, ""),
+        ):
+            done = await asyncio.to_thread(
+                subprocess.run,
+                ["sh", "-c", f'exec "$@" >{sink}', "sh", sys.executable, "-m", "monitord.cli",
+                 "--socket", str(at.path), "status"],
+                cwd=ROOT, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            assert (done.returncode, done.stderr) == (status, said)
 
 
 WATCHED = ["status", "--watch", "--json"]

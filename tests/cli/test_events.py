@@ -62,6 +62,26 @@ async def test_what_was_is_told_and_it_ends(tmp_path: Path, capsys: Capture) -> 
     assert {one["data"]["monitor"] for one in told if one["event"] != "gap"} == {"bad"}
 
 
+async def test_what_was_is_told_and_ends_though_more_comes_all_the_time(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    async with there(tmp_path) as it:
+
+        async def check_on() -> None:
+            while True:
+                await it.made.dispatcher.check_now("good")
+                await asyncio.sleep(0.05)
+
+        checking = asyncio.create_task(check_on())
+        try:
+            async with asyncio.timeout(DEADLINE_S / 4):
+                assert await it.ctl("events", "--results") == 0
+        finally:
+            checking.cancel()
+            await asyncio.wait([checking])
+    assert "good: " in capsys.readouterr().out
+
+
 class Following:
     """`monitorctl events -f` as a process, read line by line."""
 

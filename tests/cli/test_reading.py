@@ -13,6 +13,7 @@ import pytest
 
 from monitord.cli.commands.show import monitor_lines
 from monitord.cli.control_command import main
+from monitord.web import Application, Request, Response, Server, json_response
 from tests.cli.there import CHECKS, there
 from tests.endpoint import endpoint
 
@@ -286,6 +287,51 @@ async def test_without_unicode_all_is_ascii(tmp_path: Path, arguments: list[str]
     if arguments[0] == "history":
         assert b"X" in done.stdout
         assert b"#" in done.stdout
+
+
+@pytest.mark.parametrize("columns", ["1", "12", "13", "20"])
+@pytest.mark.parametrize(
+    "arguments", [["status"], *([name, "good"] for name in ("history", "last", "show", "explain"))], ids=" ".join
+)  # fmt: skip
+async def test_the_narrowest_terminal_is_shown_something(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, arguments: list[str], columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    async with there(tmp_path) as it:
+        await it.write_past()
+        await it.ctl("check", "good")
+        assert await it.ctl(*arguments) == 0
+    assert capsys.readouterr().err == ""
+
+
+async def test_json_is_utf8_or_ascii_whatever_the_locale(tmp_path: Path) -> None:
+    async with there(tmp_path) as it:
+        assert await it.ctl("silence", "good", "--for", "1h", "-m", "für \u4e2d") == 0
+        done = await asyncio.to_thread(
+            lambda: subprocess.run(
+                [sys.executable, "-m", "monitord.cli", "--socket", str(it.path), "silences", "--json"],
+                cwd=ROOT,
+                env={"PATH": os.environ["PATH"], "PYTHONIOENCODING": "latin-1"},
+                capture_output=True,
+                check=True,
+            )
+        )
+    assert json.loads(done.stdout.decode())["silences"][0]["comment"] == "für \u4e2d"
+
+
+async def test_a_daemon_that_does_not_know_what_is_asked_knows_the_monitor_all_the_same(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    """As one that is older than monitorctl, between an upgrade and its restart."""
+
+    async def list_all(_: Request) -> Response:
+        return json_response({"monitors": [{"name": "good"}], "next_cursor": None})
+
+    application = Application()
+    application.router.add_get("/api/v1/monitors", list_all)
+    async with Server(application, path=tmp_path / "s"):
+        assert await asyncio.to_thread(main, ["--socket", str(tmp_path / "s"), "explain", "good"]) == 1
+    assert capsys.readouterr().err == "monitorctl: 404: Not Found\n"
 
 
 async def test_what_a_peer_said_does_nothing_to_the_terminal(tmp_path: Path, capsys: Capture) -> None:

@@ -1,6 +1,7 @@
 """Full screens: what is shown, by which keys they end, and that the terminal is as before however they end."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -181,6 +182,43 @@ async def test_more_monitors_than_lines_show_the_worst(tmp_path: Path) -> None:
     assert "bad" in printed
     assert "good" not in printed
     assert printed.partition("\x1b[J")[0].count("\n") < 8
+
+
+async def test_a_line_that_is_too_long_does_not_push_the_first_ones_off(tmp_path: Path) -> None:
+    """The terminal cuts lines off while the screen is ours: wide letters and narrow windows need no other care."""
+
+    def play(terminal: Terminal) -> None:
+        terminal.press("q")
+        assert terminal.end() == 0
+        assert terminal.printed.index("\x1b[?7l") < terminal.printed.index("STATE")
+        assert terminal.printed.rindex("\x1b[?7h") > terminal.printed.rindex("STATE")
+
+    await on_a_terminal(tmp_path, VIEWS[1], play)
+
+
+@pytest.mark.parametrize("arguments", [["top", "-n", "2"], ["status", "--watch"]], ids=" ".join)
+async def test_an_answer_that_was_cut_off_does_not_end_it(tmp_path: Path, arguments: list[str]) -> None:
+    """As when the daemon is restarted in the midst of one."""
+    async with endpoint(tmp_path) as at:
+        answers = [json.dumps(await at.get("api", "v1", name)) for name in ("status", "monitors")]
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        body = answers.pop(0) if answers else "{"
+        head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
+        writer.write(f"{head}{max(len(body), 2)}\r\n\r\n{body}".encode())
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    def whole() -> None:
+        with Terminal("--socket", str(tmp_path / "s"), *arguments, "--every", "1ms") as terminal:
+            terminal.wait_for("the answer ended before it was complete")
+            terminal.press("q")
+            assert terminal.end() == 0
+
+    async with await asyncio.start_unix_server(answer, tmp_path / "s"):
+        await asyncio.to_thread(whole)
 
 
 async def test_elsewhere_it_repeats_as_often_as_it_is_told(tmp_path: Path) -> None:

@@ -114,6 +114,18 @@ async def test_the_body_is_read_in_its_charset(tmp_path: Path, tools: Tools) -> 
     assert result.verdict is Verdict.PASS
 
 
+@pytest.mark.parametrize("charset", ["punycode", "IDNA", "unicode_escape", "Raw-Unicode-Escape"])
+async def test_what_python_decodes_and_is_no_charset_is_not_obeyed(
+    tmp_path: Path, tools: Tools, charset: str
+) -> None:
+    """A megabyte that says that it is punycode would take half a minute of the event loop."""
+    said = {"Content-Type": f"text/plain; charset={charset}"}
+    result = await judged(
+        tmp_path, tools, "up_when = [\"body contains 'x62c-'\"]", body=rb"\x62c-", headers=said
+    )
+    assert result.verdict is Verdict.PASS
+
+
 async def test_a_body_that_a_condition_looks_at_is_bounded(tmp_path: Path, tools: Tools) -> None:
     body = b"x" * (2 << 20)
     looked_at = await judged(tmp_path, tools, "up_when = [\"body contains 'x'\"]", body=body)

@@ -1,5 +1,6 @@
 """The versioned API, asked over socket pairs; each answer is held against the document that the API gives of itself."""
 
+import asyncio
 import os
 import re
 from typing import Any
@@ -8,11 +9,12 @@ import jsonschema
 import pytest
 
 from monitord.dispatch import Plan
+from monitord.model import Reason
 from monitord.status.openapi import PREFIX
 from monitord.status.schemas import SCHEMAS
 from monitord.web.testing import ClientResponse, TestClient
 from tests.endpoint import REFUSED, World, asked, world
-from tests.fakes import monitor_settings
+from tests.fakes import FakeMonitor, monitor_settings
 
 PROBLEM = "application/problem+json"
 
@@ -268,6 +270,8 @@ BODIES = [
     pytest.param({"names": ["good"], "until": "2026-02-01T00:00:00"}, "until", id="no_zone"),
     pytest.param({"names": ["good"], "lasts": "2h", "coment": "x"}, "coment", id="a_slip"),
     pytest.param({"names": ["good"], "lasts": "2h", "comment": "x" * 1001}, "comment", id="too_long"),
+    pytest.param({"names": ["half \ud800"], "lasts": "2h"}, "names", id="half_a_character_in_a_name"),
+    pytest.param({"names": ["good"], "lasts": "2h", "comment": "\ud800"}, "comment", id="and_in_a_comment"),
     pytest.param([1], "body", id="no_object"),
 ]
 
@@ -279,6 +283,12 @@ async def test_a_bad_body_is_told(body: Any, where: str) -> None:
         response = await ask("POST", "/silences", body)
     assert response.status == 400
     assert [fault["where"] for fault in response.json()["errors"]] == [where]
+
+
+async def test_a_key_that_is_no_text_is_told_all_the_same() -> None:
+    async with asked(world()) as client:
+        response = await client.post(f"{PREFIX}/silences", json={"\ud800": 1})
+    assert response.status == 400
 
 
 async def test_what_the_framework_refuses_is_a_problem_too() -> None:
@@ -309,6 +319,40 @@ async def test_a_bug_is_a_problem_without_its_traceback(caplog: pytest.LogCaptur
     assert response.headers["Content-Type"] == PROBLEM
     assert "AttributeError" not in response.text
     assert "AttributeError" in caplog.text
+
+
+async def test_a_client_that_leaves_in_the_midst_of_its_body_is_no_bug(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with asked(world()) as client, await client.connect() as connection:
+        await connection.send(
+            f"POST {PREFIX}/silences HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n{{".encode()
+        )
+        connection.writer.write_eof()
+        assert (await connection.response()).status == 400
+    assert caplog.text == ""
+
+
+async def test_a_check_of_a_monitor_that_leaves_meanwhile_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    begun = asyncio.Event()
+
+    async def wait() -> Reason:
+        begun.set()
+        await asyncio.Event().wait()
+        return Reason.OK
+
+    made = world()
+    monitor = made.dispatcher.watched["good"].monitor
+    assert isinstance(monitor, FakeMonitor)
+    monitor.act = wait
+    async with asked(made) as client:
+        answer = asyncio.ensure_future(client.post(f"{PREFIX}/monitors/good/check"))
+        await begun.wait()
+        made.dispatcher.apply(without(made, "good"))
+        response = await answer
+    assert (response.status, response.headers["Content-Type"]) == (409, PROBLEM)
+    assert "has left" in response.json()["detail"]
+    assert "Traceback" not in caplog.text
 
 
 async def test_a_client_that_has_the_bytes_gets_304_until_they_change() -> None:

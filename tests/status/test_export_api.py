@@ -18,6 +18,7 @@ from monitord.status.openapi import PREFIX
 from monitord.status.query import Json
 from tests.cli.there import there
 from tests.endpoint import asked, world
+from tests.fakes import monitor_settings
 from tests.history.world import result, written
 from tests.status.test_history_api import CHECKS, past
 
@@ -72,6 +73,28 @@ async def test_text_with_quotes_commas_and_line_ends_comes_back_from_csv(tmp_pat
         answer = await it.ask.client.get(f"{PATH}?format=csv")
     rows = list(csv.DictReader(io.StringIO(answer.body.decode(), newline="")))
     assert rows[-1]["detail"] == said
+
+
+@pytest.mark.parametrize("said", ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "\t=1", "\r=1"])
+async def test_what_a_peer_said_is_no_formula_for_who_opens_it_in_a_spreadsheet(
+    tmp_path: Path, said: str
+) -> None:
+    async with past(tmp_path) as it:
+        it.made.history.add_result("good", result(it.end, Verdict.FAIL, detail=said), Health.DOWN)
+        await written(it.made.history)
+        table = await it.ask.client.get(f"{PATH}?format=csv")
+        lines = await it.ask.client.get(PATH)
+    rows = list(csv.DictReader(io.StringIO(table.body.decode(), newline="")))
+    assert rows[-1]["detail"] == f"'{said}"
+    assert json.loads(lines.body.splitlines()[-1])["detail"] == said
+
+
+async def test_the_file_of_a_unit_has_a_name_that_files_can_have() -> None:
+    async with asked(world(more=[monitor_settings(r"unit:a\x2db@1.service")])) as client:
+        answer = await client.get(f"{PREFIX}/monitors/unit:a%5Cx2db@1.service/export")
+    assert (
+        answer.headers["Content-Disposition"] == 'attachment; filename="unit_a_x2db@1.service.results.jsonl"'
+    )
 
 
 async def test_what_was_not_kept_is_empty_and_csv_has_its_head_all_the_same() -> None:

@@ -156,6 +156,21 @@ async def test_incidents_are_filtered_and_paged(tmp_path: Path) -> None:
         assert await ids(f"/incidents?limit=2&before={first['next_before']}") == ["i20"]
 
 
+async def test_no_incident_is_lost_between_two_pages_though_several_opened_at_once(tmp_path: Path) -> None:
+    async with past(tmp_path) as it:
+        for name in ("a", "b"):
+            it.made.history.add_incident(Incident(name, name, it.ago(2), Reason.REFUSED, "no"))
+        await written(it.made.history)
+        pages, before = [], ""
+        while True:
+            page = (await it.ask("GET", f"/incidents?limit=2{before}")).json()
+            pages.append({one["id"] for one in page["incidents"]})
+            if page["next_before"] is None:
+                break
+            before = f"&before={page['next_before']}"
+    assert pages == [{"gone"}, {"a", "b"}, {"i6", "i20"}]
+
+
 RANGES = [
     pytest.param("uptime?from=-1h&to=-2h", "from", id="the_end_before_the_begin"),
     pytest.param("uptime?from=yesterday", "from", id="no_time"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from monitord.status.live import KEPT_EVENTS, MOST_CLIENTS, QUEUED_EVENTS
+from monitord.status.live import KEPT_EVENTS, MOST_CLIENTS, QUEUED_EVENTS, _Client
 from monitord.web.testing import ClientConnection, TestClient
 from tests.endpoint import ACCEPTED, World, asked, world
 
@@ -39,13 +39,13 @@ class Listener:
         async with asyncio.timeout(DEADLINE_S):
             head = await self._connection.reader.readuntil(b"\r\n\r\n")
         assert b"Content-Type: text/event-stream" in head
-        first = await self._block()
+        first = await self.block()
         assert first["retry"] == "3000"
-        self.last_id = first["id"]
+        self.last_id = first.get("id", last_id)
 
     async def next(self) -> Told:
         while True:
-            block = await self._block()
+            block = await self.block()
             if "data" in block:
                 self.last_id = block.get("id", self.last_id)
                 return Told(block["event"], self.last_id, json.loads(block["data"]))
@@ -54,7 +54,7 @@ class Listener:
         async with asyncio.timeout(DEADLINE_S):
             return await self._connection.reader.read()
 
-    async def _block(self) -> dict[str, str]:
+    async def block(self) -> dict[str, str]:
         async with asyncio.timeout(DEADLINE_S):
             text = await self._connection.reader.readuntil(b"\n\n")
         lines = (line.partition(": ") for line in text.decode().splitlines() if not line.startswith(":"))
@@ -126,6 +126,26 @@ async def test_who_comes_back_goes_on_where_he_was() -> None:
     assert kinds == ["transition", "incident"]
 
 
+async def test_who_loses_the_line_before_he_has_all_that_he_missed_can_ask_for_it_again() -> None:
+    """What stands before an event is remembered as read: no id may come before those that it leaves behind."""
+    made = world()
+    async with ears(made) as it:
+        listener = await it.listen()
+        await made.dispatcher.check_now("good")
+        seen = await listener.next()
+        await fail_twice(made)
+        again = await it.listen(last_id=seen.id)
+        assert again.last_id == seen.id
+        numbers = [int((await again.next()).id.rpartition("-")[2]) for _ in range(2)]
+        assert numbers == sorted(numbers)
+        # Of what he did not want: it is not to be looked through for him once more.
+        for _ in range(5):
+            await made.dispatcher.check_now("good")
+        latest = made.live._number
+        third = await it.listen(last_id=again.last_id)
+        assert third.last_id == f"boot-{latest}"
+
+
 async def test_who_has_seen_nothing_yet_misses_nothing_either() -> None:
     made = world()
     async with ears(made) as it:
@@ -183,6 +203,18 @@ async def test_who_does_not_read_is_dropped_and_costs_a_bounded_queue() -> None:
         left = await listener.end()
         assert left == b""
         assert (made.live.clients, made.live.dropped) == (0, 1)
+
+
+async def test_who_was_dropped_is_counted_though_he_takes_nothing_any_more() -> None:
+    """His connection is cut off while a piece waits to be taken, so he is never told that it is the last one."""
+    made = world()
+    pieces = made.live._told(_Client(results=False, monitors=frozenset()), "")
+    await anext(pieces)
+    for _ in range(QUEUED_EVENTS + 1):
+        made.live.on_reload(ACCEPTED)
+    await pieces.aclose()
+    await made.dispatcher.close(0.0)
+    assert (made.live.dropped, made.live.clients) == (1, 0)
 
 
 async def test_a_client_that_leaves_is_forgotten() -> None:

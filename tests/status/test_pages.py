@@ -119,6 +119,18 @@ async def test_every_link_of_every_page_leads_somewhere() -> None:
         assert {"/m/bad", "/daemon", "/?tag=web"} <= seen
 
 
+async def test_a_unit_with_a_backslash_in_its_name_can_be_followed() -> None:
+    """Browsers take a backslash in an address for a slash."""
+    name = r"unit:dev-disk-by\x2duuid.swap"
+    async with site({name: ()}) as one, TestClient(one.application) as client:
+        await one.fail(name)
+        for path in ("/", "/incidents"):
+            addresses = Outline((await client.get(path, headers=HTML)).text).having("href")
+            assert "./m/unit%3Adev-disk-by%5Cx2duuid.swap" in addresses
+        answer = await client.get("/m/unit%3Adev-disk-by%5Cx2duuid.swap", headers=HTML)
+        assert answer.status == 200
+
+
 # -- overview ---------------------------------------------------------------------------------------------
 
 
@@ -237,7 +249,7 @@ async def test_a_monitor_that_left_leaves_the_overview() -> None:
         assert (await client.get("/fragments/rows?since=0")).json()["structure"] > first["structure"]
 
 
-@pytest.mark.parametrize("since", ["-1", "x", "1.5", "%31%00"])
+@pytest.mark.parametrize("since", ["-1", "x", "1.5", "%31%00", "9" * 5000])
 async def test_a_revision_that_is_none_is_refused(since: str) -> None:
     async with usual_site() as one, TestClient(one.application) as client:
         assert (await client.get(f"/fragments/rows?since={since}")).status == 400
@@ -410,6 +422,18 @@ async def test_an_incident_that_the_history_has_as_well_is_told_once() -> None:
     assert text.count("https://bad.example.org/") == 1
 
 
+@pytest.mark.parametrize("before", ["0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-14:00"])
+async def test_incidents_before_any_moment_are_answered(tmp_path: Path, before: str) -> None:
+    history = History(tmp_path / "history.db", HistorySettings(), SystemClock())
+    history.open()
+    history.start()
+    try:
+        async with usual_site(past=history) as one:
+            await page(one, f"/incidents?before={before}")
+    finally:
+        await history.close(5.0)
+
+
 async def test_incidents_before_what_is_no_moment_are_refused() -> None:
     async with usual_site() as one:
         assert "before is a moment" in (await page(one, "/incidents?before=yesterday", status=400)).text
@@ -459,6 +483,16 @@ async def test_a_badge_says_how_a_monitor_stands(path: str, status: int, said: s
 async def test_a_badge_that_does_not_exist_is_refused(query: str) -> None:
     async with usual_site() as one, TestClient(one.application) as client:
         assert (await client.get(f"/badge/shop.svg?{query}")).status == 400
+
+
+async def test_a_badge_that_has_not_changed_stays_one_for_pages_elsewhere() -> None:
+    """RFC 9111 section 4.3.4: what a 304 says of the answer takes the place of what was kept with it."""
+    async with usual_site() as one, TestClient(one.application) as client:
+        first = await client.get("/badge/shop.svg")
+        again = await client.get("/badge/shop.svg", headers=[("If-None-Match", first.headers["ETag"])])
+    assert again.status == 304
+    for name in ("Cross-Origin-Resource-Policy", "Cache-Control"):
+        assert again.headers[name] == first.headers[name]
 
 
 async def test_an_uptime_badge_without_history_says_that_it_is_not_known() -> None:

@@ -114,6 +114,7 @@ CHANGES = [
     pytest.param({"authorization": f"Basic {TOKEN}"}, 401, id="another_scheme"),
     pytest.param({"authorization": BEARER, "origin": "https://evil.example.com"}, 403, id="another_site"),
     pytest.param({"authorization": BEARER, "origin": "null"}, 403, id="a_site_that_hides"),
+    pytest.param({"authorization": BEARER, "origin": "http://[::1"}, 403, id="a_site_that_is_none"),
     pytest.param({"authorization": BEARER, "origin": "https://monitor.example.org"}, 200, id="our_site"),
     pytest.param({"authorization": BEARER, "sec_fetch_site": "cross-site"}, 403, id="said_by_the_browser"),
     pytest.param({"authorization": BEARER, "sec_fetch_site": "same-origin"}, 200, id="our_page"),

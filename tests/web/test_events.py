@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from monitord.web import Application, Event, EventStream, Request
+from monitord.web import Application, Event, EventStream, Request, StreamResponse
 from monitord.web.testing import TestClient
 
 
@@ -92,3 +92,46 @@ async def test_a_source_that_breaks_breaks_the_connection(caplog: pytest.LogCapt
         with pytest.raises(ConnectionResetError):
             await client.get("/")
     assert "broken source" in caplog.text
+
+
+class Subscription(AsyncIterator[Event | str]):
+    """A source that holds something from when it is made until it is closed."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    async def __anext__(self) -> Event | str:
+        return "news"
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+async def test_a_source_is_closed_under_head_too() -> None:
+    source = Subscription()
+    async with TestClient(serve(source)) as client:
+        assert (await client.request("HEAD", "/")).status == 200
+    assert source.closed == 1
+
+
+async def test_a_source_is_closed_once_when_its_client_leaves() -> None:
+    source = Subscription()
+    async with TestClient(serve(source)) as client, await client.connect() as connection:
+        await connection.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        await connection.reader.readuntil(b"news")
+    assert source.closed == 1
+
+
+async def test_a_source_is_closed_when_the_head_cannot_be_sent() -> None:
+    source = Subscription()
+
+    async def view(request: Request) -> StreamResponse:
+        stream = EventStream(source)
+        stream.status = 99
+        return stream
+
+    app = Application()
+    app.router.add_get("/", view)
+    async with TestClient(app) as client:
+        assert (await client.get("/")).status == 500
+    assert source.closed == 1

@@ -1,4 +1,5 @@
 import os
+import time
 from collections.abc import AsyncIterator
 from email.utils import formatdate
 from pathlib import Path
@@ -82,6 +83,16 @@ async def test_a_fifo_does_not_hang_the_answer(client: TestClient) -> None:
     assert (await client.get("/fifo")).status == 404
 
 
+async def test_a_directory_is_no_file_and_is_not_kept_open(tmp_path: Path) -> None:
+    async def view(request: Request) -> FileResponse:
+        return FileResponse(tmp_path)
+
+    app = Application()
+    app.router.add_get("/", view)
+    async with TestClient(app) as client:
+        assert (await client.get("/")).status == 404
+
+
 async def test_head_of_a_file_has_its_length(client: TestClient) -> None:
     response = await client.request("HEAD", "/f/a.txt")
     assert (response.status, response.headers["Content-Length"], response.body) == (200, "10", b"")
@@ -158,6 +169,33 @@ async def test_conditions_are_judged_in_their_order(client: TestClient) -> None:
         if status == 304:
             assert response.headers["ETag"] == tag
             assert "Content-Length" not in response.headers
+
+
+async def test_a_date_of_this_second_is_too_weak_for_a_part(client: TestClient, tmp_path: Path) -> None:
+    """RFC 9110 section 13.1.5: the file may change once more within the same second."""
+    now_s = time.time()
+    os.utime(tmp_path / "root" / "a.txt", (now_s, now_s))
+    then = formatdate(int(now_s), usegmt=True)
+    assert (await get(client, If_Range=then, Range="bytes=0-0")).status == 200
+    tag = (await get(client)).headers["ETag"]
+    assert (await get(client, If_Range=tag, Range="bytes=0-0")).status == 206
+
+
+async def test_a_date_is_understood_in_every_form_wherever_the_server_is(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RFC 9110 section 5.6.7: the two forms that nobody may send any more are to be read all the same."""
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        for form in ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"):
+            then, before = (time.strftime(form, time.gmtime(MODIFIED_S + shift)) for shift in (0, -10))
+            assert (await get(client, If_Modified_Since=then)).status == 304, then
+            assert (await get(client, If_Modified_Since=before)).status == 200, before
+            assert (await get(client, If_Range=then, Range="bytes=0-0")).status == 206, then
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 async def test_a_file_that_shrinks_breaks_the_connection(

@@ -1,4 +1,6 @@
+import asyncio
 import logging
+from pathlib import Path
 
 import pytest
 
@@ -43,3 +45,29 @@ async def test_a_log_that_nobody_wants_costs_nothing(caplog: pytest.LogCaptureFi
     async with SocketClient(make()) as client:
         assert (await client.get("/ok")).status == 201
     assert caplog.records == []
+
+
+async def test_a_client_that_has_left_is_logged_and_is_no_bug(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def waiting(request: Request) -> Response:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return Response()
+
+    app = Application(middlewares=[access_log])
+    app.router.add_get("/", waiting)
+    async with SocketClient(app, path=tmp_path / "s") as client:
+        async with await client.connect() as connection:
+            await connection.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            await begun.wait()
+        await ended.wait()
+    assert [record.name for record in caplog.records if record.levelno >= logging.ERROR] == []
+    (record,) = (record for record in caplog.records if record.name == "monitord.web.access")
+    assert record.__dict__["http_status"] == 499

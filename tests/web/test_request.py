@@ -87,6 +87,9 @@ async def test_a_body_can_be_read_twice() -> None:
         (b"\xe9", 'text/plain; charset="ISO-8859-1"', "\xe9"),
         (b"\xe9", "text/plain", (400, "the body is not utf-8")),
         (b"x", "text/plain; charset=klingon", (415, "unknown charset 'klingon'")),
+        (b"x-", "text/plain; charset=Punycode", (415, "unknown charset 'punycode'")),
+        (b"x", "text/plain; charset=idna", (415, "unknown charset 'idna'")),
+        (rb"\ud800", "text/plain; charset=unicode_escape", (415, "unknown charset 'unicode_escape'")),
     ],
 )
 async def test_text_follows_the_charset(body: bytes, kind: str, text: object) -> None:

@@ -1,19 +1,16 @@
 """`monitorctl events`: changes of state, incidents, reloads and results, as they happen or as they were."""
 
 import argparse
-import json
 import sys
 from typing import Any
 
-from monitord.cli.asking import client_of, monitor
+from monitord.cli.asking import client_of, json_text, monitor
 from monitord.cli.command import Command
 from monitord.cli.exits import EXIT_OK
 from monitord.cli.following import Event, follow, kept
 from monitord.cli.terminal import paint, wants_colour
 from monitord.cli.wording import clock_time, local, plain, seen_to
 from monitord.errors import ControlError
-
-QUIET_S = 0.5
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -27,10 +24,10 @@ def _run(options: argparse.Namespace) -> int:
     for name in options.names:
         monitor(client, name)
     params = [("results", str(int(options.results))), *(("monitor", name) for name in options.names)]
-    events = follow(client, params, _tell_loss) if options.follow else kept(client, params, QUIET_S)
+    events = follow(client, params, _tell_loss) if options.follow else kept(client, params)
     for event in events:
         if options.json:
-            print(json.dumps({"event": event.kind, "id": event.id, "data": event.data}, ensure_ascii=False))
+            print(json_text({"event": event.kind, "id": event.id, "data": event.data}))
         elif event.kind != "gap":
             print(event_line(event, with_date=not options.follow, colour=wants_colour()))
         elif options.follow:

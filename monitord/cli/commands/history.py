@@ -6,7 +6,14 @@ import sys
 from collections.abc import Sequence
 
 from monitord.cli.asking import Json, client_of, monitor_target, naming, print_json, range_params
-from monitord.cli.bars import LABEL_WIDTH, WORST_FIRST, sparkline, uptime_columns, verdict_marks
+from monitord.cli.bars import (
+    LABEL_WIDTH,
+    NARROWEST_BAR,
+    WORST_FIRST,
+    sparkline,
+    uptime_columns,
+    verdict_marks,
+)
 from monitord.cli.client import Client
 from monitord.cli.command import Command
 from monitord.cli.parsing import some_duration
@@ -57,7 +64,7 @@ def _export(client: Client, name: str, options: argparse.Namespace) -> int:
 
 
 def _show(client: Client, name: str, options: argparse.Namespace) -> int:
-    room = min(width(), WIDEST) - LABEL_WIDTH
+    room = max(min(width(), WIDEST) - LABEL_WIDTH, NARROWEST_BAR)
     since = range_params(options.since)
     with naming(client, name):
         series = client.get(monitor_target(name, "series"), since)

@@ -36,7 +36,7 @@ def _silence(options: argparse.Namespace) -> int:
         parser.error("no monitor is meant; name some, or write --pattern or --tag")
     client = client_of(options)
     known = monitors(client)
-    _refuse_unknown(client, known, options.names)
+    _refuse_unknown(known, options.names)
     document: dict[str, object] = {
         "names": options.names,
         "patterns": options.pattern,
@@ -55,12 +55,12 @@ def _silence(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _refuse_unknown(client: Client, known: Sequence[Json], names: Sequence[str]) -> None:
+def _refuse_unknown(known: Sequence[Json], names: Sequence[str]) -> None:
     """A silence for a name with a slip of the pen would be kept, and nobody would be silent."""
-    there = {one["name"] for one in known}
+    there = [one["name"] for one in known]
     for name in names:
         if name not in there:
-            raise unknown_monitor(client, name)
+            raise unknown_monitor(there, name)
 
 
 def _fit_nobody(known: Sequence[Json], options: argparse.Namespace) -> Iterator[str]:

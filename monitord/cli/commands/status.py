@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from monitord.cli.asking import Json, client_of, monitors, print_json
-from monitord.cli.client import API, Client, DaemonUnreachableError
+from monitord.cli.client import API, Client
 from monitord.cli.command import Command
 from monitord.cli.exits import exit_of_health
 from monitord.cli.parsing import some_duration
@@ -54,7 +54,7 @@ def _watch(client: Client, options: argparse.Namespace) -> int:
         while True:
             try:
                 lines = _lines(*_read(client, options))
-            except DaemonUnreachableError as error:
+            except ControlError as error:
                 if screen.is_empty:
                     raise
                 lines = [f"monitorctl: {error}"]

@@ -5,13 +5,14 @@ import time
 from dataclasses import dataclass
 
 from monitord.cli.asking import Json, client_of, monitors
-from monitord.cli.client import API, DaemonUnreachableError
+from monitord.cli.client import API
 from monitord.cli.command import Command
 from monitord.cli.exits import EXIT_OK
 from monitord.cli.parsing import positive, some_duration
 from monitord.cli.tables import headline, monitor_rows
 from monitord.cli.terminal import Screen, size, wants_colour
 from monitord.cli.wording import short_time, shorten
+from monitord.errors import ControlError
 
 EVERY_S = 2.0
 ROWS_ELSEWHERE = 20
@@ -44,7 +45,7 @@ def _run(options: argparse.Namespace) -> int:
                 seen = Seen(time.monotonic(), status["checks"]["total"])
                 lines = top_lines(status, found, rate=rate_of(before, seen), rows=_rows(screen))
                 before = seen
-            except DaemonUnreachableError as error:
+            except ControlError as error:
                 if screen.is_empty:
                     raise
                 before, lines = None, [f"monitorctl: {error}", "", "looking again; q ends"]
@@ -69,7 +70,7 @@ def top_lines(status: Json, found: list[Json], *, rate: float | None, rows: int)
     room = size().columns
     lines = [*headline(status), *_at_work(status, rate), ""]
     lines += monitor_rows(found, room=room, colour=wants_colour())[: max(1, rows - len(lines) - 1)]
-    # A line that breaks would push the first ones off the screen. Those of monitors have their colours and fit.
+    # Those of monitors have their colours, and fit where there is room for a table.
     return [line if "\x1b" in line else shorten(line, room) for line in lines]
 
 
