@@ -21,7 +21,7 @@ from .head import Head, HeadParser, ProtocolFault
 from .limits import LINGER_BYTES, READ_AHEAD_BYTES, WRITE_AHEAD_BYTES, Limits
 from .outbox import Outbox
 from .request import Request
-from .response import ClientGone, Response
+from .response import ClientGone, Response, StreamResponse
 from .tasks import Starter
 
 TURN_REQUESTS = 16  # pipelined ones, answered before other connections get their turn
@@ -56,8 +56,8 @@ class Connection(asyncio.Protocol):
     """The protocol object of one connection. The server makes it and counts it."""
 
     __slots__ = (
-        "_due", "_eof", "_exchange", "_linger_bytes", "_outbox", "_phase", "_readable", "_reading_paused",
-        "_task", "_timer", "_timer_at", "_unsent_bytes", "_writable",
+        "_due", "_eof", "_linger_bytes", "_outbox", "_phase", "_readable", "_reading_paused",
+        "_request", "_task", "_timer", "_timer_at", "_unsent_bytes", "_writable",
         "inbox", "is_closing", "is_lost", "is_write_paused", "limits", "server", "transport",
     )  # fmt: skip
 
@@ -75,7 +75,7 @@ class Connection(asyncio.Protocol):
         self.is_closing = False
         self.is_lost = False
         self.is_write_paused = False
-        self._exchange: Exchange | None = None
+        self._request: Request | None = None
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due = self._timer_at = 0.0
@@ -169,25 +169,23 @@ class Connection(asyncio.Protocol):
         served = 0
         try:
             while head is not None:
-                exchange = self._exchange = Exchange(self, head)
-                request = Request(head, exchange, app)
+                request = self._request = Request(head, self, app)
                 response = await app.answer(request)
-                try:
-                    if exchange.response is None and isinstance(response, Response):
-                        exchange.send_whole(response)
-                    else:
-                        await exchange.send(response, request)
-                except Exception as error:  # noqa: BLE001 - an iterator or a file of the application's: its boundary logs it
-                    self._fail(exchange, request, error)
+                whole = response.encode_whole() if head.is_plain and not self.is_closing else None
+                if whole is not None and request.begun is None:
+                    request.is_answered = True
+                    self.write(whole)
+                else:
+                    await self._send(request, response)
                 if self.is_write_paused or inbox.frame is not None:
-                    await exchange.settle()
-                if not exchange.keep_alive or self.is_closing:
+                    await request.exchange.settle()
+                if self.is_closing or not (request.begun is None or request.begun.keep_alive):
                     self._finish_closing()
                     return
                 served += 1
                 if served % TURN_REQUESTS == 0:
                     await asyncio.sleep(0)
-                head = self._next_head()
+                head = self._next_head() if inbox.data else None
         except ProtocolFault as fault:
             self._refuse(fault)
         except BaseException:
@@ -196,14 +194,19 @@ class Connection(asyncio.Protocol):
         else:
             self._rest()
         finally:
-            self._exchange = self._task = None
+            self._request = self._task = None
 
-    def _fail(self, exchange: Exchange, request: Request, error: Exception) -> None:
-        failure = None if isinstance(error, ClientGone) else self.server.app.failure(request, error)
-        if failure is not None and exchange.response is None:
-            exchange.send_whole(failure)
-        else:
-            exchange.abort()  # half a body must not pass for a whole one
+    async def _send(self, request: Request, response: StreamResponse) -> None:
+        """An answer whose framing depends on more than itself."""
+        exchange = request.exchange
+        try:
+            await exchange.send(response, request)
+        except Exception as error:  # noqa: BLE001 - an iterator or a file of the application's: its boundary logs it
+            failure = None if isinstance(error, ClientGone) else self.server.app.failure(request, error)
+            if failure is not None and exchange.response is None:
+                exchange.send_whole(failure)
+            else:
+                exchange.abort()  # half a body must not pass for a whole one
 
     def _next_head(self) -> Head | None:
         head = self.inbox.next_head()
@@ -231,8 +234,9 @@ class Connection(asyncio.Protocol):
 
     def _break_off(self) -> None:
         """The task was cancelled: the client left, the server's patience ended, or the stream ends with the server."""
-        if self.ends_with_server and self.is_closing and self._exchange is not None and not self.is_lost:
-            self._exchange.finish()
+        exchange = self._exchange
+        if self.ends_with_server and self.is_closing and exchange is not None and not self.is_lost:
+            exchange.finish()
             self.close()
         else:
             self.transport.abort()
@@ -266,9 +270,14 @@ class Connection(asyncio.Protocol):
     # For the server.
 
     @property
+    def _exchange(self) -> Exchange | None:
+        return self._request.begun if self._request is not None else None
+
+    @property
     def ends_with_server(self) -> bool:
         """Whether what is being sent has no end of its own, such as a stream of events."""
-        response = self._exchange.response if self._exchange is not None else None
+        exchange = self._exchange
+        response = exchange.response if exchange is not None else None
         return response is not None and response.ends_with_server
 
     def stop(self) -> None:

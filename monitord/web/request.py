@@ -15,7 +15,7 @@ from yarl import URL
 
 from .cookies import parse_cookies
 from .exceptions import HTTPBadRequest, HTTPRequestEntityTooLarge, HTTPUnsupportedMediaType
-from .exchange import Exchange
+from .exchange import Exchange, Link
 from .head import Head
 from .keys import AppKey, ReadKey
 
@@ -105,6 +105,8 @@ class BodyStream:
 class Request:
     """One request. Lives until its response is sent."""
 
+    begun: Exchange | None = None  # its exchange, if anything has asked for it: few requests need one
+    is_answered = False  # without an exchange
     route: Matched | None = None
     match_info: Mapping[str, Any] = MappingProxyType({})
     allowed: frozenset[str] = frozenset()  # the methods of this path, when it has no such route
@@ -116,10 +118,11 @@ class Request:
     _state: SimpleNamespace | None = None
     _url: URL | None = None
 
-    def __init__(self, head: Head, exchange: Exchange, app: Serving) -> None:
+    def __init__(self, head: Head, connection: Link, app: Serving) -> None:
         self.method = head.method
-        self.exchange = exchange
+        self.raw_path = head.path  # as it came, still encoded, without the query
         self._app = app
+        self._connection = connection
         self._head = head
 
     def __repr__(self) -> str:
@@ -150,14 +153,17 @@ class Request:
         return (1, self._head.minor_version)
 
     @property
-    def raw_path(self) -> str:
-        """The path as it came, still encoded, without the query."""
-        return self._head.path
+    def exchange(self) -> Exchange:
+        """Its body and its response on the connection."""
+        if self.begun is None:
+            self.begun = Exchange(self._connection, self._head)
+            self.begun.finished = self.is_answered
+        return self.begun
 
     @property
     def path(self) -> str:
         """The path, decoded."""
-        path = self._head.path
+        path = self.raw_path
         return unquote(path) if "%" in path else path
 
     @property
@@ -183,7 +189,7 @@ class Request:
             self._url = URL.build(
                 scheme="http" if self._head.authority else "",
                 authority=self._head.authority,
-                path=self._head.path,
+                path=self.raw_path,
                 query_string=self._head.query_string,
                 encoded=True,
             )
@@ -233,13 +239,13 @@ class Request:
     @property
     def peer(self) -> Peer:
         if self._peer is None:
-            self._peer = _peer_of(self.exchange.connection.transport.get_extra_info("socket"))
+            self._peer = _peer_of(self._connection.transport.get_extra_info("socket"))
         return self._peer
 
     @property
     def local_address(self) -> str | None:
         """The address that the client has connected to over TCP; None over a Unix socket."""
-        name = self.exchange.connection.transport.get_extra_info("sockname")
+        name = self._connection.transport.get_extra_info("sockname")
         return str(name[0]) if isinstance(name, tuple) else None
 
     @property

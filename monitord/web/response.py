@@ -23,6 +23,10 @@ MAX_CONTENT_TYPES = 256  # that are remembered as checked
 MAX_PLAIN_HEADS = 256
 
 BODILESS = frozenset({204, 304})
+JOINED_BODY_BYTES = 64 * 1024  # up to here a copy is cheaper than a second write
+
+# Whose answers look the same whatever was asked. RFC 9110 section 15.3.6: 205 has no body, whatever it is given.
+_ALIKE = frozenset(status for status in REASONS if status >= 200) - BODILESS - {205}  # noqa: PLR2004 - the final ones
 
 
 class ClientGone(ConnectionResetError):  # noqa: N818 - a fact, not a fault
@@ -189,6 +193,10 @@ class StreamResponse:
             _plain_heads[key] = head
         return head
 
+    def encode_whole(self) -> bytes | None:
+        """All of it, for a request that is plain (`Head.is_plain`); None where its framing takes a closer look."""
+        return None
+
     @property
     def prepared(self) -> bool:
         """Whether the head is out: then status and headers can change no more."""
@@ -271,6 +279,12 @@ class Response(StreamResponse):
     def text(self) -> str:
         return self.body.decode()
 
+    def encode_whole(self) -> bytes | None:
+        body = self.body
+        if self.status not in _ALIKE or self.forces_close or len(body) > JOINED_BODY_BYTES:
+            return None
+        return self.encode_head(len(body), "") + body
+
     async def send(self, request: Asked) -> None:
         request.exchange.send_whole(self)
 
@@ -304,9 +318,13 @@ def json_response(
     content_type: str = "application/json",
     dumps: Callable[[Any], str] = _dumps,
 ) -> Response:
-    return Response(
-        body=dumps(data).encode(), status=status, reason=reason, headers=headers, content_type=content_type
-    )
+    body = dumps(data).encode()
+    if status == 200 and reason is None and headers is None and content_type in _content_types:  # noqa: PLR2004 - the default
+        response = Response.__new__(Response)  # what the constructor would do
+        response.body = body
+        response._content_type = content_type
+        return response
+    return Response(body=body, status=status, reason=reason, headers=headers, content_type=content_type)
 
 
 def html_response(text: str, *, status: int = 200, headers: HeaderSource | None = None) -> Response:
