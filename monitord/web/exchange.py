@@ -152,9 +152,8 @@ class Exchange:
         if self.finished:
             raise RuntimeError("the response is complete")
         connection = self.connection
-        if (
-            connection.transport.is_closing()
-        ):  # before connection_lost, as a loop that writes may not let it be called
+        # Before connection_lost, as a loop that writes may not let it be called.
+        if connection.transport.is_closing():
             raise ClientGone("the client has gone")
         if not data or not self.sends_body:  # an empty chunk would end the body
             return

@@ -1,10 +1,7 @@
 """What a handler is given: the request, each part of it worked out when it is first asked for."""
 
 import json
-import socket
-import struct
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from email.message import Message
 from types import MappingProxyType, SimpleNamespace
 from typing import Any, Protocol, TypeVar
@@ -18,12 +15,10 @@ from .exceptions import HTTPBadRequest, HTTPRequestEntityTooLarge, HTTPUnsupport
 from .exchange import Exchange, Link
 from .head import Head
 from .keys import AppKey, ReadKey
+from .peer import Peer, peer_of
+from .response import StreamResponse
 
 MAX_FORM_FIELDS = 1000
-
-_SO_PEERGROUPS = 59  # linux/asm-generic/socket.h; Python has no name for it
-_GROUPS_BYTES = 1024  # the most that Python asks for: 256 groups; beyond them none are known
-
 
 T = TypeVar("T")
 
@@ -68,23 +63,6 @@ class Matched(Protocol):
     def app(self) -> Serving | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """Who is at the other end: an address over TCP, a process over a Unix socket."""
-
-    address: str | None = None
-    port: int | None = None
-    uid: int | None = None
-    gid: int | None = None
-    pid: int | None = None
-    groups: frozenset[int] = frozenset()  # supplementary ones
-
-    @property
-    def is_local(self) -> bool:
-        """On this machine, as far as the kernel vouches for it."""
-        return self.uid is not None or self.address == "::1" or (self.address or "").startswith("127.")
-
-
 class BodyStream:
     """The body as it comes: `async for piece in request.content`."""
 
@@ -106,7 +84,7 @@ class Request:
     """One request. Lives until its response is sent."""
 
     begun: Exchange | None = None  # its exchange, if anything has asked for it: few requests need one
-    is_answered = False  # without an exchange
+    answered_with: StreamResponse | None = None  # if it was answered without one
     route: Matched | None = None
     match_info: Mapping[str, Any] = MappingProxyType({})
     allowed: frozenset[str] = frozenset()  # the methods of this path, when it has no such route
@@ -157,7 +135,8 @@ class Request:
         """Its body and its response on the connection."""
         if self.begun is None:
             self.begun = Exchange(self._connection, self._head)
-            self.begun.finished = self.is_answered
+            self.begun.response = self.answered_with
+            self.begun.finished = self.answered_with is not None
         return self.begun
 
     @property
@@ -239,7 +218,7 @@ class Request:
     @property
     def peer(self) -> Peer:
         if self._peer is None:
-            self._peer = _peer_of(self._connection.transport.get_extra_info("socket"))
+            self._peer = peer_of(self._connection.transport.get_extra_info("socket"))
         return self._peer
 
     @property
@@ -302,24 +281,3 @@ class Request:
         except ValueError as error:
             raise HTTPRequestEntityTooLarge(text=f"more than {MAX_FORM_FIELDS} form fields") from error
         return MultiDictProxy(MultiDict(pairs))
-
-
-def _peer_of(endpoint: Any) -> Peer:
-    """`endpoint` is what the transport calls its socket; uvloop's has no getsockopt, so look through a copy."""
-    with socket.fromfd(endpoint.fileno(), endpoint.family, endpoint.type) as own:
-        if own.family != socket.AF_UNIX:
-            try:
-                address, port, *_ = own.getpeername()
-            except OSError:  # the client is gone already
-                return Peer()
-            return Peer(address=address, port=port)
-        pid, uid, gid = struct.unpack(
-            "3i", own.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        )
-        try:
-            groups = own.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES)
-        except OSError:
-            groups = b""
-        return Peer(
-            uid=uid, gid=gid, pid=pid, groups=frozenset(struct.unpack(f"{len(groups) // 4}I", groups))
-        )
