@@ -26,7 +26,8 @@ from .files import FileResponse, static
 from .keys import AppKey
 from .limits import Limits
 from .middlewares import access_log
-from .request import BodyStream, Peer, Request
+from .peer import Peer
+from .request import BodyStream, Request
 from .headers import Headers
 from .response import ClientGone, Response, StreamResponse, html_response, json_response
 from .routing import Handler, Resource, Route, UrlDispatcher

@@ -20,7 +20,7 @@ from .keys import AppKey, ReadKey
 from .limits import BODY_BYTES
 from .request import Request
 from .response import ClientGone, Response, StreamResponse, json_response
-from .routing import Handler, Match, UrlDispatcher
+from .routing import Handler, UrlDispatcher
 
 T = TypeVar("T")
 
@@ -134,7 +134,7 @@ class Application:
             )
             mine.name = route.name
             mine.app = route.app
-            mine.call = self._wrapped(cast(Handler, route.call))
+            mine.call = self._wrapped(route.call)
         self._by_prefix += [(prefix + inner, deep) for inner, deep in app._by_prefix]  # noqa: SLF001 - one of ours
         self._by_prefix.append((prefix, app))
         app._missing = self._wrapped(app._missing)  # noqa: SLF001
@@ -170,41 +170,34 @@ class Application:
 
     # Answering.
 
-    async def answer(self, request: Request) -> StreamResponse:
-        """The response to a request; never raises, but for CancelledError."""
+    def handler_for(self, request: Request) -> Handler:
+        """What answers it, all middlewares around it. The request knows its route from then on."""
         match = self.router.resolve(request.method, request.raw_path)
         route = match.route
-        try:
-            if route is not None:
-                request.route = route
-                request.match_info = match.parameters
-                response = await route.call(request)  # type: ignore[misc]  # set by freeze()
-            else:
-                response = await self._answer_unrouted(request, match)
-            if not isinstance(response, StreamResponse):
-                raise TypeError(f"the handler returned {type(response).__name__}, not a response")  # noqa: TRY301
-        except HTTPException as error:
-            return error
-        except ClientGone:
-            return HTTPBadRequest(
-                text="the request is not complete"
-            )  # heard only by who closed one direction
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            return self.failure(request, error)  # the handler awaited something that was cancelled
-        except Exception as error:  # noqa: BLE001 - the boundary: any bug is a 500 and a traceback in the log
-            return self.failure(request, error)
-        return response
-
-    async def _answer_unrouted(self, request: Request, match: Match) -> StreamResponse:
+        if route is not None:
+            request.route = route
+            request.match_info = match.parameters
+            return route.call
         request.allowed = match.allowed
         path = request.raw_path
         for prefix, app in self._by_prefix:
             if path == prefix or path.startswith(prefix + "/"):
-                return await app._missing(request)  # noqa: SLF001 - one of ours
-        return await self._missing(request)
+                return app._missing  # noqa: SLF001 - one of ours
+        return self._missing
+
+    def recover(self, request: Request, error: BaseException) -> StreamResponse:
+        """The response to what a handler raised. What ends the request's task itself is raised again."""
+        if isinstance(error, HTTPException):
+            return error.with_traceback(None)  # it would hold the frame that holds the response
+        if isinstance(error, ClientGone):  # heard only by who closed one direction
+            return HTTPBadRequest(text="the request is not complete")
+        if isinstance(error, asyncio.CancelledError):
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise error
+        elif not isinstance(error, Exception):
+            raise error
+        return self.failure(request, error)  # a bug, or the handler awaited something that was cancelled
 
     def failure(self, request: Request, error: BaseException) -> Response:
         """The traceback to the log, its number to the client."""

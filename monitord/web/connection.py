@@ -10,21 +10,18 @@ due, it is set anew. Answers to pipelined requests are joined into one write.
 
 import asyncio
 import contextlib
-import select
 from enum import Enum
 from typing import Protocol, cast
 
 from .application import Application
-from .exchange import Exchange
 from .framing import Inbox
 from .head import Head, HeadParser, ProtocolFault
-from .limits import LINGER_BYTES, READ_AHEAD_BYTES, WRITE_AHEAD_BYTES, Limits
+from .limits import LINGER_BYTES, READ_AHEAD_BYTES, TURN_REQUESTS, WRITE_AHEAD_BYTES, Limits
 from .outbox import Outbox
+from .peer import has_hung_up
 from .request import Request
-from .response import ClientGone, Response
-from .tasks import Starter
-
-TURN_REQUESTS = 16  # pipelined ones, answered before other connections get their turn
+from .response import ClientGone, Response, StreamResponse
+from .tasks import Starter, wake
 
 
 class Phase(Enum):
@@ -56,8 +53,8 @@ class Connection(asyncio.Protocol):
     """The protocol object of one connection. The server makes it and counts it."""
 
     __slots__ = (
-        "_due", "_eof", "_exchange", "_linger_bytes", "_outbox", "_phase", "_readable", "_reading_paused",
-        "_task", "_timer", "_timer_at", "_unsent_bytes", "_writable",
+        "_due", "_eof", "_linger_bytes", "_outbox", "_phase", "_readable", "_reading_paused",
+        "_request", "_task", "_timer", "_timer_at", "_unsent_bytes", "_writable",
         "inbox", "is_closing", "is_lost", "is_write_paused", "limits", "server", "transport",
     )  # fmt: skip
 
@@ -75,7 +72,7 @@ class Connection(asyncio.Protocol):
         self.is_closing = False
         self.is_lost = False
         self.is_write_paused = False
-        self._exchange: Exchange | None = None
+        self._request: Request | None = None
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due = self._timer_at = 0.0
@@ -99,30 +96,38 @@ class Connection(asyncio.Protocol):
             self._refuse(ProtocolFault(503, "too many connections"))
 
     def data_received(self, data: bytes) -> None:
-        phase, inbox = self._phase, self.inbox
+        phase, server = self._phase, self.server
+        head = server.head_parser.known.get(data) if phase is _IDLE else None
+        if head is None or not head.is_plain:
+            head = self._next_of(data, phase)
+        if head is not None:
+            self._phase = _BUSY
+            self._task = server.starter.start(self._serve(head))
+
+    def _next_of(self, data: bytes, phase: Phase) -> Head | None:
+        """The next head, if it is complete with these bytes and its turn has come."""
+        inbox = self.inbox
         if phase is _LINGERING:
             self._linger_bytes -= len(data)
             if self._linger_bytes < 0:
                 self.transport.abort()
-            return
+            return None
         inbox.feed(data)
         if phase is _BUSY:
             if self._readable is not None:
-                _wake(self._readable)
+                wake(self._readable)
             if not self._reading_paused and inbox.waiting_bytes > READ_AHEAD_BYTES:
                 self._reading_paused = True
                 self.transport.pause_reading()
-            return
+            return None
         try:
             head = inbox.next_head()
         except ProtocolFault as fault:
             self._refuse(fault)
-            return
-        if head is not None:
-            self._phase = _BUSY
-            self._task = self.server.starter.start(self._serve(head))
-        elif phase is _IDLE and inbox.data:
+            return None
+        if head is None and phase is _IDLE and inbox.data:
             self._aim(_HEAD, self.limits.head_s)
+        return head
 
     def eof_received(self) -> bool:
         """The client sends no more. It may still be waiting for answers, unless it has closed altogether.
@@ -131,8 +136,8 @@ class Connection(asyncio.Protocol):
         """
         self._eof = True
         if self._readable is not None:
-            _wake(self._readable)
-        if self._phase is _BUSY and _has_hung_up(self.transport.get_extra_info("socket").fileno()):
+            wake(self._readable)
+        if self._phase is _BUSY and has_hung_up(self.transport.get_extra_info("socket").fileno()):
             self.abort()
         return self._phase is _BUSY  # False: the transport closes itself
 
@@ -142,7 +147,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.is_write_paused = False
         if self._writable is not None:
-            _wake(self._writable)
+            wake(self._writable)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why it was lost changes nothing
         self.is_lost = self.is_closing = True
@@ -153,7 +158,7 @@ class Connection(asyncio.Protocol):
             self._timer = None
         for waiter in (self._readable, self._writable):
             if waiter is not None:
-                _wake(waiter)
+                wake(waiter)
         if self._task is not None:
             # Cancelled before its first step it runs nothing, not even its `finally`: so the end is seen from here.
             self._task.add_done_callback(lambda _: self.server.forget(self))
@@ -169,25 +174,23 @@ class Connection(asyncio.Protocol):
         served = 0
         try:
             while head is not None:
-                exchange = self._exchange = Exchange(self, head)
-                request = Request(head, exchange, app)
-                response = await app.answer(request)
+                request = self._request = Request(head, self, app)
                 try:
-                    if exchange.response is None and isinstance(response, Response):
-                        exchange.send_whole(response)
-                    else:
-                        await exchange.send(response, request)
-                except Exception as error:  # noqa: BLE001 - an iterator or a file of the application's: its boundary logs it
-                    self._fail(exchange, request, error)
+                    response = await app.handler_for(request)(request)
+                    is_sent = self._send_whole(head, request, response)
+                except BaseException as error:  # noqa: BLE001 - the boundary: any bug is a 500 and a traceback in the log
+                    response, is_sent = app.recover(request, error), False
+                if not is_sent:
+                    await self._send(request, response)
                 if self.is_write_paused or inbox.frame is not None:
-                    await exchange.settle()
-                if not exchange.keep_alive or self.is_closing:
+                    await request.exchange.settle()
+                if self.is_closing or not (request.begun is None or request.begun.keep_alive):
                     self._finish_closing()
                     return
+                if not inbox.data:
+                    break
                 served += 1
-                if served % TURN_REQUESTS == 0:
-                    await asyncio.sleep(0)
-                head = self._next_head()
+                head = await self._next_head(served)
         except ProtocolFault as fault:
             self._refuse(fault)
         except BaseException:
@@ -196,16 +199,38 @@ class Connection(asyncio.Protocol):
         else:
             self._rest()
         finally:
-            self._exchange = self._task = None
+            self._request = self._task = None
 
-    def _fail(self, exchange: Exchange, request: Request, error: Exception) -> None:
-        failure = None if isinstance(error, ClientGone) else self.server.app.failure(request, error)
-        if failure is not None and exchange.response is None:
-            exchange.send_whole(failure)
-        else:
-            exchange.abort()  # half a body must not pass for a whole one
+    def _send_whole(self, head: Head, request: Request, response: StreamResponse) -> bool:
+        """The answer in one piece, if neither the request nor the connection has a say in its framing."""
+        if not isinstance(response, StreamResponse):
+            raise TypeError(f"the handler returned {type(response).__name__}, not a response")
+        if not head.is_plain or request.begun is not None or self.is_closing:
+            return False
+        whole = response.encode_whole()
+        if whole is not None:
+            request.answered_with = response
+            if self.inbox.data or self._outbox.parts:
+                self._outbox.add(whole)
+            else:
+                self.transport.write(whole)
+        return whole is not None
 
-    def _next_head(self) -> Head | None:
+    async def _send(self, request: Request, response: StreamResponse) -> None:
+        """An answer whose framing depends on more than itself."""
+        exchange = request.exchange
+        try:
+            await exchange.send(response, request)
+        except Exception as error:  # noqa: BLE001 - an iterator or a file of the application's: its boundary logs it
+            failure = None if isinstance(error, ClientGone) else self.server.app.failure(request, error)
+            if failure is not None and exchange.response is None:
+                exchange.send_whole(failure)
+            else:
+                exchange.abort()  # half a body must not pass for a whole one
+
+    async def _next_head(self, served: int) -> Head | None:
+        if served % TURN_REQUESTS == 0:
+            await asyncio.sleep(0)
         head = self.inbox.next_head()
         if self._reading_paused and self.inbox.waiting_bytes <= READ_AHEAD_BYTES:
             self._resume_reading()
@@ -225,14 +250,14 @@ class Connection(asyncio.Protocol):
     def _refuse(self, fault: ProtocolFault) -> None:
         """Answer what is not HTTP, or too much of it, and close."""
         response = Response(text=f"{fault.status}: {fault.message}\n", status=fault.status)
-        head = response.encode_head(len(response.body), "Connection: close\r\n")
-        self.write(head + response.body)
+        self.write(response.encode_head(len(response.body), "Connection: close\r\n") + response.body)
         self._linger()
 
     def _break_off(self) -> None:
         """The task was cancelled: the client left, the server's patience ended, or the stream ends with the server."""
-        if self.ends_with_server and self.is_closing and self._exchange is not None and not self.is_lost:
-            self._exchange.finish()
+        request = self._request
+        if self.ends_with_server and self.is_closing and request is not None and not self.is_lost:
+            request.exchange.finish()
             self.close()
         else:
             self.transport.abort()
@@ -268,8 +293,8 @@ class Connection(asyncio.Protocol):
     @property
     def ends_with_server(self) -> bool:
         """Whether what is being sent has no end of its own, such as a stream of events."""
-        response = self._exchange.response if self._exchange is not None else None
-        return response is not None and response.ends_with_server
+        begun = self._request.begun if self._request is not None else None
+        return begun is not None and begun.response is not None and begun.response.ends_with_server
 
     def stop(self) -> None:
         """The server stops: an idle connection closes now, a busy one after its present answer."""
@@ -373,14 +398,3 @@ class Connection(asyncio.Protocol):
             self._aim(phase, self.limits.write_s)  # the client still takes what it is owed
         else:
             self.transport.abort()
-
-
-def _wake(waiter: "asyncio.Future[None]") -> None:
-    if not waiter.done():
-        waiter.set_result(None)
-
-
-def _has_hung_up(descriptor: int) -> bool:
-    poll = select.poll()
-    poll.register(descriptor, 0)  # POLLHUP is always told
-    return bool(poll.poll(0))

@@ -11,10 +11,9 @@ from .exceptions import HTTPBadRequest, HTTPRequestTimeout
 from .framing import Inbox
 from .head import Head, ProtocolFault
 from .limits import BODY_RATE_BYTES_PER_S, DRAIN_BYTES, Limits
-from .response import BODILESS, Asked, ClientGone, Response, StreamResponse
+from .response import BODILESS, JOINED_BODY_BYTES, Asked, ClientGone, Response, StreamResponse
 
 MAX_PIECE_BYTES = 256 * 1024
-JOINED_BODY_BYTES = 64 * 1024  # up to here a copy is cheaper than a second write
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -153,9 +152,8 @@ class Exchange:
         if self.finished:
             raise RuntimeError("the response is complete")
         connection = self.connection
-        if (
-            connection.transport.is_closing()
-        ):  # before connection_lost, as a loop that writes may not let it be called
+        # Before connection_lost, as a loop that writes may not let it be called.
+        if connection.transport.is_closing():
             raise ClientGone("the client has gone")
         if not data or not self.sends_body:  # an empty chunk would end the body
             return

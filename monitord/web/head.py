@@ -77,6 +77,7 @@ class Head:
     length: int | None = 0
     keep_alive: bool = True
     expects_continue: bool = False
+    is_plain: bool = False  # HTTP/1.1, no body, not HEAD, and the connection lasts: as nearly all are
 
 
 class HeadParser:
@@ -133,6 +134,7 @@ class HeadParser:
         self._set_target(result, target)
         if special:
             _frame(result, special)
+        result.is_plain = is_recent and result.keep_alive and result.length == 0 and method != "HEAD"
         return result
 
     def _split(self, head: bytes, match: re.Match[bytes]) -> list[tuple[bytes, bytes]]:

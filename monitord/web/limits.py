@@ -7,6 +7,7 @@ READ_AHEAD_BYTES = 64 * 1024
 WRITE_AHEAD_BYTES = 64 * 1024
 DRAIN_BYTES = 64 * 1024
 LINGER_BYTES = 4 * 1024 * 1024
+TURN_REQUESTS = 16  # pipelined ones, answered before other connections get their turn
 BODY_RATE_BYTES_PER_S = 1024
 
 
@@ -21,9 +22,8 @@ class Limits:
     """
 
     request_line_bytes: int = 8 * 1024  # 414 beyond
-    head_bytes: int = (
-        32 * 1024
-    )  # 431 beyond; Debian's httptools refuses heads over 64 KiB, so stay well below
+    # 431 beyond. Debian's httptools refuses heads over 64 KiB, so stay well below.
+    head_bytes: int = 32 * 1024
     fields: int = 100  # 431 beyond
     head_s: float = 10.0  # 408 beyond
     body_s: float = 30.0  # 408 beyond

@@ -2,10 +2,7 @@
 
 import codecs
 import json
-import socket
-import struct
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from email.message import Message
 from types import MappingProxyType, SimpleNamespace
 from typing import Any, Protocol, TypeVar
@@ -16,18 +13,16 @@ from yarl import URL
 
 from .cookies import parse_cookies
 from .exceptions import HTTPBadRequest, HTTPRequestEntityTooLarge, HTTPUnsupportedMediaType
-from .exchange import Exchange
+from .exchange import Exchange, Link
 from .head import Head
 from .keys import AppKey, ReadKey
+from .peer import Peer, peer_of
+from .response import StreamResponse
 
 MAX_FORM_FIELDS = 1000
 
 # What Python decodes as well: punycode in a time that grows with the square of the length.
 NO_CHARSETS = frozenset({"punycode", "idna", "unicode-escape", "raw-unicode-escape"})
-
-_SO_PEERGROUPS = 59  # linux/asm-generic/socket.h; Python has no name for it
-_GROUPS_BYTES = 1024  # the most that Python asks for: 256 groups; beyond them none are known
-
 
 T = TypeVar("T")
 
@@ -72,23 +67,6 @@ class Matched(Protocol):
     def app(self) -> Serving | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """Who is at the other end: an address over TCP, a process over a Unix socket."""
-
-    address: str | None = None
-    port: int | None = None
-    uid: int | None = None
-    gid: int | None = None
-    pid: int | None = None
-    groups: frozenset[int] = frozenset()  # supplementary ones
-
-    @property
-    def is_local(self) -> bool:
-        """On this machine, as far as the kernel vouches for it."""
-        return self.uid is not None or self.address == "::1" or (self.address or "").startswith("127.")
-
-
 class BodyStream:
     """The body as it comes: `async for piece in request.content`."""
 
@@ -109,6 +87,8 @@ class BodyStream:
 class Request:
     """One request. Lives until its response is sent."""
 
+    begun: Exchange | None = None  # its exchange, if anything has asked for it: few requests need one
+    answered_with: StreamResponse | None = None  # if it was answered without one
     route: Matched | None = None
     match_info: Mapping[str, Any] = MappingProxyType({})
     allowed: frozenset[str] = frozenset()  # the methods of this path, when it has no such route
@@ -120,10 +100,11 @@ class Request:
     _state: SimpleNamespace | None = None
     _url: URL | None = None
 
-    def __init__(self, head: Head, exchange: Exchange, app: Serving) -> None:
+    def __init__(self, head: Head, connection: Link, app: Serving) -> None:
         self.method = head.method
-        self.exchange = exchange
+        self.raw_path = head.path  # as it came, still encoded, without the query
         self._app = app
+        self._connection = connection
         self._head = head
 
     def __repr__(self) -> str:
@@ -154,14 +135,18 @@ class Request:
         return (1, self._head.minor_version)
 
     @property
-    def raw_path(self) -> str:
-        """The path as it came, still encoded, without the query."""
-        return self._head.path
+    def exchange(self) -> Exchange:
+        """Its body and its response on the connection."""
+        if self.begun is None:
+            self.begun = Exchange(self._connection, self._head)
+            self.begun.response = self.answered_with
+            self.begun.finished = self.answered_with is not None
+        return self.begun
 
     @property
     def path(self) -> str:
         """The path, decoded."""
-        path = self._head.path
+        path = self.raw_path
         return unquote(path) if "%" in path else path
 
     @property
@@ -187,7 +172,7 @@ class Request:
             self._url = URL.build(
                 scheme="http" if self._head.authority else "",
                 authority=self._head.authority,
-                path=self._head.path,
+                path=self.raw_path,
                 query_string=self._head.query_string,
                 encoded=True,
             )
@@ -237,13 +222,13 @@ class Request:
     @property
     def peer(self) -> Peer:
         if self._peer is None:
-            self._peer = _peer_of(self.exchange.connection.transport.get_extra_info("socket"))
+            self._peer = peer_of(self._connection.transport.get_extra_info("socket"))
         return self._peer
 
     @property
     def local_address(self) -> str | None:
         """The address that the client has connected to over TCP; None over a Unix socket."""
-        name = self.exchange.connection.transport.get_extra_info("sockname")
+        name = self._connection.transport.get_extra_info("sockname")
         return str(name[0]) if isinstance(name, tuple) else None
 
     @property
@@ -302,28 +287,3 @@ class Request:
         except ValueError as error:
             raise HTTPRequestEntityTooLarge(text=f"more than {MAX_FORM_FIELDS} form fields") from error
         return MultiDictProxy(MultiDict(pairs))
-
-
-def _peer_of(endpoint: Any) -> Peer:
-    """`endpoint` is what the transport calls its socket; uvloop's has no getsockopt, so look through a copy."""
-    try:
-        own = socket.fromfd(endpoint.fileno(), endpoint.family, endpoint.type)
-    except OSError:  # the client is gone already, and the socket closed
-        return Peer()
-    with own:
-        if own.family != socket.AF_UNIX:
-            try:
-                address, port, *_ = own.getpeername()
-            except OSError:  # the client is gone already
-                return Peer()
-            return Peer(address=address, port=port)
-        pid, uid, gid = struct.unpack(
-            "3i", own.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        )
-        try:
-            groups = own.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES)
-        except OSError:
-            groups = b""
-        return Peer(
-            uid=uid, gid=gid, pid=pid, groups=frozenset(struct.unpack(f"{len(groups) // 4}I", groups))
-        )

@@ -20,9 +20,13 @@ from .headers import Headers, HeaderSource, check_field, check_text
 REASONS: dict[int, str] = {status.value: status.phrase for status in HTTPStatus}
 
 MAX_CONTENT_TYPES = 256  # that are remembered as checked
-MAX_PLAIN_HEADS = 256
+MAX_BARE_HEADS = 256
 
 BODILESS = frozenset({204, 304})
+JOINED_BODY_BYTES = 64 * 1024  # up to here a copy is cheaper than a second write
+
+# Whose answers look the same whatever was asked. RFC 9110 section 15.3.6: 205 has no body, whatever it is given.
+_ALIKE = frozenset(status for status in REASONS if status >= 200) - BODILESS - {205}  # noqa: PLR2004 - the final ones
 
 
 class ClientGone(ConnectionResetError):  # noqa: N818 - a fact, not a fault
@@ -65,11 +69,10 @@ class StreamResponse:
     _content_type: str | None = "application/octet-stream"
     _cookies: dict[tuple[str, str, str], str] | None = None
     forces_close = False
+    _is_bare = True  # nothing is sent besides what every response has
     _request: Asked | None = None
     _source: AsyncIterator[bytes] | None = None
-    ends_with_server = (
-        False  # whether a server that stops ends this stream at once, as it has no end of its own
-    )
+    ends_with_server = False  # whether a server that stops ends it at once, as it has no end of its own
     content_length: int | None = None
 
     def __init__(
@@ -91,6 +94,7 @@ class StreamResponse:
         if status != 200 or reason is not None:  # noqa: PLR2004 - the default
             self.set_status(status, reason)
         if headers is not None:
+            self._is_bare = False
             self._headers = Headers(headers)
             if "Content-Type" in self._headers:
                 if content_type is not None:
@@ -107,12 +111,14 @@ class StreamResponse:
         _check_status(status)
         if reason is not None:
             check_text("a reason phrase", reason)
+            self._is_bare = False
         self.status = status
         self._reason = reason
 
     @property
     def headers(self) -> Headers:
         if self._headers is None:
+            self._is_bare = False
             self._headers = Headers()
         return self._headers
 
@@ -132,6 +138,7 @@ class StreamResponse:
     def force_close(self) -> None:
         """Close the connection after this response."""
         self.forces_close = True
+        self._is_bare = False
 
     def set_cookie(
         self,
@@ -146,6 +153,7 @@ class StreamResponse:
         samesite: str | None = None,
     ) -> None:
         if self._cookies is None:
+            self._is_bare = False
             self._cookies = {}
         self._cookies[name, domain or "", path] = cookie_field(
             name,
@@ -164,12 +172,8 @@ class StreamResponse:
     def encode_head(self, length: int | None, framing: str) -> bytes:
         """Status line and fields. `framing` holds further lines that frame the message, each with its CR LF."""
         now_s = time()
-        if not _date_s <= now_s < _date_s + 1:
-            _begin_second(int(now_s))
-        key = (self.status, self._content_type, length, framing)
-        is_plain = self._headers is None and self._cookies is None and self._reason is None
-        if is_plain and (head := _plain_heads.get(key)) is not None:
-            return head
+        if not _second_begins_s <= now_s < _second_ends_s:
+            _begin_second(now_s)
         _check_status(self.status)
         fields: list[tuple[str, str]] = []
         if self.status not in BODILESS:  # RFC 9110 sections 8.6 and 15.4.5: no length of their own
@@ -184,10 +188,11 @@ class StreamResponse:
         if self._headers is None or "Date" not in self._headers:
             fields.append(("Date", _date))
         lines = "".join([f"{name}: {value}\r\n" for name, value in fields])
-        head = f"HTTP/1.1 {self.status} {self.reason}\r\n{framing}{lines}\r\n".encode("latin-1")
-        if is_plain and len(_plain_heads) < MAX_PLAIN_HEADS:
-            _plain_heads[key] = head
-        return head
+        return f"HTTP/1.1 {self.status} {self.reason}\r\n{framing}{lines}\r\n".encode("latin-1")
+
+    def encode_whole(self) -> bytes | None:
+        """All of it, for a request that is plain (`Head.is_plain`); None where its framing takes a closer look."""
+        return None
 
     @property
     def prepared(self) -> bool:
@@ -274,6 +279,18 @@ class Response(StreamResponse):
     def text(self) -> str:
         return self.body.decode()
 
+    def encode_whole(self) -> bytes | None:
+        body, is_bare = self.body, self._is_bare
+        key = self.status, self._content_type, len(body)
+        if is_bare and _second_begins_s <= time() < _second_ends_s and (head := _bare_heads.get(key)):
+            return head + body
+        if self.status not in _ALIKE or self.forces_close or len(body) > JOINED_BODY_BYTES:
+            return None
+        head = self.encode_head(len(body), "")
+        if is_bare and len(_bare_heads) < MAX_BARE_HEADS:
+            _bare_heads[key] = head
+        return head + body
+
     async def send(self, request: Asked) -> None:
         request.exchange.send_whole(self)
 
@@ -307,9 +324,13 @@ def json_response(
     content_type: str = "application/json",
     dumps: Callable[[Any], str] = _dumps,
 ) -> Response:
-    return Response(
-        body=dumps(data).encode(), status=status, reason=reason, headers=headers, content_type=content_type
-    )
+    body = dumps(data).encode()
+    if status == 200 and reason is None and headers is None and content_type in _content_types:  # noqa: PLR2004 - the default
+        response = Response.__new__(Response)  # what the constructor would do
+        response.body = body
+        response._content_type = content_type  # noqa: SLF001 - one of ours
+        return response
+    return Response(body=body, status=status, reason=reason, headers=headers, content_type=content_type)
 
 
 def html_response(text: str, *, status: int = 200, headers: HeaderSource | None = None) -> Response:
@@ -317,13 +338,14 @@ def html_response(text: str, *, status: int = 200, headers: HeaderSource | None 
 
 
 _content_types: set[str] = set()  # that have been checked
-_plain_heads: dict[tuple[int, str | None, int | None, str], bytes] = {}  # those that bear the present date
+_bare_heads: dict[tuple[int, str | None, int], bytes] = {}  # of `encode_whole`, with the present date
 _date = ""
-_date_s = 0  # the second that it names
+_second_begins_s = _second_ends_s = 0.0  # those of the second that it names
 
 
-def _begin_second(second: int) -> None:
-    global _date, _date_s  # noqa: PLW0603 - one value for the process
-    _date_s = second
-    _date = formatdate(second, usegmt=True)
-    _plain_heads.clear()
+def _begin_second(now_s: float) -> None:
+    global _date, _second_begins_s, _second_ends_s  # noqa: PLW0603 - one value for the process
+    _second_begins_s = float(int(now_s))
+    _second_ends_s = _second_begins_s + 1
+    _date = formatdate(now_s, usegmt=True)
+    _bare_heads.clear()

@@ -64,7 +64,10 @@ class Route:
     name: str | None
     client_max_size: int | None
     app: Serving | None = None
-    call: Handler | None = None
+    call: Handler = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.call = self.handler
 
 
 @dataclass(slots=True)

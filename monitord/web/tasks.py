@@ -9,6 +9,7 @@ steps holds the right task; if it has ended, the spare stands by for the next.
 
 import asyncio
 import sys
+from asyncio import _enter_task, _leave_task  # documented for libraries, in spite of their names
 from collections.abc import Coroutine, Generator
 from contextvars import Context, copy_context
 from typing import Any
@@ -27,33 +28,39 @@ class Starter:
         self._context = copy_context()
         self._spare: _Spare | None = None
 
-    def start(self, coroutine: Steps) -> "asyncio.Task[None] | None":
-        """Run until it first waits. The task that does the rest, or None when nothing is left."""
-        context = self._context.copy()
-        if sys.version_info >= (3, 12):
+    if sys.version_info >= (3, 12):
+
+        def start(self, coroutine: Steps) -> "asyncio.Task[None] | None":
+            """Run until it first waits. The task that does the rest, or None when nothing is left."""
+            context = self._context.copy()
             task = asyncio.Task(coroutine, loop=self._loop, name="request", context=context, eager_start=True)
             return None if task.done() else task
-        spare = self._spare
-        if spare is None or spare.is_touched:
-            spare = self._spare = _Spare(self._loop)
-        try:
-            asyncio._enter_task(self._loop, spare)  # noqa: SLF001 - documented for libraries, in spite of its name
-        except RuntimeError:  # there is a current task, as the caller is not the event loop
-            return asyncio.Task(coroutine, loop=self._loop, name="request", context=context)
-        self._spare = None
-        try:
-            waited_for = context.run(next, coroutine.__await__(), _ENDED)  # StopIteration costs more
-        except BaseException as error:  # noqa: BLE001 - it goes where the error of any task goes
-            coroutine, waited_for = _end(error), None
-        finally:
-            asyncio._leave_task(self._loop, spare)  # noqa: SLF001
-        if waited_for is _ENDED:
-            if not spare.is_touched and getweakrefcount(spare) == 1:  # that of asyncio.all_tasks
-                self._spare = spare
-                return None
-            coroutine, waited_for = _end(None), None
-        spare.rest.take(coroutine, waited_for, context)
-        return spare
+
+    else:
+
+        def start(self, coroutine: Steps) -> "asyncio.Task[None] | None":
+            """Run until it first waits. The task that does the rest, or None when nothing is left."""
+            context, loop, spare = self._context.copy(), self._loop, self._spare
+            if spare is None or spare.is_touched:
+                spare = self._spare = _Spare(loop)
+            try:
+                _enter_task(loop, spare)
+            except RuntimeError:  # there is a current task, as the caller is not the event loop
+                return asyncio.Task(coroutine, loop=loop, name="request", context=context)
+            self._spare = None
+            try:
+                waited_for = context.run(next, coroutine.__await__(), _ENDED)  # StopIteration costs more
+            except BaseException as error:  # noqa: BLE001 - it goes where the error of any task goes
+                coroutine, waited_for = _end(error), None
+            finally:
+                _leave_task(loop, spare)
+            if waited_for is _ENDED:
+                if not spare.is_touched and getweakrefcount(spare) == 1:  # that of asyncio.all_tasks
+                    self._spare = spare
+                    return None
+                coroutine, waited_for = _end(None), None
+            spare.rest.take(coroutine, waited_for, context)
+            return spare
 
     async def close(self) -> None:
         if self._spare is not None:
@@ -120,3 +127,9 @@ class _Rest(Steps):
 async def _end(error: BaseException | None) -> None:
     if error is not None:
         raise error
+
+
+def wake(waiter: "asyncio.Future[None]") -> None:
+    """Let whoever waits go on; may be called twice."""
+    if not waiter.done():
+        waiter.set_result(None)

@@ -1,4 +1,5 @@
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -513,3 +514,45 @@ async def test_timeouts_and_task_groups_work_in_handlers() -> None:
     async with TestClient(app) as client, await client.connect() as connection:
         for _ in range(3):
             assert (await connection.request("GET", "/")).text == "late"
+
+
+@pytest.mark.parametrize("reads", [False, True])
+async def test_a_request_that_is_answered_gives_nothing_more(reads: bool) -> None:
+    """A handler's own task may outlive its request. What it reads or sends then would be another request's."""
+    kept: list[Request] = []
+
+    async def keep(request: Request) -> Response:
+        kept.append(request)
+        if reads:
+            await request.read()
+        return Response(text="kept")
+
+    app = Application()
+    app.router.add_get("/", keep)
+    async with TestClient(app) as client, await client.connect() as connection:
+        assert (await connection.request("GET", "/")).text == "kept"
+        with pytest.raises(RuntimeError, match="the body can be read no more"):
+            await kept[0].exchange.read_body()
+        with pytest.raises(RuntimeError, match="another response to this request has begun"):
+            await StreamResponse().prepare(kept[0])
+        assert (await connection.request("GET", "/")).text == "kept"
+
+
+async def test_an_exception_that_is_the_answer_leaves_no_cycle_behind() -> None:
+    app = make()
+    app.router.add_get("/raising", raising)
+    async with TestClient(app) as client, await client.connect() as connection:
+        await connection.request("GET", "/raising")
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(20):
+                await connection.request("GET", "/raising")
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            left = [one for one in gc.garbage if isinstance(one, (Request, HTTPException))]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+    assert left == []

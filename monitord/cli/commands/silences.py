@@ -7,7 +7,7 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 
 from monitord.cli.asking import Json, client_of, monitors, print_json, unknown_monitor
-from monitord.cli.client import API, Client, target_of
+from monitord.cli.client import API, target_of
 from monitord.cli.command import Command, add_message
 from monitord.cli.exits import EXIT_OK
 from monitord.cli.parsing import moment_to_come, some_duration

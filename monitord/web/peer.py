@@ -1,0 +1,59 @@
+"""Who is at the other end of a connection, and whether anybody still is, as the kernel has it."""
+
+import select
+import socket
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+_SO_PEERGROUPS = 59  # linux/asm-generic/socket.h; Python has no name for it
+_GROUPS_BYTES = 1024  # the most that Python asks for: 256 groups; beyond them none are known
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is at the other end: an address over TCP, a process over a Unix socket."""
+
+    address: str | None = None
+    port: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    pid: int | None = None
+    groups: frozenset[int] = frozenset()  # supplementary ones
+
+    @property
+    def is_local(self) -> bool:
+        """On this machine, as far as the kernel vouches for it."""
+        return self.uid is not None or self.address == "::1" or (self.address or "").startswith("127.")
+
+
+def peer_of(endpoint: Any) -> Peer:
+    """`endpoint` is what the transport calls its socket; uvloop's has no getsockopt, so look through a copy."""
+    try:
+        own = socket.fromfd(endpoint.fileno(), endpoint.family, endpoint.type)
+    except OSError:  # the client is gone already, and the socket closed
+        return Peer()
+    with own:
+        if own.family != socket.AF_UNIX:
+            try:
+                address, port, *_ = own.getpeername()
+            except OSError:  # the client is gone already
+                return Peer()
+            return Peer(address=address, port=port)
+        pid, uid, gid = struct.unpack(
+            "3i", own.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        )
+        try:
+            groups = own.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES)
+        except OSError:
+            groups = b""
+        return Peer(
+            uid=uid, gid=gid, pid=pid, groups=frozenset(struct.unpack(f"{len(groups) // 4}I", groups))
+        )
+
+
+def has_hung_up(descriptor: int) -> bool:
+    """Whether it has closed both directions, and not only its own."""
+    poll = select.poll()
+    poll.register(descriptor, 0)  # POLLHUP is always told
+    return bool(poll.poll(0))
