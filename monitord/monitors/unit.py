@@ -24,13 +24,13 @@ from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.monitors.managed import (
     Nudge,
     compile_patterns,
-    ending,
     has_library,
     parse_unit_name,
     parse_unit_pattern,
     unanswered,
 )
 from monitord.monitors.unit_ends import WELL, Ends, waits_for_restart
+from monitord.monitors.unit_wording import crash_text, named, state_text
 from monitord.net.bus import BusError
 from monitord.net.unit_state import UnitChange, UnitState
 from monitord.net.units import Following
@@ -39,8 +39,6 @@ from monitord.units import format_duration
 DEFAULT_GRACE_S = 30.0
 MAX_LOOKED_AT = 64
 """Units of a pattern that are looked at one by one in a check; what more there are is counted by its state alone."""
-MAX_NAMED = 5
-"""Units that the line for people names."""
 
 _RUNS = frozenset({"active", "reloading", "refreshing"})
 
@@ -256,7 +254,7 @@ class UnitMonitor(Monitor[UnitOptions]):
             self._unwanted_since_s = self.tools.clock.monotonic_s()
         is_said = waits_for_restart(state.sub_state) and state.result != WELL
         if crashes and not is_said:
-            seen.said += f", {_crash_text(crashes, self._ends.last_end, since)}"
+            seen.said += f", {crash_text(crashes, self._ends.last_end, since)}"
         seen.crashes, seen.facts = crashes, _facts(state, age_s)
         return seen
 
@@ -276,11 +274,11 @@ class UnitMonitor(Monitor[UnitOptions]):
         }
         if troubled:
             said = f"{len(troubled)} of {len(states)} not well: "
-            said += _named([f"{name} {seen.said}" for name, seen in troubled])
+            said += named([f"{name} {seen.said}" for name, seen in troubled])
         else:
             said = f"{len(states)} units, all well" if states else "no unit of that name is loaded"
         if crashes:
-            said += f"; crashed and restarted: {_named(sorted(crashes))}"
+            said += f"; crashed and restarted: {named(sorted(crashes))}"
         reason = min((seen.reason for _, seen in troubled), key=_WORST_FIRST.index, default=Reason.OK)
         if not states and self.options.want is Want.ACTIVE:
             reason = Reason.UNIT_INACTIVE
@@ -315,7 +313,7 @@ class UnitMonitor(Monitor[UnitOptions]):
 
     def _judge(self, state: UnitState, age_s: float | None) -> _Seen:
         """Of its state alone. Plans the check at which `grace` is over."""
-        said = _state_text(state, age_s)
+        said = state_text(state, age_s)
         if state.active_state == "failed":
             return _Seen(Reason.UNIT_FAILED, said)
         want, crash = self.options.want, self.options.crash
@@ -345,26 +343,6 @@ def _is_inactive(state: UnitState) -> bool:
     return state.active_state == "inactive"
 
 
-def _state_text(state: UnitState, age_s: float | None) -> str:
-    """ "failed (exit-code, status 1) for 5m": as `systemctl status` would have it, in one line."""
-    if not state.is_there:
-        return "not found"
-    has_ended_badly = state.result not in {"", WELL}
-    why = f"{state.sub_state}, {ending(state)}" if has_ended_badly else state.sub_state
-    if state.active_state == "failed":
-        why = ending(state) or state.sub_state
-    loaded = "" if state.load_state == "loaded" else f", {state.load_state}"
-    age = "" if age_s is None else f" for {format_duration(round(age_s))}"
-    return f"{state.active_state} ({why}{loaded}){age}"
-
-
-def _crash_text(crashes: int, last_end: str, since: datetime | None) -> str:
-    times = "once" if crashes == 1 else f"{crashes} times"
-    end = f" ({last_end})" if last_end else ""
-    then = "" if since is None else f" since {since:%H:%M:%S} UTC"
-    return f"crashed{end} and was restarted {times}{then}"
-
-
 def _facts(state: UnitState, age_s: float | None) -> dict[str, Fact]:
     facts: dict[str, Fact] = {
         "unit.active_state": state.active_state,
@@ -383,11 +361,6 @@ def _facts(state: UnitState, age_s: float | None) -> dict[str, Fact]:
     if age_s is not None:
         facts["unit.since"] = age_s
     return facts
-
-
-def _named(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:MAX_NAMED])
-    return shown if len(names) <= MAX_NAMED else f"{shown} and {len(names) - MAX_NAMED} more"
 
 
 def _read_patterns(table: Table) -> tuple[str, ...]:

@@ -31,6 +31,17 @@ async def tools() -> AsyncIterator[Tools]:
     await lent.http.close()
 
 
+async def checked_and_judged(tmp_path: Path, tools: Tools, keys: str) -> Result:
+    config = tmp_path / "monitord.toml"
+    config.write_text(f"[monitors.a]\n{keys}")
+    (settings,) = read_settings(config).monitors
+    monitor = HttpMonitor(settings, tools)
+    try:
+        return judge(await monitor.check(), settings, None)
+    finally:
+        await monitor.close()
+
+
 async def judged(
     tmp_path: Path,
     tools: Tools,
@@ -41,14 +52,8 @@ async def judged(
     keys: str = "",
 ) -> Result:
     async with serve(respond(body=body, headers=headers or {})) as server:
-        config = tmp_path / "monitord.toml"
-        config.write_text(f'[monitors.a]\nurl = "http://127.0.0.1:{server.port}/"\n{keys}\n{conditions}\n')
-        (settings,) = read_settings(config).monitors
-        monitor = HttpMonitor(settings, tools)
-        try:
-            return judge(await monitor.check(), settings, None)
-        finally:
-            await monitor.close()
+        keys = f'url = "http://127.0.0.1:{server.port}/"\n{keys}\n{conditions}\n'
+        return await checked_and_judged(tmp_path, tools, keys)
 
 
 DOCUMENT = b'{"status": "ok", "queues": [{"length": 3}], "none": null}'
@@ -164,14 +169,8 @@ async def judged_of_all(tmp_path: Path, tools: Tools, keys: str, scripts: Sequen
         port = free_port()
         for host, script in zip(HOSTS, scripts, strict=False):
             await stack.enter_async_context(serve(script, host=host, port=port))
-        config = tmp_path / "monitord.toml"
-        config.write_text(f'[monitors.a]\nurl = "http://three.test:{port}/"\nall_addresses = true\n{keys}\n')
-        (settings,) = read_settings(config).monitors
-        monitor = HttpMonitor(settings, tools)
-        try:
-            return judge(await monitor.check(), settings, None)
-        finally:
-            await monitor.close()
+        keys = f'url = "http://three.test:{port}/"\nall_addresses = true\n{keys}\n'
+        return await checked_and_judged(tmp_path, tools, keys)
 
 
 async def slowly(peer: Peer) -> None:
