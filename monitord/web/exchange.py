@@ -27,6 +27,7 @@ class Link(Protocol):
     is_closing: bool
     is_write_paused: bool
 
+    def cancel(self) -> None: ...
     def now(self) -> float: ...
     def take_body(self, most: int) -> bytes: ...
     def write(self, data: bytes) -> None: ...
@@ -145,6 +146,8 @@ class Exchange:
         head = self._head_of(response, self._left)  # may raise; then nothing has begun
         self.response = response
         self.connection.write(head)
+        if response.ends_with_server and self.connection.is_closing:
+            asyncio.get_running_loop().call_soon(self.connection.cancel)
 
     async def write(self, data: bytes) -> None:
         if self.finished:

@@ -14,7 +14,13 @@ from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
 from typing import IO
 
-from .exceptions import HTTPNotFound, HTTPNotModified, HTTPPreconditionFailed, HTTPRequestRangeNotSatisfiable
+from .exceptions import (
+    HTTPException,
+    HTTPNotFound,
+    HTTPNotModified,
+    HTTPPreconditionFailed,
+    HTTPRequestRangeNotSatisfiable,
+)
 from .headers import HeaderSource
 from .request import Request
 from .response import Asked, StreamResponse
@@ -24,6 +30,9 @@ PIECE_BYTES = 256 * 1024
 LONGEST_NUMBER = 18  # digits; whatever is longer lies beyond the end of any file
 
 _RANGE = re.compile(r"bytes=(?:([0-9]+)-([0-9]*)|-([0-9]+))", re.IGNORECASE)
+# What an answer in the file's place must not carry; 304 keeps all that is not of the content.
+_OF_CONTENT = re.compile(r"content-(?!security).*")
+_OF_FILE = re.compile(r"content-(?!security).*|etag|last-modified|accept-ranges|cache-control|expires|vary")
 _TEXT_TYPES = re.compile(r"text/.*|application/(?:javascript|json|xml)|image/svg\+xml")
 
 
@@ -49,7 +58,7 @@ class FileResponse(StreamResponse):
         try:
             file, facts = await _opened(self.path)
         except OSError:
-            request.exchange.send_whole(HTTPNotFound())
+            self._refuse(request, HTTPNotFound())
             return
         try:
             await self._send_open(request, file, facts)
@@ -59,23 +68,15 @@ class FileResponse(StreamResponse):
     async def _send_open(self, request: Asked, file: IO[bytes], facts: os.stat_result) -> None:
         tag = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"'
         modified_s = int(facts.st_mtime)
-        headers = {
-            "ETag": tag,
-            "Last-Modified": formatdate(modified_s, usegmt=True),
-            "Accept-Ranges": "bytes",
-        }
-        self.headers.update(headers)
+        self.headers["ETag"] = tag
+        self.headers["Last-Modified"] = formatdate(modified_s, usegmt=True)
+        self.headers["Accept-Ranges"] = "bytes"
         refusal = _precondition(request, tag, modified_s)
         if refusal == 412:  # noqa: PLR2004
-            request.exchange.send_whole(HTTPPreconditionFailed())
+            self._refuse(request, HTTPPreconditionFailed())
             return
         if refusal == 304:  # noqa: PLR2004
-            kept = {
-                name: self.headers[name]
-                for name in ("Cache-Control", "Vary", "Expires")
-                if name in self.headers
-            }
-            request.exchange.send_whole(HTTPNotModified(headers={**headers, **kept}))
+            self._refuse(request, HTTPNotModified())
             return
         size = facts.st_size
         start, length = 0, size
@@ -84,7 +85,7 @@ class FileResponse(StreamResponse):
             start, length = wanted
             if length == 0:
                 unsatisfiable = {"Content-Range": f"bytes */{size}"}
-                request.exchange.send_whole(HTTPRequestRangeNotSatisfiable(headers=unsatisfiable))
+                self._refuse(request, HTTPRequestRangeNotSatisfiable(headers=unsatisfiable))
                 return
             self.set_status(206)
             self.headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{size}"
@@ -99,6 +100,15 @@ class FileResponse(StreamResponse):
                 length -= len(piece)
                 await self.write(piece)
         await self.write_eof()
+
+    def _refuse(self, request: Asked, answer: HTTPException) -> None:
+        """Send another answer in the file's place, with what handler and middlewares have set beside it."""
+        of_file = _OF_CONTENT if answer.status == 304 else _OF_FILE  # noqa: PLR2004
+        for name, value in self.headers.items():
+            if not of_file.fullmatch(name.lower()):
+                answer.headers.add(name, value)
+        answer._cookies = self._cookies  # noqa: SLF001 - one of ours
+        request.exchange.send_whole(answer)
 
 
 def static(directory: str | os.PathLike[str], parameter: str = "path") -> Handler:

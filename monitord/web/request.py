@@ -182,14 +182,9 @@ class Request:
     def headers(self) -> CIMultiDictProxy[str]:
         """Names without regard to case; repeated fields are kept apart (`getall`). Bytes are read as Latin-1."""
         if self._headers is None:
-            self._headers = CIMultiDictProxy(
-                CIMultiDict(
-                    [
-                        (name.decode(), value.strip(b" \t").decode("latin-1"))
-                        for name, value in self._head.fields
-                    ]
-                )
-            )
+            fields = self._head.fields
+            pairs = [(name.decode(), value.strip(b" \t").decode("latin-1")) for name, value in fields]
+            self._headers = CIMultiDictProxy(CIMultiDict(pairs))
         return self._headers
 
     @property
@@ -206,9 +201,7 @@ class Request:
     @property
     def content_type(self) -> str:
         """Without parameters, in small letters; "application/octet-stream" when none is given."""
-        return (
-            self._typed().get_content_type() if "Content-Type" in self.headers else "application/octet-stream"
-        )
+        return self._typed().get_content_type()
 
     @property
     def charset(self) -> str | None:

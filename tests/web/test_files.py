@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.web import Application, FileResponse, Request, Response, static
+from monitord.web import Application, FileResponse, Handler, Request, Response, StreamResponse, static
 from monitord.web.testing import ClientResponse, TestClient
 
 MODIFIED_S = 1_700_000_000
@@ -171,9 +171,11 @@ async def test_conditions_are_judged_in_their_order(client: TestClient) -> None:
             assert "Content-Length" not in response.headers
 
 
-async def test_a_date_of_this_second_is_too_weak_for_a_part(client: TestClient, tmp_path: Path) -> None:
+async def test_a_date_whose_second_is_not_over_is_too_weak_for_a_part(
+    client: TestClient, tmp_path: Path
+) -> None:
     """RFC 9110 section 13.1.5: the file may change once more within the same second."""
-    now_s = time.time()
+    now_s = time.time() + 60  # so that the second does not end within the test
     os.utime(tmp_path / "root" / "a.txt", (now_s, now_s))
     then = formatdate(int(now_s), usegmt=True)
     assert (await get(client, If_Range=then, Range="bytes=0-0")).status == 200
@@ -235,6 +237,41 @@ async def test_headers_of_the_handler_are_kept(tmp_path: Path) -> None:
         assert response.headers["Content-Type"] == "text/markdown"
         unchanged = await client.get("/", headers=[("If-None-Match", response.headers["ETag"])])
         assert unchanged.headers["Cache-Control"] == "no-cache"
+
+
+async def test_what_is_set_on_a_file_stays_on_what_is_sent_in_its_place(tmp_path: Path) -> None:
+    """A page's protection and a session must not depend on whether the file is there; what tells of the file goes."""
+    path = tmp_path / "file.txt"
+    path.write_bytes(b"0123456789")
+
+    async def protect(request: Request, handler: Handler) -> StreamResponse:
+        response = await handler(request)
+        response.headers["Content-Security-Policy"] = "default-src 'none'"
+        response.set_cookie("seen", "yes")
+        return response
+
+    async def view(request: Request) -> FileResponse:
+        kept = {"Cache-Control": "max-age=9", "Content-Disposition": "attachment"}
+        return FileResponse(path if request.query_string == "" else tmp_path / "gone", headers=kept)
+
+    app = Application(middlewares=[protect])
+    app.router.add_get("/", view)
+    async with TestClient(app) as client:
+        tag = (await client.get("/")).headers["ETag"]
+        unchanged = await client.get("/", headers=[("If-None-Match", tag)])
+        for response, status in (
+            (unchanged, 304),
+            (await client.get("/", headers=[("If-Match", '"other"')]), 412),
+            (await client.get("/", headers=[("Range", "bytes=20-")]), 416),
+            (await client.get("/?gone"), 404),
+        ):
+            assert response.status == status
+            assert response.headers["Content-Security-Policy"] == "default-src 'none'"
+            assert response.headers["Set-Cookie"].startswith("seen=yes")
+            assert "Content-Disposition" not in response.headers
+            assert ("Cache-Control" in response.headers, "ETag" in response.headers) == (
+                (True, True) if status == 304 else (False, False)
+            )
 
 
 def test_a_directory_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> None:

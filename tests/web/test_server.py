@@ -4,12 +4,12 @@ import os
 import signal
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from monitord.web import Application, Limits, Request, Response, Server
+from monitord.web import Application, EventStream, Limits, Request, Response, Server
 from monitord.web.testing import ClientConnection, SocketClient, TestClient
 
 from .app import RELEASE, SEEN, STARTED, make_app
@@ -196,6 +196,33 @@ async def test_an_event_stream_ends_at_once_and_whole() -> None:
         await client.server.close()
         assert (await connection.response()).text.endswith("data: first\n\n")
         assert client.server.app[SEEN] == ["source ended"]
+
+
+async def test_an_event_stream_that_begins_while_the_server_stops_ends_at_once_too() -> None:
+    stopping = asyncio.Event()
+
+    async def source() -> AsyncIterator[str]:
+        await asyncio.sleep(60)
+        yield "late"
+
+    async def view(request: Request) -> EventStream:
+        await stopping.wait()
+        await asyncio.sleep(0.02)
+        return EventStream(source())
+
+    app = Application()
+    app.router.add_get("/", view)
+    client = TestClient(app, grace_s=30)
+    await client.server.start()
+    async with await client.connect() as connection:
+        await connection.send(get("/"))
+        await asyncio.sleep(0.02)
+        closing = asyncio.create_task(client.server.close())
+        stopping.set()
+        async with asyncio.timeout(10):
+            response = await connection.response()
+            await closing
+    assert (response.status, "late" in response.text) == (200, False)
 
 
 async def test_a_handler_may_clean_up_when_it_is_cancelled() -> None:
