@@ -1,14 +1,16 @@
 """What is too old goes, and what is too much: a little at a time, a few monitors after each other.
 
-Age bounds come from the settings. Where the database outgrows `max_size` they are drawn in, the finest first:
-single results down to an hour, then minutes, hours and days; they widen again when there is room. A result stays until
-it is in the rollups, which are made of it. Steps are small deletes, so that none holds up a commit for long.
+Age bounds come from the settings, and ages are counted by a clock that has proved itself (`ages`). Where the database
+outgrows `max_size` the bounds are drawn in, the finest first: single results down to an hour, then minutes, hours and
+days; they widen again when there is room. A result stays until it is in the rollups, which are made of it. Steps
+are small deletes, so that none holds up a commit for long.
 """
 
 import logging
 import math
 import sqlite3
 
+from monitord.history.ages import Ages
 from monitord.history.settings import HistorySettings
 from monitord.units import format_duration, format_size
 
@@ -40,7 +42,8 @@ _LEVELS = (60, 3600, 86_400)
 class Retention:
     """Owned by the writer's thread. `step` belongs in a transaction."""
 
-    def __init__(self, settings: HistorySettings) -> None:
+    def __init__(self, settings: HistorySettings, ages: Ages) -> None:
+        self._ages = ages
         self._most_bytes = settings.max_size_bytes
         self._configured_ms = {
             RESULTS: round(settings.results_s * 1000),
@@ -61,8 +64,10 @@ class Retention:
     def step(self, connection: sqlite3.Connection, now_ms: int) -> list[int]:
         """The next monitors. Returns those of which nothing is left."""
         self._stepped_ms = now_ms
+        now_ms = self._ages.advance(now_ms)
         if not self._cycle:
             self._begin_cycle(connection)
+            self._ages.save(connection)
         gone = []
         for _ in range(min(self._per_step, len(self._cycle))):
             monitor = self._cycle.pop()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from monitord.history import spans
+from monitord.history.ages import Ages
 from monitord.history.batch import Batch, Seen
 from monitord.history.codes import HEALTH_CODES, IN_MAINTENANCE, to_ms
 from monitord.history.database import open_for_writing
@@ -42,7 +43,6 @@ class Store:
     def __init__(self, path: Path, settings: HistorySettings, *, is_first: bool) -> None:
         """Opens it, as `open_for_writing` does. `is_first`: spans that are open are of a daemon that has gone."""
         self._connection = open_for_writing(path)
-        self._retention = Retention(settings)
         self._monitors: dict[str, int] = {}
         self._reasons: dict[str, int] = {}
         self._sealed: dict[int, int] = {}
@@ -50,6 +50,8 @@ class Store:
         self._grown: dict[tuple[int, bool], int] = {}
         self._unsealed = Unsealed()
         try:
+            ages = Ages(self._connection, spans.read_seen(self._connection))
+            self._retention = Retention(settings, ages)
             self._remember()
             self._unsealed.find(self._connection, self._sealed)
             if is_first:
