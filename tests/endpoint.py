@@ -73,7 +73,7 @@ class FakeControl:
         self.beats.append((name, beat))
 
 
-ACCEPTED = ReloadOutcome(ok=True, at=datetime(2026, 1, 1, tzinfo=UTC), summary="+1 -0 ~0, 2 unchanged")
+ACCEPTED = ReloadOutcome(ok=True, at=datetime(2026, 1, 1, tzinfo=UTC), summary="1 added, 2 unchanged")
 REFUSED = ReloadOutcome(
     ok=False, at=datetime(2026, 1, 1, tzinfo=UTC), summary="bad", error="monitord.toml:1: bad"
 )

@@ -134,7 +134,7 @@ async def test_an_accepted_reload_says_what_changed(
 ) -> None:
     async with endpoint(tmp_path) as at:
         assert await ctl(at.path, "reload") == 0
-    assert capsys.readouterr().out == "reloaded: +1 -0 ~0, 2 unchanged\n"
+    assert capsys.readouterr().out == "reloaded: 1 added, 2 unchanged\n"
 
 
 @pytest.mark.parametrize(
