@@ -118,15 +118,19 @@ class FakeInterventions:
 
     def silence(self, matcher: Matcher, until: datetime, comment: str | None, by: str) -> str:
         made = Silence(f"s{len(self.silences)}", matcher, self._clock.now(), until, by, comment)
-        self.silences.append(made)
+        self._put_in_force([*self.silences, made])
         return made.id
 
     def unsilence(self, silence_id: str, by: str) -> None:
         left = [one for one in self.silences if one.id != silence_id]
         if len(left) == len(self.silences):
             raise KeyError(silence_id)
-        self.silences = left
+        self._put_in_force(left)
         self.asked.append(("unsilence", silence_id, by))
+
+    def _put_in_force(self, silences: list[Silence]) -> None:
+        self.silences = silences
+        self._dispatcher.roster.silences = {one.id: one for one in silences}
 
 
 @dataclass

@@ -85,9 +85,32 @@ def test_a_result_that_is_cut_begins_with_its_reason() -> None:
         "reason": "refused",
         "started_at": "2026-01-01T00:00:00Z",
     }
-    monitor = {"name": "a", "type": "http", "state": "down", "failures_in_a_row": 0, "last": last}
+    monitor = {"name": "a", "type": "http", "state": "down", "failures_in_a_row": 0, "last": last, **UNNOTED}
     assert " refused: GET https://www" in monitor_rows([monitor], room=60, colour=False)[1]
     assert monitor_rows([monitor], room=200, colour=False)[1].endswith(last["detail"])
+
+
+UNNOTED = {"acknowledged_by": None, "maintenance": None, "silenced_until": None, "is_flapping": False}
+
+
+def test_what_the_state_does_not_say_goes_before_what_was_seen() -> None:
+    """That somebody sees to it already is what is asked first at night; so it is never cut off."""
+    last = {
+        "detail": "GET https://www.example.org/",
+        "reason": "refused",
+        "started_at": "2026-01-01T00:00:00Z",
+    }
+    monitor = {"name": "a", "type": "http", "state": "down", "failures_in_a_row": 0, "last": last, **UNNOTED}
+    for noted, note in (
+        ({"acknowledged_by": "kim (uid 1000)"}, "[acknowledged]"),
+        ({"maintenance": "upgrade", "is_flapping": True}, "[maintenance, flapping]"),
+        ({"silenced_until": "2026-01-01T00:00:00.000Z"}, "[silenced]"),
+    ):
+        head, row = monitor_rows([{**monitor, **noted}], room=200, colour=False)
+        assert row.endswith(f"{note} {last['detail']}")
+        assert head.index("RESULT") == row.index(note)
+        assert note in monitor_rows([{**monitor, **noted}], room=60, colour=False)[1]
+        assert monitor_rows([{**monitor, **noted, "last": None}], room=80, colour=False)[1].endswith(note)
 
 
 async def test_an_unconfirmed_failure_has_a_question_mark(
