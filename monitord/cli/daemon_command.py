@@ -18,6 +18,7 @@ from typing import NoReturn
 
 from monitord import __version__, paths
 from monitord.application import ApplicationContainer
+from monitord.cli.turned_away import turn_away
 from monitord.daemon import Daemon
 from monitord.errors import ConfigError, StartError
 from monitord.journal_events import JournalEvent
@@ -67,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             settings = read_settings(config)
         except ConfigError as error:
             _say_refused(error)
+            turn_away(service, str(error))
             return EXIT_CONFIG
         logging.getLogger().setLevel(settings.log.level.number)
         container = ApplicationContainer(settings, config, service)

@@ -1,5 +1,7 @@
 """A reload is a transaction: in force as a whole, or refused with nothing changed and everybody told."""
 
+import time
+
 import pytest
 
 from tests.system.bed import eventually
@@ -99,6 +101,24 @@ def test_broken_configuration_at_start_ends_with_78_and_is_not_tried_again(monit
     assert monitord.restarts == 0
     said = [str(entry["MESSAGE"]) for entry in monitord.machine.journal("--unit=monitord", since=since)]
     assert [line for line in said if "test.toml:3" in line and "chek_every" in line], said
+
+
+def test_who_asks_a_daemon_that_does_not_start_is_told_why_and_starts_it_once(monitord: Installed) -> None:
+    monitord.systemctl("stop", "monitord.service")
+    monitord.configure(UNKNOWN_KEY)
+    since = monitord.machine.now_in_journal()
+    asked = monitord.machine.run("monitorctl", "status", ok=False)
+    assert asked.returncode == 3
+    assert "chek_every" in asked.stderr
+    eventually(lambda: monitord.state == "failed")
+    time.sleep(3)  # in which the socket would start it again, if anybody waited there still
+    said = [str(entry["MESSAGE"]) for entry in monitord.machine.journal("--unit=monitord", since=since)]
+    assert len([line for line in said if "chek_every" in line]) == 1, said
+    assert monitord.machine.show("monitord.socket", "ActiveState") == "active"
+    monitord.configure("")
+    # Nothing else is needed, not even a start: who asks next has an answer.
+    assert monitord.machine.run("monitorctl", "status", ok=False).returncode in {0, 1, 2}
+    assert monitord.state == "active"
 
 
 def assert_everybody_is_told(monitord: Installed, since: int) -> None:
