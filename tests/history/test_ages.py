@@ -69,6 +69,20 @@ def test_what_is_too_old_goes_once_the_clock_has_run_for_a_day(path: Path) -> No
         assert count(store, "rollups") == 0
 
 
+def test_results_since_a_leap_are_not_kept_for_longer_than_others(path: Path) -> None:
+    """They are the bulk of what is written, and max_size holds for them."""
+    with closing(Store(path, SETTINGS, is_first=True)) as store:
+        now_ms = START_MS + YEARS_MS
+        for _ in range(36):
+            now_ms += 10 * 60_000
+            tell(store, now_ms, "c")
+            keep_up(store, now_ms, 5)
+        new = store.connection.execute("SELECT at FROM results WHERE at > ?", (START_MS + DAY_MS,)).fetchall()
+        assert 0 < len(new) <= 15
+        assert min(at for (at,) in new) > now_ms - 2.5 * HOUR_MS
+        assert count(store, "rollups WHERE level = 86400 AND monitor < 3") == 2
+
+
 def test_the_proof_goes_on_over_restarts() -> None:
     with closing(open_for_writing(Path(":memory:"))) as connection:
         wall_ms = START_MS + YEARS_MS
