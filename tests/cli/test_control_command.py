@@ -113,6 +113,26 @@ def test_what_the_state_does_not_say_goes_before_what_was_seen() -> None:
         assert monitor_rows([{**monitor, **noted, "last": None}], room=80, colour=False)[1].endswith(note)
 
 
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("acknowledge", "did you mean ack?"),
+        ("stat", "did you mean status?"),
+        ("statsu", "did you mean status?"),
+        ("silense", "did you mean silence?"),
+        ("frobnicate", "monitorctl --help lists them"),
+        ("", "monitorctl --help lists them"),
+    ],
+)
+def test_a_command_that_there_is_not_is_told_which_was_meant(
+    capsys: pytest.CaptureFixture[str], word: str, hint: str
+) -> None:
+    with pytest.raises(SystemExit) as exit_of:
+        main([word])
+    assert exit_of.value.code == 64
+    assert capsys.readouterr().err.endswith(f"monitorctl: {word!r} is not a command; {hint}\n")
+
+
 async def test_an_unconfirmed_failure_has_a_question_mark(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
