@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,39 +79,41 @@ def test_a_long_name_gives_way_to_the_result() -> None:
     assert name in whole[1]
 
 
+DETAIL = "GET https://www.example.org/a/long/path refused: nobody is there"
+DOWN = {
+    "name": "a",
+    "type": "http",
+    "state": "down",
+    "failures_in_a_row": 0,
+    "last": {"detail": DETAIL, "reason": "refused", "started_at": "2026-01-01T00:00:00Z"},
+    "acknowledged_by": None,
+    "maintenance": None,
+    "silenced_until": None,
+    "is_flapping": False,
+}
+
+
 def test_a_result_that_is_cut_begins_with_its_reason() -> None:
     """The beginning of a URL tells nobody why its monitor is down."""
-    last = {
-        "detail": "GET https://www.example.org/a/long/path refused: nobody is there",
-        "reason": "refused",
-        "started_at": "2026-01-01T00:00:00Z",
-    }
-    monitor = {"name": "a", "type": "http", "state": "down", "failures_in_a_row": 0, "last": last, **UNNOTED}
-    assert " refused: GET https://www" in monitor_rows([monitor], room=60, colour=False)[1]
-    assert monitor_rows([monitor], room=200, colour=False)[1].endswith(last["detail"])
+    assert " refused: GET https://www" in monitor_rows([DOWN], room=60, colour=False)[1]
+    assert monitor_rows([DOWN], room=200, colour=False)[1].endswith(DETAIL)
 
 
-UNNOTED = {"acknowledged_by": None, "maintenance": None, "silenced_until": None, "is_flapping": False}
-
-
-def test_what_the_state_does_not_say_goes_before_what_was_seen() -> None:
-    """That somebody sees to it already is what is asked first at night; so it is never cut off."""
-    last = {
-        "detail": "GET https://www.example.org/",
-        "reason": "refused",
-        "started_at": "2026-01-01T00:00:00Z",
-    }
-    monitor = {"name": "a", "type": "http", "state": "down", "failures_in_a_row": 0, "last": last, **UNNOTED}
-    for noted, note in (
+@pytest.mark.parametrize(
+    ("noted", "note"),
+    [
         ({"acknowledged_by": "kim (uid 1000)"}, "[acknowledged]"),
         ({"maintenance": "upgrade", "is_flapping": True}, "[maintenance, flapping]"),
         ({"silenced_until": "2026-01-01T00:00:00.000Z"}, "[silenced]"),
-    ):
-        head, row = monitor_rows([{**monitor, **noted}], room=200, colour=False)
-        assert row.endswith(f"{note} {last['detail']}")
-        assert head.index("RESULT") == row.index(note)
-        assert note in monitor_rows([{**monitor, **noted}], room=60, colour=False)[1]
-        assert monitor_rows([{**monitor, **noted, "last": None}], room=80, colour=False)[1].endswith(note)
+    ],
+)
+def test_what_the_state_does_not_say_goes_before_what_was_seen(noted: dict[str, Any], note: str) -> None:
+    """That somebody sees to it already is what is asked first at night; so it is never cut off."""
+    head, row = monitor_rows([{**DOWN, **noted}], room=200, colour=False)
+    assert row.endswith(f"{note} {DETAIL}")
+    assert head.index("RESULT") == row.index(note)
+    assert note in monitor_rows([{**DOWN, **noted}], room=60, colour=False)[1]
+    assert monitor_rows([{**DOWN, **noted, "last": None}], room=80, colour=False)[1].endswith(note)
 
 
 @pytest.mark.parametrize(
