@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from monitord.history import spans
-from monitord.history.ages import Ages
+from monitord.history.ages import LEAP_MS, Ages
 from monitord.history.batch import Batch, Seen
 from monitord.history.codes import HEALTH_CODES, IN_MAINTENANCE, to_ms
 from monitord.history.database import open_for_writing
@@ -125,6 +125,7 @@ class Store:
     def _write_records(self, batch: Batch) -> None:
         rows = []
         grown: dict[tuple[int, bool], int] = {}
+        newest_ms: dict[tuple[int, bool], int] = {}
         for name, at_ms, is_failure, record in batch.records:
             monitor = self._monitor(batch.renames.get(name, name))
             text = as_json(record, name)
@@ -132,16 +133,18 @@ class Store:
                 rows.append((monitor, is_failure, at_ms, zlib.compress(text.encode(), 1)))
                 key = (monitor, is_failure)
                 grown[key] = self._grown[key] = self._grown.get(key, SPARE_RECORDS) + 1
+                newest_ms[key] = at_ms
         self._connection.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", rows)
         full = [key for key, count in grown.items() if count > SPARE_RECORDS]
         self._connection.executemany(
             """
-            DELETE FROM records WHERE monitor = ?1 AND is_failure = ?2 AND at < (
+            DELETE FROM records WHERE monitor = ?1 AND is_failure = ?2 AND at NOT IN (
                 SELECT at FROM records WHERE monitor = ?1 AND is_failure = ?2
-                ORDER BY at DESC LIMIT 1 OFFSET ?3
+                ORDER BY at > ?3, at DESC LIMIT ?4
             )
             """,
-            [(*key, KEPT_RECORDS - 1) for key in full],
+            # What a clock that was ahead has dated goes first, or it would stay and the new ones would go.
+            [(*key, newest_ms[key] + LEAP_MS, KEPT_RECORDS) for key in full],
         )
         self._grown.update(dict.fromkeys(full, 0))
 
