@@ -12,14 +12,12 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from monitord import __version__, paths
 from monitord.application import ApplicationContainer
-from monitord.cli.as_service import USER, faults_as_service
 from monitord.cli.turned_away import turn_away
 from monitord.daemon import Daemon
 from monitord.errors import ConfigError, StartError
@@ -85,22 +83,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def check_config(config: Path) -> int:
-    """Print every fault, or that there is none. Secrets are looked at for their form only: any user may ask.
-
-    Where root asks, a configuration in /etc has to be good for the user of the service as well.
-    """
-    read = partial(read_settings, config, resolve_secrets=False)
+    """Print every fault, or that there is none. Secrets are looked at for their form only: any user may ask."""
     try:
-        settings = read()
+        settings = read_settings(config, resolve_secrets=False)
     except ConfigError as error:
         print(error)
         count = len(error.faults)
         print(f"{config}: {count} fault{'' if count == 1 else 's'}", file=sys.stderr)
-        return EXIT_FAILED
-    # What lies elsewhere is a draft, which need not be readable where it is.
-    if config.resolve().is_relative_to("/etc") and (faults := faults_as_service(read)):
-        print("\n".join(faults))
-        print(f"{config}: good for root, but not for the user of the service, {USER}", file=sys.stderr)
         return EXIT_FAILED
     print(_verdict(config, settings))
     return EXIT_OK

@@ -129,20 +129,3 @@ def assert_everybody_is_told(monitord: Installed, since: int) -> None:
     assert "refused" in monitord.systemctl("status", "monitord.service").stdout
     entries = monitord.machine.journal("--unit=monitord", "--priority=err", since=since)
     assert [entry for entry in entries if "reload refused" in str(entry["MESSAGE"])], entries
-
-
-def test_what_only_root_may_read_is_told_to_root_before_the_service_meets_it(monitord: Installed) -> None:
-    monitord.machine.write("/etc/monitord.d/secret.toml", "")
-    monitord.machine.shell(
-        "chmod 0600 /etc/monitord.d/secret.toml && chown root:root /etc/monitord.d/secret.toml"
-    )
-    checked = monitord.machine.run("monitorctl", "check-config", ok=False)
-    assert checked.returncode == 1
-    assert "/etc/monitord.d/secret.toml: cannot be read: Permission denied" in checked.stdout
-    assert "not for the user of the service, monitord" in checked.stderr
-    assert monitord.systemctl("reload", "monitord.service", ok=False).returncode == 1
-    monitord.machine.shell(
-        "chgrp monitord /etc/monitord.d/secret.toml && chmod g+r /etc/monitord.d/secret.toml"
-    )
-    assert monitord.machine.run("monitorctl", "check-config").returncode == 0
-    monitord.systemctl("reload", "monitord.service")
