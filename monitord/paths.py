@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 CONFIG = Path("/etc/monitord.toml")
+FURTHER_CONFIGS = Path("/etc/monitord")
+"""monitord@NAME.service reads NAME.toml there."""
+
 SYSTEM_SOCKET = Path("/run/monitord/status.sock")
 SOCKET_NAME = "status.sock"
 

@@ -23,7 +23,16 @@ from pathlib import Path
 from typing import Any
 
 from monitord.conditions import Condition, parse_condition
-from monitord.config import Document, Secret, Table, check_name, document_of, read_document, value_text
+from monitord.config import (
+    Document,
+    Reader,
+    Secret,
+    Table,
+    check_name,
+    document_of,
+    read_document,
+    value_text,
+)
 from monitord.dispatch import AutoMode, AutoSettings, LoggedChecks
 from monitord.health import HealthPolicy, Window, read_windows
 from monitord.history import HistorySettings, read_history
@@ -141,11 +150,11 @@ class Settings:
 
 
 def read_settings(
-    path: Path, *, environment: Mapping[str, str] | None = None, resolve_secrets: bool = True
+    path: Path, *, environment: Mapping[str, str] | None = None, reader: Reader = Reader.SERVICE
 ) -> Settings:
     """Read the file and its drop-ins. Raises ConfigError with every fault of all of them."""
     document = read_document(
-        path, environment=os.environ if environment is None else environment, resolve_secrets=resolve_secrets
+        path, environment=os.environ if environment is None else environment, reader=reader
     )
     settings = _read(document)
     document.check()

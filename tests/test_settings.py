@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.config import Secret
+from monitord.config import Reader, Secret
 from monitord.dispatch import LoggedChecks
 from monitord.errors import ConfigError
 from monitord.health import HealthPolicy
@@ -240,7 +240,7 @@ def test_the_configuration_as_installed_and_the_examples_load() -> None:
     for config in [root / "monitord.toml", *sorted((root / "examples").glob("*.toml"))]:
         if config.name == "journal.toml" and not has_library():
             continue  # PyPI has systemd-python as a source only, which wants libsystemd's headers
-        read_settings(config, resolve_secrets=False)
+        read_settings(config, reader=Reader.OUTSIDER)
 
 
 def test_conditions_are_compiled_for_the_type(tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ from typing import NoReturn
 
 from monitord import __version__, paths
 from monitord.application import ApplicationContainer
+from monitord.cli.service_user import see_as_service
 from monitord.cli.turned_away import turn_away
+from monitord.config import Reader
 from monitord.daemon import Daemon
 from monitord.errors import ConfigError, StartError
 from monitord.journal_events import JournalEvent
@@ -56,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     config: Path = options.config
     if options.check_config:
-        return check_config(config)
+        return check_config(config, see_as_service(config))
     # The watchdog ends a daemon that hangs by SIGABRT: its stack is worth more than a core.
     faulthandler.enable()
     signals = _EarlySignals()
@@ -82,10 +84,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return EXIT_OK
 
 
-def check_config(config: Path) -> int:
-    """Print every fault, or that there is none. Secrets are looked at for their form only: any user may ask."""
+def check_config(config: Path, reader: Reader) -> int:
+    """Print every fault that this reader can see, or that there is none."""
     try:
-        settings = read_settings(config, resolve_secrets=False)
+        settings = read_settings(config, reader=reader)
     except ConfigError as error:
         print(error)
         count = len(error.faults)

@@ -27,6 +27,7 @@ ValueError("is not a URL; write https://…"): what is wrong, a semicolon, what 
 """
 
 from monitord.config.document import Document, document_of, read_document
+from monitord.config.reader import Reader
 from monitord.config.secret import Secret
 from monitord.config.table import Table
 from monitord.config.values import NAME_PATTERN, check_name
@@ -35,6 +36,7 @@ from monitord.config.wording import value_text
 __all__ = [
     "NAME_PATTERN",
     "Document",
+    "Reader",
     "Secret",
     "Table",
     "check_name",

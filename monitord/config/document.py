@@ -14,6 +14,7 @@ from typing import Final, TypeGuard
 
 from monitord.config.faults import Faults, Source
 from monitord.config.files import read_bounded
+from monitord.config.reader import Reader, reading_fix
 from monitord.config.secret import SecretSources
 from monitord.config.table import Table
 from monitord.config.wording import Path, key_text, value_text
@@ -75,16 +76,15 @@ def read_document(
     path: str | os.PathLike[str],
     *,
     environment: Mapping[str, str] | None = None,
-    resolve_secrets: bool = True,
+    reader: Reader = Reader.SERVICE,
 ) -> Document:
     """Reads the file and what it includes; never raises for what is in them, `Document.check` does.
 
-    `environment` is where secrets are looked up, the process's own by default. Without `resolve_secrets` they are
-    checked for their form only, so that any user can check a configuration.
+    `environment` is where secrets are looked up, the process's own by default.
     """
     main = os.fspath(path)
-    faults = Faults(main)
-    secrets = SecretSources(os.environ if environment is None else environment, resolve=resolve_secrets)
+    faults = Faults(main, reader)
+    secrets = SecretSources(os.environ if environment is None else environment, reader)
     source = _read_source(main, faults)
     if source is not None:
         faults.sources.append(source)
@@ -146,7 +146,11 @@ def _read_text(file: str, faults: Faults) -> str | None:
         faults.tell(ConfigFault(file, None, "", "does not exist", "create it, or name another file"))
         return None
     except OSError as error:
-        faults.tell(ConfigFault(file, None, "", f"cannot be read: {error.strerror}", _unreadable_fix(error)))
+        faults.tell(
+            ConfigFault(
+                file, None, "", f"cannot be read: {error.strerror}", _unreadable_fix(file, error, faults)
+            )
+        )
         return None
     except ValueError:
         faults.tell(ConfigFault(file, None, "", "is not a file name: it holds a NUL byte"))
@@ -161,9 +165,9 @@ def _read_text(file: str, faults: Faults) -> str | None:
     return _decoded(file, content, faults)
 
 
-def _unreadable_fix(error: OSError) -> str:
+def _unreadable_fix(file: str, error: OSError, faults: Faults) -> str:
     if isinstance(error, PermissionError):
-        return "it is for the group monitord: chgrp monitord, chmod g+r"
+        return reading_fix(file, faults.reader)
     return "name a TOML file" if error.errno in {errno.EISDIR, errno.EINVAL} else ""
 
 
@@ -225,7 +229,13 @@ def _matching(directory: str, pattern: str, faults: Faults) -> list[str]:
             return []
         except OSError as error:
             faults.tell(
-                ConfigFault(listed, None, "", f"cannot be listed: {error.strerror}", _unreadable_fix(error))
+                ConfigFault(
+                    listed,
+                    None,
+                    "",
+                    f"cannot be listed: {error.strerror}",
+                    _unreadable_fix(listed, error, faults),
+                )
             )
             faults.has_unread_files = True
             return []

@@ -7,6 +7,7 @@ import itertools
 from dataclasses import dataclass, field
 
 from monitord.config.lines import find_lines
+from monitord.config.reader import Reader
 from monitord.config.wording import Path, key_text
 from monitord.errors import ConfigFault
 
@@ -35,7 +36,8 @@ class Source:
 class Faults:
     """Collects; the same fault in an inherited value counts once, however many inherit it."""
 
-    def __init__(self, main_file: str) -> None:
+    def __init__(self, main_file: str, reader: Reader = Reader.SERVICE) -> None:
+        self.reader = reader
         self.files = [main_file]  # in the order in which they count, those that could not be read as well
         self.sources: list[Source] = []
         self.has_unread_files = False

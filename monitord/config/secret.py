@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from monitord.config.files import read_bounded
+from monitord.config.reader import Reader, reading_fix
 
 MAX_SECRET_BYTES = 64 * 1024
 
@@ -50,13 +51,13 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class SecretSources:
-    """Where secrets are looked up. Without `resolve` only their form is checked, and each is empty.
+    """Where secrets are looked up. What `reader` cannot know is checked for its form only, and is empty.
 
-    A check of the configuration by any user cannot read the credentials that the service will have.
+    A check of the configuration cannot read the credentials that the manager will pass to the service.
     """
 
     environment: Mapping[str, str]
-    resolve: bool = True
+    reader: Reader = Reader.SERVICE
 
     def secret(self, value: object) -> Secret:
         """Raises ValueError("problem; hint") that never holds the value."""
@@ -74,7 +75,7 @@ class SecretSources:
         return self._from_credential(name)
 
     def _from_environment(self, name: str) -> Secret:
-        if not self.resolve:
+        if self.reader is not Reader.SERVICE:
             return Secret("")
         if not self.environment.get(name):
             raise ValueError(
@@ -85,14 +86,19 @@ class SecretSources:
     def _from_file(self, path: str) -> Secret:
         if not path.startswith("/"):
             raise ValueError('the file of a secret wants an absolute path; write { file = "/path" }')
-        if not self.resolve:
+        if self.reader is Reader.OUTSIDER:
             return Secret("")
-        return _read(path, f"the file {path}", hint="let the daemon's user read a file that holds the secret")
+        return _read(
+            path,
+            f"the file {path}",
+            hint="let the daemon's user read a file that holds the secret",
+            reader=self.reader,
+        )
 
     def _from_credential(self, name: str) -> Secret:
         if "/" in name or name in {".", ".."}:
             raise ValueError('a credential is a plain name, not a path; for a path write { file = "/path" }')
-        if not self.resolve:
+        if self.reader is not Reader.SERVICE:
             return Secret("")
         hint = f"pass it to the service: LoadCredential={name}:/path/to/file in a drop-in (systemctl edit monitord)"
         directory = self.environment.get("CREDENTIALS_DIRECTORY")
@@ -101,12 +107,15 @@ class SecretSources:
         return _read(os.path.join(directory, name), f"the credential {name}", hint=hint)  # noqa: PTH118 - text in, text out
 
 
-def _read(path: str, subject: str, *, hint: str) -> Secret:
+def _read(path: str, subject: str, *, hint: str, reader: Reader | None = None) -> Secret:
+    """With `reader` the file is one to which rights can be given; those of a credential are the manager's."""
     try:
         content = read_bounded(path, MAX_SECRET_BYTES)
     except FileNotFoundError:
         raise ValueError(f"{subject} is not there; {hint}") from None
     except OSError as error:
+        if isinstance(error, PermissionError) and reader is not None:
+            hint = reading_fix(path, reader)
         raise ValueError(f"{subject} cannot be read ({error.strerror}); {hint}") from None
     if len(content) > MAX_SECRET_BYTES:
         raise ValueError(f"{subject} is larger than {MAX_SECRET_BYTES // 1024} KiB; {hint}")

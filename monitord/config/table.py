@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Final, TypeVar, cast, overload
 
 from monitord.config.faults import Faults
+from monitord.config.reader import Reader, reading_fix
 from monitord.config.secret import Secret, SecretSources
 from monitord.config.values import (
     as_flag,
@@ -354,6 +355,13 @@ class Table:
             return
         found = self.look_up(key)
         self._faults.add(found[0] if found else (*self._path, key), problem, hint)
+
+    def unreadable(self, key: str, file: str) -> None:
+        """The file that is named there may not be read by this process. A fault if the service would not, either."""
+        if self._faults.reader is not Reader.OUTSIDER:
+            self.fault(
+                key, f"{file} cannot be read: Permission denied", reading_fix(file, self._faults.reader)
+            )
 
     def dotted_name(self, marks: Collection[str]) -> str | None:
         """The name that the dots in [monitors.www.example.org] were meant to be a part of.

@@ -20,7 +20,8 @@ from monitord.conditions import FactType, Vocabulary
 from monitord.config import Table
 from monitord.model import Fact, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
-from monitord.net import IpFamily, Phase, TlsOptions, make_context
+from monitord.monitors.secured import check_files
+from monitord.net import IpFamily, Phase, TlsOptions
 from monitord.net.dns_client import (
     DnsAnswer,
     DnsClient,
@@ -263,12 +264,5 @@ def _ca_file(table: Table) -> str | None:
     if not path.startswith("/"):
         table.fault("ca_file", f'"{path}" is not an absolute path', 'write ca_file = "/path/to/file.pem"')
         return None
-    try:
-        make_context(TlsOptions(ca_file=path))
-    except PermissionError:
-        # Whoever checks a configuration need not be the user that the daemon runs as.
-        return path
-    except (OSError, ValueError) as error:
-        problem, _, hint = str(error).partition("; ")
-        table.fault("ca_file", problem, hint)
+    check_files(table, "ca_file", TlsOptions(ca_file=path))
     return path

@@ -73,11 +73,11 @@ def read_tls(table: Table, *, alpn: tuple[str, ...] = ("http/1.1",)) -> TlsOptio
     if key is not None and certificate is None:
         table.fault("client_key", "has no client_certificate beside it", 'write client_certificate = "/path"')
     elif certificate is not None:
-        _check_files(
+        check_files(
             table, "client_certificate", TlsOptions(verify=False, certificate_file=certificate, key_file=key)
         )
     if ca_file is not None:
-        _check_files(table, "ca_file", TlsOptions(ca_file=ca_file))
+        check_files(table, "ca_file", TlsOptions(ca_file=ca_file))
         if not options.verify:
             table.fault("ca_file", "has no use with verify = false", "keep one of them")
     return options
@@ -91,12 +91,12 @@ def _path(table: Table, key: str) -> str | None:
     return path
 
 
-def _check_files(table: Table, key: str, options: TlsOptions) -> None:
+def check_files(table: Table, key: str, options: TlsOptions) -> None:
+    """That the files can be read and hold what they should."""
     try:
         make_context(options)
-    except PermissionError:
-        # Whoever checks a configuration need not be the user that the daemon runs as.
-        return
+    except PermissionError as error:
+        table.unreadable(key, str(error.filename))
     except (OSError, ValueError) as error:
         problem, _, hint = str(error).partition("; ")
         table.fault(key, problem, hint)

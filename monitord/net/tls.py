@@ -140,7 +140,7 @@ def make_context(options: TlsOptions) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_NONE
     elif options.ca_file is not None:
         _load(
-            options.ca_file,
+            (options.ca_file,),
             "holds no certificates in PEM form",
             lambda: context.load_verify_locations(options.ca_file),
         )
@@ -148,7 +148,7 @@ def make_context(options: TlsOptions) -> ssl.SSLContext:
         trust_authorities(context, *_system_authorities())
     if options.certificate_file is not None:
         _load(
-            options.certificate_file,
+            (options.certificate_file, options.key_file or options.certificate_file),
             "and its key are no matching pair in PEM form without a passphrase",
             lambda: context.load_cert_chain(
                 cast(str, options.certificate_file), options.key_file, password=_no_passphrase
@@ -183,14 +183,16 @@ def _has_hashed_names(directory: str) -> bool:
         return False
 
 
-def _load(file: str, problem: str, load: Callable[[], object]) -> None:
+def _load(files: tuple[str, ...], problem: str, load: Callable[[], object]) -> None:
     try:
         load()
     except ssl.SSLError:
-        raise ValueError(f"{file} {problem}") from None
-    except PermissionError as error:
-        raise PermissionError(error.errno, error.strerror, file) from None
+        raise ValueError(f"{files[0]} {problem}") from None
     except OSError as error:
+        # OpenSSL does not say which of the two it is.
+        file = next((one for one in files if not os.access(one, os.R_OK)), files[0])
+        if isinstance(error, PermissionError):
+            raise PermissionError(error.errno, error.strerror, file) from None
         raise ValueError(f"{file} cannot be read: {os.strerror(error.errno or 0)}") from None
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monitord.config import Document, read_document
+from monitord.config import Document, Reader, read_document
 from monitord.config.document import MAX_FILE_BYTES
 from monitord.errors import ConfigError
 
@@ -119,10 +119,11 @@ def test_what_may_not_be_read_is_a_fault(main: Path) -> None:
     main.chmod(0)
     (main.parent / "monitord.d").chmod(0)
     try:
-        assert faults(read_document(main)) == [
-            "monitord.toml: cannot be read: Permission denied; it is for the group monitord: chgrp monitord, chmod g+r",
-            "monitord.d: cannot be listed: Permission denied; it is for the group monitord: chgrp monitord, chmod g+r",
-        ]
+        for reader, hint in ((Reader.SERVICE, "let the user "), (Reader.OUTSIDER, "ask as root, ")):
+            said = faults(read_document(main, reader=reader))
+            assert len(said) == 2
+            assert said[0].startswith(f"monitord.toml: cannot be read: Permission denied; {hint}")
+            assert said[1].startswith(f"monitord.d: cannot be listed: Permission denied; {hint}")
     finally:
         (main.parent / "monitord.d").chmod(0o700)
 

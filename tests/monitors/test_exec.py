@@ -13,7 +13,7 @@ import pytest
 
 from monitord.clock import SystemClock
 from monitord.conditions import parse_condition
-from monitord.config import Secret, read_document
+from monitord.config import Reader, Secret, read_document
 from monitord.dispatch import Places
 from monitord.dispatch.judging import judge
 from monitord.errors import ConfigError
@@ -438,7 +438,7 @@ def test_equal_keys_give_equal_options(tmp_path: Path) -> None:
 def test_a_configuration_is_checked_without_its_secrets(tmp_path: Path) -> None:
     config = tmp_path / "monitord.toml"
     config.write_text('[monitors.a]\ncommand = ["/x"]\nenvironment = { A = { credential = "nowhere" } }\n')
-    assert read_settings(config, environment={}, resolve_secrets=False).monitors[0].type_name == "exec"
+    assert read_settings(config, environment={}, reader=Reader.OUTSIDER).monitors[0].type_name == "exec"
 
 
 # Plugins that people use
