@@ -82,7 +82,7 @@ def deb(source: Path, pytestconfig: pytest.Config) -> Path:
 @pytest.fixture(scope="session")
 def bare_root(suite: str) -> Path:
     """A small Debian without Python; what monitord brings along is fetched but not installed."""
-    fetched = [*names_in("Depends"), *names_in("Recommends"), "bash-completion", "nginx"]
+    fetched = [*names_in("Depends"), *names_in("Recommends"), "bash-completion", "nginx", "apache2", "caddy"]
     return base_root(suite, "bare", MACHINE_PACKAGES, variant="minbase", fetched=fetched)
 
 
