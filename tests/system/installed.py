@@ -8,24 +8,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from monitord.journal_events import JournalEvent
-from tests.system.bed import FILES, Completed, Machine, eventually
+from tests.system.bed import FILES, WITHIN_S, Completed, Machine, eventually
 
 SOCKET = "/run/monitord/status.sock"
 FRAGMENT = "/etc/monitord.d/test.toml"
 
-# Quick, so that a test sees several checks in a moment.
+# Quick, so that a test sees several checks in a moment; not so short that a machine under load is taken for an outage.
 WATCHING = """\
 [monitors.web]
 url = "http://127.0.0.1:8080/ok"
-check_every = "500ms"
-timeout = "400ms"
+check_every = "1s"
+timeout = "1s"
 """
 
 FAILING = """\
 [monitors.broken]
 url = "http://127.0.0.1:8080/fail"
-check_every = "500ms"
-timeout = "400ms"
+check_every = "1s"
+timeout = "1s"
 fail_after = 1
 """
 
@@ -60,7 +60,7 @@ def asking_all_the_time(machine: Machine) -> Iterator[Clients]:
         assert asking.stdout is not None
         assert asking.stdout.readline() == "ready\n"
         yield clients
-        counted = json.loads(asking.communicate(timeout=60)[0])
+        counted = json.loads(asking.communicate(timeout=WITHIN_S)[0])
         clients.answered, clients.failed = counted["answered"], counted["failed"]
     finally:
         asking.kill()
@@ -105,7 +105,7 @@ class Installed:
     def ask(self, path: str, *options: str, user: str = "", ok: bool = True) -> Completed:
         """curl on the status socket; the HTTP status is the last line of the output."""
         return self.machine.run(
-            *("curl", "--silent", "--show-error", "--max-time", "10", "--unix-socket", SOCKET),
+            *("curl", "--silent", "--show-error", "--max-time", "60", "--unix-socket", SOCKET),
             *("--write-out", "\\n%{http_code}", *options, f"http://localhost{path}"),
             user=user,
             ok=ok,
@@ -128,7 +128,11 @@ class Installed:
         """See asking_all_the_time."""
         return asking_all_the_time(self.machine)
 
-    def await_check(self, name: str, *, within_s: float = 40) -> dict[str, Any]:
+    def await_successor(self, before: int) -> None:
+        """Wait until the manager has replaced a process."""
+        eventually(lambda: self.pid not in {0, before} and self.state == "active", within_s=120)
+
+    def await_check(self, name: str) -> dict[str, Any]:
         """The next check of a monitor, as the journal has it."""
         since = self.machine.now_in_journal()
-        return eventually(lambda: self.checks_of(name, since), within_s=within_s)[0]
+        return eventually(lambda: self.checks_of(name, since))[0]

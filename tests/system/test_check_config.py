@@ -22,7 +22,7 @@ def check(monitord: Installed) -> Completed:
 
 def mend(monitord: Installed, said: str) -> None:
     """Do what the fix says, as it says it."""
-    told = re.search(r"let the user monitord read it: (chgrp monitord \S+ && chmod \d+ \S+?),? ", f"{said} ")
+    told = re.search(r"let the user monitord read it: (chgrp monitord \S+ && chmod \d+ [^\s,]+)", said)
     assert told is not None, said
     monitord.machine.shell(told[1])
 

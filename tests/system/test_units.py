@@ -12,7 +12,7 @@ from tests.system.installed import WATCHING, Installed
 # Nothing here comes from looking often. After a check out of turn the next planned one is up to one and a half
 # times as far away.
 SELDOM = 'check_every = "10s"\n'
-WITHIN_S = 40.0
+WITHIN_S = 120.0
 
 FRAIL = """\
 [Service]
@@ -184,7 +184,7 @@ def test_a_unit_that_fails_becomes_a_monitor_by_itself(monitord: Installed, unit
     await_state(monitord, "unit:broken.service", "up")
     lines = monitord.checks_of("unit:broken.service", since)
     assert not [line["MESSAGE"] for line in lines if "crashed" in line["MESSAGE"]]
-    said = units.run("monitorctl", "status").stdout
+    said = units.run("monitorctl", "status", ok=False).stdout
     assert "unit:broken.service" in said
 
 
@@ -196,7 +196,8 @@ def test_a_timer_tells_how_its_job_ends(monitord: Installed, units: Machine) -> 
     eventually(lambda: "timer.last_trigger" in monitord.get("/monitors/job")["last"]["facts"])
     units.run("rm", "/run/mended")
     await_state(monitord, "job", "down")
-    assert monitord.get("/monitors/job")["last"]["reason"] == "unit_failed"
+    # Between its ends the job runs, which is a result as well.
+    eventually(lambda: monitord.get("/monitors/job")["last"]["reason"] == "unit_failed")
     units.run("touch", "/run/mended")
     await_state(monitord, "job", "up")
     since = units.now_in_journal()
