@@ -27,9 +27,12 @@ def reading_fix(path: str, reader: Reader) -> str:
     """What to do about a file or directory that this process may not read."""
     if reader is Reader.OUTSIDER:
         return "ask as root, or as a member of the group that may read it"
-    closed = next((str(one) for one in reversed(Path(path).parents) if not os.access(one, os.X_OK)), None)
+    # A link may lead where this user may not go, as those of certbot do.
+    ways = (Path(path), Path(os.path.realpath(path)))
+    folders = (folder for way in ways for folder in reversed(way.parents))
+    closed = next((folder for folder in folders if not os.access(folder, os.X_OK)), None)
     if closed is not None:
-        return f"{_user()} may not enter {closed}: put it where that user may, such as /etc/monitord"
+        return f"{_user()} may not enter {closed}: put it where that user may, such as /etc/monitord.d"
     file = shlex.quote(path)
     mode = "750" if Path(path).is_dir() else "640"
     fix = f"let {_user()} read it: chgrp {_group(os.getegid())} {file} && chmod {mode} {file}"

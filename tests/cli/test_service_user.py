@@ -133,10 +133,14 @@ def test_credentials_and_environment_are_the_service_s_alone(etc: Path) -> None:
     assert "good" in said_of(config)
 
 
-def test_a_file_in_a_closed_folder_is_told_by_the_folder(etc: Path) -> None:
+@pytest.mark.parametrize("by_link", [False, True])
+def test_a_file_in_a_closed_folder_is_told_by_the_folder(etc: Path, *, by_link: bool) -> None:
     closed = etc / "private"
     closed.mkdir()
     file = write(closed / "token", "a-secret")
+    if by_link:
+        (etc / "link").symlink_to(file)
+        file = etc / "link"
     closed.chmod(0)
     config = write(
         etc / "monitord.toml", f'[monitors.a]\n{URL}headers = {{ X-Key = {{ file = "{file}" }} }}\n'
