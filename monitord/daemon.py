@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -58,10 +58,10 @@ class Daemon:
         self._has_news = asyncio.Event()
         self._listens_at = ""
 
-    async def run(self, *, reload_at_once: bool = False) -> None:
+    async def run(self, was_hung_up: Callable[[], bool] = lambda: False) -> None:
         """Until SIGTERM or SIGINT. Raises StartError when something cannot be opened.
 
-        `reload_at_once`: a SIGHUP came before anybody listened for it.
+        `was_hung_up`: whether a SIGHUP came before this listened for it. Asked afterwards, so that none falls between.
         """
         container = self._container
         async with contextlib.AsyncExitStack() as stack:
@@ -111,7 +111,7 @@ class Daemon:
                     tasks.create_task(self._tick_history()),
                 ]
                 self._say_ready()
-                if reload_at_once:
+                if was_hung_up():
                     self._on_hangup()
                 await self._stop.wait()
                 self._say_stopping()

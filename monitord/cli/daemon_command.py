@@ -129,7 +129,7 @@ def _run(container: ApplicationContainer, opened: Log, signals: _EarlySignals) -
         loop = runner.get_loop()
         opened.attach(loop)
         try:
-            runner.run(Daemon(container).run(reload_at_once=signals.wants_reload))
+            runner.run(Daemon(container).run(lambda: signals.wants_reload))
         finally:
             opened.detach()
 
