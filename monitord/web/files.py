@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import errno
 import mimetypes
 import os
 import re
@@ -14,7 +15,13 @@ from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
 from typing import IO
 
-from .exceptions import HTTPNotFound, HTTPNotModified, HTTPPreconditionFailed, HTTPRequestRangeNotSatisfiable
+from .exceptions import (
+    HTTPException,
+    HTTPNotFound,
+    HTTPNotModified,
+    HTTPPreconditionFailed,
+    HTTPRequestRangeNotSatisfiable,
+)
 from .headers import HeaderSource
 from .request import Request
 from .response import Asked, StreamResponse
@@ -25,6 +32,12 @@ LONGEST_NUMBER = 18  # digits; whatever is longer lies beyond the end of any fil
 
 _RANGE = re.compile(r"bytes=(?:([0-9]+)-([0-9]*)|-([0-9]+))", re.IGNORECASE)
 _TEXT_TYPES = re.compile(r"text/.*|application/(?:javascript|json|xml)|image/svg\+xml")
+
+# Any other error, such as no descriptor left, is one of the server.
+_NOT_THERE = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO}
+)
+_OF_CONTENT = frozenset({"content-disposition", "content-encoding", "content-language"})  # of the file's own
 
 
 class FileResponse(StreamResponse):
@@ -48,34 +61,34 @@ class FileResponse(StreamResponse):
     async def send(self, request: Asked) -> None:
         try:
             file, facts = await _opened(self.path)
-        except OSError:
-            request.exchange.send_whole(HTTPNotFound())
+        except OSError as error:
+            if error.errno not in _NOT_THERE:
+                raise
+            self._send_instead(request, HTTPNotFound())
             return
         try:
             await self._send_open(request, file, facts)
         finally:
             file.close()
 
+    def _send_instead(self, request: Asked, answer: HTTPException) -> None:
+        """Another answer than the file, with what the handler and middlewares have put on this one."""
+        for name, value in self.headers.items():
+            if name.lower() not in _OF_CONTENT:
+                answer.headers.add(name, value)
+        answer._cookies, answer.forces_close = self._cookies, self.forces_close  # noqa: SLF001 - one of ours
+        request.exchange.send_whole(answer)
+
     async def _send_open(self, request: Asked, file: IO[bytes], facts: os.stat_result) -> None:
         tag = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"'
-        modified_s = int(facts.st_mtime)
-        headers = {
-            "ETag": tag,
-            "Last-Modified": formatdate(modified_s, usegmt=True),
-            "Accept-Ranges": "bytes",
-        }
-        self.headers.update(headers)
+        # RFC 9110 section 8.8.2.1: nothing was modified later than now.
+        modified_s = min(int(facts.st_mtime), int(time.time()))
+        self.headers.update(
+            {"ETag": tag, "Last-Modified": formatdate(modified_s, usegmt=True), "Accept-Ranges": "bytes"}
+        )
         refusal = _precondition(request, tag, modified_s)
-        if refusal == 412:  # noqa: PLR2004
-            request.exchange.send_whole(HTTPPreconditionFailed())
-            return
-        if refusal == 304:  # noqa: PLR2004
-            kept = {
-                name: self.headers[name]
-                for name in ("Cache-Control", "Vary", "Expires")
-                if name in self.headers
-            }
-            request.exchange.send_whole(HTTPNotModified(headers={**headers, **kept}))
+        if refusal is not None:
+            self._send_instead(request, refusal)
             return
         size = facts.st_size
         start, length = 0, size
@@ -84,7 +97,7 @@ class FileResponse(StreamResponse):
             start, length = wanted
             if length == 0:
                 unsatisfiable = {"Content-Range": f"bytes */{size}"}
-                request.exchange.send_whole(HTTPRequestRangeNotSatisfiable(headers=unsatisfiable))
+                self._send_instead(request, HTTPRequestRangeNotSatisfiable(headers=unsatisfiable))
                 return
             self.set_status(206)
             self.headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{size}"
@@ -136,31 +149,35 @@ async def _opened(path: Path) -> tuple[IO[bytes], os.stat_result]:
 
 
 def _open(path: Path) -> tuple[IO[bytes], os.stat_result]:
+    if "\0" in str(path):
+        raise FileNotFoundError(errno.ENOENT, "no file has such a name", path)
     # O_NONBLOCK: opening a FIFO must not wait for its writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     facts = os.fstat(descriptor)
     if not stat.S_ISREG(facts.st_mode):
         os.close(descriptor)
-        raise FileNotFoundError(path)
+        raise FileNotFoundError(errno.ENOENT, "not a regular file", path)
     return os.fdopen(descriptor, "rb"), facts
 
 
-def _precondition(request: Asked, tag: str, modified_s: int) -> int | None:
+def _precondition(request: Asked, tag: str, modified_s: int) -> HTTPException | None:
     """412 or 304 when the client's conditions say so, in the order of RFC 9110 section 13.2.2."""
+    if request.method not in {"GET", "HEAD"}:
+        return None  # another method has done its work by now, and the file is only what it answers
     headers = request.headers
     match = ",".join(headers.getall("If-Match", ())) or None
     if match is not None:
         if not _has_tag(match, tag, weak=False):
-            return 412
+            return HTTPPreconditionFailed()
     else:
         since = _seconds(headers.get("If-Unmodified-Since"))
         if since is not None and modified_s > since:
-            return 412
+            return HTTPPreconditionFailed()
     match = ",".join(headers.getall("If-None-Match", ())) or None
     if match is not None:
-        return 304 if _has_tag(match, tag, weak=True) else None
+        return HTTPNotModified() if _has_tag(match, tag, weak=True) else None
     since = _seconds(headers.get("If-Modified-Since"))
-    return 304 if since is not None and modified_s <= since else None
+    return HTTPNotModified() if since is not None and modified_s <= since else None
 
 
 def _wanted_range(request: Asked, tag: str, modified_s: int, size: int) -> tuple[int, int] | None:

@@ -1,12 +1,13 @@
 import os
+import resource
 import time
 from collections.abc import AsyncIterator
-from email.utils import formatdate
+from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
 
 import pytest
 
-from monitord.web import Application, FileResponse, Request, Response, static
+from monitord.web import Application, FileResponse, Handler, Request, Response, StreamResponse, static
 from monitord.web.testing import ClientResponse, TestClient
 
 MODIFIED_S = 1_700_000_000
@@ -81,6 +82,32 @@ async def test_no_path_leads_out_or_to_what_is_no_file(client: TestClient, path:
 
 async def test_a_fifo_does_not_hang_the_answer(client: TestClient) -> None:
     assert (await client.get("/fifo")).status == 404
+
+
+async def test_a_name_that_no_file_can_have_is_not_found(tmp_path: Path) -> None:
+    async def view(request: Request) -> FileResponse:
+        return FileResponse(tmp_path / request.query["name"])
+
+    app = Application()
+    app.router.add_get("/", view)
+    async with TestClient(app) as client:
+        for name in ("%00", "x" * 300, "file/below"):
+            (tmp_path / "file").touch()
+            assert (await client.get(f"/?name={name}")).status == 404
+
+
+async def test_a_want_of_descriptors_is_not_taken_for_a_missing_file(
+    client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with await client.connect() as connection:
+        assert (await connection.request("GET", "/f/a.txt")).status == 200
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+        try:
+            assert (await connection.request("GET", "/f/a.txt")).status == 500
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert "Too many open files" in caplog.text
 
 
 async def test_a_directory_is_no_file_and_is_not_kept_open(tmp_path: Path) -> None:
@@ -171,6 +198,31 @@ async def test_conditions_are_judged_in_their_order(client: TestClient) -> None:
             assert "Content-Length" not in response.headers
 
 
+async def test_conditions_are_for_those_who_only_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(TEXT)
+
+    async def view(request: Request) -> FileResponse:
+        return FileResponse(tmp_path / "file")
+
+    app = Application()
+    app.router.add_post("/", view)
+    async with TestClient(app) as client:
+        for name in ("If-Match", "If-None-Match"):
+            response = await client.post(
+                "/", headers=[(name, '"x", *' if name == "If-None-Match" else '"x"')]
+            )
+            assert (response.status, response.body) == (200, TEXT)
+
+
+async def test_nothing_was_modified_later_than_now(client: TestClient, tmp_path: Path) -> None:
+    """RFC 9110 section 8.8.2.1."""
+    ahead_s = time.time() + 1000
+    os.utime(tmp_path / "root" / "a.txt", (ahead_s, ahead_s))
+    response = await get(client)
+    said, now = (parsedate_to_datetime(response.headers[name]) for name in ("Last-Modified", "Date"))
+    assert said <= now
+
+
 async def test_a_date_of_this_second_is_too_weak_for_a_part(client: TestClient, tmp_path: Path) -> None:
     """RFC 9110 section 13.1.5: the file may change once more within the same second."""
     now_s = time.time()
@@ -235,6 +287,42 @@ async def test_headers_of_the_handler_are_kept(tmp_path: Path) -> None:
         assert response.headers["Content-Type"] == "text/markdown"
         unchanged = await client.get("/", headers=[("If-None-Match", response.headers["ETag"])])
         assert unchanged.headers["Cache-Control"] == "no-cache"
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "status"),
+    [
+        ("none", {}, 404),
+        ("file.txt", {"If-None-Match": "*"}, 304),
+        ("file.txt", {"If-Match": '"x"'}, 412),
+        ("file.txt", {"Range": "bytes=9-"}, 416),
+    ],
+)
+async def test_what_is_sent_instead_of_a_file_keeps_what_was_set_on_it(
+    tmp_path: Path, name: str, fields: dict[str, str], status: int
+) -> None:
+    (tmp_path / "file.txt").write_bytes(b"x")
+
+    async def view(request: Request) -> FileResponse:
+        headers = {"Content-Location": "/file", "Content-Language": "en", "Vary": "Accept"}
+        return FileResponse(tmp_path / name, headers=headers)
+
+    async def guard(request: Request, handler: Handler) -> StreamResponse:
+        response = await handler(request)
+        response.headers["Content-Security-Policy"] = "default-src 'none'"
+        response.set_cookie("seen", "yes")
+        return response
+
+    app = Application(middlewares=[guard])
+    app.router.add_get("/", view)
+    async with TestClient(app) as client:
+        response = await client.get("/", headers=list(fields.items()))
+    assert response.status == status
+    assert response.headers["Content-Security-Policy"] == "default-src 'none'"
+    assert response.headers["Set-Cookie"] == "seen=yes; Path=/"
+    assert (response.headers["Content-Location"], response.headers["Vary"]) == ("/file", "Accept")
+    assert "Content-Language" not in response.headers
+    assert ("ETag" in response.headers) == (status != 404)
 
 
 def test_a_directory_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> None:
