@@ -282,9 +282,17 @@ class Request:
         """The fields of an application/x-www-form-urlencoded body."""
         if self.content_type != "application/x-www-form-urlencoded":
             raise HTTPUnsupportedMediaType(text="a form is sent as application/x-www-form-urlencoded")
-        text = await self.text()
+        text, charset = await self.text(), self.charset or "utf-8"
         try:
-            pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS)
+            pairs = parse_qsl(
+                text,
+                keep_blank_values=True,
+                encoding=charset,
+                errors="strict",
+                max_num_fields=MAX_FORM_FIELDS,
+            )
+        except UnicodeError as error:
+            raise HTTPBadRequest(text=f"the form is not {charset}") from error
         except ValueError as error:
             raise HTTPRequestEntityTooLarge(text=f"more than {MAX_FORM_FIELDS} form fields") from error
         return MultiDictProxy(MultiDict(pairs))

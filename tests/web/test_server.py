@@ -4,12 +4,12 @@ import os
 import signal
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from monitord.web import Application, Limits, Request, Response, Server
+from monitord.web import Application, EventStream, Limits, Request, Response, Server
 from monitord.web.testing import ClientConnection, SocketClient, TestClient
 
 from .app import RELEASE, SEEN, STARTED, make_app
@@ -196,6 +196,34 @@ async def test_an_event_stream_ends_at_once_and_whole() -> None:
         await client.server.close()
         assert (await connection.response()).text.endswith("data: first\n\n")
         assert client.server.app[SEEN] == ["source ended"]
+
+
+async def test_an_event_stream_that_begins_during_the_end_ends_at_once_and_whole() -> None:
+    """Without that it would take up all the time that is given to requests, and be broken off."""
+    waiting, release = asyncio.Event(), asyncio.Event()
+
+    async def endless() -> AsyncIterator[str]:
+        yield "first"
+        await asyncio.Event().wait()
+
+    async def late(request: Request) -> EventStream:
+        waiting.set()
+        await release.wait()
+        return EventStream(endless())
+
+    async def release_it(app: Application) -> None:
+        release.set()
+
+    app = Application()
+    app.router.add_get("/", late)
+    app.on_shutdown.append(release_it)
+    client = TestClient(app, grace_s=1000)
+    await client.server.start()
+    async with await client.connect() as connection:
+        await connection.send(get("/"))
+        await waiting.wait()
+        await client.server.close()
+        assert (await connection.response()).status == 200
 
 
 async def test_a_handler_may_clean_up_when_it_is_cancelled() -> None:

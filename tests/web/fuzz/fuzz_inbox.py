@@ -3,8 +3,9 @@
     python3 -m venv /tmp/fuzz && /tmp/fuzz/bin/pip install atheris httptools yarl
     /tmp/fuzz/bin/python tests/web/fuzz/fuzz_inbox.py -max_total_time=600 -max_len=4096
 
-Holds, for any bytes cut in any way: nothing is raised but the framework's own fault, the events do not
-depend on the cuts, and what is kept unread stays bounded. A finding is written to a file `crash-…` here.
+Holds, for any bytes cut in any way: nothing is raised but the framework's own fault, the events depend neither on
+the cuts nor on what other connections sent to the parser they share, and what is kept unread stays bounded. A
+finding is written to a file `crash-…` here.
 """
 
 import sys
@@ -17,10 +18,12 @@ ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT))
 
 with atheris.instrument_imports(include=["monitord.web.framing", "monitord.web.head"]):
+    from monitord.web.head import HeadParser
     from tests.web.vectors import ALL
     from tests.web.wire import LIMITS, events_of
 
 MOST_CUTS = 8
+SHARED = HeadParser(LIMITS.fields)  # as all connections of a server share one
 WORDS = [
     b"Content-Length: ", b"Transfer-Encoding: chunked\r\n", b"Host: h\r\n", b"HTTP/1.1\r\n", b"GET / ", b"\r\n\r\n",
     b"0\r\n\r\n", b"Expect: 100-continue\r\n", b"Connection: close\r\n", b"Upgrade: x\r\n",
@@ -35,6 +38,8 @@ def fuzz_one(raw: bytes) -> None:
     edges = [0, *sorted(min(place, len(data)) for place in cuts), len(data)]
     pieces = [data[start:end] for start, end in pairwise(edges) if end > start]
     kept: list[int] = []
+    if events_of([data], parser=SHARED) != whole:
+        raise AssertionError(f"what was sent before changes what {data!r} means")
     if events_of(pieces, kept=kept) != whole:
         raise AssertionError(f"the cuts {cuts} change what {data!r} means")
     if max(kept, default=0) > LIMITS.head_bytes + max(map(len, pieces), default=0):
