@@ -12,9 +12,10 @@
 from collections.abc import Iterable
 from urllib.parse import quote
 
+from multidict import CIMultiDict
 from yarl import URL
 
-from .headers import HeaderSource
+from .headers import HeaderSource, check_text
 from .response import REASONS, Asked, Response
 
 
@@ -109,7 +110,9 @@ class HTTPUpgradeRequired(HTTPClientError):
         self, protocol: str, *, text: str | None = None, headers: HeaderSource | None = None
     ) -> None:
         super().__init__(text=text, headers=headers)
-        self.headers.name_upgrade(protocol)
+        check_text("Upgrade", protocol)
+        # Both belong to the connection (RFC 9110 section 7.6.1), and are not set by hand.
+        CIMultiDict.extend(self.headers, {"Upgrade": protocol, "Connection": "upgrade"})
 
 
 class HTTPNotModified(HTTPException):

@@ -84,14 +84,12 @@ class Exchange:
         try:
             while not (piece := self.connection.take_body(MAX_PIECE_BYTES)) and inbox.frame is not None:
                 await self._wait_for_body()
-        except ProtocolFault as fault:
+        except (ProtocolFault, TimeoutError, ClientGone) as error:
             self.keep_alive = False
-            raise HTTPBadRequest(text=fault.message) from fault
-        except TimeoutError as error:
-            self.keep_alive = False
-            raise HTTPRequestTimeout from error
-        except ClientGone:
-            self.keep_alive = False
+            if isinstance(error, ProtocolFault):
+                raise HTTPBadRequest(text=error.message) from error
+            if isinstance(error, TimeoutError):
+                raise HTTPRequestTimeout from error
             raise
         self._received_bytes += len(piece)
         return piece

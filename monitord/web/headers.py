@@ -47,12 +47,6 @@ class Headers(CIMultiDict[str]):
         check_field(name, value)
         super().add(name, value)
 
-    def name_upgrade(self, protocol: str) -> None:
-        """Both fields belong to the connection (RFC 9110 section 7.6.1), so they are not set by hand."""
-        check_text("Upgrade", protocol)
-        super().add("Upgrade", protocol)
-        super().add("Connection", "upgrade")
-
     def merge(self, fields: HeaderSource = (), **more: str) -> None:
         """Add what is not there yet."""
         for name, value in (*_pairs(fields), *more.items()):

@@ -157,9 +157,8 @@ class Request:
     @property
     def query(self) -> MultiDictProxy[str]:
         if self._query is None:
-            self._query = MultiDictProxy(
-                MultiDict(parse_qsl(self._head.query_string, keep_blank_values=True))
-            )
+            pairs = parse_qsl(self._head.query_string, keep_blank_values=True)
+            self._query = MultiDictProxy(MultiDict(pairs))
         return self._query
 
     @property
@@ -183,14 +182,10 @@ class Request:
     def headers(self) -> CIMultiDictProxy[str]:
         """Names without regard to case; repeated fields are kept apart (`getall`). Bytes are read as Latin-1."""
         if self._headers is None:
-            self._headers = CIMultiDictProxy(
-                CIMultiDict(
-                    [
-                        (name.decode(), value.strip(b" \t").decode("latin-1"))
-                        for name, value in self._head.fields
-                    ]
-                )
-            )
+            fields = [
+                (name.decode(), value.strip(b" \t").decode("latin-1")) for name, value in self._head.fields
+            ]
+            self._headers = CIMultiDictProxy(CIMultiDict(fields))
         return self._headers
 
     @property
@@ -207,9 +202,7 @@ class Request:
     @property
     def content_type(self) -> str:
         """Without parameters, in small letters; "application/octet-stream" when none is given."""
-        return (
-            self._typed().get_content_type() if "Content-Type" in self.headers else "application/octet-stream"
-        )
+        return self._typed().get_content_type()
 
     @property
     def charset(self) -> str | None:

@@ -325,10 +325,8 @@ class UrlDispatcher:
         """As a decorator; a GET answers HEAD as well."""
 
         def add(handler: H) -> H:
-            if method == "GET":
-                self.add_get(path, handler, name=name, client_max_size=client_max_size)
-            else:
-                self.add_route(method, path, handler, name=name, client_max_size=client_max_size)
+            adding: Add = self.add_get if method == "GET" else self._adding(method)
+            adding(path, handler, name=name, client_max_size=client_max_size)
             return handler
 
         return add
@@ -346,9 +344,7 @@ def _covers(wide: "str | Parameter", narrow: "str | Parameter") -> bool:
 
 def _converted(resource: Resource, found: re.Match[str]) -> dict[str, Any]:
     return {
-        part.name: CONVERTERS[part.converter].convert(unquote(found[part.name]))
-        if part.converter
-        else unquote(found[part.name])
+        part.name: CONVERTERS[part.converter or "str"].convert(unquote(found[part.name]))
         for part in resource.parts
         if isinstance(part, Parameter)
     }
