@@ -31,6 +31,9 @@ READ_TIMEOUT_S = 60.0
 
 STOPPING = "the daemon is stopping"
 
+AT_START = ("status", "history")
+"""Sections that a reload cannot put in force: sockets that are open, a database that is written."""
+
 JOURNAL_INTERVAL_S = 30.0
 JOURNAL_BURST = 60_000
 """What journald takes of the unit in that time before it drops: LogRateLimitBurst= in monitord.service."""
@@ -58,7 +61,7 @@ class Control:
         clock: Clock,
     ) -> None:
         self._config = config
-        self._settings = settings
+        self._settings = self._first = settings
         self._dispatcher = dispatcher
         self._auto_units = auto_units
         self._build = build
@@ -151,7 +154,7 @@ class Control:
         if self.state == "stopping":
             # It was told to meanwhile: what began now would be ended by nobody.
             return self._refused(at, STOPPING, asked_by)
-        before, self._settings = self._settings, settings
+        self._settings = settings
         self._put_in_force(settings, plan)
         limits = settings.limits
         self._dispatcher.resize(limits.max_concurrent_checks, limits.max_concurrent_per_host, limits.own)
@@ -164,12 +167,13 @@ class Control:
             plan,
             extra={"message_id": JournalEvent.RELOAD_ACCEPTED.message_id},
         )
-        if settings.status != before.status:
-            log.warning(
-                "[status] has changed; sockets, token and hosts are taken from it at the next restart"
-            )
         self._warn_of_log_rate(settings)
-        return ReloadOutcome(ok=True, at=at, summary=str(plan))
+        summary = str(plan)
+        late = [f"[{name}]" for name in AT_START if getattr(settings, name) != getattr(self._first, name)]
+        if late:
+            summary += f"; {' and '.join(late)} at the next restart"
+            log.warning("what has changed in %s is taken at the next restart", " and ".join(late))
+        return ReloadOutcome(ok=True, at=at, summary=summary)
 
     def _put_in_force(self, settings: Settings, plan: Plan) -> None:
         """What holds for all monitors first: it decides how they stand."""

@@ -331,8 +331,9 @@ def _type_of(table: Table) -> type[Monitor[Any]] | None:
             if implied.implied_by is not None and implied.implied_by in table:
                 return implied
         hint = 'write url = "https://…" for an http monitor, or type = "…"'
-        if table.dotted_name is not None:
-            hint = f'a name with dots wants quotes: write [monitors."{table.dotted_name}"]'
+        marks = {"type", *(kind.implied_by for kind in MONITOR_TYPES.values() if kind.implied_by is not None)}
+        if (dotted := table.dotted_name(marks)) is not None:
+            hint = f'a name with dots wants quotes: write [monitors."{dotted}"]'
         table.fault("", "has no type", hint)
         return None
     try:

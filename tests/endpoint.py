@@ -73,7 +73,7 @@ class FakeControl:
         self.beats.append((name, beat))
 
 
-ACCEPTED = ReloadOutcome(ok=True, at=datetime(2026, 1, 1, tzinfo=UTC), summary="+1 -0 ~0, 2 unchanged")
+ACCEPTED = ReloadOutcome(ok=True, at=datetime(2026, 1, 1, tzinfo=UTC), summary="1 added, 2 unchanged")
 REFUSED = ReloadOutcome(
     ok=False, at=datetime(2026, 1, 1, tzinfo=UTC), summary="bad", error="monitord.toml:1: bad"
 )
@@ -118,15 +118,19 @@ class FakeInterventions:
 
     def silence(self, matcher: Matcher, until: datetime, comment: str | None, by: str) -> str:
         made = Silence(f"s{len(self.silences)}", matcher, self._clock.now(), until, by, comment)
-        self.silences.append(made)
+        self._put_in_force([*self.silences, made])
         return made.id
 
     def unsilence(self, silence_id: str, by: str) -> None:
         left = [one for one in self.silences if one.id != silence_id]
         if len(left) == len(self.silences):
             raise KeyError(silence_id)
-        self.silences = left
+        self._put_in_force(left)
         self.asked.append(("unsilence", silence_id, by))
+
+    def _put_in_force(self, silences: list[Silence]) -> None:
+        self.silences = silences
+        self._dispatcher.roster.silences = {one.id: one for one in silences}
 
 
 @dataclass

@@ -85,8 +85,8 @@ async def test_an_accepted_reload_applies_the_difference_only(
         with caplog.at_level(logging.INFO):
             outcome = await it.control.reload("a test")
         after = it.world()
-        assert (outcome.ok, outcome.summary) == (True, "+1 -1 ~1, 1 unchanged")
-        assert "+1 -1 ~1, 1 unchanged" in caplog.text
+        assert (outcome.ok, outcome.summary) == (True, "1 added, 1 removed, 1 changed, 1 unchanged")
+        assert "1 added, 1 removed, 1 changed, 1 unchanged" in caplog.text
         assert set(after) == {"kept", "other", "new"}
         assert after["kept"] == before["kept"]
         assert after["other"] != before["other"]
@@ -121,8 +121,25 @@ async def test_a_refused_reload_changes_nothing_and_says_why(
         assert why in it.control.status_line()
         assert it.world() == before
         it.config.write_text(GOOD)
-        assert (await it.control.reload("a test")).summary == "+0 -0 ~0, 3 unchanged"
+        assert (await it.control.reload("a test")).summary == "3 unchanged"
         assert "refused" not in it.control.status_line()
+
+
+async def test_what_only_a_restart_takes_is_said_to_the_journal_and_to_whoever_asked(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(tmp_path) as it:
+        it.config.write_text(GOOD + '[status]\nhosts = ["a.example"]\n[history]\nresults = "2h"\n')
+        outcome = await it.control.reload("a test")
+        assert (outcome.ok, outcome.summary) == (
+            True,
+            "3 unchanged; [status] and [history] at the next restart",
+        )
+        assert "what has changed in [status] and [history] is taken at the next restart" in caplog.text
+        # It holds until there is a restart, or nothing to take.
+        assert "at the next restart" in (await it.control.reload("a test")).summary
+        it.config.write_text(GOOD)
+        assert (await it.control.reload("a test")).summary == "3 unchanged"
 
 
 @pytest.mark.parametrize("damage", ["missing", "directory", "nul", "not_utf8", "syntax", "empty_value"])
@@ -164,8 +181,8 @@ async def test_reloads_come_one_after_the_other(tmp_path: Path) -> None:
     async with running(tmp_path) as it:
         it.config.write_text(CHANGED)
         outcomes = await asyncio.gather(*(it.control.reload(f"client {number}") for number in range(5)))
-        assert [outcome.summary for outcome in outcomes] == ["+1 -1 ~1, 1 unchanged"] + [
-            "+0 -0 ~0, 3 unchanged"
+        assert [outcome.summary for outcome in outcomes] == ["1 added, 1 removed, 1 changed, 1 unchanged"] + [
+            "3 unchanged"
         ] * 4
 
 

@@ -154,6 +154,13 @@ def test_equal_files_give_equal_settings(tmp_path: Path) -> None:
             id="a_name_with_dots_and_no_quotes",
         ),
         pytest.param(
+            '[monitors.www.headers]\nAccept = "text/html"\n',
+            [
+                'monitord.toml:1: monitors.www: has no type; write url = "https://…" for an http monitor, or type = "…"'
+            ],
+            id="only_a_table_of_options",
+        ),
+        pytest.param(
             '[monitors.a]\ntype = "telepathy"\nmind = "yours"\ncheck_every = "x"\n',
             [
                 'monitord.toml:2: monitors.a.type: "telepathy" is not a type of monitor; write one of: ',

@@ -170,6 +170,8 @@ class Client:
             return self._not_ours(response)
         said = answer if isinstance(answer, str) else answer.get("detail") or answer.get("title") or ""
         message = "\n".join(map(plain, str(said).strip().splitlines())) or plain(response.reason)
+        if response.getheader("Monitord-Start") == "refused":
+            return DaemonUnreachableError(f"{message}\nmend it, then: systemctl start monitord")
         return RefusedError(message, response.status, answer, hint=self._hint(response.status))
 
     def _not_ours(self, response: http.client.HTTPResponse) -> ControlError:

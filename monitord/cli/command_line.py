@@ -59,12 +59,25 @@ def command_index(words: Sequence[str]) -> int | None:
     return None
 
 
+def _unknown(word: str, names: Sequence[str]) -> str:
+    """Which command may have been meant: the one that is short for it, that it is short for, or that looks alike."""
+    near = [name for name in names if name.startswith(word) or word.startswith(name)]
+    if not near:
+        from difflib import get_close_matches  # noqa: PLC0415 - monitorctl starts at once
+
+        near = get_close_matches(word, names, n=1)
+    hint = f"did you mean {near[0]}?" if near and word else "monitorctl --help lists them"
+    return f"{word!r} is not a command; {hint}"
+
+
 def parse(known: Sequence[Command], arguments: Sequence[str]) -> argparse.Namespace:
     """Ends the process with 64 for wrong usage. What a command passes on stands in `arguments` as it was."""
     index = command_index(arguments)
     if index is not None:
         command = next((one for one in known if one.name == arguments[index]), None)
-        if command is not None and command.passes_on:
+        if command is None:
+            build_parser(known).error(_unknown(arguments[index], [one.name for one in known]))
+        if command.passes_on:
             options = build_parser(known).parse_args(arguments[: index + 1])
             options.arguments = list(arguments[index + 1 :])
             return options

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from monitord import __version__
 from monitord.cli.client import DaemonUnreachableError
 from monitord.cli.command_line import parse
 from monitord.cli.commands import COMMANDS
@@ -29,11 +30,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = run(options)
         sys.stdout.flush()
     except DaemonUnreachableError as error:
-        print(f"monitorctl: {error}", file=sys.stderr)
-        return EXIT_NO_DAEMON
+        return _fail(str(error), EXIT_NO_DAEMON)
     except ControlError as error:
-        print(f"monitorctl: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        return _fail(str(error))
+    except (LookupError, TypeError, AttributeError) as error:
+        # JSON of another form: another release's, or not a monitord's at all.
+        return _fail(
+            f"the answer has not the form that monitorctl {__version__} knows ({type(error).__name__}: {error}); "
+            "if the package was upgraded, run `systemctl restart monitord`; else see whether this is a monitord"
+        )
     except BrokenPipeError:
         # The reader, `head` for one, has seen enough.
         _drop_output()
@@ -41,10 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         # Those of the network were told already: what was to be printed cannot be written.
         _drop_output()
-        print(f"monitorctl: cannot write: {error.strerror or error}", file=sys.stderr)
-        return EXIT_FAILED
+        return _fail(f"cannot write: {error.strerror or error}")
     except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+        status = EXIT_INTERRUPTED
+    return status
+
+
+def _fail(said: str, status: int = EXIT_FAILED) -> int:
+    print(f"monitorctl: {said}", file=sys.stderr)
     return status
 
 

@@ -12,12 +12,15 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from monitord import __version__, paths
 from monitord.application import ApplicationContainer
+from monitord.cli.as_service import USER, faults_as_service
+from monitord.cli.turned_away import turn_away
 from monitord.daemon import Daemon
 from monitord.errors import ConfigError, StartError
 from monitord.journal_events import JournalEvent
@@ -67,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             settings = read_settings(config)
         except ConfigError as error:
             _say_refused(error)
+            turn_away(service, str(error))
             return EXIT_CONFIG
         logging.getLogger().setLevel(settings.log.level.number)
         container = ApplicationContainer(settings, config, service)
@@ -81,13 +85,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def check_config(config: Path) -> int:
-    """Print every fault, or that there is none. Secrets are looked at for their form only: any user may ask."""
+    """Print every fault, or that there is none. Secrets are looked at for their form only: any user may ask.
+
+    Where root asks, a configuration in /etc has to be good for the user of the service as well.
+    """
+    read = partial(read_settings, config, resolve_secrets=False)
     try:
-        settings = read_settings(config, resolve_secrets=False)
+        settings = read()
     except ConfigError as error:
         print(error)
         count = len(error.faults)
         print(f"{config}: {count} fault{'' if count == 1 else 's'}", file=sys.stderr)
+        return EXIT_FAILED
+    # What lies elsewhere is a draft, which need not be readable where it is.
+    if config.resolve().is_relative_to("/etc") and (faults := faults_as_service(read)):
+        print("\n".join(faults))
+        print(f"{config}: good for root, but not for the user of the service, {USER}", file=sys.stderr)
         return EXIT_FAILED
     print(_verdict(config, settings))
     return EXIT_OK

@@ -101,12 +101,30 @@ def _cells(monitor: Json) -> tuple[str, str, str, str, str]:
     # A question mark: the last check says otherwise, and is not believed yet.
     state = monitor["state"] + ("?" if monitor["failures_in_a_row"] else "")
     checked = "-" if last is None else ago(last["started_at"])
-    return state, monitor["name"], monitor["type"], checked, "" if last is None else last["detail"]
+    said = "" if last is None else last["detail"]
+    return state, monitor["name"], monitor["type"], checked, _noted(monitor, said)
 
 
 def _reason_first(monitor: Json) -> str:
     """A line begins with what was asked, which the name has told already."""
     last = monitor["last"]
     if last is None:
-        return ""
-    return last["detail"] if last["reason"] == "ok" else f"{last['reason']}: {last['detail']}"
+        return _noted(monitor, "")
+    return _noted(
+        monitor, last["detail"] if last["reason"] == "ok" else f"{last['reason']}: {last['detail']}"
+    )
+
+
+def _noted(monitor: Json, said: str) -> str:
+    """What the state alone does not say goes first, so that it is never cut off."""
+    notes = [
+        note
+        for note, is_so in (
+            ("acknowledged", monitor["acknowledged_by"]),
+            ("maintenance", monitor["maintenance"]),
+            ("silenced", monitor["silenced_until"]),
+            ("flapping", monitor["is_flapping"]),
+        )
+        if is_so
+    ]
+    return f"[{', '.join(notes)}] {said}".rstrip() if notes else said

@@ -1,5 +1,6 @@
 """How monitorctl says times, spans and texts of others."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -8,6 +9,7 @@ from monitord.units import format_duration
 
 LONGEST_VALUE = 300
 
+_MOMENT = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60))
 
 
@@ -46,6 +48,11 @@ def span(seconds: float) -> str:
 def local(text: str) -> str:
     """A moment on the clock of who reads it."""
     return moment_of(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def in_local_time(sentence: str) -> str:
+    """What the daemon says in sentences has its moments in UTC; who reads it has a clock that says otherwise."""
+    return _MOMENT.sub(lambda found: local(found[0]), sentence)
 
 
 def clock_time(text: str) -> str:

@@ -7,6 +7,7 @@ import errno
 import glob
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path as FilePath
@@ -146,7 +147,9 @@ def _read_text(file: str, faults: Faults) -> str | None:
         faults.tell(ConfigFault(file, None, "", "does not exist", "create it, or name another file"))
         return None
     except OSError as error:
-        faults.tell(ConfigFault(file, None, "", f"cannot be read: {error.strerror}", _unreadable_fix(error)))
+        faults.tell(
+            ConfigFault(file, None, "", f"cannot be read: {error.strerror}", _unreadable_fix(error, file))
+        )
         return None
     except ValueError:
         faults.tell(ConfigFault(file, None, "", "is not a file name: it holds a NUL byte"))
@@ -161,9 +164,11 @@ def _read_text(file: str, faults: Faults) -> str | None:
     return _decoded(file, content, faults)
 
 
-def _unreadable_fix(error: OSError) -> str:
+def _unreadable_fix(error: OSError, path: str) -> str:
     if isinstance(error, PermissionError):
-        return "it is for the group monitord: chgrp monitord, chmod g+r"
+        rights = "g+rx" if os.path.isdir(path) else "g+r"  # noqa: PTH112
+        quoted = shlex.quote(path)
+        return f"it is for the group monitord: chgrp monitord {quoted} && chmod {rights} {quoted}"
     return "name a TOML file" if error.errno in {errno.EISDIR, errno.EINVAL} else ""
 
 
@@ -225,7 +230,9 @@ def _matching(directory: str, pattern: str, faults: Faults) -> list[str]:
             return []
         except OSError as error:
             faults.tell(
-                ConfigFault(listed, None, "", f"cannot be listed: {error.strerror}", _unreadable_fix(error))
+                ConfigFault(
+                    listed, None, "", f"cannot be listed: {error.strerror}", _unreadable_fix(error, listed)
+                )
             )
             faults.has_unread_files = True
             return []

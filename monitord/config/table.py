@@ -6,7 +6,7 @@ faults come in one go. What comes out is only used when the document turned out 
 
 import difflib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Final, TypeVar, cast, overload
@@ -355,18 +355,18 @@ class Table:
         found = self.look_up(key)
         self._faults.add(found[0] if found else (*self._path, key), problem, hint)
 
-    @property
-    def dotted_name(self) -> str | None:
+    def dotted_name(self, marks: Collection[str]) -> str | None:
         """The name that the dots in [monitors.www.example.org] were meant to be a part of.
 
-        TOML takes them for tables in tables. None for a table that holds anything else.
+        TOML takes them for tables in tables. None for a table that holds anything else, and where the innermost
+        has none of `marks`, such as a lone [monitors.www.headers].
         """
         parts, values = [str(self._path[-1])], self._values
         while values and all(isinstance(value, dict) for value in values.values()):
             part, inner = next(iter(values.items()))
             parts.append(part)
             values = cast("Mapping[str, object]", inner)
-        return ".".join(parts) if len(parts) > 1 else None
+        return ".".join(parts) if len(parts) > 1 and not values.keys().isdisjoint(marks) else None
 
     def ignore_others(self) -> None:
         """Keys that were not asked for are no faults: the caller gave up on this table, and said why."""

@@ -14,7 +14,7 @@ from monitord.dispatch.pulse import LoopPulse
 from monitord.dispatch.recorder import Recorder
 from monitord.dispatch.roster import Matcher, Roster, Silence
 from monitord.dispatch.saved import result_of_record, result_record
-from monitord.dispatch.watched import Pause, Watched
+from monitord.dispatch.watched import OpenWindow, Pause, Watched
 
 __all__ = [
     "AutoMode",
@@ -26,6 +26,7 @@ __all__ = [
     "LoggedChecks",
     "LoopPulse",
     "Matcher",
+    "OpenWindow",
     "Pause",
     "Pipeline",
     "Places",

@@ -6,11 +6,12 @@ and the checks of an outage go on at the level of any check.
 
 import logging
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
 from monitord.dispatch.roster import Silence
-from monitord.dispatch.watched import Watched
+from monitord.dispatch.watched import OpenWindow, Watched
 from monitord.journal_events import JournalEvent
 from monitord.model import Health, Observation, Reason, Result, Transition, Verdict
 from monitord.monitors import Monitor
@@ -122,7 +123,7 @@ class CheckLog:
         if after is Health.PAUSED and watched.pause is not None:
             why = f" by {watched.pause.by}{_comment(watched.pause.comment)}"
         if watched.window is not None:
-            level, note = min(level, NOTICE), f" (maintenance: {watched.window})"
+            level, note = min(level, NOTICE), f" (maintenance: {watched.window.name})"
         elif silence is not None:
             level, note = min(level, NOTICE), f" (silenced by {silence.by}{_comment(silence.comment)})"
         elif watched.health.flapping.is_flapping:
@@ -164,19 +165,19 @@ class CheckLog:
             extra={"fields": _fields(watched), "message_id": event.message_id},
         )
 
-    def window_changed(self, watched: Watched, *, left: str | None) -> None:
+    def window_changed(self, watched: Watched, *, left: OpenWindow | None) -> None:
         """A maintenance window has opened or closed for a monitor."""
-        is_open = watched.window is not None
-        event = JournalEvent.MAINTENANCE_BEGINS if is_open else JournalEvent.MAINTENANCE_ENDS
-        state = watched.stands
-        is_bad = not is_open and state in {Health.DOWN, Health.UNREACHABLE}
+        window = watched.window
+        if window is not None:
+            event, said = JournalEvent.MAINTENANCE_BEGINS, f"{window.name} begins{_until(window.until)}"
+        else:
+            event, said = JournalEvent.MAINTENANCE_ENDS, f"{'' if left is None else left.name} ends"
         log.log(
-            logging.ERROR if is_bad and watched.stands is Health.DOWN else NOTICE,
-            "%s: maintenance %s %s; it is %s",
+            logging.ERROR if window is None and watched.stands is Health.DOWN else NOTICE,
+            "%s: maintenance %s; it is %s",
             watched.name,
-            watched.window if is_open else left,
-            "begins" if is_open else "ends",
-            state.value,
+            said,
+            watched.stands.value,
             extra={"fields": _fields(watched), "message_id": event.message_id},
         )
 
@@ -194,6 +195,10 @@ class CheckLog:
                 "monitors answer again: failures are believed again",
                 extra={"message_id": JournalEvent.PROBER_SEES.message_id},
             )
+
+
+def _until(moment: datetime | None) -> str:
+    return "" if moment is None else f", until {moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _comment(text: str | None) -> str:

@@ -99,7 +99,8 @@ class Pipeline:
             window = self.roster.window_of(watched, now)
             if window != watched.window:
                 left, watched.window = watched.window, window
-                self._log.window_changed(watched, left=left)
+                if left is None or window is None or left.name != window.name:
+                    self._log.window_changed(watched, left=left)
                 self.restand(watched)
 
     def restand(self, watched: Watched) -> None:

@@ -18,7 +18,14 @@ class Plan:
     unchanged: int
 
     def __str__(self) -> str:
-        return f"+{len(self.added)} -{len(self.removed)} ~{len(self.changed)}, {self.unchanged} unchanged"
+        """Such as "1 added, 2 changed, 22 unchanged"."""
+        counts = {
+            "added": len(self.added),
+            "removed": len(self.removed),
+            "changed": len(self.changed),
+            "unchanged": self.unchanged,
+        }
+        return ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "no monitors"
 
 
 def plan_of(

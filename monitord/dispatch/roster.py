@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
 
-from monitord.dispatch.watched import Watched
+from monitord.dispatch.watched import OpenWindow, Watched
 from monitord.health import Parents, Window, maintenance_of, parents_of
 from monitord.model import Health
 from monitord.monitors import Monitor
@@ -96,10 +96,10 @@ class Roster:
             if watched.name in names or not wanted.isdisjoint(watched.monitor.settings.tags)
         ]
 
-    def window_of(self, watched: Watched, at: datetime) -> str | None:
-        """The maintenance window that is open for this monitor."""
+    def window_of(self, watched: Watched, at: datetime) -> OpenWindow | None:
+        """The maintenance window that is open for this monitor, of several the one that closes last."""
         window = maintenance_of(self.windows, watched.name, watched.monitor.settings.tags, at)
-        return None if window is None else window.name
+        return None if window is None else OpenWindow(window.name, window.closes_after(at), window.comment)
 
     def silence_of(self, watched: Watched, at: datetime) -> Silence | None:
         """The silence that ends last among those in force for this monitor."""

@@ -28,6 +28,15 @@ class Pause:
     comment: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class OpenWindow:
+    """The maintenance window that a monitor is in; `until` None: no end of it is known."""
+
+    name: str
+    until: datetime | None
+    comment: str | None = None
+
+
 @dataclass(slots=True, eq=False)
 class Watched:
     """`ticket` names the alarm in force: an alarm with another one is out of date. `bug`: what the type
@@ -46,7 +55,7 @@ class Watched:
     sure_at: float = 0.0
     is_unknown: bool = False
     pause: Pause | None = None
-    window: str | None = None
+    window: OpenWindow | None = None
     incident: Incident | None = None
     last: Result | None = None
     ticket: int = 0

@@ -8,7 +8,7 @@ Its duration is one of hours that pass, whatever the clock on the wall does mean
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -23,6 +23,7 @@ MOST_OVERLAPS = 1000
 """A schedule whose times overlap more often than this in a row has no end that anybody would wait for."""
 
 _PATTERN_CHARACTERS = frozenset("*?[")
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +100,15 @@ def fits(name: str, pattern: str) -> bool:
 def maintenance_of(
     windows: Iterable[Window], name: str, tags: Collection[str], at: datetime
 ) -> Window | None:
-    """The first window that is open for this monitor."""
-    return next((window for window in windows if window.covers(name, tags) and window.is_open(at)), None)
+    """The window that is open for this monitor, of several the one that closes last."""
+    found = [window for window in windows if window.is_open(at) and window.covers(name, tags)]
+    return max(found, key=lambda window: _closing(window, at) or _NEVER, default=None)
+
+
+@lru_cache(maxsize=64)
+def _closing(window: Window, at: datetime) -> datetime | None:
+    """Asked for all monitors at one moment."""
+    return window.closes_after(at)
 
 
 # From the configuration

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from monitord.clock import Clock
 from monitord.history import queries
+from monitord.history.ages import LEAP_MS
 from monitord.history.batch import Batch, Record, Seen, Stand
 from monitord.history.codes import to_ms
 from monitord.history.queries import Horizons
@@ -227,16 +228,20 @@ class History:
     async def results(
         self, monitor: str, *, limit: int = 20, before: datetime | None = None, failed: bool = False
     ) -> list[StoredResult]:
-        """The newest first. Like all reads it raises HistoryError when the storage cannot be read."""
-        before_ms = None if before is None else to_ms(before)
+        """The newest first, without those of a clock that was ahead unless `before` asks for them.
+
+        Like all reads it raises HistoryError when the storage cannot be read.
+        """
+        before_ms = to_ms(self._clock.now()) + LEAP_MS if before is None else to_ms(before)
         return await self._ask(
             lambda connection: queries.results(connection, monitor, limit, before_ms, failed=failed), []
         )
 
     async def last(self, monitor: str, *, failed: bool = False, limit: int = 20) -> list[Mapping[str, Any]]:
         """The records of the last results, or of the last failures, the newest first; at most KEPT_RECORDS."""
+        now_ms = to_ms(self._clock.now())
         return await self._ask(
-            lambda connection: queries.records(connection, monitor, limit, is_failure=failed), []
+            lambda connection: queries.records(connection, monitor, limit, now_ms, is_failure=failed), []
         )
 
     async def buckets(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from monitord.history import spans
+from monitord.history.ages import LEAP_MS
 from monitord.history.codes import (
     FAIL_CODE,
     HEALTHS,
@@ -65,15 +66,16 @@ def results(
 
 
 def records(
-    connection: sqlite3.Connection, monitor: str, limit: int, *, is_failure: bool
+    connection: sqlite3.Connection, monitor: str, limit: int, now_ms: int, *, is_failure: bool
 ) -> list[Mapping[str, Any]]:
-    """The newest first."""
+    """The newest first; what a clock that was ahead has dated comes last."""
     rows = connection.execute(
         """
         SELECT body FROM records
-        WHERE monitor = (SELECT id FROM monitors WHERE name = ?) AND is_failure = ? ORDER BY at DESC LIMIT ?
+        WHERE monitor = (SELECT id FROM monitors WHERE name = ?) AND is_failure = ?
+        ORDER BY at > ?, at DESC LIMIT ?
         """,
-        (monitor, is_failure, min(limit, KEPT_RECORDS)),
+        (monitor, is_failure, now_ms + LEAP_MS, min(limit, KEPT_RECORDS)),
     )
     return [json.loads(zlib.decompress(body)) for (body,) in rows]
 

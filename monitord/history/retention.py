@@ -1,14 +1,16 @@
 """What is too old goes, and what is too much: a little at a time, a few monitors after each other.
 
-Age bounds come from the settings. Where the database outgrows `max_size` they are drawn in, the finest first:
-single results down to an hour, then minutes, hours and days; they widen again when there is room. A result stays until
-it is in the rollups, which are made of it. Steps are small deletes, so that none holds up a commit for long.
+Age bounds come from the settings, and ages are counted by a clock that has proved itself (`ages`). Where the database
+outgrows `max_size` the bounds are drawn in, the finest first: single results down to an hour, then minutes, hours and
+days; they widen again when there is room. A result stays until it is in the rollups, which are made of it. Steps
+are small deletes, so that none holds up a commit for long.
 """
 
 import logging
 import math
 import sqlite3
 
+from monitord.history.ages import Ages
 from monitord.history.settings import HistorySettings
 from monitord.units import format_duration, format_size
 
@@ -40,7 +42,8 @@ _LEVELS = (60, 3600, 86_400)
 class Retention:
     """Owned by the writer's thread. `step` belongs in a transaction."""
 
-    def __init__(self, settings: HistorySettings) -> None:
+    def __init__(self, settings: HistorySettings, ages: Ages) -> None:
+        self._ages = ages
         self._most_bytes = settings.max_size_bytes
         self._configured_ms = {
             RESULTS: round(settings.results_s * 1000),
@@ -61,12 +64,17 @@ class Retention:
     def step(self, connection: sqlite3.Connection, now_ms: int) -> list[int]:
         """The next monitors. Returns those of which nothing is left."""
         self._stepped_ms = now_ms
+        aged_ms = self._ages.advance(now_ms)
         if not self._cycle:
             self._begin_cycle(connection)
+            self._ages.save(connection)
         gone = []
         for _ in range(min(self._per_step, len(self._cycle))):
             monitor = self._cycle.pop()
-            self._trim(connection, monitor, now_ms)
+            self._trim(connection, monitor, aged_ms)
+            if aged_ms < now_ms:
+                # Results since the leap are the bulk of what is written; among them the clock can be trusted.
+                self._trim_results(connection, monitor, aged_ms, now_ms)
             if _is_empty(connection, monitor):
                 gone.append(monitor)
         return gone
@@ -116,17 +124,20 @@ class Retention:
                 self._kept_ms[kind] = min(configured_ms, round(kept_ms * WIDEN))
                 return
 
-    def _trim(self, connection: sqlite3.Connection, monitor: int, now_ms: int) -> None:
+    def _trim_results(self, connection: sqlite3.Connection, monitor: int, from_ms: int, now_ms: int) -> None:
         connection.execute(
             """
-            DELETE FROM results WHERE monitor = ?1 AND at < min(
-                ?2,
+            DELETE FROM results WHERE monitor = ?1 AND at >= ?2 AND at < min(
+                ?3,
                 (SELECT sealed_until FROM monitors WHERE id = ?1),
-                coalesce((SELECT at FROM results WHERE monitor = ?1 ORDER BY at LIMIT 1 OFFSET ?3), ?2)
+                coalesce((SELECT at FROM results WHERE monitor = ?1 AND at >= ?2 ORDER BY at LIMIT 1 OFFSET ?4), ?3)
             )
             """,
-            (monitor, now_ms - self._kept_ms[RESULTS], MOST_ROWS),
+            (monitor, from_ms, now_ms - self._kept_ms[RESULTS], MOST_ROWS),
         )
+
+    def _trim(self, connection: sqlite3.Connection, monitor: int, now_ms: int) -> None:
+        self._trim_results(connection, monitor, 0, now_ms)
         for level in _LEVELS:
             connection.execute(
                 """

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from monitord.history import spans
+from monitord.history.ages import LEAP_MS, Ages
 from monitord.history.batch import Batch, Seen
 from monitord.history.codes import HEALTH_CODES, IN_MAINTENANCE, to_ms
 from monitord.history.database import open_for_writing
@@ -42,7 +43,6 @@ class Store:
     def __init__(self, path: Path, settings: HistorySettings, *, is_first: bool) -> None:
         """Opens it, as `open_for_writing` does. `is_first`: spans that are open are of a daemon that has gone."""
         self._connection = open_for_writing(path)
-        self._retention = Retention(settings)
         self._monitors: dict[str, int] = {}
         self._reasons: dict[str, int] = {}
         self._sealed: dict[int, int] = {}
@@ -50,6 +50,8 @@ class Store:
         self._grown: dict[tuple[int, bool], int] = {}
         self._unsealed = Unsealed()
         try:
+            ages = Ages(self._connection, spans.read_seen(self._connection))
+            self._retention = Retention(settings, ages)
             self._remember()
             self._unsealed.find(self._connection, self._sealed)
             if is_first:
@@ -123,6 +125,7 @@ class Store:
     def _write_records(self, batch: Batch) -> None:
         rows = []
         grown: dict[tuple[int, bool], int] = {}
+        newest_ms: dict[tuple[int, bool], int] = {}
         for name, at_ms, is_failure, record in batch.records:
             monitor = self._monitor(batch.renames.get(name, name))
             text = as_json(record, name)
@@ -130,16 +133,18 @@ class Store:
                 rows.append((monitor, is_failure, at_ms, zlib.compress(text.encode(), 1)))
                 key = (monitor, is_failure)
                 grown[key] = self._grown[key] = self._grown.get(key, SPARE_RECORDS) + 1
+                newest_ms[key] = at_ms
         self._connection.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", rows)
         full = [key for key, count in grown.items() if count > SPARE_RECORDS]
         self._connection.executemany(
             """
-            DELETE FROM records WHERE monitor = ?1 AND is_failure = ?2 AND at < (
+            DELETE FROM records WHERE monitor = ?1 AND is_failure = ?2 AND at NOT IN (
                 SELECT at FROM records WHERE monitor = ?1 AND is_failure = ?2
-                ORDER BY at DESC LIMIT 1 OFFSET ?3
+                ORDER BY at > ?3, at DESC LIMIT ?4
             )
             """,
-            [(*key, KEPT_RECORDS - 1) for key in full],
+            # What a clock that was ahead has dated goes first, or it would stay and the new ones would go.
+            [(*key, newest_ms[key] + LEAP_MS, KEPT_RECORDS) for key in full],
         )
         self._grown.update(dict.fromkeys(full, 0))
 

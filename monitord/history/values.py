@@ -77,8 +77,12 @@ class Uptime:
     def ratio(self) -> float | None:
         """Time up or degraded of time up, degraded or down; None when there was neither."""
         good = self.seconds.get(Health.UP, 0.0) + self.seconds.get(Health.DEGRADED, 0.0)
-        known = good + self.seconds.get(Health.DOWN, 0.0)
-        return good / known if known else None
+        return good / self.known_s if self.known_s else None
+
+    @property
+    def known_s(self) -> float:
+        """The time of which that is the ratio."""
+        return sum(self.seconds.get(health, 0.0) for health in (Health.UP, Health.DEGRADED, Health.DOWN))
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,7 +192,10 @@ class HttpClient:
         elif pinned is not None and endpoint == request.endpoint_for(request.target):
             address = pinned
         else:
-            address = (await self._resolve(endpoint.host, request, progress))[0]
+            address, *others = await self._resolve(endpoint.host, request, progress)
+            progress.other_family = next(
+                (one for one in others if (":" in one) is not (":" in address)), None
+            )
         progress.address = address
         progress.ip_version = version or (6 if ":" in address else 4)
         shown = f"[{address}]" if ":" in address else address
@@ -201,6 +204,7 @@ class HttpClient:
 
     async def _resolve(self, name: str, request: HttpRequest, progress: Progress) -> tuple[str, ...]:
         progress.address, progress.ip_version, progress.place = None, None, name
+        progress.other_family = None
         progress.timer.enter(Phase.RESOLVE)
         try:
             addresses = await self._resolver.resolve(name.rstrip("."), request.ip_family)

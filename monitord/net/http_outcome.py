@@ -84,6 +84,9 @@ class Progress:
     place: str = ""
     address: str | None = None
     ip_version: int | None = None
+    other_family: str | None = (
+        None  # an address of the name that was not asked, where this family's does not answer
+    )
     protocol: ResponseHandler | None = None
     transport: asyncio.Transport | None = None
     tls: ssl.SSLObject | None = None
@@ -142,7 +145,9 @@ def placed(kind: FaultKind, detail: str, progress: Progress) -> str:
             return f"resolve {progress.place}: {detail}"
         case Phase.CONNECT:
             joint = " " if kind in {FaultKind.REFUSED, FaultKind.TIMEOUT_CONNECT} else ": "
-            return f"connect to {progress.place}{joint}{detail}"
+            other = progress.other_family
+            unasked = f" (its address {other} was not asked: see ip_family, all_addresses)" if other else ""
+            return f"connect to {progress.place}{joint}{detail}{unasked}"
         case Phase.TLS:
             return f"TLS with {progress.place}: {detail}"
         case _:

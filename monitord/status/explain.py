@@ -43,7 +43,9 @@ class Explanations:
             "parents": self._parents(watched),
             "is_blind": self._pipeline.blindness.is_blind,
             "is_blindness_suspected": self._pipeline.blindness.is_suspected,
-            "maintenance": watched.window,
+            "maintenance": None if watched.window is None else watched.window.name,
+            "maintenance_until": None if watched.window is None else text_of(watched.window.until),
+            "maintenance_comment": None if watched.window is None else watched.window.comment,
             "silence": _silence(silence),
             "pause": _pause(watched),
             "incident": _incident(watched),
@@ -214,8 +216,10 @@ def _of_people(facts: Json) -> list[str]:
         if incident["acknowledged_by"] is not None:
             said.append(f"{incident['acknowledged_by']} sees to it{_comment(incident['comment'])}.")
     if facts["maintenance"] is not None:
+        until = f" until {facts['maintenance_until']}" if facts["maintenance_until"] else ""
         said.append(
-            f"The maintenance window {facts['maintenance']} is open: no incident opens, and the time does not count."
+            f"The maintenance window {facts['maintenance']} is open{until}{_comment(facts['maintenance_comment'])}; "
+            "no incident opens, and the time does not count."
         )
     if facts["silence"] is not None:
         silence = facts["silence"]

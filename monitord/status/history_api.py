@@ -180,6 +180,7 @@ def uptime_of(uptime: Uptime) -> Json:
     """`ratio`: time up or degraded of time up, degraded or down; null when there was neither."""
     return {
         "ratio": None if uptime.ratio is None else round(uptime.ratio, 8),
+        "known_s": round(uptime.known_s, 3),
         "seconds": _seconds(uptime.seconds),
         "maintenance_s": round(uptime.maintenance_s, 3),
     }

@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from monitord.clock import Clock
-from monitord.dispatch import Watched, result_of_record
-from monitord.dispatch.watched import Pause
+from monitord.dispatch import OpenWindow, Pause, Watched, result_of_record
 from monitord.history import Bucket, StoredResult, Uptime
 from monitord.history import Day as HistoryDay
 from monitord.model import Health, Incident, Result
@@ -23,6 +22,9 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 RANGES = {"1h": HOUR, "24h": DAY, "7d": 7 * DAY, "30d": 30 * DAY, "90d": 90 * DAY, "2y": 731 * DAY}
 USUAL_RANGE = "24h"
 UPTIME_WINDOWS = ("1h", "24h", "7d", "30d", "90d")
+
+NEARLY_ALL = 0.95
+"""Of a window, so that it need not be said how much is known of it."""
 
 CALENDAR_DAYS = 90
 RESULTS, FAILURES, INCIDENTS = 20, 10, 8
@@ -53,10 +55,19 @@ class Certificate:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowUptime:
+    """`is_short`: it tells of less time than the window's name says."""
+
+    window: str
+    uptime: Uptime
+    is_short: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PastView:
     """What the history says of the range that is looked at."""
 
-    uptimes: tuple[tuple[str, Uptime], ...]
+    uptimes: tuple[WindowUptime, ...]
     plots: Mapping[str, Plot | None]
     percentiles: tuple[tuple[str, float | None], ...]
     calendar: Svg
@@ -75,6 +86,7 @@ class MonitorView:
     since: datetime | None
     for_s: float | None
     notes: tuple[str, ...]
+    window: OpenWindow | None
     pause: Pause | None
     incident: Incident | None
     tags: tuple[str, ...]
@@ -102,7 +114,8 @@ def monitor_view(watched: Watched, recent: Recent, clock: Clock) -> MonitorView:
         state=watched.stands.value,
         since=watched.stands_since,
         for_s=None if watched.stands_since is None else (clock.now() - watched.stands_since).total_seconds(),
-        notes=notes_of(watched),
+        notes=notes_of(watched, None),
+        window=watched.window,
         pause=watched.pause,
         incident=watched.incident,
         tags=settings.tags,
@@ -205,7 +218,7 @@ async def past_view(past: Past, name: str, shown: str, now: datetime) -> PastVie
     )
     plots, whole, squares = await asyncio.to_thread(_drawn, buckets, days, start, now)
     return PastView(
-        uptimes=tuple(zip(UPTIME_WINDOWS, uptimes[name], strict=True)),
+        uptimes=tuple(map(_window_uptime, UPTIME_WINDOWS, uptimes[name])),
         plots=plots,
         percentiles=whole,
         calendar=squares,
@@ -213,6 +226,11 @@ async def past_view(past: Past, name: str, shown: str, now: datetime) -> PastVie
         results=[_past_checked(one) for one in results],
         failures=[checked_of(result_of_record(one)) for one in failures],
     )
+
+
+def _window_uptime(window: str, uptime: Uptime) -> WindowUptime:
+    is_short = 0 < uptime.known_s < NEARLY_ALL * RANGES[window].total_seconds()
+    return WindowUptime(window, uptime, is_short)
 
 
 def _drawn(

@@ -64,10 +64,11 @@ class Fragments:
         self._looked_at = now_s
         watched = self._dispatcher.watched
         kept = self._kept
+        roster, now = self._dispatcher.roster, self._clock.now()
         has_changed = kept.keys() != watched.keys()
         fresh: dict[str, Fragment] = {}
         for name, one in watched.items():
-            shown = shown_of(one)
+            shown = shown_of(one, roster.silence_of(one, now))
             fragment = kept.get(name)
             if fragment is None or fragment.shown != shown:
                 fragment = Fragment(shown, encode(brief_of(shown)))
@@ -80,7 +81,7 @@ class Fragments:
 
     def of(self, watched: Watched) -> bytes:
         """One of them, from the store where it is there."""
-        shown = shown_of(watched)
+        shown = shown_of(watched, self._dispatcher.roster.silence_of(watched, self._clock.now()))
         fragment = self._kept.get(watched.name)
         return fragment.text if fragment is not None and fragment.shown == shown else encode(brief_of(shown))
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from monitord.clock import Clock
-from monitord.dispatch import Dispatcher, Watched
+from monitord.dispatch import Dispatcher, Silence, Watched
 from monitord.model import Health, Verdict
 from monitord.status import wording
 from monitord.status.charts import Svg, checks_bar, sparkline
@@ -79,6 +79,7 @@ class Rows:
         uptimes = self._uptimes.known
         revision = self.revision + 1
         changed = shifted = False
+        roster, now = self._dispatcher.roster, self._clock.now()
         for name, one in watched.items():
             health = one.health
             key = (
@@ -88,6 +89,7 @@ class Rows:
                 health.is_soft,
                 health.flapping.is_flapping,
                 one.window,
+                roster.silence_of(one, now),
                 one.pause,
                 one.incident,
                 self._recent.heard(name),
@@ -142,7 +144,7 @@ class Rows:
             type_name=watched.monitor.type_name,
             state=watched.stands.value,
             since=watched.stands_since,
-            notes=notes_of(watched),
+            notes=notes_of(watched, self._dispatcher.roster.silence_of(watched, self._clock.now())),
             tags=watched.monitor.settings.tags,
             reason=None if last is None or last.verdict is Verdict.PASS else last.observation.reason.value,
             detail=_detail(watched),
@@ -155,7 +157,7 @@ class Rows:
         )
 
 
-def notes_of(watched: Watched) -> tuple[str, ...]:
+def notes_of(watched: Watched, silence: Silence | None) -> tuple[str, ...]:
     """What a state alone does not say."""
     notes = []
     if watched.wants_retry and watched.stands is not Health.UNREACHABLE:
@@ -163,9 +165,11 @@ def notes_of(watched: Watched) -> tuple[str, ...]:
     if watched.health.flapping.is_flapping:
         notes.append("flapping")
     if watched.window is not None:
-        notes.append(f"maintenance {watched.window}")
+        notes.append(f"maintenance {watched.window.name}")
     if watched.incident is not None and watched.incident.acknowledged_by is not None:
         notes.append("acknowledged")
+    if silence is not None:
+        notes.append("silenced")
     return tuple(notes)
 
 

@@ -72,8 +72,11 @@ _BRIEF = {
     "since": nullable(TIME),
     "is_flapping": FLAG,
     "maintenance": nullable(TEXT),
+    "maintenance_until": nullable(TIME),
+    "silenced_until": nullable(TIME),
     "paused_by": nullable(TEXT),
     "incident": nullable(TEXT),
+    "acknowledged_by": nullable(TEXT),
     "failures_in_a_row": WHOLE,
     "tags": listed(TEXT),
     "last": nullable(ref("Result")),
@@ -131,7 +134,7 @@ _STATUS = {
 }
 
 _SECONDS = _counts([health.value for health in Health], NUMBER)
-_UPTIME = {"ratio": nullable(NUMBER), "seconds": _SECONDS, "maintenance_s": NUMBER}
+_UPTIME = {"ratio": nullable(NUMBER), "known_s": NUMBER, "seconds": _SECONDS, "maintenance_s": NUMBER}
 _TIMES = made_of(
     count=WHOLE, **{key: nullable(NUMBER) for key in ("min", "mean", "max", "p50", "p95", "p99")}
 )

@@ -39,7 +39,7 @@ FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 MOST_FAILURES = 10
 FAILURES_WITHIN_S = 60.0
 MOST_GUESSERS = 1000
-"""Addresses whose failures are remembered; beyond them the longest known is forgotten."""
+"""Whose failures are remembered; beyond them the longest known is forgotten."""
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -126,6 +126,7 @@ class Access:
             raise HTTPForbidden(text="a page of another site may not change anything here\n")
 
     def _check_token(self, given: str, who: str) -> None:
+        who = guesser(who)
         now_s = self._clock.monotonic_s()
         failures, since_s = self._failures.get(who, (0, now_s))
         if now_s - since_s > FAILURES_WITHIN_S:
@@ -144,6 +145,14 @@ class Access:
             del self._failures[next(iter(self._failures))]
         why = "this is not the token" if token is not None else "there is no token; set token in [status]"
         raise HTTPUnauthorized(text=f"{why}\n", headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
+
+
+def guesser(who: str) -> str:
+    """Whose guesses count together: over IPv6 a network of 64 bits, which one host has for itself (RFC 6177)."""
+    address = _address(who)
+    if not isinstance(address, ipaddress.IPv6Address):
+        return who if address is None else str(address)
+    return str(ipaddress.IPv6Network((address, 64), strict=False))
 
 
 def asked_by(request: Request) -> str:

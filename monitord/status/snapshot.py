@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from monitord import __version__
 from monitord.clock import Clock
 from monitord.conditions import FactType
-from monitord.dispatch import Dispatcher, LoopPulse, Pause, Watched
+from monitord.dispatch import Dispatcher, LoopPulse, OpenWindow, Pause, Silence, Watched
 from monitord.health import HealthState
 from monitord.history import History, HistoryStats
 from monitord.model import Health, Incident, Result, Transition
@@ -69,7 +69,7 @@ class Snapshots:
         watched = self._dispatcher.watched[name]
         settings = watched.monitor.settings
         return {
-            **brief_of(shown_of(watched)),
+            **brief_of(shown_of(watched, self._dispatcher.roster.silence_of(watched, self._clock.now()))),
             "check_every_s": settings.check_every_s,
             "timeout_s": settings.timeout_s,
             "fail_after": settings.policy.fail_after,
@@ -114,13 +114,15 @@ class Shown(NamedTuple):
     health: HealthState
     stands: Health
     stands_since: datetime | None
-    window: str | None
+    window: OpenWindow | None
     pause: Pause | None
     incident: Incident | None
     last: Result | None
+    silence: Silence | None
 
 
-def shown_of(watched: Watched) -> Shown:
+def shown_of(watched: Watched, silence: Silence | None = None) -> Shown:
+    """`silence`: the one in force for it, as the roster has it."""
     return Shown(
         watched.monitor,
         watched.health,
@@ -130,21 +132,26 @@ def shown_of(watched: Watched) -> Shown:
         watched.pause,
         watched.incident,
         watched.last,
+        silence,
     )
 
 
 def brief_of(shown: Shown) -> Json:
     """A monitor in a list of them."""
     settings, health = shown.monitor.settings, shown.health
+    window, incident, silence = shown.window, shown.incident, shown.silence
     return {
         "name": settings.name,
         "type": settings.type_name,
         "state": shown.stands.value,
         "since": text_of(shown.stands_since),
         "is_flapping": health.flapping.is_flapping,
-        "maintenance": shown.window,
+        "maintenance": None if window is None else window.name,
+        "maintenance_until": None if window is None else text_of(window.until),
+        "silenced_until": None if silence is None else text_of(silence.until),
         "paused_by": None if shown.pause is None else shown.pause.by,
-        "incident": None if shown.incident is None else shown.incident.id,
+        "incident": None if incident is None else incident.id,
+        "acknowledged_by": None if incident is None else incident.acknowledged_by,
         "failures_in_a_row": health.streak_length if health.is_soft else 0,
         "tags": list(settings.tags),
         "last": None if shown.last is None else result_of(shown.last),

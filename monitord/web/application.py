@@ -189,13 +189,10 @@ class Application:
 
     def handler_for(self, request: Request) -> Handler:
         """What answers it, all middlewares around it. The request knows its route from then on."""
-        match = self.router.resolve(request.method, request.raw_path)
-        route = match.route
+        route, request.match_info, request.allowed = self.router.resolve(request.method, request.raw_path)
         if route is not None:
             request.route = route
-            request.match_info = match.parameters
             return route.call
-        request.allowed = match.allowed
         path = request.raw_path
         for prefix, app in self._by_prefix:
             if path == prefix or path.startswith(prefix + "/"):

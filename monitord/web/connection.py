@@ -17,7 +17,7 @@ from .application import Application
 from .framing import Inbox
 from .head import Head, HeadParser, ProtocolFault
 from .limits import LINGER_BYTES, READ_AHEAD_BYTES, TURN_REQUESTS, WRITE_AHEAD_BYTES, Limits
-from .outbox import Outbox
+from .outbox import Outbox, Turn
 from .peer import has_hung_up
 from .request import Request
 from .response import ClientGone, Response, StreamResponse
@@ -41,12 +41,14 @@ class Listener(Protocol):
     limits: Limits
     loop: asyncio.AbstractEventLoop
     starter: Starter
+    turn: Turn
 
     def admit(self, connection: "Connection") -> bool: ...
     def forget(self, connection: "Connection") -> None: ...
 
 
 _IDLE, _HEAD, _BUSY, _LINGERING = Phase  # to look a member up in its class takes longer
+_NEVER = float("inf")
 
 
 class Connection(asyncio.Protocol):
@@ -75,7 +77,7 @@ class Connection(asyncio.Protocol):
         self._request: Request | None = None
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._due = self._timer_at = 0.0
+        self._due, self._timer_at = 0.0, _NEVER
         self._phase = _IDLE
         self._eof = False
         self._reading_paused = False
@@ -88,7 +90,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self._outbox = Outbox(self.transport, self.server.loop)
+        self._outbox = Outbox(self.transport, self.server.turn)
         self.transport.set_write_buffer_limits(high=WRITE_AHEAD_BYTES)
         if self.server.admit(self):
             self._aim(_IDLE, self.limits.keep_alive_s)
@@ -114,8 +116,7 @@ class Connection(asyncio.Protocol):
             return None
         inbox.feed(data)
         if phase is _BUSY:
-            if self._readable is not None:
-                wake(self._readable)
+            wake(self._readable)
             if not self._reading_paused and inbox.waiting_bytes > READ_AHEAD_BYTES:
                 self._reading_paused = True
                 self.transport.pause_reading()
@@ -135,8 +136,8 @@ class Connection(asyncio.Protocol):
         A Unix socket tells the two apart at once; TCP does when something is sent.
         """
         self._eof = True
-        if self._readable is not None:
-            wake(self._readable)
+        wake(self._readable)
+        self._outbox.flush()
         if self._phase is _BUSY and has_hung_up(self.transport.get_extra_info("socket").fileno()):
             self.abort()
         return self._phase is _BUSY  # False: the transport closes itself
@@ -146,8 +147,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.is_write_paused = False
-        if self._writable is not None:
-            wake(self._writable)
+        wake(self._writable)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why it was lost changes nothing
         self.is_lost = self.is_closing = True
@@ -155,10 +155,9 @@ class Connection(asyncio.Protocol):
         self._outbox.forget()
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        for waiter in (self._readable, self._writable):
-            if waiter is not None:
-                wake(waiter)
+            self._timer, self._timer_at = None, _NEVER
+        wake(self._readable)
+        wake(self._writable)
         if self._task is not None:
             # Cancelled before its first step it runs nothing, not even its `finally`: so the end is seen from here.
             self._task.add_done_callback(lambda _: self.server.forget(self))
@@ -177,11 +176,15 @@ class Connection(asyncio.Protocol):
                 request = self._request = Request(head, self, app)
                 try:
                     response = await app.handler_for(request)(request)
-                    is_sent = self._send_whole(head, request, response)
+                    is_plain = head.is_plain and request.begun is None and not self.is_closing
+                    whole = response.encode_whole() if is_plain and isinstance(response, Response) else None
                 except BaseException as error:  # noqa: BLE001 - the boundary: any bug is a 500 and a traceback in the log
-                    response, is_sent = app.recover(request, error), False
-                if not is_sent:
+                    response, whole = app.recover(request, error), None
+                if whole is None:
                     await self._send(request, response)
+                else:
+                    request.answered_with = response
+                    self._outbox.add(whole)
                 if self.is_write_paused or inbox.frame is not None:
                     await request.exchange.settle()
                 if self.is_closing or not (request.begun is None or request.begun.keep_alive):
@@ -201,25 +204,12 @@ class Connection(asyncio.Protocol):
         finally:
             self._request = self._task = None
 
-    def _send_whole(self, head: Head, request: Request, response: StreamResponse) -> bool:
-        """The answer in one piece, if neither the request nor the connection has a say in its framing."""
-        if not isinstance(response, StreamResponse):
-            raise TypeError(f"the handler returned {type(response).__name__}, not a response")
-        if not head.is_plain or request.begun is not None or self.is_closing:
-            return False
-        whole = response.encode_whole()
-        if whole is not None:
-            request.answered_with = response
-            if self.inbox.data or self._outbox.parts:
-                self._outbox.add(whole)
-            else:
-                self.transport.write(whole)
-        return whole is not None
-
     async def _send(self, request: Request, response: StreamResponse) -> None:
         """An answer whose framing depends on more than itself."""
         exchange = request.exchange
         try:
+            if not isinstance(response, StreamResponse):
+                raise TypeError(f"the handler returned {type(response).__name__}, not a response")  # noqa: TRY301
             await exchange.send(response, request)
         except Exception as error:  # noqa: BLE001 - an iterator or a file of the application's: its boundary logs it
             failure = None if isinstance(error, ClientGone) else self.server.app.failure(request, error)
@@ -238,8 +228,11 @@ class Connection(asyncio.Protocol):
 
     def _rest(self) -> None:
         """Nothing complete waits: go idle, or on with the head whose beginning is there."""
-        if self._reading_paused:
-            self._resume_reading()
+        due = self.server.loop.time() + self.limits.keep_alive_s
+        if self._timer_at <= due and not (self.inbox.data or self._eof or self._reading_paused):
+            self._phase, self._due = _IDLE, due
+            return
+        self._resume_reading()
         if self.inbox.data:
             self._aim(_HEAD, self.limits.head_s)
         else:
@@ -267,11 +260,8 @@ class Connection(asyncio.Protocol):
 
         When the server stops, a client that has sent nothing more is not waited for.
         """
-        if (
-            self._eof
-            or self.is_lost
-            or (self.is_closing and self.inbox.frame is None and not self.inbox.data)
-        ):
+        is_silent = self.inbox.frame is None and not self.inbox.data
+        if self._eof or self.is_lost or (self.is_closing and is_silent):
             self.close()
         else:
             self._linger()
@@ -351,6 +341,7 @@ class Connection(asyncio.Protocol):
 
         Raises ClientGone when it left, or took nothing at all for `write_s` and was cut off.
         """
+        self._outbox.flush()
         while self.is_write_paused:
             before = self.transport.get_write_buffer_size()
             if self._writable is None or self._writable.done():
@@ -361,10 +352,8 @@ class Connection(asyncio.Protocol):
                 raise ClientGone("the client takes no more")
 
     def write(self, data: bytes) -> None:
-        if self._outbox.parts or (self._phase is _BUSY and self.inbox.data):
-            self._outbox.add(data)  # more is likely to follow in this turn
-        elif not self.is_lost:
-            self.transport.write(data)
+        if not self.transport.is_closing():  # known before connection_lost
+            self._outbox.add(data)
 
     # The timer.
 
@@ -383,7 +372,7 @@ class Connection(asyncio.Protocol):
             self._timer = loop.call_at(due, self._on_timer)
 
     def _on_timer(self) -> None:
-        self._timer = None
+        self._timer, self._timer_at = None, _NEVER
         phase = self._phase
         if phase is _BUSY:
             return

@@ -115,15 +115,12 @@ class HTTPUpgradeRequired(HTTPClientError):
         CIMultiDict.extend(self.headers, {"Upgrade": protocol, "Connection": "upgrade"})
 
 
-class HTTPNotModified(HTTPException):
-    status_code = 304
-
-
 # fmt: off
 class HTTPMultipleChoices(HTTPRedirection): status_code = 300
 class HTTPMovedPermanently(HTTPRedirection): status_code = 301
 class HTTPFound(HTTPRedirection): status_code = 302
 class HTTPSeeOther(HTTPRedirection): status_code = 303
+class HTTPNotModified(HTTPException): status_code = 304
 class HTTPTemporaryRedirect(HTTPRedirection): status_code = 307
 class HTTPPermanentRedirect(HTTPRedirection): status_code = 308
 

@@ -13,7 +13,7 @@ from .exceptions import HTTPBadRequest, HTTPRequestTimeout
 from .framing import Inbox
 from .head import Head, ProtocolFault
 from .limits import BODY_RATE_BYTES_PER_S, DRAIN_BYTES, Limits
-from .response import BODILESS, JOINED_BODY_BYTES, Asked, ClientGone, Response, StreamResponse
+from .response import BODILESS, Asked, ClientGone, Response, StreamResponse
 
 MAX_PIECE_BYTES = 256 * 1024
 
@@ -31,8 +31,8 @@ class Link(Protocol):
     is_closing: bool
     is_write_paused: bool
 
-    def now(self) -> float: ...
     def cancel(self) -> None: ...
+    def now(self) -> float: ...
     def take_body(self, most: int) -> bytes: ...
     def write(self, data: bytes) -> None: ...
     async def wait_readable(self, timeout_s: float) -> None: ...
@@ -123,15 +123,13 @@ class Exchange:
     # The response.
 
     def send_whole(self, response: Response) -> None:
-        """Head and body in one write. Nobody waits here until the client has taken them."""
+        """Head and body together. Nobody waits here until the client has taken them."""
         body = response.body if response.status != 205 else b""  # noqa: PLR2004 - RFC 9110 section 15.3.6
         head = self._head_of(response, len(body))  # may raise; then nothing has begun
-        is_large = self.sends_body and len(body) > JOINED_BODY_BYTES
-        data = head if is_large or not self.sends_body else head + body
         self.response = response
         self.finished = True
-        self.connection.write(data)
-        if is_large:
+        self.connection.write(head)
+        if self.sends_body:
             self.connection.write(body)
 
     async def send(self, response: StreamResponse, request: Asked) -> None:
@@ -163,7 +161,9 @@ class Exchange:
         self.response = response
         self.connection.write(head)
         if response.ends_with_server and self.connection.is_closing:
-            self.connection.cancel()  # begun too late to be ended with the others
+            asyncio.get_running_loop().call_soon(
+                self.connection.cancel
+            )  # begun too late to be ended with the others
 
     async def write(self, data: bytes) -> None:
         if self.finished:

@@ -31,13 +31,15 @@ PIECE_BYTES = 256 * 1024
 LONGEST_NUMBER = 18  # digits; whatever is longer lies beyond the end of any file
 
 _RANGE = re.compile(r"bytes=(?:([0-9]+)-([0-9]*)|-([0-9]+))", re.IGNORECASE)
+# What an answer in the file's place must not carry; 304 keeps what RFC 9110 section 15.4.5 has it keep.
+_OF_CONTENT = re.compile(r"content-(?!security|location).*")
+_OF_FILE = re.compile(r"content-(?!security).*|etag|last-modified|accept-ranges|cache-control|expires")
 _TEXT_TYPES = re.compile(r"text/.*|application/(?:javascript|json|xml)|image/svg\+xml")
 
 # Any other error, such as no descriptor left, is one of the server.
 _NOT_THERE = frozenset(
     {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO}
 )
-_OF_CONTENT = frozenset({"content-disposition", "content-encoding", "content-language"})  # of the file's own
 
 
 class FileResponse(StreamResponse):
@@ -64,20 +66,12 @@ class FileResponse(StreamResponse):
         except OSError as error:
             if error.errno not in _NOT_THERE:
                 raise
-            self._send_instead(request, HTTPNotFound())
+            self._refuse(request, HTTPNotFound())
             return
         try:
             await self._send_open(request, file, facts)
         finally:
             file.close()
-
-    def _send_instead(self, request: Asked, answer: HTTPException) -> None:
-        """Another answer than the file, with what the handler and middlewares have put on this one."""
-        for name, value in self.headers.items():
-            if name.lower() not in _OF_CONTENT:
-                answer.headers.add(name, value)
-        answer._cookies, answer.forces_close = self._cookies, self.forces_close  # noqa: SLF001 - one of ours
-        request.exchange.send_whole(answer)
 
     async def _send_open(self, request: Asked, file: IO[bytes], facts: os.stat_result) -> None:
         tag = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"'
@@ -88,7 +82,7 @@ class FileResponse(StreamResponse):
         )
         refusal = _precondition(request, tag, modified_s)
         if refusal is not None:
-            self._send_instead(request, refusal)
+            self._refuse(request, refusal)
             return
         size = facts.st_size
         start, length = 0, size
@@ -97,7 +91,7 @@ class FileResponse(StreamResponse):
             start, length = wanted
             if length == 0:
                 unsatisfiable = {"Content-Range": f"bytes */{size}"}
-                self._send_instead(request, HTTPRequestRangeNotSatisfiable(headers=unsatisfiable))
+                self._refuse(request, HTTPRequestRangeNotSatisfiable(headers=unsatisfiable))
                 return
             self.set_status(206)
             self.headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{size}"
@@ -112,6 +106,15 @@ class FileResponse(StreamResponse):
                 length -= len(piece)
                 await self.write(piece)
         await self.write_eof()
+
+    def _refuse(self, request: Asked, answer: HTTPException) -> None:
+        """Send another answer in the file's place, with what handler and middlewares have set beside it."""
+        of_file = _OF_CONTENT if answer.status == 304 else _OF_FILE  # noqa: PLR2004
+        for name, value in self.headers.items():
+            if not of_file.fullmatch(name.lower()):
+                answer.headers.add(name, value)
+        answer._cookies, answer.forces_close = self._cookies, self.forces_close  # noqa: SLF001 - one of ours
+        request.exchange.send_whole(answer)
 
 
 def static(directory: str | os.PathLike[str], parameter: str = "path") -> Handler:

@@ -182,10 +182,9 @@ class Request:
     def headers(self) -> CIMultiDictProxy[str]:
         """Names without regard to case; repeated fields are kept apart (`getall`). Bytes are read as Latin-1."""
         if self._headers is None:
-            fields = [
-                (name.decode(), value.strip(b" \t").decode("latin-1")) for name, value in self._head.fields
-            ]
-            self._headers = CIMultiDictProxy(CIMultiDict(fields))
+            fields = self._head.fields
+            pairs = [(name.decode(), value.strip(b" \t").decode("latin-1")) for name, value in fields]
+            self._headers = CIMultiDictProxy(CIMultiDict(pairs))
         return self._headers
 
     @property

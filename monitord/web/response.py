@@ -190,10 +190,6 @@ class StreamResponse:
         lines = "".join([f"{name}: {value}\r\n" for name, value in fields])
         return f"HTTP/1.1 {self.status} {self.reason}\r\n{framing}{lines}\r\n".encode("latin-1")
 
-    def encode_whole(self) -> bytes | None:
-        """All of it, for a request that is plain (`Head.is_plain`); None where its framing takes a closer look."""
-        return None
-
     @property
     def prepared(self) -> bool:
         """Whether the head is out: then status and headers can change no more."""
@@ -280,6 +276,7 @@ class Response(StreamResponse):
         return self.body.decode()
 
     def encode_whole(self) -> bytes | None:
+        """All of it, for a request that is plain (`Head.is_plain`); None where its framing takes a closer look."""
         body, is_bare = self.body, self._is_bare
         key = self.status, self._content_type, len(body)
         if is_bare and _second_begins_s <= time() < _second_ends_s and (head := _bare_heads.get(key)):

@@ -27,6 +27,7 @@ from .application import Application
 from .connection import Connection
 from .head import HeadParser
 from .limits import Limits
+from .outbox import Turn
 from .tasks import Starter
 
 BACKLOG = 1024
@@ -63,6 +64,7 @@ class Server:
         self.head_parser = HeadParser(self.limits.fields)
         self.loop: asyncio.AbstractEventLoop
         self.starter: Starter
+        self.turn: Turn
         self._host = host
         self._port = port
         self._path = os.fspath(path) if path is not None else None
@@ -98,6 +100,7 @@ class Server:
         """Run the start-up hooks, then listen. If either fails, what was done is undone."""
         self.loop = asyncio.get_running_loop()
         self.starter = Starter(self.loop)
+        self.turn = Turn(self.loop)
         self._all_gone = asyncio.Event()
         self._hurry = asyncio.Event()
         async with AsyncExitStack() as stack:

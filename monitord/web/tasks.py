@@ -129,7 +129,7 @@ async def _end(error: BaseException | None) -> None:
         raise error
 
 
-def wake(waiter: "asyncio.Future[None]") -> None:
-    """Let whoever waits go on; may be called twice."""
-    if not waiter.done():
+def wake(waiter: "asyncio.Future[None] | None") -> None:
+    """Let whoever waits, if anybody does, go on; may be called twice."""
+    if waiter is not None and not waiter.done():
         waiter.set_result(None)

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,16 +79,61 @@ def test_a_long_name_gives_way_to_the_result() -> None:
     assert name in whole[1]
 
 
+DETAIL = "GET https://www.example.org/a/long/path refused: nobody is there"
+DOWN = {
+    "name": "a",
+    "type": "http",
+    "state": "down",
+    "failures_in_a_row": 0,
+    "last": {"detail": DETAIL, "reason": "refused", "started_at": "2026-01-01T00:00:00Z"},
+    "acknowledged_by": None,
+    "maintenance": None,
+    "silenced_until": None,
+    "is_flapping": False,
+}
+
+
 def test_a_result_that_is_cut_begins_with_its_reason() -> None:
     """The beginning of a URL tells nobody why its monitor is down."""
-    last = {
-        "detail": "GET https://www.example.org/a/long/path refused: nobody is there",
-        "reason": "refused",
-        "started_at": "2026-01-01T00:00:00Z",
-    }
-    monitor = {"name": "a", "type": "http", "state": "down", "failures_in_a_row": 0, "last": last}
-    assert " refused: GET https://www" in monitor_rows([monitor], room=60, colour=False)[1]
-    assert monitor_rows([monitor], room=200, colour=False)[1].endswith(last["detail"])
+    assert " refused: GET https://www" in monitor_rows([DOWN], room=60, colour=False)[1]
+    assert monitor_rows([DOWN], room=200, colour=False)[1].endswith(DETAIL)
+
+
+@pytest.mark.parametrize(
+    ("noted", "note"),
+    [
+        ({"acknowledged_by": "kim (uid 1000)"}, "[acknowledged]"),
+        ({"maintenance": "upgrade", "is_flapping": True}, "[maintenance, flapping]"),
+        ({"silenced_until": "2026-01-01T00:00:00.000Z"}, "[silenced]"),
+    ],
+)
+def test_what_the_state_does_not_say_goes_before_what_was_seen(noted: dict[str, Any], note: str) -> None:
+    """That somebody sees to it already is what is asked first at night; so it is never cut off."""
+    head, row = monitor_rows([{**DOWN, **noted}], room=200, colour=False)
+    assert row.endswith(f"{note} {DETAIL}")
+    assert head.index("RESULT") == row.index(note)
+    assert note in monitor_rows([{**DOWN, **noted}], room=60, colour=False)[1]
+    assert monitor_rows([{**DOWN, **noted, "last": None}], room=80, colour=False)[1].endswith(note)
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("acknowledge", "did you mean ack?"),
+        ("stat", "did you mean status?"),
+        ("statsu", "did you mean status?"),
+        ("silense", "did you mean silence?"),
+        ("frobnicate", "monitorctl --help lists them"),
+        ("", "monitorctl --help lists them"),
+    ],
+)
+def test_a_command_that_there_is_not_is_told_which_was_meant(
+    capsys: pytest.CaptureFixture[str], word: str, hint: str
+) -> None:
+    with pytest.raises(SystemExit) as exit_of:
+        main([word])
+    assert exit_of.value.code == 64
+    assert capsys.readouterr().err.endswith(f"monitorctl: {word!r} is not a command; {hint}\n")
 
 
 async def test_an_unconfirmed_failure_has_a_question_mark(
@@ -134,7 +180,7 @@ async def test_an_accepted_reload_says_what_changed(
 ) -> None:
     async with endpoint(tmp_path) as at:
         assert await ctl(at.path, "reload") == 0
-    assert capsys.readouterr().out == "reloaded: +1 -0 ~0, 2 unchanged\n"
+    assert capsys.readouterr().out == "reloaded: 1 added, 2 unchanged\n"
 
 
 @pytest.mark.parametrize(

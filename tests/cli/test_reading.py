@@ -13,6 +13,7 @@ import pytest
 
 from monitord.cli.commands.show import monitor_lines
 from monitord.cli.control_command import main
+from monitord.cli.wording import in_local_time, local
 from monitord.web import Application, Request, Response, Server, json_response
 from tests.cli.there import CHECKS, there
 from tests.endpoint import endpoint
@@ -89,7 +90,7 @@ async def test_show_tells_all_of_one_monitor(tmp_path: Path, capsys: Capture) ->
     lines = dict(line.split(maxsplit=1) for line in out.splitlines() if line and " " in line)
     assert out.startswith("good (fake) is up")
     assert lines["tags"] == "prod"
-    assert lines["uptime"].startswith("1h 90.000 %, 24h 90.000 %, 7d 90.000 %")
+    assert lines["uptime"] == "1h to 90d 90.000 % (of 30m)"
     assert lines["last"].startswith("24h    27 pass, 3 fail") or "27 pass, 3 fail" in out
     assert "p50 " in lines["response"]
     assert "next check" in out
@@ -230,7 +231,11 @@ async def test_explain_prints_sentences_that_fit(tmp_path: Path, capsys: Capture
         document = json.loads(capsys.readouterr().out)
     assert out.startswith("bad is pending.\nThe last check at ")
     assert max(map(len, out.splitlines())) <= 80
-    assert " ".join(out.split()) == " ".join(" ".join(document["sentences"]).split())
+    sentences = [in_local_time(one) for one in document["sentences"]]
+    assert " ".join(out.split()) == " ".join(" ".join(sentences).split())
+    # As `show` says it: on the clock of who reads.
+    assert local(document["last"]["started_at"]) in out
+    assert document["last"]["started_at"] not in out
 
 
 # what all have
@@ -332,6 +337,26 @@ async def test_a_daemon_that_does_not_know_what_is_asked_knows_the_monitor_all_t
     async with Server(application, path=tmp_path / "s"):
         assert await asyncio.to_thread(main, ["--socket", str(tmp_path / "s"), "explain", "good"]) == 1
     assert capsys.readouterr().err == "monitorctl: 404: Not Found\n"
+
+
+@pytest.mark.parametrize(
+    "answer", [{}, {"monitors": {}}, {"monitors": [{"name": "good"}], "next_cursor": None}]
+)
+async def test_an_answer_of_another_form_is_told_and_is_no_traceback(
+    tmp_path: Path, capsys: Capture, answer: object
+) -> None:
+    async def say(_: Request) -> Response:
+        return json_response(answer)
+
+    application = Application()
+    application.router.add_get("/{path:path}", say)
+    async with Server(application, path=tmp_path / "s"):
+        for command in (["status"], ["show", "good"], ["silences"], ["incidents"]):
+            asked = ["--socket", str(tmp_path / "s"), *command]
+            assert await asyncio.to_thread(main, asked) == 1, command
+            said = capsys.readouterr().err
+            assert said.startswith("monitorctl: the answer has not the form that monitorctl ")
+            assert "systemctl restart monitord" in said
 
 
 async def test_what_a_peer_said_does_nothing_to_the_terminal(tmp_path: Path, capsys: Capture) -> None:

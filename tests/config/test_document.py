@@ -120,8 +120,10 @@ def test_what_may_not_be_read_is_a_fault(main: Path) -> None:
     (main.parent / "monitord.d").chmod(0)
     try:
         assert faults(read_document(main)) == [
-            "monitord.toml: cannot be read: Permission denied; it is for the group monitord: chgrp monitord, chmod g+r",
-            "monitord.d: cannot be listed: Permission denied; it is for the group monitord: chgrp monitord, chmod g+r",
+            "monitord.toml: cannot be read: Permission denied; it is for the group monitord: "
+            "chgrp monitord monitord.toml && chmod g+r monitord.toml",
+            "monitord.d: cannot be listed: Permission denied; it is for the group monitord: "
+            "chgrp monitord monitord.d && chmod g+rx monitord.d",
         ]
     finally:
         (main.parent / "monitord.d").chmod(0o700)

@@ -434,7 +434,7 @@ def test_a_reload_leaves_unchanged_monitors_alone() -> None:
             return monitor
 
         plan = dispatcher.plan(wanted, build)
-        assert str(plan) == "+1 -1 ~1, 1 unchanged"
+        assert str(plan) == "1 added, 1 removed, 1 changed, 1 unchanged"
         assert sorted(built) == ["added", "changed"]
         assert set(dispatcher.watched) == {"kept", "changed", "removed"}, "a plan changes nothing yet"
         dispatcher.apply(plan)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from monitord.dispatch import Matcher, Pause, Silence
+from monitord.dispatch import Matcher, OpenWindow, Pause, Silence
 from monitord.health import HealthPolicy, HealthState, Window
 from monitord.journal_events import JournalEvent
 from monitord.model import Health, Incident, Reason, Verdict
@@ -266,6 +266,36 @@ def test_a_reload_within_a_window_does_not_announce_it_again(caplog: pytest.LogC
     run(main)
     begins = JournalEvent.MAINTENANCE_BEGINS.message_id
     assert [getattr(record, "message_id", "") for record in caplog.records].count(begins) == 1
+
+
+def test_the_window_that_closes_last_holds_and_its_end_is_known(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def main(there: World) -> None:
+        there.add("web")
+        await asyncio.sleep(30)
+        long = replace(window_in(there, 20, 120), name="move", comment="new rack")
+        there.made.dispatcher.roster.windows = [window_in(there, 5, 60), long]
+        watched = there.made.dispatcher.watched["web"]
+        seen = []
+        for _ in range(3):
+            await asyncio.sleep(12)
+            seen.append(watched.window)
+        until = long.closes_after(there.made.clock.now())
+        assert until is not None
+        assert [None if one is None else one.name for one in seen] == ["upgrade", "move", "move"]
+        assert seen[-1] == OpenWindow("move", until, "new rack")
+        await asyncio.sleep(120)
+        assert watched.window is None
+        told = [record.getMessage() for record in caplog.records if "maintenance" in record.getMessage()]
+        assert [message.partition(",")[0].partition(";")[0] for message in told] == [
+            "web: maintenance upgrade begins",
+            "web: maintenance move begins",
+            "web: maintenance move ends",
+        ]
+        assert f"web: maintenance move begins, until {until:%Y-%m-%d %H:%M:%S} UTC; it is up" in told
+
+    run(main)
 
 
 def test_what_came_back_within_its_window_is_never_told(caplog: pytest.LogCaptureFixture) -> None:

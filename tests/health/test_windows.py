@@ -115,6 +115,15 @@ def test_the_first_open_window_that_is_for_a_monitor_holds() -> None:
         assert maintenance_of(windows, name, (), at(moment)) is window
 
 
+def test_of_several_that_are_open_the_last_to_close_holds() -> None:
+    short = Window("short", 600.0, begins_at=at("2026-03-01T20:00"))
+    nightly = Window("nightly", 7200.0, schedule=parse_calendar_event("20:00 UTC"))
+    endless = Window("endless", 3600.0, schedule=parse_calendar_event("*:0/20"))
+    for windows, wanted in (((short, MOVE), MOVE), ((MOVE, short), MOVE), ((MOVE, nightly), nightly)):
+        assert maintenance_of(windows, "web", (), at("2026-03-01T20:05")) is wanted
+    assert maintenance_of((nightly, endless), "web", (), at("2026-03-01T20:05")) is endless
+
+
 @given(
     st.sampled_from(["*:0/20", "Mon..Fri 9..11:00", "*-*~1,2 *:10"]),
     st.integers(1, 200),

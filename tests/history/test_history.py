@@ -96,6 +96,27 @@ async def test_the_last_twenty_results_and_the_last_twenty_failures_are_kept_who
     await history.close(5)
 
 
+async def test_what_a_clock_that_was_ahead_has_dated_does_not_hide_what_comes(life: Life) -> None:
+    """As when it is set right some minutes after the start."""
+    history = life.begin()
+    for number in range(30):
+        one = result(START + timedelta(days=900, seconds=number), Verdict.FAIL)
+        history.add_result("a", one, Health.DOWN, {"number": number})
+    for number in range(100, 105):
+        history.add_result("a", result(after(number), Verdict.FAIL), Health.DOWN, {"number": number})
+    await written(history)
+    for failed in (False, True):
+        shown = [one["number"] for one in await history.last("a", failed=failed)]
+        assert shown[:5] == [104, 103, 102, 101, 100]
+        assert shown[5:] == list(range(29, 14, -1))
+    assert [one.at for one in await history.results("a")] == [after(number) for number in range(104, 99, -1)]
+    for number in range(105, 125):
+        history.add_result("a", result(after(number), Verdict.FAIL), Health.DOWN, {"number": number})
+    await written(history)
+    assert [one["number"] for one in await history.last("a")] == list(range(124, 104, -1))
+    await history.close(5)
+
+
 async def test_what_is_told_in_one_turn_of_the_loop_is_written_together_or_not_at_all(life: Life) -> None:
     """A trigger refuses the state, so the result and the incident told with it are not there either."""
     history = life.begin()

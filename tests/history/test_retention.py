@@ -171,7 +171,9 @@ def test_max_size_is_kept_and_room_is_used_again(tmp_path: Path, caplog: pytest.
         assert [record.levelno for record in caplog.records] == [logging.WARNING]
         assert "reached max_size (1MiB): results are kept for less than 1d" in caplog.text
         # Less comes now: the bounds widen again, up to what is configured.
-        keep_up(store, now_ms + 30 * DAY_MS, 200)
+        for hour in range(26):  # until the clock has proved itself
+            keep_up(store, now_ms + 30 * DAY_MS + hour * HOUR_MS, 1)
+        keep_up(store, now_ms + 31 * DAY_MS + 2 * HOUR_MS, 200)
         assert store._retention._kept_ms == store._retention._configured_ms
 
 

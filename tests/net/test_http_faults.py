@@ -17,6 +17,7 @@ from monitord.net import (
     HttpExchange,
     HttpFault,
     HttpRequest,
+    IpFamily,
     Phase,
     TlsOptions,
     TlsVersion,
@@ -33,6 +34,19 @@ async def test_nobody_listens(client: HttpClient) -> None:
     seen = await fault(client, HttpRequest(url=f"http://127.0.0.1:{port}/"))
     assert (seen.kind, seen.detail) == (FaultKind.REFUSED, f"connect to 127.0.0.1:{port} refused")
     assert (seen.address, seen.ip_version, set(seen.phases)) == ("127.0.0.1", 4, {Phase.CONNECT})
+
+
+async def test_where_one_family_does_not_answer_the_other_one_is_named(client: HttpClient) -> None:
+    """As for http://localhost/ with a service on 127.0.0.1 alone."""
+    port = free_port()
+    seen = await fault(client, HttpRequest(url=f"http://both.test:{port}/"))
+    assert seen.detail == (
+        f"connect to 127.0.0.1:{port} refused (its address ::1 was not asked: see ip_family, all_addresses)"
+    )
+    only = await fault(client, HttpRequest(url=f"http://both.test:{port}/", ip_family=IpFamily.IPV4))
+    assert only.detail == f"connect to 127.0.0.1:{port} refused"
+    several = await fault(client, HttpRequest(url=f"http://three.test:{port}/"))
+    assert "not asked" not in several.detail
 
 
 async def test_no_socket_is_there(client: HttpClient, tmp_path: Path) -> None:

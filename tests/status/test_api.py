@@ -107,6 +107,11 @@ async def test_every_answer_is_as_the_document_says() -> None:
         assert (await ask("POST", "/monitors/good/acknowledge")).status == 409
         silence = await ask("POST", "/silences", {"tags": ["prod"], "lasts": "2h"})
         assert silence.status == 201
+        in_force = {
+            one["name"]: one["silenced_until"] for one in (await ask("GET", "/monitors")).json()["monitors"]
+        }
+        assert in_force == {"good": silence.json()["until"], "bad": None, "a.b-c_d": None}
+        assert (await ask("GET", "/monitors/good")).json()["silenced_until"] == silence.json()["until"]
         place = silence.headers["Location"].removeprefix(PREFIX)
         assert (await ask("GET", "/silences")).json()["silences"] == [silence.json()]
         assert (await ask("DELETE", place)).status == 204

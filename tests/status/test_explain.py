@@ -134,7 +134,7 @@ async def blind(there: World, _: Interventions) -> None:
             ["web is unreachable", "It depends on gateway, which is down: failures here are put down to it."],
             id="behind a parent",
         ),
-        pytest.param(maintained, ["The maintenance window upgrade is open"], id="in a window"),
+        pytest.param(maintained, ["The maintenance window upgrade is open until 20"], id="in a window"),
         pytest.param(silenced, ["Silenced until", "by root (uid 0): upgrade."], id="silenced"),
         pytest.param(
             paused,

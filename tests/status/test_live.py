@@ -95,7 +95,7 @@ async def test_changes_incidents_and_reloads_are_told_as_they_happen() -> None:
         reload = await listener.next()
     assert (change.kind, change.data["monitor"], change.data["after"]) == ("transition", "bad", "down")
     assert (incident.kind, incident.data["monitor"], incident.data["closed_at"]) == ("incident", "bad", None)
-    assert (reload.kind, reload.data["summary"]) == ("reload", "+1 -0 ~0, 2 unchanged")
+    assert (reload.kind, reload.data["summary"]) == ("reload", "1 added, 2 unchanged")
 
 
 async def test_results_are_told_to_who_wants_them_of_monitors_he_names() -> None:

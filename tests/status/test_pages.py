@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -12,9 +13,9 @@ from urllib.parse import urljoin
 import pytest
 
 from monitord.clock import SystemClock
-from monitord.dispatch import Matcher, Pause, Recorder, Silence
-from monitord.history import History, HistorySettings
-from monitord.model import Incident, Reason
+from monitord.dispatch import Matcher, OpenWindow, Pause, Recorder, Silence
+from monitord.history import History, HistorySettings, Uptime
+from monitord.model import Health, Incident, Reason
 from monitord.status.rendering import CONTENT_TYPES
 from monitord.web import Request, Response
 from monitord.web.testing import ClientResponse, TestClient
@@ -332,16 +333,44 @@ async def test_a_pause_a_window_and_an_incident_are_told() -> None:
         watched = one.dispatcher.watched["bad"]
         assert watched.incident is not None
         watched.incident = replace(watched.incident, acknowledged_by="kim", comment="on it")
-        watched.window = "upgrade"
+        watched.window = OpenWindow("upgrade", NOW + timedelta(hours=2), "new kernel")
         silence = Silence("s0", Matcher(names=("bad",)), NOW, NOW + timedelta(days=1), "root", "new disk")
         one.dispatcher.roster.silences = {"s0": silence}
         watched.pause = Pause("kim", NOW, None)
         text = (await page(one, "/m/bad")).text
+        assert re.search(r"In maintenance: upgrade until <time .*</time>: new kernel</p>", text)
         assert "acknowledged by kim: on it" in text
         assert '</span> <span class="soft">maintenance upgrade' in text
         assert "by root: new disk" in text
         assert "no check while it is paused" in text
-        assert "maintenance upgrade" in (await page(one, "/")).text
+        overview = (await page(one, "/")).text
+        for note in ("maintenance upgrade", "acknowledged", "silenced"):
+            assert f'<span class="soft">{note}</span>' in overview
+
+
+async def test_a_silence_that_ends_leaves_the_overview() -> None:
+    async with usual_site() as one:
+        silence = Silence("s0", Matcher(names=("bad",)), NOW, NOW + timedelta(days=1), "root", None)
+        one.dispatcher.roster.silences = {"s0": silence}
+        assert ">silenced<" in (await page(one, "/")).text
+        one.dispatcher.roster.silences = {}
+        assert ">silenced<" not in (await page(one, "/")).text
+
+
+class YoungPast(FakePast):
+    """Of a monitor that was added 90 minutes ago."""
+
+    async def uptimes(
+        self, monitors: Sequence[str], windows: Sequence[tuple[datetime, datetime]]
+    ) -> dict[str, tuple[Uptime, ...]]:
+        known = [min(5400.0, (end - start).total_seconds()) for start, end in windows]
+        return {name: tuple(Uptime({Health.UP: seconds}) for seconds in known) for name in monitors}
+
+
+async def test_an_uptime_says_of_how_much_time_it_is_where_that_is_less_than_its_name_says() -> None:
+    async with usual_site(YoungPast(NOW)) as one:
+        tiles = (await page(one, "/m/shop")).text.partition('class="tiles"')[2].split('class="tile"')[1:6]
+    assert ["known for 1 h 30 min only" in tile for tile in tiles] == [False, True, True, True, True]
 
 
 async def test_what_an_earlier_run_has_seen_is_on_the_pages_of_the_next(tmp_path: Path) -> None:

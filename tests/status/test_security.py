@@ -11,7 +11,7 @@ import pytest
 from monitord.config import Secret
 from monitord.status import AccessPolicy
 from monitord.status.control import name_of
-from monitord.status.security import FAILURES_WITHIN_S, HEADERS, MOST_FAILURES
+from monitord.status.security import FAILURES_WITHIN_S, HEADERS, MOST_FAILURES, guesser
 from monitord.web import Server
 from monitord.web.testing import ClientConnection, ClientResponse, SocketClient
 from tests.endpoint import World, world
@@ -163,6 +163,22 @@ async def test_a_page_of_another_site_changes_nothing_over_the_unix_socket(tmp_p
     async with over(tmp_path / "s") as ask:
         assert (await ask("POST", "/reload", origin="https://evil.example.com")).status == 403
         assert (await ask("POST", "/reload", origin="http://localhost")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+        ("the Unix socket", "192.0.2.1", False),
+    ],
+)
+def test_whose_guesses_count_together(one: str, other: str, is_same: bool) -> None:
+    assert (guesser(one) == guesser(other)) is is_same
 
 
 async def test_guesses_are_limited_and_the_limit_ends(tmp_path: Path) -> None:

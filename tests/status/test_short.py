@@ -77,7 +77,7 @@ async def test_an_accepted_reload_answers_with_what_changed(tmp_path: Path) -> N
         assert await at.post("reload") == {
             "ok": True,
             "at": "2026-01-01T00:00:00.000Z",
-            "summary": "+1 -0 ~0, 2 unchanged",
+            "summary": "1 added, 2 unchanged",
             "error": None,
         }
 

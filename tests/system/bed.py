@@ -65,7 +65,7 @@ def command(
     return completed
 
 
-def eventually(question: Callable[[], Answer], *, within_s: float = 15, every_s: float = 0.1) -> Answer:
+def eventually(question: Callable[[], Answer], *, within_s: float = 40, every_s: float = 0.1) -> Answer:
     """The first true answer; asks until one comes or time is up, then fails and shows the last one."""
     deadline = time.monotonic() + within_s
     while True:

@@ -128,7 +128,7 @@ class Installed:
         """See asking_all_the_time."""
         return asking_all_the_time(self.machine)
 
-    def await_check(self, name: str, *, within_s: float = 15) -> dict[str, Any]:
+    def await_check(self, name: str, *, within_s: float = 40) -> dict[str, Any]:
         """The next check of a monitor, as the journal has it."""
         since = self.machine.now_in_journal()
         return eventually(lambda: self.checks_of(name, since), within_s=within_s)[0]

@@ -1,5 +1,7 @@
 """A reload is a transaction: in force as a whole, or refused with nothing changed and everybody told."""
 
+import time
+
 import pytest
 
 from tests.system.bed import eventually
@@ -21,7 +23,7 @@ def test_accepted_reload_is_in_force_when_systemctl_returns(monitord: Installed)
     assert {one["name"] for one in monitord.get("/monitors")["monitors"]} == {"web", "broken"}
     assert monitord.pid == before
     said = [str(entry["MESSAGE"]) for entry in monitord.machine.journal("--unit=monitord", since=since)]
-    assert [line for line in said if "+1 -0 ~0, 1 unchanged" in line], said
+    assert [line for line in said if "1 added, 1 unchanged" in line], said
 
 
 @pytest.mark.parametrize("fault", BROKEN)
@@ -101,6 +103,24 @@ def test_broken_configuration_at_start_ends_with_78_and_is_not_tried_again(monit
     assert [line for line in said if "test.toml:3" in line and "chek_every" in line], said
 
 
+def test_who_asks_a_daemon_that_does_not_start_is_told_why_and_starts_it_once(monitord: Installed) -> None:
+    monitord.systemctl("stop", "monitord.service")
+    monitord.configure(UNKNOWN_KEY)
+    since = monitord.machine.now_in_journal()
+    asked = monitord.machine.run("monitorctl", "status", ok=False)
+    assert asked.returncode == 3
+    assert "chek_every" in asked.stderr
+    eventually(lambda: monitord.state == "failed")
+    time.sleep(3)  # in which the socket would start it again, if anybody waited there still
+    said = [str(entry["MESSAGE"]) for entry in monitord.machine.journal("--unit=monitord", since=since)]
+    assert len([line for line in said if "chek_every" in line]) == 1, said
+    assert monitord.machine.show("monitord.socket", "ActiveState") == "active"
+    monitord.configure("")
+    # Nothing else is needed, not even a start: who asks next has an answer.
+    assert monitord.machine.run("monitorctl", "status", ok=False).returncode in {0, 1, 2}
+    assert monitord.state == "active"
+
+
 def assert_everybody_is_told(monitord: Installed, since: int) -> None:
     reload = monitord.get("/status")["reload"]
     assert reload["ok"] is False
@@ -109,3 +129,20 @@ def assert_everybody_is_told(monitord: Installed, since: int) -> None:
     assert "refused" in monitord.systemctl("status", "monitord.service").stdout
     entries = monitord.machine.journal("--unit=monitord", "--priority=err", since=since)
     assert [entry for entry in entries if "reload refused" in str(entry["MESSAGE"])], entries
+
+
+def test_what_only_root_may_read_is_told_to_root_before_the_service_meets_it(monitord: Installed) -> None:
+    monitord.machine.write("/etc/monitord.d/secret.toml", "")
+    monitord.machine.shell(
+        "chmod 0600 /etc/monitord.d/secret.toml && chown root:root /etc/monitord.d/secret.toml"
+    )
+    checked = monitord.machine.run("monitorctl", "check-config", ok=False)
+    assert checked.returncode == 1
+    assert "/etc/monitord.d/secret.toml: cannot be read: Permission denied" in checked.stdout
+    assert "not for the user of the service, monitord" in checked.stderr
+    assert monitord.systemctl("reload", "monitord.service", ok=False).returncode == 1
+    monitord.machine.shell(
+        "chgrp monitord /etc/monitord.d/secret.toml && chmod g+r /etc/monitord.d/secret.toml"
+    )
+    assert monitord.machine.run("monitorctl", "check-config").returncode == 0
+    monitord.systemctl("reload", "monitord.service")

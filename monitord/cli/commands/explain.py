@@ -6,7 +6,7 @@ import textwrap
 from monitord.cli.asking import client_of, monitor_target, naming, print_json
 from monitord.cli.command import Command, add_name
 from monitord.cli.terminal import width
-from monitord.cli.wording import plain
+from monitord.cli.wording import in_local_time, plain
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -17,7 +17,11 @@ def _run(options: argparse.Namespace) -> int:
         print_json(explanation)
         return 0
     for sentence in explanation["sentences"]:
-        print(textwrap.fill(plain(sentence), width(), subsequent_indent="  ", break_long_words=False))
+        print(
+            textwrap.fill(
+                plain(in_local_time(sentence)), width(), subsequent_indent="  ", break_long_words=False
+            )
+        )
     return 0
 
 

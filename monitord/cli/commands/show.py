@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterator, Mapping
+from itertools import groupby
 
 from monitord.cli.asking import Json, client_of, last_results, monitor, monitor_target, print_json
 from monitord.cli.bars import LABEL_WIDTH
@@ -10,9 +11,12 @@ from monitord.cli.parsing import positive
 from monitord.cli.result_view import result_lines
 from monitord.cli.terminal import paint, wants_colour, width
 from monitord.cli.wording import ago, local, percent, plain, seconds_since, seen_to, short_time, span
-from monitord.units import format_duration
+from monitord.units import format_duration, parse_duration
 
 SHOWN_AT_ONCE = 5
+
+NEARLY_ALL = 0.95
+"""Of a window, so that it need not be said how much is known of it."""
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -58,7 +62,7 @@ def _facts_of(shown: Json) -> Iterator[tuple[str, str]]:
         yield "not believed", f"{shown['failures_in_a_row']} of {shown['fail_after']} failures in a row"
     if shown["is_flapping"]:
         yield "flapping", "it changes too often to tell each change"
-    yield "maintenance", shown["maintenance"] or ""
+    yield "maintenance", _maintenance(shown)
     yield "paused by", plain(shown["paused_by"] or "")
     yield "tags", ", ".join(shown["tags"])
     yield "depends on", ", ".join(shown["depends_on"])
@@ -66,6 +70,11 @@ def _facts_of(shown: Json) -> Iterator[tuple[str, str]]:
     yield "schedule", _schedule(shown)
     yield "next check", _next(shown)
     yield from _past(shown)
+
+
+def _maintenance(shown: Json) -> str:
+    until = shown["maintenance_until"]
+    return plain(shown["maintenance"] or "") + ("" if until is None else f", until {local(until)}")
 
 
 def _schedule(shown: Json) -> str:
@@ -88,8 +97,7 @@ def _next(shown: Json) -> str:
 def _past(shown: Json) -> Iterator[tuple[str, str]]:
     """Nothing where the history cannot be read."""
     uptime: Mapping[str, Json] = shown["uptime"] or {}
-    known = [f"{window} {percent(one['ratio'])}" for window, one in uptime.items()]
-    yield "uptime", ", ".join(known)
+    yield "uptime", ", ".join(_uptimes(uptime))
     if shown["last_24h"] is None:
         return
     checks, times = shown["last_24h"]["checks"], shown["last_24h"]["response_time_s"]
@@ -97,6 +105,23 @@ def _past(shown: Json) -> Iterator[tuple[str, str]]:
     if times["count"]:
         named = [f"{key} {short_time(times[key])}" for key in ("p50", "p95", "p99", "max")]
         yield "response", ", ".join(named)
+
+
+def _uptimes(uptimes: Mapping[str, Json]) -> Iterator[str]:
+    """With the time that is known, where that is less than a window's name says; once for all that know the same."""
+    for (ratio, short_s), found in groupby(uptimes.items(), lambda one: _uptime(*one)):
+        windows = [window for window, _ in found]
+        if short_s is None:
+            yield from (f"{window} {percent(ratio)}" for window in windows)
+        else:
+            name = windows[0] if len(windows) == 1 else f"{windows[0]} to {windows[-1]}"
+            yield f"{name} {percent(ratio)} (of {span(short_s)})"
+
+
+def _uptime(window: str, uptime: Json) -> tuple[float | None, float | None]:
+    known_s = uptime["known_s"]
+    is_short = 0 < known_s < NEARLY_ALL * parse_duration(window)
+    return uptime["ratio"], known_s if is_short else None
 
 
 def _add_last_options(parser: argparse.ArgumentParser) -> None:

@@ -1,7 +1,10 @@
 """Coverage-guided fuzzing of bytes → events, by hand, outside the suite:
 
     python3 -m venv /tmp/fuzz && /tmp/fuzz/bin/pip install atheris httptools yarl
-    /tmp/fuzz/bin/python tests/web/fuzz/fuzz_inbox.py -max_total_time=600 -max_len=4096
+    /tmp/fuzz/bin/python tests/web/fuzz/fuzz_inbox.py --seeds /tmp/seeds
+    /tmp/fuzz/bin/python tests/web/fuzz/fuzz_inbox.py /tmp/seeds -dict=/tmp/seeds.dict -max_total_time=600 -max_len=4096
+
+Without seeds it hardly gets past the first line of a head.
 
 Holds, for any bytes cut in any way: nothing is raised but the framework's own fault, the events depend neither on
 the cuts nor on what other connections sent to the parser they share, and what is kept unread stays bounded. A

@@ -1,0 +1,104 @@
+"""What goes out, and when: at the end of a turn, in order, whole."""
+
+import asyncio
+from typing import cast
+
+import pytest
+
+from monitord.web.limits import TURN_ANSWERS, WRITE_AHEAD_BYTES
+from monitord.web.outbox import Outbox, Turn
+
+
+class Wire:
+    """A transport that notes what is written to it, in a list that several share."""
+
+    def __init__(self, name: str, noted: list[tuple[str, bytes]]) -> None:
+        self._name = name
+        self._noted = noted
+
+    def write(self, data: bytes) -> None:
+        self._noted.append((self._name, data))
+
+
+class Bed:
+    def __init__(self) -> None:
+        self.written: list[tuple[str, bytes]] = []
+        self._turn = Turn(asyncio.get_running_loop())
+
+    def outbox(self, name: str) -> Outbox:
+        return Outbox(cast(asyncio.Transport, Wire(name, self.written)), self._turn)
+
+
+@pytest.fixture
+async def bed() -> Bed:
+    return Bed()
+
+
+async def test_it_waits_for_the_end_of_the_turn_and_joins_what_has_come_by_then(bed: Bed) -> None:
+    one, other = bed.outbox("one"), bed.outbox("other")
+    one.add(b"a")
+    other.add(b"b")
+    one.add(b"c")
+    assert bed.written == []
+    await asyncio.sleep(0)
+    assert bed.written == [("one", b"ac"), ("other", b"b")]
+
+
+async def test_the_next_turn_is_another_one(bed: Bed) -> None:
+    outbox = bed.outbox("one")
+    outbox.add(b"a")
+    await asyncio.sleep(0)
+    outbox.add(b"b")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert bed.written == [("one", b"a"), ("one", b"b")]
+
+
+async def test_what_is_much_goes_at_once_behind_what_waits_and_is_not_copied(bed: Bed) -> None:
+    outbox = bed.outbox("one")
+    much = bytes(WRITE_AHEAD_BYTES + 1)
+    outbox.add(b"head")
+    outbox.add(much)
+    assert [len(data) for _, data in bed.written] == [4, len(much)]
+    assert bed.written[1][1] is much
+    outbox.add(b"next")
+    await asyncio.sleep(0)
+    assert bed.written[2:] == [("one", b"next")]
+
+
+async def test_many_small_pieces_of_one_turn_do_not_pile_up(bed: Bed) -> None:
+    outbox = bed.outbox("one")
+    piece = bytes(WRITE_AHEAD_BYTES // 4)
+    for _ in range(6):
+        outbox.add(piece)
+    assert bed.written
+    await asyncio.sleep(0)
+    assert sum(len(data) for _, data in bed.written) == 6 * len(piece)
+
+
+async def test_what_is_flushed_early_is_not_sent_again(bed: Bed) -> None:
+    outbox = bed.outbox("one")
+    outbox.add(b"a")
+    outbox.flush()
+    outbox.flush()
+    outbox.add(b"b")
+    await asyncio.sleep(0)
+    assert bed.written == [("one", b"a"), ("one", b"b")]
+
+
+async def test_what_is_forgotten_is_not_sent(bed: Bed) -> None:
+    one, other = bed.outbox("one"), bed.outbox("other")
+    one.add(b"a")
+    other.add(b"b")
+    one.forget()
+    await asyncio.sleep(0)
+    assert bed.written == [("other", b"b")]
+
+
+async def test_many_connections_do_not_pile_up_either(bed: Bed) -> None:
+    outboxes = [bed.outbox(str(number)) for number in range(TURN_ANSWERS + 1)]
+    for outbox in outboxes:
+        outbox.add(b"a")
+    assert [name for name, _ in bed.written] == [str(number) for number in range(TURN_ANSWERS)]
+    await asyncio.sleep(0)
+    assert [name for name, _ in bed.written[TURN_ANSWERS:]] == [str(TURN_ANSWERS)]
