@@ -13,23 +13,33 @@ import secrets
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 from .exceptions import HTTPBadRequest, HTTPException, HTTPMethodNotAllowed, HTTPNotFound
 from .keys import AppKey, ReadKey
 from .limits import BODY_BYTES
 from .request import Request
 from .response import ClientGone, Response, StreamResponse, json_response
-from .routing import Handler, UrlDispatcher
-
-T = TypeVar("T")
+from .routing import Handler, UrlDispatcher, parse_template
 
 Middleware = Callable[[Request, Handler], Awaitable[StreamResponse]]
 Hook = Callable[["Application"], Awaitable[None]]
 Lifespan = Callable[["Application"], AbstractAsyncContextManager[None]]
 ExceptionHandler = Callable[[Request, Any], Awaitable[StreamResponse]]
 
+T = TypeVar("T")
+E = TypeVar("E", bound=ExceptionHandler)
+
 _log = logging.getLogger(__name__)
+
+
+class _Frozen(list[T]):
+    """What was added too late would be ignored."""
+
+    def _refuse(self, *_: object) -> NoReturn:
+        raise RuntimeError("the application has started; it is changed before that")
+
+    append = extend = insert = __iadd__ = _refuse
 
 
 class Application:
@@ -55,6 +65,7 @@ class Application:
         self.on_shutdown: list[Hook] = []
         self.on_cleanup: list[Hook] = []
         self._lifespan = lifespan
+        self._parent: Application | None = None
         self._values: dict[ReadKey[Any], Any] = {}
         self._exception_handlers: dict[type[Exception] | int, ExceptionHandler] = {}
         self._mounted: dict[str, Application] = {}
@@ -64,7 +75,10 @@ class Application:
         self._has_started = False
 
     def __getitem__(self, key: ReadKey[T]) -> T:
-        return cast(T, self._values[key])
+        """A mounted application finds what its parent keeps."""
+        if self._parent is None or key in self._values:
+            return cast(T, self._values[key])
+        return self._parent[key]
 
     def __setitem__(self, key: AppKey[T], value: T) -> None:
         if self._has_started and key not in self._values:
@@ -74,17 +88,15 @@ class Application:
         self._values[key] = value
 
     def __contains__(self, key: AppKey[Any]) -> bool:
-        return key in self._values
+        return key in self._values or (self._parent is not None and key in self._parent)
 
     def add_exception_handler(self, kind: type[Exception] | int, handler: ExceptionHandler) -> None:
         """Answer exceptions of a class (and its subclasses), or HTTP exceptions of a status, with `handler`."""
         self._refuse_when_frozen()
         self._exception_handlers[kind] = handler
 
-    def exception_handler(
-        self, kind: type[Exception] | int
-    ) -> Callable[[ExceptionHandler], ExceptionHandler]:
-        def add(handler: ExceptionHandler) -> ExceptionHandler:
+    def exception_handler(self, kind: type[Exception] | int) -> Callable[[E], E]:
+        def add(handler: E) -> E:
             self.add_exception_handler(kind, handler)
             return handler
 
@@ -93,13 +105,16 @@ class Application:
     def add_subapp(self, prefix: str, app: "Application") -> None:
         """Answer everything below `prefix` with `app`, whose names are reached as `app.router[…]`."""
         self._refuse_when_frozen()
-        if not prefix.startswith("/") or prefix.endswith("/") or "{" in prefix:
-            raise ValueError(f"{prefix!r}: a prefix begins with a slash, ends without one and is literal")
-        if app is self or app.frozen or any(app is other for other in self._mounted.values()):
-            raise ValueError("an application is mounted once, before it starts")
+        parts = parse_template(prefix)
+        if len(parts) != 1 or prefix.endswith("/"):
+            raise ValueError(f"{prefix!r}: a prefix ends without a slash and is literal")
+        prefix = str(parts[0])
+        if app.frozen or app._parent is not None or self in app._family():  # noqa: SLF001 - one of ours
+            raise ValueError("an application is mounted once, before it starts, and not below itself")
         if prefix in self._mounted:
             raise ValueError(f"{prefix} is taken by another application")
         self._mounted[prefix] = app
+        app._parent = self  # noqa: SLF001
 
     def _refuse_when_frozen(self) -> None:
         if self.frozen:
@@ -121,6 +136,8 @@ class Application:
                 route.call = self._wrapped(route.handler)
         self._missing = self._wrapped(_answer_missing)
         self._by_prefix.sort(key=lambda pair: len(pair[0]), reverse=True)
+        self.middlewares, self.on_startup = _Frozen(self.middlewares), _Frozen(self.on_startup)
+        self.on_shutdown, self.on_cleanup = _Frozen(self.on_shutdown), _Frozen(self.on_cleanup)
         self.router.frozen = True
         self.frozen = True
 
@@ -185,7 +202,7 @@ class Application:
     def recover(self, request: Request, error: BaseException) -> StreamResponse:
         """The response to what a handler raised. What ends the request's task itself is raised again."""
         if isinstance(error, HTTPException):
-            return error.with_traceback(None)  # it would hold the frame that holds the response
+            return error
         if isinstance(error, ClientGone):  # heard only by who closed one direction
             return HTTPBadRequest(text="the request is not complete")
         if isinstance(error, asyncio.CancelledError):

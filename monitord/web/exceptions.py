@@ -12,10 +12,11 @@
 from collections.abc import Iterable
 from urllib.parse import quote
 
+from multidict import CIMultiDict
 from yarl import URL
 
-from .headers import HeaderSource
-from .response import REASONS, Response
+from .headers import HeaderSource, check_text
+from .response import REASONS, Asked, Response
 
 
 class HTTPException(Response, Exception):
@@ -49,6 +50,18 @@ class HTTPException(Response, Exception):
     def __str__(self) -> str:
         return f"{self.status} {self.reason}"
 
+    def encode_whole(self) -> bytes | None:
+        self._forget_the_raise()
+        return super().encode_whole()
+
+    async def send(self, request: Asked) -> None:
+        self._forget_the_raise()
+        await super().send(request)
+
+    def _forget_the_raise(self) -> None:
+        """The frames of a traceback hold the request; one object that is raised again and again gathers them all."""
+        self.__traceback__ = self.__context__ = self.__cause__ = None
+
 
 class HTTPRedirection(HTTPException):
     """Sends the client to `location`, a URL or a path; what a URL cannot hold is percent-encoded."""
@@ -74,11 +87,32 @@ class HTTPServerError(HTTPException):
 class HTTPMethodNotAllowed(HTTPClientError):
     status_code = 405
 
-    def __init__(self, method: str, allowed: Iterable[str], *, text: str | None = None) -> None:
-        super().__init__(text=text)
+    def __init__(
+        self,
+        method: str,
+        allowed: Iterable[str],
+        *,
+        text: str | None = None,
+        headers: HeaderSource | None = None,
+    ) -> None:
+        super().__init__(text=text, headers=headers)
         self.method = method
         self.allowed = frozenset(allowed)
         self.headers["Allow"] = ", ".join(sorted(self.allowed))
+
+
+class HTTPUpgradeRequired(HTTPClientError):
+    """`protocol` is what to ask for, such as "TLS/1.2"; RFC 9110 sections 7.8 and 15.5.22 have it named."""
+
+    status_code = 426
+
+    def __init__(
+        self, protocol: str, *, text: str | None = None, headers: HeaderSource | None = None
+    ) -> None:
+        super().__init__(text=text, headers=headers)
+        check_text("Upgrade", protocol)
+        # Both belong to the connection (RFC 9110 section 7.6.1), and are not set by hand.
+        CIMultiDict.extend(self.headers, {"Upgrade": protocol, "Connection": "upgrade"})
 
 
 # fmt: off
@@ -112,7 +146,6 @@ class HTTPUnprocessableEntity(HTTPClientError): status_code = 422
 class HTTPLocked(HTTPClientError): status_code = 423
 class HTTPFailedDependency(HTTPClientError): status_code = 424
 class HTTPTooEarly(HTTPClientError): status_code = 425
-class HTTPUpgradeRequired(HTTPClientError): status_code = 426
 class HTTPPreconditionRequired(HTTPClientError): status_code = 428
 class HTTPTooManyRequests(HTTPClientError): status_code = 429
 class HTTPRequestHeaderFieldsTooLarge(HTTPClientError): status_code = 431

@@ -5,6 +5,8 @@ lasts; when `100 Continue` is due; and what is done with a request body that nob
 """
 
 import asyncio
+import logging
+from collections.abc import Callable
 from typing import Protocol
 
 from .exceptions import HTTPBadRequest, HTTPRequestTimeout
@@ -14,6 +16,8 @@ from .limits import BODY_RATE_BYTES_PER_S, DRAIN_BYTES, Limits
 from .response import BODILESS, Asked, ClientGone, Response, StreamResponse
 
 MAX_PIECE_BYTES = 256 * 1024
+
+_log = logging.getLogger(__name__)
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -40,6 +44,9 @@ class Exchange:
 
     response: StreamResponse | None = None  # set when its head goes out
     finished = False
+    on_end: Callable[[BaseException | None], None] | None = (
+        None  # for who wants to know what became of the response
+    )
     _chunked = False
     _left: int | None = None
     _reading = False
@@ -77,14 +84,12 @@ class Exchange:
         try:
             while not (piece := self.connection.take_body(MAX_PIECE_BYTES)) and inbox.frame is not None:
                 await self._wait_for_body()
-        except ProtocolFault as fault:
+        except (ProtocolFault, TimeoutError, ClientGone) as error:
             self.keep_alive = False
-            raise HTTPBadRequest(text=fault.message) from fault
-        except TimeoutError as error:
-            self.keep_alive = False
-            raise HTTPRequestTimeout from error
-        except ClientGone:
-            self.keep_alive = False
+            if isinstance(error, ProtocolFault):
+                raise HTTPBadRequest(text=error.message) from error
+            if isinstance(error, TimeoutError):
+                raise HTTPRequestTimeout from error
             raise
         self._received_bytes += len(piece)
         return piece
@@ -129,10 +134,19 @@ class Exchange:
 
     async def send(self, response: StreamResponse, request: Asked) -> None:
         """All of a response that has not been sent yet."""
-        if self.response is None or self.response is response:
-            await response.send(request)
-        else:
+        if self.response is not None and self.response is not response:
+            if response.status < 400:  # noqa: PLR2004 - an error is in the log already, or the client's
+                _log.error("%s %s: another response has begun", self._head.method, self._head.path)
             self.abort()  # a second status line would be taken for a part of the body
+            return
+        try:
+            await response.send(request)
+        except BaseException as error:
+            if self.on_end is not None:
+                self.on_end(error)
+            raise
+        if self.on_end is not None:
+            self.on_end(None)
 
     def abort(self) -> None:
         self.keep_alive = False
@@ -147,7 +161,9 @@ class Exchange:
         self.response = response
         self.connection.write(head)
         if response.ends_with_server and self.connection.is_closing:
-            asyncio.get_running_loop().call_soon(self.connection.cancel)
+            asyncio.get_running_loop().call_soon(
+                self.connection.cancel
+            )  # begun too late to be ended with the others
 
     async def write(self, data: bytes) -> None:
         if self.finished:

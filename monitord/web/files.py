@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import errno
 import mimetypes
 import os
 import re
@@ -30,10 +31,15 @@ PIECE_BYTES = 256 * 1024
 LONGEST_NUMBER = 18  # digits; whatever is longer lies beyond the end of any file
 
 _RANGE = re.compile(r"bytes=(?:([0-9]+)-([0-9]*)|-([0-9]+))", re.IGNORECASE)
-# What an answer in the file's place must not carry; 304 keeps all that is not of the content.
-_OF_CONTENT = re.compile(r"content-(?!security).*")
-_OF_FILE = re.compile(r"content-(?!security).*|etag|last-modified|accept-ranges|cache-control|expires|vary")
+# What an answer in the file's place must not carry; 304 keeps what RFC 9110 section 15.4.5 has it keep.
+_OF_CONTENT = re.compile(r"content-(?!security|location).*")
+_OF_FILE = re.compile(r"content-(?!security).*|etag|last-modified|accept-ranges|cache-control|expires")
 _TEXT_TYPES = re.compile(r"text/.*|application/(?:javascript|json|xml)|image/svg\+xml")
+
+# Any other error, such as no descriptor left, is one of the server.
+_NOT_THERE = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO}
+)
 
 
 class FileResponse(StreamResponse):
@@ -57,7 +63,9 @@ class FileResponse(StreamResponse):
     async def send(self, request: Asked) -> None:
         try:
             file, facts = await _opened(self.path)
-        except OSError:
+        except OSError as error:
+            if error.errno not in _NOT_THERE:
+                raise
             self._refuse(request, HTTPNotFound())
             return
         try:
@@ -67,16 +75,14 @@ class FileResponse(StreamResponse):
 
     async def _send_open(self, request: Asked, file: IO[bytes], facts: os.stat_result) -> None:
         tag = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"'
-        modified_s = int(facts.st_mtime)
-        self.headers["ETag"] = tag
-        self.headers["Last-Modified"] = formatdate(modified_s, usegmt=True)
-        self.headers["Accept-Ranges"] = "bytes"
+        # RFC 9110 section 8.8.2.1: nothing was modified later than now.
+        modified_s = min(int(facts.st_mtime), int(time.time()))
+        self.headers.update(
+            {"ETag": tag, "Last-Modified": formatdate(modified_s, usegmt=True), "Accept-Ranges": "bytes"}
+        )
         refusal = _precondition(request, tag, modified_s)
-        if refusal == 412:  # noqa: PLR2004
-            self._refuse(request, HTTPPreconditionFailed())
-            return
-        if refusal == 304:  # noqa: PLR2004
-            self._refuse(request, HTTPNotModified())
+        if refusal is not None:
+            self._refuse(request, refusal)
             return
         size = facts.st_size
         start, length = 0, size
@@ -107,7 +113,7 @@ class FileResponse(StreamResponse):
         for name, value in self.headers.items():
             if not of_file.fullmatch(name.lower()):
                 answer.headers.add(name, value)
-        answer._cookies = self._cookies  # noqa: SLF001 - one of ours
+        answer._cookies, answer.forces_close = self._cookies, self.forces_close  # noqa: SLF001 - one of ours
         request.exchange.send_whole(answer)
 
 
@@ -146,31 +152,35 @@ async def _opened(path: Path) -> tuple[IO[bytes], os.stat_result]:
 
 
 def _open(path: Path) -> tuple[IO[bytes], os.stat_result]:
+    if "\0" in str(path):
+        raise FileNotFoundError(errno.ENOENT, "no file has such a name", path)
     # O_NONBLOCK: opening a FIFO must not wait for its writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     facts = os.fstat(descriptor)
     if not stat.S_ISREG(facts.st_mode):
         os.close(descriptor)
-        raise FileNotFoundError(path)
+        raise FileNotFoundError(errno.ENOENT, "not a regular file", path)
     return os.fdopen(descriptor, "rb"), facts
 
 
-def _precondition(request: Asked, tag: str, modified_s: int) -> int | None:
+def _precondition(request: Asked, tag: str, modified_s: int) -> HTTPException | None:
     """412 or 304 when the client's conditions say so, in the order of RFC 9110 section 13.2.2."""
+    if request.method not in {"GET", "HEAD"}:
+        return None  # another method has done its work by now, and the file is only what it answers
     headers = request.headers
     match = ",".join(headers.getall("If-Match", ())) or None
     if match is not None:
         if not _has_tag(match, tag, weak=False):
-            return 412
+            return HTTPPreconditionFailed()
     else:
         since = _seconds(headers.get("If-Unmodified-Since"))
         if since is not None and modified_s > since:
-            return 412
+            return HTTPPreconditionFailed()
     match = ",".join(headers.getall("If-None-Match", ())) or None
     if match is not None:
-        return 304 if _has_tag(match, tag, weak=True) else None
+        return HTTPNotModified() if _has_tag(match, tag, weak=True) else None
     since = _seconds(headers.get("If-Modified-Since"))
-    return 304 if since is not None and modified_s <= since else None
+    return HTTPNotModified() if since is not None and modified_s <= since else None
 
 
 def _wanted_range(request: Asked, tag: str, modified_s: int, size: int) -> tuple[int, int] | None:

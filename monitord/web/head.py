@@ -37,15 +37,7 @@ _HOST = re.compile(
 )
 _ABSOLUTE = re.compile(rb"(https?)://([^/?]+)([^?]*)(\?.*)?", re.IGNORECASE)
 _FRAMING = frozenset(
-    {
-        b"host",
-        b"content-length",
-        b"transfer-encoding",
-        b"connection",
-        b"expect",
-        b"upgrade",
-        b"proxy-connection",
-    }
+    b"host content-length transfer-encoding connection expect upgrade proxy-connection".split()
 )
 _FRAMING_LENGTHS = frozenset(map(len, _FRAMING))  # tells most other fields apart without a look at them
 _LISTS = frozenset({b"connection", b"upgrade", b"proxy-connection"})

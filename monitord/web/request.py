@@ -50,6 +50,7 @@ class Serving(Protocol):
     def router(self) -> Names: ...
     def __getitem__(self, key: ReadKey[T]) -> T: ...
     def __setitem__(self, key: AppKey[T], value: T) -> None: ...
+    def __contains__(self, key: AppKey[Any]) -> bool: ...
 
 
 class Matched(Protocol):
@@ -156,9 +157,8 @@ class Request:
     @property
     def query(self) -> MultiDictProxy[str]:
         if self._query is None:
-            self._query = MultiDictProxy(
-                MultiDict(parse_qsl(self._head.query_string, keep_blank_values=True))
-            )
+            pairs = parse_qsl(self._head.query_string, keep_blank_values=True)
+            self._query = MultiDictProxy(MultiDict(pairs))
         return self._query
 
     @property
@@ -274,9 +274,17 @@ class Request:
         """The fields of an application/x-www-form-urlencoded body."""
         if self.content_type != "application/x-www-form-urlencoded":
             raise HTTPUnsupportedMediaType(text="a form is sent as application/x-www-form-urlencoded")
-        text = await self.text()
+        text, charset = await self.text(), self.charset or "utf-8"
         try:
-            pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS)
+            pairs = parse_qsl(
+                text,
+                keep_blank_values=True,
+                encoding=charset,
+                errors="strict",
+                max_num_fields=MAX_FORM_FIELDS,
+            )
+        except UnicodeError as error:
+            raise HTTPBadRequest(text=f"the form is not {charset}") from error
         except ValueError as error:
             raise HTTPRequestEntityTooLarge(text=f"more than {MAX_FORM_FIELDS} form fields") from error
         return MultiDictProxy(MultiDict(pairs))

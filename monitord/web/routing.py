@@ -16,6 +16,7 @@ from uuid import UUID
 
 from yarl import URL
 
+from .head import METHODS
 from .request import Request, Serving
 from .response import StreamResponse
 
@@ -24,8 +25,10 @@ H = TypeVar("H", bound=Handler)
 
 _PATH_SAFE = "/!$&'()*+,;=:@-._~"
 _CANONICAL = re.compile(r"[0-9A-Za-z/!$&'()*+,;=:@\-._~]*")
-_METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Of a template: text, a parameter whose pattern may have braces of its own ({name:[0-9]{3}}), or a stray brace.
+_PART = re.compile(
+    r"(?P<text>[^{}]+)|\{(?P<name>[^{}:]*)(?::(?P<kind>(?:[^{}]|\{[^{}]*\})*))?\}|[{}]", re.DOTALL
+)
 
 
 class Converter(NamedTuple):
@@ -129,36 +132,18 @@ def parse_template(template: str) -> tuple[str | Parameter, ...]:
         raise ValueError(f"{template!r}: a path begins with a slash")
     parts: list[str | Parameter] = []
     names: set[str] = set()
-    literal, at = "", 0
-    while at < len(template):
-        if template[at] == "}":
-            raise ValueError(f"{template!r}: a closing brace without an opening one")
-        if template[at] != "{":
-            literal += template[at]
-            at += 1
-            continue
-        end = _closing_brace(template, at)
-        name, _, kind = template[at + 1 : end].partition(":")
-        if not _NAME.fullmatch(name) or name in names:
+    for found in _PART.finditer(template):
+        text, name, kind = found["text"], found["name"], found["kind"]
+        if text is not None:
+            parts.append(_literal(text))
+        elif name is None:
+            raise ValueError(f"{template!r}: the brace at {found.start()} has no partner")
+        elif not name.isidentifier() or name in names:
             raise ValueError(f"{template!r}: {name!r} is {'there twice' if name in names else 'not a name'}")
-        names.add(name)
-        if literal:
-            parts.append(_literal(literal))
-            literal = ""
-        parts.append(_parameter(template, name, kind or "str"))
-        at = end + 1
-    if literal:
-        parts.append(_literal(literal))
+        else:
+            names.add(name)
+            parts.append(_parameter(template, name, kind or "str"))
     return tuple(parts)
-
-
-def _closing_brace(template: str, start: int) -> int:
-    depth = 0
-    for at in range(start, len(template)):
-        depth += {"{": 1, "}": -1}.get(template[at], 0)
-        if depth == 0:
-            return at
-    raise ValueError(f"{template!r}: an opening brace without a closing one")
 
 
 def _literal(text: str) -> str:
@@ -171,7 +156,7 @@ def _parameter(template: str, name: str, kind: str) -> Parameter:
     if kind in CONVERTERS:
         return Parameter(name, kind, CONVERTERS[kind].pattern)
     try:
-        pattern = re.compile(kind)
+        pattern = re.compile(f"(?:{kind})")  # as it will stand inside a longer one
     except re.error as error:
         raise ValueError(f"{template!r}: {kind!r} is neither a converter nor a pattern: {error}") from error
     if pattern.groups:
@@ -241,8 +226,8 @@ class UrlDispatcher:
         """Raises ValueError for a bad path, and for a route that another one stands in the way of."""
         if self.frozen:
             raise RuntimeError("the application has started; routes are added before that")
-        if not _METHOD.fullmatch(method) or method != method.upper():
-            raise ValueError(f"{method!r} is not a method; write it in capitals")
+        if method not in METHODS.values():
+            raise ValueError(f"{method!r} is not a method that is served; {', '.join(METHODS.values())} are")
         resource = self._resource(path)
         if method in resource.routes:
             raise ValueError(f"{method} {path} is there already, as {resource.template}")
@@ -340,10 +325,8 @@ class UrlDispatcher:
         """As a decorator; a GET answers HEAD as well."""
 
         def add(handler: H) -> H:
-            if method == "GET":
-                self.add_get(path, handler, name=name, client_max_size=client_max_size)
-            else:
-                self.add_route(method, path, handler, name=name, client_max_size=client_max_size)
+            adding: Add = self.add_get if method == "GET" else self._adding(method)
+            adding(path, handler, name=name, client_max_size=client_max_size)
             return handler
 
         return add
@@ -361,9 +344,7 @@ def _covers(wide: "str | Parameter", narrow: "str | Parameter") -> bool:
 
 def _converted(resource: Resource, found: re.Match[str]) -> dict[str, Any]:
     return {
-        part.name: CONVERTERS[part.converter].convert(unquote(found[part.name]))
-        if part.converter
-        else unquote(found[part.name])
+        part.name: CONVERTERS[part.converter or "str"].convert(unquote(found[part.name]))
         for part in resource.parts
         if isinstance(part, Parameter)
     }

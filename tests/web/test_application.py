@@ -14,6 +14,7 @@ from monitord.web import (
     HTTPForbidden,
     HTTPFound,
     HTTPNotFound,
+    HTTPUpgradeRequired,
     Peer,
     Request,
     Response,
@@ -158,6 +159,21 @@ async def test_a_redirect_says_where() -> None:
     async with TestClient(app) as client:
         response = await client.get("/x")
     assert (response.status, response.headers["Location"]) == (302, "/a%20b/%D0%BF?x=1%0D%0AX:%20y")
+
+
+async def test_an_upgrade_that_is_required_is_named() -> None:
+    """RFC 9110 sections 7.6.1, 7.8 and 15.5.22."""
+
+    async def old(request: Request) -> Response:
+        raise HTTPUpgradeRequired("HTTP/2.0")
+
+    app = Application()
+    app.router.add_get("/", old)
+    async with TestClient(app) as client, await client.connect() as connection:
+        for _ in range(2):
+            response = await connection.request("GET", "/")
+            assert (response.status, response.headers["Upgrade"]) == (426, "HTTP/2.0")
+            assert response.headers["Connection"] == "upgrade"
 
 
 async def test_a_bug_is_a_500_that_tells_only_its_number(caplog: pytest.LogCaptureFixture) -> None:
@@ -328,6 +344,43 @@ async def test_a_request_knows_the_application_of_its_route() -> None:
         assert (await client.get("/in/name")).text == "inner"
 
 
+async def test_a_mounted_application_finds_what_its_parent_keeps() -> None:
+    below, above, nowhere = AppKey("below", str), AppKey("above", str), AppKey("nowhere", str)
+    inner, deep = Application(), Application()
+
+    async def names(request: Request) -> Response:
+        assert nowhere not in request.app
+        with pytest.raises(KeyError, match="nowhere"):
+            request.app[nowhere]
+        return Response(text=f"{request.app[below]} {request.app[above]} {above in request.app}")
+
+    async def seeing(request: Request, handler: Handler) -> StreamResponse:
+        assert request.app[above] == "above"
+        return await handler(request)
+
+    app = Application(middlewares=[seeing])
+    app[above] = app[below] = "above"
+    deep[below] = "below"
+    deep.router.add_get("/", names)
+    inner.add_subapp("/deep", deep)
+    app.add_subapp("/in", inner)
+    async with TestClient(app) as client:
+        assert (await client.get("/in/deep/")).text == "below above True"
+    assert app[below] == "above"
+
+
+async def test_a_prefix_is_found_in_every_spelling() -> None:
+    inner, app = make("inner"), make("outer")
+    inner.router.add_get("/x", ok, name="x")
+    app.add_subapp("/caf\u00e9 1", inner)
+    async with TestClient(app) as client:
+        for path in ("/caf%C3%A9%201/x", "/%63af%c3%a9%201/x"):
+            assert (await client.get(path)).text == "ok"
+        assert (await client.get("/caf%C3%A9%201/none")).status == 404
+        assert app[LOG] == ["outer in", "inner in", "inner 404 Not Found", "outer 404 Not Found"]
+    assert str(inner.router["x"].url_for()) == "/caf%C3%A9%201/x"
+
+
 async def test_an_exception_of_a_mounted_application_is_its_own_first() -> None:
     inner, app = make(), make()
     inner.router.add_get("/fail", failing)
@@ -350,10 +403,12 @@ async def test_an_exception_of_a_mounted_application_is_its_own_first() -> None:
 
 def test_an_application_is_mounted_once_and_under_a_plain_prefix() -> None:
     app, inner = Application(), Application()
-    for prefix in ("", "/", "x", "/x/", "/{x}"):
-        with pytest.raises(ValueError, match="prefix"):
+    for prefix in ("", "/", "x", "/x/", "/{x}", "/x?y", "/x#y"):
+        with pytest.raises(ValueError, match=r"a prefix ends|a path begins|part of a path"):
             app.add_subapp(prefix, inner)
     app.add_subapp("/x", inner)
+    with pytest.raises(ValueError, match="below itself"):
+        inner.add_subapp("/up", app)
     with pytest.raises(ValueError, match="once"):
         app.add_subapp("/y", inner)
     with pytest.raises(ValueError, match="once"):
@@ -456,6 +511,9 @@ async def test_a_running_application_cannot_be_changed() -> None:
             app.add_subapp("/late", Application())
         with pytest.raises(RuntimeError, match="has started"):
             app.add_exception_handler(404, lambda request, _: raising(request))
+        for late_list in (app.middlewares, app.on_startup, app.on_shutdown, app.on_cleanup):
+            with pytest.raises(RuntimeError, match="has started"):
+                late_list.append(ok)  # type: ignore[arg-type]  # whatever it is, it is too late
     assert (app[key], late in app) == (2, False)
 
 
@@ -536,6 +594,32 @@ async def test_a_request_that_is_answered_gives_nothing_more(reads: bool) -> Non
         with pytest.raises(RuntimeError, match="another response to this request has begun"):
             await StreamResponse().prepare(kept[0])
         assert (await connection.request("GET", "/")).text == "kept"
+
+
+@pytest.mark.parametrize("returns", [False, True])
+async def test_an_exception_that_is_raised_again_and_again_gathers_nothing(returns: bool) -> None:
+    constant = HTTPNotFound(text="constant")
+
+    async def raising_constant(request: Request) -> Response:
+        try:
+            return Response(text=request.match_info["none"])
+        except KeyError as error:
+            raise constant from error
+
+    async def passing(request: Request, handler: Handler) -> StreamResponse:
+        try:
+            return await handler(request)
+        except HTTPException as error:
+            if returns:
+                return error
+            raise
+
+    app = Application(middlewares=[passing])
+    app.router.add_get("/", raising_constant)
+    async with TestClient(app) as client:
+        for method in ("GET", "HEAD"):
+            assert (await client.request(method, "/")).status == 404
+            assert (constant.__traceback__, constant.__context__, constant.__cause__) == (None, None, None)
 
 
 async def test_an_exception_that_is_the_answer_leaves_no_cycle_behind() -> None:

@@ -1,7 +1,8 @@
 import os
+import resource
 import time
 from collections.abc import AsyncIterator
-from email.utils import formatdate
+from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,32 @@ async def test_no_path_leads_out_or_to_what_is_no_file(client: TestClient, path:
 
 async def test_a_fifo_does_not_hang_the_answer(client: TestClient) -> None:
     assert (await client.get("/fifo")).status == 404
+
+
+async def test_a_name_that_no_file_can_have_is_not_found(tmp_path: Path) -> None:
+    async def view(request: Request) -> FileResponse:
+        return FileResponse(tmp_path / request.query["name"])
+
+    app = Application()
+    app.router.add_get("/", view)
+    async with TestClient(app) as client:
+        for name in ("%00", "x" * 300, "file/below"):
+            (tmp_path / "file").touch()
+            assert (await client.get(f"/?name={name}")).status == 404
+
+
+async def test_a_want_of_descriptors_is_not_taken_for_a_missing_file(
+    client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with await client.connect() as connection:
+        assert (await connection.request("GET", "/f/a.txt")).status == 200
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+        try:
+            assert (await connection.request("GET", "/f/a.txt")).status == 500
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert "Too many open files" in caplog.text
 
 
 async def test_a_directory_is_no_file_and_is_not_kept_open(tmp_path: Path) -> None:
@@ -171,6 +198,31 @@ async def test_conditions_are_judged_in_their_order(client: TestClient) -> None:
             assert "Content-Length" not in response.headers
 
 
+async def test_conditions_are_for_those_who_only_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(TEXT)
+
+    async def view(request: Request) -> FileResponse:
+        return FileResponse(tmp_path / "file")
+
+    app = Application()
+    app.router.add_post("/", view)
+    async with TestClient(app) as client:
+        for name in ("If-Match", "If-None-Match"):
+            response = await client.post(
+                "/", headers=[(name, '"x", *' if name == "If-None-Match" else '"x"')]
+            )
+            assert (response.status, response.body) == (200, TEXT)
+
+
+async def test_nothing_was_modified_later_than_now(client: TestClient, tmp_path: Path) -> None:
+    """RFC 9110 section 8.8.2.1."""
+    ahead_s = time.time() + 1000
+    os.utime(tmp_path / "root" / "a.txt", (ahead_s, ahead_s))
+    response = await get(client)
+    said, now = (parsedate_to_datetime(response.headers[name]) for name in ("Last-Modified", "Date"))
+    assert said <= now
+
+
 async def test_a_date_whose_second_is_not_over_is_too_weak_for_a_part(
     client: TestClient, tmp_path: Path
 ) -> None:
@@ -247,11 +299,12 @@ async def test_what_is_set_on_a_file_stays_on_what_is_sent_in_its_place(tmp_path
     async def protect(request: Request, handler: Handler) -> StreamResponse:
         response = await handler(request)
         response.headers["Content-Security-Policy"] = "default-src 'none'"
+        response.headers["Vary"] = "Origin"
         response.set_cookie("seen", "yes")
         return response
 
     async def view(request: Request) -> FileResponse:
-        kept = {"Cache-Control": "max-age=9", "Content-Disposition": "attachment"}
+        kept = {"Cache-Control": "max-age=9", "Content-Disposition": "attachment", "Content-Location": "/f"}
         return FileResponse(path if request.query_string == "" else tmp_path / "gone", headers=kept)
 
     app = Application(middlewares=[protect])
@@ -268,6 +321,8 @@ async def test_what_is_set_on_a_file_stays_on_what_is_sent_in_its_place(tmp_path
             assert response.status == status
             assert response.headers["Content-Security-Policy"] == "default-src 'none'"
             assert response.headers["Set-Cookie"].startswith("seen=yes")
+            assert response.headers["Vary"] == "Origin"
+            assert ("Content-Location" in response.headers) == (status == 304)
             assert "Content-Disposition" not in response.headers
             assert ("Cache-Control" in response.headers, "ETag" in response.headers) == (
                 (True, True) if status == 304 else (False, False)

@@ -1,10 +1,23 @@
 import asyncio
+import contextlib
 import logging
+import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from monitord.web import Application, HTTPNotFound, Request, Response, access_log
+from monitord.web import (
+    Application,
+    EventStream,
+    Handler,
+    HTTPNotFound,
+    Request,
+    Response,
+    StreamResponse,
+    access_log,
+    static,
+)
 from monitord.web.testing import SocketClient
 
 
@@ -40,6 +53,68 @@ async def test_each_request_is_one_line_with_fields(caplog: pytest.LogCaptureFix
     assert records[0].__dict__["http_client"] == "127.0.0.1"
 
 
+async def test_what_is_sent_in_pieces_is_logged_as_it_went(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "monitord.web.access")
+    (tmp_path / "file").write_bytes(b"x")
+    ended = asyncio.Event()
+
+    async def ticks() -> AsyncIterator[str]:
+        try:
+            yield "tick"
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def events(request: Request) -> EventStream:
+        return EventStream(ticks())
+
+    app = Application(middlewares=[access_log])
+    app.router.add_get("/f/{path}", static(tmp_path))
+    app.router.add_get("/events", events)
+    async with SocketClient(app) as client:
+        await client.get("/f/file")
+        await client.get("/f/file", headers=[("Range", "bytes=9-")])
+        await client.request("HEAD", "/f/file", headers=[("If-None-Match", "*")])
+        async with await client.connect() as connection:
+            await connection.send(b"GET /events HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert b"200 OK" in await connection.reader.readline()
+            assert len(caplog.records) == 3
+        await ended.wait()
+    assert [(record.__dict__["http_path"], record.__dict__["http_status"]) for record in caplog.records] == [
+        ("/f/file", 200), ("/f/file", 416), ("/f/file", 304), ("/events", 200),
+    ]  # fmt: skip
+    assert {record.__dict__["http_client"] for record in caplog.records} == {"127.0.0.1"}
+
+
+async def test_a_stream_that_is_not_sent_is_logged_as_what_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "monitord.web.access")
+
+    async def refusing(request: Request, handler: Handler) -> StreamResponse:
+        await handler(request)
+        return Response(status=403)
+
+    async def failing_later() -> AsyncIterator[bytes]:
+        yield b"begun"
+        raise RuntimeError("bug")
+
+    async def stream(request: Request) -> StreamResponse:
+        return StreamResponse(failing_later() if request.path == "/bug" else None)
+
+    for middlewares, path, status in (([refusing, access_log], "/", 403), ([access_log], "/bug", 200)):
+        app = Application(middlewares=middlewares)
+        app.router.add_get(path, stream)
+        async with SocketClient(app) as client, await client.connect() as connection:
+            await connection.send(f"GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n".encode())
+            with contextlib.suppress(ConnectionResetError):
+                await connection.rest()
+        logged = [record for record in caplog.records if record.name == "monitord.web.access"]
+        assert logged[-1].__dict__["http_status"] == status, path
+
+
 async def test_a_log_that_nobody_wants_costs_nothing(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "monitord.web.access")
     async with SocketClient(make()) as client:
@@ -71,3 +146,4 @@ async def test_a_client_that_has_left_is_logged_and_is_no_bug(
     assert [record.name for record in caplog.records if record.levelno >= logging.ERROR] == []
     (record,) = (record for record in caplog.records if record.name == "monitord.web.access")
     assert record.__dict__["http_status"] == 499
+    assert record.__dict__["http_client"] == f"uid {os.getuid()}"

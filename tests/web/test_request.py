@@ -112,6 +112,14 @@ async def test_a_form_is_read() -> None:
     assert (await ask(lambda request: request.form(), post(b"a=1&" * 2000, kind)))[0] == 413
 
 
+async def test_what_a_form_escapes_is_in_its_charset_too() -> None:
+    kind = "Content-Type: application/x-www-form-urlencoded"
+    form = await ask(lambda request: request.form(), post(b"a=%e9\xe9", f"{kind}; charset=latin-1"))
+    assert form["a"] == "\u00e9\u00e9"
+    assert (await ask(lambda request: request.form(), post(b"a=%c3%a9", kind)))["a"] == "\u00e9"
+    assert (await ask(lambda request: request.form(), post(b"a=%e9", kind)))[0] == 400
+
+
 async def test_type_and_length_are_known_before_the_body() -> None:
     def view(request: Request) -> object:
         return request.content_type, request.charset, request.content_length, request.body_exists

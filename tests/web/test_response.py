@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitord.web import Application, Headers, Request, Response, StreamResponse, html_response, json_response
+from monitord.web import (
+    Application,
+    Handler,
+    Headers,
+    Request,
+    Response,
+    StreamResponse,
+    html_response,
+    json_response,
+)
 from monitord.web.testing import ClientResponse, TestClient
 
 BAD_VALUES = ["a\r\nb", "a\nb", "a\rb", "a\0b", "\x7f", " a", "a ", "\u20ac", "a\r\n\r\n<html>"]
@@ -107,6 +116,43 @@ async def test_one_response_can_be_sent_many_times() -> None:
     response = Response(text="again", headers={"X": "y"})
     for _ in range(3):
         assert (await sent(response)).text == "again"
+
+
+async def test_what_is_set_on_a_response_that_is_out_has_no_effect() -> None:
+    async def handler(request: Request) -> StreamResponse:
+        response = StreamResponse()
+        await response.prepare(request)
+        return response
+
+    async def late(request: Request, handler: Handler) -> StreamResponse:
+        response = await handler(request)
+        assert response.prepared
+        response.set_status(201)
+        response.headers["X"] = "y"
+        response.set_cookie("name", "value")
+        return response
+
+    app = Application(middlewares=[late])
+    app.router.add_get("/", handler)
+    async with TestClient(app) as client:
+        response = await client.get("/")
+    assert response.status == 200
+    assert not {"X", "Set-Cookie"} & set(response.headers)
+
+
+async def test_a_second_response_breaks_the_first_off_and_is_an_error_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def handler(request: Request) -> StreamResponse:
+        await StreamResponse().prepare(request)
+        return Response(text="another")
+
+    app = Application()
+    app.router.add_get("/", handler)
+    async with TestClient(app) as client:
+        with pytest.raises(ConnectionResetError):
+            await client.get("/")
+    assert [record.getMessage() for record in caplog.records] == ["GET /: another response has begun"]
 
 
 async def test_a_stream_can_be_sent_once_only() -> None:

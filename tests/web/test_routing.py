@@ -160,8 +160,8 @@ def test_a_method_added_late_can_hide_nothing() -> None:
 @pytest.mark.parametrize(
     "template",
     [
-        "a", "", "/{", "/}", "/{}", "/{1a}", "/{a b}", "/{a}/{a}", "/{a:nope}", "/{a:[}", "/{a:(x)}", "/a?b", "/a#b",
-        "/a\0",
+        "a", "", "/{", "/}", "/{}", "/{1a}", "/{a b}", "/{a}/{a}", "/{a:nope}", "/{a:[}", "/{a:(x)}", "/{a:(?i)x}",
+        "/{a:x}}", "/a?b", "/a#b", "/a\0",
     ],
 )  # fmt: skip
 def test_a_bad_template_is_an_error_when_added(template: str) -> None:
@@ -170,7 +170,7 @@ def test_a_bad_template_is_an_error_when_added(template: str) -> None:
 
 
 def test_a_bad_method_is_an_error_when_added() -> None:
-    for method in ("get", "", "G T"):
+    for method in ("get", "", "G T", "*", "BREW", "CONNECT"):
         with pytest.raises(ValueError, match="not a method"):
             UrlDispatcher().add_route(method, "/", handler)
 

@@ -159,7 +159,7 @@ _ALL = (
         "9110 7.8",
         _MUST,
         "101 and 426 carry Upgrade.",
-        "the framework sends neither; an application that raises HTTPUpgradeRequired names the protocol",
+        "the framework sends no 101; HTTPUpgradeRequired takes the protocol (tests/web/test_application.py)",
     ),
     Rule(
         "upgrade-ignored",
