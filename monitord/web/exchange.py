@@ -44,9 +44,8 @@ class Exchange:
 
     response: StreamResponse | None = None  # set when its head goes out
     finished = False
-    on_end: Callable[[BaseException | None], None] | None = (
-        None  # for who wants to know what became of the response
-    )
+    # Called with what became of the response: how sending it failed, or None.
+    on_end: Callable[[BaseException | None], None] | None = None
     _chunked = False
     _left: int | None = None
     _reading = False
@@ -161,9 +160,8 @@ class Exchange:
         self.response = response
         self.connection.write(head)
         if response.ends_with_server and self.connection.is_closing:
-            asyncio.get_running_loop().call_soon(
-                self.connection.cancel
-            )  # begun too late to be ended with the others
+            # Begun too late to be ended with the others.
+            asyncio.get_running_loop().call_soon(self.connection.cancel)
 
     async def write(self, data: bytes) -> None:
         if self.finished:
