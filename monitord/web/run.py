@@ -45,10 +45,13 @@ def run_app(
 
 async def _serve(server: Server) -> None:
     stop = asyncio.Event()
+    starting = asyncio.current_task()
 
     def on_signal() -> None:
         if stop.is_set():
             server.hurry()
+        elif starting is not None:
+            starting.cancel()  # what the start has done is undone then
         stop.set()
 
     loop = asyncio.get_running_loop()
@@ -56,7 +59,11 @@ async def _serve(server: Server) -> None:
         loop.add_signal_handler(number, on_signal)
     try:
         async with server:
+            starting = None
             await stop.wait()
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
