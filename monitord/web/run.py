@@ -27,19 +27,12 @@ def run_app(
 ) -> None:
     """Serve until SIGTERM or SIGINT. With nothing to listen on given, it is port 8080 of the loopback."""
     sockets = list(sockets)
-    if host is None and port is None and path is None and not sockets:
+    if port is None and (host is not None or (path is None and not sockets)):
         port = DEFAULT_PORT
     server = Server(
-        app,
-        host=host,
-        port=port if port is not None or host is None else DEFAULT_PORT,
-        path=path,
-        mode=mode,
-        group=group,
-        sockets=sockets,
-        limits=limits,
-        grace_s=grace_s,
-    )
+        app, host=host, port=port, path=path, mode=mode, group=group,
+        sockets=sockets, limits=limits, grace_s=grace_s,
+    )  # fmt: skip
     asyncio.run(_serve(server))
 
 

@@ -89,10 +89,9 @@ class Server:
     @property
     def port(self) -> int:
         """The first TCP port that is listened on."""
-        for server in self._servers:
-            for one in server.sockets:
-                if one.family != socket.AF_UNIX:
-                    return int(one.getsockname()[1])
+        for one in self._sockets:
+            if one.family != socket.AF_UNIX:
+                return int(one.getsockname()[1])
         raise LookupError("no TCP port is listened on")
 
     async def start(self) -> None:
@@ -216,25 +215,20 @@ class Server:
         if _is_served(path):
             raise OSError(errno.EADDRINUSE, "another process serves this socket", path)
         beside = f"{path}.{os.getpid()}"
-        one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
+        with ExitStack() as undo:
+            one = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(beside)  # noqa: PTH108 - plain calls, each one system call
             one.bind(beside)
-            try:
-                if self._group is not None:
-                    gid = self._group if isinstance(self._group, int) else grp.getgrnam(self._group).gr_gid
-                    os.chown(beside, -1, gid)
-                os.chmod(beside, self._mode)  # noqa: PTH101
-                one.listen(BACKLOG)
-                found = os.stat(beside)  # noqa: PTH116
-                os.rename(beside, path)  # noqa: PTH104
-            except BaseException:
-                os.unlink(beside)  # noqa: PTH108
-                raise
-        except BaseException:
-            one.close()
-            raise
+            undo.callback(os.unlink, beside)
+            if self._group is not None:
+                gid = self._group if isinstance(self._group, int) else grp.getgrnam(self._group).gr_gid
+                os.chown(beside, -1, gid)
+            os.chmod(beside, self._mode)  # noqa: PTH101
+            one.listen(BACKLOG)
+            found = os.stat(beside)  # noqa: PTH116
+            os.rename(beside, path)  # noqa: PTH104
+            undo.pop_all()
         self._own_file = (found.st_dev, found.st_ino)
         return one
 
