@@ -15,7 +15,7 @@ from .keys import AppKey
 from .limits import Limits
 from .middlewares import access_log
 from .peer import Peer
-from .request import BodyStream, Request
+from .request import BodyStream, Request, Serving
 from .headers import Headers
 from .response import ClientGone, Response, StreamResponse, html_response, json_response
 from .routing import Handler, Resource, Route, UrlDispatcher
@@ -25,6 +25,6 @@ from .server import Server
 __all__ = [
     "AppKey", "Application", "BodyStream", "ClientGone", "Event", "EventStream", "FileResponse",
     "Handler", "Headers", "Limits", "Peer", "Request", "Resource", "Response", "Route", "Server",
-    "StreamResponse", "UrlDispatcher", "access_log", "html_response", "json_response", "run_app", "static",
+    "Serving", "StreamResponse", "UrlDispatcher", "access_log", "html_response", "json_response", "run_app", "static",
 ]
 __all__ += exceptions.__all__
