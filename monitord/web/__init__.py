@@ -6,28 +6,16 @@ is all of its public face.
 
 # fmt: off
 # isort: off
+from . import exceptions
 from .application import Application
 from .events import Event, EventStream
-from .exceptions import (
-    HTTPBadGateway, HTTPBadRequest, HTTPClientError, HTTPConflict, HTTPException, HTTPExpectationFailed,
-    HTTPFailedDependency, HTTPForbidden, HTTPFound, HTTPGatewayTimeout, HTTPGone, HTTPInsufficientStorage,
-    HTTPInternalServerError, HTTPLengthRequired, HTTPLocked, HTTPMethodNotAllowed, HTTPMisdirectedRequest,
-    HTTPMovedPermanently, HTTPMultipleChoices, HTTPNetworkAuthenticationRequired, HTTPNotAcceptable,
-    HTTPNotExtended, HTTPNotFound, HTTPNotImplemented, HTTPNotModified, HTTPPaymentRequired,
-    HTTPPermanentRedirect, HTTPPreconditionFailed, HTTPPreconditionRequired,
-    HTTPProxyAuthenticationRequired, HTTPRedirection, HTTPRequestEntityTooLarge,
-    HTTPRequestHeaderFieldsTooLarge, HTTPRequestRangeNotSatisfiable, HTTPRequestTimeout,
-    HTTPRequestURITooLong, HTTPSeeOther, HTTPServerError, HTTPServiceUnavailable, HTTPTemporaryRedirect,
-    HTTPTooEarly, HTTPTooManyRequests, HTTPUnauthorized, HTTPUnavailableForLegalReasons,
-    HTTPUnprocessableEntity, HTTPUnsupportedMediaType, HTTPUpgradeRequired, HTTPVariantAlsoNegotiates,
-    HTTPVersionNotSupported,
-)
+from .exceptions import *  # noqa: F403 - a class for each status, listed there
 from .files import FileResponse, static
 from .keys import AppKey
 from .limits import Limits
 from .middlewares import access_log
 from .peer import Peer
-from .request import BodyStream, Request
+from .request import BodyStream, Request, Serving
 from .headers import Headers
 from .response import ClientGone, Response, StreamResponse, html_response, json_response
 from .routing import Handler, Resource, Route, UrlDispatcher
@@ -36,19 +24,7 @@ from .server import Server
 
 __all__ = [
     "AppKey", "Application", "BodyStream", "ClientGone", "Event", "EventStream", "FileResponse",
-    "HTTPBadGateway", "HTTPBadRequest", "HTTPClientError", "HTTPConflict", "HTTPException",
-    "HTTPExpectationFailed", "HTTPFailedDependency", "HTTPForbidden", "HTTPFound", "HTTPGatewayTimeout",
-    "HTTPGone", "HTTPInsufficientStorage", "HTTPInternalServerError", "HTTPLengthRequired", "HTTPLocked",
-    "HTTPMethodNotAllowed", "HTTPMisdirectedRequest", "HTTPMovedPermanently", "HTTPMultipleChoices",
-    "HTTPNetworkAuthenticationRequired", "HTTPNotAcceptable", "HTTPNotExtended", "HTTPNotFound",
-    "HTTPNotImplemented", "HTTPNotModified", "HTTPPaymentRequired", "HTTPPermanentRedirect",
-    "HTTPPreconditionFailed", "HTTPPreconditionRequired", "HTTPProxyAuthenticationRequired",
-    "HTTPRedirection", "HTTPRequestEntityTooLarge", "HTTPRequestHeaderFieldsTooLarge",
-    "HTTPRequestRangeNotSatisfiable", "HTTPRequestTimeout", "HTTPRequestURITooLong", "HTTPSeeOther",
-    "HTTPServerError", "HTTPServiceUnavailable", "HTTPTemporaryRedirect", "HTTPTooEarly",
-    "HTTPTooManyRequests", "HTTPUnauthorized", "HTTPUnavailableForLegalReasons",
-    "HTTPUnprocessableEntity", "HTTPUnsupportedMediaType", "HTTPUpgradeRequired",
-    "HTTPVariantAlsoNegotiates", "HTTPVersionNotSupported", "Handler", "Headers", "Limits", "Peer",
-    "Request", "Resource", "Response", "Route", "Server", "StreamResponse", "UrlDispatcher", "access_log",
-    "html_response", "json_response", "run_app", "static",
+    "Handler", "Headers", "Limits", "Peer", "Request", "Resource", "Response", "Route", "Server",
+    "Serving", "StreamResponse", "UrlDispatcher", "access_log", "html_response", "json_response", "run_app", "static",
 ]
+__all__ += exceptions.__all__

@@ -18,6 +18,24 @@ from yarl import URL
 from .headers import HeaderSource, check_text
 from .response import REASONS, Asked, Response
 
+# fmt: off
+__all__ = [
+    "HTTPBadGateway", "HTTPBadRequest", "HTTPClientError", "HTTPConflict", "HTTPException",
+    "HTTPExpectationFailed", "HTTPFailedDependency", "HTTPForbidden", "HTTPFound", "HTTPGatewayTimeout",
+    "HTTPGone", "HTTPInsufficientStorage", "HTTPInternalServerError", "HTTPLengthRequired", "HTTPLocked",
+    "HTTPMethodNotAllowed", "HTTPMisdirectedRequest", "HTTPMovedPermanently", "HTTPMultipleChoices",
+    "HTTPNetworkAuthenticationRequired", "HTTPNotAcceptable", "HTTPNotExtended", "HTTPNotFound",
+    "HTTPNotImplemented", "HTTPNotModified", "HTTPPaymentRequired", "HTTPPermanentRedirect",
+    "HTTPPreconditionFailed", "HTTPPreconditionRequired", "HTTPProxyAuthenticationRequired",
+    "HTTPRedirection", "HTTPRequestEntityTooLarge", "HTTPRequestHeaderFieldsTooLarge",
+    "HTTPRequestRangeNotSatisfiable", "HTTPRequestTimeout", "HTTPRequestURITooLong", "HTTPSeeOther",
+    "HTTPServerError", "HTTPServiceUnavailable", "HTTPTemporaryRedirect", "HTTPTooEarly",
+    "HTTPTooManyRequests", "HTTPUnauthorized", "HTTPUnavailableForLegalReasons",
+    "HTTPUnprocessableEntity", "HTTPUnsupportedMediaType", "HTTPUpgradeRequired",
+    "HTTPVariantAlsoNegotiates", "HTTPVersionNotSupported",
+]
+# fmt: on
+
 
 class HTTPException(Response, Exception):
     """Raise it, or return it, to answer with `status_code`."""

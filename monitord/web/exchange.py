@@ -207,11 +207,7 @@ class Exchange:
             self._chunked = True
         elif length is None and self.sends_body:
             self.keep_alive = False  # to HTTP/1.0 the end of the connection ends the body
-        if (
-            response.forces_close
-            or self.connection.is_closing
-            or (head.length != 0 and not self._can_drain())
-        ):
+        if response.forces_close or self.connection.is_closing or not self._can_drain():
             self.keep_alive = False
         if not self.keep_alive:
             framing += "Connection: close\r\n"

@@ -15,6 +15,8 @@ from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
 from typing import IO
 
+from multidict import CIMultiDictProxy
+
 from .exceptions import (
     HTTPException,
     HTTPNotFound,
@@ -168,19 +170,21 @@ def _precondition(request: Asked, tag: str, modified_s: int) -> HTTPException | 
     if request.method not in {"GET", "HEAD"}:
         return None  # another method has done its work by now, and the file is only what it answers
     headers = request.headers
-    match = ",".join(headers.getall("If-Match", ())) or None
-    if match is not None:
-        if not _has_tag(match, tag, weak=False):
-            return HTTPPreconditionFailed()
-    else:
-        since = _seconds(headers.get("If-Unmodified-Since"))
-        if since is not None and modified_s > since:
-            return HTTPPreconditionFailed()
-    match = ",".join(headers.getall("If-None-Match", ())) or None
-    if match is not None:
-        return HTTPNotModified() if _has_tag(match, tag, weak=True) else None
+    matches = _lists(headers, "If-Match", {tag})
+    since = _seconds(headers.get("If-Unmodified-Since"))
+    if matches is False or (matches is None and since is not None and modified_s > since):
+        return HTTPPreconditionFailed()
+    matches = _lists(headers, "If-None-Match", {tag, f"W/{tag}"})
     since = _seconds(headers.get("If-Modified-Since"))
-    return HTTPNotModified() if since is not None and modified_s <= since else None
+    if matches or (matches is None and since is not None and modified_s <= since):
+        return HTTPNotModified()
+    return None
+
+
+def _lists(headers: CIMultiDictProxy[str], name: str, tags: set[str]) -> bool | None:
+    """Whether a field names one of the tags, or any; None when it is not there."""
+    field = ",".join(headers.getall(name, ()))
+    return not (tags | {"*"}).isdisjoint(one.strip() for one in field.split(",")) if field else None
 
 
 def _wanted_range(request: Asked, tag: str, modified_s: int, size: int) -> tuple[int, int] | None:
@@ -208,11 +212,6 @@ def _wanted_range(request: Asked, tag: str, modified_s: int, size: int) -> tuple
 def _number(digits: str) -> int:
     digits = digits.lstrip("0") or "0"
     return int(digits) if len(digits) <= LONGEST_NUMBER else 10**LONGEST_NUMBER
-
-
-def _has_tag(field: str, tag: str, *, weak: bool) -> bool:
-    tags = [one.strip() for one in field.split(",")]
-    return "*" in tags or tag in tags or (weak and f"W/{tag}" in tags)
 
 
 def _seconds(date: str | None) -> float | None:

@@ -7,7 +7,6 @@ reads. Everything not yet decided is bounded here; what is decided (the body) is
 """
 
 import re
-from typing import Protocol
 
 from .head import Head, HeadParser, ProtocolFault
 
@@ -21,22 +20,8 @@ _TRAILER_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t -~\x80-\xff]*+")
 _BARE = re.compile(rb"(?<!\r)\n|\r[^\n]|\0")
 
 
-class Frame(Protocol):
-    """Cuts one body out of the bytes behind its head."""
-
-    done: bool
-
-    @property
-    def left(self) -> int | None:
-        """How many bytes are still to be cut, if that is known."""
-
-    def cut(self, data: bytes, start: int, most: int) -> tuple[bytes, int]:
-        """At most `most` bytes of the body from data[start:], and where the unused rest starts."""
-        ...
-
-
 class LengthFrame:
-    """A body of known length."""
+    """A body of known length, of which `left` bytes are still to be cut out of what comes."""
 
     __slots__ = ("done", "left")
 
@@ -45,6 +30,7 @@ class LengthFrame:
         self.done = length == 0
 
     def cut(self, data: bytes, start: int, most: int) -> tuple[bytes, int]:
+        """At most `most` bytes of the body from data[start:], and where the unused rest starts."""
         piece = data[start : start + min(self.left, most)]
         self.left -= len(piece)
         self.done = self.left == 0
@@ -66,6 +52,7 @@ class ChunkedFrame:
         self._fault: ProtocolFault | None = None
 
     def cut(self, data: bytes, start: int, most: int) -> tuple[bytes, int]:
+        """As that of `LengthFrame`. Raises ProtocolFault, once what came before the fault has been given."""
         if self._fault is not None:
             raise self._fault
         pieces: list[bytes] = []
@@ -124,6 +111,9 @@ class ChunkedFrame:
         elif _TRAILER_LINE.fullmatch(data, start, end) is None:
             raise ProtocolFault(400, "malformed trailer field")
         return end + 2
+
+
+Frame = LengthFrame | ChunkedFrame
 
 
 def _line_end(data: bytes, start: int, most: int, what: str) -> int:

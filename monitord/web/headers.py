@@ -49,7 +49,7 @@ class Headers(CIMultiDict[str]):
 
     def merge(self, fields: HeaderSource = (), **more: str) -> None:
         """Add what is not there yet."""
-        for name, value in (*_pairs(fields), *more.items()):
+        for name, value in (*pairs_of(fields), *more.items()):
             self.setdefault(name, value)
 
     def setdefault(self, name: str, default: str) -> str:
@@ -57,11 +57,11 @@ class Headers(CIMultiDict[str]):
         return super().setdefault(name, default)
 
     def extend(self, fields: HeaderSource = (), **more: str) -> None:  # type: ignore[override]  # a narrower source
-        for name, value in (*_pairs(fields), *more.items()):
+        for name, value in (*pairs_of(fields), *more.items()):
             self.add(name, value)
 
     def update(self, fields: HeaderSource = (), **more: str) -> None:  # type: ignore[override]  # a narrower source
-        pairs = (*_pairs(fields), *more.items())
+        pairs = (*pairs_of(fields), *more.items())
         for name, value in pairs:
             check_field(name, value)
         for name in {name.lower() for name, _ in pairs}:
@@ -70,5 +70,5 @@ class Headers(CIMultiDict[str]):
             super().add(name, value)
 
 
-def _pairs(fields: HeaderSource) -> Iterable[tuple[str, str]]:
+def pairs_of(fields: HeaderSource) -> Iterable[tuple[str, str]]:
     return fields.items() if isinstance(fields, Mapping) else fields

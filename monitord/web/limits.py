@@ -8,9 +8,7 @@ WRITE_AHEAD_BYTES = 64 * 1024
 DRAIN_BYTES = 64 * 1024
 LINGER_BYTES = 4 * 1024 * 1024
 TURN_REQUESTS = 16  # pipelined ones, answered before other connections get their turn
-TURN_ANSWERS = (
-    64  # to as many connections; then they leave, before more are made in this turn of the event loop
-)
+TURN_ANSWERS = 64  # to as many connections; then they leave, before more are made in this turn of the loop
 BODY_RATE_BYTES_PER_S = 1024
 
 

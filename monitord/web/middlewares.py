@@ -47,12 +47,7 @@ def _log(
         status = 499  # as nginx logs it: nobody was answered
     duration_s = time.perf_counter() - began_s
     access_logger.info(
-        "%s %s %s %d %.3f s",
-        client or "-",
-        request.method,
-        request.raw_path,
-        status,
-        duration_s,
+        "%s %s %s %d %.3f s", client or "-", request.method, request.raw_path, status, duration_s,
         extra={"http_method": request.method, "http_path": request.raw_path, "http_status": status,
                "http_client": client, "duration_s": duration_s},
     )  # fmt: skip

@@ -30,26 +30,24 @@ class Peer:
 def peer_of(endpoint: Any) -> Peer:
     """`endpoint` is what the transport calls its socket; uvloop's has no getsockopt, so look through a copy."""
     try:
-        own = socket.fromfd(endpoint.fileno(), endpoint.family, endpoint.type)
-    except OSError:  # the client is gone already, and the socket closed
-        return Peer()
-    with own:
-        if own.family != socket.AF_UNIX:
-            try:
-                address, port, *_ = own.getpeername()
-            except OSError:  # the client is gone already
-                return Peer()
+        with socket.fromfd(endpoint.fileno(), endpoint.family, endpoint.type) as own:
+            if own.family == socket.AF_UNIX:
+                return _process(own)
+            address, port, *_ = own.getpeername()
             return Peer(address=address, port=port)
-        pid, uid, gid = struct.unpack(
-            "3i", own.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        )
-        try:
-            groups = own.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES)
-        except OSError:
-            groups = b""
-        return Peer(
-            uid=uid, gid=gid, pid=pid, groups=frozenset(struct.unpack(f"{len(groups) // 4}I", groups))
-        )
+    except OSError:  # the client is gone already, and perhaps the socket closed
+        return Peer()
+
+
+def _process(own: socket.socket) -> Peer:
+    pid, uid, gid = struct.unpack(
+        "3i", own.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    )
+    try:
+        groups = own.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES)
+    except OSError:
+        groups = b""
+    return Peer(uid=uid, gid=gid, pid=pid, groups=frozenset(struct.unpack(f"{len(groups) // 4}I", groups)))
 
 
 def has_hung_up(descriptor: int) -> bool:

@@ -156,15 +156,9 @@ class StreamResponse:
             self._is_bare = False
             self._cookies = {}
         self._cookies[name, domain or "", path] = cookie_field(
-            name,
-            value,
-            max_age_s=max_age_s,
-            path=path,
-            domain=domain,
-            secure=secure,
-            httponly=httponly,
-            samesite=samesite,
-        )
+            name, value, max_age_s=max_age_s, path=path, domain=domain,
+            secure=secure, httponly=httponly, samesite=samesite,
+        )  # fmt: skip
 
     def del_cookie(self, name: str, *, path: str = "/", domain: str | None = None) -> None:
         self.set_cookie(name, "", max_age_s=0, path=path, domain=domain)

@@ -102,9 +102,8 @@ class Resource:
             if isinstance(part, str):
                 path += part
                 continue
-            text = quote(
-                str(values[part.name]), safe=_PATH_SAFE if part.converter == "path" else _PATH_SAFE[1:]
-            )
+            safe = _PATH_SAFE if part.converter == "path" else _PATH_SAFE[1:]
+            text = quote(str(values[part.name]), safe=safe)
             if not re.fullmatch(part.pattern, text):
                 raise ValueError(f"{self.template}: {values[part.name]!r} does not fit {part.name}")
             path += text
@@ -333,13 +332,10 @@ class UrlDispatcher:
 
 
 def _covers_all(wide: Resource, narrow: Resource) -> bool:
-    return len(wide.parts) == len(narrow.parts) and all(map(_covers, wide.parts, narrow.parts))
-
-
-def _covers(wide: "str | Parameter", narrow: "str | Parameter") -> bool:
-    if isinstance(wide, str) or isinstance(narrow, str):
-        return wide == narrow
-    return wide.covers(narrow)
+    return len(wide.parts) == len(narrow.parts) and all(
+        one == other or (isinstance(one, Parameter) and isinstance(other, Parameter) and one.covers(other))
+        for one, other in zip(wide.parts, narrow.parts, strict=True)
+    )
 
 
 def _converted(resource: Resource, found: re.Match[str]) -> dict[str, Any]:

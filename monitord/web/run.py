@@ -27,28 +27,24 @@ def run_app(
 ) -> None:
     """Serve until SIGTERM or SIGINT. With nothing to listen on given, it is port 8080 of the loopback."""
     sockets = list(sockets)
-    if host is None and port is None and path is None and not sockets:
+    if port is None and (host is not None or (path is None and not sockets)):
         port = DEFAULT_PORT
     server = Server(
-        app,
-        host=host,
-        port=port if port is not None or host is None else DEFAULT_PORT,
-        path=path,
-        mode=mode,
-        group=group,
-        sockets=sockets,
-        limits=limits,
-        grace_s=grace_s,
-    )
+        app, host=host, port=port, path=path, mode=mode, group=group,
+        sockets=sockets, limits=limits, grace_s=grace_s,
+    )  # fmt: skip
     asyncio.run(_serve(server))
 
 
 async def _serve(server: Server) -> None:
     stop = asyncio.Event()
+    starting = asyncio.current_task()
 
     def on_signal() -> None:
         if stop.is_set():
             server.hurry()
+        elif starting is not None:
+            starting.cancel()  # what the start has done is undone then
         stop.set()
 
     loop = asyncio.get_running_loop()
@@ -56,7 +52,11 @@ async def _serve(server: Server) -> None:
         loop.add_signal_handler(number, on_signal)
     try:
         async with server:
+            starting = None
             await stop.wait()
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)

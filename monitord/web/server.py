@@ -20,7 +20,7 @@ import socket
 import stat
 import sys
 from collections.abc import Iterable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from typing import Any, Self
 
 from .application import Application
@@ -74,10 +74,9 @@ class Server:
         self._grace_s = grace_s
         self._servers: list[asyncio.Server] = []
         self._connections: set[Connection] = set()
-        self._all_gone: asyncio.Event
+        self._wait_is_over: asyncio.Event  # for the end of requests: all have ended, or nobody waits any more
         self._own_file: tuple[int, int] | None = None
         self._stack = AsyncExitStack()
-        self._hurry: asyncio.Event
         self._is_closed = False
 
     async def __aenter__(self) -> Self:
@@ -90,10 +89,9 @@ class Server:
     @property
     def port(self) -> int:
         """The first TCP port that is listened on."""
-        for server in self._servers:
-            for one in server.sockets:
-                if one.family != socket.AF_UNIX:
-                    return int(one.getsockname()[1])
+        for one in self._sockets:
+            if one.family != socket.AF_UNIX:
+                return int(one.getsockname()[1])
         raise LookupError("no TCP port is listened on")
 
     async def start(self) -> None:
@@ -101,8 +99,7 @@ class Server:
         self.loop = asyncio.get_running_loop()
         self.starter = Starter(self.loop)
         self.turn = Turn(self.loop)
-        self._all_gone = asyncio.Event()
-        self._hurry = asyncio.Event()
+        self._wait_is_over = asyncio.Event()
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.starter.close)
             stack.callback(self._close_sockets)
@@ -137,14 +134,15 @@ class Server:
 
     def hurry(self) -> None:
         """Cut short the time that `close` gives to requests."""
-        self._hurry.set()
+        self._wait_is_over.set()
 
     # For connections.
 
     def admit(self, connection: Connection) -> bool:
         """Count a new connection. False when it is one too many: it says so, unless aborted here, and closes."""
         self._connections.add(connection)
-        self._all_gone.clear()
+        if not self._is_closed:
+            self._wait_is_over.clear()
         if self._is_closed or len(self._connections) > self.limits.connections + REFUSALS:
             connection.abort()
         return len(self._connections) <= self.limits.connections
@@ -152,7 +150,7 @@ class Server:
     def forget(self, connection: Connection) -> None:
         self._connections.discard(connection)
         if not self._connections:
-            self._all_gone.set()
+            self._wait_is_over.set()
 
     @property
     def connections(self) -> frozenset[Connection]:
@@ -170,24 +168,17 @@ class Server:
         for connection in self._connections:
             if connection.ends_with_server:
                 connection.cancel()
-        await self._until_gone(self._grace_s, hurried=True)
-        for connection in list(self._connections):
-            connection.abort()
-        await self._until_gone(CANCEL_S, hurried=False)
+        for longest_s in (self._grace_s, CANCEL_S):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(longest_s):
+                    await self._wait_is_over.wait()
+            if not self._connections:
+                return
+            self._wait_is_over.clear()
+            for connection in list(self._connections):
+                connection.abort()
         if self._connections:
             _log.warning("%d requests did not end when they were cancelled", len(self._connections))
-
-    async def _until_gone(self, seconds: float, *, hurried: bool) -> None:
-        waits = [asyncio.ensure_future(self._all_gone.wait())]
-        if hurried:
-            waits.append(asyncio.ensure_future(self._hurry.wait()))
-        try:
-            if self._connections:
-                await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
 
     def _stop_listening(self) -> None:
         for server in self._servers:
@@ -217,47 +208,27 @@ class Server:
         found = await self.loop.getaddrinfo(
             host, self._port or 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE, proto=socket.IPPROTO_TCP
         )
-        bound: list[socket.socket] = []
-        port = self._port or 0
-        try:
-            for family, kind, protocol, _, address in dict.fromkeys(found):
-                one = socket.socket(family, kind, protocol)
-                bound.append(one)
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if family == socket.AF_INET6:
-                    one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                one.bind((address[0], port, *address[2:]))
-                port = one.getsockname()[1]  # all addresses of a name share the port that the kernel chose
-        except BaseException:
-            for one in bound:
-                one.close()
-            raise
-        return bound
+        return bind_all(found, self._port or 0)
 
     def _bind_unix(self, path: str) -> socket.socket:
         """Bind beside `path` and move it there with its rights set, so that nobody finds it half made."""
         if _is_served(path):
             raise OSError(errno.EADDRINUSE, "another process serves this socket", path)
         beside = f"{path}.{os.getpid()}"
-        one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
+        with ExitStack() as undo:
+            one = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(beside)  # noqa: PTH108 - plain calls, each one system call
             one.bind(beside)
-            try:
-                if self._group is not None:
-                    gid = self._group if isinstance(self._group, int) else grp.getgrnam(self._group).gr_gid
-                    os.chown(beside, -1, gid)
-                os.chmod(beside, self._mode)  # noqa: PTH101
-                one.listen(BACKLOG)
-                found = os.stat(beside)  # noqa: PTH116
-                os.rename(beside, path)  # noqa: PTH104
-            except BaseException:
-                os.unlink(beside)  # noqa: PTH108
-                raise
-        except BaseException:
-            one.close()
-            raise
+            undo.callback(os.unlink, beside)
+            if self._group is not None:
+                gid = self._group if isinstance(self._group, int) else grp.getgrnam(self._group).gr_gid
+                os.chown(beside, -1, gid)
+            os.chmod(beside, self._mode)  # noqa: PTH101
+            one.listen(BACKLOG)
+            found = os.stat(beside)  # noqa: PTH116
+            os.rename(beside, path)  # noqa: PTH104
+            undo.pop_all()
         self._own_file = (found.st_dev, found.st_ino)
         return one
 
@@ -269,6 +240,31 @@ class Server:
             found = os.lstat(self._path)
             if (found.st_dev, found.st_ino) == self._own_file:
                 os.unlink(self._path)  # noqa: PTH108
+
+
+def bind_all(found: Iterable[tuple[Any, ...]], port: int) -> list[socket.socket]:
+    """A socket for each address that `getaddrinfo` found and this machine has, all on one port.
+
+    /etc/hosts of a Debian names ::1 as localhost, also where IPv6 is off. Raises OSError when no address is ours.
+    """
+    bound: list[socket.socket] = []
+    lacking: OSError | None = None
+    with ExitStack() as undo:
+        for family, *_, address in dict.fromkeys(found):
+            try:
+                one = socket.create_server((address[0], port, *address[2:]), family=family, backlog=BACKLOG)
+            except OSError as error:
+                if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
+                    raise
+                lacking = error
+                continue
+            undo.callback(one.close)
+            bound.append(one)
+            port = one.getsockname()[1]  # all addresses of a name share the port that the kernel chose
+        if lacking is not None and not bound:
+            raise lacking
+        undo.pop_all()
+    return bound
 
 
 def _is_served(path: str) -> bool:

@@ -10,14 +10,16 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Iterable
-from typing import Any, Self
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol, Self, cast
 from urllib.parse import urlencode
 
 from multidict import CIMultiDict
 
 from .application import Application
 from .framing import ChunkedFrame, Frame, LengthFrame
+from .headers import HeaderSource, pairs_of
 from .limits import Limits
 from .server import Server
 
@@ -25,14 +27,14 @@ TIMEOUT_S = 10.0
 READ_BYTES = 64 * 1024
 
 
+@dataclass(frozen=True, slots=True)
 class ClientResponse:
     """What came back, whole."""
 
-    def __init__(self, status: int, reason: str, headers: CIMultiDict[str], body: bytes) -> None:
-        self.status = status
-        self.reason = reason
-        self.headers = headers
-        self.body = body
+    status: int
+    reason: str
+    headers: CIMultiDict[str]
+    body: bytes
 
     @property
     def text(self) -> str:
@@ -64,17 +66,12 @@ class ClientConnection:
             await self.writer.wait_closed()
 
     async def request(
-        self,
-        method: str,
-        target: str,
-        *,
-        body: bytes = b"",
-        headers: Iterable[tuple[str, str]] = (),
+        self, method: str, target: str, *, body: bytes = b"", headers: HeaderSource = ()
     ) -> ClientResponse:
         lines = [
             f"{method} {target} HTTP/1.1",
             "Host: test",
-            *(f"{name}: {value}" for name, value in headers),
+            *(f"{name}: {value}" for name, value in pairs_of(headers)),
         ]
         if body or method in {"POST", "PUT", "PATCH"}:
             lines.append(f"Content-Length: {len(body)}")
@@ -133,13 +130,36 @@ class ClientConnection:
         self._rest += data
 
 
+class Ask(Protocol):
+    """`get`, `post` and their like: `request` with the method given."""
+
+    async def __call__(
+        self,
+        target: str,
+        *,
+        body: bytes = b"",
+        json: Any = None,
+        form: dict[str, str] | None = None,
+        headers: HeaderSource = (),
+    ) -> ClientResponse: ...
+
+
 class TestClient:
     """Starts the application and talks to it over socket pairs; each request has a connection of its own."""
 
     __test__ = False
 
     def __init__(self, app: Application, *, limits: Limits | None = None, grace_s: float = 1.0) -> None:
-        self.server = Server(app, limits=limits, grace_s=grace_s)
+        self._talk_to(Server(app, limits=limits, grace_s=grace_s))
+
+    def _talk_to(self, server: Server) -> None:
+        self.server = server
+        self.get, self.head, self.options = self._asking("GET"), self._asking("HEAD"), self._asking("OPTIONS")
+        self.post, self.put = self._asking("POST"), self._asking("PUT")
+        self.patch, self.delete = self._asking("PATCH"), self._asking("DELETE")
+
+    def _asking(self, method: str) -> Ask:
+        return cast(Ask, partial(self.request, method))
 
     async def __aenter__(self) -> Self:
         await self.server.start()
@@ -161,19 +181,11 @@ class TestClient:
         body: bytes = b"",
         json: Any = None,
         form: dict[str, str] | None = None,
-        headers: Iterable[tuple[str, str]] = (),
+        headers: HeaderSource = (),
     ) -> ClientResponse:
         body, kind = _encoded(body, json, form)
         async with await self.connect() as connection:
-            return await connection.request(method, target, body=body, headers=[*kind, *headers])
-
-    async def get(self, target: str, *, headers: Iterable[tuple[str, str]] = ()) -> ClientResponse:
-        return await self.request("GET", target, headers=headers)
-
-    async def post(
-        self, target: str, *, body: bytes = b"", json: Any = None, headers: Iterable[tuple[str, str]] = ()
-    ) -> ClientResponse:
-        return await self.request("POST", target, body=body, json=json, headers=headers)
+            return await connection.request(method, target, body=body, headers=[*kind, *pairs_of(headers)])
 
 
 class SocketClient(TestClient):
@@ -187,16 +199,9 @@ class SocketClient(TestClient):
         limits: Limits | None = None,
         grace_s: float = 1.0,
     ) -> None:
-        port = 0 if path is None else None
         self._path = path
-        self.server = Server(
-            app,
-            host="127.0.0.1" if path is None else None,
-            port=port,
-            path=path,
-            limits=limits,
-            grace_s=grace_s,
-        )
+        host, port = ("127.0.0.1", 0) if path is None else (None, None)
+        self._talk_to(Server(app, host=host, port=port, path=path, limits=limits, grace_s=grace_s))
 
     async def connect(self) -> ClientConnection:
         if self._path is not None:

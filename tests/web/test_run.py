@@ -36,6 +36,24 @@ run_app(app, path=sys.argv[1], grace_s=float(sys.argv[2]))
 print("ended", flush=True)
 """
 
+STARTING = """
+import asyncio
+from monitord.web import Application, run_app
+
+async def start(app):
+    print("starting", flush=True)
+    await asyncio.Event().wait()
+
+async def cleaned(app):
+    print("cleaned", flush=True)
+
+app = Application()
+app.on_startup.append(start)
+app.on_cleanup.append(cleaned)
+run_app(app, port=0)
+print("ended", flush=True)
+"""
+
 ALL_KINDS = """
 import os, socket, sys
 from monitord.web import Application, Response, run_app
@@ -103,6 +121,21 @@ def test_a_signal_ends_it_in_good_order(
     assert process.communicate(timeout=10)[0] == "started\ncleaned\nended\n"
     assert process.returncode == 0
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_breaks_off_a_start_that_hangs(number: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", STARTING], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "starting\n"
+            process.send_signal(number)
+            assert process.communicate(timeout=10)[0] == "cleaned\nended\n"
+            assert process.returncode == 0
+        finally:
+            process.kill()
 
 
 def test_a_second_signal_does_not_wait_for_requests(served: tuple[subprocess.Popen[str], OverUnix]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from monitord.web import Application, EventStream, Limits, Request, Response, Server
+from monitord.web.server import bind_all
 from monitord.web.testing import ClientConnection, SocketClient, TestClient
 
 from .app import RELEASE, SEEN, STARTED, make_app
@@ -121,6 +122,20 @@ async def test_a_port_that_is_taken_fails_the_start_and_cleans_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
         await Server(app, host="127.0.0.1", port=taken.getsockname()[1]).start()
     assert log == ["cleaned"]
+
+
+def test_an_address_that_this_machine_lacks_is_left_out() -> None:
+    lacking, ours = (
+        (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, 0))
+        for host in ("192.0.2.1", "127.0.0.1")
+    )
+    (one,) = bind_all([lacking, ours, ours], 0)
+    with one:
+        assert one.getsockname()[0] == "127.0.0.1"
+        with pytest.raises(OSError, match="ddress already in use"):
+            bind_all([lacking, ours], one.getsockname()[1])
+    with pytest.raises(OSError, match="annot assign"):
+        bind_all([lacking], 0)
 
 
 async def test_a_server_without_tcp_has_no_port(tmp_path: Path) -> None:
