@@ -90,6 +90,8 @@ class HTTPRedirection(HTTPException):
         self, location: str | URL, *, text: str | None = None, headers: HeaderSource | None = None
     ) -> None:
         super().__init__(text=text, headers=headers)
+        if not str(location):
+            raise ValueError("a redirection needs a location; an empty one leads a client round and round")
         self.location = quote(str(location), safe="!#$%&'()*+,/:;=?@[]~")
         self.headers["Location"] = self.location
 

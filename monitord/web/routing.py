@@ -125,7 +125,10 @@ class Parameter:
         return self.pattern == other.pattern or (self.converter == "path")
 
 
-def parse_template(template: str) -> tuple[str | Parameter, ...]:
+Parts = tuple[str | Parameter, ...]
+
+
+def parse_template(template: str) -> Parts:
     """Raises ValueError that says what is wrong with the template."""
     if not template.startswith("/"):
         raise ValueError(f"{template!r}: a path begins with a slash")
@@ -163,6 +166,28 @@ def _parameter(template: str, name: str, kind: str) -> Parameter:
     if re.fullmatch(r"[a-z]+", kind):
         raise ValueError(f"{template!r}: there is no converter {kind!r}; known are {', '.join(CONVERTERS)}")
     return Parameter(name, "", kind)
+
+
+def _segments(parts: Parts) -> list[Parts]:
+    """The same, cut at each slash."""
+    segments: list[Parts] = [()]
+    for part in parts:
+        first, *more = part.split("/") if isinstance(part, str) else [part]
+        segments[-1] += (first,)
+        segments += [(one,) for one in more]
+    return segments
+
+
+def _expression(segment: Parts) -> str:
+    found = [
+        f"(?P<{one.name}>{one.pattern})" if isinstance(one, Parameter) else re.escape(one) for one in segment
+    ]
+    whole = "".join(found)
+    if any(isinstance(one, Parameter) and one.converter in {"", "path"} for one in segment):
+        return whole
+    # Nothing here matches a slash, so what follows is no reason to try it in another way: {a}.{b}.{c} on thousands of
+    # dots would take minutes of that.
+    return f"(?>{whole}(?=/|\\Z))"
 
 
 class Match(NamedTuple):
@@ -249,13 +274,7 @@ class UrlDispatcher:
         if all(isinstance(part, str) for part in parts):
             return self._literal.setdefault("".join(map(str, parts)), Resource(path, parts, self))
         new = Resource(path, parts, self)
-        new.pattern = re.compile(
-            "".join(
-                re.escape(part) if isinstance(part, str) else f"(?P<{part.name}>{part.pattern})"
-                for part in parts
-            ),
-            re.DOTALL,
-        )
+        new.pattern = re.compile("/".join(map(_expression, _segments(parts))), re.DOTALL)
         rivals = self._patterns.setdefault(new.literal_prefix, [])
         for rival in rivals:
             if rival.parts == parts:

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 
 import pytest
+from yarl import URL
 
 from monitord.web import (
     AppKey,
@@ -174,6 +175,12 @@ async def test_an_upgrade_that_is_required_is_named() -> None:
             response = await connection.request("GET", "/")
             assert (response.status, response.headers["Upgrade"]) == (426, "HTTP/2.0")
             assert response.headers["Connection"] == "upgrade"
+
+
+def test_a_redirect_to_nowhere_is_refused() -> None:
+    for location in ("", URL()):
+        with pytest.raises(ValueError, match="needs a location"):
+            HTTPFound(location)
 
 
 async def test_a_bug_is_a_500_that_tells_only_its_number(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,3 +1,4 @@
+import encodings
 import os
 from pathlib import Path
 from typing import Any
@@ -90,10 +91,35 @@ async def test_a_body_can_be_read_twice() -> None:
         (b"x-", "text/plain; charset=Punycode", (415, "unknown charset 'punycode'")),
         (b"x", "text/plain; charset=idna", (415, "unknown charset 'idna'")),
         (rb"\ud800", "text/plain; charset=unicode_escape", (415, "unknown charset 'unicode_escape'")),
+        (b"x", "text/plain; charset=hex", (415, "unknown charset 'hex'")),
+        (b"\xe9", 'text/plain; a="; charset=utf-8;\\""; CHARSET=Latin1', "\xe9"),
+        (b"\xe9", f'text/plain; a="{";" * 5000}"; charset=latin-1', "\xe9"),
+        (b"x", f"text/plain; charset*{'9' * 5000}=x", "x"),
+        (b"x", "text/plain; charset*=a%00b''utf-8", "x"),
     ],
 )
 async def test_text_follows_the_charset(body: bytes, kind: str, text: object) -> None:
     assert await ask(lambda request: request.text(), post(body, f"Content-Type: {kind}")) == text
+
+
+async def test_names_of_charsets_that_are_none_are_not_remembered() -> None:
+    """Python's registry keeps each that it was ever asked for, so a client could fill the memory with them."""
+    assert (
+        await ask(lambda request: request.text(), post(b"x", "Content-Type: a/b; charset=never-heard-of"))
+    )[0] == 415
+    assert not any("heard" in name for name in vars(encodings)["_cache"])
+
+
+@pytest.mark.parametrize(
+    ("field", "kind"),
+    [("Text/HTML ; a=b", "text/html"), ("nonsense", "application/octet-stream"), ("a/b/c", "application/octet-stream"),
+     (";", "application/octet-stream"), ("a/b;c=d;", "a/b")],
+)  # fmt: skip
+async def test_the_type_is_without_its_parameters(field: str, kind: str) -> None:
+    async def view(request: Request) -> str:
+        return request.content_type
+
+    assert await ask(view, post(b"", f"Content-Type: {field}")) == kind
 
 
 async def test_json_is_read_and_what_is_not_json_refused() -> None:

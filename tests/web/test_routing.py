@@ -104,6 +104,24 @@ def test_of_equal_beginnings_the_first_added_goes_first() -> None:
     assert found(router, "/x") == ("/{name}", {"name": "x"})
 
 
+@pytest.mark.parametrize("template", ["/{a}.{b}.{c}", "/{a}.{b}.{c}/{d:int}"])
+def test_no_path_costs_more_than_its_length(template: str) -> None:
+    """Trying every way to share out the dots would take minutes."""
+    router = with_gets(template)
+    assert found(router, "/" + "." * 8000 + "/x") == set()
+
+
+def test_parameters_of_one_segment_take_as_much_as_they_can() -> None:
+    router = with_gets("/{a}.{b}/{c}-{d:int}", "/x{a}", "/{p:path}/end/{a}")
+    assert found(router, "/1.2.3/a-b-4") == (
+        "/{a}.{b}/{c}-{d:int}",
+        {"a": "1.2", "b": "3", "c": "a-b", "d": 4},
+    )
+    assert found(router, "/xy") == ("/x{a}", {"a": "y"})
+    assert found(router, "/q/end/r/end/s") == ("/{p:path}/end/{a}", {"p": "q/end/r", "a": "s"})
+    assert found(router, "/1.2/a-b") == set()
+
+
 def test_methods_of_one_path_live_together() -> None:
     router = with_gets("/x", "/y/{a}")
     router.add_post("/x", other)
