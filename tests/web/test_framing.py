@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from monitord.web.framing import ChunkedFrame, Inbox, LengthFrame
 from monitord.web.head import HeadParser, ProtocolFault
 
-from .vectors import ALL, CHUNKED, GET
+from .vectors import ALL, CHUNKED, FOUND, GET
 from .wire import LIMITS, events_of
 
 PIECES = st.sampled_from(
@@ -55,6 +55,14 @@ def test_at_the_edge_of_the_head_cuts_change_nothing(length: int, after: bytes) 
 @pytest.mark.parametrize(("data", "status"), ALL.values(), ids=ALL.keys())
 def test_every_vector_means_the_same_byte_by_byte(data: bytes, status: int) -> None:
     assert events_of(data[at : at + 1] for at in range(len(data))) == events_of([data])
+
+
+def test_what_fuzzing_found_means_the_same_however_it_comes() -> None:
+    shared = HeadParser(LIMITS.fields)
+    for data in FOUND:
+        whole = events_of([data])
+        assert events_of(data[at : at + 1] for at in range(len(data))) == whole, data
+        assert events_of([data], parser=shared) == whole, data
 
 
 @settings(max_examples=200, deadline=None)

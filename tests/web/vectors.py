@@ -4,6 +4,9 @@ The smuggling vectors are those by which a front end and a back end have been ma
 request ends.
 """
 
+import base64
+from pathlib import Path
+
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: h\r\n"
 PUNCTUATION = b"!\"$&'()*+,-.:;<=>@[\\]^_`{|}~"
@@ -162,3 +165,9 @@ FINE: dict[str, tuple[bytes, int]] = {
 }  # fmt: skip
 
 ALL = SMUGGLING | MALFORMED | FINE
+
+# Inputs of the fuzzer, one of each shape that they came to (fuzz/fuzz_inbox.py).
+FOUND = [
+    base64.b64decode(line)
+    for line in (Path(__file__).parent / "fuzz" / "corpus.txt").read_text().splitlines()
+]

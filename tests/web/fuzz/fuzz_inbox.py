@@ -8,7 +8,8 @@ Without seeds it hardly gets past the first line of a head.
 
 Holds, for any bytes cut in any way: nothing is raised but the framework's own fault, the events depend neither on
 the cuts nor on what other connections sent to the parser they share, and what is kept unread stays bounded. A
-finding is written to a file `crash-…` here.
+finding is written to a file `crash-…` here. corpus.txt keeps inputs of earlier runs, one of each shape that they came to, in
+base64; test_framing.py plays them. To begin with these and the vectors, call it with `--seeds seeds` first, and with `seeds` then.
 """
 
 import sys
@@ -22,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 with atheris.instrument_imports(include=["monitord.web.framing", "monitord.web.head"]):
     from monitord.web.head import HeadParser
-    from tests.web.vectors import ALL
+    from tests.web.vectors import ALL, FOUND
     from tests.web.wire import LIMITS, events_of
 
 MOST_CUTS = 8
@@ -53,8 +54,8 @@ def main() -> None:
     if "--seeds" in sys.argv:
         folder = Path(sys.argv[sys.argv.index("--seeds") + 1])
         folder.mkdir(parents=True, exist_ok=True)
-        for number, (data, _) in enumerate(ALL.values()):
-            (folder / f"vector-{number}").write_bytes(data)
+        for number, data in enumerate([*(data for data, _ in ALL.values()), *FOUND]):
+            (folder / f"seed-{number}").write_bytes(data)
         (folder.parent / f"{folder.name}.dict").write_text(
             "".join('"' + "".join(f"\\x{byte:02x}" for byte in word) + '"\n' for word in WORDS)
         )
