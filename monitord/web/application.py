@@ -20,7 +20,7 @@ from .keys import AppKey, ReadKey
 from .limits import BODY_BYTES
 from .request import Request
 from .response import ClientGone, Response, StreamResponse, json_response
-from .routing import Handler, UrlDispatcher, parse_template
+from .routing import Handler, UrlDispatcher, canonical_path, parse_template
 
 Middleware = Callable[[Request, Handler], Awaitable[StreamResponse]]
 Hook = Callable[["Application"], Awaitable[None]]
@@ -193,7 +193,7 @@ class Application:
         if route is not None:
             request.route = route
             return route.call
-        path = request.raw_path
+        path = canonical_path(request.raw_path)
         for prefix, app in self._by_prefix:
             if path == prefix or path.startswith(prefix + "/"):
                 return app._missing  # noqa: SLF001 - one of ours

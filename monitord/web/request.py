@@ -100,6 +100,7 @@ class Request:
     match_info: Mapping[str, Any] = MappingProxyType({})
     allowed: frozenset[str] = frozenset()  # the methods of this path, when it has no such route
     _body: bytes | None = None
+    _gathered: bytearray | None = None  # of it, so far
     _headers: CIMultiDictProxy[str] | None = None
     _cookies: Mapping[str, str] | None = None
     _query: MultiDictProxy[str] | None = None
@@ -242,14 +243,13 @@ class Request:
             most = self.client_max_size
             if self._head.length is not None and self._head.length > most:
                 raise HTTPRequestEntityTooLarge
-            pieces: list[bytes] = []
-            size = 0
-            while piece := await self.exchange.read_body():
-                size += len(piece)
-                if size > most:
-                    raise HTTPRequestEntityTooLarge
-                pieces.append(piece)
-            self._body = b"".join(pieces)
+            # Kept when this is refused or cancelled: who reads again goes on from there.
+            gathered = self._gathered = self._gathered or bytearray()
+            while len(gathered) <= most and (piece := await self.exchange.read_body()):
+                gathered += piece
+            if len(gathered) > most:
+                raise HTTPRequestEntityTooLarge
+            self._body, self._gathered = bytes(gathered), None
         return self._body
 
     async def text(self) -> str:

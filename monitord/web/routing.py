@@ -220,6 +220,7 @@ class UrlDispatcher:
     def __init__(self) -> None:
         self._literal: dict[str, Resource] = {}
         self._patterns: dict[str, list[Resource]] = {}
+        self._longest_prefix = 0  # of these; no path has to be taken apart beyond it
         self._named: dict[str, Resource] = {}
         self.get = self._decorating("GET")
         self.add_head, self.head = self._adding("HEAD"), self._decorating("HEAD")
@@ -276,6 +277,7 @@ class UrlDispatcher:
         new = Resource(path, parts, self)
         new.pattern = re.compile("/".join(map(_expression, _segments(parts))), re.DOTALL)
         rivals = self._patterns.setdefault(new.literal_prefix, [])
+        self._longest_prefix = max(self._longest_prefix, len(new.literal_prefix))
         for rival in rivals:
             if rival.parts == parts:
                 return rival
@@ -310,7 +312,7 @@ class UrlDispatcher:
             if match is not None:
                 return match
             allowed.update(resource.routes)
-        prefix = path[: path.rfind("/") + 1]
+        prefix = path[: path.rfind("/", 0, self._longest_prefix) + 1]
         while prefix:
             for candidate in self._patterns.get(prefix, ()):
                 found = candidate.pattern and candidate.pattern.fullmatch(path)

@@ -383,8 +383,10 @@ async def test_a_prefix_is_found_in_every_spelling() -> None:
     async with TestClient(app) as client:
         for path in ("/caf%C3%A9%201/x", "/%63af%c3%a9%201/x"):
             assert (await client.get(path)).text == "ok"
-        assert (await client.get("/caf%C3%A9%201/none")).status == 404
-        assert app[LOG] == ["outer in", "inner in", "inner 404 Not Found", "outer 404 Not Found"]
+        for path in ("/caf%C3%A9%201/none", "/%63af%c3%a9%201/none"):
+            app[LOG].clear()
+            assert (await client.get(path)).status == 404
+            assert app[LOG] == ["outer in", "inner in", "inner 404 Not Found", "outer 404 Not Found"]
     assert str(inner.router["x"].url_for()) == "/caf%C3%A9%201/x"
 
 

@@ -1,3 +1,4 @@
+import asyncio
 import encodings
 import os
 from pathlib import Path
@@ -6,7 +7,7 @@ from typing import Any
 import pytest
 from multidict import MultiDictProxy
 
-from monitord.web import Application, Request, Response, json_response
+from monitord.web import Application, HTTPRequestEntityTooLarge, Request, Response, json_response
 from monitord.web.testing import SocketClient, TestClient
 
 
@@ -197,6 +198,40 @@ async def test_a_limit_of_the_route_goes_before_that_of_the_application() -> Non
         assert (await client.post("/small", body=b"x" * 11)).status == 413
         assert (await client.post("/large", body=b"x" * 20)).status == 200
         assert (await client.post("/large", body=b"x" * 21)).status == 413
+
+
+async def test_a_body_that_was_refused_stays_refused() -> None:
+    async def handler(request: Request) -> Response:
+        for _ in range(3):
+            with pytest.raises(HTTPRequestEntityTooLarge):
+                await request.read()
+        return Response()
+
+    app = Application(client_max_size=10)
+    app.router.add_post("/", handler)
+    async with SocketClient(app) as client, await client.connect() as connection:
+        await connection.send(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await connection.send(b"b\r\n" + b"x" * 11 + b"\r\n5\r\nabcde\r\n0\r\n\r\n")
+        assert (await connection.response()).status == 200
+
+
+async def test_who_reads_again_after_a_timeout_gets_the_whole_body() -> None:
+    has_waited = asyncio.Event()
+
+    async def handler(request: Request) -> Response:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await request.read()
+        has_waited.set()
+        return Response(body=await request.read())
+
+    app = Application()
+    app.router.add_post("/", handler)
+    async with SocketClient(app) as client, await client.connect() as connection:
+        await connection.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\nabc")
+        await has_waited.wait()
+        await connection.send(b"def")
+        assert (await connection.response()).body == b"abcdef"
 
 
 async def peer(request: Request) -> Response:

@@ -1,3 +1,5 @@
+import itertools
+import sys
 from typing import Any
 from uuid import UUID
 
@@ -285,3 +287,20 @@ def test_many_literal_routes_are_one_look_up() -> None:
         router.add_get(f"/route/{number}", handler)
     assert router.resolve("GET", Counted("/route/9999")).route is not None
     assert Counted.compared < 10
+
+
+def test_a_path_of_slashes_is_not_taken_apart_at_each() -> None:
+    router = UrlDispatcher()
+    router.add_get("/a/b/{name}/c", handler)
+    router.add_get("/{first}/x", handler)
+    calls: list[int] = []
+    for slashes in (10, 8_000):
+        path, count = "/a/b/c" + "/" * slashes, itertools.count()
+        sys.setprofile(lambda *_, count=count: next(count))
+        try:
+            found = router.resolve("GET", path)
+        finally:
+            sys.setprofile(None)
+        assert found.route is None
+        calls.append(next(count))
+    assert calls[0] == calls[1]
