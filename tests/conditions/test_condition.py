@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from monitord.conditions import (
@@ -146,7 +146,6 @@ def test_a_condition_whose_own_way_of_writing_is_too_long_is_refused() -> None:
         compiled("body == '" + "\x01" * 1000 + "'")
 
 
-@settings(deadline=None)
 @given(CONDITIONS)
 def test_text_to_tree_to_text_to_tree_is_the_same(text: str) -> None:
     condition = compiled(text)
@@ -156,7 +155,6 @@ def test_text_to_tree_to_text_to_tree_is_the_same(text: str) -> None:
     assert again == condition
 
 
-@settings(deadline=None)
 @given(st.text(max_size=60) | NEAR_CONDITIONS)
 def test_no_text_makes_the_compiler_raise_another_error(text: str) -> None:
     error = fault_of(compiled, text)
@@ -168,7 +166,6 @@ def test_no_text_makes_the_compiler_raise_another_error(text: str) -> None:
         assert len(str(error)) < 2000
 
 
-@settings(deadline=None)
 @given(CONDITIONS, VALUES)
 def test_no_value_makes_the_evaluation_raise(text: str, value: object) -> None:
     seen = compiled(text).evaluate(lambda _: value)
@@ -177,7 +174,6 @@ def test_no_value_makes_the_evaluation_raise(text: str, value: object) -> None:
     assert "\n" not in seen.text
 
 
-@settings(deadline=None)
 @given(CONDITIONS)
 def test_no_condition_holds_on_nothing(text: str) -> None:
     seen = compiled(text).evaluate(lambda _: None)
@@ -185,7 +181,6 @@ def test_no_condition_holds_on_nothing(text: str) -> None:
     assert seen.unresolved
 
 
-@settings(deadline=None)
 @given(CONDITIONS, st.dictionaries(st.sampled_from(sorted(WEB.facts)), VALUES))
 def test_a_condition_and_its_opposite_never_hold_together(text: str, values: dict[str, object]) -> None:
     there = compiled(text).evaluate(lambda fact: values.get(fact.name))

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from monitord.conditions import ConditionError, JsonPath, Unresolved, parse_json_path
@@ -73,14 +73,12 @@ def test_what_is_no_path_is_refused_at_its_place(path: str, column: int, problem
     assert (caught.value.column, caught.value.problem) == (column, problem)
 
 
-@settings(deadline=None)
 @given(STEPS)
 def test_a_path_as_text_is_the_same_path(steps: list[str | int]) -> None:
     path = JsonPath(tuple(steps))
     assert parse_json_path(str(path)) == path
 
 
-@settings(deadline=None)
 @given(st.text(max_size=30) | st.text(st.sampled_from("$.[]'\"\\ab01-"), max_size=20))
 def test_no_text_raises_another_error(text: str) -> None:
     error = fault_of(parse_json_path, text)

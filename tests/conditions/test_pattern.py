@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from monitord.conditions.fault import ConditionError
@@ -36,7 +36,6 @@ def is_in(pattern: str, text: str) -> bool | None:
     return Pattern(pattern).is_in_any([text])
 
 
-@settings(deadline=None)
 @given(OPTIONS, PATTERNS, SEARCHED)
 def test_what_is_found_is_what_re_finds(options: str, pattern: str, text: str) -> None:
     """On short texts, where `re` can afford to look."""
@@ -154,7 +153,6 @@ def test_a_pattern_that_cannot_be_is_refused_at_its_place(
     assert (caught.value.column, caught.value.problem, caught.value.hint) == (column, problem, hint)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=30) | st.text(st.sampled_from("ab()[]{}*+?|\\^$.-&~,0123P<>:=!idswux"), max_size=30))
 def test_no_text_makes_the_parser_raise_another_error_or_accept_what_re_refuses(text: str) -> None:
     error = fault_of(parse_pattern, text)

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from monitord.conditions.lexer import tokens
@@ -8,7 +8,6 @@ from tests.conditions.strategies import TEXTS
 from tests.conditions.vocabulary import compiled
 
 
-@settings(deadline=None)
 @given(TEXTS | st.text(st.sampled_from("\\'\"ntruUd\n\x00é"), max_size=8))
 def test_a_quoted_text_is_read_as_the_same_text_and_stays_on_one_line(text: str) -> None:
     token, end = tokens(quoted(text))

@@ -225,7 +225,7 @@ SNIPPETS = st.sampled_from(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     first=st.one_of(st.binary(), st.lists(SNIPPETS).map(b"".join)), second=st.lists(SNIPPETS).map(b"".join)
 )

@@ -113,7 +113,7 @@ class Then(Enum):
     NOT_SEALED = auto()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     steps=st.lists(st.tuples(st.lists(TOLD, max_size=12), NOW_MS, st.sampled_from(Then)), max_size=8),
     level=st.sampled_from([(60, 60), (60, 7 * 60), (3600, 3600), (3600, 5 * 3600), (86_400, 86_400)]),

@@ -26,13 +26,13 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
     return [data[start:end] for start, end in pairwise(edges) if end > start]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=STREAMS, places=st.lists(st.integers(0, 5000), max_size=12))
 def test_events_do_not_depend_on_how_the_bytes_are_cut(data: bytes, places: list[int]) -> None:
     assert events_of(cut(data, places)) == events_of([data])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=STREAMS)
 def test_events_of_single_bytes_are_those_of_the_whole(data: bytes) -> None:
     assert events_of(data[at : at + 1] for at in range(len(data))) == events_of([data])
@@ -65,14 +65,14 @@ def test_what_fuzzing_found_means_the_same_however_it_comes() -> None:
         assert events_of([data], parser=shared) == whole, data
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.binary(max_size=2000), places=st.lists(st.integers(0, 2000), max_size=8))
 def test_any_bytes_give_events_or_a_fault_and_nothing_else(data: bytes, places: list[int]) -> None:
     for event in events_of(cut(data, places)):
         assert event[0] in {"head", "body", "end", "fault"}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(body=st.binary(max_size=300), sizes=st.lists(st.integers(1, 40), min_size=1, max_size=20))
 def test_a_chunked_body_comes_out_as_it_went_in(body: bytes, sizes: list[int]) -> None:
     wire, at = b"", 0
