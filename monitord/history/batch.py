@@ -61,7 +61,9 @@ class Seen(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """`timeline` keeps its order. A state of None is to be forgotten. `dropped`: rows that found no room."""
+    """`timeline` keeps its order. A state, or a value of our own, that is None is to be forgotten. `dropped`: rows that
+    found no room.
+    """
 
     most_results: int = MOST_RESULTS
     most_changes: int = MOST_CHANGES
@@ -71,7 +73,7 @@ class Batch:
     incidents: dict[str, Incident] = field(default_factory=dict)
     timeline: deque[Stand | Seen] = field(default_factory=deque)
     states: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
-    own: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    own: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
     renames: dict[str, str] = field(default_factory=dict)
     dropped: int = 0
 

@@ -61,6 +61,8 @@ class History:
         self._is_closed = False
         self._seen_ms: int | None = None
         self._generation = 0
+        self._waiting: list[asyncio.Future[None]] = []
+        self._writing: list[asyncio.Future[None]] = []
         self._standing: dict[str, tuple[Health, bool]] = {}
 
     def open(self) -> Kept:
@@ -151,8 +153,8 @@ class History:
             self._batch.states[monitor] = state
             self._plan()
 
-    def save_own(self, key: str, state: Mapping[str, Any]) -> None:
-        """As `save_state`, for what is the daemon's own."""
+    def save_own(self, key: str, state: Mapping[str, Any] | None) -> None:
+        """As `save_state`, for what is the daemon's own; None: forget it."""
         if self._writer is not None:
             self._batch.own[key] = state
             self._plan()
@@ -178,6 +180,20 @@ class History:
             self.leave(monitor, self._clock.now())
             self._plan()
 
+    async def stored(self, within_s: float) -> None:
+        """Wait until all that was told by now is stored, or for so long, or not at all where nothing is kept."""
+        if not self.is_kept or self._loop is None or self._is_closed:
+            return
+        waiting = self._loop.create_future()
+        if len(self._batch):
+            self._waiting.append(waiting)
+        elif self._handed_over:
+            self._writing.append(waiting)
+        else:
+            return
+        self._plan()
+        await asyncio.wait([waiting], timeout=within_s)
+
     # Handing over
 
     def _plan(self) -> None:
@@ -198,8 +214,11 @@ class History:
         batch, self._batch = self._batch, Batch()
         self._handed_over = len(batch)
         self._has_said_dropped = batch.dropped > 0
+        self._writing, self._waiting = self._waiting, []
         if len(batch):
             self._writer.put(batch)
+        else:
+            self._tell_stored()
 
     def _tell_done(self) -> None:
         """Called in the writer's thread."""
@@ -210,6 +229,7 @@ class History:
 
     def _take_note(self) -> None:
         self._handed_over = 0
+        self._tell_stored()
         if self._generation != self._progress_generation:
             self._generation = self._progress_generation
             now_ms = to_ms(self._clock.now())
@@ -218,6 +238,12 @@ class History:
             self._plan()
         if self._is_due:
             self._hand_over()
+
+    def _tell_stored(self) -> None:
+        for waiting in self._writing:
+            if not waiting.done():
+                waiting.set_result(None)
+        self._writing = []
 
     @property
     def _progress_generation(self) -> int:

@@ -206,7 +206,10 @@ class Store:
             else:
                 self._write_json("INSERT OR REPLACE INTO states VALUES (?, ?)", name, state)
         for key, state in batch.own.items():
-            self._write_json("INSERT OR REPLACE INTO own VALUES (?, ?)", key, state)
+            if state is None:
+                self._connection.execute("DELETE FROM own WHERE key = ?", (key,))
+            else:
+                self._write_json("INSERT OR REPLACE INTO own VALUES (?, ?)", key, state)
 
     def _write_json(self, statement: str, key: str, state: Mapping[str, Any]) -> None:
         text = as_json(state, key)

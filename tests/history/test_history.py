@@ -332,3 +332,46 @@ async def test_what_waits_is_written_when_it_closes(life: Life) -> None:
     assert len(await history.results("a")) == 1
     await history.close(5)
     await history.close(5)
+
+
+async def test_what_is_the_daemon_s_own_is_found_again_until_it_is_forgotten(life: Life) -> None:
+    history = life.begin()
+    history.save_own("a", {"x": 1})
+    history.save_own("b", {"x": 2})
+    await written(history)
+    history.save_own("a", None)
+    await history.close(5)
+    again = life.new()
+    assert again.open().own == {"b": {"x": 2}}
+    await again.close(5)
+
+
+async def test_who_waits_until_it_is_stored_finds_it_stored(life: Life) -> None:
+    history = life.begin()
+    await history.stored(10.0)  # there is nothing to wait for
+    for number in range(3):
+        history.save_own("key", {"number": number})
+        await history.stored(10.0)
+        with contextlib.closing(sqlite3.connect(life.path)) as reader:
+            assert reader.execute("SELECT body FROM own").fetchall() == [(f'{{"number":{number}}}',)]
+    await history.close(5)
+    await history.stored(10.0)
+
+
+async def test_who_waits_for_a_storage_that_hangs_waits_no_longer_than_told(life: Life) -> None:
+    history = life.begin()
+    await written(history)
+    with contextlib.closing(sqlite3.connect(life.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        history.save_own("key", {})
+        await history.stored(0.05)
+        assert history.stats().queued == 1
+    await history.close(10)
+
+
+async def test_without_a_storage_nobody_waits_for_it() -> None:
+    history = History(None, HistorySettings(), SetClock())
+    history.start()
+    history.save_own("key", {})
+    await history.stored(10.0)
+    await history.close(5)
