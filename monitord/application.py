@@ -4,11 +4,13 @@ Tests replace a part before its first use: `container.override(ApplicationContai
 """
 
 import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from monitord import __version__, paths
+from monitord.alerts import Alerts
 from monitord.clock import Clock, SystemClock
 from monitord.container import Container, provide
 from monitord.control import Control
@@ -21,6 +23,7 @@ from monitord.dispatch import (
     Places,
     Recorder,
     Roster,
+    Teller,
     Watched,
 )
 from monitord.history import History
@@ -30,6 +33,7 @@ from monitord.monitors import Monitor, MonitorSettings, Tools, monitor_type
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
 from monitord.net.journal_feed import JournalFeeds
 from monitord.net.units import Units
+from monitord.notifiers import NotifierTools
 from monitord.settings import Settings
 from monitord.status import (
     Access,
@@ -188,6 +192,25 @@ class ApplicationContainer(Container):
     def interventions(self) -> Interventions:
         return Interventions(self.dispatcher, self.pipeline, self.clock, self.history.save_own)
 
+    # -- telling people -----------------------------------------------------------------------------------
+
+    @provide
+    def alerts(self) -> Alerts:
+        return Alerts(self.notifier_tools, self.origin, self.history.save_own, self.history.stored)
+
+    @provide
+    def notifier_tools(self) -> NotifierTools:
+        return NotifierTools(self.clock, self.http_client, self.processes)
+
+    @provide
+    def origin(self) -> str:
+        """The name by which this host tells of itself: no look-up, which could hold up the start."""
+        return socket.gethostname()
+
+    @provide
+    def teller(self) -> Teller:
+        return Teller(self.alerts, self.pipeline, self.clock)
+
     # -- the daemon ---------------------------------------------------------------------------------------
 
     @provide
@@ -200,6 +223,7 @@ class ApplicationContainer(Container):
             build=self.build_monitor,
             check_log=self.check_log,
             history=self.history,
+            alerts=self.alerts,
             notifier=self.notifier,
             clock=self.clock,
         )
@@ -222,11 +246,11 @@ class ApplicationContainer(Container):
 
     @provide
     def snapshots(self) -> Snapshots:
-        return Snapshots(self.dispatcher, self.pulse, self.history, self.clock)
+        return Snapshots(self.dispatcher, self.pulse, self.history, self.alerts, self.clock)
 
     @provide
     def explanations(self) -> Explanations:
-        return Explanations(self.dispatcher, self.pipeline, self.clock)
+        return Explanations(self.dispatcher, self.pipeline, self.alerts, self.clock)
 
     @provide
     def reads(self) -> Reads:
@@ -243,7 +267,14 @@ class ApplicationContainer(Container):
     @provide
     def metrics_page(self) -> MetricsPage:
         own = Own(
-            self.snapshots, self.dispatcher, self.pulse, self.control, self.live, self.tally, self.history
+            self.snapshots,
+            self.dispatcher,
+            self.pulse,
+            self.control,
+            self.live,
+            self.tally,
+            self.history,
+            self.alerts,
         )
         return MetricsPage(MetricsCollector(own), self.clock)
 
@@ -271,6 +302,7 @@ class ApplicationContainer(Container):
             self.metrics_page,
             self.interventions,
             self.explanations.explain,
+            self.alerts,
             self.dispatcher.overdue_s,
             pages=self.pages,
         )

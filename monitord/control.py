@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from monitord.alerts import Alerts
 from monitord.clock import Clock
 from monitord.dispatch import AutoUnits, CheckLog, Dispatcher, Plan
 from monitord.errors import ConfigError, ControlError
@@ -57,6 +58,7 @@ class Control:
         build: Callable[[MonitorSettings], Monitor[Any]],
         check_log: CheckLog,
         history: HistoryStanding,
+        alerts: Alerts,
         notifier: Notifier,
         clock: Clock,
     ) -> None:
@@ -67,6 +69,7 @@ class Control:
         self._build = build
         self._check_log = check_log
         self._history = history
+        self._alerts = alerts
         self._notifier = notifier
         self._clock = clock
         self._lock = asyncio.Lock()
@@ -97,6 +100,8 @@ class Control:
         failing = self._history.stats().failing
         if failing is not None:
             line += f"; history is not written: {failing}"
+        for courier in self._alerts.failing():
+            line += f"; {courier.name} cannot deliver: {courier.failing}"
         if self._last_reload is not None and not self._last_reload.ok:
             line += f"; reload refused at {self._last_reload.at:%H:%M:%S} UTC: {self._last_reload.summary}"
         return line
@@ -182,6 +187,7 @@ class Control:
         self._dispatcher.canaries = frozenset(settings.network.canary)
         self._dispatcher.apply(plan)
         self._auto_units.apply(settings.auto, settings.monitors)
+        self._alerts.apply(settings.alerts)
 
     def _refused(self, at: datetime, error: str, asked_by: str) -> ReloadOutcome:
         faults = error.splitlines()

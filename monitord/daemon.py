@@ -79,7 +79,9 @@ class Daemon:
             stack.push_async_callback(self._close_history)
             container.recorder.attach(kept)
             container.dispatcher.recall = container.recorder.recall
+            container.teller.attach()
             container.interventions.restore(kept.own)
+            container.alerts.restore(kept.own)
             container.auto_units.restore(kept.own)
             container.history.start()
             await self._open_server(stack)
@@ -99,16 +101,19 @@ class Daemon:
                 container.reads.on_reload,
             ]
             container.dispatcher.start()
+            stack.push_async_callback(self._close_alerts)
             stack.push_async_callback(self._close_dispatcher)
             stack.push_async_callback(container.auto_units.close)
             self._control.begin()
             container.recorder.settle()
+            container.alerts.settle()
             _settle_memory()
             async with asyncio.TaskGroup() as tasks:
                 workers = [
                     tasks.create_task(container.watchdog.run()),
                     tasks.create_task(self._tell_status()),
                     tasks.create_task(self._tick_history()),
+                    tasks.create_task(container.alerts.run()),
                 ]
                 self._say_ready()
                 if was_hung_up():
@@ -173,6 +178,12 @@ class Daemon:
     async def _close_dispatcher(self) -> None:
         self._container.recorder.save()
         await self._container.dispatcher.close(0.0 if self._hurry.is_set() else CHECK_GRACE_S)
+
+    async def _close_alerts(self) -> None:
+        if self._hurry.is_set():
+            await self._container.alerts.close(0.0)
+        else:
+            await self._container.alerts.close()
 
     # -- signals ------------------------------------------------------------------------------------------
 

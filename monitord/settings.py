@@ -6,6 +6,8 @@
 [limits]    max_concurrent_checks, max_concurrent_per_host, max_concurrent_children
 [network]   blind_share, canary
 [auto]      units, ignore
+[notifiers.NAME]
+[[alerts.routes]]
 [defaults]  any key that every monitor has
 [monitors.NAME]
 [maintenance.NAME]
@@ -22,6 +24,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
+from monitord.alerts import AlertSettings, read_alerts
 from monitord.conditions import Condition, parse_condition
 from monitord.config import (
     Document,
@@ -143,6 +146,7 @@ class Settings:
     auto: AutoSettings = AutoSettings()  # noqa: RUF009 - frozen
     monitors: tuple[MonitorSettings, ...] = ()
     maintenance: tuple[Window, ...] = ()
+    alerts: AlertSettings = AlertSettings()  # noqa: RUF009 - frozen
 
     @property
     def checks_per_second(self) -> float:
@@ -195,6 +199,7 @@ def _read(document: Document) -> Settings:
         auto=_auto(root.table("auto"), defaults),
         monitors=monitors,
         maintenance=read_windows(root.table("maintenance"), names, tags),
+        alerts=read_alerts(root, names, tags),
     )
 
 

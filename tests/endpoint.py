@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from monitord.alerts import Alerts
 from monitord.cli.client import Client, target_of
 from monitord.dispatch import (
     CheckLog,
@@ -19,6 +20,7 @@ from monitord.dispatch import (
     Pipeline,
     Places,
     Silence,
+    Teller,
     Watched,
 )
 from monitord.errors import ControlError
@@ -42,7 +44,7 @@ from monitord.status import (
 )
 from monitord.web import Application, Server
 from monitord.web.testing import TestClient
-from tests.fakes import FakeClock, FakeMonitor, fake_tools, monitor_settings
+from tests.fakes import FakeClock, FakeMonitor, alerts_of_nobody, fake_tools, monitor_settings
 from tests.history.world import SetClock
 
 
@@ -147,7 +149,12 @@ class World:
     tally: Tally
     metrics: MetricsCollector
     reads: Reads
+    alerts: Alerts
     application: Application
+
+    async def close(self) -> None:
+        await self.dispatcher.close(0.0)
+        await self.alerts.close()
 
 
 def world(
@@ -187,9 +194,11 @@ def world(
     tally = Tally(clock)
     pipeline.listeners.append(tally.on_result)
     pipeline.incident_listeners.append(live.on_incident)
-    snapshots = Snapshots(dispatcher, pulse, history, clock)
+    alerts = alerts_of_nobody(clock)
+    snapshots = Snapshots(dispatcher, pulse, history, alerts, clock)
     reads = Reads(snapshots, dispatcher, control, clock)
-    metrics = MetricsCollector(Own(snapshots, dispatcher, pulse, control, live, tally, history))
+    Teller(alerts, pipeline, clock).attach()
+    metrics = MetricsCollector(Own(snapshots, dispatcher, pulse, control, live, tally, history, alerts))
     application = build_application(
         reads,
         control,
@@ -198,11 +207,23 @@ def world(
         Access(policy or AccessPolicy(), clock),
         MetricsPage(metrics, clock),
         interventions,
-        Explanations(dispatcher, pipeline, clock).explain,
+        Explanations(dispatcher, pipeline, alerts, clock).explain,
+        alerts,
         lambda: overdue_s,
     )
     return World(
-        clock, dispatcher, pipeline, control, interventions, history, live, tally, metrics, reads, application
+        clock,
+        dispatcher,
+        pipeline,
+        control,
+        interventions,
+        history,
+        live,
+        tally,
+        metrics,
+        reads,
+        alerts,
+        application,
     )
 
 
@@ -213,7 +234,7 @@ async def asked(made: World) -> AsyncIterator[TestClient]:
         async with TestClient(made.application) as client:
             yield client
     finally:
-        await made.dispatcher.close(0.0)
+        await made.close()
 
 
 @asynccontextmanager
@@ -225,4 +246,4 @@ async def endpoint(
         async with Server(made.application, path=path / "status.sock"):
             yield Endpoint(path / "status.sock", made.control)
     finally:
-        await made.dispatcher.close(0.0)
+        await made.close()

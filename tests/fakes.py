@@ -6,11 +6,14 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, TypeVar
 
+from monitord.alerts import Alerts
+from monitord.clock import Clock
 from monitord.config import Table
 from monitord.health import HealthPolicy
 from monitord.model import Observation, Reason
 from monitord.monitors import Monitor, MonitorSettings, Tools
-from monitord.net import HttpClient, Resolver, TlsContexts
+from monitord.net import HttpClient, Processes, Resolver, TlsContexts
+from monitord.notifiers import NotifierTools
 
 T = TypeVar("T")
 
@@ -165,6 +168,17 @@ def monitor_settings(
         depends_on_any=depends_on_any,
         renamed_from=renamed_from,
     )
+
+
+async def stored_at_once(_: float) -> None:
+    """Of a history that is never behind."""
+
+
+def alerts_of_nobody(clock: Clock) -> Alerts:
+    """Without notifiers, until some are applied; keeps nothing."""
+    http = HttpClient(user_agent="tests", resolver=Resolver(), tls_contexts=TlsContexts())
+    tools = NotifierTools(clock, http, Processes())
+    return Alerts(tools, "here.example.org", lambda *_: None, stored_at_once)
 
 
 def fake_tools(clock: FakeClock) -> Tools:

@@ -443,6 +443,38 @@ def test_an_outage_goes_on_after_a_stop_and_a_kill(tmp_path: Path, end: int) -> 
         assert it.stop() == 0
 
 
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+async def test_who_was_told_of_an_outage_is_told_its_end_after_a_stop_and_a_kill(
+    tmp_path: Path, end: int
+) -> None:
+    told = tmp_path / "told"
+    config = (
+        f'[history]\ndirectory = "{tmp_path}"\n'
+        '[monitors.web]\nurl = "http://127.0.0.1:1/"\ncheck_every = "200ms"\nretry_every = "100ms"\n'
+        '[notifiers.file]\ngroup_wait = "100ms"\n'
+        f'command = ["/bin/sh", "-c", "echo $MONITORD_SUBJECT >>{told}"]\n'
+    )
+
+    def look(port: int) -> None:
+        with daemon(tmp_path, config) as it:
+            it.start()
+            it.wait_for_notice("READY=1")
+            it.wait_for_log("file was told: DOWN: web")
+            # As long as a batch waits before it is written.
+            time.sleep(1.0)
+            it.stop(end)
+            it.config.write_text(config.replace("127.0.0.1:1/", f"127.0.0.1:{port}/"))
+            it.start()
+            it.wait_for_log("file was told: UP again: web")
+            assert it.stop() == 0
+
+    async with web_server() as port:
+        await asyncio.to_thread(look, port)
+    down, up = told.read_text().splitlines()
+    assert down.endswith("] DOWN: web")
+    assert "] UP again: web, after " in up
+
+
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 async def test_a_second_signal_does_not_wait_for_checks(tmp_path: Path, second: int) -> None:
     async def never(_: Request) -> Response:

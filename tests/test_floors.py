@@ -22,12 +22,14 @@ FLOORS = {
     1: {"model", "config", "net", "journal_events"},
     2: {"conditions", "health", "history"},
     3: {"monitors"},
-    5: {"dispatch"},
-    6: {"settings", "status"},
-    7: {"control", "interventions"},
-    8: {"application"},
-    9: {"daemon"},
-    10: {"cli", "__main__"},
+    4: {"notifiers"},
+    5: {"alerts"},
+    6: {"dispatch"},
+    7: {"settings", "status"},
+    8: {"control", "interventions"},
+    9: {"application"},
+    10: {"daemon"},
+    11: {"cli", "__main__"},
 }
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 
@@ -35,7 +37,8 @@ FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 LIBRARIES = {
     "web": {"httptools", "multidict", "yarl"},
     "systemd": {"systemd"},
-    "net": {"aiohttp", "dbus_fast", "dns", "icmplib", "systemd", "yarl"},
+    "net": {"aiohttp", "aiosmtplib", "dbus_fast", "dns", "icmplib", "systemd", "yarl"},
+    "notifiers": {"jinja2"},
     "status": {"jinja2", "prometheus_client"},
     "cli": {"uvloop"},
 }

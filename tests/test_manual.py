@@ -14,6 +14,8 @@ from monitord.config import read_document
 from monitord.errors import ConfigError
 from monitord.model import Reason
 from monitord.monitors import MONITOR_TYPES
+from monitord.notifiers import NOTIFIER_TYPES
+from monitord.notifiers.webhook import OF_MONITORS_ONLY
 from monitord.settings import read_settings
 
 MANUAL = Path(__file__).parent.parent / "docs" / "man"
@@ -93,6 +95,34 @@ def test_every_key_of_the_other_sections_is_in_the_manual(tmp_path: Path, name: 
         config.write_text(f"[{name}]\n{key} = {{}}\n")
         with pytest.raises(ConfigError, match=rf"{name}\.{key}: (?!unknown)"):
             read_settings(config)
+
+
+COMMON_OF_NOTIFIERS = {"type", "timeout", "group_wait", "max_per_minute", "give_up_after", "fallback"}
+OF_ROUTES = {
+    *("notify", "monitors", "tags", "types", "states", "after", "repeat_every", "quiet_hours", "continue"),
+}
+
+
+def test_every_key_of_notifiers_and_routes_is_in_the_manual_and_no_other(tmp_path: Path) -> None:
+    assert described(section("[notifiers.NAME]")) == COMMON_OF_NOTIFIERS
+    assert described(section("[[alerts.routes]]")) == OF_ROUTES
+    config = tmp_path / "monitord.toml"
+    for head, keys in (("[notifiers.a]", COMMON_OF_NOTIFIERS), ("[[alerts.routes]]", OF_ROUTES)):
+        for key in keys:
+            config.write_text(f"{head}\n{key} = {{ a = {{}} }}\n")
+            with pytest.raises(ConfigError, match=rf"\.{key}[.:\[ ](?! ?unknown)"):
+                read_settings(config)
+
+
+@pytest.mark.parametrize("name", NOTIFIER_TYPES)
+def test_every_key_of_every_type_of_notifier_is_in_the_manual(tmp_path: Path, name: str) -> None:
+    config = tmp_path / "monitord.toml"
+    config.write_text("")
+    table = read_document(config).root
+    NOTIFIER_TYPES[name].read_options(table)
+    text = section(f"Notifier {name}")
+    for key in table._known - set(OF_MONITORS_ONLY):
+        assert re.search(rf"\b{key}\b", text), f"notifier {name}: {key}"
 
 
 CONTROL = (MANUAL / "monitorctl.1").read_text().replace("\\-", "-").replace("\\~", " ")

@@ -89,6 +89,17 @@ OPTIONS: dict[str, Tests] = {
         f"maintenance.NAME.{key}": "health/test_windows.py::test_every_key_is_read"
         for key in ("schedule", "duration", "from", "until", "monitors", "tags", "comment")
     },
+    **{
+        f"notifiers.NAME.{key}": "alerts/test_routes.py::test_every_common_key_is_read"
+        for key in ("type", "timeout", "group_wait", "max_per_minute", "give_up_after", "fallback")
+    },
+    **{
+        f"alerts.routes.{key}": "alerts/test_routes.py::test_every_key_of_a_route_is_read"
+        for key in (
+            *("notify", "monitors", "tags", "types", "states", "continue", "after", "repeat_every"),
+            *("quiet_hours.schedule", "quiet_hours.duration"),
+        )
+    },
     "http.url": "monitors/test_http.py::test_a_good_answer_is_told_in_one_line",
     "http.method": "monitors/test_http.py::test_method_and_headers_are_sent",
     "http.headers": "monitors/test_http.py::test_method_and_headers_are_sent",
@@ -240,7 +251,9 @@ REASONS: dict[str, Tests] = {
 def configured(tmp_path: Path) -> Table:
     """A configuration that was read to its end, so that its tables know every key."""
     config = tmp_path / "monitord.toml"
-    config.write_text('[monitors.one]\ntype = "none"\n[maintenance.NAME]\n')
+    config.write_text(
+        '[monitors.one]\ntype = "none"\n[maintenance.NAME]\n[notifiers.NAME]\n[[alerts.routes]]\nquiet_hours = {}\n'
+    )
     document = read_document(config)
     settings._read(document)
     return document.root

@@ -58,6 +58,7 @@ class Candidates:
             "TYPE": lambda _: self._of_monitors(lambda one: [one["type"]]),
             "STATE": lambda _: ((state, "") for state in WORST_FIRST),
             "ID": self._silences,
+            "NOTIFIER": self._notifiers,
             "URL|TYPE:ARGS": lambda _: ((one, "") for one in SCHEMES),
         }
         return asks.get(kind)
@@ -70,6 +71,10 @@ class Candidates:
         return [
             (one, "") for one in sorted({word for found in monitors(self._client) for word in take(found)})
         ]
+
+    def _notifiers(self, _: str) -> Iterable[tuple[str, str]]:
+        found = self._client.get(f"{API}/notifiers")["notifiers"]
+        return [(one["name"], one["type"]) for one in found]
 
     def _silences(self, _: str) -> Iterable[tuple[str, str]]:
         found = self._client.get(f"{API}/silences")["silences"]

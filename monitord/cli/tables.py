@@ -55,7 +55,7 @@ def table(
 
 
 def headline(status: Json) -> list[str]:
-    """The daemon in a line; what is wrong with it: a history that is not written, a reload that was refused."""
+    """The daemon in a line; what is wrong with it: its history, its notifiers, a reload that was refused."""
     monitors = status["monitors"]
     shares = [f"{count} {state}" for state, count in monitors.items() if state != "total" and count]
     running_for = format_duration(float(int(status["running_for_s"])))
@@ -66,6 +66,12 @@ def headline(status: Json) -> list[str]:
     if failing is not None:
         since = local(status["history"]["failing_since"])
         lines.append(f"history is not written since {since}: {plain(failing)}; checks go on")
+    lines += [
+        f"{one['name']} cannot deliver since {local(one['failing_since'])}: {plain(one['failing'])}; "
+        f"{counted(one['waiting'], 'notice')} waiting"
+        for one in status.get("notifiers", ())
+        if one["failing"]
+    ]
     reload = status["reload"]
     if not reload["ok"]:
         lines.append(

@@ -14,6 +14,7 @@ from monitord.dispatch.pulse import LoopPulse
 from monitord.dispatch.recorder import Recorder
 from monitord.dispatch.roster import Matcher, Roster, Silence
 from monitord.dispatch.saved import result_of_record, result_record
+from monitord.dispatch.teller import Teller
 from monitord.dispatch.watched import OpenWindow, Pause, Watched
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Recorder",
     "Roster",
     "Silence",
+    "Teller",
     "Watched",
     "result_of_record",
     "result_record",

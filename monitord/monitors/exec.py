@@ -91,7 +91,7 @@ class ExecMonitor(Monitor[ExecOptions]):
 
     @classmethod
     def read_options(cls, table: Table) -> ExecOptions:
-        return _read_options(table)
+        return read_program(table)
 
     def secrets(self) -> Iterable[str]:
         return (secret.reveal() for secret in self.options.hidden)
@@ -187,7 +187,7 @@ def _shortened(text: str) -> str:
 # Reading
 
 
-def _read_options(table: Table) -> ExecOptions:
+def read_program(table: Table) -> ExecOptions:
     environment, hidden = _read_environment(table)
     directory = table.text("directory", default="/")
     _try(table, "directory", directory=directory)

@@ -8,7 +8,7 @@
 
 The rules of its life:
 
-- A program gets a session of its own, so that it can be killed with all its children, and no shell, no input, no
+- A program gets a session of its own, so that it can be killed with all its children, and no shell, no input and no
   environment but what the request names.
 - Its end is the end of the first process, not of the pipes: children that hold them open are waited for by nobody.
 - The process group is killed at every end, before the first process is reaped: until then its number, which
@@ -63,7 +63,7 @@ SendSignal = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class ProcessRequest:
-    """What to run. The environment is all that the program gets, and may hold secrets.
+    """What to run. The environment is all that the program gets, and may hold secrets. `stdin`: what it can read.
 
     Raises ValueError("problem; hint") for what no program can be given.
     """
@@ -71,6 +71,7 @@ class ProcessRequest:
     command: tuple[str, ...]
     environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     directory: str = "/"
+    stdin: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
         if not self.command:
@@ -345,12 +346,27 @@ class _Child:
 
 
 def _start(request: ProcessRequest, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603 - no shell; which program is the caller's to say
-        request.command,
-        stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=stderr,
-        cwd=request.directory,
-        env=dict(request.environment),
-        start_new_session=True,
-    )
+    with contextlib.ExitStack() as stack:
+        stdin = subprocess.DEVNULL
+        if request.stdin:
+            # A file, not a pipe: nobody has to wait until the program reads it.
+            stdin = os.memfd_create("stdin")
+            stack.callback(os.close, stdin)
+            _write_all(stdin, request.stdin)
+        return subprocess.Popen(  # noqa: S603 - no shell; which program is the caller's to say
+            request.command,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            cwd=request.directory,
+            env=dict(request.environment),
+            start_new_session=True,
+        )
+
+
+def _write_all(file: int, data: bytes) -> None:
+    """From its beginning on, where it is left to be read."""
+    written = 0
+    while written < len(data):
+        written += os.write(file, data[written:])
+    os.lseek(file, 0, os.SEEK_SET)

@@ -6,8 +6,10 @@ Each endpoint is declared here with what it takes and answers; `openapi` makes t
 
 from collections.abc import Mapping, Sequence
 
+from monitord.alerts import Alerts
 from monitord.history import History
 from monitord.status.actions import action_endpoints
+from monitord.status.alerts_api import alert_endpoints
 from monitord.status.control import Control, Explain, Interventions
 from monitord.status.export_api import export_endpoint
 from monitord.status.heartbeats import heartbeat_endpoint
@@ -84,6 +86,7 @@ def build_api(
     live: Live,
     interventions: Interventions,
     explain: Explain,
+    alerts: Alerts,
 ) -> Application:
     """To be mounted at `openapi.PREFIX`."""
     api = Api(reads)
@@ -94,6 +97,7 @@ def build_api(
         explain_endpoint(explain),
         *action_endpoints(reads, control),
         *intervention_endpoints(reads, interventions),
+        *alert_endpoints(alerts),
         heartbeat_endpoint(control),
         *live_endpoints(live),
     ]

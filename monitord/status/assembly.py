@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from monitord.alerts import Alerts
 from monitord.history import History
 from monitord.status.api import build_api
 from monitord.status.conditional import conditional_get
@@ -25,13 +26,14 @@ def build_application(
     metrics: MetricsPage,
     interventions: Interventions,
     explain: Explain,
+    alerts: Alerts,
     overdue_s: Callable[[], float],
     pages: Pages | None = None,
 ) -> Application:
     application = Application(middlewares=[access.guard, conditional_get])
     add_short_forms(application, reads, control, overdue_s)
     application.router.add_get("/metrics", metrics.handle)
-    application.add_subapp(PREFIX, build_api(reads, control, history, live, interventions, explain))
+    application.add_subapp(PREFIX, build_api(reads, control, history, live, interventions, explain, alerts))
     if pages is not None:
         pages.add_to(application)
     return application

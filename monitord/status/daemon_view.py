@@ -5,6 +5,7 @@ import platform
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -15,7 +16,10 @@ from monitord.history import HistoryStats
 from monitord.status import wording
 from monitord.status.charts import Svg, greatest, stacked
 
-LIBRARIES = ("aiohttp", "httptools", "yarl", "jinja2", "uvloop", "dnspython", "icmplib", "dbus-fast")
+LIBRARIES = (
+    *("aiohttp", "httptools", "yarl", "jinja2", "uvloop"),
+    *("dnspython", "icmplib", "dbus-fast", "aiosmtplib"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class DaemonView:
     checks: tuple[Fact, ...]
     loop: tuple[Fact, ...]
     history: tuple[Fact, ...]
+    notifiers: tuple[Fact, ...]
     versions: tuple[Fact, ...]
     lateness: Svg
     late_from: str
@@ -47,6 +52,7 @@ def daemon_view(
         checks=_checks(status["checks"], overdue_s),
         loop=_loop(status),
         history=_history(stats),
+        notifiers=tuple(_notifier(one) for one in status["notifiers"]),
         versions=_versions(),
         lateness=_lateness(dispatcher),
         late_from=f"up to {wording.seconds(BOUNDS_S[0])}",
@@ -106,6 +112,22 @@ def _history(stats: HistoryStats | None) -> tuple[Fact, ...]:
         Fact("Longest commit", wording.seconds(stats.worst_commit_s)),
         Fact("Writing", writing, stats.failing is not None),
     )
+
+
+def _notifier(one: Mapping[str, Any]) -> Fact:
+    said = "not used yet"
+    if one["failing"] is not None:
+        said = f"fails since {_moment(one['failing_since'])}: {one['failing']}"
+    elif one["last_sent_at"] is not None:
+        told = wording.several(one["sent"], "notice")
+        said = f"works, {told} delivered, the last one at {_moment(one['last_sent_at'])}"
+    if one["waiting"]:
+        said += f"; {wording.several(one['waiting'], 'notice')} waiting"
+    return Fact(f"{one['name']} ({one['type']})", said, one["failing"] is not None)
+
+
+def _moment(text: str) -> str:
+    return wording.moment(datetime.fromisoformat(text))
 
 
 def _versions() -> tuple[Fact, ...]:

@@ -5,6 +5,7 @@ Reads the dispatcher's own state only, so it is right at this moment, and tells 
 
 from datetime import datetime, timedelta
 
+from monitord.alerts import TOLD, Alerts
 from monitord.clock import Clock
 from monitord.dispatch import Dispatcher, Pipeline, Silence, Watched
 from monitord.health import Parents
@@ -18,9 +19,10 @@ _BAD = frozenset({Health.DOWN, Health.UNREACHABLE})
 class Explanations:
     """Explains one monitor at a time."""
 
-    def __init__(self, dispatcher: Dispatcher, pipeline: Pipeline, clock: Clock) -> None:
+    def __init__(self, dispatcher: Dispatcher, pipeline: Pipeline, alerts: Alerts, clock: Clock) -> None:
         self._dispatcher = dispatcher
         self._pipeline = pipeline
+        self._alerts = alerts
         self._clock = clock
 
     def explain(self, name: str) -> Json:
@@ -49,6 +51,7 @@ class Explanations:
             "silence": _silence(silence),
             "pause": _pause(watched),
             "incident": _incident(watched),
+            "notifiers": self._notifiers(name),
             "next": self._next(watched, now),
         }
         return {**facts, "sentences": _sentences(facts)}
@@ -64,6 +67,22 @@ class Explanations:
                 "is_alternative": name in settings.depends_on_any,
             }
             for name in (*settings.depends_on, *settings.depends_on_any)
+        ]
+
+    def _notifiers(self, name: str) -> list[Json]:
+        """Of the trouble that there is: what each notifier was told last, and why, or why nothing."""
+        why = self._alerts.why(name)
+        last = {entry.notice.notifier: entry for entry in reversed(self._alerts.entries(name))}
+        return [
+            {
+                "name": notifier,
+                "why": why.get(notifier, "nothing is wrong"),
+                "last": last[notifier].notice.title if notifier in last else None,
+                "last_at": text_of(last[notifier].notice.at) if notifier in last else None,
+                "fate": last[notifier].fate.value if notifier in last else None,
+                "said": last[notifier].said if notifier in last else None,
+            }
+            for notifier in self._alerts.couriers
         ]
 
     def _next(self, watched: Watched, now: datetime) -> Json:
@@ -168,6 +187,7 @@ def _sentences(facts: Json) -> list[str]:
         for parent in facts["parents"]
     ]
     said += _of_people(facts)
+    said += _of_notifiers(facts["notifiers"])
     upcoming = facts["next"]
     if upcoming["at"] is None:
         said.append(f"Next: {upcoming['why']}.")
@@ -228,6 +248,24 @@ def _of_people(facts: Json) -> list[str]:
         pause = facts["pause"]
         said.append(f"Paused since {pause['at']} by {pause['by']}{_comment(pause['comment'])}.")
     return said
+
+
+def _of_notifiers(notifiers: list[Json]) -> list[str]:
+    said = []
+    for one in notifiers:
+        if one["last"] is None:
+            said.append(f"{one['name']}: {one['why']}.")
+            continue
+        # That it was told is said by its last notice.
+        sentence = f"{one['name']}: " + ("" if one["why"].startswith(TOLD) else f"{one['why']}; ")
+        sentence += f"the last notice, of {one['last_at']}, is {_FATE[one['fate']]} ({one['last']})"
+        if one["said"] and one["fate"] != "sent":
+            sentence += f": {one['said']}"
+        said.append(f"{sentence}.")
+    return said
+
+
+_FATE = {"waiting": "not delivered yet", "sent": "delivered", "given_up": "given up"}
 
 
 def _comment(text: str | None) -> str:

@@ -19,7 +19,11 @@ PREFIX = "/api/v1"
 
 Handler = Callable[[Request, Query], Awaitable[StreamResponse]]
 
-NAME_ABOUT = {"name": "The name of a monitor.", "id": "The id of a silence."}
+NAME_ABOUT = {
+    "name": "The name of a monitor.",
+    "id": "The id of a silence.",
+    "notifier": "The name of a notifier.",
+}
 
 PROBLEMS = {
     400: "Something in the query or the body cannot be taken; `errors` tells each fault.",
@@ -32,6 +36,7 @@ PROBLEMS = {
     415: "The body is not JSON.",
     421: "Nothing here has the name that the request was sent to.",
     429: "Too many wrong tokens.",
+    502: "What the notifier talks to did not take it.",
     503: "Not now: too many listen already, or the history cannot be read.",
 }
 ALWAYS = (400, 421)

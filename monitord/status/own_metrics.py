@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from monitord import __version__
+from monitord.alerts import Alerts
 from monitord.dispatch import Dispatcher, LoopPulse
 from monitord.dispatch.lateness import BOUNDS_S
 from monitord.history import History, HistoryStats
@@ -28,6 +29,7 @@ class Own:
     live: Live
     tally: Tally
     history: History
+    alerts: Alerts
 
 
 def own_metrics(own: Own) -> Iterator[Metric]:
@@ -41,6 +43,7 @@ def own_metrics(own: Own) -> Iterator[Metric]:
     )
     yield from _reloads(own)
     yield from _history(own.history.stats())
+    yield from _notifiers(own.alerts)
     yield _gauge("monitord_event_clients", "Who listens to live events", own.live.clients)
     yield _counter(
         "monitord_event_clients_dropped", "Who was dropped because of reading too slowly", own.live.dropped
@@ -120,6 +123,40 @@ def _history(stats: HistoryStats) -> Iterator[Metric]:
     yield _gauge(
         "monitord_history_worst_commit_seconds", "The longest that writing took", stats.worst_commit_s
     )
+
+
+def _notifiers(alerts: Alerts) -> Iterator[Metric]:
+    couriers = alerts.couriers
+    yield _by(
+        "monitord_notifier_failing",
+        "Whether the last attempt to deliver failed",
+        "notifier",
+        {name: float(one.failing is not None) for name, one in couriers.items()},
+    )
+    yield _by(
+        "monitord_notices_waiting",
+        "Notices that are not delivered yet",
+        "notifier",
+        {name: float(alerts.waiting_for(name)) for name in couriers},
+    )
+    for metric, about, values in (
+        (
+            "monitord_notices_sent",
+            "Notices that were taken",
+            {name: one.sent for name, one in couriers.items()},
+        ),
+        (
+            "monitord_notifier_failures",
+            "Attempts to deliver that failed",
+            {name: one.failed for name, one in couriers.items()},
+        ),
+        (
+            "monitord_notices_given_up",
+            "Notices that could not be delivered in time",
+            {name: one.given_up for name, one in couriers.items()},
+        ),
+    ):
+        yield _by(metric, about, "notifier", values, kind=CounterMetricFamily)
 
 
 def _gauge(name: str, about: str, value: float) -> Metric:

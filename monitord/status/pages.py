@@ -119,9 +119,8 @@ class Pages:
         await self._look()
         query = request.query
         wanted = wanted_of(query.get("q", ""), query.get("state", ""), query.get("tag", ""))
-        mark = hashlib.sha256(repr((wanted, self._control.state, self._reload_error())).encode()).hexdigest()[
-            :8
-        ]
+        shown = (wanted, self._control.state, self._reload_error(), self._snapshots.failing_notifiers())
+        mark = hashlib.sha256(repr(shown).encode()).hexdigest()[:8]
         tag = f'"{self._run}-{self._rows.revision}-{mark}"'
         if is_among(tag, ", ".join(request.headers.getall("If-None-Match", ()))):
             # Asked before anything is rendered, unlike by `conditional_get`.
@@ -292,6 +291,7 @@ class Pages:
             "root": "../" * (request.raw_path.count("/") - 1) or "./",
             "page": template.removesuffix(".html"),
             "reload_error": self._reload_error(),
+            "failing_notifiers": self._snapshots.failing_notifiers(),
             "events": EVENTS,
             "now": self._clock.now(),
         }

@@ -5,8 +5,10 @@ Every key that is listed is there, with null where there is nothing to say. Keys
 
 from typing import Any
 
+from monitord.alerts import Fate
 from monitord.model import Health, Reason, Verdict
 from monitord.monitors.heartbeat import HeartbeatSignal
+from monitord.notifiers import NoticeKind
 
 Json = dict[str, Any]
 
@@ -129,6 +131,7 @@ _STATUS = {
         worst_commit_s=NUMBER,
         size_bytes=WHOLE,
     ),
+    "notifiers": listed(ref("Notifier")),
     "memory_peak_bytes": WHOLE,
     "reload": ref("Reload"),
 }
@@ -230,6 +233,42 @@ SCHEMAS: dict[str, Json] = {
             comment={"type": ["string", "null"], "maxLength": 1000},
         ),
     },
+    "Notifiers": made_of(notifiers=listed(ref("Notifier"))),
+    "Notifier": made_of(
+        name=TEXT,
+        type=TEXT,
+        waiting=WHOLE,
+        sent=WHOLE,
+        failed_attempts=WHOLE,
+        given_up=WHOLE,
+        last_sent_at=nullable(TIME),
+        failing=nullable(TEXT),
+        failing_since=nullable(TIME),
+        fallback=nullable(TEXT),
+    ),
+    "Notices": made_of(notices=listed(ref("Notice")), total=WHOLE),
+    "Notice": made_of(
+        id=TEXT,
+        notifier=TEXT,
+        kind={"type": "string", "enum": [kind.value for kind in NoticeKind]},
+        title=TEXT,
+        trouble=TEXT,
+        number=WHOLE,
+        monitor=TEXT,
+        type=TEXT,
+        tags=listed(TEXT),
+        state=STATE,
+        since=TIME,
+        at=TIME,
+        reason=REASON,
+        detail=TEXT,
+        fate={"type": "string", "enum": [fate.value for fate in Fate]},
+        via=TEXT,
+        attempts=WHOLE,
+        ended_at=nullable(TIME),
+        said=TEXT,
+    ),
+    "NotifierTested": made_of(notifier=TEXT, by=TEXT, said=TEXT),
     "Beat": made_of(name=TEXT, signal=TEXT),
     "NewBeat": {
         "type": "object",

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from monitord import __version__
+from monitord.alerts import Alerts, Courier
 from monitord.clock import Clock
 from monitord.conditions import FactType
 from monitord.dispatch import Dispatcher, LoopPulse, OpenWindow, Pause, Silence, Watched
@@ -37,8 +38,11 @@ _UNITS: dict[object, str] = {FactType.DURATION: "seconds", FactType.SIZE: "bytes
 class Snapshots:
     """Reads the dispatcher and the daemon; changes nothing."""
 
-    def __init__(self, dispatcher: Dispatcher, pulse: LoopPulse, history: History, clock: Clock) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, pulse: LoopPulse, history: History, alerts: Alerts, clock: Clock
+    ) -> None:
         self._dispatcher = dispatcher
+        self._alerts = alerts
         self._history = history
         self._pulse = pulse
         self._clock = clock
@@ -60,9 +64,14 @@ class Snapshots:
             "checks": self._checks(),
             "event_loop": {"stalls": self._pulse.stalls, "worst_lag_s": round(self._pulse.worst_lag_s, 3)},
             "history": history_of(self._history.stats()),
+            "notifiers": notifiers_of(self._alerts),
             "memory_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             "reload": reload_of(control.last_reload),
         }
+
+    def failing_notifiers(self) -> tuple[str, ...]:
+        """The names of those that cannot deliver."""
+        return tuple(courier.name for courier in self._alerts.failing())
 
     def monitor(self, name: str) -> Json:
         """`GET /monitors/{name}`. Raises KeyError for a name that is not configured."""
@@ -204,6 +213,27 @@ def incident_of(incident: Incident) -> Json:
         "acknowledged_by": incident.acknowledged_by,
         "acknowledged_at": text_of(incident.acknowledged_at),
         "comment": incident.comment,
+    }
+
+
+def notifiers_of(alerts: Alerts) -> list[Json]:
+    """Who is told, and whether that works."""
+    return [_notifier_of(courier, alerts.waiting_for(name)) for name, courier in alerts.couriers.items()]
+
+
+def _notifier_of(courier: Courier, waiting: int) -> Json:
+    settings = courier.notifier.settings
+    return {
+        "name": settings.name,
+        "type": settings.type_name,
+        "waiting": waiting,
+        "sent": courier.sent,
+        "failed_attempts": courier.failed,
+        "given_up": courier.given_up,
+        "last_sent_at": text_of(courier.last_sent_at),
+        "failing": courier.failing,
+        "failing_since": text_of(courier.failing_since),
+        "fallback": settings.fallback,
     }
 
 

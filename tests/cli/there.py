@@ -65,5 +65,5 @@ async def there(tmp_path: Path) -> AsyncIterator[There]:
         async with Server(made.application, path=path):
             yield There(made, path)
     finally:
-        await made.dispatcher.close(0.0)
+        await made.close()
         await made.history.close(5.0)

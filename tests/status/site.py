@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+from monitord.alerts import Alerts
 from monitord.clock import Clock, SystemClock
 from monitord.conditions import parse_condition
 from monitord.config import Table
@@ -37,7 +38,7 @@ from monitord.status import (
 )
 from monitord.web import Application
 from tests.endpoint import ACCEPTED, FakeControl
-from tests.fakes import monitor_settings
+from tests.fakes import alerts_of_nobody, monitor_settings
 from tests.status.past import FakePast
 
 CERTIFICATE: Mapping[str, Fact] = {
@@ -99,6 +100,7 @@ class Site:
     control: FakeControl
     pages: Pages
     application: Application
+    alerts: Alerts
     monitors: dict[str, ToldMonitor] = field(default_factory=dict)
 
     async def fail(self, name: str, reason: Reason = Reason.REFUSED, times: int = 2) -> None:
@@ -136,10 +138,11 @@ async def site(
     pipeline.listeners.append(recent.hear)
     control = FakeControl(dispatcher, outcome)
     history = History(None, HistorySettings(), clock)
-    snapshots = Snapshots(dispatcher, pulse, history, clock)
+    alerts = alerts_of_nobody(clock)
+    snapshots = Snapshots(dispatcher, pulse, history, alerts, clock)
     past = FakePast(datetime.now(UTC)) if past is None else past
     pages = Pages(dispatcher, snapshots, control, recent, past, clock, history_wait_s)
-    application = _application(clock, pulse, pipeline, dispatcher, control, history, pages)
+    application = _application(clock, pulse, pipeline, dispatcher, control, history, alerts, pages)
     policy = HealthPolicy(fail_after=2, degrade_after=1)
     up_when = (parse_condition("status < 500", HttpMonitor.vocabulary),)
     wanted = [
@@ -152,9 +155,10 @@ async def site(
     monitors = {one.name: ToldMonitor(one, tools) for one in wanted}
     dispatcher.apply(dispatcher.plan(wanted, lambda settings: monitors[settings.name]))
     try:
-        yield Site(clock, pipeline, dispatcher, recent, control, pages, application, monitors)
+        yield Site(clock, pipeline, dispatcher, recent, control, pages, application, alerts, monitors)
     finally:
         await dispatcher.close(0.0)
+        await alerts.close()
 
 
 def _application(
@@ -164,13 +168,14 @@ def _application(
     dispatcher: Dispatcher,
     control: FakeControl,
     history: History,
+    alerts: Alerts,
     pages: Pages,
 ) -> Application:
     live, tally = Live(), Tally(clock)
     pipeline.listeners += [live.on_result, tally.on_result]
     pipeline.incident_listeners.append(live.on_incident)
-    snapshots = Snapshots(dispatcher, pulse, history, clock)
-    own = Own(snapshots, dispatcher, pulse, control, live, tally, history)
+    snapshots = Snapshots(dispatcher, pulse, history, alerts, clock)
+    own = Own(snapshots, dispatcher, pulse, control, live, tally, history, alerts)
     return build_application(
         Reads(snapshots, dispatcher, control, clock),
         control,
@@ -179,7 +184,8 @@ def _application(
         Access(AccessPolicy(), clock),
         MetricsPage(MetricsCollector(own), clock),
         Interventions(dispatcher, pipeline, clock, lambda _, __: None),
-        Explanations(dispatcher, pipeline, clock).explain,
+        Explanations(dispatcher, pipeline, alerts, clock).explain,
+        alerts,
         lambda: 0.0,
         pages,
     )

@@ -121,6 +121,9 @@ async def test_every_answer_is_as_the_document_says() -> None:
         assert (await ask("POST", "/heartbeats/good", {"signal": "sing"})).status == 400
         assert (await ask("POST", "/heartbeats/bad")).status == 409
         assert (await ask("POST", "/heartbeats/nobody")).status == 404
+        assert (await ask("GET", "/notifiers")).json()["notifiers"] == []
+        assert (await ask("GET", "/notices")).json() == {"notices": [], "total": 0}
+        assert (await ask("POST", "/notifiers/nobody/test")).status == 404
         assert (await ask("POST", "/reload")).json()["ok"] is True
         await ask("GET", "/openapi.json")
         unseen = {

@@ -14,7 +14,7 @@ from monitord.model import Reason
 from monitord.status.explain import Explanations
 from tests.dispatch.test_dispatcher import finish
 from tests.dispatch.test_standing import World, window_in, world
-from tests.fakes import run_in_fake_time
+from tests.fakes import alerts_of_nobody, run_in_fake_time
 
 Situation = Callable[[World, Interventions], Coroutine[Any, Any, None]]
 
@@ -25,7 +25,9 @@ def explained(situation: Situation, name: str = "web") -> tuple[dict[str, Any], 
         made = there.made
         interventions = Interventions(made.dispatcher, made.pipeline, made.clock, lambda *_: None)
         await situation(there, interventions)
-        facts = Explanations(made.dispatcher, made.pipeline, made.clock).explain(name)
+        facts = Explanations(
+            made.dispatcher, made.pipeline, alerts_of_nobody(made.clock), made.clock
+        ).explain(name)
         await finish(made)
         return facts
 

@@ -12,13 +12,16 @@ from urllib.parse import urljoin
 
 import pytest
 
+from monitord.alerts import AlertSettings
 from monitord.clock import SystemClock
 from monitord.dispatch import Matcher, OpenWindow, Pause, Recorder, Silence
 from monitord.history import History, HistorySettings, Uptime
 from monitord.model import Health, Incident, Reason
+from monitord.notifiers import NotifierSettings
 from monitord.status.rendering import CONTENT_TYPES
 from monitord.web import Request, Response
 from monitord.web.testing import ClientResponse, TestClient
+from tests.alerts.made import fake_type
 from tests.endpoint import REFUSED
 from tests.status.past import FakePast
 from tests.status.site import Site, site, usual_site
@@ -484,6 +487,22 @@ async def test_the_daemon_tells_lateness_history_and_versions() -> None:
         text = (await page(one, "/daemon")).text
     for told in ("lateness: at most", "87.8 MiB", "480,211 rows", "Python", "SQLite", "aiohttp", "asyncio"):
         assert told in text, told
+
+
+async def test_a_notifier_that_fails_is_on_every_page_and_why_on_that_of_the_daemon() -> None:
+    settings = AlertSettings((NotifierSettings("chat", "fake", None), NotifierSettings("ops", "fake", None)))
+    with fake_type():
+        async with usual_site() as one:
+            assert "Nobody: there is no" in (await page(one, "/daemon")).text
+            one.alerts.apply(settings)
+            assert "cannot deliver" not in (await page(one, "/")).text
+            chat = one.alerts.couriers["chat"]
+            chat.failing, chat.failing_since = "503 <busy>", NOW
+            for path in ("/", "/m/shop", "/incidents"):
+                assert "<strong>chat cannot deliver.</strong>" in (await page(one, path)).text
+            text = (await page(one, "/daemon")).text
+    assert "503 &lt;busy&gt;" in text
+    assert "not used yet" in text
 
 
 # -- badges, files, errors --------------------------------------------------------------------------------

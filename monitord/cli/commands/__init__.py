@@ -8,6 +8,7 @@ from monitord.cli.commands.events import EVENTS
 from monitord.cli.commands.explain import EXPLAIN
 from monitord.cli.commands.history import HISTORY
 from monitord.cli.commands.incidents import INCIDENTS
+from monitord.cli.commands.notices import NOTICES, NOTIFIERS, TEST_NOTIFIER
 from monitord.cli.commands.show import LAST, SHOW
 from monitord.cli.commands.silences import SILENCE, SILENCES, UNSILENCE
 from monitord.cli.commands.status import STATUS
@@ -30,6 +31,9 @@ COMMANDS: tuple[Command, ...] = (
     SILENCE,
     SILENCES,
     UNSILENCE,
+    NOTICES,
+    NOTIFIERS,
+    TEST_NOTIFIER,
     BEAT,
     RELOAD,
     CHECK_CONFIG,

@@ -1,0 +1,291 @@
+"""Tells people: owns the troubles, decides who hears what, and has it delivered.
+
+`look` is called whenever something about a monitor may have changed, and every few seconds for those in trouble, as
+time alone changes what is due (`after`, `repeat_every`, quiet hours, the end of a silence). Neither waits for
+anybody. What is decided is kept in the same turn of the event loop as the change of health that it follows from.
+"""
+
+import asyncio
+import logging
+import math
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from monitord.alerts.courier import LEAVE_WITHIN_S, Courier
+from monitord.alerts.outbox import Entry, Keep, Outbox
+from monitord.alerts.routes import AlertSettings
+from monitord.alerts.troubles import TOLD, Standing, Trouble, advance, end, record_of, trouble_of
+from monitord.clock import Clock
+from monitord.model import Health, Reason
+from monitord.notifiers import (
+    NOTIFIER_TYPES,
+    Message,
+    Notice,
+    NoticeKind,
+    Notifier,
+    NotifierSettings,
+    NotifierTools,
+)
+
+log = logging.getLogger("monitord")
+
+LOOK_EVERY_S = 2.0
+REMIND_EVERY_S = 30.0
+LOOKED_AT_ONCE = 100
+BUG_PAUSE_S = 60.0
+PREFIX = "trouble:"
+
+StandingOf = Callable[[str], Standing | None]
+Build = Callable[[NotifierSettings], Notifier[Any]]
+
+
+class Alerts:
+    """`restore`, `apply`, then `run`; `close` at the end. `standing_of` says how a monitor stands; None: it is gone."""
+
+    def __init__(
+        self,
+        tools: NotifierTools,
+        origin: str,
+        keep: Keep,
+        stored: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self._tools = tools
+        self._clock: Clock = tools.clock
+        self._origin = origin
+        self._keep = keep
+        self._stored = stored
+        self._outbox = Outbox(keep)
+        self._settings = AlertSettings()
+        self._troubles: dict[str, Trouble] = {}
+        self._why: dict[str, Mapping[str, str]] = {}
+        self._last: dict[str, Standing] = {}
+        self._look_at_s: dict[str, float] = {}
+        self._couriers: dict[str, Courier] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
+        self.standing_of: StandingOf = lambda _: None
+
+    # -- life ---------------------------------------------------------------------------------------------
+
+    def restore(self, kept: Mapping[str, Mapping[str, Any]]) -> None:
+        """Take up what `keep` was given in an earlier run."""
+        self._outbox.restore(kept)
+        for key, record in kept.items():
+            if key.startswith(PREFIX):
+                try:
+                    trouble = trouble_of(record)
+                except (KeyError, TypeError, ValueError, AttributeError) as error:
+                    log.warning("%s cannot be read, and is gone: %r", key, error)
+                    self._keep(key, None)
+                    continue
+                self._troubles[trouble.monitor] = trouble
+
+    def apply(self, settings: AlertSettings) -> None:
+        """Put these in force. Notifiers that stay as they are go on untouched. On the running loop."""
+        wanted = {one.name: one for one in settings.notifiers}
+        self._settings = settings
+        self._look_at_s.clear()
+        for name, courier in list(self._couriers.items()):
+            if wanted.get(name) != courier.notifier.settings:
+                self._dismiss(name)
+        for name, one in wanted.items():
+            if name not in self._couriers:
+                self._employ(one)
+        self._drop_for_nobody()
+
+    async def run(self) -> None:
+        """Look at what time alone changes, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            now_s = self._clock.monotonic_s()
+            due = [name for name in self._troubles if self._look_at_s.get(name, now_s) <= now_s]
+            for number, name in enumerate(due, 1):
+                try:
+                    self.look(name)
+                except Exception:
+                    log.exception("%s: a bug in deciding who is told", name)
+                if number % LOOKED_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+
+    async def close(self, within_s: float = LEAVE_WITHIN_S) -> None:
+        """What waits is kept for the next run; what is on its way gets so long to arrive."""
+        for name in list(self._couriers):
+            self._dismiss(name, within_s)
+        if self._leaving:
+            await asyncio.wait(self._leaving)
+
+    # -- what happens -------------------------------------------------------------------------------------
+
+    def look(self, monitor: str) -> None:
+        """See whether somebody is to be told of it. Never blocks."""
+        standing = self.standing_of(monitor)
+        if standing is None:
+            self.retire(monitor)
+            return
+        before = self._troubles.get(monitor)
+        if before is None and standing.health in _WELL and not standing.is_flapping:
+            return
+        found = advance(before, standing, self._settings, self._clock.now())
+        self._why[monitor] = found.why
+        self._look_at_s[monitor] = self._clock.monotonic_s() + self._patience_s(found.why)
+        self._last[monitor] = standing
+        if found.trouble is None:
+            self._forget(monitor)
+        else:
+            self._troubles[monitor] = found.trouble
+            if found.trouble is not before and found.trouble.told:
+                self._keep(PREFIX + monitor, record_of(found.trouble))
+        self._send(found.notices)
+
+    def retire(self, monitor: str) -> None:
+        """It is watched no longer: whoever was told of a trouble hears that nobody looks any more."""
+        trouble = self._troubles.get(monitor)
+        if trouble is None:
+            return
+        now = self._clock.now()
+        last = self._last.get(monitor) or Standing(
+            monitor, "", (), Health.PENDING, trouble.since, Reason.OK, "it has left the configuration"
+        )
+        notices = end(trouble, last, now)
+        self._forget(monitor)
+        self._send(notices)
+
+    def rename(self, old: str, new: str) -> None:
+        trouble = self._troubles.get(old)
+        if trouble is not None:
+            self._forget(old)
+            self._troubles[new] = Trouble(trouble.id, new, trouble.since, trouble.told)
+            self._keep(PREFIX + new, record_of(self._troubles[new]))
+
+    def settle(self) -> None:
+        """All monitors are there: those in trouble that are not, have left while nothing ran."""
+        for name in list(self._troubles):
+            if self.standing_of(name) is None:
+                self.retire(name)
+
+    async def test(self, notifier: str, by: str) -> str:
+        """Deliver a notice that says so, now. Returns what was said to it.
+
+        Raises KeyError for an unknown notifier, DeliveryError when it was not taken.
+        """
+        courier = self._couriers[notifier]
+        log.info("%s: test asked for by %s", notifier, by)
+        now = self._clock.now()
+        notice = Notice(
+            id=secrets.token_hex(8),
+            notifier=notifier,
+            kind=NoticeKind.TEST,
+            trouble=secrets.token_hex(8),
+            number=1,
+            monitor="",
+            type_name="",
+            tags=(),
+            health=Health.UP,
+            since=now,
+            at=now,
+            reason=Reason.OK,
+            detail=f"{by} has asked for it. No monitor is meant.",
+        )
+        return await courier.test(Message([notice], self._origin, now))
+
+    # -- what is shown ------------------------------------------------------------------------------------
+
+    @property
+    def couriers(self) -> Mapping[str, Courier]:
+        return self._couriers
+
+    def waiting_for(self, notifier: str) -> int:
+        return len(self._outbox.waiting_for(notifier))
+
+    def entries(self, monitor: str | None = None) -> Sequence[Entry]:
+        """The notices that are remembered, the newest first."""
+        return self._outbox.entries(monitor)
+
+    def trouble_of(self, monitor: str) -> Trouble | None:
+        return self._troubles.get(monitor)
+
+    def why(self, monitor: str) -> Mapping[str, str]:
+        """Of each notifier: why it was told of this monitor's trouble, or not. Empty: there is no trouble."""
+        return self._why.get(monitor, {}) if monitor in self._troubles else {}
+
+    def failing(self) -> list[Courier]:
+        return [courier for courier in self._couriers.values() if courier.failing is not None]
+
+    # -- within -------------------------------------------------------------------------------------------
+
+    def _send(self, notices: Sequence[Notice]) -> None:
+        for notice in notices:
+            if notice.notifier not in self._settings.names:
+                continue
+            self._outbox.add(notice)
+            if notice.notifier in self._couriers:
+                self._couriers[notice.notifier].nudge()
+
+    def _forget(self, monitor: str) -> None:
+        trouble = self._troubles.pop(monitor, None)
+        self._why.pop(monitor, None)
+        self._last.pop(monitor, None)
+        self._look_at_s.pop(monitor, None)
+        if trouble is not None and trouble.told:
+            self._keep(PREFIX + monitor, None)
+
+    def _patience_s(self, why: Mapping[str, str]) -> float:
+        """How long nothing can become due by the time alone. In an outage there may be thousands of troubles."""
+        if not all(one.startswith(TOLD) for one in why.values()):
+            return LOOK_EVERY_S
+        return REMIND_EVERY_S if self._settings.has_reminders else math.inf
+
+    def _employ(self, settings: NotifierSettings) -> None:
+        notifier = NOTIFIER_TYPES[settings.type_name](settings, self._tools)
+        courier = Courier(notifier, self._outbox, self._clock, self._origin, self._stored, self._hand_over)
+        self._couriers[settings.name] = courier
+        before = [task for task in self._leaving if task.get_name() == settings.name]
+        self._tasks[settings.name] = asyncio.ensure_future(_work(courier, before))
+
+    def _dismiss(self, name: str, within_s: float = LEAVE_WITHIN_S) -> None:
+        courier, task = self._couriers.pop(name), self._tasks.pop(name)
+        leaving = asyncio.ensure_future(_leave(courier, task, within_s))
+        leaving.set_name(name)
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+
+    def _hand_over(self, fallback: str, entries: Sequence[Entry]) -> bool:
+        courier = self._couriers.get(fallback)
+        if courier is None:
+            return False
+        for entry in entries:
+            entry.via = fallback
+            self._outbox.changed(entry)
+        courier.nudge()
+        return True
+
+    def _drop_for_nobody(self) -> None:
+        """Notices to notifiers that are not there any more."""
+        now = self._clock.now()
+        for entry in self._outbox.entries():
+            if not entry.has_ended and entry.via not in self._couriers:
+                self._outbox.give_up(entry, now, "the notifier has left the configuration")
+                log.warning("%s is no notifier any more: not told: %s", entry.via, entry.notice.title)
+
+
+_WELL = frozenset({Health.UP, Health.PENDING, Health.UNREACHABLE, Health.UNKNOWN, Health.PAUSED})
+
+
+async def _work(courier: Courier, before: Sequence[asyncio.Task[None]]) -> None:
+    """Not before who had the work has left: a message would go out twice."""
+    if before:
+        await asyncio.wait(before)
+    courier.nudge()
+    while True:
+        try:
+            await courier.run()
+        except Exception:
+            log.exception("%s: a bug in delivering; it goes on", courier.name)
+            await asyncio.sleep(BUG_PAUSE_S)
+
+
+async def _leave(courier: Courier, task: asyncio.Task[None], within_s: float) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+    await courier.close(within_s)

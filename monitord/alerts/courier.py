@@ -1,0 +1,245 @@
+"""Delivers for one notifier: groups what comes at once, bounds how much goes out, tries again what was not taken.
+
+A message that was not taken is tried again as it is, with the same key, until it is taken or its notices are too old:
+somebody who got it although the answer was lost can tell. What comes meanwhile waits for the next message. The
+longer it fails the less often it is tried; it is said when failing begins and when it is over.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from monitord.alerts.outbox import Entry, Fate, Outbox
+from monitord.clock import Clock
+from monitord.journal_events import JournalEvent
+from monitord.notifiers import DeliveryError, Message, Notifier
+from monitord.systemd.log import NOTICE
+from monitord.units import format_duration
+
+log = logging.getLogger("monitord")
+
+RETRY_FIRST_S = 5.0
+RETRY_LAST_S = 600.0
+FALLBACK_AFTER_S = 60.0
+"""A notifier with a `fallback` that has failed for so long hands over what it has."""
+MOST_IN_A_MESSAGE = 200
+STORED_WITHIN_S = 2.0
+"""A notice is stored before it is sent, unless the storage does not take it in that time."""
+RATE_PERIOD_S = 60.0
+LEAVE_WITHIN_S = 3.0
+"""What is on its way gets so long to arrive when the courier goes."""
+
+
+class Courier:
+    """`run` until it is cancelled; `nudge` when there may be work.
+
+    `stored` awaits that what was kept is stored; `hand_over` gives entries to the fallback and says whether it took
+    them.
+    """
+
+    def __init__(
+        self,
+        notifier: Notifier[Any],
+        outbox: Outbox,
+        clock: Clock,
+        origin: str,
+        stored: Callable[[float], Awaitable[None]],
+        hand_over: Callable[[str, Sequence[Entry]], bool],
+    ) -> None:
+        self.notifier = notifier
+        self._outbox = outbox
+        self._clock = clock
+        self._origin = origin
+        self._stored = stored
+        self._hand_over = hand_over
+        self._has_work = asyncio.Event()
+        self._group: list[Entry] = []
+        self._sendings: deque[float] = deque()
+        self._delivering: tuple[Message, asyncio.Task[str]] | None = None
+        self.sent = 0
+        self.failed = 0
+        self.given_up = 0
+        self.last_sent_at: datetime | None = None
+        self.failing: str | None = None
+        self.failing_since: datetime | None = None
+        self._failing_since_s = 0.0
+        self._failures = 0
+        self._bug: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.notifier.name
+
+    def nudge(self) -> None:
+        self._has_work.set()
+
+    async def run(self) -> None:
+        while True:
+            if not self._group:
+                await self._gather()
+            await self._stored(STORED_WITHIN_S)
+            await self._await_rate()
+            self._drop_old()
+            if not self._group:
+                continue
+            delay_s = await self._attempt()
+            if delay_s:
+                await asyncio.sleep(delay_s)
+
+    async def close(self, within_s: float = LEAVE_WITHIN_S) -> None:
+        """What is on its way gets so long to arrive. Call it when `run` has ended."""
+        if self._delivering is not None:
+            message, delivery = self._delivering
+            await asyncio.wait([delivery], timeout=within_s)
+            delivery.cancel()
+            await asyncio.wait([delivery])
+            if not delivery.cancelled() and delivery.exception() is None:
+                self._succeed(message, delivery.result())
+        await self.notifier.close()
+
+    async def test(self, message: Message) -> str:
+        """At once, beside everything else. Raises DeliveryError."""
+        return await self._deliver(message)
+
+    async def _gather(self) -> None:
+        """The next group: what waits when `group_wait` has passed since there was something."""
+        while not self._outbox.waiting_for(self.name):
+            self._has_work.clear()
+            await self._has_work.wait()
+        await asyncio.sleep(self.notifier.settings.group_wait_s)
+        self._group = self._outbox.waiting_for(self.name)[:MOST_IN_A_MESSAGE]
+
+    async def _await_rate(self) -> None:
+        """Until another message may go out."""
+        while len(self._sendings) >= self.notifier.settings.max_per_minute:
+            left_s = self._sendings[0] + RATE_PERIOD_S - self._clock.monotonic_s()
+            if left_s > 0:
+                await asyncio.sleep(left_s)
+            self._sendings.popleft()
+
+    def _drop_old(self) -> None:
+        now, most_s = self._clock.now(), self.notifier.settings.give_up_after_s
+        for entry in [one for one in self._group if not one.has_ended]:
+            if (now - entry.notice.at).total_seconds() > most_s and entry.attempts:
+                self.given_up += 1
+                log.error(
+                    "%s: given up after %s and %d attempts: %s",
+                    self.name,
+                    format_duration(most_s),
+                    entry.attempts,
+                    entry.notice.title,
+                    extra=self._extra(JournalEvent.NOTICE_GIVEN_UP, entry.notice.monitor),
+                )
+                self._outbox.give_up(entry, now, self.failing or "")
+        self._group = [one for one in self._group if not one.has_ended and one.via == self.name]
+
+    async def _attempt(self) -> float:
+        """Returns how long to wait before the next."""
+        message = Message([entry.notice for entry in self._group], self._origin, self._clock.now())
+        self._sendings.append(self._clock.monotonic_s())
+        for entry in self._group:
+            entry.attempts += 1
+        try:
+            said = await self._deliver_apart(message)
+        except DeliveryError as error:
+            return self._fail(error)
+        self._succeed(message, said)
+        return 0.0
+
+    async def _deliver_apart(self, message: Message) -> str:
+        """In a task of its own, so that a stop of the daemon need not break it off."""
+        delivery = asyncio.ensure_future(self._deliver(message))
+        self._delivering = message, delivery
+        await asyncio.wait([delivery])
+        self._delivering = None
+        return delivery.result()
+
+    async def _deliver(self, message: Message) -> str:
+        timeout_s = self.notifier.settings.timeout_s
+        try:
+            async with asyncio.timeout(timeout_s + 1.0):
+                return await self.notifier.deliver(message, deadline=time.monotonic() + timeout_s)
+        except DeliveryError:
+            raise
+        except TimeoutError as error:
+            raise DeliveryError(f"no end within {format_duration(timeout_s)}") from error
+        except Exception as error:
+            if self._bug != repr(error):
+                self._bug = repr(error)
+                log.exception("%s: bug in notifier type %s", self.name, self.notifier.type_name)
+            raise DeliveryError(f"bug in notifier type {self.notifier.type_name}: {error!r}") from error
+
+    def _succeed(self, message: Message, said: str) -> None:
+        now = self._clock.now()
+        if self.failing is not None:
+            for_s = round(self._clock.monotonic_s() - self._failing_since_s)
+            log.log(
+                NOTICE,
+                "%s: delivers again after %s",
+                self.name,
+                format_duration(for_s),
+                extra=self._extra(JournalEvent.NOTIFIER_WORKS),
+            )
+        self.failing, self.failing_since, self._failures, self._bug = None, None, 0, None
+        self.sent += len(message.notices)
+        self.last_sent_at = now
+        for entry in self._group:
+            self._outbox.end(entry, Fate.SENT, now, said)
+            log.info(
+                "%s was told: %s (%s)",
+                self.name
+                if entry.via == entry.notice.notifier
+                else f"{self.name}, for {entry.notice.notifier},",
+                entry.notice.title,
+                said,
+                extra=self._extra(JournalEvent.NOTICE_SENT, entry.notice.monitor),
+            )
+        self._group = []
+
+    def _fail(self, error: DeliveryError) -> float:
+        self.failed += 1
+        why = self.notifier.masking.mask(str(error))
+        if self.failing is None:
+            self.failing_since, self._failing_since_s = self._clock.now(), self._clock.monotonic_s()
+            log.error(
+                "%s: cannot deliver, and tries again: %s",
+                self.name,
+                why,
+                extra=self._extra(JournalEvent.NOTIFIER_FAILS),
+            )
+        self.failing = why
+        for entry in self._group:
+            entry.said = why
+            self._outbox.changed(entry)
+        if error.is_refused and len(self._group) > 1:
+            # It may be too large for its peer, or one notice in it that is not taken: half of it, then.
+            self._group = self._group[: len(self._group) // 2]
+            return RETRY_FIRST_S
+        self._offer_to_fallback()
+        if not self._group:
+            return 0.0  # what comes next is not to wait for long, either
+        delay_s: float = min(RETRY_FIRST_S * 2**self._failures, RETRY_LAST_S)
+        self._failures = min(self._failures + 1, 16)
+        delay_s *= random.uniform(0.8, 1.2)  # noqa: S311 - so that not all come at once
+        return max(delay_s, error.after_s or 0.0)
+
+    def _offer_to_fallback(self) -> None:
+        fallback = self.notifier.settings.fallback
+        if fallback is None or self._clock.monotonic_s() - self._failing_since_s < FALLBACK_AFTER_S:
+            return
+        # What came from another one goes no further: two that fail would pass it to and fro.
+        own = [entry for entry in self._group if entry.notice.notifier == self.name]
+        if own and self._hand_over(fallback, own):
+            log.warning("%s: %d notices go to its fallback %s", self.name, len(own), fallback)
+            self._group = [entry for entry in self._group if entry not in own]
+
+    def _extra(self, event: JournalEvent, monitor: str = "") -> dict[str, Any]:
+        fields = {"NOTIFIER": self.name, "NOTIFIER_TYPE": self.notifier.type_name}
+        if monitor:
+            fields["MONITOR"] = monitor
+        return {"message_id": event.message_id, "fields": fields}

@@ -1,0 +1,159 @@
+"""The notices that wait to be delivered, and what became of the last ones; all of it outlives a restart.
+
+`keep` gets each entry under a key of its own whenever it changes, and None when it may be forgotten. What is kept in
+one turn of the event loop is stored in one transaction, with the change of health that a notice tells of.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from monitord.notifiers import Notice, notice_of
+
+log = logging.getLogger(__name__)
+
+PREFIX = "notice:"
+MOST_WAITING = 20_000
+"""For all notifiers. Beyond it the oldest are dropped, which is said."""
+MOST_PAST = 500
+
+Keep = Callable[[str, Mapping[str, Any] | None], None]
+
+
+class Fate(Enum):
+    """What became of a notice."""
+
+    WAITING = "waiting"
+    SENT = "sent"
+    GIVEN_UP = "given_up"
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A notice on its way. `via`: who is to deliver it, which is another one than it is for after a fallback."""
+
+    notice: Notice
+    sequence: int
+    via: str
+    fate: Fate = Fate.WAITING
+    attempts: int = 0
+    ended_at: datetime | None = None
+    said: str = ""
+
+    @property
+    def key(self) -> str:
+        return PREFIX + self.notice.id
+
+    @property
+    def has_ended(self) -> bool:
+        return self.fate is not Fate.WAITING
+
+    def record(self) -> dict[str, Any]:
+        return {
+            "notice": self.notice.as_json(),
+            "sequence": self.sequence,
+            "via": self.via,
+            "fate": self.fate.value,
+            "attempts": self.attempts,
+            "ended_at": None if self.ended_at is None else self.ended_at.isoformat(),
+            "said": self.said,
+        }
+
+
+class Outbox:
+    """Owned by the event loop. Order is that in which notices were added."""
+
+    def __init__(self, keep: Keep, most_waiting: int = MOST_WAITING, most_past: int = MOST_PAST) -> None:
+        self._keep = keep
+        self._most_waiting = most_waiting
+        self._most_past = most_past
+        self._waiting: dict[str, Entry] = {}
+        self._past: deque[Entry] = deque()
+        self._sequence = 0
+
+    def restore(self, kept: Mapping[str, Mapping[str, Any]]) -> None:
+        """What an earlier run has left. What cannot be read is forgotten, which is said."""
+        entries, lost = [], 0
+        for key, record in kept.items():
+            if not key.startswith(PREFIX):
+                continue
+            try:
+                entries.append(_entry_of(record))
+            except (KeyError, TypeError, ValueError):
+                self._keep(key, None)
+                lost += 1
+        if lost:
+            log.warning("notices that were kept cannot be read, and are gone: %d", lost)
+        for entry in sorted(entries, key=lambda entry: entry.sequence):
+            self._sequence = entry.sequence
+            if entry.fate is Fate.WAITING:
+                self._waiting[entry.notice.id] = entry
+            else:
+                self._past.append(entry)
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, notice: Notice) -> Entry:
+        """One that is there already, as after a crash in the middle, stays as it is."""
+        if notice.id in self._waiting:
+            return self._waiting[notice.id]
+        self._sequence += 1
+        entry = Entry(notice, self._sequence, notice.notifier)
+        self._waiting[notice.id] = entry
+        self.changed(entry)
+        while len(self._waiting) > self._most_waiting:
+            oldest = next(iter(self._waiting.values()))
+            log.error(
+                "more than %d notices wait: the oldest is dropped (%s)",
+                self._most_waiting,
+                oldest.notice.title,
+            )
+            self.give_up(oldest, oldest.notice.at, "too many notices waited")
+        return entry
+
+    def changed(self, entry: Entry) -> None:
+        self._keep(entry.key, entry.record())
+
+    def end(self, entry: Entry, fate: Fate, at: datetime, said: str) -> None:
+        """It waits no longer."""
+        self._waiting.pop(entry.notice.id, None)
+        entry.fate, entry.ended_at, entry.said = fate, at, said
+        self._past.append(entry)
+        self.changed(entry)
+        while len(self._past) > self._most_past:
+            gone = self._past.popleft()
+            if gone.notice.id not in self._waiting:
+                self._keep(gone.key, None)
+
+    def give_up(self, entry: Entry, at: datetime, why: str) -> None:
+        self.end(entry, Fate.GIVEN_UP, at, why)
+
+    def waiting_for(self, via: str) -> list[Entry]:
+        return [entry for entry in self._waiting.values() if entry.via == via]
+
+    def entries(self, monitor: str | None = None) -> Sequence[Entry]:
+        """The newest first, those that wait among them."""
+        found: Iterator[Entry] = iter([*self._past, *self._waiting.values()])
+        return sorted(
+            (one for one in found if monitor is None or one.notice.monitor == monitor),
+            key=lambda entry: entry.sequence,
+            reverse=True,
+        )
+
+
+def _entry_of(record: Mapping[str, Any]) -> Entry:
+    ended_at = record["ended_at"]
+    return Entry(
+        notice=notice_of(record["notice"]),
+        sequence=int(record["sequence"]),
+        via=str(record["via"]),
+        fate=Fate(record["fate"]),
+        attempts=int(record["attempts"]),
+        ended_at=None if ended_at is None else datetime.fromisoformat(ended_at),
+        said=str(record["said"]),
+    )

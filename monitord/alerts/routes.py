@@ -1,0 +1,191 @@
+"""Which notifiers are to hear of a problem, and when: [notifiers.NAME] and [[alerts.routes]].
+
+Routes are looked at in order; the first that fits holds, unless it says `continue`. Without routes every notifier
+hears everything.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from fnmatch import fnmatchcase
+from typing import Any
+
+from monitord.calendar_events import parse_calendar_event
+from monitord.config import Table, value_text
+from monitord.health import Window
+from monitord.model import Health
+from monitord.notifiers import NOTIFIER_TYPES, Notifier, NotifierSettings
+
+TOLD_STATES = ("down", "degraded")
+SHORTEST_REPEAT_S = 60.0
+LONGEST_QUIET_S = 7 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Empty `monitors` (names and patterns), `tags` and `types` mean all; of several kinds each has to fit.
+
+    `after_s`: only of what is not over by then. `repeat_every_s`: told again so often. `quiet`: not now.
+    """
+
+    notify: tuple[str, ...]
+    monitors: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    states: frozenset[Health] = frozenset({Health.DOWN, Health.DEGRADED})
+    continues: bool = False
+    after_s: float = 0.0
+    repeat_every_s: float | None = None
+    quiet: Window | None = None
+
+    def fits(self, monitor: str, type_name: str, tags: Collection[str], health: Health | None) -> bool:
+        """`health` None: any of its states, as of one that flaps between them."""
+        return (
+            (health is None or health in self.states)
+            and (not self.monitors or any(fnmatchcase(monitor, pattern) for pattern in self.monitors))
+            and (not self.tags or not set(self.tags).isdisjoint(tags))
+            and (not self.types or type_name in self.types)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AlertSettings:
+    """Equal settings mean that a reload changes nothing."""
+
+    notifiers: tuple[NotifierSettings, ...] = ()
+    routes: tuple[Route, ...] = ()
+    names: tuple[str, ...] = field(init=False, compare=False, default=())
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(one.name for one in self.notifiers))
+
+    @property
+    def has_reminders(self) -> bool:
+        return any(route.repeat_every_s is not None for route in self.routes)
+
+    def routes_for(
+        self, monitor: str, type_name: str, tags: Collection[str], health: Health | None
+    ) -> Iterator[Route]:
+        """Those that hold, in order."""
+        if not self.routes:
+            yield Route(self.names)
+            return
+        for route in self.routes:
+            if route.fits(monitor, type_name, tags, health):
+                yield route
+                if not route.continues:
+                    return
+
+
+# From the configuration
+
+
+def read_alerts(root: Table, monitors: Collection[str], tags: Collection[str] | None) -> AlertSettings:
+    """`monitors` and `tags`: those there are, or None where they are not all known."""
+    named = root.named("notifiers")
+    settings = [one for name, table in named.items() if (one := _notifier(name, table)) is not None]
+    for name, table in named.items():
+        _check_fallback(name, table, named)
+    routes = [_route(table, named, monitors, tags) for table in root.table("alerts").tables("routes")]
+    if routes and not named:
+        root.table("alerts").fault("routes", "lead to no notifier", 'add [notifiers.ops] with to = ["…"]')
+    return AlertSettings(tuple(settings), tuple(routes))
+
+
+def _notifier(name: str, table: Table) -> NotifierSettings | None:
+    kind = _type_of(table)
+    common: dict[str, Any] = {
+        "timeout_s": table.duration("timeout", default=30.0, minimum=0.1, maximum=300.0),
+        "group_wait_s": table.duration("group_wait", default=10.0, maximum=3600.0),
+        "max_per_minute": table.integer("max_per_minute", default=10, minimum=1, maximum=600),
+        "give_up_after_s": table.duration("give_up_after", default=86_400.0, minimum=60.0),
+        "fallback": table.text("fallback", default=None),
+    }
+    if kind is None:
+        table.ignore_others()
+        return None
+    return NotifierSettings(name, kind.type_name, kind.read_options(table), **common)
+
+
+def _type_of(table: Table) -> type[Notifier[Any]] | None:
+    name = table.text("type", default=None)
+    if name is None:
+        for kind in NOTIFIER_TYPES.values():
+            if kind.implied_by is not None and kind.implied_by in table:
+                return kind
+        table.fault("", "has no type", 'write to = ["ops@example.org"] for mail, or type = "…"')
+        return None
+    found = NOTIFIER_TYPES.get(name)
+    if found is None:
+        known = ", ".join(NOTIFIER_TYPES)
+        table.fault("type", f"{value_text(name)} is not a type of notifier", f"write one of: {known}")
+    return found
+
+
+def _check_fallback(name: str, table: Table, named: Collection[str]) -> None:
+    found = table.look_up("fallback")
+    if found is None:
+        return
+    if found[1] == name:
+        table.fault("fallback", "is the notifier itself", "name another one")
+    elif isinstance(found[1], str) and found[1] not in named:
+        table.fault("fallback", f"{value_text(found[1])} is not a notifier", _known(named))
+
+
+def _route(
+    table: Table, named: Collection[str], monitors: Collection[str], tags: Collection[str] | None
+) -> Route:
+    notify = table.one_or_more("notify", str, default=())
+    if table.look_up("notify") is None:
+        table.fault("", "notifies nobody", 'write notify = ["…"]')
+    _check(table, "notify", (one for one in notify if one not in named), "is not a notifier", _known(named))
+    patterns = table.one_or_more("monitors", str, default=())
+    strangers = (one for one in patterns if not any(fnmatchcase(name, one) for name in monitors))
+    _check(table, "monitors", strangers, "fits no monitor", "write the name of one, or a pattern")
+    wanted = table.one_or_more("tags", str, default=())
+    if tags is not None:
+        unknown = (one for one in wanted if one not in tags)
+        _check(table, "tags", unknown, "is the tag of no monitor", "write one that a monitor has")
+    states = table.one_or_more("states", _state, default=())
+    return Route(
+        notify=tuple(dict.fromkeys(notify)),
+        monitors=patterns,
+        tags=wanted,
+        types=table.one_or_more("types", str, default=()),
+        states=frozenset(states) or frozenset({Health.DOWN, Health.DEGRADED}),
+        continues=table.flag("continue", default=False),
+        after_s=table.duration("after", default=0.0),
+        repeat_every_s=table.duration("repeat_every", default=None, minimum=SHORTEST_REPEAT_S),
+        quiet=_quiet(table),
+    )
+
+
+def _check(table: Table, key: str, wrong: Iterable[str], problem: str, hint: str) -> None:
+    for one in wrong:
+        table.fault(key, f"{value_text(one)} {problem}", hint)
+
+
+def _known(named: Iterable[str]) -> str:
+    names: Sequence[str] = sorted(named)
+    return f"known are {', '.join(names)}" if names else "there is none; add [notifiers.NAME]"
+
+
+def _state(text: str) -> Health:
+    """Raises ValueError("problem; hint")."""
+    if text not in TOLD_STATES:
+        raise ValueError(f"is not a state that is told; write {' or '.join(map(value_text, TOLD_STATES))}")
+    return Health(text)
+
+
+def _quiet(table: Table) -> Window | None:
+    """quiet_hours = { schedule = "22:00", duration = "9h" }"""
+    if table.look_up("quiet_hours") is None:
+        return None
+    hours = table.table("quiet_hours")
+    schedule = hours.value("schedule", parse_calendar_event, default=None, required=True)
+    duration_s = hours.duration("duration", minimum=60.0, maximum=LONGEST_QUIET_S)
+    return None if schedule is None else Window("quiet_hours", duration_s, schedule)
+
+
+def is_quiet(route: Route, now: datetime) -> bool:
+    return route.quiet is not None and route.quiet.is_open(now)

@@ -1,0 +1,247 @@
+"""Who is to be told what of one monitor, now: `advance`, a pure function.
+
+It does not follow events: it compares how the monitor stands with what each notifier was told last. So it does not
+matter what happened between (a restart, a silence, a window, quiet hours): as soon as nothing stands against it, who
+does not know yet is told what holds then, and nothing else.
+
+| told to a notifier    | the monitor is                    | the notifier gets                                       |
+|-----------------------|-----------------------------------|---------------------------------------------------------|
+| nothing               | down or degraded                  | `problem`, if a route leads there, `after` that time    |
+| down                  | degraded, and the other way round | `change`; `recovery` where no route is for such a state |
+| down or degraded      | the same, `repeat_every` later    | `reminder`                                              |
+| anything or nothing   | flapping                          | `flapping`, once                                        |
+| flapping              | down or degraded, steadily        | `steady`                                                |
+| anything              | up, steadily                      | `recovery`: always, and then the trouble is over        |
+| anything              | in the configuration no longer    | `ended`: always                                         |
+| anything              | unreachable, unknown, paused      | nothing: it has not come back, nor is it known to fail  |
+
+A silence, a window, an acknowledgement and quiet hours hold back all but the last two.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from monitord.alerts.routes import AlertSettings, Route, is_quiet
+from monitord.health.incidents import incident_id
+from monitord.model import Health, Reason
+from monitord.notifiers import Notice, NoticeKind, notice_id
+from monitord.units import format_duration
+
+MOST_DETAIL_CHARACTERS = 1000
+
+TOLD = "it was told"
+"""Begins the reason why a notifier gets nothing: it knows."""
+
+_BAD = frozenset({Health.DOWN, Health.DEGRADED})
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a monitor stands. `hush`: why nobody is to be told now, in words that follow "not now: "."""
+
+    monitor: str
+    type_name: str
+    tags: tuple[str, ...]
+    health: Health
+    since: datetime
+    reason: Reason
+    detail: str
+    is_flapping: bool = False
+    hush: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one notifier knows. `health` None: nothing that a closing notice would have to end. `count`: notices."""
+
+    count: int
+    at: datetime
+    health: Health | None
+    is_flapping: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        return self.health is not None or self.is_flapping
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """From the moment in which a monitor leaves up until it is back. `told` by notifier."""
+
+    id: str
+    monitor: str
+    since: datetime
+    told: Mapping[str, Told] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """What `advance` found. `trouble` None: there is none, any more or at all. `why`: of each notifier, in words."""
+
+    trouble: Trouble | None
+    notices: tuple[Notice, ...] = ()
+    why: Mapping[str, str] = field(default_factory=dict)
+
+
+def advance(trouble: Trouble | None, now_stands: Standing, settings: AlertSettings, now: datetime) -> Advance:
+    """Pure. The same trouble object where nothing was told."""
+    health, is_flapping = now_stands.health, now_stands.is_flapping
+    if trouble is None:
+        if health not in _BAD and not is_flapping:
+            return Advance(None)
+        # Who flaps may do so again without having been down between: only the moment tells the two apart.
+        since = now_stands.since if health in _BAD else now
+        trouble = Trouble(incident_id(now_stands.monitor, since), now_stands.monitor, since)
+    if health is Health.UP and not is_flapping:
+        closing = _closing(trouble, now_stands, NoticeKind.RECOVERY, now)
+        return Advance(None, tuple(closing))
+    if health not in _BAD and not is_flapping:
+        return Advance(
+            trouble, why=dict.fromkeys(settings.names, f"it is {health.value}, which nobody is told")
+        )
+    return _advance(trouble, now_stands, settings, now)
+
+
+def end(trouble: Trouble, last: Standing, now: datetime) -> tuple[Notice, ...]:
+    """The monitor has left the configuration."""
+    return tuple(_closing(trouble, last, NoticeKind.ENDED, now))
+
+
+def _advance(trouble: Trouble, stands: Standing, settings: AlertSettings, now: datetime) -> Advance:
+    told, why = dict(trouble.told), {}
+    notices: list[Notice] = []
+    health = None if stands.is_flapping else stands.health
+    routes: dict[str, list[Route]] = {}
+    for route in settings.routes_for(stands.monitor, stands.type_name, stands.tags, health):
+        for name in route.notify:
+            routes.setdefault(name, []).append(route)
+    for name in settings.names:
+        before = told.get(name)
+        kind, why[name] = _due(trouble, before, stands, routes.get(name, ()), now)
+        if kind is None:
+            continue
+        notice = _notice(trouble, name, kind, stands, now)
+        notices.append(notice)
+        is_over = kind is NoticeKind.RECOVERY
+        told[name] = Told(
+            notice.number, now, None if is_over or stands.is_flapping else stands.health, stands.is_flapping
+        )
+        why[name] = f"{TOLD} just now: {notice.title}"
+    return Advance(replace(trouble, told=told) if notices else trouble, tuple(notices), why)
+
+
+def _due(
+    trouble: Trouble, told: Told | None, stands: Standing, routes: Sequence[Route], now: datetime
+) -> tuple[NoticeKind | None, str]:
+    """What a notifier is to get; or None, and why nothing."""
+    if not routes:
+        if told is not None and not stands.is_flapping and told.health not in {None, stands.health}:
+            return NoticeKind.RECOVERY, ""
+        return None, "no route leads there"
+    against, loud = _what_stands_against(trouble, told, stands, routes, now)
+    if against is not None:
+        return None, against
+    kind, why = _news(told, stands)
+    if kind is None and told is not None and _is_to_be_reminded(loud, (now - told.at).total_seconds()):
+        return NoticeKind.REMINDER, ""
+    return kind, why
+
+
+def _what_stands_against(
+    trouble: Trouble, told: Told | None, stands: Standing, routes: Sequence[Route], now: datetime
+) -> tuple[str | None, Sequence[Route]]:
+    """Why nothing is to be told now, in words; else None, and the routes by which it is."""
+    if stands.hush is not None:
+        return f"not now: {stands.hush}", ()
+    knows = told is not None and told.is_open
+    age_s = (now - trouble.since).total_seconds()
+    due = [route for route in routes if knows or age_s >= route.after_s]
+    if not due:
+        soonest_s = min(route.after_s for route in routes)
+        return f"only if it is not over after {format_duration(soonest_s)}", ()
+    loud = [route for route in due if not is_quiet(route, now)]
+    return (None, loud) if loud else ("not now: these are its quiet hours", ())
+
+
+def _is_to_be_reminded(routes: Sequence[Route], silent_s: float) -> bool:
+    return any(route.repeat_every_s is not None and silent_s >= route.repeat_every_s for route in routes)
+
+
+def _news(told: Told | None, stands: Standing) -> tuple[NoticeKind | None, str]:
+    """What it does not know yet."""
+    if stands.is_flapping:
+        return (None, f"{TOLD} of the flapping") if told and told.is_flapping else (NoticeKind.FLAPPING, "")
+    if told is None or not told.is_open:
+        return NoticeKind.PROBLEM, ""
+    if told.is_flapping:
+        return NoticeKind.STEADY, ""
+    if told.health is not stands.health:
+        return NoticeKind.CHANGE, ""
+    return None, f"{TOLD} at {told.at.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def _closing(trouble: Trouble, stands: Standing, kind: NoticeKind, now: datetime) -> Iterator[Notice]:
+    """To everybody who was told anything."""
+    for name, told in trouble.told.items():
+        if told.is_open:
+            yield _notice(trouble, name, kind, stands, now)
+
+
+def _notice(trouble: Trouble, notifier: str, kind: NoticeKind, stands: Standing, now: datetime) -> Notice:
+    told = trouble.told.get(notifier)
+    number = 1 if told is None else told.count + 1
+    return Notice(
+        id=notice_id(trouble.id, notifier, number),
+        notifier=notifier,
+        kind=kind,
+        trouble=trouble.id,
+        number=number,
+        monitor=stands.monitor,
+        type_name=stands.type_name,
+        tags=stands.tags,
+        health=stands.health,
+        since=trouble.since,
+        at=now,
+        reason=stands.reason,
+        detail=stands.detail[:MOST_DETAIL_CHARACTERS],
+    )
+
+
+# As it is kept
+
+
+def record_of(trouble: Trouble) -> dict[str, Any]:
+    return {
+        "id": trouble.id,
+        "monitor": trouble.monitor,
+        "since": trouble.since.isoformat(),
+        "told": {
+            name: {
+                "count": told.count,
+                "at": told.at.isoformat(),
+                "state": None if told.health is None else told.health.value,
+                "is_flapping": told.is_flapping,
+            }
+            for name, told in trouble.told.items()
+        },
+    }
+
+
+def trouble_of(record: Mapping[str, Any]) -> Trouble:
+    """From `record_of`. Raises KeyError, TypeError or ValueError for what it has not made."""
+    return Trouble(
+        id=str(record["id"]),
+        monitor=str(record["monitor"]),
+        since=datetime.fromisoformat(record["since"]),
+        told={
+            str(name): Told(
+                count=int(told["count"]),
+                at=datetime.fromisoformat(told["at"]),
+                health=None if told["state"] is None else Health(told["state"]),
+                is_flapping=told["is_flapping"] is True,
+            )
+            for name, told in record["told"].items()
+        },
+    )

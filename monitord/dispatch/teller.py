@@ -1,0 +1,81 @@
+"""Hands what happens to monitors on to those who tell people: the one place where both meet.
+
+What stands against telling (a maintenance window, a silence, an acknowledgement) is put into words here.
+"""
+
+from datetime import datetime
+
+from monitord.alerts import Alerts, Standing
+from monitord.clock import Clock
+from monitord.dispatch.pipeline import Pipeline
+from monitord.dispatch.watched import Watched
+from monitord.model import Health, Incident, Reason, Result, Transition
+
+
+class Teller:
+    """Listens to the pipeline from `attach` on; after the recorder, so that both are kept together."""
+
+    def __init__(self, alerts: Alerts, pipeline: Pipeline, clock: Clock) -> None:
+        self._alerts = alerts
+        self._pipeline = pipeline
+        self._roster = pipeline.roster
+        self._clock = clock
+        self._flapping: set[str] = set()
+
+    def attach(self) -> None:
+        self._alerts.standing_of = self._standing_of
+        self._pipeline.listeners.append(self._hear)
+        self._pipeline.incident_listeners.append(self._hear_incident)
+        self._pipeline.rename_listeners.append(self._hear_rename)
+        self._pipeline.retire_listeners.append(self._hear_end)
+
+    def _hear(self, watched: Watched, _: Result | None, transition: Transition | None) -> None:
+        name = watched.name
+        is_flapping = watched.health.flapping.is_flapping
+        if is_flapping is not (name in self._flapping):
+            (self._flapping.add if is_flapping else self._flapping.discard)(name)
+        elif transition is None:
+            return  # what the time alone changes the alerts see to themselves
+        self._alerts.look(name)
+
+    def _hear_incident(self, watched: Watched, _: Incident) -> None:
+        self._alerts.look(watched.name)
+
+    def _hear_rename(self, old: str, watched: Watched) -> None:
+        self._flapping.discard(old)
+        self._alerts.rename(old, watched.name)
+
+    def _hear_end(self, watched: Watched) -> None:
+        self._flapping.discard(watched.name)
+        self._alerts.retire(watched.name)
+
+    def _standing_of(self, name: str) -> Standing | None:
+        watched = self._roster.watched.get(name)
+        if watched is None:
+            return None
+        now = self._clock.now()
+        settings = watched.monitor.settings
+        last = watched.last.observation if watched.last is not None else None
+        is_told_well = watched.stands in {Health.UP, Health.DEGRADED, Health.DOWN}
+        return Standing(
+            monitor=name,
+            type_name=watched.monitor.type_name,
+            tags=settings.tags,
+            health=watched.stands,
+            since=watched.stands_since or now,
+            reason=Reason.OK if last is None else last.reason,
+            detail="" if last is None else last.detail,
+            is_flapping=is_told_well and watched.health.flapping.is_flapping,
+            hush=self._hush(watched, now),
+        )
+
+    def _hush(self, watched: Watched, now: datetime) -> str | None:
+        if watched.window is not None:
+            return f"the maintenance window {watched.window.name} is open"
+        silence = self._roster.silence_of(watched, now)
+        if silence is not None:
+            return f"silenced until {silence.until.astimezone():%Y-%m-%d %H:%M:%S} by {silence.by}"
+        incident = watched.incident
+        if incident is not None and incident.acknowledged_by is not None:
+            return f"acknowledged by {incident.acknowledged_by}"
+        return None

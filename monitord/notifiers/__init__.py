@@ -1,0 +1,28 @@
+"""The ways to tell people. A new type is one file here and one line in `NOTIFIER_TYPES`."""
+
+from typing import Any
+
+from monitord.notifiers.base import DeliveryError, Notifier, NotifierSettings, NotifierTools
+from monitord.notifiers.exec import ExecNotifier
+from monitord.notifiers.mail import MailNotifier
+from monitord.notifiers.notice import Message, Notice, NoticeKind, notice_id, notice_of
+from monitord.notifiers.webhook import WebhookNotifier
+
+__all__ = [
+    "NOTIFIER_TYPES",
+    "DeliveryError",
+    "Message",
+    "Notice",
+    "NoticeKind",
+    "Notifier",
+    "NotifierSettings",
+    "NotifierTools",
+    "notice_id",
+    "notice_of",
+]
+
+NOTIFIER_TYPES: dict[str, type[Notifier[Any]]] = {
+    MailNotifier.type_name: MailNotifier,
+    WebhookNotifier.type_name: WebhookNotifier,
+    ExecNotifier.type_name: ExecNotifier,
+}

@@ -1,0 +1,65 @@
+"""The type `exec`: runs a program for each message.
+
+    type = "exec"
+    command = ["/usr/local/bin/page", "ops"]
+
+The program reads the message as JSON from its standard input; subject and text are in its environment as well, for
+scripts. Exit code 0 means that it was delivered. It runs as monitord's own user and in its sandbox.
+"""
+
+import json
+from collections.abc import Iterable
+from typing import ClassVar
+
+from monitord.config import Table
+from monitord.monitors.exec import ExecOptions, read_program
+from monitord.net import ProcessEnd, ProcessFault, ProcessRequest
+from monitord.notifiers.base import DeliveryError, Notifier
+from monitord.notifiers.notice import Message
+
+MOST_SAID_CHARACTERS = 200
+MOST_TEXT_BYTES = 32 * 1024
+"""Of a variable of the environment; execve(2) takes 128 KiB."""
+
+
+class ExecNotifier(Notifier[ExecOptions]):
+    type_name: ClassVar[str] = "exec"
+    implied_by: ClassVar[str | None] = "command"
+
+    @classmethod
+    def read_options(cls, table: Table) -> ExecOptions:
+        return read_program(table)
+
+    def secrets(self) -> Iterable[str]:
+        return (secret.reveal() for secret in self.options.hidden)
+
+    async def deliver(self, message: Message, *, deadline: float) -> str:
+        program = self.options.request()
+        variables = {
+            "MONITORD_KEY": message.key,
+            "MONITORD_ORIGIN": message.origin,
+            "MONITORD_SUBJECT": message.subject,
+            "MONITORD_TEXT": message.text.encode()[:MOST_TEXT_BYTES].decode(errors="ignore"),
+        }
+        request = ProcessRequest(
+            program.command,
+            (*program.environment, *variables.items()),
+            program.directory,
+            json.dumps(message.as_json()).encode(),
+        )
+        outcome = await self.tools.processes.run(request, deadline=deadline)
+        if isinstance(outcome, ProcessFault):
+            raise DeliveryError(outcome.detail)
+        said = self._said(outcome)
+        if outcome.is_late:
+            raise DeliveryError("it was not done in time and was ended")
+        if outcome.exit_code != 0:
+            end = (
+                f"signal {outcome.signal}" if outcome.signal is not None else f"exit code {outcome.exit_code}"
+            )
+            raise DeliveryError(f"{end}: {said}" if said else end)
+        return said or "exit code 0"
+
+    def _said(self, end: ProcessEnd) -> str:
+        text = " ".join((end.stderr.strip() or end.stdout).decode(errors="replace").split())
+        return "".join(one for one in self.masking.mask(text) if one.isprintable())[:MOST_SAID_CHARACTERS]

@@ -1,0 +1,151 @@
+"""The type `mail`: one mail a message, handed to a server over SMTP.
+
+    type = "mail"
+    to = ["ops@example.org"]
+    server = "localhost:25"
+
+Mails about one problem are one thread. They say that a program has sent them (RFC 3834), so that nobody's holiday
+message answers.
+"""
+
+import re
+import ssl
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from email.errors import MessageError
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import format_datetime
+from typing import ClassVar
+
+from monitord.config import Secret, Table
+from monitord.monitors.secured import read_tls
+from monitord.net import Endpoint, TlsOptions, make_context, parse_endpoint
+from monitord.net.smtp import SmtpError, SmtpSecurity, SmtpServer, library_problem, send_mail
+from monitord.notifiers.base import DeliveryError, Notifier
+from monitord.notifiers.notice import Message
+
+PORTS = {
+    SmtpSecurity.NONE: 25,
+    SmtpSecurity.OPPORTUNISTIC: 25,
+    SmtpSecurity.STARTTLS: 587,
+    SmtpSecurity.TLS: 465,
+}
+LONGEST_PLAIN_LINE = 78
+
+
+@dataclass(frozen=True, slots=True)
+class MailOptions:
+    """`sender` "": monitord at this host."""
+
+    to: tuple[str, ...] = ()
+    sender: str = ""
+    server: Endpoint = Endpoint("localhost", 25)  # noqa: RUF009 - frozen
+    security: SmtpSecurity = SmtpSecurity.OPPORTUNISTIC
+    username: str | None = None
+    password: Secret | None = None
+    tls: TlsOptions = field(default_factory=TlsOptions)
+
+
+class MailNotifier(Notifier[MailOptions]):
+    type_name: ClassVar[str] = "mail"
+    implied_by: ClassVar[str | None] = "to"
+
+    @classmethod
+    def read_options(cls, table: Table) -> MailOptions:
+        problem = library_problem()
+        if problem is not None:
+            table.fault("", f"mail needs aiosmtplib: {problem}", "install the package python3-aiosmtplib")
+            table.ignore_others()
+            return MailOptions()
+        security = table.choice("security", SmtpSecurity, default=SmtpSecurity.OPPORTUNISTIC)
+        server = Endpoint("localhost", PORTS[security])
+        return MailOptions(
+            to=_recipients(table),
+            sender=table.value("from", _address, default=""),
+            server=table.value("server", lambda text: _server(text, PORTS[security]), default=server),
+            security=security,
+            username=table.text("username", default=None),
+            password=_password(table, security),
+            tls=read_tls(table, alpn=()),
+        )
+
+    def secrets(self) -> Iterable[str]:
+        if self.options.password is not None:
+            yield self.options.password.reveal()
+
+    async def deliver(self, message: Message, *, deadline: float) -> str:
+        options = self.options
+        server = SmtpServer(
+            options.server,
+            options.security,
+            message.origin,
+            options.username,
+            None if options.password is None else options.password.reveal(),
+        )
+        try:
+            return await send_mail(
+                server, self.mail(message), options.to, context=self._context(), deadline=deadline
+            )
+        except SmtpError as error:
+            raise DeliveryError(str(error)) from error
+
+    def _context(self) -> ssl.SSLContext | None:
+        security = self.options.security
+        if security is SmtpSecurity.NONE:
+            return None
+        if security is SmtpSecurity.OPPORTUNISTIC:
+            return make_context(TlsOptions(verify=False, alpn=()))
+        return make_context(self.options.tls)
+
+    def mail(self, message: Message) -> EmailMessage:
+        """The mail that a message becomes."""
+        domain = message.origin if re.fullmatch(r"[A-Za-z0-9.-]+", message.origin) else "localhost"
+        mail = EmailMessage()
+        mail["Subject"] = message.subject
+        mail["From"] = self.options.sender or f"monitord@{domain}"
+        mail["To"] = ", ".join(self.options.to)
+        mail["Date"] = format_datetime(message.sent_at)
+        mail["Message-ID"] = f"<{message.key}.{self.name}@{domain}>"
+        threads = list(dict.fromkeys(f"<{one.trouble}.{self.name}@{domain}>" for one in message.notices))
+        mail["References"] = " ".join(threads)
+        mail["Auto-Submitted"] = "auto-generated"
+        mail["X-Monitord-Key"] = message.key
+        text = message.text
+        is_plain = text.isascii() and all(len(line) <= LONGEST_PLAIN_LINE for line in text.splitlines())
+        mail.set_content(text, cte="7bit" if is_plain else "quoted-printable")
+        return mail
+
+
+def _address(text: str) -> str:
+    """Raises ValueError("problem; hint")."""
+    try:
+        Address(addr_spec=text.strip())
+    except (MessageError, ValueError, IndexError) as error:
+        raise ValueError('is not an address of mail; write "ops@example.org"') from error
+    if not re.fullmatch(r"[^\s@<>,;]+@[^\s@<>,;]+|[a-z_][a-z0-9_-]*", text.strip()):
+        raise ValueError('is not an address of mail; write "ops@example.org"')
+    return text.strip()
+
+
+def _recipients(table: Table) -> tuple[str, ...]:
+    found = table.look_up("to")
+    if found is None or found[1] in ("", []):
+        table.fault("to", "names nobody", 'write to = ["ops@example.org"]')
+        return ()
+    return tuple(dict.fromkeys(table.one_or_more("to", _address, default=())))
+
+
+def _password(table: Table, security: SmtpSecurity) -> Secret | None:
+    password = table.secret("password", default=None)
+    has_name = table.look_up("username") is not None
+    if has_name is not (password is not None):
+        missing = "password" if has_name else "username"
+        table.fault("username" if has_name else "password", f"has no {missing} beside it", "write both")
+    elif has_name and security not in {SmtpSecurity.STARTTLS, SmtpSecurity.TLS}:
+        table.fault("password", "could be read on the way", 'write security = "starttls" or "tls"')
+    return password
+
+
+def _server(text: str, port: int) -> Endpoint:
+    return parse_endpoint(text if re.search(r":\d+$", text) else f"{text}:{port}")

@@ -1,0 +1,213 @@
+"""The type `webhook`: one request a message, to whatever takes them over HTTP.
+
+    type = "webhook"
+    url = "https://chat.example.org/hooks/…"
+    format = "slack"
+
+How it gets there (headers, authentication, TLS, proxy, a Unix socket) is written as for a monitor of type http. What
+is sent is one of the formats, or `body`, a template of Jinja2 in a sandbox, which is tried when the configuration is
+read. Redirects are not followed: a request with a body would come to its end without it.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from monitord.config import Secret, Table
+from monitord.model import Health, Reason
+from monitord.monitors.http_options import HttpOptions, read_options, secrets_of
+from monitord.net import HttpExchange, HttpFault
+from monitord.notifiers.base import DeliveryError, Notifier, NotifierSettings, NotifierTools
+from monitord.notifiers.notice import Message, Notice, NoticeKind
+
+MOST_SAID_CHARACTERS = 200
+MOST_BODY_BYTES = 512 * 1024
+LONGEST_RETRY_AFTER_S = 3600.0
+REFUSALS = frozenset({400, 413, 422})
+
+OF_MONITORS_ONLY = ("json", "form", "follow_redirects", "all_addresses", "reuse_connection", "max_body")
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookOptions:
+    """`http.body` is the template, if there is one."""
+
+    http: HttpOptions
+    format: str = "json"
+
+
+class WebhookNotifier(Notifier[WebhookOptions]):
+    type_name: ClassVar[str] = "webhook"
+    implied_by: ClassVar[str | None] = "url"
+
+    def __init__(self, settings: NotifierSettings, tools: NotifierTools) -> None:
+        super().__init__(settings, tools)
+        self._write = _writer_of(self.options)
+
+    @classmethod
+    def read_options(cls, table: Table) -> WebhookOptions:
+        for key in OF_MONITORS_ONLY:
+            if key in table:
+                table.fault(key, "is for monitors", 'write body = "…", a template, or format = "…"')
+        http = read_options(table)
+        options = WebhookOptions(
+            replace(
+                http,
+                method=http.method if "method" in table else "POST",
+                follow_redirects=False,
+                content_type=table.text("content_type", default="application/json"),
+            ),
+            table.choice("format", tuple(FORMATS), default="json"),
+        )
+        if http.body is not None:
+            if "format" in table:
+                table.fault("format", "stands beside body", "keep one of them")
+            _try_template(table, options)
+        return options
+
+    def secrets(self) -> Iterable[str]:
+        return secrets_of(self.options.http)
+
+    async def deliver(self, message: Message, *, deadline: float) -> str:
+        try:
+            body = self._write(message)
+        except TemplateError as error:
+            raise DeliveryError(f"the template cannot be filled: {error}") from error
+        headers = (*self.options.http.headers, ("Idempotency-Key", Secret(message.key)))
+        request = replace(self.options.http, headers=headers, body=Secret(body)).request(read_body=True)
+        outcome = await self.tools.http.fetch(request, deadline=deadline)
+        if isinstance(outcome, HttpFault):
+            raise DeliveryError(self.masking.mask(outcome.detail))
+        said = self._said(outcome)
+        if not 200 <= outcome.status < 300:  # noqa: PLR2004 - RFC 9110 section 15.3
+            raise DeliveryError(said, _retry_after_s(outcome), is_refused=outcome.status in REFUSALS)
+        return said
+
+    def _said(self, exchange: HttpExchange) -> str:
+        text = " ".join((exchange.body or b"").decode(errors="replace").split())
+        text = "".join(one for one in self.masking.mask(text) if one.isprintable())[:MOST_SAID_CHARACTERS]
+        said = f"{exchange.status} {exchange.reason_phrase}".strip()
+        if 300 <= exchange.status < 400:  # noqa: PLR2004
+            return f"{said}: redirects are not followed; write the address that it leads to"
+        return f"{said}: {text}" if text else said
+
+
+def _retry_after_s(exchange: HttpExchange) -> float | None:
+    """RFC 9110 section 10.2.3, the form in seconds."""
+    value = exchange.headers.get("Retry-After", "")
+    return min(float(value), LONGEST_RETRY_AFTER_S) if value.isascii() and value.isdigit() else None
+
+
+# What is sent
+
+
+def _slack(message: Message) -> Mapping[str, Any]:
+    """As Slack, Mattermost, Rocket.Chat and others take it."""
+    return {"text": f"*{message.subject}*\n{message.text}".strip()}
+
+
+def _discord(message: Message) -> Mapping[str, Any]:
+    most = 2000  # characters that it takes
+    return {"content": f"**{message.subject}**\n{message.text}".strip()[:most]}
+
+
+def _alertmanager(message: Message) -> Mapping[str, Any]:
+    """Version 4 of what Alertmanager sends to its own receivers."""
+    return {
+        "version": "4",
+        "groupKey": f"monitord:{message.key}",
+        "truncatedAlerts": 0,
+        "status": "resolved" if message.is_all_closing else "firing",
+        "receiver": message.notices[0].notifier,
+        "groupLabels": {},
+        "commonLabels": {"job": "monitord", "instance": message.origin},
+        "commonAnnotations": {},
+        "externalURL": "",
+        "alerts": [_alert(one, message.origin) for one in message.notices],
+    }
+
+
+def _alert(notice: Notice, origin: str) -> Mapping[str, Any]:
+    return {
+        "status": "resolved" if notice.kind.is_closing else "firing",
+        "labels": {
+            "alertname": notice.monitor or notice.kind.value,
+            "job": "monitord",
+            "instance": origin,
+            "monitor": notice.monitor,
+            "type": notice.type_name,
+            "reason": notice.reason.value,
+            "severity": "warning" if notice.health is Health.DEGRADED else "critical",
+        },
+        "annotations": {"summary": notice.title, "description": notice.detail},
+        "startsAt": notice.since.astimezone(UTC).isoformat(),
+        "endsAt": notice.at.astimezone(UTC).isoformat() if notice.kind.is_closing else "0001-01-01T00:00:00Z",
+        "generatorURL": "",
+        "fingerprint": notice.trouble,
+    }
+
+
+FORMATS: dict[str, Callable[[Message], Mapping[str, Any]]] = {
+    "json": Message.as_json,
+    "alertmanager": _alertmanager,
+    "slack": _slack,
+    "discord": _discord,
+}
+
+
+def _writer_of(options: WebhookOptions) -> Callable[[Message], str]:
+    if options.http.body is None:
+        shape = FORMATS[options.format]
+        return lambda message: json.dumps(shape(message))
+    template = _template(options.http.body.reveal())
+    return lambda message: template.render(message.as_json())
+
+
+def _template(text: str) -> Template:
+    """Raises TemplateError."""
+    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+    return environment.from_string(text)
+
+
+def _try_template(table: Table, options: WebhookOptions) -> None:
+    """With a message as it may come, so that a slip of the pen shows before the night in which it matters."""
+    try:
+        _writer_of(options)(example_message())
+    except Exception as error:  # noqa: BLE001 - an expression of a template may raise anything
+        line = getattr(error, "lineno", None)
+        where = "" if line is None else f" in line {line}"
+        table.fault("body", f"is no template that can be filled{where}: {error}", "see monitord.toml(5)")
+
+
+def example_message() -> Message:
+    """Of two notices, with all that a template may ask for."""
+    now = datetime.now(UTC)
+    since = now - timedelta(minutes=5)
+    notices = [
+        Notice(
+            id=f"example-{kind.value}",
+            notifier="example",
+            kind=kind,
+            trouble="example",
+            number=number,
+            monitor="example",
+            type_name="http",
+            tags=("prod",),
+            health=health,
+            since=since,
+            at=now,
+            reason=reason,
+            detail='GET https://www.example.org/ answered "503"',
+        )
+        for number, kind, health, reason in (
+            (1, NoticeKind.PROBLEM, Health.DOWN, Reason.CONDITION_FAILED),
+            (2, NoticeKind.RECOVERY, Health.UP, Reason.OK),
+        )
+    ]
+    return Message(notices, "host.example.org", datetime.fromtimestamp(time.time(), UTC))

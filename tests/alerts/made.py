@@ -1,0 +1,116 @@
+"""Standings, notices and a notifier that does as it is told."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+from monitord.alerts import AlertSettings, Route, Standing
+from monitord.clock import Clock
+from monitord.config import Table
+from monitord.model import Health, Reason
+from monitord.net import HttpClient, Processes, Resolver, TlsContexts
+from monitord.notifiers import (
+    NOTIFIER_TYPES,
+    DeliveryError,
+    Message,
+    Notice,
+    NoticeKind,
+    Notifier,
+    NotifierSettings,
+    NotifierTools,
+    notice_id,
+)
+
+T0 = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+
+
+def at(minutes: float) -> datetime:
+    return T0 + timedelta(minutes=minutes)
+
+
+def standing(health: Health = Health.DOWN, **changes: Any) -> Standing:
+    reason = Reason.OK if health is Health.UP else Reason.REFUSED
+    return replace(Standing("web", "http", ("prod",), health, T0, reason, "looked"), **changes)
+
+
+def told_by(*routes: Route, names: tuple[str, ...] = ("ops",)) -> AlertSettings:
+    return AlertSettings(tuple(NotifierSettings(name, "fake", None) for name in names), routes)
+
+
+def notice(
+    number: int = 1, notifier: str = "ops", kind: NoticeKind = NoticeKind.PROBLEM, **changes: Any
+) -> Notice:
+    made = Notice(
+        id=notice_id("trouble", notifier, number),
+        notifier=notifier,
+        kind=kind,
+        trouble="trouble",
+        number=number,
+        monitor=f"web-{number}",
+        type_name="http",
+        tags=("prod",),
+        health=Health.UP if kind is NoticeKind.RECOVERY else Health.DOWN,
+        since=T0,
+        at=T0,
+        reason=Reason.REFUSED,
+        detail="connect: refused",
+    )
+    return replace(made, **changes)
+
+
+def tools(clock: Clock) -> NotifierTools:
+    http = HttpClient(user_agent="tests", resolver=Resolver(), tls_contexts=TlsContexts())
+    return NotifierTools(clock, http, Processes())
+
+
+class FakeNotifier(Notifier[Any]):
+    """Remembers what it got, and when; `act` is called for each message, and may raise or wait."""
+
+    type_name: ClassVar[str] = "fake"
+    made: ClassVar[list["FakeNotifier"]] = []
+
+    def __init__(self, settings: NotifierSettings, tools: NotifierTools) -> None:
+        super().__init__(settings, tools)
+        self.got: list[Message] = []
+        self.got_at: list[float] = []
+        self.act: Callable[[Message], object] = lambda _: None
+        self.closed = 0
+        self.made.append(self)
+
+    @classmethod
+    def read_options(cls, table: Table) -> None:
+        table.ignore_others()
+
+    async def deliver(self, message: Message, *, deadline: float) -> str:
+        self.got.append(message)
+        self.got_at.append(self.tools.clock.monotonic_s())
+        result = self.act(message)
+        if asyncio.iscoroutine(result):
+            await result
+        return "taken"
+
+    async def close(self) -> None:
+        self.closed += 1
+
+    @property
+    def titles(self) -> list[list[str]]:
+        return [[one.title for one in message.notices] for message in self.got]
+
+
+@contextmanager
+def fake_type() -> Iterator[None]:
+    """As if it were one of those that can be configured."""
+    NOTIFIER_TYPES["fake"] = FakeNotifier
+    FakeNotifier.made.clear()
+    try:
+        yield
+    finally:
+        del NOTIFIER_TYPES["fake"]
+        FakeNotifier.made.clear()
+
+
+def refuse(_: Message) -> None:
+    raise DeliveryError("503 busy")

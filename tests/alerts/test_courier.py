@@ -1,0 +1,285 @@
+"""A notifier is told in groups, not too often, and again when it failed; in time that jumps."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from monitord.alerts import Courier, Entry, Fate
+from monitord.alerts.outbox import Outbox
+from monitord.notifiers import DeliveryError, Message, NoticeKind, NotifierSettings
+from tests.alerts.made import FakeNotifier, notice, refuse, tools
+from tests.fakes import FakeClock, run_in_fake_time
+
+OPS = NotifierSettings("ops", "fake", None)
+DAY_S = 86_400.0
+
+
+class Office:
+    """A courier at work, with its notifier and its outbox."""
+
+    def __init__(self, settings: NotifierSettings = OPS) -> None:
+        self.clock = FakeClock()
+        self.notifier = FakeNotifier(settings, tools(self.clock))
+        self.outbox = Outbox(lambda *_: None)
+        self.handed: list[tuple[str, int]] = []
+        self.stored: list[float] = []
+        self.courier = Courier(
+            self.notifier, self.outbox, self.clock, "here.example.org", self._stored, self._hand_over
+        )
+
+    async def _stored(self, within_s: float) -> None:
+        self.stored.append(within_s)
+
+    def _hand_over(self, fallback: str, entries: Sequence[Entry]) -> bool:
+        self.handed.append((fallback, len(entries)))
+        for entry in entries:
+            entry.via = fallback
+        return True
+
+    def tell(self, number: int = 1, **changes: Any) -> Entry:
+        entry = self.outbox.add(notice(number, at=self.clock.now(), **changes))
+        self.courier.nudge()
+        return entry
+
+
+def at_work(act: Callable[[Office], Awaitable[None]], settings: NotifierSettings = OPS) -> Office:
+    async def main() -> Office:
+        office = Office(settings)
+        task = asyncio.ensure_future(office.courier.run())
+        try:
+            await act(office)
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            await office.courier.close()
+        return office
+
+    return run_in_fake_time(main)
+
+
+def test_what_comes_within_the_wait_is_one_message() -> None:
+    async def act(office: Office) -> None:
+        began_s = office.clock.monotonic_s()
+        office.tell(1)
+        await asyncio.sleep(9)
+        office.tell(2)
+        await asyncio.sleep(5)
+        office.tell(3)
+        await asyncio.sleep(60)
+        assert [round(one - began_s) for one in office.notifier.got_at] == [10, 24]
+
+    office = at_work(act)
+    assert office.notifier.titles == [["DOWN: web-1", "DOWN: web-2"], ["DOWN: web-3"]]
+    assert office.notifier.got[0].subject == "[monitord here.example.org] 2 down: web-1, web-2"
+    assert (office.courier.sent, office.courier.failed, office.notifier.closed) == (3, 0, 1)
+    assert all(one.fate is Fate.SENT and one.said == "taken" for one in office.outbox.entries())
+    assert len(office.stored) == 2
+
+
+def test_no_more_messages_than_may_go_out_in_a_minute() -> None:
+    async def act(office: Office) -> None:
+        for number in range(60):
+            office.tell(number)
+            await asyncio.sleep(1)
+        await asyncio.sleep(60)
+
+    office = at_work(act, replace(OPS, group_wait_s=0.0, max_per_minute=3))
+    sent_at = office.notifier.got_at
+    assert all(later - earlier >= 60 for earlier, later in zip(sent_at, sent_at[3:], strict=False))
+    assert len(sent_at) <= 7
+    assert sum(len(one.notices) for one in office.notifier.got) == 60
+
+
+def test_a_group_has_a_size_that_a_peer_can_take() -> None:
+    async def act(office: Office) -> None:
+        for number in range(450):
+            office.tell(number)
+        await asyncio.sleep(100)
+
+    office = at_work(act)
+    assert [len(one.notices) for one in office.notifier.got] == [200, 200, 50]
+
+
+def test_what_failed_is_tried_again_as_it_was(caplog: pytest.LogCaptureFixture) -> None:
+    async def act(office: Office) -> None:
+        office.notifier.act = refuse
+        office.tell(1)
+        await asyncio.sleep(30)
+        assert office.courier.failing == "503 busy"
+        office.tell(2)
+        await asyncio.sleep(600)
+        office.notifier.act = lambda _: None
+        await asyncio.sleep(1300)
+
+    with caplog.at_level(logging.INFO):
+        office = at_work(act)
+    *failed, then, last = office.notifier.got
+    assert len(failed) > 5
+    assert {one.key for one in failed} == {then.key}
+    assert [one.monitor for one in then.notices] == ["web-1"]
+    assert [one.monitor for one in last.notices] == ["web-2"]
+    gaps = [
+        later - earlier
+        for earlier, later in zip(office.notifier.got_at, office.notifier.got_at[1:], strict=False)
+    ]
+    assert gaps[0] < 10 < gaps[3] < gaps[5]
+    assert office.courier.failing is None
+    assert caplog.text.count("cannot deliver, and tries again: 503 busy") == 1
+    assert caplog.text.count("delivers again after") == 1
+    assert caplog.text.count("ops was told: DOWN: web-1 (taken)") == 1
+
+
+def test_a_message_that_is_too_large_for_its_peer_is_cut_in_half() -> None:
+    def refuse_large(message: Message) -> None:
+        if len(message.notices) > 20:
+            raise DeliveryError("413 too large", is_refused=True)
+
+    async def act(office: Office) -> None:
+        office.notifier.act = refuse_large
+        for number in range(100):
+            office.tell(number)
+        await asyncio.sleep(400)
+
+    office = at_work(act)
+    taken = [one for one in office.notifier.got if len(one.notices) <= 20]
+    assert sum(len(one.notices) for one in taken) == 100
+    assert len({one.key for one in taken}) == len(taken)
+    assert (office.courier.sent, office.courier.failing) == (100, None)
+
+
+def test_a_peer_says_when_to_come_again() -> None:
+    def later(_: object) -> None:
+        raise DeliveryError("429 slowly", after_s=1000.0)
+
+    async def act(office: Office) -> None:
+        office.notifier.act = later
+        office.tell(1)
+        await asyncio.sleep(1500)
+
+    first, second = at_work(act).notifier.got_at
+    assert second - first == pytest.approx(1000.0)
+
+
+def test_what_is_too_old_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
+    async def act(office: Office) -> None:
+        office.notifier.act = refuse
+        office.tell(1)
+        await asyncio.sleep(DAY_S - 3600)
+        office.tell(2)
+        await asyncio.sleep(2 * 3600)
+        office.notifier.act = lambda _: None
+        await asyncio.sleep(3600)
+
+    office = at_work(act)
+    assert [one.fate for one in reversed(office.outbox.entries())] == [Fate.GIVEN_UP, Fate.SENT]
+    assert (office.courier.given_up, office.courier.sent) == (1, 1)
+    assert "given up after 1d" in caplog.text
+    assert "DOWN: web-1" in caplog.text
+
+
+def test_what_waited_for_long_is_tried_once_and_says_when_it_happened() -> None:
+    async def act(office: Office) -> None:
+        office.tell(1)
+        office.clock.skipped_s = 3 * DAY_S  # the machine was off
+        await asyncio.sleep(60)
+
+    (message,) = at_work(act).notifier.got
+    assert "this happened at " in message.text
+
+
+def test_a_fallback_gets_what_was_not_taken_for_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    async def act(office: Office) -> None:
+        office.notifier.act = refuse
+        office.tell(1)
+        await asyncio.sleep(40)
+        assert office.handed == []
+        await asyncio.sleep(120)
+        assert office.handed == [("backup", 1)]
+        office.tell(2)
+        await asyncio.sleep(15)
+
+    office = at_work(act, replace(OPS, fallback="backup"))
+    assert office.handed == [("backup", 1), ("backup", 1)]
+    assert caplog.text.count("go to its fallback backup") == 2
+
+
+def test_what_came_from_another_one_goes_no_further() -> None:
+    async def act(office: Office) -> None:
+        office.notifier.act = refuse
+        entry = office.tell(1, notifier="other")
+        entry.via = "ops"
+        office.courier.nudge()
+        await asyncio.sleep(600)
+
+    office = at_work(act, replace(OPS, fallback="backup"))
+    assert len(office.notifier.got) > 3
+    assert office.handed == []
+
+
+def test_a_bug_of_a_type_is_a_failure_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    def break_down(_: object) -> None:
+        raise KeyError("oops")
+
+    async def act(office: Office) -> None:
+        office.notifier.act = break_down
+        office.tell(1)
+        await asyncio.sleep(600)
+        assert office.courier.failing == "bug in notifier type fake: KeyError('oops')"
+        office.notifier.act = lambda _: None
+        await asyncio.sleep(900)
+
+    assert at_work(act).courier.sent == 1
+    assert caplog.text.count("ops: bug in notifier type fake") == 1
+
+
+def test_who_hangs_is_a_failure() -> None:
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    async def act(office: Office) -> None:
+        office.notifier.act = lambda _: hang()
+        office.tell(1)
+        await asyncio.sleep(50)
+        assert office.courier.failing == "no end within 30s"
+
+    at_work(act)
+
+
+def test_what_is_on_its_way_at_the_stop_arrives_and_is_not_sent_again() -> None:
+    async def slow() -> None:
+        await asyncio.sleep(2)
+
+    async def act(office: Office) -> None:
+        office.notifier.act = lambda _: slow()
+        office.tell(1)
+        await asyncio.sleep(11)
+
+    office = at_work(act)
+    assert [one.fate for one in office.outbox.entries()] == [Fate.SENT]
+
+
+def test_what_does_not_arrive_at_the_stop_waits_for_the_next_run() -> None:
+    async def slow() -> None:
+        await asyncio.sleep(20)
+
+    async def act(office: Office) -> None:
+        office.notifier.act = lambda _: slow()
+        office.tell(1)
+        await asyncio.sleep(11)
+
+    office = at_work(act)
+    assert [one.fate for one in office.outbox.entries()] == [Fate.WAITING]
+
+
+def test_a_recovery_alone_says_so() -> None:
+    async def act(office: Office) -> None:
+        office.tell(1, kind=NoticeKind.RECOVERY)
+        await asyncio.sleep(60)
+
+    (message,) = at_work(act).notifier.got
+    assert message.is_all_closing
+    assert message.subject.startswith("[monitord here.example.org] UP again: web-1, after ")

@@ -1,0 +1,75 @@
+"""What waits outlives a restart, and does not grow without end."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from monitord.alerts import Fate
+from monitord.alerts.outbox import Outbox
+from tests.alerts.made import T0, notice
+
+
+class Kept(dict[str, Mapping[str, Any]]):
+    """What a history would hold."""
+
+    def keep(self, key: str, value: Mapping[str, Any] | None) -> None:
+        if value is None:
+            self.pop(key, None)
+        else:
+            self[key] = value
+
+
+def test_what_waits_and_what_is_past_is_found_again() -> None:
+    kept = Kept()
+    outbox = Outbox(kept.keep)
+    first, second = outbox.add(notice(1)), outbox.add(notice(2))
+    first.attempts, second.via = 3, "backup"
+    outbox.changed(second)
+    outbox.end(first, Fate.SENT, T0, "200 OK")
+    again = Outbox(kept.keep)
+    again.restore({**kept, "silences": {}})
+    assert [one.notice for one in again.waiting_for("backup")] == [notice(2)]
+    assert again.waiting_for("ops") == []
+    newest, oldest = again.entries()
+    assert (oldest.notice, oldest.fate, oldest.attempts, oldest.ended_at, oldest.said) == (
+        notice(1), Fate.SENT, 3, T0, "200 OK",
+    )  # fmt: skip
+    assert newest.notice == notice(2)
+    third = again.add(notice(3))
+    assert again.entries()[0] is third
+
+
+def test_a_notice_that_is_there_already_is_not_added_twice() -> None:
+    outbox = Outbox(Kept().keep)
+    assert outbox.add(notice(1)) is outbox.add(notice(1))
+    assert len(outbox) == 1
+
+
+def test_only_the_last_ones_are_remembered() -> None:
+    kept = Kept()
+    outbox = Outbox(kept.keep, most_past=3)
+    for number in range(10):
+        outbox.end(outbox.add(notice(number)), Fate.SENT, T0, "")
+    assert [one.notice.number for one in outbox.entries()] == [9, 8, 7]
+    assert len(kept) == 3
+
+
+def test_the_oldest_are_dropped_with_a_word_when_too_many_wait(caplog: pytest.LogCaptureFixture) -> None:
+    outbox = Outbox(Kept().keep, most_waiting=2)
+    with caplog.at_level(logging.ERROR):
+        entries = [outbox.add(notice(number)) for number in range(3)]
+    assert [one.fate for one in entries] == [Fate.GIVEN_UP, Fate.WAITING, Fate.WAITING]
+    assert "DOWN: web-0" in caplog.text
+
+
+@pytest.mark.parametrize("record", [{}, {"notice": {}}, {"notice": 1}], ids=str)
+def test_what_cannot_be_read_is_forgotten_with_a_word(
+    record: Mapping[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = Kept({"notice:x": record})
+    outbox = Outbox(kept.keep)
+    outbox.restore(dict(kept))
+    assert (len(outbox), kept) == (0, {})
+    assert "cannot be read, and are gone: 1" in caplog.text

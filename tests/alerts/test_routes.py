@@ -1,0 +1,109 @@
+"""[notifiers.NAME] and [[alerts.routes]]: what may be written, and what is said of what may not."""
+
+from pathlib import Path
+
+import pytest
+
+from monitord.alerts import Route
+from monitord.calendar_events import parse_calendar_event
+from monitord.health import Window
+from monitord.model import Health
+from tests.test_settings import faults_of, settings_of
+
+MONITORS = '[monitors.web]\nurl = "http://localhost/"\ntags = ["prod"]\n'
+OPS = '[notifiers.ops]\ncommand = ["/bin/true"]\n'
+
+
+def test_nobody_is_told_unless_it_is_written(tmp_path: Path) -> None:
+    assert settings_of(tmp_path, MONITORS).alerts.notifiers == ()
+
+
+def test_a_notifier_has_defaults_that_do(tmp_path: Path) -> None:
+    (ops,) = settings_of(tmp_path, MONITORS + OPS).alerts.notifiers
+    assert (ops.name, ops.type_name, ops.fallback) == ("ops", "exec", None)
+    assert (ops.timeout_s, ops.group_wait_s, ops.max_per_minute, ops.give_up_after_s) == (30, 10, 10, 86_400)
+
+
+def test_every_common_key_is_read(tmp_path: Path) -> None:
+    keys = 'timeout = "3s"\ngroup_wait = 0\nmax_per_minute = 2\ngive_up_after = "1h"\nfallback = "b"\n'
+    text = f'[notifiers.a]\ntype = "exec"\ncommand = ["/bin/true"]\n{keys}[notifiers.b]\ncommand = ["/bin/true"]\n'
+    a, _ = settings_of(tmp_path, text).alerts.notifiers
+    assert (a.timeout_s, a.group_wait_s, a.max_per_minute, a.give_up_after_s, a.fallback) == (
+        3,
+        0,
+        2,
+        3600,
+        "b",
+    )
+
+
+def test_every_key_of_a_route_is_read(tmp_path: Path) -> None:
+    text = f"""{MONITORS}{OPS}
+[[alerts.routes]]
+notify = "ops"
+monitors = ["w*"]
+tags = ["prod"]
+types = ["http"]
+states = ["down"]
+continue = true
+after = "15m"
+repeat_every = "4h"
+quiet_hours = {{ schedule = "Mon..Fri 22:00", duration = "9h" }}
+[[alerts.routes]]
+notify = ["ops"]
+"""
+    first, second = settings_of(tmp_path, text).alerts.routes
+    assert first == Route(
+        notify=("ops",),
+        monitors=("w*",),
+        tags=("prod",),
+        types=("http",),
+        states=frozenset({Health.DOWN}),
+        continues=True,
+        after_s=900.0,
+        repeat_every_s=14_400.0,
+        quiet=Window("quiet_hours", 32_400.0, parse_calendar_event("Mon..Fri 22:00")),
+    )
+    assert second == Route(("ops",))
+
+
+ROUTE = MONITORS + OPS + "[[alerts.routes]]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (
+            "[notifiers.a]\n",
+            'notifiers.a: has no type; write to = ["ops@example.org"] for mail, or type = "…"',
+        ),
+        (
+            '[notifiers.a]\ntype = "pigeon"\n',
+            '"pigeon" is not a type of notifier; write one of: mail, webhook, exec',
+        ),
+        (OPS + 'fallback = "ops"\n', "fallback: is the notifier itself; name another one"),
+        (OPS + 'fallback = "of"\n', '"of" is not a notifier; known are ops'),
+        (OPS + "group_wiat = 3\n", 'unknown key; did you mean "group_wait"?'),
+        (ROUTE, 'notifies nobody; write notify = ["…"]'),
+        (ROUTE + 'notify = ["opps"]\n', '"opps" is not a notifier; known are ops'),
+        (ROUTE + 'notify = "ops"\nmonitors = ["wbe"]\n', '"wbe" fits no monitor'),
+        (ROUTE + 'notify = "ops"\ntags = ["pord"]\n', '"pord" is the tag of no monitor'),
+        (
+            ROUTE + 'notify = "ops"\nstates = ["unknown"]\n',
+            'not a state that is told; write "down" or "degraded"',
+        ),
+        (ROUTE + 'notify = "ops"\nrepeat_every = "5s"\n', "repeat_every"),
+        (
+            ROUTE + 'notify = "ops"\nquiet_hours = { schedule = "22:00" }\n',
+            "quiet_hours.duration: is missing",
+        ),
+        (ROUTE + 'notify = "ops"\nquiet_hours = { duration = "8h" }\n', "schedule: is missing"),
+        (ROUTE + 'notify = "ops"\nwhen = 1\n', "unknown key"),
+        (MONITORS + '[[alerts.routes]]\nnotify = ["x"]\n', "alerts.routes"),
+        (MONITORS + OPS + "[alerts]\nroutes = 3\n", "not an array of tables"),
+    ],
+)
+def test_what_cannot_be_meant_is_said_with_the_fix(tmp_path: Path, text: str, fault: str) -> None:
+    faults = faults_of(tmp_path, text)
+    assert any(fault in one for one in faults), faults
+    assert all(one.startswith("monitord.toml:") for one in faults)

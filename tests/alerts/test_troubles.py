@@ -1,0 +1,218 @@
+"""Who is told what: each row of the table in `troubles`, and what must hold whatever happens."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitord.alerts import AlertSettings, Route, Standing
+from monitord.alerts.troubles import Trouble, advance, end, record_of, trouble_of
+from monitord.calendar_events import parse_calendar_event
+from monitord.health import Window
+from monitord.model import Health
+from monitord.notifiers import Notice, NoticeKind
+from tests.alerts.made import T0, at, standing, told_by
+
+ALL = told_by()
+DOWN_ONLY = Route(("ops",), states=frozenset({Health.DOWN}))
+
+
+def run(
+    steps: Sequence[tuple[float, Standing]], settings: AlertSettings = ALL
+) -> tuple[Trouble | None, list[tuple[float, str, str]]]:
+    """What is told, with the minute and to whom, when the monitor stands so at these minutes."""
+    trouble: Trouble | None = None
+    told = []
+    for minute, stands in steps:
+        found = advance(trouble, stands, settings, at(minute))
+        trouble = found.trouble
+        told += [(minute, one.notifier, one.kind.value) for one in found.notices]
+    return trouble, told
+
+
+UP, DOWN, DEGRADED = standing(Health.UP), standing(Health.DOWN), standing(Health.DEGRADED)
+FLAPPING = standing(Health.UP, is_flapping=True)
+HUSHED = standing(Health.DOWN, hush="silenced")
+OTHERS = [standing(one) for one in (Health.UNREACHABLE, Health.UNKNOWN, Health.PAUSED, Health.PENDING)]
+
+
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [
+        ([UP, UP], []),
+        ([DOWN, DOWN, UP, UP], ["problem", "recovery"]),
+        ([DEGRADED, DOWN, DEGRADED, UP], ["problem", "change", "change", "recovery"]),
+        ([DOWN, *OTHERS, DOWN, UP], ["problem", "recovery"]),
+        ([*OTHERS, UP], []),
+        ([HUSHED, HUSHED, UP], []),
+        ([HUSHED, DOWN, UP], ["problem", "recovery"]),
+        ([DOWN, HUSHED, standing(Health.UP, hush="silenced")], ["problem", "recovery"]),
+        ([FLAPPING, FLAPPING, UP], ["flapping", "recovery"]),
+        (
+            [DOWN, FLAPPING, standing(is_flapping=True), DOWN, UP],
+            ["problem", "flapping", "steady", "recovery"],
+        ),
+        ([standing(is_flapping=True, hush="silenced"), UP], []),
+    ],
+    ids=str,
+)
+def test_what_is_told(steps: list[Standing], told: list[str]) -> None:
+    assert [kind for _, _, kind in run(list(enumerate(steps)))[1]] == told
+
+
+def test_a_notifier_for_one_state_hears_the_end_of_it() -> None:
+    _, told = run(list(enumerate([DEGRADED, DOWN, DEGRADED, DOWN, UP])), told_by(DOWN_ONLY))
+    assert told == [
+        (1, "ops", "problem"),
+        (2, "ops", "recovery"),
+        (3, "ops", "problem"),
+        (4, "ops", "recovery"),
+    ]
+
+
+def test_ids_of_notices_are_never_the_same() -> None:
+    trouble, ids = None, []
+    for minute, stands in enumerate([DEGRADED, DOWN, DEGRADED, DOWN, DEGRADED, UP]):
+        found = advance(trouble, stands, told_by(DOWN_ONLY), at(minute))
+        trouble = found.trouble
+        ids += [one.id for one in found.notices]
+    assert len(ids) == len(set(ids)) == 4
+
+
+def test_the_first_route_that_fits_holds_unless_it_goes_on() -> None:
+    routes = (
+        Route(("first",), tags=("prod",), continues=True),
+        Route(("second",), monitors=("w*",)),
+        Route(("third",)),
+    )
+    names = ("first", "second", "third", "fourth")
+    _, told = run([(0, DOWN)], told_by(*routes, names=names))
+    assert told == [(0, "first", "problem"), (0, "second", "problem")]
+    _, told = run([(0, standing(monitor="db", tags=()))], told_by(*routes, names=names))
+    assert told == [(0, "third", "problem")]
+    _, told = run([(0, DOWN)], told_by(Route(("first",), types=("tcp",)), names=names))
+    assert told == []
+
+
+def test_an_escalation_waits_and_spares_what_is_over_by_then() -> None:
+    settings = told_by(
+        Route(("ops",), continues=True), Route(("boss",), after_s=900.0), names=("ops", "boss")
+    )
+    minutes = [(minute, DOWN) for minute in range(17)]
+    _, told = run(minutes, settings)
+    assert told == [(0, "ops", "problem"), (15, "boss", "problem")]
+    _, told = run([*minutes[:10], (11, UP)], settings)
+    assert told == [(0, "ops", "problem"), (11, "ops", "recovery")]
+
+
+def test_a_reminder_comes_at_its_interval_and_not_while_hushed() -> None:
+    settings = told_by(Route(("ops",), repeat_every_s=600.0))
+    _, told = run([(minute, DOWN) for minute in range(25)], settings)
+    assert told == [(0, "ops", "problem"), (10, "ops", "reminder"), (20, "ops", "reminder")]
+    _, told = run([(minute, HUSHED if minute else DOWN) for minute in range(25)], settings)
+    assert told == [(0, "ops", "problem")]
+
+
+def test_quiet_hours_hold_back_what_still_holds_afterwards() -> None:
+    quiet = Window("quiet", 3600.0, parse_calendar_event("12:00 UTC"))
+    settings = told_by(Route(("ops",), quiet=quiet))
+    _, told = run([(0, DOWN), (59, DOWN), (61, DOWN), (1441, UP)], settings)
+    assert told == [(61, "ops", "problem"), (1441, "ops", "recovery")]
+    assert run([(0, DOWN), (30, UP), (61, UP)], settings)[1] == []
+
+
+def test_a_notifier_that_is_new_hears_of_what_goes_on() -> None:
+    trouble, _ = run([(0, DOWN)])
+    found = advance(trouble, DOWN, told_by(names=("ops", "new")), at(1))
+    assert [(one.notifier, one.kind) for one in found.notices] == [("new", NoticeKind.PROBLEM)]
+
+
+def test_who_lost_the_route_still_hears_the_end() -> None:
+    trouble, _ = run([(0, DOWN)])
+    settings = told_by(Route(("other",)), names=("ops", "other"))
+    found = advance(trouble, DOWN, settings, at(1))
+    assert [one.notifier for one in found.notices] == ["other"]
+    over = advance(found.trouble, UP, settings, at(2))
+    assert {(one.notifier, one.kind) for one in over.notices} == {
+        ("ops", NoticeKind.RECOVERY), ("other", NoticeKind.RECOVERY),
+    }  # fmt: skip
+
+
+def test_whoever_was_told_hears_that_nobody_looks_any_more() -> None:
+    trouble, _ = run([(0, DOWN)])
+    assert trouble is not None
+    (last,) = end(trouble, DOWN, at(1))
+    assert (last.kind, last.title, last.trouble) == (NoticeKind.ENDED, "watched no longer: web", trouble.id)
+    hushed, _ = run([(0, HUSHED)])
+    assert hushed is not None
+    assert end(hushed, DOWN, at(1)) == ()
+
+
+@pytest.mark.parametrize(
+    ("stands", "routes", "why"),
+    [
+        (HUSHED, (), "not now: silenced"),
+        (DOWN, (Route(("other",)),), "no route leads there"),
+        (DOWN, (Route(("ops",), after_s=900.0),), "only if it is not over after 15m"),
+        (standing(Health.PAUSED), (), "it is paused, which nobody is told"),
+    ],
+)
+def test_why_nothing_is_told_can_be_read(stands: Standing, routes: tuple[Route, ...], why: str) -> None:
+    begun = advance(None, DOWN, told_by(Route(("other",)), names=("ops", "other")), at(0)).trouble
+    found = advance(begun, stands, told_by(*routes, names=("ops", "other")), at(0))
+    assert found.why["ops"] == why
+
+
+STANDINGS = st.builds(
+    standing,
+    st.sampled_from(Health),
+    is_flapping=st.booleans(),
+    hush=st.sampled_from([None, None, "silenced"]),
+)
+ROUTES = st.builds(
+    Route,
+    st.lists(st.sampled_from(["ops", "boss"]), min_size=1, unique=True).map(tuple),
+    states=st.sets(st.sampled_from([Health.DOWN, Health.DEGRADED]), min_size=1).map(frozenset),
+    continues=st.booleans(),
+    after_s=st.sampled_from([0.0, 120.0]),
+    repeat_every_s=st.sampled_from([None, 60.0]),
+)
+
+
+@given(st.lists(STANDINGS, max_size=30), st.lists(ROUTES, max_size=3))
+def test_whatever_happens_each_opening_has_one_closing(stands: list[Standing], routes: list[Route]) -> None:
+    settings = told_by(*routes, names=("ops", "boss"))
+    trouble: Trouble | None = None
+    sent: dict[str, list[Notice]] = {"ops": [], "boss": []}
+    for minute, one in enumerate([*stands, UP]):
+        before = trouble
+        found = advance(trouble, replace(one, since=at(minute)), settings, at(minute))
+        trouble = found.trouble
+        assert not (
+            before is not None and not found.notices and trouble is not None and trouble is not before
+        )
+        if trouble is not None:
+            assert trouble_of(record_of(trouble)) == trouble
+        for notice in found.notices:
+            sent[notice.notifier].append(notice)
+    assert trouble is None
+    for notices in sent.values():
+        assert len({one.id for one in notices}) == len(notices)
+        kinds = [one.kind for one in notices]
+        assert not kinds or kinds[-1].is_closing
+        for kind, following in pairwise([NoticeKind.RECOVERY, *kinds]):
+            opens = following in {NoticeKind.PROBLEM, NoticeKind.FLAPPING}
+            assert opens or not kind.is_closing
+            assert not (following is NoticeKind.PROBLEM and not kind.is_closing)
+
+
+def test_a_notice_tells_when_the_trouble_began() -> None:
+    found = advance(None, standing(since=T0 - timedelta(minutes=3)), ALL, at(0))
+    (opening,) = found.notices
+    over = advance(found.trouble, UP, ALL, at(2))
+    assert opening.title == "DOWN: web"
+    assert over.notices[0].title == "UP again: web, after 5m"

@@ -1,0 +1,298 @@
+"""From checks to what people are told: through the real dispatcher and the real alerts, in time that jumps."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from monitord.alerts import Alerts, AlertSettings, Route
+from monitord.dispatch import Matcher, Pause, Teller
+from monitord.health import HealthPolicy, Window
+from monitord.interventions import Interventions
+from monitord.model import Health, Reason
+from monitord.notifiers import NotifierSettings
+from tests.alerts.made import FakeNotifier, fake_type, refuse, tools
+from tests.dispatch.test_dispatcher import finish
+from tests.dispatch.test_standing import World, world
+from tests.fakes import run_in_fake_time, stored_at_once
+
+OPS = AlertSettings((NotifierSettings("ops", "fake", None, group_wait_s=1.0),))
+
+
+@pytest.fixture(autouse=True)
+def with_the_fake_type() -> Iterator[None]:
+    with fake_type():
+        yield
+
+
+class Telling:
+    """A world with alerts that listen to it; `kept` is what a history would hold."""
+
+    def __init__(self, settings: AlertSettings = OPS) -> None:
+        self.world: World = world()
+        made = self.world.made
+        self.kept: dict[str, Mapping[str, Any]] = {}
+        self.alerts = Alerts(tools(made.clock), "here", self._keep, stored_at_once)
+        Teller(self.alerts, made.pipeline, made.clock).attach()
+        self.alerts.apply(settings)
+        self.task = asyncio.ensure_future(self.alerts.run())
+
+    def _keep(self, key: str, value: Mapping[str, Any] | None) -> None:
+        if value is None:
+            self.kept.pop(key, None)
+        else:
+            self.kept[key] = value
+
+    @property
+    def notifier(self) -> FakeNotifier:
+        return FakeNotifier.made[-1]
+
+    @property
+    def told(self) -> list[str]:
+        """Without how long it lasted."""
+        return [title.partition(", after")[0] for group in self.notifier.titles for title in group]
+
+    async def end(self) -> None:
+        self.task.cancel()
+        await asyncio.wait([self.task])
+        await finish(self.world.made)
+        await self.alerts.close()
+
+
+def run(main: Callable[[Telling], Coroutine[Any, Any, None]], settings: AlertSettings = OPS) -> None:
+    async def whole() -> None:
+        there = Telling(settings)
+        await main(there)
+        await there.end()
+
+    run_in_fake_time(whole)
+
+
+def test_a_fall_and_a_return_are_told_with_the_incident_s_id() -> None:
+    async def main(there: Telling) -> None:
+        there.world.add("web", tags=("prod",))
+        await asyncio.sleep(30)
+        assert there.told == []
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(60)
+        there.world.bad = {}
+        await asyncio.sleep(60)
+        assert there.told == ["DOWN: web", "UP again: web"]
+        opening = there.notifier.got[0].notices[0]
+        assert (opening.reason, opening.tags, opening.type_name) == (Reason.REFUSED, ("prod",), "fake")
+        assert opening.trouble == there.world.incidents[0].id
+        assert [key for key in there.kept if key.startswith("trouble:")] == []
+
+    run(main)
+
+
+def test_a_child_behind_its_parent_is_not_told() -> None:
+    async def main(there: Telling) -> None:
+        there.world.add("gateway")
+        there.world.add("shop", depends_on=("gateway",))
+        await asyncio.sleep(30)
+        there.world.bad = dict.fromkeys(("gateway", "shop"), Reason.REFUSED)
+        await asyncio.sleep(60)
+        there.world.bad = {}
+        await asyncio.sleep(60)
+        assert there.told == ["DOWN: gateway", "UP again: gateway"]
+
+    run(main)
+
+
+def test_a_silence_holds_back_until_it_ends() -> None:
+    async def main(there: Telling) -> None:
+        made = there.world.made
+        people = Interventions(made.dispatcher, made.pipeline, made.clock, lambda *_: None)
+        there.world.add("web")
+        await asyncio.sleep(30)
+        people.silence(Matcher(names=("web",)), made.clock.now() + timedelta(minutes=10), None, "kim")
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(300)
+        assert there.told == []
+        assert there.alerts.why("web")["ops"].startswith("not now: silenced until ")
+        await asyncio.sleep(310)
+        assert there.told == ["DOWN: web"]
+
+    run(main)
+
+
+def test_a_window_holds_back_and_what_is_over_by_its_end_was_never_told() -> None:
+    async def main(there: Telling) -> None:
+        made = there.world.made
+        there.world.add("web")
+        await asyncio.sleep(30)
+        made.pipeline.roster.windows = [Window("upgrade", 600.0, begins_at=made.clock.now())]
+        made.pipeline.review(anew=True)
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(300)
+        assert there.alerts.why("web")["ops"] == "not now: the maintenance window upgrade is open"
+        there.world.bad = {}
+        await asyncio.sleep(600)
+        assert there.told == []
+
+    run(main)
+
+
+def test_an_acknowledgement_ends_the_reminders_and_the_end_is_told() -> None:
+    async def main(there: Telling) -> None:
+        made = there.world.made
+        people = Interventions(made.dispatcher, made.pipeline, made.clock, lambda *_: None)
+        there.world.add("web")
+        await asyncio.sleep(30)
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(150)
+        assert [title.partition(" after")[0] for title in there.told] == [
+            "DOWN: web",
+            "still DOWN",
+            "still DOWN",
+        ]
+        people.acknowledge("web", "kim", None)
+        await asyncio.sleep(600)
+        assert len(there.told) == 3
+        assert there.alerts.why("web")["ops"] == "not now: acknowledged by kim"
+        there.world.bad = {}
+        await asyncio.sleep(60)
+        assert there.told[3:] == ["UP again: web"]
+
+    settings = AlertSettings(OPS.notifiers, (Route(("ops",), repeat_every_s=60.0),))
+    run(main, settings)
+
+
+def test_flapping_is_told_once_and_its_end() -> None:
+    async def main(there: Telling) -> None:
+        there.world.add("web", policy=HealthPolicy(fail_after=1))
+        await asyncio.sleep(30)
+        for _ in range(20):
+            there.world.bad = {} if there.world.bad else {"web": Reason.REFUSED}
+            await asyncio.sleep(10)
+        assert there.told.count("FLAPPING: web") == 1
+        before = len(there.told)
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(600)
+        assert there.told[before:] == ["not flapping any more, DOWN: web"]
+        there.world.bad = {}
+        await asyncio.sleep(600)
+        assert there.told[before:] == ["not flapping any more, DOWN: web", "UP again: web"]
+
+    run(main)
+
+
+def test_a_pause_tells_nothing_and_the_return_is_told() -> None:
+    async def main(there: Telling) -> None:
+        made = there.world.made
+        there.world.add("web")
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(60)
+        made.dispatcher.pause("web", Pause("kim", made.clock.now()))
+        await asyncio.sleep(600)
+        there.world.bad = {}
+        made.dispatcher.resume("web")
+        await asyncio.sleep(60)
+        assert there.told == ["DOWN: web", "UP again: web"]
+
+    run(main)
+
+
+def test_a_monitor_that_leaves_ends_what_was_told() -> None:
+    async def main(there: Telling) -> None:
+        made = there.world.made
+        there.world.add("web")
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(60)
+        made.dispatcher.apply(made.dispatcher.plan([], lambda _: pytest.fail("nothing is made")))
+        await asyncio.sleep(60)
+        assert there.told == ["DOWN: web", "watched no longer: web"]
+        assert there.kept.keys() == {entry.key for entry in there.alerts.entries()}
+
+    run(main)
+
+
+def test_a_restart_in_the_middle_tells_everything_once() -> None:
+    async def main(there: Telling) -> None:
+        there.world.add("web")
+        there.world.add("db")
+        there.notifier.act = refuse
+        there.world.bad = dict.fromkeys(("web", "db"), Reason.REFUSED)
+        await asyncio.sleep(60)
+        kept = dict(there.kept)
+        assert there.notifier.got
+        # Another run takes up what was kept; db is not configured any more.
+        other = Telling()
+        other.alerts.restore(kept)
+        other.world.add("web")
+        other.world.bad = {"web": Reason.REFUSED}
+        other.alerts.settle()
+        await asyncio.sleep(60)
+        assert sorted(other.told) == ["DOWN: db", "DOWN: web", "watched no longer: db"]
+        other.world.bad = {}
+        await asyncio.sleep(60)
+        assert other.told[-1] == "UP again: web"
+        assert other.notifier.got[-1].notices[0].trouble == there.notifier.got[0].notices[0].trouble
+        await other.end()
+
+    run(main)
+
+
+def test_a_changed_notifier_takes_over_what_waits_and_one_that_is_gone_drops_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main(there: Telling) -> None:
+        there.world.add("web")
+        there.world.bad = {"web": Reason.REFUSED}
+        old = there.notifier
+        old.act = refuse
+        await asyncio.sleep(60)
+        there.alerts.apply(OPS)
+        assert there.notifier is old
+        changed = AlertSettings((NotifierSettings("ops", "fake", None, group_wait_s=2.0),))
+        there.alerts.apply(changed)
+        assert there.notifier is not old
+        await asyncio.sleep(60)
+        assert there.told == ["DOWN: web"]
+        assert old.closed == 1
+        there.notifier.act = refuse
+        there.world.bad = {}
+        await asyncio.sleep(60)
+        there.alerts.apply(AlertSettings())
+        assert there.alerts.couriers == {}
+        assert there.alerts.waiting_for("ops") == 0
+        assert "ops is no notifier any more: not told: UP again: web" in caplog.text
+
+    run(main)
+
+
+def test_a_bug_in_telling_costs_no_check(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main(there: Telling) -> None:
+        def break_down(_: str) -> None:
+            raise KeyError("oops")
+
+        monkeypatch.setattr(there.alerts, "look", break_down)
+        there.world.add("web")
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(60)
+        assert there.world.stands("web") is Health.DOWN
+        assert "a listener failed" in caplog.text
+
+    run(main)
+
+
+def test_a_rename_goes_on_with_what_was_told() -> None:
+    async def main(there: Telling) -> None:
+        made = there.world.made
+        there.world.add("web")
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(60)
+        there.world.bad = {"site": Reason.REFUSED}
+        there.alerts.rename("web", "site")
+        assert set(there.kept) >= {"trouble:site"}
+        assert "trouble:web" not in there.kept
+        made.pipeline.roster.watched["site"] = made.pipeline.roster.watched["web"]
+        assert there.alerts.trouble_of("web") is None
+        assert there.alerts.trouble_of("site") is not None
+
+    run(main)

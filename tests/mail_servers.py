@@ -1,0 +1,78 @@
+"""A mail server on the loopback that keeps what it takes, and can be told to refuse (RFC 5321, RFC 3207, RFC 4954)."""
+
+import asyncio
+import base64
+import email
+import email.policy
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+
+from tests.servers import Peer, serve
+
+
+@dataclass
+class MailServer:
+    """`answers` replaces the answer to a command, by its first words: {"RCPT TO:<x@y>": "550 no such user"}."""
+
+    answers: Mapping[str, str] = field(default_factory=dict)
+    tls: ssl.SSLContext | None = None
+    user: tuple[str, str] | None = None
+    port: int = 0
+    heard: list[str] = field(default_factory=list)
+    mails: list[EmailMessage] = field(default_factory=list)
+    was_encrypted: bool = False
+
+    async def play(self, peer: Peer) -> None:
+        await peer.send(b"220 mail.example.org ready\r\n")
+        while line := (await peer.reader.readline()).decode().strip():
+            self.heard.append(line)
+            command = line.partition(" ")[0].upper()
+            said = next((text for words, text in self.answers.items() if line.startswith(words)), None)
+            if said is not None:
+                await peer.send(f"{said}\r\n".encode())
+            elif command == "DATA":
+                await self._take(peer)
+            elif command == "STARTTLS" and self.tls is not None:
+                await peer.send(b"220 go on\r\n")
+                await peer.writer.start_tls(self.tls)
+                self.was_encrypted = True
+            else:
+                await peer.send(self._answer(command, line).encode())
+            if command == "QUIT":
+                return
+
+    def _answer(self, command: str, line: str) -> str:
+        if command == "EHLO":
+            offers = ["mail.example.org"]
+            if self.tls is not None and not self.was_encrypted:
+                offers.append("STARTTLS")
+            if self.user is not None:
+                offers.append("AUTH PLAIN")
+            return "".join(f"250{' ' if one is offers[-1] else '-'}{one}\r\n" for one in offers)
+        if command == "AUTH":
+            given = base64.b64decode(line.split(" ")[2]).decode().split("\0")[1:]
+            return "235 welcome\r\n" if self.user == tuple(given) else "535 wrong password\r\n"
+        return "221 bye\r\n" if command == "QUIT" else "250 fine\r\n"
+
+    async def _take(self, peer: Peer) -> None:
+        await peer.send(b"354 go on\r\n")
+        text = (await peer.reader.readuntil(b"\r\n.\r\n"))[:-3].replace(b"\r\n..", b"\r\n.")
+        self.mails.append(email.message_from_bytes(text, policy=email.policy.default))
+        await peer.send(b"250 queued as 4711\r\n")
+
+
+@asynccontextmanager
+async def mail_server(
+    answers: Mapping[str, str] | None = None,
+    *,
+    tls: ssl.SSLContext | None = None,
+    user: tuple[str, str] | None = None,
+) -> AsyncIterator[MailServer]:
+    mail = MailServer(answers or {}, tls, user)
+    async with serve(mail.play) as server:
+        mail.port = server.port
+        yield mail
+        await asyncio.sleep(0)

@@ -1,0 +1,23 @@
+"""What notifiers are lent, and an authority for the certificates of their peers."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from monitord.clock import SystemClock
+from monitord.notifiers import NotifierTools
+from tests.alerts.made import tools as make_tools
+from tests.certificates import Authority
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    return Authority()
+
+
+@pytest.fixture
+async def tools() -> AsyncIterator[NotifierTools]:
+    made = make_tools(SystemClock())
+    yield made
+    await made.http.close()
+    await made.processes.close()

@@ -1,0 +1,92 @@
+"""A program is told by its standard input and its environment, and says by its exit code whether it has done it."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from monitord.notifiers import DeliveryError, Message, NotifierTools
+from monitord.notifiers.exec import ExecNotifier
+from tests.alerts.made import T0, notice
+from tests.test_settings import faults_of, settings_of
+
+MESSAGE = Message((notice(),), "here", T0)
+
+
+def notifier(tmp_path: Path, tools: NotifierTools, script: str, keys: str = "") -> ExecNotifier:
+    program = tmp_path / "page"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    text = f'[notifiers.pager]\ncommand = ["{program}", "ops"]\n{keys}\n'
+    (settings,) = settings_of(tmp_path, text).alerts.notifiers
+    return ExecNotifier(settings, tools)
+
+
+async def told(
+    tmp_path: Path, tools: NotifierTools, script: str, keys: str = "", message: Message = MESSAGE
+) -> str:
+    return await notifier(tmp_path, tools, script, keys).deliver(message, deadline=time.monotonic() + 10)
+
+
+async def test_a_program_gets_all_of_it(tmp_path: Path, tools: NotifierTools) -> None:
+    script = f'cd {tmp_path}; cat >json; printf "%s" "$MONITORD_TEXT" >text\n'
+    script += 'printf "%s\\n" "$1" "$MONITORD_SUBJECT" "$MONITORD_KEY" "$TOKEN" "$HOME" >words; echo paged'
+    said = await told(tmp_path, tools, script, 'environment = { TOKEN = "t" }')
+    assert said == "paged"
+    assert json.loads(read(tmp_path / "json")) == MESSAGE.as_json()
+    assert read(tmp_path / "text") == MESSAGE.text
+    argument, subject, key, token, home = read(tmp_path / "words").splitlines()
+    assert (argument, subject, key, token, home) == ("ops", MESSAGE.subject, MESSAGE.key, "t", "")
+
+
+def read(file: Path) -> str:
+    return file.read_text()
+
+
+async def test_a_message_of_many_still_fits(tmp_path: Path, tools: NotifierTools) -> None:
+    many = Message([notice(number, detail="x" * 1000) for number in range(200)], "here", T0)
+    await told(tmp_path, tools, f"cat >{tmp_path}/out", message=many)
+    assert len(json.loads(read(tmp_path / "out"))["notices"]) == 200
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("echo no modem >&2; exit 3", "exit code 3: no modem"),
+        ("exit 1", "exit code 1"),
+        ("kill -9 $$", "signal 9"),
+    ],
+)
+async def test_a_failure_says_how_it_ended(
+    tmp_path: Path, tools: NotifierTools, script: str, why: str
+) -> None:
+    with pytest.raises(DeliveryError) as failed:
+        await told(tmp_path, tools, script)
+    assert str(failed.value) == why
+
+
+async def test_a_program_that_hangs_is_ended(tmp_path: Path, tools: NotifierTools) -> None:
+    pager = notifier(tmp_path, tools, "exec sleep 600")
+    with pytest.raises(DeliveryError, match="was not done in time"):
+        await pager.deliver(MESSAGE, deadline=time.monotonic() + 0.2)
+
+
+async def test_a_program_that_is_not_there_is_named(tmp_path: Path, tools: NotifierTools) -> None:
+    pager = notifier(tmp_path, tools, "")
+    (tmp_path / "page").unlink()
+    with pytest.raises(DeliveryError, match="page: No such file"):
+        await pager.deliver(MESSAGE, deadline=time.monotonic() + 10)
+
+
+async def test_a_secret_is_told_to_nobody(tmp_path: Path, tools: NotifierTools) -> None:
+    (tmp_path / "token").write_text("v3ry-s3cret")
+    keys = f'environment = {{ TOKEN = {{ file = "{tmp_path}/token" }} }}'
+    with pytest.raises(DeliveryError) as failed:
+        await told(tmp_path, tools, 'echo "bad $TOKEN"; exit 1', keys)
+    assert str(failed.value) == "exit code 1: bad ***"
+
+
+def test_a_command_is_a_list_with_a_path(tmp_path: Path) -> None:
+    (fault,) = faults_of(tmp_path, '[notifiers.a]\ncommand = "page ops"\n')
+    assert "there is no shell" in fault

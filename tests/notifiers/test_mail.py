@@ -1,0 +1,193 @@
+"""Mail, to a real server: what arrives, how it is secured, and what is said when it is not taken."""
+
+import time
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+import pytest
+
+from monitord.net import smtp
+from monitord.notifiers import DeliveryError, Message, NoticeKind, NotifierTools
+from monitord.notifiers.mail import MailNotifier
+from tests.alerts.made import T0, notice
+from tests.certificates import Authority
+from tests.mail_servers import MailServer, mail_server
+from tests.servers import Peer, serve
+from tests.test_settings import faults_of, settings_of
+
+pytestmark = pytest.mark.skipif(
+    smtp.library_problem() is not None, reason="mail needs the package python3-aiosmtplib"
+)
+
+MESSAGE = Message((notice(1, detail="Größe: 3 KiB"), notice(2, kind=NoticeKind.RECOVERY)), "here", T0)
+
+
+def notifier(tmp_path: Path, tools: NotifierTools, server: MailServer, keys: str = "") -> MailNotifier:
+    where = "" if "server =" in keys else f'server = "127.0.0.1:{server.port}"\n'
+    text = f'[notifiers.ops]\nto = ["ops@example.org", "kim@example.org"]\n{where}{keys}\n'
+    (settings,) = settings_of(tmp_path, text).alerts.notifiers
+    return MailNotifier(settings, tools)
+
+
+async def deliver(one: MailNotifier, message: Message = MESSAGE, within_s: float = 10.0) -> str:
+    return await one.deliver(message, deadline=time.monotonic() + within_s)
+
+
+async def test_a_message_becomes_one_mail_to_all(tmp_path: Path, tools: NotifierTools) -> None:
+    async with mail_server() as server:
+        said = await deliver(notifier(tmp_path, tools, server))
+    (mail,) = server.mails
+    assert said == "queued as 4711"
+    assert mail["Subject"] == MESSAGE.subject
+    assert (mail["From"], mail["To"]) == ("monitord@here", "ops@example.org, kim@example.org")
+    assert parsedate_to_datetime(mail["Date"]) == T0
+    assert mail["Auto-Submitted"] == "auto-generated"
+    assert mail.get_content().replace("\r\n", "\n") == MESSAGE.text
+    assert "EHLO here" in server.heard
+    assert [line for line in server.heard if line.startswith("RCPT")] == [
+        "RCPT TO:<ops@example.org>", "RCPT TO:<kim@example.org>",
+    ]  # fmt: skip
+
+
+async def test_mails_of_one_trouble_are_one_thread_and_each_has_its_id(
+    tmp_path: Path, tools: NotifierTools
+) -> None:
+    opening, closing = (
+        Message((notice(number, kind=kind),), "here", T0)
+        for number, kind in ((1, NoticeKind.PROBLEM), (2, NoticeKind.RECOVERY))
+    )
+    async with mail_server() as server:
+        ops = notifier(tmp_path, tools, server, 'from = "monitor@example.org"')
+        for message in (opening, closing, closing):
+            await deliver(ops, message)
+    first, second, again = server.mails
+    assert first["References"] == second["References"]
+    assert first["Message-ID"] != second["Message-ID"] == again["Message-ID"]
+    assert first["From"] == "monitor@example.org"
+
+
+@pytest.mark.parametrize(
+    ("answers", "why"),
+    [
+        ({"MAIL": "451 greylisted,  try later"}, "127.0.0.1 said 451 greylisted, try later"),
+        (
+            {"RCPT": "550 no such user"},
+            "ops@example.org: 550 no such user; kim@example.org: 550 no such user",
+        ),
+        ({"EHLO": "421 too busy", "HELO": "421 too busy"}, "too busy"),
+    ],
+    ids=str,
+)
+async def test_what_was_not_taken_says_why(
+    tmp_path: Path, tools: NotifierTools, answers: dict[str, str], why: str
+) -> None:
+    async with mail_server(answers) as server:
+        with pytest.raises(DeliveryError) as refused:
+            await deliver(notifier(tmp_path, tools, server))
+    assert why in str(refused.value)
+    assert server.mails == []
+
+
+async def test_who_was_refused_is_named_and_the_others_get_it_once(
+    tmp_path: Path, tools: NotifierTools
+) -> None:
+    async with mail_server({"RCPT TO:<kim@example.org>": "550 no such user"}) as server:
+        said = await deliver(notifier(tmp_path, tools, server))
+    assert said == "queued as 4711; not for kim@example.org: 550 no such user"
+    assert len(server.mails) == 1
+
+
+async def test_a_server_that_is_silent_or_away_is_a_failure(tmp_path: Path, tools: NotifierTools) -> None:
+    async with mail_server({"EHLO": "", "HELO": ""}) as server:
+        ops = notifier(tmp_path, tools, server)
+    with pytest.raises(DeliveryError, match=f"127.0.0.1:{server.port}: .*onnect"):
+        await deliver(ops)
+
+    async with serve(Peer.hang) as silent:
+        server.port = silent.port
+        with pytest.raises(DeliveryError):
+            await deliver(notifier(tmp_path, tools, server), within_s=0.3)
+
+
+async def test_tls_is_taken_where_it_is_offered(
+    tmp_path: Path, tools: NotifierTools, authority: Authority
+) -> None:
+    context = authority.issue("elsewhere.example.org", directory=tmp_path).server_context()
+    async with mail_server(tls=context) as server:
+        await deliver(notifier(tmp_path, tools, server))
+    assert server.was_encrypted
+    assert len(server.mails) == 1
+
+
+async def test_a_password_goes_only_to_whom_the_certificate_names(
+    tmp_path: Path, tools: NotifierTools, authority: Authority
+) -> None:
+    (tmp_path / "password").write_text("s3cret-word")
+    ca_file = authority.write(tmp_path / "ca.pem")
+    keys = f"""
+security = "starttls"
+username = "monitor"
+password = {{ file = "{tmp_path}/password" }}
+ca_file = "{ca_file}"
+"""
+    for name, is_taken in (("localhost", True), ("other.example.org", False)):
+        context = authority.issue(name, directory=tmp_path).server_context()
+        async with mail_server(tls=context, user=("monitor", "s3cret-word")) as server:
+            ops = notifier(tmp_path, tools, server, f'{keys}server = "localhost:{server.port}"')
+            if is_taken:
+                await deliver(ops)
+            else:
+                with pytest.raises(DeliveryError, match="certificate"):
+                    await deliver(ops)
+        assert (len(server.mails), any(line.startswith("AUTH") for line in server.heard)) == (
+            is_taken,
+            is_taken,
+        )
+
+
+async def test_a_wrong_password_is_told_without_it(
+    tmp_path: Path, tools: NotifierTools, authority: Authority
+) -> None:
+    (tmp_path / "password").write_text("s3cret-word")
+    ca_file = authority.write(tmp_path / "ca.pem")
+    context = authority.issue("localhost", directory=tmp_path).server_context()
+    async with mail_server(tls=context, user=("monitor", "another")) as server:
+        keys = f'security = "starttls"\nusername = "monitor"\nca_file = "{ca_file}"\n'
+        keys += f'password = {{ file = "{tmp_path}/password" }}\nserver = "localhost:{server.port}"'
+        with pytest.raises(DeliveryError, match="535 wrong password") as refused:
+            await deliver(notifier(tmp_path, tools, server, keys))
+    assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "fault"),
+    [
+        ('type = "mail"', 'names nobody; write to = ["ops@example.org"]'),
+        ("to = []", "names nobody"),
+        ('to = ["ops at example.org"]', 'is not an address of mail; write "ops@example.org"'),
+        ('to = "a@b.org"\nfrom = "x\\ny@b.org"', "is not an address of mail"),
+        ('to = "a@b.org"\nserver = "mail:port"', "is not a host and a port"),
+        ('to = "a@b.org"\nusername = "x"', "has no password beside it; write both"),
+        (
+            'to = "a@b.org"\nusername = "x"\npassword = "y"',
+            'could be read on the way; write security = "starttls"',
+        ),
+        ('to = "a@b.org"\nsecurity = "ssl"', "ssl"),
+    ],
+)
+def test_what_cannot_be_meant_is_said_with_the_fix(tmp_path: Path, keys: str, fault: str) -> None:
+    faults = faults_of(tmp_path, f"[notifiers.ops]\n{keys}\n")
+    assert any(fault in one for one in faults), faults
+
+
+def test_ports_follow_from_the_security(tmp_path: Path) -> None:
+    for security, port in (("none", 25), ("opportunistic", 25), ("starttls", 587), ("tls", 465)):
+        text = f'[notifiers.ops]\nto = "a@b.org"\nsecurity = "{security}"\nserver = "mail.example.org"\n'
+        (settings,) = settings_of(tmp_path, text).alerts.notifiers
+        assert settings.options.server.port == port
+
+
+def test_a_library_that_is_missing_names_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smtp, "LIBRARY", "no_such_library")
+    (fault,) = faults_of(tmp_path, '[notifiers.ops]\nto = "a@b.org"\n')
+    assert "No module named 'no_such_library'; install the package python3-aiosmtplib" in fault

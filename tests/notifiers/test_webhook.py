@@ -1,0 +1,147 @@
+"""Webhooks, to a real server: what is sent, what counts as taken, and what is said of what was not."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitord.notifiers import DeliveryError, Message, NoticeKind, NotifierTools
+from monitord.notifiers.webhook import WebhookNotifier
+from tests.alerts.made import T0, notice
+from tests.servers import Peer, Server, serve
+from tests.test_settings import faults_of, settings_of
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfine\n"
+MESSAGE = Message((notice(1), notice(2, kind=NoticeKind.RECOVERY)), "here", T0)
+
+
+def notifier(tmp_path: Path, tools: NotifierTools, keys: str) -> WebhookNotifier:
+    (settings,) = settings_of(tmp_path, f"[notifiers.chat]\n{keys}\n").alerts.notifiers
+    return WebhookNotifier(settings, tools)
+
+
+async def sent(
+    tmp_path: Path, tools: NotifierTools, keys: str = "", answer: bytes = OK
+) -> tuple[str, Server]:
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(answer)
+
+    async with serve(play) as server:
+        chat = notifier(tmp_path, tools, f'url = "http://127.0.0.1:{server.port}/hook?a=1"\n{keys}')
+        said = await chat.deliver(MESSAGE, deadline=time.monotonic() + 10)
+    return said, server
+
+
+async def test_a_message_is_posted_as_json_with_its_key(tmp_path: Path, tools: NotifierTools) -> None:
+    said, server = await sent(tmp_path, tools, 'headers = { X-Token = "s3cret-token" }')
+    (request,) = server.requests
+    assert (request.method, request.target) == ("POST", "/hook?a=1")
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["idempotency-key"] == MESSAGE.key
+    assert request.headers["x-token"] == "s3cret-token"
+    assert json.loads(request.body) == MESSAGE.as_json()
+    assert said == "200 OK: fine"
+
+
+async def body_of(tmp_path: Path, tools: NotifierTools, keys: str) -> Any:
+    _, server = await sent(tmp_path, tools, keys)
+    return server.requests[0].body.decode()
+
+
+async def test_the_form_of_alertmanager_is_its_version_4(tmp_path: Path, tools: NotifierTools) -> None:
+    body = json.loads(await body_of(tmp_path, tools, 'format = "alertmanager"'))
+    assert (body["version"], body["status"], body["receiver"]) == ("4", "firing", "ops")
+    firing, resolved = body["alerts"]
+    assert (firing["status"], resolved["status"]) == ("firing", "resolved")
+    assert firing["labels"]["alertname"] == "web-1"
+    assert firing["labels"]["severity"] == "critical"
+    assert firing["annotations"] == {"summary": "DOWN: web-1", "description": "connect: refused"}
+    assert firing["startsAt"] == "2026-01-01T12:00:00+00:00"
+    assert resolved["endsAt"] == "2026-01-01T12:00:00+00:00"
+    assert firing["endsAt"] == "0001-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(("form", "key"), [("slack", "text"), ("discord", "content")])
+async def test_chats_get_subject_and_text(tmp_path: Path, tools: NotifierTools, form: str, key: str) -> None:
+    body = json.loads(await body_of(tmp_path, tools, f'format = "{form}"'))
+    assert list(body) == [key]
+    assert MESSAGE.subject in body[key]
+    assert "connect: refused" in body[key]
+
+
+async def test_a_template_is_filled_with_the_message(tmp_path: Path, tools: NotifierTools) -> None:
+    keys = '''
+method = "PUT"
+content_type = "text/plain"
+body = """{{ subject }}|{% for one in notices %}{{ one.monitor }}={{ one.state }};{% endfor %}{{ text | tojson }}"""
+'''
+    _, server = await sent(tmp_path, tools, keys)
+    (request,) = server.requests
+    assert (request.method, request.headers["content-type"]) == ("PUT", "text/plain")
+    subject, states, *_ = request.body.decode().split("|")
+    assert subject == MESSAGE.subject
+    assert states.startswith("web-1=down;web-2=up;")
+
+
+@pytest.mark.parametrize(
+    ("answer", "why", "after_s"),
+    [
+        (b"HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\nboom", "500 Oops: boom", None),
+        (b"HTTP/1.1 429 Slow\r\nRetry-After: 30\r\nContent-Length: 0\r\n\r\n", "429 Slow", 30.0),
+        (b"HTTP/1.1 503 Busy\r\nRetry-After: 999999\r\nContent-Length: 0\r\n\r\n", "503 Busy", 3600.0),
+        (b"HTTP/1.1 503 Busy\r\nRetry-After: Fri\r\nContent-Length: 0\r\n\r\n", "503 Busy", None),
+        (b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n", "413 Too Large", None),
+        (
+            b"HTTP/1.1 301 Moved\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n",
+            "redirects are not followed",
+            None,
+        ),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", "closed the connection", None),
+    ],
+)
+async def test_what_was_not_taken_says_why(
+    tmp_path: Path, tools: NotifierTools, answer: bytes, why: str, after_s: float | None
+) -> None:
+    with pytest.raises(DeliveryError) as refused:
+        await sent(tmp_path, tools, answer=answer)
+    assert why in str(refused.value)
+    assert refused.value.after_s == after_s
+    assert refused.value.is_refused is (b" 413 " in answer)
+
+
+async def test_nobody_there_is_a_failure(tmp_path: Path, tools: NotifierTools) -> None:
+    chat = notifier(tmp_path, tools, 'url = "http://127.0.0.1:1/"')
+    with pytest.raises(DeliveryError, match="refused"):
+        await chat.deliver(MESSAGE, deadline=time.monotonic() + 10)
+
+
+async def test_a_secret_is_told_to_nobody(tmp_path: Path, tools: NotifierTools) -> None:
+    (tmp_path / "token").write_text("v3ry-s3cret")
+    keys = f'headers = {{ Authorization = {{ file = "{tmp_path}/token" }} }}'
+    answer = b"HTTP/1.1 401 No\r\nContent-Length: 23\r\n\r\nnot v3ry-s3cret, friend"
+    with pytest.raises(DeliveryError) as refused:
+        await sent(tmp_path, tools, keys, answer)
+    assert "v3ry" not in str(refused.value)
+    assert "401 No: not ***" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "fault"),
+    [
+        ('url = "localhost"', "is not a URL"),
+        ('url = "http://h/"\nformat = "xml"', "xml"),
+        ('url = "http://h/"\nbody = "{{ sbject }}"', "'sbject' is undefined"),
+        ('url = "http://h/"\nbody = "{% for %}"', "in line 1"),
+        ('url = "http://h/"\nbody = "{{ notices.append(1) }}"', "is no template that can be filled"),
+        ('url = "http://h/"\nbody = "x"\nformat = "slack"', "stands beside body; keep one of them"),
+        ('url = "http://h/"\njson = { a = 1 }', "is for monitors"),
+        ('url = "http://h/"\nfollow_redirects = true', "is for monitors"),
+        ('url = "http://h/"\nheaders = { Host_ = "a\\nb" }', "line break"),
+    ],
+)
+def test_what_cannot_be_sent_is_said_when_it_is_read(tmp_path: Path, keys: str, fault: str) -> None:
+    faults = faults_of(tmp_path, f"[notifiers.chat]\n{keys}\n")
+    assert any(fault in one for one in faults), faults

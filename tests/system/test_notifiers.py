@@ -1,0 +1,144 @@
+"""People are told from within the service's sandbox, whatever happens to the daemon meanwhile."""
+
+import email
+import email.policy
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from monitord.journal_events import JournalEvent
+from tests.system.bed import FILES, Machine, eventually
+from tests.system.installed import FAILING, WATCHING, Installed
+
+FOLDER = "/tmp/sink"
+MENDED = FAILING.replace("/fail", "/ok")
+
+HOOK = """
+[notifiers.hook]
+url = "http://127.0.0.1:9911/told"
+group_wait = "500ms"
+"""
+
+MAIL = """
+[notifiers.ops]
+to = ["ops@example.org"]
+server = "127.0.0.1:2525"
+"""
+
+PAGER = """
+[notifiers.pager]
+command = ["/usr/local/bin/page", "ops"]
+group_wait = "500ms"
+"""
+
+PAGE = """#!/bin/sh
+echo "$1: $MONITORD_SUBJECT" >>/var/lib/monitord/paged
+cat >/var/lib/monitord/paged.json
+echo paged
+"""
+
+
+class Sink:
+    """Who takes what is sent; away until it is started."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def start(self) -> None:
+        self._machine.write("/usr/local/lib/sink.py", (FILES / "sink.py").read_text())
+        self._machine.run("systemd-run", "--unit=sink", "python3", "/usr/local/lib/sink.py", FOLDER)
+        eventually(lambda: self._machine.run("test", "-d", FOLDER, ok=False).returncode == 0)
+
+    def stop(self) -> None:
+        self._machine.run("systemctl", "stop", "sink.service", ok=False)
+        self._machine.run("rm", "--recursive", "--force", FOLDER)
+
+    def got(self, kind: str) -> list[str]:
+        names = self._machine.shell(f"ls {FOLDER} | grep '^{kind}-' || true").split()
+        return [self._machine.run("cat", f"{FOLDER}/{name}").stdout for name in names]
+
+    def notices(self) -> list[dict[str, Any]]:
+        return [notice for body in self.got("request") for notice in json.loads(body)["notices"]]
+
+
+@pytest.fixture
+def sink(monitord: Installed) -> Iterator[Sink]:
+    made = Sink(monitord.machine)
+    made.stop()
+    yield made
+    made.stop()
+
+
+def configure(monitord: Installed, text: str) -> None:
+    monitord.configure(WATCHING + text)
+    monitord.systemctl("reload", "monitord")
+
+
+def test_what_could_not_be_told_outlives_a_crash_and_is_told_once(monitord: Installed, sink: Sink) -> None:
+    since = monitord.machine.now_in_journal()
+    configure(monitord, FAILING + HOOK)
+    eventually(lambda: monitord.get("/api/v1/notifiers")["notifiers"][0]["failing"])
+    (line,) = monitord.machine.journal(
+        "--unit=monitord", f"MESSAGE_ID={JournalEvent.NOTIFIER_FAILS.message_id}", since=since
+    )
+    assert line["NOTIFIER"] == "hook"
+    assert "127.0.0.1:9911" in line["MESSAGE"]
+    said = monitord.machine.run("monitorctl", "status", ok=False).stdout
+    assert "hook cannot deliver since" in said
+    eventually(lambda: "hook cannot deliver" in monitord.machine.show("monitord.service", "StatusText"))
+    before = monitord.pid
+    monitord.machine.run("systemctl", "kill", "--signal=KILL", "monitord.service")
+    eventually(lambda: monitord.state == "active" and monitord.pid not in {0, before})
+    configure(monitord, MENDED + HOOK)
+    eventually(lambda: monitord.get("/monitors/broken")["state"] == "up")
+    sink.start()
+    eventually(lambda: len(sink.notices()) >= 2)
+    monitord.systemctl("restart", "monitord")
+    told = [(one["kind"], one["monitor"], one["notifier"]) for one in sink.notices()]
+    assert told == [("problem", "broken", "hook"), ("recovery", "broken", "hook")]
+    opening, closing = sink.notices()
+    assert opening["trouble"] == closing["trouble"]
+    assert opening["id"] != closing["id"]
+    rows = monitord.machine.run("monitorctl", "notices", "broken").stdout.splitlines()
+    assert [row.split()[3] for row in rows[1:]] == ["sent", "sent"]
+    explained = monitord.machine.run("monitorctl", "explain", "broken").stdout
+    assert "is delivered (UP again: broken" in " ".join(explained.split())
+
+
+def test_a_mail_arrives(monitord: Installed, sink: Sink) -> None:
+    sink.start()
+    configure(monitord, MAIL)
+    said = monitord.machine.run("monitorctl", "test-notifier", "ops").stdout
+    assert said.startswith("ops: delivered (")
+    (text,) = sink.got("mail")
+    mail = email.message_from_string(text, policy=email.policy.default)
+    host = monitord.machine.run("uname", "--nodename").stdout.strip()
+    assert mail["Subject"] == f"[monitord {host}] test of the notifier ops"
+    assert mail["To"] == "ops@example.org"
+    sink.stop()
+    refused = monitord.machine.run("monitorctl", "test-notifier", "ops", ok=False)
+    assert (refused.returncode, "127.0.0.1:2525" in refused.stderr) == (1, True)
+
+
+def test_a_program_runs_in_the_sandbox(monitord: Installed) -> None:
+    machine = monitord.machine
+    machine.write("/usr/local/bin/page", PAGE)
+    machine.run("chmod", "0755", "/usr/local/bin/page")
+    configure(monitord, FAILING + PAGER)
+    eventually(lambda: machine.run("test", "-e", "/var/lib/monitord/paged", ok=False).returncode == 0)
+    paged = eventually(lambda: machine.run("cat", "/var/lib/monitord/paged").stdout)
+    assert paged.startswith("ops: [monitord ")
+    assert "DOWN: broken" in paged
+    whole = json.loads(machine.run("cat", "/var/lib/monitord/paged.json").stdout)
+    assert whole["notices"][0]["reason"] == "condition_failed"
+    machine.run("rm", "/usr/local/bin/page")
+
+
+def test_a_configuration_that_tells_nobody_is_refused_with_the_line(monitord: Installed) -> None:
+    monitord.configure(WATCHING + HOOK + '[[alerts.routes]]\nnotify = "hok"\n')
+    refused = monitord.systemctl("reload", "monitord", ok=False)
+    assert refused.returncode != 0
+    said = monitord.machine.run("monitorctl", "check-config", ok=False)
+    assert '"hok" is not a notifier; known are hook' in said.stdout + said.stderr
