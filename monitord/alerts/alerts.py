@@ -15,7 +15,17 @@ from typing import Any
 from monitord.alerts.courier import LEAVE_WITHIN_S, Courier
 from monitord.alerts.outbox import Entry, Keep, Outbox
 from monitord.alerts.routes import AlertSettings
-from monitord.alerts.troubles import TOLD, Standing, Trouble, advance, end, record_of, trouble_of
+from monitord.alerts.troubles import (
+    TOLD,
+    Standing,
+    Trouble,
+    advance,
+    blindness_began,
+    blindness_ended,
+    end,
+    record_of,
+    trouble_of,
+)
 from monitord.clock import Clock
 from monitord.model import Health, Reason
 from monitord.notifiers import (
@@ -61,6 +71,7 @@ class Alerts:
         self._why: dict[str, Mapping[str, str]] = {}
         self._last: dict[str, Standing] = {}
         self._look_at_s: dict[str, float] = {}
+        self._blindness: Trouble | None = None
         self._couriers: dict[str, Courier] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
@@ -79,7 +90,10 @@ class Alerts:
                     log.warning("%s cannot be read, and is gone: %r", key, error)
                     self._keep(key, None)
                     continue
-                self._troubles[trouble.monitor] = trouble
+                if trouble.monitor:
+                    self._troubles[trouble.monitor] = trouble
+                else:
+                    self._blindness = trouble
 
     def apply(self, settings: AlertSettings) -> None:
         """Put these in force. Notifiers that stay as they are go on untouched. On the running loop."""
@@ -158,8 +172,27 @@ class Alerts:
             self._troubles[new] = Trouble(trouble.id, new, trouble.since, trouble.told)
             self._keep(PREFIX + new, record_of(self._troubles[new]))
 
+    def see(self, *, is_blind: bool) -> None:
+        """This host seems to be cut off, or is not any more."""
+        now = self._clock.now()
+        if is_blind and self._blindness is None:
+            found = blindness_began(self._settings.names, now)
+            self._blindness = found.trouble
+            if found.trouble is not None:
+                self._keep(PREFIX, record_of(found.trouble))
+            self._send(found.notices)
+        elif not is_blind and self._blindness is not None:
+            notices = blindness_ended(self._blindness, now)
+            self._blindness = None
+            self._keep(PREFIX, None)
+            self._send(notices)
+
     def settle(self) -> None:
-        """All monitors are there: those in trouble that are not, have left while nothing ran."""
+        """All monitors are there: those in trouble that are not, have left while nothing ran.
+
+        Who begins takes nothing for cut off before it has looked.
+        """
+        self.see(is_blind=False)
         for name in list(self._troubles):
             if self.standing_of(name) is None:
                 self.retire(name)

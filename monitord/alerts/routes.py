@@ -38,6 +38,10 @@ class Route:
     repeat_every_s: float | None = None
     quiet: Window | None = None
 
+    @property
+    def fits_all(self) -> bool:
+        return not (self.monitors or self.tags or self.types) and len(self.states) == len(TOLD_STATES)
+
     def fits(self, monitor: str, type_name: str, tags: Collection[str], health: Health | None) -> bool:
         """`health` None: any of its states, as of one that flaps between them."""
         return (
@@ -86,7 +90,9 @@ def read_alerts(root: Table, monitors: Collection[str], tags: Collection[str] | 
     settings = [one for name, table in named.items() if (one := _notifier(name, table)) is not None]
     for name, table in named.items():
         _check_fallback(name, table, named)
-    routes = [_route(table, named, monitors, tags) for table in root.table("alerts").tables("routes")]
+    tables = root.table("alerts").tables("routes")
+    routes = [_route(table, named, monitors, tags) for table in tables]
+    _check_reach(tables, routes)
     if routes and not named:
         root.table("alerts").fault("routes", "lead to no notifier", 'add [notifiers.ops] with to = ["…"]')
     return AlertSettings(tuple(settings), tuple(routes))
@@ -158,6 +164,16 @@ def _route(
         repeat_every_s=table.duration("repeat_every", default=None, minimum=SHORTEST_REPEAT_S),
         quiet=_quiet(table),
     )
+
+
+def _check_reach(tables: Sequence[Table], routes: Sequence[Route]) -> None:
+    """A route that nothing comes to would tell nobody, and nobody would know."""
+    for table, before in zip(tables[1:], routes, strict=False):
+        if not before.continues and before.fits_all:
+            table.fault(
+                "", "is never reached, as the one before it fits everything", "write continue = true there"
+            )
+            return
 
 
 def _check(table: Table, key: str, wrong: Iterable[str], problem: str, hint: str) -> None:

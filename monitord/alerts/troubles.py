@@ -109,6 +109,24 @@ def end(trouble: Trouble, last: Standing, now: datetime) -> tuple[Notice, ...]:
     return tuple(_closing(trouble, last, NoticeKind.ENDED, now))
 
 
+def blindness_began(names: Sequence[str], now: datetime) -> Advance:
+    """This host seems to be cut off: everybody is told, once, instead of all that seems to fail."""
+    trouble = Trouble(incident_id("", now), "", now)
+    stands = _blind(now)
+    notices = [_notice(trouble, name, NoticeKind.BLIND, stands, now) for name in names]
+    told = {one.notifier: Told(one.number, now, Health.UNKNOWN) for one in notices}
+    return Advance(replace(trouble, told=told), tuple(notices))
+
+
+def blindness_ended(trouble: Trouble, now: datetime) -> tuple[Notice, ...]:
+    return tuple(_closing(trouble, _blind(trouble.since), NoticeKind.SEEING, now))
+
+
+def _blind(since: datetime) -> Standing:
+    detail = "the fault is likely to be here: network or name server"
+    return Standing("", "", (), Health.UNKNOWN, since, Reason.PROBER_BLIND, detail)
+
+
 def _advance(trouble: Trouble, stands: Standing, settings: AlertSettings, now: datetime) -> Advance:
     told, why = dict(trouble.told), {}
     notices: list[Notice] = []
@@ -205,8 +223,13 @@ def _notice(trouble: Trouble, notifier: str, kind: NoticeKind, stands: Standing,
         since=trouble.since,
         at=now,
         reason=stands.reason,
-        detail=stands.detail[:MOST_DETAIL_CHARACTERS],
+        detail=_line(stands.detail),
     )
+
+
+def _line(text: str) -> str:
+    """Peers may say anything; people read this in mails and on terminals."""
+    return "".join(one if one.isprintable() else " " for one in text[:MOST_DETAIL_CHARACTERS])
 
 
 # As it is kept

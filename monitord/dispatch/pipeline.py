@@ -63,6 +63,8 @@ class Pipeline:
         """Called when a monitor has left the configuration. They must neither block nor raise."""
         self.rename_listeners: list[Callable[[str, Watched], None]] = []
         """Called with the old name when a monitor has got a new one; the same holds for them."""
+        self.blindness_listeners: list[Callable[[bool], None]] = []
+        """Called with True when this host seems to be cut off, and with False when that is over. The same holds."""
         self.wake: Callable[[Watched], None] = lambda _: None
         """Has a monitor checked at once; the dispatcher puts itself here."""
 
@@ -194,6 +196,8 @@ class Pipeline:
             if was_blind:
                 self._pulse.settle(SETTLE_AFTER_BLINDNESS_S, Reason.PROBER_BLIND)
             self._log.blindness_changed(is_blind=blindness.is_blind)
+            for listener in self.blindness_listeners:
+                listener(blindness.is_blind)
         if not (is_failing and blindness.is_blind):
             return result
         observation = replace(result.observation, reason=Reason.PROBER_BLIND)

@@ -28,6 +28,7 @@ class Teller:
         self._pipeline.incident_listeners.append(self._hear_incident)
         self._pipeline.rename_listeners.append(self._hear_rename)
         self._pipeline.retire_listeners.append(self._hear_end)
+        self._pipeline.blindness_listeners.append(lambda is_blind: self._alerts.see(is_blind=is_blind))
 
     def _hear(self, watched: Watched, _: Result | None, transition: Transition | None) -> None:
         name = watched.name

@@ -43,7 +43,7 @@ class ExecNotifier(Notifier[ExecOptions]):
         }
         request = ProcessRequest(
             program.command,
-            (*program.environment, *variables.items()),
+            (*program.environment, *((name, text.replace("\0", "")) for name, text in variables.items())),
             program.directory,
             json.dumps(message.as_json()).encode(),
         )

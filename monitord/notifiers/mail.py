@@ -32,6 +32,8 @@ PORTS = {
     SmtpSecurity.TLS: 465,
 }
 LONGEST_PLAIN_LINE = 78
+MOST_THREADS = 10
+"""That one mail is a part of. Servers take heads of some size only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ class MailNotifier(Notifier[MailOptions]):
         mail["Date"] = format_datetime(message.sent_at)
         mail["Message-ID"] = f"<{message.key}.{self.name}@{domain}>"
         threads = list(dict.fromkeys(f"<{one.trouble}.{self.name}@{domain}>" for one in message.notices))
-        mail["References"] = " ".join(threads)
+        mail["References"] = " ".join(threads[:MOST_THREADS])
         mail["Auto-Submitted"] = "auto-generated"
         mail["X-Monitord-Key"] = message.key
         text = message.text

@@ -29,6 +29,8 @@ class NoticeKind(Enum):
     FLAPPING = "flapping"
     STEADY = "steady"  # not flapping any more, and not well
     RECOVERY = "recovery"
+    BLIND = "blind"  # of no monitor: this host seems to be cut off, and what it sees is not believed
+    SEEING = "seeing"
     ENDED = "ended"  # nobody looks any more: the monitor has left the configuration
     TEST = "test"
 
@@ -38,7 +40,7 @@ class NoticeKind(Enum):
         return self in _CLOSING
 
 
-_CLOSING = frozenset({NoticeKind.RECOVERY, NoticeKind.ENDED})
+_CLOSING = frozenset({NoticeKind.RECOVERY, NoticeKind.ENDED, NoticeKind.SEEING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,10 @@ class Notice:
         state = self.health.value.upper()
         if self.kind is NoticeKind.TEST:
             return f"test of the notifier {self.notifier}"
+        if self.kind is NoticeKind.BLIND:
+            return "cut off: nearly everything fails at once, and is not believed"
+        if self.kind is NoticeKind.SEEING:
+            return f"sees again, after {lasted}"
         if self.kind is NoticeKind.RECOVERY:
             what = "UP again" if self.health is Health.UP else f"only {state} now"
             return f"{what}: {self.monitor}, after {lasted}"
@@ -151,7 +157,7 @@ class Message:
             return f"[monitord {self.origin}] {self.notices[0].title}"
         counts = Counter(_plural_of(one) for one in self.notices)
         said = ", ".join(f"{count} {what}" for what, count in counts.items())
-        names = list(dict.fromkeys(one.monitor for one in self.notices))
+        names = list(dict.fromkeys(one.monitor for one in self.notices if one.monitor))
         named = ", ".join(names[:MOST_NAMED])
         if len(names) > MOST_NAMED:
             named += f" and {len(names) - MOST_NAMED} more"
@@ -166,7 +172,7 @@ class Message:
         lines = [notice.title]
         if notice.detail:
             lines.append(notice.detail)
-        if notice.kind is not NoticeKind.TEST:
+        if notice.monitor:
             what = "" if notice.reason is Reason.OK else f"; reason {notice.reason.value}"
             tags = f"; tags {', '.join(notice.tags)}" if notice.tags else ""
             lines.append(f"since {_said(notice.since)}; type {notice.type_name}{what}{tags}")
@@ -186,6 +192,8 @@ class Message:
 
 
 def _plural_of(notice: Notice) -> str:
+    if notice.kind in {NoticeKind.BLIND, NoticeKind.SEEING}:
+        return str(notice.kind.value)
     return "recovered" if notice.kind is NoticeKind.RECOVERY else notice.health.value
 
 

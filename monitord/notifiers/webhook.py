@@ -81,7 +81,10 @@ class WebhookNotifier(Notifier[WebhookOptions]):
             raise DeliveryError(f"the template cannot be filled: {error}") from error
         headers = (*self.options.http.headers, ("Idempotency-Key", Secret(message.key)))
         request = replace(self.options.http, headers=headers, body=Secret(body)).request(read_body=True)
-        outcome = await self.tools.http.fetch(request, deadline=deadline)
+        try:
+            outcome = await self.tools.http.fetch(request, deadline=deadline)
+        finally:
+            await self.tools.http.forget(request)
         if isinstance(outcome, HttpFault):
             raise DeliveryError(self.masking.mask(outcome.detail))
         said = self._said(outcome)

@@ -99,6 +99,10 @@ ROUTE = MONITORS + OPS + "[[alerts.routes]]\n"
         ),
         (ROUTE + 'notify = "ops"\nquiet_hours = { duration = "8h" }\n', "schedule: is missing"),
         (ROUTE + 'notify = "ops"\nwhen = 1\n', "unknown key"),
+        (
+            ROUTE + 'notify = "ops"\n[[alerts.routes]]\nnotify = "ops"\ntags = ["prod"]\n',
+            "is never reached, as the one before it fits everything; write continue = true there",
+        ),
         (MONITORS + '[[alerts.routes]]\nnotify = ["x"]\n', "alerts.routes"),
         (MONITORS + OPS + "[alerts]\nroutes = 3\n", "not an array of tables"),
     ],

@@ -210,6 +210,13 @@ def test_whatever_happens_each_opening_has_one_closing(stands: list[Standing], r
             assert not (following is NoticeKind.PROBLEM and not kind.is_closing)
 
 
+def test_what_a_peer_says_is_a_line_without_controls() -> None:
+    found = advance(None, standing(detail="a\x1b[31mb\r\nc\0" + "x" * 5000), ALL, at(0))
+    detail = found.notices[0].detail
+    assert detail.startswith("a [31mb  c xxx")
+    assert len(detail) == 1000
+
+
 def test_a_notice_tells_when_the_trouble_began() -> None:
     found = advance(None, standing(since=T0 - timedelta(minutes=3)), ALL, at(0))
     (opening,) = found.notices

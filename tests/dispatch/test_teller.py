@@ -15,7 +15,7 @@ from monitord.model import Health, Reason
 from monitord.notifiers import NotifierSettings
 from tests.alerts.made import FakeNotifier, fake_type, refuse, tools
 from tests.dispatch.test_dispatcher import finish
-from tests.dispatch.test_standing import World, world
+from tests.dispatch.test_standing import World, many, world
 from tests.fakes import run_in_fake_time, stored_at_once
 
 OPS = AlertSettings((NotifierSettings("ops", "fake", None, group_wait_s=1.0),))
@@ -294,5 +294,29 @@ def test_a_rename_goes_on_with_what_was_told() -> None:
         made.pipeline.roster.watched["site"] = made.pipeline.roster.watched["web"]
         assert there.alerts.trouble_of("web") is None
         assert there.alerts.trouble_of("site") is not None
+
+    run(main)
+
+
+def test_a_host_that_is_cut_off_says_so_once_and_when_it_is_over() -> None:
+    async def main(there: Telling) -> None:
+        names = many(there.world)
+        await asyncio.sleep(120)
+        there.world.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
+        await asyncio.sleep(600)
+        assert there.told == ["cut off: nearly everything fails at once, and is not believed"]
+        assert there.notifier.got[0].subject.startswith("[monitord here] cut off")
+        # A restart meanwhile: who begins anew has seen nothing yet.
+        other = Telling()
+        other.alerts.restore(dict(there.kept))
+        other.alerts.settle()
+        await asyncio.sleep(5)
+        assert [title.partition(",")[0] for title in other.told] == ["sees again"]
+        assert "trouble:" not in other.kept
+        await other.end()
+        there.world.bad = {}
+        await asyncio.sleep(120)
+        (closing,) = (one for group in FakeNotifier.made[0].titles[1:] for one in group)
+        assert closing.startswith("sees again, after ")
 
     run(main)

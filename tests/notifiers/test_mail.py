@@ -66,6 +66,15 @@ async def test_mails_of_one_trouble_are_one_thread_and_each_has_its_id(
     assert first["From"] == "monitor@example.org"
 
 
+async def test_a_mail_about_much_has_a_head_that_servers_take(tmp_path: Path, tools: NotifierTools) -> None:
+    many = Message([notice(number, trouble=f"{number:016}") for number in range(200)], "here", T0)
+    async with mail_server() as server:
+        mail = notifier(tmp_path, tools, server).mail(many)
+        await deliver(notifier(tmp_path, tools, server), many)
+    assert len(mail["References"].split()) == 10
+    assert server.mails[0].get_content().count("DOWN: web-") == 200
+
+
 @pytest.mark.parametrize(
     ("answers", "why"),
     [

@@ -1,9 +1,11 @@
 """Webhooks, to a real server: what is sent, what counts as taken, and what is said of what was not."""
 
+import asyncio
 import json
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -145,3 +147,24 @@ async def test_a_secret_is_told_to_nobody(tmp_path: Path, tools: NotifierTools) 
 def test_what_cannot_be_sent_is_said_when_it_is_read(tmp_path: Path, keys: str, fault: str) -> None:
     faults = faults_of(tmp_path, f"[notifiers.chat]\n{keys}\n")
     assert any(fault in one for one in faults), faults
+
+
+async def test_a_unix_socket_is_a_way_as_well_and_nothing_is_left_open(
+    tmp_path: Path, tools: NotifierTools
+) -> None:
+    heads: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(OK)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_unix_server(answer, tmp_path / "hook.sock")
+    where = quote(str(tmp_path / "hook.sock"), safe="")
+    async with server:
+        chat = notifier(tmp_path, tools, f'url = "http+unix://{where}/hook"')
+        for _ in range(2):
+            assert await chat.deliver(MESSAGE, deadline=time.monotonic() + 10) == "200 OK: fine"
+    assert len(heads) == 2
+    assert not tools.http._own_sessions
