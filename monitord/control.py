@@ -159,21 +159,23 @@ class Control:
         if self.state == "stopping":
             # It was told to meanwhile: what began now would be ended by nobody.
             return self._refused(at, STOPPING, asked_by)
-        self._settings = settings
+        before, self._settings = self._settings, settings
         self._put_in_force(settings, plan)
         limits = settings.limits
         self._dispatcher.resize(limits.max_concurrent_checks, limits.max_concurrent_per_host, limits.own)
         self._check_log.checks = settings.log.checks
         logging.getLogger().setLevel(settings.log.level.number)
+        summary = str(plan)
+        if settings.alerts != before.alerts:
+            summary += "; who is told has changed"
         log.log(
             NOTICE,
             "reloaded (%s): %s",
             asked_by,
-            plan,
+            summary,
             extra={"message_id": JournalEvent.RELOAD_ACCEPTED.message_id},
         )
         self._warn_of_log_rate(settings)
-        summary = str(plan)
         late = [f"[{name}]" for name in AT_START if getattr(settings, name) != getattr(self._first, name)]
         if late:
             summary += f"; {' and '.join(late)} at the next restart"

@@ -276,3 +276,20 @@ def test_the_bound_on_log_lines_is_that_of_the_unit() -> None:
     unit = Path(__file__).parent.parent / "systemd" / "monitord.service"
     assert f"LogRateLimitBurst={JOURNAL_BURST}\n" in unit.read_text()
     assert "LogRateLimitIntervalSec=30s\n" in unit.read_text()
+
+
+async def test_a_change_of_who_is_told_is_said_and_in_force(tmp_path: Path) -> None:
+    async with running(tmp_path) as it:
+        ops = '[notifiers.ops]\ncommand = ["/bin/true"]\n'
+        it.config.write_text(GOOD + ops)
+        assert (await it.control.reload("test")).summary == "3 unchanged; who is told has changed"
+        (courier,) = it.container.alerts.couriers.values()
+        assert (await it.control.reload("test")).summary == "3 unchanged"
+        assert it.container.alerts.couriers["ops"] is courier
+        it.config.write_text(GOOD + ops + 'group_wait = "1s"\n')
+        assert (await it.control.reload("test")).summary == "3 unchanged; who is told has changed"
+        assert it.container.alerts.couriers["ops"] is not courier
+        it.config.write_text(GOOD + ops + "fallback = 3\n")
+        assert not (await it.control.reload("test")).ok
+        assert list(it.container.alerts.couriers) == ["ops"]
+        await it.container.alerts.close()
