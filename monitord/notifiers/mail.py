@@ -32,6 +32,8 @@ PORTS = {
     SmtpSecurity.TLS: 465,
 }
 LONGEST_PLAIN_LINE = 78
+LONGEST_ADDRESS = 254
+"""RFC 5321, section 4.5.3.1.3."""
 MOST_THREADS = 10
 """That one mail is a part of. Servers take heads of some size only."""
 
@@ -120,14 +122,18 @@ class MailNotifier(Notifier[MailOptions]):
 
 
 def _address(text: str) -> str:
-    """Raises ValueError("problem; hint")."""
+    """An address, or the name of a user of the server. Raises ValueError("problem; hint")."""
+    if re.fullmatch(r"[a-z_][a-z0-9_-]*", text):
+        return text
+    name, _, domain = text.rpartition("@")
     try:
-        Address(addr_spec=text.strip())
+        address = f"{name}@{domain.encode('idna').decode()}"
+        Address(addr_spec=address)
     except (MessageError, ValueError, IndexError) as error:
         raise ValueError('is not an address of mail; write "ops@example.org"') from error
-    if not re.fullmatch(r"[^\s@<>,;]+@[^\s@<>,;]+|[a-z_][a-z0-9_-]*", text.strip()):
+    if not re.fullmatch(r"[^\s@<>,;]+@[^\s@<>,;]+", address) or len(address) > LONGEST_ADDRESS:
         raise ValueError('is not an address of mail; write "ops@example.org"')
-    return text.strip()
+    return address
 
 
 def _recipients(table: Table) -> tuple[str, ...]:

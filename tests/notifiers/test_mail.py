@@ -173,6 +173,9 @@ async def test_a_wrong_password_is_told_without_it(
     [
         ('type = "mail"', 'names nobody; write to = ["ops@example.org"]'),
         ("to = []", "names nobody"),
+        ('to = ["@example.org"]', "is not an address of mail"),
+        ('to = ["Ops <ops@example.org>"]', "is not an address of mail"),
+        (f'to = ["{"a" * 300}@example.org"]', "is not an address of mail"),
         ('to = ["ops at example.org"]', 'is not an address of mail; write "ops@example.org"'),
         ('to = "a@b.org"\nfrom = "x\\ny@b.org"', "is not an address of mail"),
         ('to = "a@b.org"\nserver = "mail:port"', "is not a host and a port"),
@@ -187,6 +190,12 @@ async def test_a_wrong_password_is_told_without_it(
 def test_what_cannot_be_meant_is_said_with_the_fix(tmp_path: Path, keys: str, fault: str) -> None:
     faults = faults_of(tmp_path, f"[notifiers.ops]\n{keys}\n")
     assert any(fault in one for one in faults), faults
+
+
+def test_a_user_of_the_server_and_a_name_in_any_letters_are_addresses(tmp_path: Path) -> None:
+    text = '[notifiers.ops]\nto = ["root", "ops@müller.example"]\n'
+    (settings,) = settings_of(tmp_path, text).alerts.notifiers
+    assert settings.options.to == ("root", "ops@xn--mller-kva.example")
 
 
 def test_ports_follow_from_the_security(tmp_path: Path) -> None:
