@@ -23,6 +23,7 @@ from monitord.alerts.troubles import (
     blindness_began,
     blindness_ended,
     end,
+    goes_on,
     record_of,
     trouble_of,
 )
@@ -44,6 +45,7 @@ LOOK_EVERY_S = 2.0
 REMIND_EVERY_S = 30.0
 LOOKED_AT_ONCE = 100
 BUG_PAUSE_S = 60.0
+AGAIN_EVERY_S = 60.0
 PREFIX = "trouble:"
 
 StandingOf = Callable[[str], Standing | None]
@@ -110,9 +112,13 @@ class Alerts:
 
     async def run(self) -> None:
         """Look at what time alone changes, until cancelled."""
+        again_at_s = self._clock.monotonic_s()
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             now_s = self._clock.monotonic_s()
+            if now_s >= again_at_s + AGAIN_EVERY_S:
+                again_at_s = now_s
+                self._tell_again()
             due = [name for name in self._troubles if self._look_at_s.get(name, now_s) <= now_s]
             for number, name in enumerate(due, 1):
                 try:
@@ -254,6 +260,15 @@ class Alerts:
             self._outbox.add(notice)
             if notice.notifier in self._couriers:
                 self._couriers[notice.notifier].nudge()
+
+    def _tell_again(self) -> None:
+        """To those that forget what they do not hear of."""
+        now = self._clock.now()
+        troubles = [*self._troubles.values(), *([self._blindness] if self._blindness else [])]
+        for name, courier in self._couriers.items():
+            if courier.notifier.wants_to_hear_again:
+                found = (goes_on(one, name, self._last.get(one.monitor), now) for one in troubles)
+                courier.tell_again([notice for notice in found if notice is not None])
 
     def _forget(self, monitor: str) -> None:
         trouble = self._troubles.pop(monitor, None)

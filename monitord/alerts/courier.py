@@ -17,7 +17,7 @@ from typing import Any
 from monitord.alerts.outbox import Entry, Fate, Outbox
 from monitord.clock import Clock
 from monitord.journal_events import JournalEvent
-from monitord.notifiers import DeliveryError, Message, Notifier
+from monitord.notifiers import DeliveryError, Message, Notice, Notifier
 from monitord.systemd.log import NOTICE
 from monitord.units import format_duration
 
@@ -59,6 +59,7 @@ class Courier:
         self._hand_over = hand_over
         self._has_work = asyncio.Event()
         self._group: list[Entry] = []
+        self._again: Sequence[Notice] = ()
         self._sendings: deque[float] = deque()
         self._delivering: tuple[Message, asyncio.Task[str]] | None = None
         self.sent = 0
@@ -78,10 +79,18 @@ class Courier:
     def nudge(self) -> None:
         self._has_work.set()
 
+    def tell_again(self, notices: Sequence[Notice]) -> None:
+        """What goes on, to one that forgets it otherwise. Nothing of it is kept: in a minute it comes again."""
+        self._again = notices
+        self.nudge()
+
     async def run(self) -> None:
         while True:
             if not self._group:
                 await self._gather()
+            if self._again:
+                await self._tell_again()
+                continue
             await self._stored(STORED_WITHIN_S)
             await self._await_rate()
             self._drop_old()
@@ -106,9 +115,22 @@ class Courier:
         """At once, beside everything else. Raises DeliveryError."""
         return await self._deliver(message)
 
+    async def _tell_again(self) -> None:
+        notices, self._again = self._again, ()
+        for start in range(0, len(notices), MOST_IN_A_MESSAGE):
+            message = Message(notices[start : start + MOST_IN_A_MESSAGE], self._origin, self._clock.now())
+            try:
+                await self._deliver(message)
+            except DeliveryError as error:
+                self._be_ill(error)
+                return
+        self._be_well()
+
     async def _gather(self) -> None:
         """The next group: what waits when `group_wait` has passed since there was something."""
         while not self._outbox.waiting_for(self.name):
+            if self._again:
+                return
             self._has_work.clear()
             await self._has_work.wait()
         await asyncio.sleep(self.notifier.settings.group_wait_s)
@@ -174,8 +196,8 @@ class Courier:
                 log.exception("%s: bug in notifier type %s", self.name, self.notifier.type_name)
             raise DeliveryError(f"bug in notifier type {self.notifier.type_name}: {error!r}") from error
 
-    def _succeed(self, message: Message, said: str) -> None:
-        now = self._clock.now()
+    def _be_well(self) -> None:
+        """It delivers."""
         if self.failing is not None:
             for_s = round(self._clock.monotonic_s() - self._failing_since_s)
             log.log(
@@ -186,6 +208,25 @@ class Courier:
                 extra=self._extra(JournalEvent.NOTIFIER_WORKS),
             )
         self.failing, self.failing_since, self._failures, self._bug = None, None, 0, None
+
+    def _be_ill(self, error: DeliveryError) -> str:
+        """It does not deliver. Returns why, fit to be seen."""
+        self.failed += 1
+        why = self.notifier.masking.mask(str(error))
+        if self.failing is None:
+            self.failing_since, self._failing_since_s = self._clock.now(), self._clock.monotonic_s()
+            log.error(
+                "%s: cannot deliver, and tries again: %s",
+                self.name,
+                why,
+                extra=self._extra(JournalEvent.NOTIFIER_FAILS),
+            )
+        self.failing = why
+        return why
+
+    def _succeed(self, message: Message, said: str) -> None:
+        now = self._clock.now()
+        self._be_well()
         self.sent += len(message.notices)
         self.last_sent_at = now
         for entry in self._group:
@@ -202,17 +243,7 @@ class Courier:
         self._group = []
 
     def _fail(self, error: DeliveryError) -> float:
-        self.failed += 1
-        why = self.notifier.masking.mask(str(error))
-        if self.failing is None:
-            self.failing_since, self._failing_since_s = self._clock.now(), self._clock.monotonic_s()
-            log.error(
-                "%s: cannot deliver, and tries again: %s",
-                self.name,
-                why,
-                extra=self._extra(JournalEvent.NOTIFIER_FAILS),
-            )
-        self.failing = why
+        why = self._be_ill(error)
         for entry in self._group:
             entry.said = why
             self._outbox.changed(entry)

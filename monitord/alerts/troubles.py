@@ -109,6 +109,22 @@ def end(trouble: Trouble, last: Standing, now: datetime) -> tuple[Notice, ...]:
     return tuple(_closing(trouble, last, NoticeKind.ENDED, now))
 
 
+def goes_on(trouble: Trouble, notifier: str, last: Standing | None, now: datetime) -> Notice | None:
+    """What this notifier knows of it, told once more; None: it knows of nothing that goes on.
+
+    `last` None: how the monitor stands is not known yet, or the trouble is of none.
+    """
+    told = trouble.told.get(notifier)
+    if told is None or not told.is_open or (last is None and trouble.monitor):
+        return None
+    if last is None:
+        kind, stands = NoticeKind.BLIND, _blind(trouble.since)
+    else:
+        kind = NoticeKind.FLAPPING if told.is_flapping else NoticeKind.REMINDER
+        stands = replace(last, health=told.health or last.health)
+    return replace(_notice(trouble, notifier, kind, stands, now), number=told.count)
+
+
 def blindness_began(names: Sequence[str], now: datetime) -> Advance:
     """This host seems to be cut off: everybody is told, once, instead of all that seems to fail."""
     trouble = Trouble(incident_id("", now), "", now)

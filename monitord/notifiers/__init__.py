@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from monitord.notifiers.alertmanager import AlertmanagerNotifier
 from monitord.notifiers.base import DeliveryError, Notifier, NotifierSettings, NotifierTools
 from monitord.notifiers.exec import ExecNotifier
 from monitord.notifiers.mail import MailNotifier
@@ -24,5 +25,6 @@ __all__ = [
 NOTIFIER_TYPES: dict[str, type[Notifier[Any]]] = {
     MailNotifier.type_name: MailNotifier,
     WebhookNotifier.type_name: WebhookNotifier,
+    AlertmanagerNotifier.type_name: AlertmanagerNotifier,
     ExecNotifier.type_name: ExecNotifier,
 }

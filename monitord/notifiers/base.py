@@ -64,6 +64,9 @@ class Notifier(ABC, Generic[OptionsT]):
     implied_by: ClassVar[str | None] = None
     """The key whose presence makes `type = "…"` unnecessary."""
 
+    wants_to_hear_again: ClassVar[bool] = False
+    """Whether it is to hear every minute what goes on: it forgets what it does not hear of."""
+
     def __init__(self, settings: NotifierSettings, tools: NotifierTools) -> None:
         self.settings = settings
         self.options: OptionsT = settings.options

@@ -27,7 +27,6 @@ from monitord.notifiers.base import DeliveryError, Notifier, NotifierSettings, N
 from monitord.notifiers.notice import Message, Notice, NoticeKind
 
 MOST_SAID_CHARACTERS = 200
-MOST_BODY_BYTES = 512 * 1024
 LONGEST_RETRY_AFTER_S = 3600.0
 REFUSALS = frozenset({400, 413, 422})
 
@@ -48,7 +47,7 @@ class WebhookNotifier(Notifier[WebhookOptions]):
 
     def __init__(self, settings: NotifierSettings, tools: NotifierTools) -> None:
         super().__init__(settings, tools)
-        self._write = _writer_of(self.options)
+        self._write = self.writer()
 
     @classmethod
     def read_options(cls, table: Table) -> WebhookOptions:
@@ -71,6 +70,10 @@ class WebhookNotifier(Notifier[WebhookOptions]):
             _try_template(table, options)
         return options
 
+    def writer(self) -> Callable[[Message], str]:
+        """What makes the body of a message. Asked for once."""
+        return _writer_of(self.options)
+
     def secrets(self) -> Iterable[str]:
         return secrets_of(self.options.http)
 
@@ -80,7 +83,10 @@ class WebhookNotifier(Notifier[WebhookOptions]):
         except TemplateError as error:
             raise DeliveryError(f"the template cannot be filled: {error}") from error
         headers = (*self.options.http.headers, ("Idempotency-Key", Secret(message.key)))
-        request = replace(self.options.http, headers=headers, body=Secret(body)).request(read_body=True)
+        try:
+            request = replace(self.options.http, headers=headers, body=Secret(body)).request(read_body=True)
+        except ValueError as error:  # too large a body; all else was tried when it was read
+            raise DeliveryError(str(error), is_refused=True) from error
         try:
             outcome = await self.tools.http.fetch(request, deadline=deadline)
         finally:

@@ -79,7 +79,7 @@ ROUTE = MONITORS + OPS + "[[alerts.routes]]\n"
         ),
         (
             '[notifiers.a]\ntype = "pigeon"\n',
-            '"pigeon" is not a type of notifier; write one of: mail, webhook, exec',
+            '"pigeon" is not a type of notifier; write one of: mail, webhook, alertmanager, exec',
         ),
         (OPS + 'fallback = "ops"\n', "fallback: is the notifier itself; name another one"),
         (OPS + 'fallback = "of"\n', '"of" is not a notifier; known are ops'),

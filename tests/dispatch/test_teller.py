@@ -320,3 +320,46 @@ def test_a_host_that_is_cut_off_says_so_once_and_when_it_is_over() -> None:
         assert closing.startswith("sees again, after ")
 
     run(main)
+
+
+def test_who_forgets_what_it_does_not_hear_of_hears_it_every_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeNotifier, "wants_to_hear_again", True)
+
+    async def main(there: Telling) -> None:
+        there.world.add("web")
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(30)
+        assert there.told == ["DOWN: web"]
+        await asyncio.sleep(600)
+        assert 9 <= len(there.told[1:]) <= 11
+        assert all(title.startswith("still DOWN after ") for title in there.told[1:])
+        assert len(there.alerts.entries()) == 1
+        there.notifier.act = refuse
+        await asyncio.sleep(120)
+        assert [one.failing for one in there.alerts.failing()] == ["503 busy"]
+        there.notifier.act = lambda _: None
+        await asyncio.sleep(120)
+        assert there.alerts.failing() == []
+        there.world.bad = {}
+        await asyncio.sleep(30)
+        assert there.told[-1] == "UP again: web"
+        before = len(there.told)
+        await asyncio.sleep(300)
+        assert len(there.told) == before
+
+    run(main)
+
+
+def test_who_hears_again_hears_of_being_cut_off_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeNotifier, "wants_to_hear_again", True)
+
+    async def main(there: Telling) -> None:
+        there.alerts.see(is_blind=True)
+        await asyncio.sleep(200)
+        assert len(there.told) >= 3
+        assert {one.kind.value for message in there.notifier.got for one in message.notices} == {"blind"}
+        there.alerts.see(is_blind=False)
+        await asyncio.sleep(200)
+        assert there.notifier.got[-1].notices[0].kind.value == "seeing"
+
+    run(main)

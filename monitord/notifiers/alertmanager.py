@@ -1,0 +1,89 @@
+"""The type `alertmanager`: alerts for Prometheus' Alertmanager, which groups, routes and deduplicates by itself.
+
+    type = "alertmanager"
+    url = "http://alertmanager.example.org:9093"
+
+They are posted to its API of version 2 and again every minute as long as they last, as Prometheus does: it forgets
+what it does not hear of, and an alert of a host that died ends by itself. Every member of a cluster is to be told by
+a notifier of its own (Alertmanager's manual, "High Availability"). How it is reached is written as for `webhook`.
+
+An alert is known by its labels, so these do not follow from how bad it is, but for `severity`: `warning` for degraded,
+`critical` for all else. With either the other one is resolved.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+from monitord.config import Secret, Table
+from monitord.model import Health
+from monitord.notifiers.notice import Message, Notice, NoticeKind
+from monitord.notifiers.webhook import WebhookNotifier, WebhookOptions
+
+PATH = "/api/v2/alerts"
+LASTS = timedelta(minutes=5)
+"""An alert that is not heard of again is over then."""
+
+OF_WEBHOOKS_ONLY = ("method", "format", "body", "content_type")
+
+
+class AlertmanagerNotifier(WebhookNotifier):
+    type_name: ClassVar[str] = "alertmanager"
+    implied_by: ClassVar[str | None] = None
+    wants_to_hear_again: ClassVar[bool] = True
+
+    @classmethod
+    def read_options(cls, table: Table) -> WebhookOptions:
+        options = super().read_options(table)
+        for key in OF_WEBHOOKS_ONLY:
+            if key in table:
+                table.fault(key, "is for webhooks", "leave it out")
+        url = options.http.url.reveal().rstrip("/")
+        return replace(options, http=replace(options.http, url=Secret(url + PATH if url else "")))
+
+    def writer(self) -> Callable[[Message], str]:
+        return lambda message: json.dumps(
+            [one for notice in message.notices for one in _alerts(notice, message)]
+        )
+
+
+def _alerts(notice: Notice, message: Message) -> list[Mapping[str, Any]]:
+    """One for each severity; the one that does not hold is resolved."""
+    holds = None if notice.kind.is_closing else _severity(notice)
+    return [
+        {
+            "labels": {
+                "alertname": _name(notice),
+                "job": "monitord",
+                "instance": message.origin,
+                "severity": severity,
+                **({"monitor": notice.monitor, "type": notice.type_name} if notice.monitor else {}),
+                # As Prometheus' own lists in a label: =~".*,prod,.*" finds one.
+                **({"tags": f",{','.join(notice.tags)},"} if notice.tags else {}),
+            },
+            "annotations": {
+                "summary": notice.title,
+                "description": notice.detail,
+                "reason": notice.reason.value,
+            },
+            "startsAt": _text_of(notice.since),
+            "endsAt": _text_of(message.sent_at + LASTS if severity == holds else message.sent_at),
+        }
+        for severity in ("critical", "warning")
+    ]
+
+
+def _name(notice: Notice) -> str:
+    if notice.monitor:
+        return "MonitorNotUp"
+    return "MonitordTest" if notice.kind is NoticeKind.TEST else "MonitordBlind"
+
+
+def _severity(notice: Notice) -> str:
+    return "warning" if notice.health is Health.DEGRADED or notice.kind is NoticeKind.TEST else "critical"
+
+
+def _text_of(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")

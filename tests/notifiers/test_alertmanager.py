@@ -1,0 +1,99 @@
+"""Alerts as Alertmanager takes them: by labels that stay, with an end that comes by itself."""
+
+import json
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitord.model import Health
+from monitord.notifiers import Message, Notice, NoticeKind, NotifierTools
+from monitord.notifiers.alertmanager import AlertmanagerNotifier
+from tests.alerts.made import T0, notice
+from tests.notifiers.test_webhook import OK
+from tests.servers import Peer, serve
+from tests.test_settings import faults_of, settings_of
+
+NOW = T0 + timedelta(minutes=10)
+
+
+async def posted(tmp_path: Path, tools: NotifierTools, *notices: Notice) -> tuple[str, list[dict[str, Any]]]:
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(OK)
+
+    async with serve(play) as server:
+        text = f'[notifiers.am]\ntype = "alertmanager"\nurl = "http://127.0.0.1:{server.port}/am/"\n'
+        (settings,) = settings_of(tmp_path, text).alerts.notifiers
+        await AlertmanagerNotifier(settings, tools).deliver(
+            Message(notices, "here", NOW), deadline=time.monotonic() + 10
+        )
+    (request,) = server.requests
+    return f"{request.method} {request.target}", json.loads(request.body)
+
+
+def firing(alerts: list[dict[str, Any]]) -> list[str]:
+    """The severities of those that go on."""
+    return [one["labels"]["severity"] for one in alerts if datetime.fromisoformat(one["endsAt"]) > NOW]
+
+
+async def test_an_alert_has_its_labels_its_beginning_and_an_end_to_come(
+    tmp_path: Path, tools: NotifierTools
+) -> None:
+    target, alerts = await posted(tmp_path, tools, notice())
+    assert target == "POST /am/api/v2/alerts"
+    critical, warning = alerts
+    assert critical["labels"] == {
+        "alertname": "MonitorNotUp",
+        "job": "monitord",
+        "instance": "here",
+        "severity": "critical",
+        "monitor": "web-1",
+        "type": "http",
+        "tags": ",prod,",
+    }
+    assert critical["annotations"] == {
+        "summary": "DOWN: web-1", "description": "connect: refused", "reason": "refused",
+    }  # fmt: skip
+    assert critical["startsAt"] == "2026-01-01T12:00:00.000+00:00"
+    assert critical["endsAt"] == "2026-01-01T12:15:00.000+00:00"
+    assert warning["endsAt"] == "2026-01-01T12:10:00.000+00:00"
+
+
+@pytest.mark.parametrize(
+    ("one", "severities"),
+    [
+        (notice(), ["critical"]),
+        (notice(kind=NoticeKind.CHANGE, health=Health.DEGRADED), ["warning"]),
+        (notice(kind=NoticeKind.FLAPPING), ["critical"]),
+        (notice(kind=NoticeKind.REMINDER), ["critical"]),
+        (notice(kind=NoticeKind.RECOVERY), []),
+        (notice(kind=NoticeKind.ENDED), []),
+        (notice(kind=NoticeKind.BLIND, monitor=""), ["critical"]),
+        (notice(kind=NoticeKind.SEEING, monitor=""), []),
+        (notice(kind=NoticeKind.TEST, monitor=""), ["warning"]),
+    ],
+    ids=lambda one: one.kind.value if isinstance(one, Notice) else "",
+)
+async def test_what_goes_on_and_what_is_over(
+    tmp_path: Path, tools: NotifierTools, one: Notice, severities: list[str]
+) -> None:
+    _, alerts = await posted(tmp_path, tools, one)
+    assert firing(alerts) == severities
+    assert len({json.dumps(alert["labels"]) for alert in alerts}) == 2
+
+
+async def test_the_labels_stay_from_the_beginning_to_the_end(tmp_path: Path, tools: NotifierTools) -> None:
+    _, opening = await posted(tmp_path, tools, notice())
+    _, closing = await posted(tmp_path, tools, notice(kind=NoticeKind.RECOVERY, detail="200 OK"))
+    assert [one["labels"] for one in opening] == [one["labels"] for one in closing]
+
+
+@pytest.mark.parametrize(
+    "key", ['method = "PUT"', 'format = "slack"', 'body = "x"', 'content_type = "text/plain"']
+)
+def test_what_only_webhooks_have_is_refused(tmp_path: Path, key: str) -> None:
+    faults = faults_of(tmp_path, f'[notifiers.am]\ntype = "alertmanager"\nurl = "http://h/"\n{key}\n')
+    assert any("is for webhooks; leave it out" in one for one in faults), faults
