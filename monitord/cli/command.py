@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from monitord.cli.parsing import positive
+
 
 def no_options(_: argparse.ArgumentParser) -> None:
     """It has none."""
@@ -27,3 +29,9 @@ def add_name(parser: argparse.ArgumentParser) -> None:
 
 def add_message(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-m", "--message", metavar="COMMENT", help="why, for the others")
+
+
+def add_lines(parser: argparse.ArgumentParser, most: int) -> None:
+    """How many to show, `most` unless it is said."""
+    about = f"so many at most (default: {most})"
+    parser.add_argument("-n", "--lines", type=positive, default=most, metavar="N", help=about)

@@ -4,8 +4,7 @@ import argparse
 
 from monitord.cli.asking import Json, client_of, monitor_target, naming, print_json
 from monitord.cli.client import API
-from monitord.cli.command import Command
-from monitord.cli.parsing import positive
+from monitord.cli.command import Command, add_lines
 from monitord.cli.tables import table
 from monitord.cli.terminal import wants_colour, width
 from monitord.cli.wording import local, moment_of, seconds_since, seen_to, span
@@ -17,14 +16,7 @@ SHOWN_AT_ONCE = 20
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", nargs="?", help="only those of this monitor")
     parser.add_argument("--open", action="store_true", help="only those that go on")
-    parser.add_argument(
-        "-n",
-        "--lines",
-        type=positive,
-        default=SHOWN_AT_ONCE,
-        metavar="N",
-        help="so many at most (default: 20)",
-    )
+    add_lines(parser, SHOWN_AT_ONCE)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -5,9 +5,8 @@ from urllib.parse import quote
 
 from monitord.cli.asking import Json, client_of, print_json
 from monitord.cli.client import API, RefusedError
-from monitord.cli.command import Command
+from monitord.cli.command import Command, add_lines
 from monitord.cli.exits import EXIT_FAILED, EXIT_OK
-from monitord.cli.parsing import positive
 from monitord.cli.tables import table
 from monitord.cli.terminal import width
 from monitord.cli.wording import local, plain
@@ -41,14 +40,7 @@ def _notifier_cells(one: Json) -> tuple[str, ...]:
 
 def _add_notices_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", nargs="?", help="only those about this monitor")
-    parser.add_argument(
-        "-n",
-        "--lines",
-        type=positive,
-        default=SHOWN_AT_ONCE,
-        metavar="N",
-        help="so many at most (default: 20)",
-    )
+    add_lines(parser, SHOWN_AT_ONCE)
 
 
 def _notices(options: argparse.Namespace) -> int:

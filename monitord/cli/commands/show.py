@@ -6,8 +6,7 @@ from itertools import groupby
 
 from monitord.cli.asking import Json, client_of, last_results, monitor, monitor_target, print_json
 from monitord.cli.bars import LABEL_WIDTH
-from monitord.cli.command import Command, add_name
-from monitord.cli.parsing import positive
+from monitord.cli.command import Command, add_lines, add_name
 from monitord.cli.result_view import result_lines
 from monitord.cli.terminal import paint, wants_colour, width
 from monitord.cli.wording import ago, local, percent, plain, seconds_since, seen_to, short_time, span
@@ -127,14 +126,7 @@ def _uptime(window: str, uptime: Json) -> tuple[float | None, float | None]:
 def _add_last_options(parser: argparse.ArgumentParser) -> None:
     add_name(parser)
     parser.add_argument("--failed", action="store_true", help="the last failures instead")
-    parser.add_argument(
-        "-n",
-        "--lines",
-        type=positive,
-        default=SHOWN_AT_ONCE,
-        metavar="N",
-        help="so many at most (default: 5)",
-    )
+    add_lines(parser, SHOWN_AT_ONCE)
 
 
 def _last(options: argparse.Namespace) -> int:
