@@ -212,7 +212,7 @@ class Courier:
     def _be_ill(self, error: DeliveryError) -> str:
         """It does not deliver. Returns why, fit to be seen."""
         self.failed += 1
-        why = self.notifier.masking.mask(str(error))
+        why = " ".join(self.notifier.masking.mask(str(error)).split())
         if self.failing is None:
             self.failing_since, self._failing_since_s = self._clock.now(), self._clock.monotonic_s()
             log.error(

@@ -13,7 +13,9 @@ from typing import Any
 from monitord.calendar_events import parse_calendar_event
 from monitord.config import Table, value_text
 from monitord.health import Window
+from monitord.health.windows import BY_ITSELF
 from monitord.model import Health
+from monitord.monitors import monitor_type_names
 from monitord.notifiers import NOTIFIER_TYPES, Notifier, NotifierSettings
 
 TOLD_STATES = ("down", "degraded")
@@ -146,18 +148,31 @@ def _route(
         table.fault("", "notifies nobody", 'write notify = ["…"]')
     _check(table, "notify", (one for one in notify if one not in named), "is not a notifier", _known(named))
     patterns = table.one_or_more("monitors", str, default=())
-    strangers = (one for one in patterns if not any(fnmatchcase(name, one) for name in monitors))
+    strangers = (
+        one
+        for one in patterns
+        if not one.startswith(BY_ITSELF) and not any(fnmatchcase(name, one) for name in monitors)
+    )
     _check(table, "monitors", strangers, "fits no monitor", "write the name of one, or a pattern")
     wanted = table.one_or_more("tags", str, default=())
     if tags is not None:
         unknown = (one for one in wanted if one not in tags)
         _check(table, "tags", unknown, "is the tag of no monitor", "write one that a monitor has")
+    types = table.one_or_more("types", str, default=())
+    known_types = monitor_type_names()
+    _check(
+        table,
+        "types",
+        (one for one in types if one not in known_types),
+        "is not a type of monitor",
+        f"write one of: {', '.join(known_types)}",
+    )
     states = table.one_or_more("states", _state, default=())
     return Route(
         notify=tuple(dict.fromkeys(notify)),
         monitors=patterns,
         tags=wanted,
-        types=table.one_or_more("types", str, default=()),
+        types=types,
         states=frozenset(states) or frozenset({Health.DOWN, Health.DEGRADED}),
         continues=table.flag("continue", default=False),
         after_s=table.duration("after", default=0.0),

@@ -20,6 +20,7 @@ from typing import Any
 from monitord.clock import Clock
 from monitord.dispatch.dispatcher import Dispatcher
 from monitord.dispatch.watched import Watched
+from monitord.health.windows import BY_ITSELF
 from monitord.model import Result, Transition, Verdict
 from monitord.monitors import Monitor, MonitorSettings
 from monitord.monitors.managed import compile_patterns
@@ -31,7 +32,7 @@ from monitord.net.units import Following, Units
 
 log = logging.getLogger(__name__)
 
-PREFIX = "unit:"
+PREFIX = BY_ITSELF
 KEPT_AS = "auto_units"
 """The name by which is kept which there are."""
 

@@ -22,6 +22,9 @@ LONGEST_S = 366 * 86400.0
 MOST_OVERLAPS = 1000
 """A schedule whose times overlap more often than this in a row has no end that anybody would wait for."""
 
+BY_ITSELF = "unit:"
+"""Begins the names of monitors that come by themselves ([auto] units): whether one fits shows only then."""
+
 _PATTERN_CHARACTERS = frozenset("*?[")
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -162,6 +165,8 @@ def _check_times(table: Table) -> None:
 
 def _check_monitors(table: Table, monitors: Sequence[str], names: Collection[str]) -> None:
     for wanted in monitors:
+        if wanted.startswith(BY_ITSELF):
+            continue
         if not any(fits(name, wanted) for name in names):
             what = "fits no monitor" if _is_pattern(wanted) else "is not a monitor"
             table.fault(

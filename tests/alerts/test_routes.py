@@ -92,6 +92,7 @@ ROUTE = MONITORS + OPS + "[[alerts.routes]]\n"
             ROUTE + 'notify = "ops"\nstates = ["unknown"]\n',
             'not a state that is told; write "down" or "degraded"',
         ),
+        (ROUTE + 'notify = "ops"\ntypes = ["htp"]\n', '"htp" is not a type of monitor; write one of: '),
         (ROUTE + 'notify = "ops"\nrepeat_every = "5s"\n', "repeat_every"),
         (
             ROUTE + 'notify = "ops"\nquiet_hours = { schedule = "22:00" }\n',
@@ -111,3 +112,10 @@ def test_what_cannot_be_meant_is_said_with_the_fix(tmp_path: Path, text: str, fa
     faults = faults_of(tmp_path, text)
     assert any(fault in one for one in faults), faults
     assert all(one.startswith("monitord.toml:") for one in faults)
+
+
+def test_monitors_that_come_by_themselves_may_be_meant(tmp_path: Path) -> None:
+    text = ROUTE + 'notify = "ops"\nmonitors = ["unit:*"]\n[auto]\nunits = "failed"\n'
+    (route,) = settings_of(tmp_path, text).alerts.routes
+    assert route.fits("unit:nginx.service", "unit", (), Health.DOWN)
+    assert not route.fits("web", "http", (), Health.DOWN)

@@ -166,6 +166,10 @@ def read(tmp_path: Path, keys: str) -> Window:
             'from = 2026-03-01T20:00:00Z\nuntil = 2026-03-01T22:30:00+01:00\nmonitors = ["web-?", "mail"]',
             Window("x", 5400.0, begins_at=at("2026-03-01T20:00"), monitors=("web-?", "mail")),
         ),
+        (
+            'schedule = "22:00 UTC"\nduration = 60\nmonitors = ["unit:*"]',
+            Window("x", 60.0, parse_calendar_event("22:00 UTC"), monitors=("unit:*",)),
+        ),
         ("from = 2026-03-01T20:00:00Z\nduration = 60", Window("x", 60.0, begins_at=at("2026-03-01T20:00"))),
     ],
 )
