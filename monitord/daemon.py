@@ -106,7 +106,7 @@ class Daemon:
             stack.push_async_callback(container.auto_units.close)
             self._control.begin()
             container.recorder.settle()
-            container.alerts.settle()
+            container.teller.settle()
             _settle_memory()
             async with asyncio.TaskGroup() as tasks:
                 workers = [

@@ -30,6 +30,15 @@ class Teller:
         self._pipeline.retire_listeners.append(self._hear_end)
         self._pipeline.blindness_listeners.append(lambda is_blind: self._alerts.see(is_blind=is_blind))
 
+    def settle(self) -> None:
+        """All monitors of the start are there: what was told of those that have left, or have another name now."""
+        watched = self._roster.watched
+        for one in watched.values():
+            before = one.monitor.settings.renamed_from
+            if before is not None and before not in watched:
+                self._alerts.rename(before, one.name)
+        self._alerts.settle()
+
     def _hear(self, watched: Watched, _: Result | None, transition: Transition | None) -> None:
         name = watched.name
         is_flapping = watched.health.flapping.is_flapping

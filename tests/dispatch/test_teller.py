@@ -35,7 +35,8 @@ class Telling:
         made = self.world.made
         self.kept: dict[str, Mapping[str, Any]] = {}
         self.alerts = Alerts(tools(made.clock), "here", self._keep, stored_at_once)
-        Teller(self.alerts, made.pipeline, made.clock).attach()
+        self.teller = Teller(self.alerts, made.pipeline, made.clock)
+        self.teller.attach()
         self.alerts.apply(settings)
         self.task = asyncio.ensure_future(self.alerts.run())
 
@@ -224,7 +225,7 @@ def test_a_restart_in_the_middle_tells_everything_once() -> None:
         other.alerts.restore(kept)
         other.world.add("web")
         other.world.bad = {"web": Reason.REFUSED}
-        other.alerts.settle()
+        other.teller.settle()
         await asyncio.sleep(60)
         assert sorted(other.told) == ["DOWN: db", "DOWN: web", "watched no longer: db"]
         other.world.bad = {}
@@ -361,5 +362,21 @@ def test_who_hears_again_hears_of_being_cut_off_as_well(monkeypatch: pytest.Monk
         there.alerts.see(is_blind=False)
         await asyncio.sleep(200)
         assert there.notifier.got[-1].notices[0].kind.value == "seeing"
+
+    run(main)
+
+
+def test_a_new_name_that_came_with_a_restart_goes_on_with_what_was_told() -> None:
+    async def main(there: Telling) -> None:
+        there.world.add("web")
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(60)
+        other = Telling()
+        other.alerts.restore(dict(there.kept))
+        other.world.add("site", renamed_from="web")
+        other.teller.settle()
+        await asyncio.sleep(60)
+        assert other.told == ["UP again: site"]
+        await other.end()
 
     run(main)
