@@ -235,7 +235,7 @@ class Alerts:
         return self._couriers
 
     def waiting_for(self, notifier: str) -> int:
-        return len(self._outbox.waiting_for(notifier))
+        return self._outbox.count_for(notifier)
 
     def entries(self, monitor: str | None = None) -> Sequence[Entry]:
         """The notices that are remembered, the newest first."""
@@ -303,8 +303,7 @@ class Alerts:
         if courier is None:
             return False
         for entry in entries:
-            entry.via = fallback
-            self._outbox.changed(entry)
+            self._outbox.hand_over(entry, fallback)
         courier.nudge()
         return True
 

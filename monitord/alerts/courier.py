@@ -128,7 +128,7 @@ class Courier:
 
     async def _gather(self) -> None:
         """The next group: what waits when `group_wait` has passed since there was something."""
-        while not self._outbox.waiting_for(self.name):
+        while not self._outbox.count_for(self.name):
             if self._again:
                 return
             self._has_work.clear()

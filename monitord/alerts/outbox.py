@@ -72,6 +72,7 @@ class Outbox:
         self._most_waiting = most_waiting
         self._most_past = most_past
         self._waiting: dict[str, Entry] = {}
+        self._queues: dict[str, dict[str, Entry]] = {}  # the same, by who is to deliver it
         self._past: deque[Entry] = deque()
         self._sequence = 0
 
@@ -91,7 +92,7 @@ class Outbox:
         for entry in sorted(entries, key=lambda entry: entry.sequence):
             self._sequence = entry.sequence
             if entry.fate is Fate.WAITING:
-                self._waiting[entry.notice.id] = entry
+                self._let_wait(entry)
             else:
                 self._past.append(entry)
 
@@ -104,7 +105,7 @@ class Outbox:
             return self._waiting[notice.id]
         self._sequence += 1
         entry = Entry(notice, self._sequence, notice.notifier)
-        self._waiting[notice.id] = entry
+        self._let_wait(entry)
         self.changed(entry)
         while len(self._waiting) > self._most_waiting:
             oldest = next(iter(self._waiting.values()))
@@ -116,12 +117,17 @@ class Outbox:
             self.give_up(oldest, oldest.notice.at, "too many notices waited")
         return entry
 
+    def _let_wait(self, entry: Entry) -> None:
+        self._waiting[entry.notice.id] = entry
+        self._queues.setdefault(entry.via, {})[entry.notice.id] = entry
+
     def changed(self, entry: Entry) -> None:
         self._keep(entry.key, entry.record())
 
     def end(self, entry: Entry, fate: Fate, at: datetime, said: str) -> None:
         """It waits no longer."""
         self._waiting.pop(entry.notice.id, None)
+        self._queues.get(entry.via, {}).pop(entry.notice.id, None)
         entry.fate, entry.ended_at, entry.said = fate, at, said
         self._past.append(entry)
         self.changed(entry)
@@ -133,8 +139,18 @@ class Outbox:
     def give_up(self, entry: Entry, at: datetime, why: str) -> None:
         self.end(entry, Fate.GIVEN_UP, at, why)
 
+    def hand_over(self, entry: Entry, via: str) -> None:
+        """Another one is to deliver it."""
+        self._queues.get(entry.via, {}).pop(entry.notice.id, None)
+        entry.via = via
+        self._let_wait(entry)
+        self.changed(entry)
+
     def waiting_for(self, via: str) -> list[Entry]:
-        return [entry for entry in self._waiting.values() if entry.via == via]
+        return list(self._queues.get(via, {}).values())
+
+    def count_for(self, via: str) -> int:
+        return len(self._queues.get(via, {}))
 
     def entries(self, monitor: str | None = None) -> Sequence[Entry]:
         """The newest first, those that wait among them."""

@@ -37,7 +37,7 @@ class Office:
     def _hand_over(self, fallback: str, entries: Sequence[Entry]) -> bool:
         self.handed.append((fallback, len(entries)))
         for entry in entries:
-            entry.via = fallback
+            self.outbox.hand_over(entry, fallback)
         return True
 
     def tell(self, number: int = 1, **changes: Any) -> Entry:
@@ -211,7 +211,7 @@ def test_what_came_from_another_one_goes_no_further() -> None:
     async def act(office: Office) -> None:
         office.notifier.act = refuse
         entry = office.tell(1, notifier="other")
-        entry.via = "ops"
+        office.outbox.hand_over(entry, "ops")
         office.courier.nudge()
         await asyncio.sleep(600)
 

@@ -25,8 +25,9 @@ def test_what_waits_and_what_is_past_is_found_again() -> None:
     kept = Kept()
     outbox = Outbox(kept.keep)
     first, second = outbox.add(notice(1)), outbox.add(notice(2))
-    first.attempts, second.via = 3, "backup"
-    outbox.changed(second)
+    first.attempts = 3
+    outbox.hand_over(second, "backup")
+    assert (outbox.count_for("ops"), outbox.count_for("backup")) == (1, 1)
     outbox.end(first, Fate.SENT, T0, "200 OK")
     again = Outbox(kept.keep)
     again.restore({**kept, "silences": {}})
