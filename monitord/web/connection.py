@@ -16,7 +16,7 @@ from typing import Protocol, cast
 from .application import Application
 from .framing import Inbox
 from .head import Head, HeadParser, ProtocolFault
-from .limits import LINGER_BYTES, READ_AHEAD_BYTES, TURN_REQUESTS, WRITE_AHEAD_BYTES, Limits
+from .limits import FIRST_REQUEST_S, LINGER_BYTES, READ_AHEAD_BYTES, TURN_REQUESTS, WRITE_AHEAD_BYTES, Limits
 from .outbox import Outbox, Turn
 from .peer import has_hung_up
 from .request import Request
@@ -55,7 +55,7 @@ class Connection(asyncio.Protocol):
     """The protocol object of one connection. The server makes it and counts it."""
 
     __slots__ = (
-        "_due", "_eof", "_linger_bytes", "_outbox", "_phase", "_readable", "_reading_paused",
+        "_due", "_eof", "_is_new", "_linger_bytes", "_outbox", "_phase", "_readable", "_reading_paused",
         "_request", "_task", "_timer", "_timer_at", "_unsent_bytes", "_writable",
         "inbox", "is_closing", "is_lost", "is_write_paused", "limits", "server", "transport",
     )  # fmt: skip
@@ -75,6 +75,7 @@ class Connection(asyncio.Protocol):
         self.is_lost = False
         self.is_write_paused = False
         self._request: Request | None = None
+        self._is_new = True  # until its first request is answered
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due, self._timer_at = 0.0, _NEVER
@@ -228,6 +229,7 @@ class Connection(asyncio.Protocol):
 
     def _rest(self) -> None:
         """Nothing complete waits: go idle, or on with the head whose beginning is there."""
+        self._is_new = False
         due = self.server.loop.time() + self.limits.keep_alive_s
         if self._timer_at <= due and not (self.inbox.data or self._eof or self._reading_paused):
             self._phase, self._due = _IDLE, due
@@ -287,9 +289,15 @@ class Connection(asyncio.Protocol):
         return begun is not None and begun.response is not None and begun.response.ends_with_server
 
     def stop(self) -> None:
-        """The server stops: an idle connection closes now, a busy one after its present answer."""
+        """The server stops: an idle connection closes now, a busy one after its present answer.
+
+        Who has connected a moment ago is about to ask, and would take a close for a failure.
+        """
         self.is_closing = True
-        if self._phase in {_IDLE, _HEAD}:
+        left_s = self._due - self.limits.keep_alive_s + FIRST_REQUEST_S - self.now()
+        if self._is_new and self._phase is _IDLE and left_s > 0:
+            self._aim(_IDLE, left_s)
+        elif self._phase in {_IDLE, _HEAD}:
             self.close()
 
     def cancel(self) -> None:

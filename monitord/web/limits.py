@@ -10,6 +10,7 @@ LINGER_BYTES = 4 * 1024 * 1024
 TURN_REQUESTS = 16  # pipelined ones, answered before other connections get their turn
 TURN_ANSWERS = 64  # to as many connections; then they leave, before more are made in this turn of the loop
 BODY_RATE_BYTES_PER_S = 1024
+FIRST_REQUEST_S = 0.5  # from a connection to its first request, when the server stops meanwhile
 
 
 @dataclass(frozen=True, slots=True)

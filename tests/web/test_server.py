@@ -159,6 +159,23 @@ async def test_idle_connections_are_closed_at_once() -> None:
         await connection.close()
 
 
+async def test_who_has_just_connected_is_answered_before_the_end() -> None:
+    """It asks a moment later than the server is told to stop."""
+    client = TestClient(make_app(), grace_s=30)
+    await client.server.start()
+    asking, silent = [await client.connect() for _ in range(2)]
+    closing = asyncio.create_task(client.server.close())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    await asking.send(GET)
+    response = await asking.response()
+    assert (response.status, response.headers["Connection"]) == (200, "close")
+    assert await asking.rest() == await silent.rest() == b""
+    await closing
+    for connection in (asking, silent):
+        await connection.close()
+
+
 async def test_a_running_request_gets_its_time_and_is_told_to_close() -> None:
     client = TestClient(make_app(), grace_s=30)
     await client.server.start()
