@@ -17,13 +17,19 @@ from monitord.notifiers import NotifierTools
 
 T = TypeVar("T")
 
+FIRST_S = 1000.0
+"""Where a loop whose time jumps begins."""
+
+MORNING_S = 6 * 3600.0
+"""Where the wall clock of a real loop begins: what lasts some hours stays in the day, before and after."""
+
 
 class _JumpingSelector(selectors.SelectSelector):
     """Instead of waiting it moves the loop's time on. What is ready is served first."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.now_s = 1000.0
+        self.now_s = FIRST_S
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
@@ -72,19 +78,26 @@ def stall(seconds: float) -> None:
 
 
 class FakeClock:
-    """The running loop's time, and a wall clock that follows it."""
+    """The running loop's time, and a wall clock that follows it.
+
+    A real loop counts from the boot of the machine, however long ago that was: the wall clock begins at MORNING_S then.
+    """
 
     START = datetime(2026, 1, 1, tzinfo=UTC)
 
     def __init__(self) -> None:
         self.slept_s = 0.0
         self.skipped_s = 0.0
+        self._booted_s: float | None = None
 
     def monotonic_s(self) -> float:
         return asyncio.get_running_loop().time() + self.skipped_s
 
     def now(self) -> datetime:
-        return self.START + timedelta(seconds=self.monotonic_s())
+        if self._booted_s is None:
+            loop = asyncio.get_running_loop()
+            self._booted_s = 0.0 if isinstance(loop, FakeTimeLoop) else loop.time() - MORNING_S
+        return self.START + timedelta(seconds=self.monotonic_s() - self._booted_s)
 
     def suspended_s(self) -> float:
         return self.slept_s
