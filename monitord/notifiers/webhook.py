@@ -10,6 +10,7 @@ read. Redirects are not followed: a request with a body would come to its end wi
 """
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -29,6 +30,9 @@ from monitord.notifiers.notice import Message, Notice, NoticeKind
 MOST_SAID_CHARACTERS = 200
 LONGEST_RETRY_AFTER_S = 3600.0
 REFUSALS = frozenset({400, 413, 422})
+
+_EVERYBODY = re.compile(r"@(?=(?:all|channel|everyone|here)\b)", re.IGNORECASE)
+"""Mattermost's and Rocket.Chat's words for all who are there. A space of no width takes the meaning from them."""
 
 OF_MONITORS_ONLY = ("json", "form", "follow_redirects", "all_addresses", "reuse_connection", "max_body")
 
@@ -117,13 +121,19 @@ def _retry_after_s(exchange: HttpExchange) -> float | None:
 
 
 def _slack(message: Message) -> Mapping[str, Any]:
-    """As Slack, Mattermost, Rocket.Chat and others take it."""
-    return {"text": f"*{message.subject}*\n{message.text}".strip()}
+    """As Slack, Mattermost, Rocket.Chat and others take it. What a peer has said calls nobody there.
+
+    Slack's manual, "Formatting text": only &, < and > have a meaning that has to be taken from them.
+    """
+    text = f"*{message.subject}*\n{message.text}".strip()
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return {"text": _EVERYBODY.sub("@\u200b", text)}
 
 
 def _discord(message: Message) -> Mapping[str, Any]:
     most = 2000  # characters that it takes
-    return {"content": f"**{message.subject}**\n{message.text}".strip()[:most]}
+    content = f"**{message.subject}**\n{message.text}".strip()[:most]
+    return {"content": content, "allowed_mentions": {"parse": []}}
 
 
 def _alertmanager(message: Message) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,7 +26,7 @@ def notifier(tmp_path: Path, tools: NotifierTools, keys: str) -> WebhookNotifier
 
 
 async def sent(
-    tmp_path: Path, tools: NotifierTools, keys: str = "", answer: bytes = OK
+    tmp_path: Path, tools: NotifierTools, keys: str = "", answer: bytes = OK, message: Message = MESSAGE
 ) -> tuple[str, Server]:
     async def play(peer: Peer) -> None:
         await peer.request()
@@ -33,7 +34,7 @@ async def sent(
 
     async with serve(play) as server:
         chat = notifier(tmp_path, tools, f'url = "http://127.0.0.1:{server.port}/hook?a=1"\n{keys}')
-        said = await chat.deliver(MESSAGE, deadline=time.monotonic() + 10)
+        said = await chat.deliver(message, deadline=time.monotonic() + 10)
     return said, server
 
 
@@ -69,9 +70,23 @@ async def test_the_form_of_alertmanager_is_its_version_4(tmp_path: Path, tools: 
 @pytest.mark.parametrize(("form", "key"), [("slack", "text"), ("discord", "content")])
 async def test_chats_get_subject_and_text(tmp_path: Path, tools: NotifierTools, form: str, key: str) -> None:
     body = json.loads(await body_of(tmp_path, tools, f'format = "{form}"'))
-    assert list(body) == [key]
+    assert next(iter(body)) == key
     assert MESSAGE.subject in body[key]
     assert "connect: refused" in body[key]
+
+
+@pytest.mark.parametrize("form", ["slack", "discord"])
+async def test_nobody_is_called_by_what_a_peer_says(tmp_path: Path, tools: NotifierTools, form: str) -> None:
+    loud = replace(
+        MESSAGE.notices[0], detail='said "<!channel> @all @Here @hereford <http://evil.test|log in> a & b"'
+    )
+    _, server = await sent(tmp_path, tools, f'format = "{form}"', message=Message([loud], "host", T0))
+    body = json.loads(server.requests[0].body)
+    if form == "slack":
+        said = "&lt;!channel&gt; @\u200ball @\u200bHere @hereford &lt;http://evil.test|log in&gt; a &amp; b"
+        assert said in body["text"]
+    else:
+        assert body["allowed_mentions"] == {"parse": []}
 
 
 async def test_a_template_is_filled_with_the_message(tmp_path: Path, tools: NotifierTools) -> None:
