@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar
 
 from jinja2 import StrictUndefined, Template, TemplateError
@@ -99,7 +100,8 @@ class WebhookNotifier(Notifier[WebhookOptions]):
             raise DeliveryError(self.masking.mask(outcome.detail))
         said = self._said(outcome)
         if not 200 <= outcome.status < 300:  # noqa: PLR2004 - RFC 9110 section 15.3
-            raise DeliveryError(said, _retry_after_s(outcome), is_refused=outcome.status in REFUSALS)
+            after_s = _retry_after_s(outcome, self.tools.clock.now())
+            raise DeliveryError(said, after_s, is_refused=outcome.status in REFUSALS)
         return said
 
     def _said(self, exchange: HttpExchange) -> str:
@@ -111,10 +113,17 @@ class WebhookNotifier(Notifier[WebhookOptions]):
         return f"{said}: {text}" if text else said
 
 
-def _retry_after_s(exchange: HttpExchange) -> float | None:
-    """RFC 9110 section 10.2.3, the form in seconds."""
+def _retry_after_s(exchange: HttpExchange, now: datetime) -> float | None:
+    """RFC 9110 section 10.2.3: seconds, or a moment."""
     value = exchange.headers.get("Retry-After", "")
-    return min(float(value), LONGEST_RETRY_AFTER_S) if value.isascii() and value.isdigit() else None
+    if value.isascii() and value.isdigit():
+        return min(float(value), LONGEST_RETRY_AFTER_S)
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return None
+    left_s = (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()
+    return min(max(0.0, left_s), LONGEST_RETRY_AFTER_S)
 
 
 # What is sent

@@ -103,13 +103,21 @@ body = """{{ subject }}|{% for one in notices %}{{ one.monitor }}={{ one.state }
     assert states.startswith("web-1=down;web-2=up;")
 
 
+def busy(retry_after: bytes) -> bytes:
+    return b"HTTP/1.1 503 Busy\r\nRetry-After: " + retry_after + b"\r\nContent-Length: 0\r\n\r\n"
+
+
 @pytest.mark.parametrize(
     ("answer", "why", "after_s"),
     [
         (b"HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\nboom", "500 Oops: boom", None),
         (b"HTTP/1.1 429 Slow\r\nRetry-After: 30\r\nContent-Length: 0\r\n\r\n", "429 Slow", 30.0),
-        (b"HTTP/1.1 503 Busy\r\nRetry-After: 999999\r\nContent-Length: 0\r\n\r\n", "503 Busy", 3600.0),
-        (b"HTTP/1.1 503 Busy\r\nRetry-After: Fri\r\nContent-Length: 0\r\n\r\n", "503 Busy", None),
+        (busy(b"999999"), "503 Busy", 3600.0),
+        (busy(b"Fri"), "503 Busy", None),
+        (busy(b"Fri, 27 Nov 2020 10:00:00 GMT"), "503 Busy", 0.0),
+        (busy(b"Fri, 27 Nov 2020 10:00:00 -0000"), "503 Busy", 0.0),
+        (busy(b"Tue, 27 Nov 2420 10:00:00 GMT"), "503 Busy", 3600.0),
+        (busy(b"Fri, 27 Nov 2026 10:00:00 +" + b"9" * 30), "503 Busy", None),
         (b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n", "413 Too Large", None),
         (
             b"HTTP/1.1 301 Moved\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n",
