@@ -34,8 +34,8 @@ group_wait = "500ms"
 """
 
 PAGE = """#!/bin/sh
-echo "$1: $MONITORD_SUBJECT" >>/var/lib/monitord/paged
 cat >/var/lib/monitord/paged.json
+echo "$1: $MONITORD_SUBJECT" >>/var/lib/monitord/paged
 echo paged
 """
 
@@ -127,8 +127,7 @@ def test_a_program_runs_in_the_sandbox(monitord: Installed) -> None:
     machine.write("/usr/local/bin/page", PAGE)
     machine.run("chmod", "0755", "/usr/local/bin/page")
     configure(monitord, FAILING + PAGER)
-    eventually(lambda: machine.run("test", "-e", "/var/lib/monitord/paged", ok=False).returncode == 0)
-    paged = eventually(lambda: machine.run("cat", "/var/lib/monitord/paged").stdout)
+    paged = eventually(lambda: machine.run("cat", "/var/lib/monitord/paged", ok=False).stdout)
     assert paged.startswith("ops: [monitord ")
     assert "DOWN: broken" in paged
     whole = json.loads(machine.run("cat", "/var/lib/monitord/paged.json").stdout)
