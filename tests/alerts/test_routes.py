@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from monitord.alerts import Route
+from monitord.alerts.troubles import advance
 from monitord.calendar_events import parse_calendar_event
 from monitord.health import Window
 from monitord.model import Health
+from tests.alerts.made import T0, standing
 from tests.test_settings import faults_of, settings_of
 
 MONITORS = '[monitors.web]\nurl = "http://localhost/"\ntags = ["prod"]\n'
@@ -22,6 +24,17 @@ def test_a_notifier_has_defaults_that_do(tmp_path: Path) -> None:
     (ops,) = settings_of(tmp_path, MONITORS + OPS).alerts.notifiers
     assert (ops.name, ops.type_name, ops.fallback) == ("ops", "exec", None)
     assert (ops.timeout_s, ops.group_wait_s, ops.max_per_minute, ops.give_up_after_s) == (30, 10, 10, 86_400)
+
+
+def test_a_route_may_lead_to_nobody(tmp_path: Path) -> None:
+    text = (
+        MONITORS
+        + OPS
+        + '[[alerts.routes]]\nmonitors = ["web"]\nnotify = []\n[[alerts.routes]]\nnotify = "ops"\n'
+    )
+    settings = settings_of(tmp_path, text).alerts
+    assert advance(None, standing(monitor="web"), settings, T0).notices == ()
+    assert len(advance(None, standing(monitor="db"), settings, T0).notices) == 1
 
 
 def test_every_common_key_is_read(tmp_path: Path) -> None:
