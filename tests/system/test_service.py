@@ -125,6 +125,59 @@ def test_further_daemon_has_configuration_and_socket_of_its_own(monitord: Instal
         monitord.machine.run("rm", "--recursive", "/etc/monitord")
 
 
+TOKEN = "a-token-of-the-tests"
+
+HUB = f"""
+[status]
+listen = "127.0.0.1:9120"
+token = "{TOKEN}"
+
+[monitors.its-page]
+url = "http://127.0.0.1:9121/healthz"
+check_every = "1s"
+timeout = "1s"
+fail_after = 1
+
+[monitors.its-word]
+type = "heartbeat"
+every = "1s"
+grace = "3s"
+"""
+
+BRANCH = f"""
+[status]
+listen = "127.0.0.1:9121"
+
+[monitors.i-am-here]
+method = "POST"
+url = "http://127.0.0.1:9120/heartbeats/its-word"
+bearer = "{TOKEN}"
+check_every = "1s"
+timeout = "1s"
+"""
+
+
+def test_one_daemon_watches_another(monitord: Installed) -> None:
+    """As monitord(8) tells it: one asks the other whether it works, the other reports itself."""
+
+    def states() -> list[str]:
+        return [monitord.get(f"/monitors/{name}")["state"] for name in ("its-page", "its-word")]
+
+    monitord.configure(WATCHING + HUB)
+    monitord.systemctl("restart", "monitord")
+    monitord.machine.write("/etc/monitord/branch.toml", BRANCH)
+    try:
+        monitord.systemctl("start", "monitord@branch")
+        eventually(lambda: states() == ["up", "up"])
+        monitord.systemctl("kill", "--signal=STOP", "monitord@branch")  # it is there, and does nothing
+        eventually(lambda: states() == ["down", "down"])
+        monitord.systemctl("kill", "--signal=CONT", "monitord@branch")
+        eventually(lambda: states() == ["up", "up"])
+    finally:
+        monitord.systemctl("stop", "monitord@branch")
+        monitord.machine.run("rm", "--recursive", "/etc/monitord")
+
+
 def await_successor(monitord: Installed, before: int) -> None:
     """Wait until the manager has replaced a process."""
     eventually(lambda: monitord.pid not in {0, before} and monitord.state == "active", within_s=30)
