@@ -97,7 +97,9 @@ def test_every_key_of_the_other_sections_is_in_the_manual(tmp_path: Path, name: 
             read_settings(config)
 
 
-COMMON_OF_NOTIFIERS = {"type", "timeout", "group_wait", "max_per_minute", "give_up_after", "fallback"}
+COMMON_OF_NOTIFIERS = {
+    *("type", "timeout", "group_wait", "max_notices", "max_per_minute", "give_up_after", "fallback"),
+}
 OF_ROUTES = {
     *("notify", "monitors", "tags", "types", "states", "after", "repeat_every", "quiet_hours", "continue"),
 }

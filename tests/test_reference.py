@@ -91,7 +91,15 @@ OPTIONS: dict[str, Tests] = {
     },
     **{
         f"notifiers.NAME.{key}": "alerts/test_routes.py::test_every_common_key_is_read"
-        for key in ("type", "timeout", "group_wait", "max_per_minute", "give_up_after", "fallback")
+        for key in (
+            "type",
+            "timeout",
+            "group_wait",
+            "max_notices",
+            "max_per_minute",
+            "give_up_after",
+            "fallback",
+        )
     },
     **{
         f"alerts.routes.{key}": "alerts/test_routes.py::test_every_key_of_a_route_is_read"

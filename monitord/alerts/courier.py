@@ -27,7 +27,6 @@ RETRY_FIRST_S = 5.0
 RETRY_LAST_S = 600.0
 FALLBACK_AFTER_S = 60.0
 """A notifier with a `fallback` that has failed for so long hands over what it has."""
-MOST_IN_A_MESSAGE = 200
 STORED_WITHIN_S = 2.0
 """A notice is stored before it is sent, unless the storage does not take it in that time."""
 RATE_PERIOD_S = 60.0
@@ -59,6 +58,7 @@ class Courier:
         self._hand_over = hand_over
         self._has_work = asyncio.Event()
         self._group: list[Entry] = []
+        self._waited_to = 0  # the sequence of the last entry that others were waited for with
         self._again: Sequence[Notice] = ()
         self._sendings: deque[float] = deque()
         self._delivering: tuple[Message, asyncio.Task[str]] | None = None
@@ -117,8 +117,9 @@ class Courier:
 
     async def _tell_again(self) -> None:
         notices, self._again = self._again, ()
-        for start in range(0, len(notices), MOST_IN_A_MESSAGE):
-            message = Message(notices[start : start + MOST_IN_A_MESSAGE], self._origin, self._clock.now())
+        most = self.notifier.settings.max_notices
+        for start in range(0, len(notices), most):
+            message = Message(notices[start : start + most], self._origin, self._clock.now())
             try:
                 await self._deliver(message)
             except DeliveryError as error:
@@ -127,14 +128,19 @@ class Courier:
         self._be_well()
 
     async def _gather(self) -> None:
-        """The next group: what waits when `group_wait` has passed since there was something."""
+        """The next group: what waits when `group_wait` has passed since there was something.
+
+        What did not fit into it has waited with it, and goes with the next one at once.
+        """
         while not self._outbox.count_for(self.name):
             if self._again:
                 return
             self._has_work.clear()
             await self._has_work.wait()
-        await asyncio.sleep(self.notifier.settings.group_wait_s)
-        self._group = self._outbox.waiting_for(self.name)[:MOST_IN_A_MESSAGE]
+        if self._outbox.waiting_for(self.name)[0].sequence > self._waited_to:
+            await asyncio.sleep(self.notifier.settings.group_wait_s)
+            self._waited_to = max((one.sequence for one in self._outbox.waiting_for(self.name)), default=0)
+        self._group = self._outbox.waiting_for(self.name)[: self.notifier.settings.max_notices]
 
     async def _await_rate(self) -> None:
         """Until another message may go out."""

@@ -102,10 +102,12 @@ def read_alerts(root: Table, monitors: Collection[str], tags: Collection[str] | 
 
 def _notifier(name: str, table: Table) -> NotifierSettings | None:
     kind = _type_of(table)
+    most, usual = (kind or Notifier).most_notices, (kind or Notifier).usual_per_minute
     common: dict[str, Any] = {
         "timeout_s": table.duration("timeout", default=30.0, minimum=0.1, maximum=300.0),
         "group_wait_s": table.duration("group_wait", default=10.0, maximum=3600.0),
-        "max_per_minute": table.integer("max_per_minute", default=10, minimum=1, maximum=600),
+        "max_notices": table.integer("max_notices", default=most, minimum=1, maximum=most),
+        "max_per_minute": table.integer("max_per_minute", default=usual, minimum=1, maximum=600),
         "give_up_after_s": table.duration("give_up_after", default=86_400.0, minimum=60.0),
         "fallback": table.text("fallback", default=None),
     }

@@ -166,8 +166,9 @@ def _in_base64(text: str) -> str:
 # Reading
 
 
-def read_options(table: Table) -> HttpOptions:
-    url, is_url_secret = _read_url(table)
+def read_options(table: Table, usual_url: str | None = None) -> HttpOptions:
+    """`usual_url`: where none is written; None: one has to be."""
+    url, is_url_secret = _read_url(table, usual_url)
     body, content_type = _read_body(table)
     username, password = _read_basic_auth(table)
     options = HttpOptions(
@@ -195,14 +196,14 @@ def read_options(table: Table) -> HttpOptions:
     return options
 
 
-def _read_url(table: Table) -> tuple[Secret, bool]:
+def _read_url(table: Table, usual: str | None) -> tuple[Secret, bool]:
     found = table.look_up("url")
     if found is not None and isinstance(found[1], dict):
         secret = table.secret("url")
         if secret:
             _check(table, "url", secret.reveal())
         return secret, True
-    return Secret(table.value("url", _url, default="", required=True)), False
+    return Secret(table.value("url", _url, default=usual or "", required=usual is None)), False
 
 
 def _url(text: str) -> str:

@@ -7,6 +7,7 @@ from monitord.notifiers.base import DeliveryError, Notifier, NotifierSettings, N
 from monitord.notifiers.exec import ExecNotifier
 from monitord.notifiers.mail import MailNotifier
 from monitord.notifiers.notice import Message, Notice, NoticeKind, notice_id, notice_of
+from monitord.notifiers.pagerduty import PagerDutyNotifier
 from monitord.notifiers.webhook import WebhookNotifier
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
 
 NOTIFIER_TYPES: dict[str, type[Notifier[Any]]] = {
     MailNotifier.type_name: MailNotifier,
+    PagerDutyNotifier.type_name: PagerDutyNotifier,  # before webhook, whose url it may have as well
     WebhookNotifier.type_name: WebhookNotifier,
     AlertmanagerNotifier.type_name: AlertmanagerNotifier,
     ExecNotifier.type_name: ExecNotifier,

@@ -37,9 +37,7 @@ class AlertmanagerNotifier(WebhookNotifier):
     @classmethod
     def read_options(cls, table: Table) -> WebhookOptions:
         options = super().read_options(table)
-        for key in OF_WEBHOOKS_ONLY:
-            if key in table:
-                table.fault(key, "is for webhooks", "leave it out")
+        refuse_what_webhooks_have(table)
         url = options.http.url.reveal().rstrip("/")
         return replace(options, http=replace(options.http, url=Secret(url + PATH if url else "")))
 
@@ -47,6 +45,13 @@ class AlertmanagerNotifier(WebhookNotifier):
         return lambda message: json.dumps(
             [one for notice in message.notices for one in _alerts(notice, message)]
         )
+
+
+def refuse_what_webhooks_have(table: Table) -> None:
+    """Of a type that knows by itself what is sent."""
+    for key in OF_WEBHOOKS_ONLY:
+        if key in table:
+            table.fault(key, "is for webhooks", "leave it out")
 
 
 def _alerts(notice: Notice, message: Message) -> list[Mapping[str, Any]]:

@@ -17,13 +17,17 @@ from monitord.notifiers.notice import Message
 
 OptionsT = TypeVar("OptionsT")
 
+MOST_NOTICES = 200
+"""In one message."""
+
 
 @dataclass(frozen=True, slots=True)
 class NotifierSettings:
     """What every notifier has, whatever its type; equal settings mean that a reload leaves it alone.
 
-    `group_wait_s`: so long after the first notice others are waited for, to be told with it. `give_up_after_s`: a
-    notice that could not be delivered for so long is dropped. `fallback`: who is told what this one cannot deliver.
+    `group_wait_s`: so long after the first notice others are waited for, to be told with it, `max_notices` at most.
+    `give_up_after_s`: a notice that could not be delivered for so long is dropped. `fallback`: who is told what this
+    one cannot deliver.
     """
 
     name: str
@@ -31,6 +35,7 @@ class NotifierSettings:
     options: Any
     timeout_s: float = 30.0
     group_wait_s: float = 10.0
+    max_notices: int = MOST_NOTICES
     max_per_minute: int = 10
     give_up_after_s: float = 86_400.0
     fallback: str | None = None
@@ -66,6 +71,12 @@ class Notifier(ABC, Generic[OptionsT]):
 
     wants_to_hear_again: ClassVar[bool] = False
     """Whether it is to hear every minute what goes on: it forgets what it does not hear of."""
+
+    most_notices: ClassVar[int] = MOST_NOTICES
+    """That one message may have."""
+
+    usual_per_minute: ClassVar[int] = 10
+    """Messages, unless another number is written."""
 
     def __init__(self, settings: NotifierSettings, tools: NotifierTools) -> None:
         self.settings = settings

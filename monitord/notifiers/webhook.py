@@ -40,10 +40,11 @@ OF_MONITORS_ONLY = ("json", "form", "follow_redirects", "all_addresses", "reuse_
 
 @dataclass(frozen=True, slots=True)
 class WebhookOptions:
-    """`http.body` is the template, if there is one."""
+    """`http.body` is the template, if there is one; `routing_key` a secret within what type pagerduty sends."""
 
     http: HttpOptions
     format: str = "json"
+    routing_key: Secret | None = None
 
 
 class WebhookNotifier(Notifier[WebhookOptions]):
@@ -54,12 +55,14 @@ class WebhookNotifier(Notifier[WebhookOptions]):
         super().__init__(settings, tools)
         self._write = self.writer()
 
+    usual_url: ClassVar[str | None] = None
+
     @classmethod
     def read_options(cls, table: Table) -> WebhookOptions:
         for key in OF_MONITORS_ONLY:
             if key in table:
                 table.fault(key, "is for monitors", 'write body = "…", a template, or format = "…"')
-        http = read_options(table)
+        http = read_options(table, cls.usual_url)
         options = WebhookOptions(
             replace(
                 http,
@@ -80,7 +83,9 @@ class WebhookNotifier(Notifier[WebhookOptions]):
         return _writer_of(self.options)
 
     def secrets(self) -> Iterable[str]:
-        return secrets_of(self.options.http)
+        yield from secrets_of(self.options.http)
+        if self.options.routing_key is not None:
+            yield self.options.routing_key.reveal()
 
     async def deliver(self, message: Message, *, deadline: float) -> str:
         try:

@@ -104,6 +104,21 @@ def test_a_group_has_a_size_that_a_peer_can_take() -> None:
     assert [len(one.notices) for one in office.notifier.got] == [200, 200, 50]
 
 
+def test_what_fits_into_no_message_has_waited_long_enough() -> None:
+    async def act(office: Office) -> None:
+        began_s = office.clock.monotonic_s()
+        for number in (1, 2, 3):
+            office.tell(number)
+            await asyncio.sleep(4)
+        await asyncio.sleep(10)
+        office.tell(4)
+        await asyncio.sleep(20)
+        assert [round(one - began_s) for one in office.notifier.got_at] == [10, 10, 10, 32]
+
+    office = at_work(act, replace(OPS, max_notices=1))
+    assert [len(one.notices) for one in office.notifier.got] == [1, 1, 1, 1]
+
+
 def test_what_failed_is_tried_again_as_it_was(caplog: pytest.LogCaptureFixture) -> None:
     async def act(office: Office) -> None:
         office.notifier.act = refuse

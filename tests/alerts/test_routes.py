@@ -38,16 +38,11 @@ def test_a_route_may_lead_to_nobody(tmp_path: Path) -> None:
 
 
 def test_every_common_key_is_read(tmp_path: Path) -> None:
-    keys = 'timeout = "3s"\ngroup_wait = 0\nmax_per_minute = 2\ngive_up_after = "1h"\nfallback = "b"\n'
+    keys = 'timeout = "3s"\ngroup_wait = 0\nmax_notices = 7\nmax_per_minute = 2\ngive_up_after = "1h"\nfallback = "b"\n'
     text = f'[notifiers.a]\ntype = "exec"\ncommand = ["/bin/true"]\n{keys}[notifiers.b]\ncommand = ["/bin/true"]\n'
     a, _ = settings_of(tmp_path, text).alerts.notifiers
-    assert (a.timeout_s, a.group_wait_s, a.max_per_minute, a.give_up_after_s, a.fallback) == (
-        3,
-        0,
-        2,
-        3600,
-        "b",
-    )
+    assert (a.timeout_s, a.group_wait_s, a.max_notices, a.max_per_minute) == (3, 0, 7, 2)
+    assert (a.give_up_after_s, a.fallback) == (3600, "b")
 
 
 def test_every_key_of_a_route_is_read(tmp_path: Path) -> None:
@@ -92,7 +87,7 @@ ROUTE = MONITORS + OPS + "[[alerts.routes]]\n"
         ),
         (
             '[notifiers.a]\ntype = "pigeon"\n',
-            '"pigeon" is not a type of notifier; write one of: mail, webhook, alertmanager, exec',
+            '"pigeon" is not a type of notifier; write one of: mail, pagerduty, webhook, alertmanager, exec',
         ),
         (OPS + 'fallback = "ops"\n', "fallback: is the notifier itself; name another one"),
         (OPS + 'fallback = "of"\n', '"of" is not a notifier; known are ops'),

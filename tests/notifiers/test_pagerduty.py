@@ -1,0 +1,122 @@
+"""Events as PagerDuty takes them: one incident for each trouble, which its closing notice resolves."""
+
+import json
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitord.config import Secret
+from monitord.model import Health
+from monitord.notifiers import DeliveryError, Message, Notice, NoticeKind, NotifierTools
+from monitord.notifiers.pagerduty import PagerDutyNotifier
+from tests.alerts.made import T0, notice
+from tests.servers import Peer, serve
+from tests.test_settings import faults_of, settings_of
+
+KEY = "0123456789abcdef0123456789abcdef"
+TAKEN = b'HTTP/1.1 202 Accepted\r\nContent-Length: 20\r\n\r\n{"status":"success"}'
+
+
+async def enqueued(tmp_path: Path, tools: NotifierTools, one: Notice, answer: bytes = TAKEN) -> Any:
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(answer)
+
+    async with serve(play) as server:
+        text = f'[notifiers.pd]\nrouting_key = "{KEY}"\nurl = "http://127.0.0.1:{server.port}/v2/enqueue"\n'
+        (settings,) = settings_of(tmp_path, text).alerts.notifiers
+        await PagerDutyNotifier(settings, tools).deliver(
+            Message([one], "here", T0), deadline=time.monotonic() + 10
+        )
+    (request,) = server.requests
+    assert f"{request.method} {request.target}" == "POST /v2/enqueue"
+    assert request.headers["content-type"] == "application/json"
+    return json.loads(request.body)
+
+
+async def test_a_problem_triggers_an_incident(tmp_path: Path, tools: NotifierTools) -> None:
+    one = notice(at=T0 + timedelta(minutes=1), detail="connect: refused")
+    assert await enqueued(tmp_path, tools, one) == {
+        "routing_key": KEY,
+        "event_action": "trigger",
+        "dedup_key": "trouble",
+        "client": "monitord",
+        "payload": {
+            "summary": "DOWN: web-1: connect: refused",
+            "source": "here",
+            "severity": "critical",
+            "timestamp": "2026-01-01T12:01:00.000+00:00",
+            "component": "web-1",
+            "class": "refused",
+            "custom_details": {
+                "type": "http",
+                "tags": ["prod"],
+                "since": "2026-01-01T12:00:00.000+00:00",
+                "detail": "connect: refused",
+            },
+        },
+    }
+
+
+@pytest.mark.parametrize("kind", [kind for kind in NoticeKind if kind.is_closing])
+async def test_its_end_resolves_it(tmp_path: Path, tools: NotifierTools, kind: NoticeKind) -> None:
+    event = await enqueued(tmp_path, tools, notice(kind=kind))
+    assert event == {"routing_key": KEY, "event_action": "resolve", "dedup_key": "trouble"}
+
+
+@pytest.mark.parametrize(
+    ("one", "severity"),
+    [
+        (notice(kind=NoticeKind.CHANGE, health=Health.DEGRADED), "warning"),
+        (notice(kind=NoticeKind.FLAPPING), "critical"),
+        (notice(kind=NoticeKind.REMINDER), "critical"),
+        (notice(kind=NoticeKind.BLIND, monitor="", health=Health.UNKNOWN), "critical"),
+        (notice(kind=NoticeKind.TEST, monitor="", health=Health.UP), "info"),
+    ],
+    ids=lambda one: one.kind.value if isinstance(one, Notice) else "",
+)
+async def test_all_else_goes_on_with_it(
+    tmp_path: Path, tools: NotifierTools, one: Notice, severity: str
+) -> None:
+    event = await enqueued(tmp_path, tools, one)
+    assert (event["event_action"], event["dedup_key"]) == ("trigger", "trouble")
+    assert event["payload"]["severity"] == severity
+    assert event["payload"]["component"] == (one.monitor or "monitord")
+
+
+async def test_a_summary_is_as_long_as_may_be(tmp_path: Path, tools: NotifierTools) -> None:
+    event = await enqueued(tmp_path, tools, notice(detail="x" * 2000))
+    assert len(event["payload"]["summary"]) == 1024
+
+
+async def test_the_key_is_told_to_nobody(tmp_path: Path, tools: NotifierTools) -> None:
+    answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 43\r\n\r\nno such key " + KEY.encode()[:31]
+    with pytest.raises(DeliveryError, match="400 Bad Request: no such key") as refused:
+        await enqueued(tmp_path, tools, notice(), answer.replace(KEY.encode()[:31], KEY.encode())[:-1])
+    assert KEY not in str(refused.value)
+
+
+def test_it_is_known_by_its_key_and_has_one_notice_in_a_message(tmp_path: Path) -> None:
+    (settings,) = settings_of(tmp_path, f'[notifiers.pd]\nrouting_key = "{KEY}"\n').alerts.notifiers
+    assert settings.type_name == "pagerduty"
+    assert (settings.max_notices, settings.max_per_minute) == (1, 60)
+    assert settings.options.routing_key == Secret(KEY)
+    assert settings.options.http.url.reveal() == "https://events.pagerduty.com/v2/enqueue"
+
+
+@pytest.mark.parametrize(
+    ("keys", "fault"),
+    [
+        ('type = "pagerduty"', "routing_key: is missing"),
+        (f'routing_key = "{KEY}"\nbody = "x"', "body: is for webhooks; leave it out"),
+        (f'routing_key = "{KEY}"\nformat = "slack"', "format: is for webhooks; leave it out"),
+        (f'routing_key = "{KEY}"\nmax_notices = 2', "max_notices: 2 is too large; at most 1"),
+        (f'routing_key = "{KEY}"\nurl = "nowhere"', "url: "),
+    ],
+)
+def test_what_cannot_be_meant_is_said_with_the_fix(tmp_path: Path, keys: str, fault: str) -> None:
+    faults = faults_of(tmp_path, f"[notifiers.pd]\n{keys}\n")
+    assert any(fault in one for one in faults), faults
