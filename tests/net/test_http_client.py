@@ -117,6 +117,7 @@ async def test_the_body_is_not_kept_unless_wanted_and_counted_all_the_same(clien
         ("gzip", gzip.compress(b"hello" * 1000)),
         ("deflate", zlib.compress(b"hello" * 1000)),
     ],
+    ids=["gzip", "deflate"],
 )
 async def test_a_compressed_body_is_unpacked(client: HttpClient, encoding: str, packed: bytes) -> None:
     async with serve(respond(body=packed, headers={"Content-Encoding": encoding})) as server:
