@@ -14,19 +14,16 @@ An alert is known by its labels, so these do not follow from how bad it is, but 
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from monitord.config import Secret, Table
-from monitord.model import Health
-from monitord.notifiers.notice import Message, Notice, NoticeKind
-from monitord.notifiers.webhook import WebhookNotifier, WebhookOptions
+from monitord.notifiers.notice import Message, Notice, NoticeKind, utc_text
+from monitord.notifiers.webhook import WebhookNotifier, WebhookOptions, refuse_what_webhooks_have
 
 PATH = "/api/v2/alerts"
 LASTS = timedelta(minutes=5)
 """An alert that is not heard of again is over then."""
-
-OF_WEBHOOKS_ONLY = ("method", "format", "body", "content_type")
 
 
 class AlertmanagerNotifier(WebhookNotifier):
@@ -45,13 +42,6 @@ class AlertmanagerNotifier(WebhookNotifier):
         return lambda message: json.dumps(
             [one for notice in message.notices for one in _alerts(notice, message)]
         )
-
-
-def refuse_what_webhooks_have(table: Table) -> None:
-    """Of a type that knows by itself what is sent."""
-    for key in OF_WEBHOOKS_ONLY:
-        if key in table:
-            table.fault(key, "is for webhooks", "leave it out")
 
 
 def _alerts(notice: Notice, message: Message) -> list[Mapping[str, Any]]:
@@ -73,8 +63,8 @@ def _alerts(notice: Notice, message: Message) -> list[Mapping[str, Any]]:
                 "description": notice.detail,
                 "reason": notice.reason.value,
             },
-            "startsAt": _text_of(notice.since),
-            "endsAt": _text_of(message.sent_at + LASTS if severity == holds else message.sent_at),
+            "startsAt": utc_text(notice.since),
+            "endsAt": utc_text(message.sent_at + LASTS if severity == holds else message.sent_at),
         }
         for severity in ("critical", "warning")
     ]
@@ -87,8 +77,4 @@ def _name(notice: Notice) -> str:
 
 
 def _severity(notice: Notice) -> str:
-    return "warning" if notice.health is Health.DEGRADED or notice.kind is NoticeKind.TEST else "critical"
-
-
-def _text_of(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
+    return "warning" if notice.kind is NoticeKind.TEST else notice.severity

@@ -66,6 +66,11 @@ class Notice:
     detail: str
 
     @property
+    def severity(self) -> str:
+        """In the words of those who have some for alerts: "warning" for degraded, otherwise "critical"."""
+        return "warning" if self.health is Health.DEGRADED else "critical"
+
+    @property
     def title(self) -> str:
         """ "DOWN: shop", "UP again: shop, after 5m"."""
         lasted = format_duration(max(0.0, round((self.at - self.since).total_seconds())))
@@ -197,8 +202,13 @@ def _plural_of(notice: Notice) -> str:
     return "recovered" if notice.kind is NoticeKind.RECOVERY else notice.health.value
 
 
+def utc_text(moment: datetime) -> str:
+    """RFC 3339, to the millisecond, with +00:00."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
+
+
 def _text_of(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return utc_text(moment).replace("+00:00", "Z")
 
 
 def _said(moment: datetime) -> str:

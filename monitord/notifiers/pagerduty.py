@@ -10,14 +10,11 @@ request has one event, so a message has one notice. How it is reached is written
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC
 from typing import Any, ClassVar
 
 from monitord.config import Table
-from monitord.model import Health
-from monitord.notifiers.alertmanager import refuse_what_webhooks_have
-from monitord.notifiers.notice import Message, Notice, NoticeKind
-from monitord.notifiers.webhook import WebhookNotifier, WebhookOptions
+from monitord.notifiers.notice import Message, Notice, NoticeKind, utc_text
+from monitord.notifiers.webhook import WebhookNotifier, WebhookOptions, refuse_what_webhooks_have
 
 URL = "https://events.pagerduty.com/v2/enqueue"
 MOST_SUMMARY_CHARACTERS = 1024
@@ -51,21 +48,15 @@ def _event(notice: Notice, origin: str) -> Mapping[str, Any]:
         "payload": {
             "summary": f"{notice.title}: {notice.detail}"[:MOST_SUMMARY_CHARACTERS],
             "source": origin,
-            "severity": _severity(notice),
-            "timestamp": notice.at.astimezone(UTC).isoformat(timespec="milliseconds"),
+            "severity": "info" if notice.kind is NoticeKind.TEST else notice.severity,
+            "timestamp": utc_text(notice.at),
             "component": notice.monitor or "monitord",
             "class": notice.reason.value,
             "custom_details": {
                 "type": notice.type_name,
                 "tags": list(notice.tags),
-                "since": notice.since.astimezone(UTC).isoformat(timespec="milliseconds"),
+                "since": utc_text(notice.since),
                 "detail": notice.detail,
             },
         },
     }
-
-
-def _severity(notice: Notice) -> str:
-    if notice.kind is NoticeKind.TEST:
-        return "info"
-    return "warning" if notice.health is Health.DEGRADED else "critical"

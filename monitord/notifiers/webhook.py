@@ -36,6 +36,7 @@ _EVERYBODY = re.compile(r"@(?=(?:all|channel|everyone|here)\b)", re.IGNORECASE)
 """Mattermost's and Rocket.Chat's words for all who are there. A space of no width takes the meaning from them."""
 
 OF_MONITORS_ONLY = ("json", "form", "follow_redirects", "all_addresses", "reuse_connection", "max_body")
+OF_WEBHOOKS_ONLY = ("method", "format", "body", "content_type")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +51,20 @@ class WebhookOptions:
 class WebhookNotifier(Notifier[WebhookOptions]):
     type_name: ClassVar[str] = "webhook"
     implied_by: ClassVar[str | None] = "url"
+    usual_url: ClassVar[str | None] = None
+    """Where none is written; None: one has to be."""
 
     def __init__(self, settings: NotifierSettings, tools: NotifierTools) -> None:
         super().__init__(settings, tools)
         self._write = self.writer()
 
-    usual_url: ClassVar[str | None] = None
-
     @classmethod
     def read_options(cls, table: Table) -> WebhookOptions:
         for key in OF_MONITORS_ONLY:
             if key in table:
-                table.fault(key, "is for monitors", 'write body = "…", a template, or format = "…"')
+                is_body = key in {"json", "form"} and cls is WebhookNotifier
+                hint = 'write body = "…", a template, or format = "…"' if is_body else "leave it out"
+                table.fault(key, "is for monitors", hint)
         http = read_options(table, cls.usual_url)
         options = WebhookOptions(
             replace(
@@ -116,6 +119,13 @@ class WebhookNotifier(Notifier[WebhookOptions]):
         if 300 <= exchange.status < 400:  # noqa: PLR2004
             return f"{said}: redirects are not followed; write the address that it leads to"
         return f"{said}: {text}" if text else said
+
+
+def refuse_what_webhooks_have(table: Table) -> None:
+    """For a type that is reached as a webhook is, and knows by itself what is sent."""
+    for key in OF_WEBHOOKS_ONLY:
+        if key in table:
+            table.fault(key, "is for webhooks", "leave it out")
 
 
 def _retry_after_s(exchange: HttpExchange, now: datetime) -> float | None:
@@ -176,7 +186,7 @@ def _alert(notice: Notice, origin: str) -> Mapping[str, Any]:
             "monitor": notice.monitor,
             "type": notice.type_name,
             "reason": notice.reason.value,
-            "severity": "warning" if notice.health is Health.DEGRADED else "critical",
+            "severity": notice.severity,
         },
         "annotations": {"summary": notice.title, "description": notice.detail},
         "startsAt": notice.since.astimezone(UTC).isoformat(),

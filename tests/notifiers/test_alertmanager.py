@@ -1,7 +1,6 @@
 """Alerts as Alertmanager takes them: by labels that stay, with an end that comes by itself."""
 
 import json
-import time
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,26 +9,17 @@ import pytest
 
 from monitord.model import Health
 from monitord.notifiers import Message, Notice, NoticeKind, NotifierTools
-from monitord.notifiers.alertmanager import AlertmanagerNotifier
 from tests.alerts.made import T0, notice
-from tests.notifiers.test_webhook import OK
-from tests.servers import Peer, serve
-from tests.test_settings import faults_of, settings_of
+from tests.notifiers.test_webhook import sent
+from tests.test_settings import faults_of
 
 NOW = T0 + timedelta(minutes=10)
 
 
 async def posted(tmp_path: Path, tools: NotifierTools, *notices: Notice) -> tuple[str, list[dict[str, Any]]]:
-    async def play(peer: Peer) -> None:
-        await peer.request()
-        await peer.send(OK)
-
-    async with serve(play) as server:
-        text = f'[notifiers.am]\ntype = "alertmanager"\nurl = "http://127.0.0.1:{server.port}/am/"\n'
-        (settings,) = settings_of(tmp_path, text).alerts.notifiers
-        await AlertmanagerNotifier(settings, tools).deliver(
-            Message(notices, "here", NOW), deadline=time.monotonic() + 10
-        )
+    _, server = await sent(
+        tmp_path, tools, 'type = "alertmanager"', message=Message(notices, "here", NOW), path="/am/"
+    )
     (request,) = server.requests
     return f"{request.method} {request.target}", json.loads(request.body)
 

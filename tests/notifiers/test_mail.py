@@ -15,9 +15,7 @@ from tests.mail_servers import MailServer, mail_server
 from tests.servers import Peer, serve
 from tests.test_settings import faults_of, settings_of
 
-pytestmark = pytest.mark.skipif(
-    smtp.library_problem() is not None, reason="mail needs the package python3-aiosmtplib"
-)
+pytestmark = pytest.mark.skipif(smtp.library_problem() is not None, reason="aiosmtplib is not there")
 
 MESSAGE = Message((notice(1, detail="Größe: 3 KiB"), notice(2, kind=NoticeKind.RECOVERY)), "here", T0)
 

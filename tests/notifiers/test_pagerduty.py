@@ -1,7 +1,6 @@
 """Events as PagerDuty takes them: one incident for each trouble, which its closing notice resolves."""
 
 import json
-import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,8 @@ import pytest
 from monitord.config import Secret
 from monitord.model import Health
 from monitord.notifiers import DeliveryError, Message, Notice, NoticeKind, NotifierTools
-from monitord.notifiers.pagerduty import PagerDutyNotifier
 from tests.alerts.made import T0, notice
-from tests.servers import Peer, serve
+from tests.notifiers.test_webhook import sent
 from tests.test_settings import faults_of, settings_of
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -21,16 +19,8 @@ TAKEN = b'HTTP/1.1 202 Accepted\r\nContent-Length: 20\r\n\r\n{"status":"success"
 
 
 async def enqueued(tmp_path: Path, tools: NotifierTools, one: Notice, answer: bytes = TAKEN) -> Any:
-    async def play(peer: Peer) -> None:
-        await peer.request()
-        await peer.send(answer)
-
-    async with serve(play) as server:
-        text = f'[notifiers.pd]\nrouting_key = "{KEY}"\nurl = "http://127.0.0.1:{server.port}/v2/enqueue"\n'
-        (settings,) = settings_of(tmp_path, text).alerts.notifiers
-        await PagerDutyNotifier(settings, tools).deliver(
-            Message([one], "here", T0), deadline=time.monotonic() + 10
-        )
+    keys, message = f'routing_key = "{KEY}"', Message([one], "here", T0)
+    _, server = await sent(tmp_path, tools, keys, answer, message, path="/v2/enqueue")
     (request,) = server.requests
     assert f"{request.method} {request.target}" == "POST /v2/enqueue"
     assert request.headers["content-type"] == "application/json"
@@ -112,6 +102,7 @@ def test_it_is_known_by_its_key_and_has_one_notice_in_a_message(tmp_path: Path) 
     [
         ('type = "pagerduty"', "routing_key: is missing"),
         (f'routing_key = "{KEY}"\nbody = "x"', "body: is for webhooks; leave it out"),
+        (f'routing_key = "{KEY}"\njson = {{ a = 1 }}', "json: is for monitors; leave it out"),
         (f'routing_key = "{KEY}"\nformat = "slack"', "format: is for webhooks; leave it out"),
         (f'routing_key = "{KEY}"\nmax_notices = 2', "max_notices: 2 is too large; at most 1"),
         (f'routing_key = "{KEY}"\nurl = "nowhere"', "url: "),

@@ -10,8 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from monitord.notifiers import DeliveryError, Message, NoticeKind, NotifierTools
-from monitord.notifiers.webhook import WebhookNotifier
+from monitord.notifiers import NOTIFIER_TYPES, DeliveryError, Message, NoticeKind, Notifier, NotifierTools
 from tests.alerts.made import T0, notice
 from tests.servers import Peer, Server, serve
 from tests.test_settings import faults_of, settings_of
@@ -20,20 +19,27 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfine\n"
 MESSAGE = Message((notice(1), notice(2, kind=NoticeKind.RECOVERY)), "here", T0)
 
 
-def notifier(tmp_path: Path, tools: NotifierTools, keys: str) -> WebhookNotifier:
+def notifier(tmp_path: Path, tools: NotifierTools, keys: str) -> Notifier[Any]:
     (settings,) = settings_of(tmp_path, f"[notifiers.chat]\n{keys}\n").alerts.notifiers
-    return WebhookNotifier(settings, tools)
+    return NOTIFIER_TYPES[settings.type_name](settings, tools)
 
 
 async def sent(
-    tmp_path: Path, tools: NotifierTools, keys: str = "", answer: bytes = OK, message: Message = MESSAGE
+    tmp_path: Path,
+    tools: NotifierTools,
+    keys: str = "",
+    answer: bytes = OK,
+    message: Message = MESSAGE,
+    path: str = "/hook?a=1",
 ) -> tuple[str, Server]:
+    """To a server that answers so; what is said of it, and the server with what it got."""
+
     async def play(peer: Peer) -> None:
         await peer.request()
         await peer.send(answer)
 
     async with serve(play) as server:
-        chat = notifier(tmp_path, tools, f'url = "http://127.0.0.1:{server.port}/hook?a=1"\n{keys}')
+        chat = notifier(tmp_path, tools, f'url = "http://127.0.0.1:{server.port}{path}"\n{keys}')
         said = await chat.deliver(message, deadline=time.monotonic() + 10)
     return said, server
 
@@ -162,8 +168,8 @@ async def test_a_secret_is_told_to_nobody(tmp_path: Path, tools: NotifierTools) 
         ('url = "http://h/"\nbody = "{% for %}"', "in line 1"),
         ('url = "http://h/"\nbody = "{{ notices.append(1) }}"', "is no template that can be filled"),
         ('url = "http://h/"\nbody = "x"\nformat = "slack"', "stands beside body; keep one of them"),
-        ('url = "http://h/"\njson = { a = 1 }', "is for monitors"),
-        ('url = "http://h/"\nfollow_redirects = true', "is for monitors"),
+        ('url = "http://h/"\njson = { a = 1 }', 'is for monitors; write body = "…"'),
+        ('url = "http://h/"\nfollow_redirects = true', "is for monitors; leave it out"),
         ('url = "http://h/"\nheaders = { Host_ = "a\\nb" }', "line break"),
     ],
 )
