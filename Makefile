@@ -41,6 +41,7 @@ lint: .venv/.done ## ruff, mypy, floors, shell scripts, manual pages, the unit's
 	.venv/bin/mypy monitord tests $(wildcard bench/*.py docs/man/*.py etc/examples/*.py)
 	$(PYTHON) -m pytest -q tests/test_floors.py
 	shellcheck --shell=bash $(SCRIPTS)
+	@! grep -nE '^  .{79}' debian/changelog  # what lintian says of a long line comes only after the builds
 	systemd-analyze security --offline=true --no-pager --threshold=11 systemd/monitord.service >/dev/null
 	@$(MAKE) --no-print-directory lint-manual
 
