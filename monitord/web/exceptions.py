@@ -15,7 +15,7 @@ from urllib.parse import quote
 from multidict import CIMultiDict
 from yarl import URL
 
-from .headers import HeaderSource, check_text
+from .headers import HeaderSource, check_text, is_text
 from .response import REASONS, Asked, Response
 
 # fmt: off
@@ -44,16 +44,19 @@ class HTTPException(Response, Exception):
 
     def __init__(
         self,
+        reason: str | None = None,
         *,
         text: str | None = None,
         body: bytes | None = None,
-        reason: str | None = None,
         headers: HeaderSource | None = None,
         content_type: str | None = None,
     ) -> None:
+        """`reason` is the body where neither `text` nor `body` is given, and the reason phrase where it can be one."""
         status = self.status_code
         if text is None and body is None and status not in {204, 205, 304}:
-            text = f"{status}: {reason or REASONS.get(status, '')}"
+            text = f"{status}: {REASONS.get(status, '')}" if reason is None else reason
+        if reason is not None and not is_text(reason):
+            reason = None  # a sentence in any script, or of several lines: it goes into the body alone
         Exception.__init__(self)
         Response.__init__(
             self,
@@ -87,9 +90,14 @@ class HTTPRedirection(HTTPException):
     status_code = 302
 
     def __init__(
-        self, location: str | URL, *, text: str | None = None, headers: HeaderSource | None = None
+        self,
+        location: str | URL,
+        *,
+        reason: str | None = None,
+        text: str | None = None,
+        headers: HeaderSource | None = None,
     ) -> None:
-        super().__init__(text=text, headers=headers)
+        super().__init__(reason, text=text, headers=headers)
         if not str(location):
             raise ValueError("a redirection needs a location; an empty one leads a client round and round")
         self.location = quote(str(location), safe="!#$%&'()*+,/:;=?@[]~")
@@ -112,10 +120,11 @@ class HTTPMethodNotAllowed(HTTPClientError):
         method: str,
         allowed: Iterable[str],
         *,
+        reason: str | None = None,
         text: str | None = None,
         headers: HeaderSource | None = None,
     ) -> None:
-        super().__init__(text=text, headers=headers)
+        super().__init__(reason, text=text, headers=headers)
         self.method = method
         self.allowed = frozenset(allowed)
         self.headers["Allow"] = ", ".join(sorted(self.allowed))
@@ -127,9 +136,14 @@ class HTTPUpgradeRequired(HTTPClientError):
     status_code = 426
 
     def __init__(
-        self, protocol: str, *, text: str | None = None, headers: HeaderSource | None = None
+        self,
+        protocol: str,
+        *,
+        reason: str | None = None,
+        text: str | None = None,
+        headers: HeaderSource | None = None,
     ) -> None:
-        super().__init__(text=text, headers=headers)
+        super().__init__(reason, text=text, headers=headers)
         check_text("Upgrade", protocol)
         # Both belong to the connection (RFC 9110 section 7.6.1), and are not set by hand.
         CIMultiDict.extend(self.headers, {"Upgrade": protocol, "Connection": "upgrade"})

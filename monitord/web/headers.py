@@ -28,8 +28,13 @@ def check_field(name: str, value: str) -> None:
 def check_text(name: str, value: str) -> None:
     if not isinstance(value, str):
         raise TypeError(f"{name}: {value!r} is not text")
-    if not _VALUE.fullmatch(value) or value != value.strip(" \t"):
+    if not is_text(value):
         raise ValueError(f"{name}: {value!r} cannot stand in the head of a message; encode it (RFC 8187)")
+
+
+def is_text(value: str) -> bool:
+    """Whether this can be a field value or a reason phrase (RFC 9110 section 5.5, RFC 9112 section 4)."""
+    return _VALUE.fullmatch(value) is not None and value == value.strip(" \t")
 
 
 class Headers(CIMultiDict[str]):

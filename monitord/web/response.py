@@ -6,6 +6,7 @@ times. Fields that frame the message belong to the framework: they are computed,
 """
 
 import json.encoder
+import re
 from collections.abc import AsyncIterator, Callable
 from email.utils import formatdate
 from http import HTTPStatus
@@ -27,6 +28,10 @@ JOINED_BODY_BYTES = 64 * 1024  # up to here a copy is cheaper than a second writ
 
 # Whose answers look the same whatever was asked. RFC 9110 section 15.3.6: 205 has no body, whatever it is given.
 _ALIKE = frozenset(status for status in REASONS if status >= 200) - BODILESS - {205}  # noqa: PLR2004 - the final ones
+
+
+PLAIN_TEXT = "text/plain; charset=utf-8"
+_CHARSET = re.compile(r';\s*charset\s*=\s*"?([^\s;"]+)', re.IGNORECASE)  # RFC 9110 section 8.3.2
 
 
 class ClientGone(ConnectionResetError):  # noqa: N818 - a fact, not a fault
@@ -135,6 +140,13 @@ class StreamResponse:
                 _content_types.add(value)
         self._content_type = value
 
+    def add_header(self, name: str, value: str) -> None:
+        """Add a field beside those of the same name. Content-Type, of which there is one, is replaced."""
+        if name.lower() == "content-type":
+            self.content_type = value
+        else:
+            self.headers.add(name, value)
+
     def force_close(self) -> None:
         """Close the connection after this response."""
         self.forces_close = True
@@ -236,25 +248,32 @@ class Response(StreamResponse):
 
     def __init__(
         self,
-        *,
         body: bytes | str | None = None,
-        text: str | None = None,
         status: int = 200,
-        reason: str | None = None,
-        headers: HeaderSource | None = None,
         content_type: str | None = None,
-        charset: str = "utf-8",
+        headers: HeaderSource | None = None,
+        *,
+        text: str | None = None,
+        reason: str | None = None,
+        charset: str | None = None,
     ) -> None:
+        """Text is encoded as `charset`, or as the charset that `content_type` names, or as UTF-8.
+
+        Raises ValueError for a status, reason, content type or header that a response cannot have.
+        """
         if text is not None and body is not None:
             raise ValueError("give body or text, not both")
         if isinstance(body, (bytes, bytearray, memoryview)):
             self.body = bytes(body)
         elif isinstance(content := body if text is None else text, str):
-            self.body = content.encode(charset)
-            if content_type is None:
-                self._content_type = f"text/plain; charset={charset}"
-            elif content_type.startswith("text/") and "charset" not in content_type:
-                content_type = f"{content_type}; charset={charset}"
+            if content_type is None and charset is None and headers is None:
+                self.body, self._content_type = content.encode(), PLAIN_TEXT
+            else:
+                if headers is not None:
+                    headers = Headers(headers)
+                    if content_type is None:
+                        content_type = headers.popone("Content-Type", None)
+                self.body, content_type = _encoded(content, content_type or "text/plain", charset)
         elif body is None:
             self.body = b""
             self._content_type = None
@@ -264,6 +283,16 @@ class Response(StreamResponse):
             self._content_type = content_type
         else:
             self._set(status, reason, headers, content_type)
+
+    def add_body(self, data: bytes | str) -> None:
+        """Append to the body. Text is encoded as UTF-8, and makes a response without a type text/plain."""
+        if isinstance(data, str):
+            data = data.encode()
+            if self._content_type is None:
+                self._content_type = PLAIN_TEXT
+        elif self._content_type is None:
+            self.content_type = "application/octet-stream"
+        self.body += data
 
     @property
     def text(self) -> str:
@@ -287,6 +316,22 @@ class Response(StreamResponse):
 
     async def prepare(self, request: Asked) -> None:  # noqa: ARG002 - refused for every one
         raise RuntimeError("a Response is returned whole; what is written in pieces is a StreamResponse")
+
+
+def _encoded(text: str, content_type: str, charset: str | None) -> tuple[bytes, str]:
+    """A text as bytes, and its content type with the charset. Raises ValueError where two charsets are given."""
+    named = _CHARSET.search(content_type)
+    if named is not None and charset is not None and named[1].lower() != charset.lower():
+        raise ValueError(
+            f"content_type names the charset {named[1]} and charset= says {charset}; give one of them"
+        )
+    encoding = named[1] if named is not None else charset or "utf-8"
+    if named is None and (charset is not None or content_type.startswith("text/")):
+        content_type = f"{content_type}; charset={encoding}"
+    try:
+        return text.encode(encoding), content_type
+    except LookupError:
+        raise ValueError(f"unknown charset {encoding!r}") from None
 
 
 def _json_encoder() -> Callable[[Any], str]:

@@ -4,7 +4,8 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 
 from .application import Application
 from .limits import Limits
@@ -24,8 +25,12 @@ def run_app(
     sockets: Iterable[socket.socket] = (),
     limits: Limits | None = None,
     grace_s: float = GRACE_S,
+    print: Callable[[str], None] | None = print,  # noqa: A002 - the name it has in aiohttp.web
 ) -> None:
-    """Serve until SIGTERM or SIGINT. With nothing to listen on given, it is port 8080 of the loopback."""
+    """Serve until SIGTERM or SIGINT. With nothing to listen on given, it is port 8080 of the loopback.
+
+    `print` is called once with the addresses, when requests are accepted; None prints nothing.
+    """
     sockets = list(sockets)
     if port is None and (host is not None or (path is None and not sockets)):
         port = DEFAULT_PORT
@@ -33,10 +38,10 @@ def run_app(
         app, host=host, port=port, path=path, mode=mode, group=group,
         sockets=sockets, limits=limits, grace_s=grace_s,
     )  # fmt: skip
-    asyncio.run(_serve(server))
+    asyncio.run(_serve(server, print))
 
 
-async def _serve(server: Server) -> None:
+async def _serve(server: Server, announce: Callable[[str], None] | None) -> None:
     stop = asyncio.Event()
     starting = asyncio.current_task()
 
@@ -53,6 +58,9 @@ async def _serve(server: Server) -> None:
     try:
         async with server:
             starting = None
+            if announce is not None:
+                announce(f"Listening on {', '.join(server.addresses)} (stop with Ctrl+C)")
+                sys.stdout.flush()  # into a pipe it would come at the end
             await stop.wait()
     except asyncio.CancelledError:
         if not stop.is_set():

@@ -94,6 +94,22 @@ class Server:
                 return int(one.getsockname()[1])
         raise LookupError("no TCP port is listened on")
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """What is listened on: "http://127.0.0.1:8080", or "unix:/run/x.sock" for a Unix socket."""
+        found = []
+        for one in self._sockets:
+            address = one.getsockname()
+            if one.family == socket.AF_UNIX:
+                # An abstract one begins with a NUL byte, and Python gives it as bytes (unix(7)).
+                path = os.fsdecode(address).replace("\0", "@")
+                # Its own socket still has the name under which it was bound, before it was moved into place.
+                found.append(f"unix:{self._path if path == f'{self._path}.{os.getpid()}' else path}")
+            else:
+                host = f"[{address[0]}]" if one.family == socket.AF_INET6 else address[0]
+                found.append(f"http://{host}:{address[1]}")
+        return tuple(found)
+
     async def start(self) -> None:
         """Run the start-up hooks, then listen. If either fails, what was done is undone."""
         self.loop = asyncio.get_running_loop()

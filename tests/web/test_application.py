@@ -14,6 +14,7 @@ from monitord.web import (
     HTTPException,
     HTTPForbidden,
     HTTPFound,
+    HTTPMethodNotAllowed,
     HTTPNotFound,
     HTTPUpgradeRequired,
     Peer,
@@ -547,6 +548,36 @@ def test_http_exceptions_do_not_share_headers() -> None:
     one.headers["X"] = "y"
     assert "X" not in two.headers
     assert (str(one), one.text) == ("404 Not Found", "404: Not Found")
+
+
+@pytest.mark.parametrize(
+    ("error", "phrase", "text"),
+    [
+        (HTTPNotFound(reason="No such user"), "No such user", "No such user"),
+        (HTTPNotFound("No such user"), "No such user", "No such user"),
+        (HTTPNotFound(reason="No such user", text="none"), "No such user", "none"),
+        (HTTPNotFound(reason="Niemand hei\u00dft so"), "Niemand hei\u00dft so", "Niemand hei\u00dft so"),
+        (HTTPNotFound(reason="\u4e0d\u5728"), "Not Found", "\u4e0d\u5728"),
+        (HTTPNotFound(reason="two\nlines"), "Not Found", "two\nlines"),
+        (HTTPNotFound(reason=""), "", ""),
+        (HTTPFound("/elsewhere", reason="Moved for now"), "Moved for now", "Moved for now"),
+        (HTTPFound("/elsewhere"), "Found", "302: Found"),
+        (HTTPMethodNotAllowed("GET", ["POST"], reason="Write only"), "Write only", "Write only"),
+        (HTTPUpgradeRequired("TLS/1.2", reason="Use TLS"), "Use TLS", "Use TLS"),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+async def test_the_reason_is_the_body_of_an_http_exception(
+    error: HTTPException, phrase: str, text: str
+) -> None:
+    async def handler(request: Request) -> Response:
+        raise error
+
+    app = Application()
+    app.router.add_get("/", handler)
+    async with TestClient(app) as client:
+        answer = await client.get("/")
+    assert (answer.status, answer.reason, answer.text) == (error.status_code, phrase, text)
 
 
 async def test_what_a_handler_sets_in_its_context_is_gone_with_the_request() -> None:

@@ -31,6 +31,16 @@ async def test_the_tutorial_keeps_users(caplog: pytest.LogCaptureFixture) -> Non
     assert caplog.messages[0].startswith("GET http://test/grace took ")
 
 
+async def test_the_shortest_application_greets(capsys: pytest.CaptureFixture[str]) -> None:
+    app = runpy.run_path(str(EXAMPLES / "web_minimal.py"))["app"]
+    async with TestClient(app) as client:
+        greeting = await client.get("/john_doe")
+        assert (greeting.status, greeting.text) == (200, "Welcome, John Doe!")
+        missing = await client.get("/ada")
+        assert (missing.status, missing.reason, missing.text) == (404, "No such user", "No such user")
+    assert capsys.readouterr().out == "GET /john_doe\nGET /ada\n"
+
+
 async def test_the_embedded_clock_ticks_until_it_is_told_to_stop(tmp_path: Path) -> None:
     path = tmp_path / "clock"
     program = await asyncio.create_subprocess_exec(

@@ -50,6 +50,18 @@ async def test_text_is_counted_in_bytes() -> None:
         (Response(body=b"x", content_type="image/png"), b"x", "image/png"),
         (Response(body=b"x", headers={"content-type": "image/gif"}), b"x", "image/gif"),
         (html_response("<p>"), b"<p>", "text/html; charset=utf-8"),
+        (Response("x"), b"x", "text/plain; charset=utf-8"),
+        (Response(b"x"), b"x", "application/octet-stream"),
+        (Response("x", 200, "text/html", {"X-A": "1"}), b"x", "text/html; charset=utf-8"),
+        (Response(b"x", 200, "text/html", {"X-A": "1"}), b"x", "text/html"),
+        (Response("\u00e9", 200, "text/html; charset=latin-1"), b"\xe9", "text/html; charset=latin-1"),
+        (
+            Response("\u00e9", 200, 'text/html; charset="utf-16-le"'),
+            b"\xe9\0",
+            'text/html; charset="utf-16-le"',
+        ),
+        (Response("\u00e9", headers={"Content-Type": "text/html"}), b"\xc3\xa9", "text/html; charset=utf-8"),
+        (Response("{}", content_type="application/json"), b"{}", "application/json"),
         (json_response({"a": [1, None]}), b'{"a": [1, null]}', "application/json"),
     ],
 )
@@ -91,6 +103,48 @@ async def test_a_status_or_body_that_cannot_be_sent_is_an_error_in_the_log(
         setattr(response, name, value)
         assert (await sent(response)).status == 500
     assert len(caplog.records) == 3
+
+
+async def test_positional_arguments_are_body_status_content_type_headers() -> None:
+    response = await sent(Response("x", 201, "text/html", {"X-A": "1"}))
+    assert (response.status, response.text, response.headers["X-A"]) == (201, "x", "1")
+    assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+
+
+async def test_headers_and_body_are_added() -> None:
+    response = Response()
+    response.add_header("X-B", "2")
+    response.add_header("X-B", "3")
+    response.add_body("caf\u00e9")
+    response.add_body(b"!")
+    answer = await sent(response)
+    assert answer.headers.getall("X-B") == ["2", "3"]
+    assert (answer.text, answer.headers["Content-Type"]) == ("caf\u00e9!", "text/plain; charset=utf-8")
+    assert answer.headers["Content-Length"] == "6"
+
+
+async def test_an_added_content_type_replaces_the_first() -> None:
+    response = Response("<p>")
+    response.add_header("Content-Type", "text/html")
+    assert (await sent(response)).headers.getall("Content-Type") == ["text/html"]
+    raw = Response()
+    raw.add_body(b"\0")
+    assert (await sent(raw)).headers["Content-Type"] == "application/octet-stream"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "charset", "message"),
+    [
+        ("text/plain; charset=latin-1", "utf-8", "give one of them"),
+        ("text/plain; charset=klingon", None, "unknown charset"),
+        (None, "klingon", "unknown charset"),
+    ],
+)
+def test_charsets_that_contradict_or_do_not_exist_are_errors(
+    content_type: str | None, charset: str | None, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Response("x", content_type=content_type, charset=charset)
 
 
 async def test_status_and_reason_are_sent() -> None:

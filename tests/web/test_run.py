@@ -1,5 +1,6 @@
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -32,7 +33,7 @@ app.router.add_get("/", hello)
 app.router.add_get("/wait", wait)
 app.on_startup.append(started)
 app.on_cleanup.append(cleaned)
-run_app(app, path=sys.argv[1], grace_s=float(sys.argv[2]))
+run_app(app, path=sys.argv[1], grace_s=float(sys.argv[2]), print=None)
 print("ended", flush=True)
 """
 
@@ -52,6 +53,15 @@ app.on_startup.append(start)
 app.on_cleanup.append(cleaned)
 run_app(app, port=0)
 print("ended", flush=True)
+"""
+
+ADDRESSES = """
+import socket, sys
+from monitord.web import Application, run_app
+
+abstract = socket.socket(socket.AF_UNIX)
+abstract.bind("\\0" + sys.argv[1])
+run_app(Application(), host=sys.argv[2], port=0, path=sys.argv[1], sockets=[abstract])
 """
 
 ALL_KINDS = """
@@ -136,6 +146,41 @@ def test_a_signal_breaks_off_a_start_that_hangs(number: signal.Signals) -> None:
             assert process.returncode == 0
         finally:
             process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
+def test_run_app_prints_each_address(host: str, shown: str, number: signal.Signals, tmp_path: Path) -> None:
+    if host == "::1" and not _has_ipv6_loopback():
+        pytest.skip("this machine has no ::1")
+    path = tmp_path / "socket"
+    with subprocess.Popen(
+        [sys.executable, "-c", ADDRESSES, str(path), host],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    ) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            found = re.fullmatch(
+                rf"Listening on unix:@{path}, http://{re.escape(shown)}:(\d+), unix:{path} \(stop with Ctrl\+C\)\n",
+                line,
+            )
+            assert found is not None, line
+            with socket.create_connection((host, int(found[1])), timeout=10):
+                process.send_signal(number)
+            assert process.wait(timeout=10) == 0
+        finally:
+            process.kill()
+
+
+def _has_ipv6_loopback() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
 
 
 def test_a_second_signal_does_not_wait_for_requests(served: tuple[subprocess.Popen[str], OverUnix]) -> None:
