@@ -37,7 +37,7 @@ FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 LIBRARIES = {
     "web": {"httptools", "multidict", "yarl"},
     "systemd": {"systemd"},
-    "net": {"aiohttp", "aiosmtplib", "dbus_fast", "dns", "icmplib", "systemd", "yarl"},
+    "net": {"aiohttp", "aiosmtplib", "dbus_fast", "dns", "icmplib", "multidict", "systemd", "yarl"},
     "notifiers": {"jinja2"},
     "status": {"jinja2", "prometheus_client"},
     "cli": {"uvloop"},

@@ -60,8 +60,11 @@ class HttpOptions:
     max_body_bytes: int | None = None
     hidden: tuple[Secret, ...] = ()
 
-    def request(self, *, read_body: bool = False) -> HttpRequest:
-        """`read_body`: somebody wants to see it. Raises ValueError("problem; hint") when the parts do not fit."""
+    def request(self, *, read_body: bool = False, status_decides: bool = False) -> HttpRequest:
+        """`read_body`, `status_decides`: see `HttpRequest`.
+
+        Raises ValueError("problem; hint") when the parts do not fit.
+        """
         headers = [(name, value.reveal()) for name, value in self.headers]
         if self.content_type is not None and not any(name.lower() == "content-type" for name, _ in headers):
             headers.append(("Content-Type", self.content_type))
@@ -82,7 +85,8 @@ class HttpOptions:
             reuse_connection=self.reuse_connection,
             read_body=read_body,
             max_body_bytes=self.max_body_bytes or (MAX_BODY_BYTES if read_body else MAX_DRAINED_BYTES),
-            want_certificate=True,
+            want_certificate=not status_decides,
+            status_decides=status_decides,
         )
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import zlib
+from dataclasses import replace
+from typing import Any
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
@@ -14,6 +16,8 @@ from monitord.net.tls import tls_facts
 
 BEGINNING_BYTES = 4096
 """Kept of a body that nobody wants to see, until it is known that nobody does."""
+BEGINNING_WITHIN_S = 1.0
+"""How long the beginning of a body is waited for where the status line decides."""
 
 
 async def receive(request: HttpRequest, response: aiohttp.ClientResponse, progress: Progress) -> HttpExchange:
@@ -22,6 +26,43 @@ async def receive(request: HttpRequest, response: aiohttp.ClientResponse, progre
     received, encoding = b"".join(pieces), response.headers.get("Content-Encoding", "")
     body = _decoded(received, encoding, request.max_body_bytes) if request.read_body else None
     beginning = _beginning(received, encoding) if body is None else body[:BEGINNING_BYTES]
+    return _exchange(request, response, progress, body, beginning, size)
+
+
+async def receive_beginning(
+    request: HttpRequest, response: aiohttp.ClientResponse, progress: Progress
+) -> HttpExchange:
+    """The response by its head, with what comes of the body within bounds. Nothing in the body is a failure."""
+    progress.timer.enter(Phase.TRANSFER)
+    by_head = _exchange(request, response, progress, None, b"", 0)
+    received = bytearray()
+    reading = asyncio.ensure_future(_read_beginning(response, received))
+    watched: list[asyncio.Future[Any]] = [reading]
+    if progress.protocol is not None and not response.content.is_eof():
+        watched.append(asyncio.ensure_future(progress.protocol.read()))  # see `_read`
+    try:
+        await asyncio.wait(watched, timeout=BEGINNING_WITHIN_S, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in watched:
+            one.cancel()
+        await asyncio.gather(*watched, return_exceptions=True)
+    beginning = _beginning(bytes(received), response.headers.get("Content-Encoding", ""))
+    return replace(by_head, beginning=beginning, body_bytes=len(received))
+
+
+async def _read_beginning(response: aiohttp.ClientResponse, received: bytearray) -> None:
+    while len(received) < BEGINNING_BYTES and (piece := await response.content.readany()):
+        received += piece
+
+
+def _exchange(
+    request: HttpRequest,
+    response: aiohttp.ClientResponse,
+    progress: Progress,
+    body: bytes | None,
+    beginning: bytes,
+    size: int,
+) -> HttpExchange:
     phases = dict.fromkeys(Phase, 0.0) | progress.timer.read()
     duration_s = progress.timer.elapsed_s()
     version = response.version

@@ -22,7 +22,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from monitord.net.faults import FaultKind, fault_of_timeout
-from monitord.net.http_body import receive
+from monitord.net.http_body import receive, receive_beginning
 from monitord.net.http_connector import UnixConnector, current_progress, make_session, tcp_connector
 from monitord.net.http_outcome import (
     Abandoned,
@@ -31,6 +31,7 @@ from monitord.net.http_outcome import (
     HttpFault,
     HttpOutcome,
     Progress,
+    by_status_line,
     fault_of,
     placed,
 )
@@ -69,8 +70,11 @@ class HttpClient:
 
     async def fetch(self, request: HttpRequest, *, deadline: float) -> HttpOutcome:
         """One exchange, ended by `deadline` (time.monotonic()). An expected failure is an `HttpFault`."""
-        progress = Progress(PhaseTimer())
-        return await _until(deadline, progress, self._follow(request, progress, None))
+        progress = Progress(PhaseTimer(), received=bytearray() if request.status_decides else None)
+        outcome = await _until(deadline, progress, self._follow(request, progress, None))
+        if isinstance(outcome, HttpFault) and progress.received:
+            return by_status_line(outcome, bytes(progress.received)) or outcome
+        return outcome
 
     async def fetch_each(self, request: HttpRequest, *, deadline: float) -> tuple[HttpOutcome, ...]:
         """The exchange with each address of the first host, side by side; at most MAX_ADDRESSES_TESTED."""
@@ -130,7 +134,8 @@ class HttpClient:
                 try:
                     location = response.headers.get("Location")
                     if not (request.follow_redirects and response.status in REDIRECTS and location):
-                        return await receive(request, response, progress)
+                        take = receive_beginning if request.status_decides else receive
+                        return await take(request, response, progress)
                     if progress.redirects == MAX_REDIRECTS:
                         raise Ended(FaultKind.TOO_MANY_REDIRECTS, f"more than {MAX_REDIRECTS} redirects")
                     if response.cookies:

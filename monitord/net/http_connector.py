@@ -38,6 +38,8 @@ async def _connect_timed(connecting: Awaitable[Connection]) -> Connection:
         raise Abandoned(error) from error
     progress.timer.enter(Phase.PROCESSING)
     progress.protocol = connection.protocol
+    if isinstance(connection.protocol, _Handler):
+        connection.protocol.received = progress.received
     progress.transport = connection.transport
     if connection.transport is not None:
         progress.tls = connection.transport.get_extra_info("ssl_object")
@@ -52,6 +54,7 @@ class _Handler(ResponseHandler):
         self._responses = 0
         self._body: Any = None
         self._fruitless_bytes = 0
+        self.received: bytearray | None = None
 
     def feed_data(self, data: Any, size: int = 0) -> None:
         self._responses += 1
@@ -59,6 +62,8 @@ class _Handler(ResponseHandler):
         super().feed_data(data, size)
 
     def data_received(self, data: bytes) -> None:
+        if self.received is not None:
+            self.received += data[: MAX_FRUITLESS_BYTES - len(self.received)]
         before = self._fruits()
         super().data_received(data)
         self._fruitless_bytes = self._fruitless_bytes + len(data) if self._fruits() == before else 0

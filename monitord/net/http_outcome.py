@@ -12,12 +12,14 @@ from dataclasses import dataclass
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from multidict import CIMultiDict
 
 from monitord.net.faults import FaultKind, fault_of_error
 from monitord.net.phases import Phase, PhaseTimer
 from monitord.net.tls import TlsFacts
 
 CUT_SHORT = "the peer closed the connection before the end of the body"
+_STATUS_LINE = re.compile(r"HTTP/(?P<version>\d\.\d) (?P<status>[1-9]\d\d)(?P<phrase> .*)?\s*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +92,45 @@ class Progress:
     protocol: ResponseHandler | None = None
     transport: asyncio.Transport | None = None
     tls: ssl.SSLObject | None = None
+    received: bytearray | None = None
+    """What the peer sent first, where `HttpRequest.status_decides`; not the response of a proxy to CONNECT."""
 
     def release(self) -> None:
         """Let go of the connection. Its callbacks hold the context that holds this: a circle that only the collector
         would find, with buffers and a TLS state in it.
         """
         self.protocol = self.transport = self.tls = None
+
+
+def by_status_line(fault: HttpFault, received: bytes) -> HttpExchange | None:
+    """The response with the status line that arrived before the fault, without a body; None: none arrived."""
+    lines = received.decode("latin-1").split("\n")[:-1]  # the last line has no end yet
+    while lines:
+        match = _STATUS_LINE.match(lines.pop(0))
+        if match is None:
+            return None
+        end = next((index for index, line in enumerate(lines) if not line.strip()), len(lines))
+        # RFC 9110, section 15.2: interim responses come before the final one.
+        if match["status"].startswith("1") and match["status"] != "101":
+            lines = lines[end + 1 :]
+            continue
+        fields = (line.partition(":") for line in lines[:end])
+        return HttpExchange(
+            status=int(match["status"]),
+            reason_phrase=match["phrase"].strip(),
+            headers=CIMultiDict((name.strip(), value.strip()) for name, _, value in fields),
+            http_version=match["version"],
+            body=None,
+            beginning=b"",
+            body_bytes=0,
+            redirects=fault.redirects,
+            address=fault.address or "",
+            ip_version=fault.ip_version,
+            phases=dict.fromkeys(Phase, 0.0) | dict(fault.phases),
+            duration_s=fault.duration_s,
+            tls=None,
+        )
+    return None
 
 
 def fault_of(error: Exception, progress: Progress) -> tuple[FaultKind, str]:

@@ -124,6 +124,8 @@ class HttpRequest:
     - `connect_to`: connect there, and speak as if to the URL's host.
     - `read_body`: the body is wanted. Either way all of it is received, unless it exceeds `max_body_bytes`, which
       ends the exchange.
+    - `status_decides`: the exchange succeeds once the head of the response has arrived. Only the beginning of the
+      body is received, within a second, and a failure in it is ignored.
     - `want_certificate`: facts of the certificates, at some cost.
     """
 
@@ -143,6 +145,7 @@ class HttpRequest:
     read_body: bool = False
     max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
     want_certificate: bool = False
+    status_decides: bool = False
 
     target: Target = field(init=False)
     proxy_target: Target | None = field(init=False)

@@ -97,7 +97,9 @@ class WebhookNotifier(Notifier[WebhookOptions]):
             raise DeliveryError(f"the template cannot be filled: {error}") from error
         headers = (*self.options.http.headers, ("Idempotency-Key", Secret(message.key)))
         try:
-            request = replace(self.options.http, headers=headers, body=Secret(body)).request(read_body=True)
+            request = replace(self.options.http, headers=headers, body=Secret(body)).request(
+                status_decides=True
+            )
         except ValueError as error:  # too large a body; all else was tried when it was read
             raise DeliveryError(str(error), is_refused=True) from error
         try:
@@ -113,7 +115,7 @@ class WebhookNotifier(Notifier[WebhookOptions]):
         return said
 
     def _said(self, exchange: HttpExchange) -> str:
-        text = " ".join((exchange.body or b"").decode(errors="replace").split())
+        text = " ".join(exchange.beginning.decode(errors="replace").split())
         text = "".join(one for one in self.masking.mask(text) if one.isprintable())[:MOST_SAID_CHARACTERS]
         said = f"{exchange.status} {exchange.reason_phrase}".strip()
         if 300 <= exchange.status < 400:  # noqa: PLR2004

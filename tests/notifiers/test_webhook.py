@@ -130,7 +130,6 @@ def busy(retry_after: bytes) -> bytes:
             "redirects are not followed",
             None,
         ),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", "closed the connection", None),
     ],
 )
 async def test_what_was_not_taken_says_why(
@@ -197,3 +196,99 @@ async def test_a_unix_socket_is_a_way_as_well_and_nothing_is_left_open(
             assert await chat.deliver(MESSAGE, deadline=time.monotonic() + 10) == "200 OK: fine"
     assert len(heads) == 2
     assert not tools.http._own_sessions
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+TAKEN_ALL_THE_SAME = {
+    "body after 204": [b"HTTP/1.1 204 No Content\r\n\r\nhello"],
+    "length and body after 204": [b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", b"hello"],
+    "bytes after the body": [HEAD + b"Content-Length: 2\r\n\r\nokmore\r\n"],
+    "bytes after the body of a closed connection": [
+        HEAD + b"Connection: close\r\nContent-Length: 2\r\n\r\nok",
+        b"more",
+    ],
+    "false gzip": [HEAD + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\nok"],
+    "too much": [HEAD + b"\r\n", b"x" * (3 << 20)],
+    "early end": [HEAD + b"Content-Length: 9\r\n\r\nok"],
+    "early end of chunks": [HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"],
+    "bad chunks": [HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nok\r\n"],
+    "bad chunks later": [HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n", b"zz\r\n"],
+    "two lengths": [HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nok"],
+    "no length": [HEAD + b"Content-Length: x\r\n\r\nok"],
+    "interim response before it": [b"HTTP/1.1 103 Hints\r\nA: b\r\n\r\n", HEAD + b"Content-Length: x\r\n\r\n"],
+    "end within the head": [HEAD + b"Content-Le"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("pieces", TAKEN_ALL_THE_SAME.values(), ids=TAKEN_ALL_THE_SAME)
+@pytest.mark.parametrize("keys", ["", "pagerduty", "alertmanager"])
+@pytest.mark.parametrize("is_reset", [False, True], ids=["closed", "reset"])
+async def test_the_status_line_decides_whatever_comes_after_it(
+    tmp_path: Path, tools: NotifierTools, pieces: list[bytes], keys: str, is_reset: bool
+) -> None:
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(*pieces)
+        if is_reset:
+            peer.reset()
+
+    extra = {
+        "pagerduty": 'type = "pagerduty"\nrouting_key = "0123456789"\n',
+        "alertmanager": 'type = "alertmanager"\n',
+    }
+    async with serve(play) as server:
+        where = f'url = "http://127.0.0.1:{server.port}/"\n'
+        chat = notifier(tmp_path, tools, where + extra.get(keys, ""))
+        said = await chat.deliver(Message(MESSAGE.notices[:1], "here", T0), deadline=time.monotonic() + 10)
+    assert said.startswith(("200 OK", "204 No Content"))
+
+
+async def test_a_failure_keeps_its_status_when_the_body_fails(tmp_path: Path, tools: NotifierTools) -> None:
+    answer = b"HTTP/1.1 503 Busy\r\nRetry-After: 30\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
+    with pytest.raises(DeliveryError, match="503 Busy") as refused:
+        await sent(tmp_path, tools, answer=answer)
+    assert refused.value.after_s == 30.0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"HTTP/1.1 20", b"HTTP/1.1 200 OK", b"hello\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", b"\r\n\r\n"],
+)
+async def test_without_a_status_line_nothing_was_delivered(
+    tmp_path: Path, tools: NotifierTools, answer: bytes
+) -> None:
+    with pytest.raises(DeliveryError):
+        await sent(tmp_path, tools, answer=answer)
+
+
+async def test_a_response_without_end_is_delivered_and_the_connection_closed(
+    tmp_path: Path, tools: NotifierTools
+) -> None:
+    is_closed = asyncio.Event()
+
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(HEAD + b"\r\nfine")
+        await peer.reader.read()
+        is_closed.set()
+
+    async with serve(play) as server:
+        chat = notifier(tmp_path, tools, f'url = "http://127.0.0.1:{server.port}/"')
+        assert await chat.deliver(MESSAGE, deadline=time.monotonic() + 0.2) == "200 OK"
+        assert await chat.deliver(MESSAGE, deadline=time.monotonic() + 10) == "200 OK: fine"
+        await is_closed.wait()
+
+
+async def test_the_response_of_a_proxy_to_connect_is_no_delivery(
+    tmp_path: Path, tools: NotifierTools
+) -> None:
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+
+    async with serve(play) as server:
+        chat = notifier(
+            tmp_path, tools, f'url = "https://chat.example.org/"\nproxy = "http://127.0.0.1:{server.port}"'
+        )
+        with pytest.raises(DeliveryError):
+            await chat.deliver(MESSAGE, deadline=time.monotonic() + 10)
