@@ -1,6 +1,7 @@
 """The daemon as a process of its own, under a manager's socket that the test holds."""
 
 import asyncio
+import contextlib
 import http.client
 import json
 import os
@@ -287,6 +288,31 @@ def test_over_tcp_it_is_not_told_what_is_wrong(tmp_path: Path) -> None:
         client.settimeout(DEADLINE_S)
         answer = client.recv(65536)
     assert answer.endswith(b"\r\n\r\nmonitord did not start: its configuration is refused\n")
+
+
+def test_configuration_errors_are_not_shown_to_a_page_of_another_site(tmp_path: Path) -> None:
+    """A browser may reach the Unix socket by `ssh -L`, under a name of its page (DNS rebinding)."""
+    answers = {}
+    with (
+        socket.socket(socket.AF_UNIX) as listening,
+        daemon(tmp_path, "[monitors.secret]\nx = 3\n") as it,
+        contextlib.ExitStack() as clients,
+    ):
+        listening.bind(str(tmp_path / "forwarded.sock"))
+        listening.listen()
+        asked = {}
+        for host in ("localhost:8080", "evil.example.com:8080"):
+            asked[host] = clients.enter_context(socket.socket(socket.AF_UNIX))
+            asked[host].connect(str(tmp_path / "forwarded.sock"))
+            asked[host].sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        it.start(listening=listening)
+        assert it.process.wait(DEADLINE_S) == 78
+        for host, client in asked.items():
+            client.settimeout(DEADLINE_S)
+            answers[host] = client.recv(65536)
+    assert b"monitors.secret" in answers["localhost:8080"]
+    assert b"503" in answers["evil.example.com:8080"]
+    assert b"monitors.secret" not in answers["evil.example.com:8080"]
 
 
 def test_a_socket_that_cannot_be_opened_is_told_with_what_to_do(tmp_path: Path) -> None:

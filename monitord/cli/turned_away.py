@@ -4,9 +4,11 @@ Left in the backlog they would have the service manager start the daemon again a
 """
 
 import contextlib
+import re
 import socket
 from collections.abc import Iterable
 
+from monitord.status.security import is_local_host
 from monitord.systemd.environment import ServiceEnvironment
 from monitord.systemd.sockets import listening_sockets
 
@@ -14,6 +16,7 @@ MOST_CLIENTS = 1000
 REQUEST_BYTES = 65536
 SEND_WITHIN_S = 0.5
 
+_HOST = re.compile(rb"\r\nhost:[ \t]*([^\r\n]*?)[ \t]*\r\n", re.IGNORECASE)
 _TO_OTHERS = "monitord did not start: its configuration is refused\n"
 
 
@@ -26,10 +29,9 @@ def turn_away(service: ServiceEnvironment, why: str) -> int:
     count = 0
     for one in (one for group in passed.values() for one in group):
         said = f"{_TO_OTHERS}{why}\n" if one.family == socket.AF_UNIX else _TO_OTHERS
-        answer = _answer(said)
         with one:
             for client in _waiting(one):
-                _tell(client, answer)
+                _tell(client, said)
                 count += 1
     return count
 
@@ -43,14 +45,18 @@ def _waiting(listening: socket.socket) -> Iterable[socket.socket]:
         yield client
 
 
-def _tell(client: socket.socket, answer: bytes) -> None:
+def _tell(client: socket.socket, said: str) -> None:
+    request = b""
     with client, contextlib.suppress(OSError):
         client.setblocking(False)
         # What it has asked is taken, or closing would reset the connection before it has read.
         with contextlib.suppress(BlockingIOError):
-            client.recv(REQUEST_BYTES)
+            request = client.recv(REQUEST_BYTES)
+        host = _HOST.search(request)
+        # As `status.security` does: a page of another site may have its name resolve to a forwarded socket.
+        is_foreign = host is not None and bool(host[1]) and not is_local_host(host[1].decode("latin-1"), None)
         client.settimeout(SEND_WITHIN_S)
-        client.sendall(answer)
+        client.sendall(_answer(_TO_OTHERS if is_foreign else said))
         client.shutdown(socket.SHUT_WR)
 
 

@@ -2,18 +2,20 @@
 
 | asked                     | over the Unix socket               | over TCP                              |
 |---------------------------|------------------------------------|---------------------------------------|
-| to read (GET, HEAD)       | whoever may open it                | everybody, under a Host that is ours  |
+| to read (GET, HEAD)       | whoever may open it                | everybody                             |
 | to change (all the rest)  | root, our own user, our own group  | who bears the token, if there is one  |
 
 What a proxy passes on is its client's wish and not the proxy's own, so changes in it want the token as over TCP. A
-change that a page of another site asks for is refused everywhere. Host is checked because a page of another site can
-have its own name point here, and would then read as if it were ours (DNS rebinding).
+change that a page of another site asks for is refused everywhere.
+
+The Host field is checked on every listener, for reads too: a page of another site can have its own name resolve to
+this address (DNS rebinding), and the Unix socket is within reach of browsers once `ssh -L` forwards it.
 """
 
 import hmac
 import ipaddress
+import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from monitord.clock import Clock
 from monitord.config import Secret
@@ -33,8 +35,12 @@ from monitord.web import (
 API_PREFIX = "/api/"
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
-FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
-"""By these a proxy says for whom it asks."""
+FORWARDED = frozenset({"forwarded", "x-real-ip", "via"})
+FORWARDED_PREFIX = "x-forwarded-"
+"""Fields of proxies that name the client or its request."""
+
+_ORIGIN = re.compile(r"https?://((?:\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]+)(?::[0-9]{1,5})?)", re.IGNORECASE)
+"""RFC 6454 section 7: no user, no path. "null" is the origin of sandboxed and local pages."""
 
 MOST_FAILURES = 10
 FAILURES_WITHIN_S = 60.0
@@ -73,8 +79,7 @@ class Access:
 
     async def guard(self, request: Request, handler: Handler) -> StreamResponse:
         try:
-            if request.local_address is not None:
-                self._check_host(request)
+            self._check_host(request)
             if request.method not in READING:
                 request.state.asked_by = self._require_change(request)
             response = await handler(request)
@@ -84,21 +89,21 @@ class Access:
         return response
 
     def _check_host(self, request: Request) -> None:
-        name = _host_name(request.host)
-        # Without a Host it is no browser (RFC 9112 section 3.2), and only browsers are led here by others.
-        if not name or name in self._policy.hosts:
-            return
-        local = _address(request.local_address or "")
-        if local is not None and (_address(name) == local or (name == "localhost" and local.is_loopback)):
+        """Raises HTTPMisdirectedRequest for the name of another site. X-Forwarded-Host never counts."""
+        host = request.host
+        # Browsers always send Host; HTTP/1.0 clients may leave it out (RFC 9112 section 3.2).
+        if not host or host_name(host) in self._policy.hosts or is_local_host(host, request.local_address):
             return
         raise HTTPMisdirectedRequest(
-            text=f'nothing here is called "{name}"; ask for the address, or add the name to hosts in [status]\n'
+            text=f'"{host_name(host)}" is not a name of this daemon; use localhost or the address, '
+            f'or configure the name: hosts = ["{host_name(host)}"] in [status]\n'
         )
 
     def _require_change(self, request: Request) -> str:
         """Who asks, for the log."""
         self._refuse_other_sites(request)
-        passed_on = any(name in request.headers for name in FORWARDED)
+        names = {name.lower() for name in request.headers}
+        passed_on = any(name in FORWARDED or name.startswith(FORWARDED_PREFIX) for name in names)
         who = "the Unix socket" if request.local_address is None else str(request.peer.address)
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
@@ -116,12 +121,14 @@ class Access:
         )
 
     def _refuse_other_sites(self, request: Request) -> None:
-        origin = request.headers.get("Origin")
-        if origin is not None:
-            site = _site_of(origin)
-            is_ours = bool(site) and (site == request.host.lower() or _host_name(site) in self._policy.hosts)
-        else:
-            is_ours = request.headers.get("Sec-Fetch-Site", "none") in {"none", "same-origin"}
+        """Raises HTTPForbidden unless every field that a browser adds names one of our own pages."""
+        fetched_from = request.headers.getall("Sec-Fetch-Site", ())
+        is_ours = all(one in {"none", "same-origin"} for one in fetched_from)
+        for origin in request.headers.getall("Origin", ()):
+            match = _ORIGIN.fullmatch(origin)
+            site = match[1].lower() if match is not None else ""
+            # A proxy may send another Host than its client, so configured names count on every port.
+            is_ours &= bool(site) and (site == request.host.lower() or host_name(site) in self._policy.hosts)
         if not is_ours:
             raise HTTPForbidden(text="a page of another site may not change anything here\n")
 
@@ -161,16 +168,22 @@ def asked_by(request: Request) -> str:
     return require_change_rights(request.peer) if who is None else who
 
 
-def _site_of(origin: str) -> str:
-    """Host and port; empty for "null", and for what is no origin at all."""
-    try:
-        return urlsplit(origin).netloc.lower()
-    except ValueError:
-        return ""
+def is_local_host(host: str, local_address: str | None) -> bool:
+    """Whether a Host field names this machine, as no page of another site can.
+
+    Over the Unix socket (`local_address` None): "localhost" and loopback addresses, with any port, because `ssh -L`
+    lets the user choose it. Over TCP: the address that was connected to, and "localhost" if that is a loopback address.
+    """
+    name = host_name(host)
+    named = _address(name)
+    if local_address is None:
+        return name == "localhost" or (named is not None and named.is_loopback)
+    local = _address(local_address)
+    return local is not None and (named == local or (name == "localhost" and local.is_loopback))
 
 
-def _host_name(host: str) -> str:
-    """The name in a Host field, without port and final dot."""
+def host_name(host: str) -> str:
+    """The name in a Host field in lower case, without its port and one final dot."""
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     return name.lower().removesuffix(".")
 

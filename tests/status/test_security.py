@@ -87,9 +87,77 @@ async def test_over_tcp_a_host_must_be_ours(host: str, status: int) -> None:
             assert response.status == wanted
 
 
-async def test_over_the_unix_socket_any_host_may_ask(tmp_path: Path) -> None:
+UNIX_HOSTS = [
+    pytest.param("localhost", 200, id="localhost"),
+    pytest.param("localhost:8080", 200, id="localhost_with_the_port_of_ssh"),
+    pytest.param("LOCALHOST.:8080", 200, id="localhost_in_capitals_with_final_dot"),
+    pytest.param("127.0.0.1:8080", 200, id="loopback_address"),
+    pytest.param("127.9.9.9", 200, id="another_loopback_address"),
+    pytest.param("[::1]:8080", 200, id="loopback_address_of_ipv6"),
+    pytest.param("[0:0:0:0:0:0:0:1]", 200, id="the_same_written_out"),
+    pytest.param("[::ffff:127.0.0.1]:80", 200, id="mapped_loopback_address"),
+    pytest.param("monitor.example.org", 200, id="configured_name"),
+    pytest.param("MONITOR.example.org.:8443", 200, id="configured_name_written_otherwise"),
+    pytest.param("", 200, id="no_host"),
+    pytest.param("evil.example.com", 421, id="foreign_name"),
+    pytest.param("evil.example.com.:8080", 421, id="foreign_name_with_final_dot"),
+    pytest.param("localhost.evil.example.com:8080", 421, id="foreign_name_beginning_with_localhost"),
+    pytest.param("127.0.0.1.evil.example.com", 421, id="foreign_name_beginning_with_an_address"),
+    pytest.param("notlocalhost", 421, id="foreign_name_ending_with_localhost"),
+    pytest.param(
+        "monitor.example.org.evil.example.com", 421, id="foreign_name_beginning_with_a_configured_one"
+    ),
+    pytest.param("192.0.2.1:8080", 421, id="foreign_address"),
+    pytest.param("[2001:db8::1]", 421, id="foreign_address_of_ipv6"),
+    pytest.param("0.0.0.0", 421, id="unspecified_address"),
+    pytest.param("2130706433", 421, id="address_as_one_number"),
+    pytest.param(".", 421, id="only_a_dot"),
+    pytest.param("localhost..", 421, id="two_final_dots"),
+]
+
+
+@pytest.mark.parametrize(("host", "status"), UNIX_HOSTS)
+async def test_unix_socket_accepts_only_local_and_configured_hosts(
+    tmp_path: Path, host: str, status: int
+) -> None:
     async with over(tmp_path / "s") as ask:
-        assert (await ask("GET", "/status", host="what.ever")).status == 200
+        for target in ("/", "/status", "/healthz", "/metrics", "/api/v1/status", "/api/v1/events?bad"):
+            wanted = (
+                400
+                if status == 200 and "events" in target
+                else 404
+                if status == 200 and target == "/"
+                else status
+            )
+            assert (await ask("GET", target, host=host)).status == wanted
+        origin = {"origin": f"http://{host}"} if host else {}
+        response = await ask("POST", "/api/v1/monitors/good/pause", host=host, **origin)
+        assert response.status == status
+        assert len(ask.made.interventions.asked) == (status == 200)
+
+
+async def test_refused_host_is_told_what_to_configure(tmp_path: Path) -> None:
+    async with over(tmp_path / "s") as ask:
+        response = await ask("GET", "/status", host="Status.example.org:8080")
+        assert response.status == 421
+        assert 'hosts = ["status.example.org"] in [status]' in response.text
+
+
+@pytest.mark.parametrize("is_tcp", [False, True], ids=["unix", "tcp"])
+async def test_host_is_taken_from_the_request_itself(tmp_path: Path, *, is_tcp: bool) -> None:
+    async with over(None if is_tcp else tmp_path / "s") as ask:
+        local = "localhost"
+        # RFC 9112 section 3.2.2: the target in absolute form replaces Host.
+        assert (await ask("GET", "http://evil.example.com/status", host=local)).status == 421
+        assert (await ask("GET", f"http://{local}/status", host="evil.example.com")).status == 200
+        assert (await ask("GET", "/status", host="evil.example.com", x_forwarded_host=local)).status == 421
+        assert (await ask("GET", "/status", host=local, x_forwarded_host="evil.example.com")).status == 200
+        for malformed in (
+            f"{local}@evil.example.com",
+            f"evil.example.com, {local}",
+            f"{local}/evil.example.com",
+        ):
+            assert (await ask("GET", "/status", host=malformed)).status == 400
 
 
 async def test_localhost_is_ours_on_the_loopback_of_ipv6() -> None:
@@ -116,7 +184,47 @@ CHANGES = [
     pytest.param({"authorization": BEARER, "origin": "null"}, 403, id="a_site_that_hides"),
     pytest.param({"authorization": BEARER, "origin": "http://[::1"}, 403, id="a_site_that_is_none"),
     pytest.param({"authorization": BEARER, "origin": "https://monitor.example.org"}, 200, id="our_site"),
+    pytest.param(
+        {"authorization": BEARER, "origin": "http://monitor.example.org:x@evil.example.com"},
+        403,
+        id="our_name_as_user",
+    ),
+    pytest.param(
+        {"authorization": BEARER, "origin": "http://monitor.example.org@evil.example.com"},
+        403,
+        id="our_name_as_user_alone",
+    ),
+    pytest.param(
+        {"authorization": BEARER, "origin": "https://monitor.example.org.evil.example.com"},
+        403,
+        id="begins_like_our_name",
+    ),
+    pytest.param(
+        {"authorization": BEARER, "origin": "ftp://monitor.example.org"}, 403, id="another_protocol"
+    ),
+    pytest.param(
+        {"authorization": BEARER, "origin": "monitor.example.org"}, 403, id="origin_without_protocol"
+    ),
+    pytest.param(
+        {"authorization": BEARER, "origin": "http://127.0.0.1:1"}, 403, id="another_port_of_this_host"
+    ),
     pytest.param({"authorization": BEARER, "sec_fetch_site": "cross-site"}, 403, id="said_by_the_browser"),
+    pytest.param({"authorization": BEARER, "sec_fetch_site": "same-site"}, 403, id="a_site_beside_ours"),
+    pytest.param({"authorization": BEARER, "sec_fetch_site": "none, cross-site"}, 403, id="two_values"),
+    pytest.param(
+        {"authorization": BEARER, "origin": "https://monitor.example.org", "sec_fetch_site": "same-site"},
+        403,
+        id="our_name_on_another_port",
+    ),
+    pytest.param(
+        {
+            "authorization": BEARER,
+            "origin": "https://MONITOR.example.org:443",
+            "sec_fetch_site": "same-origin",
+        },
+        200,
+        id="our_site_in_capitals",
+    ),
     pytest.param({"authorization": BEARER, "sec_fetch_site": "same-origin"}, 200, id="our_page"),
 ]
 
@@ -150,7 +258,18 @@ async def test_over_the_unix_socket_the_kernel_says_who_asks(tmp_path: Path) -> 
         assert ask.made.control.asked == [f"{name_of(os.geteuid())}, pid {os.getpid()}"]
 
 
-@pytest.mark.parametrize("field", ["x_forwarded_for", "forwarded", "x_real_ip", "via"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        "x_forwarded_for",
+        "forwarded",
+        "x_real_ip",
+        "via",
+        "x_forwarded_host",
+        "x_forwarded_proto",
+        "X_FORWARDED_Port",
+    ],
+)
 async def test_what_a_proxy_passes_on_is_not_the_proxys_own_wish(tmp_path: Path, field: str) -> None:
     async with over(tmp_path / "s") as ask:
         passed_on = {field: "203.0.113.9"}
@@ -163,6 +282,10 @@ async def test_a_page_of_another_site_changes_nothing_over_the_unix_socket(tmp_p
     async with over(tmp_path / "s") as ask:
         assert (await ask("POST", "/reload", origin="https://evil.example.com")).status == 403
         assert (await ask("POST", "/reload", origin="http://localhost")).status == 200
+        assert (await ask("POST", "/reload", origin="http://localhost:3000")).status == 403
+        assert (await ask("POST", "/reload", origin="null")).status == 403
+        own = {"host": "localhost:8080", "origin": "http://localhost:8080", "sec_fetch_site": "same-origin"}
+        assert (await ask("POST", "/reload", **own)).status == 200
 
 
 @pytest.mark.parametrize(

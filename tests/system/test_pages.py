@@ -75,6 +75,9 @@ def installed_proxy(request: pytest.FixtureRequest, installed_machine: Machine) 
 def proxy(installed_proxy: Server, monitord: Installed) -> Server:
     """Set up as the snippet says, whatever the last test has changed in it."""
     monitord.machine.shell(installed_proxy.set_up)
+    # The servers pass Host on, as the snippets say.
+    monitord.machine.write("/etc/monitord.d/hosts.toml", '[status]\nhosts = "status.example.org"\n')
+    monitord.systemctl("restart", "monitord")
     eventually(lambda: ask(monitord.machine, "/healthz").returncode == 0)
     return installed_proxy
 
