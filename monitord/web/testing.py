@@ -70,7 +70,7 @@ class ClientConnection:
     ) -> ClientResponse:
         lines = [
             f"{method} {target} HTTP/1.1",
-            "Host: test",
+            "Host: localhost",
             *(f"{name}: {value}" for name, value in pairs_of(headers)),
         ]
         if body or method in {"POST", "PUT", "PATCH"}:

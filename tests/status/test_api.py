@@ -334,7 +334,7 @@ async def test_a_client_that_leaves_in_the_midst_of_its_body_is_no_bug(
 ) -> None:
     async with asked(world()) as client, await client.connect() as connection:
         await connection.send(
-            f"POST {PREFIX}/silences HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n{{".encode()
+            f"POST {PREFIX}/silences HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{{".encode()
         )
         connection.writer.write_eof()
         assert (await connection.response()).status == 400

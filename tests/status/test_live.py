@@ -34,7 +34,7 @@ class Listener:
     async def begin(self, query: str = "", last_id: str = "") -> None:
         """Returns when the daemon counts this listener."""
         remembered = f"Last-Event-ID: {last_id}\r\n" if last_id else ""
-        request = f"GET /api/v1/events{query} HTTP/1.0\r\nHost: test\r\n{remembered}\r\n"
+        request = f"GET /api/v1/events{query} HTTP/1.0\r\nHost: localhost\r\n{remembered}\r\n"
         await self._connection.send(request.encode())
         async with asyncio.timeout(DEADLINE_S):
             head = await self._connection.reader.readuntil(b"\r\n\r\n")

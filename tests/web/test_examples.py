@@ -28,7 +28,7 @@ async def test_the_tutorial_keeps_users(caplog: pytest.LogCaptureFixture) -> Non
         assert (await client.get(added.headers["Location"])).text == "Hello, ada l"
         assert (await client.get("/")).json() == ["ada l", "grace"]
         assert (await client.request("DELETE", "/grace")).headers["Allow"] == "GET, HEAD, OPTIONS"
-    assert caplog.messages[0].startswith("GET http://test/grace took ")
+    assert caplog.messages[0].startswith("GET http://localhost/grace took ")
 
 
 async def test_the_shortest_application_greets(capsys: pytest.CaptureFixture[str]) -> None:
