@@ -84,7 +84,7 @@ class Reason(Enum):
     MEMBERS_UNKNOWN = "members_unknown", "nothing sure is known of the members"
     PROBER_LATE = "prober_late", "monitord itself stood still during the check"
     PROBER_SUSPENDED = "prober_suspended", "the machine slept during the check"
-    PROBER_EXHAUSTED = "prober_exhausted", "no descriptors, ports or memory left here"
+    PROBER_EXHAUSTED = "prober_exhausted", "no descriptors, ports, threads, memory left"
     PROBER_FORBIDDEN = "prober_forbidden", "this host does not allow such a check"
     PROBER_BLIND = "prober_blind", "this host seems to be cut off itself"
     MONITOR_BUG = "monitor_bug", "a bug in the type of monitor; see the journal"

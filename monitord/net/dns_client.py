@@ -263,7 +263,7 @@ async def _connect(exchange: _Exchange) -> socket.socket:
 def _fault_of_silence(exchange: _Exchange) -> tuple[FaultKind, str]:
     if exchange.strays:
         return FaultKind.PROTOCOL_ERROR, "nothing but answers that do not belong to the question came"
-    kind, detail = fault_of_timeout(exchange.timer.current)
+    kind, detail = fault_of_timeout(exchange.timer)
     return kind, _placed(kind, detail, exchange)
 
 

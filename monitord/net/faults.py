@@ -9,7 +9,7 @@ import os
 import ssl
 from enum import Enum
 
-from monitord.net.phases import Phase
+from monitord.net.phases import Phase, PhaseTimer
 
 
 class FaultKind(Enum):
@@ -59,8 +59,11 @@ _NOT_TLS = frozenset(
 _WRONG_VERSION = frozenset({"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "NO_PROTOCOLS_AVAILABLE"})
 
 
-def fault_of_timeout(phase: Phase) -> tuple[FaultKind, str]:
-    return _TIMEOUTS[phase]
+def fault_of_timeout(timer: PhaseTimer) -> tuple[FaultKind, str]:
+    if timer.has_lost_time():
+        queued = f"{timer.queued_s:.1f} s were lost in the queue for a look-up thread"
+        return FaultKind.PROBER_EXHAUSTED, f"{queued}: too many names hang"
+    return _TIMEOUTS[timer.current]
 
 
 def fault_of_error(error: OSError, phase: Phase) -> tuple[FaultKind, str]:  # noqa: PLR0911 - a table in the form of code

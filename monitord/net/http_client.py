@@ -85,10 +85,10 @@ class HttpClient:
         addresses = await _until(deadline, progress, self._resolve(name, request, progress))
         if isinstance(addresses, HttpFault):
             return (addresses,)
-        resolve_s = progress.timer.read()[Phase.RESOLVE]
+        resolve_s, queued_s = progress.timer.read()[Phase.RESOLVE], progress.timer.queued_s
 
         async def fetch_from(address: str) -> HttpOutcome:
-            progress = Progress(PhaseTimer(resolve_s))
+            progress = Progress(PhaseTimer(resolve_s, queued_s))
             return await _until(deadline, progress, self._follow(request, progress, address))
 
         tasks = [asyncio.create_task(fetch_from(address)) for address in addresses[:MAX_ADDRESSES_TESTED]]
@@ -212,7 +212,7 @@ class HttpClient:
         progress.other_family = None
         progress.timer.enter(Phase.RESOLVE)
         try:
-            addresses = await self._resolver.resolve(name.rstrip("."), request.ip_family)
+            addresses = await self._resolver.resolve(name.rstrip("."), request.ip_family, progress.timer)
         except ResolveError as error:
             kind = FaultKind.PROBER_EXHAUSTED if error.is_ours else FaultKind.RESOLVE_FAILED
             raise Ended(kind, f"resolve {name}: {error.problem}") from None
@@ -252,7 +252,7 @@ async def _until(deadline: float, progress: Progress, act: Coroutine[Any, Any, T
     except Ended as end:
         kind, detail = end.kind, end.detail
     except TimeoutError:
-        kind, detail = fault_of_timeout(progress.timer.current)
+        kind, detail = fault_of_timeout(progress.timer)
         detail = placed(kind, detail, progress)
     except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError, Abandoned) as error:
         kind, detail = fault_of(error.error if isinstance(error, Abandoned) else error, progress)

@@ -231,9 +231,13 @@ class Pinger:
         except Ended as end:
             kind, detail = end.kind, end.detail
         except TimeoutError:
-            kind, detail = fault_of_timeout(timer.current)
+            kind, detail = fault_of_timeout(timer)
             detail = f"resolve {host}: {detail}"
         else:
+            if timer.has_lost_time() and not salvo.is_complete():
+                # Missing answers may have had no time to arrive.
+                kind, detail = fault_of_timeout(timer)
+                return PingFault(kind, f"resolve {host}: {detail}", address, timer.elapsed_s())
             return PingAnswers(
                 sent=len(salvo.sent_at),
                 rtts_s=tuple(rtt_s for _, rtt_s in sorted(salvo.rtts_s.items())),

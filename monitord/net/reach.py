@@ -66,7 +66,7 @@ async def find_address(resolver: Resolver, host: str, family: IpFamily, timer: P
         return host
     timer.enter(Phase.RESOLVE)
     try:
-        addresses = await resolver.resolve(host.rstrip("."), family)
+        addresses = await resolver.resolve(host.rstrip("."), family, timer)
     except ResolveError as error:
         kind = FaultKind.PROBER_EXHAUSTED if error.is_ours else FaultKind.RESOLVE_FAILED
         raise Ended(kind, f"resolve {host}: {error.problem}") from None

@@ -1,10 +1,12 @@
-"""Names to addresses, by the system's own getaddrinfo(3), in threads that nobody has to wait for.
+"""Host names to addresses by the system's own getaddrinfo(3), in threads that nobody has to join.
 
 getaddrinfo obeys nsswitch.conf as every other program of the host does, but it blocks, and nothing can stop
-it. So:
-- the threads are daemons of our own (those of a ThreadPoolExecutor are joined when the interpreter ends);
-- a look-up under way is shared by all who ask for the same name, so that one dead name holds one thread;
-- a thread that has not come back for STUCK_AFTER_S no longer counts, so that others get their turn;
+it. Therefore:
+- the threads are daemon threads (the interpreter joins those of a ThreadPoolExecutor when it ends);
+- all callers of one name share one look-up, so that a dead name occupies one thread;
+- the number of threads is bounded, and names that hang leave some of them free for other names (`Lane`);
+- the time that a caller has waited for a thread is reported (`PhaseTimer.discount`), because it is not the
+  fault of the name or of its host;
 - a literal address never comes here.
 Nothing is cached: that is the job of a resolver daemon, and a check of a name should see the name as it is.
 """
@@ -15,18 +17,24 @@ import os
 import socket
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 
-MAX_LOOKUPS = 32
-"""Look-ups at a time; more wait in line."""
-MAX_THREADS = 128
-"""Threads in all, with those that are stuck."""
+from monitord.net.phases import PhaseTimer
+
+SLOW_AFTER_S = 1.0
+"""A look-up that takes longer puts its name in the slow lane until a later one is faster."""
 STUCK_AFTER_S = 30.0
 """glibc gives up after timeout times attempts times nameservers, 30 s with three dead servers."""
+MAX_STUCK = 64
+"""Threads that are stuck no longer occupy their lane, up to this number."""
+MAX_NAMES_REMEMBERED = 4096
+MAX_HOSTS_BYTES = 256 * 1024
+"""More of /etc/hosts is not read: it is parsed on the event loop."""
 IDLE_THREAD_S = 10.0
 MAX_ADDRESSES = 64
 
@@ -45,6 +53,23 @@ _FAMILIES = {
     IpFamily.IPV4: socket.AF_INET,
     IpFamily.IPV6: socket.AF_INET6,
 }
+
+
+class Lane(Enum):
+    """What is known of a name, and how many look-ups may be running when one of the lane starts.
+
+    The limits grow, so that the last threads are reserved (trunk reservation): however many names hang, they
+    cannot take the threads of the names below them in this list.
+    """
+
+    REPEATED = 48  # a second look-up of a name whose first is stuck
+    SLOW = 64  # the last look-up was slow
+    NEW = 96
+    PROMPT = 112  # the last look-up was not slow
+    LOCAL = 128  # /etc/hosts has the name
+
+
+MAX_THREADS = Lane.LOCAL.value + MAX_STUCK
 
 
 class ResolveError(Exception):
@@ -73,12 +98,44 @@ def literal_address(host: str) -> int | None:
     return None
 
 
+class HostsFile:
+    """The names in /etc/hosts (hosts(5)), read again when the file changes.
+
+    They are not answered from here: whether and when the file counts is decided by nsswitch.conf.
+    """
+
+    def __init__(self, path: Path = Path("/etc/hosts")) -> None:
+        self._path = path
+        self._seen: tuple[int, int, int] | None = None
+        self._names: frozenset[str] = frozenset()
+
+    def __contains__(self, name: str) -> bool:
+        try:
+            status = self._path.stat()
+            seen = status.st_ino, status.st_size, status.st_mtime_ns
+            if seen != self._seen:
+                self._names, self._seen = self._read(), seen
+        except OSError:
+            self._names, self._seen = frozenset(), None
+        return name.lower() in self._names
+
+    def _read(self) -> frozenset[str]:
+        with self._path.open("rb") as file:
+            text = file.read(MAX_HOSTS_BYTES).decode(errors="replace").lower()
+        lines = (line.partition("#")[0].split() for line in text.splitlines())
+        return frozenset(name for _, *names in filter(None, lines) for name in names)
+
+
 @dataclass(eq=False, slots=True)
 class _Lookup:
     name: str
     family: int
     waiters: list["asyncio.Future[tuple[str, ...]]"] = field(default_factory=list)
     started_at: float | None = None
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.name, self.family
 
 
 class Resolver:
@@ -88,45 +145,58 @@ class Resolver:
         self,
         get_addresses: GetAddresses = get_addresses,
         monotonic: Callable[[], float] = time.monotonic,
+        hosts: HostsFile | None = None,
     ) -> None:
         self._get_addresses = get_addresses
         self._monotonic = monotonic
-        # Touched by the event loop alone.
+        self._hosts = HostsFile() if hosts is None else hosts
+        # Used by the event loop alone.
         self._lookups: dict[tuple[str, int], _Lookup] = {}
+        self._running: set[_Lookup] = set()
+        self._queues: dict[Lane, deque[_Lookup]] = {lane: deque() for lane in reversed(Lane)}
+        self._was_slow: OrderedDict[tuple[str, int], bool] = OrderedDict()
         # Shared with the threads, under the condition's lock.
         self._changed = threading.Condition()
         self._closed = False
-        self._queue: deque[_Lookup] = deque()
+        self._started: deque[_Lookup] = deque()
         self._threads: set[threading.Thread] = set()
-        self._running: dict[threading.Thread, _Lookup] = {}
-        self._idle = 0
+        self._busy: set[threading.Thread] = set()
 
-    async def resolve(self, name: str, family: IpFamily = IpFamily.ANY) -> tuple[str, ...]:
+    async def resolve(
+        self, name: str, family: IpFamily = IpFamily.ANY, timer: PhaseTimer | None = None
+    ) -> tuple[str, ...]:
         """The addresses, at least one, best first (RFC 6724, as getaddrinfo sorts them).
 
-        Raises ResolveError. Has no deadline of its own: the caller cancels, and the thread is left to itself.
+        Raises ResolveError. Has no deadline of its own: the caller cancels, and the thread is left to itself. The time
+        in the queue for a thread is discounted from `timer`.
         """
         if self._closed:
             raise ResolveError("the resolver is closed", is_ours=True)
         waiter: asyncio.Future[tuple[str, ...]] = asyncio.get_running_loop().create_future()
+        asked_at = self._monotonic()
         lookup = self._join(name, _FAMILIES[family])
         lookup.waiters.append(waiter)
         try:
             return await waiter
         finally:
+            if timer is not None:
+                left_queue_at = self._monotonic() if lookup.started_at is None else lookup.started_at
+                timer.discount(max(left_queue_at - asked_at, 0.0))
             lookup.waiters.remove(waiter)
-            if not lookup.waiters:
-                self._drop_if_waiting(lookup)
+            if not lookup.waiters and lookup.started_at is None:
+                self._abandon(lookup)
 
     async def close(self) -> None:
-        """Fails those who wait and ends the threads; one that hangs in getaddrinfo is left to end with the process."""
-        for lookup in self._lookups.values():
+        """Fail the callers and end the threads; one that hangs in getaddrinfo is left to end with the process."""
+        for lookup in [*self._lookups.values(), *self._running]:
             self._answer(lookup, ResolveError("the resolver is closed", is_ours=True))
         self._lookups.clear()
+        for queue in self._queues.values():
+            queue.clear()
         with self._changed:
             self._closed = True
-            self._queue.clear()
-            idle = self._threads - self._running.keys()
+            self._started.clear()
+            idle = self._threads - self._busy
             self._changed.notify_all()
         for thread in idle:
             thread.join()  # it only has to leave its loop
@@ -136,29 +206,77 @@ class Resolver:
     def _join(self, name: str, family: int) -> _Lookup:
         key = (name, family)
         lookup = self._lookups.get(key)
-        if lookup is None or self._is_stuck(lookup):
-            lookup = self._lookups[key] = _Lookup(name, family)
-            with self._changed:
-                self._queue.append(lookup)
-                self._staff()
+        if lookup is not None and not (self._is_stuck(lookup) and self._has_room(Lane.REPEATED)):
+            self._start_queued()
+            return lookup
+        lookup = self._lookups[key] = _Lookup(name, family)
+        if len(self._running) >= Lane.SLOW.value or not self._start(lookup):
+            self._queues[self._lane_of(lookup)].append(lookup)
+            self._start_queued()
         return lookup
 
-    def _drop_if_waiting(self, lookup: _Lookup) -> None:
-        """Nobody waits for it any more: never begin. What runs goes on, for whoever asks next."""
+    def _lane_of(self, lookup: _Lookup) -> Lane:
+        was_slow = self._was_slow.get(lookup.key)
+        if was_slow:
+            return Lane.SLOW
+        if lookup.name == "localhost" or lookup.name in self._hosts:
+            return Lane.LOCAL
+        return Lane.NEW if was_slow is None else Lane.PROMPT
+
+    def _is_stuck(self, lookup: _Lookup) -> bool:
+        return lookup.started_at is not None and self._monotonic() - lookup.started_at > STUCK_AFTER_S
+
+    def _has_room(self, lane: Lane) -> bool:
+        running = len(self._running)
+        if running < lane.value:
+            return True
+        stuck = sum(self._is_stuck(lookup) for lookup in self._running)
+        return running < lane.value + min(stuck, MAX_STUCK)
+
+    def _start_queued(self) -> None:
+        for lane, queue in self._queues.items():
+            while queue and self._has_room(lane) and self._start(queue[0]):
+                queue.popleft()
+
+    def _start(self, lookup: _Lookup) -> bool:
+        """Hand the look-up to a thread. False: none is idle, and no other can be started."""
         with self._changed:
-            if lookup not in self._queue:
-                return
-            self._queue.remove(lookup)
+            if len(self._threads) - len(self._busy) <= len(self._started):
+                loop = asyncio.get_running_loop()
+                thread = threading.Thread(target=self._serve, args=(loop,), name="resolver", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # pthread_create(3): EAGAIN, such as by TasksMax=
+                    return False
+                self._threads.add(thread)
+            self._started.append(lookup)
+            self._changed.notify()
+        lookup.started_at = self._monotonic()
+        self._running.add(lookup)
+        return True
+
+    def _abandon(self, lookup: _Lookup) -> None:
+        """Forget a queued look-up for which nobody waits. One that runs goes on for the next caller."""
+        for queue in self._queues.values():
+            with suppress(ValueError):
+                queue.remove(lookup)
         self._forget(lookup)
 
     def _forget(self, lookup: _Lookup) -> None:
-        key = (lookup.name, lookup.family)
-        if self._lookups.get(key) is lookup:
-            del self._lookups[key]
+        if self._lookups.get(lookup.key) is lookup:
+            del self._lookups[lookup.key]
 
     def _finish(self, lookup: _Lookup, outcome: tuple[str, ...] | ResolveError) -> None:
+        self._running.discard(lookup)
+        if lookup.started_at is not None:
+            self._was_slow[lookup.key] = self._monotonic() - lookup.started_at > SLOW_AFTER_S
+            self._was_slow.move_to_end(lookup.key)
+            if len(self._was_slow) > MAX_NAMES_REMEMBERED:
+                self._was_slow.popitem(last=False)
         self._forget(lookup)
         self._answer(lookup, outcome)
+        if not self._closed:
+            self._start_queued()
 
     @staticmethod
     def _answer(lookup: _Lookup, outcome: tuple[str, ...] | ResolveError) -> None:
@@ -171,42 +289,21 @@ class Resolver:
             else:
                 waiter.set_result(outcome)
 
-    # Under the lock
-
-    def _is_stuck(self, lookup: _Lookup) -> bool:
-        return lookup.started_at is not None and self._monotonic() - lookup.started_at > STUCK_AFTER_S
-
-    def _staff(self) -> None:
-        """See that somebody takes what is in line: wake a thread, or start one if the limits allow it."""
-        stuck = sum(self._is_stuck(lookup) for lookup in self._running.values())
-        if self._idle >= len(self._queue):
-            self._changed.notify()
-        elif len(self._threads) < min(MAX_LOOKUPS + stuck, MAX_THREADS):
-            loop = asyncio.get_running_loop()
-            thread = threading.Thread(target=self._serve, args=(loop,), name="resolver", daemon=True)
-            # Without a new thread the look-up stays in line for those there are.
-            with suppress(RuntimeError):
-                thread.start()
-                self._threads.add(thread)
-
     # On the threads
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         this = threading.current_thread()
         while True:
             with self._changed:
-                self._idle += 1
-                self._changed.wait_for(lambda: self._queue or self._closed, timeout=IDLE_THREAD_S)
-                self._idle -= 1
-                if not self._queue:
+                self._changed.wait_for(lambda: self._started or self._closed, timeout=IDLE_THREAD_S)
+                if not self._started:
                     self._threads.discard(this)
                     return
-                lookup = self._queue.popleft()
-                lookup.started_at = self._monotonic()
-                self._running[this] = lookup
+                lookup = self._started.popleft()
+                self._busy.add(this)
             outcome = self._look_up(lookup)
             with self._changed:
-                del self._running[this]
+                self._busy.discard(this)
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(self._finish, lookup, outcome)
 

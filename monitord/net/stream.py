@@ -257,7 +257,7 @@ class StreamClient:
         except Ended as end:
             return visit.outcome(end.kind, end.detail)
         except TimeoutError:
-            kind, detail = fault_of_timeout(visit.timer.current)
+            kind, detail = fault_of_timeout(visit.timer)
             return visit.outcome(kind, _placed(kind, detail, visit))
         except OSError as error:
             kind, detail = fault_of_error(error, visit.timer.current)

@@ -7,6 +7,7 @@ import pytest
 
 from monitord.net import FaultKind, Phase
 from monitord.net.faults import fault_of_error, fault_of_timeout
+from monitord.net.phases import PhaseTimer
 
 
 def verification_error(code: int, message: str) -> ssl.SSLCertVerificationError:
@@ -76,10 +77,27 @@ def test_what_openssl_says_in_words(reason: str, detail: str) -> None:
 
 
 def test_each_phase_has_a_timeout_of_its_own() -> None:
-    assert [fault_of_timeout(phase)[0].value for phase in Phase] == [
+    timer = PhaseTimer()
+    kinds: list[str] = []
+    for phase in Phase:
+        timer.enter(phase)
+        kinds.append(fault_of_timeout(timer)[0].value)
+    assert kinds == [
         "timeout_resolve",
         "timeout_connect",
         "timeout_tls",
         "timeout_response",
         "timeout_body",
     ]
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_timeout_after_time_lost_in_a_queue_is_a_probe_error(phase: Phase) -> None:
+    timer = PhaseTimer()
+    timer.enter(phase)
+    timer.discount(3.0)
+    kind, detail = fault_of_timeout(timer)
+    assert (kind, detail.split(":")[0]) == (
+        FaultKind.PROBER_EXHAUSTED,
+        "3.0 s were lost in the queue for a look-up thread",
+    )

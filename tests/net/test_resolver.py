@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -22,8 +23,8 @@ from monitord.net import (
     Resolver,
     TlsContexts,
 )
-from monitord.net import resolver as rules
-from monitord.net.resolver import literal_address
+from monitord.net.phases import PhaseTimer
+from monitord.net.resolver import MAX_THREADS, SLOW_AFTER_S, STUCK_AFTER_S, HostsFile, Lane, literal_address
 from tests.net.conftest import exchange, soon
 from tests.servers import respond, serve
 
@@ -164,7 +165,7 @@ async def test_a_shared_failure_reaches_everybody() -> None:
 
 async def test_a_name_that_hangs_holds_one_thread_and_no_other_name(names: DeadNames) -> None:
     resolver = Resolver(names)
-    for _ in range(3 * rules.MAX_LOOKUPS):
+    for _ in range(2 * MAX_THREADS):
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(resolver.resolve("dead.test"), 0.001)
     assert await resolver.resolve("live.test") == ("127.0.0.1",)
@@ -173,12 +174,19 @@ async def test_a_name_that_hangs_holds_one_thread_and_no_other_name(names: DeadN
     await resolver.close()
 
 
+async def fill(resolver: Resolver, names: DeadNames, count: int) -> list["asyncio.Task[tuple[str, ...]]"]:
+    """Look-ups that hang, in as many threads."""
+    before = len(names.asked)
+    hanging = [asyncio.create_task(resolver.resolve(f"dead{n}.test")) for n in range(before, before + count)]
+    await until(lambda: len(names.asked) == before + count)
+    return hanging
+
+
 async def test_names_beyond_the_limit_wait_in_line_and_those_given_up_are_never_asked(
     names: DeadNames,
 ) -> None:
     resolver = Resolver(names)
-    hanging = [asyncio.create_task(resolver.resolve(f"dead{n}.test")) for n in range(rules.MAX_LOOKUPS)]
-    await until(lambda: len(names.asked) == rules.MAX_LOOKUPS)
+    hanging = await fill(resolver, names, Lane.NEW.value)
     given_up, waiting = (asyncio.create_task(resolver.resolve(f"live{n}.test")) for n in range(2))
     await asyncio.sleep(0)
     given_up.cancel()
@@ -190,12 +198,89 @@ async def test_names_beyond_the_limit_wait_in_line_and_those_given_up_are_never_
     await resolver.close()
 
 
+async def test_names_that_hang_leave_threads_for_names_that_were_resolved_before(names: DeadNames) -> None:
+    resolver = Resolver(names)
+    await resolver.resolve("live.test")
+    hanging = await fill(resolver, names, Lane.NEW.value)
+    queued = [asyncio.create_task(resolver.resolve(f"dead-too{n}.test")) for n in range(50)]
+    assert await resolver.resolve("live.test") == ("127.0.0.1",)
+    names.released.set()
+    await asyncio.gather(*hanging, *queued)
+    await resolver.close()
+
+
+async def test_name_in_etc_hosts_has_threads_reserved_also_when_it_is_new(
+    names: DeadNames, tmp_path: Path
+) -> None:
+    (tmp_path / "hosts").write_text(
+        "# comment gone.test\n127.0.0.1 localhost\n192.0.2.1\tother Live.test # x\n\n"
+    )
+    resolver = Resolver(names, hosts=HostsFile(tmp_path / "hosts"))
+    hanging = await fill(resolver, names, Lane.NEW.value)
+    queued = [asyncio.create_task(resolver.resolve(f"dead-too{n}.test")) for n in range(50)]
+    assert await resolver.resolve("live.TEST") == ("127.0.0.1",)
+    names.released.set()
+    await asyncio.gather(*hanging, *queued)
+    await resolver.close()
+
+
+async def test_name_that_was_slow_waits_while_other_slow_names_fill_their_lane(names: DeadNames) -> None:
+    now = [0.0]
+    resolver = Resolver(names, monotonic=lambda: now[0])
+    slow = asyncio.create_task(resolver.resolve("dead.test"))
+    await until(lambda: len(names.asked) == 1)
+    now[0] += SLOW_AFTER_S + 0.1
+    names.released.set()
+    await slow
+    names.released.clear()
+    hanging = await fill(resolver, names, Lane.SLOW.value)
+    slow = asyncio.create_task(resolver.resolve("dead.test"))
+    await asyncio.sleep(0)
+    assert await resolver.resolve("live.test") == ("127.0.0.1",)
+    assert [name for name, _ in names.asked].count("dead.test") == 1
+    names.released.set()
+    await asyncio.gather(slow, *hanging)
+    await resolver.close()
+
+
+async def test_time_in_the_queue_is_discounted_and_time_of_the_look_up_is_not(names: DeadNames) -> None:
+    now = [0.0]
+    resolver = Resolver(names, monotonic=lambda: now[0])
+    timer, timer_of_queued = PhaseTimer(), PhaseTimer()
+    running = asyncio.create_task(resolver.resolve("dead.test", timer=timer))
+    hanging = await fill(resolver, names, Lane.NEW.value - 1)
+    queued = asyncio.create_task(resolver.resolve("live.test", timer=timer_of_queued))
+    await asyncio.sleep(0)
+    now[0] += 4.0
+    queued.cancel()
+    running.cancel()
+    await asyncio.gather(running, queued, return_exceptions=True)
+    assert (timer.queued_s, timer_of_queued.queued_s) == (0.0, 4.0)
+    names.released.set()
+    await asyncio.gather(*hanging)
+    await resolver.close()
+
+
+async def test_number_of_threads_is_bounded_whatever_hangs_and_for_how_long(names: DeadNames) -> None:
+    now = [0.0]
+    resolver = Resolver(names, monotonic=lambda: now[0])
+    before = threading.active_count()
+    queued = []
+    for number in range(8 * MAX_THREADS):
+        queued.append(asyncio.create_task(resolver.resolve(f"dead{number}.test")))
+        await asyncio.sleep(0)
+        now[0] += STUCK_AFTER_S / 10
+    assert threading.active_count() - before <= MAX_THREADS
+    names.released.set()
+    await asyncio.gather(*queued)
+    await resolver.close()
+
+
 async def test_threads_that_hang_for_long_do_not_block_other_names_for_ever(names: DeadNames) -> None:
     now = [0.0]
     resolver = Resolver(names, monotonic=lambda: now[0])
-    hanging = [asyncio.create_task(resolver.resolve(f"dead{n}.test")) for n in range(rules.MAX_LOOKUPS)]
-    await until(lambda: len(names.asked) == rules.MAX_LOOKUPS)
-    now[0] = rules.STUCK_AFTER_S + 1
+    hanging = await fill(resolver, names, Lane.NEW.value)
+    now[0] = STUCK_AFTER_S + 1
     assert await resolver.resolve("live.test") == ("127.0.0.1",)
     names.released.set()
     await asyncio.gather(*hanging)
@@ -207,7 +292,7 @@ async def test_a_name_that_hung_for_long_is_asked_anew(names: DeadNames) -> None
     resolver = Resolver(names, monotonic=lambda: now[0])
     first = asyncio.create_task(resolver.resolve("dead.test"))
     await until(lambda: len(names.asked) == 1)
-    now[0] = rules.STUCK_AFTER_S + 1
+    now[0] = STUCK_AFTER_S + 1
     second = asyncio.create_task(resolver.resolve("dead.test"))
     await until(lambda: len(names.asked) == 2)
     names.released.set()
@@ -252,7 +337,7 @@ async def test_a_dead_resolver_stops_no_exchange_that_needs_no_name(names: DeadN
     client = HttpClient(user_agent="t", resolver=Resolver(names), tls_contexts=TlsContexts())
     dead = [
         asyncio.create_task(client.fetch(HttpRequest(url=f"http://dead{n}.test/"), deadline=soon()))
-        for n in range(2 * rules.MAX_LOOKUPS)
+        for n in range(Lane.NEW.value)
     ]
     await asyncio.sleep(0)
     async with serve(respond()) as server:
