@@ -102,6 +102,9 @@ class Control:
             line += f"; history is not written: {failing}"
         for courier in self._alerts.failing():
             line += f"; {courier.name} cannot deliver: {courier.failing}"
+        for courier in self._alerts.couriers.values():
+            if courier.warning is not None and courier.failing is None:
+                line += f"; {courier.name}: {courier.warning}"
         if self._last_reload is not None and not self._last_reload.ok:
             line += f"; reload refused at {self._last_reload.at:%H:%M:%S} UTC: {self._last_reload.summary}"
         return line

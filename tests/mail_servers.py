@@ -24,6 +24,10 @@ class MailServer:
     heard: list[str] = field(default_factory=list)
     mails: list[EmailMessage] = field(default_factory=list)
     was_encrypted: bool = False
+    after: str = ""
+    """What becomes of the connection once a mail was taken: "" (it goes on), "hang", "close" or "reset"."""
+    handshake: bytes = b""
+    """Sent instead of a handshake, after which the connection is closed."""
 
     async def play(self, peer: Peer) -> None:
         await peer.send(b"220 mail.example.org ready\r\n")
@@ -35,8 +39,17 @@ class MailServer:
                 await peer.send(f"{said}\r\n".encode())
             elif command == "DATA":
                 await self._take(peer)
+                if self.after == "hang":
+                    await peer.hang()
+                if self.after == "reset":
+                    peer.reset()
+                if self.after:
+                    return
             elif command == "STARTTLS" and self.tls is not None:
                 await peer.send(b"220 go on\r\n")
+                if self.handshake:
+                    await peer.send(self.handshake)
+                    return
                 await peer.writer.start_tls(self.tls)
                 self.was_encrypted = True
             else:

@@ -71,6 +71,7 @@ class Courier:
         self._failing_since_s = 0.0
         self._failures = 0
         self._bug: str | None = None
+        self.warning: str | None = None
 
     @property
     def name(self) -> str:
@@ -113,7 +114,9 @@ class Courier:
 
     async def test(self, message: Message) -> str:
         """At once, beside everything else. Raises DeliveryError."""
-        return await self._deliver(message)
+        said = await self._deliver(message)
+        self._note_warning()
+        return said
 
     async def _tell_again(self) -> None:
         notices, self._again = self._again, ()
@@ -215,6 +218,14 @@ class Courier:
             )
         self.failing, self.failing_since, self._failures, self._bug = None, None, 0, None
 
+    def _note_warning(self) -> None:
+        """Log what is wrong with a delivery that succeeded, once for each change."""
+        warning = self.notifier.warning
+        warning = None if warning is None else " ".join(self.notifier.masking.mask(warning).split())
+        if warning != self.warning and warning is not None:
+            log.warning("%s: %s", self.name, warning, extra=self._extra(JournalEvent.NOTIFIER_WARNING))
+        self.warning = warning
+
     def _be_ill(self, error: DeliveryError) -> str:
         """It does not deliver. Returns why, fit to be seen."""
         self.failed += 1
@@ -233,6 +244,7 @@ class Courier:
     def _succeed(self, message: Message, said: str) -> None:
         now = self._clock.now()
         self._be_well()
+        self._note_warning()
         self.sent += len(message.notices)
         self.last_sent_at = now
         for entry in self._group:

@@ -72,6 +72,11 @@ def headline(status: Json) -> list[str]:
         for one in status.get("notifiers", ())
         if one["failing"]
     ]
+    lines += [
+        f"{one['name']}: {plain(one['warning'])}"
+        for one in status.get("notifiers", ())
+        if one.get("warning") and not one["failing"]
+    ]
     reload = status["reload"]
     if not reload["ok"]:
         lines.append(

@@ -1,22 +1,37 @@
 """Hands one mail to a server, by aiosmtplib.
 
 The library is the client; here it gets a deadline for all of it, and its many errors become one that says in a line
-what went wrong. It would ask for the name of this machine by a lookup that blocks, so it is told.
+what went wrong. It would ask for the name of this machine by a lookup that blocks, so it is given one.
 """
 
 import asyncio
 import contextlib
 import importlib
+import ipaddress
+import re
 import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from monitord.net.http_request import Endpoint
 
+if TYPE_CHECKING:
+    import aiosmtplib
+
 LIBRARY = "aiosmtplib"
+STARTTLS_WITHIN_S = 10.0
+"""After this the mail goes on in the clear, where that is allowed."""
+QUIT_WITHIN_S = 0.5
+
+HOSTS = Path("/etc/hosts")
+RESOLV_CONF = Path("/etc/resolv.conf")
+MAX_NAMES_BYTES = 256 * 1024
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)+")
 
 
 class SmtpSecurity(Enum):
@@ -24,7 +39,7 @@ class SmtpSecurity(Enum):
 
     NONE = "none"
     OPPORTUNISTIC = "opportunistic"
-    """By STARTTLS if the server offers it; who it is, is not looked at (RFC 7435)."""
+    """By STARTTLS if the server offers it, without verifying its name; in the clear if that fails (RFC 7435)."""
     STARTTLS = "starttls"
     TLS = "tls"
 
@@ -38,6 +53,14 @@ class SmtpServer:
     hello_name: str
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpReceipt:
+    """`response`: the server's, on one line. `unencrypted`: why an opportunistic connection was not encrypted."""
+
+    response: str
+    unencrypted: str | None = None
 
 
 class SmtpError(Exception):
@@ -60,34 +83,30 @@ async def send_mail(
     *,
     context: ssl.SSLContext | None,
     deadline: float,
-) -> str:
-    """Returns what the server said. `context`: for STARTTLS and TLS. Raises SmtpError.
+) -> SmtpReceipt:
+    """Deliver to the server by `deadline` (time.monotonic()). `context`: for STARTTLS and TLS. Raises SmtpError.
 
-    A mail that some recipients were refused is on its way to the others: what is returned names them.
+    A mail that the server refused for some recipients only is on its way to the others; the receipt names them.
     """
     import aiosmtplib  # noqa: PLC0415 - not everybody sends mail
 
     left_s = deadline - time.monotonic()
     if left_s <= 0:
         raise SmtpError("no time was left")
-    starts_tls = {SmtpSecurity.STARTTLS: True, SmtpSecurity.OPPORTUNISTIC: None}.get(server.security, False)
-    client = aiosmtplib.SMTP(
-        hostname=server.endpoint.host,
-        port=server.endpoint.port,
-        username=server.username,
-        password=server.password,
-        local_hostname=server.hello_name,
-        timeout=left_s,
-        use_tls=server.security is SmtpSecurity.TLS,
-        start_tls=starts_tls,
-        tls_context=context,
-    )
+    client = _client(server, context, left_s)
+    unencrypted = None
     try:
         async with asyncio.timeout(left_s):
             await client.connect()
-            refused, said = await client.send_message(mail, recipients=list(recipients))
-            with contextlib.suppress(aiosmtplib.SMTPException):
-                await client.quit()  # it is taken: whatever comes now
+            if server.security is SmtpSecurity.OPPORTUNISTIC:
+                unencrypted, is_usable = await _encrypt(client, left_s)
+                if not is_usable:
+                    # The state of the connection is unknown after a failed handshake, so the mail takes a new one.
+                    client.close()
+                    client = _client(server, context, left_s)
+                    await client.connect()
+            refused, response = await client.send_message(mail, recipients=list(recipients))
+        await _quit(client)
     except aiosmtplib.SMTPRecipientsRefused as error:
         refusals = (f"{one.recipient}: {one.code} {_line(one.message)}" for one in error.recipients)
         raise SmtpError("; ".join(refusals)) from error
@@ -101,7 +120,103 @@ async def send_mail(
         # The library leaves open what it was opening when it is cancelled.
         client.close()
     not_for = "".join(f"; not for {who}: {one.code} {_line(one.message)}" for who, one in refused.items())
-    return _line(said) + not_for
+    return SmtpReceipt(_line(response) + not_for, unencrypted)
+
+
+def _client(server: SmtpServer, context: ssl.SSLContext | None, timeout_s: float) -> "aiosmtplib.SMTP":
+    import aiosmtplib  # noqa: PLC0415
+
+    return aiosmtplib.SMTP(
+        hostname=server.endpoint.host,
+        port=server.endpoint.port,
+        username=server.username,
+        password=server.password,
+        local_hostname=server.hello_name,
+        timeout=timeout_s,
+        use_tls=server.security is SmtpSecurity.TLS,
+        start_tls=server.security is SmtpSecurity.STARTTLS,
+        tls_context=context,
+    )
+
+
+async def _encrypt(client: "aiosmtplib.SMTP", left_s: float) -> tuple[str | None, bool]:
+    """Start TLS if the server offers it (RFC 7435): why the connection is not encrypted, and if it can be used."""
+    import aiosmtplib  # noqa: PLC0415
+
+    await _hello(client)
+    if not client.supports_extension("starttls"):
+        return None if _is_loopback(client.hostname) else "the server does not offer STARTTLS", True
+    try:
+        async with asyncio.timeout(min(STARTTLS_WITHIN_S, left_s / 2)):
+            await client.starttls()
+            # In TLS 1.3 a server rejects a handshake after the client has completed it (RFC 8446, section 4.4.4).
+            await _hello(client)
+    except (aiosmtplib.SMTPHeloError, asyncio.CancelledError):
+        raise
+    except TimeoutError:
+        return "STARTTLS failed: the handshake did not end in time", False
+    except aiosmtplib.SMTPResponseException as error:
+        return f"STARTTLS failed: {error.code} {_line(error.message)}", False
+    except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+        return f"STARTTLS failed: {_line(str(error)) or type(error).__name__}", False
+    return None, True
+
+
+def _is_loopback(host: str | None) -> bool:
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+async def _hello(client: "aiosmtplib.SMTP") -> None:
+    import aiosmtplib  # noqa: PLC0415
+
+    try:
+        await client.ehlo()
+    except aiosmtplib.SMTPHeloError:
+        if not client.is_connected:
+            raise
+        await client.helo()
+
+
+async def _quit(client: "aiosmtplib.SMTP") -> None:
+    """Say goodbye. The server has taken the mail, so nothing that happens now is a failure."""
+    import aiosmtplib  # noqa: PLC0415
+
+    with contextlib.suppress(aiosmtplib.SMTPException, OSError, ValueError, TimeoutError):
+        async with asyncio.timeout(QUIT_WITHIN_S):
+            await client.quit()
+
+
+def qualified_host_name(name: str, hosts: Path = HOSTS, resolv_conf: Path = RESOLV_CONF) -> str:
+    """The fully qualified name of this host, from /etc/hosts and the search domain; `name` if there is none.
+
+    Reads files only: socket.getfqdn() asks name servers, and blocks while these are silent.
+    """
+    if "." in name:
+        return name
+    for fields in _fields_of(hosts):
+        if name in fields[1:]:
+            for alias in fields[1:]:
+                if alias.startswith(f"{name}.") and _HOST_NAME.fullmatch(alias):
+                    return alias
+    for fields in reversed(
+        _fields_of(resolv_conf)
+    ):  # resolv.conf(5): the last of `domain` and `search` holds
+        if fields[0] in {"domain", "search"} and len(fields) > 1:
+            qualified = f"{name}.{fields[1].strip('.')}"
+            return qualified if _HOST_NAME.fullmatch(qualified) else name
+    return name
+
+
+def _fields_of(file: Path) -> list[list[str]]:
+    try:
+        with file.open("rb") as opened:
+            text = opened.read(MAX_NAMES_BYTES).decode(errors="replace")
+    except OSError:
+        return []
+    return [fields for line in text.splitlines() if (fields := line.partition("#")[0].split())]
 
 
 def _line(text: str) -> str:

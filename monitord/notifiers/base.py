@@ -83,6 +83,8 @@ class Notifier(ABC, Generic[OptionsT]):
         self.options: OptionsT = settings.options
         self.tools = tools
         self.masking = Masking(self.secrets())
+        self.warning: str | None = None
+        """What is wrong with a notifier that delivers all the same, as of its last delivery."""
 
     @property
     def name(self) -> str:

@@ -21,7 +21,14 @@ from typing import ClassVar
 from monitord.config import Secret, Table
 from monitord.monitors.secured import read_tls
 from monitord.net import Endpoint, TlsOptions, make_context, parse_endpoint
-from monitord.net.smtp import SmtpError, SmtpSecurity, SmtpServer, library_problem, send_mail
+from monitord.net.smtp import (
+    SmtpError,
+    SmtpSecurity,
+    SmtpServer,
+    library_problem,
+    qualified_host_name,
+    send_mail,
+)
 from monitord.notifiers.base import DeliveryError, Notifier
 from monitord.notifiers.notice import Message
 
@@ -40,7 +47,7 @@ MOST_THREADS = 10
 
 @dataclass(frozen=True, slots=True)
 class MailOptions:
-    """`sender` "": monitord at this host."""
+    """`sender` "": monitord at this host. `helo_name` None: the qualified name of this host."""
 
     to: tuple[str, ...] = ()
     sender: str = ""
@@ -49,6 +56,7 @@ class MailOptions:
     username: str | None = None
     password: Secret | None = None
     tls: TlsOptions = field(default_factory=TlsOptions)
+    helo_name: str | None = None
 
 
 class MailNotifier(Notifier[MailOptions]):
@@ -72,6 +80,7 @@ class MailNotifier(Notifier[MailOptions]):
             username=table.text("username", default=None),
             password=_password(table, security),
             tls=read_tls(table, alpn=()),
+            helo_name=table.value("helo_name", _helo_name, default=None),
         )
 
     def secrets(self) -> Iterable[str]:
@@ -83,16 +92,18 @@ class MailNotifier(Notifier[MailOptions]):
         server = SmtpServer(
             options.server,
             options.security,
-            message.origin,
+            options.helo_name or qualified_host_name(message.origin),
             options.username,
             None if options.password is None else options.password.reveal(),
         )
         try:
-            return await send_mail(
+            receipt = await send_mail(
                 server, self.mail(message), options.to, context=self._context(), deadline=deadline
             )
         except SmtpError as error:
             raise DeliveryError(str(error)) from error
+        self.warning = None if receipt.unencrypted is None else f"sent unencrypted: {receipt.unencrypted}"
+        return receipt.response if self.warning is None else f"{receipt.response}; {self.warning}"
 
     def _context(self) -> ssl.SSLContext | None:
         security = self.options.security
@@ -104,7 +115,8 @@ class MailNotifier(Notifier[MailOptions]):
 
     def mail(self, message: Message) -> EmailMessage:
         """The mail that a message becomes."""
-        domain = message.origin if re.fullmatch(r"[A-Za-z0-9.-]+", message.origin) else "localhost"
+        host = qualified_host_name(message.origin)
+        domain = host if re.fullmatch(r"[A-Za-z0-9.-]+", host) else "localhost"
         mail = EmailMessage()
         mail["Subject"] = message.subject
         mail["From"] = self.options.sender or f"monitord@{domain}"
@@ -142,6 +154,13 @@ def _recipients(table: Table) -> tuple[str, ...]:
         table.fault("to", "names nobody", 'write to = ["ops@example.org"]')
         return ()
     return tuple(dict.fromkeys(table.one_or_more("to", _address, default=())))
+
+
+def _helo_name(text: str) -> str:
+    """RFC 5321, section 4.1.1.1: a qualified name, or an address in brackets. Raises ValueError("problem; hint")."""
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Za-z:.]+\]", text):
+        raise ValueError('is not a host name; write "mail.example.org" or "[192.0.2.1]"')
+    return text
 
 
 def _password(table: Table, security: SmtpSecurity) -> Secret | None:

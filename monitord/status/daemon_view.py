@@ -121,9 +121,13 @@ def _notifier(one: Mapping[str, Any]) -> Fact:
     elif one["last_sent_at"] is not None:
         told = wording.several(one["sent"], "notice")
         said = f"works, {told} delivered, the last one at {_moment(one['last_sent_at'])}"
+    if one["warning"] is not None:
+        said += f"; {one['warning']}"
     if one["waiting"]:
         said += f"; {wording.several(one['waiting'], 'notice')} waiting"
-    return Fact(f"{one['name']} ({one['type']})", said, one["failing"] is not None)
+    return Fact(
+        f"{one['name']} ({one['type']})", said, one["failing"] is not None or one["warning"] is not None
+    )
 
 
 def _moment(text: str) -> str:

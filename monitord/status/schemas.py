@@ -244,6 +244,7 @@ SCHEMAS: dict[str, Json] = {
         last_sent_at=nullable(TIME),
         failing=nullable(TEXT),
         failing_since=nullable(TIME),
+        warning=nullable(TEXT),
         fallback=nullable(TEXT),
     ),
     "Notices": made_of(notices=listed(ref("Notice")), total=WHOLE),

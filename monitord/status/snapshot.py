@@ -233,6 +233,7 @@ def _notifier_of(courier: Courier, waiting: int) -> Json:
         "last_sent_at": text_of(courier.last_sent_at),
         "failing": courier.failing,
         "failing_since": text_of(courier.failing_since),
+        "warning": courier.warning,
         "fallback": settings.fallback,
     }
 

@@ -298,3 +298,21 @@ def test_a_recovery_alone_says_so() -> None:
     (message,) = at_work(act).notifier.got
     assert message.is_all_closing
     assert message.subject.startswith("[monitord here.example.org] UP again: web-1, after ")
+
+
+def test_a_warning_of_a_delivery_is_logged_once_and_ends_with_its_reason(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def act(office: Office) -> None:
+        for number, warning in enumerate(("sent unencrypted", "sent unencrypted", None)):
+            office.notifier.warning = warning
+            office.tell(number)
+            await asyncio.sleep(20)
+            assert office.courier.warning == warning
+
+    with caplog.at_level(logging.INFO):
+        office = at_work(act)
+    assert (office.courier.sent, office.courier.failing) == (3, None)
+    assert [one.message for one in caplog.records if one.levelno == logging.WARNING] == [
+        "ops: sent unencrypted"
+    ]

@@ -71,6 +71,19 @@ async def test_a_notifier_that_fails_is_an_exit_status(tmp_path: Path, capsys: C
         assert line.endswith(": 503 busy; 1 notice waiting")
 
 
+async def test_a_notifier_that_delivers_with_a_warning_shows_it(tmp_path: Path, capsys: Capture) -> None:
+    async with there(tmp_path) as it:
+        it.made.alerts.apply(OPS)
+        FakeNotifier.made[0].warning = "sent unencrypted: STARTTLS failed"
+        await fall(it)
+        await delivered(it.made)
+        capsys.readouterr()
+        assert await it.ctl("notifiers") == 0
+        assert "sent unencrypted: STARTTLS" in capsys.readouterr().out.splitlines()[1]
+        await it.ctl("status")
+        assert "ops: sent unencrypted: STARTTLS failed" in capsys.readouterr().out.splitlines()
+
+
 async def test_a_test_tells_what_was_said(tmp_path: Path, capsys: Capture) -> None:
     async with there(tmp_path) as it:
         it.made.alerts.apply(OPS)

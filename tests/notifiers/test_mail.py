@@ -1,5 +1,7 @@
 """Mail, to a real server: what arrives, how it is secured, and what is said when it is not taken."""
 
+import re
+import ssl
 import time
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -17,7 +19,9 @@ from tests.test_settings import faults_of, settings_of
 
 pytestmark = pytest.mark.skipif(smtp.library_problem() is not None, reason="aiosmtplib is not there")
 
-MESSAGE = Message((notice(1, detail="Größe: 3 KiB"), notice(2, kind=NoticeKind.RECOVERY)), "here", T0)
+MESSAGE = Message(
+    (notice(1, detail="Größe: 3 KiB"), notice(2, kind=NoticeKind.RECOVERY)), "here.example.org", T0
+)
 
 
 def notifier(tmp_path: Path, tools: NotifierTools, server: MailServer, keys: str = "") -> MailNotifier:
@@ -37,11 +41,11 @@ async def test_a_message_becomes_one_mail_to_all(tmp_path: Path, tools: Notifier
     (mail,) = server.mails
     assert said == "queued as 4711"
     assert mail["Subject"] == MESSAGE.subject
-    assert (mail["From"], mail["To"]) == ("monitord@here", "ops@example.org, kim@example.org")
+    assert (mail["From"], mail["To"]) == ("monitord@here.example.org", "ops@example.org, kim@example.org")
     assert parsedate_to_datetime(mail["Date"]) == T0
     assert mail["Auto-Submitted"] == "auto-generated"
     assert mail.get_content().replace("\r\n", "\n") == MESSAGE.text
-    assert "EHLO here" in server.heard
+    assert "EHLO here.example.org" in server.heard
     assert [line for line in server.heard if line.startswith("RCPT")] == [
         "RCPT TO:<ops@example.org>", "RCPT TO:<kim@example.org>",
     ]  # fmt: skip
@@ -51,7 +55,7 @@ async def test_mails_of_one_trouble_are_one_thread_and_each_has_its_id(
     tmp_path: Path, tools: NotifierTools
 ) -> None:
     opening, closing = (
-        Message((notice(number, kind=kind),), "here", T0)
+        Message((notice(number, kind=kind),), "here.example.org", T0)
         for number, kind in ((1, NoticeKind.PROBLEM), (2, NoticeKind.RECOVERY))
     )
     async with mail_server() as server:
@@ -65,7 +69,7 @@ async def test_mails_of_one_trouble_are_one_thread_and_each_has_its_id(
 
 
 async def test_a_mail_about_much_has_a_head_that_servers_take(tmp_path: Path, tools: NotifierTools) -> None:
-    many = Message([notice(number, trouble=f"{number:016}") for number in range(200)], "here", T0)
+    many = Message([notice(number, trouble=f"{number:016}") for number in range(200)], "here.example.org", T0)
     async with mail_server() as server:
         mail = notifier(tmp_path, tools, server).mail(many)
         await deliver(notifier(tmp_path, tools, server), many)
@@ -126,6 +130,126 @@ async def test_tls_is_taken_where_it_is_offered(
     assert len(server.mails) == 1
 
 
+@pytest.mark.parametrize("after", ["hang", "close", "reset"])
+async def test_a_mail_that_was_accepted_is_delivered_whatever_comes_after_it(
+    tmp_path: Path, tools: NotifierTools, after: str
+) -> None:
+    async with mail_server() as server:
+        server.after = after
+        assert await deliver(notifier(tmp_path, tools, server)) == "queued as 4711"
+    assert len(server.mails) == 1
+
+
+@pytest.mark.parametrize("quit_answer", ["421 timeout", "500 what", "", "garbage"])
+async def test_the_response_to_quit_does_not_matter(
+    tmp_path: Path, tools: NotifierTools, quit_answer: str
+) -> None:
+    async with mail_server({"QUIT": quit_answer}) as server:
+        assert await deliver(notifier(tmp_path, tools, server)) == "queued as 4711"
+
+
+@pytest.mark.parametrize(
+    ("answers", "handshake", "why"),
+    [
+        ({"STARTTLS": "454 TLS not available"}, b"", "454 TLS not available"),
+        ({"STARTTLS": "501 no parameters"}, b"", "501 no parameters"),
+        ({"STARTTLS": "what?"}, b"", "Malformed"),
+        ({}, b"this is no TLS\r\n", ""),
+        ({}, b"\x15\x03\x01\x00\x02\x02\x28", ""),
+    ],
+    ids=str,
+)
+async def test_opportunistic_tls_that_fails_goes_on_in_the_clear_and_says_so(
+    tmp_path: Path,
+    tools: NotifierTools,
+    authority: Authority,
+    answers: dict[str, str],
+    handshake: bytes,
+    why: str,
+) -> None:
+    context = authority.issue("localhost", directory=tmp_path).server_context()
+    async with mail_server(answers, tls=context) as server:
+        server.handshake = handshake
+        ops = notifier(tmp_path, tools, server)
+        said = await deliver(ops)
+    assert len(server.mails) == 1
+    assert not server.was_encrypted
+    assert server.heard.count("STARTTLS") == 1
+    assert re.search(f"^queued as 4711; sent unencrypted: STARTTLS failed: .*{why}", said)
+    assert ops.warning is not None
+    assert said.endswith(ops.warning)
+
+
+async def test_a_server_that_wants_a_certificate_of_ours_gets_the_mail_in_the_clear(
+    tmp_path: Path, tools: NotifierTools, authority: Authority
+) -> None:
+    # In TLS 1.3 the rejection comes after the handshake has ended for the client.
+    context = authority.issue("localhost", directory=tmp_path).server_context()
+    context.verify_mode = ssl.CERT_REQUIRED
+    async with mail_server(tls=context) as server:
+        said = await deliver(notifier(tmp_path, tools, server))
+    assert "sent unencrypted: STARTTLS failed" in said
+    assert len(server.mails) == 1
+
+
+async def test_the_warning_ends_with_the_next_encrypted_mail(
+    tmp_path: Path, tools: NotifierTools, authority: Authority
+) -> None:
+    context = authority.issue("localhost", directory=tmp_path).server_context()
+    async with mail_server({"STARTTLS": "454 later"}, tls=context) as server:
+        ops = notifier(tmp_path, tools, server)
+        await deliver(ops)
+        warnings = [ops.warning]
+        server.answers = {}
+        assert await deliver(ops) == "queued as 4711"
+        warnings.append(ops.warning)
+    assert warnings == ["sent unencrypted: STARTTLS failed: 454 later", None]
+    assert server.was_encrypted
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+async def test_required_tls_that_fails_sends_nothing(
+    tmp_path: Path, tools: NotifierTools, authority: Authority, security: str
+) -> None:
+    context = authority.issue("localhost", directory=tmp_path).server_context()
+    async with mail_server({"STARTTLS": "454 later"}, tls=context) as server:
+        with pytest.raises(DeliveryError):
+            await deliver(notifier(tmp_path, tools, server, f'security = "{security}"'), within_s=2.0)
+    assert server.mails == []
+
+
+@pytest.mark.parametrize(
+    ("hosts", "resolv_conf", "name"),
+    [
+        ("127.0.1.1 web1.example.org web1\n", "search other.example\n", "web1.example.org"),
+        ("127.0.0.1 localhost web1\n::1 web1 web1.example.net # own\n", "", "web1.example.net"),
+        ("127.0.0.1 localhost\n", "search a.example b.example\n", "web1.a.example"),
+        ("", "domain a.example\nsearch b.example. c.example\n", "web1.b.example"),
+        ("127.0.0.1 web10.example.org\n", "search .\n", "web1"),
+        ("127.0.1.1 web1.bad_name web1\n", "", "web1"),
+        (None, None, "web1"),
+    ],
+)
+def test_the_qualified_name_of_this_host_comes_from_files(
+    tmp_path: Path, hosts: str | None, resolv_conf: str | None, name: str
+) -> None:
+    for file, text in (("hosts", hosts), ("resolv.conf", resolv_conf)):
+        if text is not None:
+            (tmp_path / file).write_text(text)
+    found = smtp.qualified_host_name("web1", tmp_path / "hosts", tmp_path / "resolv.conf")
+    assert found == name
+    assert (
+        smtp.qualified_host_name("web1.example.com", tmp_path / "hosts", tmp_path / "resolv.conf")
+        == "web1.example.com"
+    )
+
+
+async def test_the_name_sent_with_ehlo_can_be_configured(tmp_path: Path, tools: NotifierTools) -> None:
+    async with mail_server() as server:
+        await deliver(notifier(tmp_path, tools, server, 'helo_name = "mx.example.org"'))
+    assert [line for line in server.heard if line.startswith("EHLO")] == ["EHLO mx.example.org"]
+
+
 async def test_a_password_goes_only_to_whom_the_certificate_names(
     tmp_path: Path, tools: NotifierTools, authority: Authority
 ) -> None:
@@ -183,6 +307,7 @@ async def test_a_wrong_password_is_told_without_it(
             'could be read on the way; write security = "starttls"',
         ),
         ('to = "a@b.org"\nsecurity = "ssl"', "ssl"),
+        ('to = "a@b.org"\nhelo_name = "my host"', 'is not a host name; write "mail.example.org"'),
     ],
 )
 def test_what_cannot_be_meant_is_said_with_the_fix(tmp_path: Path, keys: str, fault: str) -> None:

@@ -500,8 +500,10 @@ async def test_a_notifier_that_fails_is_on_every_page_and_why_on_that_of_the_dae
             chat.failing, chat.failing_since = "503 <busy>", NOW
             for path in ("/", "/m/shop", "/incidents"):
                 assert "<strong>chat cannot deliver.</strong>" in (await page(one, path)).text
+            one.alerts.couriers["ops"].warning = "sent unencrypted"
             text = (await page(one, "/daemon")).text
     assert "503 &lt;busy&gt;" in text
+    assert "sent unencrypted" in text
     assert "not used yet" in text
 
 

@@ -33,6 +33,8 @@ def _notifiers(options: argparse.Namespace) -> int:
 def _notifier_cells(one: Json) -> tuple[str, ...]:
     last = local(one["last_sent_at"]) if one["last_sent_at"] else "-"
     state = "works" if one["last_sent_at"] else "not used yet"
+    if one.get("warning"):
+        state = plain(one["warning"])
     if one["failing"]:
         state = f"fails since {local(one['failing_since'])}: {plain(one['failing'])}"
     return one["name"], one["type"], str(one["waiting"]), str(one["sent"]), last, state
