@@ -1,19 +1,18 @@
 """The kinds of message that the journal's catalog explains, each with the id that marks its lines.
 
 systemd/monitord.catalog holds the texts. They quote the fields named here between at signs, so a line of a kind
-carries all of its kind's fields. An id never gets another meaning. Lines that need no explaining have no kind.
+carries all of its kind's fields. An id never gets another meaning. Lines that need no explanation have no kind: the line
+of a plain check is one.
 """
 
 from enum import Enum
 
-_CHECK = ("MONITOR", "MONITOR_TYPE", "MONITOR_VERDICT", "MONITOR_STATE", "MONITOR_REASON")
 _TRANSITION = ("MONITOR", "MONITOR_STATE", "MONITOR_REASON")
 
 
 class JournalEvent(Enum):
-    """`JournalEvent.CHECK_FINISHED.message_id`; for a change of health, `JournalEvent[f"MONITOR_{health.name}"]`."""
+    """`JournalEvent.CHECK_SKIPPED.message_id`; for a change of health, `JournalEvent[f"MONITOR_{health.name}"]`."""
 
-    CHECK_FINISHED = ("e1e03bdb1086427a9e3c09b3ad297567", _CHECK)
     CHECK_SKIPPED = ("4dd7086eaf1b4ef0863c2dc2156dc5b3", ("MONITOR",))
 
     MONITOR_PENDING = ("bc94af91160a4d7986735bddf9b9b462", _TRANSITION)

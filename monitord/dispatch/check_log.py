@@ -109,10 +109,8 @@ class CheckLog:
             watched.name,
             observation.detail,
             note,
-            extra={
-                "fields": _fields(watched, result),
-                "message_id": JournalEvent.CHECK_FINISHED.message_id,
-            },
+            # Without a MESSAGE_ID: `journalctl -x` would explain every single check.
+            extra={"fields": _fields(watched, result)},
         )
 
     def changed(self, watched: Watched, transition: Transition, silence: Silence | None = None) -> None:

@@ -339,6 +339,26 @@ def test_a_silence_lowers_the_message_and_ends_by_itself(caplog: pytest.LogCaptu
     run(main)
 
 
+# -- journal
+
+
+def test_only_changes_have_a_catalog_entry(caplog: pytest.LogCaptureFixture) -> None:
+    """`journalctl -x` adds twelve lines to each message with an id."""
+    caplog.set_level(logging.INFO)
+
+    async def main(there: World) -> None:
+        there.add("web", policy=ONE_FAILURE)
+        await asyncio.sleep(30)
+        there.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(30)
+
+    run(main)
+    explained = [one.message_id for one in caplog.records if getattr(one, "message_id", "")]
+    plain = [one for one in caplog.records if not getattr(one, "message_id", "") and "fields" in vars(one)]
+    assert explained == [JournalEvent.MONITOR_UP.message_id, JournalEvent.MONITOR_DOWN.message_id]
+    assert len(plain) >= 4
+
+
 # -- flapping
 
 
