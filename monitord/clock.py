@@ -9,6 +9,14 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 
+def time_text(moment: datetime) -> str:
+    """ "2026-01-31 18:00:00 UTC": a time in a text that is stored or that programs pass on.
+
+    Always absolute and in UTC: the text is read later, and elsewhere. Who shows it may put the reader's zone instead.
+    """
+    return f"{moment.astimezone(UTC).isoformat(' ', 'seconds')[:19]} UTC"
+
+
 class Clock(Protocol):
     def monotonic_s(self) -> float:
         """Seconds since an arbitrary start; never goes back, and stands still while the machine sleeps."""

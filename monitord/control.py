@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from monitord.alerts import Alerts
-from monitord.clock import Clock
+from monitord.clock import Clock, time_text
 from monitord.dispatch import AutoUnits, CheckLog, Dispatcher, Plan
 from monitord.errors import ConfigError, ControlError
 from monitord.history import HistoryStats
@@ -106,7 +106,7 @@ class Control:
             if courier.warning is not None and courier.failing is None:
                 line += f"; {courier.name}: {courier.warning}"
         if self._last_reload is not None and not self._last_reload.ok:
-            line += f"; reload refused at {self._last_reload.at:%H:%M:%S} UTC: {self._last_reload.summary}"
+            line += f"; reload refused at {time_text(self._last_reload.at)}: {self._last_reload.summary}"
         return line
 
     async def check_now(self, name: str, asked_by: str) -> Result:

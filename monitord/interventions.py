@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from monitord.clock import Clock
+from monitord.clock import Clock, time_text
 from monitord.dispatch import Dispatcher, Matcher, Pause, Pipeline, Silence, Watched
 from monitord.systemd.log import NOTICE
 
@@ -79,7 +79,7 @@ class Interventions:
         """Returns the id."""
         silence = Silence(secrets.token_hex(4), matcher, self._clock.now(), until, by, comment)
         self._replace([*self.silences, silence])
-        moment = f"{until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        moment = time_text(until)
         count = sum(
             matcher.covers(one.name, one.monitor.settings.tags) for one in self._dispatcher.watched.values()
         )

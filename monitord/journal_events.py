@@ -1,8 +1,8 @@
 """The kinds of message that the journal's catalog explains, each with the id that marks its lines.
 
 systemd/monitord.catalog holds the texts. They quote the fields named here between at signs, so a line of a kind
-carries all of its kind's fields. An id never gets another meaning. Lines that need no explanation have no kind: the line
-of a plain check is one.
+carries all of its kind's fields. An id never gets another meaning. Lines that need no explanation have no kind: the
+line of a plain check is one.
 """
 
 from enum import Enum

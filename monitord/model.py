@@ -132,7 +132,9 @@ EXCERPT = "excerpt"
 class Observation:
     """What one check measured.
 
-    `detail` is one line for people: what was asked and what came ("GET https://… 200, 648 bytes, 0.067 s").
+    `detail` is one line for people: what was asked and what came ("GET https://… 200, 648 bytes, 0.067 s"). `subject`
+    is what was asked alone ("GET https://…"), `outcome` what came alone ("HTTP 200"), without what was measured; it is
+    `detail` once the observation was judged if the type gave none.
     `facts` are the type's own measurements by their published names; a phase is `phase.NAME`, in seconds.
     `is_usable` False: an answer, but not one that `up_when` could be asked about. `excerpt` is there once it was
     judged, unless it passed: lines that are safe to show.
@@ -147,6 +149,14 @@ class Observation:
     evidence: Evidence | None = field(default=None, compare=False, repr=False)
     is_usable: bool = True
     excerpt: str | None = None
+    subject: str = ""
+    outcome: str = ""
+
+    @property
+    def summary(self) -> str:
+        """The outcome before the subject, so that a line that has to be cut keeps the outcome."""
+        outcome = self.outcome or self.detail
+        return f"{outcome} ({self.subject})" if self.subject else outcome
 
 
 @dataclass(frozen=True, slots=True)

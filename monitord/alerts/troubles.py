@@ -24,6 +24,7 @@ from datetime import datetime
 from typing import Any
 
 from monitord.alerts.routes import AlertSettings, Route, is_quiet
+from monitord.clock import time_text
 from monitord.health.incidents import incident_id
 from monitord.model import Health, Reason
 from monitord.notifiers import Notice, NoticeKind, notice_id
@@ -213,7 +214,7 @@ def _news(told: Told | None, stands: Standing) -> tuple[NoticeKind | None, str]:
         return NoticeKind.STEADY, ""
     if told.health is not stands.health:
         return NoticeKind.CHANGE, ""
-    return None, f"{TOLD} at {told.at.astimezone():%Y-%m-%d %H:%M:%S}"
+    return None, f"{TOLD} at {time_text(told.at)}"
 
 
 def _closing(trouble: Trouble, stands: Standing, kind: NoticeKind, now: datetime) -> Iterator[Notice]:

@@ -6,10 +6,11 @@ and the checks of an outage go on at the level of any check.
 
 import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import Enum
 from typing import Any
 
+from monitord.clock import time_text
 from monitord.dispatch.roster import Silence
 from monitord.dispatch.watched import OpenWindow, Watched
 from monitord.journal_events import JournalEvent
@@ -196,7 +197,7 @@ class CheckLog:
 
 
 def _until(moment: datetime | None) -> str:
-    return "" if moment is None else f", until {moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return "" if moment is None else f", until {time_text(moment)}"
 
 
 def _comment(text: str | None) -> str:

@@ -86,8 +86,7 @@ def _inverted(result: Result) -> Result:
             Reason.CONDITION_FAILED,
             Verdict.FAIL,
         )
-    told = replace(observation, reason=reason, detail=f"{observation.detail}; {note}")
-    return replace(result, observation=told, verdict=verdict)
+    return replace(result, observation=_noted(observation, reason, note), verdict=verdict)
 
 
 def _fit_to_be_seen(result: Result, masking: Masking) -> Observation:
@@ -96,7 +95,14 @@ def _fit_to_be_seen(result: Result, masking: Masking) -> Observation:
     if result.verdict is not Verdict.PASS and observation.evidence is not None:
         text = observation.evidence(EXCERPT, None)
         excerpt = masking.excerpt(text) if isinstance(text, str) else None
-    return replace(observation, detail=masking.mask(observation.detail), excerpt=excerpt, evidence=None)
+    return replace(
+        observation,
+        detail=masking.mask(observation.detail),
+        subject=masking.mask(observation.subject),
+        outcome=masking.mask(observation.outcome or observation.detail),
+        excerpt=excerpt,
+        evidence=None,
+    )
 
 
 def _evaluate(conditions: Sequence[Condition], lookup: Lookup, masking: Masking) -> list[Outcome]:
@@ -106,4 +112,14 @@ def _evaluate(conditions: Sequence[Condition], lookup: Lookup, masking: Masking)
 def _told(observation: Observation, reason: Reason, what: str, outcomes: Sequence[Outcome]) -> Observation:
     """The line for people says what decided."""
     why = ", ".join(outcome.text for outcome in outcomes)
-    return replace(observation, reason=reason, detail=f"{observation.detail}; {what}: {why}")
+    return _noted(observation, reason, f"{what}: {why}")
+
+
+def _noted(observation: Observation, reason: Reason, note: str) -> Observation:
+    outcome = observation.outcome or observation.detail
+    return replace(
+        observation,
+        reason=reason,
+        detail=f"{observation.detail}; {note}",
+        outcome=f"{outcome}; {note}",
+    )

@@ -109,11 +109,12 @@ class Pipeline:
         """Tell how a monitor stands when something else than a check has changed it, such as a pause."""
         last = watched.last.observation if watched.last is not None else None
         reason, detail = (Reason.OK, "") if last is None else (last.reason, last.detail)
+        summary = "" if last is None else last.summary
         transition = self._stand(watched, self._clock.now(), reason, detail)
         if transition is not None:
             self._log.changed(watched, transition, self.roster.silence_of(watched, self._clock.now()))
         self._tell(watched, None, transition)
-        self._follow_incident(watched, reason, detail)
+        self._follow_incident(watched, reason, summary)
 
     async def _observe(self, watched: Watched, watch: Stopwatch) -> Observation:
         timeout_s = watched.monitor.settings.timeout_s
@@ -179,7 +180,7 @@ class Pipeline:
         if step.state.flapping.is_flapping is not before.flapping.is_flapping:
             self._log.flapping_changed(watched)
         self._tell(watched, result, transition)
-        self._follow_incident(watched, observation.reason, observation.detail)
+        self._follow_incident(watched, observation.reason, observation.summary)
         if step.state.is_soft and not before.is_soft:
             self._ask_parents(watched)
 
@@ -242,7 +243,7 @@ class Pipeline:
         watched.stands, watched.stands_since = after, since
         return Transition(watched.name, before, after, at, since, reason, detail)
 
-    def _follow_incident(self, watched: Watched, reason: Reason, detail: str) -> None:
+    def _follow_incident(self, watched: Watched, reason: Reason, summary: str) -> None:
         incident = incident_after(
             watched.incident,
             watched.name,
@@ -250,7 +251,7 @@ class Pipeline:
             since=watched.health.since or self._clock.now(),
             at=watched.health.since or self._clock.now(),
             reason=reason,
-            detail=detail,
+            detail=summary,
             in_maintenance=watched.window is not None,
         )
         if incident is not watched.incident:

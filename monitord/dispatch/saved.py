@@ -31,6 +31,8 @@ def result_record(result: Result) -> dict[str, Any]:
         "verdict": result.verdict.value,
         "reason": observation.reason.value,
         "detail": observation.detail,
+        "subject": observation.subject,
+        "outcome": observation.outcome,
         "facts": dict(observation.facts),
         "address": observation.address,
         "conditions": result.conditions,
@@ -49,6 +51,9 @@ def result_of_record(record: Json) -> Result:
         duration_s=float(record["duration_s"]),
         reason=Reason(record["reason"]),
         detail=str(record["detail"]),
+        # Not in the records of earlier releases.
+        subject=str(record.get("subject", "")),
+        outcome=str(record.get("outcome", "")),
         facts=facts,
         address=record["address"],
         excerpt=record["excerpt"],

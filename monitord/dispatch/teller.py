@@ -6,7 +6,7 @@ What stands against telling (a maintenance window, a silence, an acknowledgement
 from datetime import datetime
 
 from monitord.alerts import Alerts, Standing
-from monitord.clock import Clock
+from monitord.clock import Clock, time_text
 from monitord.dispatch.pipeline import Pipeline
 from monitord.dispatch.watched import Watched
 from monitord.model import Health, Incident, Reason, Result, Transition
@@ -84,7 +84,7 @@ class Teller:
             return f"the maintenance window {watched.window.name} is open"
         silence = self._roster.silence_of(watched, now)
         if silence is not None:
-            return f"silenced until {silence.until.astimezone():%Y-%m-%d %H:%M:%S} by {silence.by}"
+            return f"silenced until {time_text(silence.until)} by {silence.by}"
         incident = watched.incident
         if incident is not None and incident.acknowledged_by is not None:
             return f"acknowledged by {incident.acknowledged_by}"

@@ -110,9 +110,22 @@ class Stopwatch:
         facts: Mapping[str, Fact] | None = None,
         address: str | None = None,
         evidence: Evidence | None = None,
+        *,
+        subject: str = "",
+        outcome: str = "",
     ) -> Observation:
         """What was seen until now."""
-        return Observation(self.started_at, self.elapsed_s, reason, detail, facts or {}, address, evidence)
+        return Observation(
+            self.started_at,
+            self.elapsed_s,
+            reason,
+            detail,
+            facts or {},
+            address,
+            evidence,
+            subject=subject,
+            outcome=outcome,
+        )
 
 
 class Monitor(ABC, Generic[OptionsT]):

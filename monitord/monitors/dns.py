@@ -154,11 +154,14 @@ class DnsMonitor(Monitor[DnsOptions]):
                     ends_at = outcome.tls.certificate.expires_at
                     facts["certificate.expires_in"] = (ends_at - self.tools.clock.now()).total_seconds()
         note = f", after {failed} failed" if failed else ""
+        subject = f"{question.record_type} {question.name} at {place}"
         return watch.observation(
             reason,
-            f"{question.record_type} {question.name} at {place} {said}, {outcome.duration_s:.3f} s{note}",
+            f"{subject} {said}, {outcome.duration_s:.3f} s{note}",
             facts,
             outcome.address,
+            subject=subject,
+            outcome=f"{said}{note}",
         )
 
 

@@ -103,7 +103,10 @@ class ExecMonitor(Monitor[ExecOptions]):
         )
         if isinstance(outcome, ProcessFault):
             reason = _REASON_OF_FAULT[outcome.kind]
-            return watch.observation(reason, f"{self._program}: cannot be run: {outcome.detail}", {})
+            said = f"cannot be run: {outcome.detail}"
+            return watch.observation(
+                reason, f"{self._program}: {said}", {}, subject=self._program, outcome=said
+            )
         output = parse_output(self._text(outcome.stdout))
         message = output.message or parse_output(self._text(outcome.stderr)).message
         said = _shortened(message) or "no output"
@@ -117,6 +120,8 @@ class ExecMonitor(Monitor[ExecOptions]):
             detail=f"{self._program}: {said} ({end}, {duration_s:.3f} s)",
             facts=facts,
             evidence=self._evidence(outcome, facts),
+            subject=self._program,
+            outcome=f"{said} ({end})",
         )
 
     @staticmethod

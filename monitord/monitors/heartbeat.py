@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from monitord.calendar_events import parse_calendar_event
+from monitord.clock import time_text
 from monitord.conditions import FactType, Vocabulary
 from monitord.config import Table
 from monitord.health import HealthPolicy
@@ -185,7 +186,7 @@ class HeartbeatMonitor(Monitor[Rhythm]):
         standing = standing_of(record, self.options, now)
         late = Reason.HEARTBEAT_LATE if standing.is_warning else Reason.OK
         reason = _REASONS.get(standing.status, late)
-        detail = _detail(record, standing, self.options, now)
+        detail = _detail(record, standing, self.options)
         facts = _facts(record, standing, now)
         return Observation(
             self._began_at(reason, standing, now), 0.0, reason, detail, facts, evidence=_evidence(record)
@@ -259,26 +260,26 @@ def _one_line(message: str | None) -> str:
     return shown if len(shown) <= SHOWN_CHARACTERS else shown[: SHOWN_CHARACTERS - 1] + "…"
 
 
-def _detail(record: Record, standing: Standing, rhythm: Rhythm, now: datetime) -> str:
-    said = _said(record, standing, rhythm, now)
+def _detail(record: Record, standing: Standing, rhythm: Rhythm) -> str:
+    said = _said(record, standing, rhythm)
     # What the last run said explains nothing of one that does not come.
     is_awaited = standing.status in {HeartbeatStatus.LATE, HeartbeatStatus.MISSED}
     message = "" if is_awaited else _one_line(record.message)
     return f"{said}: {message}" if message else said
 
 
-def _said(record: Record, standing: Standing, rhythm: Rhythm, now: datetime) -> str:
-    last = "no beat yet" if record.ended_at is None else f"last beat {_ago(record.ended_at, now)}"
+def _said(record: Record, standing: Standing, rhythm: Rhythm) -> str:
+    last = "no beat yet" if record.ended_at is None else f"last beat at {_at(record.ended_at)}"
     match standing.status:
         case HeartbeatStatus.FAILED:
             status = "" if record.exit_status is None else f" with exit status {record.exit_status}"
-            return f"failed {_ago(record.ended_at, now)}{status}"
+            return f"failed at {_at(record.ended_at)}{status}"
         case HeartbeatStatus.MISSED if _is_overrun(record):
-            return f"started {_ago(record.started_at, now)} and did not end by {_at(record.missed_at)}"
+            return f"started at {_at(record.started_at)} and did not end by {_at(record.missed_at)}"
         case HeartbeatStatus.MISSED:
             return f"missed: nothing came by {_at(record.missed_at)}; {last}"
         case HeartbeatStatus.RUNNING:
-            return f"running, started {_ago(record.started_at, now)}; has to end by {_at(standing.down_at)}"
+            return f"running, started at {_at(record.started_at)}; has to end by {_at(standing.down_at)}"
         case HeartbeatStatus.LATE:
             return f"late since {_at(standing.expected_at)}; {last}; down at {_at(standing.down_at)}"
         case HeartbeatStatus.NEW | HeartbeatStatus.UP:
@@ -291,14 +292,10 @@ def _is_overrun(record: Record) -> bool:
     return started_at is not None and missed_at is not None and started_at < missed_at
 
 
-def _ago(moment: datetime | None, now: datetime) -> str:
-    return "never" if moment is None else f"{_rounded((now - moment).total_seconds())} ago"
-
-
 def _rounded(seconds: float) -> str:
     """Without a fraction from ten seconds on."""
     return format_duration(round(seconds, 0 if seconds >= 10 else 1))  # noqa: PLR2004
 
 
 def _at(moment: datetime | None) -> str:
-    return "never" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+    return "never" if moment is None else time_text(moment)

@@ -140,10 +140,10 @@ class HttpMonitor(Monitor[HttpOptions]):
             facts["body.length"] = outcome.body_bytes
             if outcome.tls is not None:
                 facts.update(facts_of_tls(outcome.tls, self.tools.clock.now()))
-            said = f"{outcome.status}, {_bytes(outcome.body_bytes)}"
+            said, short = f"{outcome.status}, {_bytes(outcome.body_bytes)}", f"HTTP {outcome.status}"
         else:
             # The reason, in words: "refused: connect to 127.0.0.1:1 refused".
-            said = f"{reason.value.replace('_', ' ')}: {outcome.detail}"
+            said = short = f"{reason.value.replace('_', ' ')}: {outcome.detail}"
         return Observation(
             started_at=watch.started_at,
             duration_s=outcome.duration_s,
@@ -152,6 +152,8 @@ class HttpMonitor(Monitor[HttpOptions]):
             facts=facts,
             address=outcome.address,
             evidence=_evidence(outcome) if isinstance(outcome, HttpExchange) else None,
+            subject=asked,
+            outcome=f"{short}{note}",
         )
 
 

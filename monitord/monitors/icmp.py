@@ -111,8 +111,11 @@ class IcmpMonitor(Monitor[IcmpOptions]):
             deadline=watch.began_s + self.settings.timeout_s,
         )
         reason, said = _judge(outcome)
-        detail = f"ping {options.host} {said}, {outcome.duration_s:.3f} s"
-        return watch.observation(reason, detail, _facts(outcome), outcome.address)
+        subject = f"ping {options.host}"
+        detail = f"{subject} {said}, {outcome.duration_s:.3f} s"
+        return watch.observation(
+            reason, detail, _facts(outcome), outcome.address, subject=subject, outcome=said
+        )
 
 
 def _judge(outcome: PingOutcome) -> tuple[Reason, str]:

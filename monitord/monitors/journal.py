@@ -24,6 +24,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
+from monitord.clock import time_text
 from monitord.conditions import FactType, Vocabulary
 from monitord.config import Table
 from monitord.health import HealthPolicy
@@ -201,7 +202,10 @@ class JournalMonitor(Monitor[JournalOptions]):
         if fault is not None and fault.kind is not JournalFaultKind.BROKEN:
             is_forbidden = fault.kind is JournalFaultKind.FORBIDDEN
             hint = _FORBIDDEN_HINT if is_forbidden else _ABSENT_HINT
-            return watch.observation(Reason.PROBER_FORBIDDEN, f"journal: {fault.text}; {hint}")
+            said = f"{fault.text}; {hint}"
+            return watch.observation(
+                Reason.PROBER_FORBIDDEN, f"journal: {said}", subject="journal", outcome=said
+            )
         count = self._window.count(now_us)
         reason, said = self._judge(count, now_us, has_all=has_all)
         if reason is Reason.PROBER_LATE:
@@ -215,7 +219,12 @@ class JournalMonitor(Monitor[JournalOptions]):
         facts["response_time"] = watch.elapsed_s
         excerpt = "\n".join(self._lines) or None
         return watch.observation(
-            reason, f"journal: {said}", facts, evidence=lambda name, _: excerpt if name == EXCERPT else None
+            reason,
+            f"journal: {said}",
+            facts,
+            evidence=lambda name, _: excerpt if name == EXCERPT else None,
+            subject="journal",
+            outcome=said,
         )
 
     def _judge(self, count: int, now_us: int, *, has_all: bool) -> tuple[Reason, str]:
@@ -224,15 +233,15 @@ class JournalMonitor(Monitor[JournalOptions]):
         window = format_duration(options.window_s)
         reason = Reason.OK if has_all else Reason.PROBER_LATE
         if options.at_most is None:
-            silent_us = now_us - max(self._last_us or 0, self._since_us or 0)
-            is_silent = silent_us > options.window_s * 1e6
+            silent_since_us = max(self._last_us or 0, self._since_us or 0)
+            is_silent = now_us - silent_since_us > options.window_s * 1e6
             if not is_silent:
                 reason = Reason.OK
             elif has_all:
                 reason = Reason.JOURNAL_SILENT
             said = f"{_count_text(count)} in {window} (at least 1)"
             if is_silent:
-                said = f"no match for {_age_text(silent_us)} (at most {window})"
+                said = f"no match since {_time_text(silent_since_us)} (at most {window})"
         else:
             if count > options.at_most:
                 reason = Reason.JOURNAL_MATCHED
@@ -241,7 +250,7 @@ class JournalMonitor(Monitor[JournalOptions]):
             # Its conditions take the place of the type's own verdict.
             reason = Reason.OK if has_all else Reason.PROBER_LATE
         if self._last_us is not None and self._lines:
-            said += f", the last {_age_text(now_us - self._last_us)} ago: {self._lines[-1]}"
+            said += f", the last at {_time_text(self._last_us)}: {self._lines[-1]}"
         return reason, said
 
     def journal_fields(self, observation: Observation) -> Mapping[str, str]:
@@ -313,8 +322,8 @@ def _count_text(count: int) -> str:
     return f"{count} match{'' if count == 1 else 'es'}"
 
 
-def _age_text(age_us: int) -> str:
-    return format_duration(max(0, age_us) // 1_000_000)
+def _time_text(at_us: int) -> str:
+    return time_text(_EPOCH + at_us * _MICROSECOND)
 
 
 def _lost_text(lost: int) -> str:

@@ -78,7 +78,8 @@ def compile_patterns(patterns: tuple[str, ...]) -> re.Pattern[str]:
 def unanswered(watch: Stopwatch, what: str, error: BusError) -> Observation:
     """The service manager could not be asked."""
     reason = Reason.PROBER_FORBIDDEN if error.fault is BusFault.FORBIDDEN else Reason.MANAGER_SILENT
-    return watch.observation(reason, f"{what}: the service manager cannot be asked: {error.detail}")
+    said = f"the service manager cannot be asked: {error.detail}"
+    return watch.observation(reason, f"{what}: {said}", subject=what, outcome=said)
 
 
 def ending(state: UnitState) -> str:

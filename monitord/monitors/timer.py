@@ -12,9 +12,10 @@ systemd alone would not tell a run that was missed while the machine was off: it
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
+from monitord.clock import time_text
 from monitord.conditions import FactType, Vocabulary
 from monitord.config import Table
 from monitord.health import HealthPolicy
@@ -121,14 +122,15 @@ class TimerMonitor(Monitor[TimerOptions]):
         self._has_looked = True
         overdue_s = self._overdue_s(now, now_s)
         self._plan_next_look(overdue_s)
-        reason, said = self._judge(timer, job, now, overdue_s)
+        reason, said = self._judge(timer, job, overdue_s)
         if reason is Reason.OK:
             said += _next_text(timer, now, now_s)
         if self.settings.up_when and reason is not Reason.OK:
             reason = Reason.CONDITION_FAILED
         facts = self._facts(timer, job, now, now_s)
         facts |= {"response_time": watch.elapsed_s, "timer.overdue": overdue_s is not None and overdue_s > 0}
-        return watch.observation(reason, f"{self.options.timer} {said}", facts)
+        timer_name = self.options.timer
+        return watch.observation(reason, f"{timer_name} {said}", facts, subject=timer_name, outcome=said)
 
     def _overdue_s(self, now: datetime, now_s: float) -> float | None:
         """How long ago the job should have been started, at the very latest. None: nothing is promised."""
@@ -142,9 +144,7 @@ class TimerMonitor(Monitor[TimerOptions]):
         if self._nudge is not None and overdue_s is not None and overdue_s <= 0:
             self._nudge.call(after_s=min(MARGIN_S - overdue_s, self.settings.check_every_s))
 
-    def _judge(
-        self, timer: UnitState, job: UnitState | None, now: datetime, overdue_s: float | None
-    ) -> tuple[Reason, str]:
+    def _judge(self, timer: UnitState, job: UnitState | None, overdue_s: float | None) -> tuple[Reason, str]:
         if not timer.is_there:
             return Reason.UNIT_INACTIVE, "not found"
         if timer.active_state == "failed":
@@ -153,7 +153,7 @@ class TimerMonitor(Monitor[TimerOptions]):
             loaded = "" if timer.load_state == "loaded" else f", {timer.load_state}"
             return Reason.UNIT_INACTIVE, f"{timer.active_state} ({timer.sub_state}{loaded})"
         last_at = self._plan.last_at
-        ran = "not started yet" if last_at is None else f"last started {_ago(last_at, now)}"
+        ran = "not started yet" if last_at is None else f"last started at {time_text(last_at)}"
         if self._plan.failure:
             return Reason.UNIT_FAILED, f"{timer.triggers} failed ({self._plan.failure}), {ran}"
         if overdue_s is not None and overdue_s > 0:
@@ -165,7 +165,7 @@ class TimerMonitor(Monitor[TimerOptions]):
         if self.options.max_age_s is not None:
             return f"did not elapse within {format_duration(self.options.max_age_s)}"
         expected_at = self._plan.expected_at
-        due = "" if expected_at is None else f" at {expected_at:%Y-%m-%d %H:%M:%S} UTC"
+        due = "" if expected_at is None else f" at {time_text(expected_at)}"
         return f"was to elapse{due}, and has not within {format_duration(self.options.grace_s)}"
 
     def _facts(self, timer: UnitState, job: UnitState | None, now: datetime, now_s: float) -> dict[str, Fact]:
@@ -187,12 +187,8 @@ class TimerMonitor(Monitor[TimerOptions]):
 _UNDER_WAY = frozenset({"activating", "active", "reloading", "deactivating"})
 
 
-def _ago(at: datetime, now: datetime) -> str:
-    return f"{format_duration(max(round((now - at).total_seconds()), 0))} ago"
-
-
 def _next_text(timer: UnitState, now: datetime, now_s: float) -> str:
     next_s = next_in_s(timer, now, now_s)
     if next_s is not None:
-        return f", elapses in {format_duration(round(next_s))}"
+        return f", elapses at {time_text(now + timedelta(seconds=round(next_s)))}"
     return ", does not elapse again" if timer.sub_state == "elapsed" else ""

@@ -12,9 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar
 
+from monitord.clock import time_text
 from monitord.conditions import Vocabulary
 from monitord.config import Table
-from monitord.model import Fact, Observation, Reason
+from monitord.model import Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.monitors.secured import STREAM_FACTS, facts_of_stream, read_tls
 from monitord.net import IpFamily, TlsFacts, parse_endpoint
@@ -24,7 +25,6 @@ from monitord.net.stream import Stream, StreamClient, StreamTarget
 
 HTTPS_PORT = 443
 _PORTS = {StartTlsProtocol.SMTP: 25, StartTlsProtocol.IMAP: 143, StartTlsProtocol.POP3: 110}
-_DAY_S = 86400.0
 
 VOCABULARY = Vocabulary(STREAM_FACTS)
 
@@ -61,13 +61,18 @@ class TlsMonitor(Monitor[TlsMonitorOptions]):
         outcome = await self._client.visit(target, self._talk, deadline=deadline)
         facts = facts_of_stream(outcome, self.tools.clock.now())
         if outcome.fault is None:
-            reason, said = Reason.OK, _said(outcome.tls, facts.get("certificate.expires_in"))
+            reason, said = Reason.OK, _said(outcome.tls)
         else:
             reason = Reason(outcome.fault.value)
             # The reason, in words: "refused: connect to 127.0.0.1:1 refused".
             said = f"{reason.value.replace('_', ' ')}: {outcome.detail}"
         return watch.observation(
-            reason, f"{target} {said}, {outcome.duration_s:.3f} s", facts, outcome.address
+            reason,
+            f"{target} {said}, {outcome.duration_s:.3f} s",
+            facts,
+            outcome.address,
+            subject=str(target),
+            outcome=said,
         )
 
     async def _talk(self, stream: Stream) -> None:
@@ -79,13 +84,12 @@ class TlsMonitor(Monitor[TlsMonitorOptions]):
             await say_goodbye(stream, protocol)
 
 
-def _said(tls: TlsFacts | None, expires_in_s: Fact) -> str:
+def _said(tls: TlsFacts | None) -> str:
     if tls is None:
         return "no TLS"
-    if not isinstance(expires_in_s, float):
+    if tls.certificate is None:
         return tls.version
-    days = expires_in_s / _DAY_S
-    return f"{tls.version}, certificate good for {days:.0f} days"
+    return f"{tls.version}, certificate valid until {time_text(tls.certificate.expires_at)}"
 
 
 # Reading

@@ -237,7 +237,9 @@ class UnitMonitor(Monitor[UnitOptions]):
         if seen.crashes and seen.reason in {Reason.OK, Reason.CONDITION_FAILED}:
             seen.reason = _REASON_OF_CRASH[options.crash]
         facts: dict[str, Fact] = {"response_time": watch.elapsed_s, "unit.crashes": seen.crashes}
-        return watch.observation(seen.reason, f"{what} {seen.said}", facts | seen.facts)
+        return watch.observation(
+            seen.reason, f"{what} {seen.said}", facts | seen.facts, subject=what, outcome=seen.said
+        )
 
     async def _one(self, deadline: float) -> _Seen:
         since = self._looked_at
@@ -313,7 +315,7 @@ class UnitMonitor(Monitor[UnitOptions]):
 
     def _judge(self, state: UnitState, age_s: float | None) -> _Seen:
         """Of its state alone. Plans the check at which `grace` is over."""
-        said = state_text(state, age_s)
+        said = state_text(state, age_s, self.tools.clock.now())
         if state.active_state == "failed":
             return _Seen(Reason.UNIT_FAILED, said)
         want, crash = self.options.want, self.options.crash

@@ -5,8 +5,10 @@ A daemon whose pages nobody opens pays nothing for them, and one whose pages are
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from html import escape
 from importlib.resources import files
 from typing import Any
 
@@ -14,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from monitord import __version__
 from monitord.status import wording
+from monitord.status.charts import Svg
 
 CONTENT_TYPES = {
     "style.css": "text/css; charset=utf-8",
@@ -82,6 +85,7 @@ def _load() -> tuple[Mapping[str, StaticFile], Environment]:
         "day",
     ):
         environment.filters[word] = getattr(wording, word)
+    environment.filters["with_times"] = with_times
     for name in environment.list_templates():
         environment.get_template(name)
     return static, environment
@@ -90,3 +94,11 @@ def _load() -> tuple[Mapping[str, StaticFile], Environment]:
 def _read(name: str, content_type: str) -> StaticFile:
     body = files("monitord.status").joinpath("static", name).read_bytes()
     return StaticFile(body, content_type, hashlib.sha256(body).hexdigest()[:12])
+
+
+_TIME_IN_TEXT = re.compile(r"\b(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) UTC\b")
+
+
+def with_times(text: str) -> Svg:
+    """A text of the daemon as HTML, with an element for each time (`clock.time_text`): pages show their own zone."""
+    return Svg(_TIME_IN_TEXT.sub(r'<time datetime="\1T\2Z">\1 \2 UTC</time>', escape(text)))

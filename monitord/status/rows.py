@@ -38,7 +38,8 @@ class Row:
     notes: tuple[str, ...]
     tags: tuple[str, ...]
     reason: str | None
-    detail: str
+    outcome: str
+    subject: str
     response_s: float | None
     bar: Svg
     spark: Svg
@@ -101,7 +102,7 @@ class Rows:
                 continue
             tags = one.monitor.settings.tags
             shifted |= kept is None or kept.health is not one.stands or kept.tags != tags
-            find = f"{name} {one.monitor.type_name} {' '.join(tags)} {_detail(one)}".casefold()
+            find = f"{name} {one.monitor.type_name} {' '.join(tags)} {_searched(one)}".casefold()
             self.kept[name] = Kept(key, revision, one.stands, tags, find)
             changed = True
         if len(self.kept) != len(watched):
@@ -147,7 +148,8 @@ class Rows:
             notes=notes_of(watched, self._dispatcher.roster.silence_of(watched, self._clock.now())),
             tags=watched.monitor.settings.tags,
             reason=None if last is None or last.verdict is Verdict.PASS else last.observation.reason.value,
-            detail=_detail(watched),
+            outcome=_outcome(watched),
+            subject="" if last is None else last.observation.subject,
             response_s=next((value for value in reversed(answered) if value is not None), None),
             bar=checks_bar(verdicts, KEPT, said_of_marks(verdicts)),
             spark=sparkline(answered, _said_of_responses(answered)),
@@ -197,5 +199,13 @@ def _said_of_responses(answered: Sequence[float | None]) -> str:
     return f"response time from {wording.seconds(min(known))} to {wording.seconds(max(known))}"
 
 
-def _detail(watched: Watched) -> str:
-    return "" if watched.last is None else watched.last.observation.detail
+def _outcome(watched: Watched) -> str:
+    return "" if watched.last is None else watched.last.observation.outcome
+
+
+def _searched(watched: Watched) -> str:
+    """All that the row shows of the last check, and its detail."""
+    if watched.last is None:
+        return ""
+    observation = watched.last.observation
+    return f"{observation.detail} {observation.outcome}"

@@ -58,6 +58,8 @@ _RESULT = {
     "verdict": VERDICT,
     "reason": REASON,
     "detail": TEXT,
+    "subject": TEXT,
+    "outcome": TEXT,
     "started_at": TIME,
     "duration_s": NUMBER,
     "address": nullable(TEXT),

@@ -174,6 +174,8 @@ def result_of(result: Result) -> Json:
         "verdict": result.verdict.value,
         "reason": observation.reason.value,
         "detail": observation.detail,
+        "subject": observation.subject,
+        "outcome": observation.outcome or observation.detail,
         "started_at": text_of(observation.started_at),
         "duration_s": round(observation.duration_s, 6),
         "address": observation.address,

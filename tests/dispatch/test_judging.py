@@ -132,6 +132,18 @@ def test_an_answer_that_is_not_usable_fails_whatever_the_conditions_say() -> Non
     assert (result.verdict, result.observation.reason) == (Verdict.FAIL, Reason.CONDITION_FAILED)
 
 
+def test_what_decided_follows_the_outcome_and_comes_before_the_subject() -> None:
+    seen = replace(observation(Reason.OK, status=503), subject="GET https://a.test/", outcome="HTTP 503")
+    told = judge(seen, settings(["status == 200"]), None).observation
+    assert told.outcome == "HTTP 503; not met: status == 200 (503)"
+    assert told.summary == "HTTP 503; not met: status == 200 (503) (GET https://a.test/)"
+
+
+def test_the_outcome_of_a_type_that_gives_none_is_its_detail() -> None:
+    told = judge(observation(Reason.REFUSED), settings(), None).observation
+    assert (told.outcome, told.subject, told.summary) == ("looked", "", "looked")
+
+
 # Inverted
 
 SHOWS_NOTHING = {Reason.CONDITION_UNRESOLVED, Reason.PLUGIN_KILLED}
@@ -226,11 +238,19 @@ def test_a_secret_is_masked_in_all_that_is_told_and_not_in_what_is_compared() ->
     def evidence(name: str, _: object) -> object:
         return said if name in {"header", EXCERPT} else None
 
-    seen = replace(observation(Reason.OK), detail="asked with s3cret-token", evidence=evidence)
+    seen = replace(
+        observation(Reason.OK),
+        detail="asked with s3cret-token",
+        subject="GET /s3cret-token",
+        outcome="got s3cret-token",
+        evidence=evidence,
+    )
     wanted = settings(["header('A') contains 's3cret-token'", "header('B') == 'x'"])
     result = judge(seen, wanted, None, Masking(["s3cret-token"]))
     assert result.conditions[0].endswith("""contains 's3cret-token' ("the token is ***, 'quoted'")""")
     assert result.verdict is Verdict.FAIL
     assert "header('A')" not in result.observation.detail
     assert "s3cret" not in result.observation.detail
+    assert result.observation.subject == "GET /***"
+    assert result.observation.outcome.startswith("got ***; not met: ")
     assert result.observation.excerpt == "the token is ***, 'quoted'"

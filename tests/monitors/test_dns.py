@@ -145,6 +145,7 @@ async def test_an_answer_without_the_records_fails(
     seen = await make(where).check()
     assert seen.reason is Reason.CONDITION_FAILED
     assert seen.detail.startswith(f"{record_type} {name}. at 127.0.0.1 {said}, ")
+    assert (seen.subject, seen.outcome) == (f"{record_type} {name}. at 127.0.0.1", said)
     assert (seen.facts["dns.answer_count"], seen.facts["dns.answers"]) == (0, ())
     assert seen.facts["dns.rcode"] == said.partition(",")[0]
 

@@ -92,6 +92,7 @@ async def test_the_exit_code_is_the_verdict(
     seen = await monitor.check()
     assert seen.reason is reason
     assert seen.detail == f"check_it: said (exit code {exit_code}, {seen.duration_s:.3f} s)"
+    assert (seen.subject, seen.outcome) == ("check_it", f"said (exit code {exit_code})")
     assert seen.facts == {
         "exit_code": exit_code,
         "message": "said",
@@ -165,6 +166,7 @@ async def test_a_host_without_descriptors_is_unsure(make: Make, tmp_path: Path) 
         seen = await monitor.check()
     assert seen.reason is Reason.PROBER_EXHAUSTED
     assert seen.detail == "check_it: cannot be run: no process to spare: Too many open files"
+    assert seen.outcome == "cannot be run: no process to spare: Too many open files"
 
 
 # What it says

@@ -125,6 +125,8 @@ async def test_a_status_below_400_is_well(make: Make, status: str, reason: Reaso
         seen = await make(f'url = "http://127.0.0.1:{server.port}/"').check()
     assert seen.reason is reason
     assert f"/ {status[:3]}, 0 bytes, " in seen.detail
+    assert seen.outcome == f"HTTP {status[:3]}"
+    assert seen.subject == f"GET http://127.0.0.1:{server.port}/"
 
 
 async def test_a_peer_that_never_answers_is_told_at_the_timeout(tmp_path: Path) -> None:

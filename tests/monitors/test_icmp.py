@@ -49,6 +49,8 @@ async def test_answers_are_told_in_one_line() -> None:
     seen = await seen_of(IcmpOptions("127.0.0.1", interval_s=0.01), lambda number: [number])
     assert (seen.reason, seen.address) == (Reason.OK, "127.0.0.1")
     assert seen.detail.startswith("ping 127.0.0.1 3 of 3 answered by 127.0.0.1, round trip ")
+    assert seen.subject == "ping 127.0.0.1"
+    assert seen.outcome.startswith("3 of 3 answered by 127.0.0.1, round trip ")
     assert set(seen.facts) == set(IcmpMonitor.vocabulary.facts)
     facts = {name: value for name, value in seen.facts.items() if isinstance(value, (int, float))}
     assert (facts["ping.sent"], facts["ping.received"], facts["ping.loss"]) == (3, 3, 0.0)

@@ -123,7 +123,9 @@ async def test_more_matches_than_may_be_within_the_window_are_a_failure(bed: Bed
     seen = await monitor.check()
     assert seen.reason is Reason.JOURNAL_MATCHED
     assert verdict_of(monitor, seen) is Verdict.FAIL
-    assert seen.detail.startswith("journal: 3 matches in 5m (at most 2), the last 0s ago: [1mworst of all")
+    assert seen.detail.startswith("journal: 3 matches in 5m (at most 2), the last at 20")
+    assert seen.detail.endswith(" UTC: [1mworst of all")
+    assert (seen.subject, seen.detail) == ("journal", f"journal: {seen.outcome}")
     assert seen.facts["journal.lines"] == ("bad", "bad", "[1mworst of all")
     assert set(seen.facts) == set(JournalMonitor.vocabulary.facts)
     assert judge(seen, monitor.settings, None).observation.excerpt == "bad\nbad\n[1mworst of all"
@@ -199,7 +201,7 @@ async def test_silence_is_a_failure_and_a_match_ends_it_at_once(bed: Bed) -> Non
     bed.clock.pass_s(200)
     seen = await monitor.check()
     assert (seen.reason, verdict_of(monitor, seen)) == (Reason.JOURNAL_SILENT, Verdict.FAIL)
-    assert seen.detail.startswith("journal: no match for 1h1m")
+    assert seen.detail.startswith("journal: no match since 20")
     bed.files.write("not done", "done: 5 files", at_s=bed.clock.now().timestamp())
     await until(lambda: bed.wakes == 1)
     seen = await monitor.check()

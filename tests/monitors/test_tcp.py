@@ -79,6 +79,7 @@ async def test_a_connection_is_well_and_told_in_one_line(make: Make) -> None:
     facts = dict(seen.facts)
     response_time = facts["response_time"]
     assert seen.detail == f"tcp.test:{server.port} connected, {response_time:.3f} s"
+    assert (seen.subject, seen.outcome) == (f"tcp.test:{server.port}", "connected")
     assert set(facts) == {"response_time", "phase.resolve", "phase.connect", "address", "ip_version"}
     assert (facts["address"], facts["ip_version"]) == ("127.0.0.1", 4)
 
@@ -244,6 +245,7 @@ async def test_a_closed_port_and_a_name_that_is_not_there(make: Make) -> None:
     seen = await make(at(port)).check()
     assert seen.reason is Reason.REFUSED
     assert seen.detail.startswith(f"127.0.0.1:{port} refused: connect to 127.0.0.1:{port} refused, ")
+    assert seen.outcome == f"refused: connect to 127.0.0.1:{port} refused"
     seen = await make('address = "nowhere.test:1"').check()
     assert seen.reason is Reason.RESOLVE_FAILED
 

@@ -73,9 +73,9 @@ async def test_a_good_certificate_is_well_and_told_in_one_line(
     response_time, expires_in_s = facts.pop("response_time"), facts.pop("certificate.expires_in")
     assert isinstance(expires_in_s, float)
     assert 29 * 86400 < expires_in_s < 30 * 86400
-    assert seen.detail == (
-        f"tls.test:{server.port} TLSv1.3, certificate good for 30 days, {response_time:.3f} s"
-    )
+    outcome = f"TLSv1.3, certificate valid until {expires_at:%Y-%m-%d %H:%M:%S} UTC"
+    assert seen.detail == f"tls.test:{server.port} {outcome}, {response_time:.3f} s"
+    assert (seen.subject, seen.outcome) == (f"tls.test:{server.port}", outcome)
     assert {name: value for name, value in facts.items() if not name.startswith("phase.")} == {
         "address": "127.0.0.1",
         "ip_version": 4,

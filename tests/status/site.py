@@ -70,7 +70,8 @@ class ToldMonitor(Monitor[Any]):
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
         super().__init__(settings, tools)
         self.reason = Reason.OK
-        self.detail = f"GET https://{settings.name}.example.org/ 200, 648 bytes, 0.182 s"
+        self.subject = f"GET https://{settings.name}.example.org/"
+        self.outcome = "HTTP 200"
         self.facts: Mapping[str, Fact] = FACTS
 
     @classmethod
@@ -82,10 +83,12 @@ class ToldMonitor(Monitor[Any]):
             self.tools.clock.now(),
             0.182,
             self.reason,
-            self.detail,
+            f"{self.subject} {self.outcome}, 648 bytes, 0.182 s",
             self.facts,
             address="192.0.2.17",
             evidence=lambda name, _: "<html>Sorry & bye</html>" if name == EXCERPT else None,
+            subject=self.subject,
+            outcome=self.outcome,
         )
 
 
@@ -106,7 +109,7 @@ class Site:
     async def fail(self, name: str, reason: Reason = Reason.REFUSED, times: int = 2) -> None:
         """So often in a row that it is believed."""
         self.monitors[name].reason = reason
-        self.monitors[name].detail = f"GET https://{name}.example.org/ {reason.meaning}"
+        self.monitors[name].outcome = reason.meaning
         for _ in range(times):
             await self.dispatcher.check_now(name)
 

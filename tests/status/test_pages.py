@@ -152,7 +152,10 @@ async def test_a_row_tells_state_reason_and_what_was_said() -> None:
     row = re.search(r'<tr class="row s-down" id="row-bad".*?</tr>', text, re.DOTALL)
     assert row is not None
     assert ">down<" in row[0]
-    assert "<code>refused</code> GET https://bad.example.org/ nobody listens there" in row[0]
+    assert (
+        '<span class="detail">nobody listens there <code>refused</code> '
+        '<span class="subject">GET https://bad.example.org/</span></span>'
+    ) in row[0]
     assert "the last 40 checks: " in row[0]
     assert re.search(r'<span class="label">24 h</span>[\d.]+ %', row[0])
 
@@ -201,7 +204,7 @@ async def test_the_overview_without_monitors_says_how_to_add_one() -> None:
 
 async def test_what_a_monitor_says_cannot_become_markup() -> None:
     async with site({"shop": ("<b>tag</b>",)}) as one:
-        one.monitors["shop"].detail = "<script>alert(1)</script>\"'&"
+        one.monitors["shop"].outcome = "<script>alert(1)</script>\"'&"
         await one.check("shop")
         for path in ("/", "/m/shop"):
             text = (await page(one, path)).text
@@ -433,7 +436,7 @@ async def test_an_open_incident_is_told_before_the_history_has_it() -> None:
     async with usual_site(past=FakePast(NOW, is_kept=False)) as one:
         text = (await page(one, "/incidents")).text
     assert "1 incident open" in text
-    assert "<code>refused</code> GET https://bad.example.org/" in text
+    assert "<code>refused</code> nobody listens there (GET https://bad.example.org/)" in text
 
 
 async def test_an_incident_that_the_history_has_as_well_is_told_once() -> None:
