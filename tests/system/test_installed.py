@@ -54,6 +54,14 @@ def test_exposure_is_at_most_that_of_the_best(monitord: Installed) -> None:
         monitord.machine.run("systemd-analyze", "security", "--no-pager", "--threshold=11", unit)
 
 
+def test_memory_of_the_service_is_limited(monitord: Installed) -> None:
+    shown = {
+        name: monitord.machine.show("monitord.service", name)
+        for name in ("MemoryHigh", "MemoryMax", "OOMPolicy")
+    }
+    assert shown == {"MemoryHigh": str(768 << 20), "MemoryMax": str(1 << 30), "OOMPolicy": "continue"}
+
+
 def test_manual_has_a_page_for_each_command_and_file(monitord: Installed) -> None:
     for page in PAGES:
         name, _, section = page.rpartition(".")
