@@ -9,6 +9,8 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTEST_ADDOPTS VIRTUAL_ENV
 SUITE ?= all
 TEST ?=
 KEEP ?=
+# How many processes the tests run in: the number of cores, or JOBS=0 for one process that prints as it goes.
+JOBS ?= auto
 
 SCRIPTS := .ci/install .ci/run .ci/build-package tests/system/run completions/bash/monitord completions/bash/monitorctl
 MANUAL := $(wildcard docs/man/*.[158])
@@ -25,10 +27,10 @@ run: ## run the daemon in the foreground, watching something local
 
 test: ## run the tests with Debian's libraries
 	@.ci/install --build-depends
-	@$(PYTHON) -m pytest tests
+	@$(PYTHON) -m pytest --numprocesses=$(JOBS) tests
 
 test-newest: .venv-newest/.done ## run the same tests with the newest libraries
-	@.venv-newest/bin/python -m pytest tests -p no:cacheprovider
+	@.venv-newest/bin/python -m pytest --numprocesses=$(JOBS) tests -p no:cacheprovider
 
 browser-test: tests/browser/node_modules/.done ## use the pages in Chromium (npm fetches two packages)
 	@.ci/install --build-depends chromium
