@@ -190,9 +190,10 @@ class Control:
         self._dispatcher.blind_share = settings.network.blind_share
         self._dispatcher.roster.windows = settings.maintenance
         self._dispatcher.canaries = frozenset(settings.network.canary)
+        # Before the monitors: a closing notification would be lost while there are no notifiers yet.
+        self._alerts.apply(settings.alerts)
         self._dispatcher.apply(plan)
         self._auto_units.apply(settings.auto, settings.monitors)
-        self._alerts.apply(settings.alerts)
 
     def _refused(self, at: datetime, error: str, asked_by: str) -> ReloadOutcome:
         faults = error.splitlines()

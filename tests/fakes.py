@@ -2,7 +2,8 @@
 
 import asyncio
 import selectors
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, TypeVar
 
@@ -30,8 +31,11 @@ class _JumpingSelector(selectors.SelectSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now_s = FIRST_S
+        self.is_frozen = False
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if self.is_frozen:
+            return super().select(None if timeout is None else min(timeout, 0.01))
         ready = super().select(0)
         if ready:
             return ready
@@ -53,6 +57,15 @@ class FakeTimeLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._jumping.now_s
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """No time passes: for work of another thread, during which it would run through any number of timers."""
+        self._jumping.is_frozen = True
+        try:
+            yield
+        finally:
+            self._jumping.is_frozen = False
 
     def stall(self, seconds: float) -> None:
         """Let time pass as if the loop did not run."""

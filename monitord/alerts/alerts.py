@@ -9,7 +9,7 @@ import asyncio
 import logging
 import math
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from monitord.alerts.courier import LEAVE_WITHIN_S, Courier
@@ -154,7 +154,8 @@ class Alerts:
             self._forget(monitor)
         else:
             self._troubles[monitor] = found.trouble
-            if found.trouble is not before and found.trouble.told:
+            if found.trouble is not before:
+                # Also without recipients: `after` counts from its beginning, over restarts as well.
                 self._keep(PREFIX + monitor, record_of(found.trouble))
         self._send(found.notices)
 
@@ -173,10 +174,16 @@ class Alerts:
 
     def rename(self, old: str, new: str) -> None:
         trouble = self._troubles.get(old)
-        if trouble is not None:
-            self._forget(old)
-            self._troubles[new] = Trouble(trouble.id, new, trouble.since, trouble.told)
-            self._keep(PREFIX + new, record_of(self._troubles[new]))
+        if trouble is None:
+            return
+        own = self._troubles.get(new)
+        if own is not None and own.told:
+            # Recipients were notified under both names, and only one alert can go on.
+            self.retire(old)
+            return
+        self._forget(old)
+        self._troubles[new] = Trouble(trouble.id, new, trouble.since, trouble.told)
+        self._keep(PREFIX + new, record_of(self._troubles[new]))
 
     def see(self, *, is_blind: bool) -> None:
         """This host seems to be cut off, or is not any more."""
@@ -193,15 +200,15 @@ class Alerts:
             self._keep(PREFIX, None)
             self._send(notices)
 
-    def settle(self) -> None:
-        """All monitors are there: those in trouble that are not, have left while nothing ran.
+    def settle(self, monitors: Iterable[str], *, is_blind: bool) -> None:
+        """Evaluate every monitor after a start, and close the alerts of monitors that were removed meanwhile.
 
-        Who begins takes nothing for cut off before it has looked.
+        All of them, not only those with an alert: it may have been held back before the stop, or there was no
+        notifier yet.
         """
-        self.see(is_blind=False)
-        for name in list(self._troubles):
-            if self.standing_of(name) is None:
-                self.retire(name)
+        self.see(is_blind=is_blind)
+        for name in {**self._troubles, **dict.fromkeys(monitors)}:
+            self.look(name)
 
     async def test(self, notifier: str, by: str) -> str:
         """Deliver a notice that says so, now. Returns what was said to it.
@@ -275,7 +282,7 @@ class Alerts:
         self._why.pop(monitor, None)
         self._last.pop(monitor, None)
         self._look_at_s.pop(monitor, None)
-        if trouble is not None and trouble.told:
+        if trouble is not None:
             self._keep(PREFIX + monitor, None)
 
     def _patience_s(self, why: Mapping[str, str]) -> float:

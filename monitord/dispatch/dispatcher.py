@@ -208,7 +208,9 @@ class Dispatcher:
     def _recall(self, watched: Watched) -> None:
         """One that was watched before, in an earlier run or configuration, goes on from there."""
         due_at = self.recall(watched)
-        if due_at is not None:
+        is_alerting = watched.stands in {Health.DOWN, Health.DEGRADED} or watched.health.flapping.is_flapping
+        # A notification that was held back waits for the first check, so that one comes soon.
+        if due_at is not None and (due_at < watched.due_at or not is_alerting):
             self._alarms.set(watched, due_at)
 
     def _succeed(self, watched: Watched, previous: Watched) -> None:

@@ -9,7 +9,7 @@ from monitord.alerts import Alerts, Standing
 from monitord.clock import Clock, time_text
 from monitord.dispatch.pipeline import Pipeline
 from monitord.dispatch.watched import Watched
-from monitord.model import Health, Incident, Reason, Result, Transition
+from monitord.model import Health, Incident, Reason, Result, Transition, Verdict
 
 
 class Teller:
@@ -21,6 +21,8 @@ class Teller:
         self._roster = pipeline.roster
         self._clock = clock
         self._flapping: set[str] = set()
+        self._checked: set[str] = set()
+        """Monitors with a conclusive check since they were started: only those are evaluated from what holds now."""
 
     def attach(self) -> None:
         self._alerts.standing_of = self._standing_of
@@ -31,33 +33,39 @@ class Teller:
         self._pipeline.blindness_listeners.append(lambda is_blind: self._alerts.see(is_blind=is_blind))
 
     def settle(self) -> None:
-        """All monitors of the start are there: what was told of those that have left, or have another name now."""
+        """Evaluate all monitors at the end of a start, and the alerts of those that were removed or renamed."""
         watched = self._roster.watched
         for one in watched.values():
             before = one.monitor.settings.renamed_from
             if before is not None and before not in watched:
                 self._alerts.rename(before, one.name)
-        self._alerts.settle()
+        self._alerts.settle(watched, is_blind=self._pipeline.blindness.is_blind)
 
-    def _hear(self, watched: Watched, _: Result | None, transition: Transition | None) -> None:
+    def _hear(self, watched: Watched, result: Result | None, transition: Transition | None) -> None:
         name = watched.name
         is_flapping = watched.health.flapping.is_flapping
-        if is_flapping is not (name in self._flapping):
-            (self._flapping.add if is_flapping else self._flapping.discard)(name)
-        elif transition is None:
+        if name not in self._checked and result is not None and result.verdict is not Verdict.UNSURE:
+            # The state that it was restored with holds: evaluate it although there is no transition.
+            self._checked.add(name)
+        elif is_flapping is (name in self._flapping) and transition is None:
             return  # what the time alone changes the alerts see to themselves
+        (self._flapping.add if is_flapping else self._flapping.discard)(name)
         self._alerts.look(name)
 
     def _hear_incident(self, watched: Watched, _: Incident) -> None:
         self._alerts.look(watched.name)
 
     def _hear_rename(self, old: str, watched: Watched) -> None:
-        self._flapping.discard(old)
+        self._forget(old)
         self._alerts.rename(old, watched.name)
 
     def _hear_end(self, watched: Watched) -> None:
-        self._flapping.discard(watched.name)
+        self._forget(watched.name)
         self._alerts.retire(watched.name)
+
+    def _forget(self, name: str) -> None:
+        self._flapping.discard(name)
+        self._checked.discard(name)
 
     def _standing_of(self, name: str) -> Standing | None:
         watched = self._roster.watched.get(name)
@@ -88,4 +96,6 @@ class Teller:
         incident = watched.incident
         if incident is not None and incident.acknowledged_by is not None:
             return f"acknowledged by {incident.acknowledged_by}"
+        if watched.name not in self._checked:
+            return "it has not been checked since the start of monitord"
         return None

@@ -310,7 +310,7 @@ def test_a_host_that_is_cut_off_says_so_once_and_when_it_is_over() -> None:
         # A restart meanwhile: who begins anew has seen nothing yet.
         other = Telling()
         other.alerts.restore(dict(there.kept))
-        other.alerts.settle()
+        other.alerts.settle((), is_blind=False)
         await asyncio.sleep(5)
         assert [title.partition(",")[0] for title in other.told] == ["sees again"]
         assert "trouble:" not in other.kept

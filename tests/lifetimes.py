@@ -1,0 +1,161 @@
+"""Lifetimes of one daemon, one after the other, on a real history database and in time that jumps.
+
+What differs from production are the clock, the monitors (`Scripted`) and the notifiers (`tests.alerts.made`).
+"""
+
+import asyncio
+import gc
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+from monitord.application import ApplicationContainer
+from monitord.daemon import Daemon
+from monitord.model import Observation, Reason
+from monitord.monitors import MONITOR_TYPES
+from monitord.settings import read_settings
+from tests.alerts.made import FakeNotifier, fake_type
+from tests.fakes import FakeClock, FakeMonitor, FakeTimeLoop, run_in_fake_time
+
+NOTIFIER = """
+[notifiers.ops]
+type = "fake"
+group_wait = "1s"
+"""
+
+WEB = """
+[monitors.web]
+type = "fake"
+check_every = "10s"
+retry_every = "3s"
+timeout = "2s"
+"""
+
+
+class LoopClock(FakeClock):
+    """The time of the loop that runs while it is made, also for other threads; `ahead_s`: by how much it is wrong."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loop = asyncio.get_running_loop()
+        self.ahead_s = 0.0
+
+    def monotonic_s(self) -> float:
+        return self._loop.time()
+
+    def now(self) -> datetime:
+        return self.START + timedelta(seconds=self.monotonic_s() + self.ahead_s)
+
+
+class Scripted(FakeMonitor):
+    """Fails for the reason that `bad` has under its name."""
+
+    bad: ClassVar[dict[str, Reason]] = {}
+
+    async def check(self) -> Observation:
+        began_s = self.tools.clock.monotonic_s()
+        self.began.append(began_s)
+        reason = self.bad.get(self.name, Reason.OK)
+        return Observation(self.tools.clock.now(), 0.0, reason, "looked")
+
+
+class Lifetime:
+    """A daemon that runs."""
+
+    def __init__(self, container: ApplicationContainer) -> None:
+        self.container = container
+        self._killed_with: list[str] | None = None
+
+    @property
+    def sent(self) -> list[str]:
+        """The titles of all notifications in this lifetime, without durations."""
+        if self._killed_with is not None:
+            return self._killed_with
+        return [
+            title.partition(", after")[0].partition(" after")[0]
+            for notifier in FakeNotifier.made
+            if notifier.tools is self.container.notifier_tools
+            for group in notifier.titles
+            for title in group
+        ]
+
+    def why(self, monitor: str = "web", notifier: str = "ops") -> str:
+        """What `monitorctl explain` says about this notifier."""
+        notifiers = self.container.explanations.explain(monitor)["notifiers"]
+        return str(next(one["why"] for one in notifiers if one["name"] == notifier))
+
+    async def kill(self) -> None:
+        """As by SIGKILL: from here on nothing is stored, and nothing is sent that a test would see."""
+        self._killed_with = self.sent
+        with frozen_time():
+            await self.container.history.close(5.0)
+
+    async def reload(self, text: str) -> None:
+        """With this configuration, which has to be accepted."""
+        self.container.config.write_text(self.head + text)
+        with frozen_time():
+            outcome = await self.container.control.reload("a test")
+        assert outcome.ok, outcome.error
+
+    @property
+    def head(self) -> str:
+        return head(self.container.config.parent)
+
+
+def head(folder: Path) -> str:
+    """What every configuration of a test begins with."""
+    return f'[history]\ndirectory = "{folder}"\n[status]\nsocket = "{folder}/socket"\n'
+
+
+def frozen_time() -> AbstractContextManager[None]:
+    """For work of another thread, during which time would jump from timer to timer."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, FakeTimeLoop)
+    return loop.frozen()
+
+
+@asynccontextmanager
+async def lifetime(folder: Path, config: str, *, is_killed: bool = False) -> AsyncIterator[Lifetime]:
+    """From READY=1 until SIGTERM, or until it is killed."""
+    path = folder / "monitord.toml"
+    path.write_text(head(folder) + config)
+    container = ApplicationContainer(read_settings(path), path, environ={})
+    container.override(ApplicationContainer.clock, LoopClock())
+    running = asyncio.ensure_future(Daemon(container).run())
+    try:
+        while container.control.state != "running":
+            await asyncio.sleep(0.001)
+            if running.done():
+                running.result()
+        there = Lifetime(container)
+        yield there
+        if is_killed:
+            await there.kill()
+    finally:
+        if not running.done():
+            os.kill(os.getpid(), signal.SIGTERM)
+        await running
+        gc.unfreeze()
+
+
+@contextmanager
+def scripted_types() -> Iterator[None]:
+    """Let configurations name the type `fake`, of monitors and of notifiers."""
+    MONITOR_TYPES["fake"] = Scripted
+    Scripted.bad = {}
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        with fake_type():
+            yield
+    finally:
+        del MONITOR_TYPES["fake"]
+        signal.signal(signal.SIGHUP, before)
+
+
+def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    with scripted_types():
+        run_in_fake_time(main)

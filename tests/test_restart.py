@@ -1,0 +1,289 @@
+"""No notification is lost, sent twice or sent falsely because of a restart: two lifetimes, one database."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from monitord.dispatch import Matcher
+from monitord.model import Reason
+from tests.lifetimes import NOTIFIER, WEB, Lifetime, Scripted, lifetime, run
+
+KILLED = pytest.mark.parametrize("is_killed", [False, True], ids=["stopped", "killed"])
+
+
+def silence(there: Lifetime) -> None:
+    until = there.container.clock.now() + timedelta(minutes=20)
+    there.container.interventions.silence(Matcher(names=("web",)), until, None, "kim")
+
+
+def nothing(_: Lifetime) -> None:
+    """The configuration holds it back."""
+
+
+# FakeClock begins at 00:16:40 UTC, and the reasons end 20 to 25 minutes later.
+REASONS: dict[str, tuple[Callable[[Lifetime], None], str, str]] = {
+    "silence": (silence, "", "not now: silenced until "),
+    "quiet hours": (
+        nothing,
+        '[[alerts.routes]]\nnotify = ["ops"]\nquiet_hours = { schedule = "00:00 UTC", duration = "40m" }\n',
+        "not now: these are its quiet hours",
+    ),
+    "after": (
+        nothing,
+        '[[alerts.routes]]\nnotify = ["ops"]\nafter = "20m"\n',
+        "only if it is not over after 20m",
+    ),
+    "maintenance": (
+        nothing,
+        "[maintenance.upgrade]\nfrom = 2026-01-01T00:00:00Z\nuntil = 2026-01-01T00:40:00Z\n",
+        "not now: the maintenance window upgrade is open",
+    ),
+}
+
+
+@KILLED
+@pytest.mark.parametrize("reason", REASONS)
+@pytest.mark.parametrize("failure", [Reason.REFUSED, Reason.PLUGIN_WARNING], ids=["down", "degraded"])
+def test_notification_held_back_over_a_restart_is_sent_when_the_reason_ends(
+    tmp_path: Path, reason: str, failure: Reason, is_killed: bool
+) -> None:
+    act, config, why = REASONS[reason]
+    config = NOTIFIER + WEB + config
+    state = "DOWN" if failure is Reason.REFUSED else "DEGRADED"
+
+    async def main() -> None:
+        async with lifetime(tmp_path, config, is_killed=is_killed) as first:
+            await asyncio.sleep(30)
+            act(first)
+            Scripted.bad = {"web": failure}
+            await asyncio.sleep(300)
+            assert first.why().startswith(why)
+        async with lifetime(tmp_path, config, is_killed=is_killed) as second:
+            await asyncio.sleep(60)
+            assert second.sent == []
+            assert second.why().startswith(why)
+            await asyncio.sleep(1500)
+            assert second.sent == [f"{state}: web"]
+        async with lifetime(tmp_path, config) as third:
+            await asyncio.sleep(60)
+            assert third.sent == []
+            Scripted.bad = {}
+            await asyncio.sleep(60)
+            assert third.sent == ["UP again: web"]
+        assert first.sent == []
+
+    run(main)
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_reason_that_ends_while_the_daemon_is_stopped_no_longer_holds_back(
+    tmp_path: Path, reason: str
+) -> None:
+    act, config, _ = REASONS[reason]
+    config = NOTIFIER + WEB + config
+
+    async def main() -> None:
+        async with lifetime(tmp_path, config) as first:
+            await asyncio.sleep(30)
+            act(first)
+            Scripted.bad = {"web": Reason.REFUSED}
+            await asyncio.sleep(300)
+        await asyncio.sleep(1500)
+        async with lifetime(tmp_path, config) as second:
+            await asyncio.sleep(60)
+            assert second.sent == ["DOWN: web"]
+            incident = second.container.dispatcher.watched["web"].incident
+            assert incident is not None
+
+    run(main)
+
+
+@KILLED
+def test_delay_of_a_route_counts_from_the_beginning_of_the_alert_over_restarts(
+    tmp_path: Path, is_killed: bool
+) -> None:
+    """The monitor was degraded first: its present state is younger than the alert."""
+    config = NOTIFIER + WEB + '[[alerts.routes]]\nnotify = ["ops"]\nafter = "20m"\n'
+
+    async def main() -> None:
+        async with lifetime(tmp_path, config, is_killed=is_killed):
+            await asyncio.sleep(30)
+            Scripted.bad = {"web": Reason.PLUGIN_WARNING}
+            await asyncio.sleep(600)
+            Scripted.bad = {"web": Reason.REFUSED}
+            await asyncio.sleep(300)
+        async with lifetime(tmp_path, config) as second:
+            await asyncio.sleep(240)
+            assert second.sent == []
+            await asyncio.sleep(90)
+            assert second.sent == ["DOWN: web"]
+
+    run(main)
+
+
+@KILLED
+def test_alert_from_before_the_first_notifier_is_sent_to_it_after_a_restart(
+    tmp_path: Path, is_killed: bool
+) -> None:
+    async def main() -> None:
+        async with lifetime(tmp_path, WEB, is_killed=is_killed):
+            await asyncio.sleep(30)
+            Scripted.bad = {"web": Reason.REFUSED}
+            await asyncio.sleep(60)
+        async with lifetime(tmp_path, WEB + NOTIFIER) as second:
+            await asyncio.sleep(60)
+            assert second.sent == ["DOWN: web"]
+
+    run(main)
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_alert_is_sent_to_the_first_notifier_that_a_reload_adds(tmp_path: Path, is_restarted: bool) -> None:
+    async def main() -> None:
+        async with lifetime(tmp_path, WEB) as first:
+            await asyncio.sleep(30)
+            Scripted.bad = {"web": Reason.REFUSED}
+            await asyncio.sleep(60)
+            if not is_restarted:
+                await first.reload(WEB + NOTIFIER)
+                await asyncio.sleep(30)
+                assert first.sent == ["DOWN: web"]
+                return
+        async with lifetime(tmp_path, WEB) as second:
+            await asyncio.sleep(60)
+            await second.reload(WEB + NOTIFIER)
+            await asyncio.sleep(30)
+            assert second.sent == ["DOWN: web"]
+
+    run(main)
+
+
+@KILLED
+def test_acknowledged_alert_stays_quiet_over_a_restart_and_its_recovery_is_sent(
+    tmp_path: Path, is_killed: bool
+) -> None:
+    config = NOTIFIER + WEB + '[[alerts.routes]]\nnotify = ["ops"]\nrepeat_every = "1m"\n'
+
+    async def main() -> None:
+        async with lifetime(tmp_path, config, is_killed=is_killed) as first:
+            await asyncio.sleep(30)
+            Scripted.bad = {"web": Reason.REFUSED}
+            await asyncio.sleep(30)
+            first.container.interventions.acknowledge("web", "kim", None)
+            await asyncio.sleep(300)
+            assert first.sent == ["DOWN: web"]
+        async with lifetime(tmp_path, config) as second:
+            await asyncio.sleep(300)
+            assert second.sent == []
+            assert second.why() == "not now: acknowledged by kim"
+            Scripted.bad = {}
+            await asyncio.sleep(60)
+            assert second.sent == ["UP again: web"]
+
+    run(main)
+
+
+@KILLED
+def test_flapping_that_was_held_back_is_sent_after_a_restart(tmp_path: Path, is_killed: bool) -> None:
+    config = NOTIFIER + WEB + "fail_after = 1\n"
+
+    async def main() -> None:
+        async with lifetime(tmp_path, config, is_killed=is_killed) as first:
+            await asyncio.sleep(30)
+            silence(first)
+            for _ in range(20):
+                Scripted.bad = {} if Scripted.bad else {"web": Reason.REFUSED}
+                await asyncio.sleep(10)
+        async with lifetime(tmp_path, config) as second:
+            assert second.container.dispatcher.watched["web"].health.flapping.is_flapping
+            for _ in range(110):
+                Scripted.bad = {} if Scripted.bad else {"web": Reason.REFUSED}
+                await asyncio.sleep(10)
+            assert second.sent == ["FLAPPING: web"]
+            Scripted.bad = {"web": Reason.REFUSED}
+            await asyncio.sleep(600)
+            assert second.sent[1:] == ["not flapping any more, DOWN: web"]
+
+    run(main)
+
+
+@KILLED
+def test_alert_that_ends_before_the_first_check_after_a_start_is_not_sent(
+    tmp_path: Path, is_killed: bool
+) -> None:
+    """The state from before a long stop is no reason to wake anybody: a check comes first."""
+
+    async def main() -> None:
+        async with lifetime(tmp_path, NOTIFIER + WEB, is_killed=is_killed) as first:
+            await asyncio.sleep(30)
+            silence(first)
+            Scripted.bad = {"web": Reason.REFUSED}
+            await asyncio.sleep(60)
+        await asyncio.sleep(86_400)
+        Scripted.bad = {}
+        async with lifetime(tmp_path, NOTIFIER + WEB) as second:
+            assert second.why() == "not now: it has not been checked since the start of monitord"
+            await asyncio.sleep(60)
+            assert second.sent == []
+
+    run(main)
+
+
+def test_monitor_that_is_down_is_checked_soon_after_a_start_however_rarely_otherwise(tmp_path: Path) -> None:
+    config = NOTIFIER + WEB.replace("10s", "1h")
+
+    async def main() -> None:
+        async with lifetime(tmp_path, config) as first:
+            await asyncio.sleep(30)
+            silence(first)
+            Scripted.bad = {"web": Reason.REFUSED}
+            await asyncio.sleep(7200)
+        async with lifetime(tmp_path, config) as second:
+            await asyncio.sleep(30)
+            assert second.sent == []
+        Scripted.bad = {}
+        async with lifetime(tmp_path, config) as third:
+            await asyncio.sleep(30)
+            assert third.sent == ["UP again: web"]
+
+    run(main)
+
+
+def test_monitor_that_is_removed_and_added_again_while_it_is_degraded_is_sent_again(tmp_path: Path) -> None:
+    other = WEB.replace("monitors.web", "monitors.other")
+
+    async def main() -> None:
+        async with lifetime(tmp_path, NOTIFIER + WEB + other) as there:
+            await asyncio.sleep(30)
+            Scripted.bad = {"web": Reason.PLUGIN_WARNING}
+            await asyncio.sleep(60)
+            await there.reload(NOTIFIER + other)
+            await asyncio.sleep(60)
+            await there.reload(NOTIFIER + WEB + other)
+            await asyncio.sleep(60)
+            assert there.sent == ["DEGRADED: web", "watched no longer: web", "DEGRADED: web"]
+
+    run(main)
+
+
+def test_restored_state_is_the_one_of_the_stop(tmp_path: Path) -> None:
+    """The harness itself: a lifetime that was killed has stored all that came before."""
+    began: list[datetime] = []
+
+    async def main() -> None:
+        async with lifetime(tmp_path, NOTIFIER + WEB, is_killed=True) as first:
+            await asyncio.sleep(30)
+            Scripted.bad = {"web": Reason.REFUSED}
+            await asyncio.sleep(30)
+            since = first.container.dispatcher.watched["web"].stands_since
+            assert since is not None
+            began.append(since)
+        async with lifetime(tmp_path, NOTIFIER + WEB) as second:
+            since = second.container.dispatcher.watched["web"].stands_since
+            assert since is not None
+            assert abs(since - began[0]) < timedelta(milliseconds=2)
+
+    run(main)
