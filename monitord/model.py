@@ -64,6 +64,7 @@ class Reason(Enum):
     PROTOCOL_ERROR = "protocol_error", "the answer breaks the rules of its protocol"
     TOO_LARGE = "too_large", "the answer is too large: see the type"
     TOO_MANY_REDIRECTS = "too_many_redirects", "redirects lead on and on"
+    REDIRECT_REFUSED = "redirect_refused", "a redirect would send the body to another origin"
     CONDITION_FAILED = "condition_failed", "a condition, or the type's own, failed"
     CONDITION_UNRESOLVED = "condition_unresolved", "`up_when` asks for what is not there"
     PLUGIN_WARNING = "plugin_warning", "the plugin warns"

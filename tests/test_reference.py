@@ -223,6 +223,7 @@ REASONS: dict[str, Tests] = {
     "protocol_error": "monitors/test_tls.py::test_words_behind_the_consent_are_refused",
     "too_large": "monitors/test_http.py::test_a_body_beyond_the_limit_is_too_large",
     "too_many_redirects": "net/test_http_redirects.py::test_more_than_ten_redirects_are_too_many",
+    "redirect_refused": "net/test_http_redirects.py::test_a_body_is_not_sent_to_another_origin",
     "condition_failed": "monitors/test_http_conditions.py::test_a_condition_that_does_not_hold_fails",
     "condition_unresolved": "monitors/test_http_conditions.py::test_a_condition_that_does_not_hold_fails",
     "plugin_warning": "monitors/test_exec.py::test_the_exit_code_is_the_verdict",

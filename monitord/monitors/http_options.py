@@ -92,15 +92,11 @@ class HttpOptions:
 
 def shown_url(target: Target, *, is_secret: bool) -> str:
     """The URL for people: no password, no value of a parameter that may be one; of a secret URL only the host."""
-    if target.socket_path is not None:
-        origin = f"http+unix:{target.socket_path}:"
-    else:
-        origin = f"{target.url.scheme}://{target.host_header}"
     if is_secret:
-        return f"{origin}/***"
-    shown = origin + target.url.raw_path
-    if target.url.raw_query_string:
-        shown += "?" + "&".join(_shown_parameter(part) for part in target.url.raw_query_string.split("&"))
+        return f"{target.shown_origin}/***"
+    shown = target.shown_origin + target.path
+    if target.query:
+        shown += "?" + "&".join(_shown_parameter(part) for part in target.query.split("&"))
     return shown if len(shown) <= MAX_SHOWN_URL_CHARACTERS else shown[: MAX_SHOWN_URL_CHARACTERS - 1] + "…"
 
 
@@ -152,13 +148,13 @@ def _secrets_of_url(url: str, *, is_secret: bool) -> Iterator[str]:
     if userinfo is not None:
         yield userinfo.partition(":")[2]
         yield _in_base64(userinfo)
-    for part in target.url.raw_query_string.split("&"):
+    for part in (target.query or "").split("&"):
         name, _, value = part.partition("=")
         if len(value) >= SHORTEST_GUESS and (is_secret or _SECRET_NAME.search(name)):
             yield from (value, unquote(value))
     if is_secret:
-        yield from (url, target.url.raw_path_qs.strip("/"))
-        for piece in target.url.raw_path.split("/"):
+        yield from (url, target.request_target.strip("/"))
+        for piece in target.path.split("/"):
             if len(piece) >= SHORTEST_PIECE:
                 yield from (piece, unquote(piece))
 

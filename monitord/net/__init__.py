@@ -16,11 +16,10 @@ from monitord.net.http_request import (
     MAX_DRAINED_BYTES,
     Endpoint,
     HttpRequest,
-    Target,
     check_headers,
     parse_endpoint,
-    parse_target,
 )
+from monitord.net.http_url import Target, parse_target
 from monitord.net.phases import Phase
 from monitord.net.process import ProcessEnd, Processes, ProcessFault, ProcessFaultKind, ProcessRequest
 from monitord.net.resolver import IpFamily, ResolveError, Resolver

@@ -31,6 +31,7 @@ class FaultKind(Enum):
     PROTOCOL_ERROR = "protocol_error"
     TOO_LARGE = "too_large"
     TOO_MANY_REDIRECTS = "too_many_redirects"
+    REDIRECT_REFUSED = "redirect_refused"
     PROBER_EXHAUSTED = "prober_exhausted"  # our own machine ran out of something
     PROBER_FORBIDDEN = "prober_forbidden"  # our own machine does not let us
 

@@ -10,9 +10,10 @@ What stays open belongs to `HttpClient.close`. Used from one event loop.
 """
 
 import asyncio
+import socket
 import ssl
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -24,6 +25,7 @@ from yarl import URL
 from monitord.net.faults import FaultKind, fault_of_timeout
 from monitord.net.http_body import receive, receive_beginning
 from monitord.net.http_connector import UnixConnector, current_progress, make_session, tcp_connector
+from monitord.net.http_cookies import CookieStore, with_cookies
 from monitord.net.http_outcome import (
     Abandoned,
     Ended,
@@ -38,12 +40,12 @@ from monitord.net.http_outcome import (
 from monitord.net.http_request import (
     MAX_REDIRECTS,
     REDIRECTS,
+    SEE_OTHER,
     Endpoint,
     HttpRequest,
-    Target,
     method_after,
-    redirect_target,
 )
+from monitord.net.http_url import PORTS, Target, redirect_target
 from monitord.net.phases import Phase, PhaseTimer
 from monitord.net.resolver import ResolveError, Resolver, literal_address
 from monitord.net.tls import Handshake, TlsContexts, current_handshake
@@ -122,26 +124,24 @@ class HttpClient:
     async def _follow(self, request: HttpRequest, progress: Progress, pinned: str | None) -> HttpExchange:
         """The exchange with its redirects. `pinned` is the address to use for the host that was asked for."""
         target, method, body = request.target, request.method, request.body
-        jar: aiohttp.CookieJar | None = None
+        cookies: CookieStore | None = None
         while True:
-            headers = request.headers_for(
-                target, user_agent=self._user_agent, with_body=method == request.method
-            )
-            if jar is not None and (cookies := jar.filter_cookies(target.url)):
-                _add_cookies(headers, {name: morsel.value for name, morsel in cookies.items()})
+            headers = request.headers_for(target, user_agent=self._user_agent, with_body=body is not None)
+            if cookies is not None and (found := cookies.select(target, request.host_name(target))):
+                name = next((name for name in headers if name.lower() == "cookie"), "Cookie")
+                headers[name] = with_cookies(headers.get(name), found)
             try:
                 response = await self._send(request, target, method, headers, body, progress, pinned)
                 try:
-                    location = response.headers.get("Location")
+                    location = next(filter(None, _header_values(response, b"location")), None)
                     if not (request.follow_redirects and response.status in REDIRECTS and location):
                         take = receive_beginning if request.status_decides else receive
                         return await take(request, response, progress)
                     if progress.redirects == MAX_REDIRECTS:
                         raise Ended(FaultKind.TOO_MANY_REDIRECTS, f"more than {MAX_REDIRECTS} redirects")
-                    if response.cookies:
-                        # unsafe: hosts that are named by their address have cookies, too.
-                        jar = jar or aiohttp.CookieJar(unsafe=True)
-                        jar.update_cookies(response.cookies, target.url)
+                    if set_cookies := _header_values(response, b"set-cookie"):
+                        cookies = cookies or CookieStore()
+                        cookies.store(set_cookies, target, request.host_name(target))
                 finally:
                     response.close()
             finally:
@@ -149,8 +149,15 @@ class HttpClient:
                     _drop_unsent(progress)
             progress.redirects += 1
             target = _redirected(target, location)
-            if method != (then := method_after(response.status, method)):
+            then = method_after(response.status, method)
+            if then != method or response.status == SEE_OTHER:
                 method, body = then, None
+            if body and not request.may_send_body(target):
+                raise Ended(
+                    FaultKind.REDIRECT_REFUSED,
+                    f"the redirect ({response.status}) leads to {target.shown_origin}, "
+                    "and the body of a request is not sent to another origin",
+                )
 
     async def _send(
         self,
@@ -165,17 +172,20 @@ class HttpClient:
         """The head of the response; its body is still to come. The caller closes it."""
         options: dict[str, Any] = {}
         if target.socket_path is not None:
-            url = target.url
+            url = _wire_url(target.scheme, target.host, target.port, target.request_target)
             progress.address, progress.ip_version = target.socket_path, None
             progress.place = target.socket_path
         else:
             endpoint = request.endpoint_for(target)
             address = await self._address(endpoint, request, progress, pinned)
-            url = target.url
+            place = Endpoint(_with_numeric_zone(address), endpoint.port)
             if request.proxy_target is not None:
-                _go_by_proxy(request, target, headers, options, Endpoint(address, endpoint.port))
+                # A zone means nothing on another host.
+                host = target.host.partition("%")[0]
+                url = _wire_url(target.scheme, host, target.port, target.request_target)
+                _go_by_proxy(request, target, headers, options, place)
             else:
-                url = _wire_url(url, address, endpoint.port)
+                url = _wire_url(target.scheme, place.host, place.port, target.request_target)
         handshake = None
         if target.is_tls:
             options["ssl"] = self._tls_context(request, target)
@@ -271,9 +281,27 @@ async def _until(deadline: float, progress: Progress, act: Coroutine[Any, Any, T
 
 
 @lru_cache(maxsize=KEPT_URLS)
-def _wire_url(url: URL, address: str, port: int) -> URL:
-    """The URL as aiohttp gets it, with an address for a name. A yarl URL remembers its parts, so it is kept."""
-    return url.with_host(address).with_port(port)
+def _wire_url(scheme: str, host: str, port: int, request_target: str) -> URL:
+    """The URL as aiohttp gets it, mostly with an address for a name. A yarl URL remembers its parts, so it is kept.
+
+    The query is a part of the path here: yarl would drop an empty one.
+    """
+    # Without a default port: yarl 1.8 would show it in the absolute form, which a proxy gets.
+    explicit_port = None if port == PORTS[scheme] else port
+    return URL.build(scheme=scheme, host=host, port=explicit_port).with_path(request_target, encoded=True)
+
+
+def _with_numeric_zone(address: str) -> str:
+    """getaddrinfo(3) takes the name of an interface with link-local addresses only, its number with all."""
+    bare, percent, zone = address.partition("%")
+    if not percent or zone.isdigit():
+        return address
+    try:
+        return f"{bare}%{socket.if_nametoindex(zone)}"
+    except OSError:
+        raise Ended(
+            FaultKind.UNREACHABLE, f"connect to {address}: this host has no interface {zone}"
+        ) from None
 
 
 async def _by(deadline: float, act: Coroutine[Any, Any, T]) -> T:
@@ -298,12 +326,13 @@ def _go_by_proxy(
         headers["Proxy-Authorization"] = request.proxy_authorization
 
 
-def _add_cookies(headers: dict[str, str], cookies: Mapping[str, str]) -> None:
-    """Beside those that the caller sends; of one name the one that the peer has set is the newer."""
-    name = next((name for name in headers if name.lower() == "cookie"), "Cookie")
-    given = [pair.strip() for pair in headers.get(name, "").split(";")]
-    kept = [pair for pair in given if pair and pair.partition("=")[0] not in cookies]
-    headers[name] = "; ".join([*kept, *(f"{key}={value}" for key, value in cookies.items())])
+def _header_values(response: aiohttp.ClientResponse, name: bytes) -> list[str]:
+    """All values of a header, given in lower case. Bytes that are not UTF-8 are surrogate escapes."""
+    return [
+        value.strip(b" \t").decode("utf-8", "surrogateescape")
+        for key, value in response.raw_headers
+        if key.lower() == name
+    ]
 
 
 def _drop_unsent(progress: Progress) -> None:

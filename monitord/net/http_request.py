@@ -2,27 +2,26 @@
 
 Credentials belong to the origin (scheme, host and port) that was configured. A redirect to another origin gets
 what a stranger may see: no credential, no cookie of another host, no header of the caller's that is not in
-`_HARMLESS`, no client certificate.
+`_HARMLESS`, no client certificate and no body.
 """
 
 import base64
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
+from dataclasses import dataclass, field, replace
 
-from yarl import URL
-
+from monitord.net.http_url import PORTS, Target, parse_target
+from monitord.net.reach import parse_host
 from monitord.net.resolver import IpFamily, literal_address
 from monitord.net.tls import TlsOptions
 
 MAX_REDIRECTS = 10
-MAX_URL_CHARACTERS = 8192
 MAX_REQUEST_BODY_BYTES = 1024 * 1024
 DEFAULT_MAX_BODY_BYTES = 1024 * 1024
 MAX_DRAINED_BYTES = 64 * 1024 * 1024
 """A limit for bodies that nobody wants to see. It ends the endless ones; large files take another method."""
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
+SEE_OTHER = 303
+REDIRECTS = frozenset({301, 302, SEE_OTHER, 307, 308})
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _HARMLESS = frozenset(
@@ -31,38 +30,6 @@ _HARMLESS = frozenset(
 _OURS = frozenset({"content-length", "transfer-encoding", "connection"})
 _ABOUT_BODY = frozenset({"content-type", "content-encoding", "content-language", "content-location"})
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_PORTS = {"http": 80, "https": 443}
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A URL taken apart. `url` has no credentials and no fragment; `host` is as it goes over the wire (punycode)."""
-
-    url: URL
-    host: str
-    port: int
-    is_tls: bool
-    socket_path: str | None = None
-
-    @property
-    def origin(self) -> tuple[bool, str, int, str | None]:
-        return self.is_tls, self.host, self.port, self.socket_path
-
-    @property
-    def host_header(self) -> str:
-        host = f"[{self.host.partition('%')[0]}]" if ":" in self.host else self.host
-        return host if self.port == (443 if self.is_tls else 80) else f"{host}:{self.port}"
-
-    @property
-    def server_name(self) -> str:
-        """What the certificate must be good for. RFC 6066, section 3: no trailing dot."""
-        return self.host.partition("%")[0].rstrip(".")
-
-    def __str__(self) -> str:
-        if self.socket_path is not None:
-            return f"http+unix:{self.socket_path}:{self.url.raw_path}"
-        query = f"?{self.url.raw_query_string}" if self.url.raw_query_string else ""
-        return f"{self.url.scheme}://{self.host_header}{self.url.raw_path}{query}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,43 +42,13 @@ class Endpoint:
 
 def parse_endpoint(text: str) -> Endpoint:
     """ "host:port" or "[address]:port"; raises ValueError("problem; hint")."""
-    match = re.fullmatch(r"(?:\[([^\[\]]+)\]|([^\[\]:\s/@]+)):(\d{1,5})", text, re.ASCII)
-    if match is None or not 0 < int(match[3]) <= 65535:  # noqa: PLR2004 - the largest port
-        raise ValueError('is not a host and a port; write "host:port" or "[address]:port"')
-    return Endpoint(match[1] or match[2], int(match[3]))
-
-
-def parse_target(text: str) -> tuple[Target, str | None]:
-    """The target, and "user:password" if the URL holds it. Raises ValueError("problem; hint") that holds neither."""
-    if len(text) > MAX_URL_CHARACTERS:
-        raise ValueError(f"is longer than {MAX_URL_CHARACTERS} characters")
+    match = re.fullmatch(r"(\[[^\[\]]+\]|[^\[\]:]+):(\d{1,5})", text, re.ASCII)
     try:
-        parts = urlsplit(text.strip())
-        if parts.scheme == "http+unix":
-            return _socket_target(parts.netloc, parts.path, parts.query), None
-        url = URL(text.strip())
-        scheme, host, port = url.scheme, url.raw_host, url.port
-        userinfo = _userinfo(url)
-    except (ValueError, UnicodeError):
-        raise ValueError('is not a URL; write "https://host/path"') from None
-    if scheme not in _PORTS or not host or not port or _CONTROLS.search(text):
-        raise ValueError('is not a URL of http; write "https://host/path"')
-    bare = url.with_user(None).with_fragment(None)
-    return Target(bare, host.lower(), port, scheme == "https"), userinfo
-
-
-def _userinfo(url: URL) -> str | None:
-    if url.user is None and url.password is None:
-        return None
-    return f"{url.user or ''}:{url.password or ''}"
-
-
-def _socket_target(netloc: str, path: str, query: str) -> Target:
-    socket_path = unquote(netloc)
-    if not socket_path.startswith("/") or "\0" in socket_path:
-        raise ValueError
-    url = URL.build(scheme="http", host="localhost", path=path or "/", query_string=query, encoded=True)
-    return Target(url, "localhost", 80, is_tls=False, socket_path=socket_path)
+        if match is not None and 0 < int(match[2]) <= 65535 and match[1].strip() == match[1]:  # noqa: PLR2004 - the largest port
+            return Endpoint(parse_host(match[1]), int(match[2]))
+    except ValueError:
+        pass
+    raise ValueError('is not a host and a port; write "host:port" or "[address]:port"')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -151,6 +88,7 @@ class HttpRequest:
     proxy_target: Target | None = field(init=False)
     proxy_authorization: str | None = field(init=False)
     _own_headers: dict[str, str] = field(init=False)
+    _own_host: str | None = field(init=False)
 
     def __post_init__(self) -> None:
         if not _TOKEN.fullmatch(self.method):
@@ -170,8 +108,12 @@ class HttpRequest:
             raise ValueError("more than one kind of authentication; keep one")
         if credentials and credentials[0]:
             own["Authorization"] = _checked_value("Authorization", credentials[0])
+        host = next((value for name, value in own.items() if name.lower() == "host"), None)
+        if target.socket_path is not None and host is not None:
+            target = _named(target, host)
         object.__setattr__(self, "target", target)
         object.__setattr__(self, "_own_headers", own)
+        object.__setattr__(self, "_own_host", host)
         self._read_proxy()
 
     def _read_proxy(self) -> None:
@@ -187,11 +129,25 @@ class HttpRequest:
 
     def __repr__(self) -> str:
         # Headers, body and query may hold what nobody should see.
-        return f"<HttpRequest {self.method} {self.target.url.origin()}{self.target.url.raw_path}>"
+        return f"<HttpRequest {self.method} {self.target.shown_origin}{self.target.path}>"
 
     def is_at_home(self, target: Target) -> bool:
         """Whether the target is of the origin that the credentials are for."""
         return target.origin == self.target.origin
+
+    def host_name(self, target: Target) -> str:
+        """The name under which the server is addressed: that of the caller's Host header, which is sent at home."""
+        return (
+            _named(target, self._own_host).host if self._own_host and self.is_at_home(target) else target.host
+        )
+
+    def may_send_body(self, target: Target) -> bool:
+        """At home, and to the same host over https on the default ports, which a redirect often leads to."""
+        home = self.target
+        is_upgrade = (home.is_tls, home.port, home.socket_path) == (False, PORTS["http"], None) and (
+            target.origin == (True, home.host, PORTS["https"], None)
+        )
+        return is_upgrade or self.is_at_home(target)
 
     def keeps_connection(self, target: Target) -> bool:
         return self.reuse_connection and self.is_at_home(target)
@@ -210,6 +166,9 @@ class HttpRequest:
             if lower in given:
                 del headers[given[lower]]
             headers[name] = value
+        if target.userinfo is not None and not any(name.lower() == "authorization" for name in headers):
+            # Of a Location: not a secret of ours, and sent as curl and browsers send it.
+            headers["Authorization"] = _basic(target.userinfo)
         if not self.keeps_connection(target):
             headers["Connection"] = "close"
         return headers
@@ -240,8 +199,17 @@ class HttpRequest:
         )
 
 
+def _named(target: Target, host: str) -> Target:
+    """The target under the name in a Host header; unchanged if that is no host."""
+    try:
+        named = parse_target(f"{target.scheme}://{host}/")[0]
+    except ValueError:
+        return target
+    return replace(target, host=named.host, port=named.port)
+
+
 def _basic(userinfo: str) -> str:
-    return "Basic " + base64.b64encode(userinfo.encode()).decode()
+    return "Basic " + base64.b64encode(userinfo.encode("utf-8", "surrogateescape")).decode()
 
 
 def check_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -265,27 +233,9 @@ def _checked_value(name: str, value: str) -> str:
     return value.strip()
 
 
-def redirect_target(target: Target, location: str) -> Target:
-    """Where a Location header leads. Raises ValueError("problem") when no HTTP client can go there."""
-    try:
-        # Servers send raw spaces and umlauts; yarl quotes them and leaves what is quoted as it is.
-        text = str(target.url.join(URL(location)))
-    except (ValueError, UnicodeError):
-        raise ValueError("the redirect leads to something that is not a URL") from None
-    if urlsplit(text).scheme not in _PORTS:
-        raise ValueError("the redirect leads away from HTTP")
-    if target.socket_path is not None and URL(text).origin() == target.url.origin():
-        url = URL(text).with_fragment(None)
-        return Target(url, target.host, target.port, is_tls=False, socket_path=target.socket_path)
-    try:
-        return parse_target(text)[0]
-    except ValueError:
-        raise ValueError("the redirect leads to something that is not a URL of http") from None
-
-
 def method_after(status: int, method: str) -> str:
     """RFC 9110, section 15.4: 303 means GET; for 301 and 302 everybody makes a GET of a POST."""
-    if status == 303 and method != "HEAD":  # noqa: PLR2004 - See Other
+    if status == SEE_OTHER and method != "HEAD":
         return "GET"
     if status in {301, 302} and method == "POST":
         return "GET"

@@ -8,6 +8,9 @@ import os
 import re
 import socket
 from ipaddress import ip_address
+from urllib.parse import unquote
+
+from yarl import URL
 
 from monitord.net.faults import FaultKind
 from monitord.net.phases import Phase, PhaseTimer
@@ -16,7 +19,11 @@ from monitord.net.resolver import IpFamily, ResolveError, Resolver, literal_addr
 MAX_HOST_CHARACTERS = 253
 """RFC 1035, section 2.3.4, without the dot at the end."""
 
+MAX_LABEL_CHARACTERS = 63
+
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?", re.ASCII)
+_ZONE = re.compile(r"[^\s/%\x00-\x1f\x7f]{1,15}")
+"""The name of an interface (IFNAMSIZ), or its number."""
 
 SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
@@ -29,18 +36,38 @@ class Ended(Exception):  # noqa: N818 - not an error: an end found by ourselves
 
 
 def parse_host(text: str) -> str:
-    """A name or an address, alone. Raises ValueError("problem; hint")."""
+    """A name in ASCII or an address, alone. Raises ValueError("problem; hint").
+
+    In brackets an address is written as in a URL, where "%25" begins a zone (RFC 6874, section 2); "%" does as well.
+    """
     host = text.strip()
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if literal_address(bare) is not None:
+    bare = host
+    if host.startswith("[") and host.endswith("]"):
+        address, percent, zone = host[1:-1].partition("%")
+        bare = address + percent + (unquote(zone[2:]) if zone.startswith("25") else zone)
+    version = literal_address(bare)
+    _, percent, zone = bare.partition("%")
+    is_good_zone = not percent or _ZONE.fullmatch(zone) is not None
+    if version is not None and is_good_zone and (bare is host or version == 6):  # noqa: PLR2004 - IPv6
         return bare
     try:
-        name = host.encode("idna").decode("ascii") if not host.isascii() else host
-    except UnicodeError:
+        name = host if host.isascii() else _to_ascii(host)
+    except ValueError:
         name = ""
-    if not _HOST_NAME.fullmatch(name) or ".." in name or len(name.rstrip(".")) > MAX_HOST_CHARACTERS:
+    labels = name.rstrip(".").split(".")
+    if (
+        not _HOST_NAME.fullmatch(name)
+        or not all(0 < len(label) <= MAX_LABEL_CHARACTERS for label in labels)
+        or len(name.rstrip(".")) > MAX_HOST_CHARACTERS
+    ):
         raise ValueError('is not a host; write a name or an address, such as "192.0.2.1", and nothing else')
     return name.lower()
+
+
+def _to_ascii(name: str) -> str:
+    """By IDNA 2008 and the mapping of UTS 46, as curl and browsers do. Raises ValueError."""
+    # Python's codec is of IDNA 2003, which sends "straße.de" to the host of "strasse.de".
+    return URL.build(scheme="http", host=name).raw_host or ""
 
 
 def ip_version(address: str) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from monitord.net import FaultKind, HttpClient, HttpRequest, Phase, TlsOptions
+from monitord.net.http_url import redirect_target
 from tests.certificates import Authority
 from tests.net.conftest import exchange, fault, in_time
 from tests.servers import Peer, Script, respond, send_raw, serve
@@ -216,3 +217,203 @@ async def test_the_fault_of_a_redirect_is_told_with_its_place(client: HttpClient
     async with serve(send_raw(b"")) as other, serve(redirect_to(f"http://127.0.0.1:{other.port}/")) as server:
         seen = await fault(client, HttpRequest(url=f"http://one.test:{server.port}/"))
     assert (seen.kind, seen.redirects, seen.address) == (FaultKind.RESET, 1, "127.0.0.1")
+
+
+async def test_a_location_is_followed_byte_for_byte(client: HttpClient) -> None:
+    """A server that redirects to its canonical spelling would redirect again and again to any other."""
+    canonical = b'/A_%26_B/%40%28%3a%2E%7E/100%/%2e%2e/|[]{}\\"<>^`//?q=%2F%3F&x=?'
+
+    async def script(peer: Peer) -> None:
+        if (await peer.request()).target.encode("latin-1") == canonical:
+            await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        else:
+            await peer.send(b"HTTP/1.1 301 M\r\nLocation: " + canonical + b"\r\nContent-Length: 0\r\n\r\n")
+
+    async with serve(script) as server:
+        seen = await exchange(client, HttpRequest(url=f"http://one.test:{server.port}/A_&_B"))
+    assert (seen.status, seen.redirects) == (200, 1)
+
+
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [
+        (b"/\xe4?\xfc", "/%E4?%FC"),
+        ("/ä?ü".encode(), "/%C3%A4?%C3%BC"),
+        (b"/a b?c d", "/a%20b?c%20d"),
+        (b"  /x\t ", "/x"),
+        (b"?", "/start?"),
+        (b"/x#part", "/x"),
+    ],
+)
+async def test_what_may_not_be_sent_of_a_location_is_encoded(
+    client: HttpClient, location: bytes, target: str
+) -> None:
+    async def script(peer: Peer) -> None:
+        if (await peer.request()).target == "/start":
+            await peer.send(b"HTTP/1.1 302 F\r\nLocation: " + location + b"\r\nContent-Length: 0\r\n\r\n")
+        else:
+            await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    async with serve(script) as server:
+        await exchange(client, HttpRequest(url=f"http://one.test:{server.port}/start"))
+    assert [request.target for request in server.requests] == ["/start", target]
+
+
+@pytest.mark.parametrize(
+    ("headers", "requests"),
+    [("Location: \r\n", 1), ("Location: \r\nLocation: /y\r\n", 2), ("Location: /y\r\nLocation: /z\r\n", 2)],
+    ids=["empty", "empty, then another", "two"],
+)
+async def test_the_first_location_that_is_not_empty_counts(
+    client: HttpClient, headers: str, requests: int
+) -> None:
+    async def script(peer: Peer) -> None:
+        head = f"302 F\r\n{headers}" if (await peer.request()).target == "/x" else "200 OK\r\n"
+        await peer.send(f"HTTP/1.1 {head}Content-Length: 0\r\n\r\n".encode())
+
+    async with serve(script) as server:
+        await exchange(client, HttpRequest(url=f"http://one.test:{server.port}/x"))
+    assert [request.target for request in server.requests] == ["/x", "/y"][:requests]
+
+
+@pytest.mark.parametrize("status", [307, 308])
+@pytest.mark.parametrize("method", ["POST", "PUT", "GET"])
+async def test_a_body_is_not_sent_to_another_origin(client: HttpClient, status: int, method: str) -> None:
+    async with (
+        serve(respond()) as other,
+        serve(redirect_to(f"http://two.test:{other.port}/x?t=1", status=status)) as server,
+    ):
+        url = f"http://one.test:{server.port}/"
+        seen = await fault(client, HttpRequest(url=url, method=method, body=b"pin=1234"))
+    assert (seen.kind, seen.redirects, other.connections) == (FaultKind.REDIRECT_REFUSED, 1, 0)
+    assert seen.detail == (
+        f"the redirect ({status}) leads to http://two.test:{other.port}, "
+        "and the body of a request is not sent to another origin"
+    )
+
+
+@pytest.mark.parametrize(("status", "method"), [(301, "PUT"), (302, "PATCH"), (302, "DELETE"), (301, "GET")])
+async def test_a_body_that_another_method_keeps_is_not_sent_to_another_origin(
+    client: HttpClient, status: int, method: str
+) -> None:
+    async with (
+        serve(respond()) as other,
+        serve(redirect_to(f"http://one.test:{other.port}/", status=status)) as server,
+    ):
+        url = f"http://one.test:{server.port}/"
+        seen = await fault(client, HttpRequest(url=url, method=method, body=b"pin=1234"))
+    assert (seen.kind, other.connections) == (FaultKind.REDIRECT_REFUSED, 0)
+
+
+@pytest.mark.parametrize(("status", "method"), [(303, "POST"), (303, "GET"), (302, "POST"), (307, "GET")])
+async def test_without_its_body_a_request_follows_to_another_origin(
+    client: HttpClient, status: int, method: str
+) -> None:
+    async with (
+        serve(respond()) as other,
+        serve(redirect_to(f"http://two.test:{other.port}/", status=status)) as server,
+    ):
+        await exchange(
+            client,
+            HttpRequest(
+                url=f"http://one.test:{server.port}/",
+                method=method,
+                headers=(("Content-Type", "a/b"), ("Referer", "http://one.test/?token=secret")),
+                body=None if status == 307 else b"pin=1234",
+            ),
+        )
+    (request,) = other.requests
+    assert (request.method, request.body) == ("GET", b"")
+    assert set(request.headers) == {"host", "user-agent", "accept", "connection"}
+
+
+@pytest.mark.parametrize(
+    ("home", "location", "may"),
+    [
+        ("http://a.test/", "/x", True),
+        ("http://a.test/", "http://A.TEST:80/x", True),
+        ("http://a.test/", "https://a.test/x", True),
+        ("http://a.test/", "https://b.test/x", False),
+        ("http://a.test/", "https://a.test:8443/x", False),
+        ("http://a.test:8080/", "https://a.test/x", False),
+        ("https://a.test/", "http://a.test/x", False),
+        ("http://a.test/", "http://a.test:8080/x", False),
+        ("http://a.test/", "http://a.test./x", False),
+        ("http+unix://%2Fx/", "/x", True),
+        ("http+unix://%2Fx/", "http://localhost/x", True),
+        ("http+unix://%2Fx/", "https://localhost/x", False),
+        ("http+unix://%2Fx/", "http://a.test/x", False),
+    ],
+)
+def test_where_a_body_may_be_sent(home: str, location: str, may: bool) -> None:
+    request = HttpRequest(url=home, method="POST", body=b"x")
+    assert request.may_send_body(redirect_target(request.target, location)) is may
+
+
+async def test_credentials_of_a_location_are_sent_to_its_host(client: HttpClient) -> None:
+    async with (
+        serve(count_down()) as other,
+        serve(redirect_to(f"http://joe:p%40ss@two.test:{other.port}/1")) as server,
+    ):
+        await exchange(client, HttpRequest(url=f"http://one.test:{server.port}/", bearer="secret"))
+    assert [request.headers["authorization"] for request in other.requests] == ["Basic am9lOnBAc3M="] * 2
+
+
+async def test_credentials_of_a_location_do_not_replace_those_of_the_caller(client: HttpClient) -> None:
+    async def script(peer: Peer) -> None:
+        request = await peer.request()
+        host = request.headers["host"]
+        head = f"302 F\r\nLocation: http://joe:pass@{host}/y" if request.target == "/x" else "200 OK"
+        await peer.send(f"HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    async with serve(script) as server:
+        await exchange(client, HttpRequest(url=f"http://one.test:{server.port}/x", bearer="t0ken"))
+    assert [request.headers["authorization"] for request in server.requests] == ["Bearer t0ken"] * 2
+
+
+async def test_a_redirect_to_the_host_that_was_named_stays_on_the_unix_socket(
+    client: HttpClient, tmp_path: Path
+) -> None:
+    path = tmp_path / "app.sock"
+
+    async def script(peer: Peer) -> None:
+        head = "200 OK"
+        if (await peer.request()).target == "/":
+            head = "302 F\r\nLocation: http://app.test/x"
+        await peer.send(f"HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    async with serve(script, path=path) as server:
+        url = f"http+unix://{str(path).replace('/', '%2F')}/"
+        seen = await exchange(client, HttpRequest(url=url, headers=(("Host", "app.test"), ("X-Key", "1"))))
+    assert (seen.status, seen.address) == (200, str(path))
+    assert [(r.headers["host"], r.headers["x-key"]) for r in server.requests] == [("app.test", "1")] * 2
+
+
+@pytest.mark.parametrize(
+    "set_cookie",
+    [
+        'sid="a b"; Path=/', 'sid="a\\"b"; Path=/', "sid=a b", 'sid={"k": "v"}', "s[id]=a",
+        "sid=a; Partitioned; Secret-Level=9",
+        "sid=ä", "sid=a,b", "sid", "sid=a; Max-Age=60; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
+    ],
+)  # fmt: skip
+async def test_a_cookie_of_a_redirect_comes_back_as_it_was_set(client: HttpClient, set_cookie: str) -> None:
+    wanted = set_cookie.partition(";")[0].encode().decode("latin-1")
+
+    async def login(peer: Peer) -> None:
+        request = await peer.request()
+        head = "200 OK"
+        if request.headers.get("cookie") != wanted:
+            head = f"302 Found\r\nLocation: /\r\nSet-Cookie: {set_cookie}"
+        await peer.send(f"HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    async with serve(login) as server:
+        seen = await exchange(client, HttpRequest(url=f"http://one.test:{server.port}/"))
+    assert (seen.status, seen.redirects) == (200, 1)
+
+
+async def test_clearing_a_cookie_of_one_path_leaves_that_of_another(client: HttpClient) -> None:
+    cookies = "Set-Cookie: sid=1; Path=/\r\nSet-Cookie: sid=; Path=/old; Max-Age=0\r\n"
+    async with serve(redirect_to("/x", headers=cookies)) as server:
+        await client.fetch(HttpRequest(url=f"http://one.test:{server.port}/old/y"), deadline=in_time())
+    assert server.requests[1].headers["cookie"] == "sid=1"

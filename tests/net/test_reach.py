@@ -19,6 +19,9 @@ from monitord.net.reach import ip_version, parse_host, socket_address
         ("my_host.example", "my_host.example"),
         ("example.org.", "example.org."),
         ("bücher.example", "xn--bcher-kva.example"),
+        ("straße.example", "xn--strae-oqa.example"),
+        ("[fe80::1%25eth0]", "fe80::1%eth0"),
+        ("fe80::1%2", "fe80::1%2"),
     ],
 )
 def test_a_host_is_a_name_or_an_address(text: str, host: str) -> None:
@@ -39,6 +42,16 @@ def test_a_host_is_a_name_or_an_address(text: str, host: str) -> None:
         "[a]",
         "x" * 254,
         "é" * 300,
+        "x" * 64,
+        "a|b",
+        "a%00b",
+        "a\0b",
+        "[192.0.2.1]",
+        "fe80::1%",
+        "fe80::1%eth 0",
+        "fe80::1%eth/0",
+        "[fe80::1%25]",
+        "192.0.2.1%eth0",
     ],
 )
 def test_what_is_no_host_is_refused(text: str) -> None:
