@@ -258,7 +258,7 @@ class ApplicationContainer(Container):
 
     @provide
     def live(self) -> Live:
-        return Live()
+        return Live(most_per_address=self.settings.status.max_event_streams_per_address)
 
     @provide
     def tally(self) -> Tally:
@@ -281,7 +281,7 @@ class ApplicationContainer(Container):
     @provide
     def access(self) -> Access:
         status = self.settings.status
-        return Access(AccessPolicy(hosts=frozenset(status.hosts), token=status.token), self.clock)
+        return Access(AccessPolicy(hosts=frozenset(status.hosts), token=status.token), self.clock, self.tally)
 
     @provide
     def recent(self) -> Recent:

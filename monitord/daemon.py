@@ -9,6 +9,7 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ from monitord.model import Result, Transition
 from monitord.settings import ListenAddress
 from monitord.systemd.log import NOTICE
 from monitord.systemd.sockets import listening_sockets
-from monitord.web import Server
+from monitord.web import Limits, Server
 
 log = logging.getLogger("monitord")
 
@@ -44,6 +45,14 @@ HISTORY_GRACE_S = 5.0
 """What a storage that hangs gets to take the last batch."""
 
 HISTORY_TICK_S = 5.0
+
+MOST_CONNECTIONS = 2000
+SHARE_OF_FILES = 0.25
+"""Of the files that the process may have open: checks need the others."""
+
+RESERVED_FOR_UNIX = 0.3
+RESERVED_FOR_ROOT = 0.1
+"""Shares of these connections."""
 
 
 class Daemon:
@@ -148,7 +157,11 @@ class Daemon:
         listens_at = [*(str(one.getsockname()) for one in sockets), *([] if path is None else [str(path)])]
         self._listens_at = ", ".join([*listens_at, *map(_shown, over_tcp)])
         server = Server(
-            container.status_application, sockets=[*sockets, *over_tcp], path=path, grace_s=REQUEST_GRACE_S
+            container.status_application,
+            sockets=[*sockets, *over_tcp],
+            path=path,
+            limits=_limits(container.settings.status.max_connections_per_address),
+            grace_s=REQUEST_GRACE_S,
         )
         try:
             await server.start()
@@ -276,6 +289,20 @@ def _settle_memory() -> None:
     """What the start has made stays: no later collection need look through it, which holds up checks (gc)."""
     gc.collect()
     gc.freeze()
+
+
+def _limits(connections_per_address: int) -> Limits:
+    """As many connections as leave files for the checks, with places that nobody can take from the administrator."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        files = 1 << 20
+    most = max(20, min(MOST_CONNECTIONS, int(files * SHARE_OF_FILES)))
+    return Limits(
+        connections=most,
+        connections_per_address=connections_per_address,
+        reserved_for_unix=int(most * RESERVED_FOR_UNIX),
+        reserved_for_root=int(most * RESERVED_FOR_ROOT),
+    )
 
 
 def _bound(listen: Sequence[ListenAddress]) -> list[socket.socket]:

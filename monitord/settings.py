@@ -1,7 +1,7 @@
 """The whole configuration as frozen values. What comes out of `read_settings` is usable: nothing checks it again.
 
 [log]       level, checks
-[status]    socket, listen, token, hosts
+[status]    socket, listen, token, hosts, max_connections_per_address, max_event_streams_per_address
 [history]   enabled, directory, max_size, results, minutes, hours, days
 [limits]    max_concurrent_checks, max_concurrent_per_host, max_concurrent_children
 [network]   blind_share, canary
@@ -104,12 +104,15 @@ class StatusSettings:
     """`socket`: where the daemon listens if it is passed no socket; None: where `monitord.paths` says.
 
     `listen`: TCP as well, read-only but for the bearer of `token`. `hosts`: further names of ours, in small letters.
+    The limits are those of one client over TCP: an IPv4 address, or an IPv6 network of 64 bits.
     """
 
     socket: Path | None = None
     listen: tuple[ListenAddress, ...] = ()
     token: Secret | None = None
     hosts: tuple[str, ...] = ()
+    max_connections_per_address: int = 100
+    max_event_streams_per_address: int = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +242,12 @@ def _status(table: Table) -> StatusSettings:
         listen=tuple(dict.fromkeys(table.one_or_more("listen", _listen_address, default=()))),
         token=_token(table),
         hosts=tuple(dict.fromkeys(table.one_or_more("hosts", _host_name, default=()))),
+        max_connections_per_address=table.integer(
+            "max_connections_per_address", default=100, minimum=1, maximum=10_000
+        ),
+        max_event_streams_per_address=table.integer(
+            "max_event_streams_per_address", default=50, minimum=1, maximum=200
+        ),
     )
 
 

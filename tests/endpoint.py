@@ -204,7 +204,7 @@ def world(
         control,
         history,
         live,
-        Access(policy or AccessPolicy(), clock),
+        Access(policy or AccessPolicy(), clock, tally),
         MetricsPage(metrics, clock),
         interventions,
         Explanations(dispatcher, pipeline, alerts, clock).explain,

@@ -409,6 +409,28 @@ def test_it_listens_on_tcp_as_well_and_the_token_allows_changes(tmp_path: Path) 
         assert it.stop() == 0
 
 
+def test_tcp_clients_are_limited_per_address(tmp_path: Path) -> None:
+    config = "[status]\nmax_connections_per_address = 3\nmax_event_streams_per_address = 1\n"
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        daemon(tmp_path, config) as it,
+        contextlib.ExitStack() as clients,
+    ):
+        where = listening.getsockname()
+        it.start(listening=listening, named="http")
+        it.wait_for_notice("READY=1")
+        stream = clients.enter_context(socket.create_connection(where, DEADLINE_S))
+        stream.sendall(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert stream.recv(100).startswith(b"HTTP/1.1 200")
+        assert ask_over_tcp(where[1], "/api/v1/events")[0] == 503
+        idle = [clients.enter_context(socket.create_connection(where, DEADLINE_S)) for _ in range(2)]
+        assert ask_over_tcp(where[1], "/healthz") == (503, b"503: too many connections from this address\n")
+        assert it.get("/healthz") == "ok\n"  # over the Unix socket
+        idle[0].sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert idle[0].recv(100).startswith(b"HTTP/1.1 200")
+        assert it.stop() == 0
+
+
 def test_a_tcp_socket_that_was_passed_takes_the_place_of_listen(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]

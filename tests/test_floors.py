@@ -18,7 +18,7 @@ import monitord
 PACKAGE = Path(monitord.__file__).parent
 
 FLOORS = {
-    0: {"errors", "units", "clock", "calendar_events", "paths", "container", "web", "systemd"},
+    0: {"errors", "units", "clock", "calendar_events", "paths", "container", "text", "web", "systemd"},
     1: {"model", "config", "net", "journal_events"},
     2: {"conditions", "health", "history"},
     3: {"monitors"},

@@ -79,7 +79,14 @@ def test_every_fact_of_every_type_is_in_the_manual(name: str) -> None:
 KEYS = {
     "auto": {"units", "ignore"},
     "log": {"level", "checks"},
-    "status": {"socket", "listen", "token", "hosts"},
+    "status": {
+        "socket",
+        "listen",
+        "token",
+        "hosts",
+        "max_connections_per_address",
+        "max_event_streams_per_address",
+    },
     "network": {"blind_share", "canary"},
     "history": {"enabled", "directory", "max_size", "results", "minutes", "hours", "days"},
     "limits": {"max_concurrent_checks", "max_concurrent_per_host", "max_concurrent_children"},

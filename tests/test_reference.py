@@ -66,6 +66,8 @@ OPTIONS: dict[str, Tests] = {
         "test_settings.py::test_the_other_sections_are_read",
         "status/test_security.py::test_over_tcp_a_host_must_be_ours",
     ),
+    "status.max_connections_per_address": "test_daemon.py::test_tcp_clients_are_limited_per_address",
+    "status.max_event_streams_per_address": "test_daemon.py::test_tcp_clients_are_limited_per_address",
     "limits.max_concurrent_checks": "test_control.py::test_an_accepted_reload_applies_the_difference_only",
     "limits.max_concurrent_per_host": "test_control.py::test_an_accepted_reload_applies_the_difference_only",
     "limits.max_concurrent_children": "monitors/test_exec.py::test_programs_are_counted_apart_from_hosts",

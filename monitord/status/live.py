@@ -19,6 +19,7 @@ from monitord.status.control import ReloadOutcome
 from monitord.status.openapi import Answer, Endpoint
 from monitord.status.query import Json, Query, flag, many, one, words
 from monitord.status.rendered import encode
+from monitord.status.security import may_change
 from monitord.status.snapshot import incident_of, reload_of, result_of, transition_of
 from monitord.web import HTTPServiceUnavailable, Request, StreamResponse
 
@@ -29,6 +30,15 @@ QUEUED_EVENTS = 500
 """For each client; beyond it the client is dropped."""
 
 MOST_CLIENTS = 200
+RESERVED_FOR_UNIX = 50
+"""Of these, clients over TCP cannot use so many, and"""
+
+RESERVED_FOR_CHANGES = 20
+"""so many more are for root and the daemon's group, on the Unix socket and not through a proxy."""
+
+MOST_PER_ADDRESS = 50
+"""Over TCP, unless it is configured otherwise."""
+
 BATCH_S = 0.1
 """What comes within this time goes out in one piece."""
 
@@ -100,7 +110,8 @@ class _Ring:
 class _Client:
     """One that listens."""
 
-    def __init__(self, *, results: bool, monitors: frozenset[str]) -> None:
+    def __init__(self, *, results: bool, monitors: frozenset[str], network: str | None = None) -> None:
+        self.network = network
         self.wants_results = results
         self._monitors = monitors
         self.queue: deque[Happening] = deque()
@@ -124,8 +135,9 @@ class _Client:
 class Live:
     """Hears what happens, by plain calls that never wait, and tells those who listen."""
 
-    def __init__(self, boot: str | None = None) -> None:
+    def __init__(self, boot: str | None = None, most_per_address: int = MOST_PER_ADDRESS) -> None:
         """`boot` is part of every id: those of another run of the daemon mean nothing in this one."""
+        self._most_per_address = most_per_address
         self._boot = boot or secrets.token_hex(4)
         self._number = 0
         self._results = _Ring()
@@ -169,14 +181,28 @@ class Live:
 
     async def events(self, request: Request, query: Query) -> StreamResponse:
         """`GET /api/v1/events`."""
-        if len(self._clients) >= MOST_CLIENTS:
-            raise HTTPServiceUnavailable(
-                text=f"{MOST_CLIENTS} clients listen already; try again later\n",
-                headers={"Retry-After": "30"},
-            )
-        client = _Client(results=query[RESULTS], monitors=frozenset(query[MONITOR]))
+        network = request.peer.network
+        self._check_limits(request, network)
+        client = _Client(results=query[RESULTS], monitors=frozenset(query[MONITOR]), network=network)
         last_id = request.headers.get("Last-Event-ID") or query[LAST_ID]
         return EventsResponse(self._told(client, last_id))
+
+    def _check_limits(self, request: Request, network: str | None) -> None:
+        """Raises HTTPServiceUnavailable when this client would take a place that is reserved for others."""
+        most = MOST_CLIENTS
+        if not (network is None and may_change(request)):
+            most -= RESERVED_FOR_CHANGES
+        if network is not None:
+            most -= RESERVED_FOR_UNIX
+        refusal = None
+        if len(self._clients) >= most:
+            refusal = f"{len(self._clients)} clients listen already"
+        elif network is not None:
+            from_there = sum(one.network == network for one in self._clients)
+            if from_there >= self._most_per_address:
+                refusal = f"{from_there} clients listen already from {network}"
+        if refusal is not None:
+            raise HTTPServiceUnavailable(text=f"{refusal}; try again later\n", headers={"Retry-After": "30"})
 
     async def _told(self, client: _Client, last_id: str) -> AsyncGenerator[bytes, None]:
         """What one client is sent, piece by piece."""

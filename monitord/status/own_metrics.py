@@ -44,6 +44,9 @@ def own_metrics(own: Own) -> Iterator[Metric]:
     yield from _reloads(own)
     yield from _history(own.history.stats())
     yield from _notifiers(own.alerts)
+    yield _counter(
+        "monitord_rejected_tokens", "Requests for a change with a wrong token", own.tally.rejected_tokens
+    )
     yield _gauge("monitord_event_clients", "Who listens to live events", own.live.clients)
     yield _counter(
         "monitord_event_clients_dropped", "Who was dropped because of reading too slowly", own.live.dropped

@@ -14,13 +14,17 @@ this address (DNS rebinding), and the Unix socket is within reach of browsers on
 
 import hmac
 import ipaddress
+import logging
 import re
 from dataclasses import dataclass
 
 from monitord.clock import Clock
 from monitord.config import Secret
+from monitord.journal_events import JournalEvent
 from monitord.status.control import require_change_rights
 from monitord.status.problems import problem_of
+from monitord.status.tally import Tally
+from monitord.text import printable
 from monitord.web import (
     Handler,
     HTTPException,
@@ -31,6 +35,8 @@ from monitord.web import (
     Request,
     StreamResponse,
 )
+
+log = logging.getLogger("monitord")
 
 API_PREFIX = "/api/"
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -46,6 +52,12 @@ MOST_FAILURES = 10
 FAILURES_WITHIN_S = 60.0
 MOST_GUESSERS = 1000
 """Whose failures are remembered; beyond them the longest known is forgotten."""
+
+MOST_SHOWN = 200
+"""Characters of a path or a field in the log."""
+
+MOST_LOGGED = 20
+"""Lines about rejected tokens within FAILURES_WITHIN_S, from all clients together."""
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -72,10 +84,14 @@ class AccessPolicy:
 class Access:
     """`guard` is the outermost middleware of the application."""
 
-    def __init__(self, policy: AccessPolicy, clock: Clock) -> None:
+    def __init__(self, policy: AccessPolicy, clock: Clock, tally: Tally) -> None:
         self._policy = policy
         self._clock = clock
+        self._tally = tally
         self._failures: dict[str, tuple[int, float]] = {}
+        self._logged = 0
+        self._logged_since_s = 0.0
+        self._unlogged = 0
 
     async def guard(self, request: Request, handler: Handler) -> StreamResponse:
         try:
@@ -102,14 +118,12 @@ class Access:
     def _require_change(self, request: Request) -> str:
         """Who asks, for the log."""
         self._refuse_other_sites(request)
-        names = {name.lower() for name in request.headers}
-        passed_on = any(name in FORWARDED or name.startswith(FORWARDED_PREFIX) for name in names)
         who = "the Unix socket" if request.local_address is None else str(request.peer.address)
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            self._check_token(given.strip(), who)
+            self._check_token(given.strip(), request)
             return f"bearer of the token, from {who}"
-        if request.local_address is None and not passed_on:
+        if request.local_address is None and not is_passed_on(request):
             return require_change_rights(request.peer)
         if self._policy.token is not None:
             raise HTTPUnauthorized(
@@ -132,14 +146,15 @@ class Access:
         if not is_ours:
             raise HTTPForbidden(text="a page of another site may not change anything here\n")
 
-    def _check_token(self, given: str, who: str) -> None:
-        who = guesser(who)
+    def _check_token(self, given: str, request: Request) -> None:
+        who = request.peer.network or "the Unix socket"
         now_s = self._clock.monotonic_s()
         failures, since_s = self._failures.get(who, (0, now_s))
         if now_s - since_s > FAILURES_WITHIN_S:
             failures, since_s = 0, now_s
         if failures >= MOST_FAILURES:
             wait_s = int(FAILURES_WITHIN_S - (now_s - since_s)) + 1
+            self._tally.rejected_tokens += 1
             raise HTTPTooManyRequests(
                 text=f"too many wrong tokens; try again in {wait_s} s\n", headers={"Retry-After": str(wait_s)}
             )
@@ -150,16 +165,57 @@ class Access:
         self._failures[who] = (failures + 1, since_s)
         if len(self._failures) > MOST_GUESSERS:
             del self._failures[next(iter(self._failures))]
+        self._tally.rejected_tokens += 1
+        self._log_rejected(request, who, failures + 1)
         why = "this is not the token" if token is not None else "there is no token; set token in [status]"
         raise HTTPUnauthorized(text=f"{why}\n", headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
 
+    def _log_rejected(self, request: Request, who: str, failures: int) -> None:
+        """Log the first failure of a client and the one that makes it wait. The token itself is never logged."""
+        if failures not in {1, MOST_FAILURES}:
+            return
+        now_s = self._clock.monotonic_s()
+        if now_s - self._logged_since_s > FAILURES_WITHIN_S:
+            self._logged, self._logged_since_s = 0, now_s
+        if self._logged >= MOST_LOGGED:
+            self._unlogged += 1
+            return
+        self._logged += 1
+        address = request.peer.address or who
+        for_whom = printable(request.headers.get("X-Forwarded-For", ""))[:MOST_SHOWN]
+        log.warning(
+            "wrong token from %s%s for %s %s%s%s",
+            address,
+            f' (X-Forwarded-For: "{for_whom}")' if for_whom else "",
+            request.method,
+            request.raw_path[:MOST_SHOWN],
+            f"; {failures} within {FAILURES_WITHIN_S:.0f} s, so its tokens are refused for the rest of them"
+            if failures > 1
+            else "",
+            f"; {self._unlogged} messages of this kind were left out" if self._unlogged else "",
+            extra={
+                "message_id": JournalEvent.TOKEN_REJECTED.message_id,
+                "fields": {"CLIENT_ADDRESS": address},
+            },
+        )
+        self._unlogged = 0
 
-def guesser(who: str) -> str:
-    """Whose guesses count together: over IPv6 a network of 64 bits, which one host has for itself (RFC 6177)."""
-    address = _address(who)
-    if not isinstance(address, ipaddress.IPv6Address):
-        return who if address is None else str(address)
-    return str(ipaddress.IPv6Network((address, 64), strict=False))
+
+def is_passed_on(request: Request) -> bool:
+    """Whether a proxy sent it for a client of its own."""
+    names = {name.lower() for name in request.headers}
+    return any(name in FORWARDED or name.startswith(FORWARDED_PREFIX) for name in names)
+
+
+def may_change(request: Request) -> bool:
+    """Whether the peer itself has the right to changes, without a token."""
+    if is_passed_on(request):
+        return False
+    try:
+        require_change_rights(request.peer)
+    except HTTPForbidden:
+        return False
+    return True
 
 
 def asked_by(request: Request) -> str:

@@ -33,6 +33,7 @@ class Tally:
         self._clock = clock
         self._monitors: dict[str, MonitorTally] = {}
         self.reloads: Counter[bool] = Counter()
+        self.rejected_tokens = 0
 
     def on_result(self, watched: Watched, result: Result | None, _: Transition | None) -> None:
         """A listener of the pipeline."""

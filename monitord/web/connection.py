@@ -16,7 +16,15 @@ from typing import Protocol, cast
 from .application import Application
 from .framing import Inbox
 from .head import Head, HeadParser, ProtocolFault
-from .limits import FIRST_REQUEST_S, LINGER_BYTES, READ_AHEAD_BYTES, TURN_REQUESTS, WRITE_AHEAD_BYTES, Limits
+from .limits import (
+    FIRST_REQUEST_S,
+    LINGER_BYTES,
+    READ_AHEAD_BYTES,
+    TURN_REQUESTS,
+    WRITE_AHEAD_BYTES,
+    WRITE_RATE_BYTES_PER_S,
+    Limits,
+)
 from .outbox import Outbox, Turn
 from .peer import has_hung_up
 from .request import Request
@@ -43,7 +51,7 @@ class Listener(Protocol):
     starter: Starter
     turn: Turn
 
-    def admit(self, connection: "Connection") -> bool: ...
+    def admit(self, connection: "Connection") -> str | None: ...
     def forget(self, connection: "Connection") -> None: ...
 
 
@@ -55,9 +63,9 @@ class Connection(asyncio.Protocol):
     """The protocol object of one connection. The server makes it and counts it."""
 
     __slots__ = (
-        "_due", "_eof", "_is_new", "_linger_bytes", "_outbox", "_phase", "_readable", "_reading_paused",
+        "_due", "_eof", "_is_new", "_least_bytes", "_linger_bytes", "_outbox", "_phase", "_readable", "_reading_paused",
         "_request", "_task", "_timer", "_timer_at", "_unsent_bytes", "_writable",
-        "inbox", "is_closing", "is_lost", "is_write_paused", "limits", "server", "transport",
+        "client", "inbox", "is_admitted", "is_closing", "is_lost", "is_write_paused", "limits", "server", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -71,6 +79,8 @@ class Connection(asyncio.Protocol):
             max_line_bytes=server.limits.request_line_bytes,
             max_head_bytes=server.limits.head_bytes,
         )
+        self.client: str | None = None  # of TCP, as `client_network` has it
+        self.is_admitted = False
         self.is_closing = False
         self.is_lost = False
         self.is_write_paused = False
@@ -84,7 +94,7 @@ class Connection(asyncio.Protocol):
         self._reading_paused = False
         self._readable: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
-        self._unsent_bytes = 0
+        self._unsent_bytes = self._least_bytes = 0
         self._linger_bytes = LINGER_BYTES
 
     # What the event loop calls.
@@ -93,10 +103,11 @@ class Connection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         self._outbox = Outbox(self.transport, self.server.turn)
         self.transport.set_write_buffer_limits(high=WRITE_AHEAD_BYTES)
-        if self.server.admit(self):
+        refusal = self.server.admit(self)
+        if refusal is None:
             self._aim(_IDLE, self.limits.keep_alive_s)
         elif not self.is_closing:
-            self._refuse(ProtocolFault(503, "too many connections"))
+            self._refuse(ProtocolFault(503, refusal))
 
     def data_received(self, data: bytes) -> None:
         phase, server = self._phase, self.server
@@ -347,17 +358,23 @@ class Connection(asyncio.Protocol):
     async def wait_writable(self) -> None:
         """Until the client has taken enough of what was written; any number of tasks may wait.
 
-        Raises ClientGone when it left, or took nothing at all for `write_s` and was cut off.
+        Raises ClientGone when it left, or took so little within `write_s` that it was cut off.
         """
         self._outbox.flush()
+        # Without a rate a client that takes a byte now and then would keep its connection for ever.
+        least_bytes = _least_bytes(self.limits.write_s)
+        before = None
         while self.is_write_paused:
-            before = self.transport.get_write_buffer_size()
+            left = self.transport.get_write_buffer_size()
+            if before is not None and before - left < least_bytes:
+                self.abort()
+                raise ClientGone("the client takes no more")
+            before = left
             if self._writable is None or self._writable.done():
                 self._writable = self.server.loop.create_future()
             await asyncio.wait((self._writable,), timeout=self.limits.write_s)
-            if self.is_lost or self.transport.get_write_buffer_size() >= before:
-                self.abort()
-                raise ClientGone("the client takes no more")
+            if self.is_lost:
+                raise ClientGone("the client has gone")
 
     def write(self, data: bytes) -> None:
         if not self.transport.is_closing():  # known before connection_lost
@@ -371,6 +388,7 @@ class Connection(asyncio.Protocol):
         self._due = due = loop.time() + after_s
         if phase is _LINGERING:
             self._unsent_bytes = self.transport.get_write_buffer_size()
+            self._least_bytes = _least_bytes(after_s)
         if self._timer is not None:
             if self._timer_at <= due:
                 return
@@ -391,7 +409,16 @@ class Connection(asyncio.Protocol):
             self.close()
         elif phase is _HEAD:
             self._refuse(ProtocolFault(408, "the request did not come in time"))
-        elif self.transport.get_write_buffer_size() < self._unsent_bytes:
+        elif self._took_enough():
             self._aim(phase, self.limits.write_s)  # the client still takes what it is owed
         else:
             self.transport.abort()
+
+    def _took_enough(self) -> bool:
+        """Whether the client has taken enough, since the timer was set, of the answer it is owed."""
+        taken_bytes = self._unsent_bytes - self.transport.get_write_buffer_size()
+        return 0 < min(self._unsent_bytes, self._least_bytes) <= taken_bytes
+
+
+def _least_bytes(within_s: float) -> int:
+    return max(1, int(within_s * WRITE_RATE_BYTES_PER_S))

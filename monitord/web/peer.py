@@ -1,5 +1,7 @@
 """Who is at the other end of a connection, and whether anybody still is, as the kernel has it."""
 
+import ipaddress
+import os
 import select
 import socket
 import struct
@@ -20,6 +22,11 @@ class Peer:
     gid: int | None = None
     pid: int | None = None
     groups: frozenset[int] = frozenset()  # supplementary ones
+
+    @property
+    def network(self) -> str | None:
+        """What counts as one client over TCP: an IPv4 address, or an IPv6 network of 64 bits."""
+        return None if self.address is None else client_network(self.address)
 
     @property
     def is_local(self) -> bool:
@@ -48,6 +55,28 @@ def _process(own: socket.socket) -> Peer:
     except OSError:
         groups = b""
     return Peer(uid=uid, gid=gid, pid=pid, groups=frozenset(struct.unpack(f"{len(groups) // 4}I", groups)))
+
+
+def client_network(address: str) -> str:
+    """What counts as one client: an IPv4 address, or an IPv6 network of 64 bits, which one host can have for itself.
+
+    (RFC 6177.) Other text is returned as it is.
+    """
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return address
+    # A socket for both families shows IPv4 clients as IPv4-mapped addresses.
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(parsed), 64), strict=False))
+
+
+def is_root_or_self(endpoint: Any) -> bool:
+    """Whether the process at the other end of a Unix socket runs as root or as our own user."""
+    return peer_of(endpoint).uid in {0, os.geteuid()}
 
 
 def has_hung_up(descriptor: int) -> bool:

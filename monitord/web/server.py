@@ -28,12 +28,14 @@ from .connection import Connection
 from .head import HeadParser
 from .limits import Limits
 from .outbox import Turn
+from .peer import client_network, is_root_or_self
 from .tasks import Starter
 
 BACKLOG = 1024
 GRACE_S = 10.0
 CANCEL_S = 2.0  # for handlers that do something on being cancelled
-REFUSALS = 100  # connections beyond the limit that are told so; more are dropped
+REFUSALS = 100  # connections beyond the limits that are told so at the same time; more are dropped
+WARN_EVERY_S = 60.0  # of refused connections
 
 _log = logging.getLogger(__name__)
 
@@ -74,6 +76,10 @@ class Server:
         self._grace_s = grace_s
         self._servers: list[asyncio.Server] = []
         self._connections: set[Connection] = set()
+        self._admitted = 0
+        self._by_client: dict[str, int] = {}  # admitted connections over TCP
+        self._refused_since_warning = 0
+        self._warned_at_s = -WARN_EVERY_S
         self._wait_is_over: asyncio.Event  # for the end of requests: all have ended, or nobody waits any more
         self._own_file: tuple[int, int] | None = None
         self._stack = AsyncExitStack()
@@ -154,17 +160,68 @@ class Server:
 
     # For connections.
 
-    def admit(self, connection: Connection) -> bool:
-        """Count a new connection. False when it is one too many: it says so, unless aborted here, and closes."""
+    def admit(self, connection: Connection) -> str | None:
+        """Count a new connection. Returns why it is refused, or None.
+
+        A refused connection sends the reason and closes, unless it was aborted here.
+        """
         self._connections.add(connection)
-        if not self._is_closed:
-            self._wait_is_over.clear()
-        if self._is_closed or len(self._connections) > self.limits.connections + REFUSALS:
+        if self._is_closed:
             connection.abort()
-        return len(self._connections) <= self.limits.connections
+            return "the server stops"
+        self._wait_is_over.clear()
+        refusal = self._refusal(connection)
+        if refusal is None:
+            connection.is_admitted = True
+            self._admitted += 1
+            if connection.client is not None:
+                self._by_client[connection.client] = self._by_client.get(connection.client, 0) + 1
+            return None
+        self._warn_of_refusal(connection, refusal)
+        # Refused connections have places of their own, so that they take none of the reserved ones.
+        if len(self._connections) - self._admitted > REFUSALS:
+            connection.abort()
+        return refusal
+
+    def _refusal(self, connection: Connection) -> str | None:
+        limits = self.limits
+        free = limits.connections - self._admitted
+        peer = connection.transport.get_extra_info("peername")
+        if isinstance(peer, tuple):
+            connection.client = client = client_network(str(peer[0]))
+            if self._by_client.get(client, 0) >= limits.connections_per_address:
+                return "too many connections from this address"
+            free -= limits.reserved_for_unix + limits.reserved_for_root
+        elif 0 < free <= limits.reserved_for_root and not is_root_or_self(
+            connection.transport.get_extra_info("socket")
+        ):
+            free = 0
+        return None if free > 0 else "too many connections"
+
+    def _warn_of_refusal(self, connection: Connection, refusal: str) -> None:
+        self._refused_since_warning += 1
+        now_s = self.loop.time()
+        if now_s - self._warned_at_s < WARN_EVERY_S:
+            return
+        _log.warning(
+            "refused %d connections, the last one from %s: %s (%d are open)",
+            self._refused_since_warning,
+            connection.client or "a Unix socket",
+            refusal,
+            self._admitted,
+        )
+        self._refused_since_warning, self._warned_at_s = 0, now_s
 
     def forget(self, connection: Connection) -> None:
         self._connections.discard(connection)
+        if connection.is_admitted:
+            connection.is_admitted = False
+            self._admitted -= 1
+            client = connection.client
+            if client is not None:
+                self._by_client[client] -= 1
+                if not self._by_client[client]:
+                    del self._by_client[client]
         if not self._connections:
             self._wait_is_over.set()
 

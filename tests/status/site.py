@@ -184,7 +184,7 @@ def _application(
         control,
         history,
         live,
-        Access(AccessPolicy(), clock),
+        Access(AccessPolicy(), clock, tally),
         MetricsPage(MetricsCollector(own), clock),
         Interventions(dispatcher, pipeline, clock, lambda _, __: None),
         Explanations(dispatcher, pipeline, alerts, clock).explain,

@@ -5,11 +5,21 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from monitord.status.live import KEPT_EVENTS, MOST_CLIENTS, QUEUED_EVENTS, _Client
+from monitord.status.live import (
+    KEPT_EVENTS,
+    MOST_CLIENTS,
+    MOST_PER_ADDRESS,
+    QUEUED_EVENTS,
+    RESERVED_FOR_CHANGES,
+    RESERVED_FOR_UNIX,
+    _Client,
+)
+from monitord.web import Server
 from monitord.web.testing import ClientConnection, TestClient
 from tests.endpoint import ACCEPTED, World, asked, world
 
@@ -237,6 +247,70 @@ async def test_one_listener_too_many_is_told_to_come_later() -> None:
         assert refused.status == 503
         assert refused.headers["Retry-After"] == "30"
         assert refused.json()["detail"] == "200 clients listen already; try again later"
+
+
+@contextlib.asynccontextmanager
+async def listening_server(
+    made: World, path: Path
+) -> AsyncIterator[tuple[Server, contextlib.AsyncExitStack]]:
+    try:
+        async with (
+            Server(made.application, host="127.0.0.1", port=0, path=path) as server,
+            contextlib.AsyncExitStack() as stack,
+        ):
+            yield server, stack
+    finally:
+        await made.close()
+
+
+async def over_tcp(server: Server, address: str) -> ClientConnection:
+    opened = await asyncio.open_connection("127.0.0.1", server.port, local_addr=(address, 0))
+    return ClientConnection(*opened)
+
+
+async def over_unix(path: Path) -> ClientConnection:
+    return ClientConnection(*await asyncio.open_unix_connection(path))
+
+
+async def test_event_streams_are_limited_per_address(tmp_path: Path) -> None:
+    made = world()
+    async with listening_server(made, tmp_path / "s") as (server, stack):
+        for _ in range(MOST_PER_ADDRESS):
+            await Listener(await stack.enter_async_context(await over_tcp(server, "127.0.0.1"))).begin()
+        one_more = await stack.enter_async_context(await over_tcp(server, "127.0.0.1"))
+        refused = await one_more.request("GET", "/api/v1/events")
+        assert refused.status == 503
+        assert refused.json()["detail"] == "50 clients listen already from 127.0.0.1; try again later"
+        await Listener(await stack.enter_async_context(await over_tcp(server, "127.0.0.2"))).begin()
+
+
+async def test_event_streams_over_tcp_and_proxies_leave_places_for_the_administrator(tmp_path: Path) -> None:
+    made = world()
+    path = tmp_path / "s"
+    async with listening_server(made, path) as (server, stack):
+
+        async def ask(connection: ClientConnection, *fields: tuple[str, str]) -> int:
+            """The status; the stream of a client that is accepted stays open."""
+            lines = [
+                "GET /api/v1/events HTTP/1.0",
+                "Host: localhost",
+                *(f"{name}: {value}" for name, value in fields),
+            ]
+            await stack.enter_async_context(connection)
+            await connection.send("\r\n".join([*lines, "", ""]).encode())
+            async with asyncio.timeout(DEADLINE_S):
+                head = await connection.reader.readuntil(b"\r\n\r\n")
+            return int(head.split()[1])
+
+        for number in range(MOST_CLIENTS - RESERVED_FOR_CHANGES - RESERVED_FOR_UNIX):
+            assert await ask(await over_tcp(server, f"127.0.4.{number + 1}")) == 200
+        assert await ask(await over_tcp(server, "127.0.5.1")) == 503
+        for _ in range(RESERVED_FOR_UNIX):
+            assert await ask(await over_unix(path), ("X-Forwarded-For", "192.0.2.1")) == 200
+        assert await ask(await over_unix(path), ("X-Forwarded-For", "192.0.2.1")) == 503
+        for _ in range(RESERVED_FOR_CHANGES):
+            assert await ask(await over_unix(path)) == 200
+        assert await ask(await over_unix(path)) == 503
 
 
 async def test_a_stop_ends_the_stream_at_once() -> None:

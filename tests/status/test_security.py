@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from monitord.config import Secret
+from monitord.journal_events import JournalEvent
 from monitord.status import AccessPolicy
 from monitord.status.control import name_of
-from monitord.status.security import FAILURES_WITHIN_S, HEADERS, MOST_FAILURES, guesser
+from monitord.status.security import FAILURES_WITHIN_S, HEADERS, MOST_FAILURES, MOST_LOGGED
 from monitord.web import Server
+from monitord.web.peer import client_network
 from monitord.web.testing import ClientConnection, ClientResponse, SocketClient
 from tests.endpoint import World, world
 
@@ -27,6 +29,7 @@ class Asker:
     def __init__(self, made: World, client: SocketClient) -> None:
         self.made = made
         self._client = client
+        self._local_address: str | None = None
 
     @property
     def port(self) -> int:
@@ -43,9 +46,23 @@ class Asker:
             *(f"{name.replace('_', '-')}: {value}" for name, value in fields.items() if value),
             "Content-Length: 0",
         ]
-        async with await self._client.connect() as connection:
-            await connection.send("\r\n".join([*lines, "", ""]).encode())
+        async with await self._connect() as connection:
+            await connection.send("\r\n".join([*lines, "", ""]).encode("latin-1"))
             return await connection.response(method)
+
+    async def from_address(self, address: str, method: str, target: str, **fields: str) -> ClientResponse:
+        """Asks over TCP from another address of the loopback."""
+        self._local_address = address
+        try:
+            return await self(method, target, **fields)
+        finally:
+            self._local_address = None
+
+    async def _connect(self) -> ClientConnection:
+        if self._local_address is None:
+            return await self._client.connect()
+        opened = await asyncio.open_connection("127.0.0.1", self.port, local_addr=(self._local_address, 0))
+        return ClientConnection(*opened)
 
     @property
     def _is_tcp(self) -> bool:
@@ -300,8 +317,8 @@ async def test_a_page_of_another_site_changes_nothing_over_the_unix_socket(tmp_p
         ("the Unix socket", "192.0.2.1", False),
     ],
 )
-def test_whose_guesses_count_together(one: str, other: str, is_same: bool) -> None:
-    assert (guesser(one) == guesser(other)) is is_same
+def test_addresses_of_one_network_count_as_one_client(one: str, other: str, is_same: bool) -> None:
+    assert (client_network(one) == client_network(other)) is is_same
 
 
 async def test_guesses_are_limited_and_the_limit_ends(tmp_path: Path) -> None:
@@ -313,6 +330,43 @@ async def test_guesses_are_limited_and_the_limit_ends(tmp_path: Path) -> None:
         assert 0 < int(refused.headers["Retry-After"]) <= FAILURES_WITHIN_S + 1
         ask.made.clock.skipped_s = FAILURES_WITHIN_S + 1
         assert (await ask("POST", "/reload", authorization=BEARER)).status == 200
+
+
+async def test_wrong_tokens_are_logged_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    async with over(None) as ask:
+        for _ in range(MOST_FAILURES + 3):
+            await ask(
+                "POST",
+                "/api/v1/reload?x=1",
+                authorization="Bearer guessed-secret",
+                x_forwarded_for="203.0.113.9\x9b2J",
+            )
+        assert ask.made.tally.rejected_tokens == MOST_FAILURES + 3
+    lines = [one for one in caplog.records if "token" in one.getMessage()]
+    assert [one.getMessage() for one in lines] == [
+        'wrong token from 127.0.0.1 (X-Forwarded-For: "203.0.113.9\N{REPLACEMENT CHARACTER}2J")'
+        " for POST /api/v1/reload",
+        'wrong token from 127.0.0.1 (X-Forwarded-For: "203.0.113.9\N{REPLACEMENT CHARACTER}2J")'
+        " for POST /api/v1/reload; 10 within 60 s, so its tokens are refused for the rest of them",
+    ]
+    for line in lines:
+        assert line.levelname == "WARNING"
+        assert vars(line)["message_id"] == JournalEvent.TOKEN_REJECTED.message_id
+        assert vars(line)["fields"] == {"CLIENT_ADDRESS": "127.0.0.1"}
+    assert "guessed-secret" not in caplog.text
+
+
+async def test_wrong_tokens_of_many_addresses_do_not_flood_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async with over(None) as ask:
+        for number in range(MOST_LOGGED + 5):
+            await ask.from_address(f"127.0.2.{number + 1}", "POST", "/reload", authorization="Bearer x")
+        assert len([one for one in caplog.messages if "token" in one]) == MOST_LOGGED
+        ask.made.clock.skipped_s = FAILURES_WITHIN_S + 1
+        await ask.from_address("127.0.3.1", "POST", "/reload", authorization="Bearer x")
+    assert (
+        caplog.messages[-1]
+        == "wrong token from 127.0.3.1 for POST /reload; 5 messages of this kind were left out"
+    )
 
 
 async def test_every_answer_bears_the_fields_that_protect_its_readers() -> None:

@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from monitord.web import Limits, Request, Response
+from monitord.web import Limits, Request, Response, Server
+from monitord.web.connection import Connection
 from monitord.web.testing import ClientConnection, SocketClient, TestClient
+from tests.fakes import run_in_fake_time
 
 from .app import QUICK, RELEASE, SEEN, STARTED, make_app, sizes
 
@@ -453,3 +455,80 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110 - the server has no event for what tests ask about
             await asyncio.sleep(0.005)
+
+
+class SlowTransport(asyncio.Transport):
+    """The transport of a client that takes so many bytes of the answer in every second of the loop's time."""
+
+    def __init__(self, unsent_bytes: int, taken_per_s: float) -> None:
+        super().__init__()
+        self._loop = asyncio.get_running_loop()
+        self._unsent_bytes, self._taken_per_s, self._began_s = unsent_bytes, taken_per_s, self._loop.time()
+        self.is_aborted = False
+
+    def get_write_buffer_size(self) -> int:
+        taken = (self._loop.time() - self._began_s) * self._taken_per_s
+        return max(0, self._unsent_bytes - int(taken))
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return default
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+    def is_closing(self) -> bool:
+        return self.is_aborted
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+    def write(self, data: object) -> None:
+        pass
+
+    def write_eof(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("taken_per_s", "is_cut"), [(0, True), (100, True), (2000, False)])
+def test_a_client_that_takes_too_little_is_cut_off(taken_per_s: float, *, is_cut: bool) -> None:
+    """A byte now and then would otherwise hold a connection for ever."""
+
+    async def main() -> None:
+        server = Server(make_app(), limits=Limits(write_s=30.0))
+        await server.start()
+        connection = Connection(server)
+        transport = SlowTransport(1_000_000, taken_per_s)
+        connection.connection_made(transport)
+        connection.pause_writing()
+        taking = asyncio.ensure_future(connection.wait_writable())
+        await asyncio.sleep(400)
+        assert transport.is_aborted is is_cut
+        connection.resume_writing()
+        await asyncio.gather(taking, return_exceptions=True)
+        connection.connection_lost(None)
+        await server.close()
+
+    run_in_fake_time(main)
+
+
+@pytest.mark.parametrize(("taken_per_s", "is_cut"), [(0, True), (100, True), (2000, False)])
+def test_the_last_answer_is_not_waited_for_without_end(taken_per_s: float, *, is_cut: bool) -> None:
+    async def main() -> None:
+        server = Server(make_app(), limits=Limits(write_s=30.0))
+        await server.start()
+        connection = Connection(server)
+        transport = SlowTransport(1_000_000, taken_per_s)
+        connection.connection_made(transport)
+        connection.data_received(b"NONSENSE\r\n\r\n")
+        await asyncio.sleep(400)
+        assert transport.is_aborted is is_cut
+        connection.connection_lost(None)
+        await server.close()
+
+    run_in_fake_time(main)

@@ -64,4 +64,4 @@ def test_every_module_says_why_it_exists_and_stays_small() -> None:
     for path in ROOM.glob("*.py"):
         text = path.read_text()
         assert ast.get_docstring(ast.parse(text)), path
-        assert text.count("\n") <= 400, path
+        assert text.count("\n") <= 450, path

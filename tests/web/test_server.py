@@ -4,7 +4,11 @@ import os
 import signal
 import socket
 import stat
+import subprocess
+import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -325,6 +329,96 @@ async def test_connections_beyond_all_limits_are_dropped() -> None:
         assert (await connections[0].request("GET", "/hello")).status == 200
         for connection in connections:
             await connection.close()
+
+
+async def from_address(server: Server, address: str) -> ClientConnection:
+    """A TCP client at another address of the loopback."""
+    return ClientConnection(*await asyncio.open_connection("127.0.0.1", server.port, local_addr=(address, 0)))
+
+
+async def test_connections_are_limited_per_address() -> None:
+    limits = Limits(connections_per_address=2)
+    async with (
+        Server(make_app(), host="127.0.0.1", port=0, limits=limits) as server,
+        AsyncExitStack() as stack,
+    ):
+        first = [await stack.enter_async_context(await from_address(server, "127.0.0.1")) for _ in range(3)]
+        assert (await first[0].request("GET", "/hello")).status == 200
+        refused = await first[2].response()
+        assert (refused.status, refused.text) == (503, "503: too many connections from this address\n")
+        other = await stack.enter_async_context(await from_address(server, "127.0.0.2"))
+        assert (await other.request("GET", "/hello")).status == 200
+        # A place is free again once its connection has closed.
+        await first[0].close()
+        await first[2].close()
+        await until(lambda: server.connection_count == 2)
+        again = await stack.enter_async_context(await from_address(server, "127.0.0.1"))
+        assert (await again.request("GET", "/hello")).status == 200
+
+
+async def test_tcp_clients_leave_places_for_unix_sockets(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = Limits(connections=4, reserved_for_unix=2)
+    path = tmp_path / "unix"
+    async with (
+        Server(make_app(), host="127.0.0.1", port=0, path=path, limits=limits) as server,
+        AsyncExitStack() as stack,
+    ):
+        # More than all places, and more than are answered at the same time.
+        for number in range(110):
+            await stack.enter_async_context(await from_address(server, f"127.0.1.{number + 1}"))
+        for _ in range(2):
+            local = await stack.enter_async_context(await over_unix(path))
+            assert (await local.request("GET", "/hello")).status == 200
+    # One line a minute.
+    (warning,) = [one for one in caplog.messages if one.startswith("refused")]
+    assert warning == "refused 1 connections, the last one from 127.0.1.3: too many connections (2 are open)"
+
+
+@pytest.fixture
+def reachable() -> Iterator[socket.socket]:
+    """A socket that every user can connect to; pytest's own directories are closed to others."""
+    with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX) as one:
+        Path(directory).chmod(0o755)
+        one.bind(f"{directory}/socket")
+        Path(directory, "socket").chmod(0o666)
+        one.listen()
+        yield one
+
+
+CONNECT_AND_WAIT = """
+import socket, sys
+one = socket.socket(socket.AF_UNIX)
+one.connect(sys.argv[1])
+one.sendall(b"GET /hello HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n")
+print(one.recv(100).split()[1].decode(), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a client as another user")
+async def test_other_users_leave_places_for_root(reachable: socket.socket) -> None:
+    path = reachable.getsockname()
+    async with (
+        Server(make_app(), sockets=[reachable], limits=Limits(connections=2, reserved_for_root=1)),
+        AsyncExitStack() as stack,
+    ):
+        statuses = []
+        for _ in range(2):
+            client = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-S", "-c", CONNECT_AND_WAIT, path),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                user=65534,
+                cwd="/",
+            )
+            stack.push_async_callback(client.communicate, b"")
+            assert client.stdout is not None
+            statuses.append((await client.stdout.readline()).strip())
+        assert statuses == [b"200", b"503"]
+        async with await over_unix(path) as root:
+            assert (await root.request("GET", "/hello")).status == 200
 
 
 async def test_a_server_installs_no_signal_handlers() -> None:
