@@ -17,7 +17,7 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
@@ -26,6 +26,7 @@ from typing import Any
 
 from monitord.alerts import AlertSettings, read_alerts
 from monitord.conditions import Condition, parse_condition
+from monitord.conditions.tree import Comparison, Operator, comparisons
 from monitord.config import (
     Document,
     Reader,
@@ -324,12 +325,14 @@ def _monitor(name: str, table: Table) -> MonitorSettings | None:
     if kind is None:
         table.ignore_others()
         return None
+    options = kind.read_options(table)
+    timeout_s = common["timeout_s"]
     return MonitorSettings(
         name=name,
         type_name=kind.type_name,
-        options=kind.read_options(table),
-        up_when=_conditions(table, "up_when", kind),
-        degraded_when=_conditions(table, "degraded_when", kind),
+        options=options,
+        up_when=_conditions(table, "up_when", kind, options, timeout_s),
+        degraded_when=_conditions(table, "degraded_when", kind, options, timeout_s),
         renamed_from=table.value("renamed_from", check_name, default=None),
         depends_on=_parents(name, table, "depends_on"),
         depends_on_any=_parents(name, table, "depends_on_any"),
@@ -343,8 +346,35 @@ def _parents(name: str, table: Table, key: str) -> tuple[str, ...]:
     return tuple(parent for parent in parents if parent != name or key in table)
 
 
-def _conditions(table: Table, key: str, kind: type[Monitor[Any]]) -> tuple[Condition, ...]:
-    return table.values(key, lambda text: parse_condition(text, kind.vocabulary), default=())
+def _conditions(
+    table: Table, key: str, kind: type[Monitor[Any]], options: Any, timeout_s: float
+) -> tuple[Condition, ...]:
+    def parse(text: str) -> Condition:
+        condition = parse_condition(text, kind.vocabulary)
+        if key in table:  # [defaults] hold for many monitors, of which some may not fit
+            _check_possible(condition, kind.absent_facts(options), timeout_s)
+        return condition
+
+    return table.values(key, parse, default=())
+
+
+def _check_possible(condition: Condition, absent: Collection[str], timeout_s: float) -> None:
+    """Raises ValueError("problem; hint") for a condition that no check of this monitor can meet."""
+    for comparison in comparisons(condition.tree):
+        name = comparison.reference.name
+        if name in absent:
+            raise ValueError(f"asks for {name}, which there is only with TLS; leave it out")
+        if (
+            isinstance(comparison, Comparison)
+            and name == "response_time"
+            and comparison.operator in {Operator.MORE, Operator.AT_LEAST}
+            and isinstance(comparison.literal.value, (int, float))
+            and comparison.literal.value > timeout_s
+        ):
+            timeout = format_duration(timeout_s)
+            raise ValueError(
+                f"is never true, as a check ends after its timeout of {timeout}; write less than {timeout}"
+            )
 
 
 def _type_of(table: Table) -> type[Monitor[Any]] | None:

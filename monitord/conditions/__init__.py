@@ -25,9 +25,25 @@ from monitord.conditions.condition import Condition, Lookup, Outcome, parse_cond
 from monitord.conditions.fault import ConditionError
 from monitord.conditions.json_path import JsonPath, Unresolved, parse_json_path
 from monitord.conditions.tree import Reference
-from monitord.conditions.vocabulary import FactFunction, FactType, Vocabulary
+from monitord.conditions.vocabulary import (
+    COUNT,
+    EXIT_STATUS,
+    EXPIRY,
+    IP_VERSION,
+    LATENCY,
+    Bounds,
+    FactFunction,
+    FactType,
+    Vocabulary,
+)
 
 __all__ = [
+    "COUNT",
+    "EXIT_STATUS",
+    "EXPIRY",
+    "IP_VERSION",
+    "LATENCY",
+    "Bounds",
     "Condition",
     "ConditionError",
     "FactFunction",

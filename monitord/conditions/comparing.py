@@ -24,8 +24,10 @@ _LONG_S = 60.0
 
 def compare(comparison: Comparison, value: object) -> bool | Unresolved:
     """Bounded by the length of the value, and for patterns by the bounds of `pattern`."""
-    if value is None or isinstance(value, Unresolved):
-        return value or Unresolved()
+    if value is None and not _may_be_null(comparison):
+        value = Unresolved()
+    if isinstance(value, Unresolved):
+        return value
     if not _is_of_type(value, comparison.fact_type):
         return Unresolved(f"{_seen_any(value)} is not {comparison.fact_type.value}")
     operator, literal, fact_type = comparison.operator, comparison.literal, comparison.fact_type
@@ -36,6 +38,22 @@ def compare(comparison: Comparison, value: object) -> bool | Unresolved:
     if operator is Operator.CONTAINS:
         return _contains(value, literal)
     return _matches(value, comparison) if operator is Operator.MATCHES else _ordered(value, operator, literal)
+
+
+def exists(value: object, fact_type: FactType) -> bool | Unresolved:
+    """Unresolved where that cannot be known: there is nothing at a path into a body that is not JSON."""
+    if isinstance(value, Unresolved):
+        return value if not value.is_absent else False
+    return value is not None or fact_type is FactType.ANY
+
+
+def length_of(value: object) -> object:
+    """Items of a list, members of an object, characters of text; of anything else unresolved."""
+    if isinstance(value, Unresolved):
+        return value
+    if isinstance(value, (str, list, tuple, dict)):
+        return len(value)
+    return Unresolved() if value is None else Unresolved(f"{_seen_any(value)} has no length")
 
 
 def seen(value: object, fact_type: FactType) -> str:
@@ -70,6 +88,13 @@ def _is_of_type(value: object, fact_type: FactType) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 
 
+def _may_be_null(comparison: Comparison) -> bool:
+    """Whether None is the null of a document, and the comparison is one that knows null."""
+    if comparison.fact_type is not FactType.ANY:
+        return False
+    return any(item.kind is Kind.NULL for item in _items(comparison.literal))
+
+
 def _items(literal: Literal) -> tuple[Literal, ...]:
     return literal.value if isinstance(literal.value, tuple) else (literal,)
 
@@ -82,10 +107,10 @@ def _equal(value: object, literal: Literal, fact_type: FactType = FactType.ANY) 
         if fact_type is FactType.TEXTS:
             return set(value) == {item.value for item in items}
         return len(value) == len(items) and all(map(_equal, value, items))
-    if literal.kind is Kind.TEXT:
-        return isinstance(value, str) and value == literal.value
-    if literal.kind is Kind.FLAG:
-        return isinstance(value, bool) and value == literal.value
+    if literal.kind is Kind.NULL:
+        return value is None
+    if literal.kind in {Kind.TEXT, Kind.FLAG}:
+        return isinstance(value, str if literal.kind is Kind.TEXT else bool) and value == literal.value
     return is_number(value) and value == literal.value
 
 

@@ -9,11 +9,11 @@ what is missing can never make a condition true, `not json('$.x') == 1` neither.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from monitord.conditions.comparing import MAX_SEEN_CHARACTERS, compare, seen
+from monitord.conditions.comparing import MAX_SEEN_CHARACTERS, compare, exists, length_of, seen
 from monitord.conditions.fault import ConditionError, shortened
 from monitord.conditions.json_path import Unresolved
 from monitord.conditions.parser import Parser
-from monitord.conditions.tree import Comparison, Node, Not, Or, Reference, comparisons
+from monitord.conditions.tree import Comparison, Exists, Node, Not, Or, Reference, comparisons
 from monitord.conditions.vocabulary import Vocabulary
 
 MAX_CONDITION_CHARACTERS = 2000
@@ -86,6 +86,8 @@ def _judge(node: Node, lookup: Lookup, shown: Shown) -> tuple[bool | None, str]:
     """True, false or None for unresolved, and the text with the values."""
     if isinstance(node, Comparison):
         return _judge_comparison(node, lookup, shown)
+    if isinstance(node, Exists):
+        return _judge_existence(node, lookup, shown)
     if isinstance(node, Not):
         holds, text = _judge(node.operand, lookup, shown)
         return None if holds is None else not holds, node.text(text)
@@ -103,6 +105,8 @@ def _joined(parts: Sequence[bool | None], *, decisive: bool) -> bool | None:
 
 def _judge_comparison(comparison: Comparison, lookup: Lookup, shown: Shown) -> tuple[bool | None, str]:
     value = lookup(comparison.reference)
+    if comparison.is_of_length:
+        value = length_of(value)
     holds = compare(comparison, value)
     visible = shown(value)
     if isinstance(holds, Unresolved):
@@ -111,3 +115,11 @@ def _judge_comparison(comparison: Comparison, lookup: Lookup, shown: Shown) -> t
         why = told.why if isinstance(told, Unresolved) else holds.why
         return None, f"{comparison} (unresolved: {shortened(why, 2 * MAX_SEEN_CHARACTERS)})"
     return holds, f"{comparison} ({seen(visible, comparison.fact_type)})"
+
+
+def _judge_existence(node: Exists, lookup: Lookup, shown: Shown) -> tuple[bool | None, str]:
+    value = lookup(node.reference)
+    there = exists(value, node.fact_type)
+    if isinstance(there, Unresolved):
+        return None, f"{node} (unresolved: {shortened(there.why, 2 * MAX_SEEN_CHARACTERS)})"
+    return there, f"{node} ({seen(shown(value), node.fact_type) if there else 'absent'})"

@@ -4,7 +4,7 @@ Whoever has the document parses it once and hands it in; nothing here reads text
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from monitord.conditions.fault import ConditionError, shortened
 
@@ -22,9 +22,10 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Unresolved:
-    """There is no such value; `why` is a few words for people."""
+    """There is no such value; `why` is a few words for people. `is_absent`: it is known that there is none."""
 
     why: str = "no value"
+    is_absent: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ class JsonPath:
             try:
                 found = _at(found, step)
             except LookupError:
-                return Unresolved(f"nothing at {shortened(str(JsonPath(self.steps[:count])))}")
+                where = shortened(str(JsonPath(self.steps[:count])))
+                return Unresolved(f"nothing at {where}", is_absent=True)
         return found
 
 

@@ -3,9 +3,10 @@
 choice      = all { "or" all }
 all         = negation { "and" negation }
 negation    = "not" negation | "(" choice ")" | comparison
-comparison  = fact operator value
+comparison  = ( fact | "length" "(" fact ")" ) operator value | "exists" "(" fact ")"
 fact        = NAME [ "(" TEXT ")" ]
-value       = NUMBER | DURATION | SIZE | TEXT | "true" | "false" | "[" value { "," value } "]"
+value       = single | "[" [ single { "," single } ] "]"
+single      = NUMBER | DURATION | SIZE | TEXT | "true" | "false" | "null"
 """
 
 from collections.abc import Callable
@@ -14,9 +15,20 @@ from typing import TypeVar
 from monitord.conditions.fault import ConditionError, meant
 from monitord.conditions.lexer import Token, TokenKind, meant_quantity, no_quantity, tokens
 from monitord.conditions.pattern import Pattern
-from monitord.conditions.rules import check_literal, check_operator, look_up
-from monitord.conditions.tree import And, Comparison, Kind, Literal, Node, Not, Operator, Or, Reference
-from monitord.conditions.vocabulary import RESERVED, FactFunction, FactType, Vocabulary
+from monitord.conditions.rules import check_bounds, check_length, check_literal, check_operator, look_up
+from monitord.conditions.tree import (
+    And,
+    Comparison,
+    Exists,
+    Kind,
+    Literal,
+    Node,
+    Not,
+    Operator,
+    Or,
+    Reference,
+)
+from monitord.conditions.vocabulary import COUNT, RESERVED, Bounds, FactFunction, FactType, Vocabulary
 from monitord.units import parse_duration, parse_size
 
 MAX_DEPTH = 20
@@ -75,35 +87,53 @@ class Parser:
             return node
         return self._comparison()
 
-    def _comparison(self) -> Comparison:
+    def _comparison(self) -> Comparison | Exists:
         self._comparisons += 1
         if self._comparisons > MAX_COMPARISONS:
             raise self._fault(f"more than {MAX_COMPARISONS} comparisons in one condition")
-        reference, fact_type = self._reference()
+        if self._skips("exists"):
+            return Exists(*self._within_parentheses("exists"))
+        bounds: Bounds | None = COUNT
+        is_of_length = self._skips("length")
+        if is_of_length:
+            column = self._token.column
+            reference, fact_type = self._within_parentheses("length")
+            check_length(str(reference), fact_type, column)
+            fact_type, subject = FactType.NUMBER, f"length({reference})"
+        else:
+            reference, fact_type = self._reference()
+            subject, bounds = str(reference), self._vocabulary.bounds.get(reference.name)
         operator = _OPERATORS.get(self._token.written)
         if operator is None or self._token.kind not in {TokenKind.SIGN, TokenKind.WORD}:
             hint = (
-                f"write {reference} == true" if fact_type is FactType.FLAG else "write ==, <, in and the like"
+                f"write {subject} == true" if fact_type is FactType.FLAG else "write ==, <, in and the like"
             )
             if self._token.kind is TokenKind.NAME:
                 hint = meant(self._token.written, _OPERATORS) or hint
-            raise self._fault(f"after {reference} comes an operator, not {self._token}", hint)
-        check_operator(str(reference), fact_type, operator, self._token.column)
+            raise self._fault(f"after {subject} comes an operator, not {self._token}", hint)
+        check_operator(subject, fact_type, operator, self._token.column)
         self._advance()
         token = self._token
-        literal, columns = self._value()
-        check_literal(str(reference), fact_type, operator, literal, token.column, columns)
+        literal, columns = self._value(operator)
+        check_literal(subject, fact_type, operator, literal, token.column, columns)
+        check_bounds(subject, fact_type, operator, literal, bounds, columns)
         pattern = None
         if operator is Operator.MATCHES:
             pattern = self._within(token, lambda: Pattern(str(token.value)))
-        return Comparison(reference, fact_type, operator, literal, pattern)
+        return Comparison(reference, fact_type, operator, literal, pattern, is_of_length)
+
+    def _within_parentheses(self, word: str) -> tuple[Reference, FactType]:
+        self._expect("(", f"{word} needs a fact", f"write {word}(fact)")
+        found = self._reference()
+        self._expect(")", "the ( has no )")
+        return found
 
     def _reference(self) -> tuple[Reference, FactType]:
         token = self._token
         if token.kind is not TokenKind.NAME:
             raise self._no_fact()
-        fact = look_up(self._vocabulary, token.written, token.column)
         self._advance()
+        fact = look_up(self._vocabulary, token.written, token.column, is_called=self._token.written == "(")
         if not isinstance(fact, FactFunction):
             if self._token.written == "(":
                 raise self._fault(f"{token} takes no argument", f"write {token}")
@@ -119,20 +149,25 @@ class Parser:
 
     def _no_fact(self) -> ConditionError:
         kind = self._token.kind
-        if self._token.written in RESERVED - {"true", "false"} or kind in {TokenKind.END, TokenKind.SIGN}:
+        if self._token.written in RESERVED - {"true", "false", "null"} or kind in {
+            TokenKind.END,
+            TokenKind.SIGN,
+        }:
             return self._fault(f"a fact is missing before {self._token}", "write fact operator value")
         return self._fault(
             f"a comparison begins with a fact, not with {self._token}",
             "write fact operator value; for one of several values: fact in [value, value]",
         )
 
-    def _value(self) -> tuple[Literal, list[int]]:
+    def _value(self, operator: Operator) -> tuple[Literal, list[int]]:
         """With the columns of its items, or its own."""
         if not self._skips("["):
             column = self._token.column
             return self._single(), [column]
         items: list[Literal] = []
         columns: list[int] = []
+        if operator is not Operator.IN and self._skips("]"):
+            return Literal(Kind.LIST, ()), []
         while True:
             if len(items) == MAX_LIST_ITEMS:
                 raise self._fault(f"more than {MAX_LIST_ITEMS} values in one list")
@@ -148,6 +183,8 @@ class Parser:
             literal = Literal(_KINDS[token.kind], token.value)
         elif token.written in {"true", "false"}:
             literal = Literal(Kind.FLAG, token.written == "true")
+        elif token.written == "null":
+            literal = Literal(Kind.NULL, 0)
         elif token.kind is TokenKind.NAME:
             raise self._fault(f"on the right stands a value, not {token}", f"write '{token}'")
         else:

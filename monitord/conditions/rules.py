@@ -10,14 +10,15 @@
 | list of texts | list of texts     |                        | text           | text    |                 |
 | any           | anything          | number, duration, size | all but a list | text    | all but a list  |
 
-A number for a duration is seconds, for a size bytes.
+A number for a duration is seconds, for a size bytes; one that can hardly be meant so is refused (`check_bounds`).
 """
 
+import math
 from collections.abc import Sequence
 
 from monitord.conditions.fault import ConditionError, meant, shortened
 from monitord.conditions.tree import Kind, Literal, Operator
-from monitord.conditions.vocabulary import FactFunction, FactType, Vocabulary
+from monitord.conditions.vocabulary import Bounds, FactFunction, FactType, Vocabulary
 
 MAX_NAMED_FACTS = 40
 
@@ -34,6 +35,8 @@ OPERATORS = {
     FactType.ANY: tuple(Operator),
 }
 
+_KIND_OF = {FactType.DURATION: Kind.DURATION, FactType.SIZE: Kind.SIZE}
+
 _NUMERIC = frozenset({Kind.NUMBER, Kind.DURATION, Kind.SIZE})
 
 # Those a fact, or each of its items, can be compared with.
@@ -44,7 +47,13 @@ KINDS = {
     FactType.TEXT: frozenset({Kind.TEXT}),
     FactType.FLAG: frozenset({Kind.FLAG}),
     FactType.TEXTS: frozenset({Kind.TEXT}),
-    FactType.ANY: _NUMERIC | {Kind.TEXT, Kind.FLAG},
+    FactType.ANY: _NUMERIC | {Kind.TEXT, Kind.FLAG, Kind.NULL},
+}
+
+# What other languages call them.
+_FOREIGN_FUNCTIONS = {
+    **dict.fromkeys(("len", "count", "size", "strlen"), "length"),
+    **dict.fromkeys(("defined", "present", "has", "isset", "absent", "missing"), "exists"),
 }
 
 _EXAMPLES = {
@@ -58,13 +67,17 @@ _EXAMPLES = {
 }
 
 
-def look_up(vocabulary: Vocabulary, name: str, column: int) -> FactType | FactFunction:
+def look_up(
+    vocabulary: Vocabulary, name: str, column: int, *, is_called: bool = False
+) -> FactType | FactFunction:
     """Raises ConditionError for a fact that the vocabulary does not have."""
     found = vocabulary.facts.get(name)
     if found is not None:
         return found
     known = sorted(vocabulary.facts)
     hint = meant(name, known)
+    if is_called and (word := _FOREIGN_FUNCTIONS.get(name.lower()) or meant(name, ["exists", "length"])):
+        hint = word if word.startswith("did") else f"write {word}(fact)"
     if not hint and known:
         more = ", …" if len(known) > MAX_NAMED_FACTS else ""
         hint = f"known here: {', '.join(known[:MAX_NAMED_FACTS])}{more}"
@@ -96,7 +109,7 @@ def check_literal(
         raise ConditionError(column, f"{operator.value} takes one value, not a list", _one(operator))
     if not is_list and not _takes_single(fact_type, operator):
         raise ConditionError(column, f"{operator.value} takes a list here", f"write [{literal}]")
-    items = literal.value if isinstance(literal.value, tuple) else (literal,)
+    items = _items(literal)
     wanted = KINDS[fact_type]
     if operator in _ORDER:
         wanted &= _NUMERIC
@@ -105,6 +118,74 @@ def check_literal(
     for item, place in zip(items, columns, strict=True):
         if item.kind not in wanted:
             raise _mismatch(subject, fact_type, operator, item, place)
+
+
+def check_length(subject: str, fact_type: FactType, column: int) -> None:
+    """Raises ConditionError for a fact that has no length."""
+    if fact_type not in {FactType.TEXT, FactType.TEXTS, FactType.ANY}:
+        raise ConditionError(
+            column, f"{subject} is {fact_type.value}, which has no length", f"write {subject}"
+        )
+
+
+def check_bounds(
+    subject: str,
+    fact_type: FactType,
+    operator: Operator,
+    literal: Literal,
+    bounds: Bounds | None,
+    columns: Sequence[int],
+) -> None:
+    """Raises ConditionError for a number that cannot have been meant."""
+    if bounds is None:
+        return
+    for item, column in zip(_items(literal), columns, strict=True):
+        number = item.value
+        if not isinstance(number, (int, float)) or item.kind not in _NUMERIC:
+            continue
+        problem, hint = _slip(subject, fact_type, operator, item, number, bounds)
+        if problem:
+            raise ConditionError(column, problem, hint)
+
+
+def _slip(
+    subject: str, fact_type: FactType, operator: Operator, item: Literal, number: float, bounds: Bounds
+) -> tuple[str, str]:
+    """What is wrong with the number, and what to write instead; nothing where it can be meant."""
+    shown = str(item)
+    is_bare = item.kind is Kind.NUMBER and number != 0
+    if is_bare and not bounds.bare_least <= number <= bounds.bare_most:
+        if fact_type is FactType.DURATION:
+            return f"{shown} would be {shown} seconds", f"write {shown}{bounds.unit} or {shown}s"
+        return (
+            f"{subject} is in {bounds.unit}, of which {shown} can hardly be meant",
+            f"write {number * 100:g}",
+        )
+    if bounds.is_whole and number != int(number):
+        return f"{subject} is a whole number, and {shown} is none", f"write {int(number)}"
+    if number > bounds.most or (number < bounds.least and not _is_idiom(operator, number)):
+        return f"{subject} is never {shown}", _from_to(fact_type, bounds)
+    if (operator, number) in {(Operator.LESS, bounds.least), (Operator.MORE, bounds.most)}:
+        way = "below" if operator is Operator.LESS else "above"
+        return f"{subject} is never {way} {shown}", _from_to(fact_type, bounds)
+    return "", ""
+
+
+def _is_idiom(operator: Operator, number: float) -> bool:
+    """ "status > 0" is how people write that there was any answer."""
+    return number == 0 and operator in {Operator.MORE, Operator.AT_LEAST, Operator.NOT_EQUAL}
+
+
+def _from_to(fact_type: FactType, bounds: Bounds) -> str:
+    least, most = (
+        str(Literal(_KIND_OF.get(fact_type, Kind.NUMBER), number)) if math.isfinite(number) else ""
+        for number in (bounds.least, bounds.most)
+    )
+    return f"it is from {least} to {most}" if most else f"it is at least {least}"
+
+
+def _items(literal: Literal) -> tuple[Literal, ...]:
+    return literal.value if isinstance(literal.value, tuple) else (literal,)
 
 
 def _takes_list(fact_type: FactType, operator: Operator) -> bool:
@@ -133,7 +214,9 @@ def _mismatch(
             column, f"{shown} is {literal.kind.value}, which {operator.value} cannot take", f"write {example}"
         )
     hint = f"write {_EXAMPLES[fact_type]}"
-    if literal.kind is Kind.TEXT:
+    if literal.kind is Kind.NULL:
+        hint = f"write exists({subject}) or not exists({subject})"
+    elif literal.kind is Kind.TEXT:
         hint += " without quotes"
     elif fact_type in {FactType.TEXT, FactType.TEXTS}:
         hint = f"write '{shown}'"

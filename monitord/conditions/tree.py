@@ -36,6 +36,7 @@ class Kind(Enum):
     SIZE = "a size"
     TEXT = "text"
     FLAG = "true or false"
+    NULL = "null"
     LIST = "a list"
 
 
@@ -51,8 +52,8 @@ class Literal:
             return f"[{', '.join(map(str, self.value))}]"
         if isinstance(self.value, str):
             return quoted(self.value)
-        if self.kind is Kind.FLAG:
-            return "true" if self.value else "false"
+        if self.kind in {Kind.FLAG, Kind.NULL}:
+            return "null" if self.kind is Kind.NULL else "true" if self.value else "false"
         if self.kind is Kind.SIZE:
             return format_size(int(self.value))
         if self.kind is Kind.DURATION:
@@ -72,15 +73,33 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
+class Exists:
+    """Whether there is a value, be it null."""
+
+    reference: Reference
+    fact_type: FactType
+
+    def __str__(self) -> str:
+        return f"exists({self.reference})"
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
+    """`is_of_length`: the length of the value is compared, not the value; `fact_type` is then a number."""
+
     reference: Reference
     fact_type: FactType
     operator: Operator
     literal: Literal
     pattern: Pattern | None = field(default=None, compare=False)  # of a literal that follows `matches`
+    is_of_length: bool = False
+
+    @property
+    def subject(self) -> str:
+        return f"length({self.reference})" if self.is_of_length else str(self.reference)
 
     def __str__(self) -> str:
-        return f"{self.reference} {self.operator.value} {self.literal}"
+        return f"{self.subject} {self.operator.value} {self.literal}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +145,12 @@ class Or:
         return self.text([str(operand) for operand in self.operands])
 
 
-Node = Comparison | Not | And | Or
+Node = Comparison | Exists | Not | And | Or
 
 
-def comparisons(node: Node) -> Iterator[Comparison]:
+def comparisons(node: Node) -> Iterator[Comparison | Exists]:
     """In reading order."""
-    if isinstance(node, Comparison):
+    if isinstance(node, (Comparison, Exists)):
         yield node
     else:
         for operand in (node.operand,) if isinstance(node, Not) else node.operands:

@@ -10,14 +10,17 @@ VOCABULARY = Vocabulary(
 )
 """
 
+import math
 import re
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 
 FACT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*")
-RESERVED = frozenset({"and", "or", "not", "contains", "matches", "in", "true", "false"})
+RESERVED = frozenset(
+    {"and", "or", "not", "contains", "matches", "in", "true", "false", "null", "exists", "length"}
+)
 
 
 class FactType(Enum):
@@ -45,16 +48,45 @@ class FactFunction:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """The numbers with which a fact can be compared reasonably; what lies outside is refused as a slip.
+
+    `least` and `most` are the lowest and highest value that the fact can have. A number without a unit other than 0
+    that is below `bare_least` or above `bare_most` was meant in another `unit`.
+    """
+
+    least: float = -math.inf
+    most: float = math.inf
+    bare_least: float = -math.inf
+    bare_most: float = math.inf
+    unit: str = ""
+    is_whole: bool = False
+
+
+LATENCY = Bounds(least=0, bare_most=60, unit="ms")
+"""Of a duration that a check measures: nobody waits for more than a minute, but 500 is often written for 500ms."""
+EXPIRY = Bounds(bare_least=86_400, unit="d")
+"""Of the time that a certificate is still valid, which is counted in days."""
+COUNT = Bounds(least=0, is_whole=True)
+EXIT_STATUS = Bounds(least=0, most=255, is_whole=True)
+IP_VERSION = Bounds(least=4, most=6, is_whole=True)
+
+
+@dataclass(frozen=True, slots=True)
 class Vocabulary:
     """Equal vocabularies give equal conditions for equal texts."""
 
     facts: Mapping[str, FactType | FactFunction]
+    bounds: Mapping[str, Bounds] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name in self.bounds.keys() - self.facts.keys():
+            raise ValueError(f"there are bounds for {name!r}, but no such fact")
         for name in self.facts:
             if not FACT_NAME.fullmatch(name) or name in RESERVED:
                 raise ValueError(f"{name!r} cannot be the name of a fact")
         object.__setattr__(self, "facts", MappingProxyType(dict(self.facts)))
+        object.__setattr__(self, "bounds", MappingProxyType(dict(self.bounds)))
 
     def __hash__(self) -> int:
         return hash(frozenset(self.facts.items()))

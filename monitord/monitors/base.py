@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar, Generic, TypeVar
 
 from monitord.clock import Clock
-from monitord.conditions import Condition, Lookup, Reference, Vocabulary
+from monitord.conditions import Condition, Lookup, Reference, Unresolved, Vocabulary
 from monitord.config import Table
 from monitord.health import HealthPolicy
 from monitord.model import Evidence, Fact, Health, Observation, Reason
@@ -85,7 +85,9 @@ def lookup_of(observation: Observation) -> Lookup:
     def lookup(reference: Reference) -> object:
         if reference.argument is None and reference.name in facts:
             return facts[reference.name]
-        return None if evidence is None else evidence(reference.name, reference.argument)
+        if evidence is None:
+            return Unresolved(is_absent=True)
+        return evidence(reference.name, reference.argument)
 
     return lookup
 
@@ -176,6 +178,12 @@ class Monitor(ABC, Generic[OptionsT]):
     @abstractmethod
     def read_options(cls, table: Table) -> OptionsT:
         """Read the keys of this type. Faults are recorded in the table; never raises for bad input."""
+
+    @classmethod
+    def absent_facts(cls, options: OptionsT) -> Collection[str]:
+        """Facts of the vocabulary that a monitor with these options never has: conditions on them are refused."""
+        del options
+        return ()
 
     @abstractmethod
     async def check(self) -> Observation:

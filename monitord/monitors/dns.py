@@ -10,13 +10,13 @@ resolv.conf(5) are asked, in turn as the C library does, sharing the timeout.
 dnspython is needed only where there is such a monitor, and is imported only there.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 from typing import ClassVar
 
-from monitord.conditions import FactType, Vocabulary
+from monitord.conditions import COUNT, EXPIRY, IP_VERSION, LATENCY, Bounds, FactType, Vocabulary
 from monitord.config import Table
 from monitord.model import Fact, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
@@ -47,6 +47,8 @@ _PORTS = {DnsProtocol.UDP: 53, DnsProtocol.TCP: 53, DnsProtocol.TLS: 853}
 _ASK_THE_NEXT = frozenset({"SERVFAIL", "NOTIMP", "REFUSED"})
 """After these the C library turns to the next of the system's servers."""
 
+_TLS_FACTS = ("tls.version", "tls.cipher", "certificate.expires_in")
+
 VOCABULARY = Vocabulary(
     {
         "response_time": FactType.DURATION,
@@ -65,7 +67,15 @@ VOCABULARY = Vocabulary(
         "tls.version": FactType.TEXT,
         "tls.cipher": FactType.TEXT,
         "certificate.expires_in": FactType.DURATION,
-    }
+    },
+    {
+        "response_time": LATENCY,
+        **{f"phase.{phase.value}": LATENCY for phase in Phase if phase is not Phase.TRANSFER},
+        "ip_version": IP_VERSION,
+        "dns.answer_count": COUNT,
+        "dns.serial": Bounds(least=0, most=2**32 - 1, is_whole=True),
+        "certificate.expires_in": EXPIRY,
+    },
 )
 
 
@@ -113,6 +123,10 @@ class DnsMonitor(Monitor[DnsOptions]):
             table.ignore_others()
             table.fault("type", f'"dns" needs dnspython: {error}', "install the package python3-dnspython")
             return DnsOptions(DnsQuestion("."))
+
+    @classmethod
+    def absent_facts(cls, options: DnsOptions) -> Collection[str]:
+        return () if options.protocol is DnsProtocol.TLS else _TLS_FACTS
 
     async def check(self) -> Observation:
         watch = Stopwatch(self.tools.clock)

@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from signal import Signals
 from typing import Any, ClassVar
 
-from monitord.conditions import FactFunction, FactType, Vocabulary
+from monitord.conditions import COUNT, EXIT_STATUS, LATENCY, FactFunction, FactType, Vocabulary
 from monitord.config import Secret, Table, value_text
 from monitord.model import EXCERPT, Evidence, Fact, Observation, Reason
 from monitord.monitors.base import CHILDREN, Monitor, MonitorSettings, Stopwatch, Tools
@@ -52,7 +52,12 @@ VOCABULARY = Vocabulary(
         "response_time": FactType.DURATION,
         "dropped_bytes": FactType.SIZE,
         "perfdata": FactFunction(FactType.NUMBER),
-    }
+    },
+    {
+        "exit_code": EXIT_STATUS,
+        "response_time": LATENCY,
+        "dropped_bytes": COUNT,
+    },
 )
 
 _REASONS = {0: Reason.OK, 1: Reason.PLUGIN_WARNING, 2: Reason.PLUGIN_CRITICAL}

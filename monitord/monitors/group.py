@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from monitord.conditions import FactType, Vocabulary
+from monitord.conditions import COUNT, FactType, Vocabulary
 from monitord.config import Table, check_name
 from monitord.health import HealthPolicy
 from monitord.model import Fact, Health, Observation, Reason
@@ -30,7 +30,11 @@ VOCABULARY = Vocabulary(
         "group.members": FactType.NUMBER,
         **dict.fromkeys(_FACTS.values(), FactType.NUMBER),
         "group.worst": FactType.TEXTS,
-    }
+    },
+    {
+        "group.members": COUNT,
+        **dict.fromkeys(_FACTS.values(), COUNT),
+    },
 )
 
 MAX_NAMED = 10

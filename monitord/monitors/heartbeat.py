@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from monitord.calendar_events import parse_calendar_event
 from monitord.clock import time_text
-from monitord.conditions import FactType, Vocabulary
+from monitord.conditions import EXIT_STATUS, LATENCY, FactType, Vocabulary
 from monitord.config import Table
 from monitord.health import HealthPolicy
 from monitord.model import Evidence, Fact, Observation, Reason
@@ -60,7 +60,11 @@ VOCABULARY = Vocabulary(
         "heartbeat.exit_status": FactType.NUMBER,
         "heartbeat.message": FactType.TEXT,
         "heartbeat.output": FactType.TEXT,
-    }
+    },
+    {
+        "response_time": LATENCY,
+        "heartbeat.exit_status": EXIT_STATUS,
+    },
 )
 
 _REASONS = {HeartbeatStatus.MISSED: Reason.HEARTBEAT_MISSED, HeartbeatStatus.FAILED: Reason.HEARTBEAT_FAILED}

@@ -10,15 +10,26 @@ import asyncio
 import codecs
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import ClassVar
 
-from monitord.conditions import FactFunction, FactType, JsonPath, Unresolved, Vocabulary, parse_json_path
+from monitord.conditions import (
+    COUNT,
+    IP_VERSION,
+    LATENCY,
+    Bounds,
+    FactFunction,
+    FactType,
+    JsonPath,
+    Unresolved,
+    Vocabulary,
+    parse_json_path,
+)
 from monitord.config import Table
 from monitord.model import EXCERPT, Evidence, Fact, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools, lookup_of
 from monitord.monitors.http_options import HttpOptions, read_options, secrets_of, shown_location, shown_url
-from monitord.monitors.secured import TLS_FACTS, facts_of_tls
+from monitord.monitors.secured import TLS_BOUNDS, TLS_FACTS, facts_of_tls
 from monitord.net import HttpExchange, HttpFault, HttpOutcome, HttpRequest, Phase
 from monitord.net.reach import is_this_host
 
@@ -49,7 +60,16 @@ VOCABULARY = Vocabulary(
         "body.length": FactType.SIZE,
         "json": FactFunction(FactType.ANY, parse_json_path),
         **TLS_FACTS,
-    }
+    },
+    {
+        "status": Bounds(least=100, most=999, is_whole=True),
+        "response_time": LATENCY,
+        **{f"phase.{phase.value}": LATENCY for phase in Phase},
+        "redirects": COUNT,
+        "ip_version": IP_VERSION,
+        "body.length": COUNT,
+        **TLS_BOUNDS,
+    },
 )
 _OF_THE_BODY = frozenset({"body", "json"})
 
@@ -77,6 +97,11 @@ class HttpMonitor(Monitor[HttpOptions]):
     @classmethod
     def read_options(cls, table: Table) -> HttpOptions:
         return read_options(table)
+
+    @classmethod
+    def absent_facts(cls, options: HttpOptions) -> Collection[str]:
+        is_plain = options.url.reveal().lower().startswith("http://") and not options.follow_redirects
+        return TLS_FACTS if is_plain else ()
 
     def secrets(self) -> Iterable[str]:
         return secrets_of(self.options)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import ClassVar
 
-from monitord.conditions import FactType, Vocabulary
+from monitord.conditions import COUNT, IP_VERSION, LATENCY, Bounds, FactType, Vocabulary
 from monitord.config import Table
 from monitord.model import Fact, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
@@ -51,7 +51,17 @@ VOCABULARY = Vocabulary(
         "ping.rtt": FactType.DURATION,
         "ping.rtt_min": FactType.DURATION,
         "ping.rtt_max": FactType.DURATION,
-    }
+    },
+    {
+        "response_time": LATENCY,
+        "phase.resolve": LATENCY,
+        "ip_version": IP_VERSION,
+        "ping.sent": COUNT,
+        "ping.received": COUNT,
+        # A share such as 0.2 is below what one of MAX_COUNT requests counts.
+        "ping.loss": Bounds(least=0, most=100, bare_least=1, unit="percent"),
+        **dict.fromkeys(("ping.rtt", "ping.rtt_min", "ping.rtt_max"), LATENCY),
+    },
 )
 """`ping.loss` in percent, from 0 to 100."""
 

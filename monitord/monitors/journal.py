@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from monitord.clock import time_text
-from monitord.conditions import FactType, Vocabulary
+from monitord.conditions import COUNT, LATENCY, FactType, Vocabulary
 from monitord.config import Table
 from monitord.health import HealthPolicy
 from monitord.model import EXCERPT, Fact, Observation, Reason
@@ -50,7 +50,12 @@ VOCABULARY = Vocabulary(
         "journal.lines": FactType.TEXTS,
         "message": FactType.TEXT,
         "response_time": FactType.DURATION,
-    }
+    },
+    {
+        "journal.count": COUNT,
+        "journal.total": COUNT,
+        "response_time": LATENCY,
+    },
 )
 
 _FAILURES = frozenset({Reason.JOURNAL_MATCHED, Reason.JOURNAL_SILENT})

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from monitord.conditions import FactType
+from monitord.conditions import EXPIRY, IP_VERSION, LATENCY, FactType
 from monitord.config import Table
 from monitord.model import Fact
 from monitord.net import Phase, TlsFacts, TlsOptions, TlsVersion, make_context
@@ -26,6 +26,15 @@ STREAM_FACTS = {
     "address": FactType.TEXT,
     "ip_version": FactType.NUMBER,
     **TLS_FACTS,
+}
+
+TLS_BOUNDS = {"certificate.expires_in": EXPIRY}
+
+STREAM_BOUNDS = {
+    "response_time": LATENCY,
+    **{f"phase.{phase.value}": LATENCY for phase in Phase if phase is not Phase.TRANSFER},
+    "ip_version": IP_VERSION,
+    **TLS_BOUNDS,
 }
 
 TLS_KEYS = ("verify", "ca_file", "client_certificate", "client_key", "min_tls")

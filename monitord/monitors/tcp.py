@@ -8,7 +8,7 @@ Without conditions it is well that the connection stands and the dialogue comes 
 masked where the peer repeats it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -17,7 +17,14 @@ from monitord.conditions.pattern import Pattern
 from monitord.config import Secret, Table
 from monitord.model import EXCERPT, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
-from monitord.monitors.secured import STREAM_FACTS, TLS_KEYS, facts_of_stream, read_tls
+from monitord.monitors.secured import (
+    STREAM_BOUNDS,
+    STREAM_FACTS,
+    TLS_FACTS,
+    TLS_KEYS,
+    facts_of_stream,
+    read_tls,
+)
 from monitord.net import FaultKind, IpFamily, parse_endpoint
 from monitord.net.dialogue import Dialogue, Expect, Send, StartTls, Step
 from monitord.net.reach import has_family, parse_host
@@ -29,7 +36,7 @@ MAX_SHOWN_CHARACTERS = 100
 MAX_SOCKET_PATH_BYTES = 107
 """unix(7): sun_path, with the zero at its end."""
 
-VOCABULARY = Vocabulary({**STREAM_FACTS, "banner": FactType.TEXT})
+VOCABULARY = Vocabulary({**STREAM_FACTS, "banner": FactType.TEXT}, STREAM_BOUNDS)
 _ANYTHING = Expect(bool)
 
 
@@ -81,6 +88,11 @@ class TcpMonitor(Monitor[TcpOptions]):
     @classmethod
     def read_options(cls, table: Table) -> TcpOptions:
         return _read_options(table)
+
+    @classmethod
+    def absent_facts(cls, options: TcpOptions) -> Collection[str]:
+        starts_tls = any(isinstance(step, StartTlsStep) for step in options.dialogue)
+        return () if options.target.begins_with_tls or starts_tls else TLS_FACTS
 
     def secrets(self) -> Iterable[str]:
         sent = (step for step in self.options.dialogue if isinstance(step, SendStep) and step.is_hidden)

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from monitord.clock import time_text
-from monitord.conditions import FactType, Vocabulary
+from monitord.conditions import EXIT_STATUS, LATENCY, FactType, Vocabulary
 from monitord.config import Table
 from monitord.health import HealthPolicy
 from monitord.model import Fact, Observation, Reason
@@ -43,7 +43,11 @@ VOCABULARY = Vocabulary(
         "timer.exit_status": FactType.NUMBER,
         "timer.is_running": FactType.FLAG,
         "timer.overdue": FactType.FLAG,
-    }
+    },
+    {
+        "response_time": LATENCY,
+        "timer.exit_status": EXIT_STATUS,
+    },
 )
 
 

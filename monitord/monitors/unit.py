@@ -16,7 +16,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, ClassVar
 
-from monitord.conditions import FactType, Vocabulary
+from monitord.conditions import COUNT, EXIT_STATUS, LATENCY, FactType, Vocabulary
 from monitord.config import Table
 from monitord.health import HealthPolicy
 from monitord.model import Fact, Observation, Reason
@@ -57,7 +57,12 @@ VOCABULARY = Vocabulary(
         "unit.count": FactType.NUMBER,
         "unit.failed": FactType.NUMBER,
         "unit.failed_units": FactType.TEXTS,
-    }
+    },
+    {
+        "response_time": LATENCY,
+        "unit.exit_status": EXIT_STATUS,
+        **dict.fromkeys(("unit.restarts", "unit.crashes", "unit.count", "unit.failed"), COUNT),
+    },
 )
 
 

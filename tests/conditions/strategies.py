@@ -16,6 +16,7 @@ TEXT_VALUES = TEXTS.map(quoted)
 NUMBERS = st.integers(-(10**20), 10**20).map(str) | st.decimals(
     -1000, 1000, places=6, allow_nan=False, allow_infinity=False
 ).map(lambda number: format(number, "f"))
+COUNTS = st.integers(1, 10**9).map(str)
 DURATIONS = st.builds(
     "{}{}".format,
     st.integers(0, 1000) | st.decimals(0, 100, places=4),
@@ -61,6 +62,11 @@ COMPARISONS = (
     | textual(JSON_FACT)
     | joined(JSON_FACT, EQUALITY, ANY_VALUES | listed(ANY_VALUES))
     | joined(JSON_FACT, ORDER, NUMBERS | DURATIONS | SIZES)
+    | joined(JSON_FACT, EQUALITY, st.sampled_from(["null", "[]", "[1, null]"]))
+    | numeric("length(body)", COUNTS)
+    | numeric("length(json('$.a'))", COUNTS)
+    | numeric("length(dns.answers)", COUNTS)
+    | st.sampled_from(["exists(status)", "exists(header('X'))"])
 )
 CONDITIONS = st.recursive(
     COMPARISONS,
@@ -78,6 +84,7 @@ FRAGMENTS = st.sampled_from(
         "status", "body", "json", "json('$.a')", "header('X')", "dns.answers", "certificate.verified", "nonsense",
         "==", "!=", "<", "<=", "contains", "matches", "in", "and", "or", "not", "(", ")", "[", "]", ",", "=", "&&",
         "200", "-1", "1.5", "300ms", "5 min", "64KiB", "1e5", "9" * 40, "'ok'", "'(a+)+$'", "'['", "'\\", '"', "true",
+        "null", "exists", "length",
     ]
 )  # fmt: skip
 NEAR_CONDITIONS = st.lists(FRAGMENTS | st.text(max_size=5), max_size=12).map(" ".join)

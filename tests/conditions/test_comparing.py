@@ -3,9 +3,11 @@ import math
 
 import pytest
 
+from monitord.conditions import Reference, Unresolved
 from monitord.conditions.comparing import MAX_SEEN_CHARACTERS, seen
 from monitord.conditions.vocabulary import FactType
 from tests.conditions.test_condition import outcome
+from tests.conditions.vocabulary import compiled
 
 TRUE, FALSE, UNRESOLVED = (True, False), (False, False), (False, True)
 
@@ -101,6 +103,23 @@ def test_a_value_of_its_type_is_compared(text: str, value: object, answer: tuple
         ("matches '^a'", '"abc"', TRUE),
         ("matches '^a'", '["abc"]', UNRESOLVED),
         ("matches '^a'", "7", UNRESOLVED),
+        ("== []", "[]", TRUE),
+        ("== []", "[1]", FALSE),
+        ("== []", "{}", FALSE),
+        ("!= []", "[1]", TRUE),
+        ("== []", "null", UNRESOLVED),
+        ("== null", "null", TRUE),
+        ("== null", "0", FALSE),
+        ("== null", "false", FALSE),
+        ("== null", '""', FALSE),
+        ("!= null", "null", FALSE),
+        ("!= null", "[]", TRUE),
+        ("in [null, 1]", "null", TRUE),
+        ("in [null, 1]", "2", FALSE),
+        ("contains null", "[1, null]", TRUE),
+        ("contains null", "[]", FALSE),
+        ("== [1, null]", "[1, null]", TRUE),
+        ("== [1, null]", "[1, 0]", FALSE),
     ],
 )
 def test_what_stands_in_a_document_is_compared_by_its_own_type(
@@ -168,3 +187,70 @@ def test_a_value_is_shown_short_and_in_the_unit_of_its_fact(
     value: object, fact_type: FactType, text: str
 ) -> None:
     assert seen(value, fact_type) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "document", "answer"),
+    [
+        ("exists(json('$.a'))", '{"a": 1}', TRUE),
+        ("exists(json('$.a'))", '{"a": null}', TRUE),
+        ("exists(json('$.a'))", '{"a": ""}', TRUE),
+        ("exists(json('$.a'))", "{}", FALSE),
+        ("exists(json('$.a.b'))", '{"a": 1}', FALSE),
+        ("exists(json('$.a[2]'))", '{"a": [1, 2]}', FALSE),
+        ("exists(json('$'))", "null", TRUE),
+        ("exists(json('$.a'))", None, UNRESOLVED),
+        ("not exists(json('$.a'))", "{}", TRUE),
+        ("not exists(json('$.a'))", '{"a": null}', FALSE),
+        ("not exists(json('$.a'))", None, UNRESOLVED),
+        ("not exists(json('$.a')) or json('$.a') == null", "{}", TRUE),
+        ("not exists(json('$.a')) or json('$.a') == null", '{"a": null}', TRUE),
+        ("not exists(json('$.a')) or json('$.a') == null", '{"a": 1}', FALSE),
+        ("not exists(json('$.a')) or json('$.a') == null", None, UNRESOLVED),
+        ("json('$.a') == null", "{}", UNRESOLVED),
+        ("json('$.a') != null", "{}", UNRESOLVED),
+        ("length(json('$.a')) == 2", '{"a": [1, 2]}', TRUE),
+        ("length(json('$.a')) > 2", '{"a": [1, 2]}', FALSE),
+        ("length(json('$.a')) in [0, 3]", '{"a": "abc"}', TRUE),
+        ("length(json('$.a')) == 1", '{"a": {"b": [1, 2]}}', TRUE),
+        ("length(json('$.a')) == 0", '{"a": []}', TRUE),
+        ("length(json('$.a')) == 0", '{"a": null}', UNRESOLVED),
+        ("length(json('$.a')) == 0", "{}", UNRESOLVED),
+        ("length(json('$.a')) == 1", '{"a": 1}', UNRESOLVED),
+        ("length(json('$.a')) == 1", '{"a": true}', UNRESOLVED),
+        ("not length(json('$.a')) == 1", None, UNRESOLVED),
+    ],
+)
+def test_existence_and_length_of_what_a_path_leads_to(
+    text: str, document: str | None, answer: tuple[bool, bool]
+) -> None:
+    """`document` None: a body that is not JSON."""
+
+    def lookup(fact: Reference) -> object:
+        if document is None:
+            return Unresolved("the body is not JSON")
+        return fact.argument.find(json.loads(document))
+
+    outcome = compiled(text).evaluate(lookup)
+    assert (outcome.holds, outcome.unresolved) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "answer"),
+    [
+        ("exists(header('X'))", "", TRUE),
+        ("exists(header('X'))", None, FALSE),
+        ("not exists(header('X'))", None, TRUE),
+        ("exists(certificate.issuer)", None, FALSE),
+        ("exists(certificate.verified)", False, TRUE),
+        ("exists(status)", 0, TRUE),
+        ("length(header('X')) == 3", "a:b", TRUE),
+        ("length(header('X')) == 0", None, UNRESOLVED),
+        ("length(dns.answers) >= 2", ["192.0.2.1", "192.0.2.2"], TRUE),
+        ("dns.answers == []", [], TRUE),
+        ("dns.answers == []", ["192.0.2.1"], FALSE),
+    ],
+)
+def test_existence_and_length_of_facts(text: str, value: object, answer: tuple[bool, bool]) -> None:
+    outcome = compiled(text).evaluate(lambda _: value)
+    assert (outcome.holds, outcome.unresolved) == answer

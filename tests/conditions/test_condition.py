@@ -176,7 +176,7 @@ def test_no_value_makes_the_evaluation_raise(text: str, value: object) -> None:
 
 @given(CONDITIONS)
 def test_no_condition_holds_on_nothing(text: str) -> None:
-    seen = compiled(text).evaluate(lambda _: None)
+    seen = compiled(text).evaluate(lambda _: Unresolved())
     assert not seen.holds
     assert seen.unresolved
 

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 import monitord
-from monitord.conditions import ConditionError, Unresolved
+from monitord.conditions import ConditionError, parse_condition, parse_json_path
 from monitord.conditions.condition import MAX_CONDITION_CHARACTERS
 from monitord.conditions.json_path import MAX_STEPS
 from monitord.conditions.parser import MAX_COMPARISONS, MAX_DEPTH, MAX_LIST_ITEMS
 from monitord.conditions.pattern import MAX_SEARCHED_CHARACTERS, MAX_STATES
 from monitord.conditions.pattern_syntax import MAX_REPEATS
+from monitord.monitors.http import VOCABULARY as HTTP
 from tests.conditions.vocabulary import compiled
 
 TEXT = (Path(monitord.__file__).parent.parent / "docs" / "conditions.md").read_text()
@@ -34,7 +35,7 @@ def test_a_result_shows_what_the_page_shows(condition: str, shown: str) -> None:
         "status": 503,
         "response_time": 0.30004,
         "body": "<html>",
-        "json": Unresolved("nothing at $.status"),
+        "json": parse_json_path("$.status").find({}),
     }
     assert compiled(condition).evaluate(lambda fact: facts[fact.name]).text == shown
 
@@ -42,12 +43,12 @@ def test_a_result_shows_what_the_page_shows(condition: str, shown: str) -> None:
 @pytest.mark.parametrize(("condition", "message"), FAULTS)
 def test_a_fault_reads_as_on_the_page(condition: str, message: str) -> None:
     with pytest.raises(ConditionError) as caught:
-        compiled(condition)
+        parse_condition(condition, HTTP)
     assert str(caught.value) == message
 
 
 def test_the_page_has_examples_of_every_sort() -> None:
-    assert (len(EXAMPLES), len(TOML_EXAMPLES), len(SEEN), len(FAULTS)) == (16, 4, 4, 8)
+    assert (len(EXAMPLES), len(TOML_EXAMPLES), len(SEEN), len(FAULTS)) == (22, 4, 5, 11)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,143 @@
+"""Numbers in conditions that cannot be meant, type by type, and conditions that no check can meet."""
+
+from pathlib import Path
+
+import pytest
+
+from monitord.conditions import ConditionError, parse_condition
+from monitord.monitors import MONITOR_TYPES, monitor_type
+from tests.test_settings import faults_of, settings_of
+
+TYPES = list(MONITOR_TYPES)
+
+
+def problem_of(type_name: str, text: str) -> str:
+    """What is wrong with the condition; nothing if it is accepted."""
+    kind = monitor_type(type_name)
+    assert kind is not None
+    try:
+        parse_condition(text, kind.vocabulary)
+    except ConditionError as error:
+        return f"{error.problem}; {error.hint}"
+    return ""
+
+
+@pytest.mark.parametrize("type_name", [name for name in TYPES if name != "group"])
+def test_bare_number_that_is_no_time_in_seconds_is_refused_by_every_type(type_name: str) -> None:
+    assert problem_of(type_name, "response_time < 500") == "500 would be 500 seconds; write 500ms or 500s"
+    assert (
+        problem_of(type_name, "response_time in [1, 250]") == "250 would be 250 seconds; write 250ms or 250s"
+    )
+    for text in ("response_time < 500ms", "response_time < 500s", "response_time < 5", "response_time > 0"):
+        assert problem_of(type_name, text) == ""
+
+
+@pytest.mark.parametrize(
+    ("type_name", "text", "problem"),
+    [
+        ("http", "phase.connect < 200", "200 would be 200 seconds; write 200ms or 200s"),
+        ("icmp", "ping.rtt > 100", "100 would be 100 seconds; write 100ms or 100s"),
+        ("icmp", "ping.rtt_max >= 99.5", "99.5 would be 99.5 seconds; write 99.5ms or 99.5s"),
+        ("http", "certificate.expires_in < 14", "14 would be 14 seconds; write 14d or 14s"),
+        ("tls", "certificate.expires_in < 30", "30 would be 30 seconds; write 30d or 30s"),
+        ("tcp", "certificate.expires_in > 7", "7 would be 7 seconds; write 7d or 7s"),
+        ("dns", "certificate.expires_in <= 3600", "3600 would be 3600 seconds; write 3600d or 3600s"),
+        ("http", "status == 2000", "status is never 2000; it is from 100 to 999"),
+        ("http", "status == 20", "status is never 20; it is from 100 to 999"),
+        ("http", "status != 2000", "status is never 2000; it is from 100 to 999"),
+        ("http", "status in [200, 2040]", "status is never 2040; it is from 100 to 999"),
+        ("http", "status < 100", "status is never below 100; it is from 100 to 999"),
+        ("http", "status > 5000", "status is never 5000; it is from 100 to 999"),
+        ("http", "status == 200.5", "status is a whole number, and 200.5 is none; write 200"),
+        ("http", "response_time < 0", "response_time is never below 0; it is at least 0s"),
+        ("http", "response_time < 0s", "response_time is never below 0s; it is at least 0s"),
+        ("http", "response_time == -1s", "response_time is never -1s; it is at least 0s"),
+        ("http", "body.length < 1.5", "body.length is a whole number, and 1.5 is none; write 1"),
+        ("http", "body.length == -1", "body.length is never -1; it is at least 0B"),
+        ("http", "ip_version == 10", "ip_version is never 10; it is from 4 to 6"),
+        ("icmp", "ping.loss > 0.2", "ping.loss is in percent, of which 0.2 can hardly be meant; write 20"),
+        ("icmp", "ping.loss > 100", "ping.loss is never above 100; it is from 0 to 100"),
+        ("icmp", "ping.loss <= 500", "ping.loss is never 500; it is from 0 to 100"),
+        ("icmp", "ping.received < 0", "ping.received is never below 0; it is at least 0"),
+        ("exec", "exit_code == 256", "exit_code is never 256; it is from 0 to 255"),
+        ("exec", "exit_code == -1", "exit_code is never -1; it is from 0 to 255"),
+        ("dns", "dns.answer_count > 1.5", "dns.answer_count is a whole number, and 1.5 is none; write 1"),
+    ],
+)
+def test_number_that_cannot_be_meant_is_refused(type_name: str, text: str, problem: str) -> None:
+    assert problem_of(type_name, text) == problem
+
+
+@pytest.mark.parametrize(
+    ("type_name", "text"),
+    [
+        ("http", "status > 0"),
+        ("http", "status != 0"),
+        ("http", "status >= 200 and status < 600"),
+        ("http", "status <= 999"),
+        ("http", "phase.connect < 0.25"),
+        ("http", "certificate.expires_in > 0"),
+        ("http", "certificate.expires_in > -1d"),
+        ("http", "certificate.expires_in < 1209600"),
+        ("http", "body.length > 0 and body.length < 1000000"),
+        ("http", "json('$.lag') < 500"),
+        ("icmp", "ping.loss > 0 and ping.loss < 1 or ping.loss == 100"),
+        ("exec", "perfdata('time') < 0.001"),
+        ("exec", "exit_code in [0, 255]"),
+        ("unit", "unit.since > 3600"),
+        ("heartbeat", "heartbeat.last_seen < 7200"),
+    ],
+)
+def test_number_that_can_be_meant_is_accepted(type_name: str, text: str) -> None:
+    assert problem_of(type_name, text) == ""
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        (
+            'url = "https://x/"\ndegraded_when = ["response_time > 10s"]',
+            "is never true, as a check ends after its timeout of 5s; write less than 5s",
+        ),
+        (
+            'url = "http://x/"\nfollow_redirects = false\nup_when = ["certificate.expires_in > 7d"]',
+            "asks for certificate.expires_in, which there is only with TLS; leave it out",
+        ),
+        (
+            'type = "tcp"\naddress = "x:1"\ndegraded_when = ["tls.version == \'TLSv1.2\'"]',
+            "asks for tls.version, which there is only with TLS; leave it out",
+        ),
+        (
+            'type = "dns"\nname = "x."\ndegraded_when = ["certificate.expires_in < 7d"]',
+            "asks for certificate.expires_in, which there is only with TLS; leave it out",
+        ),
+    ],
+    ids=["timeout", "http", "tcp", "dns"],
+)
+def test_condition_that_no_check_can_meet_is_refused(tmp_path: Path, keys: str, problem: str) -> None:
+    (fault,) = faults_of(tmp_path, f"[monitors.a]\n{keys}\n")
+    assert problem in fault
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        'url = "https://x/"\ntimeout = "20s"\ndegraded_when = ["response_time > 10s"]',
+        'url = "https://x/"\nup_when = ["response_time < 10s"]',
+        'url = "http://x/"\ndegraded_when = ["certificate.expires_in < 7d"]',
+        'type = "tcp"\naddress = "x:1"\ntls = true\ndegraded_when = ["certificate.expires_in < 7d"]',
+        'type = "tcp"\naddress = "x:1"\ndialogue = [{ starttls = true }]\nup_when = ["certificate.expires_in > 7d"]',
+        'type = "dns"\nname = "x."\nprotocol = "tls"\nserver = "x"\nup_when = ["certificate.expires_in > 7d"]',
+    ],
+)
+def test_condition_that_a_check_can_meet_is_accepted(tmp_path: Path, keys: str) -> None:
+    assert len(settings_of(tmp_path, f"[monitors.a]\n{keys}\n").monitors) == 1
+
+
+def test_condition_in_defaults_may_fit_some_monitors_only(tmp_path: Path) -> None:
+    text = (
+        '[defaults]\ndegraded_when = ["response_time > 10s", "certificate.expires_in < 7d"]\n'
+        '[monitors.a]\nurl = "http://x/"\nfollow_redirects = false\n'
+        '[monitors.b]\nurl = "https://x/"\ntimeout = "20s"\n'
+    )
+    assert len(settings_of(tmp_path, text).monitors) == 2
