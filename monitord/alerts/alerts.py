@@ -10,6 +10,7 @@ import logging
 import math
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from monitord.alerts.courier import LEAVE_WITHIN_S, Courier
@@ -22,6 +23,7 @@ from monitord.alerts.troubles import (
     advance,
     blindness_began,
     blindness_ended,
+    closed,
     end,
     goes_on,
     record_of,
@@ -47,6 +49,9 @@ LOOKED_AT_ONCE = 100
 BUG_PAUSE_S = 60.0
 AGAIN_EVERY_S = 60.0
 PREFIX = "trouble:"
+ENDED_PREFIX = "ended-trouble:"
+MOST_ENDED = 1000
+"""Monitors that have left the configuration, whose last trouble is remembered."""
 
 StandingOf = Callable[[str], Standing | None]
 Build = Callable[[NotifierSettings], Notifier[Any]]
@@ -70,6 +75,7 @@ class Alerts:
         self._outbox = Outbox(keep)
         self._settings = AlertSettings()
         self._troubles: dict[str, Trouble] = {}
+        self._ended: dict[str, Trouble] = {}  # of monitors that have left the configuration, the oldest first
         self._why: dict[str, Mapping[str, str]] = {}
         self._last: dict[str, Standing] = {}
         self._look_at_s: dict[str, float] = {}
@@ -85,14 +91,16 @@ class Alerts:
         """Take up what `keep` was given in an earlier run."""
         self._outbox.restore(kept)
         for key, record in kept.items():
-            if key.startswith(PREFIX):
+            if key.startswith((PREFIX, ENDED_PREFIX)):
                 try:
                     trouble = trouble_of(record)
                 except (KeyError, TypeError, ValueError, AttributeError) as error:
                     log.warning("%s cannot be read, and is gone: %r", key, error)
                     self._keep(key, None)
                     continue
-                if trouble.monitor:
+                if key.startswith(ENDED_PREFIX):
+                    self._ended[trouble.monitor] = trouble
+                elif trouble.monitor:
                     self._troubles[trouble.monitor] = trouble
                 else:
                     self._blindness = trouble
@@ -144,9 +152,11 @@ class Alerts:
             self.retire(monitor)
             return
         before = self._troubles.get(monitor)
-        if before is None and standing.health in _WELL and not standing.is_flapping:
+        if before is None and standing.health not in self._settings.states and not standing.is_flapping:
             return
-        found = advance(before, standing, self._settings, self._clock.now())
+        if self._blindness is not None and standing.health is Health.UNKNOWN and standing.hush is None:
+            standing = replace(standing, hush="this host is isolated")
+        found = advance(before, standing, self._settings, self._clock.now(), self._ended.get(monitor))
         self._why[monitor] = found.why
         self._look_at_s[monitor] = self._clock.monotonic_s() + self._patience_s(found.why)
         self._last[monitor] = standing
@@ -154,6 +164,7 @@ class Alerts:
             self._forget(monitor)
         else:
             self._troubles[monitor] = found.trouble
+            self._forget_ended(monitor)
             if found.trouble is not before:
                 # Also without recipients: `after` counts from its beginning, over restarts as well.
                 self._keep(PREFIX + monitor, record_of(found.trouble))
@@ -170,6 +181,11 @@ class Alerts:
         )
         notices = end(trouble, last, now)
         self._forget(monitor)
+        if trouble.told:
+            self._ended[monitor] = closed(trouble)
+            self._keep(ENDED_PREFIX + monitor, record_of(self._ended[monitor]))
+            while len(self._ended) > MOST_ENDED:
+                self._forget_ended(next(iter(self._ended)))
         self._send(notices)
 
     def rename(self, old: str, new: str) -> None:
@@ -182,7 +198,7 @@ class Alerts:
             self.retire(old)
             return
         self._forget(old)
-        self._troubles[new] = Trouble(trouble.id, new, trouble.since, trouble.told)
+        self._troubles[new] = replace(trouble, monitor=new)
         self._keep(PREFIX + new, record_of(self._troubles[new]))
 
     def see(self, *, is_blind: bool) -> None:
@@ -229,7 +245,9 @@ class Alerts:
             tags=(),
             health=Health.UP,
             since=now,
+            started_at=now,
             at=now,
+            duration_s=0.0,
             reason=Reason.OK,
             detail=f"{by} has asked for it. No monitor is meant.",
         )
@@ -285,6 +303,10 @@ class Alerts:
         if trouble is not None:
             self._keep(PREFIX + monitor, None)
 
+    def _forget_ended(self, monitor: str) -> None:
+        if self._ended.pop(monitor, None) is not None:
+            self._keep(ENDED_PREFIX + monitor, None)
+
     def _patience_s(self, why: Mapping[str, str]) -> float:
         """How long nothing can become due by the time alone. In an outage there may be thousands of troubles."""
         if not all(one.startswith(TOLD) for one in why.values()):
@@ -318,12 +340,14 @@ class Alerts:
         """Notices to notifiers that are not there any more."""
         now = self._clock.now()
         for entry in self._outbox.entries():
-            if not entry.has_ended and entry.via not in self._couriers:
+            if entry.has_ended or entry.via in self._couriers:
+                continue
+            if entry.notice.notifier in self._couriers:  # it was its fallback that has left
+                self._outbox.hand_over(entry, entry.notice.notifier)
+                self._couriers[entry.notice.notifier].nudge()
+            else:
                 self._outbox.give_up(entry, now, "the notifier has left the configuration")
                 log.warning("%s is no notifier any more: not told: %s", entry.via, entry.notice.title)
-
-
-_WELL = frozenset({Health.UP, Health.PENDING, Health.UNREACHABLE, Health.UNKNOWN, Health.PAUSED})
 
 
 async def _work(courier: Courier, before: Sequence[asyncio.Task[None]]) -> None:

@@ -1,8 +1,9 @@
 """Delivers for one notifier: groups what comes at once, bounds how much goes out, tries again what was not taken.
 
 A message that was not taken is tried again as it is, with the same key, until it is taken or its notices are too old:
-somebody who got it although the answer was lost can tell. What comes meanwhile waits for the next message. The
-longer it fails the less often it is tried; it is said when failing begins and when it is over.
+somebody who got it although the answer was lost can tell. Which notices are in it is stored before the first attempt,
+so that a restart, a reload and a fallback change neither content nor key. What comes meanwhile waits for the next
+message. The longer it fails the less often it is tried; it is said when failing begins and when it is over.
 """
 
 import asyncio
@@ -92,6 +93,7 @@ class Courier:
             if self._again:
                 await self._tell_again()
                 continue
+            self._form()
             await self._stored(STORED_WITHIN_S)
             await self._await_rate()
             self._drop_old()
@@ -120,9 +122,9 @@ class Courier:
 
     async def _tell_again(self) -> None:
         notices, self._again = self._again, ()
-        most = self.notifier.settings.max_notices
-        for start in range(0, len(notices), most):
-            message = Message(notices[start : start + most], self._origin, self._clock.now())
+        while notices:
+            message = self._largest_message(notices, self._clock.now())
+            notices = notices[len(message.notices) :]
             try:
                 await self._deliver(message)
             except DeliveryError as error:
@@ -140,10 +142,51 @@ class Courier:
                 return
             self._has_work.clear()
             await self._has_work.wait()
-        if self._outbox.waiting_for(self.name)[0].sequence > self._waited_to:
+        waiting = self._outbox.waiting_for(self.name)
+        attempted = next((one for one in waiting if one.message is not None), None)
+        if attempted is not None:
+            self._group = [one for one in waiting if one.message == attempted.message]
+            return
+        if waiting[0].sequence > self._waited_to:
             await asyncio.sleep(self.notifier.settings.group_wait_s)
             self._waited_to = max((one.sequence for one in self._outbox.waiting_for(self.name)), default=0)
-        self._group = self._outbox.waiting_for(self.name)[: self.notifier.settings.max_notices]
+        waiting = self._outbox.waiting_for(self.name)
+        # Messages for others, for which this one is the fallback, stay apart: they go no further than here.
+        same = [one for one in waiting if one.notice.notifier == waiting[0].notice.notifier]
+        self._group = same[: self.notifier.settings.max_notices]
+
+    def _form(self) -> None:
+        """Make a message of as much of the group as the receiver takes at once; the rest waits for the next."""
+        first = self._group[0]
+        is_formed = first.message is not None and all(one.message == first.message for one in self._group)
+        if is_formed and len(self._largest_message(self._notices(), self._message_at()).notices) == len(
+            self._group
+        ):
+            return
+        if is_formed:  # by a notifier that takes more at once
+            self._outbox.dissolve(self._group)
+        now = self._clock.now()
+        message = self._largest_message(self._notices(), now)
+        self._group = self._group[: len(message.notices)]
+        self._outbox.form(self._group, message.key, now)
+
+    def _largest_message(self, notices: Sequence[Notice], at: datetime) -> Message:
+        """With the first of the notices, as many as the receiver takes at once and at least one."""
+        taken, refused = 1, min(len(notices), self.notifier.settings.max_notices) + 1
+        tried = refused - 1
+        while refused - taken > 1:
+            if self.notifier.fits(Message(notices[:tried], self._origin, at)):
+                taken = tried
+            else:
+                refused = tried
+            tried = (taken + refused) // 2
+        return Message(notices[:taken], self._origin, at)
+
+    def _notices(self) -> list[Notice]:
+        return [entry.notice for entry in self._group]
+
+    def _message_at(self) -> datetime:
+        return self._group[0].message_at or self._clock.now()
 
     async def _await_rate(self) -> None:
         """Until another message may go out."""
@@ -154,24 +197,27 @@ class Courier:
             self._sendings.popleft()
 
     def _drop_old(self) -> None:
+        """The message is given up as a whole, when the youngest notice in it is too old."""
         now, most_s = self._clock.now(), self.notifier.settings.give_up_after_s
-        for entry in [one for one in self._group if not one.has_ended]:
-            if (now - entry.notice.at).total_seconds() > most_s and entry.attempts:
-                self.given_up += 1
-                log.error(
-                    "%s: given up after %s and %d attempts: %s",
-                    self.name,
-                    format_duration(most_s),
-                    entry.attempts,
-                    entry.notice.title,
-                    extra=self._extra(JournalEvent.NOTICE_GIVEN_UP, entry.notice.monitor),
-                )
-                self._outbox.give_up(entry, now, self.failing or "")
         self._group = [one for one in self._group if not one.has_ended and one.via == self.name]
+        if any((now - one.notice.at).total_seconds() <= most_s or not one.attempts for one in self._group):
+            return
+        for entry in self._group:
+            self.given_up += 1
+            log.error(
+                "%s: given up after %s and %d attempts: %s",
+                self.name,
+                format_duration(most_s),
+                entry.attempts,
+                entry.notice.title,
+                extra=self._extra(JournalEvent.NOTICE_GIVEN_UP, entry.notice.monitor),
+            )
+            self._outbox.give_up(entry, now, self.failing or "")
+        self._group = []
 
     async def _attempt(self) -> float:
         """Returns how long to wait before the next."""
-        message = Message([entry.notice for entry in self._group], self._origin, self._clock.now())
+        message = Message(self._notices(), self._origin, self._message_at(), self._clock.now())
         self._sendings.append(self._clock.monotonic_s())
         for entry in self._group:
             entry.attempts += 1
@@ -267,6 +313,7 @@ class Courier:
             self._outbox.changed(entry)
         if error.is_refused and len(self._group) > 1:
             # It may be too large for its peer, or one notice in it that is not taken: half of it, then.
+            self._outbox.dissolve(self._group)
             self._group = self._group[: len(self._group) // 2]
             return RETRY_FIRST_S
         self._offer_to_fallback()
@@ -282,10 +329,10 @@ class Courier:
         if fallback is None or self._clock.monotonic_s() - self._failing_since_s < FALLBACK_AFTER_S:
             return
         # What came from another one goes no further: two that fail would pass it to and fro.
-        own = [entry for entry in self._group if entry.notice.notifier == self.name]
-        if own and self._hand_over(fallback, own):
-            log.warning("%s: %d notices go to its fallback %s", self.name, len(own), fallback)
-            self._group = [entry for entry in self._group if entry not in own]
+        is_own = all(entry.notice.notifier == self.name for entry in self._group)
+        if is_own and self._hand_over(fallback, self._group):
+            log.warning("%s: %d notices go to its fallback %s", self.name, len(self._group), fallback)
+            self._group = []
 
     def _extra(self, event: JournalEvent, monitor: str = "") -> dict[str, Any]:
         fields = {"NOTIFIER": self.name, "NOTIFIER_TYPE": self.notifier.type_name}

@@ -34,13 +34,19 @@ class Fate(Enum):
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """A notice on its way. `via`: who is to deliver it, which is another one than it is for after a fallback."""
+    """A notice on its way. `via`: who is to deliver it, which is another one than it is for after a fallback.
+
+    `message`: the key of the message whose delivery was attempted with it, and `message_at` when for the first time.
+    Entries that share it stay one message until the peer refuses it, also over a restart, a reload and a fallback.
+    """
 
     notice: Notice
     sequence: int
     via: str
     fate: Fate = Fate.WAITING
     attempts: int = 0
+    message: str | None = None
+    message_at: datetime | None = None
     ended_at: datetime | None = None
     said: str = ""
 
@@ -59,6 +65,8 @@ class Entry:
             "via": self.via,
             "fate": self.fate.value,
             "attempts": self.attempts,
+            "message": self.message,
+            "message_at": None if self.message_at is None else self.message_at.isoformat(),
             "ended_at": None if self.ended_at is None else self.ended_at.isoformat(),
             "said": self.said,
         }
@@ -108,7 +116,11 @@ class Outbox:
         self._let_wait(entry)
         self.changed(entry)
         while len(self._waiting) > self._most_waiting:
-            oldest = next(iter(self._waiting.values()))
+            # A message that may have arrived is not to change, so what is in one is kept as long as there is other.
+            oldest = next(
+                (one for one in self._waiting.values() if one.message is None),
+                next(iter(self._waiting.values())),
+            )
             log.error(
                 "more than %d notices wait: the oldest is dropped (%s)",
                 self._most_waiting,
@@ -135,6 +147,18 @@ class Outbox:
             gone = self._past.popleft()
             if gone.notice.id not in self._waiting:
                 self._keep(gone.key, None)
+
+    def form(self, entries: Sequence[Entry], key: str, at: datetime) -> None:
+        """From now on they are one message."""
+        for entry in entries:
+            entry.message, entry.message_at = key, at
+            self.changed(entry)
+
+    def dissolve(self, entries: Sequence[Entry]) -> None:
+        """The peer does not take them as one message."""
+        for entry in entries:
+            entry.message = entry.message_at = None
+            self.changed(entry)
 
     def give_up(self, entry: Entry, at: datetime, why: str) -> None:
         self.end(entry, Fate.GIVEN_UP, at, why)
@@ -163,13 +187,15 @@ class Outbox:
 
 
 def _entry_of(record: Mapping[str, Any]) -> Entry:
-    ended_at = record["ended_at"]
+    ended_at, message, message_at = (record[key] for key in ("ended_at", "message", "message_at"))
     return Entry(
         notice=notice_of(record["notice"]),
         sequence=int(record["sequence"]),
         via=str(record["via"]),
         fate=Fate(record["fate"]),
         attempts=int(record["attempts"]),
+        message=None if message is None else str(message),
+        message_at=None if message_at is None else datetime.fromisoformat(message_at),
         ended_at=None if ended_at is None else datetime.fromisoformat(ended_at),
         said=str(record["said"]),
     )

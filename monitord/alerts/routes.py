@@ -18,7 +18,8 @@ from monitord.model import Health
 from monitord.monitors import monitor_type_names
 from monitord.notifiers import NOTIFIER_TYPES, Notifier, NotifierSettings
 
-TOLD_STATES = ("down", "degraded")
+TOLD_STATES = ("down", "degraded", "unknown")
+_FAILING = frozenset({Health.DOWN, Health.DEGRADED})
 SHORTEST_REPEAT_S = 60.0
 LONGEST_QUIET_S = 7 * 86_400.0
 
@@ -34,20 +35,21 @@ class Route:
     monitors: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
-    states: frozenset[Health] = frozenset({Health.DOWN, Health.DEGRADED})
+    states: frozenset[Health] = _FAILING
     continues: bool = False
     after_s: float = 0.0
     repeat_every_s: float | None = None
     quiet: Window | None = None
 
-    @property
-    def fits_all(self) -> bool:
-        return not (self.monitors or self.tags or self.types) and len(self.states) == len(TOLD_STATES)
+    def leaves_nothing_to(self, other: "Route") -> bool:
+        """Whether nothing that the other one is for gets past this one, if it comes first."""
+        is_for_all = not (self.continues or self.monitors or self.tags or self.types)
+        return is_for_all and self.states >= other.states
 
     def fits(self, monitor: str, type_name: str, tags: Collection[str], health: Health | None) -> bool:
-        """`health` None: any of its states, as of one that flaps between them."""
+        """`health` None: flapping between states, of which at least one is down or degraded."""
         return (
-            (health is None or health in self.states)
+            (not self.states.isdisjoint(_FAILING if health is None else {health}))
             and (not self.monitors or any(fnmatchcase(monitor, pattern) for pattern in self.monitors))
             and (not self.tags or not set(self.tags).isdisjoint(tags))
             and (not self.types or type_name in self.types)
@@ -61,9 +63,12 @@ class AlertSettings:
     notifiers: tuple[NotifierSettings, ...] = ()
     routes: tuple[Route, ...] = ()
     names: tuple[str, ...] = field(init=False, compare=False, default=())
+    states: frozenset[Health] = field(init=False, compare=False, default=_FAILING)
+    """Those of which anybody is to be notified."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(one.name for one in self.notifiers))
+        object.__setattr__(self, "states", _FAILING.union(*(route.states for route in self.routes)))
 
     @property
     def has_reminders(self) -> bool:
@@ -73,10 +78,7 @@ class AlertSettings:
         self, monitor: str, type_name: str, tags: Collection[str], health: Health | None
     ) -> Iterator[Route]:
         """Those that hold, in order."""
-        if not self.routes:
-            yield Route(self.names)
-            return
-        for route in self.routes:
+        for route in self.routes or (Route(self.names),):
             if route.fits(monitor, type_name, tags, health):
                 yield route
                 if not route.continues:
@@ -175,7 +177,7 @@ def _route(
         monitors=patterns,
         tags=wanted,
         types=types,
-        states=frozenset(states) or frozenset({Health.DOWN, Health.DEGRADED}),
+        states=frozenset(states) or _FAILING,
         continues=table.flag("continue", default=False),
         after_s=table.duration("after", default=0.0),
         repeat_every_s=table.duration("repeat_every", default=None, minimum=SHORTEST_REPEAT_S),
@@ -185,8 +187,8 @@ def _route(
 
 def _check_reach(tables: Sequence[Table], routes: Sequence[Route]) -> None:
     """A route that nothing comes to would tell nobody, and nobody would know."""
-    for table, before in zip(tables[1:], routes, strict=False):
-        if not before.continues and before.fits_all:
+    for number, (table, route) in enumerate(zip(tables, routes, strict=True)):
+        if any(before.leaves_nothing_to(route) for before in routes[:number]):
             table.fault(
                 "", "is never reached, as the one before it fits everything", "write continue = true there"
             )
@@ -206,7 +208,8 @@ def _known(named: Iterable[str]) -> str:
 def _state(text: str) -> Health:
     """Raises ValueError("problem; hint")."""
     if text not in TOLD_STATES:
-        raise ValueError(f"is not a state that is told; write {' or '.join(map(value_text, TOLD_STATES))}")
+        *others, last = map(value_text, TOLD_STATES)
+        raise ValueError(f"is not a state that a route can be for; write {', '.join(others)} or {last}")
     return Health(text)
 
 

@@ -8,12 +8,15 @@ does not know yet is told what holds then, and nothing else.
 |-----------------------|-----------------------------------|---------------------------------------------------------|
 | nothing               | down or degraded                  | `problem`, if a route leads there, `after` that time    |
 | down                  | degraded, and the other way round | `change`; `recovery` where no route is for such a state |
-| down or degraded      | the same, `repeat_every` later    | `reminder`                                              |
-| anything or nothing   | flapping                          | `flapping`, once                                        |
+| nothing               | unknown                           | `problem`, if a route for unknown monitors leads there  |
+| down or degraded      | unknown, and the other way round  | `change`, if a route is for the new state; nothing for  |
+|                       |                                   | unknown, `recovery` for down or degraded otherwise      |
+| a state               | the same, `repeat_every` later    | `reminder`                                              |
+| anything or nothing   | flapping                          | `flapping`, once, and again `repeat_every` later        |
 | flapping              | down or degraded, steadily        | `steady`                                                |
 | anything              | up, steadily                      | `recovery`: always, and then the trouble is over        |
 | anything              | in the configuration no longer    | `ended`: always                                         |
-| anything              | unreachable, unknown, paused      | nothing: it has not come back, nor is it known to fail  |
+| anything              | unreachable, paused               | nothing: it has not come back, nor is it known to fail  |
 
 A silence, a window, an acknowledgement and quiet hours hold back all but the last two.
 """
@@ -55,12 +58,21 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What one notifier knows. `health` None: nothing that a closing notice would have to end. `count`: notices."""
+    """What one notifier knows. `health` None: nothing that a closing notice would have to end. `count`: notices.
+
+    `since` is the beginning of the problem that the last opening notice was about, `flapping_since` that of the
+    flapping that it was notified of.
+    """
 
     count: int
     at: datetime
+    since: datetime
     health: Health | None
-    is_flapping: bool = False
+    flapping_since: datetime | None = None
+
+    @property
+    def is_flapping(self) -> bool:
+        return self.flapping_since is not None
 
     @property
     def is_open(self) -> bool:
@@ -69,12 +81,16 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """From the moment in which a monitor leaves up until it is back. `told` by notifier."""
+    """From the moment in which a monitor leaves up until it is back. `told` by notifier.
+
+    `began_unknown`: it began with the state unknown, which routes for other states do not count as its beginning.
+    """
 
     id: str
     monitor: str
     since: datetime
     told: Mapping[str, Told] = field(default_factory=dict)
+    began_unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +102,35 @@ class Advance:
     why: Mapping[str, str] = field(default_factory=dict)
 
 
-def advance(trouble: Trouble | None, now_stands: Standing, settings: AlertSettings, now: datetime) -> Advance:
-    """Pure. The same trouble object where nothing was told."""
+def advance(
+    trouble: Trouble | None,
+    now_stands: Standing,
+    settings: AlertSettings,
+    now: datetime,
+    ended: Trouble | None = None,
+) -> Advance:
+    """Pure. The same trouble object where nothing was told.
+
+    `ended`: what `closed` has returned for the last trouble of this monitor before it left the configuration.
+    """
     health, is_flapping = now_stands.health, now_stands.is_flapping
+    is_unknown = health is Health.UNKNOWN and not is_flapping
     if trouble is None:
-        if health not in _BAD and not is_flapping:
+        if health not in _BAD and not is_flapping and not (is_unknown and _has_route(now_stands, settings)):
             return Advance(None)
         # Who flaps may do so again without having been down between: only the moment tells the two apart.
-        since = now_stands.since if health in _BAD else now
-        trouble = Trouble(incident_id(now_stands.monitor, since), now_stands.monitor, since)
+        since = now if is_flapping and health not in _BAD else now_stands.since
+        trouble = Trouble(
+            incident_id(now_stands.monitor, since), now_stands.monitor, since, began_unknown=is_unknown
+        )
+        if ended is not None and ended.id == trouble.id:
+            # The monitor was removed while down and is configured again. The numbers of notices continue, so that
+            # none has the id of an earlier one.
+            trouble = ended
     if health is Health.UP and not is_flapping:
         closing = _closing(trouble, now_stands, NoticeKind.RECOVERY, now)
         return Advance(None, tuple(closing))
-    if health not in _BAD and not is_flapping:
+    if health not in _BAD and not is_flapping and not is_unknown:
         return Advance(
             trouble, why=dict.fromkeys(settings.names, f"it is {health.value}, which nobody is told")
         )
@@ -108,6 +140,15 @@ def advance(trouble: Trouble | None, now_stands: Standing, settings: AlertSettin
 def end(trouble: Trouble, last: Standing, now: datetime) -> tuple[Notice, ...]:
     """The monitor has left the configuration."""
     return tuple(_closing(trouble, last, NoticeKind.ENDED, now))
+
+
+def closed(trouble: Trouble) -> Trouble:
+    """What is kept of it after `end`: how many notices each notifier got."""
+    told = {name: replace(one, health=None, flapping_since=None) for name, one in trouble.told.items()}
+    for name, one in trouble.told.items():
+        if one.is_open:
+            told[name] = replace(told[name], count=one.count + 1)  # the closing one
+    return replace(trouble, told=told)
 
 
 def goes_on(trouble: Trouble, notifier: str, last: Standing | None, now: datetime) -> Notice | None:
@@ -122,8 +163,12 @@ def goes_on(trouble: Trouble, notifier: str, last: Standing | None, now: datetim
         kind, stands = NoticeKind.BLIND, _blind(trouble.since)
     else:
         kind = NoticeKind.FLAPPING if told.is_flapping else NoticeKind.REMINDER
-        stands = replace(last, health=told.health or last.health)
-    return replace(_notice(trouble, notifier, kind, stands, now), number=told.count)
+        health = told.health or last.health
+        stands = last if health is last.health else replace(last, health=health, since=told.since)
+    notice = _notice(trouble, notifier, kind, stands, now)
+    # It is none of those that are numbered: an id of the next one would be that of another notice.
+    again = notice_id(f"{trouble.id} {now.timestamp()}", notifier, told.count)
+    return replace(notice, id=again, number=told.count)
 
 
 def blindness_began(names: Sequence[str], now: datetime) -> Advance:
@@ -131,17 +176,22 @@ def blindness_began(names: Sequence[str], now: datetime) -> Advance:
     trouble = Trouble(incident_id("", now), "", now)
     stands = _blind(now)
     notices = [_notice(trouble, name, NoticeKind.BLIND, stands, now) for name in names]
-    told = {one.notifier: Told(one.number, now, Health.UNKNOWN) for one in notices}
+    told = {one.notifier: Told(one.number, now, now, Health.UNKNOWN) for one in notices}
     return Advance(replace(trouble, told=told), tuple(notices))
 
 
 def blindness_ended(trouble: Trouble, now: datetime) -> tuple[Notice, ...]:
-    return tuple(_closing(trouble, _blind(trouble.since), NoticeKind.SEEING, now))
+    return tuple(_closing(trouble, _blind(now), NoticeKind.SEEING, now))
 
 
 def _blind(since: datetime) -> Standing:
     detail = "the fault is likely to be here: network or name server"
     return Standing("", "", (), Health.UNKNOWN, since, Reason.PROBER_BLIND, detail)
+
+
+def _has_route(stands: Standing, settings: AlertSettings) -> bool:
+    routes = settings.routes_for(stands.monitor, stands.type_name, stands.tags, stands.health)
+    return any(route.notify for route in routes)
 
 
 def _advance(trouble: Trouble, stands: Standing, settings: AlertSettings, now: datetime) -> Advance:
@@ -161,7 +211,11 @@ def _advance(trouble: Trouble, stands: Standing, settings: AlertSettings, now: d
         notices.append(notice)
         is_over = kind is NoticeKind.RECOVERY
         told[name] = Told(
-            notice.number, now, None if is_over or stands.is_flapping else stands.health, stands.is_flapping
+            notice.number,
+            now,
+            notice.started_at,
+            None if is_over or stands.is_flapping else stands.health,
+            notice.since if stands.is_flapping else None,
         )
         why[name] = f"{TOLD} just now: {notice.title}"
     return Advance(replace(trouble, told=told) if notices else trouble, tuple(notices), why)
@@ -172,6 +226,8 @@ def _due(
 ) -> tuple[NoticeKind | None, str]:
     """What a notifier is to get; or None, and why nothing."""
     if not routes:
+        if stands.health is Health.UNKNOWN and not stands.is_flapping:
+            return None, "it is unknown, and no route for unknown monitors leads there"
         if told is not None and not stands.is_flapping and told.health not in {None, stands.health}:
             return NoticeKind.RECOVERY, ""
         return None, "no route leads there"
@@ -180,7 +236,7 @@ def _due(
         return None, against
     kind, why = _news(told, stands)
     if kind is None and told is not None and _is_to_be_reminded(loud, (now - told.at).total_seconds()):
-        return NoticeKind.REMINDER, ""
+        return NoticeKind.FLAPPING if stands.is_flapping else NoticeKind.REMINDER, ""
     return kind, why
 
 
@@ -191,13 +247,18 @@ def _what_stands_against(
     if stands.hush is not None:
         return f"not now: {stands.hush}", ()
     knows = told is not None and told.is_open
-    age_s = (now - trouble.since).total_seconds()
-    due = [route for route in routes if knows or age_s >= route.after_s]
+    due = [route for route in routes if knows or _age_s(trouble, stands, route, now) >= route.after_s]
     if not due:
         soonest_s = min(route.after_s for route in routes)
         return f"only if it is not over after {format_duration(soonest_s)}", ()
     loud = [route for route in due if not is_quiet(route, now)]
     return (None, loud) if loud else ("not now: these are its quiet hours", ())
+
+
+def _age_s(trouble: Trouble, stands: Standing, route: Route, now: datetime) -> float:
+    """How long the problem has lasted that this route is for."""
+    is_for_all_of_it = Health.UNKNOWN in route.states or not trouble.began_unknown
+    return (now - (trouble.since if is_for_all_of_it else stands.since)).total_seconds()
 
 
 def _is_to_be_reminded(routes: Sequence[Route], silent_s: float) -> bool:
@@ -227,6 +288,13 @@ def _closing(trouble: Trouble, stands: Standing, kind: NoticeKind, now: datetime
 def _notice(trouble: Trouble, notifier: str, kind: NoticeKind, stands: Standing, now: datetime) -> Notice:
     told = trouble.told.get(notifier)
     number = 1 if told is None else told.count + 1
+    since = stands.since
+    if kind is NoticeKind.FLAPPING:
+        since = told.flapping_since if told is not None and told.flapping_since is not None else now
+    started_at = told.since if told is not None and told.is_open else since
+    # A monitor that was flapping has been up before the flapping ended.
+    has_recovered = kind is NoticeKind.RECOVERY and told is not None and not told.is_flapping
+    ended_at = since if has_recovered else now
     return Notice(
         id=notice_id(trouble.id, notifier, number),
         notifier=notifier,
@@ -237,8 +305,10 @@ def _notice(trouble: Trouble, notifier: str, kind: NoticeKind, stands: Standing,
         type_name=stands.type_name,
         tags=stands.tags,
         health=stands.health,
-        since=trouble.since,
+        since=since,
+        started_at=started_at,
         at=now,
+        duration_s=max(0.0, (ended_at - started_at).total_seconds()),
         reason=stands.reason,
         detail=_line(stands.detail),
     )
@@ -257,12 +327,14 @@ def record_of(trouble: Trouble) -> dict[str, Any]:
         "id": trouble.id,
         "monitor": trouble.monitor,
         "since": trouble.since.isoformat(),
+        "began_unknown": trouble.began_unknown,
         "told": {
             name: {
                 "count": told.count,
                 "at": told.at.isoformat(),
+                "since": told.since.isoformat(),
                 "state": None if told.health is None else told.health.value,
-                "is_flapping": told.is_flapping,
+                "flapping_since": None if told.flapping_since is None else told.flapping_since.isoformat(),
             }
             for name, told in trouble.told.items()
         },
@@ -279,9 +351,13 @@ def trouble_of(record: Mapping[str, Any]) -> Trouble:
             str(name): Told(
                 count=int(told["count"]),
                 at=datetime.fromisoformat(told["at"]),
+                since=datetime.fromisoformat(told["since"]),
                 health=None if told["state"] is None else Health(told["state"]),
-                is_flapping=told["is_flapping"] is True,
+                flapping_since=(
+                    None if told["flapping_since"] is None else datetime.fromisoformat(told["flapping_since"])
+                ),
             )
             for name, told in record["told"].items()
         },
+        began_unknown=record["began_unknown"] is True,
     )

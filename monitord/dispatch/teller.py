@@ -22,7 +22,8 @@ class Teller:
         self._clock = clock
         self._flapping: set[str] = set()
         self._checked: set[str] = set()
-        """Monitors with a conclusive check since they were started: only those are evaluated from what holds now."""
+        """Monitors with a conclusive check since they were started, or found unknown by one: only those are evaluated
+        from what holds now."""
 
     def attach(self) -> None:
         self._alerts.standing_of = self._standing_of
@@ -44,7 +45,10 @@ class Teller:
     def _hear(self, watched: Watched, result: Result | None, transition: Transition | None) -> None:
         name = watched.name
         is_flapping = watched.health.flapping.is_flapping
-        if name not in self._checked and result is not None and result.verdict is not Verdict.UNSURE:
+        is_conclusive = result is not None and (
+            result.verdict is not Verdict.UNSURE or watched.stands is Health.UNKNOWN
+        )
+        if name not in self._checked and is_conclusive:
             # The state that it was restored with holds: evaluate it although there is no transition.
             self._checked.add(name)
         elif is_flapping is (name in self._flapping) and transition is None:

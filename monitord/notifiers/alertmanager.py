@@ -47,6 +47,12 @@ class AlertmanagerNotifier(WebhookNotifier):
 def _alerts(notice: Notice, message: Message) -> list[Mapping[str, Any]]:
     """One for each severity; the one that does not hold is resolved."""
     holds = None if notice.kind.is_closing else _severity(notice)
+    # From this attempt on: Alertmanager would take an alert that was retried for longer than LASTS as resolved.
+    lasts_until = (message.attempted_at or message.sent_at) + LASTS
+    is_in_state = not notice.kind.is_closing and notice.kind is not NoticeKind.FLAPPING
+    starts_at = max(notice.since, notice.started_at) if is_in_state else notice.started_at
+    # The severity before a change ended with it. Alertmanager refuses an end before the start.
+    ends_at = notice.ended_at if notice.kind.is_closing else max(notice.since, notice.started_at)
     return [
         {
             "labels": {
@@ -63,8 +69,8 @@ def _alerts(notice: Notice, message: Message) -> list[Mapping[str, Any]]:
                 "description": notice.detail,
                 "reason": notice.reason.value,
             },
-            "startsAt": utc_text(notice.since),
-            "endsAt": utc_text(message.sent_at + LASTS if severity == holds else message.sent_at),
+            "startsAt": utc_text(starts_at if severity == holds else notice.started_at),
+            "endsAt": utc_text(lasts_until if severity == holds else ends_at),
         }
         for severity in ("critical", "warning")
     ]

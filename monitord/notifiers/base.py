@@ -26,7 +26,7 @@ class NotifierSettings:
     """What every notifier has, whatever its type; equal settings mean that a reload leaves it alone.
 
     `group_wait_s`: so long after the first notice others are waited for, to be told with it, `max_notices` at most.
-    `give_up_after_s`: a notice that could not be delivered for so long is dropped. `fallback`: who is told what this
+    `give_up_after_s`: a message that could not be delivered for so long is dropped. `fallback`: who is told what this
     one cannot deliver.
     """
 
@@ -98,6 +98,14 @@ class Notifier(ABC, Generic[OptionsT]):
     @abstractmethod
     def read_options(cls, table: Table) -> OptionsT:
         """Read the keys of this type. Faults are recorded in the table; never raises for bad input."""
+
+    def fits(self, message: Message) -> bool:
+        """Whether the receiver takes and shows all of the message. One that does not fit is sent in parts.
+
+        `deliver` gets a message of a single notice in any case, and shortens it as needed.
+        """
+        del message
+        return True
 
     @abstractmethod
     async def deliver(self, message: Message, *, deadline: float) -> str:

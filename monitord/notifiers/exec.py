@@ -19,7 +19,7 @@ from monitord.notifiers.notice import Message
 
 MOST_SAID_CHARACTERS = 200
 MOST_TEXT_BYTES = 32 * 1024
-"""Of a variable of the environment; execve(2) takes 128 KiB."""
+"""Of the variable MONITORD_TEXT; execve(2) takes 128 KiB. A message with a longer text is sent in parts."""
 
 
 class ExecNotifier(Notifier[ExecOptions]):
@@ -33,13 +33,18 @@ class ExecNotifier(Notifier[ExecOptions]):
     def secrets(self) -> Iterable[str]:
         return (secret.reveal() for secret in self.options.hidden)
 
+    def fits(self, message: Message) -> bool:
+        return len(message.text.encode()) <= MOST_TEXT_BYTES
+
     async def deliver(self, message: Message, *, deadline: float) -> str:
         program = self.options.request()
         variables = {
             "MONITORD_KEY": message.key,
             "MONITORD_ORIGIN": message.origin,
             "MONITORD_SUBJECT": message.subject,
-            "MONITORD_TEXT": message.text.encode()[:MOST_TEXT_BYTES].decode(errors="ignore"),
+            "MONITORD_TEXT": message.shortened(self.fits)
+            .text.encode()[:MOST_TEXT_BYTES]
+            .decode(errors="ignore"),
         }
         request = ProcessRequest(
             program.command,

@@ -41,6 +41,8 @@ PORTS = {
 LONGEST_PLAIN_LINE = 78
 LONGEST_ADDRESS = 254
 """RFC 5321, section 4.5.3.1.3."""
+MOST_NAME_IN_ID = 64
+_DOMAIN = re.compile(r"[A-Za-z0-9.-]+")
 MOST_THREADS = 10
 """That one mail is a part of. Servers take heads of some size only."""
 
@@ -116,14 +118,19 @@ class MailNotifier(Notifier[MailOptions]):
     def mail(self, message: Message) -> EmailMessage:
         """The mail that a message becomes."""
         host = qualified_host_name(message.origin)
-        domain = host if re.fullmatch(r"[A-Za-z0-9.-]+", host) else "localhost"
+        domain = host if _DOMAIN.fullmatch(host) else "localhost"
         mail = EmailMessage()
         mail["Subject"] = message.subject
         mail["From"] = self.options.sender or f"monitord@{domain}"
         mail["To"] = ", ".join(self.options.to)
         mail["Date"] = format_datetime(message.sent_at)
-        mail["Message-ID"] = f"<{message.key}.{self.name}@{domain}>"
-        threads = list(dict.fromkeys(f"<{one.trouble}.{self.name}@{domain}>" for one in message.notices))
+        # For whom it is, not who delivers it: by a fallback it is the same mail. A line has 998 octets (RFC 5322).
+        name = message.notices[0].notifier[:MOST_NAME_IN_ID]
+        # The qualified name may be another one at the next attempt: it follows from resolv.conf.
+        id_domain = self.options.sender.rpartition("@")[2] if "@" in self.options.sender else message.origin
+        id_domain = id_domain if _DOMAIN.fullmatch(id_domain) else "localhost"
+        mail["Message-ID"] = f"<{message.key}.{name}@{id_domain}>"
+        threads = list(dict.fromkeys(f"<{one.trouble}.{name}@{id_domain}>" for one in message.notices))
         mail["References"] = " ".join(threads[:MOST_THREADS])
         mail["Auto-Submitted"] = "auto-generated"
         mail["X-Monitord-Key"] = message.key

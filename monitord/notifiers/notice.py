@@ -4,10 +4,9 @@ A notice has an id that never changes, however often its delivery is tried: who 
 what one notifier delivers at once. Its key follows from the notices in it, so that it is the same at every attempt.
 """
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta, tzinfo
 from enum import Enum
 from hashlib import blake2b
 from typing import Any
@@ -16,6 +15,10 @@ from monitord.model import Health, Reason
 from monitord.units import format_duration
 
 MOST_NAMED = 5
+"""Monitors that a subject names of each state."""
+MOST_SUBJECT_CHARACTERS = 200
+"""Without the name of the host."""
+LEAST_DETAIL_CHARACTERS = 20
 LATE_S = 120.0
 """A notice that is older than this when it goes out says when it happened."""
 
@@ -47,7 +50,9 @@ _CLOSING = frozenset({NoticeKind.RECOVERY, NoticeKind.ENDED, NoticeKind.SEEING})
 class Notice:
     """`trouble` is the same for all notices about one problem, from the first to the closing one.
 
-    `since` is when the trouble began, `at` when what this tells of happened. `number` counts the notices about the
+    `since` is when the monitor entered `health` (for FLAPPING: when flapping was recognised), `at` when this notice was
+    made. `started_at` is the beginning of the problem that this notifier was notified of, `duration_s` how long that
+    problem has lasted: for a closing notice until its end, otherwise until `at`. `number` counts the notices about the
     trouble to this notifier, from 1.
     """
 
@@ -61,19 +66,27 @@ class Notice:
     tags: tuple[str, ...]
     health: Health
     since: datetime
+    started_at: datetime
     at: datetime
+    duration_s: float
     reason: Reason
     detail: str
 
     @property
     def severity(self) -> str:
-        """In the words of those who have some for alerts: "warning" for degraded, otherwise "critical"."""
-        return "warning" if self.health is Health.DEGRADED else "critical"
+        """Severity as alerting services name it: "warning" for degraded and unknown monitors, otherwise "critical"."""
+        is_warning = self.health in {Health.DEGRADED, Health.UNKNOWN} and bool(self.monitor)
+        return "warning" if is_warning else "critical"
+
+    @property
+    def ended_at(self) -> datetime:
+        """The end of the problem. For a closing notice only."""
+        return self.started_at + timedelta(seconds=self.duration_s)
 
     @property
     def title(self) -> str:
         """ "DOWN: shop", "UP again: shop, after 5m"."""
-        lasted = format_duration(max(0.0, round((self.at - self.since).total_seconds())))
+        lasted = format_duration(round(self.duration_s))
         state = self.health.value.upper()
         if self.kind is NoticeKind.TEST:
             return f"test of the notifier {self.notifier}"
@@ -82,10 +95,13 @@ class Notice:
         if self.kind is NoticeKind.SEEING:
             return f"sees again, after {lasted}"
         if self.kind is NoticeKind.RECOVERY:
-            what = "UP again" if self.health is Health.UP else f"only {state} now"
+            what = {Health.UP: "UP again", Health.DEGRADED: "only DEGRADED now"}.get(
+                self.health, f"now {state}"
+            )
             return f"{what}: {self.monitor}, after {lasted}"
+        state_lasted_s = max(0.0, (self.at - self.since).total_seconds())
         words = {
-            NoticeKind.REMINDER: f"still {state} after {lasted}",
+            NoticeKind.REMINDER: f"still {state} after {format_duration(round(state_lasted_s))}",
             NoticeKind.FLAPPING: "FLAPPING",
             NoticeKind.STEADY: f"not flapping any more, {state}",
             NoticeKind.ENDED: "watched no longer",
@@ -106,7 +122,9 @@ class Notice:
             "tags": list(self.tags),
             "state": self.health.value,
             "since": _text_of(self.since),
+            "started_at": _text_of(self.started_at),
             "at": _text_of(self.at),
+            "duration_s": round(self.duration_s, 3),
             "reason": self.reason.value,
             "detail": self.detail,
         }
@@ -125,7 +143,9 @@ def notice_of(record: Mapping[str, Any]) -> Notice:
         tags=tuple(map(str, record["tags"])),
         health=Health(record["state"]),
         since=datetime.fromisoformat(record["since"]),
+        started_at=datetime.fromisoformat(record["started_at"]),
         at=datetime.fromisoformat(record["at"]),
+        duration_s=float(record["duration_s"]),
         reason=Reason(record["reason"]),
         detail=str(record["detail"]),
     )
@@ -138,11 +158,16 @@ def notice_id(trouble: str, notifier: str, number: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """At least one notice, the oldest first, all to one notifier. `origin` is the host that tells."""
+    """At least one notice, the oldest first, all to one notifier. `origin` is the host that tells.
+
+    `sent_at` is when delivery was first attempted. It is the same at every attempt, so that what is sent under one key
+    is the same as well; `attempted_at` is when this attempt began, where that differs.
+    """
 
     notices: Sequence[Notice]
     origin: str
     sent_at: datetime
+    attempted_at: datetime | None = None
 
     @property
     def key(self) -> str:
@@ -157,33 +182,44 @@ class Message:
 
     @property
     def subject(self) -> str:
-        """One line without a line break."""
-        if len(self.notices) == 1:
-            return f"[monitord {self.origin}] {self.notices[0].title}"
-        counts = Counter(_plural_of(one) for one in self.notices)
-        said = ", ".join(f"{count} {what}" for what, count in counts.items())
-        names = list(dict.fromkeys(one.monitor for one in self.notices if one.monitor))
-        named = ", ".join(names[:MOST_NAMED])
-        if len(names) > MOST_NAMED:
-            named += f" and {len(names) - MOST_NAMED} more"
-        return f"[monitord {self.origin}] {said}: {named}"
+        """One line of bounded length: "[monitord here] 2 DOWN (cron, ssh), 1 recovered (web)"."""
+        return f"[monitord {self.origin}] {_summary(self.notices)}"
 
     @property
     def text(self) -> str:
-        """Lines for people."""
-        return "\n\n".join(self._paragraph(one) for one in self.notices) + "\n"
+        """Lines for people. All times are in the time zone that this machine has at `sent_at`."""
+        # The offset of one moment for all of them: across a change to or from summer time there would be two.
+        zone = self.sent_at.astimezone().tzinfo
+        paragraphs = [self._paragraph(one, zone) for one in self.notices]
+        if any(one.kind is not NoticeKind.TEST for one in self.notices):
+            paragraphs.append(f"Times are in {_zone_text(self.sent_at.astimezone(zone))}.")
+        return "\n\n".join(paragraphs) + "\n"
 
-    def _paragraph(self, notice: Notice) -> str:
+    def _paragraph(self, notice: Notice, zone: tzinfo | None) -> str:
         lines = [notice.title]
         if notice.detail:
             lines.append(notice.detail)
+        facts = [_course(notice, zone)]
         if notice.monitor:
-            what = "" if notice.reason is Reason.OK else f"; reason {notice.reason.value}"
-            tags = f"; tags {', '.join(notice.tags)}" if notice.tags else ""
-            lines.append(f"since {_said(notice.since)}; type {notice.type_name}{what}{tags}")
+            facts.append(f"type {notice.type_name}")
+            if notice.reason is not Reason.OK:
+                facts.append(f"reason {notice.reason.value}")
+            if notice.tags:
+                facts.append(f"tags {', '.join(notice.tags)}")
+        if any(facts):
+            lines.append("; ".join(filter(None, facts)))
         if (self.sent_at - notice.at).total_seconds() > LATE_S:
-            lines.append(f"this happened at {_said(notice.at)} and could not be told before")
+            lines.append(f"delayed: this is from {_moment(notice.at, zone)} and could not be sent earlier")
         return "\n".join(lines)
+
+    def shortened(self, fits: Callable[["Message"], bool]) -> "Message":
+        """With details cut as far as `fits` requires; without any, where even that is not enough."""
+        shown = max(len(one.detail) for one in self.notices)
+        message = self
+        while shown and not fits(message):
+            shown = shown * 3 // 4 if shown > LEAST_DETAIL_CHARACTERS else 0
+            message = replace(self, notices=[_with_detail_of(one, shown) for one in self.notices])
+        return message
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -196,10 +232,100 @@ class Message:
         }
 
 
-def _plural_of(notice: Notice) -> str:
-    if notice.kind in {NoticeKind.BLIND, NoticeKind.SEEING}:
-        return str(notice.kind.value)
-    return "recovered" if notice.kind is NoticeKind.RECOVERY else notice.health.value
+def cut(text: str, most_units: int) -> str:
+    """The beginning of the text in at most so many UTF-16 code units, with "…" at the end where it was cut.
+
+    Of what services call characters, UTF-16 code units are the largest number: a text that is short enough in them is
+    so in code points as well.
+    """
+    if utf16_units(text) <= most_units:
+        return text
+    head = text.encode("utf-16-le", "surrogatepass")[: 2 * (most_units - 1)]
+    return head.decode("utf-16-le", "ignore") + "…"
+
+
+def utf16_units(text: str) -> int:
+    return len(text) + sum(one > "\uffff" for one in text)
+
+
+def _with_detail_of(notice: Notice, characters: int) -> Notice:
+    if len(notice.detail) <= characters:
+        return notice
+    return replace(notice, detail=f"{notice.detail[:characters]}…" if characters else "")
+
+
+# The order in which a subject names states: what is worst comes first.
+_SUMMARY_ORDER = (
+    "DOWN",
+    "UNKNOWN",
+    "DEGRADED",
+    "UNREACHABLE",
+    "PAUSED",
+    "PENDING",
+    "UP",
+    "FLAPPING",
+    "recovered",
+    "no longer monitored",
+)
+
+
+def _summary(notices: Sequence[Notice]) -> str:
+    """The last state of each monitor, and the last that is said of this host."""
+    last = {notice.monitor: notice for notice in notices}
+    host = last.pop("", None)
+    parts = [] if host is None else [host.title]
+    if len(last) == 1:
+        parts.append(next(iter(last.values())).title)
+        return cut("; ".join(parts), MOST_SUBJECT_CHARACTERS)
+    names: dict[str, list[str]] = {}
+    for name, notice in last.items():
+        names.setdefault(_state_of(notice), []).append(name)
+    states = sorted(names, key=_SUMMARY_ORDER.index)
+    if names:
+        counts = (
+            ", ".join(_named(state, names[state], most_named) for state in states)
+            for most_named in range(MOST_NAMED, -1, -1)
+        )
+        left = MOST_SUBJECT_CHARACTERS - sum(utf16_units(part) for part in parts)
+        parts.append(next(one for one in counts if utf16_units(one) <= left or "(" not in one))
+    return cut("; ".join(parts), MOST_SUBJECT_CHARACTERS)
+
+
+def _state_of(notice: Notice) -> str:
+    """The state in a summary. A monitor that flaps is in none for long."""
+    if notice.kind is NoticeKind.FLAPPING:
+        return "FLAPPING"
+    if notice.kind is NoticeKind.ENDED:
+        return "no longer monitored"
+    is_recovered = notice.kind is NoticeKind.RECOVERY and notice.health is Health.UP
+    return "recovered" if is_recovered else notice.health.value.upper()
+
+
+def _named(state: str, names: Sequence[str], most: int) -> str:
+    """ "7 DOWN (a, b, c, d, e and 2 more)"; without names if `most` is 0."""
+    named = ", ".join(names[:most])
+    if len(names) > most and named:
+        named += f" and {len(names) - most} more"
+    return f"{len(names)} {state}" + (f" ({named})" if named else "")
+
+
+def _course(notice: Notice, zone: tzinfo | None) -> str:
+    """When the state and the problem began, and how long the problem lasted."""
+    since, started = _moment(notice.since, zone), _moment(notice.started_at, zone)
+    problem = f"the problem began at {started}"
+    lasted = f"{problem} and lasted {format_duration(round(notice.duration_s))}"
+    if notice.kind is NoticeKind.TEST:
+        return ""
+    if notice.kind is NoticeKind.BLIND:
+        return f"since {since}"
+    if notice.kind is NoticeKind.SEEING:
+        return f"since {since}; {lasted}"
+    if notice.kind is NoticeKind.RECOVERY:
+        return f"{notice.health.value} since {since}; {lasted}"
+    if notice.kind is NoticeKind.ENDED:
+        return f"removed from the configuration at {_moment(notice.at, zone)}; {lasted}"
+    state = "flapping" if notice.kind is NoticeKind.FLAPPING else notice.health.value
+    return f"{state} since {since}" + (f"; {problem}" if notice.started_at < notice.since else "")
 
 
 def utc_text(moment: datetime) -> str:
@@ -211,7 +337,11 @@ def _text_of(moment: datetime) -> str:
     return utc_text(moment).replace("+00:00", "Z")
 
 
-def _said(moment: datetime) -> str:
-    """In the time of this machine, as its administrators read it."""
-    local = moment.astimezone()
-    return f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()}"
+def _moment(moment: datetime, zone: tzinfo | None) -> str:
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S}"
+
+
+def _zone_text(moment: datetime) -> str:
+    """ "CET (UTC+01:00)"; "UTC"."""
+    name, offset = moment.tzname() or "", f"{moment:%z}"
+    return name if name == "UTC" else f"{name} (UTC{offset[:3]}:{offset[3:5]})"

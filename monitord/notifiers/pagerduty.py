@@ -13,12 +13,12 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from monitord.config import Table
-from monitord.notifiers.notice import Message, Notice, NoticeKind, utc_text
+from monitord.notifiers.notice import Message, Notice, NoticeKind, cut, utc_text
 from monitord.notifiers.webhook import WebhookNotifier, WebhookOptions, refuse_what_webhooks_have
 
 URL = "https://events.pagerduty.com/v2/enqueue"
-MOST_SUMMARY_CHARACTERS = 1024
-"""Longer ones are refused (Events API v2, "Send an Alert Event")."""
+MOST_SUMMARY_UNITS = 1024
+"""UTF-16 code units. Longer ones are refused (Events API v2, "Send an Alert Event")."""
 
 
 class PagerDutyNotifier(WebhookNotifier):
@@ -46,7 +46,7 @@ def _event(notice: Notice, origin: str) -> Mapping[str, Any]:
         "dedup_key": notice.trouble,
         "client": "monitord",
         "payload": {
-            "summary": f"{notice.title}: {notice.detail}"[:MOST_SUMMARY_CHARACTERS],
+            "summary": cut(f"{notice.title}: {notice.detail}", MOST_SUMMARY_UNITS),
             "source": origin,
             "severity": "info" if notice.kind is NoticeKind.TEST else notice.severity,
             "timestamp": utc_text(notice.at),
@@ -56,6 +56,7 @@ def _event(notice: Notice, origin: str) -> Mapping[str, Any]:
                 "type": notice.type_name,
                 "tags": list(notice.tags),
                 "since": utc_text(notice.since),
+                "started_at": utc_text(notice.started_at),
                 "detail": notice.detail,
             },
         },

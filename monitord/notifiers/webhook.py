@@ -26,9 +26,15 @@ from monitord.model import Health, Reason
 from monitord.monitors.http_options import HttpOptions, read_options, secrets_of
 from monitord.net import HttpExchange, HttpFault
 from monitord.notifiers.base import DeliveryError, Notifier, NotifierSettings, NotifierTools
-from monitord.notifiers.notice import Message, Notice, NoticeKind
+from monitord.notifiers.notice import Message, Notice, NoticeKind, cut, utf16_units
 
 MOST_SAID_CHARACTERS = 200
+MOST_DISCORD_UNITS = 2000
+"""UTF-16 code units of `content`. A longer one is refused (Discord's manual, "Execute Webhook")."""
+MOST_SLACK_UNITS = 4000
+"""UTF-16 code units of `text`. Slack recommends it and cuts at 40,000; Rocket.Chat takes 5,000, Mattermost 16,383."""
+MOST_BODY_BYTES = 256 * 1024
+"""Of all other requests. Many servers take 1 MiB and some less, which refuse it: then it is sent in parts as well."""
 LONGEST_RETRY_AFTER_S = 3600.0
 REFUSALS = frozenset({400, 413, 422})
 
@@ -89,6 +95,12 @@ class WebhookNotifier(Notifier[WebhookOptions]):
         yield from secrets_of(self.options.http)
         if self.options.routing_key is not None:
             yield self.options.routing_key.reveal()
+
+    def fits(self, message: Message) -> bool:
+        form = None if self.options.http.body is not None else self.options.format
+        return (
+            _FITS[form](message) if form in _FITS else len(json.dumps(message.as_json())) <= MOST_BODY_BYTES
+        )
 
     async def deliver(self, message: Message, *, deadline: float) -> str:
         try:
@@ -151,15 +163,30 @@ def _slack(message: Message) -> Mapping[str, Any]:
 
     Slack's manual, "Formatting text": only &, < and > have a meaning that has to be taken from them.
     """
+    return {"text": cut(_slack_text(message.shortened(_fits_slack)), MOST_SLACK_UNITS)}
+
+
+def _slack_text(message: Message) -> str:
     text = f"*{message.subject}*\n{message.text}".strip()
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return {"text": _EVERYBODY.sub("@\u200b", text)}
+    return _EVERYBODY.sub("@\u200b", text)
+
+
+def _fits_slack(message: Message) -> bool:
+    return utf16_units(_slack_text(message)) <= MOST_SLACK_UNITS
 
 
 def _discord(message: Message) -> Mapping[str, Any]:
-    most = 2000  # characters that it takes
-    content = f"**{message.subject}**\n{message.text}".strip()[:most]
+    content = cut(_discord_text(message.shortened(_fits_discord)), MOST_DISCORD_UNITS)
     return {"content": content, "allowed_mentions": {"parse": []}}
+
+
+def _discord_text(message: Message) -> str:
+    return f"**{message.subject}**\n{message.text}".strip()
+
+
+def _fits_discord(message: Message) -> bool:
+    return utf16_units(_discord_text(message)) <= MOST_DISCORD_UNITS
 
 
 def _alertmanager(message: Message) -> Mapping[str, Any]:
@@ -191,8 +218,10 @@ def _alert(notice: Notice, origin: str) -> Mapping[str, Any]:
             "severity": notice.severity,
         },
         "annotations": {"summary": notice.title, "description": notice.detail},
-        "startsAt": notice.since.astimezone(UTC).isoformat(),
-        "endsAt": notice.at.astimezone(UTC).isoformat() if notice.kind.is_closing else "0001-01-01T00:00:00Z",
+        "startsAt": notice.started_at.astimezone(UTC).isoformat(),
+        "endsAt": notice.ended_at.astimezone(UTC).isoformat()
+        if notice.kind.is_closing
+        else "0001-01-01T00:00:00Z",
         "generatorURL": "",
         "fingerprint": notice.trouble,
     }
@@ -204,6 +233,7 @@ FORMATS: dict[str, Callable[[Message], Mapping[str, Any]]] = {
     "slack": _slack,
     "discord": _discord,
 }
+_FITS: dict[str | None, Callable[[Message], bool]] = {"slack": _fits_slack, "discord": _fits_discord}
 
 
 def _writer_of(options: WebhookOptions) -> Callable[[Message], str]:
@@ -245,8 +275,10 @@ def example_message() -> Message:
             type_name="http",
             tags=("prod",),
             health=health,
-            since=since,
+            since=since if kind is NoticeKind.PROBLEM else now,
+            started_at=since,
             at=now,
+            duration_s=(now - since).total_seconds(),
             reason=reason,
             detail='GET https://www.example.org/ answered "503"',
         )

@@ -54,7 +54,9 @@ def notice(
         tags=("prod",),
         health=Health.UP if kind is NoticeKind.RECOVERY else Health.DOWN,
         since=T0,
+        started_at=T0,
         at=T0,
+        duration_s=0.0,
         reason=Reason.REFUSED,
         detail="connect: refused",
     )
@@ -77,12 +79,16 @@ class FakeNotifier(Notifier[Any]):
         self.got: list[Message] = []
         self.got_at: list[float] = []
         self.act: Callable[[Message], object] = lambda _: None
+        self.is_fit: Callable[[Message], bool] = lambda _: True
         self.closed = 0
         self.made.append(self)
 
     @classmethod
     def read_options(cls, table: Table) -> None:
         table.ignore_others()
+
+    def fits(self, message: Message) -> bool:
+        return self.is_fit(message)
 
     async def deliver(self, message: Message, *, deadline: float) -> str:
         self.got.append(message)

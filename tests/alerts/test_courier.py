@@ -12,6 +12,7 @@ from monitord.alerts import Courier, Entry, Fate
 from monitord.alerts.outbox import Outbox
 from monitord.notifiers import DeliveryError, Message, NoticeKind, NotifierSettings
 from tests.alerts.made import FakeNotifier, notice, refuse, tools
+from tests.alerts.test_outbox import Kept
 from tests.fakes import FakeClock, run_in_fake_time
 
 OPS = NotifierSettings("ops", "fake", None)
@@ -21,10 +22,12 @@ DAY_S = 86_400.0
 class Office:
     """A courier at work, with its notifier and its outbox."""
 
-    def __init__(self, settings: NotifierSettings = OPS) -> None:
+    def __init__(self, settings: NotifierSettings = OPS, kept: Kept | None = None) -> None:
         self.clock = FakeClock()
         self.notifier = FakeNotifier(settings, tools(self.clock))
-        self.outbox = Outbox(lambda *_: None)
+        self.kept = Kept() if kept is None else kept
+        self.outbox = Outbox(self.kept.keep)
+        self.outbox.restore(dict(self.kept))
         self.handed: list[tuple[str, int]] = []
         self.stored: list[float] = []
         self.courier = Courier(
@@ -46,9 +49,11 @@ class Office:
         return entry
 
 
-def at_work(act: Callable[[Office], Awaitable[None]], settings: NotifierSettings = OPS) -> Office:
+def at_work(
+    act: Callable[[Office], Awaitable[None]], settings: NotifierSettings = OPS, kept: Kept | None = None
+) -> Office:
     async def main() -> Office:
-        office = Office(settings)
+        office = Office(settings, kept)
         task = asyncio.ensure_future(office.courier.run())
         try:
             await act(office)
@@ -74,7 +79,7 @@ def test_what_comes_within_the_wait_is_one_message() -> None:
 
     office = at_work(act)
     assert office.notifier.titles == [["DOWN: web-1", "DOWN: web-2"], ["DOWN: web-3"]]
-    assert office.notifier.got[0].subject == "[monitord here.example.org] 2 down: web-1, web-2"
+    assert office.notifier.got[0].subject == "[monitord here.example.org] 2 DOWN (web-1, web-2)"
     assert (office.courier.sent, office.courier.failed, office.notifier.closed) == (3, 0, 1)
     assert all(one.fate is Fate.SENT and one.said == "taken" for one in office.outbox.entries())
     assert len(office.stored) == 2
@@ -148,6 +153,112 @@ def test_what_failed_is_tried_again_as_it_was(caplog: pytest.LogCaptureFixture) 
     assert caplog.text.count("ops was told: DOWN: web-1 (taken)") == 1
 
 
+def content(message: Message) -> tuple[str, object]:
+    """What a receiver gets; `attempted_at` is in none of it."""
+    return message.key, message.as_json()
+
+
+@pytest.mark.parametrize("is_killed", [False, True], ids=["stopped", "killed"])
+def test_a_message_is_the_same_after_a_restart(*, is_killed: bool) -> None:
+    left: list[Kept] = []
+
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    async def first_run(office: Office) -> None:
+        office.notifier.act = (lambda _: hang()) if is_killed else refuse
+        office.tell(1)
+        office.tell(2)
+        await asyncio.sleep(12)
+        office.tell(3)
+        await asyncio.sleep(1)
+        left.append(Kept(office.kept))  # what is stored while the attempt is under way
+
+    async def second_run(office: Office) -> None:
+        office.tell(4)
+        await asyncio.sleep(60)
+
+    before = at_work(first_run).notifier.got
+    after = at_work(second_run, kept=left[0]).notifier.got
+    assert [one.monitor for one in before[0].notices] == ["web-1", "web-2"]
+    assert {content(one) == content(before[0]) for one in [*before, after[0]]} == {True}
+    assert [one.monitor for message in after[1:] for one in message.notices] == ["web-3", "web-4"]
+
+
+def test_a_message_is_stored_before_it_is_sent() -> None:
+    stored: list[object] = []
+
+    async def act(office: Office) -> None:
+        office.notifier.act = lambda _: stored.append([one["message"] for one in office.kept.values()])
+        office.tell(1)
+        office.tell(2)
+        await asyncio.sleep(20)
+
+    (message,) = at_work(act).notifier.got
+    assert stored == [[message.key, message.key]]
+
+
+def test_a_message_of_a_notifier_that_takes_less_since_then_is_sent_in_parts() -> None:
+    async def first_run(office: Office) -> None:
+        office.notifier.act = refuse
+        office.tell(1)
+        office.tell(2)
+        await asyncio.sleep(12)
+
+    async def second_run(_: Office) -> None:
+        await asyncio.sleep(60)
+
+    kept = at_work(first_run).kept
+    office = at_work(second_run, replace(OPS, max_notices=1), kept)
+    assert [[one.monitor for one in message.notices] for message in office.notifier.got] == [
+        ["web-1"],
+        ["web-2"],
+    ]
+
+
+def test_a_message_is_as_large_as_its_receiver_takes() -> None:
+    async def act(office: Office) -> None:
+        office.notifier.is_fit = lambda message: len(message.text) <= 500
+        for number in range(40):
+            office.tell(number)
+        await asyncio.sleep(200)
+
+    got = at_work(act).notifier.got
+    assert [one.monitor for message in got for one in message.notices] == [
+        f"web-{number}" for number in range(40)
+    ]
+    assert all(len(message.text) <= 500 for message in got)
+    assert len(got) < 14
+
+
+def test_a_notice_that_fits_nowhere_is_sent_alone() -> None:
+    async def act(office: Office) -> None:
+        office.notifier.is_fit = lambda _: False
+        office.tell(1)
+        office.tell(2)
+        await asyncio.sleep(60)
+
+    assert [len(one.notices) for one in at_work(act).notifier.got] == [1, 1]
+
+
+def test_a_fallback_sends_a_message_as_it_was_attempted_before() -> None:
+    async def first(office: Office) -> None:
+        office.notifier.act = refuse
+        office.tell(1)
+        office.tell(2)
+        await asyncio.sleep(120)
+        assert office.handed == [("backup", 2)]
+
+    async def second(office: Office) -> None:
+        office.tell(9, notifier="backup")
+        await asyncio.sleep(60)
+
+    ops = at_work(first, replace(OPS, fallback="backup"))
+    backup = at_work(second, replace(OPS, name="backup"), ops.kept)
+    assert {content(one) == content(backup.notifier.got[0]) for one in ops.notifier.got} == {True}
+    assert [one.monitor for one in backup.notifier.got[1].notices] == ["web-9"]
+
+
 def test_a_message_that_is_too_large_for_its_peer_is_cut_in_half() -> None:
     def refuse_large(message: Message) -> None:
         if len(message.notices) > 20:
@@ -196,6 +307,21 @@ def test_what_is_too_old_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
     assert "DOWN: web-1" in caplog.text
 
 
+def test_a_message_is_given_up_as_a_whole_when_all_of_it_is_too_old() -> None:
+    async def act(office: Office) -> None:
+        office.notifier.act = refuse
+        entry = office.tell(1, since=office.clock.now())
+        entry.attempts = 1
+        office.clock.skipped_s = 2 * DAY_S
+        office.tell(2)
+        await asyncio.sleep(DAY_S / 2)
+        assert {one.fate for one in office.outbox.entries()} == {Fate.WAITING}
+        await asyncio.sleep(DAY_S)
+        assert {one.fate for one in office.outbox.entries()} == {Fate.GIVEN_UP}
+
+    assert len({one.key for one in at_work(act).notifier.got}) == 1
+
+
 def test_what_waited_for_long_is_tried_once_and_says_when_it_happened() -> None:
     async def act(office: Office) -> None:
         office.tell(1)
@@ -203,7 +329,7 @@ def test_what_waited_for_long_is_tried_once_and_says_when_it_happened() -> None:
         await asyncio.sleep(60)
 
     (message,) = at_work(act).notifier.got
-    assert "this happened at " in message.text
+    assert "delayed: this is from 2026-01-01 " in message.text
 
 
 def test_a_fallback_gets_what_was_not_taken_for_a_minute(caplog: pytest.LogCaptureFixture) -> None:

@@ -65,6 +65,20 @@ def test_the_oldest_are_dropped_with_a_word_when_too_many_wait(caplog: pytest.Lo
     assert "DOWN: web-0" in caplog.text
 
 
+def test_a_message_that_was_attempted_stays_as_it_is_when_too_many_wait() -> None:
+    kept = Kept()
+    outbox = Outbox(kept.keep, most_waiting=2)
+    first = outbox.add(notice(1))
+    outbox.form([first], "key", T0)
+    second, third = outbox.add(notice(2)), outbox.add(notice(3))
+    assert [one.fate for one in (first, second, third)] == [Fate.WAITING, Fate.GIVEN_UP, Fate.WAITING]
+    again = Outbox(kept.keep)
+    again.restore(dict(kept))
+    assert [(one.message, one.message_at) for one in again.waiting_for("ops")] == [("key", T0), (None, None)]
+    outbox.dissolve([first])
+    assert (kept[first.key]["message"], kept[first.key]["message_at"]) == (None, None)
+
+
 @pytest.mark.parametrize("record", [{}, {"notice": {}}, {"notice": 1}], ids=str)
 def test_what_cannot_be_read_is_forgotten_with_a_word(
     record: Mapping[str, Any], caplog: pytest.LogCaptureFixture

@@ -78,6 +78,14 @@ notify = ["ops"]
 ROUTE = MONITORS + OPS + "[[alerts.routes]]\n"
 
 
+def test_a_route_for_unknown_monitors_may_follow_one_for_everything(tmp_path: Path) -> None:
+    text = ROUTE + 'notify = "ops"\n[[alerts.routes]]\nnotify = "ops"\nstates = ["unknown"]\n'
+    settings = settings_of(tmp_path, text).alerts
+    assert settings.routes[1].states == {Health.UNKNOWN}
+    assert settings.states == {Health.DOWN, Health.DEGRADED, Health.UNKNOWN}
+    assert not settings.routes[1].fits("web", "http", (), None)
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
@@ -97,8 +105,8 @@ ROUTE = MONITORS + OPS + "[[alerts.routes]]\n"
         (ROUTE + 'notify = "ops"\nmonitors = ["wbe"]\n', '"wbe" fits no monitor'),
         (ROUTE + 'notify = "ops"\ntags = ["pord"]\n', '"pord" is the tag of no monitor'),
         (
-            ROUTE + 'notify = "ops"\nstates = ["unknown"]\n',
-            'not a state that is told; write "down" or "degraded"',
+            ROUTE + 'notify = "ops"\nstates = ["paused"]\n',
+            'is not a state that a route can be for; write "down", "degraded" or "unknown"',
         ),
         (ROUTE + 'notify = "ops"\ntypes = ["htp"]\n', '"htp" is not a type of monitor; write one of: '),
         (ROUTE + 'notify = "ops"\nrepeat_every = "5s"\n', "repeat_every"),
@@ -111,6 +119,12 @@ ROUTE = MONITORS + OPS + "[[alerts.routes]]\n"
         (
             ROUTE + 'notify = "ops"\n[[alerts.routes]]\nnotify = "ops"\ntags = ["prod"]\n',
             "is never reached, as the one before it fits everything; write continue = true there",
+        ),
+        (
+            ROUTE
+            + 'notify = "ops"\n[[alerts.routes]]\nnotify = "ops"\nstates = "unknown"\n'
+            + '[[alerts.routes]]\nnotify = "ops"\nstates = "down"\n',
+            "alerts.routes[2]: is never reached, as the one before it fits everything",
         ),
         (MONITORS + '[[alerts.routes]]\nnotify = ["x"]\n', "alerts.routes"),
         (MONITORS + OPS + "[alerts]\nroutes = 3\n", "not an array of tables"),

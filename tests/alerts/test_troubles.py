@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitord.alerts import AlertSettings, Route, Standing
-from monitord.alerts.troubles import Trouble, advance, end, record_of, trouble_of
+from monitord.alerts.troubles import Trouble, advance, closed, end, goes_on, record_of, trouble_of
 from monitord.calendar_events import parse_calendar_event
 from monitord.health import Window
+from monitord.health.incidents import incident_id
 from monitord.model import Health
 from monitord.notifiers import Notice, NoticeKind
 from tests.alerts.made import T0, at, standing, told_by
@@ -167,6 +168,108 @@ def test_why_nothing_is_told_can_be_read(stands: Standing, routes: tuple[Route, 
     assert found.why["ops"] == why
 
 
+UNKNOWN = standing(Health.UNKNOWN)
+UNKNOWN_ONLY = Route(("ops",), states=frozenset({Health.UNKNOWN}))
+ALL_STATES = Route(("ops",), states=frozenset({Health.DOWN, Health.DEGRADED, Health.UNKNOWN}))
+
+
+@pytest.mark.parametrize(
+    ("route", "steps", "told"),
+    [
+        (ALL_STATES, [UNKNOWN, UNKNOWN, UP], ["UNKNOWN: web", "UP again: web, after 2m"]),
+        (
+            ALL_STATES,
+            [UNKNOWN, DOWN, UNKNOWN, UP],
+            ["UNKNOWN: web", "DOWN: web", "UNKNOWN: web", "UP again: web, after 3m"],
+        ),
+        (UNKNOWN_ONLY, [UNKNOWN, DOWN, UP], ["UNKNOWN: web", "now DOWN: web, after 1m"]),
+        (UNKNOWN_ONLY, [DOWN, UNKNOWN, UP], ["UNKNOWN: web", "UP again: web, after 1m"]),
+        (UNKNOWN_ONLY, [UNKNOWN, *OTHERS[2:], UP], ["UNKNOWN: web", "UP again: web, after 3m"]),
+        (UNKNOWN_ONLY, [FLAPPING, DOWN, UP], []),
+        (UNKNOWN_ONLY, [replace(UNKNOWN, hush="silenced"), UP], []),
+        (DOWN_ONLY, [UNKNOWN, DOWN, UNKNOWN, UP], ["DOWN: web", "UP again: web, after 2m"]),
+    ],
+    ids=str,
+)
+def test_unknown_is_notified_to_those_with_a_route_for_it(
+    route: Route, steps: list[Standing], told: list[str]
+) -> None:
+    trouble, titles, before = None, [], None
+    for minute, one in enumerate(steps):
+        since = at(minute) if before is None or one.health is not before.health else before.since
+        before = replace(one, since=since)
+        found = advance(trouble, before, told_by(route), at(minute))
+        trouble = found.trouble
+        titles += [notice.title for notice in found.notices]
+    assert titles == told
+
+
+def test_time_in_which_a_monitor_was_unknown_does_not_count_for_a_route_for_failures() -> None:
+    escalation = Route(("boss",), states=frozenset({Health.DOWN}), after_s=1800.0)
+    settings = told_by(UNKNOWN_ONLY, escalation, names=("ops", "boss"))
+    down = [(minute, standing(since=at(60))) for minute in range(60, 100)]
+    _, told = run([(0, UNKNOWN), (50, UNKNOWN), *down], settings)
+    assert told == [(0, "ops", "problem"), (60, "ops", "recovery"), (90, "boss", "problem")]
+
+
+def test_a_reminder_of_flapping_says_so() -> None:
+    settings = told_by(Route(("ops",), repeat_every_s=600.0))
+    trouble: Trouble | None = None
+    notices: list[Notice] = []
+    for minute in range(15):
+        found = advance(trouble, FLAPPING, settings, at(minute))
+        trouble = found.trouble
+        notices += found.notices
+    assert [one.title for one in notices] == ["FLAPPING: web", "FLAPPING: web"]
+    assert {one.since for one in notices} == {T0}
+    (over,) = advance(trouble, UP, settings, at(15)).notices
+    assert (over.title, over.ended_at) == ("UP again: web, after 15m", at(15))
+
+
+def test_times_of_a_change_and_of_a_recovery_to_degraded() -> None:
+    trouble, notices = None, []
+    degraded_again = standing(Health.DEGRADED, since=at(20))
+    for minute, stands in ((5, DEGRADED), (10, standing(since=at(10))), (20, degraded_again)):
+        found = advance(
+            trouble,
+            stands,
+            told_by(Route(("all",), continues=True), DOWN_ONLY, names=("all", "ops")),
+            at(minute),
+        )
+        trouble = found.trouble
+        notices += [
+            (one.notifier, one.kind.value, one.since, one.started_at, one.duration_s) for one in found.notices
+        ]
+    assert notices == [
+        ("all", "problem", T0, T0, 300.0),
+        ("all", "change", at(10), T0, 600.0),
+        ("ops", "problem", at(10), at(10), 0.0),
+        ("all", "change", at(20), T0, 1200.0),
+        ("ops", "recovery", at(20), at(10), 600.0),
+    ]
+
+
+def test_a_monitor_that_is_removed_and_configured_again_reuses_no_id() -> None:
+    ended, ids = None, []
+    for _ in range(3):
+        found = advance(None, DOWN, ALL, at(1), ended)
+        assert found.trouble is not None
+        assert found.trouble.id == incident_id("web", T0)
+        ids += [one.id for one in (*found.notices, *end(found.trouble, DOWN, at(2)))]
+        ended = trouble_of(record_of(closed(found.trouble)))
+    found = advance(None, DOWN, ALL, at(3), ended)
+    ids += [one.id for one in (*found.notices, *advance(found.trouble, UP, ALL, at(4)).notices)]
+    assert len(set(ids)) == len(ids) == 8
+
+
+def test_what_is_sent_again_every_minute_has_an_id_of_its_own() -> None:
+    found = advance(None, DOWN, ALL, at(0))
+    assert found.trouble is not None
+    again = [goes_on(found.trouble, "ops", DOWN, at(minute)) for minute in (1, 2)]
+    (over,) = advance(found.trouble, UP, ALL, at(3)).notices
+    assert len({one.id for one in (*found.notices, *again, over) if one is not None}) == 4
+
+
 STANDINGS = st.builds(
     standing,
     st.sampled_from(Health),
@@ -176,7 +279,9 @@ STANDINGS = st.builds(
 ROUTES = st.builds(
     Route,
     st.lists(st.sampled_from(["ops", "boss"]), min_size=1, unique=True).map(tuple),
-    states=st.sets(st.sampled_from([Health.DOWN, Health.DEGRADED]), min_size=1).map(frozenset),
+    states=st.sets(st.sampled_from([Health.DOWN, Health.DEGRADED, Health.UNKNOWN]), min_size=1).map(
+        frozenset
+    ),
     continues=st.booleans(),
     after_s=st.sampled_from([0.0, 120.0]),
     repeat_every_s=st.sampled_from([None, 60.0]),
@@ -220,6 +325,8 @@ def test_what_a_peer_says_is_a_line_without_controls() -> None:
 def test_a_notice_tells_when_the_trouble_began() -> None:
     found = advance(None, standing(since=T0 - timedelta(minutes=3)), ALL, at(0))
     (opening,) = found.notices
-    over = advance(found.trouble, UP, ALL, at(2))
-    assert opening.title == "DOWN: web"
-    assert over.notices[0].title == "UP again: web, after 5m"
+    (over,) = advance(found.trouble, standing(Health.UP, since=at(2)), ALL, at(2.1)).notices
+    assert (opening.title, opening.since, opening.started_at) == ("DOWN: web", at(-3), at(-3))
+    assert (over.title, over.since, over.started_at) == ("UP again: web, after 5m", at(2), at(-3))
+    assert over.duration_s == 300.0
+    assert over.ended_at == at(2)

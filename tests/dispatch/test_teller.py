@@ -206,9 +206,96 @@ def test_a_monitor_that_leaves_ends_what_was_told() -> None:
         made.dispatcher.apply(made.dispatcher.plan([], lambda _: pytest.fail("nothing is made")))
         await asyncio.sleep(60)
         assert there.told == ["DOWN: web", "watched no longer: web"]
-        assert there.kept.keys() == {entry.key for entry in there.alerts.entries()}
+        assert there.kept.keys() == {"ended-trouble:web", *(entry.key for entry in there.alerts.entries())}
 
     run(main)
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["reload", "restart"])
+def test_a_monitor_that_is_removed_and_added_again_while_down_reuses_no_key(*, restarts: bool) -> None:
+    async def main(there: Telling) -> None:
+        made = there.world.made
+        there.world.add("web")
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(60)
+        before = made.dispatcher.watched["web"]
+        made.dispatcher.apply(made.dispatcher.plan([], lambda _: pytest.fail("nothing is made")))
+        await asyncio.sleep(60)
+        assert there.told == ["DOWN: web", "watched no longer: web"]
+        other, got = there, list(there.notifier.got)
+        if restarts:
+            other = Telling()
+            other.alerts.restore(dict(there.kept))
+            other.world.bad = {"web": Reason.REFUSED}
+        other.world.add("web")
+        again = other.world.made.dispatcher.watched["web"]
+        # What the recorder restores: down as before, and since then.
+        again.health, again.stands, again.stands_since = before.health, before.stands, before.stands_since
+        other.alerts.look("web")
+        await asyncio.sleep(30)
+        other.world.bad = {}
+        await asyncio.sleep(60)
+        assert other.told[-2:] == ["DOWN: web", "UP again: web"]
+        messages = [*got, *other.notifier.got[-2:]]
+        assert len({message.key for message in messages}) == len(messages) == 4
+        assert len({message.notices[0].trouble for message in messages}) == 1
+        if restarts:
+            await other.end()
+
+    run(main)
+
+
+def test_unknown_is_not_notified_while_the_host_is_isolated() -> None:
+    async def main(there: Telling) -> None:
+        there.world.add("web")
+        watched = there.world.made.dispatcher.watched["web"]
+        await asyncio.sleep(30)
+        there.alerts.see(is_blind=True)
+        watched.stands, watched.stands_since = Health.UNKNOWN, there.world.made.clock.now()
+        there.alerts.look("web")
+        assert there.alerts.why("web") == {"ops": "not now: this host is isolated"}
+        there.alerts.see(is_blind=False)
+        there.alerts.look("web")
+        assert there.alerts.why("web")["ops"].endswith("UNKNOWN: web")
+
+    states = frozenset({Health.DOWN, Health.UNKNOWN})
+    run(main, AlertSettings(OPS.notifiers, (Route(("ops",), states=states),)))
+
+
+def test_a_monitor_that_cannot_be_checked_here_is_notified_as_unknown() -> None:
+    async def main(there: Telling) -> None:
+        there.world.add("gateway")
+        there.world.bad = {"gateway": Reason.PROBER_FORBIDDEN}
+        await asyncio.sleep(300)
+        assert there.told == ["UNKNOWN: gateway"]
+        (only,) = there.notifier.got[0].notices
+        assert (only.reason, only.health) == (Reason.PROBER_FORBIDDEN, Health.UNKNOWN)
+        there.world.bad = {}
+        await asyncio.sleep(60)
+        assert there.told == ["UNKNOWN: gateway", "UP again: gateway"]
+
+    states = frozenset({Health.DOWN, Health.UNKNOWN})
+    run(main, AlertSettings(OPS.notifiers, (Route(("ops",), states=states),)))
+
+
+def test_messages_go_back_from_a_fallback_that_has_left_the_configuration() -> None:
+    async def main(there: Telling) -> None:
+        ops, backup = FakeNotifier.made[-2:]
+        ops.act = backup.act = refuse
+        there.world.add("web")
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(300)
+        assert there.alerts.waiting_for("backup") == 1
+        ops.act = lambda _: None
+        there.alerts.apply(AlertSettings((NotifierSettings("ops", "fake", None),)))
+        await asyncio.sleep(30)
+        assert [entry.fate.value for entry in there.alerts.entries("web")] == ["sent"]
+
+    both = (
+        NotifierSettings("ops", "fake", None, fallback="backup"),
+        NotifierSettings("backup", "fake", None),
+    )
+    run(main, AlertSettings(both, (Route(("ops",)),)))
 
 
 def test_a_restart_in_the_middle_tells_everything_once() -> None:

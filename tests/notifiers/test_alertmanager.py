@@ -49,7 +49,32 @@ async def test_an_alert_has_its_labels_its_beginning_and_an_end_to_come(
     }  # fmt: skip
     assert critical["startsAt"] == "2026-01-01T12:00:00.000+00:00"
     assert critical["endsAt"] == "2026-01-01T12:15:00.000+00:00"
-    assert warning["endsAt"] == "2026-01-01T12:10:00.000+00:00"
+    assert warning["endsAt"] == "2026-01-01T12:00:00.000+00:00"
+
+
+async def test_times_of_a_change_a_recovery_and_a_late_delivery(tmp_path: Path, tools: NotifierTools) -> None:
+    changed_at, recovered_at = T0 + timedelta(minutes=3), T0 + timedelta(minutes=7)
+    change = notice(
+        kind=NoticeKind.CHANGE, health=Health.DEGRADED, since=changed_at, at=changed_at, duration_s=180.0
+    )
+    _, (critical, warning) = await posted(tmp_path, tools, change)
+    assert critical["startsAt"] == "2026-01-01T12:00:00.000+00:00"
+    assert critical["endsAt"] == warning["startsAt"] == "2026-01-01T12:03:00.000+00:00"
+    recovery = notice(
+        kind=NoticeKind.RECOVERY, since=recovered_at, at=recovered_at + timedelta(seconds=9), duration_s=420.0
+    )
+    _, alerts = await posted(tmp_path, tools, recovery)
+    assert {one["startsAt"] for one in alerts} == {"2026-01-01T12:00:00.000+00:00"}
+    assert {one["endsAt"] for one in alerts} == {"2026-01-01T12:07:00.000+00:00"}
+    retried = Message([notice()], "here", T0, NOW)
+    _, server = await sent(tmp_path, tools, 'type = "alertmanager"', message=retried, path="/")
+    assert firing(json.loads(server.requests[0].body)) == ["critical"]
+
+
+async def test_an_alert_never_ends_before_it_starts(tmp_path: Path, tools: NotifierTools) -> None:
+    clock_was_set_back = notice(since=T0 - timedelta(hours=1), started_at=T0, at=T0 - timedelta(hours=1))
+    _, alerts = await posted(tmp_path, tools, clock_was_set_back)
+    assert all(one["startsAt"] <= one["endsAt"] for one in alerts)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +82,7 @@ async def test_an_alert_has_its_labels_its_beginning_and_an_end_to_come(
     [
         (notice(), ["critical"]),
         (notice(kind=NoticeKind.CHANGE, health=Health.DEGRADED), ["warning"]),
+        (notice(health=Health.UNKNOWN), ["warning"]),
         (notice(kind=NoticeKind.FLAPPING), ["critical"]),
         (notice(kind=NoticeKind.REMINDER), ["critical"]),
         (notice(kind=NoticeKind.RECOVERY), []),

@@ -50,6 +50,17 @@ async def test_a_message_of_many_still_fits(tmp_path: Path, tools: NotifierTools
     assert len(json.loads(read(tmp_path / "out"))["notices"]) == 200
 
 
+async def test_a_text_that_is_too_long_for_the_environment_is_sent_in_parts(
+    tmp_path: Path, tools: NotifierTools
+) -> None:
+    pager = notifier(tmp_path, tools, f'printf %s "$MONITORD_TEXT" >{tmp_path}/text')
+    assert pager.fits(Message([notice(number) for number in range(200)], "here", T0))
+    assert not pager.fits(Message([notice(number, detail="ü" * 1000) for number in range(20)], "here", T0))
+    await pager.deliver(Message([notice(tags=("ü" * 40_000,))], "here", T0), deadline=time.monotonic() + 10)
+    assert len((tmp_path / "text").read_bytes()) <= 32 * 1024
+    assert read(tmp_path / "text").startswith("DOWN: web-1")
+
+
 @pytest.mark.parametrize(
     ("script", "why"),
     [

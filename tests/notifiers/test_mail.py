@@ -3,6 +3,7 @@
 import re
 import ssl
 import time
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
@@ -65,7 +66,26 @@ async def test_mails_of_one_trouble_are_one_thread_and_each_has_its_id(
     first, second, again = server.mails
     assert first["References"] == second["References"]
     assert first["Message-ID"] != second["Message-ID"] == again["Message-ID"]
+    assert first["Message-ID"] == f"<{opening.key}.ops@example.org>"
     assert first["From"] == "monitor@example.org"
+
+
+async def test_a_mail_by_a_fallback_is_the_same_mail(tmp_path: Path, tools: NotifierTools) -> None:
+    async with mail_server() as server:
+        await deliver(notifier(tmp_path, tools, server), Message((notice(1, notifier="chat"),), "here", T0))
+    (mail,) = server.mails
+    assert mail["Message-ID"] == f"<{notice(1, notifier='chat').id}.chat@here>"
+    assert mail["References"] == "<trouble.chat@here>"
+
+
+async def test_no_line_of_a_mail_is_longer_than_servers_take(tmp_path: Path, tools: NotifierTools) -> None:
+    long = Message([notice(n, monitor=f"{n}" * 3000, detail="ü" * 1000) for n in (1, 2)], "here", T0)
+    async with mail_server() as server:
+        ops = notifier(tmp_path, tools, server)
+        ops.settings = replace(ops.settings, name="n" * 3000)
+        mail = ops.mail(Message([replace(one, notifier="n" * 3000) for one in long.notices], "here", T0))
+    assert max(map(len, mail.as_bytes().splitlines())) <= 998
+    assert all(f"DOWN: {n}{n}" in mail.get_content() for n in (1, 2))
 
 
 async def test_a_mail_about_much_has_a_head_that_servers_take(tmp_path: Path, tools: NotifierTools) -> None:

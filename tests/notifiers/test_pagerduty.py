@@ -45,6 +45,7 @@ async def test_a_problem_triggers_an_incident(tmp_path: Path, tools: NotifierToo
                 "type": "http",
                 "tags": ["prod"],
                 "since": "2026-01-01T12:00:00.000+00:00",
+                "started_at": "2026-01-01T12:00:00.000+00:00",
                 "detail": "connect: refused",
             },
         },
@@ -77,9 +78,16 @@ async def test_all_else_goes_on_with_it(
     assert event["payload"]["component"] == (one.monitor or "monitord")
 
 
-async def test_a_summary_is_as_long_as_may_be(tmp_path: Path, tools: NotifierTools) -> None:
-    event = await enqueued(tmp_path, tools, notice(detail="x" * 2000))
-    assert len(event["payload"]["summary"]) == 1024
+@pytest.mark.parametrize(("letter", "count"), [("x", 1024), ("ü", 1024), ("😀", 519)])
+async def test_a_summary_is_as_long_as_may_be(
+    tmp_path: Path, tools: NotifierTools, letter: str, count: int
+) -> None:
+    event = await enqueued(tmp_path, tools, notice(detail=letter * 2000))
+    summary = event["payload"]["summary"]
+    assert summary.startswith(f"DOWN: web-1: {letter}")
+    assert summary.endswith(f"{letter}…")
+    assert len(summary) == count
+    assert len(summary.encode("utf-16-le")) // 2 <= 1024
 
 
 async def test_the_key_is_told_to_nobody(tmp_path: Path, tools: NotifierTools) -> None:

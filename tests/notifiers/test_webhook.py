@@ -4,14 +4,19 @@ import asyncio
 import json
 import time
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from monitord.alerts import Courier
+from monitord.alerts.outbox import Outbox
+from monitord.clock import SystemClock
 from monitord.notifiers import NOTIFIER_TYPES, DeliveryError, Message, NoticeKind, Notifier, NotifierTools
 from tests.alerts.made import T0, notice
+from tests.alerts.made import tools as make_tools
 from tests.servers import Peer, Server, serve
 from tests.test_settings import faults_of, settings_of
 
@@ -79,6 +84,80 @@ async def test_chats_get_subject_and_text(tmp_path: Path, tools: NotifierTools, 
     assert next(iter(body)) == key
     assert MESSAGE.subject in body[key]
     assert "connect: refused" in body[key]
+
+
+def units(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
+
+
+LIMITS = [("discord", "content", 2000), ("slack", "text", 4000)]
+
+
+@pytest.mark.parametrize(
+    "detail", ["connect: refused", "нет ответа; " * 9 + ".", "😀" * 90, "<&>" * 60], ids=range(4)
+)
+@pytest.mark.parametrize(("form", "key", "most"), LIMITS)
+async def test_a_chat_gets_each_of_forty_monitors_in_messages_that_it_takes(
+    tmp_path: Path, form: str, key: str, most: int, detail: str
+) -> None:
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(OK)
+
+    clock, is_done = SystemClock(), asyncio.Event()
+    outbox = Outbox(lambda *_: None if outbox.count_for("chat") else is_done.set())
+    lent = make_tools(clock)
+
+    async def stored(_: float) -> None:
+        return
+
+    async with serve(play) as server:
+        keys = f'url = "http://127.0.0.1:{server.port}/"\nformat = "{form}"\ngroup_wait = 0\nmax_per_minute = 600'
+        chat = notifier(tmp_path, lent, keys)
+        for number in range(40):
+            outbox.add(notice(number, notifier="chat", detail=detail, at=clock.now()))
+        is_done.clear()
+        courier = Courier(chat, outbox, clock, "here", stored, lambda *_: False)
+        task = asyncio.ensure_future(courier.run())
+        await asyncio.wait_for(is_done.wait(), 30)
+        task.cancel()
+        await asyncio.wait([task])
+        await courier.close()
+    await lent.http.close()
+    await lent.processes.close()
+    bodies = [json.loads(request.body) for request in server.requests]
+    assert all(units(body[key]) <= most for body in bodies)
+    shown = unescape("\n".join(body[key] for body in bodies))
+    assert all(f"DOWN: web-{number}\n" in shown for number in range(40))
+    assert shown.count(f"\n{detail}\n") == 40
+    assert len({request.headers["idempotency-key"] for request in server.requests}) == len(bodies) > 1
+
+
+@pytest.mark.parametrize(("form", "key", "most"), LIMITS)
+async def test_one_notice_is_cut_where_it_says_least(
+    tmp_path: Path, tools: NotifierTools, form: str, key: str, most: int
+) -> None:
+    loud = Message([notice(detail="&😀" * 500, tags=("t" * 900,))], "here", T0)
+    _, server = await sent(tmp_path, tools, f'format = "{form}"', message=loud)
+    text = json.loads(server.requests[0].body)[key]
+    assert units(text) <= most
+    assert "DOWN: web-1" in text
+    assert "down since" in text
+    assert text.endswith(".")
+    unnamed = Message([notice(monitor="m" * 9000)], "here", T0)
+    _, server = await sent(tmp_path, tools, f'format = "{form}"', message=unnamed)
+    text = json.loads(server.requests[0].body)[key]
+    assert units(text) <= most
+    assert text.endswith("…")
+
+
+@pytest.mark.parametrize("keys", ["", 'format = "alertmanager"', 'body = "{{ text | tojson }}"'])
+async def test_a_body_of_details_beyond_ascii_is_sent_in_parts(
+    tmp_path: Path, tools: NotifierTools, keys: str
+) -> None:
+    chat = notifier(tmp_path, tools, f'url = "http://127.0.0.1:1/"\n{keys}')
+    assert chat.fits(Message([notice(number) for number in range(200)], "here", T0))
+    assert not chat.fits(Message([notice(number, detail="😀" * 1000) for number in range(200)], "here", T0))
 
 
 @pytest.mark.parametrize("form", ["slack", "discord"])
