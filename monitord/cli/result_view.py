@@ -53,8 +53,9 @@ def certificate_lines(facts: Json) -> Iterator[str]:
     days = abs(left_s) / _DAY_S
     said = f"good for {days:.1f} days" if left_s >= 0 else f"out of date for {days:.1f} days"
     yield f"{'certificate':<{LABEL_WIDTH}}{said}, until {facts.get('certificate.expires_at')}"
-    for name in ("subject", "issuer", "names"):
-        yield f"{'':<{LABEL_WIDTH}}{name}: {value(facts.get(f'certificate.{name}'))}"
+    for name in ("host", "subject", "issuer", "names"):
+        if name != "host" or "certificate.host" in facts:
+            yield f"{'':<{LABEL_WIDTH}}{name}: {value(facts.get(f'certificate.{name}'))}"
 
 
 def exact_time(seconds: float) -> str:

@@ -11,6 +11,7 @@ import codecs
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 from typing import ClassVar
 
 from monitord.conditions import (
@@ -29,8 +30,8 @@ from monitord.config import Table
 from monitord.model import EXCERPT, Evidence, Fact, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools, lookup_of
 from monitord.monitors.http_options import HttpOptions, read_options, secrets_of, shown_location, shown_url
-from monitord.monitors.secured import TLS_BOUNDS, TLS_FACTS, facts_of_tls
-from monitord.net import HttpExchange, HttpFault, HttpOutcome, HttpRequest, Phase
+from monitord.monitors.secured import TLS_BOUNDS, TLS_FACTS, facts_of_certificate, facts_of_tls
+from monitord.net import Hop, HttpExchange, HttpFault, HttpOutcome, HttpRequest, Phase
 from monitord.net.reach import is_this_host
 
 FIRST_BAD_STATUS = 400
@@ -60,6 +61,7 @@ VOCABULARY = Vocabulary(
         "body.length": FactType.SIZE,
         "json": FactFunction(FactType.ANY, parse_json_path),
         **TLS_FACTS,
+        "certificate.host": FactType.TEXT,
     },
     {
         "status": Bounds(least=100, most=999, is_whole=True),
@@ -163,8 +165,7 @@ class HttpMonitor(Monitor[HttpOptions]):
             facts["status"] = outcome.status
             facts["http_version"] = outcome.http_version
             facts["body.length"] = outcome.body_bytes
-            if outcome.tls is not None:
-                facts.update(facts_of_tls(outcome.tls, self.tools.clock.now()))
+            facts.update(_facts_of_connections(outcome, self.tools.clock.now()))
             said, short = f"{outcome.status}, {_bytes(outcome.body_bytes)}", f"HTTP {outcome.status}"
         else:
             # The reason, in words: "refused: connect to 127.0.0.1:1 refused".
@@ -180,6 +181,20 @@ class HttpMonitor(Monitor[HttpOptions]):
             subject=asked,
             outcome=f"{short}{note}",
         )
+
+
+def _facts_of_connections(exchange: HttpExchange, now: datetime) -> Mapping[str, Fact]:
+    """`tls.*` are of the last connection; `certificate.*` are of the one, redirects included, whose certificate
+    expires first: behind a redirect that browsers refuse nobody arrives.
+    """
+    facts = {} if exchange.tls is None else dict(facts_of_tls(exchange.tls, now))
+    links = [(exchange.target, exchange.tls), *((hop.target, hop.tls) for hop in exchange.hops)]
+    certificates = [(tls.certificate, target) for target, tls in links if target and tls and tls.certificate]
+    if certificates:
+        first, target = min(certificates, key=lambda found: found[0].expires_at)
+        facts |= facts_of_certificate(first, now)
+        facts["certificate.host"] = target.host_header
+    return facts
 
 
 def _is_local(request: HttpRequest) -> bool:
@@ -206,7 +221,7 @@ def _evidence(exchange: HttpExchange) -> Evidence:
         if name == EXCERPT:
             return _excerpt(exchange)
         if name == "header":
-            return exchange.headers.get(str(argument))
+            return _header(exchange, str(argument))
         if name == "body":
             return _decoded(exchange, exchange.body or b"")
         if name == "json" and isinstance(argument, JsonPath):
@@ -228,10 +243,20 @@ def _decoded(exchange: HttpExchange, body: bytes) -> str:
         return body.decode(errors="replace")
 
 
+def _header(exchange: HttpExchange, name: str) -> str | None:
+    """All values of a header, joined by ", " (RFC 9110, section 5.3). Those of Set-Cookie, which hold commas, are
+    lines of their own.
+    """
+    wanted = name.lower()
+    values = [value for key, value in exchange.headers.items() if key.lower() == wanted]
+    return ("\n" if wanted == "set-cookie" else ", ").join(values) if values else None
+
+
 def _excerpt(exchange: HttpExchange) -> str:
-    """The status line, the headers that tell something, and the beginning of the body if it is text."""
-    lines = [f"HTTP/{exchange.http_version} {exchange.status} {exchange.reason_phrase}".rstrip()]
-    lines += [f"{name}: {value}" for name in _TELLING_HEADERS if (value := exchange.headers.get(name))]
+    """The redirects, the status line, the headers that tell something, and the beginning of the body if it is text."""
+    lines = [_shown_hop(hop) for hop in exchange.hops]
+    lines.append(f"HTTP/{exchange.http_version} {exchange.status} {exchange.reason_phrase}".rstrip())
+    lines += [f"{name}: {value}" for name in _TELLING_HEADERS if (value := _header(exchange, name))]
     if location := exchange.headers.get("Location"):
         lines.append(f"Location: {shown_location(location)}")
     if exchange.beginning:
@@ -240,6 +265,13 @@ def _excerpt(exchange: HttpExchange) -> str:
         is_text = odd <= MAX_BINARY_SHARE * len(text)
         lines += ["", text if is_text else f"({_bytes(exchange.body_bytes)} that are not text)"]
     return "\n".join(lines)
+
+
+def _shown_hop(hop: Hop) -> str:
+    """Without the path, which may be a secret."""
+    certificate = hop.tls.certificate if hop.tls is not None else None
+    expiry = f", certificate expires at {certificate.expires_at.isoformat()}" if certificate else ""
+    return f"Redirect: {hop.status} from {hop.target.shown_origin}{expiry}"
 
 
 def _reason(outcome: HttpOutcome) -> Reason:

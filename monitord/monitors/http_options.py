@@ -30,6 +30,7 @@ SHORTEST_PIECE = 8
 """Of the path of a URL that is a secret."""
 
 _SECRET_NAME = re.compile(r"token|key|secret|pass|auth|sig|credential|session|code|cookie", re.IGNORECASE)
+_USERINFO = re.compile(r"^([^/?#]*//)[^/?#]*@")
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -101,10 +102,20 @@ def shown_url(target: Target, *, is_secret: bool) -> str:
 
 
 def shown_location(location: str) -> str:
-    """A Location header, as a URL is shown."""
-    path, question, query = location.partition("?")
-    shown = "&".join(map(_shown_parameter, query.split("&"))) if question else ""
-    return f"{path}{question}{shown}"
+    """A Location header, as a URL is shown. OAuth sends tokens in a fragment (RFC 6749, section 4.2.2)."""
+    rest, hash_sign, fragment = location.partition("#")
+    path, question, query = rest.partition("?")
+    return (
+        _USERINFO.sub(r"\1***@", path)
+        + question
+        + _shown_parameters(query)
+        + hash_sign
+        + _shown_parameters(fragment)
+    )
+
+
+def _shown_parameters(text: str) -> str:
+    return "&".join(map(_shown_parameter, text.split("&")))
 
 
 def _shown_parameter(part: str) -> str:

@@ -6,7 +6,7 @@ from datetime import datetime
 from monitord.conditions import EXPIRY, IP_VERSION, LATENCY, FactType
 from monitord.config import Table
 from monitord.model import Fact
-from monitord.net import Phase, TlsFacts, TlsOptions, TlsVersion, make_context
+from monitord.net import CertificateFacts, Phase, TlsFacts, TlsOptions, TlsVersion, make_context
 from monitord.net.stream import StreamOutcome
 
 TLS_FACTS = {
@@ -43,16 +43,19 @@ TLS_KEYS = ("verify", "ca_file", "client_certificate", "client_key", "min_tls")
 
 def facts_of_tls(tls: TlsFacts, now: datetime) -> Mapping[str, Fact]:
     facts: dict[str, Fact] = {"tls.version": tls.version, "tls.cipher": tls.cipher}
-    certificate = tls.certificate
-    if certificate is not None:
-        facts |= {
-            "certificate.expires_in": (certificate.expires_at - now).total_seconds(),
-            "certificate.expires_at": certificate.expires_at.isoformat(),
-            "certificate.subject": certificate.subject,
-            "certificate.issuer": certificate.issuer,
-            "certificate.names": tuple(certificate.names),
-        }
+    if tls.certificate is not None:
+        facts |= facts_of_certificate(tls.certificate, now)
     return facts
+
+
+def facts_of_certificate(certificate: CertificateFacts, now: datetime) -> Mapping[str, Fact]:
+    return {
+        "certificate.expires_in": (certificate.expires_at - now).total_seconds(),
+        "certificate.expires_at": certificate.expires_at.isoformat(),
+        "certificate.subject": certificate.subject,
+        "certificate.issuer": certificate.issuer,
+        "certificate.names": tuple(certificate.names),
+    }
 
 
 def facts_of_stream(outcome: StreamOutcome, now: datetime) -> dict[str, Fact]:

@@ -10,7 +10,7 @@ await client.close()
 
 from monitord.net.faults import FaultKind
 from monitord.net.http_client import HttpClient
-from monitord.net.http_outcome import HttpExchange, HttpFault, HttpOutcome
+from monitord.net.http_outcome import Hop, HttpExchange, HttpFault, HttpOutcome
 from monitord.net.http_request import (
     DEFAULT_MAX_BODY_BYTES,
     MAX_DRAINED_BYTES,
@@ -31,6 +31,7 @@ __all__ = [
     "CertificateFacts",
     "Endpoint",
     "FaultKind",
+    "Hop",
     "HttpClient",
     "HttpExchange",
     "HttpFault",

@@ -12,7 +12,6 @@ from monitord.net.faults import FaultKind
 from monitord.net.http_outcome import CUT_SHORT, Ended, HttpExchange, Progress
 from monitord.net.http_request import HttpRequest
 from monitord.net.phases import Phase
-from monitord.net.tls import tls_facts
 
 BEGINNING_BYTES = 4096
 """Kept of a body that nobody wants to see, until it is known that nobody does."""
@@ -79,7 +78,9 @@ def _exchange(
         ip_version=progress.ip_version,
         phases=phases,
         duration_s=duration_s,
-        tls=None if progress.tls is None else tls_facts(progress.tls, certificate=request.want_certificate),
+        tls=progress.tls_facts(certificate=request.want_certificate),
+        target=progress.target,
+        hops=progress.hops,
     )
 
 

@@ -29,6 +29,7 @@ from monitord.net.http_cookies import CookieStore, with_cookies
 from monitord.net.http_outcome import (
     Abandoned,
     Ended,
+    Hop,
     HttpExchange,
     HttpFault,
     HttpOutcome,
@@ -126,6 +127,7 @@ class HttpClient:
         target, method, body = request.target, request.method, request.body
         cookies: CookieStore | None = None
         while True:
+            progress.target = target
             headers = request.headers_for(target, user_agent=self._user_agent, with_body=body is not None)
             if cookies is not None and (found := cookies.select(target, request.host_name(target))):
                 name = next((name for name in headers if name.lower() == "cookie"), "Cookie")
@@ -139,6 +141,8 @@ class HttpClient:
                         return await take(request, response, progress)
                     if progress.redirects == MAX_REDIRECTS:
                         raise Ended(FaultKind.TOO_MANY_REDIRECTS, f"more than {MAX_REDIRECTS} redirects")
+                    tls = progress.tls_facts(certificate=request.want_certificate)
+                    progress.hops += (Hop(target, response.status, tls),)
                     if set_cookies := _header_values(response, b"set-cookie"):
                         cookies = cookies or CookieStore()
                         cookies.store(set_cookies, target, request.host_name(target))

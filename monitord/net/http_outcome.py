@@ -15,11 +15,21 @@ from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from multidict import CIMultiDict
 
 from monitord.net.faults import FaultKind, fault_of_error
+from monitord.net.http_url import Target
 from monitord.net.phases import Phase, PhaseTimer
-from monitord.net.tls import TlsFacts
+from monitord.net.tls import TlsFacts, tls_facts
 
 CUT_SHORT = "the peer closed the connection before the end of the body"
 _STATUS_LINE = re.compile(r"HTTP/(?P<version>\d\.\d) (?P<status>[1-9]\d\d)(?P<phrase> .*)?\s*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """A response that redirected. `tls` is None for plain HTTP."""
+
+    target: Target
+    status: int
+    tls: TlsFacts | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +38,7 @@ class HttpExchange:
 
     `body` is None unless it was wanted, and decoded if it was compressed. `beginning` is the first of it, wanted or
     not. `body_bytes` counts the body as it was sent. All phases are there, in seconds, 0.0 for one that was not needed.
+    `target`, `address` and `tls` are of the last connection; `hops` are the redirects before it.
     `address` is "192.0.2.1" or "2001:db8::1", or the path of a Unix socket; behind a proxy it is the proxy's.
     """
 
@@ -44,6 +55,8 @@ class HttpExchange:
     phases: Mapping[Phase, float]
     duration_s: float
     tls: TlsFacts | None
+    target: Target | None = None
+    hops: tuple[Hop, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +96,8 @@ class Progress:
 
     timer: PhaseTimer
     redirects: int = 0
+    hops: tuple[Hop, ...] = ()
+    target: Target | None = None
     place: str = ""
     address: str | None = None
     ip_version: int | None = None
@@ -94,6 +109,9 @@ class Progress:
     tls: ssl.SSLObject | None = None
     received: bytearray | None = None
     """What the peer sent first, where `HttpRequest.status_decides`; not the response of a proxy to CONNECT."""
+
+    def tls_facts(self, *, certificate: bool) -> TlsFacts | None:
+        return None if self.tls is None else tls_facts(self.tls, certificate=certificate)
 
     def release(self) -> None:
         """Let go of the connection. Its callbacks hold the context that holds this: a circle that only the collector

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from monitord.monitors import Tools
 from monitord.monitors.http import HttpMonitor
 from monitord.net import HttpClient, Resolver, TlsContexts
 from monitord.settings import read_settings
+from tests.certificates import Authority
 from tests.servers import Peer, Script, free_port, respond, serve
 
 
@@ -54,6 +56,16 @@ async def judged(
     async with serve(respond(body=body, headers=headers or {})) as server:
         keys = f'url = "http://127.0.0.1:{server.port}/"\n{keys}\n{conditions}\n'
         return await checked_and_judged(tmp_path, tools, keys)
+
+
+def send(head: str) -> Script:
+    """Answers each request with this head and no body."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(f"HTTP/1.1 {head}Content-Length: 0\r\n\r\n".encode())
+
+    return script
 
 
 DOCUMENT = b'{"status": "ok", "queues": [{"length": 3}], "none": null}'
@@ -218,3 +230,82 @@ async def test_a_charset_that_is_slow_to_decode_is_not_obeyed(tmp_path: Path, to
     )  # fmt: skip
     assert result.verdict is Verdict.PASS
     assert time.process_time() - began_s < 1
+
+
+@pytest.mark.parametrize(
+    ("condition", "verdict"),
+    [
+        ("not header('X-State') contains 'bad'", Verdict.FAIL),
+        ("header('X-State') contains 'bad'", Verdict.PASS),
+        ("header('x-state') == 'good, bad, '", Verdict.PASS),
+        ("header('Set-Cookie') == 'a=1; Path=/\\nb=2, 3'", Verdict.PASS),
+        ("not header('Set-Cookie') contains 'b='", Verdict.FAIL),
+        ("header('Set-Cookie') matches '\\nb='", Verdict.PASS),
+    ],
+)
+async def test_all_values_of_a_repeated_header_count(
+    tmp_path: Path, tools: Tools, condition: str, verdict: Verdict
+) -> None:
+    head = (
+        "200 OK\r\nX-State: good\r\nSet-Cookie: a=1; Path=/\r\n"
+        "x-state: bad\r\nX-State:\r\nSet-Cookie: b=2, 3\r\n"
+    )
+    async with serve(send(head)) as server:
+        keys = f'url = "http://127.0.0.1:{server.port}/"\nup_when = ["""{condition}"""]\n'
+        result = await checked_and_judged(tmp_path, tools, keys)
+    assert result.verdict is verdict, result.observation.detail
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority()
+
+
+@pytest.mark.parametrize("last", ["https", "http"])
+async def test_the_certificate_that_expires_first_of_all_hops_is_judged(
+    tmp_path: Path, tools: Tools, authority: Authority, last: str
+) -> None:
+    """A redirect whose certificate has expired is as much an outage as an expired certificate at its end."""
+    ca_file = authority.write(tmp_path / "ca.pem")
+    soon = authority.issue("127.0.0.1", directory=tmp_path, file="soon", valid_until=timedelta(days=3))
+    late = authority.issue("127.0.0.1", directory=tmp_path, file="late", valid_until=timedelta(days=60))
+    context = late.server_context() if last == "https" else None
+    async with (
+        serve(respond("500 Oops"), tls=context) as end,
+        serve(
+            send(f"302 F\r\nLocation: {last}://127.0.0.1:{end.port}/?token=x\r\n"), tls=soon.server_context()
+        ) as start,
+    ):
+        url = f'url = "https://127.0.0.1:{start.port}/s3cret"\nca_file = "{ca_file}"\n'
+        result = await checked_and_judged(
+            tmp_path, tools, url + 'degraded_when = ["certificate.expires_in < 14d"]'
+        )
+        well = 'up_when = ["status == 500"]\n'
+        warned = await checked_and_judged(
+            tmp_path, tools, url + well + 'degraded_when = ["certificate.expires_in < 14d"]'
+        )
+    facts = warned.observation.facts
+    assert warned.verdict is Verdict.WARN
+    assert facts["certificate.host"] == f"127.0.0.1:{start.port}"
+    assert isinstance(left_s := facts["certificate.expires_in"], float)
+    assert left_s < timedelta(days=4).total_seconds()
+    assert ("tls.version" in facts) == (last == "https")
+    excerpt = result.observation.excerpt or ""
+    assert excerpt.splitlines()[:2] == [
+        f"Redirect: 302 from https://127.0.0.1:{start.port}, certificate expires at {facts['certificate.expires_at']}",
+        "HTTP/1.1 500 Oops",
+    ]
+
+
+async def test_the_host_of_the_certificate_is_the_last_one_where_all_expire_together(
+    tmp_path: Path, tools: Tools, authority: Authority
+) -> None:
+    ca_file = authority.write(tmp_path / "ca.pem")
+    context = authority.issue("127.0.0.1", directory=tmp_path).server_context()
+    async with (
+        serve(respond(), tls=context) as end,
+        serve(send(f"302 F\r\nLocation: https://127.0.0.1:{end.port}/\r\n"), tls=context) as start,
+    ):
+        keys = f'url = "https://127.0.0.1:{start.port}/"\nca_file = "{ca_file}"\n'
+        result = await checked_and_judged(tmp_path, tools, keys)
+    assert result.observation.facts["certificate.host"] == f"127.0.0.1:{end.port}"

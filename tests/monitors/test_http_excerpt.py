@@ -108,10 +108,22 @@ async def test_a_charset_that_does_not_fit_harms_nothing(tmp_path: Path, tools: 
         assert excerpt.startswith("HTTP/1.1 500 Oops")
 
 
-async def test_a_redirect_that_was_not_followed_shows_where_it_leads(tmp_path: Path, tools: Tools) -> None:
-    script = respond("302 Found", b"", {"Location": "/login?token=abcdefgh&next=1"})
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("/login?token=abcdefgh&next=1", "/login?token=***&next=1"),
+        ("https://joe:s3cret@a.test/x@y?a=1", "https://***@a.test/x@y?a=1"),
+        ("//joe@a.test", "//***@a.test"),
+        ("/a//b@c", "/a//b@c"),
+        ("https://a.test/cb#access_token=abc&state=1", "https://a.test/cb#access_token=***&state=1"),
+    ],
+)
+async def test_a_redirect_that_was_not_followed_shows_where_it_leads(
+    tmp_path: Path, tools: Tools, location: str, shown: str
+) -> None:
+    script = respond("302 Found", b"", {"Location": location})
     result = await judged(tmp_path, tools, script, 'follow_redirects = false\nup_when = ["status == 200"]')
-    assert result.observation.excerpt == "HTTP/1.1 302 Found\nLocation: /login?token=***&next=1"
+    assert result.observation.excerpt == f"HTTP/1.1 302 Found\nLocation: {shown}"
 
 
 def _basic(text: str) -> str:
