@@ -72,6 +72,7 @@ class ProcessRequest:
     environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     directory: str = "/"
     stdin: bytes = field(default=b"", repr=False)
+    max_stdout_bytes: int = MAX_STDOUT_BYTES
 
     def __post_init__(self) -> None:
         if not self.command:
@@ -263,7 +264,7 @@ class _Child:
         self._exit_code: int | None = None
         self._signal: int | None = None
         with contextlib.ExitStack() as undo:
-            self._stdout = _Output(MAX_STDOUT_BYTES)
+            self._stdout = _Output(request.max_stdout_bytes)
             undo.callback(self._stdout.close)
             with contextlib.ExitStack() as started:
                 started.callback(self._stdout.close_writing_end)

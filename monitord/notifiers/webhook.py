@@ -6,7 +6,8 @@
 
 How it gets there (headers, authentication, TLS, proxy, a Unix socket) is written as for a monitor of type http. What
 is sent is one of the formats, or `body`, a template of Jinja2 in a sandbox, which is tried when the configuration is
-read. Redirects are not followed: a request with a body would come to its end without it.
+read (see `template.py`). If a template fails at a delivery, the default text is sent instead. Redirects are not
+followed: a request with a body would come to its end without it.
 """
 
 import json
@@ -17,16 +18,21 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar
-
-from jinja2 import StrictUndefined, Template, TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from urllib.parse import urlencode
 
 from monitord.config import Secret, Table
 from monitord.model import Health, Reason
 from monitord.monitors.http_options import HttpOptions, read_options, secrets_of
 from monitord.net import HttpExchange, HttpFault
-from monitord.notifiers.base import DeliveryError, Notifier, NotifierSettings, NotifierTools
+from monitord.notifiers.base import (
+    MOST_NOTICES,
+    DeliveryError,
+    Notifier,
+    NotifierSettings,
+    NotifierTools,
+)
 from monitord.notifiers.notice import Message, Notice, NoticeKind, cut, utf16_units
+from monitord.notifiers.template import TemplateFault, declares_json, fill, fill_each, json_problem
 
 MOST_SAID_CHARACTERS = 200
 MOST_DISCORD_UNITS = 2000
@@ -88,8 +94,9 @@ class WebhookNotifier(Notifier[WebhookOptions]):
         return options
 
     def writer(self) -> Callable[[Message], str]:
-        """What makes the body of a message. Asked for once."""
-        return _writer_of(self.options)
+        """What makes the body of a message where there is no template. Asked for once."""
+        shape = FORMATS[self.options.format]
+        return lambda message: json.dumps(shape(message))
 
     def secrets(self) -> Iterable[str]:
         yield from secrets_of(self.options.http)
@@ -103,10 +110,7 @@ class WebhookNotifier(Notifier[WebhookOptions]):
         )
 
     async def deliver(self, message: Message, *, deadline: float) -> str:
-        try:
-            body = self._write(message)
-        except TemplateError as error:
-            raise DeliveryError(f"the template cannot be filled: {error}") from error
+        body = await self._body(message, deadline)
         headers = (*self.options.http.headers, ("Idempotency-Key", Secret(message.key)))
         try:
             request = replace(self.options.http, headers=headers, body=Secret(body)).request(
@@ -121,10 +125,33 @@ class WebhookNotifier(Notifier[WebhookOptions]):
         if isinstance(outcome, HttpFault):
             raise DeliveryError(self.masking.mask(outcome.detail))
         said = self._said(outcome)
+        if self.warning is not None:
+            said += f"; {self.warning}"
         if not 200 <= outcome.status < 300:  # noqa: PLR2004 - RFC 9110 section 15.3
             after_s = _retry_after_s(outcome, self.tools.clock.now())
             raise DeliveryError(said, after_s, is_refused=outcome.status in REFUSALS)
         return said
+
+    async def _body(self, message: Message, deadline: float) -> str:
+        template = self.options.http.body
+        if template is None:
+            return self._write(message)
+        problem: str | None
+        try:
+            text = await fill(self.tools.processes, template.reveal(), message.as_json(), deadline=deadline)
+        except TemplateFault as fault:
+            problem = str(fault)
+        else:
+            declares = declares_json(template.reveal(), self.options.http.content_type or "")
+            problem = json_problem(text) if declares else None
+            if problem is None:
+                self.warning = None
+                return text
+            problem = f"it makes no JSON: {problem}"
+        # Of a template that is a secret an error may quote parts.
+        shown = "" if template in self.options.http.hidden else f": {problem}"
+        self.warning = f"the template failed, so the default text was sent{shown}"
+        return _default_text(message, template.reveal(), self.options.http.content_type or "")
 
     def _said(self, exchange: HttpExchange) -> str:
         text = " ".join(exchange.beginning.decode(errors="replace").split())
@@ -236,28 +263,66 @@ FORMATS: dict[str, Callable[[Message], Mapping[str, Any]]] = {
 _FITS: dict[str | None, Callable[[Message], bool]] = {"slack": _fits_slack, "discord": _fits_discord}
 
 
-def _writer_of(options: WebhookOptions) -> Callable[[Message], str]:
-    if options.http.body is None:
-        shape = FORMATS[options.format]
-        return lambda message: json.dumps(shape(message))
-    template = _template(options.http.body.reveal())
-    return lambda message: template.render(message.as_json())
-
-
-def _template(text: str) -> Template:
-    """Raises TemplateError."""
-    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
-    return environment.from_string(text)
+def _default_text(message: Message, template: str, content_type: str) -> str:
+    """The message for a receiver whose template failed, in the most similar form."""
+    if declares_json(template, content_type):
+        return json.dumps(message.as_json())
+    text = f"{message.subject}\n\n{message.text}"
+    return urlencode({"text": text}) if content_type.startswith("application/x-www-form-urlencoded") else text
 
 
 def _try_template(table: Table, options: WebhookOptions) -> None:
-    """With a message as it may come, so that a slip of the pen shows before the night in which it matters."""
+    """Fill it with messages as they may come, so that a slip of the pen shows before the night in which it matters."""
+    template = options.http.body
+    if not template:  # a secret that was not looked up is empty
+        return
+    found = table.look_up("max_notices")
+    most = found[1] if found is not None and isinstance(found[1], int) else MOST_NOTICES
+    samples = [one for one in sample_messages() if len(one.notices) <= max(1, most)]
     try:
-        _writer_of(options)(example_message())
-    except Exception as error:  # noqa: BLE001 - an expression of a template may raise anything
-        line = getattr(error, "lineno", None)
-        where = "" if line is None else f" in line {line}"
-        table.fault("body", f"is no template that can be filled{where}: {error}", "see monitord.toml(5)")
+        texts = fill_each(template.reveal(), [one.as_json() for one in samples])
+    except TemplateFault as fault:
+        with_what = "" if fault.context is None else f" with {_notifications(samples[fault.context])}"
+        # Of a template that is a secret an error may quote parts.
+        problem = f" in line {fault.line}" if template in options.http.hidden else f": {fault}"
+        table.fault(
+            "body", f"cannot be filled as a template{with_what}{problem}", "see monitord.toml(5), body"
+        )
+        return
+    if not declares_json(template.reveal(), options.http.content_type or ""):
+        return
+    for sample, text in zip(samples, texts, strict=True):
+        invalid = json_problem(text)
+        if invalid is not None:
+            table.fault(
+                "body",
+                f"makes no JSON with {_notifications(sample)}: {invalid}",
+                'write each text as {{ text | tojson }}, without quotes, or add content_type = "text/plain"',
+            )
+            return
+
+
+def _notifications(message: Message) -> str:
+    count = len(message.notices)
+    return "one notification" if count == 1 else f"{count} notifications"
+
+
+def sample_messages() -> list[Message]:
+    """Messages of all sizes and kinds, and with texts that have to be escaped."""
+    example = example_message()
+    problem, recovery = example.notices
+    test = replace(problem, kind=NoticeKind.TEST, monitor="", type_name="", tags=(), health=Health.UP)
+    groups = [
+        [problem],
+        [recovery],
+        [test],
+        [problem, recovery],
+        *(
+            [problem, recovery] * (count // 2) + [problem] * (count % 2)
+            for count in (3, 4, 5, 10, MOST_NOTICES)
+        ),
+    ]
+    return [replace(example, notices=group) for group in groups]
 
 
 def example_message() -> Message:
@@ -280,7 +345,7 @@ def example_message() -> Message:
             at=now,
             duration_s=(now - since).total_seconds(),
             reason=reason,
-            detail='GET https://www.example.org/ answered "503"',
+            detail='GET https://www.example.org/ answered "503" \\o/ Größe\n\t<b> & ☃',
         )
         for number, kind, health, reason in (
             (1, NoticeKind.PROBLEM, Health.DOWN, Reason.CONDITION_FAILED),

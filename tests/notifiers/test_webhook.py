@@ -7,7 +7,7 @@ from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 
@@ -17,10 +17,11 @@ from monitord.clock import SystemClock
 from monitord.notifiers import NOTIFIER_TYPES, DeliveryError, Message, NoticeKind, Notifier, NotifierTools
 from tests.alerts.made import T0, notice
 from tests.alerts.made import tools as make_tools
-from tests.servers import Peer, Server, serve
+from tests.servers import Peer, Server, respond, serve
 from tests.test_settings import faults_of, settings_of
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfine\n"
+ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
 MESSAGE = Message((notice(1), notice(2, kind=NoticeKind.RECOVERY)), "here", T0)
 
 
@@ -243,8 +244,50 @@ async def test_a_secret_is_told_to_nobody(tmp_path: Path, tools: NotifierTools) 
         ('url = "localhost"', "is not a URL"),
         ('url = "http://h/"\nformat = "xml"', "xml"),
         ('url = "http://h/"\nbody = "{{ sbject }}"', "'sbject' is undefined"),
-        ('url = "http://h/"\nbody = "{% for %}"', "in line 1"),
-        ('url = "http://h/"\nbody = "{{ notices.append(1) }}"', "is no template that can be filled"),
+        ('url = "http://h/"\nbody = "{% for %}"', "cannot be filled as a template: line 1: Expected"),
+        (
+            'url = "http://h/"\nbody = "\\n{{ notices.append(1) }}"',
+            "as a template with one notification: line 2: ",
+        ),
+        (
+            'url = "http://h/"\nbody = "{{ 1 // (notices|length - 3) }}"',
+            "with 3 notifications: line 1: integer",
+        ),
+        (
+            'url = "http://h/"\nbody = "{{ notices[1].title }}"',
+            "with one notification: line 1: list object has no",
+        ),
+        ('url = "http://h/"\nbody = "{{ \'x\' * 10**10 }}"', "it needs more than 256 MiB of memory"),
+        ('url = "http://h/"\nbody = "{{ text | center(10**9) }}"', "it needs more than 256 MiB of memory"),
+        ('url = "http://h/"\nbody = "{{ text * 10**5 }}"', "longer than 1048576 characters"),
+        ('url = "http://h/"\nbody = "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"', "recursion"),
+        (
+            f'url = "http://h/"\nbody = "{ENDLESS}"',
+            "it takes",
+        ),
+        (
+            'url = "http://h/"\nbody = \'{"text": "{{ text }}"}\'',
+            "makes no JSON with one notification: Invalid control",
+        ),
+        (
+            'url = "http://h/"\nbody = \'{"text": "{{ text }}"}\'',
+            "write each text as {{ text | tojson }}, without quotes",
+        ),
+        (
+            'url = "http://h/"\nbody = \'{"a": "{{ notices[0].detail }}"}\'',
+            "makes no JSON with one notification",
+        ),
+        ('url = "http://h/"\nbody = "{{ text }}"', 'or add content_type = "text/plain"'),
+        (
+            'url = "http://h/"\nbody = "{{ subject }}"\ncontent_type = "application/vnd.x+json; charset=utf-8"',
+            "no JSON",
+        ),
+        ('url = "http://h/"\ncontent_type = "text/plain"\nbody = \'{"a": "{{ text }}"}\'', "makes no JSON"),
+        (
+            "url = \"http://h/\"\nbody = '[{% for one in notices %}1 {% endfor %}]'",
+            "makes no JSON with 2 notifications",
+        ),
+        ('url = "http://h/"\nbody = "[NaN]"', "NaN is not a number of JSON"),
         ('url = "http://h/"\nbody = "x"\nformat = "slack"', "stands beside body; keep one of them"),
         ('url = "http://h/"\njson = { a = 1 }', 'is for monitors; write body = "…"'),
         ('url = "http://h/"\nfollow_redirects = true', "is for monitors; leave it out"),
@@ -371,3 +414,125 @@ async def test_the_response_of_a_proxy_to_connect_is_no_delivery(
         )
         with pytest.raises(DeliveryError):
             await chat.deliver(MESSAGE, deadline=time.monotonic() + 10)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        'body = \'{"text": {{ text | tojson }}, "n": {{ notices | length }}}\'',
+        "body = '[{% for one in notices %}{{ \",\" if not loop.first }}{{ one | tojson }}{% endfor %}]'",
+        'content_type = "text/plain"\nbody = "[{{ origin }}] {{ subject }}"',
+        'content_type = "text/plain"\nbody = "{{ text }}"',
+        'content_type = "application/x-www-form-urlencoded"\nbody = "text={{ text | urlencode }}"',
+        'max_notices = 1\ncontent_type = "text/plain"\nbody = "{{ 1 // (2 - notices | length) }}"',
+        'body = "{{ notices[0].kind | tojson }}"',
+    ],
+)
+def test_a_template_that_works_with_every_message_is_accepted(tmp_path: Path, keys: str) -> None:
+    settings_of(tmp_path, f'[notifiers.chat]\nurl = "http://h/"\n{keys}\n')
+
+
+def test_an_error_in_a_secret_template_does_not_quote_it(tmp_path: Path) -> None:
+    (tmp_path / "body").write_text("{{ s3cret_word }}")
+    (fault,) = faults_of(
+        tmp_path, f'[notifiers.chat]\nurl = "http://h/"\nbody = {{ file = "{tmp_path}/body" }}\n'
+    )
+    assert "cannot be filled as a template with one notification in line 1" in fault
+    assert "s3cret" not in fault
+
+
+async def test_tojson_makes_plain_json_of_any_value(tmp_path: Path, tools: NotifierTools) -> None:
+    hard = replace(MESSAGE.notices[0], detail="a & <b> 'c' \"d\" \\ \n\t Größe ☃")
+    _, server = await sent(
+        tmp_path,
+        tools,
+        "body = '{{ [notices[0].detail, {\"n\": none}] | tojson }}'",
+        message=Message([hard], "here", T0),
+    )
+    body = server.requests[0].body.decode()
+    assert json.loads(body) == [hard.detail, {"n": None}]
+    assert "a & <b> 'c'" in body
+
+
+NOT_HERE = "{% if origin == 'here' %}BROKEN{% endif %}"
+
+
+@pytest.mark.parametrize(
+    ("keys", "broken", "why"),
+    [
+        (
+            "body = '{{ subject | tojson }}BROKEN'",
+            "{{ 1 // 0 }}",
+            "line 1: integer division or modulo by zero",
+        ),
+        ("body = '{{ subject | tojson }}BROKEN'", "{{ nothing }}", "line 1: 'nothing' is undefined"),
+        ("body = '{{ subject | tojson }}BROKEN'", ",", "it makes no JSON: Extra data"),
+        ("body = '{{ subject | tojson }}BROKEN'", ENDLESS, "it takes"),
+        (
+            "body = '{{ subject | tojson }}BROKEN'",
+            "{{ 'x' * 10**10 }}",
+            "it needs more than 256 MiB of memory",
+        ),
+    ],
+)
+async def test_a_template_that_fails_at_a_delivery_loses_no_notification(
+    tmp_path: Path, tools: NotifierTools, keys: str, broken: str, why: str
+) -> None:
+    keys = keys.replace("BROKEN", NOT_HERE.replace("'", '"').replace("BROKEN", broken.replace("'", '"')))
+    said, server = await sent(tmp_path, tools, keys)
+    assert json.loads(server.requests[0].body) == MESSAGE.as_json()
+    assert said.startswith("200 OK: fine; the template failed, so the default text was sent: ")
+    assert why in said
+
+
+async def test_the_default_text_of_a_template_for_plain_text_is_plain(
+    tmp_path: Path, tools: NotifierTools
+) -> None:
+    body = NOT_HERE.replace("BROKEN", "{{ 1 // 0 }}")
+    for kind, text in (
+        ("text/plain", f"{MESSAGE.subject}\n\n{MESSAGE.text}"),
+        ("application/x-www-form-urlencoded", urlencode({"text": f"{MESSAGE.subject}\n\n{MESSAGE.text}"})),
+    ):
+        _, server = await sent(tmp_path, tools, f'content_type = "{kind}"\nbody = "{body}"')
+        assert server.requests[0].body.decode() == text
+        assert server.requests[0].headers["content-type"] == kind
+
+
+async def test_a_receiver_that_refuses_the_default_text_shows_both_reasons(
+    tmp_path: Path, tools: NotifierTools
+) -> None:
+    body = NOT_HERE.replace("BROKEN", "{{ 1 // 0 }}")
+    with pytest.raises(DeliveryError, match=r"400 Bad.*; the template failed.*division") as refused:
+        await sent(
+            tmp_path,
+            tools,
+            f'content_type = "text/plain"\nbody = "{body}"',
+            b"HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n",
+        )
+    assert refused.value.is_refused
+
+
+async def test_the_warning_of_a_template_ends_when_it_works(tmp_path: Path, tools: NotifierTools) -> None:
+    async with serve(respond()) as server:
+        body = "{{ subject }}" + NOT_HERE.replace("BROKEN", "{{ 1 // 0 }}")
+        where = f'url = "http://127.0.0.1:{server.port}/"\n'
+        chat = notifier(tmp_path, tools, f'{where}content_type = "text/plain"\nbody = "{body}"')
+        await chat.deliver(MESSAGE, deadline=time.monotonic() + 10)
+        warnings = [chat.warning]
+        await chat.deliver(replace(MESSAGE, origin="there"), deadline=time.monotonic() + 10)
+        warnings.append(chat.warning)
+    assert warnings[0] is not None
+    assert warnings[1] is None
+
+
+async def test_a_delivery_that_is_cancelled_ends_the_process_of_its_template(
+    tmp_path: Path, tools: NotifierTools
+) -> None:
+    body = NOT_HERE.replace("BROKEN", ENDLESS)
+    chat = notifier(tmp_path, tools, f'url = "http://h/"\ncontent_type = "text/plain"\nbody = "{body}"')
+    delivery = asyncio.ensure_future(chat.deliver(MESSAGE, deadline=time.monotonic() + 30))
+    await asyncio.sleep(0)
+    delivery.cancel()
+    await asyncio.wait([delivery])
+    await tools.processes.close()
+    assert tools.processes.dying == 0
