@@ -20,6 +20,7 @@ from monitord.net import (
     parse_endpoint,
     parse_target,
 )
+from monitord.net.reach import parse_host
 
 MAX_SHOWN_URL_CHARACTERS = 300
 MAX_BODY_BYTES = 1 << 20
@@ -194,9 +195,9 @@ def read_options(table: Table, usual_url: str | None = None) -> HttpOptions:
         password=password,
         bearer=table.secret("bearer", default=None),
         tls=read_tls(table),
-        server_name=table.text("server_name", default=None),
+        server_name=table.value("server_name", parse_host, default=None),
         follow_redirects=table.flag("follow_redirects", default=True),
-        proxy=table.secret("proxy", default=None),
+        proxy=_read_proxy(table),
         connect_to=table.value("connect_to", parse_endpoint, default=None),
         ip_family=table.choice("ip_family", IpFamily, default=IpFamily.ANY),
         all_addresses=table.flag("all_addresses", default=False),
@@ -215,6 +216,18 @@ def _read_url(table: Table, usual: str | None) -> tuple[Secret, bool]:
             _check(table, "url", secret.reveal())
         return secret, True
     return Secret(table.value("url", _url, default=usual or "", required=usual is None)), False
+
+
+def _read_proxy(table: Table) -> Secret | None:
+    proxy = table.secret("proxy", default=None)
+    if not proxy:
+        return None
+    try:
+        parse_target(proxy.reveal())
+    except ValueError:
+        table.fault("proxy", "is not a URL", 'write "http://host:port"')
+        return None
+    return proxy
 
 
 def _url(text: str) -> str:
