@@ -1,5 +1,9 @@
 """Text to a calendar event, by the rules of systemd's parser: what it takes, and what it refuses.
 
+Deliberate differences: spaces around the event and before its zone do not matter; a list of days from the end of the
+month may have any of the last 28 days at any place (systemd lowers the limit by 3 for each entry); zones with leap
+seconds ("right/…") are refused, because zoneinfo does not count them.
+
 ValueError("problem; hint") follows the text as written: "25:00" is not a calendar event: …; write …
 """
 
@@ -13,6 +17,9 @@ from monitord.calendar_events.zones import is_zone
 LONGEST_TEXT = 1000
 MOST_COMPONENTS = 240
 """In one field; as in systemd."""
+
+LAST_DAY_FROM_END = 28
+"""As in systemd: every month has a day that is the 28th from its end."""
 
 LARGEST_NUMBER = 2**31 - 1
 
@@ -94,10 +101,11 @@ def _split_zone(text: str) -> tuple[str, str | None]:
     before, _, last = text.rpartition(" ")
     if not before:
         return text, None
-    if last.upper() == "UTC":
-        return before.rstrip(), "UTC"
-    if is_zone(last):
-        return before.rstrip(), last
+    is_utc = last.upper() == "UTC"
+    if is_utc or is_zone(last):
+        if last.startswith("right/"):
+            raise _NoEventError(f"{last} counts leap seconds, which the clock of this host does not")
+        return before.rstrip(), "UTC" if is_utc else last
     if re.fullmatch(r"[A-Za-z]+/[A-Za-z0-9/_+-]+", last):
         raise _NoEventError(f"there is no time zone {last} here")
     return text, None
@@ -181,7 +189,7 @@ def _date(text: str) -> tuple[tuple[Chain, Chain, Chain, bool], str]:
     from_end = match["mark"] == "~"
     years = _numbers("year", match["year"] or "*", FIRST_YEAR, LAST_YEAR)
     months = _numbers("month", match["month"], 1, 12)
-    days = _numbers("day", match["day"], 1, 31, from_end=from_end)
+    days = _numbers("day", match["day"], 1, LAST_DAY_FROM_END if from_end else 31, from_end=from_end)
     return (years, months, days, from_end and bool(days)), text[match.end() :]
 
 
@@ -260,6 +268,7 @@ def _check(what: str, component: Component, low: int, high: int, *, from_end: bo
     """Within bounds, and a repetition that comes at least once more."""
     start, stop, step = component.start, component.stop, component.step
     if not low <= start <= high or stop > high:
-        raise _NoEventError(f"the {what} is from {low // unit} to {high // unit}")
+        where = " from the end of the month" if from_end else ""
+        raise _NoEventError(f"the {what}{where} is from {low // unit} to {high // unit}")
     if step and stop < 0 and (start - step < low if from_end else start + step > high):
         raise _NoEventError(f"the {what} repeats after {step / unit:g}, which is beyond its end")

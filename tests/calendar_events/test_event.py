@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitord.calendar_events import CalendarEvent, parse_calendar_event
+from monitord.calendar_events.zones import is_zone
 
 
 def at(text: str) -> datetime:
@@ -86,7 +87,7 @@ def test_no_text_raises_anything_but_its_own_error(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["*-02-30", "*-02-30 *:*:*", "Mon *-02~30", "2-31 12:00 Europe/Berlin", "1999-1-1"]
+    "text", ["*-02-30", "*-02-30 *:*:*", "Mon *-02-30", "2-31 12:00 Europe/Berlin", "1999-1-1"]
 )
 def test_what_never_comes_again_ends_soon(text: str) -> None:
     event = parse_calendar_event(text)
@@ -114,9 +115,23 @@ def test_days_count_from_the_end_of_each_month() -> None:
     assert found == ["02-27", "02-28", "02-29", "03-29", "03-30", "03-31", "04-28"]
 
 
-def test_days_from_the_end_that_a_month_has_not_do_not_come() -> None:
-    event = parse_calendar_event("*-02~29..31 UTC")
-    assert event.next_after(at("2026-01-01")) == at("2028-02-01")
+@pytest.mark.parametrize("text", ["*~29", "*~30", "*-*~31", "*-02~29..31", "*-*~1,29", "*~27..29"])
+def test_days_from_the_end_go_back_to_the_28th_as_in_systemd(text: str) -> None:
+    with pytest.raises(ValueError, match="the day from the end of the month is from 1 to 28"):
+        parse_calendar_event(text)
+
+
+@pytest.mark.parametrize("text", ["*~27,9", "*-*~28,27,26,25", "  *~28  ", "*~28  UTC"])
+def test_what_is_accepted_though_systemd_252_refuses_it(text: str) -> None:
+    assert parse_calendar_event(text).is_possible
+
+
+def test_zone_with_leap_seconds_is_refused() -> None:
+    if is_zone("right/UTC"):
+        with pytest.raises(ValueError, match="right/UTC counts leap seconds"):
+            parse_calendar_event("daily right/UTC")
+    with pytest.raises(ValueError, match="is not a calendar event"):
+        parse_calendar_event("daily right/UTC")
 
 
 BERLIN = "Europe/Berlin"
