@@ -76,6 +76,7 @@ class Reason(Enum):
     UNIT_RESTARTED = "unit_restarted", "the unit has crashed and was started again"
     MANAGER_SILENT = "manager_silent", "the service manager of this host cannot be asked"
     HEARTBEAT_LATE = "heartbeat_late", "what was to report itself is late"
+    HEARTBEAT_ENDED = "heartbeat_ended", "its calendar has no further time"
     HEARTBEAT_MISSED = "heartbeat_missed", "what was to report itself did not"
     HEARTBEAT_FAILED = "heartbeat_failed", "what reported itself has failed"
     JOURNAL_MATCHED = "journal_matched", "too many lines of the journal match"
@@ -102,7 +103,13 @@ class Reason(Enum):
 
 
 _WARNINGS = frozenset(
-    {Reason.PLUGIN_WARNING, Reason.UNIT_RESTARTED, Reason.HEARTBEAT_LATE, Reason.MEMBER_DEGRADED}
+    {
+        Reason.PLUGIN_WARNING,
+        Reason.UNIT_RESTARTED,
+        Reason.HEARTBEAT_LATE,
+        Reason.HEARTBEAT_ENDED,
+        Reason.MEMBER_DEGRADED,
+    }
 )
 _OURS = frozenset(
     {

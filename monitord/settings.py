@@ -158,11 +158,21 @@ class Settings:
 
 
 def read_settings(
-    path: Path, *, environment: Mapping[str, str] | None = None, reader: Reader = Reader.SERVICE
+    path: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    reader: Reader = Reader.SERVICE,
+    is_start: bool = False,
 ) -> Settings:
-    """Read the file and its drop-ins. Raises ConfigError with every fault of all of them."""
+    """Read the file and its drop-ins. Raises ConfigError with every fault of all of them.
+
+    `is_start`: the daemon starts with it, and must not fail because of what has become outdated since.
+    """
     document = read_document(
-        path, environment=os.environ if environment is None else environment, reader=reader
+        path,
+        environment=os.environ if environment is None else environment,
+        reader=reader,
+        is_start=is_start,
     )
     settings = _read(document)
     document.check()

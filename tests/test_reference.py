@@ -237,6 +237,7 @@ REASONS: dict[str, Tests] = {
     "unit_restarted": "monitors/test_unit.py::test_what_a_crash_means_can_be_chosen",
     "manager_silent": "monitors/test_unit.py::test_a_host_that_cannot_be_asked_says_nothing_of_its_units",
     "heartbeat_late": _LATE,
+    "heartbeat_ended": "monitors/test_heartbeat.py::test_calendar_that_runs_out_degrades_the_monitor",
     "heartbeat_missed": _LATE,
     "heartbeat_failed": (
         "monitors/test_heartbeat.py::test_a_failure_tells_its_exit_status_and_the_first_line_of_its_message"

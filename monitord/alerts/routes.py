@@ -10,10 +10,9 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
-from monitord.calendar_events import parse_calendar_event
 from monitord.config import Table, value_text
 from monitord.health import Window
-from monitord.health.windows import BY_ITSELF
+from monitord.health.windows import BY_ITSELF, read_calendar
 from monitord.model import Health
 from monitord.monitors import monitor_type_names
 from monitord.notifiers import NOTIFIER_TYPES, Notifier, NotifierSettings
@@ -218,8 +217,8 @@ def _quiet(table: Table) -> Window | None:
     if table.look_up("quiet_hours") is None:
         return None
     hours = table.table("quiet_hours")
-    schedule = hours.value("schedule", parse_calendar_event, default=None, required=True)
     duration_s = hours.duration("duration", minimum=60.0, maximum=LONGEST_QUIET_S)
+    schedule = read_calendar(hours, "schedule", lasts_s=duration_s, required=True)
     return None if schedule is None else Window("quiet_hours", duration_s, schedule)
 
 

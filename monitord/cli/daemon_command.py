@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         service, identifier="monitord", lost_message_id=JournalEvent.LOG_MESSAGES_LOST.message_id
     ) as opened:
         try:
-            settings = read_settings(config)
+            settings = read_settings(config, is_start=True)
         except ConfigError as error:
             _say_refused(error)
             turn_away(service, str(error))

@@ -77,13 +77,14 @@ def read_document(
     *,
     environment: Mapping[str, str] | None = None,
     reader: Reader = Reader.SERVICE,
+    is_start: bool = False,
 ) -> Document:
     """Reads the file and what it includes; never raises for what is in them, `Document.check` does.
 
-    `environment` is where secrets are looked up, the process's own by default.
+    `environment` is where secrets are looked up, the process's own by default. `is_start`: see `Table.outdated`.
     """
     main = os.fspath(path)
-    faults = Faults(main, reader)
+    faults = Faults(main, reader, is_start=is_start)
     secrets = SecretSources(os.environ if environment is None else environment, reader)
     source = _read_source(main, faults)
     if source is not None:

@@ -36,8 +36,10 @@ class Source:
 class Faults:
     """Collects; the same fault in an inherited value counts once, however many inherit it."""
 
-    def __init__(self, main_file: str, reader: Reader = Reader.SERVICE) -> None:
+    def __init__(self, main_file: str, reader: Reader = Reader.SERVICE, *, is_start: bool = False) -> None:
+        """`is_start`: the daemon starts with this configuration, and starts although it has become outdated."""
         self.reader = reader
+        self.is_start = is_start
         self.files = [main_file]  # in the order in which they count, those that could not be read as well
         self.sources: list[Source] = []
         self.has_unread_files = False

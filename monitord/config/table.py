@@ -356,6 +356,11 @@ class Table:
         found = self.look_up(key)
         self._faults.add(found[0] if found else (*self._path, key), problem, hint)
 
+    def outdated(self, key: str, problem: str, hint: str) -> None:
+        """A value that was right until its time had passed: no fault where the daemon starts, which it must do."""
+        if not self._faults.is_start:
+            self.fault(key, problem, hint)
+
     def unreadable(self, key: str, file: str) -> None:
         """The file that is named there may not be read by this process. A fault if the service would not, either."""
         if self._faults.reader is not Reader.OUTSIDER:

@@ -124,18 +124,39 @@ def read_windows(
     return tuple(_read(name, table, names, tags) for name, table in maintenance.members().items())
 
 
+def read_calendar(
+    table: Table, key: str, *, lasts_s: float = 0.0, required: bool = False
+) -> CalendarEvent | None:
+    """A calendar event that comes at least once more, or whose last time is not over after `lasts_s`.
+
+    It may be over where the daemon starts: what has become outdated must not keep it from starting.
+    """
+    calendar = table.value(key, parse_calendar_event, default=None, required=required)
+    if calendar is None:
+        return None
+    if not calendar.is_possible:
+        table.fault(key, f'"{calendar}" never comes', "write a date that exists")
+    elif not _comes_again(calendar, datetime.now(UTC), lasts_s):
+        table.outdated(key, f'"{calendar}" is over and never comes again', "write a later date")
+    return calendar
+
+
+def _comes_again(calendar: CalendarEvent, now: datetime, lasts_s: float) -> bool:
+    last_at = calendar.previous_or_at(now)
+    is_going_on = last_at is not None and last_at + timedelta(seconds=lasts_s) > now
+    return is_going_on or calendar.next_after(now) is not None
+
+
 def _read(name: str, table: Table, names: Collection[str], known_tags: Collection[str] | None) -> Window:
-    schedule = table.value("schedule", parse_calendar_event, default=None)
     begins_at, ends_at = table.moment("from"), table.moment("until")
     duration_s = table.duration("duration", default=None, minimum=SHORTEST_S, maximum=LONGEST_S)
+    schedule = read_calendar(table, "schedule", lasts_s=duration_s or 0.0)
     monitors, tags = table.texts("monitors", default=()), table.texts("tags", default=())
     _check_times(table)
     if begins_at is not None and ends_at is not None:
         duration_s = (ends_at - begins_at).total_seconds()
         if duration_s <= 0:
             table.fault("until", "is not after from", "write a later time")
-    if schedule is not None and not schedule.is_possible:
-        table.fault("schedule", f'"{schedule}" never comes', "write a date that exists")
     _check_monitors(table, monitors, names)
     if known_tags is not None:
         _check_tags(table, tags, known_tags)

@@ -15,11 +15,11 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any, ClassVar
 
-from monitord.calendar_events import parse_calendar_event
 from monitord.clock import time_text
 from monitord.conditions import EXIT_STATUS, LATENCY, FactType, Vocabulary
 from monitord.config import Table
 from monitord.health import HealthPolicy
+from monitord.health.windows import read_calendar
 from monitord.model import Evidence, Fact, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Tools
 from monitord.monitors.heartbeat_record import (
@@ -88,9 +88,7 @@ class HeartbeatMonitor(Monitor[Rhythm]):
     @classmethod
     def read_options(cls, table: Table) -> Rhythm:
         every_s = table.duration("every", default=None, minimum=SHORTEST_S, maximum=LONGEST_S)
-        calendar = table.value("calendar", parse_calendar_event, default=None)
-        if calendar is not None and not calendar.is_possible:
-            table.fault("calendar", f'"{calendar}" never comes', "write a date that exists")
+        calendar = read_calendar(table, "calendar")
         has_every, has_calendar = table.look_up("every") is not None, table.look_up("calendar") is not None
         if has_every and has_calendar:
             table.fault("calendar", "stands beside every", "write only one of them")
@@ -189,6 +187,8 @@ class HeartbeatMonitor(Monitor[Rhythm]):
         self._aim()
         standing = standing_of(record, self.options, now)
         late = Reason.HEARTBEAT_LATE if standing.is_warning else Reason.OK
+        if standing.has_ended:
+            late = Reason.HEARTBEAT_ENDED
         reason = _REASONS.get(standing.status, late)
         detail = _detail(record, standing, self.options)
         facts = _facts(record, standing, now)
@@ -288,7 +288,10 @@ def _said(record: Record, standing: Standing, rhythm: Rhythm) -> str:
             return f"late since {_at(standing.expected_at)}; {last}; down at {_at(standing.down_at)}"
         case HeartbeatStatus.NEW | HeartbeatStatus.UP:
             ran = "" if record.runtime_s is None else f", ran {_rounded(record.runtime_s)}"
-            return f"{last}{ran}; the next by {_at(standing.expected_at)}, {format_duration(rhythm.grace_s)} of grace"
+            following = f"the next by {_at(standing.expected_at)}, {format_duration(rhythm.grace_s)} of grace"
+            if standing.has_ended:
+                following = f"no other is expected, as the calendar {rhythm.calendar} has ended"
+            return f"{last}{ran}; {following}"
 
 
 def _is_overrun(record: Record) -> bool:

@@ -13,6 +13,8 @@ As in healthchecks.io, by the record and the rhythm:
 | new     | nothing came yet; the first beat is expected as if one had come when the record began          |
 | up      | otherwise                                                                                      |
 
+A calendar that has no further time leaves the status as it is, with a warning: the monitor watches nothing any more.
+
 Beats that come while nobody listens are lost: the daemon was stopped, or the machine slept; and of one that is paused
 nothing is expected. So a change that would have come in such an absence is made one `grace`, and at least `SETTLE_S`,
 after its end, unless a beat comes before. It bears the time of its deadline all the same.
@@ -31,6 +33,12 @@ MAX_EXIT_STATUS = 255
 
 ABSENT_S = 2.0
 """The wall clock went on this much more than we were awake: we slept, or were not there, or it was put forward."""
+
+EARLY_S = 60.0
+"""A ping may come so long before a time of the calendar, and counts for that time."""
+
+EARLY_RATIO = 0.1
+"""But not longer than this share of the time between two times of the calendar."""
 
 SETTLE_S = 30.0
 """After a boot the jobs need a while to start, too."""
@@ -106,11 +114,26 @@ class Rhythm:
         """How long a change waits that was due while nobody listened."""
         return timedelta(seconds=max(self.grace_s, SETTLE_S))
 
-    def expected_after(self, moment: datetime) -> datetime | None:
-        """None: the calendar has come to its end."""
+    def expected_after(self, moment: datetime, *, is_ping: bool) -> datetime | None:
+        """When the next ping is expected after this moment. None: the calendar has come to its end.
+
+        `is_ping`: a run ended at the moment. Shortly before a time of the calendar it counts for that time, because
+        two hosts never agree about the second.
+        """
         if self.every_s is not None:
             return moment + timedelta(seconds=self.every_s)
-        return None if self.calendar is None else self.calendar.next_after(moment)
+        if self.calendar is None:
+            return None
+        next_at = self.calendar.next_after(moment)
+        if not is_ping or next_at is None or (next_at - moment).total_seconds() > EARLY_S:
+            return next_at
+        following_at = self.calendar.next_after(next_at)
+        before_at = self.calendar.previous_or_at(moment)
+        gaps_s = [
+            abs((other - next_at).total_seconds()) for other in (before_at, following_at) if other is not None
+        ]
+        early_s = min([EARLY_S, *(gap_s * EARLY_RATIO for gap_s in gaps_s)])
+        return following_at if (next_at - moment).total_seconds() <= early_s else next_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +161,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How it stands. `since`: when a warning or failure began. `changes_at`: when that changes if no beat comes."""
+    """How it stands. `since`: when a warning or failure began. `changes_at`: when that changes if no beat comes.
+
+    `has_ended`: the calendar has no further time, which is a warning.
+    """
 
     status: HeartbeatStatus
     is_warning: bool = False
@@ -146,6 +172,7 @@ class Standing:
     expected_at: datetime | None = None
     down_at: datetime | None = None
     changes_at: datetime | None = None
+    has_ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +234,9 @@ def standing_of(record: Record, rhythm: Rhythm, now: datetime) -> Standing:
         return Standing(HeartbeatStatus.FAILED, since=record.ended_at, expected_at=expected_at)
     if record.missed_at is not None:
         return Standing(HeartbeatStatus.MISSED, since=record.missed_at, expected_at=expected_at)
+    if expected_at is None and record.started_at is None and rhythm.calendar is not None:
+        status = HeartbeatStatus.NEW if record.ended_at is None else HeartbeatStatus.UP
+        return Standing(status, is_warning=True, since=record.ended_at or record.began_at, has_ended=True)
     changes = [_told_at(at, record, rhythm) for at in (deadlines.warns_at, down_at) if at is not None]
     changes_at = min((at for at in changes if at > now), default=None)
     told_down_at = None if down_at is None else _told_at(down_at, record, rhythm)
@@ -223,7 +253,8 @@ def standing_of(record: Record, rhythm: Rhythm, now: datetime) -> Standing:
 
 
 def _deadlines(record: Record, rhythm: Rhythm) -> _Deadlines:
-    expected_at = rhythm.expected_after(record.ended_at or record.began_at)
+    is_ping = record.ended_at is not None
+    expected_at = rhythm.expected_after(record.ended_at or record.began_at, is_ping=is_ping)
     down_at = None if expected_at is None else expected_at + rhythm.grace
     started_at = record.started_at
     if started_at is None:

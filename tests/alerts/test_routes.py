@@ -115,6 +115,10 @@ def test_a_route_for_unknown_monitors_may_follow_one_for_everything(tmp_path: Pa
             "quiet_hours.duration: is missing",
         ),
         (ROUTE + 'notify = "ops"\nquiet_hours = { duration = "8h" }\n', "schedule: is missing"),
+        (
+            ROUTE + 'notify = "ops"\nquiet_hours = { schedule = "1999-1-1", duration = "8h" }\n',
+            "is over and never comes again",
+        ),
         (ROUTE + 'notify = "ops"\nwhen = 1\n', "unknown key"),
         (
             ROUTE + 'notify = "ops"\n[[alerts.routes]]\nnotify = "ops"\ntags = ["prod"]\n',

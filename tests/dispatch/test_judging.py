@@ -35,7 +35,13 @@ def settings(
     )
 
 
-WARNING = {Reason.PLUGIN_WARNING, Reason.UNIT_RESTARTED, Reason.MEMBER_DEGRADED, Reason.HEARTBEAT_LATE}
+WARNING = {
+    Reason.PLUGIN_WARNING,
+    Reason.UNIT_RESTARTED,
+    Reason.MEMBER_DEGRADED,
+    Reason.HEARTBEAT_LATE,
+    Reason.HEARTBEAT_ENDED,
+}
 UNSURE = {
     Reason.PLUGIN_UNKNOWN,
     Reason.MANAGER_SILENT,

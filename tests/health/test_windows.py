@@ -202,6 +202,10 @@ def test_without_an_offset_it_is_the_local_time_of_the_host() -> None:
         ('schedule = "03:00"', 'schedule: has no duration beside it; write duration = "2h"'),
         ('schedule = "3 Uhr"\nduration = 60', 'schedule: "3 Uhr" is not a calendar event'),
         ('schedule = "*-2-30"\nduration = 60', 'schedule: "*-02-30 00:00:00" never comes; write a date that'),
+        (
+            'schedule = "1999-12-31 22:00"\nduration = "8h"',
+            'schedule: "1999-12-31 22:00:00" is over and never comes again; write a later date',
+        ),
         ("from = 2026-01-01T00:00:00", 'from: has no end; write until = 2026-12-25T06:00:00 or duration = "8h"'),
         ("until = 2026-01-01T00:00:00", "until: has no from beside it; write from = 2026-12-24T22:00:00"),
         ("from = 2026-01-02T00:00:00\nuntil = 2026-01-02T00:00:00", "until: is not after from; write a later"),

@@ -58,6 +58,7 @@ def test_every_option_is_read(tmp_path: Path, keys: str, options: Rhythm) -> Non
         ('every = "1h"\ncalendar = "daily"', "calendar: stands beside every; write only one of them"),
         ('calendar = "25:00"', 'calendar: "25:00" is not a calendar event: the hour is from 0 to 23; write an'),
         ('calendar = "*-2-30"', 'calendar: "*-02-30 00:00:00" never comes; write a date that exists'),
+        ('calendar = "1999-*-* 02:00"', 'calendar: "1999-*-* 02:00:00" is over and never comes again; write a later'),
         ('every = "500ms"', 'every: "500ms" is too small; at least 1s'),
         ('every = "1h"\ngrace = 0', "grace: 0 is too small; at least 1s"),
         (
@@ -71,6 +72,29 @@ def test_what_cannot_be_is_told_with_what_to_write(tmp_path: Path, keys: str, fa
         read(tmp_path, keys)
     assert len(raised.value.faults) == 1, raised.value
     assert fault in str(raised.value)
+
+
+def test_daemon_starts_with_a_calendar_that_is_over(tmp_path: Path) -> None:
+    config = tmp_path / "monitord.toml"
+    config.write_text('[monitors.one]\ntype = "heartbeat"\ncalendar = "1999-1-1"\n')
+    with pytest.raises(ConfigError):
+        read_settings(config)
+    assert len(read_settings(config, is_start=True).monitors) == 1
+
+
+def test_calendar_that_runs_out_degrades_the_monitor() -> None:
+    async def main() -> None:
+        bench = Bench(Rhythm(None, parse_calendar_event("2026-01-01 02:00 UTC"), 3600.0, 1800.0))
+        await asyncio.sleep(2 * 3600 + 5)
+        assert bench.health() is Health.UP
+        ended = await bench.beat()
+        assert ended.reason is Reason.HEARTBEAT_ENDED
+        assert "no other is expected, as the calendar 2026-01-01 02:00:00 UTC has ended" in ended.detail
+        await asyncio.sleep(60)
+        assert bench.health() is Health.DEGRADED
+        await bench.close()
+
+    story(main)
 
 
 def test_the_example_loads() -> None:

@@ -166,9 +166,86 @@ def test_a_calendar_counts_from_the_last_end() -> None:
     assert story.at(27 * 3600).since == moment(27 * 3600)
 
 
-def test_a_calendar_that_is_over_expects_nothing() -> None:
+def test_calendar_that_is_over_is_a_warning_from_the_beginning() -> None:
     story = Story(Rhythm(None, parse_calendar_event("2020-01-01 UTC"), 1.0, 1.0))
-    assert story.at(1e9) == Standing(NEW)
+    assert story.at(1e9) == Standing(NEW, is_warning=True, since=START, has_ended=True)
+
+
+def test_calendar_that_runs_out_is_a_warning_after_its_last_success() -> None:
+    story = Story(Rhythm(None, parse_calendar_event("2026-01-01..02 02:00 UTC"), 3600.0, 1800.0))
+    assert not story.at(2 * 3600 + 5, SUCCESS).is_warning
+    ended = story.at(26 * 3600 + 5, SUCCESS)
+    assert (ended.status, ended.is_warning, ended.has_ended) == (UP, True, True)
+    assert (ended.since, ended.changes_at) == (moment(26 * 3600 + 5), None)
+
+
+def test_last_time_of_a_calendar_is_missed_as_any_other() -> None:
+    story = Story(Rhythm(None, parse_calendar_event("2026-01-02 02:00 UTC"), 3600.0, 1800.0))
+    assert story.status(27 * 3600) is MISSED
+    assert story.at(30 * 3600, SUCCESS).has_ended
+
+
+def test_run_after_the_last_time_of_a_calendar_is_awaited() -> None:
+    story = Story(Rhythm(None, parse_calendar_event("2026-01-01 02:00 UTC"), 3600.0, 1800.0, 7200.0))
+    running = story.at(2 * 3600 + 5, BEGIN)
+    assert (running.status, running.has_ended) == (RUNNING, False)
+    assert story.status(4 * 3600 + 5) is MISSED
+
+
+@pytest.mark.parametrize(
+    ("calendar", "at_s", "expected_s"),
+    [
+        ("*-*-* 02:00 UTC", 7200 - 3, 7200 + 86400),
+        ("*-*-* 02:00 UTC", 7200 - 60, 7200 + 86400),
+        ("*-*-* 02:00 UTC", 7200 - 61, 7200),
+        ("*-*-* 02:00 UTC", 7200, 7200 + 86400),
+        ("*-*-* 02:00 UTC", 7200 + 3, 7200 + 86400),
+        ("*:0/5 UTC", 7200 - 30, 7200 + 300),
+        ("*:0/5 UTC", 7200 - 31, 7200),
+        ("*:* UTC", 7200 - 6, 7200 + 60),
+        ("*:* UTC", 7200 - 7, 7200),
+        ("02,02:00,01 UTC", 7200 - 6, 7200 + 60),
+        ("02:00,01 UTC", 7200 - 7, 7200),
+        ("02:00,01 UTC", 7260 - 7, 7260),
+        ("2026-01-01 02:00 UTC", 7200 - 3, None),
+        ("2026-01-01 02:00 UTC", 7200 - 61, 7200),
+    ],
+)
+@pytest.mark.parametrize("beat", [SUCCESS, FAIL], ids=["success", "fail"])
+def test_early_ping_counts_for_the_time_that_follows(
+    calendar: str, at_s: float, expected_s: float | None, beat: Beat
+) -> None:
+    story = Story(Rhythm(None, parse_calendar_event(calendar), grace_s=30.0, warn_after_s=30.0))
+    expected_at = None if expected_s is None else moment(expected_s)
+    assert story.at(at_s, beat).expected_at == expected_at
+
+
+def test_one_early_ping_counts_for_one_time_only() -> None:
+    """Three pings around one time, and none at the next."""
+    story = Story(Rhythm(None, parse_calendar_event("*-*-* 02:00 UTC"), grace_s=600.0, warn_after_s=600.0))
+    for at_s in (7200 - 20, 7200 - 5, 7200 + 5):
+        assert story.at(at_s, SUCCESS).expected_at == moment(7200 + 86400)
+    assert story.status(7200 + 86400 + 600) is MISSED
+
+
+def test_early_ping_every_day_keeps_the_monitor_up() -> None:
+    story = Story(Rhythm(None, parse_calendar_event("*-*-* 02:00 UTC"), grace_s=600.0, warn_after_s=300.0))
+    for day in range(5):
+        assert story.status(day * 86400 + 7200 - 2, SUCCESS) is UP
+        assert story.at(day * 86400 + 7200 + 700).is_warning is False
+        assert story.status(day * 86400 + 80000) is UP
+
+
+def test_start_of_the_monitor_shortly_before_a_time_is_no_early_ping() -> None:
+    story = Story(Rhythm(None, parse_calendar_event("*-*-* 00:00:05 UTC"), grace_s=600.0, warn_after_s=600.0))
+    assert story.at(0).expected_at == moment(5)
+
+
+def test_beginning_of_a_run_is_no_early_ping() -> None:
+    rhythm = Rhythm(None, parse_calendar_event("*-*-* 02:00 UTC"), 600.0, 600.0, max_runtime_s=3600.0)
+    story = Story(rhythm)
+    assert story.at(7200 - 5, BEGIN).down_at == moment(7200 - 5 + 3600)
+    assert story.at(7200 + 1800, SUCCESS).expected_at == moment(7200 + 86400)
 
 
 # Nobody listened
