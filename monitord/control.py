@@ -89,7 +89,7 @@ class Control:
     def begin(self) -> None:
         """Put the settings of the start in force."""
         self._put_in_force(self._settings, self._dispatcher.plan(self._settings.monitors, self._build))
-        self._warn_of_log_rate(self._settings)
+        self._warn_of(self._settings)
 
     def status_line(self) -> str:
         """One line for `systemctl status`: "412 monitors: 409 up, 1 degraded, 2 down"."""
@@ -178,12 +178,15 @@ class Control:
             summary,
             extra={"message_id": JournalEvent.RELOAD_ACCEPTED.message_id},
         )
-        self._warn_of_log_rate(settings)
+        self._warn_of(settings)
+        if warned := len(settings.warnings):
+            summary += f"; {warned} warning{'' if warned == 1 else 's'}"
         late = [f"[{name}]" for name in AT_START if getattr(settings, name) != getattr(self._first, name)]
         if late:
             summary += f"; {' and '.join(late)} at the next restart"
             log.warning("what has changed in %s is taken at the next restart", " and ".join(late))
-        return ReloadOutcome(ok=True, at=at, summary=summary)
+        warnings = tuple(warning.as_warning() for warning in settings.warnings)
+        return ReloadOutcome(ok=True, at=at, summary=summary, warnings=warnings)
 
     def _put_in_force(self, settings: Settings, plan: Plan) -> None:
         """What holds for all monitors first: it decides how they stand."""
@@ -205,6 +208,11 @@ class Control:
             extra={"message_id": JournalEvent.RELOAD_REFUSED.message_id},
         )
         return ReloadOutcome(ok=False, at=at, summary=summary, error=error)
+
+    def _warn_of(self, settings: Settings) -> None:
+        for warning in settings.warnings:
+            log.warning("%s", warning.as_warning())
+        self._warn_of_log_rate(settings)
 
     def _warn_of_log_rate(self, settings: Settings) -> None:
         if settings.log.checks.value != "all":

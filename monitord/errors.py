@@ -10,7 +10,7 @@ A failed check is not an error: it is an observation with a reason (`model.Reaso
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 class MonitordError(Exception):
@@ -45,6 +45,10 @@ class ConfigFault:
         subject = f"{self.key}: " if self.key else ""
         text = f"{where}: {subject}{self.problem}"
         return f"{text}; {self.hint}" if self.hint else text
+
+    def as_warning(self) -> str:
+        """The text of something that is not wrong, but does not work on this host."""
+        return str(replace(self, problem=f"warning: {self.problem}"))
 
 
 class ConfigError(MonitordError):

@@ -18,7 +18,7 @@ import logging
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from pathlib import Path
@@ -38,6 +38,7 @@ from monitord.config import (
     value_text,
 )
 from monitord.dispatch import AutoMode, AutoSettings, LoggedChecks
+from monitord.errors import ConfigFault
 from monitord.health import HealthPolicy, Window, read_windows
 from monitord.history import HistorySettings, read_history
 from monitord.monitors import (
@@ -151,6 +152,8 @@ class Settings:
     monitors: tuple[MonitorSettings, ...] = ()
     maintenance: tuple[Window, ...] = ()
     alerts: AlertSettings = AlertSettings()  # noqa: RUF009 - frozen
+    warnings: tuple[ConfigFault, ...] = field(default=(), compare=False)
+    """What is valid and cannot work on this host."""
 
     @property
     def checks_per_second(self) -> float:
@@ -176,7 +179,7 @@ def read_settings(
     )
     settings = _read(document)
     document.check()
-    return settings
+    return replace(settings, warnings=document.warnings())
 
 
 def read_monitor(keys: Mapping[str, Any], name: str, *, environment: Mapping[str, str]) -> MonitorSettings:

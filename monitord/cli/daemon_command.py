@@ -93,6 +93,8 @@ def check_config(config: Path, reader: Reader) -> int:
         count = len(error.faults)
         print(f"{config}: {count} fault{'' if count == 1 else 's'}", file=sys.stderr)
         return EXIT_FAILED
+    for warning in settings.warnings:
+        print(warning.as_warning())
     print(_verdict(config, settings))
     return EXIT_OK
 
@@ -100,7 +102,9 @@ def check_config(config: Path, reader: Reader) -> int:
 def _verdict(config: Path, settings: Settings) -> str:
     count = len(settings.monitors)
     rate = f"{settings.checks_per_second:.3g} checks a second"
-    return f"{config}: good; {count} monitor{'' if count == 1 else 's'}, {rate}"
+    warned = len(settings.warnings)
+    warnings = f", {warned} warning{'' if warned == 1 else 's'}" if warned else ""
+    return f"{config}: good; {count} monitor{'' if count == 1 else 's'}, {rate}{warnings}"
 
 
 def _say_refused(error: ConfigError) -> None:

@@ -64,6 +64,10 @@ class Document:
         """What was found so far, in the order of files and lines."""
         return self._faults.all()
 
+    def warnings(self) -> tuple[ConfigFault, ...]:
+        """What is valid and does not work on this host, in the order of files and lines."""
+        return self._faults.warnings()
+
     def check(self) -> None:
         """To be called when every section was read: raises ConfigError with all faults, unknown keys among them."""
         self.root.finish()

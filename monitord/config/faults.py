@@ -4,6 +4,7 @@ A value remembers nothing of where it stood: the good road pays nothing for the 
 """
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from monitord.config.lines import find_lines
@@ -46,6 +47,7 @@ class Faults:
         self._told: list[ConfigFault] = []
         self._found: dict[tuple[Path, str, str], None] = {}
         self._unusable: set[Path] = set()
+        self._warnings: dict[tuple[Path, str, str], None] = {}
 
     def tell(self, fault: ConfigFault) -> None:
         """A fault whose place is known already."""
@@ -61,22 +63,33 @@ class Faults:
         self.add(path, problem, hint)
         self._unusable.add(path)
 
+    def warn(self, path: Path, problem: str, hint: str = "") -> None:
+        """What is valid and does not work on this host."""
+        self._warnings[path, problem, hint] = None
+
     def is_within_refused(self, path: Path) -> bool:
         return any(path[:length] in self._unusable for length in range(len(path) + 1))
 
     def all(self) -> tuple[ConfigFault, ...]:
         """In the order of files and lines; of thousands the first, and how many more there are."""
         found = [self._placed(*fault) for fault in itertools.islice(self._found, MAX_FAULTS)]
-        order = {file: index for index, file in enumerate(self.files)}
-        faults = sorted(
-            [*self._told[:MAX_FAULTS], *found],
-            key=lambda fault: (order.get(fault.file, len(order)), fault.line or 0, fault.column or 0),
-        )
+        faults = self._sorted([*self._told[:MAX_FAULTS], *found])
         if more := len(self._told) + len(self._found) - len(faults):
             faults.append(
                 ConfigFault(self.files[0], None, "", f"{more} more faults", "mend those above first")
             )
         return tuple(faults)
+
+    def warnings(self) -> tuple[ConfigFault, ...]:
+        """In the order of files and lines, at most MAX_FAULTS."""
+        found = (self._placed(*warning) for warning in itertools.islice(self._warnings, MAX_FAULTS))
+        return tuple(self._sorted(found))
+
+    def _sorted(self, faults: Iterable[ConfigFault]) -> list[ConfigFault]:
+        order = {file: index for index, file in enumerate(self.files)}
+        return sorted(
+            faults, key=lambda fault: (order.get(fault.file, len(order)), fault.line or 0, fault.column or 0)
+        )
 
     def place(self, path: Path) -> str:
         """ "monitord.toml:12", for a message that names a second place."""

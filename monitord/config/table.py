@@ -361,6 +361,17 @@ class Table:
         if not self._faults.is_start:
             self.fault(key, problem, hint)
 
+    def warn(self, key: str, problem: str, hint: str = "") -> None:
+        """What is valid, but does not work on this host. Key "" is the table itself."""
+        found = self.look_up(key) if key else None
+        own = (*self._path, key) if key else self._path
+        self._faults.warn(found[0] if found else own, problem, hint)
+
+    @property
+    def is_read_by_outsider(self) -> bool:
+        """Whether this process may have other rights than the service."""
+        return self._faults.reader is Reader.OUTSIDER
+
     def unreadable(self, key: str, file: str) -> None:
         """The file that is named there may not be read by this process. A fault if the service would not, either."""
         if self._faults.reader is not Reader.OUTSIDER:

@@ -9,10 +9,12 @@ That the program is there is not asked when the configuration is read: who check
 of the service's sandbox, and its package may come later. A check that finds none is unsure, and says so.
 """
 
+import os
 import shlex
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from signal import Signals
 from typing import Any, ClassVar
 
@@ -160,6 +162,8 @@ class ExecMonitor(Monitor[ExecOptions]):
         return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
 
 
+ANYBODY_MAY_RUN = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
+
 _REASON_OF_FAULT = {
     ProcessFaultKind.UNUSABLE: Reason.PLUGIN_UNKNOWN,
     ProcessFaultKind.EXHAUSTED: Reason.PROBER_EXHAUSTED,
@@ -201,7 +205,50 @@ def read_program(table: Table) -> ExecOptions:
     environment, hidden = _read_environment(table)
     directory = table.text("directory", default="/")
     _try(table, "directory", directory=directory)
-    return ExecOptions(_read_command(table), environment, hidden, directory)
+    command = _read_command(table)
+    if command:
+        _warn_of_program(table, Path(command[0]))
+    if directory.startswith("/"):
+        _warn_of_directory(table, Path(directory))
+    return ExecOptions(command, environment, hidden, directory)
+
+
+def _warn_of_program(table: Table, program: Path) -> None:
+    mode, problem = _mode_of(table, program)
+    if mode is not None:
+        may_run = mode & ANYBODY_MAY_RUN if table.is_read_by_outsider else os.access(program, os.X_OK)
+        if not stat.S_ISREG(mode):
+            problem = "it is not a file"
+        elif not may_run:
+            problem = "it is not executable" if not mode & ANYBODY_MAY_RUN else "Permission denied"
+    if problem is not None:
+        table.warn(
+            "command",
+            f"{program} cannot be run: {problem}",
+            "install it, or correct the path",
+        )
+
+
+def _warn_of_directory(table: Table, directory: Path) -> None:
+    mode, problem = _mode_of(table, directory)
+    if mode is not None and not stat.S_ISDIR(mode):
+        problem = "it is not a directory"
+    if problem is not None:
+        table.warn(
+            "directory",
+            f"{directory} cannot be entered: {problem}",
+            "create it, or correct the path",
+        )
+
+
+def _mode_of(table: Table, path: Path) -> tuple[int | None, str | None]:
+    """The mode of the file, or why it has none. Neither where only the service could know."""
+    try:
+        return path.stat().st_mode, None
+    except PermissionError as error:
+        return None, None if table.is_read_by_outsider else error.strerror
+    except (OSError, ValueError) as error:  # ValueError: a NUL, which was refused already
+        return None, error.strerror if isinstance(error, OSError) else None
 
 
 def _read_command(table: Table) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ icmplib is needed only where there is such a monitor, and is imported only there
 """
 
 import importlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
@@ -21,6 +22,7 @@ from monitord.model import Fact, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.net import IpFamily
 from monitord.net.ping import (
+    ALLOW_HINT,
     MAX_COUNT,
     MAX_PAYLOAD_BYTES,
     IcmplibSocket,
@@ -29,6 +31,7 @@ from monitord.net.ping import (
     Pinger,
     PingFault,
     PingOutcome,
+    are_pings_forbidden,
 )
 from monitord.net.reach import has_family, ip_version, parse_host
 from monitord.units import format_duration
@@ -97,6 +100,9 @@ class IcmpMonitor(Monitor[IcmpOptions]):
             table.ignore_others()
             table.fault("type", f'"icmp" needs icmplib: {error}', "install the package python3-icmplib")
             return IcmpOptions("")
+        if are_pings_forbidden(to_everybody=table.is_read_by_outsider):
+            whom = "everybody" if table.is_read_by_outsider else f"group {os.getegid()}"
+            table.warn("type", f"cannot work: this host forbids ping sockets to {whom}", ALLOW_HINT)
         options = IcmpOptions(
             host=table.value("host", parse_host, default="", required=True),
             count=table.integer("count", default=DEFAULT_COUNT, minimum=1, maximum=MAX_COUNT),

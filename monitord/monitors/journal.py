@@ -33,7 +33,14 @@ from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.monitors.journal_options import JournalOptions, read_journal_options
 from monitord.monitors.journal_window import SLOTS, Window
 from monitord.net.journal_feed import JournalFaultKind, JournalFeed, JournalNews, JournalQuery
-from monitord.systemd.journal_reader import KEPT_LINES, cursor_part, own_unit, unit_family
+from monitord.systemd.journal_reader import (
+    KEPT_LINES,
+    UnreadableError,
+    check_readable,
+    cursor_part,
+    own_unit,
+    unit_family,
+)
 from monitord.units import format_duration
 
 log = logging.getLogger(__name__)
@@ -64,6 +71,15 @@ _MICROSECOND = timedelta(microseconds=1)
 _FORBIDDEN_HINT = 'the unit wants "SupplementaryGroups=systemd-journal": see monitord(8)'
 _ABSENT_HINT = "see Storage= in journald.conf(5)"
 _NOT_LEFT_OUT = ("_SYSTEMD_UNIT", "_SYSTEMD_USER_UNIT", "MONITOR")
+
+
+def _warn_if_unreadable(table: Table) -> None:
+    try:
+        check_readable()
+    except UnreadableError as error:
+        if not (error.is_forbidden and table.is_read_by_outsider):
+            hint = _FORBIDDEN_HINT if error.is_forbidden else _ABSENT_HINT
+            table.warn("type", f'"journal" cannot work: {error}', hint)
 
 
 class JournalMonitor(Monitor[JournalOptions]):
@@ -100,6 +116,7 @@ class JournalMonitor(Monitor[JournalOptions]):
             table.fault(
                 "type", f'"journal" needs python-systemd: {error}', "install the package python3-systemd"
             )
+        _warn_if_unreadable(table)
         return read_journal_options(table)
 
     # -- life ---------------------------------------------------------------------------------------------

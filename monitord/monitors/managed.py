@@ -10,11 +10,12 @@ import importlib
 import re
 from collections.abc import Callable
 from fnmatch import translate
+from pathlib import Path
 
 from monitord.config import Table
 from monitord.model import Observation, Reason
 from monitord.monitors.base import Stopwatch
-from monitord.net.bus import BusError, BusFault
+from monitord.net.bus import BusError, BusFault, socket_of, system_bus_address
 from monitord.net.unit_state import UnitState
 
 LONGEST_NAME = 255
@@ -37,7 +38,17 @@ def has_library(table: Table, key: str, what: str) -> bool:
     except ImportError as error:
         table.fault(key, f'"{what}" needs dbus-fast: {error}', "install the package python3-dbus-fast")
         return False
+    _warn_without_bus(table, key, what)
     return True
+
+
+def _warn_without_bus(table: Table, key: str, what: str) -> None:
+    try:
+        path = socket_of(system_bus_address())
+    except BusError:
+        return
+    if path.startswith("/") and not Path(path).exists():
+        table.warn(key, f'"{what}" cannot work: there is no system bus at {path}', "install the package dbus")
 
 
 def parse_unit_name(text: str) -> str:

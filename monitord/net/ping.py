@@ -6,6 +6,7 @@ where a socket is opened.
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from monitord.net.faults import FaultKind, fault_of_error, fault_of_timeout
@@ -21,6 +23,7 @@ from monitord.net.phases import Phase, PhaseTimer
 from monitord.net.reach import Ended, find_address, ip_version
 from monitord.net.resolver import IpFamily, Resolver
 
+ALLOW_HINT = 'write "net.ipv4.ping_group_range = 0 2147483647" to a file in /etc/sysctl.d'
 MAX_COUNT = 100
 MAX_PAYLOAD_BYTES = 8972
 """What a jumbo frame holds."""
@@ -89,6 +92,32 @@ class EchoSocket(Protocol):
 
 
 OpenEchoSocket = Callable[[str], EchoSocket]
+
+
+def _open_unbound() -> None:
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP).close()
+
+
+def are_pings_forbidden(
+    *,
+    to_everybody: bool,
+    open_unbound: Callable[[], None] = _open_unbound,
+    range_file: Path = Path("/proc/sys/net/ipv4/ping_group_range"),
+) -> bool:
+    """Whether the host allows ping sockets to no group of this process, or to no group at all (icmp(7))."""
+    if to_everybody:
+        with contextlib.suppress(OSError, ValueError):
+            lowest, highest = map(int, range_file.read_text().split())
+            return lowest > highest
+        return False
+    # Where PrivateUsers= is set, the numbers in the file are not those of the host.
+    try:
+        open_unbound()
+    except PermissionError:
+        return True
+    except OSError:  # something else, which may be over when a check needs it
+        return False
+    return False
 
 
 class IcmplibSocket:
@@ -254,8 +283,7 @@ class Pinger:
         except PermissionError:
             raise Ended(
                 FaultKind.PROBER_FORBIDDEN,
-                f"this host forbids ping sockets to group {os.getegid()}; "
-                'write "net.ipv4.ping_group_range = 0 2147483647" to a file in /etc/sysctl.d',
+                f"this host forbids ping sockets to group {os.getegid()}; {ALLOW_HINT}",
             ) from None
         except OSError as error:
             kind, detail = fault_of_error(error, Phase.CONNECT)

@@ -26,12 +26,16 @@ ACCOUNTS = Path("/etc/passwd")
 
 @dataclass(frozen=True, slots=True)
 class ReloadOutcome:
-    """How a reload ended. `summary` is one line; `error` holds every fault when it was refused."""
+    """How a reload ended. `summary` is one line; `error` holds every fault when it was refused.
+
+    `warnings`: what is valid and cannot work on this host.
+    """
 
     ok: bool
     at: datetime
     summary: str
     error: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class Control(Protocol):

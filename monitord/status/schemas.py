@@ -175,7 +175,9 @@ SCHEMAS: dict[str, Json] = {
     },
     "Fault": made_of(where=TEXT, problem=TEXT, fix=TEXT),
     "Status": made_of(**_STATUS),
-    "Reload": made_of(ok=FLAG, at=nullable(TIME), summary=nullable(TEXT), error=nullable(TEXT)),
+    "Reload": made_of(
+        ok=FLAG, at=nullable(TIME), summary=nullable(TEXT), error=nullable(TEXT), warnings=listed(TEXT)
+    ),
     "Result": made_of(**_RESULT),
     "MonitorBrief": made_of(**_BRIEF),
     "Monitor": made_of(

@@ -257,8 +257,14 @@ def history_of(stats: HistoryStats) -> Json:
 def reload_of(outcome: ReloadOutcome | None) -> Json:
     """How the last reload ended; before the first one, the configuration in force is that of the start."""
     if outcome is None:
-        return {"ok": True, "at": None, "summary": None, "error": None}
-    return {"ok": outcome.ok, "at": text_of(outcome.at), "summary": outcome.summary, "error": outcome.error}
+        return {"ok": True, "at": None, "summary": None, "error": None, "warnings": []}
+    return {
+        "ok": outcome.ok,
+        "at": text_of(outcome.at),
+        "summary": outcome.summary,
+        "error": outcome.error,
+        "warnings": list(outcome.warnings),
+    }
 
 
 def text_of(moment: datetime | None) -> str | None:

@@ -93,6 +93,11 @@ def entries_between(place: str, found: str) -> int:
     return max(0, int(numbers[1], 16) - int(numbers[0], 16) - 1)
 
 
+def check_readable() -> None:
+    """Raises UnreadableError if there is no journal of this host that this process may read."""
+    _look_for_files(DIRECTORIES, in_machines=True)
+
+
 class Journal:
     """The files of this host, or those in a directory. Raises UnreadableError when there are none to read."""
 

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,20 @@ async def test_an_accepted_reload_says_what_changed(
     async with endpoint(tmp_path) as at:
         assert await ctl(at.path, "reload") == 0
     assert capsys.readouterr().out == "reloaded: 1 added, 2 unchanged\n"
+
+
+async def test_a_reload_prints_the_warnings_of_the_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warned = replace(
+        ACCEPTED, warnings=("monitord.toml:2: monitors.a.command: warning: it is missing\x1b[31m",)
+    )
+    async with endpoint(tmp_path, outcome=warned) as at:
+        assert await ctl(at.path, "reload") == 0
+    printed = capsys.readouterr()
+    assert printed.out == "reloaded: 1 added, 2 unchanged\n"
+    assert printed.err.startswith("monitord.toml:2: monitors.a.command: warning: it is missing")
+    assert "\x1b" not in printed.err
 
 
 @pytest.mark.parametrize(

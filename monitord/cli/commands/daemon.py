@@ -12,6 +12,7 @@ from monitord.cli.client import API, Client, DaemonUnreachableError, RefusedErro
 from monitord.cli.command import Command
 from monitord.cli.exits import EXIT_FAILED, EXIT_OK
 from monitord.cli.probe_options import add_probe_options
+from monitord.cli.wording import plain
 
 RELOAD_TIMEOUT_S = 120.0
 
@@ -41,6 +42,8 @@ def _reload(options: argparse.Namespace) -> int:
     elif options.quiet:
         pass  # the exit status tells
     elif outcome["ok"]:
+        for warning in outcome.get("warnings", ()):
+            print(plain(warning), file=sys.stderr)
         print(f"reloaded: {outcome['summary']}")
     else:
         print(outcome["error"], file=sys.stderr)

@@ -1,0 +1,168 @@
+"""What is valid, but cannot work on this host, is a warning of check-config, of a start and of a reload."""
+
+import errno
+import logging
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from monitord.cli.daemon_command import check_config
+from monitord.config import Reader
+from monitord.net.ping import are_pings_forbidden
+from monitord.settings import read_settings
+from monitord.systemd import journal_reader
+from tests.test_control import GOOD, running
+from tests.test_settings import settings_of
+
+
+def warnings_of(tmp_path: Path, text: str, reader: Reader = Reader.SERVICE) -> list[str]:
+    config = tmp_path / "monitord.toml"
+    config.write_text(text)
+    return [
+        warning.as_warning().removeprefix(f"{config}:")
+        for warning in read_settings(config, reader=reader).warnings
+    ]
+
+
+def test_a_program_that_cannot_be_run_is_named(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch(0o644)
+    (tmp_path / "program").touch(0o755)
+    monitors = "".join(
+        f'[monitors.{number}]\ncommand = ["{tmp_path}/{name}"]\n'
+        for number, name in enumerate(("missing", "plain", "", "program"))
+    )
+    text = f'{monitors}[notifiers.ops]\ncommand = ["{tmp_path}/missing"]\ndirectory = "{tmp_path}/plain"\n'
+    assert warnings_of(tmp_path, text) == [
+        f"2: monitors.0.command: warning: {tmp_path}/missing cannot be run: No such file or directory; "
+        "install it, or correct the path",
+        f"4: monitors.1.command: warning: {tmp_path}/plain cannot be run: it is not executable; "
+        "install it, or correct the path",
+        f"6: monitors.2.command: warning: {tmp_path} cannot be run: it is not a file; "
+        "install it, or correct the path",
+        f"10: notifiers.ops.command: warning: {tmp_path}/missing cannot be run: No such file or directory; "
+        "install it, or correct the path",
+        f"11: notifiers.ops.directory: warning: {tmp_path}/plain cannot be entered: it is not a directory; "
+        "create it, or correct the path",
+    ]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may enter every directory")
+def test_what_only_the_service_may_see_is_no_warning_for_others(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(0o000)
+    text = f'[monitors.a]\ncommand = ["{tmp_path}/closed/program"]\n'
+    assert warnings_of(tmp_path, text, Reader.OUTSIDER) == []
+    assert len(warnings_of(tmp_path, text)) == 1
+
+
+def raising(number: int) -> Callable[[], None]:
+    def open_unbound() -> None:
+        raise OSError(number, os.strerror(number))
+
+    return open_unbound
+
+
+@pytest.mark.parametrize(
+    ("open_unbound", "is_forbidden"),
+    [(lambda: None, False), (raising(errno.EACCES), True), (raising(errno.EMFILE), False)],
+    ids=["allowed", "forbidden", "exhausted"],
+)
+def test_whether_the_service_may_ping_is_tried(
+    tmp_path: Path, open_unbound: Callable[[], None], *, is_forbidden: bool
+) -> None:
+    answer = are_pings_forbidden(
+        to_everybody=False, open_unbound=open_unbound, range_file=tmp_path / "not_read"
+    )
+    assert answer is is_forbidden
+
+
+@pytest.mark.parametrize(
+    ("text", "is_forbidden"), [("1\t0\n", True), ("0\t2147483647\n", False), ("5\t5\n", False), ("?", False)]
+)
+def test_others_know_only_whether_anybody_may_ping(tmp_path: Path, text: str, *, is_forbidden: bool) -> None:
+    file = tmp_path / "range"
+    file.write_text(text)
+    answer = are_pings_forbidden(to_everybody=True, open_unbound=raising(errno.EACCES), range_file=file)
+    assert answer is is_forbidden
+    assert not are_pings_forbidden(to_everybody=True, range_file=tmp_path / "missing")
+
+
+def test_an_icmp_monitor_is_warned_of_exactly_where_it_is_forbidden(tmp_path: Path) -> None:
+    pytest.importorskip("icmplib")
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP).close()
+        expected = []
+    except PermissionError:
+        expected = [
+            f"2: monitors.gw.type: warning: cannot work: this host forbids ping sockets to group {os.getegid()}; "
+            'write "net.ipv4.ping_group_range = 0 2147483647" to a file in /etc/sysctl.d'
+        ]
+    assert warnings_of(tmp_path, '[monitors.gw]\ntype = "icmp"\nhost = "127.0.0.1"\n') == expected
+
+
+def test_a_unit_monitor_needs_the_system_bus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("dbus_fast")
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/bus")
+    text = '[monitors.a]\ntype = "unit"\nunit = "nginx.service"\n[auto]\nunits = "failed"\n'
+    where = f"cannot work: there is no system bus at {tmp_path}/bus; install the package dbus"
+    assert warnings_of(tmp_path, text) == [
+        f'2: monitors.a.type: warning: "unit" {where}',
+        f'5: auto.units: warning: "failed" {where}',
+    ]
+    (tmp_path / "bus").touch()
+    assert warnings_of(tmp_path, text) == []
+
+
+def test_a_journal_monitor_needs_a_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("systemd.journal")
+    monkeypatch.setattr(journal_reader, "DIRECTORIES", (tmp_path,))
+    text = '[monitors.a]\ntype = "journal"\npriority = "err"\n'
+    assert warnings_of(tmp_path, text) == [
+        f'2: monitors.a.type: warning: "journal" cannot work: there is no journal in {tmp_path}; '
+        "see Storage= in journald.conf(5)"
+    ]
+    (tmp_path / "machine").mkdir()
+    (tmp_path / "machine" / "system.journal").touch()
+    assert warnings_of(tmp_path, text) == []
+
+
+NO_PROGRAM = '[monitors.a]\ncommand = ["/nonexistent/check"]\n'
+
+
+def test_check_config_prints_warnings_and_succeeds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "monitord.toml"
+    config.write_text(NO_PROGRAM)
+    assert check_config(config, Reader.OUTSIDER) == 0
+    warning, verdict = capsys.readouterr().out.splitlines()
+    assert warning.startswith(f"{config}:2: monitors.a.command: warning: /nonexistent/check cannot be run")
+    assert verdict == f"{config}: good; 1 monitor, 0.0333 checks a second, 1 warning"
+
+
+def test_warnings_make_no_difference_between_settings(tmp_path: Path) -> None:
+    program = tmp_path / "check"
+    text = f'[monitors.a]\ncommand = ["{program}"]\n'
+    before = settings_of(tmp_path, text)
+    program.touch(0o755)
+    after = settings_of(tmp_path, text)
+    assert (len(before.warnings), len(after.warnings)) == (1, 0)
+    assert before == after
+
+
+async def test_a_start_and_a_reload_warn(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        async with running(tmp_path, NO_PROGRAM) as it:
+            warning = f"{it.config}:2: monitors.a.command: warning: /nonexistent/check cannot be run: "
+            assert caplog.text.count(warning) == 1
+            outcome = await it.control.reload("a test")
+            assert caplog.text.count(warning) == 2
+            assert outcome.ok
+            assert outcome.summary == "1 unchanged; 1 warning"
+            assert [one.startswith(warning) for one in outcome.warnings] == [True]
+            it.config.write_text(GOOD)
+            outcome = await it.control.reload("a test")
+            assert outcome.warnings == ()
+            assert "warning" not in outcome.summary
