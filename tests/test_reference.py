@@ -131,6 +131,8 @@ OPTIONS: dict[str, Tests] = {
     "http.all_addresses": "monitors/test_http.py::test_the_worst_of_all_addresses_counts",
     "http.reuse_connection": "monitors/test_http.py::test_a_connection_is_kept_until_the_monitor_is_closed",
     "http.max_body": "monitors/test_http.py::test_a_body_beyond_the_limit_is_too_large",
+    "http.max_header": "monitors/test_http.py::test_headers_beyond_the_limit_are_too_large",
+    "http.read_body": "monitors/test_http.py::test_check_ends_with_the_headers_if_the_body_is_not_read",
     "exec.command": "monitors/test_exec.py::test_a_plugin_gets_arguments_environment_and_directory",
     "exec.environment": "monitors/test_exec.py::test_a_plugin_gets_arguments_environment_and_directory",
     "exec.directory": "monitors/test_exec.py::test_a_plugin_gets_arguments_environment_and_directory",

@@ -39,6 +39,15 @@ MAX_BINARY_SHARE = 0.1
 """Of characters that are no text: above it a body is not shown."""
 
 _CHARSET = re.compile(r'charset="?([A-Za-z0-9_.:-]{1,40})', re.IGNORECASE)
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""utf-7 and others decode to lone surrogates, which no output can hold."""
 _NO_CHARSETS = frozenset({"punycode", "idna", "unicode-escape", "raw-unicode-escape"})
 """What Python decodes as well and no server means: a megabyte of punycode takes half a minute."""
 
@@ -57,6 +66,7 @@ VOCABULARY = Vocabulary(
         "ip_version": FactType.NUMBER,
         "http_version": FactType.TEXT,
         "header": FactFunction(FactType.TEXT),
+        "deviations": FactType.TEXT,
         "body": FactType.TEXT,
         "body.length": FactType.SIZE,
         "json": FactFunction(FactType.ANY, parse_json_path),
@@ -74,6 +84,7 @@ VOCABULARY = Vocabulary(
     },
 )
 _OF_THE_BODY = frozenset({"body", "json"})
+_OF_THE_WHOLE_BODY = _OF_THE_BODY | {"body.length"}
 
 _WELL, _DEGRADED, _OURS, _UNWELL, _FAULT = range(5)
 
@@ -87,7 +98,10 @@ class HttpMonitor(Monitor[HttpOptions]):
 
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
         super().__init__(settings, tools)
-        self._request = self.options.request(read_body=bool(settings.needs & _OF_THE_BODY))
+        self._request = self.options.request(
+            read_body=bool(settings.needs & _OF_THE_BODY),
+            receive_streams=bool(settings.needs & _OF_THE_WHOLE_BODY),
+        )
         self.looks_outward = not _is_local(self._request)
         self._shown_url = shown_url(self._request.target, is_secret=self.options.is_url_secret)
 
@@ -103,7 +117,7 @@ class HttpMonitor(Monitor[HttpOptions]):
     @classmethod
     def absent_facts(cls, options: HttpOptions) -> Collection[str]:
         is_plain = options.url.reveal().lower().startswith("http://") and not options.follow_redirects
-        return TLS_FACTS if is_plain else ()
+        return (*(TLS_FACTS if is_plain else ()), *(() if options.read_body else _OF_THE_WHOLE_BODY))
 
     def secrets(self) -> Iterable[str]:
         return secrets_of(self.options)
@@ -131,7 +145,7 @@ class HttpMonitor(Monitor[HttpOptions]):
         settings, lookup = self.settings, lookup_of(observation)
         if observation.reason.is_ours:
             return _OURS
-        if "status" not in observation.facts:
+        if observation.evidence is None:
             return _FAULT
         is_well = observation.reason is Reason.OK
         if settings.up_when:
@@ -164,12 +178,20 @@ class HttpMonitor(Monitor[HttpOptions]):
         if isinstance(outcome, HttpExchange):
             facts["status"] = outcome.status
             facts["http_version"] = outcome.http_version
-            facts["body.length"] = outcome.body_bytes
+            if outcome.body_bytes is not None:
+                facts["body.length"] = outcome.body_bytes
             facts.update(_facts_of_connections(outcome, self.tools.clock.now()))
-            said, short = f"{outcome.status}, {_bytes(outcome.body_bytes)}", f"HTTP {outcome.status}"
+            said, short = f"{outcome.status}, {_received(outcome)}", f"HTTP {outcome.status}"
+            if outcome.deviations:
+                facts["deviations"] = ", ".join(deviation.value for deviation in outcome.deviations)
+                said += f", deviates from HTTP: {facts['deviations']}"
         else:
             # The reason, in words: "refused: connect to 127.0.0.1:1 refused".
-            said = short = f"{reason.value.replace('_', ' ')}: {outcome.detail}"
+            said = f"{reason.value.replace('_', ' ')}: {outcome.detail}"
+            if outcome.status is not None:
+                facts["status"] = outcome.status
+                said += f" (status {outcome.status})"
+            short = said
         return Observation(
             started_at=watch.started_at,
             duration_s=outcome.duration_s,
@@ -212,35 +234,67 @@ def _evidence(exchange: HttpExchange) -> Evidence:
     def document() -> object:
         if not documents:
             try:
-                documents.append(json.loads(exchange.body or b""))
+                documents.append(_parse_json(exchange))
             except (ValueError, RecursionError):
                 documents.append(Unresolved("the body is not JSON"))
         return documents[0]
 
     def look_up(name: str, argument: object) -> object:
-        if name == EXCERPT:
-            return _excerpt(exchange)
-        if name == "header":
-            return _header(exchange, str(argument))
-        if name == "body":
-            return _decoded(exchange, exchange.body or b"")
-        if name == "json" and isinstance(argument, JsonPath):
-            found = document()
-            return found if isinstance(found, Unresolved) else argument.find(found)
-        return None
+        match name:
+            case "body" | "json" if exchange.body_problem:
+                return Unresolved(exchange.body_problem)
+            case "body":
+                return _decoded(exchange, exchange.body or b"")
+            case "json" if isinstance(argument, JsonPath):
+                found = document()
+                return found if isinstance(found, Unresolved) else argument.find(found)
+            case "header":
+                return _header(exchange, str(argument))
+            case "deviations":
+                return ""
+        return _excerpt(exchange) if name == EXCERPT else None
 
     return look_up
 
 
-def _decoded(exchange: HttpExchange, body: bytes) -> str:
-    """The body in its charset; what cannot be decoded shows as U+FFFD."""
-    named = _CHARSET.search(exchange.headers.get("Content-Type", ""))
+def _parse_json(exchange: HttpExchange) -> object:
+    """The body as JSON (RFC 8259: no NaN, no Infinity), in the charset that it names or shows. Raises ValueError."""
+    body = exchange.body or b""
     try:
-        charset = codecs.lookup(named[1]).name if named else "utf-8"
-        return body.decode("utf-8" if charset in _NO_CHARSETS else charset, errors="replace")
+        # detect_encoding goes by the zeros that UTF-16 and UTF-32 put beside ASCII (RFC 4627, section 3).
+        text = body.decode(_charset(exchange, body) or json.detect_encoding(body))
+    except LookupError:  # a codec that is not one of text
+        text = body.decode()
+    return json.loads(text.removeprefix("\ufeff"), parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _charset(exchange: HttpExchange, body: bytes) -> str | None:
+    """As the byte order mark shows, before what Content-Type names (WHATWG Encoding, section 6)."""
+    for mark, charset in _MARKS:
+        if body.startswith(mark):
+            return charset
+    named = _CHARSET.search(exchange.headers.get("Content-Type", ""))
+    if named is None:
+        return None
+    try:
+        charset = codecs.lookup(named[1]).name
+    except LookupError:
+        return None
+    return None if charset in _NO_CHARSETS else charset
+
+
+def _decoded(exchange: HttpExchange, body: bytes) -> str:
+    """The body in its charset, without a byte order mark; what cannot be decoded shows as U+FFFD."""
+    try:
+        text = body.decode(_charset(exchange, body) or "utf-8", errors="replace")
     except (LookupError, UnicodeError):
         # No charset of text; "undefined" raises whatever `errors` says.
-        return body.decode(errors="replace")
+        text = body.decode(errors="replace")
+    return _SURROGATE.sub("\ufffd", text.removeprefix("\ufeff"))
 
 
 def _header(exchange: HttpExchange, name: str) -> str | None:
@@ -263,7 +317,7 @@ def _excerpt(exchange: HttpExchange) -> str:
         text = _decoded(exchange, exchange.beginning)
         odd = sum(not (c.isprintable() or c.isspace() or c == "\x1b") or c == "\ufffd" for c in text)
         is_text = odd <= MAX_BINARY_SHARE * len(text)
-        lines += ["", text if is_text else f"({_bytes(exchange.body_bytes)} that are not text)"]
+        lines += ["", text if is_text else f"({_received(exchange)} that are not text)"]
     return "\n".join(lines)
 
 
@@ -280,5 +334,8 @@ def _reason(outcome: HttpOutcome) -> Reason:
     return Reason.OK if outcome.status < FIRST_BAD_STATUS else Reason.CONDITION_FAILED
 
 
-def _bytes(count: int) -> str:
+def _received(exchange: HttpExchange) -> str:
+    count = exchange.body_bytes
+    if count is None:
+        return "body not read"
     return "1 byte" if count == 1 else f"{count} bytes"

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlencode
 from monitord.config import Secret, Table
 from monitord.monitors.secured import read_tls
 from monitord.net import (
+    DEFAULT_MAX_HEAD_BYTES,
     MAX_DRAINED_BYTES,
     Endpoint,
     HttpRequest,
@@ -25,6 +26,8 @@ from monitord.net.reach import parse_host
 MAX_SHOWN_URL_CHARACTERS = 300
 MAX_BODY_BYTES = 1 << 20
 """`max_body` where a condition looks at the body; one that nobody looks at may be as long as `MAX_DRAINED_BYTES`."""
+MAX_HEADER_BYTES = 4 * 1024 * 1024
+"""`max_header` at most: so much is kept in memory and parsed at once."""
 SHORTEST_GUESS = 6
 """Characters that make a secret of what is one only by its name: `code=200` in a URL must not hide a status."""
 SHORTEST_PIECE = 8
@@ -59,11 +62,15 @@ class HttpOptions:
     ip_family: IpFamily = IpFamily.ANY
     all_addresses: bool = False
     reuse_connection: bool = False
+    read_body: bool = True
     max_body_bytes: int | None = None
+    max_header_bytes: int = DEFAULT_MAX_HEAD_BYTES
     hidden: tuple[Secret, ...] = ()
 
-    def request(self, *, read_body: bool = False, status_decides: bool = False) -> HttpRequest:
-        """`read_body`, `status_decides`: see `HttpRequest`.
+    def request(
+        self, *, read_body: bool = False, receive_streams: bool = True, status_decides: bool = False
+    ) -> HttpRequest:
+        """`read_body`, `receive_streams`, `status_decides`: see `HttpRequest`.
 
         Raises ValueError("problem; hint") when the parts do not fit.
         """
@@ -86,7 +93,10 @@ class HttpOptions:
             ip_family=self.ip_family,
             reuse_connection=self.reuse_connection,
             read_body=read_body,
+            receive_body=self.read_body,
+            receive_streams=receive_streams,
             max_body_bytes=self.max_body_bytes or (MAX_BODY_BYTES if read_body else MAX_DRAINED_BYTES),
+            max_head_bytes=self.max_header_bytes,
             want_certificate=not status_decides,
             status_decides=status_decides,
         )
@@ -202,7 +212,11 @@ def read_options(table: Table, usual_url: str | None = None) -> HttpOptions:
         ip_family=table.choice("ip_family", IpFamily, default=IpFamily.ANY),
         all_addresses=table.flag("all_addresses", default=False),
         reuse_connection=table.flag("reuse_connection", default=False),
+        read_body=table.flag("read_body", default=True),
         max_body_bytes=table.size("max_body", default=None),
+        max_header_bytes=table.size(
+            "max_header", default=DEFAULT_MAX_HEAD_BYTES, minimum=1024, maximum=MAX_HEADER_BYTES
+        ),
     )
     _check_together(table, options)
     return options

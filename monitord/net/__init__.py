@@ -19,6 +19,7 @@ from monitord.net.http_request import (
     check_headers,
     parse_endpoint,
 )
+from monitord.net.http_response import DEFAULT_MAX_HEAD_BYTES, Deviation
 from monitord.net.http_url import Target, parse_target
 from monitord.net.phases import Phase
 from monitord.net.process import ProcessEnd, Processes, ProcessFault, ProcessFaultKind, ProcessRequest
@@ -27,8 +28,10 @@ from monitord.net.tls import CertificateFacts, TlsContexts, TlsFacts, TlsOptions
 
 __all__ = [
     "DEFAULT_MAX_BODY_BYTES",
+    "DEFAULT_MAX_HEAD_BYTES",
     "MAX_DRAINED_BYTES",
     "CertificateFacts",
+    "Deviation",
     "Endpoint",
     "FaultKind",
     "Hop",

@@ -36,6 +36,18 @@ class FaultKind(Enum):
     PROBER_FORBIDDEN = "prober_forbidden"  # our own machine does not let us
 
 
+CUT_SHORT = "the peer closed the connection before the end of the body"
+
+
+class Ended(Exception):  # noqa: N818 - not an error: an end found by ourselves
+    """An exchange that ends in a fault which this program has found itself."""
+
+    def __init__(self, kind: FaultKind, detail: str) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+
+
 _TIMEOUTS = {
     Phase.RESOLVE: (FaultKind.TIMEOUT_RESOLVE, "no answer in time"),
     Phase.CONNECT: (FaultKind.TIMEOUT_CONNECT, "timed out"),

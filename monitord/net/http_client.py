@@ -19,22 +19,20 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 import aiohttp
-from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
-from monitord.net.faults import FaultKind, fault_of_timeout
-from monitord.net.http_body import receive, receive_beginning
+from monitord.net.faults import Ended, FaultKind, fault_of_timeout
+from monitord.net.http_body import receive
 from monitord.net.http_connector import UnixConnector, current_progress, make_session, tcp_connector
 from monitord.net.http_cookies import CookieStore, with_cookies
 from monitord.net.http_outcome import (
     Abandoned,
-    Ended,
     Hop,
     HttpExchange,
     HttpFault,
     HttpOutcome,
     Progress,
-    by_status_line,
+    by_head,
     fault_of,
     placed,
 )
@@ -53,6 +51,7 @@ from monitord.net.tls import Handshake, TlsContexts, current_handshake
 
 KEEP_ALIVE_S = 3600.0
 """How long an unused connection is kept for `reuse_connection`, if the peer lets it live."""
+REQUEST_TIMEOUT = 408
 MAX_ADDRESSES_TESTED = 16
 KEPT_URLS = 4096
 _STEPS_TO_CLOSE = 4
@@ -73,17 +72,17 @@ class HttpClient:
 
     async def fetch(self, request: HttpRequest, *, deadline: float) -> HttpOutcome:
         """One exchange, ended by `deadline` (time.monotonic()). An expected failure is an `HttpFault`."""
-        progress = Progress(PhaseTimer(), received=bytearray() if request.status_decides else None)
+        progress = Progress(PhaseTimer(), request)
         outcome = await _until(deadline, progress, self._follow(request, progress, None))
-        if isinstance(outcome, HttpFault) and progress.received:
-            return by_status_line(outcome, bytes(progress.received)) or outcome
+        if isinstance(outcome, HttpFault) and request.status_decides:
+            return by_head(outcome, progress) or outcome
         return outcome
 
     async def fetch_each(self, request: HttpRequest, *, deadline: float) -> tuple[HttpOutcome, ...]:
         """The exchange with each address of the first host, side by side; at most MAX_ADDRESSES_TESTED."""
         if not request.needs_name:
             return (await self.fetch(request, deadline=deadline),)
-        progress = Progress(PhaseTimer())
+        progress = Progress(PhaseTimer(), request)
         name = request.endpoint_for(request.target).host
         addresses = await _until(deadline, progress, self._resolve(name, request, progress))
         if isinstance(addresses, HttpFault):
@@ -91,7 +90,7 @@ class HttpClient:
         resolve_s, queued_s = progress.timer.read()[Phase.RESOLVE], progress.timer.queued_s
 
         async def fetch_from(address: str) -> HttpOutcome:
-            progress = Progress(PhaseTimer(resolve_s, queued_s))
+            progress = Progress(PhaseTimer(resolve_s, queued_s), request)
             return await _until(deadline, progress, self._follow(request, progress, address))
 
         tasks = [asyncio.create_task(fetch_from(address)) for address in addresses[:MAX_ADDRESSES_TESTED]]
@@ -133,12 +132,11 @@ class HttpClient:
                 name = next((name for name in headers if name.lower() == "cookie"), "Cookie")
                 headers[name] = with_cookies(headers.get(name), found)
             try:
-                response = await self._send(request, target, method, headers, body, progress, pinned)
+                response = await self._ask(request, target, method, headers, body, progress, pinned)
                 try:
                     location = next(filter(None, _header_values(response, b"location")), None)
                     if not (request.follow_redirects and response.status in REDIRECTS and location):
-                        take = receive_beginning if request.status_decides else receive
-                        return await take(request, response, progress)
+                        return await receive(request, response, progress)
                     if progress.redirects == MAX_REDIRECTS:
                         raise Ended(FaultKind.TOO_MANY_REDIRECTS, f"more than {MAX_REDIRECTS} redirects")
                     tls = progress.tls_facts(certificate=request.want_certificate)
@@ -163,6 +161,39 @@ class HttpClient:
                     "and the body of a request is not sent to another origin",
                 )
 
+    async def _ask(
+        self,
+        request: HttpRequest,
+        target: Target,
+        method: str,
+        headers: dict[str, str],
+        body: bytes | None,
+        progress: Progress,
+        pinned: str | None,
+    ) -> aiohttp.ClientResponse:
+        """The head of the response, asked for once more if a kept connection has led to nothing.
+
+        The peer may close a kept connection at any moment, also while the request is on its way. That proves nothing
+        as long as no byte has come back, so one fresh connection is tried within the same deadline, whatever the
+        method: RFC 9110, section 9.2.2, allows it where the client knows that the request may be repeated, and
+        a request with `reuse_connection` is one that is repeated all the time. Status 408 is how a server ends an
+        idle connection (section 15.5.9).
+        """
+        progress.wants_fresh = False
+        try:
+            response = await self._send(request, target, method, headers, body, progress, pinned)
+        except Abandoned:
+            if not progress.is_reused or (progress.parser is not None and progress.parser.received_bytes):
+                raise
+        else:
+            if not progress.is_reused or response.status != REQUEST_TIMEOUT:
+                return response
+            response.close()
+        if body is not None:
+            _drop_unsent(progress)
+        progress.wants_fresh = True
+        return await self._send(request, target, method, headers, body, progress, pinned)
+
     async def _send(
         self,
         request: HttpRequest,
@@ -174,6 +205,7 @@ class HttpClient:
         pinned: str | None,
     ) -> aiohttp.ClientResponse:
         """The head of the response; its body is still to come. The caller closes it."""
+        progress.method, progress.is_reused, progress.parser = method, False, None
         options: dict[str, Any] = {}
         if target.socket_path is not None:
             url = _wire_url(target.scheme, target.host, target.port, target.request_target)
@@ -267,12 +299,14 @@ async def _until(deadline: float, progress: Progress, act: Coroutine[Any, Any, T
         kind, detail = end.kind, end.detail
     except TimeoutError:
         kind, detail = fault_of_timeout(progress.timer)
-        detail = placed(kind, detail, progress)
-    except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError, Abandoned) as error:
+        note = "" if progress.parser is None else progress.parser.progress_note
+        detail = placed(kind, f"{detail}, {note}" if note else detail, progress)
+    except (aiohttp.ClientError, OSError, ValueError, Abandoned) as error:
         kind, detail = fault_of(error.error if isinstance(error, Abandoned) else error, progress)
     finally:
         current_progress.reset(token)
         progress.release()
+    head = None if progress.parser is None else progress.parser.head
     return HttpFault(
         kind=kind,
         detail=detail,
@@ -281,6 +315,8 @@ async def _until(deadline: float, progress: Progress, act: Coroutine[Any, Any, T
         redirects=progress.redirects,
         address=progress.address,
         ip_version=progress.ip_version,
+        status=None if head is None else head.status,
+        headers={} if head is None else head.headers,
     )
 
 

@@ -1,11 +1,15 @@
-"""The seams in aiohttp where an exchange is watched: when a connection begins and stands, and that it is the only one.
+"""The seams in aiohttp where an exchange is watched and its response is received.
 
-What is overridden (`connect`, `start`, `data_received`, `feed_data`) and put in (`response_class`, `resolver`,
-`_factory`) is alike from aiohttp 3.8 on.
+aiohttp connects, speaks TLS and sends requests. The response is received by `_Handler` with our own parser
+(`http_response.py`), so that it is the same with every version of aiohttp. What is overridden (`connect`, `read`,
+`set_response_params`, `data_received`, `eof_received`, `connection_lost`, `set_exception`, `should_close`) and put in
+(`resolver`, `_factory`) is alike from aiohttp 3.8 on.
 """
 
 import asyncio
-from collections.abc import Awaitable
+import select
+import ssl
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
@@ -14,13 +18,12 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http import HttpVersion, RawResponseMessage
 
+from monitord.net.faults import CUT_SHORT, Ended, FaultKind
 from monitord.net.http_outcome import Abandoned, Progress
+from monitord.net.http_response import BEGINNING_BYTES, Deviation, ResponseHead, ResponseParser
 from monitord.net.phases import Phase
-
-MAX_FRUITLESS_BYTES = 128 * 1024
-"""What may come at a time of which neither a response begins nor a body goes on: a head, or trailers."""
 
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 # The caller's headers are all there is: no compression that was not asked for, no guessed content type.
@@ -29,54 +32,271 @@ _NOT_BY_ITSELF = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 current_progress: ContextVar[Progress] = ContextVar("current_progress")
 
 
-async def _connect_timed(connecting: Awaitable[Connection]) -> Connection:
+async def _connect_timed(connect: Callable[[], Awaitable[Connection]]) -> Connection:
     progress = current_progress.get()
     progress.timer.enter(Phase.CONNECT)
+    progress.parser = None
+    progress.is_connecting = True
     try:
-        connection = await connecting
+        connection = await connect()
+        while _is_stale(connection, progress):
+            connection.close()
+            connection = await connect()
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         raise Abandoned(error) from error
+    finally:
+        progress.is_connecting, progress.parser = False, None
     progress.timer.enter(Phase.PROCESSING)
-    progress.protocol = connection.protocol
-    if isinstance(connection.protocol, _Handler):
-        connection.protocol.received = progress.received
+    progress.is_reused = _is_used(connection)
     progress.transport = connection.transport
     if connection.transport is not None:
         progress.tls = connection.transport.get_extra_info("ssl_object")
     return connection
 
 
+def _is_used(connection: Connection) -> bool:
+    return isinstance(connection.protocol, _Handler) and connection.protocol.is_used
+
+
+def _is_stale(connection: Connection, progress: Progress) -> bool:
+    """Whether a kept connection must not be used: something has arrived on it, a response to nothing or its end."""
+    if not _is_used(connection):
+        return False
+    found = None if connection.transport is None else connection.transport.get_extra_info("socket")
+    if progress.wants_fresh or found is None:
+        return True
+    poll = select.poll()
+    poll.register(found.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+class Reception:
+    """One response as it arrives: what aiohttp takes for the reader of the body."""
+
+    __slots__ = ("_enough_bytes", "_failure", "_on_eof", "_waiter", "parser")
+
+    def __init__(self, parser: ResponseParser) -> None:
+        self.parser = parser
+        self._failure: BaseException | None = None
+        self._enough_bytes: int | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._on_eof: list[Callable[[], None]] = []
+
+    async def wait_for_head(self) -> ResponseHead:
+        """Raises `Ended` or `Abandoned` when none comes."""
+        while (head := self.parser.head) is None:
+            if self._failure is not None:
+                raise self._failure
+            await self._wait()
+        return head
+
+    async def wait_for_end(self, *, enough_bytes: int | None = None) -> None:
+        """The end of the body, or so many bytes of it. Raises `Ended` or `Abandoned` when it fails before."""
+        self._enough_bytes = enough_bytes
+        while not (self.parser.is_complete or self.has_enough):
+            if self._failure is not None:
+                raise self._failure
+            await self._wait()
+
+    @property
+    def has_enough(self) -> bool:
+        return self._enough_bytes is not None and self.parser.body_bytes >= self._enough_bytes
+
+    async def _wait(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def finish(self) -> None:
+        """The response is complete: aiohttp gives the connection back."""
+        self.wake()
+        callbacks, self._on_eof = self._on_eof, []
+        for callback in callbacks:
+            callback()
+
+    def fail(self, failure: BaseException) -> None:
+        """The first failure counts, and none after the end."""
+        if self.is_over:
+            return
+        self._failure = failure
+        self._on_eof.clear()
+        self.wake()
+
+    @property
+    def is_over(self) -> bool:
+        return self._failure is not None or self.parser.is_complete
+
+    # What aiohttp's ClientResponse asks of the reader of a body
+
+    def is_eof(self) -> bool:
+        return self.parser.is_complete
+
+    def on_eof(self, callback: Callable[[], None]) -> None:
+        if self.parser.is_complete:
+            callback()
+        else:
+            self._on_eof.append(callback)
+
+    def exception(self) -> BaseException | None:
+        return self._failure
+
+    def set_exception(self, exc: BaseException, _cause: BaseException | None = None) -> None:
+        self.fail(exc)
+
+
 class _Handler(ResponseHandler):
-    """Keeps no head without end. aiohttp 3.11 bounds each line of it, but not how many there are."""
+    """Receives responses with our parser, and gives the event loop a turn after each limited piece of work."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
-        self._responses = 0
-        self._body: Any = None
-        self._fruitless_bytes = 0
-        self.received: bytearray | None = None
+        self._reception: Reception | None = None
+        self._is_proceeding = False
+        self._end_of_connection: BaseException | None = None
+        self._has_ended = False
 
-    def feed_data(self, data: Any, size: int = 0) -> None:
-        self._responses += 1
-        self._body = data[1]
-        super().feed_data(data, size)
+    @property
+    def is_used(self) -> bool:
+        """Whether there was an exchange on this connection before."""
+        return self._reception is not None
+
+    @property
+    def should_close(self) -> bool:
+        parser = None if self._reception is None else self._reception.parser
+        return self._should_close or (
+            parser is not None and not (parser.is_complete and parser.keeps_connection)
+        )
+
+    def set_response_params(self, **_params: Any) -> None:
+        progress = current_progress.get()
+        request = progress.request
+        # While the connector connects, it is the request to the proxy that is answered.
+        method = "CONNECT" if progress.is_connecting else progress.method
+        progress.parser = ResponseParser(
+            method=method,
+            max_head_bytes=request.max_head_bytes,
+            max_body_bytes=request.max_body_bytes,
+            kept_bytes=request.max_body_bytes if request.read_body else BEGINNING_BYTES,
+            accepts_upgrade=request.asks_for_upgrade,
+        )
+        self._reception = Reception(progress.parser)
+
+    async def read(self) -> Any:
+        """The head and the reader of the body, as `ClientResponse.start` wants them."""
+        reception = self._reception
+        if reception is None:
+            raise aiohttp.ServerDisconnectedError
+        head = await reception.wait_for_head()
+        message = RawResponseMessage(
+            HttpVersion(*head.version),
+            head.status,
+            head.reason,
+            head.headers,
+            head.raw_headers,
+            should_close=not reception.parser.keeps_connection,
+            compression=None,
+            upgrade=False,
+            chunked=False,
+        )
+        return message, reception
 
     def data_received(self, data: bytes) -> None:
-        if self.received is not None:
-            self.received += data[: MAX_FRUITLESS_BYTES - len(self.received)]
-        before = self._fruits()
-        super().data_received(data)
-        self._fruitless_bytes = self._fruitless_bytes + len(data) if self._fruits() == before else 0
-        if self._fruitless_bytes > MAX_FRUITLESS_BYTES and self.transport is not None:
-            self.set_exception(LineTooLong("a head", str(MAX_FRUITLESS_BYTES)))
-            self.transport.abort()
+        reception = self._reception
+        if reception is None or reception.is_over:
+            # Nothing was asked: a response to a timeout of the server's, or the rest of one. RFC 9112, section 9.2.
+            self._should_close = True
+            if self.transport is not None:
+                self.transport.close()
+            return
+        self._parse(reception, data)
+
+    def eof_received(self) -> None:
+        self._end(None)
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        self._should_close = True
+        self._end(exc)
         super().connection_lost(exc)
-        self._body = None  # it holds us: a circle that only the collector would find
 
-    def _fruits(self) -> tuple[int, int]:
-        return self._responses, 0 if self._body is None else self._body.total_bytes
+    def set_exception(self, exc: BaseException, *_cause: BaseException) -> None:
+        """The request could not be written. A response that has begun counts all the same."""
+        self._should_close = True
+        if self._reception is not None and self._reception.parser.head is None:
+            self._reception.fail(Abandoned(exc) if isinstance(exc, Exception) else exc)
+
+    def _parse(self, reception: Reception, data: bytes | None) -> None:
+        parser = reception.parser
+        had_head = parser.head is not None
+        try:
+            if data is None:
+                parser.proceed()
+            else:
+                parser.feed(data)
+        except Ended as end:
+            self._fail(reception, end)
+            return
+        if parser.is_complete:
+            self._should_close = self._should_close or not parser.keeps_connection
+            reception.finish()
+        elif (parser.head is not None and not had_head) or reception.has_enough:
+            reception.wake()
+        if parser.has_work and not self._is_proceeding:
+            self._is_proceeding = True
+            if self.transport is not None:
+                self.transport.pause_reading()
+            self._loop.call_soon(self._proceed, reception)
+
+    def _proceed(self, reception: Reception) -> None:
+        self._is_proceeding = False
+        if reception.is_over:
+            return
+        self._parse(reception, None)
+        if self._is_proceeding:
+            return
+        if self._has_ended:
+            self._end(self._end_of_connection)
+        elif self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def _end(self, exc: BaseException | None) -> None:
+        reception = self._reception
+        if reception is None or reception.is_over:
+            return
+        if self._is_proceeding:
+            self._has_ended, self._end_of_connection = True, self._end_of_connection or exc
+            return
+        parser = reception.parser
+        if _is_missing_close_notify(exc):
+            exc = None
+            parser.note(Deviation.NO_CLOSE_NOTIFY)
+        if exc is None:
+            try:
+                parser.feed_eof()
+            except Ended as end:
+                reception.fail(end if parser.received_bytes else Abandoned(aiohttp.ServerDisconnectedError()))
+                return
+            reception.finish()
+        elif parser.head is not None:
+            reception.fail(Ended(FaultKind.RESET, CUT_SHORT))
+        elif isinstance(exc, OSError):
+            reception.fail(Abandoned(aiohttp.ClientOSError(*exc.args)))
+        else:
+            reception.fail(Abandoned(aiohttp.ServerDisconnectedError()))
+
+    def _fail(self, reception: Reception, end: Ended) -> None:
+        self._should_close = True
+        reception.fail(end)
+        if self.transport is not None:
+            self.transport.abort()
+
+
+def _is_missing_close_notify(exc: BaseException | None) -> bool:
+    return isinstance(exc, ssl.SSLError) and "EOF" in str(exc.reason or exc)
 
 
 def _handlers() -> partial[ResponseHandler]:
@@ -91,7 +311,7 @@ class _TcpConnector(aiohttp.TCPConnector):
         self._factory = _handlers()
 
     async def connect(self, *args: Any, **kwargs: Any) -> Connection:
-        return await _connect_timed(super().connect(*args, **kwargs))
+        return await _connect_timed(partial(super().connect, *args, **kwargs))
 
 
 class UnixConnector(aiohttp.UnixConnector):
@@ -100,15 +320,7 @@ class UnixConnector(aiohttp.UnixConnector):
         self._factory = _handlers()
 
     async def connect(self, *args: Any, **kwargs: Any) -> Connection:
-        return await _connect_timed(super().connect(*args, **kwargs))
-
-
-class _Response(aiohttp.ClientResponse):
-    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
-        try:
-            return await super().start(connection)
-        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            raise Abandoned(error) from error
+        return await _connect_timed(partial(super().connect, *args, **kwargs))
 
 
 class _NoResolver(AbstractResolver):
@@ -132,5 +344,4 @@ def make_session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
         timeout=_NO_TIMEOUT,
         auto_decompress=False,  # it would unpack a bomb before anybody could count
         skip_auto_headers=_NOT_BY_ITSELF,
-        response_class=_Response,
     )

@@ -7,20 +7,16 @@ import asyncio
 import re
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
-from multidict import CIMultiDict
 
 from monitord.net.faults import FaultKind, fault_of_error
+from monitord.net.http_request import HttpRequest
+from monitord.net.http_response import Deviation, ResponseParser
 from monitord.net.http_url import Target
 from monitord.net.phases import Phase, PhaseTimer
 from monitord.net.tls import TlsFacts, tls_facts
-
-CUT_SHORT = "the peer closed the connection before the end of the body"
-_STATUS_LINE = re.compile(r"HTTP/(?P<version>\d\.\d) (?P<status>[1-9]\d\d)(?P<phrase> .*)?\s*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +30,10 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class HttpExchange:
-    """A response that came to its end.
+    """A response that came to its end, or whose head is all that was wanted (`body_bytes` is None then).
 
-    `body` is None unless it was wanted, and decoded if it was compressed. `beginning` is the first of it, wanted or
+    `body` is None unless it was wanted, and decoded if it was compressed. Where it could not be decoded, `body` is
+    None and `body_problem` says why. `beginning` is the first of it, wanted or
     not. `body_bytes` counts the body as it was sent. All phases are there, in seconds, 0.0 for one that was not needed.
     `target`, `address` and `tls` are of the last connection; `hops` are the redirects before it.
     `address` is "192.0.2.1" or "2001:db8::1", or the path of a Unix socket; behind a proxy it is the proxy's.
@@ -48,7 +45,7 @@ class HttpExchange:
     http_version: str
     body: bytes | None
     beginning: bytes
-    body_bytes: int
+    body_bytes: int | None
     redirects: int
     address: str
     ip_version: int | None
@@ -57,11 +54,16 @@ class HttpExchange:
     tls: TlsFacts | None
     target: Target | None = None
     hops: tuple[Hop, ...] = ()
+    deviations: tuple[Deviation, ...] = ()
+    body_problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpFault:
-    """No usable response. `detail` is for people and holds no secret; `phases` has those that were reached."""
+    """No usable response. `detail` is for people and holds no secret; `phases` has those that were reached.
+
+    `status` and `headers` are those of the last response if its head has arrived: the fault is in its body then.
+    """
 
     kind: FaultKind
     detail: str
@@ -70,6 +72,8 @@ class HttpFault:
     redirects: int
     address: str | None
     ip_version: int | None
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 HttpOutcome = HttpExchange | HttpFault
@@ -83,18 +87,13 @@ class Abandoned(Exception):  # noqa: N818 - not an error of its own: the wrappin
         self.error = error
 
 
-class Ended(Exception):  # noqa: N818 - not an error: an end found by ourselves
-    def __init__(self, kind: FaultKind, detail: str) -> None:
-        super().__init__(detail)
-        self.kind = kind
-        self.detail = detail
-
-
 @dataclass(slots=True)
 class Progress:
     """How far an exchange has come; what a fault is told from."""
 
     timer: PhaseTimer
+    request: HttpRequest
+    method: str = "GET"
     redirects: int = 0
     hops: tuple[Hop, ...] = ()
     target: Target | None = None
@@ -104,11 +103,15 @@ class Progress:
     other_family: str | None = (
         None  # an address of the name that was not asked, where this family's does not answer
     )
-    protocol: ResponseHandler | None = None
+    is_connecting: bool = False
+    is_reused: bool = False
+    """The connection served an exchange before."""
+    wants_fresh: bool = False
+    """No kept connection is to be used."""
+    parser: ResponseParser | None = None
+    """Of the response under way."""
     transport: asyncio.Transport | None = None
     tls: ssl.SSLObject | None = None
-    received: bytearray | None = None
-    """What the peer sent first, where `HttpRequest.status_decides`; not the response of a proxy to CONNECT."""
 
     def tls_facts(self, *, certificate: bool) -> TlsFacts | None:
         return None if self.tls is None else tls_facts(self.tls, certificate=certificate)
@@ -117,38 +120,31 @@ class Progress:
         """Let go of the connection. Its callbacks hold the context that holds this: a circle that only the collector
         would find, with buffers and a TLS state in it.
         """
-        self.protocol = self.transport = self.tls = None
+        self.transport = self.tls = None
 
 
-def by_status_line(fault: HttpFault, received: bytes) -> HttpExchange | None:
-    """The response with the status line that arrived before the fault, without a body; None: none arrived."""
-    lines = received.decode("latin-1").split("\n")[:-1]  # the last line has no end yet
-    while lines:
-        match = _STATUS_LINE.match(lines.pop(0))
-        if match is None:
-            return None
-        end = next((index for index, line in enumerate(lines) if not line.strip()), len(lines))
-        # RFC 9110, section 15.2: interim responses come before the final one.
-        if match["status"].startswith("1") and match["status"] != "101":
-            lines = lines[end + 1 :]
-            continue
-        fields = (line.partition(":") for line in lines[:end])
-        return HttpExchange(
-            status=int(match["status"]),
-            reason_phrase=match["phrase"].strip(),
-            headers=CIMultiDict((name.strip(), value.strip()) for name, _, value in fields),
-            http_version=match["version"],
-            body=None,
-            beginning=b"",
-            body_bytes=0,
-            redirects=fault.redirects,
-            address=fault.address or "",
-            ip_version=fault.ip_version,
-            phases=dict.fromkeys(Phase, 0.0) | dict(fault.phases),
-            duration_s=fault.duration_s,
-            tls=None,
-        )
-    return None
+def by_head(fault: HttpFault, progress: Progress) -> HttpExchange | None:
+    """The response with the head, or its beginning, that arrived before the fault. None: no status line arrived."""
+    head = None if progress.parser is None else progress.parser.head_so_far()
+    if head is None:
+        return None
+    return HttpExchange(
+        status=head.status,
+        reason_phrase=head.reason,
+        headers=head.headers,
+        http_version=".".join(map(str, head.version)),
+        body=None,
+        beginning=b"",
+        body_bytes=None,
+        redirects=fault.redirects,
+        address=fault.address or "",
+        ip_version=fault.ip_version,
+        phases=dict.fromkeys(Phase, 0.0) | dict(fault.phases),
+        duration_s=fault.duration_s,
+        tls=None,
+        target=progress.target,
+        hops=progress.hops,
+    )
 
 
 def fault_of(error: Exception, progress: Progress) -> tuple[FaultKind, str]:
@@ -157,10 +153,6 @@ def fault_of(error: Exception, progress: Progress) -> tuple[FaultKind, str]:
         kind, detail = FaultKind.RESET, "the peer closed the connection without an answer"
     elif isinstance(error, aiohttp.ClientHttpProxyError):
         kind, detail = FaultKind.UNREACHABLE, f"the proxy answered {error.status} to CONNECT"
-    elif isinstance(error, aiohttp.ClientPayloadError):
-        kind, detail = FaultKind.RESET, CUT_SHORT
-    elif isinstance(error, (aiohttp.ClientResponseError, HttpProcessingError)):
-        kind, detail = _fault_of_head(error)
     elif (cause := _system_error(error)) is not None:
         kind, detail = fault_of_error(cause, phase)
     else:
@@ -181,15 +173,6 @@ def _system_error(error: BaseException) -> OSError | None:
         original.reason = alert[1]
         return original
     return error
-
-
-def _fault_of_head(error: BaseException) -> tuple[FaultKind, str]:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, LineTooLong):
-            return FaultKind.TOO_LARGE, "a header of the response is too large"
-        cause = cause.__cause__
-    return FaultKind.PROTOCOL_ERROR, "the answer is not HTTP"
 
 
 def placed(kind: FaultKind, detail: str, progress: Progress) -> str:

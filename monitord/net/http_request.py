@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from monitord.net.http_response import DEFAULT_MAX_HEAD_BYTES
 from monitord.net.http_url import PORTS, Target, parse_target
 from monitord.net.reach import parse_host
 from monitord.net.resolver import IpFamily, literal_address
@@ -20,6 +21,7 @@ MAX_REQUEST_BODY_BYTES = 1024 * 1024
 DEFAULT_MAX_BODY_BYTES = 1024 * 1024
 MAX_DRAINED_BYTES = 64 * 1024 * 1024
 """A limit for bodies that nobody wants to see. It ends the endless ones; large files take another method."""
+ENDLESS_TYPES = frozenset({"text/event-stream", "multipart/x-mixed-replace"})
 SEE_OTHER = 303
 REDIRECTS = frozenset({301, 302, SEE_OTHER, 307, 308})
 
@@ -63,6 +65,9 @@ class HttpRequest:
       ends the exchange.
     - `status_decides`: the exchange succeeds once the head of the response has arrived. Only the beginning of the
       body is received, within a second, and a failure in it is ignored.
+    - `receive_body`: if false, the exchange ends with the head of the response and the connection is closed.
+    - `receive_streams`: if false, the same for content that has no end by its type (`ENDLESS_TYPES`).
+    - `max_head_bytes`: of status line and headers, with those of interim responses.
     - `want_certificate`: facts of the certificates, at some cost.
     """
 
@@ -80,7 +85,10 @@ class HttpRequest:
     ip_family: IpFamily = IpFamily.ANY
     reuse_connection: bool = False
     read_body: bool = False
+    receive_body: bool = True
+    receive_streams: bool = True
     max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
+    max_head_bytes: int = DEFAULT_MAX_HEAD_BYTES
     want_certificate: bool = False
     status_decides: bool = False
 
@@ -130,6 +138,10 @@ class HttpRequest:
     def __repr__(self) -> str:
         # Headers, body and query may hold what nobody should see.
         return f"<HttpRequest {self.method} {self.target.shown_origin}{self.target.path}>"
+
+    @property
+    def asks_for_upgrade(self) -> bool:
+        return any(name.lower() == "upgrade" for name, _ in self.headers)
 
     def is_at_home(self, target: Target) -> bool:
         """Whether the target is of the origin that the credentials are for."""

@@ -47,7 +47,16 @@ REFUSALS = frozenset({400, 413, 422})
 _EVERYBODY = re.compile(r"@(?=(?:all|channel|everyone|here)\b)", re.IGNORECASE)
 """Mattermost's and Rocket.Chat's words for all who are there. A space of no width takes the meaning from them."""
 
-OF_MONITORS_ONLY = ("json", "form", "follow_redirects", "all_addresses", "reuse_connection", "max_body")
+OF_MONITORS_ONLY = (
+    "json",
+    "form",
+    "follow_redirects",
+    "all_addresses",
+    "reuse_connection",
+    "read_body",
+    "max_body",
+    "max_header",
+)
 OF_WEBHOOKS_ONLY = ("method", "format", "body", "content_type")
 
 

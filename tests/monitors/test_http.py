@@ -19,7 +19,7 @@ from monitord.monitors.http_options import HttpOptions, shown_url
 from monitord.net import FaultKind, HttpClient, IpFamily, Phase, Resolver, TlsContexts, parse_target
 from tests.certificates import DAY, Authority
 from tests.fakes import monitor_settings
-from tests.servers import Peer, Request, free_port, respond, serve
+from tests.servers import Peer, Request, free_port, respond, send_raw, serve
 
 Make = Callable[[str], HttpMonitor]
 
@@ -364,6 +364,37 @@ async def test_a_body_beyond_the_limit_is_too_large(make: Make) -> None:
         seen = await make(url + 'max_body = "1kB"').check()
     assert seen.reason is Reason.TOO_LARGE
     assert "too large: the body is larger than 1000 bytes" in seen.detail
+
+
+async def test_headers_beyond_the_limit_are_too_large(make: Make) -> None:
+    async with serve(respond(headers={"X": "x" * 5000})) as server:
+        url = f'url = "http://127.0.0.1:{server.port}/"\n'
+        assert (await make(url).check()).reason is Reason.OK
+        seen = await make(url + 'max_header = "4kB"').check()
+    assert seen.reason is Reason.TOO_LARGE
+    assert "the head of the response is larger than max_header (4000 bytes)" in seen.detail
+
+
+async def test_check_ends_with_the_headers_if_the_body_is_not_read(make: Make) -> None:
+    async def large(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9999999999\r\n\r\nx")
+        await peer.hang()
+
+    async with serve(large) as server:
+        seen = await make(f'url = "http://127.0.0.1:{server.port}/"\nread_body = false').check()
+    assert (seen.reason, seen.facts["status"]) == (Reason.OK, 200)
+    assert "body.length" not in seen.facts
+    assert "200, body not read" in seen.detail
+
+
+async def test_deviations_of_a_response_are_a_fact(make: Make) -> None:
+    answer = b"HTTP/1.1 200 OK\nContent-Length: 2\nContent-Length: 2\n\nok"
+    async with serve(send_raw(answer)) as server:
+        seen = await make(f'url = "http://127.0.0.1:{server.port}/"').check()
+    assert seen.reason is Reason.OK
+    assert seen.facts["deviations"] == "bare_lf, content_length_repeated"
+    assert "200, 2 bytes, deviates from HTTP: bare_lf, content_length_repeated" in seen.detail
 
 
 async def test_a_unix_socket_is_asked(make: Make, tmp_path: Path) -> None:

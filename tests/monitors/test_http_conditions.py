@@ -131,6 +131,93 @@ async def test_the_body_is_read_in_its_charset(tmp_path: Path, tools: Tools) -> 
     assert result.verdict is Verdict.PASS
 
 
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        pytest.param('{"a": "grün"}'.encode(), "application/json", id="UTF-8"),
+        pytest.param('{"a": "grün"}'.encode("utf-8-sig"), "application/json", id="UTF-8 with BOM"),
+        pytest.param('{"a": "grün"}'.encode("latin-1"), "application/json; charset=latin1", id="Latin-1"),
+        pytest.param('{"a": "grün"}'.encode("utf-16"), "application/json", id="UTF-16 with BOM"),
+        pytest.param('{"a": "grün"}'.encode("utf-16-le"), "application/json", id="UTF-16LE"),
+        pytest.param('{"a": "grün"}'.encode("utf-32-be"), "application/json", id="UTF-32BE"),
+        pytest.param('{"a": "grün"}'.encode("utf-32"), "application/json", id="UTF-32 with BOM"),
+        pytest.param(
+            '{"a": "grün"}'.encode("utf-16-be"), "application/json; charset=utf-16be", id="UTF-16BE, named"
+        ),
+        pytest.param('{"a": "grün"}'.encode("utf-8-sig"), "text/plain; charset=latin1", id="BOM wins"),
+        pytest.param('{"a": "grün"}'.encode(), "application/json; charset=hex", id="no charset"),
+    ],
+)
+async def test_json_is_read_in_its_charset(
+    tmp_path: Path, tools: Tools, body: bytes, content_type: str
+) -> None:
+    result = await judged(
+        tmp_path,
+        tools,
+        "up_when = [\"json('$.a') == 'grün'\"]",
+        body=body,
+        headers={"Content-Type": content_type},
+    )
+    assert result.verdict is Verdict.PASS, result.observation.detail
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+async def test_numbers_beyond_json_are_no_json(tmp_path: Path, tools: Tools, number: str) -> None:
+    body = f'{{"a": 1, "b": {number}}}'.encode()
+    result = await judged(tmp_path, tools, "up_when = [\"json('$.a') == 1\"]", body=body)
+    assert result.observation.reason is Reason.CONDITION_UNRESOLVED
+    assert "not JSON" in result.observation.detail
+
+
+@pytest.mark.parametrize("body", [b'{"a": "\\ud800"}', b'{"a": ["\\udfff"]}', b'{"a": {"\\ud800": 1}}'])
+async def test_lone_surrogates_reach_no_output(tmp_path: Path, tools: Tools, body: bytes) -> None:
+    result = await judged(tmp_path, tools, "up_when = [\"json('$.a') == 'x'\"]", body=body)
+    for text in (result.observation.detail, result.observation.excerpt or "", *result.conditions):
+        text.encode()
+
+
+@pytest.mark.parametrize("condition", ["body contains 'x'", "not body contains 'x'", "json('$.a') == 1"])
+@pytest.mark.parametrize("coding", ["compress", "gzip, unknown"])
+async def test_condition_on_a_body_in_an_unknown_coding_is_unresolved(
+    tmp_path: Path, tools: Tools, condition: str, coding: str
+) -> None:
+    result = await judged(
+        tmp_path, tools, f'up_when = ["{condition}"]', body=b"x", headers={"Content-Encoding": coding}
+    )
+    assert result.observation.reason is Reason.CONDITION_UNRESOLVED
+    assert "is not supported" in result.observation.detail
+
+
+async def _endless(peer: Peer) -> None:
+    await peer.request()
+    await peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\r\ndata: 1\n\n")
+    await peer.hang()
+
+
+async def test_event_stream_is_judged_by_its_headers(tmp_path: Path, tools: Tools) -> None:
+    async with serve(_endless) as server:
+        keys = f'url = "http://127.0.0.1:{server.port}/"\nup_when = ["status == 200"]'
+        result = await checked_and_judged(tmp_path, tools, keys)
+    assert (result.verdict, result.observation.facts["status"]) == (Verdict.PASS, 200)
+
+
+@pytest.mark.parametrize("condition", ["body contains 'data'", "body.length > 1"])
+async def test_event_stream_is_read_for_a_condition_on_its_body(
+    tmp_path: Path, tools: Tools, condition: str
+) -> None:
+    async with serve(_endless) as server:
+        keys = f'url = "http://127.0.0.1:{server.port}/"\ntimeout = "100ms"\nup_when = ["{condition}"]'
+        result = await checked_and_judged(tmp_path, tools, keys)
+    assert result.observation.reason is Reason.TIMEOUT_BODY
+    assert result.observation.facts["status"] == 200
+    assert "the body did not end in time (status 200)" in result.observation.detail
+
+
+async def test_absence_of_deviations_is_an_empty_text(tmp_path: Path, tools: Tools) -> None:
+    result = await judged(tmp_path, tools, "degraded_when = [\"deviations != ''\"]")
+    assert (result.verdict, result.conditions) == (Verdict.PASS, ("deviations != '' ('')",))
+
+
 @pytest.mark.parametrize("charset", ["punycode", "IDNA", "unicode_escape", "Raw-Unicode-Escape"])
 async def test_what_python_decodes_and_is_no_charset_is_not_obeyed(
     tmp_path: Path, tools: Tools, charset: str

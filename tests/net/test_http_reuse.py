@@ -1,0 +1,172 @@
+"""Kept connections: what their end proves, and what may be used again."""
+
+import asyncio
+
+import pytest
+
+from monitord.net import FaultKind, HttpClient, HttpRequest
+from tests.net.conftest import exchange, fault
+from tests.servers import Peer, Script, serve
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+def once_then(end: Script) -> Script:
+    """Answers the first request of each connection, and ends the connection at the second."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(OK)
+        await peer.request()
+        await end(peer)
+
+    return script
+
+
+async def _close(_peer: Peer) -> None:
+    return
+
+
+async def _reset(peer: Peer) -> None:
+    peer.reset()
+
+
+async def _idle_timeout(peer: Peer) -> None:
+    await peer.send(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+
+
+@pytest.mark.parametrize("end", [_close, _reset, _idle_timeout])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_kept_connection_that_ends_with_the_next_request_is_replaced(
+    client: HttpClient, end: Script, method: str
+) -> None:
+    async with serve(once_then(end)) as server:
+        request = HttpRequest(
+            url=f"http://127.0.0.1:{server.port}/", method=method, body=b"x", reuse_connection=True
+        )
+        statuses = [(await exchange(client, request)).status for _ in range(4)]
+    assert statuses == [200] * 4
+    assert server.connections == 4
+
+
+async def test_kept_connection_that_ends_while_the_body_is_sent_is_replaced(client: HttpClient) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(OK)
+        await peer.reader.readuntil(b"\r\n\r\n")
+        peer.reset()
+
+    async with serve(script) as server:
+        request = HttpRequest(
+            url=f"http://127.0.0.1:{server.port}/",
+            method="POST",
+            body=bytes(1_000_000),
+            reuse_connection=True,
+        )
+        await exchange(client, request)
+        assert (await exchange(client, request)).status == 200
+    assert server.connections == 2
+
+
+async def test_fresh_connection_is_tried_once(client: HttpClient) -> None:
+    connections = 0
+
+    async def script(peer: Peer) -> None:
+        nonlocal connections
+        connections += 1
+        await peer.request()
+        if connections == 1:
+            await peer.send(OK)
+            await peer.request()
+
+    async with serve(script) as server:
+        request = HttpRequest(url=f"http://127.0.0.1:{server.port}/", reuse_connection=True)
+        await exchange(client, request)
+        seen = await fault(client, request)
+    assert (seen.kind, seen.detail) == (
+        FaultKind.RESET,
+        "the peer closed the connection without an answer",
+    )
+    assert connections == 2
+
+
+async def test_response_that_breaks_off_on_a_kept_connection_is_a_fault(client: HttpClient) -> None:
+    """A byte has come back: the server has the request and failed."""
+
+    async def half(peer: Peer) -> None:
+        await peer.send(b"HTTP/1.1 200 O")
+
+    async with serve(once_then(half)) as server:
+        request = HttpRequest(url=f"http://127.0.0.1:{server.port}/", reuse_connection=True)
+        await exchange(client, request)
+        seen = await fault(client, request)
+    assert (seen.kind, server.connections) == (FaultKind.RESET, 1)
+
+
+async def test_timeout_status_on_a_fresh_connection_is_the_response(client: HttpClient) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await _idle_timeout(peer)
+
+    async with serve(script) as server:
+        request = HttpRequest(url=f"http://127.0.0.1:{server.port}/", reuse_connection=True)
+        assert (await exchange(client, request)).status == 408
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("extra", [b"HTTP/1.1 408 Request Timeout\r\n\r\n", b"x"])
+async def test_bytes_on_an_idle_connection_are_no_response(client: HttpClient, extra: bytes) -> None:
+    """Whether they have been read by the event loop before the next request or not."""
+    idle, sent = asyncio.Event(), asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(OK)
+        await idle.wait()
+        await peer.send(extra)
+        sent.set()
+        await peer.hang()
+
+    async with serve(script) as server:
+        request = HttpRequest(url=f"http://127.0.0.1:{server.port}/", reuse_connection=True)
+        await exchange(client, request)
+        idle.set()
+        await sent.wait()
+        assert (await exchange(client, request)).status == 200
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        OK + b"more",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 204 No Content\r\n\r\nbody",
+        OK.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n") + b"\r\n0\r\n\r\n",
+    ],
+    ids=["bytes after the body", "HTTP/1.0", "204 with a body", "length and chunked"],
+)
+async def test_connection_with_unclear_state_is_not_used_again(client: HttpClient, response: bytes) -> None:
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.send(response)
+
+    async with serve(script) as server:
+        request = HttpRequest(url=f"http://127.0.0.1:{server.port}/", reuse_connection=True)
+        for _ in range(2):
+            await exchange(client, request)
+    assert server.connections == 2
+
+
+async def test_connection_is_kept_after_http_1_0_with_keep_alive(client: HttpClient) -> None:
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.send(b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok")
+
+    async with serve(script) as server:
+        request = HttpRequest(url=f"http://127.0.0.1:{server.port}/", reuse_connection=True)
+        for _ in range(3):
+            await exchange(client, request)
+    assert server.connections == 1
