@@ -287,3 +287,136 @@ def test_restored_state_is_the_one_of_the_stop(tmp_path: Path) -> None:
             assert abs(since - began[0]) < timedelta(milliseconds=2)
 
     run(main)
+
+
+CUT_OFF = "cut off: nearly everything fails at once, and is not believed"
+SEES = "sees again"
+FLEET = "".join(
+    f"""
+[monitors.m{number}]
+type = "fake"
+check_every = "60s"
+retry_every = "2s"
+timeout = "2s"
+"""
+    for number in range(10)
+)
+
+
+def isolate() -> None:
+    Scripted.bad = {f"m{number}": Reason.TIMEOUT_RESOLVE for number in range(10)}
+
+
+@KILLED
+def test_isolation_that_lasts_over_a_restart_is_notified_once_and_so_is_its_end(
+    tmp_path: Path, is_killed: bool
+) -> None:
+    async def main() -> None:
+        async with lifetime(tmp_path, NOTIFIER + FLEET, is_killed=is_killed) as first:
+            await asyncio.sleep(150)
+            isolate()
+            await asyncio.sleep(120)
+            assert first.sent == [CUT_OFF]
+        async with lifetime(tmp_path, NOTIFIER + FLEET, is_killed=is_killed) as second:
+            await asyncio.sleep(600)
+            assert second.sent == []
+        async with lifetime(tmp_path, NOTIFIER + FLEET) as third:
+            await asyncio.sleep(60)
+            assert third.sent == []
+            Scripted.bad = {}
+            await asyncio.sleep(300)
+            assert third.sent == [SEES]
+        async with lifetime(tmp_path, NOTIFIER + FLEET) as fourth:
+            await asyncio.sleep(300)
+            assert fourth.sent == []
+
+    run(main)
+
+
+@KILLED
+def test_isolation_that_ends_while_the_daemon_is_stopped_is_notified_as_over_once(
+    tmp_path: Path, is_killed: bool
+) -> None:
+    async def main() -> None:
+        async with lifetime(tmp_path, NOTIFIER + FLEET, is_killed=is_killed):
+            await asyncio.sleep(150)
+            isolate()
+            await asyncio.sleep(120)
+        await asyncio.sleep(3600)
+        Scripted.bad = {}
+        async with lifetime(tmp_path, NOTIFIER + FLEET) as second:
+            await asyncio.sleep(300)
+            assert second.sent == [SEES]
+            # A failure after it counts again.
+            Scripted.bad = {"m3": Reason.REFUSED}
+            await asyncio.sleep(120)
+            assert second.sent == [SEES, "DOWN: m3"]
+
+    run(main)
+
+
+@KILLED
+@pytest.mark.parametrize("after_s", [0.1, 1.0, 20.0, 40.0])
+def test_restart_before_isolation_is_recognised_reports_no_monitor_as_down(
+    tmp_path: Path, is_killed: bool, after_s: float
+) -> None:
+    async def main() -> None:
+        async with lifetime(tmp_path, NOTIFIER + FLEET, is_killed=is_killed) as first:
+            await asyncio.sleep(150)
+            isolate()
+            await asyncio.sleep(after_s)
+        async with lifetime(tmp_path, NOTIFIER + FLEET) as second:
+            await asyncio.sleep(300)
+            assert [*first.sent, *second.sent] == [CUT_OFF]
+            Scripted.bad = {}
+            await asyncio.sleep(300)
+            assert second.sent[-1] == SEES
+            assert [*first.sent, *second.sent].count(SEES) == 1
+
+    run(main)
+
+
+def test_host_that_is_isolated_at_its_first_start_reports_no_monitor_as_down(tmp_path: Path) -> None:
+    async def main() -> None:
+        isolate()
+        async with lifetime(tmp_path, NOTIFIER + FLEET) as there:
+            await asyncio.sleep(300)
+            assert there.sent == [CUT_OFF]
+            Scripted.bad = {}
+            await asyncio.sleep(300)
+            assert there.sent == [CUT_OFF, SEES]
+
+    run(main)
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_isolation_is_sent_to_a_notifier_that_was_added_meanwhile(tmp_path: Path, is_restarted: bool) -> None:
+    async def main() -> None:
+        async with lifetime(tmp_path, FLEET) as first:
+            await asyncio.sleep(150)
+            isolate()
+            await asyncio.sleep(120)
+            if not is_restarted:
+                await first.reload(FLEET + NOTIFIER)
+                await asyncio.sleep(30)
+                assert first.sent == [CUT_OFF]
+                return
+        async with lifetime(tmp_path, FLEET + NOTIFIER) as second:
+            await asyncio.sleep(30)
+            assert second.sent == [CUT_OFF]
+
+    run(main)
+
+
+def test_monitors_removed_during_isolation_do_not_make_it_last_for_ever(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with lifetime(tmp_path, NOTIFIER + FLEET) as first:
+            await asyncio.sleep(150)
+            isolate()
+            await asyncio.sleep(120)
+            assert first.sent == [CUT_OFF]
+        async with lifetime(tmp_path, NOTIFIER + WEB) as second:
+            await asyncio.sleep(60)
+            assert second.sent == [SEES]
+
+    run(main)

@@ -23,6 +23,7 @@ from monitord.alerts.troubles import (
     advance,
     blindness_began,
     blindness_ended,
+    blindness_goes_on,
     closed,
     end,
     goes_on,
@@ -117,6 +118,8 @@ class Alerts:
             if name not in self._couriers:
                 self._employ(one)
         self._drop_for_nobody()
+        if self._blindness is not None:
+            self.see(is_blind=True)
 
     async def run(self) -> None:
         """Look at what time alone changes, until cancelled."""
@@ -208,6 +211,13 @@ class Alerts:
             found = blindness_began(self._settings.names, now)
             self._blindness = found.trouble
             if found.trouble is not None:
+                self._keep(PREFIX, record_of(found.trouble))
+            self._send(found.notices)
+        elif is_blind and self._blindness is not None:
+            # A notifier that came since.
+            found = blindness_goes_on(self._blindness, self._settings.names, now)
+            if found.trouble is not self._blindness and found.trouble is not None:
+                self._blindness = found.trouble
                 self._keep(PREFIX, record_of(found.trouble))
             self._send(found.notices)
         elif not is_blind and self._blindness is not None:

@@ -173,11 +173,18 @@ def goes_on(trouble: Trouble, notifier: str, last: Standing | None, now: datetim
 
 def blindness_began(names: Sequence[str], now: datetime) -> Advance:
     """This host seems to be cut off: everybody is told, once, instead of all that seems to fail."""
-    trouble = Trouble(incident_id("", now), "", now)
-    stands = _blind(now)
-    notices = [_notice(trouble, name, NoticeKind.BLIND, stands, now) for name in names]
+    return blindness_goes_on(Trouble(incident_id("", now), "", now), names, now)
+
+
+def blindness_goes_on(trouble: Trouble, names: Sequence[str], now: datetime) -> Advance:
+    """Notify those of these notifiers that do not know of it yet; the same alert where all do."""
+    stands = _blind(trouble.since)
+    missing = [name for name in names if name not in trouble.told]
+    notices = [_notice(trouble, name, NoticeKind.BLIND, stands, now) for name in missing]
+    if not notices:
+        return Advance(trouble)
     told = {one.notifier: Told(one.number, now, now, Health.UNKNOWN) for one in notices}
-    return Advance(replace(trouble, told=told), tuple(notices))
+    return Advance(replace(trouble, told={**trouble.told, **told}), tuple(notices))
 
 
 def blindness_ended(trouble: Trouble, now: datetime) -> tuple[Notice, ...]:

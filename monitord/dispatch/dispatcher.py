@@ -154,7 +154,7 @@ class Dispatcher:
         periods_s = {
             name: one.monitor.settings.check_every_s
             for name, one in self.watched.items()
-            if one.monitor.looks_outward
+            if one.monitor.looks_outward and one.pause is None
         }
         self._pipeline.blindness.configure(periods_s, share=self.blind_share, canaries=self.canaries)
         self._pipeline.review(anew=True)

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from heapq import nsmallest
 
 from monitord.clock import Clock
 from monitord.dispatch.check_log import CheckLog
@@ -17,10 +18,12 @@ from monitord.dispatch.pulse import LoopPulse
 from monitord.dispatch.roster import Roster
 from monitord.dispatch.watched import Watched
 from monitord.health import (
+    PROBED,
     Blindness,
     HealthState,
     Parents,
     advance,
+    confirm,
     incident_after,
     without_streak,
 )
@@ -38,6 +41,9 @@ UNKNOWN_AFTER_INTERVALS = 3
 
 SETTLE_AFTER_BLINDNESS_S = 10.0
 
+PROBE_MARGIN_S = 1.0
+"""Beyond its deadline, what a check of a probe may take to start and to be concluded."""
+
 ResultListener = Callable[[Watched, Result | None, Transition | None], None]
 IncidentListener = Callable[[Watched, Incident], None]
 
@@ -53,6 +59,9 @@ class Pipeline:
         self._log = check_log
         self.roster = Roster() if roster is None else roster
         self.blindness = Blindness()
+        self._was_blind = False
+        self._held: set[str] = set()
+        """Monitors whose failures would be confirmed if it were clear that this host is not isolated."""
         self._are_open: list[bool] = []
         self.listeners: list[ResultListener] = []
         """Called after each check, and without a result after any other change of health, in order. They must
@@ -92,6 +101,9 @@ class Pipeline:
 
     def review(self, *, anew: bool = False) -> None:
         """Look at what changes with the time alone: windows that open and close. Cheap where none has."""
+        self.blindness.expire(self._clock.monotonic_s())
+        self._note_blindness()
+        self._confirm_held()
         now = self._clock.now()
         are_open = [window.is_open(now) for window in self.roster.windows]
         if are_open == self._are_open and not anew:
@@ -183,26 +195,92 @@ class Pipeline:
         self._follow_incident(watched, observation.reason, observation.summary)
         if step.state.is_soft and not before.is_soft:
             self._ask_parents(watched)
+        self._confirm_held()
 
     def _look_with_both_eyes(self, watched: Watched, result: Result) -> Result:
         """A failure that comes to nearly all at once is ours. Says once when that begins and when it is over."""
         blindness = self.blindness
-        if result.verdict is Verdict.UNSURE or not watched.monitor.looks_outward:
+        if not watched.monitor.looks_outward:
             return result
-        was_blind = blindness.is_blind
+        if result.verdict is Verdict.UNSURE:
+            blindness.pass_over(watched.name)
+            return result
         is_failing = result.verdict is Verdict.FAIL
         was_down = watched.health.health in {Health.DOWN, Health.UNREACHABLE}
-        blindness.saw(watched.name, is_failing=is_failing, at_s=self._clock.monotonic_s(), was_down=was_down)
-        if blindness.is_blind is not was_blind:
-            if was_blind:
-                self._pulse.settle(SETTLE_AFTER_BLINDNESS_S, Reason.PROBER_BLIND)
-            self._log.blindness_changed(is_blind=blindness.is_blind)
-            for listener in self.blindness_listeners:
-                listener(blindness.is_blind)
+        is_fresh = is_failing and not was_down and not blindness.is_failing(watched.name)
+        now_s = self._clock.monotonic_s()
+        blindness.saw(
+            watched.name,
+            is_failing=is_failing,
+            at_s=now_s,
+            was_down=was_down,
+            began_s=watched.check_began_at,
+        )
+        self._note_blindness()
+        if is_fresh and blindness.wants_probe(now_s):
+            self._probe(watched, now_s)
         if not (is_failing and blindness.is_blind):
             return result
         observation = replace(result.observation, reason=Reason.PROBER_BLIND)
         return replace(result, observation=observation, verdict=Verdict.UNSURE)
+
+    def restore_blindness(self) -> None:
+        """This host was isolated when the last run ended: go on from there. Before the first `configure`."""
+        self.blindness.is_blind = self._was_blind = True
+
+    def _note_blindness(self) -> None:
+        is_blind = self.blindness.is_blind
+        if is_blind is self._was_blind:
+            return
+        self._was_blind = is_blind
+        if not is_blind:
+            self._pulse.settle(SETTLE_AFTER_BLINDNESS_S, Reason.PROBER_BLIND)
+        self._log.blindness_changed(is_blind=is_blind)
+        for listener in self.blindness_listeners:
+            listener(is_blind)
+
+    def _probe(self, failing: Watched, now_s: float) -> None:
+        """Check others at once, as parents are: is the failure the target's, or is this host isolated?"""
+        blindness = self.blindness
+        others = [
+            one
+            for one in self.roster.watched.values()
+            if one is not failing
+            and one.monitor.looks_outward
+            and one.pause is None
+            and one.stands not in {Health.DOWN, Health.UNREACHABLE}
+            and not blindness.is_failing(one.name)
+        ]
+        # A check that began after the one that failed, and passed, needs no repetition.
+        passed = [one.name for one in others if _has_passed_since(one, failing.check_began_at)]
+        unasked = (one for one in others if not _has_passed_since(one, failing.check_began_at))
+        asked = nsmallest(
+            max(0, PROBED - len(passed)),
+            unasked,
+            # The older its last check, the more a new one says.
+            key=lambda one: (one.name not in blindness.canaries, one.check_began_at),
+        )
+        longest_s = max(map(self.deadline_s, asked), default=0.0)
+        until_s = now_s + longest_s + PROBE_MARGIN_S
+        if blindness.probe([one.name for one in asked], now_s, until_s, passed=passed):
+            for one in asked:
+                self.wake(one)
+
+    def _confirm_held(self) -> None:
+        """Let failures count that were held back, once it is clear that this host is not isolated."""
+        if not self._held or self.blindness.is_suspected:
+            return
+        held, self._held = self._held, set()
+        if self.blindness.is_blind:
+            return
+        for watched in [self.roster.watched[name] for name in held if name in self.roster.watched]:
+            if watched.pause is not None:
+                continue
+            policy, parents = watched.monitor.settings.policy, self.roster.parents(watched)
+            after = confirm(watched.health, policy, parents)
+            if after is not watched.health:
+                watched.health = after
+                self.restand(watched)
 
     @staticmethod
     def _forgotten_if_blind(state: HealthState, reason: Reason) -> HealthState:
@@ -213,8 +291,10 @@ class Pipeline:
         if verdict is not Verdict.FAIL:
             return Parents.WELL
         parents = self.roster.parents(watched)
-        is_doubtful = self.blindness.is_suspected and watched.monitor.looks_outward
-        return max(parents, Parents.FAILING) if is_doubtful else parents
+        if not watched.monitor.looks_outward or not self.blindness.is_suspected:
+            return parents
+        self._held.add(watched.name)
+        return max(parents, Parents.FAILING)
 
     def _ask_parents(self, watched: Watched) -> None:
         """A first failure: whether it is its own is known sooner if those it depends on are checked now."""
@@ -288,3 +368,9 @@ class Pipeline:
         if transition is not None:
             for follower in self.roster.followers(watched):
                 self.wake(follower)
+
+
+def _has_passed_since(watched: Watched, moment_s: float) -> bool:
+    last = watched.last
+    is_over = watched.check is None and last is not None and last.verdict in {Verdict.PASS, Verdict.WARN}
+    return is_over and watched.check_began_at >= moment_s

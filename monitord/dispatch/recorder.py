@@ -18,6 +18,9 @@ from monitord.model import Health, Incident, Result, Transition
 MOST_GONE = 20_000
 """Monitors that are not there any more whose states are kept: those that come by themselves may all have new names."""
 
+ISOLATION = "isolation"
+"""The key under which it is stored that this host is isolated; absent while it is not."""
+
 
 class Recorder:
     """Listens to the pipeline. `kept` before the first monitor is watched, then `attach`."""
@@ -40,6 +43,9 @@ class Recorder:
         self._pipeline.incident_listeners.append(self._hear_incident)
         self._pipeline.rename_listeners.append(self._hear_rename)
         self._pipeline.retire_listeners.append(self._hear_end)
+        if ISOLATION in kept.own:
+            self._pipeline.restore_blindness()
+        self._pipeline.blindness_listeners.append(self._hear_blindness)
 
     def recall(self, watched: Watched) -> float | None:
         """See `Dispatcher.recall`."""
@@ -85,6 +91,10 @@ class Recorder:
     def _hear_incident(self, watched: Watched, incident: Incident) -> None:
         self._history.add_incident(incident)
         self._save(watched)
+
+    def _hear_blindness(self, is_blind: bool) -> None:  # noqa: FBT001 - a listener
+        since = {"since": self._clock.now().timestamp()}
+        self._history.save_own(ISOLATION, since if is_blind else None)
 
     def _hear_rename(self, old: str, watched: Watched) -> None:
         self._history.rename(old, watched.name)

@@ -4,14 +4,15 @@
 else decides whether somebody is to be told: `flapping`, `dependencies`, `incidents`, `blindness`.
 """
 
-from monitord.health.blindness import Blindness
+from monitord.health.blindness import PROBED, Blindness
 from monitord.health.dependencies import Parents, parents_of
 from monitord.health.flapping import Flapping
 from monitord.health.incidents import incident_after
-from monitord.health.machine import HealthPolicy, HealthState, Step, advance, without_streak
+from monitord.health.machine import HealthPolicy, HealthState, Step, advance, confirm, without_streak
 from monitord.health.windows import Window, maintenance_of, read_windows
 
 __all__ = [
+    "PROBED",
     "Blindness",
     "Flapping",
     "HealthPolicy",
@@ -20,6 +21,7 @@ __all__ = [
     "Step",
     "Window",
     "advance",
+    "confirm",
     "incident_after",
     "maintenance_of",
     "parents_of",

@@ -1,61 +1,135 @@
-"""Whether it is the prober that cannot see: nearly everything begins to fail at once.
+"""Whether this host itself has lost connectivity: nearly all network checks begin to fail at once.
 
 A failure is fresh from its first check on, for as long as `window_s`: the time in which `share` of all monitors
-have been checked. With at least `MINIMUM` of them:
+have been checked. Monitors that have failed for longer say nothing about this host and are not counted. With at least
+MINIMUM counted monitors, or MINIMUM_WITH_CANARIES where canaries are configured:
 
 | fresh failures                                          | then                                                     |
 |---------------------------------------------------------|----------------------------------------------------------|
-| `share` of the monitors checked since the first of them | suspicion: no failure is believed before it is over      |
-| `share` of the `LATEST` monitors that were checked last  | the same: among many one or the other is always fresh,   |
-|                                                         | and those that passed since count for nothing then       |
-| `share` of all monitors, and every canary fails         | blind: failures are unsure                               |
-| fewer than `share` of all monitors fail, or there are   | not blind any more                                       |
-|   fewer than MINIMUM                                    |                                                          |
+| the first one                                           | probe: up to PROBED others are checked at once, and no   |
+|                                                         | failure is confirmed before `share` of them can no       |
+|                                                         | longer fail, or a canary passes, or their time is over   |
+| `share` of the monitors checked since the first of them | suspicion: no failure is confirmed before it is over     |
+| `share` of the `LATEST` monitors that were checked last | the same: among many monitors there is always a fresh    |
+|                                                         | failure, and those that passed since count for nothing   |
+| `share` of the counted monitors, and every canary fails | isolated (blind): failures are inconclusive              |
+| fewer than `share` of them, or fewer counted monitors   | not isolated any more                                    |
+|   than the minimum                                      |                                                          |
 
-Suspicion ends by itself when the window is over, so a true outage of much is told one window later at most.
+A suspicion ends when the window is over, so a true outage of many targets is notified one window later at most.
+
+With fewer than five monitors, failures of all of them prove nothing: they often share a server, and a real outage must
+not be taken for isolation. With a canary, which fails only if this host is isolated, two monitors are enough.
 Moments are seconds of the monotonic clock.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 MINIMUM = 5
+MINIMUM_WITH_CANARIES = 2
 LATEST = 20
+PROBED = 10
+"""Checks in one probe. With the first failure that is enough for a suspicion, however many monitors there are."""
+
+PROBE_EVERY_S = 1.0
+"""Bounds the load that single failures among thousands of monitors cause."""
+
+
+@dataclass(slots=True)
+class _Probe:
+    """`passed` and `failed` count conclusive results of checks that began after it; the first failure is one."""
+
+    began_s: float
+    until_s: float
+    pending: set[str]
+    passed: int = 0
+    failed: int = 1
 
 
 @dataclass(slots=True)
 class Blindness:
-    """Fed with every sure look; owned by the pipeline. `canaries`: monitors that fail only if we are cut off."""
+    """Fed with every conclusive network check; owned by the pipeline. `canaries`: monitors that fail only if this host
+    is isolated.
+    """
 
     share: float = 0.8
     canaries: frozenset[str] = frozenset()
     window_s: float = 30.0
     is_blind: bool = False
+    _watched: set[str] = field(default_factory=set)
     _failing: set[str] = field(default_factory=set)
-    _well: set[str] = field(default_factory=set)
     _fresh: dict[str, float] = field(default_factory=dict)
+    """A part of `_failing`, the oldest first."""
     _well_since: set[str] = field(default_factory=set)
     _latest: dict[str, None] = field(default_factory=dict)
-    """Who has passed or begun to fail last, in that order. Who goes on failing is looked at often, and is no news."""
+    """Monitors that have passed or begun to fail last, in that order. One that goes on failing is checked often, and is
+    not counted again."""
+    _probe: _Probe | None = None
+    _probed_at_s: float = float("-inf")
 
     def configure(self, periods_s: Mapping[str, float], *, share: float, canaries: frozenset[str]) -> None:
-        """The monitors there are, with how often each is checked; those that are gone are forgotten."""
+        """Set the network monitors that are checked, with how often; those that are gone are forgotten."""
         self.share, self.canaries = share, canaries
-        for gone in (self._failing | self._well) - set(periods_s):
+        for gone in self._watched - set(periods_s):
             self.forget(gone)
+        if self.is_blind:
+            # Not known to pass without a check: after the isolation of an earlier run, or added by a reload.
+            for name in periods_s:
+                if name not in self._watched:
+                    self._failing.add(name)
+                    self._fresh[name] = 0.0
+        self._watched = set(periods_s)
         periods = sorted(periods_s.values())
         if periods:
             self.window_s = periods[min(int(len(periods) * share), len(periods) - 1)]
+        if self.is_blind:
+            self._decide()
 
     def forget(self, name: str) -> None:
-        """This monitor says nothing any more."""
-        for names in (self._failing, self._well, self._well_since):
+        """Stop counting this monitor."""
+        for names in (self._watched, self._failing, self._well_since):
             names.discard(name)
         self._fresh.pop(name, None)
         self._latest.pop(name, None)
+        if self._probe is not None:
+            self._probe.pending.discard(name)
+            self._end_probe_if_decided()
 
-    def saw(self, name: str, *, is_failing: bool, at_s: float, was_down: bool = False) -> None:
-        """What one sure look has shown. `was_down`: it is known to fail, from an earlier run."""
+    def saw(
+        self,
+        name: str,
+        *,
+        is_failing: bool,
+        at_s: float,
+        was_down: bool = False,
+        began_s: float | None = None,
+    ) -> None:
+        """Take a conclusive result of a check that began at `began_s`. `was_down`: it was down before."""
+        self._drop_old(at_s)
+        if not is_failing or name not in self._failing:
+            self._latest.pop(name, None)
+            self._latest[name] = None
+            if len(self._latest) > LATEST:
+                del self._latest[next(iter(self._latest))]
+        self._watched.add(name)
+        if is_failing:
+            if was_down:
+                self._fresh.pop(name, None)
+            elif name not in self._failing:
+                self._fresh[name] = at_s
+            self._failing.add(name)
+            self._well_since.discard(name)
+        else:
+            self._failing.discard(name)
+            self._fresh.pop(name, None)
+            if self._fresh:
+                self._well_since.add(name)
+        if self._probe is not None:
+            self._answer(name, is_failing=is_failing, began_s=at_s if began_s is None else began_s)
+        self._decide()
+
+    def _drop_old(self, at_s: float) -> None:
         while self._fresh:
             oldest = next(iter(self._fresh))
             if at_s - self._fresh[oldest] <= self.window_s or self.is_blind:
@@ -63,41 +137,100 @@ class Blindness:
             del self._fresh[oldest]
         if not self._fresh:
             self._well_since.clear()
-        if not is_failing or name not in self._failing:
-            self._latest.pop(name, None)
-            self._latest[name] = None
-            if len(self._latest) > LATEST:
-                del self._latest[next(iter(self._latest))]
+
+    def is_failing(self, name: str) -> bool:
+        return name in self._failing
+
+    # Probes
+
+    def wants_probe(self, at_s: float) -> bool:
+        """Whether a failure that is fresh now is a reason to check others at once."""
+        return (
+            not self.is_blind
+            and not self.is_suspected
+            and at_s - self._probed_at_s >= PROBE_EVERY_S
+            and self._counted >= self._minimum
+            and self.canaries <= self._watched
+        )
+
+    def probe(
+        self, names: Collection[str], at_s: float, until_s: float, *, passed: Collection[str] = ()
+    ) -> bool:
+        """Wait for checks of these monitors that begin now, all of which have ended by `until_s`.
+
+        `passed`: others whose last check is as good as a new one. False: those are enough, and no check is needed.
+        """
+        self._probed_at_s = at_s
+        if self.canaries.isdisjoint(passed):
+            self._probe = _Probe(at_s, until_s, set(names), min(len(passed), PROBED))
+            self._end_probe_if_decided()
+        return self._probe is not None
+
+    def pass_over(self, name: str) -> None:
+        """The check of this monitor was inconclusive."""
+        if self._probe is not None:
+            self._probe.pending.discard(name)
+            self._end_probe_if_decided()
+
+    def expire(self, at_s: float) -> None:
+        """Do not wait for the checks of a probe any longer than they may take."""
+        if self._probe is not None and at_s > self._probe.until_s:
+            self._probe = None
+
+    def _answer(self, name: str, *, is_failing: bool, began_s: float) -> None:
+        probe = self._probe
+        if probe is None or name not in probe.pending or began_s < probe.began_s:
+            return
+        probe.pending.discard(name)
         if is_failing:
-            if name not in self._failing and not was_down:
-                self._fresh[name] = at_s
-            self._failing.add(name)
-            self._well.discard(name)
-            self._well_since.discard(name)
+            probe.failed += 1
         else:
-            self._failing.discard(name)
-            self._fresh.pop(name, None)
-            self._well.add(name)
-            if self._fresh:
-                self._well_since.add(name)
-        self._decide()
+            probe.passed += 1
+            if name in self.canaries:
+                self._probe = None
+                return
+        self._end_probe_if_decided()
+
+    def _end_probe_if_decided(self) -> None:
+        probe = self._probe
+        if probe is None:
+            return
+        possible = probe.failed + len(probe.pending)
+        if not probe.pending or possible < self.share * (possible + probe.passed):
+            self._probe = None
+
+    # What follows
 
     @property
     def is_suspected(self) -> bool:
-        """So much of what was looked at lately began to fail that the next looks are waited for."""
+        """So much of what was checked lately began to fail that the results of the next checks are waited for."""
+        if self._probe is not None:
+            return True
         fresh = len(self._fresh)
-        if fresh < MINIMUM:
+        if fresh < self._minimum or self.canaries & self._well_since:
             return False
         if fresh >= self.share * (fresh + len(self._well_since)):
             return True
         lately = sum(name in self._fresh for name in self._latest)
         return len(self._latest) == LATEST and lately >= self.share * LATEST
 
+    @property
+    def _minimum(self) -> int:
+        return MINIMUM_WITH_CANARIES if self.canaries else MINIMUM
+
+    @property
+    def _counted(self) -> int:
+        """Those that failed before say nothing: they would fail with connectivity as well."""
+        return len(self._watched) - len(self._failing) + len(self._fresh)
+
     def _decide(self) -> None:
-        every = len(self._failing) + len(self._well)
+        fresh = len(self._fresh)
         if self.is_blind:
-            if len(self._failing) < self.share * every or every < MINIMUM:
+            if fresh < self.share * self._counted or self._counted < self._minimum:
                 self.is_blind = False
                 self._fresh.clear()
-        elif len(self._fresh) >= max(MINIMUM, self.share * every):
-            self.is_blind = self.canaries <= self._failing
+        elif (
+            fresh >= self._minimum and fresh >= self.share * self._counted and self.canaries <= self._failing
+        ):
+            self.is_blind = True
+            self._probe = None

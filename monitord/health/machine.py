@@ -90,13 +90,15 @@ def advance(
     if state.health is Health.UNREACHABLE and verdict is Verdict.FAIL and parents is Parents.DOWN:
         return Step(without_streak(state))
     state = _lengthen_streak(state, verdict, at)
-    health, since = _judge(state, policy, parents)
-    if health is Health.UNREACHABLE and state.health is not health:
-        # Failures behind a parent that is down say nothing: those after it are counted anew.
-        return Step(replace(without_streak(state), health=health, since=since), changed=True)
-    if health is not state.health:
-        return Step(replace(state, health=health, since=since), changed=True)
+    after = _judged(state, policy, parents)
+    if after is not state:
+        return Step(after, changed=True)
     return Step(state, recovered_by_retry=was_soft and verdict is not Verdict.FAIL)
+
+
+def confirm(state: HealthState, policy: HealthPolicy, parents: Parents = Parents.WELL) -> HealthState:
+    """Apply failures that were held back because `parents` was FAILING; the same state where there are none."""
+    return _judged(state, policy, parents) if state.is_soft else state
 
 
 def without_streak(state: HealthState) -> HealthState:
@@ -120,6 +122,16 @@ def _continues(state: HealthState, verdict: Verdict) -> bool:
 _BAD = frozenset({Health.DOWN, Health.UNREACHABLE})
 _ANSWERS = frozenset({Verdict.PASS, Verdict.WARN})
 _ANSWERED = {Verdict.PASS: Health.UP, Verdict.WARN: Health.DEGRADED}
+
+
+def _judged(state: HealthState, policy: HealthPolicy, parents: Parents) -> HealthState:
+    health, since = _judge(state, policy, parents)
+    if health is state.health:
+        return state
+    if health is Health.UNREACHABLE:
+        # Failures behind a parent that is down say nothing: those after it are counted from one.
+        state = without_streak(state)
+    return replace(state, health=health, since=since)
 
 
 def _judge(state: HealthState, policy: HealthPolicy, parents: Parents) -> tuple[Health, datetime | None]:

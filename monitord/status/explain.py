@@ -222,7 +222,9 @@ def _of_the_streak(facts: Json) -> list[str]:
     if facts["is_blind"]:
         said.append("Nearly all monitors fail: this host is taken for cut off, and failures are unsure.")
     elif facts["is_blindness_suspected"]:
-        said.append("Much has begun to fail at once: for one interval no failure is believed.")
+        said.append(
+            "This host may be isolated: other monitors are being checked, and until then no failure is confirmed."
+        )
     return said
 
 

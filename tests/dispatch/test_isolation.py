@@ -1,0 +1,255 @@
+"""An isolated host reports itself and no monitor, however few monitors there are; a single failure is not delayed."""
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from monitord.dispatch import Pause
+from monitord.health import HealthPolicy
+from monitord.health.blindness import PROBED
+from monitord.model import Health, Reason
+from monitord.monitors import MonitorSettings
+from tests.dispatch.test_dispatcher import Bench, bench, finish
+from tests.fakes import FakeMonitor, fake_tools, monitor_settings, run_in_fake_time
+
+
+class Network:
+    """Monitors of one bench. `broken`: names whose checks fail after `fails_after_s`; the others answer at once."""
+
+    def __init__(self, made: Bench) -> None:
+        self.made = made
+        self.broken: set[str] = set()
+        self.fails_after_s = 0.0
+        self.isolated: list[bool] = []
+        made.pipeline.blindness_listeners.append(self.isolated.append)
+
+    def add(self, name: str, **settings: Any) -> FakeMonitor:
+        async def act() -> Reason:
+            if name not in self.broken:
+                return Reason.OK
+            await asyncio.sleep(min(self.fails_after_s, monitor.settings.timeout_s))
+            return Reason.TIMEOUT_CONNECT if self.fails_after_s else Reason.REFUSED
+
+        monitor = FakeMonitor(monitor_settings(name, **settings), fake_tools(self.made.clock), act)
+        self.made.add(monitor)
+        return monitor
+
+    def add_many(self, count: int, **settings: Any) -> list[FakeMonitor]:
+        return [self.add(f"m{number}", **settings) for number in range(count)]
+
+    def isolate(self) -> None:
+        self.broken = set(self.made.dispatcher.watched)
+
+    @property
+    def down(self) -> list[str]:
+        return [one.monitor for one in self.made.transitions if one.after is Health.DOWN]
+
+
+def run(main: Callable[[Network], Coroutine[Any, Any, None]]) -> None:
+    async def whole() -> None:
+        network = Network(bench())
+        await main(network)
+        await finish(network.made)
+
+    run_in_fake_time(whole)
+
+
+@pytest.mark.parametrize("fails_after_s", [0.0, 5.0], ids=["refused at once", "timeout"])
+@pytest.mark.parametrize("fail_after", [1, 2, 3])
+@pytest.mark.parametrize("count", [5, 6, 7, 8, 9, 10, 11, 12, 21, 40])
+def test_isolated_host_reports_no_monitor_as_down(count: int, fail_after: int, fails_after_s: float) -> None:
+    async def main(network: Network) -> None:
+        network.add_many(
+            count,
+            check_every_s=60.0,
+            retry_every_s=2.0,
+            timeout_s=10.0,
+            policy=HealthPolicy(fail_after=fail_after),
+        )
+        await asyncio.sleep(150)
+        network.fails_after_s = fails_after_s
+        network.isolate()
+        await asyncio.sleep(600)
+        assert (network.down, network.isolated) == ([], [True])
+        network.broken = set()
+        await asyncio.sleep(600)
+        assert (network.down, network.isolated) == ([], [True, False])
+
+    run(main)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_isolated_host_with_mixed_monitors_reports_none_as_down(seed: int) -> None:
+    async def main(network: Network) -> None:
+        chance = random.Random(seed)
+        for number in range(chance.randint(5, 25)):
+            every_s = chance.choice([10.0, 30.0, 60.0, 300.0])
+            network.add(
+                f"m{number}",
+                check_every_s=every_s,
+                retry_every_s=chance.choice([1.0, 5.0, every_s]),
+                timeout_s=chance.choice([2.0, 8.0]),
+                policy=HealthPolicy(fail_after=chance.randint(1, 3)),
+            )
+        await asyncio.sleep(600 + chance.random() * 300)
+        network.fails_after_s = chance.choice([0.0, 1.0, 8.0])
+        network.isolate()
+        await asyncio.sleep(1200)
+        assert (network.down, network.isolated) == ([], [True])
+
+    run(main)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_canary_makes_isolation_recognisable_with_few_monitors(count: int) -> None:
+    async def main(network: Network) -> None:
+        network.made.dispatcher.canaries = frozenset({"m0"})
+        network.add_many(count, check_every_s=60.0, retry_every_s=2.0, policy=HealthPolicy(fail_after=1))
+        await asyncio.sleep(150)
+        network.isolate()
+        await asyncio.sleep(600)
+        assert (network.down, network.isolated) == ([], [True])
+        network.broken = set()
+        await asyncio.sleep(120)
+        assert network.isolated == [True, False]
+        # The canary passes: so it is the targets.
+        network.broken = {f"m{number}" for number in range(1, count)}
+        await asyncio.sleep(120)
+        assert sorted(network.down) == sorted(network.broken)
+
+    run(main)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_fewer_than_five_monitors_without_a_canary_go_down_at_once(count: int) -> None:
+    async def main(network: Network) -> None:
+        monitors = network.add_many(count, check_every_s=60.0, policy=HealthPolicy(fail_after=1))
+        await asyncio.sleep(150)
+        checks = sum(len(monitor.began) for monitor in monitors)
+        network.isolate()
+        await asyncio.sleep(60)
+        assert (len(network.down), network.isolated) == (count, [])
+        assert sum(len(monitor.began) for monitor in monitors) == checks + count
+
+    run(main)
+
+
+@pytest.mark.parametrize("fails_after_s", [0.0, 5.0], ids=["refused at once", "timeout"])
+@pytest.mark.parametrize("count", [5, 6, 10, 30])
+@pytest.mark.parametrize("fail_after", [1, 2])
+def test_single_failure_among_passing_monitors_is_not_delayed(
+    count: int, fail_after: int, fails_after_s: float
+) -> None:
+    async def main(network: Network) -> None:
+        first, *_ = network.add_many(
+            count,
+            check_every_s=60.0,
+            retry_every_s=20.0,
+            timeout_s=10.0,
+            policy=HealthPolicy(fail_after=fail_after),
+        )
+        await asyncio.sleep(150)
+        network.fails_after_s = fails_after_s
+        network.broken = {"m0"}
+        checks = len(first.began)
+        await asyncio.sleep(120)
+        assert (network.down, network.isolated) == (["m0"], [])
+        (fall,) = (one for one in network.made.transitions if one.after is Health.DOWN)
+        confirmed_s = first.began[checks + fail_after - 1] + fails_after_s
+        went_down_s = (network.made.clock.now() - fall.at).total_seconds()
+        began_s = network.made.clock.monotonic_s() - went_down_s
+        assert began_s - confirmed_s < 0.01
+
+    run(main)
+
+
+def test_probe_takes_a_sample_of_many_monitors() -> None:
+    async def main(network: Network) -> None:
+        monitors = network.add_many(500, check_every_s=3600.0, policy=HealthPolicy(fail_after=1))
+        await asyncio.sleep(20)
+        checks = sum(len(monitor.began) for monitor in monitors)
+        assert checks == 500
+        network.broken = {"m0"}
+        await network.made.dispatcher.check_now("m0")
+        await asyncio.sleep(0.1)
+        assert network.down == ["m0"]
+        assert sum(len(monitor.began) for monitor in monitors) == checks + 1 + PROBED
+
+    run(main)
+
+
+def test_probe_ends_when_its_monitors_hang_longer_than_they_may() -> None:
+    async def main(network: Network) -> None:
+        network.add_many(5, check_every_s=60.0, timeout_s=5.0, policy=HealthPolicy(fail_after=1))
+        await asyncio.sleep(150)
+        # All but one wait for a place that they do not get.
+        network.made.dispatcher.resize(1, 8)
+        network.fails_after_s = 5.0
+        network.broken = {"m0"}
+        await network.made.dispatcher.check_now("m0")
+        network.broken |= {"m1"}
+        await asyncio.sleep(60)
+        assert "m0" in network.down
+        assert network.isolated == []
+
+    run(main)
+
+
+def test_monitors_that_have_been_down_for_long_do_not_hide_isolation() -> None:
+    """Three of ten are down: the other seven are fewer than 80 % of all, and all that say anything."""
+
+    async def main(network: Network) -> None:
+        network.add_many(10, check_every_s=60.0, retry_every_s=2.0)
+        await asyncio.sleep(150)
+        network.broken = {"m0", "m1", "m2"}
+        await asyncio.sleep(300)
+        assert sorted(network.down) == ["m0", "m1", "m2"]
+        network.isolate()
+        await asyncio.sleep(600)
+        assert (len(network.down), network.isolated) == (3, [True])
+        network.broken = {"m0", "m1", "m2"}
+        await asyncio.sleep(120)
+        assert (set(network.down), network.isolated) == ({"m0", "m1", "m2"}, [True, False])
+
+    run(main)
+
+
+def test_isolation_ends_when_too_few_monitors_are_left_to_judge_by() -> None:
+    async def main(network: Network) -> None:
+        monitors = network.add_many(6, check_every_s=60.0, retry_every_s=2.0)
+        await asyncio.sleep(150)
+        network.isolate()
+        await asyncio.sleep(300)
+        dispatcher = network.made.dispatcher
+        for number in range(6):
+            dispatcher.pause(f"m{number}", Pause("kim", network.made.clock.now()))
+        built: dict[str, FakeMonitor] = {one.name: one for one in monitors}
+
+        def build(settings: MonitorSettings) -> FakeMonitor:
+            return built[settings.name]
+
+        dispatcher.apply(dispatcher.plan([one.settings for one in monitors[:2]], build))
+        await asyncio.sleep(10)
+        assert network.isolated == [True, False]
+
+    run(main)
+
+
+def test_first_failures_after_a_start_are_not_taken_for_isolation() -> None:
+    """Six of thirty are really down, and happen to be checked first."""
+
+    async def main(network: Network) -> None:
+        network.broken = {f"m{number}" for number in range(6)}
+        for number in range(6):
+            network.add(f"m{number}", check_every_s=60.0, retry_every_s=2.0)
+        await asyncio.sleep(0)
+        for number in range(6, 30):
+            network.add(f"m{number}", check_every_s=60.0, retry_every_s=2.0)
+        await asyncio.sleep(120)
+        assert network.isolated == []
+        assert sorted(network.down) == sorted(network.broken)
+
+    run(main)
