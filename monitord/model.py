@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Self
+from typing import Any, Self
 
 
 class Verdict(Enum):
@@ -90,6 +90,15 @@ class Reason(Enum):
     PROBER_FORBIDDEN = "prober_forbidden", "this host does not allow such a check"
     PROBER_BLIND = "prober_blind", "this host seems to be cut off itself"
     MONITOR_BUG = "monitor_bug", "a bug in the type of monitor; see the journal"
+    UNRECOGNIZED = "unrecognized", "written by another version"
+
+    @classmethod
+    def of_code(cls, code: Any) -> "Reason":
+        """The reason of a stored code; UNRECOGNIZED for one of another version, or damaged."""
+        try:
+            return cls(code)
+        except ValueError:
+            return cls.UNRECOGNIZED
 
     @property
     def is_ours(self) -> bool:

@@ -254,6 +254,7 @@ REASONS: dict[str, Tests] = {
     "prober_exhausted": "monitors/test_exec.py::test_a_host_without_descriptors_is_unsure",
     "prober_forbidden": "monitors/test_icmp.py::test_a_host_that_forbids_ping_sockets_says_what_to_write",
     "prober_blind": "dispatch/test_reasons.py::test_when_nearly_all_begin_to_fail_their_failures_are_prober_blind",
+    "unrecognized": "history/test_faults.py::test_unknown_reason_is_kept_and_read_as_unrecognized",
     "monitor_bug": "dispatch/test_dispatcher.py::test_a_bug_costs_one_check_and_is_unsure",
 }
 

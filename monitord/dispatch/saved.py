@@ -49,7 +49,7 @@ def result_of_record(record: Json) -> Result:
     observation = Observation(
         started_at=_moment(record["started_at"]),
         duration_s=float(record["duration_s"]),
-        reason=Reason(record["reason"]),
+        reason=Reason.of_code(record["reason"]),
         detail=str(record["detail"]),
         # Not in the records of earlier releases.
         subject=str(record.get("subject", "")),

@@ -64,6 +64,7 @@ def _code(error: Exception) -> int:
 def open_for_writing(path: Path) -> sqlite3.Connection:
     """With the tables of this version. Raises sqlite3.Error, ForeignDatabaseError and NewerVersionError."""
     connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    connection.text_factory = _decode
     try:
         # Nothing is changed before it is known to be ours; auto_vacuum has to come before the first table.
         if version_of(connection) == 0:
@@ -92,6 +93,11 @@ def has_no_log(path: Path) -> bool:
     return not log_file.exists() or log_file.stat().st_size == 0
 
 
+def _decode(text: bytes) -> str:
+    # By default, one text that is not UTF-8 makes the whole query fail.
+    return text.decode("utf-8", "replace")
+
+
 def open_for_reading(path: Path, how: str = READ_ONLY[0]) -> sqlite3.Connection:
     """Raises sqlite3.Error, also where there is no such file."""
     connection = sqlite3.connect(
@@ -101,6 +107,7 @@ def open_for_reading(path: Path, how: str = READ_ONLY[0]) -> sqlite3.Connection:
         uri=True,
         check_same_thread=False,
     )
+    connection.text_factory = _decode
     connection.execute(f"PRAGMA cache_size = -{READER_CACHE_KIB}")
     connection.execute("PRAGMA temp_store = MEMORY")
     return connection

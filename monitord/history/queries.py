@@ -23,6 +23,7 @@ from monitord.history.codes import (
     verdict_code_of,
     verdict_of,
 )
+from monitord.history.damage import read_rows
 from monitord.history.kept import INCIDENT_COLUMNS, incident_of
 from monitord.history.rollups import DAY_MS, LEVELS_S
 from monitord.history.store import KEPT_RECORDS
@@ -77,7 +78,7 @@ def records(
         """,
         (monitor, is_failure, now_ms + LEAP_MS, min(limit, KEPT_RECORDS)),
     )
-    return [json.loads(zlib.decompress(body)) for (body,) in rows]
+    return read_rows(rows, lambda body: json.loads(zlib.decompress(body)), "records of results")
 
 
 def results_after(
@@ -91,23 +92,28 @@ def _results(connection: sqlite3.Connection, which: str, values: tuple[object, .
     rows = connection.execute(
         f"""
         SELECT at, took, what, reasons.name, phases, detail
-        FROM results JOIN reasons ON reasons.id = results.reason
+        FROM results LEFT JOIN reasons ON reasons.id = results.reason
         WHERE monitor = (SELECT id FROM monitors WHERE name = ?) {which}
         """,  # noqa: S608 - one of the texts above
         values,
     )
-    return [
-        StoredResult(
-            at=from_ms(at_ms),
-            verdict=verdict_of(what),
-            state=health_of(what),
-            reason=Reason(reason),
-            duration_s=took_us / 1e6,
-            phases_s=phases_s(unpack(phases)) if phases else {},
-            detail=detail,
-        )
-        for at_ms, took_us, what, reason, phases, detail in rows
-    ]
+    return read_rows(rows, _stored_result, "results")
+
+
+def _stored_result(
+    at_ms: int, took_us: int, what: int, reason: str | None, phases: bytes | None, detail: str | None
+) -> StoredResult:
+    if detail is not None and not isinstance(detail, str):
+        raise TypeError("the detail is not text")
+    return StoredResult(
+        at=from_ms(at_ms),
+        verdict=verdict_of(what),
+        state=health_of(what),
+        reason=Reason.of_code(reason),
+        duration_s=took_us / 1e6,
+        phases_s=phases_s(unpack(phases)) if phases else {},
+        detail=detail,
+    )
 
 
 def choose_step(
@@ -173,18 +179,21 @@ def _buckets(
             "SELECT at, body FROM rollups WHERE level = ? AND monitor = ? AND at >= ? AND at < ?",
             (level_s, number, first_ms, end_ms),
         ).fetchall()
-        for at_ms, body in rows:
-            summaries[at_ms - (at_ms - first_ms) % step_ms].merge(Summary.decode(body))
+        for at_ms, summary in read_rows(rows, lambda at, body: (at, Summary.decode(body)), "rollups"):
+            summaries[at_ms - (at_ms - first_ms) % step_ms].merge(summary)
         fresh = connection.execute(
             "SELECT at, took, what, phases FROM results WHERE monitor = ? AND at >= ? AND at < ?",
             (number, max(first_ms, sealed_ms), end_ms),
         ).fetchall()
-        for at_ms, took_us, what, phases in fresh:
-            summaries[at_ms - (at_ms - first_ms) % step_ms].add(
+        read_rows(
+            fresh,
+            lambda at, took_us, what, phases: summaries[at - (at - first_ms) % step_ms].add(
                 verdict_code_of(what),
                 took_us if is_answered(what) else None,
                 unpack(phases) if phases else None,
-            )
+            ),
+            "results",
+        )
         _spread(connection, number, end_ms, step_ms, uptimes)
     return [
         bucket_of(from_ms(at), float(step_s), summary, _uptime(uptimes[at].items()))
@@ -234,14 +243,16 @@ def uptimes(
     }
 
 
-def _uptime(seconds: Iterable[tuple[int, float]]) -> Uptime:
+def _uptime(seconds: Iterable[tuple[Any, float]]) -> Uptime:
     by_health: dict[Health, float] = {}
     maintenance_s = 0.0
     for state, spent_s in seconds:
+        if not isinstance(state, int):  # damaged
+            continue
         if state & IN_MAINTENANCE:
             maintenance_s += spent_s
         else:
-            health = HEALTHS[state]
+            health = HEALTHS[state] if 0 <= state < len(HEALTHS) else Health.UNKNOWN
             by_health[health] = by_health.get(health, 0.0) + spent_s
     return Uptime(by_health, maintenance_s)
 
@@ -266,7 +277,7 @@ def incidents(
         f"SELECT {INCIDENT_COLUMNS} WHERE {' AND '.join(where)} ORDER BY opened DESC LIMIT ?",
         (*values, *named, min(limit, MOST_ROWS)),
     )
-    return [incident_of(row) for row in rows]
+    return read_rows(rows, incident_of, "incidents")
 
 
 def transitions(
@@ -276,23 +287,24 @@ def transitions(
     rows = connection.execute(
         """
         SELECT before, after, at, since, reasons.name, detail
-        FROM transitions JOIN reasons ON reasons.id = transitions.reason
+        FROM transitions LEFT JOIN reasons ON reasons.id = transitions.reason
         WHERE monitor = (SELECT id FROM monitors WHERE name = ?) AND at < ? ORDER BY at DESC LIMIT ?
         """,
         (monitor, FAR_AHEAD_MS if before_ms is None else before_ms, min(limit, MOST_ROWS)),
     )
-    return [
-        Transition(
+    return read_rows(
+        rows,
+        lambda before, after, at_ms, since_ms, reason, detail: Transition(
             monitor,
             HEALTHS[before],
             HEALTHS[after],
             from_ms(at_ms),
             from_ms(since_ms),
-            Reason(reason),
-            detail,
-        )
-        for before, after, at_ms, since_ms, reason, detail in rows
-    ]
+            Reason.of_code(reason),
+            str(detail),
+        ),
+        "transitions",
+    )
 
 
 def days(connection: sqlite3.Connection, monitor: str, count: int, now_ms: int) -> list[Day]:

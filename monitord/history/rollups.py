@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Mapping
 
 from monitord.history.codes import is_answered, verdict_code_of
-from monitord.history.schema import DamageError
+from monitord.history.damage import read_rows
 from monitord.history.summary import Summary
 from monitord.history.varint import unpack
 
@@ -50,8 +50,8 @@ def merge_minutes(connection: sqlite3.Connection, monitor: int, minutes: Mapping
                 "SELECT body FROM rollups WHERE level = ? AND monitor = ? AND at = ?",
                 (level_s, monitor, at_ms),
             ).fetchone()
-            if row is not None:
-                total.merge(Summary.decode(row[0]))
+            for stored in read_rows([] if row is None else [row], Summary.decode, "rollups"):
+                total.merge(stored)
             connection.execute(
                 "INSERT OR REPLACE INTO rollups VALUES (?, ?, ?, ?)",
                 (level_s, monitor, at_ms, total.encode()),
@@ -59,17 +59,19 @@ def merge_minutes(connection: sqlite3.Connection, monitor: int, minutes: Mapping
 
 
 def seal(connection: sqlite3.Connection, monitor: int, from_ms: int, until_ms: int) -> None:
-    """Move `sealed_until` from the one to the other. Call it in a transaction. Raises DamageError as well."""
+    """Move `sealed_until` from the one to the other. Call it in a transaction."""
     minutes: Minutes = {}
     rows = connection.execute(
         "SELECT at, took, what, phases FROM results WHERE monitor = ? AND at >= ? AND at < ?",
         (monitor, from_ms, until_ms),
     )
-    try:
-        for at_ms, took_us, what, phases in rows:
-            add_to(minutes, at_ms, took_us, what, unpack(phases) if phases else None)
-    except (TypeError, IndexError) as error:
-        raise DamageError("a result is not made of numbers") from error
+    read_rows(
+        rows,
+        lambda at_ms, took_us, what, phases: add_to(
+            minutes, at_ms, took_us, what, unpack(phases) if phases else None
+        ),
+        "results",
+    )
     merge_minutes(connection, monitor, minutes)
     connection.execute("UPDATE monitors SET sealed_until = ? WHERE id = ?", (until_ms, monitor))
 
@@ -84,7 +86,8 @@ class Unsealed:
         """As the database has it of these monitors, each with its `sealed_until`."""
         for monitor, sealed_ms in sealed.items():
             (oldest_ms,) = connection.execute(
-                "SELECT min(at) FROM results WHERE monitor = ? AND at >= ?", (monitor, sealed_ms)
+                "SELECT min(at) FROM results WHERE monitor = ? AND at >= ? AND typeof(at) = 'integer'",
+                (monitor, sealed_ms),
             ).fetchone()
             self._oldest_ms.pop(monitor, None)
             if oldest_ms is not None:

@@ -22,7 +22,7 @@ from monitord.history.rollups import Minutes, Unsealed, add_to, merge_minutes, s
 from monitord.history.rows import clean
 from monitord.history.settings import HistorySettings
 from monitord.history.varint import pack
-from monitord.model import Incident
+from monitord.model import Incident, Reason
 
 log = logging.getLogger(__name__)
 
@@ -164,12 +164,21 @@ class Store:
                 for one in batch.transitions
             ],
         )
+        incidents = [
+            self._incident_row(one, batch.renames.get(one.monitor, one.monitor))
+            for one in batch.incidents.values()
+        ]
+        unrecognized = self._reasons.get(Reason.UNRECOGNIZED.value)
         self._connection.executemany(
-            "INSERT OR REPLACE INTO incidents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                self._incident_row(one, batch.renames.get(one.monitor, one.monitor))
-                for one in batch.incidents.values()
-            ],
+            # The reason of another version is kept for it.
+            """
+            INSERT INTO incidents VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+            ON CONFLICT (id) DO UPDATE SET
+                monitor = ?2, opened = ?3, closed = ?4, detail = ?6,
+                acknowledged_by = ?7, acknowledged = ?8, comment = ?9,
+                reason = CASE WHEN ?5 = ?10 THEN reason ELSE ?5 END
+            """,
+            [(*row, unrecognized) for row in incidents],
         )
 
     def _incident_row(self, incident: Incident, monitor: str) -> tuple[object, ...]:

@@ -28,7 +28,7 @@ from monitord.history.database import (
     open_for_reading,
     set_aside,
 )
-from monitord.history.kept import check_reasons, read_kept, salvage
+from monitord.history.kept import read_kept, salvage
 from monitord.history.schema import DamageError, ForeignDatabaseError, NewerVersionError
 from monitord.history.settings import HistorySettings
 from monitord.history.store import Store
@@ -232,11 +232,6 @@ class Writer:
         if self._store is None:
             self._make_sure_of_folder()
             store = Store(self._path, self._settings, is_first=self._is_first)
-            try:
-                check_reasons(store.connection)
-            except ValueError as error:
-                store.close()
-                raise NewerVersionError(str(error)) from None
             store.connection.set_progress_handler(self._move, STEPS_BETWEEN_MOVES)
             self._store, self._is_first = store, False
             self.progress.size_bytes = store.size_bytes()

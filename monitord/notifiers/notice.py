@@ -146,7 +146,7 @@ def notice_of(record: Mapping[str, Any]) -> Notice:
         started_at=datetime.fromisoformat(record["started_at"]),
         at=datetime.fromisoformat(record["at"]),
         duration_s=float(record["duration_s"]),
-        reason=Reason(record["reason"]),
+        reason=Reason.of_code(record["reason"]),
         detail=str(record["detail"]),
     )
 

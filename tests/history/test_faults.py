@@ -5,6 +5,7 @@ import random
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ import pytest
 from monitord.errors import HistoryError
 from monitord.history import History
 from monitord.history.batch import MOST_RESULTS
+from monitord.history.damage import read_rows
 from monitord.history.schema import STEPS
-from monitord.model import Health, Verdict
+from monitord.model import Health, Reason, Transition, Verdict
 from tests.history.world import START, Life, after, incident, result, until, written
 
 
@@ -286,15 +288,109 @@ async def test_a_newer_database_is_left_as_it_is(life: Life, caplog: pytest.LogC
     assert contents(life.path) == content
 
 
-async def test_a_reason_that_only_a_later_version_knows_makes_the_database_a_newer_one(life: Life) -> None:
+async def test_unknown_reason_is_kept_and_read_as_unrecognized(
+    life: Life, caplog: pytest.LogCaptureFixture
+) -> None:
     history = life.begin()
+    history.add_result("a", result(verdict=Verdict.FAIL), Health.DOWN)
+    history.add_incident(incident())
+    history.add_transition(Transition("a", Health.UP, Health.DOWN, START, START, Reason.REFUSED, "no answer"))
     await history.close(5)
-    with sqlite3.connect(life.path) as connection:
-        connection.execute("INSERT INTO reasons (name) VALUES ('struck_by_lightning')")
+    change(life.path, "UPDATE reasons SET name = 'struck_by_lightning'")
+
+    history = life.new()
+    kept = history.open()
+    history.start()
+    assert [one.reason for one in kept.open_incidents] == [Reason.UNRECOGNIZED]
+    history.add_incident(replace(kept.open_incidents[0], closed_at=after(5)))
+    history.add_result("a", result(after(1), verdict=Verdict.FAIL), Health.DOWN)
+    await written(history)
+    assert history.stats().failing is None
+    assert [one.reason for one in await history.results("a")] == [Reason.REFUSED, Reason.UNRECOGNIZED]
+    assert [one.reason for one in await history.transitions("a")] == [Reason.UNRECOGNIZED]
+    assert [one.reason for one in await history.incidents()] == [Reason.UNRECOGNIZED]
+    await history.close(5)
+    # The version that knows the reason finds it again, also of what was written since.
+    assert select(life.path, "SELECT name FROM reasons JOIN incidents ON reasons.id = reason") == [
+        ("struck_by_lightning",)
+    ]
+    assert not lines(caplog, "newer")
+
+
+DAMAGED_ROWS = {
+    "reason_not_text": "UPDATE reasons SET name = x'ff00'",
+    "reason_missing": "DELETE FROM reasons",
+    "result_of_text": "UPDATE results SET took = 'x' WHERE at = (SELECT min(at) FROM results)",
+    "result_without_code": "UPDATE results SET what = 'x' WHERE at = (SELECT min(at) FROM results)",
+    "result_detail_blob": "UPDATE results SET detail = x'ff' WHERE at = (SELECT min(at) FROM results)",
+    "result_far_ahead": f"UPDATE results SET at = {1 << 49} WHERE at = (SELECT min(at) FROM results)",
+    "transition_of_nothing": "UPDATE transitions SET after = 99 WHERE at = (SELECT min(at) FROM transitions)",
+    "incident_without_time": "UPDATE incidents SET opened = 'x' WHERE id = 'i1'",
+    "incident_detail_not_utf8": "UPDATE incidents SET detail = CAST(x'fffe' AS TEXT) WHERE id = 'i1'",
+    "state_not_json": "UPDATE states SET body = '{' WHERE monitor = 'a'",
+    "state_not_an_object": "UPDATE states SET body = '[]' WHERE monitor = 'a'",
+    "own_not_json": "UPDATE own SET body = '' WHERE key = 'x'",
+    "record_not_packed": "UPDATE records SET body = 'x' WHERE at = (SELECT min(at) FROM records)",
+    "span_of_text": "UPDATE spans SET state = 'x' WHERE start = (SELECT min(start) FROM spans)",
+}
+
+
+@pytest.mark.parametrize("statement", DAMAGED_ROWS.values(), ids=DAMAGED_ROWS)
+async def test_damaged_row_costs_only_itself(life: Life, statement: str) -> None:
+    history = life.begin()
+    for number in range(2):
+        seconds = 10 * number
+        history.add_result("a", result(after(seconds), verdict=Verdict.FAIL), Health.DOWN, {"n": number})
+        history.add_incident(incident(number=f"i{number + 1}", opened_at=after(seconds)))
+        states = (Health.UP, Health.DOWN) if number else (Health.DOWN, Health.UP)
+        history.add_transition(Transition("a", *states, after(seconds), after(seconds), Reason.REFUSED, ""))
+        history.stand("a", states[1], in_maintenance=False, at=after(seconds))
+    history.save_state("a", {"n": 1})
+    history.save_state("b", {"n": 1})
+    history.save_own("x", {"n": 1})
+    history.save_own("silences", {"n": 1})
+    life.clock.at = after(60)
+    await history.close(5)
+    change(life.path, statement)
+
+    history = life.new()
+    kept = history.open()
+    history.start()
+    assert "b" in kept.states
+    assert "silences" in kept.own
+    assert len(kept.open_incidents) >= 1
+    history.add_result("a", result(after(60)), Health.UP)
+    await written(history)
+    assert history.stats().failing is None
+    assert len(await history.results("a")) >= 2
+    assert len(await history.transitions("a")) >= 1
+    assert len(await history.incidents()) >= 1
+    assert len(await history.last("a", failed=True)) >= 1
+    assert (await history.uptime("a", START, after(60))).seconds
+    assert len(await history.buckets("a", START, after(60))) >= 1
+    assert not names_beside(life.path, "*.damaged*")
+    await history.close(5)
+
+
+def test_unreadable_rows_are_logged_with_their_number(caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(2):  # once in ten minutes
+        assert read_rows([("1",), ("x",), ("y",)], int, "numbers of this test") == [1]
+    (line,) = lines(caplog, "cannot be read and are left out")
+    assert line.startswith("history: 2 numbers of this test cannot be read")
+
+
+def change(path: Path, statement: str) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute(statement)
     connection.close()
-    history = life.begin()
-    assert "newer" in (history.stats().failing or "")
-    await history.close(5)
+
+
+def select(path: Path, query: str) -> list[tuple[object, ...]]:
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
 
 
 def contents(path: Path) -> bytes:

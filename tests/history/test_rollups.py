@@ -19,9 +19,9 @@ from monitord.history.batch import Batch, ResultRow
 from monitord.history.codes import VERDICTS, from_ms, pack_what
 from monitord.history.histogram import Histogram
 from monitord.history.rollups import DAY_MS, HOUR_MS, LATE_MS, MINUTE_MS, SEAL_AFTER_MS, SPREAD_MS
-from monitord.history.schema import DamageError
 from monitord.history.store import Store
 from monitord.history.values import Bucket
+from monitord.model import Verdict
 from tests.history.world import START_MS
 
 NOWHERE = Path(":memory:")
@@ -246,11 +246,24 @@ def test_what_waits_to_be_sealed_is_not_held_in_memory(store: Store) -> None:
 
 
 @pytest.mark.parametrize("spoilt", ["took = 'x'", "what = 'x'", "phases = 'x'", "phases = x'01020304050607'"])
-def test_a_result_that_nobody_can_have_written_is_damage(store: Store, spoilt: str) -> None:
+def test_damaged_result_costs_only_itself(store: Store, spoilt: str) -> None:
+    tell(store, [Told(START_MS, 0, 1000, True), Told(START_MS + 1000, 0, 1000, True)])
+    store.connection.execute(f"UPDATE results SET {spoilt} WHERE at = {START_MS}")
+    store.keep_up(START_MS + HOUR_MS)
+    (bucket,) = buckets(store, START_MS, START_MS + 1, 60, 60)
+    assert sum(bucket.counts.values()) in {1, 2}  # a phase too many still is a result
+    assert bucket.counts[Verdict.PASS] >= 1
+
+
+def test_damaged_rollup_costs_only_itself(store: Store) -> None:
     tell(store, [Told(START_MS, 0, 1000, True)])
-    store.connection.execute(f"UPDATE results SET {spoilt}")
-    with pytest.raises(DamageError):
-        store.keep_up(START_MS + HOUR_MS)
+    store.keep_up(START_MS + HOUR_MS)
+    store.connection.execute("UPDATE rollups SET body = 'x'")
+    assert buckets(store, START_MS, START_MS + 1, 60, 60)[0].timed == 0
+    # Later results of the same day are sealed all the same.
+    tell(store, [Told(START_MS + HOUR_MS + 60_000, 0, 1000, True)])
+    store.keep_up(START_MS + 2 * HOUR_MS)
+    assert buckets(store, START_MS, START_MS + 1, 86_400, 86_400)[0].timed == 1
 
 
 def test_monitors_are_sealed_at_different_times_and_some_at_once(store: Store) -> None:

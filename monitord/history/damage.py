@@ -1,0 +1,47 @@
+"""Rows that cannot be read: each one costs only itself and is logged, at most once in ten minutes for each kind.
+
+SQLite does not check the types of columns, so after damage, or a change by hand, a row may hold anything. Damage of the
+file itself is a different matter: SQLite reports it, and the writer sets the file aside.
+"""
+
+import logging
+import time
+import zlib
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from monitord.history.schema import DamageError
+
+log = logging.getLogger(__name__)
+
+UNREADABLE = (DamageError, TypeError, ValueError, OverflowError, LookupError, RecursionError, zlib.error)
+"""What reading a row raises if its columns do not hold what this program writes."""
+
+LOG_EVERY_S = 600.0
+
+T = TypeVar("T")
+
+_logged_at_s: dict[str, float] = {}
+
+
+def read_rows(rows: Iterable[tuple[Any, ...]], read: Callable[..., T], what: str) -> list[T]:
+    """Return `read(*row)` of every row that can be read. `what`: the rows in the plural, for the log."""
+    found: list[T] = []
+    unreadable = 0
+    fault: Exception | None = None
+    for row in rows:
+        try:
+            found.append(read(*row))
+        except UNREADABLE as error:
+            unreadable, fault = unreadable + 1, error
+    if fault is not None:
+        log_unreadable(what, unreadable, fault)
+    return found
+
+
+def log_unreadable(what: str, count: int, fault: Exception) -> None:
+    now_s = time.monotonic()
+    if now_s - _logged_at_s.get(what, -LOG_EVERY_S) < LOG_EVERY_S:
+        return
+    _logged_at_s[what] = now_s
+    log.warning("history: %d %s cannot be read and are left out (the last one: %r)", count, what, fault)
