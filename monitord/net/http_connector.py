@@ -8,7 +8,6 @@ aiohttp connects, speaks TLS and sends requests. The response is received by `_H
 
 import asyncio
 import select
-import ssl
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from functools import partial
@@ -20,9 +19,9 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.http import HttpVersion, RawResponseMessage
 
-from monitord.net.faults import CUT_SHORT, Ended, FaultKind
+from monitord.net.faults import Ended, FaultKind
 from monitord.net.http_outcome import Abandoned, Progress
-from monitord.net.http_response import BEGINNING_BYTES, Deviation, ResponseHead, ResponseParser
+from monitord.net.http_response import BEGINNING_BYTES, ResponseHead, ResponseParser
 from monitord.net.phases import Phase
 
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
@@ -271,9 +270,6 @@ class _Handler(ResponseHandler):
             self._has_ended, self._end_of_connection = True, self._end_of_connection or exc
             return
         parser = reception.parser
-        if _is_missing_close_notify(exc):
-            exc = None
-            parser.note(Deviation.NO_CLOSE_NOTIFY)
         if exc is None:
             try:
                 parser.feed_eof()
@@ -282,7 +278,7 @@ class _Handler(ResponseHandler):
                 return
             reception.finish()
         elif parser.head is not None:
-            reception.fail(Ended(FaultKind.RESET, CUT_SHORT))
+            reception.fail(Ended(FaultKind.RESET, "the peer reset the connection before the end of the body"))
         elif isinstance(exc, OSError):
             reception.fail(Abandoned(aiohttp.ClientOSError(*exc.args)))
         else:
@@ -293,10 +289,6 @@ class _Handler(ResponseHandler):
         reception.fail(end)
         if self.transport is not None:
             self.transport.abort()
-
-
-def _is_missing_close_notify(exc: BaseException | None) -> bool:
-    return isinstance(exc, ssl.SSLError) and "EOF" in str(exc.reason or exc)
 
 
 def _handlers() -> partial[ResponseHandler]:

@@ -57,7 +57,6 @@ class Deviation(Enum):
     LAST_LINE_MISSING = "last_chunk_line_missing"
     BODY_NOT_ALLOWED = "body_not_allowed"
     BYTES_AFTER_BODY = "bytes_after_body"
-    NO_CLOSE_NOTIFY = "no_tls_close_notify"
     RAW_DEFLATE = "raw_deflate"
     BYTES_AFTER_COMPRESSED = "bytes_after_compressed_data"
 
