@@ -419,3 +419,19 @@ async def test_name_that_hangs_ends_with_the_deadline_and_occupies_no_thread_of_
     released.set()
     with pytest.raises(DeliveryError, match=r"resolve dead\.test: the name servers do not answer"):
         await deliver(notifier(tmp_path, tools, MailServer(), 'server = "dead.test:25"'))
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+async def test_certificate_with_only_a_common_name_is_refused(
+    tmp_path: Path, named: tuple[NotifierTools, threading.Event], authority: Authority, security: str
+) -> None:
+    tools, _ = named
+    issued = authority.issue("mail.test", directory=tmp_path, has_alternative_names=False)
+    ca_file = authority.write(tmp_path / "ca.pem")
+    server = MailServer(tls=issued.server_context())
+    immediate = server.tls if security == "tls" else None
+    async with serve(server.play, tls=immediate) as listening:
+        keys = f'server = "mail.test:{listening.port}"\nsecurity = "{security}"\nca_file = "{ca_file}"\n'
+        with pytest.raises(DeliveryError, match="certificate"):
+            await deliver(notifier(tmp_path, tools, server, keys))
+    assert server.mails == []
