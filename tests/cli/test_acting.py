@@ -57,7 +57,7 @@ async def test_a_silence_is_made_told_and_ended(tmp_path: Path, capsys: Capture)
         (made,) = it.made.interventions.silences
         assert await it.ctl("silences") == 0
         head, row = capsys.readouterr().out.splitlines()
-        assert head.split() == ["ID", "UNTIL", "BY", "MONITORS", "COMMENT"]
+        assert head.split() == ["ID", "UNTIL", "(UTC)", "BY", "MONITORS", "COMMENT"]
         assert row.startswith("s0  2026-01-01 ")
         assert await it.ctl("silences", "--json") == 0
         assert json.loads(capsys.readouterr().out)["silences"][0]["comment"] == "new disk"

@@ -13,7 +13,7 @@ import pytest
 
 from monitord.cli.commands.show import monitor_lines
 from monitord.cli.control_command import main
-from monitord.cli.wording import in_local_time, local
+from monitord.cli.wording import LocalTimes, local
 from monitord.web import Application, Request, Response, Server, json_response
 from tests.cli.there import CHECKS, there
 from tests.endpoint import endpoint
@@ -69,6 +69,20 @@ async def test_a_pattern_that_nothing_fits_is_told(tmp_path: Path, capsys: Captu
     async with there(tmp_path) as it:
         assert await it.ctl("status", "shop") == 1
     assert "no monitor fits shop; monitorctl status lists all of them" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["status"], ["incidents"], ["silences"], ["notices"], ["notifiers"]])
+async def test_no_table_is_cut_where_there_is_no_terminal(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    async with there(tmp_path) as it:
+        for _ in range(2):
+            await it.ctl("check", "bad")
+        await it.ctl("silence", "bad", "--for", "2h", "-m", "a comment that is longer than twenty columns")
+        capsys.readouterr()
+        await it.ctl(*command)
+    assert "…" not in capsys.readouterr().out
 
 
 async def _ctl(path: Path, *arguments: str) -> int:
@@ -231,8 +245,9 @@ async def test_explain_prints_sentences_that_fit(tmp_path: Path, capsys: Capture
         document = json.loads(capsys.readouterr().out)
     assert out.startswith("bad is pending.\nThe last check at ")
     assert max(map(len, out.splitlines())) <= 80
-    sentences = [in_local_time(one) for one in document["sentences"]]
+    sentences = LocalTimes().sentences(document["sentences"])
     assert " ".join(out.split()) == " ".join(" ".join(sentences).split())
+    assert out.count("UTC") == 1
     # As `show` says it: on the clock of who reads.
     assert local(document["last"]["started_at"]) in out
     assert document["last"]["started_at"] not in out

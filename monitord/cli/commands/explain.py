@@ -6,7 +6,7 @@ import textwrap
 from monitord.cli.asking import client_of, monitor_target, naming, print_json
 from monitord.cli.command import Command, add_name
 from monitord.cli.terminal import width
-from monitord.cli.wording import in_local_time, plain
+from monitord.cli.wording import LocalTimes, plain
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -16,12 +16,9 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         print_json(explanation)
         return 0
-    for sentence in explanation["sentences"]:
-        print(
-            textwrap.fill(
-                plain(in_local_time(sentence)), width(), subsequent_indent="  ", break_long_words=False
-            )
-        )
+    for sentence in map(plain, LocalTimes().sentences(explanation["sentences"])):
+        # Wrapped, never cut, so a pipe gets the same lines as a terminal.
+        print(textwrap.fill(sentence, width(), subsequent_indent="  ", break_long_words=False))
     return 0
 
 

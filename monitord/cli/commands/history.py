@@ -18,7 +18,7 @@ from monitord.cli.client import Client
 from monitord.cli.command import Command
 from monitord.cli.parsing import some_duration
 from monitord.cli.terminal import wants_colour, width
-from monitord.cli.wording import counted, local, percent, short_time, span
+from monitord.cli.wording import counted, local, local_with_zone, percent, short_time, span
 from monitord.units import format_duration
 
 SINCE_S = 86400.0
@@ -82,7 +82,7 @@ def history_lines(series: Json, uptime: Json, last: Sequence[Json], *, room: int
     columns = in_columns(series["buckets"], room)
     whole = series["whole"]
     worst = [_worst(column) for column in columns]
-    lines = [f"{series['monitor']} from {local(series['from'])} to {local(series['to'])}", ""]
+    lines = [f"{series['monitor']} from {local(series['from'])} to {local_with_zone(series['to'])}", ""]
     for label, drawn, said in (
         ("last", verdict_marks([one["verdict"] for one in reversed(last)], colour=colour), _last(last)),
         ("checks", verdict_marks(worst, colour=colour), _checks(whole["checks"])),

@@ -6,8 +6,8 @@ from monitord.cli.asking import Json, client_of, monitor_target, naming, print_j
 from monitord.cli.client import API
 from monitord.cli.command import Command, add_lines
 from monitord.cli.tables import table
-from monitord.cli.terminal import wants_colour, width
-from monitord.cli.wording import local, moment_of, seconds_since, seen_to, span
+from monitord.cli.terminal import room, wants_colour
+from monitord.cli.wording import in_local_time, local, moment_of, seconds_since, seen_to, span, zone
 
 MOST = 500
 SHOWN_AT_ONCE = 20
@@ -36,8 +36,10 @@ def _run(options: argparse.Namespace) -> int:
     if not found:
         print("no incident is open" if options.open else "there was no incident")
         return 0
-    head = ("STATE", "MONITOR", "OPENED", "LASTED", "REASON", "DETAIL")
-    print("\n".join(table(head, map(_cells, found), room=width(), colour=wants_colour(), state=0)))
+    head = ("STATE", "MONITOR", f"OPENED ({zone()})", "LASTED", "REASON", "DETAIL")
+    rows = map(_cells, found)
+    lines = table(head, rows, room=room(), colour=wants_colour(), state=0, yielding=1, optional=(4, 3))
+    print("\n".join(lines))
     return 0
 
 
@@ -47,7 +49,8 @@ def _cells(incident: Json) -> tuple[str, str, str, str, str, str]:
         seconds_since(opened) if closed is None else (moment_of(closed) - moment_of(opened)).total_seconds()
     )
     by = seen_to(incident)
-    said = f"[{by}] {incident['detail']}" if by else incident["detail"]
+    detail = in_local_time(incident["detail"])
+    said = f"[{by}] {detail}" if by else detail
     state = "down" if closed is None else "over"
     return state, incident["monitor"], local(opened), span(lasted_s), incident["reason"], said
 

@@ -8,8 +8,8 @@ from monitord.cli.client import API, RefusedError
 from monitord.cli.command import Command, add_lines
 from monitord.cli.exits import EXIT_FAILED, EXIT_OK
 from monitord.cli.tables import table
-from monitord.cli.terminal import width
-from monitord.cli.wording import local, plain
+from monitord.cli.terminal import room
+from monitord.cli.wording import in_local_time, local, local_with_zone, plain, zone
 
 MOST = 500
 SHOWN_AT_ONCE = 20
@@ -25,8 +25,9 @@ def _notifiers(options: argparse.Namespace) -> int:
     elif not found:
         print("nobody is told; add [notifiers.NAME] to the configuration (monitord.toml(5))")
     else:
-        head = ("NOTIFIER", "TYPE", "WAITING", "SENT", "LAST SENT", "STATE")
-        print("\n".join(table(head, map(_notifier_cells, found), room=width(), colour=False)))
+        head = ("NOTIFIER", "TYPE", "WAITING", "SENT", f"LAST SENT ({zone()})", "STATE")
+        rows = map(_notifier_cells, found)
+        print("\n".join(table(head, rows, room=room(), colour=False, optional=(3, 4, 1))))
     return EXIT_FAILED if any(one["failing"] for one in found) else EXIT_OK
 
 
@@ -36,7 +37,7 @@ def _notifier_cells(one: Json) -> tuple[str, ...]:
     if one.get("warning"):
         state = plain(one["warning"])
     if one["failing"]:
-        state = f"fails since {local(one['failing_since'])}: {plain(one['failing'])}"
+        state = f"fails since {local_with_zone(one['failing_since'])}: {plain(one['failing'])}"
     return one["name"], one["type"], str(one["waiting"]), str(one["sent"]), last, state
 
 
@@ -57,15 +58,16 @@ def _notices(options: argparse.Namespace) -> int:
     if not found:
         print("nobody was told anything")
         return EXIT_OK
-    head = ("HAPPENED", "NOTIFIER", "FATE", "NOTICE", "SAID")
-    print("\n".join(table(head, map(_notice_cells, found), room=width(), colour=False)))
+    head = (f"HAPPENED ({zone()})", "NOTIFIER", "FATE", "NOTICE", "SAID")
+    rows = map(_notice_cells, found)
+    print("\n".join(table(head, rows, room=room(), colour=False, yielding=3)))
     return EXIT_OK
 
 
 def _notice_cells(one: Json) -> tuple[str, ...]:
     via = one["notifier"] if one["via"] == one["notifier"] else f"{one['via']} for {one['notifier']}"
     fate = str(one["fate"]).replace("_", " ")
-    return local(one["at"]), via, fate, plain(one["title"]), plain(one["said"])
+    return local(one["at"]), via, fate, plain(one["title"]), plain(in_local_time(one["said"]))
 
 
 def _test(options: argparse.Namespace) -> int:

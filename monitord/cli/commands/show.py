@@ -8,8 +8,20 @@ from monitord.cli.asking import Json, client_of, last_results, monitor, monitor_
 from monitord.cli.bars import LABEL_WIDTH
 from monitord.cli.command import Command, add_lines, add_name
 from monitord.cli.result_view import result_lines
-from monitord.cli.terminal import paint, wants_colour, width
-from monitord.cli.wording import ago, local, percent, plain, seconds_since, seen_to, short_time, span
+from monitord.cli.terminal import paint, room, wants_colour, width
+from monitord.cli.wording import (
+    LONGEST_VALUE,
+    ago,
+    in_local_time,
+    local,
+    local_with_zone,
+    percent,
+    plain,
+    seconds_since,
+    seen_to,
+    short_time,
+    span,
+)
 from monitord.units import format_duration, parse_duration
 
 SHOWN_AT_ONCE = 5
@@ -25,16 +37,25 @@ def _show(options: argparse.Namespace) -> int:
         print_json(shown)
         return 0
     why = client.get(monitor_target(options.name, "explain"))
-    print("\n".join(monitor_lines(shown, why, room=width(), colour=wants_colour())))
+    print("\n".join(monitor_lines(shown, why, room=width(), colour=wants_colour(), longest=_longest())))
     return 0
 
 
-def monitor_lines(shown: Json, why: Json, *, room: int, colour: bool) -> list[str]:
+def _longest() -> int | None:
+    """Characters of one value: nothing is cut where the output is no terminal."""
+    return None if room() is None else LONGEST_VALUE
+
+
+def monitor_lines(
+    shown: Json, why: Json, *, room: int, colour: bool, longest: int | None = LONGEST_VALUE
+) -> list[str]:
     """`why`: as `explain` tells it, with the incident that is open and the silence that holds."""
     lines = [_title(shown, colour=colour)]
     incident, silence = why["incident"], why["silence"]
     if incident is not None:
-        lines.append(f"{'incident':<{LABEL_WIDTH}}{incident['id']}, {plain(incident['detail'])}")
+        lines.append(
+            f"{'incident':<{LABEL_WIDTH}}{incident['id']}, {plain(in_local_time(incident['detail']))}"
+        )
         if by := seen_to(incident):
             lines.append(f"{'':<{LABEL_WIDTH}}{by}")
     if silence is not None:
@@ -46,13 +67,15 @@ def monitor_lines(shown: Json, why: Json, *, room: int, colour: bool) -> list[st
     if last is None:
         return [*lines, "", "not checked yet"]
     lines += ["", f"last check {ago(last['started_at'])}, at {local(last['started_at'])}"]
-    return [*lines, *result_lines(last, shown["units"], room=room, colour=colour)]
+    return [*lines, *result_lines(last, shown["units"], room=room, colour=colour, longest=longest)]
 
 
 def _title(shown: Json, *, colour: bool) -> str:
     state = paint(shown["state"], shown["state"], colour=colour)
     since = shown["since"]
-    for_so_long = "" if since is None else f" for {span(seconds_since(since))}, since {local(since)}"
+    for_so_long = (
+        "" if since is None else f" for {span(seconds_since(since))}, since {local_with_zone(since)}"
+    )
     return f"{shown['name']} ({shown['type']}) is {state}{for_so_long}"
 
 
@@ -140,8 +163,9 @@ def _last(options: argparse.Namespace) -> int:
     for number, result in enumerate([] if options.json else found):
         if number:
             print()
-        print(f"{local(result['started_at'])}, {ago(result['started_at'])}")
-        print("\n".join(result_lines(result, units, room=width(), colour=wants_colour())))
+        print(f"{local_with_zone(result['started_at'])}, {ago(result['started_at'])}")
+        shown = result_lines(result, units, room=width(), colour=wants_colour(), longest=_longest())
+        print("\n".join(shown))
     return 0
 
 

@@ -12,8 +12,8 @@ from monitord.cli.command import Command, add_message
 from monitord.cli.exits import EXIT_OK
 from monitord.cli.parsing import moment_to_come, some_duration
 from monitord.cli.tables import table
-from monitord.cli.terminal import width
-from monitord.cli.wording import local
+from monitord.cli.terminal import room
+from monitord.cli.wording import local, local_with_zone, zone
 
 
 def _add_silence_options(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +49,7 @@ def _silence(options: argparse.Namespace) -> int:
     if options.json:
         print_json(silence)
     else:
-        print(f"{silence['id']}: {_meant(silence)} silenced until {local(silence['until'])}")
+        print(f"{silence['id']}: {_meant(silence)} silenced until {local_with_zone(silence['until'])}")
     for idle in _fit_nobody(known, options):
         print(f"monitorctl: {idle}; the silence holds for those that come", file=sys.stderr)
     return EXIT_OK
@@ -86,9 +86,9 @@ def _silences(options: argparse.Namespace) -> int:
     if not found:
         print("nothing is silenced")
         return EXIT_OK
-    head = ("ID", "UNTIL", "BY", "MONITORS", "COMMENT")
+    head = ("ID", f"UNTIL ({zone()})", "BY", "MONITORS", "COMMENT")
     rows = [(one["id"], local(one["until"]), one["by"], _meant(one), one["comment"] or "") for one in found]
-    print("\n".join(table(head, rows, room=width(), colour=False)))
+    print("\n".join(table(head, rows, room=room(), colour=False, yielding=3, optional=(2,))))
     return EXIT_OK
 
 

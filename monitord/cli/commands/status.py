@@ -9,7 +9,7 @@ from monitord.cli.command import Command
 from monitord.cli.exits import exit_of_health
 from monitord.cli.parsing import some_duration
 from monitord.cli.tables import headline, monitor_rows, worst_first
-from monitord.cli.terminal import Screen, wants_colour, width
+from monitord.cli.terminal import Screen, room, wants_colour
 from monitord.errors import ControlError
 
 EVERY_S = 2.0
@@ -95,7 +95,7 @@ def _health(status: Json, found: Sequence[Json], options: argparse.Namespace) ->
 def _lines(status: Json, found: Sequence[Json]) -> list[str]:
     lines = headline(status)
     if found:
-        lines += ["", *monitor_rows(found, room=width(), colour=wants_colour())]
+        lines += ["", *monitor_rows(found, room=room(), colour=wants_colour())]
     elif status["monitors"]["total"]:
         lines += ["", "none fits"]
     return lines
