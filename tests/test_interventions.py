@@ -121,6 +121,11 @@ def test_silences_that_cannot_be_read_are_told_and_gone(caplog: pytest.LogCaptur
         pytest.param(Matcher(names=("w*",)), False, id="a name is no pattern"),
         pytest.param(Matcher(patterns=("w*",)), True, id="a pattern"),
         pytest.param(Matcher(tags=("prod",)), True, id="a tag"),
+        pytest.param(Matcher(tags=("prod", "eu")), True, id="all tags"),
+        pytest.param(Matcher(tags=("prod", "us")), False, id="one of two tags"),
+        pytest.param(Matcher(names=("web", "other"), tags=("prod",)), True, id="a name and a tag"),
+        pytest.param(Matcher(names=("web",), tags=("test",)), False, id="a name without the tag"),
+        pytest.param(Matcher(names=("other",), tags=("prod",)), False, id="a tag without the name"),
         pytest.param(Matcher(names=("other",), tags=("test",)), False, id="neither"),
     ],
 )

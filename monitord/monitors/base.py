@@ -57,7 +57,7 @@ class MonitorSettings:
 
 
 Peers = Callable[[Collection[str], Collection[str]], Sequence[tuple[str, Health]]]
-"""How the monitors stand that are named, and those that have one of the tags: (names, tags) to (name, health)."""
+"""How the monitors stand that are named, and those that have all of the tags: (names, tags) to (name, health)."""
 
 
 def _no_peers(_: Collection[str], __: Collection[str]) -> Sequence[tuple[str, Health]]:
