@@ -6,6 +6,7 @@ Where the output is no terminal nothing is cut: another program or a person with
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from monitord.cli.parsing import STATES
 from monitord.cli.terminal import paint
 from monitord.cli.wording import (
     ago,
@@ -26,8 +27,6 @@ NARROWEST_YIELDING = 16
 LEAST_LAST = 8
 
 Json = Mapping[str, Any]
-
-WORST_FIRST = ("down", "unreachable", "unknown", "degraded", "pending", "up", "paused")
 
 
 def table(
@@ -141,7 +140,7 @@ def monitor_rows(monitors: Sequence[Json], *, room: int | None, colour: bool) ->
 
 
 def worst_first(monitors: Sequence[Json]) -> list[Json]:
-    places = {state: place for place, state in enumerate(WORST_FIRST)}
+    places = {state: place for place, state in enumerate(STATES)}
     return sorted(monitors, key=lambda one: (places.get(one["state"], -1), one["name"]))
 
 
