@@ -143,6 +143,9 @@ class Monitor(ABC, Generic[OptionsT]):
     Of the type, or set for the one monitor while it is made.
     """
 
+    uses_local_time: bool = False
+    """Whether its results depend on the local time zone: it is then checked at once when that changes."""
+
     default_policy: ClassVar[HealthPolicy] = HealthPolicy()
     """How many verdicts in a row are believed where the configuration does not say."""
 
