@@ -264,6 +264,7 @@ class ResponseParser:
                 rest, self._rest = self._rest, b""
                 self._keep(rest, 0, len(rest))
             case _Body.TUNNEL:
+                self.body_bytes += len(self._rest)
                 self._rest = b""
             case _Body.COMPLETE:
                 self._discard_rest()
