@@ -5,12 +5,16 @@ between CLOCK_BOOTTIME and CLOCK_MONOTONIC (clock_gettime(2)).
 """
 
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Protocol
+
+TIME_IN_TEXT = re.compile(r"\b(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) UTC\b")
+"""What `time_text` makes."""
 
 
 def time_text(moment: datetime) -> str:
@@ -19,6 +23,19 @@ def time_text(moment: datetime) -> str:
     Always absolute and in UTC: the text is read later, and elsewhere. Who shows it may put the reader's zone instead.
     """
     return f"{moment.astimezone(UTC).isoformat(' ', 'seconds')[:19]} UTC"
+
+
+def with_times_in(zone: tzinfo | None, text: str) -> str:
+    """The text with its times (`time_text`) in this zone, and without the name of one."""
+
+    def in_zone(found: re.Match[str]) -> str:
+        try:
+            moment = datetime.fromisoformat(f"{found[1]}T{found[2]}Z")
+        except ValueError:  # a peer may say anything
+            return found[0]
+        return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S}"
+
+    return TIME_IN_TEXT.sub(in_zone, text)
 
 
 class Clock(Protocol):
