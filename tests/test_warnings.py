@@ -166,3 +166,22 @@ async def test_a_start_and_a_reload_warn(tmp_path: Path, caplog: pytest.LogCaptu
             outcome = await it.control.reload("a test")
             assert outcome.warnings == ()
             assert "warning" not in outcome.summary
+
+
+def test_a_secret_that_is_too_short_to_be_masked_is_a_warning(tmp_path: Path) -> None:
+    text = """
+[monitors.a]
+url = "http://h/"
+bearer = "xyz"
+[notifiers.b]
+url = "http://h/"
+basic_auth = { username = "kim", password = "x" }
+[notifiers.c]
+url = "http://h/"
+bearer = "long"
+"""
+    problem = "is shorter than 4 characters, so that it is not masked where a peer repeats it; choose a longer secret"
+    assert warnings_of(tmp_path, text) == [
+        f"4: monitors.a.bearer: warning: {problem}",
+        f"7: notifiers.b.basic_auth.password: warning: {problem}",
+    ]

@@ -18,6 +18,7 @@ from typing import Any
 from monitord.alerts.outbox import Entry, Fate, Outbox
 from monitord.clock import Clock
 from monitord.journal_events import JournalEvent
+from monitord.monitors.masking import printable
 from monitord.notifiers import DeliveryError, Message, Notice, Notifier
 from monitord.systemd.log import NOTICE
 from monitord.units import format_duration
@@ -240,16 +241,32 @@ class Courier:
         timeout_s = self.notifier.settings.timeout_s
         try:
             async with asyncio.timeout(timeout_s + 1.0):
-                return await self.notifier.deliver(message, deadline=time.monotonic() + timeout_s)
-        except DeliveryError:
-            raise
+                response = await self.notifier.deliver(message, deadline=time.monotonic() + timeout_s)
+                return self._safe(response)
+        except DeliveryError as error:
+            # Without a cause: a traceback would quote what the notifier itself got.
+            raise DeliveryError(self._safe(str(error)), error.after_s, is_refused=error.is_refused) from None
         except TimeoutError as error:
             raise DeliveryError(f"no end within {format_duration(timeout_s)}") from error
         except Exception as error:
             if self._bug != repr(error):
                 self._bug = repr(error)
-                log.exception("%s: bug in notifier type %s", self.name, self.notifier.type_name)
-            raise DeliveryError(f"bug in notifier type {self.notifier.type_name}: {error!r}") from error
+                shown = self.notifier.masking.masked_traceback(error)
+                log.error(  # noqa: TRY400 - as `exception`, but for a secret
+                    "%s: bug in notifier type %s%s",
+                    self.name,
+                    self.notifier.type_name,
+                    "" if shown is None else f"\n{shown}",
+                    exc_info=error if shown is None else None,
+                )
+            raise DeliveryError(
+                self._safe(f"bug in notifier type {self.notifier.type_name}: {error!r}")
+            ) from None
+
+    def _safe(self, text: str) -> str:
+        """What a receiver said, on one line, without the secrets of its notifier and without escapes for terminals."""
+        mask = self.notifier.masking.mask
+        return " ".join(mask(printable(mask(text))).split())
 
     def _be_well(self) -> None:
         """It delivers."""
@@ -267,7 +284,7 @@ class Courier:
     def _note_warning(self) -> None:
         """Log what is wrong with a delivery that succeeded, once for each change."""
         warning = self.notifier.warning
-        warning = None if warning is None else " ".join(self.notifier.masking.mask(warning).split())
+        warning = None if warning is None else self._safe(warning)
         if warning != self.warning and warning is not None:
             log.warning("%s: %s", self.name, warning, extra=self._extra(JournalEvent.NOTIFIER_WARNING))
         self.warning = warning
@@ -275,7 +292,7 @@ class Courier:
     def _be_ill(self, error: DeliveryError) -> str:
         """It does not deliver. Returns why, fit to be seen."""
         self.failed += 1
-        why = " ".join(self.notifier.masking.mask(str(error)).split())
+        why = str(error)
         if self.failing is None:
             self.failing_since, self._failing_since_s = self._clock.now(), self._clock.monotonic_s()
             log.error(

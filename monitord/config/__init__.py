@@ -28,13 +28,14 @@ ValueError("is not a URL; write https://…"): what is wrong, a semicolon, what 
 
 from monitord.config.document import Document, document_of, read_document
 from monitord.config.reader import Reader
-from monitord.config.secret import Secret
+from monitord.config.secret import SHORTEST_SECRET, Secret
 from monitord.config.table import Table
 from monitord.config.values import NAME_PATTERN, check_name
 from monitord.config.wording import value_text
 
 __all__ = [
     "NAME_PATTERN",
+    "SHORTEST_SECRET",
     "Document",
     "Reader",
     "Secret",

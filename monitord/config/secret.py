@@ -11,6 +11,8 @@ from monitord.config.files import read_bounded
 from monitord.config.reader import Reader, reading_fix
 
 MAX_SECRET_BYTES = 64 * 1024
+SHORTEST_SECRET = 4
+"""Characters. A shorter secret is not masked in texts: masks at each of its letters would show it."""
 
 _SOURCES = ("credential", "file", "env")
 _HOW = 'write text, { credential = "name" }, { file = "/path" } or { env = "NAME" }'

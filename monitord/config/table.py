@@ -13,7 +13,7 @@ from typing import Final, TypeVar, cast, overload
 
 from monitord.config.faults import Faults
 from monitord.config.reader import Reader, reading_fix
-from monitord.config.secret import Secret, SecretSources
+from monitord.config.secret import SHORTEST_SECRET, Secret, SecretSources
 from monitord.config.values import (
     as_flag,
     as_integer,
@@ -225,9 +225,16 @@ class Table:
     def secret(self, key: str, *, default: None) -> Secret | None: ...
     def secret(self, key: str, *, default: Secret | Required | None = REQUIRED) -> Secret | None:
         """Text, or where to find it: { credential = … }, { file = … }, { env = … }. Never shown in a fault."""
-        return self._get(
+        secret = self._get(
             key, self._secrets.secret, default, Secret(""), example='{ credential = "…" }', hidden=True
         )
+        if isinstance(secret, Secret) and 0 < len(secret.reveal().strip()) < SHORTEST_SECRET:
+            self.warn(
+                key,
+                f"is shorter than {SHORTEST_SECRET} characters, so that it is not masked where a peer repeats it",
+                "choose a longer secret",
+            )
+        return secret
 
     def value(self, key: str, parse: Callable[[str], T], *, default: D, required: bool = False) -> T | D:
         """Text that `parse` makes something of; ValueError("problem; hint") from it is a fault.

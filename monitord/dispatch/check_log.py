@@ -84,11 +84,13 @@ class CheckLog:
 
     def bug(self, monitor: Monitor[Any], error: BaseException) -> None:
         """A monitor raised what it should have turned into an observation. Said once as long as it stays the same."""
+        shown = monitor.masking.masked_traceback(error)
         log.error(
-            "%s: bug in monitor type %s; its checks say nothing until it is gone, and come as planned",
+            "%s: bug in monitor type %s; its checks say nothing until it is gone, and come as planned%s",
             monitor.name,
             monitor.type_name,
-            exc_info=error,
+            "" if shown is None else f"\n{shown}",
+            exc_info=error if shown is None else None,
             extra={
                 "fields": {"MONITOR": monitor.name, "MONITOR_TYPE": monitor.type_name},
                 "message_id": JournalEvent.MONITOR_BUG.message_id,
@@ -238,9 +240,16 @@ def _phase_fields(observation: Observation) -> dict[str, str]:
 
 
 def _own_fields(monitor: Monitor[Any], observation: Observation) -> Mapping[str, str]:
+    mask = monitor.masking.mask
     try:
-        return monitor.journal_fields(observation)
-    except Exception:
-        # The type may be a third party's; its fields are a nicety, the line is not.
-        log.exception("%s: journal_fields of monitor type %s failed", monitor.name, monitor.type_name)
+        return {name: mask(text) for name, text in monitor.journal_fields(observation).items()}
+    except Exception as error:
+        shown = monitor.masking.masked_traceback(error)
+        log.error(  # noqa: TRY400 - as `exception`, but for a secret
+            "%s: journal_fields of monitor type %s failed%s",
+            monitor.name,
+            monitor.type_name,
+            "" if shown is None else f"\n{shown}",
+            exc_info=error if shown is None else None,
+        )
         return {}

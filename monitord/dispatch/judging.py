@@ -61,7 +61,8 @@ def _judge(observation: Observation, settings: MonitorSettings, masking: Masking
     lookup = lookup_of(observation)
     wanted = _evaluate(settings.up_when, lookup, masking)
     unwanted = _evaluate(settings.degraded_when, lookup, masking)
-    seen = tuple(outcome.text for outcome in (*wanted, *unwanted))
+    # The text of a condition may hold a secret as well as the value that it was compared with.
+    seen = tuple(masking.mask(outcome.text) for outcome in (*wanted, *unwanted))
     well = (*(outcome.holds for outcome in wanted), *(not outcome.holds for outcome in unwanted))
     missed = [outcome for outcome in wanted if not outcome.holds]
     if missed:

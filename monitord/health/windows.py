@@ -31,8 +31,7 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Either `schedule`, or `begins_at` in UTC. One of `monitors` (names and patterns) has to match, and all of
-    `tags`. Without both a window is for every monitor.
+    """Either `schedule`, or `begins_at` in UTC. `monitors` are names and patterns; neither these nor `tags` mean all.
 
     Equal windows mean that a reload changes nothing.
     """
@@ -51,8 +50,9 @@ class Window:
 
     def covers(self, name: str, tags: Iterable[str]) -> bool:
         """Whether the monitor of this name, with these tags, is meant."""
-        is_named = not self.monitors or any(fits(name, pattern) for pattern in self.monitors)
-        return is_named and set(self.tags).issubset(tags)
+        if not self.monitors and not self.tags:
+            return True
+        return any(fits(name, pattern) for pattern in self.monitors) or not set(self.tags).isdisjoint(tags)
 
     def is_open(self, at: datetime) -> bool:
         began_at = self._began_at(at)

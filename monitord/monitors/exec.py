@@ -10,9 +10,10 @@ of the service's sandbox, and its package may come later. A check that finds non
 """
 
 import os
+import re
 import shlex
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from signal import Signals
@@ -22,6 +23,7 @@ from monitord.conditions import COUNT, EXIT_STATUS, LATENCY, FactFunction, FactT
 from monitord.config import Secret, Table, value_text
 from monitord.model import EXCERPT, Evidence, Fact, Observation, Reason
 from monitord.monitors.base import CHILDREN, Monitor, MonitorSettings, Stopwatch, Tools
+from monitord.monitors.http_options import SECRET_NAME, SHORTEST_GUESS
 from monitord.monitors.perfdata import PluginOutput, parse_output
 from monitord.net import ProcessEnd, ProcessFault, ProcessFaultKind, ProcessRequest
 from monitord.units import format_duration
@@ -80,6 +82,22 @@ class ExecOptions:
         return ProcessRequest(self.command, tuple(environment.items()), self.directory)
 
 
+def secrets_of_program(options: ExecOptions) -> Iterator[str]:
+    """What is hidden, and values of variables and options that are secret by their name (--password hunter22)."""
+    yield from (secret.reveal() for secret in options.hidden)
+    for name, value in options.environment:
+        if SECRET_NAME.search(name) and len(value.reveal()) >= SHORTEST_GUESS:
+            yield value.reveal()
+    for argument, following in zip(options.command, (*options.command[1:], ""), strict=True):
+        if argument.startswith("-") and SECRET_NAME.search(argument):
+            value_text = argument.partition("=")[2] or following
+            if len(value_text) >= SHORTEST_GUESS and not value_text.startswith(("-", "/")):
+                yield value_text
+        userinfo = re.search(r"://[^/@\s:]*:([^/@\s]+)@", argument)
+        if userinfo is not None:
+            yield userinfo[1]
+
+
 class ExecMonitor(Monitor[ExecOptions]):
     """Runs one program each time."""
 
@@ -101,7 +119,7 @@ class ExecMonitor(Monitor[ExecOptions]):
         return read_program(table)
 
     def secrets(self) -> Iterable[str]:
-        return (secret.reveal() for secret in self.options.hidden)
+        return secrets_of_program(self.options)
 
     async def check(self) -> Observation:
         watch = Stopwatch(self.tools.clock)

@@ -33,7 +33,7 @@ SHORTEST_GUESS = 6
 SHORTEST_PIECE = 8
 """Of the path of a URL that is a secret."""
 
-_SECRET_NAME = re.compile(r"token|key|secret|pass|auth|sig|credential|session|code|cookie", re.IGNORECASE)
+SECRET_NAME = re.compile(r"token|key|secret|pass|auth|sig|credential|session|code|cookie", re.IGNORECASE)
 _USERINFO = re.compile(r"^([^/?#]*//)[^/?#]*@")
 _FORM = "application/x-www-form-urlencoded"
 
@@ -131,7 +131,7 @@ def _shown_parameters(text: str) -> str:
 
 def _shown_parameter(part: str) -> str:
     name, equals, _ = part.partition("=")
-    return f"{name}=***" if equals and _SECRET_NAME.search(name) else part
+    return f"{name}=***" if equals and SECRET_NAME.search(name) else part
 
 
 # Secrets
@@ -142,7 +142,7 @@ def secrets_of(options: HttpOptions) -> Iterator[str]:
     yield from (secret.reveal() for secret in options.hidden)
     for name, header in options.headers:
         value = header.reveal()
-        if header in options.hidden or (len(value) >= SHORTEST_GUESS and _SECRET_NAME.search(name)):
+        if header in options.hidden or (len(value) >= SHORTEST_GUESS and SECRET_NAME.search(name)):
             yield from _parts_of_header(value)
     if options.bearer is not None:
         yield options.bearer.reveal()
@@ -172,13 +172,22 @@ def _secrets_of_url(url: str, *, is_secret: bool) -> Iterator[str]:
         yield _in_base64(userinfo)
     for part in (target.query or "").split("&"):
         name, _, value = part.partition("=")
-        if len(value) >= SHORTEST_GUESS and (is_secret or _SECRET_NAME.search(name)):
+        if len(value) >= SHORTEST_GUESS and (is_secret or SECRET_NAME.search(name)):
             yield from (value, unquote(value))
     if is_secret:
         yield from (url, target.request_target.strip("/"))
         for piece in target.path.split("/"):
             if len(piece) >= SHORTEST_PIECE:
                 yield from (piece, unquote(piece))
+
+
+def opaque_parts(url: str) -> Iterator[str]:
+    """The parts of a path that are probably a secret, as in the webhook URLs of chats: no words of small letters."""
+    if not url:
+        return
+    for piece in parse_target(url)[0].path.split("/"):
+        if len(piece) >= SHORTEST_PIECE and re.search(r"[0-9A-Z]", unquote(piece)):
+            yield from (piece, unquote(piece))
 
 
 def _in_base64(text: str) -> str:
@@ -279,7 +288,7 @@ def _hidden(table: Table) -> tuple[Secret, ...]:
         found = table.look_up(key)
         written = found[1] if found is not None and isinstance(found[1], dict) else {}
         for name, value in table.secrets(key, default={}).items():
-            is_guess = key == "form" and bool(_SECRET_NAME.search(name))
+            is_guess = key == "form" and bool(SECRET_NAME.search(name))
             if not isinstance(written.get(name), str) or (is_guess and len(value.reveal()) >= SHORTEST_GUESS):
                 hidden.append(value)
     found = table.look_up("body")

@@ -4,17 +4,27 @@ A peer may repeat what it was sent, as it stands or as its protocol writes it, a
 text of a result goes through here: its line for people, the values that conditions saw, its excerpt.
 """
 
+import base64
 import html
-import json
+import itertools
 import re
+import traceback
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from urllib.parse import quote, quote_plus
+from urllib.parse import unquote
+
+from monitord.config import SHORTEST_SECRET
 
 MASK = "***"
 MAX_EXCERPT_BYTES = 1024
 MAX_SEARCHED_CHARACTERS = 8192
 MAX_SHOWN_ITEMS = 20
 """Of a value of which people see only the beginning."""
+SHORTEST_BASE64 = 4
+MAX_NESTED_ENCODINGS = 3
+"""Such as JSON in a form in JSON."""
+MAX_NUMBER_BITS = 512
+MAX_CUTS = 10
 SHORTEST_CUT = 4
 """Characters of a secret that are masked where a text ends in the middle of it."""
 
@@ -24,49 +34,190 @@ _ESCAPE = re.compile(
     r"|\x1b[ -/]{0,10}[0-~]"
 )
 
+_ESCAPE_OF_PROTOCOL = re.compile(
+    r"%[0-7][0-9A-Fa-f]|(?:%[89A-Fa-f][0-9A-Fa-f])+"
+    r"|\\u[dD][89abAB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}"
+    r"|\\[\\/\"'bfnrt]"
+    r"|&#[0-9]{1,7};?|&#[xX][0-9A-Fa-f]{1,6};?|&[A-Za-z][A-Za-z0-9]{1,31};|&(?:amp|lt|gt|quot)"
+)
+_INCOMPLETE = re.compile(r"(?:%[0-9A-Fa-f]?|\\(?:[ux][0-9A-Fa-f]{0,3})?|&(?:#[xX]?)?[A-Za-z0-9]{0,8})$")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]")
+_BASE64_END = re.compile(r"[A-Za-z0-9+/_-]?={0,2}")
+_AFTER_BACKSLASH = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+
 
 class Masking:
-    """Knows secrets, and takes them out of texts. Those that are empty are none."""
+    """Removes secrets from texts, however a peer or a protocol has written them.
 
-    __slots__ = ("_forms",)
+    Secrets that are shorter than SHORTEST_SECRET are not masked: a mask at each of its letters shows a short secret
+    instead of hiding it.
+    """
+
+    __slots__ = ("_needles",)  # and whether each is a part of a text in base64
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        # The longest first: one may be a part of another.
-        self._forms = sorted({form for one in secrets for form in _forms(one)}, key=len, reverse=True)
+        self._needles = {needle: is_base64 for secret in secrets for needle, is_base64 in _needles(secret)}
 
     def mask(self, text: str) -> str:
-        for form in self._forms:
-            text = text.replace(form, MASK)
-        return text
+        return text if self._is_clean(text) else self._masked(text, is_cut=False)
+
+    def masked_traceback(self, error: BaseException) -> str | None:
+        """For the log, as an error may quote what it was given; None: it holds no secret."""
+        text = "".join(traceback.format_exception(error)).rstrip()
+        masked = self.mask(text)
+        return None if masked == text else masked
 
     def mask_value(self, value: object) -> object:
         """A value as people may see it, of the same type; of long ones only the beginning."""
-        if not self._forms:
+        if not self._needles:
             return value
         if isinstance(value, str):
-            return self._mask_cut(value[:MAX_SEARCHED_CHARACTERS])
+            return self._masked(value[:MAX_SEARCHED_CHARACTERS], is_cut=True)
         if isinstance(value, (list, tuple)):
             return [self.mask_value(item) for item in value[:MAX_SHOWN_ITEMS]]
+        if isinstance(value, dict):
+            items = itertools.islice(value.items(), MAX_SHOWN_ITEMS)
+            return {self.mask_value(name): self.mask_value(item) for name, item in items}
+        if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() < MAX_NUMBER_BITS:
+            text = str(value)
+            return MASK if self._masked(text, is_cut=False) != text else value
         return value
 
     def excerpt(self, text: str) -> str | None:
         """At most MAX_EXCERPT_BYTES, on lines; None where there is nothing to be seen."""
         # Masked before and after: a secret may hold what is stripped, and may be hidden by it.
-        shown = self._mask_cut(printable(self.mask(text[:MAX_SEARCHED_CHARACTERS]))).strip()
+        cut = text[:MAX_SEARCHED_CHARACTERS]
+        shown = self._masked(printable(self._masked(cut, is_cut=True)), is_cut=True).strip()
         encoded = shown.encode()
         if len(encoded) > MAX_EXCERPT_BYTES:
             shown = encoded[: MAX_EXCERPT_BYTES - len("…".encode())].decode(errors="ignore") + "…"
         return shown or None
 
-    def _mask_cut(self, text: str) -> str:
-        """The text may end within a secret."""
-        text = self.mask(text)
-        for form in self._forms:
-            longest = min(len(form) - 1, len(text))
-            for length in range(longest, SHORTEST_CUT - 1, -1):
-                if text.endswith(form[:length]):
-                    return text[:-length] + MASK
-        return text
+    def _is_clean(self, text: str) -> bool:
+        """Whether there is nothing to look for in detail: the usual line of a check that passes."""
+        for needle in self._needles:
+            if needle in text:
+                return False
+        return not (
+            "%" in text or "\\" in text or "…" in text or ("&" in text and _ESCAPE_OF_PROTOCOL.search(text))
+        )
+
+    def _masked(self, text: str, *, is_cut: bool) -> str:
+        """`is_cut`: the text may end within a secret, as it may before each "…"."""
+        if not self._needles or not text:
+            return text
+        spans = self._spans(text, is_cut=is_cut)
+        maps: list[_Decoding] = []
+        level = text[:MAX_SEARCHED_CHARACTERS]
+        is_cut = is_cut and level == text
+        for _ in range(MAX_NESTED_ENCODINGS):
+            if _ESCAPE_OF_PROTOCOL.search(level) is None:
+                break
+            decoding = _Decoding(level)
+            maps.append(decoding)
+            level = decoding.text
+            for start, end in self._spans(level, is_cut=is_cut):
+                for one in reversed(maps):
+                    start, end = one.origin(start, end)  # noqa: PLW2901 - one level after the other
+                spans.append((start, end))
+        return _with_masks(text, spans) if spans else text
+
+    def _spans(self, text: str, *, is_cut: bool) -> list[tuple[int, int]]:
+        """Where secrets are, some of them more than once."""
+        spans: list[tuple[int, int]] = []
+        for needle, is_base64 in self._needles.items():
+            start = text.find(needle)
+            while start >= 0:
+                end = start + len(needle)
+                spans.append(_around(text, start, end) if is_base64 else (start, end))
+                start = text.find(needle, start + 1)
+        ends = []
+        if "…" in text:
+            ends = [match.start() for match in itertools.islice(re.finditer("…", text), MAX_CUTS)]
+        if is_cut:
+            incomplete = _INCOMPLETE.search(text)
+            ends.append(len(text) if incomplete is None else incomplete.start())
+        for end in ends:
+            length = max((_cut_length(text, end, needle) for needle in self._needles), default=0)
+            if length:
+                spans.append((end - length, end))
+        return spans
+
+
+def _around(text: str, start: int, end: int) -> tuple[int, int]:
+    """With the letters of base64 on both sides that hold bits of the secret as well."""
+    before = _BASE64.match(text, max(0, start - 1), start)
+    after = _BASE64_END.match(text, end)
+    return start if before is None else start - 1, end if after is None else after.end()
+
+
+def _cut_length(text: str, end: int, needle: str) -> int:
+    """How many characters of the needle's beginning stand before `end`, SHORTEST_CUT at least; 0: none."""
+    start = text.find(needle[:SHORTEST_CUT], max(0, end - len(needle) + 1), end)
+    while start >= 0:
+        if needle.startswith(text[start:end]):
+            return end - start
+        start = text.find(needle[:SHORTEST_CUT], start + 1, end)
+    return 0
+
+
+class _Decoding:
+    """A text with one level of escapes undone, which knows where each part of it came from."""
+
+    def __init__(self, text: str) -> None:
+        pieces: list[str] = []
+        self._at: list[int] = []  # where each piece begins in the decoded text
+        self._from: list[
+            tuple[int, int, bool]
+        ] = []  # its place in the original, and whether it was an escape
+        position = length = 0
+        for match in _ESCAPE_OF_PROTOCOL.finditer(text):
+            for start, end, piece, is_escape in (
+                (position, match.start(), text[position : match.start()], False),
+                (match.start(), match.end(), _unescaped(match[0]), True),
+            ):
+                if piece:
+                    pieces.append(piece)
+                    self._at.append(length)
+                    self._from.append((start, end, is_escape))
+                    length += len(piece)
+            position = match.end()
+        pieces.append(text[position:])
+        self._at.append(length)
+        self._from.append((position, len(text), False))
+        self.text = "".join(pieces)
+
+    def origin(self, start: int, end: int) -> tuple[int, int]:
+        """The part of the original that was decoded to text[start:end], which is not empty."""
+        first, last = (bisect_right(self._at, at) - 1 for at in (start, end - 1))
+        begin, _, is_escape = self._from[first]
+        origin_start = begin if is_escape else begin + start - self._at[first]
+        begin, finish, is_escape = self._from[last]
+        return origin_start, finish if is_escape else begin + end - self._at[last]
+
+
+def _unescaped(escape: str) -> str:
+    if escape.startswith("%"):
+        return unquote(escape, errors="replace")
+    if escape.startswith("&"):
+        return html.unescape(escape if escape.endswith(";") else f"{escape};")
+    if escape[1] in "uUx":
+        # Two halves of a character beyond the basic plane are one escape (RFC 8259, section 7).
+        units = b"".join(int(one, 16).to_bytes(4, "big")[-2:] for one in re.findall("[0-9a-fA-F]+", escape))
+        return units.decode("utf-16-be", errors="replace")
+    return _AFTER_BACKSLASH.get(escape[1], escape[1])
+
+
+def _with_masks(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    pieces: list[str] = []
+    position = -1
+    shown_to = 0
+    for start, end in sorted(spans):
+        if start > position or position < 0:
+            pieces += [text[shown_to:start], MASK]
+        position = max(position, end)
+        shown_to = position
+    return "".join([*pieces, text[shown_to:]])
 
 
 def printable(text: str) -> str:
@@ -75,15 +226,29 @@ def printable(text: str) -> str:
     return "".join(c for c in lines if c.isprintable() or c == "\n")
 
 
-def _forms(secret: str) -> Iterator[str]:
-    """As it stands, and as JSON, URLs, forms and HTML write it."""
+def _needles(secret: str) -> Iterator[tuple[str, bool]]:
+    """The secret in each encoding that changes all of it, and whether that is a part of a text in base64."""
     plain = secret.strip()
-    if not plain:
+    if len(plain) < SHORTEST_SECRET:
         return
-    yield plain
-    yield json.dumps(plain)[1:-1]
-    yield json.dumps(plain, ensure_ascii=False)[1:-1]
-    yield quote(plain, safe="")
-    yield quote(plain)
-    yield quote_plus(plain)
-    yield html.escape(plain)
+    yield plain, False
+    if " " in plain:
+        yield plain.replace(" ", "+"), False  # as in forms
+    data = plain.encode(errors="replace")
+    yield data.hex(), False
+    yield data.hex().upper(), False
+    # In a longer text (such as user:password) a secret begins at any of the three places of a group in base64.
+    for offset in range(3):
+        encoded = base64.b64encode(bytes(offset) + data).decode()
+        core = encoded[(0, 2, 3)[offset] : (offset + len(data)) * 8 // 6]
+        if len(core) >= SHORTEST_BASE64:
+            yield core, True
+            yield core.replace("+", "-").replace("/", "_"), True  # RFC 4648, section 5
+    # A secret may itself have the form of an escape, which is undone with the others.
+    decoded = plain
+    for _ in range(MAX_NESTED_ENCODINGS):
+        if _ESCAPE_OF_PROTOCOL.search(decoded) is None:
+            return
+        decoded = _Decoding(decoded).text
+        if len(decoded) >= SHORTEST_SECRET:
+            yield decoded, False

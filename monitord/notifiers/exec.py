@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from monitord.config import Table
-from monitord.monitors.exec import ExecOptions, read_program
+from monitord.monitors.exec import ExecOptions, read_program, secrets_of_program
 from monitord.net import ProcessEnd, ProcessFault, ProcessRequest
 from monitord.notifiers.base import DeliveryError, Notifier
 from monitord.notifiers.notice import Message
@@ -31,7 +31,7 @@ class ExecNotifier(Notifier[ExecOptions]):
         return read_program(table)
 
     def secrets(self) -> Iterable[str]:
-        return (secret.reveal() for secret in self.options.hidden)
+        return secrets_of_program(self.options)
 
     def fits(self, message: Message) -> bool:
         return len(message.text.encode()) <= MOST_TEXT_BYTES
@@ -66,5 +66,5 @@ class ExecNotifier(Notifier[ExecOptions]):
         return said or "exit code 0"
 
     def _said(self, end: ProcessEnd) -> str:
-        text = " ".join((end.stderr.strip() or end.stdout).decode(errors="replace").split())
-        return "".join(one for one in self.masking.mask(text) if one.isprintable())[:MOST_SAID_CHARACTERS]
+        text = self.masking.excerpt((end.stderr.strip() or end.stdout).decode(errors="replace")) or ""
+        return " ".join(text.split())[:MOST_SAID_CHARACTERS]

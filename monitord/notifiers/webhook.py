@@ -22,7 +22,7 @@ from urllib.parse import urlencode
 
 from monitord.config import Secret, Table
 from monitord.model import Health, Reason
-from monitord.monitors.http_options import HttpOptions, read_options, secrets_of
+from monitord.monitors.http_options import HttpOptions, opaque_parts, read_options, secrets_of
 from monitord.net import HttpExchange, HttpFault
 from monitord.notifiers.base import (
     MOST_NOTICES,
@@ -109,6 +109,7 @@ class WebhookNotifier(Notifier[WebhookOptions]):
 
     def secrets(self) -> Iterable[str]:
         yield from secrets_of(self.options.http)
+        yield from opaque_parts(self.options.http.url.reveal())
         if self.options.routing_key is not None:
             yield self.options.routing_key.reveal()
 
@@ -163,9 +164,9 @@ class WebhookNotifier(Notifier[WebhookOptions]):
         return _default_text(message, template.reveal(), self.options.http.content_type or "")
 
     def _said(self, exchange: HttpExchange) -> str:
-        text = " ".join(exchange.beginning.decode(errors="replace").split())
-        text = "".join(one for one in self.masking.mask(text) if one.isprintable())[:MOST_SAID_CHARACTERS]
-        said = f"{exchange.status} {exchange.reason_phrase}".strip()
+        text = self.masking.excerpt(exchange.beginning.decode(errors="replace")) or ""
+        text = " ".join(text.split())[:MOST_SAID_CHARACTERS]
+        said = f"{exchange.status} {self.masking.mask(exchange.reason_phrase)[:MOST_SAID_CHARACTERS]}".strip()
         if 300 <= exchange.status < 400:  # noqa: PLR2004
             return f"{said}: redirects are not followed; write the address that it leads to"
         return f"{said}: {text}" if text else said

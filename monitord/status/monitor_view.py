@@ -105,7 +105,7 @@ CERTIFICATE_NEAR = timedelta(days=14)
 
 
 def monitor_view(watched: Watched, recent: Recent, clock: Clock) -> MonitorView:
-    settings, health = watched.monitor.settings, watched.health
+    settings, health, mask = watched.monitor.settings, watched.health, watched.monitor.masking.mask
     policy = settings.policy
     verdicts = tuple([mark.verdict for mark in recent.of(watched.name)])
     return MonitorView(
@@ -129,8 +129,8 @@ def monitor_view(watched: Watched, recent: Recent, clock: Clock) -> MonitorView:
             *([("depends on", ", ".join(settings.depends_on))] if settings.depends_on else []),
             *([("depends on any of", ", ".join(settings.depends_on_any))] if settings.depends_on_any else []),
         ),
-        up_when=tuple(str(condition) for condition in settings.up_when),
-        degraded_when=tuple(str(condition) for condition in settings.degraded_when),
+        up_when=tuple(mask(str(condition)) for condition in settings.up_when),
+        degraded_when=tuple(mask(str(condition)) for condition in settings.degraded_when),
         next_check_in_s=max(watched.due_at - clock.monotonic_s(), 0.0),
         is_checking=watched.check is not None,
         last=None if watched.last is None else _without_certificate(checked_of(watched.last)),

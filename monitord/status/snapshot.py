@@ -76,7 +76,7 @@ class Snapshots:
     def monitor(self, name: str) -> Json:
         """`GET /monitors/{name}`. Raises KeyError for a name that is not configured."""
         watched = self._dispatcher.watched[name]
-        settings = watched.monitor.settings
+        settings, mask = watched.monitor.settings, watched.monitor.masking.mask
         return {
             **brief_of(shown_of(watched, self._dispatcher.roster.silence_of(watched, self._clock.now()))),
             "check_every_s": settings.check_every_s,
@@ -87,8 +87,8 @@ class Snapshots:
             "degrade_after": settings.policy.degrade_after,
             "depends_on": list(settings.depends_on),
             "depends_on_any": list(settings.depends_on_any),
-            "up_when": [str(condition) for condition in settings.up_when],
-            "degraded_when": [str(condition) for condition in settings.degraded_when],
+            "up_when": [mask(str(condition)) for condition in settings.up_when],
+            "degraded_when": [mask(str(condition)) for condition in settings.degraded_when],
             "is_checking": watched.check is not None,
             "is_waiting_for_a_place": watched.is_waiting,
             "next_check_in_s": round(watched.due_at - self._clock.monotonic_s(), 3),

@@ -81,6 +81,7 @@ class FakeNotifier(Notifier[Any]):
         self.act: Callable[[Message], object] = lambda _: None
         self.is_fit: Callable[[Message], bool] = lambda _: True
         self.closed = 0
+        self.response = "taken"
         self.made.append(self)
 
     @classmethod
@@ -96,7 +97,7 @@ class FakeNotifier(Notifier[Any]):
         result = self.act(message)
         if asyncio.iscoroutine(result):
             await result
-        return "taken"
+        return self.response
 
     async def close(self) -> None:
         self.closed += 1

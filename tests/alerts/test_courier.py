@@ -1,6 +1,7 @@
 """A notifier is told in groups, not too often, and again when it failed; in time that jumps."""
 
 import asyncio
+import base64
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -442,3 +443,76 @@ def test_a_warning_of_a_delivery_is_logged_once_and_ends_with_its_reason(
     assert [one.message for one in caplog.records if one.levelno == logging.WARNING] == [
         "ops: sent unencrypted"
     ]
+
+
+class LoudNotifier(FakeNotifier):
+    """Its receiver repeats what it was sent."""
+
+    def secrets(self) -> tuple[str, ...]:
+        return ("s3cret/token",)
+
+
+ECHOES = [
+    "got s3cret/token",
+    "got s3cret\\/token",
+    "got s3cret%2ftoken",
+    "got s3cret&#x2F;token",
+    "got s3cret\x00/token",
+    f"got {base64.b64encode(b'kim:s3cret/token').decode()}",
+]
+
+
+@pytest.mark.parametrize("echo", ECHOES)
+@pytest.mark.parametrize("is_failure", [False, True])
+def test_no_secret_of_a_notifier_is_in_what_its_receiver_said(
+    caplog: pytest.LogCaptureFixture, echo: str, is_failure: bool
+) -> None:
+    async def main() -> None:
+        office = Office()
+        loud = office.courier.notifier = LoudNotifier(OPS, tools(office.clock))
+        loud.warning = f"warning: {echo}"
+
+        def answer(_: Message) -> None:
+            if is_failure:
+                raise DeliveryError(echo)
+            loud.response = f"{echo}\x1b[31m"
+
+        loud.act = answer
+        message = Message([notice(1)], "here", office.clock.now())
+        try:
+            said = await office.courier.test(message)
+        except DeliveryError as error:
+            said = str(error)
+        office.tell(1)
+        task = asyncio.ensure_future(office.courier.run())
+        await asyncio.sleep(60)
+        task.cancel()
+        await asyncio.wait([task])
+        await office.courier.close()
+        (entry,) = office.outbox.entries()
+        for text in (said, entry.said, str(office.courier.failing), str(office.courier.warning), caplog.text):
+            assert "s3cret" not in text
+            assert "czNjcmV0L3" not in text
+            assert "\x1b" not in text
+        assert "***" in said
+
+    with caplog.at_level(logging.DEBUG):
+        run_in_fake_time(main)
+
+
+def test_a_bug_of_a_notifier_is_logged_without_its_secret(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        office = Office()
+        loud = office.courier.notifier = LoudNotifier(OPS, tools(office.clock))
+
+        def fail(_: Message) -> None:
+            raise KeyError("s3cret/token")
+
+        loud.act = fail
+        with pytest.raises(DeliveryError, match=r"bug in notifier type fake: KeyError"):
+            await office.courier.test(Message([notice(1)], "here", office.clock.now()))
+        await office.courier.close()
+
+    run_in_fake_time(main)
+    assert "Traceback" in caplog.text
+    assert "s3cret" not in caplog.text

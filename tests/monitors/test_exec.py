@@ -298,6 +298,23 @@ async def test_a_secret_reaches_the_plugin_and_nobody_else(make: Make, tmp_path:
     assert "hunter2" not in repr((monitor.options, monitor.settings, seen, monitor.journal_fields(seen)))
 
 
+async def test_what_is_secret_by_its_name_is_masked_among_arguments_and_variables(
+    make: Make, tmp_path: Path
+) -> None:
+    program = tmp_path / "check_it"
+    program.write_text('#!/bin/sh\necho "$DB_PASSWORD $PLAIN $*"\n')
+    program.chmod(0o755)
+    monitor = make(
+        f'command = ["{program}", "--password", "hunter22", "--auth-token=t0ken-t0ken", "-w", "5,warning",'
+        ' "https://kim:pa55word@db.example.org/", "--key", "/etc/key"]\n'
+        'environment = { DB_PASSWORD = "s3cret-word", PLAIN = "visible" }'
+    )
+    seen = await monitor.check()
+    assert seen.facts["message"] == (
+        "*** visible --password *** --auth-token=*** -w 5,warning https://kim:***@db.example.org/ --key /etc/key"
+    )
+
+
 # Limits
 
 

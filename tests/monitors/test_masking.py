@@ -1,7 +1,9 @@
 """What is told of a check: no secret in it, and nothing that moves a terminal."""
 
+import base64
 import html
 import json
+import re
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -31,8 +33,117 @@ def test_a_secret_is_masked_as_protocols_write_it(written: str) -> None:
     assert masked.replace('"', "") == "got ***!"
 
 
+SECRET = "k1m/pä&=+ss"
+LOWER = "".join(f"%{byte:02x}" for byte in SECRET.encode())
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        SECRET.replace("/", "\\/"),
+        json.dumps({"a": SECRET}).replace("/", "\\/"),
+        json.dumps(json.dumps([SECRET])),
+        json.dumps(json.dumps(json.dumps([SECRET]))),
+        quote(SECRET, safe="").lower(),
+        quote(quote(SECRET, safe=""), safe=""),
+        LOWER,
+        LOWER.upper(),
+        "".join(f"\\u{ord(one):04x}" for one in SECRET),
+        "".join(f"\\u{ord(one):04X}" for one in SECRET),
+        "".join(f"\\x{ord(one):02x}" for one in SECRET),
+        SECRET.replace("&", "\\u0026").replace("=", "\\u003d"),
+        SECRET.replace("&", "&amp;").replace("/", "&sol;").replace("ä", "&auml;"),
+        "".join(f"&#{ord(one)};" for one in SECRET),
+        "".join(f"&#{ord(one):05};" for one in SECRET),
+        "".join(f"&#x{ord(one):x};" for one in SECRET),
+        "".join(f"&#X{ord(one):02X};" for one in SECRET),
+        html.escape(html.escape(SECRET)),
+        quote(json.dumps(SECRET)),
+        html.escape(json.dumps(SECRET)),
+        SECRET.encode().hex(),
+        SECRET.encode().hex().upper(),
+    ],
+)
+def test_a_secret_is_masked_in_every_encoding_and_in_several_at_once(written: str) -> None:
+    masked = Masking([SECRET]).mask(f"got {written} at last")
+    assert masked.startswith("got ")
+    assert masked.endswith(" at last")
+    assert masked.count("***") == 1
+    assert "1m" not in masked
+    assert "ss" not in masked.replace("last", "")
+
+
+@pytest.mark.parametrize("before", ["", "k", "ki", "kim:", "kim.example:", "Bearer "])
+@pytest.mark.parametrize("after", ["", "x", "xy", ":1"])
+@pytest.mark.parametrize("secret", ["s3cret-t0ken", "pässword", "ab?>", "hunter22"])
+def test_a_secret_is_masked_in_base64_wherever_it_begins(before: str, after: str, secret: str) -> None:
+    data = f"{before}{secret}{after}".encode()
+    for encoded in (base64.b64encode(data).decode(), base64.urlsafe_b64encode(data).decode()):
+        for written in (encoded, encoded.replace("/", "\\/"), quote(encoded, safe="").replace("%2F", "%2f")):
+            masked = Masking([secret]).mask(f"token={written}&b=2")
+            assert "***" in masked
+            assert masked.startswith("token=")
+            assert masked.endswith("&b=2")
+            # A letter of base64 has six bits: at most two of each neighbour of the secret are left.
+            rest = re.sub("%..", "", masked.removeprefix("token=").removesuffix("&b=2").replace("***", ""))
+            assert len(rest) <= len(base64.b64encode(before.encode() + b"--")) + len(
+                base64.b64encode(after.encode() + b"--")
+            )
+
+
+@pytest.mark.parametrize("secret", ["x", "12", "abc", " ab "])
+def test_a_secret_that_is_too_short_does_not_show_by_its_masks(secret: str) -> None:
+    text = "xylophone 12 abc: max"
+    masking = Masking([secret])
+    assert masking.mask(text) == masking.excerpt(text) == masking.mask_value(text) == text
+
+
+@pytest.mark.parametrize(
+    "shown", ["the token is s3cret-t…", "s3cret… and s3cr…", '{"a": "\\u0073\\u0033cret…"}', "%733cret-…"]
+)
+def test_the_beginning_of_a_secret_before_a_cut_is_masked(shown: str) -> None:
+    masked = Masking(["s3cret-token"]).mask(shown)
+    assert "***…" in masked
+    assert "cr" not in masked
+
+
+def test_a_cut_within_an_escape_leaves_no_beginning_of_a_secret() -> None:
+    masking = Masking(["s3cret/token"])
+    for cut in ("s3cret%2", "s3cret\\u00", "s3cret&#x2", "s3cret\\"):
+        assert masking.excerpt(f"it is {cut}") is not None
+        assert "cret" not in str(masking.excerpt(f"it is {cut}")), cut
+
+
+def test_numbers_and_objects_are_values_too() -> None:
+    masking = Masking(["12345678"])
+    assert masking.mask_value(12345678) == "***"
+    assert masking.mask_value(1234) == 1234
+    assert masking.mask_value({"pin 12345678": [12345678, True, None]}) == {"pin ***": ["***", True, None]}
+
+
+def test_a_secret_that_looks_like_an_escape_is_masked() -> None:
+    secret = "a%41&amp;\\u0041b/c"
+    for written in (secret, json.dumps(secret).replace("/", "\\/"), quote(secret), html.escape(secret)):
+        masked = Masking([secret]).mask(f"got {written}.")
+        assert "***" in masked
+        assert "c" not in masked, masked
+
+
+def test_the_rest_of_a_text_stays_as_it_was_written() -> None:
+    text = 'a%20b \\n &amp; "\\u00e4" %e4 %zz &nosuch; \\'
+    masked = Masking(["s3cret-token"]).mask(f"{text} s3cret%2dtoken {text}")
+    assert masked == f"{text} *** {text}"
+
+
+@given(st.text(max_size=200), st.text(min_size=4, max_size=12))
+def test_masking_never_fails_and_leaves_no_secret(said: str, secret: str) -> None:
+    masked = Masking([secret]).mask(said + secret + said)
+    if secret.strip() and len(secret.strip()) >= 4 and not set(secret) & set("*"):
+        assert secret.strip() not in masked
+
+
 def test_the_longer_of_two_secrets_goes_first() -> None:
-    assert Masking(["abc", "abcdef"]).mask("abcdef abc") == "*** ***"
+    assert Masking(["abcd", "abcdef"]).mask("abcdef abcd") == "*** ***"
 
 
 def test_what_is_empty_is_no_secret() -> None:

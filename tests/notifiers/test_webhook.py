@@ -1,6 +1,7 @@
 """Webhooks, to a real server: what is sent, what counts as taken, and what is said of what was not."""
 
 import asyncio
+import base64
 import json
 import time
 from dataclasses import replace
@@ -236,6 +237,38 @@ async def test_a_secret_is_told_to_nobody(tmp_path: Path, tools: NotifierTools) 
         await sent(tmp_path, tools, keys, answer)
     assert "v3ry" not in str(refused.value)
     assert "401 No: not ***" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 Bearer v3ry-s3cret\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 4080 + b"v3ry-s3cret",
+        b'HTTP/1.1 200 OK\r\n\r\n{"a": "Bearer v3ry\\u002ds3cret"}',
+        b"HTTP/1.1 200 OK\r\n\r\n" + base64.b64encode(b"kim v3ry-s3cret"),
+    ],
+)
+async def test_a_token_that_the_receiver_repeats_is_masked(
+    tmp_path: Path, tools: NotifierTools, answer: bytes
+) -> None:
+    said, _ = await sent(tmp_path, tools, 'bearer = "v3ry-s3cret"', answer)
+    assert "***" in said
+    assert "v3ry" not in said
+    assert "djNyeS" not in said
+
+
+async def test_a_webhook_url_is_a_secret_also_where_it_is_plain_text(
+    tmp_path: Path, tools: NotifierTools
+) -> None:
+    path = "/services/T01ABCDEF/B02ABCDEF/aBcDeFgHiJkLmNoP"
+    with pytest.raises(DeliveryError) as refused:
+        await sent(
+            tmp_path,
+            tools,
+            path=path,
+            answer=f"HTTP/1.1 404 No\r\n\r\nno hook at {path}".encode(),
+        )
+    assert str(refused.value) == "404 No: no hook at /services/***/***/***"
 
 
 @pytest.mark.parametrize(
