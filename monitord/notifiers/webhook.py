@@ -322,10 +322,18 @@ def sample_messages() -> list[Message]:
     example = example_message()
     problem, recovery = example.notices
     test = replace(problem, kind=NoticeKind.TEST, monitor="", type_name="", tags=(), health=Health.UP)
+    # Every notifier gets the notices about isolation, in which the state is unknown and there is no monitor.
+    isolation = replace(
+        test, kind=NoticeKind.BLIND, health=Health.UNKNOWN, reason=Reason.PROBER_BLIND, detail=""
+    )
     groups = [
         [problem],
         [recovery],
         [test],
+        [isolation],
+        [replace(isolation, kind=NoticeKind.SEEING)],
+        [replace(problem, kind=NoticeKind.CHANGE, health=Health.DEGRADED, tags=())],
+        [replace(recovery, kind=NoticeKind.FLAPPING)],
         [problem, recovery],
         *(
             [problem, recovery] * (count // 2) + [problem] * (count % 2)

@@ -279,6 +279,10 @@ async def test_a_webhook_url_is_a_secret_also_where_it_is_plain_text(
         ('url = "http://h/"\nbody = "{{ sbject }}"', "'sbject' is undefined"),
         ('url = "http://h/"\nbody = "{% for %}"', "cannot be filled as a template: line 1: Expected"),
         (
+            """url = "http://h/"\nbody = "{{ {'down': 1, 'degraded': 2, 'up': 3}[notices[0].state] }}\"""",
+            "with one notification: line 1: 'dict object' has no attribute 'unknown'",
+        ),
+        (
             'url = "http://h/"\nbody = "\\n{{ notices.append(1) }}"',
             "as a template with one notification: line 2: ",
         ),
