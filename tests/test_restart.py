@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from monitord.dispatch import Matcher
-from monitord.model import Reason
-from tests.lifetimes import NOTIFIER, WEB, Lifetime, Scripted, lifetime, run
+from monitord.model import Health, Reason
+from tests.lifetimes import NOTIFIER, WEB, Lifetime, LoopClock, Scripted, frozen_time, lifetime, run
 
 KILLED = pytest.mark.parametrize("is_killed", [False, True], ids=["stopped", "killed"])
 
@@ -182,6 +182,32 @@ def test_acknowledged_alert_stays_quiet_over_a_restart_and_its_recovery_is_sent(
             Scripted.bad = {}
             await asyncio.sleep(60)
             assert second.sent == ["UP again: web"]
+
+    run(main)
+
+
+@KILLED
+def test_unknown_monitor_is_notified_by_a_route_for_it_over_a_restart(
+    tmp_path: Path, is_killed: bool
+) -> None:
+    route = '[[alerts.routes]]\nnotify = ["ops"]\nstates = ["unknown", "down"]\nafter = "{}"\n'
+    later = NOTIFIER + WEB + route.format("10m")
+
+    async def main() -> None:
+        Scripted.bad = {"web": Reason.PROBER_FORBIDDEN}
+        async with lifetime(tmp_path, later, is_killed=is_killed) as first:
+            await asyncio.sleep(120)
+            assert first.container.dispatcher.watched["web"].stands is Health.UNKNOWN
+            assert first.sent == []
+        async with lifetime(tmp_path, later, is_killed=is_killed) as second:
+            await asyncio.sleep(660)
+            assert second.sent == ["UNKNOWN: web"]
+        async with lifetime(tmp_path, later) as third:
+            await asyncio.sleep(660)
+            assert third.sent == []
+            Scripted.bad = {}
+            await asyncio.sleep(60)
+            assert third.sent == ["UP again: web"]
 
     run(main)
 
@@ -418,5 +444,42 @@ def test_monitors_removed_during_isolation_do_not_make_it_last_for_ever(tmp_path
         async with lifetime(tmp_path, NOTIFIER + WEB) as second:
             await asyncio.sleep(60)
             assert second.sent == [SEES]
+
+    run(main)
+
+
+@pytest.mark.parametrize("ahead_s", [7200.0, 86_400.0 * 365])
+@pytest.mark.parametrize("is_down_before", [False, True])
+def test_uptime_follows_the_state_after_the_clock_was_ahead_for_a_moment(
+    tmp_path: Path, ahead_s: float, is_down_before: bool
+) -> None:
+    async def main() -> None:
+        async with lifetime(tmp_path, NOTIFIER + WEB) as there:
+            clock = there.container.clock
+            assert isinstance(clock, LoopClock)
+            await asyncio.sleep(600)
+            if is_down_before:
+                Scripted.bad = {"web": Reason.REFUSED}
+                await asyncio.sleep(60)
+            clock.ahead_s = ahead_s
+            await asyncio.sleep(20)
+            Scripted.bad = {"web": Reason.REFUSED}
+            await asyncio.sleep(60)
+            clock.ahead_s = 0.0
+            await asyncio.sleep(20)
+            Scripted.bad = {}
+            await asyncio.sleep(20)
+            up_since = clock.now()
+            for _ in range(3):
+                await asyncio.sleep(3600)
+                assert await uptime(there, up_since) == {Health.UP}
+            assert there.sent == ["DOWN: web", "UP again: web"]
+
+    async def uptime(there: Lifetime, since: datetime) -> set[Health]:
+        history = there.container.history
+        while history.stats().queued:  # noqa: ASYNC110 - its writer is a thread
+            await asyncio.sleep(0.3)
+        with frozen_time():
+            return set((await history.uptime("web", since, there.container.clock.now())).seconds)
 
     run(main)

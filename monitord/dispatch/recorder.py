@@ -84,6 +84,8 @@ class Recorder:
             record = result_record(result)
             self._history.add_result(watched.name, result, watched.stands, record)
         if transition is not None:
+            # Where the clock was set meanwhile, spans that are open end and begin before this one.
+            self._history.tick(self._clock.now())
             self._history.add_transition(transition)
         self._stand(watched, transition)
         self._save(watched, record)

@@ -53,10 +53,14 @@ class Stand(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """The daemon runs until `at_ms`. With `from_ms` it does since then, and did not, or not by this clock, before."""
+    """The daemon runs until `at_ms`. With `from_ms` it does since then, and did not, or not by this clock, before.
+
+    `wrong_from_ms`: the clock was ahead, and what is dated from then on is wrong.
+    """
 
     at_ms: int
     from_ms: int | None = None
+    wrong_from_ms: int | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -124,7 +128,7 @@ class Batch:
     def add_seen(self, seen: Seen) -> None:
         last = self.timeline[-1] if self.timeline else None
         if isinstance(last, Seen) and seen.from_ms is None:
-            self.timeline[-1] = Seen(seen.at_ms, last.from_ms)
+            self.timeline[-1] = last._replace(at_ms=seen.at_ms)
         else:
             self._append(self.timeline, seen, self.most_changes)
 

@@ -38,6 +38,9 @@ COMMIT_EVERY_S = 0.25
 GAP_MS = 30_000
 """The daemon ticks every few seconds. With longer between two ticks it did not run, or the clock was set."""
 
+DOUBT_MS = 86_400_000
+"""A leap of the clock that it has not taken back for so long was right."""
+
 EXPORTED_AT_ONCE = 1000
 
 
@@ -60,6 +63,8 @@ class History:
         self._has_said_dropped = False
         self._is_closed = False
         self._seen_ms: int | None = None
+        self._ticked_s = 0.0
+        self._leaps: list[tuple[int, int]] = []  # of the wall clock: from where to where
         self._generation = 0
         self._waiting: list[asyncio.Future[None]] = []
         self._writing: list[asyncio.Future[None]] = []
@@ -142,10 +147,36 @@ class History:
         if self._writer is None:
             return
         at_ms, before_ms = to_ms(at), self._seen_ms
-        has_gap = before_ms is not None and not before_ms <= at_ms <= before_ms + GAP_MS
-        self._batch.add_seen(Seen(at_ms, at_ms if has_gap else None))
+        passed_ms = self._passed_ms()
+        from_ms = wrong_from_ms = None
+        if before_ms is None:
+            self._leaps.append((0, at_ms))  # since the last run, as far as this one knows
+        elif at_ms > before_ms + GAP_MS:
+            from_ms = at_ms
+            if at_ms - before_ms > passed_ms + GAP_MS:
+                recent = [leap for leap in self._leaps if before_ms - leap[1] < DOUBT_MS]
+                self._leaps = [*recent, (before_ms, at_ms)]
+        elif at_ms < before_ms:
+            from_ms = at_ms
+            wrong_from_ms = self._undone_leap(at_ms, before_ms)
+        self._batch.add_seen(Seen(at_ms, from_ms, wrong_from_ms))
         self._seen_ms = at_ms
         self._plan()
+
+    def _passed_ms(self) -> float:
+        """Since the last call, by the clocks that nobody sets."""
+        ticked_s, self._ticked_s = self._ticked_s, self._clock.monotonic_s() + self._clock.suspended_s()
+        return 1000 * (self._ticked_s - ticked_s)
+
+    def _undone_leap(self, at_ms: int, before_ms: int) -> int | None:
+        """Where the clock went when it leapt ahead of what it says now; None: it did not, or too long ago."""
+        found = [
+            leap for leap in self._leaps if leap[0] <= at_ms < leap[1] and before_ms - leap[1] < DOUBT_MS
+        ]
+        if not found:
+            return None
+        self._leaps = [leap for leap in self._leaps if leap[1] < found[0][1]]
+        return found[0][1]
 
     def save_state(self, monitor: str, state: Mapping[str, Any]) -> None:
         """JSON; the latest wins. It is encoded later, in the writer's thread: do not change it any more."""

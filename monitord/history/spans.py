@@ -4,9 +4,13 @@ An open span ends when the daemon was last seen to run (`seen`), so time in whic
 state. What is told of a moment replaces what was told of the hour after it, as a change may be told late. Beyond
 that hour what is written stays: a clock that was wrong for a while cannot erase a year, and the new span begins
 where the old one ends.
+
+Where a clock was ahead, spans may lie behind the beginning of the open one. It counts around them. If the clock
+returns soon into the time that it had leapt over, they are deleted (`resume`).
 """
 
 import sqlite3
+from collections.abc import Iterator
 
 REPLACED_MS = 3_600_000
 
@@ -53,15 +57,40 @@ def _end(connection: sqlite3.Connection, monitor: int, at_ms: int) -> None:
     connection.execute(
         "DELETE FROM spans WHERE monitor = ? AND until IS NULL AND start >= ?", (monitor, at_ms)
     )
-    # What lies behind it was written by a clock that was ahead.
+    row = connection.execute(
+        "SELECT start, state FROM spans WHERE monitor = ? AND until IS NULL", (monitor,)
+    ).fetchone()
+    if row is None:
+        return
+    start_ms, state = row
+    first, *others = list(_around(start_ms, at_ms, _later(connection, monitor, start_ms, at_ms))) or [
+        (start_ms, start_ms)
+    ]
     connection.execute(
-        """
-        UPDATE spans SET until = min(?1, coalesce(
-            (SELECT min(next.start) FROM spans AS next WHERE next.monitor = ?2 AND next.start > spans.start), ?1
-        )) WHERE monitor = ?2 AND until IS NULL
-        """,
-        (at_ms, monitor),
+        "UPDATE spans SET until = ? WHERE monitor = ? AND start = ?", (first[1], monitor, start_ms)
     )
+    connection.executemany(
+        "INSERT INTO spans (monitor, start, until, state) VALUES (?, ?, ?, ?)",
+        [(monitor, begins_ms, ends_ms, state) for begins_ms, ends_ms in others],
+    )
+
+
+def _later(connection: sqlite3.Connection, monitor: int, start_ms: int, end_ms: int) -> list[tuple[int, int]]:
+    """Spans behind the beginning of the open one: a clock that was ahead has written them."""
+    return connection.execute(
+        "SELECT start, until FROM spans WHERE monitor = ? AND start > ? AND start < ? ORDER BY start",
+        (monitor, start_ms, end_ms),
+    ).fetchall()
+
+
+def _around(start_ms: int, end_ms: int, taken: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The parts of a range that are not taken; `taken` is in order."""
+    for begins_ms, ends_ms in taken:
+        if begins_ms > start_ms:
+            yield start_ms, min(begins_ms, end_ms)
+        start_ms = max(start_ms, ends_ms)
+    if start_ms < end_ms:
+        yield start_ms, end_ms
 
 
 def end_all(connection: sqlite3.Connection) -> None:
@@ -71,12 +100,19 @@ def end_all(connection: sqlite3.Connection) -> None:
     connection.execute("UPDATE spans SET until = ? WHERE until IS NULL", (seen_ms,))
 
 
-def resume(connection: sqlite3.Connection, from_ms: int) -> None:
-    """The daemon did not run, or its clock was set: what is open ends when last seen, and goes on at `from_ms`."""
+def resume(connection: sqlite3.Connection, from_ms: int, wrong_from_ms: int | None = None) -> None:
+    """The daemon did not run, or its clock was set: what is open ends when last seen, and goes on at `from_ms`.
+
+    `wrong_from_ms`: the clock was ahead, and what begins there or later is deleted.
+    """
     seen_ms = read_seen(connection)
     rows = connection.execute("SELECT monitor, start, state FROM spans WHERE until IS NULL").fetchall()
+    if wrong_from_ms is not None:
+        connection.execute("DELETE FROM spans WHERE start >= ?", (wrong_from_ms,))
+        connection.execute("UPDATE spans SET until = ?1 WHERE until > ?1", (wrong_from_ms,))
     for monitor, start_ms, state in rows:
-        _end(connection, monitor, max(start_ms, seen_ms))
+        if wrong_from_ms is None:
+            _end(connection, monitor, max(start_ms, seen_ms))
         begin(connection, monitor, from_ms, state)
 
 
@@ -84,6 +120,11 @@ def seconds_by_state(
     connection: sqlite3.Connection, monitor: int, start_ms: int, end_ms: int, seen_ms: int
 ) -> list[tuple[int, float]]:
     """Seconds by the number of a state, with `IN_MAINTENANCE` or without."""
+    if _is_overtaken(connection, monitor, seen_ms):
+        seconds: dict[int, float] = {}
+        for begins_ms, ends_ms, state in between(connection, monitor, start_ms, end_ms, seen_ms):
+            seconds[state] = seconds.get(state, 0.0) + (ends_ms - begins_ms) / 1000.0
+        return list(seconds.items())
     rows = connection.execute(
         _OVERLAPPING.format(
             what="state, sum(min(coalesce(until, max(start, :seen)), :end) - max(start, :start)) / 1000.0 AS spent",
@@ -98,6 +139,8 @@ def between(
     connection: sqlite3.Connection, monitor: int, start_ms: int, end_ms: int, seen_ms: int
 ) -> list[tuple[int, int, int]]:
     """Beginning, end and state of each, cut to the range, in order."""
+    if _is_overtaken(connection, monitor, seen_ms):
+        return _between_overtaken(connection, monitor, start_ms, end_ms, seen_ms)
     rows = connection.execute(
         _OVERLAPPING.format(
             what="max(start, :start), min(coalesce(until, max(start, :seen)), :end), state",
@@ -106,6 +149,36 @@ def between(
         {"monitor": monitor, "start": start_ms, "end": end_ms, "seen": seen_ms},
     )
     return rows.fetchall()
+
+
+def _is_overtaken(connection: sqlite3.Connection, monitor: int, seen_ms: int) -> bool:
+    """Whether the open span has reached others that lie behind its beginning."""
+    (is_so,) = connection.execute(
+        """
+        SELECT EXISTS(
+            SELECT 1 FROM spans AS later JOIN spans AS open
+            ON open.monitor = ?1 AND open.until IS NULL AND later.start > open.start
+            WHERE later.monitor = ?1 AND later.start < ?2
+        )
+        """,
+        (monitor, seen_ms),
+    ).fetchone()
+    return bool(is_so)
+
+
+def _between_overtaken(
+    connection: sqlite3.Connection, monitor: int, start_ms: int, end_ms: int, seen_ms: int
+) -> list[tuple[int, int, int]]:
+    rows = connection.execute(
+        "SELECT start, until, state FROM spans WHERE monitor = ? AND until IS NOT NULL", (monitor,)
+    ).fetchall()
+    (opened_ms, state) = connection.execute(
+        "SELECT start, state FROM spans WHERE monitor = ? AND until IS NULL", (monitor,)
+    ).fetchone()
+    taken = _later(connection, monitor, opened_ms, seen_ms)
+    rows += [(begins_ms, ends_ms, state) for begins_ms, ends_ms in _around(opened_ms, seen_ms, taken)]
+    cut = ((max(begins, start_ms), min(ends, end_ms), state) for begins, ends, state in sorted(rows))
+    return [(begins, ends, state) for begins, ends, state in cut if begins < ends]
 
 
 _OVERLAPPING = """

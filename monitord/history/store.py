@@ -50,7 +50,9 @@ class Store:
         self._grown: dict[tuple[int, bool], int] = {}
         self._unsealed = Unsealed()
         try:
-            ages = Ages(self._connection, spans.read_seen(self._connection))
+            # A clock that returns to before this was not ahead in this run alone.
+            self._seen_before_ms = spans.read_seen(self._connection)
+            ages = Ages(self._connection, self._seen_before_ms)
             self._retention = Retention(settings, ages)
             self._remember()
             self._unsealed.find(self._connection, self._sealed)
@@ -198,7 +200,8 @@ class Store:
         for one in batch.timeline:
             if isinstance(one, Seen):
                 if one.from_ms is not None:
-                    spans.resume(self._connection, one.from_ms)
+                    was_ahead = one.from_ms >= self._seen_before_ms
+                    spans.resume(self._connection, one.from_ms, one.wrong_from_ms if was_ahead else None)
                 spans.write_seen(self._connection, one.at_ms)
             else:
                 name = batch.renames.get(one.monitor, one.monitor)

@@ -131,6 +131,49 @@ def test_a_clock_that_was_set_far_back_erases_nothing_and_counts_nothing_twice()
         assert seconds(connection, 0, 3 * DAY) == {1: 2 * DAY, 2: 60.0}
 
 
+def test_open_span_counts_around_those_that_a_clock_ahead_has_written() -> None:
+    hour = 3600
+    with database() as connection:
+        spans.begin(connection, 1, 0, 1)
+        spans.write_seen(connection, 10_000)
+        # Two hours ahead, down for 40 s by that clock, and right again: the monitor comes up.
+        spans.resume(connection, 2 * hour * 1000)
+        spans.begin(connection, 1, (2 * hour + 10) * 1000, 2)
+        spans.write_seen(connection, (2 * hour + 50) * 1000)
+        spans.resume(connection, 60_000)
+        spans.begin(connection, 1, 70_000, 1)
+        for passed in (100, hour, 2 * hour + 30, 3 * hour, 10 * hour):
+            spans.write_seen(connection, passed * 1000)
+            up = seconds(connection, 80, passed).get(1, 0.0)
+            assert up >= passed - 80 - 50
+            assert sum(seconds(connection, 80, passed).values()) == passed - 80
+        # A range that begins within them loses nothing of the open one.
+        assert seconds(connection, 2 * hour + 20, 3 * hour) == {2: 30.0, 1: hour - 50.0}
+        assert spans.between(connection, 1, 2 * hour * 1000, 3 * hour * 1000, 10 * hour * 1000) == [
+            (2 * hour * 1000, (2 * hour + 10) * 1000, 1),
+            ((2 * hour + 10) * 1000, (2 * hour + 50) * 1000, 2),
+            ((2 * hour + 50) * 1000, 3 * hour * 1000, 1),
+        ]
+        before = seconds(connection, 0, 10 * hour)
+        spans.begin(connection, 1, 10 * hour * 1000, 3)
+        assert seconds(connection, 0, 10 * hour) == before
+
+
+def test_spans_of_a_leap_that_is_undone_are_deleted() -> None:
+    with database() as connection:
+        spans.begin(connection, 1, 0, 1)
+        spans.begin(connection, 2, 0, 1)
+        spans.write_seen(connection, 10_000)
+        spans.resume(connection, 7200_000)
+        spans.begin(connection, 1, 7210_000, 2)
+        spans.write_seen(connection, 7250_000)
+        spans.resume(connection, 60_000, wrong_from_ms=7200_000)
+        spans.begin(connection, 1, 70_000, 1)
+        spans.write_seen(connection, 9000_000)
+        assert seconds(connection, 0, 9000) == {1: 10.0 + 8930.0, 2: 10.0}
+        assert seconds(connection, 0, 9000, monitor=2) == {1: 10.0 + 8940.0}
+
+
 def test_spans_are_read_cut_to_the_range() -> None:
     with database() as connection:
         for at, state in ((0, 1), (10, 2), (20, 1)):

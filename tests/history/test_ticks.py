@@ -1,5 +1,6 @@
 """Time in which the daemon did not run, or the machine slept, belongs to no state."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from monitord.history import History
 from monitord.history.history import GAP_MS
 from monitord.history.writer import STANDSTILL_S
 from monitord.model import Health
-from tests.history.world import START, Life, after, written
+from tests.history.world import START, Life, SetClock, after, written
 
 
 @pytest.fixture
@@ -62,6 +63,75 @@ async def test_a_clock_that_is_set_back_counts_nothing_twice(life: Life) -> None
     tick(history, 10, 20, 30)
     assert await up_s(history) == 30.0
     life.clock.at = after(30)
+    await history.close(5)
+
+
+class TwoClocks(SetClock):
+    """A wall clock that is set by hand, and a monotonic one that only `passed_s` moves."""
+
+    passed_s = 0.0
+
+    def monotonic_s(self) -> float:
+        return self.passed_s
+
+    def go_on(self, seconds: float) -> None:
+        self.passed_s += seconds
+        self.at += timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("leap_s", [40.0, 1800.0, 7200.0, 86_400.0 * 400])
+@pytest.mark.parametrize("is_ahead_at_start", [False, True])
+async def test_a_clock_that_is_ahead_for_a_moment_costs_no_more_than_that_moment(
+    tmp_path: Path, leap_s: float, is_ahead_at_start: bool
+) -> None:
+    clock = TwoClocks()
+    life = Life(tmp_path / "history.db", clock=clock)
+    if is_ahead_at_start:
+        clock.at += timedelta(seconds=leap_s)
+    history = life.begin()
+    history.tick(clock.at)
+    history.stand("a", Health.UP, in_maintenance=False, at=clock.at)
+
+    def go_on(count: int) -> None:
+        for _ in range(count):
+            clock.go_on(5.0)
+            history.tick(clock.at)
+
+    go_on(10)
+    if not is_ahead_at_start:
+        clock.at += timedelta(seconds=leap_s)
+        go_on(1)
+    history.stand("a", Health.DOWN, in_maintenance=False, at=clock.at)
+    go_on(10)
+    clock.at -= timedelta(seconds=leap_s)
+    go_on(1)
+    history.stand("a", Health.UP, in_maintenance=False, at=clock.at)
+    back_at = clock.at
+    go_on(4000)
+    await written(history)
+    uptime = await history.uptime("a", back_at, clock.at)
+    assert uptime.seconds == {Health.UP: 20_000.0}
+    for start_s in (600.0, 3600.0, 7210.0):
+        uptime = await history.uptime("a", clock.at - timedelta(seconds=start_s), clock.at)
+        assert uptime.seconds == {Health.UP: start_s}
+    await history.close(5)
+
+
+async def test_a_clock_that_is_set_back_wrongly_after_a_standstill_erases_nothing(tmp_path: Path) -> None:
+    """A machine that slept passes over time as well, but its other clocks say so."""
+    clock = TwoClocks()
+    history = Life(tmp_path / "history.db", clock=clock).begin()
+    history.stand("a", Health.UP, in_maintenance=False, at=clock.at)
+    history.tick(clock.at)
+    clock.go_on(8 * 3600.0)
+    for _ in range(100):
+        history.tick(clock.at)
+        clock.go_on(5.0)
+    clock.at -= timedelta(hours=3)
+    history.tick(clock.at)
+    await written(history)
+    uptime = await history.uptime("a", START, after(9 * 3600))
+    assert uptime.seconds == {Health.UP: 495.0}
     await history.close(5)
 
 
