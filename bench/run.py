@@ -17,7 +17,18 @@ ROOT = Path(__file__).resolve().parents[1]
 # Without the script's own folder, whose names would hide others.
 sys.path[:] = [str(ROOT), *(path for path in sys.path if path != str(ROOT / "bench"))]
 
-PARTS = ("dispatcher", "checks", "start", "lateness", "damage", "status", "history", "mixed", "alerts")
+PARTS = (
+    "dispatcher",
+    "checks",
+    "start",
+    "lateness",
+    "damage",
+    "status",
+    "history",
+    "mixed",
+    "alerts",
+    "hostile",
+)
 PACKAGES = (
     "dnsmasq-base",
     "monitoring-plugins-basic",

@@ -22,6 +22,7 @@ from monitord.net import (
     TlsOptions,
     TlsVersion,
 )
+from monitord.net.http_response import CHUNKS_AT_ONCE
 from tests.certificates import DAY, Authority, Issued
 from tests.net.conftest import exchange, fault, in_time, soon
 from tests.servers import Peer, Script, free_port, full_backlog, respond, send_raw, serve, serve_tls_once
@@ -583,3 +584,49 @@ async def test_headers_without_end_are_not_gathered_until_the_deadline(
         seen = await fault(client, HttpRequest(url=f"http://127.0.0.1:{server.port}/"))
     assert seen.kind is FaultKind.TOO_LARGE
     assert "max_header" in seen.detail
+
+
+# A flood
+
+
+async def test_flood_of_chunks_leaves_the_event_loop_its_turns(client: HttpClient) -> None:
+    """A piece of 64 KiB holds 10,000 chunks, which took the event loop for 10 ms."""
+    chunks = 300_000
+
+    async def flood(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await peer.send(b"1\r\nx\r\n" * chunks + b"0\r\n\r\n")
+
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count_turns())
+    try:
+        async with serve(flood) as server:
+            request = HttpRequest(url=f"http://127.0.0.1:{server.port}/", read_body=True)
+            seen = await exchange(client, request)
+    finally:
+        counting.cancel()
+    assert seen.body == b"x" * chunks
+    assert turns >= chunks // 1000
+
+
+@pytest.mark.parametrize("last", [b"0\r\n\r\n", b"0\r\n", b""])
+async def test_connection_that_ends_during_the_work_on_its_last_bytes(
+    client: HttpClient, last: bytes
+) -> None:
+    chunks = CHUNKS_AT_ONCE * 5
+    async with serve(
+        send_raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * chunks + last)
+    ) as server:
+        request = HttpRequest(url=f"http://127.0.0.1:{server.port}/", read_body=True)
+        if last:
+            assert (await exchange(client, request)).body == b"x" * chunks
+        else:
+            assert (await fault(client, request)).detail == CUT
