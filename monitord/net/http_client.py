@@ -13,9 +13,10 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from functools import lru_cache
+from contextvars import copy_context
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 import aiohttp
@@ -58,6 +59,7 @@ _STEPS_TO_CLOSE = 4
 """Turns of the loop until asyncio has told everybody that a transport (and the TLS above it) is closed."""
 
 T = TypeVar("T")
+_Send = Callable[[Progress], Coroutine[Any, Any, aiohttp.ClientResponse]]
 
 
 class HttpClient:
@@ -72,7 +74,7 @@ class HttpClient:
 
     async def fetch(self, request: HttpRequest, *, deadline: float) -> HttpOutcome:
         """One exchange, ended by `deadline` (time.monotonic()). An expected failure is an `HttpFault`."""
-        progress = Progress(PhaseTimer(), request)
+        progress = Progress(PhaseTimer(), request, deadline)
         outcome = await _until(deadline, progress, self._follow(request, progress, None))
         if isinstance(outcome, HttpFault) and request.status_decides:
             return by_head(outcome, progress) or outcome
@@ -82,7 +84,7 @@ class HttpClient:
         """The exchange with each address of the first host, side by side; at most MAX_ADDRESSES_TESTED."""
         if not request.needs_name:
             return (await self.fetch(request, deadline=deadline),)
-        progress = Progress(PhaseTimer(), request)
+        progress = Progress(PhaseTimer(), request, deadline)
         name = request.endpoint_for(request.target).host
         addresses = await _until(deadline, progress, self._resolve(name, request, progress))
         if isinstance(addresses, HttpFault):
@@ -90,7 +92,7 @@ class HttpClient:
         resolve_s, queued_s = progress.timer.read()[Phase.RESOLVE], progress.timer.queued_s
 
         async def fetch_from(address: str) -> HttpOutcome:
-            progress = Progress(PhaseTimer(resolve_s, queued_s), request)
+            progress = Progress(PhaseTimer(resolve_s, queued_s), request, deadline)
             return await _until(deadline, progress, self._follow(request, progress, address))
 
         tasks = [asyncio.create_task(fetch_from(address)) for address in addresses[:MAX_ADDRESSES_TESTED]]
@@ -132,7 +134,9 @@ class HttpClient:
                 name = next((name for name in headers if name.lower() == "cookie"), "Cookie")
                 headers[name] = with_cookies(headers.get(name), found)
             try:
-                response = await self._ask(request, target, method, headers, body, progress, pinned)
+                send = partial(self._send, request, target, method, headers, body, pinned)
+                keeps = request.keeps_connection(target)
+                response = await (self._ask_kept(send, progress) if keeps else send(progress))
                 try:
                     location = next(filter(None, _header_values(response, b"location")), None)
                     if not (request.follow_redirects and response.status in REDIRECTS and location):
@@ -161,38 +165,46 @@ class HttpClient:
                     "and the body of a request is not sent to another origin",
                 )
 
-    async def _ask(
-        self,
-        request: HttpRequest,
-        target: Target,
-        method: str,
-        headers: dict[str, str],
-        body: bytes | None,
-        progress: Progress,
-        pinned: str | None,
-    ) -> aiohttp.ClientResponse:
+    async def _ask_kept(self, send: _Send, progress: Progress) -> aiohttp.ClientResponse:
         """The head of the response, asked for once more if a kept connection has led to nothing.
 
-        The peer may close a kept connection at any moment, also while the request is on its way. That proves nothing
-        as long as no byte has come back, so one fresh connection is tried within the same deadline, whatever the
-        method: RFC 9110, section 9.2.2, allows it where the client knows that the request may be repeated, and
-        a request with `reuse_connection` is one that is repeated all the time. Status 408 is how a server ends an
-        idle connection (section 15.5.9).
+        The peer, or a router between, may end a kept connection at any moment, also while the request is on its way.
+        That proves nothing as long as no byte has come back, so one fresh connection is tried within the same
+        deadline: when the kept one has ended, or beside it when it has been silent for half of the time. The method
+        does not matter. RFC 9110, section 9.2.2, allows it where the client knows that the request may be repeated,
+        and a request with `reuse_connection` is one that is repeated all the time. Status 408 is how a server
+        ends an idle connection (section 15.5.9).
         """
-        progress.wants_fresh = False
+        tasks = [asyncio.create_task(send(progress))]
+        other = Progress(PhaseTimer(), progress.request, progress.deadline, wants_fresh=True)
+        context = copy_context()
+        context.run(current_progress.set, other)
+        used: aiohttp.ClientResponse | None = None
         try:
-            response = await self._send(request, target, method, headers, body, progress, pinned)
-        except Abandoned:
-            if not progress.is_reused or (progress.parser is not None and progress.parser.received_bytes):
-                raise
-        else:
-            if not progress.is_reused or response.status != REQUEST_TIMEOUT:
-                return response
-            response.close()
-        if body is not None:
-            _drop_unsent(progress)
-        progress.wants_fresh = True
-        return await self._send(request, target, method, headers, body, progress, pinned)
+            await asyncio.wait(tasks, timeout=max(0.0, (progress.deadline - time.monotonic()) / 2))
+            if not tasks[0].done() and progress.proves_nothing:
+                tasks.append(asyncio.create_task(send(other), context=context))
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if tasks[0].done() or not progress.proves_nothing:
+                used = await _unless_stale(tasks[0], progress)
+            if used is None:
+                if len(tasks) == 1:
+                    other.timer = progress.timer
+                    tasks.append(asyncio.create_task(send(other), context=context))
+                try:
+                    used = await tasks[1]
+                finally:
+                    tasks[0].cancel()
+                    await asyncio.wait(tasks[:1])
+                    _drop_unsent(progress)
+                    progress.adopt(other)
+            return used
+        finally:
+            for task in tasks:
+                task.cancel()
+            for response in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(response, aiohttp.ClientResponse) and response is not used:
+                    response.close()
 
     async def _send(
         self,
@@ -201,8 +213,8 @@ class HttpClient:
         method: str,
         headers: dict[str, str],
         body: bytes | None,
-        progress: Progress,
         pinned: str | None,
+        progress: Progress,
     ) -> aiohttp.ClientResponse:
         """The head of the response; its body is still to come. The caller closes it."""
         progress.method, progress.is_reused, progress.parser = method, False, None
@@ -288,6 +300,22 @@ class HttpClient:
                 session = make_session(tcp_connector(**keeping))
             self._own_sessions[request] = session
         return session
+
+
+async def _unless_stale(
+    asking: asyncio.Task[aiohttp.ClientResponse], progress: Progress
+) -> aiohttp.ClientResponse | None:
+    """The response, or None if it only shows that the kept connection could not be used any more."""
+    try:
+        response = await asking
+    except Abandoned:
+        if progress.proves_nothing:
+            return None
+        raise
+    if progress.is_reused and response.status == REQUEST_TIMEOUT:
+        response.close()
+        return None
+    return response
 
 
 async def _until(deadline: float, progress: Progress, act: Coroutine[Any, Any, T]) -> T | HttpFault:

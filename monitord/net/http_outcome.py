@@ -93,6 +93,8 @@ class Progress:
 
     timer: PhaseTimer
     request: HttpRequest
+    deadline: float
+    """time.monotonic()."""
     method: str = "GET"
     redirects: int = 0
     hops: tuple[Hop, ...] = ()
@@ -112,6 +114,19 @@ class Progress:
     """Of the response under way."""
     transport: asyncio.Transport | None = None
     tls: ssl.SSLObject | None = None
+
+    @property
+    def proves_nothing(self) -> bool:
+        """Whether a kept connection is in use on which no byte has come back."""
+        return self.is_reused and (self.parser is None or not self.parser.received_bytes)
+
+    def adopt(self, other: "Progress") -> None:
+        """Go on with the connection of another attempt at the same request."""
+        self.timer.enter(other.timer.current)
+        self.address, self.ip_version, self.place = other.address, other.ip_version, other.place
+        self.other_family, self.is_reused = other.other_family, other.is_reused
+        self.parser, self.transport, self.tls = other.parser, other.transport, other.tls
+        other.release()
 
     def tls_facts(self, *, certificate: bool) -> TlsFacts | None:
         return None if self.tls is None else tls_facts(self.tls, certificate=certificate)

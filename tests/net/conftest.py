@@ -59,8 +59,10 @@ def soon() -> float:
     return time.monotonic() + 0.3
 
 
-async def exchange(client: HttpClient, request: HttpRequest) -> HttpExchange:
-    outcome = await client.fetch(request, deadline=in_time())
+async def exchange(
+    client: HttpClient, request: HttpRequest, *, deadline: float | None = None
+) -> HttpExchange:
+    outcome = await client.fetch(request, deadline=deadline or in_time())
     assert isinstance(outcome, HttpExchange), outcome
     return outcome
 

@@ -1,6 +1,7 @@
 """Kept connections: what their end proves, and what may be used again."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -66,6 +67,59 @@ async def test_kept_connection_that_ends_while_the_body_is_sent_is_replaced(clie
         await exchange(client, request)
         assert (await exchange(client, request)).status == 200
     assert server.connections == 2
+
+
+async def test_silent_kept_connection_is_replaced_within_the_deadline(client: HttpClient) -> None:
+    """As behind a firewall that has forgotten the connection. The test waits for half of its deadline."""
+
+    async def silent(peer: Peer) -> None:
+        await peer.hang()
+
+    async with serve(once_then(silent)) as server:
+        request = HttpRequest(
+            url=f"http://127.0.0.1:{server.port}/", method="POST", body=bytes(100_000), reuse_connection=True
+        )
+        await exchange(client, request)
+        seen = await exchange(client, request, deadline=time.monotonic() + 1)
+        assert (seen.status, seen.address) == (200, "127.0.0.1")
+        assert server.connections == 2
+
+
+async def test_slow_response_on_a_kept_connection_counts(client: HttpClient) -> None:
+    """Although a fresh connection was tried in the meantime."""
+    is_asked_again = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        if server.connections > 1:
+            is_asked_again.set()
+            await peer.hang()
+        await peer.request()
+        await peer.send(OK)
+        await peer.request()
+        await is_asked_again.wait()
+        await peer.send(OK.replace(b"200", b"201"))
+
+    async with serve(script) as server:
+        request = HttpRequest(url=f"http://127.0.0.1:{server.port}/", reuse_connection=True)
+        await exchange(client, request)
+        seen = await exchange(client, request, deadline=time.monotonic() + 1)
+    assert seen.status == 201
+
+
+async def test_refused_fresh_connection_is_the_fault(client: HttpClient) -> None:
+    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        listener.close()
+        writer.write(OK)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    listener = await asyncio.start_server(answer_once, "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    request = HttpRequest(url=f"http://127.0.0.1:{port}/", reuse_connection=True)
+    await exchange(client, request)
+    seen = await fault(client, request)
+    assert (seen.kind, seen.detail) == (FaultKind.REFUSED, f"connect to 127.0.0.1:{port} refused")
 
 
 async def test_fresh_connection_is_tried_once(client: HttpClient) -> None:
