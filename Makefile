@@ -11,12 +11,14 @@ TEST ?=
 KEEP ?=
 # How many processes the tests run in: the number of cores, or JOBS=0 for one process that prints as it goes.
 JOBS ?= auto
+# One order of sets in all processes of a run: pytest-xdist wants the same names of tests from each.
+export PYTHONHASHSEED := 0
 
 SCRIPTS := .ci/install .ci/run .ci/build-package tests/system/run completions/bash/monitord completions/bash/monitorctl
 MANUAL := $(wildcard docs/man/*.[158])
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-newest browser-test lint lint-manual manual system-test bench deb clean
+.PHONY: help run test test-fast test-newest browser-test lint lint-manual format docs manual system-test bench deb clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -29,8 +31,12 @@ test: ## run the tests with Debian's libraries
 	@.ci/install --build-depends
 	@$(PYTHON) -m pytest --numprocesses=$(JOBS) tests
 
+test-fast: ## run the tests that start no process and wait for nothing: for the edit loop
+	@.ci/install --build-depends
+	@$(PYTHON) -m pytest --quiet --numprocesses=$(JOBS) -m 'not slow' tests
+
 test-newest: .venv-newest/.done ## run the same tests with the newest libraries
-	@.venv-newest/bin/python -m pytest --numprocesses=$(JOBS) tests -p no:cacheprovider
+	@PYTHONHASHSEED=1 .venv-newest/bin/python -m pytest --numprocesses=$(JOBS) tests -p no:cacheprovider
 
 browser-test: tests/browser/node_modules/.done ## use the pages in Chromium (npm fetches two packages)
 	@.ci/install --build-depends chromium
@@ -46,6 +52,14 @@ lint: .venv/.done ## ruff, mypy, floors, shell scripts, manual pages, the unit's
 	@! grep -nE '^  .{79}' debian/changelog  # what lintian says of a long line comes only after the builds
 	systemd-analyze security --offline=true --no-pager --threshold=11 systemd/monitord.service >/dev/null
 	@$(MAKE) --no-print-directory lint-manual
+
+format: .venv/.done ## format the code and sort its imports
+	.venv/bin/ruff check --select I --fix
+	.venv/bin/ruff format
+
+docs: .venv-docs/.done ## build the documentation as HTML in build/docs; a broken link is an error
+	@.ci/install mandoc
+	@.venv-docs/bin/mkdocs build
 
 lint-manual:
 	@for page in $(MANUAL); do \
@@ -70,7 +84,7 @@ deb: ## build the Debian packages into dist/
 	@.ci/build-package dist
 
 clean: ## remove what the other targets made
-	rm -rf --one-file-system .venv .venv-newest tests/browser/node_modules .cache dist build .pybuild .mypy_cache .ruff_cache .pytest_cache ./*.egg-info
+	rm -rf --one-file-system .venv .venv-docs .venv-newest tests/browser/node_modules .cache dist build .pybuild .mypy_cache .ruff_cache .pytest_cache ./*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Node.js comes with npm where it is not Debian's.
@@ -87,6 +101,14 @@ tests/browser/node_modules/.done: tests/browser/package-lock.json
 	@rm -rf .venv
 	@$(PYTHON) -m venv --system-site-packages .venv
 	@.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-lint.txt
+	@touch $@
+
+.venv-docs/.done: requirements-docs.txt
+	@.ci/install python3-venv
+	@echo 'install: mkdocs in .venv-docs (pip)'
+	@rm -rf .venv-docs
+	@$(PYTHON) -m venv .venv-docs
+	@.venv-docs/bin/pip install --quiet --disable-pip-version-check -r requirements-docs.txt
 	@touch $@
 
 .venv-newest/.done: requirements-newest.txt

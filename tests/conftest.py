@@ -21,12 +21,46 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
+# Modules that `make test-fast` leaves out: they start processes, or wait for real time to pass.
+SLOW_MODULES = frozenset(
+    {
+        "tests.cli.test_acting",
+        "tests.cli.test_completion",
+        "tests.cli.test_control_command",
+        "tests.cli.test_events",
+        "tests.cli.test_journal_follower",
+        "tests.cli.test_probe",
+        "tests.cli.test_reading",
+        "tests.conditions.test_condition",
+        "tests.dispatch.test_auto_units",
+        "tests.history.test_crash",
+        "tests.history.test_faults",
+        "tests.history.test_rollups",
+        "tests.monitors.test_icmp",
+        "tests.monitors.test_journal",
+        "tests.net.test_journal_feed",
+        "tests.net.test_resolver",
+        "tests.status.test_export_api",
+        "tests.status.test_history_api",
+        "tests.status.test_pages",
+        "tests.test_conftest",
+        "tests.test_daemon",
+        "tests.test_restart",
+    }
+)
+
 # What was closed may need some turns of the loop to be gone, and a thread or process told to end some moments.
 SETTLE_S = 1.0
 TURN_S = 0.005
 
 # The loop owns its default executor, whose idle threads end with the interpreter.
 LOOP_THREADS = "asyncio_"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if isinstance(item, pytest.Function) and item.module.__name__ in SLOW_MODULES:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture
