@@ -11,7 +11,7 @@ from typing import Any
 
 from monitord import __version__, paths
 from monitord.alerts import Alerts
-from monitord.clock import Clock, SystemClock
+from monitord.clock import Clock, LocalZone, SystemClock
 from monitord.container import Container, provide
 from monitord.control import Control
 from monitord.dispatch import (
@@ -83,6 +83,10 @@ class ApplicationContainer(Container):
     @provide
     def clock(self) -> Clock:
         return SystemClock()
+
+    @provide
+    def local_zone(self) -> LocalZone:
+        return LocalZone(self.environ)
 
     @provide
     def notifier(self) -> Notifier:

@@ -4,9 +4,17 @@ They are one object so that tests can turn both by hand. A suspended machine sho
 between CLOCK_BOOTTIME and CLOCK_MONOTONIC (clock_gettime(2)).
 """
 
+import os
+import re
 import time
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, tzinfo
+from pathlib import Path
 from typing import Protocol
+
+TIME_IN_TEXT = re.compile(r"\b(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) UTC\b")
+"""What `time_text` makes."""
 
 
 def time_text(moment: datetime) -> str:
@@ -15,6 +23,19 @@ def time_text(moment: datetime) -> str:
     Always absolute and in UTC: the text is read later, and elsewhere. Who shows it may put the reader's zone instead.
     """
     return f"{moment.astimezone(UTC).isoformat(' ', 'seconds')[:19]} UTC"
+
+
+def with_times_in(zone: tzinfo | None, text: str) -> str:
+    """The text with its times (`time_text`) in this zone, and without the name of one."""
+
+    def in_zone(found: re.Match[str]) -> str:
+        try:
+            moment = datetime.fromisoformat(f"{found[1]}T{found[2]}Z")
+        except ValueError:  # a peer may say anything
+            return found[0]
+        return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S}"
+
+    return TIME_IN_TEXT.sub(in_zone, text)
 
 
 class Clock(Protocol):
@@ -40,3 +61,46 @@ class SystemClock:
 
     def suspended_s(self) -> float:
         return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
+class LocalZone:
+    """The local time zone of this host, followed when timedatectl(1) replaces /etc/localtime.
+
+    The C library reads the file once, and again only in tzset(3). Where TZ is set, it decides and nothing is followed.
+    """
+
+    def __init__(
+        self,
+        environ: Mapping[str, str] = os.environ,
+        path: Path = Path("/etc/localtime"),
+        tzset: Callable[[], None] = time.tzset,
+    ) -> None:
+        self._is_fixed = "TZ" in environ
+        self._path = path
+        self._tzset = tzset
+        self._seen = self._stamp()
+
+    def follow(self) -> bool:
+        """Take the zone of now. Returns whether the file has changed since the last call. Costs a stat(2)."""
+        if self._is_fixed or (stamp := self._stamp()) == self._seen:
+            return False
+        self._seen = stamp
+        self._tzset()
+        return True
+
+    def _stamp(self) -> tuple[int, int, int, str] | None:
+        """Of the file behind the link, and of the link itself: two names may be one file."""
+        target = ""
+        with suppress(OSError):
+            target = str(self._path.readlink())
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None  # the C library takes UTC
+        return status.st_dev, status.st_ino, status.st_mtime_ns, target
+
+
+def zone_text(moment: datetime) -> str:
+    """ "CET (UTC+01:00)": the local time zone at that moment."""
+    local = moment.astimezone()
+    return f"{local.tzname()} (UTC{local.isoformat()[-6:]})"

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from monitord import __version__
 from monitord.application import ApplicationContainer
+from monitord.clock import zone_text
 from monitord.dispatch import Watched
 from monitord.errors import StartError
 from monitord.journal_events import JournalEvent
@@ -45,6 +46,7 @@ HISTORY_GRACE_S = 5.0
 """What a storage that hangs gets to take the last batch."""
 
 HISTORY_TICK_S = 5.0
+ZONE_EVERY_S = 5.0
 
 MOST_CONNECTIONS = 2000
 SHARE_OF_FILES = 0.25
@@ -122,6 +124,7 @@ class Daemon:
                     tasks.create_task(container.watchdog.run()),
                     tasks.create_task(self._tell_status()),
                     tasks.create_task(self._tick_history()),
+                    tasks.create_task(self._follow_zone()),
                     tasks.create_task(container.alerts.run()),
                 ]
                 self._say_ready()
@@ -187,6 +190,20 @@ class Daemon:
         while True:
             self._container.history.tick(self._container.clock.now())
             await asyncio.sleep(HISTORY_TICK_S)
+
+    async def _follow_zone(self) -> None:
+        """A change of the host's time zone moves calendars, windows, quiet hours and the times in messages."""
+        container, zone = self._container, self._container.local_zone
+        while True:
+            await asyncio.sleep(ZONE_EVERY_S)
+            if zone.follow():
+                log.log(
+                    NOTICE,
+                    "the local time zone is now %s; local times of `from` and `until` in [maintenance] follow at the "
+                    "next reload",
+                    zone_text(container.clock.now()),
+                )
+                container.dispatcher.follow_zone()
 
     async def _close_dispatcher(self) -> None:
         self._container.recorder.save()

@@ -61,7 +61,7 @@ class Interventions:
         """Somebody sees to it. Raises KeyError for an unknown name, ValueError where no incident is open."""
         watched = self._watched(name)
         if watched.incident is None:
-            raise ValueError(f"no incident is open; it is {watched.stands.value}")
+            raise ValueError(f"has no open incident; it is {watched.stands.value}")
         acknowledged = replace(
             watched.incident, acknowledged_by=by, acknowledged_at=self._clock.now(), comment=comment
         )
@@ -73,6 +73,26 @@ class Interventions:
             by,
             f": {comment}" if comment else "",
             extra={"fields": {"MONITOR": name, "INCIDENT": acknowledged.id}},
+        )
+
+    def unacknowledge(self, name: str, by: str) -> None:
+        """Take the acknowledgement back: notifications about the incident are sent again. Raises KeyError for an
+        unknown name, ValueError where no acknowledged incident is open."""
+        watched = self._watched(name)
+        incident = watched.incident
+        if incident is None or incident.acknowledged_by is None:
+            raise ValueError(f"has no acknowledged incident; it is {watched.stands.value}")
+        before = incident.acknowledged_by
+        self._pipeline.change_incident(
+            watched, replace(incident, acknowledged_by=None, acknowledged_at=None, comment=None)
+        )
+        log.log(
+            NOTICE,
+            "%s: acknowledgement of %s withdrawn by %s",
+            name,
+            before,
+            by,
+            extra={"fields": {"MONITOR": name, "INCIDENT": incident.id}},
         )
 
     def silence(self, matcher: Matcher, until: datetime, comment: str | None, by: str) -> str:

@@ -17,7 +17,7 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
@@ -207,6 +207,12 @@ def _read(document: Document) -> Settings:
     names = root.table("monitors").members()
     # Of a monitor that could not be read the tags are not known.
     tags = {tag for one in monitors for tag in one.tags} if len(monitors) == len(names) else None
+    windows, alerts = (
+        read_windows(root.table("maintenance"), names, tags),
+        read_alerts(root, names, tags),
+    )
+    if tags is not None:
+        _check_tags_together(root, monitors, windows, alerts)
     return Settings(
         log=_log(root.table("log")),
         status=_status(root.table("status")),
@@ -215,9 +221,27 @@ def _read(document: Document) -> Settings:
         network=_network(root.table("network"), names),
         auto=_auto(root.table("auto"), defaults),
         monitors=monitors,
-        maintenance=read_windows(root.table("maintenance"), names, tags),
-        alerts=read_alerts(root, names, tags),
+        maintenance=windows,
+        alerts=alerts,
     )
+
+
+def _check_tags_together(
+    root: Table, monitors: Sequence[MonitorSettings], windows: Sequence[Window], alerts: AlertSettings
+) -> None:
+    """A matcher whose tags no monitor has together would match nothing, without a word."""
+    tables = root.table("maintenance").members()
+    routes = root.table("alerts").tables("routes")
+    asked = [
+        *((tables[window.name], window.tags) for window in windows),
+        *((table, route.tags) for table, route in zip(routes, alerts.routes, strict=True)),
+    ]
+    known = [set(one.tags) for one in monitors]
+    for table, tags in asked:
+        has_each = all(any(tag in one for one in known) for tag in tags)
+        if has_each and tags and not any(one.issuperset(tags) for one in known):
+            problem = f"no monitor has all of {', '.join(map(value_text, tags))}"
+            table.fault("tags", problem, "a monitor has to have each of them; use an entry for each tag")
 
 
 def _check_renamed(monitors: Iterable[MonitorSettings], table: Table) -> None:

@@ -84,22 +84,23 @@ class Authority:
         valid_from: timedelta = -DAY,
         valid_until: timedelta = 90 * DAY,
         passphrase: bytes | None = None,
+        has_alternative_names: bool = True,
     ) -> Issued:
         """For these names (or addresses), the first of which is the common name. Writes two files."""
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.now(UTC)
-        certificate = (
+        builder = (
             _builder(_name(names[0]), self._name, key.public_key())
             .not_valid_before(now + valid_from)
             .not_valid_after(now + valid_until)
             .add_extension(
-                x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False
-            )
-            .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
             )
-            .sign(self._key, hashes.SHA256())
         )
+        if has_alternative_names:
+            alternatives = x509.SubjectAlternativeName([_general_name(name) for name in names])
+            builder = builder.add_extension(alternatives, critical=False)
+        certificate = builder.sign(self._key, hashes.SHA256())
         chain = certificate.public_bytes(serialization.Encoding.PEM)
         above: Authority | None = self
         while above is not None and above._parent is not None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -114,9 +114,18 @@ class FakeInterventions:
         self.asked.append(("resume", name, by))
 
     def acknowledge(self, name: str, by: str, comment: str | None) -> None:
-        if self._dispatcher.watched[name].incident is None:
+        watched = self._dispatcher.watched[name]
+        if watched.incident is None:
             raise ValueError("has no open incident")
+        watched.incident = replace(watched.incident, acknowledged_by=by, comment=comment)
         self.asked.append(("acknowledge", name, by, comment or ""))
+
+    def unacknowledge(self, name: str, by: str) -> None:
+        watched = self._dispatcher.watched[name]
+        if watched.incident is None or watched.incident.acknowledged_by is None:
+            raise ValueError("has no acknowledged incident")
+        watched.incident = replace(watched.incident, acknowledged_by=None, comment=None)
+        self.asked.append(("unacknowledge", name, by))
 
     def silence(self, matcher: Matcher, until: datetime, comment: str | None, by: str) -> str:
         made = Silence(f"s{len(self.silences)}", matcher, self._clock.now(), until, by, comment)

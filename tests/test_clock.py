@@ -1,9 +1,13 @@
+import os
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from monitord.clock import Clock, SystemClock
+from monitord.clock import Clock, LocalZone, SystemClock
 
 
 @pytest.fixture
@@ -27,3 +31,100 @@ def test_wall_time_knows_that_it_is_utc(clock: Clock) -> None:
 def test_time_suspended_is_what_the_boot_clock_has_more(clock: Clock) -> None:
     boot_before_monotonic = time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
     assert clock.suspended_s() == pytest.approx(boot_before_monotonic, abs=1.0)
+
+
+class FakeLibrary:
+    """Counts the calls of tzset(3)."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def tzset(self) -> None:
+        self.calls += 1
+
+
+def zone_files(directory: Path) -> Path:
+    """A link to one of two zones, as /etc/localtime is one."""
+    for name in ("Berlin", "Tokyo"):
+        (directory / name).write_text(name)
+    link = directory / "localtime"
+    link.symlink_to(directory / "Berlin")
+    return link
+
+
+def replace_link(link: Path, target: Path) -> None:
+    """As timedatectl does it: with no moment without a file."""
+    link.with_suffix(".new").symlink_to(target)
+    link.with_suffix(".new").replace(link)
+
+
+def test_local_zone_is_read_again_when_its_link_leads_elsewhere(tmp_path: Path) -> None:
+    link, library = zone_files(tmp_path), FakeLibrary()
+    zone = LocalZone({}, link, library.tzset)
+    assert not zone.follow()
+    assert library.calls == 0
+    replace_link(link, tmp_path / "Tokyo")
+    assert zone.follow()
+    assert not zone.follow()
+    assert library.calls == 1
+
+
+def test_local_zone_is_read_again_when_its_file_is_replaced_removed_or_made(tmp_path: Path) -> None:
+    link, library = zone_files(tmp_path), FakeLibrary()
+    zone = LocalZone({}, link, library.tzset)
+    (tmp_path / "new").write_text("Berlin, with other rules")
+    (tmp_path / "new").replace(tmp_path / "Berlin")
+    assert zone.follow()
+    link.unlink()
+    assert zone.follow()
+    assert not zone.follow()
+    link.symlink_to(tmp_path / "Tokyo")
+    assert zone.follow()
+    assert library.calls == 3
+
+
+def test_zone_of_the_environment_is_not_replaced_by_that_of_the_host(tmp_path: Path) -> None:
+    link, library = zone_files(tmp_path), FakeLibrary()
+    zone = LocalZone({"TZ": "Europe/Paris"}, link, library.tzset)
+    replace_link(link, tmp_path / "Tokyo")
+    assert not zone.follow()
+    assert library.calls == 0
+
+
+FOLLOWS = """
+import subprocess, sys
+from datetime import UTC, datetime
+from monitord.calendar_events import parse_calendar_event
+from monitord.clock import LocalZone, zone_text
+
+def put(zone):
+    subprocess.run(["mount", "--bind", f"/usr/share/zoneinfo/{zone}", "/etc/localtime"], check=True)
+
+noon = datetime(2026, 7, 1, 12, tzinfo=UTC)
+event = parse_calendar_event("02:00")
+zone = LocalZone({})
+for name in ("Europe/Berlin", "Asia/Tokyo"):
+    put(name)
+    zone.follow()
+    print(zone_text(noon), event.next_after(noon))
+"""
+
+
+def test_calendar_follows_the_zone_of_the_host() -> None:
+    """In a mount namespace with another /etc/localtime."""
+    environ = {name: value for name, value in os.environ.items() if name != "TZ"}
+    unshare = ["unshare", "--user", "--map-root-user", "--mount"]
+    if subprocess.run([*unshare, "mount", "--bind", "/etc/hosts", "/etc/localtime"], check=False).returncode:
+        pytest.skip("no mount namespaces here")
+    done = subprocess.run(
+        [*unshare, sys.executable, "-c", FOLLOWS],
+        cwd=Path(__file__).parent.parent,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == [
+        "CEST (UTC+02:00) 2026-07-02 00:00:00+00:00",
+        "JST (UTC+09:00) 2026-07-01 17:00:00+00:00",
+    ]

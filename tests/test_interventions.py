@@ -12,7 +12,7 @@ import pytest
 
 from monitord.dispatch import Matcher
 from monitord.interventions import Interventions
-from monitord.model import Health, Reason
+from monitord.model import Health, Incident, Reason
 from tests.dispatch.test_dispatcher import Bench, answers, bench, finish
 from tests.fakes import run_in_fake_time
 
@@ -67,7 +67,7 @@ def test_an_acknowledgement_is_of_the_open_incident_and_ends_with_it(
 
     async def main(there: There, interventions: Interventions) -> None:
         there.made.monitor("web", answers(Reason.REFUSED, Reason.REFUSED, Reason.OK))
-        with pytest.raises(ValueError, match="no incident is open; it is pending"):
+        with pytest.raises(ValueError, match="has no open incident; it is pending"):
             interventions.acknowledge("web", KIM, None)
         watched = there.made.dispatcher.watched["web"]
         opened = asyncio.Event()
@@ -81,6 +81,31 @@ def test_an_acknowledgement_is_of_the_open_incident_and_ends_with_it(
 
     run(main)
     assert "web: incident acknowledged by kim (uid 1000): on it" in caplog.text
+
+
+def test_an_acknowledgement_is_taken_back(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def main(there: There, interventions: Interventions) -> None:
+        there.made.monitor("web", answers(*[Reason.REFUSED] * 30))
+        with pytest.raises(KeyError):
+            interventions.unacknowledge("nobody", KIM)
+        opened = asyncio.Event()
+        there.made.pipeline.incident_listeners.append(lambda *_: opened.set())
+        await opened.wait()
+        with pytest.raises(ValueError, match="has no acknowledged incident; it is down"):
+            interventions.unacknowledge("web", KIM)
+        interventions.acknowledge("web", KIM, "on it")
+        told: list[Incident] = []
+        there.made.pipeline.incident_listeners.append(lambda _, incident: told.append(incident))
+        interventions.unacknowledge("web", "bo (uid 1001)")
+        incident = there.made.dispatcher.watched["web"].incident
+        assert told == [incident]
+        assert incident is not None
+        assert (incident.acknowledged_by, incident.acknowledged_at, incident.comment) == (None, None, None)
+
+    run(main)
+    assert "web: acknowledgement of kim (uid 1000) withdrawn by bo (uid 1001)" in caplog.text
 
 
 def test_silences_are_kept_through_json_and_end_by_themselves() -> None:
@@ -121,6 +146,11 @@ def test_silences_that_cannot_be_read_are_told_and_gone(caplog: pytest.LogCaptur
         pytest.param(Matcher(names=("w*",)), False, id="a name is no pattern"),
         pytest.param(Matcher(patterns=("w*",)), True, id="a pattern"),
         pytest.param(Matcher(tags=("prod",)), True, id="a tag"),
+        pytest.param(Matcher(tags=("prod", "eu")), True, id="all tags"),
+        pytest.param(Matcher(tags=("prod", "us")), False, id="one of two tags"),
+        pytest.param(Matcher(names=("web", "other"), tags=("prod",)), True, id="a name and a tag"),
+        pytest.param(Matcher(names=("web",), tags=("test",)), False, id="a name without the tag"),
+        pytest.param(Matcher(names=("other",), tags=("prod",)), False, id="a tag without the name"),
         pytest.param(Matcher(names=("other",), tags=("test",)), False, id="neither"),
     ],
 )

@@ -91,7 +91,7 @@ def test_maintenance_windows_are_read_with_the_monitors_they_are_for(tmp_path: P
     text = f'[monitors.web-1]\n{URL}\ntags = ["prod"]\n[maintenance.night]\nschedule = "Sun 03:00 UTC"\n'
     text += 'duration = "2h"\nmonitors = ["web-*"]\ntags = ["prod"]\n'
     (window,) = settings_of(tmp_path, text).maintenance
-    assert (window.name, window.duration_s, window.covers("web-1", ())) == ("night", 7200.0, True)
+    assert (window.name, window.duration_s, window.covers("web-1", ("prod",))) == ("night", 7200.0, True)
     assert settings_of(tmp_path, text).maintenance == settings_of(tmp_path, text).maintenance
 
 

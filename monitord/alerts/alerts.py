@@ -157,7 +157,7 @@ class Alerts:
         before = self._troubles.get(monitor)
         if before is None and standing.health not in self._settings.states and not standing.is_flapping:
             return
-        if self._blindness is not None and standing.health is Health.UNKNOWN and standing.hush is None:
+        if standing.hush is None and self._is_unknown_by_isolation(standing):
             standing = replace(standing, hush="this host is isolated")
         found = advance(before, standing, self._settings, self._clock.now(), self._ended.get(monitor))
         self._why[monitor] = found.why
@@ -312,6 +312,11 @@ class Alerts:
         self._look_at_s.pop(monitor, None)
         if trouble is not None:
             self._keep(PREFIX + monitor, None)
+
+    def _is_unknown_by_isolation(self, standing: Standing) -> bool:
+        """Whether the notice of the isolation says it all, until the first check after it."""
+        is_by_members = self._blindness is not None and standing.reason is Reason.MEMBERS_UNKNOWN
+        return standing.health is Health.UNKNOWN and (standing.reason is Reason.PROBER_BLIND or is_by_members)
 
     def _forget_ended(self, monitor: str) -> None:
         if self._ended.pop(monitor, None) is not None:

@@ -50,7 +50,7 @@ class Route:
         return (
             (not self.states.isdisjoint(_FAILING if health is None else {health}))
             and (not self.monitors or any(fnmatchcase(monitor, pattern) for pattern in self.monitors))
-            and (not self.tags or not set(self.tags).isdisjoint(tags))
+            and set(self.tags).issubset(tags)
             and (not self.types or type_name in self.types)
         )
 

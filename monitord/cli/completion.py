@@ -12,9 +12,8 @@ from monitord.cli.asking import Json, add_place, monitors, place_of
 from monitord.cli.client import API, Client, Place
 from monitord.cli.command import Command
 from monitord.cli.command_line import actions_of, build_parser, command_index, command_parser, takes_value
-from monitord.cli.parsing import Parser
+from monitord.cli.parsing import STATES, Parser
 from monitord.cli.probe_options import SCHEMES, TYPES
-from monitord.cli.tables import WORST_FIRST
 from monitord.cli.wording import plain
 from monitord.errors import ControlError
 from monitord.paths import socket_to_ask
@@ -56,7 +55,7 @@ class Candidates:
             "[export] NAME": lambda begin: [("export", "print all that is kept"), *self._names(begin)],
             "TAG": lambda _: self._of_monitors(lambda one: one["tags"]),
             "TYPE": lambda _: self._of_monitors(lambda one: [one["type"]]),
-            "STATE": lambda _: ((state, "") for state in WORST_FIRST),
+            "STATE": lambda _: ((state, "") for state in STATES),
             "ID": self._silences,
             "NOTIFIER": self._notifiers,
             "URL|TYPE:ARGS": lambda _: ((one, "") for one in SCHEMES),

@@ -1,5 +1,7 @@
 """What the exit statuses of monitorctl mean, in one place: docs/man/monitorctl.1 has the same list."""
 
+from collections.abc import Iterable
+
 EXIT_OK = 0
 EXIT_FAILED = 1
 """Refused or failed; something is degraded."""
@@ -19,6 +21,11 @@ _OF_VERDICT = {"pass": EXIT_OK, "warn": EXIT_FAILED, "fail": EXIT_DOWN, "unsure"
 def exit_of_health(health: str) -> int:
     """A state that this release does not know counts as down: better one look too many."""
     return _OF_HEALTH.get(health, EXIT_DOWN)
+
+
+def worst_exit(statuses: Iterable[int]) -> int:
+    """That of several results: down before degraded before all well."""
+    return max(statuses, default=EXIT_OK)
 
 
 def exit_of_verdict(verdict: str) -> int:

@@ -8,6 +8,9 @@ from typing import NoReturn
 from monitord.cli.exits import EXIT_USAGE
 from monitord.units import parse_duration
 
+STATES = ("down", "unreachable", "unknown", "degraded", "pending", "up", "paused")
+"""The worst first."""
+
 
 class Parser(argparse.ArgumentParser):
     """Says what is wrong, and ends with 64."""
@@ -15,6 +18,17 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
         self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
+
+
+def state(text: str) -> str:
+    if text not in STATES:
+        # Needed only when something is wrong, and slow to import.
+        import difflib  # noqa: PLC0415
+
+        near = difflib.get_close_matches(text, STATES, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"write one of: {', '.join(STATES)}"
+        raise argparse.ArgumentTypeError(f"{text!r} is not a state; {hint}")
+    return text
 
 
 def positive(text: str) -> int:

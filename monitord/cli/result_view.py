@@ -8,7 +8,7 @@ from typing import Any
 
 from monitord.cli.bars import LABEL_WIDTH, phase_bars
 from monitord.cli.terminal import paint
-from monitord.cli.wording import LONGEST_VALUE, plain, shorten, value
+from monitord.cli.wording import LONGEST_VALUE, in_local_time, local_with_zone, plain, shorten, value
 from monitord.model import Reason
 from monitord.units import format_duration, format_size
 
@@ -21,17 +21,27 @@ _OF_THE_CERTIFICATE = ("certificate.", "tls.")
 _DAY_S = 86400.0
 
 
-def result_lines(result: Json, units: Mapping[str, str], *, room: int, colour: bool) -> list[str]:
-    """Fits a terminal so wide where its values do. `units`: seconds or bytes, by the name of the fact."""
+def result_lines(
+    result: Json,
+    units: Mapping[str, str],
+    *,
+    room: int,
+    colour: bool,
+    longest: int | None = LONGEST_VALUE,
+) -> list[str]:
+    """Fits a terminal so wide where its values do. `units`: seconds or bytes, by the name of the fact.
+
+    `longest`: characters of one value; None cuts nothing, for where the output is no terminal.
+    """
     facts = result["facts"]
-    lines = [verdict_line(result, colour=colour)]
+    lines = [verdict_line(result, colour=colour, longest=longest)]
     if result["reason"] != Reason.OK.value:
         lines.append(f"{'reason':<{LABEL_WIDTH}}{result['reason']}{_meaning(result['reason'])}")
     for block in (
         [*phase_bars(_phases(facts), room)],
-        [*_facts(facts, units)],
+        [*_facts(facts, units, longest)],
         [*certificate_lines(facts)],
-        [*_conditions(result, colour=colour)],
+        [*_conditions(result, longest, colour=colour)],
         [*_excerpt(result["excerpt"] or "")],
     ):
         if block:
@@ -39,9 +49,9 @@ def result_lines(result: Json, units: Mapping[str, str], *, room: int, colour: b
     return lines
 
 
-def verdict_line(result: Json, *, colour: bool) -> str:
+def verdict_line(result: Json, *, colour: bool, longest: int | None = LONGEST_VALUE) -> str:
     verdict = paint(result["verdict"], result["verdict"], colour=colour)
-    return f"{verdict}  {shorten(plain(result['detail']), LONGEST_VALUE)}"
+    return f"{verdict}  {shorten(plain(in_local_time(result['detail'])), longest)}"
 
 
 def certificate_lines(facts: Json) -> Iterator[str]:
@@ -52,10 +62,17 @@ def certificate_lines(facts: Json) -> Iterator[str]:
         return
     days = abs(left_s) / _DAY_S
     said = f"good for {days:.1f} days" if left_s >= 0 else f"out of date for {days:.1f} days"
-    yield f"{'certificate':<{LABEL_WIDTH}}{said}, until {facts.get('certificate.expires_at')}"
+    yield f"{'certificate':<{LABEL_WIDTH}}{said}, until {_local_or_as_is(facts.get('certificate.expires_at'))}"
     for name in ("host", "subject", "issuer", "names"):
         if name != "host" or "certificate.host" in facts:
             yield f"{'':<{LABEL_WIDTH}}{name}: {value(facts.get(f'certificate.{name}'))}"
+
+
+def _local_or_as_is(moment: Any) -> str:
+    try:
+        return local_with_zone(str(moment))
+    except (ValueError, OverflowError):
+        return plain(str(moment))
 
 
 def exact_time(seconds: float) -> str:
@@ -78,9 +95,9 @@ def _phases(facts: Json) -> Mapping[str, float]:
     }
 
 
-def _facts(facts: Json, units: Mapping[str, str]) -> Iterator[str]:
+def _facts(facts: Json, units: Mapping[str, str], longest: int | None) -> Iterator[str]:
     shown = [
-        (name, _in_its_unit(fact, units.get(name)))
+        (name, _in_its_unit(fact, units.get(name), longest))
         for name, fact in facts.items()
         if not name.startswith((_PHASE, *_OF_THE_CERTIFICATE))
     ]
@@ -89,21 +106,21 @@ def _facts(facts: Json, units: Mapping[str, str]) -> Iterator[str]:
         yield f"{plain(name):<{label}}  {text}"
 
 
-def _in_its_unit(fact: Any, unit: str | None) -> str:
+def _in_its_unit(fact: Any, unit: str | None, longest: int | None) -> str:
     if unit == "seconds" and isinstance(fact, float | int):
         return exact_time(fact)
     if unit == "bytes" and isinstance(fact, int):
         return format_size(fact)
-    return value(fact)
+    return value(fact, longest)
 
 
-def _conditions(result: Json, *, colour: bool) -> Iterator[str]:
+def _conditions(result: Json, longest: int | None, *, colour: bool) -> Iterator[str]:
     """A condition that degrades is marked when it holds, one that is wanted when it does not."""
     conditions, well = result["conditions"], result["well"]
     # Of a result from before a restart it may not be known.
     marks = well if len(well) == len(conditions) else [None] * len(conditions)
     for text, is_well in zip(conditions, marks, strict=True):
-        yield f"{_mark(is_well=is_well, colour=colour)}  {shorten(plain(text), LONGEST_VALUE)}"
+        yield f"{_mark(is_well=is_well, colour=colour)}  {shorten(plain(text), longest)}"
 
 
 def _mark(*, is_well: bool | None, colour: bool) -> str:

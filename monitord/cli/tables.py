@@ -1,57 +1,103 @@
-"""What monitorctl prints in columns: tables that read well in 80 columns and say the same without colour."""
+"""What monitorctl prints in columns: tables that read well in 80 columns and say the same without colour.
 
-import sys
+Where the output is no terminal nothing is cut: another program or a person with a pager reads it.
+"""
+
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from monitord.cli.parsing import STATES
 from monitord.cli.terminal import paint
-from monitord.cli.wording import ago, counted, local, plain, shorten, shorten_within
+from monitord.cli.wording import (
+    ago,
+    cells,
+    counted,
+    in_local_time,
+    local_with_zone,
+    padded,
+    plain,
+    short_time,
+    shorten,
+    shorten_within,
+)
 from monitord.units import format_duration
 
 NARROWEST_LAST = 20
 NARROWEST_YIELDING = 16
+LEAST_LAST = 8
 
 Json = Mapping[str, Any]
-
-WORST_FIRST = ("down", "unreachable", "unknown", "degraded", "pending", "up", "paused")
 
 
 def table(
     head: Sequence[str],
     rows: Iterable[Sequence[str]],
     *,
-    room: int,
+    room: int | None,
     colour: bool,
     state: int | None = None,
     yielding: int | None = None,
-    if_cut: Sequence[str] = (),
+    optional: Sequence[int] = (),
 ) -> list[str]:
-    """Columns as wide as need be, the last as wide as there is room. `state`: the column that has a colour.
+    """Columns as wide as need be, the last as wide as there is room. `room` None: nothing is cut or left out.
 
-    `yielding`: the column that gives way where there is no room for the last. `if_cut`: what stands in the last column
-    of each row if what belongs there has to be cut, the most important first.
+    `state`: the column that has a colour. Where there is no room for the last column, `yielding` gives way down to
+    NARROWEST_YIELDING, then the `optional` columns are left out in this order.
     """
-    cells = [tuple(head), *(tuple(map(plain, row)) for row in rows)]
-    last = len(head) - 1
-    widths = [max(len(row[column]) for row in cells) for column in range(last)]
-    room_of_last = room - sum(widths) - 2 * last
-    if yielding is not None and room_of_last < NARROWEST_LAST:
-        widths[yielding] = max(widths[yielding] + room_of_last - NARROWEST_LAST, NARROWEST_YIELDING)
-        cells = [
-            (*row[:yielding], shorten_within(row[yielding], widths[yielding]), *row[yielding + 1 :])
-            for row in cells
-        ]
-    room_of_last = max(room - sum(widths) - 2 * last, NARROWEST_LAST)
-    lines = []
-    for number, row in enumerate(cells):
-        padded = [cell.ljust(width) for cell, width in zip(row[:last], widths, strict=True)]
-        is_cut = bool(number and if_cut) and len(row[last]) > room_of_last
-        padded.append(shorten(plain(if_cut[number - 1]) if is_cut else row[last], room_of_last))
-        if state is not None and number:
-            word = row[state]
-            padded[state] = paint(word, word.rstrip("?"), colour=colour) + padded[state][len(word) :]
-        lines.append("  ".join(padded).rstrip())
-    return lines
+    lines = [tuple(head), *(tuple(map(plain, row)) for row in rows)]
+    columns = list(range(len(head)))
+    widths = [max(cells(line[column]) for line in lines) for column in columns[:-1]]
+    if room is not None:
+        columns = _columns_that_fit(widths, columns, room, yielding, optional)
+    room_of_last = None
+    if room is not None:
+        rest = sum(widths[column] + 2 for column in columns[:-1])
+        if yielding is not None and room - rest < NARROWEST_LAST:
+            narrowest = min(NARROWEST_YIELDING, max(room // 4, 1))
+            before = widths[yielding]
+            widths[yielding] = min(before, max(before - (NARROWEST_LAST - room + rest), narrowest))
+            rest -= before - widths[yielding]
+        room_of_last = max(room - rest, LEAST_LAST)
+    return [
+        _line(line, columns, widths, room_of_last, state if number and colour else None, yielding)
+        for number, line in enumerate(lines)
+    ]
+
+
+def _columns_that_fit(
+    widths: Sequence[int], columns: Sequence[int], room: int, yielding: int | None, optional: Sequence[int]
+) -> list[int]:
+    """Those that stay, so that at least NARROWEST_LAST is left for the last one."""
+    kept = list(columns)
+    for column in (None, *optional):
+        if column is not None:
+            kept.remove(column)
+        taken = sum(
+            (min(widths[one], NARROWEST_YIELDING) if one == yielding else widths[one]) + 2
+            for one in kept[:-1]
+        )
+        if room - taken >= NARROWEST_LAST:
+            break
+    return kept
+
+
+def _line(
+    line: Sequence[str],
+    columns: Sequence[int],
+    widths: Sequence[int],
+    room_of_last: int | None,
+    coloured: int | None,
+    yielding: int | None,
+) -> str:
+    shown = []
+    for column in columns[:-1]:
+        text = shorten_within(line[column], widths[column]) if column == yielding else line[column]
+        cell = padded(text, widths[column])
+        if column == coloured:
+            cell = paint(text, text.rstrip("?"), colour=True) + cell[len(text) :]
+        shown.append(cell)
+    shown.append(shorten(line[columns[-1]], room_of_last))
+    return "  ".join(shown).rstrip()
 
 
 def headline(status: Json) -> list[str]:
@@ -64,10 +110,10 @@ def headline(status: Json) -> list[str]:
     lines = [f"monitord {status['version']} {status['state']} for {running_for}; {said}"]
     failing = status["history"]["failing"]
     if failing is not None:
-        since = local(status["history"]["failing_since"])
+        since = local_with_zone(status["history"]["failing_since"])
         lines.append(f"history is not written since {since}: {plain(failing)}; checks go on")
     lines += [
-        f"{one['name']} cannot deliver since {local(one['failing_since'])}: {plain(one['failing'])}; "
+        f"{one['name']} cannot deliver since {local_with_zone(one['failing_since'])}: {plain(one['failing'])}; "
         f"{counted(one['waiting'], 'notice')} waiting"
         for one in status.get("notifiers", ())
         if one["failing"]
@@ -80,23 +126,21 @@ def headline(status: Json) -> list[str]:
     reload = status["reload"]
     if not reload["ok"]:
         lines.append(
-            f"last reload refused at {local(reload['at'])}; the configuration of before is in force:"
+            f"last reload refused at {local_with_zone(reload['at'])}; the configuration of before is in force:"
         )
         lines += [f"  {line}" for line in reload["error"].splitlines()]
     return lines
 
 
-def monitor_rows(monitors: Sequence[Json], *, room: int, colour: bool) -> list[str]:
-    """A row for each, the worst first. Names are whole where no terminal has to hold them: somebody may search them."""
+def monitor_rows(monitors: Sequence[Json], *, room: int | None, colour: bool) -> list[str]:
+    """A row for each, the worst first. The outcome comes before what was asked, which gives way on a terminal."""
     head = ("STATE", "MONITOR", "TYPE", "CHECKED", "RESULT")
-    yielding = 1 if sys.stdout.isatty() else None
-    ordered = worst_first(monitors)
-    rows, if_cut = map(_cells, ordered), [*map(_reason_first, ordered)]
-    return table(head, rows, room=room, colour=colour, state=0, yielding=yielding, if_cut=if_cut)
+    rows = map(_cells, worst_first(monitors))
+    return table(head, rows, room=room, colour=colour, state=0, yielding=1, optional=(2, 3))
 
 
 def worst_first(monitors: Sequence[Json]) -> list[Json]:
-    places = {state: place for place, state in enumerate(WORST_FIRST)}
+    places = {state: place for place, state in enumerate(STATES)}
     return sorted(monitors, key=lambda one: (places.get(one["state"], -1), one["name"]))
 
 
@@ -109,21 +153,23 @@ def check_line(name: str, result: Json, *, colour: bool) -> str:
 
 def _cells(monitor: Json) -> tuple[str, str, str, str, str]:
     last = monitor["last"]
-    # A question mark: the last check says otherwise, and is not believed yet.
+    # A question mark: the last check says otherwise, and is not confirmed yet.
     state = monitor["state"] + ("?" if monitor["failures_in_a_row"] else "")
     checked = "-" if last is None else ago(last["started_at"])
-    said = "" if last is None else last["detail"]
+    said = "" if last is None else outcome_first(last)
     return state, monitor["name"], monitor["type"], checked, _noted(monitor, said)
 
 
-def _reason_first(monitor: Json) -> str:
-    """A line begins with what was asked, which the name has told already."""
-    last = monitor["last"]
-    if last is None:
-        return _noted(monitor, "")
-    return _noted(
-        monitor, last["detail"] if last["reason"] == "ok" else f"{last['reason']}: {last['detail']}"
-    )
+def outcome_first(result: Json) -> str:
+    """ "HTTP 503, 67.1 ms (GET https://…)": in the order of what matters, as a line is cut at its end."""
+    # A daemon that was not restarted since an upgrade may not give the outcome apart.
+    outcome = in_local_time(result.get("outcome") or result["detail"])
+    if result["verdict"] == "unsure":
+        outcome = f"{result['reason']}: {outcome}"
+    took_s = result.get("facts", {}).get("response_time")
+    if isinstance(took_s, float | int):
+        outcome += f", {short_time(took_s)}"
+    return f"{outcome} ({result['subject']})" if result.get("subject") else outcome
 
 
 def _noted(monitor: Json, said: str) -> str:

@@ -52,7 +52,13 @@ def paint(text: str, state: str, *, colour: bool) -> str:
 
 
 def width() -> int:
+    """Columns for what is drawn, such as bars and charts, wherever it goes."""
     return size().columns
+
+
+def room() -> int | None:
+    """Columns that a line may take; None where the output is no terminal, so that nothing may be cut off."""
+    return size().columns if sys.stdout.isatty() else None
 
 
 def size() -> os.terminal_size:

@@ -1,7 +1,9 @@
 """How monitorctl says times, spans and texts of others."""
 
 import re
-from collections.abc import Mapping, Sequence
+import time
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +11,10 @@ from monitord.units import format_duration
 
 LONGEST_VALUE = 300
 
-_MOMENT = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+# As the API has its times, and as the daemon writes those in sentences.
+_MOMENT = re.compile(
+    r"\b(?P<day>\d{4}-\d\d-\d\d)(?:T(?P<time>\d\d:\d\d:\d\d)(?:\.\d+)?Z| (?P<clock>\d\d:\d\d:\d\d) UTC)(?!\w)"
+)
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60))
 
 
@@ -50,9 +55,42 @@ def local(text: str) -> str:
     return moment_of(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def zone_of(moment: datetime) -> str:
+    """The reader's time zone as it was at that moment: "CET", "UTC"."""
+    return moment.astimezone().tzname() or ""
+
+
+def zone() -> str:
+    """The reader's time zone for the head of a column: "UTC"; "CET/CEST" where the clocks change."""
+    return "/".join(dict.fromkeys(time.tzname if time.daylight else time.tzname[:1]))
+
+
+def local_with_zone(text: str) -> str:
+    return f"{local(text)} {zone_of(moment_of(text))}"
+
+
 def in_local_time(sentence: str) -> str:
-    """What the daemon says in sentences has its moments in UTC; who reads it has a clock that says otherwise."""
-    return _MOMENT.sub(lambda found: local(found[0]), sentence)
+    """A sentence of the daemon, whose times are in UTC, with the reader's own times and their zone."""
+    return " ".join(LocalTimes().sentences([sentence]))
+
+
+class LocalTimes:
+    """Puts the reader's own times into sentences of the daemon. The zone is named once, and again where it changes."""
+
+    def __init__(self) -> None:
+        self._zone = ""
+
+    def sentences(self, sentences: Iterable[str]) -> Iterator[str]:
+        for sentence in sentences:
+            yield _MOMENT.sub(self._local, sentence)
+
+    def _local(self, found: re.Match[str]) -> str:
+        try:
+            moment = moment_of(f"{found['day']}T{found['time'] or found['clock']}Z").astimezone()
+        except (ValueError, OverflowError):  # a text of others that only looks like a time
+            return found[0]
+        shown, before, self._zone = f"{moment:%Y-%m-%d %H:%M:%S}", self._zone, zone_of(moment)
+        return shown if self._zone == before else f"{shown} {self._zone}"
 
 
 def clock_time(text: str) -> str:
@@ -86,14 +124,14 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
-def value(fact: Any) -> str:
-    """What a fact of no known unit is."""
+def value(fact: Any, room: int | None = LONGEST_VALUE) -> str:
+    """What a fact of no known unit is. `room`: None cuts nothing."""
     if isinstance(fact, bool):
         return "true" if fact else "false"
     if isinstance(fact, str):
-        return shorten(plain(fact), LONGEST_VALUE)
+        return shorten(plain(fact), room)
     if isinstance(fact, Sequence):
-        return shorten(plain(", ".join(map(str, fact))), LONGEST_VALUE)
+        return shorten(plain(", ".join(map(str, fact))), room)
     return "-" if fact is None else str(fact)
 
 
@@ -103,11 +141,45 @@ def seen_to(incident: Mapping[str, Any]) -> str:
     return plain(f"{who} sees to it{f': {comment}' if comment else ''}") if who is not None else ""
 
 
-def shorten(text: str, room: int) -> str:
-    return text if len(text) <= room else text[: room - 1] + "…"
+def cells(text: str) -> int:
+    """How many columns of a terminal a text takes: two for wide characters, none for combining marks."""
+    return len(text) if text.isascii() else sum(map(_cell_count, text))
+
+
+def _cell_count(character: str) -> int:
+    if unicodedata.category(character) in {"Mn", "Me"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
+
+
+def padded(text: str, width: int) -> str:
+    return text + " " * (width - cells(text))
+
+
+def shorten(text: str, room: int | None) -> str:
+    """The beginning of a text, in so many columns of a terminal; None cuts nothing."""
+    if room is None or cells(text) <= room:
+        return text
+    return _beginning(text, room - 1) + "…" if room > 0 else ""
 
 
 def shorten_within(text: str, room: int) -> str:
     """Both ends stay: names of machines differ in either."""
+    if cells(text) <= room:
+        return text
     tail = (room - 1) // 2
-    return text if len(text) <= room else f"{text[: room - 1 - tail]}…{text[-tail:]}"
+    end = text
+    while cells(end) > tail or (end and not _cell_count(end[0])):
+        end = end[1:]
+    return f"{_beginning(text, room - 1 - tail)}…{end}"
+
+
+def _beginning(text: str, room: int) -> str:
+    """As much as there is room for, with the marks that combine with the last character."""
+    taken, count = 0, 0
+    for character in text:
+        count += _cell_count(character)
+        if count > room:
+            break
+        taken += 1
+    return text[:taken]

@@ -160,6 +160,13 @@ class Dispatcher:
         self._pipeline.review(anew=True)
         self._alarms.aim()
 
+    def follow_zone(self) -> None:
+        """The local time zone of the host has changed: windows open or close, and calendars have other times."""
+        self._pipeline.review(anew=True)
+        for watched in list(self.watched.values()):
+            if watched.monitor.uses_local_time:
+                self._wake(watched)
+
     def put_extra(self, monitor: Monitor[Any]) -> None:
         """Have a monitor checked at once and from now on that no configuration names: plans leave it alone.
 

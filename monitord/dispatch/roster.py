@@ -17,20 +17,22 @@ from monitord.monitors import Monitor
 
 @dataclass(frozen=True, slots=True)
 class Matcher:
-    """Which monitors are meant: by name, by a pattern that the name fits (`*`, `?`, `[…]`), by a tag; empty: all."""
+    """Which monitors are meant: those with one of the names or patterns (`*`, `?`, `[…]`) and with all of the tags.
+
+    An empty one means all. Filters, commands, maintenance windows and routes combine them in the same way.
+    """
 
     names: tuple[str, ...] = ()
     patterns: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
 
     def covers(self, name: str, tags: Collection[str]) -> bool:
-        if not (self.names or self.patterns or self.tags):
-            return True
-        return (
-            name in self.names
+        is_named = (
+            not (self.names or self.patterns)
+            or name in self.names
             or any(fnmatchcase(name, pattern) for pattern in self.patterns)
-            or not set(self.tags).isdisjoint(tags)
         )
+        return is_named and set(self.tags).issubset(tags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +90,12 @@ class Roster:
         return Parents.FAILING if is_failing else Parents.WELL
 
     def peers(self, names: Collection[str], tags: Collection[str]) -> list[tuple[str, Health]]:
-        """How those stand that are named or have one of the tags; for monitors that are made of others."""
-        wanted = set(tags)
+        """How those stand that are named, or have all of the tags, if any; for monitors that are made of others."""
+        wanted = frozenset(tags)
         return [
             (watched.name, watched.stands)
             for watched in self.watched.values()
-            if watched.name in names or not wanted.isdisjoint(watched.monitor.settings.tags)
+            if watched.name in names or (wanted and wanted.issubset(watched.monitor.settings.tags))
         ]
 
     def window_of(self, watched: Watched, at: datetime) -> OpenWindow | None:

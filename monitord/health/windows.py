@@ -31,7 +31,8 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Either `schedule`, or `begins_at` in UTC. `monitors` are names and patterns; neither these nor `tags` mean all.
+    """Either `schedule`, or `begins_at` in UTC. One of `monitors` (names and patterns) has to match, and all of
+    `tags`. Without both a window is for every monitor.
 
     Equal windows mean that a reload changes nothing.
     """
@@ -50,9 +51,8 @@ class Window:
 
     def covers(self, name: str, tags: Iterable[str]) -> bool:
         """Whether the monitor of this name, with these tags, is meant."""
-        if not self.monitors and not self.tags:
-            return True
-        return any(fits(name, pattern) for pattern in self.monitors) or not set(self.tags).isdisjoint(tags)
+        is_named = not self.monitors or any(fits(name, pattern) for pattern in self.monitors)
+        return is_named and set(self.tags).issubset(tags)
 
     def is_open(self, at: datetime) -> bool:
         began_at = self._began_at(at)

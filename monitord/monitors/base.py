@@ -57,7 +57,7 @@ class MonitorSettings:
 
 
 Peers = Callable[[Collection[str], Collection[str]], Sequence[tuple[str, Health]]]
-"""How the monitors stand that are named, and those that have one of the tags: (names, tags) to (name, health)."""
+"""How the monitors stand that are named, and those that have all of the tags: (names, tags) to (name, health)."""
 
 
 def _no_peers(_: Collection[str], __: Collection[str]) -> Sequence[tuple[str, Health]]:
@@ -142,6 +142,9 @@ class Monitor(ABC, Generic[OptionsT]):
 
     Of the type, or set for the one monitor while it is made.
     """
+
+    uses_local_time: bool = False
+    """Whether its results depend on the local time zone: it is then checked at once when that changes."""
 
     default_policy: ClassVar[HealthPolicy] = HealthPolicy()
     """How many verdicts in a row are believed where the configuration does not say."""

@@ -76,7 +76,9 @@ class GroupMonitor(Monitor[GroupOptions]):
 
     def concerns(self, other: MonitorSettings) -> bool:
         options = self.options
-        return other.name in options.members or not set(options.member_tags).isdisjoint(other.tags)
+        return other.name in options.members or (
+            bool(options.member_tags) and set(options.member_tags).issubset(other.tags)
+        )
 
     async def check(self) -> Observation:
         watch = Stopwatch(self.tools.clock)

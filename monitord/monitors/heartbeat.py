@@ -78,6 +78,7 @@ class HeartbeatMonitor(Monitor[Rhythm]):
 
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
         super().__init__(settings, tools)
+        self.uses_local_time = self.options.calendar is not None and self.options.calendar.zone is None
         self._record: Record | None = None
         self._awake_at: float | None = None
         self._checked_at = 0.0

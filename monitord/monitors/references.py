@@ -41,14 +41,14 @@ def _references(monitor: MonitorSettings) -> Mapping[str, Sequence[str]]:
 
 def _by_tags(monitors: Sequence[MonitorSettings]) -> _References:
     """Groups, with the members that they have by tags as well."""
-    tagged: dict[str, list[str]] = {}
-    for monitor in monitors:
-        for tag in monitor.tags:
-            tagged.setdefault(tag, []).append(monitor.name)
     return {
         group.name: {
             **_references(group),
-            "member_tags": [name for tag in group.options.member_tags for name in tagged.get(tag, ())],
+            "member_tags": [
+                one.name
+                for one in monitors
+                if group.options.member_tags and set(group.options.member_tags).issubset(one.tags)
+            ],
         }
         for group in monitors
         if isinstance(group.options, GroupOptions)

@@ -19,7 +19,7 @@ from enum import Enum
 
 from monitord.net.faults import FaultKind, fault_of_error, fault_of_timeout
 from monitord.net.phases import Phase, PhaseTimer
-from monitord.net.reach import Ended, find_address, socket_address
+from monitord.net.reach import Ended, connect_socket, find_address, socket_address
 from monitord.net.resolver import IpFamily, Resolver
 from monitord.net.tls import Handshake, TlsContexts, TlsFacts, TlsOptions, current_handshake, tls_facts
 
@@ -206,14 +206,14 @@ class DnsClient:
     async def _open(
         self, exchange: _Exchange, *, by_tls: bool
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if not by_tls:
-            return await asyncio.open_connection(sock=await _connect(exchange))
         server = exchange.server
+        if not by_tls:
+            return await asyncio.open_connection(sock=await connect_socket(exchange.address, server.port))
         try:
             context = self._tls_contexts.get(server.tls)
         except ValueError as error:
             raise Ended(FaultKind.TLS_FAILED, str(error)) from None
-        connected = await _connect(exchange)
+        connected = await connect_socket(exchange.address, server.port)
         name = (server.server_name or server.host).partition("%")[0].rstrip(".")
         token = current_handshake.set(Handshake(name, lambda: exchange.timer.enter(Phase.TLS)))
         try:
@@ -246,18 +246,6 @@ async def _ask_by_datagram(exchange: _Exchange) -> bytes:
                 return wire
             exchange.strays += 1
     raise Ended(FaultKind.PROTOCOL_ERROR, f"{MAX_STRAYS} answers that do not belong to the question came")
-
-
-async def _connect(exchange: _Exchange) -> socket.socket:
-    """A stream to the server, which belongs to the caller."""
-    family, place = socket_address(exchange.address, exchange.server.port)
-    connected = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
-        await asyncio.get_running_loop().sock_connect(connected, place)
-    except BaseException:
-        connected.close()
-        raise
-    return connected
 
 
 def _fault_of_silence(exchange: _Exchange) -> tuple[FaultKind, str]:

@@ -63,11 +63,11 @@ _Send = Callable[[Progress], Coroutine[Any, Any, aiohttp.ClientResponse]]
 
 
 class HttpClient:
-    """Opens nothing until the first exchange."""
+    """Opens nothing until the first exchange. `resolver` is its own to close, and may be used by others until then."""
 
     def __init__(self, *, user_agent: str, resolver: Resolver, tls_contexts: TlsContexts) -> None:
         self._user_agent = user_agent
-        self._resolver = resolver
+        self.resolver = resolver
         self._tls_contexts = tls_contexts
         self._session: aiohttp.ClientSession | None = None
         self._own_sessions: dict[HttpRequest, aiohttp.ClientSession] = {}
@@ -118,7 +118,7 @@ class HttpClient:
             self._session = None
         for session in sessions:
             await session.close()
-        await self._resolver.close()
+        await self.resolver.close()
         if sessions:
             for _ in range(_STEPS_TO_CLOSE):
                 await asyncio.sleep(0)
@@ -270,7 +270,7 @@ class HttpClient:
         progress.other_family = None
         progress.timer.enter(Phase.RESOLVE)
         try:
-            addresses = await self._resolver.resolve(name.rstrip("."), request.ip_family, progress.timer)
+            addresses = await self.resolver.resolve(name.rstrip("."), request.ip_family, progress.timer)
         except ResolveError as error:
             kind = FaultKind.PROBER_EXHAUSTED if error.is_ours else FaultKind.RESOLVE_FAILED
             raise Ended(kind, f"resolve {name}: {error.problem}") from None

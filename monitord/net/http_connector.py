@@ -8,7 +8,7 @@ aiohttp connects, speaks TLS and sends requests. The response is received by `_H
 
 import asyncio
 import select
-import ssl
+import socket
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from functools import partial
@@ -20,14 +20,19 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.http import HttpVersion, RawResponseMessage
 
-from monitord.net.faults import CUT_SHORT, Ended, FaultKind
-from monitord.net.http_outcome import Abandoned, Progress
-from monitord.net.http_response import BEGINNING_BYTES, Deviation, ResponseHead, ResponseParser
+from monitord.net.faults import Ended, FaultKind
+from monitord.net.http_outcome import Abandoned, Progress, placed
+from monitord.net.http_response import BEGINNING_BYTES, ResponseHead, ResponseParser
+from monitord.net.http_tunnel import open_tunnel
 from monitord.net.phases import Phase
+from monitord.net.reach import connect_socket
 
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 # The caller's headers are all there is: no compression that was not asked for, no guessed content type.
 _NOT_BY_ITSELF = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+
+_HANDSHAKE_NAMES_IT = "name.invalid"
+"""asyncio wants a name for TLS; `Handshake` replaces it."""
 
 current_progress: ContextVar[Progress] = ContextVar("current_progress")
 
@@ -35,8 +40,6 @@ current_progress: ContextVar[Progress] = ContextVar("current_progress")
 async def _connect_timed(connect: Callable[[], Awaitable[Connection]]) -> Connection:
     progress = current_progress.get()
     progress.timer.enter(Phase.CONNECT)
-    progress.parser = None
-    progress.is_connecting = True
     try:
         connection = await connect()
         while _is_stale(connection, progress):
@@ -44,8 +47,6 @@ async def _connect_timed(connect: Callable[[], Awaitable[Connection]]) -> Connec
             connection = await connect()
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         raise Abandoned(error) from error
-    finally:
-        progress.is_connecting, progress.parser = False, None
     progress.timer.enter(Phase.PROCESSING)
     progress.is_reused = _is_used(connection)
     progress.transport = connection.transport
@@ -175,10 +176,8 @@ class _Handler(ResponseHandler):
     def set_response_params(self, **_params: Any) -> None:
         progress = current_progress.get()
         request = progress.request
-        # While the connector connects, it is the request to the proxy that is answered.
-        method = "CONNECT" if progress.is_connecting else progress.method
         progress.parser = ResponseParser(
-            method=method,
+            method=progress.method,
             max_head_bytes=request.max_head_bytes,
             max_body_bytes=request.max_body_bytes,
             kept_bytes=request.max_body_bytes if request.read_body else BEGINNING_BYTES,
@@ -271,9 +270,6 @@ class _Handler(ResponseHandler):
             self._has_ended, self._end_of_connection = True, self._end_of_connection or exc
             return
         parser = reception.parser
-        if _is_missing_close_notify(exc):
-            exc = None
-            parser.note(Deviation.NO_CLOSE_NOTIFY)
         if exc is None:
             try:
                 parser.feed_eof()
@@ -282,7 +278,7 @@ class _Handler(ResponseHandler):
                 return
             reception.finish()
         elif parser.head is not None:
-            reception.fail(Ended(FaultKind.RESET, CUT_SHORT))
+            reception.fail(Ended(FaultKind.RESET, "the peer reset the connection before the end of the body"))
         elif isinstance(exc, OSError):
             reception.fail(Abandoned(aiohttp.ClientOSError(*exc.args)))
         else:
@@ -293,10 +289,6 @@ class _Handler(ResponseHandler):
         reception.fail(end)
         if self.transport is not None:
             self.transport.abort()
-
-
-def _is_missing_close_notify(exc: BaseException | None) -> bool:
-    return isinstance(exc, ssl.SSLError) and "EOF" in str(exc.reason or exc)
 
 
 def _handlers() -> partial[ResponseHandler]:
@@ -312,6 +304,53 @@ class _TcpConnector(aiohttp.TCPConnector):
 
     async def connect(self, *args: Any, **kwargs: Any) -> Connection:
         return await _connect_timed(partial(super().connect, *args, **kwargs))
+
+    async def _create_connection(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: Any,
+        timeout: Any,  # noqa: ASYNC109 - aiohttp's signature
+    ) -> ResponseHandler:
+        """A tunnel, or a connection to an address with a zone, which neither aiohttp 3.8 nor uvloop can connect to."""
+        server = req.proxy or req.url
+        is_tunnel = req.proxy is not None and req.is_ssl()
+        if not is_tunnel and "%" not in (server.raw_host or ""):
+            return await super()._create_connection(req, traces, timeout)
+        progress = current_progress.get()
+        try:
+            connected = await connect_socket(server.raw_host or "", server.port or 0)
+            if is_tunnel:
+                return await self._connect_by_tunnel(connected, req, progress)
+            tls: dict[str, Any] = (
+                {"ssl": req.ssl, "server_hostname": _HANDSHAKE_NAMES_IT} if req.is_ssl() else {}
+            )
+            _, protocol = await self._loop.create_connection(self._factory, sock=connected, **tls)
+        except OSError as error:
+            raise aiohttp.ClientConnectionError from error
+        return protocol
+
+    async def _connect_by_tunnel(
+        self, connected: socket.socket, req: aiohttp.ClientRequest, progress: Progress
+    ) -> ResponseHandler:
+        target = progress.target or progress.request.target
+        headers = {"User-Agent": req.headers["User-Agent"], **(req.proxy_headers or {})}
+        place, progress.place = progress.place, f"{progress.place} (no answer to CONNECT)"
+        parser = ResponseParser(
+            method="CONNECT", max_head_bytes=progress.request.max_head_bytes, max_body_bytes=0, kept_bytes=0
+        )
+        try:
+            transport = await open_tunnel(connected, target.authority, headers, parser)
+        except Ended as end:
+            progress.place = place
+            raise Ended(end.kind, placed(end.kind, end.detail, progress)) from None
+        progress.place = place
+        protocol = self._factory()
+        context: Any = req.ssl
+        secured: Any = await self._loop.start_tls(
+            transport, protocol, context, server_hostname=_HANDSHAKE_NAMES_IT
+        )
+        protocol.connection_made(secured)
+        return protocol
 
 
 class UnixConnector(aiohttp.UnixConnector):

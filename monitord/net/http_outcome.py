@@ -105,7 +105,6 @@ class Progress:
     other_family: str | None = (
         None  # an address of the name that was not asked, where this family's does not answer
     )
-    is_connecting: bool = False
     is_reused: bool = False
     """The connection served an exchange before."""
     wants_fresh: bool = False
@@ -166,8 +165,6 @@ def fault_of(error: Exception, progress: Progress) -> tuple[FaultKind, str]:
     phase = progress.timer.current
     if isinstance(error, aiohttp.ServerDisconnectedError):
         kind, detail = FaultKind.RESET, "the peer closed the connection without an answer"
-    elif isinstance(error, aiohttp.ClientHttpProxyError):
-        kind, detail = FaultKind.UNREACHABLE, f"the proxy answered {error.status} to CONNECT"
     elif (cause := _system_error(error)) is not None:
         kind, detail = fault_of_error(cause, phase)
     else:

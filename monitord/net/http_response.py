@@ -57,7 +57,6 @@ class Deviation(Enum):
     LAST_LINE_MISSING = "last_chunk_line_missing"
     BODY_NOT_ALLOWED = "body_not_allowed"
     BYTES_AFTER_BODY = "bytes_after_body"
-    NO_CLOSE_NOTIFY = "no_tls_close_notify"
     RAW_DEFLATE = "raw_deflate"
     BYTES_AFTER_COMPRESSED = "bytes_after_compressed_data"
 
@@ -265,6 +264,7 @@ class ResponseParser:
                 rest, self._rest = self._rest, b""
                 self._keep(rest, 0, len(rest))
             case _Body.TUNNEL:
+                self.body_bytes += len(self._rest)
                 self._rest = b""
             case _Body.COMPLETE:
                 self._discard_rest()

@@ -57,8 +57,16 @@ class Target:
     @property
     def host_header(self) -> str:
         """RFC 6874, section 4: a zone is never sent."""
-        host = f"[{self.host.partition('%')[0]}]" if ":" in self.host else self.host
-        return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
+        return self._bare_host if self.port == PORTS[self.scheme] else self.authority
+
+    @property
+    def _bare_host(self) -> str:
+        return f"[{self.host.partition('%')[0]}]" if ":" in self.host else self.host
+
+    @property
+    def authority(self) -> str:
+        """For CONNECT, which always names the port (RFC 9110, section 9.3.6)."""
+        return f"{self._bare_host}:{self.port}"
 
     @property
     def server_name(self) -> str:

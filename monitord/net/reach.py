@@ -3,6 +3,7 @@
 What goes wrong on it is raised as `Ended`, and becomes a value where the exchange ends.
 """
 
+import asyncio
 import errno
 import os
 import re
@@ -111,3 +112,18 @@ def socket_address(address: str, port: int) -> tuple[socket.AddressFamily, Socke
         raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from None
     place: SocketAddress = found[0][4]  # type: ignore[assignment]
     return family, place
+
+
+async def connect_socket(address: str, port: int) -> socket.socket:
+    """A connected socket, which the caller closes. Raises OSError."""
+    family, place = socket_address(address, port)
+    connected = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    if len(place) > 2 and place[3]:  # noqa: PLR2004 - IPv6 with a zone
+        # uvloop ignores the number of the interface and reads the zone in the text.
+        place = (f"{place[0]}%{place[3]}", *place[1:])
+    try:
+        await asyncio.get_running_loop().sock_connect(connected, place)
+    except BaseException:
+        connected.close()
+        raise
+    return connected

@@ -1,7 +1,8 @@
 """Hands one mail to a server, by aiosmtplib.
 
 The library is the client; here it gets a deadline for all of it, and its many errors become one that says in a line
-what went wrong. It would ask for the name of this machine by a lookup that blocks, so it is given one.
+what went wrong. It would ask for the name of this machine by a lookup that blocks, so it is given one. It would resolve
+the server in a thread of the event loop's executor, which the stop of the daemon waits for, so it is given addresses.
 """
 
 import asyncio
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitord.net.http_request import Endpoint
+from monitord.net.resolver import ResolveError, Resolver, literal_address
+from monitord.net.tls import Handshake, current_handshake
 
 if TYPE_CHECKING:
     import aiosmtplib
@@ -81,6 +84,7 @@ async def send_mail(
     mail: EmailMessage,
     recipients: Sequence[str],
     *,
+    resolver: Resolver,
     context: ssl.SSLContext | None,
     deadline: float,
 ) -> SmtpReceipt:
@@ -93,20 +97,23 @@ async def send_mail(
     left_s = deadline - time.monotonic()
     if left_s <= 0:
         raise SmtpError("no time was left")
-    client = _client(server, context, left_s)
+    client = None
     unencrypted = None
+    # The certificate is for the name, and the library only knows the address.
+    token = current_handshake.set(Handshake(server.endpoint.host, lambda: None))
     try:
         async with asyncio.timeout(left_s):
-            await client.connect()
+            client = await _connect(server, await _addresses(server.endpoint.host, resolver), context, left_s)
             if server.security is SmtpSecurity.OPPORTUNISTIC:
                 unencrypted, is_usable = await _encrypt(client, left_s)
                 if not is_usable:
                     # The state of the connection is unknown after a failed handshake, so the mail takes a new one.
                     client.close()
-                    client = _client(server, context, left_s)
-                    await client.connect()
+                    client = await _connect(server, [client.hostname or ""], context, left_s)
             refused, response = await client.send_message(mail, recipients=list(recipients))
         await _quit(client)
+    except ResolveError as error:
+        raise SmtpError(f"resolve {server.endpoint.host}: {error.problem}") from error
     except aiosmtplib.SMTPRecipientsRefused as error:
         refusals = (f"{one.recipient}: {one.code} {_line(one.message)}" for one in error.recipients)
         raise SmtpError("; ".join(refusals)) from error
@@ -117,17 +124,44 @@ async def send_mail(
     except (aiosmtplib.SMTPException, OSError, ValueError) as error:
         raise SmtpError(f"{server.endpoint.host}:{server.endpoint.port}: {_line(str(error))}") from error
     finally:
-        # The library leaves open what it was opening when it is cancelled.
-        client.close()
+        current_handshake.reset(token)
+        if client is not None:
+            client.close()
     not_for = "".join(f"; not for {who}: {one.code} {_line(one.message)}" for who, one in refused.items())
     return SmtpReceipt(_line(response) + not_for, unencrypted)
 
 
-def _client(server: SmtpServer, context: ssl.SSLContext | None, timeout_s: float) -> "aiosmtplib.SMTP":
+async def _addresses(host: str, resolver: Resolver) -> Sequence[str]:
+    return (host,) if literal_address(host) is not None else await resolver.resolve(host.rstrip("."))
+
+
+async def _connect(
+    server: SmtpServer, addresses: Sequence[str], context: ssl.SSLContext | None, timeout_s: float
+) -> "aiosmtplib.SMTP":
+    """To the first address that accepts a connection."""
+    import aiosmtplib  # noqa: PLC0415
+
+    for address in addresses:
+        client = _client(server, address, context, timeout_s)
+        try:
+            await client.connect()
+        except BaseException as error:
+            # The library leaves open what it was opening when it is cancelled.
+            client.close()
+            if address == addresses[-1] or not isinstance(error, aiosmtplib.SMTPConnectError):
+                raise
+        else:
+            return client
+    raise SmtpError(f"{server.endpoint.host} has no address")
+
+
+def _client(
+    server: SmtpServer, address: str, context: ssl.SSLContext | None, timeout_s: float
+) -> "aiosmtplib.SMTP":
     import aiosmtplib  # noqa: PLC0415
 
     return aiosmtplib.SMTP(
-        hostname=server.endpoint.host,
+        hostname=address,
         port=server.endpoint.port,
         username=server.username,
         password=server.password,

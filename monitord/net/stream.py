@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from monitord.net.faults import FaultKind, fault_of_error, fault_of_timeout
 from monitord.net.phases import Phase, PhaseTimer
-from monitord.net.reach import Ended, find_address, ip_version, is_this_host, socket_address
+from monitord.net.reach import Ended, connect_socket, find_address, ip_version, is_this_host
 from monitord.net.resolver import IpFamily, Resolver
 from monitord.net.tls import TlsContexts, TlsFacts, TlsOptions, tls_facts
 
@@ -269,7 +269,7 @@ class StreamClient:
         if target.socket_path is None:
             visit.address = await find_address(self._resolver, target.host, target.ip_family, timer)
             timer.enter(Phase.CONNECT)
-            connected = await _connect(visit.address, target.port)
+            connected = await connect_socket(visit.address, target.port)
         else:
             visit.address = target.socket_path
             timer.enter(Phase.CONNECT)
@@ -283,17 +283,6 @@ class StreamClient:
         finally:
             timer.pause()
             visit.stream.close()
-
-
-async def _connect(address: str, port: int) -> socket.socket:
-    family, place = socket_address(address, port)
-    connected = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
-        await asyncio.get_running_loop().sock_connect(connected, place)
-    except BaseException:
-        connected.close()
-        raise
-    return connected
 
 
 async def _connect_unix(path: str) -> socket.socket:

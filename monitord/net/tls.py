@@ -21,6 +21,11 @@ from monitord.net.x509 import parse_certificate
 MAX_CONTEXTS = 256
 """Kept at a time."""
 
+WRONG_NAME_CODES = frozenset({62, 64})
+"""X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of openssl/x509_vfy.h."""
+
+NO_ALTERNATIVE_NAME = "the certificate has no subjectAltName, and its common name does not count (RFC 9525)"
+
 _HASHED_NAME = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 
 
@@ -63,11 +68,33 @@ class HastyObject(ssl.SSLObject):
     asyncio would hold the socket up to 30 s for a peer that does not say goodbye as well.
     """
 
+    def do_handshake(self) -> None:
+        try:
+            super().do_handshake()
+        except ssl.SSLCertVerificationError as error:
+            if error.verify_code in WRONG_NAME_CODES and _lacks_alternative_names(self):
+                error.verify_message = NO_ALTERNATIVE_NAME
+            raise
+
     def unwrap(self) -> None:
         try:
             super().unwrap()
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return
+
+
+def _lacks_alternative_names(tls: ssl.SSLObject) -> bool:
+    """Of the certificate that was refused, if this Python and OpenSSL let us see it."""
+    public = getattr(tls, "get_unverified_chain", None)  # Python 3.13
+    if public is not None:
+        chain: Sequence[bytes] = public()
+    else:
+        below = getattr(getattr(tls, "_sslobj", None), "get_unverified_chain", None)
+        chain = [] if below is None else [one.public_bytes(_ENCODING_DER) for one in below() or ()]
+    try:
+        return bool(chain) and not parse_certificate(chain[0]).names
+    except ValueError:
+        return False
 
 
 class WatchedContext(ssl.SSLContext):
@@ -133,6 +160,8 @@ def make_context(options: TlsOptions) -> ssl.SSLContext:
     """
     context = WatchedContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(options.alpn)
+    # RFC 9525, section 2: the common name is no name of a host. Browsers have ignored it since 2017.
+    context.hostname_checks_common_name = False
     if options.min_version is not None:
         context.minimum_version = _VERSIONS[options.min_version]
     if not options.verify:

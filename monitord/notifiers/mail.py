@@ -100,7 +100,12 @@ class MailNotifier(Notifier[MailOptions]):
         )
         try:
             receipt = await send_mail(
-                server, self.mail(message), options.to, context=self._context(), deadline=deadline
+                server,
+                self.mail(message),
+                options.to,
+                resolver=self.tools.http.resolver,
+                context=self._context(),
+                deadline=deadline,
             )
         except SmtpError as error:
             raise DeliveryError(str(error)) from error

@@ -11,6 +11,7 @@ from enum import Enum
 from hashlib import blake2b
 from typing import Any
 
+from monitord.clock import with_times_in
 from monitord.model import Health, Reason
 from monitord.units import format_duration
 
@@ -198,7 +199,7 @@ class Message:
     def _paragraph(self, notice: Notice, zone: tzinfo | None) -> str:
         lines = [notice.title]
         if notice.detail:
-            lines.append(notice.detail)
+            lines.append(with_times_in(zone, notice.detail))
         facts = [_course(notice, zone)]
         if notice.monitor:
             facts.append(f"type {notice.type_name}")

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+from typing import Any
 
 from monitord.status.body import read_body
 from monitord.status.control import Control
@@ -12,6 +13,7 @@ from monitord.status.query import Query
 from monitord.status.reads import Reads, find_monitor
 from monitord.status.rendered import encode
 from monitord.status.security import asked_by
+from monitord.status.selection import KEYS, Selection, matcher_of, select
 from monitord.status.snapshot import reload_of, result_of
 from monitord.web import HTTPConflict, Request, Response
 
@@ -22,22 +24,27 @@ CHECK_WAIT_S = 600.0
 async def checked(reads: Reads, control: Control, request: Request) -> bytes:
     """Check the monitor in the path; its result as JSON."""
     with find_monitor(request) as name:
-        try:
-            async with asyncio.timeout(CHECK_WAIT_S):
-                result = await control.check_now(name, asked_by(request))
-        except TimeoutError:
-            raise HTTPConflict(text=f"{name}: the check has not ended yet; see /monitors/{name}\n") from None
-        except ValueError as error:
-            raise HTTPConflict(text=f"{name}: {error}\n") from None
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise  # who asked has gone
-            raise HTTPConflict(
-                text=f"{name}: it has left the configuration, or the daemon stops: the check was given up\n"
-            ) from None
+        outcome = await _checked_or_why(control, name, asked_by(request))
+    if isinstance(outcome, str):
+        raise HTTPConflict(text=f"{name}: {outcome}\n")
     reads.outdate()
-    return encode(result_of(result))
+    return encode(outcome)
+
+
+async def _checked_or_why(control: Control, name: str, by: str) -> dict[str, Any] | str:
+    """The result as JSON, or why there is none. Raises KeyError for an unknown name."""
+    try:
+        async with asyncio.timeout(CHECK_WAIT_S):
+            return result_of(await control.check_now(name, by))
+    except TimeoutError:
+        return f"the check has not ended yet; see /monitors/{name}"
+    except ValueError as error:
+        return str(error)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise  # who asked has gone
+        return "it has left the configuration, or the daemon stops: the check was given up"
 
 
 class Actions:
@@ -52,6 +59,22 @@ class Actions:
         result = await checked(self._reads, self._control, request)
         return changed(self._reads, request, b',"result":' + result)
 
+    async def check_all(self, request: Request, _: Query) -> Response:
+        """Together, as far as there are slots. One that cannot be checked does not keep the others from it."""
+        given = await read_body(request, KEYS)
+        chosen = select(matcher_of(given), self._reads.dispatcher.watched, lambda _: None)
+        by = asked_by(request)
+        outcomes = await asyncio.gather(
+            *(_checked_or_why(self._control, name, by) for name in chosen.monitors)
+        )
+        results = [
+            {"name": name, "result": None, "problem": outcome}
+            if isinstance(outcome, str)
+            else {"name": name, "result": outcome, "problem": None}
+            for name, outcome in zip(chosen.monitors, outcomes, strict=True)
+        ]
+        return changed_all(self._reads, request, chosen, b',"results":' + encode(results))
+
     async def reload(self, request: Request, _: Query) -> Response:
         await read_body(request, {})
         outcome = await self._control.reload(asked_by(request))
@@ -65,6 +88,16 @@ def changed(reads: Reads, request: Request, more: bytes = b"") -> Response:
     with find_monitor(request) as name:
         monitor = reads.brief(name)
     body = b'{"by":%s%s,"monitor":%s}' % (encode(asked_by(request)), more, monitor)
+    return Response(body=body, content_type="application/json")
+
+
+def changed_all(reads: Reads, request: Request, chosen: Selection, more: bytes = b"") -> Response:
+    """The monitors that a request acted on as they are now. One may have left meanwhile."""
+    reads.outdate()
+    there = reads.dispatcher.watched
+    monitors = b",".join(reads.brief(name) for name in chosen.monitors if name in there)
+    skipped = encode([{"name": name, "why": why} for name, why in chosen.skipped.items()])
+    body = b'{"by":%s%s,"monitors":[%s],"skipped":%s}' % (encode(asked_by(request)), more, monitors, skipped)
     return Response(body=body, content_type="application/json")
 
 
@@ -83,6 +116,17 @@ def action_endpoints(reads: Reads, control: Control) -> list[Endpoint]:
             "Check at once",
             {200: Answer("The result, and the monitor as it is then.", "Checked")},
             problems=[409],
+        ),
+        Endpoint(
+            "POST",
+            "/check",
+            it.check_all,
+            "check_all",
+            "Check at once: all monitors that the body selects",
+            {200: Answer("The results, and the monitors as they are then.", "CheckedAll")},
+            body="Selection",
+            needs_body=True,
+            problems=[404, 409],
         ),
         Endpoint(
             "POST",

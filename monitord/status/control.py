@@ -84,6 +84,10 @@ class Interventions(Protocol):
         """Somebody sees to it. Raises KeyError for an unknown name, ValueError where no incident is open."""
         ...
 
+    def unacknowledge(self, name: str, by: str) -> None:
+        """Raises KeyError for an unknown name, ValueError where no acknowledged incident is open."""
+        ...
+
     def silence(self, matcher: Matcher, until: datetime, comment: str | None, by: str) -> str:
         """Returns the id."""
         ...

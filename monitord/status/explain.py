@@ -3,17 +3,24 @@
 Reads the dispatcher's own state only, so it is right at this moment, and tells no more than that state decides by.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from monitord.alerts import TOLD, Alerts
 from monitord.clock import Clock
 from monitord.dispatch import Dispatcher, Pipeline, Silence, Watched
 from monitord.health import Parents
-from monitord.model import Health, Reason, Result, Verdict
+from monitord.model import Health, Reason, Verdict
 from monitord.status.snapshot import Json, result_of, text_of
 from monitord.units import format_duration
 
 _BAD = frozenset({Health.DOWN, Health.UNREACHABLE})
+
+_WHY_NOTHING = {
+    Health.UNKNOWN: "no notification, as no route includes this state",
+    Health.PAUSED: "no notification",
+}
+"""By state, where there is no alert; in the other ones there may be one soon."""
 
 
 class Explanations:
@@ -36,7 +43,8 @@ class Explanations:
             "state": watched.stands.value,
             "since": text_of(watched.stands_since),
             "last": None if watched.last is None else result_of(watched.last),
-            "decided_by": _decided_by(watched.last, watched.monitor.type_name),
+            "decided_by": _decided_by(watched),
+            "cause": None,
             "streak": _streak(watched),
             "flapping": {
                 "is_flapping": watched.health.flapping.is_flapping,
@@ -51,9 +59,10 @@ class Explanations:
             "silence": _silence(silence),
             "pause": _pause(watched),
             "incident": _incident(watched),
-            "notifiers": self._notifiers(name),
+            "notifiers": self._notifiers(watched),
             "next": self._next(watched, now),
         }
+        facts["cause"] = self._cause(watched, facts, now)
         return {**facts, "sentences": _sentences(facts)}
 
     def _parents(self, watched: Watched) -> list[Json]:
@@ -69,14 +78,34 @@ class Explanations:
             for name in (*settings.depends_on, *settings.depends_on_any)
         ]
 
-    def _notifiers(self, name: str) -> list[Json]:
+    def _cause(self, watched: Watched, facts: Json, now: datetime) -> str | None:
+        """Why it is in a state that no verdict of its own explains, and until when."""
+        match watched.stands:
+            case Health.UNREACHABLE:
+                return _cause_of_unreachable(watched, facts["parents"])
+            case Health.PENDING:
+                return _cause_of_pending(watched, facts)
+            case Health.UNKNOWN:
+                since = now - timedelta(seconds=self._clock.monotonic_s() - watched.sure_at)
+                return (
+                    f"It is unknown because no check has had a conclusive result since {text_of(since)}; "
+                    "the next conclusive check ends that."
+                )
+            case Health.PAUSED:
+                return f"Checks are stopped until it is resumed (monitorctl resume {watched.name})."
+            case _:
+                return None
+
+    def _notifiers(self, watched: Watched) -> list[Json]:
         """Of the trouble that there is: what each notifier was told last, and why, or why nothing."""
+        name = watched.name
         why = self._alerts.why(name)
+        otherwise = self._why_nothing(watched)
         last = {entry.notice.notifier: entry for entry in reversed(self._alerts.entries(name))}
         return [
             {
                 "name": notifier,
-                "why": why.get(notifier, "nothing is wrong"),
+                "why": why.get(notifier, otherwise),
                 "last": last[notifier].notice.title if notifier in last else None,
                 "last_at": text_of(last[notifier].notice.at) if notifier in last else None,
                 "fate": last[notifier].fate.value if notifier in last else None,
@@ -84,6 +113,16 @@ class Explanations:
             }
             for notifier in self._alerts.couriers
         ]
+
+    def _why_nothing(self, watched: Watched) -> str:
+        """Why no notification is due where there is no alert: only of a monitor that is up nothing is wrong."""
+        stands, is_failing = watched.stands, watched.health.is_soft
+        if stands is Health.UP:
+            return "no notification yet: the failure is not confirmed" if is_failing else "nothing is wrong"
+        if stands is Health.UNREACHABLE:
+            culprits = _names([one["name"] for one in self._parents(watched) if _is_down(one)])
+            return f"no notification: it is unreachable{f'; see {culprits}' if culprits else ''}"
+        return f"{_WHY_NOTHING.get(stands, 'no notification yet')}: it is {stands.value}"
 
     def _next(self, watched: Watched, now: datetime) -> Json:
         if watched.check is not None:
@@ -103,17 +142,65 @@ class Explanations:
         }
 
 
-def _decided_by(last: Result | None, type_name: str) -> str | None:
+def _is_down(parent: Json) -> bool:
+    return bool(parent["says"] == Parents.DOWN.name.lower())
+
+
+def _names(names: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b and c" """
+    *others, last = names or [""]
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _cause_of_unreachable(watched: Watched, parents: Sequence[Json]) -> str:
+    needed = [one["name"] for one in parents if _is_down(one) and not one["is_alternative"]]
+    alternatives = [one for one in parents if one["is_alternative"]]
+    if not needed and alternatives and all(map(_is_down, alternatives)):
+        names = _names([one["name"] for one in alternatives])
+        return f"It is unreachable because {names}, of which it needs one, are all down."
+    if needed:
+        what = f"its parent {needed[0]} is" if len(needed) == 1 else f"its parents {_names(needed)} are"
+        return f"It is unreachable because {what} down; the next check after the recovery decides."
+    policy = watched.monitor.settings.policy
+    return (
+        "It was unreachable behind a parent, which is no longer down: "
+        f"{policy.fail_after} failures from now on make it down, a success makes it up."
+    )
+
+
+def _cause_of_pending(watched: Watched, facts: Json) -> str:
+    at = facts["next"]["at"]
+    until = f"until the next check, at {at}" if at is not None else "until its check ends"
+    last, policy = watched.last, watched.monitor.settings.policy
+    if last is None:
+        return f"It is pending {until}: no check has ended yet."
+    if last.verdict is Verdict.UNSURE:
+        reason = last.observation.reason.value
+        return f"It is pending because no check has been conclusive yet ({reason}), at least {until}."
+    failing = [one["name"] for one in facts["parents"] if one["says"] == Parents.FAILING.name.lower()]
+    if failing and watched.health.streak_length >= policy.fail_after:
+        return f"It is pending until the state of {_names(failing)}, on which it depends, is confirmed."
+    return (
+        f"It is pending because {watched.health.streak_length} of {policy.fail_after} failures "
+        f"that make it down were seen, and no success; {until}."
+    )
+
+
+def _decided_by(watched: Watched) -> str | None:
     """What made the last verdict: the conditions that were not as wanted, or the meaning of the reason."""
+    last = watched.last
     if last is None:
         return None
     reason = last.observation.reason
-    if reason in {Reason.CONDITION_FAILED, Reason.CONDITION_UNRESOLVED}:
-        _, found, why = last.observation.detail.rpartition("; ")
-        if found:
-            return why
-        return f"what type {type_name} takes for well by itself did not hold, and no up_when takes its place"
-    return reason.meaning.replace("`", "")
+    if reason not in {Reason.CONDITION_FAILED, Reason.CONDITION_UNRESOLVED}:
+        return reason.meaning.replace("`", "")
+    wrong = [text for text, is_well in zip(last.conditions, last.well, strict=False) if not is_well]
+    if wrong:
+        return f"{'degraded' if last.verdict is Verdict.WARN else 'not met'}: {', '.join(wrong)}"
+    if watched.monitor.settings.invert:
+        return "is well, but was to fail (invert)"
+    type_name = watched.monitor.type_name
+    return f"what type {type_name} takes for well by itself did not hold, and no up_when takes its place"
 
 
 def _streak(watched: Watched) -> Json | None:
@@ -181,6 +268,8 @@ def _sentences(facts: Json) -> list[str]:
         said.append(f"The last check at {last['started_at']} {_WAS[last['verdict']]}: {last['detail']}.")
         if last["reason"] != "ok":
             said.append(f"What decided: {facts['decided_by']} ({last['reason']}).")
+    if facts["cause"] is not None:
+        said.append(facts["cause"])
     said += _of_the_streak(facts)
     said += [
         f"It depends on {parent['name']}, which is {parent['state'] or 'not configured'}{_PARENT_SAYS[parent['says']]}."

@@ -3,12 +3,13 @@
 Each act answers with how things stand then. `security` has let the request pass before, and who asked is recorded.
 """
 
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from monitord.dispatch import Matcher, Silence
-from monitord.status.actions import changed
-from monitord.status.body import comment, read_body, texts
+from monitord.dispatch import Matcher, Silence, Watched
+from monitord.status.actions import changed, changed_all
+from monitord.status.body import Read, comment, read_body, texts
 from monitord.status.control import Explain, Interventions
 from monitord.status.openapi import PREFIX, Answer, Endpoint
 from monitord.status.problems import BadInput, Fault
@@ -16,6 +17,7 @@ from monitord.status.query import Json, Query, moment
 from monitord.status.reads import Reads, find_monitor
 from monitord.status.rendered import encode
 from monitord.status.security import asked_by
+from monitord.status.selection import KEYS, Obstacle, matcher_of, select
 from monitord.status.snapshot import text_of
 from monitord.units import parse_duration
 from monitord.web import HTTPConflict, HTTPNotFound, Request, Response
@@ -51,6 +53,55 @@ class InterventionHandlers:
                 raise HTTPConflict(text=f"{name}: {error}\n") from None
         return changed(self._reads, request)
 
+    async def unacknowledge(self, request: Request, _: Query) -> Response:
+        await read_body(request, {})
+        with find_monitor(request) as name:
+            try:
+                self._interventions.unacknowledge(name, asked_by(request))
+            except ValueError as error:
+                raise HTTPConflict(text=f"{name}: {error}\n") from None
+        return changed(self._reads, request)
+
+    async def pause_all(self, request: Request, _: Query) -> Response:
+        def act(name: str, given: Mapping[str, Any]) -> None:
+            self._interventions.pause(name, asked_by(request), given.get("comment"))
+
+        return await self._act_on_all(request, act, lambda _: None, {"comment": comment})
+
+    async def resume_all(self, request: Request, _: Query) -> Response:
+        def act(name: str, _: Mapping[str, Any]) -> None:
+            self._interventions.resume(name, asked_by(request))
+
+        return await self._act_on_all(
+            request, act, lambda one: "is not paused" if one.pause is None else None
+        )
+
+    async def acknowledge_all(self, request: Request, _: Query) -> Response:
+        def act(name: str, given: Mapping[str, Any]) -> None:
+            self._interventions.acknowledge(name, asked_by(request), given.get("comment"))
+
+        return await self._act_on_all(request, act, _has_no_incident, {"comment": comment})
+
+    async def unacknowledge_all(self, request: Request, _: Query) -> Response:
+        def act(name: str, _: Mapping[str, Any]) -> None:
+            self._interventions.unacknowledge(name, asked_by(request))
+
+        return await self._act_on_all(request, act, _has_no_acknowledgement)
+
+    async def _act_on_all(
+        self,
+        request: Request,
+        act: Callable[[str, Mapping[str, Any]], None],
+        obstacle: Obstacle,
+        keys: Mapping[str, Read] = {},
+    ) -> Response:
+        """All of them or, where one is not known or does not allow it, none."""
+        given = await read_body(request, {**KEYS, **keys})
+        chosen = select(matcher_of(given), self._reads.dispatcher.watched, obstacle)
+        for name in chosen.monitors:
+            act(name, given)
+        return changed_all(self._reads, request, chosen)
+
     async def silences(self, _: Request, __: Query) -> Response:
         return _json({"silences": [silence_of(one) for one in self._interventions.silences]})
 
@@ -80,6 +131,16 @@ class InterventionHandlers:
             raise HTTPNotFound(text=f"no silence has the id {silence_id!r}; it may have ended\n") from None
         self._reads.outdate()
         return Response(status=204)
+
+
+def _has_no_incident(watched: Watched) -> str | None:
+    return f"has no open incident; it is {watched.stands.value}" if watched.incident is None else None
+
+
+def _has_no_acknowledgement(watched: Watched) -> str | None:
+    if watched.incident is None or watched.incident.acknowledged_by is None:
+        return f"has no acknowledged incident; it is {watched.stands.value}"
+    return None
 
 
 def silence_of(silence: Silence) -> Json:
@@ -149,6 +210,34 @@ def intervention_endpoints(reads: Reads, interventions: Interventions) -> list[E
             changes,
             body="Comment",
             problems=[409],
+        ),
+        Endpoint(
+            "DELETE",
+            "/monitors/{name}/acknowledge",
+            it.unacknowledge,
+            "unacknowledge",
+            "Take an acknowledgement back; notifications about the incident are sent again",
+            changes,
+            problems=[409],
+        ),
+        *(
+            Endpoint(
+                "POST",
+                f"/{act}",
+                handler,
+                f"{act}_all",
+                f"{about}: all monitors that the body selects, or none",
+                {200: Answer("The monitors as they are then, and who did it.", "ChangedAll")},
+                body=body,
+                needs_body=True,
+                problems=[404, 409],
+            )
+            for act, handler, about, body in (
+                ("pause", it.pause_all, "Check no more, until they are resumed", "SelectionAndComment"),
+                ("resume", it.resume_all, "Check again", "Selection"),
+                ("acknowledge", it.acknowledge_all, "Acknowledge the open incidents", "SelectionAndComment"),
+                ("unacknowledge", it.unacknowledge_all, "Take acknowledgements back", "Selection"),
+            )
         ),
         Endpoint(
             "GET",

@@ -8,7 +8,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from monitord.web import Application, ClientGone, HTTPBadRequest, HTTPException, Request, Response
+from monitord.web import (
+    Application,
+    ClientGone,
+    HTTPBadRequest,
+    HTTPException,
+    HTTPNotFound,
+    Request,
+    Response,
+)
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -26,6 +34,14 @@ class Fault:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.problem}{'; ' if self.fix else ''}{self.fix}"
+
+
+class UnknownInput(HTTPNotFound):
+    """A body that names monitors that there are not; tells all of them at once."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__(text="\n".join(map(str, faults)) + "\n")
+        self.faults = tuple(faults)
 
 
 class BadInput(HTTPBadRequest):
@@ -58,7 +74,7 @@ def problem_of(error: HTTPException) -> Response:
         error.status,
         error.reason,
         None if error.text == f"{error.status}: {error.reason}" else error.text.strip(),
-        error.faults if isinstance(error, BadInput) else (),
+        error.faults if isinstance(error, (BadInput, UnknownInput)) else (),
     )
     for name, value in error.headers.items():
         if name.lower() not in _OF_THE_BODY:

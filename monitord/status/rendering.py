@@ -5,7 +5,6 @@ A daemon whose pages nobody opens pays nothing for them, and one whose pages are
 
 import asyncio
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
@@ -15,6 +14,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from monitord import __version__
+from monitord.clock import TIME_IN_TEXT
 from monitord.status import wording
 from monitord.status.charts import Svg
 
@@ -96,9 +96,6 @@ def _read(name: str, content_type: str) -> StaticFile:
     return StaticFile(body, content_type, hashlib.sha256(body).hexdigest()[:12])
 
 
-_TIME_IN_TEXT = re.compile(r"\b(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) UTC\b")
-
-
 def with_times(text: str) -> Svg:
     """A text of the daemon as HTML, with an element for each time (`clock.time_text`): pages show their own zone."""
-    return Svg(_TIME_IN_TEXT.sub(r'<time datetime="\1T\2Z">\1 \2 UTC</time>', escape(text)))
+    return Svg(TIME_IN_TEXT.sub(r'<time datetime="\1T\2Z">\1 \2 UTC</time>', escape(text)))

@@ -54,6 +54,19 @@ def _counts(names: list[str], schema: Json) -> Json:
     return made_of(**dict.fromkeys(names, schema))
 
 
+def _selection(**more: Json) -> Json:
+    """Monitors with one of the names or patterns and with all of the tags; at least one of the three is given."""
+    items: Json = {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": 1000}
+    schema = optional(names=items, patterns=items, tags=items, **more)
+    return {
+        **schema,
+        "description": "Monitors that have one of the names or patterns, and all of the tags.",
+        "anyOf": [
+            {"required": [key], "properties": {key: {"minItems": 1}}} for key in ("names", "patterns", "tags")
+        ],
+    }
+
+
 _RESULT = {
     "verdict": VERDICT,
     "reason": REASON,
@@ -215,6 +228,18 @@ SCHEMAS: dict[str, Json] = {
     "Monitors": made_of(monitors=listed(ref("MonitorBrief")), total=WHOLE, next_cursor=nullable(TEXT)),
     "Checked": made_of(by=TEXT, result=ref("Result"), monitor=ref("MonitorBrief")),
     "Changed": made_of(by=TEXT, monitor=ref("MonitorBrief")),
+    "ChangedAll": made_of(by=TEXT, monitors=listed(ref("MonitorBrief")), skipped=listed(ref("Skipped"))),
+    "CheckedAll": made_of(
+        by=TEXT,
+        results=listed(
+            made_of(name=TEXT, result={"anyOf": [ref("Result"), {"type": "null"}]}, problem=nullable(TEXT))
+        ),
+        monitors=listed(ref("MonitorBrief")),
+        skipped=listed(ref("Skipped")),
+    ),
+    "Skipped": made_of(name=TEXT, why=TEXT),
+    "Selection": _selection(),
+    "SelectionAndComment": _selection(comment={"type": ["string", "null"], "maxLength": 1000}),
     "Comment": optional(comment={"type": ["string", "null"], "maxLength": 1000}),
     "Silence": made_of(
         id=TEXT,

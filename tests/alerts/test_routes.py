@@ -7,6 +7,7 @@ import pytest
 from monitord.alerts import Route
 from monitord.alerts.troubles import advance
 from monitord.calendar_events import parse_calendar_event
+from monitord.errors import ConfigError
 from monitord.health import Window
 from monitord.model import Health
 from tests.alerts.made import T0, standing
@@ -43,6 +44,29 @@ def test_every_common_key_is_read(tmp_path: Path) -> None:
     a, _ = settings_of(tmp_path, text).alerts.notifiers
     assert (a.timeout_s, a.group_wait_s, a.max_notices, a.max_per_minute) == (3, 0, 7, 2)
     assert (a.give_up_after_s, a.fallback) == (3600, "b")
+
+
+@pytest.mark.parametrize(
+    ("tags", "fits"), [(("prod",), True), (("prod", "eu"), True), (("prod", "us"), False)]
+)
+def test_a_monitor_needs_all_tags_of_a_route(tags: tuple[str, ...], fits: bool) -> None:
+    assert Route(("ops",), tags=tags).fits("web", "http", ("prod", "eu"), Health.DOWN) is fits
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'{OPS}[[alerts.routes]]\nnotify = "ops"\ntags = ["prod", "eu"]\n',
+        '[maintenance.night]\nschedule = "22:00"\nduration = "1h"\ntags = ["prod", "eu"]\n',
+    ],
+    ids=["route", "maintenance"],
+)
+def test_tags_that_no_monitor_has_together_are_an_error(tmp_path: Path, text: str) -> None:
+    monitors = f'{MONITORS}[monitors.mail]\nurl = "http://localhost/"\ntags = ["eu"]\n'
+    with pytest.raises(
+        ConfigError, match='tags: no monitor has all of "prod", "eu"; a monitor has to have each'
+    ):
+        settings_of(tmp_path, monitors + text)
 
 
 def test_every_key_of_a_route_is_read(tmp_path: Path) -> None:

@@ -49,15 +49,118 @@ async def test_ack_is_for_an_incident_that_is_open(tmp_path: Path, capsys: Captu
         assert it.made.interventions.asked[-1][0::3] == ("acknowledge", "on it")
 
 
+async def test_unack_takes_an_acknowledgement_back(tmp_path: Path, capsys: Capture) -> None:
+    async with there(tmp_path) as it:
+        await fall(it)
+        assert await it.ctl("unack", "bad") == 1
+        assert "bad: has no acknowledged incident" in capsys.readouterr().err
+        await it.ctl("ack", "bad")
+        capsys.readouterr()
+        assert await it.ctl("unack", "bad") == 0
+        assert re.fullmatch(r"bad: acknowledgement withdrawn by .+; it is down\n", capsys.readouterr().out)
+        assert await it.ctl("unack", "b*") == 1
+    assert it.made.interventions.asked[-1][:2] == ("unacknowledge", "bad")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (["good", "bad"], ["bad", "good"]),
+        (["*"], ["a.b-c_d", "bad", "good"]),
+        (["g*", "bad"], ["bad", "good"]),
+        (["--tag", "prod"], ["good"]),
+        (["*o*", "--tag", "prod"], ["good"]),
+    ],
+)
+async def test_an_act_is_for_several_monitors_with_a_line_for_each(
+    tmp_path: Path, capsys: Capture, arguments: list[str], names: list[str]
+) -> None:
+    async with there(tmp_path) as it:
+        assert await it.ctl("pause", *arguments, "-m", "moving") == 0
+        lines = sorted(capsys.readouterr().out.splitlines())
+        assert [line.partition(":")[0] for line in lines] == names
+        assert all(line.endswith("; it is paused") for line in lines)
+        assert await it.ctl("resume", *arguments, "--json") == 0
+        answer = json.loads(capsys.readouterr().out)
+        assert sorted(one["name"] for one in answer["monitors"]) == names
+        assert await it.ctl("check", *arguments) == (2 if "bad" in names else 0)
+        assert sorted(line.partition(":")[0] for line in capsys.readouterr().out.splitlines()) == names
+
+
+@pytest.mark.parametrize(
+    "command", ["ack", "unack", "pause", "resume", "check", "show", "last", "explain", "history"]
+)
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["good", "goood"], "'goood'; did you mean good?"),
+        (["--", "-x"], "no monitor is called '-x'"),
+        (["db-*"], "no monitor matches 'db-*'"),
+        (["--tag", "prd"], "no monitor has the tag 'prd'; did you mean prod?"),
+    ],
+)
+async def test_what_is_not_known_is_an_error_and_nothing_is_done(
+    tmp_path: Path, capsys: Capture, command: str, arguments: list[str], says: str
+) -> None:
+    async with there(tmp_path) as it:
+        assert await it.ctl(command, *arguments) == 1
+        out, err = capsys.readouterr()
+        assert (out, says in err) == ("", True)
+        assert it.made.interventions.asked == []
+        assert all(one.last is None for one in it.made.dispatcher.watched.values())
+
+
+@pytest.mark.parametrize(
+    "command", ["ack", "unack", "pause", "resume", "check", "show", "last", "explain", "history"]
+)
+def test_an_act_without_a_monitor_is_wrong_usage(capsys: Capture, command: str) -> None:
+    with pytest.raises(SystemExit, match="64"):
+        main([command])
+    assert (
+        "no monitor is named; write NAME, a pattern such as 'db-*', or --tag TAG" in capsys.readouterr().err
+    )
+
+
+async def test_a_pattern_means_those_that_allow_the_act(tmp_path: Path, capsys: Capture) -> None:
+    async with there(tmp_path) as it:
+        await fall(it)
+        capsys.readouterr()
+        assert await it.ctl("ack", "*") == 0
+        out, err = capsys.readouterr()
+    assert out.startswith("bad: acknowledged by ")
+    assert sorted(err.splitlines()) == [
+        "a.b-c_d: skipped, it has no open incident; it is pending",
+        "good: skipped, it has no open incident; it is pending",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "key"), [("show", "name"), ("last", "monitor"), ("explain", "name"), ("history", "series")]
+)
+async def test_what_is_shown_of_several_is_a_list(
+    tmp_path: Path, capsys: Capture, command: str, key: str
+) -> None:
+    async with there(tmp_path) as it:
+        assert await it.ctl(command, "good", "b*", "--json") == 0
+        assert len([one[key] for one in json.loads(capsys.readouterr().out)["monitors"]]) == 2
+        assert await it.ctl(command, "good", "--json") == 0
+        assert key in json.loads(capsys.readouterr().out)
+        assert await it.ctl(command, "--tag", "prod") == 0
+        assert "good" in capsys.readouterr().out
+        for read in ("incidents", "notices", "events"):
+            assert await it.ctl(read, "g*", "--tag", "prod") == 0
+            assert await it.ctl(read, "zzz*") == 1
+
+
 async def test_a_silence_is_made_told_and_ended(tmp_path: Path, capsys: Capture) -> None:
     async with there(tmp_path) as it:
         arguments = ("good", "--pattern", "db-*", "--tag", "prod", "--for", "2h", "-m", "new disk")
         assert await it.ctl("silence", *arguments) == 0
-        assert capsys.readouterr().out.startswith("s0: good, db-*, tag prod silenced until 2026-01-01 0")
+        assert capsys.readouterr().out.startswith("s0: good, db-* with tag prod silenced until 2026-01-01 0")
         (made,) = it.made.interventions.silences
         assert await it.ctl("silences") == 0
         head, row = capsys.readouterr().out.splitlines()
-        assert head.split() == ["ID", "UNTIL", "BY", "MONITORS", "COMMENT"]
+        assert head.split() == ["ID", "UNTIL", "(UTC)", "BY", "MONITORS", "COMMENT"]
         assert row.startswith("s0  2026-01-01 ")
         assert await it.ctl("silences", "--json") == 0
         assert json.loads(capsys.readouterr().out)["silences"][0]["comment"] == "new disk"
@@ -74,7 +177,7 @@ async def test_a_silence_that_fits_nobody_says_so(tmp_path: Path, capsys: Captur
     async with there(tmp_path) as it:
         assert await it.ctl("silence", "--pattern", "goo*", "--tag", "porduction", "--for", "2h") == 0
         out, err = capsys.readouterr()
-    assert out.startswith("s0: goo*, tag porduction silenced until ")
+    assert out.startswith("s0: goo* with tag porduction silenced until ")
     assert err == "monitorctl: no monitor has the tag porduction now; the silence holds for those that come\n"
 
 

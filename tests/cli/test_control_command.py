@@ -16,6 +16,7 @@ from monitord import __version__
 from monitord.cli.client import Place, _unreachable
 from monitord.cli.control_command import main
 from monitord.cli.tables import headline, monitor_rows, table
+from monitord.cli.wording import cells
 from monitord.status import ReloadOutcome
 from tests.endpoint import ACCEPTED, REFUSED, endpoint
 
@@ -68,7 +69,7 @@ def test_a_history_that_is_not_written_is_told_in_the_headline() -> None:
         }
     )
     assert lines[1:] == [
-        "history is not written since 2026-01-01 01:02:03: database or disk is full; checks go on"
+        "history is not written since 2026-01-01 01:02:03 UTC: database or disk is full; checks go on"
     ]
 
 
@@ -80,24 +81,60 @@ def test_a_long_name_gives_way_to_the_result() -> None:
     assert name in whole[1]
 
 
-DETAIL = "GET https://www.example.org/a/long/path refused: nobody is there"
+SUBJECT = "GET https://www.example.org/a/long/path/of/a/health/check"
 DOWN = {
     "name": "a",
     "type": "http",
     "state": "down",
     "failures_in_a_row": 0,
-    "last": {"detail": DETAIL, "reason": "refused", "started_at": "2026-01-01T00:00:00Z"},
+    "last": {
+        "verdict": "fail",
+        "reason": "condition_failed",
+        "detail": f"{SUBJECT} 503, 12 bytes, 0.067 s",
+        "subject": SUBJECT,
+        "outcome": "HTTP 503",
+        "facts": {"response_time": 0.067},
+        "started_at": "2026-01-01T00:00:00Z",
+    },
     "acknowledged_by": None,
     "maintenance": None,
     "silenced_until": None,
     "is_flapping": False,
 }
+RESULT = f"HTTP 503, 67.0 ms ({SUBJECT})"
 
 
-def test_a_result_that_is_cut_begins_with_its_reason() -> None:
-    """The beginning of a URL tells nobody why its monitor is down."""
-    assert " refused: GET https://www" in monitor_rows([DOWN], room=60, colour=False)[1]
-    assert monitor_rows([DOWN], room=200, colour=False)[1].endswith(DETAIL)
+@pytest.mark.parametrize("columns", [40, 60, 80, 120])
+def test_on_a_terminal_the_url_gives_way_and_never_the_outcome(columns: int) -> None:
+    changed: tuple[dict[str, str], ...] = (
+        {"name": "shop-frontend.eu-central.example.org"},
+        {"state": "unreachable"},
+        {},
+    )
+    lines = monitor_rows([{**DOWN, **one} for one in changed], room=columns, colour=False)
+    assert max(map(len, lines)) <= columns
+    assert all("HTTP 503" in line for line in lines[1:])
+    assert "MONITOR" in lines[0]
+
+
+def test_without_a_terminal_nothing_is_cut() -> None:
+    name = "web-01.a-name-from-an-inventory.with-more-labels.eu-central.example.org"
+    row = monitor_rows([{**DOWN, "name": name}], room=None, colour=False)[1]
+    assert row.split()[1] == name
+    assert row.endswith(RESULT)
+
+
+def test_a_check_that_is_unsure_says_first_why() -> None:
+    last = {**DOWN["last"], "verdict": "unsure", "reason": "prober_suspended"}  # type: ignore[dict-item] # a row as JSON
+    row = monitor_rows([{**DOWN, "last": last}], room=80, colour=False)[1]
+    assert "prober_suspended: HTTP 503" in row
+
+
+@pytest.mark.parametrize("name", ["監視サーバー", "cafe\u0301-web", "shop"])
+def test_columns_line_up_by_the_cells_of_a_terminal(name: str) -> None:
+    rows = [("up", name, "x"), ("down", "a-plain-name", "y")]
+    lines = table(("STATE", "MONITOR", "RESULT"), rows, room=None, colour=False)
+    assert cells(lines[1].rpartition("x")[0]) == cells(lines[2].rpartition("y")[0])
 
 
 @pytest.mark.parametrize(
@@ -111,7 +148,7 @@ def test_a_result_that_is_cut_begins_with_its_reason() -> None:
 def test_what_the_state_does_not_say_goes_before_what_was_seen(noted: dict[str, Any], note: str) -> None:
     """That somebody sees to it already is what is asked first at night; so it is never cut off."""
     head, row = monitor_rows([{**DOWN, **noted}], room=200, colour=False)
-    assert row.endswith(f"{note} {DETAIL}")
+    assert row.endswith(f"{note} {RESULT}")
     assert head.index("RESULT") == row.index(note)
     assert note in monitor_rows([{**DOWN, **noted}], room=60, colour=False)[1]
     assert monitor_rows([{**DOWN, **noted, "last": None}], room=80, colour=False)[1].endswith(note)

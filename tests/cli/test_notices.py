@@ -41,7 +41,7 @@ async def test_what_was_told_is_a_line_each(tmp_path: Path, capsys: Capture) -> 
         capsys.readouterr()
         assert await it.ctl("notices") == 0
         head, line = capsys.readouterr().out.splitlines()
-        assert head.split() == ["HAPPENED", "NOTIFIER", "FATE", "NOTICE", "SAID"]
+        assert head.split() == ["HAPPENED", "(UTC)", "NOTIFIER", "FATE", "NOTICE", "SAID"]
         assert line.split()[-5:] == ["ops", "sent", "DOWN:", "bad", "taken"]
         assert await it.ctl("notices", "good", "-n", "3") == 0
         assert capsys.readouterr().out == "nobody was told anything\n"
@@ -49,7 +49,7 @@ async def test_what_was_told_is_a_line_each(tmp_path: Path, capsys: Capture) -> 
         assert json.loads(capsys.readouterr().out)["notices"][0]["monitor"] == "bad"
         assert await it.ctl("notifiers") == 0
         head, line = capsys.readouterr().out.splitlines()
-        assert head.split() == ["NOTIFIER", "TYPE", "WAITING", "SENT", "LAST", "SENT", "STATE"]
+        assert head.split() == ["NOTIFIER", "TYPE", "WAITING", "SENT", "LAST", "SENT", "(UTC)", "STATE"]
         assert line.split()[:4] == ["ops", "fake", "0", "1"]
         assert line.endswith("works")
 

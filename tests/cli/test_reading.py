@@ -13,7 +13,7 @@ import pytest
 
 from monitord.cli.commands.show import monitor_lines
 from monitord.cli.control_command import main
-from monitord.cli.wording import in_local_time, local
+from monitord.cli.wording import LocalTimes, local
 from monitord.web import Application, Request, Response, Server, json_response
 from tests.cli.there import CHECKS, there
 from tests.endpoint import endpoint
@@ -35,7 +35,7 @@ Capture = pytest.CaptureFixture[str]
         (["--tag", "prod"], ["good"]),
         (["--type", "fake", "--tag", "prod"], ["good"]),
         (["--state", "pending", "a.b"], ["a.b-c_d"]),
-        (["--tag", "none"], []),
+        (["--tag", "prod", "--state", "down"], []),
     ],
 )
 async def test_status_shows_those_that_are_meant(
@@ -69,6 +69,46 @@ async def test_a_pattern_that_nothing_fits_is_told(tmp_path: Path, capsys: Captu
     async with there(tmp_path) as it:
         assert await it.ctl("status", "shop") == 1
     assert "no monitor fits shop; monitorctl status lists all of them" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--tag", "prd"], "no monitor has the tag 'prd'; did you mean prod?"),
+        (["--tag", "prd", "--state", "down"], "no monitor has the tag 'prd'; did you mean prod?"),
+        (["--tag", "zzz"], "no monitor has the tag 'zzz'; known tags are prod"),
+        (["--tag", "prod", "bad"], "no monitor named bad has the tag prod; monitorctl status lists them"),
+        (["--type", "htp"], "no monitor is of type 'htp'; known types are fake"),
+        (["good", "db-*"], ""),
+        (["--json", "--tag", "prd"], "no monitor has the tag 'prd'; did you mean prod?"),
+    ],
+)
+async def test_a_selection_that_nothing_matches_is_an_error(
+    tmp_path: Path, capsys: Capture, arguments: list[str], says: str
+) -> None:
+    async with there(tmp_path) as it:
+        assert await it.ctl("status", *arguments) == 1
+    assert says in capsys.readouterr().err
+
+
+def test_a_state_that_there_is_not_is_wrong_usage(capsys: Capture) -> None:
+    with pytest.raises(SystemExit, match="64"):
+        main(["status", "--state", "dwon"])
+    assert "'dwon' is not a state; did you mean down?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["status"], ["incidents"], ["silences"], ["notices"], ["notifiers"]])
+async def test_no_table_is_cut_where_there_is_no_terminal(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    async with there(tmp_path) as it:
+        for _ in range(2):
+            await it.ctl("check", "bad")
+        await it.ctl("silence", "bad", "--for", "2h", "-m", "a comment that is longer than twenty columns")
+        capsys.readouterr()
+        await it.ctl(*command)
+    assert "…" not in capsys.readouterr().out
 
 
 async def _ctl(path: Path, *arguments: str) -> int:
@@ -193,10 +233,10 @@ async def test_history_exports_all_that_is_kept(tmp_path: Path, capsys: Capture)
     assert sum(one["checks"]["pass"] for one in hours) == 27
 
 
-def test_history_of_two_monitors_is_wrong_usage(capsys: Capture) -> None:
+def test_an_export_of_two_monitors_is_wrong_usage(capsys: Capture) -> None:
     with pytest.raises(SystemExit, match="64"):
-        main(["history", "one", "two"])
-    assert "'one two' is not one monitor; write NAME, or export NAME" in capsys.readouterr().err
+        main(["history", "export", "one", "two"])
+    assert "an export is of one monitor; write export NAME" in capsys.readouterr().err
 
 
 # incidents, explain
@@ -231,8 +271,9 @@ async def test_explain_prints_sentences_that_fit(tmp_path: Path, capsys: Capture
         document = json.loads(capsys.readouterr().out)
     assert out.startswith("bad is pending.\nThe last check at ")
     assert max(map(len, out.splitlines())) <= 80
-    sentences = [in_local_time(one) for one in document["sentences"]]
+    sentences = LocalTimes().sentences(document["sentences"])
     assert " ".join(out.split()) == " ".join(" ".join(sentences).split())
+    assert out.count("UTC") == 1
     # As `show` says it: on the clock of who reads.
     assert local(document["last"]["started_at"]) in out
     assert document["last"]["started_at"] not in out

@@ -235,3 +235,19 @@ async def test_elsewhere_it_repeats_as_often_as_it_is_told(tmp_path: Path) -> No
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.count(b"checks ") == 3
     assert b"\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+async def test_a_table_fits_the_terminal_that_columns_names(tmp_path: Path, columns: int) -> None:
+    async with endpoint(tmp_path) as at:
+        await at.post("monitors", "bad", "check")
+
+        def whole() -> str:
+            with Terminal("--socket", str(at.path), "status", COLUMNS=str(columns), NO_COLOR="1") as terminal:
+                assert terminal.end() == 0
+                return terminal.printed
+
+        head, *rows = (await asyncio.to_thread(whole)).split("\r\n\r\n")[1].splitlines()
+    assert head.split()[-1] == "RESULT"
+    assert max(map(len, [head, *rows])) <= columns
+    assert any("looked" in row for row in rows)

@@ -1,8 +1,12 @@
 """How times, shares and texts of others are said."""
 
+import time
+
 import pytest
 
 from monitord.cli.wording import (
+    LocalTimes,
+    cells,
     coarse,
     percent,
     plain,
@@ -70,6 +74,47 @@ def test_who_sees_to_an_incident_is_told_with_why() -> None:
     assert seen_to({"acknowledged_by": None, "comment": None}) == ""
     assert seen_to({"acknowledged_by": "kim", "comment": "on it"}) == "kim sees to it: on it"
     assert seen_to({"acknowledged_by": "kim", "comment": None}) == "kim sees to it"
+
+
+@pytest.mark.parametrize(
+    ("text", "room", "said"),
+    [
+        ("監視サーバー", 12, "監視サーバー"),
+        ("監視サーバー", 11, "監視サーバ…"),
+        ("監視サーバー", 10, "監視サー…"),
+        ("cafe\u0301s", 5, "cafe\u0301s"),
+        ("cafe\u0301s", 4, "caf…"),
+        ("caffe\u0301 nero", 6, "caffe\u0301…"),
+        ("abc", None, "abc"),
+        ("abc", 0, ""),
+    ],
+)
+def test_a_text_is_cut_by_the_cells_of_a_terminal(text: str, room: int | None, said: str) -> None:
+    assert shorten(text, room) == said
+
+
+def test_both_ends_stay_whatever_they_are_written_in() -> None:
+    shown = shorten_within("監視サーバー-01.example.org", 11)
+    assert (shown, cells(shown)) == ("監視…e.org", 10)
+
+
+@pytest.mark.parametrize(
+    ("zone", "said"),
+    [
+        ("UTC", "down since 2026-01-01 12:00:00 UTC, last at 2026-07-01 12:00:00; see 2026-01-01T99"),
+        (
+            "Europe/Berlin",
+            "down since 2026-01-01 13:00:00 CET, last at 2026-07-01 14:00:00 CEST; see 2026-01-01T99",
+        ),
+    ],
+)
+def test_times_in_sentences_are_in_one_zone_which_is_named_once(
+    monkeypatch: pytest.MonkeyPatch, zone: str, said: str
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    sentence = "down since 2026-01-01 12:00:00 UTC, last at 2026-07-01T12:00:00.123Z; see 2026-01-01T99"
+    assert list(LocalTimes().sentences([sentence])) == [said]
 
 
 def test_both_ends_of_a_long_name_stay() -> None:

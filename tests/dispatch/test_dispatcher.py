@@ -752,3 +752,19 @@ def test_a_monitor_that_stands_as_before_is_not_checked_twice_for_nothing(
 
     run_in_fake_time(main)
     assert "skipped" not in caplog.text
+
+
+def test_change_of_the_local_zone_checks_what_depends_on_it_at_once() -> None:
+    async def main() -> None:
+        made = bench()
+        local = made.monitor("local", check_every_s=600.0)
+        other = made.monitor("other", check_every_s=600.0)
+        local.uses_local_time = True
+        await asyncio.sleep(20)
+        before = len(local.began), len(other.began)
+        made.dispatcher.follow_zone()
+        await asyncio.sleep(1)
+        assert (len(local.began), len(other.began)) == (before[0] + 1, before[1])
+        await finish(made)
+
+    run_in_fake_time(main)

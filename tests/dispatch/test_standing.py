@@ -556,6 +556,23 @@ def test_a_group_stands_as_the_worst_of_its_members_at_once() -> None:
     run(main)
 
 
+def test_members_of_a_group_by_tags_have_all_of_them() -> None:
+    async def main(there: World) -> None:
+        there.add("web", tags=("shop", "prod"))
+        there.add("test", tags=("shop",))
+        group(there, "shop", GroupOptions(member_tags=("shop", "prod")))
+        group(there, "web-only", GroupOptions(members=("web",)))
+        await asyncio.sleep(30)
+        there.bad = {"test": Reason.REFUSED}
+        await asyncio.sleep(30)
+        assert there.stands("shop") is there.stands("web-only") is Health.UP
+        there.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(30)
+        assert there.stands("shop") is Health.DOWN
+
+    run(main)
+
+
 def test_a_group_that_needs_two_of_three() -> None:
     async def main(there: World) -> None:
         for name in ("a", "b", "c"):

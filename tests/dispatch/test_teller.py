@@ -245,21 +245,43 @@ def test_a_monitor_that_is_removed_and_added_again_while_down_reuses_no_key(*, r
     run(main)
 
 
-def test_unknown_is_not_notified_while_the_host_is_isolated() -> None:
-    async def main(there: Telling) -> None:
-        there.world.add("web")
-        watched = there.world.made.dispatcher.watched["web"]
-        await asyncio.sleep(30)
-        there.alerts.see(is_blind=True)
-        watched.stands, watched.stands_since = Health.UNKNOWN, there.world.made.clock.now()
-        there.alerts.look("web")
-        assert there.alerts.why("web") == {"ops": "not now: this host is isolated"}
-        there.alerts.see(is_blind=False)
-        there.alerts.look("web")
-        assert there.alerts.why("web")["ops"].endswith("UNKNOWN: web")
+UNKNOWN_AS_WELL = AlertSettings(
+    OPS.notifiers, (Route(("ops",), states=frozenset({Health.DOWN, Health.DEGRADED, Health.UNKNOWN})),)
+)
 
-    states = frozenset({Health.DOWN, Health.UNKNOWN})
-    run(main, AlertSettings(OPS.notifiers, (Route(("ops",), states=states),)))
+
+def test_isolation_is_notified_instead_of_all_that_it_makes_unknown() -> None:
+    async def main(there: Telling) -> None:
+        names = many(there.world)
+        await asyncio.sleep(120)
+        there.world.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
+        await asyncio.sleep(600)
+        assert {there.world.stands(name) for name in names} == {Health.UNKNOWN}
+        assert there.alerts.why(names[0]) == {"ops": "not now: this host is isolated"}
+        there.world.bad = {}
+        await asyncio.sleep(120)
+        assert {there.world.stands(name) for name in names} == {Health.UP}
+        assert [title.partition(":")[0].partition(",")[0] for title in there.told] == [
+            "cut off",
+            "sees again",
+        ]
+
+    run(main, UNKNOWN_AS_WELL)
+
+
+def test_a_monitor_that_was_unknown_before_a_restart_is_notified_after_it() -> None:
+    async def main(there: Telling) -> None:
+        there.world.add("gateway")
+        there.world.bad = {"gateway": Reason.PROBER_FORBIDDEN}
+        restored = there.world.made.dispatcher.watched["gateway"]
+        restored.stands, restored.is_unknown = Health.UNKNOWN, True
+        restored.stands_since = there.world.made.clock.now()
+        there.teller.settle()
+        assert there.told == []
+        await asyncio.sleep(30)
+        assert there.told == ["UNKNOWN: gateway"]
+
+    run(main, UNKNOWN_AS_WELL)
 
 
 def test_a_monitor_that_cannot_be_checked_here_is_notified_as_unknown() -> None:
@@ -274,8 +296,7 @@ def test_a_monitor_that_cannot_be_checked_here_is_notified_as_unknown() -> None:
         await asyncio.sleep(60)
         assert there.told == ["UNKNOWN: gateway", "UP again: gateway"]
 
-    states = frozenset({Health.DOWN, Health.UNKNOWN})
-    run(main, AlertSettings(OPS.notifiers, (Route(("ops",), states=states),)))
+    run(main, UNKNOWN_AS_WELL)
 
 
 def test_messages_go_back_from_a_fallback_that_has_left_the_configuration() -> None:

@@ -92,8 +92,11 @@ def test_a_duration_is_one_of_hours_that_pass() -> None:
         (("web-*",), (), "WEB-1", (), False),
         ((), ("prod",), "mail", ("prod", "x"), True),
         ((), ("prod",), "mail", (), False),
-        (("web-*",), ("prod",), "mail", ("prod",), True),
-        (("web-*",), ("prod",), "mail", ("office",), False),
+        ((), ("prod", "x"), "mail", ("prod", "x", "y"), True),
+        ((), ("prod", "x"), "mail", ("prod",), False),
+        (("web-*",), ("prod",), "web-1", ("prod",), True),
+        (("web-*",), ("prod",), "mail", ("prod",), False),
+        (("web-*",), ("prod",), "web-1", ("office",), False),
     ],
 )
 def test_it_is_for_those_it_names_or_for_all(

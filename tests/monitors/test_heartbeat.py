@@ -97,6 +97,22 @@ def test_calendar_that_runs_out_degrades_the_monitor() -> None:
     story(main)
 
 
+@pytest.mark.parametrize(
+    ("keys", "uses_local_time"),
+    [
+        ('calendar = "02:00"', True),
+        ('calendar = "02:00 UTC"', False),
+        ('calendar = "02:00 Europe/Berlin"', False),
+        ('every = "1h"', False),
+    ],
+)
+def test_only_a_calendar_without_a_zone_depends_on_local_time(
+    tmp_path: Path, keys: str, uses_local_time: bool
+) -> None:
+    settings = monitor_settings(type_name="heartbeat", options=read(tmp_path, keys))
+    assert HeartbeatMonitor(settings, fake_tools(FakeClock())).uses_local_time is uses_local_time
+
+
 def test_the_example_loads() -> None:
     settings = read_settings(ROOT / "etc" / "examples" / "heartbeat.toml")
     assert {monitor.type_name for monitor in settings.monitors} == {"heartbeat"}

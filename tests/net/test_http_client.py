@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import gzip
+import socket
 import zlib
 from pathlib import Path
 
@@ -511,3 +512,39 @@ async def test_close_ends_what_was_kept_and_may_come_twice(
 
 async def test_a_client_that_was_never_used_closes() -> None:
     await HttpClient(user_agent="t", resolver=Resolver(), tls_contexts=TlsContexts()).close()
+
+
+@needs_ipv6
+@pytest.mark.parametrize("form", ["[::1%25{zone}]", "[::1%{zone}]"], ids=["RFC 6874", "bare"])
+@pytest.mark.parametrize("by", ["name", "number"])
+async def test_the_zone_of_an_address_is_used_and_not_sent(client: HttpClient, form: str, by: str) -> None:
+    zone = "lo" if by == "name" else str(socket.if_nametoindex("lo"))
+    async with serve(respond(), host="::1") as server:
+        url = f"http://{form.format(zone=zone)}:{server.port}/"
+        seen = await exchange(client, HttpRequest(url=url))
+    assert (seen.address, seen.ip_version) == (f"::1%{zone}", 6)
+    assert server.requests[0].headers["host"] == f"[::1]:{server.port}"
+
+
+@needs_ipv6
+async def test_the_zone_of_an_address_in_a_redirect_is_used(client: HttpClient) -> None:
+    async with (
+        serve(respond(), host="::1") as other,
+        serve(respond("302 F", headers={"Location": f"http://[::1%25lo]:{other.port}/"})) as server,
+    ):
+        seen = await exchange(client, HttpRequest(url=f"http://127.0.0.1:{server.port}/"))
+    assert (seen.status, seen.address) == (200, "::1%lo")
+
+
+async def test_a_zone_that_is_not_there_is_told(client: HttpClient) -> None:
+    seen = await fault(client, HttpRequest(url="http://[fe80::1%25nosuch0]/"))
+    assert seen.kind is FaultKind.UNREACHABLE
+    assert seen.detail == "connect to fe80::1%nosuch0: this host has no interface nosuch0"
+
+
+async def test_a_proxy_gets_no_zone(client: HttpClient) -> None:
+    async with serve(respond()) as proxy:
+        url = "http://[fe80::1%25nosuch0]/x?"
+        await exchange(client, HttpRequest(url=url, proxy=f"http://127.0.0.1:{proxy.port}"))
+    request = proxy.requests[0]
+    assert (request.target, request.headers["host"]) == ("http://[fe80::1]/x?", "[fe80::1]")

@@ -190,6 +190,7 @@ async def test_a_peer_that_is_too_slow(
 CLOSED = "the peer closed the connection without an answer"
 CLOSED_IN_HEAD = "the peer closed the connection within the head, after 22 bytes"
 HEAD_TOO_LARGE = "the head of the response is larger than max_header (262144 bytes)"
+RESET_IN_BODY = "the peer reset the connection before the end of the body"
 CUT = "the peer closed the connection before the end of the body"
 
 
@@ -202,7 +203,7 @@ CUT = "the peer closed the connection before the end of the body"
         ),
         pytest.param(_reset, FaultKind.RESET, "the connection was reset by the peer", id="resets"),
         pytest.param(_partial, FaultKind.RESET, CUT, id="closes in the body"),
-        pytest.param(_reset_in_body, FaultKind.RESET, CUT, id="resets in the body"),
+        pytest.param(_reset_in_body, FaultKind.RESET, RESET_IN_BODY, id="resets in the body"),
         pytest.param(
             send_raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"),
             FaultKind.RESET,
@@ -253,7 +254,10 @@ CUT = "the peer closed the connection before the end of the body"
             id="endless interim responses",
         ),
         pytest.param(
-            _reset_in_body_without_length, FaultKind.RESET, CUT, id="resets in a body without length"
+            _reset_in_body_without_length,
+            FaultKind.RESET,
+            RESET_IN_BODY,
+            id="resets in a body without length",
         ),
         pytest.param(
             _endless_body, FaultKind.TOO_LARGE, "the body is larger than 1000000 bytes", id="endless body"

@@ -248,6 +248,7 @@ async def test_time_in_the_queue_is_discounted_and_time_of_the_look_up_is_not(na
     resolver = Resolver(names, monotonic=lambda: now[0])
     timer, timer_of_queued = PhaseTimer(), PhaseTimer()
     running = asyncio.create_task(resolver.resolve("dead.test", timer=timer))
+    await until(lambda: len(names.asked) == 1)
     hanging = await fill(resolver, names, Lane.NEW.value - 1)
     queued = asyncio.create_task(resolver.resolve("live.test", timer=timer_of_queued))
     await asyncio.sleep(0)

@@ -1,15 +1,19 @@
 """Mail, to a real server: what arrives, how it is secured, and what is said when it is not taken."""
 
 import re
+import socket
 import ssl
+import threading
 import time
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
 
-from monitord.net import smtp
+from monitord.clock import SystemClock
+from monitord.net import HttpClient, Processes, Resolver, TlsContexts, smtp
 from monitord.notifiers import DeliveryError, Message, NoticeKind, NotifierTools
 from monitord.notifiers.mail import MailNotifier
 from tests.alerts.made import T0, notice
@@ -352,3 +356,82 @@ def test_a_library_that_is_missing_names_its_package(tmp_path: Path, monkeypatch
     monkeypatch.setattr(smtp, "LIBRARY", "no_such_library")
     (fault,) = faults_of(tmp_path, '[notifiers.ops]\nto = "a@b.org"\n')
     assert "No module named 'no_such_library'; install the package python3-aiosmtplib" in fault
+
+
+@pytest.fixture
+async def named() -> AsyncIterator[tuple[NotifierTools, threading.Event]]:
+    """Tools for which mail.test has two addresses, and dead.test none before the event is set."""
+    released = threading.Event()
+
+    def get_addresses(name: str, family: int) -> list[str]:
+        if name != "mail.test":
+            released.wait(10)
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return ["127.0.0.2", "127.0.0.1"]
+
+    http = HttpClient(user_agent="t", resolver=Resolver(get_addresses), tls_contexts=TlsContexts())
+    tools = NotifierTools(SystemClock(), http, Processes())
+    yield tools, released
+    released.set()
+    await http.close()
+
+
+@pytest.mark.parametrize("security", ["starttls", "opportunistic", "none"])
+async def test_server_with_several_addresses_is_reached_by_the_one_that_accepts(
+    tmp_path: Path,
+    named: tuple[NotifierTools, threading.Event],
+    authority: Authority,
+    security: str,
+) -> None:
+    tools, _ = named
+    context = authority.issue("mail.test", directory=tmp_path).server_context()
+    ca_file = authority.write(tmp_path / "ca.pem")
+    trust = f'ca_file = "{ca_file}"\n' if security == "starttls" else ""
+    async with mail_server(tls=context) as server:
+        keys = f'server = "mail.test:{server.port}"\nsecurity = "{security}"\n{trust}'
+        await deliver(notifier(tmp_path, tools, server, keys))
+    assert len(server.mails) == 1
+    assert server.was_encrypted is (security != "none")
+
+
+async def test_certificate_is_verified_for_the_name_of_the_server_not_for_its_address(
+    tmp_path: Path, named: tuple[NotifierTools, threading.Event], authority: Authority
+) -> None:
+    tools, _ = named
+    context = authority.issue("127.0.0.1", directory=tmp_path).server_context()
+    ca_file = authority.write(tmp_path / "ca.pem")
+    async with mail_server(tls=context) as server:
+        keys = f'server = "mail.test:{server.port}"\nsecurity = "starttls"\nca_file = "{ca_file}"\n'
+        with pytest.raises(DeliveryError, match="certificate"):
+            await deliver(notifier(tmp_path, tools, server, keys))
+    assert server.mails == []
+
+
+async def test_name_that_hangs_ends_with_the_deadline_and_occupies_no_thread_of_the_event_loop(
+    tmp_path: Path, named: tuple[NotifierTools, threading.Event]
+) -> None:
+    tools, released = named
+    before = {thread for thread in threading.enumerate() if thread.name.startswith("asyncio_")}
+    with pytest.raises(DeliveryError, match=r"dead\.test: no end within"):
+        await deliver(notifier(tmp_path, tools, MailServer(), 'server = "dead.test:25"'), within_s=0.1)
+    after = {thread for thread in threading.enumerate() if thread.name.startswith("asyncio_")}
+    assert after <= before
+    released.set()
+    with pytest.raises(DeliveryError, match=r"resolve dead\.test: the name servers do not answer"):
+        await deliver(notifier(tmp_path, tools, MailServer(), 'server = "dead.test:25"'))
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+async def test_certificate_with_only_a_common_name_is_refused(
+    tmp_path: Path, named: tuple[NotifierTools, threading.Event], authority: Authority, security: str
+) -> None:
+    tools, _ = named
+    issued = authority.issue("mail.test", directory=tmp_path, has_alternative_names=False)
+    ca_file = authority.write(tmp_path / "ca.pem")
+    server = MailServer(tls=issued.server_context())
+    immediate = server.tls if security == "tls" else None
+    async with serve(server.play, tls=immediate) as listening:
+        keys = f'server = "mail.test:{listening.port}"\nsecurity = "{security}"\nca_file = "{ca_file}"\n'
+        with pytest.raises(DeliveryError, match="certificate"):
+            await deliver(notifier(tmp_path, tools, server, keys))
+    assert server.mails == []

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from monitord.clock import time_text
 from monitord.model import Health, Reason
 from monitord.notifiers import Message, Notice, NoticeKind, notice_of
 from monitord.notifiers.notice import cut, utf16_units
@@ -224,6 +225,13 @@ def test_times_of_one_message_are_in_one_zone_across_a_change_to_summer_time() -
     assert "down since 2026-03-29 03:00:00;" in made.text
     assert made.text.endswith("\n\nTimes are in CEST (UTC+02:00).\n")
     assert made.text.count("UTC") == 1
+
+
+@pytest.mark.usefixtures("in_berlin")
+def test_times_in_a_detail_are_in_the_same_zone() -> None:
+    detail = f"due at {time_text(T0)}, not at 2026-13-01 12:00:00 UTC"
+    text = message(notice(detail=detail)).text
+    assert "\ndue at 2026-01-01 13:00:00, not at 2026-13-01 12:00:00 UTC\n" in text
 
 
 def test_a_test_shows_no_time() -> None:

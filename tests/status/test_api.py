@@ -105,6 +105,10 @@ async def test_every_answer_is_as_the_document_says() -> None:
         assert (await ask("POST", "/monitors/good/resume")).json()["monitor"]["paused_by"] is None
         assert (await ask("POST", "/monitors/bad/acknowledge", {"comment": "on it"})).status == 200
         assert (await ask("POST", "/monitors/good/acknowledge")).status == 409
+        assert (await ask("DELETE", "/monitors/bad/acknowledge")).json()["monitor"]["acknowledged_by"] is None
+        assert (await ask("DELETE", "/monitors/bad/acknowledge")).status == 409
+        for act in ("pause", "resume", "acknowledge", "unacknowledge", "check"):
+            assert (await ask("POST", f"/{act}", {"patterns": ["b*"]})).status == 200
         silence = await ask("POST", "/silences", {"tags": ["prod"], "lasts": "2h"})
         assert silence.status == 201
         in_force = {
@@ -378,3 +382,94 @@ async def test_a_client_that_has_the_bytes_gets_304_until_they_change() -> None:
         after = await client.get("/monitors", headers=[("If-None-Match", before)])
         assert after.status == 200
         assert after.json()["monitors"][-1]["last"] is not None
+
+
+# Acts on several monitors
+
+
+async def down(ask: Asking) -> None:
+    """`bad` is down."""
+    for _ in range(2):
+        await ask("POST", "/monitors/bad/check")
+
+
+SELECTIONS = [
+    pytest.param({"names": ["good", "bad"]}, ["bad", "good"], id="names"),
+    pytest.param({"patterns": ["g*", "b??"]}, ["bad", "good"], id="patterns"),
+    pytest.param({"names": ["bad"], "patterns": ["*"]}, ["a.b-c_d", "bad", "good"], id="names_or_patterns"),
+    pytest.param({"tags": ["prod"]}, ["good"], id="a_tag"),
+    pytest.param({"patterns": ["*"], "tags": ["prod"]}, ["good"], id="patterns_with_the_tag"),
+]
+
+
+@pytest.mark.parametrize(("body", "names"), SELECTIONS)
+async def test_an_act_is_for_all_that_the_body_selects(body: Any, names: list[str]) -> None:
+    made = world()
+    async with asked(made) as client:
+        ask = await described(client)
+        paused = (await ask("POST", "/pause", {**body, "comment": "moving house"})).json()
+        assert sorted(one["name"] for one in paused["monitors"]) == names
+        assert {one["paused_by"] for one in paused["monitors"]} == {paused["by"]}
+        listed = (await ask("GET", "/monitors?state=paused")).json()["monitors"]
+        assert [one["name"] for one in listed] == names
+    assert {act[3] for act in made.interventions.asked} == {"moving house"}
+
+
+UNKNOWN = [
+    pytest.param({"names": ["good", "goood"]}, "names", "no monitor is called 'goood'",
+                 "did you mean good?", id="name"),
+    pytest.param({"names": ["good"], "patterns": ["db-*"]}, "patterns", "no monitor matches 'db-*'",
+                 "GET /monitors lists them", id="pattern"),
+    pytest.param({"tags": ["prd"]}, "tags", "no monitor has the tag 'prd'", "did you mean prod?", id="tag"),
+    pytest.param({"names": ["bad"], "tags": ["prod"]}, "tags", "no monitor matches all of this",
+                 "GET /monitors lists them", id="nothing_has_both"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("act", ["pause", "resume", "acknowledge", "unacknowledge", "check"])
+@pytest.mark.parametrize(("body", "where", "problem", "fix"), UNKNOWN)
+async def test_nothing_is_done_where_one_is_not_known(
+    act: str, body: Any, where: str, problem: str, fix: str
+) -> None:
+    made = world()
+    async with asked(made) as client:
+        ask = await described(client)
+        response = await ask("POST", f"/{act}", body)
+        assert response.status == 404
+        assert response.json()["errors"] == [{"where": where, "problem": problem, "fix": fix}]
+        assert (await ask("GET", "/status")).json()["checks"]["total"] == 0
+    assert made.interventions.asked == []
+
+
+async def test_an_act_that_names_no_monitor_is_a_bad_request() -> None:
+    bodies: list[Any] = [None, {}, {"names": []}]
+    async with asked(world()) as client:
+        ask = await described(client)
+        assert [(await ask("POST", "/pause", body)).status for body in bodies] == [400] * 3
+
+
+async def test_a_name_must_allow_the_act_and_a_pattern_means_those_that_do() -> None:
+    made = world()
+    async with asked(made) as client:
+        ask = await described(client)
+        await down(ask)
+        refused = await ask("POST", "/acknowledge", {"names": ["bad", "good"]})
+        assert (refused.status, refused.json()["detail"]) == (
+            409,
+            "good: has no open incident; it is pending",
+        )
+        assert made.interventions.asked == []
+        done = (await ask("POST", "/acknowledge", {"patterns": ["*"]})).json()
+        assert [one["name"] for one in done["monitors"]] == ["bad"]
+        assert {one["name"] for one in done["skipped"]} == {"good", "a.b-c_d"}
+        assert (await ask("POST", "/acknowledge", {"patterns": ["g*"]})).status == 409
+
+
+async def test_checks_of_several_are_answered_together() -> None:
+    async with asked(world()) as client:
+        ask = await described(client)
+        done = (await ask("POST", "/check", {"names": ["bad", "good"]})).json()
+    assert {one["name"]: one["result"]["verdict"] for one in done["results"]} == {
+        "bad": "fail",
+        "good": "pass",
+    }

@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+from monitord.alerts import AlertSettings
 from monitord.dispatch import Matcher, Pause
 from monitord.health import HealthPolicy
 from monitord.interventions import Interventions
 from monitord.model import Reason
+from monitord.notifiers import NotifierSettings
 from monitord.status.explain import Explanations
+from tests.alerts.made import fake_type
 from tests.dispatch.test_dispatcher import finish
 from tests.dispatch.test_standing import World, window_in, world
 from tests.fakes import alerts_of_nobody, run_in_fake_time
@@ -24,11 +27,13 @@ def explained(situation: Situation, name: str = "web") -> tuple[dict[str, Any], 
         there = world()
         made = there.made
         interventions = Interventions(made.dispatcher, made.pipeline, made.clock, lambda *_: None)
+        alerts = alerts_of_nobody(made.clock)
         await situation(there, interventions)
-        facts = Explanations(
-            made.dispatcher, made.pipeline, alerts_of_nobody(made.clock), made.clock
-        ).explain(name)
-        await finish(made)
+        with fake_type():
+            alerts.apply(AlertSettings((NotifierSettings("ops", "fake", None),)))
+            facts = Explanations(made.dispatcher, made.pipeline, alerts, made.clock).explain(name)
+            await finish(made)
+            await alerts.close()
         return facts
 
     facts = run_in_fake_time(main)
@@ -69,6 +74,35 @@ async def behind_a_parent(there: World, _: Interventions) -> None:
     there.add("gateway")
     there.add("web", depends_on=("gateway",))
     there.bad = dict.fromkeys(("gateway", "web"), Reason.TIMEOUT_CONNECT)
+    await asyncio.sleep(60)
+
+
+async def behind_alternatives(there: World, _: Interventions) -> None:
+    for name in ("line1", "line2"):
+        there.add(name)
+    there.add("web", depends_on_any=("line1", "line2"))
+    there.bad = dict.fromkeys(("line1", "line2", "web"), Reason.TIMEOUT_CONNECT)
+    await asyncio.sleep(60)
+
+
+async def failed_once(there: World, _: Interventions) -> None:
+    there.add("web", retry_every_s=5.0)
+    there.bad = {"web": Reason.REFUSED}
+    failed = asyncio.Event()
+    there.made.pipeline.listeners.append(lambda *_: failed.set())
+    await failed.wait()
+
+
+async def unsure_from_the_start(there: World, _: Interventions) -> None:
+    there.add("web")
+    there.bad = {"web": Reason.PROBER_FORBIDDEN}
+    await asyncio.sleep(15)
+
+
+async def unknown(there: World, _: Interventions) -> None:
+    there.add("web")
+    await asyncio.sleep(15)
+    there.bad = {"web": Reason.PROBER_FORBIDDEN}
     await asyncio.sleep(60)
 
 
@@ -136,6 +170,59 @@ async def blind(there: World, _: Interventions) -> None:
             ["web is unreachable", "It depends on gateway, which is down: failures here are put down to it."],
             id="behind a parent",
         ),
+        pytest.param(
+            behind_a_parent,
+            [
+                "It is unreachable because its parent gateway is down; the next check after the recovery decides.",
+                "ops: no notification: it is unreachable; see gateway.",
+            ],
+            id="unreachable",
+        ),
+        pytest.param(
+            behind_alternatives,
+            ["It is unreachable because line1 and line2, of which it needs one, are all down."],
+            id="behind alternatives",
+        ),
+        pytest.param(
+            not_checked,
+            [
+                "It is pending until the next check, at 20",
+                "no check has ended yet.",
+                "ops: no notification yet: it is p",
+            ],
+            id="pending",
+        ),
+        pytest.param(
+            failed_once,
+            [
+                "It is pending because 1 of 2 failures that make it down were seen, and no success; until the next"
+            ],
+            id="pending after a failure",
+        ),
+        pytest.param(
+            unsure_from_the_start,
+            [
+                "It is pending because no check has been conclusive yet (prober_forbidden), at least until the next"
+            ],
+            id="pending without a conclusive check",
+        ),
+        pytest.param(
+            unknown,
+            [
+                "It is unknown because no check has had a conclusive result since 20",
+                "ops: no notification, as no route includes this state: it is unknown.",
+            ],
+            id="unknown",
+        ),
+        pytest.param(
+            paused,
+            [
+                "Checks are stopped until it is resumed (monitorctl resume web).",
+                "ops: no notification: it is paused.",
+            ],
+            id="paused until resumed",
+        ),
+        pytest.param(soft, ["ops: no notification yet: the failure is not confirmed."], id="not confirmed"),
         pytest.param(maintained, ["The maintenance window upgrade is open until 20"], id="in a window"),
         pytest.param(silenced, ["Silenced until", "by root (uid 0): upgrade."], id="silenced"),
         pytest.param(
@@ -171,6 +258,25 @@ def test_what_does_not_apply_is_not_said() -> None:
     for word in ("flapping", "Silenced", "Paused", "depends", "maintenance", "cut off"):
         assert word not in text
     assert [facts[key] for key in ("silence", "pause", "maintenance", "parents")] == [None, None, None, []]
+
+
+@pytest.mark.parametrize(
+    "situation",
+    [not_checked, soft, down, behind_a_parent, unknown, paused, failed_once, unsure_from_the_start],
+)
+def test_nothing_is_wrong_is_said_of_no_monitor_that_is_not_up(situation: Situation) -> None:
+    assert "nothing is wrong" not in explained(situation)[1]
+
+
+async def up(there: World, _: Interventions) -> None:
+    there.add("web")
+    await asyncio.sleep(15)
+
+
+def test_of_a_monitor_that_is_up_nothing_is_wrong() -> None:
+    facts, text = explained(up)
+    assert "ops: nothing is wrong." in text
+    assert facts["cause"] is None
 
 
 def test_an_unknown_name_is_a_key_error() -> None:

@@ -1,7 +1,7 @@
 """The commands of monitorctl, in the order in which help and manual tell them. One file a topic."""
 
 from monitord.cli.command import Command
-from monitord.cli.commands.acts import ACK, CHECK, PAUSE, RESUME
+from monitord.cli.commands.acts import ACK, CHECK, PAUSE, RESUME, UNACK
 from monitord.cli.commands.complete import COMPLETE
 from monitord.cli.commands.daemon import BEAT, CHECK_CONFIG, PROBE, RELOAD, VERSION
 from monitord.cli.commands.events import EVENTS
@@ -28,6 +28,7 @@ COMMANDS: tuple[Command, ...] = (
     PAUSE,
     RESUME,
     ACK,
+    UNACK,
     SILENCE,
     SILENCES,
     UNSILENCE,

@@ -4,26 +4,26 @@ import argparse
 import sys
 from typing import Any
 
-from monitord.cli.asking import client_of, json_text, monitor
+from monitord.cli.asking import client_of, json_text
 from monitord.cli.command import Command
 from monitord.cli.exits import EXIT_OK
 from monitord.cli.following import Event, follow, kept
+from monitord.cli.selection import add_selection, selected
 from monitord.cli.terminal import paint, wants_colour
-from monitord.cli.wording import clock_time, local, plain, seen_to
+from monitord.cli.wording import clock_time, in_local_time, local, plain, seen_to
 from monitord.errors import ControlError
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", metavar="NAME", nargs="*", help="only events of these monitors")
+    add_selection(parser, about="only events of these monitors; patterns such as 'db-*' as well")
     parser.add_argument("-f", "--follow", action="store_true", help="those that come, until Ctrl-C")
     parser.add_argument("--results", action="store_true", help="the result of every check as well")
 
 
 def _run(options: argparse.Namespace) -> int:
     client = client_of(options)
-    for name in options.names:
-        monitor(client, name)
-    params = [("results", str(int(options.results))), *(("monitor", name) for name in options.names)]
+    names = selected(client, options) if options.names or options.tag else []
+    params = [("results", str(int(options.results))), *(("monitor", name) for name in names)]
     events = follow(client, params, _tell_loss) if options.follow else kept(client, params)
     for event in events:
         if options.json:
@@ -49,13 +49,15 @@ def event_line(event: Event, *, with_date: bool, colour: bool) -> str:
 def _transition(data: Any, colour: bool) -> tuple[str, str]:  # noqa: FBT001 - all of the table are called alike
     after = paint(data["after"], data["after"], colour=colour)
     why = "" if data["reason"] == "ok" else f" ({data['reason']})"
-    return data["at"], f"{data['monitor']}: {data['before']} -> {after}{why} {plain(data['detail'])}"
+    return data[
+        "at"
+    ], f"{data['monitor']}: {data['before']} -> {after}{why} {plain(in_local_time(data['detail']))}"
 
 
 def _result(data: Any, colour: bool) -> tuple[str, str]:  # noqa: FBT001 - see above
     verdict = paint(data["verdict"], data["verdict"], colour=colour)
     why = "" if data["reason"] == "ok" else f" ({data['reason']})"
-    return data["started_at"], f"{data['monitor']}: {verdict}{why} {plain(data['detail'])}"
+    return data["started_at"], f"{data['monitor']}: {verdict}{why} {plain(in_local_time(data['detail']))}"
 
 
 def _incident(data: Any, colour: bool) -> tuple[str, str]:  # noqa: FBT001 - see above
@@ -64,7 +66,9 @@ def _incident(data: Any, colour: bool) -> tuple[str, str]:  # noqa: FBT001 - see
         return data["closed_at"], f"{name}: {paint('over', 'up', colour=colour)}, {data['id']}"
     if data["acknowledged_by"] is not None:
         return data["acknowledged_at"], f"{name}: {seen_to(data)}"
-    return data["opened_at"], f"{name}: {paint('open', 'down', colour=colour)}, {plain(data['detail'])}"
+    return data[
+        "opened_at"
+    ], f"{name}: {paint('open', 'down', colour=colour)}, {plain(in_local_time(data['detail']))}"
 
 
 def _reload(data: Any, colour: bool) -> tuple[str | None, str]:  # noqa: FBT001 - see above

@@ -3,28 +3,37 @@
 import argparse
 import textwrap
 
-from monitord.cli.asking import client_of, monitor_target, naming, print_json
-from monitord.cli.command import Command, add_name
+from monitord.cli.asking import Json, client_of, monitor_target, naming, print_json
+from monitord.cli.command import Command
+from monitord.cli.selection import add_selection, only_name, require_selection, selected
 from monitord.cli.terminal import width
-from monitord.cli.wording import in_local_time, plain
+from monitord.cli.wording import LocalTimes, plain
 
 
 def _run(options: argparse.Namespace) -> int:
+    require_selection(options)
     client = client_of(options)
-    with naming(client, options.name):
-        explanation = client.get(monitor_target(options.name, "explain"))
+    name = only_name(options)
+    explanations = []
+    for one in [name] if name else selected(client, options):
+        with naming(client, one):
+            explanations.append(client.get(monitor_target(one, "explain")))
     if options.json:
-        print_json(explanation)
+        print_json(explanations[0] if name else {"monitors": explanations})
         return 0
-    for sentence in explanation["sentences"]:
-        print(
-            textwrap.fill(
-                plain(in_local_time(sentence)), width(), subsequent_indent="  ", break_long_words=False
-            )
-        )
+    for number, explanation in enumerate(explanations):
+        if number:
+            print()
+        _print(explanation)
     return 0
 
 
+def _print(explanation: Json) -> None:
+    for sentence in map(plain, LocalTimes().sentences(explanation["sentences"])):
+        # Wrapped, never cut, so a pipe gets the same lines as a terminal.
+        print(textwrap.fill(sentence, width(), subsequent_indent="  ", break_long_words=False))
+
+
 EXPLAIN = Command(
-    "explain", "why a monitor stands as it does, and what comes next", _run, add_name, gives_json=True
+    "explain", "why a monitor stands as it does, and what comes next", _run, add_selection, gives_json=True
 )

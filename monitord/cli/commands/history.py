@@ -4,6 +4,7 @@ import argparse
 import math
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from monitord.cli.asking import Json, client_of, monitor_target, naming, print_json, range_params
 from monitord.cli.bars import (
@@ -17,8 +18,9 @@ from monitord.cli.bars import (
 from monitord.cli.client import Client
 from monitord.cli.command import Command
 from monitord.cli.parsing import some_duration
+from monitord.cli.selection import add_tag, is_pattern, only_name, require_selection, selected
 from monitord.cli.terminal import wants_colour, width
-from monitord.cli.wording import counted, local, percent, short_time, span
+from monitord.cli.wording import counted, local, local_with_zone, percent, short_time, span
 from monitord.units import format_duration
 
 SINCE_S = 86400.0
@@ -32,8 +34,12 @@ BUCKETS = ("minute", "hour", "day")
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "words", metavar="[export] NAME", nargs="+", help="the monitor; after export: print all that is kept"
+        "words",
+        metavar="[export] NAME",
+        nargs="*",
+        help="the monitors, or patterns such as 'db-*'; after export one, of which all that is kept is printed",
     )
+    add_tag(parser)
     parser.add_argument(
         "--since", type=some_duration, default=SINCE_S, metavar="DURATION", help="so far back (default: 24h)"
     )
@@ -43,12 +49,27 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     words: list[str] = options.words
-    *export, name = words
-    if export not in ([], [EXPORT]):
-        parser: argparse.ArgumentParser = options.parser
-        parser.error(f"{' '.join(words)!r} is not one monitor; write NAME, or export NAME")
+    if words[:1] == [EXPORT] and len(words) > 1:
+        if len(words) > 2 or is_pattern(words[1]) or options.tag:  # noqa: PLR2004 - the word and a name
+            parser: argparse.ArgumentParser = options.parser
+            parser.error("an export is of one monitor; write export NAME")
+        return _export(client_of(options), words[1], options)
+    options.names = words
+    require_selection(options)
     client = client_of(options)
-    return _export(client, name, options) if export else _show(client, name, options)
+    name = only_name(options)
+    names = [name] if name is not None else selected(client, options)
+    shown = []
+    for number, one in enumerate(names):
+        asked = _ask(client, one, options)
+        if options.json:
+            shown.append(asked)
+            continue
+        lines = history_lines(**asked, room=_room(), colour=wants_colour())
+        print("\n".join(["", *lines] if number else lines))
+    if options.json:
+        print_json(shown[0] if name is not None else {"monitors": shown})
+    return 0
 
 
 def _export(client: Client, name: str, options: argparse.Namespace) -> int:
@@ -63,28 +84,30 @@ def _export(client: Client, name: str, options: argparse.Namespace) -> int:
     return 0
 
 
-def _show(client: Client, name: str, options: argparse.Namespace) -> int:
-    room = max(min(width(), WIDEST) - LABEL_WIDTH, NARROWEST_BAR)
+def _room() -> int:
+    return max(min(width(), WIDEST) - LABEL_WIDTH, NARROWEST_BAR)
+
+
+def _ask(client: Client, name: str, options: argparse.Namespace) -> dict[str, Any]:
     since = range_params(options.since)
     with naming(client, name):
-        series = client.get(monitor_target(name, "series"), since)
-        uptime = client.get(monitor_target(name, "uptime"), since)
-        last = client.get(monitor_target(name, "results"), [("limit", room)])["results"]
-    if options.json:
-        print_json({"series": series, "uptime": uptime, "results": last})
-    else:
-        print("\n".join(history_lines(series, uptime, last, room=room, colour=wants_colour())))
-    return 0
+        return {
+            "series": client.get(monitor_target(name, "series"), since),
+            "uptime": client.get(monitor_target(name, "uptime"), since),
+            "results": client.get(monitor_target(name, "results"), [("limit", _room())])["results"],
+        }
 
 
-def history_lines(series: Json, uptime: Json, last: Sequence[Json], *, room: int, colour: bool) -> list[str]:
+def history_lines(
+    series: Json, uptime: Json, results: Sequence[Json], *, room: int, colour: bool
+) -> list[str]:
     """The last checks, one a column; then checks, response times and uptime over time, each with its numbers below."""
     columns = in_columns(series["buckets"], room)
     whole = series["whole"]
     worst = [_worst(column) for column in columns]
-    lines = [f"{series['monitor']} from {local(series['from'])} to {local(series['to'])}", ""]
+    lines = [f"{series['monitor']} from {local(series['from'])} to {local_with_zone(series['to'])}", ""]
     for label, drawn, said in (
-        ("last", verdict_marks([one["verdict"] for one in reversed(last)], colour=colour), _last(last)),
+        ("last", verdict_marks([one["verdict"] for one in reversed(results)], colour=colour), _last(results)),
         ("checks", verdict_marks(worst, colour=colour), _checks(whole["checks"])),
         ("response", sparkline([_mean(column) for column in columns]), _times(whole["response_time_s"])),
         (

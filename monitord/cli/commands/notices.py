@@ -1,15 +1,17 @@
 """Who is told: the notifiers and whether they work, a test of one, and what was told to whom."""
 
 import argparse
+from collections.abc import Sequence
 from urllib.parse import quote
 
-from monitord.cli.asking import Json, client_of, print_json
-from monitord.cli.client import API, RefusedError
+from monitord.cli.asking import Json, client_of, monitors, print_json, unknown_monitor
+from monitord.cli.client import API, Client, Params, RefusedError
 from monitord.cli.command import Command, add_lines
 from monitord.cli.exits import EXIT_FAILED, EXIT_OK
+from monitord.cli.selection import add_selection, only_name, selected
 from monitord.cli.tables import table
-from monitord.cli.terminal import width
-from monitord.cli.wording import local, plain
+from monitord.cli.terminal import room
+from monitord.cli.wording import in_local_time, local, local_with_zone, plain, zone
 
 MOST = 500
 SHOWN_AT_ONCE = 20
@@ -25,8 +27,9 @@ def _notifiers(options: argparse.Namespace) -> int:
     elif not found:
         print("nobody is told; add [notifiers.NAME] to the configuration (monitord.toml(5))")
     else:
-        head = ("NOTIFIER", "TYPE", "WAITING", "SENT", "LAST SENT", "STATE")
-        print("\n".join(table(head, map(_notifier_cells, found), room=width(), colour=False)))
+        head = ("NOTIFIER", "TYPE", "WAITING", "SENT", f"LAST SENT ({zone()})", "STATE")
+        rows = map(_notifier_cells, found)
+        print("\n".join(table(head, rows, room=room(), colour=False, optional=(3, 4, 1))))
     return EXIT_FAILED if any(one["failing"] for one in found) else EXIT_OK
 
 
@@ -36,20 +39,25 @@ def _notifier_cells(one: Json) -> tuple[str, ...]:
     if one.get("warning"):
         state = plain(one["warning"])
     if one["failing"]:
-        state = f"fails since {local(one['failing_since'])}: {plain(one['failing'])}"
+        state = f"fails since {local_with_zone(one['failing_since'])}: {plain(one['failing'])}"
     return one["name"], one["type"], str(one["waiting"]), str(one["sent"]), last, state
 
 
 def _add_notices_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", nargs="?", help="only those about this monitor")
+    add_selection(parser, about="only those about these monitors; patterns such as 'db-*' as well")
     add_lines(parser, SHOWN_AT_ONCE)
 
 
 def _notices(options: argparse.Namespace) -> int:
     params: list[tuple[str, object]] = [("limit", min(options.lines, MOST))]
-    if options.name is not None:
-        params.append(("monitor", options.name))
-    answer = client_of(options).get(f"{API}/notices", params)
+    client = client_of(options)
+    name = only_name(options)
+    if name is not None or not (options.names or options.tag):
+        answer = client.get(f"{API}/notices", [*params, *([] if name is None else [("monitor", name)])])
+    else:
+        answer = _notices_of_all(client, selected(client, options), params, options.lines)
+    if name is not None and not answer["notices"]:
+        _check_name(client, name)
     if options.json:
         print_json(answer)
         return EXIT_OK
@@ -57,15 +65,31 @@ def _notices(options: argparse.Namespace) -> int:
     if not found:
         print("nobody was told anything")
         return EXIT_OK
-    head = ("HAPPENED", "NOTIFIER", "FATE", "NOTICE", "SAID")
-    print("\n".join(table(head, map(_notice_cells, found), room=width(), colour=False)))
+    head = (f"HAPPENED ({zone()})", "NOTIFIER", "FATE", "NOTICE", "SAID")
+    rows = map(_notice_cells, found)
+    print("\n".join(table(head, rows, room=room(), colour=False, yielding=3)))
     return EXIT_OK
+
+
+def _notices_of_all(client: Client, names: Sequence[str], params: Params, most: int) -> Json:
+    """The newest about several monitors, in the form of an answer about one. Messages about several come once."""
+    answers = [client.get(f"{API}/notices", [*params, ("monitor", name)]) for name in names]
+    found = {(one["id"], one["notifier"]): one for answer in answers for one in answer["notices"]}
+    newest = sorted(found.values(), key=lambda one: str(one["at"]), reverse=True)
+    return {"notices": newest[:most], "total": len(newest)}
+
+
+def _check_name(client: Client, name: str) -> None:
+    """Notices outlive their monitor, so only a name without any can be a typing error."""
+    names = [one["name"] for one in monitors(client)]
+    if name not in names:
+        raise unknown_monitor(names, name)
 
 
 def _notice_cells(one: Json) -> tuple[str, ...]:
     via = one["notifier"] if one["via"] == one["notifier"] else f"{one['via']} for {one['notifier']}"
     fate = str(one["fate"]).replace("_", " ")
-    return local(one["at"]), via, fate, plain(one["title"]), plain(one["said"])
+    return local(one["at"]), via, fate, plain(one["title"]), plain(in_local_time(one["said"]))
 
 
 def _test(options: argparse.Namespace) -> int:

@@ -1,15 +1,29 @@
 """`monitorctl show`: one monitor in full. `monitorctl last`: its last results with all their facts."""
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from monitord.cli.asking import Json, client_of, last_results, monitor, monitor_target, print_json
 from monitord.cli.bars import LABEL_WIDTH
-from monitord.cli.command import Command, add_lines, add_name
+from monitord.cli.client import Client
+from monitord.cli.command import Command, add_lines
 from monitord.cli.result_view import result_lines
-from monitord.cli.terminal import paint, wants_colour, width
-from monitord.cli.wording import ago, local, percent, plain, seconds_since, seen_to, short_time, span
+from monitord.cli.selection import add_selection, only_name, require_selection, selected
+from monitord.cli.terminal import paint, room, wants_colour, width
+from monitord.cli.wording import (
+    LONGEST_VALUE,
+    ago,
+    in_local_time,
+    local,
+    local_with_zone,
+    percent,
+    plain,
+    seconds_since,
+    seen_to,
+    short_time,
+    span,
+)
 from monitord.units import format_duration, parse_duration
 
 SHOWN_AT_ONCE = 5
@@ -19,22 +33,36 @@ NEARLY_ALL = 0.95
 
 
 def _show(options: argparse.Namespace) -> int:
+    require_selection(options)
     client = client_of(options)
-    shown = monitor(client, options.name)
+    name = only_name(options)
     if options.json:
-        print_json(shown)
+        found = [monitor(client, one) for one in ([name] if name else selected(client, options))]
+        print_json(found[0] if name else {"monitors": found})
         return 0
-    why = client.get(monitor_target(options.name, "explain"))
-    print("\n".join(monitor_lines(shown, why, room=width(), colour=wants_colour())))
+    for number, one in enumerate([name] if name else selected(client, options)):
+        shown = monitor(client, one)
+        why = client.get(monitor_target(one, "explain"))
+        lines = monitor_lines(shown, why, room=width(), colour=wants_colour(), longest=_longest())
+        print("\n".join(["", "", *lines] if number else lines))
     return 0
 
 
-def monitor_lines(shown: Json, why: Json, *, room: int, colour: bool) -> list[str]:
+def _longest() -> int | None:
+    """Characters of one value: nothing is cut where the output is no terminal."""
+    return None if room() is None else LONGEST_VALUE
+
+
+def monitor_lines(
+    shown: Json, why: Json, *, room: int, colour: bool, longest: int | None = LONGEST_VALUE
+) -> list[str]:
     """`why`: as `explain` tells it, with the incident that is open and the silence that holds."""
     lines = [_title(shown, colour=colour)]
     incident, silence = why["incident"], why["silence"]
     if incident is not None:
-        lines.append(f"{'incident':<{LABEL_WIDTH}}{incident['id']}, {plain(incident['detail'])}")
+        lines.append(
+            f"{'incident':<{LABEL_WIDTH}}{incident['id']}, {plain(in_local_time(incident['detail']))}"
+        )
         if by := seen_to(incident):
             lines.append(f"{'':<{LABEL_WIDTH}}{by}")
     if silence is not None:
@@ -46,13 +74,15 @@ def monitor_lines(shown: Json, why: Json, *, room: int, colour: bool) -> list[st
     if last is None:
         return [*lines, "", "not checked yet"]
     lines += ["", f"last check {ago(last['started_at'])}, at {local(last['started_at'])}"]
-    return [*lines, *result_lines(last, shown["units"], room=room, colour=colour)]
+    return [*lines, *result_lines(last, shown["units"], room=room, colour=colour, longest=longest)]
 
 
 def _title(shown: Json, *, colour: bool) -> str:
     state = paint(shown["state"], shown["state"], colour=colour)
     since = shown["since"]
-    for_so_long = "" if since is None else f" for {span(seconds_since(since))}, since {local(since)}"
+    for_so_long = (
+        "" if since is None else f" for {span(seconds_since(since))}, since {local_with_zone(since)}"
+    )
     return f"{shown['name']} ({shown['type']}) is {state}{for_so_long}"
 
 
@@ -124,28 +154,47 @@ def _uptime(window: str, uptime: Json) -> tuple[float | None, float | None]:
 
 
 def _add_last_options(parser: argparse.ArgumentParser) -> None:
-    add_name(parser)
+    add_selection(parser)
     parser.add_argument("--failed", action="store_true", help="the last failures instead")
     add_lines(parser, SHOWN_AT_ONCE)
 
 
 def _last(options: argparse.Namespace) -> int:
+    require_selection(options)
     client = client_of(options)
-    units = monitor(client, options.name)["units"]
-    found = last_results(client, options.name, failed=options.failed, limit=options.lines)
+    name = only_name(options)
+    if name is None:
+        names = selected(client, options)
+        found = {one: last_results(client, one, failed=options.failed, limit=options.lines) for one in names}
+        if options.json:
+            print_json({"monitors": [{"monitor": one, "results": results} for one, results in found.items()]})
+            return 0
+        for number, (one, results) in enumerate(found.items()):
+            print(f"\n\n{one}" if number else one)
+            _print_results(client, one, results, failed=options.failed)
+        return 0
+    results = last_results(client, name, failed=options.failed, limit=options.lines)
     if options.json:
-        print_json({"monitor": options.name, "results": found})
-    elif not found:
-        print("there was no failure" if options.failed else "not checked yet")
-    for number, result in enumerate([] if options.json else found):
-        if number:
-            print()
-        print(f"{local(result['started_at'])}, {ago(result['started_at'])}")
-        print("\n".join(result_lines(result, units, room=width(), colour=wants_colour())))
+        print_json({"monitor": name, "results": results})
+    else:
+        _print_results(client, name, results, failed=options.failed)
     return 0
 
 
-SHOW = Command("show", "one monitor in full, with its last result", _show, add_name, gives_json=True)
+def _print_results(client: Client, name: str, results: Sequence[Json], *, failed: bool) -> None:
+    if not results:
+        print("there was no failure" if failed else "not checked yet")
+        return
+    units = monitor(client, name)["units"]
+    for number, result in enumerate(results):
+        if number:
+            print()
+        print(f"{local_with_zone(result['started_at'])}, {ago(result['started_at'])}")
+        shown = result_lines(result, units, room=width(), colour=wants_colour(), longest=_longest())
+        print("\n".join(shown))
+
+
+SHOW = Command("show", "monitors in full, with their last results", _show, add_selection, gives_json=True)
 LAST = Command(
-    "last", "the last results or failures of a monitor, all facts", _last, _add_last_options, gives_json=True
+    "last", "the last results or failures of monitors, all facts", _last, _add_last_options, gives_json=True
 )

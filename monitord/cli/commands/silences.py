@@ -11,19 +11,18 @@ from monitord.cli.client import API, target_of
 from monitord.cli.command import Command, add_message
 from monitord.cli.exits import EXIT_OK
 from monitord.cli.parsing import moment_to_come, some_duration
+from monitord.cli.selection import add_tag, is_pattern
 from monitord.cli.tables import table
-from monitord.cli.terminal import width
-from monitord.cli.wording import local
+from monitord.cli.terminal import room
+from monitord.cli.wording import local, local_with_zone, zone
 
 
 def _add_silence_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", metavar="NAME", nargs="*", help="the monitors")
+    parser.add_argument("names", metavar="NAME", nargs="*", help="the monitors, or patterns such as 'db-*'")
     parser.add_argument(
         "--pattern", action="append", default=[], metavar="PATTERN", help="those whose name fits, as db-*"
     )
-    parser.add_argument(
-        "--tag", action="append", default=[], metavar="TAG", help="those with one of these tags"
-    )
+    add_tag(parser)
     end = parser.add_mutually_exclusive_group(required=True)
     end.add_argument("--for", dest="lasts", type=some_duration, metavar="DURATION", help="so long")
     end.add_argument("--until", type=moment_to_come, metavar="TIME", help="18:00, or a date and a time")
@@ -35,6 +34,8 @@ def _silence(options: argparse.Namespace) -> int:
         parser: argparse.ArgumentParser = options.parser
         parser.error("no monitor is meant; name some, or write --pattern or --tag")
     client = client_of(options)
+    options.pattern = [*(name for name in options.names if is_pattern(name)), *options.pattern]
+    options.names = [name for name in options.names if not is_pattern(name)]
     known = monitors(client)
     _refuse_unknown(known, options.names)
     document: dict[str, object] = {
@@ -49,8 +50,11 @@ def _silence(options: argparse.Namespace) -> int:
     if options.json:
         print_json(silence)
     else:
-        print(f"{silence['id']}: {_meant(silence)} silenced until {local(silence['until'])}")
-    for idle in _fit_nobody(known, options):
+        print(f"{silence['id']}: {_meant(silence)} silenced until {local_with_zone(silence['until'])}")
+    idle_parts = list(_fit_nobody(known, options))
+    if not idle_parts and not any(_is_meant(one, options) for one in known):
+        idle_parts = ["no monitor matches all of this now"]
+    for idle in idle_parts:
         print(f"monitorctl: {idle}; the silence holds for those that come", file=sys.stderr)
     return EXIT_OK
 
@@ -73,8 +77,17 @@ def _fit_nobody(known: Sequence[Json], options: argparse.Namespace) -> Iterator[
             yield f"no monitor has the tag {tag} now"
 
 
+def _is_meant(one: Json, options: argparse.Namespace) -> bool:
+    name, patterns = one["name"], options.pattern
+    is_named = name in options.names or any(fnmatchcase(name, pattern) for pattern in patterns)
+    return (is_named or not (options.names or patterns)) and set(options.tag).issubset(one["tags"])
+
+
 def _meant(silence: Json) -> str:
-    return ", ".join([*silence["names"], *silence["patterns"], *(f"tag {tag}" for tag in silence["tags"])])
+    """ "db-*, shop with tag prod": one of the names, and all of the tags."""
+    named = ", ".join([*silence["names"], *silence["patterns"]])
+    tags = " and ".join(f"tag {tag}" for tag in silence["tags"])
+    return f"{named} with {tags}" if named and tags else named or tags
 
 
 def _silences(options: argparse.Namespace) -> int:
@@ -86,9 +99,9 @@ def _silences(options: argparse.Namespace) -> int:
     if not found:
         print("nothing is silenced")
         return EXIT_OK
-    head = ("ID", "UNTIL", "BY", "MONITORS", "COMMENT")
+    head = ("ID", f"UNTIL ({zone()})", "BY", "MONITORS", "COMMENT")
     rows = [(one["id"], local(one["until"]), one["by"], _meant(one), one["comment"] or "") for one in found]
-    print("\n".join(table(head, rows, room=width(), colour=False)))
+    print("\n".join(table(head, rows, room=room(), colour=False, yielding=3, optional=(2,))))
     return EXIT_OK
 
 

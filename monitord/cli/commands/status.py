@@ -1,4 +1,4 @@
-"""`monitorctl status`: how the monitors stand, all or those that are meant; once or again and again."""
+"""`monitorctl status`: the states of the monitors, all or those that are meant; once or again and again."""
 
 import argparse
 from collections.abc import Sequence
@@ -7,9 +7,10 @@ from monitord.cli.asking import Json, client_of, monitors, print_json
 from monitord.cli.client import API, Client
 from monitord.cli.command import Command
 from monitord.cli.exits import exit_of_health
-from monitord.cli.parsing import some_duration
+from monitord.cli.parsing import some_duration, state
+from monitord.cli.selection import add_tag, check_tags, nothing_matches
 from monitord.cli.tables import headline, monitor_rows, worst_first
-from monitord.cli.terminal import Screen, wants_colour, width
+from monitord.cli.terminal import Screen, room, wants_colour
 from monitord.errors import ControlError
 
 EVERY_S = 2.0
@@ -19,14 +20,21 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "pattern", metavar="NAME", nargs="*", help="only those whose name has this in it, or fits it with * ?"
     )
+    add_tag(parser)
     parser.add_argument(
-        "--tag", action="append", default=[], metavar="TAG", help="only those with all of them"
+        "--state",
+        action="append",
+        default=[],
+        type=state,
+        metavar="STATE",
+        help="only those in this state; repeated: in one of them",
     )
     parser.add_argument(
-        "--state", action="append", default=[], metavar="STATE", help="only those in one of them"
-    )
-    parser.add_argument(
-        "--type", action="append", default=[], metavar="TYPE", help="only those of one of them"
+        "--type",
+        action="append",
+        default=[],
+        metavar="TYPE",
+        help="only those of this type; repeated: of one of them",
     )
     parser.add_argument("-w", "--watch", action="store_true", help="show it again and again")
     parser.add_argument(
@@ -42,6 +50,7 @@ def _run(options: argparse.Namespace) -> int:
             parser.error("--json prints once; leave --watch out, or follow with events --follow --json")
         return _watch(client, options)
     status, found = _read(client, options)
+    _check_selection(client, options, found)
     if options.json:
         print_json({"status": status, "monitors": worst_first(found)})
     else:
@@ -78,11 +87,31 @@ def _read(client: Client, options: argparse.Namespace) -> tuple[Json, list[Json]
         for pattern in options.pattern
         for one in monitors(client, [*filters, ("name", pattern)])
     }
-    if not (found or filters):
-        raise ControlError(
-            f"no monitor fits {' or '.join(options.pattern)}", hint="monitorctl status lists all of them"
-        )
     return status, list(found.values())
+
+
+def _check_selection(client: Client, options: argparse.Namespace, found: Sequence[Json]) -> None:
+    """A name, pattern, tag or type that nothing matches is an error: a typing error must not look like good news.
+
+    That no monitor is in a state is none.
+    """
+    if len(options.pattern) > 1 or not found:
+        for pattern in options.pattern:
+            if not monitors(client, [("name", pattern)]):
+                raise ControlError(f"no monitor fits {pattern}", hint="monitorctl status lists all of them")
+    if found or not (options.pattern or options.tag or options.type):
+        return
+    known = monitors(client)
+    check_tags(known, options.tag)
+    types = sorted({one["type"] for one in known})
+    for name in options.type:
+        if name not in types:
+            raise ControlError(f"no monitor is of type {name!r}", hint=f"known types are {', '.join(types)}")
+    of_type = [one for one in known if not options.type or one["type"] in options.type]
+    if not any(set(options.tag).issubset(one["tags"]) for one in of_type):
+        raise nothing_matches([], options.tag)
+    if not options.state:
+        raise nothing_matches(options.pattern, options.tag)
 
 
 def _health(status: Json, found: Sequence[Json], options: argparse.Namespace) -> str:
@@ -95,12 +124,16 @@ def _health(status: Json, found: Sequence[Json], options: argparse.Namespace) ->
 def _lines(status: Json, found: Sequence[Json]) -> list[str]:
     lines = headline(status)
     if found:
-        lines += ["", *monitor_rows(found, room=width(), colour=wants_colour())]
+        lines += ["", *monitor_rows(found, room=room(), colour=wants_colour())]
     elif status["monitors"]["total"]:
-        lines += ["", "none fits"]
+        lines += ["", "no monitor matches"]
     return lines
 
 
 STATUS = Command(
-    "status", "how the monitors stand; the exit status tells the worst", _run, _add_options, gives_json=True
+    "status",
+    "the states of the monitors; the exit status is that of the worst",
+    _run,
+    _add_options,
+    gives_json=True,
 )

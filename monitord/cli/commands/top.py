@@ -10,7 +10,7 @@ from monitord.cli.command import Command
 from monitord.cli.exits import EXIT_OK
 from monitord.cli.parsing import positive, some_duration
 from monitord.cli.tables import headline, monitor_rows
-from monitord.cli.terminal import Screen, size, wants_colour
+from monitord.cli.terminal import Screen, room, size, wants_colour
 from monitord.cli.wording import short_time, shorten
 from monitord.errors import ControlError
 
@@ -67,11 +67,11 @@ def _rows(screen: Screen) -> int:
 
 
 def top_lines(status: Json, found: list[Json], *, rate: float | None, rows: int) -> list[str]:
-    room = size().columns
+    columns = room()
     lines = [*headline(status), *_at_work(status, rate), ""]
-    lines += monitor_rows(found, room=room, colour=wants_colour())[: max(1, rows - len(lines) - 1)]
+    lines += monitor_rows(found, room=columns, colour=wants_colour())[: max(1, rows - len(lines) - 1)]
     # Those of monitors have their colours, and fit where there is room for a table.
-    return [line if "\x1b" in line else shorten(line, room) for line in lines]
+    return [line if "\x1b" in line else shorten(line, columns) for line in lines]
 
 
 def _at_work(status: Json, rate: float | None) -> list[str]:

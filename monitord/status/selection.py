@@ -1,0 +1,71 @@
+"""Which monitors a request acts on: the names, patterns and tags of its body.
+
+All that it names must be known, or nothing is done: a name with a typing error among ten others must not go unnoticed.
+What is named in full must allow the act as well; of patterns and tags only those monitors that allow it are meant.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import Any
+
+from monitord.dispatch import Matcher, Watched
+from monitord.status.body import texts
+from monitord.status.problems import BadInput, Fault, UnknownInput
+from monitord.web import HTTPConflict
+
+KEYS = {"names": texts, "patterns": texts, "tags": texts}
+
+Obstacle = Callable[[Watched], str | None]
+"""Why a monitor does not allow an act, in words that follow its name and a colon; None: it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """`skipped`: why those are left out that patterns or tags mean and that do not allow the act, by name."""
+
+    monitors: Sequence[str]
+    skipped: Mapping[str, str]
+
+
+def matcher_of(given: Mapping[str, Any]) -> Matcher:
+    """Raises BadInput where nothing is named at all."""
+    matcher = Matcher(given.get("names", ()), given.get("patterns", ()), given.get("tags", ()))
+    if not (matcher.names or matcher.patterns or matcher.tags):
+        raise BadInput([Fault("names", "no monitor is named", "give names, patterns or tags")])
+    return matcher
+
+
+def select(matcher: Matcher, watched: Mapping[str, Watched], obstacle: Obstacle) -> Selection:
+    """Raises UnknownInput (404) for what is not known, HTTPConflict where the act is not possible."""
+    tags = {tag for one in watched.values() for tag in one.monitor.settings.tags}
+    faults = list(_unknown(matcher, watched, tags))
+    if faults:
+        raise UnknownInput(faults)
+    meant = [one for one in watched.values() if matcher.covers(one.name, one.monitor.settings.tags)]
+    if not meant:
+        raise UnknownInput([Fault("tags", "no monitor matches all of this", "GET /monitors lists them")])
+    obstacles = {one.name: why for one in meant if (why := obstacle(one)) is not None}
+    named = [name for name in matcher.names if name in obstacles]
+    if named or len(obstacles) == len(meant):
+        refused = named or list(obstacles)
+        raise HTTPConflict(text="".join(f"{name}: {obstacles[name]}\n" for name in refused))
+    return Selection([one.name for one in meant if one.name not in obstacles], obstacles)
+
+
+def _unknown(matcher: Matcher, watched: Mapping[str, Watched], tags: Collection[str]) -> Iterator[Fault]:
+    for name in matcher.names:
+        if name not in watched:
+            yield Fault("names", f"no monitor is called {name!r}", _nearest(name, watched))
+    for pattern in matcher.patterns:
+        if not any(fnmatchcase(name, pattern) for name in watched):
+            yield Fault("patterns", f"no monitor matches {pattern!r}", "GET /monitors lists them")
+    for tag in matcher.tags:
+        if tag not in tags:
+            yield Fault("tags", f"no monitor has the tag {tag!r}", _nearest(tag, tags))
+
+
+def _nearest(wanted: str, known: Collection[str]) -> str:
+    near = get_close_matches(wanted, sorted(known), n=1)
+    return f"did you mean {near[0]}?" if near else "GET /monitors lists them"
