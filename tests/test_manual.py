@@ -14,6 +14,7 @@ from monitord.config import read_document
 from monitord.errors import ConfigError
 from monitord.model import Reason
 from monitord.monitors import MONITOR_TYPES
+from monitord.net import Deviation
 from monitord.notifiers import NOTIFIER_TYPES
 from monitord.notifiers.webhook import OF_MONITORS_ONLY
 from monitord.settings import read_settings
@@ -180,3 +181,8 @@ def test_every_option_of_monitorctl_has_a_help() -> None:
     for command in COMMANDS:
         for action in actions_of(command_parser(command)):
             assert action.help, f"{command.name}: {action.dest}"
+
+
+def test_every_deviation_from_http_is_in_the_manual() -> None:
+    named = section("Type http").split("The names are:")[1].split("A header without a colon")[0]
+    assert re.findall(r"^\.BR ([a-z_0-9]+) ", named, re.MULTILINE) == [one.value for one in Deviation]
