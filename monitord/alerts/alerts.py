@@ -66,7 +66,7 @@ class Alerts:
         tools: NotifierTools,
         origin: str,
         keep: Keep,
-        stored: Callable[[float], Awaitable[None]],
+        stored: Callable[[float], Awaitable[object]],
     ) -> None:
         self._tools = tools
         self._clock: Clock = tools.clock

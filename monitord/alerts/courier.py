@@ -49,7 +49,7 @@ class Courier:
         outbox: Outbox,
         clock: Clock,
         origin: str,
-        stored: Callable[[float], Awaitable[None]],
+        stored: Callable[[float], Awaitable[object]],
         hand_over: Callable[[str, Sequence[Entry]], bool],
     ) -> None:
         self.notifier = notifier

@@ -112,6 +112,11 @@ def headline(status: Json) -> list[str]:
     if failing is not None:
         since = local_with_zone(status["history"]["failing_since"])
         lines.append(f"history is not written since {since}: {plain(failing)}; checks go on")
+    reset = status["history"].get("reset_reason")
+    if reset is not None:
+        lines.append(
+            f"history was begun again at {local_with_zone(status['history']['reset_at'])}: {plain(reset)}"
+        )
     lines += [
         f"{one['name']} cannot deliver since {local_with_zone(one['failing_since'])}: {plain(one['failing'])}; "
         f"{counted(one['waiting'], 'notice')} waiting"

@@ -66,7 +66,7 @@ class Seen(NamedTuple):
 @dataclass(slots=True, eq=False)
 class Batch:
     """`timeline` keeps its order. A state, or a value of our own, that is None is to be forgotten. `dropped`: rows that
-    found no room.
+    found no room. `is_durable`: the disk has it when it counts as written, whatever happens to the machine then.
     """
 
     most_results: int = MOST_RESULTS
@@ -80,6 +80,7 @@ class Batch:
     own: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
     renames: dict[str, str] = field(default_factory=dict)
     dropped: int = 0
+    is_durable: bool = False
 
     def __len__(self) -> int:
         return (
@@ -106,6 +107,7 @@ class Batch:
             self.renames,
         ):
             kind.clear()
+        self.is_durable = False
 
     def add_result(self, row: ResultRow) -> None:
         self._append(self.results, row, self.most_results)

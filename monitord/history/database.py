@@ -1,7 +1,12 @@
 """The file: opening it for writing and for reading, telling damage from what passes, setting a damaged one aside."""
 
+import contextlib
 import logging
+import os
 import sqlite3
+import stat
+import struct
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -29,6 +34,13 @@ CHECKPOINT_PAGES = 4000
 MOST_SET_ASIDE = 2
 """Older damaged files are removed, so that a bad disk is not filled with them."""
 
+FOLDER_MODE = 0o700
+FILE_MODE = 0o600
+
+WAL_HEADER = struct.Struct(">8I")
+WAL_MAGIC = (0x377F0682, 0x377F0683)
+WAL_VERSION = 3007000
+
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _PASSING = {
     sqlite3.SQLITE_BUSY,
@@ -41,6 +53,7 @@ _PASSING = {
     sqlite3.SQLITE_AUTH,
     sqlite3.SQLITE_NOMEM,
     sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_INTERRUPT,
 }
 _PRIMARY = 0xFF
 
@@ -111,6 +124,82 @@ def open_for_reading(path: Path, how: str = READ_ONLY[0]) -> sqlite3.Connection:
     connection.execute(f"PRAGMA cache_size = -{READER_CACHE_KIB}")
     connection.execute("PRAGMA temp_store = MEMORY")
     return connection
+
+
+def make_folder(folder: Path) -> None:
+    """Create it and the missing folders above, for our own user alone: the history names hosts and quotes answers."""
+    if folder.is_dir():
+        return
+    if not folder.parent.exists():
+        make_folder(folder.parent)
+    folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+
+
+def protect(path: Path) -> None:
+    """Create the file for our own user alone, or take the rights of others from one that exists.
+
+    The log and its index get the mode of the database from SQLite.
+    """
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, FILE_MODE))
+    except FileExistsError:
+        for ending in ("", "-wal", "-shm"):
+            with contextlib.suppress(
+                OSError
+            ):  # of another user, on a file system without modes, or not there
+                companion = path.with_name(path.name + ending)
+                mode = stat.S_IMODE(companion.stat().st_mode)
+                if mode & stat.S_IRWXO:
+                    companion.chmod(mode & ~stat.S_IRWXO)
+
+
+@dataclass(frozen=True, slots=True)
+class FileIdentity:
+    """Which files are behind the path of an open database: SQLite goes on with them when they are removed."""
+
+    database: tuple[int, int] | None
+    log: tuple[int, int] | None
+
+    @classmethod
+    def of(cls, path: Path) -> "FileIdentity":
+        return cls(_identity(path), _identity(_log_of(path)))
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def is_log_overwritten(path: Path) -> bool:
+    """Whether the write-ahead log is too short to hold a transaction, or does not begin as SQLite begins one.
+
+    Only for a database that was written since it was opened: SQLite keeps an index of its log in memory, and does not
+    read this header again.
+    """
+    try:
+        with _log_of(path).open("rb") as log_file:
+            header = log_file.read(WAL_HEADER.size)
+    except FileNotFoundError:
+        return True
+    if len(header) < WAL_HEADER.size:
+        return True
+    magic, version, page_bytes, _checkpoint, _salt_1, _salt_2, sum_1, sum_2 = WAL_HEADER.unpack(header)
+    if magic not in WAL_MAGIC or version != WAL_VERSION or not page_bytes:
+        return True
+    # sqlite.org/fileformat2.html#walformat: the low bit of the magic number is the byte order of the checksums.
+    words = struct.unpack(">6I" if magic & 1 else "<6I", header[:24])
+    first = second = 0
+    for even, odd in zip(words[::2], words[1::2], strict=True):
+        first = (first + even + second) & 0xFFFFFFFF
+        second = (second + odd + first) & 0xFFFFFFFF
+    return (first, second) != (sum_1, sum_2)
+
+
+def _log_of(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
 
 
 def set_aside(path: Path, now: datetime) -> Path:

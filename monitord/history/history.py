@@ -66,8 +66,8 @@ class History:
         self._ticked_s = 0.0
         self._leaps: list[tuple[int, int]] = []  # of the wall clock: from where to where
         self._generation = 0
-        self._waiting: list[asyncio.Future[None]] = []
-        self._writing: list[asyncio.Future[None]] = []
+        self._waiting: list[asyncio.Future[bool]] = []
+        self._writing: list[asyncio.Future[bool]] = []
         self._standing: dict[str, tuple[Health, bool]] = {}
 
     def open(self) -> Kept:
@@ -211,19 +211,26 @@ class History:
             self.leave(monitor, self._clock.now())
             self._plan()
 
-    async def stored(self, within_s: float) -> None:
-        """Wait until all that was told by now is stored, or for so long, or not at all where nothing is kept."""
+    async def stored(self, within_s: float, *, durable: bool = False) -> bool:
+        """Wait until all that was told by now is stored, or for so long. False: it is not.
+
+        True at once where nothing is to be kept. `durable`: it outlives a crash of the machine as well.
+        """
+        if self._writer is None:
+            return True
         if not self.is_kept or self._loop is None or self._is_closed:
-            return
+            return False
         waiting = self._loop.create_future()
         if len(self._batch):
+            self._batch.is_durable |= durable
             self._waiting.append(waiting)
         elif self._handed_over:
             self._writing.append(waiting)
         else:
-            return
+            return self._writer.progress.is_last_stored
         self._plan()
-        await asyncio.wait([waiting], timeout=within_s)
+        done, _ = await asyncio.wait([waiting], timeout=within_s)
+        return bool(done) and waiting.result()
 
     # Handing over
 
@@ -271,9 +278,10 @@ class History:
             self._hand_over()
 
     def _tell_stored(self) -> None:
+        is_stored = self._writer is not None and self._writer.progress.is_last_stored
         for waiting in self._writing:
             if not waiting.done():
-                waiting.set_result(None)
+                waiting.set_result(is_stored)
         self._writing = []
 
     @property
@@ -426,6 +434,9 @@ class History:
             size_bytes=progress.size_bytes,
             last_commit_at=progress.last_commit_at,
             worst_commit_s=progress.worst_commit_s,
+            resets=progress.resets,
+            reset_at=progress.reset_at,
+            reset_reason=progress.reset_reason,
         )
 
     def standstill(self) -> str | None:

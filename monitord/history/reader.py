@@ -5,15 +5,14 @@ import contextlib
 import sqlite3
 import threading
 import time
-import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 from monitord.errors import HistoryError
-from monitord.history.database import is_damage, open_for_reading
-from monitord.history.schema import DamageError
+from monitord.history.damage import UNREADABLE
+from monitord.history.database import is_passing, open_for_reading
 
 THREADS = 2
 LONGEST_READ_S = 2.0
@@ -66,7 +65,8 @@ class Reader:
                 with contextlib.suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
         except sqlite3.Error as error:
-            if is_damage(error):
+            # Also where a table is missing, or a page holds that of another: the writer looks closer.
+            if not is_passing(error):
                 self._suspect()
             self._drop()
             if time.monotonic() > deadline:
@@ -74,7 +74,7 @@ class Reader:
                     "the history took too long to answer", hint="ask for less at once"
                 ) from error
             raise HistoryError(f"the history cannot be read: {error}") from error
-        except (DamageError, ValueError, OverflowError, KeyError, IndexError, zlib.error) as error:
+        except UNREADABLE as error:
             # Only damage can have written such a row; whether it has, the writer finds out.
             self._suspect()
             raise HistoryError(f"the history cannot be read: {error}") from error

@@ -10,6 +10,7 @@ hours and days (`level`: their length in seconds) of all results before the moni
 those after.
 """
 
+import re
 import sqlite3
 from collections.abc import Sequence
 
@@ -61,6 +62,9 @@ STEPS: tuple[str, ...] = (
 )
 
 
+TABLES = frozenset(re.findall(r"CREATE TABLE (\w+)", "".join(STEPS)))
+
+
 class DamageError(Exception):
     """Something in the database that no version has written."""
 
@@ -100,6 +104,15 @@ def check_is_known(connection: sqlite3.Connection, steps: Sequence[str] = STEPS)
             f"its version is {version}, and this monitord knows versions up to {len(steps)}"
         )
     return version
+
+
+def check_tables(connection: sqlite3.Connection) -> None:
+    """Raises DamageError where a table is missing that this version has made, and what `check_is_known` does."""
+    check_is_known(connection)
+    found = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    missing = sorted(TABLES - found)
+    if missing:
+        raise DamageError(f"tables are missing: {', '.join(missing)}")
 
 
 def version_of(connection: sqlite3.Connection) -> int:

@@ -82,7 +82,7 @@ class Store:
     def write(self, batch: Batch) -> int:
         """Returns how many rows were written."""
         moments: dict[int, int] = {}
-        with self._transaction():
+        with self._durable() if batch.is_durable else contextlib.nullcontext(), self._transaction():
             self._write_renames(batch)
             fresh = self._write_results(batch, moments)
             self._write_records(batch)
@@ -286,6 +286,15 @@ class Store:
         self._reasons = {
             name: number for number, name in self._connection.execute("SELECT id, name FROM reasons")
         }
+
+    @contextlib.contextmanager
+    def _durable(self) -> Iterator[None]:
+        """Commits within it wait for the disk; others leave that to the next checkpoint (sqlite.org/wal.html)."""
+        self._connection.execute("PRAGMA synchronous = FULL")
+        try:
+            yield
+        finally:
+            self._connection.execute("PRAGMA synchronous = NORMAL")
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

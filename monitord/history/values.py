@@ -99,7 +99,8 @@ class HistoryStats:
     """How the writing stands. Counts are of rows, since the start of the daemon.
 
     `failing` says why nothing can be written, `since` since when. `size_bytes`: of the database, without
-    its log.
+    its log. `resets`: how often a new database was begun because the old one was damaged or removed; the other two are
+    about the last time.
     """
 
     queued: int
@@ -110,6 +111,9 @@ class HistoryStats:
     size_bytes: int
     last_commit_at: datetime | None
     worst_commit_s: float
+    resets: int = 0
+    reset_at: datetime | None = None
+    reset_reason: str | None = None
 
 
 def bucket_of(start: datetime, step_s: float, summary: Summary, uptime: Uptime) -> Bucket:

@@ -2,8 +2,9 @@
 
 A full disk, a lock, a directory that cannot be written: the batch is tried again, more and more rarely, and
 meanwhile the next one fills (see `batch`). That is said once, and once more when writing goes on. A damaged
-database is set aside, what can still be read of its states goes into a new one. A newer one is left alone, and
-nothing is kept.
+database is set aside, what can still be read of its states goes into a new one; that is logged and shown. Removed or
+overwritten files are recognised, as SQLite goes on with the old ones. A newer database is left alone, and nothing is
+kept.
 """
 
 import contextlib
@@ -19,26 +20,35 @@ from pathlib import Path
 
 from monitord.clock import Clock
 from monitord.history.batch import Batch
-from monitord.history.codes import to_ms
+from monitord.history.codes import from_ms, to_ms
+from monitord.history.damage import UNREADABLE
 from monitord.history.database import (
     READ_ONLY,
+    FileIdentity,
     has_no_log,
     is_damage,
+    is_log_overwritten,
     is_passing,
+    make_folder,
     open_for_reading,
+    protect,
     set_aside,
 )
 from monitord.history.kept import read_kept, salvage
-from monitord.history.schema import DamageError, ForeignDatabaseError, NewerVersionError
+from monitord.history.schema import DamageError, ForeignDatabaseError, NewerVersionError, check_tables
 from monitord.history.settings import HistorySettings
 from monitord.history.store import Store
 from monitord.history.values import Kept
+from monitord.journal_events import JournalEvent
 from monitord.units import format_duration
 
 log = logging.getLogger(__name__)
 
 FIRST_RETRY_AFTER_S = 0.25
 LONGEST_RETRY_AFTER_S = 10.0
+
+VERIFY_EVERY_S = 10.0
+"""How often the file is read by another connection than the one that writes."""
 
 STANDSTILL_S = 60.0
 """Each attempt moves the thread, also one that fails, and a long one while it works. What holds it for so long is a
@@ -61,7 +71,11 @@ class Progress:
     worst_commit_s: float = 0.0
     moved_at: float = 0.0
     generation: int = 0
+    resets: int = 0
+    reset_at: datetime | None = None
+    reset_reason: str | None = None
     is_off: bool = False
+    is_last_stored: bool = True
 
 
 class Writer:
@@ -91,6 +105,10 @@ class Writer:
         self._is_suspect = threading.Event()
         self._thread: threading.Thread | None = None
         self._dropped_before = 0
+        self._files: FileIdentity | None = None
+        self._rescued: Kept | None = None  # from a database that is gone; not written yet
+        self._verified_at_s = 0.0
+        self._faults = 0  # attempts in a row that ended in an error that is neither passing nor damage
         self.progress = Progress()
 
     def open(self) -> Kept:
@@ -125,7 +143,7 @@ class Writer:
         return Kept()
 
     def _make_sure_of_folder(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self._path.parent)
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="history-writer", daemon=True)
@@ -168,6 +186,7 @@ class Writer:
         while not progress.is_off:
             self._move()
             if self._attempt(batch):
+                progress.is_last_stored = self._faults == 0
                 break
             if self._is_ending.wait(delay_s):
                 self._drop(batch)
@@ -183,18 +202,12 @@ class Writer:
             self._look_for_damage()
             self._write(batch)
             self._opened().keep_up(to_ms(self._clock.now()))
+            self._faults = 0
             self._recover()
         except NewerVersionError as error:
             self._switch_off(error)
             return False
-        except (
-            sqlite3.Error,
-            OSError,
-            ForeignDatabaseError,
-            DamageError,
-            ValueError,
-            OverflowError,
-        ) as error:
+        except (sqlite3.Error, OSError, ForeignDatabaseError, *UNREADABLE) as error:
             return self._explain(error, batch)
         return True
 
@@ -203,6 +216,9 @@ class Writer:
         began = time.monotonic()
         if len(batch):
             written = store.write(batch)
+            if self._files is None:
+                # Now there is a log as well.
+                self._files = FileIdentity.of(self._path)
             batch.clear()  # if upkeep fails now, the batch is tried again without it
             self.progress.written += written
             self.progress.last_commit_at = self._clock.now()
@@ -216,6 +232,7 @@ class Writer:
                 # On a full disk the log may be what fills it; where that is not so, this fails as well.
                 with contextlib.suppress(sqlite3.Error):
                     self._store.empty_log()
+                    self._files = None  # an empty log is no damage now
             return False
         if is_damage(error):
             try:
@@ -223,7 +240,14 @@ class Writer:
             except (sqlite3.Error, OSError) as another:
                 self._fail(another)
             return False
-        # SQLite refuses the statement: a bug of ours, which the same rows would meet for ever.
+        # A database that was changed under us, or a bug of ours. Rows count as failing until some are written.
+        self._fail(error)
+        self._faults += 1
+        if self._faults == 1:
+            self._close()
+            self._is_suspect.set()
+            return False
+        # The database is sound, and the same rows would fail for ever.
         log.error("history: %d rows cannot be written and are dropped", len(batch), exc_info=error)
         self._drop(batch)
         return True
@@ -231,10 +255,15 @@ class Writer:
     def _opened(self) -> Store:
         if self._store is None:
             self._make_sure_of_folder()
+            protect(self._path)
             store = Store(self._path, self._settings, is_first=self._is_first)
             store.connection.set_progress_handler(self._move, STEPS_BETWEEN_MOVES)
             self._store, self._is_first = store, False
+            self._files = None
             self.progress.size_bytes = store.size_bytes()
+        if self._rescued is not None:
+            self._store.write(_batch_of(self._rescued))
+            self._rescued = None
         return self._store
 
     def _move(self) -> None:
@@ -246,20 +275,58 @@ class Writer:
             self._store = None
 
     def _look_for_damage(self) -> None:
-        """Also for a file that somebody took away: SQLite would go on writing to what no longer has a name."""
-        if self._store is not None and not self._path.exists():
-            self._close()
-            for ending in ("-wal", "-shm"):  # they belong to the file that is gone
-                self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
-            self.progress.generation += 1
+        """Raises DamageError. SQLite itself notices neither a file that was removed nor a log that was overwritten."""
+        if self._store is not None and self._files is not None:
+            self._compare_files(self._store, self._files)
+        now_s = time.monotonic()
         if self._is_suspect.is_set():
             self._is_suspect.clear()
-            # A connection of its own: the writer's has good pages in its memory.
-            with contextlib.closing(open_for_reading(self._path)) as connection:
-                connection.set_progress_handler(self._move, STEPS_BETWEEN_MOVES)
-                rows = connection.execute("PRAGMA quick_check(1)").fetchall()
-            if rows != [("ok",)]:
-                raise DamageError(rows[0][0])
+            self._verify(thoroughly=True)
+        elif self._store is not None and now_s - self._verified_at_s >= VERIFY_EVERY_S:
+            self._verify(thoroughly=False)
+
+    def _compare_files(self, store: Store, before: FileIdentity) -> None:
+        now = FileIdentity.of(self._path)
+        if now.database == before.database:
+            if now.log != before.log or is_log_overwritten(self._path):
+                raise DamageError("its write-ahead log was overwritten or removed")
+            return
+        # Writing on would go to a file without a name. What is still open can be read, so that states are kept.
+        kept = salvage(store.connection)
+        lost = _describe(store.connection)
+        self._close()
+        for ending in ("-wal", "-shm"):  # they belong to the file that is gone
+            self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
+        self.progress.generation += 1
+        if now.database is None:
+            reason = "the database was removed while the daemon ran"
+        else:
+            reason = "the database was replaced by another file while the daemon ran"
+        self._note_reset(reason)
+        log.error(
+            "history: %s (%s); it goes on in the file that is there now. Lost: %s. Kept: states of monitors, "
+            "silences, open incidents",
+            reason,
+            self._path,
+            lost,
+            extra={
+                "message_id": JournalEvent.HISTORY_RESET.message_id,
+                "fields": {"HISTORY_PATH": str(self._path)},
+            },
+        )
+        self._rescued = kept
+
+    def _verify(self, *, thoroughly: bool) -> None:
+        """Read through a connection of its own: the writer's has good pages in its memory. Raises DamageError."""
+        self._verified_at_s = time.monotonic()
+        with contextlib.closing(open_for_reading(self._path)) as connection:
+            connection.set_progress_handler(self._move, STEPS_BETWEEN_MOVES)
+            check_tables(connection)
+            if not thoroughly:
+                return
+            rows = connection.execute("PRAGMA quick_check(1)").fetchall()
+        if rows != [("ok",)]:
+            raise DamageError(rows[0][0])
 
     def _begin_anew(self, error: Exception) -> Kept:
         """Raises OSError and sqlite3.Error when the damaged one cannot be moved or the new one not be made."""
@@ -270,21 +337,28 @@ class Writer:
         else:
             kept = _salvage_from(self._path)
         aside = set_aside(self._path, self._clock.now())
+        self._note_reset(f"the database was damaged and was set aside as {aside}")
         log.error(
-            "history is damaged (%s): it was set aside as %s and begins anew; sqlite3's .recover may read it",
+            "history is damaged (%s): it was set aside as %s and begins anew; sqlite3's .recover may read it. "
+            "Kept: %d states of monitors, %d of the daemon, %d open incidents",
             error,
             aside,
+            len(kept.states),
+            len(kept.own),
+            len(kept.open_incidents),
+            extra={
+                "message_id": JournalEvent.HISTORY_RESET.message_id,
+                "fields": {"HISTORY_PATH": str(self._path)},
+            },
         )
         self.progress.generation += 1
-        store = self._opened()
-        store.write(
-            Batch(
-                states=dict(kept.states),
-                own=dict(kept.own),
-                incidents={incident.id: incident for incident in kept.open_incidents},
-            )
-        )
+        self._rescued = kept
+        self._opened()
         return kept
+
+    def _note_reset(self, reason: str) -> None:
+        self.progress.resets += 1
+        self.progress.reset_at, self.progress.reset_reason = self._clock.now(), reason
 
     # What is told
 
@@ -318,7 +392,30 @@ class Writer:
         )
 
     def _drop(self, batch: Batch) -> None:
+        self.progress.is_last_stored = False
         self.progress.dropped += len(batch)
+
+
+def _batch_of(kept: Kept) -> Batch:
+    return Batch(
+        states=dict(kept.states),
+        own=dict(kept.own),
+        incidents={incident.id: incident for incident in kept.open_incidents},
+    )
+
+
+def _describe(connection: sqlite3.Connection) -> str:
+    """What a database holds beside states, for people."""
+    try:
+        (monitors,) = connection.execute("SELECT count(*) FROM monitors").fetchone()
+        (closed,) = connection.execute("SELECT count(*) FROM incidents WHERE closed IS NOT NULL").fetchone()
+        (since_ms,) = connection.execute(
+            "SELECT min(start) FROM spans WHERE typeof(start) = 'integer'"
+        ).fetchone()
+        since = "" if since_ms is None else f" since {from_ms(since_ms):%Y-%m-%d %H:%M:%S} UTC"
+    except (sqlite3.Error, OverflowError):
+        return "results, uptime and closed incidents"
+    return f"results and uptime of {monitors} monitors{since}, {closed} closed incidents"
 
 
 def _lost(dropped: int) -> str:

@@ -11,6 +11,7 @@ from monitord.history import History
 from monitord.status.actions import action_endpoints
 from monitord.status.alerts_api import alert_endpoints
 from monitord.status.control import Control, Explain, Interventions
+from monitord.status.durable import stored_before_answer
 from monitord.status.export_api import export_endpoint
 from monitord.status.heartbeats import heartbeat_endpoint
 from monitord.status.history_api import answer_for_storage, history_endpoints
@@ -96,7 +97,7 @@ def build_api(
         export_endpoint(reads, history),
         explain_endpoint(explain),
         *action_endpoints(reads, control),
-        *intervention_endpoints(reads, interventions),
+        *stored_before_answer(intervention_endpoints(reads, interventions), history),
         *alert_endpoints(alerts),
         heartbeat_endpoint(control),
         *live_endpoints(live),

@@ -111,6 +111,11 @@ def _history(stats: HistoryStats | None) -> tuple[Fact, ...]:
         Fact("Dropped, as storage was too slow or failed", wording.number(stats.dropped), stats.dropped > 0),
         Fact("Longest commit", wording.seconds(stats.worst_commit_s)),
         Fact("Writing", writing, stats.failing is not None),
+        *(
+            ()
+            if stats.reset_reason is None
+            else (Fact("Begun again", f"{wording.moment(stats.reset_at)}: {stats.reset_reason}", True),)
+        ),
     )
 
 

@@ -37,6 +37,7 @@ PROBLEMS = {
     421: "Nothing here has the name that the request was sent to.",
     429: "Too many wrong tokens.",
     502: "What the notifier talks to did not take it.",
+    507: "Done and in effect, but not stored: a restart would undo it.",
     503: "Not now: too many listen already, or the history cannot be read.",
 }
 ALWAYS = (400, 421)

@@ -122,6 +122,11 @@ def _history(stats: HistoryStats) -> Iterator[Metric]:
         "monitord_history_dropped_rows", "Rows that the storage did not take in time", stats.dropped
     )
     yield _gauge("monitord_history_failing", "Whether nothing can be written", stats.failing is not None)
+    yield _counter(
+        "monitord_history_resets",
+        "How often a new database was begun because the old one was damaged or removed",
+        stats.resets,
+    )
     yield _gauge("monitord_history_size_bytes", "The size of the database", stats.size_bytes)
     yield _gauge(
         "monitord_history_worst_commit_seconds", "The longest that writing took", stats.worst_commit_s

@@ -251,6 +251,9 @@ def history_of(stats: HistoryStats) -> Json:
         "last_commit_at": text_of(stats.last_commit_at),
         "worst_commit_s": round(stats.worst_commit_s, 6),
         "size_bytes": stats.size_bytes,
+        "resets": stats.resets,
+        "reset_at": text_of(stats.reset_at),
+        "reset_reason": stats.reset_reason,
     }
 
 

@@ -1,8 +1,11 @@
 """Storage that fails: rows wait or go, it is counted and said once, and writing goes on by itself."""
 
 import logging
+import os
 import random
+import shutil
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,13 +18,15 @@ from monitord.history import History
 from monitord.history.batch import MOST_RESULTS
 from monitord.history.damage import read_rows
 from monitord.history.schema import STEPS
+from monitord.journal_events import JournalEvent
 from monitord.model import Health, Reason, Transition, Verdict
 from tests.history.world import START, Life, after, incident, result, until, written
 
 
 @pytest.fixture
 def life(tmp_path: Path) -> Life:
-    return Life(tmp_path / "history.db")
+    (tmp_path / "state").mkdir()
+    return Life(tmp_path / "state" / "history.db")
 
 
 @contextmanager
@@ -397,24 +402,177 @@ def contents(path: Path) -> bytes:
     return path.read_bytes()
 
 
-async def test_a_database_that_somebody_removed_is_begun_anew(life: Life) -> None:
+async def test_removed_database_is_reported_and_states_are_kept(
+    life: Life, caplog: pytest.LogCaptureFixture
+) -> None:
     history = life.begin()
     history.stand("a", Health.DOWN, in_maintenance=False, at=START)
+    history.save_own("silences", {"n": 1})
+    history.save_state("a", {"n": 1})
+    history.add_incident(replace(incident(), closed_at=after(1)))
+    history.add_incident(incident(number="i2"))
     history.tick(START)
     await written(history)
     assert await history.results("a") == []  # a reader has it open
-    for path in names_beside(life.path, "history.db*"):
-        path.unlink()
+    shutil.rmtree(life.path.parent)
+    life.clock.at = after(5)
     history.add_result("a", result(verdict=Verdict.FAIL), Health.DOWN)
     await written(history)
     history.add_result("a", result(after(1), verdict=Verdict.FAIL), Health.DOWN)
     await until(lambda: len(names_beside(life.path, "history.db")) == 1, "it is there again")
     await written(history)
-    history.tick(after(10))
+    history.tick(after(15))
     await written(history)
     assert len(await history.results("a")) == 2
     assert (await history.uptime("a", START, after(60))).seconds == {Health.DOWN: 10.0}
+    stats = history.stats()
+    assert (stats.resets, stats.reset_at) == (1, after(5))
+    assert stats.reset_reason == "the database was removed while the daemon ran"
+    (record,) = [one for one in caplog.records if "removed" in one.message]
+    assert record.levelno == logging.ERROR
+    assert "Lost: results and uptime of 1 monitors since 2026-03-04 10:00:00 UTC, 1 closed" in record.message
+    assert vars(record)["message_id"] == JournalEvent.HISTORY_RESET.message_id
     await history.close(5)
+    history = life.new()
+    kept = history.open()
+    assert (kept.own, kept.states) == ({"silences": {"n": 1}}, {"a": {"n": 1}})
+    assert [one.id for one in kept.open_incidents] == ["i2"]
+    await history.close(5)
+
+
+async def test_database_that_was_replaced_goes_on_with_the_states(
+    life: Life, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such as from a backup, by an administrator who forgot to stop the daemon."""
+    backup = Life(tmp_path / "backup" / "history.db")
+    old = backup.begin()
+    old.add_result("b", result(), Health.UP)
+    await old.close(5)
+    history = life.begin()
+    history.save_own("silences", {"n": 1})
+    await written(history)
+    backup.path.rename(life.path)
+    history.add_result("a", result(after(1)), Health.UP)
+    await written(history)
+    assert (len(await history.results("a")), len(await history.results("b"))) == (1, 1)
+    assert history.stats().reset_reason == "the database was replaced by another file while the daemon ran"
+    assert len(lines(caplog, "replaced by another file")) == 1
+    await history.close(5)
+    history = life.new()
+    assert history.open().own == {"silences": {"n": 1}}
+    await history.close(5)
+
+
+def overwrite_log(path: Path, how: str) -> None:
+    log_file = path.with_name(path.name + "-wal")
+    size = log_file.stat().st_size
+    assert size > 0
+    if how == "removed":
+        log_file.unlink()
+    elif how == "cut":
+        log_file.write_bytes(b"")
+    else:
+        with log_file.open("r+b") as file:
+            file.write(bytes(size) if how == "zeros" else random.Random(1).randbytes(size))
+
+
+@pytest.mark.parametrize("how", ["zeros", "random", "cut", "removed"])
+async def test_overwritten_log_is_noticed_and_nothing_later_is_lost(
+    life: Life, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    history = life.begin()
+    history.save_own("silences", {"n": 1})
+    history.add_result("a", result(), Health.UP)
+    await written(history)
+    overwrite_log(life.path, how)
+    for number in range(1, 4):
+        history.add_result("a", result(after(number)), Health.UP)
+        await written(history)
+    assert len(await history.results("a")) == 3
+    assert (history.stats().failing, history.stats().dropped, history.stats().resets) == (None, 0, 1)
+    assert len(lines(caplog, "its write-ahead log was overwritten or removed): it was set aside as")) == 1
+    assert names_beside(life.path, "*.damaged-*Z")
+    await history.close(5)
+    history = life.new()
+    assert history.open().own == {"silences": {"n": 1}}
+    await history.close(5)
+
+
+async def test_database_whose_tables_are_gone_is_begun_again(life: Life) -> None:
+    """SQLITE_ERROR, which is neither damage nor a passing fault for SQLite."""
+    history = life.begin()
+    history.add_result("a", result(), Health.UP)
+    await written(history)
+    change(life.path, "DROP TABLE results")
+    for number in range(3):
+        history.add_result("a", result(after(number)), Health.UP)
+        await written(history)
+    assert len(await history.results("a")) == 3
+    assert (history.stats().failing, history.stats().dropped) == (None, 0)
+    assert "damaged" in (history.stats().reset_reason or "")
+    await history.close(5)
+
+
+async def test_rows_that_sqlite_refuses_count_as_failing_until_others_are_written(
+    life: Life, caplog: pytest.LogCaptureFixture
+) -> None:
+    history = life.begin()
+    history.add_result("a", result(), Health.UP)
+    await written(history)
+    change(life.path, "CREATE TRIGGER t BEFORE INSERT ON results BEGIN SELECT raise(FAIL, 'no'); END")
+    history.add_result("a", result(after(1)), Health.UP)
+    await fails(history)
+    await until(lambda: history.stats().dropped == 1, "the rows are given up")
+    assert history.stats().failing == "no"
+    assert not await history.stored(5.0)
+    change(life.path, "DROP TRIGGER t")
+    history.add_result("a", result(after(2)), Health.UP)
+    assert await history.stored(5.0)
+    assert history.stats().failing is None
+    await history.close(5)
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
+async def test_files_are_for_their_owner_alone(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        life = Life(tmp_path / "var" / "state" / "history.db")
+        history = life.begin()
+        history.add_result("a", result(), Health.UP)
+        await written(history)
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in names_beside(life.path, "*")}
+        assert modes == dict.fromkeys(["history.db", "history.db-shm", "history.db-wal"], 0o600)
+        for folder in (life.path.parent, life.path.parent.parent):
+            assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        await history.close(5)
+    finally:
+        os.umask(before)
+
+
+async def test_existing_files_lose_the_rights_of_others_only(life: Life) -> None:
+    history = life.begin()
+    history.add_result("a", result(), Health.UP)
+    await history.close(5)
+    life.path.chmod(0o644)
+    history = life.begin()
+    await written(history)
+    assert stat.S_IMODE(life.path.stat().st_mode) == 0o640
+    await history.close(5)
+
+
+async def test_only_what_is_on_the_disk_is_stored(life: Life) -> None:
+    history = life.begin()
+    history.save_own("pause", {"n": 1})
+    assert await history.stored(5.0, durable=True)
+    (pages,) = inner(history).execute("PRAGMA page_count").fetchone()
+    inner(history).execute(f"PRAGMA max_page_count = {pages}")
+    history.save_own("pause", {"n": 2, "comment": "x" * 100_000})
+    assert not await history.stored(0.3, durable=True)
+    inner(history).execute("PRAGMA max_page_count = 1000000")
+    assert await history.stored(20.0, durable=True)
+    assert inner(history).execute("PRAGMA synchronous").fetchone() == (1,)
+    await history.close(5)
+    assert not await history.stored(5.0, durable=True)
 
 
 async def test_a_state_that_is_not_json_costs_only_itself(

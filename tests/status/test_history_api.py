@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -66,6 +67,31 @@ async def past(tmp_path: Path) -> AsyncIterator[Past]:
             yield it
     finally:
         await made.history.close(5.0)
+
+
+INTERVENTIONS = [
+    pytest.param("POST", "/monitors/good/pause", None, id="pause"),
+    pytest.param("POST", "/silences", {"names": ["good"], "lasts": "1h"}, id="silence"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), INTERVENTIONS)
+async def test_intervention_that_cannot_be_stored_is_not_answered_as_done(
+    tmp_path: Path, method: str, path: str, body: Any
+) -> None:
+    async with past(tmp_path) as it:
+        writer = it.made.history._writer
+        assert writer is not None
+        assert writer._store is not None
+        connection = writer._store.connection
+        connection.execute("PRAGMA query_only = ON")
+        it.made.history.save_own("something", {})
+        refused = await it.ask(method, path, json=body)
+        assert refused.status == 507
+        assert "in effect, but it could not be stored (attempt to write a readonly database)" in refused.text
+        connection.execute("PRAGMA query_only = OFF")
+        it.made.history.save_own("something", {})
+        assert (await it.ask(method, path, json=body)).status in {200, 201}
 
 
 async def test_results_come_newest_first_in_pages(tmp_path: Path) -> None:
