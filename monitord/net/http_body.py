@@ -73,7 +73,7 @@ async def receive(request: HttpRequest, response: aiohttp.ClientResponse, progre
     return HttpExchange(
         status=response.status,
         reason_phrase=response.reason or "",
-        headers=response.headers,
+        headers=response.headers if parser.head is None else parser.head.headers,
         http_version=f"{version.major}.{version.minor}" if version is not None else "",
         body=body,
         beginning=beginning,

@@ -24,7 +24,7 @@ from yarl import URL
 
 from monitord.net.faults import Ended, FaultKind, fault_of_timeout
 from monitord.net.http_body import receive
-from monitord.net.http_connector import UnixConnector, current_progress, make_session, tcp_connector
+from monitord.net.http_connector import UnixConnector, current_progress, make_session, marked, tcp_connector
 from monitord.net.http_cookies import CookieStore, with_cookies
 from monitord.net.http_outcome import (
     Abandoned,
@@ -128,11 +128,13 @@ class HttpClient:
         target, method, body = request.target, request.method, request.body
         cookies: CookieStore | None = None
         while True:
-            progress.target = target
+            progress.target, progress.has_raw_bytes = target, False
             headers = request.headers_for(target, user_agent=self._user_agent, with_body=body is not None)
             if cookies is not None and (found := cookies.select(target, request.host_name(target))):
                 name = next((name for name in headers if name.lower() == "cookie"), "Cookie")
-                headers[name] = with_cookies(headers.get(name), found)
+                cookie = with_cookies(headers.get(name), found)
+                headers[name] = marked(cookie)
+                progress.has_raw_bytes = headers[name] != cookie
             try:
                 send = partial(self._send, request, target, method, headers, body, pinned)
                 keeps = request.keeps_connection(target)

@@ -7,9 +7,10 @@ aiohttp connects, speaks TLS and sends requests. The response is received by `_H
 """
 
 import asyncio
+import re
 import select
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
@@ -19,6 +20,7 @@ from aiohttp.abc import AbstractResolver
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.http import HttpVersion, RawResponseMessage
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from monitord.net.faults import Ended, FaultKind
 from monitord.net.http_outcome import Abandoned, Progress, placed
@@ -30,6 +32,12 @@ from monitord.net.reach import connect_socket
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 # The caller's headers are all there is: no compression that was not asked for, no guessed content type.
 _NOT_BY_ITSELF = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+
+_FIRST_ESCAPE = 0xDC80  # of surrogateescape, for the byte 0x80
+_FIRST_MARK = 0x10FF80
+_ESCAPE = re.compile("[\udc80-\udcff]")
+_MARK = re.compile(rb"\xf4\x8f[\xbe\xbf][\x80-\xbf]")
+"""U+10FF80 to U+10FFFF, at the end of a plane for private use, in UTF-8."""
 
 _HANDSHAKE_NAMES_IT = "name.invalid"
 """asyncio wants a name for TLS; `Handshake` replaces it."""
@@ -49,10 +57,40 @@ async def _connect_timed(connect: Callable[[], Awaitable[Connection]]) -> Connec
         raise Abandoned(error) from error
     progress.timer.enter(Phase.PROCESSING)
     progress.is_reused = _is_used(connection)
+    if progress.has_raw_bytes and connection.protocol is not None:
+        transport: Any = connection.protocol.transport
+        raw: Any = _RawBytes(getattr(transport, "inner", transport))  # a kept connection may have one
+        connection.protocol.transport = raw
     progress.transport = connection.transport
     if connection.transport is not None:
         progress.tls = connection.transport.get_extra_info("ssl_object")
     return connection
+
+
+def marked(text: str) -> str:
+    """Surrogate escapes as private characters, of which `_RawBytes` makes the bytes again."""
+    return _ESCAPE.sub(lambda found: chr(ord(found[0]) - _FIRST_ESCAPE + _FIRST_MARK), text)
+
+
+class _RawBytes:
+    """A transport for a request whose head has bytes that are not UTF-8. aiohttp drops or refuses surrogate escapes."""
+
+    def __init__(self, transport: Any) -> None:
+        self.inner = transport
+        self._is_head = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def write(self, data: bytes) -> None:
+        if self._is_head:
+            head, end, body = bytes(data).partition(b"\r\n\r\n")
+            data = _MARK.sub(lambda found: bytes([found[0][2] % 2 << 6 | found[0][3]]), head) + end + body
+            self._is_head = not end
+        self.inner.write(data)
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        self.write(b"".join(pieces))
 
 
 def _is_used(connection: Connection) -> bool:
@@ -191,12 +229,18 @@ class _Handler(ResponseHandler):
         if reception is None:
             raise aiohttp.ServerDisconnectedError
         head = await reception.wait_for_head()
+        headers, raw_headers = head.headers, head.raw_headers
+        if "Set-Cookie" in headers:
+            # aiohttp would parse them, and until 3.11 log a warning for each that it does not like.
+            headers = CIMultiDictProxy(
+                CIMultiDict(pair for pair in headers.items() if pair[0].lower() != "set-cookie")
+            )
         message = RawResponseMessage(
             HttpVersion(*head.version),
             head.status,
             head.reason,
-            head.headers,
-            head.raw_headers,
+            headers,
+            raw_headers,
             should_close=not reception.parser.keeps_connection,
             compression=None,
             upgrade=False,

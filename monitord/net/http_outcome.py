@@ -109,6 +109,8 @@ class Progress:
     """The connection served an exchange before."""
     wants_fresh: bool = False
     """No kept connection is to be used."""
+    has_raw_bytes: bool = False
+    """The head of the request has bytes that are not UTF-8."""
     parser: ResponseParser | None = None
     """Of the response under way."""
     transport: asyncio.Transport | None = None

@@ -417,3 +417,41 @@ async def test_clearing_a_cookie_of_one_path_leaves_that_of_another(client: Http
     async with serve(redirect_to("/x", headers=cookies)) as server:
         await client.fetch(HttpRequest(url=f"http://one.test:{server.port}/old/y"), deadline=in_time())
     assert server.requests[1].headers["cookie"] == "sid=1"
+
+
+@pytest.mark.parametrize("reuse", [False, True])
+async def test_a_cookie_that_is_not_utf_8_comes_back_as_it_was_set(client: HttpClient, reuse: bool) -> None:
+    value = bytes(range(0x80, 0x100)) + "ä".encode()
+
+    async def login(peer: Peer) -> None:
+        while True:
+            request = await peer.request()
+            cookie = b"X-None: 1" if request.headers.get("cookie") else b"Set-Cookie: sid=" + value
+            found = request.headers.get("cookie", "").encode("latin-1") == b"sid=" + value
+            head = b"200 OK" if found else b"307 F\r\nLocation: /\r\n" + cookie
+            await peer.send(b"HTTP/1.1 " + head + b"\r\nContent-Length: 0\r\n\r\n")
+            if request.headers.get("connection") == "close":
+                return
+
+    body = "\U0010ffff".encode() + b"\r\n\r\n" + "\U0010ff80".encode()
+    async with serve(login) as server:
+        request = HttpRequest(
+            url=f"http://one.test:{server.port}/", method="POST", body=body, reuse_connection=reuse
+        )
+        for _ in range(2):
+            seen = await exchange(client, request)
+            assert (seen.status, seen.redirects) == (200, 1)
+        await client.forget(request)
+    assert [request.body for request in server.requests] == [body] * 4
+
+
+async def test_cookies_are_not_parsed_a_second_time(
+    client: HttpClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """aiohttp logs a warning for each cookie that Python's http.cookies refuses."""
+    async with serve(
+        send_raw(b"HTTP/1.1 200 OK\r\nSet-Cookie: a@b=c\r\nContent-Length: 0\r\n\r\n")
+    ) as server:
+        seen = await exchange(client, HttpRequest(url=f"http://one.test:{server.port}/"))
+    assert seen.headers["Set-Cookie"] == "a@b=c"
+    assert caplog.records == []
