@@ -158,7 +158,10 @@ class Control:
         except Exception as error:
             # A third party's type may raise where it builds a monitor.
             log.exception("reload: a monitor could not be built")
-            return self._refused(at, f"a monitor could not be built: {error!r}", asked_by)
+            # Without its text, which may quote a secret: the state of a reload is public, the journal is not.
+            return self._refused(
+                at, f"a monitor could not be built: {type(error).__name__}; see the journal", asked_by
+            )
         if self.state == "stopping":
             # It was told to meanwhile: what began now would be ended by nobody.
             return self._refused(at, STOPPING, asked_by)

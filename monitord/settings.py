@@ -269,7 +269,9 @@ def _status(table: Table) -> StatusSettings:
     path = table.text("socket", default=None)
     if path is not None and not path.startswith("/"):
         table.fault(
-            "socket", f'"{path}" is not an absolute path', 'write a path such as "/run/monitord/status.sock"'
+            "socket",
+            f"{value_text(path)} is not an absolute path",
+            'write a path such as "/run/monitord/status.sock"',
         )
     if path is not None and len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
         table.fault(
@@ -429,11 +431,13 @@ def _type_of(table: Table) -> type[Monitor[Any]] | None:
     try:
         kind = monitor_type(name)
     except Exception as error:  # noqa: BLE001 - a third party's module may fail to load in any way
-        table.fault("type", f'"{name}" cannot be loaded: {error!r}', "see the package that provides it")
+        table.fault(
+            "type", f"{value_text(name)} cannot be loaded: {error!r}", "see the package that provides it"
+        )
         return None
     if kind is None:
         known = ", ".join(monitor_type_names())
-        table.fault("type", f'"{name}" is not a type of monitor', f"write one of: {known}")
+        table.fault("type", f"{value_text(name)} is not a type of monitor", f"write one of: {known}")
     return kind
 
 

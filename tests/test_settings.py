@@ -265,3 +265,202 @@ def test_a_bad_condition_is_a_fault_with_its_column(tmp_path: Path) -> None:
 def test_one_address_to_listen_on_needs_no_list(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, '[status]\nlisten = "0.0.0.0:80"\nhosts = "a"\n')
     assert (list(map(str, settings.status.listen)), settings.status.hosts) == (["0.0.0.0:80"], ("a",))
+
+
+# A configuration with a secret in a place that is not for it; the error must not show it.
+MISPLACED = r"""
+[monitors.a]
+url="http://h/"
+basic_auth="kim:hunter22"
+---
+[monitors.a]
+url="http://h/"
+basic_auth=["kim","hunter22"]
+---
+[monitors.a]
+url="http://h/"
+headers="Authorization: Bearer hunter22"
+---
+[monitors.a]
+url="http://h/"
+headers=["Authorization: Bearer hunter22"]
+---
+[monitors.a]
+url="http://h/"
+headers={"Authorization: Bearer hunter22"="x"}
+---
+[monitors.a]
+url=["http://kim:hunter22@h/"]
+---
+[monitors.a]
+url="kim:hunter22@h"
+---
+[monitors.a]
+url="hooks.slack.com/services/T000/B000/hunter22"
+---
+[notifiers.a]
+url="htps://hooks.slack.com/services/T000/B000/hunter22"
+---
+[monitors]
+a="https://kim:hunter22@h/"
+---
+[monitors]
+password="hunter22"
+---
+[notifiers]
+token="hunter22"
+---
+password="hunter22"
+---
+[status]
+token=["hunter22"]
+---
+[status]
+listen="token=hunter22"
+---
+[monitors.a]
+command="/usr/bin/curl -u kim:hunter22 http://h/"
+---
+[monitors.a]
+command="/usr/bin/check --password hunter22"
+---
+[monitors.a]
+command="/usr/bin/check -phunter22"
+---
+[monitors.a]
+command="/usr/bin/curl -H 'Authorization: Bearer hunter22'"
+---
+[monitors.a]
+command=["curl -u kim:hunter22 http://h/"]
+---
+[monitors.a]
+command=["/bin/a"]
+environment="PASSWORD=hunter22"
+---
+[monitors.a]
+command=["/bin/a"]
+environment=["PASSWORD=hunter22"]
+---
+[notifiers.a]
+to="a@b.org"
+server="kim:hunter22@mail.example.org"
+---
+[notifiers.a]
+to="a@b.org"
+security="starttls"
+username="kim"
+password=["hunter22"]
+---
+[notifiers.a]
+to="a@b.org"
+username={password="hunter22"}
+---
+[notifiers.a]
+to=["kim:hunter22"]
+---
+[notifiers.a]
+routing_key=["hunter22"]
+---
+[monitors.a]
+url="http://h/"
+proxy="kim:hunter22@proxy:3128"
+---
+[monitors.a]
+url="http://h/"
+client_key='''-----BEGIN PRIVATE KEY-----
+hunter22
+-----END PRIVATE KEY-----'''
+client_certificate="/x"
+---
+[monitors.a]
+url="http://h/"
+verify="password=hunter22"
+---
+[monitors.a]
+url="http://h/"
+timeout="Bearer hunter22"
+---
+[monitors.a]
+url="http://h/"
+bearer={value="hunter22"}
+---
+[monitors.a]
+url="http://h/"
+bearer={env="hunter22-x"}
+---
+[monitors.a]
+url="http://h/"
+form="password=hunter22"
+---
+[monitors.a]
+url="http://h/"
+json="{password: hunter22}"
+body="x"
+---
+[monitors.a]
+address="kim:hunter22@h:25"
+---
+[monitors.a]
+address="h:25"
+dialogue="PASS hunter22"
+---
+[monitors.a]
+address="h:25"
+dialogue=["PASS hunter22"]
+---
+[monitors.a]
+address="h:25"
+send=["PASS hunter22"]
+---
+[monitors."https://kim:hunter22@h/"]
+url="x"
+---
+[monitors.a]
+url="http://h/"
+"password=hunter22"=1
+---
+[monitors.a]
+url="http://kim:hunter22@h:99999/"
+---
+[monitors.a]
+url="http://kim:hunter22@h h/"
+---
+[monitors.a]
+url="http://h/"
+connect_to="kim:hunter22@x"
+---
+[defaults]
+basic_auth="kim:hunter22"
+---
+[monitors.a]
+url="http://h/"
+bearer="hunter22\nx"
+---
+[monitors.a]
+url="http://h/"
+headers={A="hunter22\nx"}
+---
+[monitors.a]
+url="http://h/"
+basic_auth={username="kim:hunter22", password="x"}
+---
+[monitors.a]
+url="http://h/"
+basic_auth={username="kim", passwort="hunter22"}
+---
+[monitors.a]
+url="http://h/"
+up_when=["header('X-Token') = 'hunter22'"]
+---
+[alerts]
+routes="token=hunter22"
+---
+include="https://kim:hunter22@h/"
+"""
+
+
+@pytest.mark.parametrize("text", MISPLACED.split("---\n"))
+def test_no_error_shows_a_secret_that_was_written_in_the_wrong_place(tmp_path: Path, text: str) -> None:
+    faults = faults_of(tmp_path, text)
+    assert faults
+    assert not [one for one in faults if "hunter22" in one]

@@ -31,7 +31,7 @@ from monitord.config.reader import Reader
 from monitord.config.secret import SHORTEST_SECRET, Secret
 from monitord.config.table import Table
 from monitord.config.values import NAME_PATTERN, check_name
-from monitord.config.wording import value_text
+from monitord.config.wording import value_text, without_secrets
 
 __all__ = [
     "NAME_PATTERN",
@@ -44,4 +44,5 @@ __all__ = [
     "document_of",
     "read_document",
     "value_text",
+    "without_secrets",
 ]

@@ -4,6 +4,7 @@ Whoever uses a secret calls `reveal()` at the place of use, so that every use ca
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -80,8 +81,10 @@ class SecretSources:
         if self.reader is not Reader.SERVICE:
             return Secret("")
         if not self.environment.get(name):
+            # Any other text may be the secret itself.
+            shown = f" {name}" if re.fullmatch(r"[A-Z_][A-Z0-9_]*", name) else ""
             raise ValueError(
-                f"the environment variable {name} is not set; set it (in a unit: Environment= or EnvironmentFile=)"
+                f"the environment variable{shown} is not set; set it (in a unit: Environment= or EnvironmentFile=)"
             )
         return Secret(self.environment[name])
 

@@ -25,7 +25,7 @@ from monitord.config.values import (
     problem_and_hint,
     within,
 )
-from monitord.config.wording import Path, key_text, value_text
+from monitord.config.wording import Path, key_text, subject_text, value_text
 from monitord.units import format_duration, format_size, parse_duration, parse_size
 
 T = TypeVar("T")
@@ -266,8 +266,9 @@ class Table:
             return tuple(default)
         path, value = found
         if not isinstance(value, list):
-            fix = f"write [{value_text(value)}]" if isinstance(value, str) else 'write ["…"]'
-            self._faults.refuse(path, f"{value_text(value)} is not a list", fix)
+            shown = subject_text(path, value)
+            fix = f"write [{shown.strip()}]" if isinstance(value, str) and shown else 'write ["…"]'
+            self._faults.refuse(path, f"{shown}is not a list", fix)
             return () if default is REQUIRED else tuple(default)
         parsed = [
             self._convert((*path, index), item, lambda text: parse(as_text(text)), None)
@@ -328,7 +329,7 @@ class Table:
             if not isinstance(value, list):
                 path = (*self._path, key)
                 fix = f"write it as [[{key_text(path)}]]"
-                self._faults.refuse(path, f"{value_text(value)} is not an array of tables", fix)
+                self._faults.refuse(path, f"{subject_text(path, value)}is not an array of tables", fix)
                 value = []
             self._children[key] = [self._child((key, index), item, None) for index, item in enumerate(value)]
         return self._children[key]
@@ -456,7 +457,7 @@ class Table:
             return convert(value)
         except ValueError as error:
             problem, hint = problem_and_hint(error)
-            self._faults.refuse(path, problem if hidden else f"{value_text(value)} {problem}", hint)
+            self._faults.refuse(path, problem if hidden else f"{subject_text(path, value)}{problem}", hint)
             return fallback
 
     def _missing(self, key: str, example: str) -> None:
@@ -465,6 +466,6 @@ class Table:
             self._faults.refuse((*self._path, key), "is missing", f"add {key_text((key,))} = {example}")
 
     def _not_a_table(self, path: Path, value: object, *, hidden: bool) -> None:
-        shown = "" if hidden else f"{value_text(value)} "
+        shown = "" if hidden else subject_text(path, value)
         fix = "write { … }" if isinstance(path[-1], int) else f"write it as [{key_text(path)}]"
         self._faults.refuse(path, f"{shown}is not a table", fix)

@@ -1,15 +1,52 @@
-"""Keys and values as TOML writes them, for messages: quoted where TOML quotes, shortened where long."""
+"""Keys and values as TOML writes them, for messages: quoted where TOML quotes, shortened where long.
+
+Messages are published: in the journal, in the state of a rejected reload. A value may be a secret that was written in
+the wrong place, so that none is shown at a key that is for secrets, and of others nothing that has the form of one.
+"""
 
 import re
 from datetime import date, time
 
 MAX_SHOWN_CHARACTERS = 60
+MAX_EXAMINED_CHARACTERS = 1000
 MAX_DECIMAL_BITS = 4096
 
 Path = tuple[str | int, ...]
 
 _BARE_KEY = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_SHOWN_CHARACTERS}}}")
-_USER_INFO = re.compile(r"(?<=://)[^/@\s]*@")
+# Of monitors and notifiers the names are free.
+_SECTIONS_OF_NAMES = frozenset({"monitors", "notifiers", "maintenance"})
+_FOR_SECRETS = re.compile(
+    r"token|secret|passw|pass$|bearer|auth|credential|cookie|api_?key|routing_key|proxy"
+    r"|^(headers|environment|form|body|json|send)$",
+    re.IGNORECASE,
+)
+_FORMS_OF_SECRETS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern, flags), replacement)
+    for pattern, replacement, flags in (
+        (r"-----BEGIN [\s\S]*", "***", 0),
+        (r"(?<=://)[^/@\s]*@", "***@", 0),
+        (r"(?<![^\s\"'=])[^\s/@:\"']+:[^\s@/]+@(?=[^\s@])", "***@", 0),
+        (r"^([A-Za-z][^\s:/]*:)(?!\d+$)[^\s:/@]{6,}$", r"\1***", 0),
+        (
+            r"(header\(\s*['\"][^'\"]*(?:token|auth|cookie|secret|key)[^'\"]*['\"]\s*\)[^'\"]*)['\"].*",
+            r"\1***",
+            re.IGNORECASE,
+        ),
+        # The path of a webhook is its password.
+        (r"(://[^/?#\s]+)[/?#][^\s\"']{6,}", r"\1/…", 0),
+        (r"^([\w-]+(?:\.[\w-]+)+(?::\d+)?)/\S{8,}", r"\1/…", 0),
+        (r"\b(Bearer|Basic|Digest|Negotiate|AUTH|PASS|LOGIN)(\s+)\S.*", r"\1\2***", re.IGNORECASE),
+        (
+            r"((?:token|secret|password|passwd|passphrase|pass|pwd|api[_-]?key|auth|authorization|credential|cookie"
+            r"|session)[\"']?\s*[=:]\s*)\S.*",
+            r"\1***",
+            re.IGNORECASE,
+        ),
+        (r"\b(?:xox[a-z]-|gh[a-z]_|github_pat_|glpat-|sk-|AKIA|eyJ)[\w.-]{8,}", "***", 0),
+        (r"\b(?=[A-Za-z+=]*\d)(?=[\d+=]*[A-Za-z])[A-Za-z0-9+=]{20,}", "***", 0),
+    )
+)
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
@@ -22,6 +59,18 @@ def key_text(path: Path) -> str:
         else:
             text += ("." if text else "") + (part if _BARE_KEY.fullmatch(part) else _quoted(part))
     return text
+
+
+def is_for_secrets(path: Path) -> bool:
+    """Whether the key, or the table around it, is for values that must not be shown."""
+    parts = path[:1] + path[2:] if len(path) > 2 and path[0] in _SECTIONS_OF_NAMES else path  # noqa: PLR2004
+    return any(isinstance(part, str) and _FOR_SECRETS.search(part) for part in parts)
+
+
+def subject_text(path: Path, value: object) -> str:
+    """The value as the subject of a problem, with a space; empty at a key that is for secrets."""
+    is_hidden = not isinstance(value, (dict, bool)) and is_for_secrets(path)
+    return "" if is_hidden else f"{value_text(value)} "
 
 
 def value_text(value: object) -> str:
@@ -42,9 +91,15 @@ def value_text(value: object) -> str:
     return value.isoformat() if isinstance(value, (date, time)) else _shortened(str(value))
 
 
+def without_secrets(text: str) -> str:
+    """The text without what has the form of a secret."""
+    for pattern, replacement in _FORMS_OF_SECRETS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
 def _quoted(text: str) -> str:
-    """A password in a URL is left out."""
-    shown = _shortened(_USER_INFO.sub("***@", text))
+    shown = _shortened(without_secrets(text[:MAX_EXAMINED_CHARACTERS]))
     return '"' + "".join(_ESCAPES.get(character) or _printable(character) for character in shown) + '"'
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from monitord.conditions import COUNT, EXPIRY, IP_VERSION, LATENCY, Bounds, FactType, Vocabulary
-from monitord.config import Table
+from monitord.config import Table, value_text
 from monitord.model import Fact, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.monitors.secured import check_files
@@ -279,7 +279,9 @@ def _ca_file(table: Table) -> str | None:
     if path is None:
         return None
     if not path.startswith("/"):
-        table.fault("ca_file", f'"{path}" is not an absolute path', 'write ca_file = "/path/to/file.pem"')
+        table.fault(
+            "ca_file", f"{value_text(path)} is not an absolute path", 'write ca_file = "/path/to/file.pem"'
+        )
         return None
     check_files(table, "ca_file", TlsOptions(ca_file=path))
     return path

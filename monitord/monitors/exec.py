@@ -13,7 +13,7 @@ import os
 import re
 import shlex
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from signal import Signals
@@ -24,6 +24,7 @@ from monitord.config import Secret, Table, value_text
 from monitord.model import EXCERPT, Evidence, Fact, Observation, Reason
 from monitord.monitors.base import CHILDREN, Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.monitors.http_options import SECRET_NAME, SHORTEST_GUESS
+from monitord.monitors.masking import Masking
 from monitord.monitors.perfdata import PluginOutput, parse_output
 from monitord.net import ProcessEnd, ProcessFault, ProcessFaultKind, ProcessRequest
 from monitord.units import format_duration
@@ -88,14 +89,36 @@ def secrets_of_program(options: ExecOptions) -> Iterator[str]:
     for name, value in options.environment:
         if SECRET_NAME.search(name) and len(value.reveal()) >= SHORTEST_GUESS:
             yield value.reveal()
-    for argument, following in zip(options.command, (*options.command[1:], ""), strict=True):
-        if argument.startswith("-") and SECRET_NAME.search(argument):
-            value_text = argument.partition("=")[2] or following
-            if len(value_text) >= SHORTEST_GUESS and not value_text.startswith(("-", "/")):
-                yield value_text
+    yield from secrets_of_arguments(options.command)
+
+
+def secrets_of_arguments(command: Sequence[str], *, is_guess: bool = False) -> Iterator[str]:
+    """What is a secret among the arguments of a program, by the option before it.
+
+    `is_guess`: by options as well that mean something else to other programs.
+    """
+    for argument, following in zip(command, (*command[1:], ""), strict=True):
+        if argument.startswith("-"):
+            option, equals, value = argument.partition("=")
+            secret = _secret_of_option(option, value if equals else following, is_guess=is_guess)
+            without_scheme = secret.rpartition(" ")[2]  # of Bearer TOKEN
+            yield from (one for one in (secret, without_scheme) if len(one) >= SHORTEST_GUESS)
         userinfo = re.search(r"://[^/@\s:]*:([^/@\s]+)@", argument)
         if userinfo is not None:
             yield userinfo[1]
+
+
+def _secret_of_option(option: str, value: str, *, is_guess: bool) -> str:
+    """As curl, mysql, Nagios plugins and others have them; "" where the value is none."""
+    if is_guess and re.fullmatch(r"-[pPa][^-].{4,}", option) and not SECRET_NAME.search(option):
+        return option[2:]  # without a space, as in mysql -phunter22
+    if value.startswith(("-", "/")):
+        return ""
+    if option in {"-u", "-U", "--user"} or (option in {"-H", "--header"} and SECRET_NAME.search(value)):
+        return value.partition(":")[2].strip()
+    if is_guess and option in {"-p", "-P", "-a"}:
+        return "" if value.isdecimal() else value  # often a port
+    return value if SECRET_NAME.search(option) else ""
 
 
 class ExecMonitor(Monitor[ExecOptions]):
@@ -295,7 +318,8 @@ def _as_list(text: str) -> str:
         parts = shlex.split(text)
     except ValueError:
         parts = text.split()
-    return value_text(parts)
+    masking = Masking(secrets_of_arguments(parts, is_guess=True))
+    return value_text([masking.mask(part) for part in parts])
 
 
 def _read_environment(table: Table) -> tuple[tuple[tuple[str, Secret], ...], tuple[Secret, ...]]:

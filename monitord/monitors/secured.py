@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from monitord.conditions import EXPIRY, IP_VERSION, LATENCY, FactType
-from monitord.config import Table
+from monitord.config import Table, value_text
 from monitord.model import Fact
 from monitord.net import CertificateFacts, Phase, TlsFacts, TlsOptions, TlsVersion, make_context
 from monitord.net.stream import StreamOutcome
@@ -98,7 +98,7 @@ def read_tls(table: Table, *, alpn: tuple[str, ...] = ("http/1.1",)) -> TlsOptio
 def _path(table: Table, key: str) -> str | None:
     path = table.text(key, default=None)
     if path is not None and not path.startswith("/"):
-        table.fault(key, f'"{path}" is not an absolute path', f'write {key} = "/path/to/file.pem"')
+        table.fault(key, f"{value_text(path)} is not an absolute path", f'write {key} = "/path/to/file.pem"')
         return None
     return path
 

@@ -230,7 +230,10 @@ def check_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     names: dict[str, str] = {}
     for name, value in headers:
         if not _TOKEN.fullmatch(name):
-            raise ValueError(f"the header {name!r} is not a word of HTTP")
+            # A whole header as the name may hold a secret.
+            word = name.partition(":")[0]
+            shown = repr(word) if word == name else f"{word!r} …"
+            raise ValueError(f"the header {shown} is not a word of HTTP; write its name and its value apart")
         if name.lower() in _OURS:
             raise ValueError(f"the header {name} is set by the client; leave it out")
         checked.pop(names.get(name.lower(), name), None)

@@ -78,9 +78,12 @@ class ProcessRequest:
         if not self.command:
             raise ValueError('names no program; write ["/path/to/program", "argument"]')
         if not self.command[0].startswith("/"):
-            raise ValueError(
-                f'"{self.command[0]}" is not an absolute path; write "/path/to/{self.command[0]}"'
-            )
+            # A whole command line in it may hold a secret, so only its first word is shown.
+            name, *others = self.command[0].split(maxsplit=1) or [""]
+            hint = f'write "/path/to/{name}"'
+            if others:
+                hint += ", and each argument as a text of its own"
+            raise ValueError(f'"{name}{" …" if others else ""}" is not an absolute path; {hint}')
         if not self.directory.startswith("/"):
             raise ValueError(f'"{self.directory}" is not an absolute path; write "/{self.directory}"')
         if any(not name or "=" in name for name, _ in self.environment):

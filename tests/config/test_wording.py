@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitord.config.wording import MAX_SHOWN_CHARACTERS, Path, key_text, value_text
+from monitord.config.wording import MAX_SHOWN_CHARACTERS, Path, key_text, subject_text, value_text
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,19 @@ def test_a_key_is_shown_as_it_would_be_written(path: Path, text: str) -> None:
         ('a "b"\n\\', '"a \\"b\\"\\n\\\\"'),
         ("\x1b[31m\u202e\U000e0001", '"\\u001b[31m\\u202e\\U000e0001"'),
         ("https://user:hunter2@host/", '"https://***@host/"'),
+        ("kim:hunter2@mail.example.org:25", '"***@mail.example.org:25"'),
+        ("https://hooks.example.org/services/T0/hunter2", '"https://hooks.example.org/…"'),
+        ("hooks.example.org/services/T0/hunter2", '"hooks.example.org/…"'),
+        ("https://example.org:99999/", '"https://example.org:99999/"'),
+        ("Authorization: Bearer hunter2", '"Authorization: ***"'),
+        ("basic hunter2", '"basic ***"'),
+        ("api_key=hunter2", '"api_key=***"'),
+        ("xoxb-1234567890-abcdef", '"***"'),
+        ("AbCdEf0123456789AbCdEf01", '"***"'),
+        ("-----BEGIN PRIVATE KEY-----\nhunter2", '"***"'),
+        ("web-frontend-production-01", '"web-frontend-production-01"'),
+        ("localhost:25", '"localhost:25"'),
+        ("Mon..Fri *-*-* 09:00:00", '"Mon..Fri *-*-* 09:00:00"'),
         ({}, "{}"),
         ({"password": "hunter2"}, "{ … }"),
         ([1, "a", [2], []], '[1, "a", […], []]'),
@@ -43,6 +56,26 @@ def test_a_key_is_shown_as_it_would_be_written(path: Path, text: str) -> None:
 )
 def test_a_value_is_shown_as_it_would_be_written(value: object, text: str) -> None:
     assert value_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        (("monitors", "a", "basic_auth"), ""),
+        (("monitors", "a", "basic_auth", "username"), ""),
+        (("monitors", "a", "headers", "A"), ""),
+        (("notifiers", "a", "routing_key"), ""),
+        (("status", "token", 0), ""),
+        (("monitors", "password"), ""),
+        (("monitors", "token-service", "check_every"), '"x" '),
+        (("monitors", "a", "client_key"), '"x" '),
+        (("auto", "units"), '"x" '),
+        (("log",), '"x" '),
+    ],
+    ids=str,
+)
+def test_no_value_is_shown_at_a_key_that_is_for_secrets(path: Path, shown: str) -> None:
+    assert subject_text(path, "x") == shown
 
 
 def test_what_is_long_is_shortened() -> None:
