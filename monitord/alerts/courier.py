@@ -3,10 +3,12 @@
 A message that was not taken is tried again as it is, with the same key, until it is taken or its notices are too old:
 somebody who got it although the answer was lost can tell. Which notices are in it is stored before the first attempt,
 so that a restart, a reload and a fallback change neither content nor key. What comes meanwhile waits for the next
-message. The longer it fails the less often it is tried; it is said when failing begins and when it is over.
+message. The longer it fails the less often it is tried; it is said when failing begins and when it is over. A message
+that the receiver refuses as such is retried in the same way, but holds up no other.
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -62,6 +64,7 @@ class Courier:
         self._group: list[Entry] = []
         self._waited_to = 0  # the sequence of the last entry that others were waited for with
         self._again: Sequence[Notice] = ()
+        self._retry_refused_at: dict[str | None, float] = {}  # by the key of the message
         self._sendings: deque[float] = deque()
         self._delivering: tuple[Message, asyncio.Task[str]] | None = None
         self.sent = 0
@@ -93,6 +96,8 @@ class Courier:
                 await self._gather()
             if self._again:
                 await self._tell_again()
+                continue
+            if not self._group:
                 continue
             self._form()
             await self._stored(STORED_WITHIN_S)
@@ -138,23 +143,40 @@ class Courier:
 
         What did not fit into it has waited with it, and goes with the next one at once.
         """
-        while not self._outbox.count_for(self.name):
+        while not (waiting := self._due()):
             if self._again:
                 return
             self._has_work.clear()
-            await self._has_work.wait()
-        waiting = self._outbox.waiting_for(self.name)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._refused_for_s()):
+                    await self._has_work.wait()
         attempted = next((one for one in waiting if one.message is not None), None)
         if attempted is not None:
             self._group = [one for one in waiting if one.message == attempted.message]
             return
         if waiting[0].sequence > self._waited_to:
             await asyncio.sleep(self.notifier.settings.group_wait_s)
-            self._waited_to = max((one.sequence for one in self._outbox.waiting_for(self.name)), default=0)
-        waiting = self._outbox.waiting_for(self.name)
+            # Meanwhile some may have been dropped, and a message of another notifier handed over.
+            waiting = [one for one in self._due() if one.message is None]
+            self._waited_to = max((one.sequence for one in waiting), default=0)
         # Messages for others, for which this one is the fallback, stay apart: they go no further than here.
         same = [one for one in waiting if one.notice.notifier == waiting[0].notice.notifier]
         self._group = same[: self.notifier.settings.max_notices]
+
+    def _due(self) -> list[Entry]:
+        """What waits, without messages that were refused and are not to be retried yet."""
+        waiting = self._outbox.waiting_for(self.name)
+        if not self._retry_refused_at:
+            return waiting
+        now_s = self._clock.monotonic_s()
+        self._retry_refused_at = {key: at_s for key, at_s in self._retry_refused_at.items() if at_s > now_s}
+        return [one for one in waiting if one.message not in self._retry_refused_at]
+
+    def _refused_for_s(self) -> float | None:
+        """How long until a refused message is to be retried; None where there is none."""
+        if not self._retry_refused_at:
+            return None
+        return max(0.0, min(self._retry_refused_at.values()) - self._clock.monotonic_s())
 
     def _form(self) -> None:
         """Make a message of as much of the group as the receiver takes at once; the rest waits for the next."""
@@ -333,17 +355,23 @@ class Courier:
             self._outbox.dissolve(self._group)
             self._group = self._group[: len(self._group) // 2]
             return RETRY_FIRST_S
-        self._offer_to_fallback()
+        self._offer_to_fallback(after_s=0.0 if error.is_refused else FALLBACK_AFTER_S)
         if not self._group:
             return 0.0  # what comes next is not to wait for long, either
-        delay_s: float = min(RETRY_FIRST_S * 2**self._failures, RETRY_LAST_S)
-        self._failures = min(self._failures + 1, 16)
+        failures = self._group[0].attempts - 1 if error.is_refused else self._failures
+        delay_s: float = min(RETRY_FIRST_S * 2 ** min(failures, 16), RETRY_LAST_S)
         delay_s *= random.uniform(0.8, 1.2)  # noqa: S311 - so that not all come at once
-        return max(delay_s, error.after_s or 0.0)
+        delay_s = max(delay_s, error.after_s or 0.0)
+        if error.is_refused:
+            self._retry_refused_at[self._group[0].message] = self._clock.monotonic_s() + delay_s
+            self._group = []
+            return 0.0
+        self._failures = min(self._failures + 1, 16)
+        return delay_s
 
-    def _offer_to_fallback(self) -> None:
+    def _offer_to_fallback(self, after_s: float) -> None:
         fallback = self.notifier.settings.fallback
-        if fallback is None or self._clock.monotonic_s() - self._failing_since_s < FALLBACK_AFTER_S:
+        if fallback is None or self._clock.monotonic_s() - self._failing_since_s < after_s:
             return
         # What came from another one goes no further: two that fail would pass it to and fro.
         is_own = all(entry.notice.notifier == self.name for entry in self._group)

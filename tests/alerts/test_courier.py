@@ -278,6 +278,58 @@ def test_a_message_that_is_too_large_for_its_peer_is_cut_in_half() -> None:
     assert (office.courier.sent, office.courier.failing) == (100, None)
 
 
+def refuse_the_first(message: Message) -> None:
+    if any(one.monitor == "web-1" for one in message.notices):
+        raise DeliveryError("400 Bad Request", is_refused=True)
+
+
+def test_a_message_that_is_refused_holds_up_no_other() -> None:
+    async def act(office: Office) -> None:
+        office.notifier.act = refuse_the_first
+        for number in range(4):
+            office.tell(number)
+        await asyncio.sleep(60)
+        assert office.outbox.count_for("ops") == 1
+        office.tell(9)
+        await asyncio.sleep(20)
+        assert office.outbox.count_for("ops") == 1
+        attempts = len(office.notifier.got)
+        await asyncio.sleep(3600)
+        assert 5 <= len(office.notifier.got) - attempts <= 12
+        await asyncio.sleep(DAY_S)
+        assert office.outbox.count_for("ops") == 0
+
+    office = at_work(act)
+    fates = {one.notice.monitor: one.fate for one in office.outbox.entries()}
+    assert fates.pop("web-1") is Fate.GIVEN_UP
+    assert set(fates.values()) == {Fate.SENT}
+    alone = [one for one in office.notifier.got if [notice.monitor for notice in one.notices] == ["web-1"]]
+    assert len({content(one)[0] for one in alone}) == 1
+
+
+def test_a_message_that_is_refused_goes_to_the_fallback_at_once() -> None:
+    async def act(office: Office) -> None:
+        office.notifier.act = refuse_the_first
+        office.tell(1)
+        office.tell(2)
+        await asyncio.sleep(30)
+        assert office.handed == [("backup", 1)]
+
+    assert at_work(act, replace(OPS, fallback="backup")).courier.sent == 1
+
+
+def test_a_notice_that_was_dropped_while_others_were_waited_for_is_not_sent() -> None:
+    async def act(office: Office) -> None:
+        entry = office.tell(1)
+        await asyncio.sleep(5)
+        office.outbox.give_up(entry, office.clock.now(), "too many")
+        await asyncio.sleep(60)
+        office.tell(2)
+        await asyncio.sleep(60)
+
+    assert at_work(act).notifier.titles == [["DOWN: web-2"]]
+
+
 def test_a_peer_says_when_to_come_again() -> None:
     def later(_: object) -> None:
         raise DeliveryError("429 slowly", after_s=1000.0)
