@@ -12,7 +12,7 @@ from typing import Any
 
 from monitord.config import Table, value_text
 from monitord.health import Window
-from monitord.health.windows import BY_ITSELF, read_calendar
+from monitord.health.windows import BY_ITSELF, monitor_pattern, read_calendar
 from monitord.model import Health
 from monitord.monitors import monitor_type_names
 from monitord.notifiers import NOTIFIER_TYPES, Notifier, NotifierSettings
@@ -150,7 +150,7 @@ def _route(
     if table.look_up("notify") is None:
         table.fault("", "notifies nobody", 'write notify = ["…"]')
     _check(table, "notify", (one for one in notify if one not in named), "is not a notifier", _known(named))
-    patterns = table.one_or_more("monitors", str, default=())
+    patterns = table.one_or_more("monitors", monitor_pattern, default=())
     strangers = (
         one
         for one in patterns

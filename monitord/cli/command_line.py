@@ -81,4 +81,26 @@ def parse(known: Sequence[Command], arguments: Sequence[str]) -> argparse.Namesp
             options = build_parser(known).parse_args(arguments[: index + 1])
             options.arguments = list(arguments[index + 1 :])
             return options
-    return build_parser(known).parse_args(arguments)
+    return _with_full_names(build_parser(known).parse_args(arguments))
+
+
+def _with_full_names(options: argparse.Namespace) -> argparse.Namespace:
+    """Names of monitors: "unit:nginx" is unit:nginx.service, as systemctl reads the names of units."""
+    for key in ("name", "names", "words"):
+        written = getattr(options, key, None)
+        if isinstance(written, str):
+            setattr(options, key, _full_name(written))
+        elif isinstance(written, list):
+            setattr(options, key, [_full_name(name) for name in written])
+    return options
+
+
+def _full_name(name: str) -> str:
+    if not name.startswith("unit:"):
+        return name
+    from monitord.systemd.unit_names import full_unit_name  # noqa: PLC0415 - monitorctl starts at once
+
+    try:
+        return "unit:" + full_unit_name(name.removeprefix("unit:"))
+    except ValueError:
+        return name  # a pattern, or no unit: the daemon knows no such monitor

@@ -15,6 +15,7 @@ from functools import lru_cache
 
 from monitord.calendar_events import CalendarEvent, parse_calendar_event
 from monitord.config import Table, value_text
+from monitord.systemd.unit_names import full_unit_name
 
 SHORTEST_S = 1.0
 LONGEST_S = 366 * 86400.0
@@ -95,6 +96,13 @@ def _last_time(schedule: CalendarEvent, at: datetime) -> datetime | None:
     return schedule.previous_or_at(at)
 
 
+def monitor_pattern(text: str) -> str:
+    """A name or a pattern as it is written; "unit:nginx" is unit:nginx.service. Raises ValueError("problem; hint")."""
+    if not text.startswith(BY_ITSELF) or _is_pattern(text):
+        return text
+    return BY_ITSELF + full_unit_name(text.removeprefix(BY_ITSELF))
+
+
 def fits(name: str, pattern: str) -> bool:
     """Whether a name is this one, or fits the pattern."""
     return name == pattern or (_is_pattern(pattern) and fnmatchcase(name, pattern))
@@ -151,7 +159,8 @@ def _read(name: str, table: Table, names: Collection[str], known_tags: Collectio
     begins_at, ends_at = table.moment("from"), table.moment("until")
     duration_s = table.duration("duration", default=None, minimum=SHORTEST_S, maximum=LONGEST_S)
     schedule = read_calendar(table, "schedule", lasts_s=duration_s or 0.0)
-    monitors, tags = table.texts("monitors", default=()), table.texts("tags", default=())
+    monitors = table.values("monitors", monitor_pattern, default=())
+    tags = table.texts("tags", default=())
     _check_times(table)
     if begins_at is not None and ends_at is not None:
         duration_s = (ends_at - begins_at).total_seconds()

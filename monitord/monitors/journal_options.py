@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from monitord.conditions.pattern import Pattern
 from monitord.config import Table, value_text
+from monitord.systemd.unit_names import full_unit_name
 
 DEFAULT_WITHIN_S = 300.0
 SHORTEST_WINDOW_S = 1.0
@@ -101,8 +102,8 @@ def _value(key: str, field: str, part: object) -> list[str]:
     text = str(part)
     if field == "PRIORITY":
         return _priorities(text, and_worse=key == "priority")
-    if key == "unit" and "." not in text:
-        return [f"{text}.service"]
+    if key == "unit":
+        return [full_unit_name(text)]
     return [text]
 
 

@@ -17,18 +17,10 @@ from monitord.model import Observation, Reason
 from monitord.monitors.base import Stopwatch
 from monitord.net.bus import BusError, BusFault, socket_of, system_bus_address
 from monitord.net.unit_state import UnitState
+from monitord.systemd.unit_names import full_unit_name, is_unit_pattern
 
-LONGEST_NAME = 255
 WAKE_EVERY_S = 1.0
 """A unit that restarts all the time is checked so often, not each time."""
-
-UNIT_TYPES = (
-    *("service", "socket", "target", "device", "mount", "automount"),
-    *("swap", "timer", "path", "slice", "scope"),
-)
-
-_NAME = re.compile(rf"[A-Za-z0-9:_.\\@-]+\.(?:{'|'.join(UNIT_TYPES)})")
-_WILD = frozenset("*?[")
 
 
 def has_library(table: Table, key: str, what: str) -> bool:
@@ -52,25 +44,24 @@ def _warn_without_bus(table: Table, key: str, what: str) -> None:
 
 
 def parse_unit_name(text: str) -> str:
-    """The full name of one unit, or ValueError("problem; hint")."""
-    if _WILD & set(text):
+    """The full name of one unit, of a service where no type is written, or ValueError("problem; hint")."""
+    if is_unit_pattern(text):
         raise ValueError('is a pattern; write units = "…" for several units')
-    if not _NAME.fullmatch(text) or len(text) > LONGEST_NAME:
-        raise ValueError('is not the full name of a unit; write its type as well, as in "nginx.service"')
-    if re.search(r"@\.[a-z]+$", text):
-        raise ValueError("is a template; name one of its instances, or all of them by a pattern")
-    return text
+    return full_unit_name(text)
 
 
 def parse_timer_name(text: str) -> str:
-    """As `parse_unit_name`."""
-    if not parse_unit_name(text).endswith(".timer"):
+    """As `parse_unit_name`, of a timer."""
+    name = full_unit_name(text, "timer")
+    if not name.endswith(".timer"):
         raise ValueError('is not a timer; write a name such as "backup.timer"')
-    return text
+    return name
 
 
 def parse_unit_pattern(text: str) -> str:
     """A pattern for names of units as systemd has it (glob(7)), or ValueError("problem; hint")."""
+    if text and not is_unit_pattern(text):
+        return full_unit_name(text)
     if not text or "/" in text:
         raise ValueError('is not a pattern for names of units; write one such as "*.service"')
     # glibc and Python agree on all but these.

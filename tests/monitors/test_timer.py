@@ -240,7 +240,8 @@ def test_a_timer_needs_no_type(tmp_path: Path) -> None:
     [
         ("", 'timer: is missing; add timer = "…"'),
         ('timer = "backup.service"', '"backup.service" is not a timer; write a name such as "backup.timer"'),
-        ('timer = "backup"', "is not the full name of a unit"),
+        ('timer = "nginx.socket"', '"nginx.socket" is not a timer; write a name such as "backup.timer"'),
+        ('timer = "back*"', '"back*" is a pattern; write the name of one unit'),
         ('timer = "a.timer"\nmax_age = 0', "max_age: 0 is too small; at least 1s"),
     ],
 )  # fmt: skip

@@ -511,8 +511,12 @@ def test_a_unit_needs_no_type(tmp_path: Path) -> None:
     [
         ("", 'names no unit; write unit = "nginx.service", or units = "*.service"'),
         ('unit = "a.service"\nunits = "*"', "units: stands beside unit; write one of them"),
-        ('unit = "nginx"', 'unit: "nginx" is not the full name of a unit; write its type as well'),
-        ('unit = "a b.service"', "is not the full name of a unit"),
+        (
+            'unit = "a b.service"',
+            r"""unit: "a b.service" is not the name of a unit; write 'a\x20b.service'""",
+        ),
+        ('unit = "getty@"', "is a template; name one of its instances"),
+        ('unit = ""', 'unit: "" is not the name of a unit; write one such as "nginx.service"'),
         ('unit = "*.service"', 'is a pattern; write units = "…" for several units'),
         ('unit = "getty@.service"', "is a template; name one of its instances"),
         ("units = []", 'units: is empty; write a pattern such as "*.service"'),
