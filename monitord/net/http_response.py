@@ -104,6 +104,8 @@ _FIELD = re.compile(rb"\r\n([^:\r]+):[ \t]*([^\r]*)")
 _TEXT_FIELD = re.compile(_FIELD.pattern.decode())
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 _LINE_END = re.compile(rb"\r?\n")
+_FOLD = re.compile(rb"\r?\n[ \t]+")
+_FOLDED_BEFORE = re.compile(rb"\A(?:[ \t][^\n]*(?:\n|\Z))+")
 _STATUS_LINE = re.compile(
     rb"(HTTP|ICY)(?:/([0-9]{1,4})(?:\.([0-9]{1,4}))?)?([ \t]+)([^ \t]+)(?:([ \t])[ \t]*(.*))?", re.IGNORECASE
 )
@@ -344,7 +346,7 @@ class ResponseParser:
             raw = RawHeaders(lambda: fields)
         self._scanned = 0
         if len(headers) > MAX_HEADERS:
-            raise Ended(FaultKind.TOO_LARGE, f"the response has more than {MAX_HEADERS} headers")
+            raise self._too_many_headers()
         if status < _FIRST_FINAL_STATUS and not (status == _UPGRADED and self._is_final_upgrade()):
             self._interim += 1
             self._interim_status = status
@@ -374,6 +376,9 @@ class ResponseParser:
             FaultKind.TOO_LARGE,
             f"the head of the response{interim} is larger than max_header ({self._max_head_bytes} bytes)",
         )
+
+    def _too_many_headers(self) -> Ended:
+        return Ended(FaultKind.TOO_LARGE, f"the response has more than {MAX_HEADERS} headers")
 
     def _check_beginning(self, *, is_all: bool) -> None:
         """Refuse what is not HTTP/1 as soon as that is certain: a banner may be all that ever arrives."""
@@ -407,21 +412,22 @@ class ResponseParser:
             raise _refused("the head of the response holds a NUL character")
         if is_bare or head.count(b"\n") != head.count(b"\r\n") or not head.endswith(b"\r"):
             self.note(Deviation.BARE_LF)
-        first, *lines = _LINE_END.split(head.removesuffix(b"\r"))
+        first, _, rest = head.removesuffix(b"\r").partition(b"\n")
+        version, status, reason = self._read_status_line(first.removesuffix(b"\r"))
+        if b"\n " in head or b"\n\t" in head:
+            self.note(Deviation.FOLDED_HEADER)
+            # RFC 9112, sections 5.2 and 2.2: folded lines are one; before the first header they are ignored.
+            rest = _FOLD.sub(b" ", _FOLDED_BEFORE.sub(b"", rest, count=1))
+        lines = _LINE_END.split(rest) if rest else []
+        if len(lines) > MAX_HEADERS:
+            raise self._too_many_headers()
         if _CONTROL.search(head):
             self.note(Deviation.CONTROL_CHARACTER)
-        if any(b"\r" in line for line in (first, *lines)):
+        if any(b"\r" in line for line in (first.removesuffix(b"\r"), *lines)):
             self.note(Deviation.BARE_CR)  # RFC 9112, section 2.2: replace it with a space
-        version, status, reason = self._read_status_line(first)
         fields: list[tuple[bytes, bytes]] = []
         for raw in lines:
             line = raw.replace(b"\r", b" ")
-            if line[:1] in (b" ", b"\t"):
-                self.note(Deviation.FOLDED_HEADER)
-                if fields:  # RFC 9112, section 5.2; before the first header it is ignored (section 2.2)
-                    name, value = fields[-1]
-                    fields[-1] = name, b" ".join((value.rstrip(b" \t"), line.strip(b" \t"))).strip(b" ")
-                continue
             name, colon, value = line.partition(b":")
             bare = name.rstrip(b" \t")
             if not colon or not bare:
@@ -432,8 +438,6 @@ class ResponseParser:
             if not _NAME.fullmatch(bare):
                 self.note(Deviation.HEADER_NAME)
             fields.append((bare, value.strip(b" \t")))
-            if len(fields) > MAX_HEADERS:
-                break
         return version, status, text_of(reason), fields
 
     def _read_status_line(self, line: bytes) -> tuple[tuple[int, int], int, bytes]:

@@ -1,6 +1,9 @@
 """The parser of responses: which deviations it accepts, what it refuses and why, and what bounds it."""
 
 import gzip
+import random
+from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 
@@ -400,3 +403,62 @@ def test_incomplete_head_is_described_for_a_timeout() -> None:
     assert one.progress_note == "only 1 interim response (status 102)"
     one.feed(b"HTTP/1.1")
     assert one.progress_note == "only 35 bytes of an incomplete head"
+
+
+@pytest.mark.parametrize("line", [b"a:\n", b"junk\n"], ids=["headers", "lines without colon"])
+def test_too_many_lines_are_refused(line: bytes) -> None:
+    with pytest.raises(Ended, match="more than 5000 headers"):
+        parser().feed(b"HTTP/1.1 200 OK\n" + line * 10_000 + b"\n")
+
+
+def test_many_folded_lines_are_joined_at_once() -> None:
+    """Joined one by one, a megabyte of them took minutes."""
+    one = parser(max_head_bytes=1_000_000)
+    one.feed(b"HTTP/1.1 200 OK\r\nX: y\n" + b" a\n" * 300_000 + b"\n")
+    assert one.head is not None
+    assert one.head.headers["X"] == "y" + " a" * 300_000
+
+
+def test_result_does_not_depend_on_the_pieces() -> None:
+    source = random.Random(3)
+    for _ in range(3000):
+        data = _damaged(source)
+        method = source.choice(["GET", "HEAD", "CONNECT"])
+        cuts = sorted(source.sample(range(len(data)), 3))
+        pieces = [data[start:end] for start, end in pairwise([0, *cuts, len(data)])]
+        assert _result(method, pieces) == _result(method, [data]), data
+
+
+def _damaged(source: random.Random) -> bytes:
+    data = bytearray(source.choice(_WHOLE))
+    for _ in range(source.randint(0, 5)):
+        at = source.randrange(len(data))
+        match source.randrange(4):
+            case 0:
+                data[at] = source.randrange(256)
+            case 1:
+                del data[at]
+            case 2:
+                data[at:at] = source.choice([b"\r", b"\n", b"\t", b" ", b":", b";", b",", b"0", b"\0"])
+            case _:
+                start = source.randrange(len(data))
+                data[at:at] = data[start : start + 20]
+    return bytes(data)
+
+
+_WHOLE = (
+    CHUNKED + b"5\r\nhello\r\n0\r\nX: y\r\n\r\n",
+    b"HTTP/1.1 100 C\r\n\r\nHTTP/1.0 404 NF\r\nContent-Length: 5, 5\r\nConnection: keep-alive\r\n x\r\n\r\nhello",
+    b"\r\nhttp/1.1 999\nFoo : bar\n\nbody",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\nContent-Length: 3\r\n\r\n3;a=b\r\nabc\r\n0\r\n\r\n",
+)
+
+
+def _result(method: str, pieces: Sequence[bytes]) -> object:
+    """What came of it; of a refusal the reason without the quoted bytes, of which more or fewer may be there."""
+    one = parser(method=method)
+    try:
+        read(one, *pieces)
+    except Ended as end:
+        return end.detail.partition('"')[0]
+    return one.head and (one.head.status, list(one.head.headers.items())), bytes(one.body), one.is_complete
