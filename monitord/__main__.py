@@ -2,6 +2,6 @@
 
 import sys
 
-from monitord.cli.daemon_command import main
+from monitord.cli.start import main
 
 sys.exit(main())

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,14 +41,21 @@ class Process:
         self.notices: list[str] = []
         self.process: subprocess.Popen[bytes]
 
-    def start(self, *, listening: socket.socket | None = None, named: str = "status", **environ: str) -> None:
+    def start(
+        self,
+        *,
+        listening: socket.socket | None = None,
+        named: str = "status",
+        command: Sequence[str] = (),
+        **environ: str,
+    ) -> None:
         environment = {
             "PATH": os.environ["PATH"],
             "NOTIFY_SOCKET": self.manager.address,
             "RUNTIME_DIRECTORY": str(self.socket.parent),
             **environ,
         }
-        command = [sys.executable, "-m", "monitord", "--config", str(self.config)]
+        command = list(command) or [sys.executable, "-m", "monitord", "--config", str(self.config)]
         if listening is not None:
             # What systemd does between fork and exec: descriptor 3, and the pid that it is for.
             os.set_inheritable(listening.fileno(), True)
@@ -235,6 +242,34 @@ def test_a_hangup_while_starting_is_not_the_end(tmp_path: Path) -> None:
         it.process.send_signal(signal.SIGHUP)
         it.wait_for_notice("READY=1")
         it.wait_for_log("reloaded (SIGHUP)")
+        assert it.stop() == 0
+
+
+HANGUP_DURING_IMPORTS = """
+import os, runpy, signal, sys
+
+class Finder:
+    def find_spec(name, path, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGHUP)
+
+sys.meta_path.insert(0, Finder)
+sys.argv = ["monitord", "--config", {config!r}]
+runpy.run_module("monitord", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize(
+    "module", ["monitord.cli.daemon_command", "monitord.application", "httptools", "monitord.daemon"]
+)
+def test_a_hangup_during_the_imports_is_a_reload(tmp_path: Path, module: str) -> None:
+    with daemon(tmp_path, EMPTY) as it:
+        program = HANGUP_DURING_IMPORTS.format(module=module, config=str(it.config))
+        it.start(command=[sys.executable, "-c", program])
+        it.wait_for_notice("READY=1")
+        it.wait_for_log("reloaded (SIGHUP)")
+        blocked = Path(f"/proc/{it.process.pid}/status").read_text().split("SigBlk:")[1].split()[0]
+        assert int(blocked, 16) == 0  # programs of checks would inherit it
         assert it.stop() == 0
 
 

@@ -55,7 +55,14 @@ LIBRARIES = {
 }
 
 # monitorctl is asked often and answers at once: all of it but these knows nothing of what the daemon is made of.
-SLOW = {"cli.daemon_command", "cli.journal_follower", "cli.probe", "cli.probe_view", "cli.turned_away"}
+SLOW = {
+    "cli.daemon_command",
+    "cli.journal_follower",
+    "cli.probe",
+    "cli.probe_view",
+    "cli.start",
+    "cli.turned_away",
+}
 QUICK_FLOOR = 1
 
 

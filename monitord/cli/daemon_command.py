@@ -45,6 +45,7 @@ class _EarlySignals:
     def __init__(self) -> None:
         self.wants_reload = False
         signal.signal(signal.SIGHUP, self._on_hangup)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # see `start`
         signal.signal(signal.SIGTERM, self._on_stop)
 
     def _on_hangup(self, _: int, __: FrameType | None) -> None:
@@ -58,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     config: Path = options.config
     if options.check_config:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         return check_config(config, see_as_service(config))
     # The watchdog ends a daemon that hangs by SIGABRT: its stack is worth more than a core.
     faulthandler.enable()
