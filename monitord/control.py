@@ -30,6 +30,9 @@ log = logging.getLogger("monitord")
 READ_TIMEOUT_S = 60.0
 """A configuration on a file system that hangs is refused after this long."""
 
+MOST_LOGGED_WARNINGS = 20
+"""Of a configuration. Thousands of monitors may have the same problem."""
+
 STOPPING = "the daemon is stopping"
 
 AT_START = ("status", "history")
@@ -213,8 +216,10 @@ class Control:
         return ReloadOutcome(ok=False, at=at, summary=summary, error=error)
 
     def _warn_of(self, settings: Settings) -> None:
-        for warning in settings.warnings:
+        for warning in settings.warnings[:MOST_LOGGED_WARNINGS]:
             log.warning("%s", warning.as_warning())
+        if (more := len(settings.warnings) - MOST_LOGGED_WARNINGS) > 0:
+            log.warning("%d more warnings; monitorctl check-config shows all of them", more)
         self._warn_of_log_rate(settings)
 
     def _warn_of_log_rate(self, settings: Settings) -> None:

@@ -152,6 +152,17 @@ def test_warnings_make_no_difference_between_settings(tmp_path: Path) -> None:
     assert before == after
 
 
+async def test_the_log_has_the_first_warnings_of_many(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    many = "".join(f'[monitors.m{number}]\ncommand = ["/nonexistent/check"]\n' for number in range(50))
+    with caplog.at_level(logging.WARNING):
+        async with running(tmp_path, many) as it:
+            assert caplog.text.count("/nonexistent/check cannot be run") == 20
+            assert "30 more warnings; monitorctl check-config shows all of them" in caplog.text
+            assert len((await it.control.reload("a test")).warnings) == 50
+
+
 async def test_a_start_and_a_reload_warn(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         async with running(tmp_path, NO_PROGRAM) as it:

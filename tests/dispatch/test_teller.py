@@ -373,6 +373,22 @@ def test_a_changed_notifier_takes_over_what_waits_and_one_that_is_gone_drops_it(
     run(main)
 
 
+def test_a_message_is_the_same_after_a_reload_that_changes_its_notifier() -> None:
+    async def main(there: Telling) -> None:
+        there.world.add("web")
+        there.world.bad = {"web": Reason.REFUSED}
+        old = there.notifier
+        old.act = refuse
+        await asyncio.sleep(60)
+        there.alerts.apply(AlertSettings((NotifierSettings("ops", "fake", None, timeout_s=7.0),)))
+        await asyncio.sleep(60)
+        assert there.notifier is not old
+        (message,) = there.notifier.got
+        assert {(one.key, str(one.as_json())) for one in old.got} == {(message.key, str(message.as_json()))}
+
+    run(main)
+
+
 def test_a_bug_in_telling_costs_no_check(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
