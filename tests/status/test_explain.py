@@ -31,10 +31,11 @@ def explained(situation: Situation, name: str = "web") -> tuple[dict[str, Any], 
         await situation(there, interventions)
         with fake_type():
             alerts.apply(AlertSettings((NotifierSettings("ops", "fake", None),)))
-            facts = Explanations(made.dispatcher, made.pipeline, alerts, made.clock).explain(name)
-            await finish(made)
-            await alerts.close()
-        return facts
+            try:
+                return Explanations(made.dispatcher, made.pipeline, alerts, made.clock).explain(name)
+            finally:
+                await finish(made)
+                await alerts.close()
 
     facts = run_in_fake_time(main)
     return facts, "\n".join(facts["sentences"])

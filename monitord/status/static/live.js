@@ -32,6 +32,12 @@
       time.title = time.dateTime.replace("T", " ").replace("Z", " UTC");
       time.textContent = form.format(new Date(time.dateTime));
     }
+    // What a column of a chart says when it is pointed at. Once it is in the reader's zone it no longer matches.
+    for (const title of part.querySelectorAll("svg title")) {
+      title.textContent = title.textContent.replace(/(\d{4}-\d\d-\d\d) (\d\d:\d\d) UTC/, (_, date, time) =>
+        forms.near.format(new Date(`${date}T${time}Z`)),
+      );
+    }
   }
 
   // -- finding -------------------------------------------------------------------------------------------------
