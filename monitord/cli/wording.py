@@ -1,7 +1,6 @@
 """How monitorctl says times, spans and texts of others."""
 
 import re
-import time
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -60,9 +59,10 @@ def zone_of(moment: datetime) -> str:
     return moment.astimezone().tzname() or ""
 
 
-def zone() -> str:
-    """The reader's time zone for the head of a column: "UTC"; "CET/CEST" where the clocks change."""
-    return "/".join(dict.fromkeys(time.tzname if time.daylight else time.tzname[:1]))
+def zone(texts: Iterable[str | None]) -> str:
+    """The reader's time zone for the head of a column of these times: "UTC"; "CET/CEST" if it has changed."""
+    zones = [zone_of(moment_of(text)) for text in texts if text is not None]
+    return "/".join(dict.fromkeys(zones or [zone_of(datetime.now(UTC))]))
 
 
 def local_with_zone(text: str) -> str:

@@ -73,7 +73,7 @@ class InterventionHandlers:
             self._interventions.resume(name, asked_by(request))
 
         return await self._act_on_all(
-            request, act, lambda one: "is not paused" if one.pause is None else None
+            request, act, lambda one: "is not paused" if one.pause is None else None, is_idempotent=True
         )
 
     async def acknowledge_all(self, request: Request, _: Query) -> Response:
@@ -94,10 +94,13 @@ class InterventionHandlers:
         act: Callable[[str, Mapping[str, Any]], None],
         obstacle: Obstacle,
         keys: Mapping[str, Read] = {},
+        *,
+        is_idempotent: bool = False,
     ) -> Response:
         """All of them or, where one is not known or does not allow it, none."""
         given = await read_body(request, {**KEYS, **keys})
-        chosen = select(matcher_of(given), self._reads.dispatcher.watched, obstacle)
+        watched = self._reads.dispatcher.watched
+        chosen = select(matcher_of(given), watched, obstacle, is_idempotent=is_idempotent)
         for name in chosen.monitors:
             act(name, given)
         return changed_all(self._reads, request, chosen)

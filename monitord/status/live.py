@@ -143,6 +143,8 @@ class Live:
         self._results = _Ring()
         self._changes = _Ring()
         self._clients: set[_Client] = set()
+        self._acknowledged: dict[str, str] = {}
+        """The acknowledged incident of each monitor that has one, as far as it was acknowledged in this run."""
         self.dropped = 0
 
     @property
@@ -163,8 +165,17 @@ class Live:
         self._add("transition", transition.monitor, partial(transition_of, transition), self._changes)
 
     def on_incident(self, _: Watched, incident: Incident) -> None:
-        """A listener of the pipeline: one was opened, acknowledged or closed."""
-        self._add("incident", incident.monitor, partial(incident_of, incident), self._changes)
+        """A listener of the pipeline: one was opened, acknowledged, unacknowledged or closed."""
+        was_acknowledged = self._acknowledged.pop(incident.monitor, None) == incident.id
+        if incident.closed_at is not None:
+            change = "closed"
+        elif incident.acknowledged_by is not None:
+            change = "acknowledged"
+        else:
+            change = "unacknowledged" if was_acknowledged else "opened"
+        if change == "acknowledged":
+            self._acknowledged[incident.monitor] = incident.id
+        self._add("incident", incident.monitor, partial(_told_incident, incident, change), self._changes)
 
     def on_reload(self, outcome: ReloadOutcome) -> None:
         self._add("reload", None, partial(reload_of, outcome), self._changes)
@@ -250,6 +261,10 @@ class Live:
         if not is_ours or any(ring.lost_number > number for ring in rings):
             pieces.insert(0, b"event: gap\ndata: %s\n\n" % encode({"after": last_id}))
         return b"".join(pieces)
+
+
+def _told_incident(incident: Incident, change: str) -> Json:
+    return {**incident_of(incident), "change": change}
 
 
 def _told_result(monitor: str, state: str, result: Result) -> Json:

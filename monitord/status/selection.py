@@ -37,8 +37,13 @@ def matcher_of(given: Mapping[str, Any]) -> Matcher:
     return matcher
 
 
-def select(matcher: Matcher, watched: Mapping[str, Watched], obstacle: Obstacle) -> Selection:
-    """Raises UnknownInput (404) for what is not known, HTTPConflict where the act is not possible."""
+def select(
+    matcher: Matcher, watched: Mapping[str, Watched], obstacle: Obstacle, *, is_idempotent: bool = False
+) -> Selection:
+    """Raises UnknownInput (404) for what is not known, HTTPConflict where the act is not possible.
+
+    `is_idempotent`: an obstacle only means that there is nothing to do, which is no error.
+    """
     tags = {tag for one in watched.values() for tag in one.monitor.settings.tags}
     faults = list(_unknown(matcher, watched, tags))
     if faults:
@@ -47,6 +52,9 @@ def select(matcher: Matcher, watched: Mapping[str, Watched], obstacle: Obstacle)
     if not meant:
         raise UnknownInput([Fault("tags", "no monitor matches all of this", "GET /monitors lists them")])
     obstacles = {one.name: why for one in meant if (why := obstacle(one)) is not None}
+    if is_idempotent:
+        obstacles = {name: why for name, why in obstacles.items() if name not in matcher.names}
+        return Selection([one.name for one in meant if one.name not in obstacles], obstacles)
     named = [name for name in matcher.names if name in obstacles]
     if named or len(obstacles) == len(meant):
         refused = named or list(obstacles)

@@ -465,6 +465,16 @@ async def test_a_name_must_allow_the_act_and_a_pattern_means_those_that_do() -> 
         assert (await ask("POST", "/acknowledge", {"patterns": ["g*"]})).status == 409
 
 
+async def test_to_resume_what_is_not_paused_is_no_error() -> None:
+    async with asked(world()) as client:
+        ask = await described(client)
+        await ask("POST", "/pause", {"names": ["bad"]})
+        done = (await ask("POST", "/resume", {"names": ["bad", "good"]})).json()
+        assert {one["name"]: one["paused_by"] for one in done["monitors"]} == {"bad": None, "good": None}
+        again = (await ask("POST", "/resume", {"patterns": ["*"]})).json()
+        assert (again["monitors"], len(again["skipped"])) == ([], 3)
+
+
 async def test_checks_of_several_are_answered_together() -> None:
     async with asked(world()) as client:
         ask = await described(client)

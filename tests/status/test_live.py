@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from monitord.model import Incident, Reason
 from monitord.status.live import (
     KEPT_EVENTS,
     MOST_CLIENTS,
@@ -17,6 +18,7 @@ from monitord.status.live import (
     QUEUED_EVENTS,
     RESERVED_FOR_CHANGES,
     RESERVED_FOR_UNIX,
+    Live,
     _Client,
 )
 from monitord.web import Server
@@ -95,6 +97,18 @@ async def fail_twice(made: World) -> None:
     await made.dispatcher.check_now("bad")
 
 
+def test_an_incident_event_says_what_has_changed() -> None:
+    live, made = Live(), world()
+    watched = made.dispatcher.watched["bad"]
+    opened = Incident("i1", "bad", made.clock.now(), Reason.REFUSED, "HTTP 503")
+    acknowledged = replace(opened, acknowledged_by="kim", acknowledged_at=made.clock.now())
+    closed = replace(opened, closed_at=made.clock.now())
+    for incident in (opened, acknowledged, opened, acknowledged, closed):
+        live.on_incident(watched, incident)
+    changes = [one.make()["change"] for one in live._changes.after(0)]
+    assert changes == ["opened", "acknowledged", "unacknowledged", "acknowledged", "closed"]
+
+
 async def test_changes_incidents_and_reloads_are_told_as_they_happen() -> None:
     made = world()
     async with ears(made) as it:
@@ -105,6 +119,7 @@ async def test_changes_incidents_and_reloads_are_told_as_they_happen() -> None:
         reload = await listener.next()
     assert (change.kind, change.data["monitor"], change.data["after"]) == ("transition", "bad", "down")
     assert (incident.kind, incident.data["monitor"], incident.data["closed_at"]) == ("incident", "bad", None)
+    assert incident.data["change"] == "opened"
     assert (reload.kind, reload.data["summary"]) == ("reload", "1 added, 2 unchanged")
 
 

@@ -60,10 +60,12 @@ def _result(data: Any, colour: bool) -> tuple[str, str]:  # noqa: FBT001 - see a
     return data["started_at"], f"{data['monitor']}: {verdict}{why} {plain(in_local_time(data['detail']))}"
 
 
-def _incident(data: Any, colour: bool) -> tuple[str, str]:  # noqa: FBT001 - see above
+def _incident(data: Any, colour: bool) -> tuple[str | None, str]:  # noqa: FBT001 - see above
     name = data["monitor"]
     if data["closed_at"] is not None:
         return data["closed_at"], f"{name}: {paint('over', 'up', colour=colour)}, {data['id']}"
+    if data.get("change") == "unacknowledged":
+        return None, f"{name}: acknowledgement withdrawn, {data['id']}"
     if data["acknowledged_by"] is not None:
         return data["acknowledged_at"], f"{name}: {seen_to(data)}"
     return data[

@@ -41,9 +41,16 @@ def _run(options: argparse.Namespace) -> int:
     if not found:
         print("no incident is open" if options.open else "there was no incident")
         return 0
-    head = ("STATE", "MONITOR", f"OPENED ({zone()})", "LASTED", "REASON", "DETAIL")
+    head = (
+        "STATE",
+        "MONITOR",
+        f"OPENED ({zone(one['opened_at'] for one in found)})",
+        "LASTED",
+        "REASON",
+        "DETAIL",
+    )
     rows = map(_cells, found)
-    lines = table(head, rows, room=room(), colour=wants_colour(), state=0, yielding=1, optional=(4, 3))
+    lines = table(head, rows, room=room(), colour=wants_colour(), state=0, yielding=1, optional=(4, 3, 2))
     print("\n".join(lines))
     return 0
 
@@ -64,7 +71,8 @@ def _cells(incident: Json) -> tuple[str, str, str, str, str, str]:
     )
     by = seen_to(incident)
     detail = in_local_time(incident["detail"])
-    said = f"[{by}] {detail}" if by else detail
+    # Who acknowledged it comes last, so that the outcome is not cut.
+    said = f"[acknowledged] {detail}; {by}" if by else detail
     state = "down" if closed is None else "over"
     return state, incident["monitor"], local(opened), span(lasted_s), incident["reason"], said
 

@@ -27,7 +27,14 @@ def _notifiers(options: argparse.Namespace) -> int:
     elif not found:
         print("nobody is told; add [notifiers.NAME] to the configuration (monitord.toml(5))")
     else:
-        head = ("NOTIFIER", "TYPE", "WAITING", "SENT", f"LAST SENT ({zone()})", "STATE")
+        head = (
+            "NOTIFIER",
+            "TYPE",
+            "WAITING",
+            "SENT",
+            f"LAST SENT ({zone(one['last_sent_at'] for one in found)})",
+            "STATE",
+        )
         rows = map(_notifier_cells, found)
         print("\n".join(table(head, rows, room=room(), colour=False, optional=(3, 4, 1))))
     return EXIT_FAILED if any(one["failing"] for one in found) else EXIT_OK
@@ -65,9 +72,9 @@ def _notices(options: argparse.Namespace) -> int:
     if not found:
         print("nobody was told anything")
         return EXIT_OK
-    head = (f"HAPPENED ({zone()})", "NOTIFIER", "FATE", "NOTICE", "SAID")
+    head = (f"HAPPENED ({zone(one['at'] for one in found)})", "NOTIFIER", "FATE", "NOTICE", "SAID")
     rows = map(_notice_cells, found)
-    print("\n".join(table(head, rows, room=room(), colour=False, yielding=3)))
+    print("\n".join(table(head, rows, room=room(), colour=False, yielding=3, optional=(1, 0))))
     return EXIT_OK
 
 

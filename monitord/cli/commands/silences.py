@@ -99,7 +99,7 @@ def _silences(options: argparse.Namespace) -> int:
     if not found:
         print("nothing is silenced")
         return EXIT_OK
-    head = ("ID", f"UNTIL ({zone()})", "BY", "MONITORS", "COMMENT")
+    head = ("ID", f"UNTIL ({zone(one['until'] for one in found)})", "BY", "MONITORS", "COMMENT")
     rows = [(one["id"], local(one["until"]), one["by"], _meant(one), one["comment"] or "") for one in found]
     print("\n".join(table(head, rows, room=room(), colour=False, yielding=3, optional=(2,))))
     return EXIT_OK
