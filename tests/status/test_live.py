@@ -97,7 +97,7 @@ async def fail_twice(made: World) -> None:
     await made.dispatcher.check_now("bad")
 
 
-def test_an_incident_event_says_what_has_changed() -> None:
+async def test_an_incident_event_says_what_has_changed() -> None:
     live, made = Live(), world()
     watched = made.dispatcher.watched["bad"]
     opened = Incident("i1", "bad", made.clock.now(), Reason.REFUSED, "HTTP 503")
