@@ -66,6 +66,7 @@ class ToldMonitor(Monitor[Any]):
     """Answers `reason` and `detail` at every check."""
 
     type_name: ClassVar[str] = "http"
+    looks_outward = False  # so that failures of a few are not taken for an isolation
 
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
         super().__init__(settings, tools)

@@ -24,7 +24,7 @@ async def test_status_counts_monitors_by_state(tmp_path: Path) -> None:
     assert status["monitors"] == {
         "total": 3, "pending": 1, "up": 1, "degraded": 0, "down": 1, "unreachable": 0, "unknown": 0, "paused": 0,
     }  # fmt: skip
-    assert status["reload"] == {"ok": True, "at": None, "summary": None, "error": None}
+    assert status["reload"] == {"ok": True, "at": None, "summary": None, "error": None, "warnings": []}
     assert status["checks"]["total"] == 3
     assert status["pid"] == os.getpid()
 
@@ -79,6 +79,7 @@ async def test_an_accepted_reload_answers_with_what_changed(tmp_path: Path) -> N
             "at": "2026-01-01T00:00:00.000Z",
             "summary": "1 added, 2 unchanged",
             "error": None,
+            "warnings": [],
         }
 
 
