@@ -23,6 +23,8 @@ MAX_HOST_CHARACTERS = 253
 MAX_LABEL_CHARACTERS = 63
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?", re.ASCII)
+_NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*", re.ASCII)
+_NOT_A_HOST = 'is not a host; write a name or an address, such as "192.0.2.1", and nothing else'
 _ZONE = re.compile(r"[^\s/%\x00-\x1f\x7f]{1,15}")
 """The name of an interface (IFNAMSIZ), or its number."""
 
@@ -61,8 +63,16 @@ def parse_host(text: str) -> str:
         or not all(0 < len(label) <= MAX_LABEL_CHARACTERS for label in labels)
         or len(name.rstrip(".")) > MAX_HOST_CHARACTERS
     ):
-        raise ValueError('is not a host; write a name or an address, such as "192.0.2.1", and nothing else')
-    return name.lower()
+        raise ValueError(_NOT_A_HOST)
+    return _dotted(name) if _NUMBER.fullmatch(labels[-1]) else name.lower()
+
+
+def _dotted(name: str) -> str:
+    """The address of "127.1" or "0x7f000001" as getaddrinfo(3) and browsers read it; no name ends in a number."""
+    try:
+        return socket.inet_ntoa(socket.inet_aton(name.rstrip(".")))
+    except OSError:
+        raise ValueError(_NOT_A_HOST) from None
 
 
 def _to_ascii(name: str) -> str:

@@ -548,3 +548,20 @@ async def test_a_proxy_gets_no_zone(client: HttpClient) -> None:
         await exchange(client, HttpRequest(url=url, proxy=f"http://127.0.0.1:{proxy.port}"))
     request = proxy.requests[0]
     assert (request.target, request.headers["host"]) == ("http://[fe80::1]/x?", "[fe80::1]")
+
+
+WRITTEN = '/A_%26_B/%40%2E%7e/100%/|[]{}\\"<>^`//?q=%2F%3F&x=?'
+
+
+@pytest.mark.parametrize("way", ["direct", "proxy", "socket"])
+async def test_a_configured_url_is_sent_byte_for_byte(client: HttpClient, tmp_path: Path, way: str) -> None:
+    path = tmp_path / "app.sock" if way == "socket" else None
+    async with serve(respond(), path=path) as server:
+        if path is not None:
+            origin, proxy = f"http+unix://{str(path).replace('/', '%2F')}", None
+        elif way == "proxy":
+            origin, proxy = "http://a.example", f"http://127.0.0.1:{server.port}"
+        else:
+            origin, proxy = f"http://one.test:{server.port}", None
+        await exchange(client, HttpRequest(url=f"{origin}{WRITTEN}#part", proxy=proxy))
+    assert server.requests[0].target == ("http://a.example" if proxy else "") + WRITTEN

@@ -3,6 +3,7 @@
 import pytest
 
 from monitord.net import Endpoint, HttpRequest, TlsOptions, check_headers, parse_endpoint, parse_target
+from monitord.net.http_url import redirect_target
 
 
 @pytest.mark.parametrize(
@@ -112,3 +113,27 @@ def test_a_stranger_gets_no_server_name_and_no_client_certificate() -> None:
         Endpoint("127.0.0.1", 8443),
         Endpoint("c.test", 443),
     )
+
+
+@pytest.mark.parametrize(
+    ("location", "is_home"),
+    [
+        ("https://a.test/x", True),
+        ("https://A.test:443/x", True),
+        ("http://a.test/x", False),
+        ("https://a.test:8443/x", False),
+        ("https://sub.a.test/x", False),
+        ("https://a.test./x", False),
+    ],
+)
+def test_credentials_are_for_the_origin_only(location: str, is_home: bool) -> None:
+    request = HttpRequest(
+        url="https://a.test/",
+        bearer="t0ken",
+        headers=(("Cookie", "a=1"), ("X-Key", "s3cret"), ("Referer", "https://a.test/?t=s3cret")),
+        tls=TlsOptions(certificate_file="/cert"),
+    )
+    target = redirect_target(request.target, location)
+    headers = request.headers_for(target, user_agent="t", with_body=False)
+    assert [name in headers for name in ("Authorization", "Cookie", "X-Key", "Referer")] == [is_home] * 4
+    assert (request.tls_for(target).certificate_file is not None) == is_home

@@ -83,7 +83,7 @@ def test_what_must_not_be_sent_is_encoded_and_dot_segments_are_removed(written: 
         "http://[a.test]/", "http://[192.0.2.1]/", "http://::1/", "http://[::1]x/", "http://[::1%25]/",
         "http://[fe80::1%25eth/0]/", "http://[fe80::1%25eth 0]/", "http://[fe80::1%25" + "e" * 16 + "]/",
         "http://" + "a" * 64 + ".test/", "http://a.test:80:80/", "http://[v1.fe80::a]/", "http://%ff.test/",
-        "http://ü|.a.test/", "http+unix://%2Frun%2Fa%00/", "http+unix://%ff/", "http://user@/", "http://a.test%3A80/",
+        "http://ü|.a.test/", "http+unix://%2Frun%2Fa%00/", "http+unix://%ff/", "http://user@/", "http://192.0.2.300/", "http://a.test%3A80/",
     ],
 )  # fmt: skip
 def test_what_is_not_a_url_is_refused_without_being_shown(text: str) -> None:
@@ -103,6 +103,7 @@ def test_what_is_not_a_url_is_refused_without_being_shown(text: str) -> None:
         ("http://my_host/", "http://my_host"),
         ("http://STRASSE.test/", "http://strasse.test"),
         ("http://straße.test/", "http://xn--strae-oqa.test"),
+        ("http://127.1/", "http://127.0.0.1"),
         ("http://日本。jp/", "http://xn--wgv71a.jp"),
         ("http://b%C3%BCcher.test/", "http://xn--bcher-kva.test"),
         ("http://[2001:DB8:0:0::1]/", "http://[2001:db8::1]"),

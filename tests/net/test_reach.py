@@ -19,6 +19,12 @@ from monitord.net.reach import ip_version, parse_host, socket_address
         ("my_host.example", "my_host.example"),
         ("example.org.", "example.org."),
         ("bücher.example", "xn--bcher-kva.example"),
+        ("127.1", "127.0.0.1"),
+        ("0x7f000001", "127.0.0.1"),
+        ("2130706433", "127.0.0.1"),
+        ("192.0.2.1.", "192.0.2.1"),
+        ("192.0.2.1.example", "192.0.2.1.example"),
+        ("4you", "4you"),
         ("straße.example", "xn--strae-oqa.example"),
         ("[fe80::1%25eth0]", "fe80::1%eth0"),
         ("fe80::1%2", "fe80::1%2"),
@@ -52,6 +58,9 @@ def test_a_host_is_a_name_or_an_address(text: str, host: str) -> None:
         "fe80::1%eth/0",
         "[fe80::1%25]",
         "192.0.2.1%eth0",
+        "192.0.2.300",
+        "192.0.2.1.5",
+        "a.test.1",
     ],
 )
 def test_what_is_no_host_is_refused(text: str) -> None:
