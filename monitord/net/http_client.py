@@ -177,34 +177,39 @@ class HttpClient:
         and a request with `reuse_connection` is one that is repeated all the time. Status 408 is how a server
         ends an idle connection (section 15.5.9).
         """
-        tasks = [asyncio.create_task(send(progress))]
         other = Progress(PhaseTimer(), progress.request, progress.deadline, wants_fresh=True)
-        context = copy_context()
-        context.run(current_progress.set, other)
+        progress.wants_fresh = False
+        beside: list[asyncio.Task[aiohttp.ClientResponse]] = []
+
+        def try_beside() -> None:
+            if progress.proves_nothing:
+                context = copy_context()
+                context.run(current_progress.set, other)
+                beside.append(asyncio.create_task(send(other), context=context))
+                beside[0].add_done_callback(lambda _: _abort_silent(progress))
+
+        loop = asyncio.get_running_loop()
+        patience = loop.call_later((progress.deadline - time.monotonic()) / 2, try_beside)
         used: aiohttp.ClientResponse | None = None
         try:
-            await asyncio.wait(tasks, timeout=max(0.0, (progress.deadline - time.monotonic()) / 2))
-            if not tasks[0].done() and progress.proves_nothing:
-                tasks.append(asyncio.create_task(send(other), context=context))
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if tasks[0].done() or not progress.proves_nothing:
-                used = await _unless_stale(tasks[0], progress)
+            used = await _unless_stale(send(progress), progress)
             if used is None:
-                if len(tasks) == 1:
-                    other.timer = progress.timer
-                    tasks.append(asyncio.create_task(send(other), context=context))
-                try:
-                    used = await tasks[1]
-                finally:
-                    tasks[0].cancel()
-                    await asyncio.wait(tasks[:1])
-                    _drop_unsent(progress)
-                    progress.adopt(other)
+                patience.cancel()
+                _drop_unsent(progress)
+                if beside:
+                    try:
+                        used = await beside[0]
+                    finally:
+                        progress.adopt(other)
+                else:
+                    progress.wants_fresh = True
+                    used = await send(progress)
             return used
         finally:
-            for task in tasks:
+            patience.cancel()
+            for task in beside:
                 task.cancel()
-            for response in await asyncio.gather(*tasks, return_exceptions=True):
+            for response in await asyncio.gather(*beside, return_exceptions=True) if beside else ():
                 if isinstance(response, aiohttp.ClientResponse) and response is not used:
                     response.close()
 
@@ -304,8 +309,15 @@ class HttpClient:
         return session
 
 
+def _abort_silent(progress: Progress) -> None:
+    """The fresh connection beside a kept one has led to something: nobody waits for the kept one any more."""
+    if progress.proves_nothing and progress.transport is not None:
+        with suppress(AttributeError):  # see `_drop_unsent`
+            progress.transport.abort()
+
+
 async def _unless_stale(
-    asking: asyncio.Task[aiohttp.ClientResponse], progress: Progress
+    asking: Coroutine[Any, Any, aiohttp.ClientResponse], progress: Progress
 ) -> aiohttp.ClientResponse | None:
     """The response, or None if it only shows that the kept connection could not be used any more."""
     try:
