@@ -7,6 +7,7 @@ import math
 import re
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_NEXT_UNIT = {"w": "d", "d": "h", "h": "m", "m": "s"}
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)", re.ASCII)
 _SPELLED = {
     "millisecond": "ms", "msec": "ms", "second": "s", "sec": "s", "minute": "m", "min": "m",
@@ -57,7 +58,10 @@ def _duration_of_text(text: str) -> float:
 
 
 def _meant(text: str) -> str:
-    """ "1 hour 30 min" → "1h30m"; nothing when it cannot be told."""
+    """ "1 hour 30 min" → "1h30m", "1h30" → "1h30m", "1,5h" → "1.5h"; nothing when it cannot be told."""
+    text = re.sub(r"(?<=\d),(?=\d)", ".", text)
+    if unfinished := re.fullmatch(r".*\d\s*([wdhm])(?!s)[a-z]*\s*\d+", text, re.ASCII):
+        text += _NEXT_UNIT[unfinished[1]]
     if not re.fullmatch(rf"(?:{_SPELLED_PART.pattern}[\s,]*)+", text, re.ASCII):
         return ""
     parts = [(number, _SPELLED.get(unit, unit)) for number, unit in _SPELLED_PART.findall(text)]
@@ -88,6 +92,8 @@ def parse_size(value: object) -> int:
     size: float = _size_of_text(value) if isinstance(value, str) else value
     if not 0 <= size <= LARGEST_SIZE_BYTES:
         raise ValueError("is out of range; a size is from 0 to 1 PiB")
+    if size != int(size):
+        raise ValueError(f'is not a whole number of bytes; write "{int(size)}B"')
     return int(size)
 
 

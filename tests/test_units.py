@@ -38,6 +38,13 @@ def test_a_duration_is_a_number_of_seconds_or_text(value: object, seconds: float
     ("value", "written"),
     [
         ("5 min", "5m"),
+        ("1m30", "1m30s"),
+        ("1h30", "1h30m"),
+        ("1 hour 30", "1h30m"),
+        ("2 weeks 1", "2w1d"),
+        ("1,5h", "1.5h"),
+        ("1ms30", "30s"),
+        ("1e3s", "30s"),
         ("5 minutes", "5m"),
         ("5M", "5m"),
         ("30 secs", "30s"),
@@ -165,3 +172,13 @@ def test_any_text_is_read_or_refused(text: str) -> None:
             assert parse(text) >= 0
         except ValueError as error:
             assert "; " in str(error)  # noqa: PT017 - most texts are refused, some are not
+
+
+@pytest.mark.parametrize(("text", "written"), [("1.9B", "1B"), ("1.0001KiB", "1024B"), ("0.0015kB", "1B")])
+def test_size_with_a_part_of_a_byte_is_refused(text: str, written: str) -> None:
+    with pytest.raises(ValueError, match=f'^is not a whole number of bytes; write "{written}"$'):
+        parse_size(text)
+
+
+def test_fraction_of_a_unit_that_is_a_number_of_bytes_is_a_size() -> None:
+    assert (parse_size("1.5KiB"), parse_size("2.5GB"), parse_size("0.001kB")) == (1536, 2_500_000_000, 1)

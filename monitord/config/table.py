@@ -365,8 +365,10 @@ class Table:
         self._faults.add(found[0] if found else (*self._path, key), problem, hint)
 
     def outdated(self, key: str, problem: str, hint: str) -> None:
-        """A value that was right until its time had passed: no fault where the daemon starts, which it must do."""
-        if not self._faults.is_start:
+        """A value that was right until its time had passed: a warning where the daemon starts, which it must do."""
+        if self._faults.is_start:
+            self.warn(key, problem, hint)
+        else:
             self.fault(key, problem, hint)
 
     def warn(self, key: str, problem: str, hint: str = "") -> None:
