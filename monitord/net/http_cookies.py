@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 
 from monitord.net.http_url import Target
 from monitord.net.reach import is_this_host
@@ -20,6 +21,9 @@ MAX_COOKIES = 150
 MAX_COOKIE_BYTES = 4096
 """Of name and value together."""
 MAX_ATTRIBUTE_BYTES = 1024
+MAX_SET_COOKIES = 400
+"""Headers of one response that are read, and together their characters: some milliseconds of work."""
+MAX_SET_COOKIE_CHARACTERS = 64 * 1024
 MAX_AGE_S = 400 * 86400.0
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -65,7 +69,11 @@ class CookieStore:
     def store(self, headers: Iterable[str], target: Target, host: str | None = None) -> None:
         """Take the values of the Set-Cookie headers of a response from `target`. Unacceptable cookies are ignored."""
         now = self._now()
-        for header in headers:
+        characters = 0
+        for header in islice(headers, MAX_SET_COOKIES):
+            characters += len(header)
+            if characters > MAX_SET_COOKIE_CHARACTERS:
+                break
             cookie = _parse(header, target, host or target.host, now)
             if cookie is None or (not _is_confidential(target) and self._would_replace_secure(cookie)):
                 continue

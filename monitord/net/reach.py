@@ -54,7 +54,8 @@ def parse_host(text: str) -> str:
     if version is not None and is_good_zone and (bare is host or version == 6):  # noqa: PLR2004 - IPv6
         return bare
     try:
-        name = host if host.isascii() else _to_ascii(host)
+        # The length first: IDNA takes time in the square of it (CVE-2024-3651).
+        name = host if host.isascii() else _to_ascii(host[: MAX_HOST_CHARACTERS + 1])
     except ValueError:
         name = ""
     labels = name.rstrip(".").split(".")

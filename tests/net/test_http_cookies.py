@@ -5,7 +5,14 @@ from datetime import UTC, datetime
 import pytest
 
 from monitord.net import parse_target
-from monitord.net.http_cookies import MAX_COOKIE_BYTES, MAX_COOKIES, CookieStore, with_cookies
+from monitord.net.http_cookies import (
+    MAX_COOKIE_BYTES,
+    MAX_COOKIES,
+    MAX_SET_COOKIE_CHARACTERS,
+    MAX_SET_COOKIES,
+    CookieStore,
+    with_cookies,
+)
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
 
@@ -230,6 +237,12 @@ def test_longer_paths_and_older_cookies_are_sent_first() -> None:
 def test_the_number_of_cookies_is_bounded() -> None:
     sent = cookies_after(*(f"c{number}=1" for number in range(MAX_COOKIES + 2))).split("; ")
     assert (len(sent), sent[0], sent[-1]) == (MAX_COOKIES, "c2=1", f"c{MAX_COOKIES + 1}=1")
+
+
+def test_what_is_read_of_one_response_is_bounded() -> None:
+    """Thousands of cookies, or long ones, must not hold the event loop."""
+    assert cookies_after(*[f"c{number}=1; Max-Age=0" for number in range(MAX_SET_COOKIES)], "a=1") == ""
+    assert cookies_after("b=1", "a=1" + ";" * MAX_SET_COOKIE_CHARACTERS, "c=1") == "b=1"
 
 
 def test_cookies_of_the_caller_are_left_as_they_are_but_for_newer_ones() -> None:
