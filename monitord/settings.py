@@ -53,6 +53,7 @@ from monitord.monitors import (
 )
 from monitord.monitors.managed import has_library, parse_unit_pattern
 from monitord.monitors.unit import OnCrash, UnitMonitor, UnitOptions, Want
+from monitord.notifiers import one_timeout
 from monitord.units import format_duration
 
 log = logging.getLogger(__name__)
@@ -177,7 +178,8 @@ def read_settings(
         reader=reader,
         is_start=is_start,
     )
-    settings = _read(document)
+    with one_timeout():
+        settings = _read(document)
     document.check()
     return replace(settings, warnings=document.warnings())
 

@@ -8,6 +8,7 @@ from monitord.notifiers.exec import ExecNotifier
 from monitord.notifiers.mail import MailNotifier
 from monitord.notifiers.notice import Message, Notice, NoticeKind, notice_id, notice_of
 from monitord.notifiers.pagerduty import PagerDutyNotifier
+from monitord.notifiers.template import one_timeout
 from monitord.notifiers.webhook import WebhookNotifier
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "NotifierTools",
     "notice_id",
     "notice_of",
+    "one_timeout",
 ]
 
 NOTIFIER_TYPES: dict[str, type[Notifier[Any]]] = {

@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +27,35 @@ _STOPPED = frozenset({signal.SIGTERM, signal.SIGKILL})
 class TemplateFault(Exception):  # noqa: N818 - a fault of the configuration
     """A template could not be filled: why, in which of its lines, and with which context (None: with any)."""
 
-    def __init__(self, problem: str, line: int | None = None, context: int | None = None) -> None:
+    def __init__(
+        self,
+        problem: str,
+        line: int | None = None,
+        context: int | None = None,
+        *,
+        is_timeout: bool = False,
+    ) -> None:
         super().__init__(problem if line is None else f"line {line}: {problem}")
         self.problem = problem
         self.line = line
         self.context = context
+        self.is_timeout = is_timeout
+
+
+_timeouts: ContextVar[list[str]] = ContextVar("timeouts")
+
+
+@contextmanager
+def one_timeout() -> Iterator[None]:
+    """Within it `fill_each` tries no further template after one that took too long.
+
+    That one fails the configuration in any case, and a stop of the daemon has to wait for a reload that reads it.
+    """
+    token = _timeouts.set([])
+    try:
+        yield
+    finally:
+        _timeouts.reset(token)
 
 
 async def fill(processes: Processes, template: str, context: Mapping[str, Any], *, deadline: float) -> str:
@@ -44,7 +70,22 @@ async def fill(processes: Processes, template: str, context: Mapping[str, Any], 
 
 
 def fill_each(template: str, contexts: Sequence[Mapping[str, Any]]) -> list[str]:
-    """As `fill`, for several contexts, and blocking: for the reading of a configuration."""
+    """As `fill`, for several contexts, and blocking: for the reading of a configuration.
+
+    Returns nothing where the template is not tried: see `one_timeout`.
+    """
+    timeouts = _timeouts.get([])
+    if timeouts:
+        return []
+    try:
+        return _fill_each(template, contexts)
+    except TemplateFault as fault:
+        if fault.is_timeout:
+            timeouts.append(fault.problem)
+        raise
+
+
+def _fill_each(template: str, contexts: Sequence[Mapping[str, Any]]) -> list[str]:
     try:
         ended = subprocess.run(  # noqa: S603 - our own program
             COMMAND, input=_order(template, contexts), capture_output=True, timeout=FILL_WITHIN_S, check=False
@@ -65,9 +106,10 @@ def _texts(output: bytes, number: int | None) -> list[str]:
         answer = json.loads(output)
     except ValueError:
         problem = "it takes too long" if number in _STOPPED else "the process that fills it ended early"
-        raise TemplateFault(problem) from None
+        raise TemplateFault(problem, is_timeout=number in _STOPPED) from None
     if "error" in answer:
-        raise TemplateFault(" ".join(answer["error"].split()), answer["line"], answer["context"])
+        problem = " ".join(answer["error"].split())
+        raise TemplateFault(problem, answer["line"], answer["context"], is_timeout=answer["is_timeout"])
     return list(answer["texts"])
 
 

@@ -4,8 +4,8 @@ A template can loop without end or fill the memory, which no sandbox within the 
 filters run in C. Here the kernel limits CPU time and memory, and the parent kills what takes too long.
 
 Reads {"template": "…", "contexts": [{…}, …]} from standard input. Writes {"texts": ["…", …]}, one text for each
-context, or {"error": "…", "line": 3, "context": 0}; the context is null if the template cannot be compiled. Imports
-nothing of the package, so that it starts quickly.
+context, or {"error": "…", "line": 3, "context": 0, "is_timeout": false}; the context is null if the template cannot be
+compiled. Imports nothing of the package, so that it starts quickly.
 """
 
 import json
@@ -27,6 +27,10 @@ MAX_TEXT_CHARACTERS = 1024 * 1024
 MAX_PROBLEM_CHARACTERS = 300
 
 
+class _CpuTimeError(Exception):
+    """The soft limit of CPU time was reached."""
+
+
 def main() -> None:
     order = json.load(sys.stdin)
     _limit()
@@ -36,6 +40,7 @@ def main() -> None:
 def fill(template: str, contexts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     texts: list[str] = []
     compiled = None
+    is_timeout = False
     try:
         compiled = _environment().from_string(template)
         texts.extend(_bounded(compiled.generate(context)) for context in contexts)
@@ -46,12 +51,20 @@ def fill(template: str, contexts: Sequence[Mapping[str, Any]]) -> dict[str, Any]
             error.message or type(error).__name__,
             getattr(error, "lineno", None) or _line_of(error),
         )
+    except _CpuTimeError as error:
+        problem, line = f"it takes more than {MAX_CPU_S} s of CPU time", _line_of(error)
+        is_timeout = True
     except Exception as error:  # noqa: BLE001 - an expression of a template may raise anything
         problem, line = str(error) or type(error).__name__, _line_of(error)
     else:
         return {"texts": texts}
     context = None if compiled is None else len(texts)
-    return {"error": problem[:MAX_PROBLEM_CHARACTERS], "line": line, "context": context}
+    return {
+        "error": problem[:MAX_PROBLEM_CHARACTERS],
+        "line": line,
+        "context": context,
+        "is_timeout": is_timeout,
+    }
 
 
 def _bounded(pieces: Any) -> str:
@@ -104,7 +117,7 @@ def _limit() -> None:
 
 
 def _stop(*_: object) -> None:
-    raise TimeoutError(f"it takes more than {MAX_CPU_S} s of CPU time")
+    raise _CpuTimeError
 
 
 if __name__ == "__main__":

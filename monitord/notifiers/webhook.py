@@ -301,7 +301,7 @@ def _try_template(table: Table, options: WebhookOptions) -> None:
         return
     if not declares_json(template.reveal(), options.http.content_type or ""):
         return
-    for sample, text in zip(samples, texts, strict=True):
+    for sample, text in zip(samples, texts, strict=False):
         invalid = json_problem(text)
         if invalid is not None:
             table.fault(

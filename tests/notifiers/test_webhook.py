@@ -573,3 +573,15 @@ async def test_a_delivery_that_is_cancelled_ends_the_process_of_its_template(
     await asyncio.wait([delivery])
     await tools.processes.close()
     assert tools.processes.dying == 0
+
+
+def test_after_a_template_that_takes_too_long_no_other_is_tried(tmp_path: Path) -> None:
+    # A stop of the daemon waits for the reload that tries them.
+    hook = '[notifiers.{name}]\nurl = "http://h/"\ncontent_type = "text/plain"\nbody = "{body}"\n'
+    text = "".join(hook.format(name=name, body=ENDLESS) for name in ("first", "second", "third"))
+    (fault,) = faults_of(tmp_path, text)
+    assert "notifiers.first.body: cannot be filled as a template" in fault
+    assert "it takes" in fault
+    # The next configuration is tried again.
+    (fault,) = faults_of(tmp_path, hook.format(name="fourth", body="{{ 1 // 0 }}"))
+    assert "notifiers.fourth.body" in fault
