@@ -29,10 +29,14 @@ def warnings_of(tmp_path: Path, text: str, reader: Reader = Reader.SERVICE) -> l
 
 def test_a_program_that_cannot_be_run_is_named(tmp_path: Path) -> None:
     (tmp_path / "plain").touch(0o644)
-    (tmp_path / "program").touch(0o755)
+    (tmp_path / "program").write_text("#!/bin/sh\n")
+    (tmp_path / "binary").write_bytes(b"\x7fELF\0")
+    (tmp_path / "script").write_text("#! /nonexistent/perl -w\n")
+    for name in ("program", "binary", "script"):
+        (tmp_path / name).chmod(0o755)
     monitors = "".join(
         f'[monitors.{number}]\ncommand = ["{tmp_path}/{name}"]\n'
-        for number, name in enumerate(("missing", "plain", "", "program"))
+        for number, name in enumerate(("missing", "plain", "", "script", "program", "binary"))
     )
     text = f'{monitors}[notifiers.ops]\ncommand = ["{tmp_path}/missing"]\ndirectory = "{tmp_path}/plain"\n'
     assert warnings_of(tmp_path, text) == [
@@ -42,9 +46,11 @@ def test_a_program_that_cannot_be_run_is_named(tmp_path: Path) -> None:
         "install it, or correct the path",
         f"6: monitors.2.command: warning: {tmp_path} cannot be run: it is not a file; "
         "install it, or correct the path",
-        f"10: notifiers.ops.command: warning: {tmp_path}/missing cannot be run: No such file or directory; "
+        f"8: monitors.3.command: warning: {tmp_path}/script cannot be run: "
+        "its interpreter /nonexistent/perl is missing; install it, or correct the path",
+        f"14: notifiers.ops.command: warning: {tmp_path}/missing cannot be run: No such file or directory; "
         "install it, or correct the path",
-        f"11: notifiers.ops.directory: warning: {tmp_path}/plain cannot be entered: it is not a directory; "
+        f"15: notifiers.ops.directory: warning: {tmp_path}/plain cannot be entered: it is not a directory; "
         "create it, or correct the path",
     ]
 

@@ -203,6 +203,7 @@ class ExecMonitor(Monitor[ExecOptions]):
         return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
 
 
+MOST_SHEBANG_BYTES = 256
 ANYBODY_MAY_RUN = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
 _REASON_OF_FAULT = {
@@ -262,12 +263,33 @@ def _warn_of_program(table: Table, program: Path) -> None:
             problem = "it is not a file"
         elif not may_run:
             problem = "it is not executable" if not mode & ANYBODY_MAY_RUN else "Permission denied"
+        elif (interpreter := _missing_interpreter(program)) is not None:
+            problem = f"its interpreter {interpreter} is missing"
     if problem is not None:
         table.warn(
             "command",
             f"{program} cannot be run: {problem}",
             "install it, or correct the path",
         )
+
+
+def _missing_interpreter(program: Path) -> str | None:
+    """What the first line of a script names (execve(2)), if there is no such file."""
+    try:
+        with program.open("rb") as file:
+            beginning = file.read(MOST_SHEBANG_BYTES)
+    except OSError:
+        return None
+    words = beginning.partition(b"\n")[0].removeprefix(b"#!").split()
+    if not beginning.startswith((b"#!/", b"#! /")) or b"\0" in words[0]:
+        return None
+    try:
+        Path(os.fsdecode(words[0])).stat()
+    except FileNotFoundError:
+        return os.fsdecode(words[0])
+    except OSError:
+        return None
+    return None
 
 
 def _warn_of_directory(table: Table, directory: Path) -> None:
