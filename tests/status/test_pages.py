@@ -202,6 +202,17 @@ async def test_the_overview_without_monitors_says_how_to_add_one() -> None:
     assert "[monitors.example]" in text
 
 
+async def test_times_in_texts_are_shown_in_the_zone_of_the_page() -> None:
+    """The script puts the reader's zone into each `time`, so a bare one would stay in another."""
+    async with site({"job": ()}) as one:
+        one.monitors["job"].outcome = "late since 2026-01-01 12:00:00 UTC <b>"
+        await one.check("job")
+        for path in ("/", "/m/job"):
+            text = (await page(one, path)).text
+            shown = '<time datetime="2026-01-01T12:00:00Z">2026-01-01 12:00:00 UTC</time> &lt;b&gt;'
+            assert f"late since {shown}" in text
+
+
 async def test_what_a_monitor_says_cannot_become_markup() -> None:
     async with site({"shop": ("<b>tag</b>",)}) as one:
         one.monitors["shop"].outcome = "<script>alert(1)</script>\"'&"
