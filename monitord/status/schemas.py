@@ -57,7 +57,7 @@ def _counts(names: list[str], schema: Json) -> Json:
 def _selection(**more: Json) -> Json:
     """Monitors with one of the names or patterns and with all of the tags; at least one of the three is given."""
     items: Json = {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": 1000}
-    schema = optional(names=items, patterns=items, tags=items, **more)
+    schema = optional(names=items, patterns={**items, "maxItems": 50}, tags=items, **more)
     return {
         **schema,
         "description": "Monitors that have one of the names or patterns, and all of the tags.",

@@ -4,18 +4,33 @@ All that it names must be known, or nothing is done: a name with a typing error 
 What is named in full must allow the act as well; of patterns and tags only those monitors that allow it are meant.
 """
 
+import fnmatch
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
 from typing import Any
 
 from monitord.dispatch import Matcher, Watched
-from monitord.status.body import texts
+from monitord.status.body import Read, texts
 from monitord.status.problems import BadInput, Fault, UnknownInput
 from monitord.web import HTTPConflict
 
-KEYS = {"names": texts, "patterns": texts, "tags": texts}
+MOST_PATTERNS = 50
+MOST_HINTS, MOST_COMPARED = 3, 2000
+"""Unknown names with a hint, and the names that are compared for one: both take time of the event loop."""
+
+ELSE = "GET /monitors lists them"
+
+
+def _patterns(value: object) -> tuple[str, ...]:
+    patterns = texts(value)
+    if len(patterns) > MOST_PATTERNS:
+        raise ValueError(f"has more than {MOST_PATTERNS} items; write fewer")
+    return patterns
+
+
+KEYS: Mapping[str, Read] = {"names": texts, "patterns": _patterns, "tags": texts}
 
 Obstacle = Callable[[Watched], str | None]
 """Why a monitor does not allow an act, in words that follow its name and a colon; None: it does."""
@@ -44,13 +59,20 @@ def select(
 
     `is_idempotent`: an obstacle only means that there is nothing to do, which is no error.
     """
-    tags = {tag for one in watched.values() for tag in one.monitor.settings.tags}
-    faults = list(_unknown(matcher, watched, tags))
+    faults = list(_unknown(matcher, watched))
     if faults:
         raise UnknownInput(faults)
-    meant = [one for one in watched.values() if matcher.covers(one.name, one.monitor.settings.tags)]
+    # Sets and one pattern for all: a thousand names for thousands of monitors must not hold the event loop up.
+    names, tags = frozenset(matcher.names), frozenset(matcher.tags)
+    pattern = re.compile("|".join(map(fnmatch.translate, matcher.patterns)) or r"(?!)")
+    is_for_all = not (matcher.names or matcher.patterns)
+    meant = [
+        one
+        for name, one in watched.items()
+        if (is_for_all or name in names or pattern.match(name)) and tags.issubset(one.monitor.settings.tags)
+    ]
     if not meant:
-        raise UnknownInput([Fault("tags", "no monitor matches all of this", "GET /monitors lists them")])
+        raise UnknownInput([Fault("tags", "no monitor matches all of this", ELSE)])
     obstacles = {one.name: why for one in meant if (why := obstacle(one)) is not None}
     if is_idempotent:
         obstacles = {name: why for name, why in obstacles.items() if name not in matcher.names}
@@ -62,18 +84,21 @@ def select(
     return Selection([one.name for one in meant if one.name not in obstacles], obstacles)
 
 
-def _unknown(matcher: Matcher, watched: Mapping[str, Watched], tags: Collection[str]) -> Iterator[Fault]:
-    for name in matcher.names:
-        if name not in watched:
-            yield Fault("names", f"no monitor is called {name!r}", _nearest(name, watched))
+def _unknown(matcher: Matcher, watched: Mapping[str, Watched]) -> Iterator[Fault]:
+    unknown = [name for name in matcher.names if name not in watched]
+    for number, name in enumerate(unknown):
+        fix = _nearest(name, watched) if number < MOST_HINTS else ELSE
+        yield Fault("names", f"no monitor is called {name!r}", fix)
     for pattern in matcher.patterns:
-        if not any(fnmatchcase(name, pattern) for name in watched):
-            yield Fault("patterns", f"no monitor matches {pattern!r}", "GET /monitors lists them")
-    for tag in matcher.tags:
-        if tag not in tags:
-            yield Fault("tags", f"no monitor has the tag {tag!r}", _nearest(tag, tags))
+        matches = re.compile(fnmatch.translate(pattern)).match
+        if not any(map(matches, watched)):
+            yield Fault("patterns", f"no monitor matches {pattern!r}", ELSE)
+    tags = {tag for one in watched.values() for tag in one.monitor.settings.tags}
+    for number, tag in enumerate(tag for tag in matcher.tags if tag not in tags):
+        fix = _nearest(tag, tags) if number < MOST_HINTS else ELSE
+        yield Fault("tags", f"no monitor has the tag {tag!r}", fix)
 
 
 def _nearest(wanted: str, known: Collection[str]) -> str:
-    near = get_close_matches(wanted, sorted(known), n=1)
-    return f"did you mean {near[0]}?" if near else "GET /monitors lists them"
+    near = get_close_matches(wanted, sorted(known), n=1) if len(known) <= MOST_COMPARED else []
+    return f"did you mean {near[0]}?" if near else ELSE

@@ -442,10 +442,10 @@ async def test_nothing_is_done_where_one_is_not_known(
 
 
 async def test_an_act_that_names_no_monitor_is_a_bad_request() -> None:
-    bodies: list[Any] = [None, {}, {"names": []}]
+    bodies: list[Any] = [None, {}, {"names": []}, {"patterns": [f"{number}*" for number in range(51)]}]
     async with asked(world()) as client:
         ask = await described(client)
-        assert [(await ask("POST", "/pause", body)).status for body in bodies] == [400] * 3
+        assert [(await ask("POST", "/pause", body)).status for body in bodies] == [400] * 4
 
 
 async def test_a_name_must_allow_the_act_and_a_pattern_means_those_that_do() -> None:
