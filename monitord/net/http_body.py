@@ -86,7 +86,7 @@ async def receive(request: HttpRequest, response: aiohttp.ClientResponse, progre
         tls=progress.tls_facts(certificate=request.want_certificate),
         target=progress.target,
         hops=progress.hops,
-        deviations=tuple(parser.deviations),
+        deviations=tuple(dict.fromkeys((*progress.deviations, *parser.deviations))),
         body_problem=problem,
     )
 

@@ -147,6 +147,8 @@ class HttpClient:
                         raise Ended(FaultKind.TOO_MANY_REDIRECTS, f"more than {MAX_REDIRECTS} redirects")
                     tls = progress.tls_facts(certificate=request.want_certificate)
                     progress.hops += (Hop(target, response.status, tls),)
+                    if progress.parser is not None:
+                        progress.deviations += tuple(progress.parser.deviations)
                     if set_cookies := _header_values(response, b"set-cookie"):
                         cookies = cookies or CookieStore()
                         cookies.store(set_cookies, target, request.host_name(target))

@@ -98,6 +98,8 @@ class Progress:
     method: str = "GET"
     redirects: int = 0
     hops: tuple[Hop, ...] = ()
+    deviations: tuple[Deviation, ...] = ()
+    """Of the redirects."""
     target: Target | None = None
     place: str = ""
     address: str | None = None

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from monitord.net import (
+    Deviation,
     FaultKind,
     HttpClient,
     HttpExchange,
@@ -634,3 +635,50 @@ async def test_connection_that_ends_during_the_work_on_its_last_bytes(
             assert (await exchange(client, request)).body == b"x" * chunks
         else:
             assert (await fault(client, request)).detail == CUT
+
+
+# Deviations and proxies
+
+
+async def test_deviations_of_redirects_are_kept(client: HttpClient) -> None:
+    async def script(peer: Peer) -> None:
+        request = await peer.request()
+        if request.target == "/":
+            await peer.send(b"HTTP/1.1 302 Found\nLocation: /end\nContent-Length: 0\n\n")
+        else:
+            await peer.send(b"HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n")
+
+    async with serve(script) as server:
+        seen = await exchange(client, HttpRequest(url=f"http://127.0.0.1:{server.port}/"))
+    assert seen.deviations == (Deviation.BARE_LF, Deviation.STATUS_LINE)
+
+
+async def _connected_then_tls(peer: Peer) -> None:
+    await peer.reader.readuntil(b"\r\n\r\n")
+    await peer.send(b"\x15\x03\x01\x00\x02\x02\x16")
+
+
+async def _interim_responses_to_connect(peer: Peer) -> None:
+    await peer.reader.readuntil(b"\r\n\r\n")
+    while True:
+        await peer.send(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+
+
+@pytest.mark.parametrize(
+    ("script", "detail"),
+    [
+        (_connected_then_tls, "the server speaks TLS here; write https instead of http"),
+        (
+            _interim_responses_to_connect,
+            "more than 64 interim responses (status 100) before the response",
+        ),
+    ],
+)
+async def test_broken_response_of_a_proxy_names_the_proxy(
+    client: HttpClient, script: Script, detail: str
+) -> None:
+    async with serve(script) as proxy:
+        place = f"proxy 127.0.0.1:{proxy.port}"
+        request = HttpRequest(url="https://one.test/", proxy=f"http://127.0.0.1:{proxy.port}")
+        seen = await fault(client, request)
+    assert seen.detail == f"connect to {place}: {detail}"

@@ -2,10 +2,12 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 
-from monitord.net import FaultKind, HttpClient, HttpRequest
+from monitord.net import FaultKind, HttpClient, HttpRequest, TlsOptions
+from tests.certificates import Authority
 from tests.net.conftest import exchange, fault
 from tests.servers import Peer, Script, serve
 
@@ -48,6 +50,21 @@ async def test_kept_connection_that_ends_with_the_next_request_is_replaced(
         statuses = [(await exchange(client, request)).status for _ in range(4)]
     assert statuses == [200] * 4
     assert server.connections == 4
+
+
+@pytest.mark.parametrize("end", [_close, _reset, _idle_timeout])
+async def test_kept_tls_connection_that_ends_with_the_next_request_is_replaced(
+    client: HttpClient, authority: Authority, ca_file: str, tmp_path: Path, end: Script
+) -> None:
+    context = authority.issue("127.0.0.1", directory=tmp_path).server_context()
+    async with serve(once_then(end), tls=context) as server:
+        request = HttpRequest(
+            url=f"https://127.0.0.1:{server.port}/", tls=TlsOptions(ca_file=ca_file), reuse_connection=True
+        )
+        for _ in range(3):
+            seen = await exchange(client, request)
+            assert (seen.status, seen.tls is not None) == (200, True)
+    assert server.connections == 3
 
 
 async def test_kept_connection_that_ends_while_the_body_is_sent_is_replaced(client: HttpClient) -> None:
