@@ -26,7 +26,9 @@ from monitord.alerts.troubles import (
     blindness_goes_on,
     closed,
     end,
+    fallback_to_close,
     goes_on,
+    handed_over,
     record_of,
     trouble_of,
 )
@@ -74,6 +76,7 @@ class Alerts:
         self._keep = keep
         self._stored = stored
         self._outbox = Outbox(keep)
+        self._outbox.added = self._nudge
         self._settings = AlertSettings()
         self._troubles: dict[str, Trouble] = {}
         self._ended: dict[str, Trouble] = {}  # of monitors that have left the configuration, the oldest first
@@ -171,7 +174,7 @@ class Alerts:
             if found.trouble is not before:
                 # Also without recipients: `after` counts from its beginning, over restarts as well.
                 self._keep(PREFIX + monitor, record_of(found.trouble))
-        self._send(found.notices)
+        self._send(found.notices, before)
 
     def retire(self, monitor: str) -> None:
         """It is watched no longer: whoever was told of a trouble hears that nobody looks any more."""
@@ -189,7 +192,7 @@ class Alerts:
             self._keep(ENDED_PREFIX + monitor, record_of(self._ended[monitor]))
             while len(self._ended) > MOST_ENDED:
                 self._forget_ended(next(iter(self._ended)))
-        self._send(notices)
+        self._send(notices, trouble)
 
     def rename(self, old: str, new: str) -> None:
         trouble = self._troubles.get(old)
@@ -221,10 +224,9 @@ class Alerts:
                 self._keep(PREFIX, record_of(found.trouble))
             self._send(found.notices)
         elif not is_blind and self._blindness is not None:
-            notices = blindness_ended(self._blindness, now)
-            self._blindness = None
+            before, self._blindness = self._blindness, None
             self._keep(PREFIX, None)
-            self._send(notices)
+            self._send(blindness_ended(before, now), before)
 
     def settle(self, monitors: Iterable[str], *, is_blind: bool) -> None:
         """Evaluate every monitor after a start, and close the alerts of monitors that were removed meanwhile.
@@ -288,13 +290,15 @@ class Alerts:
 
     # -- within -------------------------------------------------------------------------------------------
 
-    def _send(self, notices: Sequence[Notice]) -> None:
+    def _send(self, notices: Sequence[Notice], before: Trouble | None = None) -> None:
+        """`before` is the trouble as it was before these notices."""
         for notice in notices:
-            if notice.notifier not in self._settings.names:
-                continue
-            self._outbox.add(notice)
-            if notice.notifier in self._couriers:
-                self._couriers[notice.notifier].nudge()
+            if notice.notifier in self._settings.names:
+                self._outbox.add(notice, None if before is None else fallback_to_close(before, notice))
+
+    def _nudge(self, notifier: str) -> None:
+        if notifier in self._couriers:
+            self._couriers[notifier].nudge()
 
     def _tell_again(self) -> None:
         """To those that forget what they do not hear of."""
@@ -346,8 +350,19 @@ class Alerts:
         courier = self._couriers.get(fallback)
         if courier is None:
             return False
+        by = {entry.via for entry in entries}
         for entry in entries:
             self._outbox.hand_over(entry, fallback)
+            trouble = self._troubles.get(entry.notice.monitor)
+            marked = None if trouble is None else handed_over(trouble, entry.notice, fallback)
+            if marked is not None and marked is not trouble:
+                self._troubles[marked.monitor] = marked
+                self._keep(PREFIX + marked.monitor, record_of(marked))
+        ids = {entry.notice.trouble for entry in entries}
+        for entry in [waiting for name in by for waiting in self._outbox.waiting_for(name)]:
+            if entry.notice.kind.is_closing and entry.notice.trouble in ids:
+                entry.copy_to = fallback
+                self._outbox.changed(entry)
         courier.nudge()
         return True
 

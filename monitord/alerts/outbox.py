@@ -7,12 +7,12 @@ one turn of the event loop is stored in one transaction, with the change of heal
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from monitord.notifiers import Notice, notice_of
+from monitord.notifiers import Notice, notice_id, notice_of
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,9 @@ class Entry:
 
     `message`: the key of the message whose delivery was attempted with it, and `message_at` when for the first time.
     Entries that share it stay one message until the peer refuses it, also over a restart, a reload and a fallback.
+
+    `copy_to`: the fallback that got the problem which this notice closes. It gets the notice as well, unless the notice
+    is handed over to it anyway.
     """
 
     notice: Notice
@@ -47,6 +50,7 @@ class Entry:
     attempts: int = 0
     message: str | None = None
     message_at: datetime | None = None
+    copy_to: str | None = None
     ended_at: datetime | None = None
     said: str = ""
 
@@ -65,6 +69,7 @@ class Entry:
             "via": self.via,
             "fate": self.fate.value,
             "attempts": self.attempts,
+            "copy_to": self.copy_to,
             "message": self.message,
             "message_at": None if self.message_at is None else self.message_at.isoformat(),
             "ended_at": None if self.ended_at is None else self.ended_at.isoformat(),
@@ -83,6 +88,8 @@ class Outbox:
         self._queues: dict[str, dict[str, Entry]] = {}  # the same, by who is to deliver it
         self._past: deque[Entry] = deque()
         self._sequence = 0
+        self.added: Callable[[str], None] = lambda _: None
+        """Called with the name of the notifier that a new entry is for."""
 
     def restore(self, kept: Mapping[str, Mapping[str, Any]]) -> None:
         """What an earlier run has left. What cannot be read is forgotten, which is said."""
@@ -107,12 +114,12 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, notice: Notice) -> Entry:
+    def add(self, notice: Notice, copy_to: str | None = None) -> Entry:
         """One that is there already, as after a crash in the middle, stays as it is."""
         if notice.id in self._waiting:
             return self._waiting[notice.id]
         self._sequence += 1
-        entry = Entry(notice, self._sequence, notice.notifier)
+        entry = Entry(notice, self._sequence, notice.notifier, copy_to=copy_to)
         self._let_wait(entry)
         self.changed(entry)
         while len(self._waiting) > self._most_waiting:
@@ -127,6 +134,7 @@ class Outbox:
                 oldest.notice.title,
             )
             self.give_up(oldest, oldest.notice.at, "too many notices waited")
+        self.added(notice.notifier)
         return entry
 
     def _let_wait(self, entry: Entry) -> None:
@@ -143,6 +151,8 @@ class Outbox:
         entry.fate, entry.ended_at, entry.said = fate, at, said
         self._past.append(entry)
         self.changed(entry)
+        if entry.copy_to is not None and entry.via == entry.notice.notifier:
+            self.add(_copy_for(entry.notice, entry.copy_to))
         while len(self._past) > self._most_past:
             gone = self._past.popleft()
             if gone.notice.id not in self._waiting:
@@ -186,14 +196,22 @@ class Outbox:
         )
 
 
+def _copy_for(notice: Notice, fallback: str) -> Notice:
+    copied = notice_id(f"{notice.trouble} for {notice.notifier}", fallback, notice.number)
+    return replace(notice, id=copied, notifier=fallback)
+
+
 def _entry_of(record: Mapping[str, Any]) -> Entry:
-    ended_at, message, message_at = (record[key] for key in ("ended_at", "message", "message_at"))
+    ended_at, message, message_at, copy_to = (
+        record[key] for key in ("ended_at", "message", "message_at", "copy_to")
+    )
     return Entry(
         notice=notice_of(record["notice"]),
         sequence=int(record["sequence"]),
         via=str(record["via"]),
         fate=Fate(record["fate"]),
         attempts=int(record["attempts"]),
+        copy_to=None if copy_to is None else str(copy_to),
         message=None if message is None else str(message),
         message_at=None if message_at is None else datetime.fromisoformat(message_at),
         ended_at=None if ended_at is None else datetime.fromisoformat(ended_at),

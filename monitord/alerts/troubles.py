@@ -61,7 +61,7 @@ class Told:
     """What one notifier knows. `health` None: nothing that a closing notice would have to end. `count`: notices.
 
     `since` is the beginning of the problem that the last opening notice was about, `flapping_since` that of the
-    flapping that it was notified of.
+    flapping that it was notified of. `handed_to` is its fallback, if that got a notice of the problem instead.
     """
 
     count: int
@@ -69,6 +69,7 @@ class Told:
     since: datetime
     health: Health | None
     flapping_since: datetime | None = None
+    handed_to: str | None = None
 
     @property
     def is_flapping(self) -> bool:
@@ -151,6 +152,23 @@ def closed(trouble: Trouble) -> Trouble:
     return replace(trouble, told=told)
 
 
+def handed_over(trouble: Trouble, notice: Notice, fallback: str) -> Trouble:
+    """After the fallback got this notice. The same object where the problem is over already."""
+    told = trouble.told.get(notice.notifier)
+    if trouble.id != notice.trouble or told is None or not told.is_open or told.handed_to == fallback:
+        return trouble
+    return replace(trouble, told={**trouble.told, notice.notifier: replace(told, handed_to=fallback)})
+
+
+def fallback_to_close(trouble: Trouble, notice: Notice) -> str | None:
+    """The fallback that got the problem which this notice closes, unless it gets a closing notice of its own."""
+    told = trouble.told.get(notice.notifier)
+    if told is None or told.handed_to is None or not notice.kind.is_closing:
+        return None
+    own = trouble.told.get(told.handed_to)
+    return None if own is not None and own.is_open else told.handed_to
+
+
 def goes_on(trouble: Trouble, notifier: str, last: Standing | None, now: datetime) -> Notice | None:
     """What this notifier knows of it, told once more; None: it knows of nothing that goes on.
 
@@ -223,6 +241,7 @@ def _advance(trouble: Trouble, stands: Standing, settings: AlertSettings, now: d
             notice.started_at,
             None if is_over or stands.is_flapping else stands.health,
             notice.since if stands.is_flapping else None,
+            before.handed_to if before is not None and before.is_open and not is_over else None,
         )
         why[name] = f"{TOLD} just now: {notice.title}"
     return Advance(replace(trouble, told=told) if notices else trouble, tuple(notices), why)
@@ -341,6 +360,7 @@ def record_of(trouble: Trouble) -> dict[str, Any]:
                 "at": told.at.isoformat(),
                 "since": told.since.isoformat(),
                 "state": None if told.health is None else told.health.value,
+                "handed_to": told.handed_to,
                 "flapping_since": None if told.flapping_since is None else told.flapping_since.isoformat(),
             }
             for name, told in trouble.told.items()
@@ -360,6 +380,7 @@ def trouble_of(record: Mapping[str, Any]) -> Trouble:
                 at=datetime.fromisoformat(told["at"]),
                 since=datetime.fromisoformat(told["since"]),
                 health=None if told["state"] is None else Health(told["state"]),
+                handed_to=None if told["handed_to"] is None else str(told["handed_to"]),
                 flapping_since=(
                     None if told["flapping_since"] is None else datetime.fromisoformat(told["flapping_since"])
                 ),

@@ -299,6 +299,87 @@ def test_a_monitor_that_cannot_be_checked_here_is_notified_as_unknown() -> None:
     run(main, UNKNOWN_AS_WELL)
 
 
+WITH_FALLBACK = AlertSettings(
+    (
+        NotifierSettings("ops", "fake", None, fallback="backup"),
+        NotifierSettings("backup", "fake", None),
+    ),
+    (Route(("ops",)),),
+)
+
+
+@pytest.mark.parametrize("is_back", [True, False], ids=["delivers_again", "still_fails"])
+@pytest.mark.parametrize("restarts", [False, True], ids=["", "restart"])
+def test_a_fallback_that_got_the_problem_gets_its_end_once(*, is_back: bool, restarts: bool) -> None:
+    async def main(there: Telling) -> None:
+        ops, backup = FakeNotifier.made[-2:]
+        ops.act = refuse
+        there.world.add("web")
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(300)
+        assert [title for group in backup.titles for title in group] == ["DOWN: web"]
+        other = there
+        if restarts:
+            other = Telling(WITH_FALLBACK)
+            ops, backup = FakeNotifier.made[-2:]
+            other.alerts.restore(dict(there.kept))
+            other.world.add("web")
+            other.world.bad = {"web": Reason.REFUSED}
+            other.teller.settle()
+            await asyncio.sleep(60)
+        ops.act = (lambda _: None) if is_back else refuse
+        before = len(ops.got)
+        other.world.bad = {}
+        await asyncio.sleep(600)
+        titles = [title.partition(", after")[0] for group in backup.titles for title in group]
+        assert titles.count("UP again: web") == 1
+        assert titles[-1] == "UP again: web"
+        assert ops.got[before].notices[0].kind.is_closing
+        assert not any(other.alerts.waiting_for(name) for name in ("ops", "backup"))
+        if restarts:
+            await other.end()
+
+    run(main, WITH_FALLBACK)
+
+
+def test_a_fallback_gets_the_end_of_what_was_over_before_it_was_handed_over() -> None:
+    async def main(there: Telling) -> None:
+        ops, backup = FakeNotifier.made[-2:]
+        ops.act = refuse
+        there.world.add("web")
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(60)
+        there.world.bad = {}
+        await asyncio.sleep(20)
+        assert (backup.got, there.alerts.waiting_for("ops")) == ([], 2)
+        handed_over = asyncio.Event()
+        backup.act = lambda _: handed_over.set()
+        await handed_over.wait()
+        ops.act = lambda _: None
+        await asyncio.sleep(600)
+        for one in (ops, backup):
+            assert [title.partition(", after")[0] for title in one.titles[-1]] == ["UP again: web"]
+        assert len(backup.got) == 2
+
+    run(main, WITH_FALLBACK)
+
+
+def test_a_fallback_with_a_route_of_its_own_gets_one_recovery() -> None:
+    async def main(there: Telling) -> None:
+        ops, backup = FakeNotifier.made[-2:]
+        ops.act = refuse
+        there.world.add("web")
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(300)
+        ops.act = lambda _: None
+        there.world.bad = {}
+        await asyncio.sleep(60)
+        titles = [title.partition(", after")[0] for group in backup.titles for title in group]
+        assert titles == ["DOWN: web", "DOWN: web", "UP again: web"]
+
+    run(main, AlertSettings(WITH_FALLBACK.notifiers, (Route(("ops", "backup")),)))
+
+
 def test_messages_go_back_from_a_fallback_that_has_left_the_configuration() -> None:
     async def main(there: Telling) -> None:
         ops, backup = FakeNotifier.made[-2:]
@@ -312,11 +393,7 @@ def test_messages_go_back_from_a_fallback_that_has_left_the_configuration() -> N
         await asyncio.sleep(30)
         assert [entry.fate.value for entry in there.alerts.entries("web")] == ["sent"]
 
-    both = (
-        NotifierSettings("ops", "fake", None, fallback="backup"),
-        NotifierSettings("backup", "fake", None),
-    )
-    run(main, AlertSettings(both, (Route(("ops",)),)))
+    run(main, WITH_FALLBACK)
 
 
 def test_a_restart_in_the_middle_tells_everything_once() -> None:
