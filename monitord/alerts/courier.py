@@ -21,6 +21,7 @@ from monitord.alerts.outbox import Entry, Fate, Outbox
 from monitord.clock import Clock
 from monitord.journal_events import JournalEvent
 from monitord.monitors.masking import printable
+from monitord.net.deadline import Deadline
 from monitord.notifiers import DeliveryError, Message, Notice, Notifier
 from monitord.systemd.log import NOTICE
 from monitord.units import format_duration
@@ -262,7 +263,7 @@ class Courier:
     async def _deliver(self, message: Message) -> str:
         timeout_s = self.notifier.settings.timeout_s
         try:
-            async with asyncio.timeout(timeout_s + 1.0):
+            async with Deadline(timeout_s + 1.0, margin_s=1.0):
                 response = await self.notifier.deliver(message, deadline=time.monotonic() + timeout_s)
                 return self._safe(response)
         except DeliveryError as error:

@@ -10,6 +10,7 @@ Nothing here waits for storage, alerts, the journal or a web client.
 
 import asyncio
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -157,6 +158,9 @@ class Dispatcher:
             if one.monitor.looks_outward and one.pause is None
         }
         self._pipeline.blindness.configure(periods_s, share=self.blind_share, canaries=self.canaries)
+        self._pipeline.measure_finely_for(
+            min((one.monitor.settings.timeout_s for one in self.watched.values()), default=math.inf)
+        )
         self._pipeline.review(anew=True)
         self._alarms.aim()
 
@@ -383,7 +387,8 @@ class Dispatcher:
             check = watched.check
             if check is None:
                 continue
-            if now_s < watched.check_began_at + self._pipeline.deadline_s(watched) + ABANDON_AFTER_S:
+            late_s = now_s - watched.check_began_at - self._pipeline.deadline_s(watched) - ABANDON_AFTER_S
+            if late_s < 0 or late_s < self._pipeline.lost_s(watched):
                 continue
             self.abandoned += 1
             check.cancel()

@@ -29,6 +29,7 @@ from monitord.health import (
 )
 from monitord.model import Health, Incident, Observation, Reason, Result, Transition, Verdict
 from monitord.monitors import Stopwatch
+from monitord.net.deadline import Deadline
 from monitord.units import format_duration
 
 log = logging.getLogger(__name__)
@@ -85,12 +86,26 @@ class Pipeline:
         watch = Stopwatch(self._clock)
         observation = await self._observe(watched, watch)
         if is_current():
-            fault = self._pulse.fault_since(watch.began_s)
-            self._conclude(watched, self._judge(watched, observation, fault))
+            since_s, timeout_s = watch.began_s, watched.monitor.settings.timeout_s
+            if not observation.duration_s:
+                # It waits for nothing, as of a heartbeat, and misses what came before it began and was not read yet.
+                since_s, timeout_s = min(since_s, watched.waits_since), 0.0
+            fault = self._pulse.fault_since(since_s, timeout_s)
+            result = self._judge(watched, observation, fault)
+            watched.was_late = fault is Reason.PROBER_LATE and result.verdict is Verdict.UNSURE
+            self._conclude(watched, result)
+
+    def measure_finely_for(self, shortest_timeout_s: float) -> None:
+        """So that a standstill that matters to any monitor is noticed."""
+        self._pulse.configure(shortest_timeout_s)
 
     def deadline_s(self, watched: Watched) -> float:
         """How long a check of this monitor may run, in seconds."""
         return watched.monitor.settings.timeout_s + DEADLINE_MARGIN_S
+
+    def lost_s(self, watched: Watched) -> float:
+        """For how long the event loop stood still during the check that runs, in seconds."""
+        return self._pulse.lost_since_s(watched.check_began_at)
 
     def conclude_abandoned(self, watched: Watched) -> None:
         """Take a check for over that does not end by itself."""
@@ -130,7 +145,7 @@ class Pipeline:
 
     async def _observe(self, watched: Watched, watch: Stopwatch) -> Observation:
         timeout_s = watched.monitor.settings.timeout_s
-        deadline = asyncio.timeout(timeout_s + DEADLINE_MARGIN_S)
+        deadline = Deadline(timeout_s + DEADLINE_MARGIN_S, margin_s=DEADLINE_MARGIN_S)
         try:
             async with deadline:
                 observation = await watched.monitor.check()

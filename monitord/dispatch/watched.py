@@ -42,6 +42,8 @@ class Watched:
     """`ticket` names the alarm in force: an alarm with another one is out of date. `bug`: what the type
     raised at the last check.
 
+    `was_late`: the last check failed while monitord itself stood still, says nothing, and is repeated soon.
+
     `health` is what its verdicts say; `stands`, how it stands for everybody: the same, unless it is paused or nothing
     sure was heard for long.
     """
@@ -58,6 +60,7 @@ class Watched:
     window: OpenWindow | None = None
     incident: Incident | None = None
     last: Result | None = None
+    was_late: bool = False
     ticket: int = 0
     check: asyncio.Task[None] | None = None
     check_host: str | None = None
@@ -107,7 +110,7 @@ class Watched:
     @property
     def wants_retry(self) -> bool:
         """The next check comes after `retry_every`."""
-        return self.health.is_soft and self.pause is None
+        return (self.health.is_soft or self.was_late) and self.pause is None
 
     @property
     def health_by_verdicts(self) -> Health:

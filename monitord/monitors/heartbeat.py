@@ -33,6 +33,7 @@ from monitord.monitors.heartbeat_record import (
     standing_of,
     with_beat,
 )
+from monitord.net.deadline import extension_s
 from monitord.units import format_duration
 
 __all__ = ["Beat", "HeartbeatMonitor", "HeartbeatSignal", "HeartbeatStatus", "Rhythm"]
@@ -153,7 +154,18 @@ class HeartbeatMonitor(Monitor[Rhythm]):
         changes_at = standing_of(self._record, self.options, now).changes_at
         if changes_at is not None:
             delay_s = max(SOONEST_S, (changes_at - now).total_seconds())
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self._wake)
+            due_s = self.tools.clock.monotonic_s() + delay_s
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_change_due, due_s)
+
+    def _on_change_due(self, due_s: float) -> None:
+        if self._wake is None:
+            return
+        extended_by_s = extension_s(self.tools.clock.monotonic_s() - due_s)
+        if extended_by_s:
+            # The event loop stood still: a ping may have come meanwhile, and is read first.
+            self._timer = asyncio.get_running_loop().call_later(extended_by_s, self._wake)
+        else:
+            self._wake()
 
     # -- what is known ------------------------------------------------------------------------------------
 

@@ -25,6 +25,8 @@ from enum import Enum
 from typing import Any, cast
 from urllib.parse import unquote
 
+from monitord.net.deadline import Deadline
+
 MAX_LINE_BYTES = 4096
 """Of the handshake."""
 MAX_MESSAGE_BYTES = 32 << 20
@@ -134,7 +136,7 @@ class BusConnection:
         path = socket_of(address)
         where = path.replace("\0", "@")
         try:
-            async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+            async with Deadline(deadline - time.monotonic()):
                 try:
                     _, protocol = await asyncio.get_running_loop().create_unix_connection(
                         lambda: _Protocol(connection), path
@@ -189,7 +191,7 @@ class BusConnection:
                 for serial, body in zip(answers, bodies, strict=True)
             )
             self.transport.write(b"".join(messages))
-            async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+            async with Deadline(deadline - time.monotonic()):
                 return [self._body_of(await answer, peer, member, returns) for answer in answers.values()]
         except TimeoutError as error:
             raise BusError(BusFault.SILENT, f"{peer.name} does not answer {member}") from error

@@ -17,6 +17,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from enum import Enum
 
+from monitord.net.deadline import Deadline
 from monitord.net.faults import FaultKind, fault_of_error, fault_of_timeout
 from monitord.net.phases import Phase, PhaseTimer
 from monitord.net.reach import Ended, connect_socket, find_address, socket_address
@@ -141,7 +142,7 @@ class DnsClient:
         exchange = _Exchange(server, query.number, query.wire, PhaseTimer())
         timer = exchange.timer
         try:
-            async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+            async with Deadline(deadline - time.monotonic()):
                 wire, protocol = await self._exchange(exchange)
             timer.pause()
             try:

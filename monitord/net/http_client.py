@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import aiohttp
 from yarl import URL
 
+from monitord.net.deadline import Deadline
 from monitord.net.faults import Ended, FaultKind, fault_of_timeout
 from monitord.net.http_body import receive
 from monitord.net.http_connector import UnixConnector, current_progress, make_session, marked, tcp_connector
@@ -393,7 +394,7 @@ async def _by(deadline: float, act: Coroutine[Any, Any, T]) -> T:
     if remaining_s <= 0:
         act.close()
         raise TimeoutError
-    async with asyncio.timeout(remaining_s):
+    async with Deadline(remaining_s):
         return await act
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from monitord.net.deadline import Deadline
 from monitord.net.faults import FaultKind, fault_of_error, fault_of_timeout
 from monitord.net.phases import Phase, PhaseTimer
 from monitord.net.reach import Ended, find_address, ip_version
@@ -253,7 +254,7 @@ class Pinger:
         timer = PhaseTimer()
         address = None
         try:
-            async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+            async with Deadline(deadline - time.monotonic()):
                 address = await find_address(self._resolver, host, ip_family, timer)
             salvo = _Salvo(self._open(address))
             await _play(salvo, count, interval_s, os.urandom(payload_bytes), deadline)
@@ -297,7 +298,7 @@ async def _play(salvo: _Salvo, count: int, interval_s: float, payload: bytes, de
     loop.add_reader(descriptor, salvo.take)
     began_s = time.monotonic()
     try:
-        async with asyncio.timeout(max(deadline - began_s, 0)):
+        async with Deadline(deadline - began_s):
             for sequence in range(1, count + 1):
                 due_s = began_s + (sequence - 1) * interval_s
                 await asyncio.sleep(max(due_s - time.monotonic(), 0))

@@ -19,6 +19,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monitord.net.deadline import LONGEST_EXTENSION_S, Deadline
 from monitord.net.http_request import Endpoint
 from monitord.net.resolver import ResolveError, Resolver, literal_address
 from monitord.net.tls import Handshake, current_handshake
@@ -102,7 +103,7 @@ async def send_mail(
     # The certificate is for the name, and the library only knows the address.
     token = current_handshake.set(Handshake(server.endpoint.host, lambda: None))
     try:
-        async with asyncio.timeout(left_s):
+        async with Deadline(left_s):
             client = await _connect(server, await _addresses(server.endpoint.host, resolver), context, left_s)
             if server.security is SmtpSecurity.OPPORTUNISTIC:
                 unencrypted, is_usable = await _encrypt(client, left_s)
@@ -166,7 +167,7 @@ def _client(
         username=server.username,
         password=server.password,
         local_hostname=server.hello_name,
-        timeout=timeout_s,
+        timeout=timeout_s + LONGEST_EXTENSION_S,  # the deadline around it ends it
         use_tls=server.security is SmtpSecurity.TLS,
         start_tls=server.security is SmtpSecurity.STARTTLS,
         tls_context=context,

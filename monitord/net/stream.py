@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
+from monitord.net.deadline import Deadline
 from monitord.net.faults import FaultKind, fault_of_error, fault_of_timeout
 from monitord.net.phases import Phase, PhaseTimer
 from monitord.net.reach import Ended, connect_socket, find_address, ip_version, is_this_host
@@ -252,7 +253,7 @@ class StreamClient:
         """
         visit = _Visit(target, PhaseTimer())
         try:
-            async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+            async with Deadline(deadline - time.monotonic()):
                 await self._go(visit, talk)
         except Ended as end:
             return visit.outcome(end.kind, end.detail)

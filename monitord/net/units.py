@@ -35,6 +35,7 @@ from monitord.net.bus import (
     Signal,
     system_bus_address,
 )
+from monitord.net.deadline import Deadline
 from monitord.net.unit_state import UnitChange, UnitState, change_of, detailed, name_of, state_of
 
 log = logging.getLogger(__name__)
@@ -212,7 +213,7 @@ class Units:
         """The connection, as soon as it stands. While the bus is known to be away, nobody is kept waiting."""
         self._begin()
         try:
-            async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+            async with Deadline(deadline - time.monotonic()):
                 await self._has_tried.wait()
         except TimeoutError as error:
             raise BusError(BusFault.SILENT, "no connection to the system bus yet") from error

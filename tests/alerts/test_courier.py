@@ -14,7 +14,8 @@ from monitord.alerts.outbox import Outbox
 from monitord.notifiers import DeliveryError, Message, NoticeKind, NotifierSettings
 from tests.alerts.made import FakeNotifier, notice, refuse, tools
 from tests.alerts.test_outbox import Kept
-from tests.fakes import FakeClock, run_in_fake_time
+from tests.fakes import FakeClock, run_in_fake_time, stall
+from tests.net.test_deadline import after_some_turns
 
 OPS = NotifierSettings("ops", "fake", None)
 DAY_S = 86_400.0
@@ -568,3 +569,23 @@ def test_a_bug_of_a_notifier_is_logged_without_its_secret(caplog: pytest.LogCapt
     run_in_fake_time(main)
     assert "Traceback" in caplog.text
     assert "s3cret" not in caplog.text
+
+
+def test_answer_that_came_during_a_standstill_is_a_delivery() -> None:
+    """Otherwise the notification is sent again."""
+
+    async def act(office: Office) -> None:
+        answer = asyncio.Event()
+
+        async def deliver() -> None:
+            loop = asyncio.get_running_loop()
+            loop.call_later(1.0, stall, 60.0)
+            loop.call_later(1.0, lambda: after_some_turns(5, answer.set))
+            await answer.wait()
+
+        office.notifier.act = lambda _: deliver()
+        office.tell()
+        await asyncio.sleep(300)
+
+    office = at_work(act)
+    assert (len(office.notifier.got), office.courier.sent, office.courier.failed) == (1, 1, 0)

@@ -1,0 +1,150 @@
+"""A standstill of the event loop (SIGSTOP, a host without CPU) makes no monitor fail, however short its timeout is."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from monitord.dispatch import Dispatcher
+from monitord.health import HealthPolicy
+from monitord.model import Health, Reason, Verdict
+from monitord.monitors.heartbeat import Beat, HeartbeatMonitor, Rhythm
+from monitord.net.deadline import Deadline
+from tests.dispatch.test_dispatcher import Bench, bench, finish
+from tests.fakes import fake_tools, monitor_settings, run_in_fake_time, stall
+from tests.net.test_deadline import after_some_turns
+
+OFFSETS_S = [number / 20 for number in range(20)]
+"""When the standstill begins, after the check did."""
+
+TIMEOUT_S = 0.9
+
+
+def watch(made: Bench, answers_after_s: float | None, *, has_own_deadline: bool) -> None:
+    """One step of the answer is a timer, the others are read from a socket. None: no answer."""
+
+    async def act() -> Reason:
+        answer = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(answers_after_s or 3600.0, lambda: after_some_turns(5, answer.set))
+        try:
+            async with Deadline(TIMEOUT_S) if has_own_deadline else asyncio.timeout(TIMEOUT_S):
+                await answer.wait()
+        except TimeoutError:
+            return Reason.TIMEOUT_RESPONSE
+        finally:
+            timer.cancel()
+        return Reason.OK
+
+    made.monitor(
+        "web",
+        act,
+        check_every_s=10.0,
+        retry_every_s=5.0,
+        timeout_s=TIMEOUT_S,
+        policy=HealthPolicy(fail_after=1),  # type: ignore[arg-type] # the bench says floats
+    )
+
+
+@pytest.mark.parametrize("has_own_deadline", [True, False], ids=["our types", "a type with asyncio.timeout"])
+@pytest.mark.parametrize("stalled_s", [0.4, 0.5, 0.7, 0.9, 1.0, 1.1, 1.3, 2.5, 20.0])
+@pytest.mark.parametrize("answers_after_s", [0.05, 0.3, 0.5])
+def test_standstill_during_a_check_makes_no_monitor_fail(
+    stalled_s: float, answers_after_s: float, has_own_deadline: bool
+) -> None:
+    async def main() -> None:
+        made = bench()
+        watch(made, answers_after_s, has_own_deadline=has_own_deadline)
+        monitor = made.dispatcher.watched["web"]
+        await asyncio.sleep(20)
+        for offset_s in OFFSETS_S:
+            count = len(made.results)
+            asyncio.get_running_loop().call_at(monitor.due_at + offset_s, stall, stalled_s)
+            while len(made.results) < count + 2:  # noqa: ASYNC110 - in time that jumps
+                await asyncio.sleep(1)
+            await asyncio.sleep(5)
+        assert [one.after for one in made.transitions] == [Health.UP]
+        assert Verdict.FAIL not in {verdict for _, verdict, _ in made.results}
+        await finish(made)
+
+    run_in_fake_time(main)
+
+
+@pytest.mark.parametrize("stalled_s", [0.4, 1.3, 20.0])
+def test_true_failure_during_a_standstill_is_confirmed_by_a_retry(stalled_s: float) -> None:
+    async def main() -> None:
+        made = bench()
+        watch(made, None, has_own_deadline=True)
+        monitor = made.dispatcher.watched["web"]
+        asyncio.get_running_loop().call_at(monitor.due_at + 0.4, stall, stalled_s)
+        await asyncio.sleep(stalled_s + 17)
+        assert [one.after for one in made.transitions] == [Health.DOWN]
+        assert made.results[0][1:] == (Verdict.UNSURE, Reason.PROBER_LATE)
+        await finish(made)
+
+    run_in_fake_time(main)
+
+
+def test_usual_delays_of_the_loop_do_not_hide_failures() -> None:
+    async def main() -> None:
+        made = bench()
+        watch(made, None, has_own_deadline=True)
+        loop = asyncio.get_running_loop()
+
+        def delay() -> None:
+            stall(0.08)
+            loop.call_later(0.2, delay)
+
+        loop.call_later(0.2, delay)
+        await asyncio.sleep(30)
+        assert made.dispatcher.watched["web"].stands is Health.DOWN
+        await finish(made)
+
+    run_in_fake_time(main)
+
+
+@pytest.mark.parametrize("stalled_s", [0.3, 0.5, 0.9, 1.3, 20.0])
+@pytest.mark.parametrize("check_every_s", [60.0, 3600.0])
+def test_ping_that_came_during_a_standstill_is_in_time(stalled_s: float, check_every_s: float) -> None:
+    async def main() -> None:
+        made = bench()
+        loop = asyncio.get_running_loop()
+        settings = monitor_settings(
+            "job",
+            type_name="heartbeat",
+            check_every_s=check_every_s,
+            policy=HealthPolicy(fail_after=1, degrade_after=1),
+            options=Rhythm(every_s=60.0, calendar=None, grace_s=30.0, warn_after_s=30.0),
+        )
+        monitor = HeartbeatMonitor(settings, fake_tools(made.clock))
+        made.add(monitor)
+        monitor.beat(Beat(), made.clock.now())
+        down_at = loop.time() + 90.0
+        # The ping comes 0.1 s into the standstill, and is read after it.
+        loop.call_at(down_at - 0.2, stall, stalled_s)
+        ping_at = made.clock.now() + timedelta(seconds=89.9)
+        loop.call_at(down_at - 0.2, lambda: after_some_turns(10, lambda: monitor.beat(Beat(), ping_at)))
+        await asyncio.sleep(100 + stalled_s)
+        assert Health.DOWN not in {one.after for one in made.transitions}
+        # Without another one it is missed.
+        await asyncio.sleep(100)
+        assert made.dispatcher.watched["job"].stands is Health.DOWN
+        await finish(made)
+
+    run_in_fake_time(main)
+
+
+def test_loop_is_measured_as_finely_as_the_shortest_timeout_needs() -> None:
+    async def main() -> None:
+        made = bench()
+        dispatcher: Dispatcher = made.dispatcher
+        beats: list[float] = []
+        for timeout_s in (30.0, 0.9, 0.1):
+            made.monitor(f"web-{timeout_s}", timeout_s=timeout_s)
+            beats.append(made.pulse.beat_every_s)
+        assert beats == [0.5, 0.9 / 8, 0.05]
+        dispatcher.apply(dispatcher.plan([], lambda _: pytest.fail("nothing is made")))
+        assert made.pulse.beat_every_s == 0.5
+        await finish(made)
+
+    run_in_fake_time(main)
