@@ -165,13 +165,22 @@ class Courier:
         self._group = same[: self.notifier.settings.max_notices]
 
     def _due(self) -> list[Entry]:
-        """What waits, without messages that were refused and are not to be retried yet."""
+        """What waits, without messages that were refused and are not to be retried yet.
+
+        Nor later notices about the same troubles: a problem that is delivered after its end would stay open.
+        """
         waiting = self._outbox.waiting_for(self.name)
         if not self._retry_refused_at:
             return waiting
         now_s = self._clock.monotonic_s()
         self._retry_refused_at = {key: at_s for key, at_s in self._retry_refused_at.items() if at_s > now_s}
-        return [one for one in waiting if one.message not in self._retry_refused_at]
+        refused = self._retry_refused_at.keys()
+        held = {one.notice.trouble for one in waiting if one.message in refused}
+        return [
+            one
+            for one in waiting
+            if one.message not in refused and (one.message is not None or one.notice.trouble not in held)
+        ]
 
     def _refused_for_s(self) -> float | None:
         """How long until a refused message is to be retried; None where there is none."""

@@ -288,7 +288,7 @@ def test_a_message_that_is_refused_holds_up_no_other() -> None:
     async def act(office: Office) -> None:
         office.notifier.act = refuse_the_first
         for number in range(4):
-            office.tell(number)
+            office.tell(number, trouble=f"{number}")
         await asyncio.sleep(60)
         assert office.outbox.count_for("ops") == 1
         office.tell(9)
@@ -308,11 +308,27 @@ def test_a_message_that_is_refused_holds_up_no_other() -> None:
     assert len({content(one)[0] for one in alone}) == 1
 
 
+def test_what_follows_a_refused_message_of_the_same_trouble_waits_for_it() -> None:
+    async def act(office: Office) -> None:
+        office.notifier.act = refuse_the_first
+        office.tell(1, trouble="web")
+        await asyncio.sleep(20)
+        office.tell(2, trouble="db")
+        office.tell(3, trouble="web", kind=NoticeKind.RECOVERY, monitor="web-1")
+        await asyncio.sleep(60)
+        assert office.courier.sent == 1
+        office.notifier.act = lambda _: None
+        await asyncio.sleep(1200)
+
+    got = at_work(act).notifier.got
+    assert [[one.number for one in message.notices] for message in got[-2:]] == [[1], [3]]
+
+
 def test_a_message_that_is_refused_goes_to_the_fallback_at_once() -> None:
     async def act(office: Office) -> None:
         office.notifier.act = refuse_the_first
-        office.tell(1)
-        office.tell(2)
+        office.tell(1, trouble="web")
+        office.tell(2, trouble="db")
         await asyncio.sleep(30)
         assert office.handed == [("backup", 1)]
 
