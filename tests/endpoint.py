@@ -196,7 +196,7 @@ def world(
     dispatcher.apply(dispatcher.plan(wanted, lambda settings: monitors[settings.name]))
     control = FakeControl(dispatcher, outcome)
     interventions = FakeInterventions(dispatcher, clock)
-    live = Live("boot")
+    live = Live("boot", clock=clock)
     # Its threads have no loop whose time they could ask.
     history = History(history_path, HistorySettings(), SetClock(clock.now()))
     pipeline.listeners.append(live.on_result)

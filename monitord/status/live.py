@@ -11,8 +11,10 @@ import secrets
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
+from monitord.clock import Clock, SystemClock
 from monitord.dispatch import Watched
 from monitord.model import Incident, Result, Transition
 from monitord.status.control import ReloadOutcome
@@ -20,7 +22,7 @@ from monitord.status.openapi import Answer, Endpoint
 from monitord.status.query import Json, Query, flag, many, one, words
 from monitord.status.rendered import encode
 from monitord.status.security import may_change
-from monitord.status.snapshot import incident_of, reload_of, result_of, transition_of
+from monitord.status.snapshot import incident_of, reload_of, result_of, text_of, transition_of
 from monitord.web import HTTPServiceUnavailable, Request, StreamResponse
 
 KEPT_EVENTS = 1000
@@ -135,9 +137,15 @@ class _Client:
 class Live:
     """Hears what happens, by plain calls that never wait, and tells those who listen."""
 
-    def __init__(self, boot: str | None = None, most_per_address: int = MOST_PER_ADDRESS) -> None:
+    def __init__(
+        self,
+        boot: str | None = None,
+        most_per_address: int = MOST_PER_ADDRESS,
+        clock: Clock | None = None,
+    ) -> None:
         """`boot` is part of every id: those of another run of the daemon mean nothing in this one."""
         self._most_per_address = most_per_address
+        self._clock = SystemClock() if clock is None else clock
         self._boot = boot or secrets.token_hex(4)
         self._number = 0
         self._results = _Ring()
@@ -175,7 +183,12 @@ class Live:
             change = "unacknowledged" if was_acknowledged else "opened"
         if change == "acknowledged":
             self._acknowledged[incident.monitor] = incident.id
-        self._add("incident", incident.monitor, partial(_told_incident, incident, change), self._changes)
+        self._add(
+            "incident",
+            incident.monitor,
+            partial(_told_incident, incident, change, self._clock.now()),
+            self._changes,
+        )
 
     def on_reload(self, outcome: ReloadOutcome) -> None:
         self._add("reload", None, partial(reload_of, outcome), self._changes)
@@ -263,8 +276,8 @@ class Live:
         return b"".join(pieces)
 
 
-def _told_incident(incident: Incident, change: str) -> Json:
-    return {**incident_of(incident), "change": change}
+def _told_incident(incident: Incident, change: str, at: datetime) -> Json:
+    return {**incident_of(incident), "change": change, "at": text_of(at)}
 
 
 def _told_result(monitor: str, state: str, result: Result) -> Json:

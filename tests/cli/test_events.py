@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,25 @@ def test_what_was_half_said_is_not_completed_by_another_connection() -> None:
     assert list(parser.feed(b'id: a-1\nevent: x\ndata: {"half": ')) == []
     parser.forget_the_rest()
     assert list(parser.feed(b"id: a-2\nevent: y\ndata: 1\n\n")) == [Event("y", "a-2", 1)]
+
+
+async def test_a_withdrawn_acknowledgement_is_an_event_with_its_time(tmp_path: Path, capsys: Capture) -> None:
+    async with there(tmp_path) as it:
+        watched = it.made.dispatcher.watched["bad"]
+        for _ in range(2):
+            await it.ctl("check", "bad")
+        assert watched.incident is not None
+        live = it.made.live.on_incident
+        live(
+            watched,
+            replace(watched.incident, acknowledged_by="kim", acknowledged_at=watched.incident.opened_at),
+        )
+        live(watched, watched.incident)
+        capsys.readouterr()
+        assert await it.ctl("events", "bad") == 0
+        line = capsys.readouterr().out.splitlines()[-1]
+    said = rf"2026-01-01 \d\d:\d\d:\d\d  incident    bad: acknowledgement withdrawn, {watched.incident.id}"
+    assert re.fullmatch(said, line)
 
 
 async def test_what_was_is_told_and_it_ends(tmp_path: Path, capsys: Capture) -> None:

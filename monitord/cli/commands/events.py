@@ -65,7 +65,7 @@ def _incident(data: Any, colour: bool) -> tuple[str | None, str]:  # noqa: FBT00
     if data["closed_at"] is not None:
         return data["closed_at"], f"{name}: {paint('over', 'up', colour=colour)}, {data['id']}"
     if data.get("change") == "unacknowledged":
-        return None, f"{name}: acknowledgement withdrawn, {data['id']}"
+        return data["at"], f"{name}: acknowledgement withdrawn, {data['id']}"
     if data["acknowledged_by"] is not None:
         return data["acknowledged_at"], f"{name}: {seen_to(data)}"
     return data[
