@@ -207,7 +207,7 @@ class HttpMonitor(Monitor[HttpOptions]):
 
 def _facts_of_connections(exchange: HttpExchange, now: datetime) -> Mapping[str, Fact]:
     """`tls.*` are of the last connection; `certificate.*` are of the one, redirects included, whose certificate
-    expires first: behind a redirect that browsers refuse nobody arrives.
+    expires first: no browser gets past a redirect whose certificate it refuses.
     """
     facts = {} if exchange.tls is None else dict(facts_of_tls(exchange.tls, now))
     links = [(exchange.target, exchange.tls), *((hop.target, hop.tls) for hop in exchange.hops)]

@@ -141,8 +141,7 @@ class HttpClient:
                 keeps = request.keeps_connection(target)
                 response = await (self._ask_kept(send, progress) if keeps else send(progress))
                 try:
-                    location = next(filter(None, _header_values(response, b"location")), None)
-                    if not (request.follow_redirects and response.status in REDIRECTS and location):
+                    if not (location := _location(request, response)):
                         return await receive(request, response, progress)
                     if progress.redirects == MAX_REDIRECTS:
                         raise Ended(FaultKind.TOO_MANY_REDIRECTS, f"more than {MAX_REDIRECTS} redirects")
@@ -236,14 +235,15 @@ class HttpClient:
         else:
             endpoint = request.endpoint_for(target)
             address = await self._address(endpoint, request, progress, pinned)
-            place = Endpoint(_with_numeric_zone(address), endpoint.port)
+            if "%" in address:
+                address = _with_numeric_zone(address)
             if request.proxy_target is not None:
                 # A zone means nothing on another host.
                 host = target.host.partition("%")[0]
                 url = _wire_url(target.scheme, host, target.port, target.request_target)
-                _go_by_proxy(request, target, headers, options, place)
+                _go_by_proxy(request, target, headers, options, Endpoint(address, endpoint.port))
             else:
-                url = _wire_url(target.scheme, place.host, place.port, target.request_target)
+                url = _wire_url(target.scheme, address, endpoint.port, target.request_target)
         handshake = None
         if target.is_tls:
             options["ssl"] = self._tls_context(request, target)
@@ -378,8 +378,8 @@ def _wire_url(scheme: str, host: str, port: int, request_target: str) -> URL:
 
 def _with_numeric_zone(address: str) -> str:
     """getaddrinfo(3) takes the name of an interface with link-local addresses only, its number with all."""
-    bare, percent, zone = address.partition("%")
-    if not percent or zone.isdigit():
+    bare, _, zone = address.partition("%")
+    if zone.isdigit():
         return address
     try:
         return f"{bare}%{socket.if_nametoindex(zone)}"
@@ -409,6 +409,13 @@ def _go_by_proxy(
         options["proxy_headers"] = {"Proxy-Authorization": request.proxy_authorization}
     else:
         headers["Proxy-Authorization"] = request.proxy_authorization
+
+
+def _location(request: HttpRequest, response: aiohttp.ClientResponse) -> str:
+    """The first Location of a redirect that is to be followed; "" for every other response."""
+    if response.status not in REDIRECTS or not request.follow_redirects:
+        return ""
+    return next(filter(None, _header_values(response, b"location")), "")
 
 
 def _header_values(response: aiohttp.ClientResponse, name: bytes) -> list[str]:

@@ -145,7 +145,7 @@ class HttpRequest:
 
     def is_at_home(self, target: Target) -> bool:
         """Whether the target is of the origin that the credentials are for."""
-        return target.origin == self.target.origin
+        return target is self.target or target.origin == self.target.origin
 
     def host_name(self, target: Target) -> str:
         """The name under which the server is addressed: that of the caller's Host header, which is sent at home."""

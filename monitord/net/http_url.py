@@ -57,7 +57,7 @@ class Target:
     @property
     def host_header(self) -> str:
         """RFC 6874, section 4: a zone is never sent."""
-        return self._bare_host if self.port == PORTS[self.scheme] else self.authority
+        return self._bare_host if self.port == (443 if self.is_tls else 80) else self.authority
 
     @property
     def _bare_host(self) -> str:

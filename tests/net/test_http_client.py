@@ -536,7 +536,7 @@ async def test_the_zone_of_an_address_in_a_redirect_is_used(client: HttpClient) 
     assert (seen.status, seen.address) == (200, "::1%lo")
 
 
-async def test_a_zone_that_is_not_there_is_told(client: HttpClient) -> None:
+async def test_an_unknown_zone_is_reported(client: HttpClient) -> None:
     seen = await fault(client, HttpRequest(url="http://[fe80::1%25nosuch0]/"))
     assert seen.kind is FaultKind.UNREACHABLE
     assert seen.detail == "connect to fe80::1%nosuch0: this host has no interface nosuch0"

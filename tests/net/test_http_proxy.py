@@ -140,7 +140,7 @@ ASKS = b'HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm="x"\r\nProxy-Authen
     ],
     ids=["403", "302", "407", "407 again", "407 of nothing", "a body", "nothing", "half a line"],
 )  # fmt: skip
-async def test_a_proxy_that_opens_no_tunnel_is_told(
+async def test_a_proxy_that_opens_no_tunnel_is_reported(
     client: HttpClient, userinfo: str, pieces: Sequence[bytes], kind: FaultKind, detail: str
 ) -> None:
     async with serve(send_raw(*pieces)) as proxy:
@@ -151,7 +151,7 @@ async def test_a_proxy_that_opens_no_tunnel_is_told(
     assert (seen.status, dict(seen.headers)) == (None, {})
 
 
-async def test_a_proxy_that_resets_is_told(client: HttpClient) -> None:
+async def test_a_proxy_that_resets_is_reported(client: HttpClient) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         peer.reset()
@@ -166,7 +166,7 @@ async def test_a_proxy_that_resets_is_told(client: HttpClient) -> None:
 
 
 @pytest.mark.parametrize("pieces", [[], [b"HTTP/1.1 100 Continue\r\n\r\n"]], ids=["nothing", "interim"])
-async def test_a_proxy_that_does_not_answer_is_told(client: HttpClient, pieces: Sequence[bytes]) -> None:
+async def test_a_proxy_that_does_not_answer_is_reported(client: HttpClient, pieces: Sequence[bytes]) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.send(*pieces)
@@ -179,7 +179,7 @@ async def test_a_proxy_that_does_not_answer_is_told(client: HttpClient, pieces: 
     assert seen.detail == f"connect to proxy 127.0.0.1:{proxy.port} (no answer to CONNECT) timed out"
 
 
-async def test_a_proxy_that_sends_interim_responses_without_end_is_told(client: HttpClient) -> None:
+async def test_a_proxy_that_sends_interim_responses_without_end_is_reported(client: HttpClient) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         while True:
@@ -205,7 +205,7 @@ async def test_the_certificate_behind_a_tunnel_is_verified(
     assert seen.kind is FaultKind.TLS_NAME_MISMATCH
 
 
-async def test_what_does_not_speak_tls_behind_a_tunnel_is_told(client: HttpClient) -> None:
+async def test_what_does_not_speak_tls_behind_a_tunnel_is_reported(client: HttpClient) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.send(ESTABLISHED + b"\r\n")
