@@ -26,15 +26,20 @@ class MailServer:
     was_encrypted: bool = False
     after: str = ""
     """What becomes of the connection once a mail was taken: "" (it goes on), "hang", "close" or "reset"."""
+    hangs_at_quit: bool = False
+    has_got_quit: asyncio.Event = field(default_factory=asyncio.Event)
     handshake: bytes = b""
     """Sent instead of a handshake, after which the connection is closed."""
 
-    async def play(self, peer: Peer) -> None:
+    async def play(self, peer: Peer) -> None:  # noqa: C901 - a branch for each thing that it is told to do
         await peer.send(b"220 mail.example.org ready\r\n")
         while line := (await peer.reader.readline()).decode().strip():
             self.heard.append(line)
             command = line.partition(" ")[0].upper()
             said = next((text for words, text in self.answers.items() if line.startswith(words)), None)
+            if command == "QUIT" and self.hangs_at_quit:
+                self.has_got_quit.set()
+                await peer.hang()
             if said is not None:
                 await peer.send(f"{said}\r\n".encode())
             elif command == "DATA":

@@ -202,3 +202,12 @@ bearer = "long"
         f"4: monitors.a.bearer: warning: {problem}",
         f"7: notifiers.b.basic_auth.password: warning: {problem}",
     ]
+
+
+def test_tls_options_of_mail_that_verifies_nothing_are_a_warning(tmp_path: Path) -> None:
+    text = '[notifiers.a]\nto = "a@b.org"\nverify = true\n'
+    text += '[notifiers.b]\nto = "a@b.org"\nsecurity = "tls"\nverify = true\n'
+    assert warnings_of(tmp_path, text) == [
+        '3: notifiers.a.verify: warning: has no effect with security = "opportunistic", which verifies nothing; '
+        'write security = "starttls" or "tls"'
+    ]

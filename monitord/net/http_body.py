@@ -52,7 +52,8 @@ async def receive(request: HttpRequest, response: aiohttp.ClientResponse, progre
     progress.timer.enter(Phase.TRANSFER)
     is_received = _is_to_be_received(request, response)
     if request.status_decides:
-        with suppress(TimeoutError, Ended, Abandoned):
+        # CancelledError as well: if the daemon stops now, the request has succeeded all the same.
+        with suppress(TimeoutError, Ended, Abandoned, asyncio.CancelledError):
             async with asyncio.timeout(BEGINNING_WITHIN_S):
                 await reception.wait_for_end(enough_bytes=BEGINNING_BYTES)
     elif is_received:

@@ -219,7 +219,10 @@ async def _quit(client: "aiosmtplib.SMTP") -> None:
     """Say goodbye. The server has taken the mail, so nothing that happens now is a failure."""
     import aiosmtplib  # noqa: PLC0415
 
-    with contextlib.suppress(aiosmtplib.SMTPException, OSError, ValueError, TimeoutError):
+    # CancelledError as well: if the daemon stops now, the mail was delivered all the same.
+    with contextlib.suppress(
+        aiosmtplib.SMTPException, OSError, ValueError, TimeoutError, asyncio.CancelledError
+    ):
         async with asyncio.timeout(QUIT_WITHIN_S):
             await client.quit()
 

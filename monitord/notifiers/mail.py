@@ -73,6 +73,7 @@ class MailNotifier(Notifier[MailOptions]):
             table.ignore_others()
             return MailOptions()
         security = table.choice("security", SmtpSecurity, default=SmtpSecurity.OPPORTUNISTIC)
+        _warn_of_unverified(table, security)
         server = Endpoint("localhost", PORTS[security])
         return MailOptions(
             to=_recipients(table),
@@ -166,6 +167,17 @@ def _recipients(table: Table) -> tuple[str, ...]:
         table.fault("to", "names nobody", 'write to = ["ops@example.org"]')
         return ()
     return tuple(dict.fromkeys(table.one_or_more("to", _address, default=())))
+
+
+def _warn_of_unverified(table: Table, security: SmtpSecurity) -> None:
+    if security in {SmtpSecurity.NONE, SmtpSecurity.OPPORTUNISTIC}:
+        for key in ("verify", "ca_file", "client_certificate", "client_key", "min_tls"):
+            if key in table:
+                table.warn(
+                    key,
+                    f'has no effect with security = "{security.value}", which verifies nothing',
+                    'write security = "starttls" or "tls"',
+                )
 
 
 def _helo_name(text: str) -> str:

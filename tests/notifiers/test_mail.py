@@ -1,5 +1,6 @@
 """Mail, to a real server: what arrives, how it is secured, and what is said when it is not taken."""
 
+import asyncio
 import re
 import socket
 import ssl
@@ -162,6 +163,17 @@ async def test_a_mail_that_was_accepted_is_delivered_whatever_comes_after_it(
         server.after = after
         assert await deliver(notifier(tmp_path, tools, server)) == "queued as 4711"
     assert len(server.mails) == 1
+
+
+async def test_a_stop_of_the_daemon_does_not_make_an_accepted_mail_a_failure(
+    tmp_path: Path, tools: NotifierTools
+) -> None:
+    async with mail_server() as server:
+        server.hangs_at_quit = True
+        delivery = asyncio.ensure_future(deliver(notifier(tmp_path, tools, server)))
+        await server.has_got_quit.wait()
+        delivery.cancel()
+        assert await delivery == "queued as 4711"
 
 
 @pytest.mark.parametrize("quit_answer", ["421 timeout", "500 what", "", "garbage"])

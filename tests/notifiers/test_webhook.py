@@ -433,9 +433,30 @@ async def test_a_response_without_end_is_delivered_and_the_connection_closed(
 
     async with serve(play) as server:
         chat = notifier(tmp_path, tools, f'url = "http://127.0.0.1:{server.port}/"')
-        assert await chat.deliver(MESSAGE, deadline=time.monotonic() + 0.2) == "200 OK"
+        assert await chat.deliver(MESSAGE, deadline=time.monotonic() + 0.2) == "200 OK: fine"
         assert await chat.deliver(MESSAGE, deadline=time.monotonic() + 10) == "200 OK: fine"
         await is_closed.wait()
+
+
+async def test_a_stop_of_the_daemon_does_not_make_a_delivery_a_failure(
+    tmp_path: Path, tools: NotifierTools
+) -> None:
+    has_sent = asyncio.Event()
+
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(HEAD + b"Content-Length: 9\r\n\r\nfine")
+        has_sent.set()
+        await peer.hang()
+
+    async with serve(play) as server:
+        chat = notifier(tmp_path, tools, f'url = "http://127.0.0.1:{server.port}/"')
+        delivery = asyncio.ensure_future(chat.deliver(MESSAGE, deadline=time.monotonic() + 10))
+        await has_sent.wait()
+        for _ in range(20):  # until the notifier has read it
+            await asyncio.sleep(0)
+        delivery.cancel()
+        assert await delivery == "200 OK: fine"
 
 
 async def test_the_response_of_a_proxy_to_connect_is_no_delivery(
