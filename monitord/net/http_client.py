@@ -180,6 +180,7 @@ class HttpClient:
         ends an idle connection (section 15.5.9).
         """
         other = Progress(PhaseTimer(), progress.request, progress.deadline, wants_fresh=True)
+        other.target, other.has_raw_bytes = progress.target, progress.has_raw_bytes
         progress.wants_fresh = False
         beside: list[asyncio.Task[aiohttp.ClientResponse]] = []
 

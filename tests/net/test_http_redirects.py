@@ -455,3 +455,20 @@ async def test_cookies_are_not_parsed_a_second_time(
         seen = await exchange(client, HttpRequest(url=f"http://one.test:{server.port}/"))
     assert seen.headers["Set-Cookie"] == "a@b=c"
     assert caplog.records == []
+
+
+async def test_a_fresh_connection_gets_the_same_cookie_as_the_kept_one_before_it(client: HttpClient) -> None:
+    async def login(peer: Peer) -> None:
+        while not (await peer.request()).headers.get("cookie"):
+            await peer.send(
+                b"HTTP/1.1 302 F\r\nLocation: /\r\nSet-Cookie: sid=\xe4\r\nContent-Length: 0\r\n\r\n"
+            )
+        if server.connections > 1:
+            await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    async with serve(login) as server:
+        request = HttpRequest(url=f"http://one.test:{server.port}/", reuse_connection=True)
+        seen = await exchange(client, request)
+        await client.forget(request)
+    assert (seen.status, server.connections) == (200, 2)
+    assert [request.headers.get("cookie") for request in server.requests] == [None, "sid=\xe4", "sid=\xe4"]
