@@ -177,13 +177,15 @@ def _cause_of_pending(watched: Watched, facts: Json) -> str:
     if last.verdict is Verdict.UNSURE:
         reason = last.observation.reason.value
         return f"It is pending because no check has been conclusive yet ({reason}), at least {until}."
+    count, needed = watched.health.streak_length, policy.fail_after
     failing = [one["name"] for one in facts["parents"] if one["says"] == Parents.FAILING.name.lower()]
-    if failing and watched.health.streak_length >= policy.fail_after:
+    if failing and count >= needed:
         return f"It is pending until the state of {_names(failing)}, on which it depends, is confirmed."
-    return (
-        f"It is pending because {watched.health.streak_length} of {policy.fail_after} failures "
-        f"that make it down were seen, and no success; {until}."
-    )
+    if count >= needed or facts["is_blindness_suspected"]:
+        return (
+            f"It is pending because it failed, and whether this host is isolated is not clear yet; {until}."
+        )
+    return f"It is pending because {count} of {needed} failures that make it down were seen, and no success; {until}."
 
 
 def _decided_by(watched: Watched) -> str | None:

@@ -15,8 +15,9 @@ import pytest
 
 from monitord.cli.following import Event, Parser
 from monitord.web import Server
-from tests.cli.there import there
+from tests.cli.there import There, there
 from tests.endpoint import World, world
+from tests.fakes import monitor_settings
 from tests.history.world import until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -63,6 +64,22 @@ async def test_a_withdrawn_acknowledgement_is_an_event_with_its_time(tmp_path: P
         line = capsys.readouterr().out.splitlines()[-1]
     said = rf"2026-01-01 \d\d:\d\d:\d\d  incident    bad: acknowledgement withdrawn, {watched.incident.id}"
     assert re.fullmatch(said, line)
+
+
+async def test_events_of_more_monitors_than_a_request_may_name(tmp_path: Path, capsys: Capture) -> None:
+    more = [monitor_settings(f"m{number}", tags=("many",)) for number in range(120)]
+    made = world(more=more)
+    path = tmp_path / "status.sock"
+    try:
+        async with Server(made.application, path=path):
+            for name in ("good", "m7"):
+                await made.dispatcher.check_now(name)
+            it = There(made, path)
+            assert await it.ctl("events", "--tag", "many") == 0
+    finally:
+        await made.close()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[3] for line in lines] == ["m7:"]
 
 
 async def test_what_was_is_told_and_it_ends(tmp_path: Path, capsys: Capture) -> None:

@@ -94,6 +94,16 @@ async def failed_once(there: World, _: Interventions) -> None:
     await failed.wait()
 
 
+async def failing_with_all_others(there: World, _: Interventions) -> None:
+    names = ["web", *(f"m{number}" for number in range(9))]
+    for name in names:
+        there.add(name, retry_every_s=0.5, policy=HealthPolicy(fail_after=1))
+    there.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
+    failed = asyncio.Event()
+    there.made.pipeline.listeners.append(lambda one, *_: failed.set() if one.name == "web" else None)
+    await failed.wait()
+
+
 async def unsure_from_the_start(there: World, _: Interventions) -> None:
     there.add("web")
     there.bad = {"web": Reason.PROBER_FORBIDDEN}
@@ -199,6 +209,13 @@ async def blind(there: World, _: Interventions) -> None:
                 "It is pending because 1 of 2 failures that make it down were seen, and no success; until the next"
             ],
             id="pending after a failure",
+        ),
+        pytest.param(
+            failing_with_all_others,
+            [
+                "It is pending because it failed, and whether this host is isolated is not clear yet; until the next"
+            ],
+            id="pending while an isolation is suspected",
         ),
         pytest.param(
             unsure_from_the_start,

@@ -13,6 +13,9 @@ from monitord.cli.terminal import paint, wants_colour
 from monitord.cli.wording import clock_time, in_local_time, local, plain, seen_to
 from monitord.errors import ControlError
 
+MOST_NAMES = 100
+"""That one request may have; of more monitors all events are read, and those of others left out here."""
+
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_selection(parser, about="only events of these monitors; patterns such as 'db-*' as well")
@@ -23,9 +26,15 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     client = client_of(options)
     names = selected(client, options) if options.names or options.tag else []
-    params = [("results", str(int(options.results))), *(("monitor", name) for name in names)]
+    params = [("results", str(int(options.results)))]
+    if len(names) <= MOST_NAMES:
+        params += [("monitor", name) for name in names]
     events = follow(client, params, _tell_loss) if options.follow else kept(client, params)
+    meant = frozenset(names)
     for event in events:
+        monitor = event.data.get("monitor") if isinstance(event.data, dict) else None
+        if meant and monitor is not None and monitor not in meant:
+            continue
         if options.json:
             print(json_text({"event": event.kind, "id": event.id, "data": event.data}))
         elif event.kind != "gap":
