@@ -1,7 +1,8 @@
 """The seams in aiohttp where an exchange is watched and its response is received.
 
 aiohttp connects, speaks TLS and sends requests. The response is received by `_Handler` with our own parser
-(`http_response.py`), so that it is the same with every version of aiohttp. What is overridden (`connect`, `read`,
+(`http_response.py`), so that it is the same with every version of aiohttp. Tunnels through proxies are ours as well
+(`http_tunnel.py`). What is overridden (`connect`, `_create_connection`, `read`,
 `set_response_params`, `data_received`, `eof_received`, `connection_lost`, `set_exception`, `should_close`) and put in
 (`resolver`, `_factory`) is alike from aiohttp 3.8 on.
 """
