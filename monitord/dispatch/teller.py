@@ -45,10 +45,11 @@ class Teller:
     def _hear(self, watched: Watched, result: Result | None, transition: Transition | None) -> None:
         name = watched.name
         is_flapping = watched.health.flapping.is_flapping
-        is_conclusive = result is not None and (
-            result.verdict is not Verdict.UNSURE or watched.stands is Health.UNKNOWN
-        )
-        if name not in self._checked and is_conclusive:
+        if (
+            name not in self._checked
+            and result is not None
+            and (result.verdict is not Verdict.UNSURE or watched.stands is Health.UNKNOWN)
+        ):
             # The state that it was restored with holds: evaluate it although there is no transition.
             self._checked.add(name)
         elif is_flapping is (name in self._flapping) and transition is None:
