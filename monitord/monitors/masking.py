@@ -135,8 +135,9 @@ class Masking:
         if "…" in text:
             ends = [match.start() for match in itertools.islice(re.finditer("…", text), MAX_CUTS)]
         if is_cut:
-            incomplete = _INCOMPLETE.search(text)
-            ends.append(len(text) if incomplete is None else incomplete.start())
+            whole = text.rstrip("\ufffd")  # a character that was cut in two
+            incomplete = _INCOMPLETE.search(whole)
+            ends.append(len(whole) if incomplete is None else incomplete.start())
         for end in ends:
             length = max((_cut_length(text, end, needle) for needle in self._needles), default=0)
             if length:

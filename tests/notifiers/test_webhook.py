@@ -433,7 +433,6 @@ async def test_a_response_without_end_is_delivered_and_the_connection_closed(
 
     async with serve(play) as server:
         chat = notifier(tmp_path, tools, f'url = "http://127.0.0.1:{server.port}/"')
-        assert await chat.deliver(MESSAGE, deadline=time.monotonic() + 0.2) == "200 OK: fine"
         assert await chat.deliver(MESSAGE, deadline=time.monotonic() + 10) == "200 OK: fine"
         await is_closed.wait()
 
