@@ -126,7 +126,7 @@ class Reception:
         """Raises `Ended` or `Abandoned` when none comes."""
         while (head := self.parser.head) is None:
             if self._failure is not None:
-                raise self._failure
+                raise _copy_of(self._failure)
             await self._wait()
         return head
 
@@ -135,7 +135,7 @@ class Reception:
         self._enough_bytes = enough_bytes
         while not (self.parser.is_complete or self.has_enough):
             if self._failure is not None:
-                raise self._failure
+                raise _copy_of(self._failure)
             await self._wait()
 
     @property
@@ -164,7 +164,8 @@ class Reception:
         """The first failure counts, and none after the end."""
         if self.is_over:
             return
-        self._failure = failure
+        # Its traceback holds frames that hold this: a circle that only the collector would find.
+        self._failure = failure.with_traceback(None)
         self._on_eof.clear()
         self.wake()
 
@@ -180,7 +181,7 @@ class Reception:
     def on_eof(self, callback: Callable[[], None]) -> None:
         if self.parser.is_complete:
             callback()
-        else:
+        elif self._failure is None:
             self._on_eof.append(callback)
 
     def exception(self) -> BaseException | None:
@@ -188,6 +189,13 @@ class Reception:
 
     def set_exception(self, exc: BaseException, _cause: BaseException | None = None) -> None:
         self.fail(exc)
+
+
+def _copy_of(failure: BaseException) -> BaseException:
+    """To be raised, without tying its traceback to what is kept."""
+    if isinstance(failure, Ended):
+        return Ended(failure.kind, failure.detail)
+    return Abandoned(failure.error) if isinstance(failure, Abandoned) else failure
 
 
 class _Handler(ResponseHandler):
