@@ -195,6 +195,8 @@ async def test_a_silence_ends_when_it_is_told_to(tmp_path: Path, capsys: Capture
         (["good", "--for", "5 min"], "'5 min' is not a duration; write \"5m\""),
         (["good", "--for", "0"], "'0' is no time at all"),
         (["good", "--until", "tonight"], "'tonight' is not a time; write 18:00,"),
+        (["good", "--until", "9999-12-31T23:00-10:00"], "is out of range; write a year from 1970 to 9998"),
+        (["good", "--until", "0001-01-01T00:00+10:00"], "is out of range; write a year from 1970 to 9998"),
     ],
 )
 def test_a_silence_that_is_wrong_usage_says_what_to_write(
