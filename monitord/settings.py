@@ -17,7 +17,7 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
@@ -26,6 +26,7 @@ from typing import Any
 
 from monitord.alerts import AlertSettings, read_alerts
 from monitord.conditions import Condition, parse_condition
+from monitord.conditions.contradiction import contradiction
 from monitord.conditions.tree import Comparison, Operator, comparisons
 from monitord.config import (
     Document,
@@ -392,19 +393,34 @@ def _conditions(
 ) -> tuple[Condition, ...]:
     def parse(text: str) -> Condition:
         condition = parse_condition(text, kind.vocabulary)
+        _check_contradiction([condition], "write or, or fact in [value, value]")
         if key in table:  # [defaults] hold for many monitors, of which some may not fit
             _check_possible(condition, kind.absent_facts(options), timeout_s)
         return condition
 
-    return table.values(key, parse, default=())
+    conditions: tuple[Condition, ...] = table.values(key, parse, default=())
+    if key == "up_when":  # all of these must hold
+        try:
+            _check_contradiction(conditions, "join them by or in one condition")
+        except ValueError as error:
+            problem, _, hint = str(error).partition("; ")
+            table.fault(key, problem, hint)
+    return conditions
 
 
-def _check_possible(condition: Condition, absent: Collection[str], timeout_s: float) -> None:
+def _check_contradiction(conditions: Iterable[Condition], hint: str) -> None:
+    """Raises ValueError("problem; hint") for comparisons that can never hold together."""
+    pair = contradiction(condition.tree for condition in conditions)
+    if pair is not None:
+        raise ValueError(f"can never hold, as {pair[0]} excludes {pair[1]}; {hint}")
+
+
+def _check_possible(condition: Condition, absent: Mapping[str, str], timeout_s: float) -> None:
     """Raises ValueError("problem; hint") for a condition that no check of this monitor can meet."""
     for comparison in comparisons(condition.tree):
         name = comparison.reference.name
         if name in absent:
-            raise ValueError(f"asks for {name}, which there is only with TLS; leave it out")
+            raise ValueError(f"asks for {name}, which {absent[name]}; leave it out")
         if (
             isinstance(comparison, Comparison)
             and name == "response_time"

@@ -62,7 +62,9 @@ def moment_to_come(text: str) -> datetime:
     try:
         return read.astimezone(UTC)
     except (OverflowError, ValueError):
-        raise argparse.ArgumentTypeError(f"{text!r} is out of range; write a year from 1970 to 9998") from None
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is out of range; write a year from 1970 to 9998"
+        ) from None
 
 
 def _next_time_of_day(text: str, now: datetime) -> datetime:

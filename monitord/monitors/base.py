@@ -183,10 +183,10 @@ class Monitor(ABC, Generic[OptionsT]):
         """Read the keys of this type. Faults are recorded in the table; never raises for bad input."""
 
     @classmethod
-    def absent_facts(cls, options: OptionsT) -> Collection[str]:
-        """Facts of the vocabulary that a monitor with these options never has: conditions on them are refused."""
+    def absent_facts(cls, options: OptionsT) -> Mapping[str, str]:
+        """Facts of the vocabulary that a monitor with these options never has, and why; conditions cannot use them."""
         del options
-        return ()
+        return {}
 
     @abstractmethod
     async def check(self) -> Observation:

@@ -10,7 +10,7 @@ resolv.conf(5) are asked, in turn as the C library does, sharing the timeout.
 dnspython is needed only where there is such a monitor, and is imported only there.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -20,7 +20,7 @@ from monitord.conditions import COUNT, EXPIRY, IP_VERSION, LATENCY, Bounds, Fact
 from monitord.config import Table, value_text
 from monitord.model import Fact, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
-from monitord.monitors.secured import check_files
+from monitord.monitors.secured import ONLY_WITH_TLS, check_files
 from monitord.net import IpFamily, Phase, TlsOptions
 from monitord.net.dns_client import (
     DnsAnswer,
@@ -46,8 +46,6 @@ MAX_PORT = 65535
 _PORTS = {DnsProtocol.UDP: 53, DnsProtocol.TCP: 53, DnsProtocol.TLS: 853}
 _ASK_THE_NEXT = frozenset({"SERVFAIL", "NOTIMP", "REFUSED"})
 """After these the C library turns to the next of the system's servers."""
-
-_TLS_FACTS = ("tls.version", "tls.cipher", "certificate.expires_in")
 
 VOCABULARY = Vocabulary(
     {
@@ -125,8 +123,8 @@ class DnsMonitor(Monitor[DnsOptions]):
             return DnsOptions(DnsQuestion("."))
 
     @classmethod
-    def absent_facts(cls, options: DnsOptions) -> Collection[str]:
-        return () if options.protocol is DnsProtocol.TLS else _TLS_FACTS
+    def absent_facts(cls, options: DnsOptions) -> Mapping[str, str]:
+        return {} if options.protocol is DnsProtocol.TLS else ONLY_WITH_TLS
 
     async def check(self) -> Observation:
         watch = Stopwatch(self.tools.clock)

@@ -10,7 +10,7 @@ import asyncio
 import codecs
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import ClassVar
 
@@ -30,7 +30,7 @@ from monitord.config import Table
 from monitord.model import EXCERPT, Evidence, Fact, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools, lookup_of
 from monitord.monitors.http_options import HttpOptions, read_options, secrets_of, shown_location, shown_url
-from monitord.monitors.secured import TLS_BOUNDS, TLS_FACTS, facts_of_certificate, facts_of_tls
+from monitord.monitors.secured import ONLY_WITH_TLS, TLS_BOUNDS, TLS_FACTS, facts_of_certificate, facts_of_tls
 from monitord.net import Hop, HttpExchange, HttpFault, HttpOutcome, HttpRequest, Phase
 from monitord.net.reach import is_this_host
 
@@ -115,9 +115,14 @@ class HttpMonitor(Monitor[HttpOptions]):
         return read_options(table)
 
     @classmethod
-    def absent_facts(cls, options: HttpOptions) -> Collection[str]:
+    def absent_facts(cls, options: HttpOptions) -> Mapping[str, str]:
         is_plain = options.url.reveal().lower().startswith("http://") and not options.follow_redirects
-        return (*(TLS_FACTS if is_plain else ()), *(() if options.read_body else _OF_THE_WHOLE_BODY))
+        absent = dict(ONLY_WITH_TLS) if is_plain else {}
+        if options.method == "HEAD":
+            absent |= dict.fromkeys(_OF_THE_BODY, "a response to HEAD does not have")
+        if not options.read_body:
+            absent |= dict.fromkeys(_OF_THE_WHOLE_BODY, "there is only with read_body = true")
+        return absent
 
     def secrets(self) -> Iterable[str]:
         return secrets_of(self.options)

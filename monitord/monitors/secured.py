@@ -28,6 +28,8 @@ STREAM_FACTS = {
     **TLS_FACTS,
 }
 
+ONLY_WITH_TLS = dict.fromkeys(TLS_FACTS, "there is only with TLS")
+
 TLS_BOUNDS = {"certificate.expires_in": EXPIRY}
 
 STREAM_BOUNDS = {

@@ -8,7 +8,7 @@ Without conditions it is well that the connection stands and the dialogue comes 
 masked where the peer repeats it.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -18,9 +18,9 @@ from monitord.config import Secret, Table
 from monitord.model import EXCERPT, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.monitors.secured import (
+    ONLY_WITH_TLS,
     STREAM_BOUNDS,
     STREAM_FACTS,
-    TLS_FACTS,
     TLS_KEYS,
     facts_of_stream,
     read_tls,
@@ -90,9 +90,9 @@ class TcpMonitor(Monitor[TcpOptions]):
         return _read_options(table)
 
     @classmethod
-    def absent_facts(cls, options: TcpOptions) -> Collection[str]:
+    def absent_facts(cls, options: TcpOptions) -> Mapping[str, str]:
         starts_tls = any(isinstance(step, StartTlsStep) for step in options.dialogue)
-        return () if options.target.begins_with_tls or starts_tls else TLS_FACTS
+        return {} if options.target.begins_with_tls or starts_tls else ONLY_WITH_TLS
 
     def secrets(self) -> Iterable[str]:
         sent = (step for step in self.options.dialogue if isinstance(step, SendStep) and step.is_hidden)

@@ -111,8 +111,20 @@ def test_number_that_can_be_meant_is_accepted(type_name: str, text: str) -> None
             'type = "dns"\nname = "x."\ndegraded_when = ["certificate.expires_in < 7d"]',
             "asks for certificate.expires_in, which there is only with TLS; leave it out",
         ),
+        (
+            'url = "http://x/"\nmethod = "HEAD"\nup_when = ["body contains \'ok\'"]',
+            "asks for body, which a response to HEAD does not have; leave it out",
+        ),
+        (
+            'url = "http://x/"\nup_when = ["status == 200", "status == 204"]',
+            "up_when: can never hold, as status == 200 excludes status == 204; join them by or in one condition",
+        ),
+        (
+            'url = "http://x/"\ndegraded_when = ["status == 301 and status == 302"]',
+            "can never hold, as status == 301 excludes status == 302; write or, or fact in [value, value]",
+        ),
     ],
-    ids=["timeout", "http", "tcp", "dns"],
+    ids=["timeout", "http", "tcp", "dns", "head", "list", "and"],
 )
 def test_condition_that_no_check_can_meet_is_refused(tmp_path: Path, keys: str, problem: str) -> None:
     (fault,) = faults_of(tmp_path, f"[monitors.a]\n{keys}\n")
@@ -124,6 +136,8 @@ def test_condition_that_no_check_can_meet_is_refused(tmp_path: Path, keys: str, 
     [
         'url = "https://x/"\ntimeout = "20s"\ndegraded_when = ["response_time > 10s"]',
         'url = "https://x/"\nup_when = ["response_time < 10s"]',
+        'url = "https://x/"\ndegraded_when = ["status == 301", "status == 302"]',
+        'url = "https://x/"\nmethod = "HEAD"\nup_when = ["exists(header(\'ETag\'))"]',
         'url = "http://x/"\ndegraded_when = ["certificate.expires_in < 7d"]',
         'type = "tcp"\naddress = "x:1"\ntls = true\ndegraded_when = ["certificate.expires_in < 7d"]',
         'type = "tcp"\naddress = "x:1"\ndialogue = [{ starttls = true }]\nup_when = ["certificate.expires_in > 7d"]',
