@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from monitord.clock import Clock, time_text
-from monitord.dispatch import Dispatcher, Matcher, Pause, Pipeline, Silence, Watched
+from monitord.dispatch import ClockStep, Dispatcher, Matcher, Pause, Pipeline, Silence, Watched
 from monitord.systemd.log import NOTICE
 
 log = logging.getLogger("monitord")
@@ -30,6 +30,7 @@ class Interventions:
         self._pipeline = pipeline
         self._clock = clock
         self._keep = keep
+        pipeline.clock_listeners.append(self._follow_clock)
 
     def restore(self, kept: Mapping[str, Mapping[str, Any]]) -> None:
         """Take up what `keep` was given in an earlier run."""
@@ -114,6 +115,16 @@ class Interventions:
             raise KeyError(silence_id)
         self._replace(left)
         log.log(NOTICE, "silence %s ended by %s", silence_id, by)
+
+    def _follow_clock(self, step: ClockStep) -> None:
+        """The wall clock was set: silences last as long as they were to last."""
+        if self._pipeline.roster.silences:
+            self._replace(
+                [
+                    replace(one, since=step.moment(one.since), until=step.end(one.until))
+                    for one in self._pipeline.roster.silences.values()
+                ]
+            )
 
     def _replace(self, silences: Sequence[Silence]) -> None:
         self._pipeline.roster.silences = {one.id: one for one in silences}

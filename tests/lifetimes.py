@@ -55,12 +55,15 @@ class Scripted(FakeMonitor):
     """Fails for the reason that `bad` has under its name."""
 
     bad: ClassVar[dict[str, Reason]] = {}
+    takes_s: ClassVar[float] = 0.0
 
     async def check(self) -> Observation:
         began_s = self.tools.clock.monotonic_s()
         self.began.append(began_s)
+        started_at = self.tools.clock.now()
         reason = self.bad.get(self.name, Reason.OK)
-        return Observation(self.tools.clock.now(), 0.0, reason, "looked")
+        await asyncio.sleep(self.takes_s)
+        return Observation(started_at, self.takes_s, reason, "looked")
 
 
 class Lifetime:
@@ -119,12 +122,16 @@ def frozen_time() -> AbstractContextManager[None]:
 
 
 @asynccontextmanager
-async def lifetime(folder: Path, config: str, *, is_killed: bool = False) -> AsyncIterator[Lifetime]:
+async def lifetime(
+    folder: Path, config: str, *, is_killed: bool = False, ahead_s: float = 0.0
+) -> AsyncIterator[Lifetime]:
     """From READY=1 until SIGTERM, or until it is killed."""
     path = folder / "monitord.toml"
     path.write_text(head(folder) + config)
     container = ApplicationContainer(read_settings(path), path, environ={})
-    container.override(ApplicationContainer.clock, LoopClock())
+    clock = LoopClock()
+    clock.ahead_s = ahead_s
+    container.override(ApplicationContainer.clock, clock)
     running = asyncio.ensure_future(Daemon(container).run())
     try:
         while container.control.state != "running":
@@ -146,7 +153,7 @@ async def lifetime(folder: Path, config: str, *, is_killed: bool = False) -> Asy
 def scripted_types() -> Iterator[None]:
     """Let configurations name the type `fake`, of monitors and of notifiers."""
     MONITOR_TYPES["fake"] = Scripted
-    Scripted.bad = {}
+    Scripted.bad, Scripted.takes_s = {}, 0.0
     before = signal.getsignal(signal.SIGHUP)
     try:
         with fake_type():

@@ -11,6 +11,7 @@ import math
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from monitord.alerts.courier import LEAVE_WITHIN_S, Courier
@@ -29,6 +30,7 @@ from monitord.alerts.troubles import (
     fallback_to_close,
     goes_on,
     handed_over,
+    in_new_time,
     record_of,
     trouble_of,
 )
@@ -228,6 +230,17 @@ class Alerts:
             self._keep(PREFIX, None)
             self._send(blindness_ended(before, now), before)
 
+    def follow_clock(self, moment: Callable[[datetime], datetime]) -> None:
+        """The wall clock was set: `moment` gives a moment in its new time."""
+        for name, trouble in self._troubles.items():
+            self._troubles[name] = moved = in_new_time(trouble, moment)
+            if moved != trouble:
+                self._keep(PREFIX + name, record_of(moved))
+        if self._blindness is not None:
+            self._blindness = in_new_time(self._blindness, moment)
+            self._keep(PREFIX, record_of(self._blindness))
+        self._look_at_s.clear()
+
     def settle(self, monitors: Iterable[str], *, is_blind: bool) -> None:
         """Evaluate every monitor after a start, and close the alerts of monitors that were removed meanwhile.
 
@@ -294,7 +307,11 @@ class Alerts:
         """`before` is the trouble as it was before these notices."""
         for notice in notices:
             if notice.notifier in self._settings.names:
-                self._outbox.add(notice, None if before is None else fallback_to_close(before, notice))
+                entry = self._outbox.add(
+                    notice, None if before is None else fallback_to_close(before, notice)
+                )
+                if entry.queued_at_s is None:
+                    entry.queued_at_s = self._clock.monotonic_s()
 
     def _nudge(self, notifier: str) -> None:
         if notifier in self._couriers:

@@ -233,7 +233,7 @@ class Courier:
         """The message is given up as a whole, when the youngest notice in it is too old."""
         now, most_s = self._clock.now(), self.notifier.settings.give_up_after_s
         self._group = [one for one in self._group if not one.has_ended and one.via == self.name]
-        if any((now - one.notice.at).total_seconds() <= most_s or not one.attempts for one in self._group):
+        if any(self._waited_s(one, now) <= most_s or not one.attempts for one in self._group):
             return
         for entry in self._group:
             self.given_up += 1
@@ -247,6 +247,12 @@ class Courier:
             )
             self._outbox.give_up(entry, now, self.failing or "")
         self._group = []
+
+    def _waited_s(self, entry: Entry, now: datetime) -> float:
+        now_s = self._clock.monotonic_s()
+        if entry.queued_at_s is None:
+            entry.queued_at_s = now_s - max(0.0, (now - entry.notice.at).total_seconds())
+        return now_s - entry.queued_at_s
 
     async def _attempt(self) -> float:
         """Returns how long to wait before the next."""

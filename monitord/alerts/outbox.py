@@ -41,6 +41,8 @@ class Entry:
 
     `copy_to`: the fallback that got the problem which this notice closes. It gets the notice as well, unless the notice
     is handed over to it anyway.
+
+    `queued_at_s`: of the monotonic clock, as the wall clock may be set meanwhile. None: not known yet in this run.
     """
 
     notice: Notice
@@ -53,6 +55,7 @@ class Entry:
     copy_to: str | None = None
     ended_at: datetime | None = None
     said: str = ""
+    queued_at_s: float | None = None
 
     @property
     def key(self) -> str:

@@ -21,7 +21,7 @@ does not know yet is told what holds then, and nothing else.
 A silence, a window, an acknowledgement and quiet hours hold back all but the last two.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -203,6 +203,20 @@ def blindness_goes_on(trouble: Trouble, names: Sequence[str], now: datetime) -> 
         return Advance(trouble)
     told = {one.notifier: Told(one.number, now, now, Health.UNKNOWN) for one in notices}
     return Advance(replace(trouble, told={**trouble.told, **told}), tuple(notices))
+
+
+def in_new_time(trouble: Trouble, moment: Callable[[datetime], datetime]) -> Trouble:
+    """The alert after the wall clock was set. It keeps its id."""
+    told = {
+        name: replace(
+            one,
+            at=moment(one.at),
+            since=moment(one.since),
+            flapping_since=None if one.flapping_since is None else moment(one.flapping_since),
+        )
+        for name, one in trouble.told.items()
+    }
+    return replace(trouble, since=moment(trouble.since), told=told)
 
 
 def blindness_ended(trouble: Trouble, now: datetime) -> tuple[Notice, ...]:

@@ -5,6 +5,7 @@ Reading order: `schedule`, `places`, `pipeline`, `alarms`, `dispatcher`.
 
 from monitord.dispatch.auto_units import AutoMode, AutoSettings, AutoUnits
 from monitord.dispatch.check_log import CheckLog, LoggedChecks
+from monitord.dispatch.clock_steps import ClockStep
 from monitord.dispatch.dispatcher import Dispatcher
 from monitord.dispatch.lateness import Lateness
 from monitord.dispatch.pipeline import Pipeline
@@ -22,6 +23,7 @@ __all__ = [
     "AutoSettings",
     "AutoUnits",
     "CheckLog",
+    "ClockStep",
     "Dispatcher",
     "Lateness",
     "LoggedChecks",

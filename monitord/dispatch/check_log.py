@@ -6,7 +6,7 @@ and the checks of an outage go on at the level of any check.
 
 import logging
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
@@ -180,6 +180,14 @@ class CheckLog:
             said,
             watched.stands.value,
             extra={"fields": _fields(watched), "message_id": event.message_id},
+        )
+
+    def clock_stepped(self, by: timedelta) -> None:
+        direction = "ahead" if by > timedelta(0) else "back"
+        log.warning(
+            "the clock was set %s by %s; the times of this run are moved with it",
+            direction,
+            format_duration(abs(round(by.total_seconds()))),
         )
 
     def blindness_changed(self, *, is_blind: bool) -> None:

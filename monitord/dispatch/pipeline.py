@@ -13,6 +13,7 @@ from heapq import nsmallest
 
 from monitord.clock import Clock
 from monitord.dispatch.check_log import CheckLog
+from monitord.dispatch.clock_steps import ClockStep, ClockSteps
 from monitord.dispatch.judging import judge
 from monitord.dispatch.pulse import LoopPulse
 from monitord.dispatch.roster import Roster
@@ -75,6 +76,11 @@ class Pipeline:
         """Called with the old name when a monitor has got a new one; the same holds for them."""
         self.blindness_listeners: list[Callable[[bool], None]] = []
         """Called with True when this host seems to be cut off, and with False when that is over. The same holds."""
+        self.clock_listeners: list[Callable[[ClockStep], None]] = []
+        """Called when the wall clock was set, after the monitors' own moments were moved. The same holds."""
+        self._clock_steps = ClockSteps(clock)
+        self._last_step: ClockStep | None = None
+        self._stepped_at_s = float("-inf")
         self.wake: Callable[[Watched], None] = lambda _: None
         """Has a monitor checked at once; the dispatcher puts itself here."""
 
@@ -116,6 +122,7 @@ class Pipeline:
 
     def review(self, *, anew: bool = False) -> None:
         """Look at what changes with the time alone: windows that open and close. Cheap where none has."""
+        self.follow_clock()
         self.blindness.expire(self._clock.monotonic_s())
         self._note_blindness()
         self._confirm_held()
@@ -131,6 +138,18 @@ class Pipeline:
                 if left is None or window is None or left.name != window.name:
                     self._log.window_changed(watched, left=left)
                 self.restand(watched)
+
+    def follow_clock(self) -> None:
+        """Move the moments of this run along where the wall clock was set. Cheap where it was not."""
+        step = self._clock_steps.poll()
+        if step is None:
+            return
+        self._last_step, self._stepped_at_s = step, self._clock.monotonic_s()
+        self._log.clock_stepped(step.by)
+        for watched in self.roster.watched.values():
+            watched.follow_clock(step)
+        for listener in self.clock_listeners:
+            listener(step)
 
     def restand(self, watched: Watched) -> None:
         """Tell how a monitor stands when something else than a check has changed it, such as a pause."""
@@ -190,6 +209,12 @@ class Pipeline:
         return result
 
     def _conclude(self, watched: Watched, result: Result) -> None:
+        if result.verdict is not Verdict.PASS or watched.stands is not Health.UP:
+            # Its moment may become the beginning of a state.
+            self.follow_clock()
+            if self._last_step is not None and self._stepped_at_s >= watched.check_began_at:
+                started_at = self._last_step.moment(result.observation.started_at)
+                result = replace(result, observation=replace(result.observation, started_at=started_at))
         result = self._look_with_both_eyes(watched, result)
         observation = result.observation
         before = watched.health

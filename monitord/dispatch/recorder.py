@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from monitord.clock import Clock
+from monitord.dispatch.clock_steps import ClockStep
 from monitord.dispatch.pipeline import Pipeline
 from monitord.dispatch.saved import restore, result_record, saved
 from monitord.dispatch.watched import Watched
@@ -46,6 +47,7 @@ class Recorder:
         if ISOLATION in kept.own:
             self._pipeline.restore_blindness()
         self._pipeline.blindness_listeners.append(self._hear_blindness)
+        self._pipeline.clock_listeners.append(self._hear_clock)
 
     def recall(self, watched: Watched) -> float | None:
         """See `Dispatcher.recall`."""
@@ -93,6 +95,12 @@ class Recorder:
     def _hear_incident(self, watched: Watched, incident: Incident) -> None:
         self._history.add_incident(incident)
         self._save(watched)
+
+    def _hear_clock(self, _: ClockStep) -> None:
+        for watched in self._pipeline.roster.watched.values():
+            if watched.incident is not None:
+                self._history.add_incident(watched.incident)
+            self._save(watched)
 
     def _hear_blindness(self, is_blind: bool) -> None:  # noqa: FBT001 - a listener
         since = {"since": self._clock.now().timestamp()}

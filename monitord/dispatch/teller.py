@@ -7,6 +7,7 @@ from datetime import datetime
 
 from monitord.alerts import Alerts, Standing
 from monitord.clock import Clock, time_text
+from monitord.dispatch.clock_steps import ClockStep
 from monitord.dispatch.pipeline import Pipeline
 from monitord.dispatch.watched import Watched
 from monitord.model import Health, Incident, Reason, Result, Transition, Verdict
@@ -31,7 +32,11 @@ class Teller:
         self._pipeline.incident_listeners.append(self._hear_incident)
         self._pipeline.rename_listeners.append(self._hear_rename)
         self._pipeline.retire_listeners.append(self._hear_end)
+        self._pipeline.clock_listeners.append(self._hear_clock)
         self._pipeline.blindness_listeners.append(lambda is_blind: self._alerts.see(is_blind=is_blind))
+
+    def _hear_clock(self, step: ClockStep) -> None:
+        self._alerts.follow_clock(step.moment)
 
     def settle(self) -> None:
         """Evaluate all monitors at the end of a start, and the alerts of those that were removed or renamed."""
@@ -73,6 +78,7 @@ class Teller:
         self._checked.discard(name)
 
     def _standing_of(self, name: str) -> Standing | None:
+        self._pipeline.follow_clock()
         watched = self._roster.watched.get(name)
         if watched is None:
             return None

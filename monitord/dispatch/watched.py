@@ -7,10 +7,11 @@ clock.
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from monitord.dispatch.clock_steps import ClockStep
 from monitord.dispatch.schedule import Grid
 from monitord.health import HealthState
 from monitord.model import Health, Incident, Result
@@ -72,6 +73,23 @@ class Watched:
     skipped_in_a_row: int = 0
     bug: str | None = None
     asked: list[asyncio.Future[Result]] = field(default_factory=list)
+
+    def follow_clock(self, step: ClockStep) -> None:
+        """The wall clock was set."""
+        self.health = replace(
+            self.health,
+            since=step.moment_or_none(self.health.since),
+            streak_since=step.moment_or_none(self.health.streak_since),
+        )
+        self.stands_since = step.moment_or_none(self.stands_since)
+        if self.pause is not None:
+            self.pause = replace(self.pause, at=step.moment(self.pause.at))
+        if self.incident is not None:
+            self.incident = replace(
+                self.incident,
+                opened_at=step.moment(self.incident.opened_at),
+                acknowledged_at=step.moment_or_none(self.incident.acknowledged_at),
+            )
 
     def take_over(self, previous: "Watched") -> None:
         """Stand as the one before, unless it was of another type and so looked at something else."""

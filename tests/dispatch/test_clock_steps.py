@@ -1,0 +1,242 @@
+"""A wall clock that is set moves the moments of the run along, so that durations stay right."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from monitord.dispatch import Matcher
+from monitord.dispatch.clock_steps import ClockStep, ClockSteps
+from monitord.model import Incident, Reason
+from monitord.notifiers import DeliveryError, Message
+from tests.alerts.made import FakeNotifier
+from tests.history.world import START, SetClock, after
+from tests.lifetimes import NOTIFIER, WEB, Lifetime, LoopClock, Scripted, lifetime, run
+
+HOURS = 7200.0
+DAYS = 86_400.0 * 10
+
+AHEAD = pytest.mark.parametrize("ahead_s", [HOURS, DAYS, -HOURS, -DAYS], ids=["2h", "10d", "-2h", "-10d"])
+
+
+def clock_of(there: Lifetime) -> LoopClock:
+    clock = there.container.clock
+    assert isinstance(clock, LoopClock)
+    return clock
+
+
+class FreeClock(SetClock):
+    """Its wall clock and its monotonic one are set by hand."""
+
+    steady_s = 0.0
+    slept_s = 0.0
+
+    def monotonic_s(self) -> float:
+        return self.steady_s
+
+    def suspended_s(self) -> float:
+        return self.slept_s
+
+
+def test_time_that_passes_is_no_step() -> None:
+    clock = FreeClock()
+    steps = ClockSteps(clock)
+    assert steps.poll() is None
+    clock.steady_s, clock.at = 3600.0, after(3600)
+    assert steps.poll() is None
+    clock.slept_s, clock.at = 28_800.0, after(3600 + 28_800)
+    assert steps.poll() is None
+    for number in range(1, 100):  # NTP corrects gradually
+        clock.at = after(3600 + 28_800 + number)
+        assert steps.poll() is None
+
+
+def test_step_moves_the_moments_of_this_run() -> None:
+    clock = FreeClock()
+    steps = ClockSteps(clock)
+    steps.poll()
+    clock.steady_s, clock.at = 100.0, after(100 + HOURS)
+    step = steps.poll()
+    assert step == ClockStep(START, after(100), timedelta(seconds=HOURS))
+    assert step.moment(after(50)) == after(50 + HOURS)
+    assert step.moment(after(-50)) == after(-50)
+    assert (step.end(after(200)), step.end(after(99))) == (after(200 + HOURS), after(99))
+    clock.steady_s, clock.at = 200.0, after(200)
+    back = steps.poll()
+    assert back is not None
+    assert back.moment(after(50 + HOURS)) == after(50)
+    assert back.moment(after(150 + HOURS)) == after(150)
+    assert back.moment(after(-50)) == after(-50)
+    # From an earlier run whose clock was ahead.
+    assert back.moment(after(900 + HOURS)) == after(200)
+
+
+@AHEAD
+@pytest.mark.parametrize("is_down_before", [True, False])
+def test_delay_of_a_route_passes_by_the_clock_that_nobody_sets(
+    tmp_path: Path, ahead_s: float, is_down_before: bool
+) -> None:
+    config = NOTIFIER + WEB + '[[alerts.routes]]\nnotify = ["ops"]\nafter = "10m"\n'
+
+    async def main() -> None:
+        async with lifetime(tmp_path, config) as there:
+            await asyncio.sleep(60)
+            if is_down_before:
+                Scripted.bad = {"web": Reason.REFUSED}
+                await asyncio.sleep(60)
+            clock_of(there).ahead_s = ahead_s
+            Scripted.bad = {"web": Reason.REFUSED}
+            await asyncio.sleep(120)
+            clock_of(there).ahead_s = 0.0
+            await asyncio.sleep(360)
+            assert there.sent == []
+            await asyncio.sleep(180)
+            assert there.sent == ["DOWN: web"]
+
+    run(main)
+
+
+@AHEAD
+def test_silence_lasts_by_the_clock_that_nobody_sets(tmp_path: Path, ahead_s: float) -> None:
+    async def main() -> None:
+        async with lifetime(tmp_path, NOTIFIER + WEB) as there:
+            await asyncio.sleep(60)
+            until = clock_of(there).now() + timedelta(hours=1)
+            there.container.interventions.silence(Matcher(names=("web",)), until, None, "kim")
+            Scripted.bad = {"web": Reason.REFUSED}
+            await asyncio.sleep(60)
+            clock_of(there).ahead_s = ahead_s
+            await asyncio.sleep(600)
+            assert there.sent == []
+            clock_of(there).ahead_s = 0.0
+            await asyncio.sleep(2900)
+            assert there.sent == []
+            await asyncio.sleep(60)
+            assert there.sent == ["DOWN: web"]
+
+    run(main)
+
+
+@AHEAD
+def test_reminders_keep_their_rate(tmp_path: Path, ahead_s: float) -> None:
+    config = NOTIFIER + WEB + '[[alerts.routes]]\nnotify = ["ops"]\nrepeat_every = "10m"\n'
+
+    async def main() -> None:
+        async with lifetime(tmp_path, config) as there:
+            await asyncio.sleep(60)
+            Scripted.bad = {"web": Reason.REFUSED}
+            await asyncio.sleep(60)
+            clock_of(there).ahead_s = ahead_s
+            await asyncio.sleep(300)
+            clock_of(there).ahead_s = 0.0
+            await asyncio.sleep(3600)
+            assert there.sent == ["DOWN: web", *["still DOWN"] * 6]
+
+    run(main)
+
+
+@AHEAD
+def test_incident_that_began_by_a_wrong_clock_is_dated_and_lasts_right(
+    tmp_path: Path, ahead_s: float
+) -> None:
+    closed: list[Incident] = []
+
+    async def main() -> None:
+        async with lifetime(tmp_path, NOTIFIER + WEB) as there:
+            there.container.pipeline.incident_listeners.append(lambda _, incident: closed.append(incident))
+            await asyncio.sleep(60)
+            clock_of(there).ahead_s = ahead_s
+            await asyncio.sleep(20)
+            Scripted.bad = {"web": Reason.REFUSED}
+            down_at = clock_of(there).now() - timedelta(seconds=ahead_s)
+            await asyncio.sleep(30)
+            clock_of(there).ahead_s = 0.0
+            await asyncio.sleep(30)
+            watched = there.container.dispatcher.watched["web"]
+            assert watched.stands_since is not None
+            assert abs(watched.stands_since - down_at) < timedelta(seconds=11)
+        async with lifetime(tmp_path, NOTIFIER + WEB) as there:
+            there.container.pipeline.incident_listeners.append(lambda _, incident: closed.append(incident))
+            Scripted.bad = {}
+            await asyncio.sleep(30)
+            opened, ended = closed[0], closed[-1]
+            assert ended.id == opened.id
+            assert ended.closed_at is not None
+            assert abs(ended.opened_at - down_at) < timedelta(seconds=11)
+            assert timedelta(seconds=50) < ended.closed_at - ended.opened_at < timedelta(seconds=90)
+            notice = FakeNotifier.made[-1].got[-1].notices[0]
+            assert 50 < notice.duration_s < 90
+
+    run(main)
+
+
+def test_step_in_the_middle_of_a_check_does_not_date_its_failure_into_the_future(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with lifetime(tmp_path, NOTIFIER + WEB) as there:
+            clock = clock_of(there)
+            await asyncio.sleep(60)
+            clock.ahead_s = HOURS
+            await asyncio.sleep(60)
+            Scripted.bad, Scripted.takes_s = {"web": Reason.REFUSED}, 1.5
+            watched = there.container.dispatcher.watched["web"]
+            while watched.check is None:  # noqa: ASYNC110 - in time that jumps
+                await asyncio.sleep(0.05)
+            clock.ahead_s = 0.0
+            await asyncio.sleep(30)
+            assert watched.stands_since is not None
+            assert timedelta(0) < clock.now() - watched.stands_since < timedelta(seconds=40)
+
+    run(main)
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_notification_is_not_given_up_because_the_clock_was_ahead(tmp_path: Path, is_restarted: bool) -> None:
+    def refuse(_: Message) -> None:
+        raise DeliveryError("503 busy")
+
+    async def main() -> None:
+        async with lifetime(tmp_path, NOTIFIER + WEB) as there:
+            FakeNotifier.made[-1].act = refuse
+            await asyncio.sleep(60)
+            Scripted.bad = {"web": Reason.REFUSED}
+            await asyncio.sleep(120)
+            if not is_restarted:
+                await be_wrong_and_right(there)
+                return
+        async with lifetime(tmp_path, NOTIFIER + WEB) as there:
+            FakeNotifier.made[-1].act = refuse
+            await asyncio.sleep(120)
+            await be_wrong_and_right(there)
+
+    async def be_wrong_and_right(there: Lifetime) -> None:
+        clock_of(there).ahead_s = DAYS
+        await asyncio.sleep(1800)
+        clock_of(there).ahead_s = 0.0
+        before = len(there.sent)
+        FakeNotifier.made[-1].act = lambda _: None
+        await asyncio.sleep(1800)
+        assert there.sent[before:] == ["DOWN: web"]
+        assert [entry.fate.value for entry in there.container.alerts.entries()] == ["sent"]
+
+    run(main)
+
+
+def test_clock_that_is_corrected_after_a_boot_in_1970_makes_no_outage_of_decades(tmp_path: Path) -> None:
+    config = NOTIFIER + WEB + '[[alerts.routes]]\nnotify = ["ops"]\nafter = "10m"\n'
+
+    async def main() -> None:
+        Scripted.bad = {"web": Reason.REFUSED}
+        ahead_s = (datetime(1970, 1, 1, tzinfo=UTC) - LoopClock.START).total_seconds()
+        async with lifetime(tmp_path, config, ahead_s=ahead_s) as there:
+            await asyncio.sleep(60)
+            clock_of(there).ahead_s = 0.0
+            await asyncio.sleep(480)
+            assert there.sent == []
+            await asyncio.sleep(120)
+            assert there.sent == ["DOWN: web"]
+            since = there.container.dispatcher.watched["web"].stands_since
+            assert since is not None
+            assert clock_of(there).now() - since < timedelta(minutes=12)
+
+    run(main)
