@@ -1,6 +1,7 @@
 """The facts of an http check as conditions see them: headers, body and JSON of a real answer, judged."""
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
@@ -159,6 +160,19 @@ async def test_json_is_read_in_its_charset(
         headers={"Content-Type": content_type},
     )
     assert result.verdict is Verdict.PASS, result.observation.detail
+
+
+async def test_garbage_collection_goes_on_after_json_that_is_none(tmp_path: Path, tools: Tools) -> None:
+    collections: list[str] = []
+    gc.callbacks.append(lambda phase, _info: collections.append(phase))
+    try:
+        body = b"[" + b"[]," * 300_000
+        result = await judged(tmp_path, tools, "up_when = [\"json('$.a') == 1\"]", body=body)
+    finally:
+        gc.callbacks.pop()
+    assert result.observation.reason is Reason.CONDITION_UNRESOLVED
+    assert gc.isenabled()
+    assert len(collections) < 100  # hundreds, were it not suspended while the lists are made
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
