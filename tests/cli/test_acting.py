@@ -165,12 +165,26 @@ async def test_a_silence_is_made_told_and_ended(tmp_path: Path, capsys: Capture)
         assert await it.ctl("silences", "--json") == 0
         assert json.loads(capsys.readouterr().out)["silences"][0]["comment"] == "new disk"
         assert await it.ctl("unsilence", "s0") == 0
+        assert capsys.readouterr().out == "s0: ended\n"
         assert await it.ctl("unsilence", "s0") == 1
         assert "no silence has the id 's0'" in capsys.readouterr().err
         assert await it.ctl("silences") == 0
         assert capsys.readouterr().out == "nothing is silenced\n"
     assert (made.matcher.names, made.matcher.patterns, made.matcher.tags) == (("good",), ("db-*",), ("prod",))
     assert abs(made.until - made.since - timedelta(hours=2)) < timedelta(seconds=1)
+
+
+async def test_several_silences_are_ended_and_those_that_are_not_there_named(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    async with there(tmp_path) as it:
+        for name in ("good", "bad"):
+            await it.ctl("silence", name, "--for", "2h")
+        capsys.readouterr()
+        assert await it.ctl("unsilence", "s0", "nosuch", "s1") == 1
+        out, err = capsys.readouterr()
+        assert (out, "no silence has the id 'nosuch'" in err) == ("s0: ended\ns1: ended\n", True)
+        assert it.made.interventions.silences == []
 
 
 async def test_a_silence_that_fits_nobody_says_so(tmp_path: Path, capsys: Capture) -> None:

@@ -5,11 +5,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
+from http import HTTPStatus
 
 from monitord.cli.asking import Json, client_of, monitors, print_json, unknown_monitor
-from monitord.cli.client import API, target_of
+from monitord.cli.client import API, RefusedError, target_of
 from monitord.cli.command import Command, add_message
-from monitord.cli.exits import EXIT_OK
+from monitord.cli.exits import EXIT_FAILED, EXIT_OK
 from monitord.cli.parsing import moment_to_come, some_duration
 from monitord.cli.selection import add_tag, is_pattern
 from monitord.cli.tables import table
@@ -106,12 +107,22 @@ def _silences(options: argparse.Namespace) -> int:
 
 
 def _unsilence(options: argparse.Namespace) -> int:
-    client_of(options).delete(API + target_of("silences", options.id))
-    return EXIT_OK
+    client, status = client_of(options), EXIT_OK
+    for silence_id in dict.fromkeys(options.ids):
+        try:
+            client.delete(API + target_of("silences", silence_id))
+        except RefusedError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            print(f"monitorctl: {error}", file=sys.stderr)
+            status = EXIT_FAILED
+        else:
+            print(f"{silence_id}: ended")
+    return status
 
 
 def _add_id(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("id", metavar="ID", help="as monitorctl silences tells it")
+    parser.add_argument("ids", metavar="ID", nargs="+", help="as monitorctl silences shows it")
 
 
 SILENCE = Command(
