@@ -30,11 +30,16 @@ MAX_HEADER_BYTES = 4 * 1024 * 1024
 """`max_header` at most: so much is kept in memory and parsed at once."""
 SHORTEST_GUESS = 6
 """Characters that make a secret of what is one only by its name: `code=200` in a URL must not hide a status."""
+SHORTEST_KEY = 20
+"""Characters of a user name that make it an API key."""
 SHORTEST_PIECE = 8
 """Of the path of a URL that is a secret."""
 
 SECRET_NAME = re.compile(r"token|key|secret|pass|auth|sig|credential|session|code|cookie", re.IGNORECASE)
 _USERINFO = re.compile(r"^([^/?#]*//)[^/?#]*@")
+_NAMED_VALUE = re.compile(
+    r"""(?<![\w.-])(?P<name>[\w.-]{1,64})["']?\s{0,9}[=:]\s{0,9}(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>[^\s&"',;{}]+))"""
+)
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -144,11 +149,16 @@ def secrets_of(options: HttpOptions) -> Iterator[str]:
         value = header.reveal()
         if header in options.hidden or (len(value) >= SHORTEST_GUESS and SECRET_NAME.search(name)):
             yield from _parts_of_header(value)
+    if options.body is not None:
+        yield from named_secrets(options.body.reveal())
     if options.bearer is not None:
         yield options.bearer.reveal()
-    if options.password is not None:
-        yield options.password.reveal()
-        yield _in_base64(f"{options.username}:{options.password.reveal()}")
+    if options.username is not None:
+        password = "" if options.password is None else options.password.reveal()
+        yield password
+        yield _in_base64(f"{options.username}:{password}")
+        if not password:  # services take an API key as the name, and no password
+            yield options.username
     for url in filter(None, (options.url, options.proxy)):
         yield from _secrets_of_url(url.reveal(), is_secret=url is options.url and options.is_url_secret)
 
@@ -168,8 +178,11 @@ def _parts_of_header(value: str) -> Iterator[str]:
 def _secrets_of_url(url: str, *, is_secret: bool) -> Iterator[str]:
     target, userinfo = parse_target(url)
     if userinfo is not None:
-        yield userinfo.partition(":")[2]
+        username, _, password = userinfo.partition(":")
+        yield password
         yield _in_base64(userinfo)
+        if not password or len(username) >= SHORTEST_KEY:  # an API key as the name
+            yield username
     for part in (target.query or "").split("&"):
         name, _, value = part.partition("=")
         if len(value) >= SHORTEST_GUESS and (is_secret or SECRET_NAME.search(name)):
@@ -181,11 +194,21 @@ def _secrets_of_url(url: str, *, is_secret: bool) -> Iterator[str]:
                 yield from (piece, unquote(piece))
 
 
+def named_secrets(text: str) -> Iterator[str]:
+    """The values in a form, in JSON or in lines of NAME=VALUE that are secret by their name."""
+    for match in _NAMED_VALUE.finditer(text):
+        value = match["quoted"] or match["bare"] or ""
+        if len(value) >= SHORTEST_GUESS and SECRET_NAME.search(match["name"]):
+            yield from (value, unquote(value))
+
+
 def opaque_parts(url: str) -> Iterator[str]:
-    """The parts of a path that are probably a secret, as in the webhook URLs of chats: no words of small letters."""
+    """The parts of a URL that are probably a secret, as in the webhook URLs of chats: no words of small letters."""
     if not url:
         return
-    for piece in parse_target(url)[0].path.split("/"):
+    target = parse_target(url)[0]
+    values = (part.partition("=")[2] for part in (target.query or "").split("&"))
+    for piece in (*target.path.split("/"), *values):
         if len(piece) >= SHORTEST_PIECE and re.search(r"[0-9A-Z]", unquote(piece)):
             yield from (piece, unquote(piece))
 

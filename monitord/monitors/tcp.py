@@ -8,6 +8,7 @@ Without conditions it is well that the connection stands and the dialogue comes 
 masked where the peer repeats it.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -17,6 +18,7 @@ from monitord.conditions.pattern import Pattern
 from monitord.config import Secret, Table
 from monitord.model import EXCERPT, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
+from monitord.monitors.http_options import named_secrets
 from monitord.monitors.secured import (
     ONLY_WITH_TLS,
     STREAM_BOUNDS,
@@ -95,8 +97,13 @@ class TcpMonitor(Monitor[TcpOptions]):
         return {} if options.target.begins_with_tls or starts_tls else ONLY_WITH_TLS
 
     def secrets(self) -> Iterable[str]:
-        sent = (step for step in self.options.dialogue if isinstance(step, SendStep) and step.is_hidden)
-        return (step.text.reveal() for step in sent)
+        for step in self.options.dialogue:
+            if isinstance(step, SendStep):
+                text = step.text.reveal()
+                if step.is_hidden:
+                    yield text
+                yield from named_secrets(text)
+                yield from re.findall(r"(?im)^(?:a\w* )?(?:PASS|AUTH \w+|LOGIN \S+) (\S{6,})", text)
 
     async def check(self) -> Observation:
         watch = Stopwatch(self.tools.clock)

@@ -11,6 +11,7 @@ import pytest
 
 from monitord.clock import SystemClock
 from monitord.config import read_document
+from monitord.dispatch.judging import judge
 from monitord.errors import ConfigError
 from monitord.model import Reason
 from monitord.monitors import Tools
@@ -435,6 +436,29 @@ async def test_no_secret_is_seen_anywhere(make: Make, tmp_path: Path) -> None:
         )
         assert seen.reason is Reason.REFUSED
         assert "s3cret" not in told
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        'json = { user = "kim", password = "s3cret-word" }',
+        'body = "user=kim&password=s3cret-word&x=1"',
+        'body = "user: kim\\npassword: s3cret-word"',
+        'body = \'{"user": "kim", "api_key": "s3cret-word"}\'',
+        'basic_auth = { username = "s3cret-word" }',
+        'form = { token = "s3cret-word" }',
+        'headers = { X-Auth = "s3cret-word" }',
+        'headers = { Cookie = "a=1; sid=s3cret-word" }',
+    ],
+)
+async def test_what_is_secret_by_its_name_is_masked_where_the_server_repeats_it(
+    make: Make, keys: str
+) -> None:
+    async with serve(respond("500 Oops", b"not s3cret-word")) as server:
+        monitor = make(f'url = "http://127.0.0.1:{server.port}/"\n{keys}')
+        result = judge(await monitor.check(), monitor.settings, None, monitor.masking)
+    assert result.observation.excerpt is not None
+    assert result.observation.excerpt.endswith("not ***")
 
 
 async def test_of_a_url_that_is_a_secret_only_the_host_is_seen(make: Make, tmp_path: Path) -> None:

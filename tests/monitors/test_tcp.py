@@ -403,3 +403,11 @@ async def test_what_stays_on_this_host_says_nothing_of_the_network(
     make: Make, address: str, looks_outward: bool
 ) -> None:
     assert make(f'address = "{address}"').looks_outward is looks_outward
+
+
+@pytest.mark.parametrize(
+    "sent", ["PASS s3cret-word", "AUTH PLAIN s3cret-word", "a1 LOGIN kim s3cret-word", "password=s3cret-word"]
+)
+async def test_a_password_that_is_sent_in_plain_text_is_masked(make: Make, sent: str) -> None:
+    monitor = make(f'address = "127.0.0.1:1"\ndialogue = [{{ send = "{sent}\\r\\n" }}]')
+    assert monitor.masking.mask("you sent s3cret-word") == "you sent ***"
