@@ -49,7 +49,7 @@ _MARKS = (
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
 """utf-7 and others decode to lone surrogates, which no output can hold."""
-_NO_CHARSETS = frozenset({"punycode", "idna", "unicode-escape", "raw-unicode-escape"})
+_NO_CHARSETS = frozenset({"punycode", "idna", "utf-7", "unicode-escape", "raw-unicode-escape"})
 """What Python decodes as well and no server means: a megabyte of punycode takes half a minute."""
 
 _TELLING_HEADERS = (

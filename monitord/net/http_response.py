@@ -9,6 +9,7 @@ heads, the number of interim responses, the overhead of chunks, the body. `feed`
 `has_work` is true the caller lets the event loop turn and calls `proceed`.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from enum import Enum
@@ -32,6 +33,8 @@ BEGINNING_BYTES = 4096
 """Kept of a body that no condition needs, for the excerpt."""
 SHOWN_BYTES = 40
 """Of refused bytes, in a message."""
+SHOWN_WORD_BYTES = 8
+"""The same if there is no space in them."""
 
 
 class Deviation(Enum):
@@ -112,6 +115,7 @@ _STATUS_LINE = re.compile(
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _CHUNK_LINE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?(\r?)\n")
+_LAST_WORD = re.compile(rb"[^ \t\r\n]*\Z")
 _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 _VERSIONS = frozenset({(b"1", b"0"), (b"1", b"1")})
@@ -156,9 +160,12 @@ def _plain_headers(head: bytes, start: int, end: int) -> list[tuple[str, str]]:
 
 
 def _shown(raw: bytes) -> str:
-    """The beginning of foreign bytes for a message, in printable ASCII."""
-    beginning = raw[:SHOWN_BYTES].decode("latin-1").encode("unicode_escape").decode("ascii").replace('"', "'")
-    return f'"{beginning}{"…" if len(raw) > SHOWN_BYTES else ""}"'
+    """The beginning of foreign bytes for a message, as JSON. A cut word is left out: it may be a secret sent back."""
+    if len(raw) <= SHOWN_BYTES:
+        return json.dumps(text_of(raw))
+    beginning = raw[:SHOWN_BYTES]
+    whole_words = _LAST_WORD.sub(b"", beginning)
+    return json.dumps(text_of(whole_words or beginning[:SHOWN_WORD_BYTES]))[:-1] + '…"'
 
 
 def _refused(detail: str) -> Ended:
@@ -387,7 +394,7 @@ class ResponseParser:
             raise _refused("the server speaks TLS here; write https instead of http")
         if beginning[:2] == b"\0\0" and len(beginning) >= _HTTP2_FRAME_BYTES:
             if beginning[3] in _HTTP2_FIRST_FRAMES and beginning[5:9] == b"\0\0\0\0":
-                raise _refused("the server speaks HTTP/2 without TLS here, which is not supported")
+                raise _refused("the server speaks HTTP/2 only, which is not supported")
         elif beginning[:2] == b"\0\0" and not is_all:
             return
         size = min(len(beginning), 4)

@@ -140,7 +140,7 @@ def test_header_bytes_become_text_without_surrogates(raw: bytes, text: str) -> N
         (b"\x15\x03\x01\x00\x02\x02\x46", "the server speaks TLS here; write https instead of http"),
         (
             b"\0\0\x12\x04\0\0\0\0\0" + bytes(18),
-            "the server speaks HTTP/2 without TLS here, which is not supported",
+            "the server speaks HTTP/2 only, which is not supported",
         ),
         (
             b"SSH-2.0-OpenSSH_9.2\r\n",
@@ -151,7 +151,15 @@ def test_header_bytes_become_text_without_surrogates(raw: bytes, text: str) -> N
             b"<html>old</html>",
             'the answer has no status line of HTTP; it begins with "<html>old</html>"',
         ),
-        (b"\xff\x00\x1b[2J", r'the answer has no status line of HTTP; it begins with "\xff\x00\x1b[2J"'),
+        (
+            b"\xff\x00\x1b[2J",
+            r'the answer has no status line of HTTP; it begins with "\u00ff\u0000\u001b[2J"',
+        ),
+        (
+            b"GET /health?token=0123456789abcdef0123456789abcdef HTTP/1.1\r\n",
+            'the answer has no status line of HTTP; it begins with "GET …"',
+        ),
+        (b"x" * 50, 'the answer has no status line of HTTP; it begins with "xxxxxxxx…"'),
         (
             b"HTTP/1.1 abc\r\n\r\n",
             'the status code is not a number from 100 to 999: "HTTP/1.1 abc"',
