@@ -59,7 +59,7 @@ class Masking:
         self._needles = {needle: is_base64 for secret in secrets for needle, is_base64 in _needles(secret)}
 
     def mask(self, text: str) -> str:
-        return text if self._is_clean(text) else self._masked(text, is_cut=False)
+        return text if not self._needles or self._is_clean(text) else self._masked(text, is_cut=False)
 
     def masked_traceback(self, error: BaseException) -> str | None:
         """For the log, as an error may quote what it was given; None: it holds no secret."""

@@ -14,11 +14,11 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError
+from jinja2 import StrictUndefined, TemplateError, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 MAX_CPU_S = 1
@@ -86,7 +86,15 @@ def _environment() -> ImmutableSandboxedEnvironment:
 
 
 def _to_json(value: Any, indent: int | None = None) -> str:
-    return json.dumps(value, indent=indent)
+    return json.dumps(value, indent=indent, default=_as_plain)
+
+
+def _as_plain(value: Any) -> Any:
+    if isinstance(value, Undefined):
+        return str(value)  # raises an error that names it
+    if isinstance(value, Iterator):  # of the filters map and select
+        return list(value)
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
 def _line_of(error: BaseException) -> int | None:

@@ -152,7 +152,7 @@ class WebhookNotifier(Notifier[WebhookOptions]):
         except TemplateFault as fault:
             problem = str(fault)
         else:
-            declares = declares_json(template.reveal(), self.options.http.content_type or "")
+            declares = declares_json(template.reveal(), _content_type(self.options))
             problem = json_problem(text) if declares else None
             if problem is None:
                 self.warning = None
@@ -161,7 +161,7 @@ class WebhookNotifier(Notifier[WebhookOptions]):
         # Of a template that is a secret an error may quote parts.
         shown = "" if template in self.options.http.hidden else f": {problem}"
         self.warning = f"the template failed, so the default text was sent{shown}"
-        return _default_text(message, template.reveal(), self.options.http.content_type or "")
+        return _default_text(message, template.reveal(), _content_type(self.options))
 
     def _said(self, exchange: HttpExchange) -> str:
         text = self.masking.excerpt(exchange.beginning.decode(errors="replace")) or ""
@@ -273,6 +273,12 @@ FORMATS: dict[str, Callable[[Message], Mapping[str, Any]]] = {
 _FITS: dict[str | None, Callable[[Message], bool]] = {"slack": _fits_slack, "discord": _fits_discord}
 
 
+def _content_type(options: WebhookOptions) -> str:
+    """As it is sent: a header goes before the option."""
+    given = (value.reveal() for name, value in options.http.headers if name.lower() == "content-type")
+    return next(given, options.http.content_type or "")
+
+
 def _default_text(message: Message, template: str, content_type: str) -> str:
     """The message for a receiver whose template failed, in the most similar form."""
     if declares_json(template, content_type):
@@ -299,7 +305,7 @@ def _try_template(table: Table, options: WebhookOptions) -> None:
             "body", f"cannot be filled as a template{with_what}{problem}", "see monitord.toml(5), body"
         )
         return
-    if not declares_json(template.reveal(), options.http.content_type or ""):
+    if not declares_json(template.reveal(), _content_type(options)):
         return
     for sample, text in zip(samples, texts, strict=False):
         invalid = json_problem(text)
