@@ -49,6 +49,8 @@ SIGNATURES = {
     "LastTriggerUSec": "t",
     "NextElapseUSecRealtime": "t",
     "NextElapseUSecMonotonic": "t",
+    "TimersCalendar": "a(sst)",
+    "TimersMonotonic": "a(stt)",
 }
 OF_ALL = ("StateChangeTimestamp",)
 
@@ -120,6 +122,8 @@ def timer(starts: str, **properties: Any) -> FakeUnit:
             "LastTriggerUSec": 0,
             "NextElapseUSecRealtime": 0,
             "NextElapseUSecMonotonic": 0,
+            "TimersCalendar": [],
+            "TimersMonotonic": [],
             **properties,
         },
     )

@@ -127,7 +127,7 @@ class TimerMonitor(Monitor[TimerOptions]):
         overdue_s = self._overdue_s(now, now_s)
         self._plan_next_look(overdue_s)
         reason, said = self._judge(timer, job, overdue_s)
-        if reason is Reason.OK:
+        if reason in {Reason.OK, Reason.HEARTBEAT_ENDED}:
             said += _next_text(timer, now, now_s)
         if self.settings.up_when and reason is not Reason.OK:
             reason = Reason.CONDITION_FAILED
@@ -163,7 +163,11 @@ class TimerMonitor(Monitor[TimerOptions]):
         if overdue_s is not None and overdue_s > 0:
             return Reason.HEARTBEAT_MISSED, f"{self._overdue_text()}, {ran}"
         is_running = job is not None and job.active_state == "activating"
-        return Reason.OK, f"{timer.triggers} {'runs' if is_running else 'is well'}, {ran}"
+        said = f"{timer.triggers} {'runs' if is_running else 'is well'}, {ran}"
+        has_ended = (
+            timer.sub_state == "elapsed" and timer.has_only_calendars and self.options.max_age_s is None
+        )
+        return Reason.HEARTBEAT_ENDED if has_ended else Reason.OK, said
 
     def _overdue_text(self) -> str:
         if self.options.max_age_s is not None:

@@ -27,7 +27,8 @@ class UnitState:
     `changed_at`: since when it is in its state. `run`: tells one run of a service's main process from another, in
     signals as well (InvocationID stands in none). `exit_code`: how its main process ended (exited, killed, dumped);
     `exit_status`: its exit status or signal. `next_realtime` and `next_monotonic_s`: when a timer elapses next, by
-    the wall clock or by CLOCK_MONOTONIC.
+    the wall clock or by CLOCK_MONOTONIC. `has_only_calendars`: of a timer that has elapsed for the last time, that it
+    has OnCalendar= and nothing else.
     """
 
     name: str
@@ -44,6 +45,7 @@ class UnitState:
     triggers: str = ""
     last_trigger_at: datetime | None = None
     next_realtime: datetime | None = None
+    has_only_calendars: bool = False
     next_monotonic_s: float | None = None
 
     @property
@@ -87,6 +89,7 @@ def detailed(state: UnitState, found: Mapping[str, Any]) -> UnitState:
         triggers=_as(str, found.get("Unit")) or "",
         last_trigger_at=_moment(found.get("LastTriggerUSec")),
         next_realtime=_moment(found.get("NextElapseUSecRealtime")),
+        has_only_calendars=bool(found.get("TimersCalendar")) and not found.get("TimersMonotonic"),
         next_monotonic_s=None if next_s is None or next_s in _NEVER else next_s / 1e6,
     )
 

@@ -68,6 +68,8 @@ _RUN = "ExecMainStartTimestampMonotonic"
 _OF_SERVICES = ("Type", "NRestarts", "ExecMainCode", "ExecMainStatus", _RUN)
 _OF_TIMERS = ("Unit", "LastTriggerUSec", "NextElapseUSecRealtime", "NextElapseUSecMonotonic")
 
+_OF_ELAPSED_TIMERS = ("TimersCalendar", "TimersMonotonic")
+
 # What makes a signal news.
 _NEWS = frozenset(
     {
@@ -199,6 +201,8 @@ class Units:
         if kind in _WITH_RESULT:
             wanted.append((own, "Result"))
         wanted += [(own, name) for name in {"service": _OF_SERVICES, "timer": _OF_TIMERS}.get(kind, ())]
+        if kind == "timer" and state.sub_state == "elapsed":
+            wanted += [(own, name) for name in _OF_ELAPSED_TIMERS]
         peer = BusPeer(_SYSTEMD, path, _PROPERTIES)
         wanted.append(_CHANGED)
         values: list[Any] = []

@@ -186,6 +186,18 @@ async def test_a_timer_that_elapses_no_more_says_so(host: Bench) -> None:
     assert seen.detail.endswith(" UTC, does not elapse again")
 
 
+async def test_calendar_of_a_timer_that_has_ended_is_a_warning(host: Bench) -> None:
+    ended = {"NextElapseUSecRealtime": 0, "TimersCalendar": [["OnCalendar", "2026-01-01 00:00:00", 0]]}
+    timer_stands(host, "active", "elapsed", **ended)
+    seen = await host.monitor(TIMER).check()
+    assert seen.reason is Reason.HEARTBEAT_ENDED
+    assert seen.detail.endswith(" UTC, does not elapse again")
+    # By max_age it goes alone, and a timer that counts from the boot elapses once.
+    assert (await host.monitor(f'{TIMER}\nmax_age = "1w"').check()).reason is Reason.OK
+    timer_stands(host, "active", "elapsed", **ended, TimersMonotonic=[["OnBootUSec", 60_000_000, 0]])
+    assert (await host.monitor(TIMER).check()).reason is Reason.OK
+
+
 @pytest.mark.parametrize(
     ("condition", "verdict"),
     [
