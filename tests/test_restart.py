@@ -9,6 +9,8 @@ import pytest
 
 from monitord.dispatch import Matcher
 from monitord.model import Health, Reason
+from monitord.notifiers import DeliveryError, Message
+from tests.alerts.made import FakeNotifier
 from tests.lifetimes import NOTIFIER, WEB, Lifetime, LoopClock, Scripted, frozen_time, lifetime, run
 
 KILLED = pytest.mark.parametrize("is_killed", [False, True], ids=["stopped", "killed"])
@@ -251,7 +253,9 @@ def test_alert_that_ends_before_the_first_check_after_a_start_is_not_sent(
         await asyncio.sleep(86_400)
         Scripted.bad = {}
         async with lifetime(tmp_path, NOTIFIER + WEB) as second:
-            assert second.why() == "not now: it has not been checked since the start of monitord"
+            assert (
+                second.why() == "not now: it has not been checked since monitord or its checks were started"
+            )
             await asyncio.sleep(60)
             assert second.sent == []
 
@@ -481,5 +485,115 @@ def test_uptime_follows_the_state_after_the_clock_was_ahead_for_a_moment(
             await asyncio.sleep(0.3)
         with frozen_time():
             return set((await history.uptime("web", since, there.container.clock.now())).seconds)
+
+    run(main)
+
+
+@KILLED
+@pytest.mark.parametrize("by", ["restart", "reload"])
+def test_renamed_monitor_keeps_an_alert_that_is_held_back(tmp_path: Path, is_killed: bool, by: str) -> None:
+    route = '[[alerts.routes]]\nnotify = ["ops"]\nafter = "20m"\n'
+    renamed = NOTIFIER + route + WEB.replace("monitors.web", "monitors.site") + 'renamed_from = "web"\n'
+
+    async def main() -> None:
+        async with lifetime(tmp_path, NOTIFIER + route + WEB, is_killed=is_killed) as first:
+            await asyncio.sleep(30)
+            Scripted.bad = dict.fromkeys(("web", "site"), Reason.REFUSED)
+            await asyncio.sleep(600)
+            if by == "reload":
+                await first.reload(renamed)
+                await asyncio.sleep(60)
+                assert first.sent == []
+        async with lifetime(tmp_path, renamed) as second:
+            await asyncio.sleep(480)
+            assert second.sent == []
+            await asyncio.sleep(150)
+            assert second.sent == ["DOWN: site"]
+            Scripted.bad = {}
+            await asyncio.sleep(60)
+            assert second.sent == ["DOWN: site", "UP again: site"]
+
+    run(main)
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_state_from_before_a_pause_is_not_notified_when_it_is_resumed(
+    tmp_path: Path, is_restarted: bool
+) -> None:
+    async def main() -> None:
+        async with lifetime(tmp_path, NOTIFIER + WEB) as first:
+            await asyncio.sleep(30)
+            silence(first)
+            Scripted.bad = {"web": Reason.REFUSED}
+            await asyncio.sleep(60)
+            first.container.interventions.pause("web", "kim", None)
+            await asyncio.sleep(7200)
+            if not is_restarted:
+                await resume(first)
+                return
+        async with lifetime(tmp_path, NOTIFIER + WEB) as second:
+            await asyncio.sleep(60)
+            await resume(second)
+
+    async def resume(there: Lifetime) -> None:
+        Scripted.bad, Scripted.takes_s = {}, 1.0
+        there.container.interventions.resume("web", "kim")
+        await asyncio.sleep(60)
+        assert there.sent == []
+        # One that still fails is notified.
+        there.container.interventions.pause("web", "kim", None)
+        Scripted.bad = {"web": Reason.REFUSED}
+        there.container.interventions.resume("web", "kim")
+        await asyncio.sleep(60)
+        assert there.sent == ["DOWN: web"]
+
+    run(main)
+
+
+def refuse(_: Message) -> None:
+    raise DeliveryError("503 busy")
+
+
+@pytest.mark.parametrize("by", ["reload", "restart"])
+def test_notifier_that_was_removed_by_mistake_gets_what_it_never_got(tmp_path: Path, by: str) -> None:
+    async def main() -> None:
+        async with lifetime(tmp_path, NOTIFIER + WEB) as first:
+            await asyncio.sleep(30)
+            FakeNotifier.made[-1].act = refuse
+            Scripted.bad = {"web": Reason.REFUSED}
+            await asyncio.sleep(60)
+            await first.reload(WEB)
+            await asyncio.sleep(60)
+            if by == "reload":
+                before = len(first.sent)
+                await first.reload(NOTIFIER + WEB)
+                await asyncio.sleep(60)
+                assert first.sent[before:] == ["DOWN: web"]
+                return
+        async with lifetime(tmp_path, NOTIFIER + WEB) as second:
+            await asyncio.sleep(60)
+            assert second.sent == ["DOWN: web"]
+
+    run(main)
+
+
+def test_problem_that_outlasts_the_time_to_give_up_is_sent_when_the_notifier_works(tmp_path: Path) -> None:
+    config = NOTIFIER + 'give_up_after = "1h"\n' + WEB
+
+    async def main() -> None:
+        async with lifetime(tmp_path, config) as there:
+            await asyncio.sleep(30)
+            FakeNotifier.made[-1].act = refuse
+            Scripted.bad = {"web": Reason.REFUSED}
+            await asyncio.sleep(5 * 3600)
+            keys = [message.key for message in FakeNotifier.made[-1].got]
+            before = len(keys)
+            FakeNotifier.made[-1].act = lambda _: None
+            await asyncio.sleep(1800)
+            assert there.sent[before:] == ["DOWN: web"]
+            assert 4 <= len(set(keys)) <= 6
+            Scripted.bad = {}
+            await asyncio.sleep(60)
+            assert there.sent[before:] == ["DOWN: web", "UP again: web"]
 
     run(main)

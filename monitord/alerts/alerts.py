@@ -79,6 +79,7 @@ class Alerts:
         self._stored = stored
         self._outbox = Outbox(keep)
         self._outbox.added = self._nudge
+        self._outbox.given_up = self._forget_undelivered
         self._settings = AlertSettings()
         self._troubles: dict[str, Trouble] = {}
         self._ended: dict[str, Trouble] = {}  # of monitors that have left the configuration, the oldest first
@@ -312,6 +313,24 @@ class Alerts:
                 )
                 if entry.queued_at_s is None:
                     entry.queued_at_s = self._clock.monotonic_s()
+
+    def _forget_undelivered(self, entry: Entry) -> None:
+        """The notifier never got this problem notification: if the problem lasts, it is notified again."""
+        notice = entry.notice
+        trouble = next((one for one in self._troubles.values() if one.id == notice.trouble), None)
+        told = None if trouble is None else trouble.told.get(notice.notifier)
+        if (
+            trouble is None
+            or told is None
+            or notice.kind is not NoticeKind.PROBLEM
+            or told.count != notice.number
+        ):
+            return
+        unaware = replace(told, health=None, flapping_since=None)
+        trouble = replace(trouble, told={**trouble.told, notice.notifier: unaware})
+        self._troubles[trouble.monitor] = trouble
+        self._look_at_s.pop(trouble.monitor, None)
+        self._keep(PREFIX + trouble.monitor, record_of(trouble))
 
     def _nudge(self, notifier: str) -> None:
         if notifier in self._couriers:

@@ -93,6 +93,8 @@ class Outbox:
         self._sequence = 0
         self.added: Callable[[str], None] = lambda _: None
         """Called with the name of the notifier that a new entry is for."""
+        self.given_up: Callable[[Entry], None] = lambda _: None
+        """Called with an entry that was given up."""
 
     def restore(self, kept: Mapping[str, Mapping[str, Any]]) -> None:
         """What an earlier run has left. What cannot be read is forgotten, which is said."""
@@ -175,6 +177,7 @@ class Outbox:
 
     def give_up(self, entry: Entry, at: datetime, why: str) -> None:
         self.end(entry, Fate.GIVEN_UP, at, why)
+        self.given_up(entry)
 
     def hand_over(self, entry: Entry, via: str) -> None:
         """Another one is to deliver it."""

@@ -50,6 +50,9 @@ class Teller:
     def _hear(self, watched: Watched, result: Result | None, transition: Transition | None) -> None:
         name = watched.name
         is_flapping = watched.health.flapping.is_flapping
+        if transition is not None and transition.before is Health.PAUSED:
+            # The state from before the pause may be long over: a check comes first.
+            self._checked.discard(name)
         if (
             name not in self._checked
             and result is not None
@@ -108,5 +111,5 @@ class Teller:
         if incident is not None and incident.acknowledged_by is not None:
             return f"acknowledged by {incident.acknowledged_by}"
         if watched.name not in self._checked:
-            return "it has not been checked since the start of monitord"
+            return "it has not been checked since monitord or its checks were started"
         return None
