@@ -142,6 +142,12 @@ def _notifiers(alerts: Alerts) -> Iterator[Metric]:
         {name: float(one.failing is not None) for name, one in couriers.items()},
     )
     yield _by(
+        "monitord_notifier_warning",
+        "Whether the last delivery was by a fallback: unencrypted, or without the template",
+        "notifier",
+        {name: float(one.warning is not None) for name, one in couriers.items()},
+    )
+    yield _by(
         "monitord_notices_waiting",
         "Notices that are not delivered yet",
         "notifier",

@@ -71,6 +71,7 @@ async def test_a_notifier_that_fails_shows_why_everywhere() -> None:
         page = (await ask.client.get("/metrics")).text
         for line in (
             'monitord_notifier_failing{notifier="ops"} 1.0',
+            'monitord_notifier_warning{notifier="ops"} 0.0',
             'monitord_notices_waiting{notifier="ops"} 1.0',
             'monitord_notices_sent_total{notifier="ops"} 0.0',
             'monitord_notifier_failures_total{notifier="ops"} 1.0',
