@@ -143,7 +143,9 @@ async def test_show_says_which_incident_is_open_and_that_it_was_not_checked(
 ) -> None:
     async with there(tmp_path) as it:
         assert await it.ctl("show", "bad") == 0
-        assert capsys.readouterr().out.endswith("\nnot checked yet\n")
+        shown = capsys.readouterr().out
+        assert "\nwhy         It is pending until the next check, at 2026-01-01 " in shown
+        assert shown.endswith("\nnot checked yet\n")
         for _ in range(2):
             await it.ctl("check", "bad")
         capsys.readouterr()

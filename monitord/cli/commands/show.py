@@ -1,6 +1,7 @@
 """`monitorctl show`: one monitor in full. `monitorctl last`: its last results with all their facts."""
 
 import argparse
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
@@ -56,9 +57,15 @@ def _longest() -> int | None:
 def monitor_lines(
     shown: Json, why: Json, *, room: int, colour: bool, longest: int | None = LONGEST_VALUE
 ) -> list[str]:
-    """`why`: as `explain` tells it, with the incident that is open and the silence that holds."""
+    """`why`: as `explain` has it, with the cause of the state, the open incident and the silence."""
     lines = [_title(shown, colour=colour)]
-    incident, silence = why["incident"], why["silence"]
+    incident, silence, cause = why["incident"], why["silence"], why.get("cause")
+    if cause is not None:
+        said = plain(in_local_time(cause))
+        indent = " " * LABEL_WIDTH
+        lines.append(
+            textwrap.fill(said, room, initial_indent=f"{'why':<{LABEL_WIDTH}}", subsequent_indent=indent)
+        )
     if incident is not None:
         lines.append(
             f"{'incident':<{LABEL_WIDTH}}{incident['id']}, {plain(in_local_time(incident['detail']))}"
