@@ -13,9 +13,10 @@ from collections.abc import Mapping
 
 from monitord.errors import ControlError
 from monitord.monitors.heartbeat import Beat, HeartbeatSignal
+from monitord.monitors.heartbeat_record import MAX_EXIT_STATUS, MAX_RUN_ID_CHARACTERS
 from monitord.status.control import Control
 from monitord.status.openapi import Answer, Endpoint
-from monitord.status.query import Query, one, words
+from monitord.status.query import EXIT_STATUS, Query, one, words
 from monitord.status.security import asked_by
 from monitord.web import (
     HTTPBadRequest,
@@ -27,6 +28,9 @@ from monitord.web import (
     UrlDispatcher,
     json_response,
 )
+
+DIGITS = 20
+"""Of an exit status: leading zeros do no harm."""
 
 KEYS = ("signal", "exit_status", "run", "message")
 
@@ -77,8 +81,14 @@ def heartbeat_endpoint(control: Control) -> Endpoint:
         {200: Answer("It was heard.", "Beat")},
         parameters=(
             one("signal", words, "success", {"type": "string", "enum": signals}, "What happened."),
-            one("exit_status", words, "", {"type": "string", "pattern": "^[0-9]+$"}, "That of the job."),
-            one("run", words, "", {"type": "string", "minLength": 1}, "Which one, where several overlap."),
+            one("exit_status", words, "", EXIT_STATUS, "That of the job."),
+            one(
+                "run",
+                words,
+                "",
+                {"type": "string", "minLength": 1, "maxLength": MAX_RUN_ID_CHARACTERS},
+                "Which one, where several overlap.",
+            ),
             one("message", str, "", {"type": "string"}, "For people."),
         ),
         body="NewBeat",
@@ -87,14 +97,17 @@ def heartbeat_endpoint(control: Control) -> Endpoint:
 
 
 async def _told(request: Request) -> Mapping[str, str]:
-    """What the request says, from its path, query and body. Raises HTTPBadRequest for what is said twice or unknown."""
+    """What the request says, from its path, query and body.
+
+    Raises HTTPBadRequest for what is unknown, and HTTPConflict for what is given twice with different values.
+    """
     told: dict[str, str] = {}
 
     def add(key: str, value: str) -> None:
         if key not in KEYS:
             raise HTTPBadRequest(text=f"{key!r} is not known here; write one of: {', '.join(KEYS)}\n")
-        if key in told:
-            raise HTTPBadRequest(text=f"{key!r} is given twice; leave out one of them\n")
+        if told.get(key, value) != value:
+            raise HTTPConflict(text=f"{key!r} is given twice; leave out one of them\n")
         told[key] = value
 
     if (short := request.match_info.get("signal")) is not None:
@@ -145,6 +158,10 @@ def _beat_of(told: Mapping[str, str]) -> Beat:
         raise HTTPBadRequest(text=f"{signal!r} is not a signal; write one of: {', '.join(known)}\n")
     if exit_status is not None and not (exit_status.isascii() and exit_status.isdecimal()):
         raise HTTPBadRequest(text=f"{exit_status!r} is not an exit status; write a number from 0 to 255\n")
+    if exit_status is not None and not (len(exit_status) <= DIGITS and int(exit_status) <= MAX_EXIT_STATUS):
+        raise HTTPBadRequest(text=f"{exit_status} is not an exit status; it is from 0 to 255\n")
+    if (run := told.get("run")) is not None and not 0 < len(run) <= MAX_RUN_ID_CHARACTERS:
+        raise HTTPBadRequest(text=f"a run's name has 1 to {MAX_RUN_ID_CHARACTERS} characters; shorten it\n")
     try:
         return Beat(
             signal=HeartbeatSignal(signal or "success"),
@@ -153,4 +170,5 @@ def _beat_of(told: Mapping[str, str]) -> Beat:
             run_id=told.get("run"),
         )
     except ValueError as error:
-        raise HTTPBadRequest(text=f"{error}\n") from None
+        # Each value is right on its own, but they contradict each other, perhaps one in the query and one in the body.
+        raise HTTPConflict(text=f"{error}\n") from None

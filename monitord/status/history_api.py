@@ -13,8 +13,20 @@ from monitord.history import Bucket, Histogram, History, StoredResult, Uptime
 from monitord.model import Health, Incident, Verdict
 from monitord.status.listing import limit
 from monitord.status.openapi import Answer, Endpoint
-from monitord.status.problems import BadInput, Fault, problem_of
-from monitord.status.query import Json, Parameter, Query, at, duration, flag, moment, one, words
+from monitord.status.problems import problem_of
+from monitord.status.query import (
+    AGE_OR_MOMENT_SCHEMA,
+    DURATION_SCHEMA,
+    Json,
+    Parameter,
+    Query,
+    at,
+    duration,
+    flag,
+    moment,
+    one,
+    words,
+)
 from monitord.status.reads import Reads, find_monitor
 from monitord.status.rendered import encode
 from monitord.status.snapshot import incident_of, result_of, text_of
@@ -31,12 +43,6 @@ WINDOWS = {
 LONGEST_BACK = timedelta(days=20 * 366)
 DAY = timedelta(days=1)
 
-_AGE = r"-([0-9]+(\.[0-9]+)?(ms|s|m|h|d|w))+"
-_MOMENT = (
-    r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](\.[0-9]+)?(Z|[+-][0-2][0-9]:[0-5][0-9])"
-)
-_TIME: Json = {"type": "string", "pattern": f"^({_AGE}|{_MOMENT})$"}
-_LENGTH: Json = {"type": "string", "pattern": r"^([0-9]+(\.[0-9]+)?|([0-9]+(\.[0-9]+)?(ms|s|m|h|d|w))+)$"}
 _FLAG: Json = {"type": "string", "enum": ["0", "1"]}
 
 FAILED = one("failed", flag, False, {**_FLAG, "default": "0"}, "1: only checks that failed.")
@@ -45,17 +51,23 @@ OPEN: Parameter[bool | None] = one(
 )
 MONITOR = one("monitor", words, "", {"type": "string", "minLength": 1}, "Only those of this monitor.")
 BEFORE: Parameter[datetime | timedelta | None] = one(
-    "before", moment, None, _TIME, 'Only what began before: RFC 3339, or "-24h".'
+    "before", moment, None, AGE_OR_MOMENT_SCHEMA, 'Only what began before: RFC 3339, or "-24h".'
 )
 FROM: Parameter[datetime | timedelta] = one(
-    "from", moment, DAY, {**_TIME, "default": "-24h"}, 'The begin: RFC 3339, or "-24h".'
+    "from",
+    moment,
+    DAY,
+    {**AGE_OR_MOMENT_SCHEMA, "default": "-24h"},
+    'The begin: RFC 3339, or "-24h". If it is after `to`, the two are exchanged.',
 )
-TO: Parameter[datetime | timedelta] = one("to", moment, timedelta(), _TIME, "The end; now unless given.")
+TO: Parameter[datetime | timedelta] = one(
+    "to", moment, timedelta(), AGE_OR_MOMENT_SCHEMA, "The end; now unless given."
+)
 STEP = one(
     "step",
     duration,
     0.0,
-    _LENGTH,
+    DURATION_SCHEMA,
     'The length of a bucket, such as "5m"; at least what is kept. Chosen for some 300 buckets unless given.',
 )
 LAST = limit(20, 20)
@@ -155,9 +167,8 @@ class HistoryApi:
     def _range(self, query: Query) -> tuple[datetime, datetime]:
         now = self._reads.clock.now()
         start, end = self._within(at(query[FROM], now)), self._within(at(query[TO], now))
-        if start >= end:
-            raise BadInput([Fault("from", "is not before to", "write an earlier one, or a later to")])
-        return start, end
+        # No schema can say which of two parameters is the greater one.
+        return min(start, end), max(start, end)
 
     def _within(self, when: datetime) -> datetime:
         """Not farther away than anything can have been kept."""

@@ -3,6 +3,7 @@
 Each act answers with how things stand then. `security` has let the request pass before, and who asked is recorded.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from monitord.status.body import Read, comment, read_body, texts
 from monitord.status.control import Explain, Interventions
 from monitord.status.openapi import PREFIX, Answer, Endpoint
 from monitord.status.problems import BadInput, Fault
-from monitord.status.query import Json, Query, moment
+from monitord.status.query import LONGEST_SILENCE_S, SILENCE_DURATION, Json, Query, moment
 from monitord.status.reads import Reads, find_monitor
 from monitord.status.rendered import encode
 from monitord.status.security import asked_by
@@ -22,7 +23,7 @@ from monitord.status.snapshot import text_of
 from monitord.units import parse_duration
 from monitord.web import HTTPConflict, HTTPNotFound, Request, Response
 
-LONGEST_SILENCE = timedelta(days=366)
+LONGEST_SILENCE = timedelta(seconds=LONGEST_SILENCE_S)
 
 
 class InterventionHandlers:
@@ -114,15 +115,19 @@ class InterventionHandlers:
             "patterns": texts,
             "tags": texts,
             "until": _until,
-            "lasts": parse_duration,
+            "lasts": _lasts,
             "comment": comment,
         }
         given = await read_body(request, keys)
         matcher = Matcher(given.get("names", ()), given.get("patterns", ()), given.get("tags", ()))
-        until = _end_of(given, matcher, self._reads.clock.now())
+        now = self._reads.clock.now()
+        until = _end_of(given, matcher, now)
         self._reads.outdate()
-        made = self._interventions.silence(matcher, until, given.get("comment"), asked_by(request))
-        (silence,) = (one for one in self._interventions.silences if one.id == made)
+        by = asked_by(request)
+        made = self._interventions.silence(matcher, until, given.get("comment"), by)
+        # One of a millisecond has ended by now.
+        ended = Silence(made, matcher, now, until, by, given.get("comment"))
+        silence = next((one for one in self._interventions.silences if one.id == made), ended)
         return _json(silence_of(silence), 201, {"Location": f"{PREFIX}/silences/{made}"})
 
     async def unsilence(self, request: Request, _: Query) -> Response:
@@ -169,6 +174,16 @@ def _until(value: object) -> datetime:
     return read.astimezone(UTC)
 
 
+def _lasts(value: object) -> float:
+    """Seconds."""
+    seconds = parse_duration(value)
+    if not 0 < seconds <= LONGEST_SILENCE_S:
+        raise ValueError('is not within the next year; write a duration up to 366 days, such as "2h"')
+    if isinstance(value, str) and re.fullmatch(SILENCE_DURATION, value) is None:
+        raise ValueError('is not written as a duration usually is; write days, hours, minutes: "1d12h30m"')
+    return seconds
+
+
 def _end_of(given: dict[str, Any], matcher: Matcher, now: datetime) -> datetime:
     """When a silence is to end. Raises BadInput."""
     faults = []
@@ -177,13 +192,17 @@ def _end_of(given: dict[str, Any], matcher: Matcher, now: datetime) -> datetime:
     if ("until" in given) == ("lasts" in given):
         faults.append(Fault("until", "a silence has one end", 'give either until, or lasts such as "2h"'))
         raise BadInput(faults)
-    key = "until" if "until" in given else "lasts"
-    ends_in = given["until"] - now if key == "until" else timedelta(seconds=given["lasts"])
-    if not timedelta() < ends_in <= LONGEST_SILENCE:
-        faults.append(Fault(key, "is not within the next year", "write an end that comes, and soon enough"))
     if faults:
         raise BadInput(faults)
-    return now + ends_in
+    if "lasts" in given:
+        return now + timedelta(seconds=given["lasts"])
+    until: datetime = given["until"]
+    if not timedelta() < until - now <= LONGEST_SILENCE:
+        # A right value at a wrong time: whether it is, no schema can say.
+        raise HTTPConflict(
+            text="until: is not within the next year; write an end that comes, and soon enough\n"
+        )
+    return until
 
 
 def _json(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -258,6 +277,7 @@ def intervention_endpoints(reads: Reads, interventions: Interventions) -> list[E
             "No messages about some monitors until a time",
             {201: Answer("The silence.", "Silence")},
             body="NewSilence",
+            problems=[409],
             needs_body=True,
         ),
         Endpoint(

@@ -21,6 +21,43 @@ T_co = TypeVar("T_co", covariant=True)
 
 Json = dict[str, Any]
 
+# Of what a pattern accepts nothing is refused later, so the document accepts what the handlers accept. Digits are
+# bounded instead of sums: the longest duration is below the 100 years of `parse_duration`.
+DURATION = (
+    r"(?=[0-9])(?:[0-9]{1,3}w)?(?:[0-9]{1,4}d)?(?:[0-9]{1,5}h)?(?:[0-9]{1,6}m)?(?:[0-9]{1,8}s)?(?:[0-9]{1,9}ms)?"
+    r"|[0-9]{1,3}\.[0-9]{1,6}(?:ms|s|m|h|d|w)"
+)
+"""Largest unit first, or one number with a fraction."""
+
+SECONDS = r"[0-9]{1,9}(?:\.[0-9]{1,6})?"
+
+_LEAP_YEAR = r"(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)"
+_DAY_OF_YEAR = (
+    r"(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
+    r"|02-(?:0[1-9]|1[0-9]|2[0-8]))"
+)
+MOMENT = (
+    rf"(?=19[789][0-9]|[2-8][0-9]{{3}}|9[0-8][0-9]{{2}})(?:[0-9]{{4}}-{_DAY_OF_YEAR}|{_LEAP_YEAR}-02-29)"
+    r"[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?"
+    r"(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
+)
+"""RFC 3339, from 1970 to 9899."""
+
+LONGEST_SILENCE_S = 366 * 86400
+
+SILENCE_DURATION = (
+    r"(?=.*[1-9])(?:(?:[0-9]{1,2}d|[12][0-9]{2}d|3[0-5][0-9]d)?(?:[0-9]{1,2}h)?(?:[0-9]{1,3}m)?(?:[0-9]{1,4}s)?"
+    r"|36[0-6]d|[1-4]?[0-9]w|5[0-2]w|[1-7]?[0-9]{1,3}h|[0-9]{1,5}m|[0-9]{1,7}s|[0-9]{1,9}ms"
+    r"|[0-9]{1,2}\.[0-9]{1,6}(?:s|m|h|d)|[0-9]{1,7}(?:\.[0-9]{1,6})?)"
+)
+"""Durations above zero and up to 366 days, with digits bounded as in DURATION."""
+
+EXIT_STATUS: Json = {"type": "string", "pattern": "^0{0,17}([01]?[0-9]{1,2}|2[0-4][0-9]|25[0-5])$"}
+
+MOMENT_SCHEMA: Json = {"type": "string", "pattern": f"^(?:{MOMENT})$"}
+AGE_OR_MOMENT_SCHEMA: Json = {"type": "string", "pattern": f"^(?:-(?:{DURATION}|{SECONDS})|{MOMENT})$"}
+DURATION_SCHEMA: Json = {"type": "string", "pattern": f"^(?:{DURATION}|{SECONDS})$"}
+
 MOST_VALUES = 100
 """Of one parameter that may be repeated."""
 
@@ -94,21 +131,18 @@ def flag(text: str) -> bool:
 def moment(text: str) -> datetime | timedelta:
     """RFC 3339, or how long ago: "-24h"."""
     if text.startswith("-"):
-        try:
-            return timedelta(seconds=parse_duration(text[1:]))
-        except ValueError:
-            raise ValueError('is not a time; write "-24h" for a day ago, or RFC 3339') from None
-    try:
-        # A plus in a query means a blank; between time and offset no blank can be meant.
-        read = datetime.fromisoformat(re.sub(r" (?=\d\d:\d\d$)", "+", text))
-    except ValueError:
-        raise ValueError('is not a time; write RFC 3339 such as "2026-01-31T12:00:00Z", or "-24h"') from None
-    if read.tzinfo is None:
-        raise ValueError(f'does not say in which zone; write "{text}Z" for UTC')
-    try:
-        return read.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("is out of range; write a year from 1970 to 9998") from None
+        if re.fullmatch(f"{DURATION}|{SECONDS}", text[1:]) is None:
+            raise ValueError('is not a time; write "-24h" for a day ago, or RFC 3339')
+        return timedelta(seconds=parse_duration(text[1:]))
+    # A plus in a query means a blank; between time and offset no blank can be meant.
+    written = re.sub(r" (?=\d\d:\d\d$)", "+", text)
+    if re.fullmatch(MOMENT, written) is None:
+        if re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T", written) and re.fullmatch(MOMENT, f"2000{written[4:]}"):
+            raise ValueError("is out of range; write a year from 1970 to 9899")
+        if re.fullmatch(MOMENT, f"{written}Z"):
+            raise ValueError(f'does not say in which zone; write "{text}Z" for UTC')
+        raise ValueError('is not a time; write RFC 3339 such as "2026-01-31T12:00:00Z", or "-24h"')
+    return datetime.fromisoformat(written).astimezone(UTC)
 
 
 def at(when: datetime | timedelta, now: datetime) -> datetime:
@@ -121,6 +155,9 @@ def at(when: datetime | timedelta, now: datetime) -> datetime:
 
 def duration(text: str) -> float:
     """Seconds."""
+    if re.fullmatch(f"{DURATION}|{SECONDS}", text) is None:
+        parse_duration(text)  # says what to write instead, where it can tell
+        raise ValueError('is not a duration that can be asked for; write one such as "5m" or "1h30m"')
     return parse_duration(text)
 
 

@@ -8,7 +8,9 @@ from typing import Any
 from monitord.alerts import Fate
 from monitord.model import Health, Reason, Verdict
 from monitord.monitors.heartbeat import HeartbeatSignal
+from monitord.monitors.heartbeat_record import MAX_EXIT_STATUS, MAX_RUN_ID_CHARACTERS
 from monitord.notifiers import NoticeKind
+from monitord.status.query import EXIT_STATUS, LONGEST_SILENCE_S, MOMENT_SCHEMA, SILENCE_DURATION
 
 Json = dict[str, Any]
 
@@ -256,14 +258,18 @@ SCHEMAS: dict[str, Json] = {
     ),
     "Silences": made_of(silences=listed(ref("Silence"))),
     "NewSilence": {
-        **optional(
-            names=listed(TEXT),
-            patterns=listed(TEXT),
-            tags=listed(TEXT),
-            until=TIME,
-            lasts={"type": ["string", "number"], "description": 'A duration such as "2h", instead of until.'},
+        **_selection(
+            until={**MOMENT_SCHEMA, "description": "RFC 3339, within the next year."},
+            lasts={
+                "description": 'Up to 366 days, such as "2h" or seconds, instead of until.',
+                "anyOf": [
+                    {"type": "string", "pattern": f"^{SILENCE_DURATION}$"},
+                    {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST_SILENCE_S},
+                ],
+            },
             comment={"type": ["string", "null"], "maxLength": 1000},
         ),
+        "oneOf": [{"required": ["until"]}, {"required": ["lasts"]}],
     },
     "Notifiers": made_of(notifiers=listed(ref("Notifier"))),
     "Notifier": made_of(
@@ -308,10 +314,23 @@ SCHEMAS: dict[str, Json] = {
     "NewBeat": {
         "type": "object",
         "properties": {
-            "signal": {"type": "string", "enum": [signal.value for signal in HeartbeatSignal]},
-            "exit_status": WHOLE,
-            "run": {"type": ["string", "integer"]},
-            "message": TEXT,
+            # null is as good as leaving the key out; jobs write numbers with and without quotes.
+            "signal": {"enum": [*(signal.value for signal in HeartbeatSignal), None]},
+            "exit_status": {
+                "anyOf": [
+                    {"type": "integer", "minimum": 0, "maximum": MAX_EXIT_STATUS},
+                    EXIT_STATUS,
+                    {"type": "null"},
+                ]
+            },
+            "run": {
+                "anyOf": [
+                    {"type": "string", "minLength": 1, "maxLength": MAX_RUN_ID_CHARACTERS},
+                    {"type": "integer", "minimum": 0, "maximum": 10**15},
+                    {"type": "null"},
+                ]
+            },
+            "message": {"type": ["string", "integer", "null"]},
         },
         "additionalProperties": False,
     },

@@ -15,7 +15,8 @@ import httptools
 
 # RFC 9110 section 9 and RFC 5789. CONNECT is recognised only to be refused: there is nothing to tunnel to.
 METHODS = {
-    name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH")
+    name.encode(): name
+    for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "QUERY")
 }
 
 # A client that asks again and again, as monitors and scrapers do, sends the same head each time.

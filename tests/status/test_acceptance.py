@@ -1,0 +1,270 @@
+"""What the OpenAPI document accepts and what the handlers accept is the same: parameters, bodies, exclusive keys."""
+
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from monitord.status.history_api import BEFORE, FROM, STEP, TO
+from monitord.status.listing import CURSOR, NAME, STATE, TAG, TYPE
+from monitord.status.live import LAST_ID, MONITOR
+from monitord.status.openapi import PREFIX
+from monitord.status.query import MOST_VALUES, Parameter, duration, moment
+from tests.endpoint import asked, world
+from tests.status.test_api import described
+
+TEXTS = [
+    *(
+        "",
+        "0",
+        "-",
+        "x",
+        "-24h",
+        "-1h30m",
+        "-30m1h",
+        "-1h1h",
+        "-0.5h",
+        "-90000s",
+        "-86400.000",
+        "-5y",
+        "--1h",
+        "- 1h",
+    ),
+    *(
+        "-1000w",
+        "-99999999d",
+        "5m",
+        "1h30m",
+        "1.5h",
+        "3600",
+        "0.5",
+        "1e3",
+        "Infinity",
+        "NaN",
+        "5 m",
+        "5M",
+        "\u0665m",
+    ),
+    *(
+        "2026-01-31T12:00:00Z",
+        "2026-01-31 12:00:00Z",
+        "2026-01-31T12:00:00.123456789Z",
+        "2026-01-31T12:00:00+02:00",
+    ),
+    *(
+        "2026-01-31T12:00:00",
+        "2026-01-31",
+        "2026-02-29T00:00:00Z",
+        "2024-02-29T00:00:00Z",
+        "1900-02-29T00:00:00Z",
+    ),
+    *("2000-02-29T00:00:00Z", "2026-04-31T00:00:00Z", "2026-13-01T00:00:00Z", "2026-00-10T00:00:00Z", "now"),
+    *(
+        "2026-01-01T24:00:00Z",
+        "2026-01-01T23:59:60Z",
+        "2026-01-01T00:00:00+24:00",
+        "2026-01-01T00:00:00-23:59",
+    ),
+    *("1969-12-31T23:59:59Z", "1970-01-01T00:00:00Z", "9899-12-31T23:59:59-23:59", "9999-12-31T23:59:59Z"),
+    *(
+        "20260131T120000Z",
+        "2026-W05-6T12:00:00Z",
+        "2026-01-31t12:00:00z",
+        "Z29vZA==",
+        "676f6f64",
+        "676F6F64",
+        "67 6f",
+    ),
+    *("ff", "up", "down", "UP", "tcp"),
+]
+PARAMETERS: list[Parameter[Any]] = [BEFORE, FROM, TO, STEP, CURSOR, NAME, LAST_ID]
+REPEATED: list[Parameter[Any]] = [TAG, STATE, TYPE, MONITOR]
+
+
+def is_read(parameter: Parameter[Any], texts: list[str]) -> bool:
+    try:
+        parameter.read(texts)
+    except ValueError:
+        return False
+    return True
+
+
+def is_valid(schema: Any, value: object) -> bool:
+    return bool(jsonschema.Draft202012Validator(schema).is_valid(value))
+
+
+@pytest.mark.parametrize("parameter", PARAMETERS, ids=lambda one: one.name)
+def test_parameter_is_read_exactly_if_its_schema_accepts_it(parameter: Parameter[Any]) -> None:
+    for text in TEXTS:
+        assert is_read(parameter, [text]) == is_valid(parameter.schema, text), text
+
+
+@pytest.mark.parametrize("parameter", REPEATED, ids=lambda one: one.name)
+def test_repeated_parameter_is_read_exactly_if_its_schema_accepts_it(parameter: Parameter[Any]) -> None:
+    for text in TEXTS:
+        assert is_read(parameter, [text]) == is_valid(parameter.schema, [text]), text
+    for count in (MOST_VALUES, MOST_VALUES + 1):
+        assert is_read(parameter, ["up"] * count) == is_valid(parameter.schema, ["up"] * count)
+
+
+@pytest.mark.parametrize("parameter", [BEFORE, FROM, TO, STEP, CURSOR], ids=lambda one: one.name)
+@given(data=st.data())
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+)
+def test_whatever_the_pattern_accepts_is_read(parameter: Parameter[Any], data: st.DataObject) -> None:
+    text = data.draw(st.from_regex(parameter.schema["pattern"].strip("^$"), fullmatch=True))
+    parameter.read([text])
+
+
+SELECTED = {"names": ["good"]}
+LASTS: list[object] = [
+    *(
+        "2h",
+        "90m",
+        "1h30m",
+        "1d12h30m",
+        "52w",
+        "53w",
+        "366d",
+        "367d",
+        "8760h",
+        "0s",
+        "",
+        "0",
+        "3600",
+        "1.5h",
+        "x",
+    ),
+    *(" 2h", "500ms", "-1h", "1y", "99999999999999s"),
+    *(3600, 0.5, 0, -1, 366 * 86400, 366 * 86400 + 1, True, None, []),
+]
+SILENCES: list[Any] = [
+    *({**SELECTED, "lasts": lasts} for lasts in LASTS),
+    {"lasts": "2h"},
+    {"names": [], "lasts": "2h"},
+    {"names": [], "patterns": [], "tags": [], "lasts": "2h"},
+    {"names": [""], "lasts": "2h"},
+    {"names": "good", "lasts": "2h"},
+    {"names": [1], "lasts": "2h"},
+    {"names": ["x"] * 1001, "lasts": "2h"},
+    {"tags": ["prod"], "lasts": "2h"},
+    {"patterns": ["g*"], "lasts": "2h", "comment": None},
+    {**SELECTED, "lasts": "2h", "comment": "x" * 1001},
+    {**SELECTED, "lasts": "2h", "comment": 1},
+    {**SELECTED, "lasts": "2h", "more": 1},
+    SELECTED,
+    {**SELECTED, "lasts": "2h", "until": "2026-01-02T00:00:00Z"},
+    {**SELECTED, "until": "2026-02-30T00:00:00Z"},
+    {**SELECTED, "until": "2026-01-02"},
+    {**SELECTED, "until": "-1h"},
+    {**SELECTED, "until": 1},
+    {**SELECTED, "until": "1999-01-01T00:00:00Z"},
+    {**SELECTED, "until": "9000-01-01T00:00:00Z"},
+    [],
+    "x",
+    None,
+]
+BEATS: list[Any] = [
+    {},
+    {"signal": "start"},
+    {"signal": "x"},
+    {"signal": None},
+    {"signal": 1},
+    {"exit_status": 0},
+    {"exit_status": 255},
+    {"exit_status": 256},
+    {"exit_status": -1},
+    {"exit_status": "1"},
+    {"exit_status": "007"},
+    {"exit_status": ""},
+    {"exit_status": True},
+    {"exit_status": 1.5},
+    {"exit_status": None},
+    {"run": "a"},
+    {"run": ""},
+    {"run": 17},
+    {"run": "x" * 101},
+    {"run": None},
+    {"message": "done"},
+    {"message": 7},
+    {"message": []},
+    {"more": 1},
+    {"signal": "log", "exit_status": 0},
+    {"signal": "fail", "exit_status": 0},
+    [],
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "schema", "bodies"),
+    [("/silences", "NewSilence", SILENCES), ("/heartbeats/good", "NewBeat", BEATS)],
+    ids=["silences", "heartbeats"],
+)
+async def test_body_is_accepted_exactly_if_its_schema_accepts_it(
+    path: str, schema: str, bodies: list[Any]
+) -> None:
+    """409 is for a right value at a wrong time, or beside another one."""
+    made = world()
+    async with asked(made) as client:
+        document = (await described(client)).document
+        rules = {"$ref": f"#/components/schemas/{schema}", "components": document["components"]}
+        for body in bodies:
+            response = await client.post(PREFIX + path, json=body) if body is not None else None
+            if response is None:
+                continue
+            assert (response.status != 400) == is_valid(rules, body), (body, response.text)
+            assert response.status in {200, 201, 400, 409}
+
+
+async def test_silence_that_ends_at_once_is_answered() -> None:
+    made = world()
+    async with asked(made) as client:
+        for lasts in (5e-324, "1ms"):
+            response = await client.post(f"{PREFIX}/silences", json={**SELECTED, "lasts": lasts})
+            assert (response.status, response.json()["names"]) == (201, ["good"])
+
+
+async def test_unsupported_method_is_405() -> None:
+    """Also QUERY, which HTTP libraries begin to send."""
+    made = world()
+    async with asked(made) as client:
+        for method in ("PUT", "PATCH", "QUERY"):
+            response = await client.request(method, f"{PREFIX}/status")
+            assert (response.status, response.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
+
+
+async def test_contradictions_between_query_and_body_are_conflicts() -> None:
+    made = world()
+    async with asked(made) as client:
+        for query, body, status in (
+            ("exit_status=0", {"exit_status": 0}, 200),
+            ("exit_status=0", {"exit_status": 1}, 409),
+            ("signal=log", {"exit_status": 1}, 409),
+            ("signal=fail", {"signal": "fail"}, 200),
+        ):
+            response = await client.post(f"{PREFIX}/heartbeats/good?{query}", json=body)
+            assert response.status == status
+        past = {**SELECTED, "until": "1999-01-01T00:00:00Z"}
+        assert (await client.post(f"{PREFIX}/silences", json=past)).status == 409
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("2026-01-31T12:00:00", 'does not say in which zone; write "2026-01-31T12:00:00Z" for UTC'),
+        ("0001-01-01T00:00:00Z", "is out of range; write a year from 1970 to 9899"),
+        ("yesterday", 'is not a time; write RFC 3339 such as "2026-01-31T12:00:00Z", or "-24h"'),
+        ("-1y", 'is not a time; write "-24h" for a day ago, or RFC 3339'),
+    ],
+)
+def test_refused_time_is_told_how_to_write_it(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match="^" + said.replace("(", r"\(")):
+        moment(text)
+
+
+def test_refused_duration_is_told_how_to_write_it() -> None:
+    with pytest.raises(ValueError, match='write "1h30m"'):
+        duration("1 hour 30 min")
