@@ -2,7 +2,8 @@
 
 The search goes over wall times, day by day and never beyond 2199, so that a date which does not exist ends it
 soon; `zones` makes moments of them. As in systemd a wall time that is left out in spring does not come, and one that
-is shown twice in autumn comes once, the first time.
+is shown twice in autumn comes once, the first time. Deliberately not as in systemd 252, which after a change of the
+hour, day or month may skip the first time of a repetition without an end ("23,0:17/33" at 00:17): here it comes.
 """
 
 from calendar import monthrange
