@@ -87,7 +87,9 @@ async def receive(request: HttpRequest, response: aiohttp.ClientResponse, progre
         tls=progress.tls_facts(certificate=request.want_certificate),
         target=progress.target,
         hops=progress.hops,
-        deviations=tuple(dict.fromkeys((*progress.deviations, *parser.deviations))),
+        deviations=tuple(dict.fromkeys((*progress.deviations, *parser.deviations)))
+        if progress.deviations or parser.deviations
+        else (),
         body_problem=problem,
     )
 

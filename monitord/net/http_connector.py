@@ -20,7 +20,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
-from aiohttp.http import HttpVersion, RawResponseMessage
+from aiohttp.http import HttpVersion10, HttpVersion11, RawResponseMessage
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from monitord.net.faults import Ended, FaultKind
@@ -244,18 +244,10 @@ class _Handler(ResponseHandler):
             headers = CIMultiDictProxy(
                 CIMultiDict(pair for pair in headers.items() if pair[0].lower() != "set-cookie")
             )
-        message = RawResponseMessage(
-            HttpVersion(*head.version),
-            head.status,
-            head.reason,
-            headers,
-            raw_headers,
-            should_close=not reception.parser.keeps_connection,
-            compression=None,
-            upgrade=False,
-            chunked=False,
-        )
-        return message, reception
+        version = HttpVersion11 if head.version == (1, 1) else HttpVersion10
+        # should_close, compression, upgrade and chunked, which are read by aiohttp's own protocol only
+        rest = (False, None, False, False)
+        return RawResponseMessage(version, head.status, head.reason, headers, raw_headers, *rest), reception
 
     def data_received(self, data: bytes) -> None:
         reception = self._reception

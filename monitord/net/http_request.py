@@ -92,6 +92,7 @@ class HttpRequest:
     want_certificate: bool = False
     status_decides: bool = False
 
+    asks_for_upgrade: bool = field(init=False)
     target: Target = field(init=False)
     proxy_target: Target | None = field(init=False)
     proxy_authorization: str | None = field(init=False)
@@ -120,6 +121,7 @@ class HttpRequest:
         if target.socket_path is not None and host is not None:
             target = _named(target, host)
         object.__setattr__(self, "target", target)
+        object.__setattr__(self, "asks_for_upgrade", "upgrade" in {name.lower() for name in own})
         object.__setattr__(self, "_own_headers", own)
         object.__setattr__(self, "_own_host", host)
         self._read_proxy()
@@ -138,10 +140,6 @@ class HttpRequest:
     def __repr__(self) -> str:
         # Headers, body and query may hold what nobody should see.
         return f"<HttpRequest {self.method} {self.target.shown_origin}{self.target.path}>"
-
-    @property
-    def asks_for_upgrade(self) -> bool:
-        return any(name.lower() == "upgrade" for name, _ in self.headers)
 
     def is_at_home(self, target: Target) -> bool:
         """Whether the target is of the origin that the credentials are for."""

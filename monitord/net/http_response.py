@@ -558,6 +558,10 @@ class ResponseParser:
 
     def _read_length(self) -> None:
         rest, wanted = self._rest, self._chunk_bytes
+        if len(rest) == wanted <= self._kept_bytes and not self.body:  # all of it at once: the usual case
+            self.body, self.body_bytes, self._rest = rest, wanted, b""
+            self._end = _Body.COMPLETE
+            return
         size = min(len(rest), wanted)
         self._rest = rest[size:]
         self._chunk_bytes -= size
