@@ -23,7 +23,7 @@ from monitord.conditions import COUNT, EXIT_STATUS, LATENCY, FactFunction, FactT
 from monitord.config import Secret, Table, value_text
 from monitord.model import EXCERPT, Evidence, Fact, Observation, Reason
 from monitord.monitors.base import CHILDREN, Monitor, MonitorSettings, Stopwatch, Tools
-from monitord.monitors.http_options import SECRET_NAME, SHORTEST_GUESS
+from monitord.monitors.http_options import OWN_SECRET_NAME, SHORTEST_GUESS
 from monitord.monitors.masking import Masking
 from monitord.monitors.perfdata import PluginOutput, parse_output
 from monitord.net import ProcessEnd, ProcessFault, ProcessFaultKind, ProcessRequest
@@ -87,7 +87,7 @@ def secrets_of_program(options: ExecOptions) -> Iterator[str]:
     """What is hidden, and values of variables and options that are secret by their name (--password hunter22)."""
     yield from (secret.reveal() for secret in options.hidden)
     for name, value in options.environment:
-        if SECRET_NAME.search(name) and len(value.reveal()) >= SHORTEST_GUESS:
+        if OWN_SECRET_NAME.search(name) and len(value.reveal()) >= SHORTEST_GUESS:
             yield value.reveal()
     yield from secrets_of_arguments(options.command)
 
@@ -110,15 +110,15 @@ def secrets_of_arguments(command: Sequence[str], *, is_guess: bool = False) -> I
 
 def _secret_of_option(option: str, value: str, *, is_guess: bool) -> str:
     """As curl, mysql, Nagios plugins and others have them; "" where the value is none."""
-    if is_guess and re.fullmatch(r"-[pPa][^-].{4,}", option) and not SECRET_NAME.search(option):
+    if is_guess and re.fullmatch(r"-[pPa][^-].{4,}", option) and not OWN_SECRET_NAME.search(option):
         return option[2:]  # without a space, as in mysql -phunter22
     if value.startswith(("-", "/")):
         return ""
-    if option in {"-u", "-U", "--user"} or (option in {"-H", "--header"} and SECRET_NAME.search(value)):
+    if option in {"-u", "-U", "--user"} or (option in {"-H", "--header"} and OWN_SECRET_NAME.search(value)):
         return value.partition(":")[2].strip()
     if is_guess and option in {"-p", "-P", "-a"}:
         return "" if value.isdecimal() else value  # often a port
-    return value if SECRET_NAME.search(option) else ""
+    return value if OWN_SECRET_NAME.search(option) else ""
 
 
 class ExecMonitor(Monitor[ExecOptions]):

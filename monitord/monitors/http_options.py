@@ -37,6 +37,12 @@ SHORTEST_PIECE = 8
 
 SECRET_NAME = re.compile(r"token|key|secret|pass|auth|sig|credential|session|code|cookie", re.IGNORECASE)
 _USERINFO = re.compile(r"^([^/?#]*//)[^/?#]*@")
+OWN_SECRET_NAME = re.compile(
+    r"token|secret|passw|passphrase|pwd|(?:api|access|private|auth|routing|encryption)[_-]?key|auth(?!or)|authorization"
+    r"|credential|cookie|bearer",
+    re.IGNORECASE,
+)
+"""In bodies, arguments and variables, where names such as `code`, `key` and `session` have many meanings."""
 _NAMED_VALUE = re.compile(
     r"""(?<![\w.-])(?P<name>[\w.-]{1,64})["']?\s{0,9}[=:]\s{0,9}(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>[^\s&"',;{}]+))"""
 )
@@ -198,7 +204,7 @@ def named_secrets(text: str) -> Iterator[str]:
     """The values in a form, in JSON or in lines of NAME=VALUE that are secret by their name."""
     for match in _NAMED_VALUE.finditer(text):
         value = match["quoted"] or match["bare"] or ""
-        if len(value) >= SHORTEST_GUESS and SECRET_NAME.search(match["name"]):
+        if len(value) >= SHORTEST_GUESS and OWN_SECRET_NAME.search(match["name"]):
             yield from (value, unquote(value))
 
 

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitord.monitors.exec import secrets_of_arguments
+from monitord.monitors.http_options import named_secrets
 from monitord.monitors.masking import MAX_EXCERPT_BYTES, Masking, printable
 
 AWKWARD = 'pä\'ss "w&rd" <1>/+='
@@ -192,3 +194,18 @@ def test_an_excerpt_is_bounded_and_safe_whatever_was_said(said: str, secret: str
     shown = Masking([secret]).excerpt(said + secret + said) or ""
     assert len(shown.encode()) <= MAX_EXCERPT_BYTES
     assert all(c.isprintable() or c == "\n" for c in shown)
+
+
+def test_only_names_that_mean_a_secret_make_one_of_a_value() -> None:
+    text = '{"status_code": "degraded", "key": "routing", "author": "kim-kim", "access_key": "s3cret-1"}'
+    assert list(named_secrets(text)) == ["s3cret-1", "s3cret-1"]
+    command = [
+        "/bin/check",
+        "--keyword",
+        "alertname",
+        "--author=kim-kim",
+        "--auth",
+        "s3cret-2",
+        "--pwd=s3cret-3",
+    ]
+    assert list(dict.fromkeys(secrets_of_arguments(command))) == ["s3cret-2", "s3cret-3"]
