@@ -536,6 +536,16 @@ async def test_the_zone_of_an_address_in_a_redirect_is_used(client: HttpClient) 
     assert (seen.status, seen.address) == (200, "::1%lo")
 
 
+@needs_ipv6
+async def test_a_proxy_and_connect_to_may_have_a_zone(client: HttpClient) -> None:
+    async with serve(respond(), host="::1") as server:
+        proxied = HttpRequest(url="http://a.example/x", proxy=f"http://[::1%25lo]:{server.port}")
+        direct = HttpRequest(url="http://a.example/x", connect_to=parse_endpoint(f"[::1%lo]:{server.port}"))
+        addresses = [(await exchange(client, request)).address for request in (proxied, direct)]
+    assert addresses == ["::1%lo", "::1%lo"]
+    assert [request.target for request in server.requests] == ["http://a.example/x", "/x"]
+
+
 async def test_an_unknown_zone_is_reported(client: HttpClient) -> None:
     seen = await fault(client, HttpRequest(url="http://[fe80::1%25nosuch0]/"))
     assert seen.kind is FaultKind.UNREACHABLE
