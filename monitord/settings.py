@@ -481,8 +481,17 @@ def _common(table: Table, policy: HealthPolicy = HealthPolicy()) -> dict[str, An
         "retry_every_s": min(retry_every_s, check_every_s),
         "policy": policy,
         "invert": table.flag("invert", default=False),
-        "tags": tuple(dict.fromkeys(table.texts("tags", default=()))),
+        "tags": tuple(dict.fromkeys(table.values("tags", _tag, default=()))),
     }
+
+
+def _tag(text: str) -> str:
+    """Raises ValueError("problem; hint")."""
+    if not text.isprintable():
+        raise ValueError(
+            "holds a control character or an invisible one; write letters, digits, punctuation and spaces"
+        )
+    return text
 
 
 def _say_timeout_too_long(table: Table, timeout_s: float, check_every_s: float) -> None:

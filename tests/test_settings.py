@@ -464,3 +464,27 @@ def test_no_error_shows_a_secret_that_was_written_in_the_wrong_place(tmp_path: P
     faults = faults_of(tmp_path, text)
     assert faults
     assert not [one for one in faults if "hunter22" in one]
+
+
+UNSAFE_TAGS = [
+    pytest.param("\\u001b[31mprod", "control character", id="escape"),
+    pytest.param("prod\\u202egnitset", "control character", id="right_to_left_override"),
+    pytest.param("pro\\u200bd", "control character", id="zero_width_space"),
+    pytest.param("prod\\u2028", "control character", id="line_separator"),
+    pytest.param("prod\\u009b2J", "control character", id="c1_control"),
+    pytest.param("prod\\n", "control character", id="line_feed"),
+    pytest.param("\\ufeffprod", "control character", id="byte_order_mark"),
+]
+
+
+@pytest.mark.parametrize(("tag", "problem"), UNSAFE_TAGS)
+def test_tag_that_is_not_printable_is_refused(tmp_path: Path, tag: str, problem: str) -> None:
+    (fault,) = faults_of(tmp_path, f'[monitors.a]\n{URL}\ntags = ["web", "{tag}"]\n')
+    assert ":3: monitors.a.tags[1]: " in fault
+    assert problem in fault
+    assert all(one.isprintable() or one == "\n" for one in fault)
+
+
+def test_tags_of_any_script_are_accepted(tmp_path: Path) -> None:
+    text = f'[monitors.a]\n{URL}\ntags = ["Büro 2", "本番", "a/b:c"]\n'
+    assert settings_of(tmp_path, text).monitors[0].tags == ("Büro 2", "本番", "a/b:c")

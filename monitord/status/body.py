@@ -1,17 +1,22 @@
 """What a request may say in its body: an object of JSON whose keys are declared, as parameters of a query are."""
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from monitord.config.values import problem_and_hint
 from monitord.status.problems import BadInput, Fault
+from monitord.text import UNSAFE, printable
 from monitord.web import HTTPUnsupportedMediaType, Request
 
 MOST_TEXT = 1000
 """Characters of a comment."""
 
 MOST_ITEMS = 1000
+
+SELECTED_PATTERN = f"^[^{UNSAFE}]+$"
+"""Of names, patterns and tags: no control characters, nothing invisible, as in the configuration."""
 
 Read = Callable[[object], Any]
 """Raises ValueError("problem; fix")."""
@@ -55,7 +60,7 @@ def comment(value: object) -> str | None:
     if len(value) > MOST_TEXT:
         raise ValueError(f"is longer than {MOST_TEXT} characters; write less")
     _check_unicode(value)
-    return " ".join(value.split()) or None
+    return " ".join(printable(value, keep="\n\r\t").split()) or None
 
 
 def texts(value: object) -> tuple[str, ...]:
@@ -65,6 +70,8 @@ def texts(value: object) -> tuple[str, ...]:
         raise ValueError(f"has more than {MOST_ITEMS} items; write fewer")
     for item in value:
         _check_unicode(item)
+        if re.fullmatch(SELECTED_PATTERN.strip("^$"), item) is None:
+            raise ValueError("holds a control character or an invisible one; leave it out")
     return tuple(dict.fromkeys(value))
 
 

@@ -75,6 +75,16 @@ async def described(client: TestClient) -> Asking:
     return Asking(client, document)
 
 
+async def test_comment_is_made_safe_for_terminals() -> None:
+    made = world()
+    async with asked(made) as client:
+        ask = await described(client)
+        comment = "\x1b[2Jmoved\u202e \u200b to\x9b\nberlin"
+        body = {"names": ["good"], "lasts": "1h", "comment": comment}
+        kept = (await ask("POST", "/silences", body)).json()["comment"]
+        assert kept == "\ufffd[2Jmoved\ufffd \ufffd to\ufffd berlin"
+
+
 async def test_every_answer_is_as_the_document_says() -> None:
     """But for events, which never end, and without a history; with one: see test_history_api."""
     made = world()
