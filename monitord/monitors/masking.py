@@ -17,6 +17,8 @@ from monitord.config import SHORTEST_SECRET
 
 MASK = "***"
 MAX_EXCERPT_BYTES = 1024
+MAX_EXCERPT_CHARACTERS = 4096
+"""Of the text that the excerpt is made of, with what is left out of it."""
 MAX_SEARCHED_CHARACTERS = 8192
 MAX_SHOWN_ITEMS = 20
 """Of a value of which people see only the beginning."""
@@ -86,8 +88,11 @@ class Masking:
     def excerpt(self, text: str) -> str | None:
         """At most MAX_EXCERPT_BYTES, on lines; None where there is nothing to be seen."""
         # Masked before and after: a secret may hold what is stripped, and may be hidden by it.
-        cut = text[:MAX_SEARCHED_CHARACTERS]
-        shown = self._masked(printable(self._masked(cut, is_cut=True)), is_cut=True).strip()
+        masked = self._masked(text[:MAX_EXCERPT_CHARACTERS], is_cut=True)
+        shown = printable(masked)
+        if shown != masked:
+            shown = self._masked(shown, is_cut=True)
+        shown = shown.strip()
         encoded = shown.encode()
         if len(encoded) > MAX_EXCERPT_BYTES:
             shown = encoded[: MAX_EXCERPT_BYTES - len("…".encode())].decode(errors="ignore") + "…"
@@ -199,7 +204,7 @@ class _Decoding:
 
 def _unescaped(escape: str) -> str:
     if escape.startswith("%"):
-        return unquote(escape, errors="replace")
+        return unquote(escape, errors="replace") if len(escape) > len("%41") else chr(int(escape[1:], 16))
     if escape.startswith("&"):
         return html.unescape(escape if escape.endswith(";") else f"{escape};")
     if escape[1] in "uUx":
