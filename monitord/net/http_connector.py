@@ -43,6 +43,9 @@ _MARK = re.compile(rb"\xf4\x8f[\xbe\xbf][\x80-\xbf]")
 _HANDSHAKE_NAMES_IT = "name.invalid"
 """asyncio wants a name for TLS; `Handshake` replaces it."""
 
+MAX_EARLY_BYTES = 64 * 1024
+"""Kept of what arrives before the request is sent."""
+
 current_progress: ContextVar[Progress] = ContextVar("current_progress")
 
 
@@ -204,6 +207,9 @@ class _Handler(ResponseHandler):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self._reception: Reception | None = None
+        self._is_awaited = False
+        self._early = b""
+        self._has_ended_early = False
         self._is_proceeding = False
         self._end_of_connection: BaseException | None = None
         self._has_ended = False
@@ -231,12 +237,15 @@ class _Handler(ResponseHandler):
             accepts_upgrade=request.asks_for_upgrade,
         )
         self._reception = Reception(progress.parser)
+        self._is_awaited = False
 
     async def read(self) -> Any:
         """The head and the reader of the body, as `ClientResponse.start` wants them."""
         reception = self._reception
         if reception is None:
             raise aiohttp.ServerDisconnectedError
+        self._is_awaited = True
+        self._take_early(reception)
         head = await reception.wait_for_head()
         headers, raw_headers = head.headers, head.raw_headers
         if "Set-Cookie" in headers:
@@ -251,7 +260,13 @@ class _Handler(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         reception = self._reception
-        if reception is None or reception.is_over:
+        if reception is None or not (self._is_awaited or reception.is_over):
+            # The request is not sent yet. A refusal now would close the connection under it, and be lost.
+            self._early += data
+            if len(self._early) > MAX_EARLY_BYTES and self.transport is not None:
+                self.transport.pause_reading()
+            return
+        if reception.is_over:
             # Nothing was asked: a response to a timeout of the server's, or the rest of one. RFC 9112, section 9.2.
             self._should_close = True
             if self.transport is not None:
@@ -259,8 +274,25 @@ class _Handler(ResponseHandler):
             return
         self._parse(reception, data)
 
-    def eof_received(self) -> None:
+    def eof_received(self) -> bool:  # type: ignore[override]  # as in asyncio.Protocol
+        """Whether the connection stays open for the request: only if that was not sent yet, and there is no TLS."""
+        is_early = self._reception is None or not (self._is_awaited or self._reception.is_over)
+        if is_early and self.transport is not None and self.transport.get_extra_info("ssl_object") is None:
+            self._has_ended_early = True
+            return True
         self._end(None)
+        return False
+
+    def _take_early(self, reception: Reception) -> None:
+        """What arrived before the request was sent: a banner, or a response that did not wait for it."""
+        early, self._early = self._early, b""
+        if early:
+            self._parse(reception, early)
+            if len(early) > MAX_EARLY_BYTES and not self._is_proceeding and self.transport is not None:
+                self.transport.resume_reading()
+        if self._has_ended_early:
+            self._has_ended_early = False
+            self._end(None)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._should_close = True
@@ -315,6 +347,8 @@ class _Handler(ResponseHandler):
             self._has_ended, self._end_of_connection = True, self._end_of_connection or exc
             return
         parser = reception.parser
+        if self._early:
+            self._take_early(reception)
         if exc is None:
             try:
                 parser.feed_eof()

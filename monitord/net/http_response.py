@@ -132,6 +132,8 @@ _HTTP_PREFIXES = (b"HTTP", b"ICY")
 _TLS_RECORDS = frozenset({0x14, 0x15, 0x16, 0x17})
 _HTTP2_FIRST_FRAMES = frozenset({4, 7})  # SETTINGS, GOAWAY
 _HTTP2_FRAME_BYTES = 9
+_WORD_BYTES = 4
+"""Enough to tell HTTP from other protocols."""
 _COMPRESSIONS = frozenset({"gzip", "x-gzip", "deflate"})
 _NO_BODY = frozenset({204, 304})
 _UPGRADED = 101
@@ -390,14 +392,16 @@ class ResponseParser:
     def _check_beginning(self, *, is_all: bool) -> None:
         """Refuse what is not HTTP/1 as soon as that is certain: a banner may be all that ever arrives."""
         beginning = self._rest[: _HTTP2_FRAME_BYTES + 1]
-        if beginning[0] in _TLS_RECORDS and (beginning[1:2] == b"\x03" or (is_all and len(beginning) == 1)):
+        if len(beginning) < _WORD_BYTES and not is_all:
+            return
+        if beginning[0] in _TLS_RECORDS and beginning[1:2] == b"\x03":
             raise _refused("the server speaks TLS here; write https instead of http")
         if beginning[:2] == b"\0\0" and len(beginning) >= _HTTP2_FRAME_BYTES:
             if beginning[3] in _HTTP2_FIRST_FRAMES and beginning[5:9] == b"\0\0\0\0":
                 raise _refused("the server speaks HTTP/2 only, which is not supported")
         elif beginning[:2] == b"\0\0" and not is_all:
             return
-        size = min(len(beginning), 4)
+        size = min(len(beginning), _WORD_BYTES)
         word = beginning[:size].upper()
         if any(word[: len(prefix)] == prefix[:size] for prefix in _HTTP_PREFIXES) and not is_all:
             return

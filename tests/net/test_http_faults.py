@@ -682,3 +682,47 @@ async def test_broken_response_of_a_proxy_names_the_proxy(
         request = HttpRequest(url="https://one.test/", proxy=f"http://127.0.0.1:{proxy.port}")
         seen = await fault(client, request)
     assert seen.detail == f"connect to {place}: {detail}"
+
+
+# What arrives before the request
+
+
+@pytest.mark.parametrize(
+    ("first", "detail"),
+    [
+        (
+            b"220 mx ESMTP\r\n",
+            'the server speaks SMTP or FTP here, not HTTP: "220 mx ESMTP"',
+        ),
+        (
+            b"x" * 300_000,
+            'the answer has no status line of HTTP; it begins with "xxxxxxxx…"',
+        ),
+    ],
+    ids=["banner", "flood"],
+)
+async def test_other_protocol_that_speaks_first_is_named(
+    client: HttpClient, first: bytes, detail: str
+) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.send(first)
+        await peer.hang()
+
+    async with serve(script) as server:
+        seen = await fault(client, HttpRequest(url=f"http://127.0.0.1:{server.port}/"))
+    assert (seen.kind, seen.detail) == (FaultKind.PROTOCOL_ERROR, detail)
+
+
+async def test_response_that_does_not_wait_for_the_request_is_taken(client: HttpClient) -> None:
+    """As from a server that is overloaded: it closes as soon as it has answered."""
+
+    async def script(peer: Peer) -> None:
+        await peer.send(b"HTTP/1.1 503 Overloaded\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbusy")
+        peer.writer.write_eof()
+        await peer.reader.read()
+
+    async with serve(script) as server:
+        for _ in range(20):
+            request = HttpRequest(url=f"http://127.0.0.1:{server.port}/", read_body=True)
+            seen = await exchange(client, request)
+            assert (seen.status, seen.body) == (503, b"busy")

@@ -197,6 +197,16 @@ def test_ambiguous_response_is_refused_with_its_reason(data: bytes, detail: str)
     assert (caught.value.kind, caught.value.detail) == (FaultKind.PROTOCOL_ERROR, detail)
 
 
+@pytest.mark.parametrize(
+    "data", [b"\x15\x03\x01\x00\x02\x02\x46", b"SSH-2.0-x\r\n", b"\0\0\x12\x04\0\0\0\0\0"]
+)
+def test_other_protocol_is_named_when_it_arrives_in_pieces(data: bytes) -> None:
+    one = parser()
+    with pytest.raises(Ended, match="the server speaks"):  # noqa: PT012 - by one of the bytes
+        for at in range(len(data)):
+            one.feed(data[at : at + 1])
+
+
 def test_other_protocol_is_named_before_the_connection_ends() -> None:
     """Its server waits for the client, and would be reported as slow."""
     with pytest.raises(Ended):
@@ -357,7 +367,7 @@ def _endless(data: bytes, unit: bytes) -> Ended:
         ),
         pytest.param(
             CHUNKED,
-            b"1\r\nx\r\n" * 1000,
+            (b"10\r\n" + b"x" * 16 + b"\r\n") * 1000,
             FaultKind.TOO_LARGE,
             "the body is larger than 1000000 bytes",
             id="small chunks",
