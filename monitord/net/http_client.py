@@ -66,8 +66,14 @@ _Send = Callable[[Progress], Coroutine[Any, Any, aiohttp.ClientResponse]]
 class HttpClient:
     """Opens nothing until the first exchange. `resolver` is its own to close, and may be used by others until then."""
 
-    def __init__(self, *, user_agent: str, resolver: Resolver, tls_contexts: TlsContexts) -> None:
+    def __init__(
+        self, *, user_agent: str, resolver: Resolver, tls_contexts: TlsContexts, silent_share: float = 0.5
+    ) -> None:
+        """`silent_share`: of the time until the deadline, after which a fresh connection is tried beside a silent
+        kept one.
+        """
         self._user_agent = user_agent
+        self._silent_share = silent_share
         self.resolver = resolver
         self._tls_contexts = tls_contexts
         self._session: aiohttp.ClientSession | None = None
@@ -192,7 +198,7 @@ class HttpClient:
                 beside[0].add_done_callback(lambda _: _abort_silent(progress))
 
         loop = asyncio.get_running_loop()
-        patience = loop.call_later((progress.deadline - time.monotonic()) / 2, try_beside)
+        patience = loop.call_later((progress.deadline - time.monotonic()) * self._silent_share, try_beside)
         used: aiohttp.ClientResponse | None = None
         try:
             used = await _unless_stale(send(progress), progress)
