@@ -47,7 +47,7 @@ async def sent(
 
     async with serve(play) as server:
         chat = notifier(tmp_path, tools, f'url = "http://127.0.0.1:{server.port}{path}"\n{keys}')
-        said = await chat.deliver(message, deadline=time.monotonic() + 10)
+        said = await chat.deliver(message, deadline=time.monotonic() + 60)
     return said, server
 
 
@@ -579,7 +579,7 @@ async def test_the_warning_of_a_template_ends_when_it_works(tmp_path: Path, tool
         chat = notifier(tmp_path, tools, f'{where}content_type = "text/plain"\nbody = "{body}"')
         await chat.deliver(MESSAGE, deadline=time.monotonic() + 10)
         warnings = [chat.warning]
-        await chat.deliver(replace(MESSAGE, origin="there"), deadline=time.monotonic() + 10)
+        await chat.deliver(replace(MESSAGE, origin="there"), deadline=time.monotonic() + 60)
         warnings.append(chat.warning)
     assert warnings[0] is not None
     assert warnings[1] is None
