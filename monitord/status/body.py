@@ -7,6 +7,7 @@ from typing import Any
 
 from monitord.config.values import problem_and_hint
 from monitord.status.problems import BadInput, Fault
+from monitord.status.query import MOST_COMPARED, MOST_FAULTS
 from monitord.text import UNSAFE, printable
 from monitord.web import HTTPUnsupportedMediaType, Request
 
@@ -14,6 +15,9 @@ MOST_TEXT = 1000
 """Characters of a comment."""
 
 MOST_ITEMS = 1000
+MOST_PATTERNS = 50
+MOST_CHARACTERS = 256
+"""Of a name, a pattern or a tag. Compiling a pattern and comparing with many takes time of the event loop."""
 
 SELECTED_PATTERN = f"^[^{UNSAFE}]+$"
 """Of names, patterns and tags: no control characters, nothing invisible, as in the configuration."""
@@ -34,14 +38,17 @@ async def read_body(
         given = await request.json()
     if not isinstance(given, dict):
         raise BadInput([Fault("body", "is not an object", 'write {"comment": "…"}')])
+    if len(given) > MOST_FAULTS + len(keys):
+        raise BadInput([Fault("body", f"has {len(given)} keys", f"known are: {', '.join(sorted(keys))}")])
     faults = [Fault(key, "is missing", f'add "{key}"') for key in required if key not in given]
     values: dict[str, Any] = {}
     for key, value in given.items():
         if key not in keys:
-            near = difflib.get_close_matches(key, sorted(keys), n=1)
+            near = difflib.get_close_matches(key[:MOST_COMPARED], sorted(keys), n=1)
             fix = f"did you mean {near[0]}?" if near else f"known are: {', '.join(sorted(keys))}"
             # JSON can write what UTF-8 cannot: half of a surrogate pair.
-            faults.append(Fault(key.encode(errors="backslashreplace").decode(), "unknown key", fix))
+            shown = key[:MOST_COMPARED].encode(errors="backslashreplace").decode()
+            faults.append(Fault(shown, "unknown key", fix))
             continue
         try:
             values[key] = keys[key](value)
@@ -64,10 +71,12 @@ def comment(value: object) -> str | None:
 
 
 def texts(value: object) -> tuple[str, ...]:
+    if isinstance(value, list) and len(value) > MOST_ITEMS:
+        raise ValueError(f"has more than {MOST_ITEMS} items; write fewer")
     if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
         raise ValueError('is not a list of texts; write ["…"]')
-    if len(value) > MOST_ITEMS:
-        raise ValueError(f"has more than {MOST_ITEMS} items; write fewer")
+    if any(len(item) > MOST_CHARACTERS for item in value):
+        raise ValueError(f"has an item of more than {MOST_CHARACTERS} characters; write shorter ones")
     for item in value:
         _check_unicode(item)
         if re.fullmatch(SELECTED_PATTERN.strip("^$"), item) is None:

@@ -3,6 +3,7 @@
 What storage cannot give is 503, and never holds up anything else.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -39,6 +40,9 @@ WINDOWS = {
     "30d": timedelta(days=30),
     "90d": timedelta(days=90),
 }
+
+BUCKETS_IN_A_SLICE = 50
+"""Some 8 ms."""
 
 LONGEST_BACK = timedelta(days=20 * 366)
 DAY = timedelta(days=1)
@@ -128,7 +132,7 @@ class HistoryApi:
                 "from": text_of(start),
                 "to": text_of(end),
                 "step_s": buckets[0].step_s if buckets else None,
-                "buckets": [bucket_of(one) for one in buckets],
+                "buckets": await _in_slices(buckets),
                 "whole": summary_of(buckets),
             }
         )
@@ -174,6 +178,15 @@ class HistoryApi:
         """Not farther away than anything can have been kept."""
         now = self._reads.clock.now()
         return min(max(when, now - LONGEST_BACK), now + DAY)
+
+
+async def _in_slices(buckets: Sequence[Bucket]) -> list[Json]:
+    """As JSON. Percentiles of 1500 buckets would take the event loop a quarter of a second at once."""
+    shown: list[Json] = []
+    for start in range(0, len(buckets), BUCKETS_IN_A_SLICE):
+        shown += [bucket_of(one) for one in buckets[start : start + BUCKETS_IN_A_SLICE]]
+        await asyncio.sleep(0)
+    return shown
 
 
 def first_page(found: Sequence[Incident], most: int) -> tuple[Sequence[Incident], datetime | None]:

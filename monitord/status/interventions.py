@@ -10,7 +10,7 @@ from typing import Any
 
 from monitord.dispatch import Matcher, Silence, Watched
 from monitord.status.actions import changed, changed_all
-from monitord.status.body import Read, comment, read_body, texts
+from monitord.status.body import Read, comment, read_body
 from monitord.status.control import Explain, Interventions
 from monitord.status.openapi import PREFIX, Answer, Endpoint
 from monitord.status.problems import BadInput, Fault
@@ -111,9 +111,7 @@ class InterventionHandlers:
 
     async def silence(self, request: Request, _: Query) -> Response:
         keys = {
-            "names": texts,
-            "patterns": texts,
-            "tags": texts,
+            **KEYS,
             "until": _until,
             "lasts": _lasts,
             "comment": comment,

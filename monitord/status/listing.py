@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from monitord.model import Health
+from monitord.status.body import MOST_CHARACTERS
 from monitord.status.conditional import tag_of
 from monitord.status.query import Json, Parameter, Query, choice, many, one, whole_number, words
 from monitord.status.rendered import Fragment, Fragments, encode
@@ -31,11 +32,20 @@ STATE = many(
     "Only monitors in this state; repeated: in any of them.",
 )
 TYPE = many("type", words, TEXT, "Only monitors of this type; repeated: of any of them.")
+
+
+def name_filter(text: str) -> str:
+    """Raises ValueError("problem; fix")."""
+    if len(text) > MOST_CHARACTERS:
+        raise ValueError(f"has more than {MOST_CHARACTERS} characters; write fewer")
+    return words(text)
+
+
 NAME = one(
     "name",
-    words,
+    name_filter,
     "",
-    TEXT,
+    {**TEXT, "maxLength": MOST_CHARACTERS},
     "Only monitors whose name has this in it, in capitals or not; with *, ? or […] it is a pattern for the whole name.",
 )
 

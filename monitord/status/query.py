@@ -58,6 +58,10 @@ MOMENT_SCHEMA: Json = {"type": "string", "pattern": f"^(?:{MOMENT})$"}
 AGE_OR_MOMENT_SCHEMA: Json = {"type": "string", "pattern": f"^(?:-(?:{DURATION}|{SECONDS})|{MOMENT})$"}
 DURATION_SCHEMA: Json = {"type": "string", "pattern": f"^(?:{DURATION}|{SECONDS})$"}
 
+MOST_FAULTS = 20
+MOST_COMPARED = 50
+"""Faults in one answer, and characters that are compared with known names: a client can send thousands of either."""
+
 MOST_VALUES = 100
 """Of one parameter that may be repeated."""
 
@@ -89,11 +93,11 @@ def read_query(request: Request, parameters: Sequence[Parameter[Any]]) -> Query:
     given = request.query
     faults: list[Fault] = []
     known = {parameter.name for parameter in parameters}
-    for name in dict.fromkeys(given):
-        if name not in known:
-            near = difflib.get_close_matches(name, sorted(known), n=1)
-            fix = f"did you mean {near[0]}?" if near else f"known are: {', '.join(sorted(known)) or 'none'}"
-            faults.append(Fault(name, "unknown parameter", fix))
+    unknown = [name for name in dict.fromkeys(given) if name not in known]
+    for name in unknown[:MOST_FAULTS]:
+        near = difflib.get_close_matches(name[:MOST_COMPARED], sorted(known), n=1)
+        fix = f"did you mean {near[0]}?" if near else f"known are: {', '.join(sorted(known)) or 'none'}"
+        faults.append(Fault(name, "unknown parameter", fix))
     values: dict[str, Any] = {}
     for parameter in parameters:
         values[parameter.name] = parameter.default

@@ -12,11 +12,10 @@ from difflib import get_close_matches
 from typing import Any
 
 from monitord.dispatch import Matcher, Watched
-from monitord.status.body import Read, texts
+from monitord.status.body import MOST_PATTERNS, Read, texts
 from monitord.status.problems import BadInput, Fault, UnknownInput
 from monitord.web import HTTPConflict
 
-MOST_PATTERNS = 50
 MOST_HINTS, MOST_COMPARED = 3, 2000
 """Unknown names with a hint, and the names that are compared for one: both take time of the event loop."""
 
@@ -24,10 +23,9 @@ ELSE = "GET /monitors lists them"
 
 
 def _patterns(value: object) -> tuple[str, ...]:
-    patterns = texts(value)
-    if len(patterns) > MOST_PATTERNS:
+    if isinstance(value, list) and len(value) > MOST_PATTERNS:
         raise ValueError(f"has more than {MOST_PATTERNS} items; write fewer")
-    return patterns
+    return texts(value)
 
 
 KEYS: Mapping[str, Read] = {"names": texts, "patterns": _patterns, "tags": texts}

@@ -77,7 +77,7 @@ TEXTS = [
         "676F6F64",
         "67 6f",
     ),
-    *("ff", "up", "down", "UP", "tcp"),
+    *("ff", "up", "down", "UP", "tcp", "n" * 256, "n" * 257),
 ]
 PARAMETERS: list[Parameter[Any]] = [BEFORE, FROM, TO, STEP, CURSOR, NAME, LAST_ID]
 REPEATED: list[Parameter[Any]] = [TAG, STATE, TYPE, MONITOR]
@@ -151,6 +151,10 @@ SILENCES: list[Any] = [
     {"names": [1], "lasts": "2h"},
     {"names": ["x"] * 1001, "lasts": "2h"},
     {"tags": ["prod"], "lasts": "2h"},
+    {"patterns": ["x"] * 50, "lasts": "2h"},
+    {"patterns": ["x"] * 51, "lasts": "2h"},
+    {"names": ["x" * 256], "lasts": "2h"},
+    {"names": ["x" * 257], "lasts": "2h"},
     {"tags": ["\x1b[31mprod"], "lasts": "2h"},
     {"tags": ["prod\u202e"], "lasts": "2h"},
     {"names": ["go\u200bod"], "lasts": "2h"},
@@ -239,6 +243,18 @@ async def test_unsupported_method_is_405() -> None:
         for method in ("PUT", "PATCH", "QUERY"):
             response = await client.request(method, f"{PREFIX}/status")
             assert (response.status, response.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
+
+
+async def test_thousands_of_unknown_parameters_or_keys_are_not_all_compared() -> None:
+    """Each comparison with the known names takes time of the event loop."""
+    made = world()
+    async with asked(made) as client:
+        query = "&".join(f"p{number}" for number in range(1000))
+        refused = await client.get(f"{PREFIX}/monitors?{query}")
+        assert (refused.status, len(refused.json()["errors"])) == (400, 20)
+        refused = await client.post(f"{PREFIX}/silences", json={f"k{number}": 1 for number in range(10_000)})
+        assert (refused.status, len(refused.json()["errors"])) == (400, 1)
+        assert "has 10000 keys" in refused.json()["detail"]
 
 
 async def test_contradictions_between_query_and_body_are_conflicts() -> None:
