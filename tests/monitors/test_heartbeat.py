@@ -79,7 +79,9 @@ def test_daemon_starts_with_a_calendar_that_is_over(tmp_path: Path) -> None:
     config.write_text('[monitors.one]\ntype = "heartbeat"\ncalendar = "1999-1-1"\n')
     with pytest.raises(ConfigError):
         read_settings(config)
-    assert len(read_settings(config, is_start=True).monitors) == 1
+    settings = read_settings(config, is_start=True)
+    assert len(settings.monitors) == 1
+    assert ["is over and never comes again" in str(warning) for warning in settings.warnings] == [True]
 
 
 def test_calendar_that_runs_out_degrades_the_monitor() -> None:
