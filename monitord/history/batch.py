@@ -55,12 +55,13 @@ class Stand(NamedTuple):
 class Seen(NamedTuple):
     """The daemon runs until `at_ms`. With `from_ms` it does since then, and did not, or not by this clock, before.
 
-    `wrong_from_ms`: the clock was ahead, and what is dated from then on is wrong.
+    `wrong_from_ms`: the clock was ahead by `ahead_ms`, and what is dated from then on is wrong.
     """
 
     at_ms: int
     from_ms: int | None = None
     wrong_from_ms: int | None = None
+    ahead_ms: int = 0
 
 
 @dataclass(slots=True, eq=False)

@@ -149,6 +149,7 @@ class History:
         at_ms, before_ms = to_ms(at), self._seen_ms
         passed_ms = self._passed_ms()
         from_ms = wrong_from_ms = None
+        ahead_ms = 0
         if before_ms is None:
             self._leaps.append((0, at_ms))  # since the last run, as far as this one knows
         elif at_ms > before_ms + GAP_MS:
@@ -159,7 +160,8 @@ class History:
         elif at_ms < before_ms:
             from_ms = at_ms
             wrong_from_ms = self._undone_leap(at_ms, before_ms)
-        self._batch.add_seen(Seen(at_ms, from_ms, wrong_from_ms))
+            ahead_ms = round(before_ms + passed_ms - at_ms)
+        self._batch.add_seen(Seen(at_ms, from_ms, wrong_from_ms, ahead_ms))
         self._seen_ms = at_ms
         self._plan()
 

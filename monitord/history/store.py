@@ -86,6 +86,8 @@ class Store:
             self._write_renames(batch)
             fresh = self._write_results(batch, moments)
             self._write_records(batch)
+            # First, as changes of this batch may be dated by the clock as it is now.
+            self._redate(batch)
             self._write_changes(batch)
             self._write_timeline(batch)
             self._write_states(batch)
@@ -210,6 +212,27 @@ class Store:
                     if state is not None and one.in_maintenance:
                         state |= IN_MAINTENANCE
                     spans.begin(self._connection, self._monitor(name), one.at_ms, state)
+
+    def _redate(self, batch: Batch) -> None:
+        """Correct the changes of state and the incidents that a clock that was ahead has dated after now."""
+        for one in batch.timeline:
+            if not isinstance(one, Seen) or one.from_ms is None or one.wrong_from_ms is None:
+                continue
+            if one.from_ms < self._seen_before_ms:
+                continue
+            self._connection.execute(
+                """
+                UPDATE OR REPLACE transitions SET at = at - ?1, since = since - ?1 * (since > ?2) WHERE at > ?2
+                """,
+                (one.ahead_ms, one.from_ms),
+            )
+            self._connection.execute(
+                """
+                UPDATE incidents SET opened = opened - ?1 * (opened > ?2), closed = closed - ?1 * (closed > ?2),
+                acknowledged = acknowledged - ?1 * (acknowledged > ?2) WHERE coalesce(closed, opened) > ?2
+                """,
+                (one.ahead_ms, one.from_ms),
+            )
 
     def _write_states(self, batch: Batch) -> None:
         for name, state in batch.states.items():

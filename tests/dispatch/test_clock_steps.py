@@ -8,11 +8,12 @@ import pytest
 
 from monitord.dispatch import Matcher
 from monitord.dispatch.clock_steps import ClockStep, ClockSteps
+from monitord.history import History
 from monitord.model import Incident, Reason
 from monitord.notifiers import DeliveryError, Message
 from tests.alerts.made import FakeNotifier
 from tests.history.world import START, SetClock, after
-from tests.lifetimes import NOTIFIER, WEB, Lifetime, LoopClock, Scripted, lifetime, run
+from tests.lifetimes import NOTIFIER, WEB, Lifetime, LoopClock, Scripted, frozen_time, lifetime, run
 
 HOURS = 7200.0
 DAYS = 86_400.0 * 10
@@ -238,5 +239,39 @@ def test_clock_that_is_corrected_after_a_boot_in_1970_makes_no_outage_of_decades
             since = there.container.dispatcher.watched["web"].stands_since
             assert since is not None
             assert clock_of(there).now() - since < timedelta(minutes=12)
+
+    run(main)
+
+
+@pytest.mark.parametrize("ahead_s", [HOURS, DAYS])
+def test_incident_within_the_time_of_a_clock_ahead_is_stored_with_its_true_date(
+    tmp_path: Path, ahead_s: float
+) -> None:
+    async def main() -> None:
+        async with lifetime(tmp_path, NOTIFIER + WEB) as there:
+            clock, history = clock_of(there), there.container.history
+            await asyncio.sleep(60)
+            Scripted.bad = {"web": Reason.REFUSED}
+            began_at = clock.now()
+            await asyncio.sleep(60)
+            clock.ahead_s = ahead_s
+            await asyncio.sleep(60)
+            Scripted.bad = {}
+            await asyncio.sleep(30)
+            await written(history)
+            clock.ahead_s = 0.0
+            await asyncio.sleep(60)
+            await written(history)
+            with frozen_time():
+                (incident,) = await history.incidents(monitor="web")
+                changes = await history.transitions("web")
+            assert incident.closed_at is not None
+            assert timedelta(0) < incident.opened_at - began_at < timedelta(seconds=11)
+            assert timedelta(seconds=110) < incident.closed_at - began_at < timedelta(seconds=131)
+            assert all(one.at < clock.now() for one in changes)
+
+    async def written(history: History) -> None:
+        while history.stats().queued:  # noqa: ASYNC110 - its writer is a thread
+            await asyncio.sleep(0.3)
 
     run(main)
