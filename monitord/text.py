@@ -2,10 +2,6 @@
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
-UNSAFE = r"\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
-"""For a class of a regular expression, in Python and in JSON Schema: control characters, bidirectional controls,
-zero-width characters and line separators."""
-
 
 def printable(text: str, *, keep: str = "") -> str:
     """Replace every character that is not printable and not in `keep`.

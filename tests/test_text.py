@@ -1,8 +1,6 @@
-import re
-
 import pytest
 
-from monitord.text import UNSAFE, printable
+from monitord.text import printable
 
 
 @pytest.mark.parametrize(
@@ -11,7 +9,6 @@ from monitord.text import UNSAFE, printable
 )
 def test_characters_that_change_what_is_shown_are_replaced(character: str) -> None:
     assert printable(f"a{character}b") == "a\ufffdb"
-    assert re.search(f"[{UNSAFE}]", character) or character == "\ud800"
 
 
 def test_other_text_is_left_alone() -> None:

@@ -10,7 +10,7 @@ from monitord.model import Health, Reason, Verdict
 from monitord.monitors.heartbeat import HeartbeatSignal
 from monitord.monitors.heartbeat_record import MAX_EXIT_STATUS, MAX_RUN_ID_CHARACTERS
 from monitord.notifiers import NoticeKind
-from monitord.status.body import MOST_CHARACTERS, MOST_ITEMS, MOST_PATTERNS, SELECTED_PATTERN
+from monitord.status.body import MOST_CHARACTERS, MOST_ITEMS, MOST_PATTERNS
 from monitord.status.query import EXIT_STATUS, LONGEST_SILENCE_S, MOMENT_SCHEMA, SILENCE_DURATION
 
 Json = dict[str, Any]
@@ -59,7 +59,7 @@ def _counts(names: list[str], schema: Json) -> Json:
 
 def _selection(**more: Json) -> Json:
     """Monitors with one of the names or patterns and with all of the tags; at least one of the three is given."""
-    item: Json = {"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS, "pattern": SELECTED_PATTERN}
+    item: Json = {"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS}
     items: Json = {"type": "array", "items": item, "maxItems": MOST_ITEMS}
     schema = optional(names=items, patterns={**items, "maxItems": MOST_PATTERNS}, tags=items, **more)
     return {

@@ -82,6 +82,8 @@ async def test_comment_is_made_safe_for_terminals() -> None:
         comment = "\x1b[2Jmoved\u202e \u200b to\x9b\nberlin"
         body = {"names": ["good"], "lasts": "1h", "comment": comment}
         kept = (await ask("POST", "/silences", body)).json()["comment"]
+        tagged = {"tags": ["pr\u202eod"], "lasts": "1h"}
+        assert (await ask("POST", "/silences", tagged)).json()["tags"] == ["pr\ufffdod"]
         assert kept == "\ufffd[2Jmoved\ufffd \ufffd to\ufffd berlin"
 
 
