@@ -23,6 +23,7 @@ from monitord.cli.wording import (
 from monitord.units import format_duration
 
 NARROWEST_LAST = 20
+NARROWEST_OUTCOME = 16
 NARROWEST_YIELDING = 16
 LEAST_LAST = 8
 
@@ -38,24 +39,25 @@ def table(
     state: int | None = None,
     yielding: int | None = None,
     optional: Sequence[int] = (),
+    narrowest_last: int = NARROWEST_LAST,
 ) -> list[str]:
     """Columns as wide as need be, the last as wide as there is room. `room` None: nothing is cut or left out.
 
     `state`: the column that has a colour. Where there is no room for the last column, `yielding` gives way down to
-    NARROWEST_YIELDING, then the `optional` columns are left out in this order.
+    NARROWEST_YIELDING, then the `optional` columns are left out in this order. There is if `narrowest_last` are left.
     """
     lines = [tuple(head), *(tuple(map(plain, row)) for row in rows)]
     columns = list(range(len(head)))
     widths = [max(cells(line[column]) for line in lines) for column in columns[:-1]]
     if room is not None:
-        columns = _columns_that_fit(widths, columns, room, yielding, optional)
+        columns = _columns_that_fit(widths, columns, room, yielding, optional, narrowest_last)
     room_of_last = None
     if room is not None:
         rest = sum(widths[column] + 2 for column in columns[:-1])
-        if yielding is not None and room - rest < NARROWEST_LAST:
-            narrowest = min(NARROWEST_YIELDING, max(room // 4, 1))
+        if yielding is not None and room - rest < narrowest_last:
+            narrowest = _narrowest_yielding(room)
             before = widths[yielding]
-            widths[yielding] = min(before, max(before - (NARROWEST_LAST - room + rest), narrowest))
+            widths[yielding] = min(before, max(before - (narrowest_last - room + rest), narrowest))
             rest -= before - widths[yielding]
         room_of_last = max(room - rest, LEAST_LAST)
     return [
@@ -64,10 +66,19 @@ def table(
     ]
 
 
+def _narrowest_yielding(room: int) -> int:
+    return min(NARROWEST_YIELDING, max(room // 4, 1))
+
+
 def _columns_that_fit(
-    widths: Sequence[int], columns: Sequence[int], room: int, yielding: int | None, optional: Sequence[int]
+    widths: Sequence[int],
+    columns: Sequence[int],
+    room: int,
+    yielding: int | None,
+    optional: Sequence[int],
+    narrowest_last: int,
 ) -> list[int]:
-    """Those that stay, so that at least NARROWEST_LAST is left for the last one."""
+    """Those that stay, so that at least `narrowest_last` is left for the last one."""
     kept = list(columns)
     for column in (None, *optional):
         if column is not None:
@@ -76,7 +87,7 @@ def _columns_that_fit(
             (min(widths[one], NARROWEST_YIELDING) if one == yielding else widths[one]) + 2
             for one in kept[:-1]
         )
-        if room - taken >= NARROWEST_LAST:
+        if room - taken >= narrowest_last:
             break
     return kept
 
@@ -138,10 +149,32 @@ def headline(status: Json) -> list[str]:
 
 
 def monitor_rows(monitors: Sequence[Json], *, room: int | None, colour: bool) -> list[str]:
-    """A row for each, the worst first. The outcome comes before what was asked, which gives way on a terminal."""
+    """A row for each, the worst first. The outcome comes before the subject, which gives way on a terminal.
+
+    Notes, such as "[acknowledged]", come before the outcome, and after it where they would leave no room for it.
+    """
     head = ("STATE", "MONITOR", "TYPE", "CHECKED", "RESULT")
-    rows = map(_cells, worst_first(monitors))
-    return table(head, rows, room=room, colour=colour, state=0, yielding=1, optional=(2, 3))
+    found = worst_first(monitors)
+    rows = list(map(_cells, found))
+    narrowest_last = NARROWEST_LAST
+    if room is not None and rows:
+        states, names = (max(cells(text[column]) for text in (head, *rows)) for column in (0, 1))
+        most = room - (states + 2) - (min(names, _narrowest_yielding(room)) + 2)
+        needed = [_needed(one) for one in found]
+        narrowest_last = max(NARROWEST_LAST, *(one for one in needed if one <= most), 0)
+        rows = [
+            _cells(one, is_outcome_first=columns > most) for one, columns in zip(found, needed, strict=True)
+        ]
+    return table(
+        head,
+        rows,
+        room=room,
+        colour=colour,
+        state=0,
+        yielding=1,
+        optional=(2, 3),
+        narrowest_last=narrowest_last,
+    )
 
 
 def worst_first(monitors: Sequence[Json]) -> list[Json]:
@@ -156,17 +189,30 @@ def check_line(name: str, result: Json, *, colour: bool) -> str:
     return f"{name}: {verdict}{reason}, {plain(result['detail'])}"
 
 
-def _cells(monitor: Json) -> tuple[str, str, str, str, str]:
+def _cells(monitor: Json, *, is_outcome_first: bool = False) -> tuple[str, str, str, str, str]:
     last = monitor["last"]
     # A question mark: the last check says otherwise, and is not confirmed yet.
     state = monitor["state"] + ("?" if monitor["failures_in_a_row"] else "")
     checked = "-" if last is None else ago(last["started_at"])
-    said = "" if last is None else outcome_first(last)
-    return state, monitor["name"], monitor["type"], checked, _noted(monitor, said)
+    notes = _notes(monitor)
+    said = "" if last is None else outcome_first(last, notes if is_outcome_first else "")
+    result = said if is_outcome_first and last is not None else f"{notes} {said}".strip()
+    return state, monitor["name"], monitor["type"], checked, result
 
 
-def outcome_first(result: Json) -> str:
-    """ "HTTP 503, 67.1 ms (GET https://…)": in the order of what matters, as a line is cut at its end."""
+def _needed(monitor: Json) -> int:
+    """Columns for the notes and the beginning of the outcome."""
+    notes, last = _notes(monitor), monitor["last"]
+    if not notes or last is None:
+        return cells(notes)
+    return cells(notes) + 1 + min(NARROWEST_OUTCOME, cells(plain(outcome_first(last))))
+
+
+def outcome_first(result: Json, notes: str = "") -> str:
+    """ "HTTP 503, 67.1 ms (GET https://…)": in the order of what matters, as a line is cut at its end.
+
+    `notes` come before the subject.
+    """
     # A daemon that was not restarted since an upgrade may not give the outcome apart.
     outcome = in_local_time(result.get("outcome") or result["detail"])
     if result["verdict"] == "unsure":
@@ -174,11 +220,12 @@ def outcome_first(result: Json) -> str:
     took_s = result.get("facts", {}).get("response_time")
     if isinstance(took_s, float | int):
         outcome += f", {short_time(took_s)}"
+    outcome = f"{outcome} {notes}".rstrip()
     return f"{outcome} ({result['subject']})" if result.get("subject") else outcome
 
 
-def _noted(monitor: Json, said: str) -> str:
-    """What the state alone does not say goes first, so that it is never cut off."""
+def _notes(monitor: Json) -> str:
+    """What the state alone does not say: "[acknowledged, silenced]"; or nothing."""
     notes = [
         note
         for note, is_so in (
@@ -189,4 +236,4 @@ def _noted(monitor: Json, said: str) -> str:
         )
         if is_so
     ]
-    return f"[{', '.join(notes)}] {said}".rstrip() if notes else said
+    return f"[{', '.join(notes)}]" if notes else ""

@@ -154,6 +154,28 @@ def test_what_the_state_does_not_say_goes_before_what_was_seen(noted: dict[str, 
     assert monitor_rows([{**DOWN, **noted, "last": None}], room=80, colour=False)[1].endswith(note)
 
 
+NOTED = {
+    "acknowledged_by": "kim (uid 1000)",
+    "maintenance": "upgrade",
+    "silenced_until": "2026-01-01T00:00:00.000Z",
+    "is_flapping": True,
+}
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 100, 120])
+@pytest.mark.parametrize("count", range(len(NOTED) + 1))
+def test_notes_do_not_displace_the_outcome_on_a_terminal(columns: int, count: int) -> None:
+    noted = dict(list(NOTED.items())[:count])
+    changed: tuple[dict[str, Any], ...] = (
+        {"name": "shop-frontend.eu-central.example.org", **noted},
+        {"state": "unreachable", **noted},
+        {},
+    )
+    lines = monitor_rows([{**DOWN, **one} for one in changed], room=columns, colour=False)
+    assert max(map(len, lines)) <= columns
+    assert all("HTTP 503" in line for line in lines[1:])
+
+
 @pytest.mark.parametrize(
     ("word", "hint"),
     [
