@@ -146,6 +146,8 @@ def _object_of(body: bytes) -> Mapping[str, str]:
     for key, value in document.items():
         if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
             texts[key] = str(value)
+        elif isinstance(value, float) and value.is_integer():  # to JSON Schema 1.0 is an integer
+            texts[key] = str(int(value))
         elif value is not None:
             raise HTTPBadRequest(text=f"{key!r} is neither text nor a number\n")
     return texts
