@@ -597,3 +597,24 @@ def test_problem_that_outlasts_the_time_to_give_up_is_sent_when_the_notifier_wor
             assert there.sent[before:] == ["DOWN: web", "UP again: web"]
 
     run(main)
+
+
+@KILLED
+def test_recovery_reaches_a_notifier_that_was_out_of_the_configuration_meanwhile(
+    tmp_path: Path, is_killed: bool
+) -> None:
+    async def main() -> None:
+        async with lifetime(tmp_path, NOTIFIER + WEB, is_killed=is_killed) as first:
+            await asyncio.sleep(30)
+            Scripted.bad = {"web": Reason.REFUSED}
+            await asyncio.sleep(60)
+            assert first.sent == ["DOWN: web"]
+        async with lifetime(tmp_path, WEB, is_killed=is_killed):
+            await asyncio.sleep(30)
+            Scripted.bad = {}
+            await asyncio.sleep(120)
+        async with lifetime(tmp_path, NOTIFIER + WEB) as third:
+            await asyncio.sleep(60)
+            assert third.sent == ["UP again: web"]
+
+    run(main)

@@ -11,7 +11,7 @@ import math
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from monitord.alerts.courier import LEAVE_WITHIN_S, Courier
@@ -53,6 +53,8 @@ REMIND_EVERY_S = 30.0
 LOOKED_AT_ONCE = 100
 BUG_PAUSE_S = 60.0
 AGAIN_EVERY_S = 60.0
+KEEP_CLOSING_FOR = timedelta(days=1)
+"""A notifier that has left the configuration gets a closing notice if it is added again within this time."""
 PREFIX = "trouble:"
 ENDED_PREFIX = "ended-trouble:"
 MOST_ENDED = 1000
@@ -136,6 +138,7 @@ class Alerts:
             if now_s >= again_at_s + AGAIN_EVERY_S:
                 again_at_s = now_s
                 self._tell_again()
+                self._drop_for_nobody()
             due = [name for name in self._troubles if self._look_at_s.get(name, now_s) <= now_s]
             for number, name in enumerate(due, 1):
                 try:
@@ -307,7 +310,7 @@ class Alerts:
     def _send(self, notices: Sequence[Notice], before: Trouble | None = None) -> None:
         """`before` is the trouble as it was before these notices."""
         for notice in notices:
-            if notice.notifier in self._settings.names:
+            if notice.notifier in self._settings.names or notice.kind.is_closing:
                 entry = self._outbox.add(
                     notice, None if before is None else fallback_to_close(before, notice)
                 )
@@ -403,15 +406,13 @@ class Alerts:
         return True
 
     def _drop_for_nobody(self) -> None:
-        """Notices to notifiers that are not there any more."""
+        """Notices to notifiers that are not there any more, closing ones after a time: the notifier may come back."""
         now = self._clock.now()
-        for entry in self._outbox.entries():
-            if entry.has_ended or entry.via in self._couriers:
-                continue
+        for entry in self._outbox.waiting_for_others(self._couriers):
             if entry.notice.notifier in self._couriers:  # it was its fallback that has left
                 self._outbox.hand_over(entry, entry.notice.notifier)
                 self._couriers[entry.notice.notifier].nudge()
-            else:
+            elif not entry.notice.kind.is_closing or now - entry.notice.at > KEEP_CLOSING_FOR:
                 self._outbox.give_up(entry, now, "the notifier has left the configuration")
                 log.warning("%s is no notifier any more: not told: %s", entry.via, entry.notice.title)
 

@@ -6,7 +6,7 @@ one turn of the event loop is stored in one transaction, with the change of heal
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
@@ -188,6 +188,10 @@ class Outbox:
 
     def waiting_for(self, via: str) -> list[Entry]:
         return list(self._queues.get(via, {}).values())
+
+    def waiting_for_others(self, names: Collection[str]) -> list[Entry]:
+        """Those that none of these notifiers is to deliver."""
+        return [entry for via in self._queues if via not in names for entry in self.waiting_for(via)]
 
     def count_for(self, via: str) -> int:
         return len(self._queues.get(via, {}))

@@ -422,9 +422,11 @@ def test_a_restart_in_the_middle_tells_everything_once() -> None:
     run(main)
 
 
-def test_a_changed_notifier_takes_over_what_waits_and_one_that_is_gone_drops_it(
-    caplog: pytest.LogCaptureFixture,
+def test_a_changed_notifier_takes_over_what_waits_and_for_one_that_is_gone_a_recovery_waits_for_a_time(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr("monitord.alerts.alerts.KEEP_CLOSING_FOR", timedelta(minutes=10))
+
     async def main(there: Telling) -> None:
         there.world.add("web")
         there.world.bad = {"web": Reason.REFUSED}
@@ -444,6 +446,10 @@ def test_a_changed_notifier_takes_over_what_waits_and_one_that_is_gone_drops_it(
         await asyncio.sleep(60)
         there.alerts.apply(AlertSettings())
         assert there.alerts.couriers == {}
+        assert there.alerts.waiting_for("ops") == 1
+        await asyncio.sleep(500)
+        assert there.alerts.waiting_for("ops") == 1
+        await asyncio.sleep(300)
         assert there.alerts.waiting_for("ops") == 0
         assert "ops is no notifier any more: not told: UP again: web" in caplog.text
 
