@@ -16,9 +16,10 @@ from typing import Any, ClassVar
 
 from bench.measure import markdown
 from monitord.alerts import Alerts, AlertSettings
+from monitord.bridges.teller import Teller
 from monitord.clock import SystemClock
 from monitord.config import Table
-from monitord.dispatch import CheckLog, Dispatcher, LoggedChecks, LoopPulse, Pipeline, Places, Teller, Watched
+from monitord.dispatch import CheckLog, Dispatcher, LoggedChecks, LoopPulse, Pipeline, Places, Watched
 from monitord.health import HealthPolicy
 from monitord.history import History, HistorySettings
 from monitord.model import Observation, Reason

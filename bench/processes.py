@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.measure import wait_until
-from monitord.cli.client import Client
+from monitord.cli.client.connection import Client
 
 ROOT = Path(__file__).resolve().parents[1]
 UNPACKED = ROOT / ".cache" / "bench"

@@ -11,28 +11,19 @@ from typing import Any
 
 from monitord import __version__, paths
 from monitord.alerts import Alerts
+from monitord.bridges.recorder import Recorder
+from monitord.bridges.teller import Teller
 from monitord.clock import Clock, LocalZone, SystemClock
 from monitord.container import Container, provide
 from monitord.control import Control
-from monitord.dispatch import (
-    AutoUnits,
-    CheckLog,
-    Dispatcher,
-    LoopPulse,
-    Pipeline,
-    Places,
-    Recorder,
-    Roster,
-    Teller,
-    Watched,
-)
+from monitord.dispatch import AutoUnits, CheckLog, Dispatcher, LoopPulse, Pipeline, Places, Roster, Watched
 from monitord.history import History
 from monitord.interventions import Interventions
+from monitord.journal.feed import JournalFeeds
 from monitord.journal_events import JournalEvent
 from monitord.monitors import Monitor, MonitorSettings, Tools, monitor_type
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
-from monitord.net.journal_feed import JournalFeeds
-from monitord.net.units import Units
+from monitord.net.dbus.units import Units
 from monitord.notifiers import NotifierTools
 from monitord.settings import Settings
 from monitord.status import (

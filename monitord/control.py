@@ -19,7 +19,7 @@ from monitord.history import HistoryStats
 from monitord.journal_events import JournalEvent
 from monitord.model import Health, Result
 from monitord.monitors import Monitor, MonitorSettings
-from monitord.monitors.heartbeat import Beat, HeartbeatMonitor
+from monitord.monitors.heartbeat.monitor import Beat, HeartbeatMonitor
 from monitord.settings import Settings, read_settings
 from monitord.status import ReloadOutcome
 from monitord.systemd.log import NOTICE

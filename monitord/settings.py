@@ -52,8 +52,8 @@ from monitord.monitors import (
     monitor_type,
     monitor_type_names,
 )
-from monitord.monitors.managed import has_library, parse_unit_pattern
-from monitord.monitors.unit import OnCrash, UnitMonitor, UnitOptions, Want
+from monitord.monitors.systemd.common import has_library, parse_unit_pattern
+from monitord.monitors.systemd.unit import OnCrash, UnitMonitor, UnitOptions, Want
 from monitord.notifiers import one_timeout
 from monitord.units import format_duration
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from monitord.alerts import Alerts
-from monitord.cli.client import Client, target_of
+from monitord.bridges.teller import Teller
+from monitord.cli.client.connection import Client, target_of
 from monitord.dispatch import (
     CheckLog,
     Dispatcher,
@@ -20,14 +21,13 @@ from monitord.dispatch import (
     Pipeline,
     Places,
     Silence,
-    Teller,
     Watched,
 )
 from monitord.errors import ControlError
 from monitord.history import History, HistorySettings
 from monitord.model import Reason, Result
 from monitord.monitors import MonitorSettings
-from monitord.monitors.heartbeat import Beat
+from monitord.monitors.heartbeat.monitor import Beat
 from monitord.status import (
     Access,
     AccessPolicy,

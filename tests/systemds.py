@@ -11,7 +11,7 @@ from monitord.clock import Clock, SystemClock
 from monitord.conditions import parse_condition
 from monitord.config import read_document
 from monitord.monitors import Monitor, MonitorSettings, monitor_type
-from monitord.net.units import Units
+from monitord.net.dbus.units import Units
 from tests.buses import Daemon, FakeSystemd, until
 from tests.fakes import FakeClock, fake_tools, monitor_settings
 

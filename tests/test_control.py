@@ -14,7 +14,7 @@ from monitord.control import JOURNAL_BURST, Control
 from monitord.dispatch import LoggedChecks
 from monitord.errors import ControlError
 from monitord.model import Reason, Verdict
-from monitord.monitors.heartbeat import Beat
+from monitord.monitors.heartbeat.monitor import Beat
 from monitord.settings import read_settings
 from monitord.systemd.environment import ServiceEnvironment
 from tests.systemd_room.fakes import FakeManager

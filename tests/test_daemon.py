@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from monitord.cli.client import Client
+from monitord.cli.client.connection import Client
 from monitord.cli.control_command import main as ask
 from monitord.web import Application, HTTPServiceUnavailable, Request, Response, Server
 from tests.systemd_room.fakes import FakeManager
@@ -260,7 +260,7 @@ runpy.run_module("monitord", run_name="__main__", alter_sys=True)
 
 
 @pytest.mark.parametrize(
-    "module", ["monitord.cli.daemon_command", "monitord.application", "httptools", "monitord.daemon"]
+    "module", ["monitord.cli.daemon.command", "monitord.application", "httptools", "monitord.daemon"]
 )
 def test_a_hangup_during_the_imports_is_a_reload(tmp_path: Path, module: str) -> None:
     with daemon(tmp_path, EMPTY) as it:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from monitord.cli.daemon_command import check_config
+from monitord.cli.daemon.command import check_config
 from monitord.config import Reader
+from monitord.journal import reader as journal_reader
 from monitord.net.ping import are_pings_forbidden
 from monitord.settings import read_settings
-from monitord.systemd import journal_reader
 from tests.test_control import GOOD, running
 from tests.test_settings import settings_of
 

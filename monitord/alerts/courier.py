@@ -20,9 +20,9 @@ from typing import Any
 from monitord.alerts.outbox import Entry, Fate, Outbox
 from monitord.clock import Clock
 from monitord.journal_events import JournalEvent
-from monitord.monitors.masking import printable
-from monitord.net.deadline import Deadline
+from monitord.net.base.deadline import Deadline
 from monitord.notifiers import DeliveryError, Message, Notice, Notifier
+from monitord.options.masking import printable
 from monitord.systemd.log import NOTICE
 from monitord.units import format_duration
 

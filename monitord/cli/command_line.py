@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from monitord import __version__
-from monitord.cli.asking import add_place
+from monitord.cli.client.asking import add_place
 from monitord.cli.command import Command
 from monitord.cli.parsing import Parser
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from monitord import __version__
-from monitord.cli.client import DaemonUnreachableError
+from monitord.cli.client.connection import DaemonUnreachableError
 from monitord.cli.command_line import parse
 from monitord.cli.commands import COMMANDS
 from monitord.cli.exits import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NO_DAEMON, EXIT_OK

@@ -22,17 +22,17 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from monitord.application import ApplicationContainer
+from monitord.cli.output.probe_view import probe_text, summary_text
+from monitord.cli.output.terminal import wants_colour, width
 from monitord.cli.parsing import Parser
 from monitord.cli.probe_options import TARGETS, add_probe_options
-from monitord.cli.probe_view import probe_text, summary_text
-from monitord.cli.terminal import wants_colour, width
 from monitord.dispatch import Watched
 from monitord.dispatch.schedule import Grid
 from monitord.errors import ConfigError
 from monitord.model import Result, Transition, Verdict
 from monitord.monitors import MonitorSettings
 from monitord.settings import Settings, read_monitor
-from monitord.status.snapshot import result_of
+from monitord.status.model.snapshot import result_of
 
 EXIT_USAGE, EXIT_INTERRUPTED = 64, 130
 _EXIT = {Verdict.PASS: 0, Verdict.WARN: 1, Verdict.FAIL: 2, Verdict.UNSURE: 3}

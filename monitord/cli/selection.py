@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from monitord.cli.asking import Json, monitors, unknown_monitor
-from monitord.cli.client import Client
+from monitord.cli.client.asking import Json, monitors, unknown_monitor
+from monitord.cli.client.connection import Client
 from monitord.errors import ControlError
 
 PATTERN_CHARACTERS = "*?["

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from monitord.conditions.fault import ConditionError, meant
 from monitord.conditions.lexer import Token, TokenKind, meant_quantity, no_quantity, tokens
-from monitord.conditions.pattern import Pattern
+from monitord.conditions.pattern.matcher import Pattern
 from monitord.conditions.rules import check_bounds, check_length, check_literal, check_operator, look_up
 from monitord.conditions.tree import (
     And,

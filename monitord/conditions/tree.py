@@ -7,7 +7,7 @@ from enum import Enum
 from itertools import zip_longest
 from typing import Any
 
-from monitord.conditions.pattern import Pattern
+from monitord.conditions.pattern.matcher import Pattern
 from monitord.conditions.vocabulary import FactType
 from monitord.units import format_duration, format_size, parse_duration
 

@@ -12,10 +12,8 @@ from monitord.dispatch.pipeline import Pipeline
 from monitord.dispatch.places import Places
 from monitord.dispatch.plan import Plan
 from monitord.dispatch.pulse import LoopPulse
-from monitord.dispatch.recorder import Recorder
 from monitord.dispatch.roster import Matcher, Roster, Silence
 from monitord.dispatch.saved import result_of_record, result_record
-from monitord.dispatch.teller import Teller
 from monitord.dispatch.watched import OpenWindow, Pause, Watched
 
 __all__ = [
@@ -34,10 +32,8 @@ __all__ = [
     "Pipeline",
     "Places",
     "Plan",
-    "Recorder",
     "Roster",
     "Silence",
-    "Teller",
     "Watched",
     "result_of_record",
     "result_record",

@@ -23,12 +23,12 @@ from monitord.dispatch.watched import Watched
 from monitord.health.windows import BY_ITSELF
 from monitord.model import Result, Transition, Verdict
 from monitord.monitors import Monitor, MonitorSettings
-from monitord.monitors.managed import compile_patterns
-from monitord.monitors.unit import UnitMonitor, UnitOptions
-from monitord.monitors.unit_ends import waits_for_restart
-from monitord.net.bus import BusError
-from monitord.net.unit_state import UnitChange
-from monitord.net.units import Following, Units
+from monitord.monitors.systemd.common import compile_patterns
+from monitord.monitors.systemd.unit import UnitMonitor, UnitOptions
+from monitord.monitors.systemd.unit_ends import waits_for_restart
+from monitord.net.dbus.bus import BusError
+from monitord.net.dbus.unit_state import UnitChange
+from monitord.net.dbus.units import Following, Units
 
 log = logging.getLogger(__name__)
 

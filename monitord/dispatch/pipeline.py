@@ -30,7 +30,7 @@ from monitord.health import (
 )
 from monitord.model import Health, Incident, Observation, Reason, Result, Transition, Verdict
 from monitord.monitors import Stopwatch
-from monitord.net.deadline import Deadline
+from monitord.net.base.deadline import Deadline
 from monitord.units import format_duration
 
 log = logging.getLogger(__name__)

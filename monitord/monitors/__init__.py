@@ -9,18 +9,18 @@ from typing import Any
 
 from monitord.monitors.base import CHILDREN, Monitor, MonitorSettings, Stopwatch, Tools, lookup_of
 from monitord.monitors.dns import DnsMonitor
-from monitord.monitors.exec import ExecMonitor
+from monitord.monitors.exec.monitor import ExecMonitor
 from monitord.monitors.group import GroupMonitor
-from monitord.monitors.heartbeat import HeartbeatMonitor
-from monitord.monitors.http import HttpMonitor
+from monitord.monitors.heartbeat.monitor import HeartbeatMonitor
+from monitord.monitors.http.monitor import HttpMonitor
 from monitord.monitors.icmp import IcmpMonitor
-from monitord.monitors.journal import JournalMonitor
-from monitord.monitors.masking import Masking
+from monitord.monitors.journal.monitor import JournalMonitor
 from monitord.monitors.references import check_names, check_references
+from monitord.monitors.systemd.timer import TimerMonitor
+from monitord.monitors.systemd.unit import UnitMonitor
 from monitord.monitors.tcp import TcpMonitor
-from monitord.monitors.timer import TimerMonitor
 from monitord.monitors.tls import TlsMonitor
-from monitord.monitors.unit import UnitMonitor
+from monitord.options.masking import Masking
 
 __all__ = [
     "CHILDREN",

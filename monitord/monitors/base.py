@@ -15,11 +15,11 @@ from monitord.clock import Clock
 from monitord.conditions import Condition, Lookup, Reference, Unresolved, Vocabulary
 from monitord.config import Table
 from monitord.health import HealthPolicy
+from monitord.journal.feed import JournalFeeds
 from monitord.model import Evidence, Fact, Health, Observation, Reason
-from monitord.monitors.masking import Masking
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
-from monitord.net.journal_feed import JournalFeeds
-from monitord.net.units import Units
+from monitord.net.dbus.units import Units
+from monitord.options.masking import Masking
 
 OptionsT = TypeVar("OptionsT")
 

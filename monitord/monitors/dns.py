@@ -20,9 +20,10 @@ from monitord.conditions import COUNT, EXPIRY, IP_VERSION, LATENCY, Bounds, Fact
 from monitord.config import Table, value_text
 from monitord.model import Fact, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
-from monitord.monitors.secured import ONLY_WITH_TLS, check_files
 from monitord.net import IpFamily, Phase, TlsOptions
-from monitord.net.dns_client import (
+from monitord.net.base.addressing import has_family, ip_version, parse_host
+from monitord.net.base.resolver import literal_address
+from monitord.net.dns.client import (
     DnsAnswer,
     DnsClient,
     DnsFault,
@@ -31,8 +32,7 @@ from monitord.net.dns_client import (
     DnsQuestion,
     DnsServer,
 )
-from monitord.net.reach import has_family, ip_version, parse_host
-from monitord.net.resolver import literal_address
+from monitord.options.tls import ONLY_WITH_TLS, check_files
 
 RESOLV_CONF = Path("/etc/resolv.conf")
 MAX_RESOLV_CONF_BYTES = 64 * 1024
@@ -237,7 +237,7 @@ def system_servers(resolv_conf: Path) -> tuple[str, ...]:
 
 def _read_options(table: Table) -> DnsOptions:
     """Raises ImportError without dnspython."""
-    from monitord.net.dns_message import (  # noqa: PLC0415 - a library that need not be there
+    from monitord.net.dns.message import (  # noqa: PLC0415 - a library that need not be there
         parse_name,
         parse_record_type,
         reverse_name,

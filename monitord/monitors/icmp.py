@@ -21,6 +21,7 @@ from monitord.config import Table
 from monitord.model import Fact, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.net import IpFamily
+from monitord.net.base.addressing import has_family, ip_version, parse_host
 from monitord.net.ping import (
     ALLOW_HINT,
     MAX_COUNT,
@@ -33,7 +34,6 @@ from monitord.net.ping import (
     PingOutcome,
     are_pings_forbidden,
 )
-from monitord.net.reach import has_family, ip_version, parse_host
 from monitord.units import format_duration
 
 DEFAULT_COUNT = 3

@@ -14,12 +14,16 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from monitord.conditions import ConditionError, FactType, Vocabulary
-from monitord.conditions.pattern import Pattern
+from monitord.conditions.pattern.matcher import Pattern
 from monitord.config import Secret, Table
 from monitord.model import EXCERPT, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
-from monitord.monitors.http_options import named_secrets
-from monitord.monitors.secured import (
+from monitord.net import FaultKind, IpFamily, parse_endpoint
+from monitord.net.base.addressing import has_family, parse_host
+from monitord.net.stream.client import StreamClient, StreamOutcome, StreamTarget
+from monitord.net.stream.dialogue import Dialogue, Expect, Send, StartTls, Step
+from monitord.options.http import named_secrets
+from monitord.options.tls import (
     ONLY_WITH_TLS,
     STREAM_BOUNDS,
     STREAM_FACTS,
@@ -27,10 +31,6 @@ from monitord.monitors.secured import (
     facts_of_stream,
     read_tls,
 )
-from monitord.net import FaultKind, IpFamily, parse_endpoint
-from monitord.net.dialogue import Dialogue, Expect, Send, StartTls, Step
-from monitord.net.reach import has_family, parse_host
-from monitord.net.stream import StreamClient, StreamOutcome, StreamTarget
 
 MAX_STEPS = 100
 MAX_BANNER_CHARACTERS = 1024

@@ -17,11 +17,11 @@ from monitord.conditions import Vocabulary
 from monitord.config import Table
 from monitord.model import Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
-from monitord.monitors.secured import STREAM_BOUNDS, STREAM_FACTS, facts_of_stream, read_tls
 from monitord.net import IpFamily, TlsFacts, parse_endpoint
-from monitord.net.reach import has_family, parse_host
-from monitord.net.starttls import StartTlsProtocol, say_goodbye, start_tls
-from monitord.net.stream import Stream, StreamClient, StreamTarget
+from monitord.net.base.addressing import has_family, parse_host
+from monitord.net.stream.client import Stream, StreamClient, StreamTarget
+from monitord.net.stream.starttls import StartTlsProtocol, say_goodbye, start_tls
+from monitord.options.tls import STREAM_BOUNDS, STREAM_FACTS, facts_of_stream, read_tls
 
 HTTPS_PORT = 443
 _PORTS = {StartTlsProtocol.SMTP: 25, StartTlsProtocol.IMAP: 143, StartTlsProtocol.POP3: 110}

@@ -8,10 +8,20 @@ match outcome:
 await client.close()
 """
 
-from monitord.net.faults import FaultKind
-from monitord.net.http_client import HttpClient
-from monitord.net.http_outcome import Hop, HttpExchange, HttpFault, HttpOutcome
-from monitord.net.http_request import (
+from monitord.net.base.errors import FaultKind
+from monitord.net.base.phases import Phase
+from monitord.net.base.resolver import IpFamily, ResolveError, Resolver
+from monitord.net.base.tls import (
+    CertificateFacts,
+    TlsContexts,
+    TlsFacts,
+    TlsOptions,
+    TlsVersion,
+    make_context,
+)
+from monitord.net.http.client import HttpClient
+from monitord.net.http.outcome import Hop, HttpExchange, HttpFault, HttpOutcome
+from monitord.net.http.request import (
     DEFAULT_MAX_BODY_BYTES,
     MAX_DRAINED_BYTES,
     Endpoint,
@@ -19,12 +29,9 @@ from monitord.net.http_request import (
     check_headers,
     parse_endpoint,
 )
-from monitord.net.http_response import DEFAULT_MAX_HEAD_BYTES, Deviation
-from monitord.net.http_url import Target, parse_target
-from monitord.net.phases import Phase
+from monitord.net.http.response import DEFAULT_MAX_HEAD_BYTES, Deviation
+from monitord.net.http.url import Target, parse_target
 from monitord.net.process import ProcessEnd, Processes, ProcessFault, ProcessFaultKind, ProcessRequest
-from monitord.net.resolver import IpFamily, ResolveError, Resolver
-from monitord.net.tls import CertificateFacts, TlsContexts, TlsFacts, TlsOptions, TlsVersion, make_context
 
 __all__ = [
     "DEFAULT_MAX_BODY_BYTES",

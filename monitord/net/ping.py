@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from monitord.net.deadline import Deadline
-from monitord.net.faults import FaultKind, fault_of_error, fault_of_timeout
-from monitord.net.phases import Phase, PhaseTimer
-from monitord.net.reach import Ended, find_address, ip_version
-from monitord.net.resolver import IpFamily, Resolver
+from monitord.net.base.addressing import Ended, find_address, ip_version
+from monitord.net.base.deadline import Deadline
+from monitord.net.base.errors import FaultKind, fault_of_error, fault_of_timeout
+from monitord.net.base.phases import Phase, PhaseTimer
+from monitord.net.base.resolver import IpFamily, Resolver
 
 ALLOW_HINT = 'write "net.ipv4.ping_group_range = 0 2147483647" to a file in /etc/sysctl.d'
 MAX_COUNT = 100

@@ -11,9 +11,9 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from monitord.clock import Clock
 from monitord.config import Table
-from monitord.monitors import Masking
 from monitord.net import HttpClient, Processes
 from monitord.notifiers.notice import Message
+from monitord.options.masking import Masking
 
 OptionsT = TypeVar("OptionsT")
 

@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from monitord.config import Table
-from monitord.monitors.exec import ExecOptions, read_program, secrets_of_program
 from monitord.net import ProcessEnd, ProcessFault, ProcessRequest
 from monitord.notifiers.base import DeliveryError, Notifier
 from monitord.notifiers.notice import Message
+from monitord.options.program import ExecOptions, read_program, secrets_of_program
 
 MOST_SAID_CHARACTERS = 200
 MOST_TEXT_BYTES = 32 * 1024

@@ -19,9 +19,8 @@ from email.utils import format_datetime
 from typing import ClassVar
 
 from monitord.config import Secret, Table
-from monitord.monitors.secured import read_tls
 from monitord.net import Endpoint, TlsOptions, make_context, parse_endpoint
-from monitord.net.smtp import (
+from monitord.net.stream.smtp import (
     SmtpError,
     SmtpSecurity,
     SmtpServer,
@@ -31,6 +30,7 @@ from monitord.net.smtp import (
 )
 from monitord.notifiers.base import DeliveryError, Notifier
 from monitord.notifiers.notice import Message
+from monitord.options.tls import read_tls
 
 PORTS = {
     SmtpSecurity.NONE: 25,

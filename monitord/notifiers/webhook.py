@@ -22,7 +22,6 @@ from urllib.parse import urlencode
 
 from monitord.config import Secret, Table
 from monitord.model import Health, Reason
-from monitord.monitors.http_options import HttpOptions, opaque_parts, read_options, secrets_of
 from monitord.net import HttpExchange, HttpFault
 from monitord.notifiers.base import (
     MOST_NOTICES,
@@ -33,6 +32,7 @@ from monitord.notifiers.base import (
 )
 from monitord.notifiers.notice import Message, Notice, NoticeKind, cut, utf16_units
 from monitord.notifiers.template import TemplateFault, declares_json, fill, fill_each, json_problem
+from monitord.options.http import HttpOptions, opaque_parts, read_options, secrets_of
 
 MOST_SAID_CHARACTERS = 200
 MOST_DISCORD_UNITS = 2000

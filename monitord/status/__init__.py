@@ -1,23 +1,22 @@
 """What people and machines see of the running daemon: an application on `monitord.web`.
 
-`snapshot` reads, `rendered` keeps what is read often; `api`, `actions`, `interventions`, `live` and `short` answer, and
-`openapi` is the table of what they have; `pages` shows it to people. `control` is what may be asked of the daemon,
-`security` by whom.
+`model` is the read model, `api` the versioned HTTP API with its OpenAPI document, `pages` the status pages, `metrics` the page for
+Prometheus, and `access` says which request may do what. `assembly` makes one application of them.
 """
 
+from monitord.status.access.control import Control, Interventions, ReloadOutcome
+from monitord.status.access.security import Access, AccessPolicy
+from monitord.status.api.live import Live
 from monitord.status.assembly import build_application
-from monitord.status.control import Control, Interventions, ReloadOutcome
-from monitord.status.explain import Explanations
-from monitord.status.live import Live
-from monitord.status.metrics import MetricsCollector, MetricsPage
-from monitord.status.own_metrics import Own
-from monitord.status.pages import Pages
-from monitord.status.past import Past
-from monitord.status.reads import Reads
-from monitord.status.recent import Recent
-from monitord.status.security import Access, AccessPolicy
-from monitord.status.snapshot import Snapshots
-from monitord.status.tally import Tally
+from monitord.status.metrics.collector import MetricsCollector, MetricsPage
+from monitord.status.metrics.daemon import Own
+from monitord.status.model.explain import Explanations
+from monitord.status.model.reads import Reads
+from monitord.status.model.recent import Recent
+from monitord.status.model.snapshot import Snapshots
+from monitord.status.model.tally import Tally
+from monitord.status.pages.handlers import Pages
+from monitord.status.pages.past import Past
 
 __all__ = [
     "Access",

@@ -4,16 +4,16 @@ from collections.abc import Callable
 
 from monitord.alerts import Alerts
 from monitord.history import History
-from monitord.status.api import build_api
-from monitord.status.conditional import conditional_get
-from monitord.status.control import Control, Explain, Interventions
-from monitord.status.live import Live
-from monitord.status.metrics import MetricsPage
-from monitord.status.openapi import PREFIX
-from monitord.status.pages import Pages
-from monitord.status.reads import Reads
-from monitord.status.security import Access
-from monitord.status.short import add_short_forms
+from monitord.status.access.conditional import conditional_get
+from monitord.status.access.control import Control, Explain, Interventions
+from monitord.status.access.security import Access
+from monitord.status.api.endpoints import build_api
+from monitord.status.api.live import Live
+from monitord.status.api.openapi import PREFIX
+from monitord.status.api.short import add_short_forms
+from monitord.status.metrics.collector import MetricsPage
+from monitord.status.model.reads import Reads
+from monitord.status.pages.handlers import Pages
 from monitord.web import Application
 
 

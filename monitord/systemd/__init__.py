@@ -8,7 +8,6 @@
     journal.py       the journal's native protocol over an outlet
     stderr.py        readable lines on standard error over an outlet
     log.py           `logging` to one of the two
-    journal_reader.py  what others wrote to the journal, by python-systemd; for a process of its own
 
 What is said is spoken here and not by python-systemd 235 for three reasons. Its calls block: `journal.send`
 for good while journald stands still. It unsets variables in the C environment only, so that child processes

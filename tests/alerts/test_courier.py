@@ -15,7 +15,7 @@ from monitord.notifiers import DeliveryError, Message, NoticeKind, NotifierSetti
 from tests.alerts.made import FakeNotifier, notice, refuse, tools
 from tests.alerts.test_outbox import Kept
 from tests.fakes import FakeClock, run_in_fake_time, stall
-from tests.net.test_deadline import after_some_turns
+from tests.net.base.test_deadline import after_some_turns
 
 OPS = NotifierSettings("ops", "fake", None)
 DAY_S = 86_400.0

@@ -11,7 +11,7 @@ import pytest
 
 from monitord.cli.beat import add_beat_options, beat_document
 from monitord.cli.control_command import main
-from monitord.monitors.heartbeat import Beat, HeartbeatSignal
+from monitord.monitors.heartbeat.monitor import Beat, HeartbeatSignal
 from tests.endpoint import endpoint
 
 ROOT = Path(__file__).parent.parent.parent

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.cli.client import Client
+from monitord.cli.client.connection import Client
 from monitord.cli.command_line import command_parser
 from monitord.cli.commands import COMMANDS
 from monitord.cli.completion import complete_line

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from monitord import __version__
-from monitord.cli.client import Place, _unreachable
+from monitord.cli.client.connection import Place, _unreachable
 from monitord.cli.control_command import main
-from monitord.cli.tables import headline, monitor_rows, table
-from monitord.cli.wording import cells
+from monitord.cli.output.tables import headline, monitor_rows, table
+from monitord.cli.output.wording import cells
 from monitord.status import ReloadOutcome
 from tests.endpoint import ACCEPTED, REFUSED, endpoint
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.cli.following import Event, Parser
+from monitord.cli.client.following import Event, Parser
 from monitord.web import Server
 from tests.cli.there import There, there
 from tests.endpoint import World, world

@@ -11,7 +11,7 @@ from monitord.notifiers import NotifierSettings
 from tests.alerts.made import FakeNotifier, fake_type, refuse
 from tests.cli.test_acting import fall
 from tests.cli.there import there
-from tests.status.test_alerts_api import delivered
+from tests.status.api.test_alerts import delivered
 
 Capture = pytest.CaptureFixture[str]
 OPS = AlertSettings((NotifierSettings("ops", "fake", None, group_wait_s=0.0),))

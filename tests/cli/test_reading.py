@@ -13,7 +13,7 @@ import pytest
 
 from monitord.cli.commands.show import monitor_lines
 from monitord.cli.control_command import main
-from monitord.cli.wording import LocalTimes, local
+from monitord.cli.output.wording import LocalTimes, local
 from monitord.web import Application, Request, Response, Server, json_response
 from tests.cli.there import CHECKS, there
 from tests.endpoint import endpoint

@@ -25,9 +25,9 @@ from monitord.dispatch import (
 from monitord.dispatch import auto_units as module
 from monitord.model import Health, Incident
 from monitord.monitors import Monitor, MonitorSettings
-from monitord.monitors.managed import compile_patterns
-from monitord.monitors.unit import OnCrash, UnitMonitor, UnitOptions, Want
-from monitord.net.units import Units
+from monitord.monitors.systemd.common import compile_patterns
+from monitord.monitors.systemd.unit import OnCrash, UnitMonitor, UnitOptions, Want
+from monitord.net.dbus.units import Units
 from monitord.settings import read_settings
 from tests.buses import Daemon, FakeSystemd, service, until
 from tests.fakes import FakeClock, fake_tools, monitor_settings

@@ -8,11 +8,11 @@ import pytest
 from monitord.dispatch import Dispatcher
 from monitord.health import HealthPolicy
 from monitord.model import Health, Reason, Verdict
-from monitord.monitors.heartbeat import Beat, HeartbeatMonitor, Rhythm
-from monitord.net.deadline import Deadline
+from monitord.monitors.heartbeat.monitor import Beat, HeartbeatMonitor, Rhythm
+from monitord.net.base.deadline import Deadline
 from tests.dispatch.test_dispatcher import Bench, bench, finish
 from tests.fakes import fake_tools, monitor_settings, run_in_fake_time, stall
-from tests.net.test_deadline import after_some_turns
+from tests.net.base.test_deadline import after_some_turns
 
 OFFSETS_S = [number / 20 for number in range(20)]
 """When the standstill begins, after the check did."""

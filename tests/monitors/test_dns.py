@@ -18,7 +18,7 @@ from monitord.model import Reason, Verdict
 from monitord.monitors import Tools
 from monitord.monitors.dns import DnsMonitor, DnsOptions, system_servers
 from monitord.net import HttpClient, IpFamily, Resolver, TlsContexts
-from monitord.net.dns_client import DnsProtocol, DnsQuestion
+from monitord.net.dns.client import DnsProtocol, DnsQuestion
 from monitord.settings import read_settings
 from tests.certificates import Authority
 from tests.dns_servers import answer_stream, answering, dnsmasq, relay, response

@@ -14,7 +14,7 @@ from monitord.clock import SystemClock
 from monitord.dispatch.judging import judge
 from monitord.model import Reason, Result, Verdict
 from monitord.monitors import Tools
-from monitord.monitors.http import HttpMonitor
+from monitord.monitors.http.monitor import HttpMonitor
 from monitord.net import HttpClient, Resolver, TlsContexts
 from monitord.settings import read_settings
 from tests.certificates import Authority

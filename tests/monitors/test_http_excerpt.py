@@ -11,9 +11,9 @@ from monitord.clock import SystemClock
 from monitord.dispatch.judging import judge
 from monitord.model import Result, Verdict
 from monitord.monitors import Tools
-from monitord.monitors.http import HttpMonitor
-from monitord.monitors.masking import MAX_EXCERPT_BYTES
+from monitord.monitors.http.monitor import HttpMonitor
 from monitord.net import HttpClient, Resolver, TlsContexts
+from monitord.options.masking import MAX_EXCERPT_BYTES
 from monitord.settings import read_settings
 from tests.servers import Peer, Script, respond, serve
 

@@ -12,7 +12,7 @@ from monitord.dispatch.judging import judge
 from monitord.model import Reason, Verdict
 from monitord.monitors import Tools, monitor_type
 from monitord.net import HttpClient, Resolver, TlsContexts
-from monitord.net.resolver import Lane
+from monitord.net.base.resolver import Lane
 from monitord.settings import read_settings
 
 BOUND_S = 10

@@ -15,7 +15,7 @@ from monitord.model import Reason, Result, Verdict
 from monitord.monitors import Tools
 from monitord.monitors.tcp import ExpectStep, SendStep, StartTlsStep, TcpMonitor, TcpOptions
 from monitord.net import HttpClient, IpFamily, Resolver, TlsContexts, TlsOptions, TlsVersion
-from monitord.net.stream import StreamTarget
+from monitord.net.stream.client import StreamTarget
 from tests.certificates import Authority
 from tests.fakes import monitor_settings
 from tests.servers import free_port, full_backlog, serve

@@ -17,8 +17,8 @@ from monitord.model import Reason, Verdict
 from monitord.monitors import Tools
 from monitord.monitors.tls import TlsMonitor, TlsMonitorOptions
 from monitord.net import HttpClient, IpFamily, Resolver, TlsContexts, TlsOptions, TlsVersion
-from monitord.net.starttls import StartTlsProtocol
-from monitord.net.stream import StreamTarget
+from monitord.net.stream.client import StreamTarget
+from monitord.net.stream.starttls import StartTlsProtocol
 from tests.certificates import DAY, Authority
 from tests.fakes import monitor_settings
 from tests.servers import free_port, serve, serve_tls_once

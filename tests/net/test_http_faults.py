@@ -23,7 +23,7 @@ from monitord.net import (
     TlsOptions,
     TlsVersion,
 )
-from monitord.net.http_response import CHUNKS_AT_ONCE
+from monitord.net.http.response import CHUNKS_AT_ONCE
 from tests.certificates import DAY, Authority, Issued
 from tests.net.conftest import exchange, fault, in_time, soon
 from tests.servers import Peer, Script, free_port, full_backlog, respond, send_raw, serve, serve_tls_once

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from monitord.net import FaultKind, HttpClient, HttpRequest, Phase, TlsOptions
-from monitord.net.http_url import redirect_target
+from monitord.net.http.url import redirect_target
 from tests.certificates import Authority
 from tests.net.conftest import exchange, fault, in_time
 from tests.servers import Peer, Script, respond, send_raw, serve

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from monitord.clock import SystemClock
-from monitord.net import HttpClient, Processes, Resolver, TlsContexts, smtp
+from monitord.net import HttpClient, Processes, Resolver, TlsContexts
+from monitord.net.stream import smtp
 from monitord.notifiers import DeliveryError, Message, NoticeKind, NotifierTools
 from monitord.notifiers.mail import MailNotifier
 from tests.alerts.made import T0, notice

@@ -17,7 +17,7 @@ from monitord.history import History, HistorySettings
 from monitord.interventions import Interventions
 from monitord.model import EXCERPT, Fact, Observation, Reason
 from monitord.monitors import Monitor, MonitorSettings, Tools
-from monitord.monitors.http import HttpMonitor
+from monitord.monitors.http.monitor import HttpMonitor
 from monitord.net import HttpClient, Resolver, TlsContexts
 from monitord.status import (
     Access,

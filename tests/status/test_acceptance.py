@@ -7,13 +7,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monitord.status.history_api import BEFORE, FROM, STEP, TO
-from monitord.status.listing import CURSOR, NAME, STATE, TAG, TYPE
-from monitord.status.live import LAST_ID, MONITOR
-from monitord.status.openapi import PREFIX
-from monitord.status.query import MOST_VALUES, Parameter, duration, moment
+from monitord.status.api.history import BEFORE, FROM, STEP, TO
+from monitord.status.api.live import LAST_ID, MONITOR
+from monitord.status.api.openapi import PREFIX
+from monitord.status.model.listing import CURSOR, NAME, STATE, TAG, TYPE
+from monitord.status.model.query import MOST_VALUES, Parameter, duration, moment
 from tests.endpoint import asked, world
-from tests.status.test_api import described
+from tests.status.api.test_api import described
 
 TEXTS = [
     *(

@@ -60,7 +60,7 @@ def log_failures(monitord: Installed, *numbers: int) -> None:
 
 def reader(monitord: Installed) -> int:
     """The process that reads the journal."""
-    said = monitord.machine.run("pgrep", "--full", "monitord.cli.journal_follower", ok=False).stdout.split()
+    said = monitord.machine.run("pgrep", "--full", "monitord.journal.follower", ok=False).stdout.split()
     return int(said[0]) if said else 0
 
 

@@ -6,13 +6,13 @@ import sys
 from typing import NoReturn
 
 from monitord import __version__
-from monitord.cli.asking import client_of, naming, place_of, print_json
 from monitord.cli.beat import add_beat_options, beat_document
-from monitord.cli.client import API, Client, DaemonUnreachableError, RefusedError, target_of
+from monitord.cli.client.asking import client_of, naming, place_of, print_json
+from monitord.cli.client.connection import API, Client, DaemonUnreachableError, RefusedError, target_of
 from monitord.cli.command import Command
 from monitord.cli.exits import EXIT_FAILED, EXIT_OK
+from monitord.cli.output.wording import plain
 from monitord.cli.probe_options import add_probe_options
-from monitord.cli.wording import plain
 
 RELOAD_TIMEOUT_S = 120.0
 

@@ -4,13 +4,13 @@ import argparse
 import sys
 from typing import Any
 
-from monitord.cli.asking import client_of, json_text
+from monitord.cli.client.asking import client_of, json_text
+from monitord.cli.client.following import Event, follow, kept
 from monitord.cli.command import Command
 from monitord.cli.exits import EXIT_OK
-from monitord.cli.following import Event, follow, kept
+from monitord.cli.output.terminal import paint, wants_colour
+from monitord.cli.output.wording import clock_time, in_local_time, local, plain, seen_to
 from monitord.cli.selection import add_selection, selected
-from monitord.cli.terminal import paint, wants_colour
-from monitord.cli.wording import clock_time, in_local_time, local, plain, seen_to
 from monitord.errors import ControlError
 
 MOST_NAMES = 100

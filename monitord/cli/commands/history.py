@@ -6,8 +6,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from monitord.cli.asking import Json, client_of, monitor_target, naming, print_json, range_params
-from monitord.cli.bars import (
+from monitord.cli.client.asking import Json, client_of, monitor_target, naming, print_json, range_params
+from monitord.cli.client.connection import Client
+from monitord.cli.command import Command
+from monitord.cli.output.bars import (
     LABEL_WIDTH,
     NARROWEST_BAR,
     WORST_FIRST,
@@ -15,12 +17,10 @@ from monitord.cli.bars import (
     uptime_columns,
     verdict_marks,
 )
-from monitord.cli.client import Client
-from monitord.cli.command import Command
+from monitord.cli.output.terminal import wants_colour, width
+from monitord.cli.output.wording import counted, local, local_with_zone, percent, short_time, span
 from monitord.cli.parsing import some_duration
 from monitord.cli.selection import add_tag, is_pattern, only_name, require_selection, selected
-from monitord.cli.terminal import wants_colour, width
-from monitord.cli.wording import counted, local, local_with_zone, percent, short_time, span
 from monitord.units import format_duration
 
 SINCE_S = 86400.0

@@ -5,14 +5,13 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-from monitord.cli.asking import Json, client_of, last_results, monitor, monitor_target, print_json
-from monitord.cli.bars import LABEL_WIDTH
-from monitord.cli.client import Client
+from monitord.cli.client.asking import Json, client_of, last_results, monitor, monitor_target, print_json
+from monitord.cli.client.connection import Client
 from monitord.cli.command import Command, add_lines
-from monitord.cli.result_view import result_lines
-from monitord.cli.selection import add_selection, only_name, require_selection, selected
-from monitord.cli.terminal import paint, room, wants_colour, width
-from monitord.cli.wording import (
+from monitord.cli.output.bars import LABEL_WIDTH
+from monitord.cli.output.result_view import result_lines
+from monitord.cli.output.terminal import paint, room, wants_colour, width
+from monitord.cli.output.wording import (
     LONGEST_VALUE,
     ago,
     in_local_time,
@@ -25,6 +24,7 @@ from monitord.cli.wording import (
     short_time,
     span,
 )
+from monitord.cli.selection import add_selection, only_name, require_selection, selected
 from monitord.units import format_duration, parse_duration
 
 SHOWN_AT_ONCE = 5

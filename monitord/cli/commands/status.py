@@ -3,14 +3,14 @@
 import argparse
 from collections.abc import Sequence
 
-from monitord.cli.asking import Json, client_of, monitors, print_json
-from monitord.cli.client import API, Client
+from monitord.cli.client.asking import Json, client_of, monitors, print_json
+from monitord.cli.client.connection import API, Client
 from monitord.cli.command import Command
 from monitord.cli.exits import exit_of_health
+from monitord.cli.output.tables import headline, monitor_rows, worst_first
+from monitord.cli.output.terminal import Screen, room, wants_colour
 from monitord.cli.parsing import some_duration, state
 from monitord.cli.selection import add_tag, check_tags, nothing_matches
-from monitord.cli.tables import headline, monitor_rows, worst_first
-from monitord.cli.terminal import Screen, room, wants_colour
 from monitord.errors import ControlError
 
 EVERY_S = 2.0

@@ -4,14 +4,14 @@ import argparse
 import time
 from dataclasses import dataclass
 
-from monitord.cli.asking import Json, client_of, monitors
-from monitord.cli.client import API
+from monitord.cli.client.asking import Json, client_of, monitors
+from monitord.cli.client.connection import API
 from monitord.cli.command import Command
 from monitord.cli.exits import EXIT_OK
+from monitord.cli.output.tables import headline, monitor_rows
+from monitord.cli.output.terminal import Screen, room, size, wants_colour
+from monitord.cli.output.wording import short_time, shorten
 from monitord.cli.parsing import positive, some_duration
-from monitord.cli.tables import headline, monitor_rows
-from monitord.cli.terminal import Screen, room, size, wants_colour
-from monitord.cli.wording import short_time, shorten
 from monitord.errors import ControlError
 
 EVERY_S = 2.0

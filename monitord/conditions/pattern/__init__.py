@@ -1,0 +1,1 @@
+"""Patterns that match in linear time."""

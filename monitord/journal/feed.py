@@ -1,0 +1,353 @@
+"""What is written to the journal, heard from a process of our own that reads it (`monitord.journal.follower`).
+
+Not read in here: sd_journal_next() blocks, needs the interpreter for itself in a flood, and ends the process that
+calls it when a file of the journal is cut short under it. Not by `journalctl --follow`: it would be a process for
+each question, tells no place while nothing matches, and in systemd 252 leaves out the first entry behind a cursor.
+
+One process serves all. It runs while there is a feed. When it ends it is started again, and each feed goes on
+from the place that came with the last news: what was told and what was read are never apart.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+MAX_LINE_BYTES = 1 << 20
+FIRST_RESTART_S = 0.1
+LONGEST_RESTART_S = 60.0
+END_WAIT_S = 1.0
+GIVE_UP_AFTER = 8
+"""So many ends by a signal, with nothing heard between: what lies at that place kills whoever reads it."""
+
+SILENT_S = 30.0
+"""A process that says nothing for so long, though it was asked, hangs."""
+
+_PACKAGES = Path(__file__).resolve().parents[2]
+
+
+class JournalFaultKind(Enum):
+    """Why nothing is read. `BROKEN`: the process that reads does not live; it is started again and again."""
+
+    FORBIDDEN = "forbidden"
+    ABSENT = "absent"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True, slots=True)
+class JournalFault:
+    kind: JournalFaultKind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class JournalQuery:
+    """`matches`: one of the values of every field; `pattern`: in the message, of the language of conditions.
+
+    `counts_unsure`: whether a message counts that took too long to search. `passes_over`: fields and beginnings of
+    values; an entry that has one of them is left out. Entries are counted by slots of `slot_us`, of which `slots` are
+    kept.
+    """
+
+    matches: tuple[tuple[str, tuple[str, ...]], ...]
+    pattern: str | None
+    counts_unsure: bool
+    passes_over: tuple[tuple[str, tuple[str, ...]], ...]
+    slot_us: int
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class JournalNews:
+    """What was found since the news before. `place`: a cursor; all up to there was looked at.
+
+    `counts`: entries by the number of their slot, counted from 1970. `lines`: the last few, readable. `lost`: entries
+    of any kind that were gone before they could be read; -1: some, and how many is not known.
+    """
+
+    place: str | None
+    counts: tuple[tuple[int, int], ...]
+    total: int
+    last_us: int
+    lines: tuple[str, ...]
+    lost: int
+
+
+def follower_command(directory: Path | None) -> tuple[str, ...]:
+    """-P: nothing is imported from the folder that the daemon was started in."""
+    where = () if directory is None else (str(directory),)
+    return (sys.executable, "-P", "-s", "-m", "monitord.journal.follower", *where)
+
+
+class JournalFeed:
+    """One query. `hear` is called on the event loop for each news."""
+
+    def __init__(
+        self,
+        feeds: "JournalFeeds",
+        number: int,
+        query: JournalQuery,
+        place: str | None,
+        look_back_us: int,
+        hear: Callable[[JournalNews], None],
+    ) -> None:
+        self._feeds = feeds
+        self.number = number
+        self.query = query
+        self.place = place
+        self.look_back_us = look_back_us
+        self.hear = hear
+        self.ticket = 0
+        self.waiting: asyncio.Future[None] | None = None
+        self.is_torn = False  # its place was given up
+
+    async def settle(self, within_s: float) -> bool:
+        """Whether within this time all was heard that is in the journal now. One at a time."""
+        self.ticket += 1
+        self.waiting = asyncio.get_running_loop().create_future()
+        self._feeds.send({"settle": self.number, "ticket": self.ticket})
+        try:
+            async with asyncio.timeout(within_s):
+                await self.waiting
+        except TimeoutError:
+            self._feeds.end_a_hanging_process()
+            return False
+        finally:
+            self.waiting = None
+        return self._feeds.fault is None
+
+    @property
+    def fault(self) -> JournalFault | None:
+        """Why nothing is heard, if that is known."""
+        return self._feeds.fault
+
+    async def close(self) -> None:
+        """May be called twice."""
+        await self._feeds.leave(self)
+
+
+class JournalFeeds:
+    """Owns the process. `directory`: other files than those of this host."""
+
+    def __init__(
+        self,
+        directory: Path | None = None,
+        *,
+        command: Sequence[str] | None = None,
+        first_restart_s: float = FIRST_RESTART_S,
+    ) -> None:
+        self._first_restart_s = first_restart_s
+        self._command = tuple(command or follower_command(directory))
+        self._feeds: dict[int, JournalFeed] = {}
+        self._numbers = 0
+        self._task: asyncio.Task[None] | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._heard_at = 0.0
+        self._has_heard = False
+        self.fault: JournalFault | None = None
+
+    @property
+    def process_id(self) -> int | None:
+        return None if self._process is None else self._process.pid
+
+    def follow(
+        self,
+        query: JournalQuery,
+        hear: Callable[[JournalNews], None],
+        *,
+        place: str | None = None,
+        look_back_us: int = 0,
+    ) -> JournalFeed:
+        """From that place; without one from the end of the journal, or `look_back_us` before now.
+
+        Needs a running loop.
+        """
+        self._numbers += 1
+        feed = JournalFeed(self, self._numbers, query, place, look_back_us, hear)
+        self._feeds[feed.number] = feed
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+        else:
+            self.send(_order(feed))
+        return feed
+
+    async def leave(self, feed: JournalFeed) -> None:
+        if self._feeds.pop(feed.number, None) is None:
+            return
+        self.send({"drop": feed.number})
+        if not self._feeds and self._task is not None:
+            task, self._task = self._task, None
+            task.cancel()
+            await asyncio.wait([task])
+
+    def send(self, order: dict[str, Any]) -> None:
+        """Lost when there is no process: a new one is told all there is to know."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.write(f"{json.dumps(order)}\n".encode())
+
+    def end_a_hanging_process(self) -> None:
+        if self._process is not None and time.monotonic() - self._heard_at > SILENT_S:
+            self._kill(self._process)
+
+    # -- the process --------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            self._has_heard = False
+            try:
+                status = await self._serve()
+            except OSError as error:
+                status, said = 0, f"cannot be started: {error.strerror}"
+            else:
+                said = f"ended {_end_text(status)}"
+            failures = 1 if self._has_heard else failures + 1
+            if self.fault is None or self.fault.text != said:
+                log.warning("the process that reads the journal %s; it is started again", said)
+            self.fault = JournalFault(JournalFaultKind.BROKEN, f"the process that reads it {said}")
+            if failures >= GIVE_UP_AFTER and status < 0:
+                self._begin_at_the_end()
+            await asyncio.sleep(min(self._first_restart_s * 2 ** (failures - 1), LONGEST_RESTART_S))
+
+    async def _serve(self) -> int:
+        """Run one process until it ends; its status."""
+        process = await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env={"PYTHONPATH": str(_PACKAGES), "PATH": os.defpath, "LC_ALL": "C.UTF-8"},
+            limit=MAX_LINE_BYTES,
+        )
+        self._process = process
+        self._heard_at = time.monotonic()
+        try:
+            for feed in self._feeds.values():
+                self.send(_order(feed))
+                if feed.waiting is not None:
+                    self.send({"settle": feed.number, "ticket": feed.ticket})
+            await self._listen(process)
+            with contextlib.suppress(TimeoutError):
+                # It ends by itself, if it has not hung: its status says how.
+                async with asyncio.timeout(END_WAIT_S):
+                    await process.wait()
+        finally:
+            self._process = None
+            self._kill(process)
+            await process.wait()
+            if process.stdin is not None:
+                process.stdin.close()
+        return process.returncode or 0
+
+    async def _listen(self, process: asyncio.subprocess.Process) -> None:
+        """Until its output ends, or is not what was agreed."""
+        if process.stdout is None:
+            return
+        while True:
+            try:
+                text = await process.stdout.readline()
+                line = json.loads(text) if text else None
+            except ValueError:
+                return
+            if not isinstance(line, dict):
+                return
+            self._heard_at = time.monotonic()
+            if "fault" in line:
+                self._take_fault(line)
+            elif "news" in line:
+                news = _news_of(line)
+                if news is None:
+                    return
+                self._take_news(self._feeds.get(line["news"]), news)
+            elif "settled" in line:
+                self._take_settled(self._feeds.get(line["settled"]), line.get("ticket", 0))
+
+    def _take_fault(self, line: dict[str, Any]) -> None:
+        kind = line["fault"]
+        is_known = kind in {one.value for one in JournalFaultKind}
+        self.fault = JournalFault(JournalFaultKind(kind), str(line.get("text"))) if is_known else None
+
+    def _take_news(self, feed: JournalFeed | None, news: JournalNews) -> None:
+        self._has_heard = True
+        self._is_alive()
+        if feed is not None:
+            if feed.is_torn:
+                feed.is_torn, news = False, replace(news, lost=-1)
+            feed.place = news.place
+            feed.hear(news)
+
+    def _take_settled(self, feed: JournalFeed | None, ticket: int) -> None:
+        self._is_alive()
+        if (
+            feed is not None
+            and feed.waiting is not None
+            and not feed.waiting.done()
+            and ticket >= feed.ticket
+        ):
+            feed.waiting.set_result(None)
+
+    def _is_alive(self) -> None:
+        if self.fault is not None and self.fault.kind is JournalFaultKind.BROKEN:
+            self.fault = None
+
+    def _begin_at_the_end(self) -> None:
+        log.error("the journal cannot be read on from where it was; going on at its end")
+        for feed in self._feeds.values():
+            feed.place, feed.look_back_us, feed.is_torn = None, 0, True
+
+    @staticmethod
+    def _kill(process: asyncio.subprocess.Process) -> None:
+        # It holds nothing that a kill could harm. Not by process.kill(): that may take the status away from asyncio,
+        # which then says 255.
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+
+
+def _news_of(line: dict[str, Any]) -> JournalNews | None:
+    """None: it comes from another release."""
+    try:
+        return JournalNews(
+            place=line["place"],
+            counts=tuple((int(slot), int(count)) for slot, count in line["counts"]),
+            total=int(line["total"]),
+            last_us=int(line["last_us"]),
+            lines=tuple(str(one) for one in line["lines"]),
+            lost=int(line["lost"]),
+        )
+    except (LookupError, TypeError, ValueError):
+        return None
+
+
+def _order(feed: JournalFeed) -> dict[str, Any]:
+    query = feed.query
+    return {
+        "follow": feed.number,
+        "matches": query.matches,
+        "pattern": query.pattern,
+        "counts_unsure": query.counts_unsure,
+        "passes_over": query.passes_over,
+        "place": feed.place,
+        "look_back_us": feed.look_back_us,
+        "slot_us": query.slot_us,
+        "slots": query.slots,
+    }
+
+
+def _end_text(status: int) -> str:
+    if status >= 0:
+        return f"with exit status {status}"
+    try:
+        return f"by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"by signal {-status}"

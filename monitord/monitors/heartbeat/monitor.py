@@ -1,0 +1,321 @@
+"""The type `heartbeat`: waits for a job to report itself, and tells when it does not.
+
+    type = "heartbeat"
+    calendar = "*-*-* 02:00"
+    grace = "2h"
+
+Nothing is asked: a check looks at what has come, and at the clock. The monitor wakes the dispatcher when a beat
+comes and when a deadline passes, so that both are told at once. What follows from beats and time is in
+`heartbeat_record`.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from datetime import datetime
+from typing import Any, ClassVar
+
+from monitord.clock import time_text
+from monitord.conditions import EXIT_STATUS, LATENCY, FactType, Vocabulary
+from monitord.config import Table
+from monitord.health import HealthPolicy
+from monitord.health.windows import read_calendar
+from monitord.model import Evidence, Fact, Observation, Reason
+from monitord.monitors.base import Monitor, MonitorSettings, Tools
+from monitord.monitors.heartbeat.record import (
+    Beat,
+    HeartbeatSignal,
+    HeartbeatStatus,
+    Record,
+    Rhythm,
+    Standing,
+    looked_at,
+    standing_of,
+    with_beat,
+)
+from monitord.net.base.deadline import extension_s
+from monitord.units import format_duration
+
+__all__ = ["Beat", "HeartbeatMonitor", "HeartbeatSignal", "HeartbeatStatus", "Rhythm"]
+
+SHORTEST_S = 1.0
+LONGEST_S = 10 * 366 * 86400.0
+LONGEST_DEFAULT_GRACE_S = 3600.0
+
+PAUSED_INTERVALS = 3
+"""Without a check for so many times `check_every`, it was paused."""
+
+SHOWN_CHARACTERS = 200
+"""Of a message in a line."""
+
+SOONEST_S = 0.001
+"""A timer may fire a little before its moment; the next one must not come at once for ever."""
+
+VOCABULARY = Vocabulary(
+    {
+        "response_time": FactType.DURATION,
+        "heartbeat.status": FactType.TEXT,
+        "heartbeat.last_seen": FactType.DURATION,
+        "heartbeat.last_success": FactType.DURATION,
+        "heartbeat.runtime": FactType.DURATION,
+        "heartbeat.exit_status": FactType.NUMBER,
+        "heartbeat.message": FactType.TEXT,
+        "heartbeat.output": FactType.TEXT,
+    },
+    {
+        "response_time": LATENCY,
+        "heartbeat.exit_status": EXIT_STATUS,
+    },
+)
+
+_REASONS = {HeartbeatStatus.MISSED: Reason.HEARTBEAT_MISSED, HeartbeatStatus.FAILED: Reason.HEARTBEAT_FAILED}
+
+
+class HeartbeatMonitor(Monitor[Rhythm]):
+    type_name: ClassVar[str] = "heartbeat"
+    looks_outward = False
+    vocabulary: ClassVar[Vocabulary] = VOCABULARY
+    default_policy: ClassVar[HealthPolicy] = HealthPolicy(fail_after=1, degrade_after=1)
+
+    def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
+        super().__init__(settings, tools)
+        self.uses_local_time = self.options.calendar is not None and self.options.calendar.zone is None
+        self._record: Record | None = None
+        self._awake_at: float | None = None
+        self._checked_at = 0.0
+        self._told: str | None = None
+        self._wake: Callable[[], None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    @classmethod
+    def read_options(cls, table: Table) -> Rhythm:
+        every_s = table.duration("every", default=None, minimum=SHORTEST_S, maximum=LONGEST_S)
+        calendar = read_calendar(table, "calendar")
+        has_every, has_calendar = table.look_up("every") is not None, table.look_up("calendar") is not None
+        if has_every and has_calendar:
+            table.fault("calendar", "stands beside every", "write only one of them")
+        elif not has_every and not has_calendar:
+            table.fault("", "says not when to expect a beat", 'write every = "1h" or calendar = "daily"')
+        grace_s = table.duration(
+            "grace",
+            default=min(every_s or LONGEST_DEFAULT_GRACE_S, LONGEST_DEFAULT_GRACE_S),
+            minimum=SHORTEST_S,
+            maximum=LONGEST_S,
+        )
+        warn_after_s = table.duration("warn_after", default=grace_s / 2)
+        if warn_after_s > grace_s:
+            table.fault(
+                "warn_after",
+                f'"{format_duration(warn_after_s)}" exceeds grace, which is "{format_duration(grace_s)}"',
+                "write less, or as much to have no warning",
+            )
+        max_runtime_s = table.duration("max_runtime", default=None, minimum=SHORTEST_S, maximum=LONGEST_S)
+        return Rhythm(every_s, calendar, grace_s, warn_after_s, max_runtime_s)
+
+    # -- what comes ---------------------------------------------------------------------------------------
+
+    def start(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._checked_at = self.tools.clock.monotonic_s()
+        self._look(self.tools.clock.now())
+        self._aim()
+
+    def beat(self, beat: Beat, at: datetime) -> None:
+        """Take a signal; the check that follows tells what it means."""
+        self._record = with_beat(self._look(at), beat, at)
+        self._aim()
+        if self._wake is not None:
+            self._wake()
+
+    async def close(self) -> None:
+        self._wake = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self, now: datetime) -> Record:
+        awake_at = self.tools.clock.monotonic_s()
+        # Before the first look of this process nobody was awake, and nobody looks at one that is paused.
+        is_paused = awake_at - self._checked_at > PAUSED_INTERVALS * self.settings.check_every_s
+        awake_s = 0.0 if self._awake_at is None or is_paused else awake_at - self._awake_at
+        self._awake_at = awake_at
+        record = self._record or Record(began_at=now, seen_at=now)
+        self._record = looked_at(record, self.options, now, awake_s)
+        return self._record
+
+    def _aim(self) -> None:
+        """Set the timer for the next change that comes by itself."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._wake is None or self._record is None:
+            return
+        now = self.tools.clock.now()
+        changes_at = standing_of(self._record, self.options, now).changes_at
+        if changes_at is not None:
+            delay_s = max(SOONEST_S, (changes_at - now).total_seconds())
+            due_s = self.tools.clock.monotonic_s() + delay_s
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_change_due, due_s)
+
+    def _on_change_due(self, due_s: float) -> None:
+        if self._wake is None:
+            return
+        extended_by_s = extension_s(self.tools.clock.monotonic_s() - due_s)
+        if extended_by_s:
+            # The event loop stood still: a ping may have come meanwhile, and is read first.
+            self._timer = asyncio.get_running_loop().call_later(extended_by_s, self._wake)
+        else:
+            self._wake()
+
+    # -- what is known ------------------------------------------------------------------------------------
+
+    def memory(self) -> Mapping[str, Any] | None:
+        if self._record is None:
+            return None
+        record = self._record
+        kept = {field.name: _json_of(getattr(record, field.name)) for field in fields(record)}
+        return {
+            **{name: value for name, value in kept.items() if value is not None},
+            "told": self._told,
+            "rhythm": str(self.options),
+        }
+
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        kept: dict[str, Any] = {
+            field.name: _value_of(field.name, memory.get(field.name)) for field in fields(Record)
+        }
+        if kept["began_at"] is None or kept["seen_at"] is None:
+            return
+        if memory.get("rhythm") != str(self.options):
+            # What was missed by another rhythm may be in time by this one.
+            kept["missed_at"] = None
+        self._record = Record(**{name: value for name, value in kept.items() if value is not None})
+        told = memory.get("told")
+        self._told = told if isinstance(told, str) else None
+
+    async def check(self) -> Observation:
+        now = self.tools.clock.now()
+        record = self._look(now)
+        self._checked_at = self.tools.clock.monotonic_s()
+        self._aim()
+        standing = standing_of(record, self.options, now)
+        late = Reason.HEARTBEAT_LATE if standing.is_warning else Reason.OK
+        if standing.has_ended:
+            late = Reason.HEARTBEAT_ENDED
+        reason = _REASONS.get(standing.status, late)
+        detail = _detail(record, standing, self.options)
+        facts = _facts(record, standing, now)
+        return Observation(
+            self._began_at(reason, standing, now), 0.0, reason, detail, facts, evidence=_evidence(record)
+        )
+
+    def _began_at(self, reason: Reason, standing: Standing, now: datetime) -> datetime:
+        """A change bears the time when it came about, as far as nobody was told of it yet."""
+        if standing.since is None:
+            self._told = None
+            return now
+        change = f"{reason.value} {standing.since.isoformat()}"
+        if change == self._told:
+            return now
+        self._told = change
+        return standing.since
+
+
+def _json_of(value: datetime | float | str | bool | None) -> float | str | bool | None:  # noqa: FBT001 - a value as it is
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+_TEXTS = frozenset({"run_id", "message"})
+_NUMBERS = frozenset({"runtime_s", "exit_status"})
+
+
+def _value_of(name: str, value: object) -> object:
+    """What memory holds for a field of the record; None for what is not there or of another kind."""
+    if name == "has_failed":
+        return value is True
+    if name in _TEXTS:
+        return value if isinstance(value, str) else None
+    if name in _NUMBERS:
+        return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return moment if moment is not None and moment.tzinfo is not None else None
+
+
+def _facts(record: Record, standing: Standing, now: datetime) -> Mapping[str, Fact]:
+    facts: dict[str, Fact] = {
+        "heartbeat.status": standing.status.value,
+        "heartbeat.message": _one_line(record.message),
+    }
+    if record.last_signal_at is not None:
+        facts["heartbeat.last_seen"] = (now - record.last_signal_at).total_seconds()
+    if record.succeeded_at is not None:
+        facts["heartbeat.last_success"] = (now - record.succeeded_at).total_seconds()
+    if record.runtime_s is not None:
+        # The latter so that a condition in [defaults] fits every type.
+        facts |= {"heartbeat.runtime": record.runtime_s, "response_time": record.runtime_s}
+    if record.exit_status is not None:
+        facts["heartbeat.exit_status"] = record.exit_status
+    return facts
+
+
+def _evidence(record: Record) -> Evidence:
+    """The whole message for conditions; it is not kept with each result."""
+    message = record.message or ""
+
+    def evidence(name: str, argument: object) -> object:
+        return message if name == "heartbeat.output" and argument is None else None
+
+    return evidence
+
+
+def _one_line(message: str | None) -> str:
+    line = next((line.strip() for line in (message or "").splitlines() if line.strip()), "")
+    shown = "".join(character if character.isprintable() else "�" for character in line)
+    return shown if len(shown) <= SHOWN_CHARACTERS else shown[: SHOWN_CHARACTERS - 1] + "…"
+
+
+def _detail(record: Record, standing: Standing, rhythm: Rhythm) -> str:
+    said = _said(record, standing, rhythm)
+    # What the last run said explains nothing of one that does not come.
+    is_awaited = standing.status in {HeartbeatStatus.LATE, HeartbeatStatus.MISSED}
+    message = "" if is_awaited else _one_line(record.message)
+    return f"{said}: {message}" if message else said
+
+
+def _said(record: Record, standing: Standing, rhythm: Rhythm) -> str:
+    last = "no beat yet" if record.ended_at is None else f"last beat at {_at(record.ended_at)}"
+    match standing.status:
+        case HeartbeatStatus.FAILED:
+            status = "" if record.exit_status is None else f" with exit status {record.exit_status}"
+            return f"failed at {_at(record.ended_at)}{status}"
+        case HeartbeatStatus.MISSED if _is_overrun(record):
+            return f"started at {_at(record.started_at)} and did not end by {_at(record.missed_at)}"
+        case HeartbeatStatus.MISSED:
+            return f"missed: nothing came by {_at(record.missed_at)}; {last}"
+        case HeartbeatStatus.RUNNING:
+            return f"running, started at {_at(record.started_at)}; has to end by {_at(standing.down_at)}"
+        case HeartbeatStatus.LATE:
+            return f"late since {_at(standing.expected_at)}; {last}; down at {_at(standing.down_at)}"
+        case HeartbeatStatus.NEW | HeartbeatStatus.UP:
+            ran = "" if record.runtime_s is None else f", ran {_rounded(record.runtime_s)}"
+            following = f"the next by {_at(standing.expected_at)}, {format_duration(rhythm.grace_s)} of grace"
+            if standing.has_ended:
+                following = f"no other is expected, as the calendar {rhythm.calendar} has ended"
+            return f"{last}{ran}; {following}"
+
+
+def _is_overrun(record: Record) -> bool:
+    started_at, missed_at = record.started_at, record.missed_at
+    return started_at is not None and missed_at is not None and started_at < missed_at
+
+
+def _rounded(seconds: float) -> str:
+    """Without a fraction from ten seconds on."""
+    return format_duration(round(seconds, 0 if seconds >= 10 else 1))  # noqa: PLR2004
+
+
+def _at(moment: datetime | None) -> str:
+    return "never" if moment is None else time_text(moment)

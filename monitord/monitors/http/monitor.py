@@ -1,0 +1,355 @@
+"""The type `http`: one request, as a browser or another program would make it, and what came back.
+
+    url = "https://shop.example.org/health"
+
+Without conditions a status below 400 is well. What is asked and received is told in one line; passwords,
+tokens and the parts of a URL that may be one are told nowhere.
+"""
+
+import asyncio
+import codecs
+import gc
+import json
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import ClassVar
+
+from monitord.conditions import (
+    COUNT,
+    IP_VERSION,
+    LATENCY,
+    Bounds,
+    FactFunction,
+    FactType,
+    JsonPath,
+    Unresolved,
+    Vocabulary,
+    parse_json_path,
+)
+from monitord.config import Table
+from monitord.model import EXCERPT, Evidence, Fact, Observation, Reason
+from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools, lookup_of
+from monitord.net import Hop, HttpExchange, HttpFault, HttpOutcome, HttpRequest, Phase
+from monitord.net.base.addressing import is_this_host
+from monitord.options.http import HttpOptions, read_options, secrets_of, shown_location, shown_url
+from monitord.options.tls import ONLY_WITH_TLS, TLS_BOUNDS, TLS_FACTS, facts_of_certificate, facts_of_tls
+
+FIRST_BAD_STATUS = 400
+MAX_BINARY_SHARE = 0.1
+"""Of characters that are no text: above it a body is not shown."""
+
+_CHARSET = re.compile(r'charset="?([A-Za-z0-9_.:-]{1,40})', re.IGNORECASE)
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""utf-7 and others decode to lone surrogates, which no output can hold."""
+_NO_CHARSETS = frozenset({"punycode", "idna", "utf-7", "unicode-escape", "raw-unicode-escape"})
+"""What Python decodes as well and no server means: a megabyte of punycode takes half a minute."""
+
+_TELLING_HEADERS = (
+    "Content-Type", "Content-Encoding", "Server", "Via", "Retry-After", "WWW-Authenticate", "Allow",
+)  # fmt: skip
+"""Of a response that did not pass. No cookie, and nothing else that lets anybody in."""
+
+VOCABULARY = Vocabulary(
+    {
+        "status": FactType.NUMBER,
+        "response_time": FactType.DURATION,
+        **{f"phase.{phase.value}": FactType.DURATION for phase in Phase},
+        "redirects": FactType.NUMBER,
+        "address": FactType.TEXT,
+        "ip_version": FactType.NUMBER,
+        "http_version": FactType.TEXT,
+        "header": FactFunction(FactType.TEXT),
+        "deviations": FactType.TEXT,
+        "body": FactType.TEXT,
+        "body.length": FactType.SIZE,
+        "json": FactFunction(FactType.ANY, parse_json_path),
+        **TLS_FACTS,
+        "certificate.host": FactType.TEXT,
+    },
+    {
+        "status": Bounds(least=100, most=999, is_whole=True),
+        "response_time": LATENCY,
+        **{f"phase.{phase.value}": LATENCY for phase in Phase},
+        "redirects": COUNT,
+        "ip_version": IP_VERSION,
+        "body.length": COUNT,
+        **TLS_BOUNDS,
+    },
+)
+_OF_THE_BODY = frozenset({"body", "json"})
+_OF_THE_WHOLE_BODY = _OF_THE_BODY | {"body.length"}
+
+_WELL, _DEGRADED, _OURS, _UNWELL, _FAULT = range(5)
+
+
+class HttpMonitor(Monitor[HttpOptions]):
+    """Makes one request each time; with `all_addresses` one to each address, and the worst of them counts."""
+
+    type_name: ClassVar[str] = "http"
+    implied_by: ClassVar[str | None] = "url"
+    vocabulary: ClassVar[Vocabulary] = VOCABULARY
+
+    def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
+        super().__init__(settings, tools)
+        self._request = self.options.request(
+            read_body=bool(settings.needs & _OF_THE_BODY),
+            receive_streams=bool(settings.needs & _OF_THE_WHOLE_BODY),
+        )
+        self.looks_outward = not _is_local(self._request)
+        self._shown_url = shown_url(self._request.target, is_secret=self.options.is_url_secret)
+
+    @property
+    def host(self) -> str | None:
+        target = self._request.target
+        return None if target.socket_path is not None else target.host
+
+    @classmethod
+    def read_options(cls, table: Table) -> HttpOptions:
+        return read_options(table)
+
+    @classmethod
+    def absent_facts(cls, options: HttpOptions) -> Mapping[str, str]:
+        is_plain = options.url.reveal().lower().startswith("http://") and not options.follow_redirects
+        absent = dict(ONLY_WITH_TLS) if is_plain else {}
+        if options.method == "HEAD":
+            absent |= dict.fromkeys(_OF_THE_BODY, "a response to HEAD does not have")
+        if not options.read_body:
+            absent |= dict.fromkeys(_OF_THE_WHOLE_BODY, "there is only with read_body = true")
+        return absent
+
+    def secrets(self) -> Iterable[str]:
+        return secrets_of(self.options)
+
+    async def check(self) -> Observation:
+        watch = Stopwatch(self.tools.clock)
+        deadline = watch.began_s + self.settings.timeout_s
+        if not self.options.all_addresses:
+            outcome = await self.tools.http.fetch(self._request, deadline=deadline)
+            return self._observation(watch, outcome, "")
+        outcomes = await self.tools.http.fetch_each(self._request, deadline=deadline)
+        badness: list[tuple[int, float]] = []
+        for outcome in outcomes:
+            badness.append((self._badness(self._observation(watch, outcome, "")), outcome.duration_s))
+            # A pattern may take its time with each of them.
+            await asyncio.sleep(0)
+        # Where failing is well, an address that answers is the worst.
+        worst = (min if self.settings.invert else max)(badness)
+        bad = sum(kind > _DEGRADED for kind, _ in badness)
+        count = f"{bad} of {len(outcomes)} addresses failed" if bad else f"{len(outcomes)} addresses"
+        return self._observation(watch, outcomes[badness.index(worst)], f", {count}")
+
+    def _badness(self, observation: Observation) -> int:
+        """The order of what can come of several addresses: our own lack tells least about the peer, a fault most."""
+        settings, lookup = self.settings, lookup_of(observation)
+        if observation.reason.is_ours:
+            return _OURS
+        if observation.evidence is None:
+            return _FAULT
+        is_well = observation.reason is Reason.OK
+        if settings.up_when:
+            is_well = all(condition.evaluate(lookup).holds for condition in settings.up_when)
+        if not is_well:
+            return _UNWELL
+        is_degraded = any(condition.evaluate(lookup).holds for condition in settings.degraded_when)
+        return _DEGRADED if is_degraded else _WELL
+
+    def journal_fields(self, observation: Observation) -> Mapping[str, str]:
+        fields = {"MONITOR_URL": self._shown_url}
+        for fact, name in (("status", "HTTP_STATUS"), ("body.length", "RESPONSE_BYTES")):
+            if fact in observation.facts:
+                fields[name] = str(observation.facts[fact])
+        return fields
+
+    async def close(self) -> None:
+        await self.tools.http.forget(self._request)
+
+    def _observation(self, watch: Stopwatch, outcome: HttpOutcome, note: str) -> Observation:
+        asked = f"{self._request.method} {self._shown_url}"
+        reason = _reason(outcome)
+        facts: dict[str, Fact] = {"response_time": outcome.duration_s}
+        facts.update((f"phase.{phase.value}", seconds) for phase, seconds in outcome.phases.items())
+        facts["redirects"] = outcome.redirects
+        if outcome.address is not None:
+            facts["address"] = outcome.address
+        if outcome.ip_version is not None:
+            facts["ip_version"] = outcome.ip_version
+        if isinstance(outcome, HttpExchange):
+            facts["status"] = outcome.status
+            facts["http_version"] = outcome.http_version
+            if outcome.body_bytes is not None:
+                facts["body.length"] = outcome.body_bytes
+            facts.update(_facts_of_connections(outcome, self.tools.clock.now()))
+            said, short = f"{outcome.status}, {_received(outcome)}", f"HTTP {outcome.status}"
+            if outcome.deviations:
+                facts["deviations"] = ", ".join(deviation.value for deviation in outcome.deviations)
+                said += f", deviates from HTTP: {facts['deviations']}"
+        else:
+            # The reason, in words: "refused: connect to 127.0.0.1:1 refused".
+            said = f"{reason.value.replace('_', ' ')}: {outcome.detail}"
+            if outcome.status is not None:
+                facts["status"] = outcome.status
+                said += f" (status {outcome.status})"
+            short = said
+        return Observation(
+            started_at=watch.started_at,
+            duration_s=outcome.duration_s,
+            reason=reason,
+            detail=f"{asked} {said}, {outcome.duration_s:.3f} s{note}",
+            facts=facts,
+            address=outcome.address,
+            evidence=_evidence(outcome) if isinstance(outcome, HttpExchange) else None,
+            subject=asked,
+            outcome=f"{short}{note}",
+        )
+
+
+def _facts_of_connections(exchange: HttpExchange, now: datetime) -> Mapping[str, Fact]:
+    """`tls.*` are of the last connection; `certificate.*` are of the one, redirects included, whose certificate
+    expires first: no browser gets past a redirect whose certificate it refuses.
+    """
+    facts = {} if exchange.tls is None else dict(facts_of_tls(exchange.tls, now))
+    links = [(exchange.target, exchange.tls), *((hop.target, hop.tls) for hop in exchange.hops)]
+    certificates = [(tls.certificate, target) for target, tls in links if target and tls and tls.certificate]
+    if certificates:
+        first, target = min(certificates, key=lambda found: found[0].expires_at)
+        facts |= facts_of_certificate(first, now)
+        facts["certificate.host"] = target.host_header
+    return facts
+
+
+def _is_local(request: HttpRequest) -> bool:
+    """Nobody knows where a proxy goes on to."""
+    if request.proxy_target is not None:
+        return False
+    target = request.target
+    return target.socket_path is not None or is_this_host(request.endpoint_for(target).host)
+
+
+def _evidence(exchange: HttpExchange) -> Evidence:
+    """What conditions may ask of a response beyond its facts. The body is parsed at most once."""
+    documents: list[object] = []
+
+    def document() -> object:
+        if not documents:
+            try:
+                documents.append(_parse_json(exchange))
+            except (ValueError, RecursionError):
+                documents.append(Unresolved("the body is not JSON"))
+        return documents[0]
+
+    def look_up(name: str, argument: object) -> object:
+        match name:
+            case "body" | "json" if exchange.body_problem:
+                return Unresolved(exchange.body_problem)
+            case "body":
+                return _decoded(exchange, exchange.body or b"")
+            case "json" if isinstance(argument, JsonPath):
+                found = document()
+                return found if isinstance(found, Unresolved) else argument.find(found)
+            case "header":
+                return _header(exchange, str(argument))
+            case "deviations":
+                return ""
+        return _excerpt(exchange) if name == EXCERPT else None
+
+    return look_up
+
+
+def _parse_json(exchange: HttpExchange) -> object:
+    """The body as JSON (RFC 8259: no NaN, no Infinity), in the charset that it names or shows. Raises ValueError."""
+    body = exchange.body or b""
+    try:
+        # detect_encoding goes by the zeros that UTF-16 and UTF-32 put beside ASCII (RFC 4627, section 3).
+        text = body.decode(_charset(exchange, body) or json.detect_encoding(body))
+    except LookupError:  # a codec that is not one of text
+        text = body.decode()
+    # A megabyte of brackets is a third of a million lists, which the cyclic collector would go through many times
+    # while they are made: that is most of the time.
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return json.loads(text.removeprefix("\ufeff"), parse_constant=_refuse_constant)
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _charset(exchange: HttpExchange, body: bytes) -> str | None:
+    """As the byte order mark shows, before what Content-Type names (WHATWG Encoding, section 6)."""
+    for mark, charset in _MARKS:
+        if body.startswith(mark):
+            return charset
+    named = _CHARSET.search(exchange.headers.get("Content-Type", ""))
+    if named is None:
+        return None
+    try:
+        charset = codecs.lookup(named[1]).name
+    except LookupError:
+        return None
+    return None if charset in _NO_CHARSETS else charset
+
+
+def _decoded(exchange: HttpExchange, body: bytes) -> str:
+    """The body in its charset, without a byte order mark; what cannot be decoded shows as U+FFFD."""
+    try:
+        text = body.decode(_charset(exchange, body) or "utf-8", errors="replace")
+    except (LookupError, UnicodeError):
+        # No charset of text; "undefined" raises whatever `errors` says.
+        text = body.decode(errors="replace")
+    return _SURROGATE.sub("\ufffd", text.removeprefix("\ufeff"))
+
+
+def _header(exchange: HttpExchange, name: str) -> str | None:
+    """All values of a header, joined by ", " (RFC 9110, section 5.3). Those of Set-Cookie, which hold commas, are
+    lines of their own.
+    """
+    wanted = name.lower()
+    values = [value for key, value in exchange.headers.items() if key.lower() == wanted]
+    return ("\n" if wanted == "set-cookie" else ", ").join(values) if values else None
+
+
+def _excerpt(exchange: HttpExchange) -> str:
+    """The redirects, the status line, the headers that tell something, and the beginning of the body if it is text."""
+    lines = [_shown_hop(hop) for hop in exchange.hops]
+    lines.append(f"HTTP/{exchange.http_version} {exchange.status} {exchange.reason_phrase}".rstrip())
+    lines += [f"{name}: {value}" for name in _TELLING_HEADERS if (value := _header(exchange, name))]
+    if location := exchange.headers.get("Location"):
+        lines.append(f"Location: {shown_location(location)}")
+    if exchange.beginning:
+        text = _decoded(exchange, exchange.beginning)
+        odd = sum(not (c.isprintable() or c.isspace() or c == "\x1b") or c == "\ufffd" for c in text)
+        is_text = odd <= MAX_BINARY_SHARE * len(text)
+        lines += ["", text if is_text else f"({_received(exchange)} that are not text)"]
+    return "\n".join(lines)
+
+
+def _shown_hop(hop: Hop) -> str:
+    """Without the path, which may be a secret."""
+    certificate = hop.tls.certificate if hop.tls is not None else None
+    expiry = f", certificate expires at {certificate.expires_at.isoformat()}" if certificate else ""
+    return f"Redirect: {hop.status} from {hop.target.shown_origin}{expiry}"
+
+
+def _reason(outcome: HttpOutcome) -> Reason:
+    if isinstance(outcome, HttpFault):
+        return Reason(outcome.kind.value)
+    return Reason.OK if outcome.status < FIRST_BAD_STATUS else Reason.CONDITION_FAILED
+
+
+def _received(exchange: HttpExchange) -> str:
+    count = exchange.body_bytes
+    if count is None:
+        return "body not read"
+    return "1 byte" if count == 1 else f"{count} bytes"

@@ -1,0 +1,355 @@
+"""The type `journal`: lines of the journal that should not come, or should.
+
+    type = "journal"                          type = "journal"
+    unit = "nginx"                            identifier = "backup"
+    priority = "err"                          pattern = "^done"
+    at_most = 3                               absent_for = "26h"
+    within = "10m"
+
+Entries are counted as they are written, each once: the count and the place in the journal up to which it counts are
+kept together, in `memory` as well. A match that changes the verdict asks for a check, at most one a second.
+
+Time is that of the monotonic clock: what a clock that was set or a machine that slept adds to it moves what was
+counted along. Between runs it is the wall's, but for the time that the machine was off.
+
+python-systemd is needed only where there is such a monitor, and is imported only there.
+"""
+
+import asyncio
+import importlib
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+from monitord.clock import time_text
+from monitord.conditions import COUNT, LATENCY, FactType, Vocabulary
+from monitord.config import Table
+from monitord.health import HealthPolicy
+from monitord.journal.feed import JournalFaultKind, JournalFeed, JournalNews, JournalQuery
+from monitord.journal.reader import (
+    KEPT_LINES,
+    UnreadableError,
+    check_readable,
+    cursor_part,
+    own_unit,
+    unit_family,
+)
+from monitord.model import EXCERPT, Fact, Observation, Reason
+from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
+from monitord.monitors.journal.options import JournalOptions, read_journal_options
+from monitord.monitors.journal.window import SLOTS, Window
+from monitord.units import format_duration
+
+log = logging.getLogger(__name__)
+
+WAKE_EVERY_S = 1.0
+CLOCK_STEP_US = 1_000_000
+"""By less the clock is not set, but slewed."""
+
+VOCABULARY = Vocabulary(
+    {
+        "journal.count": FactType.NUMBER,
+        "journal.last": FactType.DURATION,
+        "journal.total": FactType.NUMBER,
+        "journal.lines": FactType.TEXTS,
+        "message": FactType.TEXT,
+        "response_time": FactType.DURATION,
+    },
+    {
+        "journal.count": COUNT,
+        "journal.total": COUNT,
+        "response_time": LATENCY,
+    },
+)
+
+_FAILURES = frozenset({Reason.JOURNAL_MATCHED, Reason.JOURNAL_SILENT})
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_FORBIDDEN_HINT = 'the unit wants "SupplementaryGroups=systemd-journal": see monitord(8)'
+_ABSENT_HINT = "see Storage= in journald.conf(5)"
+_NOT_LEFT_OUT = ("_SYSTEMD_UNIT", "_SYSTEMD_USER_UNIT", "MONITOR")
+
+
+def _warn_if_unreadable(table: Table) -> None:
+    try:
+        check_readable()
+    except UnreadableError as error:
+        if not (error.is_forbidden and table.is_read_by_outsider):
+            hint = _FORBIDDEN_HINT if error.is_forbidden else _ABSENT_HINT
+            table.warn("type", f'"journal" cannot work: {error}', hint)
+
+
+class JournalMonitor(Monitor[JournalOptions]):
+    type_name: ClassVar[str] = "journal"
+    looks_outward = False
+    default_policy: ClassVar[HealthPolicy] = HealthPolicy(fail_after=1)
+    vocabulary: ClassVar[Vocabulary] = VOCABULARY
+
+    def __init__(
+        self, settings: MonitorSettings, tools: Tools, own_cgroup: Path = Path("/proc/self/cgroup")
+    ) -> None:
+        super().__init__(settings, tools)
+        self._own_cgroup = own_cgroup
+        self._window = Window(self.options.window_s)
+        self._place: str | None = None
+        self._total = 0
+        self._last_us: int | None = None
+        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self._lost = 0
+        self._since_us: int | None = None
+        self._clock_offset_us: int | None = None
+        self._remembered_us: int | None = None
+        self._feed: JournalFeed | None = None
+        self._has_failed = False
+        self._wake: Callable[[], None] = lambda: None
+        self._waking: asyncio.TimerHandle | None = None
+        self._woken_s = float("-inf")
+
+    @classmethod
+    def read_options(cls, table: Table) -> JournalOptions:
+        try:
+            importlib.import_module("systemd.journal")
+        except ImportError as error:
+            table.fault(
+                "type", f'"journal" needs python-systemd: {error}', "install the package python3-systemd"
+            )
+        _warn_if_unreadable(table)
+        return read_journal_options(table)
+
+    # -- life ---------------------------------------------------------------------------------------------
+
+    def start(self, wake: Callable[[], None]) -> None:
+        options, now_us = self.options, self._now_us()
+        self._wake = wake
+        look_back_us = round(options.window_s * 1e6) if options.look_back else 0
+        if self._since_us is None:
+            self._since_us = now_us - look_back_us
+        self._clock_offset_us = self._offset_us(now_us)
+        query = JournalQuery(
+            matches=options.matches,
+            pattern=options.pattern,
+            # What could not be searched must neither hide an error nor stand for the line that was waited for.
+            counts_unsure=options.at_most is not None,
+            passes_over=self._passes_over(),
+            slot_us=self._window.slot_us,
+            slots=SLOTS,
+        )
+        self._feed = self.tools.journal.follow(
+            query, self._hear, place=self._place, look_back_us=look_back_us
+        )
+
+    async def close(self) -> None:
+        if self._waking is not None:
+            self._waking.cancel()
+        if self._feed is not None:
+            await self._feed.close()
+
+    def memory(self) -> Mapping[str, Any]:
+        self._follow_clock()
+        return {
+            "query": self._query_key(),
+            "place": self._place,
+            "counts": self._window.kept(),
+            "total": self._total,
+            "last_us": self._last_us,
+            "since_us": self._since_us,
+            "lines": list(self._lines),
+            "at_us": self._now_us(),
+        }
+
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        place, at_us = memory.get("place"), memory.get("at_us")
+        self._place = place if isinstance(place, str) else None
+        if memory.get("query") != self._query_key():
+            # Of other lines; but what was written meanwhile is read.
+            return
+        self._remembered_us = at_us if isinstance(at_us, int) else None
+        counts, lines, total = memory.get("counts"), memory.get("lines"), memory.get("total")
+        self._window.restore(counts if isinstance(counts, list) else [])
+        self._lines.extend(str(line) for line in (lines if isinstance(lines, list) else []))
+        self._total = total if isinstance(total, int) else 0
+        last_us, since_us = memory.get("last_us"), memory.get("since_us")
+        self._last_us = last_us if isinstance(last_us, int) else None
+        self._since_us = since_us if isinstance(since_us, int) else None
+
+    # -- hearing ------------------------------------------------------------------------------------------
+
+    def _hear(self, news: JournalNews) -> None:
+        self._follow_clock()
+        self._leave_out_time_off(news.place)
+        self._place = news.place
+        self._window.add(news.counts)
+        self._total += news.total
+        self._lines.extend(news.lines)
+        if news.total:
+            self._last_us = max(self._last_us or 0, news.last_us)
+        if news.lost:
+            self._lost = news.lost
+            log.warning("%s: %s", self.name, _lost_text(news.lost))
+        if news.total and self._changes_something():
+            self._wake_soon()
+
+    def _changes_something(self) -> bool:
+        at_most = self.options.at_most
+        if self.settings.needs:
+            return True
+        if at_most is None:
+            return self._has_failed
+        return not self._has_failed and self._window.count(self._now_us()) > at_most
+
+    def _wake_soon(self) -> None:
+        if self._waking is not None:
+            return
+        now_s = self.tools.clock.monotonic_s()
+        rest_s = max(0.0, self._woken_s + WAKE_EVERY_S - now_s)
+        self._waking = asyncio.get_running_loop().call_later(rest_s, self._wake_now)
+
+    def _wake_now(self) -> None:
+        self._waking = None
+        self._woken_s = self.tools.clock.monotonic_s()
+        self._wake()
+
+    # -- checking -----------------------------------------------------------------------------------------
+
+    async def check(self) -> Observation:
+        watch = Stopwatch(self.tools.clock)
+        feed = self._feed
+        has_all = feed is not None and await feed.settle(self.settings.timeout_s)
+        self._follow_clock()
+        now_us = self._now_us()
+        fault = None if feed is None else feed.fault
+        if fault is not None and fault.kind is not JournalFaultKind.BROKEN:
+            is_forbidden = fault.kind is JournalFaultKind.FORBIDDEN
+            hint = _FORBIDDEN_HINT if is_forbidden else _ABSENT_HINT
+            said = f"{fault.text}; {hint}"
+            return watch.observation(
+                Reason.PROBER_FORBIDDEN, f"journal: {said}", subject="journal", outcome=said
+            )
+        count = self._window.count(now_us)
+        reason, said = self._judge(count, now_us, has_all=has_all)
+        if reason is Reason.PROBER_LATE:
+            said = f"not read to its end within {format_duration(self.settings.timeout_s)}"
+            said += f": {fault.text}" if fault is not None else f", {_count_text(count)} until now"
+        if self._lost:
+            said += f"; {_lost_text(self._lost)}"
+            self._lost = 0
+        facts = self._facts(count, now_us)
+        self._has_failed = reason in _FAILURES
+        facts["response_time"] = watch.elapsed_s
+        excerpt = "\n".join(self._lines) or None
+        return watch.observation(
+            reason,
+            f"journal: {said}",
+            facts,
+            evidence=lambda name, _: excerpt if name == EXCERPT else None,
+            subject="journal",
+            outcome=said,
+        )
+
+    def _judge(self, count: int, now_us: int, *, has_all: bool) -> tuple[Reason, str]:
+        """`has_all`: what is not counted was not written."""
+        options = self.options
+        window = format_duration(options.window_s)
+        reason = Reason.OK if has_all else Reason.PROBER_LATE
+        if options.at_most is None:
+            silent_since_us = max(self._last_us or 0, self._since_us or 0)
+            is_silent = now_us - silent_since_us > options.window_s * 1e6
+            if not is_silent:
+                reason = Reason.OK
+            elif has_all:
+                reason = Reason.JOURNAL_SILENT
+            said = f"{_count_text(count)} in {window} (at least 1)"
+            if is_silent:
+                said = f"no match since {_time_text(silent_since_us)} (at most {window})"
+        else:
+            if count > options.at_most:
+                reason = Reason.JOURNAL_MATCHED
+            said = f"{_count_text(count)} in {window} (at most {options.at_most})"
+        if self.settings.up_when and reason in _FAILURES:
+            # Its conditions take the place of the type's own verdict.
+            reason = Reason.OK if has_all else Reason.PROBER_LATE
+        if self._last_us is not None and self._lines:
+            said += f", the last at {_time_text(self._last_us)}: {self._lines[-1]}"
+        return reason, said
+
+    def journal_fields(self, observation: Observation) -> Mapping[str, str]:
+        count = observation.facts.get("journal.count")
+        return {} if count is None else {"JOURNAL_COUNT": str(count)}
+
+    def _facts(self, count: int, now_us: int) -> dict[str, Fact]:
+        facts: dict[str, Fact] = {
+            "journal.count": count,
+            "journal.total": self._total,
+            "journal.lines": tuple(self._lines),
+        }
+        if self._last_us is not None:
+            facts["journal.last"] = max(0, now_us - self._last_us) / 1e6
+        if self._lines:
+            facts["message"] = self._lines[-1]
+        return facts
+
+    # -- lines of our own, and time -----------------------------------------------------------------------
+
+    def _passes_over(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Our own lines tell of the lines that were found: whoever looked at them would find one more each time.
+
+        Neither are those of another monitord looked at, which may look at ours. Who names them gets them.
+        """
+        fields = dict(self.options.matches)
+        if any(name.startswith(_NOT_LEFT_OUT) for name in fields) or "monitord" in fields.get(
+            "SYSLOG_IDENTIFIER", ()
+        ):
+            return ()
+        own = own_unit(self._own_cgroup.read_text())
+        return () if own is None else ((own[0], unit_family(own[1])),)
+
+    def _query_key(self) -> list[Any]:
+        """As JSON gives it back."""
+        return [[[name, *values] for name, values in self.options.matches], self.options.pattern]
+
+    def _now_us(self) -> int:
+        return (self.tools.clock.now() - _EPOCH) // _MICROSECOND
+
+    def _offset_us(self, now_us: int) -> int:
+        return now_us - round(self.tools.clock.monotonic_s() * 1e6)
+
+    def _follow_clock(self) -> None:
+        """Keep ages as they are when the wall clock leaps, as by a sleep of the machine."""
+        if self._clock_offset_us is None:
+            return
+        leap_us = self._offset_us(self._now_us()) - self._clock_offset_us
+        if abs(leap_us) >= max(CLOCK_STEP_US, self._window.slot_us):
+            self._clock_offset_us += self._shift(leap_us)
+
+    def _leave_out_time_off(self, place: str | None) -> None:
+        """At the first news after a reboot: nothing could be written while the machine was off."""
+        before, at_us = self._place, self._remembered_us
+        if place is None or at_us is None:
+            return
+        self._remembered_us = None
+        if before is not None and cursor_part(before, "b") != cursor_part(place, "b"):
+            self._shift(max(0, self._now_us() - at_us))
+
+    def _shift(self, by_us: int) -> int:
+        shifted_us = self._window.shift(by_us)
+        self._last_us = None if self._last_us is None else self._last_us + shifted_us
+        self._since_us = None if self._since_us is None else self._since_us + shifted_us
+        return shifted_us
+
+
+def _count_text(count: int) -> str:
+    return f"{count} match{'' if count == 1 else 'es'}"
+
+
+def _time_text(at_us: int) -> str:
+    return time_text(_EPOCH + at_us * _MICROSECOND)
+
+
+def _lost_text(lost: int) -> str:
+    what = (
+        "an entry before it was" if lost == 1 else f"{'some' if lost < 0 else lost} entries before they were"
+    )
+    return f"the journal lost {what} read; counting goes on behind"

@@ -1,0 +1,123 @@
+"""The options of the type `journal` as they are written, and the matches that they come to.
+
+`unit`, `identifier` and `priority` are short for fields in `match`; values of the same field are alternatives.
+"""
+
+import re
+from dataclasses import dataclass
+
+from monitord.conditions.pattern.matcher import Pattern
+from monitord.config import Table, value_text
+from monitord.systemd.unit_names import full_unit_name
+
+DEFAULT_WITHIN_S = 300.0
+SHORTEST_WINDOW_S = 1.0
+LONGEST_WINDOW_S = 366 * 86400.0
+MAX_VALUES = 100
+
+# Fields that begin with two underscores say where an entry lies; they are no part of it (systemd.journal-fields(7)).
+_FIELD = re.compile(r"(?!__)[A-Z_][A-Z0-9_]{0,63}")
+_PRIORITIES = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
+
+Matches = tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JournalOptions:
+    """Well while at most `at_most` entries match within `window_s`; or, with None, while one does."""
+
+    matches: Matches
+    pattern: str | None = None
+    at_most: int | None = 0
+    window_s: float = DEFAULT_WITHIN_S
+    look_back: bool = False
+
+
+def read_journal_options(table: Table) -> JournalOptions:
+    matches, pattern = _read_matches(table), table.value("pattern", _pattern, default=None)
+    at_most = table.integer("at_most", default=None, minimum=0, maximum=1_000_000_000)
+    within_s = table.duration("within", default=None, minimum=SHORTEST_WINDOW_S, maximum=LONGEST_WINDOW_S)
+    absent_for_s = table.duration(
+        "absent_for", default=None, minimum=SHORTEST_WINDOW_S, maximum=LONGEST_WINDOW_S
+    )
+    look_back = table.flag("look_back", default=False)
+    names = ("match", "unit", "identifier", "priority", "pattern")
+    if all(table.look_up(name) is None for name in names):
+        table.fault("", "matches every line of the journal", f"say which by {', '.join(names)}")
+    if absent_for_s is None:
+        return JournalOptions(matches, pattern, at_most or 0, within_s or DEFAULT_WITHIN_S, look_back)
+    for key, value in (("at_most", at_most), ("within", within_s)):
+        if value is not None:
+            table.fault(key, "does not go with absent_for", "make it a monitor of its own")
+    return JournalOptions(matches, pattern, None, absent_for_s, look_back)
+
+
+def _pattern(text: str) -> str:
+    Pattern(text)
+    return text
+
+
+def _read_matches(table: Table) -> Matches:
+    found: dict[str, list[str]] = {}
+    short = (("unit", "_SYSTEMD_UNIT"), ("identifier", "SYSLOG_IDENTIFIER"), ("priority", "PRIORITY"))
+    for key, field in short:
+        written = table.look_up(key)
+        if written is not None:
+            found.setdefault(field, []).extend(_values(table, key, field, written[1]))
+    match = table.look_up("match")
+    if match is not None and not isinstance(match[1], dict):
+        table.fault("match", f"{value_text(match[1])} is not a table", 'write { _SYSTEMD_UNIT = "…" }')
+    elif match is not None and isinstance(match[1], dict):
+        for field, value in match[1].items():
+            if not _FIELD.fullmatch(field):
+                table.fault(
+                    "match",
+                    f"{value_text(field)} is not the name of a field",
+                    "write it as journalctl -o verbose shows it",
+                )
+                continue
+            found.setdefault(field, []).extend(_values(table, "match", field, value))
+    return tuple((field, tuple(sorted(set(values)))) for field, values in sorted(found.items()))
+
+
+def _values(table: Table, key: str, field: str, written: object) -> list[str]:
+    """What may stand in the field; faults are recorded."""
+    parts = written if isinstance(written, list) else [written]
+    if not 0 < len(parts) <= MAX_VALUES:
+        table.fault(key, f"{field} has {len(parts)} values", f"write 1 to {MAX_VALUES}")
+        return []
+    values: list[str] = []
+    for part in parts:
+        try:
+            values += _value(key, field, part)
+        except ValueError as error:
+            problem, _, hint = str(error).partition("; ")
+            table.fault(key, f"{value_text(part)} {problem}", hint)
+    return values
+
+
+def _value(key: str, field: str, part: object) -> list[str]:
+    if isinstance(part, bool) or not isinstance(part, (str, int)) or part == "":
+        raise ValueError('is neither text nor a whole number; write "…"')
+    text = str(part)
+    if field == "PRIORITY":
+        return _priorities(text, and_worse=key == "priority")
+    if key == "unit":
+        return [full_unit_name(text)]
+    return [text]
+
+
+def _priorities(text: str, *, and_worse: bool) -> list[str]:
+    """ "3", "err", "0..3": as journalctl's --priority=, which takes a single one with all that is worse."""
+    first, dots, last = text.partition("..")
+    ends = [_priority(first), _priority(last)] if dots else [_priority(first)]
+    low, high = (0 if and_worse and not dots else min(ends)), max(ends)
+    return [str(number) for number in range(low, high + 1)]
+
+
+def _priority(text: str) -> int:
+    if text in _PRIORITIES:
+        return _PRIORITIES.index(text)
+    if text.isascii() and text.isdecimal() and int(text) < len(_PRIORITIES):
+        return int(text)
+    raise ValueError(f'is not a priority; write 0 to 7, "0..3", or one of {", ".join(_PRIORITIES)}')

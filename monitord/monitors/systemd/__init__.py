@@ -1,0 +1,1 @@
+"""The monitor types `unit` and `timer`."""

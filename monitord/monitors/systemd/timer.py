@@ -1,0 +1,202 @@
+"""The type `timer`: a timer of systemd, and what became of the unit that it starts. A dead man's switch that needs no
+change to the job.
+
+    timer = "backup.timer"
+
+Without conditions: the timer is active, the last run did not fail, and the job was started when it should have been,
+with `grace` on top, or no longer ago than `max_age`.
+
+When it should have been started is what systemd said before: the time of the next elapse, remembered over restarts.
+systemd alone would not tell a run that was missed while the machine was off: it then only knows the next one.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from monitord.clock import time_text
+from monitord.conditions import EXIT_STATUS, LATENCY, FactType, Vocabulary
+from monitord.config import Table
+from monitord.health import HealthPolicy
+from monitord.model import Fact, Observation, Reason
+from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
+from monitord.monitors.systemd.common import Nudge, has_library, parse_timer_name, unanswered
+from monitord.monitors.systemd.timer_plan import Plan, next_in_s
+from monitord.net.dbus.bus import BusError
+from monitord.net.dbus.unit_state import UnitChange, UnitState
+from monitord.net.dbus.units import Following
+from monitord.units import format_duration
+
+DEFAULT_GRACE_S = 3600.0
+MARGIN_S = 1.0
+"""After the last moment, so that the clock has surely passed it."""
+
+VOCABULARY = Vocabulary(
+    {
+        "response_time": FactType.DURATION,
+        "timer.active_state": FactType.TEXT,
+        "timer.unit": FactType.TEXT,
+        "timer.last_trigger": FactType.DURATION,
+        "timer.next_elapse": FactType.DURATION,
+        "timer.result": FactType.TEXT,
+        "timer.exit_status": FactType.NUMBER,
+        "timer.is_running": FactType.FLAG,
+        "timer.overdue": FactType.FLAG,
+    },
+    {
+        "response_time": LATENCY,
+        "timer.exit_status": EXIT_STATUS,
+    },
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TimerOptions:
+    timer: str
+    max_age_s: float | None = None
+    grace_s: float = DEFAULT_GRACE_S
+
+
+class TimerMonitor(Monitor[TimerOptions]):
+    type_name: ClassVar[str] = "timer"
+    implied_by: ClassVar[str | None] = "timer"
+    default_policy: ClassVar[HealthPolicy] = HealthPolicy(fail_after=1, degrade_after=1)
+    looks_outward = False
+    vocabulary: ClassVar[Vocabulary] = VOCABULARY
+
+    def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
+        super().__init__(settings, tools)
+        self._following: list[Following] = []
+        self._nudge: Nudge | None = None
+        self._has_looked = False
+        self._plan = Plan()
+
+    @classmethod
+    def read_options(cls, table: Table) -> TimerOptions:
+        if not has_library(table, "type", cls.type_name):
+            table.ignore_others()
+            return TimerOptions("")
+        return TimerOptions(
+            timer=table.value("timer", parse_timer_name, default="", required=True),
+            max_age_s=table.duration("max_age", default=None, minimum=1.0),
+            grace_s=table.duration("grace", default=DEFAULT_GRACE_S),
+        )
+
+    def start(self, wake: Callable[[], None]) -> None:
+        self._nudge = Nudge(wake)
+        self._follow((self.options.timer,))
+
+    async def close(self) -> None:
+        self._follow(())
+        if self._nudge is not None:
+            self._nudge.close()
+
+    def memory(self) -> Mapping[str, Any] | None:
+        return self._plan.memory() if self._has_looked else None
+
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        self._plan = Plan.remembered(memory)
+
+    def _follow(self, names: tuple[str, ...]) -> None:
+        if names == tuple(one.name for one in self._following):
+            return
+        for one in self._following:
+            self.tools.units.unfollow(one)
+        self._following = [self.tools.units.follow(name, self._hear) for name in names]
+
+    def _hear(self, change: UnitChange | None) -> None:
+        # The first check comes by itself, with those of all others spread over some seconds.
+        if self._nudge is not None and (change is not None or self._has_looked):
+            self._nudge.call()
+
+    async def check(self) -> Observation:
+        watch = Stopwatch(self.tools.clock)
+        deadline = watch.began_s + self.settings.timeout_s
+        units = self.tools.units
+        try:
+            timer = await units.look(self.options.timer, deadline=deadline)
+            job = await units.look(timer.triggers, deadline=deadline) if timer.triggers else None
+        except BusError as error:
+            return unanswered(watch, self.options.timer, error)
+        if self._following:
+            self._follow((timer.name,) if job is None else (timer.name, job.name))
+        now, now_s = self.tools.clock.now(), self.tools.clock.monotonic_s()
+        self._plan = self._plan.seen(timer, job, now)
+        self._has_looked = True
+        overdue_s = self._overdue_s(now, now_s)
+        self._plan_next_look(overdue_s)
+        reason, said = self._judge(timer, job, overdue_s)
+        if reason in {Reason.OK, Reason.HEARTBEAT_ENDED}:
+            said += _next_text(timer, now, now_s)
+        if self.settings.up_when and reason is not Reason.OK:
+            reason = Reason.CONDITION_FAILED
+        facts = self._facts(timer, job, now, now_s)
+        facts |= {"response_time": watch.elapsed_s, "timer.overdue": overdue_s is not None and overdue_s > 0}
+        timer_name = self.options.timer
+        return watch.observation(reason, f"{timer_name} {said}", facts, subject=timer_name, outcome=said)
+
+    def _overdue_s(self, now: datetime, now_s: float) -> float | None:
+        """How long ago the job should have been started, at the very latest. None: nothing is promised."""
+        if self.options.max_age_s is not None:
+            return self._plan.age_s(now) - self.options.max_age_s
+        overdue_s = self._plan.overdue_s(now, now_s)
+        return None if overdue_s is None else overdue_s - self.options.grace_s
+
+    def _plan_next_look(self, overdue_s: float | None) -> None:
+        """Look when the last moment has passed, rather than up to `check_every` later."""
+        if self._nudge is not None and overdue_s is not None and overdue_s <= 0:
+            self._nudge.call(after_s=min(MARGIN_S - overdue_s, self.settings.check_every_s))
+
+    def _judge(self, timer: UnitState, job: UnitState | None, overdue_s: float | None) -> tuple[Reason, str]:
+        if not timer.is_there:
+            return Reason.UNIT_INACTIVE, "not found"
+        if timer.active_state == "failed":
+            return Reason.UNIT_FAILED, f"failed ({timer.result})"
+        if timer.active_state != "active":
+            loaded = "" if timer.load_state == "loaded" else f", {timer.load_state}"
+            return Reason.UNIT_INACTIVE, f"{timer.active_state} ({timer.sub_state}{loaded})"
+        last_at = self._plan.last_at
+        ran = "not started yet" if last_at is None else f"last started at {time_text(last_at)}"
+        if self._plan.failure:
+            return Reason.UNIT_FAILED, f"{timer.triggers} failed ({self._plan.failure}), {ran}"
+        if overdue_s is not None and overdue_s > 0:
+            return Reason.HEARTBEAT_MISSED, f"{self._overdue_text()}, {ran}"
+        is_running = job is not None and job.active_state == "activating"
+        said = f"{timer.triggers} {'runs' if is_running else 'is well'}, {ran}"
+        has_ended = (
+            timer.sub_state == "elapsed" and timer.has_only_calendars and self.options.max_age_s is None
+        )
+        return Reason.HEARTBEAT_ENDED if has_ended else Reason.OK, said
+
+    def _overdue_text(self) -> str:
+        if self.options.max_age_s is not None:
+            return f"did not elapse within {format_duration(self.options.max_age_s)}"
+        expected_at = self._plan.expected_at
+        due = "" if expected_at is None else f" at {time_text(expected_at)}"
+        return f"was to elapse{due}, and has not within {format_duration(self.options.grace_s)}"
+
+    def _facts(self, timer: UnitState, job: UnitState | None, now: datetime, now_s: float) -> dict[str, Fact]:
+        facts: dict[str, Fact] = {"timer.active_state": timer.active_state}
+        if self._plan.last_at is not None:
+            facts["timer.last_trigger"] = self._plan.age_s(now)
+        next_s = next_in_s(timer, now, now_s)
+        if next_s is not None:
+            facts["timer.next_elapse"] = next_s
+        if job is not None:
+            facts |= {"timer.unit": job.name, "timer.is_running": job.active_state in _UNDER_WAY}
+            if job.result:
+                facts["timer.result"] = job.result
+            if job.service_type:
+                facts["timer.exit_status"] = job.exit_status
+        return facts
+
+
+_UNDER_WAY = frozenset({"activating", "active", "reloading", "deactivating"})
+
+
+def _next_text(timer: UnitState, now: datetime, now_s: float) -> str:
+    next_s = next_in_s(timer, now, now_s)
+    if next_s is not None:
+        return f", elapses at {time_text(now + timedelta(seconds=round(next_s)))}"
+    return ", does not elapse again" if timer.sub_state == "elapsed" else ""

@@ -1,0 +1,154 @@
+"""When a timer's job should have been started: what systemd planned, what came of it, over restarts. Pure.
+
+systemd only knows the next elapse and the last one, and the last one of a timer without Persistent= not even after
+a boot. So the plan is written down, and is fulfilled by the timer's elapsing later than it was written:
+
+| now                                    | then                                                                 |
+|----------------------------------------|----------------------------------------------------------------------|
+| the planned time is not there yet      | the plan is what systemd says now: timers are changed by people      |
+| it has passed, the timer has elapsed   | the plan is what systemd says now                                    |
+| it has passed, the timer has not       | overdue since then                                                   |
+| the job runs, so systemd plans nothing | the next one is as late after the last one as it ever was            |
+| the timer is not active                | nothing is planned                                                   |
+
+A time that counts from the boot or from the last run (OnBootSec=, OnUnitActiveSec=) holds by the clock that it is
+counted by, and is not remembered: a machine that was off owes no such run.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from monitord.monitors.systemd.common import ending
+from monitord.monitors.systemd.unit_ends import WELL
+from monitord.net.dbus.unit_state import UnitState
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`expected_at`: the planned time. `before_it_at`: the last elapse when it was written down. `waits_since`: since
+    when the timer is known. `longest_s`: the longest time that ever was between two. `failure`: how the last run
+    that has ended failed; "" where it did not."""
+
+    expected_at: datetime | None = None
+    before_it_at: datetime | None = None
+    last_at: datetime | None = None
+    waits_since: datetime | None = None
+    longest_s: float | None = None
+    failure: str = ""
+    due_monotonic_s: float | None = None
+
+    def seen(self, timer: UnitState, job: UnitState | None, now: datetime) -> "Plan":
+        """The plan after a look at both."""
+        elapsed = [_until(now, self.last_at), timer.last_trigger_at]
+        last_at = max((at for at in elapsed if at is not None and at <= now), default=None)
+        waits_since = min(at for at in (self.waits_since, timer.changed_at, now) if at is not None)
+        plan = replace(
+            self,
+            before_it_at=_until(now, self.before_it_at),
+            last_at=last_at,
+            waits_since=waits_since,
+            failure=self._failure(job),
+        )
+        if timer.active_state != "active":
+            return replace(plan, expected_at=None, before_it_at=None, due_monotonic_s=None)
+        return plan.planned(timer, now)
+
+    def planned(self, timer: UnitState, now: datetime) -> "Plan":
+        """What is expected next of a timer that is active."""
+        is_waiting = timer.sub_state == "waiting"
+        plan = replace(self, due_monotonic_s=timer.next_monotonic_s if is_waiting else None)
+        next_at = timer.next_realtime if is_waiting else None
+        if next_at is not None and timer.last_trigger_at is not None:
+            between_s = (next_at - timer.last_trigger_at).total_seconds()
+            plan = replace(plan, longest_s=max(between_s, self.longest_s or 0.0))
+        if self._is_due(now) and not self._has_elapsed():
+            return plan
+        if not is_waiting and plan.last_at is not None and plan.longest_s is not None:
+            next_at = plan.last_at + timedelta(seconds=plan.longest_s)
+        return replace(plan, expected_at=next_at, before_it_at=plan.last_at)
+
+    def _is_due(self, now: datetime) -> bool:
+        return self.expected_at is not None and now >= self.expected_at
+
+    def _has_elapsed(self) -> bool:
+        """Since the plan was written down."""
+        if self.last_at is None:
+            return False
+        return self.before_it_at is None or self.last_at > self.before_it_at
+
+    def _failure(self, job: UnitState | None) -> str:
+        """A run that is under way, or waits to be tried again, changes nothing yet."""
+        if job is None:
+            return ""
+        if job.active_state == "failed":
+            return ending(job) or "failed"
+        has_ended = job.active_state == "inactive" or job.sub_state == "exited"
+        if not has_ended:
+            return self.failure
+        return "" if job.result in {"", WELL} else ending(job)
+
+    def overdue_s(self, now: datetime, now_s: float) -> float | None:
+        """For how long the job should have been started; less than 0 while there is time. None: nothing is planned."""
+        overdue = []
+        if self.expected_at is not None:
+            overdue.append((now - self.expected_at).total_seconds())
+        if self.due_monotonic_s is not None:
+            overdue.append(now_s - self.due_monotonic_s)
+        return max(overdue, default=None)
+
+    def age_s(self, now: datetime) -> float:
+        """Since the timer has elapsed, or is known if it never has."""
+        since = self.last_at or self.waits_since or now
+        return max((now - since).total_seconds(), 0.0)
+
+    def memory(self) -> Mapping[str, Any]:
+        return {
+            "expected_at": _text(self.expected_at),
+            "before_it_at": _text(self.before_it_at),
+            "last_at": _text(self.last_at),
+            "waits_since": _text(self.waits_since),
+            "longest_s": self.longest_s,
+            "failure": self.failure,
+        }
+
+    @classmethod
+    def remembered(cls, memory: Mapping[str, Any]) -> "Plan":
+        """From what `memory` gave; what cannot be understood is left out."""
+        longest_s, failure = memory.get("longest_s"), memory.get("failure")
+        return cls(
+            expected_at=_moment(memory.get("expected_at")),
+            before_it_at=_moment(memory.get("before_it_at")),
+            last_at=_moment(memory.get("last_at")),
+            waits_since=_moment(memory.get("waits_since")),
+            longest_s=float(longest_s) if isinstance(longest_s, (int, float)) else None,
+            failure=failure if isinstance(failure, str) else "",
+        )
+
+
+def next_in_s(timer: UnitState, now: datetime, now_s: float) -> float | None:
+    """Until the timer elapses next, as systemd says; None: it does not, or only when its job has ended."""
+    times = []
+    if timer.next_realtime is not None:
+        times.append((timer.next_realtime - now).total_seconds())
+    if timer.next_monotonic_s is not None:
+        times.append(timer.next_monotonic_s - now_s)
+    return min((time for time in times if time >= 0), default=None)
+
+
+def _until(now: datetime, at: datetime | None) -> datetime | None:
+    """The clock was put back: what has happened has happened by now."""
+    return None if at is None else min(at, now)
+
+
+def _text(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
+
+
+def _moment(text: object) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return at if at is None or at.tzinfo is not None else at.replace(tzinfo=UTC)

@@ -1,0 +1,340 @@
+"""Host names to addresses by the system's own getaddrinfo(3), in threads that nobody has to join.
+
+getaddrinfo obeys nsswitch.conf as every other program of the host does, but it blocks, and nothing can stop
+it. Therefore:
+- the threads are daemon threads (the interpreter joins those of a ThreadPoolExecutor when it ends);
+- all callers of one name share one look-up, so that a dead name occupies one thread;
+- the number of threads is bounded, and names that hang leave some of them free for other names (`Lane`);
+- the time that a caller has waited for a thread is reported (`PhaseTimer.discount`), because it is not the
+  fault of the name or of its host;
+- a literal address never comes here.
+Nothing is cached: that is the job of a resolver daemon, and a check of a name should see the name as it is.
+"""
+
+import asyncio
+import errno
+import os
+import socket
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from monitord.net.base.phases import PhaseTimer
+
+SLOW_AFTER_S = 1.0
+"""A look-up that takes longer puts its name in the slow lane until a later one is faster."""
+STUCK_AFTER_S = 30.0
+"""glibc gives up after timeout times attempts times nameservers, 30 s with three dead servers."""
+MAX_STUCK = 64
+"""Threads that are stuck no longer occupy their lane, up to this number."""
+MAX_NAMES_REMEMBERED = 4096
+MAX_HOSTS_BYTES = 256 * 1024
+"""More of /etc/hosts is not read: it is parsed on the event loop."""
+IDLE_THREAD_S = 10.0
+MAX_ADDRESSES = 64
+
+GetAddresses = Callable[[str, int], Sequence[str]]
+"""Takes a name and an address family; blocks; raises OSError (socket.gaierror)."""
+
+
+class IpFamily(Enum):
+    ANY = "any"
+    IPV4 = 4
+    IPV6 = 6
+
+
+_FAMILIES = {
+    IpFamily.ANY: socket.AF_UNSPEC,
+    IpFamily.IPV4: socket.AF_INET,
+    IpFamily.IPV6: socket.AF_INET6,
+}
+
+
+class Lane(Enum):
+    """What is known of a name, and how many look-ups may be running when one of the lane starts.
+
+    The limits grow, so that the last threads are reserved (trunk reservation): however many names hang, they
+    cannot take the threads of the names below them in this list.
+    """
+
+    REPEATED = 48  # a second look-up of a name whose first is stuck
+    SLOW = 64  # the last look-up was slow
+    NEW = 96
+    PROMPT = 112  # the last look-up was not slow
+    LOCAL = 128  # /etc/hosts has the name
+
+
+MAX_THREADS = Lane.LOCAL.value + MAX_STUCK
+
+
+class ResolveError(Exception):
+    """The name has no usable address. `is_ours`: this host could not even ask."""
+
+    def __init__(self, problem: str, *, is_ours: bool = False) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.is_ours = is_ours
+
+
+def get_addresses(name: str, family: int) -> Sequence[str]:
+    """By getaddrinfo(3). A zone ("fe80::1%eth0") is part of the text."""
+    found = socket.getaddrinfo(name, None, family=family, type=socket.SOCK_STREAM)
+    return [str(address[0]) for _, _, _, _, address in found]
+
+
+def literal_address(host: str) -> int | None:
+    """4 or 6 when the host is an address and no name. A zone ("fe80::1%eth0") belongs to the address."""
+    for version, family in ((4, socket.AF_INET), (6, socket.AF_INET6)):
+        try:
+            socket.inet_pton(family, host.partition("%")[0] if version == 6 else host)  # noqa: PLR2004 - IPv6
+        except (OSError, ValueError):
+            continue
+        return version
+    return None
+
+
+class HostsFile:
+    """The names in /etc/hosts (hosts(5)), read again when the file changes.
+
+    They are not answered from here: whether and when the file counts is decided by nsswitch.conf.
+    """
+
+    def __init__(self, path: Path = Path("/etc/hosts")) -> None:
+        self._path = path
+        self._seen: tuple[int, int, int] | None = None
+        self._names: frozenset[str] = frozenset()
+
+    def __contains__(self, name: str) -> bool:
+        try:
+            status = self._path.stat()
+            seen = status.st_ino, status.st_size, status.st_mtime_ns
+            if seen != self._seen:
+                self._names, self._seen = self._read(), seen
+        except OSError:
+            self._names, self._seen = frozenset(), None
+        return name.lower() in self._names
+
+    def _read(self) -> frozenset[str]:
+        with self._path.open("rb") as file:
+            text = file.read(MAX_HOSTS_BYTES).decode(errors="replace").lower()
+        lines = (line.partition("#")[0].split() for line in text.splitlines())
+        return frozenset(name for _, *names in filter(None, lines) for name in names)
+
+
+@dataclass(eq=False, slots=True)
+class _Lookup:
+    name: str
+    family: int
+    waiters: list["asyncio.Future[tuple[str, ...]]"] = field(default_factory=list)
+    started_at: float | None = None
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.name, self.family
+
+
+class Resolver:
+    """Belongs to the event loop that uses it. Starts nothing before the first look-up."""
+
+    def __init__(
+        self,
+        get_addresses: GetAddresses = get_addresses,
+        monotonic: Callable[[], float] = time.monotonic,
+        hosts: HostsFile | None = None,
+    ) -> None:
+        self._get_addresses = get_addresses
+        self._monotonic = monotonic
+        self._hosts = HostsFile() if hosts is None else hosts
+        # Used by the event loop alone.
+        self._lookups: dict[tuple[str, int], _Lookup] = {}
+        self._running: set[_Lookup] = set()
+        self._queues: dict[Lane, deque[_Lookup]] = {lane: deque() for lane in reversed(Lane)}
+        self._was_slow: OrderedDict[tuple[str, int], bool] = OrderedDict()
+        # Shared with the threads, under the condition's lock.
+        self._changed = threading.Condition()
+        self._closed = False
+        self._started: deque[_Lookup] = deque()
+        self._threads: set[threading.Thread] = set()
+        self._busy: set[threading.Thread] = set()
+
+    async def resolve(
+        self, name: str, family: IpFamily = IpFamily.ANY, timer: PhaseTimer | None = None
+    ) -> tuple[str, ...]:
+        """The addresses, at least one, best first (RFC 6724, as getaddrinfo sorts them).
+
+        Raises ResolveError. Has no deadline of its own: the caller cancels, and the thread is left to itself. The time
+        in the queue for a thread is discounted from `timer`.
+        """
+        if self._closed:
+            raise ResolveError("the resolver is closed", is_ours=True)
+        waiter: asyncio.Future[tuple[str, ...]] = asyncio.get_running_loop().create_future()
+        asked_at = self._monotonic()
+        lookup = self._join(name, _FAMILIES[family])
+        lookup.waiters.append(waiter)
+        try:
+            return await waiter
+        finally:
+            if timer is not None:
+                left_queue_at = self._monotonic() if lookup.started_at is None else lookup.started_at
+                timer.discount(max(left_queue_at - asked_at, 0.0))
+            lookup.waiters.remove(waiter)
+            if not lookup.waiters and lookup.started_at is None:
+                self._abandon(lookup)
+
+    async def close(self) -> None:
+        """Fail the callers and end the threads; one that hangs in getaddrinfo is left to end with the process."""
+        for lookup in [*self._lookups.values(), *self._running]:
+            self._answer(lookup, ResolveError("the resolver is closed", is_ours=True))
+        self._lookups.clear()
+        for queue in self._queues.values():
+            queue.clear()
+        with self._changed:
+            self._closed = True
+            self._started.clear()
+            idle = self._threads - self._busy
+            self._changed.notify_all()
+        for thread in idle:
+            thread.join()  # it only has to leave its loop
+
+    # On the event loop
+
+    def _join(self, name: str, family: int) -> _Lookup:
+        key = (name, family)
+        lookup = self._lookups.get(key)
+        if lookup is not None and not (self._is_stuck(lookup) and self._has_room(Lane.REPEATED)):
+            self._start_queued()
+            return lookup
+        lookup = self._lookups[key] = _Lookup(name, family)
+        if len(self._running) >= Lane.SLOW.value or not self._start(lookup):
+            self._queues[self._lane_of(lookup)].append(lookup)
+            self._start_queued()
+        return lookup
+
+    def _lane_of(self, lookup: _Lookup) -> Lane:
+        was_slow = self._was_slow.get(lookup.key)
+        if was_slow:
+            return Lane.SLOW
+        if lookup.name == "localhost" or lookup.name in self._hosts:
+            return Lane.LOCAL
+        return Lane.NEW if was_slow is None else Lane.PROMPT
+
+    def _is_stuck(self, lookup: _Lookup) -> bool:
+        return lookup.started_at is not None and self._monotonic() - lookup.started_at > STUCK_AFTER_S
+
+    def _has_room(self, lane: Lane) -> bool:
+        running = len(self._running)
+        if running < lane.value:
+            return True
+        stuck = sum(self._is_stuck(lookup) for lookup in self._running)
+        return running < lane.value + min(stuck, MAX_STUCK)
+
+    def _start_queued(self) -> None:
+        for lane, queue in self._queues.items():
+            while queue and self._has_room(lane) and self._start(queue[0]):
+                queue.popleft()
+
+    def _start(self, lookup: _Lookup) -> bool:
+        """Hand the look-up to a thread. False: none is idle, and no other can be started."""
+        with self._changed:
+            if len(self._threads) - len(self._busy) <= len(self._started):
+                loop = asyncio.get_running_loop()
+                thread = threading.Thread(target=self._serve, args=(loop,), name="resolver", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # pthread_create(3): EAGAIN, such as by TasksMax=
+                    return False
+                self._threads.add(thread)
+            self._started.append(lookup)
+            self._changed.notify()
+        lookup.started_at = self._monotonic()
+        self._running.add(lookup)
+        return True
+
+    def _abandon(self, lookup: _Lookup) -> None:
+        """Forget a queued look-up for which nobody waits. One that runs goes on for the next caller."""
+        for queue in self._queues.values():
+            with suppress(ValueError):
+                queue.remove(lookup)
+        self._forget(lookup)
+
+    def _forget(self, lookup: _Lookup) -> None:
+        if self._lookups.get(lookup.key) is lookup:
+            del self._lookups[lookup.key]
+
+    def _finish(self, lookup: _Lookup, outcome: tuple[str, ...] | ResolveError) -> None:
+        self._running.discard(lookup)
+        if lookup.started_at is not None:
+            self._was_slow[lookup.key] = self._monotonic() - lookup.started_at > SLOW_AFTER_S
+            self._was_slow.move_to_end(lookup.key)
+            if len(self._was_slow) > MAX_NAMES_REMEMBERED:
+                self._was_slow.popitem(last=False)
+        self._forget(lookup)
+        self._answer(lookup, outcome)
+        if not self._closed:
+            self._start_queued()
+
+    @staticmethod
+    def _answer(lookup: _Lookup, outcome: tuple[str, ...] | ResolveError) -> None:
+        for waiter in lookup.waiters:
+            if waiter.done():
+                continue
+            if isinstance(outcome, ResolveError):
+                # Each waiter raises one of its own: a shared one would gather everybody's traceback.
+                waiter.set_exception(ResolveError(outcome.problem, is_ours=outcome.is_ours))
+            else:
+                waiter.set_result(outcome)
+
+    # On the threads
+
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        this = threading.current_thread()
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._started or self._closed, timeout=IDLE_THREAD_S)
+                if not self._started:
+                    self._threads.discard(this)
+                    return
+                lookup = self._started.popleft()
+                self._busy.add(this)
+            outcome = self._look_up(lookup)
+            with self._changed:
+                self._busy.discard(this)
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(self._finish, lookup, outcome)
+
+    def _look_up(self, lookup: _Lookup) -> tuple[str, ...] | ResolveError:
+        try:
+            found = self._get_addresses(lookup.name, lookup.family)
+        except socket.gaierror as error:
+            if error.errno == socket.EAI_MEMORY or _lacks_descriptors():
+                return ResolveError("this host is out of memory or file descriptors", is_ours=True)
+            return ResolveError(_PROBLEMS.get(error.errno or 0, (error.strerror or str(error)).lower()))
+        except UnicodeError:
+            return ResolveError("is not a valid host name")
+        except OSError as error:
+            return ResolveError(os.strerror(error.errno) if error.errno else str(error))
+        addresses = tuple(dict.fromkeys(found))[:MAX_ADDRESSES]
+        return addresses or ResolveError("has no address")
+
+
+_PROBLEMS = {
+    socket.EAI_NONAME: "no such name",
+    socket.EAI_NODATA: "the name has no address of this kind",
+    socket.EAI_ADDRFAMILY: "the name has no address of this kind",
+    socket.EAI_AGAIN: "the name servers do not answer",
+    socket.EAI_FAIL: "the name servers failed",
+}
+
+
+def _lacks_descriptors() -> bool:
+    """getaddrinfo says "try again" when it could not open a socket; ask the kernel why."""
+    try:
+        socket.socket().close()
+    except OSError as error:
+        return error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+    return False

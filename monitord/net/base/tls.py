@@ -1,0 +1,310 @@
+"""TLS as a client: contexts made once for each set of options, handshakes that can be watched, facts of the peer.
+
+Contexts are shared between connections, because to make one reads files.
+What differs from one connection to the next (when its handshake began, the name it asks for) goes through a
+`Handshake` in a context variable, which `WatchedContext.wrap_bio`, called by asyncio and uvloop alike, reads.
+"""
+
+import os
+import re
+import ssl
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Protocol, cast
+
+from monitord.net.base.x509 import parse_certificate
+
+MAX_CONTEXTS = 256
+"""Kept at a time."""
+
+WRONG_NAME_CODES = frozenset({62, 64})
+"""X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of openssl/x509_vfy.h."""
+
+NO_ALTERNATIVE_NAME = "the certificate has no subjectAltName, and its common name does not count (RFC 9525)"
+
+_HASHED_NAME = re.compile(r"[0-9a-f]{8}\.[0-9]+")
+
+
+class TlsVersion(Enum):
+    """The oldest version to accept. Older ones are not on offer: the OpenSSL of today refuses them anyway."""
+
+    TLS_1_2 = "1.2"
+    TLS_1_3 = "1.3"
+
+
+_VERSIONS = {TlsVersion.TLS_1_2: ssl.TLSVersion.TLSv1_2, TlsVersion.TLS_1_3: ssl.TLSVersion.TLSv1_3}
+
+
+@dataclass(frozen=True, slots=True)
+class TlsOptions:
+    """Whom to trust, who to be, what to speak. `key_file` None: the key stands in `certificate_file`."""
+
+    verify: bool = True
+    ca_file: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
+    min_version: TlsVersion | None = None
+    alpn: tuple[str, ...] = ("http/1.1",)
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """One connection's share in a shared context. `server_name` replaces the name that the caller knows."""
+
+    server_name: str
+    on_start: Callable[[], None]
+
+
+current_handshake: ContextVar[Handshake | None] = ContextVar("current_handshake", default=None)
+
+
+class HastyObject(ssl.SSLObject):
+    """Says goodbye without waiting for an answer (RFC 8446, section 6.1, allows it).
+
+    asyncio would hold the socket up to 30 s for a peer that does not say goodbye as well.
+    """
+
+    def do_handshake(self) -> None:
+        try:
+            super().do_handshake()
+        except ssl.SSLCertVerificationError as error:
+            if error.verify_code in WRONG_NAME_CODES and _lacks_alternative_names(self):
+                error.verify_message = NO_ALTERNATIVE_NAME
+            raise
+
+    def unwrap(self) -> None:
+        try:
+            super().unwrap()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return
+
+
+def _lacks_alternative_names(tls: ssl.SSLObject) -> bool:
+    """Of the certificate that was refused, if this Python and OpenSSL let us see it."""
+    public = getattr(tls, "get_unverified_chain", None)  # Python 3.13
+    if public is not None:
+        chain: Sequence[bytes] = public()
+    else:
+        below = getattr(getattr(tls, "_sslobj", None), "get_unverified_chain", None)
+        chain = [] if below is None else [one.public_bytes(_ENCODING_DER) for one in below() or ()]
+    try:
+        return bool(chain) and not parse_certificate(chain[0]).names
+    except ValueError:
+        return False
+
+
+class WatchedContext(ssl.SSLContext):
+    sslobject_class = HastyObject
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,  # noqa: FBT001, FBT002 - the signature is ssl's
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        handshake = current_handshake.get()
+        if handshake is None:
+            return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+        handshake.on_start()
+        return super().wrap_bio(incoming, outgoing, server_side, handshake.server_name, session)
+
+
+class TlsContexts:
+    """Contexts by options. A file that changed (a renewed client certificate) makes a new context."""
+
+    def __init__(self) -> None:
+        self._contexts: OrderedDict[TlsOptions, tuple[object, ssl.SSLContext]] = OrderedDict()
+
+    def get(self, options: TlsOptions) -> ssl.SSLContext:
+        """Raises ValueError("problem; hint") when a file is missing or unusable and no former context stands in."""
+        known = self._contexts.get(options)
+        try:
+            stamp = _stamp(options)
+            if known is not None and known[0] == stamp:
+                self._contexts.move_to_end(options)
+                return known[1]
+            context = make_context(options)
+        except (OSError, ValueError) as error:
+            # A renewal writes certificate and key one after the other: between the two the old pair still serves.
+            if known is not None:
+                return known[1]
+            raise ValueError(str(error)) from error
+        self._contexts[options] = (stamp, context)
+        while len(self._contexts) > MAX_CONTEXTS:
+            self._contexts.popitem(last=False)
+        return context
+
+
+def _stamp(options: TlsOptions) -> object:
+    files = (options.ca_file, options.certificate_file, options.key_file)
+    return [_file_stamp(file) for file in files if file is not None]
+
+
+def _file_stamp(file: str) -> tuple[int, int, int] | None:
+    try:
+        status = os.stat(file)  # noqa: PTH116 - once for each TLS connection; a Path costs more than the call
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def make_context(options: TlsOptions) -> ssl.SSLContext:
+    """Raises ValueError("problem") for a file that is missing or holds no such thing, PermissionError for one that
+    this user may not read.
+    """
+    context = WatchedContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_alpn_protocols(options.alpn)
+    # RFC 9525, section 2: the common name is no name of a host. Browsers have ignored it since 2017.
+    context.hostname_checks_common_name = False
+    if options.min_version is not None:
+        context.minimum_version = _VERSIONS[options.min_version]
+    if not options.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif options.ca_file is not None:
+        _load(
+            (options.ca_file,),
+            "holds no certificates in PEM form",
+            lambda: context.load_verify_locations(options.ca_file),
+        )
+    else:
+        trust_authorities(context, *_system_authorities())
+    if options.certificate_file is not None:
+        _load(
+            (options.certificate_file, options.key_file or options.certificate_file),
+            "and its key are no matching pair in PEM form without a passphrase",
+            lambda: context.load_cert_chain(
+                cast(str, options.certificate_file), options.key_file, password=_no_passphrase
+            ),
+        )
+    return context
+
+
+def trust_authorities(context: ssl.SSLContext, bundle: str | None, directory: str | None) -> None:
+    """A file of all authorities, or a directory of hashed names (openssl-rehash(1)), read as they are needed.
+
+    Not `set_default_verify_paths`: with it, OpenSSL 3.0 to 3.3 read the whole directory anew at each handshake
+    whose chain has an intermediate, 0.2 to 0.4 ms (openssl/openssl#21067, #24140). To load the bundle takes 30 ms
+    and two megabytes for each context; a hashed directory costs a stat(2) for an authority that is not in it.
+    """
+    if bundle is not None or directory is not None:
+        context.load_verify_locations(bundle, directory)
+
+
+def _system_authorities() -> tuple[str | None, str | None]:
+    """What every program of the host trusts. A bundle that the environment names counts; else one of them will do."""
+    paths = ssl.get_default_verify_paths()
+    directory = paths.capath if paths.capath and _has_hashed_names(paths.capath) else None
+    bundle = paths.cafile if directory is None or paths.openssl_cafile_env in os.environ else None
+    return bundle, directory
+
+
+def _has_hashed_names(directory: str) -> bool:
+    try:
+        return any(_HASHED_NAME.fullmatch(name) for name in os.listdir(directory))  # noqa: PTH208 - names, not paths
+    except OSError:
+        return False
+
+
+def _load(files: tuple[str, ...], problem: str, load: Callable[[], object]) -> None:
+    try:
+        load()
+    except ssl.SSLError:
+        raise ValueError(f"{files[0]} {problem}") from None
+    except OSError as error:
+        # OpenSSL does not say which of the two it is.
+        file = next((one for one in files if not os.access(one, os.R_OK)), files[0])
+        if isinstance(error, PermissionError):
+            raise PermissionError(error.errno, error.strerror, file) from None
+        raise ValueError(f"{file} cannot be read: {os.strerror(error.errno or 0)}") from None
+
+
+def _no_passphrase() -> str:
+    """OpenSSL would ask on the terminal, and wait."""
+    raise ssl.SSLError("a key with a passphrase")
+
+
+# What the peer showed
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFacts:
+    """Of the peer's own certificate, save `expires_at`: the earliest end in the whole chain that was verified.
+
+    Without verification there is no such chain, and `chain_length` is 1. The same holds for a Python that
+    does not tell the chain.
+    """
+
+    subject: str
+    issuer: str
+    names: tuple[str, ...]
+    not_before: datetime
+    expires_at: datetime
+    chain_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFacts:
+    """`certificate` is None unless asked for, or when it cannot be read."""
+
+    version: str
+    cipher: str
+    certificate: CertificateFacts | None
+
+
+class _ChainCertificate(Protocol):
+    def public_bytes(self, encoding: int, /) -> bytes: ...
+
+
+def tls_facts(tls: ssl.SSLObject, *, certificate: bool) -> TlsFacts:
+    """After the handshake."""
+    cipher = tls.cipher()
+    return TlsFacts(
+        version=tls.version() or "",
+        cipher=cipher[0] if cipher else "",
+        certificate=_certificate_facts(tls) if certificate else None,
+    )
+
+
+def _certificate_facts(tls: ssl.SSLObject) -> CertificateFacts | None:
+    own = tls.getpeercert(binary_form=True)
+    if own is None:
+        return None
+    try:
+        leaf = parse_certificate(own)
+        chain = [leaf, *(parse_certificate(der) for der in _verified_chain(tls) if der != own)]
+    except ValueError:
+        return None
+    return CertificateFacts(
+        subject=leaf.subject,
+        issuer=leaf.issuer,
+        names=leaf.names,
+        not_before=leaf.not_before,
+        expires_at=min(certificate.not_after for certificate in chain),
+        chain_length=len(chain),
+    )
+
+
+def _verified_chain(tls: ssl.SSLObject) -> list[bytes]:
+    """DER of each certificate from the peer's own to the authority; empty without verification."""
+    if tls.context.verify_mode is ssl.CERT_NONE:
+        return []
+    public = getattr(tls, "get_verified_chain", None)  # Python 3.13
+    if public is not None:
+        return list(public())
+    # Python 3.10 to 3.12 have it one floor below. Those versions get security fixes only, so it will stay; should
+    # it be missing, the peer's own certificate is judged alone.
+    below = getattr(getattr(tls, "_sslobj", None), "get_verified_chain", None)
+    if below is None:
+        return []
+    chain: Sequence[_ChainCertificate] | None = below()
+    return [certificate.public_bytes(_ENCODING_DER) for certificate in chain or ()]
+
+
+_ENCODING_DER = 2  # _ssl.ENCODING_DER, X509_FILETYPE_ASN1

@@ -1,0 +1,1 @@
+"""D-Bus, and the units of systemd over it."""

@@ -1,0 +1,1 @@
+"""DNS queries, with messages by dnspython."""

@@ -1,0 +1,266 @@
+"""The body of a response: received to its end, and decoded if it is wanted.
+
+Content codings are undone in pieces, between which the event loop turns, to the same limit as the body itself. A
+coding that cannot be undone here makes the body unusable: packed bytes are never handed on as if they were the body.
+"""
+
+import asyncio
+import zlib
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
+from typing import Any
+
+import aiohttp
+
+from monitord.net.base.errors import Ended, FaultKind
+from monitord.net.base.phases import Phase
+from monitord.net.http.outcome import Abandoned, HttpExchange, Progress
+from monitord.net.http.request import ENDLESS_TYPES, HttpRequest
+from monitord.net.http.response import BEGINNING_BYTES, Deviation, ResponseParser
+
+PIECE_BYTES = 128 * 1024
+"""Of unpacked data between two turns of the event loop."""
+INPUT_BYTES = 64 * 1024
+BEGINNING_WITHIN_S = 1.0
+"""How long the beginning of a body is waited for where the status line decides."""
+MEMBERS_AT_ONCE = 64
+"""Of a gzip file, between two turns of the event loop."""
+BROTLI_INPUT_BYTES = 8
+"""Debian's brotli has no limit for its output. So few bytes hold one meta-block: 16 MiB (RFC 7932, section 9.2)."""
+ZSTD_INPUT_BYTES = 64
+"""A block takes 4 bytes and holds 128 KiB (RFC 8878, section 3.1.1.2)."""
+MAX_CODINGS = 4
+
+ZSTD_WINDOW_BYTES = 8 * 1024 * 1024
+"""RFC 9659: a response needs no more."""
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_DEFLATE = 8  # RFC 1950, section 2.2
+_PLAIN = frozenset({"", "identity", "none", "utf-8"})  # the last two are no codings, and servers send them
+
+_Note = Callable[[Deviation], None]
+
+
+class _Undecodable(Exception):  # noqa: N818 - the body stays unread, which is no error of the exchange
+    pass
+
+
+async def receive(request: HttpRequest, response: aiohttp.ClientResponse, progress: Progress) -> HttpExchange:
+    reception: Any = response.content  # a Reception, see http_connector.py
+    parser: ResponseParser = reception.parser
+    progress.timer.enter(Phase.TRANSFER)
+    is_received = _is_to_be_received(request, response)
+    if request.status_decides:
+        # CancelledError as well: if the daemon stops now, the request has succeeded all the same.
+        with suppress(TimeoutError, Ended, Abandoned, asyncio.CancelledError):
+            async with asyncio.timeout(BEGINNING_WITHIN_S):
+                await reception.wait_for_end(enough_bytes=BEGINNING_BYTES)
+    elif is_received:
+        await reception.wait_for_end()
+    phases = dict.fromkeys(Phase, 0.0) | progress.timer.read()
+    duration_s = progress.timer.elapsed_s()
+    received = bytes(parser.body)
+    codings = _codings(response, parser)
+    body: bytes | None = None
+    problem = ""
+    if request.read_body:
+        try:
+            body = await _decoded(received, codings, request.max_body_bytes, parser.note)
+        except _Undecodable as found:
+            problem = str(found)
+    beginning = _beginning(received, codings) if body is None else body[:BEGINNING_BYTES]
+    version = response.version
+    return HttpExchange(
+        status=response.status,
+        reason_phrase=response.reason or "",
+        headers=response.headers if parser.head is None else parser.head.headers,
+        http_version=f"{version.major}.{version.minor}" if version is not None else "",
+        body=body,
+        beginning=beginning,
+        body_bytes=parser.body_bytes if is_received else None,
+        redirects=progress.redirects,
+        address=progress.address or "",
+        ip_version=progress.ip_version,
+        phases=phases,
+        duration_s=duration_s,
+        tls=progress.tls_facts(certificate=request.want_certificate),
+        target=progress.target,
+        hops=progress.hops,
+        deviations=tuple(dict.fromkeys((*progress.deviations, *parser.deviations)))
+        if progress.deviations or parser.deviations
+        else (),
+        body_problem=problem,
+    )
+
+
+def _is_to_be_received(request: HttpRequest, response: aiohttp.ClientResponse) -> bool:
+    if not request.receive_body:
+        return False
+    if request.receive_streams:
+        return True
+    media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return media_type not in ENDLESS_TYPES
+
+
+def _codings(response: aiohttp.ClientResponse, parser: ResponseParser) -> list[str]:
+    """In the order in which they were applied, in lower case."""
+    if "Content-Encoding" not in response.headers:
+        return list(parser.compressions)
+    named = ",".join(response.headers.getall("Content-Encoding")).split(",")
+    codings = [name.strip().lower() for name in named]
+    return [name for name in (*codings, *parser.compressions) if name not in _PLAIN]
+
+
+async def _decoded(body: bytes, codings: list[str], limit_bytes: int, note: _Note) -> bytes:
+    """Raises `Ended` for data that is not what it says, `_Undecodable` for a coding that is not known here."""
+    if not codings or not body:
+        return body
+    if len(codings) > MAX_CODINGS:
+        raise _Undecodable(f"the body has more than {MAX_CODINGS} content codings")
+    for coding in reversed(codings):
+        plain = bytearray()
+        try:
+            for number, piece in enumerate(_pieces(coding, body, note)):
+                plain += piece
+                if len(plain) > limit_bytes:
+                    raise Ended(FaultKind.TOO_LARGE, f"the body is larger than {limit_bytes} bytes")
+                if number:
+                    await asyncio.sleep(0)
+        except EOFError:
+            raise Ended(FaultKind.PROTOCOL_ERROR, f"the {coding} data of the body ends too early") from None
+        except ValueError:
+            raise Ended(FaultKind.PROTOCOL_ERROR, f"the body is not {coding} as it says") from None
+        body = bytes(plain)
+    return body
+
+
+def _beginning(body: bytes, codings: list[str]) -> bytes:
+    """Unpacked as far as it goes; nothing of what is not what it says."""
+    for coding in reversed(codings):
+        plain = bytearray()
+        with suppress(EOFError, ValueError, _Undecodable):
+            for piece in _pieces(coding, body, lambda _: None):
+                plain += piece
+                if len(plain) >= BEGINNING_BYTES:
+                    break
+        body = bytes(plain[:BEGINNING_BYTES])
+    return body
+
+
+def _pieces(coding: str, data: bytes, note: _Note) -> Iterator[bytes]:
+    """The data without this coding. Raises EOFError for truncated data, ValueError for other data."""
+    match coding:
+        case "gzip" | "x-gzip":
+            return _gzip_pieces(data, note)
+        case "deflate":
+            return _deflate_pieces(data, note)
+        case "br":
+            return _brotli_pieces(data, note)
+        case "zstd":
+            return _zstd_pieces(data, note)
+        case _:
+            raise _Undecodable(f"the content coding {coding[:40]!a} is not supported")
+
+
+def _gzip_pieces(data: bytes, note: _Note) -> Iterator[bytes]:
+    """All members of it: RFC 1952, section 2.2."""
+    at = members = 0
+    while data.startswith(_GZIP_MAGIC, at):
+        at = yield from _inflated(data, at, 16 + zlib.MAX_WBITS)
+        members += 1
+        if members % MEMBERS_AT_ONCE == 0:
+            yield b""
+    if not members:
+        raise ValueError
+    if at < len(data):
+        note(Deviation.BYTES_AFTER_COMPRESSED)
+
+
+def _deflate_pieces(data: bytes, note: _Note) -> Iterator[bytes]:
+    """In the format of zlib, or without it, as some servers send it (RFC 9110, section 8.4.1.2)."""
+    if data.startswith(_GZIP_MAGIC):
+        yield from _gzip_pieces(data, note)
+        return
+    is_zlib = data[0] & 0x0F == _DEFLATE and int.from_bytes(data[:2]) % 31 == 0
+    if not is_zlib:
+        note(Deviation.RAW_DEFLATE)
+    at = yield from _inflated(data, 0, zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS)
+    if at < len(data):
+        note(Deviation.BYTES_AFTER_COMPRESSED)
+
+
+def _inflated(data: bytes, at: int, wbits: int) -> Generator[bytes, None, int]:
+    """Yields the data of one stream, and returns where it ends."""
+    unpack = zlib.decompressobj(wbits)
+    waiting = b""
+    while not unpack.eof:
+        if not waiting:
+            waiting = data[at : at + INPUT_BYTES]
+            at += len(waiting)
+        is_last = not waiting
+        try:
+            piece = unpack.decompress(waiting, PIECE_BYTES)
+        except zlib.error:
+            raise ValueError from None
+        waiting = unpack.unconsumed_tail
+        if is_last and not piece and not unpack.eof:
+            raise EOFError
+        yield piece
+    return at - len(waiting) - len(unpack.unused_data)
+
+
+def _brotli_pieces(data: bytes, note: _Note) -> Iterator[bytes]:
+    try:
+        import brotli  # noqa: PLC0415 - it is only recommended by the package, and seldom needed
+    except ImportError:
+        raise _missing("br", "python3-brotli") from None
+    unpack = brotli.Decompressor()
+    is_finished = False
+    for at in range(0, len(data), BROTLI_INPUT_BYTES):
+        if is_finished:
+            note(Deviation.BYTES_AFTER_COMPRESSED)
+            return
+        try:
+            piece = unpack.process(data[at : at + BROTLI_INPUT_BYTES])
+        except brotli.error:
+            raise ValueError from None
+        is_finished = unpack.is_finished()
+        if piece or at % INPUT_BYTES == 0:
+            yield piece
+    if not is_finished:
+        raise EOFError
+
+
+def _zstd_pieces(data: bytes, note: _Note) -> Iterator[bytes]:
+    """All frames of it: RFC 8878, section 3.1."""
+    try:
+        import zstandard  # noqa: PLC0415 - it is only suggested by the package, and seldom needed
+    except ImportError:
+        raise _missing("zstd", "python3-zstandard") from None
+    unpacker = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES)
+    unpack = unpacker.decompressobj()
+    at, is_open = 0, True
+    while at < len(data):
+        if not is_open:
+            if not data.startswith(_ZSTD_MAGIC, at):
+                note(Deviation.BYTES_AFTER_COMPRESSED)
+                return
+            unpack, is_open = unpacker.decompressobj(), True
+        given = data[at : at + ZSTD_INPUT_BYTES]
+        try:
+            piece = unpack.decompress(given)
+        except zstandard.ZstdError:
+            raise ValueError from None
+        at += len(given)
+        if unpack.eof:
+            at -= len(unpack.unused_data)
+            is_open = False
+        if piece or at % INPUT_BYTES < ZSTD_INPUT_BYTES:
+            yield piece
+    if is_open:
+        raise EOFError
+
+
+def _missing(coding: str, package: str) -> _Undecodable:
+    return _Undecodable(f"the body is compressed with {coding}; install {package} to read it")

@@ -1,0 +1,450 @@
+"""One HTTP exchange on aiohttp, with its phases timed and its failures named.
+
+aiohttp speaks HTTP and keeps connections. The rest is decided here: names are resolved here, and aiohttp gets
+an address, so that one exchange is one connection to one known address, whatever the versions do about
+several. Redirects are followed here, so that credentials stay where they belong. And an exchange is tried once:
+newer versions of aiohttp send an idempotent request again when the first connection broke, which would hide
+the very failure that is looked for (see `Abandoned`).
+
+What stays open belongs to `HttpClient.close`. Used from one event loop.
+"""
+
+import asyncio
+import socket
+import ssl
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from contextvars import copy_context
+from functools import lru_cache, partial
+from typing import Any, TypeVar
+
+import aiohttp
+from yarl import URL
+
+from monitord.net.base.deadline import Deadline
+from monitord.net.base.errors import Ended, FaultKind, fault_of_timeout
+from monitord.net.base.phases import Phase, PhaseTimer
+from monitord.net.base.resolver import ResolveError, Resolver, literal_address
+from monitord.net.base.tls import Handshake, TlsContexts, current_handshake
+from monitord.net.http.body import receive
+from monitord.net.http.connector import UnixConnector, current_progress, make_session, marked, tcp_connector
+from monitord.net.http.cookies import CookieStore, with_cookies
+from monitord.net.http.outcome import (
+    Abandoned,
+    Hop,
+    HttpExchange,
+    HttpFault,
+    HttpOutcome,
+    Progress,
+    by_head,
+    fault_of,
+    placed,
+)
+from monitord.net.http.request import (
+    MAX_REDIRECTS,
+    REDIRECTS,
+    SEE_OTHER,
+    Endpoint,
+    HttpRequest,
+    method_after,
+)
+from monitord.net.http.url import PORTS, Target, redirect_target
+
+KEEP_ALIVE_S = 3600.0
+"""How long an unused connection is kept for `reuse_connection`, if the peer lets it live."""
+REQUEST_TIMEOUT = 408
+MAX_ADDRESSES_TESTED = 16
+KEPT_URLS = 4096
+_STEPS_TO_CLOSE = 4
+"""Turns of the loop until asyncio has told everybody that a transport (and the TLS above it) is closed."""
+
+T = TypeVar("T")
+_Send = Callable[[Progress], Coroutine[Any, Any, aiohttp.ClientResponse]]
+
+
+class HttpClient:
+    """Opens nothing until the first exchange. `resolver` is its own to close, and may be used by others until then."""
+
+    def __init__(
+        self, *, user_agent: str, resolver: Resolver, tls_contexts: TlsContexts, silent_share: float = 0.5
+    ) -> None:
+        """`silent_share`: of the time until the deadline, after which a fresh connection is tried beside a silent
+        kept one.
+        """
+        self._user_agent = user_agent
+        self._silent_share = silent_share
+        self.resolver = resolver
+        self._tls_contexts = tls_contexts
+        self._session: aiohttp.ClientSession | None = None
+        self._own_sessions: dict[HttpRequest, aiohttp.ClientSession] = {}
+
+    async def fetch(self, request: HttpRequest, *, deadline: float) -> HttpOutcome:
+        """One exchange, ended by `deadline` (time.monotonic()). An expected failure is an `HttpFault`."""
+        progress = Progress(PhaseTimer(), request, deadline)
+        outcome = await _until(deadline, progress, self._follow(request, progress, None))
+        if isinstance(outcome, HttpFault) and request.status_decides:
+            return by_head(outcome, progress) or outcome
+        return outcome
+
+    async def fetch_each(self, request: HttpRequest, *, deadline: float) -> tuple[HttpOutcome, ...]:
+        """The exchange with each address of the first host, side by side; at most MAX_ADDRESSES_TESTED."""
+        if not request.needs_name:
+            return (await self.fetch(request, deadline=deadline),)
+        progress = Progress(PhaseTimer(), request, deadline)
+        name = request.endpoint_for(request.target).host
+        addresses = await _until(deadline, progress, self._resolve(name, request, progress))
+        if isinstance(addresses, HttpFault):
+            return (addresses,)
+        resolve_s, queued_s = progress.timer.read()[Phase.RESOLVE], progress.timer.queued_s
+
+        async def fetch_from(address: str) -> HttpOutcome:
+            progress = Progress(PhaseTimer(resolve_s, queued_s), request, deadline)
+            return await _until(deadline, progress, self._follow(request, progress, address))
+
+        tasks = [asyncio.create_task(fetch_from(address)) for address in addresses[:MAX_ADDRESSES_TESTED]]
+        try:
+            return tuple(await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def forget(self, request: HttpRequest) -> None:
+        """Gives back what was kept for this very request object. May be called for any request."""
+        session = self._own_sessions.pop(request, None)
+        if session is not None:
+            await session.close()
+
+    async def close(self) -> None:
+        """Ends kept connections, sessions and threads. Exchanges under way are the caller's to end before."""
+        sessions = [*self._own_sessions.values()]
+        self._own_sessions.clear()
+        if self._session is not None:
+            sessions.append(self._session)
+            self._session = None
+        for session in sessions:
+            await session.close()
+        await self.resolver.close()
+        if sessions:
+            for _ in range(_STEPS_TO_CLOSE):
+                await asyncio.sleep(0)
+
+    async def _follow(self, request: HttpRequest, progress: Progress, pinned: str | None) -> HttpExchange:
+        """The exchange with its redirects. `pinned` is the address to use for the host that was asked for."""
+        target, method, body = request.target, request.method, request.body
+        cookies: CookieStore | None = None
+        while True:
+            progress.target, progress.has_raw_bytes = target, False
+            headers = request.headers_for(target, user_agent=self._user_agent, with_body=body is not None)
+            if cookies is not None and (found := cookies.select(target, request.host_name(target))):
+                name = next((name for name in headers if name.lower() == "cookie"), "Cookie")
+                cookie = with_cookies(headers.get(name), found)
+                headers[name] = marked(cookie)
+                progress.has_raw_bytes = headers[name] != cookie
+            try:
+                send = partial(self._send, request, target, method, headers, body, pinned)
+                keeps = request.keeps_connection(target)
+                response = await (self._ask_kept(send, progress) if keeps else send(progress))
+                try:
+                    if not (location := _location(request, response)):
+                        return await receive(request, response, progress)
+                    if progress.redirects == MAX_REDIRECTS:
+                        raise Ended(FaultKind.TOO_MANY_REDIRECTS, f"more than {MAX_REDIRECTS} redirects")
+                    tls = progress.tls_facts(certificate=request.want_certificate)
+                    progress.hops += (Hop(target, response.status, tls),)
+                    if progress.parser is not None:
+                        progress.deviations += tuple(progress.parser.deviations)
+                    if set_cookies := _header_values(response, b"set-cookie"):
+                        cookies = cookies or CookieStore()
+                        cookies.store(set_cookies, target, request.host_name(target))
+                finally:
+                    response.close()
+            finally:
+                if body is not None:
+                    _drop_unsent(progress)
+            progress.redirects += 1
+            target = _redirected(target, location)
+            then = method_after(response.status, method)
+            if then != method or response.status == SEE_OTHER:
+                method, body = then, None
+            if body and not request.may_send_body(target):
+                raise Ended(
+                    FaultKind.REDIRECT_REFUSED,
+                    f"the redirect ({response.status}) leads to {target.shown_origin}, "
+                    "and the body of a request is not sent to another origin",
+                )
+
+    async def _ask_kept(self, send: _Send, progress: Progress) -> aiohttp.ClientResponse:
+        """The head of the response, asked for once more if a kept connection has led to nothing.
+
+        The peer, or a router between, may end a kept connection at any moment, also while the request is on its way.
+        That proves nothing as long as no byte has come back, so one fresh connection is tried within the same
+        deadline: when the kept one has ended, or beside it when it has been silent for half of the time. The method
+        does not matter. RFC 9110, section 9.2.2, allows it where the client knows that the request may be repeated,
+        and a request with `reuse_connection` is one that is repeated all the time. Status 408 is how a server
+        ends an idle connection (section 15.5.9).
+        """
+        other = Progress(PhaseTimer(), progress.request, progress.deadline, wants_fresh=True)
+        other.target, other.has_raw_bytes = progress.target, progress.has_raw_bytes
+        progress.wants_fresh = False
+        beside: list[asyncio.Task[aiohttp.ClientResponse]] = []
+
+        def try_beside() -> None:
+            if progress.proves_nothing:
+                context = copy_context()
+                context.run(current_progress.set, other)
+                beside.append(asyncio.create_task(send(other), context=context))
+                beside[0].add_done_callback(lambda _: _abort_silent(progress))
+
+        loop = asyncio.get_running_loop()
+        patience = loop.call_later((progress.deadline - time.monotonic()) * self._silent_share, try_beside)
+        used: aiohttp.ClientResponse | None = None
+        try:
+            used = await _unless_stale(send(progress), progress)
+            if used is None:
+                patience.cancel()
+                _drop_unsent(progress)
+                if beside:
+                    try:
+                        used = await beside[0]
+                    finally:
+                        progress.adopt(other)
+                else:
+                    progress.wants_fresh = True
+                    used = await send(progress)
+            return used
+        finally:
+            patience.cancel()
+            for task in beside:
+                task.cancel()
+            for response in await asyncio.gather(*beside, return_exceptions=True) if beside else ():
+                if isinstance(response, aiohttp.ClientResponse) and response is not used:
+                    response.close()
+
+    async def _send(
+        self,
+        request: HttpRequest,
+        target: Target,
+        method: str,
+        headers: dict[str, str],
+        body: bytes | None,
+        pinned: str | None,
+        progress: Progress,
+    ) -> aiohttp.ClientResponse:
+        """The head of the response; its body is still to come. The caller closes it."""
+        progress.method, progress.is_reused, progress.parser = method, False, None
+        options: dict[str, Any] = {}
+        if target.socket_path is not None:
+            url = _wire_url(target.scheme, target.host, target.port, target.request_target)
+            progress.address, progress.ip_version = target.socket_path, None
+            progress.place = target.socket_path
+        else:
+            endpoint = request.endpoint_for(target)
+            address = await self._address(endpoint, request, progress, pinned)
+            if "%" in address:
+                address = _with_numeric_zone(address)
+            if request.proxy_target is not None:
+                # A zone means nothing on another host.
+                host = target.host.partition("%")[0]
+                url = _wire_url(target.scheme, host, target.port, target.request_target)
+                _go_by_proxy(request, target, headers, options, Endpoint(address, endpoint.port))
+            else:
+                url = _wire_url(target.scheme, address, endpoint.port, target.request_target)
+        handshake = None
+        if target.is_tls:
+            options["ssl"] = self._tls_context(request, target)
+            handshake = Handshake(request.server_name_for(target), lambda: progress.timer.enter(Phase.TLS))
+        token = current_handshake.set(handshake)
+        try:
+            return await self._session_for(request, target).request(
+                method, url, headers=headers, data=body, allow_redirects=False, **options
+            )
+        finally:
+            current_handshake.reset(token)
+
+    async def _address(
+        self, endpoint: Endpoint, request: HttpRequest, progress: Progress, pinned: str | None
+    ) -> str:
+        version = literal_address(endpoint.host)
+        if version is not None:
+            address = endpoint.host
+        elif pinned is not None and endpoint == request.endpoint_for(request.target):
+            address = pinned
+        else:
+            address, *others = await self._resolve(endpoint.host, request, progress)
+            progress.other_family = next(
+                (one for one in others if (":" in one) is not (":" in address)), None
+            )
+        progress.address = address
+        progress.ip_version = version or (6 if ":" in address else 4)
+        shown = f"[{address}]" if ":" in address else address
+        progress.place = f"{'' if request.proxy_target is None else 'proxy '}{shown}:{endpoint.port}"
+        return address
+
+    async def _resolve(self, name: str, request: HttpRequest, progress: Progress) -> tuple[str, ...]:
+        progress.address, progress.ip_version, progress.place = None, None, name
+        progress.other_family = None
+        progress.timer.enter(Phase.RESOLVE)
+        try:
+            addresses = await self.resolver.resolve(name.rstrip("."), request.ip_family, progress.timer)
+        except ResolveError as error:
+            kind = FaultKind.PROBER_EXHAUSTED if error.is_ours else FaultKind.RESOLVE_FAILED
+            raise Ended(kind, f"resolve {name}: {error.problem}") from None
+        progress.timer.pause()
+        return addresses
+
+    def _tls_context(self, request: HttpRequest, target: Target) -> ssl.SSLContext:
+        try:
+            return self._tls_contexts.get(request.tls_for(target))
+        except ValueError as error:
+            raise Ended(FaultKind.TLS_FAILED, str(error)) from None
+
+    def _session_for(self, request: HttpRequest, target: Target) -> aiohttp.ClientSession:
+        """The one for all fresh connections, or the request's own: for a kept connection, and for a socket."""
+        if not request.keeps_connection(target) and target.socket_path is None:
+            if self._session is None:
+                self._session = make_session(tcp_connector(force_close=True))
+            return self._session
+        session = self._own_sessions.get(request)
+        if session is None:
+            keeping: dict[str, Any] = (
+                {"keepalive_timeout": KEEP_ALIVE_S} if request.reuse_connection else {"force_close": True}
+            )
+            if target.socket_path is not None:
+                session = make_session(UnixConnector(path=target.socket_path, limit=0, **keeping))
+            else:
+                session = make_session(tcp_connector(**keeping))
+            self._own_sessions[request] = session
+        return session
+
+
+def _abort_silent(progress: Progress) -> None:
+    """The fresh connection beside a kept one has led to something: nobody waits for the kept one any more."""
+    if progress.proves_nothing and progress.transport is not None:
+        with suppress(AttributeError):  # see `_drop_unsent`
+            progress.transport.abort()
+
+
+async def _unless_stale(
+    asking: Coroutine[Any, Any, aiohttp.ClientResponse], progress: Progress
+) -> aiohttp.ClientResponse | None:
+    """The response, or None if it only shows that the kept connection could not be used any more."""
+    try:
+        response = await asking
+    except Abandoned:
+        if progress.proves_nothing:
+            return None
+        raise
+    if progress.is_reused and response.status == REQUEST_TIMEOUT:
+        response.close()
+        return None
+    return response
+
+
+async def _until(deadline: float, progress: Progress, act: Coroutine[Any, Any, T]) -> T | HttpFault:
+    """What `act` returns, or the fault that it ended in."""
+    token = current_progress.set(progress)
+    try:
+        return await _by(deadline, act)
+    except Ended as end:
+        kind, detail = end.kind, end.detail
+    except TimeoutError:
+        kind, detail = fault_of_timeout(progress.timer)
+        note = "" if progress.parser is None else progress.parser.progress_note
+        detail = placed(kind, f"{detail}, {note}" if note else detail, progress)
+    except (aiohttp.ClientError, OSError, ValueError, Abandoned) as error:
+        kind, detail = fault_of(error.error if isinstance(error, Abandoned) else error, progress)
+    finally:
+        current_progress.reset(token)
+        progress.release()
+    head = None if progress.parser is None else progress.parser.head
+    return HttpFault(
+        kind=kind,
+        detail=detail,
+        phases=progress.timer.read(),
+        duration_s=progress.timer.elapsed_s(),
+        redirects=progress.redirects,
+        address=progress.address,
+        ip_version=progress.ip_version,
+        status=None if head is None else head.status,
+        headers={} if head is None else head.headers,
+    )
+
+
+@lru_cache(maxsize=KEPT_URLS)
+def _wire_url(scheme: str, host: str, port: int, request_target: str) -> URL:
+    """The URL as aiohttp gets it, mostly with an address for a name. A yarl URL remembers its parts, so it is kept.
+
+    The query is a part of the path here: yarl would drop an empty one.
+    """
+    # Without a default port: yarl 1.8 would show it in the absolute form, which a proxy gets.
+    explicit_port = None if port == PORTS[scheme] else port
+    return URL.build(scheme=scheme, host=host, port=explicit_port).with_path(request_target, encoded=True)
+
+
+def _with_numeric_zone(address: str) -> str:
+    """getaddrinfo(3) takes the name of an interface with link-local addresses only, its number with all."""
+    bare, _, zone = address.partition("%")
+    if zone.isdigit():
+        return address
+    try:
+        return f"{bare}%{socket.if_nametoindex(zone)}"
+    except OSError:
+        raise Ended(
+            FaultKind.UNREACHABLE, f"connect to {address}: this host has no interface {zone}"
+        ) from None
+
+
+async def _by(deadline: float, act: Coroutine[Any, Any, T]) -> T:
+    remaining_s = deadline - time.monotonic()
+    if remaining_s <= 0:
+        act.close()
+        raise TimeoutError
+    async with Deadline(remaining_s):
+        return await act
+
+
+def _go_by_proxy(
+    request: HttpRequest, target: Target, headers: dict[str, str], options: dict[str, Any], proxy: Endpoint
+) -> None:
+    options["proxy"] = URL.build(scheme="http", host=proxy.host, port=proxy.port)
+    if request.proxy_authorization is None:
+        return
+    if target.is_tls:
+        # Goes with CONNECT, and no further.
+        options["proxy_headers"] = {"Proxy-Authorization": request.proxy_authorization}
+    else:
+        headers["Proxy-Authorization"] = request.proxy_authorization
+
+
+def _location(request: HttpRequest, response: aiohttp.ClientResponse) -> str:
+    """The first Location of a redirect that is to be followed; "" for every other response."""
+    if response.status not in REDIRECTS or not request.follow_redirects:
+        return ""
+    return next(filter(None, _header_values(response, b"location")), "")
+
+
+def _header_values(response: aiohttp.ClientResponse, name: bytes) -> list[str]:
+    """All values of a header, given in lower case. Bytes that are not UTF-8 are surrogate escapes."""
+    return [
+        value.strip(b" \t").decode("utf-8", "surrogateescape")
+        for key, value in response.raw_headers
+        if key.lower() == name
+    ]
+
+
+def _drop_unsent(progress: Progress) -> None:
+    """A closed transport lives on until the peer has taken all that was written, which it may never do."""
+    transport, progress.transport = progress.transport, None
+    if transport is not None and transport.is_closing():
+        # Until Python 3.11.3, abort() of a TLS transport that was closed twice, and so is gone already, raises this.
+        with suppress(AttributeError):
+            transport.abort()
+
+
+def _redirected(target: Target, location: str) -> Target:
+    try:
+        return redirect_target(target, location)
+    except ValueError as error:
+        raise Ended(FaultKind.PROTOCOL_ERROR, str(error)) from None

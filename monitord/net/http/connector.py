@@ -1,0 +1,465 @@
+"""The seams in aiohttp where an exchange is watched and its response is received.
+
+aiohttp connects, speaks TLS and sends requests. The response is received by `_Handler` with our own parser
+(`http_response.py`), so that it is the same with every version of aiohttp. Tunnels through proxies are ours as well
+(`http_tunnel.py`). What is overridden (`connect`, `_create_connection`, `read`,
+`set_response_params`, `data_received`, `eof_received`, `connection_lost`, `set_exception`, `should_close`) and put in
+(`resolver`, `_factory`) is alike from aiohttp 3.8 on.
+"""
+
+import asyncio
+import re
+import select
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+from contextvars import ContextVar
+from functools import partial
+from typing import Any
+
+import aiohttp
+from aiohttp.abc import AbstractResolver
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.http import HttpVersion10, HttpVersion11, RawResponseMessage
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from monitord.net.base.addressing import connect_socket
+from monitord.net.base.errors import Ended, FaultKind
+from monitord.net.base.phases import Phase
+from monitord.net.http.outcome import Abandoned, Progress, placed
+from monitord.net.http.response import BEGINNING_BYTES, ResponseHead, ResponseParser
+from monitord.net.http.tunnel import open_tunnel
+
+_NO_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
+# The caller's headers are all there is: no compression that was not asked for, no guessed content type.
+_NOT_BY_ITSELF = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+
+_FIRST_ESCAPE = 0xDC80  # of surrogateescape, for the byte 0x80
+_FIRST_MARK = 0x10FF80
+_ESCAPE = re.compile("[\udc80-\udcff]")
+_MARK = re.compile(rb"\xf4\x8f[\xbe\xbf][\x80-\xbf]")
+"""U+10FF80 to U+10FFFF, at the end of a plane for private use, in UTF-8."""
+
+_HANDSHAKE_NAMES_IT = "name.invalid"
+"""asyncio wants a name for TLS; `Handshake` replaces it."""
+
+MAX_EARLY_BYTES = 64 * 1024
+"""Kept of what arrives before the request is sent."""
+
+current_progress: ContextVar[Progress] = ContextVar("current_progress")
+
+
+async def _connect_timed(connect: Callable[[], Awaitable[Connection]]) -> Connection:
+    progress = current_progress.get()
+    progress.timer.enter(Phase.CONNECT)
+    try:
+        connection = await connect()
+        while _is_stale(connection, progress):
+            connection.close()
+            connection = await connect()
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise Abandoned(error) from error
+    progress.timer.enter(Phase.PROCESSING)
+    progress.is_reused = _is_used(connection)
+    if progress.has_raw_bytes and connection.protocol is not None:
+        transport: Any = connection.protocol.transport
+        raw: Any = _RawBytes(getattr(transport, "inner", transport))  # a kept connection may have one
+        connection.protocol.transport = raw
+    progress.transport = connection.transport
+    if connection.transport is not None:
+        progress.tls = connection.transport.get_extra_info("ssl_object")
+    return connection
+
+
+def marked(text: str) -> str:
+    """Surrogate escapes as private characters, of which `_RawBytes` makes the bytes again."""
+    return _ESCAPE.sub(lambda found: chr(ord(found[0]) - _FIRST_ESCAPE + _FIRST_MARK), text)
+
+
+class _RawBytes:
+    """A transport for a request whose head has bytes that are not UTF-8. aiohttp drops or refuses surrogate escapes."""
+
+    def __init__(self, transport: Any) -> None:
+        self.inner = transport
+        self._is_head = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def write(self, data: bytes) -> None:
+        if self._is_head:
+            head, end, body = bytes(data).partition(b"\r\n\r\n")
+            data = _MARK.sub(lambda found: bytes([found[0][2] % 2 << 6 | found[0][3]]), head) + end + body
+            self._is_head = not end
+        self.inner.write(data)
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        self.write(b"".join(pieces))
+
+
+def _is_used(connection: Connection) -> bool:
+    return isinstance(connection.protocol, _Handler) and connection.protocol.is_used
+
+
+def _is_stale(connection: Connection, progress: Progress) -> bool:
+    """Whether a kept connection must not be used: something has arrived on it, a response to nothing or its end."""
+    if not _is_used(connection):
+        return False
+    found = None if connection.transport is None else connection.transport.get_extra_info("socket")
+    if progress.wants_fresh or found is None:
+        return True
+    poll = select.poll()
+    poll.register(found.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+class Reception:
+    """One response as it arrives: what aiohttp takes for the reader of the body."""
+
+    __slots__ = ("_enough_bytes", "_failure", "_on_eof", "_waiter", "parser")
+
+    def __init__(self, parser: ResponseParser) -> None:
+        self.parser = parser
+        self._failure: BaseException | None = None
+        self._enough_bytes: int | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._on_eof: list[Callable[[], None]] = []
+
+    async def wait_for_head(self) -> ResponseHead:
+        """Raises `Ended` or `Abandoned` when none comes."""
+        while (head := self.parser.head) is None:
+            if self._failure is not None:
+                raise _copy_of(self._failure)
+            await self._wait()
+        return head
+
+    async def wait_for_end(self, *, enough_bytes: int | None = None) -> None:
+        """The end of the body, or so many bytes of it. Raises `Ended` or `Abandoned` when it fails before."""
+        self._enough_bytes = enough_bytes
+        while not (self.parser.is_complete or self.has_enough):
+            if self._failure is not None:
+                raise _copy_of(self._failure)
+            await self._wait()
+
+    @property
+    def has_enough(self) -> bool:
+        return self._enough_bytes is not None and self.parser.body_bytes >= self._enough_bytes
+
+    async def _wait(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def finish(self) -> None:
+        """The response is complete: aiohttp gives the connection back."""
+        self.wake()
+        callbacks, self._on_eof = self._on_eof, []
+        for callback in callbacks:
+            callback()
+
+    def fail(self, failure: BaseException) -> None:
+        """The first failure counts, and none after the end."""
+        if self.is_over:
+            return
+        # Its traceback holds frames that hold this: a circle that only the collector would find.
+        self._failure = failure.with_traceback(None)
+        self._on_eof.clear()
+        self.wake()
+
+    @property
+    def is_over(self) -> bool:
+        return self._failure is not None or self.parser.is_complete
+
+    # What aiohttp's ClientResponse asks of the reader of a body
+
+    def is_eof(self) -> bool:
+        return self.parser.is_complete
+
+    def on_eof(self, callback: Callable[[], None]) -> None:
+        if self.parser.is_complete:
+            callback()
+        elif self._failure is None:
+            self._on_eof.append(callback)
+
+    def exception(self) -> BaseException | None:
+        return self._failure
+
+    def set_exception(self, exc: BaseException, _cause: BaseException | None = None) -> None:
+        self.fail(exc)
+
+
+def _copy_of(failure: BaseException) -> BaseException:
+    """To be raised, without tying its traceback to what is kept."""
+    if isinstance(failure, Ended):
+        return Ended(failure.kind, failure.detail)
+    return Abandoned(failure.error) if isinstance(failure, Abandoned) else failure
+
+
+class _Handler(ResponseHandler):
+    """Receives responses with our parser, and gives the event loop a turn after each limited piece of work."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._reception: Reception | None = None
+        self._is_awaited = False
+        self._early = b""
+        self._has_ended_early = False
+        self._is_proceeding = False
+        self._end_of_connection: BaseException | None = None
+        self._has_ended = False
+
+    @property
+    def is_used(self) -> bool:
+        """Whether there was an exchange on this connection before."""
+        return self._reception is not None
+
+    @property
+    def should_close(self) -> bool:
+        parser = None if self._reception is None else self._reception.parser
+        return self._should_close or (
+            parser is not None and not (parser.is_complete and parser.keeps_connection)
+        )
+
+    def set_response_params(self, **_params: Any) -> None:
+        progress = current_progress.get()
+        request = progress.request
+        progress.parser = ResponseParser(
+            method=progress.method,
+            max_head_bytes=request.max_head_bytes,
+            max_body_bytes=request.max_body_bytes,
+            kept_bytes=request.max_body_bytes if request.read_body else BEGINNING_BYTES,
+            accepts_upgrade=request.asks_for_upgrade,
+        )
+        self._reception = Reception(progress.parser)
+        self._is_awaited = False
+
+    async def read(self) -> Any:
+        """The head and the reader of the body, as `ClientResponse.start` wants them."""
+        reception = self._reception
+        if reception is None:
+            raise aiohttp.ServerDisconnectedError
+        self._is_awaited = True
+        self._take_early(reception)
+        head = await reception.wait_for_head()
+        headers, raw_headers = head.headers, head.raw_headers
+        if "Set-Cookie" in headers:
+            # aiohttp would parse them, and until 3.11 log a warning for each that it does not like.
+            headers = CIMultiDictProxy(
+                CIMultiDict(pair for pair in headers.items() if pair[0].lower() != "set-cookie")
+            )
+        version = HttpVersion11 if head.version == (1, 1) else HttpVersion10
+        # should_close, compression, upgrade and chunked, which are read by aiohttp's own protocol only
+        rest = (False, None, False, False)
+        return RawResponseMessage(version, head.status, head.reason, headers, raw_headers, *rest), reception
+
+    def data_received(self, data: bytes) -> None:
+        reception = self._reception
+        if reception is None or not (self._is_awaited or reception.is_over):
+            # The request is not sent yet. A refusal now would close the connection under it, and be lost.
+            self._early += data
+            if len(self._early) > MAX_EARLY_BYTES and self.transport is not None:
+                self.transport.pause_reading()
+            return
+        if reception.is_over:
+            # Nothing was asked: a response to a timeout of the server's, or the rest of one. RFC 9112, section 9.2.
+            self._should_close = True
+            if self.transport is not None:
+                self.transport.close()
+            return
+        self._parse(reception, data)
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # as in asyncio.Protocol
+        """Whether the connection stays open for the request: only if that was not sent yet, and there is no TLS."""
+        is_early = self._reception is None or not (self._is_awaited or self._reception.is_over)
+        if is_early and self.transport is not None and self.transport.get_extra_info("ssl_object") is None:
+            self._has_ended_early = True
+            return True
+        self._end(None)
+        return False
+
+    def _take_early(self, reception: Reception) -> None:
+        """What arrived before the request was sent: a banner, or a response that did not wait for it."""
+        early, self._early = self._early, b""
+        if early:
+            self._parse(reception, early)
+            if len(early) > MAX_EARLY_BYTES and not self._is_proceeding and self.transport is not None:
+                self.transport.resume_reading()
+        if self._has_ended_early:
+            self._has_ended_early = False
+            self._end(None)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._should_close = True
+        self._end(exc)
+        super().connection_lost(exc)
+
+    def set_exception(self, exc: BaseException, *_cause: BaseException) -> None:
+        """The request could not be written. A response that has begun counts all the same."""
+        self._should_close = True
+        if self._reception is not None and self._reception.parser.head is None:
+            self._reception.fail(Abandoned(exc) if isinstance(exc, Exception) else exc)
+
+    def _parse(self, reception: Reception, data: bytes | None) -> None:
+        parser = reception.parser
+        had_head = parser.head is not None
+        try:
+            if data is None:
+                parser.proceed()
+            else:
+                parser.feed(data)
+        except Ended as end:
+            self._fail(reception, end)
+            return
+        if parser.is_complete:
+            self._should_close = self._should_close or not parser.keeps_connection
+            reception.finish()
+        elif (parser.head is not None and not had_head) or reception.has_enough:
+            reception.wake()
+        if parser.has_work and not self._is_proceeding:
+            self._is_proceeding = True
+            if self.transport is not None:
+                self.transport.pause_reading()
+            self._loop.call_soon(self._proceed, reception)
+
+    def _proceed(self, reception: Reception) -> None:
+        self._is_proceeding = False
+        if reception.is_over:
+            return
+        self._parse(reception, None)
+        if self._is_proceeding:
+            return
+        if self._has_ended:
+            self._end(self._end_of_connection)
+        elif self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def _end(self, exc: BaseException | None) -> None:
+        reception = self._reception
+        if reception is None or reception.is_over:
+            return
+        if self._is_proceeding:
+            self._has_ended, self._end_of_connection = True, self._end_of_connection or exc
+            return
+        parser = reception.parser
+        if self._early:
+            self._take_early(reception)
+        if exc is None:
+            try:
+                parser.feed_eof()
+            except Ended as end:
+                reception.fail(end if parser.received_bytes else Abandoned(aiohttp.ServerDisconnectedError()))
+                return
+            reception.finish()
+        elif parser.head is not None:
+            reception.fail(Ended(FaultKind.RESET, "the peer reset the connection before the end of the body"))
+        elif isinstance(exc, OSError):
+            reception.fail(Abandoned(aiohttp.ClientOSError(*exc.args)))
+        else:
+            reception.fail(Abandoned(aiohttp.ServerDisconnectedError()))
+
+    def _fail(self, reception: Reception, end: Ended) -> None:
+        self._should_close = True
+        reception.fail(end)
+        if self.transport is not None:
+            self.transport.abort()
+
+
+def _handlers() -> partial[ResponseHandler]:
+    kind: type[ResponseHandler] = _Handler
+    return partial(kind, loop=asyncio.get_running_loop())
+
+
+# Both of these override what aiohttp documents: BaseConnector.connect.
+class _TcpConnector(aiohttp.TCPConnector):
+    def __init__(self, **keeping: Any) -> None:
+        super().__init__(**keeping)
+        self._factory = _handlers()
+
+    async def connect(self, *args: Any, **kwargs: Any) -> Connection:
+        return await _connect_timed(partial(super().connect, *args, **kwargs))
+
+    async def _create_connection(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: Any,
+        timeout: Any,  # noqa: ASYNC109 - aiohttp's signature
+    ) -> ResponseHandler:
+        """A tunnel, or a connection to an address with a zone, which neither aiohttp 3.8 nor uvloop can connect to."""
+        server = req.proxy or req.url
+        is_tunnel = req.proxy is not None and req.is_ssl()
+        if not is_tunnel and "%" not in (server.raw_host or ""):
+            return await super()._create_connection(req, traces, timeout)
+        progress = current_progress.get()
+        try:
+            connected = await connect_socket(server.raw_host or "", server.port or 0)
+            if is_tunnel:
+                return await self._connect_by_tunnel(connected, req, progress)
+            tls: dict[str, Any] = (
+                {"ssl": req.ssl, "server_hostname": _HANDSHAKE_NAMES_IT} if req.is_ssl() else {}
+            )
+            _, protocol = await self._loop.create_connection(self._factory, sock=connected, **tls)
+        except OSError as error:
+            raise aiohttp.ClientConnectionError from error
+        return protocol
+
+    async def _connect_by_tunnel(
+        self, connected: socket.socket, req: aiohttp.ClientRequest, progress: Progress
+    ) -> ResponseHandler:
+        target = progress.target or progress.request.target
+        headers = {"User-Agent": req.headers["User-Agent"], **(req.proxy_headers or {})}
+        place, progress.place = progress.place, f"{progress.place} (no answer to CONNECT)"
+        parser = ResponseParser(
+            method="CONNECT", max_head_bytes=progress.request.max_head_bytes, max_body_bytes=0, kept_bytes=0
+        )
+        try:
+            transport = await open_tunnel(connected, target.authority, headers, parser)
+        except Ended as end:
+            progress.place = place
+            raise Ended(end.kind, placed(end.kind, end.detail, progress)) from None
+        progress.place = place
+        protocol = self._factory()
+        context: Any = req.ssl
+        secured: Any = await self._loop.start_tls(
+            transport, protocol, context, server_hostname=_HANDSHAKE_NAMES_IT
+        )
+        protocol.connection_made(secured)
+        return protocol
+
+
+class UnixConnector(aiohttp.UnixConnector):
+    def __init__(self, **keeping: Any) -> None:
+        super().__init__(**keeping)
+        self._factory = _handlers()
+
+    async def connect(self, *args: Any, **kwargs: Any) -> Connection:
+        return await _connect_timed(partial(super().connect, *args, **kwargs))
+
+
+class _NoResolver(AbstractResolver):
+    """aiohttp is only ever given addresses. (Its own default would open sockets where aiodns is installed.)"""
+
+    async def resolve(self, host: str, port: int = 0, family: int = 0) -> Any:
+        raise OSError(f"{host}:{port} was to be resolved before, family {family}")
+
+    async def close(self) -> None:
+        return
+
+
+def tcp_connector(**keeping: Any) -> aiohttp.TCPConnector:
+    return _TcpConnector(limit=0, use_dns_cache=False, resolver=_NoResolver(), **keeping)
+
+
+def make_session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=_NO_TIMEOUT,
+        auto_decompress=False,  # it would unpack a bomb before anybody could count
+        skip_auto_headers=_NOT_BY_ITSELF,
+    )

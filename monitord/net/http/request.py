@@ -1,0 +1,255 @@
+"""What is asked over HTTP, checked and made ready once, because the same request is sent again and again.
+
+Credentials belong to the origin (scheme, host and port) that was configured. A redirect to another origin gets
+what a stranger may see: no credential, no cookie of another host, no header of the caller's that is not in
+`_HARMLESS`, no client certificate and no body.
+"""
+
+import base64
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from monitord.net.base.addressing import parse_host
+from monitord.net.base.resolver import IpFamily, literal_address
+from monitord.net.base.tls import TlsOptions
+from monitord.net.http.response import DEFAULT_MAX_HEAD_BYTES
+from monitord.net.http.url import PORTS, Target, parse_target
+
+MAX_REDIRECTS = 10
+MAX_REQUEST_BODY_BYTES = 1024 * 1024
+DEFAULT_MAX_BODY_BYTES = 1024 * 1024
+MAX_DRAINED_BYTES = 64 * 1024 * 1024
+"""A limit for bodies that nobody wants to see. It ends the endless ones; large files take another method."""
+ENDLESS_TYPES = frozenset({"text/event-stream", "multipart/x-mixed-replace"})
+SEE_OTHER = 303
+REDIRECTS = frozenset({301, 302, SEE_OTHER, 307, 308})
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+_HARMLESS = frozenset(
+    {"accept", "accept-language", "accept-encoding", "user-agent", "cache-control", "pragma"}
+)
+_OURS = frozenset({"content-length", "transfer-encoding", "connection"})
+_ABOUT_BODY = frozenset({"content-type", "content-encoding", "content-language", "content-location"})
+_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where to connect to."""
+
+    host: str
+    port: int
+
+
+def parse_endpoint(text: str) -> Endpoint:
+    """ "host:port" or "[address]:port"; raises ValueError("problem; hint")."""
+    match = re.fullmatch(r"(\[[^\[\]]+\]|[^\[\]:]+):(\d{1,5})", text, re.ASCII)
+    try:
+        if match is not None and 0 < int(match[2]) <= 65535 and match[1].strip() == match[1]:  # noqa: PLR2004 - the largest port
+            return Endpoint(parse_host(match[1]), int(match[2]))
+    except ValueError:
+        pass
+    raise ValueError('is not a host and a port; write "host:port" or "[address]:port"')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HttpRequest:
+    """Raises ValueError("problem; hint") when made of parts that do not fit. Compares by identity.
+
+    - `url`: http, https or http+unix://%2Frun%2Fapp.sock/path; "user:password@" in it means basic authentication.
+    - `headers`: sent as they stand; the last of a name counts. `Host` may be among them.
+    - `proxy`: http://[user:password@]host:port. Names are then resolved by the proxy.
+    - `connect_to`: connect there, and speak as if to the URL's host.
+    - `read_body`: the body is wanted. Either way all of it is received, unless it exceeds `max_body_bytes`, which
+      ends the exchange.
+    - `status_decides`: the exchange succeeds once the head of the response has arrived. Only the beginning of the
+      body is received, within a second, and a failure in it is ignored.
+    - `receive_body`: if false, the exchange ends with the head of the response and the connection is closed.
+    - `receive_streams`: if false, the same for content that has no end by its type (`ENDLESS_TYPES`).
+    - `max_head_bytes`: of status line and headers, with those of interim responses.
+    - `want_certificate`: facts of the certificates, at some cost.
+    """
+
+    url: str
+    method: str = "GET"
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = None
+    basic_auth: tuple[str, str] | None = None
+    bearer: str | None = None
+    tls: TlsOptions = field(default_factory=TlsOptions)
+    server_name: str | None = None
+    follow_redirects: bool = True
+    proxy: str | None = None
+    connect_to: Endpoint | None = None
+    ip_family: IpFamily = IpFamily.ANY
+    reuse_connection: bool = False
+    read_body: bool = False
+    receive_body: bool = True
+    receive_streams: bool = True
+    max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
+    max_head_bytes: int = DEFAULT_MAX_HEAD_BYTES
+    want_certificate: bool = False
+    status_decides: bool = False
+
+    asks_for_upgrade: bool = field(init=False)
+    target: Target = field(init=False)
+    proxy_target: Target | None = field(init=False)
+    proxy_authorization: str | None = field(init=False)
+    _own_headers: dict[str, str] = field(init=False)
+    _own_host: str | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not _TOKEN.fullmatch(self.method):
+            raise ValueError('the method is not a word; write "GET"')
+        if self.body is not None and len(self.body) > MAX_REQUEST_BODY_BYTES:
+            raise ValueError(f"the body is larger than {MAX_REQUEST_BODY_BYTES // 1024} KiB")
+        target, userinfo = parse_target(self.url)
+        credentials = [_basic(userinfo)] if userinfo is not None else []
+        if self.basic_auth is not None:
+            credentials.append(_basic(":".join(self.basic_auth)))
+        if self.bearer is not None:
+            credentials.append(f"Bearer {self.bearer}")
+        own = check_headers(self.headers)
+        if "authorization" in {name.lower() for name in own}:
+            credentials.append("")
+        if len(credentials) > 1:
+            raise ValueError("more than one kind of authentication; keep one")
+        if credentials and credentials[0]:
+            own["Authorization"] = _checked_value("Authorization", credentials[0])
+        host = next((value for name, value in own.items() if name.lower() == "host"), None)
+        if target.socket_path is not None and host is not None:
+            target = _named(target, host)
+        object.__setattr__(self, "target", target)
+        object.__setattr__(self, "asks_for_upgrade", "upgrade" in {name.lower() for name in own})
+        object.__setattr__(self, "_own_headers", own)
+        object.__setattr__(self, "_own_host", host)
+        self._read_proxy()
+
+    def _read_proxy(self) -> None:
+        proxy, userinfo = parse_target(self.proxy) if self.proxy is not None else (None, None)
+        if proxy is not None and (proxy.is_tls or proxy.socket_path is not None):
+            raise ValueError('the proxy is spoken to in plain HTTP; write "http://host:port"')
+        if proxy is not None and (self.connect_to is not None or self.target.socket_path is not None):
+            raise ValueError("a proxy chooses the address itself: leave out proxy, connect_to or http+unix")
+        if self.connect_to is not None and self.target.socket_path is not None:
+            raise ValueError("connect_to and http+unix exclude each other; keep one")
+        object.__setattr__(self, "proxy_target", proxy)
+        object.__setattr__(self, "proxy_authorization", None if userinfo is None else _basic(userinfo))
+
+    def __repr__(self) -> str:
+        # Headers, body and query may hold what nobody should see.
+        return f"<HttpRequest {self.method} {self.target.shown_origin}{self.target.path}>"
+
+    def is_at_home(self, target: Target) -> bool:
+        """Whether the target is of the origin that the credentials are for."""
+        return target is self.target or target.origin == self.target.origin
+
+    def host_name(self, target: Target) -> str:
+        """The name under which the server is addressed: that of the caller's Host header, which is sent at home."""
+        return (
+            _named(target, self._own_host).host if self._own_host and self.is_at_home(target) else target.host
+        )
+
+    def may_send_body(self, target: Target) -> bool:
+        """At home, and to the same host over https on the default ports, which a redirect often leads to."""
+        home = self.target
+        is_upgrade = (home.is_tls, home.port, home.socket_path) == (False, PORTS["http"], None) and (
+            target.origin == (True, home.host, PORTS["https"], None)
+        )
+        return is_upgrade or self.is_at_home(target)
+
+    def keeps_connection(self, target: Target) -> bool:
+        return self.reuse_connection and self.is_at_home(target)
+
+    def headers_for(self, target: Target, *, user_agent: str, with_body: bool) -> dict[str, str]:
+        """What is sent to this target, without cookies."""
+        headers = {"Host": target.host_header, "User-Agent": user_agent, "Accept": "*/*"}
+        at_home = self.is_at_home(target)
+        given = {name.lower(): name for name in headers}
+        for name, value in self._own_headers.items():
+            lower = name.lower()
+            if not at_home and lower not in _HARMLESS and not (with_body and lower in _ABOUT_BODY):
+                continue
+            if not with_body and lower in _ABOUT_BODY and self.body is not None:
+                continue
+            if lower in given:
+                del headers[given[lower]]
+            headers[name] = value
+        if target.userinfo is not None and not any(name.lower() == "authorization" for name in headers):
+            # Of a Location: not a secret of ours, and sent as curl and browsers send it.
+            headers["Authorization"] = _basic(target.userinfo)
+        if not self.keeps_connection(target):
+            headers["Connection"] = "close"
+        return headers
+
+    def tls_for(self, target: Target) -> TlsOptions:
+        if self.is_at_home(target) or self.tls.certificate_file is None:
+            return self.tls
+        return TlsOptions(verify=self.tls.verify, ca_file=self.tls.ca_file, min_version=self.tls.min_version)
+
+    def server_name_for(self, target: Target) -> str:
+        if self.server_name is not None and self.is_at_home(target):
+            return self.server_name
+        return target.server_name
+
+    def endpoint_for(self, target: Target) -> Endpoint:
+        """Where to connect to: the proxy, the place given in `connect_to`, or the target itself."""
+        if self.proxy_target is not None:
+            return Endpoint(self.proxy_target.host, self.proxy_target.port)
+        if self.connect_to is not None and self.is_at_home(target):
+            return self.connect_to
+        return Endpoint(target.host, target.port)
+
+    @property
+    def needs_name(self) -> bool:
+        """Whether the first connection needs a name resolved."""
+        return (
+            self.target.socket_path is None and literal_address(self.endpoint_for(self.target).host) is None
+        )
+
+
+def _named(target: Target, host: str) -> Target:
+    """The target under the name in a Host header; unchanged if that is no host."""
+    try:
+        named = parse_target(f"{target.scheme}://{host}/")[0]
+    except ValueError:
+        return target
+    return replace(target, host=named.host, port=named.port)
+
+
+def _basic(userinfo: str) -> str:
+    return "Basic " + base64.b64encode(userinfo.encode("utf-8", "surrogateescape")).decode()
+
+
+def check_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """As they are sent, the last of each name. Raises ValueError("problem; hint") for what cannot be one."""
+    checked: dict[str, str] = {}
+    names: dict[str, str] = {}
+    for name, value in headers:
+        if not _TOKEN.fullmatch(name):
+            # A whole header as the name may hold a secret.
+            word = name.partition(":")[0]
+            shown = repr(word) if word == name else f"{word!r} …"
+            raise ValueError(f"the header {shown} is not a word of HTTP; write its name and its value apart")
+        if name.lower() in _OURS:
+            raise ValueError(f"the header {name} is set by the client; leave it out")
+        checked.pop(names.get(name.lower(), name), None)
+        names[name.lower()] = name
+        checked[name] = _checked_value(name, value)
+    return checked
+
+
+def _checked_value(name: str, value: str) -> str:
+    if _CONTROLS.search(value):
+        raise ValueError(f"the value of the header {name} holds a line break or another control character")
+    return value.strip()
+
+
+def method_after(status: int, method: str) -> str:
+    """RFC 9110, section 15.4: 303 means GET; for 301 and 302 everybody makes a GET of a POST."""
+    if status == SEE_OTHER and method != "HEAD":
+        return "GET"
+    if status in {301, 302} and method == "POST":
+        return "GET"
+    return method

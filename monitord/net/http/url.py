@@ -1,0 +1,234 @@
+"""URLs of HTTP, sent as they are written.
+
+A server may distinguish "/A_%26_B" from "/A_&_B", so no percent-encoding is added or removed: only bytes that must not
+appear in a request line (RFC 9112, section 3) are encoded. Dot segments are removed as RFC 3986, section 5.2.4, says,
+as curl and browsers do before they send a path. yarl is used only to convert a host name to ASCII.
+"""
+
+import re
+import socket
+from dataclasses import dataclass, field, replace
+from urllib.parse import unquote, unquote_to_bytes
+
+from monitord.net.base.addressing import parse_host
+from monitord.net.base.resolver import literal_address
+
+MAX_URL_CHARACTERS = 8192
+PORTS = {"http": 80, "https": 443}
+_MAX_PORT = 65535
+_IPV6 = 6
+
+# RFC 3986, appendix B, with a scheme as section 3.1 has it. It matches any text.
+_PARTS = re.compile(
+    r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):)?(?://(?P<authority>[^/?#]*))?"
+    r"(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?:#.*)?",
+    re.DOTALL,
+)
+_HOST_AND_PORT = re.compile(r"(?P<host>\[[^\[\]]*\]|[^:\[\]]*)(?::(?P<port>[0-9]*))?")
+_UNSENDABLE = re.compile(rb"[^\x21-\x7e]")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A URL taken apart, without its fragment. `path` and `query` are as they are sent; a query may be empty, which is
+    not the same as None.
+
+    `host` is in lower case and in ASCII; of an IPv6 address it has no brackets, and a zone follows "%".
+    `userinfo` is "user:password", decoded, and no part of what is compared or shown.
+    """
+
+    host: str
+    port: int
+    is_tls: bool
+    path: str = "/"
+    query: str | None = None
+    socket_path: str | None = None
+    userinfo: str | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.is_tls else "http"
+
+    @property
+    def origin(self) -> tuple[bool, str, int, str | None]:
+        return self.is_tls, self.host, self.port, self.socket_path
+
+    @property
+    def host_header(self) -> str:
+        """RFC 6874, section 4: a zone is never sent."""
+        return self._bare_host if self.port == (443 if self.is_tls else 80) else self.authority
+
+    @property
+    def _bare_host(self) -> str:
+        return f"[{self.host.partition('%')[0]}]" if ":" in self.host else self.host
+
+    @property
+    def authority(self) -> str:
+        """For CONNECT, which always names the port (RFC 9110, section 9.3.6)."""
+        return f"{self._bare_host}:{self.port}"
+
+    @property
+    def server_name(self) -> str:
+        """The name that the certificate must be valid for. RFC 6066, section 3: no trailing dot."""
+        return self.host.partition("%")[0].rstrip(".")
+
+    @property
+    def request_target(self) -> str:
+        """The origin form of RFC 9112, section 3.2.1."""
+        return self.path if self.query is None else f"{self.path}?{self.query}"
+
+    @property
+    def shown_origin(self) -> str:
+        if self.socket_path is not None:
+            return f"http+unix:{self.socket_path}:"
+        return f"{self.scheme}://{self.host_header}"
+
+    def __str__(self) -> str:
+        return self.shown_origin + self.request_target
+
+
+def parse_target(text: str) -> tuple[Target, str | None]:
+    """The target, and "user:password" if the URL has it. Raises ValueError("problem; hint") that holds neither."""
+    if len(text) > MAX_URL_CHARACTERS:
+        raise ValueError(f"is longer than {MAX_URL_CHARACTERS} characters")
+    text = text.strip()
+    if _CONTROLS.search(text):
+        raise ValueError('is not a URL; write "https://host/path" with control characters as in "%09"')
+    parts = _PARTS.fullmatch(text)
+    scheme = (parts["scheme"] or "").lower() if parts else ""
+    if parts is None or scheme not in {*PORTS, "http+unix"} or not parts["authority"]:
+        raise ValueError('is not a URL of http; write "https://host/path"')
+    try:
+        if scheme == "http+unix":
+            return _socket_target(parts["authority"], parts["path"], parts["query"]), None
+        target = _target(scheme, parts["authority"], parts["path"], parts["query"])
+    except UnicodeError:
+        raise ValueError('is not a URL; write "https://host/path"') from None
+    except ValueError as error:
+        raise ValueError(f'is not a URL; write "https://host/path" {error}') from None
+    return replace(target, userinfo=None), target.userinfo
+
+
+def redirect_target(base: Target, location: str) -> Target:
+    """The target of a Location header (RFC 9110, section 10.2.2), whose undecodable bytes are surrogate escapes.
+
+    Raises ValueError("problem") for a URL that is not of HTTP. `http+unix` is no scheme of a Location: no server can
+    direct the client to a socket of this host.
+    """
+    parts = _PARTS.fullmatch(location.strip(" \t"))
+    scheme, authority = (parts["scheme"], parts["authority"]) if parts else (None, None)
+    if scheme is not None and scheme.lower() not in PORTS:
+        raise ValueError("the redirect leads away from HTTP")
+    if parts is None or len(location) > MAX_URL_CHARACTERS or (scheme is not None and not authority):
+        raise ValueError("the redirect leads to something that is not a URL")
+    path, query = parts["path"], parts["query"]
+    try:
+        if authority is None:
+            return _relative_target(base, path, query)
+        target = _target((scheme or base.scheme).lower(), authority, path, query)
+    except ValueError:
+        raise ValueError("the redirect leads to something that is not a URL") from None
+    is_same_server = (target.is_tls, target.host, target.port) == (base.is_tls, base.host, base.port)
+    if base.socket_path is not None and is_same_server:
+        return replace(target, socket_path=base.socket_path)
+    return target
+
+
+def _relative_target(base: Target, path: str, query: str | None) -> Target:
+    """RFC 3986, section 5.2.2. The authority of the base is kept, and so is its userinfo."""
+    if not path:
+        return replace(base, query=base.query if query is None else _sendable(query))
+    merged = path if path.startswith("/") else base.path[: base.path.rindex("/") + 1] + path
+    return replace(base, path=_sendable_path(merged), query=None if query is None else _sendable(query))
+
+
+def _target(scheme: str, authority: str, path: str, query: str | None) -> Target:
+    """Raises ValueError("what to write"), without the URL."""
+    userinfo, at, place = authority.rpartition("@")
+    match = _HOST_AND_PORT.fullmatch(place)
+    if match is None:
+        raise ValueError('with "host:port" or "[address]:port"')
+    port = int(match["port"]) if match["port"] else PORTS[scheme]
+    if not 0 < port <= _MAX_PORT:
+        raise ValueError(f"with a port from 1 to {_MAX_PORT}")
+    return Target(
+        host=_host(match["host"]),
+        port=port,
+        is_tls=scheme == "https",
+        path=_sendable_path(path),
+        query=None if query is None else _sendable(query),
+        userinfo=_userinfo(userinfo) if at else None,
+    )
+
+
+def _host(text: str) -> str:
+    """Raises ValueError("what to write")."""
+    is_bracketed = text.startswith("[")
+    decoded = text if is_bracketed else unquote(text, errors="strict")
+    try:
+        host = parse_host(decoded) if decoded.strip() == decoded else ""
+    except ValueError:
+        host = ""
+    if not host or is_bracketed is not (literal_address(host) == _IPV6):
+        raise ValueError("with a name or an address as the host")
+    return _shortest(host)
+
+
+def _shortest(host: str) -> str:
+    """The same address in the same words, so that origins can be compared."""
+    if literal_address(host) != _IPV6:
+        return host
+    address, percent, zone = host.partition("%")
+    packed = socket.inet_pton(socket.AF_INET6, address)
+    return socket.inet_ntop(socket.AF_INET6, packed) + percent + zone
+
+
+def _userinfo(text: str) -> str | None:
+    user, _, password = text.partition(":")
+    if not text:
+        return None
+    return f"{unquote(user)}:{unquote(password)}"
+
+
+def _socket_target(authority: str, path: str, query: str | None) -> Target:
+    try:
+        socket_path = unquote_to_bytes(authority).decode()
+    except UnicodeError:
+        socket_path = ""
+    if not socket_path.startswith("/") or "\0" in socket_path:
+        raise ValueError('or "http+unix://%2Fpath%2Fof%2Fsocket/path"')
+    return Target(
+        host="localhost",
+        port=PORTS["http"],
+        is_tls=False,
+        path=_sendable_path(path),
+        query=None if query is None else _sendable(query),
+        socket_path=socket_path,
+    )
+
+
+def _sendable(text: str) -> str:
+    """Encodes what must not appear in a request line: spaces, controls and everything that is not ASCII."""
+    encoded = text.encode("utf-8", "surrogateescape")
+    return _UNSENDABLE.sub(lambda found: b"%%%02X" % found[0][0], encoded).decode("ascii")
+
+
+def _sendable_path(path: str) -> str:
+    return _without_dot_segments(_sendable(path)) if path else "/"
+
+
+def _without_dot_segments(path: str) -> str:
+    """RFC 3986, section 5.2.4. An encoded dot stays: it is as it was written, and curl sends it."""
+    if "/." not in path:
+        return path
+    kept: list[str] = []
+    segments = path.split("/")[1:]
+    for segment in segments:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    if segments[-1] in {".", ".."}:
+        kept.append("")
+    return "/" + "/".join(kept)

@@ -1,0 +1,1 @@
+"""Streams over TCP and Unix sockets: dialogues, STARTTLS and SMTP."""

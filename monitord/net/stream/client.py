@@ -1,0 +1,319 @@
+"""A stream to a peer, over TCP or a Unix socket, plain or in TLS from the start or from half-way.
+
+Whoever calls `StreamClient.visit` brings the talk; here is the way there, its phases, its bounds, its faults.
+
+The records of TLS go through `ssl.MemoryBIO` and plain sockets: transports of asyncio and of uvloop begin TLS
+half-way each in their own manner, and neither tells what the peer had said in the clear before the handshake. That
+must be known: somebody between the two may have put it there, for it to count as said in TLS (CVE-2011-0411).
+"""
+
+import asyncio
+import socket
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+from monitord.net.base.addressing import Ended, connect_socket, find_address, ip_version, is_this_host
+from monitord.net.base.deadline import Deadline
+from monitord.net.base.errors import FaultKind, fault_of_error, fault_of_timeout
+from monitord.net.base.phases import Phase, PhaseTimer
+from monitord.net.base.resolver import IpFamily, Resolver
+from monitord.net.base.tls import TlsContexts, TlsFacts, TlsOptions, tls_facts
+
+MAX_RECEIVED_BYTES = 64 * 1024
+"""In all of a visit, as it is after decryption."""
+RECEIVED_AT_ONCE_BYTES = 16 * 1024
+UNIX_AGAIN_AFTER_S = 0.02
+"""Until the next attempt at a Unix socket whose queue is full: nothing tells when it is no longer (connect(2))."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class StreamTarget:
+    """Where to go: a host and a port, or the path of a Unix socket. `tls` says how TLS is spoken, `begins_with_tls`
+    whether it is from the start. `server_name` None: the certificate must be good for the host.
+    """
+
+    host: str = ""
+    port: int = 0
+    socket_path: str | None = None
+    ip_family: IpFamily = IpFamily.ANY
+    begins_with_tls: bool = False
+    tls: TlsOptions = field(default_factory=lambda: TlsOptions(alpn=()))
+    server_name: str | None = None
+
+    @property
+    def peer_name(self) -> str:
+        """For the certificate. RFC 6066, section 3: no trailing dot."""
+        return (self.server_name or self.host).partition("%")[0].rstrip(".")
+
+    @property
+    def crosses_network(self) -> bool:
+        """Whether there is a network between us and the peer."""
+        return self.socket_path is None and not is_this_host(self.host)
+
+    def __str__(self) -> str:
+        if self.socket_path is not None:
+            return f"unix:{self.socket_path}"
+        return _place(self.host, self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOutcome:
+    """`fault` None: the talk came to its end. The rest is what was reached until then.
+
+    `address` is "192.0.2.1" or "2001:db8::1", or the path of a Unix socket. `received` is all that the peer said.
+    """
+
+    fault: FaultKind | None
+    detail: str
+    address: str | None
+    ip_version: int | None
+    phases: Mapping[Phase, float]
+    duration_s: float
+    tls: TlsFacts | None
+    received: bytes
+
+
+class Stream:
+    """A connection that stands. Its calls raise `Ended` or OSError, and have no deadline of their own."""
+
+    def __init__(
+        self, connected: socket.socket, target: StreamTarget, tls_contexts: TlsContexts, timer: PhaseTimer
+    ) -> None:
+        """Owns the socket from here on; `close` gives it back."""
+        self._socket = connected
+        self._target = target
+        self._tls_contexts = tls_contexts
+        self._timer = timer
+        self._loop = asyncio.get_running_loop()
+        self._session: ssl.SSLObject | None = None
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._is_at_end = False
+        self.received = bytearray()
+        """All that came; never shortened."""
+        self.taken = 0
+        """How much of it was taken."""
+        self.tls: TlsFacts | None = None
+
+    @property
+    def local_address(self) -> str:
+        return str(self._socket.getsockname()[0])
+
+    @property
+    def pending(self) -> bytes:
+        """What came and was not taken."""
+        return bytes(self.received[self.taken :])
+
+    def take_line(self) -> bytes | None:
+        """The next line that has ended, without its end; None: there is none yet."""
+        end = self.received.find(b"\n", self.taken)
+        if end < 0:
+            return None
+        line = bytes(self.received[self.taken : end])
+        self.taken = end + 1
+        return line.removesuffix(b"\r")
+
+    def take_all(self) -> None:
+        self.taken = len(self.received)
+
+    async def receive(self) -> bool:
+        """More of what the peer says; False when it has closed its side."""
+        self._timer.enter(Phase.PROCESSING)
+        if self._session is None:
+            more = await self._loop.sock_recv(self._socket, RECEIVED_AT_ONCE_BYTES)
+        else:
+            more = await self._through_tls(self._read)
+        self.received += more
+        if len(self.received) > MAX_RECEIVED_BYTES:
+            raise Ended(FaultKind.TOO_LARGE, f"the peer said more than {MAX_RECEIVED_BYTES // 1024} KiB")
+        return bool(more)
+
+    async def send(self, data: bytes) -> None:
+        self._timer.enter(Phase.PROCESSING)
+        session = self._session
+        if session is None:
+            await self._loop.sock_sendall(self._socket, data)
+            return
+        sent = 0
+        while sent < len(data):
+            sent += await self._through_tls(partial(session.write, data[sent:]))
+
+    async def start_tls(self) -> None:
+        """The handshake, now. What the peer said before must have been taken to the last byte."""
+        if self.pending:
+            raise Ended(
+                FaultKind.PROTOCOL_ERROR, "the peer went on in the clear where the handshake of TLS begins"
+            )
+        self._timer.enter(Phase.TLS)
+        try:
+            context = self._tls_contexts.get(self._target.tls)
+        except ValueError as error:
+            raise Ended(FaultKind.TLS_FAILED, str(error)) from None
+        name = self._target.peer_name
+        session = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name or None)
+        self._session = session
+        await self._through_tls(session.do_handshake)
+        self.tls = tls_facts(session, certificate=True)
+        self._timer.pause()
+
+    def close(self) -> None:
+        """Says goodbye in TLS without waiting, or why the handshake failed; never fails."""
+        with suppress(OSError):
+            if self.tls is not None and self._session is not None:
+                self._session.unwrap()
+        with suppress(OSError):
+            if self._outgoing.pending:
+                self._socket.send(self._outgoing.read())
+        self._socket.close()
+
+    def _read(self) -> bytes:
+        session = self._session
+        try:
+            return session.read(RECEIVED_AT_ONCE_BYTES) if session is not None else b""
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            return b""  # with or without a goodbye: what was said is judged by itself
+
+    async def _through_tls(self, step: Callable[[], T]) -> T:
+        """Calls `step` until it needs nothing more from the peer, and sends what it gives."""
+        while True:
+            try:
+                done = step()
+            except ssl.SSLWantReadError:
+                await self._flush()
+                await self._feed()
+            else:
+                await self._flush()
+                return done
+
+    async def _flush(self) -> None:
+        if self._outgoing.pending:
+            await self._loop.sock_sendall(self._socket, self._outgoing.read())
+
+    async def _feed(self) -> None:
+        if self._is_at_end:
+            raise ConnectionResetError
+        records = await self._loop.sock_recv(self._socket, RECEIVED_AT_ONCE_BYTES)
+        if records:
+            self._incoming.write(records)
+        else:
+            self._is_at_end = True
+            self._incoming.write_eof()
+
+
+Talk = Callable[[Stream], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class _Visit:
+    """How far it has come; what a fault is told from."""
+
+    target: StreamTarget
+    timer: PhaseTimer
+    address: str | None = None
+    stream: Stream | None = None
+
+    @property
+    def place(self) -> str:
+        if self.target.socket_path is not None or self.address is None:
+            return str(self.target)
+        return _place(self.address, self.target.port)
+
+    def outcome(self, fault: FaultKind | None, detail: str) -> StreamOutcome:
+        is_unix = self.target.socket_path is not None
+        return StreamOutcome(
+            fault=fault,
+            detail=detail,
+            address=self.address,
+            ip_version=None if self.address is None or is_unix else ip_version(self.address),
+            phases=self.timer.read(),
+            duration_s=self.timer.elapsed_s(),
+            tls=self.stream.tls if self.stream is not None else None,
+            received=bytes(self.stream.received) if self.stream is not None else b"",
+        )
+
+
+class StreamClient:
+    """Holds nothing between visits."""
+
+    def __init__(self, resolver: Resolver, tls_contexts: TlsContexts) -> None:
+        self._resolver = resolver
+        self._tls_contexts = tls_contexts
+
+    async def visit(self, target: StreamTarget, talk: Talk, *, deadline: float) -> StreamOutcome:
+        """One connection to one address, ended by `deadline` (time.monotonic()); the talk may raise as `Stream` does.
+
+        An expected failure is an outcome with a fault.
+        """
+        visit = _Visit(target, PhaseTimer())
+        try:
+            async with Deadline(deadline - time.monotonic()):
+                await self._go(visit, talk)
+        except Ended as end:
+            return visit.outcome(end.kind, end.detail)
+        except TimeoutError:
+            kind, detail = fault_of_timeout(visit.timer)
+            return visit.outcome(kind, _placed(kind, detail, visit))
+        except OSError as error:
+            kind, detail = fault_of_error(error, visit.timer.current)
+            return visit.outcome(kind, _placed(kind, detail, visit))
+        return visit.outcome(None, "")
+
+    async def _go(self, visit: _Visit, talk: Talk) -> None:
+        target, timer = visit.target, visit.timer
+        if target.socket_path is None:
+            visit.address = await find_address(self._resolver, target.host, target.ip_family, timer)
+            timer.enter(Phase.CONNECT)
+            connected = await connect_socket(visit.address, target.port)
+        else:
+            visit.address = target.socket_path
+            timer.enter(Phase.CONNECT)
+            connected = await _connect_unix(target.socket_path)
+        timer.pause()
+        visit.stream = Stream(connected, target, self._tls_contexts, timer)
+        try:
+            if target.begins_with_tls:
+                await visit.stream.start_tls()
+            await talk(visit.stream)
+        finally:
+            timer.pause()
+            visit.stream.close()
+
+
+async def _connect_unix(path: str) -> socket.socket:
+    """Not by the loop's sock_connect, which takes a full queue (EAGAIN) for a connection that stands."""
+    connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        while True:
+            try:
+                connected.connect(path)
+            except BlockingIOError:
+                await asyncio.sleep(UNIX_AGAIN_AFTER_S)
+            else:
+                return connected
+    except BaseException:
+        connected.close()
+        raise
+
+
+def _place(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _placed(kind: FaultKind, detail: str, visit: _Visit) -> str:
+    match visit.timer.current:
+        case Phase.RESOLVE:
+            return f"resolve {visit.target.host}: {detail}"
+        case Phase.CONNECT:
+            joint = " " if kind in {FaultKind.REFUSED, FaultKind.TIMEOUT_CONNECT} else ": "
+            return f"connect to {visit.place}{joint}{detail}"
+        case Phase.TLS:
+            return f"TLS with {visit.place}: {detail}"
+        case _:
+            return detail

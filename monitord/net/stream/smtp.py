@@ -1,0 +1,261 @@
+"""Hands one mail to a server, by aiosmtplib.
+
+The library is the client; here it gets a deadline for all of it, and its many errors become one that says in a line
+what went wrong. It would ask for the name of this machine by a lookup that blocks, so it is given one. It would resolve
+the server in a thread of the event loop's executor, which the stop of the daemon waits for, so it is given addresses.
+"""
+
+import asyncio
+import contextlib
+import importlib
+import ipaddress
+import re
+import ssl
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monitord.net.base.deadline import LONGEST_EXTENSION_S, Deadline
+from monitord.net.base.resolver import ResolveError, Resolver, literal_address
+from monitord.net.base.tls import Handshake, current_handshake
+from monitord.net.http.request import Endpoint
+
+if TYPE_CHECKING:
+    import aiosmtplib
+
+LIBRARY = "aiosmtplib"
+STARTTLS_WITHIN_S = 10.0
+"""After this the mail goes on in the clear, where that is allowed."""
+QUIT_WITHIN_S = 0.5
+
+HOSTS = Path("/etc/hosts")
+RESOLV_CONF = Path("/etc/resolv.conf")
+MAX_NAMES_BYTES = 256 * 1024
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)+")
+
+
+class SmtpSecurity(Enum):
+    """How the connection is secured."""
+
+    NONE = "none"
+    OPPORTUNISTIC = "opportunistic"
+    """By STARTTLS if the server offers it, without verifying its name; in the clear if that fails (RFC 7435)."""
+    STARTTLS = "starttls"
+    TLS = "tls"
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpServer:
+    """`hello_name` is what we say we are (RFC 5321, section 4.1.1.1)."""
+
+    endpoint: Endpoint
+    security: SmtpSecurity
+    hello_name: str
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpReceipt:
+    """`response`: the server's, on one line. `unencrypted`: why an opportunistic connection was not encrypted."""
+
+    response: str
+    unencrypted: str | None = None
+
+
+class SmtpError(Exception):
+    """The server did not take the mail; says why."""
+
+
+def library_problem() -> str | None:
+    """Why no mail can be sent from here; None: the library is there."""
+    try:
+        importlib.import_module(LIBRARY)
+    except ImportError as error:
+        return str(error)
+    return None
+
+
+async def send_mail(
+    server: SmtpServer,
+    mail: EmailMessage,
+    recipients: Sequence[str],
+    *,
+    resolver: Resolver,
+    context: ssl.SSLContext | None,
+    deadline: float,
+) -> SmtpReceipt:
+    """Deliver to the server by `deadline` (time.monotonic()). `context`: for STARTTLS and TLS. Raises SmtpError.
+
+    A mail that the server refused for some recipients only is on its way to the others; the receipt names them.
+    """
+    import aiosmtplib  # noqa: PLC0415 - not everybody sends mail
+
+    left_s = deadline - time.monotonic()
+    if left_s <= 0:
+        raise SmtpError("no time was left")
+    client = None
+    unencrypted = None
+    # The certificate is for the name, and the library only knows the address.
+    token = current_handshake.set(Handshake(server.endpoint.host, lambda: None))
+    try:
+        async with Deadline(left_s):
+            client = await _connect(server, await _addresses(server.endpoint.host, resolver), context, left_s)
+            if server.security is SmtpSecurity.OPPORTUNISTIC:
+                unencrypted, is_usable = await _encrypt(client, left_s)
+                if not is_usable:
+                    # The state of the connection is unknown after a failed handshake, so the mail takes a new one.
+                    client.close()
+                    client = await _connect(server, [client.hostname or ""], context, left_s)
+            refused, response = await client.send_message(mail, recipients=list(recipients))
+        await _quit(client)
+    except ResolveError as error:
+        raise SmtpError(f"resolve {server.endpoint.host}: {error.problem}") from error
+    except aiosmtplib.SMTPRecipientsRefused as error:
+        refusals = (f"{one.recipient}: {one.code} {_line(one.message)}" for one in error.recipients)
+        raise SmtpError("; ".join(refusals)) from error
+    except TimeoutError as error:
+        raise SmtpError(f"{server.endpoint.host}: no end within {left_s:.0f} s") from error
+    except aiosmtplib.SMTPResponseException as error:
+        raise SmtpError(f"{server.endpoint.host} said {error.code} {_line(error.message)}") from error
+    except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+        raise SmtpError(f"{server.endpoint.host}:{server.endpoint.port}: {_line(str(error))}") from error
+    finally:
+        current_handshake.reset(token)
+        if client is not None:
+            client.close()
+    not_for = "".join(f"; not for {who}: {one.code} {_line(one.message)}" for who, one in refused.items())
+    return SmtpReceipt(_line(response) + not_for, unencrypted)
+
+
+async def _addresses(host: str, resolver: Resolver) -> Sequence[str]:
+    return (host,) if literal_address(host) is not None else await resolver.resolve(host.rstrip("."))
+
+
+async def _connect(
+    server: SmtpServer, addresses: Sequence[str], context: ssl.SSLContext | None, timeout_s: float
+) -> "aiosmtplib.SMTP":
+    """To the first address that accepts a connection."""
+    import aiosmtplib  # noqa: PLC0415
+
+    for address in addresses:
+        client = _client(server, address, context, timeout_s)
+        try:
+            await client.connect()
+        except BaseException as error:
+            # The library leaves open what it was opening when it is cancelled.
+            client.close()
+            if address == addresses[-1] or not isinstance(error, aiosmtplib.SMTPConnectError):
+                raise
+        else:
+            return client
+    raise SmtpError(f"{server.endpoint.host} has no address")
+
+
+def _client(
+    server: SmtpServer, address: str, context: ssl.SSLContext | None, timeout_s: float
+) -> "aiosmtplib.SMTP":
+    import aiosmtplib  # noqa: PLC0415
+
+    return aiosmtplib.SMTP(
+        hostname=address,
+        port=server.endpoint.port,
+        username=server.username,
+        password=server.password,
+        local_hostname=server.hello_name,
+        timeout=timeout_s + LONGEST_EXTENSION_S,  # the deadline around it ends it
+        use_tls=server.security is SmtpSecurity.TLS,
+        start_tls=server.security is SmtpSecurity.STARTTLS,
+        tls_context=context,
+    )
+
+
+async def _encrypt(client: "aiosmtplib.SMTP", left_s: float) -> tuple[str | None, bool]:
+    """Start TLS if the server offers it (RFC 7435): why the connection is not encrypted, and if it can be used."""
+    import aiosmtplib  # noqa: PLC0415
+
+    await _hello(client)
+    if not client.supports_extension("starttls"):
+        return None if _is_loopback(client.hostname) else "the server does not offer STARTTLS", True
+    try:
+        async with asyncio.timeout(min(STARTTLS_WITHIN_S, left_s / 2)):
+            await client.starttls()
+            # In TLS 1.3 a server rejects a handshake after the client has completed it (RFC 8446, section 4.4.4).
+            await _hello(client)
+    except (aiosmtplib.SMTPHeloError, asyncio.CancelledError):
+        raise
+    except TimeoutError:
+        return "STARTTLS failed: the handshake did not end in time", False
+    except aiosmtplib.SMTPResponseException as error:
+        return f"STARTTLS failed: {error.code} {_line(error.message)}", False
+    except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+        return f"STARTTLS failed: {_line(str(error)) or type(error).__name__}", False
+    return None, True
+
+
+def _is_loopback(host: str | None) -> bool:
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+async def _hello(client: "aiosmtplib.SMTP") -> None:
+    import aiosmtplib  # noqa: PLC0415
+
+    try:
+        await client.ehlo()
+    except aiosmtplib.SMTPHeloError:
+        if not client.is_connected:
+            raise
+        await client.helo()
+
+
+async def _quit(client: "aiosmtplib.SMTP") -> None:
+    """Say goodbye. The server has taken the mail, so nothing that happens now is a failure."""
+    import aiosmtplib  # noqa: PLC0415
+
+    # CancelledError as well: if the daemon stops now, the mail was delivered all the same.
+    with contextlib.suppress(
+        aiosmtplib.SMTPException, OSError, ValueError, TimeoutError, asyncio.CancelledError
+    ):
+        async with asyncio.timeout(QUIT_WITHIN_S):
+            await client.quit()
+
+
+def qualified_host_name(name: str, hosts: Path = HOSTS, resolv_conf: Path = RESOLV_CONF) -> str:
+    """The fully qualified name of this host, from /etc/hosts and the search domain; `name` if there is none.
+
+    Reads files only: socket.getfqdn() asks name servers, and blocks while these are silent.
+    """
+    if "." in name:
+        return name
+    for fields in _fields_of(hosts):
+        if name in fields[1:]:
+            for alias in fields[1:]:
+                if alias.startswith(f"{name}.") and _HOST_NAME.fullmatch(alias):
+                    return alias
+    for fields in reversed(
+        _fields_of(resolv_conf)
+    ):  # resolv.conf(5): the last of `domain` and `search` holds
+        if fields[0] in {"domain", "search"} and len(fields) > 1:
+            qualified = f"{name}.{fields[1].strip('.')}"
+            return qualified if _HOST_NAME.fullmatch(qualified) else name
+    return name
+
+
+def _fields_of(file: Path) -> list[list[str]]:
+    try:
+        with file.open("rb") as opened:
+            text = opened.read(MAX_NAMES_BYTES).decode(errors="replace")
+    except OSError:
+        return []
+    return [fields for line in text.splitlines() if (fields := line.partition("#")[0].split())]
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())

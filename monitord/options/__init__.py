@@ -1,0 +1,1 @@
+"""Configuration options that monitors and notifiers share."""

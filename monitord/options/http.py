@@ -1,0 +1,372 @@
+"""The options of the type `http`: what may be written, what request it makes, and what of it must be seen nowhere."""
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlencode
+
+from monitord.config import Secret, Table
+from monitord.net import (
+    DEFAULT_MAX_HEAD_BYTES,
+    MAX_DRAINED_BYTES,
+    Endpoint,
+    HttpRequest,
+    IpFamily,
+    Target,
+    TlsOptions,
+    check_headers,
+    parse_endpoint,
+    parse_target,
+)
+from monitord.net.base.addressing import parse_host
+from monitord.options.tls import read_tls
+
+MAX_SHOWN_URL_CHARACTERS = 300
+MAX_BODY_BYTES = 1 << 20
+"""`max_body` where a condition looks at the body; one that nobody looks at may be as long as `MAX_DRAINED_BYTES`."""
+MAX_HEADER_BYTES = 4 * 1024 * 1024
+"""`max_header` at most: so much is kept in memory and parsed at once."""
+SHORTEST_GUESS = 6
+"""Characters that make a secret of what is one only by its name: `code=200` in a URL must not hide a status."""
+SHORTEST_KEY = 20
+"""Characters of a user name that make it an API key."""
+SHORTEST_PIECE = 8
+"""Of the path of a URL that is a secret."""
+
+SECRET_NAME = re.compile(r"token|key|secret|pass|auth|sig|credential|session|code|cookie", re.IGNORECASE)
+_USERINFO = re.compile(r"^([^/?#]*//)[^/?#]*@")
+OWN_SECRET_NAME = re.compile(
+    r"token|secret|passw|passphrase|pwd|(?:api|access|private|auth|routing|encryption)[_-]?key|auth(?!or)|authorization"
+    r"|credential|cookie|bearer",
+    re.IGNORECASE,
+)
+"""In bodies, arguments and variables, where names such as `code`, `key` and `session` have many meanings."""
+_NAMED_VALUE = re.compile(
+    r"""(?<![\w.-])(?P<name>[\w.-]{1,64})["']?\s{0,9}[=:]\s{0,9}(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>[^\s&"',;{}]+))"""
+)
+_FORM = "application/x-www-form-urlencoded"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpOptions:
+    """`url` came as plain text unless `is_url_secret`; headers may hold secrets, whatever their name.
+
+    `hidden`: values of headers, of a form and of the body that were not written as plain text.
+    """
+
+    url: Secret
+    is_url_secret: bool = False
+    method: str = "GET"
+    headers: tuple[tuple[str, Secret], ...] = ()
+    body: Secret | None = None
+    content_type: str | None = None
+    username: str | None = None
+    password: Secret | None = None
+    bearer: Secret | None = None
+    tls: TlsOptions = field(default_factory=TlsOptions)
+    server_name: str | None = None
+    follow_redirects: bool = True
+    proxy: Secret | None = None
+    connect_to: Endpoint | None = None
+    ip_family: IpFamily = IpFamily.ANY
+    all_addresses: bool = False
+    reuse_connection: bool = False
+    read_body: bool = True
+    max_body_bytes: int | None = None
+    max_header_bytes: int = DEFAULT_MAX_HEAD_BYTES
+    hidden: tuple[Secret, ...] = ()
+
+    def request(
+        self, *, read_body: bool = False, receive_streams: bool = True, status_decides: bool = False
+    ) -> HttpRequest:
+        """`read_body`, `receive_streams`, `status_decides`: see `HttpRequest`.
+
+        Raises ValueError("problem; hint") when the parts do not fit.
+        """
+        headers = [(name, value.reveal()) for name, value in self.headers]
+        if self.content_type is not None and not any(name.lower() == "content-type" for name, _ in headers):
+            headers.append(("Content-Type", self.content_type))
+        password = self.password.reveal() if self.password is not None else ""
+        return HttpRequest(
+            url=self.url.reveal(),
+            method=self.method,
+            headers=tuple(headers),
+            body=None if self.body is None else self.body.reveal().encode(),
+            basic_auth=None if self.username is None else (self.username, password),
+            bearer=None if self.bearer is None else self.bearer.reveal(),
+            tls=self.tls,
+            server_name=self.server_name,
+            follow_redirects=self.follow_redirects,
+            proxy=self.proxy.reveal() if self.proxy else None,
+            connect_to=self.connect_to,
+            ip_family=self.ip_family,
+            reuse_connection=self.reuse_connection,
+            read_body=read_body,
+            receive_body=self.read_body,
+            receive_streams=receive_streams,
+            max_body_bytes=self.max_body_bytes or (MAX_BODY_BYTES if read_body else MAX_DRAINED_BYTES),
+            max_head_bytes=self.max_header_bytes,
+            want_certificate=not status_decides,
+            status_decides=status_decides,
+        )
+
+
+def shown_url(target: Target, *, is_secret: bool) -> str:
+    """The URL for people: no password, no value of a parameter that may be one; of a secret URL only the host."""
+    if is_secret:
+        return f"{target.shown_origin}/***"
+    shown = target.shown_origin + target.path
+    if target.query:
+        shown += "?" + "&".join(_shown_parameter(part) for part in target.query.split("&"))
+    return shown if len(shown) <= MAX_SHOWN_URL_CHARACTERS else shown[: MAX_SHOWN_URL_CHARACTERS - 1] + "…"
+
+
+def shown_location(location: str) -> str:
+    """A Location header, as a URL is shown. OAuth sends tokens in a fragment (RFC 6749, section 4.2.2)."""
+    rest, hash_sign, fragment = location.partition("#")
+    path, question, query = rest.partition("?")
+    return (
+        _USERINFO.sub(r"\1***@", path)
+        + question
+        + _shown_parameters(query)
+        + hash_sign
+        + _shown_parameters(fragment)
+    )
+
+
+def _shown_parameters(text: str) -> str:
+    return "&".join(map(_shown_parameter, text.split("&")))
+
+
+def _shown_parameter(part: str) -> str:
+    name, equals, _ = part.partition("=")
+    return f"{name}=***" if equals and SECRET_NAME.search(name) else part
+
+
+# Secrets
+
+
+def secrets_of(options: HttpOptions) -> Iterator[str]:
+    """What must be seen nowhere, also where the peer repeats it: what is hidden, and what is secret by its name."""
+    yield from (secret.reveal() for secret in options.hidden)
+    for name, header in options.headers:
+        value = header.reveal()
+        if header in options.hidden or (len(value) >= SHORTEST_GUESS and SECRET_NAME.search(name)):
+            yield from _parts_of_header(value)
+    if options.body is not None:
+        yield from named_secrets(options.body.reveal())
+    if options.bearer is not None:
+        yield options.bearer.reveal()
+    if options.username is not None:
+        password = "" if options.password is None else options.password.reveal()
+        yield password
+        yield _in_base64(f"{options.username}:{password}")
+        if not password:  # services take an API key as the name, and no password
+            yield options.username
+    for url in filter(None, (options.url, options.proxy)):
+        yield from _secrets_of_url(url.reveal(), is_secret=url is options.url and options.is_url_secret)
+
+
+def _parts_of_header(value: str) -> Iterator[str]:
+    """Of "Bearer TOKEN" the token, of "a=1; b=2" each value, too."""
+    yield value
+    scheme, space, rest = value.partition(" ")
+    if space and "=" not in scheme:
+        yield rest
+    for part in value.split(";"):
+        cookie = part.partition("=")[2].strip()
+        if len(cookie) >= SHORTEST_GUESS:
+            yield cookie
+
+
+def _secrets_of_url(url: str, *, is_secret: bool) -> Iterator[str]:
+    target, userinfo = parse_target(url)
+    if userinfo is not None:
+        username, _, password = userinfo.partition(":")
+        yield password
+        yield _in_base64(userinfo)
+        if not password or len(username) >= SHORTEST_KEY:  # an API key as the name
+            yield username
+    for part in (target.query or "").split("&"):
+        name, _, value = part.partition("=")
+        if len(value) >= SHORTEST_GUESS and (is_secret or SECRET_NAME.search(name)):
+            yield from (value, unquote(value))
+    if is_secret:
+        yield from (url, target.request_target.strip("/"))
+        for piece in target.path.split("/"):
+            if len(piece) >= SHORTEST_PIECE:
+                yield from (piece, unquote(piece))
+
+
+def named_secrets(text: str) -> Iterator[str]:
+    """The values in a form, in JSON or in lines of NAME=VALUE that are secret by their name."""
+    for match in _NAMED_VALUE.finditer(text):
+        value = match["quoted"] or match["bare"] or ""
+        if len(value) >= SHORTEST_GUESS and OWN_SECRET_NAME.search(match["name"]):
+            yield from (value, unquote(value))
+
+
+def opaque_parts(url: str) -> Iterator[str]:
+    """The parts of a URL that are probably a secret, as in the webhook URLs of chats: no words of small letters."""
+    if not url:
+        return
+    target = parse_target(url)[0]
+    values = (part.partition("=")[2] for part in (target.query or "").split("&"))
+    for piece in (*target.path.split("/"), *values):
+        if len(piece) >= SHORTEST_PIECE and re.search(r"[0-9A-Z]", unquote(piece)):
+            yield from (piece, unquote(piece))
+
+
+def _in_base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+# Reading
+
+
+def read_options(table: Table, usual_url: str | None = None) -> HttpOptions:
+    """`usual_url`: where none is written; None: one has to be."""
+    url, is_url_secret = _read_url(table, usual_url)
+    body, content_type = _read_body(table)
+    username, password = _read_basic_auth(table)
+    options = HttpOptions(
+        url=url,
+        is_url_secret=is_url_secret,
+        method=table.value("method", _method, default="GET" if body is None else "POST"),
+        headers=_read_headers(table),
+        hidden=_hidden(table),
+        body=body,
+        content_type=content_type,
+        username=username,
+        password=password,
+        bearer=table.secret("bearer", default=None),
+        tls=read_tls(table),
+        server_name=table.value("server_name", parse_host, default=None),
+        follow_redirects=table.flag("follow_redirects", default=True),
+        proxy=_read_proxy(table),
+        connect_to=table.value("connect_to", parse_endpoint, default=None),
+        ip_family=table.choice("ip_family", IpFamily, default=IpFamily.ANY),
+        all_addresses=table.flag("all_addresses", default=False),
+        reuse_connection=table.flag("reuse_connection", default=False),
+        read_body=table.flag("read_body", default=True),
+        max_body_bytes=table.size("max_body", default=None),
+        max_header_bytes=table.size(
+            "max_header", default=DEFAULT_MAX_HEAD_BYTES, minimum=1024, maximum=MAX_HEADER_BYTES
+        ),
+    )
+    _check_together(table, options)
+    return options
+
+
+def _read_url(table: Table, usual: str | None) -> tuple[Secret, bool]:
+    found = table.look_up("url")
+    if found is not None and isinstance(found[1], dict):
+        secret = table.secret("url")
+        if secret:
+            _check(table, "url", secret.reveal())
+        return secret, True
+    return Secret(table.value("url", _url, default=usual or "", required=usual is None)), False
+
+
+def _read_proxy(table: Table) -> Secret | None:
+    proxy = table.secret("proxy", default=None)
+    if not proxy:
+        return None
+    try:
+        parse_target(proxy.reveal())
+    except ValueError:
+        table.fault("proxy", "is not a URL", 'write "http://host:port"')
+        return None
+    return proxy
+
+
+def _url(text: str) -> str:
+    parse_target(text)
+    return text
+
+
+def _check(table: Table, key: str, url: str) -> None:
+    try:
+        parse_target(url)
+    except ValueError as error:
+        _fault(table, key, error)
+
+
+def _method(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z]+", text, re.ASCII):
+        raise ValueError('is not a method; write a word such as "GET"')
+    return text.upper()
+
+
+def _read_headers(table: Table) -> tuple[tuple[str, Secret], ...]:
+    headers = table.secrets("headers", default={})
+    try:
+        check_headers((name, value.reveal()) for name, value in headers.items())
+    except ValueError as error:
+        _fault(table, "headers", error)
+        return ()
+    return tuple(headers.items())
+
+
+def _hidden(table: Table) -> tuple[Secret, ...]:
+    """What of headers, form and body was not written as plain text, or is secret by its name in a form."""
+    hidden: list[Secret] = []
+    for key in ("headers", "form"):
+        found = table.look_up(key)
+        written = found[1] if found is not None and isinstance(found[1], dict) else {}
+        for name, value in table.secrets(key, default={}).items():
+            is_guess = key == "form" and bool(SECRET_NAME.search(name))
+            if not isinstance(written.get(name), str) or (is_guess and len(value.reveal()) >= SHORTEST_GUESS):
+                hidden.append(value)
+    found = table.look_up("body")
+    if found is not None and isinstance(found[1], dict):
+        body = table.secret("body", default=None)
+        hidden += [body] if body is not None else []
+    return tuple(hidden)
+
+
+def _fault(table: Table, key: str, error: Exception) -> None:
+    problem, _, hint = str(error).partition("; ")
+    table.fault(key, problem, hint)
+
+
+def _read_body(table: Table) -> tuple[Secret | None, str | None]:
+    """The body as it is sent, and its type. One of three keys says it."""
+    body = table.secret("body", default=None)
+    form = table.secrets("form", default={}) if table.look_up("form") is not None else None
+    document = table.look_up("json")
+    if sum(part is not None for part in (body, form, document)) > 1:
+        table.fault("", "has more than one body", "keep one of body, form and json")
+    if form is not None:
+        return Secret(urlencode({name: value.reveal() for name, value in form.items()})), _FORM
+    if document is not None:
+        try:
+            return Secret(json.dumps(document[1], allow_nan=False)), "application/json"
+        except (TypeError, ValueError, RecursionError):
+            table.fault("json", "holds what JSON cannot say, such as a date", "write it as text")
+            return None, None
+    return body, None
+
+
+def _read_basic_auth(table: Table) -> tuple[str | None, Secret | None]:
+    if table.look_up("basic_auth") is None:
+        return None, None
+    given = table.table("basic_auth")
+    username = given.text("username")
+    if ":" in username:
+        given.fault("username", "holds a colon, which basic authentication cannot send", "")
+    return username, given.secret("password", default=None)
+
+
+def _check_together(table: Table, options: HttpOptions) -> None:
+    """What only shows in the whole. Secrets that were not looked up are empty, and nothing can be said of them."""
+    if options.url:
+        try:
+            request = options.request()
+        except ValueError as error:
+            _fault(table, "", error)
+            return
+        if options.all_addresses and request.proxy_target is not None:
+            table.fault("all_addresses", "has no use with a proxy, which chooses the address", "keep one")

@@ -1,0 +1,221 @@
+"""Options of programs that are run: their command, environment and directory, and warnings about them."""
+
+import os
+import re
+import shlex
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from monitord.config import Secret, Table, value_text
+from monitord.net import ProcessRequest
+from monitord.options.http import OWN_SECRET_NAME, SHORTEST_GUESS
+from monitord.options.masking import Masking
+
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG": "C.UTF-8",
+    "LC_ALL": "C.UTF-8",
+}
+"""All that a plugin gets, with what its monitor names. Plugins read the output of other programs: no translations."""
+
+
+_NOT_FOR_PLUGINS = (
+    "NOTIFY_SOCKET",
+    "WATCHDOG_",
+    "LISTEN_",
+    "CREDENTIALS_DIRECTORY",
+    "JOURNAL_STREAM",
+    "INVOCATION_ID",
+)
+"""By these the service manager speaks to the daemon; a program that found them would speak in its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecOptions:
+    """`hidden`: values in the environment that were not written as plain text; they are shown nowhere."""
+
+    command: tuple[str, ...]
+    environment: tuple[tuple[str, Secret], ...] = ()
+    hidden: tuple[Secret, ...] = ()
+    directory: str = "/"
+
+    def request(self) -> ProcessRequest:
+        """Raises ValueError("problem; hint") when the options cannot be given to a program."""
+        environment = ENVIRONMENT | {name: value.reveal() for name, value in self.environment}
+        return ProcessRequest(self.command, tuple(environment.items()), self.directory)
+
+
+def secrets_of_program(options: ExecOptions) -> Iterator[str]:
+    """What is hidden, and values of variables and options that are secret by their name (--password hunter22)."""
+    yield from (secret.reveal() for secret in options.hidden)
+    for name, value in options.environment:
+        if OWN_SECRET_NAME.search(name) and len(value.reveal()) >= SHORTEST_GUESS:
+            yield value.reveal()
+    yield from secrets_of_arguments(options.command)
+
+
+def secrets_of_arguments(command: Sequence[str], *, is_guess: bool = False) -> Iterator[str]:
+    """What is a secret among the arguments of a program, by the option before it.
+
+    `is_guess`: by options as well that mean something else to other programs.
+    """
+    for argument, following in zip(command, (*command[1:], ""), strict=True):
+        if argument.startswith("-"):
+            option, equals, value = argument.partition("=")
+            secret = _secret_of_option(option, value if equals else following, is_guess=is_guess)
+            without_scheme = secret.rpartition(" ")[2]  # of Bearer TOKEN
+            yield from (one for one in (secret, without_scheme) if len(one) >= SHORTEST_GUESS)
+        userinfo = re.search(r"://[^/@\s:]*:([^/@\s]+)@", argument)
+        if userinfo is not None:
+            yield userinfo[1]
+
+
+def _secret_of_option(option: str, value: str, *, is_guess: bool) -> str:
+    """As curl, mysql, Nagios plugins and others have them; "" where the value is none."""
+    if is_guess and re.fullmatch(r"-[pPa][^-].{4,}", option) and not OWN_SECRET_NAME.search(option):
+        return option[2:]  # without a space, as in mysql -phunter22
+    if value.startswith(("-", "/")):
+        return ""
+    if option in {"-u", "-U", "--user"} or (option in {"-H", "--header"} and OWN_SECRET_NAME.search(value)):
+        return value.partition(":")[2].strip()
+    if is_guess and option in {"-p", "-P", "-a"}:
+        return "" if value.isdecimal() else value  # often a port
+    return value if OWN_SECRET_NAME.search(option) else ""
+
+
+MOST_SHEBANG_BYTES = 256
+
+
+ANYBODY_MAY_RUN = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
+
+
+def read_program(table: Table) -> ExecOptions:
+    environment, hidden = _read_environment(table)
+    directory = table.text("directory", default="/")
+    _try(table, "directory", directory=directory)
+    command = _read_command(table)
+    if command:
+        _warn_of_program(table, Path(command[0]))
+    if directory.startswith("/"):
+        _warn_of_directory(table, Path(directory))
+    return ExecOptions(command, environment, hidden, directory)
+
+
+def _warn_of_program(table: Table, program: Path) -> None:
+    mode, problem = _mode_of(table, program)
+    if mode is not None:
+        may_run = mode & ANYBODY_MAY_RUN if table.is_read_by_outsider else os.access(program, os.X_OK)
+        if not stat.S_ISREG(mode):
+            problem = "it is not a file"
+        elif not may_run:
+            problem = "it is not executable" if not mode & ANYBODY_MAY_RUN else "Permission denied"
+        elif (interpreter := _missing_interpreter(program)) is not None:
+            problem = f"its interpreter {interpreter} is missing"
+    if problem is not None:
+        table.warn(
+            "command",
+            f"{program} cannot be run: {problem}",
+            "install it, or correct the path",
+        )
+
+
+def _missing_interpreter(program: Path) -> str | None:
+    """What the first line of a script names (execve(2)), if there is no such file."""
+    try:
+        with program.open("rb") as file:
+            beginning = file.read(MOST_SHEBANG_BYTES)
+    except OSError:
+        return None
+    words = beginning.partition(b"\n")[0].removeprefix(b"#!").split()
+    if not beginning.startswith((b"#!/", b"#! /")) or b"\0" in words[0]:
+        return None
+    try:
+        Path(os.fsdecode(words[0])).stat()
+    except FileNotFoundError:
+        return os.fsdecode(words[0])
+    except OSError:
+        return None
+    return None
+
+
+def _warn_of_directory(table: Table, directory: Path) -> None:
+    mode, problem = _mode_of(table, directory)
+    if mode is not None and not stat.S_ISDIR(mode):
+        problem = "it is not a directory"
+    if problem is not None:
+        table.warn(
+            "directory",
+            f"{directory} cannot be entered: {problem}",
+            "create it, or correct the path",
+        )
+
+
+def _mode_of(table: Table, path: Path) -> tuple[int | None, str | None]:
+    """The mode of the file, or why it has none. Neither where only the service could know."""
+    try:
+        return path.stat().st_mode, None
+    except PermissionError as error:
+        return None, None if table.is_read_by_outsider else error.strerror
+    except (OSError, ValueError) as error:  # ValueError: a NUL, which was refused already
+        return None, error.strerror if isinstance(error, OSError) else None
+
+
+def _read_command(table: Table) -> tuple[str, ...]:
+    found = table.look_up("command")
+    written = None if found is None else found[1]
+    if isinstance(written, str):
+        table.fault(
+            "command", "is text, and there is no shell to take it apart", f"write {_as_list(written)}"
+        )
+        return ()
+    if isinstance(written, list) and any(isinstance(part, dict) for part in written):
+        table.fault(
+            "command",
+            "holds a secret, which every user of this host could see among its arguments",
+            "hand it over in environment, or in a file that the plugin reads",
+        )
+        return ()
+    command = table.texts("command")
+    if command or written == []:
+        _try(table, "command", command=command)
+    return command
+
+
+def _as_list(text: str) -> str:
+    try:
+        parts = shlex.split(text)
+    except ValueError:
+        parts = text.split()
+    masking = Masking(secrets_of_arguments(parts, is_guess=True))
+    return value_text([masking.mask(part) for part in parts])
+
+
+def _read_environment(table: Table) -> tuple[tuple[tuple[str, Secret], ...], tuple[Secret, ...]]:
+    """The variables, and the values of those that were not written as plain text."""
+    environment = table.secrets("environment", default={})
+    found = table.look_up("environment")
+    written = found[1] if found is not None and isinstance(found[1], dict) else {}
+    for name in environment:
+        if name.startswith(_NOT_FOR_PLUGINS):
+            table.fault(
+                "environment",
+                f"{name} is between the service manager and monitord",
+                'leave it out; a credential can be a value: { credential = "name" }',
+            )
+    _try(
+        table, "environment", environment=tuple((name, value.reveal()) for name, value in environment.items())
+    )
+    hidden = tuple(value for name, value in environment.items() if not isinstance(written.get(name), str))
+    return tuple(environment.items()), hidden
+
+
+def _try(table: Table, key: str, **part: Any) -> None:
+    """Whether a program can be given this."""
+    try:
+        ProcessRequest(**({"command": ("/",)} | part))
+    except ValueError as error:
+        problem, _, hint = str(error).partition("; ")
+        table.fault(key, problem, hint)

@@ -1,0 +1,1 @@
+"""Who may ask the daemon for what, and how requests and errors are read and written."""

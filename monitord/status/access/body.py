@@ -1,0 +1,87 @@
+"""What a request may say in its body: an object of JSON whose keys are declared, as parameters of a query are."""
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from monitord.config.values import problem_and_hint
+from monitord.status.access.problems import BadInput, Fault
+from monitord.status.model.query import MOST_COMPARED, MOST_FAULTS
+from monitord.text import printable
+from monitord.web import HTTPUnsupportedMediaType, Request
+
+MOST_TEXT = 1000
+"""Characters of a comment."""
+
+MOST_ITEMS = 1000
+MOST_PATTERNS = 50
+MOST_CHARACTERS = 256
+"""Of a name, a pattern or a tag. Compiling a pattern and comparing with many takes time of the event loop."""
+
+Read = Callable[[object], Any]
+"""Raises ValueError("problem; fix")."""
+
+
+async def read_body(
+    request: Request, keys: Mapping[str, Read], required: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """The values that were given. No body is an empty object. Raises BadInput with every fault."""
+    if not await request.read():
+        given: object = {}
+    elif request.content_type != "application/json":
+        raise HTTPUnsupportedMediaType(text="send the body as application/json\n")
+    else:
+        given = await request.json()
+    if not isinstance(given, dict):
+        raise BadInput([Fault("body", "is not an object", 'write {"comment": "…"}')])
+    if len(given) > MOST_FAULTS + len(keys):
+        raise BadInput([Fault("body", f"has {len(given)} keys", f"known are: {', '.join(sorted(keys))}")])
+    faults = [Fault(key, "is missing", f'add "{key}"') for key in required if key not in given]
+    values: dict[str, Any] = {}
+    for key, value in given.items():
+        if key not in keys:
+            near = difflib.get_close_matches(key[:MOST_COMPARED], sorted(keys), n=1)
+            fix = f"did you mean {near[0]}?" if near else f"known are: {', '.join(sorted(keys))}"
+            # JSON can write what UTF-8 cannot: half of a surrogate pair.
+            shown = key[:MOST_COMPARED].encode(errors="backslashreplace").decode()
+            faults.append(Fault(shown, "unknown key", fix))
+            continue
+        try:
+            values[key] = keys[key](value)
+        except ValueError as error:
+            faults.append(Fault(key, *problem_and_hint(error)))
+    if faults:
+        raise BadInput(faults)
+    return values
+
+
+def comment(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ValueError("is not text; write it in quotes")  # noqa: TRY004 - one error for all bad values
+    if len(value) > MOST_TEXT:
+        raise ValueError(f"is longer than {MOST_TEXT} characters; write less")
+    _check_unicode(value)
+    return " ".join(printable(value, keep="\n\r\t").split()) or None
+
+
+def texts(value: object) -> tuple[str, ...]:
+    if isinstance(value, list) and len(value) > MOST_ITEMS:
+        raise ValueError(f"has more than {MOST_ITEMS} items; write fewer")
+    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+        raise ValueError('is not a list of texts; write ["…"]')
+    if any(len(item) > MOST_CHARACTERS for item in value):
+        raise ValueError(f"has an item of more than {MOST_CHARACTERS} characters; write shorter ones")
+    for item in value:
+        _check_unicode(item)
+    # Nothing in the configuration has such characters, so nothing is selected by them; but silences are shown.
+    return tuple(dict.fromkeys(printable(item) for item in value))
+
+
+def _check_unicode(text: str) -> None:
+    """Raises ValueError for what no answer could ever tell."""
+    try:
+        text.encode()
+    except UnicodeError:
+        raise ValueError("is not Unicode; leave out half of a surrogate pair") from None

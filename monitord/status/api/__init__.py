@@ -1,0 +1,1 @@
+"""The versioned HTTP API, its short forms and its OpenAPI document."""

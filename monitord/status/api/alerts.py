@@ -1,0 +1,94 @@
+"""Who is told, what they were told, and a test of whether they can be."""
+
+from collections.abc import Sequence
+
+from monitord.alerts import Alerts, Entry
+from monitord.notifiers import DeliveryError
+from monitord.status.access.body import read_body
+from monitord.status.access.security import asked_by
+from monitord.status.api.openapi import Answer, Endpoint
+from monitord.status.model.listing import limit
+from monitord.status.model.query import Json, Query, one, words
+from monitord.status.model.rendered import encode
+from monitord.status.model.snapshot import notifiers_of, text_of
+from monitord.web import HTTPBadGateway, HTTPNotFound, Request, Response
+
+MONITOR = one("monitor", words, "", {"type": "string", "minLength": 1}, "Only those about this monitor.")
+MOST = limit(50, 500)
+
+
+class AlertHandlers:
+    """The handlers."""
+
+    def __init__(self, alerts: Alerts) -> None:
+        self._alerts = alerts
+
+    async def notifiers(self, _: Request, __: Query) -> Response:
+        return _json({"notifiers": notifiers_of(self._alerts)})
+
+    async def notices(self, _: Request, query: Query) -> Response:
+        found: Sequence[Entry] = self._alerts.entries(query[MONITOR] or None)
+        return _json({"notices": [notice_of(entry) for entry in found[: query[MOST]]], "total": len(found)})
+
+    async def test(self, request: Request, _: Query) -> Response:
+        await read_body(request, {})
+        name: str = request.match_info["notifier"]
+        by = asked_by(request)
+        try:
+            said = await self._alerts.test(name, by)
+        except KeyError:
+            raise HTTPNotFound(text=f"no notifier is called {name!r}; GET /notifiers lists them\n") from None
+        except DeliveryError as error:
+            raise HTTPBadGateway(text=f"{name}: {error}\n") from None
+        return _json({"notifier": name, "by": by, "said": said})
+
+
+def notice_of(entry: Entry) -> Json:
+    return {
+        **entry.notice.as_json(),
+        "fate": entry.fate.value,
+        "via": entry.via,
+        "attempts": entry.attempts,
+        "ended_at": text_of(entry.ended_at),
+        "said": entry.said,
+    }
+
+
+def _json(value: object) -> Response:
+    return Response(body=encode(value), content_type="application/json")
+
+
+def alert_endpoints(alerts: Alerts) -> list[Endpoint]:
+    it = AlertHandlers(alerts)
+    return [
+        Endpoint(
+            "GET",
+            "/notifiers",
+            it.notifiers,
+            "notifiers",
+            "The notifiers, and whether they can deliver",
+            {
+                200: Answer(
+                    "All of them, counted since the start of the daemon or their last change.", "Notifiers"
+                )
+            },
+        ),
+        Endpoint(
+            "GET",
+            "/notices",
+            it.notices,
+            "notices",
+            "What was told to whom, and what waits to be told, the newest first",
+            {200: Answer("The last ones.", "Notices")},
+            parameters=(MONITOR, MOST),
+        ),
+        Endpoint(
+            "POST",
+            "/notifiers/{notifier}/test",
+            it.test,
+            "testNotifier",
+            "Deliver a notice that says that it is a test, now",
+            {200: Answer("It was taken, and what was said to it.", "NotifierTested")},
+            problems=[502],
+        ),
+    ]

@@ -1,0 +1,167 @@
+"""All that is kept of a monitor, as CSV or as JSON lines, sent while it is read: no answer is ever whole in memory.
+
+The shapes are those of `results` and `series`; in CSV each number has a column of its own.
+"""
+
+import contextlib
+import csv
+import io
+import json
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from typing import Any
+
+from monitord.history import History
+from monitord.history.codes import PHASES
+from monitord.model import Health, Verdict
+from monitord.status.api.history import bucket_of, stored_of
+from monitord.status.api.openapi import Answer, Endpoint
+from monitord.status.model.query import Json, Parameter, Query, choice, one
+from monitord.status.model.reads import Reads, find_monitor
+from monitord.web import Request, StreamResponse
+
+FORMATS = {"csv": "text/csv; charset=utf-8; header=present", "jsonl": "application/x-ndjson"}
+STEPS_S = {"minute": 60, "hour": 3600, "day": 86400}
+
+ROWS_AT_ONCE = 100
+"""In one piece: the event loop has its turn between two of them."""
+
+FORMAT = one(
+    "format",
+    choice(tuple(FORMATS)),
+    "jsonl",
+    {"type": "string", "enum": list(FORMATS), "default": "jsonl"},
+    "JSON lines, or CSV with a head.",
+)
+BUCKETS: Parameter[str | None] = one(
+    "buckets",
+    choice(tuple(STEPS_S)),
+    None,
+    {"type": "string", "enum": list(STEPS_S)},
+    "The sums of each minute, hour or day instead of single results; these are kept longer.",
+)
+
+_RESULT_COLUMNS = (
+    "at",
+    "verdict",
+    "state",
+    "reason",
+    "duration_s",
+    *(f"phases_s.{phase}" for phase in PHASES),
+    "detail",
+)
+_BUCKET_COLUMNS = (
+    "at",
+    *(f"checks.{verdict.value}" for verdict in Verdict),
+    *(f"seconds.{health.value}" for health in Health),
+    "maintenance_s",
+    *(f"response_time_s.{key}" for key in ("count", "min", "mean", "max", "p50", "p95", "p99")),
+    *(f"phases_s.{phase}" for phase in PHASES),
+)
+
+_FORMULA = re.compile(r"[=+\-@\t\r]")
+# The name of a unit may hold a backslash and colons.
+_NOT_IN_FILE_NAMES = re.compile(r"[^A-Za-z0-9._@-]")
+
+
+class ExportApi:
+    """The handler."""
+
+    def __init__(self, reads: Reads, history: History) -> None:
+        self._reads = reads
+        self._history = history
+
+    async def export(self, request: Request, query: Query) -> StreamResponse:
+        with find_monitor(request) as found:
+            name = self._reads.dispatcher.watched[found].name
+        form, buckets = query[FORMAT], query[BUCKETS]
+        rows = self._results(name) if buckets is None else self._buckets(name, STEPS_S[buckets])
+        write: Callable[[list[Json]], bytes] = _lines
+        head = b""
+        if form == "csv":
+            columns = _RESULT_COLUMNS if buckets is None else _BUCKET_COLUMNS
+            head = _csv([list(columns)])
+
+            def write(rows: list[Json]) -> bytes:
+                flat = (_flat(_without_formulas(row)) for row in rows)
+                return _csv([[row.get(column) for column in columns] for row in flat])
+
+        pieces = _pieces(rows, write)
+        # Storage that fails at once is told by the status; later the connection breaks off.
+        first = await anext(pieces, b"")
+        file_name = f"{_NOT_IN_FILE_NAMES.sub('_', name)}.{buckets or 'results'}.{form}"
+        headers = {"Content-Disposition": f'attachment; filename="{file_name}"', "Cache-Control": "no-store"}
+        return StreamResponse(_joined(head + first, pieces), headers=headers, content_type=FORMATS[form])
+
+    async def _results(self, name: str) -> AsyncIterator[Json]:
+        async for stored in self._history.export(name):
+            yield stored_of(stored)
+
+    async def _buckets(self, name: str, step_s: int) -> AsyncIterator[Json]:
+        async for bucket in self._history.export_buckets(name, step_s):
+            yield bucket_of(bucket)
+
+
+async def _pieces(
+    rows: AsyncIterator[Json], write: Callable[[list[Json]], bytes]
+) -> AsyncGenerator[bytes, None]:
+    waiting: list[Json] = []
+    async for row in rows:
+        waiting.append(row)
+        if len(waiting) == ROWS_AT_ONCE:
+            yield write(waiting)
+            waiting = []
+    if waiting:
+        yield write(waiting)
+
+
+async def _joined(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+    async with contextlib.aclosing(rest):
+        if first:
+            yield first
+        async for piece in rest:
+            yield piece
+
+
+def _lines(rows: list[Json]) -> bytes:
+    return b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
+
+
+def _csv(rows: list[list[Any]]) -> bytes:
+    """RFC 4180."""
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
+
+
+def _without_formulas(row: Json) -> Json:
+    """Spreadsheets compute what begins so, and what a peer has said is not theirs to compute."""
+    detail = row.get("detail")
+    return {**row, "detail": f"'{detail}"} if isinstance(detail, str) and _FORMULA.match(detail) else row
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name}.{key}": one for key, one in value.items()}
+        else:
+            flat[name] = value
+    return flat
+
+
+def export_endpoint(reads: Reads, history: History) -> Endpoint:
+    return Endpoint(
+        "GET",
+        "/monitors/{name}/export",
+        ExportApi(reads, history).export,
+        "export",
+        "All that is kept of its checks, the oldest first, as a stream",
+        {
+            200: Answer(
+                "A line for each; see `results` and `series`.", "Lines", FORMATS["jsonl"], (FORMATS["csv"],)
+            )
+        },
+        parameters=(FORMAT, BUCKETS),
+        problems=[503],
+    )

@@ -1,0 +1,304 @@
+"""What people do to monitors and their messages: pause, acknowledge, silence, and ask why.
+
+Each act answers with how things stand then. `security` has let the request pass before, and who asked is recorded.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from monitord.dispatch import Matcher, Silence, Watched
+from monitord.status.access.body import Read, comment, read_body
+from monitord.status.access.control import Explain, Interventions
+from monitord.status.access.problems import BadInput, Fault
+from monitord.status.access.security import asked_by
+from monitord.status.api.actions import changed, changed_all
+from monitord.status.api.openapi import PREFIX, Answer, Endpoint
+from monitord.status.model.query import LONGEST_SILENCE_S, SILENCE_DURATION, Json, Query, moment
+from monitord.status.model.reads import Reads, find_monitor
+from monitord.status.model.rendered import encode
+from monitord.status.model.selection import KEYS, Obstacle, matcher_of, select
+from monitord.status.model.snapshot import text_of
+from monitord.units import parse_duration
+from monitord.web import HTTPConflict, HTTPNotFound, Request, Response
+
+LONGEST_SILENCE = timedelta(seconds=LONGEST_SILENCE_S)
+
+
+class InterventionHandlers:
+    """The handlers."""
+
+    def __init__(self, reads: Reads, interventions: Interventions) -> None:
+        self._reads = reads
+        self._interventions = interventions
+
+    async def pause(self, request: Request, _: Query) -> Response:
+        given = await read_body(request, {"comment": comment})
+        with find_monitor(request) as name:
+            self._interventions.pause(name, asked_by(request), given.get("comment"))
+        return changed(self._reads, request)
+
+    async def resume(self, request: Request, _: Query) -> Response:
+        await read_body(request, {})
+        with find_monitor(request) as name:
+            self._interventions.resume(name, asked_by(request))
+        return changed(self._reads, request)
+
+    async def acknowledge(self, request: Request, _: Query) -> Response:
+        given = await read_body(request, {"comment": comment})
+        with find_monitor(request) as name:
+            try:
+                self._interventions.acknowledge(name, asked_by(request), given.get("comment"))
+            except ValueError as error:
+                raise HTTPConflict(text=f"{name}: {error}\n") from None
+        return changed(self._reads, request)
+
+    async def unacknowledge(self, request: Request, _: Query) -> Response:
+        await read_body(request, {})
+        with find_monitor(request) as name:
+            try:
+                self._interventions.unacknowledge(name, asked_by(request))
+            except ValueError as error:
+                raise HTTPConflict(text=f"{name}: {error}\n") from None
+        return changed(self._reads, request)
+
+    async def pause_all(self, request: Request, _: Query) -> Response:
+        def act(name: str, given: Mapping[str, Any]) -> None:
+            self._interventions.pause(name, asked_by(request), given.get("comment"))
+
+        return await self._act_on_all(request, act, lambda _: None, {"comment": comment})
+
+    async def resume_all(self, request: Request, _: Query) -> Response:
+        def act(name: str, _: Mapping[str, Any]) -> None:
+            self._interventions.resume(name, asked_by(request))
+
+        return await self._act_on_all(
+            request, act, lambda one: "is not paused" if one.pause is None else None, is_idempotent=True
+        )
+
+    async def acknowledge_all(self, request: Request, _: Query) -> Response:
+        def act(name: str, given: Mapping[str, Any]) -> None:
+            self._interventions.acknowledge(name, asked_by(request), given.get("comment"))
+
+        return await self._act_on_all(request, act, _has_no_incident, {"comment": comment})
+
+    async def unacknowledge_all(self, request: Request, _: Query) -> Response:
+        def act(name: str, _: Mapping[str, Any]) -> None:
+            self._interventions.unacknowledge(name, asked_by(request))
+
+        return await self._act_on_all(request, act, _has_no_acknowledgement)
+
+    async def _act_on_all(
+        self,
+        request: Request,
+        act: Callable[[str, Mapping[str, Any]], None],
+        obstacle: Obstacle,
+        keys: Mapping[str, Read] = {},
+        *,
+        is_idempotent: bool = False,
+    ) -> Response:
+        """All of them or, where one is not known or does not allow it, none."""
+        given = await read_body(request, {**KEYS, **keys})
+        watched = self._reads.dispatcher.watched
+        chosen = select(matcher_of(given), watched, obstacle, is_idempotent=is_idempotent)
+        for name in chosen.monitors:
+            act(name, given)
+        return changed_all(self._reads, request, chosen)
+
+    async def silences(self, _: Request, __: Query) -> Response:
+        return _json({"silences": [silence_of(one) for one in self._interventions.silences]})
+
+    async def silence(self, request: Request, _: Query) -> Response:
+        keys = {
+            **KEYS,
+            "until": _until,
+            "lasts": _lasts,
+            "comment": comment,
+        }
+        given = await read_body(request, keys)
+        matcher = Matcher(given.get("names", ()), given.get("patterns", ()), given.get("tags", ()))
+        now = self._reads.clock.now()
+        until = _end_of(given, matcher, now)
+        self._reads.outdate()
+        by = asked_by(request)
+        made = self._interventions.silence(matcher, until, given.get("comment"), by)
+        # One of a millisecond has ended by now.
+        ended = Silence(made, matcher, now, until, by, given.get("comment"))
+        silence = next((one for one in self._interventions.silences if one.id == made), ended)
+        return _json(silence_of(silence), 201, {"Location": f"{PREFIX}/silences/{made}"})
+
+    async def unsilence(self, request: Request, _: Query) -> Response:
+        await read_body(request, {})
+        silence_id: str = request.match_info["id"]
+        try:
+            self._interventions.unsilence(silence_id, asked_by(request))
+        except KeyError:
+            raise HTTPNotFound(text=f"no silence has the id {silence_id!r}; it may have ended\n") from None
+        self._reads.outdate()
+        return Response(status=204)
+
+
+def _has_no_incident(watched: Watched) -> str | None:
+    return f"has no open incident; it is {watched.stands.value}" if watched.incident is None else None
+
+
+def _has_no_acknowledgement(watched: Watched) -> str | None:
+    if watched.incident is None or watched.incident.acknowledged_by is None:
+        return f"has no acknowledged incident; it is {watched.stands.value}"
+    return None
+
+
+def silence_of(silence: Silence) -> Json:
+    matcher = silence.matcher
+    return {
+        "id": silence.id,
+        "names": list(matcher.names),
+        "patterns": list(matcher.patterns),
+        "tags": list(matcher.tags),
+        "since": text_of(silence.since),
+        "until": text_of(silence.until),
+        "by": silence.by,
+        "comment": silence.comment,
+    }
+
+
+def _until(value: object) -> datetime:
+    if not isinstance(value, str):
+        raise ValueError('is not a time; write RFC 3339 such as "2026-01-31T12:00:00Z"')  # noqa: TRY004 - see body
+    read = moment(value)
+    if isinstance(read, timedelta):
+        raise ValueError('is in the past; write RFC 3339, or lasts = "2h"')  # noqa: TRY004
+    return read.astimezone(UTC)
+
+
+def _lasts(value: object) -> float:
+    """Seconds."""
+    seconds = parse_duration(value)
+    if not 0 < seconds <= LONGEST_SILENCE_S:
+        raise ValueError('is not within the next year; write a duration up to 366 days, such as "2h"')
+    if isinstance(value, str) and re.fullmatch(SILENCE_DURATION, value) is None:
+        raise ValueError('is not written as a duration usually is; write days, hours, minutes: "1d12h30m"')
+    return seconds
+
+
+def _end_of(given: dict[str, Any], matcher: Matcher, now: datetime) -> datetime:
+    """When a silence is to end. Raises BadInput."""
+    faults = []
+    if not (matcher.names or matcher.patterns or matcher.tags):
+        faults.append(Fault("names", "no monitor is meant", "name some, or give patterns or tags"))
+    if ("until" in given) == ("lasts" in given):
+        faults.append(Fault("until", "a silence has one end", 'give either until, or lasts such as "2h"'))
+        raise BadInput(faults)
+    if faults:
+        raise BadInput(faults)
+    if "lasts" in given:
+        return now + timedelta(seconds=given["lasts"])
+    until: datetime = given["until"]
+    if not timedelta() < until - now <= LONGEST_SILENCE:
+        # A right value at a wrong time: whether it is, no schema can say.
+        raise HTTPConflict(
+            text="until: is not within the next year; write an end that comes, and soon enough\n"
+        )
+    return until
+
+
+def _json(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(body=encode(value), status=status, headers=headers, content_type="application/json")
+
+
+def intervention_endpoints(reads: Reads, interventions: Interventions) -> list[Endpoint]:
+    it = InterventionHandlers(reads, interventions)
+    changes = {200: Answer("The monitor as it is then, and who did it.", "Changed")}
+    return [
+        Endpoint(
+            "POST",
+            "/monitors/{name}/pause",
+            it.pause,
+            "pause",
+            "Check no more, until it is resumed",
+            changes,
+            body="Comment",
+        ),
+        Endpoint("POST", "/monitors/{name}/resume", it.resume, "resume", "Check again", changes),
+        Endpoint(
+            "POST",
+            "/monitors/{name}/acknowledge",
+            it.acknowledge,
+            "acknowledge",
+            "Say that somebody sees to the incident that is open; no messages about it until it ends",
+            changes,
+            body="Comment",
+            problems=[409],
+        ),
+        Endpoint(
+            "DELETE",
+            "/monitors/{name}/acknowledge",
+            it.unacknowledge,
+            "unacknowledge",
+            "Take an acknowledgement back; notifications about the incident are sent again",
+            changes,
+            problems=[409],
+        ),
+        *(
+            Endpoint(
+                "POST",
+                f"/{act}",
+                handler,
+                f"{act}_all",
+                f"{about}: all monitors that the body selects, or none",
+                {200: Answer("The monitors as they are then, and who did it.", "ChangedAll")},
+                body=body,
+                needs_body=True,
+                problems=[404, 409],
+            )
+            for act, handler, about, body in (
+                ("pause", it.pause_all, "Check no more, until they are resumed", "SelectionAndComment"),
+                ("resume", it.resume_all, "Check again", "Selection"),
+                ("acknowledge", it.acknowledge_all, "Acknowledge the open incidents", "SelectionAndComment"),
+                ("unacknowledge", it.unacknowledge_all, "Take acknowledgements back", "Selection"),
+            )
+        ),
+        Endpoint(
+            "GET",
+            "/silences",
+            it.silences,
+            "silences",
+            "The silences that have not ended",
+            {200: Answer("All of them.", "Silences")},
+        ),
+        Endpoint(
+            "POST",
+            "/silences",
+            it.silence,
+            "silence",
+            "No messages about some monitors until a time",
+            {201: Answer("The silence.", "Silence")},
+            body="NewSilence",
+            problems=[409],
+            needs_body=True,
+        ),
+        Endpoint(
+            "DELETE",
+            "/silences/{id}",
+            it.unsilence,
+            "unsilence",
+            "End a silence early",
+            {204: Answer("It has ended.", None)},
+        ),
+    ]
+
+
+def explain_endpoint(explain: Explain) -> Endpoint:
+    async def handler(request: Request, _: Query) -> Response:
+        with find_monitor(request) as name:
+            return _json(explain(name))
+
+    return Endpoint(
+        "GET",
+        "/monitors/{name}/explain",
+        handler,
+        "explain",
+        "Why a message was or was not sent",
+        {200: Answer("The reasons.", "Explanation")},
+    )

@@ -1,0 +1,138 @@
+"""`GET /metrics` for Prometheus, made when it is asked for from what is known, by prometheus-client.
+
+Nothing is kept between scrapes but the last page, for others who ask within a second, and lines that seldom change. A
+page of many monitors takes its time to write, so it is written in slices, and the event loop turns between them: no
+check waits for a page.
+"""
+
+import asyncio
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
+
+from monitord.clock import Clock
+from monitord.status.metrics.daemon import Own, own_metrics
+from monitord.status.metrics.labels import labels_of
+from monitord.status.metrics.monitors import MONITOR_METRICS, MonitorMetric, Row
+from monitord.status.model.snapshot import shown_of
+from monitord.web import Request, Response
+
+KEPT_S = 1.0
+SLICE_MONITORS = 100
+
+
+class MetricsCollector(Collector):
+    """All families in one go; for a registry of any program."""
+
+    def __init__(self, own: Own) -> None:
+        self._own = own
+        self._process = CollectorRegistry()
+        ProcessCollector(registry=self._process)
+
+    def collect(self) -> Iterator[Metric]:
+        rows = self.rows()
+        for metric in MONITOR_METRICS:
+            yield family_of(metric, rows)
+        yield from self.collect_own()
+
+    def collect_own(self) -> Iterator[Metric]:
+        """Those of the daemon itself, and of its process."""
+        yield from own_metrics(self._own)
+        yield from self._process.collect()
+
+    def rows(self) -> list[Row]:
+        watched = self._own.dispatcher.watched
+        labels = labels_of({name: one.monitor.settings.tags for name, one in watched.items()})
+        self._own.tally.forget_others(frozenset(watched))
+        return [
+            Row(shown_of(one), self._own.tally.of(one), labels[name], {"monitor": name})
+            for name, one in watched.items()
+        ]
+
+
+def family_of(metric: MonitorMetric, rows: Iterable[Row]) -> Metric:
+    family = Metric(metric.name, metric.about, metric.kind)
+    name = f"{metric.name}_total" if metric.kind == "counter" else metric.name
+    samples = family.samples
+    for row in rows:
+        labels = row.labels if metric.has_tags else row.plain
+        for values, value in metric.read(row):
+            # Samples share what they can: there are tens of thousands of them.
+            own = {**labels, **dict(zip(metric.extra, values, strict=True))} if metric.extra else labels
+            samples.append(Sample(name, own, value))
+    return family
+
+
+class _Slice(Collector):
+    """What is written next."""
+
+    def __init__(self) -> None:
+        self.families: Sequence[Metric] = ()
+
+    def collect(self) -> Iterable[Metric]:
+        return self.families
+
+
+class MetricsPage:
+    """The handler, and the page it has given last."""
+
+    def __init__(self, collector: MetricsCollector, clock: Clock) -> None:
+        self._collector = collector
+        self._clock = clock
+        self._slice = _Slice()
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self._slice)
+        self._kept: dict[tuple[str, int], tuple[Hashable, bytes]] = {}
+        self._lock = asyncio.Lock()
+        self._made_at = float("-inf")
+        self._response = Response(body=b"")
+
+    async def handle(self, _: Request) -> Response:
+        async with self._lock:
+            if self._clock.monotonic_s() - self._made_at >= KEPT_S:
+                body = await self._write()
+                self._response = Response(body=body, content_type=CONTENT_TYPE_LATEST)
+                self._made_at = self._clock.monotonic_s()
+        return self._response
+
+    async def _write(self) -> bytes:
+        rows = self._collector.rows()
+        slices = [rows[start : start + SLICE_MONITORS] for start in range(0, len(rows), SLICE_MONITORS)]
+        pieces = []
+        for metric in MONITOR_METRICS:
+            is_begun = False
+            for number, some in enumerate(slices):
+                await asyncio.sleep(0)
+                text = self._slice_text(metric, number, some)
+                pieces.append(_without_head(text) if is_begun else text)
+                is_begun = is_begun or bool(text)
+        self._kept = {key: kept for key, kept in self._kept.items() if key[1] < len(slices)}
+        await asyncio.sleep(0)
+        pieces.append(self._text(list(self._collector.collect_own())))
+        return b"".join(pieces)
+
+    def _slice_text(self, metric: MonitorMetric, number: int, rows: Sequence[Row]) -> bytes:
+        """The lines of some monitors, empty if there are none."""
+        followed = None if metric.follows is None else tuple(map(metric.follows, rows))
+        kept = self._kept.get((metric.name, number))
+        if kept is not None and kept[0] == followed:
+            return kept[1]
+        family = family_of(metric, rows)
+        text = self._text([family]) if family.samples else b""
+        if followed is not None:
+            self._kept[metric.name, number] = (followed, text)
+        return text
+
+    def _text(self, families: Sequence[Metric]) -> bytes:
+        self._slice.families = families
+        return generate_latest(self._registry)
+
+
+def _without_head(text: bytes) -> bytes:
+    """A family is told once what it is, however many slices it has."""
+    while text.startswith(b"# "):
+        text = text.partition(b"\n")[2]
+    return text

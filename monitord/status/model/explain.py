@@ -1,0 +1,365 @@
+"""Why a monitor stands as it does, and what happens next: as facts, and as sentences that a tired person can read.
+
+Reads the dispatcher's own state only, so it is right at this moment, and tells no more than that state decides by.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from monitord.alerts import TOLD, Alerts
+from monitord.clock import Clock
+from monitord.dispatch import Dispatcher, Pipeline, Silence, Watched
+from monitord.health import Parents
+from monitord.model import Health, Reason, Verdict
+from monitord.status.model.snapshot import Json, result_of, text_of
+from monitord.units import format_duration
+
+_BAD = frozenset({Health.DOWN, Health.UNREACHABLE})
+
+_WHY_NOTHING = {
+    Health.UNKNOWN: "no notification, as no route includes this state",
+    Health.PAUSED: "no notification",
+}
+"""By state, where there is no alert; in the other ones there may be one soon."""
+
+
+class Explanations:
+    """Explains one monitor at a time."""
+
+    def __init__(self, dispatcher: Dispatcher, pipeline: Pipeline, alerts: Alerts, clock: Clock) -> None:
+        self._dispatcher = dispatcher
+        self._pipeline = pipeline
+        self._alerts = alerts
+        self._clock = clock
+
+    def explain(self, name: str) -> Json:
+        """Raises KeyError for an unknown name."""
+        watched = self._dispatcher.watched[name]
+        now = self._clock.now()
+        silence = self._pipeline.roster.silence_of(watched, now)
+        facts: Json = {
+            "name": name,
+            "type": watched.monitor.type_name,
+            "state": watched.stands.value,
+            "since": text_of(watched.stands_since),
+            "last": None if watched.last is None else result_of(watched.last),
+            "decided_by": _decided_by(watched),
+            "cause": None,
+            "streak": _streak(watched),
+            "flapping": {
+                "is_flapping": watched.health.flapping.is_flapping,
+                "change_percent": round(watched.health.flapping.value, 1),
+            },
+            "parents": self._parents(watched),
+            "is_blind": self._pipeline.blindness.is_blind,
+            "is_blindness_suspected": self._pipeline.blindness.is_suspected,
+            "maintenance": None if watched.window is None else watched.window.name,
+            "maintenance_until": None if watched.window is None else text_of(watched.window.until),
+            "maintenance_comment": None if watched.window is None else watched.window.comment,
+            "silence": _silence(silence),
+            "pause": _pause(watched),
+            "incident": _incident(watched),
+            "notifiers": self._notifiers(watched),
+            "next": self._next(watched, now),
+        }
+        facts["cause"] = self._cause(watched, facts, now)
+        return {**facts, "sentences": _sentences(facts)}
+
+    def _parents(self, watched: Watched) -> list[Json]:
+        settings = watched.monitor.settings
+        roster = self._pipeline.roster
+        return [
+            {
+                "name": name,
+                "state": roster.watched[name].stands.value if name in roster.watched else None,
+                "says": roster.as_parent(name).name.lower(),
+                "is_alternative": name in settings.depends_on_any,
+            }
+            for name in (*settings.depends_on, *settings.depends_on_any)
+        ]
+
+    def _cause(self, watched: Watched, facts: Json, now: datetime) -> str | None:
+        """Why it is in a state that no verdict of its own explains, and until when."""
+        match watched.stands:
+            case Health.UNREACHABLE:
+                return _cause_of_unreachable(watched, facts["parents"])
+            case Health.PENDING:
+                return _cause_of_pending(watched, facts)
+            case Health.UNKNOWN:
+                since = now - timedelta(seconds=self._clock.monotonic_s() - watched.sure_at)
+                return (
+                    f"It is unknown because no check has had a conclusive result since {text_of(since)}; "
+                    "the next conclusive check ends that."
+                )
+            case Health.PAUSED:
+                return f"Checks are stopped until it is resumed (monitorctl resume {watched.name})."
+            case _:
+                return None
+
+    def _notifiers(self, watched: Watched) -> list[Json]:
+        """Of the trouble that there is: what each notifier was told last, and why, or why nothing."""
+        name = watched.name
+        why = self._alerts.why(name)
+        otherwise = self._why_nothing(watched)
+        last = {entry.notice.notifier: entry for entry in reversed(self._alerts.entries(name))}
+        return [
+            {
+                "name": notifier,
+                "why": why.get(notifier, otherwise),
+                "last": last[notifier].notice.title if notifier in last else None,
+                "last_at": text_of(last[notifier].notice.at) if notifier in last else None,
+                "fate": last[notifier].fate.value if notifier in last else None,
+                "said": last[notifier].said if notifier in last else None,
+            }
+            for notifier in self._alerts.couriers
+        ]
+
+    def _why_nothing(self, watched: Watched) -> str:
+        """Why no notification is due where there is no alert: only of a monitor that is up nothing is wrong."""
+        stands, is_failing = watched.stands, watched.health.is_soft
+        if stands is Health.UP:
+            return "no notification yet: the failure is not confirmed" if is_failing else "nothing is wrong"
+        if stands is Health.UNREACHABLE:
+            culprits = _names([one["name"] for one in self._parents(watched) if _is_down(one)])
+            return f"no notification: it is unreachable{f'; see {culprits}' if culprits else ''}"
+        return f"{_WHY_NOTHING.get(stands, 'no notification yet')}: it is {stands.value}"
+
+    def _next(self, watched: Watched, now: datetime) -> Json:
+        if watched.check is not None:
+            return {"at": None, "in_s": None, "why": "is being checked"}
+        if watched.is_waiting:
+            return {"at": None, "in_s": None, "why": "waits for a place among the checks at once"}
+        if watched.pause is not None:
+            return {"at": None, "in_s": None, "why": "paused"}
+        in_s = max(0.0, watched.due_at - self._clock.monotonic_s())
+        settings = watched.monitor.settings
+        every = settings.retry_every_s if watched.wants_retry else settings.check_every_s
+        key = "retry_every" if watched.wants_retry else "check_every"
+        return {
+            "at": text_of(now + timedelta(seconds=in_s)),
+            "in_s": round(in_s, 3),
+            "why": f"{key} is {format_duration(every)}",
+        }
+
+
+def _is_down(parent: Json) -> bool:
+    return bool(parent["says"] == Parents.DOWN.name.lower())
+
+
+def _names(names: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b and c" """
+    *others, last = names or [""]
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _cause_of_unreachable(watched: Watched, parents: Sequence[Json]) -> str:
+    needed = [one["name"] for one in parents if _is_down(one) and not one["is_alternative"]]
+    alternatives = [one for one in parents if one["is_alternative"]]
+    if not needed and alternatives and all(map(_is_down, alternatives)):
+        names = _names([one["name"] for one in alternatives])
+        return f"It is unreachable because {names}, of which it needs one, are all down."
+    if needed:
+        what = f"its parent {needed[0]} is" if len(needed) == 1 else f"its parents {_names(needed)} are"
+        return f"It is unreachable because {what} down; the next check after the recovery decides."
+    policy = watched.monitor.settings.policy
+    return (
+        "It was unreachable behind a parent, which is no longer down: "
+        f"{policy.fail_after} failures from now on make it down, a success makes it up."
+    )
+
+
+def _cause_of_pending(watched: Watched, facts: Json) -> str:
+    at = facts["next"]["at"]
+    until = f"until the next check, at {at}" if at is not None else "until its check ends"
+    last, policy = watched.last, watched.monitor.settings.policy
+    if last is None:
+        return f"It is pending {until}: no check has ended yet."
+    if last.verdict is Verdict.UNSURE:
+        reason = last.observation.reason.value
+        return f"It is pending because no check has been conclusive yet ({reason}), at least {until}."
+    count, needed = watched.health.streak_length, policy.fail_after
+    failing = [one["name"] for one in facts["parents"] if one["says"] == Parents.FAILING.name.lower()]
+    if failing and count >= needed:
+        return f"It is pending until the state of {_names(failing)}, on which it depends, is confirmed."
+    if count >= needed or facts["is_blindness_suspected"]:
+        return (
+            f"It is pending because it failed, and whether this host is isolated is not clear yet; {until}."
+        )
+    return f"It is pending because {count} of {needed} failures that make it down were seen, and no success; {until}."
+
+
+def _decided_by(watched: Watched) -> str | None:
+    """What made the last verdict: the conditions that were not as wanted, or the meaning of the reason."""
+    last = watched.last
+    if last is None:
+        return None
+    reason = last.observation.reason
+    if reason not in {Reason.CONDITION_FAILED, Reason.CONDITION_UNRESOLVED}:
+        return reason.meaning.replace("`", "")
+    wrong = [text for text, is_well in zip(last.conditions, last.well, strict=False) if not is_well]
+    if wrong:
+        return f"{'degraded' if last.verdict is Verdict.WARN else 'not met'}: {', '.join(wrong)}"
+    if watched.monitor.settings.invert:
+        return "is well, but was to fail (invert)"
+    type_name = watched.monitor.type_name
+    return f"what type {type_name} takes for well by itself did not hold, and no up_when takes its place"
+
+
+def _streak(watched: Watched) -> Json | None:
+    """How many verdicts of a kind in a row there are, how many it takes, and what they lead to."""
+    health, policy = watched.health, watched.monitor.settings.policy
+    if health.streak is None:
+        return None
+    now = health.health
+    if health.streak is Verdict.FAIL:
+        needed, leads_to = policy.fail_after, Health.DOWN
+    elif health.streak is Verdict.WARN:
+        needed, leads_to = (policy.recover_after if now in _BAD else policy.degrade_after), Health.DEGRADED
+    else:
+        needed, leads_to = policy.recover_after, Health.UP
+    return {
+        "verdict": health.streak.value,
+        "length": health.streak_length,
+        "since": text_of(health.streak_since),
+        "needed": None if now is leads_to else needed,
+        "leads_to": None if now is leads_to else leads_to.value,
+    }
+
+
+def _silence(silence: Silence | None) -> Json | None:
+    if silence is None:
+        return None
+    return {
+        "id": silence.id,
+        "until": text_of(silence.until),
+        "by": silence.by,
+        "comment": silence.comment,
+    }
+
+
+def _pause(watched: Watched) -> Json | None:
+    pause = watched.pause
+    if pause is None:
+        return None
+    return {"by": pause.by, "at": text_of(pause.at), "comment": pause.comment}
+
+
+def _incident(watched: Watched) -> Json | None:
+    incident = watched.incident
+    if incident is None:
+        return None
+    return {
+        "id": incident.id,
+        "opened_at": text_of(incident.opened_at),
+        "reason": incident.reason.value,
+        "detail": incident.detail,
+        "acknowledged_by": incident.acknowledged_by,
+        "acknowledged_at": text_of(incident.acknowledged_at),
+        "comment": incident.comment,
+    }
+
+
+def _sentences(facts: Json) -> list[str]:
+    """The same in words, the most important first."""
+    name, state = facts["name"], facts["state"]
+    said = [f"{name} is {state}" + (f" since {facts['since']}." if facts["since"] else ".")]
+    last = facts["last"]
+    if last is None:
+        said.append("It has not been checked yet.")
+    else:
+        said.append(f"The last check at {last['started_at']} {_WAS[last['verdict']]}: {last['detail']}.")
+        if last["reason"] != "ok":
+            said.append(f"What decided: {facts['decided_by']} ({last['reason']}).")
+    if facts["cause"] is not None:
+        said.append(facts["cause"])
+    said += _of_the_streak(facts)
+    said += [
+        f"It depends on {parent['name']}, which is {parent['state'] or 'not configured'}{_PARENT_SAYS[parent['says']]}."
+        for parent in facts["parents"]
+    ]
+    said += _of_people(facts)
+    said += _of_notifiers(facts["notifiers"])
+    upcoming = facts["next"]
+    if upcoming["at"] is None:
+        said.append(f"Next: {upcoming['why']}.")
+    else:
+        in_words = format_duration(float(round(upcoming["in_s"])))
+        said.append(f"Next check in {in_words}, at {upcoming['at']} ({upcoming['why']}).")
+    return said
+
+
+_WAS = {"pass": "was a pass", "warn": "was a warning", "fail": "was a failure", "unsure": "was unsure"}
+
+_PARENT_SAYS = {
+    Parents.WELL.name.lower(): "",
+    Parents.FAILING.name.lower(): " and has failed: until it is clear how it stands, failures here are not believed",
+    Parents.DOWN.name.lower(): ": failures here are put down to it",
+}
+
+
+def _of_the_streak(facts: Json) -> list[str]:
+    streak, said = facts["streak"], []
+    if streak is not None and streak["needed"] is not None and streak["length"] < streak["needed"]:
+        said.append(
+            f"{streak['length']} {streak['verdict']} in a row since {streak['since']}; "
+            f"{streak['needed']} make it {streak['leads_to']}."
+        )
+    flapping = facts["flapping"]
+    if flapping["is_flapping"]:
+        said.append(
+            f"It is flapping ({flapping['change_percent']} % change; over at 25 %): "
+            "single changes are not told as warnings."
+        )
+    if facts["is_blind"]:
+        said.append("Nearly all monitors fail: this host is taken for cut off, and failures are unsure.")
+    elif facts["is_blindness_suspected"]:
+        said.append(
+            "This host may be isolated: other monitors are being checked, and until then no failure is confirmed."
+        )
+    return said
+
+
+def _of_people(facts: Json) -> list[str]:
+    said = []
+    incident = facts["incident"]
+    if incident is not None:
+        said.append(
+            f"An incident is open since {incident['opened_at']} ({incident['id']}): {incident['detail']}."
+        )
+        if incident["acknowledged_by"] is not None:
+            said.append(f"{incident['acknowledged_by']} sees to it{_comment(incident['comment'])}.")
+    if facts["maintenance"] is not None:
+        until = f" until {facts['maintenance_until']}" if facts["maintenance_until"] else ""
+        said.append(
+            f"The maintenance window {facts['maintenance']} is open{until}{_comment(facts['maintenance_comment'])}; "
+            "no incident opens, and the time does not count."
+        )
+    if facts["silence"] is not None:
+        silence = facts["silence"]
+        said.append(f"Silenced until {silence['until']} by {silence['by']}{_comment(silence['comment'])}.")
+    if facts["pause"] is not None:
+        pause = facts["pause"]
+        said.append(f"Paused since {pause['at']} by {pause['by']}{_comment(pause['comment'])}.")
+    return said
+
+
+def _of_notifiers(notifiers: list[Json]) -> list[str]:
+    said = []
+    for one in notifiers:
+        if one["last"] is None:
+            said.append(f"{one['name']}: {one['why']}.")
+            continue
+        # That it was told is said by its last notice.
+        sentence = f"{one['name']}: " + ("" if one["why"].startswith(TOLD) else f"{one['why']}; ")
+        sentence += f"the last notice, of {one['last_at']}, is {_FATE[one['fate']]} ({one['last']})"
+        if one["said"] and one["fate"] != "sent":
+            sentence += f": {one['said']}"
+        said.append(f"{sentence}.")
+    return said
+
+
+_FATE = {"waiting": "not delivered yet", "sent": "delivered", "given_up": "given up"}
+
+
+def _comment(text: str | None) -> str:
+    return f": {text}" if text else ""

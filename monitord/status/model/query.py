@@ -1,0 +1,208 @@
+"""What a request may say, in its query or its body: each parameter is declared once, to be read and to be documented.
+
+A reader takes text and raises ValueError("problem; fix"), as those of the configuration do. All faults of a request
+come in one answer; a parameter that is not known is a fault, with the nearest one that is.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, TypeVar, cast
+
+from monitord.config.values import problem_and_hint
+from monitord.status.access.problems import BadInput, Fault
+from monitord.units import parse_duration
+from monitord.web import Request
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+Json = dict[str, Any]
+
+# Of what a pattern accepts nothing is refused later, so the document accepts what the handlers accept. Digits are
+# bounded instead of sums: the longest duration is below the 100 years of `parse_duration`.
+DURATION = (
+    r"(?=[0-9])(?:[0-9]{1,3}w)?(?:[0-9]{1,4}d)?(?:[0-9]{1,5}h)?(?:[0-9]{1,6}m)?(?:[0-9]{1,8}s)?(?:[0-9]{1,9}ms)?"
+    r"|[0-9]{1,3}\.[0-9]{1,6}(?:ms|s|m|h|d|w)"
+)
+"""Largest unit first, or one number with a fraction."""
+
+SECONDS = r"[0-9]{1,9}(?:\.[0-9]{1,6})?"
+
+_LEAP_YEAR = r"(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)"
+_DAY_OF_YEAR = (
+    r"(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
+    r"|02-(?:0[1-9]|1[0-9]|2[0-8]))"
+)
+MOMENT = (
+    rf"(?=19[789][0-9]|[2-8][0-9]{{3}}|9[0-8][0-9]{{2}})(?:[0-9]{{4}}-{_DAY_OF_YEAR}|{_LEAP_YEAR}-02-29)"
+    r"[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?"
+    r"(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
+)
+"""RFC 3339, from 1970 to 9899."""
+
+LONGEST_SILENCE_S = 366 * 86400
+
+SILENCE_DURATION = (
+    r"(?=.*[1-9])(?:(?:[0-9]{1,2}d|[12][0-9]{2}d|3[0-5][0-9]d)?(?:[0-9]{1,2}h)?(?:[0-9]{1,3}m)?(?:[0-9]{1,4}s)?"
+    r"|36[0-6]d|[1-4]?[0-9]w|5[0-2]w|[1-7]?[0-9]{1,3}h|[0-9]{1,5}m|[0-9]{1,7}s|[0-9]{1,9}ms"
+    r"|[0-9]{1,2}\.[0-9]{1,6}(?:s|m|h|d)|[0-9]{1,7}(?:\.[0-9]{1,6})?)"
+)
+"""Durations above zero and up to 366 days, with digits bounded as in DURATION."""
+
+EXIT_STATUS: Json = {"type": "string", "pattern": "^0{0,17}([01]?[0-9]{1,2}|2[0-4][0-9]|25[0-5])$"}
+
+MOMENT_SCHEMA: Json = {"type": "string", "pattern": f"^(?:{MOMENT})$"}
+AGE_OR_MOMENT_SCHEMA: Json = {"type": "string", "pattern": f"^(?:-(?:{DURATION}|{SECONDS})|{MOMENT})$"}
+DURATION_SCHEMA: Json = {"type": "string", "pattern": f"^(?:{DURATION}|{SECONDS})$"}
+
+MOST_FAULTS = 20
+MOST_COMPARED = 50
+"""Faults in one answer, and characters that are compared with known names: a client can send thousands of either."""
+
+MOST_VALUES = 100
+"""Of one parameter that may be repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter(Generic[T_co]):
+    """`read` gets every value that was given, at least one. `default`: where there is none."""
+
+    name: str
+    about: str
+    read: Callable[[Sequence[str]], T_co]
+    default: T_co
+    schema: Json
+
+
+class Query:
+    """What was given, or its default, by parameter."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+
+    def __getitem__(self, parameter: Parameter[T]) -> T:
+        # Only `parameter.read` and its default make the value under its name.
+        return cast(T, self._values[parameter.name])
+
+
+def read_query(request: Request, parameters: Sequence[Parameter[Any]]) -> Query:
+    """Raises BadInput with every fault."""
+    given = request.query
+    faults: list[Fault] = []
+    known = {parameter.name for parameter in parameters}
+    unknown = [name for name in dict.fromkeys(given) if name not in known]
+    for name in unknown[:MOST_FAULTS]:
+        near = difflib.get_close_matches(name[:MOST_COMPARED], sorted(known), n=1)
+        fix = f"did you mean {near[0]}?" if near else f"known are: {', '.join(sorted(known)) or 'none'}"
+        faults.append(Fault(name, "unknown parameter", fix))
+    values: dict[str, Any] = {}
+    for parameter in parameters:
+        values[parameter.name] = parameter.default
+        texts = given.getall(parameter.name, ())
+        if not texts:
+            continue
+        try:
+            values[parameter.name] = parameter.read(texts)
+        except ValueError as error:
+            problem, fix = problem_and_hint(error)
+            faults.append(Fault(parameter.name, f'"{texts[-1]}" {problem}', fix))
+    if faults:
+        raise BadInput(faults)
+    return Query(values)
+
+
+# -- readers of one text -------------------------------------------------------------------------------------
+
+
+def whole_number(minimum: int, maximum: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not minimum <= int(text) <= maximum:
+            raise ValueError(f"is not a number from {minimum} to {maximum}; write one, in digits")
+        return int(text)
+
+    return read
+
+
+def flag(text: str) -> bool:
+    if text not in {"0", "1"}:
+        raise ValueError("is neither yes nor no; write 1 or 0")
+    return text == "1"
+
+
+def moment(text: str) -> datetime | timedelta:
+    """RFC 3339, or how long ago: "-24h"."""
+    if text.startswith("-"):
+        if re.fullmatch(f"{DURATION}|{SECONDS}", text[1:]) is None:
+            raise ValueError('is not a time; write "-24h" for a day ago, or RFC 3339')
+        return timedelta(seconds=parse_duration(text[1:]))
+    # A plus in a query means a blank; between time and offset no blank can be meant.
+    written = re.sub(r" (?=\d\d:\d\d$)", "+", text)
+    if re.fullmatch(MOMENT, written) is None:
+        if re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T", written) and re.fullmatch(MOMENT, f"2000{written[4:]}"):
+            raise ValueError("is out of range; write a year from 1970 to 9899")
+        if re.fullmatch(MOMENT, f"{written}Z"):
+            raise ValueError(f'does not say in which zone; write "{text}Z" for UTC')
+        raise ValueError('is not a time; write RFC 3339 such as "2026-01-31T12:00:00Z", or "-24h"')
+    return datetime.fromisoformat(written).astimezone(UTC)
+
+
+def at(when: datetime | timedelta, now: datetime) -> datetime:
+    """The moment that was meant."""
+    try:
+        return now - when if isinstance(when, timedelta) else when
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
+
+
+def duration(text: str) -> float:
+    """Seconds."""
+    if re.fullmatch(f"{DURATION}|{SECONDS}", text) is None:
+        parse_duration(text)  # says what to write instead, where it can tell
+        raise ValueError('is not a duration that can be asked for; write one such as "5m" or "1h30m"')
+    return parse_duration(text)
+
+
+def choice(options: Sequence[str]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in options:
+            raise ValueError(f"is not known; write one of: {', '.join(options)}")
+        return text
+
+    return read
+
+
+def words(text: str) -> str:
+    """Any text that is not empty."""
+    if not text:
+        raise ValueError("is empty; write something, or leave it out")
+    return text
+
+
+# -- parameters ---------------------------------------------------------------------------------------------
+
+
+def one(name: str, read: Callable[[str], T], default: T, schema: Json, about: str) -> Parameter[T]:
+    """Given at most once."""
+
+    def read_one(texts: Sequence[str]) -> T:
+        if len(texts) > 1:
+            raise ValueError("is there more than once; write it once")
+        return read(texts[0])
+
+    return Parameter(name, about, read_one, default, schema)
+
+
+def many(name: str, read: Callable[[str], str], schema: Json, about: str) -> Parameter[tuple[str, ...]]:
+    """May be repeated."""
+
+    def read_all(texts: Sequence[str]) -> tuple[str, ...]:
+        if len(texts) > MOST_VALUES:
+            raise ValueError(f"comes after {MOST_VALUES} others; write fewer")
+        return tuple(map(read, texts))
+
+    return Parameter(
+        name, about, read_all, (), {"type": "array", "items": schema, "maxItems": MOST_VALUES, "default": []}
+    )

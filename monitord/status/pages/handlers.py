@@ -1,0 +1,338 @@
+"""The pages for people: /, /m/{name}, /incidents, /daemon, badges, and what they need.
+
+Rendered on the server, whole without JavaScript; `static/live.js` keeps what is open current. Addresses in pages are
+relative, so that a proxy may publish them under any path. No page waits for the history longer than HISTORY_WAIT_S,
+and none holds the event loop longer than a slice.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, TypeVar
+
+from monitord.clock import Clock
+from monitord.dispatch import Dispatcher
+from monitord.errors import HistoryError
+from monitord.model import Health, Incident
+from monitord.status.access.conditional import is_among
+from monitord.status.access.control import Control
+from monitord.status.access.security import API_PREFIX
+from monitord.status.api.history import first_page
+from monitord.status.api.openapi import PREFIX
+from monitord.status.model.recent import KEPT, Recent
+from monitord.status.model.snapshot import Snapshots
+from monitord.status.pages import wording
+from monitord.status.pages.background import BackgroundRead
+from monitord.status.pages.charts import badge
+from monitord.status.pages.daemon_view import daemon_view
+from monitord.status.pages.monitor_view import (
+    RANGES,
+    UPTIME_WINDOWS,
+    USUAL_RANGE,
+    PastView,
+    monitor_view,
+    past_view,
+    with_facts,
+)
+from monitord.status.pages.overview import Wanted, overview, wanted_of
+from monitord.status.pages.past import Past
+from monitord.status.pages.rendering import Rendering
+from monitord.status.pages.rows import Rows
+from monitord.status.pages.uptimes import Uptimes
+from monitord.web import (
+    Application,
+    ClientGone,
+    HTTPBadRequest,
+    HTTPException,
+    HTTPNotFound,
+    HTTPNotModified,
+    Request,
+    Response,
+    json_response,
+)
+
+T = TypeVar("T")
+
+EVENTS = f"{PREFIX}/events".removeprefix("/")
+
+HISTORY_WAIT_S = 3.0
+INCIDENTS_A_PAGE = 50
+BADGE_FRESH_S = 30
+LONGEST_REVISION = 18
+"""Digits."""
+
+FOR_EVER = "public, max-age=31536000, immutable"
+
+TONES = {"up": "good", "degraded": "fair", "down": "bad", "unreachable": "odd", "unknown": "odd"}
+GOOD_RATIO, FAIR_RATIO = 0.999, 0.99
+
+
+class Pages:
+    """The handlers, and what they keep between requests."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        snapshots: Snapshots,
+        control: Control,
+        recent: Recent,
+        past: Past,
+        clock: Clock,
+        history_wait_s: float = HISTORY_WAIT_S,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._snapshots = snapshots
+        self._control = control
+        self._recent = recent
+        self._past = past
+        self._clock = clock
+        self._history_wait_s = history_wait_s
+        self._rendering = Rendering()
+        self._uptimes = Uptimes(past, clock)
+        self._filling = BackgroundRead("the last results for the overview")
+        self._rows = Rows(dispatcher, recent, self._uptimes, self._rendering, clock)
+        self._run = f"{int(clock.now().timestamp() * 1000):x}"
+
+    def add_to(self, application: Application) -> None:
+        """Serve the pages, and errors as pages too."""
+        application.add_exception_handler(Exception, partial(self._on_error, application))
+        router = application.router
+        router.add_get("/", self.overview)
+        router.add_get("/fragments/rows", self.changed_rows)
+        router.add_get("/m/{name}", self.monitor)
+        router.add_get("/incidents", self.incidents)
+        router.add_get("/daemon", self.daemon)
+        router.add_get("/badge/{name}.svg", self.badge)
+        router.add_get("/static/{file}", self.static)
+        router.add_get("/favicon.ico", self.favicon)
+        application.on_cleanup.append(self._close)
+
+    async def _close(self, _: Application) -> None:
+        await self._filling.close()
+        await self._uptimes.close()
+
+    # -- overview -----------------------------------------------------------------------------------------
+
+    async def overview(self, request: Request) -> Response:
+        await self._look()
+        query = request.query
+        wanted = wanted_of(query.get("q", ""), query.get("state", ""), query.get("tag", ""))
+        shown = (wanted, self._control.state, self._reload_error(), self._snapshots.failing_notifiers())
+        mark = hashlib.sha256(repr(shown).encode()).hexdigest()[:8]
+        tag = f'"{self._run}-{self._rows.revision}-{mark}"'
+        if is_among(tag, ", ".join(request.headers.getall("If-None-Match", ()))):
+            # Asked before anything is rendered, unlike by `conditional_get`.
+            raise HTTPNotModified(headers={"ETag": tag, "Cache-Control": "no-cache"})
+        view = overview(self._rows, wanted)
+        rows = {section.key: await self._rows.rendered(section.names) for section in view.sections}
+        values = {"view": view, "wanted": wanted, "rows": rows, **self._live_marks()}
+        return await self._page(request, "overview.html", values, tag=tag)
+
+    async def changed_rows(self, request: Request) -> Response:
+        """What has changed since a revision, as JSON; a page whose structure is older asks for the whole anew."""
+        await self._look()
+        since = request.query.get("since", "0")
+        if not since.isdecimal() or len(since) > LONGEST_REVISION:
+            raise HTTPBadRequest(text="since is the revision of a page, a number\n")
+        names = [name for name, kept in self._rows.kept.items() if kept.revision > int(since)]
+        texts = await self._rows.rendered(names)
+        view = overview(self._rows, Wanted())
+        return json_response(
+            {**self._live_marks(), "headline": view.headline, "rows": dict(zip(names, texts, strict=False))}
+        )
+
+    async def _look(self) -> None:
+        """Make current all that rows are made of, as far as it takes no longer than a moment."""
+        await self._rendering.load()
+        names = list(self._dispatcher.watched)
+        if self._past.is_kept and self._recent.missing(names):
+            self._filling.begin(lambda: self._fill(self._recent.missing(names)))
+        await self._filling.wait()
+        await self._uptimes.refresh(names)
+        self._rows.look()
+
+    async def _fill(self, names: Sequence[str]) -> None:
+        for name in names:
+            self._recent.fill(name, await self._past.results(name, limit=KEPT))
+
+    def _live_marks(self) -> Mapping[str, Any]:
+        return {"run": self._run, "revision": self._rows.revision, "structure": self._rows.structure}
+
+    # -- the other pages ----------------------------------------------------------------------------------
+
+    async def monitor(self, request: Request) -> Response:
+        await self._look()
+        name = request.match_info["name"]
+        watched = self._dispatcher.watched.get(name)
+        if watched is None:
+            raise HTTPNotFound(text=f"no monitor is called {name!r}\n")
+        shown = request.query.get("range", USUAL_RANGE)
+        if shown not in RANGES:
+            raise HTTPBadRequest(text=f"range is one of {', '.join(RANGES)}\n")
+        past: PastView | None = None
+        if self._past.is_kept:
+            past = await self._bounded(past_view(self._past, name, shown, self._clock.now()))
+        values = {
+            "view": monitor_view(watched, self._recent, self._clock),
+            "silence": self._dispatcher.roster.silence_of(watched, self._clock.now()),
+            "past": past,
+            "failures": with_facts(() if past is None else past.failures, self._recent.failures(name)),
+            "down": Health.DOWN,
+            "is_kept": self._past.is_kept,
+            "shown": shown,
+            "ranges": tuple(RANGES),
+        }
+        return await self._page(request, "monitor.html", values)
+
+    async def incidents(self, request: Request) -> Response:
+        await self._rendering.load()
+        before = _moment_of(request.query.get("before"))
+        found = await self._bounded(self._past.incidents(limit=INCIDENTS_A_PAGE + 1, before=before))
+        told, following = first_page(found or (), INCIDENTS_A_PAGE)
+        shown = self._open_first(told) if before is None else told
+        values = {
+            "incidents": shown,
+            "open": sum(one.closed_at is None for one in shown),
+            "is_first": before is None,
+            "is_slow": found is None,
+            "is_kept": self._past.is_kept,
+            "older": None if following is None else wording.machine_time_exact(following),
+            "known": frozenset(self._dispatcher.watched),
+            "lasted": _lasted,
+            "now": self._clock.now(),
+        }
+        return await self._page(request, "incidents.html", values)
+
+    def _open_first(self, told: Sequence[Incident]) -> Sequence[Incident]:
+        """What goes on now is known without a history, and before it is written there."""
+        now = {one.incident.id: one.incident for one in self._dispatcher.watched.values() if one.incident}
+        rest = [one for one in told if one.id not in now]
+        return sorted(
+            [*now.values(), *rest], key=lambda one: (one.closed_at is None, one.opened_at), reverse=True
+        )
+
+    async def daemon(self, request: Request) -> Response:
+        await self._rendering.load()
+        status = self._snapshots.status(self._control)
+        view = daemon_view(
+            status,
+            self._dispatcher,
+            self._dispatcher.overdue_s(),
+            self._past.stats() if self._past.is_kept else None,
+        )
+        values = {"view": view, "status": status, "reload": self._control.last_reload}
+        return await self._page(request, "daemon.html", values)
+
+    async def badge(self, request: Request) -> Response:
+        name = request.match_info["name"]
+        watched = self._dispatcher.watched.get(name)
+        if watched is None:
+            return _svg(badge(name, "not configured", "none"), status=404)
+        kind = request.query.get("kind", "state")
+        if kind not in {"state", "uptime"}:
+            raise HTTPBadRequest(text="kind is state or uptime\n")
+        if kind == "uptime":
+            window = request.query.get("window", "30d")
+            if window not in UPTIME_WINDOWS:
+                raise HTTPBadRequest(text=f"window is one of {', '.join(UPTIME_WINDOWS)}\n")
+            now = self._clock.now()
+            found = await self._bounded(self._past.uptimes([name], [(now - RANGES[window], now)]))
+            ratio = found[name][0].ratio if found else None
+            said = wording.percent(ratio) if ratio is not None else "not known"
+            return _svg(badge(f"{name} {window}", said, _tone_of(ratio)))
+        state = watched.stands.value
+        return _svg(badge(name, state, TONES.get(state, "none")))
+
+    # -- files --------------------------------------------------------------------------------------------
+
+    async def static(self, request: Request) -> Response:
+        return await self._file(request, request.match_info["file"])
+
+    async def favicon(self, request: Request) -> Response:
+        return await self._file(request, "favicon.svg")
+
+    async def _file(self, request: Request, name: str) -> Response:
+        file = await self._rendering.static(name)
+        if file is None:
+            raise HTTPNotFound
+        is_named = request.query.get("v") == file.digest
+        headers = {"ETag": f'"{file.digest}"', "Cache-Control": FOR_EVER if is_named else "no-cache"}
+        return Response(body=file.body, content_type=file.content_type, headers=headers)
+
+    # -- answering ----------------------------------------------------------------------------------------
+
+    async def _on_error(self, application: Application, request: Request, error: Exception) -> Response:
+        """Errors as a page for whoever asks for pages, as they are for everybody else."""
+        is_for_people = "text/html" in request.headers.get("Accept", "") and request.method in {"GET", "HEAD"}
+        if isinstance(error, ClientGone) or not is_for_people or request.path.startswith(API_PREFIX):
+            raise error
+        answer = error if isinstance(error, HTTPException) else application.failure(request, error)
+        if answer.status < 400:  # noqa: PLR2004 - the first error
+            raise error
+        await self._rendering.load()
+        said = answer.text.strip().removeprefix(f"{answer.status}: {answer.reason}").strip()
+        values = {"status_code": answer.status, "phrase": answer.reason, "said": said}
+        headers = {name: value for name, value in answer.headers.items() if name == "Allow"}
+        return await self._page(request, "error.html", values, status=answer.status, headers=headers)
+
+    async def _page(
+        self,
+        request: Request,
+        template: str,
+        values: Mapping[str, Any],
+        *,
+        tag: str | None = None,
+        status: int = 200,
+        headers: Mapping[str, str] = {},
+    ) -> Response:
+        common = {
+            "root": "../" * (request.raw_path.count("/") - 1) or "./",
+            "page": template.removesuffix(".html"),
+            "reload_error": self._reload_error(),
+            "failing_notifiers": self._snapshots.failing_notifiers(),
+            "events": EVENTS,
+            "now": self._clock.now(),
+        }
+        text = await asyncio.to_thread(self._rendering.render, template, {**common, **values})
+        fields = {"Cache-Control": "no-cache", **headers, **({} if tag is None else {"ETag": tag})}
+        return Response(text=text, status=status, content_type="text/html", headers=fields)
+
+    def _reload_error(self) -> str | None:
+        last = self._control.last_reload
+        return None if last is None or last.ok else last.error or last.summary
+
+    async def _bounded(self, read: Awaitable[T]) -> T | None:
+        """What the history says, or None when it cannot say it within the time that a page may take."""
+        try:
+            async with asyncio.timeout(self._history_wait_s):
+                return await read
+        except (TimeoutError, HistoryError):
+            return None
+
+
+def _moment_of(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise HTTPBadRequest(text="before is a moment such as 2026-11-26T14:02:07Z\n") from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _lasted(incident: Incident, now: datetime) -> float:
+    return ((incident.closed_at or now) - incident.opened_at).total_seconds()
+
+
+def _tone_of(ratio: float | None) -> str:
+    if ratio is None:
+        return "none"
+    return "good" if ratio >= GOOD_RATIO else "fair" if ratio >= FAIR_RATIO else "bad"
+
+
+def _svg(picture: str, *, status: int = 200) -> Response:
+    """For pages elsewhere, which `Cross-Origin-Resource-Policy` would refuse it; kept for a moment only."""
+    headers = {"Cross-Origin-Resource-Policy": "cross-origin", "Cache-Control": f"max-age={BADGE_FRESH_S}"}
+    return Response(text=picture, status=status, content_type="image/svg+xml; charset=utf-8", headers=headers)

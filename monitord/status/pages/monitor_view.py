@@ -1,0 +1,269 @@
+"""What the page of one monitor shows, gathered from the read model and the history."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from monitord.clock import Clock
+from monitord.dispatch import OpenWindow, Pause, Watched, result_of_record
+from monitord.history import Bucket, StoredResult, Uptime
+from monitord.history import Day as HistoryDay
+from monitord.model import Health, Incident, Result
+from monitord.status.model.recent import KEPT, STORED_WITHIN, Recent
+from monitord.status.pages import wording
+from monitord.status.pages.charts import Day, Svg, calendar, checks_bar
+from monitord.status.pages.past import Past
+from monitord.status.pages.plots import Plot, percentiles, percentiles_plot, phases_plot, states_plot
+from monitord.status.pages.rows import notes_of, said_of_marks
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+RANGES = {"1h": HOUR, "24h": DAY, "7d": 7 * DAY, "30d": 30 * DAY, "90d": 90 * DAY, "2y": 731 * DAY}
+USUAL_RANGE = "24h"
+UPTIME_WINDOWS = ("1h", "24h", "7d", "30d", "90d")
+
+NEARLY_ALL = 0.95
+"""Of a window, so that it need not be said how much is known of it."""
+
+CALENDAR_DAYS = 90
+RESULTS, FAILURES, INCIDENTS = 20, 10, 8
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One check in words: `facts` as name and value."""
+
+    at: datetime
+    verdict: str
+    reason: str
+    detail: str
+    duration_s: float
+    facts: tuple[tuple[str, str], ...] = ()
+    conditions: tuple[str, ...] = ()
+    excerpt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    issuer: str
+    subject: str
+    names: str
+    expires_at: datetime | None
+    expires_in: str
+    is_near: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WindowUptime:
+    """`is_short`: it tells of less time than the window's name says."""
+
+    window: str
+    uptime: Uptime
+    is_short: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PastView:
+    """What the history says of the range that is looked at."""
+
+    uptimes: tuple[WindowUptime, ...]
+    plots: Mapping[str, Plot | None]
+    percentiles: tuple[tuple[str, float | None], ...]
+    calendar: Svg
+    incidents: Sequence[Incident]
+    results: Sequence[Checked]
+    failures: Sequence[Checked]
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorView:
+    """The monitor as it stands; what the history adds is apart, as it may be slow or not kept."""
+
+    name: str
+    type_name: str
+    state: str
+    since: datetime | None
+    for_s: float | None
+    notes: tuple[str, ...]
+    window: OpenWindow | None
+    pause: Pause | None
+    incident: Incident | None
+    tags: tuple[str, ...]
+    failures_in_a_row: int
+    settings: tuple[tuple[str, str], ...]
+    up_when: tuple[str, ...]
+    degraded_when: tuple[str, ...]
+    next_check_in_s: float
+    is_checking: bool
+    last: Checked | None
+    certificate: Certificate | None
+    bar: Svg
+
+
+CERTIFICATE_NEAR = timedelta(days=14)
+
+
+def monitor_view(watched: Watched, recent: Recent, clock: Clock) -> MonitorView:
+    settings, health, mask = watched.monitor.settings, watched.health, watched.monitor.masking.mask
+    policy = settings.policy
+    verdicts = tuple([mark.verdict for mark in recent.of(watched.name)])
+    return MonitorView(
+        name=watched.name,
+        type_name=watched.monitor.type_name,
+        state=watched.stands.value,
+        since=watched.stands_since,
+        for_s=None if watched.stands_since is None else (clock.now() - watched.stands_since).total_seconds(),
+        notes=notes_of(watched, None),
+        window=watched.window,
+        pause=watched.pause,
+        incident=watched.incident,
+        tags=settings.tags,
+        failures_in_a_row=health.streak_length if health.is_soft else 0,
+        settings=(
+            ("checked every", wording.span_or_less(settings.check_every_s)),
+            ("timeout", wording.span_or_less(settings.timeout_s)),
+            ("down after", wording.several(policy.fail_after, "failure")),
+            ("retried after", wording.span_or_less(settings.retry_every_s)),
+            ("up again after", wording.several(policy.recover_after, "answer")),
+            *([("depends on", ", ".join(settings.depends_on))] if settings.depends_on else []),
+            *([("depends on any of", ", ".join(settings.depends_on_any))] if settings.depends_on_any else []),
+        ),
+        up_when=tuple(mask(str(condition)) for condition in settings.up_when),
+        degraded_when=tuple(mask(str(condition)) for condition in settings.degraded_when),
+        next_check_in_s=max(watched.due_at - clock.monotonic_s(), 0.0),
+        is_checking=watched.check is not None,
+        last=None if watched.last is None else _without_certificate(checked_of(watched.last)),
+        certificate=None if watched.last is None else certificate_of(watched.last.observation.facts),
+        bar=checks_bar(verdicts, KEPT, said_of_marks(verdicts)),
+    )
+
+
+def checked_of(result: Result) -> Checked:
+    observation = result.observation
+    return Checked(
+        at=observation.started_at,
+        verdict=result.verdict.value,
+        reason=observation.reason.value,
+        detail=observation.detail,
+        duration_s=observation.duration_s,
+        facts=tuple(
+            (name, _fact(name, fact)) for name, fact in observation.facts.items() if fact is not None
+        ),
+        conditions=result.conditions,
+        excerpt=observation.excerpt,
+    )
+
+
+def _without_certificate(checked: Checked) -> Checked:
+    """It has a place of its own."""
+    return replace(
+        checked, facts=tuple(one for one in checked.facts if not one[0].startswith("certificate."))
+    )
+
+
+def _past_checked(result: StoredResult) -> Checked:
+    return Checked(
+        result.at, result.verdict.value, result.reason.value, result.detail or "", result.duration_s
+    )
+
+
+def _fact(name: str, fact: Any) -> str:
+    """Facts that are times are seconds; a certificate's is better told in days."""
+    if isinstance(fact, bool):
+        return "yes" if fact else "no"
+    if isinstance(fact, (list, tuple)):
+        return ", ".join(str(one) for one in fact)
+    if isinstance(fact, float):
+        if name == "certificate.expires_in":
+            return wording.span(fact)
+        return wording.seconds(fact) if name.startswith(TIMES) else f"{fact:g}"
+    return str(fact)
+
+
+TIMES = ("phase.", "response_time", "ping.rtt", "ping.jitter")
+
+
+def certificate_of(facts: Mapping[str, Any]) -> Certificate | None:
+    """None: the last check saw none."""
+    expires_in = facts.get("certificate.expires_in")
+    if not isinstance(expires_in, (int, float)):
+        return None
+    try:
+        expires_at = datetime.fromisoformat(str(facts.get("certificate.expires_at")))
+    except ValueError:
+        expires_at = None
+    said = wording.span(expires_in) if expires_in >= 0 else f"expired {wording.span(-expires_in)} ago"
+    return Certificate(
+        issuer=str(facts.get("certificate.issuer", wording.NOT_KNOWN)),
+        subject=str(facts.get("certificate.subject", wording.NOT_KNOWN)),
+        names=_fact("", facts.get("certificate.names", wording.NOT_KNOWN)),
+        expires_at=expires_at,
+        expires_in=said,
+        is_near=expires_in < CERTIFICATE_NEAR.total_seconds(),
+    )
+
+
+async def past_view(past: Past, name: str, shown: str, now: datetime) -> PastView:
+    """All reads at once; the caller says how long they may take. Drawing has a thread of its own: it takes its time."""
+    start = now - RANGES[shown]
+    windows = [(now - RANGES[window], now) for window in UPTIME_WINDOWS]
+    buckets, days, incidents, results, failures, uptimes = await asyncio.gather(
+        past.buckets(name, start, now),
+        past.days(name, CALENDAR_DAYS),
+        past.incidents(monitor=name, limit=INCIDENTS),
+        past.results(name, limit=RESULTS),
+        past.last(name, failed=True, limit=FAILURES),
+        past.uptimes([name], windows),
+    )
+    plots, whole, squares = await asyncio.to_thread(_drawn, buckets, days, start, now)
+    return PastView(
+        uptimes=tuple(map(_window_uptime, UPTIME_WINDOWS, uptimes[name])),
+        plots=plots,
+        percentiles=whole,
+        calendar=squares,
+        incidents=incidents,
+        results=[_past_checked(one) for one in results],
+        failures=[checked_of(result_of_record(one)) for one in failures],
+    )
+
+
+def _window_uptime(window: str, uptime: Uptime) -> WindowUptime:
+    is_short = 0 < uptime.known_s < NEARLY_ALL * RANGES[window].total_seconds()
+    return WindowUptime(window, uptime, is_short)
+
+
+def _drawn(
+    buckets: Sequence[Bucket], days: Sequence[HistoryDay], start: datetime, now: datetime
+) -> tuple[Mapping[str, Plot | None], tuple[tuple[str, float | None], ...], Svg]:
+    plots = {
+        "phases": phases_plot(buckets, start, now),
+        "percentiles": percentiles_plot(buckets, start, now),
+        "states": states_plot(buckets, start, now),
+    }
+    squares = calendar([_day(one) for one in days], _said_of_days(days))
+    return plots, percentiles(buckets), squares
+
+
+def with_facts(failures: Sequence[Checked], recent: Sequence[Result]) -> list[Checked]:
+    """The failures that the history knows, and those that it does not know yet."""
+    known = [checked_of(result) for result in recent]
+    rest = [one for one in failures if all(abs(one.at - other.at) > STORED_WITHIN for other in known)]
+    return sorted([*known, *rest], key=lambda one: one.at, reverse=True)[:FAILURES]
+
+
+def _day(one: HistoryDay) -> Day:
+    ratio, down_s = one.uptime.ratio, one.uptime.seconds.get(Health.DOWN, 0.0)
+    if ratio is None:
+        return Day(one.start.date(), None, f"{one.start:%Y-%m-%d}: nothing is known")
+    down = f", down for {wording.span(down_s)}" if down_s else ""
+    incidents = f", {wording.several(one.incidents, 'incident')}" if one.incidents else ""
+    return Day(one.start.date(), ratio, f"{one.start:%Y-%m-%d}: {wording.percent(ratio)} up{down}{incidents}")
+
+
+def _said_of_days(days: Sequence[HistoryDay]) -> str:
+    known = [one for one in days if one.uptime.ratio is not None]
+    harmed = [one for one in known if one.uptime.seconds.get(Health.DOWN)]
+    if not known:
+        return "uptime by day: nothing is known yet"
+    return f"uptime by day: {wording.several(len(known), 'day')} known, {len(harmed):,} of them with downtime"

@@ -1,0 +1,152 @@
+"""From a series of the history to the plots of one monitor: what is drawn, its scale, and what it says in words."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from monitord.history import Bucket, Histogram
+from monitord.model import Health, Verdict
+from monitord.status.pages import wording
+from monitord.status.pages.charts import TICKS, Svg, greatest, lines, nice_top, stacked
+
+PHASES = ("resolve", "connect", "tls", "processing", "transfer")
+WHOLE = "response"
+"""The one layer of a monitor whose type knows no phases."""
+
+PERCENTILES = {"p99": 0.99, "p95": 0.95, "p50": 0.5}
+"""The highest first, as they lie in a plot."""
+
+STATES = (Health.UP, Health.DEGRADED, Health.DOWN, Health.UNREACHABLE, Health.UNKNOWN, Health.PAUSED)
+MAINTENANCE = "maintenance"
+MOMENTS = 5
+DAY_S = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """`scale`: labels from the top down. `moments`: evenly from left to right. `legend`: class and word."""
+
+    svg: Svg
+    scale: tuple[str, ...]
+    moments: tuple[datetime, ...]
+    legend: tuple[tuple[str, str], ...]
+    by_day: bool
+
+
+def phases_plot(buckets: Sequence[Bucket], start: datetime, end: datetime) -> Plot | None:
+    """Where the time of an answer goes. None: no check answered in that time."""
+    phases = tuple(phase for phase in PHASES if any(bucket.phases_s.get(phase) for bucket in buckets)) or (
+        WHOLE,
+    )
+    columns = [_layers(bucket, phases) for bucket in buckets]
+    highest = greatest([sum(column.values()) for column in columns if column is not None])
+    if all(column is None for column in columns):
+        return None
+    top = nice_top(highest)
+    said = f"mean response time by phase, at most {wording.seconds(highest)}"
+    svg = stacked(
+        columns,
+        phases,
+        top,
+        said,
+        [_said(bucket, column) for bucket, column in zip(buckets, columns, strict=True)],
+    )
+    return Plot(
+        svg,
+        _scale(top),
+        _moments(start, end),
+        tuple((f"l-{one}", one) for one in phases),
+        _by_day(start, end),
+    )
+
+
+def percentiles_plot(buckets: Sequence[Bucket], start: datetime, end: datetime) -> Plot | None:
+    """How long most answers took, and the slow ones."""
+    values = {name: [bucket.quantile_s(share) for bucket in buckets] for name, share in PERCENTILES.items()}
+    highest = greatest([value for line in values.values() for value in line if value is not None])
+    if not any(bucket.timed for bucket in buckets):
+        return None
+    top = nice_top(highest)
+    said = f"percentiles of the response time, at most {wording.seconds(highest)}"
+    titles = [
+        f"{_at(bucket)}: "
+        + ", ".join(f"{name} {wording.seconds(line[place])}" for name, line in values.items())
+        for place, bucket in enumerate(buckets)
+    ]
+    legend = tuple((f"q-{name}", name) for name in PERCENTILES)
+    return Plot(
+        lines(values, top, said, titles), _scale(top), _moments(start, end), legend, _by_day(start, end)
+    )
+
+
+def percentiles(buckets: Sequence[Bucket]) -> tuple[tuple[str, float | None], ...]:
+    """Of all of them together: true, as histograms are merged and not their percentiles."""
+    whole = Histogram()
+    for bucket in buckets:
+        whole.merge(bucket.histogram)
+    return tuple((name, whole.quantile_s(share)) for name, share in PERCENTILES.items())
+
+
+def states_plot(buckets: Sequence[Bucket], start: datetime, end: datetime) -> Plot | None:
+    """The share of each state in each step; what is in none, nobody saw."""
+    layers = [*(state.value for state in STATES), MAINTENANCE]
+    columns = [_states(bucket) for bucket in buckets]
+    in_all = {
+        layer: sum(column[layer] * bucket.step_s for column, bucket in zip(columns, buckets, strict=True))
+        for layer in layers
+    }
+    known = {layer: seconds for layer, seconds in in_all.items() if seconds > 0}
+    if not known:
+        return None
+    told = ", ".join(f"{wording.span(seconds)} {layer}" for layer, seconds in known.items())
+    titles = [_said_states(bucket) for bucket in buckets]
+    svg = stacked(columns, layers, 1.0, f"state over time: {told}", titles)
+    legend = tuple((f"l-{layer}", layer) for layer in known)
+    return Plot(svg, (), _moments(start, end), legend, _by_day(start, end))
+
+
+def _states(bucket: Bucket) -> dict[str, float]:
+    shares = {state.value: bucket.seconds.get(state, 0.0) / bucket.step_s for state in STATES}
+    return {**shares, MAINTENANCE: bucket.maintenance_s / bucket.step_s}
+
+
+def _layers(bucket: Bucket, phases: Sequence[str]) -> Mapping[str, float] | None:
+    """The mean of each phase; of a type without phases, of the whole."""
+    if bucket.mean_s is None:
+        return None
+    if not bucket.phased:
+        return {WHOLE: bucket.mean_s} if phases == (WHOLE,) else None
+    return {phase: bucket.phases_s.get(phase, 0.0) / bucket.phased for phase in phases}
+
+
+def _scale(top: float) -> tuple[str, ...]:
+    return tuple(wording.seconds(top * tick / TICKS) for tick in range(TICKS, -1, -1))
+
+
+def _moments(start: datetime, end: datetime) -> tuple[datetime, ...]:
+    return tuple(start + (end - start) * place / (MOMENTS - 1) for place in range(MOMENTS))
+
+
+def _by_day(start: datetime, end: datetime) -> bool:
+    return end - start > timedelta(seconds=2 * DAY_S)
+
+
+def _at(bucket: Bucket) -> str:
+    return bucket.start.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _said(bucket: Bucket, column: Mapping[str, float] | None) -> str:
+    checks, failed = sum(bucket.counts.values()), bucket.counts.get(Verdict.FAIL, 0)
+    told = wording.several(checks, "check") + (f", {failed:,} failed" if failed else "")
+    if column is None:
+        return f"{_at(bucket)}: {told}"
+    parts = ", ".join(f"{phase} {wording.seconds(value)}" for phase, value in column.items() if value)
+    return f"{_at(bucket)}: {wording.seconds(bucket.mean_s)} ({parts}); {told}"
+
+
+def _said_states(bucket: Bucket) -> str:
+    seconds = bucket.seconds
+    told = [f"{wording.span(seconds[one])} {one.value}" for one in STATES if seconds.get(one)]
+    if bucket.maintenance_s:
+        told.append(f"{wording.span(bucket.maintenance_s)} maintenance")
+    return f"{_at(bucket)}: {', '.join(told) or 'nothing is known'}"

@@ -1,0 +1,101 @@
+"""Templates and static files, out of the package, loaded when the first page is asked for and on a thread.
+
+A daemon whose pages nobody opens pays nothing for them, and one whose pages are opened checks on meanwhile.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from monitord import __version__
+from monitord.clock import TIME_IN_TEXT
+from monitord.status.pages import wording
+from monitord.status.pages.charts import Svg
+
+CONTENT_TYPES = {
+    "style.css": "text/css; charset=utf-8",
+    "live.js": "text/javascript; charset=utf-8",
+    "favicon.svg": "image/svg+xml",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StaticFile:
+    """`digest` is in the file's address, so that it can be kept for ever and is asked for anew when it changes."""
+
+    body: bytes
+    content_type: str
+    digest: str
+
+
+class Rendering:
+    """Every page that is made passes through here, with autoescape."""
+
+    def __init__(self) -> None:
+        self._environment: Environment | None = None
+        self._static: Mapping[str, StaticFile] = {}
+        self._loading = asyncio.Lock()
+
+    async def load(self) -> None:
+        """Read and compile everything. Must have been awaited before `render`; may be called again."""
+        async with self._loading:
+            if self._environment is None:
+                self._static, self._environment = await asyncio.to_thread(_load)
+
+    async def static(self, name: str) -> StaticFile | None:
+        await self.load()
+        return self._static.get(name)
+
+    def render(self, template: str, values: Mapping[str, Any]) -> str:
+        """A page or a part of one."""
+        if self._environment is None:
+            raise RuntimeError("load() comes before render()")
+        return self._environment.get_template(template).render(values)
+
+
+def _load() -> tuple[Mapping[str, StaticFile], Environment]:
+    static = {name: _read(name, kind) for name, kind in CONTENT_TYPES.items()}
+    environment = Environment(
+        loader=PackageLoader("monitord.status.pages", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.globals.update(
+        version=__version__, static={name: f"static/{name}?v={one.digest}" for name, one in static.items()}
+    )
+    for word in (
+        "percent",
+        "seconds",
+        "span",
+        "size",
+        "number",
+        "several",
+        "machine_time",
+        "moment",
+        "clock",
+        "day",
+    ):
+        environment.filters[word] = getattr(wording, word)
+    environment.filters["with_times"] = with_times
+    for name in environment.list_templates():
+        environment.get_template(name)
+    return static, environment
+
+
+def _read(name: str, content_type: str) -> StaticFile:
+    body = files("monitord.status.pages").joinpath("static", name).read_bytes()
+    return StaticFile(body, content_type, hashlib.sha256(body).hexdigest()[:12])
+
+
+def with_times(text: str) -> Svg:
+    """A text of the daemon as HTML, with an element for each time (`clock.time_text`): pages show their own zone."""
+    return Svg(TIME_IN_TEXT.sub(r'<time datetime="\1T\2Z">\1 \2 UTC</time>', escape(text)))

@@ -1,0 +1,277 @@
+"""What the history keeps comes back to the monitors: stop, kill, rename, removal and return, on a real database."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from monitord.bridges.recorder import MOST_GONE, Recorder
+from monitord.clock import Clock, SystemClock
+from monitord.dispatch import CheckLog, Dispatcher, LoggedChecks, LoopPulse, Pause, Pipeline, Places
+from monitord.health import HealthPolicy
+from monitord.history import History, HistorySettings
+from monitord.model import Health, Incident, Reason
+from monitord.monitors import Tools
+from tests.fakes import FakeClock, FakeMonitor, fake_tools, monitor_settings
+
+ONE_FAILURE = HealthPolicy(fail_after=1)
+
+
+class OtherMonitor(FakeMonitor):
+    type_name: ClassVar[str] = "other"
+
+
+@dataclass
+class Run:
+    """One run of a daemon on a database. Its time is real; checks come when the test wants them."""
+
+    clock: Clock
+    dispatcher: Dispatcher
+    history: History
+    recorder: Recorder
+    incidents: list[Incident] = field(default_factory=list)
+    told: list[Health] = field(default_factory=list)
+
+    def add(self, name: str, reason: Reason = Reason.OK, **settings: Any) -> FakeMonitor:
+        async def act() -> Reason:
+            return reason
+
+        settings = {"check_every_s": 3600.0, "policy": ONE_FAILURE, **settings}
+        monitor = FakeMonitor(monitor_settings(name, **settings), self.tools(), act)
+        present = [watched.monitor.settings for watched in self.dispatcher.watched.values()]
+        self.dispatcher.apply(self.dispatcher.plan([*present, monitor.settings], lambda _: monitor))
+        return monitor
+
+    def tools(self) -> Tools:
+        return replace(fake_tools(FakeClock()), clock=self.clock)
+
+    async def check(self, name: str) -> None:
+        await self.dispatcher.check_now(name)
+
+    def stands(self, name: str) -> Health:
+        return self.dispatcher.watched[name].stands
+
+
+async def in_a_run(
+    path: Path,
+    live: Callable[[Run], Awaitable[None]],
+    *,
+    is_killed: bool = False,
+    most_gone: int = MOST_GONE,
+) -> Run:
+    clock = SystemClock()
+    log = CheckLog(LoggedChecks.ALL)
+    pipeline = Pipeline(clock, LoopPulse(clock), log)
+    dispatcher = Dispatcher(pipeline, Places(256, 8), clock, log)
+    history = History(path, HistorySettings(), clock)
+    kept = history.open()
+    recorder = Recorder(history, pipeline, clock, most_gone)
+    run = Run(clock, dispatcher, history, recorder)
+    recorder.attach(kept)
+    dispatcher.recall = recorder.recall
+    pipeline.incident_listeners.append(lambda _, incident: run.incidents.append(incident))
+    pipeline.listeners.append(lambda _, __, change: run.told.append(change.after) if change else None)
+    history.start()
+    dispatcher.start()
+    await live(run)
+    if is_killed:
+        # As long as a batch waits, and what comes after it is lost.
+        await asyncio.sleep(0.6)
+    else:
+        recorder.save()
+    await dispatcher.close(0.0)
+    await history.close(5.0)
+    return run
+
+
+async def test_a_restart_in_the_middle_of_an_outage_announces_and_counts_nothing_twice(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "history.sqlite3"
+
+    async def first(run: Run) -> None:
+        run.add("web", Reason.REFUSED)
+        await run.check("web")
+
+    async def second(run: Run) -> None:
+        run.add("web", Reason.REFUSED)
+        run.recorder.settle()
+        assert run.stands("web") is Health.DOWN
+        await run.check("web")
+
+    async def third(run: Run) -> None:
+        run.add("web")
+        await run.check("web")
+
+    one = await in_a_run(path, first)
+    two = await in_a_run(path, second, is_killed=True)
+    three = await in_a_run(path, third)
+    assert (one.told, two.told, three.told) == ([Health.DOWN], [], [Health.UP])
+    assert two.incidents == []
+    (opened,), (closed,) = one.incidents, three.incidents
+    assert closed.id == opened.id
+    assert abs((closed.opened_at - opened.opened_at).total_seconds()) < 0.002
+    assert closed.closed_at is not None
+    reading = History(path, HistorySettings(), one.clock)
+    reading.open()
+    assert [incident.id for incident in await reading.incidents()] == [opened.id]
+    await reading.close(1.0)
+
+
+async def test_the_last_result_the_pause_and_the_memory_are_there_again(tmp_path: Path) -> None:
+    path = tmp_path / "history.sqlite3"
+
+    async def first(run: Run) -> None:
+        run.add("web").kept = {"cursor": 7}
+        await run.check("web")
+        run.dispatcher.pause("web", Pause("kim", run.clock.now(), "disk"))
+
+    async def second(run: Run) -> None:
+        monitor = run.add("web")
+        watched = run.dispatcher.watched["web"]
+        assert watched.last is not None
+        assert watched.last.observation.detail == "looked"
+        assert watched.pause is not None
+        assert (watched.pause.by, run.stands("web")) == ("kim", Health.PAUSED)
+        assert monitor.kept == {"cursor": 7}
+        assert monitor.heard == ["remember", "start"]
+
+    await in_a_run(path, first, is_killed=True)
+    await in_a_run(path, second)
+
+
+async def test_the_next_check_is_due_when_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "history.sqlite3"
+    due: list[float] = []
+
+    async def live(run: Run) -> None:
+        run.add("web")
+        watched = run.dispatcher.watched["web"]
+        if not due:
+            await run.check("web")
+            run.dispatcher._alarms.set(watched, run.clock.monotonic_s() + 1800)
+        due.append(run.clock.now().timestamp() + watched.due_at - run.clock.monotonic_s())
+
+    await in_a_run(path, live)
+    await in_a_run(path, live)
+    assert abs(due[0] - due[1]) < 0.01
+
+
+async def test_a_typo_and_a_reload_lose_nothing(tmp_path: Path) -> None:
+    async def live(run: Run) -> None:
+        run.add("web", Reason.REFUSED)
+        await run.check("web")
+        settings = run.dispatcher.watched["web"].monitor.settings
+        run.dispatcher.apply(run.dispatcher.plan([], lambda _: run.add("never")))
+        assert [incident.closed_at is None for incident in run.incidents] == [True, False]
+        back = FakeMonitor(settings, run.tools())
+        run.dispatcher.apply(run.dispatcher.plan([settings], lambda _: back))
+        assert run.stands("web") is Health.DOWN
+        assert run.dispatcher.watched["web"].last is not None
+
+    await in_a_run(tmp_path / "history.sqlite3", live)
+
+
+async def test_of_what_comes_and_goes_not_all_is_remembered_for_ever(tmp_path: Path) -> None:
+    """Units that fail become monitors by themselves, and each may have a name that never comes again."""
+    path = tmp_path / "history.sqlite3"
+
+    async def first(run: Run) -> None:
+        for number in range(4):
+            monitor = run.add(f"run-{number}", Reason.REFUSED)
+            await run.check(monitor.name)
+            run.dispatcher.apply(run.dispatcher.plan([], lambda _: run.add("never")))
+
+    async def second(run: Run) -> None:
+        for number in range(4):
+            run.add(f"run-{number}")
+        run.recorder.settle()
+        stands = [run.stands(f"run-{number}") for number in range(4)]
+        assert stands == [Health.PENDING, Health.PENDING, Health.DOWN, Health.DOWN]
+
+    await in_a_run(path, first, most_gone=2)
+    await in_a_run(path, second)
+
+
+async def test_a_renamed_monitor_takes_its_past_along_also_over_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "history.sqlite3"
+
+    async def first(run: Run) -> None:
+        run.add("old", Reason.REFUSED)
+        await run.check("old")
+
+    async def second(run: Run) -> None:
+        run.add("new", Reason.REFUSED, renamed_from="old")
+        run.recorder.settle()
+        assert run.stands("new") is Health.DOWN
+        incident = run.dispatcher.watched["new"].incident
+        assert incident is not None
+        assert incident.monitor == "new"
+        await asyncio.sleep(0.6)
+        assert len(await run.history.results("new")) == 1
+        assert [one.closed_at for one in await run.history.incidents(monitor="new")] == [None]
+
+    await in_a_run(path, first)
+    run = await in_a_run(path, second)
+    assert run.incidents == []
+
+
+async def test_the_incident_of_a_monitor_that_left_while_the_daemon_was_down_is_over(tmp_path: Path) -> None:
+    path = tmp_path / "history.sqlite3"
+
+    async def first(run: Run) -> None:
+        run.add("web", Reason.REFUSED)
+        await run.check("web")
+
+    async def second(run: Run) -> None:
+        run.add("other")
+        run.recorder.settle()
+        await asyncio.sleep(0.6)
+        (incident,) = await run.history.incidents()
+        assert incident.closed_at is not None
+
+    await in_a_run(path, first)
+    await in_a_run(path, second)
+
+
+async def test_time_that_failures_took_to_be_believed_counts_as_down(tmp_path: Path) -> None:
+    async def live(run: Run) -> None:
+        clock = run.clock
+        began = clock.now()
+        run.add("web", Reason.REFUSED, policy=HealthPolicy(fail_after=2))
+        await run.check("web")
+        await asyncio.sleep(0.5)
+        await run.check("web")
+        run.history.tick(clock.now())
+        await asyncio.sleep(0.6)
+        uptime = await run.history.uptime("web", began, clock.now())
+        assert uptime.seconds[Health.DOWN] >= 0.5
+
+    await in_a_run(tmp_path / "history.sqlite3", live)
+
+
+@pytest.mark.parametrize("renamed_from", [None, "web"], ids=["in-place", "with-another-name"])
+async def test_a_monitor_that_becomes_one_of_another_type_leaves_neither_incident_nor_outage(
+    tmp_path: Path, renamed_from: str | None
+) -> None:
+    async def live(run: Run) -> None:
+        began, name = run.clock.now(), "web" if renamed_from is None else "shop"
+        run.add("web", Reason.REFUSED)
+        await run.check("web")
+        settings = monitor_settings(name, check_every_s=3600.0, renamed_from=renamed_from)
+        other = OtherMonitor(settings, run.tools())
+        run.dispatcher.apply(run.dispatcher.plan([settings], lambda _: other))
+        assert [incident.closed_at is None for incident in run.incidents] == [True, False]
+        changed = run.clock.now()
+        await asyncio.sleep(0.5)
+        run.history.tick(run.clock.now())
+        await asyncio.sleep(0.6)
+        assert [one.closed_at is None for one in await run.history.incidents(monitor=name)] == [False]
+        seconds = (await run.history.uptime(name, began, run.clock.now())).seconds
+        # In whole milliseconds.
+        assert seconds.get(Health.DOWN, 0.0) <= (changed - began).total_seconds() + 0.1
+
+    await in_a_run(tmp_path / "history.sqlite3", live)

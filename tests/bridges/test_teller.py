@@ -1,0 +1,590 @@
+"""From checks to what people are told: through the real dispatcher and the real alerts, in time that jumps."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from monitord.alerts import Alerts, AlertSettings, Route
+from monitord.bridges.teller import Teller
+from monitord.dispatch import Matcher, Pause
+from monitord.health import HealthPolicy, Window
+from monitord.interventions import Interventions
+from monitord.model import Health, Reason
+from monitord.notifiers import NotifierSettings
+from tests.alerts.made import FakeNotifier, fake_type, refuse, tools
+from tests.dispatch.test_dispatcher import finish
+from tests.dispatch.test_standing import World, many, world
+from tests.fakes import run_in_fake_time, stored_at_once
+
+OPS = AlertSettings((NotifierSettings("ops", "fake", None, group_wait_s=1.0),))
+
+
+@pytest.fixture(autouse=True)
+def with_the_fake_type() -> Iterator[None]:
+    with fake_type():
+        yield
+
+
+class Telling:
+    """A world with alerts that listen to it; `kept` is what a history would hold."""
+
+    def __init__(self, settings: AlertSettings = OPS) -> None:
+        self.world: World = world()
+        made = self.world.made
+        self.kept: dict[str, Mapping[str, Any]] = {}
+        self.alerts = Alerts(tools(made.clock), "here", self._keep, stored_at_once)
+        self.teller = Teller(self.alerts, made.pipeline, made.clock)
+        self.teller.attach()
+        self.alerts.apply(settings)
+        self.task = asyncio.ensure_future(self.alerts.run())
+
+    def _keep(self, key: str, value: Mapping[str, Any] | None) -> None:
+        if value is None:
+            self.kept.pop(key, None)
+        else:
+            self.kept[key] = value
+
+    @property
+    def notifier(self) -> FakeNotifier:
+        return FakeNotifier.made[-1]
+
+    @property
+    def told(self) -> list[str]:
+        """Without how long it lasted."""
+        return [title.partition(", after")[0] for group in self.notifier.titles for title in group]
+
+    async def end(self) -> None:
+        self.task.cancel()
+        await asyncio.wait([self.task])
+        await finish(self.world.made)
+        await self.alerts.close()
+
+
+def run(main: Callable[[Telling], Coroutine[Any, Any, None]], settings: AlertSettings = OPS) -> None:
+    async def whole() -> None:
+        there = Telling(settings)
+        await main(there)
+        await there.end()
+
+    run_in_fake_time(whole)
+
+
+def test_a_fall_and_a_return_are_told_with_the_incident_s_id() -> None:
+    async def main(there: Telling) -> None:
+        there.world.add("web", tags=("prod",))
+        await asyncio.sleep(30)
+        assert there.told == []
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(60)
+        there.world.bad = {}
+        await asyncio.sleep(60)
+        assert there.told == ["DOWN: web", "UP again: web"]
+        opening = there.notifier.got[0].notices[0]
+        assert (opening.reason, opening.tags, opening.type_name) == (Reason.REFUSED, ("prod",), "fake")
+        assert opening.trouble == there.world.incidents[0].id
+        assert [key for key in there.kept if key.startswith("trouble:")] == []
+
+    run(main)
+
+
+def test_a_child_behind_its_parent_is_not_told() -> None:
+    async def main(there: Telling) -> None:
+        there.world.add("gateway")
+        there.world.add("shop", depends_on=("gateway",))
+        await asyncio.sleep(30)
+        there.world.bad = dict.fromkeys(("gateway", "shop"), Reason.REFUSED)
+        await asyncio.sleep(60)
+        there.world.bad = {}
+        await asyncio.sleep(60)
+        assert there.told == ["DOWN: gateway", "UP again: gateway"]
+
+    run(main)
+
+
+def test_a_silence_holds_back_until_it_ends() -> None:
+    async def main(there: Telling) -> None:
+        made = there.world.made
+        people = Interventions(made.dispatcher, made.pipeline, made.clock, lambda *_: None)
+        there.world.add("web")
+        await asyncio.sleep(30)
+        people.silence(Matcher(names=("web",)), made.clock.now() + timedelta(minutes=10), None, "kim")
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(300)
+        assert there.told == []
+        assert there.alerts.why("web")["ops"].startswith("not now: silenced until ")
+        await asyncio.sleep(310)
+        assert there.told == ["DOWN: web"]
+
+    run(main)
+
+
+def test_a_window_holds_back_and_what_is_over_by_its_end_was_never_told() -> None:
+    async def main(there: Telling) -> None:
+        made = there.world.made
+        there.world.add("web")
+        await asyncio.sleep(30)
+        made.pipeline.roster.windows = [Window("upgrade", 600.0, begins_at=made.clock.now())]
+        made.pipeline.review(anew=True)
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(300)
+        assert there.alerts.why("web")["ops"] == "not now: the maintenance window upgrade is open"
+        there.world.bad = {}
+        await asyncio.sleep(600)
+        assert there.told == []
+
+    run(main)
+
+
+def test_an_acknowledgement_ends_the_reminders_and_the_end_is_told() -> None:
+    async def main(there: Telling) -> None:
+        made = there.world.made
+        people = Interventions(made.dispatcher, made.pipeline, made.clock, lambda *_: None)
+        there.world.add("web")
+        await asyncio.sleep(30)
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(150)
+        assert [title.partition(" after")[0] for title in there.told] == [
+            "DOWN: web",
+            "still DOWN",
+            "still DOWN",
+        ]
+        people.acknowledge("web", "kim", None)
+        await asyncio.sleep(600)
+        assert len(there.told) == 3
+        assert there.alerts.why("web")["ops"] == "not now: acknowledged by kim"
+        there.world.bad = {}
+        await asyncio.sleep(60)
+        assert there.told[3:] == ["UP again: web"]
+
+    settings = AlertSettings(OPS.notifiers, (Route(("ops",), repeat_every_s=60.0),))
+    run(main, settings)
+
+
+def test_flapping_is_told_once_and_its_end() -> None:
+    async def main(there: Telling) -> None:
+        there.world.add("web", policy=HealthPolicy(fail_after=1))
+        await asyncio.sleep(30)
+        for _ in range(20):
+            there.world.bad = {} if there.world.bad else {"web": Reason.REFUSED}
+            await asyncio.sleep(10)
+        assert there.told.count("FLAPPING: web") == 1
+        before = len(there.told)
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(600)
+        assert there.told[before:] == ["not flapping any more, DOWN: web"]
+        there.world.bad = {}
+        await asyncio.sleep(600)
+        assert there.told[before:] == ["not flapping any more, DOWN: web", "UP again: web"]
+
+    run(main)
+
+
+def test_a_pause_tells_nothing_and_the_return_is_told() -> None:
+    async def main(there: Telling) -> None:
+        made = there.world.made
+        there.world.add("web")
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(60)
+        made.dispatcher.pause("web", Pause("kim", made.clock.now()))
+        await asyncio.sleep(600)
+        there.world.bad = {}
+        made.dispatcher.resume("web")
+        await asyncio.sleep(60)
+        assert there.told == ["DOWN: web", "UP again: web"]
+
+    run(main)
+
+
+def test_a_monitor_that_leaves_ends_what_was_told() -> None:
+    async def main(there: Telling) -> None:
+        made = there.world.made
+        there.world.add("web")
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(60)
+        made.dispatcher.apply(made.dispatcher.plan([], lambda _: pytest.fail("nothing is made")))
+        await asyncio.sleep(60)
+        assert there.told == ["DOWN: web", "watched no longer: web"]
+        assert there.kept.keys() == {"ended-trouble:web", *(entry.key for entry in there.alerts.entries())}
+
+    run(main)
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["reload", "restart"])
+def test_a_monitor_that_is_removed_and_added_again_while_down_reuses_no_key(*, restarts: bool) -> None:
+    async def main(there: Telling) -> None:
+        made = there.world.made
+        there.world.add("web")
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(60)
+        before = made.dispatcher.watched["web"]
+        made.dispatcher.apply(made.dispatcher.plan([], lambda _: pytest.fail("nothing is made")))
+        await asyncio.sleep(60)
+        assert there.told == ["DOWN: web", "watched no longer: web"]
+        other, got = there, list(there.notifier.got)
+        if restarts:
+            other = Telling()
+            other.alerts.restore(dict(there.kept))
+            other.world.bad = {"web": Reason.REFUSED}
+        other.world.add("web")
+        again = other.world.made.dispatcher.watched["web"]
+        # What the recorder restores: down as before, and since then.
+        again.health, again.stands, again.stands_since = before.health, before.stands, before.stands_since
+        other.alerts.look("web")
+        await asyncio.sleep(30)
+        other.world.bad = {}
+        await asyncio.sleep(60)
+        assert other.told[-2:] == ["DOWN: web", "UP again: web"]
+        messages = [*got, *other.notifier.got[-2:]]
+        assert len({message.key for message in messages}) == len(messages) == 4
+        assert len({message.notices[0].trouble for message in messages}) == 1
+        if restarts:
+            await other.end()
+
+    run(main)
+
+
+UNKNOWN_AS_WELL = AlertSettings(
+    OPS.notifiers, (Route(("ops",), states=frozenset({Health.DOWN, Health.DEGRADED, Health.UNKNOWN})),)
+)
+
+
+def test_isolation_is_notified_instead_of_all_that_it_makes_unknown() -> None:
+    async def main(there: Telling) -> None:
+        names = many(there.world)
+        await asyncio.sleep(120)
+        there.world.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
+        await asyncio.sleep(600)
+        assert {there.world.stands(name) for name in names} == {Health.UNKNOWN}
+        assert there.alerts.why(names[0]) == {"ops": "not now: this host is isolated"}
+        there.world.bad = {}
+        await asyncio.sleep(120)
+        assert {there.world.stands(name) for name in names} == {Health.UP}
+        assert [title.partition(":")[0].partition(",")[0] for title in there.told] == [
+            "cut off",
+            "sees again",
+        ]
+
+    run(main, UNKNOWN_AS_WELL)
+
+
+def test_a_monitor_that_was_unknown_before_a_restart_is_notified_after_it() -> None:
+    async def main(there: Telling) -> None:
+        there.world.add("gateway")
+        there.world.bad = {"gateway": Reason.PROBER_FORBIDDEN}
+        restored = there.world.made.dispatcher.watched["gateway"]
+        restored.stands, restored.is_unknown = Health.UNKNOWN, True
+        restored.stands_since = there.world.made.clock.now()
+        there.teller.settle()
+        assert there.told == []
+        await asyncio.sleep(30)
+        assert there.told == ["UNKNOWN: gateway"]
+
+    run(main, UNKNOWN_AS_WELL)
+
+
+def test_a_monitor_that_cannot_be_checked_here_is_notified_as_unknown() -> None:
+    async def main(there: Telling) -> None:
+        there.world.add("gateway")
+        there.world.bad = {"gateway": Reason.PROBER_FORBIDDEN}
+        await asyncio.sleep(300)
+        assert there.told == ["UNKNOWN: gateway"]
+        (only,) = there.notifier.got[0].notices
+        assert (only.reason, only.health) == (Reason.PROBER_FORBIDDEN, Health.UNKNOWN)
+        there.world.bad = {}
+        await asyncio.sleep(60)
+        assert there.told == ["UNKNOWN: gateway", "UP again: gateway"]
+
+    run(main, UNKNOWN_AS_WELL)
+
+
+WITH_FALLBACK = AlertSettings(
+    (
+        NotifierSettings("ops", "fake", None, fallback="backup"),
+        NotifierSettings("backup", "fake", None),
+    ),
+    (Route(("ops",)),),
+)
+
+
+@pytest.mark.parametrize("is_back", [True, False], ids=["delivers_again", "still_fails"])
+@pytest.mark.parametrize("restarts", [False, True], ids=["", "restart"])
+def test_a_fallback_that_got_the_problem_gets_its_end_once(*, is_back: bool, restarts: bool) -> None:
+    async def main(there: Telling) -> None:
+        ops, backup = FakeNotifier.made[-2:]
+        ops.act = refuse
+        there.world.add("web")
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(300)
+        assert [title for group in backup.titles for title in group] == ["DOWN: web"]
+        other = there
+        if restarts:
+            other = Telling(WITH_FALLBACK)
+            ops, backup = FakeNotifier.made[-2:]
+            other.alerts.restore(dict(there.kept))
+            other.world.add("web")
+            other.world.bad = {"web": Reason.REFUSED}
+            other.teller.settle()
+            await asyncio.sleep(60)
+        ops.act = (lambda _: None) if is_back else refuse
+        before = len(ops.got)
+        other.world.bad = {}
+        await asyncio.sleep(600)
+        titles = [title.partition(", after")[0] for group in backup.titles for title in group]
+        assert titles.count("UP again: web") == 1
+        assert titles[-1] == "UP again: web"
+        assert ops.got[before].notices[0].kind.is_closing
+        assert not any(other.alerts.waiting_for(name) for name in ("ops", "backup"))
+        if restarts:
+            await other.end()
+
+    run(main, WITH_FALLBACK)
+
+
+def test_a_fallback_gets_the_end_of_what_was_over_before_it_was_handed_over() -> None:
+    async def main(there: Telling) -> None:
+        ops, backup = FakeNotifier.made[-2:]
+        ops.act = refuse
+        there.world.add("web")
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(60)
+        there.world.bad = {}
+        await asyncio.sleep(20)
+        assert (backup.got, there.alerts.waiting_for("ops")) == ([], 2)
+        handed_over = asyncio.Event()
+        backup.act = lambda _: handed_over.set()
+        await handed_over.wait()
+        ops.act = lambda _: None
+        await asyncio.sleep(600)
+        for one in (ops, backup):
+            assert [title.partition(", after")[0] for title in one.titles[-1]] == ["UP again: web"]
+        assert len(backup.got) == 2
+
+    run(main, WITH_FALLBACK)
+
+
+def test_a_fallback_with_a_route_of_its_own_gets_one_recovery() -> None:
+    async def main(there: Telling) -> None:
+        ops, backup = FakeNotifier.made[-2:]
+        ops.act = refuse
+        there.world.add("web")
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(300)
+        ops.act = lambda _: None
+        there.world.bad = {}
+        await asyncio.sleep(60)
+        titles = [title.partition(", after")[0] for group in backup.titles for title in group]
+        assert titles == ["DOWN: web", "DOWN: web", "UP again: web"]
+
+    run(main, AlertSettings(WITH_FALLBACK.notifiers, (Route(("ops", "backup")),)))
+
+
+def test_messages_go_back_from_a_fallback_that_has_left_the_configuration() -> None:
+    async def main(there: Telling) -> None:
+        ops, backup = FakeNotifier.made[-2:]
+        ops.act = backup.act = refuse
+        there.world.add("web")
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(300)
+        assert there.alerts.waiting_for("backup") == 1
+        ops.act = lambda _: None
+        there.alerts.apply(AlertSettings((NotifierSettings("ops", "fake", None),)))
+        await asyncio.sleep(30)
+        assert [entry.fate.value for entry in there.alerts.entries("web")] == ["sent"]
+
+    run(main, WITH_FALLBACK)
+
+
+def test_a_restart_in_the_middle_tells_everything_once() -> None:
+    async def main(there: Telling) -> None:
+        there.world.add("web")
+        there.world.add("db")
+        there.notifier.act = refuse
+        there.world.bad = dict.fromkeys(("web", "db"), Reason.REFUSED)
+        await asyncio.sleep(60)
+        kept = dict(there.kept)
+        assert there.notifier.got
+        # Another run takes up what was kept; db is not configured any more.
+        other = Telling()
+        other.alerts.restore(kept)
+        other.world.add("web")
+        other.world.bad = {"web": Reason.REFUSED}
+        other.teller.settle()
+        await asyncio.sleep(60)
+        assert sorted(other.told) == ["DOWN: db", "DOWN: web", "watched no longer: db"]
+        other.world.bad = {}
+        await asyncio.sleep(60)
+        assert other.told[-1] == "UP again: web"
+        assert other.notifier.got[-1].notices[0].trouble == there.notifier.got[0].notices[0].trouble
+        await other.end()
+
+    run(main)
+
+
+def test_a_changed_notifier_takes_over_what_waits_and_for_one_that_is_gone_a_recovery_waits_for_a_time(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("monitord.alerts.alerts.KEEP_CLOSING_FOR", timedelta(minutes=10))
+
+    async def main(there: Telling) -> None:
+        there.world.add("web")
+        there.world.bad = {"web": Reason.REFUSED}
+        old = there.notifier
+        old.act = refuse
+        await asyncio.sleep(60)
+        there.alerts.apply(OPS)
+        assert there.notifier is old
+        changed = AlertSettings((NotifierSettings("ops", "fake", None, group_wait_s=2.0),))
+        there.alerts.apply(changed)
+        assert there.notifier is not old
+        await asyncio.sleep(60)
+        assert there.told == ["DOWN: web"]
+        assert old.closed == 1
+        there.notifier.act = refuse
+        there.world.bad = {}
+        await asyncio.sleep(60)
+        there.alerts.apply(AlertSettings())
+        assert there.alerts.couriers == {}
+        assert there.alerts.waiting_for("ops") == 1
+        await asyncio.sleep(500)
+        assert there.alerts.waiting_for("ops") == 1
+        await asyncio.sleep(300)
+        assert there.alerts.waiting_for("ops") == 0
+        assert "ops is no notifier any more: not told: UP again: web" in caplog.text
+
+    run(main)
+
+
+def test_a_message_is_the_same_after_a_reload_that_changes_its_notifier() -> None:
+    async def main(there: Telling) -> None:
+        there.world.add("web")
+        there.world.bad = {"web": Reason.REFUSED}
+        old = there.notifier
+        old.act = refuse
+        await asyncio.sleep(60)
+        there.alerts.apply(AlertSettings((NotifierSettings("ops", "fake", None, timeout_s=7.0),)))
+        await asyncio.sleep(60)
+        assert there.notifier is not old
+        (message,) = there.notifier.got
+        assert {(one.key, str(one.as_json())) for one in old.got} == {(message.key, str(message.as_json()))}
+
+    run(main)
+
+
+def test_a_bug_in_telling_costs_no_check(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main(there: Telling) -> None:
+        def break_down(_: str) -> None:
+            raise KeyError("oops")
+
+        monkeypatch.setattr(there.alerts, "look", break_down)
+        there.world.add("web")
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(60)
+        assert there.world.stands("web") is Health.DOWN
+        assert "a listener failed" in caplog.text
+
+    run(main)
+
+
+def test_a_rename_goes_on_with_what_was_told() -> None:
+    async def main(there: Telling) -> None:
+        made = there.world.made
+        there.world.add("web")
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(60)
+        there.world.bad = {"site": Reason.REFUSED}
+        there.alerts.rename("web", "site")
+        assert set(there.kept) >= {"trouble:site"}
+        assert "trouble:web" not in there.kept
+        made.pipeline.roster.watched["site"] = made.pipeline.roster.watched["web"]
+        assert there.alerts.trouble_of("web") is None
+        assert there.alerts.trouble_of("site") is not None
+
+    run(main)
+
+
+def test_a_host_that_is_cut_off_says_so_once_and_when_it_is_over() -> None:
+    async def main(there: Telling) -> None:
+        names = many(there.world)
+        await asyncio.sleep(120)
+        there.world.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
+        await asyncio.sleep(600)
+        assert there.told == ["cut off: nearly everything fails at once, and is not believed"]
+        assert there.notifier.got[0].subject.startswith("[monitord here] cut off")
+        # A restart meanwhile: who begins anew has seen nothing yet.
+        other = Telling()
+        other.alerts.restore(dict(there.kept))
+        other.alerts.settle((), is_blind=False)
+        await asyncio.sleep(5)
+        assert [title.partition(",")[0] for title in other.told] == ["sees again"]
+        assert "trouble:" not in other.kept
+        await other.end()
+        there.world.bad = {}
+        await asyncio.sleep(120)
+        (closing,) = (one for group in FakeNotifier.made[0].titles[1:] for one in group)
+        assert closing.startswith("sees again, after ")
+
+    run(main)
+
+
+def test_who_forgets_what_it_does_not_hear_of_hears_it_every_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeNotifier, "wants_to_hear_again", True)
+
+    async def main(there: Telling) -> None:
+        there.world.add("web")
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(30)
+        assert there.told == ["DOWN: web"]
+        await asyncio.sleep(600)
+        assert 9 <= len(there.told[1:]) <= 11
+        assert all(title.startswith("still DOWN after ") for title in there.told[1:])
+        assert len(there.alerts.entries()) == 1
+        there.notifier.act = refuse
+        await asyncio.sleep(120)
+        assert [one.failing for one in there.alerts.failing()] == ["503 busy"]
+        there.notifier.act = lambda _: None
+        await asyncio.sleep(120)
+        assert there.alerts.failing() == []
+        there.world.bad = {}
+        await asyncio.sleep(30)
+        assert there.told[-1] == "UP again: web"
+        before = len(there.told)
+        await asyncio.sleep(300)
+        assert len(there.told) == before
+
+    run(main)
+
+
+def test_who_hears_again_hears_of_being_cut_off_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeNotifier, "wants_to_hear_again", True)
+
+    async def main(there: Telling) -> None:
+        there.alerts.see(is_blind=True)
+        await asyncio.sleep(200)
+        assert len(there.told) >= 3
+        assert {one.kind.value for message in there.notifier.got for one in message.notices} == {"blind"}
+        there.alerts.see(is_blind=False)
+        await asyncio.sleep(200)
+        assert there.notifier.got[-1].notices[0].kind.value == "seeing"
+
+    run(main)
+
+
+def test_a_new_name_that_came_with_a_restart_goes_on_with_what_was_told() -> None:
+    async def main(there: Telling) -> None:
+        there.world.add("web")
+        there.world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(60)
+        other = Telling()
+        other.alerts.restore(dict(there.kept))
+        other.world.add("site", renamed_from="web")
+        other.teller.settle()
+        await asyncio.sleep(60)
+        assert other.told == ["UP again: site"]
+        await other.end()
+
+    run(main)

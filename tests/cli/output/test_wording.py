@@ -1,0 +1,122 @@
+"""How times, shares and texts of others are said."""
+
+import time
+
+import pytest
+
+from monitord.cli.output.wording import (
+    LocalTimes,
+    cells,
+    coarse,
+    percent,
+    plain,
+    seen_to,
+    short_time,
+    shorten,
+    shorten_within,
+    span,
+    value,
+)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.4, "0s"),
+        (59.9, "59s"),
+        (61, "1m1s"),
+        (3599, "59m59s"),
+        (3661, "1h1m"),
+        (90061, "1d1h"),
+        (86400, "1d"),
+    ],
+)
+def test_a_span_has_its_two_largest_units(seconds: float, said: str) -> None:
+    assert span(seconds) == said
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(3, "3s"), (119, "1m"), (7300, "2h"), (200000, "2d")])
+def test_how_long_ago_has_one_unit(seconds: float, said: str) -> None:
+    assert coarse(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("ratio", "said"),
+    [(None, "-"), (1.0, "100.000 %"), (0.99999999, "99.999 %"), (0.5, "50.000 %"), (0.0, "0.000 %")],
+)
+def test_what_was_not_always_up_never_looks_so(ratio: float | None, said: str) -> None:
+    assert percent(ratio) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(None, "-"), (0.0123, "12.3 ms"), (1.5, "1.50 s"), (90.2, "1m30s")]
+)
+def test_a_response_time_is_as_exact_as_it_matters(seconds: float | None, said: str) -> None:
+    assert short_time(seconds) == said
+
+
+def test_a_text_of_others_is_one_harmless_line() -> None:
+    assert plain("a\x1b[31mb\nc\u202ed\tcafé") == "a [31mb c d café"
+
+
+@pytest.mark.parametrize(
+    ("fact", "said"), [(True, "true"), (None, "-"), (["a", "b"], "a, b"), (3, "3"), ("x\n", "x ")]
+)
+def test_a_fact_is_said_by_what_it_is(fact: object, said: str) -> None:
+    assert value(fact) == said
+
+
+def test_a_text_that_is_too_long_says_that_it_goes_on() -> None:
+    assert (shorten("abcdef", 6), shorten("abcdef", 5)) == ("abcdef", "abcd…")
+
+
+def test_who_sees_to_an_incident_is_told_with_why() -> None:
+    assert seen_to({"acknowledged_by": None, "comment": None}) == ""
+    assert seen_to({"acknowledged_by": "kim", "comment": "on it"}) == "kim sees to it: on it"
+    assert seen_to({"acknowledged_by": "kim", "comment": None}) == "kim sees to it"
+
+
+@pytest.mark.parametrize(
+    ("text", "room", "said"),
+    [
+        ("監視サーバー", 12, "監視サーバー"),
+        ("監視サーバー", 11, "監視サーバ…"),
+        ("監視サーバー", 10, "監視サー…"),
+        ("cafe\u0301s", 5, "cafe\u0301s"),
+        ("cafe\u0301s", 4, "caf…"),
+        ("caffe\u0301 nero", 6, "caffe\u0301…"),
+        ("abc", None, "abc"),
+        ("abc", 0, ""),
+    ],
+)
+def test_a_text_is_cut_by_the_cells_of_a_terminal(text: str, room: int | None, said: str) -> None:
+    assert shorten(text, room) == said
+
+
+def test_both_ends_stay_whatever_they_are_written_in() -> None:
+    shown = shorten_within("監視サーバー-01.example.org", 11)
+    assert (shown, cells(shown)) == ("監視…e.org", 10)
+
+
+@pytest.mark.parametrize(
+    ("zone", "said"),
+    [
+        ("UTC", "down since 2026-01-01 12:00:00 UTC, last at 2026-07-01 12:00:00; see 2026-01-01T99"),
+        (
+            "Europe/Berlin",
+            "down since 2026-01-01 13:00:00 CET, last at 2026-07-01 14:00:00 CEST; see 2026-01-01T99",
+        ),
+    ],
+)
+def test_times_in_sentences_are_in_one_zone_which_is_named_once(
+    monkeypatch: pytest.MonkeyPatch, zone: str, said: str
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    sentence = "down since 2026-01-01 12:00:00 UTC, last at 2026-07-01T12:00:00.123Z; see 2026-01-01T99"
+    assert list(LocalTimes().sentences([sentence])) == [said]
+
+
+def test_both_ends_of_a_long_name_stay() -> None:
+    assert shorten_within("web-01", 6) == "web-01"
+    assert shorten_within("web-01.eu-central.example.org", 12) == "web-01….org"[:6] + "…e.org"

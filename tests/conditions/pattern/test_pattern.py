@@ -1,0 +1,162 @@
+import re
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from monitord.conditions.fault import ConditionError
+from monitord.conditions.pattern.matcher import MAX_REMEMBERED_MOVES, MAX_SEARCHED_CHARACTERS, Pattern
+from monitord.conditions.pattern.syntax import parse_pattern
+from tests.conditions.vocabulary import fault_of
+
+CHARACTERS = st.sampled_from(
+    ["a", "b", "A", "_", "é", "ß", " ", "\n", "-", "]", ".", r"\.", r"\d", r"\D", r"\w", r"\W", r"\s", r"\S", r"\n",
+     r"\x61", r"\\", "[ab]", "[^a]", "[a-c]", r"[\d_]", "[]a]", "[^]a]", r"[\]\[]", "{", "}", "é", "{a", "{}"]
+)  # fmt: skip
+POSITIONS = st.sampled_from(["^", "$", r"\A", r"\Z", r"\b", r"\B"])
+REPETITIONS = st.sampled_from(
+    ["*", "+", "?", "*?", "+?", "??", "{2}", "{1,}", "{0,2}", "{,2}", "{,}", "{1,2}?", "{0}"]
+)
+PATTERNS = st.recursive(
+    CHARACTERS | POSITIONS | st.just(""),
+    lambda inner: (
+        st.tuples(inner, inner).map("".join)
+        | st.tuples(inner, inner).map("|".join)
+        | st.tuples(inner, REPETITIONS).map(lambda parts: f"(?:{parts[0]}){parts[1]}")
+        | st.tuples(CHARACTERS.filter(lambda text: "{" not in text), REPETITIONS).map("".join)
+        | inner.map(lambda text: f"({text})")
+    ),
+    max_leaves=8,
+)
+OPTIONS = st.sampled_from(["", "(?i)", "(?m)", "(?s)", "(?a)", "(?ims)"])
+SEARCHED = st.text(st.sampled_from("aabbAc_é\n\n 1-.]ß"), min_size=1, max_size=12)
+
+
+def is_in(pattern: str, text: str) -> bool | None:
+    return Pattern(pattern).is_in_any([text])
+
+
+@given(OPTIONS, PATTERNS, SEARCHED)
+def test_what_is_found_is_what_re_finds(options: str, pattern: str, text: str) -> None:
+    """On short texts, where `re` can afford to look."""
+    try:
+        compiled = Pattern(options + pattern)
+    except ConditionError as error:
+        assume("too large" not in error.problem)
+        raise
+    assert compiled.is_in_any([text]) is (re.search(options + pattern, text) is not None)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "found"),
+    [
+        ("", "", True),
+        ("^$", "", True),
+        (r"\Aok\Z", "ok", True),
+        (r"\Aok\Z", "ok\n", False),
+        ("ok$", "ok\n", True),
+        ("ok$", "ok\n\n", False),
+        ("(?m)^ok$", "a\nok\nb", True),
+        ("(?i)STRASSE", "strasse", True),
+        (r"\bup\b", "is up.", True),
+        (r"\bup\b", "upper", False),
+        (r"\U0001F600\u0061", "😀a", True),
+        ("a.b", "a\nb", False),
+        ("(?s)a.b", "a\nb", True),
+        ("(?P<year>[0-9]{4})-(?:[0-9]{2})", "on 2024-05-01", True),
+        (r"[😀-😂]", "😁", True),
+        ("(a|ab)(c|bcd)(d*)$", "abcd", True),
+        ("((a*)*)*b", "aaaa", False),
+    ],
+)
+def test_patterns_mean_what_they_mean_in_python(pattern: str, text: str, *, found: bool) -> None:
+    assert is_in(pattern, text) is found
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(a+)+$", "(a|a)*b", "(a|aa)+$", "(.*a){20}$", "a*a*a*a*a*b", "^(([a-z])+.)+[A-Z]([a-z])+$"]
+)
+def test_a_hostile_text_ends_in_an_answer(pattern: str) -> None:
+    """Each of these takes `re` longer than a test may last: hours, for some until the sun goes out."""
+    assert is_in(pattern, "a" * 50_000 + "!") in {False, None}
+
+
+def test_a_repetition_in_a_repetition_is_decided_and_not_given_up() -> None:
+    assert is_in("(a+)+$", "a" * 200_000) is True
+    assert is_in("(a+)+$", "a" * 200_000 + "!") is False
+    assert is_in("a.*b", "a" * 200_000) is False
+
+
+def test_a_search_of_too_many_combinations_is_given_up() -> None:
+    text = "".join(format(number, "014b") for number in range(1 << 14)).translate(str.maketrans("01", "ab"))
+    assert is_in("[ab]*a[ab]{400}c", text) is None
+
+
+def test_a_text_too_long_is_searched_as_far_as_the_bound() -> None:
+    assert is_in("x", "a" * (MAX_SEARCHED_CHARACTERS - 1) + "x") is True
+    assert is_in("x", "a" * MAX_SEARCHED_CHARACTERS) is False
+    assert is_in("x", "a" * MAX_SEARCHED_CHARACTERS + "x") is None
+    assert is_in("x", "x" + "a" * MAX_SEARCHED_CHARACTERS) is True
+    assert is_in("a$", "a" * MAX_SEARCHED_CHARACTERS + "\n") is None
+
+
+def test_the_bound_holds_for_all_texts_together() -> None:
+    half = "a" * (MAX_SEARCHED_CHARACTERS // 2)
+    assert Pattern("x").is_in_any([half, half]) is False
+    assert Pattern("x").is_in_any([half, half, "x"]) is None
+    assert Pattern("x").is_in_any([half, "x", half, half]) is True
+
+
+def test_what_is_remembered_is_bounded_and_changes_no_answer() -> None:
+    pattern = Pattern("[^x]*yz")
+    for start in range(0x4E00, 0x4E00 + 3 * MAX_REMEMBERED_MOVES, 500):
+        text = "".join(map(chr, range(start, start + 500)))
+        assert pattern.is_in_any([text]) is False
+        assert pattern.is_in_any([text + "yz"]) is True
+        assert sum(len(place.moves) for place in pattern._places.values()) <= MAX_REMEMBERED_MOVES + 1
+
+
+@pytest.mark.parametrize(
+    ("pattern", "column", "problem", "hint"),
+    [
+        ("a(b", 2, "the ( has no )", r"write \( for the character"),
+        ("ab)", 3, "the ) has no (", r"write \) for the character"),
+        ("a[b", 2, "the [ has no ]", r"write \[ for the character"),
+        ("*a", 1, "there is nothing to repeat", r"write \* for the character"),
+        ("a|{2}", 3, "there is nothing to repeat", r"write \{ for the character"),
+        ("a**", 3, "a repetition cannot follow a repetition", r"write \* for the character"),
+        ("a++", 3, "a repetition cannot follow a repetition", r"write \+ for the character"),
+        ("^*", 2, "a position cannot be repeated", r"write \* for the character"),
+        ("a{3,2}", 2, "{3,2} asks for more than it allows", ""),
+        ("a{1001}", 2, "nothing is repeated more than 1000 times", ""),
+        ("(?=a)", 1, "(?=a) is not for these patterns",
+         "write a plain group; conditions can be joined by and, or, not"),
+        ("(?x)a", 1, "the option x of a pattern is not known", "write i, m, s or a"),
+        (r"(a)\1", 4, r"\1 goes back to a group, which these patterns cannot", r"write \\ for a backslash"),
+        (r"a\q", 2, r"\q is not known", r"write \\ for a backslash"),
+        ("a\\", 2, "\\ is not known", r"write \\ for a backslash"),
+        ("[[:alpha:]]", 2, "[ stands bare in [ ]", r"write \["),
+        ("[a--z]", 3, "- stands bare in [ ]", r"write \-"),
+        ("x[z-a]", 3, "the pattern has a bad character range z-a", ""),
+        (r"\U00110000", 1, r"\U is not known", r"write \\ for a backslash"),
+        ("(" * 21 + ")" * 21, 22, "the groups are more than 20 deep", ""),
+        ("((a{100}){100}){100}", 1, "the pattern is too large with its repetitions written out", ""),
+        ("(((){1000}){1000}){1000}", 1, "the pattern is too large with its repetitions written out", ""),
+        ("a" * 501, 1, "the pattern is longer than 500 characters", ""),
+    ],
+)  # fmt: skip
+def test_a_pattern_that_cannot_be_is_refused_at_its_place(
+    pattern: str, column: int, problem: str, hint: str
+) -> None:
+    with pytest.raises(ConditionError) as caught:
+        Pattern(pattern)
+    assert (caught.value.column, caught.value.problem, caught.value.hint) == (column, problem, hint)
+
+
+@given(st.text(max_size=30) | st.text(st.sampled_from("ab()[]{}*+?|\\^$.-&~,0123P<>:=!idswux"), max_size=30))
+def test_no_text_makes_the_parser_raise_another_error_or_accept_what_re_refuses(text: str) -> None:
+    error = fault_of(parse_pattern, text)
+    if error is None:
+        re.compile(text)
+    else:
+        assert 1 <= error.column <= len(text) + 1

@@ -1,0 +1,264 @@
+"""The process that reads the journal, and what becomes of its feeds when it dies."""
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from monitord.journal.feed import JournalFaultKind, JournalFeed, JournalFeeds, JournalNews, JournalQuery
+from tests.journals import JournalDirectory, until, why_no_journals
+
+WHY_NOT = why_no_journals()
+pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=WHY_NOT or "")
+
+LONG_S = 20.0
+EVERYTHING = JournalQuery((), None, counts_unsure=True, passes_over=(), slot_us=1_000_000, slots=300)
+ERRORS = JournalQuery(
+    (("PRIORITY", ("3",)),), "disk|memory", counts_unsure=True, passes_over=(), slot_us=1, slots=9
+)
+
+
+class Heard:
+    """What a feed told, added up as whoever counts would."""
+
+    def __init__(self) -> None:
+        self.news: list[JournalNews] = []
+
+    @property
+    def total(self) -> int:
+        return sum(one.total for one in self.news)
+
+    @property
+    def lines(self) -> list[str]:
+        return [line for one in self.news for line in one.lines]
+
+    @property
+    def place(self) -> str | None:
+        return self.news[-1].place if self.news else None
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> JournalDirectory:
+    found = JournalDirectory(tmp_path)
+    found.write("of before")
+    return found
+
+
+@pytest.fixture
+async def feeds(files: JournalDirectory) -> AsyncIterator[JournalFeeds]:
+    found = JournalFeeds(files.path)
+    yield found
+    for feed in list(found._feeds.values()):
+        await feed.close()
+
+
+async def follow(feeds: JournalFeeds, heard: Heard, query: JournalQuery = EVERYTHING) -> JournalFeed:
+    feed = feeds.follow(query, heard.news.append, place=heard.place)
+    assert await feed.settle(LONG_S)
+    return feed
+
+
+def kind_of_fault(feed: JournalFeed) -> JournalFaultKind | None:
+    return None if feed.fault is None else feed.fault.kind
+
+
+async def test_what_is_written_is_heard_without_being_asked_for(
+    files: JournalDirectory, feeds: JournalFeeds
+) -> None:
+    heard = Heard()
+    await follow(feeds, heard)
+    files.write("one", "two")
+    await until(lambda: heard.total == 2)
+    assert heard.lines == ["one", "two"]
+
+
+async def test_what_was_written_before_it_was_asked_is_heard(
+    files: JournalDirectory, feeds: JournalFeeds
+) -> None:
+    heard = Heard()
+    feed = await follow(feeds, heard)
+    for number in range(5):
+        files.write(f"number {number}")
+        assert await feed.settle(LONG_S)
+        assert heard.total == number + 1
+
+
+async def test_feeds_share_a_process_and_each_hears_what_it_wants(
+    files: JournalDirectory, feeds: JournalFeeds
+) -> None:
+    all_heard, errors_heard = Heard(), Heard()
+    feed, errors = await follow(feeds, all_heard), await follow(feeds, errors_heard, ERRORS)
+    files.write(
+        {"MESSAGE": "disk is full", "PRIORITY": "3"},
+        {"MESSAGE": "disk is fine"},
+        {"MESSAGE": "a bad day", "PRIORITY": "3"},
+    )
+    assert await feed.settle(LONG_S)
+    assert await errors.settle(LONG_S)
+    assert all_heard.total == 3
+    assert errors_heard.lines == ["disk is full"]
+
+
+async def test_the_process_ends_with_the_last_feed(files: JournalDirectory, feeds: JournalFeeds) -> None:
+    first, second = await follow(feeds, Heard()), await follow(feeds, Heard())
+    process = feeds.process_id
+    assert process is not None
+    await first.close()
+    assert await second.settle(LONG_S)
+    await second.close()
+    await second.close()
+    assert feeds.process_id is None
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+
+
+async def test_what_is_written_while_the_process_is_dead_is_heard_once(
+    files: JournalDirectory, feeds: JournalFeeds
+) -> None:
+    heard = Heard()
+    feed = await follow(feeds, heard)
+    for number in range(3):
+        files.write(f"before {number}")
+        if number % 2:
+            await feed.settle(LONG_S)
+        process = feeds.process_id
+        assert process is not None
+        os.kill(process, signal.SIGKILL)
+        files.write(f"after {number}")
+        await until(lambda: feeds.process_id not in {None, process})  # noqa: B023 - asked within the turn
+        assert await feed.settle(LONG_S)
+    assert heard.lines == [f"{when} {number}" for number in range(3) for when in ("before", "after")]
+    assert heard.total == 6
+
+
+async def test_a_feed_that_begins_where_another_ended_hears_what_came_between_once(
+    files: JournalDirectory, feeds: JournalFeeds
+) -> None:
+    heard = Heard()
+    feed = await follow(feeds, heard)
+    files.write("one")
+    await feed.settle(LONG_S)
+    await feed.close()
+    files.write("two", "three")
+    await follow(feeds, heard)
+    assert heard.lines == ["one", "two", "three"]
+
+
+async def test_a_hangup_or_an_interrupt_of_all_processes_does_not_end_it(
+    files: JournalDirectory, feeds: JournalFeeds
+) -> None:
+    feed = await follow(feeds, Heard())
+    process = feeds.process_id
+    assert process is not None
+    os.kill(process, signal.SIGHUP)
+    os.kill(process, signal.SIGINT)
+    assert await feed.settle(LONG_S)
+    assert feeds.process_id == process
+
+
+async def test_one_that_keeps_dying_is_a_fault_and_is_started_again(tmp_path: Path) -> None:
+    feeds = JournalFeeds(command=[sys.executable, "-c", "import os; os.abort()"])
+    feed = feeds.follow(EVERYTHING, Heard().news.append)
+    await until(lambda: feed.fault is not None)
+    assert feed.fault is not None
+    assert (feed.fault.kind, feed.fault.text) == (
+        JournalFaultKind.BROKEN,
+        "the process that reads it ended by SIGABRT",
+    )
+    assert not await feed.settle(0.01)
+    await feed.close()
+
+
+async def test_one_that_cannot_be_started_is_a_fault(tmp_path: Path) -> None:
+    feeds = JournalFeeds(command=[str(tmp_path / "nothing")])
+    feed = feeds.follow(EVERYTHING, Heard().news.append)
+    await until(lambda: feed.fault is not None)
+    assert feed.fault is not None
+    assert feed.fault.text.endswith("cannot be started: No such file or directory")
+    await feed.close()
+
+
+async def test_a_place_that_kills_its_reader_is_given_up() -> None:
+    """A damaged page under a mapped file is a SIGBUS, again and again."""
+    script = (
+        "import sys, json, os\n"
+        "for line in sys.stdin:\n"
+        "    order = json.loads(line)\n"
+        "    if order.get('place') == 'damaged': os.abort()\n"
+        "    if 'follow' in order:\n"
+        "        print(json.dumps({'news': 1, 'place': 'end', 'counts': [], 'total': 0,"
+        " 'last_us': 0, 'lines': [], 'lost': 0}), flush=True)\n"
+    )
+    heard = Heard()
+    feeds = JournalFeeds(command=[sys.executable, "-c", script], first_restart_s=0.01)
+    feed = feeds.follow(EVERYTHING, heard.news.append, place="damaged")
+    await until(lambda: bool(heard.news))
+    assert (heard.place, heard.news[0].lost, feed.fault) == ("end", -1, None)
+    await feed.close()
+
+
+async def test_what_is_not_of_this_release_ends_the_process(tmp_path: Path) -> None:
+    script = "import time; print('{\"news\": 1}', flush=True); time.sleep(60)"
+    feeds = JournalFeeds(command=[sys.executable, "-c", script])
+    feed = feeds.follow(EVERYTHING, Heard().news.append)
+    await until(lambda: feed.fault is not None)
+    assert feed.fault is not None
+    assert feed.fault.text.endswith("ended by SIGKILL")
+    await feed.close()
+
+
+async def test_a_journal_that_appears_is_read_from_then_on(tmp_path: Path) -> None:
+    files = JournalDirectory(tmp_path)
+    feeds, heard = JournalFeeds(files.path), Heard()
+    feed = feeds.follow(EVERYTHING, heard.news.append)
+    assert not await feed.settle(LONG_S)
+    assert kind_of_fault(feed) is JournalFaultKind.ABSENT
+    files.write("first")
+    assert await feed.settle(LONG_S)
+    assert kind_of_fault(feed) is None
+    files.write("second")
+    assert await feed.settle(LONG_S)
+    assert heard.lines[-1:] == ["second"]
+    await feed.close()
+
+
+async def test_a_journal_that_goes_and_comes_again_is_said_and_read_on(
+    files: JournalDirectory, feeds: JournalFeeds
+) -> None:
+    heard = Heard()
+    feed = await follow(feeds, heard)
+    aside = files.path.parent / f"{files.path.name}.aside"
+    aside.mkdir()
+    for one in files.path.iterdir():
+        shutil.copy2(one, aside)
+        one.unlink()
+    assert not await feed.settle(LONG_S)
+    assert feed.fault is not None
+    for one in aside.iterdir():
+        one.rename(files.path / one.name)
+    files.write("back")
+    assert await feed.settle(LONG_S)
+    assert heard.lines == ["back"]
+
+
+async def test_a_file_that_is_cut_short_costs_the_reader_and_nobody_else(
+    files: JournalDirectory, feeds: JournalFeeds
+) -> None:
+    """What ends others by SIGBUS, as at a rotation on a full disk: systemd issue 24320."""
+    heard = Heard()
+    feed = await follow(feeds, heard)
+    files.write("before", count=500)
+    assert await feed.settle(LONG_S)
+    process, whole = feeds.process_id, files.file.read_bytes()
+    os.truncate(files.file, 4096)
+    await until(lambda: feeds.process_id != process)
+    assert kind_of_fault(feed) is JournalFaultKind.BROKEN
+    files.file.write_bytes(whole)
+    files.write("after")
+    await until(lambda: kind_of_fault(feed) is None)
+    assert await feed.settle(LONG_S)
+    assert (heard.total, heard.lines[-1]) == (501, "after")

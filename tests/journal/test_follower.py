@@ -1,0 +1,137 @@
+"""The program that follows the journal, spoken to as the daemon does: lines of JSON."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitord.journal.feed import follower_command
+from monitord.journal.follower import Follower
+from tests.journals import JournalDirectory, why_no_journals
+
+WHY_NOT = why_no_journals()
+pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=WHY_NOT or "")
+
+ROOT = Path(__file__).parent.parent.parent
+FOLLOW: dict[str, Any] = {
+    "follow": 1,
+    "matches": [],
+    "pattern": None,
+    "counts_unsure": True,
+    "passes_over": [],
+    "place": None,
+    "look_back_us": 0,
+    "slot_us": 1_000_000,
+    "slots": 300,
+}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> JournalDirectory:
+    found = JournalDirectory(tmp_path)
+    found.write("of before")
+    return found
+
+
+class Told:
+    """A follower in this process, and what it put."""
+
+    def __init__(self, files: JournalDirectory) -> None:
+        self.lines: list[dict[str, Any]] = []
+        self.follower = Follower(self.lines.append, files.path)
+
+    def settle(self, name: int = 1) -> list[dict[str, Any]]:
+        """What is told until all was read."""
+        self.lines.clear()
+        self.follower.obey({"settle": name, "ticket": 5})
+        while not any("settled" in line for line in self.lines):
+            self.follower.work()
+        return list(self.lines)
+
+
+@pytest.fixture
+def told(files: JournalDirectory) -> Iterator[Told]:
+    found = Told(files)
+    yield found
+    for name in list(found.follower._following):
+        found.follower.obey({"drop": name})
+    if found.follower._journal is not None:
+        found.follower._journal.close()
+
+
+def test_news_come_before_the_word_that_all_was_read(files: JournalDirectory, told: Told) -> None:
+    told.follower.obey(FOLLOW)
+    told.settle()
+    files.write("one\ttwo")
+    news, settled = told.settle()
+    assert (news["news"], news["total"], news["lines"], news["lost"]) == (1, 1, ["one two"], 0)
+    assert sum(count for _, count in news["counts"]) == 1
+    assert settled == {"settled": 1, "ticket": 5}
+
+
+def test_a_pattern_is_that_of_conditions(files: JournalDirectory, told: Told) -> None:
+    told.follower.obey({**FOLLOW, "pattern": "(?i)^err.*[0-9]$"})
+    told.settle()
+    files.write("Error 7", "an error 8", "error x")
+    assert told.settle()[0]["lines"] == ["Error 7"]
+
+
+@pytest.mark.parametrize("counts_unsure", [True, False])
+def test_a_message_that_is_too_much_to_search_counts_as_is_wanted(
+    files: JournalDirectory, told: Told, counts_unsure: bool
+) -> None:
+    told.follower.obey({**FOLLOW, "pattern": "[ab]*a[ab]{400}c", "counts_unsure": counts_unsure})
+    told.settle()
+    text = "".join(format(number, "010b") for number in range(1 << 10)).translate(str.maketrans("01", "ab"))
+    files.write(text)
+    assert told.settle()[0]["total"] == int(counts_unsure)
+
+
+def test_one_that_was_dropped_says_nothing_more(files: JournalDirectory, told: Told) -> None:
+    told.follower.obey(FOLLOW)
+    told.follower.obey({**FOLLOW, "follow": 2})
+    told.settle()
+    told.settle(2)
+    told.follower.obey({"drop": 1})
+    told.follower.obey({"settle": 1, "ticket": 6})
+    files.write("for one alone")
+    assert {line.get("news", line.get("settled")) for line in told.settle(2)} == {2}
+
+
+def test_in_a_flood_everybody_gets_his_turn(files: JournalDirectory, told: Told) -> None:
+    told.follower.obey(FOLLOW)
+    told.follower.obey({**FOLLOW, "follow": 2, "matches": [["PRIORITY", ["3"]]]})
+    told.settle()
+    told.settle(2)
+    files.write("flood", count=9000)
+    files.write({"MESSAGE": "drop", "PRIORITY": "3"})
+    lines = told.settle(2)
+    # The few are there before the many are read.
+    assert [line["lines"] for line in lines if line.get("news") == 2] == [["drop"]]
+    assert sum(line["total"] for line in lines if line.get("news") == 1) < 9001
+    assert sum(line["total"] for line in [*lines, *told.settle()] if line.get("news") == 1) == 9001
+
+
+def test_as_a_program_it_ends_with_its_input(files: JournalDirectory) -> None:
+    orders = f"{json.dumps(FOLLOW)}\n"
+    ended = subprocess.run(
+        follower_command(files.path),
+        input=orders,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
+    )
+    assert (ended.stdout, ended.stderr) == ("", "")
+
+
+def test_a_journal_that_is_not_there_is_told_once(tmp_path: Path) -> None:
+    told = Told(JournalDirectory(tmp_path))
+    told.follower.obey(FOLLOW)
+    fault, settled = told.settle()
+    assert (fault["fault"], settled["settled"]) == ("absent", 1)
+    assert told.settle() == [settled]

@@ -1,0 +1,360 @@
+"""Reading real journal files: each entry that matches once, whatever happens to the files."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from monitord.journal.reader import (
+    KEPT_LINES,
+    MAX_MESSAGE_BYTES,
+    TURN_ENTRIES,
+    Following,
+    Journal,
+    News,
+    Query,
+    UnreadableError,
+    entries_between,
+    own_unit,
+    readable,
+    unit_family,
+)
+from tests.journals import JournalDirectory, why_no_journals
+
+WHY_NOT = why_no_journals()
+pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=WHY_NOT or "")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> JournalDirectory:
+    found = JournalDirectory(tmp_path)
+    found.write("of before")
+    return found
+
+
+class Reading:
+    """What the process does, without its loop: hears of changes, gives turns."""
+
+    def __init__(self, files: JournalDirectory) -> None:
+        self.journal = Journal(files.path)
+        self.following: list[Following] = []
+
+    def follow(self, query: Query, place: str | None = None, look_back_us: int = 0) -> Following:
+        following = Following(query, place, look_back_us)
+        self.following.append(following)
+        self.read(following)
+        return following
+
+    def read(self, following: Following) -> News:
+        """All there is."""
+        if self.journal.has_other_files():
+            for one in self.following:
+                one.outdate()
+        while following.turn(self.journal, self.journal.tail()):
+            pass
+        return following.take_news()
+
+    def close(self) -> None:
+        for one in self.following:
+            one.close()
+        self.journal.close()
+
+
+@pytest.fixture
+def reading(files: JournalDirectory) -> Iterator[Reading]:
+    found = Reading(files)
+    yield found
+    found.close()
+
+
+EVERYTHING = Query()
+ERRORS = Query(matches=(("PRIORITY", ("0", "1", "2", "3")),))
+
+
+def test_a_new_one_begins_at_the_end_of_the_journal(files: JournalDirectory, reading: Reading) -> None:
+    following = reading.follow(EVERYTHING)
+    assert following.news.total == 0
+    files.write("first", "second")
+    news = reading.read(following)
+    assert (news.total, list(news.messages), news.lost) == (2, ["first", "second"], 0)
+    assert reading.read(following).total == 0
+
+
+def test_where_nothing_matched_yet_the_first_match_is_found(
+    files: JournalDirectory, reading: Reading
+) -> None:
+    """A reader that was only sent to the tail would not see it."""
+    following = reading.follow(ERRORS)
+    files.write({"MESSAGE": "fine"}, {"MESSAGE": "bad", "PRIORITY": "3"})
+    assert list(reading.read(following).messages) == ["bad"]
+
+
+MATCHES = [
+    pytest.param({"PRIORITY": ("3", "4")}, {"b", "c", "d"}, id="values of one field are alternatives"),
+    pytest.param(
+        {"PRIORITY": ("3", "4"), "_SYSTEMD_UNIT": ("x.service",)}, {"c"}, id="fields are all wanted"
+    ),
+    pytest.param({"_SYSTEMD_UNIT": ("nobody.service",)}, set(), id="nothing matches"),
+    pytest.param({"TAGGED": ("a=b",)}, {"d"}, id="a value with an equals sign"),
+]
+
+
+@pytest.mark.parametrize(("matches", "found"), MATCHES)
+def test_matches_are_those_of_journalctl(
+    files: JournalDirectory, reading: Reading, matches: dict[str, tuple[str, ...]], found: set[str]
+) -> None:
+    following = reading.follow(Query(matches=tuple(matches.items())))
+    files.write(
+        {"MESSAGE": "a"},
+        {"MESSAGE": "b", "PRIORITY": "3"},
+        {"MESSAGE": "c", "PRIORITY": "4", "_SYSTEMD_UNIT": "x.service"},
+        {"MESSAGE": "d", "PRIORITY": "4", "TAGGED": "a=b"},
+    )
+    assert set(reading.read(following).messages) == found
+
+
+def test_a_message_is_counted_when_it_is_accepted(files: JournalDirectory, reading: Reading) -> None:
+    following = reading.follow(Query(accepts=lambda message: "error" in message))
+    files.write("an error", "fine", "another error")
+    news = reading.read(following)
+    assert (news.total, list(news.messages)) == (2, ["an error", "another error"])
+
+
+def test_entries_of_a_unit_are_passed_over(files: JournalDirectory, reading: Reading) -> None:
+    following = reading.follow(Query(passes_over=(("_SYSTEMD_UNIT", unit_family("monitord@a.service")),)))
+    files.write(
+        {"MESSAGE": "own", "_SYSTEMD_UNIT": "monitord@a.service"},
+        {"MESSAGE": "of a sister", "_SYSTEMD_UNIT": "monitord@b.service"},
+        {"MESSAGE": "of the host's", "_SYSTEMD_UNIT": "monitord.service"},
+        {"MESSAGE": "of another", "_SYSTEMD_UNIT": "monitord-exporter.service"},
+    )
+    assert list(reading.read(following).messages) == ["of another"]
+
+
+def test_a_restart_goes_on_behind_the_last_entry_that_was_read(
+    files: JournalDirectory, reading: Reading
+) -> None:
+    following = reading.follow(EVERYTHING)
+    files.write("read")
+    place = reading.read(following).place
+    files.write("missed", "missed too")
+    again = Reading(files)
+    later = Following(EVERYTHING, place)
+    news = again.read(later)
+    later.close()
+    again.close()
+    assert (list(news.messages), news.lost) == (["missed", "missed too"], 0)
+
+
+def test_a_restart_goes_on_from_a_place_at_which_nothing_matched(
+    files: JournalDirectory, reading: Reading
+) -> None:
+    """systemd 252's journalctl --after-cursor leaves out the first entry that matches there."""
+    following = reading.follow(ERRORS)
+    files.write("fine", "fine")
+    place = reading.read(following).place
+    files.write({"MESSAGE": "bad", "PRIORITY": "2"}, {"MESSAGE": "worse", "PRIORITY": "1"})
+    assert list(reading.read(reading.follow(ERRORS, place)).messages) == []  # follow() has read it
+    later = Following(ERRORS, place)
+    assert list(reading.read(later).messages) == ["bad", "worse"]
+    later.close()
+
+
+def test_the_place_keeps_up_with_a_journal_in_which_nothing_matches(
+    files: JournalDirectory, reading: Reading
+) -> None:
+    following = reading.follow(ERRORS)
+    before = following.place
+    files.write("fine")
+    assert reading.read(following).place == reading.journal.tail() != before
+
+
+def test_looking_back_begins_so_long_before_now(files: JournalDirectory, reading: Reading) -> None:
+    now_s = time.time()
+    files.write("long ago", at_s=now_s - 7200)
+    files.write("lately", at_s=now_s - 60)
+    following = Following(EVERYTHING, None, 3600 * 1_000_000)
+    news = reading.read(following)
+    following.close()
+    assert list(news.messages)[-1] == "lately"
+    assert "long ago" not in news.messages
+
+
+# Files that come and go
+
+
+def test_a_rotation_loses_and_doubles_nothing(files: JournalDirectory, reading: Reading) -> None:
+    following = reading.follow(EVERYTHING)
+    files.write("before")
+    assert reading.read(following).total == 1
+    files.write("unread at the rotation")
+    files.rotate()
+    files.write("after")
+    news = reading.read(following)
+    assert (list(news.messages), news.lost) == (["unread at the rotation", "after"], 0)
+    files.write("later")
+    assert list(reading.read(following).messages) == ["later"]
+
+
+def test_files_that_are_vacuumed_while_they_are_read_are_read_to_their_end(
+    files: JournalDirectory, reading: Reading
+) -> None:
+    following = reading.follow(EVERYTHING)
+    files.write("unread when it went")
+    files.rotate()
+    files.vacuum()
+    files.write("after")
+    assert list(reading.read(following).messages) == ["unread when it went", "after"]
+
+
+def test_a_place_that_was_vacuumed_goes_on_from_the_nearest_entry_and_says_so(
+    files: JournalDirectory, reading: Reading
+) -> None:
+    following = reading.follow(EVERYTHING)
+    files.write("read")
+    place = reading.read(following).place
+    files.write("lost")
+    files.rotate()
+    files.vacuum()
+    files.write("kept", at_s=time.time() + 1)
+    again = Reading(files)
+    later = Following(EVERYTHING, place)
+    news = again.read(later)
+    later.close()
+    again.close()
+    assert (list(news.messages), news.lost) == (["kept"], -1)
+
+
+@pytest.mark.parametrize(
+    ("place", "found", "count"),
+    [
+        ("s=a;i=9;b=1", "s=a;i=a;b=2", 0),
+        ("s=a;i=9;b=1", "s=a;i=1f;b=1", 21),
+        ("s=a;i=9;b=1", "s=b;i=a;b=1", -1),
+        ("anything", "else", -1),
+    ],
+)
+def test_how_many_were_lost_is_known_where_the_numbers_go_on(place: str, found: str, count: int) -> None:
+    assert entries_between(place, found) == count
+
+
+def test_a_place_beyond_a_journal_that_was_begun_anew_goes_on_at_its_end(
+    files: JournalDirectory, reading: Reading
+) -> None:
+    files.write("in a future that was taken back", at_s=time.time() + 86400)
+    place = reading.journal.tail()
+    files.reboot()
+    files.rotate()
+    files.vacuum()
+    files.write("today")
+    again = Reading(files)
+    later = Following(EVERYTHING, place)
+    assert (again.read(later).lost, later.place) == (-1, again.journal.tail())
+    files.write("tomorrow")
+    assert list(again.read(later).messages) == ["tomorrow"]
+    later.close()
+    again.close()
+
+
+def test_what_is_no_place_begins_at_the_end(files: JournalDirectory, reading: Reading) -> None:
+    following = Following(EVERYTHING, "nonsense")
+    assert (reading.read(following).lost, following.place) == (-1, reading.journal.tail())
+    following.close()
+
+
+# What may stand in a journal
+
+
+def test_a_message_may_be_anything(files: JournalDirectory, reading: Reading) -> None:
+    following = reading.follow(EVERYTHING)
+    files.write(
+        {"MESSAGE": b"caf\xe9 \xff\x00 end"},
+        {"MESSAGE": "first line\nsecond line"},
+        {"MESSAGE": "", "BINARY": bytes(range(256))},
+        {"PRIORITY": "5"},
+        {"MESSAGE": "\x1b[31mred\x07"},
+    )
+    news = reading.read(following)
+    assert news.total == 5
+    assert list(news.messages) == [
+        "caf\N{REPLACEMENT CHARACTER} \N{REPLACEMENT CHARACTER}\0 end",
+        "first line\nsecond line",
+        "",
+        "",
+        "\x1b[31mred\x07",
+    ]
+    assert [readable(one) for one in news.messages][1::3] == ["first line second line", "[31mred"]
+
+
+def test_of_a_huge_message_the_beginning_is_looked_at(files: JournalDirectory, reading: Reading) -> None:
+    seen: list[str] = []
+    following = reading.follow(Query(accepts=lambda message: not seen.append(message)))  # type: ignore[func-returns-value]  # for its effect
+    files.write({"MESSAGE": "x" * 3_000_000 + "error"})
+    assert reading.read(following).total == 1
+    assert seen == ["x" * MAX_MESSAGE_BYTES]
+    assert len(readable(seen[0])) == 300
+
+
+def test_a_flood_is_counted_by_turns_and_few_lines_are_kept(
+    files: JournalDirectory, reading: Reading
+) -> None:
+    query = Query(slot_us=100, slots=10)  # one entry comes a microsecond
+    following = reading.follow(query)
+    files.write("flood", count=5000)
+    turns = 0
+    has_more = True
+    while has_more:
+        has_more = following.turn(reading.journal, reading.journal.tail())
+        turns += 1
+        assert len(following.news.counts) <= 2 * query.slots + 1
+    news = following.take_news()
+    assert news.total == 5000
+    assert turns > news.total / TURN_ENTRIES
+    assert len(news.counts) >= query.slots
+    assert max(news.counts) == news.last_us // query.slot_us
+    assert len(news.messages) == KEPT_LINES
+
+
+# Where there is nothing to read
+
+
+def test_no_journal_is_told_from_one_that_is_forbidden(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableError, match="there is no journal in") as absent:
+        Journal(tmp_path)
+    assert not absent.value.is_forbidden
+
+
+@pytest.mark.skipif(
+    os.geteuid() == 0, reason="root may read everything; as another user see the system tests"
+)
+def test_a_journal_of_others_is_forbidden(files: JournalDirectory) -> None:
+    files.file.chmod(0)
+    with pytest.raises(UnreadableError, match="Permission denied") as forbidden:
+        Journal(files.path)
+    assert forbidden.value.is_forbidden
+
+
+# Whose lines these are
+
+CGROUPS = [
+    pytest.param("0::/system.slice/monitord.service\n", ("_SYSTEMD_UNIT", "monitord.service"), id="service"),
+    pytest.param(
+        "12:cpu:/\n1:name=systemd:/system.slice/system-monitord.slice/monitord@a.service\n0::/\n",
+        ("_SYSTEMD_UNIT", "monitord@a.service"),
+        id="instance, old hierarchy",
+    ),
+    pytest.param(
+        "0::/user.slice/user-1000.slice/user@1000.service/app.slice/monitord.service\n",
+        ("_SYSTEMD_USER_UNIT", "monitord.service"),
+        id="of a user",
+    ),
+    pytest.param("0::/user.slice/user-1000.slice/session-3.scope\n", None, id="shell"),
+    pytest.param("", None, id="none"),
+]
+
+
+@pytest.mark.parametrize(("cgroup", "unit"), CGROUPS)
+def test_the_own_unit_is_that_of_the_control_group(cgroup: str, unit: tuple[str, str] | None) -> None:
+    assert own_unit(cgroup) == unit

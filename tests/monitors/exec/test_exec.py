@@ -1,0 +1,512 @@
+"""The type `exec` with real programs: what each end means, what is told of it, and what is never told."""
+
+import asyncio
+import os
+import resource
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from monitord.clock import SystemClock
+from monitord.conditions import parse_condition
+from monitord.config import Reader, Secret, read_document
+from monitord.dispatch import Places
+from monitord.dispatch.judging import judge
+from monitord.errors import ConfigError
+from monitord.model import Reason, Verdict
+from monitord.monitors import CHILDREN, Tools
+from monitord.monitors.exec.monitor import MAX_MESSAGE_CHARACTERS, ExecMonitor
+from monitord.net import HttpClient, Processes, Resolver, TlsContexts
+from monitord.options.program import ExecOptions
+from monitord.settings import read_settings
+from tests.fakes import monitor_settings
+from tests.servers import free_port, respond, serve
+
+ROOT = Path(__file__).parents[2].parent
+PLUGINS = Path("/usr/lib/nagios/plugins")
+
+Make = Callable[..., ExecMonitor]
+
+
+def read(tmp_path: Path, keys: str) -> ExecOptions:
+    config = tmp_path / "monitord.toml"
+    config.write_text(f"[monitors.one]\n{keys}\n")
+    document = read_document(config, environment={"PASSWORD": "hunter2"})
+    options = ExecMonitor.read_options(document.root.named("monitors")["one"])
+    document.check()
+    return options
+
+
+def faults(tmp_path: Path, keys: str) -> list[str]:
+    with pytest.raises(ConfigError) as refused:
+        read(tmp_path, keys)
+    return [str(fault).removeprefix(f"{tmp_path}/monitord.toml:") for fault in refused.value.faults]
+
+
+@pytest.fixture
+async def make(tmp_path: Path) -> AsyncIterator[Make]:
+    resolver, contexts = Resolver(), TlsContexts()
+    client = HttpClient(user_agent="tests", resolver=resolver, tls_contexts=contexts)
+    processes = Processes()
+    tools = Tools(SystemClock(), client, resolver, contexts, processes)
+
+    def make(keys: str, timeout_s: float = 20.0) -> ExecMonitor:
+        settings = monitor_settings(type_name="exec", timeout_s=timeout_s, options=read(tmp_path, keys))
+        return ExecMonitor(settings, tools)
+
+    yield make
+    await processes.close()
+    await client.close()
+
+
+def plugin(tmp_path: Path, text: str) -> str:
+    """The key `command` for a script of the test's own."""
+    file = tmp_path / "check_it"
+    file.write_text(f"#!/bin/sh\n{text}\n")
+    file.chmod(0o755)
+    return f'command = ["{file}"]'
+
+
+# What an end means
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "reason"),
+    [
+        (0, Reason.OK),
+        (1, Reason.PLUGIN_WARNING),
+        (2, Reason.PLUGIN_CRITICAL),
+        (3, Reason.PLUGIN_UNKNOWN),
+        (4, Reason.PLUGIN_UNKNOWN),
+        (127, Reason.PLUGIN_UNKNOWN),
+        (255, Reason.PLUGIN_UNKNOWN),
+    ],
+)
+async def test_the_exit_code_is_the_verdict(
+    make: Make, tmp_path: Path, exit_code: int, reason: Reason
+) -> None:
+    monitor = make(plugin(tmp_path, f"echo said; exit {exit_code}"))
+    seen = await monitor.check()
+    assert seen.reason is reason
+    assert seen.detail == f"check_it: said (exit code {exit_code}, {seen.duration_s:.3f} s)"
+    assert (seen.subject, seen.outcome) == ("check_it", f"said (exit code {exit_code})")
+    assert seen.facts == {
+        "exit_code": exit_code,
+        "message": "said",
+        "dropped_bytes": 0,
+        "response_time": seen.duration_s,
+    }
+    assert monitor.journal_fields(seen) == {
+        "PLUGIN": f"{tmp_path}/check_it",
+        "PLUGIN_EXIT_CODE": str(exit_code),
+    }
+
+
+async def test_a_plugin_that_is_killed_has_failed(make: Make, tmp_path: Path) -> None:
+    monitor = make(plugin(tmp_path, "echo half; kill -KILL $$"))
+    seen = await monitor.check()
+    assert seen.reason is Reason.PLUGIN_KILLED
+    assert seen.detail.startswith("check_it: half (killed by SIGKILL, ")
+    assert "exit_code" not in seen.facts
+    assert monitor.journal_fields(seen) == {"PLUGIN": f"{tmp_path}/check_it"}
+
+
+async def test_a_plugin_that_is_not_done_in_time_has_failed(make: Make, tmp_path: Path) -> None:
+    seen = await make(plugin(tmp_path, "trap 'exit 0' TERM; echo half; sleep 60 & wait"), 0.15).check()
+    assert seen.reason is Reason.TIMEOUT_RESPONSE
+    assert seen.detail.startswith("check_it: half (not done after 150ms, killed, 0.")
+    assert "exit_code" not in seen.facts, "what it says while it is told to end counts for nothing"
+
+
+async def test_a_plugin_that_cannot_be_killed_goes_on_failing(tmp_path: Path) -> None:
+    sent: list[int] = []
+    resolver, contexts = Resolver(), TlsContexts()
+    client = HttpClient(user_agent="tests", resolver=resolver, tls_contexts=contexts)
+    processes = Processes(lambda group, _: sent.append(group))
+    options = read(tmp_path, plugin(tmp_path, "exec sleep 60"))
+    monitor = ExecMonitor(
+        monitor_settings(timeout_s=0.15, options=options),
+        Tools(SystemClock(), client, resolver, contexts, processes),
+    )
+    first = await monitor.check()
+    assert first.reason is Reason.TIMEOUT_RESPONSE
+    assert first.detail.startswith("check_it: no output (not done after 150ms, cannot be killed, 0.")
+    second = await monitor.check()
+    assert second.reason is Reason.TIMEOUT_RESPONSE
+    assert second.detail == f"check_it: cannot be run: process {sent[0]} was killed, and is still there"
+    os.kill(sent[0], signal.SIGKILL)
+    await processes.close()
+    await client.close()
+
+
+async def test_a_program_that_is_not_there_is_unsure_and_named(make: Make, tmp_path: Path) -> None:
+    monitor = make(f'command = ["{tmp_path}/check_nothing"]')
+    seen = await monitor.check()
+    assert seen.reason is Reason.PLUGIN_UNKNOWN
+    assert seen.detail == f"check_nothing: cannot be run: {tmp_path}/check_nothing: No such file or directory"
+    assert monitor.journal_fields(seen) == {"PLUGIN": f"{tmp_path}/check_nothing"}
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+async def test_a_host_without_descriptors_is_unsure(make: Make, tmp_path: Path) -> None:
+    monitor = make(plugin(tmp_path, "exit 2"))
+    with no_descriptors():
+        seen = await monitor.check()
+    assert seen.reason is Reason.PROBER_EXHAUSTED
+    assert seen.detail == "check_it: cannot be run: no process to spare: Too many open files"
+    assert seen.outcome == "cannot be run: no process to spare: Too many open files"
+
+
+# What it says
+
+
+@pytest.mark.parametrize(
+    ("text", "excerpt"),
+    [
+        ("echo bad; exit 2", None),
+        (r"printf 'bad\nworse | a=1\n\033[31mworst'; echo help >&2; exit 2", "bad\nworse | a=1\nworst\nhelp"),
+        ("printf 'well\\nmore'", None),
+    ],
+    ids=["one line", "lines", "well"],
+)
+async def test_a_failure_keeps_the_lines_that_are_not_told(
+    make: Make, tmp_path: Path, text: str, excerpt: str | None
+) -> None:
+    monitor = make(plugin(tmp_path, text))
+    assert judge(await monitor.check(), monitor.settings, None).observation.excerpt == excerpt
+
+
+async def test_values_become_facts_in_seconds_and_bytes(make: Make, tmp_path: Path) -> None:
+    text = "echo \"fine | time=250ms;500;1000 'free space'=2KB odd none=U\"; echo 'more | load1=0.5'"
+    seen = await make(plugin(tmp_path, text)).check()
+    assert seen.reason is Reason.OK
+    assert {name: value for name, value in seen.facts.items() if name.startswith("perfdata.")} == {
+        "perfdata.time": 0.25,
+        "perfdata.free space": 2048.0,
+        "perfdata.load1": 0.5,
+    }
+    assert seen.facts["message"] == "fine"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("exit 0", "no output", id="nothing"),
+        pytest.param("echo 'Traceback' >&2; exit 1", "Traceback", id="errors, where there is nothing else"),
+        pytest.param("echo out; echo err >&2", "out", id="output before errors"),
+        pytest.param("echo '| a=1'; echo err >&2", "err", id="values alone"),
+        pytest.param(r"printf 'a\033[31mb\tc\000d\rNO'", "a [31mb c d NO", id="control characters"),
+        pytest.param(r"printf 'caf\303\251 \377!'", "café �!", id="bytes that are no UTF-8"),
+        pytest.param(
+            "head -c 5000 /dev/zero | tr '\\0' x", "x" * (MAX_MESSAGE_CHARACTERS - 1) + "…", id="long line"
+        ),
+    ],
+)
+async def test_the_message_is_one_line_for_people(
+    make: Make, tmp_path: Path, text: str, message: str
+) -> None:
+    seen = await make(plugin(tmp_path, text)).check()
+    assert seen.facts["message"] == message
+    assert seen.detail.startswith(f"check_it: {message} (")
+
+
+async def test_output_that_was_dropped_is_noted(make: Make, tmp_path: Path) -> None:
+    seen = await make(plugin(tmp_path, "echo said; head -c 70000 /dev/zero")).check()
+    assert seen.facts["message"] == "said"
+    assert seen.facts["dropped_bytes"] == 70_005 - 64 * 1024
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("exit_code == 1", "exit_code == 1 (1)"),
+        ("message contains 'disk'", "message contains 'disk' ('disk fills')"),
+        ("response_time < 20s", None),
+        ("dropped_bytes == 0B", None),
+        ("perfdata('/var log') > 85.5", "perfdata('/var log') > 85.5 (86.0)"),
+        ("not perfdata('/var log') < 86", None),
+    ],
+)
+async def test_conditions_may_speak_of_what_a_plugin_says(
+    make: Make, tmp_path: Path, condition: str, expected: str | None
+) -> None:
+    options = read(tmp_path, plugin(tmp_path, "echo \"disk fills | '/var log'=86%\"; exit 1"))
+    settings = replace(
+        monitor_settings(type_name="exec", timeout_s=20.0, options=options),
+        up_when=(parse_condition(condition, ExecMonitor.vocabulary),),
+    )
+    result = judge(await ExecMonitor(settings, make('command = ["/x"]').tools).check(), settings, None)
+    assert result.verdict is Verdict.WARN, "the condition holds, and the plugin warns"
+    assert expected is None or result.conditions == (expected,)
+
+
+async def test_a_value_that_is_not_there_resolves_to_nothing(make: Make, tmp_path: Path) -> None:
+    settings = replace(
+        monitor_settings(timeout_s=20.0, options=read(tmp_path, plugin(tmp_path, "echo '| a=U'"))),
+        up_when=(parse_condition("perfdata('a') != 1", ExecMonitor.vocabulary),),
+    )
+    result = judge(await ExecMonitor(settings, make('command = ["/x"]').tools).check(), settings, None)
+    assert (result.verdict, result.observation.reason) == (Verdict.FAIL, Reason.CONDITION_UNRESOLVED)
+
+
+# What it gets
+
+
+async def test_a_plugin_gets_arguments_environment_and_directory(make: Make, tmp_path: Path) -> None:
+    file = tmp_path / "show"
+    file.write_text('#!/bin/sh\necho "$1|$2|$GREETING|$LC_ALL|$PATH|$(pwd)"\n')
+    file.chmod(0o755)
+    keys = f'command = ["{file}", "two words", "$HOME;"]\ndirectory = "{tmp_path}"\n'
+    seen = await make(keys + 'environment = { GREETING = "hi", LC_ALL = "C" }').check()
+    assert seen.facts["message"] == "two words", "the rest is performance data"
+    options = read(tmp_path, keys + 'environment = { GREETING = "hi", LC_ALL = "C" }')
+    assert options.command == (str(file), "two words", "$HOME;")
+    file.write_text('#!/bin/sh\necho "$2,$GREETING,$LC_ALL,$PATH,$(pwd)"\n')
+    seen = await make(keys + 'environment = { GREETING = "hi", LC_ALL = "C" }').check()
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    assert seen.facts["message"] == f"$HOME;,hi,C,{path},{tmp_path}"
+
+
+async def test_a_plugin_gets_nothing_of_the_daemons_own_environment(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NOTIFY_SOCKET", "WATCHDOG_PID", "LISTEN_FDS", "CREDENTIALS_DIRECTORY", "JOURNAL_STREAM"):
+        monkeypatch.setenv(name, "x")
+    seen = await make('command = ["/bin/sh", "-c", "echo $(env | sed s/=.*// | sort)"]').check()
+    assert str(seen.facts["message"]).split() == ["LANG", "LC_ALL", "PATH", "PWD"]
+
+
+async def test_a_secret_reaches_the_plugin_and_nobody_else(make: Make, tmp_path: Path) -> None:
+    text = '[ "$PASSWORD" = hunter2 ] && echo "login with $PASSWORD | $PASSWORD=1"; echo "$PASSWORD" >&2'
+    monitor = make(
+        plugin(tmp_path, text) + '\nenvironment = { PASSWORD = { env = "PASSWORD" }, PLAIN = "log" }'
+    )
+    seen = await monitor.check()
+    assert seen.facts["message"] == "login with ***", "a value in plain text is no secret"
+    assert "hunter2" not in repr((monitor.options, monitor.settings, seen, monitor.journal_fields(seen)))
+
+
+async def test_what_is_secret_by_its_name_is_masked_among_arguments_and_variables(
+    make: Make, tmp_path: Path
+) -> None:
+    program = tmp_path / "check_it"
+    program.write_text('#!/bin/sh\necho "$DB_PASSWORD $PLAIN $*"\n')
+    program.chmod(0o755)
+    monitor = make(
+        f'command = ["{program}", "--password", "hunter22", "--auth-token=t0ken-t0ken", "-w", "5,warning",'
+        ' "https://kim:pa55word@db.example.org/", "--key", "/etc/key"]\n'
+        'environment = { DB_PASSWORD = "s3cret-word", PLAIN = "visible" }'
+    )
+    seen = await monitor.check()
+    assert seen.facts["message"] == (
+        "*** visible --password *** --auth-token=*** -w 5,warning https://kim:***@db.example.org/ --key /etc/key"
+    )
+
+
+# Limits
+
+
+def test_programs_are_counted_apart_from_hosts(tmp_path: Path) -> None:
+    config = tmp_path / "monitord.toml"
+    config.write_text("[limits]\nmax_concurrent_per_host = 1\nmax_concurrent_children = 2\n")
+    limits = read_settings(config).limits
+    places: Places[str] = Places(limits.max_concurrent_checks, limits.max_concurrent_per_host, limits.own)
+    assert [places.take(who, CHILDREN) for who in "abc"] == [True, True, False]
+    assert [places.take(who, "host") for who in "xy"] == [True, False]
+    assert places.free(CHILDREN) == ["c"]
+    assert places.resize(256, 1, {CHILDREN: 3}) == []
+    assert places.take("d", CHILDREN)
+
+
+def test_a_plugin_is_counted_as_a_program(tmp_path: Path) -> None:
+    tools = Tools(
+        SystemClock(),
+        HttpClient(user_agent="tests", resolver=Resolver(), tls_contexts=TlsContexts()),
+        Resolver(),
+        TlsContexts(),
+    )
+    options = read(tmp_path, 'command = ["/bin/true"]')
+    assert ExecMonitor(monitor_settings(options=options), tools).host == CHILDREN
+
+
+# Reading
+
+
+def test_the_example_is_a_configuration() -> None:
+    settings = read_settings(ROOT / "etc" / "examples" / "exec.toml", environment={"ORDERS_TOKEN": "s"})
+    assert [monitor.type_name for monitor in settings.monitors] == ["exec"] * 3
+    assert settings.limits.max_concurrent_children == 16
+    orders = settings.monitors[2].options
+    assert isinstance(orders, ExecOptions)
+    assert orders.directory == "/var/lib/orders"
+    assert orders.hidden == (Secret("s"),)
+    assert dict(orders.environment) == {"ORDERS_TOKEN": Secret("s"), "ORDERS_REGION": Secret("eu")}
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        pytest.param("", ['1: monitors.one.command: is missing; add command = ["…"]'], id="no command"),
+        pytest.param(
+            "command = []",
+            ['2: monitors.one.command: names no program; write ["/path/to/program", "argument"]'],
+            id="empty",
+        ),
+        pytest.param(
+            "command = [5]",
+            ["2: monitors.one.command[0]: 5 is not text; write it in quotes"],
+            id="number",
+        ),
+        pytest.param(
+            "command = \"/bin/check -m 'two words'\"",
+            [
+                "2: monitors.one.command: is text, and there is no shell to take it apart; "
+                'write ["/bin/check", "-m", "two words"]'
+            ],
+            id="text",
+        ),
+        pytest.param(
+            'command = "don\'t"',
+            ['2: monitors.one.command: is text, and there is no shell to take it apart; write ["don\'t"]'],
+            id="text that no shell would take either",
+        ),
+        pytest.param(
+            'command = ["check_tcp", "-H", "a"]',
+            ['2: monitors.one.command: "check_tcp" is not an absolute path; write "/path/to/check_tcp"'],
+            id="relative",
+        ),
+        pytest.param(
+            'command = ["/bin/check", { credential = "token" }]',
+            [
+                "2: monitors.one.command: holds a secret, which every user of this host could see among its "
+                "arguments; hand it over in environment, or in a file that the plugin reads"
+            ],
+            id="secret among the arguments",
+        ),
+        pytest.param(
+            'command = ["/bin/check", "a\\u0000b"]',
+            ["2: monitors.one.command: holds a NUL character, which no program can be given; leave it out"],
+            id="NUL",
+        ),
+        pytest.param(
+            'command = ["/bin/check"]\ndirectory = "tmp"',
+            ['3: monitors.one.directory: "tmp" is not an absolute path; write "/tmp"'],
+            id="relative directory",
+        ),
+        pytest.param(
+            'command = ["/bin/check"]\nenvironment = { "A=B" = "x" }',
+            [
+                '3: monitors.one.environment: a variable has no name, or one with "="; write NAME = "value"',
+            ],
+            id="name of a variable",
+        ),
+        pytest.param(
+            'command = ["/bin/check"]\nenvironment = { A = "hunter2\\u0000" }',
+            [
+                "3: monitors.one.environment: holds a NUL character, which no program can be given; leave it out",
+            ],
+            id="NUL in a value",
+        ),
+        pytest.param(
+            'command = ["/bin/check"]\nenvironment = ["A"]',
+            ["3: monitors.one.environment: is not a table; write it as [monitors.one.environment]"],
+            id="list of variables",
+        ),
+    ],
+)
+def test_each_fault_names_its_place_and_the_fix(tmp_path: Path, keys: str, expected: list[str]) -> None:
+    assert faults(tmp_path, keys) == expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "NOTIFY_SOCKET",
+        "WATCHDOG_USEC",
+        "LISTEN_FDS",
+        "CREDENTIALS_DIRECTORY",
+        "JOURNAL_STREAM",
+        "INVOCATION_ID",
+    ],
+)
+def test_what_the_service_manager_tells_the_daemon_is_not_for_plugins(tmp_path: Path, name: str) -> None:
+    assert faults(tmp_path, f'command = ["/bin/check"]\nenvironment = {{ {name} = "x" }}') == [
+        f"3: monitors.one.environment: {name} is between the service manager and monitord; "
+        'leave it out; a credential can be a value: { credential = "name" }'
+    ]
+
+
+def test_equal_keys_give_equal_options(tmp_path: Path) -> None:
+    """A reload leaves such a monitor alone."""
+    keys = 'command = ["/bin/check"]\nenvironment = { A = { env = "PASSWORD" } }'
+    assert read(tmp_path, keys) == read(tmp_path, keys)
+
+
+def test_a_configuration_is_checked_without_its_secrets(tmp_path: Path) -> None:
+    config = tmp_path / "monitord.toml"
+    config.write_text('[monitors.a]\ncommand = ["/x"]\nenvironment = { A = { credential = "nowhere" } }\n')
+    assert read_settings(config, environment={}, reader=Reader.OUTSIDER).monitors[0].type_name == "exec"
+
+
+# Plugins that people use
+
+
+def debian_plugin(name: str) -> str:
+    file = PLUGINS / name
+    if not file.exists():
+        pytest.skip("monitoring-plugins-basic is not installed")
+    return str(file)
+
+
+async def test_check_http_of_debian_sees_a_server(make: Make) -> None:
+    async with serve(respond(body=b"hello")) as server:
+        command = [debian_plugin("check_http"), "-I", "127.0.0.1", "-p", str(server.port)]
+        seen = await make(f"command = {command!r}").check()
+    assert seen.reason is Reason.OK, seen.detail
+    assert str(seen.facts["message"]).startswith("HTTP OK: HTTP/1.1 200 OK")
+    assert isinstance(seen.facts["perfdata.time"], float)
+    assert seen.facts["perfdata.size"]
+
+
+async def test_check_tcp_of_debian_sees_that_nobody_is_there(make: Make) -> None:
+    command = [debian_plugin("check_tcp"), "-H", "127.0.0.1", "-p", str(free_port())]
+    seen = await make(f"command = {command!r}").check()
+    assert seen.reason is Reason.PLUGIN_CRITICAL
+    assert "refused" in str(seen.facts["message"])
+
+
+@pytest.mark.parametrize(("state", "reason"), [("1", Reason.PLUGIN_WARNING), ("3", Reason.PLUGIN_UNKNOWN)])
+async def test_check_dummy_of_debian_says_what_it_is_told(make: Make, state: str, reason: Reason) -> None:
+    seen = await make(f"command = {[debian_plugin('check_dummy'), state, 'as told']!r}").check()
+    assert seen.reason is reason
+    assert str(seen.facts["message"]).endswith(": as told")
+
+
+async def test_check_file_age_of_debian_counts_in_bytes(make: Make, tmp_path: Path) -> None:
+    """Not check_disk, which finds no file system at all where / is a folder of another one, as in a clean build."""
+    (tmp_path / "file").write_bytes(b"x" * 1234)
+    command = [debian_plugin("check_file_age"), "-w", "3600", "-c", "3600", "-f", str(tmp_path / "file")]
+    seen = await make(f"command = {command!r}").check()
+    assert seen.reason is Reason.OK, seen.detail
+    assert seen.facts["perfdata.size"] == 1234
+
+
+async def test_a_check_that_is_cancelled_leaves_no_plugin(make: Make, tmp_path: Path) -> None:
+    check = asyncio.ensure_future(make(plugin(tmp_path, "sleep 60 & wait")).check())
+    await asyncio.sleep(0)
+    check.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await check

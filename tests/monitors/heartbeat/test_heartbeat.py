@@ -1,0 +1,533 @@
+"""The type `heartbeat`: its options as written in a file, and a dispatcher on faked time that waits for beats."""
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitord.calendar_events import parse_calendar_event
+from monitord.config import read_document
+from monitord.dispatch import CheckLog, Dispatcher, LoggedChecks, LoopPulse, Pipeline, Places, Watched
+from monitord.dispatch.watched import Pause
+from monitord.errors import ConfigError
+from monitord.model import Health, Observation, Reason, Result, Transition, Verdict
+from monitord.monitors.heartbeat.monitor import Beat, HeartbeatMonitor, HeartbeatSignal, Rhythm
+from monitord.settings import read_settings
+from tests.fakes import FakeClock, fake_tools, monitor_settings, run_in_fake_time
+
+ROOT = Path(__file__).parents[2].parent
+
+# Options
+
+
+def read(tmp_path: Path, keys: str) -> Rhythm:
+    config = tmp_path / "monitord.toml"
+    config.write_text(f"[monitors.one]\n{keys}\n")
+    document = read_document(config)
+    options = HeartbeatMonitor.read_options(document.root.named("monitors")["one"])
+    document.check()
+    return options
+
+
+@pytest.mark.parametrize(
+    ("keys", "options"),
+    [
+        ('every = "5m"', Rhythm(300.0, None, 300.0, 150.0)),
+        ('every = "1d"', Rhythm(86400.0, None, 3600.0, 1800.0)),
+        ('every = "1d"\ngrace = "10m"\nwarn_after = "2m"', Rhythm(86400.0, None, 600.0, 120.0)),
+        ('every = "1d"\ngrace = "10m"\nwarn_after = "10m"', Rhythm(86400.0, None, 600.0, 600.0)),
+        ('every = "1d"\nmax_runtime = "3h"', Rhythm(86400.0, None, 3600.0, 1800.0, 10800.0)),
+        ('calendar = "Mon 02:00 UTC"', Rhythm(None, parse_calendar_event("Mon 02:00 UTC"), 3600.0, 1800.0)),
+    ],
+)
+def test_every_option_is_read(tmp_path: Path, keys: str, options: Rhythm) -> None:
+    assert read(tmp_path, keys) == options
+
+
+@pytest.mark.parametrize(
+    ("keys", "fault"),
+    [
+        ("", 'monitors.one: says not when to expect a beat; write every = "1h" or calendar = "daily"'),
+        ('every = "1h"\ncalendar = "daily"', "calendar: stands beside every; write only one of them"),
+        ('calendar = "25:00"', 'calendar: "25:00" is not a calendar event: the hour is from 0 to 23; write an'),
+        ('calendar = "*-2-30"', 'calendar: "*-02-30 00:00:00" never comes; write a date that exists'),
+        ('calendar = "1999-*-* 02:00"', 'calendar: "1999-*-* 02:00:00" is over and never comes again; write a later'),
+        ('every = "500ms"', 'every: "500ms" is too small; at least 1s'),
+        ('every = "1h"\ngrace = 0', "grace: 0 is too small; at least 1s"),
+        (
+            'every = "1h"\ngrace = "5m"\nwarn_after = "6m"',
+            'warn_after: "6m" exceeds grace, which is "5m"; write less, or as much to have no warning',
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_told_with_what_to_write(tmp_path: Path, keys: str, fault: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        read(tmp_path, keys)
+    assert len(raised.value.faults) == 1, raised.value
+    assert fault in str(raised.value)
+
+
+def test_daemon_starts_with_a_calendar_that_is_over(tmp_path: Path) -> None:
+    config = tmp_path / "monitord.toml"
+    config.write_text('[monitors.one]\ntype = "heartbeat"\ncalendar = "1999-1-1"\n')
+    with pytest.raises(ConfigError):
+        read_settings(config)
+    settings = read_settings(config, is_start=True)
+    assert len(settings.monitors) == 1
+    assert ["is over and never comes again" in str(warning) for warning in settings.warnings] == [True]
+
+
+def test_calendar_that_runs_out_degrades_the_monitor() -> None:
+    async def main() -> None:
+        bench = Bench(Rhythm(None, parse_calendar_event("2026-01-01 02:00 UTC"), 3600.0, 1800.0))
+        await asyncio.sleep(2 * 3600 + 5)
+        assert bench.health() is Health.UP
+        ended = await bench.beat()
+        assert ended.reason is Reason.HEARTBEAT_ENDED
+        assert "no other is expected, as the calendar 2026-01-01 02:00:00 UTC has ended" in ended.detail
+        await asyncio.sleep(60)
+        assert bench.health() is Health.DEGRADED
+        await bench.close()
+
+    story(main)
+
+
+@pytest.mark.parametrize(
+    ("keys", "uses_local_time"),
+    [
+        ('calendar = "02:00"', True),
+        ('calendar = "02:00 UTC"', False),
+        ('calendar = "02:00 Europe/Berlin"', False),
+        ('every = "1h"', False),
+    ],
+)
+def test_only_a_calendar_without_a_zone_depends_on_local_time(
+    tmp_path: Path, keys: str, uses_local_time: bool
+) -> None:
+    settings = monitor_settings(type_name="heartbeat", options=read(tmp_path, keys))
+    assert HeartbeatMonitor(settings, fake_tools(FakeClock())).uses_local_time is uses_local_time
+
+
+def test_the_example_loads() -> None:
+    settings = read_settings(ROOT / "etc" / "examples" / "heartbeat.toml")
+    assert {monitor.type_name for monitor in settings.monitors} == {"heartbeat"}
+    assert {monitor.policy.fail_after for monitor in settings.monitors} == {1}
+
+
+# In the dispatcher
+
+
+class Bench:
+    """One heartbeat in a dispatcher on the fake loop, and what was told of it."""
+
+    def __init__(self, options: Rhythm, memory: Any = None, *, check_every_s: float = 30.0) -> None:
+        self.clock = FakeClock()
+        self.pulse = LoopPulse(self.clock)
+        check_log = CheckLog(LoggedChecks.CHANGES)
+        pipeline = Pipeline(self.clock, self.pulse, check_log)
+        places: Places[Watched] = Places(256, 8)
+        self.dispatcher = Dispatcher(pipeline, places, self.clock, check_log)
+        self.results: list[Result] = []
+        self.transitions: list[Transition] = []
+        pipeline.listeners.append(self._listen)
+        settings = monitor_settings(
+            type_name="heartbeat",
+            options=options,
+            check_every_s=check_every_s,
+            policy=HeartbeatMonitor.default_policy,
+        )
+        self.monitor = HeartbeatMonitor(settings, fake_tools(self.clock))
+        if memory is not None:
+            self.monitor.remember(memory)
+        self.dispatcher.start()
+        self.pulse.start()
+        self.dispatcher.apply(self.dispatcher.plan([settings], lambda _: self.monitor))
+
+    def _listen(self, _: Watched, result: Result | None, transition: Transition | None) -> None:
+        if result is not None:
+            self.results.append(result)
+        if transition is not None:
+            self.transitions.append(transition)
+
+    async def beat(self, signal: HeartbeatSignal = HeartbeatSignal.SUCCESS, **told: Any) -> Observation:
+        """What the check says that the beat causes."""
+        self.monitor.beat(Beat(signal, **told), self.clock.now())
+        await asyncio.sleep(0.001)
+        return self.results[-1].observation
+
+    def health(self) -> Health:
+        return self.dispatcher.watched["one"].health.health
+
+    def memory(self) -> Any:
+        """As it comes back from storage."""
+        return json.loads(json.dumps(self.monitor.memory()))
+
+    async def close(self) -> None:
+        await self.dispatcher.close(0.0)
+        self.pulse.stop()
+
+
+def story(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    run_in_fake_time(main)
+
+
+EVERY_HOUR = Rhythm(3600.0, None, grace_s=600.0, warn_after_s=300.0)
+CLOSE = timedelta(milliseconds=5)
+
+
+def test_late_and_missed_are_told_at_their_own_time_however_rare_the_checks() -> None:
+    async def main() -> None:
+        bench = Bench(EVERY_HOUR, check_every_s=86400.0)
+        await asyncio.sleep(20)
+        await bench.beat()
+        beaten_at = bench.clock.now() - timedelta(milliseconds=1)
+        assert bench.health() is Health.UP
+        await asyncio.sleep(3900.1)
+        assert bench.health() is Health.DEGRADED
+        await asyncio.sleep(300)
+        assert bench.health() is Health.DOWN
+        _, late, missed = bench.transitions
+        assert (late.reason, missed.reason) == (Reason.HEARTBEAT_LATE, Reason.HEARTBEAT_MISSED)
+        assert abs(late.since - beaten_at - timedelta(seconds=3900)) < CLOSE
+        assert abs(missed.since - beaten_at - timedelta(seconds=4200)) < CLOSE
+        assert missed.at == missed.since
+        assert "late since" in late.detail
+        assert "missed: nothing came by 2026-01-01" in missed.detail
+        await bench.close()
+
+    story(main)
+
+
+def test_an_outage_is_dated_once_and_its_later_checks_bear_their_own_time() -> None:
+    async def main() -> None:
+        bench = Bench(EVERY_HOUR)
+        await asyncio.sleep(5000)
+        failures = [one.observation.started_at for one in bench.results if one.verdict is Verdict.FAIL]
+        assert len(failures) > 20
+        assert failures == sorted(set(failures))
+        assert bench.transitions[-1].since == failures[0]
+        await bench.close()
+
+    story(main)
+
+
+def test_a_success_ends_what_was_missed_at_once() -> None:
+    async def main() -> None:
+        bench = Bench(EVERY_HOUR)
+        await asyncio.sleep(5000)
+        assert bench.health() is Health.DOWN
+        await bench.beat()
+        assert bench.health() is Health.UP
+        await bench.close()
+
+    story(main)
+
+
+def test_a_job_that_never_ran_is_missed_from_the_first_start_on() -> None:
+    async def main() -> None:
+        bench = Bench(EVERY_HOUR)
+        await asyncio.sleep(3599)
+        assert bench.results[-1].observation.facts["heartbeat.status"] == "new"
+        assert bench.results[-1].observation.detail.startswith("no beat yet; the next by 2026-01-01 01:1")
+        memory = bench.memory()
+        await bench.close()
+        bench = Bench(EVERY_HOUR, memory)
+        await asyncio.sleep(602)
+        assert bench.transitions[-1].reason is Reason.HEARTBEAT_MISSED
+        await bench.close()
+
+    story(main)
+
+
+def test_a_failure_tells_its_exit_status_and_the_first_line_of_its_message() -> None:
+    async def main() -> None:
+        bench = Bench(EVERY_HOUR)
+        await asyncio.sleep(30)
+        await bench.beat(HeartbeatSignal.START)
+        await asyncio.sleep(12)
+        seen = await bench.beat(exit_status=3, message="\n  disk full \x1b\nand more")
+        assert bench.health() is Health.DOWN
+        assert seen.reason is Reason.HEARTBEAT_FAILED
+        assert seen.detail == "failed at 2026-01-01 00:17:22 UTC with exit status 3: disk full �"
+        assert seen.facts["heartbeat.exit_status"] == 3
+        assert seen.facts["heartbeat.runtime"] == seen.facts["response_time"] == pytest.approx(12, abs=0.01)
+        assert seen.facts["heartbeat.status"] == "failed"
+        assert seen.facts["heartbeat.message"] == "disk full �"
+        await bench.close()
+
+    story(main)
+
+
+def test_every_fact_is_there_after_a_run() -> None:
+    async def main() -> None:
+        bench = Bench(EVERY_HOUR)
+        await asyncio.sleep(30)
+        await bench.beat(HeartbeatSignal.START)
+        assert bench.results[-1].observation.detail.startswith(
+            "running, started at 2026-01-01 00:17:10 UTC; has to end by 2026"
+        )
+        await asyncio.sleep(75.25)
+        bench.monitor.beat(Beat(exit_status=0, message="3 files\nall well"), bench.clock.now())
+        seen = await bench.monitor.check()
+        evidence = seen.evidence
+        assert evidence is not None
+        assert {*seen.facts, "heartbeat.output"} == set(HeartbeatMonitor.vocabulary.facts)
+        assert evidence("heartbeat.output", None) == "3 files\nall well"
+        assert (seen.reason, seen.facts["heartbeat.status"]) == (Reason.OK, "up")
+        assert seen.detail.startswith(
+            "last beat at 2026-01-01 00:18:25 UTC, ran 1m15s; the next by 2026-01-01 01:"
+        )
+        await bench.close()
+
+    story(main)
+
+
+def test_a_run_that_does_not_end_is_missed() -> None:
+    async def main() -> None:
+        bench = Bench(Rhythm(3600.0, None, 600.0, 300.0, max_runtime_s=60.0))
+        await asyncio.sleep(30)
+        await bench.beat(HeartbeatSignal.START)
+        began_at = bench.clock.now()
+        await asyncio.sleep(61)
+        assert abs(bench.transitions[-1].since - began_at - timedelta(seconds=60)) < CLOSE
+        assert "and did not end by" in bench.transitions[-1].detail
+        await bench.close()
+
+    story(main)
+
+
+# Restarts, sleep and clocks that jump
+
+
+async def restarted(bench: Bench, away_s: float) -> Bench:
+    memory = bench.memory()
+    await bench.close()
+    await asyncio.sleep(away_s)
+    return Bench(EVERY_HOUR, memory)
+
+
+def test_a_restart_before_the_deadline_changes_nothing() -> None:
+    async def main() -> None:
+        bench = Bench(EVERY_HOUR)
+        await asyncio.sleep(30)
+        await bench.beat()
+        beaten_at = bench.clock.now()
+        await asyncio.sleep(1000)
+        bench = await restarted(bench, 1000)
+        await asyncio.sleep(2300)
+        assert bench.transitions[-1].reason is Reason.HEARTBEAT_MISSED
+        assert abs(bench.transitions[-1].since - beaten_at - timedelta(seconds=4200)) < CLOSE
+        await bench.close()
+
+    story(main)
+
+
+def test_a_deadline_in_the_downtime_raises_no_alarm_when_the_job_comes_back_within_the_grace() -> None:
+    async def main() -> None:
+        bench = Bench(EVERY_HOUR)
+        await asyncio.sleep(30)
+        await bench.beat()
+        bench = await restarted(bench, 9000)
+        await asyncio.sleep(590)
+        await bench.beat()
+        await asyncio.sleep(3000)
+        assert [(one.before, one.after) for one in bench.transitions] == [(Health.PENDING, Health.UP)]
+        await bench.close()
+
+    story(main)
+
+
+def test_a_deadline_in_the_downtime_is_told_one_grace_after_the_start_and_bears_its_time() -> None:
+    async def main() -> None:
+        bench = Bench(EVERY_HOUR)
+        await asyncio.sleep(30)
+        await bench.beat()
+        beaten_at = bench.clock.now()
+        bench = await restarted(bench, 9000)
+        await asyncio.sleep(599)
+        assert bench.health() is Health.UP
+        await asyncio.sleep(2)
+        assert bench.health() is Health.DOWN
+        assert abs(bench.transitions[-1].since - beaten_at - timedelta(seconds=4200)) < CLOSE
+        await bench.close()
+
+    story(main)
+
+
+def test_an_outage_that_was_told_is_not_dated_anew_by_a_restart() -> None:
+    async def main() -> None:
+        bench = Bench(EVERY_HOUR)
+        await asyncio.sleep(5000)
+        bench = await restarted(bench, 100)
+        began_at = bench.clock.now()
+        await asyncio.sleep(100)
+        assert bench.health() is Health.DOWN
+        assert all(one.observation.started_at >= began_at for one in bench.results)
+        await bench.close()
+
+    story(main)
+
+
+@pytest.mark.parametrize(("every_s", "health"), [(86400.0, Health.UP), (1800.0, Health.DOWN)])
+def test_what_was_missed_by_another_rhythm_is_judged_anew(every_s: float, health: Health) -> None:
+    async def main() -> None:
+        bench = Bench(EVERY_HOUR)
+        await asyncio.sleep(5000)
+        assert bench.health() is Health.DOWN
+        settings = replace(bench.monitor.settings, options=replace(EVERY_HOUR, every_s=every_s))
+        bench.dispatcher.apply(
+            bench.dispatcher.plan([settings], lambda made: HeartbeatMonitor(made, fake_tools(bench.clock)))
+        )
+        await asyncio.sleep(30)
+        assert bench.health() is health
+        await bench.close()
+
+    story(main)
+
+
+def test_memory_of_another_release_is_taken_as_far_as_it_is_understood() -> None:
+    async def main() -> None:
+        clock = FakeClock()
+        settings = monitor_settings(type_name="heartbeat", options=EVERY_HOUR)
+        good = {"began_at": "2026-01-01T00:00:00+00:00", "seen_at": "2026-01-01T00:10:00+00:00"}
+        for memory in (
+            {},
+            {"began_at": 7, "seen_at": None},
+            {"began_at": "yesterday", "seen_at": "2026-01-01T00:00:00"},
+            {**good, "ended_at": "soon", "runtime_s": "long", "exit_status": True, "message": 3, "told": [1]},
+            {**good, "has_failed": "yes", "missed_at": {}, "colour": "red"},
+        ):
+            monitor = HeartbeatMonitor(settings, fake_tools(clock))
+            monitor.remember(memory)
+            monitor.start(lambda: None)
+            seen = await monitor.check()
+            assert (seen.reason, seen.facts["heartbeat.status"]) == (Reason.OK, "new")
+            await monitor.close()
+
+    story(main)
+
+
+signals = st.sampled_from(
+    [HeartbeatSignal.SUCCESS, HeartbeatSignal.START, HeartbeatSignal.FAIL, HeartbeatSignal.LOG]
+)
+
+
+@given(st.lists(st.tuples(st.integers(1, 5000), signals, st.text(max_size=5), st.sampled_from([None, "a"]))))
+def test_after_any_story_memory_brings_back_the_same(
+    steps: list[tuple[int, HeartbeatSignal, str, str | None]],
+) -> None:
+    async def main() -> None:
+        clock = FakeClock()
+        settings = monitor_settings(type_name="heartbeat", options=EVERY_HOUR)
+        monitor = HeartbeatMonitor(settings, fake_tools(clock))
+        monitor.start(lambda: None)
+        for pause_s, signal, message, run_id in steps:
+            await asyncio.sleep(pause_s)
+            monitor.beat(Beat(signal, message=message, run_id=run_id), clock.now())
+            again = HeartbeatMonitor(settings, fake_tools(clock))
+            again.remember(json.loads(json.dumps(monitor.memory())))
+            seen, told = await again.check(), await monitor.check()
+            assert replace(seen, evidence=None) == replace(told, evidence=None)
+            await monitor.close()
+            monitor = again
+            monitor.start(lambda: None)
+        await monitor.close()
+
+    story(main)
+
+
+class JumpingClock(FakeClock):
+    """A wall clock that goes on by itself, as when the machine sleeps, or is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ahead_s = 0.0
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(seconds=self.ahead_s)
+
+
+def test_a_machine_that_slept_raises_no_alarm_at_once() -> None:
+    async def main() -> None:
+        clock = JumpingClock()
+        monitor = HeartbeatMonitor(monitor_settings(check_every_s=1e6, options=EVERY_HOUR), fake_tools(clock))
+        monitor.start(lambda: None)
+        monitor.beat(Beat(), clock.now())
+        await asyncio.sleep(30)
+        clock.ahead_s = 8 * 3600.0
+        assert (await monitor.check()).reason is Reason.OK
+        await asyncio.sleep(599)
+        assert (await monitor.check()).reason is Reason.OK
+        await asyncio.sleep(2)
+        assert (await monitor.check()).reason is Reason.HEARTBEAT_MISSED
+        await monitor.close()
+
+    story(main)
+
+
+def test_a_clock_put_back_puts_no_deadline_off() -> None:
+    async def main() -> None:
+        clock = JumpingClock()
+        clock.ahead_s = 86400.0
+        monitor = HeartbeatMonitor(monitor_settings(check_every_s=1e6, options=EVERY_HOUR), fake_tools(clock))
+        monitor.start(lambda: None)
+        monitor.beat(Beat(), clock.now())
+        clock.ahead_s = 0.0
+        assert (await monitor.check()).facts["heartbeat.last_seen"] == 0
+        await asyncio.sleep(4201)
+        assert (await monitor.check()).reason is Reason.HEARTBEAT_MISSED
+        await monitor.close()
+
+    story(main)
+
+
+@pytest.mark.parametrize("signal", [None, HeartbeatSignal.START, HeartbeatSignal.LOG])
+def test_after_a_pause_a_beat_is_awaited_for_one_grace_more(signal: HeartbeatSignal | None) -> None:
+    async def main() -> None:
+        bench = Bench(EVERY_HOUR)
+        await asyncio.sleep(30)
+        bench.dispatcher.pause("one", Pause("root", bench.clock.now()))
+        await asyncio.sleep(9000)
+        if signal is not None:
+            bench.monitor.beat(Beat(signal), bench.clock.now())
+        await asyncio.sleep(9000)
+        bench.dispatcher.resume("one")
+        await asyncio.sleep(590)
+        assert bench.health() is Health.UP
+        await asyncio.sleep(20)
+        assert bench.health() is Health.DOWN
+        await bench.close()
+
+    story(main)
+
+
+def test_what_the_last_run_said_is_not_said_of_one_that_does_not_come() -> None:
+    async def main() -> None:
+        bench = Bench(EVERY_HOUR)
+        await asyncio.sleep(30)
+        assert (await bench.beat(message="fine")).detail.endswith(": fine")
+        await asyncio.sleep(5000)
+        assert "fine" not in bench.results[-1].observation.detail
+        await bench.close()
+
+    story(main)
+
+
+def test_a_closed_monitor_wakes_nobody() -> None:
+    async def main() -> None:
+        woken: list[None] = []
+        monitor = HeartbeatMonitor(monitor_settings(options=EVERY_HOUR), fake_tools(FakeClock()))
+        monitor.start(lambda: woken.append(None))
+        await monitor.close()
+        monitor.beat(Beat(), datetime.now(UTC))
+        await asyncio.sleep(10_000)
+        assert woken == []
+
+    story(main)

@@ -1,0 +1,412 @@
+"""Heartbeats as pure values: a table of stories, and random ones against a model that asks anew at each moment."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitord.calendar_events import parse_calendar_event
+from monitord.monitors.heartbeat.record import (
+    MAX_MESSAGE_BYTES,
+    Beat,
+    HeartbeatSignal,
+    HeartbeatStatus,
+    Record,
+    Rhythm,
+    Standing,
+    looked_at,
+    standing_of,
+    with_beat,
+)
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+SUCCESS, BEGIN, FAIL, LOG = (Beat(HeartbeatSignal(name)) for name in ("success", "start", "fail", "log"))
+NEW, UP, RUNNING, LATE, MISSED, FAILED = HeartbeatStatus
+
+EVERY_100 = Rhythm(100.0, None, grace_s=40.0, warn_after_s=20.0)
+
+
+def moment(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+class Story:
+    """A record that is looked at and beaten by a clock that the test sets; awake all the time unless it says so."""
+
+    def __init__(self, rhythm: Rhythm = EVERY_100) -> None:
+        self.rhythm = rhythm
+        self.now_s = 0.0
+        self.record = Record(began_at=START, seen_at=START)
+
+    def at(self, seconds: float, *beats: Beat, awake: bool = True) -> Standing:
+        now = moment(seconds)
+        self.record = looked_at(self.record, self.rhythm, now, seconds - self.now_s if awake else 0.0)
+        self.now_s = seconds
+        for beat in beats:
+            self.record = with_beat(self.record, beat, now)
+        return standing_of(self.record, self.rhythm, now)
+
+    def status(self, seconds: float, *beats: Beat, awake: bool = True) -> HeartbeatStatus:
+        return self.at(seconds, *beats, awake=awake).status
+
+
+def test_late_then_warned_of_then_missed_and_a_success_ends_it() -> None:
+    story = Story()
+    assert story.status(10, SUCCESS) is UP
+    assert story.status(109) is UP
+    assert story.at(110) == Standing(LATE, False, None, moment(110), moment(150), moment(130))
+    assert story.at(130) == Standing(LATE, True, moment(130), moment(110), moment(150), moment(150))
+    assert story.status(149.9) is LATE
+    assert (story.at(150).status, story.at(150).since) == (MISSED, moment(150))
+    assert story.at(500).changes_at is None
+    assert story.status(500, SUCCESS) is UP
+    assert story.at(500).changes_at == moment(620)
+
+
+def test_one_that_never_came_is_missed_as_if_one_had_come_at_the_beginning() -> None:
+    story = Story()
+    assert story.status(99) is NEW
+    assert story.status(100) is LATE
+    assert story.at(140) == Standing(MISSED, False, moment(140), moment(100))
+
+
+def test_a_deadline_that_was_looked_at_too_late_bears_its_own_time() -> None:
+    story = Story()
+    story.at(0, SUCCESS)
+    assert story.at(177.5).since == moment(140)
+
+
+def test_a_failure_is_one_at_once_and_until_a_success() -> None:
+    story = Story()
+    assert story.status(5, FAIL) is FAILED
+    assert story.at(6000) == Standing(FAILED, False, moment(5), moment(105))
+    assert story.status(6001, BEGIN) is FAILED
+    assert story.status(6002, LOG) is FAILED
+    assert story.status(6003, SUCCESS) is UP
+
+
+def test_a_start_without_an_end_is_missed_after_the_grace() -> None:
+    story = Story()
+    story.at(0, SUCCESS)
+    assert story.at(20, BEGIN) == Standing(RUNNING, False, None, moment(100), moment(60), moment(60))
+    assert (story.at(60).status, story.at(60).since) == (MISSED, moment(60))
+
+
+def test_a_start_does_not_put_off_what_is_expected_anyway() -> None:
+    story = Story()
+    story.at(0, SUCCESS)
+    assert story.at(130, BEGIN).down_at == moment(140)
+
+
+def test_with_a_longest_runtime_a_run_may_outlast_the_grace() -> None:
+    story = Story(replace(EVERY_100, max_runtime_s=500.0))
+    story.at(0, SUCCESS)
+    story.at(130, BEGIN)
+    assert story.at(600) == Standing(RUNNING, False, None, moment(100), moment(630), moment(630))
+    assert (story.at(700).status, story.at(700).since) == (MISSED, moment(630))
+
+
+def test_a_run_is_late_for_nothing_while_it_runs() -> None:
+    story = Story()
+    story.at(0, SUCCESS)
+    story.at(110, BEGIN)
+    assert story.at(135) == Standing(RUNNING, False, None, moment(100), moment(140), moment(140))
+
+
+def test_what_was_missed_stays_so_when_a_run_starts() -> None:
+    story = Story(replace(EVERY_100, max_runtime_s=500.0))
+    story.at(0, SUCCESS)
+    assert story.status(140) is MISSED
+    assert story.at(150, BEGIN).since == moment(140)
+    assert story.status(160, SUCCESS) is UP
+    assert story.record.runtime_s == 10
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "runtime_s", "is_open"),
+    [
+        pytest.param(None, None, 7.0, False, id="neither_has_a_name"),
+        pytest.param("a", "a", 7.0, False, id="the_same_name"),
+        pytest.param("a", None, 7.0, False, id="an_end_without_one_ends_any"),
+        pytest.param(None, "a", 7.0, False, id="a_start_without_one_is_ended_by_any"),
+        pytest.param("a", "b", None, True, id="another_run"),
+    ],
+)
+def test_ends_belong_to_starts_by_the_name_of_the_run(
+    start: str | None, end: str | None, runtime_s: float | None, is_open: bool
+) -> None:
+    story = Story()
+    story.at(0, Beat(HeartbeatSignal.START, run_id=start))
+    story.at(7, Beat(run_id=end))
+    assert story.record.runtime_s == runtime_s
+    assert (story.record.started_at is not None) == is_open
+
+
+def test_a_failure_of_another_run_ends_the_waiting() -> None:
+    story = Story()
+    story.at(0, Beat(HeartbeatSignal.START, run_id="a"))
+    story.at(7, Beat(HeartbeatSignal.FAIL, run_id="b"))
+    assert (story.record.started_at, story.record.runtime_s) == (None, None)
+
+
+def test_a_log_changes_nothing_but_what_was_seen() -> None:
+    story = Story()
+    story.at(0, SUCCESS)
+    before = story.at(99)
+    assert story.at(99, Beat(HeartbeatSignal.LOG, message="half way")) == before
+    assert (story.record.message, story.record.last_signal_at) == ("half way", moment(99))
+
+
+def test_a_calendar_counts_from_the_last_end() -> None:
+    rhythm = Rhythm(None, parse_calendar_event("*-*-* 02:00 UTC"), grace_s=3600.0, warn_after_s=1800.0)
+    story = Story(rhythm)
+    assert story.at(2 * 3600 + 420, SUCCESS).expected_at == moment(26 * 3600)
+    assert story.at(27 * 3600).since == moment(27 * 3600)
+
+
+def test_calendar_that_is_over_is_a_warning_from_the_beginning() -> None:
+    story = Story(Rhythm(None, parse_calendar_event("2020-01-01 UTC"), 1.0, 1.0))
+    assert story.at(1e9) == Standing(NEW, is_warning=True, since=START, has_ended=True)
+
+
+def test_calendar_that_runs_out_is_a_warning_after_its_last_success() -> None:
+    story = Story(Rhythm(None, parse_calendar_event("2026-01-01..02 02:00 UTC"), 3600.0, 1800.0))
+    assert not story.at(2 * 3600 + 5, SUCCESS).is_warning
+    ended = story.at(26 * 3600 + 5, SUCCESS)
+    assert (ended.status, ended.is_warning, ended.has_ended) == (UP, True, True)
+    assert (ended.since, ended.changes_at) == (moment(26 * 3600 + 5), None)
+
+
+def test_last_time_of_a_calendar_is_missed_as_any_other() -> None:
+    story = Story(Rhythm(None, parse_calendar_event("2026-01-02 02:00 UTC"), 3600.0, 1800.0))
+    assert story.status(27 * 3600) is MISSED
+    assert story.at(30 * 3600, SUCCESS).has_ended
+
+
+def test_run_after_the_last_time_of_a_calendar_is_awaited() -> None:
+    story = Story(Rhythm(None, parse_calendar_event("2026-01-01 02:00 UTC"), 3600.0, 1800.0, 7200.0))
+    running = story.at(2 * 3600 + 5, BEGIN)
+    assert (running.status, running.has_ended) == (RUNNING, False)
+    assert story.status(4 * 3600 + 5) is MISSED
+
+
+@pytest.mark.parametrize(
+    ("calendar", "at_s", "expected_s"),
+    [
+        ("*-*-* 02:00 UTC", 7200 - 3, 7200 + 86400),
+        ("*-*-* 02:00 UTC", 7200 - 60, 7200 + 86400),
+        ("*-*-* 02:00 UTC", 7200 - 61, 7200),
+        ("*-*-* 02:00 UTC", 7200, 7200 + 86400),
+        ("*-*-* 02:00 UTC", 7200 + 3, 7200 + 86400),
+        ("*:0/5 UTC", 7200 - 30, 7200 + 300),
+        ("*:0/5 UTC", 7200 - 31, 7200),
+        ("*:* UTC", 7200 - 6, 7200 + 60),
+        ("*:* UTC", 7200 - 7, 7200),
+        ("02,02:00,01 UTC", 7200 - 6, 7200 + 60),
+        ("02:00,01 UTC", 7200 - 7, 7200),
+        ("02:00,01 UTC", 7260 - 7, 7260),
+        ("2026-01-01 02:00 UTC", 7200 - 3, None),
+        ("2026-01-01 02:00 UTC", 7200 - 61, 7200),
+    ],
+)
+@pytest.mark.parametrize("beat", [SUCCESS, FAIL], ids=["success", "fail"])
+def test_early_ping_counts_for_the_time_that_follows(
+    calendar: str, at_s: float, expected_s: float | None, beat: Beat
+) -> None:
+    story = Story(Rhythm(None, parse_calendar_event(calendar), grace_s=30.0, warn_after_s=30.0))
+    expected_at = None if expected_s is None else moment(expected_s)
+    assert story.at(at_s, beat).expected_at == expected_at
+
+
+def test_one_early_ping_counts_for_one_time_only() -> None:
+    """Three pings around one time, and none at the next."""
+    story = Story(Rhythm(None, parse_calendar_event("*-*-* 02:00 UTC"), grace_s=600.0, warn_after_s=600.0))
+    for at_s in (7200 - 20, 7200 - 5, 7200 + 5):
+        assert story.at(at_s, SUCCESS).expected_at == moment(7200 + 86400)
+    assert story.status(7200 + 86400 + 600) is MISSED
+
+
+def test_early_ping_every_day_keeps_the_monitor_up() -> None:
+    story = Story(Rhythm(None, parse_calendar_event("*-*-* 02:00 UTC"), grace_s=600.0, warn_after_s=300.0))
+    for day in range(5):
+        assert story.status(day * 86400 + 7200 - 2, SUCCESS) is UP
+        assert story.at(day * 86400 + 7200 + 700).is_warning is False
+        assert story.status(day * 86400 + 80000) is UP
+
+
+def test_start_of_the_monitor_shortly_before_a_time_is_no_early_ping() -> None:
+    story = Story(Rhythm(None, parse_calendar_event("*-*-* 00:00:05 UTC"), grace_s=600.0, warn_after_s=600.0))
+    assert story.at(0).expected_at == moment(5)
+
+
+def test_beginning_of_a_run_is_no_early_ping() -> None:
+    rhythm = Rhythm(None, parse_calendar_event("*-*-* 02:00 UTC"), 600.0, 600.0, max_runtime_s=3600.0)
+    story = Story(rhythm)
+    assert story.at(7200 - 5, BEGIN).down_at == moment(7200 - 5 + 3600)
+    assert story.at(7200 + 1800, SUCCESS).expected_at == moment(7200 + 86400)
+
+
+# Nobody listened
+
+
+def test_what_passed_while_nobody_was_there_has_one_grace_more() -> None:
+    story = Story()
+    story.at(0, SUCCESS)
+    story.at(90)
+    assert story.at(400, awake=False) == Standing(LATE, False, None, moment(100), moment(440), moment(440))
+    assert story.at(439.9).is_warning is False
+    assert (story.at(440).status, story.at(440).since) == (MISSED, moment(140))
+
+
+def test_a_short_grace_is_at_least_half_a_minute_after_an_absence() -> None:
+    story = Story(replace(EVERY_100, grace_s=10.0, warn_after_s=10.0))
+    story.at(0, SUCCESS)
+    assert story.at(400, awake=False).down_at == moment(430)
+
+
+def test_a_beat_after_an_absence_comes_in_time() -> None:
+    story = Story()
+    story.at(0, SUCCESS)
+    assert story.status(400, SUCCESS, awake=False) is UP
+
+
+def test_an_absence_before_the_deadline_changes_nothing() -> None:
+    story = Story()
+    story.at(0, SUCCESS)
+    story.at(10)
+    story.at(90, awake=False)
+    assert story.at(140).since == moment(140)
+
+
+def test_what_was_missed_before_an_absence_stays_missed() -> None:
+    story = Story()
+    story.at(0, SUCCESS)
+    story.at(141)
+    assert story.at(400, awake=False).since == moment(140)
+
+
+def test_one_absence_after_the_other_goes_on_waiting() -> None:
+    story = Story()
+    story.at(0, SUCCESS)
+    story.at(90)
+    story.at(400, awake=False)
+    story.at(410)
+    assert story.status(430, awake=False) is LATE
+    assert story.status(469) is LATE
+    assert story.at(470).since == moment(140)
+
+
+def test_a_clock_put_forward_is_an_absence_and_one_put_back_puts_all_back() -> None:
+    story = Story()
+    story.at(1000, SUCCESS)
+    story.now_s = 10
+    assert story.at(10).expected_at == moment(110)
+    assert story.record.seen_at == story.record.succeeded_at == moment(10)
+
+
+# Beats
+
+
+@pytest.mark.parametrize(
+    ("status", "signal"),
+    [(0, HeartbeatSignal.SUCCESS), (1, HeartbeatSignal.FAIL), (255, HeartbeatSignal.FAIL)],
+)
+def test_an_exit_status_says_how_it_ended(status: int, signal: HeartbeatSignal) -> None:
+    assert Beat(exit_status=status).signal is signal
+
+
+@pytest.mark.parametrize(
+    ("signal", "status", "run_id", "problem"),
+    [
+        ("success", 256, None, "256 is not an exit status; it is from 0 to 255"),
+        ("success", -1, None, "-1 is not an exit status; it is from 0 to 255"),
+        ("start", 0, None, "a start has no exit status; leave out one of them"),
+        ("log", 1, None, "a log has no exit status; leave out one of them"),
+        ("fail", 0, None, "an exit status of 0 is no failure; leave out one of them"),
+        ("success", None, "", "a run's name has 1 to 100 characters; shorten it"),
+        ("success", None, "x" * 101, "a run's name has 1 to 100 characters; shorten it"),
+    ],
+)
+def test_a_beat_that_contradicts_itself_is_refused(
+    signal: str, status: int | None, run_id: str | None, problem: str
+) -> None:
+    with pytest.raises(ValueError, match=problem):
+        Beat(HeartbeatSignal(signal), status, run_id=run_id)
+
+
+def test_of_a_long_message_the_beginning_is_kept() -> None:
+    message = Beat(message="ä" * 20_000).message
+    assert message is not None
+    assert message == "ä" * (MAX_MESSAGE_BYTES // 2)
+
+
+# Random stories
+
+
+class Model:
+    """Keeps the whole story and works out the status from its beginning each time it is asked."""
+
+    def __init__(self, rhythm: Rhythm) -> None:
+        self.rhythm = rhythm
+        self.beats: list[tuple[float, Beat]] = []
+
+    def status(self, now_s: float) -> HeartbeatStatus:
+        rhythm = self.rhythm
+        assert rhythm.every_s is not None
+        anchor_s, is_down, ended, begun_s = 0.0, None, False, None
+        for at_s, beat in [*self.beats, (now_s, LOG)]:
+            expected_s = anchor_s + rhythm.every_s
+            down_s = expected_s + rhythm.grace_s
+            if begun_s is not None:
+                down_s = (
+                    min(down_s, begun_s + rhythm.grace_s)
+                    if rhythm.max_runtime_s is None
+                    else begun_s + rhythm.max_runtime_s
+                )
+            if is_down is None and at_s >= down_s:
+                is_down = MISSED
+            if beat.signal is HeartbeatSignal.START:
+                begun_s = at_s
+            elif beat.signal is not HeartbeatSignal.LOG:
+                anchor_s, ended, begun_s = at_s, True, None
+                is_down = FAILED if beat.signal is HeartbeatSignal.FAIL else None
+        if is_down is not None:
+            return is_down
+        if begun_s is not None:
+            return RUNNING
+        if now_s >= anchor_s + rhythm.every_s:
+            return LATE
+        return UP if ended else NEW
+
+
+steps = st.lists(
+    st.tuples(st.integers(0, 120), st.sampled_from([None, SUCCESS, SUCCESS, BEGIN, FAIL, LOG])), max_size=30
+)
+
+
+@given(steps, st.sampled_from([None, 30.0, 170.0]))
+def test_random_stories_end_as_the_model_says(
+    story_steps: list[tuple[int, Beat | None]], longest: float | None
+) -> None:
+    rhythm = replace(EVERY_100, max_runtime_s=longest)
+    story, model, now_s = Story(rhythm), Model(rhythm), 0.0
+    for pause_s, beat in story_steps:
+        now_s += pause_s
+        if beat is not None:
+            model.beats.append((now_s, beat))
+        standing = story.at(now_s, *([] if beat is None else [beat]))
+        assert standing.status is model.status(now_s)
+        # Until the moment it names, nothing changes by itself, and then something does.
+        if standing.changes_at is not None:
+            changes_s = (standing.changes_at - START).total_seconds()
+            before, then = replace_story(story).at(changes_s - 0.001), replace_story(story).at(changes_s)
+            assert (before.is_warning, before.status in {MISSED, FAILED}) == (standing.is_warning, False)
+            assert then.is_warning or then.status is MISSED
+
+
+def replace_story(story: Story) -> Story:
+    copy = Story(story.rhythm)
+    copy.record, copy.now_s = story.record, story.now_s
+    return copy

@@ -1,0 +1,565 @@
+"""The type `http`: its options as written in a file, what it says of a real peer, and what it never says."""
+
+import base64
+import json
+import ssl
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from monitord.clock import SystemClock
+from monitord.config import read_document
+from monitord.dispatch.judging import judge
+from monitord.errors import ConfigError
+from monitord.model import Reason
+from monitord.monitors import Tools
+from monitord.monitors.http.monitor import HttpMonitor
+from monitord.net import FaultKind, HttpClient, IpFamily, Phase, Resolver, TlsContexts, parse_target
+from monitord.options.http import HttpOptions, shown_url
+from tests.certificates import DAY, Authority
+from tests.fakes import monitor_settings
+from tests.servers import Peer, Request, free_port, respond, send_raw, serve
+
+Make = Callable[[str], HttpMonitor]
+
+
+def read(tmp_path: Path, keys: str) -> HttpOptions:
+    config = tmp_path / "monitord.toml"
+    config.write_text(f"[monitors.one]\n{keys}\n")
+    document = read_document(config)
+    options = HttpMonitor.read_options(document.root.named("monitors")["one"])
+    document.check()
+    return options
+
+
+def addresses_of_tests(name: str, family: int) -> Sequence[str]:
+    found = {"one.test": ["127.0.0.1"], "three.test": ["127.0.0.1", "127.0.0.2", "127.0.0.3"]}
+    return found.get(name, ["127.0.0.1", "::1"] if name == "both.test" else [])
+
+
+def tools_of_tests(resolver: Resolver) -> Tools:
+    contexts = TlsContexts()
+    client = HttpClient(user_agent="monitord/1.2.3", resolver=resolver, tls_contexts=contexts)
+    return Tools(SystemClock(), client, resolver, contexts)
+
+
+@pytest.fixture
+async def make(tmp_path: Path) -> AsyncIterator[Make]:
+    tools = tools_of_tests(Resolver(addresses_of_tests))
+    made: list[HttpMonitor] = []
+
+    def make(keys: str) -> HttpMonitor:
+        options = read(tmp_path, keys)
+        made.append(HttpMonitor(monitor_settings(type_name="http", timeout_s=10.0, options=options), tools))
+        return made[-1]
+
+    yield make
+    for monitor in made:
+        await monitor.close()
+    await tools.http.close()
+
+
+async def asked(make: Make, keys: str, *, path: str = "/", host: str = "one.test") -> Request:
+    """What the server saw of a monitor with these keys."""
+    async with serve(respond()) as server:
+        seen = await make(f'url = "http://{host}:{server.port}{path}"\n{keys}').check()
+        assert seen.reason is Reason.OK, seen.detail
+    return server.requests[0]
+
+
+# What it says
+
+
+async def test_a_good_answer_is_told_in_one_line(make: Make) -> None:
+    async with serve(respond(body=b"x" * 648)) as server:
+        monitor = make(f'url = "http://one.test:{server.port}/status?full=1"')
+        seen = await monitor.check()
+    assert seen.reason is Reason.OK
+    assert (
+        seen.detail
+        == f"GET http://one.test:{server.port}/status?full=1 200, 648 bytes, {seen.duration_s:.3f} s"
+    )
+    assert seen.address == "127.0.0.1"
+    assert set(seen.facts) == {
+        "status", "response_time", "body.length", "redirects", "address", "ip_version", "http_version",
+        *(f"phase.{phase.value}" for phase in Phase),
+    }  # fmt: skip
+    expected = {"status": 200, "body.length": 648, "redirects": 0, "ip_version": 4, "http_version": "1.1"}
+    assert {name: seen.facts[name] for name in expected} == expected
+    assert seen.facts["response_time"] == seen.duration_s
+    assert abs((SystemClock().now() - seen.started_at).total_seconds()) < 60
+    assert monitor.journal_fields(seen) == {
+        "MONITOR_URL": f"http://one.test:{server.port}/status?full=1",
+        "HTTP_STATUS": "200",
+        "RESPONSE_BYTES": "648",
+    }
+
+
+async def test_a_peer_that_is_not_there_is_told_in_one_line(make: Make) -> None:
+    port = free_port()
+    monitor = make(f'url = "http://127.0.0.1:{port}/"')
+    seen = await monitor.check()
+    assert seen.reason is Reason.REFUSED
+    assert seen.detail == (
+        f"GET http://127.0.0.1:{port}/ refused: connect to 127.0.0.1:{port} refused, {seen.duration_s:.3f} s"
+    )
+    assert set(seen.facts) == {"response_time", "phase.connect", "redirects", "address", "ip_version"}
+    assert monitor.journal_fields(seen) == {"MONITOR_URL": f"http://127.0.0.1:{port}/"}
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        ("200 OK", Reason.OK),
+        ("204 No Content", Reason.OK),
+        ("304 Not Modified", Reason.OK),
+        ("399 Odd", Reason.OK),
+        ("400 Bad Request", Reason.CONDITION_FAILED),
+        ("404 Not Found", Reason.CONDITION_FAILED),
+        ("503 Service Unavailable", Reason.CONDITION_FAILED),
+    ],
+)
+async def test_a_status_below_400_is_well(make: Make, status: str, reason: Reason) -> None:
+    async with serve(respond(status, body=b"")) as server:
+        seen = await make(f'url = "http://127.0.0.1:{server.port}/"').check()
+    assert seen.reason is reason
+    assert f"/ {status[:3]}, 0 bytes, " in seen.detail
+    assert seen.outcome == f"HTTP {status[:3]}"
+    assert seen.subject == f"GET http://127.0.0.1:{server.port}/"
+
+
+async def test_a_peer_that_never_answers_is_told_at_the_timeout(tmp_path: Path) -> None:
+    async def never(peer: Peer) -> None:
+        await peer.hang()
+
+    tools = tools_of_tests(Resolver())
+    async with serve(never) as server:
+        options = read(tmp_path, f'url = "http://127.0.0.1:{server.port}/"')
+        settings = monitor_settings(type_name="http", timeout_s=0.1, options=options)
+        seen = await HttpMonitor(settings, tools).check()
+    await tools.http.close()
+    assert seen.reason is Reason.TIMEOUT_RESPONSE
+    assert "timeout response: no response in time, 0.1" in seen.detail
+
+
+def test_every_fault_has_a_reason_of_its_name() -> None:
+    assert [Reason(kind.value).name for kind in FaultKind] == [kind.name for kind in FaultKind]
+    assert Reason(FaultKind.PROBER_EXHAUSTED.value).is_ours
+
+
+# Over TLS
+
+
+async def test_a_certificate_yields_facts(make: Make, tmp_path: Path) -> None:
+    authority = Authority()
+    ca_file = authority.write(tmp_path / "ca.pem")
+    issued = authority.issue("one.test", "www.one.test", directory=tmp_path, valid_until=9 * DAY)
+    async with serve(respond(), tls=issued.server_context()) as server:
+        seen = await make(f'url = "https://one.test:{server.port}/"\nca_file = "{ca_file}"').check()
+    assert seen.reason is Reason.OK
+    expires_in = seen.facts["certificate.expires_in"]
+    assert isinstance(expires_in, float)
+    assert abs(expires_in - timedelta(days=9).total_seconds()) < 300
+    expires_at = datetime.fromisoformat(str(seen.facts["certificate.expires_at"]))
+    assert abs(expires_at - datetime.now(UTC) - timedelta(days=9)) < timedelta(minutes=5)
+    assert seen.facts["certificate.subject"] == "CN=one.test, O=Tests"
+    assert seen.facts["certificate.issuer"] == "CN=Test Root, O=Tests"
+    assert seen.facts["certificate.names"] == ("one.test", "www.one.test")
+    assert seen.facts["tls.version"] == "TLSv1.3"
+    assert seen.facts["tls.cipher"] == "TLS_AES_256_GCM_SHA384"
+
+
+async def test_verification_can_be_switched_off(make: Make, tmp_path: Path) -> None:
+    issued = Authority().issue("other.test", directory=tmp_path)
+    async with serve(respond(), tls=issued.server_context()) as server:
+        url = f'url = "https://one.test:{server.port}/"\n'
+        assert (await make(url).check()).reason is Reason.TLS_UNTRUSTED
+        assert (await make(url + "verify = false").check()).reason is Reason.OK
+
+
+async def test_another_server_name_is_asked_for(make: Make, tmp_path: Path) -> None:
+    authority = Authority()
+    ca_file = authority.write(tmp_path / "ca.pem")
+    issued = authority.issue("other.test", directory=tmp_path)
+    async with serve(respond(), tls=issued.server_context()) as server:
+        url = f'url = "https://one.test:{server.port}/"\nca_file = "{ca_file}"\n'
+        assert (await make(url).check()).reason is Reason.TLS_NAME_MISMATCH
+        assert (await make(url + 'server_name = "other.test"').check()).reason is Reason.OK
+
+
+async def test_old_tls_is_refused_when_told(make: Make, tmp_path: Path) -> None:
+    authority = Authority()
+    ca_file = authority.write(tmp_path / "ca.pem")
+    old = authority.issue("one.test", directory=tmp_path).server_context(maximum=ssl.TLSVersion.TLSv1_2)
+    async with serve(respond(), tls=old) as server:
+        url = f'url = "https://one.test:{server.port}/"\nca_file = "{ca_file}"\n'
+        assert (await make(url + 'min_tls = "1.2"').check()).reason is Reason.OK
+        assert (await make(url + 'min_tls = "1.3"').check()).reason is Reason.TLS_FAILED
+
+
+async def test_a_client_certificate_is_shown(make: Make, tmp_path: Path) -> None:
+    authority = Authority()
+    ca_file = authority.write(tmp_path / "ca.pem")
+    mine = authority.issue("client", directory=tmp_path, file="client")
+    context = authority.issue("one.test", directory=tmp_path).server_context(maximum=ssl.TLSVersion.TLSv1_2)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(ca_file)
+    async with serve(respond(), tls=context) as server:
+        url = f'url = "https://one.test:{server.port}/"\nca_file = "{ca_file}"\n'
+        shown = f'client_certificate = "{mine.chain_file}"\nclient_key = "{mine.key_file}"'
+        assert (await make(url).check()).reason is Reason.TLS_FAILED
+        assert (await make(url + shown).check()).reason is Reason.OK
+
+
+# What is asked
+
+
+async def test_the_smallest_monitor_asks_politely(make: Make) -> None:
+    request = await asked(make, "")
+    assert (request.method, request.body) == ("GET", b"")
+    assert set(request.headers) == {"host", "user-agent", "accept", "connection"}
+    assert request.headers["user-agent"] == "monitord/1.2.3"
+
+
+async def test_method_and_headers_are_sent(make: Make) -> None:
+    request = await asked(make, 'method = "options"\nheaders = { X-One = "1", Host = "shop.test" }')
+    assert request.method == "OPTIONS"
+    assert (request.headers["x-one"], request.headers["host"]) == ("1", "shop.test")
+
+
+async def test_a_header_may_be_a_credential(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("s3cret\n")
+    request = await asked(make, f'headers = {{ X-Key = {{ file = "{tmp_path}/token" }} }}')
+    assert request.headers["x-key"] == "s3cret"
+
+
+@pytest.mark.parametrize(
+    ("keys", "method", "content_type", "body"),
+    [
+        ('body = "hällo"', "POST", None, "hällo".encode()),
+        ('body = "x"\nmethod = "PUT"\nheaders = { content-type = "a/b" }', "PUT", "a/b", b"x"),
+        ('form = { a = "1 2", b = "&" }', "POST", "application/x-www-form-urlencoded", b"a=1+2&b=%26"),
+        ('json = { a = [1, "zwei"] }', "POST", "application/json", json.dumps({"a": [1, "zwei"]}).encode()),
+    ],
+)
+async def test_a_body_is_sent(
+    make: Make, keys: str, method: str, content_type: str | None, body: bytes
+) -> None:
+    request = await asked(make, keys)
+    assert (request.method, request.headers.get("content-type"), request.body) == (method, content_type, body)
+
+
+async def test_a_body_may_come_from_a_file(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "body").write_text("of a file")
+    assert (await asked(make, f'body = {{ file = "{tmp_path}/body" }}')).body == b"of a file"
+
+
+async def test_basic_and_bearer_credentials_are_sent(make: Make) -> None:
+    basic = await asked(make, 'basic_auth = { username = "joe", password = "s3cret" }')
+    assert basic.headers["authorization"] == "Basic " + base64.b64encode(b"joe:s3cret").decode()
+    bearer = await asked(make, 'bearer = "t0ken"')
+    assert bearer.headers["authorization"] == "Bearer t0ken"
+
+
+async def test_redirects_are_followed_unless_told(make: Make) -> None:
+    async def once(peer: Peer) -> None:
+        head = "302 Found\r\nLocation: /new" if (await peer.request()).target == "/" else "200 OK"
+        await peer.send(f"HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    async with serve(once) as server:
+        url = f'url = "http://127.0.0.1:{server.port}/"\n'
+        followed = await make(url).check()
+        stayed = await make(url + "follow_redirects = false").check()
+    assert (followed.facts["status"], followed.facts["redirects"]) == (200, 1)
+    assert (stayed.facts["status"], stayed.facts["redirects"]) == (302, 0)
+
+
+async def test_a_proxy_is_used(make: Make) -> None:
+    async with serve(respond()) as proxy:
+        keys = f'url = "http://shop.test/path"\nproxy = "http://joe:s3cret@127.0.0.1:{proxy.port}"'
+        seen = await make(keys).check()
+    assert seen.reason is Reason.OK
+    assert proxy.requests[0].target == "http://shop.test/path"
+    assert "s3cret" not in repr(seen)
+
+
+async def test_connect_to_names_another_peer(make: Make) -> None:
+    async with serve(respond()) as server:
+        seen = await make(f'url = "http://shop.test/"\nconnect_to = "127.0.0.1:{server.port}"').check()
+    assert seen.reason is Reason.OK
+    assert server.requests[0].headers["host"] == "shop.test"
+
+
+@pytest.mark.parametrize(
+    ("keys", "looks_outward"),
+    [
+        ('url = "http://shop.test/"', True),
+        ('url = "http://192.0.2.1/"', True),
+        ('url = "https://localhost/"', False),
+        ('url = "http://shop.localhost./"', False),
+        ('url = "http://127.0.0.2:8080/"', False),
+        ('url = "http://[::1]/"', False),
+        ('url = "http+unix://%2Frun%2Fapp.sock/"', False),
+        ('url = "https://shop.test/"\nconnect_to = "127.0.0.1:443"', False),
+        ('url = "http://127.0.0.1/"\nconnect_to = "192.0.2.1:80"', True),
+        ('url = "http://shop.test/"\nproxy = "http://127.0.0.1:3128"', True),
+    ],
+)
+def test_what_stays_on_this_host_says_nothing_of_the_network(
+    tmp_path: Path, keys: str, looks_outward: bool
+) -> None:
+    """All sites of one web server that has stopped here are no sign that this host is cut off."""
+    settings = monitor_settings(type_name="http", options=read(tmp_path, keys))
+    assert HttpMonitor(settings, tools_of_tests(Resolver())).looks_outward is looks_outward
+
+
+def test_the_family_of_addresses_is_obeyed(tmp_path: Path) -> None:
+    assert read(tmp_path, 'url = "http://x/"\nip_family = 4').request().ip_family is IpFamily.IPV4
+    assert read(tmp_path, 'url = "http://x/"\nip_family = 6').request().ip_family is IpFamily.IPV6
+    assert read(tmp_path, 'url = "http://x/"\nip_family = "any"').request().ip_family is IpFamily.ANY
+
+
+async def test_the_worst_of_all_addresses_counts(make: Make) -> None:
+    async with serve(respond(), host="127.0.0.1") as one, serve(respond(), host="127.0.0.2", port=one.port):
+        url = f'url = "http://three.test:{one.port}/"\n'
+        first = await make(url).check()
+        every = await make(url + "all_addresses = true").check()
+        async with serve(respond("503 Busy"), host="127.0.0.3", port=one.port):
+            answered = await make(url + "all_addresses = true").check()
+        async with serve(respond(), host="127.0.0.3", port=one.port):
+            well = await make(url + "all_addresses = true").check()
+    assert first.reason is Reason.OK
+    assert (every.reason, every.address) == (Reason.REFUSED, "127.0.0.3")
+    assert every.detail.endswith(" s, 1 of 3 addresses failed")
+    assert (answered.reason, answered.facts["status"]) == (Reason.CONDITION_FAILED, 503)
+    assert well.reason is Reason.OK
+    assert well.detail.endswith(" s, 3 addresses")
+
+
+async def test_a_connection_is_kept_until_the_monitor_is_closed(make: Make) -> None:
+    async with serve(respond()) as server:
+        monitor = make(f'url = "http://127.0.0.1:{server.port}/"\nreuse_connection = true')
+        await monitor.check()
+        await monitor.check()
+        assert server.connections == 1
+        await monitor.close()
+        await monitor.check()
+        assert server.connections == 2
+        await monitor.close()
+
+
+async def test_a_fresh_connection_is_the_rule(make: Make) -> None:
+    async with serve(respond()) as server:
+        monitor = make(f'url = "http://127.0.0.1:{server.port}/"')
+        await monitor.check()
+        await monitor.check()
+    assert server.connections == 2
+
+
+async def test_a_body_beyond_the_limit_is_too_large(make: Make) -> None:
+    async with serve(respond(body=b"x" * 5000)) as server:
+        url = f'url = "http://127.0.0.1:{server.port}/"\n'
+        assert (await make(url).check()).facts["body.length"] == 5000
+        seen = await make(url + 'max_body = "1kB"').check()
+    assert seen.reason is Reason.TOO_LARGE
+    assert "too large: the body is larger than 1000 bytes" in seen.detail
+
+
+async def test_headers_beyond_the_limit_are_too_large(make: Make) -> None:
+    async with serve(respond(headers={"X": "x" * 5000})) as server:
+        url = f'url = "http://127.0.0.1:{server.port}/"\n'
+        assert (await make(url).check()).reason is Reason.OK
+        seen = await make(url + 'max_header = "4kB"').check()
+    assert seen.reason is Reason.TOO_LARGE
+    assert "the head of the response is larger than max_header (4000 bytes)" in seen.detail
+
+
+async def test_check_ends_with_the_headers_if_the_body_is_not_read(make: Make) -> None:
+    async def large(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9999999999\r\n\r\nx")
+        await peer.hang()
+
+    async with serve(large) as server:
+        seen = await make(f'url = "http://127.0.0.1:{server.port}/"\nread_body = false').check()
+    assert (seen.reason, seen.facts["status"]) == (Reason.OK, 200)
+    assert "body.length" not in seen.facts
+    assert "200, body not read" in seen.detail
+
+
+async def test_deviations_of_a_response_are_a_fact(make: Make) -> None:
+    answer = b"HTTP/1.1 200 OK\nContent-Length: 2\nContent-Length: 2\n\nok"
+    async with serve(send_raw(answer)) as server:
+        seen = await make(f'url = "http://127.0.0.1:{server.port}/"').check()
+    assert seen.reason is Reason.OK
+    assert seen.facts["deviations"] == "bare_lf, content_length_repeated"
+    assert "200, 2 bytes, deviates from HTTP: bare_lf, content_length_repeated" in seen.detail
+
+
+async def test_a_unix_socket_is_asked(make: Make, tmp_path: Path) -> None:
+    path = tmp_path / "app.sock"
+    async with serve(respond(), path=path) as server:
+        monitor = make(f'url = "http+unix://{str(path).replace("/", "%2F")}/health"')
+        seen = await monitor.check()
+    assert seen.reason is Reason.OK
+    assert seen.detail.startswith(f"GET http+unix:{path}:/health 200, 2 bytes, ")
+    assert server.requests[0].target == "/health"
+    assert monitor.host is None
+
+
+def test_the_host_is_what_the_limit_counts_by(tmp_path: Path) -> None:
+    options = read(tmp_path, 'url = "https://Shop.Test:8443/"')
+    settings = monitor_settings(type_name="http", options=options)
+    assert HttpMonitor(settings, tools_of_tests(Resolver())).host == "shop.test"
+
+
+# What it never says
+
+
+async def test_no_secret_is_seen_anywhere(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "header").write_text("s3cret-header")
+    keys = (
+        f'headers = {{ X-Key = {{ file = "{tmp_path}/header" }}, Cookie = "s3cret-cookie" }}\n'
+        'form = { password = "s3cret-form" }\n'
+        'proxy = "http://joe:s3cret-proxy@127.0.0.1:1"\n'
+    )
+    for url in (
+        "http://joe:s3cret-url@one.test/p?token=s3cret-query&page=2",
+        "https://joe:s3cret-url@one.test/",
+    ):
+        monitor = make(f'url = "{url}"\n{keys}')
+        seen = await monitor.check()
+        told = repr(
+            (seen, monitor.journal_fields(seen), monitor.options, monitor.options.request(), monitor.host)
+        )
+        assert seen.reason is Reason.REFUSED
+        assert "s3cret" not in told
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        'json = { user = "kim", password = "s3cret-word" }',
+        'body = "user=kim&password=s3cret-word&x=1"',
+        'body = "user: kim\\npassword: s3cret-word"',
+        'body = \'{"user": "kim", "api_key": "s3cret-word"}\'',
+        'basic_auth = { username = "s3cret-word" }',
+        'form = { token = "s3cret-word" }',
+        'headers = { X-Auth = "s3cret-word" }',
+        'headers = { Cookie = "a=1; sid=s3cret-word" }',
+    ],
+)
+async def test_what_is_secret_by_its_name_is_masked_where_the_server_repeats_it(
+    make: Make, keys: str
+) -> None:
+    async with serve(respond("500 Oops", b"not s3cret-word")) as server:
+        monitor = make(f'url = "http://127.0.0.1:{server.port}/"\n{keys}')
+        result = judge(await monitor.check(), monitor.settings, None, monitor.masking)
+    assert result.observation.excerpt is not None
+    assert result.observation.excerpt.endswith("not ***")
+
+
+async def test_of_a_url_that_is_a_secret_only_the_host_is_seen(make: Make, tmp_path: Path) -> None:
+    async with serve(respond()) as server:
+        (tmp_path / "url").write_text(f"http://127.0.0.1:{server.port}/hooks/s3cret?k=s3cret")
+        monitor = make(f'url = {{ file = "{tmp_path}/url" }}')
+        seen = await monitor.check()
+    assert server.requests[0].target == "/hooks/s3cret?k=s3cret"
+    assert seen.detail.startswith(f"GET http://127.0.0.1:{server.port}/*** 200, ")
+    assert "s3cret" not in repr((seen, monitor.journal_fields(seen)))
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://a.test", "http://a.test/"),
+        ("http://a.test:80/x", "http://a.test/x"),
+        ("http://a.test:8080/x#y", "http://a.test:8080/x"),
+        ("http://joe:pw@a.test/", "http://a.test/"),
+        ("https://[::1]:8443/", "https://[::1]:8443/"),
+        (
+            "http://a.test/?q=1&api_key=xyz&Access-Token=abc&flag",
+            "http://a.test/?q=1&api_key=***&Access-Token=***&flag",
+        ),
+        ("http://a.test/" + "x" * 400, "http://a.test/" + "x" * 285 + "…"),
+    ],
+)
+def test_a_url_as_it_is_shown(url: str, shown: str) -> None:
+    assert shown_url(parse_target(url)[0], is_secret=False) == shown
+
+
+# What is refused
+
+LONE_PROXY = "a proxy chooses the address itself: leave out proxy, connect_to or http+unix"
+NOWHERE = "/nowhere/c.pem cannot be read: No such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("keys", "fault"),
+    [
+        ("url = 7", "url: 7 is not text; write it in quotes"),
+        ('url = "example.org"', 'url: "example.org" is not a URL of http; write "https://host/path"'),
+        ('url = "ftp://a.test/"', 'url: "ftp://a.test/" is not a URL of http; write "https://host/path"'),
+        ('url = "http://a.test:99999/"', 'url: "http://a.test:99999/" is not a URL; write "https://host/path"'),
+        ('url = "http+unix://relative/x"', 'url: "http+unix://relative/x" is not a URL; write "https://host/path"'),
+        ('method = "GET /"', 'method: "GET /" is not a method; write a word such as "GET"'),
+        ('headers = { "a b" = "c" }', "headers: the header 'a b' is not a word of HTTP"),
+        ('headers = { X = "a\\nb" }', "headers: the value of the header X holds a line break"),
+        ('headers = { Content-Length = "7" }', "headers: the header Content-Length is set by the client; leave it out"),
+        ('body = "a"\njson = {}', "has more than one body; keep one of body, form and json"),
+        ("json = { a = 2020-01-01 }", "json: holds what JSON cannot say, such as a date; write it as text"),
+        ('bearer = "a"\nbasic_auth = { username = "b" }', "more than one kind of authentication; keep one"),
+        ('bearer = "a"\nheaders = { authorization = "b" }', "more than one kind of authentication; keep one"),
+        ('basic_auth = { username = "a:b" }', "basic_auth.username: holds a colon"),
+        ('basic_auth = { password = "a" }', "basic_auth.username: is missing"),
+        ('ca_file = "ca.pem"', 'ca_file: "ca.pem" is not an absolute path; write ca_file = "/path/to/file.pem"'),
+        ('ca_file = "/nowhere/ca.pem"', "ca_file: /nowhere/ca.pem cannot be read: No such file or directory"),
+        ('client_certificate = "/nowhere/c.pem"', f"client_certificate: {NOWHERE}"),
+        ('client_key = "/nowhere/c.pem"', "client_key: has no client_certificate beside it; write client_cert"),
+        ('url = "http://a.test:0/"', 'write "https://host/path" with a port from 1 to 65535'),
+        ('url = "http://a b.test/"', 'write "https://host/path" with a name or an address as the host'),
+        ('url = "http://[fe80::1%25]/"', 'write "https://host/path" with a name or an address as the host'),
+        ('server_name = "a b"', 'server_name: "a b" is not a host; write a name or an address'),
+        ('connect_to = "a|b:1"', 'connect_to: "a|b:1" is not a host and a port; write "host:port"'),
+        ('proxy = "http://a b:1"', 'proxy: is not a URL; write "http://host:port"'),
+        ('proxy = "http://joe:s3cret@a.test:0"', 'proxy: is not a URL; write "http://host:port"'),
+        ('min_tls = "1.1"', 'min_tls: "1.1" is not known'),
+        ('proxy = "https://proxy.test/"', 'the proxy is spoken to in plain HTTP; write "http://host:port"'),
+        ('proxy = "http://p.test/"\nconnect_to = "a:1"', LONE_PROXY),
+        ('proxy = "http://p.test/"\nall_addresses = true', "all_addresses: has no use with a proxy"),
+        ('connect_to = "a.test"', 'connect_to: "a.test" is not a host and a port; write "host:port"'),
+        ("ip_family = 5", 'ip_family: 5 is not known; write "any", 4 or 6'),
+        ('follow_redirects = "no"', 'follow_redirects: "no" is not a yes or no; write true or false'),
+        ('max_body = "big"', 'max_body: "big" is not a size'),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_told_with_what_to_write(tmp_path: Path, keys: str, fault: str) -> None:
+    url = "" if keys.startswith("url") else 'url = "http://a.test/"\n'
+    with pytest.raises(ConfigError) as raised:
+        read(tmp_path, url + keys)
+    assert len(raised.value.faults) == 1, raised.value
+    assert fault in str(raised.value)
+
+
+def test_a_ca_file_is_of_no_use_without_verification(tmp_path: Path) -> None:
+    ca_file = Authority().write(tmp_path / "ca.pem")
+    with pytest.raises(ConfigError, match="has no use with verify = false; keep one of them"):
+        read(tmp_path, f'url = "https://a.test/"\nca_file = "{ca_file}"\nverify = false')
+
+
+def test_a_url_that_is_a_secret_is_not_shown_when_it_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("htp://s3cret.test/")
+    with pytest.raises(ConfigError) as raised:
+        read(tmp_path, f'url = {{ file = "{tmp_path}/url" }}')
+    assert "s3cret" not in str(raised.value)
+    assert "is not a URL of http" in str(raised.value)
+
+
+def test_equal_keys_make_equal_options_so_that_a_reload_leaves_the_monitor_alone(tmp_path: Path) -> None:
+    keys = 'url = "http://joe:pw@a.test/"\nheaders = { a = "b" }\nbearer = { env = "HOME" }'.replace(
+        "joe:pw@", ""
+    )
+    assert read(tmp_path, keys) == read(tmp_path, keys)
+    assert read(tmp_path, keys) != read(tmp_path, keys.replace('"b"', '"c"'))

@@ -1,0 +1,520 @@
+"""The type `journal`: its options as written in a file, and what it counts in real journals."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitord.conditions import parse_condition
+from monitord.config import read_document
+from monitord.dispatch.judging import judge
+from monitord.errors import ConfigError
+from monitord.journal.feed import JournalFeeds
+from monitord.model import Observation, Reason, Verdict
+from monitord.monitors import Tools
+from monitord.monitors.journal.monitor import JournalMonitor
+from monitord.monitors.journal.options import JournalOptions
+from monitord.net import HttpClient, Resolver, TlsContexts
+from monitord.settings import read_settings
+from tests.fakes import monitor_settings
+from tests.journals import JournalDirectory, until, why_no_journals
+
+ROOT = Path(__file__).parents[2].parent
+LONG_S = 20.0
+
+WHY_NOT = why_no_journals()
+pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=WHY_NOT or "")
+
+ERRORS = JournalOptions((("PRIORITY", ("3",)),), at_most=2, window_s=300.0)
+DONE = JournalOptions((), pattern="^done", at_most=None, window_s=3600.0)
+ERROR = {"MESSAGE": "bad", "PRIORITY": "3"}
+
+
+class HandClock:
+    """The real time, and what a test adds to it."""
+
+    def __init__(self) -> None:
+        self.wall_added_s = 0.0
+        self.monotonic_added_s = 0.0
+
+    def monotonic_s(self) -> float:
+        return time.monotonic() + self.monotonic_added_s
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=self.wall_added_s)
+
+    def suspended_s(self) -> float:
+        return 0.0
+
+    def pass_s(self, seconds: float) -> None:
+        self.wall_added_s += seconds
+        self.monotonic_added_s += seconds
+
+
+class Bed:
+    """A journal, and monitors of it one after the other, as over restarts of the daemon."""
+
+    def __init__(self, path: Path) -> None:
+        self.files = JournalDirectory(path)
+        self.files.write("of before")
+        self.feeds = JournalFeeds(path)
+        self.clock = HandClock()
+        self.cgroup = path / "cgroup"
+        self.cgroup.write_text("0::/system.slice/monitord.service\n")
+        self.wakes = 0
+        self.monitor: JournalMonitor | None = None
+
+    async def start(
+        self,
+        options: JournalOptions,
+        memory: Mapping[str, Any] | None = None,
+        up_when: str = "",
+        timeout_s: float = LONG_S,
+    ) -> JournalMonitor:
+        resolver, contexts = Resolver(), TlsContexts()
+        http = HttpClient(user_agent="tests", resolver=resolver, tls_contexts=contexts)
+        tools = Tools(self.clock, http, resolver, contexts, journal=self.feeds)
+        settings = monitor_settings(type_name="journal", options=options, timeout_s=timeout_s)
+        if up_when:
+            settings = replace(settings, up_when=(parse_condition(up_when, JournalMonitor.vocabulary),))
+        self.monitor = JournalMonitor(settings, tools, self.cgroup)
+        if memory is not None:
+            self.monitor.remember(json.loads(json.dumps(memory)))
+        self.monitor.start(self._wake)
+        return self.monitor
+
+    def _wake(self) -> None:
+        self.wakes += 1
+
+    async def close(self) -> None:
+        if self.monitor is not None:
+            await self.monitor.close()
+
+
+@pytest.fixture
+async def bed(tmp_path: Path) -> AsyncIterator[Bed]:
+    found = Bed(tmp_path)
+    yield found
+    await found.close()
+
+
+def verdict_of(monitor: JournalMonitor, seen: Observation) -> Verdict:
+    return judge(seen, monitor.settings, None).verdict
+
+
+# n within t
+
+
+async def test_more_matches_than_may_be_within_the_window_are_a_failure(bed: Bed) -> None:
+    monitor = await bed.start(ERRORS)
+    assert (await monitor.check()).detail == "journal: 0 matches in 5m (at most 2)"
+    bed.files.write(ERROR, "fine", ERROR)
+    seen = await monitor.check()
+    assert (seen.reason, seen.facts["journal.count"]) == (Reason.OK, 2)
+    bed.files.write({**ERROR, "MESSAGE": "\x1b[1mworst\nof all"})
+    seen = await monitor.check()
+    assert seen.reason is Reason.JOURNAL_MATCHED
+    assert verdict_of(monitor, seen) is Verdict.FAIL
+    assert seen.detail.startswith("journal: 3 matches in 5m (at most 2), the last at 20")
+    assert seen.detail.endswith(" UTC: [1mworst of all")
+    assert (seen.subject, seen.detail) == ("journal", f"journal: {seen.outcome}")
+    assert seen.facts["journal.lines"] == ("bad", "bad", "[1mworst of all")
+    assert set(seen.facts) == set(JournalMonitor.vocabulary.facts)
+    assert judge(seen, monitor.settings, None).observation.excerpt == "bad\nbad\n[1mworst of all"
+    assert monitor.journal_fields(seen) == {"JOURNAL_COUNT": "3"}
+
+
+async def test_matches_leave_the_window_as_time_passes(bed: Bed) -> None:
+    monitor = await bed.start(ERRORS)
+    await monitor.check()
+    bed.files.write(ERROR, count=3)
+    assert (await monitor.check()).reason is Reason.JOURNAL_MATCHED
+    bed.clock.pass_s(302)
+    seen = await monitor.check()
+    assert (seen.reason, seen.facts["journal.count"], seen.facts["journal.total"]) == (Reason.OK, 0, 3)
+
+
+async def test_a_match_that_makes_it_fail_asks_for_a_check_once(bed: Bed) -> None:
+    monitor = await bed.start(ERRORS)
+    await monitor.check()
+    bed.files.write(ERROR, ERROR)
+    await monitor.check()
+    assert bed.wakes == 0
+    bed.files.write(ERROR)
+    await until(lambda: bed.wakes == 1)
+    assert (await monitor.check()).reason is Reason.JOURNAL_MATCHED
+    bed.files.write(ERROR)
+    await monitor.check()
+    assert bed.wakes == 1
+
+
+async def test_where_conditions_judge_every_match_asks_for_a_check(bed: Bed) -> None:
+    monitor = await bed.start(ERRORS, up_when="journal.count < 4 and not message contains 'worst'")
+    await monitor.check()
+    bed.files.write(ERROR, count=3)
+    await until(lambda: bed.wakes == 1)
+    seen = await monitor.check()
+    # The conditions take the place of at_most.
+    assert (seen.reason, verdict_of(monitor, seen)) == (Reason.OK, Verdict.PASS)
+    bed.files.write({**ERROR, "MESSAGE": "worst"})
+    assert verdict_of(monitor, await monitor.check()) is Verdict.FAIL
+
+
+async def test_conditions_speak_of_the_age_and_the_total(bed: Bed) -> None:
+    monitor = await bed.start(ERRORS, up_when="journal.last < 1m or journal.total > 1")
+    bed.files.write("fine")
+    assert verdict_of(monitor, await monitor.check()) is Verdict.FAIL
+    bed.files.write(ERROR)
+    assert verdict_of(monitor, await monitor.check()) is Verdict.PASS
+    bed.clock.pass_s(100)
+    assert verdict_of(monitor, await monitor.check()) is Verdict.FAIL
+    bed.files.write(ERROR)
+    assert verdict_of(monitor, await monitor.check()) is Verdict.PASS
+
+
+async def test_looking_back_counts_what_was_there_at_the_first_start(bed: Bed) -> None:
+    # The journal wants its times in order: what lies back was written by another boot.
+    bed.files.reboot()
+    bed.files.rotate()
+    bed.files.write(ERROR, at_s=time.time() - 3600)
+    bed.files.write(ERROR, at_s=time.time() - 100, count=2)
+    monitor = await bed.start(replace(ERRORS, look_back=True))
+    assert (await monitor.check()).facts["journal.total"] == 2
+
+
+# absent for t
+
+
+async def test_silence_is_a_failure_and_a_match_ends_it_at_once(bed: Bed) -> None:
+    monitor = await bed.start(DONE)
+    assert (await monitor.check()).detail == "journal: 0 matches in 1h (at least 1)"
+    bed.clock.pass_s(3500)
+    assert (await monitor.check()).reason is Reason.OK
+    bed.clock.pass_s(200)
+    seen = await monitor.check()
+    assert (seen.reason, verdict_of(monitor, seen)) == (Reason.JOURNAL_SILENT, Verdict.FAIL)
+    assert seen.detail.startswith("journal: no match since 20")
+    bed.files.write("not done", "done: 5 files", at_s=bed.clock.now().timestamp())
+    await until(lambda: bed.wakes == 1)
+    seen = await monitor.check()
+    assert (seen.reason, seen.facts["message"]) == (Reason.OK, "done: 5 files")
+    bed.clock.pass_s(3700)
+    assert (await monitor.check()).reason is Reason.JOURNAL_SILENT
+
+
+async def test_a_restart_does_not_begin_the_silence_anew(bed: Bed) -> None:
+    monitor = await bed.start(DONE)
+    await monitor.check()
+    bed.clock.pass_s(3000)
+    memory = monitor.memory()
+    await bed.close()
+    bed.clock.pass_s(700)
+    monitor = await bed.start(DONE, memory)
+    assert (await monitor.check()).reason is Reason.JOURNAL_SILENT
+
+
+async def test_a_line_of_the_time_of_a_restart_breaks_the_silence(bed: Bed) -> None:
+    monitor = await bed.start(DONE)
+    await monitor.check()
+    bed.clock.pass_s(3500)
+    memory = monitor.memory()
+    await bed.close()
+    bed.files.write("done", at_s=bed.clock.now().timestamp())
+    bed.clock.pass_s(3500)
+    monitor = await bed.start(DONE, memory)
+    assert (await monitor.check()).reason is Reason.OK
+
+
+@pytest.mark.parametrize("leap_s", [8 * 3600, -8 * 3600])
+async def test_a_clock_that_is_set_or_a_sleep_of_the_machine_is_no_silence(bed: Bed, leap_s: float) -> None:
+    monitor = await bed.start(DONE)
+    await monitor.check()
+    bed.clock.pass_s(600)
+    bed.clock.wall_added_s += leap_s
+    seen = await monitor.check()
+    assert seen.reason is Reason.OK
+    bed.clock.pass_s(2800)
+    assert (await monitor.check()).reason is Reason.OK
+    bed.clock.pass_s(300)
+    assert (await monitor.check()).reason is Reason.JOURNAL_SILENT
+
+
+async def test_the_time_that_the_machine_was_off_is_no_silence(bed: Bed) -> None:
+    monitor = await bed.start(DONE)
+    await monitor.check()
+    bed.clock.pass_s(600)
+    memory = monitor.memory()
+    await bed.close()
+    bed.clock.pass_s(8 * 3600)
+    bed.files.reboot()
+    bed.files.write("the machine has started", at_s=bed.clock.now().timestamp())
+    monitor = await bed.start(DONE, memory)
+    assert (await monitor.check()).reason is Reason.OK
+    bed.clock.pass_s(3100)
+    assert (await monitor.check()).reason is Reason.JOURNAL_SILENT
+
+
+# Once each
+
+
+async def test_over_restarts_each_line_counts_once(bed: Bed) -> None:
+    memory = None
+    for number in range(1, 5):
+        monitor = await bed.start(ERRORS, memory)
+        if memory is None:
+            await monitor.check()
+        bed.files.write(ERROR)
+        seen = await monitor.check()
+        assert seen.facts["journal.total"] == seen.facts["journal.count"] == 2 * number - 1
+        memory = monitor.memory()
+        await bed.close()
+        bed.files.write(ERROR)
+    assert (await (await bed.start(ERRORS, memory)).check()).facts["journal.total"] == 8
+
+
+async def test_a_memory_that_is_some_time_old_counts_what_came_since_once(bed: Bed) -> None:
+    """As after kill -9: what was counted behind the last one that was kept is counted again from its place."""
+    monitor = await bed.start(ERRORS)
+    await monitor.check()
+    bed.files.write(ERROR)
+    await monitor.check()
+    memory = monitor.memory()
+    bed.files.write(ERROR)
+    assert (await monitor.check()).facts["journal.total"] == 2
+    await bed.close()
+    bed.files.write(ERROR)
+    monitor = await bed.start(ERRORS, memory)
+    seen = await monitor.check()
+    assert (seen.facts["journal.total"], seen.facts["journal.count"]) == (3, 3)
+
+
+async def test_a_monitor_of_other_lines_goes_on_at_the_place_and_counts_anew(bed: Bed) -> None:
+    monitor = await bed.start(ERRORS)
+    await monitor.check()
+    bed.files.write(ERROR)
+    await monitor.check()
+    memory = monitor.memory()
+    await bed.close()
+    bed.files.write(ERROR, "meanwhile")
+    monitor = await bed.start(replace(ERRORS, matches=(("PRIORITY", ("6",)),)), memory)
+    seen = await monitor.check()
+    assert (seen.facts["journal.total"], seen.facts["journal.lines"]) == (1, ("meanwhile",))
+
+
+async def test_a_longer_window_keeps_what_was_counted(bed: Bed) -> None:
+    monitor = await bed.start(ERRORS)
+    await monitor.check()
+    bed.files.write(ERROR, count=2)
+    await monitor.check()
+    memory = monitor.memory()
+    await bed.close()
+    bed.clock.pass_s(200)
+    monitor = await bed.start(replace(ERRORS, window_s=3600.0), memory)
+    bed.clock.pass_s(3000)
+    assert (await monitor.check()).facts["journal.count"] == 2
+
+
+@pytest.mark.parametrize(
+    "memory",
+    [
+        {},
+        {"place": 5},
+        {"place": "nowhere"},
+        {"query": [[["PRIORITY", "3"]], None], "counts": 7, "lines": 3, "total": "x"},
+    ],
+)
+async def test_a_memory_that_is_not_understood_is_left(bed: Bed, memory: Mapping[str, Any]) -> None:
+    monitor = await bed.start(ERRORS, memory)
+    await monitor.check()
+    bed.files.write(ERROR)
+    assert (await monitor.check()).facts["journal.total"] == 1
+
+
+async def test_a_place_that_was_vacuumed_is_said_once(bed: Bed, caplog: pytest.LogCaptureFixture) -> None:
+    monitor = await bed.start(ERRORS)
+    await monitor.check()
+    memory = monitor.memory()
+    await bed.close()
+    bed.files.write("lost")
+    bed.files.rotate()
+    bed.files.vacuum()
+    bed.files.write(ERROR)
+    monitor = await bed.start(ERRORS, memory)
+    seen = await monitor.check()
+    assert seen.facts["journal.total"] == 1
+    said = "the journal lost some entries before they were read; counting goes on behind"
+    assert seen.detail.endswith(said)
+    assert caplog.messages == [f"one: {said}"]
+    assert said not in (await monitor.check()).detail
+
+
+# Lines of our own
+
+
+OWN = {"MESSAGE": "bad: shop is down", "PRIORITY": "3", "_SYSTEMD_UNIT": "monitord.service"}
+
+
+async def test_lines_of_monitord_itself_are_passed_over(bed: Bed) -> None:
+    monitor = await bed.start(ERRORS)
+    await monitor.check()
+    bed.files.write(OWN, {**OWN, "_SYSTEMD_UNIT": "monitord@branch.service"}, ERROR)
+    assert (await monitor.check()).facts["journal.total"] == 1
+
+
+@pytest.mark.parametrize(
+    "named",
+    [("_SYSTEMD_UNIT", "monitord.service"), ("SYSLOG_IDENTIFIER", "monitord"), ("MONITOR_STATE", "down")],
+)
+async def test_who_names_the_lines_of_monitord_gets_them(bed: Bed, named: tuple[str, str]) -> None:
+    field, value = named
+    monitor = await bed.start(JournalOptions(((field, (value,)),)))
+    await monitor.check()
+    bed.files.write({**OWN, field: value})
+    assert (await monitor.check()).facts["journal.total"] == 1
+
+
+# Where the journal does not answer
+
+
+async def test_no_journal_is_unsure_and_says_what_to_do(tmp_path: Path) -> None:
+    bed = Bed(tmp_path)
+    bed.files.file.unlink()
+    monitor = await bed.start(DONE)
+    bed.clock.pass_s(7200)
+    seen = await monitor.check()
+    assert (seen.reason, verdict_of(monitor, seen)) == (Reason.PROBER_FORBIDDEN, Verdict.UNSURE)
+    assert seen.detail == f"journal: there is no journal in {tmp_path}; see Storage= in journald.conf(5)"
+    await bed.close()
+
+
+async def test_a_reader_that_does_not_answer_leaves_silence_unsure_and_a_failure_sure(bed: Bed) -> None:
+    script = (
+        "import sys, json\n"
+        "print(json.dumps({'news': 1, 'place': 'x', 'counts': [[int(sys.argv[1]), 3]], 'total': 3,"
+        " 'last_us': 1, 'lines': ['bad'], 'lost': 0}), flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    slot = str(int(time.time()))
+    bed.feeds = JournalFeeds(command=["/usr/bin/python3", "-c", script, slot])
+    monitor = await bed.start(ERRORS, timeout_s=0.05)
+    await until(lambda: bed.wakes == 1)
+    assert (await monitor.check()).reason is Reason.JOURNAL_MATCHED
+    await bed.close()
+    bed.feeds = JournalFeeds(command=["/usr/bin/python3", "-c", script, "0"])
+    monitor = await bed.start(DONE, timeout_s=0.05)
+    bed.clock.pass_s(7200)
+    seen = await monitor.check()
+    assert (seen.reason, verdict_of(monitor, seen)) == (Reason.PROBER_LATE, Verdict.UNSURE)
+    assert seen.detail.startswith("journal: not read to its end within 50ms")
+
+
+# What is written in a file
+
+
+def read(tmp_path: Path, keys: str) -> JournalOptions:
+    config = tmp_path / "monitord.toml"
+    config.write_text(f'[monitors.one]\ntype = "journal"\n{keys}\n')
+    document = read_document(config)
+    table = document.root.named("monitors")["one"]
+    table.text("type")
+    options = JournalMonitor.read_options(table)
+    document.check()
+    return options
+
+
+WRITTEN = [
+    pytest.param('unit = "nginx"', JournalOptions((("_SYSTEMD_UNIT", ("nginx.service",)),)), id="unit"),
+    pytest.param(
+        'unit = ["a.socket", "b"]\nidentifier = ["c", "d"]',
+        JournalOptions((("SYSLOG_IDENTIFIER", ("c", "d")), ("_SYSTEMD_UNIT", ("a.socket", "b.service")))),
+        id="several",
+    ),
+    pytest.param('priority = "err"', JournalOptions((("PRIORITY", tuple("0123")),)), id="and worse"),
+    pytest.param("priority = 1", JournalOptions((("PRIORITY", ("0", "1")),)), id="number"),
+    pytest.param('priority = "warning..err"', JournalOptions((("PRIORITY", ("3", "4")),)), id="range"),
+    pytest.param(
+        'match = { PRIORITY = ["err", "6..7"], _UID = 0 }',
+        JournalOptions((("PRIORITY", ("3", "6", "7")), ("_UID", ("0",)))),
+        id="match",
+    ),
+    pytest.param(
+        'pattern = "a+$"\nat_most = 3\nwithin = "1h"\nlook_back = true',
+        JournalOptions((), "a+$", 3, 3600.0, look_back=True),
+        id="count",
+    ),
+    pytest.param(
+        'identifier = "x"\nabsent_for = "26h"',
+        JournalOptions((("SYSLOG_IDENTIFIER", ("x",)),), None, None, 93600.0),
+        id="absent",
+    ),
+]
+
+
+@pytest.mark.parametrize(("keys", "options"), WRITTEN)
+def test_options_are_read(tmp_path: Path, keys: str, options: JournalOptions) -> None:
+    assert read(tmp_path, keys) == options
+
+
+REFUSED = [
+    pytest.param("", "matches every line of the journal; say which by match, unit,", id="nothing"),
+    pytest.param(
+        'unit = "a"\nabsent_for = "1h"\nat_most = 2',
+        "at_most: does not go with absent_for; make it a monitor of its own",
+        id="both kinds",
+    ),
+    pytest.param(
+        'unit = "a"\nabsent_for = "1h"\nwithin = "1h"', "within: does not go with absent_for", id="window"
+    ),
+    pytest.param('pattern = "(a"', 'pattern: "(a" at column', id="pattern"),
+    pytest.param('match = { priority = "3" }', 'match: "priority" is not the name of a field', id="field"),
+    pytest.param('match = { __CURSOR = "x" }', 'match: "__CURSOR" is not the name of a field', id="address"),
+    pytest.param('match = "PRIORITY=3"', 'match: "PRIORITY=3" is not a table', id="no table"),
+    pytest.param(
+        "match = { _UID = 1.5 }", 'match: 1.5 is neither text nor a whole number; write "…"', id="float"
+    ),
+    pytest.param("match = { _UID = [] }", "match: _UID has 0 values; write 1 to 100", id="no values"),
+    pytest.param(
+        'priority = "bad"', 'priority: "bad" is not a priority; write 0 to 7, "0..3", or', id="priority"
+    ),
+    pytest.param('unit = "a"\nwithin = "10ms"', "is too small; at least", id="short"),
+]
+
+
+@pytest.mark.parametrize(("keys", "fault"), REFUSED)
+def test_faults_tell_the_fix(tmp_path: Path, keys: str, fault: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        read(tmp_path, keys)
+    assert fault in str(refused.value)
+
+
+def test_without_the_library_only_its_monitors_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "systemd.py").write_text("raise ModuleNotFoundError(\"No module named 'systemd'\")\n")
+    config = tmp_path / "monitord.toml"
+    config.write_text('[monitors.errors]\ntype = "journal"\npriority = "err"\n')
+    done = subprocess.run(
+        [sys.executable, "-m", "monitord", "--check-config", "--config", str(config)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert (
+        f"{config}:2: monitors.errors.type: \"journal\" needs python-systemd: No module named 'systemd'; "
+        "install the package python3-systemd"
+    ) in done.stdout
+
+
+def test_one_failure_is_enough_and_the_example_loads() -> None:
+    settings = read_settings(ROOT / "etc" / "examples" / "journal.toml")
+    assert [monitor.type_name for monitor in settings.monitors] == ["journal"] * 4
+    assert {monitor.policy.fail_after for monitor in settings.monitors} == {1}

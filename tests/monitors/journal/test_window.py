@@ -1,0 +1,70 @@
+"""Counting by slots against counting every moment."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitord.monitors.journal.window import SLOTS, Window, slot_width_us
+
+WINDOWS_S = st.floats(1.0, 86400.0)
+START_US = 1_795_000_000_000_000
+MOMENTS = st.lists(st.integers(0, 200_000_000_000), max_size=60)
+
+
+def slotted(window: Window, moments: list[int]) -> list[tuple[int, int]]:
+    return [((START_US + moment) // window.slot_us, 1) for moment in moments]
+
+
+@given(WINDOWS_S, MOMENTS, st.integers(0, 300_000_000_000))
+def test_a_moment_counts_until_its_slot_is_past(window_s: float, moments: list[int], now: int) -> None:
+    window = Window(window_s)
+    window.add(slotted(window, moments))
+    now_us, window_us = START_US + now, round(window_s * 1e6)
+    ages = [now - moment for moment in moments]
+    at_least = sum(age <= window_us for age in ages)
+    at_most = sum(age < window_us + window.slot_us for age in ages)
+    assert at_least <= window.count(now_us) <= at_most
+
+
+@given(WINDOWS_S, MOMENTS, st.integers(0, 300_000_000_000))
+def test_what_was_kept_counts_the_same(window_s: float, moments: list[int], now: int) -> None:
+    window, again = Window(window_s), Window(window_s)
+    window.add(slotted(window, moments))
+    again.restore(json.loads(json.dumps(window.kept())))
+    assert again.count(START_US + now) == window.count(START_US + now)
+
+
+@given(WINDOWS_S, MOMENTS, st.integers(-(10**12), 10**12), st.integers(0, 300_000_000_000))
+def test_a_shift_moves_all_by_what_it_says(window_s: float, moments: list[int], by_us: int, now: int) -> None:
+    window, shifted = Window(window_s), Window(window_s)
+    for one in (window, shifted):
+        one.add(slotted(one, moments))
+    moved_us = shifted.shift(by_us)
+    assert abs(moved_us - by_us) <= shifted.slot_us
+    assert shifted.count(START_US + now + moved_us) == window.count(START_US + now)
+
+
+def test_a_flood_takes_no_more_memory_than_a_drop() -> None:
+    window = Window(300.0)
+    for second in range(10_000):
+        window.add([(START_US // window.slot_us + second, 1000)])
+    assert len(window.kept()) <= 2 * SLOTS + 1
+    assert window.count(START_US + 10_000_000_000) == 1000 * 300
+
+
+def test_a_window_of_another_width_goes_on_with_what_was_kept() -> None:
+    narrow, wide = Window(60.0), Window(600.0)
+    narrow.add([(START_US // narrow.slot_us, 5)])
+    wide.restore(narrow.kept())
+    assert wide.count(START_US) == 5
+
+
+def test_what_is_not_understood_is_left() -> None:
+    window = Window(60.0)
+    window.restore([[START_US, 2], "x", [1], [None, 1], {"a": 1}])
+    assert window.count(START_US) == 2
+
+
+def test_five_minutes_are_counted_by_seconds() -> None:
+    assert slot_width_us(300.0) == 1_000_000

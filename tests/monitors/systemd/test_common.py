@@ -1,0 +1,80 @@
+"""What the types `unit` and `timer` share, as far as their own tests do not show it."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from monitord.monitors.systemd.common import WAKE_EVERY_S, Nudge, ending
+from monitord.net.dbus.unit_state import UnitState
+from tests.fakes import run_in_fake_time
+
+
+def test_a_nudge_comes_at_once_and_then_every_second_at_most() -> None:
+    async def main() -> list[float]:
+        loop = asyncio.get_running_loop()
+        began_s, woken = loop.time(), []
+        nudge = Nudge(lambda: woken.append(round(loop.time() - began_s, 3)))
+        for _ in range(30):
+            nudge.call()
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(5)
+        nudge.call()
+        await asyncio.sleep(1)
+        return woken
+
+    assert run_in_fake_time(main) == [0.0, 1.0, 2.0, 3.0, 8.0]
+
+
+def test_of_what_is_planned_the_earliest_holds_and_a_close_ends_it() -> None:
+    async def main() -> list[float]:
+        loop = asyncio.get_running_loop()
+        began_s, woken = loop.time(), []
+        nudge = Nudge(lambda: woken.append(round(loop.time() - began_s, 3)))
+        for after_s in (50.0, 20.0, 30.0):
+            nudge.call(after_s=after_s)
+        await asyncio.sleep(100)
+        nudge.call(after_s=1.0)
+        nudge.close()
+        nudge.close()
+        await asyncio.sleep(100)
+        return woken
+
+    assert run_in_fake_time(main) == [20.0]
+
+
+@pytest.fixture(scope="module")
+def uvloop_loop() -> Callable[[], asyncio.AbstractEventLoop]:
+    """Makes loops of the kind that the daemon uses where it can. The first one opens descriptors that uvloop keeps."""
+    uvloop = pytest.importorskip("uvloop", reason="python3-uvloop is not installed")
+    make: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=make) as runner:
+        runner.run(asyncio.sleep(0))
+    return make
+
+
+def test_a_nudge_knows_the_handles_of_uvloop(uvloop_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    async def main() -> None:
+        woken = asyncio.Event()
+        nudge = Nudge(woken.set)
+        nudge.call(after_s=WAKE_EVERY_S * 1000)
+        nudge.call()
+        nudge.call()
+        await woken.wait()
+        nudge.close()
+
+    with asyncio.Runner(loop_factory=uvloop_loop) as runner:
+        runner.run(main())
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (UnitState("a", result="exit-code", exit_code="exited", exit_status=3), "exit-code, status 3"),
+        (UnitState("a", result="signal", exit_code="killed", exit_status=9), "signal, signal 9"),
+        (UnitState("a", result="timeout"), "timeout"),
+        (UnitState("a"), ""),
+    ],
+)
+def test_an_end_is_said_as_systemctl_says_it(state: UnitState, said: str) -> None:
+    assert ending(state) == said

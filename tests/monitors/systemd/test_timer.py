@@ -1,0 +1,264 @@
+"""The type `timer`: its options as written in a file, and what it says of the timers of a systemd on a real bus."""
+
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitord.config import read_document
+from monitord.dispatch.judging import judge
+from monitord.errors import ConfigError
+from monitord.model import Reason, Verdict
+from monitord.monitors.systemd.timer import TimerMonitor, TimerOptions
+from monitord.settings import read_settings
+from tests.buses import service, timer
+from tests.systemds import Bench, MovedClock, Started, a_host
+
+TIMER = 'type = "timer"\ntimer = "backup.timer"'
+JOB = "backup.service"
+HOUR = 3600.0
+TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
+BAD: dict[str, Any] = {"Result": "exit-code", "ExecMainCode": 1, "ExecMainStatus": 2}
+
+
+@pytest.fixture
+async def host(tmp_path: Path) -> AsyncIterator[Bench]:
+    """A job every day, last started five hours ago."""
+    async with a_host(tmp_path) as bench:
+        bench.systemd.units["backup.timer"] = timer(
+            JOB, LastTriggerUSec=at(-5 * HOUR), NextElapseUSecRealtime=at(19 * HOUR)
+        )
+        bench.systemd.units[JOB] = service(Type="oneshot")
+        job_stands(bench, "inactive", "dead")
+        yield bench
+
+
+def at(seconds: float) -> int:
+    """So many seconds from now, as systemd has it."""
+    return int((datetime.now(UTC) + timedelta(seconds=seconds)).timestamp() * 1e6)
+
+
+def job_stands(host: Bench, active_state: str, sub_state: str, **properties: Any) -> None:
+    unit = host.systemd.units[JOB]
+    unit.active_state, unit.sub_state = active_state, sub_state
+    unit.properties |= properties
+
+
+def timer_stands(host: Bench, active_state: str, sub_state: str, **properties: Any) -> None:
+    unit = host.systemd.units["backup.timer"]
+    unit.active_state, unit.sub_state = active_state, sub_state
+    unit.properties |= properties
+
+
+async def test_a_timer_that_does_its_work_is_well(host: Bench) -> None:
+    seen = await host.monitor(TIMER).check()
+    assert seen.reason is Reason.OK
+    said = rf"backup\.timer {JOB} is well, last started at {TIME}, elapses at {TIME}"
+    assert re.fullmatch(said, seen.detail)
+    assert (seen.subject, seen.detail) == ("backup.timer", f"backup.timer {seen.outcome}")
+    assert set(seen.facts) == set(TimerMonitor.vocabulary.facts)
+    facts = {
+        name: seen.facts[name] for name in ("timer.unit", "timer.result", "timer.overdue", "timer.is_running")
+    }
+    assert list(facts.values()) == [JOB, "success", False, False]
+    last, after = seen.facts["timer.last_trigger"], seen.facts["timer.next_elapse"]
+    assert isinstance(last, float)
+    assert isinstance(after, float)
+    assert 5 * HOUR <= last < 6 * HOUR
+    assert 18 * HOUR < after <= 19 * HOUR
+
+
+async def test_a_job_that_failed_is_a_failure_until_one_ends_well(host: Bench) -> None:
+    monitor = host.monitor(TIMER)
+    job_stands(host, "failed", "failed", **BAD)
+    seen = await monitor.check()
+    assert (seen.reason, seen.facts["timer.result"], seen.facts["timer.exit_status"]) == (
+        Reason.UNIT_FAILED,
+        "exit-code",
+        2,
+    )
+    assert f"backup.timer {JOB} failed (exit-code, status 2), last started at 20" in seen.detail
+    job_stands(host, "activating", "start", Result="success", ExecMainStatus=0)
+    seen = await monitor.check()
+    assert (seen.reason, seen.facts["timer.is_running"]) == (Reason.UNIT_FAILED, True)
+    job_stands(host, "inactive", "dead")
+    assert (await monitor.check()).reason is Reason.OK
+
+
+@pytest.mark.parametrize(
+    ("state", "load_state", "reason", "said"),
+    [
+        (("inactive", "dead"), "loaded", Reason.UNIT_INACTIVE, "inactive (dead)"),
+        (("inactive", "dead"), "masked", Reason.UNIT_INACTIVE, "inactive (dead, masked)"),
+        (("inactive", "dead"), "not-found", Reason.UNIT_INACTIVE, "not found"),
+        (("failed", "failed"), "loaded", Reason.UNIT_FAILED, "failed (resources)"),
+    ],
+)
+async def test_a_timer_that_is_not_active_starts_nothing(
+    host: Bench, state: tuple[str, str], load_state: str, reason: Reason, said: str
+) -> None:
+    timer_stands(host, *state, Result="resources")
+    host.systemd.units["backup.timer"].load_state = load_state
+    seen = await host.monitor(TIMER).check()
+    assert (seen.reason, seen.detail) == (reason, f"backup.timer {said}")
+
+
+async def test_a_run_that_does_not_come_is_missed_when_the_grace_is_over(host: Bench) -> None:
+    clock = MovedClock()
+    monitor = host.monitor(f'{TIMER}\ngrace = "30m"', clock=clock)
+    await monitor.check()
+    clock.ahead_s = 19 * HOUR + 20 * 60
+    assert (await monitor.check()).reason is Reason.OK
+    clock.ahead_s += 20 * 60
+    seen = await monitor.check()
+    assert (seen.reason, seen.facts["timer.overdue"]) == (Reason.HEARTBEAT_MISSED, True)
+    assert "backup.timer was to elapse at " in seen.detail
+    assert " UTC, and has not within 30m, last started at 20" in seen.detail
+    timer_stands(
+        host, "active", "waiting", LastTriggerUSec=at(20 * HOUR), NextElapseUSecRealtime=at(40 * HOUR)
+    )
+    clock.ahead_s += HOUR
+    assert (await monitor.check()).reason is Reason.OK
+
+
+async def test_a_run_that_was_missed_while_all_was_off_is_known_by_memory(host: Bench) -> None:
+    clock = MovedClock()
+    before = host.monitor(TIMER, clock=clock)
+    assert before.memory() is None
+    await before.check()
+    memory = before.memory()
+    assert memory is not None
+    clock.ahead_s = 24 * HOUR
+    timer_stands(host, "active", "waiting", LastTriggerUSec=0, NextElapseUSecRealtime=at(43 * HOUR))
+    after = host.monitor(TIMER, clock=clock)
+    assert (await after.check()).reason is Reason.OK
+    after.remember(memory)
+    assert (await after.check()).reason is Reason.HEARTBEAT_MISSED
+
+
+async def test_max_age_counts_from_the_last_elapse(host: Bench) -> None:
+    assert (await host.monitor(f'{TIMER}\nmax_age = "6h"').check()).reason is Reason.OK
+    seen = await host.monitor(f'{TIMER}\nmax_age = "4h"').check()
+    assert seen.reason is Reason.HEARTBEAT_MISSED
+    assert seen.detail.startswith("backup.timer did not elapse within 4h, last started at 20")
+
+
+async def test_max_age_of_a_timer_that_never_elapsed_counts_from_when_it_became_as_it_is(host: Bench) -> None:
+    timer_stands(host, "active", "waiting", LastTriggerUSec=0, StateChangeTimestamp=at(-3 * HOUR))
+    assert (await host.monitor(f'{TIMER}\nmax_age = "4h"').check()).reason is Reason.OK
+    seen = await host.monitor(f'{TIMER}\nmax_age = "2h"').check()
+    assert (seen.reason, seen.detail) == (
+        Reason.HEARTBEAT_MISSED,
+        "backup.timer did not elapse within 2h, not started yet",
+    )
+    assert "timer.last_trigger" not in seen.facts
+
+
+async def test_the_last_moment_is_looked_at_when_it_has_passed(host: Bench) -> None:
+    monitor = host.monitor(f'{TIMER}\nmax_age = "5h"')
+    timer_stands(host, "active", "waiting", LastTriggerUSec=at(0.2 - 5 * HOUR))
+    started = Started(monitor)
+    assert (await monitor.check()).reason is Reason.OK
+    await started.heard()
+    assert (await monitor.check()).reason is Reason.HEARTBEAT_MISSED
+    await monitor.close()
+
+
+async def test_what_becomes_of_the_job_wakes_the_monitor(host: Bench) -> None:
+    started = Started(host.monitor(TIMER))
+    assert (await started.monitor.check()).reason is Reason.OK
+    await host.systemd.change(JOB, "failed", "failed", **BAD)
+    await started.heard()
+    assert (await started.monitor.check()).reason is Reason.UNIT_FAILED
+    await host.systemd.change("backup.timer", "inactive", "dead")
+    await started.heard()
+    assert (await started.monitor.check()).reason is Reason.UNIT_INACTIVE
+    await started.monitor.close()
+
+
+async def test_a_timer_that_elapses_no_more_says_so(host: Bench) -> None:
+    timer_stands(host, "active", "elapsed", NextElapseUSecRealtime=0)
+    seen = await host.monitor(TIMER).check()
+    assert seen.reason is Reason.OK
+    assert seen.detail.endswith(" UTC, does not elapse again")
+
+
+async def test_calendar_of_a_timer_that_has_ended_is_a_warning(host: Bench) -> None:
+    ended = {"NextElapseUSecRealtime": 0, "TimersCalendar": [["OnCalendar", "2026-01-01 00:00:00", 0]]}
+    timer_stands(host, "active", "elapsed", **ended)
+    seen = await host.monitor(TIMER).check()
+    assert seen.reason is Reason.HEARTBEAT_ENDED
+    assert seen.detail.endswith(" UTC, does not elapse again")
+    # By max_age it goes alone, and a timer that counts from the boot elapses once.
+    assert (await host.monitor(f'{TIMER}\nmax_age = "1w"').check()).reason is Reason.OK
+    timer_stands(host, "active", "elapsed", **ended, TimersMonotonic=[["OnBootUSec", 60_000_000, 0]])
+    assert (await host.monitor(TIMER).check()).reason is Reason.OK
+
+
+@pytest.mark.parametrize(
+    ("condition", "verdict"),
+    [
+        ("timer.last_trigger < 6h and timer.result != 'timeout'", Verdict.PASS),
+        ("timer.last_trigger < 4h", Verdict.FAIL),
+        ("not timer.overdue == true", Verdict.PASS),
+    ],
+)
+async def test_conditions_take_the_place_of_the_own_verdict(
+    host: Bench, condition: str, verdict: Verdict
+) -> None:
+    job_stands(host, "failed", "failed", **BAD)
+    monitor = host.monitor(TIMER, condition)
+    assert judge(await monitor.check(), monitor.settings, None).verdict is verdict
+
+
+async def test_a_host_that_cannot_be_asked_says_nothing_of_its_timers(host: Bench) -> None:
+    host.daemon.stop()
+    monitor = host.monitor(TIMER)
+    seen = await monitor.check()
+    assert seen.reason is Reason.MANAGER_SILENT
+    assert judge(seen, monitor.settings, None).verdict is Verdict.UNSURE
+
+
+# Options
+
+
+def read(tmp_path: Path, keys: str) -> TimerOptions:
+    config = tmp_path / "monitord.toml"
+    config.write_text(f"[monitors.one]\n{keys}\n")
+    document = read_document(config)
+    options = TimerMonitor.read_options(document.root.named("monitors")["one"])
+    document.check()
+    return options
+
+
+def test_every_option_is_read(tmp_path: Path) -> None:
+    assert read(tmp_path, 'timer = "a.timer"') == TimerOptions("a.timer", None, HOUR)
+    keys = 'timer = "a.timer"\nmax_age = "25h"\ngrace = "10m"'
+    assert read(tmp_path, keys) == TimerOptions("a.timer", 25 * HOUR, 600.0)
+
+
+def test_a_timer_needs_no_type(tmp_path: Path) -> None:
+    config = tmp_path / "monitord.toml"
+    config.write_text('[monitors.backup]\ntimer = "backup.timer"\n')
+    (settings,) = read_settings(config).monitors
+    assert (settings.type_name, settings.policy.fail_after) == ("timer", 1)
+
+
+@pytest.mark.parametrize(
+    ("keys", "fault"),
+    [
+        ("", 'timer: is missing; add timer = "…"'),
+        ('timer = "backup.service"', '"backup.service" is not a timer; write a name such as "backup.timer"'),
+        ('timer = "nginx.socket"', '"nginx.socket" is not a timer; write a name such as "backup.timer"'),
+        ('timer = "back*"', '"back*" is a pattern; write the name of one unit'),
+        ('timer = "a.timer"\nmax_age = 0', "max_age: 0 is too small; at least 1s"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_told_with_what_to_write(tmp_path: Path, keys: str, fault: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        read(tmp_path, keys)
+    assert len(raised.value.faults) == 1, raised.value
+    assert fault in str(raised.value)

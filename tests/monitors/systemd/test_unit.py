@@ -1,0 +1,570 @@
+"""The type `unit`: its options as written in a file, and what it says of the units of a systemd on a real bus."""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitord.config import read_document
+from monitord.dispatch.judging import judge
+from monitord.errors import ConfigError
+from monitord.model import Observation, Reason, Verdict
+from monitord.monitors.systemd.unit import MAX_LOOKED_AT, OnCrash, UnitMonitor, UnitOptions, Want
+from monitord.settings import read_settings
+from tests.buses import FakeUnit, service, until
+from tests.systemds import Bench, MovedClock, Started, a_host
+
+ROOT = Path(__file__).parents[2].parent
+
+NGINX = "nginx.service"
+ONE = f'type = "unit"\nunit = "{NGINX}"'
+MANY = 'type = "unit"\nunits = "*.service"'
+BAD: dict[str, Any] = {"Result": "exit-code", "ExecMainCode": 1, "ExecMainStatus": 1}
+WELL: dict[str, Any] = {"Result": "success", "ExecMainCode": 0, "ExecMainStatus": 0}
+
+
+@pytest.fixture
+async def host(tmp_path: Path) -> AsyncIterator[Bench]:
+    async with a_host(tmp_path) as bench:
+        bench.systemd.units[NGINX] = service(StateChangeTimestamp=ago(300))
+        yield bench
+
+
+def without_time(detail: str) -> str:
+    """A detail is stored, so its times are absolute."""
+    return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "TIME", detail)
+
+
+def ago(seconds: float) -> int:
+    """A time as systemd has it."""
+    return int((datetime.now(UTC) - timedelta(seconds=seconds)).timestamp() * 1e6)
+
+
+def stands(host: Bench, active_state: str, sub_state: str, *, since: float = 300, **properties: Any) -> None:
+    """The unit stands so, and nobody was told."""
+    unit = host.systemd.units[NGINX]
+    unit.active_state, unit.sub_state = active_state, sub_state
+    unit.properties |= {"StateChangeTimestamp": ago(since), **properties}
+
+
+async def crash_and_restart(host: Bench, name: str, number: int, **ended: Any) -> None:
+    """As systemd tells it: the run has ended and waits, then the next one runs."""
+    ended = ended or BAD
+    await host.systemd.change(
+        name, "activating", "auto-restart", ExecMainStartTimestampMonotonic=10 + number, **ended
+    )
+    await host.systemd.change(
+        name, "active", "running", NRestarts=number, ExecMainStartTimestampMonotonic=10 + number + 1, **WELL
+    )
+
+
+async def one_check(host: Bench, keys: str, *up_when: str) -> Observation:
+    return await host.monitor(keys, *up_when).check()
+
+
+# How it stands
+
+
+@pytest.mark.parametrize(
+    ("keys", "active_state", "sub_state", "properties", "reason", "said"),
+    [
+        pytest.param("", "active", "running", {}, Reason.OK, "active (running) since TIME", id="active"),
+        pytest.param("", "reloading", "reload", {}, Reason.OK, "reloading (reload) since TIME", id="reloading"),
+        pytest.param("", "failed", "failed", BAD, Reason.UNIT_FAILED,
+                     "failed (exit-code, status 1) since TIME", id="failed"),
+        pytest.param("", "failed", "failed", {"Result": "signal", "ExecMainCode": 2, "ExecMainStatus": 9},
+                     Reason.UNIT_FAILED, "failed (signal, signal 9) since TIME", id="killed"),
+        pytest.param("", "failed", "failed", {"Result": "start-limit-hit"}, Reason.UNIT_FAILED,
+                     "failed (start-limit-hit) since TIME", id="started_too_often"),
+        pytest.param("", "inactive", "dead", {}, Reason.UNIT_INACTIVE, "inactive (dead) since TIME", id="stopped"),
+        pytest.param("", "activating", "start", {}, Reason.UNIT_INACTIVE,
+                     "activating (start) since TIME", id="does_not_get_up"),
+        pytest.param("", "inactive", "dead", {"Type": "oneshot"}, Reason.OK,
+                     "inactive (dead) since TIME", id="oneshot_between_two_runs"),
+        pytest.param("", "activating", "start", {"Type": "oneshot"}, Reason.OK,
+                     "activating (start) since TIME", id="oneshot_at_work"),
+        pytest.param("", "failed", "failed", {"Type": "oneshot", **BAD}, Reason.UNIT_FAILED,
+                     "failed (exit-code, status 1) since TIME", id="oneshot_failed"),
+        pytest.param('want = "not_failed"', "inactive", "dead", {}, Reason.OK,
+                     "inactive (dead) since TIME", id="only_not_failed"),
+        pytest.param('want = "not_failed"', "failed", "failed", BAD, Reason.UNIT_FAILED,
+                     "failed (exit-code, status 1) since TIME", id="only_not_failed_but_failed"),
+        pytest.param('want = "inactive"', "inactive", "dead", {}, Reason.OK,
+                     "inactive (dead) since TIME", id="is_to_be_inactive"),
+        pytest.param('want = "inactive"', "active", "running", {}, Reason.CONDITION_FAILED,
+                     "active (running) since TIME", id="is_to_be_inactive_but_runs"),
+        pytest.param('want = "inactive"', "failed", "failed", BAD, Reason.UNIT_FAILED,
+                     "failed (exit-code, status 1) since TIME", id="is_to_be_inactive_but_failed"),
+    ],
+)  # fmt: skip
+async def test_how_a_unit_stands(
+    host: Bench,
+    keys: str,
+    active_state: str,
+    sub_state: str,
+    properties: dict[str, Any],
+    reason: Reason,
+    said: str,
+) -> None:
+    stands(host, active_state, sub_state, **properties)
+    seen = await one_check(host, f"{ONE}\n{keys}")
+    assert (seen.reason, without_time(seen.detail)) == (reason, f"{NGINX} {said}")
+    assert (seen.subject, without_time(seen.outcome)) == (NGINX, said)
+
+
+async def test_a_unit_that_is_not_there_is_inactive(host: Bench) -> None:
+    del host.systemd.units[NGINX]
+    seen = await one_check(host, ONE)
+    assert (seen.reason, seen.detail) == (Reason.UNIT_INACTIVE, f"{NGINX} not found")
+    assert (seen.facts["unit.load_state"], seen.facts["unit.count"]) == ("not-found", 0)
+
+
+async def test_a_unit_that_is_masked_says_so(host: Bench) -> None:
+    stands(host, "inactive", "dead")
+    host.systemd.units[NGINX].load_state = "masked"
+    seen = await one_check(host, ONE)
+    assert without_time(seen.detail) == f"{NGINX} inactive (dead, masked) since TIME"
+
+
+async def test_what_has_not_changed_since_the_boot_has_no_grace(host: Bench) -> None:
+    stands(host, "inactive", "dead")
+    host.systemd.units[NGINX].properties["StateChangeTimestamp"] = 0
+    seen = await one_check(host, ONE)
+    assert (seen.reason, seen.detail) == (Reason.UNIT_INACTIVE, f"{NGINX} inactive (dead)")
+    assert "unit.since" not in seen.facts
+
+
+@pytest.mark.parametrize(
+    "state", [("inactive", "dead"), ("activating", "start"), ("deactivating", "stop-sigterm")]
+)
+async def test_what_restarts_or_is_upgraded_has_the_grace_for_it(host: Bench, state: tuple[str, str]) -> None:
+    stands(host, *state, since=5)
+    seen = await one_check(host, ONE)
+    assert seen.reason is Reason.OK
+    assert seen.detail.endswith("which is well for 30s")
+    assert (await one_check(host, f"{ONE}\ngrace = 4")).reason is Reason.UNIT_INACTIVE
+
+
+async def test_a_unit_that_systemd_let_go_when_it_was_stopped_has_the_grace_as_well(host: Bench) -> None:
+    """One that nothing else wants is forgotten as soon as it is stopped, and with it since when it is."""
+    clock = MovedClock()
+    monitor = host.monitor(ONE, clock=clock)
+    assert (await monitor.check()).reason is Reason.OK
+    stands(host, "inactive", "dead", NRestarts=0, ExecMainStartTimestampMonotonic=0)
+    host.systemd.units[NGINX].properties["StateChangeTimestamp"] = 0
+    for after_s, reason in ((0, Reason.OK), (20, Reason.OK), (40, Reason.UNIT_INACTIVE)):
+        clock.ahead_s = after_s
+        assert (await monitor.check()).reason is reason
+        # A restart of ours goes on with it: otherwise what is down would be up for so long.
+        again, memory = host.monitor(ONE, clock=clock), monitor.memory()
+        assert memory is not None
+        again.remember(json.loads(json.dumps(memory)))
+        assert (await again.check()).reason is reason
+
+
+async def test_the_end_of_the_grace_is_not_waited_for_until_the_next_check(host: Bench) -> None:
+    started = Started(host.monitor(f'{ONE}\ngrace = "2s"'))
+    stands(host, "inactive", "dead", since=1.9)
+    assert (await started.monitor.check()).reason is Reason.OK
+    await started.heard()
+    assert (await started.monitor.check()).reason is Reason.UNIT_INACTIVE
+    await started.monitor.close()
+
+
+async def test_every_fact_of_one_unit(host: Bench) -> None:
+    stands(host, "failed", "failed", NRestarts=4, **BAD)
+    seen = await one_check(host, ONE)
+    assert set(seen.facts) == set(UnitMonitor.vocabulary.facts)
+    wanted = {
+        "unit.active_state": "failed",
+        "unit.sub_state": "failed",
+        "unit.load_state": "loaded",
+        "unit.result": "exit-code",
+        "unit.exit_code": "exited",
+        "unit.exit_status": 1,
+        "unit.restarts": 4,
+        "unit.crashes": 0,
+        "unit.count": 1,
+        "unit.failed": 1,
+        "unit.failed_units": (NGINX,),
+    }
+    assert {name: seen.facts[name] for name in wanted} == wanted
+    assert isinstance(seen.facts["unit.since"], float)
+    assert 299 < seen.facts["unit.since"] < 400
+
+
+@pytest.mark.parametrize(
+    ("condition", "verdict"),
+    [
+        ("unit.active_state in ['active', 'inactive']", Verdict.PASS),
+        ("unit.active_state == 'active'", Verdict.FAIL),
+        ("unit.since < 1h and unit.restarts == 0", Verdict.PASS),
+    ],
+)
+async def test_conditions_take_the_place_of_want(host: Bench, condition: str, verdict: Verdict) -> None:
+    stands(host, "inactive", "dead")
+    monitor = host.monitor(ONE, condition)
+    assert judge(await monitor.check(), monitor.settings, None).verdict is verdict
+
+
+# Crashes
+
+
+async def test_a_crash_between_two_checks_is_a_failure_of_the_next_one(host: Bench) -> None:
+    started = Started(host.monitor(ONE))
+    assert (await started.monitor.check()).reason is Reason.OK
+    await crash_and_restart(host, NGINX, 1)
+    await started.heard()
+    seen = await started.monitor.check()
+    assert seen.reason is Reason.UNIT_FAILED
+    assert f"{NGINX} active (running)" in seen.detail
+    assert "crashed (exit-code) and was restarted once since " in seen.detail
+    assert (seen.facts["unit.active_state"], seen.facts["unit.crashes"]) == ("active", 1)
+    seen = await started.monitor.check()
+    assert (seen.reason, seen.facts["unit.crashes"]) == (Reason.OK, 0)
+    await started.monitor.close()
+
+
+async def test_a_crash_that_nobody_heard_of_is_counted_by_systemd(host: Bench) -> None:
+    monitor = host.monitor(ONE)
+    await monitor.check()
+    stands(host, "active", "running", NRestarts=3, ExecMainStartTimestampMonotonic=10 + 9)
+    seen = await monitor.check()
+    assert seen.reason is Reason.UNIT_FAILED
+    assert "crashed and was restarted 3 times since " in seen.detail
+
+
+async def test_a_crash_while_monitord_was_not_there_is_told_after_its_start(host: Bench) -> None:
+    before = host.monitor(ONE)
+    assert before.memory() is None
+    await before.check()
+    stands(host, "active", "running", NRestarts=1, ExecMainStartTimestampMonotonic=10 + 9)
+    after = host.monitor(ONE)
+    memory = before.memory()
+    assert memory is not None
+    after.remember(memory)
+    assert (await after.check()).reason is Reason.UNIT_FAILED
+    unrelated = host.monitor(ONE)
+    unrelated.remember({"looked_at": "yesterday", "ends": {"restarts": 0, "run": ""}})
+    assert (await unrelated.check()).reason is Reason.OK
+
+
+@pytest.mark.parametrize(
+    ("crash", "reason", "verdict"),
+    [
+        ("fail", Reason.UNIT_FAILED, Verdict.FAIL),
+        ("warn", Reason.UNIT_RESTARTED, Verdict.WARN),
+        ("ignore", Reason.OK, Verdict.PASS),
+    ],
+)
+async def test_what_a_crash_means_can_be_chosen(
+    host: Bench, crash: str, reason: Reason, verdict: Verdict
+) -> None:
+    started = Started(host.monitor(f'{ONE}\ncrash = "{crash}"'))
+    await started.monitor.check()
+    await crash_and_restart(host, NGINX, 1)
+    await started.heard()
+    seen = await started.monitor.check()
+    assert (seen.reason, seen.facts["unit.crashes"]) == (reason, 1)
+    assert judge(seen, started.monitor.settings, None).verdict is verdict
+    await started.monitor.close()
+
+
+async def test_a_program_that_ends_well_and_is_started_again_has_not_crashed(host: Bench) -> None:
+    started = Started(host.monitor(ONE))
+    await started.monitor.check()
+    await crash_and_restart(host, NGINX, 1, **WELL)
+    await started.heard()
+    seen = await started.monitor.check()
+    assert (seen.reason, seen.facts["unit.crashes"]) == (Reason.OK, 0)
+    await started.monitor.close()
+
+
+async def test_a_unit_that_waits_for_its_restart_has_failed(host: Bench) -> None:
+    stands(host, "activating", "auto-restart", since=1, **BAD)
+    seen = await one_check(host, ONE)
+    assert (seen.reason, without_time(seen.detail)) == (
+        Reason.UNIT_FAILED,
+        f"{NGINX} activating (auto-restart, exit-code, status 1) since TIME",
+    )
+    assert (await one_check(host, f'{ONE}\ncrash = "ignore"')).reason is Reason.OK
+
+
+async def test_a_crash_counts_beside_conditions(host: Bench) -> None:
+    monitor = host.monitor(ONE, "unit.active_state == 'active'")
+    await monitor.check()
+    stands(host, "active", "running", NRestarts=1, ExecMainStartTimestampMonotonic=10 + 9)
+    assert judge(await monitor.check(), monitor.settings, None).verdict is Verdict.FAIL
+
+
+# Hearing
+
+
+async def test_what_happens_wakes_the_monitor_but_not_all_the_time(host: Bench) -> None:
+    started = Started(host.monitor(ONE))
+    await started.monitor.check()
+    for number in range(1, 50):
+        await crash_and_restart(host, NGINX, number)
+    await started.heard()
+    assert started.woken <= 3
+    await until(lambda: started.woken >= 2)
+    await started.monitor.close()
+
+
+async def test_a_monitor_that_was_never_checked_is_not_woken_by_the_connection(host: Bench) -> None:
+    started = Started(host.monitor(ONE))
+    await host.units.look(NGINX, deadline=asyncio.get_running_loop().time() + 20)
+    assert started.woken == 0
+    await started.monitor.check()
+    await host.systemd.reload()
+    await started.heard()
+    await started.monitor.close()
+
+
+async def test_a_unit_that_is_named_by_an_alias_is_heard_of_by_its_own_name(host: Bench) -> None:
+    host.systemd.aliases["www.service"] = NGINX
+    started = Started(host.monitor('type = "unit"\nunit = "www.service"'))
+    await started.monitor.check()
+    await crash_and_restart(host, NGINX, 1)
+    await started.heard()
+    assert (await started.monitor.check()).reason is Reason.UNIT_FAILED
+    await started.monitor.close()
+
+
+async def test_a_closed_monitor_hears_nothing(host: Bench) -> None:
+    started = Started(host.monitor(ONE))
+    await started.monitor.check()
+    await started.monitor.close()
+    await crash_and_restart(host, NGINX, 1)
+    await host.units.look(NGINX, deadline=asyncio.get_running_loop().time() + 20)
+    assert started.woken == 0
+
+
+# Nobody to ask
+
+
+async def test_a_host_that_cannot_be_asked_says_nothing_of_its_units(host: Bench) -> None:
+    monitor = host.monitor(ONE)
+    await monitor.check()
+    host.daemon.stop()
+    await until(lambda: host.units._connection is None)
+    seen = await monitor.check()
+    assert seen.reason is Reason.MANAGER_SILENT
+    assert seen.detail == f"{NGINX}: the service manager cannot be asked: the bus hung up"
+    assert judge(seen, monitor.settings, None).verdict is Verdict.UNSURE
+
+
+async def test_a_systemd_that_hangs_says_nothing_of_its_units(host: Bench) -> None:
+    await host.monitor(ONE).check()
+    host.systemd.is_hanging = True
+    seen = await host.monitor(ONE, timeout_s=0.05).check()
+    assert seen.reason is Reason.MANAGER_SILENT
+    assert "does not answer ListUnitsByNames" in seen.detail
+
+
+async def test_a_bus_that_does_not_let_us_ask_is_a_matter_of_the_host(tmp_path: Path) -> None:
+    async with a_host(tmp_path) as host:
+        host.systemd.answer = host.systemd.denied
+        seen = await host.monitor(ONE).check()
+    assert seen.reason is Reason.PROBER_FORBIDDEN
+
+
+# Many
+
+
+async def test_of_many_none_may_have_failed(host: Bench) -> None:
+    host.systemd.units["once.service"] = FakeUnit(active_state="inactive", sub_state="dead")
+    host.systemd.units["other.timer"] = FakeUnit(active_state="failed")
+    seen = await one_check(host, MANY)
+    assert (seen.reason, seen.detail) == (Reason.OK, "*.service 2 units, all well")
+    stands(host, "failed", "failed", **BAD)
+    seen = await one_check(host, MANY)
+    assert (seen.reason, without_time(seen.detail)) == (
+        Reason.UNIT_FAILED,
+        f"*.service 1 of 2 not well: {NGINX} failed (exit-code, status 1) since TIME",
+    )
+    facts = {
+        name: seen.facts[name] for name in ("unit.count", "unit.failed", "unit.failed_units", "unit.crashes")
+    }
+    assert list(facts.values()) == [2, 1, (NGINX,), 0]
+
+
+async def test_of_many_all_may_have_to_be_active(host: Bench) -> None:
+    keys = 'type = "unit"\nunits = ["ng*", "once.service"]\nwant = "active"'
+    host.systemd.units["once.service"] = service(Type="oneshot")
+    host.systemd.units["once.service"].active_state = "inactive"
+    assert (await one_check(host, keys)).reason is Reason.OK
+    stands(host, "inactive", "dead")
+    seen = await one_check(host, keys)
+    assert (seen.reason, seen.facts["unit.failed"]) == (Reason.UNIT_INACTIVE, 0)
+    assert f"1 of 2 not well: {NGINX} inactive (dead)" in seen.detail
+
+
+async def test_a_pattern_that_matches_nothing_is_well_unless_something_is_to_be_active(host: Bench) -> None:
+    keys = 'type = "unit"\nunits = "no-*"'
+    seen = await one_check(host, keys)
+    assert (seen.reason, seen.detail) == (Reason.OK, "no-* no unit of that name is loaded")
+    assert (await one_check(host, f'{keys}\nwant = "active"')).reason is Reason.UNIT_INACTIVE
+
+
+async def test_very_many_that_failed_are_counted_and_some_of_them_named(host: Bench) -> None:
+    for number in range(MAX_LOOKED_AT * 2):
+        unit = host.systemd.units[f"w@{number}.service"] = service(**BAD)
+        unit.active_state = "failed"
+    seen = await one_check(host, MANY)
+    assert seen.facts["unit.failed"] == MAX_LOOKED_AT * 2
+    assert seen.detail.endswith(f"and {MAX_LOOKED_AT * 2 - 5} more")
+    assert host.systemd.calls.count("ListUnitsByNames") == MAX_LOOKED_AT
+
+
+async def test_a_crash_of_one_of_many_is_seen_between_two_checks(host: Bench) -> None:
+    host.systemd.units["b.service"] = service()
+    started = Started(host.monitor(MANY))
+    await started.monitor.check()
+    await crash_and_restart(host, "b.service", 1)
+    await crash_and_restart(host, NGINX, 1, **WELL)
+    await host.systemd.change("b.service", "active", "running", NRestarts=1)
+    await started.heard()
+    await until(lambda: started.woken >= 2)
+    seen = await started.monitor.check()
+    assert (seen.reason, seen.facts["unit.crashes"]) == (Reason.UNIT_FAILED, 1)
+    assert seen.detail == "*.service 2 units, all well; crashed and restarted: b.service"
+    assert (await started.monitor.check()).reason is Reason.OK
+    await started.monitor.close()
+
+
+async def test_services_that_come_and_go_do_not_wake_who_looks_for_failures(host: Bench) -> None:
+    host.systemd.units |= {"cron@1.service": service(), "last.service": service()}
+    started = Started(host.monitor(MANY))
+    await started.monitor.check()
+    other = Started(host.monitor('type = "unit"\nunit = "last.service"'))
+    await other.monitor.check()
+    for state in ("deactivating", "inactive", "activating", "active"):
+        await host.systemd.change("cron@1.service", state, state)
+    await host.systemd.change("last.service", "deactivating", "stop")
+    await other.heard()
+    assert started.woken == 0
+    await host.systemd.change("cron@1.service", "failed", "failed", **BAD)
+    await started.heard()
+    assert (await started.monitor.check()).reason is Reason.UNIT_FAILED
+    await host.systemd.change("cron@1.service", "inactive", "dead", **WELL)
+    await started.heard()
+    await started.monitor.close()
+    await other.monitor.close()
+
+
+async def test_one_of_many_that_failed_and_was_told_is_not_told_again_when_it_is_started(host: Bench) -> None:
+    started = Started(host.monitor(MANY))
+    stands(host, "failed", "failed", **BAD)
+    assert (await started.monitor.check()).reason is Reason.UNIT_FAILED
+    await host.systemd.change(NGINX, "failed", "failed", StatusText="a job is there")
+    await host.systemd.change(NGINX, "active", "running", **WELL)
+    await started.heard()
+    assert (await started.monitor.check()).reason is Reason.OK
+    await started.monitor.close()
+
+
+# Options
+
+
+def read(tmp_path: Path, keys: str) -> UnitOptions:
+    config = tmp_path / "monitord.toml"
+    config.write_text(f"[monitors.one]\n{keys}\n")
+    document = read_document(config)
+    options = UnitMonitor.read_options(document.root.named("monitors")["one"])
+    document.check()
+    return options
+
+
+def test_every_option_is_read(tmp_path: Path) -> None:
+    keys = 'unit = "a@b.service"\nwant = "inactive"\ncrash = "warn"\ngrace = "2m"'
+    assert read(tmp_path, keys) == UnitOptions("a@b.service", (), Want.INACTIVE, OnCrash.WARN, 120.0)
+    assert read(tmp_path, 'units = ["a*", "b.service"]') == UnitOptions(
+        "", ("a*", "b.service"), Want.NOT_FAILED
+    )
+
+
+def test_the_least_that_can_be_said(tmp_path: Path) -> None:
+    assert read(tmp_path, f'unit = "{NGINX}"') == UnitOptions(NGINX, (), Want.ACTIVE, OnCrash.FAIL, 30.0)
+    assert read(tmp_path, 'units = "*.service"') == UnitOptions("", ("*.service",), Want.NOT_FAILED)
+
+
+def test_a_unit_needs_no_type(tmp_path: Path) -> None:
+    config = tmp_path / "monitord.toml"
+    config.write_text(f'[monitors.web]\nunit = "{NGINX}"\n')
+    (settings,) = read_settings(config).monitors
+    assert settings.type_name == "unit"
+    # What is heard of as it happens is believed at once.
+    assert (settings.policy.fail_after, settings.policy.recover_after) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("keys", "fault"),
+    [
+        ("", 'names no unit; write unit = "nginx.service", or units = "*.service"'),
+        ('unit = "a.service"\nunits = "*"', "units: stands beside unit; write one of them"),
+        (
+            'unit = "a b.service"',
+            r"""unit: "a b.service" is not the name of a unit; write 'a\x20b.service'""",
+        ),
+        ('unit = "getty@"', "is a template; name one of its instances"),
+        ('unit = ""', 'unit: "" is not the name of a unit; write one such as "nginx.service"'),
+        ('unit = "*.service"', 'is a pattern; write units = "…" for several units'),
+        ('unit = "getty@.service"', "is a template; name one of its instances"),
+        ("units = []", 'units: is empty; write a pattern such as "*.service"'),
+        ('units = ["a", ""]', "is not a pattern for names of units"),
+        ('units = "[^a]*"', 'negates by "^"; write "[!…]"'),
+        ('units = "[[:digit:]]*"', "names a class of characters; list them, as in [0-9]"),
+        ('unit = "a.service"\nwant = "aktive"', 'want: "aktive" is not known; did you mean "active"?'),
+        ('unit = "a.service"\ncrash = true', "crash: true is not known"),
+        ('unit = "a.service"\ngrace = "5 min"', 'grace: "5 min" is not a duration; write "5m"'),
+    ],
+)
+def test_what_cannot_be_is_told_with_what_to_write(tmp_path: Path, keys: str, fault: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        read(tmp_path, keys)
+    assert len(raised.value.faults) == 1, raised.value
+    assert fault in str(raised.value)
+
+
+def test_the_example_loads() -> None:
+    settings = read_settings(ROOT / "etc" / "examples" / "units.toml")
+    assert {monitor.type_name for monitor in settings.monitors} == {"unit", "timer"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f'[monitors.web]\nunit = "{NGINX}"\n', 'monitors.web.type: "unit" needs dbus-fast'),
+        ('[monitors.job]\ntype = "timer"\ntimer = "a.timer"\n', 'monitors.job.type: "timer" needs dbus-fast'),
+    ],
+)  # fmt: skip
+def test_without_the_library_only_its_monitors_are_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "dbus_fast.py").write_text("raise ModuleNotFoundError(\"No module named 'dbus_fast'\")\n")
+    config = tmp_path / "monitord.toml"
+
+    def check(text: str) -> tuple[int, str]:
+        config.write_text(text)
+        done = subprocess.run(
+            [sys.executable, "-m", "monitord", "--check-config", "--config", str(config)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+    assert check('[monitors.web]\nurl = "http://a.test/"\n')[0] == 0
+    status, told = check(text)
+    assert status == 1
+    assert f"{said}: No module named 'dbus_fast'; install the package python3-dbus-fast\n" in told
+    assert told.count("monitors.") == 1

@@ -1,0 +1,103 @@
+"""The meaning of an error in each phase; what a real peer can cause is in test_http_faults.py."""
+
+import errno
+import ssl
+
+import pytest
+
+from monitord.net import FaultKind, Phase
+from monitord.net.base.errors import fault_of_error, fault_of_timeout
+from monitord.net.base.phases import PhaseTimer
+
+
+def verification_error(code: int, message: str) -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_code, error.verify_message = code, message
+    return error
+
+
+def tls_error(reason: str) -> ssl.SSLError:
+    error = ssl.SSLError(1, reason)
+    error.reason = reason
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "phase", "kind"),
+    [
+        (OSError(errno.ECONNREFUSED, ""), Phase.CONNECT, FaultKind.REFUSED),
+        (OSError(errno.ECONNRESET, ""), Phase.CONNECT, FaultKind.RESET),
+        (OSError(errno.ECONNRESET, ""), Phase.PROCESSING, FaultKind.RESET),
+        (OSError(errno.EPIPE, ""), Phase.TRANSFER, FaultKind.RESET),
+        (ConnectionResetError(), Phase.PROCESSING, FaultKind.RESET),
+        (OSError(errno.EHOSTUNREACH, ""), Phase.CONNECT, FaultKind.UNREACHABLE),
+        (OSError(errno.ENETUNREACH, ""), Phase.CONNECT, FaultKind.UNREACHABLE),
+        (OSError(errno.EACCES, ""), Phase.CONNECT, FaultKind.UNREACHABLE),
+        (OSError(errno.EPERM, ""), Phase.CONNECT, FaultKind.UNREACHABLE),
+        (OSError(errno.ETIMEDOUT, ""), Phase.CONNECT, FaultKind.TIMEOUT_CONNECT),
+        (OSError(errno.ETIMEDOUT, ""), Phase.TLS, FaultKind.TIMEOUT_TLS),
+        (OSError(errno.ETIMEDOUT, ""), Phase.TRANSFER, FaultKind.TIMEOUT_BODY),
+        (OSError(errno.EMFILE, ""), Phase.CONNECT, FaultKind.PROBER_EXHAUSTED),
+        (OSError(errno.ENFILE, ""), Phase.CONNECT, FaultKind.PROBER_EXHAUSTED),
+        (OSError(errno.ENOBUFS, ""), Phase.CONNECT, FaultKind.PROBER_EXHAUSTED),
+        (OSError(errno.ENOMEM, ""), Phase.TRANSFER, FaultKind.PROBER_EXHAUSTED),
+        (OSError(errno.EADDRNOTAVAIL, ""), Phase.CONNECT, FaultKind.PROBER_EXHAUSTED),
+        (ConnectionResetError(), Phase.TLS, FaultKind.TLS_FAILED),
+        (ConnectionAbortedError("SSL handshake is taking longer"), Phase.TLS, FaultKind.TIMEOUT_TLS),
+        (verification_error(9, "not yet"), Phase.TLS, FaultKind.TLS_EXPIRED),
+        (verification_error(10, "expired"), Phase.TLS, FaultKind.TLS_EXPIRED),
+        (verification_error(62, "Hostname mismatch"), Phase.TLS, FaultKind.TLS_NAME_MISMATCH),
+        (verification_error(64, "IP address mismatch"), Phase.TLS, FaultKind.TLS_NAME_MISMATCH),
+        (verification_error(18, "self-signed certificate"), Phase.TLS, FaultKind.TLS_UNTRUSTED),
+        (verification_error(23, "certificate revoked"), Phase.TLS, FaultKind.TLS_UNTRUSTED),
+        (tls_error("WRONG_VERSION_NUMBER"), Phase.TLS, FaultKind.TLS_FAILED),
+        (ssl.SSLError(), Phase.TLS, FaultKind.TLS_FAILED),
+    ],
+)
+def test_what_an_error_means_in_its_phase(error: OSError, phase: Phase, kind: FaultKind) -> None:
+    seen, detail = fault_of_error(error, phase)
+    assert seen is kind
+    assert detail
+    assert "\n" not in detail
+
+
+@pytest.mark.parametrize(
+    ("reason", "detail"),
+    [
+        ("WRONG_VERSION_NUMBER", "the peer does not speak TLS on this port"),
+        ("RECORD_LAYER_FAILURE", "the peer does not speak TLS on this port"),
+        ("TLSV1_ALERT_PROTOCOL_VERSION", "no TLS version that both sides accept"),
+        ("UNSUPPORTED_PROTOCOL", "no TLS version that both sides accept"),
+        ("UNEXPECTED_EOF_WHILE_READING", "the peer closed the connection during the handshake"),
+        ("SSLV3_ALERT_HANDSHAKE_FAILURE", "TLS failed: sslv3 alert handshake failure"),
+    ],
+)
+def test_what_openssl_says_in_words(reason: str, detail: str) -> None:
+    assert fault_of_error(tls_error(reason), Phase.TLS) == (FaultKind.TLS_FAILED, detail)
+
+
+def test_each_phase_has_a_timeout_of_its_own() -> None:
+    timer = PhaseTimer()
+    kinds: list[str] = []
+    for phase in Phase:
+        timer.enter(phase)
+        kinds.append(fault_of_timeout(timer)[0].value)
+    assert kinds == [
+        "timeout_resolve",
+        "timeout_connect",
+        "timeout_tls",
+        "timeout_response",
+        "timeout_body",
+    ]
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_timeout_after_time_lost_in_a_queue_is_a_probe_error(phase: Phase) -> None:
+    timer = PhaseTimer()
+    timer.enter(phase)
+    timer.discount(3.0)
+    kind, detail = fault_of_timeout(timer)
+    assert (kind, detail.split(":")[0]) == (
+        FaultKind.PROBER_EXHAUSTED,
+        "3.0 s were lost in the queue for a look-up thread",
+    )

@@ -1,0 +1,241 @@
+"""The connection to a bus: against a real dbus-daemon, and against peers that are none."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from dbus_fast import Message
+
+from monitord.net.dbus.bus import (
+    BUS,
+    MAX_LINE_BYTES,
+    BusConnection,
+    BusError,
+    BusFault,
+    BusPeer,
+    Signal,
+    socket_of,
+    system_bus_address,
+)
+from tests.buses import SYSTEMD, Daemon, FakeSystemd, until
+
+MANAGER = BusPeer(SYSTEMD, "/org/freedesktop/systemd1", f"{SYSTEMD}.Manager")
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    started = Daemon(tmp_path)
+    yield started
+    started.stop()
+
+
+def soon() -> float:
+    return time.monotonic() + 20
+
+
+async def open_to(address: str, heard: list[Signal] | None = None, within_s: float = 20) -> BusConnection:
+    hear = (lambda _: None) if heard is None else heard.append
+    return await BusConnection.open(address, hear, deadline=time.monotonic() + within_s)
+
+
+@asynccontextmanager
+async def peer_that_says(folder: Path, *answers: bytes, ends: bool = False) -> AsyncIterator[str]:
+    """Waits for something before each answer, then hangs up or keeps silent."""
+    gone = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for answer in answers:
+            await reader.read(4096)
+            writer.write(answer)
+            await writer.drain()
+        if not ends:
+            await gone.wait()
+        writer.close()
+
+    server = await asyncio.start_unix_server(serve, folder / "peer")
+    try:
+        yield f"unix:path={folder / 'peer'}"
+    finally:
+        gone.set()
+        server.close()
+        await server.wait_closed()
+
+
+async def fault_of(address: str, within_s: float = 20) -> BusError:
+    with pytest.raises(BusError) as raised:
+        await open_to(address, within_s=within_s)
+    return raised.value
+
+
+async def test_a_call_is_answered(daemon: Daemon) -> None:
+    connection = await open_to(daemon.address)
+    (names,) = await connection.call(BUS, "ListNames", "", (), "as", deadline=soon())
+    assert BUS.name in names
+    connection.close()
+    connection.close()
+
+
+async def test_many_calls_are_under_way_at_once_and_each_gets_its_own_answer(daemon: Daemon) -> None:
+    connection = await open_to(daemon.address)
+    bodies = [(f"name.number{number}",) for number in range(500)]
+    for name in (bodies[3][0], bodies[7][0]):
+        await connection.call(BUS, "RequestName", "su", (name, 0), "u", deadline=soon())
+    answers = await connection.call_each(BUS, "NameHasOwner", "s", bodies, "b", deadline=soon())
+    assert [number for number, (has_owner,) in enumerate(answers) if has_owner] == [3, 7]
+    connection.close()
+
+
+async def test_signals_are_heard(daemon: Daemon) -> None:
+    heard: list[Signal] = []
+    connection = await open_to(daemon.address, heard)
+    rule = "type='signal',member='NameOwnerChanged',arg0='a.b'"
+    await connection.call(BUS, "AddMatch", "s", (rule,), "", deadline=soon())
+    other = await open_to(daemon.address)
+    await other.call(BUS, "RequestName", "su", ("a.b", 0), "u", deadline=soon())
+    await until(lambda: [one for one in heard if one.member == "NameOwnerChanged"])
+    change = next(one for one in heard if one.member == "NameOwnerChanged")
+    assert (change.sender, change.interface, change.signature) == (BUS.name, BUS.interface, "sss")
+    assert change.body[:2] == ["a.b", ""]
+    connection.close()
+    other.close()
+
+
+async def test_an_error_bears_its_name_and_what_was_said(daemon: Daemon) -> None:
+    connection = await open_to(daemon.address)
+    for peer, member, fault, name in (
+        (BUS, "NoSuchMember", BusFault.REFUSED, "org.freedesktop.DBus.Error.UnknownMethod"),
+        (
+            BusPeer("no.body", "/", "no.body"),
+            "Ask",
+            BusFault.AWAY,
+            "org.freedesktop.DBus.Error.NameHasNoOwner",
+        ),
+    ):
+        with pytest.raises(BusError) as raised:
+            await connection.call(peer, member, "", (), "", deadline=soon())
+        assert (raised.value.fault, raised.value.name) == (fault, name)
+        assert peer.name in raised.value.detail
+    connection.close()
+
+
+async def test_what_a_policy_denies_is_forbidden(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path, policy=f'<deny send_interface="{SYSTEMD}.Manager" send_member="Secret"/>')
+    systemd = FakeSystemd(daemon.address)
+    await systemd.start()
+    connection = await open_to(daemon.address)
+    with pytest.raises(BusError) as raised:
+        await connection.call(MANAGER, "Secret", "", (), "", deadline=soon())
+    assert raised.value.fault is BusFault.FORBIDDEN
+    connection.close()
+    await systemd.stop()
+    daemon.stop()
+
+
+async def test_a_peer_that_does_not_answer_is_left_at_the_deadline(daemon: Daemon) -> None:
+    systemd = FakeSystemd(daemon.address)
+    await systemd.start()
+    systemd.is_hanging = True
+    connection = await open_to(daemon.address)
+    with pytest.raises(BusError) as raised:
+        await connection.call(MANAGER, "Subscribe", "", (), "", deadline=time.monotonic() + 0.05)
+    assert raised.value.fault is BusFault.SILENT
+    assert str(raised.value) == f"{SYSTEMD} does not answer Subscribe"
+    systemd.is_hanging = False
+    # The late answer of a call that was given up belongs to nobody.
+    await connection.call(MANAGER, "Subscribe", "", (), "", deadline=soon())
+    connection.close()
+    await systemd.stop()
+
+
+async def test_an_answer_of_another_type_is_refused(daemon: Daemon) -> None:
+    systemd = FakeSystemd(daemon.address)
+    await systemd.start()
+    systemd.answer = lambda message: Message.new_method_return(message, "u", [5])
+    connection = await open_to(daemon.address)
+    with pytest.raises(BusError) as raised:
+        await connection.call(MANAGER, "ListUnits", "", (), "s", deadline=soon())
+    assert raised.value.fault is BusFault.REFUSED
+    assert "answers 'u' in place of 's'" in str(raised.value)
+    connection.close()
+    await systemd.stop()
+
+
+async def test_a_bus_that_goes_away_ends_every_call(daemon: Daemon) -> None:
+    systemd = FakeSystemd(daemon.address)
+    await systemd.start()
+    systemd.is_hanging = True
+    connection = await open_to(daemon.address)
+    asked = asyncio.ensure_future(connection.call(MANAGER, "Subscribe", "", (), "", deadline=soon()))
+    await until(lambda: systemd.calls)
+    daemon.stop()
+    with pytest.raises(BusError) as raised:
+        await asked
+    assert raised.value.fault is BusFault.AWAY
+    assert connection.lost.is_set()
+    with pytest.raises(BusError, match="hung up"):
+        await connection.call(BUS, "ListNames", "", (), "as", deadline=soon())
+    await systemd.stop()
+
+
+async def test_no_bus_is_away(tmp_path: Path) -> None:
+    fault = await fault_of(f"unix:path={tmp_path}/nothing")
+    assert (fault.fault, str(fault)) == (BusFault.AWAY, f"{tmp_path}/nothing: no such file or directory")
+
+
+@pytest.mark.parametrize(
+    ("answers", "ends", "fault", "detail"),
+    [
+        pytest.param([], True, BusFault.AWAY, "the bus hung up", id="hangs_up_at_once"),
+        pytest.param([b"OK 12"], True, BusFault.AWAY, "the bus hung up", id="hangs_up_in_a_line"),
+        pytest.param([b"REJECTED EXTERNAL\r\n"], False, BusFault.FORBIDDEN, "does not let this", id="rejected"),
+        pytest.param([b"HTTP/1.1 400 Bad Request\r\n"], False, BusFault.AWAY, "no bus: it says", id="web_server"),
+        pytest.param([b"x" * (MAX_LINE_BYTES + 1)], False, BusFault.AWAY, "has no end", id="endless_line"),
+        pytest.param([b"OK " + b"0" * 32 + b"\r\n", b"\xff" * 64], False, BusFault.AWAY, "no message", id="noise"),
+        pytest.param(
+            [b"OK " + b"0" * 32 + b"\r\n", b"l\2\1\1\xff\xff\xff\xff\1\0\0\0\0\0\0\0"],
+            False, BusFault.AWAY, "no message", id="a_message_of_four_gigabytes",
+        ),
+        pytest.param(
+            [b"OK " + b"0" * 32 + b"\r\n", b"l\2\1\7\0\0\0\0\1\0\0\0\0\0\0\0"],
+            False, BusFault.AWAY, "no message", id="another_version",
+        ),
+    ],
+)  # fmt: skip
+async def test_a_peer_that_is_no_bus_is_left(
+    tmp_path: Path, answers: list[bytes], ends: bool, fault: BusFault, detail: str
+) -> None:
+    async with peer_that_says(tmp_path, *answers, ends=ends) as address:
+        said = await fault_of(address)
+    assert said.fault is fault
+    assert detail in str(said)
+
+
+async def test_a_bus_that_says_nothing_is_left_at_the_deadline(tmp_path: Path) -> None:
+    async with peer_that_says(tmp_path) as address:
+        assert (await fault_of(address, within_s=0.05)).fault is BusFault.SILENT
+
+
+@pytest.mark.parametrize(
+    ("address", "socket"),
+    [
+        ("unix:path=/run/dbus/system_bus_socket", "/run/dbus/system_bus_socket"),
+        ("unix:path=/a%20b,guid=12", "/a b"),
+        ("unix:abstract=/tmp/x,guid=12", "\0/tmp/x"),
+        ("tcp:host=a,port=1;unix:path=/b", "/b"),
+    ],
+)
+def test_the_socket_is_in_the_address(address: str, socket: str) -> None:
+    assert socket_of(address) == socket
+
+
+def test_an_address_without_a_socket_is_away() -> None:
+    with pytest.raises(BusError, match="names no Unix socket"):
+        socket_of("tcp:host=a,port=1")
+
+
+def test_the_environment_may_name_another_bus() -> None:
+    assert system_bus_address({}) == "unix:path=/run/dbus/system_bus_socket"
+    assert system_bus_address({"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/x"}) == "unix:path=/x"

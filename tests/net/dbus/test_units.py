@@ -1,0 +1,374 @@
+"""What is asked of the service manager and heard from it: a real bus, and on it one that behaves as systemd does."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from dbus_fast import Message, MessageType, Variant
+from dbus_fast.aio.message_bus import MessageBus
+
+from monitord.net.dbus.bus import BusError, BusFault
+from monitord.net.dbus.unit_state import UnitChange, UnitState
+from monitord.net.dbus.units import LOOKS, Units
+from tests.buses import (
+    PROPERTIES,
+    SYSTEMD,
+    Daemon,
+    FakeSystemd,
+    FakeUnit,
+    hang_up,
+    path_of,
+    service,
+    timer,
+    until,
+)
+
+NGINX = "nginx.service"
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    started = Daemon(tmp_path)
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+async def systemd(daemon: Daemon) -> AsyncIterator[FakeSystemd]:
+    started = FakeSystemd(daemon.address)
+    started.units[NGINX] = service()
+    await started.start()
+    yield started
+    await started.stop()
+
+
+@pytest.fixture
+async def units(daemon: Daemon) -> AsyncIterator[Units]:
+    made = Units(daemon.address)
+    yield made
+    await made.close()
+    await made.close()
+
+
+def soon() -> float:
+    return time.monotonic() + 20
+
+
+def last(heard: list[UnitChange | None]) -> UnitChange:
+    changes = [change for change in heard if change is not None]
+    return changes[-1]
+
+
+# Asking
+
+
+async def test_a_service_is_seen_with_all_there_is_to_know(systemd: FakeSystemd, units: Units) -> None:
+    systemd.units[NGINX] = service(
+        Result="exit-code", NRestarts=3, ExecMainCode=1, ExecMainStatus=7, ExecMainStartTimestampMonotonic=7
+    )
+    systemd.units[NGINX].active_state, systemd.units[NGINX].sub_state = "failed", "failed"
+    assert await units.look(NGINX, deadline=soon()) == UnitState(
+        NGINX,
+        active_state="failed",
+        sub_state="failed",
+        changed_at=datetime(2026, 1, 1, tzinfo=UTC),
+        run="7",
+        result="exit-code",
+        service_type="simple",
+        restarts=3,
+        exit_code="exited",
+        exit_status=7,
+    )
+
+
+async def test_a_unit_that_changes_while_it_is_looked_at_is_looked_at_again(
+    systemd: FakeSystemd, units: Units
+) -> None:
+    """It fails after it was listed and asked for its result, and before it was asked for the rest."""
+    asked: list[str] = []
+
+    def answer(message: Message) -> Message | None:
+        if message.member == "Get":
+            asked.append(message.body[1])
+            if asked[-1] == "Type" and len(asked) < 10:
+                systemd.units[NGINX] = service(
+                    Result="signal",
+                    ExecMainCode=2,
+                    ExecMainStatus=9,
+                    StateChangeTimestamp=1_767_225_700_000_000,
+                )
+                systemd.units[NGINX].active_state = "failed"
+        return None
+
+    systemd.answer = answer
+    state = await units.look(NGINX, deadline=soon())
+    assert (state.active_state, state.result, state.exit_code) == ("failed", "signal", "killed")
+    assert asked.count("Type") == 2
+
+
+async def test_a_unit_that_never_stands_still_is_looked_at_some_times_only(
+    systemd: FakeSystemd, units: Units
+) -> None:
+    def answer(message: Message) -> Message | None:
+        systemd.units[NGINX].properties["StateChangeTimestamp"] += 1
+        return None
+
+    systemd.answer = answer
+    assert (await units.look(NGINX, deadline=soon())).active_state == "active"
+    assert systemd.calls.count("ListUnitsByNames") == 1
+    assert systemd.calls.count("Get") % LOOKS == 0
+    assert systemd.calls.count("Get") < 2 * LOOKS * len(service().properties)
+
+
+async def test_a_timer_is_seen_with_its_times(systemd: FakeSystemd, units: Units) -> None:
+    systemd.units["b.timer"] = timer(
+        "b.service",
+        LastTriggerUSec=1_767_225_600_000_000,
+        NextElapseUSecRealtime=1_767_312_000_000_000,
+        NextElapseUSecMonotonic=90_500_000,
+    )
+    state = await units.look("b.timer", deadline=soon())
+    assert (state.triggers, state.last_trigger_at) == ("b.service", datetime(2026, 1, 1, tzinfo=UTC))
+    assert (state.next_realtime, state.next_monotonic_s) == (datetime(2026, 1, 2, tzinfo=UTC), 90.5)
+
+
+async def test_a_timer_that_never_elapsed_and_never_will_has_no_times(
+    systemd: FakeSystemd, units: Units
+) -> None:
+    never = 2**64 - 1
+    systemd.units["b.timer"] = timer("b.service", NextElapseUSecRealtime=never, NextElapseUSecMonotonic=never)
+    state = await units.look("b.timer", deadline=soon())
+    assert (state.last_trigger_at, state.next_realtime, state.next_monotonic_s) == (None, None, None)
+
+
+async def test_units_without_a_result_are_not_asked_for_one(systemd: FakeSystemd, units: Units) -> None:
+    properties = {"StateChangeTimestamp": 0}
+    systemd.units["multi-user.target"] = FakeUnit(sub_state="active", properties=properties)
+    state = await units.look("multi-user.target", deadline=soon())
+    assert (state.active_state, state.result, state.changed_at) == ("active", "", None)
+
+
+async def test_a_unit_that_is_not_there_is_an_answer(systemd: FakeSystemd, units: Units) -> None:
+    state = await units.look("nothing.service", deadline=soon())
+    assert (state.is_there, state.active_state) == (False, "inactive")
+    assert "Get" not in systemd.calls
+
+
+async def test_an_alias_is_answered_by_the_name_of_the_unit(systemd: FakeSystemd, units: Units) -> None:
+    systemd.aliases["www.service"] = NGINX
+    assert (await units.look("www.service", deadline=soon())).name == NGINX
+
+
+async def test_patterns_list_many_in_one_call(systemd: FakeSystemd, units: Units) -> None:
+    systemd.units |= {f"worker@{number}.service": service() for number in range(2000)}
+    systemd.units["worker@7.service"].active_state = "failed"
+    listed = await units.matching(["worker@*.service", "no*"], deadline=soon())
+    assert len(listed) == 2000
+    assert [state.name for state in listed if state.active_state == "failed"] == ["worker@7.service"]
+    assert [state.name for state in await units.list_failed(deadline=soon())] == ["worker@7.service"]
+    assert systemd.calls == ["Subscribe", "ListUnitsByPatterns", "ListUnitsFiltered"]
+
+
+async def test_a_manager_that_hangs_costs_no_more_than_the_deadline(
+    systemd: FakeSystemd, units: Units
+) -> None:
+    await units.look(NGINX, deadline=soon())
+    systemd.is_hanging = True
+    with pytest.raises(BusError) as raised:
+        await units.look(NGINX, deadline=time.monotonic() + 0.05)
+    assert raised.value.fault is BusFault.SILENT
+    systemd.is_hanging = False
+    assert (await units.look(NGINX, deadline=soon())).active_state == "active"
+
+
+async def test_a_manager_that_hangs_from_the_start_is_waited_for_until_the_deadline(
+    systemd: FakeSystemd, units: Units
+) -> None:
+    systemd.is_hanging = True
+    with pytest.raises(BusError, match="no connection to the system bus yet"):
+        await units.look(NGINX, deadline=time.monotonic() + 0.1)
+
+
+@pytest.mark.parametrize(
+    ("signature", "body"),
+    [("s", ["nonsense"]), ("a(ssssssouso)", [[]]), ("u", [7])],
+    ids=["another_type", "nothing_listed", "a_number"],
+)
+async def test_a_manager_that_talks_nonsense_is_refused(
+    systemd: FakeSystemd, units: Units, signature: str, body: list[object]
+) -> None:
+    def answer(message: Message) -> Message | None:
+        is_listing = message.member == "ListUnitsByNames"
+        return Message.new_method_return(message, signature, body) if is_listing else None
+
+    systemd.answer = answer
+    with pytest.raises(BusError) as raised:
+        await units.look(NGINX, deadline=soon())
+    assert raised.value.fault is BusFault.REFUSED
+
+
+async def test_a_property_of_another_type_counts_as_not_said(systemd: FakeSystemd, units: Units) -> None:
+    def answer(message: Message) -> Message | None:
+        odd = {
+            "NRestarts": Variant("s", "many"),
+            "StateChangeTimestamp": Variant("t", 2**63),
+            "Type": Variant("u", 1),
+        }
+        if message.member == "Get" and message.body[1] in odd:
+            return Message.new_method_return(message, "v", [odd[message.body[1]]])
+        return None
+
+    systemd.answer = answer
+    state = await units.look(NGINX, deadline=soon())
+    assert (state.restarts, state.changed_at, state.service_type) == (0, None, "")
+
+
+# Hearing
+
+
+async def test_a_change_is_heard_whole_and_once(systemd: FakeSystemd, units: Units) -> None:
+    heard: list[UnitChange | None] = []
+    following = units.follow(NGINX, heard.append)
+    await until(lambda: heard)
+    assert heard == [None]
+    await systemd.change(
+        NGINX, "failed", "failed", Result="exit-code", NRestarts=2, ExecMainStartTimestampMonotonic=8
+    )
+    await until(lambda: len(heard) == 2)
+    assert last(heard) == UnitChange(NGINX, "failed", "failed", "exit-code", 2, "8")
+    # Services say how they get on by a text that may change all the time.
+    await systemd.change(NGINX, StatusText="1 request")
+    await systemd.change(NGINX, StatusText="2 requests")
+    await systemd.change(NGINX, "active", "running", Result="success")
+    await until(lambda: last(heard).active_state == "active")
+    assert len(heard) == 3
+    units.unfollow(following)
+
+
+async def test_only_what_is_followed_is_heard(systemd: FakeSystemd, units: Units) -> None:
+    systemd.units |= {"a@1.service": service(), "dev-x\\x2dy.mount": service(), "other.service": service()}
+    named: list[UnitChange | None] = []
+    matching: list[UnitChange | None] = []
+    first = units.follow("dev-x\\x2dy.mount", named.append)
+    second = units.follow_all(lambda name: name.startswith("a@"), matching.append)
+    await until(lambda: named and matching)
+    for name in ("other.service", "a@1.service", "dev-x\\x2dy.mount"):
+        await systemd.change(name, "failed", "failed")
+    await until(lambda: len(named) == 2)
+    assert last(named).name == "dev-x\\x2dy.mount"
+    assert [one.name for one in matching if one] == ["a@1.service"]
+    units.unfollow(first)
+    units.unfollow(second)
+    await systemd.change("a@1.service", "active", "running")
+    await units.look(NGINX, deadline=soon())
+    assert len(matching) == 2
+
+
+async def test_a_reload_of_systemd_means_to_look_again(systemd: FakeSystemd, units: Units) -> None:
+    heard: list[UnitChange | None] = []
+    following = units.follow(NGINX, heard.append)
+    await until(lambda: heard)
+    await systemd.reload()
+    await until(lambda: len(heard) == 2)
+    assert heard == [None, None]
+    units.unfollow(following)
+
+
+async def test_a_systemd_that_executes_itself_anew_is_subscribed_to_again(
+    systemd: FakeSystemd, units: Units
+) -> None:
+    heard: list[UnitChange | None] = []
+    following = units.follow(NGINX, heard.append)
+    await until(lambda: heard)
+    await systemd.execute_anew()
+    await until(lambda: len(heard) == 2)
+    await systemd.change(NGINX, "failed", "failed")
+    await until(lambda: len(heard) == 3)
+    assert last(heard).active_state == "failed"
+    assert (await units.look(NGINX, deadline=soon())).active_state == "failed"
+    units.unfollow(following)
+
+
+async def test_a_bus_that_comes_back_is_found_again(
+    daemon: Daemon, systemd: FakeSystemd, units: Units, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    heard: list[UnitChange | None] = []
+    following = units.follow(NGINX, heard.append)
+    await until(lambda: heard)
+    daemon.stop()
+    await systemd.stop()
+    with pytest.raises(BusError) as raised:
+        await units.look(NGINX, deadline=soon())
+    assert raised.value.fault is BusFault.AWAY
+    daemon.start()
+    await systemd.start()
+    await until(lambda: len(heard) == 2)
+    await systemd.change(NGINX, "failed", "failed")
+    await until(lambda: len(heard) == 3)
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    units.unfollow(following)
+
+
+async def test_while_there_is_no_bus_nobody_is_kept_waiting(daemon: Daemon) -> None:
+    daemon.stop()
+    units = Units(daemon.address)
+    for _ in range(20):
+        with pytest.raises(BusError) as raised:
+            await units.look(NGINX, deadline=soon())
+        assert raised.value.fault is BusFault.AWAY
+    await units.close()
+
+
+async def test_a_signal_that_only_looks_like_one_of_systemd_is_not_heard(
+    daemon: Daemon, systemd: FakeSystemd, units: Units
+) -> None:
+    heard: list[UnitChange | None] = []
+    following = units.follow(NGINX, heard.append)
+    await until(lambda: heard)
+    stranger = await MessageBus(bus_address=daemon.address).connect()
+    ours = units._connection
+    assert ours is not None
+    await stranger.send(
+        Message(
+            message_type=MessageType.SIGNAL,
+            destination=ours.name,
+            path=path_of(NGINX),
+            interface=PROPERTIES,
+            member="PropertiesChanged",
+            signature="sa{sv}as",
+            body=[f"{SYSTEMD}.Unit", {"ActiveState": Variant("s", "failed")}, []],
+        )
+    )
+    await systemd.change(NGINX, "active", "reload", NRestarts=1)
+    await until(lambda: len(heard) == 2)
+    assert last(heard).active_state == "active"
+    await hang_up(stranger)
+    units.unfollow(following)
+
+
+async def test_what_is_kept_of_signals_is_bounded(systemd: FakeSystemd, daemon: Daemon) -> None:
+    units = Units(daemon.address, max_kept=3)
+    heard: list[UnitChange | None] = []
+    following = units.follow_all(lambda _: True, heard.append)
+    await until(lambda: heard)
+    systemd.units |= {f"{number}.scope": service() for number in range(10)}
+    for number in range(10):
+        await systemd.change(f"{number}.scope")
+    await until(lambda: len(heard) == 11)
+    assert len(units._said) <= 3
+    units.unfollow(following)
+    await units.close()
+
+
+async def test_closing_ends_a_connection_that_is_being_made(tmp_path: Path) -> None:
+    server = await asyncio.start_unix_server(lambda _, writer: writer.close(), tmp_path / "silent")
+    units = Units(f"unix:path={tmp_path}/silent")
+    with pytest.raises(BusError):
+        await units.look(NGINX, deadline=soon())
+    await units.close()
+    server.close()
+    await server.wait_closed()

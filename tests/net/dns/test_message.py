@@ -1,0 +1,138 @@
+"""What is asked and read in messages of the DNS, without a server."""
+
+from contextlib import suppress
+
+import dns.flags
+import dns.message
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitord.net.dns.message import DnsMessage, DnsQuery, parse_name, parse_record_type, reverse_name
+from tests.dns_servers import response
+
+SOA = "example.test. 60 SOA ns.example.test. admin.example.test. 2026112201 3600 600 86400 60"
+
+
+def said(name: str, record_type: str, *records: str, rcode: str = "NOERROR", flags: int = 0) -> DnsMessage:
+    query = DnsQuery(name, record_type, wants_recursion=True)
+    return query.read(response(query.wire, *records, rcode=rcode, flags=flags))
+
+
+def test_a_question_asks_for_recursion_if_wanted_and_for_the_ad_flag_always() -> None:
+    asked = dns.message.from_wire(DnsQuery("a.test.", "AAAA", wants_recursion=True).wire)
+    assert asked.flags & dns.flags.RD
+    assert asked.flags & dns.flags.AD
+    assert (asked.edns, asked.payload) == (0, 1232)
+    assert asked.question[0].to_text() == "a.test. IN AAAA"
+    asked = dns.message.from_wire(DnsQuery("a.test.", "A", wants_recursion=False).wire)
+    assert not asked.flags & dns.flags.RD
+
+
+def test_questions_have_numbers_that_nobody_guesses() -> None:
+    assert len({DnsQuery("a.test.", "A", wants_recursion=True).number for _ in range(50)}) > 40
+
+
+def test_answers_are_sorted_so_that_a_server_that_takes_turns_says_the_same() -> None:
+    one = said("a.test.", "A", "a.test. 60 A 192.0.2.2", "a.test. 60 A 192.0.2.1")
+    assert one.answers == ("192.0.2.1", "192.0.2.2")
+
+
+def test_a_chain_of_names_is_followed_and_the_least_ttl_counts() -> None:
+    records = ["a.test. 30 CNAME b.test.", "b.test. 60 A 192.0.2.1", "c.test. 1 A 192.0.2.9"]
+    one = said("a.test.", "A", *records)
+    assert (one.answers, one.ttl_s) == (("192.0.2.1",), 30)
+
+
+def test_a_chain_that_leads_to_nothing_is_no_answer() -> None:
+    one = said("a.test.", "A", "a.test. 30 CNAME b.test.")
+    assert (one.rcode, one.answers, one.ttl_s) == ("NOERROR", (), None)
+
+
+def test_records_of_another_name_are_no_answer() -> None:
+    assert said("a.test.", "A", "b.test. 30 A 192.0.2.1").answers == ()
+
+
+def test_the_serial_of_a_zone_is_read() -> None:
+    assert said("example.test.", "SOA", SOA).serial == 2026112201
+    assert said("a.test.", "A", "a.test. 60 A 192.0.2.1").serial is None
+
+
+def test_all_records_are_taken_when_any_were_asked_for() -> None:
+    one = said("example.test.", "ANY", "example.test. 9 A 192.0.2.1", 'example.test. 5 TXT "x"')
+    assert (one.answers, one.ttl_s) == (('"x"', "192.0.2.1"), 5)
+
+
+@pytest.mark.parametrize("rcode", ["NXDOMAIN", "SERVFAIL", "REFUSED"])
+def test_a_refusal_is_read_and_has_no_answers(rcode: str) -> None:
+    one = said("a.test.", "A", "a.test. 30 CNAME b.test.", rcode=rcode)
+    assert (one.rcode, one.answers) == (rcode, ())
+
+
+@pytest.mark.parametrize("flag", [dns.flags.AA, dns.flags.AD])
+def test_flags_are_read(flag: int) -> None:
+    one = said("a.test.", "A", "a.test. 60 A 192.0.2.1", flags=flag)
+    assert (one.is_authoritative, one.is_authenticated) == (flag == dns.flags.AA, flag == dns.flags.AD)
+
+
+@given(st.binary(max_size=300), st.booleans())
+def test_whatever_comes_is_read_or_refused(noise: bytes, begins_well: bool) -> None:
+    query = DnsQuery("a.test.", "A", wants_recursion=True)
+    good = response(query.wire, "a.test. 60 A 192.0.2.1")
+    with suppress(ValueError):
+        query.read(good[: len(good) // 2] + noise if begins_well else noise)
+
+
+@given(st.data())
+def test_an_answer_with_a_wrong_byte_is_read_or_refused(data: st.DataObject) -> None:
+    query = DnsQuery("example.test.", "SOA", wants_recursion=True)
+    wire = bytearray(response(query.wire, SOA))
+    wire[data.draw(st.integers(0, len(wire) - 1))] = data.draw(st.integers(0, 255))
+    with suppress(ValueError):
+        query.read(bytes(wire))
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("www.example.org", "www.example.org."),
+        (" www.example.org. ", "www.example.org."),
+        ("bücher.example", "xn--bcher-kva.example."),
+        ("_dmarc.example.org", "_dmarc.example.org."),
+        ("*.example.org", "*.example.org."),
+        (".", "."),
+    ],
+)
+def test_a_name_becomes_absolute(text: str, name: str) -> None:
+    assert parse_name(text) == name
+
+
+@pytest.mark.parametrize("text", ["a..b", "x" * 64 + ".test", ".".join(["abcdefgh"] * 40), "\\300.test"])
+def test_what_is_no_name_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a name in the DNS; write"):
+        parse_name(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("192.0.2.1", "1.2.0.192.in-addr.arpa."),
+        ("2001:db8::1", "1." + "0." * 23 + "8.b.d.0.1.0.0.2.ip6.arpa."),
+        ("1.2.0.192.in-addr.arpa", "1.2.0.192.in-addr.arpa."),
+    ],
+)
+def test_an_address_becomes_the_name_that_points_back(text: str, name: str) -> None:
+    assert reverse_name(text) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"), [("a", "A"), ("AAAA", "AAAA"), ("TYPE65280", "TYPE65280"), ("any", "ANY")]
+)
+def test_a_type_of_record_is_taken_by_its_name(text: str, kind: str) -> None:
+    assert parse_record_type(text) == kind
+
+
+@pytest.mark.parametrize("text", ["AA", "", "AXFR", "OPT", "TYPE99999", "TYPE0"])
+def test_what_cannot_be_asked_for_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"type of record.*; write one such as"):
+        parse_record_type(text)

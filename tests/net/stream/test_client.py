@@ -1,0 +1,497 @@
+"""Every way in which a visit to a peer can end, by peers that do it."""
+
+import asyncio
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitord.net import FaultKind, IpFamily, Phase, Resolver, TlsContexts, TlsOptions, TlsVersion
+from monitord.net.base.addressing import Ended
+from monitord.net.stream.client import (
+    MAX_RECEIVED_BYTES,
+    Stream,
+    StreamClient,
+    StreamOutcome,
+    StreamTarget,
+    Talk,
+)
+from tests.certificates import DAY, Authority
+from tests.net.conftest import addresses_of_tests, in_time, soon
+from tests.servers import free_port, full_backlog, has_ipv6, serve, serve_tls_once
+from tests.stream_servers import END, HANG, LINE, RESET, Part
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[StreamClient]:
+    resolver = Resolver(addresses_of_tests)
+    yield StreamClient(resolver, TlsContexts())
+    await resolver.close()
+
+
+async def silence(stream: Stream) -> None:
+    """A talk of no words."""
+
+
+async def line(stream: Stream) -> bytes:
+    while (found := stream.take_line()) is None:
+        if not await stream.receive():
+            raise Ended(FaultKind.RESET, "the end")
+    return found
+
+
+async def ping(stream: Stream) -> None:
+    await stream.send(b"ping\n")
+    assert await line(stream) == b"pong"
+
+
+async def half_way(stream: Stream) -> None:
+    assert await line(stream) == b"hello"
+    await stream.send(b"tls\n")
+    assert await line(stream) == b"go"
+    await stream.start_tls()
+    await ping(stream)
+
+
+def at(port: int, *, host: str = "127.0.0.1", **other: Any) -> StreamTarget:
+    return StreamTarget(host=host, port=port, **other)
+
+
+async def fault(
+    client: StreamClient, target: StreamTarget, talk: Talk = silence, *, deadline: float | None = None
+) -> tuple[FaultKind, str]:
+    outcome = await client.visit(target, talk, deadline=deadline or in_time())
+    assert outcome.fault is not None
+    return outcome.fault, outcome.detail
+
+
+async def well(client: StreamClient, target: StreamTarget, talk: Talk = silence) -> StreamOutcome:
+    outcome = await client.visit(target, talk, deadline=in_time())
+    assert (outcome.fault, outcome.detail) == (None, "")
+    return outcome
+
+
+async def test_a_connection_is_made_and_given_back(client: StreamClient) -> None:
+    part = Part(END)
+    async with serve(part.play) as server:
+        seen = await well(client, at(server.port, host="one.test"))
+        await part.is_over.wait()
+    assert part.heard == [b""]
+    assert (seen.address, seen.ip_version, seen.tls, seen.received) == ("127.0.0.1", 4, None, b"")
+    assert set(seen.phases) == {Phase.RESOLVE, Phase.CONNECT}
+    assert seen.duration_s >= sum(seen.phases.values())
+
+
+async def test_words_go_both_ways(client: StreamClient) -> None:
+    part = Part(LINE, b"po", b"ng\r\n")
+    async with serve(part.play) as server:
+        seen = await well(client, at(server.port), ping)
+    assert (part.heard, seen.received) == ([b"ping\n"], b"pong\r\n")
+    assert set(seen.phases) == {Phase.CONNECT, Phase.PROCESSING}
+
+
+async def test_a_unix_socket_is_visited(client: StreamClient, tmp_path: Path) -> None:
+    part = Part(LINE, b"pong\n")
+    async with serve(part.play, path=tmp_path / "s"):
+        seen = await well(client, StreamTarget(socket_path=str(tmp_path / "s")), ping)
+    assert (seen.address, seen.ip_version) == (str(tmp_path / "s"), None)
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
+async def test_the_family_decides_the_address(client: StreamClient) -> None:
+    part = Part(HANG)
+    async with serve(part.play, host="::1") as server:
+        seen = await well(client, at(server.port, host="both.test", ip_family=IpFamily.IPV6))
+        assert (seen.address, seen.ip_version) == ("::1", 6)
+        await server.is_reached.wait()
+        kind, detail = await fault(client, at(server.port, host="both.test", ip_family=IpFamily.IPV4))
+    assert (kind, detail) == (FaultKind.REFUSED, f"connect to 127.0.0.1:{server.port} refused")
+
+
+# TLS
+
+
+async def test_tls_from_the_start(
+    client: StreamClient, authority: Authority, ca_file: str, tmp_path: Path
+) -> None:
+    part = Part(LINE, b"pong\n", END)
+    issued = authority.issue("one.test", directory=tmp_path)
+    async with serve(part.play, tls=issued.server_context()) as server:
+        target = at(server.port, host="one.test", begins_with_tls=True, tls=TlsOptions(ca_file=ca_file))
+        seen = await well(client, target, ping)
+        await part.is_over.wait()
+    assert part.heard == [b"ping\n", b""]  # with a goodbye
+    assert seen.tls is not None
+    assert seen.tls.certificate is not None
+    assert (seen.tls.version, seen.tls.certificate.names) == ("TLSv1.3", ("one.test",))
+    assert set(seen.phases) == {Phase.RESOLVE, Phase.CONNECT, Phase.TLS, Phase.PROCESSING}
+
+
+async def test_tls_from_half_way(
+    client: StreamClient, authority: Authority, ca_file: str, tmp_path: Path
+) -> None:
+    context = authority.issue("one.test", directory=tmp_path).server_context()
+    part = Part(b"hello\n", LINE, b"go\r\n", context, LINE, b"pong\n")
+    async with serve(part.play) as server:
+        seen = await well(client, at(server.port, host="one.test", tls=TlsOptions(ca_file=ca_file)), half_way)
+    assert part.heard == [b"tls\n", b"ping\n"]
+    assert seen.received == b"hello\ngo\r\npong\n"
+    assert set(seen.phases) == set(Phase) - {Phase.TRANSFER}
+
+
+async def test_words_in_the_clear_beyond_the_consent_are_refused(client: StreamClient) -> None:
+    """Else somebody between the two could put words into a conversation that is taken for a protected one."""
+    part = Part(b"hello\n", LINE, b"go\r\npong\n", END)
+    async with serve(part.play) as server:
+        kind, detail = await fault(client, at(server.port), half_way)
+        await part.is_over.wait()
+    assert kind is FaultKind.PROTOCOL_ERROR
+    assert detail == "the peer went on in the clear where the handshake of TLS begins"
+    assert part.heard == [b"tls\n", b""]  # not one byte of a handshake
+
+
+async def test_a_long_text_is_sent_to_its_end_in_tls(
+    client: StreamClient, authority: Authority, tmp_path: Path
+) -> None:
+    async def talk(stream: Stream) -> None:
+        await stream.send(b"x" * 300_000 + b"\n")
+        assert await line(stream) == b"pong"
+
+    context = authority.issue("one.test", directory=tmp_path).server_context()
+    received = 0
+
+    async def count(peer: Any) -> None:
+        nonlocal received
+        while received < 300_001:
+            received += len(await peer.reader.read(10_000))
+        await peer.send(b"pong\n")
+
+    async with serve(count, tls=context) as server:
+        await well(client, at(server.port, begins_with_tls=True, tls=TlsOptions(verify=False)), talk)
+    assert received == 300_001
+
+
+@pytest.mark.parametrize(
+    ("names", "valid_until", "kind", "detail"),
+    [
+        pytest.param(("one.test",), -DAY / 2, FaultKind.TLS_EXPIRED, "has expired", id="expired"),
+        pytest.param(("other.test",), DAY, FaultKind.TLS_NAME_MISMATCH, "'one.test'", id="other-name"),
+    ],
+)
+async def test_a_bad_certificate_is_named(
+    client: StreamClient,
+    authority: Authority,
+    ca_file: str,
+    tmp_path: Path,
+    names: tuple[str, ...],
+    valid_until: timedelta,
+    kind: FaultKind,
+    detail: str,
+) -> None:
+    context = authority.issue(*names, directory=tmp_path, valid_until=valid_until).server_context()
+    async with serve(Part(HANG).play, tls=context) as server:
+        target = at(server.port, host="one.test", begins_with_tls=True, tls=TlsOptions(ca_file=ca_file))
+        found, said = await fault(client, target)
+        assert found is kind
+        assert detail in said
+        assert said.startswith(f"TLS with 127.0.0.1:{server.port}: ")
+        await well(client, replace(target, tls=TlsOptions(verify=False)))
+
+
+async def test_an_authority_that_nobody_trusts_is_named(
+    client: StreamClient, authority: Authority, tmp_path: Path
+) -> None:
+    other = str(Authority("Other").write(tmp_path / "other.pem"))
+    context = authority.issue("one.test", directory=tmp_path).server_context()
+    async with serve(Part(HANG).play, tls=context) as server:
+        target = at(server.port, host="one.test", begins_with_tls=True, tls=TlsOptions(ca_file=other))
+        kind, _ = await fault(client, target)
+    assert kind is FaultKind.TLS_UNTRUSTED
+
+
+async def test_the_server_name_takes_the_place_of_the_host(
+    client: StreamClient, authority: Authority, ca_file: str, tmp_path: Path
+) -> None:
+    asked: list[str | None] = []
+    context = authority.issue("other.test", directory=tmp_path).server_context()
+    context.sni_callback = lambda _, name, __: asked.append(name)
+    async with serve(Part(HANG).play, tls=context) as server:
+        tls = TlsOptions(ca_file=ca_file)
+        await well(client, at(server.port, begins_with_tls=True, tls=tls, server_name="other.test"))
+    assert asked == ["other.test"]
+
+
+async def test_an_old_version_is_refused(client: StreamClient, authority: Authority, tmp_path: Path) -> None:
+    issued = authority.issue("one.test", directory=tmp_path)
+    async with serve_tls_once(issued.server_context(maximum=ssl.TLSVersion.TLSv1_2)) as port:
+        tls = TlsOptions(verify=False, min_version=TlsVersion.TLS_1_3)
+        kind, detail = await fault(client, at(port, begins_with_tls=True, tls=tls))
+    assert (kind, detail) == (
+        FaultKind.TLS_FAILED,
+        f"TLS with 127.0.0.1:{port}: no TLS version that both sides accept",
+    )
+
+
+async def test_the_peer_hears_why_its_certificate_was_refused(authority: Authority, tmp_path: Path) -> None:
+    alerts: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+
+        def shake_hands() -> None:
+            connection, _ = listener.accept()
+            context = authority.issue("one.test", directory=tmp_path).server_context()
+            try:
+                with context.wrap_socket(connection, server_side=True) as session:
+                    session.read()
+            except ssl.SSLError as error:
+                alerts.append(error.reason)
+            connection.close()
+
+        serving = asyncio.create_task(asyncio.to_thread(shake_hands))
+        other = str(Authority("Other").write(tmp_path / "other.pem"))
+        port = listener.getsockname()[1]
+        target = at(port, begins_with_tls=True, tls=TlsOptions(ca_file=other))
+        kind, _ = await fault(StreamClient(Resolver(), TlsContexts()), target)
+        await serving
+    assert (kind, alerts) == (FaultKind.TLS_UNTRUSTED, ["TLSV1_ALERT_UNKNOWN_CA"])
+
+
+@pytest.mark.parametrize(
+    ("part", "detail"),
+    [
+        pytest.param(
+            lambda: Part(b"220 hello\r\n", END), "the peer does not speak TLS on this port", id="words"
+        ),
+        pytest.param(Part, "the peer closed the connection during the handshake", id="end"),
+        pytest.param(lambda: Part(RESET), "the peer closed the connection during the handshake", id="reset"),
+    ],
+)
+async def test_a_peer_without_tls_is_named(
+    client: StreamClient, part: Callable[[], Part], detail: str
+) -> None:
+    async with serve(part().play) as server:
+        kind, said = await fault(client, at(server.port, begins_with_tls=True))
+    assert (kind, said) == (FaultKind.TLS_FAILED, f"TLS with 127.0.0.1:{server.port}: {detail}")
+
+
+async def test_a_file_that_is_gone_is_named(client: StreamClient) -> None:
+    async with serve(Part(HANG).play) as server:
+        tls = TlsOptions(ca_file="/nowhere/ca.pem")
+        kind, detail = await fault(client, at(server.port, begins_with_tls=True, tls=tls))
+        await server.is_reached.wait()
+    assert kind is FaultKind.TLS_FAILED
+    assert "/nowhere/ca.pem cannot be read" in detail
+
+
+async def test_a_client_that_is_not_known_is_refused_in_words(
+    client: StreamClient, authority: Authority, ca_file: str, tmp_path: Path
+) -> None:
+    issued = authority.issue("one.test", directory=tmp_path)
+    own = authority.issue("me", directory=tmp_path, file="me")
+    context = issued.server_context()
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(ca_file)
+    known = TlsOptions(
+        verify=False, certificate_file=str(own.chain_file), key_file=str(own.key_file), alpn=()
+    )
+    async with serve(Part(LINE, b"pong\n").play, tls=context) as server:
+        await well(client, at(server.port, begins_with_tls=True, tls=known), ping)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    async with serve_tls_once(context) as port:
+        kind, _ = await fault(client, at(port, begins_with_tls=True, tls=TlsOptions(verify=False)))
+    assert kind is FaultKind.TLS_FAILED
+
+
+# Faults
+
+
+async def test_a_name_that_is_not_there(client: StreamClient) -> None:
+    kind, detail = await fault(client, at(1, host="nowhere.test"))
+    assert (kind, detail) == (FaultKind.RESOLVE_FAILED, "resolve nowhere.test: no such name")
+
+
+async def test_a_resolver_that_is_silent() -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    def wait(name: str, family: int) -> list[str]:
+        loop.call_soon_threadsafe(asked.set)
+        asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result(10)
+        return []
+
+    loop = asyncio.get_running_loop()
+    resolver = Resolver(wait)
+    kind, detail = await fault(StreamClient(resolver, TlsContexts()), at(1, host="a.test"), deadline=soon())
+    assert (kind, detail) == (FaultKind.TIMEOUT_RESOLVE, "resolve a.test: no answer in time")
+    assert asked.is_set()
+    go_on.set()
+    await resolver.close()
+
+
+async def test_a_closed_port_refuses(client: StreamClient) -> None:
+    port = free_port()
+    kind, detail = await fault(client, at(port))
+    assert (kind, detail) == (FaultKind.REFUSED, f"connect to 127.0.0.1:{port} refused")
+
+
+async def test_a_full_queue_lets_nobody_connect(client: StreamClient) -> None:
+    with full_backlog() as port:
+        kind, detail = await fault(client, at(port), deadline=soon())
+    assert (kind, detail) == (FaultKind.TIMEOUT_CONNECT, f"connect to 127.0.0.1:{port} timed out")
+
+
+async def test_a_unix_socket_with_a_full_queue_is_no_connection(client: StreamClient, tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as other:
+        listener.bind(path)
+        listener.listen(0)
+        other.connect(path)
+        kind, detail = await fault(client, StreamTarget(socket_path=path), deadline=soon())
+        assert (kind, detail) == (FaultKind.TIMEOUT_CONNECT, f"connect to unix:{path} timed out")
+        visiting = asyncio.create_task(well(client, StreamTarget(socket_path=path)))
+        await asyncio.sleep(0)
+        listener.accept()[0].close()
+        await visiting
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "words"),
+    [
+        pytest.param(lambda path: None, FaultKind.UNREACHABLE, ": No such file or directory", id="missing"),
+        pytest.param(
+            lambda path: path.touch(), FaultKind.REFUSED, " refused", id="file"
+        ),  # connect(2): ECONNREFUSED for what is no socket
+    ],
+)
+async def test_a_path_without_a_listener(
+    client: StreamClient, tmp_path: Path, make: Callable[[Path], None], kind: FaultKind, words: str
+) -> None:
+    path = tmp_path / "s"
+    make(path)
+    assert await fault(client, StreamTarget(socket_path=str(path))) == (
+        kind,
+        f"connect to unix:{path}{words}",
+    )
+
+
+async def test_an_address_that_cannot_be_reached(client: StreamClient) -> None:
+    kind, detail = await fault(client, at(9, host="255.255.255.255"))
+    assert (kind, detail.partition(": ")[0]) == (FaultKind.UNREACHABLE, "connect to 255.255.255.255:9")
+
+
+async def test_a_peer_that_is_silent_in_each_phase(client: StreamClient) -> None:
+    async with serve(Part(HANG).play) as server:
+        kind, detail = await fault(client, at(server.port), ping, deadline=soon())
+        assert (kind, detail) == (FaultKind.TIMEOUT_RESPONSE, "no response in time")
+        kind, detail = await fault(client, at(server.port, begins_with_tls=True), deadline=soon())
+    assert kind is FaultKind.TIMEOUT_TLS
+    assert detail == f"TLS with 127.0.0.1:{server.port}: the handshake did not end in time"
+
+
+async def test_a_peer_that_breaks_off(client: StreamClient) -> None:
+    async with serve(Part(LINE, RESET).play) as server:
+        assert await fault(client, at(server.port), ping) == (
+            FaultKind.RESET,
+            "the connection was reset by the peer",
+        )
+
+
+async def test_the_end_is_told_in_tls_as_well(
+    client: StreamClient, authority: Authority, tmp_path: Path
+) -> None:
+    context = authority.issue("one.test", directory=tmp_path).server_context()
+    target = at(0, begins_with_tls=True, tls=TlsOptions(verify=False))
+    async with serve(Part(LINE).play, tls=context) as server:  # with a goodbye
+        assert await fault(client, replace(target, port=server.port), ping) == (FaultKind.RESET, "the end")
+    async with serve(Part(LINE, RESET).play, tls=context) as server:  # without
+        kind, _ = await fault(client, replace(target, port=server.port), ping)
+        assert kind is FaultKind.RESET
+
+
+async def test_a_peer_that_talks_without_end_is_cut_off(client: StreamClient) -> None:
+    async with serve(Part(*[b"x" * 8192] * 1000).play) as server:
+        outcome = await client.visit(at(server.port), ping, deadline=in_time())
+    assert (outcome.fault, outcome.detail) == (FaultKind.TOO_LARGE, "the peer said more than 64 KiB")
+    assert len(outcome.received) < 2 * MAX_RECEIVED_BYTES
+
+
+async def test_a_deadline_that_is_over_ends_at_once(client: StreamClient) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        kind, _ = await fault(client, at(port), ping, deadline=time.monotonic() - 1)
+    assert kind in {FaultKind.TIMEOUT_CONNECT, FaultKind.TIMEOUT_RESPONSE}
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+async def test_who_cancels_is_obeyed_and_nothing_stays_open(client: StreamClient, *, is_tls: bool) -> None:
+    async with serve(Part(LINE, HANG).play) as server:
+        task = asyncio.create_task(fault(client, at(server.port, begins_with_tls=is_tls), ping))
+        await server.is_reached.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+# The other loop
+
+
+@pytest.fixture(scope="module")
+def run_on_uvloop() -> Callable[[Coroutine[Any, Any, None]], None]:
+    uvloop = pytest.importorskip("uvloop", reason="python3-uvloop is not installed")
+
+    def run(main: Coroutine[Any, Any, None]) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(main)
+
+    run(asyncio.sleep(0))  # what it opens once for all
+    return run
+
+
+def test_uvloop_visits_the_same(
+    run_on_uvloop: Callable[[Coroutine[Any, Any, None]], None],
+    authority: Authority,
+    ca_file: str,
+    tmp_path: Path,
+) -> None:
+    context = authority.issue("one.test", directory=tmp_path).server_context()
+
+    async def main() -> None:
+        resolver = Resolver(addresses_of_tests)
+        client = StreamClient(resolver, TlsContexts())
+        tls = TlsOptions(ca_file=ca_file)
+        part = Part(LINE, b"pong\n", END)
+        async with serve(part.play, tls=context) as server:
+            target = at(server.port, host="one.test", begins_with_tls=True, tls=tls)
+            await well(client, target, ping)
+            await part.is_over.wait()
+        assert part.heard == [b"ping\n", b""]
+        async with serve(Part(b"hello\n", LINE, b"go\npong\n", END).play) as server:
+            kind, _ = await fault(client, at(server.port), half_way)
+        assert kind is FaultKind.PROTOCOL_ERROR
+        async with serve(Part(HANG).play) as server:
+            kind, _ = await fault(client, at(server.port), ping, deadline=soon())
+            assert kind is FaultKind.TIMEOUT_RESPONSE
+            kind, _ = await fault(client, at(server.port, begins_with_tls=True), deadline=soon())
+            assert kind is FaultKind.TIMEOUT_TLS
+            server.is_reached.clear()
+            task = asyncio.create_task(fault(client, at(server.port), ping))
+            await server.is_reached.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        async with serve(Part(LINE, RESET).play) as server:
+            kind, _ = await fault(client, at(server.port), ping)
+            assert kind is FaultKind.RESET
+        kind, _ = await fault(client, at(free_port()))
+        assert kind is FaultKind.REFUSED
+        path = tmp_path / "s"
+        async with serve(Part(LINE, b"pong\n").play, path=path):
+            await well(client, StreamTarget(socket_path=str(path)), ping)
+        await resolver.close()
+
+    run_on_uvloop(main())

@@ -1,0 +1,151 @@
+"""Steps on a stream: what counts as the line that was waited for, and what becomes of the rest."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from monitord.net import FaultKind, Resolver, TlsContexts, TlsOptions
+from monitord.net.stream.client import StreamClient, StreamOutcome, StreamTarget
+from monitord.net.stream.dialogue import Dialogue, Expect, Send, StartTls, Step
+from tests.certificates import Authority
+from tests.net.conftest import in_time, soon
+from tests.servers import Peer, serve
+from tests.stream_servers import END, HANG, LINE, Act, Part
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[StreamClient]:
+    resolver = Resolver()
+    yield StreamClient(resolver, TlsContexts())
+    await resolver.close()
+
+
+def line(wanted: str) -> Expect:
+    return Expect(lambda found: found == wanted)
+
+
+async def talk(
+    client: StreamClient, part: Part, *steps: Step, deadline: float | None = None
+) -> tuple[StreamOutcome, Dialogue]:
+    dialogue = Dialogue(steps)
+    async with serve(part.play) as server:
+        target = StreamTarget(host="127.0.0.1", port=server.port, tls=TlsOptions(verify=False))
+        outcome = await client.visit(target, dialogue.talk, deadline=deadline or in_time())
+        await server.is_reached.wait()
+    return outcome, dialogue
+
+
+async def test_steps_are_taken_in_order(client: StreamClient) -> None:
+    part = Part(b"hello\r\n", LINE, b"noise\r\nyes\r\n", LINE, b"bye\n", END)
+    outcome, _ = await talk(
+        client, part, line("hello"), Send(b"one\n"), line("yes"), Send(b"two\n"), line("bye")
+    )
+    assert (outcome.fault, part.heard[:2]) == (None, [b"one\n", b"two\n"])
+    assert outcome.received == b"hello\r\nnoise\r\nyes\r\nbye\n"
+
+
+async def test_each_line_meets_one_expectation(client: StreamClient) -> None:
+    part = Part(b"same\nsame\n", END)
+    outcome, _ = await talk(client, part, line("same"), line("same"))
+    assert outcome.fault is None
+    outcome, dialogue = await talk(client, Part(b"same\n"), line("same"), line("same"))
+    assert (outcome.fault, dialogue.index) == (FaultKind.RESET, 1)
+    assert dialogue.heard(outcome.received) == b""
+
+
+async def test_lines_of_one_packet_are_told_apart(client: StreamClient) -> None:
+    outcome, _ = await talk(client, Part(b"a\r\nb\r\n\r\nc", HANG), line("b"), line(""), line("c"))
+    assert outcome.fault is None
+
+
+async def test_a_prompt_that_has_no_end_is_found(client: StreamClient) -> None:
+    part = Part(b"welcome\r\nlogin: ", LINE, b"password: ", HANG)
+    outcome, _ = await talk(client, part, line("login: "), Send(b"me\n"), line("password: "))
+    assert (outcome.fault, part.heard) == (None, [b"me\n"])
+
+
+async def test_a_line_that_comes_in_pieces_is_one(client: StreamClient) -> None:
+    async def piecewise(peer: Peer) -> None:
+        await peer.send(b"he")
+        await peer.reader.readline()
+        await peer.send(b"llo\n")
+
+    dialogue = Dialogue([Expect(lambda found: found == "he"), Send(b"\n"), line("llo")])
+    whole = Dialogue([Send(b"\n"), line("hello")])
+    async with serve(piecewise) as server:
+        target = StreamTarget(host="127.0.0.1", port=server.port)
+        for one in (dialogue, whole):
+            outcome = await client.visit(target, one.talk, deadline=in_time())
+            assert outcome.fault is None
+
+
+async def test_before_tls_only_a_line_that_ended_counts(
+    client: StreamClient, authority: Authority, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The rest of a line that was taken too early would stand where the handshake begins."""
+    context = authority.issue("one.test", directory=tmp_path_factory.mktemp("tls")).server_context()
+    seen: list[str] = []
+
+    def begins_with_220(found: str) -> bool:
+        seen.append(found)
+        return found.startswith("220")
+
+    async def slow(peer: Peer) -> None:
+        await peer.send(b"220 g")
+        await peer.reader.readline()
+        await peer.send(b"o\r\n")
+        await peer.writer.start_tls(context)
+        await peer.send(b"in tls\n")
+        await peer.reader.read()
+
+    dialogue = Dialogue([Send(b"\n"), Expect(begins_with_220), StartTls(), line("in tls")])
+    async with serve(slow) as server:
+        target = StreamTarget(host="127.0.0.1", port=server.port, tls=TlsOptions(verify=False))
+        outcome = await client.visit(target, dialogue.talk, deadline=in_time())
+    assert (outcome.fault, seen) == (None, ["220 go"])
+    assert outcome.tls is not None
+
+
+@pytest.mark.parametrize(
+    ("acts", "kind", "heard"),
+    [
+        pytest.param((b"hello\n554 no\n", HANG), FaultKind.TIMEOUT_RESPONSE, b"554 no\n", id="another-line"),
+        pytest.param((b"hello\n554", HANG), FaultKind.TIMEOUT_RESPONSE, b"554", id="half-a-line"),
+        pytest.param((b"hello\n", HANG), FaultKind.TIMEOUT_RESPONSE, b"", id="silence"),
+        pytest.param((b"hello\n554 no\n",), FaultKind.RESET, b"554 no\n", id="another-line-and-the-end"),
+        pytest.param((b"hello\n",), FaultKind.RESET, b"", id="the-end"),
+    ],
+)
+async def test_what_came_instead_is_told(
+    client: StreamClient, acts: tuple[bytes | Act, ...], kind: FaultKind, heard: bytes
+) -> None:
+    outcome, dialogue = await talk(client, Part(*acts), line("hello"), line("250 ok"), deadline=soon())
+    assert (outcome.fault, dialogue.index, dialogue.heard(outcome.received)) == (kind, 1, heard)
+
+
+def undecided(found: str) -> None:
+    return None
+
+
+def slow(found: str) -> bool:
+    until_s = time.thread_time() + 0.1
+    while time.thread_time() < until_s:
+        pass
+    return False
+
+
+@pytest.mark.parametrize("is_in", [undecided, slow])
+async def test_a_search_without_end_is_given_up(
+    client: StreamClient, is_in: Callable[[str], bool | None]
+) -> None:
+    outcome, _ = await talk(client, Part(b"a\nb\nc\nd\ne\nf\n", HANG), Expect(is_in))
+    assert (outcome.fault, outcome.detail) == (
+        FaultKind.TOO_LARGE,
+        "what the peer said is too much to search",
+    )
+
+
+async def test_what_is_no_text_does_no_harm(client: StreamClient) -> None:
+    outcome, _ = await talk(client, Part(b"\xff\x00\n", HANG), line("\N{REPLACEMENT CHARACTER}\0"))
+    assert outcome.fault is None

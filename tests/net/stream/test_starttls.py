@@ -1,0 +1,198 @@
+"""How mail servers are asked for TLS, by servers that consent and by such that do not."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from monitord.net import FaultKind, Resolver, TlsContexts, TlsOptions
+from monitord.net.stream.client import Stream, StreamClient, StreamOutcome, StreamTarget
+from monitord.net.stream.starttls import StartTlsProtocol, say_goodbye, start_tls
+from tests.certificates import Authority
+from tests.net.conftest import in_time, soon
+from tests.servers import has_ipv6, serve
+from tests.stream_servers import END, HANG, LINE, Act, Part
+
+SMTP, IMAP, POP3 = StartTlsProtocol.SMTP, StartTlsProtocol.IMAP, StartTlsProtocol.POP3
+OFFERS = b"250-mx.test\r\n250-SIZE 1000\r\n250-StartTLS\r\n250 HELP\r\n"
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[StreamClient]:
+    resolver = Resolver()
+    yield StreamClient(resolver, TlsContexts())
+    await resolver.close()
+
+
+async def ask(
+    client: StreamClient,
+    protocol: StartTlsProtocol,
+    part: Part,
+    *,
+    deadline: float | None = None,
+    host: str = "127.0.0.1",
+) -> StreamOutcome:
+    async def talk(stream: Stream) -> None:
+        await start_tls(stream, protocol)
+        await say_goodbye(stream, protocol)
+
+    async with serve(part.play, host=host) as server:
+        target = StreamTarget(host=host, port=server.port, tls=TlsOptions(verify=False))
+        outcome = await client.visit(target, talk, deadline=deadline or in_time())
+        if deadline is None:
+            await part.is_over.wait()
+    return outcome
+
+
+@pytest.mark.parametrize(
+    ("protocol", "before", "asked"),
+    [
+        pytest.param(
+            SMTP,
+            (b"220-mx.test\r\n220 ESMTP\r\n", LINE, OFFERS, LINE, b"220 go\r\n"),
+            [b"EHLO [127.0.0.1]\r\n", b"STARTTLS\r\n", b"QUIT\r\n"],
+            id="smtp",
+        ),
+        pytest.param(
+            SMTP,
+            (b"220\r\n", LINE, b"250-mx.test\r\n250 STARTTLS\r\n", LINE, b"220\r\n"),
+            [b"EHLO [127.0.0.1]\r\n", b"STARTTLS\r\n", b"QUIT\r\n"],
+            id="smtp-without-words",
+        ),
+        pytest.param(
+            IMAP,
+            (b"* OK [CAPABILITY IMAP4rev2 STARTTLS] hi\r\n", LINE, b"* news\r\na1 OK go\r\n"),
+            [b"a1 STARTTLS\r\n", b"a1z LOGOUT\r\n"],
+            id="imap",
+        ),
+        pytest.param(POP3, (b"+OK hi <1@x>\r\n", LINE, b"+OK go\r\n"), [b"STLS\r\n", b"QUIT\r\n"], id="pop3"),
+    ],
+)
+async def test_a_server_that_consents(
+    client: StreamClient,
+    authority: Authority,
+    tmp_path: Path,
+    protocol: StartTlsProtocol,
+    before: tuple[bytes | Act, ...],
+    asked: list[bytes],
+) -> None:
+    context = authority.issue("mx.test", directory=tmp_path).server_context()
+    part = Part(*before, context, LINE)
+    outcome = await ask(client, protocol, part)
+    assert (outcome.fault, outcome.detail) == (None, "")
+    assert outcome.tls is not None
+    assert part.heard == asked
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
+async def test_an_address_of_ipv6_is_told_as_the_rfc_has_it(client: StreamClient) -> None:
+    part = Part(b"220 hi\r\n", LINE, b"500 no\r\n")
+    await ask(client, SMTP, part, host="::1")
+    assert part.heard == [b"EHLO [IPv6:::1]\r\n"]
+
+
+HI = b"220 hi\r\n"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "acts", "detail"),
+    [
+        pytest.param(
+            SMTP,
+            (b"554 go \x1baway\r\n",),
+            'the server answered "554 go \ufffdaway" with its greeting',
+            id="smtp-554",
+        ),
+        pytest.param(
+            SMTP, (HI, LINE, b"502 no\r\n"), 'the server answered "502 no" to EHLO', id="smtp-no-ehlo"
+        ),
+        pytest.param(
+            SMTP,
+            (HI, LINE, b"250-STARTTLS\r\n250 HELP\r\n"),  # the first line is its name
+            "the server does not offer STARTTLS",
+            id="smtp-no-offer",
+        ),
+        pytest.param(
+            SMTP,
+            (HI, LINE, OFFERS, LINE, b"454-TLS\r\n454 not now\r\n"),
+            'the server answered "454-TLS" to STARTTLS',
+            id="smtp-no-consent",
+        ),
+        pytest.param(SMTP, (b"SSH-2.0-x\r\n",), '"SSH-2.0-x" is no reply of SMTP', id="smtp-ssh"),
+        pytest.param(SMTP, (b"220-a\r\n250 b\r\n",), '"250 b" is no reply of SMTP', id="smtp-two-codes"),
+        pytest.param(
+            IMAP, (b"* BYE busy\r\n",), 'the server answered "* BYE busy" with its greeting', id="imap-bye"
+        ),
+        pytest.param(
+            IMAP,
+            (b"* PREAUTH hi\r\n",),
+            "the server takes us for logged in, and allows no STARTTLS then",
+            id="imap-preauth",
+        ),
+        pytest.param(
+            IMAP,
+            (b"* OK hi\r\n", LINE, b"* OK x\r\na1 BAD what\r\n"),
+            'the server answered "a1 BAD what" to STARTTLS',
+            id="imap-bad",
+        ),
+        pytest.param(
+            IMAP,
+            (b"* OK hi\r\n", LINE, b"a1 OKAY\r\n"),
+            'the server answered "a1 OKAY" to STARTTLS',
+            id="imap-okay",
+        ),
+        pytest.param(
+            POP3, (b"-ERR busy\r\n",), 'the server answered "-ERR busy" with its greeting', id="pop3-busy"
+        ),
+        pytest.param(
+            POP3,
+            (b"+OK\r\n", LINE, b"-ERR no\r\n"),
+            'the server answered "-ERR no" to STLS',
+            id="pop3-no-consent",
+        ),
+    ],
+)
+async def test_a_server_that_does_not_consent(
+    client: StreamClient, protocol: StartTlsProtocol, acts: tuple[bytes | Act, ...], detail: str
+) -> None:
+    outcome = await ask(client, protocol, Part(*acts, END))
+    assert (outcome.fault, outcome.detail) == (FaultKind.PROTOCOL_ERROR, detail)
+    assert outcome.tls is None
+
+
+@pytest.mark.parametrize(
+    ("protocol", "acts"),
+    [
+        (SMTP, (HI, LINE, OFFERS, LINE, b"220 go\r\n250 mine\r\n")),
+        (SMTP, (HI, LINE, OFFERS, LINE, b"220 go\r\n2")),
+        (IMAP, (b"* OK hi\r\n", LINE, b"a1 OK go\r\n* CAPABILITY X\r\n")),
+        (POP3, (b"+OK hi\r\n", LINE, b"+OK go\r\n+OK logged in\r\n")),
+    ],
+)
+async def test_words_behind_the_consent_are_refused(
+    client: StreamClient, protocol: StartTlsProtocol, acts: tuple[bytes | Act, ...]
+) -> None:
+    outcome = await ask(client, protocol, Part(*acts, END))
+    assert outcome.fault is FaultKind.PROTOCOL_ERROR
+    assert "in the clear" in outcome.detail
+
+
+@pytest.mark.parametrize(
+    ("protocol", "acts", "kind"),
+    [
+        pytest.param(SMTP, (b"220-x\r\n" * 101, END), FaultKind.TOO_LARGE, id="smtp-lines"),
+        pytest.param(SMTP, (b"2" * 70_000, END), FaultKind.TOO_LARGE, id="smtp-line"),
+        pytest.param(IMAP, (b"* OK hi\r\n", LINE, b"* x\r\n" * 20_000, END), FaultKind.TOO_LARGE, id="imap"),
+        pytest.param(POP3, (b"+OK",), FaultKind.RESET, id="the-end"),
+    ],
+)
+async def test_a_server_that_talks_too_much_or_too_little(
+    client: StreamClient, protocol: StartTlsProtocol, acts: tuple[bytes | Act, ...], kind: FaultKind
+) -> None:
+    outcome = await ask(client, protocol, Part(*acts))
+    assert outcome.fault is kind
+
+
+async def test_a_server_that_says_nothing(client: StreamClient) -> None:
+    outcome = await ask(client, SMTP, Part(HANG), deadline=soon())
+    assert outcome.fault is FaultKind.TIMEOUT_RESPONSE

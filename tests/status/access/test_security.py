@@ -1,0 +1,392 @@
+"""Who may do what on which transport: over real sockets, with the heads that browsers, proxies and scripts send."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from monitord.config import Secret
+from monitord.journal_events import JournalEvent
+from monitord.status import AccessPolicy
+from monitord.status.access.control import name_of
+from monitord.status.access.security import FAILURES_WITHIN_S, HEADERS, MOST_FAILURES, MOST_LOGGED
+from monitord.web import Server
+from monitord.web.peer import client_network
+from monitord.web.testing import ClientConnection, ClientResponse, SocketClient
+from tests.endpoint import World, world
+
+TOKEN = "a-token-of-twenty-or-more"
+POLICY = AccessPolicy(hosts=frozenset({"monitor.example.org"}), token=Secret(TOKEN))
+BEARER = f"Bearer {TOKEN}"
+
+
+class Asker:
+    """Sends what a test says, with any Host."""
+
+    def __init__(self, made: World, client: SocketClient) -> None:
+        self.made = made
+        self._client = client
+        self._local_address: str | None = None
+
+    @property
+    def port(self) -> int:
+        return self._client.server.port
+
+    async def __call__(self, method: str, target: str, **fields: str) -> ClientResponse:
+        """`fields` by their names with underscores; Host is the address unless it is given, and left out if empty."""
+        fields = (
+            {"host": f"127.0.0.1:{self.port}", **fields} if self._is_tcp else {"host": "localhost", **fields}
+        )
+        version = "1.1" if fields["host"] else "1.0"
+        lines = [
+            f"{method} {target} HTTP/{version}",
+            *(f"{name.replace('_', '-')}: {value}" for name, value in fields.items() if value),
+            "Content-Length: 0",
+        ]
+        async with await self._connect() as connection:
+            await connection.send("\r\n".join([*lines, "", ""]).encode("latin-1"))
+            return await connection.response(method)
+
+    async def from_address(self, address: str, method: str, target: str, **fields: str) -> ClientResponse:
+        """Asks over TCP from another address of the loopback."""
+        self._local_address = address
+        try:
+            return await self(method, target, **fields)
+        finally:
+            self._local_address = None
+
+    async def _connect(self) -> ClientConnection:
+        if self._local_address is None:
+            return await self._client.connect()
+        opened = await asyncio.open_connection("127.0.0.1", self.port, local_addr=(self._local_address, 0))
+        return ClientConnection(*opened)
+
+    @property
+    def _is_tcp(self) -> bool:
+        return self._client._path is None
+
+
+@asynccontextmanager
+async def over(path: Path | None, policy: AccessPolicy = POLICY) -> AsyncIterator[Asker]:
+    made = world(policy=policy)
+    try:
+        async with SocketClient(made.application, path=path) as client:
+            yield Asker(made, client)
+    finally:
+        await made.dispatcher.close(0.0)
+
+
+HOSTS = [
+    pytest.param("127.0.0.1", 200, id="the_address"),
+    pytest.param("127.0.0.1:9120", 200, id="the_address_with_a_port"),
+    pytest.param("localhost:9120", 200, id="localhost"),
+    pytest.param("LocalHost.", 200, id="localhost_in_full"),
+    pytest.param("monitor.example.org", 200, id="a_name_of_ours"),
+    pytest.param("Monitor.Example.org:443", 200, id="a_name_of_ours_in_capitals"),
+    pytest.param("", 200, id="none_at_all"),
+    pytest.param("evil.example.com", 421, id="somebody_elses_name"),
+    pytest.param("127.0.0.1.evil.example.com", 421, id="a_name_that_begins_like_it"),
+    pytest.param("localhost.evil.example.com", 421, id="a_name_that_begins_like_localhost"),
+    pytest.param("192.0.2.1", 421, id="another_address"),
+    pytest.param("[::1]:9120", 421, id="an_address_of_the_other_family"),
+]
+
+
+@pytest.mark.parametrize(("host", "status"), HOSTS)
+async def test_over_tcp_a_host_must_be_ours(host: str, status: int) -> None:
+    async with over(None) as ask:
+        for target in ("/status", "/api/v1/status", "/api/v1/nothing"):
+            response = await ask("GET", target, host=host)
+            wanted = 404 if status == 200 and "nothing" in target else status
+            assert response.status == wanted
+
+
+UNIX_HOSTS = [
+    pytest.param("localhost", 200, id="localhost"),
+    pytest.param("localhost:8080", 200, id="localhost_with_the_port_of_ssh"),
+    pytest.param("LOCALHOST.:8080", 200, id="localhost_in_capitals_with_final_dot"),
+    pytest.param("127.0.0.1:8080", 200, id="loopback_address"),
+    pytest.param("127.9.9.9", 200, id="another_loopback_address"),
+    pytest.param("[::1]:8080", 200, id="loopback_address_of_ipv6"),
+    pytest.param("[0:0:0:0:0:0:0:1]", 200, id="the_same_written_out"),
+    pytest.param("[::ffff:127.0.0.1]:80", 200, id="mapped_loopback_address"),
+    pytest.param("monitor.example.org", 200, id="configured_name"),
+    pytest.param("MONITOR.example.org.:8443", 200, id="configured_name_written_otherwise"),
+    pytest.param("", 200, id="no_host"),
+    pytest.param("evil.example.com", 421, id="foreign_name"),
+    pytest.param("evil.example.com.:8080", 421, id="foreign_name_with_final_dot"),
+    pytest.param("localhost.evil.example.com:8080", 421, id="foreign_name_beginning_with_localhost"),
+    pytest.param("127.0.0.1.evil.example.com", 421, id="foreign_name_beginning_with_an_address"),
+    pytest.param("notlocalhost", 421, id="foreign_name_ending_with_localhost"),
+    pytest.param(
+        "monitor.example.org.evil.example.com", 421, id="foreign_name_beginning_with_a_configured_one"
+    ),
+    pytest.param("192.0.2.1:8080", 421, id="foreign_address"),
+    pytest.param("[2001:db8::1]", 421, id="foreign_address_of_ipv6"),
+    pytest.param("0.0.0.0", 421, id="unspecified_address"),
+    pytest.param("2130706433", 421, id="address_as_one_number"),
+    pytest.param(".", 421, id="only_a_dot"),
+    pytest.param("localhost..", 421, id="two_final_dots"),
+]
+
+
+@pytest.mark.parametrize(("host", "status"), UNIX_HOSTS)
+async def test_unix_socket_accepts_only_local_and_configured_hosts(
+    tmp_path: Path, host: str, status: int
+) -> None:
+    async with over(tmp_path / "s") as ask:
+        for target in ("/", "/status", "/healthz", "/metrics", "/api/v1/status", "/api/v1/events?bad"):
+            wanted = (
+                400
+                if status == 200 and "events" in target
+                else 404
+                if status == 200 and target == "/"
+                else status
+            )
+            assert (await ask("GET", target, host=host)).status == wanted
+        origin = {"origin": f"http://{host}"} if host else {}
+        response = await ask("POST", "/api/v1/monitors/good/pause", host=host, **origin)
+        assert response.status == status
+        assert len(ask.made.interventions.asked) == (status == 200)
+
+
+async def test_refused_host_is_told_what_to_configure(tmp_path: Path) -> None:
+    async with over(tmp_path / "s") as ask:
+        response = await ask("GET", "/status", host="Status.example.org:8080")
+        assert response.status == 421
+        assert 'hosts = ["status.example.org"] in [status]' in response.text
+
+
+@pytest.mark.parametrize("is_tcp", [False, True], ids=["unix", "tcp"])
+async def test_host_is_taken_from_the_request_itself(tmp_path: Path, *, is_tcp: bool) -> None:
+    async with over(None if is_tcp else tmp_path / "s") as ask:
+        local = "localhost"
+        # RFC 9112 section 3.2.2: the target in absolute form replaces Host.
+        assert (await ask("GET", "http://evil.example.com/status", host=local)).status == 421
+        assert (await ask("GET", f"http://{local}/status", host="evil.example.com")).status == 200
+        assert (await ask("GET", "/status", host="evil.example.com", x_forwarded_host=local)).status == 421
+        assert (await ask("GET", "/status", host=local, x_forwarded_host="evil.example.com")).status == 200
+        for malformed in (
+            f"{local}@evil.example.com",
+            f"evil.example.com, {local}",
+            f"{local}/evil.example.com",
+        ):
+            assert (await ask("GET", "/status", host=malformed)).status == 400
+
+
+async def test_localhost_is_ours_on_the_loopback_of_ipv6() -> None:
+    made = world(policy=POLICY)
+    try:
+        async with Server(made.application, host="::1", port=0) as server:
+            for host, status in (("[::1]", 200), ("localhost", 200), ("127.0.0.1", 421)):
+                reader, writer = await asyncio.open_connection("::1", server.port)
+                async with ClientConnection(reader, writer) as connection:
+                    await connection.send(f"GET /status HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+                    assert (await connection.response()).status == status
+    finally:
+        await made.dispatcher.close(0.0)
+
+
+CHANGES = [
+    pytest.param({}, 401, id="nothing"),
+    pytest.param({"authorization": BEARER}, 200, id="the_token"),
+    pytest.param({"authorization": f"bearer  {TOKEN}"}, 200, id="the_token_written_otherwise"),
+    pytest.param({"authorization": f"Bearer {TOKEN}x"}, 401, id="a_wrong_token"),
+    pytest.param({"authorization": "Bearer \u00e9".encode().decode("latin-1")}, 401, id="no_ascii"),
+    pytest.param({"authorization": f"Basic {TOKEN}"}, 401, id="another_scheme"),
+    pytest.param({"authorization": BEARER, "origin": "https://evil.example.com"}, 403, id="another_site"),
+    pytest.param({"authorization": BEARER, "origin": "null"}, 403, id="a_site_that_hides"),
+    pytest.param({"authorization": BEARER, "origin": "http://[::1"}, 403, id="a_site_that_is_none"),
+    pytest.param({"authorization": BEARER, "origin": "https://monitor.example.org"}, 200, id="our_site"),
+    pytest.param(
+        {"authorization": BEARER, "origin": "http://monitor.example.org:x@evil.example.com"},
+        403,
+        id="our_name_as_user",
+    ),
+    pytest.param(
+        {"authorization": BEARER, "origin": "http://monitor.example.org@evil.example.com"},
+        403,
+        id="our_name_as_user_alone",
+    ),
+    pytest.param(
+        {"authorization": BEARER, "origin": "https://monitor.example.org.evil.example.com"},
+        403,
+        id="begins_like_our_name",
+    ),
+    pytest.param(
+        {"authorization": BEARER, "origin": "ftp://monitor.example.org"}, 403, id="another_protocol"
+    ),
+    pytest.param(
+        {"authorization": BEARER, "origin": "monitor.example.org"}, 403, id="origin_without_protocol"
+    ),
+    pytest.param(
+        {"authorization": BEARER, "origin": "http://127.0.0.1:1"}, 403, id="another_port_of_this_host"
+    ),
+    pytest.param({"authorization": BEARER, "sec_fetch_site": "cross-site"}, 403, id="said_by_the_browser"),
+    pytest.param({"authorization": BEARER, "sec_fetch_site": "same-site"}, 403, id="a_site_beside_ours"),
+    pytest.param({"authorization": BEARER, "sec_fetch_site": "none, cross-site"}, 403, id="two_values"),
+    pytest.param(
+        {"authorization": BEARER, "origin": "https://monitor.example.org", "sec_fetch_site": "same-site"},
+        403,
+        id="our_name_on_another_port",
+    ),
+    pytest.param(
+        {
+            "authorization": BEARER,
+            "origin": "https://MONITOR.example.org:443",
+            "sec_fetch_site": "same-origin",
+        },
+        200,
+        id="our_site_in_capitals",
+    ),
+    pytest.param({"authorization": BEARER, "sec_fetch_site": "same-origin"}, 200, id="our_page"),
+]
+
+
+@pytest.mark.parametrize(("fields", "status"), CHANGES)
+async def test_over_tcp_changes_want_the_token_from_our_own_pages(
+    fields: dict[str, str], status: int
+) -> None:
+    async with over(None) as ask:
+        response = await ask("POST", "/api/v1/monitors/good/check", **fields)
+        assert response.status == status
+        assert len(ask.made.control.asked) == (status == 200)
+        if status == 401:
+            assert response.headers["WWW-Authenticate"].startswith("Bearer")
+            assert response.headers["Content-Type"] == "application/problem+json"
+        elif status == 200:
+            assert ask.made.control.asked == ["bearer of the token, from 127.0.0.1"]
+
+
+async def test_without_a_token_nothing_can_be_changed_over_tcp() -> None:
+    async with over(None, AccessPolicy()) as ask:
+        for fields in ({}, {"authorization": "Bearer "}, {"authorization": "Bearer x"}):
+            assert (await ask("POST", "/reload", **fields)).status in {401, 403}
+        assert "Unix socket" in (await ask("POST", "/reload")).text
+        assert (await ask("GET", "/status")).status == 200
+
+
+async def test_over_the_unix_socket_the_kernel_says_who_asks(tmp_path: Path) -> None:
+    async with over(tmp_path / "s") as ask:
+        assert (await ask("POST", "/api/v1/reload")).status == 200
+        assert ask.made.control.asked == [f"{name_of(os.geteuid())}, pid {os.getpid()}"]
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "x_forwarded_for",
+        "forwarded",
+        "x_real_ip",
+        "via",
+        "x_forwarded_host",
+        "x_forwarded_proto",
+        "X_FORWARDED_Port",
+    ],
+)
+async def test_what_a_proxy_passes_on_is_not_the_proxys_own_wish(tmp_path: Path, field: str) -> None:
+    async with over(tmp_path / "s") as ask:
+        passed_on = {field: "203.0.113.9"}
+        assert (await ask("GET", "/status", **passed_on)).status == 200
+        assert (await ask("POST", "/reload", **passed_on)).status == 401
+        assert (await ask("POST", "/reload", authorization=BEARER, **passed_on)).status == 200
+
+
+async def test_a_page_of_another_site_changes_nothing_over_the_unix_socket(tmp_path: Path) -> None:
+    async with over(tmp_path / "s") as ask:
+        assert (await ask("POST", "/reload", origin="https://evil.example.com")).status == 403
+        assert (await ask("POST", "/reload", origin="http://localhost")).status == 200
+        assert (await ask("POST", "/reload", origin="http://localhost:3000")).status == 403
+        assert (await ask("POST", "/reload", origin="null")).status == 403
+        own = {"host": "localhost:8080", "origin": "http://localhost:8080", "sec_fetch_site": "same-origin"}
+        assert (await ask("POST", "/reload", **own)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+        ("the Unix socket", "192.0.2.1", False),
+    ],
+)
+def test_addresses_of_one_network_count_as_one_client(one: str, other: str, is_same: bool) -> None:
+    assert (client_network(one) == client_network(other)) is is_same
+
+
+async def test_guesses_are_limited_and_the_limit_ends(tmp_path: Path) -> None:
+    async with over(None) as ask:
+        for _ in range(MOST_FAILURES):
+            assert (await ask("POST", "/reload", authorization="Bearer guess")).status == 401
+        refused = await ask("POST", "/reload", authorization=BEARER)
+        assert refused.status == 429
+        assert 0 < int(refused.headers["Retry-After"]) <= FAILURES_WITHIN_S + 1
+        ask.made.clock.skipped_s = FAILURES_WITHIN_S + 1
+        assert (await ask("POST", "/reload", authorization=BEARER)).status == 200
+
+
+async def test_wrong_tokens_are_logged_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    async with over(None) as ask:
+        for _ in range(MOST_FAILURES + 3):
+            await ask(
+                "POST",
+                "/api/v1/reload?x=1",
+                authorization="Bearer guessed-secret",
+                x_forwarded_for="203.0.113.9\x9b2J",
+            )
+        assert ask.made.tally.rejected_tokens == MOST_FAILURES + 3
+    lines = [one for one in caplog.records if "token" in one.getMessage()]
+    assert [one.getMessage() for one in lines] == [
+        'wrong token from 127.0.0.1 (X-Forwarded-For: "203.0.113.9\N{REPLACEMENT CHARACTER}2J")'
+        " for POST /api/v1/reload",
+        'wrong token from 127.0.0.1 (X-Forwarded-For: "203.0.113.9\N{REPLACEMENT CHARACTER}2J")'
+        " for POST /api/v1/reload; 10 within 60 s, so its tokens are refused for the rest of them",
+    ]
+    for line in lines:
+        assert line.levelname == "WARNING"
+        assert vars(line)["message_id"] == JournalEvent.TOKEN_REJECTED.message_id
+        assert vars(line)["fields"] == {"CLIENT_ADDRESS": "127.0.0.1"}
+    assert "guessed-secret" not in caplog.text
+
+
+async def test_wrong_tokens_of_many_addresses_do_not_flood_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async with over(None) as ask:
+        for number in range(MOST_LOGGED + 5):
+            await ask.from_address(f"127.0.2.{number + 1}", "POST", "/reload", authorization="Bearer x")
+        assert len([one for one in caplog.messages if "token" in one]) == MOST_LOGGED
+        ask.made.clock.skipped_s = FAILURES_WITHIN_S + 1
+        await ask.from_address("127.0.3.1", "POST", "/reload", authorization="Bearer x")
+    assert (
+        caplog.messages[-1]
+        == "wrong token from 127.0.3.1 for POST /reload; 5 messages of this kind were left out"
+    )
+
+
+async def test_every_answer_bears_the_fields_that_protect_its_readers() -> None:
+    async with over(None) as ask:
+        for method, target, status in (
+            ("GET", "/status", 200),
+            ("GET", "/healthz", 200),
+            ("GET", "/nothing", 404),
+            ("GET", "/api/v1/nothing", 404),
+            ("POST", "/reload", 401),
+        ):
+            response = await ask(method, target)
+            assert response.status == status
+            for name, value in HEADERS.items():
+                if name != "Cache-Control":
+                    assert response.headers[name] == value
+            assert not [name for name in response.headers if name.lower().startswith("access-control-")]
+
+
+def test_a_user_is_named_as_the_machine_knows_him() -> None:
+    assert name_of(0) == "root (uid 0)"
+    assert name_of(65534) == "a member of the daemon's group"
+    assert name_of(4_000_000) == "uid 4000000"

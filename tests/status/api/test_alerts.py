@@ -1,0 +1,93 @@
+"""Who is told, and what they were told, as the API and the metrics have it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from monitord.alerts import AlertSettings
+from monitord.notifiers import NotifierSettings
+from monitord.status.api.openapi import PREFIX
+from tests.alerts.made import FakeNotifier, fake_type, refuse
+from tests.endpoint import World, asked, world
+from tests.status.api.test_api import Asking, described
+
+OPS = AlertSettings((NotifierSettings("ops", "fake", None, group_wait_s=0.0, fallback="backup"),))
+
+
+@pytest.fixture(autouse=True)
+def with_the_fake_type() -> Iterator[None]:
+    with fake_type():
+        yield
+
+
+@asynccontextmanager
+async def asking() -> AsyncIterator[tuple[World, Asking, FakeNotifier]]:
+    made = world()
+    made.alerts.apply(OPS)
+    async with asked(made) as client:
+        yield made, await described(client), FakeNotifier.made[0]
+
+
+async def delivered(made: World) -> None:
+    async with asyncio.timeout(10):
+        while not any(entry.has_ended or entry.attempts for entry in made.alerts.entries()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_what_was_told_is_listed_with_what_became_of_it() -> None:
+    async with asking() as (made, ask, _):
+        for _ in range(2):
+            await ask("POST", "/monitors/bad/check")
+        await delivered(made)
+        (notice,) = (await ask("GET", "/notices")).json()["notices"]
+        assert (notice["title"], notice["fate"], notice["said"]) == ("DOWN: bad", "sent", "taken")
+        assert (await ask("GET", "/notices?monitor=good")).json()["total"] == 0
+        assert (await ask("GET", "/notices?limit=0")).status == 400
+        (ops,) = (await ask("GET", "/notifiers")).json()["notifiers"]
+        assert (ops["name"], ops["sent"], ops["waiting"], ops["failing"]) == ("ops", 1, 0, None)
+        explained = (await ask("GET", "/monitors/bad/explain")).json()
+        (why,) = explained["notifiers"]
+        assert (why["last"], why["fate"]) == ("DOWN: bad", "sent")
+        assert any(
+            said.startswith("ops: ") and "is delivered (DOWN: bad)" in said for said in explained["sentences"]
+        )
+
+
+async def test_a_notifier_that_fails_shows_why_everywhere() -> None:
+    async with asking() as (made, ask, notifier):
+        notifier.act = refuse
+        for _ in range(2):
+            await ask("POST", "/monitors/bad/check")
+        await delivered(made)
+        (ops,) = (await ask("GET", "/notifiers")).json()["notifiers"]
+        assert (ops["failing"], ops["waiting"], ops["failed_attempts"]) == ("503 busy", 1, 1)
+        assert ops["failing_since"] is not None
+        explained = (await ask("GET", "/monitors/bad/explain")).json()
+        assert any("is not delivered yet (DOWN: bad): 503 busy" in said for said in explained["sentences"])
+        (shown,) = (await ask("GET", "/status")).json()["notifiers"]
+        assert shown == ops
+        page = (await ask.client.get("/metrics")).text
+        for line in (
+            'monitord_notifier_failing{notifier="ops"} 1.0',
+            'monitord_notifier_warning{notifier="ops"} 0.0',
+            'monitord_notices_waiting{notifier="ops"} 1.0',
+            'monitord_notices_sent_total{notifier="ops"} 0.0',
+            'monitord_notifier_failures_total{notifier="ops"} 1.0',
+            'monitord_notices_given_up_total{notifier="ops"} 0.0',
+        ):
+            assert line in page.splitlines()
+
+
+async def test_a_test_is_delivered_at_once_or_says_why_not() -> None:
+    async with asking() as (_, ask, notifier):
+        answer = await ask("POST", "/notifiers/ops/test")
+        assert (answer.status, answer.json()["said"]) == (200, "taken")
+        (message,) = notifier.got
+        assert message.subject == "[monitord here.example.org] test of the notifier ops"
+        notifier.act = refuse
+        refused = await ask("POST", "/notifiers/ops/test")
+        assert (refused.status, refused.json()["detail"]) == (502, "ops: 503 busy")
+        assert (await ask("POST", "/notifiers/opps/test")).status == 404
+        assert (await ask.client.post(f"{PREFIX}/notifiers/ops/test", json={"x": 1})).status == 400

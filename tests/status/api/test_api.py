@@ -1,0 +1,498 @@
+"""The versioned API, asked over socket pairs; each answer is held against the document that the API gives of itself."""
+
+import asyncio
+import os
+import re
+from typing import Any
+
+import jsonschema
+import pytest
+
+from monitord.dispatch import Plan
+from monitord.model import Reason
+from monitord.status.api.openapi import PREFIX
+from monitord.status.api.schemas import SCHEMAS
+from monitord.web.testing import ClientResponse, TestClient
+from tests.endpoint import REFUSED, World, asked, world
+from tests.fakes import FakeMonitor, monitor_settings
+
+PROBLEM = "application/problem+json"
+
+
+def strict(schema: Any) -> Any:
+    """The same, where what is not named may not be there: what answers say is documented whole."""
+    if isinstance(schema, list):
+        return [strict(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {key: strict(value) for key, value in schema.items()}
+    if "properties" in made and made.get("type") == "object":
+        made.setdefault("additionalProperties", False)
+    return made
+
+
+def check_answer(document: dict[str, Any], method: str, path: str, response: ClientResponse) -> None:
+    """Raises where the answer is not as the document says."""
+    answer = document["paths"][path][method.lower()]["responses"][str(response.status)]
+    content = answer.get("content", {})
+    if not content:
+        assert response.body == b""
+        return
+    ((kind, described),) = content.items()
+    assert response.headers["Content-Type"] == kind
+    schema = {**described["schema"], "components": {"schemas": strict(document["components"]["schemas"])}}
+    jsonschema.Draft202012Validator(
+        schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+    ).validate(response.json())
+
+
+class Asking:
+    """A client that checks every answer."""
+
+    def __init__(self, client: TestClient, document: dict[str, Any]) -> None:
+        self.client = client
+        self.document = document
+        self.seen: set[tuple[str, str]] = set()
+
+    async def __call__(
+        self, method: str, target: str, json: Any = None, headers: list[tuple[str, str]] | None = None
+    ) -> ClientResponse:
+        response = await self.client.request(method, PREFIX + target, json=json, headers=headers or [])
+        path = self._template(PREFIX + target.partition("?")[0])
+        check_answer(self.document, method, path, response)
+        self.seen.add((method, path))
+        return response
+
+    def _template(self, target: str) -> str:
+        fitting = [
+            path for path in self.document["paths"] if re.fullmatch(re.sub(r"{\w+}", "[^/]+", path), target)
+        ]
+        return str(min(fitting, key=lambda path: path.count("{")))
+
+
+async def described(client: TestClient) -> Asking:
+    document = (await client.get(f"{PREFIX}/openapi.json")).json()
+    return Asking(client, document)
+
+
+async def test_comment_is_made_safe_for_terminals() -> None:
+    made = world()
+    async with asked(made) as client:
+        ask = await described(client)
+        comment = "\x1b[2Jmoved\u202e \u200b to\x9b\nberlin"
+        body = {"names": ["good"], "lasts": "1h", "comment": comment}
+        kept = (await ask("POST", "/silences", body)).json()["comment"]
+        tagged = {"tags": ["pr\u202eod"], "lasts": "1h"}
+        assert (await ask("POST", "/silences", tagged)).json()["tags"] == ["pr\ufffdod"]
+        assert kept == "\ufffd[2Jmoved\ufffd \ufffd to\ufffd berlin"
+
+
+async def test_every_answer_is_as_the_document_says() -> None:
+    """But for events, which never end, and without a history; with one: see test_history_api."""
+    made = world()
+    async with asked(made) as client:
+        ask = await described(client)
+        assert (await ask("GET", "/monitors/good/results")).json()["results"] == []
+        assert (await ask("GET", "/monitors/good/last")).json()["results"] == []
+        assert (await ask("GET", "/monitors/good/series")).json()["buckets"] == []
+        assert (await ask("GET", "/monitors/good/uptime")).json()["ratio"] is None
+        assert (await ask("GET", "/monitors/good/incidents")).json()["incidents"] == []
+        assert (await ask("GET", "/incidents")).json()["next_before"] is None
+        assert (await ask("POST", "/monitors/bad/check")).json()["result"]["verdict"] == "fail"
+        assert (await ask("POST", "/monitors/bad/check")).json()["monitor"]["state"] == "down"
+        assert (await ask("POST", "/monitors/good/check")).json()["by"].endswith(f"pid {os.getpid()}")
+        assert (await ask("GET", "/status")).json()["monitors"]["down"] == 1
+        listed = (await ask("GET", "/monitors")).json()
+        assert [one["name"] for one in listed["monitors"]] == ["a.b-c_d", "bad", "good"]
+        one = (await ask("GET", "/monitors/bad")).json()
+        assert (one["state"], one["last"]["reason"]) == ("down", "refused")
+        assert (await ask("GET", "/monitors/nobody")).status == 404
+        assert (await ask("GET", "/monitors/bad/explain")).json()["name"] == "bad"
+        paused = await ask("POST", "/monitors/good/pause", {"comment": "moving  house\n"})
+        assert (paused.json()["monitor"]["state"], paused.json()["monitor"]["paused_by"]) == (
+            "paused",
+            paused.json()["by"],
+        )
+        assert made.interventions.asked[-1][3] == "moving house"
+        assert (await ask("POST", "/monitors/good/resume")).json()["monitor"]["paused_by"] is None
+        assert (await ask("POST", "/monitors/bad/acknowledge", {"comment": "on it"})).status == 200
+        assert (await ask("POST", "/monitors/good/acknowledge")).status == 409
+        assert (await ask("DELETE", "/monitors/bad/acknowledge")).json()["monitor"]["acknowledged_by"] is None
+        assert (await ask("DELETE", "/monitors/bad/acknowledge")).status == 409
+        for act in ("pause", "resume", "acknowledge", "unacknowledge", "check"):
+            assert (await ask("POST", f"/{act}", {"patterns": ["b*"]})).status == 200
+        silence = await ask("POST", "/silences", {"tags": ["prod"], "lasts": "2h"})
+        assert silence.status == 201
+        in_force = {
+            one["name"]: one["silenced_until"] for one in (await ask("GET", "/monitors")).json()["monitors"]
+        }
+        assert in_force == {"good": silence.json()["until"], "bad": None, "a.b-c_d": None}
+        assert (await ask("GET", "/monitors/good")).json()["silenced_until"] == silence.json()["until"]
+        place = silence.headers["Location"].removeprefix(PREFIX)
+        assert (await ask("GET", "/silences")).json()["silences"] == [silence.json()]
+        assert (await ask("DELETE", place)).status == 204
+        assert (await ask("DELETE", place)).status == 404
+        beat = await ask("POST", "/heartbeats/good?signal=start", {"run": 7, "message": "backup"})
+        assert beat.json() == {"name": "good", "signal": "start"}
+        assert (await ask("POST", "/heartbeats/good", {"signal": "sing"})).status == 400
+        assert (await ask("POST", "/heartbeats/bad")).status == 409
+        assert (await ask("POST", "/heartbeats/nobody")).status == 404
+        assert (await ask("GET", "/notifiers")).json()["notifiers"] == []
+        assert (await ask("GET", "/notices")).json() == {"notices": [], "total": 0}
+        assert (await ask("POST", "/notifiers/nobody/test")).status == 404
+        assert (await ask("POST", "/reload")).json()["ok"] is True
+        await ask("GET", "/openapi.json")
+        unseen = {
+            (method.upper(), path)
+            for path, operations in ask.document["paths"].items()
+            for method in operations
+            if (method.upper(), path) not in ask.seen
+        }
+        assert unseen == {("GET", f"{PREFIX}/events"), ("GET", f"{PREFIX}/monitors/{{name}}/export")}
+
+
+async def test_a_refused_reload_is_422_and_says_why() -> None:
+    made = world(outcome=REFUSED)
+    async with asked(made) as client:
+        ask = await described(client)
+        refused = await ask("POST", "/reload")
+        assert refused.status == 422
+        assert refused.json()["error"] == "monitord.toml:1: bad"
+        assert (await ask("GET", "/status")).json()["reload"]["ok"] is False
+
+
+async def test_every_route_is_in_the_document_and_the_reverse() -> None:
+    made = world()
+    async with asked(made) as client:
+        document = (await client.get(f"{PREFIX}/openapi.json")).json()
+        routed = {
+            (route.method, route.resource.template)
+            for route in made.application.router
+            if route.resource.template.startswith("/api/") and route.method != "HEAD"
+        }
+    documented = {
+        (method.upper(), path) for path, operations in document["paths"].items() for method in operations
+    }
+    assert routed == documented
+
+
+def test_the_schemas_are_schemas_and_each_is_used() -> None:
+    for schema in SCHEMAS.values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+    used = set(re.findall(r"#/components/schemas/(\w+)", str(SCHEMAS)))
+    assert used <= set(SCHEMAS)
+
+
+MANY = [
+    monitor_settings(f"web{number:02}", tags=("prod", "eu") if number % 2 else ("eu",), type_name="fake")
+    for number in range(7)
+]
+
+FILTERS = [
+    pytest.param("name=web", 7, id="a_part_of_the_name"),
+    pytest.param("name=WEB0", 7, id="whatever_the_case"),
+    pytest.param("name=web0%5B1-3%5D", 3, id="a_pattern"),
+    pytest.param("name=eb*", 0, id="a_pattern_fits_the_whole_name"),
+    pytest.param("tag=prod", 4, id="a_tag"),
+    pytest.param("tag=prod&tag=eu", 3, id="both_tags"),
+    pytest.param("tag=prod&name=web05", 1, id="tag_and_name"),
+    pytest.param("state=pending", 10, id="a_state"),
+    pytest.param("state=down&state=up", 0, id="one_of_two_states"),
+    pytest.param("type=fake", 10, id="a_type"),
+    pytest.param("type=http", 0, id="another_type"),
+]
+
+
+@pytest.mark.parametrize(("query", "count"), FILTERS)
+async def test_monitors_are_filtered(query: str, count: int) -> None:
+    async with asked(world(more=MANY)) as client:
+        found = (await client.get(f"{PREFIX}/monitors?{query}")).json()
+    assert found["total"] == len(found["monitors"]) == count
+
+
+async def test_pages_follow_one_another_though_monitors_come_and_go() -> None:
+    made = world(more=MANY)
+    names: list[str] = []
+    async with asked(made) as client:
+        cursor = ""
+        for _ in range(10):
+            page = (await client.get(f"{PREFIX}/monitors?limit=3{cursor}")).json()
+            names += [one["name"] for one in page["monitors"]]
+            made.dispatcher.apply(without(made, names[0]))
+            if page["next_cursor"] is None:
+                break
+            cursor = f"&cursor={page['next_cursor']}"
+    assert names == sorted(["good", "bad", "a.b-c_d", *(one.name for one in MANY)])
+
+
+def without(made: World, name: str) -> Plan:
+    left = [one.monitor.settings for one in made.dispatcher.watched.values() if one.name != name]
+    return made.dispatcher.plan(left, lambda settings: made.dispatcher.watched[settings.name].monitor)
+
+
+WRONG = [
+    pytest.param(
+        "/monitors?limit=many",
+        "limit",
+        '"many" is not a number from 1 to 1000',
+        "write one, in digits",
+        id="no_number",
+    ),
+    pytest.param("/monitors?limit=0", "limit", '"0" is not a number from 1 to 1000', "write one, in digits", id="zero"),
+    pytest.param("/monitors?limit=1&limit=2", "limit", '"2" is there more than once', "write it once", id="twice"),
+    pytest.param(
+        "/monitors?sate=up", "sate", "unknown parameter", "did you mean state?", id="a_slip"
+    ),
+    pytest.param(
+        "/monitors?state=on",
+        "state",
+        '"on" is not known',
+        "write one of: pending, up, degraded, down, unreachable, unknown, paused",
+        id="no_such_state",
+    ),
+    pytest.param(
+        "/monitors?cursor=%C3%A9",
+        "cursor",
+        '"é" is not a cursor',
+        "write the next_cursor of the page before",
+        id="no_cursor",
+    ),
+    pytest.param("/status?x=1", "x", "unknown parameter", "known are: none", id="nothing_is_known"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("target", "where", "problem", "fix"), WRONG)
+async def test_a_bad_query_is_told_with_the_fix(target: str, where: str, problem: str, fix: str) -> None:
+    async with asked(world()) as client:
+        ask = await described(client)
+        response = await ask("GET", target)
+    assert response.status == 400
+    assert response.headers["Content-Type"] == PROBLEM
+    assert response.json() == {
+        "type": "about:blank",
+        "title": "Bad Request",
+        "status": 400,
+        "detail": f"{where}: {problem}; {fix}",
+        "errors": [{"where": where, "problem": problem, "fix": fix}],
+    }
+
+
+async def test_all_faults_of_a_query_come_at_once() -> None:
+    async with asked(world()) as client:
+        response = await client.get(f"{PREFIX}/monitors?limit=x&state=y&z=1")
+    assert [fault["where"] for fault in response.json()["errors"]] == ["z", "state", "limit"]
+
+
+BODIES = [
+    pytest.param({"names": ["good"]}, "until", id="no_end"),
+    pytest.param({"names": ["good"], "lasts": "2h", "until": "2026-01-02T00:00:00Z"}, "until", id="two_ends"),
+    pytest.param({"lasts": "2h"}, "names", id="nobody"),
+    pytest.param({"names": "good", "lasts": "2h"}, "names", id="no_list"),
+    pytest.param({"names": ["good"], "lasts": "two hours"}, "lasts", id="no_duration"),
+    pytest.param({"names": ["good"], "lasts": 0}, "lasts", id="over_at_once"),
+    pytest.param({"names": ["good"], "lasts": "0s"}, "lasts", id="over_at_once_as_text"),
+    pytest.param({"names": ["good"], "lasts": "367d"}, "lasts", id="over_a_year"),
+    pytest.param({"names": ["good"], "until": "2026-02-01T00:00:00"}, "until", id="no_zone"),
+    pytest.param({"names": ["good"], "lasts": "2h", "coment": "x"}, "coment", id="a_slip"),
+    pytest.param({"names": ["good"], "lasts": "2h", "comment": "x" * 1001}, "comment", id="too_long"),
+    pytest.param({"names": ["half \ud800"], "lasts": "2h"}, "names", id="half_a_character_in_a_name"),
+    pytest.param({"names": ["good"], "lasts": "2h", "comment": "\ud800"}, "comment", id="and_in_a_comment"),
+    pytest.param([1], "body", id="no_object"),
+]
+
+
+@pytest.mark.parametrize(("body", "where"), BODIES)
+async def test_a_bad_body_is_told(body: Any, where: str) -> None:
+    async with asked(world()) as client:
+        ask = await described(client)
+        response = await ask("POST", "/silences", body)
+    assert response.status == 400
+    assert [fault["where"] for fault in response.json()["errors"]] == [where]
+
+
+async def test_a_key_that_is_no_text_is_told_all_the_same() -> None:
+    async with asked(world()) as client:
+        response = await client.post(f"{PREFIX}/silences", json={"\ud800": 1})
+    assert response.status == 400
+
+
+async def test_what_the_framework_refuses_is_a_problem_too() -> None:
+    async with asked(world()) as client:
+        missing = await client.get(f"{PREFIX}/nothing")
+        wrong_method = await client.request("DELETE", f"{PREFIX}/status")
+        too_large = await client.post(
+            f"{PREFIX}/silences", body=b"x" * 2_000_000, headers=[("Content-Type", "application/json")]
+        )
+        no_json = await client.post(f"{PREFIX}/silences", body=b"names=good")
+        broken = await client.post(
+            f"{PREFIX}/silences", body=b"{", headers=[("Content-Type", "application/json")]
+        )
+    answers = [missing, wrong_method, too_large, no_json, broken]
+    assert [one.status for one in answers] == [404, 405, 413, 415, 400]
+    assert {one.headers["Content-Type"] for one in answers} == {PROBLEM}
+    assert [one.json()["status"] for one in answers] == [404, 405, 413, 415, 400]
+    assert wrong_method.headers["Allow"] == "GET, HEAD, OPTIONS"
+
+
+async def test_a_bug_is_a_problem_without_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    made = world()
+    made.control.outcome = None  # type: ignore[assignment]  # what no control would do
+    made.control.last_reload = object()  # type: ignore[assignment]
+    async with asked(made) as client:
+        response = await client.get(f"{PREFIX}/status")
+    assert response.status == 500
+    assert response.headers["Content-Type"] == PROBLEM
+    assert "AttributeError" not in response.text
+    assert "AttributeError" in caplog.text
+
+
+async def test_a_client_that_leaves_in_the_midst_of_its_body_is_no_bug(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with asked(world()) as client, await client.connect() as connection:
+        await connection.send(
+            f"POST {PREFIX}/silences HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{{".encode()
+        )
+        connection.writer.write_eof()
+        assert (await connection.response()).status == 400
+    assert caplog.text == ""
+
+
+async def test_a_check_of_a_monitor_that_leaves_meanwhile_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    begun = asyncio.Event()
+
+    async def wait() -> Reason:
+        begun.set()
+        await asyncio.Event().wait()
+        return Reason.OK
+
+    made = world()
+    monitor = made.dispatcher.watched["good"].monitor
+    assert isinstance(monitor, FakeMonitor)
+    monitor.act = wait
+    async with asked(made) as client:
+        answer = asyncio.ensure_future(client.post(f"{PREFIX}/monitors/good/check"))
+        await begun.wait()
+        made.dispatcher.apply(without(made, "good"))
+        response = await answer
+    assert (response.status, response.headers["Content-Type"]) == (409, PROBLEM)
+    assert "has left" in response.json()["detail"]
+    assert "Traceback" not in caplog.text
+
+
+async def test_a_client_that_has_the_bytes_gets_304_until_they_change() -> None:
+    made = world()
+    async with asked(made) as client:
+        for target in ("/monitors", f"{PREFIX}/monitors", f"{PREFIX}/openapi.json", f"{PREFIX}/silences"):
+            first = await client.get(target)
+            tag = first.headers["ETag"]
+            again = await client.get(target, headers=[("If-None-Match", f'"x", W/{tag}')])
+            assert (again.status, again.body, again.headers["ETag"]) == (304, b"", tag)
+            assert (await client.get(target, headers=[("If-None-Match", '"x"')])).status == 200
+            assert (await client.request("HEAD", target)).headers["ETag"] == tag
+        before = (await client.get("/monitors")).headers["ETag"]
+        await client.post(f"{PREFIX}/monitors/good/check")
+        after = await client.get("/monitors", headers=[("If-None-Match", before)])
+        assert after.status == 200
+        assert after.json()["monitors"][-1]["last"] is not None
+
+
+# Acts on several monitors
+
+
+async def down(ask: Asking) -> None:
+    """`bad` is down."""
+    for _ in range(2):
+        await ask("POST", "/monitors/bad/check")
+
+
+SELECTIONS = [
+    pytest.param({"names": ["good", "bad"]}, ["bad", "good"], id="names"),
+    pytest.param({"patterns": ["g*", "b??"]}, ["bad", "good"], id="patterns"),
+    pytest.param({"names": ["bad"], "patterns": ["*"]}, ["a.b-c_d", "bad", "good"], id="names_or_patterns"),
+    pytest.param({"tags": ["prod"]}, ["good"], id="a_tag"),
+    pytest.param({"patterns": ["*"], "tags": ["prod"]}, ["good"], id="patterns_with_the_tag"),
+]
+
+
+@pytest.mark.parametrize(("body", "names"), SELECTIONS)
+async def test_an_act_is_for_all_that_the_body_selects(body: Any, names: list[str]) -> None:
+    made = world()
+    async with asked(made) as client:
+        ask = await described(client)
+        paused = (await ask("POST", "/pause", {**body, "comment": "moving house"})).json()
+        assert sorted(one["name"] for one in paused["monitors"]) == names
+        assert {one["paused_by"] for one in paused["monitors"]} == {paused["by"]}
+        listed = (await ask("GET", "/monitors?state=paused")).json()["monitors"]
+        assert [one["name"] for one in listed] == names
+    assert {act[3] for act in made.interventions.asked} == {"moving house"}
+
+
+UNKNOWN = [
+    pytest.param({"names": ["good", "goood"]}, "names", "no monitor is called 'goood'",
+                 "did you mean good?", id="name"),
+    pytest.param({"names": ["good"], "patterns": ["db-*"]}, "patterns", "no monitor matches 'db-*'",
+                 "GET /monitors lists them", id="pattern"),
+    pytest.param({"tags": ["prd"]}, "tags", "no monitor has the tag 'prd'", "did you mean prod?", id="tag"),
+    pytest.param({"names": ["bad"], "tags": ["prod"]}, "tags", "no monitor matches all of this",
+                 "GET /monitors lists them", id="nothing_has_both"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("act", ["pause", "resume", "acknowledge", "unacknowledge", "check"])
+@pytest.mark.parametrize(("body", "where", "problem", "fix"), UNKNOWN)
+async def test_nothing_is_done_where_one_is_not_known(
+    act: str, body: Any, where: str, problem: str, fix: str
+) -> None:
+    made = world()
+    async with asked(made) as client:
+        ask = await described(client)
+        response = await ask("POST", f"/{act}", body)
+        assert response.status == 404
+        assert response.json()["errors"] == [{"where": where, "problem": problem, "fix": fix}]
+        assert (await ask("GET", "/status")).json()["checks"]["total"] == 0
+    assert made.interventions.asked == []
+
+
+async def test_an_act_that_names_no_monitor_is_a_bad_request() -> None:
+    bodies: list[Any] = [None, {}, {"names": []}, {"patterns": [f"{number}*" for number in range(51)]}]
+    async with asked(world()) as client:
+        ask = await described(client)
+        assert [(await ask("POST", "/pause", body)).status for body in bodies] == [400] * 4
+
+
+async def test_a_name_must_allow_the_act_and_a_pattern_means_those_that_do() -> None:
+    made = world()
+    async with asked(made) as client:
+        ask = await described(client)
+        await down(ask)
+        refused = await ask("POST", "/acknowledge", {"names": ["bad", "good"]})
+        assert (refused.status, refused.json()["detail"]) == (
+            409,
+            "good: has no open incident; it is pending",
+        )
+        assert made.interventions.asked == []
+        done = (await ask("POST", "/acknowledge", {"patterns": ["*"]})).json()
+        assert [one["name"] for one in done["monitors"]] == ["bad"]
+        assert {one["name"] for one in done["skipped"]} == {"good", "a.b-c_d"}
+        assert (await ask("POST", "/acknowledge", {"patterns": ["g*"]})).status == 409
+
+
+async def test_to_resume_what_is_not_paused_is_no_error() -> None:
+    async with asked(world()) as client:
+        ask = await described(client)
+        await ask("POST", "/pause", {"names": ["bad"]})
+        done = (await ask("POST", "/resume", {"names": ["bad", "good"]})).json()
+        assert {one["name"]: one["paused_by"] for one in done["monitors"]} == {"bad": None, "good": None}
+        again = (await ask("POST", "/resume", {"patterns": ["*"]})).json()
+        assert (again["monitors"], len(again["skipped"])) == ([], 3)
+
+
+async def test_checks_of_several_are_answered_together() -> None:
+    async with asked(world()) as client:
+        ask = await described(client)
+        done = (await ask("POST", "/check", {"names": ["bad", "good"]})).json()
+    assert {one["name"]: one["result"]["verdict"] for one in done["results"]} == {
+        "bad": "fail",
+        "good": "pass",
+    }

@@ -1,0 +1,158 @@
+"""The export: all that is kept, in both formats, from a real database, and never whole in memory."""
+
+import asyncio
+import csv
+import io
+import json
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from monitord.cli.client.connection import Client
+from monitord.errors import ControlError
+from monitord.model import Health, Verdict
+from monitord.status.api.export import ROWS_AT_ONCE, _pieces
+from monitord.status.api.openapi import PREFIX
+from monitord.status.model.query import Json
+from tests.cli.there import there
+from tests.endpoint import asked, world
+from tests.fakes import monitor_settings
+from tests.history.world import result, written
+from tests.status.api.test_history import CHECKS, past
+
+PATH = f"{PREFIX}/monitors/good/export"
+
+
+async def test_json_lines_are_the_results_oldest_first(tmp_path: Path) -> None:
+    async with past(tmp_path) as it:
+        answer = await it.ask.client.get(PATH)
+        newest_first = (await it.ask("GET", "/monitors/good/results?limit=1000")).json()["results"]
+    assert answer.headers["Content-Type"] == "application/x-ndjson"
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="good.results.jsonl"'
+    lines = [json.loads(line) for line in answer.body.decode().splitlines()]
+    assert len(lines) == CHECKS
+    assert lines == newest_first[::-1]
+
+
+async def test_csv_has_a_head_and_a_column_for_each_number(tmp_path: Path) -> None:
+    async with past(tmp_path) as it:
+        answer = await it.ask.client.get(f"{PATH}?format=csv")
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8; header=present"
+    rows = list(csv.DictReader(io.StringIO(answer.body.decode(), newline="")))
+    assert len(rows) == CHECKS
+    assert [row["verdict"] for row in rows].count("fail") == 3
+    assert rows[-1]["phases_s.processing"] == "0.03"
+    assert float(rows[-1]["phases_s.tls"]) == 0
+    assert {row["detail"] for row in rows} == {"", "GET / 200"}
+
+
+@pytest.mark.parametrize(
+    ("buckets", "step"), [("minute", timedelta(minutes=1)), ("hour", timedelta(hours=1))]
+)
+async def test_sums_of_a_time_hold_every_check_once(tmp_path: Path, buckets: str, step: timedelta) -> None:
+    async with past(tmp_path) as it:
+        lines = (await it.ask.client.get(f"{PATH}?buckets={buckets}")).body.decode().splitlines()
+        table = (await it.ask.client.get(f"{PATH}?buckets={buckets}&format=csv")).body.decode()
+    found = [json.loads(line) for line in lines]
+    assert sum(sum(one["checks"].values()) for one in found) == CHECKS
+    assert len(found) <= timedelta(minutes=CHECKS) // step + 2
+    rows = list(csv.DictReader(io.StringIO(table, newline="")))
+    assert [row["at"] for row in rows] == [one["at"] for one in found]
+    assert sum(int(row["checks.fail"]) for row in rows) == 3
+    assert rows[0]["response_time_s.count"] == str(found[0]["response_time_s"]["count"])
+
+
+async def test_text_with_quotes_commas_and_line_ends_comes_back_from_csv(tmp_path: Path) -> None:
+    async with past(tmp_path) as it:
+        said = 'he said "no", and\r\nleft;'
+        told = result(it.end, Verdict.FAIL, detail=said)
+        it.made.history.add_result("good", told, Health.DOWN)
+        await written(it.made.history)
+        answer = await it.ask.client.get(f"{PATH}?format=csv")
+    rows = list(csv.DictReader(io.StringIO(answer.body.decode(), newline="")))
+    assert rows[-1]["detail"] == said
+
+
+@pytest.mark.parametrize("said", ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "\t=1", "\r=1"])
+async def test_what_a_peer_said_is_no_formula_for_who_opens_it_in_a_spreadsheet(
+    tmp_path: Path, said: str
+) -> None:
+    async with past(tmp_path) as it:
+        it.made.history.add_result("good", result(it.end, Verdict.FAIL, detail=said), Health.DOWN)
+        await written(it.made.history)
+        table = await it.ask.client.get(f"{PATH}?format=csv")
+        lines = await it.ask.client.get(PATH)
+    rows = list(csv.DictReader(io.StringIO(table.body.decode(), newline="")))
+    assert rows[-1]["detail"] == f"'{said}"
+    assert json.loads(lines.body.splitlines()[-1])["detail"] == said
+
+
+async def test_the_file_of_a_unit_has_a_name_that_files_can_have() -> None:
+    async with asked(world(more=[monitor_settings(r"unit:a\x2db@1.service")])) as client:
+        answer = await client.get(f"{PREFIX}/monitors/unit:a%5Cx2db@1.service/export")
+    assert (
+        answer.headers["Content-Disposition"] == 'attachment; filename="unit_a_x2db@1.service.results.jsonl"'
+    )
+
+
+async def test_what_was_not_kept_is_empty_and_csv_has_its_head_all_the_same() -> None:
+    async with asked(world()) as client:
+        assert (await client.get(PATH)).body == b""
+        assert (await client.get(f"{PATH}?format=csv")).body.startswith(b"at,verdict,state,reason,")
+
+
+async def test_what_is_not_known_is_refused() -> None:
+    async with asked(world()) as client:
+        unknown = await client.get(f"{PREFIX}/monitors/nobody/export")
+        wrong = await client.get(f"{PATH}?format=xml&buckets=week")
+    assert unknown.status == 404
+    assert wrong.status == 400
+    assert {fault["where"] for fault in wrong.json()["errors"]} == {"format", "buckets"}
+
+
+async def test_rows_are_read_as_they_are_sent_and_no_sooner() -> None:
+    read = 0
+
+    async def rows() -> AsyncIterator[Json]:
+        nonlocal read
+        for number in range(10 * ROWS_AT_ONCE):
+            read += 1
+            yield {"number": number}
+            await asyncio.sleep(0)
+
+    pieces = _pieces(rows(), lambda some: b"%d" % len(some))
+    assert await anext(pieces) == b"%d" % ROWS_AT_ONCE
+    assert read == ROWS_AT_ONCE
+    await pieces.aclose()
+
+
+async def test_many_results_come_in_several_pieces_and_all_of_them(tmp_path: Path) -> None:
+    async with past(tmp_path) as it:
+        for number in range(2 * ROWS_AT_ONCE):
+            told = result(it.end + timedelta(seconds=number + 1))
+            it.made.history.add_result("good", told, Health.UP)
+        await written(it.made.history)
+        answer = await it.ask.client.get(PATH)
+    assert len(answer.body.splitlines()) == CHECKS + 2 * ROWS_AT_ONCE
+
+
+async def test_storage_that_fails_in_the_midst_breaks_the_answer_off(tmp_path: Path) -> None:
+    async with there(tmp_path) as it:
+        for number in range(5000):
+            it.made.history.add_result("good", result(it.end + timedelta(seconds=number)), Health.UP)
+        await written(it.made.history)
+        stream = Client(it.path).stream(PATH)
+        assert await asyncio.to_thread(next, stream)
+        await it.made.history.close(5.0)
+        with pytest.raises(ControlError, match="the answer ended before it was complete"):
+            await asyncio.to_thread(lambda: list(stream))
+
+
+async def test_storage_that_fails_at_once_is_told_by_the_status(tmp_path: Path) -> None:
+    async with past(tmp_path) as it:
+        await it.made.history.close(5.0)
+        answer = await it.ask.client.get(PATH)
+    assert answer.status == 503
+    assert answer.headers["Content-Type"] == "application/problem+json"

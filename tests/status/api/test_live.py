@@ -1,0 +1,344 @@
+"""Server-sent events: what is told, what is told again to who comes back, and what becomes of who does not read."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitord.model import Incident, Reason
+from monitord.status.api.live import (
+    KEPT_EVENTS,
+    MOST_CLIENTS,
+    MOST_PER_ADDRESS,
+    QUEUED_EVENTS,
+    RESERVED_FOR_CHANGES,
+    RESERVED_FOR_UNIX,
+    Live,
+    _Client,
+)
+from monitord.web import Server
+from monitord.web.testing import ClientConnection, TestClient
+from tests.endpoint import ACCEPTED, World, asked, world
+
+DEADLINE_S = 20.0
+
+
+@dataclass
+class Told:
+    kind: str
+    id: str
+    data: Any
+
+
+class Listener:
+    """Reads the events of one connection."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+        self._rest = b""
+        self.last_id = ""
+
+    async def begin(self, query: str = "", last_id: str = "") -> None:
+        """Returns when the daemon counts this listener."""
+        remembered = f"Last-Event-ID: {last_id}\r\n" if last_id else ""
+        request = f"GET /api/v1/events{query} HTTP/1.0\r\nHost: localhost\r\n{remembered}\r\n"
+        await self._connection.send(request.encode())
+        async with asyncio.timeout(DEADLINE_S):
+            head = await self._connection.reader.readuntil(b"\r\n\r\n")
+        assert b"Content-Type: text/event-stream" in head
+        first = await self.block()
+        assert first["retry"] == "3000"
+        self.last_id = first.get("id", last_id)
+
+    async def next(self) -> Told:
+        while True:
+            block = await self.block()
+            if "data" in block:
+                self.last_id = block.get("id", self.last_id)
+                return Told(block["event"], self.last_id, json.loads(block["data"]))
+
+    async def end(self) -> bytes:
+        async with asyncio.timeout(DEADLINE_S):
+            return await self._connection.reader.read()
+
+    async def block(self) -> dict[str, str]:
+        async with asyncio.timeout(DEADLINE_S):
+            text = await self._connection.reader.readuntil(b"\n\n")
+        lines = (line.partition(": ") for line in text.decode().splitlines() if not line.startswith(":"))
+        return {name: value for name, _, value in lines if name}
+
+
+class Ears:
+    """Listens as often as a test wants, and lets go at its end."""
+
+    def __init__(self, client: TestClient, stack: contextlib.AsyncExitStack) -> None:
+        self.client = client
+        self._stack = stack
+
+    async def listen(self, query: str = "", last_id: str = "") -> Listener:
+        listener = Listener(await self._stack.enter_async_context(await self.client.connect()))
+        await listener.begin(query, last_id)
+        return listener
+
+
+@contextlib.asynccontextmanager
+async def ears(made: World) -> AsyncIterator[Ears]:
+    async with asked(made) as client, contextlib.AsyncExitStack() as stack:
+        yield Ears(client, stack)
+
+
+async def fail_twice(made: World) -> None:
+    await made.dispatcher.check_now("bad")
+    await made.dispatcher.check_now("bad")
+
+
+async def test_an_incident_event_says_what_has_changed() -> None:
+    live, made = Live(), world()
+    watched = made.dispatcher.watched["bad"]
+    opened = Incident("i1", "bad", made.clock.now(), Reason.REFUSED, "HTTP 503")
+    acknowledged = replace(opened, acknowledged_by="kim", acknowledged_at=made.clock.now())
+    closed = replace(opened, closed_at=made.clock.now())
+    for incident in (opened, acknowledged, opened, acknowledged, closed):
+        live.on_incident(watched, incident)
+    changes = [one.make()["change"] for one in live._changes.after(0)]
+    assert changes == ["opened", "acknowledged", "unacknowledged", "acknowledged", "closed"]
+
+
+async def test_changes_incidents_and_reloads_are_told_as_they_happen() -> None:
+    made = world()
+    async with ears(made) as it:
+        listener = await it.listen()
+        await fail_twice(made)
+        change, incident = await listener.next(), await listener.next()
+        made.live.on_reload(ACCEPTED)
+        reload = await listener.next()
+    assert (change.kind, change.data["monitor"], change.data["after"]) == ("transition", "bad", "down")
+    assert (incident.kind, incident.data["monitor"], incident.data["closed_at"]) == ("incident", "bad", None)
+    assert incident.data["change"] == "opened"
+    assert (reload.kind, reload.data["summary"]) == ("reload", "1 added, 2 unchanged")
+
+
+async def test_results_are_told_to_who_wants_them_of_monitors_he_names() -> None:
+    made = world()
+    async with ears(made) as it:
+        everything = await it.listen("?results=1")
+        one = await it.listen("?results=1&monitor=good")
+        await made.dispatcher.check_now("bad")
+        await made.dispatcher.check_now("good")
+        first, second = await everything.next(), await everything.next()
+        only = await one.next()
+    assert [first.data["monitor"], second.data["monitor"]] == ["bad", "good"]
+    assert (first.kind, first.data["verdict"], first.data["state"]) == ("result", "fail", "pending")
+    assert (only.data["monitor"], only.data["state"]) == ("good", "up")
+
+
+async def test_who_comes_back_goes_on_where_he_was() -> None:
+    made = world()
+    async with ears(made) as it:
+        listener = await it.listen()
+        await made.dispatcher.check_now("good")
+        seen = await listener.next()
+        await fail_twice(made)
+        again = await it.listen(last_id=seen.id)
+        kinds = [(await again.next()).kind for _ in range(2)]
+        by_query = await it.listen(f"?last_event_id={seen.id}")
+        assert (await by_query.next()).data["monitor"] == "bad"
+    assert kinds == ["transition", "incident"]
+
+
+async def test_who_loses_the_line_before_he_has_all_that_he_missed_can_ask_for_it_again() -> None:
+    """What stands before an event is remembered as read: no id may come before those that it leaves behind."""
+    made = world()
+    async with ears(made) as it:
+        listener = await it.listen()
+        await made.dispatcher.check_now("good")
+        seen = await listener.next()
+        await fail_twice(made)
+        again = await it.listen(last_id=seen.id)
+        assert again.last_id == seen.id
+        numbers = [int((await again.next()).id.rpartition("-")[2]) for _ in range(2)]
+        assert numbers == sorted(numbers)
+        # Of what he did not want: it is not to be looked through for him once more.
+        for _ in range(5):
+            await made.dispatcher.check_now("good")
+        latest = made.live._number
+        third = await it.listen(last_id=again.last_id)
+        assert third.last_id == f"boot-{latest}"
+
+
+async def test_who_has_seen_nothing_yet_misses_nothing_either() -> None:
+    made = world()
+    async with ears(made) as it:
+        listener = await it.listen()
+        await fail_twice(made)
+        again = await it.listen(last_id=listener.last_id)
+        assert (await again.next()).kind == "transition"
+
+
+@pytest.mark.parametrize("last_id", ["other-3", "boot-", "boot-x", "nonsense"])
+async def test_an_id_of_another_run_is_a_gap(last_id: str) -> None:
+    made = world()
+    async with ears(made) as it:
+        await fail_twice(made)
+        listener = await it.listen(last_id=last_id)
+        gap = await listener.next()
+        assert (gap.kind, gap.data) == ("gap", {"after": last_id})
+        assert (await listener.next()).kind == "transition"
+
+
+async def test_what_fell_out_of_the_ring_is_a_gap() -> None:
+    made = world()
+    async with ears(made) as it:
+        listener = await it.listen()
+        start = listener.last_id
+        for _ in range(KEPT_EVENTS + 1):
+            made.live.on_reload(ACCEPTED)
+        again = await it.listen(last_id=start)
+        assert (await again.next()).kind == "gap"
+        numbers = [int((await again.next()).id.partition("-")[2]) for _ in range(KEPT_EVENTS)]
+    assert numbers == list(range(2, KEPT_EVENTS + 2))
+
+
+async def test_many_results_push_no_change_out() -> None:
+    made = world()
+    async with ears(made) as it:
+        start = (await it.listen()).last_id
+        await fail_twice(made)
+        watched = made.dispatcher.watched["good"]
+        result = await made.dispatcher.check_now("good")
+        for _ in range(KEPT_EVENTS * 2):
+            made.live.on_result(watched, result, None)
+        again = await it.listen(last_id=start)
+        assert [(await again.next()).kind for _ in range(3)] == ["transition", "incident", "transition"]
+        both = await it.listen("?results=1", last_id=start)
+        assert (await both.next()).kind == "gap"
+
+
+async def test_who_does_not_read_is_dropped_and_costs_a_bounded_queue() -> None:
+    made = world()
+    async with ears(made) as it:
+        listener = await it.listen()
+        for _ in range(QUEUED_EVENTS + 1):
+            made.live.on_reload(ACCEPTED)
+        left = await listener.end()
+        assert left == b""
+        assert (made.live.clients, made.live.dropped) == (0, 1)
+
+
+async def test_who_was_dropped_is_counted_though_he_takes_nothing_any_more() -> None:
+    """His connection is cut off while a piece waits to be taken, so he is never told that it is the last one."""
+    made = world()
+    pieces = made.live._told(_Client(results=False, monitors=frozenset()), "")
+    await anext(pieces)
+    for _ in range(QUEUED_EVENTS + 1):
+        made.live.on_reload(ACCEPTED)
+    await pieces.aclose()
+    await made.dispatcher.close(0.0)
+    assert (made.live.dropped, made.live.clients) == (1, 0)
+
+
+async def test_a_client_that_leaves_is_forgotten() -> None:
+    made = world()
+    async with ears(made) as it:
+        async with await it.client.connect() as connection:
+            await Listener(connection).begin()
+            assert made.live.clients == 1
+        async with asyncio.timeout(DEADLINE_S):
+            while made.live.clients:  # noqa: ASYNC110 - the server has no event for it
+                await asyncio.sleep(0)
+
+
+async def test_one_listener_too_many_is_told_to_come_later() -> None:
+    made = world()
+    async with ears(made) as it:
+        for _ in range(MOST_CLIENTS):
+            await it.listen()
+        refused = await it.client.get("/api/v1/events")
+        assert refused.status == 503
+        assert refused.headers["Retry-After"] == "30"
+        assert refused.json()["detail"] == "200 clients listen already; try again later"
+
+
+@contextlib.asynccontextmanager
+async def listening_server(
+    made: World, path: Path
+) -> AsyncIterator[tuple[Server, contextlib.AsyncExitStack]]:
+    try:
+        async with (
+            Server(made.application, host="127.0.0.1", port=0, path=path) as server,
+            contextlib.AsyncExitStack() as stack,
+        ):
+            yield server, stack
+    finally:
+        await made.close()
+
+
+async def over_tcp(server: Server, address: str) -> ClientConnection:
+    opened = await asyncio.open_connection("127.0.0.1", server.port, local_addr=(address, 0))
+    return ClientConnection(*opened)
+
+
+async def over_unix(path: Path) -> ClientConnection:
+    return ClientConnection(*await asyncio.open_unix_connection(path))
+
+
+async def test_event_streams_are_limited_per_address(tmp_path: Path) -> None:
+    made = world()
+    async with listening_server(made, tmp_path / "s") as (server, stack):
+        for _ in range(MOST_PER_ADDRESS):
+            await Listener(await stack.enter_async_context(await over_tcp(server, "127.0.0.1"))).begin()
+        one_more = await stack.enter_async_context(await over_tcp(server, "127.0.0.1"))
+        refused = await one_more.request("GET", "/api/v1/events")
+        assert refused.status == 503
+        assert refused.json()["detail"] == "50 clients listen already from 127.0.0.1; try again later"
+        await Listener(await stack.enter_async_context(await over_tcp(server, "127.0.0.2"))).begin()
+
+
+async def test_event_streams_over_tcp_and_proxies_leave_places_for_the_administrator(tmp_path: Path) -> None:
+    made = world()
+    path = tmp_path / "s"
+    async with listening_server(made, path) as (server, stack):
+
+        async def ask(connection: ClientConnection, *fields: tuple[str, str]) -> int:
+            """The status; the stream of a client that is accepted stays open."""
+            lines = [
+                "GET /api/v1/events HTTP/1.0",
+                "Host: localhost",
+                *(f"{name}: {value}" for name, value in fields),
+            ]
+            await stack.enter_async_context(connection)
+            await connection.send("\r\n".join([*lines, "", ""]).encode())
+            async with asyncio.timeout(DEADLINE_S):
+                head = await connection.reader.readuntil(b"\r\n\r\n")
+            return int(head.split()[1])
+
+        for number in range(MOST_CLIENTS - RESERVED_FOR_CHANGES - RESERVED_FOR_UNIX):
+            assert await ask(await over_tcp(server, f"127.0.4.{number + 1}")) == 200
+        assert await ask(await over_tcp(server, "127.0.5.1")) == 503
+        for _ in range(RESERVED_FOR_UNIX):
+            assert await ask(await over_unix(path), ("X-Forwarded-For", "192.0.2.1")) == 200
+        assert await ask(await over_unix(path), ("X-Forwarded-For", "192.0.2.1")) == 503
+        for _ in range(RESERVED_FOR_CHANGES):
+            assert await ask(await over_unix(path)) == 200
+        assert await ask(await over_unix(path)) == 503
+
+
+async def test_a_stop_ends_the_stream_at_once() -> None:
+    made = world()
+    async with ears(made) as it:
+        listener = await it.listen()
+        await it.client.server.close(DEADLINE_S)
+        assert await listener.end() == b""
+
+
+async def test_head_sends_no_events() -> None:
+    made = world()
+    async with ears(made) as it:
+        response = await it.client.request("HEAD", "/api/v1/events")
+    assert (response.status, response.headers["Content-Type"]) == (200, "text/event-stream")
+    assert made.live.clients == 0

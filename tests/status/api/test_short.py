@@ -1,0 +1,141 @@
+"""The short forms over a real Unix socket, asked by monitorctl's own client."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from monitord import __version__
+from monitord.cli.client.connection import RefusedError
+from monitord.status.access.control import name_of, require_change_rights
+from monitord.web import HTTPForbidden, Peer
+from tests.endpoint import REFUSED, endpoint
+
+
+async def test_status_counts_monitors_by_state(tmp_path: Path) -> None:
+    async with endpoint(tmp_path) as at:
+        await at.post("monitors", "good", "check")
+        await at.post("monitors", "bad", "check")
+        await at.post("monitors", "bad", "check")
+        status = await at.get("status")
+    assert status["state"] == "running"
+    assert status["health"] == "down"
+    assert status["version"] == __version__
+    assert status["monitors"] == {
+        "total": 3, "pending": 1, "up": 1, "degraded": 0, "down": 1, "unreachable": 0, "unknown": 0, "paused": 0,
+    }  # fmt: skip
+    assert status["reload"] == {"ok": True, "at": None, "summary": None, "error": None, "warnings": []}
+    assert status["checks"]["total"] == 3
+    assert status["pid"] == os.getpid()
+
+
+async def test_monitors_come_worst_first_with_their_last_result(tmp_path: Path) -> None:
+    async with endpoint(tmp_path) as at:
+        await at.post("monitors", "good", "check")
+        await at.post("monitors", "bad", "check")
+        await at.post("monitors", "bad", "check")
+        monitors = (await at.get("monitors"))["monitors"]
+    assert [(one["name"], one["state"]) for one in monitors] == [
+        ("bad", "down"),
+        ("a.b-c_d", "pending"),
+        ("good", "up"),
+    ]
+    assert monitors[0]["type"] == "fake"
+    assert monitors[0]["last"]["verdict"] == "fail"
+    assert monitors[0]["last"]["reason"] == "refused"
+    assert monitors[0]["last"]["started_at"].endswith("Z")
+    assert monitors[1]["last"] is None
+    assert monitors[2]["tags"] == ["prod"]
+
+
+async def test_one_monitor_tells_its_schedule(tmp_path: Path) -> None:
+    async with endpoint(tmp_path) as at:
+        one = await at.get("monitors", "a.b-c_d")
+    assert one["name"] == "a.b-c_d"
+    assert (one["check_every_s"], one["timeout_s"], one["fail_after"]) == (10.0, 2.0, 2)
+    assert 0 <= one["next_check_in_s"] <= 10
+    assert one["is_checking"] is False
+
+
+async def test_an_unknown_monitor_is_not_found(tmp_path: Path) -> None:
+    async with endpoint(tmp_path) as at:
+        for ask in (at.get("monitors", "nobody"), at.post("monitors", "nobody", "check")):
+            with pytest.raises(RefusedError, match="no monitor is called 'nobody'") as refused:
+                await ask
+            assert refused.value.status == 404
+
+
+async def test_check_answers_with_the_result_and_records_who_asked(tmp_path: Path) -> None:
+    async with endpoint(tmp_path) as at:
+        result = await at.post("monitors", "bad", "check")
+        assert (result["name"], result["verdict"], result["reason"]) == ("bad", "fail", "refused")
+        assert at.control.asked == [f"{name_of(os.geteuid())}, pid {os.getpid()}"]
+
+
+async def test_an_accepted_reload_answers_with_what_changed(tmp_path: Path) -> None:
+    async with endpoint(tmp_path) as at:
+        assert await at.post("reload") == {
+            "ok": True,
+            "at": "2026-01-01T00:00:00.000Z",
+            "summary": "1 added, 2 unchanged",
+            "error": None,
+            "warnings": [],
+        }
+
+
+async def test_a_refused_reload_is_422_and_stays_in_the_status(tmp_path: Path) -> None:
+    async with endpoint(tmp_path, outcome=REFUSED) as at:
+        with pytest.raises(RefusedError) as refused:
+            await at.post("reload")
+        assert refused.value.status == 422
+        assert refused.value.answer["error"] == "monitord.toml:1: bad"
+        assert (await at.get("status"))["reload"]["ok"] is False
+
+
+async def test_a_wrong_method_is_told_the_right_one(tmp_path: Path) -> None:
+    async with endpoint(tmp_path) as at:
+        with pytest.raises(RefusedError) as refused:
+            await at.get("reload")
+    assert refused.value.status == 405
+
+
+@pytest.mark.parametrize(
+    ("state", "overdue_s", "is_healthy"),
+    [("running", 0.0, True), ("reloading", 0.0, True), ("running", 60.0, False), ("stopping", 0.0, False)],
+)
+async def test_healthz_tells_whether_checks_get_on(
+    tmp_path: Path, state: str, overdue_s: float, is_healthy: bool
+) -> None:
+    async with endpoint(tmp_path, overdue_s=overdue_s) as at:
+        at.control.state = state
+        if is_healthy:
+            assert await at.get("healthz") == "ok\n"
+        else:
+            with pytest.raises(RefusedError) as refused:
+                await at.get("healthz")
+            assert refused.value.status == 503
+
+
+OURS, OTHER = os.getegid(), 4711
+
+
+@pytest.mark.parametrize(
+    ("peer", "may"),
+    [
+        pytest.param(Peer(uid=0, gid=0, pid=1), True, id="root"),
+        pytest.param(Peer(uid=os.geteuid(), gid=OTHER, pid=1), True, id="our_own_user"),
+        pytest.param(Peer(uid=4711, gid=OURS, pid=1), True, id="our_group_first"),
+        pytest.param(
+            Peer(uid=65534, gid=65534, pid=1, groups=frozenset({OURS})), True, id="our_group_among_others"
+        ),
+        pytest.param(Peer(uid=4711, gid=OTHER, pid=1), False, id="a_stranger"),
+        pytest.param(Peer(uid=65534, gid=65534, pid=1, groups=frozenset({65534})), False, id="nobody"),
+        pytest.param(Peer(address="127.0.0.1", port=1), False, id="over_tcp"),
+    ],
+)
+def test_changes_are_for_root_ourselves_and_our_group(peer: Peer, may: bool) -> None:
+    if may:
+        assert require_change_rights(peer)
+    else:
+        with pytest.raises(HTTPForbidden):
+            require_change_rights(peer)

@@ -1,0 +1,269 @@
+"""What Prometheus is told: values, labels, and that its own checker accepts the page."""
+
+import asyncio
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from monitord.health import HealthState
+from monitord.model import Fact, Health, Observation, Reason, Result, Verdict
+from monitord.monitors import MonitorSettings
+from monitord.status.metrics.collector import SLICE_MONITORS
+from monitord.status.metrics.labels import labels_of
+from monitord.status.metrics.monitors import MONITOR_METRICS
+from tests.endpoint import World, asked, world
+from tests.fakes import monitor_settings
+from tests.status.api.test_api import without
+
+AT = datetime(2026, 1, 2, tzinfo=UTC)
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+async def scraped(made: World) -> tuple[str, Samples]:
+    """The page, and every sample in it by name and labels, those that are empty left out."""
+    async with asked(made) as client:
+        response = await client.get("/metrics")
+    assert response.headers["Content-Type"].startswith("text/plain; version=")
+    samples: Samples = {}
+    for family in text_string_to_metric_families(response.text):  # type: ignore[no-untyped-call]  # has no types
+        for sample in family.samples:
+            key = (sample.name, frozenset(item for item in sample.labels.items() if item[1]))
+            assert key not in samples
+            samples[key] = sample.value
+    return response.text, samples
+
+
+def of(samples: Samples, name: str, **labels: str) -> float:
+    return samples[name, frozenset(labels.items())]
+
+
+def see(made: World, name: str, facts: Mapping[str, Fact], verdict: Verdict = Verdict.PASS) -> None:
+    """Let the last check of a monitor have seen this."""
+    observation = Observation(AT, 0.25, Reason.OK, "seen", facts)
+    watched = made.dispatcher.watched[name]
+    watched.last = Result(observation, verdict)
+    made.tally.on_result(watched, watched.last, None)
+
+
+def typed(name: str, type_name: str, **more: Any) -> MonitorSettings:
+    return replace(monitor_settings(name, **more), type_name=type_name)
+
+
+HTTP: dict[str, Fact] = {
+    "status": 200, "http_version": "1.1", "redirects": 1, "ip_version": 6, "tls.version": "TLSv1.3",
+    "certificate.expires_at": "2026-03-01T00:00:00+00:00", "certificate.expires_in": 5.0,
+    "phase.resolve": 0.01, "phase.connect": 0.02, "phase.tls": 0.03, "phase.processing": 0.04,
+    "phase.transfer": 0.05,
+}  # fmt: skip
+
+
+async def test_an_http_check_reads_as_in_blackbox_exporter() -> None:
+    made = world(more=[typed("web", "http")])
+    see(made, "web", HTTP)
+    _, samples = await scraped(made)
+    assert of(samples, "probe_success", monitor="web") == 1
+    assert of(samples, "probe_duration_seconds", monitor="web") == 0.25
+    assert of(samples, "probe_http_status_code", monitor="web") == 200
+    assert of(samples, "probe_http_version", monitor="web") == 1.1
+    assert of(samples, "probe_http_redirects", monitor="web") == 1
+    assert of(samples, "probe_http_ssl", monitor="web") == 1
+    assert of(samples, "probe_ip_protocol", monitor="web") == 6
+    assert of(samples, "probe_dns_lookup_time_seconds", monitor="web") == 0.01
+    assert of(samples, "probe_ssl_earliest_cert_expiry", monitor="web") == 1772323200
+    phases = {
+        phase: of(samples, "probe_http_duration_seconds", monitor="web", phase=phase)
+        for phase in ("resolve", "connect", "tls", "processing", "transfer")
+    }
+    assert phases == {"resolve": 0.01, "connect": 0.02, "tls": 0.03, "processing": 0.04, "transfer": 0.05}
+
+
+async def test_a_check_that_came_to_nothing_has_no_status() -> None:
+    made = world(more=[typed("web", "http")])
+    see(made, "web", {"phase.resolve": 0.01}, Verdict.FAIL)
+    _, samples = await scraped(made)
+    assert of(samples, "probe_success", monitor="web") == 0
+    assert of(samples, "probe_http_status_code", monitor="web") == 0
+    assert of(samples, "probe_http_ssl", monitor="web") == 0
+    assert of(samples, "probe_http_duration_seconds", monitor="web", phase="tls") == 0
+    assert ("probe_ssl_earliest_cert_expiry", frozenset({("monitor", "web")})) not in samples
+
+
+async def test_other_types_have_their_own() -> None:
+    made = world(more=[typed("ping", "icmp"), typed("zone", "dns"), typed("load", "exec")])
+    see(made, "ping", {"phase.resolve": 0.001, "ping.rtt": 0.02})
+    see(
+        made,
+        "zone",
+        {"phase.processing": 0.5, "dns.answer_count": 3, "dns.serial": 7, "certificate.expires_in": 60.0},
+    )
+    see(made, "load", {"perfdata.load1": 1.5, 'perfdata.a "b" \\': 2, "exit_code": 0})
+    _, samples = await scraped(made)
+    assert of(samples, "probe_icmp_duration_seconds", monitor="ping", phase="rtt") == 0.02
+    assert of(samples, "probe_dns_duration_seconds", monitor="zone", phase="request") == 0.5
+    assert of(samples, "probe_dns_answer_rrs", monitor="zone") == 3
+    assert of(samples, "probe_dns_serial", monitor="zone") == 7
+    assert of(samples, "probe_ssl_earliest_cert_expiry", monitor="zone") == AT.timestamp() + 60
+    assert of(samples, "monitord_perfdata", monitor="load", label="load1") == 1.5
+    assert of(samples, "monitord_perfdata", monitor="load", label='a "b" \\') == 2
+
+
+async def test_an_unsure_check_leaves_success_as_it_was() -> None:
+    made = world()
+    see(made, "bad", {}, Verdict.FAIL)
+    see(made, "bad", {}, Verdict.UNSURE)
+    see(made, "good", {}, Verdict.UNSURE)
+    _, samples = await scraped(made)
+    assert of(samples, "probe_success", monitor="bad") == 0
+    assert ("probe_success", frozenset({("monitor", "good"), ("tags", ",prod,")})) not in samples
+
+
+async def test_verdicts_states_and_their_time_are_counted() -> None:
+    made = world()
+    watched = made.dispatcher.watched["bad"]
+    see(made, "bad", {})
+    watched.health, watched.stands = HealthState(Health.UP), Health.UP
+    see(made, "bad", {})
+    made.clock.skipped_s += 30
+    see(made, "bad", {}, Verdict.FAIL)
+    watched.stands = Health.DOWN
+    see(made, "bad", {}, Verdict.FAIL)
+    made.clock.skipped_s += 12
+    _, samples = await scraped(made)
+    counted = {
+        verdict: of(samples, "monitord_monitor_checks_total", monitor="bad", verdict=verdict)
+        for verdict in ("pass", "fail")
+    }
+    assert counted == {"pass": 2, "fail": 2}
+    up_s = of(samples, "monitord_monitor_state_seconds_total", monitor="bad", state="up")
+    down_s = of(samples, "monitord_monitor_state_seconds_total", monitor="bad", state="down")
+    assert up_s == pytest.approx(30, abs=5)
+    assert down_s == pytest.approx(12, abs=5)
+    states = {
+        health.value: of(samples, "monitord_monitor_state", monitor="bad", state=health.value)
+        for health in Health
+    }
+    assert states == {**dict.fromkeys(states, 0), "down": 1}
+    assert of(samples, "monitord_monitors", state="down") == 1
+    assert of(samples, "monitord_monitors", state="pending") == 2
+
+
+async def test_the_daemon_tells_of_itself() -> None:
+    made = world()
+    await made.dispatcher.check_now("good")
+    made.control.last_reload = made.control.outcome
+    made.tally.on_reload(made.control.outcome)
+    _, samples = await scraped(made)
+    assert of(samples, "monitord_checks_total") == 1
+    assert of(samples, "monitord_check_lateness_seconds_count") == 1
+    assert of(samples, "monitord_check_lateness_seconds_bucket", le="+Inf") == 1
+    assert of(samples, "monitord_reloads_total", outcome="accepted") == 1
+    assert of(samples, "monitord_config_last_reload_successful") == 1
+    assert of(samples, "monitord_config_last_reload_timestamp_seconds") == 1767225600
+    assert of(samples, "monitord_incidents_open") == 0
+    assert of(samples, "process_resident_memory_bytes") > 0
+
+
+async def test_a_page_of_slices_is_the_page_of_the_whole() -> None:
+    """Many monitors are written in slices; what comes out has each family once."""
+    many = [monitor_settings(f"m{number}") for number in range(2 * SLICE_MONITORS + 1)]
+    made = world(more=many)
+    for settings in many:
+        see(made, settings.name, {})
+    whole = {
+        (sample.name, frozenset(item for item in sample.labels.items() if item[1]))
+        for family in made.metrics.collect()
+        for sample in family.samples
+    }
+    text, samples = await scraped(made)
+    heads = [line for line in text.splitlines() if line.startswith("# TYPE ")]
+    assert len(heads) == len(set(heads))
+    for settings in many:
+        assert of(samples, "probe_success", monitor=settings.name) == 1
+    assert whole == set(samples)
+
+
+async def test_what_seldom_changes_is_seen_when_it_does() -> None:
+    made = world()
+    async with asked(made) as client:
+        before = (await client.get("/metrics")).text
+        made.dispatcher.watched["bad"].stands = Health.DOWN
+        made.clock.skipped_s += 2
+        after = (await client.get("/metrics")).text
+        made.dispatcher.apply(without(made, "good"))
+        made.clock.skipped_s += 2
+        at_last = (await client.get("/metrics")).text
+    line = 'monitord_monitor_state{monitor="bad",state="down"}'
+    assert f"{line} 0.0\n" in before
+    assert f"{line} 1.0\n" in after
+    assert 'monitor="good"' in after
+    assert 'monitor="good"' not in at_last
+    assert f"{line} 1.0\n" in at_last
+
+
+async def test_those_who_ask_at_once_get_one_page() -> None:
+    made = world()
+    async with asked(made) as client:
+        pages = await asyncio.gather(*(client.get("/metrics") for _ in range(5)))
+        assert len({page.body for page in pages}) == 1
+        await client.post("/monitors/good/check")
+        made.clock.skipped_s += 2
+        assert (await client.get("/metrics")).body != pages[0].body
+
+
+LABELS = [
+    pytest.param({"a": []}, {"a": {"monitor": "a", "tags": ""}}, id="none"),
+    pytest.param({"a": ["prod", "eu"]}, {"a": {"monitor": "a", "tags": ",prod,eu,"}}, id="words"),
+    pytest.param(
+        {"a": ["team=web", "prod"], "b": ["env:dev"]},
+        {
+            "a": {"monitor": "a", "tags": ",prod,", "team": "web", "env": ""},
+            "b": {"monitor": "b", "tags": "", "team": "", "env": "dev"},
+        },
+        id="keys_are_labels_of_all",
+    ),
+    pytest.param(
+        {"a": ["team=web", "team=db"]},
+        {"a": {"monitor": "a", "tags": ",team=db,", "team": "web"}},
+        id="the_first_of_a_key",
+    ),
+    pytest.param(
+        {"a": ["job=x", "__x=y", "1a=b", "a-b=c", "=d", "e="]},
+        {"a": {"monitor": "a", "tags": ",job=x,__x=y,1a=b,a-b=c,=d,e=,"}},
+        id="no_labels",
+    ),
+    pytest.param({"a": ["url:b:c=d"]}, {"a": {"monitor": "a", "tags": "", "url": "b:c=d"}}, id="first_sign"),
+]
+
+
+@pytest.mark.parametrize(("tags", "labels"), LABELS)
+def test_tags_become_labels(tags: dict[str, list[str]], labels: dict[str, dict[str, str]]) -> None:
+    assert labels_of(tags) == labels
+
+
+def test_no_metric_is_there_twice() -> None:
+    names = [metric.name for metric in MONITOR_METRICS]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool comes with the package prometheus")
+async def test_promtool_accepts_the_page() -> None:
+    made = world(more=[typed("web", "http", tags=("team=web", "prod")), typed("load", "exec")])
+    see(made, "web", HTTP)
+    see(made, "load", {"perfdata.load1": 1.5})
+    text, _ = await scraped(made)
+    said = await asyncio.to_thread(
+        subprocess.run,
+        ["promtool", "check", "metrics"],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (said.returncode, said.stdout + said.stderr) == (0, "")

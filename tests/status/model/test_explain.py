@@ -1,0 +1,302 @@
+"""What `explain` says in each situation: the sentence that an administrator looks for is there, and says what is so."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from monitord.alerts import AlertSettings
+from monitord.dispatch import Matcher, Pause
+from monitord.health import HealthPolicy
+from monitord.interventions import Interventions
+from monitord.model import Reason
+from monitord.notifiers import NotifierSettings
+from monitord.status.model.explain import Explanations
+from tests.alerts.made import fake_type
+from tests.dispatch.test_dispatcher import finish
+from tests.dispatch.test_standing import World, window_in, world
+from tests.fakes import alerts_of_nobody, run_in_fake_time
+
+Situation = Callable[[World, Interventions], Coroutine[Any, Any, None]]
+
+
+def explained(situation: Situation, name: str = "web") -> tuple[dict[str, Any], str]:
+    async def main() -> dict[str, Any]:
+        there = world()
+        made = there.made
+        interventions = Interventions(made.dispatcher, made.pipeline, made.clock, lambda *_: None)
+        alerts = alerts_of_nobody(made.clock)
+        await situation(there, interventions)
+        with fake_type():
+            alerts.apply(AlertSettings((NotifierSettings("ops", "fake", None),)))
+            try:
+                return Explanations(made.dispatcher, made.pipeline, alerts, made.clock).explain(name)
+            finally:
+                await finish(made)
+                await alerts.close()
+
+    facts = run_in_fake_time(main)
+    return facts, "\n".join(facts["sentences"])
+
+
+async def not_checked(there: World, _: Interventions) -> None:
+    there.add("web")
+
+
+async def soft(there: World, _: Interventions) -> None:
+    there.add("web", retry_every_s=5.0)
+    await asyncio.sleep(30)
+    there.bad = {"web": Reason.REFUSED}
+    failed = asyncio.Event()
+    there.made.pipeline.listeners.append(lambda *_: failed.set())
+    await failed.wait()
+
+
+async def down(there: World, _: Interventions) -> None:
+    there.add("web")
+    there.bad = {"web": Reason.REFUSED}
+    await asyncio.sleep(60)
+
+
+async def failing_by_itself(there: World, _: Interventions) -> None:
+    there.add("web")
+    there.bad = {"web": Reason.CONDITION_FAILED}
+    await asyncio.sleep(60)
+
+
+async def acknowledged(there: World, interventions: Interventions) -> None:
+    await down(there, interventions)
+    interventions.acknowledge("web", "kim (uid 1000)", "on it")
+
+
+async def behind_a_parent(there: World, _: Interventions) -> None:
+    there.add("gateway")
+    there.add("web", depends_on=("gateway",))
+    there.bad = dict.fromkeys(("gateway", "web"), Reason.TIMEOUT_CONNECT)
+    await asyncio.sleep(60)
+
+
+async def behind_alternatives(there: World, _: Interventions) -> None:
+    for name in ("line1", "line2"):
+        there.add(name)
+    there.add("web", depends_on_any=("line1", "line2"))
+    there.bad = dict.fromkeys(("line1", "line2", "web"), Reason.TIMEOUT_CONNECT)
+    await asyncio.sleep(60)
+
+
+async def failed_once(there: World, _: Interventions) -> None:
+    there.add("web", retry_every_s=5.0)
+    there.bad = {"web": Reason.REFUSED}
+    failed = asyncio.Event()
+    there.made.pipeline.listeners.append(lambda *_: failed.set())
+    await failed.wait()
+
+
+async def failing_with_all_others(there: World, _: Interventions) -> None:
+    names = ["web", *(f"m{number}" for number in range(9))]
+    for name in names:
+        there.add(name, retry_every_s=0.5, policy=HealthPolicy(fail_after=1))
+    there.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
+    failed = asyncio.Event()
+    there.made.pipeline.listeners.append(lambda one, *_: failed.set() if one.name == "web" else None)
+    await failed.wait()
+
+
+async def unsure_from_the_start(there: World, _: Interventions) -> None:
+    there.add("web")
+    there.bad = {"web": Reason.PROBER_FORBIDDEN}
+    await asyncio.sleep(15)
+
+
+async def unknown(there: World, _: Interventions) -> None:
+    there.add("web")
+    await asyncio.sleep(15)
+    there.bad = {"web": Reason.PROBER_FORBIDDEN}
+    await asyncio.sleep(60)
+
+
+async def maintained(there: World, _: Interventions) -> None:
+    there.add("web")
+    there.made.dispatcher.roster.windows = [window_in(there, 0, 3600)]
+    await asyncio.sleep(5)
+
+
+async def silenced(there: World, interventions: Interventions) -> None:
+    there.add("web")
+    until = there.made.clock.now() + timedelta(hours=1)
+    interventions.silence(Matcher(names=("web",)), until, "upgrade", "root (uid 0)")
+
+
+async def paused(there: World, _: Interventions) -> None:
+    there.add("web")
+    there.made.dispatcher.pause("web", Pause("root (uid 0)", there.made.clock.now(), "disk swap"))
+
+
+async def flapping(there: World, _: Interventions) -> None:
+    there.add("web", policy=HealthPolicy(fail_after=1))
+    for _turn in range(10):
+        there.bad = {} if there.bad else {"web": Reason.REFUSED}
+        await asyncio.sleep(10)
+
+
+async def blind(there: World, _: Interventions) -> None:
+    names = ["web", *(f"m{number}" for number in range(9))]
+    for name in names:
+        there.add(name)
+    await asyncio.sleep(30)
+    there.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
+    await asyncio.sleep(30)
+
+
+@pytest.mark.parametrize(
+    ("situation", "sentences"),
+    [
+        pytest.param(
+            not_checked,
+            ["web is pending.", "It has not been checked yet.", "Next check in"],
+            id="not checked yet",
+        ),
+        pytest.param(
+            soft,
+            [
+                "web is up since",
+                "What decided: nobody listens there (refused).",
+                "1 fail in a row since",
+                "2 make it down.",
+                "(retry_every is 5s)",
+            ],
+            id="a soft failure",
+        ),
+        pytest.param(
+            failing_by_itself,
+            ["was a failure: ", "What decided: what type fake takes for well by itself did not hold"],
+            id="without conditions",
+        ),
+        pytest.param(down, ["web is down since", "An incident is open since"], id="down"),
+        pytest.param(acknowledged, ["kim (uid 1000) sees to it: on it."], id="acknowledged"),
+        pytest.param(
+            behind_a_parent,
+            ["web is unreachable", "It depends on gateway, which is down: failures here are put down to it."],
+            id="behind a parent",
+        ),
+        pytest.param(
+            behind_a_parent,
+            [
+                "It is unreachable because its parent gateway is down; the next check after the recovery decides.",
+                "ops: no notification: it is unreachable; see gateway.",
+            ],
+            id="unreachable",
+        ),
+        pytest.param(
+            behind_alternatives,
+            ["It is unreachable because line1 and line2, of which it needs one, are all down."],
+            id="behind alternatives",
+        ),
+        pytest.param(
+            not_checked,
+            [
+                "It is pending until the next check, at 20",
+                "no check has ended yet.",
+                "ops: no notification yet: it is p",
+            ],
+            id="pending",
+        ),
+        pytest.param(
+            failed_once,
+            [
+                "It is pending because 1 of 2 failures that make it down were seen, and no success; until the next"
+            ],
+            id="pending after a failure",
+        ),
+        pytest.param(
+            failing_with_all_others,
+            [
+                "It is pending because it failed, and whether this host is isolated is not clear yet; until the next"
+            ],
+            id="pending while an isolation is suspected",
+        ),
+        pytest.param(
+            unsure_from_the_start,
+            [
+                "It is pending because no check has been conclusive yet (prober_forbidden), at least until the next"
+            ],
+            id="pending without a conclusive check",
+        ),
+        pytest.param(
+            unknown,
+            [
+                "It is unknown because no check has had a conclusive result since 20",
+                "ops: no notification, as no route includes this state: it is unknown.",
+            ],
+            id="unknown",
+        ),
+        pytest.param(
+            paused,
+            [
+                "Checks are stopped until it is resumed (monitorctl resume web).",
+                "ops: no notification: it is paused.",
+            ],
+            id="paused until resumed",
+        ),
+        pytest.param(soft, ["ops: no notification yet: the failure is not confirmed."], id="not confirmed"),
+        pytest.param(maintained, ["The maintenance window upgrade is open until 20"], id="in a window"),
+        pytest.param(silenced, ["Silenced until", "by root (uid 0): upgrade."], id="silenced"),
+        pytest.param(
+            paused,
+            ["web is paused", "Paused since", "by root (uid 0): disk swap.", "Next: paused."],
+            id="paused",
+        ),
+        pytest.param(flapping, ["It is flapping"], id="flapping"),
+        pytest.param(blind, ["this host is taken for cut off"], id="blind"),
+    ],
+)
+def test_the_sentence_is_there(situation: Situation, sentences: list[str]) -> None:
+    _, text = explained(situation)
+    for sentence in sentences:
+        assert sentence in text
+
+
+def test_the_facts_say_the_same_as_the_sentences() -> None:
+    facts, _ = explained(soft)
+    assert facts["streak"] == {
+        "verdict": "fail",
+        "length": 1,
+        "since": facts["last"]["started_at"],
+        "needed": 2,
+        "leads_to": "down",
+    }
+    assert facts["decided_by"] == "nobody listens there"
+    assert 0 < facts["next"]["in_s"] <= 5
+
+
+def test_what_does_not_apply_is_not_said() -> None:
+    facts, text = explained(down)
+    for word in ("flapping", "Silenced", "Paused", "depends", "maintenance", "cut off"):
+        assert word not in text
+    assert [facts[key] for key in ("silence", "pause", "maintenance", "parents")] == [None, None, None, []]
+
+
+@pytest.mark.parametrize(
+    "situation",
+    [not_checked, soft, down, behind_a_parent, unknown, paused, failed_once, unsure_from_the_start],
+)
+def test_nothing_is_wrong_is_said_of_no_monitor_that_is_not_up(situation: Situation) -> None:
+    assert "nothing is wrong" not in explained(situation)[1]
+
+
+async def up(there: World, _: Interventions) -> None:
+    there.add("web")
+    await asyncio.sleep(15)
+
+
+def test_of_a_monitor_that_is_up_nothing_is_wrong() -> None:
+    facts, text = explained(up)
+    assert "ops: nothing is wrong." in text
+    assert facts["cause"] is None
+
+
+def test_an_unknown_name_is_a_key_error() -> None:
+    with pytest.raises(KeyError):
+        explained(down, "nobody")

@@ -1,0 +1,626 @@
+"""The pages, asked for in process: what they show, for whom, and what they cost."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from importlib.resources import files
+from pathlib import Path
+from urllib.parse import urljoin
+
+import pytest
+
+from monitord.alerts import AlertSettings
+from monitord.bridges.recorder import Recorder
+from monitord.clock import SystemClock
+from monitord.dispatch import Matcher, OpenWindow, Pause, Silence
+from monitord.history import History, HistorySettings, Uptime
+from monitord.model import Health, Incident, Reason
+from monitord.notifiers import NotifierSettings
+from monitord.status.pages.rendering import CONTENT_TYPES
+from monitord.web import Request, Response
+from monitord.web.testing import ClientResponse, TestClient
+from tests.alerts.made import fake_type
+from tests.endpoint import REFUSED
+from tests.status.past import FakePast
+from tests.status.site import Site, site, usual_site
+
+HTML = [("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")]
+NOW = datetime.now(UTC)
+VOID = {"meta", "link", "input", "br"}
+
+
+class Outline(HTMLParser):
+    """What a page is made of. Raises where tags do not close in order, as browsers would not."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def having(self, attribute: str) -> list[str]:
+        return [attributes[attribute] for _, attributes in self.tags if attribute in attributes]
+
+
+async def page(one: Site, path: str, *, status: int = 200) -> ClientResponse:
+    async with TestClient(one.application) as client:
+        answer = await client.get(path, headers=HTML)
+    assert answer.status == status, answer.text
+    return answer
+
+
+def rows(text: str) -> list[str]:
+    return re.findall(r'id="row-([^"]+)"', text)
+
+
+PATHS = [
+    "/",
+    "/?q=shop&state=up&tag=web",
+    "/m/shop",
+    "/m/shop?range=2y",
+    "/m/new",
+    "/incidents",
+    "/incidents?before=2026-01-01T00:00:00Z",
+    "/daemon",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("is_kept", [True, False])
+async def test_every_page_is_well_formed_and_obeys_its_policy(path: str, is_kept: bool) -> None:
+    async with usual_site(past=None if is_kept else FakePast(NOW, is_kept=False)) as one:
+        answer = await page(one, path)
+    outline = Outline(answer.text)
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert outline.having("style") == []
+    assert not [name for _, attributes in outline.tags for name in attributes if name.startswith("on")]
+    assert len(outline.having("id")) == len(set(outline.having("id")))
+    assert [tag for tag, _ in outline.tags].count("h1") == 1
+    assert {"header", "main", "nav", "footer"} <= {tag for tag, _ in outline.tags}
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_nothing_is_loaded_from_elsewhere_and_every_address_is_relative(path: str) -> None:
+    async with usual_site() as one:
+        outline = Outline((await page(one, path)).text)
+    addresses = outline.having("href") + outline.having("src") + outline.having("action")
+    assert addresses
+    assert [address for address in addresses if re.match(r"/|\w+:", address)] == []
+
+
+async def test_every_link_of_every_page_leads_somewhere() -> None:
+    async with usual_site() as one, TestClient(one.application) as client:
+        seen: set[str] = set()
+        found = list(PATHS)
+        while found and len(seen) < 60:
+            path = found.pop().partition("#")[0]
+            if path in seen:
+                continue
+            seen.add(path)
+            answer = await client.get(path, headers=HTML)
+            assert answer.status == 200, path
+            if answer.headers["Content-Type"].startswith("text/html"):
+                addresses = Outline(answer.text).having("href")
+                found += [urljoin(path, address) for address in addresses if not address.startswith("#")]
+        assert {"/m/bad", "/daemon", "/?tag=web"} <= seen
+
+
+async def test_a_unit_with_a_backslash_in_its_name_can_be_followed() -> None:
+    """Browsers take a backslash in an address for a slash."""
+    name = r"unit:dev-disk-by\x2duuid.swap"
+    async with site({name: ()}) as one, TestClient(one.application) as client:
+        await one.fail(name)
+        for path in ("/", "/incidents"):
+            addresses = Outline((await client.get(path, headers=HTML)).text).having("href")
+            assert "./m/unit%3Adev-disk-by%5Cx2duuid.swap" in addresses
+        answer = await client.get("/m/unit%3Adev-disk-by%5Cx2duuid.swap", headers=HTML)
+        assert answer.status == 200
+
+
+# -- overview ---------------------------------------------------------------------------------------------
+
+
+async def test_the_overview_has_the_worst_first_and_the_rest_by_first_tag() -> None:
+    async with usual_site() as one:
+        text = (await page(one, "/")).text
+    assert '<h1 id="headline">1 of 6 monitors is down, 1 degraded</h1>' in text
+    assert rows(text) == ["bad", "slow", "new", "shop", "blog", "a.b-c_d"]
+    assert re.findall(r"<h2[^>]*>(.*?) <span", text) == ["Needs attention", "prod", "web", "Without a tag"]
+
+
+async def test_a_row_tells_state_reason_and_what_was_said() -> None:
+    async with usual_site() as one:
+        text = (await page(one, "/")).text
+    row = re.search(r'<tr class="row s-down" id="row-bad".*?</tr>', text, re.DOTALL)
+    assert row is not None
+    assert ">down<" in row[0]
+    assert (
+        '<span class="detail">nobody listens there <code>refused</code> '
+        '<span class="subject">GET https://bad.example.org/</span></span>'
+    ) in row[0]
+    assert "the last 40 checks: " in row[0]
+    assert re.search(r'<span class="label">24 h</span>[\d.]+ %', row[0])
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("q=shop", ["shop"]),
+        ("q=SHOP", ["shop"]),
+        ("q=web+http", ["slow", "shop", "blog"]),
+        ("q=nobody+listens", ["bad"]),
+        ("q=%3Cscript%3E", []),
+        ("state=down", ["bad"]),
+        ("tag=web", ["slow", "shop", "blog"]),
+        ("tag=web&state=up", ["shop", "blog"]),
+        ("state=nonsense", []),
+        ("q=", ["bad", "slow", "new", "shop", "blog", "a.b-c_d"]),
+    ],
+)
+async def test_the_overview_finds_without_script(query: str, names: list[str]) -> None:
+    async with usual_site() as one:
+        text = (await page(one, f"/?{query}")).text
+    assert rows(text) == names
+    assert "<script>" not in text
+    assert "monitors are" in text or "monitor is" in text or "monitors is" in text
+
+
+async def test_choices_keep_each_other_and_lead_back() -> None:
+    async with usual_site() as one:
+        chosen = [
+            attributes["href"]
+            for tag, attributes in Outline((await page(one, "/?q=x&tag=web&state=up")).text).tags
+            if tag == "a" and attributes.get("class", "").startswith("chip")
+        ]
+    assert "?q=x&state=down&tag=web" in chosen
+    assert "?q=x&tag=web" in chosen  # up is chosen; its link lets it go
+    assert "?q=x&state=up" in chosen
+
+
+async def test_the_overview_without_monitors_says_how_to_add_one() -> None:
+    async with site({}) as one:
+        text = (await page(one, "/")).text
+    assert "No monitor is configured yet" in text
+    assert "[monitors.example]" in text
+
+
+async def test_times_in_texts_are_shown_in_the_zone_of_the_page() -> None:
+    """The script puts the reader's zone into each `time`, so a bare one would stay in another."""
+    async with site({"job": ()}) as one:
+        one.monitors["job"].outcome = "late since 2026-01-01 12:00:00 UTC <b>"
+        await one.check("job")
+        for path in ("/", "/m/job"):
+            text = (await page(one, path)).text
+            shown = '<time datetime="2026-01-01T12:00:00Z">2026-01-01 12:00:00 UTC</time> &lt;b&gt;'
+            assert f"late since {shown}" in text
+
+
+async def test_what_a_monitor_says_cannot_become_markup() -> None:
+    async with site({"shop": ("<b>tag</b>",)}) as one:
+        one.monitors["shop"].outcome = "<script>alert(1)</script>\"'&"
+        await one.check("shop")
+        for path in ("/", "/m/shop"):
+            text = (await page(one, path)).text
+            assert "<script>alert" not in text
+            assert "<b>tag" not in text
+            assert "&lt;script&gt;alert(1)" in text
+            Outline(text)
+
+
+async def test_an_unchanged_overview_is_not_sent_again() -> None:
+    async with usual_site() as one, TestClient(one.application) as client:
+        tag = (await client.get("/", headers=HTML)).headers["ETag"]
+        again = await client.get("/", headers=[("If-None-Match", f'"x", {tag}')])
+        assert (again.status, again.headers["ETag"]) == (304, tag)
+        assert (await client.get("/?q=shop", headers=[("If-None-Match", tag)])).status == 200
+        await one.check("shop")
+        assert (await client.get("/", headers=[("If-None-Match", tag)])).status == 200
+
+
+async def test_only_changed_rows_are_sent_after_a_revision() -> None:
+    async with usual_site() as one, TestClient(one.application) as client:
+        first = (await client.get("/fragments/rows?since=0")).json()
+        assert set(first["rows"]) == {"shop", "bad", "slow", "blog", "a.b-c_d", "new"}
+        await one.check("shop")
+        news = (await client.get(f"/fragments/rows?since={first['revision']}")).json()
+        assert list(news["rows"]) == ["shop"]
+        assert news["structure"] == first["structure"]
+        assert news["run"] == first["run"]
+        assert (await client.get(f"/fragments/rows?since={news['revision']}")).json()["rows"] == {}
+
+
+async def test_a_change_of_state_is_a_change_of_structure() -> None:
+    async with usual_site() as one, TestClient(one.application) as client:
+        first = (await client.get("/fragments/rows?since=0")).json()
+        await one.fail("shop")
+        news = (await client.get(f"/fragments/rows?since={first['revision']}")).json()
+        assert news["structure"] > first["structure"]
+        assert news["headline"] == "2 of 6 monitors are down, 1 degraded"
+
+
+async def test_a_monitor_that_left_leaves_the_overview() -> None:
+    async with usual_site() as one, TestClient(one.application) as client:
+        first = (await client.get("/fragments/rows?since=0")).json()
+        kept = [
+            watched.monitor.settings for watched in one.dispatcher.watched.values() if watched.name != "bad"
+        ]
+        one.dispatcher.apply(one.dispatcher.plan(kept, lambda settings: one.monitors[settings.name]))
+        assert "bad" not in rows((await client.get("/", headers=HTML)).text)
+        assert (await client.get("/fragments/rows?since=0")).json()["structure"] > first["structure"]
+
+
+@pytest.mark.parametrize("since", ["-1", "x", "1.5", "%31%00", "9" * 5000])
+async def test_a_revision_that_is_none_is_refused(since: str) -> None:
+    async with usual_site() as one, TestClient(one.application) as client:
+        assert (await client.get(f"/fragments/rows?since={since}")).status == 400
+
+
+# -- one monitor ------------------------------------------------------------------------------------------
+
+
+async def test_a_monitor_tells_all_that_is_known_of_it() -> None:
+    async with usual_site() as one:
+        text = (await page(one, "/m/shop")).text
+    for told in (
+        "Response time by phase",
+        "Percentiles of the response time",
+        "CN=R11, O=Let&#39;s Encrypt, C=US",
+        "61 d",
+        "2027-01-26 08:00:00 UTC",
+        "status &lt; 500 (200)",
+        "acknowledged by kim: the provider knows",
+        "phase.connect",
+        "checked every",
+        "uptime by day: 81 days known",
+    ):
+        assert told in text, told
+    assert re.findall(r"<h2>Uptime (\w+)</h2>", text) == ["1h", "24h", "7d", "30d", "90d"]
+
+
+async def test_the_last_failures_tell_their_facts_and_what_was_answered() -> None:
+    async with usual_site(past=FakePast(NOW, is_kept=False)) as one:
+        text = (await page(one, "/m/bad")).text
+    failures = text[text.index("Last failures") :]
+    assert failures.count("<details") == 2
+    assert "&lt;html&gt;Sorry &amp; bye&lt;/html&gt;" in failures
+    assert "phase.connect" in failures
+
+
+@pytest.mark.parametrize("shown", ["1h", "24h", "7d", "30d", "90d", "2y"])
+async def test_every_range_is_a_link_and_the_shown_one_is_marked(shown: str) -> None:
+    async with usual_site() as one:
+        text = (await page(one, f"/m/shop?range={shown}")).text
+    assert f'<a href="?range={shown}" aria-current="true">{shown}</a>' in text
+
+
+async def test_an_unknown_range_is_refused_with_the_known_ones() -> None:
+    async with usual_site() as one:
+        answer = await page(one, "/m/shop?range=3w", status=400)
+    assert "range is one of 1h, 24h, 7d, 30d, 90d, 2y" in answer.text
+
+
+async def test_a_monitor_that_was_never_checked_says_when_it_will_be() -> None:
+    async with usual_site(past=FakePast(NOW, is_kept=False)) as one:
+        text = (await page(one, "/m/new")).text
+    assert "It has not been checked yet" in text
+
+
+async def test_without_a_history_the_pages_say_so() -> None:
+    async with usual_site(past=FakePast(NOW, is_kept=False)) as one:
+        for path in ("/m/shop", "/incidents"):
+            assert "The history is switched off" in (await page(one, path)).text
+        assert "Switched off" in (await page(one, "/daemon")).text
+
+
+async def test_a_history_that_hangs_costs_a_page_its_past_and_nothing_more() -> None:
+    async with usual_site(past=FakePast(NOW, slow_s=60), history_wait_s=0.05) as one:
+        assert rows((await page(one, "/")).text) != []
+        for path in ("/m/shop", "/incidents"):
+            assert "does not answer in time" in (await page(one, path)).text
+
+
+async def test_a_history_that_cannot_be_read_costs_a_page_its_past_and_nothing_more() -> None:
+    async with usual_site(past=FakePast(NOW, is_broken=True)) as one:
+        assert rows((await page(one, "/")).text) != []
+        for path in ("/m/shop", "/incidents"):
+            assert "does not answer in time" in (await page(one, path)).text
+        assert "not known" in (await page(one, "/badge/shop.svg?kind=uptime")).text
+
+
+async def test_a_pause_a_window_and_an_incident_are_told() -> None:
+    async with usual_site() as one:
+        watched = one.dispatcher.watched["bad"]
+        assert watched.incident is not None
+        watched.incident = replace(watched.incident, acknowledged_by="kim", comment="on it")
+        watched.window = OpenWindow("upgrade", NOW + timedelta(hours=2), "new kernel")
+        silence = Silence("s0", Matcher(names=("bad",)), NOW, NOW + timedelta(days=1), "root", "new disk")
+        one.dispatcher.roster.silences = {"s0": silence}
+        watched.pause = Pause("kim", NOW, None)
+        text = (await page(one, "/m/bad")).text
+        assert re.search(r"In maintenance: upgrade until <time .*</time>: new kernel</p>", text)
+        assert "acknowledged by kim: on it" in text
+        assert '</span> <span class="soft">maintenance upgrade' in text
+        assert "by root: new disk" in text
+        assert "no check while it is paused" in text
+        overview = (await page(one, "/")).text
+        for note in ("maintenance upgrade", "acknowledged", "silenced"):
+            assert f'<span class="soft">{note}</span>' in overview
+
+
+async def test_a_silence_that_ends_leaves_the_overview() -> None:
+    async with usual_site() as one:
+        silence = Silence("s0", Matcher(names=("bad",)), NOW, NOW + timedelta(days=1), "root", None)
+        one.dispatcher.roster.silences = {"s0": silence}
+        assert ">silenced<" in (await page(one, "/")).text
+        one.dispatcher.roster.silences = {}
+        assert ">silenced<" not in (await page(one, "/")).text
+
+
+class YoungPast(FakePast):
+    """Of a monitor that was added 90 minutes ago."""
+
+    async def uptimes(
+        self, monitors: Sequence[str], windows: Sequence[tuple[datetime, datetime]]
+    ) -> dict[str, tuple[Uptime, ...]]:
+        known = [min(5400.0, (end - start).total_seconds()) for start, end in windows]
+        return {name: tuple(Uptime({Health.UP: seconds}) for seconds in known) for name in monitors}
+
+
+async def test_an_uptime_says_of_how_much_time_it_is_where_that_is_less_than_its_name_says() -> None:
+    async with usual_site(YoungPast(NOW)) as one:
+        tiles = (await page(one, "/m/shop")).text.partition('class="tiles"')[2].split('class="tile"')[1:6]
+    assert ["known for 1 h 30 min only" in tile for tile in tiles] == [False, True, True, True, True]
+
+
+async def test_what_an_earlier_run_has_seen_is_on_the_pages_of_the_next(tmp_path: Path) -> None:
+    def history() -> History:
+        return History(tmp_path / "history.sqlite3", HistorySettings(), SystemClock())
+
+    before = history()
+    kept = before.open()
+    before.start()
+    async with usual_site(past=before) as one:
+        Recorder(before, one.pipeline, one.clock).attach(kept)
+        for _ in range(2):
+            await one.check("shop")
+        await one.fail("bad")
+    await before.close(10.0)
+    after = history()
+    after.open()
+    after.start()
+    async with site({"shop": (), "bad": ()}, past=after) as one, TestClient(one.application) as client:
+        # They are read in the background, while the first page may be made without them.
+        while "the last 2 checks: 2 pass" not in (await client.get("/", headers=HTML)).text:
+            pass
+        shop, bad = [(await client.get(f"/m/{name}", headers=HTML)).text for name in ("shop", "bad")]
+    await after.close(10.0)
+    assert "processing" in shop[shop.index("Response time by phase") :]
+    assert shop.count('<span class="verdict v-pass">') == 2
+    failures = bad[bad.index("Last failures") :]
+    assert "phase.connect" in failures
+    assert "&lt;html&gt;Sorry &amp; bye&lt;/html&gt;" in failures
+    assert "https://bad.example.org/ nobody listens there" in bad
+
+
+# -- incidents, daemon ------------------------------------------------------------------------------------
+
+
+async def test_incidents_go_on_page_by_page() -> None:
+    async with usual_site() as one:
+        text = (await page(one, "/incidents")).text
+        seen = re.findall(r"acknowledged|closed</span>", text)
+        older = re.search(r'href="(\?before=[^"]+)"', text)
+        assert older is not None
+        assert len(seen) >= 49
+        next_text = (await page(one, f"/incidents{older[1]}")).text
+    assert "Older ones" in next_text
+    assert "open</span>" not in next_text
+
+
+async def test_what_is_open_comes_before_what_is_closed() -> None:
+    async with usual_site() as one:
+        text = (await page(one, "/incidents")).text
+    states = re.findall(r'<span class="state">(\w+)</span>', text)
+    assert states[:2] == ["open", "open"]
+    assert set(states[2:]) == {"closed"}
+
+
+async def test_an_open_incident_is_told_before_the_history_has_it() -> None:
+    async with usual_site(past=FakePast(NOW, is_kept=False)) as one:
+        text = (await page(one, "/incidents")).text
+    assert "1 incident open" in text
+    assert "<code>refused</code> nobody listens there (GET https://bad.example.org/)" in text
+
+
+async def test_an_incident_that_the_history_has_as_well_is_told_once() -> None:
+    class KnowingPast(FakePast):
+        async def incidents(
+            self,
+            *,
+            monitor: str | None = None,
+            is_open: bool | None = None,
+            limit: int = 50,
+            before: datetime | None = None,
+        ) -> list[Incident]:
+            incident = one.dispatcher.watched["bad"].incident
+            return [] if incident is None else [incident]
+
+    async with usual_site(past=KnowingPast(NOW)) as one:
+        text = (await page(one, "/incidents")).text
+    assert text.count("https://bad.example.org/") == 1
+
+
+@pytest.mark.parametrize("before", ["0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-14:00"])
+async def test_incidents_before_any_moment_are_answered(tmp_path: Path, before: str) -> None:
+    history = History(tmp_path / "history.db", HistorySettings(), SystemClock())
+    history.open()
+    history.start()
+    try:
+        async with usual_site(past=history) as one:
+            await page(one, f"/incidents?before={before}")
+    finally:
+        await history.close(5.0)
+
+
+async def test_incidents_before_what_is_no_moment_are_refused() -> None:
+    async with usual_site() as one:
+        assert "before is a moment" in (await page(one, "/incidents?before=yesterday", status=400)).text
+
+
+async def test_a_refused_reload_is_on_every_page_and_its_faults_on_that_of_the_daemon() -> None:
+    async with usual_site() as one:
+        one.control.last_reload = replace(
+            REFUSED, error="monitord.toml:7: <b>bad</b>\nmonitord.toml:9: worse"
+        )
+        for path in ("/", "/m/shop", "/incidents"):
+            assert "The last reload was refused" in (await page(one, path)).text
+        text = (await page(one, "/daemon")).text
+    assert "monitord.toml:7: &lt;b&gt;bad&lt;/b&gt;\nmonitord.toml:9: worse" in text
+
+
+async def test_the_daemon_tells_lateness_history_and_versions() -> None:
+    async with usual_site() as one:
+        text = (await page(one, "/daemon")).text
+    for told in ("lateness: at most", "87.8 MiB", "480,211 rows", "Python", "SQLite", "aiohttp", "asyncio"):
+        assert told in text, told
+
+
+async def test_a_notifier_that_fails_is_on_every_page_and_why_on_that_of_the_daemon() -> None:
+    settings = AlertSettings((NotifierSettings("chat", "fake", None), NotifierSettings("ops", "fake", None)))
+    with fake_type():
+        async with usual_site() as one:
+            assert "Nobody: there is no" in (await page(one, "/daemon")).text
+            one.alerts.apply(settings)
+            assert "cannot deliver" not in (await page(one, "/")).text
+            chat = one.alerts.couriers["chat"]
+            chat.failing, chat.failing_since = "503 <busy>", NOW
+            for path in ("/", "/m/shop", "/incidents"):
+                assert "<strong>chat cannot deliver.</strong>" in (await page(one, path)).text
+            one.alerts.couriers["ops"].warning = "sent unencrypted"
+            text = (await page(one, "/daemon")).text
+    assert "503 &lt;busy&gt;" in text
+    assert "sent unencrypted" in text
+    assert "not used yet" in text
+
+
+# -- badges, files, errors --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("/badge/shop.svg", 200, "shop: up"),
+        ("/badge/bad.svg", 200, "bad: down"),
+        ("/badge/a.b-c_d.svg", 200, "a.b-c_d: up"),
+        ("/badge/shop.svg?kind=uptime&window=30d", 200, "shop 30d: "),
+        ("/badge/shop.svg?kind=uptime", 200, "shop 30d: "),
+        ("/badge/nobody.svg", 404, "nobody: not configured"),
+    ],
+)
+async def test_a_badge_says_how_a_monitor_stands(path: str, status: int, said: str) -> None:
+    async with usual_site() as one:
+        answer = await page(one, path, status=status)
+    assert answer.headers["Content-Type"] == "image/svg+xml; charset=utf-8"
+    assert said in answer.text
+    assert "max-age=30" in answer.headers["Cache-Control"]
+
+
+@pytest.mark.parametrize("query", ["kind=uptime&window=3w", "kind=colour"])
+async def test_a_badge_that_does_not_exist_is_refused(query: str) -> None:
+    async with usual_site() as one, TestClient(one.application) as client:
+        assert (await client.get(f"/badge/shop.svg?{query}")).status == 400
+
+
+async def test_a_badge_that_has_not_changed_stays_one_for_pages_elsewhere() -> None:
+    """RFC 9111 section 4.3.4: what a 304 says of the answer takes the place of what was kept with it."""
+    async with usual_site() as one, TestClient(one.application) as client:
+        first = await client.get("/badge/shop.svg")
+        again = await client.get("/badge/shop.svg", headers=[("If-None-Match", first.headers["ETag"])])
+    assert again.status == 304
+    for name in ("Cross-Origin-Resource-Policy", "Cache-Control"):
+        assert again.headers[name] == first.headers[name]
+
+
+async def test_an_uptime_badge_without_history_says_that_it_is_not_known() -> None:
+    async with usual_site(past=FakePast(NOW, is_kept=False)) as one:
+        assert "not known" in (await page(one, "/badge/shop.svg?kind=uptime")).text
+
+
+@pytest.mark.parametrize("name", CONTENT_TYPES)
+async def test_static_files_come_out_of_the_package_and_are_kept_for_ever(name: str) -> None:
+    async with usual_site() as one, TestClient(one.application) as client:
+        text = (await client.get("/", headers=HTML)).text
+        named = re.search(rf'"\./(static/{re.escape(name)}\?v=\w+)"', text)
+        assert named is not None
+        answer = await client.get(f"/{named[1]}")
+        assert answer.body == files("monitord.status.pages").joinpath("static", name).read_bytes()
+        assert "immutable" in answer.headers["Cache-Control"]
+        other = await client.get(f"/static/{name}?v=0", headers=[("If-None-Match", answer.headers["ETag"])])
+        assert (other.status, other.headers["Cache-Control"]) == (304, "no-cache")
+
+
+@pytest.mark.parametrize(
+    "path", ["/static/nothing.css", "/static/..%2Fpages.py", "/nowhere", "/m/nobody", "/a/b/c/d"]
+)
+async def test_what_is_not_there_is_a_page_that_leads_back(path: str) -> None:
+    async with usual_site() as one:
+        text = (await page(one, path, status=404)).text
+    depth = path.count("/") - 1  # an escaped slash is none
+    root = "../" * depth or "./"
+    assert f'<a href="{root}">To the overview</a>' in text
+    assert f'href="{root}static/style.css' in text
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", ""])
+async def test_programs_get_errors_as_they_were(accept: str) -> None:
+    async with usual_site() as one, TestClient(one.application) as client:
+        answer = await client.get("/monitors/nobody", headers=[("Accept", accept)] if accept else [])
+    assert answer.status == 404
+    assert answer.text == "no monitor is called 'nobody'; GET /monitors lists them\n"
+
+
+async def test_a_bug_is_a_page_with_the_number_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def broken(_: Request) -> Response:
+        raise LookupError("a bug")
+
+    async with usual_site() as one:
+        one.application.router.add_get("/broken", broken)
+        answer = await page(one, "/broken", status=500)
+    number = re.search(r"Number (\w+) in the log", answer.text)
+    assert number is not None
+    assert number[1] in caplog.text
+    assert "LookupError" not in answer.text
+
+
+async def test_a_wrong_method_keeps_its_allow() -> None:
+    async with usual_site() as one, TestClient(one.application) as client:
+        answer = await client.request("POST", "/daemon", headers=HTML)
+    assert answer.status == 405
+    assert "GET" in answer.headers["Allow"]
+
+
+async def test_a_soft_failure_is_told_before_it_is_believed() -> None:
+    async with usual_site() as one:
+        await one.fail("shop", Reason.RESET, times=1)
+        assert "failing, 1 failure in a row" in (await page(one, "/m/shop")).text
+        fragment = await page(one, "/fragments/rows?since=0")
+    assert "failing" in json.loads(fragment.body)["rows"]["shop"]

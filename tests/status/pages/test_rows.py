@@ -1,0 +1,95 @@
+"""Rows are rendered once for what they show, and never hold the loop for long."""
+
+import asyncio
+
+from monitord.clock import SystemClock
+from monitord.status.pages.rendering import Rendering
+from monitord.status.pages.rows import SLICE_S, Rows
+from monitord.status.pages.uptimes import Uptimes
+from tests.status.past import FakePast
+from tests.status.site import Site, site
+
+NAMES = [f"mon-{number:03}" for number in range(50)]
+
+
+class CountingRendering(Rendering):
+    """Says how often it rendered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rendered = 0
+
+    def render(self, template: str, values: object) -> str:
+        self.rendered += 1
+        return super().render(template, values)  # type: ignore[arg-type]  # handed on as it came
+
+
+class SlowingClock(SystemClock):
+    """Each look at it takes as long as a slice."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def monotonic_s(self) -> float:
+        self.looks += 1
+        return self.looks * SLICE_S * 1.01
+
+
+async def rows_of(one: Site) -> tuple[Rows, CountingRendering]:
+    rendering = CountingRendering()
+    await rendering.load()
+    past = FakePast(one.clock.now(), is_kept=False)
+    return Rows(one.dispatcher, one.recent, Uptimes(past, one.clock), rendering, SlowingClock()), rendering
+
+
+async def test_a_row_is_rendered_again_only_when_it_shows_something_else() -> None:
+    async with site(dict.fromkeys(NAMES, ())) as one:
+        await one.check(*NAMES)
+        rows, rendering = await rows_of(one)
+        for _ in range(3):
+            rows.look()
+            assert len(await rows.rendered(NAMES)) == len(NAMES)
+        assert rendering.rendered == len(NAMES)
+        await one.check(NAMES[7], NAMES[9])
+        rows.look()
+        assert [kept.revision for kept in rows.kept.values()].count(rows.revision) == 2
+        await rows.rendered(NAMES)
+        assert rendering.rendered == len(NAMES) + 2
+
+
+async def test_the_loop_goes_on_between_slices() -> None:
+    async with site(dict.fromkeys(NAMES, ())) as one:
+        rows, _ = await rows_of(one)
+        rows.look()
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        other = asyncio.create_task(others())
+        await rows.rendered(NAMES)
+        other.cancel()
+        await asyncio.wait([other])
+        assert turns >= len(NAMES)
+
+
+async def test_two_who_ask_at_once_have_each_row_rendered_once() -> None:
+    async with site(dict.fromkeys(NAMES, ())) as one:
+        rows, rendering = await rows_of(one)
+        rows.look()
+        first, second = await asyncio.gather(rows.rendered(NAMES), rows.rendered(NAMES))
+        assert first == second
+        assert rendering.rendered == len(NAMES)
+
+
+async def test_a_row_whose_monitor_leaves_meanwhile_is_left_out() -> None:
+    async with site(dict.fromkeys(NAMES, ())) as one:
+        rows, _ = await rows_of(one)
+        rows.look()
+        one.dispatcher.watched.pop(NAMES[0])
+        assert len(await rows.rendered(NAMES)) == len(NAMES) - 1
+        rows.look()
+        assert NAMES[0] not in rows.kept
