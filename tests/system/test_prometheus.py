@@ -33,7 +33,7 @@ class Prometheus:
 
     def ask(self, path: str) -> Any:
         said = self._machine.run(
-            "curl", "--silent", "--max-time", "30", f"http://127.0.0.1:9090/api/v1/{path}", ok=False
+            "curl", "--silent", "--fail", "--max-time", "30", f"http://127.0.0.1:9090/api/v1/{path}", ok=False
         )
         return json.loads(said.stdout)["data"] if said.returncode == 0 else {}
 
