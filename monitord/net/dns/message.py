@@ -17,6 +17,7 @@ import dns.reversename
 import dns.rrset
 
 from monitord.net.base.resolver import literal_address
+from monitord.net.dns.cost import MAX_COST, cost_of
 
 UDP_PAYLOAD_BYTES = 1232
 """What fits into any packet without being cut in pieces, as agreed on the DNS flag day of 2020."""
@@ -53,6 +54,10 @@ class DnsQuery:
 
     def read(self, wire: bytes) -> DnsMessage:
         """What was answered. Raises ValueError("problem") for what is no answer to this question."""
+        if cost_of(wire) > MAX_COST:
+            raise ValueError(
+                f"the answer of {len(wire)} bytes has too many records or too long names to be read"
+            )
         try:
             message = dns.message.from_wire(wire)
             found, ttl_s = _records(message)

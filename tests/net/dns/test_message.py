@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitord.net.dns.cost import DATA_LABEL_COST, MAX_COST, cost_of
 from monitord.net.dns.message import DnsMessage, DnsQuery, parse_name, parse_record_type, reverse_name
 from tests.dns_servers import response
 
@@ -136,3 +137,70 @@ def test_a_type_of_record_is_taken_by_its_name(text: str, kind: str) -> None:
 def test_what_cannot_be_asked_for_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"type of record.*; write one such as"):
         parse_record_type(text)
+
+
+# Messages that are small and take long to read
+
+LONG_NAME = "a." * 119
+
+
+def with_names(count: int) -> bytes:
+    """MX records of different long names, which differ in their first label."""
+    query = DnsQuery("a.test.", "MX", wants_recursion=True)
+    records = [f"a.test. 60 MX {number} n{number}.{LONG_NAME}" for number in range(count)]
+    return query.wire[:2] + response(query.wire, *records)[2:]
+
+
+def read_by_its_query(record_type: str, *records: str) -> DnsMessage:
+    return said("a.test.", record_type, *records)
+
+
+def test_names_that_refer_to_others_are_counted_in_full() -> None:
+    few, many = with_names(20), with_names(200)
+    assert len(many) < 5000
+    assert cost_of(few) < MAX_COST < cost_of(many)
+    with pytest.raises(
+        ValueError, match=r"of [0-9]+ bytes has too many records or too long names to be read"
+    ):
+        read_by_its_query("MX", *(f"a.test. 60 MX {n} n{n}.{LONG_NAME}" for n in range(200)))
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [f"a.test. 60 A 10.0.{n // 256}.{n % 256}" for n in range(1000)],
+        [f"a.test. 60 MX {n} mail-{n}.eu.example.org." for n in range(300)],
+        [f"a.test. 60 SRV 0 {n} 443 host-{n}.eu.example.org." for n in range(300)],
+        [f"a.test. 60 TXT {' '.join(['x' * 250] * 80)}"],
+        [f"a.test. 60 CAA 0 issue ca-{n}.example.org" for n in range(100)],
+    ],
+    ids=["A", "MX", "SRV", "TXT", "CAA"],
+)
+def test_answers_of_large_sites_are_read(records: list[str]) -> None:
+    assert len(read_by_its_query(records[0].split()[2], *records).answers) == len(records)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        "NS {name}", "CNAME {name}", "SOA {name} {name} 1 2 3 4 5", "PTR {name}", "MX 1 {name}", "RP {name} {name}",
+        "SRV 1 2 3 {name}", 'NAPTR 1 2 "S" "x" "" {name}', "DNAME {name}", "HTTPS 1 {name}", "NSEC {name} A",
+        "AFSDB 1 {name}", "KX 1 {name}", "PX 1 {name} {name}",
+        "RRSIG A 8 2 60 20260101000000 20250101000000 1 {name} aGVsbG8=",
+    ],
+)  # fmt: skip
+def test_every_name_in_the_data_of_a_record_counts(record: str) -> None:
+    query = DnsQuery("a.test.", "A", wants_recursion=True)
+    without = cost_of(response(query.wire, f"a.test. 60 {record.format(name='.')}"))
+    with_name = cost_of(response(query.wire, f"a.test. 60 {record.format(name=LONG_NAME)}"))
+    assert with_name >= without + record.count("{name}") * 119 * DATA_LABEL_COST
+
+
+@given(st.binary(max_size=300))
+def test_the_cost_of_any_bytes_can_be_counted(wire: bytes) -> None:
+    assert cost_of(wire) >= 0
+
+
+def test_a_name_that_refers_to_itself_ends() -> None:
+    header = DnsQuery("a.test.", "A", wants_recursion=True).wire[:4] + b"\0\1\0\0\0\0\0\0"
+    assert 0 <= cost_of(header + b"\xc0\x0c\0\1\0\1") < MAX_COST
