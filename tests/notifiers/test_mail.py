@@ -16,6 +16,7 @@ import pytest
 from monitord.clock import SystemClock
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
 from monitord.net.stream import smtp
+from monitord.net.stream.smtp_bounds import MAX_RESPONSE_BYTES
 from monitord.notifiers import DeliveryError, Message, NoticeKind, NotifierTools
 from monitord.notifiers.mail import MailNotifier
 from tests.alerts.made import T0, notice
@@ -448,3 +449,30 @@ async def test_certificate_with_only_a_common_name_is_refused(
         with pytest.raises(DeliveryError, match="certificate"):
             await deliver(notifier(tmp_path, tools, server, keys))
     assert server.mails == []
+
+
+@pytest.mark.parametrize(
+    "line", [b"%d-more\r\n", b"%d-" + b"x" * 5000 + b"\r\n"], ids=["lines", "long lines"]
+)
+@pytest.mark.parametrize("code", [220, 250], ids=["greeting", "EHLO"])
+async def test_a_response_without_end_is_cut_off(
+    tmp_path: Path, tools: NotifierTools, code: int, line: bytes
+) -> None:
+    """The library would keep all of it, and parse it again with each packet."""
+
+    async def script(peer: Peer) -> None:
+        if code != 220:
+            await peer.send(b"220 hello\r\n")
+            await peer.reader.readline()
+        piece = line % code
+        for _ in range(4 * MAX_RESPONSE_BYTES // len(piece)):
+            await peer.send(piece)
+        await peer.hang()
+
+    async with serve(script) as server:
+        text = f'[notifiers.ops]\nto = ["ops@example.org"]\nserver = "127.0.0.1:{server.port}"\n'
+        (settings,) = settings_of(tmp_path, text).alerts.notifiers
+        with pytest.raises(
+            DeliveryError, match=r"the server sent more than (64 KiB|1000 pieces) of responses"
+        ):
+            await deliver(MailNotifier(settings, tools))

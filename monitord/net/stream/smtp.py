@@ -27,6 +27,8 @@ from monitord.net.http.request import Endpoint
 if TYPE_CHECKING:
     import aiosmtplib
 
+    from monitord.net.stream.smtp_bounds import BoundedClient
+
 LIBRARY = "aiosmtplib"
 STARTTLS_WITHIN_S = 10.0
 """After this the mail goes on in the clear, where that is allowed."""
@@ -123,7 +125,8 @@ async def send_mail(
     except aiosmtplib.SMTPResponseException as error:
         raise SmtpError(f"{server.endpoint.host} said {error.code} {_line(error.message)}") from error
     except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-        raise SmtpError(f"{server.endpoint.host}:{server.endpoint.port}: {_line(str(error))}") from error
+        why = _line(str(error)) if client is None or client.excess is None else client.excess
+        raise SmtpError(f"{server.endpoint.host}:{server.endpoint.port}: {why}") from error
     finally:
         current_handshake.reset(token)
         if client is not None:
@@ -138,7 +141,7 @@ async def _addresses(host: str, resolver: Resolver) -> Sequence[str]:
 
 async def _connect(
     server: SmtpServer, addresses: Sequence[str], context: ssl.SSLContext | None, timeout_s: float
-) -> "aiosmtplib.SMTP":
+) -> "BoundedClient":
     """To the first address that accepts a connection."""
     import aiosmtplib  # noqa: PLC0415
 
@@ -149,6 +152,8 @@ async def _connect(
         except BaseException as error:
             # The library leaves open what it was opening when it is cancelled.
             client.close()
+            if client.excess is not None and isinstance(error, aiosmtplib.SMTPException):
+                raise SmtpError(f"{server.endpoint.host}:{server.endpoint.port}: {client.excess}") from error
             if address == addresses[-1] or not isinstance(error, aiosmtplib.SMTPConnectError):
                 raise
         else:
@@ -158,10 +163,10 @@ async def _connect(
 
 def _client(
     server: SmtpServer, address: str, context: ssl.SSLContext | None, timeout_s: float
-) -> "aiosmtplib.SMTP":
-    import aiosmtplib  # noqa: PLC0415
+) -> "BoundedClient":
+    from monitord.net.stream.smtp_bounds import BoundedClient  # noqa: PLC0415 - it imports aiosmtplib
 
-    return aiosmtplib.SMTP(
+    return BoundedClient(
         hostname=address,
         port=server.endpoint.port,
         username=server.username,
