@@ -26,6 +26,8 @@ from monitord.net.base.tls import TlsContexts, TlsFacts, TlsOptions, tls_facts
 
 MAX_RECEIVED_BYTES = 64 * 1024
 """In all of a visit, as it is after decryption."""
+MAX_ENCRYPTED_BYTES = 1024 * 1024
+"""TLS records of a visit. Handshake messages, such as session tickets without end, carry no data."""
 RECEIVED_AT_ONCE_BYTES = 16 * 1024
 UNIX_AGAIN_AFTER_S = 0.02
 """Until the next attempt at a Unix socket whose queue is full: nothing tells when it is no longer (connect(2))."""
@@ -96,6 +98,7 @@ class Stream:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._is_at_end = False
+        self._encrypted_bytes = 0
         self.received = bytearray()
         """All that came; never shortened."""
         self.taken = 0
@@ -201,7 +204,15 @@ class Stream:
             raise ConnectionResetError
         records = await self._loop.sock_recv(self._socket, RECEIVED_AT_ONCE_BYTES)
         if records:
+            self._encrypted_bytes += len(records)
+            if self._encrypted_bytes > MAX_ENCRYPTED_BYTES:
+                raise Ended(
+                    FaultKind.TOO_LARGE,
+                    f"the peer sent more than {MAX_ENCRYPTED_BYTES // 1024} KiB of TLS records",
+                )
             self._incoming.write(records)
+            # sock_recv returns at once as long as there is something to receive.
+            await asyncio.sleep(0)
         else:
             self._is_at_end = True
             self._incoming.write_eof()

@@ -5,6 +5,7 @@ searched as well, since a prompt never ends; before TLS only lines that ended co
 passed over.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ from monitord.net.base.errors import FaultKind
 from monitord.net.stream.client import Stream
 
 MAX_SEARCH_S = 0.25
-"""Of the processor's time, in a whole dialogue: the event loop stands still meanwhile."""
+"""CPU time of all searches of a dialogue."""
+SEARCH_AT_ONCE_S = 0.01
+"""CPU time after which other tasks get their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class Dialogue:
     def __init__(self, steps: Sequence[Step]) -> None:
         self._steps = tuple(steps)
         self._search_left_s = MAX_SEARCH_S
+        self._searched_at_once_s = 0.0
         self._began_at_byte = 0
         self.index = 0
         """Of the step under way."""
@@ -67,24 +71,29 @@ class Dialogue:
         return received[self._began_at_byte :]
 
     async def _expect(self, stream: Stream, expected: Expect, *, ended_only: bool) -> None:
-        while not self._is_met(stream, expected, ended_only=ended_only):
+        while not await self._is_met(stream, expected, ended_only=ended_only):
             if not await stream.receive():
                 raise Ended(FaultKind.RESET, "the peer closed the connection without an answer")
 
-    def _is_met(self, stream: Stream, expected: Expect, *, ended_only: bool) -> bool:
+    async def _is_met(self, stream: Stream, expected: Expect, *, ended_only: bool) -> bool:
         while (line := stream.take_line()) is not None:
-            if self._search(expected, line):
+            if await self._search(expected, line):
                 return True
         rest = stream.pending
-        if ended_only or not rest or not self._search(expected, rest):
+        if ended_only or not rest or not await self._search(expected, rest):
             return False
         stream.take_all()
         return True
 
-    def _search(self, expected: Expect, line: bytes) -> bool:
+    async def _search(self, expected: Expect, line: bytes) -> bool:
         began_s = time.thread_time()
         found = expected.is_in(line.decode(errors="replace"))
-        self._search_left_s -= time.thread_time() - began_s
+        spent_s = time.thread_time() - began_s
+        self._search_left_s -= spent_s
+        self._searched_at_once_s += spent_s
+        if self._searched_at_once_s > SEARCH_AT_ONCE_S:
+            self._searched_at_once_s = 0.0
+            await asyncio.sleep(0)
         if found is None or (not found and self._search_left_s < 0):
             raise Ended(FaultKind.TOO_LARGE, "what the peer said is too much to search")
         return found

@@ -495,3 +495,14 @@ def test_uvloop_visits_the_same(
         await resolver.close()
 
     run_on_uvloop(main())
+
+
+async def test_session_tickets_without_end_are_cut_off(
+    client: StreamClient, authority: Authority, tmp_path: Path
+) -> None:
+    context = authority.issue("one.test", directory=tmp_path).server_context()
+    context.num_tickets = 6000  # of more than 200 bytes each
+    async with serve(Part(b"hello\n", END).play, tls=context) as server:
+        target = at(server.port, begins_with_tls=True, tls=TlsOptions(verify=False))
+        kind, detail = await fault(client, target, ping)
+    assert (kind, detail) == (FaultKind.TOO_LARGE, "the peer sent more than 1024 KiB of TLS records")

@@ -1,5 +1,6 @@
 """Steps on a stream: what counts as the line that was waited for, and what becomes of the rest."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 
@@ -7,7 +8,7 @@ import pytest
 
 from monitord.net import FaultKind, Resolver, TlsContexts, TlsOptions
 from monitord.net.stream.client import StreamClient, StreamOutcome, StreamTarget
-from monitord.net.stream.dialogue import Dialogue, Expect, Send, StartTls, Step
+from monitord.net.stream.dialogue import SEARCH_AT_ONCE_S, Dialogue, Expect, Send, StartTls, Step
 from tests.certificates import Authority
 from tests.net.conftest import in_time, soon
 from tests.servers import Peer, serve
@@ -149,3 +150,29 @@ async def test_a_search_without_end_is_given_up(
 async def test_what_is_no_text_does_no_harm(client: StreamClient) -> None:
     outcome, _ = await talk(client, Part(b"\xff\x00\n", HANG), line("\N{REPLACEMENT CHARACTER}\0"))
     assert outcome.fault is None
+
+
+async def test_other_tasks_run_while_lines_are_searched(client: StreamClient) -> None:
+    """However much of the peer's text is there at once."""
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    turns_seen: list[int] = []
+
+    def search_long(_: str) -> bool:
+        turns_seen.append(turns)
+        until_s = time.thread_time() + 2 * SEARCH_AT_ONCE_S
+        while time.thread_time() < until_s:
+            pass
+        return False
+
+    async with asyncio.TaskGroup() as group:
+        counting = group.create_task(count_turns())
+        await talk(client, Part(b"a\nb\nc\nd\ne\n", END), Expect(search_long))
+        counting.cancel()
+    assert len(turns_seen) == len(set(turns_seen)) == 5
