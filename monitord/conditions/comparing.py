@@ -5,6 +5,7 @@ type, values of two types are unequal, and what has no order, or cannot contain,
 """
 
 import math
+from collections.abc import Sequence
 from typing import TypeGuard
 
 from monitord.conditions.fault import shortened
@@ -116,10 +117,23 @@ def _equal(value: object, literal: Literal, fact_type: FactType = FactType.ANY) 
 
 def _contains(value: object, literal: Literal) -> bool | Unresolved:
     if isinstance(value, (list, tuple)):
-        return any(_equal(item, literal) for item in value)
+        return _has_item(value, literal)
     if isinstance(value, str) and isinstance(literal.value, str):
         return literal.value in value
     return Unresolved(f"{_seen_any(value)} cannot contain {shortened(str(literal))}")
+
+
+def _has_item(items: Sequence[object], literal: Literal) -> bool:
+    """The same as comparing each item, which takes 200 ms for a megabyte of numbers."""
+    if literal.kind is Kind.LIST:
+        return any(_equal(item, literal) for item in items)
+    if literal.kind is Kind.NULL:
+        return None in items
+    if literal.kind is Kind.TEXT or literal.value not in items:
+        return literal.value in items
+    # 1 == True in Python, and not in JSON.
+    is_flag = literal.kind is Kind.FLAG
+    return literal.value in [item for item in items if isinstance(item, bool) is is_flag]
 
 
 def _matches(value: object, comparison: Comparison) -> bool | Unresolved:

@@ -1,5 +1,6 @@
 import json
 import math
+import sys
 
 import pytest
 
@@ -97,6 +98,11 @@ def test_a_value_of_its_type_is_compared(text: str, value: object, answer: tuple
         ("contains 'a'", '["ba"]', FALSE),
         ("contains 1", "[[1], 1]", TRUE),
         ("contains 1", "[[1], true]", FALSE),
+        ("contains 1", "[true, 1.0]", TRUE),
+        ("contains 1", "[true, NaN, Infinity]", FALSE),
+        ("contains true", "[1, 1.0]", FALSE),
+        ("contains true", "[1, true]", TRUE),
+        ("contains false", "[0, null, []]", FALSE),
         ("contains 1", '"1"', UNRESOLVED),
         ("contains 'a'", '{"a": 1}', UNRESOLVED),
         ("contains 'a'", "7", UNRESOLVED),
@@ -254,3 +260,22 @@ def test_existence_and_length_of_what_a_path_leads_to(
 def test_existence_and_length_of_facts(text: str, value: object, answer: tuple[bool, bool]) -> None:
     outcome = compiled(text).evaluate(lambda _: value)
     assert (outcome.holds, outcome.unresolved) == answer
+
+
+@pytest.mark.parametrize("wanted", ["7", "1", "true", "false", "'a'", "null"])
+@pytest.mark.parametrize("item", [1, True, "b"], ids=str)
+def test_a_long_list_is_searched_without_a_call_for_each_item(wanted: str, item: object) -> None:
+    calls = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    condition = compiled(f"json('$') contains {wanted}")
+    document = [item] * 10_000
+    sys.setprofile(count)
+    try:
+        condition.evaluate(lambda _: document)
+    finally:
+        sys.setprofile(None)
+    assert calls < 500

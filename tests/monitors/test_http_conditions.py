@@ -410,3 +410,19 @@ async def test_the_host_of_the_certificate_is_the_last_one_where_all_expire_toge
         keys = f'url = "https://127.0.0.1:{start.port}/"\nca_file = "{ca_file}"\n'
         result = await checked_and_judged(tmp_path, tools, keys)
     assert result.observation.facts["certificate.host"] == f"127.0.0.1:{end.port}"
+
+
+async def test_a_body_is_decoded_once_for_all_conditions(tmp_path: Path, tools: Tools) -> None:
+    config = tmp_path / "monitord.toml"
+    async with serve(respond(body=b"x" * 1000)) as server:
+        config.write_text(
+            f'[monitors.a]\nurl = "http://127.0.0.1:{server.port}/"\nup_when = ["body contains \'x\'"]\n'
+        )
+        (settings,) = read_settings(config).monitors
+        monitor = HttpMonitor(settings, tools)
+        try:
+            evidence = (await monitor.check()).evidence
+        finally:
+            await monitor.close()
+    assert evidence is not None
+    assert evidence("body", None) is evidence("body", None)

@@ -22,7 +22,7 @@ from monitord.conditions.pattern.syntax import (
 
 MAX_SEARCHED_CHARACTERS = 256 * 1024
 MAX_STATES = 1000  # of one pattern, with its repetitions written out
-MAX_STEPS = 200_000  # of one search, of those that were not remembered; about a fifth of a second
+MAX_STEPS = 80_000  # of one search, of those that were not remembered; about 40 ms
 STEPS_OF_A_MOVE = 8  # what a move costs, beside a step for each state
 MAX_REMEMBERED_MOVES = 4096
 

@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import cache
 from typing import ClassVar
 
 from monitord.conditions import (
@@ -234,23 +235,25 @@ def _is_local(request: HttpRequest) -> bool:
 
 
 def _evidence(exchange: HttpExchange) -> Evidence:
-    """What conditions may ask of a response beyond its facts. The body is parsed at most once."""
-    documents: list[object] = []
+    """What conditions may ask of a response beyond its facts. The body is decoded and parsed at most once."""
 
+    @cache
     def document() -> object:
-        if not documents:
-            try:
-                documents.append(_parse_json(exchange))
-            except (ValueError, RecursionError):
-                documents.append(Unresolved("the body is not JSON"))
-        return documents[0]
+        try:
+            return _parse_json(exchange)
+        except (ValueError, RecursionError):
+            return Unresolved("the body is not JSON")
+
+    @cache
+    def text() -> str:
+        return _decoded(exchange, exchange.body or b"")
 
     def look_up(name: str, argument: object) -> object:
         match name:
             case "body" | "json" if exchange.body_problem:
                 return Unresolved(exchange.body_problem)
             case "body":
-                return _decoded(exchange, exchange.body or b"")
+                return text()
             case "json" if isinstance(argument, JsonPath):
                 found = document()
                 return found if isinstance(found, Unresolved) else argument.find(found)

@@ -1,4 +1,6 @@
 import re
+from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
@@ -160,3 +162,20 @@ def test_no_text_makes_the_parser_raise_another_error_or_accept_what_re_refuses(
         re.compile(text)
     else:
         assert 1 <= error.column <= len(text) + 1
+
+
+class CountingPattern(Pattern):
+    steps = 0
+
+    def _move(self, place: Any, symbol: str) -> Any:
+        following, steps = super()._move(place, symbol)
+        self.steps += steps
+        return following, steps
+
+
+def test_the_work_of_one_search_is_bounded() -> None:
+    """80,000 steps take about 40 ms, during which the event loop stands still."""
+    letters = Random(1).choices("abcdefgh ", k=20_000)
+    pattern = CountingPattern("(a|b|[c-f])[a-h ]{200}[0-9]")
+    assert pattern.is_in_any(["".join(letters)]) is None
+    assert 70_000 < pattern.steps < 90_000
