@@ -59,7 +59,19 @@ OTHERS = [standing(one) for one in (Health.UNREACHABLE, Health.UNKNOWN, Health.P
         ),
         ([standing(is_flapping=True, hush="silenced"), UP], []),
     ],
-    ids=str,
+    ids=[
+        "up",
+        "down",
+        "degraded before and after",
+        "other states within",
+        "other states alone",
+        "silenced",
+        "silenced at first",
+        "silenced later",
+        "flapping",
+        "flapping while down",
+        "flapping and silenced",
+    ],
 )
 def test_what_is_told(steps: list[Standing], told: list[str]) -> None:
     assert [kind for _, _, kind in run(list(enumerate(steps)))[1]] == told
@@ -189,7 +201,16 @@ ALL_STATES = Route(("ops",), states=frozenset({Health.DOWN, Health.DEGRADED, Hea
         (UNKNOWN_ONLY, [replace(UNKNOWN, hush="silenced"), UP], []),
         (DOWN_ONLY, [UNKNOWN, DOWN, UNKNOWN, UP], ["DOWN: web", "UP again: web, after 2m"]),
     ],
-    ids=str,
+    ids=[
+        "all states",
+        "all states, down within",
+        "unknown alone, then down",
+        "unknown alone, down before",
+        "unknown alone, other states within",
+        "unknown alone, flapping",
+        "unknown alone, silenced",
+        "down alone",
+    ],
 )
 def test_unknown_is_notified_to_those_with_a_route_for_it(
     route: Route, steps: list[Standing], told: list[str]
