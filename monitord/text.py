@@ -1,9 +1,29 @@
-"""Text from outside made safe to show: on a terminal, in a log, on a page."""
+"""Text from outside made fit to show on a terminal, in a log or on a page: one line, printable, not too long.
+
+What must not be seen at all is the business of `monitord.options.masking`. `monitord.systemd` has its own rules, which
+are those of the journal and of the service manager.
+"""
+
+import re
+
+MAX_SHOWN_CHARACTERS = 60
+"""Of a value that a message quotes."""
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
+_TERMINAL_SEQUENCE = re.compile(
+    r"\x1b\][^\x07\x1b]{0,1000}(?:\x07|\x1b\\)"  # a string for the terminal: its title, a link
+    r"|(?:\x1b\[|\x9b)[0-?]{0,100}[ -/]{0,100}[@-~]"  # ECMA-48, section 5.4: colours, movements
+    r"|\x1b[ -/]{0,10}[0-~]"
+)
 
-def printable(text: str, *, keep: str = "") -> str:
+
+def shortened(text: str, most: int = MAX_SHOWN_CHARACTERS) -> str:
+    """The text in at most `most` characters; the last one is "…" where it was cut."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def printable(text: str, *, keep: str = "", replacement: str = REPLACEMENT) -> str:
     """Replace every character that is not printable and not in `keep`.
 
     That are control characters (ESC among them), bidirectional controls, zero-width characters, line separators and
@@ -11,4 +31,21 @@ def printable(text: str, *, keep: str = "") -> str:
     """
     if text.isprintable():
         return text
-    return "".join(one if one.isprintable() or one in keep else REPLACEMENT for one in text)
+    return "".join(one if one.isprintable() or one in keep else replacement for one in text)
+
+
+def plain(text: str) -> str:
+    """The text on one line, with a space for every character that is not printable."""
+    return printable(text, replacement=" ")
+
+
+def readable_lines(text: str) -> str:
+    """Lines without escape sequences of terminals and without any other character that is not printable."""
+    lines = _TERMINAL_SEQUENCE.sub("", text).replace("\r\n", "\n").replace("\t", " ")
+    return printable(lines, keep="\n", replacement="")
+
+
+def unicode_escape(character: str) -> str:
+    r"""The character as TOML, JSON and conditions escape it: \u00e9, \U0001f600."""
+    code = ord(character)
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004 - the end of \u

@@ -1,6 +1,6 @@
 import pytest
 
-from monitord.text import printable
+from monitord.text import plain, printable, readable_lines, shortened, unicode_escape
 
 
 @pytest.mark.parametrize(
@@ -14,3 +14,37 @@ def test_characters_that_change_what_is_shown_are_replaced(character: str) -> No
 def test_other_text_is_left_alone() -> None:
     assert printable("Grüße, 本番, 3 €") == "Grüße, 本番, 3 €"
     assert printable("a\nb\tc\x1b", keep="\n\t") == "a\nb\tc\ufffd"
+
+
+def test_plain_text_is_one_line_of_the_same_length() -> None:
+    assert plain("a\nb\x1bc") == "a b c"
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("\x1b[31;1mred\x1b[0m", "red"),
+        ("\x1b]0;title\x07text", "text"),
+        ("\x1b]8;;http://a/\x1b\\link", "link"),
+        ("\x9b2Jgone", "gone"),
+        ("a\x00b\x08c\x7f", "abc"),
+        ("one\r\ntwo\tthree", "one\ntwo three"),
+        ("\u202eesrever", "esrever"),
+        ("\x1bcreset", "reset"),
+    ],
+)
+def test_readable_lines_hold_nothing_that_controls_a_terminal(said: str, shown: str) -> None:
+    assert readable_lines(said) == shown
+
+
+def test_long_text_ends_in_an_ellipsis() -> None:
+    assert shortened("x" * 60) == "x" * 60
+    assert shortened("x" * 61) == "x" * 59 + "…"
+    assert shortened("abcd", 3) == "ab…"
+
+
+@pytest.mark.parametrize(
+    ("character", "escape"), [("\x1b", r"\u001b"), ("\uffff", r"\uffff"), ("\U0001f600", r"\U0001f600")]
+)
+def test_escapes_have_four_or_eight_digits(character: str, escape: str) -> None:
+    assert unicode_escape(character) == escape

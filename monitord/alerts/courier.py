@@ -22,8 +22,8 @@ from monitord.clock import Clock
 from monitord.journal_events import JournalEvent
 from monitord.net.base.deadline import Deadline
 from monitord.notifiers import DeliveryError, Message, Notice, Notifier
-from monitord.options.masking import printable
 from monitord.systemd.log import NOTICE
+from monitord.text import readable_lines
 from monitord.units import format_duration
 
 log = logging.getLogger("monitord")
@@ -304,7 +304,7 @@ class Courier:
     def _safe(self, text: str) -> str:
         """What a receiver said, on one line, without the secrets of its notifier and without escapes for terminals."""
         mask = self.notifier.masking.mask
-        return " ".join(mask(printable(mask(text))).split())
+        return " ".join(mask(readable_lines(mask(text))).split())
 
     def _be_well(self) -> None:
         """It delivers."""

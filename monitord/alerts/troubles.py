@@ -31,6 +31,7 @@ from monitord.clock import time_text
 from monitord.health.incidents import incident_id
 from monitord.model import Health, Reason
 from monitord.notifiers import Notice, NoticeKind, notice_id
+from monitord.text import plain
 from monitord.units import format_duration
 
 MOST_DETAIL_CHARACTERS = 1000
@@ -350,13 +351,8 @@ def _notice(trouble: Trouble, notifier: str, kind: NoticeKind, stands: Standing,
         at=now,
         duration_s=max(0.0, (ended_at - started_at).total_seconds()),
         reason=stands.reason,
-        detail=_line(stands.detail),
+        detail=plain(stands.detail[:MOST_DETAIL_CHARACTERS]),
     )
-
-
-def _line(text: str) -> str:
-    """Peers may say anything; people read this in mails and on terminals."""
-    return "".join(one if one.isprintable() else " " for one in text[:MOST_DETAIL_CHARACTERS])
 
 
 # As it is kept

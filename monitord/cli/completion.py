@@ -12,11 +12,11 @@ from monitord.cli.client.asking import Json, add_place, monitors, place_of
 from monitord.cli.client.connection import API, Client, Place
 from monitord.cli.command import Command
 from monitord.cli.command_line import actions_of, build_parser, command_index, command_parser, takes_value
-from monitord.cli.output.wording import plain
 from monitord.cli.parsing import STATES, Parser
 from monitord.cli.probe_options import SCHEMES, TYPES
 from monitord.errors import ControlError
 from monitord.paths import socket_to_ask
+from monitord.text import plain
 
 PATIENCE_S = 0.5
 

@@ -8,10 +8,10 @@ import math
 from collections.abc import Sequence
 from typing import TypeGuard
 
-from monitord.conditions.fault import shortened
 from monitord.conditions.json_path import Unresolved
 from monitord.conditions.tree import Comparison, Kind, Literal, Operator, quoted
 from monitord.conditions.vocabulary import FactType
+from monitord.text import shortened
 from monitord.units import format_duration, format_size
 
 MAX_SEEN_CHARACTERS = 60

@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from monitord.conditions.comparing import MAX_SEEN_CHARACTERS, compare, exists, length_of, seen
-from monitord.conditions.fault import ConditionError, shortened
+from monitord.conditions.fault import ConditionError
 from monitord.conditions.json_path import Unresolved
 from monitord.conditions.parser import Parser
 from monitord.conditions.tree import Comparison, Exists, Node, Not, Or, Reference, comparisons
 from monitord.conditions.vocabulary import Vocabulary
+from monitord.text import shortened
 
 MAX_CONDITION_CHARACTERS = 2000
 MAX_OUTCOME_CHARACTERS = 1000

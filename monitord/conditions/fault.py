@@ -3,7 +3,6 @@
 import difflib
 from collections.abc import Iterable
 
-MAX_SHOWN_CHARACTERS = 60
 MAX_COMPARED_CHARACTERS = 60
 
 
@@ -22,10 +21,6 @@ class ConditionError(ValueError):
     def __str__(self) -> str:
         text = f"at column {self.column}: {self.problem}"
         return f"{text}; {self.hint}" if self.hint else text
-
-
-def shortened(text: str, characters: int = MAX_SHOWN_CHARACTERS) -> str:
-    return text if len(text) <= characters else text[: characters - 1] + "…"
 
 
 def meant(word: str, known: Iterable[str]) -> str:

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from monitord.conditions.fault import ConditionError, shortened
+from monitord.conditions.fault import ConditionError
 from monitord.conditions.vocabulary import FACT_NAME, RESERVED
+from monitord.text import shortened
 from monitord.units import parse_duration, parse_size
 
 MAX_NUMBER_CHARACTERS = 30

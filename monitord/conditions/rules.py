@@ -16,9 +16,10 @@ A number for a duration is seconds, for a size bytes; one that can hardly be mea
 import math
 from collections.abc import Sequence
 
-from monitord.conditions.fault import ConditionError, meant, shortened
+from monitord.conditions.fault import ConditionError, meant
 from monitord.conditions.tree import Kind, Literal, Operator
 from monitord.conditions.vocabulary import Bounds, FactFunction, FactType, Vocabulary
+from monitord.text import shortened
 
 MAX_NAMED_FACTS = 40
 

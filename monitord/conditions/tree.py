@@ -9,11 +9,11 @@ from typing import Any
 
 from monitord.conditions.pattern.matcher import Pattern
 from monitord.conditions.vocabulary import FactType
+from monitord.text import unicode_escape
 from monitord.units import format_duration, format_size, parse_duration
 
 _ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _MEANINGFUL_AFTER_BACKSLASH = frozenset("\\'\"ntruU")
-_LAST_OF_FOUR_DIGITS = 0xFFFF
 
 
 class Operator(Enum):
@@ -176,8 +176,7 @@ def quoted(text: str) -> str:
         elif character in _ESCAPES:
             shown.append(_ESCAPES[character])
         else:
-            code = ord(character)
-            shown.append(f"\\u{code:04x}" if code <= _LAST_OF_FOUR_DIGITS else f"\\U{code:08x}")
+            shown.append(unicode_escape(character))
     shown.append(mark)
     return "".join(shown)
 

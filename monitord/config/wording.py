@@ -7,7 +7,8 @@ the wrong place, so that none is shown at a key that is for secrets, and of othe
 import re
 from datetime import date, time
 
-MAX_SHOWN_CHARACTERS = 60
+from monitord.text import MAX_SHOWN_CHARACTERS, shortened, unicode_escape
+
 MAX_EXAMINED_CHARACTERS = 1000
 MAX_DECIMAL_BITS = 4096
 
@@ -81,14 +82,14 @@ def value_text(value: object) -> str:
         if isinstance(value, bool):
             return "true" if value else "false"
         # Python refuses to write out a number of thousands of digits.
-        return _shortened(str(value) if value.bit_length() < MAX_DECIMAL_BITS else hex(value))
+        return shortened(str(value) if value.bit_length() < MAX_DECIMAL_BITS else hex(value))
     if isinstance(value, dict):
         return "{ … }" if value else "{}"
     if isinstance(value, list):
         # Two levels say enough, and keep a list nested a thousand deep out of here.
         shown = ["[…]" if isinstance(item, list) and item else value_text(item) for item in value[:8]]
-        return _shortened(f"[{', '.join(shown)}{', …' if len(value) > len(shown) else ''}]")
-    return value.isoformat() if isinstance(value, (date, time)) else _shortened(str(value))
+        return shortened(f"[{', '.join(shown)}{', …' if len(value) > len(shown) else ''}]")
+    return value.isoformat() if isinstance(value, (date, time)) else shortened(str(value))
 
 
 def without_secrets(text: str) -> str:
@@ -99,15 +100,6 @@ def without_secrets(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    shown = _shortened(without_secrets(text[:MAX_EXAMINED_CHARACTERS]))
-    return '"' + "".join(_ESCAPES.get(character) or _printable(character) for character in shown) + '"'
-
-
-def _printable(character: str) -> str:
-    if character.isprintable():
-        return character
-    return f"\\u{ord(character):04x}" if ord(character) <= 0xFFFF else f"\\U{ord(character):08x}"  # noqa: PLR2004 - the end of \u
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= MAX_SHOWN_CHARACTERS else text[: MAX_SHOWN_CHARACTERS - 1] + "…"
+    shown = shortened(without_secrets(text[:MAX_EXAMINED_CHARACTERS]))
+    written = (_ESCAPES.get(one) or (one if one.isprintable() else unicode_escape(one)) for one in shown)
+    return f'"{"".join(written)}"'

@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from monitord.text import plain, shortened
+
 DIRECTORIES = (Path("/run/log/journal"), Path("/var/log/journal"))
 
 TURN_ENTRIES = 2000
@@ -265,8 +267,7 @@ def _text(reader: Any, name: str) -> str:
 
 def readable(text: str) -> str:
     """One short line of printable characters: a log may hold anything, and be shown on a terminal."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * KEPT_CHARACTERS]).split())
-    return line if len(line) <= KEPT_CHARACTERS else f"{line[: KEPT_CHARACTERS - 1]}…"
+    return shortened(" ".join(plain(text[: 4 * KEPT_CHARACTERS]).split()), KEPT_CHARACTERS)
 
 
 def _look_for_files(directories: tuple[Path, ...], *, in_machines: bool) -> None:

@@ -33,6 +33,7 @@ from monitord.net.dns.client import (
     DnsServer,
 )
 from monitord.options.tls import ONLY_WITH_TLS, check_files
+from monitord.text import shortened
 
 RESOLV_CONF = Path("/etc/resolv.conf")
 MAX_RESOLV_CONF_BYTES = 64 * 1024
@@ -188,7 +189,7 @@ def _judge(answer: DnsAnswer, record_type: str) -> tuple[Reason, str]:
     if not answer.answers:
         return Reason.CONDITION_FAILED, f"NOERROR, but no {record_type} record{by}"
     shown = ", ".join(answer.answers)
-    return Reason.OK, f"NOERROR, {_cut(shown, MAX_SHOWN_CHARACTERS)}{by}"
+    return Reason.OK, f"NOERROR, {shortened(shown, MAX_SHOWN_CHARACTERS)}{by}"
 
 
 def _facts(answer: DnsAnswer) -> Mapping[str, Fact]:
@@ -214,10 +215,6 @@ def _bounded(answers: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(
         answer for answer, total in zip(answers, lengths, strict=True) if total <= MAX_ANSWERS_CHARACTERS
     )
-
-
-def _cut(text: str, characters: int) -> str:
-    return text if len(text) <= characters else text[: characters - 1] + "…"
 
 
 def system_servers(resolv_conf: Path) -> tuple[str, ...]:

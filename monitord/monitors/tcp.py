@@ -31,6 +31,7 @@ from monitord.options.tls import (
     facts_of_stream,
     read_tls,
 )
+from monitord.text import printable, shortened
 
 MAX_STEPS = 100
 MAX_BANNER_CHARACTERS = 1024
@@ -113,7 +114,7 @@ class TcpMonitor(Monitor[TcpOptions]):
         outcome = await self._client.visit(target, dialogue.talk, deadline=deadline)
         facts = facts_of_stream(outcome, self.tools.clock.now())
         if outcome.received:
-            facts["banner"] = _cut(self._text(outcome.received), MAX_BANNER_CHARACTERS)
+            facts["banner"] = shortened(self._text(outcome.received), MAX_BANNER_CHARACTERS)
         reason, said = self._judge(outcome, dialogue)
         observation = watch.observation(
             reason,
@@ -138,7 +139,7 @@ class TcpMonitor(Monitor[TcpOptions]):
         is_unmet = outcome.fault in {FaultKind.TIMEOUT_RESPONSE, FaultKind.RESET}
         if is_unmet and heard and isinstance(step, ExpectStep):
             end = "no more in time" if outcome.fault is FaultKind.TIMEOUT_RESPONSE else "the end"
-            shown = _cut(heard.replace("\n", " "), MAX_SHOWN_CHARACTERS)
+            shown = shortened(heard.replace("\n", " "), MAX_SHOWN_CHARACTERS)
             reason = Reason.CONDITION_FAILED
             said = f'step {dialogue.index + 1} expects "{step.pattern}", got "{shown}" and {end}'
         else:
@@ -150,7 +151,7 @@ class TcpMonitor(Monitor[TcpOptions]):
         """Lines of printable text without secrets: a peer may say anything, to the terminal of who looks too."""
         text = self.masking.mask(received.decode(errors="replace"))
         text = text.replace("\r\n", "\n").rstrip("\n")
-        return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+        return printable(text, keep="\n")
 
 
 def _step(step: DialogueStep) -> Step:
@@ -162,10 +163,6 @@ def _step(step: DialogueStep) -> Step:
             return Expect(lambda line: pattern.is_in_any((line,)))
         case StartTlsStep():
             return StartTls()
-
-
-def _cut(text: str, characters: int) -> str:
-    return text if len(text) <= characters else text[: characters - 1] + "…"
 
 
 # Reading

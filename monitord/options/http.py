@@ -22,6 +22,7 @@ from monitord.net import (
 )
 from monitord.net.base.addressing import parse_host
 from monitord.options.tls import read_tls
+from monitord.text import shortened
 
 MAX_SHOWN_URL_CHARACTERS = 300
 MAX_BODY_BYTES = 1 << 20
@@ -120,7 +121,7 @@ def shown_url(target: Target, *, is_secret: bool) -> str:
     shown = target.shown_origin + target.path
     if target.query:
         shown += "?" + "&".join(_shown_parameter(part) for part in target.query.split("&"))
-    return shown if len(shown) <= MAX_SHOWN_URL_CHARACTERS else shown[: MAX_SHOWN_URL_CHARACTERS - 1] + "…"
+    return shortened(shown, MAX_SHOWN_URL_CHARACTERS)
 
 
 def shown_location(location: str) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import unquote
 
 from monitord.config import SHORTEST_SECRET
+from monitord.text import readable_lines
 
 MASK = "***"
 MAX_EXCERPT_BYTES = 1024
@@ -29,12 +30,6 @@ MAX_NUMBER_BITS = 512
 MAX_CUTS = 10
 SHORTEST_CUT = 4
 """Characters of a secret that are masked where a text ends in the middle of it."""
-
-_ESCAPE = re.compile(
-    r"\x1b\][^\x07\x1b]{0,1000}(?:\x07|\x1b\\)"  # a string for the terminal: its title, a link
-    r"|(?:\x1b\[|\x9b)[0-?]{0,100}[ -/]{0,100}[@-~]"  # ECMA-48, section 5.4: colours, movements
-    r"|\x1b[ -/]{0,10}[0-~]"
-)
 
 _ESCAPE_OF_PROTOCOL = re.compile(
     r"%[0-7][0-9A-Fa-f]|(?:%[89A-Fa-f][0-9A-Fa-f])+"
@@ -89,7 +84,7 @@ class Masking:
         """At most MAX_EXCERPT_BYTES, on lines; None where there is nothing to be seen."""
         # Masked before and after: a secret may hold what is stripped, and may be hidden by it.
         masked = self._masked(text[:MAX_EXCERPT_CHARACTERS], is_cut=True)
-        shown = printable(masked)
+        shown = readable_lines(masked)
         if shown != masked:
             shown = self._masked(shown, is_cut=True)
         shown = shown.strip()
@@ -224,12 +219,6 @@ def _with_masks(text: str, spans: Iterable[tuple[int, int]]) -> str:
         position = max(position, end)
         shown_to = position
     return "".join([*pieces, text[shown_to:]])
-
-
-def printable(text: str) -> str:
-    """Lines of text that do nothing to a terminal: no escapes, no controls, nothing that turns the direction."""
-    lines = _ESCAPE.sub("", text).replace("\r\n", "\n").replace("\t", " ")
-    return "".join(c for c in lines if c.isprintable() or c == "\n")
 
 
 def _needles(secret: str) -> Iterator[tuple[str, bool]]:

@@ -1,5 +1,5 @@
 from monitord.conditions import ConditionError
-from monitord.conditions.fault import meant, shortened
+from monitord.conditions.fault import meant
 
 
 def test_the_text_follows_the_value_it_speaks_of() -> None:
@@ -13,8 +13,3 @@ def test_the_text_follows_the_value_it_speaks_of() -> None:
 def test_the_nearest_word_is_named_and_none_where_none_is_near() -> None:
     assert meant("stauts", ["body", "status"]) == "did you mean status?"
     assert meant("zzz", ["body", "status"]) == ""
-
-
-def test_what_is_long_is_shortened() -> None:
-    assert shortened("x" * 60) == "x" * 60
-    assert shortened("x" * 61) == "x" * 59 + "…"

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitord.config.wording import MAX_SHOWN_CHARACTERS, Path, key_text, subject_text, value_text
+from monitord.config.wording import Path, key_text, subject_text, value_text
+from monitord.text import MAX_SHOWN_CHARACTERS
 
 
 @pytest.mark.parametrize(

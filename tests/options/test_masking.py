@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitord.options.http import named_secrets
-from monitord.options.masking import MAX_EXCERPT_BYTES, Masking, printable
+from monitord.options.masking import MAX_EXCERPT_BYTES, Masking
 from monitord.options.program import secrets_of_arguments
 
 AWKWARD = 'pä\'ss "w&rd" <1>/+='
@@ -162,23 +162,6 @@ def test_a_value_keeps_its_type() -> None:
     masking = Masking(["s3cret"])
     assert masking.mask_value(["a s3cret", ("s3cret",), 7, None]) == ["a ***", ["***"], 7, None]
     assert masking.mask_value(7.5) == 7.5
-
-
-@pytest.mark.parametrize(
-    ("said", "shown"),
-    [
-        ("\x1b[31;1mred\x1b[0m", "red"),
-        ("\x1b]0;title\x07text", "text"),
-        ("\x1b]8;;http://a/\x1b\\link", "link"),
-        ("\x9b2Jgone", "gone"),
-        ("a\x00b\x08c\x7f", "abc"),
-        ("one\r\ntwo\tthree", "one\ntwo three"),
-        ("\u202eesrever", "esrever"),
-        ("\x1bcreset", "reset"),
-    ],
-)
-def test_nothing_moves_the_terminal(said: str, shown: str) -> None:
-    assert printable(said) == shown
 
 
 def test_a_secret_that_controls_hide_is_masked() -> None:

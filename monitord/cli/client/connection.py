@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from monitord.cli.output.wording import plain
 from monitord.errors import ControlError
+from monitord.text import plain
 
 API = "/api/v1"
 

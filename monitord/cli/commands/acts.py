@@ -11,8 +11,9 @@ from monitord.cli.command import Command, add_message
 from monitord.cli.exits import EXIT_FAILED, EXIT_OK, exit_of_verdict, worst_exit
 from monitord.cli.output.tables import check_line
 from monitord.cli.output.terminal import wants_colour
-from monitord.cli.output.wording import in_local_time, plain
+from monitord.cli.output.wording import in_local_time
 from monitord.cli.selection import add_selection, document_of, only_name, require_selection
+from monitord.text import plain
 
 CHECK_TIMEOUT_S = 620.0
 """The daemon waits for ten minutes, and then says so."""

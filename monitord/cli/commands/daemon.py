@@ -11,8 +11,8 @@ from monitord.cli.client.asking import client_of, naming, place_of, print_json
 from monitord.cli.client.connection import API, Client, DaemonUnreachableError, RefusedError, target_of
 from monitord.cli.command import Command
 from monitord.cli.exits import EXIT_FAILED, EXIT_OK
-from monitord.cli.output.wording import plain
 from monitord.cli.probe_options import add_probe_options
+from monitord.text import plain
 
 RELOAD_TIMEOUT_S = 120.0
 

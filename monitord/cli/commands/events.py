@@ -9,9 +9,10 @@ from monitord.cli.client.following import Event, follow, kept
 from monitord.cli.command import Command
 from monitord.cli.exits import EXIT_OK
 from monitord.cli.output.terminal import paint, wants_colour
-from monitord.cli.output.wording import clock_time, in_local_time, local, plain, seen_to
+from monitord.cli.output.wording import clock_time, in_local_time, local, seen_to
 from monitord.cli.selection import add_selection, selected
 from monitord.errors import ControlError
+from monitord.text import plain
 
 MOST_NAMES = 100
 """That one request may have; of more monitors all events are read, and those of others left out here."""

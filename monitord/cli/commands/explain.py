@@ -6,8 +6,9 @@ import textwrap
 from monitord.cli.client.asking import Json, client_of, monitor_target, naming, print_json
 from monitord.cli.command import Command
 from monitord.cli.output.terminal import width
-from monitord.cli.output.wording import LocalTimes, plain
+from monitord.cli.output.wording import LocalTimes
 from monitord.cli.selection import add_selection, only_name, require_selection, selected
+from monitord.text import plain
 
 
 def _run(options: argparse.Namespace) -> int:

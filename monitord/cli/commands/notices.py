@@ -10,8 +10,9 @@ from monitord.cli.command import Command, add_lines
 from monitord.cli.exits import EXIT_FAILED, EXIT_OK
 from monitord.cli.output.tables import table
 from monitord.cli.output.terminal import room
-from monitord.cli.output.wording import in_local_time, local, local_with_zone, plain, zone
+from monitord.cli.output.wording import in_local_time, local, local_with_zone, zone
 from monitord.cli.selection import add_selection, only_name, selected
+from monitord.text import plain
 
 MOST = 500
 SHOWN_AT_ONCE = 20

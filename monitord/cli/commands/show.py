@@ -18,13 +18,13 @@ from monitord.cli.output.wording import (
     local,
     local_with_zone,
     percent,
-    plain,
     seconds_since,
     seen_to,
     short_time,
     span,
 )
 from monitord.cli.selection import add_selection, only_name, require_selection, selected
+from monitord.text import plain
 from monitord.units import format_duration, parse_duration
 
 SHOWN_AT_ONCE = 5

@@ -14,12 +14,12 @@ from monitord.cli.output.wording import (
     in_local_time,
     local_with_zone,
     padded,
-    plain,
     short_time,
     shorten,
     shorten_within,
 )
 from monitord.cli.parsing import STATES
+from monitord.text import plain
 from monitord.units import format_duration
 
 NARROWEST_LAST = 20

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from monitord.text import plain
 from monitord.units import format_duration
 
 LONGEST_VALUE = 300
@@ -117,11 +118,6 @@ def percent(ratio: float | None) -> str:
 def counted(count: int, what: str) -> str:
     """ "1 monitor", "2 monitors" """
     return f"{count} {what}{'' if count == 1 else 's'}"
-
-
-def plain(text: str) -> str:
-    """In one line, and nothing in it that does something to a terminal: a peer may have said it."""
-    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def value(fact: Any, room: int | None = LONGEST_VALUE) -> str:

@@ -13,7 +13,8 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from monitord.conditions.fault import ConditionError, shortened
+from monitord.conditions.fault import ConditionError
+from monitord.text import shortened
 
 MAX_PATTERN_CHARACTERS = 500
 MAX_GROUPS_DEEP = 20

@@ -21,6 +21,7 @@ from monitord.monitors.base import CHILDREN, Monitor, MonitorSettings, Stopwatch
 from monitord.monitors.exec.perfdata import PluginOutput, parse_output
 from monitord.net import ProcessEnd, ProcessFault, ProcessFaultKind
 from monitord.options.program import ExecOptions, read_program, secrets_of_program
+from monitord.text import printable, shortened
 from monitord.units import format_duration
 
 MAX_MESSAGE_CHARACTERS = 500
@@ -82,7 +83,7 @@ class ExecMonitor(Monitor[ExecOptions]):
             )
         output = parse_output(self._text(outcome.stdout))
         message = output.message or parse_output(self._text(outcome.stderr)).message
-        said = _shortened(message) or "no output"
+        said = shortened(message, MAX_MESSAGE_CHARACTERS) or "no output"
         reason, end = self._judge(outcome)
         duration_s = watch.elapsed_s
         facts: dict[str, Fact] = {"response_time": duration_s, "message": said, **_facts(outcome, output)}
@@ -125,7 +126,7 @@ class ExecMonitor(Monitor[ExecOptions]):
     def _text(self, output: bytes) -> str:
         """Lines of printable text without secrets. A plugin may print anything, to the terminal of who looks too."""
         text = self.masking.mask(output.decode(errors="replace"))
-        return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
+        return printable(text, keep="\n", replacement=" ")
 
 
 _REASON_OF_FAULT = {
@@ -156,10 +157,6 @@ def _signal_name(number: int) -> str:
         return Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= MAX_MESSAGE_CHARACTERS else text[: MAX_MESSAGE_CHARACTERS - 1] + "…"
 
 
 # Reading

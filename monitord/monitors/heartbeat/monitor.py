@@ -34,6 +34,7 @@ from monitord.monitors.heartbeat.record import (
     with_beat,
 )
 from monitord.net.base.deadline import extension_s
+from monitord.text import printable, shortened
 from monitord.units import format_duration
 
 __all__ = ["Beat", "HeartbeatMonitor", "HeartbeatSignal", "HeartbeatStatus", "Rhythm"]
@@ -273,8 +274,7 @@ def _evidence(record: Record) -> Evidence:
 
 def _one_line(message: str | None) -> str:
     line = next((line.strip() for line in (message or "").splitlines() if line.strip()), "")
-    shown = "".join(character if character.isprintable() else "�" for character in line)
-    return shown if len(shown) <= SHOWN_CHARACTERS else shown[: SHOWN_CHARACTERS - 1] + "…"
+    return shortened(printable(line), SHOWN_CHARACTERS)
 
 
 def _detail(record: Record, standing: Standing, rhythm: Rhythm) -> str:

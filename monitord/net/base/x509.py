@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from monitord.text import printable
+
 MAX_CERTIFICATE_BYTES = 256 * 1024
 MAX_KEPT_BYTES = 8 * 1024
 MAX_NAMES = 1000
@@ -134,9 +136,7 @@ def _text(kind: int, value: bytes) -> str:
     encoding = {_BMP_STRING: "utf-16-be", _UNIVERSAL_STRING: "utf-32-be"}.get(kind, "utf-8")
     text = value.decode(encoding, "replace")
     # What a stranger put into a certificate goes into logs: no line breaks, no terminal controls.
-    return "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
-    )
+    return printable(text)
 
 
 def _alternative_names(rest: list[tuple[int, bytes]]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from enum import Enum
 from monitord.net.base.addressing import Ended
 from monitord.net.base.errors import FaultKind
 from monitord.net.stream.client import Stream
+from monitord.text import printable, shortened
 
 MAX_REPLY_LINES = 100
 MAX_SHOWN_CHARACTERS = 100
@@ -120,7 +121,4 @@ def _refused(line: str, to_what: str) -> Ended:
 
 
 def _shown(line: str) -> str:
-    printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
-    return (
-        printable if len(printable) <= MAX_SHOWN_CHARACTERS else printable[: MAX_SHOWN_CHARACTERS - 1] + "…"
-    )
+    return shortened(printable(line), MAX_SHOWN_CHARACTERS)

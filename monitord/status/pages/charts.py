@@ -13,6 +13,8 @@ from datetime import date, timedelta
 from functools import lru_cache
 from html import escape
 
+from monitord.text import shortened
+
 SLOT, MARK, BAR_HEIGHT = 6, 4, 24
 """One check in the bar of recent ones: what it takes, and what of it is drawn."""
 
@@ -214,7 +216,7 @@ LONGEST_BADGE = 64
 
 def badge(label: str, value: str, tone: str) -> Svg:
     """Two words side by side, for pages elsewhere. `tone`: good, fair, bad, odd or none."""
-    label, value = _shortened(label), _shortened(value)
+    label, value = shortened(label, LONGEST_BADGE), shortened(value, LONGEST_BADGE)
     left, right = _text_width(label) + 2 * BADGE_PAD, _text_width(value) + 2 * BADGE_PAD
     said = escape(f"{label}: {value}")
     return Svg(
@@ -228,10 +230,6 @@ def badge(label: str, value: str, tone: str) -> Svg:
         f'<text x="{_number(left + right / 2)}" y="14" textLength="{right - 2 * BADGE_PAD}">{escape(value)}</text>'
         "</g></svg>"
     )
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= LONGEST_BADGE else text[: LONGEST_BADGE - 1] + "…"
 
 
 def _text_width(text: str) -> int:

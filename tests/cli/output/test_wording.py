@@ -9,7 +9,6 @@ from monitord.cli.output.wording import (
     cells,
     coarse,
     percent,
-    plain,
     seen_to,
     short_time,
     shorten,
@@ -17,6 +16,7 @@ from monitord.cli.output.wording import (
     span,
     value,
 )
+from monitord.text import plain
 
 
 @pytest.mark.parametrize(
