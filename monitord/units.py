@@ -5,6 +5,7 @@ One parser for the whole program. What is not understood raises ValueError whose
 
 import math
 import re
+from functools import lru_cache
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _NEXT_UNIT = {"w": "d", "d": "h", "h": "m", "m": "s"}
@@ -48,6 +49,7 @@ def parse_duration(value: object) -> float:
     return seconds
 
 
+@lru_cache(maxsize=256)  # a configuration repeats a few durations thousands of times
 def _duration_of_text(text: str) -> float:
     stripped = text.strip()
     if re.fullmatch(r"\d+(?:\.\d+)?", stripped, re.ASCII):

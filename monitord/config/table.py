@@ -82,9 +82,14 @@ class Table:
 
     def look_up(self, key: str) -> tuple[Path, object] | None:
         """The nearest value, unchecked, and where it stands."""
-        self._known.add(key)
-        inherited = self._inherited.look_up(key) if self._inherited is not None else None
-        return ((*self._path, key), self._values[key]) if key in self._values else inherited
+        found: tuple[Path, object] | None = None
+        table: Table | None = self
+        while table is not None:
+            table._known.add(key)  # noqa: SLF001 - a table of the same kind
+            if found is None and key in table._values:  # noqa: SLF001
+                found = (*table._path, key), table._values[key]  # noqa: SLF001
+            table = table._inherited  # noqa: SLF001
+        return found
 
     # One value
 
@@ -215,8 +220,9 @@ class Table:
         )
 
         first = next(iter(written))
+        example = value_text(first) if isinstance(default, Required) else ""  # only a missing key shows it
         return self._get(
-            key, lambda value: as_one_of(value, written), default, written[first], example=value_text(first)
+            key, lambda value: as_one_of(value, written), default, written[first], example=example
         )
 
     @overload

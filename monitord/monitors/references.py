@@ -71,8 +71,9 @@ def _check_names(table: Table, key: str, named: Iterable[str], names: set[str], 
 def _check_loops(named: _References, table: Table, keys: Sequence[str], what: str) -> None:
     """Each is found, told at one of its monitors, then broken there to look for the next."""
     graph = {
-        name: {other for key in keys for other in by_key.get(key, ()) if other in named and other != name}
+        name: others
         for name, by_key in named.items()
+        if (others := {other for key in keys for other in by_key.get(key, ()) if other in named} - {name})
     }
     while True:
         try:

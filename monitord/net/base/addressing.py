@@ -88,8 +88,9 @@ def ip_version(address: str) -> int:
 
 def is_this_host(host: str) -> bool:
     """Whether the way there crosses no network: a loopback address, or "localhost" (RFC 6761, section 6.3)."""
-    if literal_address(host) is not None:
-        return ip_address(host.partition("%")[0]).is_loopback
+    version = literal_address(host)
+    if version is not None:
+        return host.startswith("127.") if version == 4 else ip_address(host.partition("%")[0]).is_loopback  # noqa: PLR2004
     return host.rstrip(".").lower().rpartition(".")[2] == "localhost"
 
 

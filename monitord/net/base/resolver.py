@@ -89,13 +89,12 @@ def get_addresses(name: str, family: int) -> Sequence[str]:
 
 def literal_address(host: str) -> int | None:
     """4 or 6 when the host is an address and no name. A zone ("fe80::1%eth0") belongs to the address."""
-    for version, family in ((4, socket.AF_INET), (6, socket.AF_INET6)):
-        try:
-            socket.inet_pton(family, host.partition("%")[0] if version == 6 else host)  # noqa: PLR2004 - IPv6
-        except (OSError, ValueError):
-            continue
-        return version
-    return None
+    is_ipv6 = ":" in host
+    try:
+        socket.inet_pton(*((socket.AF_INET6, host.partition("%")[0]) if is_ipv6 else (socket.AF_INET, host)))
+    except (OSError, ValueError):
+        return None
+    return 6 if is_ipv6 else 4
 
 
 class HostsFile:

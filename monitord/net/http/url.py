@@ -8,6 +8,7 @@ as curl and browsers do before they send a path. yarl is used only to convert a 
 import re
 import socket
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from urllib.parse import unquote, unquote_to_bytes
 
 from monitord.net.base.addressing import parse_host
@@ -88,6 +89,9 @@ class Target:
         return self.shown_origin + self.request_target
 
 
+@lru_cache(
+    maxsize=64
+)  # a monitor's URL is needed three times in a row: as an option, for its secrets, for the request
 def parse_target(text: str) -> tuple[Target, str | None]:
     """The target, and "user:password" if the URL has it. Raises ValueError("problem; hint") that holds neither."""
     if len(text) > MAX_URL_CHARACTERS:
@@ -107,6 +111,8 @@ def parse_target(text: str) -> tuple[Target, str | None]:
         raise ValueError('is not a URL; write "https://host/path"') from None
     except ValueError as error:
         raise ValueError(f'is not a URL; write "https://host/path" {error}') from None
+    if target.userinfo is None:
+        return target, None
     return replace(target, userinfo=None), target.userinfo
 
 
@@ -170,15 +176,12 @@ def _host(text: str) -> str:
         host = parse_host(decoded) if decoded.strip() == decoded else ""
     except ValueError:
         host = ""
-    if not host or is_bracketed is not (literal_address(host) == _IPV6):
+    is_ipv6 = literal_address(host) == _IPV6
+    if not host or is_bracketed is not is_ipv6:
         raise ValueError("with a name or an address as the host")
-    return _shortest(host)
-
-
-def _shortest(host: str) -> str:
-    """The same address in the same words, so that origins can be compared."""
-    if literal_address(host) != _IPV6:
+    if not is_ipv6:
         return host
+    # The shortest form, so that origins can be compared.
     address, percent, zone = host.partition("%")
     packed = socket.inet_pton(socket.AF_INET6, address)
     return socket.inet_ntop(socket.AF_INET6, packed) + percent + zone
