@@ -3,8 +3,8 @@
 aiohttp connects, speaks TLS and sends requests. The response is received by `_Handler` with our own parser
 (`http_response.py`), so that it is the same with every version of aiohttp. Tunnels through proxies are ours as well
 (`http_tunnel.py`). What is overridden (`connect`, `_create_connection`, `read`,
-`set_response_params`, `data_received`, `eof_received`, `connection_lost`, `set_exception`, `should_close`) and put in
-(`resolver`, `_factory`) is alike from aiohttp 3.8 on.
+`set_response_params`, `data_received`, `eof_received`, `connection_lost`, `set_exception`, `should_close`,
+`update_expect_continue`) and put in (`resolver`, `_factory`, `request_class`) is alike from aiohttp 3.8 on.
 """
 
 import asyncio
@@ -455,9 +455,17 @@ def tcp_connector(**keeping: Any) -> aiohttp.TCPConnector:
     return _TcpConnector(limit=0, use_dns_cache=False, resolver=_NoResolver(), **keeping)
 
 
+class _Request(aiohttp.ClientRequest):
+    def update_expect_continue(self, expect: bool = False) -> None:  # noqa: FBT001, FBT002 - aiohttp's signature
+        """Send the body at once. aiohttp would wait for a 100 (Continue), which only its own parser reports; RFC 9110,
+        section 10.1.1, lets a client go on without one.
+        """
+
+
 def make_session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=connector,
+        request_class=_Request,
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=_NO_TIMEOUT,
         auto_decompress=False,  # it would unpack a bomb before anybody could count

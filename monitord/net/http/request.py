@@ -179,7 +179,9 @@ class HttpRequest:
         if target.userinfo is not None and not any(name.lower() == "authorization" for name in headers):
             # Of a Location: not a secret of ours, and sent as curl and browsers send it.
             headers["Authorization"] = _basic(target.userinfo)
-        if not self.keeps_connection(target):
+        if self.asks_for_upgrade and at_home:
+            headers["Connection"] = "Upgrade"  # RFC 9110, section 7.8
+        elif not self.keeps_connection(target):
             headers["Connection"] = "close"
         return headers
 

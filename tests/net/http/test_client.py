@@ -183,6 +183,41 @@ async def test_method_headers_and_body_are_sent(client: HttpClient) -> None:
     assert request.headers["content-type"] == "a/b"
 
 
+@pytest.mark.parametrize("interim", [b"HTTP/1.1 100 Continue\r\n\r\n", b""], ids=["continue", "final only"])
+async def test_a_body_is_sent_without_waiting_for_100_continue(client: HttpClient, interim: bytes) -> None:
+    async def answer(peer: Peer) -> None:
+        await peer.send(interim)
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    async with serve(answer) as server:
+        request = HttpRequest(
+            url=f"http://127.0.0.1:{server.port}/",
+            method="POST",
+            headers=(("Expect", "100-continue"),),
+            body=b"hello",
+        )
+        seen = await exchange(client, request)
+
+    assert seen.status == 200
+    assert (server.requests[0].headers["expect"], server.requests[0].body) == ("100-continue", b"hello")
+
+
+@pytest.mark.parametrize("reuse", [False, True])
+async def test_a_request_to_switch_protocols_says_so_in_connection(client: HttpClient, reuse: bool) -> None:
+    async with serve(send_raw(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n")) as server:
+        request = HttpRequest(
+            url=f"http://127.0.0.1:{server.port}/",
+            headers=(("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")),
+            reuse_connection=reuse,
+        )
+        seen = await exchange(client, request)
+        await client.forget(request)
+
+    assert seen.status == 101
+    assert server.requests[0].headers["connection"] == "Upgrade"
+
+
 async def test_an_answer_to_head_has_no_body(client: HttpClient) -> None:
     async def head(peer: Peer) -> None:
         await peer.request()
