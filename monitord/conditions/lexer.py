@@ -13,9 +13,10 @@ from monitord.units import parse_duration, parse_size
 MAX_NUMBER_CHARACTERS = 30
 
 _SPACE = re.compile(r"[ \t\r\n]*")
-_SIGN = re.compile(r"===|!==|==|!=|<=|>=|<>|=~|!~|&&|\|\||[<>()\[\],=~!&|%“”‘’`]")  # noqa: RUF001 - see _FOREIGN
+_SIGN = re.compile(r"===|!==|==|!=|<=|>=|<>|=~|!~|&&|\|\||[<>()\[\],=~!&|%+{“”‘’`]")  # noqa: RUF001 - see _FOREIGN
 _QUANTITY = re.compile(r"-?[0-9][0-9A-Za-z.]*")
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+_STATUS_CLASS = re.compile(r"([1-5])[xX]{2}")
 _SIZE_UNIT = re.compile("b", re.IGNORECASE)
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|(.))", re.DOTALL)
@@ -26,6 +27,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _FOREIGN = {
     "===": "==", "!==": "!=", "=~": "matches", "!~": "not … matches", "<>": "!=", "&&": "and", "||": "or",
     "=": "==", "~": "matches", "!": "not", "&": "and", "|": "or", "%": "the number alone",
+    "+": "the number alone", "{": "length(fact) == 0 for an empty object",
     "“": "' or \"", "”": "' or \"", "‘": "' or \"", "’": "' or \"", "`": "' or \"",  # noqa: RUF001 - what word processors make of quotes
 }  # fmt: skip
 
@@ -114,6 +116,11 @@ def no_quantity(written: str, column: int, error: ValueError) -> ConditionError:
     problem, _, hint = str(error).partition("; ")
     if "out of range" in problem:
         return ConditionError(column, f"{written} {problem}", hint)
+    if class_of_status := _STATUS_CLASS.fullmatch(written):
+        first = int(class_of_status[1])
+        return ConditionError(
+            column, f"{written} is not a number", f"write status >= {first}00 and status < {first + 1}00"
+        )
     return ConditionError(
         column,
         f"{written} is not a number, a duration or a size",

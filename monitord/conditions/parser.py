@@ -46,6 +46,13 @@ T = TypeVar("T")
 
 _OPERATORS = {operator.value: operator for operator in Operator}
 
+# What other languages write.
+_FOREIGN_OPERATORS = {
+    "is": "==", "equals": "==", "eq": "==", "ne": "!=", "gt": ">", "lt": "<", "ge": ">=", "le": "<=",
+    "has": "contains", "includes": "contains", "like": "matches",
+}  # fmt: skip
+_FOREIGN_NULLS = frozenset({"none", "nil", "undefined"})
+
 
 class Parser:
     """For one text."""
@@ -105,12 +112,7 @@ class Parser:
             subject, bounds = str(reference), self._vocabulary.bounds.get(reference.name)
         operator = _OPERATORS.get(self._token.written)
         if operator is None or self._token.kind not in {TokenKind.SIGN, TokenKind.WORD}:
-            hint = (
-                f"write {subject} == true" if fact_type is FactType.FLAG else "write ==, <, in and the like"
-            )
-            if self._token.kind is TokenKind.NAME:
-                hint = meant(self._token.written, _OPERATORS) or hint
-            raise self._fault(f"after {subject} comes an operator, not {self._token}", hint)
+            raise self._no_operator(subject, fact_type)
         check_operator(subject, fact_type, operator, self._token.column)
         self._advance()
         token = self._token
@@ -121,6 +123,24 @@ class Parser:
         if operator is Operator.MATCHES:
             pattern = self._within(token, lambda: Pattern(str(token.value)))
         return Comparison(reference, fact_type, operator, literal, pattern, is_of_length)
+
+    def _no_operator(self, subject: str, fact_type: FactType) -> ConditionError:
+        word = self._token.written
+        if word == "not":
+            hint = f"write not {subject} in, contains or matches"
+        elif word == "exists":
+            hint = f"write exists({subject})"
+        elif self._token.kind is TokenKind.NAME and word.lower() in _FOREIGN_OPERATORS:
+            hint = f"write {_FOREIGN_OPERATORS[word.lower()]}"
+        elif self._token.kind is TokenKind.NAME and (near := meant(word, _OPERATORS)):
+            hint = near
+        elif fact_type is FactType.FLAG:
+            hint = f"write {subject} == true"
+        elif fact_type in {FactType.ANY, FactType.TEXT} and not subject.startswith("length("):
+            hint = f"write exists({subject}), or ==, <, in and the like"
+        else:
+            hint = "write ==, <, in and the like"
+        return self._fault(f"after {subject} comes an operator, not {self._token}", hint)
 
     def _within_parentheses(self, word: str) -> tuple[Reference, FactType]:
         self._expect("(", f"{word} needs a fact", f"write {word}(fact)")
@@ -186,7 +206,12 @@ class Parser:
         elif token.written == "null":
             literal = Literal(Kind.NULL, 0)
         elif token.kind is TokenKind.NAME:
-            raise self._fault(f"on the right stands a value, not {token}", f"write '{token}'")
+            hint = f"write '{token}'"
+            if token.written.lower() in _FOREIGN_NULLS:
+                hint = "write null"
+            elif token.written in self._vocabulary.facts:
+                hint = "write a value, as two facts cannot be compared"
+            raise self._fault(f"on the right stands a value, not {token}", hint)
         else:
             raise self._fault(f"a value is missing before {token}", "write a number, 300ms, 64KiB or '…'")
         self._advance()

@@ -14,6 +14,7 @@ A number for a duration is seconds, for a size bytes; one that can hardly be mea
 """
 
 import math
+import re
 from collections.abc import Sequence
 
 from monitord.conditions.fault import ConditionError, meant
@@ -22,6 +23,8 @@ from monitord.conditions.vocabulary import Bounds, FactFunction, FactType, Vocab
 from monitord.text import shortened
 
 MAX_NAMED_FACTS = 40
+
+_NUMBER = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?", re.ASCII)
 
 _EQUALITY = (Operator.EQUAL, Operator.NOT_EQUAL)
 _ORDER = (Operator.LESS, Operator.AT_MOST, Operator.MORE, Operator.AT_LEAST)
@@ -76,7 +79,7 @@ def look_up(
     if found is not None:
         return found
     known = sorted(vocabulary.facts)
-    hint = meant(name, known)
+    hint = meant(name, known) or meant(name.lower(), known)
     if is_called and (word := _FOREIGN_FUNCTIONS.get(name.lower()) or meant(name, ["exists", "length"])):
         hint = word if word.startswith("did") else f"write {word}(fact)"
     if not hint and known:
@@ -137,11 +140,18 @@ def check_bounds(
     bounds: Bounds | None,
     columns: Sequence[int],
 ) -> None:
-    """Raises ConditionError for a number that cannot have been meant."""
+    """Raises ConditionError for a value that cannot have been meant."""
     if bounds is None:
         return
     for item, column in zip(_items(literal), columns, strict=True):
         number = item.value
+        if bounds.values and operator in {*_EQUALITY, Operator.IN} and number not in bounds.values:
+            known = [str(Literal(item.kind, value)) for value in bounds.values]
+            raise ConditionError(
+                column,
+                f"{subject} is never {shortened(str(item))}",
+                f"it is {', '.join(known[:-1])} or {known[-1]}",
+            )
         if not isinstance(number, (int, float)) or item.kind not in _NUMERIC:
             continue
         problem, hint = _slip(subject, fact_type, operator, item, number, bounds)
@@ -218,7 +228,9 @@ def _mismatch(
     if literal.kind is Kind.NULL:
         hint = f"write exists({subject}) or not exists({subject})"
     elif literal.kind is Kind.TEXT:
-        hint += " without quotes"
+        written = str(literal.value)
+        is_number = fact_type is not FactType.FLAG and _NUMBER.fullmatch(written) is not None
+        hint = f"write {written if is_number else _EXAMPLES[fact_type]} without quotes"
     elif fact_type in {FactType.TEXT, FactType.TEXTS}:
         hint = f"write '{shown}'"
     return ConditionError(

@@ -49,10 +49,11 @@ class FactFunction:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The numbers with which a fact can be compared reasonably; what lies outside is refused as a slip.
+    """The values with which a fact can be compared reasonably; what lies outside is refused as a slip.
 
     `least` and `most` are the lowest and highest value that the fact can have. A number without a unit other than 0
-    that is below `bare_least` or above `bare_most` was meant in another `unit`.
+    that is below `bare_least` or above `bare_most` was meant in another `unit`. `values` are all that the fact can
+    have, if they are few.
     """
 
     least: float = -math.inf
@@ -61,6 +62,7 @@ class Bounds:
     bare_most: float = math.inf
     unit: str = ""
     is_whole: bool = False
+    values: tuple[str | int, ...] = ()
 
 
 LATENCY = Bounds(least=0, bare_most=60, unit="ms")
@@ -69,7 +71,7 @@ EXPIRY = Bounds(bare_least=86_400, unit="d")
 """Of the time that a certificate is still valid, which is counted in days."""
 COUNT = Bounds(least=0, is_whole=True)
 EXIT_STATUS = Bounds(least=0, most=255, is_whole=True)
-IP_VERSION = Bounds(least=4, most=6, is_whole=True)
+IP_VERSION = Bounds(least=4, most=6, is_whole=True, values=(4, 6))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import ClassVar
 
-from monitord.conditions import COUNT, EXPIRY, IP_VERSION, LATENCY, Bounds, FactType, Vocabulary
+from monitord.conditions import COUNT, IP_VERSION, LATENCY, Bounds, FactType, Vocabulary
 from monitord.config import Table, value_text
 from monitord.model import Fact, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
@@ -32,7 +32,7 @@ from monitord.net.dns.client import (
     DnsQuestion,
     DnsServer,
 )
-from monitord.options.tls import ONLY_WITH_TLS, check_files
+from monitord.options.tls import ONLY_WITH_TLS, TLS_BOUNDS, check_files
 from monitord.text import shortened
 
 RESOLV_CONF = Path("/etc/resolv.conf")
@@ -73,7 +73,7 @@ VOCABULARY = Vocabulary(
         "ip_version": IP_VERSION,
         "dns.answer_count": COUNT,
         "dns.serial": Bounds(least=0, most=2**32 - 1, is_whole=True),
-        "certificate.expires_in": EXPIRY,
+        **TLS_BOUNDS,
     },
 )
 

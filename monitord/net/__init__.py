@@ -24,6 +24,7 @@ from monitord.net.http.outcome import Hop, HttpExchange, HttpFault, HttpOutcome
 from monitord.net.http.request import (
     DEFAULT_MAX_BODY_BYTES,
     MAX_DRAINED_BYTES,
+    MAX_REDIRECTS,
     Endpoint,
     HttpRequest,
     check_headers,
@@ -37,6 +38,7 @@ __all__ = [
     "DEFAULT_MAX_BODY_BYTES",
     "DEFAULT_MAX_HEAD_BYTES",
     "MAX_DRAINED_BYTES",
+    "MAX_REDIRECTS",
     "CertificateFacts",
     "Deviation",
     "Endpoint",

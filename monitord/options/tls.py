@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from monitord.conditions import EXPIRY, IP_VERSION, LATENCY, FactType
+from monitord.conditions import EXPIRY, IP_VERSION, LATENCY, Bounds, FactType
 from monitord.config import Table, value_text
 from monitord.model import Fact
 from monitord.net import CertificateFacts, Phase, TlsFacts, TlsOptions, TlsVersion, make_context
@@ -30,7 +30,10 @@ STREAM_FACTS = {
 
 ONLY_WITH_TLS = dict.fromkeys(TLS_FACTS, "there is only with TLS")
 
-TLS_BOUNDS = {"certificate.expires_in": EXPIRY}
+TLS_BOUNDS = {
+    "certificate.expires_in": EXPIRY,
+    "tls.version": Bounds(values=("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")),
+}
 
 STREAM_BOUNDS = {
     "response_time": LATENCY,

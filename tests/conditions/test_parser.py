@@ -110,7 +110,18 @@ def test_not_binds_closest_then_and_then_or() -> None:
         ("true == certificate.verified", 1, "a comparison begins with a fact, not with true; write fact operator "
          "value; for one of several values: fact in [value, value]"),
         # operators
-        ("status is 1", 8, "after status comes an operator, not is; write ==, <, in and the like"),
+        ("status is 1", 8, "after status comes an operator, not is; write =="),
+        ("status not in [1]", 8, "after status comes an operator, not not; write not status in, contains or matches"),
+        ("body exists", 6, "after body comes an operator, not exists; write exists(body)"),
+        ("body", 5, "after body comes an operator, not the end; write exists(body), or ==, <, in and the like"),
+        ("status == '404'", 11, "'404' is text, and status is a number; write 404 without quotes"),
+        ("STATUS == 200", 1, "there is no fact STATUS; did you mean status?"),
+        (
+            "status < response_time",
+            10,
+            "on the right stands a value, not response_time; write a value, as two facts cannot be compared",
+        ),
+        ("status == +1", 11, "+ has no meaning here; write the number alone"),
         ("body contain 'x'", 6, "after body comes an operator, not contain; did you mean contains?"),
         ("status and body", 8, "after status comes an operator, not and; write ==, <, in and the like"),
         ("status = 1", 8, "= has no meaning here; write =="),

@@ -54,7 +54,20 @@ def test_bare_number_that_is_no_time_in_seconds_is_refused_by_every_type(type_na
         ("http", "response_time == -1s", "response_time is never -1s; it is at least 0s"),
         ("http", "body.length < 1.5", "body.length is a whole number, and 1.5 is none; write 1"),
         ("http", "body.length == -1", "body.length is never -1; it is at least 0B"),
-        ("http", "ip_version == 10", "ip_version is never 10; it is from 4 to 6"),
+        ("http", "ip_version == 10", "ip_version is never 10; it is 4 or 6"),
+        ("http", "ip_version in [4, 5]", "ip_version is never 5; it is 4 or 6"),
+        ("http", "http_version == 'HTTP/1.1'", "http_version is never 'HTTP/1.1'; it is '1.0' or '1.1'"),
+        *(
+            (
+                name,
+                "tls.version != 'TLS 1.3'",
+                "tls.version is never 'TLS 1.3'; it is 'TLSv1', 'TLSv1.1', 'TLSv1.2' or 'TLSv1.3'",
+            )
+            for name in ("http", "tcp", "tls", "dns")
+        ),
+        ("http", "redirects > 10", "redirects is never above 10; it is from 0 to 10"),
+        ("http", "not exists(header('X-A:'))", "'X-A:' is not the name of a header; write header('X-A')"),
+        ("http", "header('X A') == ''", "'X A' is not the name of a header; write header('X-A')"),
         ("icmp", "ping.loss > 0.2", "ping.loss is in percent, of which 0.2 can hardly be meant; write 20"),
         ("icmp", "ping.loss > 100", "ping.loss is never above 100; it is from 0 to 100"),
         ("icmp", "ping.loss <= 500", "ping.loss is never 500; it is from 0 to 100"),

@@ -118,10 +118,65 @@ async def test_a_condition_that_does_not_hold_fails(
 
 
 async def test_a_body_that_is_not_json_resolves_nothing(tmp_path: Path, tools: Tools) -> None:
-    for body in (b"<html>", b"", b"[" * 100_000, b'{"a": NaN'):
+    for body in (b"<html>", b"", b'{"a": NaN'):
         result = await judged(tmp_path, tools, "up_when = [\"json('$.a') == 1\"]", body=body)
         assert result.observation.reason is Reason.CONDITION_UNRESOLVED
         assert "not JSON" in result.observation.detail
+
+
+async def test_json_that_is_nested_too_deeply_is_reported(tmp_path: Path, tools: Tools) -> None:
+    body = b"[" * 100_000 + b"]" * 100_000
+    result = await judged(tmp_path, tools, "up_when = [\"exists(json('$[0]'))\"]", body=body)
+    assert result.observation.reason is Reason.CONDITION_UNRESOLVED
+    assert "nested too deeply" in result.observation.detail
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "text"),
+    [
+        pytest.param("text/html; charset=ISO-8859-1", b"it\x92s", "it’s", id="windows-1252 as Latin-1"),  # noqa: RUF001
+        pytest.param("text/html; charset=us-ascii", b"gr\xfcn", "grün", id="Latin-1 as ASCII"),
+        pytest.param("text/html; charset=gb2312", "镕".encode("gbk"), "镕", id="GBK as GB 2312"),
+        pytest.param("text/html; charset=ks_c_5601-1987", "똠".encode("cp949"), "똠", id="windows-949"),
+        pytest.param("text/plain; charset = latin1", b"gr\xfcn", "grün", id="spaces"),
+        pytest.param("text/plain; xcharset=latin1", "grün".encode(), "grün", id="other parameter"),
+        pytest.param("text/html", b"<meta charset=latin1>gr\xfcn", "grün", id="meta charset"),
+        pytest.param(
+            "text/html",
+            b'<meta http-equiv="Content-Type" content="text/html; charset=latin1">gr\xfcn',
+            "grün",
+            id="meta http-equiv",
+        ),
+        pytest.param("text/html", '<meta charset="utf-16">grün'.encode(), "grün", id="impossible meta"),
+        pytest.param(
+            "text/html; charset=utf-8", "<meta charset=latin1>grün".encode(), "grün", id="header first"
+        ),
+        pytest.param(
+            "application/xml", b'<?xml version="1.0" encoding="ISO-8859-1"?>gr\xfcn', "grün", id="XML"
+        ),
+        pytest.param("text/plain", "<meta charset=latin1>grün".encode(), "grün", id="no markup"),
+    ],
+)
+async def test_the_body_is_decoded_as_browsers_do(
+    tmp_path: Path, tools: Tools, content_type: str, body: bytes, text: str
+) -> None:
+    condition = f"up_when = [\"body contains '{text}'\"]"
+    result = await judged(tmp_path, tools, condition, body=body, headers={"Content-Type": content_type})
+    assert result.verdict is Verdict.PASS, result.observation.detail
+
+
+async def test_the_charset_of_the_last_content_type_counts(tmp_path: Path, tools: Tools) -> None:
+    async def answer(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n"
+            b'Content-Type: application/json; charset=latin1\r\n\r\n{"a": "gr\xfcn"}'
+        )
+
+    async with serve(answer) as server:
+        keys = f"url = \"http://127.0.0.1:{server.port}/\"\nup_when = [\"json('$.a') == 'grün'\"]"
+        result = await checked_and_judged(tmp_path, tools, keys)
+    assert result.verdict is Verdict.PASS, result.observation.detail
 
 
 async def test_the_body_is_read_in_its_charset(tmp_path: Path, tools: Tools) -> None:
@@ -147,6 +202,12 @@ async def test_the_body_is_read_in_its_charset(tmp_path: Path, tools: Tools) -> 
         ),
         pytest.param('{"a": "grün"}'.encode("utf-8-sig"), "text/plain; charset=latin1", id="BOM wins"),
         pytest.param('{"a": "grün"}'.encode(), "application/json; charset=hex", id="no charset"),
+        pytest.param('{"a": "grün"}'.encode(), "application/json; charset=undefined", id="Python's own"),
+        pytest.param(
+            b'{"a": "gr\xfcn", "b": "\x81"}',
+            "application/json; charset=latin1",
+            id="undefined in windows-1252",
+        ),
     ],
 )
 async def test_json_is_read_in_its_charset(

@@ -31,7 +31,7 @@ from monitord.conditions import (
 from monitord.config import Table
 from monitord.model import EXCERPT, Evidence, Fact, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools, lookup_of
-from monitord.net import Hop, HttpExchange, HttpFault, HttpOutcome, HttpRequest, Phase
+from monitord.net import MAX_REDIRECTS, Hop, HttpExchange, HttpFault, HttpOutcome, HttpRequest, Phase
 from monitord.net.base.addressing import is_this_host
 from monitord.options.http import HttpOptions, read_options, secrets_of, shown_location, shown_url
 from monitord.options.tls import ONLY_WITH_TLS, TLS_BOUNDS, TLS_FACTS, facts_of_certificate, facts_of_tls
@@ -40,7 +40,19 @@ FIRST_BAD_STATUS = 400
 MAX_BINARY_SHARE = 0.1
 """Of characters that are no text: above it a body is not shown."""
 
-_CHARSET = re.compile(r'charset="?([A-Za-z0-9_.:-]{1,40})', re.IGNORECASE)
+_CHARSET = re.compile(r'[;,\s]charset\s*=\s*"?([A-Za-z0-9_.:-]{1,40})', re.IGNORECASE)
+_DECLARED_CHARSET = re.compile(
+    rb"<meta[^>]{0,200}?[\s;\"']charset\s*=\s*[\"']?([A-Za-z0-9_.:-]{1,40})"
+    rb"|\A\s*<\?xml[^>]{0,100}?\sencoding\s*=\s*[\"']([A-Za-z0-9_.:-]{1,40})",
+    re.IGNORECASE,
+)
+_DECLARED_WITHIN_BYTES = 1024
+"""Of an HTML document, as browsers do (WHATWG HTML, section 13.2.3.2)."""
+_SUPERSETS = {
+    "ascii": "cp1252", "iso8859-1": "cp1252", "iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874",
+    "gb2312": "gb18030", "gbk": "gb18030", "big5": "big5hkscs", "shift_jis": "cp932", "euc_kr": "cp949",
+}  # fmt: skip
+"""What browsers decode instead (WHATWG Encoding, section 4.2), because servers send characters of these."""
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
@@ -50,13 +62,21 @@ _MARKS = (
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
 """utf-7 and others decode to lone surrogates, which no output can hold."""
-_NO_CHARSETS = frozenset({"punycode", "idna", "utf-7", "unicode-escape", "raw-unicode-escape"})
+_NO_CHARSETS = frozenset({"punycode", "idna", "undefined", "utf-7", "unicode-escape", "raw-unicode-escape"})
 """What Python decodes as well and no server means: a megabyte of punycode takes half a minute."""
 
 _TELLING_HEADERS = (
     "Content-Type", "Content-Encoding", "Server", "Via", "Retry-After", "WWW-Authenticate", "Allow",
 )  # fmt: skip
 """Of a response that did not pass. No cookie, and nothing else that lets anybody in."""
+
+
+def _header_name(text: str) -> str:
+    if not text or re.search(r"[\s:]", text):
+        name = "-".join(text.partition(":")[0].split()) or "Name"
+        raise ValueError(f"is not the name of a header; write header('{name}')")
+    return text
+
 
 VOCABULARY = Vocabulary(
     {
@@ -67,7 +87,7 @@ VOCABULARY = Vocabulary(
         "address": FactType.TEXT,
         "ip_version": FactType.NUMBER,
         "http_version": FactType.TEXT,
-        "header": FactFunction(FactType.TEXT),
+        "header": FactFunction(FactType.TEXT, _header_name),
         "deviations": FactType.TEXT,
         "body": FactType.TEXT,
         "body.length": FactType.SIZE,
@@ -79,8 +99,9 @@ VOCABULARY = Vocabulary(
         "status": Bounds(least=100, most=999, is_whole=True),
         "response_time": LATENCY,
         **{f"phase.{phase.value}": LATENCY for phase in Phase},
-        "redirects": COUNT,
+        "redirects": Bounds(least=0, most=MAX_REDIRECTS, is_whole=True),
         "ip_version": IP_VERSION,
+        "http_version": Bounds(values=("1.0", "1.1")),
         "body.length": COUNT,
         **TLS_BOUNDS,
     },
@@ -239,10 +260,7 @@ def _evidence(exchange: HttpExchange) -> Evidence:
 
     @cache
     def document() -> object:
-        try:
-            return _parse_json(exchange)
-        except (ValueError, RecursionError):
-            return Unresolved("the body is not JSON")
+        return _document(exchange)
 
     @cache
     def text() -> str:
@@ -266,14 +284,28 @@ def _evidence(exchange: HttpExchange) -> Evidence:
     return look_up
 
 
+def _document(exchange: HttpExchange) -> object:
+    try:
+        return _parse_json(exchange)
+    except ValueError:
+        return Unresolved("the body is not JSON")
+    except RecursionError:
+        return Unresolved("the JSON of the body is nested too deeply")
+
+
 def _parse_json(exchange: HttpExchange) -> object:
     """The body as JSON (RFC 8259: no NaN, no Infinity), in the charset that it names or shows. Raises ValueError."""
     body = exchange.body or b""
+    charset = _charset(exchange, body)
     try:
         # detect_encoding goes by the zeros that UTF-16 and UTF-32 put beside ASCII (RFC 4627, section 3).
-        text = body.decode(_charset(exchange, body) or json.detect_encoding(body))
+        text = body.decode(charset or json.detect_encoding(body))
     except LookupError:  # a codec that is not one of text
         text = body.decode()
+    except UnicodeDecodeError:
+        if charset != "cp1252":
+            raise
+        text = body.decode("latin-1")  # a byte that windows-1252 does not define
     # A megabyte of brackets is a third of a million lists, which the cyclic collector would go through many times
     # while they are made: that is most of the time.
     collects = gc.isenabled()
@@ -290,18 +322,29 @@ def _refuse_constant(name: str) -> object:
 
 
 def _charset(exchange: HttpExchange, body: bytes) -> str | None:
-    """As the byte order mark shows, before what Content-Type names (WHATWG Encoding, section 6)."""
+    """As the byte order mark shows, before what Content-Type names (WHATWG Encoding, section 6), before what an HTML or
+    XML document declares.
+    """
     for mark, charset in _MARKS:
         if body.startswith(mark):
             return charset
-    named = _CHARSET.search(exchange.headers.get("Content-Type", ""))
-    if named is None:
+    content_type = _header(exchange, "Content-Type") or ""
+    if named := _CHARSET.findall(content_type):
+        return _usable_charset(named[-1])  # browsers go by the last Content-Type
+    if "html" not in content_type.lower() and "xml" not in content_type.lower():
         return None
+    declared = _DECLARED_CHARSET.search(body, 0, _DECLARED_WITHIN_BYTES)
+    usable = _usable_charset((declared[1] or declared[2]).decode()) if declared else None
+    # The declaration could not be read if the document were in UTF-16 or UTF-32.
+    return None if usable is not None and usable.startswith(("utf-16", "utf-32")) else usable
+
+
+def _usable_charset(name: str) -> str | None:
     try:
-        charset = codecs.lookup(named[1]).name
+        charset = codecs.lookup(name).name
     except LookupError:
         return None
-    return None if charset in _NO_CHARSETS else charset
+    return None if charset in _NO_CHARSETS else _SUPERSETS.get(charset, charset)
 
 
 def _decoded(exchange: HttpExchange, body: bytes) -> str:
