@@ -42,12 +42,13 @@ browser-test: tests/browser/node_modules/.done ## use the pages in Chromium (npm
 	@.ci/install --build-depends chromium
 	@timeout 180 node --test --test-reporter=spec tests/browser/*.test.mjs
 
-lint: .venv/.done ## ruff, mypy, floors, shell scripts, manual pages, the unit's exposure
+lint: .venv/.done ## ruff, mypy, import rules, language, shell scripts, manual pages, the unit's exposure
 	@.ci/install --build-depends shellcheck groff mandoc systemd
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy monitord tests $(wildcard bench/*.py docs/man/*.py etc/examples/*.py)
 	$(PYTHON) -m pytest -q tests/test_floors.py
+	$(PYTHON) .ci/language.py
 	shellcheck --shell=bash $(SCRIPTS)
 	@! grep -nE '^  .{79}' debian/changelog  # what lintian says of a long line comes only after the builds
 	systemd-analyze security --offline=true --no-pager --threshold=11 systemd/monitord.service >/dev/null

@@ -1,0 +1,116 @@
+"""Check the language of everything that people read: banned words and patterns, each with a replacement.
+
+    .ci/language.py            report every file that has more of them than .ci/language-baseline.txt allows
+    .ci/language.py --all      report every occurrence
+    .ci/language.py --update   write the present numbers to the baseline, which must only shrink
+
+Markdown, manual pages, templates, unit files, and the comments, docstrings and string literals of Python files are
+read. The baseline lists the files that have not been rewritten yet; a file that is not listed may have none.
+"""
+
+import io
+import re
+import subprocess
+import sys
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BASELINE = ROOT / ".ci" / "language-baseline.txt"
+
+BANNED = {
+    r"anew": "again",
+    r"(?:is|are|was|were|be|been) told": "is notified, is logged, is shown",
+    r"tellers?": "notifier, notifications",
+    r"hush(?:ed|es)?": "suppressed, suppression reason",
+    r"how (?:it|they|a monitor|monitors|each|everything) stands?": "the state of",
+    r"stands? (?:for|against|behind|there|here)": "name the relation: is, prevents, depends on",
+    r"looked at": "checked, read",
+    r"(?:not )?believed": "confirmed",
+    r"ones? that": "name the thing",
+    r"(?:those|whoever|who) (?:that|asks?|hears?|waits?|wants?|watches|reads?)": "clients, recipients, readers",
+    r"whoever": "name the actor",
+    r"what does not": "name the thing",
+    r"mend(?:ed|s|ing)?": "fix",
+    r"in force": "active",
+    r"of before": "previous",
+    r"cries": "reports",
+    r"by itself": "automatically",
+    r"no fault": "no error",
+    r"sees to it": "acknowledged by",
+    r"gives? up(?: on)?|given up": "expires, stops",
+    r"cut off": "isolated",
+    r"sees again": "isolation has ended",
+    r"takes? (?:it )?for": "treats as",
+    r"anybody may|nobody (?:is|hears|asks|waits)": "name the actor",
+    r"roster": "registry",
+    r"courier": "delivery worker",
+}
+PATTERN = re.compile("|".join(rf"(?P<p{i}>\b(?:{word})\b)" for i, word in enumerate(BANNED)), re.IGNORECASE)
+SUGGESTIONS = list(BANNED.values())
+
+SUFFIXES = {
+    ".md",
+    ".py",
+    ".html",
+    ".1",
+    ".5",
+    ".8",
+    ".service",
+    ".socket",
+    ".catalog",
+    ".toml",
+    ".mjs",
+    ".js",
+}
+# The word lists themselves, and copies of foreign or generated text.
+EXCLUDED = re.compile(r"^(?:\.ci/|debian/changelog|tests/browser/package|tests/test_language|bench/RESULTS)")
+
+
+def files() -> Iterator[str]:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in listed.splitlines():
+        if Path(name).suffix in SUFFIXES and not EXCLUDED.search(name) and (ROOT / name).is_file():
+            yield name
+
+
+def texts(name: str) -> Iterator[tuple[int, str]]:
+    """Line numbers and the text of a file that people read."""
+    source = (ROOT / name).read_text()
+    if not name.endswith(".py"):
+        yield from enumerate(source.splitlines(), 1)
+        return
+    kinds = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type in kinds:
+            yield from enumerate(token.string.splitlines(), token.start[0])
+
+
+def occurrences(name: str) -> Iterator[str]:
+    for number, line in texts(name):
+        for found in PATTERN.finditer(line):
+            suggestion = SUGGESTIONS[int((found.lastgroup or "p0")[1:])]
+            yield f"{name}:{number}: {found[0]!r}; write: {suggestion}"
+
+
+def main() -> int:
+    counts = {name: list(occurrences(name)) for name in files()}
+    counts = {name: found for name, found in counts.items() if found}
+    if "--update" in sys.argv:
+        BASELINE.write_text("".join(f"{len(found):4d} {name}\n" for name, found in sorted(counts.items())))
+        return 0
+    allowed: dict[str, int] = {}
+    if "--all" not in sys.argv and BASELINE.exists():
+        rows = (line.split() for line in BASELINE.read_text().splitlines())
+        allowed = {name: int(count) for count, name in rows}
+    excess = {name: found for name, found in counts.items() if len(found) > allowed.get(name, 0)}
+    for found in excess.values():
+        print("\n".join(found))
+    if excess:
+        print("See CONTRIBUTING.md, Writing.", file=sys.stderr)
+    return 1 if excess else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
