@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from monitord.net.base.addressing import Ended, find_address, ip_version
+from monitord.net.base.addressing import find_address, ip_version
 from monitord.net.base.deadline import Deadline
-from monitord.net.base.errors import FaultKind, fault_of_error, fault_of_timeout
+from monitord.net.base.errors import Ended, FaultKind, fault_of_error, fault_of_timeout
 from monitord.net.base.phases import Phase, PhaseTimer
 from monitord.net.base.resolver import IpFamily, Resolver
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from yarl import URL
 
-from monitord.net.base.errors import FaultKind
+from monitord.net.base.errors import Ended, FaultKind
 from monitord.net.base.phases import Phase, PhaseTimer
 from monitord.net.base.resolver import IpFamily, ResolveError, Resolver, literal_address
 
@@ -29,13 +29,6 @@ _ZONE = re.compile(r"[^\s/%\x00-\x1f\x7f]{1,15}")
 """The name of an interface (IFNAMSIZ), or its number."""
 
 SocketAddress = tuple[str, int] | tuple[str, int, int, int]
-
-
-class Ended(Exception):  # noqa: N818 - not an error: an end found by ourselves
-    def __init__(self, kind: FaultKind, detail: str) -> None:
-        super().__init__(detail)
-        self.kind = kind
-        self.detail = detail
 
 
 def parse_host(text: str) -> str:
@@ -98,6 +91,11 @@ def has_family(host: str, family: IpFamily) -> bool:
     """Whether the host can have an address of the family: any name can."""
     version = literal_address(host)
     return version is None or family in {IpFamily.ANY, IpFamily(version)}
+
+
+def host_and_port(host: str, port: int) -> str:
+    """ "192.0.2.1:80", "[2001:db8::1]:80" """
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 async def find_address(resolver: Resolver, host: str, family: IpFamily, timer: PhaseTimer) -> str:

@@ -99,6 +99,20 @@ def fault_of_error(error: OSError, phase: Phase) -> tuple[FaultKind, str]:  # no
     return FaultKind.RESET, "the connection was reset by the peer"
 
 
+def with_place(kind: FaultKind, detail: str, phase: Phase, place: str) -> str:
+    """The detail after what failed where: "connect to 192.0.2.1:80 refused"; unchanged after connection and TLS."""
+    match phase:
+        case Phase.RESOLVE:
+            return f"resolve {place}: {detail}"
+        case Phase.CONNECT:
+            joint = " " if kind in {FaultKind.REFUSED, FaultKind.TIMEOUT_CONNECT} else ": "
+            return f"connect to {place}{joint}{detail}"
+        case Phase.TLS:
+            return f"TLS with {place}: {detail}"
+        case _:
+            return detail
+
+
 def _fault_of_connect(number: int) -> tuple[FaultKind, str]:
     if number == errno.ECONNREFUSED:
         return FaultKind.REFUSED, "refused"

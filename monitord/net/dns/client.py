@@ -17,9 +17,9 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from enum import Enum
 
-from monitord.net.base.addressing import Ended, connect_socket, find_address, socket_address
+from monitord.net.base.addressing import connect_socket, find_address, host_and_port, socket_address
 from monitord.net.base.deadline import Deadline
-from monitord.net.base.errors import FaultKind, fault_of_error, fault_of_timeout
+from monitord.net.base.errors import Ended, FaultKind, fault_of_error, fault_of_timeout, with_place
 from monitord.net.base.phases import Phase, PhaseTimer
 from monitord.net.base.resolver import IpFamily, Resolver
 from monitord.net.base.tls import Handshake, TlsContexts, TlsFacts, TlsOptions, current_handshake, tls_facts
@@ -113,8 +113,7 @@ class _Exchange:
 
     @property
     def place(self) -> str:
-        shown = f"[{self.address}]" if ":" in self.address else self.address
-        return f"{shown}:{self.server.port}" if shown else self.server.host
+        return host_and_port(self.address, self.server.port) if self.address else self.server.host
 
     def owns(self, wire: bytes) -> bool:
         """By the header alone: what bears our number, but cannot be read, is the server's fault."""
@@ -257,13 +256,7 @@ def _fault_of_silence(exchange: _Exchange) -> tuple[FaultKind, str]:
 
 
 def _placed(kind: FaultKind, detail: str, exchange: _Exchange) -> str:
-    match exchange.timer.current:
-        case Phase.RESOLVE:
-            return f"resolve {exchange.place}: {detail}"
-        case Phase.CONNECT:
-            joint = " " if kind in {FaultKind.REFUSED, FaultKind.TIMEOUT_CONNECT} else ": "
-            return f"connect to {exchange.place}{joint}{detail}"
-        case Phase.TLS:
-            return f"TLS with {exchange.place}: {detail}"
-        case _:
-            return f"{exchange.place}{' ' if kind is FaultKind.REFUSED else ': '}{detail}"
+    phase = exchange.timer.current
+    if phase in {Phase.PROCESSING, Phase.TRANSFER}:
+        return f"{exchange.place}{' ' if kind is FaultKind.REFUSED else ': '}{detail}"
+    return with_place(kind, detail, phase, exchange.place)

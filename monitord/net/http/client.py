@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import aiohttp
 from yarl import URL
 
+from monitord.net.base.addressing import host_and_port
 from monitord.net.base.deadline import Deadline
 from monitord.net.base.errors import Ended, FaultKind, fault_of_timeout
 from monitord.net.base.phases import Phase, PhaseTimer
@@ -278,8 +279,8 @@ class HttpClient:
             )
         progress.address = address
         progress.ip_version = version or (6 if ":" in address else 4)
-        shown = f"[{address}]" if ":" in address else address
-        progress.place = f"{'' if request.proxy_target is None else 'proxy '}{shown}:{endpoint.port}"
+        place = host_and_port(address, endpoint.port)
+        progress.place = place if request.proxy_target is None else f"proxy {place}"
         return address
 
     async def _resolve(self, name: str, request: HttpRequest, progress: Progress) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from monitord.net.base.errors import FaultKind, fault_of_error
+from monitord.net.base.errors import FaultKind, fault_of_error, with_place
 from monitord.net.base.phases import Phase, PhaseTimer
 from monitord.net.base.tls import TlsFacts, tls_facts
 from monitord.net.http.request import HttpRequest
@@ -192,15 +192,7 @@ def _system_error(error: BaseException) -> OSError | None:
 
 
 def placed(kind: FaultKind, detail: str, progress: Progress) -> str:
-    match progress.timer.current:
-        case Phase.RESOLVE:
-            return f"resolve {progress.place}: {detail}"
-        case Phase.CONNECT:
-            joint = " " if kind in {FaultKind.REFUSED, FaultKind.TIMEOUT_CONNECT} else ": "
-            other = progress.other_family
-            unasked = f" (its address {other} was not asked: see ip_family, all_addresses)" if other else ""
-            return f"connect to {progress.place}{joint}{detail}{unasked}"
-        case Phase.TLS:
-            return f"TLS with {progress.place}: {detail}"
-        case _:
-            return detail
+    phase, other = progress.timer.current, progress.other_family
+    if phase is Phase.CONNECT and other:
+        detail += f" (its address {other} was not asked: see ip_family, all_addresses)"
+    return with_place(kind, detail, phase, progress.place)

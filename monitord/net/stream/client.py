@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from monitord.net.base.addressing import Ended, connect_socket, find_address, ip_version, is_this_host
+from monitord.net.base.addressing import connect_socket, find_address, host_and_port, ip_version, is_this_host
 from monitord.net.base.deadline import Deadline
-from monitord.net.base.errors import FaultKind, fault_of_error, fault_of_timeout
+from monitord.net.base.errors import Ended, FaultKind, fault_of_error, fault_of_timeout, with_place
 from monitord.net.base.phases import Phase, PhaseTimer
 from monitord.net.base.resolver import IpFamily, Resolver
 from monitord.net.base.tls import TlsContexts, TlsFacts, TlsOptions, tls_facts
@@ -62,7 +62,7 @@ class StreamTarget:
     def __str__(self) -> str:
         if self.socket_path is not None:
             return f"unix:{self.socket_path}"
-        return _place(self.host, self.port)
+        return host_and_port(self.host, self.port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,11 +230,15 @@ class _Visit:
     address: str | None = None
     stream: Stream | None = None
 
-    @property
-    def place(self) -> str:
-        if self.target.socket_path is not None or self.address is None:
-            return str(self.target)
-        return _place(self.address, self.target.port)
+    def failed(self, fault: FaultKind, detail: str) -> StreamOutcome:
+        """The outcome of a fault in the present phase."""
+        if self.timer.current is Phase.RESOLVE:
+            place = self.target.host
+        elif self.target.socket_path is not None or self.address is None:
+            place = str(self.target)
+        else:
+            place = host_and_port(self.address, self.target.port)
+        return self.outcome(fault, with_place(fault, detail, self.timer.current, place))
 
     def outcome(self, fault: FaultKind | None, detail: str) -> StreamOutcome:
         is_unix = self.target.socket_path is not None
@@ -270,10 +274,10 @@ class StreamClient:
             return visit.outcome(end.kind, end.detail)
         except TimeoutError:
             kind, detail = fault_of_timeout(visit.timer)
-            return visit.outcome(kind, _placed(kind, detail, visit))
+            return visit.failed(kind, detail)
         except OSError as error:
             kind, detail = fault_of_error(error, visit.timer.current)
-            return visit.outcome(kind, _placed(kind, detail, visit))
+            return visit.failed(kind, detail)
         return visit.outcome(None, "")
 
     async def _go(self, visit: _Visit, talk: Talk) -> None:
@@ -311,20 +315,3 @@ async def _connect_unix(path: str) -> socket.socket:
     except BaseException:
         connected.close()
         raise
-
-
-def _place(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _placed(kind: FaultKind, detail: str, visit: _Visit) -> str:
-    match visit.timer.current:
-        case Phase.RESOLVE:
-            return f"resolve {visit.target.host}: {detail}"
-        case Phase.CONNECT:
-            joint = " " if kind in {FaultKind.REFUSED, FaultKind.TIMEOUT_CONNECT} else ": "
-            return f"connect to {visit.place}{joint}{detail}"
-        case Phase.TLS:
-            return f"TLS with {visit.place}: {detail}"
-        case _:
-            return detail

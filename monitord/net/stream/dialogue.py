@@ -10,8 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from monitord.net.base.addressing import Ended
-from monitord.net.base.errors import FaultKind
+from monitord.net.base.errors import Ended, FaultKind
 from monitord.net.stream.client import Stream
 
 MAX_SEARCH_S = 0.25

@@ -6,8 +6,7 @@ SMTP: RFC 3207, replies as in RFC 5321, section 4.2. IMAP: RFC 9051, section 6.2
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 
-from monitord.net.base.addressing import Ended
-from monitord.net.base.errors import FaultKind
+from monitord.net.base.errors import Ended, FaultKind
 from monitord.net.stream.client import Stream
 from monitord.text import printable, shortened
 

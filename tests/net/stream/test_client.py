@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from monitord.net import FaultKind, IpFamily, Phase, Resolver, TlsContexts, TlsOptions, TlsVersion
-from monitord.net.base.addressing import Ended
+from monitord.net.base.errors import Ended
 from monitord.net.stream.client import (
     MAX_RECEIVED_BYTES,
     Stream,
