@@ -6,11 +6,44 @@
     ├── HistoryError              what was kept cannot be read now
     └── StartError                the daemon cannot open what it needs (a socket, a directory)
 
+    InvalidValueError             a ValueError: a value from outside is not valid; carries the problem and the hint
+
 A failed check is not an error: it is an observation with a reason (`model.Reason`).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+
+class InvalidValueError(ValueError):
+    """A value from outside is not valid.
+
+    The problem is worded to follow the value, the hint says what to write instead:
+    "5 min" is not a duration; write "5m"
+    """
+
+    def __init__(self, problem: str, hint: str = "") -> None:
+        super().__init__(problem, hint)
+        self.problem = problem
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.problem}; {self.hint}" if self.hint else self.problem
+
+
+@runtime_checkable
+class _Explained(Protocol):
+    # `systemd` knows nothing of this module: its errors have the same attributes and another base class.
+    problem: str
+    hint: str
+
+
+def problem_and_hint(error: Exception) -> tuple[str, str]:
+    """Return what is wrong and what to write instead; the hint is "" if the error carries none."""
+    if isinstance(error, _Explained):
+        return error.problem, error.hint
+    return str(error), ""
 
 
 class MonitordError(Exception):

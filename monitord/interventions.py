@@ -12,6 +12,7 @@ from typing import Any
 
 from monitord.clock import Clock, time_text
 from monitord.dispatch import ClockStep, Dispatcher, Matcher, Pause, Pipeline, Silence, Watched
+from monitord.errors import InvalidValueError
 from monitord.systemd.log import NOTICE
 
 log = logging.getLogger("monitord")
@@ -62,7 +63,7 @@ class Interventions:
         """Somebody sees to it. Raises KeyError for an unknown name, ValueError where no incident is open."""
         watched = self._watched(name)
         if watched.incident is None:
-            raise ValueError(f"has no open incident; it is {watched.stands.value}")
+            raise InvalidValueError("has no open incident", f"it is {watched.stands.value}")
         acknowledged = replace(
             watched.incident, acknowledged_by=by, acknowledged_at=self._clock.now(), comment=comment
         )
@@ -82,7 +83,7 @@ class Interventions:
         watched = self._watched(name)
         incident = watched.incident
         if incident is None or incident.acknowledged_by is None:
-            raise ValueError(f"has no acknowledged incident; it is {watched.stands.value}")
+            raise InvalidValueError("has no acknowledged incident", f"it is {watched.stands.value}")
         before = incident.acknowledged_by
         self._pipeline.change_incident(
             watched, replace(incident, acknowledged_by=None, acknowledged_at=None, comment=None)

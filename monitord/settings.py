@@ -39,7 +39,7 @@ from monitord.config import (
     value_text,
 )
 from monitord.dispatch import AutoMode, AutoSettings, LoggedChecks
-from monitord.errors import ConfigFault
+from monitord.errors import ConfigFault, InvalidValueError, problem_and_hint
 from monitord.health import HealthPolicy, Window, read_windows
 from monitord.history import HistorySettings, read_history
 from monitord.monitors import (
@@ -295,7 +295,7 @@ def _status(table: Table) -> StatusSettings:
 
 
 def _listen_address(text: str) -> ListenAddress:
-    """Raises ValueError("problem; hint")."""
+    """Raises InvalidValueError."""
     match = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\]:([0-9]{1,5})|([0-9.]+):([0-9]{1,5})", text)
     where = None
     if match is not None:
@@ -303,7 +303,7 @@ def _listen_address(text: str) -> ListenAddress:
             address = IPv6Address(match[1]) if match[1] else IPv4Address(match[3])
             where = ListenAddress(address, int(match[2] or match[4]))
     if where is None or not 0 < where.port <= LARGEST_PORT:
-        raise ValueError('is not an address and a port; write "127.0.0.1:9120" or "[::1]:9120"')
+        raise InvalidValueError("is not an address and a port", 'write "127.0.0.1:9120" or "[::1]:9120"')
     return where
 
 
@@ -322,7 +322,9 @@ def _host_name(text: str) -> str:
     if not re.fullmatch(
         r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*|[0-9a-f:.]*:[0-9a-f:.]*", name
     ):
-        raise ValueError('is not a host name; write it without scheme and port: "monitor.example.org"')
+        raise InvalidValueError(
+            "is not a host name", 'write it without scheme and port: "monitor.example.org"'
+        )
     return name
 
 
@@ -403,24 +405,23 @@ def _conditions(
         try:
             _check_contradiction(conditions, "join them by or in one condition")
         except ValueError as error:
-            problem, _, hint = str(error).partition("; ")
-            table.fault(key, problem, hint)
+            table.fault(key, *problem_and_hint(error))
     return conditions
 
 
 def _check_contradiction(conditions: Iterable[Condition], hint: str) -> None:
-    """Raises ValueError("problem; hint") for comparisons that can never hold together."""
+    """Raises InvalidValueError for comparisons that can never hold together."""
     pair = contradiction(condition.tree for condition in conditions)
     if pair is not None:
-        raise ValueError(f"can never hold, as {pair[0]} excludes {pair[1]}; {hint}")
+        raise InvalidValueError(f"can never hold, as {pair[0]} excludes {pair[1]}", hint)
 
 
 def _check_possible(condition: Condition, absent: Mapping[str, str], timeout_s: float) -> None:
-    """Raises ValueError("problem; hint") for a condition that no check of this monitor can meet."""
+    """Raises InvalidValueError for a condition that no check of this monitor can meet."""
     for comparison in comparisons(condition.tree):
         name = comparison.reference.name
         if name in absent:
-            raise ValueError(f"asks for {name}, which {absent[name]}; leave it out")
+            raise InvalidValueError(f"asks for {name}, which {absent[name]}", "leave it out")
         if (
             isinstance(comparison, Comparison)
             and name == "response_time"
@@ -429,8 +430,8 @@ def _check_possible(condition: Condition, absent: Mapping[str, str], timeout_s: 
             and comparison.literal.value > timeout_s
         ):
             timeout = format_duration(timeout_s)
-            raise ValueError(
-                f"is never true, as a check ends after its timeout of {timeout}; write less than {timeout}"
+            raise InvalidValueError(
+                f"is never true, as a check ends after its timeout of {timeout}", f"write less than {timeout}"
             )
 
 
@@ -486,10 +487,10 @@ def _common(table: Table, policy: HealthPolicy = HealthPolicy()) -> dict[str, An
 
 
 def _tag(text: str) -> str:
-    """Raises ValueError("problem; hint")."""
+    """Raises InvalidValueError."""
     if not text.isprintable():
-        raise ValueError(
-            "holds a control character or an invisible one; write letters, digits, punctuation and spaces"
+        raise InvalidValueError(
+            "holds a control character or an invisible one", "write letters, digits, punctuation and spaces"
         )
     return text
 

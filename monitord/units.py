@@ -1,11 +1,13 @@
 """Durations and sizes between text and numbers: "30s", "1h30m", "2MiB". Seconds and bytes inside.
 
-One parser for the whole program. What is not understood raises ValueError whose text says what to write.
+One parser for the whole program. What is not understood raises QuantityError, which says what to write.
 """
 
 import math
 import re
 from functools import lru_cache
+
+from monitord.errors import InvalidValueError
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _NEXT_UNIT = {"w": "d", "d": "h", "h": "m", "m": "s"}
@@ -33,10 +35,19 @@ LONGEST_DURATION_S = 100 * 365 * 86400.0
 LARGEST_SIZE_BYTES = 2**50
 
 
+class QuantityError(InvalidValueError):
+    """`meant` is what was probably meant, "" if that is not known."""
+
+    def __init__(self, problem: str, hint: str, *, meant: str = "", is_out_of_range: bool = False) -> None:
+        super().__init__(problem, hint)
+        self.meant = meant
+        self.is_out_of_range = is_out_of_range
+
+
 def parse_duration(value: object) -> float:
     """Seconds from a number of seconds or from text such as "250ms", "5m", "1h30m", "14d"."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise ValueError('is not a duration; write seconds or text such as "30s"')  # noqa: TRY004 - one error for all bad values
+        raise QuantityError("is not a duration", 'write seconds or text such as "30s"')
     if isinstance(value, str):
         seconds = _duration_of_text(value)
     else:
@@ -45,7 +56,7 @@ def parse_duration(value: object) -> float:
         except OverflowError:
             seconds = math.inf
     if not 0 <= seconds <= LONGEST_DURATION_S:
-        raise ValueError("is out of range; a duration is from 0 to 100 years")
+        raise QuantityError("is out of range", "a duration is from 0 to 100 years", is_out_of_range=True)
     return seconds
 
 
@@ -56,7 +67,8 @@ def _duration_of_text(text: str) -> float:
         return float(stripped)
     if re.fullmatch(rf"(?:{_DURATION_PART.pattern})+", stripped, re.ASCII):
         return sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(stripped))
-    raise ValueError(f'is not a duration; write "{_meant(stripped.lower()) or "30s"}"')
+    meant = _meant(stripped.lower())
+    raise QuantityError("is not a duration", f'write "{meant or "30s"}"', meant=meant)
 
 
 def _meant(text: str) -> str:
@@ -90,12 +102,13 @@ def format_duration(seconds: float) -> str:
 def parse_size(value: object) -> int:
     """Bytes from a whole number of bytes or from text such as "64KiB", "1MiB", "2MB"."""
     if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise ValueError('is not a size; write bytes or text such as "1MiB"')  # noqa: TRY004 - one error for all bad values
+        raise QuantityError("is not a size", 'write bytes or text such as "1MiB"')
     size: float = _size_of_text(value) if isinstance(value, str) else value
     if not 0 <= size <= LARGEST_SIZE_BYTES:
-        raise ValueError("is out of range; a size is from 0 to 1 PiB")
+        raise QuantityError("is out of range", "a size is from 0 to 1 PiB", is_out_of_range=True)
     if size != int(size):
-        raise ValueError(f'is not a whole number of bytes; write "{int(size)}B"')
+        meant = f"{int(size)}B"
+        raise QuantityError("is not a whole number of bytes", f'write "{meant}"', meant=meant)
     return int(size)
 
 
@@ -103,10 +116,9 @@ def _size_of_text(text: str) -> float:
     match = _SIZE.fullmatch(text.strip())
     if match:
         return float(match[1]) * _BYTES[match[2] or ""]
-    example = "1MiB"
-    if loose := _LOOSE_SIZE.fullmatch(text.strip().lower()):
-        example = f"{loose[1]}{loose[2].upper()}iB"
-    raise ValueError(f'is not a size; write bytes or text such as "{example}"')
+    loose = _LOOSE_SIZE.fullmatch(text.strip().lower())
+    meant = f"{loose[1]}{loose[2].upper()}iB" if loose else ""
+    raise QuantityError("is not a size", f'write bytes or text such as "{meant or "1MiB"}"', meant=meant)
 
 
 def format_size(size_bytes: int) -> str:

@@ -1,6 +1,15 @@
 import pytest
 
-from monitord.errors import ConfigError, ConfigFault, ControlError, MonitordError, StartError
+from monitord.errors import (
+    ConfigError,
+    ConfigFault,
+    ControlError,
+    InvalidValueError,
+    MonitordError,
+    StartError,
+    problem_and_hint,
+)
+from monitord.systemd.unit_names import UnitNameError
 
 
 @pytest.mark.parametrize(
@@ -41,3 +50,20 @@ def test_an_error_tells_what_to_do_about_it(kind: type[MonitordError]) -> None:
 @pytest.mark.parametrize("kind", [ConfigError, ControlError, StartError])
 def test_one_class_catches_all(kind: type[MonitordError]) -> None:
     assert issubclass(kind, MonitordError)
+
+
+@pytest.mark.parametrize(
+    ("error", "problem", "hint"),
+    [
+        (InvalidValueError("is not text", "write it in quotes"), "is not text", "write it in quotes"),
+        (InvalidValueError("the file /a; b is empty", "fill it"), "the file /a; b is empty", "fill it"),
+        (UnitNameError("is a pattern", "write one unit"), "is a pattern", "write one unit"),
+        (ValueError("/a; b.pem cannot be read"), "/a; b.pem cannot be read", ""),
+    ],
+    ids=["value", "semicolon", "unit", "no hint"],
+)
+def test_problem_and_hint_are_attributes_and_not_parts_of_the_text(
+    error: ValueError, problem: str, hint: str
+) -> None:
+    assert problem_and_hint(error) == (problem, hint)
+    assert str(error) == (f"{problem}; {hint}" if hint else problem)

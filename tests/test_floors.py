@@ -18,18 +18,19 @@ import monitord
 PACKAGE = Path(monitord.__file__).parent
 
 FLOORS = {
-    0: {"errors", "units", "clock", "calendar_events", "paths", "container", "text", "web", "systemd"},
-    1: {"model", "config", "net", "journal_events"},
-    2: {"conditions", "health", "history"},
-    3: {"journal", "options"},
-    4: {"monitors", "notifiers"},
-    5: {"alerts", "dispatch"},
-    6: {"bridges"},
-    7: {"settings", "status"},
-    8: {"control", "interventions"},
-    9: {"application"},
-    10: {"daemon"},
-    11: {"cli", "__main__"},
+    0: {"errors"},
+    1: {"units", "clock", "calendar_events", "paths", "container", "text", "web", "systemd"},
+    2: {"model", "config", "net", "journal_events"},
+    3: {"conditions", "health", "history"},
+    4: {"journal", "options"},
+    5: {"monitors", "notifiers"},
+    6: {"alerts", "dispatch"},
+    7: {"bridges"},
+    8: {"settings", "status"},
+    9: {"control", "interventions"},
+    10: {"application"},
+    11: {"daemon"},
+    12: {"cli", "__main__"},
 }
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 
@@ -65,7 +66,7 @@ SLOW = {
     "cli.probe",
     "cli.start",
 }
-QUICK_FLOOR = 1
+QUICK_FLOOR = 2
 
 
 def module_name(package: Path, file: Path) -> str:

@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from monitord.config import Table, value_text
+from monitord.errors import InvalidValueError
 from monitord.health import Window
 from monitord.health.windows import BY_ITSELF, monitor_pattern, read_calendar
 from monitord.model import Health
@@ -205,10 +206,12 @@ def _known(named: Iterable[str]) -> str:
 
 
 def _state(text: str) -> Health:
-    """Raises ValueError("problem; hint")."""
+    """Raises InvalidValueError."""
     if text not in TOLD_STATES:
         *others, last = map(value_text, TOLD_STATES)
-        raise ValueError(f"is not a state that a route can be for; write {', '.join(others)} or {last}")
+        raise InvalidValueError(
+            "is not a state that a route can be for", f"write {', '.join(others)} or {last}"
+        )
     return Health(text)
 
 

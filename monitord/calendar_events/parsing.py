@@ -4,7 +4,7 @@ Deliberate differences: spaces around the event and before its zone do not matte
 month may have any of the last 28 days at any place (systemd lowers the limit by 3 for each entry); zones with leap
 seconds ("right/…") are refused, because zoneinfo does not count them.
 
-ValueError("problem; hint") follows the text as written: "25:00" is not a calendar event: …; write …
+InvalidValueError follows the text as written: "25:00" is not a calendar event: …; write …
 """
 
 import re
@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from monitord.calendar_events.component import SECOND_US, Chain, Component, chain_of
 from monitord.calendar_events.event import FIRST_YEAR, LAST_YEAR, WEEKDAYS, CalendarEvent, event_at
 from monitord.calendar_events.zones import is_zone
+from monitord.errors import InvalidValueError
 
 LONGEST_TEXT = 1000
 MOST_COMPONENTS = 240
@@ -62,16 +63,16 @@ _EXAMPLE = 'write an event such as "Mon..Fri 09:00", "*-*-01 04:00:00 Europe/Ber
 
 
 def parse_calendar_event(text: str) -> CalendarEvent:
-    """The event that systemd.time(7) makes of it. Raises ValueError("problem; hint")."""
+    """The event that systemd.time(7) makes of it. Raises InvalidValueError."""
     try:
         return _event(text.strip())
     except _NoEventError as error:
         why = f": {error}" if str(error) else ""
-        raise ValueError(f"is not a calendar event{why}; {_EXAMPLE}") from None
+        raise InvalidValueError(f"is not a calendar event{why}", _EXAMPLE) from None
 
 
 class _NoEventError(Exception):
-    """What is wrong with it, in words without a semicolon; empty where nothing can be singled out."""
+    """What is wrong with it, in words; empty where nothing can be singled out."""
 
 
 def _event(text: str) -> CalendarEvent:

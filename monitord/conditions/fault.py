@@ -3,24 +3,21 @@
 import difflib
 from collections.abc import Iterable
 
+from monitord.errors import InvalidValueError
+
 MAX_COMPARED_CHARACTERS = 60
 
 
-class ConditionError(ValueError):
+class ConditionError(InvalidValueError):
     """The text is no condition. `column` counts characters of the text from 1.
 
-    As text it follows the value it speaks of: "status = 200" at column 8: "=" is no operator; write ==
+    `problem` is `message` with the column, and follows the condition: "status = 200" at column 8: "=" is no operator
     """
 
-    def __init__(self, column: int, problem: str, hint: str = "") -> None:
-        super().__init__(column, problem, hint)
+    def __init__(self, column: int, message: str, hint: str = "") -> None:
+        super().__init__(f"at column {column}: {message}", hint)
         self.column = column
-        self.problem = problem
-        self.hint = hint
-
-    def __str__(self) -> str:
-        text = f"at column {self.column}: {self.problem}"
-        return f"{text}; {self.hint}" if self.hint else text
+        self.message = message
 
 
 def meant(word: str, known: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from enum import Enum
 from monitord.conditions.fault import ConditionError
 from monitord.conditions.vocabulary import FACT_NAME, RESERVED
 from monitord.text import shortened
-from monitord.units import parse_duration, parse_size
+from monitord.units import QuantityError, parse_duration, parse_size
 
 MAX_NUMBER_CHARACTERS = 30
 
@@ -107,15 +107,14 @@ def _quantity(written: str, column: int) -> Token:
         if _SIZE_UNIT.search(written):
             return Token(TokenKind.SIZE, column, written, parse_size(written))
         return Token(TokenKind.DURATION, column, written, parse_duration(written))
-    except ValueError as error:
+    except QuantityError as error:
         raise no_quantity(written, column, error) from None
 
 
-def no_quantity(written: str, column: int, error: ValueError) -> ConditionError:
+def no_quantity(written: str, column: int, error: QuantityError) -> ConditionError:
     """What `units` says of a value, for a language in which quantities are not quoted."""
-    problem, _, hint = str(error).partition("; ")
-    if "out of range" in problem:
-        return ConditionError(column, f"{written} {problem}", hint)
+    if error.is_out_of_range:
+        return ConditionError(column, f"{written} {error.problem}", error.hint)
     if class_of_status := _STATUS_CLASS.fullmatch(written):
         first = int(class_of_status[1])
         return ConditionError(
@@ -124,14 +123,8 @@ def no_quantity(written: str, column: int, error: ValueError) -> ConditionError:
     return ConditionError(
         column,
         f"{written} is not a number, a duration or a size",
-        f"write {meant_quantity(error) or '200, 300ms or 64KiB'}",
+        f"write {error.meant or '200, 300ms or 64KiB'}",
     )
-
-
-def meant_quantity(error: ValueError) -> str:
-    """What `units` guesses was meant; nothing where it gives its usual example."""
-    example = _QUOTED.search(str(error))
-    return example[0][1:-1] if example and example[0] not in {'"30s"', '"1MiB"'} else ""
 
 
 def _text(text: str, at: int) -> Token:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from monitord.conditions.fault import ConditionError, meant
-from monitord.conditions.lexer import Token, TokenKind, meant_quantity, no_quantity, tokens
+from monitord.conditions.lexer import Token, TokenKind, no_quantity, tokens
 from monitord.conditions.pattern.matcher import Pattern
 from monitord.conditions.rules import check_bounds, check_length, check_literal, check_operator, look_up
 from monitord.conditions.tree import (
@@ -29,7 +29,8 @@ from monitord.conditions.tree import (
     Reference,
 )
 from monitord.conditions.vocabulary import COUNT, RESERVED, Bounds, FactFunction, FactType, Vocabulary
-from monitord.units import parse_duration, parse_size
+from monitord.errors import problem_and_hint
+from monitord.units import QuantityError, parse_duration, parse_size
 
 MAX_DEPTH = 20
 MAX_COMPARISONS = 50
@@ -225,23 +226,23 @@ class Parser:
         try:
             parse_size(written)
             return ConditionError(column, f"{written} is in two parts", f"write {written.replace(' ', '')}")
-        except ValueError as size_error:
-            fault = size_error
+        except QuantityError as size_error:
+            error = size_error
         try:
             parse_duration(written)
-        except ValueError as duration_error:
-            if meant_quantity(duration_error):
-                fault = duration_error
-        return no_quantity(written, column, fault) if meant_quantity(fault) else self._one_too_many()
+        except QuantityError as duration_error:
+            if duration_error.meant:
+                error = duration_error
+        return no_quantity(written, column, error) if error.meant else self._one_too_many()
 
     def _within(self, token: Token, parse: Callable[[], T]) -> T:
         """What that makes of the token's text; its fault is told at the place in the condition."""
         try:
             return parse()
         except ConditionError as error:
-            raise ConditionError(token.column_within(error.column - 1), error.problem, error.hint) from None
+            raise ConditionError(token.column_within(error.column - 1), error.message, error.hint) from None
         except ValueError as error:
-            problem, _, hint = str(error).partition("; ")
+            problem, hint = problem_and_hint(error)
             raise ConditionError(token.column, f"{token} {problem}", hint) from None
 
     def _skips(self, written: str) -> bool:

@@ -39,7 +39,7 @@ class FactType(Enum):
 class FactFunction:
     """A fact with an argument, as header('Name').
 
-    `parse_argument` runs once, at load; ValueError("problem; hint") from it refuses the condition. What it
+    `parse_argument` runs once, at load; InvalidValueError from it refuses the condition. What it
     makes is what the lookup gets, and as text it must be an argument that means the same.
     """
 

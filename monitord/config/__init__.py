@@ -17,7 +17,7 @@
 A getter without `default` is required. No getter raises: what it cannot take is kept as a fault, and the default
 (or some placeholder) comes back, so that the reader goes on and finds the next fault. Nothing read may be used
 before `document.check()` has passed. A parser given to `value` or `values`, such as `parse_url`, raises
-ValueError("is not a URL; write https://…"): what is wrong, a semicolon, what to write instead.
+InvalidValueError("is not a URL", "write https://…"): what is wrong, and what to write instead.
 
     for name, table in document.root.named("monitors", over=document.root.table("defaults")).items():
         ...                                             # [monitors.NAME]; what it does not set comes from [defaults]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from monitord.config.files import read_bounded
 from monitord.config.reader import Reader, reading_fix
+from monitord.errors import InvalidValueError
 
 MAX_SECRET_BYTES = 64 * 1024
 SHORTEST_SECRET = 4
@@ -63,14 +64,14 @@ class SecretSources:
     reader: Reader = Reader.SERVICE
 
     def secret(self, value: object) -> Secret:
-        """Raises ValueError("problem; hint") that never holds the value."""
+        """Raises InvalidValueError that never holds the value."""
         if isinstance(value, str):
             return Secret(value)
         if not isinstance(value, dict) or len(value) != 1 or not value.keys() <= set(_SOURCES):
-            raise ValueError(f"is not a secret; {_HOW}")
+            raise InvalidValueError("is not a secret", _HOW)
         ((source, name),) = value.items()
         if not isinstance(name, str) or not name or "\0" in name:
-            raise ValueError(f"is not a secret: {source} wants a name as text; {_HOW}")
+            raise InvalidValueError(f"is not a secret: {source} wants a name as text", _HOW)
         if source == "env":
             return self._from_environment(name)
         if source == "file":
@@ -83,14 +84,15 @@ class SecretSources:
         if not self.environment.get(name):
             # Any other text may be the secret itself.
             shown = f" {name}" if re.fullmatch(r"[A-Z_][A-Z0-9_]*", name) else ""
-            raise ValueError(
-                f"the environment variable{shown} is not set; set it (in a unit: Environment= or EnvironmentFile=)"
+            raise InvalidValueError(
+                f"the environment variable{shown} is not set",
+                "set it (in a unit: Environment= or EnvironmentFile=)",
             )
         return Secret(self.environment[name])
 
     def _from_file(self, path: str) -> Secret:
         if not path.startswith("/"):
-            raise ValueError('the file of a secret wants an absolute path; write { file = "/path" }')
+            raise InvalidValueError("the file of a secret wants an absolute path", 'write { file = "/path" }')
         if self.reader is Reader.OUTSIDER:
             return Secret("")
         return _read(
@@ -102,13 +104,15 @@ class SecretSources:
 
     def _from_credential(self, name: str) -> Secret:
         if "/" in name or name in {".", ".."}:
-            raise ValueError('a credential is a plain name, not a path; for a path write { file = "/path" }')
+            raise InvalidValueError(
+                "a credential is a plain name, not a path", 'for a path write { file = "/path" }'
+            )
         if self.reader is not Reader.SERVICE:
             return Secret("")
         hint = f"pass it to the service: LoadCredential={name}:/path/to/file in a drop-in (systemctl edit monitord)"
         directory = self.environment.get("CREDENTIALS_DIRECTORY")
         if not directory:
-            raise ValueError(f"the credential {name} is not there: no credentials were passed; {hint}")
+            raise InvalidValueError(f"the credential {name} is not there: no credentials were passed", hint)
         return _read(os.path.join(directory, name), f"the credential {name}", hint=hint)  # noqa: PTH118 - text in, text out
 
 
@@ -117,19 +121,19 @@ def _read(path: str, subject: str, *, hint: str, reader: Reader | None = None) -
     try:
         content = read_bounded(path, MAX_SECRET_BYTES)
     except FileNotFoundError:
-        raise ValueError(f"{subject} is not there; {hint}") from None
+        raise InvalidValueError(f"{subject} is not there", hint) from None
     except OSError as error:
         if isinstance(error, PermissionError) and reader is not None:
             hint = reading_fix(path, reader)
-        raise ValueError(f"{subject} cannot be read ({error.strerror}); {hint}") from None
+        raise InvalidValueError(f"{subject} cannot be read ({error.strerror})", hint) from None
     if len(content) > MAX_SECRET_BYTES:
-        raise ValueError(f"{subject} is larger than {MAX_SECRET_BYTES // 1024} KiB; {hint}")
+        raise InvalidValueError(f"{subject} is larger than {MAX_SECRET_BYTES // 1024} KiB", hint)
     try:
         value = content.decode()
     except UnicodeDecodeError:
-        raise ValueError(f"{subject} is not UTF-8 text; {hint}") from None
+        raise InvalidValueError(f"{subject} is not UTF-8 text", hint) from None
     # Editors and `echo` end a file with a newline that is no part of the secret.
     value = value.removesuffix("\n").removesuffix("\r")
     if not value:
-        raise ValueError(f"{subject} is empty; {hint}")
+        raise InvalidValueError(f"{subject} is empty", hint)
     return Secret(value)

@@ -22,10 +22,10 @@ from monitord.config.values import (
     as_one_of,
     as_text,
     check_name,
-    problem_and_hint,
     within,
 )
 from monitord.config.wording import Path, key_text, subject_text, value_text
+from monitord.errors import problem_and_hint
 from monitord.units import format_duration, format_size, parse_duration, parse_size
 
 T = TypeVar("T")
@@ -243,7 +243,7 @@ class Table:
         return secret
 
     def value(self, key: str, parse: Callable[[str], T], *, default: D, required: bool = False) -> T | D:
-        """Text that `parse` makes something of; ValueError("problem; hint") from it is a fault.
+        """Text that `parse` makes something of; InvalidValueError from it is a fault.
 
         The default is returned for a key that is missing or unusable; with `required` a missing one is a fault.
         """

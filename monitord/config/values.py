@@ -1,7 +1,4 @@
-"""What a value must be: each takes a value as the parser gave it, and raises ValueError("problem; hint").
-
-The problem is worded to follow the value: "5 min" is not a duration; write "5m".
-"""
+"""What a value must be: each takes a value as the parser gave it, and raises InvalidValueError."""
 
 import difflib
 import math
@@ -11,6 +8,7 @@ from datetime import UTC, date, datetime
 from typing import Final, TypeVar
 
 from monitord.config.wording import value_text
+from monitord.errors import InvalidValueError
 
 N = TypeVar("N", int, float)
 
@@ -18,29 +16,25 @@ NAME_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def check_name(name: str) -> str:
-    """The name, or ValueError("problem; hint"): monitors, notifiers and the like are named for URLs and commands."""
+    """The name, or InvalidValueError: monitors, notifiers and the like are named for URLs and commands."""
     if not NAME_PATTERN.fullmatch(name):
-        raise ValueError(
-            "is not a name; write letters, digits, dots, dashes and underscores, beginning with a letter or digit"
+        raise InvalidValueError(
+            "is not a name",
+            "write letters, digits, dots, dashes and underscores, beginning with a letter or digit",
         )
     return name
-
-
-def problem_and_hint(error: ValueError) -> tuple[str, str]:
-    problem, _, hint = str(error).partition("; ")
-    return problem, hint
 
 
 def as_text(value: object) -> str:
     if isinstance(value, str):
         return value
-    raise ValueError("is not text; write it in quotes")
+    raise InvalidValueError("is not text", "write it in quotes")
 
 
 def as_flag(value: object) -> bool:
     if isinstance(value, bool):
         return value
-    raise ValueError("is not a yes or no; write true or false, without quotes")
+    raise InvalidValueError("is not a yes or no", "write true or false, without quotes")
 
 
 def as_moment(value: object) -> datetime:
@@ -49,16 +43,16 @@ def as_moment(value: object) -> datetime:
         try:
             return value.astimezone(UTC)
         except (OverflowError, ValueError):
-            raise ValueError("lies too far away; write a year from 1970 to 2199") from None
+            raise InvalidValueError("lies too far away", "write a year from 1970 to 2199") from None
     what = "has no time of day" if isinstance(value, date) else "is not a date with a time"
-    raise ValueError(
-        f"{what}; write it without quotes, such as 2026-12-24T22:00:00 or 2026-12-24T22:00:00+01:00"
+    raise InvalidValueError(
+        what, "write it without quotes, such as 2026-12-24T22:00:00 or 2026-12-24T22:00:00+01:00"
     )
 
 
 def as_integer(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError("is not a whole number; write digits without quotes")  # noqa: TRY004 - see the module
+        raise InvalidValueError("is not a whole number", "write digits without quotes")
     return value
 
 
@@ -70,7 +64,7 @@ def as_number(value: object) -> float:
                 return float(value)
         except OverflowError:
             pass
-    raise ValueError("is not a number; write digits without quotes")
+    raise InvalidValueError("is not a number", "write digits without quotes")
 
 
 def as_one_of(value: object, options: Mapping[object, object]) -> object:
@@ -81,13 +75,15 @@ def as_one_of(value: object, options: Mapping[object, object]) -> object:
     known = [value_text(written) for written in options]
     near = difflib.get_close_matches(value_text(value), known, n=1) if isinstance(value, str) else []
     if near:
-        raise ValueError(f"is not known; did you mean {near[0]}?")
-    raise ValueError(f"is not known; write {' or '.join(filter(None, [', '.join(known[:-1]), known[-1]]))}")
+        raise InvalidValueError("is not known", f"did you mean {near[0]}?")
+    raise InvalidValueError(
+        "is not known", f"write {' or '.join(filter(None, [', '.join(known[:-1]), known[-1]]))}"
+    )
 
 
 def within(value: N, minimum: N | None, maximum: N | None, show: Callable[[N], str]) -> N:
     if minimum is not None and value < minimum:
-        raise ValueError(f"is too small; at least {show(minimum)}")
+        raise InvalidValueError("is too small", f"at least {show(minimum)}")
     if maximum is not None and value > maximum:
-        raise ValueError(f"is too large; at most {show(maximum)}")
+        raise InvalidValueError("is too large", f"at most {show(maximum)}")
     return value

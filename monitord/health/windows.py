@@ -97,7 +97,7 @@ def _last_time(schedule: CalendarEvent, at: datetime) -> datetime | None:
 
 
 def monitor_pattern(text: str) -> str:
-    """A name or a pattern as it is written; "unit:nginx" is unit:nginx.service. Raises ValueError("problem; hint")."""
+    """A name or a pattern as it is written; "unit:nginx" is unit:nginx.service. Raises InvalidValueError."""
     if not text.startswith(BY_ITSELF) or _is_pattern(text):
         return text
     return BY_ITSELF + full_unit_name(text.removeprefix(BY_ITSELF))

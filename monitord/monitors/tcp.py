@@ -13,9 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from monitord.conditions import ConditionError, FactType, Vocabulary
+from monitord.conditions import FactType, Vocabulary
 from monitord.conditions.pattern.matcher import Pattern
 from monitord.config import Secret, Table
+from monitord.errors import InvalidValueError
 from monitord.model import EXCERPT, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.net import FaultKind, IpFamily, parse_endpoint
@@ -188,15 +189,19 @@ def _address(text: str) -> tuple[str, int, str | None]:
     if text.startswith("unix:"):
         path = text.removeprefix("unix:")
         if not path.startswith("/") or "\0" in path:
-            raise ValueError('is not the path of a socket; write "unix:/run/name.sock"')
+            raise InvalidValueError("is not the path of a socket", 'write "unix:/run/name.sock"')
         if len(path.encode()) > MAX_SOCKET_PATH_BYTES:
-            raise ValueError(f"is longer than {MAX_SOCKET_PATH_BYTES} bytes; choose a shorter path (unix(7))")
+            raise InvalidValueError(
+                f"is longer than {MAX_SOCKET_PATH_BYTES} bytes", "choose a shorter path (unix(7))"
+            )
         return "", 0, path
     try:
         endpoint = parse_endpoint(text)
         return parse_host(endpoint.host), endpoint.port, None
     except ValueError:
-        raise ValueError('is not an address; write "host:port", "[address]:port" or "unix:/path"') from None
+        raise InvalidValueError(
+            "is not an address", 'write "host:port", "[address]:port" or "unix:/path"'
+        ) from None
 
 
 def _read_dialogue(table: Table) -> tuple[DialogueStep, ...]:
@@ -222,10 +227,7 @@ def _read_step(given: Table) -> DialogueStep | None:
 
 
 def _pattern(text: str) -> str:
-    try:
-        Pattern(text)
-    except ConditionError as error:
-        raise ValueError(str(error)) from None
+    Pattern(text)
     return text
 
 

@@ -15,6 +15,7 @@ from typing import ClassVar
 from monitord.clock import time_text
 from monitord.conditions import Vocabulary
 from monitord.config import Table
+from monitord.errors import InvalidValueError
 from monitord.model import Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.net import IpFamily, TlsFacts, parse_endpoint
@@ -106,7 +107,9 @@ def _read_options(table: Table) -> TlsMonitorOptions:
             endpoint = parse_endpoint(text)
             return parse_host(endpoint.host), endpoint.port
         except ValueError:
-            raise ValueError('is not a host, or a host and a port; write "host" or "host:port"') from None
+            raise InvalidValueError(
+                "is not a host, or a host and a port", 'write "host" or "host:port"'
+            ) from None
 
     host, port = table.value("address", address, default=("localhost", default_port), required=True)
     ip_family = table.choice("ip_family", IpFamily, default=IpFamily.ANY)

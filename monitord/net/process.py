@@ -36,6 +36,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from itertools import chain
 
+from monitord.errors import InvalidValueError
+
 MAX_STDOUT_BYTES = 64 * 1024
 MAX_STDERR_BYTES = 4 * 1024
 """What is more is read, dropped and counted."""
@@ -65,7 +67,7 @@ SendSignal = Callable[[int, int], None]
 class ProcessRequest:
     """What to run. The environment is all that the program gets, and may hold secrets. `stdin`: what it can read.
 
-    Raises ValueError("problem; hint") for what no program can be given.
+    Raises InvalidValueError for what no program can be given.
     """
 
     command: tuple[str, ...]
@@ -76,20 +78,22 @@ class ProcessRequest:
 
     def __post_init__(self) -> None:
         if not self.command:
-            raise ValueError('names no program; write ["/path/to/program", "argument"]')
+            raise InvalidValueError("names no program", 'write ["/path/to/program", "argument"]')
         if not self.command[0].startswith("/"):
             # A whole command line in it may hold a secret, so only its first word is shown.
             name, *others = self.command[0].split(maxsplit=1) or [""]
             hint = f'write "/path/to/{name}"'
             if others:
                 hint += ", and each argument as a text of its own"
-            raise ValueError(f'"{name}{" …" if others else ""}" is not an absolute path; {hint}')
+            raise InvalidValueError(f'"{name}{" …" if others else ""}" is not an absolute path', hint)
         if not self.directory.startswith("/"):
-            raise ValueError(f'"{self.directory}" is not an absolute path; write "/{self.directory}"')
+            raise InvalidValueError(
+                f'"{self.directory}" is not an absolute path', f'write "/{self.directory}"'
+            )
         if any(not name or "=" in name for name, _ in self.environment):
-            raise ValueError('a variable has no name, or one with "="; write NAME = "value"')
+            raise InvalidValueError('a variable has no name, or one with "="', 'write NAME = "value"')
         if any("\0" in text for text in (*self.command, self.directory, *chain(*self.environment))):
-            raise ValueError("holds a NUL character, which no program can be given; leave it out")
+            raise InvalidValueError("holds a NUL character, which no program can be given", "leave it out")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from email.utils import format_datetime
 from typing import ClassVar
 
 from monitord.config import Secret, Table
+from monitord.errors import InvalidValueError
 from monitord.net import Endpoint, TlsOptions, make_context, parse_endpoint
 from monitord.net.stream.smtp import (
     SmtpError,
@@ -147,7 +148,7 @@ class MailNotifier(Notifier[MailOptions]):
 
 
 def _address(text: str) -> str:
-    """An address, or the name of a user of the server. Raises ValueError("problem; hint")."""
+    """An address, or the name of a user of the server. Raises InvalidValueError."""
     if re.fullmatch(r"[a-z_][a-z0-9_-]*", text):
         return text
     name, _, domain = text.rpartition("@")
@@ -155,9 +156,9 @@ def _address(text: str) -> str:
         address = f"{name}@{domain.encode('idna').decode()}"
         Address(addr_spec=address)
     except (MessageError, ValueError, IndexError) as error:
-        raise ValueError('is not an address of mail; write "ops@example.org"') from error
+        raise InvalidValueError("is not an address of mail", 'write "ops@example.org"') from error
     if not re.fullmatch(r"[^\s@<>,;]+@[^\s@<>,;]+", address) or len(address) > LONGEST_ADDRESS:
-        raise ValueError('is not an address of mail; write "ops@example.org"')
+        raise InvalidValueError("is not an address of mail", 'write "ops@example.org"')
     return address
 
 
@@ -181,9 +182,9 @@ def _warn_of_unverified(table: Table, security: SmtpSecurity) -> None:
 
 
 def _helo_name(text: str) -> str:
-    """RFC 5321, section 4.1.1.1: a qualified name, or an address in brackets. Raises ValueError("problem; hint")."""
+    """RFC 5321, section 4.1.1.1: a qualified name, or an address in brackets. Raises InvalidValueError."""
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Za-z:.]+\]", text):
-        raise ValueError('is not a host name; write "mail.example.org" or "[192.0.2.1]"')
+        raise InvalidValueError("is not a host name", 'write "mail.example.org" or "[192.0.2.1]"')
     return text
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote, urlencode
 
 from monitord.config import Secret, Table
+from monitord.errors import InvalidValueError, problem_and_hint
 from monitord.net import (
     DEFAULT_MAX_HEAD_BYTES,
     MAX_DRAINED_BYTES,
@@ -84,7 +85,7 @@ class HttpOptions:
     ) -> HttpRequest:
         """`read_body`, `receive_streams`, `status_decides`: see `HttpRequest`.
 
-        Raises ValueError("problem; hint") when the parts do not fit.
+        Raises InvalidValueError when the parts do not fit.
         """
         headers = [(name, value.reveal()) for name, value in self.headers]
         if self.content_type is not None and not any(name.lower() == "content-type" for name, _ in headers):
@@ -297,7 +298,7 @@ def _check(table: Table, key: str, url: str) -> None:
 
 def _method(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z]+", text, re.ASCII):
-        raise ValueError('is not a method; write a word such as "GET"')
+        raise InvalidValueError("is not a method", 'write a word such as "GET"')
     return text.upper()
 
 
@@ -329,8 +330,7 @@ def _hidden(table: Table) -> tuple[Secret, ...]:
 
 
 def _fault(table: Table, key: str, error: Exception) -> None:
-    problem, _, hint = str(error).partition("; ")
-    table.fault(key, problem, hint)
+    table.fault(key, *problem_and_hint(error))
 
 
 def _read_body(table: Table) -> tuple[Secret | None, str | None]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from monitord.config import Secret, Table, value_text
+from monitord.errors import problem_and_hint
 from monitord.net import ProcessRequest
 from monitord.options.http import OWN_SECRET_NAME, SHORTEST_GUESS
 from monitord.options.masking import Masking
@@ -43,7 +44,7 @@ class ExecOptions:
     directory: str = "/"
 
     def request(self) -> ProcessRequest:
-        """Raises ValueError("problem; hint") when the options cannot be given to a program."""
+        """Raises InvalidValueError when the options cannot be given to a program."""
         environment = ENVIRONMENT | {name: value.reveal() for name, value in self.environment}
         return ProcessRequest(self.command, tuple(environment.items()), self.directory)
 
@@ -217,5 +218,4 @@ def _try(table: Table, key: str, **part: Any) -> None:
     try:
         ProcessRequest(**({"command": ("/",)} | part))
     except ValueError as error:
-        problem, _, hint = str(error).partition("; ")
-        table.fault(key, problem, hint)
+        table.fault(key, *problem_and_hint(error))

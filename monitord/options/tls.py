@@ -5,6 +5,7 @@ from datetime import datetime
 
 from monitord.conditions import EXPIRY, IP_VERSION, LATENCY, Bounds, FactType
 from monitord.config import Table, value_text
+from monitord.errors import problem_and_hint
 from monitord.model import Fact
 from monitord.net import CertificateFacts, Phase, TlsFacts, TlsOptions, TlsVersion, make_context
 from monitord.net.stream.client import StreamOutcome
@@ -115,5 +116,4 @@ def check_files(table: Table, key: str, options: TlsOptions) -> None:
     except PermissionError as error:
         table.unreadable(key, str(error.filename))
     except (OSError, ValueError) as error:
-        problem, _, hint = str(error).partition("; ")
-        table.fault(key, problem, hint)
+        table.fault(key, *problem_and_hint(error))

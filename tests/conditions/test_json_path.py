@@ -70,7 +70,7 @@ def test_a_path_that_leads_nowhere_says_where_it_ends(path: str, why: str) -> No
 def test_what_is_no_path_is_refused_at_its_place(path: str, column: int, problem: str) -> None:
     with pytest.raises(ConditionError) as caught:
         parse_json_path(path)
-    assert (caught.value.column, caught.value.problem) == (column, problem)
+    assert (caught.value.column, caught.value.message) == (column, problem)
 
 
 @given(STEPS)

@@ -201,4 +201,4 @@ def test_the_error_carries_its_parts() -> None:
         parse_condition("stauts == 1", WEB)
     error = caught.value
     assert isinstance(error, ValueError)
-    assert (error.column, error.problem, error.hint) == (1, "there is no fact stauts", "did you mean status?")
+    assert (error.column, error.message, error.hint) == (1, "there is no fact stauts", "did you mean status?")

@@ -241,3 +241,12 @@ def test_any_bytes_at_all_are_read_or_refused(main: Path, first: bytes, second: 
     if faults or not document.is_complete:
         with pytest.raises(ConfigError, match="toml"):
             document.check()
+
+
+def test_problem_that_repeats_a_name_with_a_semicolon_is_not_cut(main: Path) -> None:
+    main.write_text('token = { file = "/nonexistent/a; b" }')
+    document = read_document(main)
+    document.root.secret("token")
+    (fault,) = document.faults()
+    assert fault.problem == "the file /nonexistent/a; b is not there"
+    assert fault.hint == "let the daemon's user read a file that holds the secret"

@@ -18,7 +18,7 @@ def problem_of(type_name: str, text: str) -> str:
     try:
         parse_condition(text, kind.vocabulary)
     except ConditionError as error:
-        return f"{error.problem}; {error.hint}"
+        return f"{error.message}; {error.hint}"
     return ""
 
 

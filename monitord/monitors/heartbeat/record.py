@@ -26,6 +26,7 @@ from enum import Enum
 from typing import Any
 
 from monitord.calendar_events import CalendarEvent
+from monitord.errors import InvalidValueError
 
 MAX_MESSAGE_BYTES = 10 * 1024
 MAX_RUN_ID_CHARACTERS = 100
@@ -64,7 +65,7 @@ class HeartbeatStatus(Enum):
 class Beat:
     """One signal as it came. An exit status says success or failure itself; of a message the first 10 KiB are kept.
 
-    Raises ValueError("problem; hint") for what contradicts itself.
+    Raises InvalidValueError for what contradicts itself.
     """
 
     signal: HeartbeatSignal = HeartbeatSignal.SUCCESS
@@ -76,18 +77,20 @@ class Beat:
         status = self.exit_status
         if status is not None:
             if not 0 <= status <= MAX_EXIT_STATUS:
-                raise ValueError(f"{status} is not an exit status; it is from 0 to {MAX_EXIT_STATUS}")
+                raise InvalidValueError(
+                    f"{status} is not an exit status", f"it is from 0 to {MAX_EXIT_STATUS}"
+                )
             if self.signal in {HeartbeatSignal.START, HeartbeatSignal.LOG}:
-                raise ValueError(f"a {self.signal.value} has no exit status; leave out one of them")
+                raise InvalidValueError(f"a {self.signal.value} has no exit status", "leave out one of them")
             if self.signal is HeartbeatSignal.FAIL and status == 0:
-                raise ValueError("an exit status of 0 is no failure; leave out one of them")
+                raise InvalidValueError("an exit status of 0 is no failure", "leave out one of them")
             if status != 0:
                 object.__setattr__(self, "signal", HeartbeatSignal.FAIL)
         if self.message is not None:
             kept = self.message.encode(errors="replace")[:MAX_MESSAGE_BYTES].decode(errors="ignore")
             object.__setattr__(self, "message", kept)
         if self.run_id is not None and not 0 < len(self.run_id) <= MAX_RUN_ID_CHARACTERS:
-            raise ValueError(f"a run's name has 1 to {MAX_RUN_ID_CHARACTERS} characters; shorten it")
+            raise InvalidValueError(f"a run's name has 1 to {MAX_RUN_ID_CHARACTERS} characters", "shorten it")
 
 
 @dataclass(frozen=True, slots=True)

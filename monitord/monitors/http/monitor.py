@@ -29,6 +29,7 @@ from monitord.conditions import (
     parse_json_path,
 )
 from monitord.config import Table
+from monitord.errors import InvalidValueError
 from monitord.model import EXCERPT, Evidence, Fact, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools, lookup_of
 from monitord.net import MAX_REDIRECTS, Hop, HttpExchange, HttpFault, HttpOutcome, HttpRequest, Phase
@@ -74,7 +75,7 @@ _TELLING_HEADERS = (
 def _header_name(text: str) -> str:
     if not text or re.search(r"[\s:]", text):
         name = "-".join(text.partition(":")[0].split()) or "Name"
-        raise ValueError(f"is not the name of a header; write header('{name}')")
+        raise InvalidValueError("is not the name of a header", f"write header('{name}')")
     return text
 
 

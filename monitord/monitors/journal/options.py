@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from monitord.conditions.pattern.matcher import Pattern
 from monitord.config import Table, value_text
+from monitord.errors import InvalidValueError, problem_and_hint
 from monitord.systemd.unit_names import full_unit_name
 
 DEFAULT_WITHIN_S = 300.0
@@ -91,14 +92,14 @@ def _values(table: Table, key: str, field: str, written: object) -> list[str]:
         try:
             values += _value(key, field, part)
         except ValueError as error:
-            problem, _, hint = str(error).partition("; ")
+            problem, hint = problem_and_hint(error)
             table.fault(key, f"{value_text(part)} {problem}", hint)
     return values
 
 
 def _value(key: str, field: str, part: object) -> list[str]:
     if isinstance(part, bool) or not isinstance(part, (str, int)) or part == "":
-        raise ValueError('is neither text nor a whole number; write "…"')
+        raise InvalidValueError("is neither text nor a whole number", 'write "…"')
     text = str(part)
     if field == "PRIORITY":
         return _priorities(text, and_worse=key == "priority")
@@ -120,4 +121,4 @@ def _priority(text: str) -> int:
         return _PRIORITIES.index(text)
     if text.isascii() and text.isdecimal() and int(text) < len(_PRIORITIES):
         return int(text)
-    raise ValueError(f'is not a priority; write 0 to 7, "0..3", or one of {", ".join(_PRIORITIES)}')
+    raise InvalidValueError("is not a priority", f'write 0 to 7, "0..3", or one of {", ".join(_PRIORITIES)}')

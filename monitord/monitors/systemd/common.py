@@ -13,6 +13,7 @@ from fnmatch import translate
 from pathlib import Path
 
 from monitord.config import Table
+from monitord.errors import InvalidValueError
 from monitord.model import Observation, Reason
 from monitord.monitors.base import Stopwatch
 from monitord.net.dbus.bus import BusError, BusFault, socket_of, system_bus_address
@@ -44,9 +45,9 @@ def _warn_without_bus(table: Table, key: str, what: str) -> None:
 
 
 def parse_unit_name(text: str) -> str:
-    """The full name of one unit, of a service where no type is written, or ValueError("problem; hint")."""
+    """The full name of one unit, of a service where no type is written, or InvalidValueError."""
     if is_unit_pattern(text):
-        raise ValueError('is a pattern; write units = "…" for several units')
+        raise InvalidValueError("is a pattern", 'write units = "…" for several units')
     return full_unit_name(text)
 
 
@@ -54,21 +55,21 @@ def parse_timer_name(text: str) -> str:
     """As `parse_unit_name`, of a timer."""
     name = full_unit_name(text, "timer")
     if not name.endswith(".timer"):
-        raise ValueError('is not a timer; write a name such as "backup.timer"')
+        raise InvalidValueError("is not a timer", 'write a name such as "backup.timer"')
     return name
 
 
 def parse_unit_pattern(text: str) -> str:
-    """A pattern for names of units as systemd has it (glob(7)), or ValueError("problem; hint")."""
+    """A pattern for names of units as systemd has it (glob(7)), or InvalidValueError."""
     if text and not is_unit_pattern(text):
         return full_unit_name(text)
     if not text or "/" in text:
-        raise ValueError('is not a pattern for names of units; write one such as "*.service"')
+        raise InvalidValueError("is not a pattern for names of units", 'write one such as "*.service"')
     # glibc and Python agree on all but these.
     if "[^" in text:
-        raise ValueError('negates by "^"; write "[!…]"')
+        raise InvalidValueError('negates by "^"', 'write "[!…]"')
     if "[:" in text or "[." in text or "[=" in text:
-        raise ValueError("names a class of characters; list them, as in [0-9]")
+        raise InvalidValueError("names a class of characters", "list them, as in [0-9]")
     return text
 
 

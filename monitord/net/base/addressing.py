@@ -32,7 +32,7 @@ SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
 
 def parse_host(text: str) -> str:
-    """A name in ASCII or an address, alone. Raises ValueError("problem; hint").
+    """A name in ASCII or an address, alone. Raises InvalidValueError.
 
     In brackets an address is written as in a URL, where "%25" begins a zone (RFC 6874, section 2); "%" does as well.
     """

@@ -122,7 +122,7 @@ class TlsContexts:
         self._contexts: OrderedDict[TlsOptions, tuple[object, ssl.SSLContext]] = OrderedDict()
 
     def get(self, options: TlsOptions) -> ssl.SSLContext:
-        """Raises ValueError("problem; hint") when a file is missing or unusable and no former context stands in."""
+        """Raises ValueError if a file is missing or unusable and no former context stands in."""
         known = self._contexts.get(options)
         try:
             stamp = _stamp(options)

@@ -16,6 +16,7 @@ import dns.rdatatype
 import dns.reversename
 import dns.rrset
 
+from monitord.errors import InvalidValueError
 from monitord.net.base.resolver import literal_address
 from monitord.net.dns.cost import MAX_COST, cost_of
 
@@ -95,21 +96,25 @@ def _sentence(error: dns.exception.DNSException) -> str:
 
 
 def parse_name(text: str) -> str:
-    """The name as it is asked for: absolute, in punycode. Raises ValueError("problem; hint")."""
+    """The name as it is asked for: absolute, in punycode. Raises InvalidValueError."""
     try:
         return dns.name.from_text(text.strip()).to_text()
     except (dns.exception.DNSException, UnicodeError, struct.error):  # the last: an escape that is no byte
-        raise ValueError('is not a name in the DNS; write one such as "www.example.org"') from None
+        raise InvalidValueError("is not a name in the DNS", 'write one such as "www.example.org"') from None
 
 
 def parse_record_type(text: str) -> str:
-    """ "AAAA", or "TYPE65280" for one without a name. Raises ValueError("problem; hint")."""
+    """ "AAAA", or "TYPE65280" for one without a name. Raises InvalidValueError."""
     try:
         kind = dns.rdatatype.from_text(text.strip())
     except (dns.exception.DNSException, ValueError):
-        raise ValueError('is not a type of record; write one such as "A", "AAAA", "MX" or "TXT"') from None
+        raise InvalidValueError(
+            "is not a type of record", 'write one such as "A", "AAAA", "MX" or "TXT"'
+        ) from None
     if kind == 0 or (dns.rdatatype.is_metatype(kind) and kind != dns.rdatatype.ANY):
-        raise ValueError('is no type of record that can be asked for; write one such as "A" or "SOA"')
+        raise InvalidValueError(
+            "is no type of record that can be asked for", 'write one such as "A" or "SOA"'
+        )
     return dns.rdatatype.to_text(kind)
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from monitord.errors import InvalidValueError
 from monitord.net.base.addressing import parse_host
 from monitord.net.base.resolver import IpFamily, literal_address
 from monitord.net.base.tls import TlsOptions
@@ -43,19 +44,19 @@ class Endpoint:
 
 
 def parse_endpoint(text: str) -> Endpoint:
-    """ "host:port" or "[address]:port"; raises ValueError("problem; hint")."""
+    """ "host:port" or "[address]:port"; raises InvalidValueError."""
     match = re.fullmatch(r"(\[[^\[\]]+\]|[^\[\]:]+):(\d{1,5})", text, re.ASCII)
     try:
         if match is not None and 0 < int(match[2]) <= 65535 and match[1].strip() == match[1]:  # noqa: PLR2004 - the largest port
             return Endpoint(parse_host(match[1]), int(match[2]))
     except ValueError:
         pass
-    raise ValueError('is not a host and a port; write "host:port" or "[address]:port"')
+    raise InvalidValueError("is not a host and a port", 'write "host:port" or "[address]:port"')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HttpRequest:
-    """Raises ValueError("problem; hint") when made of parts that do not fit. Compares by identity.
+    """Raises InvalidValueError when made of parts that do not fit. Compares by identity.
 
     - `url`: http, https or http+unix://%2Frun%2Fapp.sock/path; "user:password@" in it means basic authentication.
     - `headers`: sent as they stand; the last of a name counts. `Host` may be among them.
@@ -101,7 +102,7 @@ class HttpRequest:
 
     def __post_init__(self) -> None:
         if not _TOKEN.fullmatch(self.method):
-            raise ValueError('the method is not a word; write "GET"')
+            raise InvalidValueError("the method is not a word", 'write "GET"')
         if self.body is not None and len(self.body) > MAX_REQUEST_BODY_BYTES:
             raise ValueError(f"the body is larger than {MAX_REQUEST_BODY_BYTES // 1024} KiB")
         target, userinfo = parse_target(self.url)
@@ -114,7 +115,7 @@ class HttpRequest:
         if "authorization" in {name.lower() for name in own}:
             credentials.append("")
         if len(credentials) > 1:
-            raise ValueError("more than one kind of authentication; keep one")
+            raise InvalidValueError("more than one kind of authentication", "keep one")
         if credentials and credentials[0]:
             own["Authorization"] = _checked_value("Authorization", credentials[0])
         host = next((value for name, value in own.items() if name.lower() == "host"), None)
@@ -129,11 +130,11 @@ class HttpRequest:
     def _read_proxy(self) -> None:
         proxy, userinfo = parse_target(self.proxy) if self.proxy is not None else (None, None)
         if proxy is not None and (proxy.is_tls or proxy.socket_path is not None):
-            raise ValueError('the proxy is spoken to in plain HTTP; write "http://host:port"')
+            raise InvalidValueError("the proxy is spoken to in plain HTTP", 'write "http://host:port"')
         if proxy is not None and (self.connect_to is not None or self.target.socket_path is not None):
             raise ValueError("a proxy chooses the address itself: leave out proxy, connect_to or http+unix")
         if self.connect_to is not None and self.target.socket_path is not None:
-            raise ValueError("connect_to and http+unix exclude each other; keep one")
+            raise InvalidValueError("connect_to and http+unix exclude each other", "keep one")
         object.__setattr__(self, "proxy_target", proxy)
         object.__setattr__(self, "proxy_authorization", None if userinfo is None else _basic(userinfo))
 
@@ -225,7 +226,7 @@ def _basic(userinfo: str) -> str:
 
 
 def check_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """As they are sent, the last of each name. Raises ValueError("problem; hint") for what cannot be one."""
+    """As they are sent, the last of each name. Raises InvalidValueError for what cannot be one."""
     checked: dict[str, str] = {}
     names: dict[str, str] = {}
     for name, value in headers:
@@ -233,9 +234,11 @@ def check_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
             # A whole header as the name may hold a secret.
             word = name.partition(":")[0]
             shown = repr(word) if word == name else f"{word!r} …"
-            raise ValueError(f"the header {shown} is not a word of HTTP; write its name and its value apart")
+            raise InvalidValueError(
+                f"the header {shown} is not a word of HTTP", "write its name and its value apart"
+            )
         if name.lower() in _OURS:
-            raise ValueError(f"the header {name} is set by the client; leave it out")
+            raise InvalidValueError(f"the header {name} is set by the client", "leave it out")
         checked.pop(names.get(name.lower(), name), None)
         names[name.lower()] = name
         checked[name] = _checked_value(name, value)

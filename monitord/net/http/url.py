@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from urllib.parse import unquote, unquote_to_bytes
 
+from monitord.errors import InvalidValueError
 from monitord.net.base.addressing import parse_host
 from monitord.net.base.resolver import literal_address
 
@@ -93,24 +94,26 @@ class Target:
     maxsize=64
 )  # a monitor's URL is needed three times in a row: as an option, for its secrets, for the request
 def parse_target(text: str) -> tuple[Target, str | None]:
-    """The target, and "user:password" if the URL has it. Raises ValueError("problem; hint") that holds neither."""
+    """The target, and "user:password" if the URL has it. Raises InvalidValueError that holds neither."""
     if len(text) > MAX_URL_CHARACTERS:
         raise ValueError(f"is longer than {MAX_URL_CHARACTERS} characters")
     text = text.strip()
     if _CONTROLS.search(text):
-        raise ValueError('is not a URL; write "https://host/path" with control characters as in "%09"')
+        raise InvalidValueError(
+            "is not a URL", 'write "https://host/path" with control characters as in "%09"'
+        )
     parts = _PARTS.fullmatch(text)
     scheme = (parts["scheme"] or "").lower() if parts else ""
     if parts is None or scheme not in {*PORTS, "http+unix"} or not parts["authority"]:
-        raise ValueError('is not a URL of http; write "https://host/path"')
+        raise InvalidValueError("is not a URL of http", 'write "https://host/path"')
     try:
         if scheme == "http+unix":
             return _socket_target(parts["authority"], parts["path"], parts["query"]), None
         target = _target(scheme, parts["authority"], parts["path"], parts["query"])
     except UnicodeError:
-        raise ValueError('is not a URL; write "https://host/path"') from None
+        raise InvalidValueError("is not a URL", 'write "https://host/path"') from None
     except ValueError as error:
-        raise ValueError(f'is not a URL; write "https://host/path" {error}') from None
+        raise InvalidValueError("is not a URL", f'write "https://host/path" {error}') from None
     if target.userinfo is None:
         return target, None
     return replace(target, userinfo=None), target.userinfo

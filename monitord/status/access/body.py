@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from monitord.config.values import problem_and_hint
+from monitord.errors import InvalidValueError, problem_and_hint
 from monitord.status.access.problems import BadInput, Fault
 from monitord.status.model.query import MOST_COMPARED, MOST_FAULTS
 from monitord.text import printable
@@ -19,7 +19,7 @@ MOST_CHARACTERS = 256
 """Of a name, a pattern or a tag. Compiling a pattern and comparing with many takes time of the event loop."""
 
 Read = Callable[[object], Any]
-"""Raises ValueError("problem; fix")."""
+"""Raises InvalidValueError."""
 
 
 async def read_body(
@@ -59,20 +59,22 @@ def comment(value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise ValueError("is not text; write it in quotes")  # noqa: TRY004 - one error for all bad values
+        raise InvalidValueError("is not text", "write it in quotes")
     if len(value) > MOST_TEXT:
-        raise ValueError(f"is longer than {MOST_TEXT} characters; write less")
+        raise InvalidValueError(f"is longer than {MOST_TEXT} characters", "write less")
     _check_unicode(value)
     return " ".join(printable(value, keep="\n\r\t").split()) or None
 
 
 def texts(value: object) -> tuple[str, ...]:
     if isinstance(value, list) and len(value) > MOST_ITEMS:
-        raise ValueError(f"has more than {MOST_ITEMS} items; write fewer")
+        raise InvalidValueError(f"has more than {MOST_ITEMS} items", "write fewer")
     if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
-        raise ValueError('is not a list of texts; write ["…"]')
+        raise InvalidValueError("is not a list of texts", 'write ["…"]')
     if any(len(item) > MOST_CHARACTERS for item in value):
-        raise ValueError(f"has an item of more than {MOST_CHARACTERS} characters; write shorter ones")
+        raise InvalidValueError(
+            f"has an item of more than {MOST_CHARACTERS} characters", "write shorter ones"
+        )
     for item in value:
         _check_unicode(item)
     # Nothing in the configuration has such characters, so nothing is selected by them; but silences are shown.
@@ -84,4 +86,4 @@ def _check_unicode(text: str) -> None:
     try:
         text.encode()
     except UnicodeError:
-        raise ValueError("is not Unicode; leave out half of a surrogate pair") from None
+        raise InvalidValueError("is not Unicode", "leave out half of a surrogate pair") from None

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from monitord.dispatch import Matcher, Silence, Watched
+from monitord.errors import InvalidValueError
 from monitord.status.access.body import Read, comment, read_body
 from monitord.status.access.control import Explain, Interventions
 from monitord.status.access.problems import BadInput, Fault
@@ -165,10 +166,10 @@ def silence_of(silence: Silence) -> Json:
 
 def _until(value: object) -> datetime:
     if not isinstance(value, str):
-        raise ValueError('is not a time; write RFC 3339 such as "2026-01-31T12:00:00Z"')  # noqa: TRY004 - see body
+        raise InvalidValueError("is not a time", 'write RFC 3339 such as "2026-01-31T12:00:00Z"')
     read = moment(value)
     if isinstance(read, timedelta):
-        raise ValueError('is in the past; write RFC 3339, or lasts = "2h"')  # noqa: TRY004
+        raise InvalidValueError("is in the past", 'write RFC 3339, or lasts = "2h"')
     return read.astimezone(UTC)
 
 
@@ -176,9 +177,13 @@ def _lasts(value: object) -> float:
     """Seconds."""
     seconds = parse_duration(value)
     if not 0 < seconds <= LONGEST_SILENCE_S:
-        raise ValueError('is not within the next year; write a duration up to 366 days, such as "2h"')
+        raise InvalidValueError(
+            "is not within the next year", 'write a duration up to 366 days, such as "2h"'
+        )
     if isinstance(value, str) and re.fullmatch(SILENCE_DURATION, value) is None:
-        raise ValueError('is not written as a duration usually is; write days, hours, minutes: "1d12h30m"')
+        raise InvalidValueError(
+            "is not written as a duration usually is", 'write days, hours, minutes: "1d12h30m"'
+        )
     return seconds
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from monitord.errors import InvalidValueError
 from monitord.model import Health
 from monitord.status.access.body import MOST_CHARACTERS
 from monitord.status.access.conditional import tag_of
@@ -35,9 +36,9 @@ TYPE = many("type", words, TEXT, "Only monitors of this type; repeated: of any o
 
 
 def name_filter(text: str) -> str:
-    """Raises ValueError("problem; fix")."""
+    """Raises InvalidValueError."""
     if len(text) > MOST_CHARACTERS:
-        raise ValueError(f"has more than {MOST_CHARACTERS} characters; write fewer")
+        raise InvalidValueError(f"has more than {MOST_CHARACTERS} characters", "write fewer")
     return words(text)
 
 
@@ -59,9 +60,9 @@ def limit(default: int, maximum: int) -> Parameter[int]:
 
 
 def read_cursor(text: str) -> str:
-    """The name behind which the page begins. Raises ValueError("problem; fix")."""
+    """The name behind which the page begins. Raises InvalidValueError."""
     if re.fullmatch(CURSOR_PATTERN, text) is None:
-        raise ValueError("is not a cursor; write the next_cursor of the page before")
+        raise InvalidValueError("is not a cursor", "write the next_cursor of the page before")
     return bytes.fromhex(text).decode(errors="replace")
 
 

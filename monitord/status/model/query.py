@@ -1,6 +1,6 @@
 """What a request may say, in its query or its body: each parameter is declared once, to be read and to be documented.
 
-A reader takes text and raises ValueError("problem; fix"), as those of the configuration do. All faults of a request
+A reader takes text and raises InvalidValueError, as those of the configuration do. All faults of a request
 come in one answer; a parameter that is not known is a fault, with the nearest one that is.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar, cast
 
-from monitord.config.values import problem_and_hint
+from monitord.errors import InvalidValueError, problem_and_hint
 from monitord.status.access.problems import BadInput, Fault
 from monitord.units import parse_duration
 from monitord.web import Request
@@ -120,7 +120,7 @@ def read_query(request: Request, parameters: Sequence[Parameter[Any]]) -> Query:
 def whole_number(minimum: int, maximum: int) -> Callable[[str], int]:
     def read(text: str) -> int:
         if not re.fullmatch(r"[0-9]{1,9}", text) or not minimum <= int(text) <= maximum:
-            raise ValueError(f"is not a number from {minimum} to {maximum}; write one, in digits")
+            raise InvalidValueError(f"is not a number from {minimum} to {maximum}", "write one, in digits")
         return int(text)
 
     return read
@@ -128,7 +128,7 @@ def whole_number(minimum: int, maximum: int) -> Callable[[str], int]:
 
 def flag(text: str) -> bool:
     if text not in {"0", "1"}:
-        raise ValueError("is neither yes nor no; write 1 or 0")
+        raise InvalidValueError("is neither yes nor no", "write 1 or 0")
     return text == "1"
 
 
@@ -136,16 +136,16 @@ def moment(text: str) -> datetime | timedelta:
     """RFC 3339, or how long ago: "-24h"."""
     if text.startswith("-"):
         if re.fullmatch(f"{DURATION}|{SECONDS}", text[1:]) is None:
-            raise ValueError('is not a time; write "-24h" for a day ago, or RFC 3339')
+            raise InvalidValueError("is not a time", 'write "-24h" for a day ago, or RFC 3339')
         return timedelta(seconds=parse_duration(text[1:]))
     # A plus in a query means a blank; between time and offset no blank can be meant.
     written = re.sub(r" (?=\d\d:\d\d$)", "+", text)
     if re.fullmatch(MOMENT, written) is None:
         if re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T", written) and re.fullmatch(MOMENT, f"2000{written[4:]}"):
-            raise ValueError("is out of range; write a year from 1970 to 9899")
+            raise InvalidValueError("is out of range", "write a year from 1970 to 9899")
         if re.fullmatch(MOMENT, f"{written}Z"):
-            raise ValueError(f'does not say in which zone; write "{text}Z" for UTC')
-        raise ValueError('is not a time; write RFC 3339 such as "2026-01-31T12:00:00Z", or "-24h"')
+            raise InvalidValueError("does not say in which zone", f'write "{text}Z" for UTC')
+        raise InvalidValueError("is not a time", 'write RFC 3339 such as "2026-01-31T12:00:00Z", or "-24h"')
     return datetime.fromisoformat(written).astimezone(UTC)
 
 
@@ -161,14 +161,16 @@ def duration(text: str) -> float:
     """Seconds."""
     if re.fullmatch(f"{DURATION}|{SECONDS}", text) is None:
         parse_duration(text)  # says what to write instead, where it can tell
-        raise ValueError('is not a duration that can be asked for; write one such as "5m" or "1h30m"')
+        raise InvalidValueError(
+            "is not a duration that can be asked for", 'write one such as "5m" or "1h30m"'
+        )
     return parse_duration(text)
 
 
 def choice(options: Sequence[str]) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in options:
-            raise ValueError(f"is not known; write one of: {', '.join(options)}")
+            raise InvalidValueError("is not known", f"write one of: {', '.join(options)}")
         return text
 
     return read
@@ -177,7 +179,7 @@ def choice(options: Sequence[str]) -> Callable[[str], str]:
 def words(text: str) -> str:
     """Any text that is not empty."""
     if not text:
-        raise ValueError("is empty; write something, or leave it out")
+        raise InvalidValueError("is empty", "write something, or leave it out")
     return text
 
 
@@ -189,7 +191,7 @@ def one(name: str, read: Callable[[str], T], default: T, schema: Json, about: st
 
     def read_one(texts: Sequence[str]) -> T:
         if len(texts) > 1:
-            raise ValueError("is there more than once; write it once")
+            raise InvalidValueError("is there more than once", "write it once")
         return read(texts[0])
 
     return Parameter(name, about, read_one, default, schema)
@@ -200,7 +202,7 @@ def many(name: str, read: Callable[[str], str], schema: Json, about: str) -> Par
 
     def read_all(texts: Sequence[str]) -> tuple[str, ...]:
         if len(texts) > MOST_VALUES:
-            raise ValueError(f"comes after {MOST_VALUES} others; write fewer")
+            raise InvalidValueError(f"comes after {MOST_VALUES} others", "write fewer")
         return tuple(map(read, texts))
 
     return Parameter(

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from monitord.dispatch import Matcher, Watched
+from monitord.errors import InvalidValueError
 from monitord.status.access.body import MOST_PATTERNS, Read, texts
 from monitord.status.access.problems import BadInput, Fault, UnknownInput
 from monitord.web import HTTPConflict
@@ -24,7 +25,7 @@ ELSE = "GET /monitors lists them"
 
 def _patterns(value: object) -> tuple[str, ...]:
     if isinstance(value, list) and len(value) > MOST_PATTERNS:
-        raise ValueError(f"has more than {MOST_PATTERNS} items; write fewer")
+        raise InvalidValueError(f"has more than {MOST_PATTERNS} items", "write fewer")
     return texts(value)
 
 

@@ -44,7 +44,7 @@ def test_what_is_found_is_what_re_finds(options: str, pattern: str, text: str) -
     try:
         compiled = Pattern(options + pattern)
     except ConditionError as error:
-        assume("too large" not in error.problem)
+        assume("too large" not in error.message)
         raise
     assert compiled.is_in_any([text]) is (re.search(options + pattern, text) is not None)
 
@@ -152,7 +152,7 @@ def test_a_pattern_that_cannot_be_is_refused_at_its_place(
 ) -> None:
     with pytest.raises(ConditionError) as caught:
         Pattern(pattern)
-    assert (caught.value.column, caught.value.problem, caught.value.hint) == (column, problem, hint)
+    assert (caught.value.column, caught.value.message, caught.value.hint) == (column, problem, hint)
 
 
 @given(st.text(max_size=30) | st.text(st.sampled_from("ab()[]{}*+?|\\^$.-&~,0123P<>:=!idswux"), max_size=30))

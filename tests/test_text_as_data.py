@@ -1,0 +1,111 @@
+"""Composed sentences are for people: no code takes them apart or compares them."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import monitord
+
+PACKAGE = Path(monitord.__file__).parent
+
+SEPARATORS = ("; ", ": ", " (")
+"""Separators of the package's own sentences. Formats of others are split at ";", ":" or "="."""
+
+SPLITTING = {"partition", "rpartition", "split", "rsplit"}
+SEARCHING = {"startswith", "endswith", "find", "index", "removeprefix", "removesuffix", "count"} | SPLITTING
+MESSAGES = {"detail", "why", "problem", "hint", "outcome", "message", "summary", "said", "text"}
+"""Attributes that hold sentences. They are compared with other sentences or with an empty one, never with a literal."""
+RESULTS = {"observation", "incident", "transition", "result", "error", "fault", "decision", "outcome"}
+
+
+def violations(source: str, *, with_raises: bool = True) -> list[str]:
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            method, separator = node.func.attr, _text(node.args[0]) if node.args else None
+            if (method in SPLITTING and separator in SEPARATORS) or (
+                method in SEARCHING and _is_sentence(node.func.value)
+            ):
+                found.append(f"{node.lineno}: {ast.unparse(node)}")
+        elif with_raises and isinstance(node, ast.Raise) and _joins_a_hint(node.exc):
+            found.append(f"{node.lineno}: {ast.unparse(node)}")
+        elif isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            if any(map(_is_sentence, sides)) and any(map(_text, sides)):
+                found.append(f"{node.lineno}: {ast.unparse(node)}")
+    return found
+
+
+def _is_sentence(node: ast.expr) -> bool:
+    """Whether this is the text of an exception, or an attribute or a key of a result that holds a sentence."""
+    match node:
+        case ast.Call(func=ast.Name(id="str"), args=[ast.Name(id=name)]):
+            return name in RESULTS
+        case (
+            ast.Attribute(value=owner, attr=name) | ast.Subscript(value=owner, slice=ast.Constant(value=name))
+        ):
+            return name in MESSAGES and _name(owner) in RESULTS
+    return False
+
+
+def _joins_a_hint(exception: ast.expr | None) -> bool:
+    """Whether a ValueError joins problem and hint in its text, instead of an InvalidValueError that carries both."""
+    match exception:
+        case ast.Call(func=ast.Name(id="ValueError"), args=[ast.Constant() | ast.JoinedStr() as text]):
+            return any(
+                "; " in (_text(part) or "") for part in ast.walk(text) if isinstance(part, ast.Constant)
+            )
+    return False
+
+
+def _name(node: ast.expr) -> str:
+    match node:
+        case (
+            ast.Name(id=name) | ast.Attribute(attr=name) | ast.Subscript(slice=ast.Constant(value=str(name)))
+        ):
+            return name
+    return ""
+
+
+def _text(node: ast.expr) -> str | None:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
+@pytest.mark.parametrize(
+    "room", sorted({file.relative_to(PACKAGE).parts[0] for file in PACKAGE.rglob("*.py")})
+)
+def test_no_module_takes_a_composed_sentence_apart(room: str) -> None:
+    files = sorted((PACKAGE / room).rglob("*.py")) if (PACKAGE / room).is_dir() else [PACKAGE / room]
+    # Two rooms know nothing of the errors of this program; nobody reads their errors as problem and hint.
+    with_raises = room not in {"web", "systemd"}
+    found = [
+        f"{file.relative_to(PACKAGE)}:{violation}"
+        for file in files
+        for violation in violations(file.read_text(), with_raises=with_raises)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'text.partition("; ")',
+        'name.rsplit(": ", 1)',
+        "str(error).partition(';')",
+        'str(error).startswith("no ")',
+        '"range" in str(error)',
+        'result.observation.detail.endswith("missed")',
+        'last["observation"]["detail"] == "refused"',
+        'fault.problem == "is missing"',
+        'raise ValueError("is not text; write it in quotes")',
+        'raise ValueError(f"is not {kind}; write {example}") from None',
+    ],
+)
+def test_each_form_is_seen(source: str) -> None:
+    assert len(violations(source)) == 1
+
+
+@pytest.mark.parametrize("source", ['header.partition(":")', "error.hint == other.hint", 'str(error) + "; "'])
+def test_formats_of_others_are_allowed(source: str) -> None:
+    assert violations(source) == []
