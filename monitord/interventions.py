@@ -12,13 +12,17 @@ from typing import Any
 
 from monitord.clock import Clock, time_text
 from monitord.dispatch import ClockStep, Dispatcher, Matcher, Pause, Pipeline, Silence, Watched
-from monitord.errors import InvalidValueError
+from monitord.errors import ControlError, InvalidValueError
 from monitord.systemd.log import NOTICE
 
 log = logging.getLogger("monitord")
 
 SILENCES = "silences"
 """The name by which they are kept."""
+
+MOST_SILENCES = 1000
+MOST_SILENCE_CHARACTERS = 1 << 20
+"""In the names, patterns, tags and comments of all silences: they are kept in memory, and stored with each change."""
 
 Keep = Callable[[str, Mapping[str, Any]], None]
 
@@ -98,9 +102,16 @@ class Interventions:
         )
 
     def silence(self, matcher: Matcher, until: datetime, comment: str | None, by: str) -> str:
-        """Returns the id."""
+        """Returns the id. Raises ControlError if there are too many silences."""
         silence = Silence(secrets.token_hex(4), matcher, self._clock.now(), until, by, comment)
-        self._replace([*self.silences, silence])
+        silences = [*self.silences, silence]
+        characters = sum(map(_characters_of, silences))
+        if len(silences) > MOST_SILENCES or characters > MOST_SILENCE_CHARACTERS:
+            raise ControlError(
+                f"there are {len(silences) - 1} silences already, and no more can be kept",
+                hint="end some of them, or select by tags instead of names",
+            )
+        self._replace(silences)
         moment = time_text(until)
         count = sum(
             matcher.covers(one.name, one.monitor.settings.tags) for one in self._dispatcher.watched.values()
@@ -133,6 +144,12 @@ class Interventions:
 
     def _watched(self, name: str) -> Watched:
         return self._dispatcher.watched[name]
+
+
+def _characters_of(silence: Silence) -> int:
+    matcher = silence.matcher
+    texts = (*matcher.names, *matcher.patterns, *matcher.tags, silence.comment or "")
+    return sum(map(len, texts))
 
 
 def _record_of(silence: Silence) -> dict[str, Any]:

@@ -3,15 +3,18 @@
 import asyncio
 import json
 import logging
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from types import FrameType
 from typing import Any
 
 import pytest
 
-from monitord.dispatch import Matcher
-from monitord.interventions import Interventions
+from monitord.dispatch import Matcher, Silence
+from monitord.errors import ControlError
+from monitord.interventions import MOST_SILENCES, Interventions
 from monitord.model import Health, Incident, Reason
 from tests.dispatch.test_dispatcher import Bench, answers, bench, finish
 from tests.fakes import run_in_fake_time
@@ -156,3 +159,47 @@ def test_silences_that_cannot_be_read_are_told_and_gone(caplog: pytest.LogCaptur
 )
 def test_a_matcher_covers(matcher: Matcher, covered: bool) -> None:
     assert matcher.covers("web", ("prod", "eu")) is covered
+
+
+def test_silences_are_limited_in_number_and_size() -> None:
+    async def main(there: There, interventions: Interventions) -> None:
+        there.made.monitor("web")
+        now = there.made.clock.now()
+        until = now + timedelta(hours=1)
+        many = [Silence(str(number), Matcher(("web",)), now, until, KIM) for number in range(MOST_SILENCES)]
+        there.made.pipeline.roster.silences = {one.id: one for one in many}
+        with pytest.raises(ControlError, match="there are 1000 silences already, and no more can be kept"):
+            interventions.silence(Matcher(("web",)), until, None, KIM)
+        interventions.unsilence("7", KIM)
+        interventions.silence(Matcher(("web",)), until, None, KIM)
+        large = [
+            Silence(
+                str(number), Matcher(tuple(f"{number:04}" * 64 for number in range(1000))), now, until, KIM
+            )
+            for number in range(4)
+        ]
+        there.made.pipeline.roster.silences = {one.id: one for one in large}
+        with pytest.raises(ControlError, match="end some of them"):
+            interventions.silence(large[0].matcher, until, None, KIM)
+        assert len(interventions.silences) == 4
+
+    run(main)
+
+
+def test_the_patterns_of_all_silences_stay_compiled() -> None:
+    """Each result is compared with each silence in turn."""
+    matchers = [Matcher(patterns=(f"web-{number}-*",)) for number in range(MOST_SILENCES)]
+    calls = 0
+    for _ in range(2):
+        calls = 0
+
+        def count(frame: FrameType, event: str, _: object) -> None:
+            nonlocal calls
+            calls += event == "call" and frame.f_code.co_name == "_compiled"
+
+        sys.setprofile(count)
+        try:
+            assert not any(one.covers("shop", ()) for one in matchers)
+        finally:
+            sys.setprofile(None)
+    assert calls == 0

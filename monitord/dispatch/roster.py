@@ -16,6 +16,10 @@ from monitord.health import Parents, Window, maintenance_of, parents_of
 from monitord.model import Health
 from monitord.monitors import Monitor
 
+MAX_COMPILED = 2048
+"""More than there are silences. Each result is compared with all of them in turn, so a smaller
+cache would compile every pattern each time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Matcher:
@@ -37,7 +41,7 @@ class Matcher:
         return is_named and set(self.tags).issubset(tags)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=MAX_COMPILED)
 def _compiled(patterns: tuple[str, ...]) -> re.Pattern[str]:
     """One expression of all, as of `fnmatch.fnmatchcase`: a silence of many patterns is asked about every monitor."""
     return re.compile("|".join(map(fnmatch.translate, patterns)))

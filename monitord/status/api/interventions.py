@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from monitord.dispatch import Matcher, Silence, Watched
-from monitord.errors import InvalidValueError
+from monitord.errors import ControlError, InvalidValueError
 from monitord.status.access.body import Read, comment, read_body
 from monitord.status.access.control import Explain, Interventions
 from monitord.status.access.problems import BadInput, Fault
@@ -123,7 +123,10 @@ class InterventionHandlers:
         until = _end_of(given, matcher, now)
         self._reads.outdate()
         by = asked_by(request)
-        made = self._interventions.silence(matcher, until, given.get("comment"), by)
+        try:
+            made = self._interventions.silence(matcher, until, given.get("comment"), by)
+        except ControlError as error:
+            raise HTTPConflict(text=f"{error}\n") from None
         # One of a millisecond has ended by now.
         ended = Silence(made, matcher, now, until, by, given.get("comment"))
         silence = next((one for one in self._interventions.silences if one.id == made), ended)
