@@ -56,8 +56,8 @@ def test_every_reason_has_a_meaning_that_fits_its_line() -> None:
     assert [reason for reason in Reason if not 0 < len(reason.meaning) <= 60] == []
 
 
-def test_the_manual_names_the_reasons_that_make_a_check_unsure() -> None:
-    named = TOML.split(".SH REASONS")[1].split(".TE")[1].split("make a check unsure")[0]
+def test_the_manual_names_the_reasons_of_inconclusive_checks() -> None:
+    named = TOML.split(".SH REASONS")[1].split(".TE")[1].split("make a check inconclusive")[0]
     assert set(re.findall(r"^\.BR? ([a-z_]+)", named, re.MULTILINE)) == {
         reason.value for reason in Reason if reason.is_ours
     }
