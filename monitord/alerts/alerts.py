@@ -15,10 +15,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from monitord.alerts.courier import LEAVE_WITHIN_S, Courier
+from monitord.alerts.decisions import Decision, Suppression, SuppressionReason
 from monitord.alerts.outbox import Entry, Keep, Outbox
 from monitord.alerts.routes import AlertSettings
 from monitord.alerts.troubles import (
-    TOLD,
     Standing,
     Trouble,
     advance,
@@ -85,7 +85,7 @@ class Alerts:
         self._settings = AlertSettings()
         self._troubles: dict[str, Trouble] = {}
         self._ended: dict[str, Trouble] = {}  # of monitors that have left the configuration, the oldest first
-        self._why: dict[str, Mapping[str, str]] = {}
+        self._decisions: dict[str, Mapping[str, Decision]] = {}
         self._last: dict[str, Standing] = {}
         self._look_at_s: dict[str, float] = {}
         self._blindness: Trouble | None = None
@@ -166,11 +166,11 @@ class Alerts:
         before = self._troubles.get(monitor)
         if before is None and standing.health not in self._settings.states and not standing.is_flapping:
             return
-        if standing.hush is None and self._is_unknown_by_isolation(standing):
-            standing = replace(standing, hush="this host is isolated")
+        if standing.suppression is None and self._is_unknown_by_isolation(standing):
+            standing = replace(standing, suppression=Suppression(SuppressionReason.ISOLATED))
         found = advance(before, standing, self._settings, self._clock.now(), self._ended.get(monitor))
-        self._why[monitor] = found.why
-        self._look_at_s[monitor] = self._clock.monotonic_s() + self._patience_s(found.why)
+        self._decisions[monitor] = found.decisions
+        self._look_at_s[monitor] = self._clock.monotonic_s() + self._patience_s(found.decisions)
         self._last[monitor] = standing
         if found.trouble is None:
             self._forget(monitor)
@@ -298,9 +298,9 @@ class Alerts:
     def trouble_of(self, monitor: str) -> Trouble | None:
         return self._troubles.get(monitor)
 
-    def why(self, monitor: str) -> Mapping[str, str]:
-        """Of each notifier: why it was told of this monitor's trouble, or not. Empty: there is no trouble."""
-        return self._why.get(monitor, {}) if monitor in self._troubles else {}
+    def decisions(self, monitor: str) -> Mapping[str, Decision]:
+        """By notifier: why it was notified of this monitor's alert, or not. Empty if there is no alert."""
+        return self._decisions.get(monitor, {}) if monitor in self._troubles else {}
 
     def failing(self) -> list[Courier]:
         return [courier for courier in self._couriers.values() if courier.failing is not None]
@@ -350,7 +350,7 @@ class Alerts:
 
     def _forget(self, monitor: str) -> None:
         trouble = self._troubles.pop(monitor, None)
-        self._why.pop(monitor, None)
+        self._decisions.pop(monitor, None)
         self._last.pop(monitor, None)
         self._look_at_s.pop(monitor, None)
         if trouble is not None:
@@ -365,9 +365,9 @@ class Alerts:
         if self._ended.pop(monitor, None) is not None:
             self._keep(ENDED_PREFIX + monitor, None)
 
-    def _patience_s(self, why: Mapping[str, str]) -> float:
+    def _patience_s(self, decisions: Mapping[str, Decision]) -> float:
         """How long nothing can become due by the time alone. In an outage there may be thousands of troubles."""
-        if not all(one.startswith(TOLD) for one in why.values()):
+        if not all(decision.is_aware for decision in decisions.values()):
             return LOOK_EVERY_S
         return REMIND_EVERY_S if self._settings.has_reminders else math.inf
 

@@ -26,25 +26,21 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from monitord.alerts.decisions import Decision, DecisionKind, Suppression
 from monitord.alerts.routes import AlertSettings, Route, is_quiet
-from monitord.clock import time_text
 from monitord.health.incidents import incident_id
 from monitord.model import Health, Reason
 from monitord.notifiers import Notice, NoticeKind, notice_id
 from monitord.text import plain
-from monitord.units import format_duration
 
 MOST_DETAIL_CHARACTERS = 1000
-
-TOLD = "it was told"
-"""Begins the reason why a notifier gets nothing: it knows."""
 
 _BAD = frozenset({Health.DOWN, Health.DEGRADED})
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a monitor stands. `hush`: why nobody is to be told now, in words that follow "not now: "."""
+    """The state of a monitor. `suppression`: why no notifier is notified now; recoveries are not suppressed."""
 
     monitor: str
     type_name: str
@@ -54,7 +50,7 @@ class Standing:
     reason: Reason
     detail: str
     is_flapping: bool = False
-    hush: str | None = None
+    suppression: Suppression | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +93,11 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """What `advance` found. `trouble` None: there is none, any more or at all. `why`: of each notifier, in words."""
+    """What `advance` found. `trouble` None: there is none, any more or at all. `decisions`: by notifier."""
 
     trouble: Trouble | None
     notices: tuple[Notice, ...] = ()
-    why: Mapping[str, str] = field(default_factory=dict)
+    decisions: Mapping[str, Decision] = field(default_factory=dict)
 
 
 def advance(
@@ -133,9 +129,8 @@ def advance(
         closing = _closing(trouble, now_stands, NoticeKind.RECOVERY, now)
         return Advance(None, tuple(closing))
     if health not in _BAD and not is_flapping and not is_unknown:
-        return Advance(
-            trouble, why=dict.fromkeys(settings.names, f"it is {health.value}, which nobody is told")
-        )
+        decision = Decision(DecisionKind.STATE_WITHOUT_NOTIFICATIONS, health=health)
+        return Advance(trouble, decisions=dict.fromkeys(settings.names, decision))
     return _advance(trouble, now_stands, settings, now)
 
 
@@ -235,7 +230,8 @@ def _has_route(stands: Standing, settings: AlertSettings) -> bool:
 
 
 def _advance(trouble: Trouble, stands: Standing, settings: AlertSettings, now: datetime) -> Advance:
-    told, why = dict(trouble.told), {}
+    told = dict(trouble.told)
+    decisions: dict[str, Decision] = {}
     notices: list[Notice] = []
     health = None if stands.is_flapping else stands.health
     routes: dict[str, list[Route]] = {}
@@ -244,12 +240,13 @@ def _advance(trouble: Trouble, stands: Standing, settings: AlertSettings, now: d
             routes.setdefault(name, []).append(route)
     for name in settings.names:
         before = told.get(name)
-        kind, why[name] = _due(trouble, before, stands, routes.get(name, ()), now)
-        if kind is None:
+        due = _due(trouble, before, stands, routes.get(name, ()), now)
+        if isinstance(due, Decision):
+            decisions[name] = due
             continue
-        notice = _notice(trouble, name, kind, stands, now)
+        notice = _notice(trouble, name, due, stands, now)
         notices.append(notice)
-        is_over = kind is NoticeKind.RECOVERY
+        is_over = due is NoticeKind.RECOVERY
         told[name] = Told(
             notice.number,
             now,
@@ -258,42 +255,40 @@ def _advance(trouble: Trouble, stands: Standing, settings: AlertSettings, now: d
             notice.since if stands.is_flapping else None,
             before.handed_to if before is not None and before.is_open and not is_over else None,
         )
-        why[name] = f"{TOLD} just now: {notice.title}"
-    return Advance(replace(trouble, told=told) if notices else trouble, tuple(notices), why)
+        decisions[name] = Decision(DecisionKind.NOTIFIED, title=notice.title)
+    return Advance(replace(trouble, told=told) if notices else trouble, tuple(notices), decisions)
 
 
 def _due(
     trouble: Trouble, told: Told | None, stands: Standing, routes: Sequence[Route], now: datetime
-) -> tuple[NoticeKind | None, str]:
-    """What a notifier is to get; or None, and why nothing."""
+) -> NoticeKind | Decision:
+    """The kind of notification that a notifier gets; or the decision that it gets none."""
     if not routes:
         if stands.health is Health.UNKNOWN and not stands.is_flapping:
-            return None, "it is unknown, and no route for unknown monitors leads there"
+            return Decision(DecisionKind.NO_ROUTE_FOR_UNKNOWN)
         if told is not None and not stands.is_flapping and told.health not in {None, stands.health}:
-            return NoticeKind.RECOVERY, ""
-        return None, "no route leads there"
-    against, loud = _what_stands_against(trouble, told, stands, routes, now)
-    if against is not None:
-        return None, against
-    kind, why = _news(told, stands)
-    if kind is None and told is not None and _is_to_be_reminded(loud, (now - told.at).total_seconds()):
-        return NoticeKind.FLAPPING if stands.is_flapping else NoticeKind.REMINDER, ""
-    return kind, why
+            return NoticeKind.RECOVERY
+        return Decision(DecisionKind.NO_ROUTE)
+    loud = _due_routes(trouble, told, stands, routes, now)
+    if isinstance(loud, Decision):
+        return loud
+    news = _news(told, stands)
+    if told is not None and isinstance(news, Decision) and _is_to_be_reminded(loud, told, now):
+        return NoticeKind.FLAPPING if stands.is_flapping else NoticeKind.REMINDER
+    return news
 
 
-def _what_stands_against(
+def _due_routes(
     trouble: Trouble, told: Told | None, stands: Standing, routes: Sequence[Route], now: datetime
-) -> tuple[str | None, Sequence[Route]]:
-    """Why nothing is to be told now, in words; else None, and the routes by which it is."""
-    if stands.hush is not None:
-        return f"not now: {stands.hush}", ()
+) -> Sequence[Route] | Decision:
+    """The routes by which there may be a notification now; or the decision that there is none."""
+    if stands.suppression is not None:
+        return Decision(DecisionKind.SUPPRESSED, suppression=stands.suppression)
     knows = told is not None and told.is_open
     due = [route for route in routes if knows or _age_s(trouble, stands, route, now) >= route.after_s]
     if not due:
-        soonest_s = min(route.after_s for route in routes)
-        return f"only if it is not over after {format_duration(soonest_s)}", ()
-    loud = [route for route in due if not is_quiet(route, now)]
-    return (None, loud) if loud else ("not now: these are its quiet hours", ())
+        return Decision(DecisionKind.DELAYED, after_s=min(route.after_s for route in routes))
+    return [route for route in due if not is_quiet(route, now)] or Decision(DecisionKind.QUIET_HOURS)
 
 
 def _age_s(trouble: Trouble, stands: Standing, route: Route, now: datetime) -> float:
@@ -302,21 +297,23 @@ def _age_s(trouble: Trouble, stands: Standing, route: Route, now: datetime) -> f
     return (now - (trouble.since if is_for_all_of_it else stands.since)).total_seconds()
 
 
-def _is_to_be_reminded(routes: Sequence[Route], silent_s: float) -> bool:
+def _is_to_be_reminded(routes: Sequence[Route], told: Told, now: datetime) -> bool:
+    silent_s = (now - told.at).total_seconds()
     return any(route.repeat_every_s is not None and silent_s >= route.repeat_every_s for route in routes)
 
 
-def _news(told: Told | None, stands: Standing) -> tuple[NoticeKind | None, str]:
+def _news(told: Told | None, stands: Standing) -> NoticeKind | Decision:
     """What it does not know yet."""
     if stands.is_flapping:
-        return (None, f"{TOLD} of the flapping") if told and told.is_flapping else (NoticeKind.FLAPPING, "")
+        is_aware = told is not None and told.is_flapping
+        return Decision(DecisionKind.AWARE_OF_FLAPPING) if is_aware else NoticeKind.FLAPPING
     if told is None or not told.is_open:
-        return NoticeKind.PROBLEM, ""
+        return NoticeKind.PROBLEM
     if told.is_flapping:
-        return NoticeKind.STEADY, ""
+        return NoticeKind.STEADY
     if told.health is not stands.health:
-        return NoticeKind.CHANGE, ""
-    return None, f"{TOLD} at {time_text(told.at)}"
+        return NoticeKind.CHANGE
+    return Decision(DecisionKind.AWARE, at=told.at)
 
 
 def _closing(trouble: Trouble, stands: Standing, kind: NoticeKind, now: datetime) -> Iterator[Notice]:

@@ -1,12 +1,12 @@
 """Hands what happens to monitors on to those who tell people: the one place where both meet.
 
-What stands against telling (a maintenance window, a silence, an acknowledgement) is put into words here.
+It decides what suppresses notifications: a maintenance window, a silence, an acknowledgement.
 """
 
 from datetime import datetime
 
-from monitord.alerts import Alerts, Standing
-from monitord.clock import Clock, time_text
+from monitord.alerts import Alerts, Standing, Suppression, SuppressionReason
+from monitord.clock import Clock
 from monitord.dispatch.clock_steps import ClockStep
 from monitord.dispatch.pipeline import Pipeline
 from monitord.dispatch.watched import Watched
@@ -98,18 +98,18 @@ class Teller:
             reason=Reason.OK if last is None else last.reason,
             detail="" if last is None else last.detail,
             is_flapping=is_told_well and watched.health.flapping.is_flapping,
-            hush=self._hush(watched, now),
+            suppression=self._suppression(watched, now),
         )
 
-    def _hush(self, watched: Watched, now: datetime) -> str | None:
+    def _suppression(self, watched: Watched, now: datetime) -> Suppression | None:
         if watched.window is not None:
-            return f"the maintenance window {watched.window.name} is open"
+            return Suppression(SuppressionReason.MAINTENANCE, window=watched.window.name)
         silence = self._roster.silence_of(watched, now)
         if silence is not None:
-            return f"silenced until {time_text(silence.until)} by {silence.by}"
+            return Suppression(SuppressionReason.SILENCED, by=silence.by, until=silence.until)
         incident = watched.incident
         if incident is not None and incident.acknowledged_by is not None:
-            return f"acknowledged by {incident.acknowledged_by}"
+            return Suppression(SuppressionReason.ACKNOWLEDGED, by=incident.acknowledged_by)
         if watched.name not in self._checked:
-            return "it has not been checked since monitord or its checks were started"
+            return Suppression(SuppressionReason.NOT_CHECKED)
         return None

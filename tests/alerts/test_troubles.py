@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitord.alerts import AlertSettings, Route, Standing
+from monitord.alerts import (
+    AlertSettings,
+    Decision,
+    DecisionKind,
+    Route,
+    Standing,
+    Suppression,
+    SuppressionReason,
+)
 from monitord.alerts.troubles import Trouble, advance, closed, end, goes_on, record_of, trouble_of
 from monitord.calendar_events import parse_calendar_event
 from monitord.health import Window
@@ -37,7 +45,8 @@ def run(
 
 UP, DOWN, DEGRADED = standing(Health.UP), standing(Health.DOWN), standing(Health.DEGRADED)
 FLAPPING = standing(Health.UP, is_flapping=True)
-HUSHED = standing(Health.DOWN, hush="silenced")
+SILENCED = Suppression(SuppressionReason.SILENCED, by="kim", until=at(60))
+HUSHED = standing(Health.DOWN, suppression=SILENCED)
 OTHERS = [standing(one) for one in (Health.UNREACHABLE, Health.UNKNOWN, Health.PAUSED, Health.PENDING)]
 
 
@@ -51,13 +60,13 @@ OTHERS = [standing(one) for one in (Health.UNREACHABLE, Health.UNKNOWN, Health.P
         ([*OTHERS, UP], []),
         ([HUSHED, HUSHED, UP], []),
         ([HUSHED, DOWN, UP], ["problem", "recovery"]),
-        ([DOWN, HUSHED, standing(Health.UP, hush="silenced")], ["problem", "recovery"]),
+        ([DOWN, HUSHED, standing(Health.UP, suppression=SILENCED)], ["problem", "recovery"]),
         ([FLAPPING, FLAPPING, UP], ["flapping", "recovery"]),
         (
             [DOWN, FLAPPING, standing(is_flapping=True), DOWN, UP],
             ["problem", "flapping", "steady", "recovery"],
         ),
-        ([standing(is_flapping=True, hush="silenced"), UP], []),
+        ([standing(is_flapping=True, suppression=SILENCED), UP], []),
     ],
     ids=[
         "up",
@@ -166,18 +175,24 @@ def test_whoever_was_told_hears_that_nobody_looks_any_more() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stands", "routes", "why"),
+    ("stands", "routes", "decision"),
     [
-        (HUSHED, (), "not now: silenced"),
-        (DOWN, (Route(("other",)),), "no route leads there"),
-        (DOWN, (Route(("ops",), after_s=900.0),), "only if it is not over after 15m"),
-        (standing(Health.PAUSED), (), "it is paused, which nobody is told"),
+        (HUSHED, (), Decision(DecisionKind.SUPPRESSED, suppression=SILENCED)),
+        (DOWN, (Route(("other",)),), Decision(DecisionKind.NO_ROUTE)),
+        (DOWN, (Route(("ops",), after_s=900.0),), Decision(DecisionKind.DELAYED, after_s=900.0)),
+        (
+            standing(Health.PAUSED),
+            (),
+            Decision(DecisionKind.STATE_WITHOUT_NOTIFICATIONS, health=Health.PAUSED),
+        ),
     ],
 )
-def test_why_nothing_is_told_can_be_read(stands: Standing, routes: tuple[Route, ...], why: str) -> None:
+def test_decision_names_why_there_is_no_notification(
+    stands: Standing, routes: tuple[Route, ...], decision: Decision
+) -> None:
     begun = advance(None, DOWN, told_by(Route(("other",)), names=("ops", "other")), at(0)).trouble
     found = advance(begun, stands, told_by(*routes, names=("ops", "other")), at(0))
-    assert found.why["ops"] == why
+    assert found.decisions["ops"] == decision
 
 
 UNKNOWN = standing(Health.UNKNOWN)
@@ -198,7 +213,7 @@ ALL_STATES = Route(("ops",), states=frozenset({Health.DOWN, Health.DEGRADED, Hea
         (UNKNOWN_ONLY, [DOWN, UNKNOWN, UP], ["UNKNOWN: web", "UP again: web, after 1m"]),
         (UNKNOWN_ONLY, [UNKNOWN, *OTHERS[2:], UP], ["UNKNOWN: web", "UP again: web, after 3m"]),
         (UNKNOWN_ONLY, [FLAPPING, DOWN, UP], []),
-        (UNKNOWN_ONLY, [replace(UNKNOWN, hush="silenced"), UP], []),
+        (UNKNOWN_ONLY, [replace(UNKNOWN, suppression=SILENCED), UP], []),
         (DOWN_ONLY, [UNKNOWN, DOWN, UNKNOWN, UP], ["DOWN: web", "UP again: web, after 2m"]),
     ],
     ids=[
@@ -295,7 +310,7 @@ STANDINGS = st.builds(
     standing,
     st.sampled_from(Health),
     is_flapping=st.booleans(),
-    hush=st.sampled_from([None, None, "silenced"]),
+    suppression=st.sampled_from([None, None, SILENCED]),
 )
 ROUTES = st.builds(
     Route,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from monitord.alerts import Alerts, AlertSettings, Route
+from monitord.alerts import Alerts, AlertSettings, Route, decision_text
 from monitord.bridges.teller import Teller
 from monitord.dispatch import Matcher, Pause
 from monitord.health import HealthPolicy, Window
@@ -114,7 +114,7 @@ def test_a_silence_holds_back_until_it_ends() -> None:
         there.world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(300)
         assert there.told == []
-        assert there.alerts.why("web")["ops"].startswith("not now: silenced until ")
+        assert decision_text(there.alerts.decisions("web")["ops"]).startswith("not now: silenced until ")
         await asyncio.sleep(310)
         assert there.told == ["DOWN: web"]
 
@@ -130,7 +130,10 @@ def test_a_window_holds_back_and_what_is_over_by_its_end_was_never_told() -> Non
         made.pipeline.review(anew=True)
         there.world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(300)
-        assert there.alerts.why("web")["ops"] == "not now: the maintenance window upgrade is open"
+        assert (
+            decision_text(there.alerts.decisions("web")["ops"])
+            == "not now: the maintenance window upgrade is open"
+        )
         there.world.bad = {}
         await asyncio.sleep(600)
         assert there.told == []
@@ -154,7 +157,7 @@ def test_an_acknowledgement_ends_the_reminders_and_the_end_is_told() -> None:
         people.acknowledge("web", "kim", None)
         await asyncio.sleep(600)
         assert len(there.told) == 3
-        assert there.alerts.why("web")["ops"] == "not now: acknowledged by kim"
+        assert decision_text(there.alerts.decisions("web")["ops"]) == "not now: acknowledged by kim"
         there.world.bad = {}
         await asyncio.sleep(60)
         assert there.told[3:] == ["UP again: web"]
@@ -258,7 +261,7 @@ def test_isolation_is_notified_instead_of_all_that_it_makes_unknown() -> None:
         there.world.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
         await asyncio.sleep(600)
         assert {there.world.stands(name) for name in names} == {Health.UNKNOWN}
-        assert there.alerts.why(names[0]) == {"ops": "not now: this host is isolated"}
+        assert decision_text(there.alerts.decisions(names[0])["ops"]) == "not now: this host is isolated"
         there.world.bad = {}
         await asyncio.sleep(120)
         assert {there.world.stands(name) for name in names} == {Health.UP}

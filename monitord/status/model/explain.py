@@ -3,10 +3,10 @@
 Reads the dispatcher's own state only, so it is right at this moment, and tells no more than that state decides by.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from monitord.alerts import TOLD, Alerts
+from monitord.alerts import Alerts, Decision, decision_text
 from monitord.clock import Clock
 from monitord.dispatch import Dispatcher, Pipeline, Silence, Watched
 from monitord.health import Parents
@@ -37,6 +37,7 @@ class Explanations:
         watched = self._dispatcher.watched[name]
         now = self._clock.now()
         silence = self._pipeline.roster.silence_of(watched, now)
+        decisions = self._alerts.decisions(name)
         facts: Json = {
             "name": name,
             "type": watched.monitor.type_name,
@@ -59,11 +60,12 @@ class Explanations:
             "silence": _silence(silence),
             "pause": _pause(watched),
             "incident": _incident(watched),
-            "notifiers": self._notifiers(watched),
+            "notifiers": self._notifiers(watched, decisions),
             "next": self._next(watched, now),
         }
         facts["cause"] = self._cause(watched, facts, now)
-        return {**facts, "sentences": _sentences(facts)}
+        aware = frozenset(notifier for notifier, decision in decisions.items() if decision.is_aware)
+        return {**facts, "sentences": _sentences(facts, aware)}
 
     def _parents(self, watched: Watched) -> list[Json]:
         settings = watched.monitor.settings
@@ -96,10 +98,10 @@ class Explanations:
             case _:
                 return None
 
-    def _notifiers(self, watched: Watched) -> list[Json]:
+    def _notifiers(self, watched: Watched, decisions: Mapping[str, Decision]) -> list[Json]:
         """Of the trouble that there is: what each notifier was told last, and why, or why nothing."""
         name = watched.name
-        why = self._alerts.why(name)
+        why = {notifier: decision_text(decision) for notifier, decision in decisions.items()}
         otherwise = self._why_nothing(watched)
         last = {entry.notice.notifier: entry for entry in reversed(self._alerts.entries(name))}
         return [
@@ -259,8 +261,8 @@ def _incident(watched: Watched) -> Json | None:
     }
 
 
-def _sentences(facts: Json) -> list[str]:
-    """The same in words, the most important first."""
+def _sentences(facts: Json, aware: Collection[str]) -> list[str]:
+    """The same in words, the most important first. `aware`: notifiers that know of the state."""
     name, state = facts["name"], facts["state"]
     said = [f"{name} is {state}" + (f" since {facts['since']}." if facts["since"] else ".")]
     last = facts["last"]
@@ -278,7 +280,7 @@ def _sentences(facts: Json) -> list[str]:
         for parent in facts["parents"]
     ]
     said += _of_people(facts)
-    said += _of_notifiers(facts["notifiers"])
+    said += _of_notifiers(facts["notifiers"], aware)
     upcoming = facts["next"]
     if upcoming["at"] is None:
         said.append(f"Next: {upcoming['why']}.")
@@ -343,14 +345,14 @@ def _of_people(facts: Json) -> list[str]:
     return said
 
 
-def _of_notifiers(notifiers: list[Json]) -> list[str]:
+def _of_notifiers(notifiers: list[Json], aware: Collection[str]) -> list[str]:
     said = []
     for one in notifiers:
         if one["last"] is None:
             said.append(f"{one['name']}: {one['why']}.")
             continue
         # That it was told is said by its last notice.
-        sentence = f"{one['name']}: " + ("" if one["why"].startswith(TOLD) else f"{one['why']}; ")
+        sentence = f"{one['name']}: " + ("" if one["name"] in aware else f"{one['why']}; ")
         sentence += f"the last notice, of {one['last_at']}, is {_FATE[one['fate']]} ({one['last']})"
         if one["said"] and one["fate"] != "sent":
             sentence += f": {one['said']}"
