@@ -215,8 +215,7 @@ class Application:
 
     def failure(self, request: Request, error: BaseException) -> Response:
         """The traceback to the log, its number to the client."""
-        number = secrets.token_hex(6)
-        _log.error("error %s in %s %s", number, request.method, request.path, exc_info=error)
+        number = self.log_failure(request, error)
         if "application/json" in request.headers.get("Accept", ""):
             return json_response({"error": "internal server error", "id": number}, status=500)
         if self.debug and request.peer.is_local:
@@ -226,6 +225,12 @@ class Application:
         return Response(
             text=f"500: Internal Server Error\nNumber {number} in the log of the server.\n", status=500
         )
+
+    def log_failure(self, request: Request, error: BaseException) -> str:
+        """Log the traceback under a number, which is returned."""
+        number = secrets.token_hex(6)
+        _log.error("error %s in %s %s", number, request.method, request.path, exc_info=error)
+        return number
 
     # Life.
 

@@ -53,6 +53,8 @@ class HTTPException(Response, Exception):
     ) -> None:
         """`reason` is the body where neither `text` nor `body` is given, and the reason phrase where it can be one."""
         status = self.status_code
+        self.has_default_text = reason is None and text is None and body is None
+        """Whether the body is the status and its phrase only."""
         if text is None and body is None and status not in {204, 205, 304}:
             text = f"{status}: {REASONS.get(status, '')}" if reason is None else reason
         if reason is not None and not is_text(reason):

@@ -7,6 +7,7 @@ as well, each with the place, so that a program can point at it.
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
 
 from monitord.web import (
     Application,
@@ -61,8 +62,12 @@ def answer_with_problems(application: Application) -> None:
     async def on_bug(request: Request, error: Exception) -> Response:
         if isinstance(error, ClientGone):
             raise error
-        failure = application.failure(request, error)
-        return _problem(500, failure.reason, "a bug of monitord; its log has more: journalctl -u monitord")
+        application.log_failure(request, error)
+        return _problem(
+            500,
+            HTTPStatus.INTERNAL_SERVER_ERROR.phrase,
+            "a bug of monitord; its log has more: journalctl -u monitord",
+        )
 
     application.add_exception_handler(HTTPException, on_error)
     application.add_exception_handler(Exception, on_bug)
@@ -73,7 +78,7 @@ def problem_of(error: HTTPException) -> Response:
     response = _problem(
         error.status,
         error.reason,
-        None if error.text == f"{error.status}: {error.reason}" else error.text.strip(),
+        None if error.has_default_text else error.text.strip(),
         error.faults if isinstance(error, (BadInput, UnknownInput)) else (),
     )
     for name, value in error.headers.items():

@@ -46,6 +46,7 @@ from monitord.web import (
     ClientGone,
     HTTPBadRequest,
     HTTPException,
+    HTTPInternalServerError,
     HTTPNotFound,
     HTTPNotModified,
     Request,
@@ -268,11 +269,14 @@ class Pages:
         is_for_people = "text/html" in request.headers.get("Accept", "") and request.method in {"GET", "HEAD"}
         if isinstance(error, ClientGone) or not is_for_people or request.path.startswith(API_PREFIX):
             raise error
-        answer = error if isinstance(error, HTTPException) else application.failure(request, error)
+        if isinstance(error, HTTPException):
+            answer, said = error, "" if error.has_default_text else error.text.strip()
+        else:
+            number = application.log_failure(request, error)
+            answer, said = HTTPInternalServerError(), f"Number {number} in the log of the server."
         if answer.status < 400:  # noqa: PLR2004 - the first error
             raise error
         await self._rendering.load()
-        said = answer.text.strip().removeprefix(f"{answer.status}: {answer.reason}").strip()
         values = {"status_code": answer.status, "phrase": answer.reason, "said": said}
         headers = {name: value for name, value in answer.headers.items() if name == "Allow"}
         return await self._page(request, "error.html", values, status=answer.status, headers=headers)
