@@ -297,8 +297,13 @@ def _check(table: Table, key: str, url: str) -> None:
 
 
 def _method(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z]+", text, re.ASCII):
+    if not re.fullmatch(r"[A-Za-z]+(-[A-Za-z]+)*", text, re.ASCII):
         raise InvalidValueError("is not a method", 'write a word such as "GET"')
+    if text.upper() == "CONNECT":
+        raise InvalidValueError(
+            "opens a tunnel, which has no response",
+            'write "GET", and the proxy as proxy = "http://host:port"',
+        )
     return text.upper()
 
 

@@ -263,14 +263,29 @@ async def test_condition_on_a_body_in_an_unknown_coding_is_unresolved(
     assert "is not supported" in result.observation.detail
 
 
-async def _endless(peer: Peer) -> None:
-    await peer.request()
-    await peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\r\ndata: 1\n\n")
-    await peer.hang()
+def endless(media_type: str) -> Script:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(f"HTTP/1.1 200 OK\r\nContent-Type: {media_type}\r\n\r\ndata: 1\n\n".encode())
+        await peer.hang()
+
+    return script
 
 
-async def test_event_stream_is_judged_by_its_headers(tmp_path: Path, tools: Tools) -> None:
-    async with serve(_endless) as server:
+_endless = endless("text/event-stream; charset=utf-8")
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "text/event-stream; charset=utf-8",
+        "Multipart/X-Mixed-Replace;boundary=x",
+        "audio/mpeg",
+        "video/mp2t",
+    ],
+)
+async def test_stream_is_judged_by_its_headers(tmp_path: Path, tools: Tools, media_type: str) -> None:
+    async with serve(endless(media_type)) as server:
         keys = f'url = "http://127.0.0.1:{server.port}/"\nup_when = ["status == 200"]'
         result = await checked_and_judged(tmp_path, tools, keys)
     assert (result.verdict, result.observation.facts["status"]) == (Verdict.PASS, 200)
@@ -286,6 +301,34 @@ async def test_event_stream_is_read_for_a_condition_on_its_body(
     assert result.observation.reason is Reason.TIMEOUT_BODY
     assert result.observation.facts["status"] == 200
     assert "the body did not end in time (status 200)" in result.observation.detail
+
+
+@pytest.mark.parametrize(
+    ("condition", "advice"),
+    [
+        ("status == 200", "(status 200; read_body = false ignores the body)"),
+        ("body contains 'x'", "(status 200)"),
+    ],
+)
+async def test_timeout_of_a_body_that_no_condition_needs_says_how_to_ignore_it(
+    tmp_path: Path, tools: Tools, condition: str, advice: str
+) -> None:
+    async with serve(endless("application/octet-stream")) as server:
+        keys = f'url = "http://127.0.0.1:{server.port}/"\ntimeout = "100ms"\nup_when = ["{condition}"]'
+        result = await checked_and_judged(tmp_path, tools, keys)
+    assert result.observation.reason is Reason.TIMEOUT_BODY
+    assert advice in result.observation.detail
+
+
+async def test_truncated_audio_of_a_known_length_fails(tmp_path: Path, tools: Tools) -> None:
+    async def cut(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: audio/mpeg\r\nContent-Length: 9\r\n\r\nab")
+
+    async with serve(cut) as server:
+        keys = f'url = "http://127.0.0.1:{server.port}/"\nup_when = ["status == 200"]'
+        result = await checked_and_judged(tmp_path, tools, keys)
+    assert result.observation.reason is Reason.RESET
 
 
 async def test_absence_of_deviations_is_an_empty_text(tmp_path: Path, tools: Tools) -> None:

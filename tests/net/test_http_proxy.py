@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.net import FaultKind, HttpClient, HttpRequest, Phase, TlsOptions
+from monitord.net import Deviation, FaultKind, HttpClient, HttpRequest, Phase, TlsOptions
 from tests.certificates import Authority
 from tests.net.conftest import exchange, fault, soon
 from tests.servers import Peer, Script, respond, send_raw, serve
@@ -83,6 +83,8 @@ async def test_any_success_opens_the_tunnel(
         )
         seen = await exchange(client, request)
     assert (seen.status, seen.body, seen.address) == (200, b"inside", "127.0.0.1")
+    has_length = any(name in b"".join(pieces) for name in (b"Content-Length", b"Transfer-Encoding"))
+    assert (Deviation.LENGTH_WITHOUT_BODY in seen.deviations) is has_length
     assert seen.phases[Phase.TLS] > 0
     (asked,) = proxy.requests
     assert (asked.method, asked.target) == ("CONNECT", "a.example:443")

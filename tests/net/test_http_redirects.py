@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.net import FaultKind, HttpClient, HttpRequest, Phase, TlsOptions
+from monitord.net import Deviation, FaultKind, HttpClient, HttpRequest, Phase, TlsOptions
 from monitord.net.http.url import redirect_target
 from tests.certificates import Authority
 from tests.net.conftest import exchange, fault, in_time
@@ -64,13 +64,44 @@ async def test_a_redirect_that_leads_nowhere_is_an_answer(client: HttpClient) ->
 
 
 @pytest.mark.parametrize(
+    ("location", "deviations"),
+    [
+        (b"/x%20y", ()),
+        (b"/x y", (Deviation.LOCATION,)),
+        (b"/gr\xfcn", (Deviation.LOCATION,)),
+        (b"///127.0.0.1:%d/", (Deviation.LOCATION,)),
+    ],
+)
+async def test_an_unusual_location_is_followed_and_reported(
+    client: HttpClient, location: bytes, deviations: tuple[Deviation, ...]
+) -> None:
+    async def answer(peer: Peer) -> None:
+        request = await peer.request()
+        if request.target != "/start":
+            await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            return
+        to = location.replace(b"%d", b"%d" % server.port)
+        await peer.send(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: ", to, b"\r\n\r\n")
+
+    async with serve(answer) as server:
+        seen = await exchange(client, HttpRequest(url=f"http://127.0.0.1:{server.port}/start"))
+    assert (seen.status, seen.redirects, seen.deviations) == (200, 1, deviations)
+
+
+@pytest.mark.parametrize(
     ("location", "problem"),
     [
         ("ftp://one.test/", "the redirect leads away from HTTP"),
         ("http+unix://%2Frun%2Fx.sock/", "the redirect leads away from HTTP"),
         ("file:///etc/passwd", "the redirect leads away from HTTP"),
-        ("http://[::1", "the redirect leads to something that is not a URL"),
-        ("http://one.test:99999/", "the redirect leads to something that is not a URL"),
+        (
+            "http://[::1",
+            'the redirect leads to something that is not a URL with "host:port" or "[address]:port"',
+        ),
+        (
+            "http://one.test:99999/",
+            "the redirect leads to something that is not a URL with a port from 1 to 65535",
+        ),
     ],
 )
 async def test_a_redirect_to_what_is_not_http_is_an_error_of_protocol(

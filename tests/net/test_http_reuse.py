@@ -38,7 +38,11 @@ async def _idle_timeout(peer: Peer) -> None:
     await peer.send(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 
 
-@pytest.mark.parametrize("end", [_close, _reset, _idle_timeout])
+async def _rest_of_before(peer: Peer) -> None:
+    await peer.send(b"<html>", OK)
+
+
+@pytest.mark.parametrize("end", [_close, _reset, _idle_timeout, _rest_of_before])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_kept_connection_that_ends_with_the_next_request_is_replaced(
     client: HttpClient, end: Script, method: str

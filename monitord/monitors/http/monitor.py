@@ -32,7 +32,16 @@ from monitord.config import Table
 from monitord.errors import InvalidValueError
 from monitord.model import EXCERPT, Evidence, Fact, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools, lookup_of
-from monitord.net import MAX_REDIRECTS, Hop, HttpExchange, HttpFault, HttpOutcome, HttpRequest, Phase
+from monitord.net import (
+    MAX_REDIRECTS,
+    FaultKind,
+    Hop,
+    HttpExchange,
+    HttpFault,
+    HttpOutcome,
+    HttpRequest,
+    Phase,
+)
 from monitord.net.base.addressing import is_this_host
 from monitord.options.http import HttpOptions, read_options, secrets_of, shown_location, shown_url
 from monitord.options.tls import ONLY_WITH_TLS, TLS_BOUNDS, TLS_FACTS, facts_of_certificate, facts_of_tls
@@ -219,7 +228,7 @@ class HttpMonitor(Monitor[HttpOptions]):
             said = f"{reason.value.replace('_', ' ')}: {outcome.detail}"
             if outcome.status is not None:
                 facts["status"] = outcome.status
-                said += f" (status {outcome.status})"
+                said += f" (status {outcome.status}{self._advice(outcome)})"
             short = said
         return Observation(
             started_at=watch.started_at,
@@ -232,6 +241,12 @@ class HttpMonitor(Monitor[HttpOptions]):
             subject=asked,
             outcome=f"{short}{note}",
         )
+
+    def _advice(self, fault: HttpFault) -> str:
+        """How to check a response without an end."""
+        is_of_body = fault.kind in {FaultKind.TIMEOUT_BODY, FaultKind.TOO_LARGE}
+        is_unread = not self.settings.needs & _OF_THE_WHOLE_BODY
+        return "; read_body = false ignores the body" if is_of_body and is_unread else ""
 
 
 def _facts_of_connections(exchange: HttpExchange, now: datetime) -> Mapping[str, Fact]:

@@ -23,6 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from monitord.net.base.phases import PhaseTimer
 
@@ -81,9 +82,17 @@ class ResolveError(Exception):
         self.is_ours = is_ours
 
 
-def get_addresses(name: str, family: int) -> Sequence[str]:
+def get_addresses(
+    name: str, family: int, getaddrinfo: Callable[..., list[Any]] = socket.getaddrinfo
+) -> Sequence[str]:
     """By getaddrinfo(3). A zone ("fe80::1%eth0") is part of the text."""
-    found = socket.getaddrinfo(name, None, family=family, type=socket.SOCK_STREAM)
+    try:
+        found = getaddrinfo(name, None, family=family, type=socket.SOCK_STREAM)
+    except socket.gaierror:
+        # RFC 6761, section 6.3: the names below localhost are this host, as in curl, browsers and nss-myhostname(8).
+        if not name.lower().endswith(".localhost"):
+            raise
+        found = getaddrinfo("localhost", None, family=family, type=socket.SOCK_STREAM)
     return [str(address[0]) for _, _, _, _, address in found]
 
 

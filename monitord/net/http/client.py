@@ -50,7 +50,8 @@ from monitord.net.http.request import (
     HttpRequest,
     method_after,
 )
-from monitord.net.http.url import PORTS, Target, redirect_target
+from monitord.net.http.response import Deviation
+from monitord.net.http.url import PORTS, Target, is_unusual_location, redirect_target
 
 KEEP_ALIVE_S = 3600.0
 """How long an unused connection is kept for `reuse_connection`, if the peer lets it live."""
@@ -152,10 +153,7 @@ class HttpClient:
                         return await receive(request, response, progress)
                     if progress.redirects == MAX_REDIRECTS:
                         raise Ended(FaultKind.TOO_MANY_REDIRECTS, f"more than {MAX_REDIRECTS} redirects")
-                    tls = progress.tls_facts(certificate=request.want_certificate)
-                    progress.hops += (Hop(target, response.status, tls),)
-                    if progress.parser is not None:
-                        progress.deviations += tuple(progress.parser.deviations)
+                    _add_hop(progress, target, response.status, location)
                     if set_cookies := _header_values(response, b"set-cookie"):
                         cookies = cookies or CookieStore()
                         cookies.store(set_cookies, target, request.host_name(target))
@@ -337,6 +335,11 @@ async def _unless_stale(
         if progress.proves_nothing:
             return None
         raise
+    except Ended as end:
+        # Bytes that are not HTTP may be left over from the response before.
+        if progress.is_reused and end.kind is FaultKind.PROTOCOL_ERROR and progress.has_no_head:
+            return None
+        raise
     if progress.is_reused and response.status == REQUEST_TIMEOUT:
         response.close()
         return None
@@ -433,6 +436,15 @@ def _header_values(response: aiohttp.ClientResponse, name: bytes) -> list[str]:
         for key, value in response.raw_headers
         if key.lower() == name
     ]
+
+
+def _add_hop(progress: Progress, target: Target, status: int, location: str) -> None:
+    tls = progress.tls_facts(certificate=progress.request.want_certificate)
+    progress.hops += (Hop(target, status, tls),)
+    if progress.parser is not None:
+        if is_unusual_location(location):
+            progress.parser.note(Deviation.LOCATION)
+        progress.deviations += tuple(progress.parser.deviations)
 
 
 def _drop_unsent(progress: Progress) -> None:

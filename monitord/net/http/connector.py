@@ -423,6 +423,7 @@ class _TcpConnector(aiohttp.TCPConnector):
             progress.place = place
             raise Ended(end.kind, placed(end.kind, end.detail, progress)) from None
         progress.place = place
+        progress.deviations += tuple(parser.deviations)
         protocol = self._factory()
         context: Any = req.ssl
         secured: Any = await self._loop.start_tls(

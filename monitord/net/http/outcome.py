@@ -123,6 +123,10 @@ class Progress:
         """Whether a kept connection is in use on which no byte has come back."""
         return self.is_reused and (self.parser is None or not self.parser.received_bytes)
 
+    @property
+    def has_no_head(self) -> bool:
+        return self.parser is None or self.parser.head is None
+
     def adopt(self, other: "Progress") -> None:
         """Go on with the connection of another attempt at the same request."""
         self.timer.enter(other.timer.current)

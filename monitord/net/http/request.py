@@ -67,7 +67,8 @@ class HttpRequest:
     - `status_decides`: the exchange succeeds once the head of the response has arrived. Only the beginning of the
       body is received, within a second, and a failure in it is ignored.
     - `receive_body`: if false, the exchange ends with the head of the response and the connection is closed.
-    - `receive_streams`: if false, the same for content that has no end by its type (`ENDLESS_TYPES`).
+    - `receive_streams`: if false, the same for content that has no end by its type (`ENDLESS_TYPES`, and audio
+      and video without a length).
     - `max_head_bytes`: of status line and headers, with those of interim responses.
     - `want_certificate`: facts of the certificates, at some cost.
     """

@@ -61,7 +61,9 @@ class Deviation(Enum):
     BODY_NOT_ALLOWED = "body_not_allowed"
     BYTES_AFTER_BODY = "bytes_after_body"
     RAW_DEFLATE = "raw_deflate"
+    COMPRESSION_MISNAMED = "compression_misnamed"
     BYTES_AFTER_COMPRESSED = "bytes_after_compressed_data"
+    LOCATION = "unusual_location"
 
 
 class RawHeaders:
@@ -115,6 +117,7 @@ _STATUS_LINE = re.compile(
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _CHUNK_LINE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?(\r?)\n")
+_LONG_CHUNK_SIZE = re.compile(rb"[ \t]*[0-9A-Fa-f]{16,}[ \t]*[;\r\n]")
 _LAST_WORD = re.compile(rb"[^ \t\r\n]*\Z")
 _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
 
@@ -483,6 +486,8 @@ class ResponseParser:
                 head.version == (1, 1) or "keep-alive" in options
             )
         if self._method == "CONNECT" and status // 100 == 2:  # noqa: PLR2004 - RFC 9110, section 9.3.6
+            if "Content-Length" in headers or "Transfer-Encoding" in headers:
+                self.note(Deviation.LENGTH_WITHOUT_BODY)
             self._end = _Body.TUNNEL
             return
         lengths = headers.getall("Content-Length", None)
@@ -650,6 +655,8 @@ class ResponseParser:
             raise Ended(
                 FaultKind.TOO_LARGE, f"the size of a chunk takes more than {MAX_CHUNK_LINE_BYTES} bytes"
             )
+        if _LONG_CHUNK_SIZE.match(data, at):
+            raise _refused("the size of a chunk has more than 15 digits")
         raise _refused(f"the size of a chunk is not a hexadecimal number: {_shown(data[at:end].rstrip())}")
 
     def _read_trailers(self) -> None:

@@ -27,8 +27,13 @@ _PARTS = re.compile(
     re.DOTALL,
 )
 _HOST_AND_PORT = re.compile(r"(?P<host>\[[^\[\]]*\]|[^:\[\]]*)(?::(?P<port>[0-9]*))?")
+_SENDABLE = re.compile(r"[\x21-\x7e]*")
 _UNSENDABLE = re.compile(rb"[^\x21-\x7e]")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+_THREE_SLASHES = re.compile(r"((?:https?:)?//)/(?=[^/])", re.IGNORECASE)
+
+_MAX_SOCKET_PATH_BYTES = 107
+"""unix(7)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +109,11 @@ def parse_target(text: str) -> tuple[Target, str | None]:
         )
     parts = _PARTS.fullmatch(text)
     scheme = (parts["scheme"] or "").lower() if parts else ""
-    if parts is None or scheme not in {*PORTS, "http+unix"} or not parts["authority"]:
+    if parts is not None and scheme == "http+unix":
+        return _socket_target(parts["authority"] or "", parts["path"], parts["query"]), None
+    if parts is None or scheme not in PORTS or not parts["authority"]:
         raise InvalidValueError("is not a URL of http", 'write "https://host/path"')
     try:
-        if scheme == "http+unix":
-            return _socket_target(parts["authority"], parts["path"], parts["query"]), None
         target = _target(scheme, parts["authority"], parts["path"], parts["query"])
     except UnicodeError:
         raise InvalidValueError("is not a URL", 'write "https://host/path"') from None
@@ -123,9 +128,12 @@ def redirect_target(base: Target, location: str) -> Target:
     """The target of a Location header (RFC 9110, section 10.2.2), whose undecodable bytes are surrogate escapes.
 
     Raises ValueError("problem") for a URL that is not of HTTP. `http+unix` is no scheme of a Location: no server can
-    direct the client to a socket of this host.
+    direct the client to a socket of this host. Three slashes count as two, as in curl and browsers.
     """
-    parts = _PARTS.fullmatch(location.strip(" \t"))
+    location = location.strip(" \t")
+    if extra := _THREE_SLASHES.match(location):
+        location = extra[1] + location[extra.end() :]
+    parts = _PARTS.fullmatch(location)
     scheme, authority = (parts["scheme"], parts["authority"]) if parts else (None, None)
     if scheme is not None and scheme.lower() not in PORTS:
         raise ValueError("the redirect leads away from HTTP")
@@ -136,12 +144,19 @@ def redirect_target(base: Target, location: str) -> Target:
         if authority is None:
             return _relative_target(base, path, query)
         target = _target((scheme or base.scheme).lower(), authority, path, query)
-    except ValueError:
+    except UnicodeError:
         raise ValueError("the redirect leads to something that is not a URL") from None
+    except ValueError as error:
+        raise ValueError(f"the redirect leads to something that is not a URL {error}") from None
     is_same_server = (target.is_tls, target.host, target.port) == (base.is_tls, base.host, base.port)
     if base.socket_path is not None and is_same_server:
         return replace(target, socket_path=base.socket_path)
     return target
+
+
+def is_unusual_location(location: str) -> bool:
+    """Whether it holds what no URL may hold, or three slashes for two."""
+    return not _SENDABLE.fullmatch(location) or _THREE_SLASHES.match(location) is not None
 
 
 def _relative_target(base: Target, path: str, query: str | None) -> Target:
@@ -203,7 +218,12 @@ def _socket_target(authority: str, path: str, query: str | None) -> Target:
     except UnicodeError:
         socket_path = ""
     if not socket_path.startswith("/") or "\0" in socket_path:
-        raise ValueError('or "http+unix://%2Fpath%2Fof%2Fsocket/path"')
+        raise InvalidValueError("is not a URL of a socket", 'write "http+unix://%2Fpath%2Fof%2Fsocket/path"')
+    if len(socket_path.encode()) > _MAX_SOCKET_PATH_BYTES:
+        raise InvalidValueError(
+            f"has a socket whose path is longer than {_MAX_SOCKET_PATH_BYTES} bytes",
+            "choose a shorter path (unix(7))",
+        )
     return Target(
         host="localhost",
         port=PORTS["http"],

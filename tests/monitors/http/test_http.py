@@ -224,6 +224,8 @@ async def test_the_smallest_monitor_asks_politely(make: Make) -> None:
 
 
 async def test_method_and_headers_are_sent(make: Make) -> None:
+    request = await asked(make, 'method = "m-search"')
+    assert request.method == "M-SEARCH"
     request = await asked(make, 'method = "options"\nheaders = { X-One = "1", Host = "shop.test" }')
     assert request.method == "OPTIONS"
     assert (request.headers["x-one"], request.headers["host"]) == ("1", "shop.test")
@@ -503,7 +505,8 @@ NOWHERE = "/nowhere/c.pem cannot be read: No such file or directory"
         ('url = "example.org"', 'url: "example.org" is not a URL of http; write "https://host/path"'),
         ('url = "ftp://a.test/"', 'url: "ftp://a.test/" is not a URL of http; write "https://host/path"'),
         ('url = "http://a.test:99999/"', 'url: "http://a.test:99999/" is not a URL; write "https://host/path"'),
-        ('url = "http+unix://relative/x"', 'url: "http+unix://relative/x" is not a URL; write "https://host/path"'),
+        ('url = "http+unix://relative/x"', 'url: "http+unix://relative/x" is not a URL of a socket; write "http+unix:'),
+        ('method = "connect"', 'method: "connect" opens a tunnel, which has no response; write "GET", and the proxy'),
         ('method = "GET /"', 'method: "GET /" is not a method; write a word such as "GET"'),
         ('headers = { "a b" = "c" }', "headers: the header 'a b' is not a word of HTTP"),
         ('headers = { X = "a\\nb" }', "headers: the value of the header X holds a line break"),

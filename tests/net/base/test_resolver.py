@@ -30,6 +30,7 @@ from monitord.net.base.resolver import (
     STUCK_AFTER_S,
     HostsFile,
     Lane,
+    get_addresses,
     literal_address,
 )
 from tests.net.conftest import exchange, soon
@@ -71,6 +72,26 @@ async def test_a_name_is_resolved_by_the_system() -> None:
     resolver = Resolver()
     assert "127.0.0.1" in await resolver.resolve("localhost", IpFamily.IPV4)
     await resolver.close()
+
+
+def _only_localhost(
+    name: str, _port: None, **_hints: int
+) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+    if name != "localhost":
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
+
+
+@pytest.mark.parametrize("name", ["shop.localhost", "A.B.LOCALHOST"])
+def test_the_names_below_localhost_are_this_host(name: str) -> None:
+    """RFC 6761, section 6.3. curl and browsers know it, and glibc with nss-myhostname only."""
+    assert get_addresses(name, socket.AF_INET, _only_localhost) == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize("name", ["notlocalhost", "localhost.test"])
+def test_other_names_are_not_this_host(name: str) -> None:
+    with pytest.raises(socket.gaierror):
+        get_addresses(name, socket.AF_INET, _only_localhost)
 
 
 async def test_the_family_is_passed_on_and_addresses_come_once() -> None:

@@ -35,7 +35,10 @@ async def fetch(
         pytest.param("utf-8", TEXT, (), id="a charset for a coding"),
         pytest.param("deflate", zlib.compress(TEXT), (), id="deflate"),
         pytest.param("deflate", RAW_DEFLATE, (Deviation.RAW_DEFLATE,), id="raw deflate"),
-        pytest.param("deflate", gzip.compress(TEXT), (), id="gzip named deflate"),
+        pytest.param(
+            "deflate", gzip.compress(TEXT), (Deviation.COMPRESSION_MISNAMED,), id="gzip named deflate"
+        ),
+        pytest.param("gzip", zlib.compress(TEXT), (Deviation.COMPRESSION_MISNAMED,), id="deflate named gzip"),
         pytest.param("gzip", gzip.compress(TEXT[:7]) + gzip.compress(TEXT[7:]), (), id="two members"),
         pytest.param(
             "gzip",
@@ -58,6 +61,26 @@ async def test_compressed_body_is_unpacked_in_full(
     assert isinstance(seen, HttpExchange)
     assert (seen.body, seen.deviations) == (TEXT if body else b"", deviations)
     assert seen.body_bytes == len(body)
+
+
+@pytest.mark.parametrize("read_body", [True, False])
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        ("deflate", b""),
+        ("gzip", b""),
+        ("br", b""),
+        ("zstd", b""),
+        ("deflate, gzip", gzip.compress(b"")),
+        ("gzip, gzip", gzip.compress(b"")),
+    ],
+)
+async def test_nothing_is_nothing_in_any_coding(
+    client: HttpClient, coding: str, body: bytes, read_body: bool
+) -> None:
+    seen = await fetch(client, body, coding, read_body=read_body)
+    assert isinstance(seen, HttpExchange)
+    assert (seen.body, seen.beginning) == (b"" if read_body else None, b"")
 
 
 @pytest.mark.parametrize(

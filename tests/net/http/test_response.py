@@ -184,6 +184,8 @@ def test_header_bytes_become_text_without_surrogates(raw: bytes, text: str) -> N
         (CHUNKED.replace(b"chunked", b"xchunked"), 'the Transfer-Encoding is unknown: "xchunked"'),
         (CHUNKED + b"0x2\r\nok\r\n", 'the size of a chunk is not a hexadecimal number: "0x2"'),
         (CHUNKED + b"-2\r\nok\r\n", 'the size of a chunk is not a hexadecimal number: "-2"'),
+        (CHUNKED + b"0" * 20 + b"2\r\nok\r\n", "the size of a chunk has more than 15 digits"),
+        (CHUNKED + b"F" * 17 + b";x\r\nok", "the size of a chunk has more than 15 digits"),
         (CHUNKED + b"2\r\nokk\r\n", "a chunk of the body is longer than its size"),
         (
             b"HTTP/1.1 101 Switching Protocols\r\n\r\n",

@@ -1,5 +1,7 @@
 """URLs of HTTP: taken apart, resolved, and sent as they are written."""
 
+import re
+
 import pytest
 
 from monitord.net import parse_target
@@ -190,13 +192,59 @@ def test_where_a_redirect_leads(base: str, location: str, target: str) -> None:
         "http:x",
         "http:/x",
         "//",
-        "///x",
+        "////x",
+        "http:////x",
         "http://a\udce4/",
     ],
 )
 def test_a_redirect_to_what_is_not_a_url_is_refused(location: str) -> None:
     with pytest.raises(ValueError, match="the redirect leads to something that is not a URL"):
         redirect_target(parse_target("http://a.test/")[0], location)
+
+
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [
+        ("///b.test/x", "http://b.test/x"),
+        ("http:///b.test/x?y", "http://b.test/x?y"),
+        ("HTTPS:///b.test", "https://b.test/"),
+    ],
+)
+def test_three_slashes_count_as_two_in_a_redirect(location: str, target: str) -> None:
+    """As in curl and browsers."""
+    assert str(redirect_target(parse_target("http://a.test/")[0], location)) == target
+
+
+@pytest.mark.parametrize(
+    ("location", "detail"),
+    [
+        ("http://b.test:99999/", "with a port from 1 to 65535"),
+        ("http://b.test:0/", "with a port from 1 to 65535"),
+        ("http://a b.test/", "with a name or an address as the host"),
+        ("http://b.test:80:80/", 'with "host:port" or "[address]:port"'),
+    ],
+)
+def test_the_refusal_of_a_redirect_says_what_is_wrong(location: str, detail: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(detail)):
+        redirect_target(parse_target("http://a.test/")[0], location)
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        (
+            "http+unix:///run/app.sock",
+            'is not a URL of a socket; write "http+unix://%2Fpath%2Fof%2Fsocket/path"',
+        ),
+        (
+            "http+unix://%2F" + "a" * 107 + "/",
+            "has a socket whose path is longer than 107 bytes; choose a shorter",
+        ),
+    ],
+)
+def test_a_url_that_is_of_no_socket_is_refused(url: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        parse_target(url)
 
 
 @pytest.mark.parametrize(
