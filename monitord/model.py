@@ -10,6 +10,9 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Self
 
+Json = dict[str, Any]
+"""An object of JSON."""
+
 
 class Verdict(Enum):
     """What one check means."""
@@ -30,6 +33,19 @@ class Health(Enum):
     UNREACHABLE = "unreachable"
     UNKNOWN = "unknown"
     PAUSED = "paused"
+
+
+# From worst to best: the health of the whole is that of its worst monitor.
+WORST_FIRST = (
+    Health.DOWN,
+    Health.UNREACHABLE,
+    Health.UNKNOWN,
+    Health.DEGRADED,
+    Health.PENDING,
+    Health.UP,
+    Health.PAUSED,
+)
+WORST_VERDICT_FIRST = (Verdict.FAIL, Verdict.UNSURE, Verdict.WARN, Verdict.PASS)
 
 
 class Reason(Enum):

@@ -8,13 +8,14 @@ import argparse
 import os
 from collections.abc import Callable, Iterable, Sequence
 
-from monitord.cli.client.asking import Json, add_place, monitors, place_of
+from monitord.cli.client.asking import add_place, monitors, place_of
 from monitord.cli.client.connection import API, Client, Place
 from monitord.cli.command import Command
 from monitord.cli.command_line import actions_of, build_parser, command_index, command_parser, takes_value
 from monitord.cli.parsing import STATES, Parser
 from monitord.cli.probe_options import SCHEMES, TYPES
 from monitord.errors import ControlError
+from monitord.model import Json
 from monitord.paths import socket_to_ask
 from monitord.text import plain
 

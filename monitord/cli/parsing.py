@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import NoReturn
 
 from monitord.cli.exits import EXIT_USAGE
+from monitord.model import WORST_FIRST
 from monitord.units import parse_duration
 
-STATES = ("down", "unreachable", "unknown", "degraded", "pending", "up", "paused")
-"""The worst first."""
+STATES = tuple(health.value for health in WORST_FIRST)
 
 
 class Parser(argparse.ArgumentParser):

@@ -29,14 +29,13 @@ from monitord.cli.probe_options import TARGETS, add_probe_options
 from monitord.dispatch import Watched
 from monitord.dispatch.schedule import Grid
 from monitord.errors import ConfigError
-from monitord.model import Result, Transition, Verdict
+from monitord.model import WORST_VERDICT_FIRST, Result, Transition, Verdict
 from monitord.monitors import MonitorSettings
 from monitord.settings import Settings, read_monitor
 from monitord.status.model.snapshot import result_of
 
 EXIT_USAGE, EXIT_INTERRUPTED = 64, 130
 _EXIT = {Verdict.PASS: 0, Verdict.WARN: 1, Verdict.FAIL: 2, Verdict.UNSURE: 3}
-_WORST_FIRST = (Verdict.FAIL, Verdict.UNSURE, Verdict.WARN, Verdict.PASS)
 
 NAME = "probe"
 LONGEST_PERIOD = "1d"
@@ -221,7 +220,7 @@ async def check(
 
 def _worst(results: Sequence[Result]) -> Verdict:
     found = {result.verdict for result in results}
-    return next(verdict for verdict in _WORST_FIRST if verdict in found)
+    return next(verdict for verdict in WORST_VERDICT_FIRST if verdict in found)
 
 
 def _json_of(settings: MonitorSettings, results: Sequence[Result]) -> Mapping[str, Any]:

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from monitord.cli.client.asking import Json, monitors, unknown_monitor
+from monitord.cli.client.asking import monitors, unknown_monitor
 from monitord.cli.client.connection import Client
 from monitord.errors import ControlError
+from monitord.model import Json
 
 PATTERN_CHARACTERS = "*?["
 

@@ -16,7 +16,6 @@ from monitord.model import Health, Incident, Observation, Reason, Result, Verdic
 
 log = logging.getLogger(__name__)
 
-Json = Mapping[str, Any]
 
 STALE_INTERVALS = 3
 """Verdicts in a row are no row any more when so many times `check_every` lie between them and a restart."""
@@ -41,7 +40,7 @@ def result_record(result: Result) -> dict[str, Any]:
     }
 
 
-def result_of_record(record: Json) -> Result:
+def result_of_record(record: Mapping[str, Any]) -> Result:
     """Raises KeyError, TypeError or ValueError for what is none."""
     facts = {
         str(name): tuple(fact) if isinstance(fact, list) else fact for name, fact in record["facts"].items()
@@ -61,7 +60,9 @@ def result_of_record(record: Json) -> Result:
     return Result(observation, Verdict(record["verdict"]), tuple(record["conditions"]), tuple(record["well"]))
 
 
-def saved(watched: Watched, now: datetime, now_s: float, last: Json | None = None) -> dict[str, Any]:
+def saved(
+    watched: Watched, now: datetime, now_s: float, last: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """How the monitor stands at this moment. `last`: the record of its last result, where it was made already."""
     if last is None and watched.last is not None:
         last = result_record(watched.last)
@@ -89,7 +90,7 @@ def saved(watched: Watched, now: datetime, now_s: float, last: Json | None = Non
 
 
 def restore(
-    watched: Watched, record: Json, incident: Incident | None, now: datetime, now_s: float
+    watched: Watched, record: Mapping[str, Any], incident: Incident | None, now: datetime, now_s: float
 ) -> float | None:
     """Let the monitor stand as it did. Returns when it was due next, in seconds of the monotonic clock; None: now.
 
@@ -103,7 +104,7 @@ def restore(
 
 
 def _restore(
-    watched: Watched, record: Json, incident: Incident | None, now: datetime, now_s: float
+    watched: Watched, record: Mapping[str, Any], incident: Incident | None, now: datetime, now_s: float
 ) -> float | None:
     if record["type"] != watched.monitor.type_name:
         return None
@@ -126,7 +127,7 @@ def _restore(
     return due_at if now_s < due_at <= now_s + period_s else None
 
 
-def _health(record: Json) -> HealthState:
+def _health(record: Mapping[str, Any]) -> HealthState:
     streak, last = record["streak"], record["last_verdict"]
     return HealthState(
         health=Health(record["health"]),
@@ -140,7 +141,7 @@ def _health(record: Json) -> HealthState:
     )
 
 
-def _pause(record: Json | None) -> Pause | None:
+def _pause(record: Mapping[str, Any] | None) -> Pause | None:
     if record is None:
         return None
     comment = record["comment"]

@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import Any
 
 from monitord.clock import with_times_in
-from monitord.model import Health, Reason
+from monitord.model import WORST_FIRST, Health, Reason
 from monitord.units import format_duration
 
 MOST_NAMED = 5
@@ -255,15 +255,9 @@ def _with_detail_of(notice: Notice, characters: int) -> Notice:
     return replace(notice, detail=f"{notice.detail[:characters]}…" if characters else "")
 
 
-# The order in which a subject names states: what is worst comes first.
+# The order in which a subject names states.
 _SUMMARY_ORDER = (
-    "DOWN",
-    "UNKNOWN",
-    "DEGRADED",
-    "UNREACHABLE",
-    "PAUSED",
-    "PENDING",
-    "UP",
+    *(health.value.upper() for health in WORST_FIRST),
     "FLAPPING",
     "recovered",
     "no longer monitored",

@@ -7,17 +7,15 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from monitord.cli.client.connection import API, Client, Params, Place, RefusedError, target_of
 from monitord.errors import ControlError
+from monitord.model import Json
 from monitord.paths import socket_to_ask
-
-Json = Mapping[str, Any]
 
 MOST_IN_A_PAGE = 1000
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from monitord.cli.client.asking import Json, client_of, monitor_target, naming, print_json
+from monitord.cli.client.asking import client_of, monitor_target, naming, print_json
 from monitord.cli.client.connection import API
 from monitord.cli.command import Command, add_message
 from monitord.cli.exits import EXIT_FAILED, EXIT_OK, exit_of_verdict, worst_exit
@@ -13,6 +13,7 @@ from monitord.cli.output.tables import check_line
 from monitord.cli.output.terminal import wants_colour
 from monitord.cli.output.wording import in_local_time
 from monitord.cli.selection import add_selection, document_of, only_name, require_selection
+from monitord.model import Json
 from monitord.text import plain
 
 CHECK_TIMEOUT_S = 620.0

@@ -3,11 +3,12 @@
 import argparse
 import textwrap
 
-from monitord.cli.client.asking import Json, client_of, monitor_target, naming, print_json
+from monitord.cli.client.asking import client_of, monitor_target, naming, print_json
 from monitord.cli.command import Command
 from monitord.cli.output.terminal import width
 from monitord.cli.output.wording import LocalTimes
 from monitord.cli.selection import add_selection, only_name, require_selection, selected
+from monitord.model import Json
 from monitord.text import plain
 
 

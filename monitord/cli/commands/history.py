@@ -6,13 +6,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from monitord.cli.client.asking import Json, client_of, monitor_target, naming, print_json, range_params
+from monitord.cli.client.asking import client_of, monitor_target, naming, print_json, range_params
 from monitord.cli.client.connection import Client
 from monitord.cli.command import Command
 from monitord.cli.output.bars import (
     LABEL_WIDTH,
     NARROWEST_BAR,
-    WORST_FIRST,
     sparkline,
     uptime_columns,
     verdict_marks,
@@ -21,6 +20,7 @@ from monitord.cli.output.terminal import wants_colour, width
 from monitord.cli.output.wording import counted, local, local_with_zone, percent, short_time, span
 from monitord.cli.parsing import some_duration
 from monitord.cli.selection import add_tag, is_pattern, only_name, require_selection, selected
+from monitord.model import WORST_VERDICT_FIRST, Json
 from monitord.units import format_duration
 
 SINCE_S = 86400.0
@@ -130,7 +130,8 @@ def in_columns(buckets: Sequence[Json], room: int) -> list[Sequence[Json]]:
 
 
 def _worst(column: Sequence[Json]) -> str | None:
-    return next((verdict for verdict in WORST_FIRST if any(one["checks"][verdict] for one in column)), None)
+    worst_first = (verdict.value for verdict in WORST_VERDICT_FIRST)
+    return next((verdict for verdict in worst_first if any(one["checks"][verdict] for one in column)), None)
 
 
 def _mean(column: Sequence[Json]) -> float | None:

@@ -3,13 +3,14 @@
 import argparse
 from collections.abc import Sequence
 
-from monitord.cli.client.asking import Json, client_of, monitor_target, naming, print_json
+from monitord.cli.client.asking import client_of, monitor_target, naming, print_json
 from monitord.cli.client.connection import API, Client, Params
 from monitord.cli.command import Command, add_lines
 from monitord.cli.output.tables import table
 from monitord.cli.output.terminal import room, wants_colour
 from monitord.cli.output.wording import in_local_time, local, moment_of, seconds_since, seen_to, span, zone
 from monitord.cli.selection import add_selection, only_name, selected
+from monitord.model import Json
 
 MOST = 500
 SHOWN_AT_ONCE = 20

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from monitord.cli.client.asking import Json, client_of, monitors, print_json, unknown_monitor
+from monitord.cli.client.asking import client_of, monitors, print_json, unknown_monitor
 from monitord.cli.client.connection import API, Client, Params, RefusedError
 from monitord.cli.command import Command, add_lines
 from monitord.cli.exits import EXIT_FAILED, EXIT_OK
@@ -12,6 +12,7 @@ from monitord.cli.output.tables import table
 from monitord.cli.output.terminal import room
 from monitord.cli.output.wording import in_local_time, local, local_with_zone, zone
 from monitord.cli.selection import add_selection, only_name, selected
+from monitord.model import Json
 from monitord.text import plain
 
 MOST = 500

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-from monitord.cli.client.asking import Json, client_of, last_results, monitor, monitor_target, print_json
+from monitord.cli.client.asking import client_of, last_results, monitor, monitor_target, print_json
 from monitord.cli.client.connection import Client
 from monitord.cli.command import Command, add_lines
 from monitord.cli.output.bars import LABEL_WIDTH
@@ -24,6 +24,7 @@ from monitord.cli.output.wording import (
     span,
 )
 from monitord.cli.selection import add_selection, only_name, require_selection, selected
+from monitord.model import Json
 from monitord.text import plain
 from monitord.units import format_duration, parse_duration
 

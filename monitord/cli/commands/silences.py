@@ -7,7 +7,7 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from http import HTTPStatus
 
-from monitord.cli.client.asking import Json, client_of, monitors, print_json, unknown_monitor
+from monitord.cli.client.asking import client_of, monitors, print_json, unknown_monitor
 from monitord.cli.client.connection import API, RefusedError, target_of
 from monitord.cli.command import Command, add_message
 from monitord.cli.exits import EXIT_FAILED, EXIT_OK
@@ -16,6 +16,7 @@ from monitord.cli.output.terminal import room
 from monitord.cli.output.wording import local, local_with_zone, zone
 from monitord.cli.parsing import moment_to_come, some_duration
 from monitord.cli.selection import add_tag, is_pattern
+from monitord.model import Json
 
 
 def _add_silence_options(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from monitord.cli.client.asking import Json, client_of, monitors, print_json
+from monitord.cli.client.asking import client_of, monitors, print_json
 from monitord.cli.client.connection import API, Client
 from monitord.cli.command import Command
 from monitord.cli.exits import exit_of_health
@@ -12,6 +12,7 @@ from monitord.cli.output.terminal import Screen, room, wants_colour
 from monitord.cli.parsing import some_duration, state
 from monitord.cli.selection import add_tag, check_tags, nothing_matches
 from monitord.errors import ControlError
+from monitord.model import Json
 
 EVERY_S = 2.0
 

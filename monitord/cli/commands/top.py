@@ -4,7 +4,7 @@ import argparse
 import time
 from dataclasses import dataclass
 
-from monitord.cli.client.asking import Json, client_of, monitors
+from monitord.cli.client.asking import client_of, monitors
 from monitord.cli.client.connection import API
 from monitord.cli.command import Command
 from monitord.cli.exits import EXIT_OK
@@ -13,6 +13,7 @@ from monitord.cli.output.terminal import Screen, room, size, wants_colour
 from monitord.cli.output.wording import short_time, shorten
 from monitord.cli.parsing import positive, some_duration
 from monitord.errors import ControlError
+from monitord.model import Json
 
 EVERY_S = 2.0
 ROWS_ELSEWHERE = 20

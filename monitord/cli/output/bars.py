@@ -16,7 +16,6 @@ _ASCII_LEVELS = "_.-=*#"
 # What is bad stands out in height as well as in colour.
 _MARKS = {"pass": "▁", "warn": "▄", "fail": "█", "unsure": "▒"}
 _ASCII_MARKS = {"pass": ".", "warn": "w", "fail": "X", "unsure": "?"}
-WORST_FIRST = ("fail", "unsure", "warn", "pass")
 
 
 def phase_bars(phases: Mapping[str, float], room: int) -> Iterator[str]:

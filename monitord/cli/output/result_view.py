@@ -9,11 +9,9 @@ from typing import Any
 from monitord.cli.output.bars import LABEL_WIDTH, phase_bars
 from monitord.cli.output.terminal import paint
 from monitord.cli.output.wording import LONGEST_VALUE, in_local_time, local_with_zone, shorten, value
-from monitord.model import Reason
+from monitord.model import Json, Reason
 from monitord.text import plain
 from monitord.units import format_duration, format_size
-
-Json = Mapping[str, Any]
 
 MOST_LINES = 15
 

@@ -3,8 +3,7 @@
 Where the output is no terminal nothing is cut: another program or a person with a pager reads it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from monitord.cli.output.terminal import paint
 from monitord.cli.output.wording import (
@@ -19,6 +18,7 @@ from monitord.cli.output.wording import (
     shorten_within,
 )
 from monitord.cli.parsing import STATES
+from monitord.model import Json
 from monitord.text import plain
 from monitord.units import format_duration
 
@@ -26,8 +26,6 @@ NARROWEST_LAST = 20
 NARROWEST_OUTCOME = 16
 NARROWEST_YIELDING = 16
 LEAST_LAST = 8
-
-Json = Mapping[str, Any]
 
 
 def table(

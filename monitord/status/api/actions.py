@@ -12,7 +12,7 @@ from monitord.status.access.security import asked_by
 from monitord.status.api.openapi import Answer, Endpoint
 from monitord.status.model.query import Query
 from monitord.status.model.reads import Reads, find_monitor
-from monitord.status.model.rendered import encode
+from monitord.status.model.rendered import encode, json_answer
 from monitord.status.model.selection import KEYS, Selection, matcher_of, select
 from monitord.status.model.snapshot import reload_of, result_of
 from monitord.web import HTTPConflict, Request, Response
@@ -79,7 +79,7 @@ class Actions:
         await read_body(request, {})
         outcome = await self._control.reload(asked_by(request))
         self._reads.outdate()
-        return _json(reload_of(outcome), 200 if outcome.ok else 422)
+        return json_answer(reload_of(outcome), 200 if outcome.ok else 422)
 
 
 def changed(reads: Reads, request: Request, more: bytes = b"") -> Response:
@@ -88,7 +88,7 @@ def changed(reads: Reads, request: Request, more: bytes = b"") -> Response:
     with find_monitor(request) as name:
         monitor = reads.brief(name)
     body = b'{"by":%s%s,"monitor":%s}' % (encode(asked_by(request)), more, monitor)
-    return Response(body=body, content_type="application/json")
+    return json_answer(body)
 
 
 def changed_all(reads: Reads, request: Request, chosen: Selection, more: bytes = b"") -> Response:
@@ -98,11 +98,7 @@ def changed_all(reads: Reads, request: Request, chosen: Selection, more: bytes =
     monitors = b",".join(reads.brief(name) for name in chosen.monitors if name in there)
     skipped = encode([{"name": name, "why": why} for name, why in chosen.skipped.items()])
     body = b'{"by":%s%s,"monitors":[%s],"skipped":%s}' % (encode(asked_by(request)), more, monitors, skipped)
-    return Response(body=body, content_type="application/json")
-
-
-def _json(value: object, status: int) -> Response:
-    return Response(body=encode(value), status=status, content_type="application/json")
+    return json_answer(body)
 
 
 def action_endpoints(reads: Reads, control: Control) -> list[Endpoint]:

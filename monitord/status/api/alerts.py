@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 from monitord.alerts import Alerts, Entry
+from monitord.model import Json
 from monitord.notifiers import DeliveryError
 from monitord.status.access.body import read_body
 from monitord.status.access.security import asked_by
 from monitord.status.api.openapi import Answer, Endpoint
 from monitord.status.model.listing import limit
-from monitord.status.model.query import Json, Query, one, words
-from monitord.status.model.rendered import encode
+from monitord.status.model.query import Query, one, words
+from monitord.status.model.rendered import json_answer
 from monitord.status.model.snapshot import notifiers_of, text_of
 from monitord.web import HTTPBadGateway, HTTPNotFound, Request, Response
 
@@ -24,11 +25,13 @@ class AlertHandlers:
         self._alerts = alerts
 
     async def notifiers(self, _: Request, __: Query) -> Response:
-        return _json({"notifiers": notifiers_of(self._alerts)})
+        return json_answer({"notifiers": notifiers_of(self._alerts)})
 
     async def notices(self, _: Request, query: Query) -> Response:
         found: Sequence[Entry] = self._alerts.entries(query[MONITOR] or None)
-        return _json({"notices": [notice_of(entry) for entry in found[: query[MOST]]], "total": len(found)})
+        return json_answer(
+            {"notices": [notice_of(entry) for entry in found[: query[MOST]]], "total": len(found)}
+        )
 
     async def test(self, request: Request, _: Query) -> Response:
         await read_body(request, {})
@@ -40,7 +43,7 @@ class AlertHandlers:
             raise HTTPNotFound(text=f"no notifier is called {name!r}; GET /notifiers lists them\n") from None
         except DeliveryError as error:
             raise HTTPBadGateway(text=f"{name}: {error}\n") from None
-        return _json({"notifier": name, "by": by, "said": said})
+        return json_answer({"notifier": name, "by": by, "said": said})
 
 
 def notice_of(entry: Entry) -> Json:
@@ -52,10 +55,6 @@ def notice_of(entry: Entry) -> Json:
         "ended_at": text_of(entry.ended_at),
         "said": entry.said,
     }
-
-
-def _json(value: object) -> Response:
-    return Response(body=encode(value), content_type="application/json")
 
 
 def alert_endpoints(alerts: Alerts) -> list[Endpoint]:

@@ -4,7 +4,7 @@ Each endpoint is declared here with what it takes and answers; `openapi` makes t
 `history_api` and `export_api` tell of the past, `actions` and `interventions` change something, `live` has the events.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from monitord.alerts import Alerts
 from monitord.history import History
@@ -22,7 +22,7 @@ from monitord.status.api.openapi import Answer, Endpoint, add_routes, document
 from monitord.status.model.listing import PARAMETERS
 from monitord.status.model.query import Query
 from monitord.status.model.reads import Reads
-from monitord.status.model.rendered import encode
+from monitord.status.model.rendered import encode, json_answer
 from monitord.web import Application, Request, Response
 
 
@@ -44,7 +44,7 @@ class Api:
         return self._reads.listing.response(request.query_string, query)
 
     async def openapi(self, _: Request, __: Query) -> Response:
-        return answer(self._document)
+        return json_answer(self._document)
 
     def endpoints(self) -> list[Endpoint]:
         return [
@@ -74,10 +74,6 @@ class Api:
                 {200: Answer("The document.", "Document")},
             ),
         ]
-
-
-def answer(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(body=body, status=status, headers=headers, content_type="application/json")
 
 
 def build_api(

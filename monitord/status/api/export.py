@@ -13,10 +13,10 @@ from typing import Any
 
 from monitord.history import History
 from monitord.history.codes import PHASES
-from monitord.model import Health, Verdict
+from monitord.model import Health, Json, Verdict
 from monitord.status.api.history import bucket_of, stored_of
 from monitord.status.api.openapi import Answer, Endpoint
-from monitord.status.model.query import Json, Parameter, Query, choice, one
+from monitord.status.model.query import Parameter, Query, choice, one
 from monitord.status.model.reads import Reads, find_monitor
 from monitord.web import Request, StreamResponse
 

@@ -11,14 +11,13 @@ from datetime import datetime, timedelta
 from monitord.dispatch import result_of_record
 from monitord.errors import HistoryError
 from monitord.history import Bucket, Histogram, History, StoredResult, Uptime
-from monitord.model import Health, Incident, Verdict
+from monitord.model import Health, Incident, Json, Verdict
 from monitord.status.access.problems import problem_of
 from monitord.status.api.openapi import Answer, Endpoint
 from monitord.status.model.listing import limit
 from monitord.status.model.query import (
     AGE_OR_MOMENT_SCHEMA,
     DURATION_SCHEMA,
-    Json,
     Parameter,
     Query,
     at,
@@ -29,7 +28,7 @@ from monitord.status.model.query import (
     words,
 )
 from monitord.status.model.reads import Reads, find_monitor
-from monitord.status.model.rendered import encode
+from monitord.status.model.rendered import json_answer
 from monitord.status.model.snapshot import incident_of, result_of, text_of
 from monitord.web import Application, HTTPServiceUnavailable, Request, Response
 
@@ -90,7 +89,7 @@ class HistoryApi:
         """As it is, and how it has been."""
         with find_monitor(request) as name:
             now_so = self._reads.snapshots.monitor(name)
-        return _json({**now_so, **await self._been(name)})
+        return json_answer({**now_so, **await self._been(name)})
 
     async def _been(self, name: str) -> Json:
         now = self._reads.clock.now()
@@ -110,7 +109,7 @@ class HistoryApi:
         found = await self._history.results(name, limit=most + 1, before=before, failed=query[FAILED])
         following = text_of(found[most - 1].at) if len(found) > most else None
         shown = [stored_of(one) for one in found[:most]]
-        return _json({"monitor": name, "results": shown, "next_before": following})
+        return json_answer({"monitor": name, "results": shown, "next_before": following})
 
     async def last(self, request: Request, query: Query) -> Response:
         """Whole, out of the history; without one there is only the very last, in memory."""
@@ -120,13 +119,13 @@ class HistoryApi:
         if not found:
             only = self._reads.dispatcher.watched[name].last
             found = [only] if only and (only.verdict is Verdict.FAIL or not query[FAILED]) else []
-        return _json({"monitor": name, "results": [result_of(one) for one in found]})
+        return json_answer({"monitor": name, "results": [result_of(one) for one in found]})
 
     async def series(self, request: Request, query: Query) -> Response:
         name = self._name(request)
         start, end = self._range(query)
         buckets = await self._history.buckets(name, start, end, query[STEP] or None)
-        return _json(
+        return json_answer(
             {
                 "monitor": name,
                 "from": text_of(start),
@@ -141,7 +140,7 @@ class HistoryApi:
         name = self._name(request)
         start, end = self._range(query)
         uptime = await self._history.uptime(name, start, end)
-        return _json({"monitor": name, "from": text_of(start), "to": text_of(end), **uptime_of(uptime)})
+        return json_answer({"monitor": name, "from": text_of(start), "to": text_of(end), **uptime_of(uptime)})
 
     async def incidents_of(self, request: Request, query: Query) -> Response:
         return await self._incidents(self._name(request), query)
@@ -158,7 +157,9 @@ class HistoryApi:
             before=self._before(query),
         )
         shown, following = first_page(found, most)
-        return _json({"incidents": [incident_of(one) for one in shown], "next_before": text_of(following)})
+        return json_answer(
+            {"incidents": [incident_of(one) for one in shown], "next_before": text_of(following)}
+        )
 
     def _name(self, request: Request) -> str:
         with find_monitor(request) as name:
@@ -271,10 +272,6 @@ def _seconds(seconds: Mapping[Health, float]) -> Json:
 
 def _rounded(numbers: Mapping[str, float]) -> Json:
     return {name: round(number, 6) for name, number in numbers.items()}
-
-
-def _json(value: object) -> Response:
-    return Response(body=encode(value), content_type="application/json")
 
 
 def answer_for_storage(application: Application) -> None:

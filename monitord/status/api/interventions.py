@@ -10,15 +10,16 @@ from typing import Any
 
 from monitord.dispatch import Matcher, Silence, Watched
 from monitord.errors import ControlError, InvalidValueError
+from monitord.model import Json
 from monitord.status.access.body import Read, comment, read_body
 from monitord.status.access.control import Explain, Interventions
 from monitord.status.access.problems import BadInput, Fault
 from monitord.status.access.security import asked_by
 from monitord.status.api.actions import changed, changed_all
 from monitord.status.api.openapi import PREFIX, Answer, Endpoint
-from monitord.status.model.query import LONGEST_SILENCE_S, SILENCE_DURATION, Json, Query, moment
+from monitord.status.model.query import LONGEST_SILENCE_S, SILENCE_DURATION, Query, moment
 from monitord.status.model.reads import Reads, find_monitor
-from monitord.status.model.rendered import encode
+from monitord.status.model.rendered import json_answer
 from monitord.status.model.selection import KEYS, Obstacle, matcher_of, select
 from monitord.status.model.snapshot import text_of
 from monitord.units import parse_duration
@@ -108,7 +109,7 @@ class InterventionHandlers:
         return changed_all(self._reads, request, chosen)
 
     async def silences(self, _: Request, __: Query) -> Response:
-        return _json({"silences": [silence_of(one) for one in self._interventions.silences]})
+        return json_answer({"silences": [silence_of(one) for one in self._interventions.silences]})
 
     async def silence(self, request: Request, _: Query) -> Response:
         keys = {
@@ -130,7 +131,7 @@ class InterventionHandlers:
         # One of a millisecond has ended by now.
         ended = Silence(made, matcher, now, until, by, given.get("comment"))
         silence = next((one for one in self._interventions.silences if one.id == made), ended)
-        return _json(silence_of(silence), 201, {"Location": f"{PREFIX}/silences/{made}"})
+        return json_answer(silence_of(silence), 201, {"Location": f"{PREFIX}/silences/{made}"})
 
     async def unsilence(self, request: Request, _: Query) -> Response:
         await read_body(request, {})
@@ -209,10 +210,6 @@ def _end_of(given: dict[str, Any], matcher: Matcher, now: datetime) -> datetime:
             text="until: is not within the next year; write an end that comes, and soon enough\n"
         )
     return until
-
-
-def _json(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(body=encode(value), status=status, headers=headers, content_type="application/json")
 
 
 def intervention_endpoints(reads: Reads, interventions: Interventions) -> list[Endpoint]:
@@ -300,7 +297,7 @@ def intervention_endpoints(reads: Reads, interventions: Interventions) -> list[E
 def explain_endpoint(explain: Explain) -> Endpoint:
     async def handler(request: Request, _: Query) -> Response:
         with find_monitor(request) as name:
-            return _json(explain(name))
+            return json_answer(explain(name))
 
     return Endpoint(
         "GET",

@@ -16,11 +16,11 @@ from functools import partial
 
 from monitord.clock import Clock, SystemClock
 from monitord.dispatch import Watched
-from monitord.model import Incident, Result, Transition
+from monitord.model import Incident, Json, Result, Transition
 from monitord.status.access.control import ReloadOutcome
 from monitord.status.access.security import may_change
 from monitord.status.api.openapi import Answer, Endpoint
-from monitord.status.model.query import Json, Query, flag, many, one, words
+from monitord.status.model.query import Query, flag, many, one, words
 from monitord.status.model.rendered import encode
 from monitord.status.model.snapshot import incident_of, reload_of, result_of, text_of, transition_of
 from monitord.web import HTTPServiceUnavailable, Request, StreamResponse

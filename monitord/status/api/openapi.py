@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from monitord import __version__
+from monitord.model import Json
 from monitord.status.access.problems import CONTENT_TYPE as PROBLEM_TYPE
 from monitord.status.api.schemas import SCHEMAS
-from monitord.status.model.query import Json, Parameter, Query, read_query
+from monitord.status.model.query import Parameter, Query, read_query
 from monitord.web import Application, Request, StreamResponse
 
 PREFIX = "/api/v1"

@@ -3,17 +3,13 @@
 Every key that is listed is there, with null where there is nothing to say. Keys may be added in later versions.
 """
 
-from typing import Any
-
 from monitord.alerts import Fate
-from monitord.model import Health, Reason, Verdict
+from monitord.model import Health, Json, Reason, Verdict
 from monitord.monitors.heartbeat.monitor import HeartbeatSignal
 from monitord.monitors.heartbeat.record import MAX_EXIT_STATUS, MAX_RUN_ID_CHARACTERS
 from monitord.notifiers import NoticeKind
 from monitord.status.access.body import MOST_CHARACTERS, MOST_ITEMS, MOST_PATTERNS
 from monitord.status.model.query import EXIT_STATUS, LONGEST_SILENCE_S, MOMENT_SCHEMA, SILENCE_DURATION
-
-Json = dict[str, Any]
 
 TEXT: Json = {"type": "string"}
 WHOLE: Json = {"type": "integer"}

@@ -16,7 +16,7 @@ from monitord.status.access.security import asked_by
 from monitord.status.api.actions import checked
 from monitord.status.api.heartbeats import add_heartbeat_routes
 from monitord.status.model.reads import Reads, find_monitor
-from monitord.status.model.rendered import encode
+from monitord.status.model.rendered import encode, json_answer
 from monitord.status.model.snapshot import reload_of
 from monitord.web import Application, Request, Response
 
@@ -51,20 +51,16 @@ class ShortForms:
 
     async def monitor(self, request: Request) -> Response:
         with find_monitor(request) as name:
-            return _json(encode(self._reads.snapshots.monitor(name)))
+            return json_answer(self._reads.snapshots.monitor(name))
 
     async def check(self, request: Request) -> Response:
         result = await checked(self._reads, self._control, request)
-        return _json(b'{"name":' + encode(request.match_info["name"]) + b"," + result[1:])
+        return json_answer(b'{"name":' + encode(request.match_info["name"]) + b"," + result[1:])
 
     async def reload(self, request: Request) -> Response:
         outcome = await self._control.reload(asked_by(request))
         self._reads.outdate()
-        return _json(encode(reload_of(outcome)), 200 if outcome.ok else 422)
-
-
-def _json(body: bytes, status: int = 200) -> Response:
-    return Response(body=body, status=status, content_type="application/json")
+        return json_answer(reload_of(outcome), 200 if outcome.ok else 422)
 
 
 def add_short_forms(

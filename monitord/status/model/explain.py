@@ -10,8 +10,8 @@ from monitord.alerts import Alerts, Decision, decision_text
 from monitord.clock import Clock
 from monitord.dispatch import Dispatcher, Pipeline, Silence, Watched
 from monitord.health import Parents
-from monitord.model import Health, Reason, Verdict
-from monitord.status.model.snapshot import Json, result_of, text_of
+from monitord.model import Health, Json, Reason, Verdict
+from monitord.status.model.snapshot import result_of, text_of
 from monitord.units import format_duration
 
 _BAD = frozenset({Health.DOWN, Health.UNREACHABLE})

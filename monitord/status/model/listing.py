@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from monitord.errors import InvalidValueError
-from monitord.model import Health
+from monitord.model import Health, Json
 from monitord.status.access.body import MOST_CHARACTERS
-from monitord.status.access.conditional import tag_of
-from monitord.status.model.query import Json, Parameter, Query, choice, many, one, whole_number, words
-from monitord.status.model.rendered import Fragment, Fragments, encode
+from monitord.status.model.query import Parameter, Query, choice, many, one, whole_number, words
+from monitord.status.model.rendered import Fragment, Fragments, cacheable_answer, encode
 from monitord.web import Response
 
 MOST_IN_A_PAGE = 1000
@@ -126,9 +125,7 @@ class Listing:
             self._kept.clear()
         response = self._kept.get(query_string)
         if response is None:
-            body = page(self._by_name, query)
-            headers = {"ETag": tag_of(body), "Cache-Control": "no-cache"}
-            response = Response(body=body, content_type="application/json", headers=headers)
+            response = cacheable_answer(page(self._by_name, query))
             if len(self._kept) < MOST_PAGES:
                 self._kept[query_string] = response
         return response

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar, cast
 
 from monitord.errors import InvalidValueError, problem_and_hint
+from monitord.model import Json
 from monitord.status.access.problems import BadInput, Fault
 from monitord.units import parse_duration
 from monitord.web import Request
@@ -19,7 +20,6 @@ from monitord.web import Request
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-Json = dict[str, Any]
 
 # Of what a pattern accepts nothing is refused later, so the document accepts what the handlers accept. Digits are
 # bounded instead of sums: the longest duration is below the 100 years of `parse_duration`.

@@ -6,14 +6,14 @@ reads next.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from monitord.clock import Clock
 from monitord.dispatch import Dispatcher, Watched
-from monitord.model import Health
+from monitord.model import WORST_FIRST, Health
 from monitord.status.access.conditional import tag_of
-from monitord.status.model.snapshot import WORST_FIRST, Shown, brief_of, shown_of
+from monitord.status.model.snapshot import Shown, brief_of, shown_of
 from monitord.web import Response
 
 RENDER_EVERY_S = 0.1
@@ -24,6 +24,17 @@ _PLACES = {health: place for place, health in enumerate(WORST_FIRST)}
 def encode(value: object) -> bytes:
     """JSON without blanks, in UTF-8."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def json_answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """The value as JSON; bytes are JSON already."""
+    body = value if isinstance(value, bytes) else encode(value)
+    return Response(body=body, status=status, headers=headers, content_type="application/json")
+
+
+def cacheable_answer(body: bytes) -> Response:
+    """JSON with its tag, for many who ask."""
+    return json_answer(body, headers={"ETag": tag_of(body), "Cache-Control": "no-cache"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +118,7 @@ class Rendered:
         if now_s - self._made_at >= RENDER_EVERY_S:
             body = self._make()
             if body is not self._response.body:
-                headers = {"ETag": tag_of(body), "Cache-Control": "no-cache"}
-                self._response = Response(body=body, content_type="application/json", headers=headers)
+                self._response = cacheable_answer(body)
             self._made_at = now_s
         return self._response
 

@@ -14,23 +14,9 @@ from monitord.conditions import FactType
 from monitord.dispatch import Dispatcher, LoopPulse, OpenWindow, Pause, Silence, Watched
 from monitord.health import HealthState
 from monitord.history import History, HistoryStats
-from monitord.model import Health, Incident, Result, Transition
+from monitord.model import WORST_FIRST, Health, Incident, Json, Result, Transition
 from monitord.monitors import Monitor
 from monitord.status.access.control import Control, ReloadOutcome
-
-Json = dict[str, Any]
-
-# From worst to best: the health of the whole is that of its worst monitor.
-WORST_FIRST = (
-    Health.DOWN,
-    Health.UNREACHABLE,
-    Health.UNKNOWN,
-    Health.DEGRADED,
-    Health.PENDING,
-    Health.UP,
-    Health.PAUSED,
-)
-
 
 _UNITS: dict[object, str] = {FactType.DURATION: "seconds", FactType.SIZE: "bytes"}
 

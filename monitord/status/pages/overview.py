@@ -4,8 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
-from monitord.model import Health
-from monitord.status.model.snapshot import WORST_FIRST
+from monitord.model import WORST_FIRST, Health
 from monitord.status.pages import wording
 from monitord.status.pages.rows import WELL, Kept, Rows, counts_of
 

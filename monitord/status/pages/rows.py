@@ -11,9 +11,8 @@ from datetime import datetime
 
 from monitord.clock import Clock
 from monitord.dispatch import Dispatcher, Silence, Watched
-from monitord.model import Health, Verdict
+from monitord.model import WORST_FIRST, Health, Verdict
 from monitord.status.model.recent import KEPT, Recent
-from monitord.status.model.snapshot import WORST_FIRST
 from monitord.status.pages import wording
 from monitord.status.pages.charts import Svg, checks_bar, sparkline
 from monitord.status.pages.rendering import Rendering

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from monitord.model import Health
+from monitord.model import WORST_FIRST, Health
 
 NOT_KNOWN = "\N{EN DASH}"
 
@@ -126,4 +126,4 @@ def headline(counts: Mapping[Health, int]) -> str:
     return f"{several(up, 'monitor')} {'is' if up == 1 else 'are'} up{rest}"
 
 
-_ILL = (Health.DOWN, Health.UNREACHABLE, Health.UNKNOWN, Health.DEGRADED)
+_ILL = WORST_FIRST[: WORST_FIRST.index(Health.PENDING)]

@@ -12,10 +12,9 @@ import pytest
 
 from monitord.cli.client.connection import Client
 from monitord.errors import ControlError
-from monitord.model import Health, Verdict
+from monitord.model import Health, Json, Verdict
 from monitord.status.api.export import ROWS_AT_ONCE, _pieces
 from monitord.status.api.openapi import PREFIX
-from monitord.status.model.query import Json
 from tests.cli.there import there
 from tests.endpoint import asked, world
 from tests.fakes import monitor_settings
