@@ -122,6 +122,11 @@ class Reason(Enum):
         return self in _OURS
 
     @property
+    def is_response(self) -> bool:
+        """The check failed on something that was received, so the network between here and there works."""
+        return self in _RESPONSES
+
+    @property
     def is_warning(self) -> bool:
         """An answer that is usable, but not well: such a check warns, and its monitor degrades."""
         return self in _WARNINGS
@@ -150,6 +155,24 @@ _OURS = frozenset(
     }
 )
 
+# Not `refused`, `reset` and `unreachable`, which routers and firewalls in between send as well, nor those of plugins,
+# which fail in the same way without a response.
+_RESPONSES = frozenset(
+    {
+        Reason.TIMEOUT_BODY,
+        Reason.TLS_EXPIRED,
+        Reason.TLS_NAME_MISMATCH,
+        Reason.TLS_UNTRUSTED,
+        Reason.TLS_FAILED,
+        Reason.PROTOCOL_ERROR,
+        Reason.TOO_LARGE,
+        Reason.TOO_MANY_REDIRECTS,
+        Reason.REDIRECT_REFUSED,
+        Reason.CONDITION_FAILED,
+        Reason.CONDITION_UNRESOLVED,
+    }
+)
+
 Fact = str | int | float | bool | tuple[str, ...] | None
 
 Evidence = Callable[[str, object], object]
@@ -171,6 +194,7 @@ class Observation:
     `facts` are the type's own measurements by their published names; a phase is `phase.NAME`, in seconds.
     `is_usable` False: an answer, but not one that `up_when` could be asked about. `excerpt` is there once it was
     judged, unless it passed: lines that are safe to show.
+    `shows_connectivity`: whether a response of the target was received, where that does not follow from the reason.
     """
 
     started_at: datetime
@@ -184,6 +208,7 @@ class Observation:
     excerpt: str | None = None
     subject: str = ""
     outcome: str = ""
+    shows_connectivity: bool | None = None
 
     @property
     def summary(self) -> str:

@@ -6,6 +6,7 @@ that monitor this check, never the daemon.
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -30,6 +31,7 @@ from monitord.health import (
 )
 from monitord.model import Health, Incident, Observation, Reason, Result, Transition, Verdict
 from monitord.monitors import Stopwatch
+from monitord.net.base.addressing import is_this_host
 from monitord.net.base.deadline import Deadline
 from monitord.units import format_duration
 
@@ -45,6 +47,9 @@ SETTLE_AFTER_BLINDNESS_S = 10.0
 
 PROBE_MARGIN_S = 1.0
 """Beyond its deadline, what a check of a probe may take to start and to be concluded."""
+
+PARENTS_MARGIN_S = 3.0
+"""Beyond its deadline, what a check of a parent may take until it is abandoned."""
 
 ResultListener = Callable[[Watched, Result | None, Transition | None], None]
 IncidentListener = Callable[[Watched, Incident], None]
@@ -62,8 +67,14 @@ class Pipeline:
         self.roster = Roster() if roster is None else roster
         self.blindness = Blindness()
         self._was_blind = False
-        self._held: set[str] = set()
-        """Monitors whose failures would be confirmed if it were clear that this host is not isolated."""
+        self._held: dict[str, bool] = {}
+        """Monitors whose failures are not confirmed before the state of their parents, or of this host, is known. True:
+        a parent fails, so that a failure found before it recovers says nothing."""
+        self._awaited: set[str] = set()
+        """The monitors whose results may decide about those that are held."""
+        self._awaits_suspicion = False
+        self._concluding: Watched | None = None
+        """Its check has a result, but has not ended yet."""
         self._are_open: list[bool] = []
         self.listeners: list[ResultListener] = []
         """Called after each check, and without a result after any other change of health, in order. They must
@@ -209,6 +220,7 @@ class Pipeline:
         return result
 
     def _conclude(self, watched: Watched, result: Result) -> None:
+        self._concluding = watched
         if result.verdict is not Verdict.PASS or watched.stands is not Health.UP:
             # Its moment may become the beginning of a state.
             self.follow_clock()
@@ -218,7 +230,10 @@ class Pipeline:
         result = self._look_with_both_eyes(watched, result)
         observation = result.observation
         before = watched.health
-        parents = self._parents(watched, result.verdict)
+        watched.last_began_at = watched.check_began_at
+        if result.verdict is Verdict.FAIL and before.health is not Health.DOWN:
+            self._note_failure(watched)
+        parents = self._parents(watched, result)
         settings = watched.monitor.settings
         step = advance(before, result.verdict, observation.started_at, settings.policy, parents)
         watched.health = self._forgotten_if_blind(step.state, observation.reason)
@@ -233,9 +248,10 @@ class Pipeline:
             self._log.flapping_changed(watched)
         self._tell(watched, result, transition)
         self._follow_incident(watched, observation.reason, observation.summary)
-        if step.state.is_soft and not before.is_soft:
-            self._ask_parents(watched)
-        self._confirm_held()
+        if parents is Parents.FAILING or (step.state.is_soft and not before.is_soft):
+            self._check_sources(watched)
+        self._confirm_held(watched)
+        self._concluding = None
 
     def _look_with_both_eyes(self, watched: Watched, result: Result) -> Result:
         """A failure that comes to nearly all at once is ours. Says once when that begins and when it is over."""
@@ -245,7 +261,17 @@ class Pipeline:
         if result.verdict is Verdict.UNSURE:
             blindness.pass_over(watched.name)
             return result
-        is_failing = result.verdict is Verdict.FAIL
+        is_failing = self._is_evidence_of_isolation(watched, result)
+        # Somebody may check a paused monitor, which is likely to fail.
+        if watched.pause is None:
+            self._follow_isolation(watched, is_failing=is_failing)
+        if not (is_failing and blindness.is_blind):
+            return result
+        observation = replace(result.observation, reason=Reason.PROBER_BLIND)
+        return replace(result, observation=observation, verdict=Verdict.UNSURE)
+
+    def _follow_isolation(self, watched: Watched, *, is_failing: bool) -> None:
+        blindness = self.blindness
         was_down = watched.health.health in {Health.DOWN, Health.UNREACHABLE}
         is_fresh = is_failing and not was_down and not blindness.is_failing(watched.name)
         now_s = self._clock.monotonic_s()
@@ -259,10 +285,21 @@ class Pipeline:
         self._note_blindness()
         if is_fresh and blindness.wants_probe(now_s):
             self._probe(watched, now_s)
-        if not (is_failing and blindness.is_blind):
-            return result
-        observation = replace(result.observation, reason=Reason.PROBER_BLIND)
-        return replace(result, observation=observation, verdict=Verdict.UNSURE)
+
+    def _is_evidence_of_isolation(self, watched: Watched, result: Result) -> bool:
+        """Whether the check failed as it would if this host had lost connectivity: without a response.
+
+        A canary fails only if this host is isolated, so any failure of it counts.
+        """
+        if result.verdict is not Verdict.FAIL or not watched.monitor.looks_outward:
+            return False
+        if watched.name in self.blindness.canaries:
+            return True
+        observation = result.observation
+        if observation.address is not None and is_this_host(observation.address):
+            return True  # a forwarder here, such as a proxy or the stub of a resolver, answers in place of the target
+        shows_connectivity = observation.shows_connectivity
+        return not (observation.reason.is_response if shows_connectivity is None else shows_connectivity)
 
     def restore_blindness(self) -> None:
         """This host was isolated when the last run ended: go on from there. Before the first `configure`."""
@@ -306,43 +343,101 @@ class Pipeline:
             for one in asked:
                 self.wake(one)
 
-    def _confirm_held(self) -> None:
-        """Let failures count that were held back, once it is clear that this host is not isolated."""
-        if not self._held or self.blindness.is_suspected:
+    def _confirm_held(self, after: Watched | None = None) -> None:
+        """Let failures count that were held back, once the state of their parents, and of this host, is known.
+
+        `after`: the monitor whose result has just arrived; None: time has passed.
+        """
+        if not self._held:
             return
-        held, self._held = self._held, set()
-        if self.blindness.is_blind:
+        is_suspected = self.blindness.is_suspected
+        is_decided = self._awaits_suspicion and not is_suspected
+        if after is not None and after.name not in self._awaited and not is_decided:
             return
-        for watched in [self.roster.watched[name] for name in held if name in self.roster.watched]:
-            if watched.pause is not None:
-                continue
-            policy, parents = watched.monitor.settings.policy, self.roster.parents(watched)
-            after = confirm(watched.health, policy, parents)
-            if after is not watched.health:
-                watched.health = after
-                self.restand(watched)
+        self._awaits_suspicion = False
+        self._awaited.clear()
+        decided = [name for name in list(self._held) if self._decide_held(name)]
+        while decided:
+            # A decision about one of them may decide about those that depend on it.
+            decided = [name for name in list(self._held) if self._decide_held(name)]
+
+    def _decide_held(self, name: str) -> bool:
+        """Whether it is not held any longer."""
+        watched = self.roster.watched.get(name)
+        last = None if watched is None else watched.last
+        if watched is None or last is None or watched.pause is not None or not watched.health.is_soft:
+            del self._held[name]
+            return True
+        if self.blindness.is_blind and self._is_evidence_of_isolation(watched, last):
+            del self._held[name]
+            return True
+        parents = self._parents(watched, last)
+        if parents is Parents.FAILING:
+            self._check_sources(watched)
+            return False
+        has_parent_failed = self._held.pop(name)
+        if has_parent_failed and parents is Parents.WELL:
+            # It may have failed because of the parent, which has recovered: only a new check can show that.
+            self.wake(watched)
+            return True
+        after = confirm(watched.health, watched.monitor.settings.policy, parents)
+        if after is not watched.health:
+            watched.health = after
+            self.restand(watched)
+        return True
 
     @staticmethod
     def _forgotten_if_blind(state: HealthState, reason: Reason) -> HealthState:
         """Failures that were counted before it was clear that they are ours do not count."""
         return without_streak(state) if reason is Reason.PROBER_BLIND and state.is_soft else state
 
-    def _parents(self, watched: Watched, verdict: Verdict) -> Parents:
-        if verdict is not Verdict.FAIL:
+    def _note_failure(self, watched: Watched) -> None:
+        """Remember when the first of the failures that are not confirmed yet was found."""
+        if watched.health.is_soft and watched.failing_since > -math.inf:
+            return
+        watched.failing_since = now_s = self._clock.monotonic_s()
+        # A check of a parent that runs is of no use and has to end first.
+        longest_s = max(map(self.deadline_s, self.roster.sources(watched)), default=0.0)
+        watched.parents_until = now_s + 2 * (longest_s + PARENTS_MARGIN_S)
+
+    def _parents(self, watched: Watched, result: Result) -> Parents:
+        """What the parents say. A failure is held as long as one of them fails softly or has not been checked after it,
+        and while this host may be isolated: FAILING."""
+        if result.verdict is not Verdict.FAIL or watched.health.health is Health.DOWN:
             return Parents.WELL
         parents = self.roster.parents(watched)
-        if not watched.monitor.looks_outward or not self.blindness.is_suspected:
-            return parents
-        self._held.add(watched.name)
-        return max(parents, Parents.FAILING)
+        is_failing = parents is Parents.FAILING
+        if parents is Parents.WELL and self._clock.monotonic_s() <= watched.parents_until:
+            parents = self.roster.parents(watched, lambda one: self._is_checked_since(one, watched))
+        if self.blindness.is_suspected and self._is_evidence_of_isolation(watched, result):
+            self._awaits_suspicion = True
+            parents = max(parents, Parents.FAILING)
+        if parents is Parents.FAILING:
+            self._held[watched.name] = is_failing or self._held.get(watched.name, False)
+            self._awaited.update(one.name for one in self.roster.sources(watched))
+        return parents
 
-    def _ask_parents(self, watched: Watched) -> None:
-        """A first failure: whether it is its own is known sooner if those it depends on are checked now."""
-        settings = watched.monitor.settings
-        for name in (*settings.depends_on, *settings.depends_on_any):
-            parent = self.roster.watched.get(name)
-            if parent is not None and parent.stands not in {Health.DOWN, Health.PAUSED}:
-                self.wake(parent)
+    def _is_checked_since(self, parent: Watched, failing: Watched) -> bool:
+        """Whether the last result of the parent is of a check that began after the failure."""
+        if parent.last_began_at < failing.failing_since:
+            return False
+        # The state of a group follows from those of its members, and may be about to change.
+        return not self.roster.is_group(parent) or not (
+            parent.is_waiting
+            or parent.wants_another
+            or (parent.check is not None and parent is not self._concluding)
+        )
+
+    def _check_sources(self, watched: Watched) -> None:
+        """Whether a failure is the monitor's own is known sooner if those it depends on are checked now."""
+        for one in self.roster.sources(watched):
+            is_being_checked = one.is_waiting or (
+                one.check is not None
+                and one is not self._concluding
+                and one.check_began_at >= watched.failing_since
+            )
+            if not is_being_checked and not self._is_checked_since(one, watched):
+                self.wake(one)
 
     def _note_sureness(self, watched: Watched, verdict: Verdict) -> None:
         now_s = self._clock.monotonic_s()

@@ -6,7 +6,7 @@ changes no state: it says who need not be told.
 
 import fnmatch
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -19,6 +19,8 @@ from monitord.monitors import Monitor
 MAX_COMPILED = 2048
 """More than there are silences. Each result is compared with all of them in turn, so a smaller
 cache would compile every pattern each time."""
+
+IsCurrent = Callable[[Watched], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,36 +72,76 @@ class Roster:
 
     def settle(self) -> None:
         """The monitors have changed: find out anew who is made of others."""
-        self._followers = [
-            watched
-            for watched in self.watched.values()
-            if type(watched.monitor).concerns is not Monitor.concerns
-        ]
+        self._followers = [watched for watched in self.watched.values() if self.is_group(watched)]
+
+    @staticmethod
+    def is_group(watched: Watched) -> bool:
+        """Whether its state follows from those of others."""
+        return type(watched.monitor).concerns is not Monitor.concerns
 
     def followers(self, watched: Watched) -> list[Watched]:
         """Those whose state follows from that of this one."""
         settings = watched.monitor.settings
         return [one for one in self._followers if one is not watched and one.monitor.concerns(settings)]
 
-    def parents(self, watched: Watched) -> Parents:
-        """How those stand that this monitor depends on. One that is not configured says nothing."""
+    def members(self, watched: Watched) -> list[Watched]:
+        """Those from whose state the state of this one follows; of others than groups there are none."""
+        concerns = watched.monitor.concerns
+        if not self.is_group(watched):
+            return []
+        return [one for one in self.watched.values() if one is not watched and concerns(one.monitor.settings)]
+
+    def parents(self, watched: Watched, is_current: IsCurrent = lambda _: True) -> Parents:
+        """State of the monitors that this one depends on. One that is not configured says nothing.
+
+        `is_current`: whether a state other than down is recent enough; otherwise the parent counts as failing.
+        """
         settings = watched.monitor.settings
         if not settings.depends_on and not settings.depends_on_any:
             return Parents.WELL
         return parents_of(
-            [self.as_parent(name) for name in settings.depends_on],
-            [self.as_parent(name) for name in settings.depends_on_any],
+            [self.as_parent(name, is_current) for name in settings.depends_on],
+            [self.as_parent(name, is_current) for name in settings.depends_on_any],
         )
 
-    def as_parent(self, name: str) -> Parents:
-        """What this monitor says of those that depend on it."""
+    def as_parent(self, name: str, is_current: IsCurrent = lambda _: True) -> Parents:
+        """What this monitor says of those that depend on it. Behind a paused one, its own parents count."""
         parent = self.watched.get(name)
         if parent is None:
             return Parents.WELL
         if parent.stands in {Health.DOWN, Health.UNREACHABLE}:
             return Parents.DOWN
-        is_failing = parent.health.is_soft and parent.stands not in {Health.PAUSED, Health.UNKNOWN}
-        return Parents.FAILING if is_failing else Parents.WELL
+        if parent.stands is Health.PAUSED:
+            return self.parents(parent, is_current)
+        sources = self._sources(parent, {})
+        if any(one.health.is_soft and one.stands is not Health.UNKNOWN for one in sources):
+            return Parents.FAILING
+        return Parents.WELL if all(map(is_current, sources)) else Parents.FAILING
+
+    def sources(self, watched: Watched) -> list[Watched]:
+        """The monitors that are to be checked if it is to be known whether this one fails because of a parent."""
+        found: dict[str, Watched] = {}
+        self._add_sources(watched, found)
+        return list(found.values())
+
+    def _add_sources(self, watched: Watched, found: dict[str, Watched]) -> None:
+        settings = watched.monitor.settings
+        for name in (*settings.depends_on, *settings.depends_on_any):
+            parent = self.watched.get(name)
+            if parent is None or name in found or parent.stands is Health.DOWN:
+                continue
+            if parent.stands is Health.PAUSED:
+                self._add_sources(parent, found)
+            else:
+                self._sources(parent, found)
+
+    def _sources(self, watched: Watched, found: dict[str, Watched]) -> Collection[Watched]:
+        """This monitor and, of a group, its members, as far as they are checked."""
+        found[watched.name] = watched
+        for member in self.members(watched):
+            if member.name not in found and member.stands is not Health.PAUSED:
+                self._sources(member, found)
+        return found.values()
 
     def peers(self, names: Collection[str], tags: Collection[str]) -> list[tuple[str, Health]]:
         """How those stand that are named, or have all of the tags, if any; for monitors that are made of others."""

@@ -6,6 +6,7 @@ clock.
 
 import asyncio
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -45,6 +46,10 @@ class Watched:
 
     `was_late`: the last check failed while monitord itself stood still, says nothing, and is repeated soon.
 
+    `last_began_at`: when the check began that produced the last result of this run. `failing_since`: when the first of
+    the failures that are not confirmed yet was found. Until `parents_until`, they are not confirmed before the parents
+    have been checked after it.
+
     `health` is what its verdicts say; `stands`, how it stands for everybody: the same, unless it is paused or nothing
     sure was heard for long.
     """
@@ -66,6 +71,9 @@ class Watched:
     check: asyncio.Task[None] | None = None
     check_host: str | None = None
     check_began_at: float = 0.0
+    last_began_at: float = -math.inf
+    failing_since: float = -math.inf
+    parents_until: float = -math.inf
     is_waiting: bool = False
     wants_another: bool = False
     waits_since: float = 0.0
@@ -99,6 +107,7 @@ class Watched:
             self.stands, self.stands_since = previous.stands, previous.stands_since
             self.sure_at, self.is_unknown = previous.sure_at, previous.is_unknown
             self.incident = previous.incident
+            self.failing_since, self.parents_until = previous.failing_since, previous.parents_until
             self.remind(previous.memory())
         elif self.pause is not None:
             self.stands, self.stands_since = Health.PAUSED, self.pause.at

@@ -1,5 +1,6 @@
 """Whether this host itself has lost connectivity: nearly all network checks begin to fail at once.
 
+Only failures without a response of the target count; with one, a check counts as passed here, as the network works.
 A failure is fresh from its first check on, for as long as `window_s`: the time in which `share` of all monitors
 have been checked. Monitors that have failed for longer say nothing about this host and are not counted. With at least
 MINIMUM counted monitors, or MINIMUM_WITH_CANARIES where canaries are configured:
@@ -105,7 +106,8 @@ class Blindness:
         was_down: bool = False,
         began_s: float | None = None,
     ) -> None:
-        """Take a conclusive result of a check that began at `began_s`. `was_down`: it was down before."""
+        """Take a conclusive result of a check that began at `began_s`. `is_failing`: without a response. `was_down`: it
+        was down before."""
         self._drop_old(at_s)
         if not is_failing or name not in self._failing:
             self._latest.pop(name, None)

@@ -4,12 +4,12 @@
 |---------------------------------------|----------------------------------------|----------|
 | one is down or unreachable            |                                        | down     |
 |                                       | each is down or unreachable            | down     |
-| one fails softly                      |                                        | failing  |
-|                                       | each fails softly, is down or          | failing  |
-|                                       |   unreachable                          |          |
+| one fails softly, or has not been     |                                        | failing  |
+|   checked since the failure           |                                        |          |
+|                                       | each does so, is down or unreachable   | failing  |
 | otherwise                             | otherwise                              | well     |
 
-A parent that is pending, paused, unknown or in a window says nothing, and counts as well.
+A parent that is pending, unknown or in a window counts as well; for a paused one, its own parents count.
 """
 
 from collections.abc import Collection
@@ -20,7 +20,7 @@ class Parents(IntEnum):
     """Of one parent, or of all of them together; the higher the worse."""
 
     WELL = 0
-    FAILING = 1  # softly: not believed yet
+    FAILING = 1  # not confirmed, or not known yet
     DOWN = 2
 
 

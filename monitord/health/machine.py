@@ -8,7 +8,7 @@
 | pending, up,    | fail, n = fail_after                  | down, since the first of the n failures                |
 |   or degraded   |                                       |                                                        |
 | pending, up,    | fail, n >= fail_after, but a parent   | as before, soft: the parent's own state is waited for  |
-|   or degraded   |   fails softly                        |                                                        |
+|   or degraded   |   fails softly or was not checked yet |                                                        |
 | pending, up,    | fail, n = fail_after, a parent is     | unreachable, since the first of the n failures         |
 |   or degraded   |   down                                |                                                        |
 | unreachable     | fail, a parent is down                | as before                                              |

@@ -115,6 +115,7 @@ class Stopwatch:
         *,
         subject: str = "",
         outcome: str = "",
+        shows_connectivity: bool | None = None,
     ) -> Observation:
         """What was seen until now."""
         return Observation(
@@ -127,6 +128,7 @@ class Stopwatch:
             evidence,
             subject=subject,
             outcome=outcome,
+            shows_connectivity=shows_connectivity,
         )
 
 

@@ -12,6 +12,7 @@ dnspython is needed only where there is such a monitor, and is imported only the
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from itertools import accumulate
 from pathlib import Path
 from typing import ClassVar
@@ -175,11 +176,19 @@ class DnsMonitor(Monitor[DnsOptions]):
             outcome.address,
             subject=subject,
             outcome=f"{said}{note}",
+            shows_connectivity=False if may_be_cut_off(outcome) else None,
         )
 
 
 def _place_of(outcome: DnsOutcome) -> str:
     return outcome.address or "no server"
+
+
+def may_be_cut_off(outcome: DnsOutcome) -> bool:
+    """Whether a resolver of this host or network says that it cannot reach the servers it would have to ask."""
+    if not isinstance(outcome, DnsAnswer) or outcome.rcode != "SERVFAIL" or outcome.address is None:
+        return False
+    return not ip_address(outcome.address).is_global
 
 
 def _judge(answer: DnsAnswer, record_type: str) -> tuple[Reason, str]:

@@ -125,6 +125,7 @@ class TcpMonitor(Monitor[TcpOptions]):
             lambda name, _: outcome.received.decode(errors="replace") if name == EXCERPT else None,
             subject=str(target),
             outcome=said,
+            shows_connectivity=True if outcome.received else None,
         )
         # Conditions take the place of what a type takes for well, but a dialogue is to be gone through in any case.
         return replace(observation, is_usable=reason is not Reason.CONDITION_FAILED)

@@ -74,6 +74,7 @@ class TlsMonitor(Monitor[TlsMonitorOptions]):
             outcome.address,
             subject=str(target),
             outcome=said,
+            shows_connectivity=True if outcome.received else None,
         )
 
     async def _talk(self, stream: Stream) -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +11,8 @@ import pytest
 from monitord.dispatch import Pause
 from monitord.health import HealthPolicy
 from monitord.health.blindness import PROBED
-from monitord.model import Health, Reason
-from monitord.monitors import MonitorSettings
+from monitord.model import Health, Observation, Reason
+from monitord.monitors import MonitorSettings, Tools
 from tests.dispatch.test_dispatcher import Bench, bench, finish
 from tests.fakes import FakeMonitor, fake_tools, monitor_settings, run_in_fake_time
 
@@ -23,6 +24,10 @@ class Network:
         self.made = made
         self.broken: set[str] = set()
         self.fails_after_s = 0.0
+        self.reason: Reason | None = None
+        self.reasons: dict[str, Reason] = {}
+        self.shows_connectivity: bool | None = None
+        self.address: str | None = None
         self.isolated: list[bool] = []
         made.pipeline.blindness_listeners.append(self.isolated.append)
 
@@ -31,9 +36,10 @@ class Network:
             if name not in self.broken:
                 return Reason.OK
             await asyncio.sleep(min(self.fails_after_s, monitor.settings.timeout_s))
-            return Reason.TIMEOUT_CONNECT if self.fails_after_s else Reason.REFUSED
+            usual = Reason.TIMEOUT_CONNECT if self.fails_after_s else Reason.REFUSED
+            return self.reasons.get(name, self.reason or usual)
 
-        monitor = FakeMonitor(monitor_settings(name, **settings), fake_tools(self.made.clock), act)
+        monitor = NetworkMonitor(self, monitor_settings(name, **settings), fake_tools(self.made.clock), act)
         self.made.add(monitor)
         return monitor
 
@@ -46,6 +52,19 @@ class Network:
     @property
     def down(self) -> list[str]:
         return [one.monitor for one in self.made.transitions if one.after is Health.DOWN]
+
+
+class NetworkMonitor(FakeMonitor):
+    def __init__(
+        self, network: Network, settings: MonitorSettings, tools: Tools, act: Callable[[], Awaitable[Reason]]
+    ) -> None:
+        super().__init__(settings, tools, act)
+        self.network = network
+
+    async def check(self) -> Observation:
+        found = await super().check()
+        network = self.network
+        return replace(found, shows_connectivity=network.shows_connectivity, address=network.address)
 
 
 def run(main: Callable[[Network], Coroutine[Any, Any, None]]) -> None:
@@ -251,5 +270,164 @@ def test_first_failures_after_a_start_are_not_taken_for_isolation() -> None:
         await asyncio.sleep(120)
         assert network.isolated == []
         assert sorted(network.down) == sorted(network.broken)
+
+    run(main)
+
+
+RESPONSES = [
+    Reason.CONDITION_FAILED,
+    Reason.CONDITION_UNRESOLVED,
+    Reason.PROTOCOL_ERROR,
+    Reason.TIMEOUT_BODY,
+    Reason.TLS_EXPIRED,
+    Reason.TLS_FAILED,
+    Reason.TLS_NAME_MISMATCH,
+    Reason.TLS_UNTRUSTED,
+    Reason.TOO_LARGE,
+    Reason.TOO_MANY_REDIRECTS,
+]
+NO_RESPONSES = [
+    Reason.REFUSED,
+    Reason.RESET,
+    Reason.RESOLVE_FAILED,
+    Reason.TIMEOUT_CONNECT,
+    Reason.UNREACHABLE,
+]
+
+
+@pytest.mark.parametrize("fail_after", [1, 2])
+@pytest.mark.parametrize("count", [5, 12, 30])
+@pytest.mark.parametrize("reason", RESPONSES)
+def test_failures_after_a_response_are_not_taken_for_isolation(
+    reason: Reason, count: int, fail_after: int
+) -> None:
+    async def main(network: Network) -> None:
+        network.add_many(
+            count, check_every_s=60.0, retry_every_s=2.0, policy=HealthPolicy(fail_after=fail_after)
+        )
+        await asyncio.sleep(150)
+        network.reason = reason
+        network.isolate()
+        await asyncio.sleep(70)
+        assert (len(network.down), network.isolated) == (count, [])
+
+    run(main)
+
+
+@pytest.mark.parametrize("reason", NO_RESPONSES)
+def test_failures_without_a_response_are_taken_for_isolation(reason: Reason) -> None:
+    async def main(network: Network) -> None:
+        network.add_many(6, check_every_s=60.0, retry_every_s=2.0)
+        await asyncio.sleep(150)
+        network.reason = reason
+        network.isolate()
+        await asyncio.sleep(300)
+        assert (network.down, network.isolated) == ([], [True])
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("shows_connectivity", "address"),
+    [
+        pytest.param(False, "192.0.2.1", id="by a proxy"),
+        pytest.param(None, "127.0.0.53", id="from a loopback address"),
+        pytest.param(True, "::1", id="from ::1"),
+    ],
+)
+def test_response_in_place_of_the_target_does_not_show_connectivity(
+    shows_connectivity: bool | None, address: str
+) -> None:
+    async def main(network: Network) -> None:
+        network.shows_connectivity, network.address = shows_connectivity, address
+        network.add_many(6, check_every_s=60.0, retry_every_s=2.0)
+        await asyncio.sleep(150)
+        network.reason = Reason.CONDITION_FAILED
+        network.isolate()
+        await asyncio.sleep(300)
+        assert (network.down, network.isolated) == ([], [True])
+
+    run(main)
+
+
+def test_one_response_in_a_fault_shows_connectivity() -> None:
+    """A connection that is reset in the body, after a redirect, or after the banner."""
+
+    async def main(network: Network) -> None:
+        network.shows_connectivity = True
+        network.add_many(6, check_every_s=60.0, retry_every_s=2.0)
+        await asyncio.sleep(150)
+        network.reason = Reason.RESET
+        network.isolate()
+        await asyncio.sleep(300)
+        assert (len(network.down), network.isolated) == (6, [])
+
+    run(main)
+
+
+def test_canary_that_gets_a_wrong_response_counts() -> None:
+    async def main(network: Network) -> None:
+        network.made.dispatcher.canaries = frozenset({"m0"})
+        network.add_many(4, check_every_s=60.0, retry_every_s=2.0)
+        await asyncio.sleep(150)
+        network.reasons["m0"] = Reason.CONDITION_FAILED
+        network.reason = Reason.TIMEOUT_CONNECT
+        network.isolate()
+        await asyncio.sleep(300)
+        assert (network.down, network.isolated) == ([], [True])
+
+    run(main)
+
+
+def test_response_ends_the_isolation_although_it_is_a_failure() -> None:
+    async def main(network: Network) -> None:
+        network.add_many(6, check_every_s=60.0, retry_every_s=2.0)
+        await asyncio.sleep(150)
+        network.isolate()
+        await asyncio.sleep(300)
+        assert network.isolated == [True]
+        network.reason = Reason.CONDITION_FAILED
+        await asyncio.sleep(300)
+        assert (len(network.down), network.isolated) == (6, [True, False])
+
+    run(main)
+
+
+def test_check_of_a_paused_monitor_does_not_count() -> None:
+    """Five of eleven are paused and fail, and somebody checks them."""
+
+    async def main(network: Network) -> None:
+        network.add_many(11, check_every_s=600.0, retry_every_s=2.0, policy=HealthPolicy(fail_after=1))
+        await asyncio.sleep(700)
+        dispatcher = network.made.dispatcher
+        paused = [f"m{number}" for number in range(5)]
+        for name in paused:
+            dispatcher.pause(name, Pause("kim", network.made.clock.now()))
+        network.broken = set(paused)
+        for name in paused:
+            await dispatcher.check_now(name)
+        network.broken = {*paused, "m5"}
+        await dispatcher.check_now("m5")
+        await asyncio.sleep(1)
+        assert (network.down, network.isolated) == (["m5"], [])
+        network.isolate()
+        await asyncio.sleep(1200)
+        assert (network.down, network.isolated) == (["m5"], [True])
+
+    run(main)
+
+
+def test_paused_monitors_alone_are_no_isolation() -> None:
+    async def main(network: Network) -> None:
+        network.add_many(6, check_every_s=600.0, retry_every_s=2.0)
+        await asyncio.sleep(700)
+        dispatcher = network.made.dispatcher
+        for name in list(dispatcher.watched):
+            dispatcher.pause(name, Pause("kim", network.made.clock.now()))
+        network.isolate()
+        for name in list(dispatcher.watched):
+            await dispatcher.check_now(name)
+        await asyncio.sleep(10)
+        assert (network.down, network.isolated) == ([], [])
 
     run(main)

@@ -16,9 +16,9 @@ from monitord.dispatch.judging import judge
 from monitord.errors import ConfigError
 from monitord.model import Reason, Verdict
 from monitord.monitors import Tools
-from monitord.monitors.dns import DnsMonitor, DnsOptions, system_servers
+from monitord.monitors.dns import DnsMonitor, DnsOptions, may_be_cut_off, system_servers
 from monitord.net import HttpClient, IpFamily, Resolver, TlsContexts
-from monitord.net.dns.client import DnsProtocol, DnsQuestion
+from monitord.net.dns.client import DnsAnswer, DnsProtocol, DnsQuestion
 from monitord.settings import read_settings
 from tests.certificates import Authority
 from tests.dns_servers import answer_stream, answering, dnsmasq, relay, response
@@ -287,7 +287,37 @@ async def test_a_server_of_the_system_that_fails_hands_on_and_one_that_denies_do
             "nameserver 127.0.0.2\nnameserver 127.0.0.1\n",
         )
         seen = [await make(keys.format(port), resolv_conf=text).check() for text in both]
+    assert [one.shows_connectivity for one in seen] == [None, None]
     assert [(one.address, one.facts["dns.rcode"]) for one in seen] == [("127.0.0.2", "NXDOMAIN")] * 2
+
+
+@pytest.mark.parametrize(
+    ("address", "rcode", "is_cut_off"),
+    [
+        ("127.0.0.53", "SERVFAIL", True),
+        ("192.168.1.1", "SERVFAIL", True),
+        ("fd00::1", "SERVFAIL", True),
+        ("fe80::1%eth0", "SERVFAIL", True),
+        ("192.168.1.1", "NXDOMAIN", False),
+        ("9.9.9.9", "SERVFAIL", False),
+    ],
+)
+def test_resolver_nearby_that_fails_may_be_cut_off_itself(address: str, rcode: str, is_cut_off: bool) -> None:
+    answer = DnsAnswer(
+        rcode=rcode,
+        answers=(),
+        ttl_s=None,
+        serial=None,
+        is_authoritative=False,
+        is_authenticated=False,
+        was_truncated=False,
+        protocol=DnsProtocol.UDP,
+        address=address,
+        phases={},
+        duration_s=0.1,
+        tls=None,
+    )
+    assert may_be_cut_off(answer) is is_cut_off
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,7 @@ async def test_an_expectation_that_is_not_met(
     async with serve(part.play) as server:
         seen = await make(at(server.port, HELLO), timeout_s=0.3).check()
     assert (seen.reason, seen.detail.rpartition(", ")[0]) == (reason, f"127.0.0.1:{server.port} {said}")
+    assert seen.shows_connectivity is (True if "banner" in seen.facts else None)
 
 
 async def test_what_the_peer_said_is_kept_of_a_failure(make: Make) -> None:

@@ -96,6 +96,7 @@ class ExecMonitor(Monitor[ExecOptions]):
             evidence=self._evidence(outcome, facts),
             subject=self._program,
             outcome=f"{said} ({end})",
+            shows_connectivity=False,  # an unmet condition does not show either that the plugin got a response
         )
 
     @staticmethod

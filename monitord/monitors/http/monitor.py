@@ -240,6 +240,7 @@ class HttpMonitor(Monitor[HttpOptions]):
             evidence=_evidence(outcome) if isinstance(outcome, HttpExchange) else None,
             subject=asked,
             outcome=f"{short}{note}",
+            shows_connectivity=self._shows_connectivity(outcome),
         )
 
     def _advice(self, fault: HttpFault) -> str:
@@ -247,6 +248,11 @@ class HttpMonitor(Monitor[HttpOptions]):
         is_of_body = fault.kind in {FaultKind.TIMEOUT_BODY, FaultKind.TOO_LARGE}
         is_unread = not self.settings.needs & _OF_THE_WHOLE_BODY
         return "; read_body = false ignores the body" if is_of_body and is_unread else ""
+
+    def _shows_connectivity(self, outcome: HttpOutcome) -> bool | None:
+        if self._request.proxy_target is not None:
+            return False  # a proxy that cannot reach the target answers in its place: 502, 503, 504
+        return True if outcome.redirects or outcome.status is not None else None
 
 
 def _facts_of_connections(exchange: HttpExchange, now: datetime) -> Mapping[str, Fact]:

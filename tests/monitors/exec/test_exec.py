@@ -484,6 +484,7 @@ async def test_check_http_of_debian_sees_a_server(make: Make) -> None:
 async def test_check_tcp_of_debian_sees_that_nobody_is_there(make: Make) -> None:
     command = [debian_plugin("check_tcp"), "-H", "127.0.0.1", "-p", str(free_port())]
     seen = await make(f"command = {command!r}").check()
+    assert seen.shows_connectivity is False
     assert seen.reason is Reason.PLUGIN_CRITICAL
     assert "refused" in str(seen.facts["message"])
 

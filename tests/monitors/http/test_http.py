@@ -287,6 +287,25 @@ async def test_a_proxy_is_used(make: Make) -> None:
     assert "s3cret" not in repr(seen)
 
 
+async def test_only_a_response_of_the_target_shows_connectivity(make: Make) -> None:
+    failing = respond("503 Service Unavailable")
+    async with (
+        serve(failing) as server,
+        serve(send_raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab")) as cut,
+    ):
+        by_target = await make(f'url = "http://one.test:{server.port}/"').check()
+        by_proxy = await make(f'url = "http://one.test/"\nproxy = "http://127.0.0.1:{server.port}"').check()
+        cut_short = await make(f'url = "http://one.test:{cut.port}/"').check()
+        refused = await make(f'url = "http://one.test:{free_port()}/"').check()
+    seen = [(one.reason, one.shows_connectivity) for one in (by_target, by_proxy, cut_short, refused)]
+    assert seen == [
+        (Reason.CONDITION_FAILED, True),
+        (Reason.CONDITION_FAILED, False),
+        (Reason.RESET, True),
+        (Reason.REFUSED, None),
+    ]
+
+
 async def test_connect_to_names_another_peer(make: Make) -> None:
     async with serve(respond()) as server:
         seen = await make(f'url = "http://shop.test/"\nconnect_to = "127.0.0.1:{server.port}"').check()
