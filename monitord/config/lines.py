@@ -6,25 +6,22 @@ it follows is TOML 1.0 (https://toml.io/en/v1.0.0).
 """
 
 import re
+from array import array
 from bisect import bisect_right
 
 from monitord.config.wording import Path
 
-_BLANK = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
+# Repetitions are possessive: the engine would remember each step, 120 bytes for a character.
+_BLANK = re.compile(r"(?:[ \t\r\n]++|#[^\n]*+)*+")
 _SPACE = re.compile(r"[ \t]*")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _ESCAPE = re.compile(r'\\(?:u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|x([0-9A-Fa-f]{2})|(["\\btnfre]))')
 _ESCAPED = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", "e": "\x1b", '"': '"', "\\": "\\"}
-_BASIC = re.compile(r'"((?:[^"\\\n]|\\.)*)"')
+_BASIC = re.compile(r'"((?:[^"\\\n]++|\\.)*+)"')
 _LITERAL = re.compile(r"'([^'\n]*)'")
+_SIMPLE = re.compile(r'"(?:[^"\\\n]++|\\.)*+"|\'[^\'\n]*\'|[^"\',\]}#\n]+')
 # A multi-line string may end in one or two quotes of its own before the three that close it.
-_SIMPLE = re.compile(
-    r'"""(?:[^"\\]|\\[\s\S]|"{1,2}(?!"))*"{3,5}'
-    r"|'''(?:[^']|'{1,2}(?!'))*'{3,5}"
-    r'|"(?:[^"\\\n]|\\.)*"'
-    r"|'[^'\n]*'"
-    r"|[^\"',\]}#\n]+"
-)
+_ESCAPE_OR_END = {'"""': re.compile(r'\\[\s\S]|"{3,5}'), "'''": re.compile("'{3,5}")}
 
 
 def find_lines(text: str) -> dict[Path, int]:
@@ -42,7 +39,8 @@ class _Scanner:
         self.lines: dict[Path, int] = {}
         self._text = text
         self._at = 0
-        self._starts = [0, *(match.end() for match in re.finditer("\n", text))]
+        self._starts = array("I", [0])
+        self._starts.extend(match.end() for match in re.finditer("\n", text))
         self._last_element: dict[Path, int] = {}
 
     def document(self) -> None:
@@ -115,8 +113,18 @@ class _Scanner:
             self._array(path)
         elif self._text.startswith("{", self._at):
             self._inline_table(path)
+        elif (pattern := _ESCAPE_OR_END.get(self._text[self._at : self._at + 3])) is not None:
+            self._multi_line(pattern)
         else:
             self._take(_SIMPLE)
+
+    def _multi_line(self, escape_or_end: re.Pattern[str]) -> None:
+        self._at += 3
+        while match := escape_or_end.search(self._text, self._at):
+            self._at = match.end()
+            if not match[0].startswith("\\"):
+                return
+        raise ValueError("not TOML: a string without an end")
 
     def _array(self, path: Path) -> None:
         self._at += 1

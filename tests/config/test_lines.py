@@ -1,4 +1,5 @@
 import tomllib
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -144,3 +145,35 @@ def test_the_line_found_really_holds_the_value(text: str) -> None:
             value = value[part]  # type: ignore[index] # the path is one of this very document
         if isinstance(value, int):
             assert str(value) in text.split("\n")[lines[path] - 1]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '"' + 300_000 * "x" + '"',
+        '"' + 150_000 * r"\n" + '"',
+        '"""' + 300_000 * "x" + '"""',
+        "'''" + 300_000 * "x" + "'''",
+        '"a" ' + 300_000 * "#",
+        '"a"' + 75_000 * "\n #y",
+    ],
+    ids=["basic", "escapes", "multi-line", "multi-line literal", "comment", "comments"],
+)
+def test_the_place_of_a_key_takes_little_memory(value: str) -> None:
+    """A regular expression that may go back remembers each step: a text of 10 MB took more than 1 GB."""
+    text = f"first = {value}\nlast = 1\n"
+    tracemalloc.start()
+    try:
+        found = find_lines(text)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found["last",] == text.count("\n")
+    assert peak_bytes < 10 * len(text)
+
+
+@pytest.mark.parametrize("quotes", ['"', '""'], ids=["one", "two"])
+def test_a_multi_line_string_may_end_in_quotes(quotes: str) -> None:
+    text = f'first = """x{quotes}"""\nlast = 1\n'
+    assert tomllib.loads(text)["first"] == f"x{quotes}"
+    assert find_lines(text)["last",] == 2
