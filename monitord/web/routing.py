@@ -82,13 +82,23 @@ class Resource:
     router: "UrlDispatcher"
     routes: dict[str, Route] = field(default_factory=dict)
     matches: "dict[str, Match]" = field(default_factory=dict)  # of a literal path: made once
-    pattern: re.Pattern[str] | None = None
+    _pattern: re.Pattern[str] | None = None
+
+    @property
+    def is_literal(self) -> bool:
+        return all(isinstance(part, str) for part in self.parts)
+
+    def match(self, path: str) -> re.Match[str] | None:
+        # Compiled at the first use: half a millisecond each, and those of a mounted application are never used.
+        if self._pattern is None:
+            self._pattern = re.compile("/".join(map(_expression, _segments(self.parts))), re.DOTALL)
+        return self._pattern.fullmatch(path)
 
     @property
     def literal_prefix(self) -> str:
         """What every path of this resource begins with, up to a slash."""
         first = self.parts[0] if self.parts and isinstance(self.parts[0], str) else ""
-        return first if self.pattern is None else first[: first.rfind("/") + 1]
+        return first if self.is_literal else first[: first.rfind("/") + 1]
 
     def url_for(self, **values: object) -> URL:
         """The path with these parameters; a query is added with yarl's `with_query`."""
@@ -272,10 +282,9 @@ class UrlDispatcher:
 
     def _resource(self, path: str) -> Resource:
         parts = parse_template(path)
-        if all(isinstance(part, str) for part in parts):
-            return self._literal.setdefault("".join(map(str, parts)), Resource(path, parts, self))
         new = Resource(path, parts, self)
-        new.pattern = re.compile("/".join(map(_expression, _segments(parts))), re.DOTALL)
+        if new.is_literal:
+            return self._literal.setdefault("".join(map(str, parts)), new)
         rivals = self._patterns.setdefault(new.literal_prefix, [])
         self._longest_prefix = max(self._longest_prefix, len(new.literal_prefix))
         for rival in rivals:
@@ -315,7 +324,7 @@ class UrlDispatcher:
         prefix = path[: path.rfind("/", 0, self._longest_prefix) + 1]
         while prefix:
             for candidate in self._patterns.get(prefix, ()):
-                found = candidate.pattern and candidate.pattern.fullmatch(path)
+                found = candidate.match(path)
                 if not found:
                     continue
                 route = candidate.routes.get(method)
