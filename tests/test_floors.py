@@ -38,6 +38,7 @@ FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 LIBRARIES = {
     "web": {"httptools", "multidict", "yarl"},
     "systemd": {"systemd"},
+    "config": {"tomli"},
     "journal": {"systemd"},
     "net": {
         "aiohttp",
@@ -53,7 +54,7 @@ LIBRARIES = {
     },
     "notifiers": {"jinja2"},
     "status": {"jinja2", "prometheus_client"},
-    "cli": {"uvloop"},
+    "cli": {"tomli", "uvloop"},
 }
 
 # monitorctl is asked often and answers at once: all of it but these knows nothing of what the daemon is made of.

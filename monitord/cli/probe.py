@@ -16,10 +16,11 @@ import logging
 import os
 import shlex
 import sys
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+import tomli
 
 from monitord.application import ApplicationContainer
 from monitord.cli.output.probe_view import probe_text, summary_text
@@ -156,7 +157,7 @@ def _keys_of_dns(rest: str) -> Keys:
 def _value(text: str) -> object:
     """As TOML has it where it is TOML, otherwise as it stands."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        return tomli.loads(f"value = {text}")["value"]
     except ValueError:
         return text
 

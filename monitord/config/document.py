@@ -7,10 +7,11 @@ import errno
 import glob
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Final, TypeGuard
+
+import tomli
 
 from monitord.config.faults import Faults, Source
 from monitord.config.files import read_bounded
@@ -114,7 +115,7 @@ def _read_source(file: str, faults: Faults) -> Source | None:
     if text is not None:
         try:
             if not (long_key := _LONG_KEY.search(text)):
-                return Source(file, text, tomllib.loads(text))
+                return Source(file, text, tomli.loads(text))
             line = text.count("\n", 0, long_key.start()) + 1
             faults.tell(
                 ConfigFault(file, line, "", f"a key has more than {MAX_KEY_PARTS} parts", "nest less deep")

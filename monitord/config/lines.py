@@ -2,7 +2,7 @@
 
 The parser keeps no positions, so the text is walked once more. It is known to be valid here, which is why
 this scanner gets by with a few patterns: it needs to find where values end, not what they are. The standard
-it follows is TOML 1.0 (https://toml.io/en/v1.0.0).
+it follows is TOML 1.1 (https://toml.io/en/v1.1.0), which holds all of 1.0: which of them is read depends on tomli.
 """
 
 import re

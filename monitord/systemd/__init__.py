@@ -9,7 +9,8 @@
     stderr.py        readable lines on standard error over an outlet
     log.py           `logging` to one of the two
 
-What is said is spoken here and not by python-systemd 235 for three reasons. Its calls block: `journal.send`
-for good while journald stands still. It unsets variables in the C environment only, so that child processes
-still inherit them from `os.environ`. And it reads the process's own environment, which no test can hand it.
+python-systemd gives the passed sockets and, in `monitord.journal`, reads the journal. Notices and journal entries are
+sent by this package: `systemd.daemon.notify` and `systemd.journal.send` (235) wait while the queue of the receiver is
+full, and hold the interpreter's lock meanwhile. With a receiver that paused for four seconds each took four seconds, in
+which no other thread ran (11 datagrams fill a queue by the kernel's default, net.unix.max_dgram_qlen).
 """

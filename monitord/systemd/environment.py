@@ -2,16 +2,17 @@
 
 It is read once, at start, and what addresses this very process is taken out, so that no child process
 talks to the manager in our name. Empty and malformed values count as absent: the daemon then runs as in a shell.
+
+The passed descriptors come from libsystemd (`passed_descriptors`). It reads the environment of the process itself, and
+would remove the variables only there: children inherit `os.environ`. So it is called where the process starts and
+removes nothing; `take` removes the variables from `os.environ`, and thereby from the process as well.
 """
 
 import os
-from collections.abc import MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
-
-FIRST_PASSED_DESCRIPTOR = 3  # SD_LISTEN_FDS_START
-MOST_PASSED_DESCRIPTORS = 1024
 
 # The directories, the credentials and the journal stream stay: they hold for children, too, or hurt nobody.
 TAKEN = (
@@ -40,6 +41,9 @@ class ServiceEnvironment:
     notify_socket: str | None = None
     watchdog_s: float | None = None  # the manager ends the service after so long without a ping
     descriptors: tuple[PassedDescriptor, ...] = ()
+    descriptors_problem: str | None = None
+    """Why what was passed cannot be used."""
+
     runtime_directory: Path | None = None
     state_directory: Path | None = None
     credentials_directory: Path | None = None
@@ -47,13 +51,29 @@ class ServiceEnvironment:
     invocation_id: str | None = None
 
     @classmethod
-    def take(cls, environ: MutableMapping[str, str], *, pid: int | None = None) -> Self:
-        """Read `environ` and remove from it what is meant for this process alone. A second call finds less."""
+    def take(
+        cls,
+        environ: MutableMapping[str, str],
+        listen_fds: Callable[[], Mapping[int, str]] = dict,
+        *,
+        pid: int | None = None,
+    ) -> Self:
+        """Read `environ` and remove from it what is meant for this process alone. A second call finds less.
+
+        `listen_fds`: gives the passed descriptors and their names, or raises OSError.
+        """
         own_pid = os.getpid() if pid is None else pid
+        passed: Mapping[int, str] = {}
+        problem = None
+        try:
+            passed = listen_fds()
+        except OSError as error:
+            problem = error.strerror
         found = cls(
             notify_socket=_notify_socket(environ.get("NOTIFY_SOCKET", "")),
             watchdog_s=_watchdog_s(environ, own_pid),
-            descriptors=_descriptors(environ, own_pid),
+            descriptors=tuple(PassedDescriptor(number, name or "unknown") for number, name in passed.items()),
+            descriptors_problem=problem,
             runtime_directory=_first_directory(environ.get("RUNTIME_DIRECTORY", "")),
             state_directory=_first_directory(environ.get("STATE_DIRECTORY", "")),
             credentials_directory=_first_directory(environ.get("CREDENTIALS_DIRECTORY", "")),
@@ -63,6 +83,20 @@ class ServiceEnvironment:
         for name in TAKEN:
             environ.pop(name, None)
         return found
+
+
+def passed_descriptors() -> Mapping[int, str]:
+    """The descriptors that the manager passed to this process, with their names; closed on exec from now on.
+
+    Raises OSError where the variables or the descriptors are not as sd_listen_fds_with_names(3) wants them.
+    """
+    if "LISTEN_FDS" not in os.environ:
+        return {}
+    # libsystemd takes 2 MiB of memory, so it is loaded only where something was passed.
+    from systemd.daemon import listen_fds_with_names  # noqa: PLC0415
+
+    passed: Mapping[int, str] = listen_fds_with_names(unset_environment=False)
+    return passed
 
 
 def _number(text: str) -> int | None:
@@ -81,18 +115,6 @@ def _watchdog_s(environ: MutableMapping[str, str], pid: int) -> float | None:
     if not microseconds or (wanted_pid and _number(wanted_pid) != pid):
         return None
     return microseconds / 1e6
-
-
-def _descriptors(environ: MutableMapping[str, str], pid: int) -> tuple[PassedDescriptor, ...]:
-    count = _number(environ.get("LISTEN_FDS", ""))
-    if not count or count > MOST_PASSED_DESCRIPTORS or _number(environ.get("LISTEN_PID", "")) != pid:
-        return ()
-    names = environ.get("LISTEN_FDNAMES", "").split(":")
-    names += [""] * (count - len(names))
-    return tuple(
-        PassedDescriptor(FIRST_PASSED_DESCRIPTOR + index, name or "unknown")
-        for index, name in enumerate(names[:count])
-    )
 
 
 def _first_directory(text: str) -> Path | None:

@@ -4,17 +4,21 @@ They outlive the daemon's restarts: clients wait in the backlog instead of being
 must close it without removing its file, which asyncio does by default from Python 3.13 (`cleanup_socket`).
 """
 
-import os
 import socket
 
 from .environment import PassedDescriptor, ServiceEnvironment
 
 
 def listening_sockets(environment: ServiceEnvironment) -> dict[str, list[socket.socket]]:
-    """The passed sockets by the name of their unit, non-blocking and closed on exec; owned by the caller.
+    """The passed sockets by the name of their unit, non-blocking; owned by the caller.
 
     Raises ValueError when one of them is not a listening stream socket; none stays open then.
     """
+    if environment.descriptors_problem is not None:
+        raise ValueError(
+            f"the passed sockets cannot be used: {environment.descriptors_problem}; LISTEN_FDS and "
+            "LISTEN_FDNAMES have to match each other and the open descriptors (sd_listen_fds(3))"
+        )
     sockets: dict[str, list[socket.socket]] = {}
     try:
         for descriptor in environment.descriptors:
@@ -30,7 +34,6 @@ def listening_sockets(environment: ServiceEnvironment) -> dict[str, list[socket.
 def _listening_socket(descriptor: PassedDescriptor) -> socket.socket:
     what = f'descriptor {descriptor.number} ("{descriptor.name}"), passed by the service manager,'
     try:
-        os.set_inheritable(descriptor.number, False)
         passed = socket.socket(fileno=descriptor.number)
     except OSError as error:
         raise ValueError(f"{what} is not a socket: {error.strerror}") from error

@@ -1,6 +1,5 @@
-import tomllib
-
 import pytest
+import tomli
 
 from monitord.config.faults import Faults, Source
 from monitord.config.wording import Path
@@ -14,7 +13,7 @@ def faults() -> Faults:
     faults = Faults("main")
     faults.files.append("dropin")
     faults.sources += [
-        Source(file, text, tomllib.loads(text)) for file, text in [("main", MAIN), ("dropin", DROPIN)]
+        Source(file, text, tomli.loads(text)) for file, text in [("main", MAIN), ("dropin", DROPIN)]
     ]
     return faults
 

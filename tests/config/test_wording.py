@@ -1,7 +1,7 @@
-import tomllib
 from datetime import date
 
 import pytest
+import tomli
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,4 +89,4 @@ def test_what_is_long_is_shortened() -> None:
 def test_shown_text_is_valid_toml_on_one_line(text: str) -> None:
     shown = value_text(text)
     assert shown.isprintable()
-    assert tomllib.loads(f"a = {shown}") == {"a": text}
+    assert tomli.loads(f"a = {shown}") == {"a": text}

@@ -1,6 +1,5 @@
 """One rule for the names of units, wherever the configuration or monitorctl names one."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -9,11 +8,7 @@ from monitord.cli.command_line import parse
 from monitord.cli.commands import COMMANDS
 from tests.test_settings import faults_of, settings_of
 
-WITHOUT_JOURNAL = importlib.util.find_spec("systemd.journal") is None
-needs_journal = pytest.mark.skipif(WITHOUT_JOURNAL, reason="python-systemd is not installed")
 
-
-@needs_journal
 @pytest.mark.parametrize(
     ("written", "service"),
     [
@@ -68,7 +63,7 @@ def test_name_without_a_type_is_a_timer_in_a_timer_monitor(tmp_path: Path) -> No
     [
         'unit = "a b"',
         'type = "unit"\nunits = ["a b"]',
-        pytest.param('type = "journal"\nunit = "a b"', marks=needs_journal),
+        'type = "journal"\nunit = "a b"',
         'timer = "a b"',
     ],
 )
@@ -77,7 +72,6 @@ def test_what_names_no_unit_is_refused_in_every_key(tmp_path: Path, keys: str) -
     assert r"is not the name of a unit; write 'a\x20b." in fault
 
 
-@needs_journal
 def test_pattern_is_no_unit_of_a_journal(tmp_path: Path) -> None:
     (fault,) = faults_of(tmp_path, '[monitors.a]\ntype = "journal"\nunit = "nginx*"\n')
     assert "is a pattern; write the name of one unit" in fault

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -5,6 +8,7 @@ import pytest
 from monitord.systemd.environment import PassedDescriptor, ServiceEnvironment
 
 PID = 4711
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_everything_is_read() -> None:
@@ -12,16 +16,13 @@ def test_everything_is_read() -> None:
         "NOTIFY_SOCKET": "/run/systemd/notify",
         "WATCHDOG_USEC": "30000000",
         "WATCHDOG_PID": "4711",
-        "LISTEN_FDS": "2",
-        "LISTEN_PID": "4711",
-        "LISTEN_FDNAMES": "status:web",
         "RUNTIME_DIRECTORY": "/run/monitord",
         "STATE_DIRECTORY": "/var/lib/monitord:/var/lib/other",
         "CREDENTIALS_DIRECTORY": "/run/credentials/monitord.service",
         "JOURNAL_STREAM": "9:12345",
         "INVOCATION_ID": "0" * 32,
     }
-    assert ServiceEnvironment.take(environ, pid=PID) == ServiceEnvironment(
+    assert ServiceEnvironment.take(environ, lambda: {3: "status", 4: "web"}, pid=PID) == ServiceEnvironment(
         notify_socket="/run/systemd/notify",
         watchdog_s=30.0,
         descriptors=(PassedDescriptor(3, "status"), PassedDescriptor(4, "web")),
@@ -72,30 +73,59 @@ def test_the_watchdog_is_ours_only_if_we_are_meant(environ: dict[str, str], watc
     assert ServiceEnvironment.take(environ, pid=PID).watchdog_s == watchdog_s
 
 
+def test_descriptors_without_a_name_are_unknown() -> None:
+    found = ServiceEnvironment.take({}, lambda: {3: "", 4: "web"}).descriptors
+    assert found == (PassedDescriptor(3, "unknown"), PassedDescriptor(4, "web"))
+
+
+# A process that is passed descriptors 3 and 4, as systemd does it between fork and exec.
+PASS = 'exec 3</dev/null 4</dev/null; [ -z "$FOR_US" ] || export LISTEN_PID=$$; exec "$@"'
+TAKE = """
+import os, subprocess
+from monitord.systemd.environment import ServiceEnvironment, passed_descriptors
+
+service = ServiceEnvironment.take(os.environ, passed_descriptors)
+print([(one.number, one.name) for one in service.descriptors], service.descriptors_problem)
+print([os.get_inheritable(one.number) for one in service.descriptors])
+for environment in subprocess.run(["env"], capture_output=True, text=True).stdout, os.popen("env").read():
+    print([line for line in environment.splitlines() if line.startswith("LISTEN_")])
+os.system("env | grep ^LISTEN_")  # by the environment of the process, not by os.environ
+"""
+
+
+def take_passed(*, for_us: bool = True, **environ: str) -> list[str]:
+    command = ["sh", "-c", PASS, "sh", sys.executable, "-c", TAKE]
+    environment = {"PATH": os.environ["PATH"], "FOR_US": "yes" if for_us else "", **environ}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+@pytest.mark.slow
+def test_passed_descriptors_are_taken_and_not_left_to_children() -> None:
+    assert take_passed(LISTEN_FDS="2", LISTEN_FDNAMES="status:web") == [
+        "[(3, 'status'), (4, 'web')] None",
+        "[False, False]",
+        "[]",
+        "[]",
+    ]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("environ", "names"),
+    ("environ", "for_us", "taken"),
     [
-        pytest.param({"LISTEN_FDS": "1", "LISTEN_PID": "4711"}, ["unknown"], id="without names"),
+        pytest.param({"LISTEN_FDS": "1"}, True, "[(3, 'unknown')] None", id="without names"),
+        pytest.param({"LISTEN_FDS": "2", "LISTEN_PID": "1"}, False, "[] None", id="for another process"),
+        pytest.param({"LISTEN_FDS": "2"}, False, "[] None", id="for nobody"),
         pytest.param(
-            {"LISTEN_FDS": "2", "LISTEN_PID": "4711", "LISTEN_FDNAMES": "status"},
-            ["status", "unknown"],
-            id="fewer names",
+            {"LISTEN_FDS": "2", "LISTEN_FDNAMES": "status"}, True, "[] Invalid argument", id="fewer names"
         ),
-        pytest.param(
-            {"LISTEN_FDS": "1", "LISTEN_PID": "4711", "LISTEN_FDNAMES": "status:web"},
-            ["status"],
-            id="more names",
-        ),
-        pytest.param({"LISTEN_FDS": "1", "LISTEN_PID": "4712"}, [], id="for another process"),
-        pytest.param({"LISTEN_FDS": "1"}, [], id="for nobody"),
-        pytest.param({"LISTEN_FDS": "many", "LISTEN_PID": "4711"}, [], id="not a number"),
-        pytest.param({"LISTEN_FDS": "999999999", "LISTEN_PID": "4711"}, [], id="beyond reason"),
+        pytest.param({"LISTEN_FDS": "many"}, True, "[] Invalid argument", id="not a number"),
+        pytest.param({"LISTEN_FDS": "999"}, True, "[] Bad file descriptor", id="not open"),
     ],
 )
-def test_descriptors_are_ours_only_if_we_are_meant(environ: dict[str, str], names: list[str]) -> None:
-    descriptors = ServiceEnvironment.take(environ, pid=PID).descriptors
-    assert [descriptor.name for descriptor in descriptors] == names
-    assert [descriptor.number for descriptor in descriptors] == [3 + index for index in range(len(names))]
+def test_descriptors_are_ours_only_if_we_are_meant(environ: dict[str, str], for_us: bool, taken: str) -> None:
+    assert take_passed(for_us=for_us, **environ)[0] == taken
 
 
 @pytest.mark.parametrize("value", ["", "9", "9:", ":9", "a:b", "9:9:9"])

@@ -19,7 +19,6 @@ def listening(path: Path) -> socket.socket:
     opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     opened.bind(str(path))
     opened.listen()
-    opened.set_inheritable(True)
     return opened
 
 
@@ -35,7 +34,6 @@ def test_sockets_come_by_name_ready_for_the_loop(tmp_path: Path) -> None:
     assert status.family == socket.AF_UNIX
     assert status.getsockname() == str(tmp_path / "a")
     assert not status.getblocking()
-    assert not os.get_inheritable(status.fileno())
     for group in sockets.values():
         for each in group:
             each.close()
@@ -59,6 +57,14 @@ def test_another_kind_of_socket_is_refused_and_nothing_stays_open(
         (listening(tmp_path / "a"), "status"), (socket.socket(socket.AF_UNIX, kind), "strange")
     )
     with pytest.raises(ValueError, match=r'descriptor \d+ \("strange"\), .* use ListenStream= and Accept=no'):
+        listening_sockets(environment)
+
+
+def test_descriptors_that_libsystemd_refuses_are_refused() -> None:
+    environment = ServiceEnvironment(descriptors_problem="Bad file descriptor")
+    with pytest.raises(
+        ValueError, match="the passed sockets cannot be used: Bad file descriptor; LISTEN_FDS and "
+    ):
         listening_sockets(environment)
 
 

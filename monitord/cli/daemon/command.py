@@ -25,7 +25,7 @@ from monitord.daemon import Daemon
 from monitord.errors import ConfigError, StartError
 from monitord.journal_events import JournalEvent
 from monitord.settings import Settings, read_settings
-from monitord.systemd.environment import ServiceEnvironment
+from monitord.systemd.environment import ServiceEnvironment, passed_descriptors
 from monitord.systemd.log import Log, open_log
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_CONFIG = 0, 1, 64, 78
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # The watchdog ends a daemon that hangs by SIGABRT: its stack is worth more than a core.
     faulthandler.enable()
     signals = _EarlySignals()
-    service = ServiceEnvironment.take(os.environ)
+    service = ServiceEnvironment.take(os.environ, passed_descriptors)
     with open_log(
         service, identifier="monitord", lost_message_id=JournalEvent.LOG_MESSAGES_LOST.message_id
     ) as opened:

@@ -11,12 +11,9 @@ kept together, in `memory` as well. A match that changes the verdict asks for a 
 
 Time is that of the monotonic clock: what a clock that was set or a machine that slept adds to it moves what was
 counted along. Between runs it is the wall's, but for the time that the machine was off.
-
-python-systemd is needed only where there is such a monitor, and is imported only there.
 """
 
 import asyncio
-import importlib
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -110,12 +107,6 @@ class JournalMonitor(Monitor[JournalOptions]):
 
     @classmethod
     def read_options(cls, table: Table) -> JournalOptions:
-        try:
-            importlib.import_module("systemd.journal")
-        except ImportError as error:
-            table.fault(
-                "type", f'"journal" needs python-systemd: {error}', "install the package python3-systemd"
-            )
         _warn_if_unreadable(table)
         return read_journal_options(table)
 

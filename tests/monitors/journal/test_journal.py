@@ -1,9 +1,6 @@
 """The type `journal`: its options as written in a file, and what it counts in real journals."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
@@ -493,25 +490,6 @@ def test_faults_tell_the_fix(tmp_path: Path, keys: str, fault: str) -> None:
     with pytest.raises(ConfigError) as refused:
         read(tmp_path, keys)
     assert fault in str(refused.value)
-
-
-def test_without_the_library_only_its_monitors_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "systemd.py").write_text("raise ModuleNotFoundError(\"No module named 'systemd'\")\n")
-    config = tmp_path / "monitord.toml"
-    config.write_text('[monitors.errors]\ntype = "journal"\npriority = "err"\n')
-    done = subprocess.run(
-        [sys.executable, "-m", "monitord", "--check-config", "--config", str(config)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert (
-        f"{config}:2: monitors.errors.type: \"journal\" needs python-systemd: No module named 'systemd'; "
-        "install the package python3-systemd"
-    ) in done.stdout
 
 
 def test_one_failure_is_enough_and_the_example_loads() -> None:
