@@ -27,7 +27,7 @@ What is told is masked, and of what does not pass an excerpt is kept.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from monitord.conditions import Condition, Lookup, Outcome
+from monitord.conditions import Condition, Outcome
 from monitord.model import EXCERPT, Observation, Reason, Result, Verdict
 from monitord.monitors import Masking, MonitorSettings, lookup_of
 
@@ -40,9 +40,12 @@ def judge(
     settings: MonitorSettings,
     fault: Reason | None,
     masking: Masking = _NO_SECRETS,
+    outcomes: Sequence[Outcome] | None = None,
 ) -> Result:
-    """`fault`: what was wrong with the prober itself during the check, if anything."""
-    result = _judge(observation, settings, masking)
+    """`fault`: what was wrong with the prober itself during the check, if anything. `outcomes`: of the conditions, if
+    they were evaluated before.
+    """
+    result = _judge(observation, settings, masking, outcomes)
     if result.verdict in {Verdict.WARN, Verdict.FAIL} and fault is not None:
         unsure = replace(result.observation, reason=fault)
         result = replace(result, observation=unsure, verdict=Verdict.UNSURE)
@@ -51,16 +54,24 @@ def judge(
     return replace(result, observation=_fit_to_be_seen(result, masking))
 
 
-def _judge(observation: Observation, settings: MonitorSettings, masking: Masking) -> Result:
+def conditions_of(settings: MonitorSettings) -> Sequence[Condition]:
+    """In the order of their outcomes."""
+    return (*settings.up_when, *settings.degraded_when)
+
+
+def _judge(
+    observation: Observation, settings: MonitorSettings, masking: Masking, outcomes: Sequence[Outcome] | None
+) -> Result:
     if observation.reason.is_ours:
         return Result(observation, Verdict.UNSURE)
     if observation.reason is Reason.CONDITION_FAILED and settings.up_when and observation.is_usable:
         observation = replace(observation, reason=Reason.OK)
     if observation.reason is not Reason.OK and not observation.reason.is_warning:
         return Result(observation, Verdict.FAIL)
-    lookup = lookup_of(observation)
-    wanted = _evaluate(settings.up_when, lookup, masking)
-    unwanted = _evaluate(settings.degraded_when, lookup, masking)
+    if outcomes is None:
+        lookup = lookup_of(observation)
+        outcomes = [condition.evaluate(lookup, masking.mask_value) for condition in conditions_of(settings)]
+    wanted, unwanted = outcomes[: len(settings.up_when)], outcomes[len(settings.up_when) :]
     # The text of a condition may hold a secret as well as the value that it was compared with.
     seen = tuple(masking.mask(outcome.text) for outcome in (*wanted, *unwanted))
     well = (*(outcome.holds for outcome in wanted), *(not outcome.holds for outcome in unwanted))
@@ -104,10 +115,6 @@ def _fit_to_be_seen(result: Result, masking: Masking) -> Observation:
         excerpt=excerpt,
         evidence=None,
     )
-
-
-def _evaluate(conditions: Sequence[Condition], lookup: Lookup, masking: Masking) -> list[Outcome]:
-    return [condition.evaluate(lookup, masking.mask_value) for condition in conditions]
 
 
 def _told(observation: Observation, reason: Reason, what: str, outcomes: Sequence[Outcome]) -> Observation:

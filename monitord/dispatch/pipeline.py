@@ -7,15 +7,18 @@ that monitor this check, never the daemon.
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from heapq import nsmallest
+from typing import Any
 
 from monitord.clock import Clock
+from monitord.conditions import Outcome
 from monitord.dispatch.check_log import CheckLog
 from monitord.dispatch.clock_steps import ClockStep, ClockSteps
-from monitord.dispatch.judging import judge
+from monitord.dispatch.judging import conditions_of, judge
 from monitord.dispatch.pulse import LoopPulse
 from monitord.dispatch.roster import Roster
 from monitord.dispatch.watched import Watched
@@ -30,7 +33,7 @@ from monitord.health import (
     without_streak,
 )
 from monitord.model import Health, Incident, Observation, Reason, Result, Transition, Verdict
-from monitord.monitors import Stopwatch
+from monitord.monitors import Monitor, Stopwatch, lookup_of
 from monitord.net.base.addressing import is_this_host
 from monitord.net.base.deadline import Deadline
 from monitord.units import format_duration
@@ -50,6 +53,11 @@ PROBE_MARGIN_S = 1.0
 
 PARENTS_MARGIN_S = 3.0
 """Beyond its deadline, what a check of a parent may take until it is abandoned."""
+
+EVALUATED_AT_ONCE_S = 0.005
+"""Conditions of one monitor are evaluated for so long before other tasks get their turn."""
+
+_JUDGED_BY_CONDITIONS = frozenset({Reason.OK, Reason.CONDITION_FAILED})
 
 ResultListener = Callable[[Watched, Result | None, Transition | None], None]
 IncidentListener = Callable[[Watched, Incident], None]
@@ -108,7 +116,12 @@ class Pipeline:
                 # It waits for nothing, as of a heartbeat, and misses what came before it began and was not read yet.
                 since_s, timeout_s = min(since_s, watched.waits_since), 0.0
             fault = self._pulse.fault_since(since_s, timeout_s)
-            result = self._judge(watched, observation, fault)
+            outcomes = None
+            if observation.evidence is not None and observation.reason in _JUDGED_BY_CONDITIONS:
+                outcomes = await _evaluate(watched.monitor, observation)
+                if not is_current():
+                    return
+            result = self._judge(watched, observation, fault, outcomes)
             watched.was_late = fault is Reason.PROBER_LATE and result.verdict is Verdict.UNSURE
             self._conclude(watched, result)
 
@@ -207,10 +220,16 @@ class Pipeline:
             self._log.bug(monitor, error)
         return f"bug in monitor type {monitor.type_name!r}: {error!r}"
 
-    def _judge(self, watched: Watched, observation: Observation, fault: Reason | None) -> Result:
+    def _judge(
+        self,
+        watched: Watched,
+        observation: Observation,
+        fault: Reason | None,
+        outcomes: Sequence[Outcome] | None = None,
+    ) -> Result:
         settings, masking = watched.monitor.settings, watched.monitor.masking
         try:
-            result = judge(observation, settings, fault, masking)
+            result = judge(observation, settings, fault, masking, outcomes)
         except Exception as error:  # noqa: BLE001 - the same boundary: evidence is the type's own code
             detail = self._say_bug(watched, error)
             bug = replace(observation, reason=Reason.MONITOR_BUG, detail=detail, evidence=None)
@@ -509,3 +528,25 @@ def _has_passed_since(watched: Watched, moment_s: float) -> bool:
     last = watched.last
     is_over = watched.check is None and last is not None and last.verdict in {Verdict.PASS, Verdict.WARN}
     return is_over and watched.check_began_at >= moment_s
+
+
+async def _evaluate(monitor: Monitor[Any], observation: Observation) -> Sequence[Outcome] | None:
+    """Evaluate the conditions, with turns for other tasks: one on a body of a megabyte takes up to 50 ms.
+
+    None: `judge` evaluates a single condition, and reports the error that one of several raised.
+    """
+    conditions = conditions_of(monitor.settings)
+    if len(conditions) <= 1:
+        return None
+    lookup, mask = lookup_of(observation), monitor.masking.mask_value
+    outcomes: list[Outcome] = []
+    until_s = time.monotonic() + EVALUATED_AT_ONCE_S
+    try:
+        for condition in conditions:
+            if time.monotonic() > until_s:
+                await asyncio.sleep(0)
+                until_s = time.monotonic() + EVALUATED_AT_ONCE_S
+            outcomes.append(condition.evaluate(lookup, mask))
+    except Exception:  # noqa: BLE001 - evidence is the type's own code
+        return None
+    return outcomes

@@ -1,12 +1,17 @@
 """What the road of one check leaves behind: a result that is fit to be seen, and a line with its fields."""
 
+import asyncio
 import logging
+import time
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 
+from monitord.conditions import FactType, Vocabulary, parse_condition
 from monitord.dispatch import CheckLog, LoggedChecks, LoopPulse, Pipeline, Watched
+from monitord.dispatch.pipeline import EVALUATED_AT_ONCE_S
 from monitord.dispatch.schedule import Grid
 from monitord.model import EXCERPT, Observation, Reason, Result, Transition, Verdict
 from tests.fakes import FakeClock, FakeMonitor, fake_tools, monitor_settings, run_in_fake_time
@@ -93,3 +98,59 @@ def test_a_bug_in_what_a_type_has_to_show_costs_one_check_and_is_told_once(
     found = [(one.verdict, one.observation.reason) for one in results if one is not None]
     assert found == [(Verdict.UNSURE, Reason.MONITOR_BUG)] * 3
     assert sum("bug in monitor type fake" in record.getMessage() for record in caplog.records) == 1
+
+
+class LargeMonitor(FakeMonitor):
+    """Looking at its body takes time of the event loop."""
+
+    vocabulary: ClassVar[Vocabulary] = Vocabulary({"body": FactType.TEXT})
+    turns_at: ClassVar[list[int]] = []
+    turns = 0
+
+    async def check(self) -> Observation:
+        return replace(await super().check(), evidence=self.look_up)
+
+    def look_up(self, name: str, _: object) -> object:
+        if name != "body":
+            return None
+        self.turns_at.append(self.turns)
+        until_s = time.monotonic() + 2 * EVALUATED_AT_ONCE_S
+        while time.monotonic() < until_s:
+            pass
+        return "noise"
+
+
+@pytest.mark.parametrize("is_still_wanted", [True, False])
+def test_other_tasks_run_between_the_conditions_of_one_monitor(*, is_still_wanted: bool) -> None:
+    results: list[Result | None] = []
+
+    async def main() -> None:
+        clock = FakeClock()
+        pipeline = Pipeline(clock, LoopPulse(clock), CheckLog(LoggedChecks.ALL))
+        pipeline.listeners.append(lambda _, result, __: results.append(result))
+        conditions = tuple(
+            parse_condition(f"body contains '{word}'", LargeMonitor.vocabulary) for word in ("no", "is", "e")
+        )
+        settings = replace(monitor_settings(), up_when=conditions[:2], degraded_when=conditions[2:])
+
+        async def act() -> Reason:
+            return Reason.OK
+
+        monitor = LargeMonitor(settings, fake_tools(clock), act)
+        monitor.turns_at.clear()
+
+        async def count_turns() -> None:
+            while True:
+                monitor.turns += 1
+                await asyncio.sleep(0)
+
+        counting = asyncio.create_task(count_turns())
+        # Given up meanwhile, as by a reload.
+        is_current = iter([True, is_still_wanted])
+        await pipeline.run(Watched(monitor, Grid(10.0, 0.0), 0.0), lambda: next(is_current))
+        counting.cancel()
+        assert len(set(monitor.turns_at)) == len(monitor.turns_at) == 3
+
+    run_in_fake_time(main)
+    verdicts = [result.verdict for result in results if result is not None]
+    assert verdicts == ([Verdict.WARN] if is_still_wanted else [])
