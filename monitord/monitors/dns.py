@@ -32,6 +32,7 @@ from monitord.net.dns.client import (
     DnsProtocol,
     DnsQuestion,
     DnsServer,
+    library_problem,
 )
 from monitord.options.tls import ONLY_WITH_TLS, TLS_BOUNDS, check_files
 from monitord.text import shortened
@@ -117,12 +118,43 @@ class DnsMonitor(Monitor[DnsOptions]):
 
     @classmethod
     def read_options(cls, table: Table) -> DnsOptions:
-        try:
-            return _read_options(table)
-        except ImportError as error:
+        if problem := library_problem():
             table.ignore_others()
-            table.fault("type", f'"dns" needs dnspython: {error}', "install the package python3-dnspython")
+            table.fault("type", f'"dns" needs dnspython: {problem}', "install the package python3-dnspython")
             return DnsOptions(DnsQuestion("."))
+        from monitord.net.dns.message import (  # noqa: PLC0415 - a library that need not be there
+            parse_name,
+            parse_record_type,
+            reverse_name,
+        )
+
+        record_type = table.value("record_type", parse_record_type, default="A")
+        parse: Callable[[str], str] = reverse_name if record_type == "PTR" else parse_name
+        protocol = table.choice("protocol", DnsProtocol, default=DnsProtocol.UDP)
+        options = DnsOptions(
+            question=DnsQuestion(
+                name=table.value("name", parse, default=".", required=True),
+                record_type=record_type,
+                wants_recursion=table.flag("recursion", default=True),
+            ),
+            server=table.value("server", parse_host, default=None),
+            port=table.integer("port", default=_PORTS[protocol], minimum=1, maximum=MAX_PORT),
+            protocol=protocol,
+            ip_family=table.choice("ip_family", IpFamily, default=IpFamily.ANY),
+            tls=TlsOptions(
+                verify=table.flag("verify", default=True),
+                ca_file=_ca_file(table),
+                alpn=("dot",),  # RFC 7858
+            ),
+            server_name=table.value("server_name", parse_host, default=None),
+        )
+        if options.server is not None and not has_family(options.server, options.ip_family):
+            table.fault("ip_family", f"{options.ip_family.value} does not fit the address", "leave it out")
+        if protocol is not DnsProtocol.TLS:
+            for key in ("verify", "ca_file", "server_name"):
+                if key in table:
+                    table.fault(key, "has no use without TLS", 'write protocol = "tls", or leave it out')
+        return options
 
     @classmethod
     def absent_facts(cls, options: DnsOptions) -> Mapping[str, str]:
@@ -239,43 +271,6 @@ def system_servers(resolv_conf: Path) -> tuple[str, ...]:
 
 
 # Reading
-
-
-def _read_options(table: Table) -> DnsOptions:
-    """Raises ImportError without dnspython."""
-    from monitord.net.dns.message import (  # noqa: PLC0415 - a library that need not be there
-        parse_name,
-        parse_record_type,
-        reverse_name,
-    )
-
-    record_type = table.value("record_type", parse_record_type, default="A")
-    parse: Callable[[str], str] = reverse_name if record_type == "PTR" else parse_name
-    protocol = table.choice("protocol", DnsProtocol, default=DnsProtocol.UDP)
-    options = DnsOptions(
-        question=DnsQuestion(
-            name=table.value("name", parse, default=".", required=True),
-            record_type=record_type,
-            wants_recursion=table.flag("recursion", default=True),
-        ),
-        server=table.value("server", parse_host, default=None),
-        port=table.integer("port", default=_PORTS[protocol], minimum=1, maximum=MAX_PORT),
-        protocol=protocol,
-        ip_family=table.choice("ip_family", IpFamily, default=IpFamily.ANY),
-        tls=TlsOptions(
-            verify=table.flag("verify", default=True),
-            ca_file=_ca_file(table),
-            alpn=("dot",),  # RFC 7858
-        ),
-        server_name=table.value("server_name", parse_host, default=None),
-    )
-    if options.server is not None and not has_family(options.server, options.ip_family):
-        table.fault("ip_family", f"{options.ip_family.value} does not fit the address", "leave it out")
-    if protocol is not DnsProtocol.TLS:
-        for key in ("verify", "ca_file", "server_name"):
-            if key in table:
-                table.fault(key, "has no use without TLS", 'write protocol = "tls", or leave it out')
-    return options
 
 
 def _ca_file(table: Table) -> str | None:

@@ -9,7 +9,6 @@ it does not, every check is unsure, and says which setting is to be changed.
 icmplib is needed only where there is such a monitor, and is imported only there.
 """
 
-import importlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from monitord.net.ping import (
     PingFault,
     PingOutcome,
     are_pings_forbidden,
+    library_problem,
 )
 from monitord.units import format_duration
 
@@ -94,11 +94,9 @@ class IcmpMonitor(Monitor[IcmpOptions]):
 
     @classmethod
     def read_options(cls, table: Table) -> IcmpOptions:
-        try:
-            importlib.import_module("icmplib")
-        except ImportError as error:
+        if problem := library_problem():
             table.ignore_others()
-            table.fault("type", f'"icmp" needs icmplib: {error}', "install the package python3-icmplib")
+            table.fault("type", f'"icmp" needs icmplib: {problem}', "install the package python3-icmplib")
             return IcmpOptions("")
         if are_pings_forbidden(to_everybody=table.is_read_by_outsider):
             whom = "everybody" if table.is_read_by_outsider else f"group {os.getegid()}"

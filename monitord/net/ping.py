@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from monitord.net.base.addressing import find_address, ip_version
 from monitord.net.base.deadline import Deadline
 from monitord.net.base.errors import Ended, FaultKind, fault_of_error, fault_of_timeout
+from monitord.net.base.libraries import import_problem
 from monitord.net.base.phases import Phase, PhaseTimer
 from monitord.net.base.resolver import IpFamily, Resolver
 
@@ -38,6 +39,11 @@ _ECHO_REPLY = {4: 0, 6: 129}
 _RECVERR = {4: (socket.IPPROTO_IP, 11), 6: (socket.IPPROTO_IPV6, 25)}
 _EXTENDED_ERROR = struct.Struct("=I")  # errno, and more behind it
 _ANCILLARY_BYTES = 256
+
+
+def library_problem() -> str | None:
+    """Why icmplib cannot be used; None: it can."""
+    return import_problem("icmplib")
 
 
 @dataclass(frozen=True, slots=True)

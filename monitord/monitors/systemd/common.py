@@ -6,7 +6,6 @@ systemd many seconds. Such a check is unsure.
 """
 
 import asyncio
-import importlib
 import re
 from collections.abc import Callable
 from fnmatch import translate
@@ -16,7 +15,7 @@ from monitord.config import Table
 from monitord.errors import InvalidValueError
 from monitord.model import Observation, Reason
 from monitord.monitors.base import Stopwatch
-from monitord.net.dbus.bus import BusError, BusFault, socket_of, system_bus_address
+from monitord.net.dbus.bus import BusError, BusFault, library_problem, socket_of, system_bus_address
 from monitord.net.dbus.unit_state import UnitState
 from monitord.systemd.unit_names import full_unit_name, is_unit_pattern
 
@@ -26,10 +25,8 @@ WAKE_EVERY_S = 1.0
 
 def has_library(table: Table, key: str, what: str) -> bool:
     """Whether dbus-fast is there; a missing one is a fault of the key."""
-    try:
-        importlib.import_module("dbus_fast")
-    except ImportError as error:
-        table.fault(key, f'"{what}" needs dbus-fast: {error}', "install the package python3-dbus-fast")
+    if problem := library_problem():
+        table.fault(key, f'"{what}" needs dbus-fast: {problem}', "install the package python3-dbus-fast")
         return False
     _warn_without_bus(table, key, what)
     return True

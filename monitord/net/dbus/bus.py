@@ -26,6 +26,7 @@ from typing import Any, cast
 from urllib.parse import unquote
 
 from monitord.net.base.deadline import Deadline
+from monitord.net.base.libraries import import_problem
 
 MAX_LINE_BYTES = 4096
 """Of the handshake."""
@@ -110,6 +111,11 @@ def socket_of(address: str) -> str:
         if transport == "unix" and found.get("abstract"):
             return "\0" + unquote(found["abstract"])
     raise BusError(BusFault.AWAY, f'"{address}" names no Unix socket')
+
+
+def library_problem() -> str | None:
+    """Why dbus-fast cannot be used; None: it can."""
+    return import_problem("dbus_fast")
 
 
 class BusConnection:

@@ -20,6 +20,7 @@ from enum import Enum
 from monitord.net.base.addressing import connect_socket, find_address, host_and_port, socket_address
 from monitord.net.base.deadline import Deadline
 from monitord.net.base.errors import Ended, FaultKind, fault_of_error, fault_of_timeout, with_place
+from monitord.net.base.libraries import import_problem
 from monitord.net.base.phases import Phase, PhaseTimer
 from monitord.net.base.resolver import IpFamily, Resolver
 from monitord.net.base.tls import Handshake, TlsContexts, TlsFacts, TlsOptions, current_handshake, tls_facts
@@ -34,6 +35,11 @@ _RESPONSE = 0x8000
 _TRUNCATED = 0x0200
 # RFC 1035, section 4.2.2
 _LENGTH = struct.Struct("!H")
+
+
+def library_problem() -> str | None:
+    """Why dnspython cannot be used; None: it can."""
+    return import_problem("dns.message")
 
 
 class DnsProtocol(Enum):

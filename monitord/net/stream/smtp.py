@@ -7,7 +7,6 @@ the server in a thread of the event loop's executor, which the stop of the daemo
 
 import asyncio
 import contextlib
-import importlib
 import ipaddress
 import re
 import ssl
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitord.net.base.deadline import LONGEST_EXTENSION_S, Deadline
+from monitord.net.base.libraries import import_problem
 from monitord.net.base.resolver import ResolveError, Resolver, literal_address
 from monitord.net.base.tls import Handshake, current_handshake
 from monitord.net.http.request import Endpoint
@@ -74,12 +74,8 @@ class SmtpError(Exception):
 
 
 def library_problem() -> str | None:
-    """Why no mail can be sent from here; None: the library is there."""
-    try:
-        importlib.import_module(LIBRARY)
-    except ImportError as error:
-        return str(error)
-    return None
+    """Why aiosmtplib cannot be used; None: it can."""
+    return import_problem(LIBRARY)
 
 
 async def send_mail(
