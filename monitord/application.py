@@ -42,7 +42,7 @@ from monitord.status import (
     build_application,
 )
 from monitord.systemd.environment import ServiceEnvironment
-from monitord.systemd.notify import Notifier
+from monitord.systemd.notify import SdNotify
 from monitord.systemd.watchdog import Watchdog
 from monitord.web import Application
 
@@ -80,8 +80,8 @@ class ApplicationContainer(Container):
         return LocalZone(self.environ)
 
     @provide
-    def notifier(self) -> Notifier:
-        return Notifier(self.service.notify_socket)
+    def notifier(self) -> SdNotify:
+        return SdNotify(self.service.notify_socket)
 
     @provide
     def resolver(self) -> Resolver:

@@ -23,7 +23,7 @@ from monitord.monitors.heartbeat.monitor import Beat, HeartbeatMonitor
 from monitord.settings import Settings, read_settings
 from monitord.status import ReloadOutcome
 from monitord.systemd.log import NOTICE
-from monitord.systemd.notify import Notifier
+from monitord.systemd.notify import SdNotify
 
 log = logging.getLogger("monitord")
 
@@ -62,7 +62,7 @@ class Control:
         check_log: CheckLog,
         history: HistoryStanding,
         alerts: Alerts,
-        notifier: Notifier,
+        notifier: SdNotify,
         clock: Clock,
     ) -> None:
         self._config = config

@@ -1,6 +1,6 @@
 """`logging` to the journal, or to standard error where there is none.
 
-A record may carry `extra={"fields": {"MONITOR": "web"}, "message_id": "…"}`: upper-case names that journalctl can
+A record may carry `extra={"fields": {"USER": "ada"}, "message_id": "…"}`: upper-case names that journalctl can
 match, and the id of the kind of message that the journal's catalog explains. The journal gets them as fields;
 on standard error the text stands alone. The arguments of a log call are never sent: they may hold secrets.
 """
@@ -105,7 +105,7 @@ class OutletHandler(logging.Handler):
             return fields
         if self._is_strict:
             names = ", ".join(refused)
-            raise ValueError(f"not usable as journal fields: {names}; write upper-case names such as MONITOR")
+            raise ValueError(f"not usable as journal fields: {names}; write upper-case names such as USER_ID")
         kept = {name: value for name, value in fields.items() if name not in refused}
         return {**kept, "FIELDS_REFUSED": " ".join(refused)}
 

@@ -17,7 +17,7 @@ MOST_OWED = 8
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\s]+")
 
 
-class Notifier:
+class SdNotify:
     """Every method returns at once; outside a service manager (no address) they do nothing."""
 
     def __init__(self, address: str | None) -> None:

@@ -75,7 +75,7 @@ _COLOUR_END = "\x1b[0m"
 def encode_line(style: LineStyle, priority: int, time_text: str, text: str) -> bytes:
     """One item for the outlet, newline included. Text of several lines keeps them, each under the same priority.
 
-    Control characters are escaped, so that what a monitored host answers cannot steer the terminal.
+    Control characters are escaped, so that text from outside cannot control the terminal.
     """
     if len(text) > LONGEST_LINE_BYTES:
         text = f"{text[:LONGEST_LINE_BYTES]} [cut from {len(text)} characters]"

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from .log import NOTICE
-from .notify import Notifier
+from .notify import SdNotify
 
 PINGS_PER_INTERVAL = 3  # sd_watchdog_enabled(3) asks for two; with three one may come late
 CHECK_EVERY_S = 10.0  # without a manager's watchdog nobody is pinged, but the log still tells
@@ -25,14 +25,14 @@ class Watchdog:
 
     def __init__(
         self,
-        notifier: Notifier,
+        sd_notify: SdNotify,
         interval_s: float | None,
         pulses: Mapping[str, Pulse],
         *,
         lost_message_id: str = "",
         moves_again_message_id: str = "",
     ) -> None:
-        self._notifier = notifier
+        self._sd_notify = sd_notify
         self._is_asked_for = interval_s is not None
         self.every_s = CHECK_EVERY_S if interval_s is None else interval_s / PINGS_PER_INTERVAL
         self._pulses = dict(pulses)
@@ -57,7 +57,7 @@ class Watchdog:
         if self._standing:
             return False
         if self._is_asked_for:
-            self._notifier.ping_watchdog()
+            self._sd_notify.ping_watchdog()
         return True
 
     def _tell_lost(self, name: str, standstill: str) -> None:

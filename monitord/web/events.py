@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from .headers import HeaderSource
 from .response import Asked, StreamResponse, close_source
 
-HEARTBEAT_S = 15.0  # below the idle limits of common proxies
+KEEP_ALIVE_S = 15.0  # below the idle limits of common proxies
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,10 @@ class EventStream(StreamResponse):
         source: AsyncIterator[Event | str],
         *,
         headers: HeaderSource | None = None,
-        heartbeat_s: float = HEARTBEAT_S,
+        keep_alive_s: float = KEEP_ALIVE_S,
     ) -> None:
         self._events = source
-        super().__init__(_encoded(source, heartbeat_s), headers=headers, content_type="text/event-stream")
+        super().__init__(_encoded(source, keep_alive_s), headers=headers, content_type="text/event-stream")
         self.headers.setdefault("Cache-Control", "no-store")
         self.headers.setdefault("X-Accel-Buffering", "no")
 
@@ -64,13 +64,13 @@ class EventStream(StreamResponse):
             await close_source(self._events)
 
 
-async def _encoded(source: AsyncIterator[Event | str], heartbeat_s: float) -> AsyncIterator[bytes]:
+async def _encoded(source: AsyncIterator[Event | str], keep_alive_s: float) -> AsyncIterator[bytes]:
     next_event: asyncio.Future[Event | str] | None = None
     try:
         while True:
             if next_event is None:
                 next_event = asyncio.ensure_future(anext(source))
-            done, _ = await asyncio.wait((next_event,), timeout=heartbeat_s)
+            done, _ = await asyncio.wait((next_event,), timeout=keep_alive_s)
             if not done:
                 yield b": \n\n"
                 continue

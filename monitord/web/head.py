@@ -19,7 +19,7 @@ METHODS = {
     for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "QUERY")
 }
 
-# A client that asks again and again, as monitors and scrapers do, sends the same head each time.
+# A client that polls sends the same head each time.
 KNOWN_HEADS = 64
 KNOWN_HEAD_BYTES = 1024
 

@@ -348,10 +348,10 @@ def _is_served(path: str) -> bool:
         return False
     if not stat.S_ISSOCK(found.st_mode):
         raise OSError(errno.EEXIST, "there is something that is not a socket", path)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.setblocking(False)
         try:
-            probe.connect(path)
+            client.connect(path)
         except ConnectionRefusedError:
             return False
         except OSError:

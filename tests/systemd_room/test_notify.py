@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.systemd.notify import LONGEST_STATUS, Notifier
+from monitord.systemd.notify import LONGEST_STATUS, SdNotify
 from tests.systemd_room.fakes import FakeManager
 
 
@@ -15,7 +15,7 @@ def address(tmp_path: Path) -> str:
 
 def test_the_life_of_a_service_is_told(address: str) -> None:
     with FakeManager(address) as manager:
-        notifier = Notifier(address)
+        notifier = SdNotify(address)
         notifier.extend_timeout(4.5)
         notifier.ready("3 monitors")
         notifier.status("3 monitors: 2 up, 1 down")
@@ -33,7 +33,7 @@ def test_the_life_of_a_service_is_told(address: str) -> None:
 def test_a_reload_is_told_with_the_moment_of_the_monotonic_clock(address: str) -> None:
     with FakeManager(address) as manager:
         before = time.monotonic_ns() // 1000
-        Notifier(address).reloading("reads its configuration")
+        SdNotify(address).reloading("reads its configuration")
         after = time.monotonic_ns() // 1000
         reloading, moment, status = manager.notices()[0].split("\n")
     assert (reloading, status) == ("RELOADING=1", "STATUS=reads its configuration")
@@ -43,7 +43,7 @@ def test_a_reload_is_told_with_the_moment_of_the_monotonic_clock(address: str) -
 def test_an_abstract_address_begins_with_an_at_sign() -> None:
     name = f"monitord-test-{uuid.uuid4()}"
     with FakeManager(f"\0{name}") as manager:
-        Notifier(f"@{name}").ready()
+        SdNotify(f"@{name}").ready()
         assert manager.notices() == ["READY=1"]
 
 
@@ -58,32 +58,32 @@ def test_an_abstract_address_begins_with_an_at_sign() -> None:
 )
 def test_a_status_cannot_smuggle_another_notice(address: str, text: str, line: str) -> None:
     with FakeManager(address) as manager:
-        Notifier(address).status(text)
+        SdNotify(address).status(text)
         assert manager.notices() == [f"STATUS={line}"]
 
 
 def test_a_long_status_is_cut(address: str) -> None:
     with FakeManager(address) as manager:
-        Notifier(address).status("x" * 10_000)
+        SdNotify(address).status("x" * 10_000)
         assert manager.notices() == ["STATUS=" + "x" * (LONGEST_STATUS - 1) + "…"]
 
 
 def test_without_a_manager_nothing_happens() -> None:
-    notifier = Notifier(None)
+    notifier = SdNotify(None)
     notifier.ready("3 monitors")
     notifier.status("fine")
     assert not notifier.has_manager
 
 
 def test_a_manager_that_is_gone_raises_nothing(address: str) -> None:
-    notifier = Notifier(address)
+    notifier = SdNotify(address)
     notifier.ready()
     notifier.status("fine")
     assert notifier.has_manager
 
 
 def test_a_manager_that_comes_back_hears_what_is_owed_but_no_old_status(address: str) -> None:
-    notifier = Notifier(address)
+    notifier = SdNotify(address)
     notifier.ready()
     notifier.status("old")
     notifier.ping_watchdog()
@@ -96,7 +96,7 @@ def test_a_manager_that_comes_back_hears_what_is_owed_but_no_old_status(address:
 
 def test_a_manager_that_reads_nothing_holds_nobody_up(address: str) -> None:
     with FakeManager(address) as manager:
-        notifier = Notifier(address)
+        notifier = SdNotify(address)
         while not manager.is_full():
             notifier.ping_watchdog()
         notifier.stopping("the last word")

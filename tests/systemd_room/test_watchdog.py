@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from monitord.systemd.log import NOTICE
-from monitord.systemd.notify import Notifier
+from monitord.systemd.notify import SdNotify
 from monitord.systemd.watchdog import Watchdog
 from tests.systemd_room.fakes import FakeManager
 
@@ -27,7 +27,7 @@ def address(tmp_path: Path) -> str:
 
 async def test_it_pings_while_every_pulse_moves(address: str) -> None:
     with FakeManager(address) as manager:
-        watchdog = asyncio.create_task(Watchdog(Notifier(address), 0.03, {"loop": Pulse()}).run())
+        watchdog = asyncio.create_task(Watchdog(SdNotify(address), 0.03, {"loop": Pulse()}).run())
         async with asyncio.timeout(10):
             pings = [await manager.next_datagram() for _ in range(3)]
         watchdog.cancel()
@@ -37,13 +37,13 @@ async def test_it_pings_while_every_pulse_moves(address: str) -> None:
 
 
 def test_it_pings_twice_in_an_interval_at_least() -> None:
-    assert Watchdog(Notifier(None), 30.0, {}).every_s <= 15.0
+    assert Watchdog(SdNotify(None), 30.0, {}).every_s <= 15.0
 
 
 def test_one_pulse_that_stands_still_stops_the_pings(address: str) -> None:
     steady, stuck = Pulse(), Pulse()
     with FakeManager(address) as manager:
-        watchdog = Watchdog(Notifier(address), 30.0, {"loop": steady, "dispatcher": stuck})
+        watchdog = Watchdog(SdNotify(address), 30.0, {"loop": steady, "dispatcher": stuck})
         assert watchdog.check()
         stuck.standstill = "no check began for 40 s"
         assert not watchdog.check()
@@ -57,7 +57,7 @@ def test_a_standstill_is_logged_once_and_so_is_its_end(caplog: pytest.LogCapture
     caplog.set_level(logging.INFO)
     stuck = Pulse()
     watchdog = Watchdog(
-        Notifier(None),
+        SdNotify(None),
         30.0,
         {"dispatcher": stuck},
         lost_message_id="1" * 32,
@@ -86,7 +86,7 @@ def test_a_standstill_is_logged_once_and_so_is_its_end(caplog: pytest.LogCapture
 
 def test_a_second_pulse_that_stops_is_named_too(caplog: pytest.LogCaptureFixture) -> None:
     first, second = Pulse(), Pulse()
-    watchdog = Watchdog(Notifier(None), None, {"dispatcher": first, "history": second})
+    watchdog = Watchdog(SdNotify(None), None, {"dispatcher": first, "history": second})
     first.standstill = "stuck"
     watchdog.check()
     second.standstill = "full"
@@ -102,5 +102,5 @@ def test_a_second_pulse_that_stops_is_named_too(caplog: pytest.LogCaptureFixture
 
 def test_without_a_watchdog_of_the_manager_nobody_is_pinged(address: str) -> None:
     with FakeManager(address) as manager:
-        assert Watchdog(Notifier(address), None, {"loop": Pulse()}).check()
+        assert Watchdog(SdNotify(address), None, {"loop": Pulse()}).check()
         assert manager.notices() == []

@@ -28,9 +28,9 @@ def test_an_event_cannot_be_split_by_its_name(event: Event) -> None:
         event.encode()
 
 
-def serve(source: AsyncIterator[Event | str], heartbeat_s: float = 15) -> Application:
+def serve(source: AsyncIterator[Event | str], keep_alive_s: float = 15) -> Application:
     async def view(request: Request) -> EventStream:
-        return EventStream(source, heartbeat_s=heartbeat_s)
+        return EventStream(source, keep_alive_s=keep_alive_s)
 
     app = Application()
     app.router.add_get("/", view)
