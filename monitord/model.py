@@ -217,18 +217,34 @@ class Observation:
         return f"{outcome} ({self.subject})" if self.subject else outcome
 
 
+class Decider(Enum):
+    """What a verdict was made from."""
+
+    REASON = "reason"  # the reason of the observation
+    CONDITIONS = "conditions"
+    TYPE = "type"  # the default of the type, as there is no `up_when`
+    INVERT = "invert"  # `invert` turned it
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """An observation, judged; it has no `evidence` any more.
 
     `conditions`: each with the value that was seen. `well` says of each whether it is as it should be: one that is
-    wanted holds, one that degrades does not.
+    wanted holds, one that degrades does not. `deciding`: the positions of those that made the verdict if
+    `decided_by` is CONDITIONS.
     """
 
     observation: Observation
     verdict: Verdict
     conditions: tuple[str, ...] = ()
     well: tuple[bool, ...] = ()
+    decided_by: Decider = Decider.REASON
+    deciding: tuple[int, ...] = ()
+
+    @property
+    def deciding_conditions(self) -> tuple[str, ...]:
+        return tuple(self.conditions[index] for index in self.deciding if 0 <= index < len(self.conditions))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,11 @@ With `invert` that verdict is turned:
 What is told is masked, and of what does not pass an excerpt is kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from monitord.conditions import Condition, Outcome
-from monitord.model import EXCERPT, Observation, Reason, Result, Verdict
+from monitord.model import EXCERPT, Decider, Observation, Reason, Result, Verdict
 from monitord.monitors import Masking, MonitorSettings, lookup_of
 
 _SHOWS_NOTHING = frozenset({Reason.CONDITION_UNRESOLVED, Reason.PLUGIN_KILLED})
@@ -48,7 +48,9 @@ def judge(
     result = _judge(observation, settings, masking, outcomes)
     if result.verdict in {Verdict.WARN, Verdict.FAIL} and fault is not None:
         unsure = replace(result.observation, reason=fault)
-        result = replace(result, observation=unsure, verdict=Verdict.UNSURE)
+        result = replace(
+            result, observation=unsure, verdict=Verdict.UNSURE, decided_by=Decider.REASON, deciding=()
+        )
     if settings.invert:
         result = _inverted(result)
     return replace(result, observation=_fit_to_be_seen(result, masking))
@@ -67,7 +69,8 @@ def _judge(
     if observation.reason is Reason.CONDITION_FAILED and settings.up_when and observation.is_usable:
         observation = replace(observation, reason=Reason.OK)
     if observation.reason is not Reason.OK and not observation.reason.is_warning:
-        return Result(observation, Verdict.FAIL)
+        is_by_type = observation.reason is Reason.CONDITION_FAILED
+        return Result(observation, Verdict.FAIL, decided_by=Decider.TYPE if is_by_type else Decider.REASON)
     if outcomes is None:
         lookup = lookup_of(observation)
         outcomes = [condition.evaluate(lookup, masking.mask_value) for condition in conditions_of(settings)]
@@ -75,14 +78,16 @@ def _judge(
     # The text of a condition may hold a secret as well as the value that it was compared with.
     seen = tuple(masking.mask(outcome.text) for outcome in (*wanted, *unwanted))
     well = (*(outcome.holds for outcome in wanted), *(not outcome.holds for outcome in unwanted))
-    missed = [outcome for outcome in wanted if not outcome.holds]
+    missed = {index: outcome for index, outcome in enumerate(wanted) if not outcome.holds}
     if missed:
-        unresolved = all(outcome.unresolved for outcome in missed)
+        unresolved = all(outcome.unresolved for outcome in missed.values())
         reason = Reason.CONDITION_UNRESOLVED if unresolved else Reason.CONDITION_FAILED
-        return Result(_told(observation, reason, "not met", missed), Verdict.FAIL, seen, well)
-    met = [outcome for outcome in unwanted if outcome.holds]
+        noted = _told(observation, reason, "not met", missed.values())
+        return Result(noted, Verdict.FAIL, seen, well, Decider.CONDITIONS, tuple(missed))
+    met = {index: outcome for index, outcome in enumerate(unwanted, len(wanted)) if outcome.holds}
     if met:
-        return Result(_told(observation, Reason.CONDITION_FAILED, "degraded", met), Verdict.WARN, seen, well)
+        noted = _told(observation, Reason.CONDITION_FAILED, "degraded", met.values())
+        return Result(noted, Verdict.WARN, seen, well, Decider.CONDITIONS, tuple(met))
     return Result(observation, Verdict.WARN if observation.reason.is_warning else Verdict.PASS, seen, well)
 
 
@@ -91,14 +96,11 @@ def _inverted(result: Result) -> Result:
     if result.verdict is Verdict.UNSURE or observation.reason in _SHOWS_NOTHING:
         return result
     if result.verdict is Verdict.FAIL:
-        note, reason, verdict = "as expected (invert)", Reason.OK, Verdict.PASS
+        noted, verdict = _noted(observation, Reason.OK, "as expected (invert)"), Verdict.PASS
     else:
-        note, reason, verdict = (
-            "is well, but was to fail (invert)",
-            Reason.CONDITION_FAILED,
-            Verdict.FAIL,
-        )
-    return replace(result, observation=_noted(observation, reason, note), verdict=verdict)
+        noted = _noted(observation, Reason.CONDITION_FAILED, "is well, but was to fail (invert)")
+        verdict = Verdict.FAIL
+    return replace(result, observation=noted, verdict=verdict, decided_by=Decider.INVERT, deciding=())
 
 
 def _fit_to_be_seen(result: Result, masking: Masking) -> Observation:
@@ -117,7 +119,7 @@ def _fit_to_be_seen(result: Result, masking: Masking) -> Observation:
     )
 
 
-def _told(observation: Observation, reason: Reason, what: str, outcomes: Sequence[Outcome]) -> Observation:
+def _told(observation: Observation, reason: Reason, what: str, outcomes: Iterable[Outcome]) -> Observation:
     """The line for people says what decided."""
     why = ", ".join(outcome.text for outcome in outcomes)
     return _noted(observation, reason, f"{what}: {why}")

@@ -12,7 +12,7 @@ from typing import Any
 
 from monitord.dispatch.watched import Pause, Watched
 from monitord.health import Flapping, HealthState, without_streak
-from monitord.model import Health, Incident, Observation, Reason, Result, Verdict
+from monitord.model import Decider, Health, Incident, Observation, Reason, Result, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ STALE_INTERVALS = 3
 def result_record(result: Result) -> dict[str, Any]:
     """A result with all its facts."""
     observation = result.observation
-    return {
+    record = {
         "started_at": observation.started_at.timestamp(),
         "duration_s": observation.duration_s,
         "verdict": result.verdict.value,
@@ -38,6 +38,9 @@ def result_record(result: Result) -> dict[str, Any]:
         "well": result.well,
         "excerpt": observation.excerpt,
     }
+    if result.decided_by is not Decider.REASON:  # a plain check stores no more than it needs
+        record |= {"decided_by": result.decided_by.value, "deciding": result.deciding}
+    return record
 
 
 def result_of_record(record: Mapping[str, Any]) -> Result:
@@ -57,7 +60,14 @@ def result_of_record(record: Mapping[str, Any]) -> Result:
         address=record["address"],
         excerpt=record["excerpt"],
     )
-    return Result(observation, Verdict(record["verdict"]), tuple(record["conditions"]), tuple(record["well"]))
+    return Result(
+        observation,
+        Verdict(record["verdict"]),
+        tuple(record["conditions"]),
+        tuple(record["well"]),
+        Decider(record.get("decided_by", "reason")),
+        tuple(int(index) for index in record.get("deciding", ())),
+    )
 
 
 def saved(

@@ -8,7 +8,7 @@ import pytest
 
 from monitord.conditions import FactFunction, FactType, Vocabulary, parse_condition
 from monitord.dispatch.judging import judge
-from monitord.model import EXCERPT, Fact, Observation, Reason, Verdict
+from monitord.model import EXCERPT, Decider, Fact, Observation, Reason, Verdict
 from monitord.monitors import Masking, MonitorSettings
 from tests.fakes import monitor_settings
 
@@ -136,6 +136,46 @@ def test_an_answer_that_is_not_usable_fails_whatever_the_conditions_say() -> Non
     seen = replace(observation(Reason.CONDITION_FAILED, status=200), is_usable=False)
     result = judge(seen, settings(["status == 200"]), None)
     assert (result.verdict, result.observation.reason) == (Verdict.FAIL, Reason.CONDITION_FAILED)
+
+
+@pytest.mark.parametrize(
+    ("reason", "up_when", "degraded_when", "invert", "decided_by", "deciding"),
+    [
+        pytest.param(Reason.OK, ["status == 200"], [], False, Decider.REASON, (), id="pass"),
+        pytest.param(Reason.REFUSED, ["status == 200"], [], False, Decider.REASON, (), id="no response"),
+        pytest.param(
+            Reason.OK, ["status < 300", "status == 204"], ["status == 200"], False,
+            Decider.CONDITIONS, (1,), id="up_when",
+        ),
+        pytest.param(
+            Reason.OK, ["status == 200"], ["status == 404", "status < 300"], False,
+            Decider.CONDITIONS, (2,), id="degraded_when",
+        ),
+        pytest.param(
+            Reason.OK, ["header('X') == 'y'"], [], True, Decider.CONDITIONS, (0,), id="unresolved and inverted"
+        ),
+        pytest.param(Reason.CONDITION_FAILED, [], [], False, Decider.TYPE, (), id="default of the type"),
+        pytest.param(Reason.OK, [], ["status == 200"], True, Decider.INVERT, (), id="warning inverted"),
+        pytest.param(Reason.OK, ["status == 204"], [], True, Decider.INVERT, (), id="failure inverted"),
+        pytest.param(Reason.UNIT_RESTARTED, [], [], False, Decider.REASON, (), id="warning of the type"),
+    ],
+)  # fmt: skip
+def test_result_carries_what_decided(
+    reason: Reason,
+    up_when: list[str],
+    degraded_when: list[str],
+    invert: bool,
+    decided_by: Decider,
+    deciding: tuple[int, ...],
+) -> None:
+    result = judge(observation(reason, status=200), settings(up_when, degraded_when, invert=invert), None)
+    assert (result.decided_by, result.deciding) == (decided_by, deciding)
+    assert result.deciding_conditions == tuple(result.conditions[index] for index in deciding)
+
+
+def test_failure_of_the_prober_decides_alone() -> None:
+    result = judge(observation(Reason.OK, status=200), settings(["status == 204"]), Reason.PROBER_LATE)
+    assert (result.decided_by, result.deciding) == (Decider.REASON, ())
 
 
 def test_what_decided_follows_the_outcome_and_comes_before_the_subject() -> None:

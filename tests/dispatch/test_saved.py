@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ from monitord.dispatch import Pause, Watched
 from monitord.dispatch.saved import restore, result_of_record, result_record, saved
 from monitord.dispatch.schedule import Grid
 from monitord.health import HealthPolicy, HealthState, advance
-from monitord.model import Fact, Health, Observation, Reason, Result, Verdict
+from monitord.model import Decider, Fact, Health, Observation, Reason, Result, Verdict
 from tests.fakes import FakeClock, FakeMonitor, fake_tools, monitor_settings
 
 START = datetime(2026, 1, 1, 12, 0, 0, 125000, tzinfo=UTC)
@@ -67,6 +68,8 @@ def test_a_result_comes_back_with_all_its_facts() -> None:
     observation = Observation(START, 0.5, Reason.REFUSED, "said", facts, "127.0.0.1", excerpt="<html>")
     result = Result(observation, Verdict.FAIL, ("status == 200 (503)",), (False,))
     assert result_of_record(through_json(result_record(result))) == result
+    decided = replace(result, decided_by=Decider.CONDITIONS, deciding=(0,))
+    assert result_of_record(through_json(result_record(decided))) == decided
 
 
 def test_a_pause_and_what_the_monitor_remembers_come_back() -> None:

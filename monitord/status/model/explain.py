@@ -10,7 +10,7 @@ from monitord.alerts import Alerts, Decision, decision_text
 from monitord.clock import Clock
 from monitord.dispatch import Dispatcher, Pipeline, Silence, Watched
 from monitord.health import Parents
-from monitord.model import Health, Json, Reason, Verdict
+from monitord.model import Decider, Health, Json, Verdict
 from monitord.status.model.snapshot import result_of, text_of
 from monitord.units import format_duration
 
@@ -195,16 +195,19 @@ def _decided_by(watched: Watched) -> str | None:
     last = watched.last
     if last is None:
         return None
-    reason = last.observation.reason
-    if reason not in {Reason.CONDITION_FAILED, Reason.CONDITION_UNRESOLVED}:
-        return reason.meaning.replace("`", "")
-    wrong = [text for text, is_well in zip(last.conditions, last.well, strict=False) if not is_well]
-    if wrong:
-        return f"{'degraded' if last.verdict is Verdict.WARN else 'not met'}: {', '.join(wrong)}"
-    if watched.monitor.settings.invert:
-        return "is well, but was to fail (invert)"
-    type_name = watched.monitor.type_name
-    return f"what type {type_name} takes for well by itself did not hold, and no up_when takes its place"
+    match last.decided_by:
+        case Decider.CONDITIONS:
+            what = "degraded" if last.verdict is Verdict.WARN else "not met"
+            return f"{what}: {', '.join(last.deciding_conditions)}"
+        case Decider.INVERT if last.verdict is Verdict.FAIL:
+            return "is well, but was to fail (invert)"
+        case Decider.TYPE:
+            type_name = watched.monitor.type_name
+            return (
+                f"what type {type_name} takes for well by itself did not hold, and no up_when takes its place"
+            )
+        case _:
+            return last.observation.reason.meaning.replace("`", "")
 
 
 def _streak(watched: Watched) -> Json | None:

@@ -2,22 +2,26 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from monitord.alerts import AlertSettings
+from monitord.conditions import parse_condition
 from monitord.dispatch import Matcher, Pause
+from monitord.dispatch.judging import judge
 from monitord.health import HealthPolicy
 from monitord.interventions import Interventions
-from monitord.model import Reason
+from monitord.model import Observation, Reason
+from monitord.monitors.exec.monitor import ExecMonitor
 from monitord.notifiers import NotifierSettings
 from monitord.status.model.explain import Explanations
 from tests.alerts.made import fake_type
 from tests.dispatch.test_dispatcher import finish
 from tests.dispatch.test_standing import World, window_in, world
-from tests.fakes import alerts_of_nobody, run_in_fake_time
+from tests.fakes import alerts_of_nobody, monitor_settings, run_in_fake_time
 
 Situation = Callable[[World, Interventions], Coroutine[Any, Any, None]]
 
@@ -269,6 +273,58 @@ def test_the_facts_say_the_same_as_the_sentences() -> None:
     }
     assert facts["decided_by"] == "nobody listens there"
     assert 0 < facts["next"]["in_s"] <= 5
+
+
+@pytest.mark.parametrize(
+    ("conditions", "decided_by"),
+    [
+        pytest.param(
+            {"up_when": ["message contains 'left; right'"]},
+            "not met: message contains 'left; right' ('OK - disks; all fine')",
+            id="semicolon",
+        ),
+        pytest.param(
+            {"up_when": ["exit_code == 0", "message contains 'bad'"], "degraded_when": ["exit_code < 1"]},
+            "not met: message contains 'bad' ('OK - disks; all fine')",
+            id="only the ones that decided",
+        ),
+        pytest.param(
+            {
+                "up_when": ["exit_code == 0"],
+                "degraded_when": ["message contains 'not met: '", "exit_code < 1"],
+            },
+            "degraded: exit_code < 1 (0)",
+            id="degraded",
+        ),
+        pytest.param(
+            {"degraded_when": ["exit_code < 1"], "invert": True},
+            "is well, but was to fail (invert)",
+            id="inverted",
+        ),
+    ],
+)
+def test_decided_by_names_the_conditions_that_decided(conditions: dict[str, Any], decided_by: str) -> None:
+    async def failing(there: World, _: Interventions) -> None:
+        there.add("web")
+        parsed: dict[str, Any] = {
+            key: value
+            if isinstance(value, bool)
+            else tuple(parse_condition(text, ExecMonitor.vocabulary) for text in value)
+            for key, value in conditions.items()
+        }
+        seen = Observation(
+            there.made.clock.now(),
+            0.1,
+            Reason.OK,
+            "/check: OK - disks; all fine",
+            {"exit_code": 0, "message": "OK - disks; all fine"},
+        )
+        judged = judge(seen, replace(monitor_settings(), **parsed), None)
+        there.made.dispatcher.watched["web"].last = judged
+
+    facts, text = explained(failing)
+    assert facts["decided_by"] == decided_by
+    assert f"What decided: {decided_by} (condition_failed)." in text
 
 
 def test_what_does_not_apply_is_not_said() -> None:
