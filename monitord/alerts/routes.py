@@ -13,10 +13,11 @@ from typing import Any
 from monitord.config import Table, value_text
 from monitord.errors import InvalidValueError
 from monitord.health import Window
-from monitord.health.windows import BY_ITSELF, monitor_pattern, read_calendar
+from monitord.health.windows import read_calendar
 from monitord.model import Health
 from monitord.monitors import monitor_type_names
 from monitord.notifiers import NOTIFIER_TYPES, Notifier, NotifierSettings
+from monitord.unit_monitors import full_monitor_name, is_for_unit_monitors
 
 TOLD_STATES = ("down", "degraded", "unknown")
 _FAILING = frozenset({Health.DOWN, Health.DEGRADED})
@@ -151,11 +152,11 @@ def _route(
     if table.look_up("notify") is None:
         table.fault("", "notifies nobody", 'write notify = ["…"]')
     _check(table, "notify", (one for one in notify if one not in named), "is not a notifier", _known(named))
-    patterns = table.one_or_more("monitors", monitor_pattern, default=())
+    patterns = table.one_or_more("monitors", full_monitor_name, default=())
     strangers = (
         one
         for one in patterns
-        if not one.startswith(BY_ITSELF) and not any(fnmatchcase(name, one) for name in monitors)
+        if not is_for_unit_monitors(one) and not any(fnmatchcase(name, one) for name in monitors)
     )
     _check(table, "monitors", strangers, "fits no monitor", "write the name of one, or a pattern")
     wanted = table.one_or_more("tags", str, default=())

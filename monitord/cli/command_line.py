@@ -7,6 +7,7 @@ from monitord import __version__
 from monitord.cli.client.asking import add_place
 from monitord.cli.command import Command
 from monitord.cli.parsing import Parser
+from monitord.unit_monitors import full_monitor_name
 
 
 def build_parser(known: Sequence[Command]) -> Parser:
@@ -96,11 +97,7 @@ def _with_full_names(options: argparse.Namespace) -> argparse.Namespace:
 
 
 def _full_name(name: str) -> str:
-    if not name.startswith("unit:"):
-        return name
-    from monitord.systemd.unit_names import full_unit_name  # noqa: PLC0415 - monitorctl starts at once
-
     try:
-        return "unit:" + full_unit_name(name.removeprefix("unit:"))
+        return full_monitor_name(name)
     except ValueError:
-        return name  # a pattern, or no unit: the daemon knows no such monitor
+        return name  # no unit: the daemon knows no such monitor

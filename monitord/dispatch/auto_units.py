@@ -20,7 +20,6 @@ from typing import Any
 from monitord.clock import Clock
 from monitord.dispatch.dispatcher import Dispatcher
 from monitord.dispatch.watched import Watched
-from monitord.health.windows import BY_ITSELF
 from monitord.model import Result, Transition, Verdict
 from monitord.monitors import Monitor, MonitorSettings
 from monitord.monitors.systemd.common import compile_patterns
@@ -29,10 +28,10 @@ from monitord.monitors.systemd.unit_ends import waits_for_restart
 from monitord.net.dbus.bus import BusError
 from monitord.net.dbus.unit_state import UnitChange
 from monitord.net.dbus.units import Following, Units
+from monitord.unit_monitors import monitor_name_of
 
 log = logging.getLogger(__name__)
 
-PREFIX = BY_ITSELF
 KEPT_AS = "auto_units"
 """The name by which is kept which there are."""
 
@@ -96,7 +95,7 @@ class AutoUnits:
             self._stop()
             return
         for unit in list(self._made):
-            if before != self._template or PREFIX + unit not in self._dispatcher.watched:
+            if before != self._template or monitor_name_of(unit) not in self._dispatcher.watched:
                 self._put(unit)
         if self._following is None:
             self._following = self._units.follow_all(lambda _: True, self._on_change)
@@ -105,9 +104,10 @@ class AutoUnits:
 
     def hear(self, watched: Watched, result: Result | None, _: Transition | None) -> None:
         """A check has ended."""
-        unit = watched.name.removeprefix(PREFIX)
-        if result is None or unit not in self._made or unit == watched.name:
+        settings = watched.monitor.settings
+        if result is None or not settings.is_automatic or settings.options.unit not in self._made:
             return
+        unit: str = settings.options.unit
         now_s = self._clock.monotonic_s()
         if result.verdict is Verdict.FAIL:
             self._made[unit] = None
@@ -180,10 +180,11 @@ class AutoUnits:
         if template is None:
             return
         options = replace(template.options, unit=unit)
+        settings = replace(template, name=monitor_name_of(unit), options=options, is_automatic=True)
         if unit not in self._made:
             self._made[unit] = None
             self._keep_all()
-        self._dispatcher.put_extra(self._build(replace(template, name=PREFIX + unit, options=options)))
+        self._dispatcher.put_extra(self._build(settings))
 
     def _remove_if_well(self, unit: str) -> None:
         since_s = self._made.get(unit)
@@ -195,7 +196,7 @@ class AutoUnits:
         del self._made[unit]
         self._keep_all()
         self._is_full = False
-        self._dispatcher.remove_extra(PREFIX + unit)
+        self._dispatcher.remove_extra(monitor_name_of(unit))
 
     def _keep_all(self) -> None:
         self._keep(KEPT_AS, {"units": sorted(self._made)})

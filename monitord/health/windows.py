@@ -15,16 +15,13 @@ from functools import lru_cache
 
 from monitord.calendar_events import CalendarEvent, parse_calendar_event
 from monitord.config import Table, value_text
-from monitord.systemd.unit_names import full_unit_name
+from monitord.unit_monitors import full_monitor_name, is_for_unit_monitors
 
 SHORTEST_S = 1.0
 LONGEST_S = 366 * 86400.0
 
 MOST_OVERLAPS = 1000
 """A schedule whose times overlap more often than this in a row has no end that anybody would wait for."""
-
-BY_ITSELF = "unit:"
-"""Begins the names of monitors that come by themselves ([auto] units): whether one fits shows only then."""
 
 _PATTERN_CHARACTERS = frozenset("*?[")
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -96,13 +93,6 @@ def _last_time(schedule: CalendarEvent, at: datetime) -> datetime | None:
     return schedule.previous_or_at(at)
 
 
-def monitor_pattern(text: str) -> str:
-    """A name or a pattern as it is written; "unit:nginx" is unit:nginx.service. Raises InvalidValueError."""
-    if not text.startswith(BY_ITSELF) or _is_pattern(text):
-        return text
-    return BY_ITSELF + full_unit_name(text.removeprefix(BY_ITSELF))
-
-
 def fits(name: str, pattern: str) -> bool:
     """Whether a name is this one, or fits the pattern."""
     return name == pattern or (_is_pattern(pattern) and fnmatchcase(name, pattern))
@@ -159,7 +149,7 @@ def _read(name: str, table: Table, names: Collection[str], known_tags: Collectio
     begins_at, ends_at = table.moment("from"), table.moment("until")
     duration_s = table.duration("duration", default=None, minimum=SHORTEST_S, maximum=LONGEST_S)
     schedule = read_calendar(table, "schedule", lasts_s=duration_s or 0.0)
-    monitors = table.values("monitors", monitor_pattern, default=())
+    monitors = table.values("monitors", full_monitor_name, default=())
     tags = table.texts("tags", default=())
     _check_times(table)
     if begins_at is not None and ends_at is not None:
@@ -195,7 +185,7 @@ def _check_times(table: Table) -> None:
 
 def _check_monitors(table: Table, monitors: Sequence[str], names: Collection[str]) -> None:
     for wanted in monitors:
-        if wanted.startswith(BY_ITSELF):
+        if is_for_unit_monitors(wanted):
             continue
         if not any(fits(name, wanted) for name in names):
             what = "fits no monitor" if _is_pattern(wanted) else "is not a monitor"

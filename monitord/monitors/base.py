@@ -32,7 +32,8 @@ class MonitorSettings:
     """What every monitor has, whatever its type; equal settings mean that a reload leaves the monitor alone.
 
     `options` is the frozen dataclass that the type's `read_options` made. `invert`: what fails is well, and what is
-    well fails. `renamed_from` is the name whose health it takes over when it appears.
+    well fails. `renamed_from` is the name whose health it takes over when it appears. `is_automatic`: made by
+    `[auto] units`.
     """
 
     name: str
@@ -49,6 +50,7 @@ class MonitorSettings:
     depends_on_any: tuple[str, ...] = ()
     invert: bool = False
     renamed_from: str | None = field(default=None, compare=False)
+    is_automatic: bool = False
 
     @property
     def needs(self) -> frozenset[str]:
