@@ -12,7 +12,7 @@ A failed check is not an error: it is an observation with a reason (`model.Reaso
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 
@@ -60,7 +60,10 @@ class MonitordError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ConfigFault:
-    """One thing wrong in one place. `line` and `column` count from 1; None: the file as a whole."""
+    """One thing wrong in one place. `line` and `column` count from 1; None: the file as a whole.
+
+    `key` is the text of `path`, the keys and indices that lead there.
+    """
 
     file: str
     line: int | None
@@ -68,6 +71,7 @@ class ConfigFault:
     problem: str
     hint: str = ""
     column: int | None = None
+    path: tuple[str | int, ...] = field(default=(), compare=False)
 
     def __str__(self) -> str:
         where = self.file

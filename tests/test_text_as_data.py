@@ -14,9 +14,10 @@ SEPARATORS = ("; ", ": ", " (")
 
 SPLITTING = {"partition", "rpartition", "split", "rsplit"}
 SEARCHING = {"startswith", "endswith", "find", "index", "removeprefix", "removesuffix", "count"} | SPLITTING
-MESSAGES = {"detail", "why", "problem", "hint", "outcome", "message", "summary", "said", "text"}
-"""Attributes that hold sentences. They are compared with other sentences or with an empty one, never with a literal."""
-RESULTS = {"observation", "incident", "transition", "result", "error", "fault", "decision", "outcome"}
+MATCHING = {"match", "search", "fullmatch", "finditer", "findall", "sub"}
+SENTENCES = {"detail", "why", "problem", "hint", "outcome", "summary", "said", "sentence", "title"}
+"""Variables, attributes and keys that hold sentences. They are compared with each other or with an empty text."""
+ERRORS = {"error", "fault", "exception", "exc"}
 
 
 def violations(source: str, *, with_raises: bool = True) -> list[str]:
@@ -25,7 +26,8 @@ def violations(source: str, *, with_raises: bool = True) -> list[str]:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             method, separator = node.func.attr, _text(node.args[0]) if node.args else None
             if (method in SPLITTING and separator in SEPARATORS) or (
-                method in SEARCHING and _is_sentence(node.func.value)
+                (method in SEARCHING and _is_sentence(node.func.value))
+                or (method in MATCHING and any(map(_is_text_of_error, node.args)))
             ):
                 found.append(f"{node.lineno}: {ast.unparse(node)}")
         elif with_raises and isinstance(node, ast.Raise) and _joins_a_hint(node.exc):
@@ -38,14 +40,19 @@ def violations(source: str, *, with_raises: bool = True) -> list[str]:
 
 
 def _is_sentence(node: ast.expr) -> bool:
-    """Whether this is the text of an exception, or an attribute or a key of a result that holds a sentence."""
+    """Whether this is the text of an exception, or is named as sentences are."""
+    match node:
+        case (
+            ast.Name(id=name) | ast.Attribute(attr=name) | ast.Subscript(slice=ast.Constant(value=str(name)))
+        ):
+            return name in SENTENCES
+    return _is_text_of_error(node)
+
+
+def _is_text_of_error(node: ast.expr) -> bool:
     match node:
         case ast.Call(func=ast.Name(id="str"), args=[ast.Name(id=name)]):
-            return name in RESULTS
-        case (
-            ast.Attribute(value=owner, attr=name) | ast.Subscript(value=owner, slice=ast.Constant(value=name))
-        ):
-            return name in MESSAGES and _name(owner) in RESULTS
+            return name in ERRORS
     return False
 
 
@@ -57,15 +64,6 @@ def _joins_a_hint(exception: ast.expr | None) -> bool:
                 "; " in (_text(part) or "") for part in ast.walk(text) if isinstance(part, ast.Constant)
             )
     return False
-
-
-def _name(node: ast.expr) -> str:
-    match node:
-        case (
-            ast.Name(id=name) | ast.Attribute(attr=name) | ast.Subscript(slice=ast.Constant(value=str(name)))
-        ):
-            return name
-    return ""
 
 
 def _text(node: ast.expr) -> str | None:
@@ -96,6 +94,9 @@ def test_no_module_takes_a_composed_sentence_apart(room: str) -> None:
         'str(error).startswith("no ")',
         '"range" in str(error)',
         'result.observation.detail.endswith("missed")',
+        'one["why"].startswith(TOLD)',
+        "why.startswith(TOLD)",
+        "_QUOTED.search(str(error))",
         'last["observation"]["detail"] == "refused"',
         'fault.problem == "is missing"',
         'raise ValueError("is not text; write it in quotes")',

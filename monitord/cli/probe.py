@@ -27,6 +27,7 @@ from monitord.cli.output.probe_view import probe_text, summary_text
 from monitord.cli.output.terminal import wants_colour, width
 from monitord.cli.parsing import Parser
 from monitord.cli.probe_options import TARGETS, add_probe_options
+from monitord.config.wording import key_text
 from monitord.dispatch import Watched
 from monitord.dispatch.schedule import Grid
 from monitord.errors import ConfigError
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_USAGE
     except ConfigError as error:
         for fault in error.faults:
-            key = fault.key.removeprefix(f"monitors.{NAME}").removeprefix(".")
+            key = key_text(fault.path[len(("monitors", NAME)) :])
             told = f"{key or 'the target'} {fault.problem}" + (f"; {fault.hint}" if fault.hint else "")
             print(f"monitorctl probe: {told}", file=sys.stderr)
         return EXIT_USAGE

@@ -277,4 +277,4 @@ def _is_array_of_tables(value: object) -> TypeGuard[list[object]]:
 def _fault_in_last(path: Path, problem: str, hint: str, faults: Faults) -> None:
     """The file read last is at fault, whatever stands at that key in those before."""
     last = faults.sources[-1]
-    faults.tell(ConfigFault(last.file, last.line(path), key_text(path), problem, hint))
+    faults.tell(ConfigFault(last.file, last.line(path), key_text(path), problem, hint, path=path))

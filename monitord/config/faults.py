@@ -98,7 +98,7 @@ class Faults:
 
     def _placed(self, path: Path, problem: str, hint: str) -> ConfigFault:
         file, line = self._locate(path)
-        return ConfigFault(file, line, key_text(path), problem, hint)
+        return ConfigFault(file, line, key_text(path), problem, hint, path=path)
 
     def _locate(self, path: Path) -> tuple[str, int | None]:
         """Where the key stands; what stands nowhere is missing, and belongs to the table around it."""

@@ -250,3 +250,4 @@ def test_problem_that_repeats_a_name_with_a_semicolon_is_not_cut(main: Path) -> 
     (fault,) = document.faults()
     assert fault.problem == "the file /nonexistent/a; b is not there"
     assert fault.hint == "let the daemon's user read a file that holds the secret"
+    assert fault.path == ("token",)
