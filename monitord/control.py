@@ -131,7 +131,7 @@ class Control:
         """One at a time; who comes meanwhile waits and gets a reload of his own, so that his edit is in it."""
         async with self._lock:
             if self.state == "stopping":
-                return self._refused(self._clock.now(), STOPPING, asked_by)
+                return self._refused(self._clock.now(), [STOPPING], asked_by)
             self.state = "reloading"
             self._notifier.reloading()
             try:
@@ -153,21 +153,21 @@ class Control:
                 settings = await asyncio.to_thread(read_settings, self._config)
             plan = self._dispatcher.plan(settings.monitors, self._build)
         except ConfigError as error:
-            return self._refused(at, str(error), asked_by)
+            return self._refused(at, [str(fault) for fault in error.faults], asked_by)
         except TimeoutError:
             return self._refused(
-                at, f"{self._config}: could not be read within {READ_TIMEOUT_S:.0f} s", asked_by
+                at, [f"{self._config}: could not be read within {READ_TIMEOUT_S:.0f} s"], asked_by
             )
         except Exception as error:
             # A third party's type may raise where it builds a monitor.
             log.exception("reload: a monitor could not be built")
             # Without its text, which may quote a secret: the state of a reload is public, the journal is not.
             return self._refused(
-                at, f"a monitor could not be built: {type(error).__name__}; see the journal", asked_by
+                at, [f"a monitor could not be built: {type(error).__name__}; see the journal"], asked_by
             )
         if self.state == "stopping":
             # It was told to meanwhile: what began now would be ended by nobody.
-            return self._refused(at, STOPPING, asked_by)
+            return self._refused(at, [STOPPING], asked_by)
         before, self._settings = self._settings, settings
         self._put_in_force(settings, plan)
         limits = settings.limits
@@ -204,8 +204,8 @@ class Control:
         self._dispatcher.apply(plan)
         self._auto_units.apply(settings.auto, settings.monitors)
 
-    def _refused(self, at: datetime, error: str, asked_by: str) -> ReloadOutcome:
-        faults = error.splitlines()
+    def _refused(self, at: datetime, faults: list[str], asked_by: str) -> ReloadOutcome:
+        error = "\n".join(faults)
         summary = faults[0] if len(faults) == 1 else f"{faults[0]} (and {len(faults) - 1} more)"
         log.error(
             "reload refused (%s); the configuration of before stays in force\n%s",

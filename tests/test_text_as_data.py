@@ -13,7 +13,16 @@ SEPARATORS = ("; ", ": ", " (")
 """Separators of the package's own sentences. Formats of others are split at ";", ":" or "="."""
 
 SPLITTING = {"partition", "rpartition", "split", "rsplit"}
-SEARCHING = {"startswith", "endswith", "find", "index", "removeprefix", "removesuffix", "count"} | SPLITTING
+SEARCHING = {
+    "startswith",
+    "endswith",
+    "find",
+    "index",
+    "removeprefix",
+    "removesuffix",
+    "count",
+    "splitlines",
+} | SPLITTING
 MATCHING = {"match", "search", "fullmatch", "finditer", "findall", "sub"}
 SENTENCES = {"detail", "why", "problem", "hint", "outcome", "summary", "said", "sentence", "title"}
 """Variables, attributes and keys that hold sentences. They are compared with each other or with an empty text."""
@@ -26,7 +35,7 @@ def violations(source: str, *, with_raises: bool = True) -> list[str]:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             method, separator = node.func.attr, _text(node.args[0]) if node.args else None
             if (method in SPLITTING and separator in SEPARATORS) or (
-                (method in SEARCHING and _is_sentence(node.func.value))
+                (method in SEARCHING and _is_sentence(node.func.value) and not _joins_lines(node))
                 or (method in MATCHING and any(map(_is_text_of_error, node.args)))
             ):
                 found.append(f"{node.lineno}: {ast.unparse(node)}")
@@ -42,9 +51,9 @@ def violations(source: str, *, with_raises: bool = True) -> list[str]:
 def _is_sentence(node: ast.expr) -> bool:
     """Whether this is the text of an exception, or is named as sentences are."""
     match node:
-        case (
-            ast.Name(id=name) | ast.Attribute(attr=name) | ast.Subscript(slice=ast.Constant(value=str(name)))
-        ):
+        case ast.Name(id=name):
+            return name in SENTENCES | ERRORS
+        case ast.Attribute(attr=name) | ast.Subscript(slice=ast.Constant(value=str(name))):
             return name in SENTENCES
     return _is_text_of_error(node)
 
@@ -64,6 +73,11 @@ def _joins_a_hint(exception: ast.expr | None) -> bool:
                 "; " in (_text(part) or "") for part in ast.walk(text) if isinstance(part, ast.Constant)
             )
     return False
+
+
+def _joins_lines(call: ast.Call) -> bool:
+    """`split()` without a separator cleans a text that is shown."""
+    return isinstance(call.func, ast.Attribute) and call.func.attr == "split" and not call.args
 
 
 def _text(node: ast.expr) -> str | None:
@@ -97,6 +111,7 @@ def test_no_module_takes_a_composed_sentence_apart(room: str) -> None:
         'one["why"].startswith(TOLD)',
         "why.startswith(TOLD)",
         "_QUOTED.search(str(error))",
+        "error.splitlines()",
         'last["observation"]["detail"] == "refused"',
         'fault.problem == "is missing"',
         'raise ValueError("is not text; write it in quotes")',

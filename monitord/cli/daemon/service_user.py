@@ -57,7 +57,7 @@ def properties_of(unit: str) -> Mapping[str, str]:
     """With its drop-ins, as the manager has them."""
     words = ["systemctl", "show", "--property=LoadState,User,Group,SupplementaryGroups", unit]
     try:
-        said = subprocess.run(  # noqa: S603 - no shell; the manager knows odd names as well
+        output = subprocess.run(  # noqa: S603 - no shell; the manager knows odd names as well
             words,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -67,7 +67,7 @@ def properties_of(unit: str) -> Mapping[str, str]:
         ).stdout
     except (OSError, subprocess.SubprocessError):
         return AS_SHIPPED
-    properties = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+    properties = dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
     return properties if properties.get("LoadState") == "loaded" else AS_SHIPPED
 
 
