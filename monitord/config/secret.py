@@ -16,6 +16,7 @@ MAX_SECRET_BYTES = 64 * 1024
 SHORTEST_SECRET = 4
 """Characters. A shorter secret is not masked in texts: masks at each of its letters would show it."""
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SOURCES = ("credential", "file", "env")
 _HOW = 'write text, { credential = "name" }, { file = "/path" } or { env = "NAME" }'
 
@@ -66,6 +67,8 @@ class SecretSources:
     def secret(self, value: object) -> Secret:
         """Raises InvalidValueError that never holds the value."""
         if isinstance(value, str):
+            if not _is_utf8(value):
+                raise InvalidValueError("is not UTF-8 text", "write it in UTF-8")
             return Secret(value)
         if not isinstance(value, dict) or len(value) != 1 or not value.keys() <= set(_SOURCES):
             raise InvalidValueError("is not a secret", _HOW)
@@ -88,6 +91,8 @@ class SecretSources:
                 f"the environment variable{shown} is not set",
                 "set it (in a unit: Environment= or EnvironmentFile=)",
             )
+        if not _is_utf8(self.environment[name]):
+            raise InvalidValueError(f"the environment variable {name} is not UTF-8 text", "set it in UTF-8")
         return Secret(self.environment[name])
 
     def _from_file(self, path: str) -> Secret:
@@ -114,6 +119,11 @@ class SecretSources:
         if not directory:
             raise InvalidValueError(f"the credential {name} is not there: no credentials were passed", hint)
         return _read(os.path.join(directory, name), f"the credential {name}", hint=hint)  # noqa: PTH118 - text in, text out
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether it has none of the surrogates by which Python passes on the other bytes of arguments and environment."""
+    return _SURROGATE.search(text) is None
 
 
 def _read(path: str, subject: str, *, hint: str, reader: Reader | None = None) -> Secret:

@@ -222,7 +222,7 @@ def opaque_parts(url: str) -> Iterator[str]:
 
 
 def _in_base64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
+    return base64.b64encode(text.encode("utf-8", "surrogateescape")).decode()
 
 
 # Reading

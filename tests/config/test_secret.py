@@ -100,3 +100,17 @@ def test_without_resolving_only_the_form_is_checked() -> None:
     for malformed in ({"credential": "../token"}, {"file": "relative"}, {"env": ""}, {"enw": "A"}, {}, 3):
         with pytest.raises(ValueError, match="; "):
             sources.secret(malformed)
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        pytest.param("caf\udce9", "is not UTF-8 text; write it in UTF-8", id="argument"),
+        pytest.param(
+            {"env": "TOKEN"}, "the environment variable TOKEN is not UTF-8 text; set it in UTF-8", id="env"
+        ),
+    ],
+)
+def test_secret_that_is_not_utf8_is_refused_without_its_value(value: object, problem: str) -> None:
+    with pytest.raises(ValueError, match=f"^{problem}$"):
+        SecretSources({"TOKEN": "caf\udce9"}).secret(value)

@@ -70,6 +70,8 @@ async def test_a_redirect_that_leads_nowhere_is_an_answer(client: HttpClient) ->
         (b"/x y", (Deviation.LOCATION,)),
         (b"/gr\xfcn", (Deviation.LOCATION,)),
         (b"///127.0.0.1:%d/", (Deviation.LOCATION,)),
+        (b"/x\r\nLocation: /x", ()),
+        (b"/x\r\nLocation: /y", (Deviation.LOCATION,)),
     ],
 )
 async def test_an_unusual_location_is_followed_and_reported(

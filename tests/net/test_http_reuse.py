@@ -42,7 +42,11 @@ async def _rest_of_before(peer: Peer) -> None:
     await peer.send(b"<html>", OK)
 
 
-@pytest.mark.parametrize("end", [_close, _reset, _idle_timeout, _rest_of_before])
+async def _blank_line(peer: Peer) -> None:
+    await peer.send(b"\r\n")
+
+
+@pytest.mark.parametrize("end", [_close, _reset, _idle_timeout, _rest_of_before, _blank_line])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_kept_connection_that_ends_with_the_next_request_is_replaced(
     client: HttpClient, end: Script, method: str

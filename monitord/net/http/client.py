@@ -153,7 +153,7 @@ class HttpClient:
                         return await receive(request, response, progress)
                     if progress.redirects == MAX_REDIRECTS:
                         raise Ended(FaultKind.TOO_MANY_REDIRECTS, f"more than {MAX_REDIRECTS} redirects")
-                    _add_hop(progress, target, response.status, location)
+                    _add_hop(progress, target, response)
                     if set_cookies := _header_values(response, b"set-cookie"):
                         cookies = cookies or CookieStore()
                         cookies.store(set_cookies, target, request.host_name(target))
@@ -438,11 +438,13 @@ def _header_values(response: aiohttp.ClientResponse, name: bytes) -> list[str]:
     ]
 
 
-def _add_hop(progress: Progress, target: Target, status: int, location: str) -> None:
+def _add_hop(progress: Progress, target: Target, response: aiohttp.ClientResponse) -> None:
     tls = progress.tls_facts(certificate=progress.request.want_certificate)
-    progress.hops += (Hop(target, status, tls),)
+    progress.hops += (Hop(target, response.status, tls),)
     if progress.parser is not None:
-        if is_unusual_location(location):
+        # Of several different ones curl follows the first, and browsers none.
+        locations = set(filter(None, _header_values(response, b"location")))
+        if len(locations) > 1 or any(map(is_unusual_location, locations)):
             progress.parser.note(Deviation.LOCATION)
         progress.deviations += tuple(progress.parser.deviations)
 

@@ -338,7 +338,9 @@ class ResponseParser:
         else:
             if self._rest[0] in b"\r\n":
                 rest = self._rest.lstrip(b"\r\n")
-                self._count_head(len(self._rest) - len(rest))
+                blank = len(self._rest) - len(rest)
+                self._count_head(blank)
+                self.received_bytes -= blank
                 self._rest = rest
                 self.note(Deviation.EMPTY_LINE_BEFORE)
                 return bool(self._rest)
