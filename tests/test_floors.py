@@ -1,4 +1,4 @@
-"""Who may know whom: docs/architecture.md, "Floors". Change the table there and here in the commit that moves a room.
+"""Permitted imports: docs/architecture.md, "Import layers". Change that table in the same commit as this file.
 
 A module imports from lower floors or from its own room. Imports within functions and under TYPE_CHECKING count:
 what is imported late is still known.
