@@ -101,9 +101,11 @@ class Interventions:
             extra={"fields": {"MONITOR": name, "INCIDENT": incident.id}},
         )
 
-    def silence(self, matcher: Matcher, until: datetime, comment: str | None, by: str) -> str:
+    def silence(
+        self, matcher: Matcher, until: datetime, comment: str | None, by: str, *, is_end_fixed: bool = False
+    ) -> str:
         """Returns the id. Raises ControlError if there are too many silences."""
-        silence = Silence(secrets.token_hex(4), matcher, self._clock.now(), until, by, comment)
+        silence = Silence(secrets.token_hex(4), matcher, self._clock.now(), until, by, comment, is_end_fixed)
         silences = [*self.silences, silence]
         characters = sum(map(_characters_of, silences))
         if len(silences) > MOST_SILENCES or characters > MOST_SILENCE_CHARACTERS:
@@ -129,11 +131,15 @@ class Interventions:
         log.log(NOTICE, "silence %s ended by %s", silence_id, by)
 
     def _follow_clock(self, step: ClockStep) -> None:
-        """The wall clock was set: silences last as long as they were to last."""
+        """The wall clock was set: silences for a duration last as long as they were to last."""
         if self._pipeline.roster.silences:
             self._replace(
                 [
-                    replace(one, since=step.moment(one.since), until=step.end(one.until))
+                    replace(
+                        one,
+                        since=step.moment(one.since),
+                        until=one.until if one.is_end_fixed else step.end(one.until),
+                    )
                     for one in self._pipeline.roster.silences.values()
                 ]
             )
@@ -169,4 +175,5 @@ def _silence_of(record: Mapping[str, Any]) -> Silence:
         until=datetime.fromtimestamp(record["until"], UTC),
         by=str(record["by"]),
         comment=record["comment"],
+        is_end_fixed=record.get("is_end_fixed") is True,
     )

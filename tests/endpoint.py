@@ -127,8 +127,10 @@ class FakeInterventions:
         watched.incident = replace(watched.incident, acknowledged_by=None, comment=None)
         self.asked.append(("unacknowledge", name, by))
 
-    def silence(self, matcher: Matcher, until: datetime, comment: str | None, by: str) -> str:
-        made = Silence(f"s{len(self.silences)}", matcher, self._clock.now(), until, by, comment)
+    def silence(
+        self, matcher: Matcher, until: datetime, comment: str | None, by: str, *, is_end_fixed: bool = False
+    ) -> str:
+        made = Silence(f"s{len(self.silences)}", matcher, self._clock.now(), until, by, comment, is_end_fixed)
         self._put_in_force([*self.silences, made])
         return made.id
 

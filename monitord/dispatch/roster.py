@@ -51,7 +51,11 @@ def _compiled(patterns: tuple[str, ...]) -> re.Pattern[str]:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """Nobody is told of these monitors until then."""
+    """No notifications about these monitors until then.
+
+    `is_end_fixed`: the end was given as a moment and does not move when the wall clock is set, as that of a duration
+    does.
+    """
 
     id: str
     matcher: Matcher
@@ -59,6 +63,7 @@ class Silence:
     until: datetime
     by: str
     comment: str | None = None
+    is_end_fixed: bool = False
 
 
 class Roster:

@@ -11,6 +11,7 @@ import pytest
 from monitord.cli.control_command import main
 from monitord.cli.parsing import moment_to_come
 from monitord.config import Secret
+from monitord.dispatch import Matcher
 from monitord.status import AccessPolicy
 from monitord.web import Server
 from tests.cli.there import There, there
@@ -185,6 +186,50 @@ async def test_several_silences_are_ended_and_those_that_are_not_there_named(
         out, err = capsys.readouterr()
         assert (out, "no silence has the id 'nosuch'" in err) == ("s0: ended\ns1: ended\n", True)
         assert it.made.interventions.silences == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ended", "complaint"),
+    [
+        (["good"], ["s0"], ""),
+        (["b*"], ["s1"], ""),
+        (["db-*"], ["s2"], ""),
+        (["*"], ["s0", "s1", "s2", "s3"], ""),
+        (["good", "x1"], ["s0"], "silence s3 is also for x2; write its ID to end it"),
+        (["x1", "x2"], ["s3"], ""),
+        (["s3", "bad"], ["s3", "s1"], ""),
+        (["--tag", "prod"], ["s2", "s4"], ""),
+        (["--tag", "prod", "db-*"], ["s2"], ""),
+        (["--tag", "porduction"], [], "no silence has the tag porduction; monitorctl silences lists them"),
+        (["goof"], [], "no silence has the id 'goof' or is for monitors of that name"),
+    ],
+)
+async def test_silences_are_ended_by_name_pattern_and_tag(
+    tmp_path: Path, capsys: Capture, arguments: list[str], ended: list[str], complaint: str
+) -> None:
+    async with there(tmp_path) as it:
+        until = datetime.now(UTC) + timedelta(hours=1)
+        for matcher in (
+            Matcher(names=("good",)),
+            Matcher(names=("bad",)),
+            Matcher(patterns=("db-*",), tags=("prod",)),
+            Matcher(names=("x1", "x2")),
+            Matcher(tags=("prod",)),
+        ):
+            it.made.interventions.silence(matcher, until, None, "kim")
+        assert await it.ctl("unsilence", *arguments) == (1 if complaint else 0)
+        out, err = capsys.readouterr()
+        left = {one.id for one in it.made.interventions.silences}
+    assert out == "".join(f"{one}: ended\n" for one in ended)
+    assert complaint in err
+    assert left == {"s0", "s1", "s2", "s3", "s4"} - set(ended)
+
+
+async def test_unsilence_without_a_selection_is_wrong_usage(tmp_path: Path, capsys: Capture) -> None:
+    async with there(tmp_path) as it:
+        with pytest.raises(SystemExit):
+            await it.ctl("unsilence")
+    assert "no silence is meant; write ID, NAME" in capsys.readouterr().err
 
 
 async def test_a_silence_that_fits_nobody_says_so(tmp_path: Path, capsys: Capture) -> None:

@@ -119,6 +119,39 @@ def test_silence_lasts_by_the_clock_that_nobody_sets(tmp_path: Path, ahead_s: fl
     run(main)
 
 
+@pytest.mark.parametrize("ahead_s", [3600.0, -3600.0], ids=["1h", "-1h"])
+@pytest.mark.parametrize("is_restarted", [False, True], ids=["runs on", "restarted"])
+def test_silence_until_a_moment_ends_at_that_moment_of_the_wall_clock(
+    tmp_path: Path, ahead_s: float, *, is_restarted: bool
+) -> None:
+    """The clock is wrong when somebody silences until a moment, and then it is set right."""
+
+    async def main() -> None:
+        async with lifetime(tmp_path, NOTIFIER + WEB, ahead_s=ahead_s) as first:
+            await asyncio.sleep(60)
+            until = clock_of(first).now() + timedelta(hours=3)
+            matcher = Matcher(names=("web",))
+            first.container.interventions.silence(matcher, until, None, "kim", is_end_fixed=True)
+            if not is_restarted:
+                await follow(first, until)
+        if is_restarted:
+            async with lifetime(tmp_path, NOTIFIER + WEB, ahead_s=ahead_s) as second:
+                await follow(second, until)
+
+    async def follow(there: Lifetime, until: datetime) -> None:
+        clock = clock_of(there)
+        clock.ahead_s = 0.0
+        await asyncio.sleep(60)
+        Scripted.bad = {"web": Reason.REFUSED}
+        assert [one.until for one in there.container.interventions.silences] == [until]
+        await asyncio.sleep((until - clock.now()).total_seconds() - 10)
+        assert there.sent == []
+        await asyncio.sleep(30)
+        assert there.sent == ["DOWN: web"]
+
+    run(main)
+
+
 @AHEAD
 def test_reminders_keep_their_rate(tmp_path: Path, ahead_s: float) -> None:
     config = NOTIFIER + WEB + '[[alerts.routes]]\nnotify = ["ops"]\nrepeat_every = "10m"\n'

@@ -5,7 +5,7 @@ import textwrap
 
 from monitord.cli.client.asking import client_of, monitor_target, naming, print_json
 from monitord.cli.command import Command
-from monitord.cli.output.terminal import width
+from monitord.cli.output.terminal import room
 from monitord.cli.output.wording import LocalTimes
 from monitord.cli.selection import add_selection, only_name, require_selection, selected
 from monitord.model import Json
@@ -31,9 +31,14 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _print(explanation: Json) -> None:
+    columns = room()
     for sentence in map(plain, LocalTimes().sentences(explanation["sentences"])):
-        # Wrapped, never cut, so a pipe gets the same lines as a terminal.
-        print(textwrap.fill(sentence, width(), subsequent_indent="  ", break_long_words=False))
+        # Wrapped for a terminal only: programs search lines.
+        print(
+            sentence
+            if columns is None
+            else textwrap.fill(sentence, columns, subsequent_indent="  ", break_long_words=False)
+        )
 
 
 EXPLAIN = Command(

@@ -108,22 +108,72 @@ def _silences(options: argparse.Namespace) -> int:
 
 
 def _unsilence(options: argparse.Namespace) -> int:
+    if not (options.ids or options.tag):
+        parser: argparse.ArgumentParser = options.parser
+        parser.error("no silence is meant; write ID, NAME, a pattern such as 'db-*', or --tag TAG")
     client, status = client_of(options), EXIT_OK
-    for silence_id in dict.fromkeys(options.ids):
+    found = client.get(f"{API}/silences")["silences"]
+    ids, complaints = _chosen(found, options.ids, options.tag)
+    for silence_id in ids:
         try:
             client.delete(API + target_of("silences", silence_id))
         except RefusedError as error:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
-            print(f"monitorctl: {error}", file=sys.stderr)
-            status = EXIT_FAILED
+            complaints.append(str(error))
         else:
             print(f"{silence_id}: ended")
+    for complaint in complaints:
+        print(f"monitorctl: {complaint}", file=sys.stderr)
+        status = EXIT_FAILED
     return status
 
 
+def _chosen(
+    silences: Sequence[Json], wanted: Sequence[str], tags: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """The ids of the silences to end, and what is wrong with the rest of the command line.
+
+    A silence that is also for monitors that are not named is not ended: nobody has asked for those.
+    """
+    by_id = {str(one["id"]): one for one in silences}
+    tagged = [one for one in silences if set(tags).issubset(one["tags"])]
+    named = [word for word in dict.fromkeys(wanted) if word not in by_id]
+    chosen, complaints = [word for word in dict.fromkeys(wanted) if word in by_id], []
+    if tags and not wanted:
+        chosen = [str(one["id"]) for one in tagged]
+        if not chosen:
+            complaints.append(f"no silence has the tag {' and '.join(tags)}; monitorctl silences lists them")
+    used: set[str] = set()
+    for one in tagged:
+        written = [*one["names"], *one["patterns"]]
+        matching = {word for word in named if any(_fits(name, word) for name in written)}
+        others = [name for name in written if not any(_fits(name, word) for word in matching)]
+        used |= matching
+        if matching and others:
+            complaints.append(f"silence {one['id']} is also for {', '.join(others)}; write its ID to end it")
+        elif matching:
+            chosen.append(str(one["id"]))
+    complaints += [
+        f"no silence has the id {word!r} or is for monitors of that name; monitorctl silences lists them"
+        for word in named
+        if word not in used
+    ]
+    return list(dict.fromkeys(chosen)), complaints
+
+
+def _fits(name: str, wanted: str) -> bool:
+    return name == wanted or (is_pattern(wanted) and fnmatchcase(name, wanted))
+
+
 def _add_id(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("ids", metavar="ID", nargs="+", help="as monitorctl silences shows it")
+    parser.add_argument(
+        "ids",
+        metavar="ID",
+        nargs="*",
+        help="as monitorctl silences shows it, or the name or pattern that is silenced",
+    )
+    add_tag(parser)
 
 
 SILENCE = Command(

@@ -88,7 +88,9 @@ class Interventions(Protocol):
         """Raises KeyError for an unknown name, ValueError where no acknowledged incident is open."""
         ...
 
-    def silence(self, matcher: Matcher, until: datetime, comment: str | None, by: str) -> str:
+    def silence(
+        self, matcher: Matcher, until: datetime, comment: str | None, by: str, *, is_end_fixed: bool = False
+    ) -> str:
         """Returns the id."""
         ...
 

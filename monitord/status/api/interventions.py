@@ -125,7 +125,9 @@ class InterventionHandlers:
         self._reads.outdate()
         by = asked_by(request)
         try:
-            made = self._interventions.silence(matcher, until, given.get("comment"), by)
+            made = self._interventions.silence(
+                matcher, until, given.get("comment"), by, is_end_fixed="until" in given
+            )
         except ControlError as error:
             raise HTTPConflict(text=f"{error}\n") from None
         # One of a millisecond has ended by now.
