@@ -1,7 +1,7 @@
 """Permitted imports: docs/architecture.md, "Import layers". Change that table in the same commit as this file.
 
-A module imports from lower floors or from its own room. Imports within functions and under TYPE_CHECKING count:
-what is imported late is still known.
+A module imports from lower floors or from its own room. Imports within functions and under TYPE_CHECKING count, and so
+do modules named in strings: in `import_module("…")` and the like, and after "-m" on the command line of a process.
 """
 
 import ast
@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,6 @@ LIBRARIES = {
         "dns",
         "icmplib",
         "multidict",
-        "systemd",
         "yarl",
         "zstandard",
     },
@@ -70,16 +70,45 @@ SLOW = {
 QUICK_FLOOR = 2
 
 
+IMPORTING_CALLS = {"__import__", "import_module", "import_problem", "find_spec"}
+"""Functions whose first argument is the name of a module."""
+IMPORTS_FOR_OTHERS = {"net.base.libraries"}
+"""The name is that which its callers give, where it counts."""
+
+# These rooms could be published alone: they serve HTTP and speak the protocols of systemd, whatever the program does.
+GENERAL_ROOMS = {"web", "systemd"}
+WORDS_OF_MONITORING = frozenset(
+    {
+        *(
+            "alert",
+            "alerts",
+            "checks",
+            "downtime",
+            "flapping",
+            "heartbeat",
+            "heartbeats",
+            "incident",
+            "incidents",
+        ),
+        *("monitor", "monitored", "monitoring", "monitors", "notifier", "notifiers", "outage", "outages"),
+        *("probe", "prober", "probes", "silence", "silenced", "silences", "uptime", "verdict", "verdicts"),
+    }
+)
+CHECK_AS_NOUN = re.compile(r"\b(?:a|an|the|each|every|one|per|of|last|next) check\b", re.IGNORECASE)
+OTHER_MEANINGS = {"systemd.stderr": {"alert"}}
+"""A level of syslog."""
+
+
 def module_name(package: Path, file: Path) -> str:
     """ "web.request" for web/request.py, "web" for its __init__, "" for that of the package."""
     parts = file.relative_to(package).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports(package: Path, file: Path) -> Iterator[str]:
+def imports(package: Path, file: Path, tree: ast.Module) -> Iterator[str]:
     """Absolute names: what is imported from a package is one of its modules where there is such a file."""
     inside = [package.name, *file.relative_to(package).parent.parts]
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -89,6 +118,50 @@ def imports(package: Path, file: Path) -> Iterator[str]:
                 inner = package.parent.joinpath(*base, alias.name)
                 is_module = inner.with_suffix(".py").exists() or (inner / "__init__.py").exists()
                 yield ".".join([*base, alias.name] if is_module else base)
+
+
+def modules_in_strings(tree: ast.Module) -> Iterator[str]:
+    """The modules that are imported by a name in a string; "?" where the name is not a constant of the file."""
+    constants = {
+        target.id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not node.args:
+            continue
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if called not in IMPORTING_CALLS:
+            continue
+        named = node.args[0]
+        if isinstance(named, ast.Constant):
+            yield str(named.value)
+        else:
+            yield str(constants.get(named.id, "?")) if isinstance(named, ast.Name) else "?"
+
+
+def modules_run(tree: ast.Module) -> Iterator[str]:
+    """The modules that stand after "-m" in a list, a tuple or a call: they run in another process."""
+    for node in ast.walk(tree):
+        items = node.args if isinstance(node, ast.Call) else getattr(node, "elts", [])
+        for option, module in pairwise(items):
+            if isinstance(option, ast.Constant) and option.value == "-m":
+                name = module.value if isinstance(module, ast.Constant) else "?"
+                if isinstance(name, str) and not name.startswith(
+                    "-"
+                ):  # an option of our own: "-m", "--message"
+                    yield name
+
+
+def words_of_monitoring(text: str) -> list[str]:
+    """In names, strings and comments; `monitord` is the name of the package."""
+    text = re.sub(r"\bmonitord\b", "", text)
+    words = {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", text)}
+    return sorted(words & WORDS_OF_MONITORING) + sorted(
+        {found.lower() for found in CHECK_AS_NOUN.findall(text)}
+    )
 
 
 def broken_rules(package: Path) -> list[str]:
@@ -101,15 +174,38 @@ def broken_rules(package: Path) -> list[str]:
         if room and room not in FLOOR_OF:
             broken.append(f"{name}: the room {room} has no floor")
             continue
-        for imported in imports(package, file):
+        text = file.read_text()
+        tree = ast.parse(text)
+        for imported in (*imports(package, file, tree), *modules_in_strings(tree)):
             top, _, inner = imported.partition(".")
             if top == package.name:
                 known[name].add(inner)
-                if not may_know(name, inner):
-                    broken.append(f"{name} may not know {inner}")
-            elif top not in sys.stdlib_module_names and top not in LIBRARIES.get(room, set()):
-                broken.append(f"{name} may not know the library {top}")
+            broken += broken_by_import(name, inner, top, package.name)
+        broken += broken_by_process(name, tree, package.name)
+        if room in GENERAL_ROOMS:
+            words = set(words_of_monitoring(text)) - OTHER_MEANINGS.get(name, set())
+            broken += [f"{name} speaks of monitoring: {word}" for word in sorted(words)]
     return broken + [f"in a loop: {' -> '.join(loop)}" for loop in loops(known)]
+
+
+def broken_by_import(name: str, inner: str, top: str, package_name: str) -> Iterator[str]:
+    if top == package_name:
+        if not may_know(name, inner):
+            yield f"{name} may not know {inner}"
+    elif top == "?":
+        if name not in IMPORTS_FOR_OTHERS:
+            yield f"{name} imports a module whose name is not written there"
+    elif top not in sys.stdlib_module_names and top not in LIBRARIES.get(name.partition(".")[0], set()):
+        yield f"{name} may not know the library {top}"
+
+
+def broken_by_process(name: str, tree: ast.Module, package_name: str) -> Iterator[str]:
+    for run in modules_run(tree):
+        top, _, inner = run.partition(".")
+        if top == "?":
+            yield f"{name} runs a module whose name is not written there"
+        elif top == package_name and not may_run(name, inner):
+            yield f"{name} may not run {inner}"
 
 
 def loops(known: dict[str, set[str]]) -> Iterator[list[str]]:
@@ -139,6 +235,12 @@ def may_know(name: str, other: str) -> bool:
     if room == "cli" and name not in SLOW:
         return (other_room == "cli" and other not in SLOW) or FLOOR_OF[other_room] <= QUICK_FLOOR
     return room == other_room or FLOOR_OF[other_room] < FLOOR_OF[room]
+
+
+def may_run(name: str, other: str) -> bool:
+    """As `may_know`, without what is slow: another process does not delay this one."""
+    room, other_room = name.partition(".")[0], other.partition(".")[0]
+    return not other_room or room == other_room or FLOOR_OF.get(other_room, sys.maxsize) < FLOOR_OF[room]
 
 
 def test_every_module_knows_only_the_floors_below() -> None:
@@ -176,6 +278,36 @@ RULES = [
         id="relative",
     ),
     pytest.param({"units.py": "import aiohttp"}, ["units may not know the library aiohttp"], id="library"),
+    pytest.param(
+        {"health/a.py": 'import importlib\nimportlib.import_module("monitord.dispatch")'},
+        ["health.a may not know dispatch"],
+        id="by string",
+    ),
+    pytest.param(
+        {"monitors/a.py": 'LIBRARY = "icmplib"\ndef there():\n    __import__(LIBRARY)'},
+        ["monitors.a may not know the library icmplib"],
+        id="library by string",
+    ),
+    pytest.param(
+        {"monitors/a.py": "from importlib import import_module\ndef load(name):\n    import_module(name)"},
+        ["monitors.a imports a module whose name is not written there"],
+        id="by a name from elsewhere",
+    ),
+    pytest.param(
+        {"journal/a.py": 'COMMAND = ("python3", "-m", "monitord.monitors.b")'},
+        ["journal.a may not run monitors.b"],
+        id="another process",
+    ),
+    pytest.param(
+        {"cli/a.py": 'def run(module):\n    start("-m", module)'},
+        ["cli.a runs a module whose name is not written there"],
+        id="another process by a name from elsewhere",
+    ),
+    pytest.param(
+        {"web/a.py": 'class HttpMonitor:\n    """Made for every check."""'},
+        ["web.a speaks of monitoring: every check", "web.a speaks of monitoring: monitor"],
+        id="words of monitoring",
+    ),
     pytest.param({"attic.py": ""}, ["attic: the room attic has no floor"], id="no floor"),
     pytest.param(
         {"web/a.py": "from . import b", "web/b.py": "from .a import c"},
@@ -190,7 +322,9 @@ RULES = [
     pytest.param(
         {
             "web/a.py": "import httptools\nfrom monitord import __version__\nfrom .b import c",
-            "web/b.py": "import json",
+            "web/b.py": 'import json\nlogging.getLogger("monitord.web").info("host", check_host())',
+            "cli/c.py": 'run("-m", "monitord.cli.probe")\nparser.add_argument("-m", "--message")',
+            "net/d.py": 'find_spec("dns.message")',
         },
         [],
         id="allowed",

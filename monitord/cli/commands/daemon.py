@@ -63,18 +63,18 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
 
 def _check_config(options: argparse.Namespace) -> NoReturn:
     chosen = [] if options.file is None else ["--config", options.file]
-    _become("monitord", "--check-config", *chosen)
+    _become("-m", "monitord", "--check-config", *chosen)
 
 
 def _probe(options: argparse.Namespace) -> NoReturn:
-    _become("monitord.cli.probe", *options.arguments)
+    _become("-m", "monitord.cli.probe", *options.arguments)
 
 
-def _become(module: str, *arguments: str) -> NoReturn:
+def _become(*arguments: str) -> NoReturn:
     """Only the daemon's own code knows every type; this process becomes it."""
     python = [sys.executable, *(["-I"] if sys.flags.isolated else [])]
     sys.stdout.flush()
-    os.execv(sys.executable, [*python, "-m", module, *arguments])  # noqa: S606 - no shell wanted
+    os.execv(sys.executable, [*python, *arguments])  # noqa: S606 - no shell wanted
 
 
 def _version(options: argparse.Namespace) -> int:
