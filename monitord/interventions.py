@@ -14,6 +14,7 @@ from monitord.clock import Clock, time_text
 from monitord.dispatch import ClockStep, Dispatcher, Matcher, Pause, Pipeline, Silence, Watched
 from monitord.errors import ControlError, InvalidValueError
 from monitord.systemd.log import NOTICE
+from monitord.text import counted
 
 log = logging.getLogger("monitord")
 
@@ -118,8 +119,7 @@ class Interventions:
         count = sum(
             matcher.covers(one.name, one.monitor.settings.tags) for one in self._dispatcher.watched.values()
         )
-        monitors = "1 monitor" if count == 1 else f"{count} monitors"
-        log.log(NOTICE, "silence %s of %s until %s by %s", silence.id, monitors, moment, by)
+        log.log(NOTICE, "silence %s of %s until %s by %s", silence.id, counted(count, "monitor"), moment, by)
         return silence.id
 
     def unsilence(self, silence_id: str, by: str) -> None:

@@ -1,13 +1,17 @@
-"""Text from outside made fit to show on a terminal, in a log or on a page: one line, printable, not too long.
+"""Text for people: what comes from outside made fit to show on a terminal, in a log or on a page, and common phrases.
 
 What must not be seen at all is the business of `monitord.options.masking`. `monitord.systemd` has its own rules, which
 are those of the journal and of the service manager.
 """
 
 import re
+from collections.abc import Iterable
 
 MAX_SHOWN_CHARACTERS = 60
 """Of a value that a message quotes."""
+
+MAX_COMPARED_CHARACTERS = 60
+"""Of a word whose nearest is looked for: the time grows with the square of its length."""
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -49,3 +53,25 @@ def unicode_escape(character: str) -> str:
     r"""The character as TOML, JSON and conditions escape it: \u00e9, \U0001f600."""
     code = ord(character)
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004 - the end of \u
+
+
+def counted(count: int, noun: str, *, separator: str = "") -> str:
+    """ "1 monitor", "2 monitors"; `separator` is for thousands: "," or "_"."""
+    return f"{count:{separator}} {noun}{'' if count == 1 else 's'}"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is most like this one; None: none is alike."""
+    return next(iter(_near(word, known, 1)), None)
+
+
+def did_you_mean(word: str, known: Iterable[str], *, most: int = 1) -> str:
+    """ "did you mean status?", or nothing where no known word is alike."""
+    near = _near(word, known, most)
+    return f"did you mean {' or '.join(near)}?" if near else ""
+
+
+def _near(word: str, known: Iterable[str], most: int) -> list[str]:
+    import difflib  # noqa: PLC0415 - slow to import, and needed only where something is wrong
+
+    return difflib.get_close_matches(word[:MAX_COMPARED_CHARACTERS], list(known), n=most)

@@ -1,6 +1,15 @@
 import pytest
 
-from monitord.text import plain, printable, readable_lines, shortened, unicode_escape
+from monitord.text import (
+    counted,
+    did_you_mean,
+    nearest,
+    plain,
+    printable,
+    readable_lines,
+    shortened,
+    unicode_escape,
+)
 
 
 @pytest.mark.parametrize(
@@ -48,3 +57,19 @@ def test_long_text_ends_in_an_ellipsis() -> None:
 )
 def test_escapes_have_four_or_eight_digits(character: str, escape: str) -> None:
     assert unicode_escape(character) == escape
+
+
+def test_one_is_singular() -> None:
+    assert (counted(1, "monitor"), counted(0, "monitor"), counted(1200, "monitor")) == (
+        "1 monitor",
+        "0 monitors",
+        "1200 monitors",
+    )
+    assert counted(1200, "row", separator=",") == "1,200 rows"
+
+
+def test_nearest_word_is_suggested_and_none_where_none_is_alike() -> None:
+    assert nearest("stauts", ["body", "status"]) == "status"
+    assert did_you_mean("stauts", {"body", "status"}) == "did you mean status?"
+    assert did_you_mean("web-4", ["web-1", "web-2"], most=3) == "did you mean web-2 or web-1?"
+    assert (nearest("zzz", ["body", "status"]), did_you_mean("zzz", [])) == (None, "")

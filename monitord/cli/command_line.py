@@ -7,6 +7,7 @@ from monitord import __version__
 from monitord.cli.client.asking import add_place
 from monitord.cli.command import Command
 from monitord.cli.parsing import Parser
+from monitord.text import nearest
 from monitord.unit_monitors import full_monitor_name
 
 
@@ -62,12 +63,9 @@ def command_index(words: Sequence[str]) -> int | None:
 
 def _unknown(word: str, names: Sequence[str]) -> str:
     """Which command may have been meant: the one that is short for it, that it is short for, or that looks alike."""
-    near = [name for name in names if name.startswith(word) or word.startswith(name)]
-    if not near:
-        from difflib import get_close_matches  # noqa: PLC0415 - monitorctl starts at once
-
-        near = get_close_matches(word, names, n=1)
-    hint = f"did you mean {near[0]}?" if near and word else "monitorctl --help lists them"
+    alike = (name for name in names if name.startswith(word) or word.startswith(name))
+    near = next(alike, None) or nearest(word, names)
+    hint = f"did you mean {near}?" if near and word else "monitorctl --help lists them"
     return f"{word!r} is not a command; {hint}"
 
 

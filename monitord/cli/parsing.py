@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from monitord.cli.exits import EXIT_USAGE
 from monitord.model import WORST_FIRST
+from monitord.text import did_you_mean
 from monitord.units import parse_duration
 
 STATES = tuple(health.value for health in WORST_FIRST)
@@ -22,11 +23,7 @@ class Parser(argparse.ArgumentParser):
 
 def state(text: str) -> str:
     if text not in STATES:
-        # Needed only when something is wrong, and slow to import.
-        import difflib  # noqa: PLC0415
-
-        near = difflib.get_close_matches(text, STATES, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"write one of: {', '.join(STATES)}"
+        hint = did_you_mean(text, STATES) or f"write one of: {', '.join(STATES)}"
         raise argparse.ArgumentTypeError(f"{text!r} is not a state; {hint}")
     return text
 

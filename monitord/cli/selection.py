@@ -13,6 +13,7 @@ from monitord.cli.client.asking import monitors, unknown_monitor
 from monitord.cli.client.connection import Client
 from monitord.errors import ControlError
 from monitord.model import Json
+from monitord.text import did_you_mean
 
 PATTERN_CHARACTERS = "*?["
 
@@ -100,12 +101,8 @@ def nothing_matches(names: Sequence[str], tags: Sequence[str]) -> ControlError:
 
 
 def _nearest(wanted: str, known: Sequence[str], what: str) -> str:
-    # Needed only when something is wrong, and slow to import.
-    import difflib  # noqa: PLC0415
-
-    near = difflib.get_close_matches(wanted, known, n=1)
-    if near:
-        return f"did you mean {near[0]}?"
+    if hint := did_you_mean(wanted, known):
+        return hint
     return f"known {what} are {', '.join(known)}" if known else "no monitor has any"
 
 

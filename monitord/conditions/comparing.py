@@ -35,7 +35,7 @@ def compare(comparison: Comparison, value: object) -> bool | Unresolved:
     if operator in {Operator.EQUAL, Operator.NOT_EQUAL}:
         return _equal(value, literal, fact_type) is (operator is Operator.EQUAL)
     if operator is Operator.IN:
-        return any(_equal(value, item, fact_type) for item in _items(literal))
+        return any(_equal(value, item, fact_type) for item in literal.items)
     if operator is Operator.CONTAINS:
         return _contains(value, literal)
     return _matches(value, comparison) if operator is Operator.MATCHES else _ordered(value, operator, literal)
@@ -93,18 +93,14 @@ def _may_be_null(comparison: Comparison) -> bool:
     """Whether None is the null of a document, and the comparison is one that knows null."""
     if comparison.fact_type is not FactType.ANY:
         return False
-    return any(item.kind is Kind.NULL for item in _items(comparison.literal))
-
-
-def _items(literal: Literal) -> tuple[Literal, ...]:
-    return literal.value if isinstance(literal.value, tuple) else (literal,)
+    return any(item.kind is Kind.NULL for item in comparison.literal.items)
 
 
 def _equal(value: object, literal: Literal, fact_type: FactType = FactType.ANY) -> bool:
     if literal.kind is Kind.LIST:
         if not isinstance(value, (list, tuple)):
             return False
-        items = _items(literal)
+        items = literal.items
         if fact_type is FactType.TEXTS:
             return set(value) == {item.value for item in items}
         return len(value) == len(items) and all(map(_equal, value, items))

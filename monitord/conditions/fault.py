@@ -1,11 +1,6 @@
-"""The one error of this room, and how the nearest known word is found for it."""
-
-import difflib
-from collections.abc import Iterable
+"""The one error of this room."""
 
 from monitord.errors import InvalidValueError
-
-MAX_COMPARED_CHARACTERS = 60
 
 
 class ConditionError(InvalidValueError):
@@ -18,9 +13,3 @@ class ConditionError(InvalidValueError):
         super().__init__(f"at column {column}: {message}", hint)
         self.column = column
         self.message = message
-
-
-def meant(word: str, known: Iterable[str]) -> str:
-    """ "did you mean status?", or nothing where no known word is near."""
-    near = difflib.get_close_matches(word[:MAX_COMPARED_CHARACTERS], sorted(known), n=1)
-    return f"did you mean {near[0]}?" if near else ""

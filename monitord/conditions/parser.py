@@ -12,7 +12,7 @@ single      = NUMBER | DURATION | SIZE | TEXT | "true" | "false" | "null"
 from collections.abc import Callable
 from typing import TypeVar
 
-from monitord.conditions.fault import ConditionError, meant
+from monitord.conditions.fault import ConditionError
 from monitord.conditions.lexer import Token, TokenKind, no_quantity, tokens
 from monitord.conditions.pattern.matcher import Pattern
 from monitord.conditions.rules import check_bounds, check_length, check_literal, check_operator, look_up
@@ -30,6 +30,7 @@ from monitord.conditions.tree import (
 )
 from monitord.conditions.vocabulary import COUNT, RESERVED, Bounds, FactFunction, FactType, Vocabulary
 from monitord.errors import problem_and_hint
+from monitord.text import did_you_mean
 from monitord.units import QuantityError, parse_duration, parse_size
 
 MAX_DEPTH = 20
@@ -133,7 +134,7 @@ class Parser:
             hint = f"write exists({subject})"
         elif self._token.kind is TokenKind.NAME and word.lower() in _FOREIGN_OPERATORS:
             hint = f"write {_FOREIGN_OPERATORS[word.lower()]}"
-        elif self._token.kind is TokenKind.NAME and (near := meant(word, _OPERATORS)):
+        elif self._token.kind is TokenKind.NAME and (near := did_you_mean(word, _OPERATORS)):
             hint = near
         elif fact_type is FactType.FLAG:
             hint = f"write {subject} == true"

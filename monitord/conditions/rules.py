@@ -17,10 +17,10 @@ import math
 import re
 from collections.abc import Sequence
 
-from monitord.conditions.fault import ConditionError, meant
+from monitord.conditions.fault import ConditionError
 from monitord.conditions.tree import Kind, Literal, Operator
 from monitord.conditions.vocabulary import Bounds, FactFunction, FactType, Vocabulary
-from monitord.text import shortened
+from monitord.text import did_you_mean, shortened
 
 MAX_NAMED_FACTS = 40
 
@@ -79,8 +79,10 @@ def look_up(
     if found is not None:
         return found
     known = sorted(vocabulary.facts)
-    hint = meant(name, known) or meant(name.lower(), known)
-    if is_called and (word := _FOREIGN_FUNCTIONS.get(name.lower()) or meant(name, ["exists", "length"])):
+    hint = did_you_mean(name, known) or did_you_mean(name.lower(), known)
+    if is_called and (
+        word := _FOREIGN_FUNCTIONS.get(name.lower()) or did_you_mean(name, ["exists", "length"])
+    ):
         hint = word if word.startswith("did") else f"write {word}(fact)"
     if not hint and known:
         more = ", …" if len(known) > MAX_NAMED_FACTS else ""
@@ -113,7 +115,7 @@ def check_literal(
         raise ConditionError(column, f"{operator.value} takes one value, not a list", _one(operator))
     if not is_list and not _takes_single(fact_type, operator):
         raise ConditionError(column, f"{operator.value} takes a list here", f"write [{literal}]")
-    items = _items(literal)
+    items = literal.items
     wanted = KINDS[fact_type]
     if operator in _ORDER:
         wanted &= _NUMERIC
@@ -143,7 +145,7 @@ def check_bounds(
     """Raises ConditionError for a value that cannot have been meant."""
     if bounds is None:
         return
-    for item, column in zip(_items(literal), columns, strict=True):
+    for item, column in zip(literal.items, columns, strict=True):
         number = item.value
         if bounds.values and operator in {*_EQUALITY, Operator.IN} and number not in bounds.values:
             known = [str(Literal(item.kind, value)) for value in bounds.values]
@@ -193,10 +195,6 @@ def _from_to(fact_type: FactType, bounds: Bounds) -> str:
         for number in (bounds.least, bounds.most)
     )
     return f"it is from {least} to {most}" if most else f"it is at least {least}"
-
-
-def _items(literal: Literal) -> tuple[Literal, ...]:
-    return literal.value if isinstance(literal.value, tuple) else (literal,)
 
 
 def _takes_list(fact_type: FactType, operator: Operator) -> bool:

@@ -47,6 +47,11 @@ class Literal:
     kind: Kind
     value: "int | float | str | tuple[Literal, ...]"
 
+    @property
+    def items(self) -> "tuple[Literal, ...]":
+        """Those of a list; a single value is its own only one."""
+        return self.value if isinstance(self.value, tuple) else (self,)
+
     def __str__(self) -> str:
         if isinstance(self.value, tuple):
             return f"[{', '.join(map(str, self.value))}]"

@@ -4,7 +4,6 @@ A getter never raises: what it cannot take becomes a fault, and the caller gets 
 faults come in one go. What comes out is only used when the document turned out to have no faults.
 """
 
-import difflib
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
@@ -26,6 +25,7 @@ from monitord.config.values import (
 )
 from monitord.config.wording import Path, key_text, subject_text, value_text
 from monitord.errors import problem_and_hint
+from monitord.text import nearest
 from monitord.units import format_duration, format_size, parse_duration, parse_size
 
 T = TypeVar("T")
@@ -421,10 +421,8 @@ class Table:
             return
         for key in self._values:
             if key not in self._known:
-                near = difflib.get_close_matches(key, sorted(self._known), n=1)
-                self._faults.add(
-                    (*self._path, key), "unknown key", f'did you mean "{near[0]}"?' if near else ""
-                )
+                near = nearest(key, self._known)
+                self._faults.add((*self._path, key), "unknown key", f'did you mean "{near}"?' if near else "")
 
     # Within
 

@@ -1,6 +1,5 @@
 """What a value must be: each takes a value as the parser gave it, and raises InvalidValueError."""
 
-import difflib
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -9,6 +8,7 @@ from typing import Final, TypeVar
 
 from monitord.config.wording import value_text
 from monitord.errors import InvalidValueError
+from monitord.text import did_you_mean
 
 N = TypeVar("N", int, float)
 
@@ -73,9 +73,8 @@ def as_one_of(value: object, options: Mapping[object, object]) -> object:
         if type(written) is type(value) and written == value:
             return option
     known = [value_text(written) for written in options]
-    near = difflib.get_close_matches(value_text(value), known, n=1) if isinstance(value, str) else []
-    if near:
-        raise InvalidValueError("is not known", f"did you mean {near[0]}?")
+    if isinstance(value, str) and (hint := did_you_mean(value_text(value), known)):
+        raise InvalidValueError("is not known", hint)
     raise InvalidValueError(
         "is not known", f"write {' or '.join(filter(None, [', '.join(known[:-1]), known[-1]]))}"
     )

@@ -9,12 +9,12 @@ Its duration is one of hours that pass, whatever the clock on the wall does mean
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from monitord.calendar_events import CalendarEvent, parse_calendar_event
 from monitord.config import Table, value_text
+from monitord.text import nearest
 from monitord.unit_monitors import full_monitor_name, is_for_unit_monitors
 
 SHORTEST_S = 1.0
@@ -203,8 +203,8 @@ def _check_tags(table: Table, tags: Sequence[str], known: Collection[str]) -> No
 
 
 def _nearest(wanted: str, known: Collection[str], otherwise: str) -> str:
-    near = get_close_matches(wanted, sorted(known), n=1)
-    return f"did you mean {value_text(near[0])}?" if near else otherwise
+    near = nearest(wanted, known)
+    return f"did you mean {value_text(near)}?" if near else otherwise
 
 
 def _is_pattern(text: str) -> bool:

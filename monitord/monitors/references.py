@@ -1,12 +1,12 @@
 """What monitors say of each other, held together: names that do not exist, and loops. Faults go to the table."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 
 from monitord.config import Table, value_text
 from monitord.monitors.base import MonitorSettings
 from monitord.monitors.group import GroupOptions
+from monitord.text import nearest
 
 _References = Mapping[str, Mapping[str, Sequence[str]]]
 """Whom each monitor names, by the key that says so."""
@@ -60,11 +60,11 @@ def _check_names(table: Table, key: str, named: Iterable[str], names: set[str], 
         if name == own:
             table.fault(key, f"{value_text(name)} is the monitor itself", "leave it out")
         elif name not in names:
-            near = get_close_matches(name, names, n=1)
+            near = nearest(name, names)
             table.fault(
                 key,
                 f"{value_text(name)} is not a monitor",
-                f"write {value_text(near[0])}" if near else "write the name of one",
+                f"write {value_text(near)}" if near else "write the name of one",
             )
 
 

@@ -16,6 +16,7 @@ from monitord.cli.client.connection import API, Client, Params, Place, RefusedEr
 from monitord.errors import ControlError
 from monitord.model import Json
 from monitord.paths import socket_to_ask
+from monitord.text import did_you_mean
 
 MOST_IN_A_PAGE = 1000
 
@@ -104,14 +105,8 @@ def naming(client: Client, name: str) -> Iterator[None]:
 
 def unknown_monitor(names: Sequence[str], name: str) -> ControlError:
     """`names`: those that there are."""
-    # Needed only when something is wrong, and slow to import.
-    import difflib  # noqa: PLC0415
-
-    near = difflib.get_close_matches(name, names, n=3)
-    if near:
-        hint = f"did you mean {' or '.join(near)}?"
-    else:
-        hint = "monitorctl status lists them" if names else "none is configured"
+    otherwise = "monitorctl status lists them" if names else "none is configured"
+    hint = did_you_mean(name, names, most=3) or otherwise
     return ControlError(f"no monitor is called {name!r}", hint=hint)
 
 

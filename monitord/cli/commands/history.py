@@ -17,10 +17,11 @@ from monitord.cli.output.bars import (
     verdict_marks,
 )
 from monitord.cli.output.terminal import wants_colour, width
-from monitord.cli.output.wording import counted, local, local_with_zone, percent, short_time, span
+from monitord.cli.output.wording import local, local_with_zone, percent, short_time, span
 from monitord.cli.parsing import some_duration
 from monitord.cli.selection import add_tag, is_pattern, only_name, require_selection, selected
 from monitord.model import WORST_VERDICT_FIRST, Json
+from monitord.text import counted
 from monitord.units import format_duration
 
 SINCE_S = 86400.0

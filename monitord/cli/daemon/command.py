@@ -14,12 +14,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
 
 from monitord import __version__, paths
 from monitord.application import ApplicationContainer
 from monitord.cli.daemon.service_user import see_as_service
 from monitord.cli.daemon.turned_away import turn_away
+from monitord.cli.parsing import Parser
 from monitord.config import Reader
 from monitord.daemon import Daemon
 from monitord.errors import ConfigError, StartError
@@ -27,16 +27,11 @@ from monitord.journal_events import JournalEvent
 from monitord.settings import Settings, read_settings
 from monitord.systemd.environment import ServiceEnvironment, passed_descriptors
 from monitord.systemd.log import Log, open_log
+from monitord.text import counted
 
-EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_CONFIG = 0, 1, 64, 78
+EXIT_OK, EXIT_FAILED, EXIT_CONFIG = 0, 1, 78
 
 log = logging.getLogger("monitord")
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
-        self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
 
 
 class _EarlySignals:
@@ -92,8 +87,7 @@ def check_config(config: Path, reader: Reader) -> int:
         settings = read_settings(config, reader=reader)
     except ConfigError as error:
         print(error)
-        count = len(error.faults)
-        print(f"{config}: {count} fault{'' if count == 1 else 's'}", file=sys.stderr)
+        print(f"{config}: {counted(len(error.faults), 'fault')}", file=sys.stderr)
         return EXIT_FAILED
     for warning in settings.warnings:
         print(warning.as_warning())
@@ -102,11 +96,9 @@ def check_config(config: Path, reader: Reader) -> int:
 
 
 def _verdict(config: Path, settings: Settings) -> str:
-    count = len(settings.monitors)
     rate = f"{settings.checks_per_second:.3g} checks a second"
-    warned = len(settings.warnings)
-    warnings = f", {warned} warning{'' if warned == 1 else 's'}" if warned else ""
-    return f"{config}: good; {count} monitor{'' if count == 1 else 's'}, {rate}{warnings}"
+    warnings = f", {counted(len(settings.warnings), 'warning')}" if settings.warnings else ""
+    return f"{config}: good; {counted(len(settings.monitors), 'monitor')}, {rate}{warnings}"
 
 
 def _say_refused(error: ConfigError) -> None:
@@ -115,7 +107,7 @@ def _say_refused(error: ConfigError) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="monitord", description="Monitor web endpoints and more; see monitord(8).")
+    parser = Parser(prog="monitord", description="Monitor web endpoints and more; see monitord(8).")
     parser.add_argument(
         "--config",
         type=Path,

@@ -9,7 +9,6 @@ from monitord.cli.output.terminal import paint
 from monitord.cli.output.wording import (
     ago,
     cells,
-    counted,
     in_local_time,
     local_with_zone,
     padded,
@@ -19,7 +18,7 @@ from monitord.cli.output.wording import (
 )
 from monitord.cli.parsing import STATES
 from monitord.model import Json
-from monitord.text import plain
+from monitord.text import counted, plain
 from monitord.units import format_duration
 
 NARROWEST_LAST = 20

@@ -115,11 +115,6 @@ def percent(ratio: float | None) -> str:
     return f"{'99.999' if shown == '100.000' and ratio < 1 else shown} %"
 
 
-def counted(count: int, what: str) -> str:
-    """ "1 monitor", "2 monitors" """
-    return f"{count} {what}{'' if count == 1 else 's'}"
-
-
 def value(fact: Any, room: int | None = LONGEST_VALUE) -> str:
     """What a fact of no known unit is. `room`: None cuts nothing."""
     if isinstance(fact, bool):

@@ -45,6 +45,7 @@ from monitord.net import (
 from monitord.net.base.addressing import is_this_host
 from monitord.options.http import HttpOptions, read_options, secrets_of, shown_location, shown_url
 from monitord.options.tls import ONLY_WITH_TLS, TLS_BOUNDS, TLS_FACTS, facts_of_certificate, facts_of_tls
+from monitord.text import counted
 
 FIRST_BAD_STATUS = 400
 MAX_BINARY_SHARE = 0.1
@@ -420,4 +421,4 @@ def _received(exchange: HttpExchange) -> str:
     count = exchange.body_bytes
     if count is None:
         return "body not read"
-    return "1 byte" if count == 1 else f"{count} bytes"
+    return counted(count, "byte")

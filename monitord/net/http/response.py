@@ -18,6 +18,7 @@ from typing import NamedTuple
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from monitord.net.base.errors import CUT_SHORT, Ended, FaultKind
+from monitord.text import counted
 
 DEFAULT_MAX_HEAD_BYTES = 256 * 1024
 """Of a response with its interim responses and trailers. Chrome's limit; curl's is 300 KB."""
@@ -254,7 +255,7 @@ class ResponseParser:
 
     @property
     def _interim_text(self) -> str:
-        return "1 interim response" if self._interim == 1 else f"{self._interim} interim responses"
+        return counted(self._interim, "interim response")
 
     def note(self, deviation: Deviation) -> None:
         if deviation not in self.deviations:

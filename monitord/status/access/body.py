@@ -1,13 +1,12 @@
 """What a request may say in its body: an object of JSON whose keys are declared, as parameters of a query are."""
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from monitord.errors import InvalidValueError, problem_and_hint
 from monitord.status.access.problems import BadInput, Fault
-from monitord.status.model.query import MOST_COMPARED, MOST_FAULTS
-from monitord.text import printable
+from monitord.status.model.query import MOST_FAULTS
+from monitord.text import MAX_SHOWN_CHARACTERS, did_you_mean, printable
 from monitord.web import HTTPUnsupportedMediaType, Request
 
 MOST_TEXT = 1000
@@ -40,10 +39,9 @@ async def read_body(
     values: dict[str, Any] = {}
     for key, value in given.items():
         if key not in keys:
-            near = difflib.get_close_matches(key[:MOST_COMPARED], sorted(keys), n=1)
-            fix = f"did you mean {near[0]}?" if near else f"known are: {', '.join(sorted(keys))}"
+            fix = did_you_mean(key, keys) or f"known are: {', '.join(sorted(keys))}"
             # JSON can write what UTF-8 cannot: half of a surrogate pair.
-            shown = key[:MOST_COMPARED].encode(errors="backslashreplace").decode()
+            shown = key[:MAX_SHOWN_CHARACTERS].encode(errors="backslashreplace").decode()
             faults.append(Fault(shown, "unknown key", fix))
             continue
         try:

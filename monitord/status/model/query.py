@@ -4,7 +4,6 @@ A reader takes text and raises InvalidValueError, as those of the configuration 
 come in one answer; a parameter that is not known is a fault, with the nearest one that is.
 """
 
-import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any, Generic, TypeVar, cast
 from monitord.errors import InvalidValueError, problem_and_hint
 from monitord.model import Json
 from monitord.status.access.problems import BadInput, Fault
+from monitord.text import did_you_mean
 from monitord.units import parse_duration
 from monitord.web import Request
 
@@ -59,7 +59,6 @@ AGE_OR_MOMENT_SCHEMA: Json = {"type": "string", "pattern": f"^(?:-(?:{DURATION}|
 DURATION_SCHEMA: Json = {"type": "string", "pattern": f"^(?:{DURATION}|{SECONDS})$"}
 
 MOST_FAULTS = 20
-MOST_COMPARED = 50
 """Faults in one answer, and characters that are compared with known names: a client can send thousands of either."""
 
 MOST_VALUES = 100
@@ -95,8 +94,7 @@ def read_query(request: Request, parameters: Sequence[Parameter[Any]]) -> Query:
     known = {parameter.name for parameter in parameters}
     unknown = [name for name in dict.fromkeys(given) if name not in known]
     for name in unknown[:MOST_FAULTS]:
-        near = difflib.get_close_matches(name[:MOST_COMPARED], sorted(known), n=1)
-        fix = f"did you mean {near[0]}?" if near else f"known are: {', '.join(sorted(known)) or 'none'}"
+        fix = did_you_mean(name, known) or f"known are: {', '.join(sorted(known)) or 'none'}"
         faults.append(Fault(name, "unknown parameter", fix))
     values: dict[str, Any] = {}
     for parameter in parameters:

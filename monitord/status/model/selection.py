@@ -8,13 +8,13 @@ import fnmatch
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from monitord.dispatch import Matcher, Watched
 from monitord.errors import InvalidValueError
 from monitord.status.access.body import MOST_PATTERNS, Read, texts
 from monitord.status.access.problems import BadInput, Fault, UnknownInput
+from monitord.text import did_you_mean
 from monitord.web import HTTPConflict
 
 MOST_HINTS, MOST_COMPARED = 3, 2000
@@ -99,5 +99,4 @@ def _unknown(matcher: Matcher, watched: Mapping[str, Watched]) -> Iterator[Fault
 
 
 def _nearest(wanted: str, known: Collection[str]) -> str:
-    near = get_close_matches(wanted, sorted(known), n=1) if len(known) <= MOST_COMPARED else []
-    return f"did you mean {near[0]}?" if near else ELSE
+    return (did_you_mean(wanted, known) if len(known) <= MOST_COMPARED else "") or ELSE

@@ -120,14 +120,11 @@ def stacked(
     drawn = [
         f'<path class="l-{escape(layer)}" d="{"".join(steps)}"/>' for layer, steps in paths.items() if steps
     ]
-    return _picture(
-        "plot",
-        PLOT_WIDTH,
-        PLOT_HEIGHT,
-        said,
-        [*_grid(), *drawn, *_pointed_at(titles, width)],
-        stretched=True,
-    )
+    return _plot(said, drawn, _pointed_at(titles, width))
+
+
+def _plot(said: str, drawn: Iterable[str], pointed_at: Iterable[str]) -> Svg:
+    return _picture("plot", PLOT_WIDTH, PLOT_HEIGHT, said, [*_grid(), *drawn, *pointed_at], stretched=True)
 
 
 def lines(
@@ -147,14 +144,7 @@ def lines(
             # A line of no length has round ends, so it is a dot.
             path += f" {points[0][0]} {points[0][1]}" if len(points) == 1 else ""
             drawn.append(f'<path class="q-{escape(name)}" d="M{path}" vector-effect="non-scaling-stroke"/>')
-    return _picture(
-        "plot",
-        PLOT_WIDTH,
-        PLOT_HEIGHT,
-        said,
-        [*_grid(), *drawn, *_pointed_at(titles, width)],
-        stretched=True,
-    )
+    return _plot(said, drawn, _pointed_at(titles, width))
 
 
 def calendar(days: Sequence[Day], said: str) -> Svg:

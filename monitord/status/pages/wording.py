@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from monitord.model import WORST_FIRST, Health
+from monitord.text import counted
 
 NOT_KNOWN = "\N{EN DASH}"
 
@@ -76,7 +77,7 @@ def number(value: float) -> str:
 
 def several(count: int, what: str) -> str:
     """1, "monitor" → "1 monitor"; 2 → "2 monitors"."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+    return counted(count, what, separator=",")
 
 
 def machine_time(moment: datetime) -> str:
