@@ -150,4 +150,6 @@ def _text_of_tls(error: ssl.SSLError) -> str:
 def _sentence(text: str) -> str:
     """OpenSSL's message within a line of ours: no full stop, no capital."""
     stripped = text.strip().rstrip(".")
-    return stripped[:1].lower() + stripped[1:]
+    return (
+        stripped if stripped[1:2].isupper() else stripped[:1].lower() + stripped[1:]
+    )  # "IP address mismatch"

@@ -76,6 +76,20 @@ def test_what_openssl_says_in_words(reason: str, detail: str) -> None:
     assert fault_of_error(tls_error(reason), Phase.TLS) == (FaultKind.TLS_FAILED, detail)
 
 
+@pytest.mark.parametrize(
+    ("message", "detail"),
+    [
+        ("IP address mismatch", "IP address mismatch"),
+        (
+            "Hostname mismatch, certificate is not valid for 'a'.",
+            "hostname mismatch, certificate is not valid for 'a'",
+        ),
+    ],
+)
+def test_an_abbreviation_of_openssl_keeps_its_capitals(message: str, detail: str) -> None:
+    assert detail in fault_of_error(verification_error(64, message), Phase.TLS)[1]
+
+
 def test_each_phase_has_a_timeout_of_its_own() -> None:
     timer = PhaseTimer()
     kinds: list[str] = []
