@@ -691,5 +691,7 @@ class ResponseParser:
         self._rest = b""
         self.keeps_connection = False
         head = self.head
+        if head is not None and head.status == _UPGRADED:
+            return  # of the other protocol
         is_bodiless = head is not None and (self._method == "HEAD" or head.status in _NO_BODY)
         self.note(Deviation.BODY_NOT_ALLOWED if is_bodiless else Deviation.BYTES_AFTER_BODY)

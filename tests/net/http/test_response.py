@@ -482,3 +482,10 @@ def _result(method: str, pieces: Sequence[bytes]) -> object:
     except Ended as end:
         return end.detail.partition('"')[0]
     return one.head and (one.head.status, list(one.head.headers.items())), bytes(one.body), one.is_complete
+
+
+def test_bytes_of_another_protocol_after_101_are_no_deviation() -> None:
+    seen = read(
+        parser(accepts_upgrade=True), b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n\x81\x02hi"
+    )
+    assert (seen.is_complete, seen.deviations, seen.keeps_connection) == (True, [], False)
