@@ -680,3 +680,20 @@ async def test_an_exception_that_is_the_answer_leaves_no_cycle_behind() -> None:
             gc.garbage.clear()
             gc.enable()
     assert left == []
+
+
+@pytest.mark.parametrize(
+    ("error", "has_default_text"),
+    [
+        (HTTPNotFound(), True),
+        (HTTPNotFound(text="404: Not Found"), False),
+        (HTTPNotFound("404: Not Found"), False),
+        (HTTPNotFound(body=b"404: Not Found"), False),
+    ],
+    ids=["default", "text", "reason", "body"],
+)
+def test_default_text_of_an_error_is_known_without_reading_it(
+    error: HTTPException,
+    has_default_text: bool,
+) -> None:
+    assert error.has_default_text is has_default_text
