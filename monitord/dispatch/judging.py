@@ -24,7 +24,7 @@ With `invert` that verdict is turned:
 What is told is masked, and of what does not pass an excerpt is kept.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from monitord.conditions import Condition, Outcome
@@ -53,7 +53,14 @@ def judge(
         )
     if settings.invert:
         result = _inverted(result)
-    return replace(result, observation=_fit_to_be_seen(result, masking))
+    return Result(
+        _fit_to_be_seen(result, masking),
+        result.verdict,
+        result.conditions,
+        result.well,
+        result.decided_by,
+        result.deciding,
+    )
 
 
 def conditions_of(settings: MonitorSettings) -> Sequence[Condition]:
@@ -78,16 +85,18 @@ def _judge(
     # The text of a condition may hold a secret as well as the value that it was compared with.
     seen = tuple(masking.mask(outcome.text) for outcome in (*wanted, *unwanted))
     well = (*(outcome.holds for outcome in wanted), *(not outcome.holds for outcome in unwanted))
-    missed = {index: outcome for index, outcome in enumerate(wanted) if not outcome.holds}
+    missed = [index for index, outcome in enumerate(wanted) if not outcome.holds]
     if missed:
-        unresolved = all(outcome.unresolved for outcome in missed.values())
+        unresolved = all(wanted[index].unresolved for index in missed)
         reason = Reason.CONDITION_UNRESOLVED if unresolved else Reason.CONDITION_FAILED
-        noted = _told(observation, reason, "not met", missed.values())
+        noted = _told(observation, reason, "not met", [wanted[index] for index in missed])
         return Result(noted, Verdict.FAIL, seen, well, Decider.CONDITIONS, tuple(missed))
-    met = {index: outcome for index, outcome in enumerate(unwanted, len(wanted)) if outcome.holds}
+    met = [index for index, outcome in enumerate(unwanted) if outcome.holds]
     if met:
-        noted = _told(observation, Reason.CONDITION_FAILED, "degraded", met.values())
-        return Result(noted, Verdict.WARN, seen, well, Decider.CONDITIONS, tuple(met))
+        noted = _told(observation, Reason.CONDITION_FAILED, "degraded", [unwanted[index] for index in met])
+        return Result(
+            noted, Verdict.WARN, seen, well, Decider.CONDITIONS, tuple(len(wanted) + index for index in met)
+        )
     return Result(observation, Verdict.WARN if observation.reason.is_warning else Verdict.PASS, seen, well)
 
 
@@ -119,7 +128,7 @@ def _fit_to_be_seen(result: Result, masking: Masking) -> Observation:
     )
 
 
-def _told(observation: Observation, reason: Reason, what: str, outcomes: Iterable[Outcome]) -> Observation:
+def _told(observation: Observation, reason: Reason, what: str, outcomes: Sequence[Outcome]) -> Observation:
     """The line for people says what decided."""
     why = ", ".join(outcome.text for outcome in outcomes)
     return _noted(observation, reason, f"{what}: {why}")
