@@ -155,6 +155,8 @@ def daemon(folder: Path, config: str, *, journal: Path) -> Iterator[Daemon]:
         "NOTIFY_SOCKET": str(manager.path),
         "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}",
         "PYTHONPATH": str(ROOT),
+        # The package comes with its bytecode; compiling would be most of a start.
+        "PYTHONDONTWRITEBYTECODE": "",
     }
     unshare: Command = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
     command = [
