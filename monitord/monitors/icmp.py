@@ -12,7 +12,6 @@ icmplib is needed only where there is such a monitor, and is imported only there
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import fmean
 from typing import ClassVar
 
 from monitord.conditions import COUNT, IP_VERSION, LATENCY, Bounds, FactType, Vocabulary
@@ -138,7 +137,8 @@ def _judge(outcome: PingOutcome) -> tuple[Reason, str]:
         return reason, f"{reason.value.replace('_', ' ')}: {outcome.detail}"
     answered = f"{len(outcome.rtts_s)} of {outcome.sent} answered by {outcome.address}"
     if outcome.rtts_s:
-        return Reason.OK, f"{answered}, round trip {fmean(outcome.rtts_s) * 1000:.3g} ms"
+        mean_ms = sum(outcome.rtts_s) / len(outcome.rtts_s) * 1000
+        return Reason.OK, f"{answered}, round trip {mean_ms:.3g} ms"
     if outcome.error is not None:
         return Reason.UNREACHABLE, f"unreachable: {outcome.address}: {outcome.error}"
     return Reason.TIMEOUT_RESPONSE, f"timeout response: none of {outcome.sent} answered by {outcome.address}"
@@ -157,7 +157,11 @@ def _facts(outcome: PingOutcome) -> Mapping[str, Fact]:
             "ping.loss": outcome.loss_percent,
         }
         if rtts_s:
-            facts |= {"ping.rtt": fmean(rtts_s), "ping.rtt_min": min(rtts_s), "ping.rtt_max": max(rtts_s)}
+            facts |= {
+                "ping.rtt": sum(rtts_s) / len(rtts_s),
+                "ping.rtt_min": min(rtts_s),
+                "ping.rtt_max": max(rtts_s),
+            }
             # So that a condition in [defaults] fits every type.
             facts["response_time"] = facts["ping.rtt"]
     return facts
