@@ -124,11 +124,23 @@ async def test_a_body_that_is_not_json_resolves_nothing(tmp_path: Path, tools: T
         assert "not JSON" in result.observation.detail
 
 
-async def test_json_that_is_nested_too_deeply_is_reported(tmp_path: Path, tools: Tools) -> None:
-    body = b"[" * 100_000 + b"]" * 100_000
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        pytest.param(
+            b"[" * 100_000 + b"]" * 100_000, "the JSON of the body is nested too deeply", id="depth"
+        ),
+        pytest.param(
+            b"[" + b"9" * 5000 + b"]", "the JSON of the body has a number with too many digits", id="digits"
+        ),
+    ],
+)
+async def test_json_beyond_a_limit_is_reported(
+    tmp_path: Path, tools: Tools, body: bytes, detail: str
+) -> None:
     result = await judged(tmp_path, tools, "up_when = [\"exists(json('$[0]'))\"]", body=body)
     assert result.observation.reason is Reason.CONDITION_UNRESOLVED
-    assert "nested too deeply" in result.observation.detail
+    assert detail in result.observation.detail
 
 
 @pytest.mark.parametrize(

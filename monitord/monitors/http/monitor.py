@@ -310,8 +310,10 @@ def _evidence(exchange: HttpExchange) -> Evidence:
 def _document(exchange: HttpExchange) -> object:
     try:
         return _parse_json(exchange)
-    except ValueError:
+    except (json.JSONDecodeError, UnicodeError):
         return Unresolved("the body is not JSON")
+    except ValueError:  # sys.set_int_max_str_digits(): reading them takes time in the square of their number
+        return Unresolved("the JSON of the body has a number with too many digits")
     except RecursionError:
         return Unresolved("the JSON of the body is nested too deeply")
 
@@ -341,7 +343,7 @@ def _parse_json(exchange: HttpExchange) -> object:
 
 
 def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is not JSON")
+    raise json.JSONDecodeError("not JSON", name, 0)
 
 
 def _charset(exchange: HttpExchange, body: bytes) -> str | None:
