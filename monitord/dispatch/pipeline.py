@@ -5,6 +5,7 @@ that monitor this check, never the daemon.
 """
 
 import asyncio
+import contextlib
 import logging
 import math
 import time
@@ -12,7 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from heapq import nsmallest
-from typing import Any
 
 from monitord.clock import Clock
 from monitord.conditions import Outcome
@@ -33,7 +33,7 @@ from monitord.health import (
     without_streak,
 )
 from monitord.model import Health, Incident, Observation, Reason, Result, Transition, Verdict
-from monitord.monitors import Monitor, Stopwatch, lookup_of
+from monitord.monitors import Stopwatch, lookup_of
 from monitord.net.base.addressing import is_this_host
 from monitord.net.base.deadline import Deadline
 from monitord.units import format_duration
@@ -83,6 +83,7 @@ class Pipeline:
         self._awaits_suspicion = False
         self._concluding: Watched | None = None
         """Its check has a result, but has not ended yet."""
+        self._evaluating = asyncio.Lock()
         self._are_open: list[bool] = []
         self.listeners: list[ResultListener] = []
         """Called after each check, and without a result after any other change of health, in order. They must
@@ -118,7 +119,7 @@ class Pipeline:
             fault = self._pulse.fault_since(since_s, timeout_s)
             outcomes = None
             if observation.evidence is not None and observation.reason in _JUDGED_BY_CONDITIONS:
-                outcomes = await _evaluate(watched.monitor, observation)
+                outcomes = await self._evaluate(watched, observation)
                 if not is_current():
                     return
             result = self._judge(watched, observation, fault, outcomes)
@@ -219,6 +220,31 @@ class Pipeline:
             watched.bug = repr(error)
             self._log.bug(monitor, error)
         return f"bug in monitor type {monitor.type_name!r}: {error!r}"
+
+    async def _evaluate(self, watched: Watched, observation: Observation) -> Sequence[Outcome] | None:
+        """Evaluate several conditions, with turns for other tasks: each on a body of a megabyte can take 50 ms.
+
+        None: `judge` evaluates them, because that takes no time, or reports the error that one of them raised.
+        """
+        conditions = conditions_of(watched.monitor.settings)
+        if len(conditions) <= 1:
+            return None
+        lookup, mask = lookup_of(observation), watched.monitor.masking.mask_value
+        outcomes: list[Outcome] = []
+        is_slow = watched.is_slow_to_judge
+        # One at a time: a parsed document of a megabyte takes 30 MB until all conditions are evaluated.
+        async with self._evaluating if is_slow else contextlib.nullcontext():
+            until_s = time.monotonic() + EVALUATED_AT_ONCE_S
+            try:
+                for condition in conditions:
+                    if is_slow and time.monotonic() > until_s:
+                        await asyncio.sleep(0)
+                        until_s = time.monotonic() + EVALUATED_AT_ONCE_S
+                    outcomes.append(condition.evaluate(lookup, mask))
+            except Exception:  # noqa: BLE001 - evidence is the type's own code
+                return None
+        watched.is_slow_to_judge = is_slow or time.monotonic() > until_s
+        return outcomes
 
     def _judge(
         self,
@@ -528,25 +554,3 @@ def _has_passed_since(watched: Watched, moment_s: float) -> bool:
     last = watched.last
     is_over = watched.check is None and last is not None and last.verdict in {Verdict.PASS, Verdict.WARN}
     return is_over and watched.check_began_at >= moment_s
-
-
-async def _evaluate(monitor: Monitor[Any], observation: Observation) -> Sequence[Outcome] | None:
-    """Evaluate the conditions, with turns for other tasks: one on a body of a megabyte takes up to 50 ms.
-
-    None: `judge` evaluates a single condition, and reports the error that one of several raised.
-    """
-    conditions = conditions_of(monitor.settings)
-    if len(conditions) <= 1:
-        return None
-    lookup, mask = lookup_of(observation), monitor.masking.mask_value
-    outcomes: list[Outcome] = []
-    until_s = time.monotonic() + EVALUATED_AT_ONCE_S
-    try:
-        for condition in conditions:
-            if time.monotonic() > until_s:
-                await asyncio.sleep(0)
-                until_s = time.monotonic() + EVALUATED_AT_ONCE_S
-            outcomes.append(condition.evaluate(lookup, mask))
-    except Exception:  # noqa: BLE001 - evidence is the type's own code
-        return None
-    return outcomes

@@ -137,7 +137,6 @@ def test_other_tasks_run_between_the_conditions_of_one_monitor(*, is_still_wante
             return Reason.OK
 
         monitor = LargeMonitor(settings, fake_tools(clock), act)
-        monitor.turns_at.clear()
 
         async def count_turns() -> None:
             while True:
@@ -145,12 +144,46 @@ def test_other_tasks_run_between_the_conditions_of_one_monitor(*, is_still_wante
                 await asyncio.sleep(0)
 
         counting = asyncio.create_task(count_turns())
+        watched = Watched(monitor, Grid(10.0, 0.0), 0.0)
+        await pipeline.run(watched, lambda: True)
+        assert watched.is_slow_to_judge
+        results.clear()
+        monitor.turns_at.clear()
         # Given up meanwhile, as by a reload.
         is_current = iter([True, is_still_wanted])
-        await pipeline.run(Watched(monitor, Grid(10.0, 0.0), 0.0), lambda: next(is_current))
+        await pipeline.run(watched, lambda: next(is_current))
         counting.cancel()
         assert len(set(monitor.turns_at)) == len(monitor.turns_at) == 3
 
     run_in_fake_time(main)
     verdicts = [result.verdict for result in results if result is not None]
     assert verdicts == ([Verdict.WARN] if is_still_wanted else [])
+
+
+def test_long_evaluations_of_several_monitors_take_turns_as_a_whole() -> None:
+    """What they keep until the end, such as a parsed document, is not in memory for all of them at once."""
+    order: list[str] = []
+
+    async def main() -> None:
+        clock = FakeClock()
+        pipeline = Pipeline(clock, LoopPulse(clock), CheckLog(LoggedChecks.ALL))
+        condition = parse_condition("body contains 'e'", LargeMonitor.vocabulary)
+
+        class NamedMonitor(LargeMonitor):
+            def look_up(self, name: str, argument: object) -> object:
+                if name == "body":
+                    order.append(self.settings.name)
+                return super().look_up(name, argument)
+
+        async def act() -> Reason:
+            return Reason.OK
+
+        async with asyncio.TaskGroup() as group:
+            for name in ("a", "b"):
+                settings = replace(monitor_settings(name), up_when=(condition,) * 3)
+                watched = Watched(NamedMonitor(settings, fake_tools(clock), act), Grid(10.0, 0.0), 0.0)
+                watched.is_slow_to_judge = True
+                group.create_task(pipeline.run(watched, lambda: True))
+
+    run_in_fake_time(main)
+    assert order == ["a"] * 3 + ["b"] * 3
