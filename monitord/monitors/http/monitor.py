@@ -13,7 +13,6 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from functools import cache
 from typing import ClassVar
 
 from monitord.conditions import (
@@ -30,7 +29,7 @@ from monitord.conditions import (
 )
 from monitord.config import Table
 from monitord.errors import InvalidValueError
-from monitord.model import EXCERPT, Evidence, Fact, Observation, Reason
+from monitord.model import EXCERPT, Fact, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools, lookup_of
 from monitord.net import (
     MAX_REDIRECTS,
@@ -238,7 +237,7 @@ class HttpMonitor(Monitor[HttpOptions]):
             detail=f"{asked} {said}, {outcome.duration_s:.3f} s{note}",
             facts=facts,
             address=outcome.address,
-            evidence=_evidence(outcome) if isinstance(outcome, HttpExchange) else None,
+            evidence=_ResponseEvidence(outcome) if isinstance(outcome, HttpExchange) else None,
             subject=asked,
             outcome=f"{short}{note}",
             shows_connectivity=self._shows_connectivity(outcome),
@@ -260,6 +259,8 @@ def _facts_of_connections(exchange: HttpExchange, now: datetime) -> Mapping[str,
     """`tls.*` are of the last connection; `certificate.*` are of the one, redirects included, whose certificate
     expires first: no browser gets past a redirect whose certificate it refuses.
     """
+    if exchange.tls is None and not exchange.hops:
+        return {}
     facts = {} if exchange.tls is None else dict(facts_of_tls(exchange.tls, now))
     links = [(exchange.target, exchange.tls), *((hop.target, hop.tls) for hop in exchange.hops)]
     certificates = [(tls.certificate, target) for target, tls in links if target and tls and tls.certificate]
@@ -278,33 +279,36 @@ def _is_local(request: HttpRequest) -> bool:
     return target.socket_path is not None or is_this_host(request.endpoint_for(target).host)
 
 
-def _evidence(exchange: HttpExchange) -> Evidence:
+class _ResponseEvidence:
     """What conditions may ask of a response beyond its facts. The body is decoded and parsed at most once."""
 
-    @cache
-    def document() -> object:
-        return _document(exchange)
+    __slots__ = ("_document", "_exchange", "_has_document", "_text")
 
-    @cache
-    def text() -> str:
-        return _decoded(exchange, exchange.body or b"")
+    def __init__(self, exchange: HttpExchange) -> None:
+        self._exchange = exchange
+        self._text: str | None = None
+        self._document: object = None
+        self._has_document = False
 
-    def look_up(name: str, argument: object) -> object:
+    def __call__(self, name: str, argument: object) -> object:
+        exchange = self._exchange
         match name:
             case "body" | "json" if exchange.body_problem:
                 return Unresolved(exchange.body_problem)
             case "body":
-                return text()
+                if self._text is None:
+                    self._text = _decoded(exchange, exchange.body or b"")
+                return self._text
             case "json" if isinstance(argument, JsonPath):
-                found = document()
+                if not self._has_document:
+                    self._document, self._has_document = _document(exchange), True
+                found = self._document
                 return found if isinstance(found, Unresolved) else argument.find(found)
             case "header":
                 return _header(exchange, str(argument))
             case "deviations":
                 return ""
         return _excerpt(exchange) if name == EXCERPT else None
-
-    return look_up
 
 
 def _document(exchange: HttpExchange) -> object:
