@@ -78,6 +78,8 @@ def _judge(
     if observation.reason is not Reason.OK and not observation.reason.is_warning:
         is_by_type = observation.reason is Reason.CONDITION_FAILED
         return Result(observation, Verdict.FAIL, decided_by=Decider.TYPE if is_by_type else Decider.REASON)
+    if not settings.up_when and not settings.degraded_when:
+        return Result(observation, Verdict.WARN if observation.reason.is_warning else Verdict.PASS)
     if outcomes is None:
         lookup = lookup_of(observation)
         outcomes = [condition.evaluate(lookup, masking.mask_value) for condition in conditions_of(settings)]
