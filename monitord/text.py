@@ -5,7 +5,7 @@ are those of the journal and of the service manager.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 MAX_SHOWN_CHARACTERS = 60
 """Of a value that a message quotes."""
@@ -58,6 +58,18 @@ def unicode_escape(character: str) -> str:
 def counted(count: int, noun: str, *, separator: str = "") -> str:
     """ "1 monitor", "2 monitors"; `separator` is for thousands: "," or "_"."""
     return f"{count:{separator}} {noun}{'' if count == 1 else 's'}"
+
+
+def joined(words: Sequence[str], conjunction: str = "and") -> str:
+    """ "a", "a and b", "a, b and c" """
+    *others, last = words or [""]
+    return f"{', '.join(others)} {conjunction} {last}" if others else last
+
+
+def first_of(words: Sequence[str], most: int) -> str:
+    """ "a, b and 3 more" """
+    more = len(words) - most
+    return ", ".join(words[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -257,6 +257,17 @@ def test_no_room_of_the_table_is_gone() -> None:
     assert [room for room in FLOOR_OF if not list(PACKAGE.glob(f"{room}*"))] == []
 
 
+def test_every_library_of_the_table_is_used_where_it_is_allowed() -> None:
+    used: dict[str, set[str]] = {room: set() for room in LIBRARIES}
+    for file in PACKAGE.rglob("*.py"):
+        tree = ast.parse(file.read_text())
+        room = module_name(PACKAGE, file).partition(".")[0]
+        named = (*imports(PACKAGE, file, tree), *modules_in_strings(tree))
+        used.setdefault(room, set()).update(name.partition(".")[0] for name in named)
+    unused = {room: libraries - used[room] for room, libraries in LIBRARIES.items()}
+    assert not any(unused.values()), unused
+
+
 RULES = [
     pytest.param({"net/a.py": "import monitord.config"}, ["net.a may not know config"], id="same floor"),
     pytest.param(

@@ -3,6 +3,8 @@ import pytest
 from monitord.text import (
     counted,
     did_you_mean,
+    first_of,
+    joined,
     nearest,
     plain,
     printable,
@@ -73,3 +75,15 @@ def test_nearest_word_is_suggested_and_none_where_none_is_alike() -> None:
     assert did_you_mean("stauts", {"body", "status"}) == "did you mean status?"
     assert did_you_mean("web-4", ["web-1", "web-2"], most=3) == "did you mean web-2 or web-1?"
     assert (nearest("zzz", ["body", "status"]), did_you_mean("zzz", [])) == (None, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "text"), [([], ""), (["a"], "a"), (["a", "b"], "a or b"), (["a", "b", "c"], "a, b or c")]
+)
+def test_words_are_joined_as_in_a_sentence(words: list[str], text: str) -> None:
+    assert joined(words, "or") == text
+
+
+def test_first_words_and_the_number_of_the_others() -> None:
+    assert first_of(["a", "b", "c"], 3) == "a, b, c"
+    assert first_of(["a", "b", "c"], 1) == "a and 2 more"

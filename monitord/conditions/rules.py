@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from monitord.conditions.fault import ConditionError
 from monitord.conditions.tree import Kind, Literal, Operator
 from monitord.conditions.vocabulary import Bounds, FactFunction, FactType, Vocabulary
-from monitord.text import did_you_mean, shortened
+from monitord.text import did_you_mean, joined, shortened
 
 MAX_NAMED_FACTS = 40
 
@@ -97,7 +97,7 @@ def check_operator(subject: str, fact_type: FactType, operator: Operator, column
         raise ConditionError(
             column,
             f"{operator.value} is not for {subject}, which is {fact_type.value}",
-            f"write {', '.join(known[:-1])} or {known[-1]}",
+            f"write {joined(known, 'or')}",
         )
 
 
@@ -152,7 +152,7 @@ def check_bounds(
             raise ConditionError(
                 column,
                 f"{subject} is never {shortened(str(item))}",
-                f"it is {', '.join(known[:-1])} or {known[-1]}",
+                f"it is {joined(known, 'or')}",
             )
         if not isinstance(number, (int, float)) or item.kind not in _NUMERIC:
             continue

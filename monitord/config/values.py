@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from monitord.config.wording import value_text
 from monitord.errors import InvalidValueError
-from monitord.text import did_you_mean
+from monitord.text import did_you_mean, joined
 
 N = TypeVar("N", int, float)
 
@@ -75,9 +75,7 @@ def as_one_of(value: object, options: Mapping[object, object]) -> object:
     known = [value_text(written) for written in options]
     if isinstance(value, str) and (hint := did_you_mean(value_text(value), known)):
         raise InvalidValueError("is not known", hint)
-    raise InvalidValueError(
-        "is not known", f"write {' or '.join(filter(None, [', '.join(known[:-1]), known[-1]]))}"
-    )
+    raise InvalidValueError("is not known", f"write {joined(known, 'or')}")
 
 
 def within(value: N, minimum: N | None, maximum: N | None, show: Callable[[N], str]) -> N:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from monitord import text
 from monitord.conditions import COUNT, FactType, Vocabulary
 from monitord.config import Table, check_name
 from monitord.health import HealthPolicy
@@ -121,7 +122,5 @@ def _told(by_health: Counter[Health], counted: Sequence[tuple[str, Health]]) -> 
         return "no member has a state"
     shares = ", ".join(f"{by_health[health]} {health.value}" for health in _FACTS if by_health[health])
     unwell = [name for name, health in counted if health is not Health.UP]
-    more = f" and {len(unwell) - MAX_NAMED} more" if len(unwell) > MAX_NAMED else ""
-    named = f": {', '.join(unwell[:MAX_NAMED])}{more}" if unwell else ""
-    members = "1 member" if len(counted) == 1 else f"{len(counted)} members"
-    return f"{members}: {shares}{named}"
+    named = f": {text.first_of(unwell, MAX_NAMED)}" if unwell else ""
+    return f"{text.counted(len(counted), 'member')}: {shares}{named}"

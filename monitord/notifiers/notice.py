@@ -13,6 +13,7 @@ from typing import Any
 
 from monitord.clock import with_times_in
 from monitord.model import WORST_FIRST, Health, Reason
+from monitord.text import first_of
 from monitord.units import format_duration
 
 MOST_NAMED = 5
@@ -298,10 +299,7 @@ def _state_of(notice: Notice) -> str:
 
 def _named(state: str, names: Sequence[str], most: int) -> str:
     """ "7 DOWN (a, b, c, d, e and 2 more)"; without names if `most` is 0."""
-    named = ", ".join(names[:most])
-    if len(names) > most and named:
-        named += f" and {len(names) - most} more"
-    return f"{len(names)} {state}" + (f" ({named})" if named else "")
+    return f"{len(names)} {state}" + (f" ({first_of(names, most)})" if most else "")
 
 
 def _course(notice: Notice, zone: tzinfo | None) -> str:

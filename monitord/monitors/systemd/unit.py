@@ -30,10 +30,11 @@ from monitord.monitors.systemd.common import (
     unanswered,
 )
 from monitord.monitors.systemd.unit_ends import WELL, Ends, waits_for_restart
-from monitord.monitors.systemd.unit_wording import crash_text, named, state_text
+from monitord.monitors.systemd.unit_wording import MAX_NAMED, crash_text, state_text
 from monitord.net.dbus.bus import BusError
 from monitord.net.dbus.unit_state import UnitChange, UnitState
 from monitord.net.dbus.units import Following
+from monitord.text import first_of
 from monitord.units import format_duration
 
 DEFAULT_GRACE_S = 30.0
@@ -281,11 +282,11 @@ class UnitMonitor(Monitor[UnitOptions]):
         }
         if troubled:
             said = f"{len(troubled)} of {len(states)} not well: "
-            said += named([f"{name} {seen.said}" for name, seen in troubled])
+            said += first_of([f"{name} {seen.said}" for name, seen in troubled], MAX_NAMED)
         else:
             said = f"{len(states)} units, all well" if states else "no unit of that name is loaded"
         if crashes:
-            said += f"; crashed and restarted: {named(sorted(crashes))}"
+            said += f"; crashed and restarted: {first_of(sorted(crashes), MAX_NAMED)}"
         reason = min((seen.reason for _, seen in troubled), key=_WORST_FIRST.index, default=Reason.OK)
         if not states and self.options.want is Want.ACTIVE:
             reason = Reason.UNIT_INACTIVE

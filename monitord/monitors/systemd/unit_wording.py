@@ -1,6 +1,5 @@
 """How a unit stands, in the words of a line for people: of the type `unit`, without I/O."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from monitord.clock import time_text
@@ -30,9 +29,3 @@ def crash_text(crashes: int, last_end: str, since: datetime | None) -> str:
     end = f" ({last_end})" if last_end else ""
     then = "" if since is None else f" since {time_text(since)}"
     return f"crashed{end} and was restarted {times}{then}"
-
-
-def named(names: Sequence[str]) -> str:
-    """The first of them, and how many more there are."""
-    shown = ", ".join(names[:MAX_NAMED])
-    return shown if len(names) <= MAX_NAMED else f"{shown} and {len(names) - MAX_NAMED} more"

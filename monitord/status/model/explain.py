@@ -12,6 +12,7 @@ from monitord.dispatch import Dispatcher, Pipeline, Silence, Watched
 from monitord.health import Parents
 from monitord.model import Decider, Health, Json, Verdict
 from monitord.status.model.snapshot import result_of, text_of
+from monitord.text import joined
 from monitord.units import format_duration
 
 _BAD = frozenset({Health.DOWN, Health.UNREACHABLE})
@@ -122,7 +123,7 @@ class Explanations:
         if stands is Health.UP:
             return "no notification yet: the failure is not confirmed" if is_failing else "nothing is wrong"
         if stands is Health.UNREACHABLE:
-            culprits = _names([one["name"] for one in self._parents(watched) if _is_down(one)])
+            culprits = joined([one["name"] for one in self._parents(watched) if _is_down(one)])
             return f"no notification: it is unreachable{f'; see {culprits}' if culprits else ''}"
         return f"{_WHY_NOTHING.get(stands, 'no notification yet')}: it is {stands.value}"
 
@@ -148,20 +149,14 @@ def _is_down(parent: Json) -> bool:
     return bool(parent["says"] == Parents.DOWN.name.lower())
 
 
-def _names(names: Sequence[str]) -> str:
-    """ "a", "a and b", "a, b and c" """
-    *others, last = names or [""]
-    return f"{', '.join(others)} and {last}" if others else last
-
-
 def _cause_of_unreachable(watched: Watched, parents: Sequence[Json]) -> str:
     needed = [one["name"] for one in parents if _is_down(one) and not one["is_alternative"]]
     alternatives = [one for one in parents if one["is_alternative"]]
     if not needed and alternatives and all(map(_is_down, alternatives)):
-        names = _names([one["name"] for one in alternatives])
+        names = joined([one["name"] for one in alternatives])
         return f"It is unreachable because {names}, of which it needs one, are all down."
     if needed:
-        what = f"its parent {needed[0]} is" if len(needed) == 1 else f"its parents {_names(needed)} are"
+        what = f"its parent {needed[0]} is" if len(needed) == 1 else f"its parents {joined(needed)} are"
         return f"It is unreachable because {what} down; the next check after the recovery decides."
     policy = watched.monitor.settings.policy
     return (
@@ -182,7 +177,7 @@ def _cause_of_pending(watched: Watched, facts: Json) -> str:
     count, needed = watched.health.streak_length, policy.fail_after
     failing = [one["name"] for one in facts["parents"] if one["says"] == Parents.FAILING.name.lower()]
     if failing and count >= needed:
-        return f"It is pending until the state of {_names(failing)}, on which it depends, is confirmed."
+        return f"It is pending until the state of {joined(failing)}, on which it depends, is confirmed."
     if count >= needed or facts["is_blindness_suspected"]:
         return (
             f"It is pending because it failed, and whether this host is isolated is not clear yet; {until}."
