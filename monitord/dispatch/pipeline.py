@@ -231,19 +231,21 @@ class Pipeline:
             return None
         lookup, mask = lookup_of(observation), watched.monitor.masking.mask_value
         outcomes: list[Outcome] = []
-        is_slow = watched.is_slow_to_judge
+        may_take_long = watched.is_slow_to_judge is not False
+        has_taken_long = watched.is_slow_to_judge is True
         # One at a time: a parsed document of a megabyte takes 30 MB until all conditions are evaluated.
-        async with self._evaluating if is_slow else contextlib.nullcontext():
+        async with self._evaluating if may_take_long else contextlib.nullcontext():
             until_s = time.monotonic() + EVALUATED_AT_ONCE_S
             try:
                 for condition in conditions:
-                    if is_slow and time.monotonic() > until_s:
+                    if may_take_long and time.monotonic() > until_s:
+                        has_taken_long = True
                         await asyncio.sleep(0)
                         until_s = time.monotonic() + EVALUATED_AT_ONCE_S
                     outcomes.append(condition.evaluate(lookup, mask))
             except Exception:  # noqa: BLE001 - evidence is the type's own code
                 return None
-        watched.is_slow_to_judge = is_slow or time.monotonic() > until_s
+        watched.is_slow_to_judge = has_taken_long or time.monotonic() > until_s
         return outcomes
 
     def _judge(

@@ -42,7 +42,8 @@ class OpenWindow:
 @dataclass(slots=True, eq=False)
 class Watched:
     """`ticket` names the alarm in force: an alarm with another one is out of date. `bug`: what the type
-    raised at the last check. `is_slow_to_judge`: evaluating its conditions once took long.
+    raised at the last check. `is_slow_to_judge`: evaluating its conditions once took long;
+    None: they were not evaluated yet.
 
     `was_late`: the last check failed while monitord itself stood still, says nothing, and is repeated soon.
 
@@ -80,7 +81,7 @@ class Watched:
     skipped: int = 0
     skipped_in_a_row: int = 0
     bug: str | None = None
-    is_slow_to_judge: bool = False
+    is_slow_to_judge: bool | None = None
     asked: list[asyncio.Future[Result]] = field(default_factory=list)
 
     def follow_clock(self, step: ClockStep) -> None:
