@@ -74,6 +74,7 @@ async def test_compressed_body_is_unpacked_in_full(
         ("deflate, gzip", gzip.compress(b"")),
         ("gzip, gzip", gzip.compress(b"")),
     ],
+    ids=["deflate", "gzip", "br", "zstd", "deflate within gzip", "gzip twice"],
 )
 async def test_nothing_is_nothing_in_any_coding(
     client: HttpClient, coding: str, body: bytes, read_body: bool
