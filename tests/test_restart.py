@@ -599,6 +599,79 @@ def test_problem_that_outlasts_the_time_to_give_up_is_sent_when_the_notifier_wor
     run(main)
 
 
+GIVE_UP = NOTIFIER + 'give_up_after = "1h"\n' + WEB
+
+
+@KILLED
+def test_recovery_of_a_delivered_problem_is_kept_longer_than_the_time_to_give_up(
+    tmp_path: Path, is_killed: bool
+) -> None:
+    async def main() -> None:
+        config = GIVE_UP.replace("10s", "1h").replace("3s", "5s")
+        async with lifetime(tmp_path, config, is_killed=is_killed) as first:
+            Scripted.bad = {"web": Reason.REFUSED}
+            await asyncio.sleep(60)
+            assert first.sent == ["DOWN: web"]
+            FakeNotifier.made[-1].act = refuse
+            Scripted.bad = {}
+            await asyncio.sleep(3 * 3600)
+        async with lifetime(tmp_path, config) as second:
+            FakeNotifier.made[-1].act = refuse
+            await asyncio.sleep(2 * 3600)
+            before = len(second.sent)
+            FakeNotifier.made[-1].act = lambda _: None
+            await asyncio.sleep(1800)
+            assert second.sent[before:] == ["UP again: web"]
+
+    run(main)
+
+
+def test_recovery_of_a_problem_that_was_not_delivered_is_given_up_with_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with lifetime(tmp_path, GIVE_UP) as there:
+            FakeNotifier.made[-1].act = refuse
+            Scripted.bad = {"web": Reason.REFUSED}
+            await asyncio.sleep(60)
+            Scripted.bad = {}
+            await asyncio.sleep(5 * 3600)
+            before = len(there.sent)
+            FakeNotifier.made[-1].act = lambda _: None
+            await asyncio.sleep(3600)
+            assert there.sent[before:] == []
+
+    run(main)
+
+
+@pytest.mark.parametrize("is_restarted", [False, True], ids=["runs on", "restarted"])
+def test_change_that_was_given_up_is_sent_when_the_notifier_works(
+    tmp_path: Path, *, is_restarted: bool
+) -> None:
+    async def main() -> None:
+        async with lifetime(tmp_path, GIVE_UP) as first:
+            Scripted.bad = {"web": Reason.REFUSED}
+            await asyncio.sleep(60)
+            assert first.sent == ["DOWN: web"]
+            FakeNotifier.made[-1].act = refuse
+            Scripted.bad = {"web": Reason.PLUGIN_WARNING}
+            await asyncio.sleep(5 * 3600)
+            if not is_restarted:
+                await works_again(first)
+        if is_restarted:
+            async with lifetime(tmp_path, GIVE_UP) as second:
+                await works_again(second)
+
+    async def works_again(there: Lifetime) -> None:
+        before = len(there.sent)
+        FakeNotifier.made[-1].act = lambda _: None
+        await asyncio.sleep(1800)
+        assert there.sent[before:] == ["DEGRADED: web"]
+        Scripted.bad = {}
+        await asyncio.sleep(60)
+        assert there.sent[before:] == ["DEGRADED: web", "UP again: web"]
+
+    run(main)
+
+
 @KILLED
 def test_recovery_reaches_a_notifier_that_was_out_of_the_configuration_meanwhile(
     tmp_path: Path, is_killed: bool

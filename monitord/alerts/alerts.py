@@ -318,18 +318,22 @@ class Alerts:
                     entry.queued_at_s = self._clock.monotonic_s()
 
     def _forget_undelivered(self, entry: Entry) -> None:
-        """The notifier never got this problem notification: if the problem lasts, it is notified again."""
+        """The notifier never got this notification: if the problem lasts, it is notified again."""
         notice = entry.notice
         trouble = next((one for one in self._troubles.values() if one.id == notice.trouble), None)
         told = None if trouble is None else trouble.told.get(notice.notifier)
         if (
             trouble is None
             or told is None
-            or notice.kind is not NoticeKind.PROBLEM
+            or not told.is_open
+            or notice.kind.is_closing
             or told.count != notice.number
         ):
             return
-        unaware = replace(told, health=None, flapping_since=None)
+        is_unaware = notice.kind is NoticeKind.PROBLEM
+        unaware = (
+            replace(told, health=None, flapping_since=None) if is_unaware else replace(told, lost=notice.kind)
+        )
         trouble = replace(trouble, told={**trouble.told, notice.notifier: unaware})
         self._troubles[trouble.monitor] = trouble
         self._look_at_s.pop(trouble.monitor, None)

@@ -34,6 +34,8 @@ FALLBACK_AFTER_S = 60.0
 """A notifier with a `fallback` that has failed for so long hands over what it has."""
 STORED_WITHIN_S = 2.0
 """A notice is stored before it is sent, unless the storage does not take it in that time."""
+CLOSING_KEPT_S = 7 * 86_400.0
+"""A recovery whose problem was delivered is retried for at least so long: the receiver has an open problem."""
 RATE_PERIOD_S = 60.0
 LEAVE_WITHIN_S = 3.0
 """What is on its way gets so long to arrive when the courier goes."""
@@ -235,18 +237,25 @@ class Courier:
         self._group = [one for one in self._group if not one.has_ended and one.via == self.name]
         if any(self._waited_s(one, now) <= most_s or not one.attempts for one in self._group):
             return
+        if most_s < CLOSING_KEPT_S and any(self._closes_delivered(one, now) for one in self._group):
+            return
         for entry in self._group:
             self.given_up += 1
             log.error(
                 "%s: given up after %s and %d attempts: %s",
                 self.name,
-                format_duration(most_s),
+                format_duration(round(self._waited_s(entry, now))),
                 entry.attempts,
                 entry.notice.title,
                 extra=self._extra(JournalEvent.NOTICE_GIVEN_UP, entry.notice.monitor),
             )
             self._outbox.give_up(entry, now, self.failing or "")
         self._group = []
+
+    def _closes_delivered(self, entry: Entry, now: datetime) -> bool:
+        """Whether this is a recovery that is still due, as its problem was delivered."""
+        is_young = entry.notice.kind.is_closing and self._waited_s(entry, now) <= CLOSING_KEPT_S
+        return is_young and not self._outbox.is_problem_lost(entry.notice)
 
     def _waited_s(self, entry: Entry, now: datetime) -> float:
         now_s = self._clock.monotonic_s()

@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from monitord.notifiers import Notice, notice_id, notice_of
+from monitord.notifiers import Notice, NoticeKind, notice_id, notice_of
 
 log = logging.getLogger(__name__)
 
@@ -186,6 +186,11 @@ class Outbox:
         self._let_wait(entry)
         self.changed(entry)
 
+    def is_problem_lost(self, closing: Notice) -> bool:
+        """Whether the problem that this notice closes was not delivered to its notifier, or not yet."""
+        opening = next((one for one in self.entries(closing.monitor) if _opens(one.notice, closing)), None)
+        return opening is not None and opening.fate is not Fate.SENT
+
     def waiting_for(self, via: str) -> list[Entry]:
         return list(self._queues.get(via, {}).values())
 
@@ -204,6 +209,11 @@ class Outbox:
             key=lambda entry: entry.sequence,
             reverse=True,
         )
+
+
+def _opens(notice: Notice, closing: Notice) -> bool:
+    is_same = (notice.trouble, notice.notifier) == (closing.trouble, closing.notifier)
+    return is_same and (notice.number == 1 or notice.kind is NoticeKind.PROBLEM)
 
 
 def _copy_for(notice: Notice, fallback: str) -> Notice:

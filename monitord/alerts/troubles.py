@@ -59,6 +59,7 @@ class Told:
 
     `since` is the beginning of the problem that the last opening notice was about, `flapping_since` that of the
     flapping that it was notified of. `handed_to` is its fallback, if that got a notice of the problem instead.
+    `lost`: the last notice, of this kind, was given up, so that one like it is due.
     """
 
     count: int
@@ -67,6 +68,7 @@ class Told:
     health: Health | None
     flapping_since: datetime | None = None
     handed_to: str | None = None
+    lost: NoticeKind | None = None
 
     @property
     def is_flapping(self) -> bool:
@@ -305,7 +307,7 @@ def _is_to_be_reminded(routes: Sequence[Route], told: Told, now: datetime) -> bo
 def _news(told: Told | None, stands: Standing) -> NoticeKind | Decision:
     """What it does not know yet."""
     if stands.is_flapping:
-        is_aware = told is not None and told.is_flapping
+        is_aware = told is not None and told.is_flapping and told.lost is None
         return Decision(DecisionKind.AWARE_OF_FLAPPING) if is_aware else NoticeKind.FLAPPING
     if told is None or not told.is_open:
         return NoticeKind.PROBLEM
@@ -313,7 +315,7 @@ def _news(told: Told | None, stands: Standing) -> NoticeKind | Decision:
         return NoticeKind.STEADY
     if told.health is not stands.health:
         return NoticeKind.CHANGE
-    return Decision(DecisionKind.AWARE, at=told.at)
+    return Decision(DecisionKind.AWARE, at=told.at) if told.lost is None else told.lost
 
 
 def _closing(trouble: Trouble, stands: Standing, kind: NoticeKind, now: datetime) -> Iterator[Notice]:
@@ -368,6 +370,7 @@ def record_of(trouble: Trouble) -> dict[str, Any]:
                 "since": told.since.isoformat(),
                 "state": None if told.health is None else told.health.value,
                 "handed_to": told.handed_to,
+                "lost": None if told.lost is None else told.lost.value,
                 "flapping_since": None if told.flapping_since is None else told.flapping_since.isoformat(),
             }
             for name, told in trouble.told.items()
@@ -391,6 +394,7 @@ def trouble_of(record: Mapping[str, Any]) -> Trouble:
                 flapping_since=(
                     None if told["flapping_since"] is None else datetime.fromisoformat(told["flapping_since"])
                 ),
+                lost=None if told.get("lost") is None else NoticeKind(told["lost"]),
             )
             for name, told in record["told"].items()
         },
