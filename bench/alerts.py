@@ -16,10 +16,22 @@ from typing import Any, ClassVar
 
 from bench.measure import markdown
 from monitord.alerts import Alerts, AlertSettings
-from monitord.bridges.teller import Teller
+from monitord.bridges.teller import (
+    Standings,
+    Teller,
+)
 from monitord.clock import SystemClock
 from monitord.config import Table
-from monitord.dispatch import CheckLog, Dispatcher, LoggedChecks, LoopPulse, Pipeline, Places, Watched
+from monitord.dispatch import (
+    CheckLog,
+    Dispatcher,
+    LoggedChecks,
+    LoopPulse,
+    Pipeline,
+    Places,
+    Roster,
+    Watched,
+)
 from monitord.health import HealthPolicy
 from monitord.history import History, HistorySettings
 from monitord.model import Observation, Reason
@@ -69,9 +81,8 @@ class Phase:
 async def _measure(monitors: int, rounds: int, *, with_alerts: bool) -> list[Phase]:
     clock = SystemClock()
     check_log = CheckLog(LoggedChecks.CHANGES)
-    pipeline = Pipeline(clock, LoopPulse(clock), check_log)
-    places: Places[Watched] = Places(256, 8)
-    dispatcher = Dispatcher(pipeline, places, clock, check_log)
+    roster = Roster()
+    standings = Standings(roster, clock)
     resolver, contexts = Resolver(), TlsContexts()
     http = HttpClient(user_agent="bench", resolver=resolver, tls_contexts=contexts)
     tools = Tools(clock, http, resolver, contexts)
@@ -79,9 +90,13 @@ async def _measure(monitors: int, rounds: int, *, with_alerts: bool) -> list[Pha
         history = History(Path(folder) / "history.sqlite3", HistorySettings(), clock)
         history.open()
         history.start()
-        alerts = Alerts(NotifierTools(clock, http, Processes()), "bench", history.save_own, history.stored)
+        notifier_tools = NotifierTools(clock, http, Processes())
+        alerts = Alerts(notifier_tools, "bench", history.save_own, history.stored, standings.of, {})
+        sinks = (Teller(alerts, standings, roster),) if with_alerts else ()
+        pipeline = Pipeline(clock, LoopPulse(clock), check_log, roster, sinks)
+        places: Places[Watched] = Places(256, 8)
+        dispatcher = Dispatcher(pipeline, places, clock, check_log)
         if with_alerts:
-            Teller(alerts, pipeline, clock).attach()
             ops = NotifierSettings("ops", "taking", None, group_wait_s=0.0, max_per_minute=600)
             alerts.apply(AlertSettings((ops,)))
         wanted = [_settings(f"m{number:05}") for number in range(monitors)]

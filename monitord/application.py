@@ -11,14 +11,25 @@ from typing import Any
 
 from monitord import __version__, paths
 from monitord.alerts import Alerts
-from monitord.bridges.recorder import Recorder
-from monitord.bridges.teller import Teller
+from monitord.bridges.recorder import ISOLATION, Recorder
+from monitord.bridges.teller import Standings, Teller
 from monitord.clock import Clock, LocalZone, SystemClock
 from monitord.container import Container, provide
-from monitord.control import Control
-from monitord.dispatch import AutoUnits, CheckLog, Dispatcher, LoopPulse, Pipeline, Places, Roster, Watched
-from monitord.history import History
-from monitord.interventions import Interventions
+from monitord.control import Control, StatusNews
+from monitord.dispatch import (
+    AutoUnits,
+    CheckLog,
+    Dispatcher,
+    LoopPulse,
+    Pipeline,
+    Places,
+    Roster,
+    Sink,
+    UnitRecoveries,
+    Watched,
+)
+from monitord.history import History, Kept
+from monitord.interventions import Interventions, Silences
 from monitord.journal.feed import JournalFeeds
 from monitord.journal_events import JournalEvent
 from monitord.monitors import Monitor, MonitorSettings, Tools, monitor_type
@@ -150,15 +161,47 @@ class ApplicationContainer(Container):
 
     @provide
     def pipeline(self) -> Pipeline:
-        return Pipeline(self.clock, self.pulse, self.check_log, self.roster)
+        return Pipeline(
+            self.clock,
+            self.pulse,
+            self.check_log,
+            self.roster,
+            self.sinks,
+            was_isolated=ISOLATION in self.kept.own,
+        )
+
+    @provide
+    def sinks(self) -> tuple[Sink, ...]:
+        """Everything that happens after a check, in this order: the pipeline calls each event on all of them."""
+        return (
+            self.recorder,  # the history, and the state that a restart finds again
+            self.teller,  # alerts; after the recorder, so that both are stored in one transaction
+            self.silences,  # only moved when the wall clock is set
+            self.status_news,  # STATUS= for the service manager
+            self.live,  # events for clients of the status socket
+            self.tally,  # counters for metrics
+            self.unit_recoveries,  # automatic monitors of units that have been up for long
+            self.recent,  # the last results, for pages
+        )
 
     @provide
     def dispatcher(self) -> Dispatcher:
-        return Dispatcher(self.pipeline, self.places, self.clock, self.check_log)
+        return Dispatcher(self.pipeline, self.places, self.clock, self.check_log, self.recorder.recall)
+
+    @provide
+    def unit_recoveries(self) -> UnitRecoveries:
+        return UnitRecoveries(self.clock)
 
     @provide
     def auto_units(self) -> AutoUnits:
-        return AutoUnits(self.dispatcher, self.units, self.build_monitor, self.clock, self.history.save_own)
+        return AutoUnits(
+            self.dispatcher,
+            self.unit_recoveries,
+            self.units,
+            self.build_monitor,
+            self.history.save_own,
+            self.kept.own,
+        )
 
     def build_monitor(self, settings: MonitorSettings) -> Monitor[Any]:
         """A monitor of its type. Settings that were read name a type that exists."""
@@ -180,18 +223,34 @@ class ApplicationContainer(Container):
         return None if directory is None else directory / HISTORY_NAME
 
     @provide
+    def kept(self) -> Kept:
+        """What an earlier run has stored: the daemon opens the history and gives it here before any other part."""
+        return Kept()
+
+    @provide
     def recorder(self) -> Recorder:
-        return Recorder(self.history, self.pipeline, self.clock)
+        return Recorder(self.history, self.roster, self.clock, self.kept)
+
+    @provide
+    def silences(self) -> Silences:
+        return Silences(self.roster, self.clock, self.history.save_own, self.kept.own)
 
     @provide
     def interventions(self) -> Interventions:
-        return Interventions(self.dispatcher, self.pipeline, self.clock, self.history.save_own)
+        return Interventions(self.dispatcher, self.pipeline, self.silences, self.clock)
 
     # -- telling people -----------------------------------------------------------------------------------
 
     @provide
     def alerts(self) -> Alerts:
-        return Alerts(self.notifier_tools, self.origin, self.history.save_own, self.history.stored)
+        return Alerts(
+            self.notifier_tools,
+            self.origin,
+            self.history.save_own,
+            self.history.stored,
+            self.standings.of,
+            self.kept.own,
+        )
 
     @provide
     def notifier_tools(self) -> NotifierTools:
@@ -203,8 +262,12 @@ class ApplicationContainer(Container):
         return socket.gethostname()
 
     @provide
+    def standings(self) -> Standings:
+        return Standings(self.roster, self.clock)
+
+    @provide
     def teller(self) -> Teller:
-        return Teller(self.alerts, self.pipeline, self.clock)
+        return Teller(self.alerts, self.standings, self.roster)
 
     # -- the daemon ---------------------------------------------------------------------------------------
 
@@ -221,7 +284,12 @@ class ApplicationContainer(Container):
             alerts=self.alerts,
             notifier=self.notifier,
             clock=self.clock,
+            on_reload=(self.live.on_reload, self.tally.on_reload, self.status_news.on_reload),
         )
+
+    @provide
+    def status_news(self) -> StatusNews:
+        return StatusNews()
 
     @provide
     def watchdog(self) -> Watchdog:

@@ -5,6 +5,7 @@ nothing. Both are told in the log, in STATUS= and to whoever asked.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from datetime import datetime
@@ -13,11 +14,12 @@ from typing import Any, Protocol
 
 from monitord.alerts import Alerts
 from monitord.clock import Clock, time_text
-from monitord.dispatch import AutoUnits, CheckLog, Dispatcher, Plan
+from monitord.dispatch import AutoUnits, CheckLog, Dispatcher, Plan, Sink, Watched
 from monitord.errors import ConfigError, ControlError
+from monitord.health import IsolationPolicy
 from monitord.history import HistoryStats
 from monitord.journal_events import JournalEvent
-from monitord.model import Health, Result
+from monitord.model import Health, Result, Transition
 from monitord.monitors import Monitor, MonitorSettings
 from monitord.monitors.heartbeat.monitor import Beat, HeartbeatMonitor
 from monitord.settings import Settings, read_settings
@@ -49,6 +51,29 @@ class HistoryStanding(Protocol):
     def stats(self) -> HistoryStats: ...
 
 
+class StatusNews(Sink):
+    """Says when the status line may have changed."""
+
+    def __init__(self) -> None:
+        self._has_news = asyncio.Event()
+
+    def on_transition(self, watched: Watched, transition: Transition) -> None:
+        del watched, transition
+        self._has_news.set()
+
+    def on_reload(self, outcome: ReloadOutcome) -> None:
+        """Of the daemon's control."""
+        del outcome
+        self._has_news.set()
+
+    async def wait(self, at_most_s: float) -> None:
+        """Until it may have changed, or that time has passed."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(at_most_s):
+                await self._has_news.wait()
+        self._has_news.clear()
+
+
 class Control:
     """Owns the settings in force and the state of the daemon."""
 
@@ -64,7 +89,9 @@ class Control:
         alerts: Alerts,
         notifier: SdNotify,
         clock: Clock,
+        on_reload: tuple[Callable[[ReloadOutcome], None], ...] = (),
     ) -> None:
+        """`on_reload` are called after each reload, accepted or refused. They must not block or raise."""
         self._config = config
         self._settings = self._first = settings
         self._dispatcher = dispatcher
@@ -77,9 +104,8 @@ class Control:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._last_reload: ReloadOutcome | None = None
+        self._on_reload = on_reload
         self.state = "starting"
-        self.reload_listeners: list[Callable[[ReloadOutcome], None]] = []
-        """Called after each reload, taken or refused. They must not block or raise."""
 
     @property
     def last_reload(self) -> ReloadOutcome | None:
@@ -136,8 +162,8 @@ class Control:
             self._notifier.reloading()
             try:
                 self._last_reload = outcome = await self._reload(asked_by)
-                for listener in self.reload_listeners:
-                    listener(outcome)
+                for consume in self._on_reload:
+                    consume(outcome)
             finally:
                 # Whatever happened, a reload that never says READY=1 leaves the unit in `reloading`.
                 if self.state == "reloading":
@@ -196,12 +222,11 @@ class Control:
 
     def _put_in_force(self, settings: Settings, plan: Plan) -> None:
         """What holds for all monitors first: it decides how they stand."""
-        self._dispatcher.blind_share = settings.network.blind_share
         self._dispatcher.roster.windows = settings.maintenance
-        self._dispatcher.canaries = frozenset(settings.network.canary)
         # Before the monitors: a closing notification would be lost while there are no notifiers yet.
         self._alerts.apply(settings.alerts)
-        self._dispatcher.apply(plan)
+        network = settings.network
+        self._dispatcher.apply(plan, IsolationPolicy(network.blind_share, frozenset(network.canary)))
         self._auto_units.apply(settings.auto, settings.monitors)
 
     def _refused(self, at: datetime, faults: list[str], asked_by: str) -> ReloadOutcome:

@@ -5,24 +5,22 @@ block has a thread of its own.
 """
 
 import asyncio
-import contextlib
 import gc
 import logging
 import os
 import resource
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
 
 from monitord import __version__
 from monitord.application import ApplicationContainer
 from monitord.clock import zone_text
-from monitord.dispatch import Watched
 from monitord.errors import StartError
 from monitord.journal_events import JournalEvent
-from monitord.model import Result, Transition
 from monitord.settings import ListenAddress
 from monitord.systemd.log import NOTICE
 from monitord.systemd.sockets import listening_sockets
@@ -62,11 +60,9 @@ class Daemon:
 
     def __init__(self, container: ApplicationContainer) -> None:
         self._container = container
-        self._control = container.control
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._reloads: set[asyncio.Task[None]] = set()
-        self._has_news = asyncio.Event()
         self._listens_at = ""
 
     async def run(self, was_hung_up: Callable[[], bool] = lambda: False) -> None:
@@ -74,71 +70,100 @@ class Daemon:
 
         `was_hung_up`: whether a SIGHUP came before this listened for it. Asked afterwards, so that none falls between.
         """
+        async with (
+            self._signals(),
+            self._outward_clients(),
+            self._history(),  # before any part that continues from what an earlier run has stored
+            self._server(),
+            self._checks(),
+            self._workers(),
+        ):
+            self._say_ready()
+            if was_hung_up():
+                self._on_hangup()
+            await self._stop.wait()
+            self._say_stopping()
+
+    # -- open and close, in the order of `run` ------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _signals(self) -> AsyncIterator[None]:
+        self._listen_for_signals()
+        try:
+            yield
+        finally:
+            self._ignore_signals()
+
+    @asynccontextmanager
+    async def _outward_clients(self) -> AsyncIterator[None]:
+        """They open what they need when it is needed."""
         container = self._container
-        async with contextlib.AsyncExitStack() as stack:
-            stack.callback(self._ignore_signals)
-            self._listen_for_signals()
+        async with AsyncExitStack() as stack:
             stack.push_async_callback(container.http_client.close)
             stack.push_async_callback(container.processes.close)
             stack.push_async_callback(container.units.close)
-            if container.history_path is None and container.settings.history.enabled:
-                log.info(
-                    "no state directory is given: states and history end with this run; "
-                    "name one as directory in [history]"
-                )
-            kept = container.history.open()
-            stack.push_async_callback(self._close_history)
-            container.recorder.attach(kept)
-            container.dispatcher.recall = container.recorder.recall
-            container.teller.attach()
-            container.interventions.restore(kept.own)
-            container.alerts.restore(kept.own)
-            container.auto_units.restore(kept.own)
+            yield
+
+    @asynccontextmanager
+    async def _history(self) -> AsyncIterator[None]:
+        container = self._container
+        if container.history_path is None and container.settings.history.enabled:
+            log.info(
+                "no state directory is given: states and history end with this run; "
+                "name one as directory in [history]"
+            )
+        kept = container.history.open()
+        try:
+            container.override(ApplicationContainer.kept, kept)
             container.history.start()
-            await self._open_server(stack)
+            yield
+        finally:
+            await container.history.close(0.5 if self._hurry.is_set() else HISTORY_GRACE_S)
+
+    @asynccontextmanager
+    async def _server(self) -> AsyncIterator[None]:
+        server = await self._start_server()
+        try:
+            yield
+        finally:
+            await self._close_server(server)
+
+    @asynccontextmanager
+    async def _checks(self) -> AsyncIterator[None]:
+        """Every monitor is checked, and every alert evaluated."""
+        container = self._container
+        async with AsyncExitStack() as stack:
             container.pulse.start()
             stack.callback(container.pulse.stop)
-            container.pipeline.listeners += [
-                self._hear,
-                container.live.on_result,
-                container.tally.on_result,
-                container.auto_units.hear,
-                container.recent.hear,
-            ]
-            container.pipeline.incident_listeners.append(container.live.on_incident)
-            self._control.reload_listeners += [
-                container.live.on_reload,
-                container.tally.on_reload,
-                container.reads.on_reload,
-            ]
             container.dispatcher.start()
             stack.push_async_callback(self._close_alerts)
             stack.push_async_callback(self._close_dispatcher)
             stack.push_async_callback(container.auto_units.close)
-            self._control.begin()
-            container.recorder.settle()
-            container.teller.settle()
+            container.control.begin()
+            container.recorder.close_other_incidents()
+            container.teller.evaluate_all(is_isolated=container.pipeline.blindness.is_blind)
             _settle_memory()
-            async with asyncio.TaskGroup() as tasks:
-                workers = [
-                    tasks.create_task(container.watchdog.run()),
-                    tasks.create_task(self._tell_status()),
-                    tasks.create_task(self._tick_history()),
-                    tasks.create_task(self._follow_zone()),
-                    tasks.create_task(container.alerts.run()),
-                ]
-                self._say_ready()
-                if was_hung_up():
-                    self._on_hangup()
-                await self._stop.wait()
-                self._say_stopping()
-                for worker in workers:
-                    worker.cancel()
-            await self._end_reloads()
+            yield
 
-    # -- open and close -----------------------------------------------------------------------------------
+    @asynccontextmanager
+    async def _workers(self) -> AsyncIterator[None]:
+        container = self._container
+        async with asyncio.TaskGroup() as tasks:
+            workers = [
+                tasks.create_task(container.watchdog.run()),
+                tasks.create_task(self._tell_status()),
+                tasks.create_task(self._tick_history()),
+                tasks.create_task(self._follow_zone()),
+                tasks.create_task(container.alerts.run(container.pipeline.follow_clock)),
+            ]
+            yield
+            for worker in workers:
+                worker.cancel()
+        for reload in self._reloads:
+            reload.cancel()
+        await asyncio.gather(*self._reloads, return_exceptions=True)
 
-    async def _open_server(self, stack: contextlib.AsyncExitStack) -> None:
+    async def _start_server(self) -> Server:
         """Listen on the socket that was passed, or on one of our own."""
         container = self._container
         try:
@@ -173,7 +198,7 @@ class Daemon:
             raise StartError(
                 f"cannot listen on {path}: {what}", hint="name another one as socket in [status]"
             ) from error
-        stack.push_async_callback(self._close_server, server)
+        return server
 
     async def _close_server(self, server: Server) -> None:
         hurrying = asyncio.ensure_future(self._hurry.wait())
@@ -182,9 +207,6 @@ class Daemon:
             await server.close()
         finally:
             hurrying.cancel()
-
-    async def _close_history(self) -> None:
-        await self._container.history.close(0.5 if self._hurry.is_set() else HISTORY_GRACE_S)
 
     async def _tick_history(self) -> None:
         while True:
@@ -244,37 +266,25 @@ class Daemon:
         reload.add_done_callback(self._reloads.discard)
 
     async def _reload(self) -> None:
-        await self._control.reload("SIGHUP")
-        self._has_news.set()
-
-    async def _end_reloads(self) -> None:
-        for reload in self._reloads:
-            reload.cancel()
-        await asyncio.gather(*self._reloads, return_exceptions=True)
+        await self._container.control.reload("SIGHUP")
+        self._container.reads.outdate()
 
     # -- what the manager and the log are told ------------------------------------------------------------
 
-    def _hear(self, _: Watched, __: Result | None, transition: Transition | None) -> None:
-        if transition is not None:
-            self._has_news.set()
-
     async def _tell_status(self) -> None:
         """Keep STATUS= current, at most once a second."""
-        told = ""
+        container, told = self._container, ""
         while True:
-            line = self._control.status_line()
-            if line != told and self._control.state == "running":
-                self._container.notifier.status(line)
+            line = container.control.status_line()
+            if line != told and container.control.state == "running":
+                container.notifier.status(line)
                 told = line
             await asyncio.sleep(STATUS_EVERY_S)
             # A history that fails is no transition of a monitor, so the line is looked at without one as well.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(STATUS_AT_LEAST_EVERY_S):
-                    await self._has_news.wait()
-            self._has_news.clear()
+            await container.status_news.wait(STATUS_AT_LEAST_EVERY_S)
 
     def _say_ready(self) -> None:
-        self._control.state = "running"
+        self._container.control.state = "running"
         container = self._container
         count = len(container.settings.monitors)
         log.log(
@@ -287,10 +297,10 @@ class Daemon:
             self._listens_at,
             extra={"message_id": JournalEvent.READY.message_id},
         )
-        container.notifier.ready(self._control.status_line())
+        container.notifier.ready(self._container.control.status_line())
 
     def _say_stopping(self) -> None:
-        self._control.state = "stopping"
+        self._container.control.state = "stopping"
         dispatcher = self._container.dispatcher
         self._container.notifier.stopping("stopping")
         log.log(

@@ -11,7 +11,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from monitord.clock import Clock, time_text
-from monitord.dispatch import ClockStep, Dispatcher, Matcher, Pause, Pipeline, Silence, Watched
+from monitord.dispatch import (
+    ClockStep,
+    Dispatcher,
+    Matcher,
+    Pause,
+    Pipeline,
+    Roster,
+    Silence,
+    Sink,
+    Watched,
+)
 from monitord.errors import ControlError, InvalidValueError
 from monitord.systemd.log import NOTICE
 from monitord.text import counted
@@ -28,31 +38,61 @@ MOST_SILENCE_CHARACTERS = 1 << 20
 Keep = Callable[[str, Mapping[str, Any]], None]
 
 
-class Interventions:
-    """Owns the silences. `keep` stores what is to be known after a restart."""
+class Silences(Sink):
+    """The silences of the roster. `keep` stores them, and `kept` is what it was given in an earlier run."""
 
-    def __init__(self, dispatcher: Dispatcher, pipeline: Pipeline, clock: Clock, keep: Keep) -> None:
-        self._dispatcher = dispatcher
-        self._pipeline = pipeline
+    def __init__(
+        self, roster: Roster, clock: Clock, keep: Keep, kept: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> None:
+        self._roster = roster
         self._clock = clock
         self._keep = keep
-        pipeline.clock_listeners.append(self._follow_clock)
-
-    def restore(self, kept: Mapping[str, Mapping[str, Any]]) -> None:
-        """Take up what `keep` was given in an earlier run."""
         try:
-            silences = [_silence_of(record) for record in kept.get(SILENCES, {}).get("silences", ())]
+            records = (kept or {}).get(SILENCES, {}).get("silences", ())
+            roster.silences = {one.id: one for one in map(_silence_of, records)}
         except (KeyError, TypeError, ValueError) as error:
             log.warning("the silences that were kept cannot be read, and are gone: %r", error)
-            return
-        self._replace(silences)
+
+    @property
+    def current(self) -> Sequence[Silence]:
+        """Those that have not ended, the one that ends first at the beginning."""
+        now = self._clock.now()
+        there = self._roster.silences.values()
+        return sorted((one for one in there if one.until > now), key=lambda one: one.until)
+
+    def replace_all(self, silences: Sequence[Silence]) -> None:
+        """Put these in force, and store them."""
+        self._roster.silences = {one.id: one for one in silences}
+        self._keep(SILENCES, {"silences": [_record_of(one) for one in silences]})
+
+    def on_clock_step(self, step: ClockStep) -> None:
+        """Silences for a duration last as long as they were to last."""
+        if self._roster.silences:
+            self.replace_all(
+                [
+                    replace(
+                        one,
+                        since=step.moment(one.since),
+                        until=one.until if one.is_end_fixed else step.end(one.until),
+                    )
+                    for one in self._roster.silences.values()
+                ]
+            )
+
+
+class Interventions:
+    """Pauses, acknowledgements and silences, as people ask for them."""
+
+    def __init__(self, dispatcher: Dispatcher, pipeline: Pipeline, silences: Silences, clock: Clock) -> None:
+        self._dispatcher = dispatcher
+        self._pipeline = pipeline
+        self._silences = silences
+        self._clock = clock
 
     @property
     def silences(self) -> Sequence[Silence]:
         """Those that have not ended, the one that ends first at the beginning."""
-        now = self._clock.now()
-        there = self._pipeline.roster.silences.values()
-        return sorted((one for one in there if one.until > now), key=lambda one: one.until)
+        return self._silences.current
 
     def pause(self, name: str, by: str, comment: str | None) -> None:
         """No checks until `resume`; again: with the new comment. Raises KeyError for an unknown name."""
@@ -114,7 +154,7 @@ class Interventions:
                 f"there are {len(silences) - 1} silences already, and no more can be kept",
                 hint="end some of them, or select by tags instead of names",
             )
-        self._replace(silences)
+        self._silences.replace_all(silences)
         moment = time_text(until)
         count = sum(
             matcher.covers(one.name, one.monitor.settings.tags) for one in self._dispatcher.watched.values()
@@ -127,26 +167,8 @@ class Interventions:
         left = [one for one in self.silences if one.id != silence_id]
         if len(left) == len(self.silences):
             raise KeyError(silence_id)
-        self._replace(left)
+        self._silences.replace_all(left)
         log.log(NOTICE, "silence %s ended by %s", silence_id, by)
-
-    def _follow_clock(self, step: ClockStep) -> None:
-        """The wall clock was set: silences for a duration last as long as they were to last."""
-        if self._pipeline.roster.silences:
-            self._replace(
-                [
-                    replace(
-                        one,
-                        since=step.moment(one.since),
-                        until=one.until if one.is_end_fixed else step.end(one.until),
-                    )
-                    for one in self._pipeline.roster.silences.values()
-                ]
-            )
-
-    def _replace(self, silences: Sequence[Silence]) -> None:
-        self._pipeline.roster.silences = {one.id: one for one in silences}
-        self._keep(SILENCES, {"silences": [_record_of(one) for one in silences]})
 
     def _watched(self, name: str) -> Watched:
         return self._dispatcher.watched[name]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monitord.alerts import Alerts
-from monitord.bridges.teller import Teller
+from monitord.bridges.teller import Standings, Teller
 from monitord.cli.client.connection import Client, target_of
 from monitord.dispatch import (
     CheckLog,
@@ -20,6 +20,7 @@ from monitord.dispatch import (
     Pause,
     Pipeline,
     Places,
+    Roster,
     Silence,
     Watched,
 )
@@ -181,7 +182,12 @@ def world(
     pulse = LoopPulse(clock)
     check_log = CheckLog(LoggedChecks.CHANGES)
     places: Places[Watched] = Places(10, 10)
-    pipeline = Pipeline(clock, pulse, check_log)
+    roster = Roster()
+    standings = Standings(roster, clock)
+    alerts = alerts_of_nobody(clock, standings.of)
+    live, tally = Live("boot", clock=clock), Tally(clock)
+    sinks = (live, tally, Teller(alerts, standings, roster))
+    pipeline = Pipeline(clock, pulse, check_log, roster, sinks)
     dispatcher = Dispatcher(pipeline, places, clock, check_log)
 
     async def refuse() -> Reason:
@@ -198,17 +204,10 @@ def world(
     dispatcher.apply(dispatcher.plan(wanted, lambda settings: monitors[settings.name]))
     control = FakeControl(dispatcher, outcome)
     interventions = FakeInterventions(dispatcher, clock)
-    live = Live("boot", clock=clock)
     # Its threads have no loop whose time they could ask.
     history = History(history_path, HistorySettings(), SetClock(clock.now()))
-    pipeline.listeners.append(live.on_result)
-    tally = Tally(clock)
-    pipeline.listeners.append(tally.on_result)
-    pipeline.incident_listeners.append(live.on_incident)
-    alerts = alerts_of_nobody(clock)
     snapshots = Snapshots(dispatcher, pulse, history, alerts, clock)
     reads = Reads(snapshots, dispatcher, control, clock)
-    Teller(alerts, pipeline, clock).attach()
     metrics = MetricsCollector(Own(snapshots, dispatcher, pulse, control, live, tally, history, alerts))
     application = build_application(
         reads,

@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, TypeVar
 
-from monitord.alerts import Alerts
+from monitord.alerts import Alerts, Standing
 from monitord.clock import Clock
 from monitord.config import Table
+from monitord.dispatch import Sink, Watched
 from monitord.health import HealthPolicy
-from monitord.model import Observation, Reason
+from monitord.model import Incident, Observation, Reason, Result, Transition
 from monitord.monitors import Monitor, MonitorSettings, Tools
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
 from monitord.notifiers import NotifierTools
@@ -196,15 +197,41 @@ def monitor_settings(
     )
 
 
+class FakeSink(Sink):
+    """Calls what a test has put into its lists."""
+
+    def __init__(self) -> None:
+        self.results: list[Callable[[Watched, Result], object]] = []
+        self.transitions: list[Callable[[Transition], object]] = []
+        self.incidents: list[Callable[[Incident], object]] = []
+        self.isolations: list[Callable[[bool], object]] = []
+
+    def on_result(self, watched: Watched, result: Result) -> None:
+        for consume in self.results:
+            consume(watched, result)
+
+    def on_transition(self, watched: Watched, transition: Transition) -> None:
+        for consume in self.transitions:
+            consume(transition)
+
+    def on_incident(self, watched: Watched, incident: Incident) -> None:
+        for consume in self.incidents:
+            consume(incident)
+
+    def on_isolation_change(self, *, is_isolated: bool) -> None:
+        for consume in self.isolations:
+            consume(is_isolated)
+
+
 async def stored_at_once(_: float) -> None:
     """Of a history that is never behind."""
 
 
-def alerts_of_nobody(clock: Clock) -> Alerts:
+def alerts_of_nobody(clock: Clock, standing_of: Callable[[str], Standing | None] = lambda _: None) -> Alerts:
     """Without notifiers, until some are applied; keeps nothing."""
     http = HttpClient(user_agent="tests", resolver=Resolver(), tls_contexts=TlsContexts())
     tools = NotifierTools(clock, http, Processes())
-    return Alerts(tools, "here.example.org", lambda *_: None, stored_at_once)
+    return Alerts(tools, "here.example.org", lambda *_: None, stored_at_once, standing_of, {})
 
 
 def fake_tools(clock: FakeClock) -> Tools:

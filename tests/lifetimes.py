@@ -15,9 +15,15 @@ from typing import Any, ClassVar
 
 from monitord.application import ApplicationContainer
 from monitord.daemon import Daemon
-from monitord.model import Observation, Reason
+from monitord.dispatch import Watched
+from monitord.model import (
+    Incident,
+    Observation,
+    Reason,
+)
 from monitord.monitors import MONITOR_TYPES
 from monitord.settings import read_settings
+from monitord.status import Recent
 from tests.alerts.made import FakeNotifier, fake_type
 from tests.fakes import FakeClock, FakeMonitor, FakeTimeLoop, run_in_fake_time
 
@@ -66,11 +72,24 @@ class Scripted(FakeMonitor):
         return Observation(started_at, self.takes_s, reason, "looked")
 
 
+class IncidentsToo(Recent):
+    """The last of the sinks: records incidents as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.incidents: list[Incident] = []
+
+    def on_incident(self, watched: Watched, incident: Incident) -> None:
+        del watched
+        self.incidents.append(incident)
+
+
 class Lifetime:
     """A daemon that runs."""
 
-    def __init__(self, container: ApplicationContainer) -> None:
+    def __init__(self, container: ApplicationContainer, incidents: list[Incident]) -> None:
         self.container = container
+        self.incidents = incidents
         self._killed_with: list[str] | None = None
 
     @property
@@ -132,13 +151,16 @@ async def lifetime(
     clock = LoopClock()
     clock.ahead_s = ahead_s
     container.override(ApplicationContainer.clock, clock)
+    recent = IncidentsToo()
+    container.override(ApplicationContainer.recent, recent)
     running = asyncio.ensure_future(Daemon(container).run())
+    await asyncio.sleep(0)  # the daemon opens the history before anything else is built
     try:
         while container.control.state != "running":
             await asyncio.sleep(0.001)
             if running.done():
                 running.result()
-        there = Lifetime(container)
+        there = Lifetime(container, recent.incidents)
         yield there
         if is_killed:
             await there.kill()

@@ -13,6 +13,7 @@ from monitord.application import ApplicationContainer
 from monitord.control import JOURNAL_BURST, Control
 from monitord.dispatch import LoggedChecks
 from monitord.errors import ControlError
+from monitord.health import IsolationPolicy
 from monitord.model import Reason, Verdict
 from monitord.monitors.heartbeat.monitor import Beat
 from monitord.settings import read_settings
@@ -92,8 +93,7 @@ async def test_an_accepted_reload_applies_the_difference_only(
         assert after["other"] != before["other"]
         assert it.container.check_log.checks is LoggedChecks.FAILURES
         assert (it.container.places.in_all, it.container.places.per_host) == (7, 3)
-        assert it.container.dispatcher.blind_share == 0.5
-        assert it.container.dispatcher.canaries == {"kept"}
+        assert it.container.pipeline.blindness.policy == IsolationPolicy(0.5, frozenset({"kept"}))
         assert it.control.last_reload == outcome
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from monitord.dispatch import Matcher, Silence
 from monitord.errors import ControlError
-from monitord.interventions import MOST_SILENCES, Interventions
+from monitord.interventions import MOST_SILENCES, Interventions, Silences
 from monitord.model import Health, Incident, Reason
 from tests.dispatch.test_dispatcher import Bench, answers, bench, finish
 from tests.fakes import run_in_fake_time
@@ -28,12 +28,11 @@ class There:
     kept: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def interventions(self) -> Interventions:
-        return Interventions(
-            self.made.dispatcher,
-            self.made.pipeline,
-            self.made.clock,
-            lambda key, value: self.kept.update({key: value}),
+        made = self.made
+        silences = Silences(
+            made.pipeline.roster, made.clock, lambda key, value: self.kept.update({key: value}), self.kept
         )
+        return Interventions(made.dispatcher, made.pipeline, silences, made.clock)
 
 
 def run(main: Any) -> None:
@@ -74,7 +73,7 @@ def test_an_acknowledgement_is_of_the_open_incident_and_ends_with_it(
             interventions.acknowledge("web", KIM, None)
         watched = there.made.dispatcher.watched["web"]
         opened = asyncio.Event()
-        there.made.pipeline.incident_listeners.append(lambda *_: opened.set())
+        there.made.sink.incidents.append(lambda _: opened.set())
         await opened.wait()
         interventions.acknowledge("web", KIM, "on it")
         assert watched.incident is not None
@@ -94,13 +93,13 @@ def test_an_acknowledgement_is_taken_back(caplog: pytest.LogCaptureFixture) -> N
         with pytest.raises(KeyError):
             interventions.unacknowledge("nobody", KIM)
         opened = asyncio.Event()
-        there.made.pipeline.incident_listeners.append(lambda *_: opened.set())
+        there.made.sink.incidents.append(lambda _: opened.set())
         await opened.wait()
         with pytest.raises(ValueError, match="has no acknowledged incident; it is down"):
             interventions.unacknowledge("web", KIM)
         interventions.acknowledge("web", KIM, "on it")
         told: list[Incident] = []
-        there.made.pipeline.incident_listeners.append(lambda _, incident: told.append(incident))
+        there.made.sink.incidents.append(told.append)
         interventions.unacknowledge("web", "bo (uid 1001)")
         incident = there.made.dispatcher.watched["web"].incident
         assert told == [incident]
@@ -121,7 +120,6 @@ def test_silences_are_kept_through_json_and_end_by_themselves() -> None:
         there.kept = json.loads(json.dumps(there.kept))
         there.made.pipeline.roster.silences = {}
         again = there.interventions()
-        again.restore(there.kept)
         assert again.silences == before
         again.unsilence(first, KIM)
         with pytest.raises(KeyError):
@@ -133,9 +131,9 @@ def test_silences_are_kept_through_json_and_end_by_themselves() -> None:
 
 
 def test_silences_that_cannot_be_read_are_told_and_gone(caplog: pytest.LogCaptureFixture) -> None:
-    async def main(_: There, interventions: Interventions) -> None:
-        interventions.restore({"silences": {"silences": [{"id": "x"}]}})
-        assert interventions.silences == []
+    async def main(there: There, _: Interventions) -> None:
+        there.kept = {"silences": {"silences": [{"id": "x"}]}}
+        assert there.interventions().silences == []
 
     run(main)
     assert "are gone" in caplog.text

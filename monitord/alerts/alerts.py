@@ -65,7 +65,11 @@ Build = Callable[[NotifierSettings], Notifier[Any]]
 
 
 class Alerts:
-    """`restore`, `apply`, then `run`; `close` at the end. `standing_of` says how a monitor stands; None: it is gone."""
+    """`apply`, then `run`; `close` at the end.
+
+    `standing_of` returns what is evaluated of a monitor; None: it does not exist any more. `kept`: what `keep` was
+    given in an earlier run.
+    """
 
     def __init__(
         self,
@@ -73,15 +77,16 @@ class Alerts:
         origin: str,
         keep: Keep,
         stored: Callable[[float], Awaitable[object]],
+        standing_of: StandingOf,
+        kept: Mapping[str, Mapping[str, Any]],
     ) -> None:
         self._tools = tools
         self._clock: Clock = tools.clock
         self._origin = origin
         self._keep = keep
         self._stored = stored
-        self._outbox = Outbox(keep)
-        self._outbox.added = self._nudge
-        self._outbox.given_up = self._forget_undelivered
+        self._standing_of = standing_of
+        self._outbox = Outbox(keep, kept, added=self._nudge, given_up=self._forget_undelivered)
         self._settings = AlertSettings()
         self._troubles: dict[str, Trouble] = {}
         self._ended: dict[str, Trouble] = {}  # of monitors that have left the configuration, the oldest first
@@ -92,13 +97,11 @@ class Alerts:
         self._couriers: dict[str, Courier] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
-        self.standing_of: StandingOf = lambda _: None
+        self._restore(kept)
 
     # -- life ---------------------------------------------------------------------------------------------
 
-    def restore(self, kept: Mapping[str, Mapping[str, Any]]) -> None:
-        """Take up what `keep` was given in an earlier run."""
-        self._outbox.restore(kept)
+    def _restore(self, kept: Mapping[str, Mapping[str, Any]]) -> None:
         for key, record in kept.items():
             if key.startswith((PREFIX, ENDED_PREFIX)):
                 try:
@@ -129,8 +132,11 @@ class Alerts:
         if self._blindness is not None:
             self.see(is_blind=True)
 
-    async def run(self) -> None:
-        """Look at what time alone changes, until cancelled."""
+    async def run(self, follow_clock: Callable[[], None] = lambda: None) -> None:
+        """Evaluate what time alone changes, until cancelled.
+
+        `follow_clock` is called before each evaluation: it moves what was dated by a clock that was set since.
+        """
         again_at_s = self._clock.monotonic_s()
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
@@ -142,6 +148,7 @@ class Alerts:
             due = [name for name in self._troubles if self._look_at_s.get(name, now_s) <= now_s]
             for number, name in enumerate(due, 1):
                 try:
+                    follow_clock()
                     self.look(name)
                 except Exception:
                     log.exception("%s: a bug in deciding who is told", name)
@@ -159,7 +166,7 @@ class Alerts:
 
     def look(self, monitor: str) -> None:
         """See whether somebody is to be told of it. Never blocks."""
-        standing = self.standing_of(monitor)
+        standing = self._standing_of(monitor)
         if standing is None:
             self.retire(monitor)
             return

@@ -81,23 +81,35 @@ class Entry:
 
 
 class Outbox:
-    """Owned by the event loop. Order is that in which notices were added."""
+    """Owned by the event loop. Order is that in which notices were added.
 
-    def __init__(self, keep: Keep, most_waiting: int = MOST_WAITING, most_past: int = MOST_PAST) -> None:
+    `kept`: what `keep` was given in an earlier run. `added` is called with the name of the notifier that a new entry is
+    for, `given_up` with an entry that was given up.
+    """
+
+    def __init__(
+        self,
+        keep: Keep,
+        kept: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        added: Callable[[str], None] = lambda _: None,
+        given_up: Callable[[Entry], None] = lambda _: None,
+        most_waiting: int = MOST_WAITING,
+        most_past: int = MOST_PAST,
+    ) -> None:
         self._keep = keep
+        self._added = added
+        self._given_up = given_up
         self._most_waiting = most_waiting
         self._most_past = most_past
         self._waiting: dict[str, Entry] = {}
         self._queues: dict[str, dict[str, Entry]] = {}  # the same, by who is to deliver it
         self._past: deque[Entry] = deque()
         self._sequence = 0
-        self.added: Callable[[str], None] = lambda _: None
-        """Called with the name of the notifier that a new entry is for."""
-        self.given_up: Callable[[Entry], None] = lambda _: None
-        """Called with an entry that was given up."""
+        self._restore(kept or {})
 
-    def restore(self, kept: Mapping[str, Mapping[str, Any]]) -> None:
-        """What an earlier run has left. What cannot be read is forgotten, which is said."""
+    def _restore(self, kept: Mapping[str, Mapping[str, Any]]) -> None:
+        """What cannot be read is forgotten, and that is logged."""
         entries, lost = [], 0
         for key, record in kept.items():
             if not key.startswith(PREFIX):
@@ -139,7 +151,7 @@ class Outbox:
                 oldest.notice.title,
             )
             self.give_up(oldest, oldest.notice.at, "too many notices waited")
-        self.added(notice.notifier)
+        self._added(notice.notifier)
         return entry
 
     def _let_wait(self, entry: Entry) -> None:
@@ -177,7 +189,7 @@ class Outbox:
 
     def give_up(self, entry: Entry, at: datetime, why: str) -> None:
         self.end(entry, Fate.GIVEN_UP, at, why)
-        self.given_up(entry)
+        self._given_up(entry)
 
     def hand_over(self, entry: Entry, via: str) -> None:
         """Another one is to deliver it."""

@@ -10,8 +10,9 @@ from typing import Any
 
 from monitord.clock import Clock
 from monitord.dispatch.clock_steps import ClockStep
-from monitord.dispatch.pipeline import Pipeline
+from monitord.dispatch.roster import Roster
 from monitord.dispatch.saved import restore, result_record, saved
+from monitord.dispatch.sink import Sink
 from monitord.dispatch.watched import Watched
 from monitord.history import History, Kept
 from monitord.model import Health, Incident, Result, Transition
@@ -23,34 +24,21 @@ ISOLATION = "isolation"
 """The key under which it is stored that this host is isolated; absent while it is not."""
 
 
-class Recorder:
-    """Listens to the pipeline. `kept` before the first monitor is watched, then `attach`."""
+class Recorder(Sink):
+    """Records every event. `kept`: what an earlier run has stored."""
 
     def __init__(
-        self, history: History, pipeline: Pipeline, clock: Clock, most_gone: int = MOST_GONE
+        self, history: History, roster: Roster, clock: Clock, kept: Kept, most_gone: int = MOST_GONE
     ) -> None:
         self._history = history
-        self._pipeline = pipeline
+        self._roster = roster
         self._clock = clock
         self._most_gone = most_gone
-        self._states: dict[str, Mapping[str, Any]] = {}
-        self._incidents: dict[str, Incident] = {}
-
-    def attach(self, kept: Kept) -> None:
-        """Begin to listen. `kept` is what an earlier run has left."""
-        self._states = dict(kept.states)
+        self._states: dict[str, Mapping[str, Any]] = dict(kept.states)
         self._incidents = {incident.monitor: incident for incident in kept.open_incidents}
-        self._pipeline.listeners.append(self._hear)
-        self._pipeline.incident_listeners.append(self._hear_incident)
-        self._pipeline.rename_listeners.append(self._hear_rename)
-        self._pipeline.retire_listeners.append(self._hear_end)
-        if ISOLATION in kept.own:
-            self._pipeline.restore_blindness()
-        self._pipeline.blindness_listeners.append(self._hear_blindness)
-        self._pipeline.clock_listeners.append(self._hear_clock)
 
     def recall(self, watched: Watched) -> float | None:
-        """See `Dispatcher.recall`."""
+        """Restore the state of the last run. Returns when the monitor is due next; None: as any new monitor."""
         names = (watched.name, watched.monitor.settings.renamed_from)
         name = next((name for name in names if name is not None and name in self._states), None)
         if name is None:
@@ -68,8 +56,8 @@ class Recorder:
         self._stand(watched)
         return due_at
 
-    def settle(self) -> None:
-        """All monitors are there: incidents of those that are not, are over."""
+    def close_other_incidents(self) -> None:
+        """At the end of the start: close the stored incidents of monitors that are not configured any more."""
         for incident in self._incidents.values():
             self._history.add_incident(replace(incident, closed_at=self._clock.now()))
         self._incidents.clear()
@@ -77,47 +65,51 @@ class Recorder:
 
     def save(self) -> None:
         """Before a stop: what monitors remember beside their checks, such as the last beat."""
-        for watched in self._pipeline.roster.watched.values():
+        for watched in self._roster.watched.values():
             self._save(watched)
 
-    def _hear(self, watched: Watched, result: Result | None, transition: Transition | None) -> None:
-        record = None
-        if result is not None:
-            record = result_record(result)
-            self._history.add_result(watched.name, result, watched.stands, record)
-        if transition is not None:
-            # Where the clock was set meanwhile, spans that are open end and begin before this one.
-            self._history.tick(self._clock.now())
-            self._history.add_transition(transition)
-        self._stand(watched, transition)
+    def on_result(self, watched: Watched, result: Result) -> None:
+        # The span of the new state begins with the transition, which comes next if there is one.
+        record = result_record(result)
+        self._history.add_result(watched.name, result, watched.stands, record)
         self._save(watched, record)
 
-    def _hear_incident(self, watched: Watched, incident: Incident) -> None:
+    def on_transition(self, watched: Watched, transition: Transition) -> None:
+        # Where the clock was set meanwhile, spans that are open end and begin before this one.
+        self._history.tick(self._clock.now())
+        self._history.add_transition(transition)
+        self._stand(watched, transition)
+        self._save(watched)
+
+    def on_update(self, watched: Watched) -> None:
+        self._stand(watched)
+        self._save(watched)
+
+    def on_incident(self, watched: Watched, incident: Incident) -> None:
         self._history.add_incident(incident)
         self._save(watched)
 
-    def _hear_clock(self, _: ClockStep) -> None:
-        for watched in self._pipeline.roster.watched.values():
-            if watched.incident is not None:
-                self._history.add_incident(watched.incident)
-            self._save(watched)
-
-    def _hear_blindness(self, is_blind: bool) -> None:  # noqa: FBT001 - a listener
-        since = {"since": self._clock.now().timestamp()}
-        self._history.save_own(ISOLATION, since if is_blind else None)
-
-    def _hear_rename(self, old: str, watched: Watched) -> None:
+    def on_renamed(self, old: str, watched: Watched) -> None:
         self._history.rename(old, watched.name)
+        self._stand(watched)
         self._save(watched)
 
-    def _hear_end(self, watched: Watched) -> None:
-        now = self._clock.now()
-        if watched.incident is not None:
-            self._pipeline.change_incident(watched, replace(watched.incident, closed_at=now))
-        self._history.leave(watched.name, now)
+    def on_removed(self, watched: Watched) -> None:
+        self._history.leave(watched.name, self._clock.now())
         self._states.pop(watched.name, None)
         self._states[watched.name] = self._record(watched)
         self._forget_the_oldest()
+
+    def on_isolation_change(self, *, is_isolated: bool) -> None:
+        since = {"since": self._clock.now().timestamp()}
+        self._history.save_own(ISOLATION, since if is_isolated else None)
+
+    def on_clock_step(self, step: ClockStep) -> None:
+        del step
+        for watched in self._roster.watched.values():
+            if watched.incident is not None:
+                self._history.add_incident(watched.incident)
+            self._save(watched)
 
     def _forget_the_oldest(self) -> None:
         while len(self._states) > self._most_gone:

@@ -28,10 +28,10 @@ from monitord.cli.output.terminal import wants_colour, width
 from monitord.cli.parsing import Parser
 from monitord.cli.probe_options import TARGETS, add_probe_options
 from monitord.config.wording import key_text
-from monitord.dispatch import Watched
+from monitord.dispatch import Sink, Watched
 from monitord.dispatch.schedule import Grid
 from monitord.errors import ConfigError
-from monitord.model import WORST_VERDICT_FIRST, Result, Transition, Verdict
+from monitord.model import WORST_VERDICT_FIRST, Result, Verdict
 from monitord.monitors import MonitorSettings
 from monitord.settings import Settings, read_monitor
 from monitord.status.model.snapshot import result_of
@@ -192,11 +192,21 @@ async def _probe(settings: MonitorSettings, options: argparse.Namespace) -> list
     return results
 
 
+class _ResultSink(Sink):
+    def __init__(self, hear: Callable[[Result], None]) -> None:
+        self._hear = hear
+
+    def on_result(self, watched: Watched, result: Result) -> None:
+        del watched
+        self._hear(result)
+
+
 async def check(
     settings: MonitorSettings, hear: Callable[[Result], None], *, count: int, interval_s: float
 ) -> None:
     """The road of a check in the daemon, `count` times."""
     container = ApplicationContainer(Settings(monitors=(settings,)))
+    container.override(ApplicationContainer.sinks, (_ResultSink(hear),))
     loop = asyncio.get_running_loop()
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(container.http_client.close)
@@ -205,12 +215,6 @@ async def check(
         stack.push_async_callback(monitor.close)
         container.pulse.start()
         stack.callback(container.pulse.stop)
-
-        def listen(_: Watched, result: Result | None, __: Transition | None) -> None:
-            if result is not None:
-                hear(result)
-
-        container.pipeline.listeners.append(listen)
         monitor.start(lambda: None)
         watched = Watched(monitor, Grid(settings.check_every_s, 0.0), 0.0)
         for number in range(count):

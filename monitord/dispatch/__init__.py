@@ -3,7 +3,7 @@
 Reading order: `schedule`, `places`, `pipeline`, `alarms`, `dispatcher`.
 """
 
-from monitord.dispatch.auto_units import AutoMode, AutoSettings, AutoUnits
+from monitord.dispatch.auto_units import AutoMode, AutoSettings, AutoUnits, UnitRecoveries
 from monitord.dispatch.check_log import CheckLog, LoggedChecks
 from monitord.dispatch.clock_steps import ClockStep
 from monitord.dispatch.dispatcher import Dispatcher
@@ -14,6 +14,7 @@ from monitord.dispatch.plan import Plan
 from monitord.dispatch.pulse import LoopPulse
 from monitord.dispatch.roster import Matcher, Roster, Silence
 from monitord.dispatch.saved import result_of_record, result_record
+from monitord.dispatch.sink import Sink
 from monitord.dispatch.watched import OpenWindow, Pause, Watched
 
 __all__ = [
@@ -34,6 +35,8 @@ __all__ = [
     "Plan",
     "Roster",
     "Silence",
+    "Sink",
+    "UnitRecoveries",
     "Watched",
     "result_of_record",
     "result_record",

@@ -19,8 +19,9 @@ from typing import Any
 
 from monitord.clock import Clock
 from monitord.dispatch.dispatcher import Dispatcher
+from monitord.dispatch.sink import Sink
 from monitord.dispatch.watched import Watched
-from monitord.model import Result, Transition, Verdict
+from monitord.model import Result, Verdict
 from monitord.monitors import Monitor, MonitorSettings
 from monitord.monitors.systemd.common import compile_patterns
 from monitord.monitors.systemd.unit import UnitMonitor, UnitOptions
@@ -57,32 +58,85 @@ class AutoSettings:
     template: MonitorSettings | None = None
 
 
+class UnitRecoveries(Sink):
+    """Measures for how long the units of automatic monitors have been up, for `AutoUnits`, which removes them."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._up_since_s: dict[str, float | None] = {}
+        self._over: set[str] = set()
+        self._has_news = asyncio.Event()
+
+    def add(self, unit: str) -> None:
+        """Begin to measure."""
+        self._up_since_s[unit] = None
+
+    def remove(self, unit: str) -> None:
+        """Stop measuring."""
+        self._up_since_s.pop(unit, None)
+
+    def is_over(self, unit: str) -> bool:
+        """Whether the unit has been up for WELL_FOR_S."""
+        since_s = self._up_since_s.get(unit)
+        return since_s is not None and self._clock.monotonic_s() - since_s >= WELL_FOR_S
+
+    async def wait(self) -> set[str]:
+        """Return units that a check has shown to be over. Not within the check, whose monitor is to be removed."""
+        await self._has_news.wait()
+        self._has_news.clear()
+        over, self._over = self._over, set()
+        return over
+
+    def on_result(self, watched: Watched, result: Result) -> None:
+        settings = watched.monitor.settings
+        if not settings.is_automatic or settings.options.unit not in self._up_since_s:
+            return
+        unit: str = settings.options.unit
+        if result.verdict is Verdict.FAIL:
+            self._up_since_s[unit] = None
+        elif result.verdict is not Verdict.UNSURE:
+            if self._up_since_s[unit] is None:
+                self._up_since_s[unit] = self._clock.monotonic_s()
+            elif self.is_over(unit):
+                self._over.add(unit)
+                self._has_news.set()
+
+
 class AutoUnits:
-    """Owns the monitors that it made: `apply` at start and with each reload, `hear` as a listener of the pipeline."""
+    """Owns the monitors that it made: `apply` at start and with each reload, `close` at the end.
+
+    `keep` stores what is to be known after a restart, and `kept` is what it was given in an earlier run.
+    """
 
     def __init__(
         self,
         dispatcher: Dispatcher,
+        recoveries: UnitRecoveries,
         units: Units,
         build: Callable[[MonitorSettings], Monitor[Any]],
-        clock: Clock,
         keep: Callable[[str, Mapping[str, Any]], None] = lambda _, __: None,
+        kept: Mapping[str, Mapping[str, Any]] | None = None,
         ask_again_after_s: float = ASK_AGAIN_AFTER_S,
     ) -> None:
-        """`keep` stores what is to be known after a restart."""
         self._dispatcher = dispatcher
+        self._recoveries = recoveries
         self._units = units
         self._build = build
-        self._clock = clock
         self._keep = keep
         self._ask_again_after_s = ask_again_after_s
         self._template: MonitorSettings | None = None
         self._ignored = compile_patterns(())
         self._configured: Callable[[str], bool] = lambda _: False
-        self._made: dict[str, float | None] = {}
         self._following: Following | None = None
         self._asking: asyncio.Task[None] | None = None
+        self._removing: asyncio.Task[None] | None = None
         self._is_full = False
+        made = (kept or {}).get(KEPT_AS, {}).get("units")
+        self._made = (
+            {unit for unit in made[:MAX_UNITS] if isinstance(unit, str)} if isinstance(made, list) else set()
+        )
+        for unit in self._made:
+            recoveries.add(unit)
 
     def apply(self, settings: AutoSettings, monitors: Iterable[MonitorSettings]) -> None:
         """Do as is configured from now on; `monitors` are all that the configuration names."""
@@ -97,40 +151,19 @@ class AutoUnits:
         for unit in list(self._made):
             if before != self._template or monitor_name_of(unit) not in self._dispatcher.watched:
                 self._put(unit)
+        if self._removing is None:
+            self._removing = asyncio.ensure_future(self._remove_recovered())
         if self._following is None:
             self._following = self._units.follow_all(lambda _: True, self._on_change)
         else:
             self._ask()
 
-    def hear(self, watched: Watched, result: Result | None, _: Transition | None) -> None:
-        """A check has ended."""
-        settings = watched.monitor.settings
-        if result is None or not settings.is_automatic or settings.options.unit not in self._made:
-            return
-        unit: str = settings.options.unit
-        now_s = self._clock.monotonic_s()
-        if result.verdict is Verdict.FAIL:
-            self._made[unit] = None
-        elif result.verdict is not Verdict.UNSURE:
-            since_s = self._made[unit]
-            if since_s is None:
-                self._made[unit] = now_s
-            elif now_s - since_s >= WELL_FOR_S:
-                # Not within its own check.
-                asyncio.get_running_loop().call_soon(self._remove_if_well, unit)
-
-    def restore(self, kept: Mapping[str, Mapping[str, Any]]) -> None:
-        """What `keep` was given in an earlier run. Before the first `apply`, which makes these monitors anew."""
-        units = kept.get(KEPT_AS, {}).get("units")
-        if isinstance(units, list):
-            self._made = {unit: None for unit in units[:MAX_UNITS] if isinstance(unit, str)}
-
     async def close(self) -> None:
         """May be called twice."""
-        asking = self._asking
+        tasks = [task for task in (self._asking, self._removing) if task is not None]
         self._stop()
-        if asking is not None:
-            await asyncio.wait([asking])
+        if tasks:
+            await asyncio.wait(tasks)
 
     # -- what fails ---------------------------------------------------------------------------------------
 
@@ -182,18 +215,24 @@ class AutoUnits:
         options = replace(template.options, unit=unit)
         settings = replace(template, name=monitor_name_of(unit), options=options, is_automatic=True)
         if unit not in self._made:
-            self._made[unit] = None
+            self._made.add(unit)
+            self._recoveries.add(unit)
             self._keep_all()
         self._dispatcher.put_extra(self._build(settings))
 
-    def _remove_if_well(self, unit: str) -> None:
-        since_s = self._made.get(unit)
-        if since_s is not None and self._clock.monotonic_s() - since_s >= WELL_FOR_S:
-            log.info("%s has been well for %d minutes, and is no monitor any more", unit, WELL_FOR_S // 60)
-            self._remove(unit)
+    async def _remove_recovered(self) -> None:
+        while True:
+            for unit in await self._recoveries.wait():
+                if unit not in self._made or not self._recoveries.is_over(unit):
+                    continue
+                log.info(
+                    "%s has been well for %d minutes, and is no monitor any more", unit, WELL_FOR_S // 60
+                )
+                self._remove(unit)
 
     def _remove(self, unit: str) -> None:
-        del self._made[unit]
+        self._made.remove(unit)
+        self._recoveries.remove(unit)
         self._keep_all()
         self._is_full = False
         self._dispatcher.remove_extra(monitor_name_of(unit))
@@ -208,6 +247,9 @@ class AutoUnits:
         if self._asking is not None:
             self._asking.cancel()
             self._asking = None
+        if self._removing is not None:
+            self._removing.cancel()
+            self._removing = None
 
 
 def _watched_by(monitors: Iterable[MonitorSettings]) -> Callable[[str], bool]:

@@ -24,7 +24,7 @@ from monitord.dispatch.places import Places
 from monitord.dispatch.plan import Plan, plan_of
 from monitord.dispatch.schedule import first_due, grid_of, next_due
 from monitord.dispatch.watched import Pause, Watched
-from monitord.health import without_streak
+from monitord.health import IsolationPolicy, without_streak
 from monitord.model import Health, Result
 from monitord.monitors import Monitor, MonitorSettings
 
@@ -37,12 +37,20 @@ ABANDON_AFTER_S = 2.0
 CANCEL_WAIT_S = 1.0
 """How long a stop waits for cancelled checks to clean up."""
 
+Recall = Callable[[Watched], float | None]
+"""Restores the stored state of a new monitor, and returns when it is due next; None: as any new monitor."""
+
 
 class Dispatcher:
     """Owns every `Watched`. `start`, then `apply` as often as the configuration changes, then `close`."""
 
     def __init__(
-        self, pipeline: Pipeline, places: Places[Watched], clock: Clock, check_log: CheckLog
+        self,
+        pipeline: Pipeline,
+        places: Places[Watched],
+        clock: Clock,
+        check_log: CheckLog,
+        recall: Recall = lambda _: None,
     ) -> None:
         self._pipeline = pipeline
         self._places = places
@@ -56,16 +64,13 @@ class Dispatcher:
         self._closing: set[asyncio.Task[None]] = set()
         self.roster = pipeline.roster
         self.watched: dict[str, Watched] = pipeline.roster.watched
-        pipeline.wake = self._wake
         self._extra: set[str] = set()
         self.lateness = Lateness()
         self.checks = 0
         self.skipped = 0
         self.abandoned = 0
-        self.recall: Callable[[Watched], float | None] = lambda _: None
-        """Lets a new monitor stand as one of its name did, and says when it is due. The recorder puts itself here."""
-        self.blind_share = 0.8
-        self.canaries: frozenset[str] = frozenset()
+        self._recall_state = recall
+        self._isolation = IsolationPolicy()
 
     # -- life ---------------------------------------------------------------------------------------------
 
@@ -125,8 +130,12 @@ class Dispatcher:
         """Build what is new, aside. Whatever `build` raises leaves everything as it was."""
         return plan_of(self.watched, self._extra, wanted, build)
 
-    def apply(self, plan: Plan) -> None:
-        """Put a plan in force. Monitors that are not in it keep phase, streaks and connections. Cannot fail."""
+    def apply(self, plan: Plan, isolation: IsolationPolicy | None = None) -> None:
+        """Put a plan in force. Monitors that are not in it keep phase, streaks and connections. Cannot fail.
+
+        `isolation` replaces the policy in force; None keeps it.
+        """
+        self._isolation = isolation or self._isolation
         now_s = self._clock.monotonic_s()
         removed = {name: self.watched.pop(name) for name in plan.removed}
         for previous in removed.values():
@@ -147,7 +156,7 @@ class Dispatcher:
                 self._recall(watched)
             self._begin(watched)
         for previous in removed.values():
-            self._pipeline.retire(previous)
+            self._pipeline.remove(previous)
         for watched in self.watched.values():
             if watched.pause is not None:
                 self._alarms.clear(watched)
@@ -157,7 +166,7 @@ class Dispatcher:
             for name, one in self.watched.items()
             if one.monitor.looks_outward and one.pause is None
         }
-        self._pipeline.blindness.configure(periods_s, share=self.blind_share, canaries=self.canaries)
+        self._pipeline.blindness.configure(periods_s, self._isolation)
         self._pipeline.measure_finely_for(
             min((one.monitor.settings.timeout_s for one in self.watched.values()), default=math.inf)
         )
@@ -200,7 +209,7 @@ class Dispatcher:
         watched = self.watched.pop(name, None)
         if watched is not None:
             self._let_go(watched)
-            self._pipeline.retire(watched)
+            self._pipeline.remove(watched)
             self.roster.settle()
             self._alarms.aim()
 
@@ -211,14 +220,15 @@ class Dispatcher:
     def _watch(self, monitor: Monitor[Any], now_s: float) -> Watched:
         period_s = monitor.settings.check_every_s
         due_at = first_due(monitor.name, period_s, now_s)
-        watched = Watched(monitor, grid_of(monitor.name, period_s), due_at, sure_at=now_s)
+        grid = grid_of(monitor.name, period_s)
+        watched = Watched(monitor, grid, due_at, sure_at=now_s, request_check=self._wake)
         self.watched[monitor.name] = watched
         self._alarms.set(watched, due_at)
         return watched
 
     def _recall(self, watched: Watched) -> None:
         """One that was watched before, in an earlier run or configuration, goes on from there."""
-        due_at = self.recall(watched)
+        due_at = self._recall_state(watched)
         is_alerting = watched.stands in {Health.DOWN, Health.DEGRADED} or watched.health.flapping.is_flapping
         # A notification that was held back waits for the first check, so that one comes soon.
         if due_at is not None and (due_at < watched.due_at or not is_alerting):
@@ -227,13 +237,13 @@ class Dispatcher:
     def _succeed(self, watched: Watched, previous: Watched) -> None:
         """Go on from the one before. What one of another type was about, nobody watches any more."""
         if watched.monitor.type_name != previous.monitor.type_name:
-            self._pipeline.retire(previous)
+            self._pipeline.remove(previous)
         watched.take_over(previous)
 
     def _begin(self, watched: Watched) -> None:
         """What the monitor had to know of before is known; it may ask for checks."""
         try:
-            watched.monitor.start(lambda: self._wake(watched))
+            watched.monitor.start(watched.wake)
         except Exception:
             log.exception("%s: starting the monitor failed", watched.name)
 

@@ -1,4 +1,4 @@
-"""The road of one check, from asking to telling: `Pipeline.run` is where it can be read.
+"""The road of one check, from the check to the sinks: `Pipeline.run` is where it can be read.
 
 An expected failure is an observation. A bug of a monitor is an exception, and becomes one here: it costs
 that monitor this check, never the daemon.
@@ -21,6 +21,7 @@ from monitord.dispatch.clock_steps import ClockStep, ClockSteps
 from monitord.dispatch.judging import conditions_of, judge
 from monitord.dispatch.pulse import LoopPulse
 from monitord.dispatch.roster import Roster
+from monitord.dispatch.sink import Sink
 from monitord.dispatch.watched import Watched
 from monitord.health import (
     PROBED,
@@ -59,22 +60,32 @@ EVALUATED_AT_ONCE_S = 0.005
 
 _JUDGED_BY_CONDITIONS = frozenset({Reason.OK, Reason.CONDITION_FAILED})
 
-ResultListener = Callable[[Watched, Result | None, Transition | None], None]
-IncidentListener = Callable[[Watched, Incident], None]
-
 
 class Pipeline:
-    """check → observation → verdict → health → transition → incident → log and listeners."""
+    """check → observation → verdict → health → transition → incident → log and sinks.
+
+    `was_isolated`: whether this host was isolated when the last run ended; this one continues from there.
+    """
 
     def __init__(
-        self, clock: Clock, pulse: LoopPulse, check_log: CheckLog, roster: Roster | None = None
+        self,
+        clock: Clock,
+        pulse: LoopPulse,
+        check_log: CheckLog,
+        roster: Roster | None = None,
+        sinks: tuple[Sink, ...] = (),
+        *,
+        was_isolated: bool = False,
     ) -> None:
         self._clock = clock
         self._pulse = pulse
         self._log = check_log
         self.roster = Roster() if roster is None else roster
-        self.blindness = Blindness()
-        self._was_blind = False
+        self._sinks = sinks
+        # Every check calls each of these: a sink that ignores results costs a passing check nothing.
+        self._result_sinks = [sink for sink in sinks if type(sink).on_result is not Sink.on_result]
+        self.blindness = Blindness(is_blind=was_isolated)
+        self._was_blind = was_isolated
         self._held: dict[str, bool] = {}
         """Monitors whose failures are not confirmed before the state of their parents, or of this host, is known. True:
         a parent fails, so that a failure found before it recovers says nothing."""
@@ -85,24 +96,9 @@ class Pipeline:
         """Its check has a result, but has not ended yet."""
         self._evaluating = asyncio.Lock()
         self._are_open: list[bool] = []
-        self.listeners: list[ResultListener] = []
-        """Called after each check, and without a result after any other change of health, in order. They must
-        not block, and what they raise is logged and lost."""
-        self.incident_listeners: list[IncidentListener] = []
-        """Called when an incident opens, is acknowledged or closes."""
-        self.retire_listeners: list[Callable[[Watched], None]] = []
-        """Called when a monitor has left the configuration. They must neither block nor raise."""
-        self.rename_listeners: list[Callable[[str, Watched], None]] = []
-        """Called with the old name when a monitor has got a new one; the same holds for them."""
-        self.blindness_listeners: list[Callable[[bool], None]] = []
-        """Called with True when this host seems to be cut off, and with False when that is over. The same holds."""
-        self.clock_listeners: list[Callable[[ClockStep], None]] = []
-        """Called when the wall clock was set, after the monitors' own moments were moved. The same holds."""
         self._clock_steps = ClockSteps(clock)
         self._last_step: ClockStep | None = None
         self._stepped_at_s = float("-inf")
-        self.wake: Callable[[Watched], None] = lambda _: None
-        """Has a monitor checked at once; the dispatcher puts itself here."""
 
     async def run(self, watched: Watched, is_current: Callable[[], bool]) -> None:
         """One check of one monitor. Raises nothing but CancelledError.
@@ -173,18 +169,21 @@ class Pipeline:
         self._log.clock_stepped(step.by)
         for watched in self.roster.watched.values():
             watched.follow_clock(step)
-        for listener in self.clock_listeners:
-            listener(step)
+        self._publish("the wall clock", lambda sink: sink.on_clock_step(step))
 
     def restand(self, watched: Watched) -> None:
-        """Tell how a monitor stands when something else than a check has changed it, such as a pause."""
+        """Publish the state of a monitor that something else than a check has changed, such as a pause."""
+        self.follow_clock()
         last = watched.last.observation if watched.last is not None else None
         reason, detail = (Reason.OK, "") if last is None else (last.reason, last.detail)
         summary = "" if last is None else last.summary
         transition = self._stand(watched, self._clock.now(), reason, detail)
         if transition is not None:
             self._log.changed(watched, transition, self.roster.silence_of(watched, self._clock.now()))
-        self._tell(watched, None, transition)
+        if transition is None:
+            self._publish(watched.name, lambda sink: sink.on_update(watched))
+        else:
+            self._publish_transition(watched, transition)
         self._follow_incident(watched, reason, summary)
 
     async def _observe(self, watched: Watched, watch: Stopwatch) -> Observation:
@@ -293,7 +292,13 @@ class Pipeline:
         )
         if step.state.flapping.is_flapping is not before.flapping.is_flapping:
             self._log.flapping_changed(watched)
-        self._tell(watched, result, transition)
+        for sink in self._result_sinks:
+            try:
+                sink.on_result(watched, result)
+            except Exception:
+                log.exception("%s: %s failed", watched.name, type(sink).__name__)
+        if transition is not None:
+            self._publish_transition(watched, transition)
         self._follow_incident(watched, observation.reason, observation.summary)
         if parents is Parents.FAILING or (step.state.is_soft and not before.is_soft):
             self._check_sources(watched)
@@ -340,17 +345,13 @@ class Pipeline:
         """
         if result.verdict is not Verdict.FAIL or not watched.monitor.looks_outward:
             return False
-        if watched.name in self.blindness.canaries:
+        if watched.name in self.blindness.policy.canaries:
             return True
         observation = result.observation
         if observation.address is not None and is_this_host(observation.address):
             return True  # a forwarder here, such as a proxy or the stub of a resolver, answers in place of the target
         shows_connectivity = observation.shows_connectivity
         return not (observation.reason.is_response if shows_connectivity is None else shows_connectivity)
-
-    def restore_blindness(self) -> None:
-        """This host was isolated when the last run ended: go on from there. Before the first `configure`."""
-        self.blindness.is_blind = self._was_blind = True
 
     def _note_blindness(self) -> None:
         is_blind = self.blindness.is_blind
@@ -360,8 +361,7 @@ class Pipeline:
         if not is_blind:
             self._pulse.settle(SETTLE_AFTER_BLINDNESS_S, Reason.PROBER_BLIND)
         self._log.blindness_changed(is_blind=is_blind)
-        for listener in self.blindness_listeners:
-            listener(is_blind)
+        self._publish("isolation", lambda sink: sink.on_isolation_change(is_isolated=is_blind))
 
     def _probe(self, failing: Watched, now_s: float) -> None:
         """Check others at once, as parents are: is the failure the target's, or is this host isolated?"""
@@ -382,13 +382,13 @@ class Pipeline:
             max(0, PROBED - len(passed)),
             unasked,
             # The older its last check, the more a new one says.
-            key=lambda one: (one.name not in blindness.canaries, one.check_began_at),
+            key=lambda one: (one.name not in blindness.policy.canaries, one.check_began_at),
         )
         longest_s = max(map(self.deadline_s, asked), default=0.0)
         until_s = now_s + longest_s + PROBE_MARGIN_S
         if blindness.probe([one.name for one in asked], now_s, until_s, passed=passed):
             for one in asked:
-                self.wake(one)
+                one.wake()
 
     def _confirm_held(self, after: Watched | None = None) -> None:
         """Let failures count that were held back, once the state of their parents, and of this host, is known.
@@ -425,7 +425,7 @@ class Pipeline:
         has_parent_failed = self._held.pop(name)
         if has_parent_failed and parents is Parents.WELL:
             # It may have failed because of the parent, which has recovered: only a new check can show that.
-            self.wake(watched)
+            watched.wake()
             return True
         after = confirm(watched.health, watched.monitor.settings.policy, parents)
         if after is not watched.health:
@@ -484,7 +484,7 @@ class Pipeline:
                 and one.check_began_at >= watched.failing_since
             )
             if not is_being_checked and not self._is_checked_since(one, watched):
-                self.wake(one)
+                one.wake()
 
     def _note_sureness(self, watched: Watched, verdict: Verdict) -> None:
         now_s = self._clock.monotonic_s()
@@ -520,36 +520,36 @@ class Pipeline:
             self.change_incident(watched, incident)
 
     def change_incident(self, watched: Watched, incident: Incident | None) -> None:
-        """Keep it as it is now, and tell."""
+        """Replace the incident, and publish it."""
+        self.follow_clock()
         watched.incident = incident if incident is not None and incident.closed_at is None else None
         if incident is not None:
-            for listener in self.incident_listeners:
-                try:
-                    listener(watched, incident)
-                except Exception:
-                    log.exception("%s: a listener failed", watched.name)
+            self._publish(watched.name, lambda sink: sink.on_incident(watched, incident))
 
     def rename(self, old: str, watched: Watched) -> None:
-        """The monitor goes on under its new name."""
+        """The monitor continues under its new name."""
         if watched.incident is not None:
             watched.incident = replace(watched.incident, monitor=watched.name)
-        for listener in self.rename_listeners:
-            listener(old, watched)
+        self._publish(watched.name, lambda sink: sink.on_renamed(old, watched))
 
-    def retire(self, watched: Watched) -> None:
-        """The monitor is watched no longer: nobody will see the end of its incident."""
-        for listener in self.retire_listeners:
-            listener(watched)
+    def remove(self, watched: Watched) -> None:
+        """The monitor is not checked any more: its incident is closed, because nobody will see its end."""
+        if watched.incident is not None:
+            self.change_incident(watched, replace(watched.incident, closed_at=self._clock.now()))
+        self._publish(watched.name, lambda sink: sink.on_removed(watched))
 
-    def _tell(self, watched: Watched, result: Result | None, transition: Transition | None) -> None:
-        for listener in self.listeners:
+    def _publish_transition(self, watched: Watched, transition: Transition) -> None:
+        self._publish(watched.name, lambda sink: sink.on_transition(watched, transition))
+        for follower in self.roster.followers(watched):
+            follower.wake()
+
+    def _publish(self, subject: str, event: Callable[[Sink], None]) -> None:
+        """Call the event on each sink, in order. An exception costs that sink this event, and nothing else."""
+        for sink in self._sinks:
             try:
-                listener(watched, result, transition)
+                event(sink)
             except Exception:
-                log.exception("%s: a listener failed", watched.name)
-        if transition is not None:
-            for follower in self.roster.followers(watched):
-                self.wake(follower)
+                log.exception("%s: %s failed", subject, type(sink).__name__)
 
 
 def _has_passed_since(watched: Watched, moment_s: float) -> bool:

@@ -7,7 +7,7 @@ clock.
 import asyncio
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -83,6 +83,12 @@ class Watched:
     bug: str | None = None
     is_slow_to_judge: bool | None = None
     asked: list[asyncio.Future[Result]] = field(default_factory=list)
+    request_check: "Callable[[Watched], None]" = lambda _: None
+    """Has it checked at once; given by the dispatcher."""
+
+    def wake(self) -> None:
+        """Have it checked at once, or once more if it is being checked; nothing while it is paused."""
+        self.request_check(self)
 
     def follow_clock(self, step: ClockStep) -> None:
         """The wall clock was set."""

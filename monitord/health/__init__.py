@@ -4,7 +4,7 @@
 else decides whether somebody is to be told: `flapping`, `dependencies`, `incidents`, `blindness`.
 """
 
-from monitord.health.blindness import PROBED, Blindness
+from monitord.health.blindness import PROBED, Blindness, IsolationPolicy
 from monitord.health.dependencies import Parents, parents_of
 from monitord.health.flapping import Flapping
 from monitord.health.incidents import incident_after
@@ -17,6 +17,7 @@ __all__ = [
     "Flapping",
     "HealthPolicy",
     "HealthState",
+    "IsolationPolicy",
     "Parents",
     "Step",
     "Window",

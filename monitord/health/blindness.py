@@ -48,14 +48,22 @@ class _Probe:
     failed: int = 1
 
 
-@dataclass(slots=True)
-class Blindness:
-    """Fed with every conclusive network check; owned by the pipeline. `canaries`: monitors that fail only if this host
-    is isolated.
+@dataclass(frozen=True, slots=True)
+class IsolationPolicy:
+    """This host is isolated if this `share` of the network monitors fails.
+
+    `canaries`: monitors that fail only if this host is isolated.
     """
 
     share: float = 0.8
     canaries: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Blindness:
+    """Fed with every conclusive network check; owned by the pipeline."""
+
+    policy: IsolationPolicy = IsolationPolicy()
     window_s: float = 30.0
     is_blind: bool = False
     _watched: set[str] = field(default_factory=set)
@@ -69,9 +77,9 @@ class Blindness:
     _probe: _Probe | None = None
     _probed_at_s: float = float("-inf")
 
-    def configure(self, periods_s: Mapping[str, float], *, share: float, canaries: frozenset[str]) -> None:
+    def configure(self, periods_s: Mapping[str, float], policy: IsolationPolicy) -> None:
         """Set the network monitors that are checked, with how often; those that are gone are forgotten."""
-        self.share, self.canaries = share, canaries
+        self.policy = policy
         for gone in self._watched - set(periods_s):
             self.forget(gone)
         if self.is_blind:
@@ -83,7 +91,7 @@ class Blindness:
         self._watched = set(periods_s)
         periods = sorted(periods_s.values())
         if periods:
-            self.window_s = periods[min(int(len(periods) * share), len(periods) - 1)]
+            self.window_s = periods[min(int(len(periods) * policy.share), len(periods) - 1)]
         if self.is_blind:
             self._decide()
 
@@ -152,7 +160,7 @@ class Blindness:
             and not self.is_suspected
             and at_s - self._probed_at_s >= PROBE_EVERY_S
             and self._counted >= self._minimum
-            and self.canaries <= self._watched
+            and self.policy.canaries <= self._watched
         )
 
     def probe(
@@ -163,7 +171,7 @@ class Blindness:
         `passed`: others whose last check is as good as a new one. False: those are enough, and no check is needed.
         """
         self._probed_at_s = at_s
-        if self.canaries.isdisjoint(passed):
+        if self.policy.canaries.isdisjoint(passed):
             self._probe = _Probe(at_s, until_s, set(names), min(len(passed), PROBED))
             self._end_probe_if_decided()
         return self._probe is not None
@@ -188,7 +196,7 @@ class Blindness:
             probe.failed += 1
         else:
             probe.passed += 1
-            if name in self.canaries:
+            if name in self.policy.canaries:
                 self._probe = None
                 return
         self._end_probe_if_decided()
@@ -198,7 +206,7 @@ class Blindness:
         if probe is None:
             return
         possible = probe.failed + len(probe.pending)
-        if not probe.pending or possible < self.share * (possible + probe.passed):
+        if not probe.pending or possible < self.policy.share * (possible + probe.passed):
             self._probe = None
 
     # What follows
@@ -209,16 +217,16 @@ class Blindness:
         if self._probe is not None:
             return True
         fresh = len(self._fresh)
-        if fresh < self._minimum or self.canaries & self._well_since:
+        if fresh < self._minimum or self.policy.canaries & self._well_since:
             return False
-        if fresh >= self.share * (fresh + len(self._well_since)):
+        if fresh >= self.policy.share * (fresh + len(self._well_since)):
             return True
         lately = sum(name in self._fresh for name in self._latest)
-        return len(self._latest) == LATEST and lately >= self.share * LATEST
+        return len(self._latest) == LATEST and lately >= self.policy.share * LATEST
 
     @property
     def _minimum(self) -> int:
-        return MINIMUM_WITH_CANARIES if self.canaries else MINIMUM
+        return MINIMUM_WITH_CANARIES if self.policy.canaries else MINIMUM
 
     @property
     def _counted(self) -> int:
@@ -228,11 +236,13 @@ class Blindness:
     def _decide(self) -> None:
         fresh = len(self._fresh)
         if self.is_blind:
-            if fresh < self.share * self._counted or self._counted < self._minimum:
+            if fresh < self.policy.share * self._counted or self._counted < self._minimum:
                 self.is_blind = False
                 self._fresh.clear()
         elif (
-            fresh >= self._minimum and fresh >= self.share * self._counted and self.canaries <= self._failing
+            fresh >= self._minimum
+            and fresh >= self.policy.share * self._counted
+            and self.policy.canaries <= self._failing
         ):
             self.is_blind = True
             self._probe = None

@@ -28,8 +28,7 @@ class Office:
         self.clock = FakeClock()
         self.notifier = FakeNotifier(settings, tools(self.clock))
         self.kept = Kept() if kept is None else kept
-        self.outbox = Outbox(self.kept.keep)
-        self.outbox.restore(dict(self.kept))
+        self.outbox = Outbox(self.kept.keep, dict(self.kept))
         self.handed: list[tuple[str, int]] = []
         self.stored: list[float] = []
         self.courier = Courier(

@@ -29,8 +29,7 @@ def test_what_waits_and_what_is_past_is_found_again() -> None:
     outbox.hand_over(second, "backup")
     assert (outbox.count_for("ops"), outbox.count_for("backup")) == (1, 1)
     outbox.end(first, Fate.SENT, T0, "200 OK")
-    again = Outbox(kept.keep)
-    again.restore({**kept, "silences": {}})
+    again = Outbox(kept.keep, {**kept, "silences": {}})
     assert [one.notice for one in again.waiting_for("backup")] == [notice(2)]
     assert again.waiting_for("ops") == []
     newest, oldest = again.entries()
@@ -72,8 +71,7 @@ def test_a_message_that_was_attempted_stays_as_it_is_when_too_many_wait() -> Non
     outbox.form([first], "key", T0)
     second, third = outbox.add(notice(2)), outbox.add(notice(3))
     assert [one.fate for one in (first, second, third)] == [Fate.WAITING, Fate.GIVEN_UP, Fate.WAITING]
-    again = Outbox(kept.keep)
-    again.restore(dict(kept))
+    again = Outbox(kept.keep, dict(kept))
     assert [(one.message, one.message_at) for one in again.waiting_for("ops")] == [("key", T0), (None, None)]
     outbox.dissolve([first])
     assert (kept[first.key]["message"], kept[first.key]["message_at"]) == (None, None)
@@ -84,7 +82,6 @@ def test_what_cannot_be_read_is_forgotten_with_a_word(
     record: Mapping[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     kept = Kept({"notice:x": record})
-    outbox = Outbox(kept.keep)
-    outbox.restore(dict(kept))
+    outbox = Outbox(kept.keep, dict(kept))
     assert (len(outbox), kept) == (0, {})
     assert "cannot be read, and are gone: 1" in caplog.text

@@ -8,14 +8,33 @@ from typing import Any, ClassVar
 
 import pytest
 
-from monitord.bridges.recorder import MOST_GONE, Recorder
+from monitord.bridges.recorder import (
+    ISOLATION,
+    MOST_GONE,
+    Recorder,
+)
 from monitord.clock import Clock, SystemClock
-from monitord.dispatch import CheckLog, Dispatcher, LoggedChecks, LoopPulse, Pause, Pipeline, Places
+from monitord.dispatch import (
+    CheckLog,
+    Dispatcher,
+    LoggedChecks,
+    LoopPulse,
+    Pause,
+    Pipeline,
+    Places,
+    Roster,
+)
 from monitord.health import HealthPolicy
 from monitord.history import History, HistorySettings
 from monitord.model import Health, Incident, Reason
 from monitord.monitors import Tools
-from tests.fakes import FakeClock, FakeMonitor, fake_tools, monitor_settings
+from tests.fakes import (
+    FakeClock,
+    FakeMonitor,
+    FakeSink,
+    fake_tools,
+    monitor_settings,
+)
 
 ONE_FAILURE = HealthPolicy(fail_after=1)
 
@@ -64,16 +83,17 @@ async def in_a_run(
 ) -> Run:
     clock = SystemClock()
     log = CheckLog(LoggedChecks.ALL)
-    pipeline = Pipeline(clock, LoopPulse(clock), log)
-    dispatcher = Dispatcher(pipeline, Places(256, 8), clock, log)
     history = History(path, HistorySettings(), clock)
     kept = history.open()
-    recorder = Recorder(history, pipeline, clock, most_gone)
+    roster, sink = Roster(), FakeSink()
+    recorder = Recorder(history, roster, clock, kept, most_gone)
+    pipeline = Pipeline(
+        clock, LoopPulse(clock), log, roster, (recorder, sink), was_isolated=ISOLATION in kept.own
+    )
+    dispatcher = Dispatcher(pipeline, Places(256, 8), clock, log, recorder.recall)
     run = Run(clock, dispatcher, history, recorder)
-    recorder.attach(kept)
-    dispatcher.recall = recorder.recall
-    pipeline.incident_listeners.append(lambda _, incident: run.incidents.append(incident))
-    pipeline.listeners.append(lambda _, __, change: run.told.append(change.after) if change else None)
+    sink.incidents.append(run.incidents.append)
+    sink.transitions.append(lambda change: run.told.append(change.after))
     history.start()
     dispatcher.start()
     await live(run)
@@ -98,7 +118,7 @@ async def test_a_restart_in_the_middle_of_an_outage_announces_and_counts_nothing
 
     async def second(run: Run) -> None:
         run.add("web", Reason.REFUSED)
-        run.recorder.settle()
+        run.recorder.close_other_incidents()
         assert run.stands("web") is Health.DOWN
         await run.check("web")
 
@@ -188,7 +208,7 @@ async def test_of_what_comes_and_goes_not_all_is_remembered_for_ever(tmp_path: P
     async def second(run: Run) -> None:
         for number in range(4):
             run.add(f"run-{number}")
-        run.recorder.settle()
+        run.recorder.close_other_incidents()
         stands = [run.stands(f"run-{number}") for number in range(4)]
         assert stands == [Health.PENDING, Health.PENDING, Health.DOWN, Health.DOWN]
 
@@ -205,7 +225,7 @@ async def test_a_renamed_monitor_takes_its_past_along_also_over_a_restart(tmp_pa
 
     async def second(run: Run) -> None:
         run.add("new", Reason.REFUSED, renamed_from="old")
-        run.recorder.settle()
+        run.recorder.close_other_incidents()
         assert run.stands("new") is Health.DOWN
         incident = run.dispatcher.watched["new"].incident
         assert incident is not None
@@ -228,7 +248,7 @@ async def test_the_incident_of_a_monitor_that_left_while_the_daemon_was_down_is_
 
     async def second(run: Run) -> None:
         run.add("other")
-        run.recorder.settle()
+        run.recorder.close_other_incidents()
         await asyncio.sleep(0.6)
         (incident,) = await run.history.incidents()
         assert incident.closed_at is not None

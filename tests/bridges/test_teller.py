@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from monitord.alerts import Alerts, AlertSettings, Route, decision_text
-from monitord.bridges.teller import Teller
-from monitord.dispatch import Matcher, Pause
+from monitord.bridges.teller import Standings, Teller
+from monitord.dispatch import Matcher, Pause, Roster
 from monitord.health import HealthPolicy, Window
-from monitord.interventions import Interventions
+from monitord.interventions import Interventions, Silences
 from monitord.model import Health, Reason
 from monitord.notifiers import NotifierSettings
 from tests.alerts.made import FakeNotifier, fake_type, refuse, tools
-from tests.dispatch.test_dispatcher import finish
+from tests.dispatch.test_dispatcher import Bench, bench, finish
 from tests.dispatch.test_standing import World, many, world
-from tests.fakes import run_in_fake_time, stored_at_once
+from tests.fakes import FakeClock, run_in_fake_time, stored_at_once
 
 OPS = AlertSettings((NotifierSettings("ops", "fake", None, group_wait_s=1.0),))
 
@@ -29,15 +29,17 @@ def with_the_fake_type() -> Iterator[None]:
 
 
 class Telling:
-    """A world with alerts that listen to it; `kept` is what a history would hold."""
+    """A world with alerts as a sink; `kept` is what a history would hold, and what an earlier run left in it."""
 
-    def __init__(self, settings: AlertSettings = OPS) -> None:
-        self.world: World = world()
-        made = self.world.made
-        self.kept: dict[str, Mapping[str, Any]] = {}
-        self.alerts = Alerts(tools(made.clock), "here", self._keep, stored_at_once)
-        self.teller = Teller(self.alerts, made.pipeline, made.clock)
-        self.teller.attach()
+    def __init__(
+        self, settings: AlertSettings = OPS, kept: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> None:
+        self.kept: dict[str, Mapping[str, Any]] = dict(kept or {})
+        clock, roster = FakeClock(), Roster()
+        standings = Standings(roster, clock)
+        self.alerts = Alerts(tools(clock), "here", self._keep, stored_at_once, standings.of, dict(self.kept))
+        self.teller = Teller(self.alerts, standings, roster)
+        self.world: World = world(bench(clock=clock, roster=roster, sinks=(self.teller,)))
         self.alerts.apply(settings)
         self.task = asyncio.ensure_future(self.alerts.run())
 
@@ -61,6 +63,10 @@ class Telling:
         await asyncio.wait([self.task])
         await finish(self.world.made)
         await self.alerts.close()
+
+
+def _silences(made: Bench) -> Silences:
+    return Silences(made.pipeline.roster, made.clock, lambda *_: None)
 
 
 def run(main: Callable[[Telling], Coroutine[Any, Any, None]], settings: AlertSettings = OPS) -> None:
@@ -107,7 +113,7 @@ def test_a_child_behind_its_parent_is_not_told() -> None:
 def test_a_silence_holds_back_until_it_ends() -> None:
     async def main(there: Telling) -> None:
         made = there.world.made
-        people = Interventions(made.dispatcher, made.pipeline, made.clock, lambda *_: None)
+        people = Interventions(made.dispatcher, made.pipeline, _silences(made), made.clock)
         there.world.add("web")
         await asyncio.sleep(30)
         people.silence(Matcher(names=("web",)), made.clock.now() + timedelta(minutes=10), None, "kim")
@@ -144,7 +150,7 @@ def test_a_window_holds_back_and_what_is_over_by_its_end_was_never_told() -> Non
 def test_an_acknowledgement_ends_the_reminders_and_the_end_is_told() -> None:
     async def main(there: Telling) -> None:
         made = there.world.made
-        people = Interventions(made.dispatcher, made.pipeline, made.clock, lambda *_: None)
+        people = Interventions(made.dispatcher, made.pipeline, _silences(made), made.clock)
         there.world.add("web")
         await asyncio.sleep(30)
         there.world.bad = {"web": Reason.REFUSED}
@@ -228,8 +234,7 @@ def test_a_monitor_that_is_removed_and_added_again_while_down_reuses_no_key(*, r
         assert there.told == ["DOWN: web", "watched no longer: web"]
         other, got = there, list(there.notifier.got)
         if restarts:
-            other = Telling()
-            other.alerts.restore(dict(there.kept))
+            other = Telling(kept=there.kept)
             other.world.bad = {"web": Reason.REFUSED}
         other.world.add("web")
         again = other.world.made.dispatcher.watched["web"]
@@ -280,7 +285,7 @@ def test_a_monitor_that_was_unknown_before_a_restart_is_notified_after_it() -> N
         restored = there.world.made.dispatcher.watched["gateway"]
         restored.stands, restored.is_unknown = Health.UNKNOWN, True
         restored.stands_since = there.world.made.clock.now()
-        there.teller.settle()
+        there.teller.evaluate_all(is_isolated=False)
         assert there.told == []
         await asyncio.sleep(30)
         assert there.told == ["UNKNOWN: gateway"]
@@ -324,12 +329,11 @@ def test_a_fallback_that_got_the_problem_gets_its_end_once(*, is_back: bool, res
         assert [title for group in backup.titles for title in group] == ["DOWN: web"]
         other = there
         if restarts:
-            other = Telling(WITH_FALLBACK)
+            other = Telling(WITH_FALLBACK, there.kept)
             ops, backup = FakeNotifier.made[-2:]
-            other.alerts.restore(dict(there.kept))
             other.world.add("web")
             other.world.bad = {"web": Reason.REFUSED}
-            other.teller.settle()
+            other.teller.evaluate_all(is_isolated=False)
             await asyncio.sleep(60)
         ops.act = (lambda _: None) if is_back else refuse
         before = len(ops.got)
@@ -410,11 +414,10 @@ def test_a_restart_in_the_middle_tells_everything_once() -> None:
         kept = dict(there.kept)
         assert there.notifier.got
         # Another run takes up what was kept; db is not configured any more.
-        other = Telling()
-        other.alerts.restore(kept)
+        other = Telling(kept=kept)
         other.world.add("web")
         other.world.bad = {"web": Reason.REFUSED}
-        other.teller.settle()
+        other.teller.evaluate_all(is_isolated=False)
         await asyncio.sleep(60)
         assert sorted(other.told) == ["DOWN: db", "DOWN: web", "watched no longer: db"]
         other.world.bad = {}
@@ -488,7 +491,7 @@ def test_a_bug_in_telling_costs_no_check(
         there.world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
         assert there.world.stands("web") is Health.DOWN
-        assert "a listener failed" in caplog.text
+        assert "Teller failed" in caplog.text
 
     run(main)
 
@@ -519,8 +522,7 @@ def test_a_host_that_is_cut_off_says_so_once_and_when_it_is_over() -> None:
         assert there.told == ["cut off: nearly everything fails at once, and is not believed"]
         assert there.notifier.got[0].subject.startswith("[monitord here] cut off")
         # A restart meanwhile: who begins anew has seen nothing yet.
-        other = Telling()
-        other.alerts.restore(dict(there.kept))
+        other = Telling(kept=there.kept)
         other.alerts.settle((), is_blind=False)
         await asyncio.sleep(5)
         assert [title.partition(",")[0] for title in other.told] == ["sees again"]
@@ -582,10 +584,9 @@ def test_a_new_name_that_came_with_a_restart_goes_on_with_what_was_told() -> Non
         there.world.add("web")
         there.world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
-        other = Telling()
-        other.alerts.restore(dict(there.kept))
+        other = Telling(kept=there.kept)
         other.world.add("site", renamed_from="web")
-        other.teller.settle()
+        other.teller.evaluate_all(is_isolated=False)
         await asyncio.sleep(60)
         assert other.told == ["UP again: site"]
         await other.end()

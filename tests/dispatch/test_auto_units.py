@@ -20,6 +20,7 @@ from monitord.dispatch import (
     LoopPulse,
     Pipeline,
     Places,
+    UnitRecoveries,
     Watched,
 )
 from monitord.dispatch import auto_units as module
@@ -30,7 +31,12 @@ from monitord.monitors.systemd.unit import OnCrash, UnitMonitor, UnitOptions, Wa
 from monitord.net.dbus.units import Units
 from monitord.settings import read_settings
 from tests.buses import Daemon, FakeSystemd, service, until
-from tests.fakes import FakeClock, fake_tools, monitor_settings
+from tests.fakes import (
+    FakeClock,
+    FakeSink,
+    fake_tools,
+    monitor_settings,
+)
 from tests.systemds import MovedClock, a_host
 
 NGINX, BACKUP = "nginx.service", "backup.service"
@@ -55,19 +61,20 @@ class Host:
     def start(self) -> None:
         check_log = CheckLog(LoggedChecks.CHANGES)
         self.pulse = LoopPulse(self.clock)
-        pipeline = Pipeline(self.clock, self.pulse, check_log)
+        recoveries, sink = UnitRecoveries(self.clock), FakeSink()
+        sink.incidents.append(self.incidents.append)
+        pipeline = Pipeline(self.clock, self.pulse, check_log, sinks=(recoveries, sink))
         places: Places[Watched] = Places(256, 8)
         self.dispatcher = Dispatcher(pipeline, places, self.clock, check_log)
         self.auto = AutoUnits(
             self.dispatcher,
+            recoveries,
             self.units,
             self._build,
-            self.clock,
             self.kept.__setitem__,
+            json.loads(json.dumps(self.kept)),
             ask_again_after_s=0.05,
         )
-        pipeline.listeners.append(self.auto.hear)
-        pipeline.incident_listeners.append(lambda _, incident: self.incidents.append(incident))
         self.dispatcher.start()
         self.pulse.start()
 
@@ -240,7 +247,6 @@ async def test_after_a_restart_one_that_recovered_meanwhile_is_there_to_be_check
         await host.stop()
         host.systemd.units[NGINX].active_state = "active"
         host.start()
-        host.auto.restore(json.loads(json.dumps(host.kept)))
         host.configure(ON)
         assert host.made == {f"unit:{NGINX}"}
         await until(lambda: host.stands(NGINX) is Health.UP)
@@ -248,12 +254,14 @@ async def test_after_a_restart_one_that_recovered_meanwhile_is_there_to_be_check
         assert host.kept == {module.KEPT_AS: {"units": []}}
 
 
-async def test_a_memory_that_is_none_is_left(host: Host) -> None:
-    for kept in ({}, {"units": "x"}, {"units": [1, None]}):
-        host.auto.restore({module.KEPT_AS: kept})
-    host.auto.restore({})
-    host.configure(ON)
-    assert host.made == set()
+@pytest.mark.parametrize("kept", [{}, {"units": "x"}, {"units": [1, None]}])
+async def test_a_memory_that_is_none_is_left(tmp_path: Path, kept: Mapping[str, Any]) -> None:
+    async with running(tmp_path) as host:
+        await host.stop()
+        host.kept[module.KEPT_AS] = kept
+        host.start()
+        host.configure(ON)
+        assert host.made == set()
 
 
 async def test_a_bus_that_was_away_is_asked_for_what_failed_meanwhile(host: Host) -> None:

@@ -9,7 +9,7 @@ import pytest
 from monitord.dispatch import Matcher
 from monitord.dispatch.clock_steps import ClockStep, ClockSteps
 from monitord.history import History
-from monitord.model import Incident, Reason
+from monitord.model import Reason
 from monitord.notifiers import DeliveryError, Message
 from tests.alerts.made import FakeNotifier
 from tests.history.world import START, SetClock, after
@@ -174,11 +174,8 @@ def test_reminders_keep_their_rate(tmp_path: Path, ahead_s: float) -> None:
 def test_incident_that_began_by_a_wrong_clock_is_dated_and_lasts_right(
     tmp_path: Path, ahead_s: float
 ) -> None:
-    closed: list[Incident] = []
-
     async def main() -> None:
         async with lifetime(tmp_path, NOTIFIER + WEB) as there:
-            there.container.pipeline.incident_listeners.append(lambda _, incident: closed.append(incident))
             await asyncio.sleep(60)
             clock_of(there).ahead_s = ahead_s
             await asyncio.sleep(20)
@@ -190,11 +187,11 @@ def test_incident_that_began_by_a_wrong_clock_is_dated_and_lasts_right(
             watched = there.container.dispatcher.watched["web"]
             assert watched.stands_since is not None
             assert abs(watched.stands_since - down_at) < timedelta(seconds=11)
+            (opened, *_) = there.incidents
         async with lifetime(tmp_path, NOTIFIER + WEB) as there:
-            there.container.pipeline.incident_listeners.append(lambda _, incident: closed.append(incident))
             Scripted.bad = {}
             await asyncio.sleep(30)
-            opened, ended = closed[0], closed[-1]
+            ended = there.incidents[-1]
             assert ended.id == opened.id
             assert ended.closed_at is not None
             assert abs(ended.opened_at - down_at) < timedelta(seconds=11)

@@ -17,12 +17,22 @@ from monitord.dispatch import (
     Pause,
     Pipeline,
     Places,
+    Roster,
+    Sink,
     Watched,
 )
 from monitord.health import HealthPolicy
 from monitord.model import Health, Reason, Result, Transition, Verdict
 from monitord.monitors import Monitor
-from tests.fakes import FakeClock, FakeMonitor, fake_tools, monitor_settings, run_in_fake_time, stall
+from tests.fakes import (
+    FakeClock,
+    FakeMonitor,
+    FakeSink,
+    fake_tools,
+    monitor_settings,
+    run_in_fake_time,
+    stall,
+)
 
 Act = Callable[[], Awaitable[Reason]]
 
@@ -37,6 +47,7 @@ class Bench:
     results: list[tuple[str, Verdict, Reason]]
     transitions: list[Transition]
     pipeline: Pipeline
+    sink: FakeSink
 
     def add(self, *monitors: Monitor[Any]) -> None:
         built = {monitor.name: monitor for monitor in monitors}
@@ -52,21 +63,28 @@ class Bench:
         return monitor
 
 
-def bench(in_all: int = 256, per_host: int = 8) -> Bench:
-    clock = FakeClock()
+def bench(
+    in_all: int = 256,
+    per_host: int = 8,
+    *,
+    clock: FakeClock | None = None,
+    roster: Roster | None = None,
+    sinks: tuple[Sink, ...] = (),
+    recall: Callable[[Watched], float | None] = lambda _: None,
+) -> Bench:
+    """`sinks` come before the one of the bench."""
+    clock = clock or FakeClock()
     pulse = LoopPulse(clock)
     check_log = CheckLog(LoggedChecks.ALL)
-    pipeline = Pipeline(clock, pulse, check_log)
+    sink = FakeSink()
+    pipeline = Pipeline(clock, pulse, check_log, roster, (*sinks, sink))
     places: Places[Watched] = Places(in_all, per_host)
-    made = Bench(Dispatcher(pipeline, places, clock, check_log), pulse, clock, [], [], pipeline)
-
-    def listen(watched: Watched, result: Result | None, transition: Transition | None) -> None:
-        if result is not None:
-            made.results.append((watched.name, result.verdict, result.observation.reason))
-        if transition is not None:
-            made.transitions.append(transition)
-
-    pipeline.listeners.append(listen)
+    dispatcher = Dispatcher(pipeline, places, clock, check_log, recall)
+    made = Bench(dispatcher, pulse, clock, [], [], pipeline, sink)
+    sink.results.append(
+        lambda watched, result: made.results.append((watched.name, result.verdict, result.observation.reason))
+    )
+    sink.transitions.append(made.transitions.append)
     made.dispatcher.start()
     pulse.start()
     return made
@@ -734,15 +752,15 @@ def test_a_monitor_that_stands_as_before_is_not_checked_twice_for_nothing(
     """Its first check is off its grid, whose next point may be a moment later."""
 
     async def main() -> None:
-        made = bench()
-        made.monitor("before")
-        await asyncio.sleep(24.97)
-        last = made.dispatcher.watched["before"].last
+        before: list[Result] = []
 
         def stand_as_before(watched: Watched) -> None:
-            watched.last = last
+            watched.last = before[-1] if before else None
 
-        made.dispatcher.recall = stand_as_before
+        made = bench(recall=stand_as_before)
+        made.sink.results.append(lambda _, result: before.append(result))
+        made.monitor("before")
+        await asyncio.sleep(24.97)
         monitors = [made.monitor(f"m{number}", check_every_s=5.0) for number in range(200)]
         await asyncio.sleep(11)
         for monitor in monitors:

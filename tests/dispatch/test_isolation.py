@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from monitord.dispatch import Pause
-from monitord.health import HealthPolicy
+from monitord.health import (
+    HealthPolicy,
+    IsolationPolicy,
+)
 from monitord.health.blindness import PROBED
 from monitord.model import Health, Observation, Reason
 from monitord.monitors import MonitorSettings, Tools
@@ -29,7 +32,7 @@ class Network:
         self.shows_connectivity: bool | None = None
         self.address: str | None = None
         self.isolated: list[bool] = []
-        made.pipeline.blindness_listeners.append(self.isolated.append)
+        made.sink.isolations.append(self.isolated.append)
 
     def add(self, name: str, **settings: Any) -> FakeMonitor:
         async def act() -> Reason:
@@ -45,6 +48,12 @@ class Network:
 
     def add_many(self, count: int, **settings: Any) -> list[FakeMonitor]:
         return [self.add(f"m{number}", **settings) for number in range(count)]
+
+    def set_canaries(self, *names: str) -> None:
+        """Before the first monitor."""
+        dispatcher = self.made.dispatcher
+        nothing = dispatcher.plan([], lambda one: FakeMonitor(one, fake_tools(self.made.clock)))
+        dispatcher.apply(nothing, IsolationPolicy(canaries=frozenset(names)))
 
     def isolate(self) -> None:
         self.broken = set(self.made.dispatcher.watched)
@@ -125,7 +134,7 @@ def test_isolated_host_with_mixed_monitors_reports_none_as_down(seed: int) -> No
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_canary_makes_isolation_recognisable_with_few_monitors(count: int) -> None:
     async def main(network: Network) -> None:
-        network.made.dispatcher.canaries = frozenset({"m0"})
+        network.set_canaries("m0")
         network.add_many(count, check_every_s=60.0, retry_every_s=2.0, policy=HealthPolicy(fail_after=1))
         await asyncio.sleep(150)
         network.isolate()
@@ -367,7 +376,7 @@ def test_one_response_in_a_fault_shows_connectivity() -> None:
 
 def test_canary_that_gets_a_wrong_response_counts() -> None:
     async def main(network: Network) -> None:
-        network.made.dispatcher.canaries = frozenset({"m0"})
+        network.set_canaries("m0")
         network.add_many(4, check_every_s=60.0, retry_every_s=2.0)
         await asyncio.sleep(150)
         network.reasons["m0"] = Reason.CONDITION_FAILED

@@ -5,16 +5,43 @@ import logging
 import time
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 import pytest
 
 from monitord.conditions import FactType, Vocabulary, parse_condition
-from monitord.dispatch import CheckLog, LoggedChecks, LoopPulse, Pipeline, Watched
+from monitord.dispatch import (
+    CheckLog,
+    ClockStep,
+    LoggedChecks,
+    LoopPulse,
+    Pipeline,
+    Roster,
+    Sink,
+    Watched,
+)
 from monitord.dispatch.pipeline import EVALUATED_AT_ONCE_S
 from monitord.dispatch.schedule import Grid
-from monitord.model import EXCERPT, Observation, Reason, Result, Transition, Verdict
-from tests.fakes import FakeClock, FakeMonitor, fake_tools, monitor_settings, run_in_fake_time
+from monitord.health import IsolationPolicy
+from monitord.model import (
+    EXCERPT,
+    Health,
+    Incident,
+    Observation,
+    Reason,
+    Result,
+    Transition,
+    Verdict,
+)
+from tests.fakes import (
+    FakeClock,
+    FakeMonitor,
+    FakeSink,
+    fake_tools,
+    monitor_settings,
+    run_in_fake_time,
+)
 
 
 class TalkativeMonitor(FakeMonitor):
@@ -41,17 +68,14 @@ def test_a_result_is_masked_and_an_excerpt_is_logged_of_failures_only(
 ) -> None:
     results: list[Result] = []
 
-    def listen(_: Watched, result: Result | None, __: Transition | None) -> None:
-        assert result is not None
-        results.append(result)
-
     async def main() -> None:
         async def act() -> Reason:
             return reason
 
         clock = FakeClock()
-        pipeline = Pipeline(clock, LoopPulse(clock), CheckLog(LoggedChecks.ALL))
-        pipeline.listeners.append(listen)
+        sink = FakeSink()
+        sink.results.append(lambda _, result: results.append(result))
+        pipeline = Pipeline(clock, LoopPulse(clock), CheckLog(LoggedChecks.ALL), sinks=(sink,))
         monitor = TalkativeMonitor(monitor_settings(), fake_tools(clock), act)
         watched = Watched(monitor, Grid(10.0, 0.0), 0.0)
         await pipeline.run(watched, lambda: True)
@@ -80,22 +104,23 @@ class FlawedMonitor(FakeMonitor):
 def test_a_bug_in_what_a_type_has_to_show_costs_one_check_and_is_told_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    results: list[Result | None] = []
+    results: list[Result] = []
 
     async def main() -> None:
         async def act() -> Reason:
             return Reason.REFUSED
 
         clock = FakeClock()
-        pipeline = Pipeline(clock, LoopPulse(clock), CheckLog(LoggedChecks.CHANGES))
-        pipeline.listeners.append(lambda _, result, __: results.append(result))
+        sink = FakeSink()
+        sink.results.append(lambda _, result: results.append(result))
+        pipeline = Pipeline(clock, LoopPulse(clock), CheckLog(LoggedChecks.CHANGES), sinks=(sink,))
         watched = Watched(FlawedMonitor(monitor_settings(), fake_tools(clock), act), Grid(10.0, 0.0), 0.0)
         for _ in range(3):
             await pipeline.run(watched, lambda: True)
 
     with caplog.at_level(logging.ERROR):
         run_in_fake_time(main)
-    found = [(one.verdict, one.observation.reason) for one in results if one is not None]
+    found = [(one.verdict, one.observation.reason) for one in results]
     assert found == [(Verdict.UNSURE, Reason.MONITOR_BUG)] * 3
     assert sum("bug in monitor type fake" in record.getMessage() for record in caplog.records) == 1
 
@@ -122,12 +147,13 @@ class LargeMonitor(FakeMonitor):
 
 @pytest.mark.parametrize("is_still_wanted", [True, False])
 def test_other_tasks_run_between_the_conditions_of_one_monitor(*, is_still_wanted: bool) -> None:
-    results: list[Result | None] = []
+    results: list[Result] = []
 
     async def main() -> None:
         clock = FakeClock()
-        pipeline = Pipeline(clock, LoopPulse(clock), CheckLog(LoggedChecks.ALL))
-        pipeline.listeners.append(lambda _, result, __: results.append(result))
+        sink = FakeSink()
+        sink.results.append(lambda _, result: results.append(result))
+        pipeline = Pipeline(clock, LoopPulse(clock), CheckLog(LoggedChecks.ALL), sinks=(sink,))
         conditions = tuple(
             parse_condition(f"body contains '{word}'", LargeMonitor.vocabulary) for word in ("no", "is", "e")
         )
@@ -154,7 +180,7 @@ def test_other_tasks_run_between_the_conditions_of_one_monitor(*, is_still_wante
         assert len(set(monitor.turns_at)) == len(monitor.turns_at) == 3
 
     run_in_fake_time(main)
-    verdicts = [result.verdict for result in results if result is not None]
+    verdicts = [result.verdict for result in results]
     assert verdicts == ([Verdict.WARN] if is_still_wanted else [])
 
 
@@ -184,3 +210,99 @@ def test_long_evaluations_of_several_monitors_take_turns_as_a_whole() -> None:
 
     run_in_fake_time(main)
     assert order == ["a"] * 3 + ["b"] * 3
+
+
+class SteppedClock(FakeClock):
+    """Its wall clock is ahead."""
+
+    ahead_s = 0.0
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(seconds=self.ahead_s)
+
+
+class BrokenSink(Sink):
+    """Fails at one of the events, and counts how often it was asked to consume it."""
+
+    def __init__(self, event: str) -> None:
+        self.event = event
+        self.calls = 0
+
+    def _fail_at(self, event: str) -> None:
+        if event == self.event:
+            self.calls += 1
+            raise ZeroDivisionError(event)
+
+    def on_result(self, watched: Watched, result: Result) -> None:
+        self._fail_at("result")
+
+    def on_transition(self, watched: Watched, transition: Transition) -> None:
+        self._fail_at("transition")
+
+    def on_update(self, watched: Watched) -> None:
+        self._fail_at("update")
+
+    def on_incident(self, watched: Watched, incident: Incident) -> None:
+        self._fail_at("incident")
+
+    def on_renamed(self, old: str, watched: Watched) -> None:
+        self._fail_at("renamed")
+
+    def on_removed(self, watched: Watched) -> None:
+        self._fail_at("removed")
+
+    def on_isolation_change(self, *, is_isolated: bool) -> None:
+        self._fail_at("isolation")
+
+    def on_clock_step(self, step: ClockStep) -> None:
+        self._fail_at("clock")
+
+
+@pytest.mark.parametrize(
+    "event", ["result", "transition", "update", "incident", "renamed", "removed", "isolation", "clock"]
+)
+def test_exception_in_a_sink_is_logged_and_costs_neither_the_result_nor_the_other_sinks(
+    caplog: pytest.LogCaptureFixture, event: str
+) -> None:
+    async def main() -> None:
+        clock, roster, broken, sink = SteppedClock(), Roster(), BrokenSink(event), FakeSink()
+        results: list[Result] = []
+        incidents: list[Incident] = []
+        sink.results.append(lambda _, result: results.append(result))
+        sink.incidents.append(incidents.append)
+        log, pulse = CheckLog(LoggedChecks.CHANGES), LoopPulse(clock)
+        pulse.start()
+        # Isolated before: the second monitor that passes shows that it is over.
+        pipeline = Pipeline(clock, pulse, log, roster, (broken, sink), was_isolated=True)
+        failing: list[Reason] = []
+
+        async def act() -> Reason:
+            return failing[0] if failing else Reason.OK
+
+        tools = fake_tools(clock)
+        monitors = [FakeMonitor(monitor_settings("a"), tools, act), FakeMonitor(monitor_settings("b"), tools)]
+        roster.watched.update({one.name: Watched(one, Grid(10.0, 0.0), 0.0) for one in monitors})
+        pipeline.blindness.configure(dict.fromkeys(roster.watched, 10.0), IsolationPolicy())
+        first, second = roster.watched.values()
+        for watched in (first, second):
+            await pipeline.run(watched, lambda: True)
+        await asyncio.sleep(20)  # failures right after an isolation are inconclusive
+        first.waits_since = clock.monotonic_s()
+        failing.append(Reason.REFUSED)
+        clock.ahead_s = 3600.0
+        for watched in (first, first, first, second):
+            await pipeline.run(watched, lambda: True)
+        pipeline.restand(first)
+        pipeline.rename("before", first)
+        pipeline.remove(first)
+        pulse.stop()
+        assert broken.calls
+        assert len(results) == 6
+        assert (first.last, second.last) == (results[-2], results[-1])
+        assert (first.stands, second.stands) == (Health.DOWN, Health.UP)
+        assert [one.closed_at is None for one in incidents] == [True, False]
+        assert not pipeline.blindness.is_blind
+        logged = [record for record in caplog.records if "BrokenSink failed" in record.getMessage()]
+        assert len(logged) == broken.calls
+
+    run_in_fake_time(main)

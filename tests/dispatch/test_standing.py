@@ -45,10 +45,10 @@ class World:
         return [one.after for one in self.made.transitions if one.monitor == name]
 
 
-def world() -> World:
-    made = bench()
+def world(made: Bench | None = None) -> World:
+    made = made or bench()
     found: list[Incident] = []
-    made.pipeline.incident_listeners.append(lambda _, incident: found.append(incident))
+    made.sink.incidents.append(found.append)
     return World(made, {}, found)
 
 

@@ -1,13 +1,13 @@
 """Each row of the table of blindness, and what must not be taken for it."""
 
-from monitord.health import Blindness
+from monitord.health import Blindness, IsolationPolicy
 
 
 def watching(count: int = 10, canaries: tuple[str, ...] = ()) -> Blindness:
     """So many monitors, every 30 s, all of them well a minute ago."""
     blindness = Blindness()
     names = [f"m{number}" for number in range(count)] + list(canaries)
-    blindness.configure(dict.fromkeys(names, 30.0), share=0.8, canaries=frozenset(canaries))
+    blindness.configure(dict.fromkeys(names, 30.0), IsolationPolicy(0.8, frozenset(canaries)))
     for name in names:
         blindness.saw(name, is_failing=False, at_s=0.0)
     return blindness
@@ -113,21 +113,21 @@ def test_monitors_that_are_gone_do_not_count() -> None:
     blindness = watching(10)
     fail(blindness, *range(6))
     assert not blindness.is_blind
-    blindness.configure({f"m{number}": 30.0 for number in range(7)}, share=0.8, canaries=frozenset())
+    blindness.configure({f"m{number}": 30.0 for number in range(7)}, IsolationPolicy(0.8))
     blindness.saw("m0", is_failing=True, at_s=61.0)
     assert blindness.is_blind
 
 
 def test_the_window_is_the_time_in_which_the_share_is_checked() -> None:
     blindness = Blindness()
-    blindness.configure({"a": 10, "b": 20, "c": 30, "d": 40, "e": 86400.0}, share=0.6, canaries=frozenset())
+    blindness.configure({"a": 10, "b": 20, "c": 30, "d": 40, "e": 86400.0}, IsolationPolicy(0.6))
     assert blindness.window_s == 40
 
 
 def test_those_that_were_down_before_we_looked_do_not_begin_to_fail() -> None:
     """After a restart in the middle of an outage all of it is seen within one interval."""
     blindness = Blindness()
-    blindness.configure({f"m{number}": 30.0 for number in range(6)}, share=0.8, canaries=frozenset())
+    blindness.configure({f"m{number}": 30.0 for number in range(6)}, IsolationPolicy(0.8))
     for number in range(6):
         blindness.saw(f"m{number}", is_failing=True, at_s=number, was_down=number < 5)
         assert not blindness.is_suspected
@@ -138,6 +138,6 @@ def test_too_few_that_are_left_after_a_reload_are_believed() -> None:
     blindness = watching()
     fail(blindness, *range(10))
     assert blindness.is_blind
-    blindness.configure({f"m{number}": 30.0 for number in range(4)}, share=0.8, canaries=frozenset())
+    blindness.configure({f"m{number}": 30.0 for number in range(4)}, IsolationPolicy(0.8))
     fail(blindness, 0, at_s=90.0)
     assert not blindness.is_blind

@@ -11,10 +11,20 @@ from monitord.alerts import Alerts
 from monitord.clock import Clock, SystemClock
 from monitord.conditions import parse_condition
 from monitord.config import Table
-from monitord.dispatch import CheckLog, Dispatcher, LoggedChecks, LoopPulse, Pipeline, Places, Watched
+from monitord.dispatch import (
+    CheckLog,
+    Dispatcher,
+    LoggedChecks,
+    LoopPulse,
+    Pipeline,
+    Places,
+    Roster,
+    Sink,
+    Watched,
+)
 from monitord.health import HealthPolicy
 from monitord.history import History, HistorySettings
-from monitord.interventions import Interventions
+from monitord.interventions import Interventions, Silences
 from monitord.model import EXCERPT, Fact, Observation, Reason
 from monitord.monitors import Monitor, MonitorSettings, Tools
 from monitord.monitors.http.monitor import HttpMonitor
@@ -126,6 +136,8 @@ async def site(
     clock: Clock | None = None,
     outcome: ReloadOutcome = ACCEPTED,
     history_wait_s: float = 3.0,
+    roster: Roster | None = None,
+    sinks: tuple[Sink, ...] = (),
 ) -> AsyncIterator[Site]:
     """Monitors by their names and tags; none was checked yet."""
     clock = SystemClock() if clock is None else clock
@@ -136,17 +148,18 @@ async def site(
     check_log = CheckLog(LoggedChecks.CHANGES)
     places: Places[Watched] = Places(10_000, 10_000)
     pulse = LoopPulse(clock)
-    pipeline = Pipeline(clock, pulse, check_log)
+    recent, live, tally = Recent(), Live(), Tally(clock)
+    pipeline = Pipeline(clock, pulse, check_log, roster, (*sinks, recent, live, tally))
     dispatcher = Dispatcher(pipeline, places, clock, check_log)
-    recent = Recent()
-    pipeline.listeners.append(recent.hear)
     control = FakeControl(dispatcher, outcome)
     history = History(None, HistorySettings(), clock)
     alerts = alerts_of_nobody(clock)
     snapshots = Snapshots(dispatcher, pulse, history, alerts, clock)
     past = FakePast(datetime.now(UTC)) if past is None else past
     pages = Pages(dispatcher, snapshots, control, recent, past, clock, history_wait_s)
-    application = _application(clock, pulse, pipeline, dispatcher, control, history, alerts, pages)
+    application = _application(
+        clock, pulse, pipeline, dispatcher, control, history, alerts, pages, live, tally
+    )
     policy = HealthPolicy(fail_after=2, degrade_after=1)
     up_when = (parse_condition("status < 500", HttpMonitor.vocabulary),)
     wanted = [
@@ -174,10 +187,9 @@ def _application(
     history: History,
     alerts: Alerts,
     pages: Pages,
+    live: Live,
+    tally: Tally,
 ) -> Application:
-    live, tally = Live(), Tally(clock)
-    pipeline.listeners += [live.on_result, tally.on_result]
-    pipeline.incident_listeners.append(live.on_incident)
     snapshots = Snapshots(dispatcher, pulse, history, alerts, clock)
     own = Own(snapshots, dispatcher, pulse, control, live, tally, history, alerts)
     return build_application(
@@ -187,7 +199,7 @@ def _application(
         live,
         Access(AccessPolicy(), clock, tally),
         MetricsPage(MetricsCollector(own), clock),
-        Interventions(dispatcher, pipeline, clock, lambda _, __: None),
+        Interventions(dispatcher, pipeline, Silences(pipeline.roster, clock, lambda _, __: None), clock),
         Explanations(dispatcher, pipeline, alerts, clock).explain,
         alerts,
         lambda: 0.0,

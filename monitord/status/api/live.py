@@ -15,7 +15,7 @@ from datetime import datetime
 from functools import partial
 
 from monitord.clock import Clock, SystemClock
-from monitord.dispatch import Watched
+from monitord.dispatch import Sink, Watched
 from monitord.model import Incident, Json, Result, Transition
 from monitord.status.access.control import ReloadOutcome
 from monitord.status.access.security import may_change
@@ -134,8 +134,8 @@ class _Client:
         self.news.set()
 
 
-class Live:
-    """Hears what happens, by plain calls that never wait, and tells those who listen."""
+class Live(Sink):
+    """Sends each event to the clients that wait for it, by plain calls that never wait."""
 
     def __init__(
         self,
@@ -161,19 +161,15 @@ class Live:
 
     # -- what happens -------------------------------------------------------------------------------------
 
-    def on_result(self, watched: Watched, result: Result | None, transition: Transition | None) -> None:
-        """A listener of the pipeline."""
-        if result is not None:
-            name, state = watched.name, watched.stands.value
-            self._add("result", name, partial(_told_result, name, state, result), self._results)
-        if transition is not None:
-            self.on_transition(transition)
+    def on_result(self, watched: Watched, result: Result) -> None:
+        name, state = watched.name, watched.stands.value
+        self._add("result", name, partial(_told_result, name, state, result), self._results)
 
-    def on_transition(self, transition: Transition) -> None:
-        self._add("transition", transition.monitor, partial(transition_of, transition), self._changes)
+    def on_transition(self, watched: Watched, transition: Transition) -> None:
+        self._add("transition", watched.name, partial(transition_of, transition), self._changes)
 
-    def on_incident(self, _: Watched, incident: Incident) -> None:
-        """A listener of the pipeline: one was opened, acknowledged, unacknowledged or closed."""
+    def on_incident(self, watched: Watched, incident: Incident) -> None:
+        del watched
         was_acknowledged = self._acknowledged.pop(incident.monitor, None) == incident.id
         if incident.closed_at is not None:
             change = "closed"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from monitord.clock import Clock
 from monitord.dispatch import Dispatcher
-from monitord.status.access.control import Control, ReloadOutcome
+from monitord.status.access.control import Control
 from monitord.status.model.listing import Listing
 from monitord.status.model.rendered import Fragments, Rendered, WorstFirst, encode
 from monitord.status.model.snapshot import Snapshots
@@ -29,10 +29,6 @@ class Reads:
         self.fragments.outdate()
         self.status.outdate()
         self.worst_first.outdate()
-
-    def on_reload(self, _: ReloadOutcome) -> None:
-        """A listener of the daemon's control."""
-        self.outdate()
 
     def brief(self, name: str) -> bytes:
         """One monitor as it is now. Raises KeyError."""

@@ -1,6 +1,6 @@
 """The last checks of every monitor, kept at hand: what the overview draws for hundreds of monitors at once.
 
-A listener of the pipeline: it appends a few words for each check, and that is all it costs.
+A sink of the pipeline: it appends a few words for each check, and that is all it costs.
 """
 
 from array import array
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import isnan, nan
 
-from monitord.dispatch import Watched
+from monitord.dispatch import Sink, Watched
 from monitord.history import StoredResult
-from monitord.model import Result, Transition, Verdict
+from monitord.model import Result, Verdict
 
 KEPT = 40
 """Checks of each monitor."""
@@ -67,7 +67,7 @@ _VERDICTS = tuple(verdict.value for verdict in Verdict)
 _CODES = {verdict: code for code, verdict in enumerate(_VERDICTS)}
 
 
-class Recent:
+class Recent(Sink):
     """The newest last. What was before the daemon began is filled in from the history, once."""
 
     def __init__(self) -> None:
@@ -76,10 +76,7 @@ class Recent:
         self._heard: dict[str, int] = {}
         self._filled: set[str] = set()
 
-    def hear(self, watched: Watched, result: Result | None, _: Transition | None) -> None:
-        """A check has ended; without a result it is another change of health, which is no mark."""
-        if result is None:
-            return
+    def on_result(self, watched: Watched, result: Result) -> None:
         name = watched.name
         marks = self._marks.get(name)
         if marks is None:

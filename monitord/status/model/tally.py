@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from monitord.clock import Clock
-from monitord.dispatch import Watched
+from monitord.dispatch import Sink, Watched
 from monitord.model import Health, Result, Transition, Verdict
 from monitord.status.access.control import ReloadOutcome
 
@@ -26,8 +26,8 @@ class MonitorTally:
         self.state, self.looked_at_s = state, now_s
 
 
-class Tally:
-    """Hears of every result and every reload."""
+class Tally(Sink):
+    """Counts every result and every reload."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -35,13 +35,15 @@ class Tally:
         self.reloads: Counter[bool] = Counter()
         self.rejected_tokens = 0
 
-    def on_result(self, watched: Watched, result: Result | None, _: Transition | None) -> None:
-        """A listener of the pipeline."""
+    def on_result(self, watched: Watched, result: Result) -> None:
         tally = self.of(watched)
-        if result is not None:
-            tally.verdicts[result.verdict] += 1
-            if result.verdict is not Verdict.UNSURE:
-                tally.was_well = result.verdict is not Verdict.FAIL
+        tally.verdicts[result.verdict] += 1
+        if result.verdict is not Verdict.UNSURE:
+            tally.was_well = result.verdict is not Verdict.FAIL
+
+    def on_transition(self, watched: Watched, transition: Transition) -> None:
+        del transition
+        self.of(watched)
 
     def on_reload(self, outcome: ReloadOutcome) -> None:
         """A listener of the daemon's control."""

@@ -20,7 +20,13 @@ from monitord.errors import ConfigError
 from monitord.model import Health, Observation, Reason, Result, Transition, Verdict
 from monitord.monitors.heartbeat.monitor import Beat, HeartbeatMonitor, HeartbeatSignal, Rhythm
 from monitord.settings import read_settings
-from tests.fakes import FakeClock, fake_tools, monitor_settings, run_in_fake_time
+from tests.fakes import (
+    FakeClock,
+    FakeSink,
+    fake_tools,
+    monitor_settings,
+    run_in_fake_time,
+)
 
 ROOT = Path(__file__).parents[2].parent
 
@@ -131,12 +137,14 @@ class Bench:
         self.clock = FakeClock()
         self.pulse = LoopPulse(self.clock)
         check_log = CheckLog(LoggedChecks.CHANGES)
-        pipeline = Pipeline(self.clock, self.pulse, check_log)
+        sink = FakeSink()
+        pipeline = Pipeline(self.clock, self.pulse, check_log, sinks=(sink,))
         places: Places[Watched] = Places(256, 8)
         self.dispatcher = Dispatcher(pipeline, places, self.clock, check_log)
         self.results: list[Result] = []
         self.transitions: list[Transition] = []
-        pipeline.listeners.append(self._listen)
+        sink.results.append(lambda _, result: self.results.append(result))
+        sink.transitions.append(self.transitions.append)
         settings = monitor_settings(
             type_name="heartbeat",
             options=options,
@@ -149,12 +157,6 @@ class Bench:
         self.dispatcher.start()
         self.pulse.start()
         self.dispatcher.apply(self.dispatcher.plan([settings], lambda _: self.monitor))
-
-    def _listen(self, _: Watched, result: Result | None, transition: Transition | None) -> None:
-        if result is not None:
-            self.results.append(result)
-        if transition is not None:
-            self.transitions.append(transition)
 
     async def beat(self, signal: HeartbeatSignal = HeartbeatSignal.SUCCESS, **told: Any) -> Observation:
         """What the check says that the beat causes."""

@@ -212,7 +212,7 @@ async def test_many_results_push_no_change_out() -> None:
         watched = made.dispatcher.watched["good"]
         result = await made.dispatcher.check_now("good")
         for _ in range(KEPT_EVENTS * 2):
-            made.live.on_result(watched, result, None)
+            made.live.on_result(watched, result)
         again = await it.listen(last_id=start)
         assert [(await again.next()).kind for _ in range(3)] == ["transition", "incident", "transition"]
         both = await it.listen("?results=1", last_id=start)

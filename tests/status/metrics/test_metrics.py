@@ -49,7 +49,7 @@ def see(made: World, name: str, facts: Mapping[str, Fact], verdict: Verdict = Ve
     observation = Observation(AT, 0.25, Reason.OK, "seen", facts)
     watched = made.dispatcher.watched[name]
     watched.last = Result(observation, verdict)
-    made.tally.on_result(watched, watched.last, None)
+    made.tally.on_result(watched, watched.last)
 
 
 def typed(name: str, type_name: str, **more: Any) -> MonitorSettings:

@@ -13,7 +13,7 @@ from monitord.conditions import parse_condition
 from monitord.dispatch import Matcher, Pause
 from monitord.dispatch.judging import judge
 from monitord.health import HealthPolicy
-from monitord.interventions import Interventions
+from monitord.interventions import Interventions, Silences
 from monitord.model import Observation, Reason
 from monitord.monitors.exec.monitor import ExecMonitor
 from monitord.notifiers import NotifierSettings
@@ -30,7 +30,12 @@ def explained(situation: Situation, name: str = "web") -> tuple[dict[str, Any], 
     async def main() -> dict[str, Any]:
         there = world()
         made = there.made
-        interventions = Interventions(made.dispatcher, made.pipeline, made.clock, lambda *_: None)
+        interventions = Interventions(
+            made.dispatcher,
+            made.pipeline,
+            Silences(made.pipeline.roster, made.clock, lambda *_: None),
+            made.clock,
+        )
         alerts = alerts_of_nobody(made.clock)
         await situation(there, interventions)
         with fake_type():
@@ -54,7 +59,7 @@ async def soft(there: World, _: Interventions) -> None:
     await asyncio.sleep(30)
     there.bad = {"web": Reason.REFUSED}
     failed = asyncio.Event()
-    there.made.pipeline.listeners.append(lambda *_: failed.set())
+    there.made.sink.results.append(lambda *_: failed.set())
     await failed.wait()
 
 
@@ -94,7 +99,7 @@ async def failed_once(there: World, _: Interventions) -> None:
     there.add("web", retry_every_s=5.0)
     there.bad = {"web": Reason.REFUSED}
     failed = asyncio.Event()
-    there.made.pipeline.listeners.append(lambda *_: failed.set())
+    there.made.sink.results.append(lambda *_: failed.set())
     await failed.wait()
 
 
@@ -104,7 +109,7 @@ async def failing_with_all_others(there: World, _: Interventions) -> None:
         there.add(name, retry_every_s=0.5, policy=HealthPolicy(fail_after=1))
     there.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
     failed = asyncio.Event()
-    there.made.pipeline.listeners.append(lambda one, *_: failed.set() if one.name == "web" else None)
+    there.made.sink.results.append(lambda one, _: failed.set() if one.name == "web" else None)
     await failed.wait()
 
 

@@ -26,7 +26,7 @@ def result(second: float, verdict: Verdict = Verdict.PASS, **facts: float) -> Re
 
 def hear(recent: Recent, name: str, *seconds: float) -> None:
     for second in seconds:
-        recent.hear(watched(name), result(second), None)
+        recent.on_result(watched(name), result(second))
 
 
 def moments(recent: Recent, name: str) -> list[float]:
@@ -38,13 +38,6 @@ def test_only_the_newest_are_kept() -> None:
     hear(recent, "shop", *range(KEPT + 5))
     assert moments(recent, "shop") == list(range(5, KEPT + 5))
     assert recent.heard("shop") == KEPT + 5
-
-
-def test_a_change_of_health_without_a_check_is_no_mark() -> None:
-    recent = Recent()
-    recent.hear(watched("shop"), None, None)
-    assert recent.of("shop") == ()
-    assert recent.heard("shop") == 0
 
 
 def test_a_failure_has_no_response_time_and_an_answer_that_of_its_type() -> None:
@@ -90,8 +83,8 @@ def test_it_is_filled_once() -> None:
 def test_the_last_failures_are_kept_whole_the_newest_first() -> None:
     recent = Recent()
     for second in range(KEPT_FAILURES + 2):
-        recent.hear(watched("shop"), result(second, Verdict.FAIL, status=503.0), None)
-        recent.hear(watched("shop"), result(second + 0.5), None)
+        recent.on_result(watched("shop"), result(second, Verdict.FAIL, status=503.0))
+        recent.on_result(watched("shop"), result(second + 0.5))
     kept = recent.failures("shop")
     assert [(one.observation.started_at - START).total_seconds() for one in kept] == [6, 5, 4, 3, 2]
     assert kept[0].observation.facts == {"status": 503.0}

@@ -15,7 +15,13 @@ import pytest
 from monitord.alerts import AlertSettings
 from monitord.bridges.recorder import Recorder
 from monitord.clock import SystemClock
-from monitord.dispatch import Matcher, OpenWindow, Pause, Silence
+from monitord.dispatch import (
+    Matcher,
+    OpenWindow,
+    Pause,
+    Roster,
+    Silence,
+)
 from monitord.history import History, HistorySettings, Uptime
 from monitord.model import Health, Incident, Reason
 from monitord.notifiers import NotifierSettings
@@ -398,8 +404,11 @@ async def test_what_an_earlier_run_has_seen_is_on_the_pages_of_the_next(tmp_path
     before = history()
     kept = before.open()
     before.start()
-    async with usual_site(past=before) as one:
-        Recorder(before, one.pipeline, one.clock).attach(kept)
+    roster, clock = Roster(), SystemClock()
+    recorder = Recorder(before, roster, clock, kept)
+    async with site(
+        {"shop": (), "bad": ()}, past=before, clock=clock, roster=roster, sinks=(recorder,)
+    ) as one:
         for _ in range(2):
             await one.check("shop")
         await one.fail("bad")

@@ -1,0 +1,37 @@
+"""What consumes the decisions of the pipeline: each consumer is a `Sink`, and overrides the events that it needs.
+
+The pipeline has an ordered tuple of sinks and calls each event on all of them, in order. An event must not block. An
+exception is logged and costs that sink that event: neither the result nor the other sinks are affected.
+"""
+
+from monitord.dispatch.clock_steps import ClockStep
+from monitord.dispatch.watched import Watched
+from monitord.model import Incident, Result, Transition
+
+
+class Sink:
+    """Ignores every event."""
+
+    def on_result(self, watched: Watched, result: Result) -> None:
+        """A check has ended. A transition that follows from it is the next event."""
+
+    def on_transition(self, watched: Watched, transition: Transition) -> None:
+        """The state has changed: by a check, a pause, or because nothing conclusive is known any more."""
+
+    def on_update(self, watched: Watched) -> None:
+        """Something that is shown beside the state has changed: a maintenance window, the comment of a pause."""
+
+    def on_incident(self, watched: Watched, incident: Incident) -> None:
+        """An incident was opened, acknowledged, unacknowledged or closed."""
+
+    def on_renamed(self, old: str, watched: Watched) -> None:
+        """A monitor continues under a new name."""
+
+    def on_removed(self, watched: Watched) -> None:
+        """A monitor has left the configuration. Its incident is closed already."""
+
+    def on_isolation_change(self, *, is_isolated: bool) -> None:
+        """This host seems to be cut off from the network, or is connected again."""
+
+    def on_clock_step(self, step: ClockStep) -> None:
+        """The wall clock was set. The moments of the monitors are moved already."""
