@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from monitord.application import ApplicationContainer
 from monitord.daemon import Daemon
 from monitord.dispatch import Watched
+from monitord.history import History
 from monitord.model import (
     Incident,
     Observation,
@@ -138,6 +139,14 @@ def frozen_time() -> AbstractContextManager[None]:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, FakeTimeLoop)
     return loop.frozen()
+
+
+async def written(history: History) -> None:
+    """Wait until the history has stored everything. No time passes meanwhile: its writer is a thread."""
+    with frozen_time():
+        while history.stats().queued:
+            history._hand_over()  # its timer stands still as well
+            await asyncio.sleep(0)
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from monitord.dispatch import Matcher
 from monitord.model import Health, Reason
 from monitord.notifiers import DeliveryError, Message
 from tests.alerts.made import FakeNotifier
-from tests.lifetimes import NOTIFIER, WEB, Lifetime, LoopClock, Scripted, frozen_time, lifetime, run
+from tests.lifetimes import NOTIFIER, WEB, Lifetime, LoopClock, Scripted, frozen_time, lifetime, run, written
 
 KILLED = pytest.mark.parametrize("is_killed", [False, True], ids=["stopped", "killed"])
 
@@ -481,8 +481,7 @@ def test_uptime_follows_the_state_after_the_clock_was_ahead_for_a_moment(
 
     async def uptime(there: Lifetime, since: datetime) -> set[Health]:
         history = there.container.history
-        while history.stats().queued:  # noqa: ASYNC110 - its writer is a thread
-            await asyncio.sleep(0.3)
+        await written(history)
         with frozen_time():
             return set((await history.uptime("web", since, there.container.clock.now())).seconds)
 

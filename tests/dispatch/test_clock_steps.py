@@ -8,12 +8,11 @@ import pytest
 
 from monitord.dispatch import Matcher
 from monitord.dispatch.clock_steps import ClockStep, ClockSteps
-from monitord.history import History
 from monitord.model import Reason
 from monitord.notifiers import DeliveryError, Message
 from tests.alerts.made import FakeNotifier
 from tests.history.world import START, SetClock, after
-from tests.lifetimes import NOTIFIER, WEB, Lifetime, LoopClock, Scripted, frozen_time, lifetime, run
+from tests.lifetimes import NOTIFIER, WEB, Lifetime, LoopClock, Scripted, frozen_time, lifetime, run, written
 
 HOURS = 7200.0
 DAYS = 86_400.0 * 10
@@ -299,9 +298,5 @@ def test_incident_within_the_time_of_a_clock_ahead_is_stored_with_its_true_date(
             assert timedelta(0) < incident.opened_at - began_at < timedelta(seconds=11)
             assert timedelta(seconds=110) < incident.closed_at - began_at < timedelta(seconds=131)
             assert all(one.at < clock.now() for one in changes)
-
-    async def written(history: History) -> None:
-        while history.stats().queued:  # noqa: ASYNC110 - its writer is a thread
-            await asyncio.sleep(0.3)
 
     run(main)

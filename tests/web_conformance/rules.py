@@ -138,7 +138,7 @@ _ALL = (
         "https-without-tls",
         "9110 7.4",
         _MUST,
-        "A request whose scheme needs a secured connection is rejected on one that is not.",
+        "A request whose scheme needs a secured connection is rejected on an unsecured connection.",
     ),
     Rule("connection-case", "9110 7.6.1", _MUST, "Connection options are case-insensitive."),
     Rule(
