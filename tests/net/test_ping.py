@@ -182,7 +182,7 @@ async def test_a_name_that_hangs_is_a_timeout_of_resolving() -> None:
         asyncio.run_coroutine_threadsafe(freed.wait(), loop).result(10)
         return ["127.0.0.1"]
 
-    resolver = Resolver(hang)
+    resolver = Resolver(hang, monotonic=lambda: 0.0)
     outcome = await ping(resolver, lambda _: ScriptedSocket(), host="slow.test", deadline=soon())
     freed.set()
     assert isinstance(outcome, PingFault)

@@ -159,7 +159,7 @@ async def test_max_age_of_a_timer_that_never_elapsed_counts_from_when_it_became_
 
 async def test_the_last_moment_is_looked_at_when_it_has_passed(host: Bench) -> None:
     monitor = host.monitor(f'{TIMER}\nmax_age = "5h"')
-    timer_stands(host, "active", "waiting", LastTriggerUSec=at(0.2 - 5 * HOUR))
+    timer_stands(host, "active", "waiting", LastTriggerUSec=at(2.0 - 5 * HOUR))
     started = Started(monitor)
     assert (await monitor.check()).reason is Reason.OK
     await started.heard()

@@ -325,7 +325,7 @@ async def test_a_resolver_that_is_silent() -> None:
         return []
 
     loop = asyncio.get_running_loop()
-    resolver = Resolver(wait)
+    resolver = Resolver(wait, monotonic=lambda: 0.0)
     kind, detail = await fault(StreamClient(resolver, TlsContexts()), at(1, host="a.test"), deadline=soon())
     assert (kind, detail) == (FaultKind.TIMEOUT_RESOLVE, "resolve a.test: no answer in time")
     assert asked.is_set()
