@@ -8,7 +8,8 @@ back. What has a key (a state, an incident) is kept once, the latest.
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from monitord.model import Health, Incident, Transition
@@ -134,6 +135,25 @@ class Batch:
             self.timeline[-1] = last._replace(at_ms=seen.at_ms)
         else:
             self._append(self.timeline, seen, self.most_changes)
+
+    def redate(self, now: datetime, ahead: timedelta) -> None:
+        """Correct changes that a clock that was ahead has dated after now, as the store does for those it has."""
+
+        def corrected(moment: datetime) -> datetime:
+            return moment - ahead if moment > now else moment
+
+        self.transitions = deque(
+            replace(one, at=corrected(one.at), since=corrected(one.since)) for one in self.transitions
+        )
+        self.incidents = {
+            name: replace(
+                one,
+                opened_at=corrected(one.opened_at),
+                closed_at=one.closed_at and corrected(one.closed_at),
+                acknowledged_at=one.acknowledged_at and corrected(one.acknowledged_at),
+            )
+            for name, one in self.incidents.items()
+        }
 
     def rename(self, old: str, new: str) -> None:
         """Rows of this batch that bear the old name get the new one when they are written."""

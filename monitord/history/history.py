@@ -10,7 +10,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any, TypeVar
@@ -161,6 +161,8 @@ class History:
             from_ms = at_ms
             wrong_from_ms = self._undone_leap(at_ms, before_ms)
             ahead_ms = round(before_ms + passed_ms - at_ms)
+            if wrong_from_ms is not None:
+                self._batch.redate(at, timedelta(milliseconds=ahead_ms))
         self._batch.add_seen(Seen(at_ms, from_ms, wrong_from_ms, ahead_ms))
         self._seen_ms = at_ms
         self._plan()

@@ -1,5 +1,6 @@
 """Time in which the daemon did not run, or the machine slept, belongs to no state."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from monitord.history import History
 from monitord.history.history import GAP_MS
 from monitord.history.writer import STANDSTILL_S
 from monitord.model import Health
-from tests.history.world import START, Life, SetClock, after, written
+from tests.history.world import START, Life, SetClock, after, incident, written
 
 
 @pytest.fixture
@@ -114,6 +115,36 @@ async def test_a_clock_that_is_ahead_for_a_moment_costs_no_more_than_that_moment
     for start_s in (600.0, 3600.0, 7210.0):
         uptime = await history.uptime("a", clock.at - timedelta(seconds=start_s), clock.at)
         assert uptime.seconds == {Health.UP: start_s}
+    await history.close(5)
+
+
+@pytest.mark.parametrize("is_written_between", [False, True])
+async def test_incident_under_a_clock_that_is_ahead_gets_its_true_dates_whatever_is_still_queued(
+    tmp_path: Path, is_written_between: bool
+) -> None:
+    clock = TwoClocks()
+    history = Life(tmp_path / "history.db", clock=clock).begin()
+    history.tick(clock.at)
+    clock.go_on(60.0)
+    history.tick(clock.at)
+    began_at = clock.at
+    clock.at += timedelta(hours=2)
+    clock.go_on(5.0)
+    history.tick(clock.at)
+    opened = incident(opened_at=clock.at)
+    history.add_incident(opened)
+    clock.go_on(5.0)
+    history.add_incident(replace(opened, closed_at=clock.at))
+    if is_written_between:
+        await written(history)
+    clock.at -= timedelta(hours=2)
+    clock.go_on(5.0)
+    history.tick(clock.at)
+    await written(history)
+    (stored,) = await history.incidents(monitor="a")
+    assert stored.closed_at is not None
+    assert (stored.opened_at - began_at).total_seconds() == pytest.approx(5.0, abs=0.01)
+    assert (stored.closed_at - began_at).total_seconds() == pytest.approx(10.0, abs=0.01)
     await history.close(5)
 
 
