@@ -51,6 +51,7 @@ lint: .venv/.done ## ruff, mypy, import rules, language, shell scripts, manual p
 	$(PYTHON) .ci/language.py
 	shellcheck --shell=bash $(SCRIPTS)
 	@! grep -nE '^  .{79}' debian/changelog  # what lintian says of a long line comes only after the builds
+	@! grep -nE '.{500}' monitord/status/pages/templates/*.html  # lintian takes such a line for code without its source
 	systemd-analyze security --offline=true --no-pager --threshold=11 systemd/monitord.service >/dev/null
 	@$(MAKE) --no-print-directory lint-manual
 
