@@ -11,7 +11,7 @@ import inspect
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,6 +37,7 @@ SLOW_MODULES = frozenset(
         "tests.history.test_faults",
         "tests.history.test_rollups",
         "tests.monitors.test_icmp",
+        "tests.monitors.test_libraries",
         "tests.monitors.journal.test_journal",
         "tests.journal.test_feed",
         "tests.net.base.test_resolver",
@@ -57,6 +58,12 @@ TURN_S = 0.005
 LOOP_THREADS = "asyncio_"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-errors", action="store_true", help="write the errors beside broken configurations"
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and item.module.__name__ in SLOW_MODULES:
@@ -66,6 +73,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 async def loop_of_the_test() -> asyncio.AbstractEventLoop:
     return asyncio.get_running_loop()
+
+
+@pytest.fixture
+def assert_errors(pytestconfig: pytest.Config) -> Callable[[Path, str], None]:
+    """Compare the errors of a configuration with the file beside it, which `--update-errors` writes."""
+
+    def check(config: Path, errors: str) -> None:
+        errors = errors.replace(f"{config.parent}/", "") + "\n"
+        expected = config.with_suffix(".txt")
+        if pytestconfig.getoption("--update-errors"):
+            expected.write_text(errors)
+        assert errors == expected.read_text()
+
+    return check
 
 
 @pytest.fixture(autouse=True)

@@ -94,7 +94,7 @@ OPTIONS: dict[str, Tests] = {
         for key in ("schedule", "duration", "from", "until", "monitors", "tags", "comment")
     },
     **{
-        f"notifiers.NAME.{key}": "alerts/test_routes.py::test_every_common_key_is_read"
+        f"notifiers.NAME.{key}": "notifiers/test_options.py::test_common_keys_are_read"
         for key in (
             "type",
             "timeout",

@@ -6,45 +6,14 @@ import pytest
 
 from monitord.config import Reader, Secret
 from monitord.dispatch import LoggedChecks
-from monitord.errors import ConfigError
-from monitord.health import HealthPolicy
 from monitord.settings import LogLevel, Settings, read_settings
+from tests.configurations import errors_of, settings_of
 
 URL = 'url = "http://localhost/"'
 
 
-def settings_of(tmp_path: Path, text: str) -> Settings:
-    config = tmp_path / "monitord.toml"
-    config.write_text(text)
-    return read_settings(config)
-
-
-def faults_of(tmp_path: Path, text: str) -> list[str]:
-    with pytest.raises(ConfigError) as refused:
-        settings_of(tmp_path, text)
-    return [str(fault).removeprefix(f"{tmp_path}/") for fault in refused.value.faults]
-
-
 def test_an_empty_file_has_defaults(tmp_path: Path) -> None:
     assert settings_of(tmp_path, "") == Settings()
-
-
-def test_the_smallest_monitor(tmp_path: Path) -> None:
-    (monitor,) = settings_of(tmp_path, f"[monitors.a]\n{URL}\n").monitors
-    assert (monitor.name, monitor.type_name) == ("a", "http")
-    assert (monitor.check_every_s, monitor.timeout_s, monitor.retry_every_s) == (30.0, 5.0, 10.0)
-    assert monitor.policy == HealthPolicy(fail_after=2, recover_after=1)
-    assert monitor.tags == ()
-
-
-def test_every_common_key_is_read(tmp_path: Path) -> None:
-    keys = 'check_every = "1m"\ntimeout = "7s"\nretry_every = "9s"\nfail_after = 4\nrecover_after = 3\n'
-    keys += 'degrade_after = 5\ninvert = true\ntags = ["x", "y", "x"]'
-    (monitor,) = settings_of(tmp_path, f"[monitors.a]\n{URL}\n{keys}\n").monitors
-    assert (monitor.check_every_s, monitor.timeout_s, monitor.retry_every_s) == (60.0, 7.0, 9.0)
-    assert monitor.policy == HealthPolicy(fail_after=4, recover_after=3, degrade_after=5)
-    assert monitor.invert is True
-    assert monitor.tags == ("x", "y")
 
 
 def test_defaults_reach_every_monitor_and_give_way_to_its_own(tmp_path: Path) -> None:
@@ -96,7 +65,7 @@ def test_maintenance_windows_are_read_with_the_monitors_they_are_for(tmp_path: P
 
 def test_the_tag_of_a_monitor_that_cannot_be_read_is_not_called_unknown(tmp_path: Path) -> None:
     text = '[monitors.a]\ntags = ["prod"]\n[maintenance.x]\nfrom = 2027-01-01T00:00:00Z\nduration = 60\n'
-    (fault,) = faults_of(tmp_path, text + 'monitors = ["a"]\ntags = ["prod"]\n')
+    (fault,) = errors_of(tmp_path, text + 'monitors = ["a"]\ntags = ["prod"]\n')
     assert "has no type" in fault
 
 
@@ -210,7 +179,7 @@ def test_equal_files_give_equal_settings(tmp_path: Path) -> None:
     ],
 )
 def test_faults_say_where_and_what_to_write(tmp_path: Path, text: str, faults: list[str]) -> None:
-    found = faults_of(tmp_path, text)
+    found = errors_of(tmp_path, text)
     assert len(found) == len(faults), found
     for has, wanted in zip(found, faults, strict=True):
         assert wanted in has
@@ -219,11 +188,11 @@ def test_faults_say_where_and_what_to_write(tmp_path: Path, text: str, faults: l
 def test_a_name_is_taken_over_once_and_only_when_it_is_free(tmp_path: Path) -> None:
     renamed = f'[monitors.b]\n{URL}\nrenamed_from = "a"\n'
     assert settings_of(tmp_path, renamed).monitors[0].renamed_from == "a"
-    (fault,) = faults_of(tmp_path, f"[monitors.a]\n{URL}\n{renamed}")
+    (fault,) = errors_of(tmp_path, f"[monitors.a]\n{URL}\n{renamed}")
     assert fault == (
         'monitord.toml:5: monitors.b.renamed_from: "a" is still a monitor of its own; remove one of them'
     )
-    (fault,) = faults_of(tmp_path, renamed + renamed.replace("monitors.b", "monitors.c"))
+    (fault,) = errors_of(tmp_path, renamed + renamed.replace("monitors.b", "monitors.c"))
     assert '"a" is what b was renamed from, too' in fault
 
 
@@ -252,7 +221,7 @@ def test_conditions_are_compiled_for_the_type(tmp_path: Path) -> None:
 
 
 def test_a_bad_condition_is_a_fault_with_its_column(tmp_path: Path) -> None:
-    (fault,) = faults_of(tmp_path, f'[monitors.a]\n{URL}\nup_when = ["stauts == 200"]\n')
+    (fault,) = errors_of(tmp_path, f'[monitors.a]\n{URL}\nup_when = ["stauts == 200"]\n')
     assert fault == (
         'monitord.toml:3: monitors.a.up_when[0]: "stauts == 200" at column 1: there is no fact stauts; '
         "did you mean status?"
@@ -458,7 +427,7 @@ include="https://kim:hunter22@h/"
 
 @pytest.mark.parametrize("text", MISPLACED.split("---\n"))
 def test_no_error_shows_a_secret_that_was_written_in_the_wrong_place(tmp_path: Path, text: str) -> None:
-    faults = faults_of(tmp_path, text)
+    faults = errors_of(tmp_path, text)
     assert faults
     assert not [one for one in faults if "hunter22" in one]
 
@@ -476,7 +445,7 @@ UNSAFE_TAGS = [
 
 @pytest.mark.parametrize(("tag", "problem"), UNSAFE_TAGS)
 def test_tag_that_is_not_printable_is_refused(tmp_path: Path, tag: str, problem: str) -> None:
-    (fault,) = faults_of(tmp_path, f'[monitors.a]\n{URL}\ntags = ["web", "{tag}"]\n')
+    (fault,) = errors_of(tmp_path, f'[monitors.a]\n{URL}\ntags = ["web", "{tag}"]\n')
     assert ":3: monitors.a.tags[1]: " in fault
     assert problem in fault
     assert all(one.isprintable() or one == "\n" for one in fault)

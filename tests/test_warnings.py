@@ -14,8 +14,8 @@ from monitord.config import Reader
 from monitord.journal import reader as journal_reader
 from monitord.net.ping import are_pings_forbidden
 from monitord.settings import read_settings
+from tests.configurations import settings_of
 from tests.test_control import GOOD, running
-from tests.test_settings import settings_of
 
 
 def warnings_of(tmp_path: Path, text: str, reader: Reader = Reader.SERVICE) -> list[str]:

@@ -11,7 +11,7 @@ from monitord.errors import ConfigError
 from monitord.health import Window
 from monitord.model import Health
 from tests.alerts.made import T0, standing
-from tests.test_settings import faults_of, settings_of
+from tests.configurations import errors_of, settings_of
 
 MONITORS = '[monitors.web]\nurl = "http://localhost/"\ntags = ["prod"]\n'
 OPS = '[notifiers.ops]\ncommand = ["/bin/true"]\n'
@@ -19,12 +19,6 @@ OPS = '[notifiers.ops]\ncommand = ["/bin/true"]\n'
 
 def test_nobody_is_told_unless_it_is_written(tmp_path: Path) -> None:
     assert settings_of(tmp_path, MONITORS).alerts.notifiers == ()
-
-
-def test_a_notifier_has_defaults_that_do(tmp_path: Path) -> None:
-    (ops,) = settings_of(tmp_path, MONITORS + OPS).alerts.notifiers
-    assert (ops.name, ops.type_name, ops.fallback) == ("ops", "exec", None)
-    assert (ops.timeout_s, ops.group_wait_s, ops.max_per_minute, ops.give_up_after_s) == (30, 10, 10, 86_400)
 
 
 def test_a_route_may_lead_to_nobody(tmp_path: Path) -> None:
@@ -36,14 +30,6 @@ def test_a_route_may_lead_to_nobody(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, text).alerts
     assert advance(None, standing(monitor="web"), settings, T0).notices == ()
     assert len(advance(None, standing(monitor="db"), settings, T0).notices) == 1
-
-
-def test_every_common_key_is_read(tmp_path: Path) -> None:
-    keys = 'timeout = "3s"\ngroup_wait = 0\nmax_notices = 7\nmax_per_minute = 2\ngive_up_after = "1h"\nfallback = "b"\n'
-    text = f'[notifiers.a]\ntype = "exec"\ncommand = ["/bin/true"]\n{keys}[notifiers.b]\ncommand = ["/bin/true"]\n'
-    a, _ = settings_of(tmp_path, text).alerts.notifiers
-    assert (a.timeout_s, a.group_wait_s, a.max_notices, a.max_per_minute) == (3, 0, 7, 2)
-    assert (a.give_up_after_s, a.fallback) == (3600, "b")
 
 
 @pytest.mark.parametrize(
@@ -122,8 +108,6 @@ def test_a_route_for_unknown_monitors_may_follow_one_for_everything(tmp_path: Pa
             '"pigeon" is not a type of notifier; write one of: mail, pagerduty, webhook, alertmanager, exec',
         ),
         (OPS + 'fallback = "ops"\n', "fallback: is the notifier itself; name another one"),
-        (OPS + 'fallback = "of"\n', '"of" is not a notifier; known are ops'),
-        (OPS + "group_wiat = 3\n", 'unknown key; did you mean "group_wait"?'),
         (ROUTE, 'notifies nobody; write notify = ["…"]'),
         (ROUTE + 'notify = ["opps"]\n', '"opps" is not a notifier; known are ops'),
         (ROUTE + 'notify = "ops"\nmonitors = ["wbe"]\n', '"wbe" fits no monitor'),
@@ -159,7 +143,7 @@ def test_a_route_for_unknown_monitors_may_follow_one_for_everything(tmp_path: Pa
     ],
 )
 def test_what_cannot_be_meant_is_said_with_the_fix(tmp_path: Path, text: str, fault: str) -> None:
-    faults = faults_of(tmp_path, text)
+    faults = errors_of(tmp_path, text)
     assert any(fault in one for one in faults), faults
     assert all(one.startswith("monitord.toml:") for one in faults)
 

@@ -8,6 +8,7 @@ import pytest
 
 from monitord.config import Table, read_document
 from monitord.errors import ConfigError
+from tests.configurations import AssertErrors
 
 BROKEN = Path(__file__).with_name("broken")
 
@@ -60,17 +61,15 @@ def parse_condition(text: str) -> str:
     return text
 
 
-def faults_of(path: Path) -> str:
-    document = read_document(path, environment={})
+@pytest.mark.parametrize("config", sorted(BROKEN.glob("*.toml")), ids=lambda path: path.stem)
+def test_broken_configuration_is_rejected_with_exactly_these_errors(
+    config: Path, assert_errors: AssertErrors
+) -> None:
+    document = read_document(config, environment={})
     read_everything(document.root)
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError) as rejected:
         document.check()
-    return str(caught.value).replace(f"{path.parent}/", "") + "\n"
-
-
-@pytest.mark.parametrize("path", sorted(BROKEN.glob("*.toml")), ids=lambda path: path.stem)
-def test_a_broken_configuration_gets_exactly_this_text(path: Path) -> None:
-    assert faults_of(path) == path.with_suffix(".txt").read_text()
+    assert_errors(config, str(rejected.value))
 
 
 def test_each_text_has_its_broken_configuration() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from monitord.conditions import ConditionError, parse_condition
 from monitord.monitors import MONITOR_TYPES, monitor_type
-from tests.test_settings import faults_of, settings_of
+from tests.configurations import errors_of, settings_of
 
 TYPES = list(MONITOR_TYPES)
 
@@ -140,7 +140,7 @@ def test_number_that_can_be_meant_is_accepted(type_name: str, text: str) -> None
     ids=["timeout", "http", "tcp", "dns", "head", "list", "and"],
 )
 def test_condition_that_no_check_can_meet_is_refused(tmp_path: Path, keys: str, problem: str) -> None:
-    (fault,) = faults_of(tmp_path, f"[monitors.a]\n{keys}\n")
+    (fault,) = errors_of(tmp_path, f"[monitors.a]\n{keys}\n")
     assert problem in fault
 
 

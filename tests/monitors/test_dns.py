@@ -1,8 +1,5 @@
 """The type `dns`: its options as written in a file, and what it says of a real name server."""
 
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,16 +8,14 @@ import pytest
 
 from monitord.clock import SystemClock
 from monitord.conditions import parse_condition
-from monitord.config import read_document
 from monitord.dispatch.judging import judge
-from monitord.errors import ConfigError
 from monitord.model import Reason, Verdict
 from monitord.monitors import Tools
 from monitord.monitors.dns import DnsMonitor, DnsOptions, may_be_cut_off, system_servers
 from monitord.net import HttpClient, IpFamily, Resolver, TlsContexts
 from monitord.net.dns.client import DnsAnswer, DnsProtocol, DnsQuestion
-from monitord.settings import read_settings
 from tests.certificates import Authority
+from tests.configurations import options_of
 from tests.dns_servers import answer_stream, answering, dnsmasq, relay, response
 from tests.fakes import FakeClock, fake_tools, monitor_settings
 from tests.servers import free_port, serve
@@ -31,12 +26,7 @@ Make = Callable[..., DnsMonitor]
 
 
 def read(tmp_path: Path, keys: str) -> DnsOptions:
-    config = tmp_path / "monitord.toml"
-    config.write_text(f"[monitors.one]\n{keys}\n")
-    document = read_document(config)
-    options = DnsMonitor.read_options(document.root.named("monitors")["one"])
-    document.check()
-    return options
+    return options_of(DnsMonitor, tmp_path, keys)
 
 
 def addresses_of_tests(name: str, family: int) -> Sequence[str]:
@@ -362,61 +352,4 @@ def test_the_least_that_can_be_said(tmp_path: Path) -> None:
     assert options.question == DnsQuestion("example.org.", "A", wants_recursion=True)
     assert (options.server, options.port, options.protocol) == (None, 53, DnsProtocol.UDP)
     assert DnsMonitor(monitor_settings(options=options), fake_tools(FakeClock())).host is None
-    assert options == read(tmp_path, 'name = "example.org"')
     assert read(tmp_path, 'name = "a.b"\nprotocol = "tls"').port == 853
-
-
-@pytest.mark.parametrize(
-    ("keys", "fault"),
-    [
-        ('server = "192.0.2.1"', 'name: is missing; add name = "…"'),
-        ('name = "a..b"', 'name: "a..b" is not a name in the DNS; write one such as "www.example.org"'),
-        ('name = "a.b"\nserver = "192.0.2.1:53"', 'server: "192.0.2.1:53" is not a host; write a name'),
-        ('name = "a.b"\nport = 0', "port: 0 is too small; at least 1"),
-        ('name = "a.b"\nprotocol = "quic"', 'protocol: "quic" is not known; write "udp", "tcp" or "tls"'),
-        ('name = "a.b"\nrecord_type = "AXFR"', 'record_type: "AXFR" is no type of record that can be asked for'),
-        ('name = "a.b"\nrecord_type = "NOPE"', 'record_type: "NOPE" is not a type of record; write one such as'),
-        ('name = "a.b"\nverify = false', 'verify: has no use without TLS; write protocol = "tls"'),
-        ('name = "a.b"\nprotocol = "tls"\nca_file = "ca.pem"', 'ca_file: "ca.pem" is not an absolute path'),
-        ('name = "a.b"\nprotocol = "tls"\nca_file = "/no/ca.pem"', "ca_file: /no/ca.pem cannot be read"),
-        ('name = "a.b"\nserver = "::1"\nip_family = 4', "ip_family: 4 does not fit the address; leave it out"),
-        ('name = "a.b"\nip_family = 5', 'ip_family: 5 is not known; write "any", 4 or 6'),
-    ],
-)  # fmt: skip
-def test_what_cannot_be_is_told_with_what_to_write(tmp_path: Path, keys: str, fault: str) -> None:
-    with pytest.raises(ConfigError) as raised:
-        read(tmp_path, keys)
-    assert len(raised.value.faults) == 1, raised.value
-    assert fault in str(raised.value)
-
-
-def test_the_example_loads() -> None:
-    settings = read_settings(ROOT / "etc" / "examples" / "dns.toml")
-    assert {monitor.type_name for monitor in settings.monitors} == {"dns"}
-    assert {monitor.options.protocol for monitor in settings.monitors} == set(DnsProtocol)
-
-
-def test_without_the_library_only_its_monitors_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "dns.py").write_text("raise ModuleNotFoundError(\"No module named 'dns'\")\n")
-    config = tmp_path / "monitord.toml"
-
-    def check(text: str) -> tuple[int, str]:
-        config.write_text(text)
-        done = subprocess.run(
-            [sys.executable, "-m", "monitord", "--check-config", "--config", str(config)],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.returncode, done.stdout
-
-    assert check('[monitors.web]\nurl = "http://a.test/"\n')[0] == 0
-    status, said = check('[monitors.ns]\ntype = "dns"\nname = "a.test"\nserver = "192.0.2.1"\n')
-    assert status == 1
-    assert (
-        f"{config}:2: monitors.ns.type: \"dns\" needs dnspython: No module named 'dns'; "
-        "install the package python3-dnspython\n" in said
-    )
-    assert said.count("monitors.ns") == 1

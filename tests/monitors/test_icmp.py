@@ -2,8 +2,6 @@
 
 import errno
 import os
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +9,11 @@ from pathlib import Path
 import pytest
 
 from monitord.conditions import parse_condition
-from monitord.config import read_document
 from monitord.dispatch.judging import judge
-from monitord.errors import ConfigError
 from monitord.model import Observation, Reason, Verdict
 from monitord.monitors.icmp import IcmpMonitor, IcmpOptions
 from monitord.net import IpFamily
-from monitord.settings import read_settings
+from tests.configurations import options_of
 from tests.fakes import FakeClock, fake_tools, monitor_settings
 from tests.pings import ALLOWED, FORBIDDEN, Answer, ScriptedSocket, check_in_network, why_no_networks
 
@@ -28,12 +24,7 @@ in_networks = pytest.mark.skipif(WHY_NOT is not None, reason=WHY_NOT or "")
 
 
 def read(tmp_path: Path, keys: str) -> IcmpOptions:
-    config = tmp_path / "monitord.toml"
-    config.write_text(f"[monitors.one]\n{keys}\n")
-    document = read_document(config)
-    options = IcmpMonitor.read_options(document.root.named("monitors")["one"])
-    document.check()
-    return options
+    return options_of(IcmpMonitor, tmp_path, keys)
 
 
 async def seen_of(options: IcmpOptions, answer: Answer, *, timeout_s: float = 10.0) -> Observation:
@@ -181,58 +172,3 @@ async def test_every_option_is_obeyed(tmp_path: Path) -> None:
     await monitor.check()
     assert [(number, len(payload)) for number, payload in socket.sent] == [(1, 7), (2, 7)]
     assert time.monotonic() - began_s >= 0.4
-
-
-@pytest.mark.parametrize(
-    ("keys", "fault"),
-    [
-        ("count = 2", 'host: is missing; add host = "…"'),
-        ('host = "http://a.test/"', 'host: "http://a.test/" is not a host; write a name or an address'),
-        ('host = "a"\ncount = 0', "count: 0 is too small; at least 1"),
-        ('host = "a"\ncount = 101', "count: 101 is too large; at most 100"),
-        ('host = "a"\ninterval = "1ms"', 'interval: "1ms" is too small; at least 10ms'),
-        ('host = "a"\npayload = "9000B"', 'payload: "9000B" is too large; at most'),
-        ('host = "192.0.2.1"\nip_family = 6', "ip_family: 6 does not fit the address; leave it out"),
-        ('host = "a"\nip_family = "4"', 'ip_family: "4" is not known'),
-        (
-            'host = "a"\ncount = 10\ninterval = "1s"\ntimeout = "5s"',
-            'timeout: "5s" is over before the last request is sent, after 9s; make it longer, or count or',
-        ),
-    ],
-)  # fmt: skip
-def test_what_cannot_be_is_told_with_what_to_write(tmp_path: Path, keys: str, fault: str) -> None:
-    with pytest.raises(ConfigError) as raised:
-        read(tmp_path, keys)
-    assert len(raised.value.faults) == 1, raised.value
-    assert fault in str(raised.value)
-
-
-def test_the_example_loads() -> None:
-    settings = read_settings(ROOT / "etc" / "examples" / "icmp.toml")
-    assert {monitor.type_name for monitor in settings.monitors} == {"icmp"}
-
-
-def test_without_the_library_only_its_monitors_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "icmplib.py").write_text("raise ModuleNotFoundError(\"No module named 'icmplib'\")\n")
-    config = tmp_path / "monitord.toml"
-
-    def check(text: str) -> tuple[int, str]:
-        config.write_text(text)
-        done = subprocess.run(
-            [sys.executable, "-m", "monitord", "--check-config", "--config", str(config)],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.returncode, done.stdout
-
-    assert check('[monitors.web]\nurl = "http://a.test/"\n')[0] == 0
-    status, said = check('[monitors.gate]\ntype = "icmp"\nhost = "192.0.2.1"\n')
-    assert status == 1
-    assert (
-        f"{config}:2: monitors.gate.type: \"icmp\" needs icmplib: No module named 'icmplib'; "
-        "install the package python3-icmplib\n" in said
-    )
-    assert said.count("monitors.gate") == 1

@@ -37,29 +37,6 @@ def read(tmp_path: Path, text: str) -> Settings:
             id="loop",
         ),
         pytest.param(
-            '[monitors.a]\ntype = "group"\nmembers = ["b"]\n[monitors.b]\ntype = "group"\nmembers = ["a"]\n',
-            "monitord.toml:3: monitors.a.members: is a member of itself: a -> b -> a; take one of them out",
-            id="group in itself",
-        ),
-        pytest.param(
-            '[monitors.web]\nurl = "http://a/"\ntags = ["prod"]\n'
-            '[monitors.a]\ntype = "group"\ntags = ["prod"]\nmember_tags = ["prod"]\n'
-            '[monitors.b]\ntype = "group"\ntags = ["prod"]\nmember_tags = ["prod"]\n',
-            "monitord.toml:7: monitors.a.member_tags: is a member of itself: a -> b -> a; take one of them out",
-            id="groups by tags in each other",
-        ),
-        pytest.param(
-            '[monitors.a]\ntype = "group"\nmembers = ["zzz"]\n',
-            'monitord.toml:3: monitors.a.members: "zzz" is not a monitor; write the name of one',
-            id="member unknown",
-        ),
-        pytest.param(
-            '[monitors.a]\ntype = "group"\n',
-            "monitord.toml:1: monitors.a.members: names nobody; "
-            'write members = ["NAME", …], or member_tags = ["TAG"]',
-            id="group of nobody",
-        ),
-        pytest.param(
             '[network]\ncanary = ["gatewy"]\n' + MONITORS,
             'monitord.toml:2: network.canary: "gatewy" is not a monitor; write "gateway"',
             id="canary unknown",

@@ -8,15 +8,15 @@ import pytest
 
 from monitord.clock import SystemClock
 from monitord.conditions import parse_condition
-from monitord.config import Secret, read_document
+from monitord.config import Secret
 from monitord.dispatch.judging import judge
-from monitord.errors import ConfigError
 from monitord.model import Reason, Result, Verdict
 from monitord.monitors import Tools
 from monitord.monitors.tcp import ExpectStep, SendStep, StartTlsStep, TcpMonitor, TcpOptions
 from monitord.net import HttpClient, IpFamily, Resolver, TlsContexts, TlsOptions, TlsVersion
 from monitord.net.stream.client import StreamTarget
 from tests.certificates import Authority
+from tests.configurations import errors_of, options_of
 from tests.fakes import monitor_settings
 from tests.servers import free_port, full_backlog, serve
 from tests.stream_servers import END, HANG, LINE, RESET, Act, Part
@@ -25,18 +25,7 @@ Make = Callable[..., TcpMonitor]
 
 
 def read(tmp_path: Path, keys: str) -> TcpOptions:
-    config = tmp_path / "monitord.toml"
-    config.write_text(f"[monitors.one]\n{keys}\n")
-    document = read_document(config)
-    options = TcpMonitor.read_options(document.root.named("monitors")["one"])
-    document.check()
-    return options
-
-
-def faults_of(tmp_path: Path, keys: str) -> list[str]:
-    with pytest.raises(ConfigError) as refused:
-        read(tmp_path, keys)
-    return [str(fault).partition("monitors.one")[2] for fault in refused.value.faults]
+    return options_of(TcpMonitor, tmp_path, keys)
 
 
 def addresses_of_tests(name: str, family: int) -> list[str]:
@@ -300,100 +289,17 @@ dialogue = [{{ expect = "^220" }}, {{ send = "QUIT" }}]
     assert read(tmp_path, keys) == TcpOptions(target, (ExpectStep("^220"), SendStep(Secret("QUIT"))))
 
 
-def test_a_handshake_is_a_step_and_equal_files_give_equal_options(tmp_path: Path) -> None:
+def test_handshake_is_a_step_of_a_dialogue(tmp_path: Path) -> None:
     keys = 'address = "a:1"\nverify = false\ndialogue = [{ send = "x" }, { starttls = true }]'
     assert read(tmp_path, keys).dialogue == (SendStep(Secret("x")), StartTlsStep())
     assert not read(tmp_path, keys).target.tls.verify
-    assert read(tmp_path, keys) == read(tmp_path, keys)
-
-
-@pytest.mark.parametrize(
-    ("keys", "fault"),
-    [
-        pytest.param("", '.address: is missing; add address = "…"', id="no-address"),
-        *(
-            pytest.param(
-                f'address = "{address}"',
-                f'.address: "{address}" is not an address; write "host:port", "[address]:port" or "unix:/path"',
-                id=address,
-            )
-            for address in ("example.org", "example.org:0", "2001:db8::1", "http://a:80", "a b:80")
-        ),
-        pytest.param(
-            'address = "unix:run/s"',
-            '.address: "unix:run/s" is not the path of a socket; write "unix:/run/name.sock"',
-            id="relative-path",
-        ),
-        pytest.param(
-            f'address = "unix:/{"x" * 107}"',
-            "is longer than 107 bytes; choose a shorter path (unix(7))",
-            id="long-path",
-        ),
-        pytest.param(
-            'address = "a:1"\ndialogue = [{ expect = "(" }]',
-            '.dialogue[0].expect: "(" at column 1: ',
-            id="bad-pattern",
-        ),
-        *(
-            pytest.param(
-                f'address = "a:1"\ndialogue = [{{ send = "x" }}, {step}]',
-                '.dialogue[1]: is no single step; write { expect = "…" }, { send = "…" } or { starttls = true }',
-                id=step,
-            )
-            for step in ("{}", '{ send = "x", expect = "y" }')
-        ),
-        pytest.param(
-            'address = "a:1"\ndialogue = [{ expekt = "x" }]', ".dialogue[0].expekt: unknown key", id="unknown"
-        ),
-        pytest.param('address = "a:1"\ndialogue = ["x"]', '.dialogue[0]: "x" is not a table', id="text"),
-        pytest.param(
-            'address = "a:1"\ndialogue = [{ starttls = false }]',
-            ".dialogue[0].starttls: false is no step; write true, or leave it out",
-            id="starttls-false",
-        ),
-        pytest.param(
-            'address = "a:1"\ndialogue = [' + '{ send = "x" },' * 101 + "]",
-            ".dialogue: has more than 100 steps; say less",
-            id="many-steps",
-        ),
-        pytest.param(
-            'address = "a:1"\ntls = true\ndialogue = [{ starttls = true }]',
-            ".dialogue: begins TLS where there is TLS already; keep one of tls and starttls",
-            id="tls-twice",
-        ),
-        *(
-            pytest.param(
-                f'address = "a:1"\n{key} = {value}',
-                f".{key}: has no use without TLS; write tls = true, or leave it out",
-                id=f"{key}-without-tls",
-            )
-            for key, value in (("verify", "false"), ("server_name", '"a"'), ("min_tls", '"1.3"'))
-        ),
-        pytest.param(
-            'address = "unix:/s"\ntls = true',
-            '.address: has no name for the certificate; write server_name = "…" beside it',
-            id="unix-without-name",
-        ),
-        pytest.param(
-            'address = "unix:/s"\nip_family = 4',
-            ".ip_family: has no use with a Unix socket; leave it out",
-            id="unix-with-family",
-        ),
-        pytest.param(
-            'address = "192.0.2.1:1"\nip_family = 6',
-            ".ip_family: 6 does not fit the address; leave it out",
-            id="other-family",
-        ),
-    ],
-)
-def test_bad_options_say_what_to_write(tmp_path: Path, keys: str, fault: str) -> None:
-    assert any(fault in found for found in faults_of(tmp_path, keys))
 
 
 def test_a_secret_step_is_not_told_in_a_fault(tmp_path: Path) -> None:
-    found = faults_of(tmp_path, 'address = "a:1"\ndialogue = [{ send = 12345 }]')
-    assert len(found) == 1
-    assert "12345" not in found[0]
+    (error,) = errors_of(
+        tmp_path, '[monitors.a]\ntype = "tcp"\naddress = "a:1"\ndialogue = [{ send = 12345 }]\n'
+    )
+    assert "12345" not in error
 
 
 @pytest.mark.parametrize(

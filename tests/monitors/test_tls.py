@@ -10,9 +10,7 @@ import pytest
 
 from monitord.clock import SystemClock
 from monitord.conditions import parse_condition
-from monitord.config import read_document
 from monitord.dispatch.judging import judge
-from monitord.errors import ConfigError
 from monitord.model import Reason, Verdict
 from monitord.monitors import Tools
 from monitord.monitors.tls import TlsMonitor, TlsMonitorOptions
@@ -20,6 +18,7 @@ from monitord.net import HttpClient, IpFamily, Resolver, TlsContexts, TlsOptions
 from monitord.net.stream.client import StreamTarget
 from monitord.net.stream.starttls import StartTlsProtocol
 from tests.certificates import DAY, Authority
+from tests.configurations import options_of
 from tests.fakes import monitor_settings
 from tests.servers import free_port, serve, serve_tls_once
 from tests.stream_servers import END, HANG, LINE, Act, Part
@@ -29,12 +28,7 @@ OFFERS = b"250-mx.test\r\n250 STARTTLS\r\n"
 
 
 def read(tmp_path: Path, keys: str) -> TlsMonitorOptions:
-    config = tmp_path / "monitord.toml"
-    config.write_text(f"[monitors.one]\n{keys}\n")
-    document = read_document(config)
-    options = TlsMonitor.read_options(document.root.named("monitors")["one"])
-    document.check()
-    return options
+    return options_of(TlsMonitor, tmp_path, keys)
 
 
 def addresses_of_tests(name: str, family: int) -> list[str]:
@@ -280,33 +274,3 @@ server_name = "mail.example.org"
     )
     assert read(tmp_path, keys) == TlsMonitorOptions(target, StartTlsProtocol.SMTP)
     assert not read(tmp_path, 'address = "a"\nverify = false').target.tls.verify
-
-
-@pytest.mark.parametrize(
-    ("keys", "fault"),
-    [
-        pytest.param("", '.address: is missing; add address = "…"', id="no-address"),
-        *(
-            pytest.param(
-                f'address = "{address}"',
-                f'.address: "{address}" is not a host, or a host and a port; write "host" or "host:port"',
-                id=address,
-            )
-            for address in ("https://a/", "a:0", "a:x", "2001:db8::1", "a b", "unix:/s")
-        ),
-        pytest.param(
-            'address = "a"\nstarttls = "ftp"',
-            '.starttls: "ftp" is not known; did you mean "smtp"?',
-            id="other-protocol",
-        ),
-        pytest.param(
-            'address = "192.0.2.1"\nip_family = 6',
-            ".ip_family: 6 does not fit the address; leave it out",
-            id="other-family",
-        ),
-    ],
-)
-def test_bad_options_say_what_to_write(tmp_path: Path, keys: str, fault: str) -> None:
-    with pytest.raises(ConfigError) as refused:
-        read(tmp_path, keys)
-    assert any(fault in str(found) for found in refused.value.faults), refused.value.faults

@@ -11,7 +11,6 @@ from monitord.model import Health
 from monitord.notifiers import Message, Notice, NoticeKind, NotifierTools
 from tests.alerts.made import T0, notice
 from tests.notifiers.test_webhook import sent
-from tests.test_settings import faults_of
 
 NOW = T0 + timedelta(minutes=10)
 
@@ -105,11 +104,3 @@ async def test_the_labels_stay_from_the_beginning_to_the_end(tmp_path: Path, too
     _, opening = await posted(tmp_path, tools, notice())
     _, closing = await posted(tmp_path, tools, notice(kind=NoticeKind.RECOVERY, detail="200 OK"))
     assert [one["labels"] for one in opening] == [one["labels"] for one in closing]
-
-
-@pytest.mark.parametrize(
-    "key", ['method = "PUT"', 'format = "slack"', 'body = "x"', 'content_type = "text/plain"']
-)
-def test_what_only_webhooks_have_is_refused(tmp_path: Path, key: str) -> None:
-    faults = faults_of(tmp_path, f'[notifiers.am]\ntype = "alertmanager"\nurl = "http://h/"\n{key}\n')
-    assert any("is for webhooks; leave it out" in one for one in faults), faults

@@ -9,7 +9,7 @@ import pytest
 from monitord.notifiers import DeliveryError, Message, NotifierTools
 from monitord.notifiers.exec import ExecNotifier
 from tests.alerts.made import T0, notice
-from tests.test_settings import faults_of, settings_of
+from tests.configurations import settings_of
 
 MESSAGE = Message((notice(),), "here", T0)
 
@@ -96,8 +96,3 @@ async def test_a_secret_is_told_to_nobody(tmp_path: Path, tools: NotifierTools) 
     with pytest.raises(DeliveryError) as failed:
         await told(tmp_path, tools, 'echo "bad $TOKEN"; exit 1', keys)
     assert str(failed.value) == "exit code 1: bad ***"
-
-
-def test_a_command_is_a_list_with_a_path(tmp_path: Path) -> None:
-    (fault,) = faults_of(tmp_path, '[notifiers.a]\ncommand = "page ops"\n')
-    assert "there is no shell" in fault

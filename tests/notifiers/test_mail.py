@@ -21,9 +21,9 @@ from monitord.notifiers import DeliveryError, Message, NoticeKind, NotifierTools
 from monitord.notifiers.mail import MailNotifier
 from tests.alerts.made import T0, notice
 from tests.certificates import Authority
+from tests.configurations import errors_of, settings_of
 from tests.mail_servers import MailServer, mail_server
 from tests.servers import Peer, serve
-from tests.test_settings import faults_of, settings_of
 
 pytestmark = pytest.mark.skipif(smtp.library_problem() is not None, reason="aiosmtplib is not there")
 
@@ -328,31 +328,6 @@ async def test_a_wrong_password_is_told_without_it(
     assert "s3cret" not in str(refused.value)
 
 
-@pytest.mark.parametrize(
-    ("keys", "fault"),
-    [
-        ('type = "mail"', 'names nobody; write to = ["ops@example.org"]'),
-        ("to = []", "names nobody"),
-        ('to = ["@example.org"]', "is not an address of mail"),
-        ('to = ["Ops <ops@example.org>"]', "is not an address of mail"),
-        (f'to = ["{"a" * 300}@example.org"]', "is not an address of mail"),
-        ('to = ["ops at example.org"]', 'is not an address of mail; write "ops@example.org"'),
-        ('to = "a@b.org"\nfrom = "x\\ny@b.org"', "is not an address of mail"),
-        ('to = "a@b.org"\nserver = "mail:port"', "is not a host and a port"),
-        ('to = "a@b.org"\nusername = "x"', "has no password beside it; write both"),
-        (
-            'to = "a@b.org"\nusername = "x"\npassword = "y"',
-            'could be read on the way; write security = "starttls"',
-        ),
-        ('to = "a@b.org"\nsecurity = "ssl"', "ssl"),
-        ('to = "a@b.org"\nhelo_name = "my host"', 'is not a host name; write "mail.example.org"'),
-    ],
-)
-def test_what_cannot_be_meant_is_said_with_the_fix(tmp_path: Path, keys: str, fault: str) -> None:
-    faults = faults_of(tmp_path, f"[notifiers.ops]\n{keys}\n")
-    assert any(fault in one for one in faults), faults
-
-
 def test_a_user_of_the_server_and_a_name_in_any_letters_are_addresses(tmp_path: Path) -> None:
     text = '[notifiers.ops]\nto = ["root", "ops@müller.example"]\n'
     (settings,) = settings_of(tmp_path, text).alerts.notifiers
@@ -368,7 +343,7 @@ def test_ports_follow_from_the_security(tmp_path: Path) -> None:
 
 def test_a_library_that_is_missing_names_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smtp, "LIBRARY", "no_such_library")
-    (fault,) = faults_of(tmp_path, '[notifiers.ops]\nto = "a@b.org"\n')
+    (fault,) = errors_of(tmp_path, '[notifiers.ops]\nto = "a@b.org"\n')
     assert "No module named 'no_such_library'; install the package python3-aiosmtplib" in fault
 
 

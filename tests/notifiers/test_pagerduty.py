@@ -11,8 +11,8 @@ from monitord.config import Secret
 from monitord.model import Health
 from monitord.notifiers import DeliveryError, Message, Notice, NoticeKind, NotifierTools
 from tests.alerts.made import T0, notice
+from tests.configurations import settings_of
 from tests.notifiers.test_webhook import sent
-from tests.test_settings import faults_of, settings_of
 
 KEY = "0123456789abcdef0123456789abcdef"
 TAKEN = b'HTTP/1.1 202 Accepted\r\nContent-Length: 20\r\n\r\n{"status":"success"}'
@@ -103,19 +103,3 @@ def test_it_is_known_by_its_key_and_has_one_notice_in_a_message(tmp_path: Path) 
     assert (settings.max_notices, settings.max_per_minute) == (1, 60)
     assert settings.options.routing_key == Secret(KEY)
     assert settings.options.http.url.reveal() == "https://events.pagerduty.com/v2/enqueue"
-
-
-@pytest.mark.parametrize(
-    ("keys", "fault"),
-    [
-        ('type = "pagerduty"', "routing_key: is missing"),
-        (f'routing_key = "{KEY}"\nbody = "x"', "body: is for webhooks; leave it out"),
-        (f'routing_key = "{KEY}"\njson = {{ a = 1 }}', "json: is for monitors; leave it out"),
-        (f'routing_key = "{KEY}"\nformat = "slack"', "format: is for webhooks; leave it out"),
-        (f'routing_key = "{KEY}"\nmax_notices = 2', "max_notices: 2 is too large; at most 1"),
-        (f'routing_key = "{KEY}"\nurl = "nowhere"', "url: "),
-    ],
-)
-def test_what_cannot_be_meant_is_said_with_the_fix(tmp_path: Path, keys: str, fault: str) -> None:
-    faults = faults_of(tmp_path, f"[notifiers.pd]\n{keys}\n")
-    assert any(fault in one for one in faults), faults

@@ -13,16 +13,16 @@ import pytest
 
 from monitord.clock import SystemClock
 from monitord.conditions import parse_condition
-from monitord.config import Reader, Secret, read_document
+from monitord.config import Reader, Secret
 from monitord.dispatch import Places
 from monitord.dispatch.judging import judge
-from monitord.errors import ConfigError
 from monitord.model import Reason, Verdict
 from monitord.monitors import CHILDREN, Tools
 from monitord.monitors.exec.monitor import MAX_MESSAGE_CHARACTERS, ExecMonitor
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
 from monitord.options.program import ExecOptions
 from monitord.settings import read_settings
+from tests.configurations import errors_of, options_of
 from tests.fakes import monitor_settings
 from tests.servers import free_port, respond, serve
 
@@ -33,18 +33,7 @@ Make = Callable[..., ExecMonitor]
 
 
 def read(tmp_path: Path, keys: str) -> ExecOptions:
-    config = tmp_path / "monitord.toml"
-    config.write_text(f"[monitors.one]\n{keys}\n")
-    document = read_document(config, environment={"PASSWORD": "hunter2"})
-    options = ExecMonitor.read_options(document.root.named("monitors")["one"])
-    document.check()
-    return options
-
-
-def faults(tmp_path: Path, keys: str) -> list[str]:
-    with pytest.raises(ConfigError) as refused:
-        read(tmp_path, keys)
-    return [str(fault).removeprefix(f"{tmp_path}/monitord.toml:") for fault in refused.value.faults]
+    return options_of(ExecMonitor, tmp_path, keys, environment={"PASSWORD": "hunter2"})
 
 
 @pytest.fixture
@@ -357,81 +346,6 @@ def test_the_example_is_a_configuration() -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "expected"),
-    [
-        pytest.param("", ['1: monitors.one.command: is missing; add command = ["…"]'], id="no command"),
-        pytest.param(
-            "command = []",
-            ['2: monitors.one.command: names no program; write ["/path/to/program", "argument"]'],
-            id="empty",
-        ),
-        pytest.param(
-            "command = [5]",
-            ["2: monitors.one.command[0]: 5 is not text; write it in quotes"],
-            id="number",
-        ),
-        pytest.param(
-            "command = \"/bin/check -m 'two words'\"",
-            [
-                "2: monitors.one.command: is text, and there is no shell to take it apart; "
-                'write ["/bin/check", "-m", "two words"]'
-            ],
-            id="text",
-        ),
-        pytest.param(
-            'command = "don\'t"',
-            ['2: monitors.one.command: is text, and there is no shell to take it apart; write ["don\'t"]'],
-            id="text that no shell would take either",
-        ),
-        pytest.param(
-            'command = ["check_tcp", "-H", "a"]',
-            ['2: monitors.one.command: "check_tcp" is not an absolute path; write "/path/to/check_tcp"'],
-            id="relative",
-        ),
-        pytest.param(
-            'command = ["/bin/check", { credential = "token" }]',
-            [
-                "2: monitors.one.command: holds a secret, which every user of this host could see among its "
-                "arguments; hand it over in environment, or in a file that the plugin reads"
-            ],
-            id="secret among the arguments",
-        ),
-        pytest.param(
-            'command = ["/bin/check", "a\\u0000b"]',
-            ["2: monitors.one.command: holds a NUL character, which no program can be given; leave it out"],
-            id="NUL",
-        ),
-        pytest.param(
-            'command = ["/bin/check"]\ndirectory = "tmp"',
-            ['3: monitors.one.directory: "tmp" is not an absolute path; write "/tmp"'],
-            id="relative directory",
-        ),
-        pytest.param(
-            'command = ["/bin/check"]\nenvironment = { "A=B" = "x" }',
-            [
-                '3: monitors.one.environment: a variable has no name, or one with "="; write NAME = "value"',
-            ],
-            id="name of a variable",
-        ),
-        pytest.param(
-            'command = ["/bin/check"]\nenvironment = { A = "hunter2\\u0000" }',
-            [
-                "3: monitors.one.environment: holds a NUL character, which no program can be given; leave it out",
-            ],
-            id="NUL in a value",
-        ),
-        pytest.param(
-            'command = ["/bin/check"]\nenvironment = ["A"]',
-            ["3: monitors.one.environment: is not a table; write it as [monitors.one.environment]"],
-            id="list of variables",
-        ),
-    ],
-)
-def test_each_fault_names_its_place_and_the_fix(tmp_path: Path, keys: str, expected: list[str]) -> None:
-    assert faults(tmp_path, keys) == expected
-
-
-@pytest.mark.parametrize(
     "name",
     [
         "NOTIFY_SOCKET",
@@ -443,16 +357,11 @@ def test_each_fault_names_its_place_and_the_fix(tmp_path: Path, keys: str, expec
     ],
 )
 def test_what_the_service_manager_tells_the_daemon_is_not_for_plugins(tmp_path: Path, name: str) -> None:
-    assert faults(tmp_path, f'command = ["/bin/check"]\nenvironment = {{ {name} = "x" }}') == [
-        f"3: monitors.one.environment: {name} is between the service manager and monitord; "
+    keys = f'command = ["/bin/check"]\nenvironment = {{ {name} = "x" }}\n'
+    assert errors_of(tmp_path, f"[monitors.a]\n{keys}") == [
+        f"monitord.toml:3: monitors.a.environment: {name} is between the service manager and monitord; "
         'leave it out; a credential can be a value: { credential = "name" }'
     ]
-
-
-def test_equal_keys_give_equal_options(tmp_path: Path) -> None:
-    """A reload leaves such a monitor alone."""
-    keys = 'command = ["/bin/check"]\nenvironment = { A = { env = "PASSWORD" } }'
-    assert read(tmp_path, keys) == read(tmp_path, keys)
 
 
 def test_a_configuration_is_checked_without_its_secrets(tmp_path: Path) -> None:

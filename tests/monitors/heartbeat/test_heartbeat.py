@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitord.calendar_events import parse_calendar_event
-from monitord.config import read_document
 from monitord.dispatch import CheckLog, Dispatcher, LoggedChecks, LoopPulse, Pipeline, Places, Watched
 from monitord.dispatch.watched import Pause
 from monitord.errors import ConfigError
 from monitord.model import Health, Observation, Reason, Result, Transition, Verdict
 from monitord.monitors.heartbeat.monitor import Beat, HeartbeatMonitor, HeartbeatSignal, Rhythm
 from monitord.settings import read_settings
+from tests.configurations import options_of
 from tests.fakes import (
     FakeClock,
     FakeSink,
@@ -34,12 +34,7 @@ ROOT = Path(__file__).parents[2].parent
 
 
 def read(tmp_path: Path, keys: str) -> Rhythm:
-    config = tmp_path / "monitord.toml"
-    config.write_text(f"[monitors.one]\n{keys}\n")
-    document = read_document(config)
-    options = HeartbeatMonitor.read_options(document.root.named("monitors")["one"])
-    document.check()
-    return options
+    return options_of(HeartbeatMonitor, tmp_path, keys)
 
 
 @pytest.mark.parametrize(
@@ -55,29 +50,6 @@ def read(tmp_path: Path, keys: str) -> Rhythm:
 )
 def test_every_option_is_read(tmp_path: Path, keys: str, options: Rhythm) -> None:
     assert read(tmp_path, keys) == options
-
-
-@pytest.mark.parametrize(
-    ("keys", "fault"),
-    [
-        ("", 'monitors.one: says not when to expect a beat; write every = "1h" or calendar = "daily"'),
-        ('every = "1h"\ncalendar = "daily"', "calendar: stands beside every; write only one of them"),
-        ('calendar = "25:00"', 'calendar: "25:00" is not a calendar event: the hour is from 0 to 23; write an'),
-        ('calendar = "*-2-30"', 'calendar: "*-02-30 00:00:00" never comes; write a date that exists'),
-        ('calendar = "1999-*-* 02:00"', 'calendar: "1999-*-* 02:00:00" is over and never comes again; write a later'),
-        ('every = "500ms"', 'every: "500ms" is too small; at least 1s'),
-        ('every = "1h"\ngrace = 0', "grace: 0 is too small; at least 1s"),
-        (
-            'every = "1h"\ngrace = "5m"\nwarn_after = "6m"',
-            'warn_after: "6m" exceeds grace, which is "5m"; write less, or as much to have no warning',
-        ),
-    ],
-)  # fmt: skip
-def test_what_cannot_be_is_told_with_what_to_write(tmp_path: Path, keys: str, fault: str) -> None:
-    with pytest.raises(ConfigError) as raised:
-        read(tmp_path, keys)
-    assert len(raised.value.faults) == 1, raised.value
-    assert fault in str(raised.value)
 
 
 def test_daemon_starts_with_a_calendar_that_is_over(tmp_path: Path) -> None:
@@ -119,12 +91,6 @@ def test_only_a_calendar_without_a_zone_depends_on_local_time(
 ) -> None:
     settings = monitor_settings(type_name="heartbeat", options=read(tmp_path, keys))
     assert HeartbeatMonitor(settings, fake_tools(FakeClock())).uses_local_time is uses_local_time
-
-
-def test_the_example_loads() -> None:
-    settings = read_settings(ROOT / "etc" / "examples" / "heartbeat.toml")
-    assert {monitor.type_name for monitor in settings.monitors} == {"heartbeat"}
-    assert {monitor.policy.fail_after for monitor in settings.monitors} == {1}
 
 
 # In the dispatcher

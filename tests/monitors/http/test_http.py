@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from monitord.clock import SystemClock
-from monitord.config import read_document
 from monitord.dispatch.judging import judge
 from monitord.errors import ConfigError
 from monitord.model import Reason
@@ -19,6 +18,7 @@ from monitord.monitors.http.monitor import HttpMonitor
 from monitord.net import FaultKind, HttpClient, IpFamily, Phase, Resolver, TlsContexts, parse_target
 from monitord.options.http import HttpOptions, shown_url
 from tests.certificates import DAY, Authority
+from tests.configurations import options_of
 from tests.fakes import monitor_settings
 from tests.servers import Peer, Request, free_port, respond, send_raw, serve
 
@@ -26,12 +26,7 @@ Make = Callable[[str], HttpMonitor]
 
 
 def read(tmp_path: Path, keys: str) -> HttpOptions:
-    config = tmp_path / "monitord.toml"
-    config.write_text(f"[monitors.one]\n{keys}\n")
-    document = read_document(config)
-    options = HttpMonitor.read_options(document.root.named("monitors")["one"])
-    document.check()
-    return options
+    return options_of(HttpMonitor, tmp_path, keys)
 
 
 def addresses_of_tests(name: str, family: int) -> Sequence[str]:
@@ -513,57 +508,6 @@ def test_a_url_as_it_is_shown(url: str, shown: str) -> None:
 
 # What is refused
 
-LONE_PROXY = "a proxy chooses the address itself: leave out proxy, connect_to or http+unix"
-NOWHERE = "/nowhere/c.pem cannot be read: No such file or directory"
-
-
-@pytest.mark.parametrize(
-    ("keys", "fault"),
-    [
-        ("url = 7", "url: 7 is not text; write it in quotes"),
-        ('url = "example.org"', 'url: "example.org" is not a URL of http; write "https://host/path"'),
-        ('url = "ftp://a.test/"', 'url: "ftp://a.test/" is not a URL of http; write "https://host/path"'),
-        ('url = "http://a.test:99999/"', 'url: "http://a.test:99999/" is not a URL; write "https://host/path"'),
-        ('url = "http+unix://relative/x"', 'url: "http+unix://relative/x" is not a URL of a socket; write "http+unix:'),
-        ('method = "connect"', 'method: "connect" opens a tunnel, which has no response; write "GET", and the proxy'),
-        ('method = "GET /"', 'method: "GET /" is not a method; write a word such as "GET"'),
-        ('headers = { "a b" = "c" }', "headers: the header 'a b' is not a word of HTTP"),
-        ('headers = { X = "a\\nb" }', "headers: the value of the header X holds a line break"),
-        ('headers = { Content-Length = "7" }', "headers: the header Content-Length is set by the client; leave it out"),
-        ('body = "a"\njson = {}', "has more than one body; keep one of body, form and json"),
-        ("json = { a = 2020-01-01 }", "json: holds what JSON cannot say, such as a date; write it as text"),
-        ('bearer = "a"\nbasic_auth = { username = "b" }', "more than one kind of authentication; keep one"),
-        ('bearer = "a"\nheaders = { authorization = "b" }', "more than one kind of authentication; keep one"),
-        ('basic_auth = { username = "a:b" }', "basic_auth.username: holds a colon"),
-        ('basic_auth = { password = "a" }', "basic_auth.username: is missing"),
-        ('ca_file = "ca.pem"', 'ca_file: "ca.pem" is not an absolute path; write ca_file = "/path/to/file.pem"'),
-        ('ca_file = "/nowhere/ca.pem"', "ca_file: /nowhere/ca.pem cannot be read: No such file or directory"),
-        ('client_certificate = "/nowhere/c.pem"', f"client_certificate: {NOWHERE}"),
-        ('client_key = "/nowhere/c.pem"', "client_key: has no client_certificate beside it; write client_cert"),
-        ('url = "http://a.test:0/"', 'write "https://host/path" with a port from 1 to 65535'),
-        ('url = "http://a b.test/"', 'write "https://host/path" with a name or an address as the host'),
-        ('url = "http://[fe80::1%25]/"', 'write "https://host/path" with a name or an address as the host'),
-        ('server_name = "a b"', 'server_name: "a b" is not a host; write a name or an address'),
-        ('connect_to = "a|b:1"', 'connect_to: "a|b:1" is not a host and a port; write "host:port"'),
-        ('proxy = "http://a b:1"', 'proxy: is not a URL; write "http://host:port"'),
-        ('proxy = "http://joe:s3cret@a.test:0"', 'proxy: is not a URL; write "http://host:port"'),
-        ('min_tls = "1.1"', 'min_tls: "1.1" is not known'),
-        ('proxy = "https://proxy.test/"', 'the proxy is spoken to in plain HTTP; write "http://host:port"'),
-        ('proxy = "http://p.test/"\nconnect_to = "a:1"', LONE_PROXY),
-        ('proxy = "http://p.test/"\nall_addresses = true', "all_addresses: has no use with a proxy"),
-        ('connect_to = "a.test"', 'connect_to: "a.test" is not a host and a port; write "host:port"'),
-        ("ip_family = 5", 'ip_family: 5 is not known; write "any", 4 or 6'),
-        ('follow_redirects = "no"', 'follow_redirects: "no" is not a yes or no; write true or false'),
-        ('max_body = "big"', 'max_body: "big" is not a size'),
-    ],
-)  # fmt: skip
-def test_what_cannot_be_is_told_with_what_to_write(tmp_path: Path, keys: str, fault: str) -> None:
-    url = "" if keys.startswith("url") else 'url = "http://a.test/"\n'
-    with pytest.raises(ConfigError) as raised:
-        read(tmp_path, url + keys)
-    assert len(raised.value.faults) == 1, raised.value
-    assert fault in str(raised.value)
-
 
 def test_a_ca_file_is_of_no_use_without_verification(tmp_path: Path) -> None:
     ca_file = Authority().write(tmp_path / "ca.pem")
@@ -577,11 +521,3 @@ def test_a_url_that_is_a_secret_is_not_shown_when_it_is_wrong(tmp_path: Path) ->
         read(tmp_path, f'url = {{ file = "{tmp_path}/url" }}')
     assert "s3cret" not in str(raised.value)
     assert "is not a URL of http" in str(raised.value)
-
-
-def test_equal_keys_make_equal_options_so_that_a_reload_leaves_the_monitor_alone(tmp_path: Path) -> None:
-    keys = 'url = "http://joe:pw@a.test/"\nheaders = { a = "b" }\nbearer = { env = "HOME" }'.replace(
-        "joe:pw@", ""
-    )
-    assert read(tmp_path, keys) == read(tmp_path, keys)
-    assert read(tmp_path, keys) != read(tmp_path, keys.replace('"b"', '"c"'))

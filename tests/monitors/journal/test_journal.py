@@ -11,16 +11,14 @@ from typing import Any
 import pytest
 
 from monitord.conditions import parse_condition
-from monitord.config import read_document
 from monitord.dispatch.judging import judge
-from monitord.errors import ConfigError
 from monitord.journal.feed import JournalFeeds
 from monitord.model import Observation, Reason, Verdict
 from monitord.monitors import Tools
 from monitord.monitors.journal.monitor import JournalMonitor
 from monitord.monitors.journal.options import JournalOptions
 from monitord.net import HttpClient, Resolver, TlsContexts
-from monitord.settings import read_settings
+from tests.configurations import options_of
 from tests.fakes import monitor_settings
 from tests.journals import JournalDirectory, until, why_no_journals
 
@@ -417,14 +415,7 @@ async def test_a_reader_that_does_not_answer_leaves_silence_unsure_and_a_failure
 
 
 def read(tmp_path: Path, keys: str) -> JournalOptions:
-    config = tmp_path / "monitord.toml"
-    config.write_text(f'[monitors.one]\ntype = "journal"\n{keys}\n')
-    document = read_document(config)
-    table = document.root.named("monitors")["one"]
-    table.text("type")
-    options = JournalMonitor.read_options(table)
-    document.check()
-    return options
+    return options_of(JournalMonitor, tmp_path, keys)
 
 
 WRITTEN = [
@@ -458,41 +449,3 @@ WRITTEN = [
 @pytest.mark.parametrize(("keys", "options"), WRITTEN)
 def test_options_are_read(tmp_path: Path, keys: str, options: JournalOptions) -> None:
     assert read(tmp_path, keys) == options
-
-
-REFUSED = [
-    pytest.param("", "matches every line of the journal; say which by match, unit,", id="nothing"),
-    pytest.param(
-        'unit = "a"\nabsent_for = "1h"\nat_most = 2',
-        "at_most: does not go with absent_for; make it a monitor of its own",
-        id="both kinds",
-    ),
-    pytest.param(
-        'unit = "a"\nabsent_for = "1h"\nwithin = "1h"', "within: does not go with absent_for", id="window"
-    ),
-    pytest.param('pattern = "(a"', 'pattern: "(a" at column', id="pattern"),
-    pytest.param('match = { priority = "3" }', 'match: "priority" is not the name of a field', id="field"),
-    pytest.param('match = { __CURSOR = "x" }', 'match: "__CURSOR" is not the name of a field', id="address"),
-    pytest.param('match = "PRIORITY=3"', 'match: "PRIORITY=3" is not a table', id="no table"),
-    pytest.param(
-        "match = { _UID = 1.5 }", 'match: 1.5 is neither text nor a whole number; write "…"', id="float"
-    ),
-    pytest.param("match = { _UID = [] }", "match: _UID has 0 values; write 1 to 100", id="no values"),
-    pytest.param(
-        'priority = "bad"', 'priority: "bad" is not a priority; write 0 to 7, "0..3", or', id="priority"
-    ),
-    pytest.param('unit = "a"\nwithin = "10ms"', "is too small; at least", id="short"),
-]
-
-
-@pytest.mark.parametrize(("keys", "fault"), REFUSED)
-def test_faults_tell_the_fix(tmp_path: Path, keys: str, fault: str) -> None:
-    with pytest.raises(ConfigError) as refused:
-        read(tmp_path, keys)
-    assert fault in str(refused.value)
-
-
-def test_one_failure_is_enough_and_the_example_loads() -> None:
-    settings = read_settings(ROOT / "etc" / "examples" / "journal.toml")
-    assert [monitor.type_name for monitor in settings.monitors] == ["journal"] * 4
-    assert {monitor.policy.fail_after for monitor in settings.monitors} == {1}

@@ -8,13 +8,11 @@ from typing import Any
 
 import pytest
 
-from monitord.config import read_document
 from monitord.dispatch.judging import judge
-from monitord.errors import ConfigError
 from monitord.model import Reason, Verdict
 from monitord.monitors.systemd.timer import TimerMonitor, TimerOptions
-from monitord.settings import read_settings
 from tests.buses import service, timer
+from tests.configurations import options_of
 from tests.systemds import Bench, MovedClock, Started, a_host
 
 TIMER = 'type = "timer"\ntimer = "backup.timer"'
@@ -226,39 +224,10 @@ async def test_a_host_that_cannot_be_asked_says_nothing_of_its_timers(host: Benc
 
 
 def read(tmp_path: Path, keys: str) -> TimerOptions:
-    config = tmp_path / "monitord.toml"
-    config.write_text(f"[monitors.one]\n{keys}\n")
-    document = read_document(config)
-    options = TimerMonitor.read_options(document.root.named("monitors")["one"])
-    document.check()
-    return options
+    return options_of(TimerMonitor, tmp_path, keys)
 
 
 def test_every_option_is_read(tmp_path: Path) -> None:
     assert read(tmp_path, 'timer = "a.timer"') == TimerOptions("a.timer", None, HOUR)
     keys = 'timer = "a.timer"\nmax_age = "25h"\ngrace = "10m"'
     assert read(tmp_path, keys) == TimerOptions("a.timer", 25 * HOUR, 600.0)
-
-
-def test_a_timer_needs_no_type(tmp_path: Path) -> None:
-    config = tmp_path / "monitord.toml"
-    config.write_text('[monitors.backup]\ntimer = "backup.timer"\n')
-    (settings,) = read_settings(config).monitors
-    assert (settings.type_name, settings.policy.fail_after) == ("timer", 1)
-
-
-@pytest.mark.parametrize(
-    ("keys", "fault"),
-    [
-        ("", 'timer: is missing; add timer = "…"'),
-        ('timer = "backup.service"', '"backup.service" is not a timer; write a name such as "backup.timer"'),
-        ('timer = "nginx.socket"', '"nginx.socket" is not a timer; write a name such as "backup.timer"'),
-        ('timer = "back*"', '"back*" is a pattern; write the name of one unit'),
-        ('timer = "a.timer"\nmax_age = 0', "max_age: 0 is too small; at least 1s"),
-    ],
-)  # fmt: skip
-def test_what_cannot_be_is_told_with_what_to_write(tmp_path: Path, keys: str, fault: str) -> None:
-    with pytest.raises(ConfigError) as raised:
-        read(tmp_path, keys)
-    assert len(raised.value.faults) == 1, raised.value
-    assert fault in str(raised.value)

@@ -2,10 +2,7 @@
 
 import asyncio
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,13 +10,11 @@ from typing import Any
 
 import pytest
 
-from monitord.config import read_document
 from monitord.dispatch.judging import judge
-from monitord.errors import ConfigError
 from monitord.model import Observation, Reason, Verdict
 from monitord.monitors.systemd.unit import MAX_LOOKED_AT, OnCrash, UnitMonitor, UnitOptions, Want
-from monitord.settings import read_settings
 from tests.buses import FakeUnit, service, until
+from tests.configurations import options_of
 from tests.systemds import Bench, MovedClock, Started, a_host
 
 ROOT = Path(__file__).parents[2].parent
@@ -476,12 +471,7 @@ async def test_one_of_many_that_failed_and_was_told_is_not_told_again_when_it_is
 
 
 def read(tmp_path: Path, keys: str) -> UnitOptions:
-    config = tmp_path / "monitord.toml"
-    config.write_text(f"[monitors.one]\n{keys}\n")
-    document = read_document(config)
-    options = UnitMonitor.read_options(document.root.named("monitors")["one"])
-    document.check()
-    return options
+    return options_of(UnitMonitor, tmp_path, keys)
 
 
 def test_every_option_is_read(tmp_path: Path) -> None:
@@ -495,76 +485,3 @@ def test_every_option_is_read(tmp_path: Path) -> None:
 def test_the_least_that_can_be_said(tmp_path: Path) -> None:
     assert read(tmp_path, f'unit = "{NGINX}"') == UnitOptions(NGINX, (), Want.ACTIVE, OnCrash.FAIL, 30.0)
     assert read(tmp_path, 'units = "*.service"') == UnitOptions("", ("*.service",), Want.NOT_FAILED)
-
-
-def test_a_unit_needs_no_type(tmp_path: Path) -> None:
-    config = tmp_path / "monitord.toml"
-    config.write_text(f'[monitors.web]\nunit = "{NGINX}"\n')
-    (settings,) = read_settings(config).monitors
-    assert settings.type_name == "unit"
-    # What is heard of as it happens is believed at once.
-    assert (settings.policy.fail_after, settings.policy.recover_after) == (1, 1)
-
-
-@pytest.mark.parametrize(
-    ("keys", "fault"),
-    [
-        ("", 'names no unit; write unit = "nginx.service", or units = "*.service"'),
-        ('unit = "a.service"\nunits = "*"', "units: stands beside unit; write one of them"),
-        (
-            'unit = "a b.service"',
-            r"""unit: "a b.service" is not the name of a unit; write 'a\x20b.service'""",
-        ),
-        ('unit = "getty@"', "is a template; name one of its instances"),
-        ('unit = ""', 'unit: "" is not the name of a unit; write one such as "nginx.service"'),
-        ('unit = "*.service"', 'is a pattern; write units = "…" for several units'),
-        ('unit = "getty@.service"', "is a template; name one of its instances"),
-        ("units = []", 'units: is empty; write a pattern such as "*.service"'),
-        ('units = ["a", ""]', "is not a pattern for names of units"),
-        ('units = "[^a]*"', 'negates by "^"; write "[!…]"'),
-        ('units = "[[:digit:]]*"', "names a class of characters; list them, as in [0-9]"),
-        ('unit = "a.service"\nwant = "aktive"', 'want: "aktive" is not known; did you mean "active"?'),
-        ('unit = "a.service"\ncrash = true', "crash: true is not known"),
-        ('unit = "a.service"\ngrace = "5 min"', 'grace: "5 min" is not a duration; write "5m"'),
-    ],
-)
-def test_what_cannot_be_is_told_with_what_to_write(tmp_path: Path, keys: str, fault: str) -> None:
-    with pytest.raises(ConfigError) as raised:
-        read(tmp_path, keys)
-    assert len(raised.value.faults) == 1, raised.value
-    assert fault in str(raised.value)
-
-
-def test_the_example_loads() -> None:
-    settings = read_settings(ROOT / "etc" / "examples" / "units.toml")
-    assert {monitor.type_name for monitor in settings.monitors} == {"unit", "timer"}
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        (f'[monitors.web]\nunit = "{NGINX}"\n', 'monitors.web.type: "unit" needs dbus-fast'),
-        ('[monitors.job]\ntype = "timer"\ntimer = "a.timer"\n', 'monitors.job.type: "timer" needs dbus-fast'),
-    ],
-)  # fmt: skip
-def test_without_the_library_only_its_monitors_are_refused(tmp_path: Path, text: str, said: str) -> None:
-    (tmp_path / "dbus_fast.py").write_text("raise ModuleNotFoundError(\"No module named 'dbus_fast'\")\n")
-    config = tmp_path / "monitord.toml"
-
-    def check(text: str) -> tuple[int, str]:
-        config.write_text(text)
-        done = subprocess.run(
-            [sys.executable, "-m", "monitord", "--check-config", "--config", str(config)],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.returncode, done.stdout
-
-    assert check('[monitors.web]\nurl = "http://a.test/"\n')[0] == 0
-    status, told = check(text)
-    assert status == 1
-    assert f"{said}: No module named 'dbus_fast'; install the package python3-dbus-fast\n" in told
-    assert told.count("monitors.") == 1

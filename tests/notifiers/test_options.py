@@ -1,0 +1,159 @@
+"""What all notifier types share: the common keys, and the treatment of every key of their own.
+
+The tests run over the registry: a new type needs its smallest configuration here, and the broken ones in `broken/`.
+"""
+
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+
+import pytest
+
+from monitord.errors import ConfigError
+from monitord.net.stream import smtp
+from monitord.notifiers import NOTIFIER_TYPES, NotifierSettings
+from monitord.settings import read_settings
+from tests.configurations import (
+    WRONG_FOR_EVERY_KEY,
+    AssertErrors,
+    errors_of,
+    keys_of,
+    settings_of,
+)
+
+BROKEN = Path(__file__).with_name("broken")
+
+SMALLEST = {
+    "mail": {"to": '"ops@example.org"'},
+    "pagerduty": {"routing_key": '"0123456789abcdef0123456789abcdef"'},
+    "webhook": {"url": '"http://hooks.test/"'},
+    "alertmanager": {"url": '"http://alertmanager.test/"'},
+    "exec": {"command": '["/bin/true"]'},
+}
+"""The keys that a notifier of each type needs."""
+
+COMMON_KEYS = {
+    "timeout": '"3s"',
+    "group_wait": "0",
+    "max_notices": "1",
+    "max_per_minute": "2",
+    "give_up_after": '"1h"',
+    "fallback": '"b"',
+}
+
+MOST_NOTICES = {"pagerduty": 1}
+"""Of one message; of other types 200."""
+
+MESSAGES_PER_MINUTE = {"pagerduty": 60}
+"""By default; of other types 10."""
+
+OTHERS = '[notifiers.b]\ncommand = ["/bin/true"]\n'
+
+each_type = pytest.mark.parametrize("type_name", NOTIFIER_TYPES)
+
+
+@pytest.fixture(autouse=True)
+def libraries(request: pytest.FixtureRequest) -> None:
+    if "mail" in request.node.name and smtp.library_problem() is not None:
+        pytest.skip("aiosmtplib is not installed")
+
+
+def table_of(type_name: str, **keys: str) -> str:
+    """Write the smallest notifier of a type, without its type where a key implies it, and with these keys."""
+    type_key = {"type": f'"{type_name}"'} if NOTIFIER_TYPES[type_name].implied_by is None else {}
+    written = "".join(f"{key} = {value}\n" for key, value in (type_key | SMALLEST[type_name] | keys).items())
+    return f"[notifiers.a]\n{written}{OTHERS}"
+
+
+def notifier_of(tmp_path: Path, type_name: str, **keys: str) -> NotifierSettings:
+    return settings_of(tmp_path, table_of(type_name, **keys)).alerts.notifiers[0]
+
+
+def test_every_type_has_a_smallest_configuration_and_broken_ones() -> None:
+    assert SMALLEST.keys() == NOTIFIER_TYPES.keys()
+    assert {path.stem for path in BROKEN.glob("*.toml")} == NOTIFIER_TYPES.keys()
+
+
+@pytest.mark.parametrize("config", sorted(BROKEN.glob("*.toml")), ids=lambda path: path.stem)
+def test_broken_options_are_rejected_with_exactly_these_errors(
+    config: Path, assert_errors: AssertErrors
+) -> None:
+    with pytest.raises(ConfigError) as rejected:
+        read_settings(config, environment={})
+    assert_errors(config, str(rejected.value))
+
+
+@each_type
+def test_defaults(tmp_path: Path, type_name: str) -> None:
+    notifier = notifier_of(tmp_path, type_name)
+    assert notifier == NotifierSettings(
+        name="a",
+        type_name=type_name,
+        options=notifier.options,
+        timeout_s=30.0,
+        group_wait_s=10.0,
+        max_notices=MOST_NOTICES.get(type_name, 200),
+        max_per_minute=MESSAGES_PER_MINUTE.get(type_name, 10),
+        give_up_after_s=86_400.0,
+        fallback=None,
+    )
+    assert notifier == notifier_of(tmp_path, type_name, type=f'"{type_name}"')
+
+
+@each_type
+def test_common_keys_are_read(tmp_path: Path, type_name: str) -> None:
+    notifier = notifier_of(tmp_path, type_name, **COMMON_KEYS)
+    assert notifier == NotifierSettings(
+        name="a",
+        type_name=type_name,
+        options=notifier.options,
+        timeout_s=3.0,
+        group_wait_s=0.0,
+        max_notices=1,
+        max_per_minute=2,
+        give_up_after_s=3600.0,
+        fallback="b",
+    )
+
+
+@each_type
+def test_common_keys_out_of_range_are_rejected_together(tmp_path: Path, type_name: str) -> None:
+    most = MOST_NOTICES.get(type_name, 200)
+    keys = {
+        "timeout": ('"5m1s"', '"5m1s" is too large; at most 5m'),
+        "group_wait": ('"61m"', '"61m" is too large; at most 1h'),
+        "max_notices": (f"{most + 1}", f"{most + 1} is too large; at most {most}"),
+        "max_per_minute": ("0", "0 is too small; at least 1"),
+        "give_up_after": ('"59s"', '"59s" is too small; at least 1m'),
+        "fallback": ('"c"', '"c" is not a notifier; known are a, b'),
+    }
+    text = table_of(type_name, **{key: value for key, (value, _) in keys.items()})
+    errors = [error.partition("notifiers.a.")[2] for error in errors_of(tmp_path, text)]
+    assert errors == [f"{key}: {error}" for key, (_, error) in keys.items()]
+
+
+@each_type
+def test_every_key_rejects_a_value_of_another_type(tmp_path: Path, type_name: str) -> None:
+    own = keys_of(NOTIFIER_TYPES[type_name].read_options, tmp_path)
+    for key in {*own, *COMMON_KEYS} - {"type"}:
+        for error in errors_of(tmp_path, table_of(type_name, **{key: WRONG_FOR_EVERY_KEY})):
+            assert f": notifiers.a.{key}: " in error
+            assert "; " in error, "says what to write instead"
+
+
+@each_type
+def test_every_misspelt_key_is_rejected_with_the_nearest_key(tmp_path: Path, type_name: str) -> None:
+    own = keys_of(NOTIFIER_TYPES[type_name].read_options, tmp_path)
+    for key in {*own, *COMMON_KEYS}:
+        misspelt = key[0] + key
+        (error,) = errors_of(tmp_path, table_of(type_name, **{misspelt: "true"}))
+        assert error.endswith(f': notifiers.a.{misspelt}: unknown key; did you mean "{key}"?')
+
+
+@each_type
+def test_equal_keys_give_equal_frozen_options(tmp_path: Path, type_name: str) -> None:
+    """A reload leaves such a notifier running."""
+    first, second = (notifier_of(tmp_path, type_name) for _ in range(2))
+    assert first == second
+    assert hash(first.options) == hash(second.options)
+    with pytest.raises(FrozenInstanceError):
+        setattr(first.options, fields(first.options)[0].name, None)
