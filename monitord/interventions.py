@@ -100,17 +100,18 @@ class Interventions:
 
     def resume(self, name: str, by: str) -> None:
         """Raises KeyError for an unknown name; nothing for a monitor that is not paused."""
-        if self._watched(name).pause is not None:
+        if self._watched(name).state.pause is not None:
             log.log(NOTICE, "%s: resumed by %s", name, by, extra={"fields": {"MONITOR": name}})
         self._dispatcher.resume(name)
 
     def acknowledge(self, name: str, by: str, comment: str | None) -> None:
         """Somebody sees to it. Raises KeyError for an unknown name, ValueError where no incident is open."""
         watched = self._watched(name)
-        if watched.incident is None:
-            raise InvalidValueError("has no open incident", f"it is {watched.stands.value}")
+        incident = watched.state.incident
+        if incident is None:
+            raise InvalidValueError("has no open incident", f"it is {watched.state.stands.value}")
         acknowledged = replace(
-            watched.incident, acknowledged_by=by, acknowledged_at=self._clock.now(), comment=comment
+            incident, acknowledged_by=by, acknowledged_at=self._clock.now(), comment=comment
         )
         self._pipeline.change_incident(watched, acknowledged)
         log.log(
@@ -126,9 +127,9 @@ class Interventions:
         """Take the acknowledgement back: notifications about the incident are sent again. Raises KeyError for an
         unknown name, ValueError where no acknowledged incident is open."""
         watched = self._watched(name)
-        incident = watched.incident
+        incident = watched.state.incident
         if incident is None or incident.acknowledged_by is None:
-            raise InvalidValueError("has no acknowledged incident", f"it is {watched.stands.value}")
+            raise InvalidValueError("has no acknowledged incident", f"it is {watched.state.stands.value}")
         before = incident.acknowledged_by
         self._pipeline.change_incident(
             watched, replace(incident, acknowledged_by=None, acknowledged_at=None, comment=None)

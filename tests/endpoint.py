@@ -116,16 +116,18 @@ class FakeInterventions:
 
     def acknowledge(self, name: str, by: str, comment: str | None) -> None:
         watched = self._dispatcher.watched[name]
-        if watched.incident is None:
+        if watched.state.incident is None:
             raise ValueError("has no open incident")
-        watched.incident = replace(watched.incident, acknowledged_by=by, comment=comment)
+        incident = replace(watched.state.incident, acknowledged_by=by, comment=comment)
+        watched.state = replace(watched.state, incident=incident)
         self.asked.append(("acknowledge", name, by, comment or ""))
 
     def unacknowledge(self, name: str, by: str) -> None:
         watched = self._dispatcher.watched[name]
-        if watched.incident is None or watched.incident.acknowledged_by is None:
+        if watched.state.incident is None or watched.state.incident.acknowledged_by is None:
             raise ValueError("has no acknowledged incident")
-        watched.incident = replace(watched.incident, acknowledged_by=None, comment=None)
+        incident = replace(watched.state.incident, acknowledged_by=None, comment=None)
+        watched.state = replace(watched.state, incident=incident)
         self.asked.append(("unacknowledge", name, by))
 
     def silence(

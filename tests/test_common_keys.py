@@ -47,9 +47,11 @@ class Played:
         for name, watched in made.dispatcher.watched.items():
             if isinstance(watched.monitor, FakeMonitor):
                 self.began[name] = watched.monitor.began
-            self.stands[name] = watched.stands
-            self.is_flapping[name] = watched.health.flapping.is_flapping
-            self.took[name] = watched.last.observation.duration_s if watched.last is not None else 0.0
+            self.stands[name] = watched.state.stands
+            self.is_flapping[name] = watched.state.health.flapping.is_flapping
+            self.took[name] = (
+                watched.state.last.observation.duration_s if watched.state.last is not None else 0.0
+            )
             self.changes[name] = [one.after for one in made.transitions if one.monitor == name]
             self.reasons[name] = [reason for one, _, reason in made.results if one == name]
         await finish(made)

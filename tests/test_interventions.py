@@ -76,10 +76,10 @@ def test_an_acknowledgement_is_of_the_open_incident_and_ends_with_it(
         there.made.sink.incidents.append(lambda _: opened.set())
         await opened.wait()
         interventions.acknowledge("web", KIM, "on it")
-        assert watched.incident is not None
-        assert (watched.incident.acknowledged_by, watched.incident.comment) == (KIM, "on it")
+        assert watched.state.incident is not None
+        assert (watched.state.incident.acknowledged_by, watched.state.incident.comment) == (KIM, "on it")
         await asyncio.sleep(30)
-        assert watched.incident is None
+        assert watched.state.incident is None
 
     run(main)
     assert "web: incident acknowledged by kim (uid 1000): on it" in caplog.text
@@ -101,7 +101,7 @@ def test_an_acknowledgement_is_taken_back(caplog: pytest.LogCaptureFixture) -> N
         told: list[Incident] = []
         there.made.sink.incidents.append(told.append)
         interventions.unacknowledge("web", "bo (uid 1001)")
-        incident = there.made.dispatcher.watched["web"].incident
+        incident = there.made.dispatcher.watched["web"].state.incident
         assert told == [incident]
         assert incident is not None
         assert (incident.acknowledged_by, incident.acknowledged_at, incident.comment) == (None, None, None)

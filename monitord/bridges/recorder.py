@@ -11,11 +11,13 @@ from typing import Any
 from monitord.clock import Clock
 from monitord.dispatch.clock_steps import ClockStep
 from monitord.dispatch.roster import Roster
-from monitord.dispatch.saved import restore, result_record, saved
+from monitord.dispatch.saved import SavedMonitor, encode, restore, result_record
 from monitord.dispatch.sink import Sink
+from monitord.dispatch.state import MonitorState
 from monitord.dispatch.watched import Watched
 from monitord.history import History, Kept
 from monitord.model import Health, Incident, Result, Transition
+from monitord.monitors import Monitor
 
 MOST_GONE = 20_000
 """Monitors that are not there any more whose states are kept: those that come by themselves may all have new names."""
@@ -36,25 +38,32 @@ class Recorder(Sink):
         self._most_gone = most_gone
         self._states: dict[str, Mapping[str, Any]] = dict(kept.states)
         self._incidents = {incident.monitor: incident for incident in kept.open_incidents}
+        self._saved: MonitorState | None = None
+        """The state that was saved last."""
 
-    def recall(self, watched: Watched) -> float | None:
-        """Restore the state of the last run. Returns when the monitor is due next; None: as any new monitor."""
-        names = (watched.name, watched.monitor.settings.renamed_from)
+    def recall(self, monitor: Monitor[Any]) -> SavedMonitor | None:
+        """What an earlier run, or an earlier configuration, has stored of this monitor."""
+        settings = monitor.settings
+        names = (settings.name, settings.renamed_from)
         name = next((name for name in names if name is not None and name in self._states), None)
         if name is None:
             return None
-        if name != watched.name:
-            self._history.rename(name, watched.name)
-        incident = self._incidents.pop(name, None)
+        if name != settings.name:
+            self._history.rename(name, settings.name)
+        incident, now = self._incidents.pop(name, None), self._clock.now()
+        saved = restore(self._states.pop(name), settings, now, self._clock.monotonic_s())
+        if saved is None:
+            if incident is not None:
+                # Nobody will see its end: the monitor is of another type now, or its state cannot be read.
+                self._history.add_incident(replace(incident, monitor=settings.name, closed_at=now))
+            return None
         if incident is not None:
-            incident = replace(incident, monitor=watched.name)
-        record = self._states.pop(name)
-        due_at = restore(watched, record, incident, self._clock.now(), self._clock.monotonic_s())
-        if incident is not None and watched.incident is None:
-            # It was of another type, or could not be read: what it was about is not watched any more.
-            self._history.add_incident(replace(incident, closed_at=self._clock.now()))
-        self._stand(watched)
-        return due_at
+            saved = replace(
+                saved, state=replace(saved.state, incident=replace(incident, monitor=settings.name))
+            )
+        if saved.state.stands is not Health.PENDING:
+            self._history.stand(settings.name, saved.state.stands, in_maintenance=False, at=now)
+        return saved
 
     def close_other_incidents(self) -> None:
         """At the end of the start: close the stored incidents of monitors that are not configured any more."""
@@ -71,7 +80,7 @@ class Recorder(Sink):
     def on_result(self, watched: Watched, result: Result) -> None:
         # The span of the new state begins with the transition, which comes next if there is one.
         record = result_record(result)
-        self._history.add_result(watched.name, result, watched.stands, record)
+        self._history.add_result(watched.name, result, watched.state.stands, record)
         self._save(watched, record)
 
     def on_transition(self, watched: Watched, transition: Transition) -> None:
@@ -79,15 +88,16 @@ class Recorder(Sink):
         self._history.tick(self._clock.now())
         self._history.add_transition(transition)
         self._stand(watched, transition)
-        self._save(watched)
+        if self._saved is not watched.state:  # saved with the result that has caused the transition
+            self._save(watched)
 
     def on_update(self, watched: Watched) -> None:
         self._stand(watched)
         self._save(watched)
 
     def on_incident(self, watched: Watched, incident: Incident) -> None:
+        del watched  # an incident is no part of the stored state
         self._history.add_incident(incident)
-        self._save(watched)
 
     def on_renamed(self, old: str, watched: Watched) -> None:
         self._history.rename(old, watched.name)
@@ -107,8 +117,8 @@ class Recorder(Sink):
     def on_clock_step(self, step: ClockStep) -> None:
         del step
         for watched in self._roster.watched.values():
-            if watched.incident is not None:
-                self._history.add_incident(watched.incident)
+            if watched.state.incident is not None:
+                self._history.add_incident(watched.state.incident)
             self._save(watched)
 
     def _forget_the_oldest(self) -> None:
@@ -120,12 +130,22 @@ class Recorder(Sink):
     def _stand(self, watched: Watched, transition: Transition | None = None) -> None:
         # A fall began with the first of its failures, and its time counts from there.
         at = self._clock.now() if transition is None else transition.since
-        in_maintenance = watched.window is not None
-        if watched.stands is not Health.PENDING or transition is not None:
-            self._history.stand(watched.name, watched.stands, in_maintenance=in_maintenance, at=at)
+        state = watched.state
+        if state.stands is not Health.PENDING or transition is not None:
+            in_maintenance = state.window is not None
+            self._history.stand(watched.name, state.stands, in_maintenance=in_maintenance, at=at)
 
     def _save(self, watched: Watched, last: Mapping[str, Any] | None = None) -> None:
+        self._saved = watched.state
         self._history.save_state(watched.name, self._record(watched, last))
 
     def _record(self, watched: Watched, last: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        return saved(watched, self._clock.now(), self._clock.monotonic_s(), last)
+        return encode(
+            watched.state,
+            type_name=watched.monitor.type_name,
+            memory=watched.memory(),
+            due_at=watched.cycle.due_at,
+            now=self._clock.now(),
+            now_s=self._clock.monotonic_s(),
+            last=last,
+        )

@@ -30,28 +30,28 @@ class Standings:
         if watched is None:
             return None
         now = self._clock.now()
-        settings = watched.monitor.settings
-        last = watched.last.observation if watched.last is not None else None
-        is_told_well = watched.stands in {Health.UP, Health.DEGRADED, Health.DOWN}
+        state = watched.state
+        last = state.last.observation if state.last is not None else None
+        is_told_well = state.stands in {Health.UP, Health.DEGRADED, Health.DOWN}
         return Standing(
             monitor=name,
             type_name=watched.monitor.type_name,
-            tags=settings.tags,
-            health=watched.stands,
-            since=watched.stands_since or now,
+            tags=watched.monitor.settings.tags,
+            health=state.stands,
+            since=state.stands_since or now,
             reason=Reason.OK if last is None else last.reason,
             detail="" if last is None else last.detail,
-            is_flapping=is_told_well and watched.health.flapping.is_flapping,
+            is_flapping=is_told_well and state.health.flapping.is_flapping,
             suppression=self._suppression(watched, now),
         )
 
     def _suppression(self, watched: Watched, now: datetime) -> Suppression | None:
-        if watched.window is not None:
-            return Suppression(SuppressionReason.MAINTENANCE, window=watched.window.name)
+        if watched.state.window is not None:
+            return Suppression(SuppressionReason.MAINTENANCE, window=watched.state.window.name)
         silence = self._roster.silence_of(watched, now)
         if silence is not None:
             return Suppression(SuppressionReason.SILENCED, by=silence.by, until=silence.until)
-        incident = watched.incident
+        incident = watched.state.incident
         if incident is not None and incident.acknowledged_by is not None:
             return Suppression(SuppressionReason.ACKNOWLEDGED, by=incident.acknowledged_by)
         if watched.name not in self.checked:
@@ -79,7 +79,7 @@ class Teller(Sink):
 
     def on_result(self, watched: Watched, result: Result) -> None:
         name = watched.name
-        is_conclusive = result.verdict is not Verdict.UNSURE or watched.stands is Health.UNKNOWN
+        is_conclusive = result.verdict is not Verdict.UNSURE or watched.state.stands is Health.UNKNOWN
         if is_conclusive and name not in self._checked:
             # The state that it was restored with holds: evaluate it although there is no transition.
             self._checked.add(name)
@@ -95,7 +95,7 @@ class Teller(Sink):
 
     def on_update(self, watched: Watched) -> None:
         # What the time alone changes, the alerts evaluate without an event.
-        if watched.health.flapping.is_flapping is not (watched.name in self._flapping):
+        if watched.state.health.flapping.is_flapping is not (watched.name in self._flapping):
             self._look(watched)
 
     def on_incident(self, watched: Watched, incident: Incident) -> None:
@@ -117,7 +117,7 @@ class Teller(Sink):
         self._alerts.follow_clock(step.moment)
 
     def _look(self, watched: Watched) -> None:
-        is_flapping = watched.health.flapping.is_flapping
+        is_flapping = watched.state.health.flapping.is_flapping
         (self._flapping.add if is_flapping else self._flapping.discard)(watched.name)
         self._alerts.look(watched.name)
 

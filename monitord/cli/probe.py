@@ -28,7 +28,7 @@ from monitord.cli.output.terminal import wants_colour, width
 from monitord.cli.parsing import Parser
 from monitord.cli.probe_options import TARGETS, add_probe_options
 from monitord.config.wording import key_text
-from monitord.dispatch import Sink, Watched
+from monitord.dispatch import CheckCycle, Sink, Watched
 from monitord.dispatch.schedule import Grid
 from monitord.errors import ConfigError
 from monitord.model import WORST_VERDICT_FIRST, Result, Verdict
@@ -216,7 +216,7 @@ async def check(
         container.pulse.start()
         stack.callback(container.pulse.stop)
         monitor.start(lambda: None)
-        watched = Watched(monitor, Grid(settings.check_every_s, 0.0), 0.0)
+        watched = Watched(monitor, CheckCycle(Grid(settings.check_every_s, 0.0), 0.0))
         for number in range(count):
             began_at = loop.time()
             await container.pipeline.run(watched, lambda: True)

@@ -6,6 +6,7 @@ Reading order: `schedule`, `places`, `pipeline`, `alarms`, `dispatcher`.
 from monitord.dispatch.auto_units import AutoMode, AutoSettings, AutoUnits, UnitRecoveries
 from monitord.dispatch.check_log import CheckLog, LoggedChecks
 from monitord.dispatch.clock_steps import ClockStep
+from monitord.dispatch.cycle import CheckCycle
 from monitord.dispatch.dispatcher import Dispatcher
 from monitord.dispatch.lateness import Lateness
 from monitord.dispatch.pipeline import Pipeline
@@ -15,12 +16,14 @@ from monitord.dispatch.pulse import LoopPulse
 from monitord.dispatch.roster import Matcher, Roster, Silence
 from monitord.dispatch.saved import result_of_record, result_record
 from monitord.dispatch.sink import Sink
-from monitord.dispatch.watched import OpenWindow, Pause, Watched
+from monitord.dispatch.state import MonitorState, OpenWindow, Pause
+from monitord.dispatch.watched import Watched
 
 __all__ = [
     "AutoMode",
     "AutoSettings",
     "AutoUnits",
+    "CheckCycle",
     "CheckLog",
     "ClockStep",
     "Dispatcher",
@@ -28,6 +31,7 @@ __all__ = [
     "LoggedChecks",
     "LoopPulse",
     "Matcher",
+    "MonitorState",
     "OpenWindow",
     "Pause",
     "Pipeline",

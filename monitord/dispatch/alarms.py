@@ -9,13 +9,11 @@ import heapq
 from collections.abc import Callable
 
 from monitord.clock import Clock
+from monitord.dispatch.cycle import NO_TICKET
 from monitord.dispatch.watched import Watched
 
 EARLY_S = 0.0015
 """A timer may fire this much early: uvloop counts whole milliseconds."""
-
-NO_TICKET = 0
-"""Names no alarm: tickets are handed out from 1 on."""
 
 
 class Alarms:
@@ -45,14 +43,14 @@ class Alarms:
     def set(self, watched: Watched, due_at: float) -> None:
         """In place of the alarm that it had. Call `aim` when all are set."""
         self._tickets += 1
-        watched.ticket = self._tickets
-        watched.due_at = due_at
-        heapq.heappush(self._heap, (due_at, watched.ticket, watched))
+        watched.cycle.ticket = self._tickets
+        watched.cycle.due_at = due_at
+        heapq.heappush(self._heap, (due_at, watched.cycle.ticket, watched))
 
     @staticmethod
     def clear(watched: Watched) -> None:
         """It has no alarm any more."""
-        watched.ticket = NO_TICKET
+        watched.cycle.ticket = NO_TICKET
 
     def aim(self) -> None:
         """Aim the timer at the earliest alarm."""
@@ -83,11 +81,11 @@ class Alarms:
         heap = self._heap
         while heap and heap[0][0] <= now_s:
             due_at, ticket, watched = heapq.heappop(heap)
-            if ticket == watched.ticket:
+            if ticket == watched.cycle.ticket:
                 self._come_due(watched, due_at)
         self.aim()
 
     def _drop_stale(self) -> None:
         heap = self._heap
-        while heap and heap[0][1] != heap[0][2].ticket:
+        while heap and heap[0][1] != heap[0][2].cycle.ticket:
             heapq.heappop(heap)

@@ -12,7 +12,8 @@ from typing import Any
 
 from monitord.clock import time_text
 from monitord.dispatch.roster import Silence
-from monitord.dispatch.watched import OpenWindow, Watched
+from monitord.dispatch.state import OpenWindow
+from monitord.dispatch.watched import Watched
 from monitord.journal_events import JournalEvent
 from monitord.model import Health, Observation, Reason, Result, Transition, Verdict
 from monitord.monitors import Monitor
@@ -70,7 +71,7 @@ class CheckLog:
     def skipped(self, watched: Watched) -> None:
         """A tick came while the check before it still ran or waited. Said once in a row of them."""
         settings = watched.monitor.settings
-        what = "waits for a place" if watched.is_waiting else "runs"
+        what = "waits for a place" if watched.cycle.is_queued else "runs"
         log.warning(
             "%s: check skipped: the one before still %s after check_every (%s)",
             settings.name,
@@ -102,9 +103,9 @@ class CheckLog:
         note = ""
         if result.verdict is Verdict.UNSURE:
             note = f" (unsure: {observation.reason.value})"
-        elif watched.health.is_soft:
-            state, policy = watched.health, watched.monitor.settings.policy
-            note = f" (failure {state.streak_length} of {policy.fail_after})"
+        elif watched.state.health.is_soft:
+            fail_after = watched.monitor.settings.policy.fail_after
+            note = f" (failure {watched.state.health.streak_length} of {fail_after})"
         elif recovered_by_retry:
             note = " (recovered by retry)"
         log.info(
@@ -118,16 +119,16 @@ class CheckLog:
 
     def changed(self, watched: Watched, transition: Transition, silence: Silence | None = None) -> None:
         """A monitor stands otherwise than before. What nobody need act on is said, too, at a lower level."""
-        after = transition.after
+        after, state = transition.after, watched.state
         why = f": {transition.detail}" if after in _UNWELL and transition.detail else ""
         level, note = _LEVELS[after], ""
-        if after is Health.PAUSED and watched.pause is not None:
-            why = f" by {watched.pause.by}{_comment(watched.pause.comment)}"
-        if watched.window is not None:
-            level, note = min(level, NOTICE), f" (maintenance: {watched.window.name})"
+        if after is Health.PAUSED and state.pause is not None:
+            why = f" by {state.pause.by}{_comment(state.pause.comment)}"
+        if state.window is not None:
+            level, note = min(level, NOTICE), f" (maintenance: {state.window.name})"
         elif silence is not None:
             level, note = min(level, NOTICE), f" (silenced by {silence.by}{_comment(silence.comment)})"
-        elif watched.health.flapping.is_flapping:
+        elif state.health.flapping.is_flapping:
             level, note = logging.INFO, " (flapping)"
         elif after is Health.UNKNOWN and transition.reason is Reason.PROBER_BLIND:
             level = logging.INFO  # said once for all of them
@@ -151,14 +152,14 @@ class CheckLog:
 
     def flapping_changed(self, watched: Watched) -> None:
         """The one message at its beginning and the one at its end."""
-        flapping = watched.health.flapping
+        flapping = watched.state.health.flapping
         event = JournalEvent.MONITOR_FLAPPING if flapping.is_flapping else JournalEvent.MONITOR_STEADY
         if flapping.is_flapping:
             said = "is flapping: its checks disagree too often; changes are told again when it is steady"
         else:
-            said = f"is steady again, and {watched.stands.value}"
+            said = f"is steady again, and {watched.state.stands.value}"
         log.log(
-            logging.WARNING if flapping.is_flapping and watched.window is None else NOTICE,
+            logging.WARNING if flapping.is_flapping and watched.state.window is None else NOTICE,
             "%s %s (%.0f %% change)",
             watched.name,
             said,
@@ -168,17 +169,17 @@ class CheckLog:
 
     def window_changed(self, watched: Watched, *, left: OpenWindow | None) -> None:
         """A maintenance window has opened or closed for a monitor."""
-        window = watched.window
+        window = watched.state.window
         if window is not None:
             event, said = JournalEvent.MAINTENANCE_BEGINS, f"{window.name} begins{_until(window.until)}"
         else:
             event, said = JournalEvent.MAINTENANCE_ENDS, f"{'' if left is None else left.name} ends"
         log.log(
-            logging.ERROR if window is None and watched.stands is Health.DOWN else NOTICE,
+            logging.ERROR if window is None and watched.state.stands is Health.DOWN else NOTICE,
             "%s: maintenance %s; it is %s",
             watched.name,
             said,
-            watched.stands.value,
+            watched.state.stands.value,
             extra={"fields": _fields(watched), "message_id": event.message_id},
         )
 
@@ -215,14 +216,14 @@ def _comment(text: str | None) -> str:
 
 
 def _fields(watched: Watched, result: Result | None = None) -> dict[str, str]:
-    result = result or watched.last
+    result = result or watched.state.last
     fields = {
         "MONITOR": watched.name,
         "MONITOR_TYPE": watched.monitor.type_name,
-        "MONITOR_STATE": watched.stands.value,
+        "MONITOR_STATE": watched.state.stands.value,
     }
-    if watched.incident is not None:
-        fields["INCIDENT"] = watched.incident.id
+    if watched.state.incident is not None:
+        fields["INCIDENT"] = watched.state.incident.id
     if result is None:
         return fields
     observation = result.observation

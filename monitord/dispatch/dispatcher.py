@@ -16,15 +16,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from monitord.clock import Clock
-from monitord.dispatch.alarms import EARLY_S, NO_TICKET, Alarms
+from monitord.dispatch.alarms import EARLY_S, Alarms
 from monitord.dispatch.check_log import CheckLog
+from monitord.dispatch.cycle import CheckCycle, Event, Phase
 from monitord.dispatch.lateness import Lateness
 from monitord.dispatch.pipeline import Pipeline
 from monitord.dispatch.places import Places
 from monitord.dispatch.plan import Plan, plan_of
+from monitord.dispatch.saved import SavedMonitor
 from monitord.dispatch.schedule import first_due, grid_of, next_due
-from monitord.dispatch.watched import Pause, Watched
-from monitord.health import IsolationPolicy, without_streak
+from monitord.dispatch.state import MonitorState, Pause
+from monitord.dispatch.watched import Watched
+from monitord.health import IsolationPolicy
 from monitord.model import Health, Result
 from monitord.monitors import Monitor, MonitorSettings
 
@@ -37,8 +40,8 @@ ABANDON_AFTER_S = 2.0
 CANCEL_WAIT_S = 1.0
 """How long a stop waits for cancelled checks to clean up."""
 
-Recall = Callable[[Watched], float | None]
-"""Restores the stored state of a new monitor, and returns when it is due next; None: as any new monitor."""
+Recall = Callable[[Monitor[Any]], SavedMonitor | None]
+"""What is stored of a monitor that is new in this run; None: nothing."""
 
 
 class Dispatcher:
@@ -69,7 +72,7 @@ class Dispatcher:
         self.checks = 0
         self.skipped = 0
         self.abandoned = 0
-        self._recall_state = recall
+        self._recall = recall
         self._isolation = IsolationPolicy()
 
     # -- life ---------------------------------------------------------------------------------------------
@@ -95,7 +98,7 @@ class Dispatcher:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=CANCEL_WAIT_S)
         for watched in self.watched.values():
-            self._refuse_asked(watched)
+            watched.cycle.cancel_requests()
             await self._close_monitor(watched.monitor)
         self.watched.clear()
         if self._closing:
@@ -110,7 +113,7 @@ class Dispatcher:
 
     def health_counts(self) -> Counter[Health]:
         """How many monitors stand how."""
-        return Counter(watched.stands for watched in self.watched.values())
+        return Counter(watched.state.stands for watched in self.watched.values())
 
     @property
     def in_flight(self) -> int:
@@ -143,28 +146,22 @@ class Dispatcher:
         for monitor in plan.changed:
             previous = self.watched[monitor.name]
             self._let_go(previous)
-            watched = self._watch(monitor, now_s)
-            self._succeed(watched, previous)
-            self._begin(watched)
+            self._begin(self._successor(monitor, previous, now_s))
         for monitor in plan.added:
-            watched = self._watch(monitor, now_s)
             renamed = removed.pop(monitor.settings.renamed_from or "", None)
             if renamed is not None:
-                self._succeed(watched, renamed)
+                watched = self._successor(monitor, renamed, now_s)
                 self._pipeline.rename(renamed.name, watched)
             else:
-                self._recall(watched)
+                watched = self._recalled(monitor, now_s)
             self._begin(watched)
         for previous in removed.values():
             self._pipeline.remove(previous)
-        for watched in self.watched.values():
-            if watched.pause is not None:
-                self._alarms.clear(watched)
         self.roster.settle()
         periods_s = {
             name: one.monitor.settings.check_every_s
             for name, one in self.watched.items()
-            if one.monitor.looks_outward and one.pause is None
+            if one.monitor.looks_outward and one.state.pause is None
         }
         self._pipeline.blindness.configure(periods_s, self._isolation)
         self._pipeline.measure_finely_for(
@@ -190,13 +187,9 @@ class Dispatcher:
         if previous is not None:
             self._let_go(previous)
         self._extra.add(monitor.name)
-        watched = self._watch(monitor, now_s)
-        if previous is None:
-            self._recall(watched)
-        else:
-            self._succeed(watched, previous)
-        if watched.pause is not None:
-            self._alarms.clear(watched)
+        watched = (
+            self._recalled(monitor, now_s) if previous is None else self._successor(monitor, previous, now_s)
+        )
         self._begin(watched)
         self.roster.settle()
         self._pipeline.review(anew=True)
@@ -217,28 +210,42 @@ class Dispatcher:
         """New bounds on checks at once."""
         self._start_all(self._places.resize(in_all, per_host, own))
 
-    def _watch(self, monitor: Monitor[Any], now_s: float) -> Watched:
-        period_s = monitor.settings.check_every_s
-        due_at = first_due(monitor.name, period_s, now_s)
-        grid = grid_of(monitor.name, period_s)
-        watched = Watched(monitor, grid, due_at, sure_at=now_s, request_check=self._wake)
+    def _watch(
+        self,
+        monitor: Monitor[Any],
+        state: MonitorState,
+        memory: Mapping[str, Any] | None,
+        due_at: float,
+    ) -> Watched:
+        cycle = CheckCycle(grid_of(monitor.name, monitor.settings.check_every_s), due_at)
+        watched = Watched(monitor, cycle, state, request_check=self._wake)
+        watched.remind(memory)
         self.watched[monitor.name] = watched
-        self._alarms.set(watched, due_at)
+        if state.pause is None:
+            self._alarms.set(watched, due_at)
         return watched
 
-    def _recall(self, watched: Watched) -> None:
-        """One that was watched before, in an earlier run or configuration, goes on from there."""
-        due_at = self._recall_state(watched)
-        is_alerting = watched.stands in {Health.DOWN, Health.DEGRADED} or watched.health.flapping.is_flapping
-        # A notification that was held back waits for the first check, so that one comes soon.
-        if due_at is not None and (due_at < watched.due_at or not is_alerting):
-            self._alarms.set(watched, due_at)
+    def _recalled(self, monitor: Monitor[Any], now_s: float) -> Watched:
+        """Watch a monitor that continues from an earlier run or configuration, if one knew it."""
+        due_at = first_due(monitor.name, monitor.settings.check_every_s, now_s)
+        saved = self._recall(monitor)
+        if saved is None:
+            return self._watch(monitor, MonitorState(conclusive_at=now_s), None, due_at)
+        state = saved.state
+        is_alerting = state.stands in {Health.DOWN, Health.DEGRADED} or state.health.flapping.is_flapping
+        # A suppressed notification waits for the first check, so that one comes soon.
+        if saved.due_at is not None and (saved.due_at < due_at or not is_alerting):
+            due_at = saved.due_at
+        return self._watch(monitor, state, saved.memory, due_at)
 
-    def _succeed(self, watched: Watched, previous: Watched) -> None:
-        """Go on from the one before. What one of another type was about, nobody watches any more."""
-        if watched.monitor.type_name != previous.monitor.type_name:
-            self._pipeline.remove(previous)
-        watched.take_over(previous)
+    def _successor(self, monitor: Monitor[Any], previous: Watched, now_s: float) -> Watched:
+        """Watch a monitor that continues from the previous one. Of another type, it does not take over its state."""
+        due_at = first_due(monitor.name, monitor.settings.check_every_s, now_s)
+        if monitor.type_name == previous.monitor.type_name:
+            return self._watch(monitor, previous.state.with_other_settings(), previous.memory(), due_at)
+        watched = self._watch(monitor, previous.state.with_other_type(now_s), None, due_at)
+        self._pipeline.remove(previous)
+        return watched
 
     def _begin(self, watched: Watched) -> None:
         """What the monitor had to know of before is known; it may ask for checks."""
@@ -248,24 +255,22 @@ class Dispatcher:
             log.exception("%s: starting the monitor failed", watched.name)
 
     def _wake(self, watched: Watched) -> None:
-        """Check at once what asks for it. One that is being checked may have looked too early: it is checked again."""
-        if self.watched.get(watched.name) is not watched or not self._is_running:
+        """Check a monitor at once that reports a change; once more if it is being checked, possibly too early."""
+        if not self._is_running or watched.state.pause is not None:
             return
-        if watched.pause is not None:
-            return
-        if watched.check is not None:
-            watched.wants_another = True
-        elif not watched.is_waiting:
-            self._enter(watched, self._clock.monotonic_s())
+        if watched.cycle.apply(Event.WOKEN) and watched.cycle.is_queued:
+            self._queue(watched, self._clock.monotonic_s())
 
     def _let_go(self, watched: Watched) -> None:
+        cycle = watched.cycle
         self._alarms.clear(watched)
-        self._refuse_asked(watched)
-        if watched.is_waiting:
-            watched.is_waiting = False
-            self._start_all(self._places.leave(watched, watched.check_host))
-        check = self._end_check(watched)
+        cycle.cancel_requests()
+        before, check = cycle.phase, cycle.task
+        cycle.apply(Event.REMOVED)
+        if before is Phase.QUEUED:
+            self._start_all(self._places.leave(watched, cycle.host))
         if check is not None:
+            self._free_place(watched)
             check.cancel()
         closing = asyncio.ensure_future(self._close_monitor(watched.monitor, check))
         self._closing.add(closing)
@@ -291,7 +296,8 @@ class Dispatcher:
 
     def _come_due(self, watched: Watched, due_at: float) -> None:
         now_s = self._clock.monotonic_s()
-        grid = watched.grid
+        cycle = watched.cycle
+        grid = cycle.grid
         next_at = next_due(grid, due_at)
         missed = 0
         if next_at <= now_s:
@@ -302,85 +308,95 @@ class Dispatcher:
             missed += 1
         if missed:
             self._skip(watched, missed)
-        if watched.check is None and not watched.is_waiting:
-            self._enter(watched, due_at)
+        self._request(watched, due_at)
 
     @staticmethod
     def _overruns(watched: Watched, now_s: float) -> bool:
         """Whether a check takes longer than its period, and is not one out of turn that meets its grid."""
-        if watched.check is None and not watched.is_waiting:
+        cycle = watched.cycle
+        if cycle.phase is Phase.IDLE:
             return False
-        since_s = watched.waits_since if watched.is_waiting else watched.check_began_at
-        return now_s - since_s >= watched.grid.period_s - EARLY_S
+        since_s = cycle.queued_at if cycle.is_queued else cycle.began_at
+        return now_s - since_s >= cycle.grid.period_s - EARLY_S
 
     def _skip(self, watched: Watched, missed: int) -> None:
-        if not watched.skipped_in_a_row:
+        cycle = watched.cycle
+        if not cycle.skipped_since_on_time:
             self._log.skipped(watched)
-        watched.skipped += missed
-        watched.skipped_in_a_row += missed
+        cycle.skipped += missed
+        cycle.skipped_since_on_time += missed
         self.skipped += missed
 
     # -- checks -------------------------------------------------------------------------------------------
 
-    def _enter(self, watched: Watched, due_at: float) -> None:
+    def _request(self, watched: Watched, due_at: float) -> None:
+        """Check a monitor that is due, or join its check that is queued or runs."""
+        if watched.cycle.apply(Event.REQUESTED):
+            self._queue(watched, due_at)
+
+    def _queue(self, watched: Watched, due_at: float) -> None:
         """Take a place, or wait for one. The waiting is lateness, never response time."""
-        watched.check_host = watched.monitor.host
-        watched.waits_since = due_at
-        if self._places.take(watched, watched.check_host):
+        cycle = watched.cycle
+        try:
+            cycle.host = watched.monitor.host
+        except Exception:
+            cycle.apply(Event.WITHDRAWN)
+            raise
+        cycle.queued_at = due_at
+        if self._places.take(watched, cycle.host):
             self._start(watched)
-        else:
-            watched.is_waiting = True
 
     def _start_all(self, admitted: Sequence[Watched]) -> None:
         for watched in admitted:
             self._start(watched)
 
     def _start(self, watched: Watched) -> None:
-        watched.is_waiting = False
-        watched.check_began_at = self._clock.monotonic_s()
-        self.lateness.add(watched.check_began_at - watched.waits_since)
+        cycle = watched.cycle
+        cycle.apply(Event.STARTED)
+        cycle.began_at = self._clock.monotonic_s()
+        self.lateness.add(cycle.began_at - cycle.queued_at)
         self.checks += 1
-        task = asyncio.get_running_loop().create_task(self._check(watched))
-        watched.check = task
+        cycle.task = task = asyncio.get_running_loop().create_task(self._check(watched))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _check(self, watched: Watched) -> None:
-        this = asyncio.current_task()
+        cycle, this = watched.cycle, asyncio.current_task()
         try:
-            await self._pipeline.run(watched, lambda: watched.check is this)
+            await self._pipeline.run(watched, lambda: cycle.task is this)
         except Exception:
             # What the pipeline itself does wrong; a monitor's own bug is an observation by then.
             log.exception("%s: the result of a check was lost", watched.name)
         finally:
-            if watched.check is this:
+            if cycle.task is this:
                 self._end_check(watched)
-                self._after_check(watched)
 
-    def _end_check(self, watched: Watched) -> asyncio.Task[None] | None:
-        """The check is over for the dispatcher. Returns its task."""
-        check, watched.check = watched.check, None
-        if check is not None:
-            admitted = self._places.free(watched.check_host)
-            if self._is_running:
-                self._start_all(admitted)
-        return check
+    def _free_place(self, watched: Watched) -> None:
+        """The check is over for the dispatcher, whatever its task still does."""
+        watched.cycle.task = None
+        admitted = self._places.free(watched.cycle.host)
+        if self._is_running:
+            self._start_all(admitted)
 
-    def _after_check(self, watched: Watched) -> None:
-        if watched.skipped_in_a_row and self._clock.monotonic_s() < watched.due_at:
-            watched.skipped_in_a_row = 0
-        for future in watched.asked:
-            if not future.done() and watched.last is not None:
-                future.set_result(watched.last)
-        self._refuse_asked(watched)
-        if watched.wants_another:
-            watched.wants_another = False
+    def _end_check(self, watched: Watched) -> None:
+        """Free the place, answer the clients that wait for the result, and plan the next check."""
+        cycle, state = watched.cycle, watched.state
+        is_woken = cycle.is_woken
+        cycle.apply(Event.ENDED)
+        self._free_place(watched)
+        if cycle.skipped_since_on_time and self._clock.monotonic_s() < cycle.due_at:
+            cycle.skipped_since_on_time = 0
+        if state.last is not None:
+            for request in cycle.requests:
+                if not request.done():
+                    request.set_result(state.last)
+        cycle.cancel_requests()
+        if is_woken:
             self._wake(watched)
-            return
-        settings = watched.monitor.settings
-        if watched.wants_retry and watched.ticket != NO_TICKET:
-            retry_at = max(watched.check_began_at + settings.retry_every_s, self._clock.monotonic_s())
-            if retry_at < watched.due_at:
+        elif state.wants_retry and cycle.has_alarm:
+            retry_every_s = watched.monitor.settings.retry_every_s
+            retry_at = max(cycle.began_at + retry_every_s, self._clock.monotonic_s())
+            if retry_at < cycle.due_at:
                 self._alarms.set(watched, retry_at)
                 self._alarms.aim()
 
@@ -394,56 +410,43 @@ class Dispatcher:
             # The loop stood still: the deadlines that passed meanwhile had no turn yet.
             return
         for watched in list(self.watched.values()) if self._tasks else ():
-            check = watched.check
+            check = watched.cycle.task
             if check is None:
                 continue
-            late_s = now_s - watched.check_began_at - self._pipeline.deadline_s(watched) - ABANDON_AFTER_S
+            late_s = now_s - watched.cycle.began_at - self._pipeline.deadline_s(watched) - ABANDON_AFTER_S
             if late_s < 0 or late_s < self._pipeline.lost_s(watched):
                 continue
             self.abandoned += 1
             check.cancel()
             self._pipeline.conclude_abandoned(watched)
             self._end_check(watched)
-            self._after_check(watched)
 
     def pause(self, name: str, pause: Pause) -> None:
         """No checks of this monitor until `resume`; one that runs ends as usual. Raises KeyError if there is none."""
         watched = self.watched[name]
-        watched.pause = pause
+        cycle = watched.cycle
         self._alarms.clear(watched)
-        # Who asks for a check gets it, as he would while it is paused.
-        if watched.is_waiting and not watched.asked:
-            watched.is_waiting = False
-            self._start_all(self._places.leave(watched, watched.check_host))
-        self._pipeline.blindness.forget(name)
-        self._pipeline.restand(watched)
+        # A client that waits for the check receives its result, as one does that requests a check during the pause.
+        if cycle.is_queued and not cycle.requests:
+            cycle.apply(Event.WITHDRAWN)
+            self._start_all(self._places.leave(watched, cycle.host))
+        self._pipeline.pause(watched, pause)
         self._alarms.aim()
 
     def resume(self, name: str) -> None:
         """Check again, at once and then as planned. Raises KeyError for an unknown name."""
         watched = self.watched[name]
-        if watched.pause is None:
+        if watched.state.pause is None:
             return
-        watched.pause = None
-        # What was seen before the pause and what comes now are not in a row.
-        watched.health = without_streak(watched.health)
-        watched.sure_at = self._clock.monotonic_s()
-        self._alarms.set(watched, watched.sure_at)
-        self._pipeline.restand(watched)
+        self._alarms.set(watched, self._clock.monotonic_s())
+        self._pipeline.resume(watched)
         self._alarms.aim()
 
     async def check_now(self, name: str) -> Result:
         """Check at once, or join the check that runs. Raises KeyError for an unknown name, and
         CancelledError when the monitor leaves meanwhile."""
         watched = self.watched[name]
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        watched.asked.append(future)
-        if watched.check is None and not watched.is_waiting:
-            self._enter(watched, self._clock.monotonic_s())
-        return await future
-
-    @staticmethod
-    def _refuse_asked(watched: Watched) -> None:
-        for future in watched.asked:
-            future.cancel()
-        watched.asked.clear()
+        request: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        watched.cycle.requests.append(request)
+        self._request(watched, self._clock.monotonic_s())
+        return await request

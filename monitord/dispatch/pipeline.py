@@ -22,6 +22,7 @@ from monitord.dispatch.judging import conditions_of, judge
 from monitord.dispatch.pulse import LoopPulse
 from monitord.dispatch.roster import Roster
 from monitord.dispatch.sink import Sink
+from monitord.dispatch.state import MonitorState, Pause
 from monitord.dispatch.watched import Watched
 from monitord.health import (
     PROBED,
@@ -57,6 +58,8 @@ PARENTS_MARGIN_S = 3.0
 
 EVALUATED_AT_ONCE_S = 0.005
 """Conditions of one monitor are evaluated for so long before other tasks get their turn."""
+
+_DOWN = (Health.DOWN, Health.UNREACHABLE)
 
 _JUDGED_BY_CONDITIONS = frozenset({Reason.OK, Reason.CONDITION_FAILED})
 
@@ -111,7 +114,7 @@ class Pipeline:
             since_s, timeout_s = watch.began_s, watched.monitor.settings.timeout_s
             if not observation.duration_s:
                 # It waits for nothing, as of a heartbeat, and misses what came before it began and was not read yet.
-                since_s, timeout_s = min(since_s, watched.waits_since), 0.0
+                since_s, timeout_s = min(since_s, watched.cycle.queued_at), 0.0
             fault = self._pulse.fault_since(since_s, timeout_s)
             outcomes = None
             if observation.evidence is not None and observation.reason in _JUDGED_BY_CONDITIONS:
@@ -119,8 +122,8 @@ class Pipeline:
                 if not is_current():
                     return
             result = self._judge(watched, observation, fault, outcomes)
-            watched.was_late = fault is Reason.PROBER_LATE and result.verdict is Verdict.UNSURE
-            self._conclude(watched, result)
+            was_late = fault is Reason.PROBER_LATE and result.verdict is Verdict.UNSURE
+            self._conclude(watched, result, was_late=was_late)
 
     def measure_finely_for(self, shortest_timeout_s: float) -> None:
         """So that a standstill that matters to any monitor is noticed."""
@@ -132,13 +135,13 @@ class Pipeline:
 
     def lost_s(self, watched: Watched) -> float:
         """For how long the event loop stood still during the check that runs, in seconds."""
-        return self._pulse.lost_since_s(watched.check_began_at)
+        return self._pulse.lost_since_s(watched.cycle.began_at)
 
     def conclude_abandoned(self, watched: Watched) -> None:
         """Take a check for over that does not end by itself."""
         timeout = format_duration(watched.monitor.settings.timeout_s)
         detail = f"check ignored its cancellation after {timeout} and was abandoned"
-        observation = Stopwatch(self._clock, watched.check_began_at).observation(Reason.MONITOR_BUG, detail)
+        observation = Stopwatch(self._clock, watched.cycle.began_at).observation(Reason.MONITOR_BUG, detail)
         self._conclude(watched, self._judge(watched, observation, None))
 
     def review(self, *, anew: bool = False) -> None:
@@ -153,9 +156,9 @@ class Pipeline:
             return
         self._are_open = are_open
         for watched in self.roster.watched.values():
-            window = self.roster.window_of(watched, now)
-            if window != watched.window:
-                left, watched.window = watched.window, window
+            left, window = watched.state.window, self.roster.window_of(watched, now)
+            if window != left:
+                watched.state = replace(watched.state, window=window)
                 if left is None or window is None or left.name != window.name:
                     self._log.window_changed(watched, left=left)
                 self.restand(watched)
@@ -168,13 +171,26 @@ class Pipeline:
         self._last_step, self._stepped_at_s = step, self._clock.monotonic_s()
         self._log.clock_stepped(step.by)
         for watched in self.roster.watched.values():
-            watched.follow_clock(step)
+            watched.state = watched.state.after_clock_step(step)
         self._publish("the wall clock", lambda sink: sink.on_clock_step(step))
+
+    def pause(self, watched: Watched, pause: Pause) -> None:
+        """Publish that the checks of this monitor are stopped."""
+        watched.state = replace(watched.state, pause=pause)
+        self.blindness.forget(watched.name)
+        self.restand(watched)
+
+    def resume(self, watched: Watched) -> None:
+        """Publish that this monitor is checked again. Verdicts before and after a pause are not consecutive."""
+        state = watched.state
+        health, now_s = without_streak(state.health), self._clock.monotonic_s()
+        watched.state = replace(state, pause=None, health=health, conclusive_at=now_s)
+        self.restand(watched)
 
     def restand(self, watched: Watched) -> None:
         """Publish the state of a monitor that something else than a check has changed, such as a pause."""
         self.follow_clock()
-        last = watched.last.observation if watched.last is not None else None
+        last = None if watched.state.last is None else watched.state.last.observation
         reason, detail = (Reason.OK, "") if last is None else (last.reason, last.detail)
         summary = "" if last is None else last.summary
         transition = self._stand(watched, self._clock.now(), reason, detail)
@@ -214,9 +230,9 @@ class Pipeline:
     def _say_bug(self, watched: Watched, error: BaseException) -> str:
         """The line for people; the log has it once."""
         monitor = watched.monitor
-        if watched.bug != repr(error):
+        if watched.state.bug != repr(error):
             # The same one at every check would bury everything else.
-            watched.bug = repr(error)
+            watched.state = replace(watched.state, bug=repr(error))
             self._log.bug(monitor, error)
         return f"bug in monitor type {monitor.type_name!r}: {error!r}"
 
@@ -230,21 +246,23 @@ class Pipeline:
             return None
         lookup, mask = lookup_of(observation), watched.monitor.masking.mask_value
         outcomes: list[Outcome] = []
-        may_take_long = watched.is_slow_to_judge is not False
-        has_taken_long = watched.is_slow_to_judge is True
+        was_slow = watched.state.is_slow_to_judge
+        may_take_long, is_slow = was_slow is not False, was_slow is True
         # One at a time: a parsed document of a megabyte takes 30 MB until all conditions are evaluated.
         async with self._evaluating if may_take_long else contextlib.nullcontext():
             until_s = time.monotonic() + EVALUATED_AT_ONCE_S
             try:
                 for condition in conditions:
                     if may_take_long and time.monotonic() > until_s:
-                        has_taken_long = True
+                        is_slow = True
                         await asyncio.sleep(0)
                         until_s = time.monotonic() + EVALUATED_AT_ONCE_S
                     outcomes.append(condition.evaluate(lookup, mask))
             except Exception:  # noqa: BLE001 - evidence is the type's own code
                 return None
-        watched.is_slow_to_judge = has_taken_long or time.monotonic() > until_s
+        is_slow = is_slow or time.monotonic() > until_s
+        if is_slow is not was_slow:
+            watched.state = replace(watched.state, is_slow_to_judge=is_slow)
         return outcomes
 
     def _judge(
@@ -261,30 +279,37 @@ class Pipeline:
             detail = self._say_bug(watched, error)
             bug = replace(observation, reason=Reason.MONITOR_BUG, detail=detail, evidence=None)
             return judge(bug, settings, None, masking)
-        if result.observation.reason is not Reason.MONITOR_BUG:
-            watched.bug = None
+        if watched.state.bug is not None and result.observation.reason is not Reason.MONITOR_BUG:
+            watched.state = replace(watched.state, bug=None)
         return result
 
-    def _conclude(self, watched: Watched, result: Result) -> None:
+    def _conclude(self, watched: Watched, result: Result, *, was_late: bool = False) -> None:
         self._concluding = watched
-        if result.verdict is not Verdict.PASS or watched.stands is not Health.UP:
+        began_at = watched.cycle.began_at
+        if result.verdict is not Verdict.PASS or watched.state.stands is not Health.UP:
             # Its moment may become the beginning of a state.
             self.follow_clock()
-            if self._last_step is not None and self._stepped_at_s >= watched.check_began_at:
+            if self._last_step is not None and self._stepped_at_s >= began_at:
                 started_at = self._last_step.moment(result.observation.started_at)
                 result = replace(result, observation=replace(result.observation, started_at=started_at))
         result = self._look_with_both_eyes(watched, result)
-        observation = result.observation
-        before = watched.health
-        watched.last_began_at = watched.check_began_at
+        observation, settings = result.observation, watched.monitor.settings
+        before = watched.state.health
+        parents = Parents.WELL
         if result.verdict is Verdict.FAIL and before.health is not Health.DOWN:
-            self._note_failure(watched)
-        parents = self._parents(watched, result)
-        settings = watched.monitor.settings
+            watched.state = self._with_failure(watched, began_at)
+            parents = self._parents(watched, result)
         step = advance(before, result.verdict, observation.started_at, settings.policy, parents)
-        watched.health = self._forgotten_if_blind(step.state, observation.reason)
-        watched.last = result
-        self._note_sureness(watched, result.verdict)
+        conclusive_at, is_unknown = self._conclusiveness(watched, result.verdict)
+        watched.state = replace(
+            watched.state,
+            health=self._forgotten_if_blind(step.state, observation.reason),
+            last=result,
+            last_began_at=began_at,
+            was_late=was_late,
+            conclusive_at=conclusive_at,
+            is_unknown=is_unknown,
+        )
         silence = self.roster.silence_of(watched, self._clock.now())
         transition = self._stand(watched, observation.started_at, observation.reason, observation.detail)
         self._log.checked(
@@ -315,7 +340,7 @@ class Pipeline:
             return result
         is_failing = self._is_evidence_of_isolation(watched, result)
         # Somebody may check a paused monitor, which is likely to fail.
-        if watched.pause is None:
+        if watched.state.pause is None:
             self._follow_isolation(watched, is_failing=is_failing)
         if not (is_failing and blindness.is_blind):
             return result
@@ -324,7 +349,7 @@ class Pipeline:
 
     def _follow_isolation(self, watched: Watched, *, is_failing: bool) -> None:
         blindness = self.blindness
-        was_down = watched.health.health in {Health.DOWN, Health.UNREACHABLE}
+        was_down = watched.state.health.health in _DOWN
         is_fresh = is_failing and not was_down and not blindness.is_failing(watched.name)
         now_s = self._clock.monotonic_s()
         blindness.saw(
@@ -332,7 +357,7 @@ class Pipeline:
             is_failing=is_failing,
             at_s=now_s,
             was_down=was_down,
-            began_s=watched.check_began_at,
+            began_s=watched.cycle.began_at,
         )
         self._note_blindness()
         if is_fresh and blindness.wants_probe(now_s):
@@ -371,18 +396,18 @@ class Pipeline:
             for one in self.roster.watched.values()
             if one is not failing
             and one.monitor.looks_outward
-            and one.pause is None
-            and one.stands not in {Health.DOWN, Health.UNREACHABLE}
+            and one.state.pause is None
+            and one.state.stands not in _DOWN
             and not blindness.is_failing(one.name)
         ]
         # A check that began after the one that failed, and passed, needs no repetition.
-        passed = [one.name for one in others if _has_passed_since(one, failing.check_began_at)]
-        unasked = (one for one in others if not _has_passed_since(one, failing.check_began_at))
+        passed = [one.name for one in others if _has_passed_since(one, failing.cycle.began_at)]
+        unasked = (one for one in others if not _has_passed_since(one, failing.cycle.began_at))
         asked = nsmallest(
             max(0, PROBED - len(passed)),
             unasked,
             # The older its last check, the more a new one says.
-            key=lambda one: (one.name not in blindness.policy.canaries, one.check_began_at),
+            key=lambda one: (one.name not in blindness.policy.canaries, one.cycle.began_at),
         )
         longest_s = max(map(self.deadline_s, asked), default=0.0)
         until_s = now_s + longest_s + PROBE_MARGIN_S
@@ -411,8 +436,13 @@ class Pipeline:
     def _decide_held(self, name: str) -> bool:
         """Whether it is not held any longer."""
         watched = self.roster.watched.get(name)
-        last = None if watched is None else watched.last
-        if watched is None or last is None or watched.pause is not None or not watched.health.is_soft:
+        last = None if watched is None else watched.state.last
+        if (
+            watched is None
+            or last is None
+            or watched.state.pause is not None
+            or not watched.state.health.is_soft
+        ):
             del self._held[name]
             return True
         if self.blindness.is_blind and self._is_evidence_of_isolation(watched, last):
@@ -427,9 +457,10 @@ class Pipeline:
             # It may have failed because of the parent, which has recovered: only a new check can show that.
             watched.wake()
             return True
-        after = confirm(watched.health, watched.monitor.settings.policy, parents)
-        if after is not watched.health:
-            watched.health = after
+        state = watched.state
+        after = confirm(state.health, watched.monitor.settings.policy, parents)
+        if after is not state.health:
+            watched.state = replace(state, health=after)
             self.restand(watched)
         return True
 
@@ -438,23 +469,29 @@ class Pipeline:
         """Failures that were counted before it was clear that they are ours do not count."""
         return without_streak(state) if reason is Reason.PROBER_BLIND and state.is_soft else state
 
-    def _note_failure(self, watched: Watched) -> None:
-        """Remember when the first of the failures that are not confirmed yet was found."""
-        if watched.health.is_soft and watched.failing_since > -math.inf:
-            return
-        watched.failing_since = now_s = self._clock.monotonic_s()
+    def _with_failure(self, watched: Watched, began_at: float) -> MonitorState:
+        """The state with the moment at which the first of the failures that are not confirmed yet was found."""
+        state = watched.state
+        if state.health.is_soft and state.failing_since > -math.inf:
+            return replace(state, last_began_at=began_at)
+        now_s = self._clock.monotonic_s()
         # A check of a parent that runs is of no use and has to end first.
         longest_s = max(map(self.deadline_s, self.roster.sources(watched)), default=0.0)
-        watched.parents_until = now_s + 2 * (longest_s + PARENTS_MARGIN_S)
+        return replace(
+            state,
+            last_began_at=began_at,
+            failing_since=now_s,
+            parents_until=now_s + 2 * (longest_s + PARENTS_MARGIN_S),
+        )
 
     def _parents(self, watched: Watched, result: Result) -> Parents:
         """What the parents say. A failure is held as long as one of them fails softly or has not been checked after it,
         and while this host may be isolated: FAILING."""
-        if result.verdict is not Verdict.FAIL or watched.health.health is Health.DOWN:
+        if result.verdict is not Verdict.FAIL or watched.state.health.health is Health.DOWN:
             return Parents.WELL
         parents = self.roster.parents(watched)
         is_failing = parents is Parents.FAILING
-        if parents is Parents.WELL and self._clock.monotonic_s() <= watched.parents_until:
+        if parents is Parents.WELL and self._clock.monotonic_s() <= watched.state.parents_until:
             parents = self.roster.parents(watched, lambda one: self._is_checked_since(one, watched))
         if self.blindness.is_suspected and self._is_evidence_of_isolation(watched, result):
             self._awaits_suspicion = True
@@ -466,76 +503,87 @@ class Pipeline:
 
     def _is_checked_since(self, parent: Watched, failing: Watched) -> bool:
         """Whether the last result of the parent is of a check that began after the failure."""
-        if parent.last_began_at < failing.failing_since:
+        if parent.state.last_began_at < failing.state.failing_since:
             return False
         # The state of a group follows from those of its members, and may be about to change.
+        cycle = parent.cycle
         return not self.roster.is_group(parent) or not (
-            parent.is_waiting
-            or parent.wants_another
-            or (parent.check is not None and parent is not self._concluding)
+            cycle.is_queued or cycle.is_woken or (cycle.is_checking and parent is not self._concluding)
         )
 
     def _check_sources(self, watched: Watched) -> None:
         """Whether a failure is the monitor's own is known sooner if those it depends on are checked now."""
         for one in self.roster.sources(watched):
-            is_being_checked = one.is_waiting or (
-                one.check is not None
+            is_being_checked = one.cycle.is_queued or (
+                one.cycle.is_checking
                 and one is not self._concluding
-                and one.check_began_at >= watched.failing_since
+                and one.cycle.began_at >= watched.state.failing_since
             )
             if not is_being_checked and not self._is_checked_since(one, watched):
                 one.wake()
 
-    def _note_sureness(self, watched: Watched, verdict: Verdict) -> None:
-        now_s = self._clock.monotonic_s()
+    def _conclusiveness(self, watched: Watched, verdict: Verdict) -> tuple[float, bool]:
+        """When the last conclusive result was, and whether that is too long ago to know the state."""
+        state, now_s = watched.state, self._clock.monotonic_s()
         if verdict is not Verdict.UNSURE:
-            watched.sure_at, watched.is_unknown = now_s, False
-        elif now_s - watched.sure_at >= UNKNOWN_AFTER_INTERVALS * watched.monitor.settings.check_every_s:
-            watched.is_unknown = True
+            return now_s, False
+        unknown_after_s = UNKNOWN_AFTER_INTERVALS * watched.monitor.settings.check_every_s
+        return state.conclusive_at, state.is_unknown or now_s - state.conclusive_at >= unknown_after_s
 
     def _stand(self, watched: Watched, at: datetime, reason: Reason, detail: str) -> Transition | None:
-        """Let the monitor stand for everybody as it does by now. Returns the change, if there is one."""
-        before, after = watched.stands, watched.health_by_verdicts
+        """Publish the state that follows from all that is known but windows and silences, which change no state.
+
+        Returns the transition, if there is one."""
+        state = watched.state
+        before, health = state.stands, state.health
+        after = Health.UNKNOWN if state.is_unknown else health.health
+        if state.pause is not None:
+            after = Health.PAUSED
         if after is before:
             return None
-        since = watched.health.since if after is watched.health.health else None
-        # Out of a pause or the unknown it comes back as of now, whenever it began.
-        if since is None or before in {Health.PAUSED, Health.UNKNOWN}:
+        since = health.since if after is health.health else None
+        # After a pause or an unknown state it begins now, whenever it was found first.
+        if since is None or before is Health.PAUSED or before is Health.UNKNOWN:
             since = at
-        watched.stands, watched.stands_since = after, since
+        watched.state = replace(state, stands=after, stands_since=since)
         return Transition(watched.name, before, after, at, since, reason, detail)
 
     def _follow_incident(self, watched: Watched, reason: Reason, summary: str) -> None:
+        state = watched.state
+        moment = state.health.since or self._clock.now()
         incident = incident_after(
-            watched.incident,
+            state.incident,
             watched.name,
-            watched.stands,
-            since=watched.health.since or self._clock.now(),
-            at=watched.health.since or self._clock.now(),
+            state.stands,
+            since=moment,
+            at=moment,
             reason=reason,
             detail=summary,
-            in_maintenance=watched.window is not None,
+            in_maintenance=state.window is not None,
         )
-        if incident is not watched.incident:
+        if incident is not state.incident:
             self.change_incident(watched, incident)
 
     def change_incident(self, watched: Watched, incident: Incident | None) -> None:
         """Replace the incident, and publish it."""
         self.follow_clock()
-        watched.incident = incident if incident is not None and incident.closed_at is None else None
+        is_open = incident is not None and incident.closed_at is None
+        watched.state = replace(watched.state, incident=incident if is_open else None)
         if incident is not None:
             self._publish(watched.name, lambda sink: sink.on_incident(watched, incident))
 
     def rename(self, old: str, watched: Watched) -> None:
         """The monitor continues under its new name."""
-        if watched.incident is not None:
-            watched.incident = replace(watched.incident, monitor=watched.name)
+        incident = watched.state.incident
+        if incident is not None:
+            watched.state = replace(watched.state, incident=replace(incident, monitor=watched.name))
         self._publish(watched.name, lambda sink: sink.on_renamed(old, watched))
 
     def remove(self, watched: Watched) -> None:
         """The monitor is not checked any more: its incident is closed, because nobody will see its end."""
-        if watched.incident is not None:
-            self.change_incident(watched, replace(watched.incident, closed_at=self._clock.now()))
+        incident = watched.state.incident
+        if incident is not None:
+            self.change_incident(watched, replace(incident, closed_at=self._clock.now()))
         self._publish(watched.name, lambda sink: sink.on_removed(watched))
 
     def _publish_transition(self, watched: Watched, transition: Transition) -> None:
@@ -553,6 +601,6 @@ class Pipeline:
 
 
 def _has_passed_since(watched: Watched, moment_s: float) -> bool:
-    last = watched.last
-    is_over = watched.check is None and last is not None and last.verdict in {Verdict.PASS, Verdict.WARN}
-    return is_over and watched.check_began_at >= moment_s
+    last, cycle = watched.state.last, watched.cycle
+    is_over = not cycle.is_checking and last is not None and last.verdict in {Verdict.PASS, Verdict.WARN}
+    return is_over and cycle.began_at >= moment_s

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
-from monitord.dispatch.watched import OpenWindow, Watched
+from monitord.dispatch.state import OpenWindow
+from monitord.dispatch.watched import Watched
 from monitord.health import Parents, Window, maintenance_of, parents_of
 from monitord.model import Health
 from monitord.monitors import Monitor
@@ -114,12 +115,12 @@ class Roster:
         parent = self.watched.get(name)
         if parent is None:
             return Parents.WELL
-        if parent.stands in {Health.DOWN, Health.UNREACHABLE}:
+        if parent.state.stands in {Health.DOWN, Health.UNREACHABLE}:
             return Parents.DOWN
-        if parent.stands is Health.PAUSED:
+        if parent.state.stands is Health.PAUSED:
             return self.parents(parent, is_current)
         sources = self._sources(parent, {})
-        if any(one.health.is_soft and one.stands is not Health.UNKNOWN for one in sources):
+        if any(one.state.health.is_soft and one.state.stands is not Health.UNKNOWN for one in sources):
             return Parents.FAILING
         return Parents.WELL if all(map(is_current, sources)) else Parents.FAILING
 
@@ -133,9 +134,9 @@ class Roster:
         settings = watched.monitor.settings
         for name in (*settings.depends_on, *settings.depends_on_any):
             parent = self.watched.get(name)
-            if parent is None or name in found or parent.stands is Health.DOWN:
+            if parent is None or name in found or parent.state.stands is Health.DOWN:
                 continue
-            if parent.stands is Health.PAUSED:
+            if parent.state.stands is Health.PAUSED:
                 self._add_sources(parent, found)
             else:
                 self._sources(parent, found)
@@ -144,7 +145,7 @@ class Roster:
         """This monitor and, of a group, its members, as far as they are checked."""
         found[watched.name] = watched
         for member in self.members(watched):
-            if member.name not in found and member.stands is not Health.PAUSED:
+            if member.name not in found and member.state.stands is not Health.PAUSED:
                 self._sources(member, found)
         return found.values()
 
@@ -152,7 +153,7 @@ class Roster:
         """How those stand that are named, or have all of the tags, if any; for monitors that are made of others."""
         wanted = frozenset(tags)
         return [
-            (watched.name, watched.stands)
+            (watched.name, watched.state.stands)
             for watched in self.watched.values()
             if watched.name in names or (wanted and wanted.issubset(watched.monitor.settings.tags))
         ]

@@ -1,28 +1,131 @@
-"""How a monitor stands, as JSON and back: what survives a stop, a crash, a reboot and an upgrade.
+"""The state of a monitor as JSON and back: what survives a stop, a crash, a reboot and an upgrade.
 
-Written after each check, read once at start. What another release wrote and this one does not understand is left
-out, and the monitor begins anew as far as that goes: a state that cannot be read is no reason not to start.
+Written after each check, read once at start. `encode` and `decode` are the only code that knows the stored form. A
+record of another release that this one cannot read is dropped, and the monitor starts without a state: the daemon
+starts in any case.
 """
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from monitord.dispatch.watched import Pause, Watched
+from monitord.dispatch.state import MonitorState, Pause
 from monitord.health import Flapping, HealthState, without_streak
-from monitord.model import Decider, Health, Incident, Observation, Reason, Result, Verdict
+from monitord.model import Decider, Health, Observation, Reason, Result, Verdict
+from monitord.monitors import MonitorSettings
 
 log = logging.getLogger(__name__)
 
-
 STALE_INTERVALS = 3
-"""Verdicts in a row are no row any more when so many times `check_every` lie between them and a restart."""
+"""A streak is discarded if the daemon did not run for so many times `check_every`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedMonitor:
+    """What is stored of a monitor. `memory`: of its type. `due_at`: when the next check was due, in seconds of the
+    monotonic clock; None: at once."""
+
+    type_name: str
+    saved_at: datetime
+    state: MonitorState
+    memory: Mapping[str, Any] | None
+    due_at: float | None
+
+
+def encode(
+    state: MonitorState,
+    *,
+    type_name: str,
+    memory: Mapping[str, Any] | None,
+    due_at: float,
+    now: datetime,
+    now_s: float,
+    last: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The record of this state. `last`: the record of its last result, if there is one already.
+
+    Incident and maintenance window are not in it: the history stores incidents, the calendar decides about windows.
+    """
+    if last is None and state.last is not None:
+        last = result_record(state.last)
+    health, pause = state.health, state.pause
+    flapping = health.flapping
+    stamp = now.timestamp()
+    return {
+        "type": type_name,
+        "at": stamp,
+        "due_at": stamp + due_at - now_s,
+        "sure_at": stamp + state.conclusive_at - now_s,
+        "health": health.health.value,
+        "since": _stamp(health.since),
+        "streak": None if health.streak is None else health.streak.value,
+        "streak_length": health.streak_length,
+        "streak_since": _stamp(health.streak_since),
+        "changes": flapping.changes,
+        "last_verdict": None if flapping.last is None else flapping.last.value,
+        "is_flapping": flapping.is_flapping,
+        "stands": state.stands.value,
+        "stands_since": _stamp(state.stands_since),
+        "is_unknown": state.is_unknown,
+        "pause": None if pause is None else {**asdict(pause), "at": pause.at.timestamp()},
+        "memory": memory,
+        "last": last,
+    }
+
+
+def decode(record: Mapping[str, Any], now: datetime, now_s: float) -> SavedMonitor:
+    """Raises KeyError, TypeError or ValueError if the record is not of this form."""
+    streak, last_verdict = record["streak"], record["last_verdict"]
+    health = HealthState(
+        health=Health(record["health"]),
+        since=_moment_or_none(record["since"]),
+        streak=None if streak is None else Verdict(streak),
+        streak_length=int(record["streak_length"]),
+        streak_since=_moment_or_none(record["streak_since"]),
+        flapping=Flapping(
+            int(record["changes"]),
+            None if last_verdict is None else Verdict(last_verdict),
+            bool(record["is_flapping"]),
+        ),
+    )
+    state = MonitorState(
+        health=health,
+        stands=Health(record["stands"]),
+        stands_since=_moment_or_none(record["stands_since"]),
+        # The time in which the daemon did not run does not count: it could not check.
+        conclusive_at=now_s - max(0.0, record["at"] - record["sure_at"]),
+        is_unknown=bool(record["is_unknown"]),
+        pause=_pause(record["pause"]),
+        last=None if record["last"] is None else result_of_record(record["last"]),
+    )
+    due_at = now_s + float(record["due_at"]) - now.timestamp()
+    return SavedMonitor(record["type"], _moment(record["at"]), state, record["memory"], due_at)
+
+
+def restore(
+    record: Mapping[str, Any], settings: MonitorSettings, now: datetime, now_s: float
+) -> SavedMonitor | None:
+    """Decode what an earlier run has stored, as far as it is still valid. None: the record cannot be read, or was of a
+    monitor of another type."""
+    try:
+        saved = decode(record, now, now_s)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        log.warning("%s: the stored state cannot be read and is discarded: %r", settings.name, error)
+        return None
+    if saved.type_name != settings.type_name:
+        return None
+    period_s = settings.check_every_s
+    if (now - saved.saved_at).total_seconds() > STALE_INTERVALS * period_s:
+        saved = replace(saved, state=replace(saved.state, health=without_streak(saved.state.health)))
+    # A wall clock that was set back delays no check by more than an interval.
+    is_in_time = saved.due_at is not None and now_s < saved.due_at <= now_s + period_s
+    return saved if is_in_time else replace(saved, due_at=None)
 
 
 def result_record(result: Result) -> dict[str, Any]:
-    """A result with all its facts."""
+    """A result with all its fields."""
     observation = result.observation
     record = {
         "started_at": observation.started_at.timestamp(),
@@ -44,7 +147,7 @@ def result_record(result: Result) -> dict[str, Any]:
 
 
 def result_of_record(record: Mapping[str, Any]) -> Result:
-    """Raises KeyError, TypeError or ValueError for what is none."""
+    """Raises KeyError, TypeError or ValueError if the record is not of this form."""
     facts = {
         str(name): tuple(fact) if isinstance(fact, list) else fact for name, fact in record["facts"].items()
     }
@@ -67,87 +170,6 @@ def result_of_record(record: Mapping[str, Any]) -> Result:
         tuple(record["well"]),
         Decider(record.get("decided_by", "reason")),
         tuple(int(index) for index in record.get("deciding", ())),
-    )
-
-
-def saved(
-    watched: Watched, now: datetime, now_s: float, last: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """How the monitor stands at this moment. `last`: the record of its last result, where it was made already."""
-    if last is None and watched.last is not None:
-        last = result_record(watched.last)
-    health, flapping, pause = watched.health, watched.health.flapping, watched.pause
-    return {
-        "type": watched.monitor.type_name,
-        "at": now.timestamp(),
-        "due_at": now.timestamp() + watched.due_at - now_s,
-        "sure_at": now.timestamp() + watched.sure_at - now_s,
-        "health": health.health.value,
-        "since": _stamp(health.since),
-        "streak": None if health.streak is None else health.streak.value,
-        "streak_length": health.streak_length,
-        "streak_since": _stamp(health.streak_since),
-        "changes": flapping.changes,
-        "last_verdict": None if flapping.last is None else flapping.last.value,
-        "is_flapping": flapping.is_flapping,
-        "stands": watched.stands.value,
-        "stands_since": _stamp(watched.stands_since),
-        "is_unknown": watched.is_unknown,
-        "pause": None if pause is None else {**asdict(pause), "at": pause.at.timestamp()},
-        "memory": watched.memory(),
-        "last": last,
-    }
-
-
-def restore(
-    watched: Watched, record: Mapping[str, Any], incident: Incident | None, now: datetime, now_s: float
-) -> float | None:
-    """Let the monitor stand as it did. Returns when it was due next, in seconds of the monotonic clock; None: now.
-
-    `incident` is the one that is open.
-    """
-    try:
-        return _restore(watched, record, incident, now, now_s)
-    except (KeyError, TypeError, ValueError) as error:
-        log.warning("%s: the state that was kept cannot be read, and begins anew: %r", watched.name, error)
-        return None
-
-
-def _restore(
-    watched: Watched, record: Mapping[str, Any], incident: Incident | None, now: datetime, now_s: float
-) -> float | None:
-    if record["type"] != watched.monitor.type_name:
-        return None
-    state, pause = _health(record), _pause(record["pause"])
-    passed_s = max(0.0, now.timestamp() - record["at"])
-    period_s = watched.monitor.settings.check_every_s
-    if passed_s > STALE_INTERVALS * period_s:
-        state = without_streak(state)
-    result = None if record["last"] is None else result_of_record(record["last"])
-    stands, stands_since = Health(record["stands"]), _moment_or_none(record["stands_since"])
-    due_at = now_s + float(record["due_at"]) - now.timestamp()
-    # How long nothing sure was heard goes on from where it stood: the daemon could not look meanwhile.
-    sure_at = now_s - max(0.0, record["at"] - record["sure_at"])
-    is_unknown, memory = bool(record["is_unknown"]), record["memory"]
-    # Nothing is changed before all of it was read.
-    watched.health, watched.last, watched.incident, watched.pause = state, result, incident, pause
-    watched.stands, watched.stands_since = stands, stands_since
-    watched.is_unknown, watched.sure_at = is_unknown, sure_at
-    watched.remind(memory)
-    return due_at if now_s < due_at <= now_s + period_s else None
-
-
-def _health(record: Mapping[str, Any]) -> HealthState:
-    streak, last = record["streak"], record["last_verdict"]
-    return HealthState(
-        health=Health(record["health"]),
-        since=_moment_or_none(record["since"]),
-        streak=None if streak is None else Verdict(streak),
-        streak_length=int(record["streak_length"]),
-        streak_since=_moment_or_none(record["streak_since"]),
-        flapping=Flapping(
-            int(record["changes"]), None if last is None else Verdict(last), bool(record["is_flapping"])
-        ),
     )
 
 

@@ -82,18 +82,23 @@ def advance(
     """Apply one verdict, reached by a check that started `at`."""
     if verdict is Verdict.UNSURE:
         return Step(state)
-    was_soft = state.is_soft
+    flapping = state.flapping
     if policy.detects_flapping:
-        state = replace(state, flapping=state.flapping.after(verdict))
-    elif state.flapping.is_flapping:
-        state = replace(state, flapping=Flapping())
+        flapping = flapping.after(verdict)
+    elif flapping.is_flapping:
+        flapping = Flapping()
     if state.health is Health.UNREACHABLE and verdict is Verdict.FAIL and parents is Parents.DOWN:
-        return Step(without_streak(state))
-    state = _lengthen_streak(state, verdict, at)
-    after = _judged(state, policy, parents)
-    if after is not state:
+        return Step(without_streak(replace(state, flapping=flapping)))
+    length, streak_since = (
+        (state.streak_length, state.streak_since) if _continues(state, verdict) else (0, at)
+    )
+    counted = replace(
+        state, flapping=flapping, streak=verdict, streak_length=length + 1, streak_since=streak_since
+    )
+    after = _judged(counted, policy, parents)
+    if after is not counted:
         return Step(after, changed=True)
-    return Step(state, recovered_by_retry=was_soft and verdict is not Verdict.FAIL)
+    return Step(after, recovered_by_retry=state.is_soft and verdict is not Verdict.FAIL)
 
 
 def confirm(state: HealthState, policy: HealthPolicy, parents: Parents = Parents.WELL) -> HealthState:
@@ -106,22 +111,16 @@ def without_streak(state: HealthState) -> HealthState:
     return replace(state, streak=None, streak_length=0, streak_since=None)
 
 
-def _lengthen_streak(state: HealthState, verdict: Verdict, at: datetime) -> HealthState:
-    if _continues(state, verdict):
-        return replace(state, streak=verdict, streak_length=state.streak_length + 1)
-    return replace(state, streak=verdict, streak_length=1, streak_since=at)
-
-
 def _continues(state: HealthState, verdict: Verdict) -> bool:
+    """Whether the verdict extends the streak."""
     if state.streak is verdict:
         return True
     # While a monitor is down, pass and warn both count towards recovery, in any mixture.
-    return state.health in _BAD and state.streak in _ANSWERS and verdict in _ANSWERS
+    is_down = state.health is Health.DOWN or state.health is Health.UNREACHABLE
+    return is_down and state.streak in _ANSWERS and verdict in _ANSWERS
 
 
-_BAD = frozenset({Health.DOWN, Health.UNREACHABLE})
-_ANSWERS = frozenset({Verdict.PASS, Verdict.WARN})
-_ANSWERED = {Verdict.PASS: Health.UP, Verdict.WARN: Health.DEGRADED}
+_ANSWERS = (Verdict.PASS, Verdict.WARN)
 
 
 def _judged(state: HealthState, policy: HealthPolicy, parents: Parents) -> HealthState:
@@ -144,11 +143,10 @@ def _judge(state: HealthState, policy: HealthPolicy, parents: Parents) -> tuple[
         return Health.UNREACHABLE if parents is Parents.DOWN else Health.DOWN, state.streak_since
     if streak is None:
         return now, state.since
-    answered = _ANSWERED[streak]
-    needed = {
-        Health.DOWN: policy.recover_after,
-        Health.UNREACHABLE: policy.recover_after,
-        Health.DEGRADED: policy.recover_after,
-        Health.UP: policy.degrade_after,
-    }.get(now, 1)
+    answered = Health.UP if streak is Verdict.PASS else Health.DEGRADED
+    if now is answered:
+        return now, state.since
+    needed = policy.degrade_after if now is Health.UP else policy.recover_after
+    if now is Health.PENDING:
+        needed = 1
     return (answered, state.streak_since) if length >= needed else (now, state.since)

@@ -71,7 +71,7 @@ class Run:
         await self.dispatcher.check_now(name)
 
     def stands(self, name: str) -> Health:
-        return self.dispatcher.watched[name].stands
+        return self.dispatcher.watched[name].state.stands
 
 
 async def in_a_run(
@@ -152,10 +152,10 @@ async def test_the_last_result_the_pause_and_the_memory_are_there_again(tmp_path
     async def second(run: Run) -> None:
         monitor = run.add("web")
         watched = run.dispatcher.watched["web"]
-        assert watched.last is not None
-        assert watched.last.observation.detail == "looked"
-        assert watched.pause is not None
-        assert (watched.pause.by, run.stands("web")) == ("kim", Health.PAUSED)
+        assert watched.state.last is not None
+        assert watched.state.last.observation.detail == "looked"
+        assert watched.state.pause is not None
+        assert (watched.state.pause.by, run.stands("web")) == ("kim", Health.PAUSED)
         assert monitor.kept == {"cursor": 7}
         assert monitor.heard == ["remember", "start"]
 
@@ -173,7 +173,7 @@ async def test_the_next_check_is_due_when_it_was(tmp_path: Path) -> None:
         if not due:
             await run.check("web")
             run.dispatcher._alarms.set(watched, run.clock.monotonic_s() + 1800)
-        due.append(run.clock.now().timestamp() + watched.due_at - run.clock.monotonic_s())
+        due.append(run.clock.now().timestamp() + watched.cycle.due_at - run.clock.monotonic_s())
 
     await in_a_run(path, live)
     await in_a_run(path, live)
@@ -190,7 +190,7 @@ async def test_a_typo_and_a_reload_lose_nothing(tmp_path: Path) -> None:
         back = FakeMonitor(settings, run.tools())
         run.dispatcher.apply(run.dispatcher.plan([settings], lambda _: back))
         assert run.stands("web") is Health.DOWN
-        assert run.dispatcher.watched["web"].last is not None
+        assert run.dispatcher.watched["web"].state.last is not None
 
     await in_a_run(tmp_path / "history.sqlite3", live)
 
@@ -227,7 +227,7 @@ async def test_a_renamed_monitor_takes_its_past_along_also_over_a_restart(tmp_pa
         run.add("new", Reason.REFUSED, renamed_from="old")
         run.recorder.close_other_incidents()
         assert run.stands("new") is Health.DOWN
-        incident = run.dispatcher.watched["new"].incident
+        incident = run.dispatcher.watched["new"].state.incident
         assert incident is not None
         assert incident.monitor == "new"
         await asyncio.sleep(0.6)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -239,7 +240,12 @@ def test_a_monitor_that_is_removed_and_added_again_while_down_reuses_no_key(*, r
         other.world.add("web")
         again = other.world.made.dispatcher.watched["web"]
         # What the recorder restores: down as before, and since then.
-        again.health, again.stands, again.stands_since = before.health, before.stands, before.stands_since
+        again.state = replace(
+            again.state,
+            health=before.state.health,
+            stands=before.state.stands,
+            stands_since=before.state.stands_since,
+        )
         other.alerts.look("web")
         await asyncio.sleep(30)
         other.world.bad = {}
@@ -283,8 +289,12 @@ def test_a_monitor_that_was_unknown_before_a_restart_is_notified_after_it() -> N
         there.world.add("gateway")
         there.world.bad = {"gateway": Reason.PROBER_FORBIDDEN}
         restored = there.world.made.dispatcher.watched["gateway"]
-        restored.stands, restored.is_unknown = Health.UNKNOWN, True
-        restored.stands_since = there.world.made.clock.now()
+        restored.state = replace(
+            restored.state,
+            stands=Health.UNKNOWN,
+            is_unknown=True,
+            stands_since=there.world.made.clock.now(),
+        )
         there.teller.evaluate_all(is_isolated=False)
         assert there.told == []
         await asyncio.sleep(30)

@@ -108,7 +108,7 @@ async def test_what_is_not_known_is_an_error_and_nothing_is_done(
         out, err = capsys.readouterr()
         assert (out, says in err) == ("", True)
         assert it.made.interventions.asked == []
-        assert all(one.last is None for one in it.made.dispatcher.watched.values())
+        assert all(one.state.last is None for one in it.made.dispatcher.watched.values())
 
 
 @pytest.mark.parametrize(

@@ -52,17 +52,23 @@ async def test_a_withdrawn_acknowledgement_is_an_event_with_its_time(tmp_path: P
         watched = it.made.dispatcher.watched["bad"]
         for _ in range(2):
             await it.ctl("check", "bad")
-        assert watched.incident is not None
+        assert watched.state.incident is not None
         live = it.made.live.on_incident
         live(
             watched,
-            replace(watched.incident, acknowledged_by="kim", acknowledged_at=watched.incident.opened_at),
+            replace(
+                watched.state.incident,
+                acknowledged_by="kim",
+                acknowledged_at=watched.state.incident.opened_at,
+            ),
         )
-        live(watched, watched.incident)
+        live(watched, watched.state.incident)
         capsys.readouterr()
         assert await it.ctl("events", "bad") == 0
         line = capsys.readouterr().out.splitlines()[-1]
-    said = rf"2026-01-01 \d\d:\d\d:\d\d  incident    bad: acknowledgement withdrawn, {watched.incident.id}"
+    said = (
+        rf"2026-01-01 \d\d:\d\d:\d\d  incident    bad: acknowledgement withdrawn, {watched.state.incident.id}"
+    )
     assert re.fullmatch(said, line)
 
 

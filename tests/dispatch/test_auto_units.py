@@ -98,7 +98,7 @@ class Host:
 
     def stands(self, unit: str) -> Health | None:
         watched = self.dispatcher.watched.get(f"unit:{unit}")
-        return None if watched is None else watched.stands
+        return None if watched is None else watched.state.stands
 
     async def fail(self, unit: str) -> None:
         await self.systemd.change(unit, "failed", "failed", Result="exit-code")
@@ -139,8 +139,8 @@ async def test_a_unit_that_fails_is_an_incident_without_configuration(host: Host
     await until(lambda: host.stands(NGINX) is Health.DOWN)
     watched = host.dispatcher.watched[f"unit:{NGINX}"]
     assert watched.monitor.settings.tags == ("host",)
-    assert watched.last is not None
-    assert watched.last.observation.detail.startswith(f"{NGINX} failed (exit-code)")
+    assert watched.state.last is not None
+    assert watched.state.last.observation.detail.startswith(f"{NGINX} failed (exit-code)")
     assert [incident.monitor for incident in host.incidents] == [f"unit:{NGINX}"]
 
 

@@ -14,6 +14,7 @@ from monitord.dispatch import (
     Dispatcher,
     LoggedChecks,
     LoopPulse,
+    MonitorState,
     Pause,
     Pipeline,
     Places,
@@ -21,6 +22,8 @@ from monitord.dispatch import (
     Sink,
     Watched,
 )
+from monitord.dispatch.dispatcher import Recall
+from monitord.dispatch.saved import SavedMonitor
 from monitord.health import HealthPolicy
 from monitord.model import Health, Reason, Result, Transition, Verdict
 from monitord.monitors import Monitor
@@ -70,7 +73,7 @@ def bench(
     clock: FakeClock | None = None,
     roster: Roster | None = None,
     sinks: tuple[Sink, ...] = (),
-    recall: Callable[[Watched], float | None] = lambda _: None,
+    recall: Recall = lambda _: None,
 ) -> Bench:
     """`sinks` come before the one of the bench."""
     clock = clock or FakeClock()
@@ -180,7 +183,7 @@ def test_a_bug_costs_one_check_and_is_unsure(caplog: pytest.LogCaptureFixture) -
         verdicts = [verdict for _, verdict, _ in made.results]
         assert verdicts[:4] == [Verdict.PASS, Verdict.UNSURE, Verdict.PASS, Verdict.PASS]
         assert made.results[1][2] is Reason.MONITOR_BUG
-        assert made.dispatcher.watched["buggy"].health.health is Health.UP
+        assert made.dispatcher.watched["buggy"].state.health.health is Health.UP
         await finish(made)
 
     with caplog.at_level(logging.ERROR):
@@ -200,7 +203,7 @@ def test_a_type_whose_own_task_was_cancelled_is_no_silent_check() -> None:
         made.monitor("buggy", wait_for_what_is_cancelled, check_every_s=10.0)
         await asyncio.sleep(60)
         assert {reason for _, _, reason in made.results} == {Reason.MONITOR_BUG}
-        assert made.dispatcher.watched["buggy"].stands is Health.UNKNOWN
+        assert made.dispatcher.watched["buggy"].state.stands is Health.UNKNOWN
         await finish(made)
 
     run_in_fake_time(main)
@@ -273,7 +276,10 @@ def test_a_check_that_overruns_is_not_overlapped_and_the_skip_is_told_once(
         await asyncio.sleep(34)
         assert most == 1
         assert len(monitor.began) == 1
-        assert made.dispatcher.watched["slow"].skipped == 2 or made.dispatcher.watched["slow"].skipped == 3
+        assert (
+            made.dispatcher.watched["slow"].cycle.skipped == 2
+            or made.dispatcher.watched["slow"].cycle.skipped == 3
+        )
         await finish(made)
 
     with caplog.at_level(logging.WARNING):
@@ -351,7 +357,7 @@ def test_checks_at_once_are_bounded_and_the_wait_is_lateness_not_response_time()
         assert most == 2
         assert made.dispatcher.lateness.worst_s > 0.5
         assert all(
-            one.last and one.last.observation.duration_s == pytest.approx(1)
+            one.state.last and one.state.last.observation.duration_s == pytest.approx(1)
             for one in made.dispatcher.watched.values()
         )
         await finish(made)
@@ -390,7 +396,7 @@ def test_a_failure_while_the_loop_stood_still_is_unsure() -> None:
         assert {(verdict, reason) for _, verdict, reason in made.results} == {
             (Verdict.UNSURE, Reason.PROBER_LATE)
         }
-        assert made.dispatcher.watched["web"].health.health is Health.PENDING
+        assert made.dispatcher.watched["web"].state.health.health is Health.PENDING
         await finish(made)
 
     run_in_fake_time(main)
@@ -423,7 +429,7 @@ def test_after_a_long_stall_each_monitor_is_checked_once_and_ticks_are_counted()
         stall(60)
         await asyncio.sleep(0.05)
         assert len(monitor.began) <= before + 2
-        assert made.dispatcher.watched["web"].skipped >= 55
+        assert made.dispatcher.watched["web"].cycle.skipped >= 55
         await finish(made)
 
     run_in_fake_time(main)
@@ -438,7 +444,7 @@ def test_a_reload_leaves_unchanged_monitors_alone() -> None:
         }
         await asyncio.sleep(60)
         kept = dispatcher.watched["kept"]
-        due_at, state = kept.due_at, kept.health
+        due_at, state = kept.cycle.due_at, kept.state.health
         wanted = [
             monitors["kept"].settings,
             replace(monitors["changed"].settings, timeout_s=1.0),
@@ -457,9 +463,9 @@ def test_a_reload_leaves_unchanged_monitors_alone() -> None:
         assert set(dispatcher.watched) == {"kept", "changed", "removed"}, "a plan changes nothing yet"
         dispatcher.apply(plan)
         assert dispatcher.watched["kept"] is kept
-        assert (kept.due_at, kept.health) == (due_at, state)
+        assert (kept.cycle.due_at, kept.state.health) == (due_at, state)
         assert kept.monitor is monitors["kept"]
-        assert dispatcher.watched["changed"].health.health is Health.DOWN, (
+        assert dispatcher.watched["changed"].state.health.health is Health.DOWN, (
             "health survives a change of settings"
         )
         await asyncio.sleep(5)
@@ -484,9 +490,9 @@ def test_a_renamed_monitor_stands_as_before() -> None:
         }
         wanted = [monitor.settings for monitor in built.values()]
         made.dispatcher.apply(made.dispatcher.plan(wanted, lambda settings: built[settings.name]))
-        assert made.dispatcher.watched["new"].health.health is Health.DOWN
-        assert made.dispatcher.watched["new"].last is not None
-        assert made.dispatcher.watched["newer"].health.health is Health.PENDING
+        assert made.dispatcher.watched["new"].state.health.health is Health.DOWN
+        assert made.dispatcher.watched["new"].state.last is not None
+        assert made.dispatcher.watched["newer"].state.health.health is Health.PENDING
         await finish(made)
 
     run_in_fake_time(main)
@@ -754,8 +760,9 @@ def test_a_monitor_that_stands_as_before_is_not_checked_twice_for_nothing(
     async def main() -> None:
         before: list[Result] = []
 
-        def stand_as_before(watched: Watched) -> None:
-            watched.last = before[-1] if before else None
+        def stand_as_before(monitor: Monitor[Any]) -> SavedMonitor:
+            state = MonitorState(last=before[-1] if before else None)
+            return SavedMonitor(monitor.type_name, FakeClock.START, state, None, None)
 
         made = bench(recall=stand_as_before)
         made.sink.results.append(lambda _, result: before.append(result))

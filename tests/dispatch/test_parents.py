@@ -53,7 +53,7 @@ class Topology:
         await self.made.dispatcher.check_now(name)
 
     def stands(self) -> Mapping[str, str]:
-        return {name: one.stands.value for name, one in self.made.dispatcher.watched.items()}
+        return {name: one.state.stands.value for name, one in self.made.dispatcher.watched.items()}
 
     def went_down(self) -> list[str]:
         return [one.monitor for one in self.made.transitions if one.after is Health.DOWN]
@@ -349,7 +349,7 @@ def test_restart_between_failures_of_a_child_notifies_of_the_parent_only(tmp_pat
             await asyncio.sleep(60)
             Scripted.bad["web"] = Reason.TIMEOUT_CONNECT
             await asyncio.sleep(15)
-            assert first.container.dispatcher.watched["web"].health.is_soft
+            assert first.container.dispatcher.watched["web"].state.health.is_soft
         Scripted.bad["gateway"] = Reason.TIMEOUT_CONNECT
         async with lifetime(tmp_path, NOTIFIER + FAILING_ONCE) as second:
             await asyncio.sleep(240)

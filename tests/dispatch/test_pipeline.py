@@ -12,6 +12,7 @@ import pytest
 
 from monitord.conditions import FactType, Vocabulary, parse_condition
 from monitord.dispatch import (
+    CheckCycle,
     CheckLog,
     ClockStep,
     LoggedChecks,
@@ -77,7 +78,7 @@ def test_a_result_is_masked_and_an_excerpt_is_logged_of_failures_only(
         sink.results.append(lambda _, result: results.append(result))
         pipeline = Pipeline(clock, LoopPulse(clock), CheckLog(LoggedChecks.ALL), sinks=(sink,))
         monitor = TalkativeMonitor(monitor_settings(), fake_tools(clock), act)
-        watched = Watched(monitor, Grid(10.0, 0.0), 0.0)
+        watched = Watched(monitor, CheckCycle(Grid(10.0, 0.0), 0.0))
         await pipeline.run(watched, lambda: True)
 
     with caplog.at_level(logging.INFO):
@@ -114,7 +115,9 @@ def test_a_bug_in_what_a_type_has_to_show_costs_one_check_and_is_told_once(
         sink = FakeSink()
         sink.results.append(lambda _, result: results.append(result))
         pipeline = Pipeline(clock, LoopPulse(clock), CheckLog(LoggedChecks.CHANGES), sinks=(sink,))
-        watched = Watched(FlawedMonitor(monitor_settings(), fake_tools(clock), act), Grid(10.0, 0.0), 0.0)
+        watched = Watched(
+            FlawedMonitor(monitor_settings(), fake_tools(clock), act), CheckCycle(Grid(10.0, 0.0), 0.0)
+        )
         for _ in range(3):
             await pipeline.run(watched, lambda: True)
 
@@ -170,13 +173,13 @@ def test_other_tasks_run_between_the_conditions_of_one_monitor(*, is_still_wante
                 await asyncio.sleep(0)
 
         counting = asyncio.create_task(count_turns())
-        watched = Watched(monitor, Grid(10.0, 0.0), 0.0)
+        watched = Watched(monitor, CheckCycle(Grid(10.0, 0.0), 0.0))
         monitor.turns_at.clear()
         # Given up meanwhile, as by a reload.
         is_current = iter([True, is_still_wanted])
         await pipeline.run(watched, lambda: next(is_current))
         counting.cancel()
-        assert watched.is_slow_to_judge
+        assert watched.state.is_slow_to_judge
         assert len(set(monitor.turns_at)) == len(monitor.turns_at) == 3
 
     run_in_fake_time(main)
@@ -205,7 +208,9 @@ def test_long_evaluations_of_several_monitors_take_turns_as_a_whole() -> None:
         async with asyncio.TaskGroup() as group:
             for name in ("a", "b"):
                 settings = replace(monitor_settings(name), up_when=(condition,) * 3)
-                watched = Watched(NamedMonitor(settings, fake_tools(clock), act), Grid(10.0, 0.0), 0.0)
+                watched = Watched(
+                    NamedMonitor(settings, fake_tools(clock), act), CheckCycle(Grid(10.0, 0.0), 0.0)
+                )
                 group.create_task(pipeline.run(watched, lambda: True))
 
     run_in_fake_time(main)
@@ -281,13 +286,13 @@ def test_exception_in_a_sink_is_logged_and_costs_neither_the_result_nor_the_othe
 
         tools = fake_tools(clock)
         monitors = [FakeMonitor(monitor_settings("a"), tools, act), FakeMonitor(monitor_settings("b"), tools)]
-        roster.watched.update({one.name: Watched(one, Grid(10.0, 0.0), 0.0) for one in monitors})
+        roster.watched.update({one.name: Watched(one, CheckCycle(Grid(10.0, 0.0), 0.0)) for one in monitors})
         pipeline.blindness.configure(dict.fromkeys(roster.watched, 10.0), IsolationPolicy())
         first, second = roster.watched.values()
         for watched in (first, second):
             await pipeline.run(watched, lambda: True)
         await asyncio.sleep(20)  # failures right after an isolation are inconclusive
-        first.waits_since = clock.monotonic_s()
+        first.cycle.queued_at = clock.monotonic_s()
         failing.append(Reason.REFUSED)
         clock.ahead_s = 3600.0
         for watched in (first, first, first, second):
@@ -298,8 +303,8 @@ def test_exception_in_a_sink_is_logged_and_costs_neither_the_result_nor_the_othe
         pulse.stop()
         assert broken.calls
         assert len(results) == 6
-        assert (first.last, second.last) == (results[-2], results[-1])
-        assert (first.stands, second.stands) == (Health.DOWN, Health.UP)
+        assert (first.state.last, second.state.last) == (results[-2], results[-1])
+        assert (first.state.stands, second.state.stands) == (Health.DOWN, Health.UP)
         assert [one.closed_at is None for one in incidents] == [True, False]
         assert not pipeline.blindness.is_blind
         logged = [record for record in caplog.records if "BrokenSink failed" in record.getMessage()]

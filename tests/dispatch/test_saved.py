@@ -1,43 +1,41 @@
-"""How a monitor stands survives as JSON: the round trip, what other releases may have written, and stale streaks."""
+"""The state of a monitor as JSON: the round trip, records of other releases, and stale streaks."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitord.dispatch import Pause, Watched
-from monitord.dispatch.saved import restore, result_of_record, result_record, saved
-from monitord.dispatch.schedule import Grid
-from monitord.health import HealthPolicy, HealthState, advance
+from monitord.dispatch import MonitorState, Pause
+from monitord.dispatch.saved import SavedMonitor, encode, restore, result_of_record, result_record
+from monitord.health import Flapping, HealthPolicy, HealthState, advance
 from monitord.model import Decider, Fact, Health, Observation, Reason, Result, Verdict
-from tests.fakes import FakeClock, FakeMonitor, fake_tools, monitor_settings
+from tests.fakes import monitor_settings
 
 START = datetime(2026, 1, 1, 12, 0, 0, 125000, tzinfo=UTC)
 VERDICTS = st.lists(st.sampled_from(Verdict), max_size=30)
 
 
-class OtherMonitor(FakeMonitor):
-    type_name: ClassVar[str] = "other"
-
-
-def watched(kind: type[FakeMonitor] = FakeMonitor) -> Watched:
-    monitor = kind(monitor_settings(type_name=kind.type_name), fake_tools(FakeClock()))
-    return Watched(monitor, Grid(10.0, 0.0), due_at=1007.0, sure_at=1000.0)
-
-
-def lived(verdicts: list[Verdict]) -> Watched:
-    one = watched()
+def lived(verdicts: list[Verdict]) -> MonitorState:
+    health = HealthState()
     for number, verdict in enumerate(verdicts):
-        one.health = advance(
-            one.health, verdict, START + timedelta(seconds=10 * number), HealthPolicy(recover_after=3)
-        ).state
-    one.stands, one.stands_since = one.health.health, one.health.since
-    return one
+        at = START + timedelta(seconds=10 * number)
+        health = advance(health, verdict, at, HealthPolicy(recover_after=3)).state
+    return MonitorState(health, health.health, health.since, conclusive_at=1000.0)
+
+
+def record_of(state: MonitorState, memory: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """As it is stored at START, when the next check is due in seven seconds."""
+    return encode(state, type_name="fake", memory=memory, due_at=1007.0, now=START, now_s=1000.0)
+
+
+def restored(record: Mapping[str, Any], after_s: float = 0.0, type_name: str = "fake") -> SavedMonitor | None:
+    settings = monitor_settings(type_name=type_name)
+    return restore(record, settings, START + timedelta(seconds=after_s), 5.0)
 
 
 def through_json(record: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -46,14 +44,18 @@ def through_json(record: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 @given(VERDICTS)
-def test_all_of_the_state_comes_back(verdicts: list[Verdict]) -> None:
-    before = lived(verdicts)
-    record = through_json(saved(before, START, 1000.0))
-    after = watched()
-    due_at = restore(after, record, None, START + timedelta(seconds=2), 5.0)
-    assert after.health == before.health
-    assert (after.stands, after.stands_since) == (before.stands, before.stands_since)
-    assert due_at == pytest.approx(10.0)
+def test_state_is_restored(verdicts: list[Verdict]) -> None:
+    state = lived(verdicts)
+    saved = restored(through_json(record_of(state)), after_s=2)
+    assert saved is not None
+    assert replace(saved.state, conclusive_at=1000.0) == state
+    assert saved.due_at == pytest.approx(10.0)
+
+
+def test_time_without_the_daemon_does_not_count_as_time_without_a_conclusive_result() -> None:
+    saved = restored(record_of(replace(lived([Verdict.PASS]), conclusive_at=990.0)), after_s=3600)
+    assert saved is not None
+    assert saved.state.conclusive_at == pytest.approx(5.0 - 10.0)
 
 
 def test_a_result_comes_back_with_all_its_facts() -> None:
@@ -72,45 +74,41 @@ def test_a_result_comes_back_with_all_its_facts() -> None:
     assert result_of_record(through_json(result_record(decided))) == decided
 
 
-def test_a_pause_and_what_the_monitor_remembers_come_back() -> None:
-    before = watched()
-    before.pause = Pause("kim (uid 1000)", START, "disk swap")
-    before.stands = Health.PAUSED
-    assert isinstance(before.monitor, FakeMonitor)
-    before.monitor.kept = {"cursor": "s=1"}
-    after = watched()
-    restore(after, through_json(saved(before, START, 1000.0)), None, START, 5.0)
-    assert after.pause == before.pause
-    assert after.stands is Health.PAUSED
-    assert isinstance(after.monitor, FakeMonitor)
-    assert after.monitor.kept == {"cursor": "s=1"}
+def test_pause_and_memory_are_restored() -> None:
+    pause = Pause("kim (uid 1000)", START, "disk swap")
+    before = MonitorState(stands=Health.PAUSED, pause=pause)
+    saved = restored(through_json(record_of(before, memory={"cursor": "s=1"})))
+    assert saved is not None
+    assert saved.state.pause == pause
+    assert saved.state.stands is Health.PAUSED
+    assert saved.memory == {"cursor": "s=1"}
 
 
-def test_a_streak_is_none_any_more_after_a_long_absence_but_the_health_stays() -> None:
-    record = saved(lived([Verdict.PASS, Verdict.FAIL]), START, 1000.0)
-    soon, late = watched(), watched()
-    restore(soon, record, None, START + timedelta(seconds=20), 5.0)
-    restore(late, record, None, START + timedelta(hours=1), 5.0)
-    assert soon.health.is_soft
-    assert not late.health.is_soft
-    assert late.health.health is Health.UP
+def test_streak_is_discarded_after_a_long_stop_and_the_state_remains() -> None:
+    record = record_of(lived([Verdict.PASS, Verdict.FAIL]))
+    soon, late = restored(record, after_s=20), restored(record, after_s=3600)
+    assert soon is not None
+    assert late is not None
+    assert soon.state.health.is_soft
+    assert not late.state.health.is_soft
+    assert late.state.health.health is Health.UP
 
 
-def test_a_due_time_that_has_passed_is_now() -> None:
-    record = saved(lived([Verdict.PASS]), START, 1000.0)
-    assert restore(watched(), record, None, START + timedelta(seconds=30), 5.0) is None
+@pytest.mark.parametrize(
+    "after_s",
+    [
+        pytest.param(30, id="already-past"),
+        pytest.param(-86_400, id="clock-set-back"),
+    ],
+)
+def test_due_time_outside_the_next_interval_is_discarded(after_s: float) -> None:
+    saved = restored(record_of(lived([Verdict.PASS])), after_s)
+    assert saved is not None
+    assert saved.due_at is None
 
 
-def test_a_wall_clock_that_was_set_back_makes_nobody_wait_longer_than_the_interval() -> None:
-    record = saved(lived([Verdict.PASS]), START, 1000.0)
-    assert restore(watched(), record, None, START - timedelta(days=1), 5.0) is None
-
-
-def test_the_state_of_another_type_is_left() -> None:
-    record = saved(lived([Verdict.PASS]), START, 1000.0)
-    other = watched(OtherMonitor)
-    restore(other, record, None, START, 5.0)
-    assert other.health == HealthState()
+def test_state_of_another_type_is_discarded() -> None:
+    assert restored(record_of(lived([Verdict.PASS])), type_name="other") is None
 
 
 @pytest.mark.parametrize(
@@ -120,15 +118,60 @@ def test_the_state_of_another_type_is_left() -> None:
         pytest.param({"health": "wonderful"}, id="a health of the future"),
         pytest.param({"streak_length": None}, id="no number"),
         pytest.param({"at": "yesterday"}, id="no time"),
+        pytest.param({"since": 1e300}, id="a time that no calendar has"),
         pytest.param({"pause": {"by": "x"}}, id="half a pause"),
     ],
 )
-def test_what_cannot_be_read_is_told_and_the_monitor_begins_anew(
+def test_record_that_cannot_be_read_is_discarded_with_a_warning(
     caplog: pytest.LogCaptureFixture, broken: dict[str, Any]
 ) -> None:
-    good = saved(lived([Verdict.PASS]), START, 1000.0)
-    one = watched()
-    restore(one, {**good, **broken} if broken else {}, None, START, 5.0)
-    assert one.health == HealthState()
-    assert "begins anew" in caplog.text
-    assert one.pause is None
+    record = record_of(lived([Verdict.PASS]))
+    assert restored({**record, **broken} if broken else {}) is None
+    assert "cannot be read" in caplog.text
+
+
+def test_record_of_an_earlier_release_is_read() -> None:
+    """Written before subjects, outcomes and deciding conditions were stored."""
+    record = {
+        "type": "fake",
+        "at": 1767268800.125,
+        "due_at": 1767268807.125,
+        "sure_at": 1767268790.125,
+        "health": "down",
+        "since": 1767268700.0,
+        "streak": "fail",
+        "streak_length": 9,
+        "streak_since": 1767268700.0,
+        "changes": 1 << 11,
+        "last_verdict": "fail",
+        "is_flapping": False,
+        "stands": "down",
+        "stands_since": 1767268700.0,
+        "is_unknown": False,
+        "pause": None,
+        "memory": {"cursor": "s=1"},
+        "last": {
+            "started_at": 1767268790.0,
+            "duration_s": 0.5,
+            "verdict": "fail",
+            "reason": "refused",
+            "detail": "GET http://web/ connection refused",
+            "facts": {"phase.connect": 0.5, "names": ["a", "b"]},
+            "address": "192.0.2.1",
+            "conditions": [],
+            "well": [],
+            "excerpt": None,
+        },
+    }
+    saved = restored(record)
+    assert saved is not None
+    down_since = datetime(2026, 1, 1, 11, 58, 20, tzinfo=UTC)
+    assert saved.memory == {"cursor": "s=1"}
+    assert saved.due_at == pytest.approx(12.0)
+    assert saved.state.conclusive_at == pytest.approx(-5.0)
+    assert (saved.state.stands, saved.state.stands_since) == (Health.DOWN, down_since)
+    assert saved.state.health == HealthState(
+        Health.DOWN, down_since, Verdict.FAIL, 9, down_since, Flapping(1 << 11, Verdict.FAIL)
+    )
+    assert saved.state.last is not None
+    assert saved.state.last.observation.facts == {"phase.connect": 0.5, "names": ("a", "b")}

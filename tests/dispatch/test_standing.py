@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from monitord.dispatch import Matcher, OpenWindow, Pause, Silence
+from monitord.dispatch import Matcher, MonitorState, OpenWindow, Pause, Silence
 from monitord.health import HealthPolicy, HealthState, Window
 from monitord.journal_events import JournalEvent
 from monitord.model import Health, Incident, Reason, Verdict
@@ -39,7 +39,7 @@ class World:
         return monitor
 
     def stands(self, name: str) -> Health:
-        return self.made.dispatcher.watched[name].stands
+        return self.made.dispatcher.watched[name].state.stands
 
     def changes(self, name: str) -> list[Health]:
         return [one.after for one in self.made.transitions if one.monitor == name]
@@ -280,13 +280,13 @@ def test_the_window_that_closes_last_holds_and_its_end_is_known(caplog: pytest.L
         seen = []
         for _ in range(3):
             await asyncio.sleep(12)
-            seen.append(watched.window)
+            seen.append(watched.state.window)
         until = long.closes_after(there.made.clock.now())
         assert until is not None
         assert [None if one is None else one.name for one in seen] == ["upgrade", "move", "move"]
         assert seen[-1] == OpenWindow("move", until, "new rack")
         await asyncio.sleep(120)
-        assert watched.window is None
+        assert watched.state.window is None
         told = [record.getMessage() for record in caplog.records if "maintenance" in record.getMessage()]
         assert [message.partition(",")[0].partition(";")[0] for message in told] == [
             "web: maintenance upgrade begins",
@@ -422,8 +422,8 @@ def test_an_outage_that_a_restart_finds_again_is_believed() -> None:
     async def main(there: World) -> None:
         names = many(there, 6)
         for name in names:
-            there.made.dispatcher.watched[name].health = HealthState(Health.DOWN, there.made.clock.now())
-            there.made.dispatcher.watched[name].stands = Health.DOWN
+            health = HealthState(Health.DOWN, there.made.clock.now())
+            there.made.dispatcher.watched[name].state = MonitorState(health, Health.DOWN)
         there.bad = dict.fromkeys(names, Reason.REFUSED)
         await asyncio.sleep(600)
         assert {there.stands(name) for name in names} == {Health.DOWN}

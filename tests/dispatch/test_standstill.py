@@ -59,7 +59,7 @@ def test_standstill_during_a_check_makes_no_monitor_fail(
         await asyncio.sleep(20)
         for offset_s in OFFSETS_S:
             count = len(made.results)
-            asyncio.get_running_loop().call_at(monitor.due_at + offset_s, stall, stalled_s)
+            asyncio.get_running_loop().call_at(monitor.cycle.due_at + offset_s, stall, stalled_s)
             while len(made.results) < count + 2:  # noqa: ASYNC110 - in time that jumps
                 await asyncio.sleep(1)
             await asyncio.sleep(5)
@@ -76,7 +76,7 @@ def test_true_failure_during_a_standstill_is_confirmed_by_a_retry(stalled_s: flo
         made = bench()
         watch(made, None, has_own_deadline=True)
         monitor = made.dispatcher.watched["web"]
-        asyncio.get_running_loop().call_at(monitor.due_at + 0.4, stall, stalled_s)
+        asyncio.get_running_loop().call_at(monitor.cycle.due_at + 0.4, stall, stalled_s)
         await asyncio.sleep(stalled_s + 17)
         assert [one.after for one in made.transitions] == [Health.DOWN]
         assert made.results[0][1:] == (Verdict.UNSURE, Reason.PROBER_LATE)
@@ -97,7 +97,7 @@ def test_usual_delays_of_the_loop_do_not_hide_failures() -> None:
 
         loop.call_later(0.2, delay)
         await asyncio.sleep(30)
-        assert made.dispatcher.watched["web"].stands is Health.DOWN
+        assert made.dispatcher.watched["web"].state.stands is Health.DOWN
         await finish(made)
 
     run_in_fake_time(main)
@@ -128,7 +128,7 @@ def test_ping_that_came_during_a_standstill_is_in_time(stalled_s: float, check_e
         assert Health.DOWN not in {one.after for one in made.transitions}
         # Without another one it is missed.
         await asyncio.sleep(100)
-        assert made.dispatcher.watched["job"].stands is Health.DOWN
+        assert made.dispatcher.watched["job"].state.stands is Health.DOWN
         await finish(made)
 
     run_in_fake_time(main)

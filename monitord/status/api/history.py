@@ -117,7 +117,7 @@ class HistoryApi:
         records = await self._history.last(name, failed=query[FAILED], limit=query[LAST])
         found = [result_of_record(record) for record in records]
         if not found:
-            only = self._reads.dispatcher.watched[name].last
+            only = self._reads.dispatcher.watched[name].state.last
             found = [only] if only and (only.verdict is Verdict.FAIL or not query[FAILED]) else []
         return json_answer({"monitor": name, "results": [result_of(one) for one in found]})
 

@@ -76,7 +76,7 @@ class InterventionHandlers:
             self._interventions.resume(name, asked_by(request))
 
         return await self._act_on_all(
-            request, act, lambda one: "is not paused" if one.pause is None else None, is_idempotent=True
+            request, act, lambda one: "is not paused" if one.state.pause is None else None, is_idempotent=True
         )
 
     async def acknowledge_all(self, request: Request, _: Query) -> Response:
@@ -147,12 +147,16 @@ class InterventionHandlers:
 
 
 def _has_no_incident(watched: Watched) -> str | None:
-    return f"has no open incident; it is {watched.stands.value}" if watched.incident is None else None
+    return (
+        f"has no open incident; it is {watched.state.stands.value}"
+        if watched.state.incident is None
+        else None
+    )
 
 
 def _has_no_acknowledgement(watched: Watched) -> str | None:
-    if watched.incident is None or watched.incident.acknowledged_by is None:
-        return f"has no acknowledged incident; it is {watched.stands.value}"
+    if watched.state.incident is None or watched.state.incident.acknowledged_by is None:
+        return f"has no acknowledged incident; it is {watched.state.stands.value}"
     return None
 
 

@@ -65,12 +65,12 @@ def _monitors(own: Own) -> Iterator[Metric]:
     yield _gauge(
         "monitord_incidents_open",
         "Incidents that have not ended",
-        sum(one.incident is not None for one in watched),
+        sum(one.state.incident is not None for one in watched),
     )
     yield _gauge(
         "monitord_incidents_unacknowledged",
         "Those that nobody has acknowledged",
-        sum(one.incident is not None and one.incident.acknowledged_by is None for one in watched),
+        sum(one.state.incident is not None and one.state.incident.acknowledged_by is None for one in watched),
     )
 
 

@@ -42,22 +42,24 @@ class Explanations:
         facts: Json = {
             "name": name,
             "type": watched.monitor.type_name,
-            "state": watched.stands.value,
-            "since": text_of(watched.stands_since),
-            "last": None if watched.last is None else result_of(watched.last),
+            "state": watched.state.stands.value,
+            "since": text_of(watched.state.stands_since),
+            "last": None if watched.state.last is None else result_of(watched.state.last),
             "decided_by": _decided_by(watched),
             "cause": None,
             "streak": _streak(watched),
             "flapping": {
-                "is_flapping": watched.health.flapping.is_flapping,
-                "change_percent": round(watched.health.flapping.value, 1),
+                "is_flapping": watched.state.health.flapping.is_flapping,
+                "change_percent": round(watched.state.health.flapping.value, 1),
             },
             "parents": self._parents(watched),
             "is_blind": self._pipeline.blindness.is_blind,
             "is_blindness_suspected": self._pipeline.blindness.is_suspected,
-            "maintenance": None if watched.window is None else watched.window.name,
-            "maintenance_until": None if watched.window is None else text_of(watched.window.until),
-            "maintenance_comment": None if watched.window is None else watched.window.comment,
+            "maintenance": None if watched.state.window is None else watched.state.window.name,
+            "maintenance_until": None
+            if watched.state.window is None
+            else text_of(watched.state.window.until),
+            "maintenance_comment": None if watched.state.window is None else watched.state.window.comment,
             "silence": _silence(silence),
             "pause": _pause(watched),
             "incident": _incident(watched),
@@ -74,7 +76,7 @@ class Explanations:
         return [
             {
                 "name": name,
-                "state": roster.watched[name].stands.value if name in roster.watched else None,
+                "state": roster.watched[name].state.stands.value if name in roster.watched else None,
                 "says": roster.as_parent(name).name.lower(),
                 "is_alternative": name in settings.depends_on_any,
             }
@@ -83,13 +85,13 @@ class Explanations:
 
     def _cause(self, watched: Watched, facts: Json, now: datetime) -> str | None:
         """Why it is in a state that no verdict of its own explains, and until when."""
-        match watched.stands:
+        match watched.state.stands:
             case Health.UNREACHABLE:
                 return _cause_of_unreachable(watched, facts["parents"])
             case Health.PENDING:
                 return _cause_of_pending(watched, facts)
             case Health.UNKNOWN:
-                since = now - timedelta(seconds=self._clock.monotonic_s() - watched.sure_at)
+                since = now - timedelta(seconds=self._clock.monotonic_s() - watched.state.conclusive_at)
                 return (
                     f"It is unknown because no check has had a conclusive result since {text_of(since)}; "
                     "the next conclusive check ends that."
@@ -119,7 +121,7 @@ class Explanations:
 
     def _why_nothing(self, watched: Watched) -> str:
         """Why no notification is due where there is no alert: only of a monitor that is up nothing is wrong."""
-        stands, is_failing = watched.stands, watched.health.is_soft
+        stands, is_failing = watched.state.stands, watched.state.health.is_soft
         if stands is Health.UP:
             return "no notification yet: the failure is not confirmed" if is_failing else "nothing is wrong"
         if stands is Health.UNREACHABLE:
@@ -128,16 +130,16 @@ class Explanations:
         return f"{_WHY_NOTHING.get(stands, 'no notification yet')}: it is {stands.value}"
 
     def _next(self, watched: Watched, now: datetime) -> Json:
-        if watched.check is not None:
+        if watched.cycle.is_checking:
             return {"at": None, "in_s": None, "why": "is being checked"}
-        if watched.is_waiting:
+        if watched.cycle.is_queued:
             return {"at": None, "in_s": None, "why": "waits for a place among the checks at once"}
-        if watched.pause is not None:
+        if watched.state.pause is not None:
             return {"at": None, "in_s": None, "why": "paused"}
-        in_s = max(0.0, watched.due_at - self._clock.monotonic_s())
+        in_s = max(0.0, watched.cycle.due_at - self._clock.monotonic_s())
         settings = watched.monitor.settings
-        every = settings.retry_every_s if watched.wants_retry else settings.check_every_s
-        key = "retry_every" if watched.wants_retry else "check_every"
+        every = settings.retry_every_s if watched.state.wants_retry else settings.check_every_s
+        key = "retry_every" if watched.state.wants_retry else "check_every"
         return {
             "at": text_of(now + timedelta(seconds=in_s)),
             "in_s": round(in_s, 3),
@@ -168,13 +170,13 @@ def _cause_of_unreachable(watched: Watched, parents: Sequence[Json]) -> str:
 def _cause_of_pending(watched: Watched, facts: Json) -> str:
     at = facts["next"]["at"]
     until = f"until the next check, at {at}" if at is not None else "until its check ends"
-    last, policy = watched.last, watched.monitor.settings.policy
+    last, policy = watched.state.last, watched.monitor.settings.policy
     if last is None:
         return f"It is pending {until}: no check has ended yet."
     if last.verdict is Verdict.UNSURE:
         reason = last.observation.reason.value
         return f"It is pending because no check has been conclusive yet ({reason}), at least {until}."
-    count, needed = watched.health.streak_length, policy.fail_after
+    count, needed = watched.state.health.streak_length, policy.fail_after
     failing = [one["name"] for one in facts["parents"] if one["says"] == Parents.FAILING.name.lower()]
     if failing and count >= needed:
         return f"It is pending until the state of {joined(failing)}, on which it depends, is confirmed."
@@ -187,7 +189,7 @@ def _cause_of_pending(watched: Watched, facts: Json) -> str:
 
 def _decided_by(watched: Watched) -> str | None:
     """What made the last verdict: the conditions that were not as wanted, or the meaning of the reason."""
-    last = watched.last
+    last = watched.state.last
     if last is None:
         return None
     match last.decided_by:
@@ -207,7 +209,7 @@ def _decided_by(watched: Watched) -> str | None:
 
 def _streak(watched: Watched) -> Json | None:
     """How many verdicts of a kind in a row there are, how many it takes, and what they lead to."""
-    health, policy = watched.health, watched.monitor.settings.policy
+    health, policy = watched.state.health, watched.monitor.settings.policy
     if health.streak is None:
         return None
     now = health.health
@@ -238,14 +240,14 @@ def _silence(silence: Silence | None) -> Json | None:
 
 
 def _pause(watched: Watched) -> Json | None:
-    pause = watched.pause
+    pause = watched.state.pause
     if pause is None:
         return None
     return {"by": pause.by, "at": text_of(pause.at), "comment": pause.comment}
 
 
 def _incident(watched: Watched) -> Json | None:
-    incident = watched.incident
+    incident = watched.state.incident
     if incident is None:
         return None
     return {

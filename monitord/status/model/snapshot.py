@@ -75,13 +75,13 @@ class Snapshots:
             "depends_on_any": list(settings.depends_on_any),
             "up_when": [mask(str(condition)) for condition in settings.up_when],
             "degraded_when": [mask(str(condition)) for condition in settings.degraded_when],
-            "is_checking": watched.check is not None,
-            "is_waiting_for_a_place": watched.is_waiting,
-            "next_check_in_s": round(watched.due_at - self._clock.monotonic_s(), 3),
+            "is_checking": watched.cycle.is_checking,
+            "is_waiting_for_a_place": watched.cycle.is_queued,
+            "next_check_in_s": round(watched.cycle.due_at - self._clock.monotonic_s(), 3),
             "next_check_at": text_of(
-                self._clock.now() + timedelta(seconds=watched.due_at - self._clock.monotonic_s())
+                self._clock.now() + timedelta(seconds=watched.cycle.due_at - self._clock.monotonic_s())
             ),
-            "skipped": watched.skipped,
+            "skipped": watched.cycle.skipped,
             "units": units_of(type(watched.monitor)),
         }
 
@@ -120,13 +120,13 @@ def shown_of(watched: Watched, silence: Silence | None = None) -> Shown:
     """`silence`: the one in force for it, as the roster has it."""
     return Shown(
         watched.monitor,
-        watched.health,
-        watched.stands,
-        watched.stands_since,
-        watched.window,
-        watched.pause,
-        watched.incident,
-        watched.last,
+        watched.state.health,
+        watched.state.stands,
+        watched.state.stands_since,
+        watched.state.window,
+        watched.state.pause,
+        watched.state.incident,
+        watched.state.last,
         silence,
     )
 

@@ -54,8 +54,8 @@ class Tally(Sink):
         now_s = self._clock.monotonic_s()
         tally = self._monitors.get(watched.name)
         if tally is None:
-            tally = self._monitors[watched.name] = MonitorTally(watched.stands, now_s)
-        tally.look(watched.stands, now_s)
+            tally = self._monitors[watched.name] = MonitorTally(watched.state.stands, now_s)
+        tally.look(watched.state.stands, now_s)
         return tally
 
     def forget_others(self, names: frozenset[str]) -> None:

@@ -208,7 +208,11 @@ class Pages:
 
     def _open_first(self, told: Sequence[Incident]) -> Sequence[Incident]:
         """What goes on now is known without a history, and before it is written there."""
-        now = {one.incident.id: one.incident for one in self._dispatcher.watched.values() if one.incident}
+        now = {
+            one.state.incident.id: one.state.incident
+            for one in self._dispatcher.watched.values()
+            if one.state.incident
+        }
         rest = [one for one in told if one.id not in now]
         return sorted(
             [*now.values(), *rest], key=lambda one: (one.closed_at is None, one.opened_at), reverse=True
@@ -243,7 +247,7 @@ class Pages:
             ratio = found[name][0].ratio if found else None
             said = wording.percent(ratio) if ratio is not None else "not known"
             return _svg(badge(f"{name} {window}", said, _tone_of(ratio)))
-        state = watched.stands.value
+        state = watched.state.stands.value
         return _svg(badge(name, state, TONES.get(state, "none")))
 
     # -- files --------------------------------------------------------------------------------------------

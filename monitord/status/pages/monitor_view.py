@@ -105,19 +105,21 @@ CERTIFICATE_NEAR = timedelta(days=14)
 
 
 def monitor_view(watched: Watched, recent: Recent, clock: Clock) -> MonitorView:
-    settings, health, mask = watched.monitor.settings, watched.health, watched.monitor.masking.mask
+    settings, health, mask = watched.monitor.settings, watched.state.health, watched.monitor.masking.mask
     policy = settings.policy
     verdicts = tuple([mark.verdict for mark in recent.of(watched.name)])
     return MonitorView(
         name=watched.name,
         type_name=watched.monitor.type_name,
-        state=watched.stands.value,
-        since=watched.stands_since,
-        for_s=None if watched.stands_since is None else (clock.now() - watched.stands_since).total_seconds(),
+        state=watched.state.stands.value,
+        since=watched.state.stands_since,
+        for_s=None
+        if watched.state.stands_since is None
+        else (clock.now() - watched.state.stands_since).total_seconds(),
         notes=notes_of(watched, None),
-        window=watched.window,
-        pause=watched.pause,
-        incident=watched.incident,
+        window=watched.state.window,
+        pause=watched.state.pause,
+        incident=watched.state.incident,
         tags=settings.tags,
         failures_in_a_row=health.streak_length if health.is_soft else 0,
         settings=(
@@ -131,10 +133,12 @@ def monitor_view(watched: Watched, recent: Recent, clock: Clock) -> MonitorView:
         ),
         up_when=tuple(mask(str(condition)) for condition in settings.up_when),
         degraded_when=tuple(mask(str(condition)) for condition in settings.degraded_when),
-        next_check_in_s=max(watched.due_at - clock.monotonic_s(), 0.0),
-        is_checking=watched.check is not None,
-        last=None if watched.last is None else _without_certificate(checked_of(watched.last)),
-        certificate=None if watched.last is None else certificate_of(watched.last.observation.facts),
+        next_check_in_s=max(watched.cycle.due_at - clock.monotonic_s(), 0.0),
+        is_checking=watched.cycle.is_checking,
+        last=None if watched.state.last is None else _without_certificate(checked_of(watched.state.last)),
+        certificate=None
+        if watched.state.last is None
+        else certificate_of(watched.state.last.observation.facts),
         bar=checks_bar(verdicts, KEPT, said_of_marks(verdicts)),
     )
 

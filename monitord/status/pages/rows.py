@@ -81,17 +81,17 @@ class Rows:
         changed = shifted = False
         roster, now = self._dispatcher.roster, self._clock.now()
         for name, one in watched.items():
-            health = one.health
+            health = one.state.health
             key = (
                 one.monitor,
-                one.stands,
-                one.stands_since,
+                one.state.stands,
+                one.state.stands_since,
                 health.is_soft,
                 health.flapping.is_flapping,
-                one.window,
+                one.state.window,
                 roster.silence_of(one, now),
-                one.pause,
-                one.incident,
+                one.state.pause,
+                one.state.incident,
                 self._recent.heard(name),
                 self._recent.count(name),
                 uptimes.get(name),
@@ -100,9 +100,9 @@ class Rows:
             if kept is not None and kept.key == key:
                 continue
             tags = one.monitor.settings.tags
-            shifted |= kept is None or kept.health is not one.stands or kept.tags != tags
+            shifted |= kept is None or kept.health is not one.state.stands or kept.tags != tags
             find = f"{name} {one.monitor.type_name} {' '.join(tags)} {_searched(one)}".casefold()
-            self.kept[name] = Kept(key, revision, one.stands, tags, find)
+            self.kept[name] = Kept(key, revision, one.state.stands, tags, find)
             changed = True
         if len(self.kept) != len(watched):
             self.kept = {name: kept for name, kept in self.kept.items() if name in watched}
@@ -136,14 +136,14 @@ class Rows:
 
     def _row(self, watched: Watched) -> Row:
         marks = self._recent.of(watched.name)
-        last = watched.last
+        last = watched.state.last
         verdicts = tuple([mark.verdict for mark in marks])
         answered = [mark.response_s for mark in marks]
         return Row(
             name=watched.name,
             type_name=watched.monitor.type_name,
-            state=watched.stands.value,
-            since=watched.stands_since,
+            state=watched.state.stands.value,
+            since=watched.state.stands_since,
             notes=notes_of(watched, self._dispatcher.roster.silence_of(watched, self._clock.now())),
             tags=watched.monitor.settings.tags,
             reason=None if last is None or last.verdict is Verdict.PASS else last.observation.reason.value,
@@ -161,13 +161,13 @@ class Rows:
 def notes_of(watched: Watched, silence: Silence | None) -> tuple[str, ...]:
     """What a state alone does not say."""
     notes = []
-    if watched.wants_retry and watched.stands is not Health.UNREACHABLE:
+    if watched.state.wants_retry and watched.state.stands is not Health.UNREACHABLE:
         notes.append("failing")
-    if watched.health.flapping.is_flapping:
+    if watched.state.health.flapping.is_flapping:
         notes.append("flapping")
-    if watched.window is not None:
-        notes.append(f"maintenance {watched.window.name}")
-    if watched.incident is not None and watched.incident.acknowledged_by is not None:
+    if watched.state.window is not None:
+        notes.append(f"maintenance {watched.state.window.name}")
+    if watched.state.incident is not None and watched.state.incident.acknowledged_by is not None:
         notes.append("acknowledged")
     if silence is not None:
         notes.append("silenced")
@@ -199,12 +199,12 @@ def _said_of_responses(answered: Sequence[float | None]) -> str:
 
 
 def _outcome(watched: Watched) -> str:
-    return "" if watched.last is None else watched.last.observation.outcome
+    return "" if watched.state.last is None else watched.state.last.observation.outcome
 
 
 def _searched(watched: Watched) -> str:
     """All that the row shows of the last check, and its detail."""
-    if watched.last is None:
+    if watched.state.last is None:
         return ""
-    observation = watched.last.observation
+    observation = watched.state.last.observation
     return f"{observation.detail} {observation.outcome}"

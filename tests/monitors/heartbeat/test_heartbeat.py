@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitord.calendar_events import parse_calendar_event
-from monitord.dispatch import CheckLog, Dispatcher, LoggedChecks, LoopPulse, Pipeline, Places, Watched
-from monitord.dispatch.watched import Pause
+from monitord.dispatch import CheckLog, Dispatcher, LoggedChecks, LoopPulse, Pause, Pipeline, Places, Watched
 from monitord.errors import ConfigError
 from monitord.model import Health, Observation, Reason, Result, Transition, Verdict
 from monitord.monitors.heartbeat.monitor import Beat, HeartbeatMonitor, HeartbeatSignal, Rhythm
@@ -131,7 +130,7 @@ class Bench:
         return self.results[-1].observation
 
     def health(self) -> Health:
-        return self.dispatcher.watched["one"].health.health
+        return self.dispatcher.watched["one"].state.health.health
 
     def memory(self) -> Any:
         """As it comes back from storage."""

@@ -48,8 +48,9 @@ def see(made: World, name: str, facts: Mapping[str, Fact], verdict: Verdict = Ve
     """Let the last check of a monitor have seen this."""
     observation = Observation(AT, 0.25, Reason.OK, "seen", facts)
     watched = made.dispatcher.watched[name]
-    watched.last = Result(observation, verdict)
-    made.tally.on_result(watched, watched.last)
+    result = Result(observation, verdict)
+    watched.state = replace(watched.state, last=result)
+    made.tally.on_result(watched, result)
 
 
 def typed(name: str, type_name: str, **more: Any) -> MonitorSettings:
@@ -128,11 +129,11 @@ async def test_verdicts_states_and_their_time_are_counted() -> None:
     made = world()
     watched = made.dispatcher.watched["bad"]
     see(made, "bad", {})
-    watched.health, watched.stands = HealthState(Health.UP), Health.UP
+    watched.state = replace(watched.state, health=HealthState(Health.UP), stands=Health.UP)
     see(made, "bad", {})
     made.clock.skipped_s += 30
     see(made, "bad", {}, Verdict.FAIL)
-    watched.stands = Health.DOWN
+    watched.state = replace(watched.state, stands=Health.DOWN)
     see(made, "bad", {}, Verdict.FAIL)
     made.clock.skipped_s += 12
     _, samples = await scraped(made)
@@ -193,7 +194,8 @@ async def test_what_seldom_changes_is_seen_when_it_does() -> None:
     made = world()
     async with asked(made) as client:
         before = (await client.get("/metrics")).text
-        made.dispatcher.watched["bad"].stands = Health.DOWN
+        watched = made.dispatcher.watched["bad"]
+        watched.state = replace(watched.state, stands=Health.DOWN)
         made.clock.skipped_s += 2
         after = (await client.get("/metrics")).text
         made.dispatcher.apply(without(made, "good"))

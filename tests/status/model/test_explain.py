@@ -325,7 +325,8 @@ def test_decided_by_names_the_conditions_that_decided(conditions: dict[str, Any]
             {"exit_code": 0, "message": "OK - disks; all fine"},
         )
         judged = judge(seen, replace(monitor_settings(), **parsed), None)
-        there.made.dispatcher.watched["web"].last = judged
+        watched = there.made.dispatcher.watched["web"]
+        watched.state = replace(watched.state, last=judged)
 
     facts, text = explained(failing)
     assert facts["decided_by"] == decided_by

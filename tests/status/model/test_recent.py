@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from monitord.dispatch import Watched
+from monitord.dispatch import CheckCycle, Watched
 from monitord.dispatch.schedule import Grid
 from monitord.history import StoredResult
 from monitord.model import Health, Observation, Reason, Result, Verdict
@@ -17,7 +17,9 @@ def at(second: float) -> datetime:
 
 
 def watched(name: str) -> Watched:
-    return Watched(FakeMonitor(monitor_settings(name), fake_tools(FakeClock())), Grid(10.0, 0.0), 0.0)
+    return Watched(
+        FakeMonitor(monitor_settings(name), fake_tools(FakeClock())), CheckCycle(Grid(10.0, 0.0), 0.0)
+    )
 
 
 def result(second: float, verdict: Verdict = Verdict.PASS, **facts: float) -> Result:

@@ -355,12 +355,15 @@ async def test_a_history_that_cannot_be_read_costs_a_page_its_past_and_nothing_m
 async def test_a_pause_a_window_and_an_incident_are_told() -> None:
     async with usual_site() as one:
         watched = one.dispatcher.watched["bad"]
-        assert watched.incident is not None
-        watched.incident = replace(watched.incident, acknowledged_by="kim", comment="on it")
-        watched.window = OpenWindow("upgrade", NOW + timedelta(hours=2), "new kernel")
+        assert watched.state.incident is not None
+        watched.state = replace(
+            watched.state,
+            incident=replace(watched.state.incident, acknowledged_by="kim", comment="on it"),
+            window=OpenWindow("upgrade", NOW + timedelta(hours=2), "new kernel"),
+            pause=Pause("kim", NOW, None),
+        )
         silence = Silence("s0", Matcher(names=("bad",)), NOW, NOW + timedelta(days=1), "root", "new disk")
         one.dispatcher.roster.silences = {"s0": silence}
-        watched.pause = Pause("kim", NOW, None)
         text = (await page(one, "/m/bad")).text
         assert re.search(r"In maintenance: upgrade until <time .*</time>: new kernel</p>", text)
         assert "acknowledged by kim: on it" in text
@@ -470,7 +473,7 @@ async def test_an_incident_that_the_history_has_as_well_is_told_once() -> None:
             limit: int = 50,
             before: datetime | None = None,
         ) -> list[Incident]:
-            incident = one.dispatcher.watched["bad"].incident
+            incident = one.dispatcher.watched["bad"].state.incident
             return [] if incident is None else [incident]
 
     async with usual_site(past=KnowingPast(NOW)) as one:

@@ -1,0 +1,133 @@
+"""When one monitor is checked, and what its check is doing: the part of a monitor that belongs to the dispatcher.
+
+| phase          | requested | woken          | started  | withdrawn | ended | removed |
+|----------------|-----------|----------------|----------|-----------|-------|---------|
+| idle           | queued    | queued         |          |           |       | removed |
+| queued         | queued    | queued         | checking | idle      |       | removed |
+| checking       | checking  | checking_woken |          |           | idle  | removed |
+| checking_woken | as before | as before      |          |           | idle  | removed |
+| removed        |           | removed        |          |           |       |         |
+
+*requested*: the monitor is due, or a client requests a check; a check that is queued or runs is joined. *woken*: the
+monitor reports a change; a check that runs may have begun before it, so another one follows (`checking_woken`).
+*started*: there is a slot for the check. *withdrawn*: the monitor was paused while it was queued, or has no host.
+*ended*: the check has a result, was lost, or was abandoned because it ignored its cancellation. *removed*: the monitor
+was removed, or replaced by one with other settings; a check that still runs has no effect.
+
+An event that is not in the table cannot happen: `CheckCycle.apply` raises KeyError for it.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from enum import Enum
+
+from monitord.dispatch.schedule import Grid
+from monitord.model import Result
+
+
+class Phase(Enum):
+    IDLE = "idle"
+    QUEUED = "queued"
+    CHECKING = "checking"
+    CHECKING_WOKEN = "checking_woken"
+    REMOVED = "removed"
+
+
+class Event(Enum):
+    REQUESTED = "requested"
+    WOKEN = "woken"
+    STARTED = "started"
+    WITHDRAWN = "withdrawn"
+    ENDED = "ended"
+    REMOVED = "removed"
+
+
+TRANSITIONS = {
+    Phase.IDLE: {
+        Event.REQUESTED: Phase.QUEUED,
+        Event.WOKEN: Phase.QUEUED,
+        Event.REMOVED: Phase.REMOVED,
+    },
+    Phase.QUEUED: {
+        Event.REQUESTED: Phase.QUEUED,
+        Event.WOKEN: Phase.QUEUED,
+        Event.STARTED: Phase.CHECKING,
+        Event.WITHDRAWN: Phase.IDLE,
+        Event.REMOVED: Phase.REMOVED,
+    },
+    Phase.CHECKING: {
+        Event.REQUESTED: Phase.CHECKING,
+        Event.WOKEN: Phase.CHECKING_WOKEN,
+        Event.ENDED: Phase.IDLE,
+        Event.REMOVED: Phase.REMOVED,
+    },
+    Phase.CHECKING_WOKEN: {
+        Event.REQUESTED: Phase.CHECKING_WOKEN,
+        Event.WOKEN: Phase.CHECKING_WOKEN,
+        Event.ENDED: Phase.IDLE,
+        Event.REMOVED: Phase.REMOVED,
+    },
+    Phase.REMOVED: {
+        Event.WOKEN: Phase.REMOVED,
+    },
+}
+
+NO_TICKET = 0
+"""No alarm: tickets are numbered from 1."""
+
+
+@dataclass(slots=True, eq=False)
+class CheckCycle:
+    """Alarm, check and waiting clients of one monitor. The dispatcher changes it; others read `is_checking`,
+    `is_queued`, `is_woken`, `due_at`, `began_at`, `queued_at` and `skipped`.
+
+    Moments are seconds of the monotonic clock. `ticket`: the current alarm; alarms with another ticket are obsolete.
+    `due_at`: the moment of that alarm. `queued_at`: when the last check was due. `began_at`: when it started.
+    `task` and `host` are those of the check that runs. `requests`: clients that wait for its result. `skipped`: grid
+    points at which the previous check was not over; `skipped_since_on_time`: those since it last was.
+    """
+
+    grid: Grid
+    due_at: float
+    phase: Phase = Phase.IDLE
+    ticket: int = NO_TICKET
+    queued_at: float = 0.0
+    began_at: float = 0.0
+    host: str | None = None
+    task: asyncio.Task[None] | None = None
+    requests: list[asyncio.Future[Result]] = field(default_factory=list)
+    skipped: int = 0
+    skipped_since_on_time: int = 0
+
+    @property
+    def is_checking(self) -> bool:
+        return self.phase in _CHECKING
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether a check is due and waits for a slot."""
+        return self.phase is Phase.QUEUED
+
+    @property
+    def is_woken(self) -> bool:
+        """Whether another check follows the current one."""
+        return self.phase is Phase.CHECKING_WOKEN
+
+    @property
+    def has_alarm(self) -> bool:
+        return self.ticket != NO_TICKET
+
+    def apply(self, event: Event) -> bool:
+        """Go to the next phase. Returns whether it is another one. Raises KeyError if the table has no such event."""
+        before = self.phase
+        self.phase = TRANSITIONS[before][event]
+        return self.phase is not before
+
+    def cancel_requests(self) -> None:
+        """The result that clients wait for will not come."""
+        for request in self.requests:
+            request.cancel()
+        self.requests.clear()
+
+
+_CHECKING = (Phase.CHECKING, Phase.CHECKING_WOKEN)

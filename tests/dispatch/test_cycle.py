@@ -1,0 +1,46 @@
+"""The table of the phases of a monitor's checks, and its copy in the documentation of the module."""
+
+import pytest
+
+from monitord.dispatch import cycle
+from monitord.dispatch.cycle import TRANSITIONS, CheckCycle, Event, Phase
+from monitord.dispatch.schedule import Grid
+
+
+def documented() -> dict[Phase, dict[Event, Phase]]:
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in (cycle.__doc__ or "").splitlines()
+        if line.startswith("|") and "---" not in line
+    ]
+    events = [Event(name) for name in rows[0][1:]]
+    return {
+        Phase(phase): {
+            event: Phase(phase if cell == "as before" else cell)
+            for event, cell in zip(events, cells, strict=True)
+            if cell
+        }
+        for phase, *cells in rows[1:]
+    }
+
+
+def test_documented_table_is_the_one_that_runs() -> None:
+    assert documented() == TRANSITIONS
+
+
+def test_every_phase_can_be_reached_and_left_until_the_monitor_is_removed() -> None:
+    reached = {after for row in TRANSITIONS.values() for after in row.values()}
+    assert reached == set(Phase)
+    assert [phase for phase, row in TRANSITIONS.items() if set(row.values()) <= {phase}] == [Phase.REMOVED]
+
+
+@pytest.mark.parametrize(
+    ("phase", "event"),
+    [(phase, event) for phase in Phase for event in Event if event not in TRANSITIONS[phase]],
+    ids=lambda one: one.name.lower(),
+)
+def test_event_outside_the_table_is_an_error_and_changes_nothing(phase: Phase, event: Event) -> None:
+    checked = CheckCycle(Grid(10.0, 0.0), 0.0, phase)
+    with pytest.raises(KeyError):
+        checked.apply(event)
+    assert checked.phase is phase
