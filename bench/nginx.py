@@ -101,7 +101,7 @@ def nginx(folder: Path, addresses: Sequence[str] = ("127.0.0.1",)) -> Iterator[N
         )
     )
     command: Command = [
-        program("nginx", "nginx-light"),
+        program("nginx", "nginx"),
         "-e",
         folder / "nginx.log",
         "-p",
