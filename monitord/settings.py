@@ -44,6 +44,7 @@ from monitord.health import HealthPolicy, Window, read_windows
 from monitord.history import HistorySettings, read_history
 from monitord.monitors import (
     CHILDREN,
+    IMPLIED_TYPES,
     MONITOR_TYPES,
     Monitor,
     MonitorSettings,
@@ -438,12 +439,11 @@ def _check_possible(condition: Condition, absent: Mapping[str, str], timeout_s: 
 def _type_of(table: Table) -> type[Monitor[Any]] | None:
     name = table.text("type", default=None)
     if name is None:
-        for implied in MONITOR_TYPES.values():
-            if implied.implied_by is not None and implied.implied_by in table:
-                return implied
+        for key, implied in IMPLIED_TYPES.items():
+            if key in table:
+                return MONITOR_TYPES[implied]
         hint = 'write url = "https://…" for an http monitor, or type = "…"'
-        marks = {"type", *(kind.implied_by for kind in MONITOR_TYPES.values() if kind.implied_by is not None)}
-        if (dotted := table.dotted_name(marks)) is not None:
+        if (dotted := table.dotted_name({"type", *IMPLIED_TYPES})) is not None:
             hint = f'a name with dots wants quotes: write [monitors."{dotted}"]'
         table.fault("", "has no type", hint)
         return None

@@ -16,7 +16,7 @@ from monitord.health import Window
 from monitord.health.windows import read_calendar
 from monitord.model import Health
 from monitord.monitors import monitor_type_names
-from monitord.notifiers import NOTIFIER_TYPES, Notifier, NotifierSettings
+from monitord.notifiers import IMPLIED_TYPES, NOTIFIER_TYPES, Notifier, NotifierSettings
 from monitord.unit_monitors import full_monitor_name, is_for_unit_monitors
 
 TOLD_STATES = ("down", "degraded", "unknown")
@@ -123,9 +123,9 @@ def _notifier(name: str, table: Table) -> NotifierSettings | None:
 def _type_of(table: Table) -> type[Notifier[Any]] | None:
     name = table.text("type", default=None)
     if name is None:
-        for kind in NOTIFIER_TYPES.values():
-            if kind.implied_by is not None and kind.implied_by in table:
-                return kind
+        for key, implied in IMPLIED_TYPES.items():
+            if key in table:
+                return NOTIFIER_TYPES[implied]
         table.fault("", "has no type", 'write to = ["ops@example.org"] for mail, or type = "…"')
         return None
     found = NOTIFIER_TYPES.get(name)
@@ -164,14 +164,15 @@ def _route(
         unknown = (one for one in wanted if one not in tags)
         _check(table, "tags", unknown, "is the tag of no monitor", "write one that a monitor has")
     types = table.one_or_more("types", str, default=())
-    known_types = monitor_type_names()
-    _check(
-        table,
-        "types",
-        (one for one in types if one not in known_types),
-        "is not a type of monitor",
-        f"write one of: {', '.join(known_types)}",
-    )
+    if types:
+        known_types = monitor_type_names()
+        _check(
+            table,
+            "types",
+            (name for name in types if name not in known_types),
+            "is not a type of monitor",
+            f"write one of: {', '.join(known_types)}",
+        )
     states = table.one_or_more("states", _state, default=())
     return Route(
         notify=tuple(dict.fromkeys(notify)),

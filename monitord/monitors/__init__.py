@@ -4,26 +4,16 @@ Packages of third parties add theirs by an entry point in the group `monitord.mo
 """
 
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any
 
+from monitord.lazy_classes import LazyClasses
 from monitord.monitors.base import CHILDREN, Monitor, MonitorSettings, Stopwatch, Tools, lookup_of
-from monitord.monitors.dns import DnsMonitor
-from monitord.monitors.exec.monitor import ExecMonitor
-from monitord.monitors.group import GroupMonitor
-from monitord.monitors.heartbeat.monitor import HeartbeatMonitor
-from monitord.monitors.http.monitor import HttpMonitor
-from monitord.monitors.icmp import IcmpMonitor
-from monitord.monitors.journal.monitor import JournalMonitor
 from monitord.monitors.references import check_names, check_references
-from monitord.monitors.systemd.timer import TimerMonitor
-from monitord.monitors.systemd.unit import UnitMonitor
-from monitord.monitors.tcp import TcpMonitor
-from monitord.monitors.tls import TlsMonitor
 from monitord.options.masking import Masking
 
 __all__ = [
     "CHILDREN",
+    "IMPLIED_TYPES",
     "MONITOR_TYPES",
     "Masking",
     "Monitor",
@@ -39,19 +29,24 @@ __all__ = [
 
 MonitorType = type[Monitor[Any]]
 
-MONITOR_TYPES: dict[str, MonitorType] = {
-    HttpMonitor.type_name: HttpMonitor,
-    ExecMonitor.type_name: ExecMonitor,
-    DnsMonitor.type_name: DnsMonitor,
-    GroupMonitor.type_name: GroupMonitor,
-    HeartbeatMonitor.type_name: HeartbeatMonitor,
-    IcmpMonitor.type_name: IcmpMonitor,
-    JournalMonitor.type_name: JournalMonitor,
-    TcpMonitor.type_name: TcpMonitor,
-    TlsMonitor.type_name: TlsMonitor,
-    UnitMonitor.type_name: UnitMonitor,
-    TimerMonitor.type_name: TimerMonitor,
-}
+MONITOR_TYPES: LazyClasses[Monitor[Any]] = LazyClasses(
+    {
+        "http": "monitord.monitors.http.monitor:HttpMonitor",
+        "exec": "monitord.monitors.exec.monitor:ExecMonitor",
+        "dns": "monitord.monitors.dns:DnsMonitor",
+        "group": "monitord.monitors.group:GroupMonitor",
+        "heartbeat": "monitord.monitors.heartbeat.monitor:HeartbeatMonitor",
+        "icmp": "monitord.monitors.icmp:IcmpMonitor",
+        "journal": "monitord.monitors.journal.monitor:JournalMonitor",
+        "tcp": "monitord.monitors.tcp:TcpMonitor",
+        "tls": "monitord.monitors.tls:TlsMonitor",
+        "unit": "monitord.monitors.systemd.unit:UnitMonitor",
+        "timer": "monitord.monitors.systemd.timer:TimerMonitor",
+    }
+)
+
+IMPLIED_TYPES = {"url": "http", "command": "exec", "unit": "unit", "timer": "timer"}
+"""Keys whose presence makes `type = "…"` unnecessary; the first one that is present counts."""
 
 ENTRY_POINT_GROUP = "monitord.monitors"
 
@@ -59,6 +54,9 @@ ENTRY_POINT_GROUP = "monitord.monitors"
 @cache
 def _foreign_types() -> dict[str, Any]:
     """The entry points by type name, not loaded yet. Our own names cannot be taken over."""
+    # Imported here: it imports email and zipfile, and most configurations name only our own types.
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
     return {
         point.name: point
         for point in entry_points(group=ENTRY_POINT_GROUP)

@@ -138,8 +138,6 @@ class Monitor(ABC, Generic[OptionsT]):
     """One configured thing to watch."""
 
     type_name: ClassVar[str]
-    implied_by: ClassVar[str | None] = None
-    """The key whose presence makes `type = "…"` unnecessary."""
 
     looks_outward: bool = True
     """Whether its checks cross the network: nearly all of those failing at once means that we are cut off.

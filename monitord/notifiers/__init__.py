@@ -2,16 +2,13 @@
 
 from typing import Any
 
-from monitord.notifiers.alertmanager import AlertmanagerNotifier
+from monitord.lazy_classes import LazyClasses
 from monitord.notifiers.base import DeliveryError, Notifier, NotifierSettings, NotifierTools
-from monitord.notifiers.exec import ExecNotifier
-from monitord.notifiers.mail import MailNotifier
 from monitord.notifiers.notice import Message, Notice, NoticeKind, notice_id, notice_of
-from monitord.notifiers.pagerduty import PagerDutyNotifier
 from monitord.notifiers.template import one_timeout
-from monitord.notifiers.webhook import WebhookNotifier
 
 __all__ = [
+    "IMPLIED_TYPES",
     "NOTIFIER_TYPES",
     "DeliveryError",
     "Message",
@@ -25,10 +22,15 @@ __all__ = [
     "one_timeout",
 ]
 
-NOTIFIER_TYPES: dict[str, type[Notifier[Any]]] = {
-    MailNotifier.type_name: MailNotifier,
-    PagerDutyNotifier.type_name: PagerDutyNotifier,  # before webhook, whose url it may have as well
-    WebhookNotifier.type_name: WebhookNotifier,
-    AlertmanagerNotifier.type_name: AlertmanagerNotifier,
-    ExecNotifier.type_name: ExecNotifier,
-}
+NOTIFIER_TYPES: LazyClasses[Notifier[Any]] = LazyClasses(
+    {
+        "mail": "monitord.notifiers.mail:MailNotifier",
+        "pagerduty": "monitord.notifiers.pagerduty:PagerDutyNotifier",
+        "webhook": "monitord.notifiers.webhook:WebhookNotifier",
+        "alertmanager": "monitord.notifiers.alertmanager:AlertmanagerNotifier",
+        "exec": "monitord.notifiers.exec:ExecNotifier",
+    }
+)
+
+IMPLIED_TYPES = {"to": "mail", "routing_key": "pagerduty", "url": "webhook", "command": "exec"}
+"""Keys whose presence makes `type = "…"` unnecessary. The first that is present counts: pagerduty has a url, too."""

@@ -28,7 +28,6 @@ LASTS = timedelta(minutes=5)
 
 class AlertmanagerNotifier(WebhookNotifier):
     type_name: ClassVar[str] = "alertmanager"
-    implied_by: ClassVar[str | None] = None
     wants_to_hear_again: ClassVar[bool] = True
 
     @classmethod

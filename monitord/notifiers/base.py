@@ -66,8 +66,6 @@ class Notifier(ABC, Generic[OptionsT]):
     """One way to tell somebody."""
 
     type_name: ClassVar[str]
-    implied_by: ClassVar[str | None] = None
-    """The key whose presence makes `type = "…"` unnecessary."""
 
     wants_to_hear_again: ClassVar[bool] = False
     """Whether it is to hear every minute what goes on: it forgets what it does not hear of."""

@@ -24,7 +24,6 @@ MOST_TEXT_BYTES = 32 * 1024
 
 class ExecNotifier(Notifier[ExecOptions]):
     type_name: ClassVar[str] = "exec"
-    implied_by: ClassVar[str | None] = "command"
 
     @classmethod
     def read_options(cls, table: Table) -> ExecOptions:

@@ -64,7 +64,6 @@ class MailOptions:
 
 class MailNotifier(Notifier[MailOptions]):
     type_name: ClassVar[str] = "mail"
-    implied_by: ClassVar[str | None] = "to"
 
     @classmethod
     def read_options(cls, table: Table) -> MailOptions:

@@ -23,7 +23,6 @@ MOST_SUMMARY_UNITS = 1024
 
 class PagerDutyNotifier(WebhookNotifier):
     type_name: ClassVar[str] = "pagerduty"
-    implied_by: ClassVar[str | None] = "routing_key"
     usual_url: ClassVar[str | None] = URL
     most_notices: ClassVar[int] = 1
     usual_per_minute: ClassVar[int] = 60

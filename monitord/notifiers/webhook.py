@@ -71,7 +71,6 @@ class WebhookOptions:
 
 class WebhookNotifier(Notifier[WebhookOptions]):
     type_name: ClassVar[str] = "webhook"
-    implied_by: ClassVar[str | None] = "url"
     usual_url: ClassVar[str | None] = None
     """Where none is written; None: one has to be."""
 

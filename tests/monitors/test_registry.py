@@ -11,7 +11,7 @@ import pytest
 
 from monitord.config import read_document
 from monitord.model import Reason
-from monitord.monitors import MONITOR_TYPES, Monitor, MonitorSettings, monitor_type
+from monitord.monitors import IMPLIED_TYPES, MONITOR_TYPES, Monitor, MonitorSettings, monitor_type
 from tests.fakes import FakeClock, fake_tools, monitor_settings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -87,3 +87,12 @@ def test_a_package_adds_a_type_by_its_entry_point(tmp_path: Path) -> None:
     known = check('type = "nothing"\n')[1].partition("write one of: ")[2].rstrip().split(", ")
     assert {"broken", "free-space", "http"} < set(known)
     assert known == sorted(known)
+
+
+@pytest.mark.parametrize(("key", "name"), IMPLIED_TYPES.items())
+def test_a_type_has_the_key_that_implies_it(tmp_path: Path, key: str, name: str) -> None:
+    config = tmp_path / "monitord.toml"
+    config.write_text("")
+    table = read_document(config).root
+    MONITOR_TYPES[name].read_options(table)
+    assert key in table._known

@@ -51,7 +51,6 @@ class ExecMonitor(Monitor[ExecOptions]):
     """Runs one program each time."""
 
     type_name: ClassVar[str] = "exec"
-    implied_by: ClassVar[str | None] = "command"
     vocabulary: ClassVar[Vocabulary] = VOCABULARY
 
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:

@@ -126,7 +126,6 @@ class HttpMonitor(Monitor[HttpOptions]):
     """Makes one request each time; with `all_addresses` one to each address, and the worst of them counts."""
 
     type_name: ClassVar[str] = "http"
-    implied_by: ClassVar[str | None] = "url"
     vocabulary: ClassVar[Vocabulary] = VOCABULARY
 
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:

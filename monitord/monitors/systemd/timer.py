@@ -60,7 +60,6 @@ class TimerOptions:
 
 class TimerMonitor(Monitor[TimerOptions]):
     type_name: ClassVar[str] = "timer"
-    implied_by: ClassVar[str | None] = "timer"
     default_policy: ClassVar[HealthPolicy] = HealthPolicy(fail_after=1, degrade_after=1)
     looks_outward = False
     vocabulary: ClassVar[Vocabulary] = VOCABULARY

@@ -116,7 +116,6 @@ class _Seen:
 
 class UnitMonitor(Monitor[UnitOptions]):
     type_name: ClassVar[str] = "unit"
-    implied_by: ClassVar[str | None] = "unit"
     default_policy: ClassVar[HealthPolicy] = HealthPolicy(fail_after=1, degrade_after=1)
     looks_outward = False
     vocabulary: ClassVar[Vocabulary] = VOCABULARY
