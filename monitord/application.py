@@ -42,9 +42,8 @@ from monitord.status import (
     AccessPolicy,
     Explanations,
     Live,
-    MetricsCollector,
-    MetricsPage,
-    Own,
+    MetricsEndpoint,
+    MetricsSources,
     Pages,
     Reads,
     Recent,
@@ -328,8 +327,8 @@ class ApplicationContainer(Container):
         return Tally(self.clock)
 
     @provide
-    def metrics_page(self) -> MetricsPage:
-        own = Own(
+    def metrics_endpoint(self) -> MetricsEndpoint:
+        sources = MetricsSources(
             self.snapshots,
             self.dispatcher,
             self.pulse,
@@ -339,7 +338,7 @@ class ApplicationContainer(Container):
             self.history,
             self.alerts,
         )
-        return MetricsPage(MetricsCollector(own), self.clock)
+        return MetricsEndpoint(sources, self.clock)
 
     @provide
     def access(self) -> Access:
@@ -362,7 +361,7 @@ class ApplicationContainer(Container):
             self.history,
             self.live,
             self.access,
-            self.metrics_page,
+            self.metrics_endpoint,
             self.interventions,
             self.explanations.explain,
             self.alerts,

@@ -34,9 +34,8 @@ from monitord.status import (
     AccessPolicy,
     Explanations,
     Live,
-    MetricsCollector,
-    MetricsPage,
-    Own,
+    MetricsEndpoint,
+    MetricsSources,
     Reads,
     ReloadOutcome,
     Snapshots,
@@ -161,7 +160,7 @@ class World:
     history: History
     live: Live
     tally: Tally
-    metrics: MetricsCollector
+    metrics: MetricsSources
     reads: Reads
     alerts: Alerts
     application: Application
@@ -210,14 +209,14 @@ def world(
     history = History(history_path, HistorySettings(), SetClock(clock.now()))
     snapshots = Snapshots(dispatcher, pulse, history, alerts, clock)
     reads = Reads(snapshots, dispatcher, control, clock)
-    metrics = MetricsCollector(Own(snapshots, dispatcher, pulse, control, live, tally, history, alerts))
+    sources = MetricsSources(snapshots, dispatcher, pulse, control, live, tally, history, alerts)
     application = build_application(
         reads,
         control,
         history,
         live,
         Access(policy or AccessPolicy(), clock, tally),
-        MetricsPage(metrics, clock),
+        MetricsEndpoint(sources, clock),
         interventions,
         Explanations(dispatcher, pipeline, alerts, clock).explain,
         alerts,
@@ -232,7 +231,7 @@ def world(
         history,
         live,
         tally,
-        metrics,
+        sources,
         reads,
         alerts,
         application,

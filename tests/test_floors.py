@@ -1,7 +1,8 @@
 """Permitted imports: docs/architecture.md, "Import layers". Change that table in the same commit as this file.
 
 A module imports from lower floors or from its own room. Imports within functions and under TYPE_CHECKING count, and so
-do modules named in strings: in `import_module("…")` and the like, and after "-m" on the command line of a process.
+do modules named in strings: in `import_module("…")` and the like, before the colon of "module:Class", and after "-m" on
+the command line of a process.
 """
 
 import ast
@@ -20,7 +21,7 @@ PACKAGE = Path(monitord.__file__).parent
 
 FLOORS = {
     0: {"errors"},
-    1: {"units", "clock", "calendar_events", "paths", "container", "text", "web", "systemd"},
+    1: {"units", "clock", "calendar_events", "paths", "container", "lazy_classes", "text", "web", "systemd"},
     2: {"model", "config", "net", "journal_events", "unit_monitors"},
     3: {"conditions", "health", "history"},
     4: {"journal", "options"},
@@ -72,8 +73,11 @@ QUICK_FLOOR = 2
 
 IMPORTING_CALLS = {"__import__", "import_module", "import_problem", "find_spec"}
 """Functions whose first argument is the name of a module."""
-IMPORTS_FOR_OTHERS = {"net.base.libraries"}
+IMPORTS_FOR_OTHERS = {"lazy_classes", "net.base.libraries"}
 """The name is that which its callers give, where it counts."""
+
+PLACE_OF_CLASS = re.compile(r"([a-z]\w*(?:\.\w+)+):[A-Z]\w*")
+"""A class that `lazy_classes` imports."""
 
 # These rooms could be published alone: they serve HTTP and speak the protocols of systemd, whatever the program does.
 GENERAL_ROOMS = {"web", "systemd"}
@@ -130,6 +134,10 @@ def modules_in_strings(tree: ast.Module) -> Iterator[str]:
         if isinstance(target, ast.Name)
     }
     for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            place = PLACE_OF_CLASS.fullmatch(node.value)
+            if place is not None:
+                yield place[1]
         if not isinstance(node, ast.Call) or not node.args:
             continue
         called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
@@ -293,6 +301,11 @@ RULES = [
         {"health/a.py": 'import importlib\nimportlib.import_module("monitord.dispatch")'},
         ["health.a may not know dispatch"],
         id="by string",
+    ),
+    pytest.param(
+        {"notifiers/__init__.py": 'TYPES = {"a": "monitord.monitors.a:A"}', "monitors/a.py": ""},
+        ["notifiers may not know monitors.a"],
+        id="lazy class",
     ),
     pytest.param(
         {"monitors/a.py": 'LIBRARY = "icmplib"\ndef there():\n    __import__(LIBRARY)'},

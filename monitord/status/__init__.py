@@ -8,15 +8,15 @@ from monitord.status.access.control import Control, Interventions, ReloadOutcome
 from monitord.status.access.security import Access, AccessPolicy
 from monitord.status.api.live import Live
 from monitord.status.assembly import build_application
-from monitord.status.metrics.collector import MetricsCollector, MetricsPage
-from monitord.status.metrics.daemon import Own
+from monitord.status.metrics.endpoint import MetricsEndpoint
+from monitord.status.metrics.sources import MetricsSources
 from monitord.status.model.explain import Explanations
 from monitord.status.model.reads import Reads
 from monitord.status.model.recent import Recent
 from monitord.status.model.snapshot import Snapshots
 from monitord.status.model.tally import Tally
-from monitord.status.pages.handlers import Pages
 from monitord.status.pages.past import Past
+from monitord.status.pages.routes import Pages
 
 __all__ = [
     "Access",
@@ -25,9 +25,8 @@ __all__ = [
     "Explanations",
     "Interventions",
     "Live",
-    "MetricsCollector",
-    "MetricsPage",
-    "Own",
+    "MetricsEndpoint",
+    "MetricsSources",
     "Pages",
     "Past",
     "Reads",

@@ -11,9 +11,9 @@ from monitord.status.api.endpoints import build_api
 from monitord.status.api.live import Live
 from monitord.status.api.openapi import PREFIX
 from monitord.status.api.short import add_short_forms
-from monitord.status.metrics.collector import MetricsPage
+from monitord.status.metrics.endpoint import MetricsEndpoint
 from monitord.status.model.reads import Reads
-from monitord.status.pages.handlers import Pages
+from monitord.status.pages.routes import Pages
 from monitord.web import Application
 
 
@@ -23,7 +23,7 @@ def build_application(
     history: History,
     live: Live,
     access: Access,
-    metrics: MetricsPage,
+    metrics: MetricsEndpoint,
     interventions: Interventions,
     explain: Explain,
     alerts: Alerts,

@@ -34,9 +34,8 @@ from monitord.status import (
     AccessPolicy,
     Explanations,
     Live,
-    MetricsCollector,
-    MetricsPage,
-    Own,
+    MetricsEndpoint,
+    MetricsSources,
     Pages,
     Past,
     Reads,
@@ -191,14 +190,14 @@ def _application(
     tally: Tally,
 ) -> Application:
     snapshots = Snapshots(dispatcher, pulse, history, alerts, clock)
-    own = Own(snapshots, dispatcher, pulse, control, live, tally, history, alerts)
+    sources = MetricsSources(snapshots, dispatcher, pulse, control, live, tally, history, alerts)
     return build_application(
         Reads(snapshots, dispatcher, control, clock),
         control,
         history,
         live,
         Access(AccessPolicy(), clock, tally),
-        MetricsPage(MetricsCollector(own), clock),
+        MetricsEndpoint(sources, clock),
         Interventions(dispatcher, pipeline, Silences(pipeline.roster, clock, lambda _, __: None), clock),
         Explanations(dispatcher, pipeline, alerts, clock).explain,
         alerts,

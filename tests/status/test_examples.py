@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from monitord.daemon import HTTP_SOCKET_NAME, SOCKET_NAME
+from monitord.status.metrics.collector import MetricsCollector
 from tests.endpoint import world
 
 EXAMPLES = Path(__file__).parents[2] / "etc" / "examples"
@@ -22,7 +23,7 @@ METRIC = re.compile(r"\b(?:probe|monitord|process)_[a-z0-9_]+\b")
 async def names_of_samples() -> set[str]:
     """Of every sample that there can be: those of each family, by its kind."""
     names = set()
-    for family in world().metrics.collect():
+    for family in MetricsCollector(world().metrics).collect():
         names.add(f"{family.name}_total" if family.type == "counter" else family.name)
         if family.type == "histogram":
             names |= {f"{family.name}_{part}" for part in ("bucket", "sum", "count")}

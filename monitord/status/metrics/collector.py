@@ -14,9 +14,10 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from monitord.clock import Clock
-from monitord.status.metrics.daemon import Own, own_metrics
+from monitord.status.metrics.daemon import own_metrics
 from monitord.status.metrics.labels import labels_of
 from monitord.status.metrics.monitors import MONITOR_METRICS, MonitorMetric, Row
+from monitord.status.metrics.sources import MetricsSources
 from monitord.status.model.snapshot import shown_of
 from monitord.web import Request, Response
 
@@ -27,8 +28,8 @@ SLICE_MONITORS = 100
 class MetricsCollector(Collector):
     """All families in one go; for a registry of any program."""
 
-    def __init__(self, own: Own) -> None:
-        self._own = own
+    def __init__(self, sources: MetricsSources) -> None:
+        self._sources = sources
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
 
@@ -40,15 +41,15 @@ class MetricsCollector(Collector):
 
     def collect_own(self) -> Iterator[Metric]:
         """Those of the daemon itself, and of its process."""
-        yield from own_metrics(self._own)
+        yield from own_metrics(self._sources)
         yield from self._process.collect()
 
     def rows(self) -> list[Row]:
-        watched = self._own.dispatcher.watched
+        watched = self._sources.dispatcher.watched
         labels = labels_of({name: one.monitor.settings.tags for name, one in watched.items()})
-        self._own.tally.forget_others(frozenset(watched))
+        self._sources.tally.forget_others(frozenset(watched))
         return [
-            Row(shown_of(one), self._own.tally.of(one), labels[name], {"monitor": name})
+            Row(shown_of(one), self._sources.tally.of(one), labels[name], {"monitor": name})
             for name, one in watched.items()
         ]
 

@@ -2,60 +2,46 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from monitord import __version__
 from monitord.alerts import Alerts
-from monitord.dispatch import Dispatcher, LoopPulse
+from monitord.dispatch import Dispatcher
 from monitord.dispatch.lateness import BOUNDS_S
-from monitord.history import History, HistoryStats
+from monitord.history import HistoryStats
 from monitord.model import Health
-from monitord.status.access.control import Control
-from monitord.status.api.live import Live
-from monitord.status.model.snapshot import Snapshots
-from monitord.status.model.tally import Tally
+from monitord.status.metrics.sources import MetricsSources
 
 
-@dataclass(frozen=True, slots=True)
-class Own:
-    """What they are read from."""
-
-    snapshots: Snapshots
-    dispatcher: Dispatcher
-    pulse: LoopPulse
-    control: Control
-    live: Live
-    tally: Tally
-    history: History
-    alerts: Alerts
-
-
-def own_metrics(own: Own) -> Iterator[Metric]:
+def own_metrics(sources: MetricsSources) -> Iterator[Metric]:
     yield _by("monitord_build_info", "The version that runs", "version", {__version__: 1.0})
-    yield _gauge("monitord_start_time_seconds", "When the daemon began", own.snapshots.started_at.timestamp())
-    yield from _monitors(own)
-    yield from _checks(own.dispatcher)
-    yield _counter("monitord_event_loop_stalls", "How often the event loop stood still", own.pulse.stalls)
     yield _gauge(
-        "monitord_event_loop_worst_lag_seconds", "The longest of its standstills", own.pulse.worst_lag_s
+        "monitord_start_time_seconds", "When the daemon began", sources.snapshots.started_at.timestamp()
     )
-    yield from _reloads(own)
-    yield from _history(own.history.stats())
-    yield from _notifiers(own.alerts)
-    yield _counter(
-        "monitord_rejected_tokens", "Requests for a change with a wrong token", own.tally.rejected_tokens
+    yield from _monitors(sources)
+    yield from _checks(sources.dispatcher)
+    yield _counter("monitord_event_loop_stalls", "How often the event loop stood still", sources.pulse.stalls)
+    yield _gauge(
+        "monitord_event_loop_worst_lag_seconds", "The longest of its standstills", sources.pulse.worst_lag_s
     )
-    yield _gauge("monitord_event_clients", "Who listens to live events", own.live.clients)
+    yield from _reloads(sources)
+    yield from _history(sources.history.stats())
+    yield from _notifiers(sources.alerts)
     yield _counter(
-        "monitord_event_clients_dropped", "Who was dropped because of reading too slowly", own.live.dropped
+        "monitord_rejected_tokens", "Requests for a change with a wrong token", sources.tally.rejected_tokens
+    )
+    yield _gauge("monitord_event_clients", "Who listens to live events", sources.live.clients)
+    yield _counter(
+        "monitord_event_clients_dropped",
+        "Who was dropped because of reading too slowly",
+        sources.live.dropped,
     )
 
 
-def _monitors(own: Own) -> Iterator[Metric]:
-    counts = own.dispatcher.health_counts()
-    watched = own.dispatcher.watched.values()
+def _monitors(sources: MetricsSources) -> Iterator[Metric]:
+    counts = sources.dispatcher.health_counts()
+    watched = sources.dispatcher.watched.values()
     yield _by(
         "monitord_monitors",
         "How many monitors stand how",
@@ -94,8 +80,8 @@ def _checks(dispatcher: Dispatcher) -> Iterator[Metric]:
     yield late
 
 
-def _reloads(own: Own) -> Iterator[Metric]:
-    reloads, last = own.tally.reloads, own.control.last_reload
+def _reloads(sources: MetricsSources) -> Iterator[Metric]:
+    reloads, last = sources.tally.reloads, sources.control.last_reload
     yield _by(
         "monitord_reloads",
         "Attempts to take a new configuration",
@@ -111,7 +97,7 @@ def _reloads(own: Own) -> Iterator[Metric]:
     yield _gauge(
         "monitord_config_last_reload_timestamp_seconds",
         "When a configuration was tried last",
-        (own.snapshots.started_at if last is None else last.at).timestamp(),
+        (sources.snapshots.started_at if last is None else last.at).timestamp(),
     )
 
 

@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, TypeVar
 
 from monitord.clock import Clock
@@ -18,7 +17,6 @@ from monitord.errors import HistoryError
 from monitord.model import Health, Incident
 from monitord.status.access.conditional import is_among
 from monitord.status.access.control import Control
-from monitord.status.access.security import API_PREFIX
 from monitord.status.api.history import first_page
 from monitord.status.api.openapi import PREFIX
 from monitord.status.model.recent import KEPT, Recent
@@ -43,7 +41,6 @@ from monitord.status.pages.rows import Rows
 from monitord.status.pages.uptimes import Uptimes
 from monitord.web import (
     Application,
-    ClientGone,
     HTTPBadRequest,
     HTTPException,
     HTTPInternalServerError,
@@ -58,7 +55,6 @@ T = TypeVar("T")
 
 EVENTS = f"{PREFIX}/events".removeprefix("/")
 
-HISTORY_WAIT_S = 3.0
 INCIDENTS_A_PAGE = 50
 BADGE_FRESH_S = 30
 LONGEST_REVISION = 18
@@ -70,7 +66,7 @@ TONES = {"up": "good", "degraded": "fair", "down": "bad", "unreachable": "odd", 
 GOOD_RATIO, FAIR_RATIO = 0.999, 0.99
 
 
-class Pages:
+class PageHandlers:
     """The handlers, and what they keep between requests."""
 
     def __init__(
@@ -81,7 +77,7 @@ class Pages:
         recent: Recent,
         past: Past,
         clock: Clock,
-        history_wait_s: float = HISTORY_WAIT_S,
+        history_wait_s: float,
     ) -> None:
         self._dispatcher = dispatcher
         self._snapshots = snapshots
@@ -96,21 +92,7 @@ class Pages:
         self._rows = Rows(dispatcher, recent, self._uptimes, self._rendering, clock)
         self._run = f"{int(clock.now().timestamp() * 1000):x}"
 
-    def add_to(self, application: Application) -> None:
-        """Serve the pages, and errors as pages too."""
-        application.add_exception_handler(Exception, partial(self._on_error, application))
-        router = application.router
-        router.add_get("/", self.overview)
-        router.add_get("/fragments/rows", self.changed_rows)
-        router.add_get("/m/{name}", self.monitor)
-        router.add_get("/incidents", self.incidents)
-        router.add_get("/daemon", self.daemon)
-        router.add_get("/badge/{name}.svg", self.badge)
-        router.add_get("/static/{file}", self.static)
-        router.add_get("/favicon.ico", self.favicon)
-        application.on_cleanup.append(self._close)
-
-    async def _close(self, _: Application) -> None:
+    async def close(self) -> None:
         await self._filling.close()
         await self._uptimes.close()
 
@@ -268,11 +250,8 @@ class Pages:
 
     # -- answering ----------------------------------------------------------------------------------------
 
-    async def _on_error(self, application: Application, request: Request, error: Exception) -> Response:
-        """Errors as a page for whoever asks for pages, as they are for everybody else."""
-        is_for_people = "text/html" in request.headers.get("Accept", "") and request.method in {"GET", "HEAD"}
-        if isinstance(error, ClientGone) or not is_for_people or request.path.startswith(API_PREFIX):
-            raise error
+    async def error(self, application: Application, request: Request, error: Exception) -> Response:
+        """An error as a page."""
         if isinstance(error, HTTPException):
             answer, said = error, "" if error.has_default_text else error.text.strip()
         else:

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from monitord.health import HealthState
 from monitord.model import Fact, Health, Observation, Reason, Result, Verdict
 from monitord.monitors import MonitorSettings
-from monitord.status.metrics.collector import SLICE_MONITORS
+from monitord.status.metrics.collector import SLICE_MONITORS, MetricsCollector
 from monitord.status.metrics.labels import labels_of
 from monitord.status.metrics.monitors import MONITOR_METRICS
 from tests.endpoint import World, asked, world
@@ -179,7 +179,7 @@ async def test_a_page_of_slices_is_the_page_of_the_whole() -> None:
         see(made, settings.name, {})
     whole = {
         (sample.name, frozenset(item for item in sample.labels.items() if item[1]))
-        for family in made.metrics.collect()
+        for family in MetricsCollector(made.metrics).collect()
         for sample in family.samples
     }
     text, samples = await scraped(made)
