@@ -11,7 +11,7 @@ import pytest
 from monitord.config import Reader
 from monitord.errors import ConfigError
 from monitord.health import HealthPolicy
-from monitord.monitors import MONITOR_TYPES, MonitorSettings
+from monitord.monitors import IMPLIED_TYPES, MONITOR_TYPES, MonitorSettings
 from monitord.settings import read_settings
 from tests.configurations import (
     WRONG_FOR_EVERY_KEY,
@@ -71,7 +71,7 @@ each_type = pytest.mark.parametrize("type_name", MONITOR_TYPES)
 
 def table_of(type_name: str, **keys: str) -> str:
     """Write the smallest monitor of a type, without its type where a key implies it, and with these keys."""
-    type_key = {"type": f'"{type_name}"'} if MONITOR_TYPES[type_name].implied_by is None else {}
+    type_key = {"type": f'"{type_name}"'} if type_name not in IMPLIED_TYPES.values() else {}
     written = "".join(f"{key} = {value}\n" for key, value in (type_key | SMALLEST[type_name] | keys).items())
     return f"[monitors.a]\n{written}{OTHERS}"
 

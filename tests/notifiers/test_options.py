@@ -10,7 +10,7 @@ import pytest
 
 from monitord.errors import ConfigError
 from monitord.net.stream import smtp
-from monitord.notifiers import NOTIFIER_TYPES, NotifierSettings
+from monitord.notifiers import IMPLIED_TYPES, NOTIFIER_TYPES, NotifierSettings
 from monitord.settings import read_settings
 from tests.configurations import (
     WRONG_FOR_EVERY_KEY,
@@ -59,7 +59,7 @@ def libraries(request: pytest.FixtureRequest) -> None:
 
 def table_of(type_name: str, **keys: str) -> str:
     """Write the smallest notifier of a type, without its type where a key implies it, and with these keys."""
-    type_key = {"type": f'"{type_name}"'} if NOTIFIER_TYPES[type_name].implied_by is None else {}
+    type_key = {"type": f'"{type_name}"'} if type_name not in IMPLIED_TYPES.values() else {}
     written = "".join(f"{key} = {value}\n" for key, value in (type_key | SMALLEST[type_name] | keys).items())
     return f"[notifiers.a]\n{written}{OTHERS}"
 
