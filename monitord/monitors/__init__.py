@@ -46,7 +46,7 @@ MONITOR_TYPES: LazyClasses[Monitor[Any]] = LazyClasses(
 )
 
 IMPLIED_TYPES = {"url": "http", "command": "exec", "unit": "unit", "timer": "timer"}
-"""Keys whose presence makes `type = "…"` unnecessary; the first one that is present counts."""
+"""Keys whose presence makes `type = "…"` unnecessary; the first key that is present counts."""
 
 ENTRY_POINT_GROUP = "monitord.monitors"
 
