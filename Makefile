@@ -70,8 +70,9 @@ lint-manual:
 		if [ -n "$$said" ]; then echo "$$said"; exit 1; fi; \
 	done
 
-manual: ## renew what the manual takes from the code
+manual: ## renew what the manual and the guide take from the code
 	@$(PYTHON) docs/man/make_reasons.py
+	@$(PYTHON) -m tests.docs.renew
 
 system-test: ## install the package in booted Debian 12 and 13 (root; SUITE= TEST= KEEP=1)
 	@.ci/install mmdebstrap systemd-container debian-archive-keyring dpkg-dev git \

@@ -31,12 +31,15 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Show links out of docs/ as paths: those files are not published. Raises PluginError for a missing file."""
     del files
-    here = Path(config.docs_dir, page.file.src_uri).parent
+    root = Path(config.docs_dir).resolve()
+    here = (root / page.file.src_uri).parent
 
     def shown(link: re.Match[str]) -> str:
         target = (here / link[2]).resolve()
+        if target.is_relative_to(root):
+            return link[0]  # mkdocs checks these
         if not target.exists():
             raise PluginError(f"{page.file.src_uri}: {link[2]} does not exist")
-        return f"{link[1]} (`{target.relative_to(Path(config.docs_dir).resolve().parent)}`)"
+        return f"{link[1]} (`{target.relative_to(root.parent)}`)"
 
     return OUTSIDE.sub(shown, markdown)

@@ -33,6 +33,7 @@ SLOW_MODULES = frozenset(
         "tests.cli.test_reading",
         "tests.conditions.test_condition",
         "tests.dispatch.test_auto_units",
+        "tests.docs.test_guide",
         "tests.history.test_crash",
         "tests.history.test_faults",
         "tests.history.test_rollups",

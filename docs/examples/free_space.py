@@ -1,4 +1,4 @@
-"""A type of monitor of one's own: is there room on a file system?"""
+"""A custom monitor type: the free space of a file system."""
 
 import os
 from dataclasses import dataclass

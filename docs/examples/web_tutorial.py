@@ -1,4 +1,4 @@
-"""A set of users over HTTP: the first application that anyone writes with monitord.web.
+"""A set of users over HTTP: a first application with monitord.web.
 
 python3 docs/examples/web_tutorial.py &
 curl -X POST http://localhost:8080/ -d '{"name": "ada"}'

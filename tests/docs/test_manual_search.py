@@ -1,0 +1,52 @@
+"""A search for the usual term of the field finds the right section of the manual pages."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+MANUAL = Path(__file__).parents[2] / "docs" / "man"
+TOML, CONTROL, DAEMON = "monitord.toml.5", "monitorctl.1", "monitord.8"
+
+PLACES = {
+    "notification": [(TOML, "[notifiers.NAME]"), (TOML, "[[alerts.routes]]"), (CONTROL, "test-notifier")],
+    "retry": [(TOML, "[monitors.NAME]")],
+    "timeout": [(TOML, "[monitors.NAME]"), (TOML, "[notifiers.NAME]")],
+    "acknowledge": [(CONTROL, "ack"), (DAEMON, "SOCKET")],
+    "downtime": [(TOML, "[maintenance.NAME]")],
+    "dependency": [(TOML, "[monitors.NAME]"), (CONTROL, "explain")],
+    "escalation": [(TOML, "[[alerts.routes]]")],
+    "webhook": [(TOML, "Notifier webhook")],
+    "recovery": [(TOML, "[monitors.NAME]"), (TOML, "[notifiers.NAME]"), (CONTROL, "ack")],
+    "threshold": [(TOML, "[monitors.NAME]"), (TOML, "CONDITIONS")],
+    "interval": [(TOML, "[monitors.NAME]")],
+    "flapping": [(TOML, "[monitors.NAME]"), (TOML, "[notifiers.NAME]")],
+    "exit code": [(TOML, "Type exec: plugins"), (CONTROL, "EXIT STATUS")],
+    "secret": [(TOML, "VALUES"), (TOML, "[monitors.NAME]"), (DAEMON, "SANDBOX")],
+    "proxy": [(TOML, "Type http: web endpoints"), (TOML, "[status]"), (DAEMON, "TCP")],
+    "certificate expiry": [(TOML, "Type tls: certificates and handshakes"), (DAEMON, "METRICS")],
+    "uptime": [(TOML, "[maintenance.NAME]"), (CONTROL, "show"), (DAEMON, "SOCKET")],
+}
+
+
+@cache
+def sections(page: str) -> dict[str, str]:
+    """The text of each section, without macros and escapes, as a reader searches it."""
+    text = (MANUAL / page).read_text()
+    for escape, character in (("\\-", "-"), ("\\~", " "), ("\\|", ""), ("\\(dq", '"')):
+        text = text.replace(escape, character)
+    text = re.sub(r"\\f[A-Z]", "", text)
+    _, *parts = re.split(r"^\.S[HS] (.+)$", text, flags=re.MULTILINE)
+    return {
+        title.strip('"'): " ".join(re.sub(r"^\.[A-Z]+ ?", "", body, flags=re.MULTILINE).split()).lower()
+        for title, body in zip(parts[::2], parts[1::2], strict=True)
+    }
+
+
+@pytest.mark.parametrize(
+    ("word", "page", "section"),
+    [(word, page, section) for word, places in PLACES.items() for page, section in places],
+)
+def test_word_is_in_its_section(word: str, page: str, section: str) -> None:
+    assert re.search(rf"\b{word}", sections(page)[section])
