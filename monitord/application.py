@@ -327,8 +327,8 @@ class ApplicationContainer(Container):
         return Tally(self.clock)
 
     @provide
-    def metrics_endpoint(self) -> MetricsEndpoint:
-        sources = MetricsSources(
+    def metrics_sources(self) -> MetricsSources:
+        return MetricsSources(
             self.snapshots,
             self.dispatcher,
             self.pulse,
@@ -338,7 +338,10 @@ class ApplicationContainer(Container):
             self.history,
             self.alerts,
         )
-        return MetricsEndpoint(sources, self.clock)
+
+    @provide
+    def metrics_endpoint(self) -> MetricsEndpoint:
+        return MetricsEndpoint(self.metrics_sources, self.clock)
 
     @provide
     def access(self) -> Access:

@@ -3,61 +3,55 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from monitord.alerts import Alerts
-from monitord.bridges.teller import Standings, Teller
+from monitord.application import ApplicationContainer
 from monitord.cli.client.connection import Client, target_of
-from monitord.dispatch import (
-    CheckLog,
-    Dispatcher,
-    LoggedChecks,
-    LoopPulse,
-    Matcher,
-    Pause,
-    Pipeline,
-    Places,
-    Roster,
-    Silence,
-    Watched,
-)
+from monitord.clock import Clock
+from monitord.control import Control
+from monitord.dispatch import Dispatcher, Matcher
 from monitord.errors import ControlError
-from monitord.history import History, HistorySettings
+from monitord.interventions import Interventions
 from monitord.model import Reason, Result
 from monitord.monitors import MonitorSettings
 from monitord.monitors.heartbeat.monitor import Beat
-from monitord.status import (
-    Access,
-    AccessPolicy,
-    Explanations,
-    Live,
-    MetricsEndpoint,
-    MetricsSources,
-    Reads,
-    ReloadOutcome,
-    Snapshots,
-    Tally,
-    build_application,
-)
-from monitord.web import Application, Server
+from monitord.status import Access, AccessPolicy, Live, ReloadOutcome
+from monitord.web import Server
 from monitord.web.testing import TestClient
-from tests.fakes import FakeClock, FakeMonitor, alerts_of_nobody, fake_tools, monitor_settings
-from tests.history.world import SetClock
+from tests.fakes import FakeClock, FakeMonitor, monitor_settings
+from tests.worlds import World
+
+ACCEPTED = ReloadOutcome(ok=True, at=datetime(2026, 1, 1, tzinfo=UTC), summary="1 added, 2 unchanged")
+REFUSED = ReloadOutcome(
+    ok=False, at=datetime(2026, 1, 1, tzinfo=UTC), summary="bad", error="monitord.toml:1: bad"
+)
 
 
-@dataclass
-class FakeControl:
-    """Remembers who asked for what."""
+class FakeControl(Control):
+    """Remembers the requests; every reload has the same outcome."""
 
-    dispatcher: Dispatcher
-    outcome: ReloadOutcome
-    state: str = "running"
     last_reload: ReloadOutcome | None = None
-    asked: list[str] = field(default_factory=list)
-    beats: list[tuple[str, Beat]] = field(default_factory=list)
+
+    def __init__(self, container: ApplicationContainer, outcome: ReloadOutcome) -> None:
+        super().__init__(
+            config=container.config,
+            settings=container.settings,
+            dispatcher=container.dispatcher,
+            auto_units=container.auto_units,
+            build=container.build_monitor,
+            check_log=container.check_log,
+            history=container.history,
+            alerts=container.alerts,
+            notifier=container.notifier,
+            clock=container.clock,
+        )
+        self.outcome = outcome
+        self.state = "running"
+        self.asked: list[str] = []
+        self.beats: list[tuple[str, Beat]] = []
 
     async def reload(self, asked_by: str) -> ReloadOutcome:
         self.asked.append(asked_by)
@@ -66,19 +60,91 @@ class FakeControl:
 
     async def check_now(self, name: str, asked_by: str) -> Result:
         self.asked.append(asked_by)
-        return await self.dispatcher.check_now(name)
+        return await super().check_now(name, asked_by)
 
     def beat(self, name: str, beat: Beat, asked_by: str) -> None:
         self.asked.append(asked_by)
-        if self.dispatcher.watched[name].name == "bad":
+        if self._dispatcher.watched[name].name == "bad":
             raise ControlError("bad is of type fake and takes no beats", hint='write type = "heartbeat"')
         self.beats.append((name, beat))
 
 
-ACCEPTED = ReloadOutcome(ok=True, at=datetime(2026, 1, 1, tzinfo=UTC), summary="1 added, 2 unchanged")
-REFUSED = ReloadOutcome(
-    ok=False, at=datetime(2026, 1, 1, tzinfo=UTC), summary="bad", error="monitord.toml:1: bad"
-)
+class RecordedInterventions(Interventions):
+    """Remembers the requests that were carried out: act, name, by and comment."""
+
+    def __init__(self, container: ApplicationContainer) -> None:
+        super().__init__(container.dispatcher, container.pipeline, container.silences, container.clock)
+        self.asked: list[tuple[str, ...]] = []
+
+    def pause(self, name: str, by: str, comment: str | None) -> None:
+        super().pause(name, by, comment)
+        self.asked.append(("pause", name, by, comment or ""))
+
+    def resume(self, name: str, by: str) -> None:
+        super().resume(name, by)
+        self.asked.append(("resume", name, by))
+
+    def acknowledge(self, name: str, by: str, comment: str | None) -> None:
+        super().acknowledge(name, by, comment)
+        self.asked.append(("acknowledge", name, by, comment or ""))
+
+    def unacknowledge(self, name: str, by: str) -> None:
+        super().unacknowledge(name, by)
+        self.asked.append(("unacknowledge", name, by))
+
+    def silence(
+        self, matcher: Matcher, until: datetime, comment: str | None, by: str, *, is_end_fixed: bool = False
+    ) -> str:
+        """Silences are called s0, s1, …: tests name them."""
+        number = len(self.silences)
+        random_id = super().silence(matcher, until, comment, by, is_end_fixed=is_end_fixed)
+        numbered = f"s{number}"
+        self._silences.replace_all(
+            [replace(one, id=numbered) if one.id == random_id else one for one in self.silences]
+        )
+        return numbered
+
+    def unsilence(self, silence_id: str, by: str) -> None:
+        super().unsilence(silence_id, by)
+        self.asked.append(("unsilence", silence_id, by))
+
+
+class OverdueDispatcher(Dispatcher):
+    """A dispatcher that reports a fixed delay of its alarms."""
+
+    fixed_overdue_s = 0.0
+
+    def overdue_s(self) -> float:
+        return self.fixed_overdue_s
+
+
+class RecordedWorld(World):
+    """A world whose control and interventions remember the requests of clients."""
+
+    control: FakeControl
+    interventions: RecordedInterventions
+
+    def __init__(
+        self,
+        *,
+        clock: Clock | None = None,
+        outcome: ReloadOutcome = ACCEPTED,
+        history_path: Path | None = None,
+        overdue_s: float = 0.0,
+    ) -> None:
+        super().__init__(clock=clock, history_path=history_path)
+        self.override(ApplicationContainer.live, Live("boot", clock=self.clock))
+        dispatcher = OverdueDispatcher(self.pipeline, self.places, self.clock, self.check_log)
+        dispatcher.fixed_overdue_s = overdue_s
+        self.override(ApplicationContainer.dispatcher, dispatcher)
+        self.override(ApplicationContainer.control, FakeControl(self, outcome))
+        self.override(ApplicationContainer.interventions, RecordedInterventions(self))
+
+
+class StatusWorld(RecordedWorld):
+    """See `world`."""
+
+    clock: FakeClock
 
 
 class Endpoint:
@@ -96,80 +162,6 @@ class Endpoint:
         return await asyncio.to_thread(self._client.post, target_of(*parts))
 
 
-class FakeInterventions:
-    """Does to the dispatcher what is asked, and remembers who asked."""
-
-    def __init__(self, dispatcher: Dispatcher, clock: FakeClock) -> None:
-        self._dispatcher = dispatcher
-        self._clock = clock
-        self.silences: list[Silence] = []
-        self.asked: list[tuple[str, ...]] = []
-
-    def pause(self, name: str, by: str, comment: str | None) -> None:
-        self._dispatcher.pause(name, Pause(by, self._clock.now(), comment))
-        self.asked.append(("pause", name, by, comment or ""))
-
-    def resume(self, name: str, by: str) -> None:
-        self._dispatcher.resume(name)
-        self.asked.append(("resume", name, by))
-
-    def acknowledge(self, name: str, by: str, comment: str | None) -> None:
-        watched = self._dispatcher.watched[name]
-        if watched.state.incident is None:
-            raise ValueError("has no open incident")
-        incident = replace(watched.state.incident, acknowledged_by=by, comment=comment)
-        watched.state = replace(watched.state, incident=incident)
-        self.asked.append(("acknowledge", name, by, comment or ""))
-
-    def unacknowledge(self, name: str, by: str) -> None:
-        watched = self._dispatcher.watched[name]
-        if watched.state.incident is None or watched.state.incident.acknowledged_by is None:
-            raise ValueError("has no acknowledged incident")
-        incident = replace(watched.state.incident, acknowledged_by=None, comment=None)
-        watched.state = replace(watched.state, incident=incident)
-        self.asked.append(("unacknowledge", name, by))
-
-    def silence(
-        self, matcher: Matcher, until: datetime, comment: str | None, by: str, *, is_end_fixed: bool = False
-    ) -> str:
-        made = Silence(f"s{len(self.silences)}", matcher, self._clock.now(), until, by, comment, is_end_fixed)
-        self._put_in_force([*self.silences, made])
-        return made.id
-
-    def unsilence(self, silence_id: str, by: str) -> None:
-        left = [one for one in self.silences if one.id != silence_id]
-        if len(left) == len(self.silences):
-            raise KeyError(silence_id)
-        self._put_in_force(left)
-        self.asked.append(("unsilence", silence_id, by))
-
-    def _put_in_force(self, silences: list[Silence]) -> None:
-        self.silences = silences
-        self._dispatcher.roster.silences = {one.id: one for one in silences}
-
-
-@dataclass
-class World:
-    """The status application and all that it tells of; nothing of it listens yet."""
-
-    clock: FakeClock
-    dispatcher: Dispatcher
-    pipeline: Pipeline
-    control: FakeControl
-    interventions: FakeInterventions
-    history: History
-    live: Live
-    tally: Tally
-    metrics: MetricsSources
-    reads: Reads
-    alerts: Alerts
-    application: Application
-
-    async def close(self) -> None:
-        await self.dispatcher.close(0.0)
-        await self.alerts.close()
-
-
 def world(
     *,
     outcome: ReloadOutcome = ACCEPTED,
@@ -177,72 +169,29 @@ def world(
     policy: AccessPolicy | None = None,
     history_path: Path | None = None,
     more: Sequence[MonitorSettings] = (),
-) -> World:
+) -> StatusWorld:
     """Three monitors, one of which fails, and `more` that pass. Needs a running loop."""
-    clock = FakeClock()
-    pulse = LoopPulse(clock)
-    check_log = CheckLog(LoggedChecks.CHANGES)
-    places: Places[Watched] = Places(10, 10)
-    roster = Roster()
-    standings = Standings(roster, clock)
-    alerts = alerts_of_nobody(clock, standings.of)
-    live, tally = Live("boot", clock=clock), Tally(clock)
-    sinks = (live, tally, Teller(alerts, standings, roster))
-    pipeline = Pipeline(clock, pulse, check_log, roster, sinks)
-    dispatcher = Dispatcher(pipeline, places, clock, check_log)
+    made = StatusWorld(outcome=outcome, history_path=history_path, overdue_s=overdue_s)
+    if policy is not None:
+        made.override(ApplicationContainer.access, Access(policy, made.clock, made.tally))
 
     async def refuse() -> Reason:
         return Reason.REFUSED
 
-    tools = fake_tools(clock)
-    monitors = {
-        "good": FakeMonitor(monitor_settings("good", tags=("prod",)), tools),
-        "bad": FakeMonitor(monitor_settings("bad"), tools, refuse),
-        "a.b-c_d": FakeMonitor(monitor_settings("a.b-c_d"), tools),
-        **{settings.name: FakeMonitor(settings, tools) for settings in more},
-    }
-    wanted = [monitor.settings for monitor in monitors.values()]
-    dispatcher.apply(dispatcher.plan(wanted, lambda settings: monitors[settings.name]))
-    control = FakeControl(dispatcher, outcome)
-    interventions = FakeInterventions(dispatcher, clock)
-    # Its threads have no loop whose time they could ask.
-    history = History(history_path, HistorySettings(), SetClock(clock.now()))
-    snapshots = Snapshots(dispatcher, pulse, history, alerts, clock)
-    reads = Reads(snapshots, dispatcher, control, clock)
-    sources = MetricsSources(snapshots, dispatcher, pulse, control, live, tally, history, alerts)
-    application = build_application(
-        reads,
-        control,
-        history,
-        live,
-        Access(policy or AccessPolicy(), clock, tally),
-        MetricsEndpoint(sources, clock),
-        interventions,
-        Explanations(dispatcher, pipeline, alerts, clock).explain,
-        alerts,
-        lambda: overdue_s,
+    made.add(
+        FakeMonitor(monitor_settings("good", tags=("prod",)), made.tools),
+        FakeMonitor(monitor_settings("bad"), made.tools, refuse),
+        FakeMonitor(monitor_settings("a.b-c_d"), made.tools),
+        *(FakeMonitor(settings, made.tools) for settings in more),
     )
-    return World(
-        clock,
-        dispatcher,
-        pipeline,
-        control,
-        interventions,
-        history,
-        live,
-        tally,
-        sources,
-        reads,
-        alerts,
-        application,
-    )
+    return made
 
 
 @asynccontextmanager
-async def asked(made: World) -> AsyncIterator[TestClient]:
+async def asked(made: StatusWorld) -> AsyncIterator[TestClient]:
     """A client of the application, over socket pairs: its peer is this very process."""
     try:
-        async with TestClient(made.application) as client:
+        async with TestClient(made.status_application) as client:
             yield client
     finally:
         await made.close()
@@ -254,7 +203,7 @@ async def endpoint(
 ) -> AsyncIterator[Endpoint]:
     made = world(outcome=outcome, overdue_s=overdue_s)
     try:
-        async with Server(made.application, path=path / "status.sock"):
+        async with Server(made.status_application, path=path / "status.sock"):
             yield Endpoint(path / "status.sock", made.control)
     finally:
         await made.close()

@@ -1,6 +1,7 @@
 """Hand-written stand-ins: a loop whose time jumps, a clock on it, and a monitor that does as it is told."""
 
 import asyncio
+import contextlib
 import selectors
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
@@ -92,26 +93,35 @@ def stall(seconds: float) -> None:
 
 
 class FakeClock:
-    """The running loop's time, and a wall clock that follows it.
+    """The time of the loop that runs while it is made or first read, also for other threads, and a wall clock on it.
 
     A real loop counts from the boot of the machine, however long ago that was: the wall clock begins at MORNING_S then.
+    `skipped_s` has passed without the loop, `slept_s` in suspend; the wall clock is wrong by `ahead_s`.
     """
 
     START = datetime(2026, 1, 1, tzinfo=UTC)
 
-    def __init__(self) -> None:
+    def __init__(self, *, ahead_s: float = 0.0) -> None:
         self.slept_s = 0.0
         self.skipped_s = 0.0
-        self._booted_s: float | None = None
+        self.ahead_s = ahead_s
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._booted_s = 0.0
+        with contextlib.suppress(RuntimeError):
+            self._bind(asyncio.get_running_loop())
+
+    def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._booted_s = 0.0 if isinstance(loop, FakeTimeLoop) else loop.time() - MORNING_S
 
     def monotonic_s(self) -> float:
-        return asyncio.get_running_loop().time() + self.skipped_s
+        if self._loop is None:
+            self._bind(asyncio.get_running_loop())
+        assert self._loop is not None
+        return self._loop.time() + self.skipped_s
 
     def now(self) -> datetime:
-        if self._booted_s is None:
-            loop = asyncio.get_running_loop()
-            self._booted_s = 0.0 if isinstance(loop, FakeTimeLoop) else loop.time() - MORNING_S
-        return self.START + timedelta(seconds=self.monotonic_s() - self._booted_s)
+        return self.START + timedelta(seconds=self.monotonic_s() - self._booted_s + self.ahead_s)
 
     def suspended_s(self) -> float:
         return self.slept_s

@@ -9,7 +9,6 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -41,21 +40,6 @@ check_every = "10s"
 retry_every = "3s"
 timeout = "2s"
 """
-
-
-class LoopClock(FakeClock):
-    """The time of the loop that runs while it is made, also for other threads; `ahead_s`: by how much it is wrong."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._loop = asyncio.get_running_loop()
-        self.ahead_s = 0.0
-
-    def monotonic_s(self) -> float:
-        return self._loop.time()
-
-    def now(self) -> datetime:
-        return self.START + timedelta(seconds=self.monotonic_s() + self.ahead_s)
 
 
 class Scripted(FakeMonitor):
@@ -157,8 +141,7 @@ async def lifetime(
     path = folder / "monitord.toml"
     path.write_text(head(folder) + config)
     container = ApplicationContainer(read_settings(path), path, environ={})
-    clock = LoopClock()
-    clock.ahead_s = ahead_s
+    clock = FakeClock(ahead_s=ahead_s)
     container.override(ApplicationContainer.clock, clock)
     recent = IncidentsToo()
     container.override(ApplicationContainer.recent, recent)

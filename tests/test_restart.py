@@ -11,7 +11,8 @@ from monitord.dispatch import Matcher
 from monitord.model import Health, Reason
 from monitord.notifiers import DeliveryError, Message
 from tests.alerts.made import FakeNotifier
-from tests.lifetimes import NOTIFIER, WEB, Lifetime, LoopClock, Scripted, frozen_time, lifetime, run, written
+from tests.fakes import FakeClock
+from tests.lifetimes import NOTIFIER, WEB, Lifetime, Scripted, frozen_time, lifetime, run, written
 
 KILLED = pytest.mark.parametrize("is_killed", [False, True], ids=["stopped", "killed"])
 
@@ -460,7 +461,7 @@ def test_uptime_follows_the_state_after_the_clock_was_ahead_for_a_moment(
     async def main() -> None:
         async with lifetime(tmp_path, NOTIFIER + WEB) as there:
             clock = there.container.clock
-            assert isinstance(clock, LoopClock)
+            assert isinstance(clock, FakeClock)
             await asyncio.sleep(600)
             if is_down_before:
                 Scripted.bad = {"web": Reason.REFUSED}

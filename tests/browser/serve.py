@@ -59,7 +59,7 @@ async def main() -> None:
     async with chosen_site(arguments.monitors) as one:
         if arguments.monitors:
             await trouble(one)
-        async with Server(one.application, host="127.0.0.1", port=0, grace_s=0.1) as server:
+        async with Server(one.status_application, host="127.0.0.1", port=0, grace_s=0.1) as server:
             print(f"http://127.0.0.1:{server.port}", flush=True)  # noqa: T201 - read by browser.mjs
             await obey(one)
 

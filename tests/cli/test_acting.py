@@ -290,7 +290,7 @@ async def test_over_tcp_the_token_of_a_file_allows_changes(tmp_path: Path, capsy
     token = tmp_path / "token"
     token.write_text("s3cret\n")
     try:
-        async with Server(made.application, host="127.0.0.1", port=0) as server:
+        async with Server(made.status_application, host="127.0.0.1", port=0) as server:
             it = There(made, tmp_path)
             place = ("--url", f"http://127.0.0.1:{server.port}/")
             assert await it.run(*place, "status") == 0

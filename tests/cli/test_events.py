@@ -16,7 +16,7 @@ import pytest
 from monitord.cli.client.following import Event, Parser
 from monitord.web import Server
 from tests.cli.there import There, there
-from tests.endpoint import World, world
+from tests.endpoint import StatusWorld, world
 from tests.fakes import monitor_settings
 from tests.history.world import until
 
@@ -77,7 +77,7 @@ async def test_events_of_more_monitors_than_a_request_may_name(tmp_path: Path, c
     made = world(more=more)
     path = tmp_path / "status.sock"
     try:
-        async with Server(made.application, path=path):
+        async with Server(made.status_application, path=path):
             for name in ("good", "m7"):
                 await made.dispatcher.check_now(name)
             it = There(made, path)
@@ -156,7 +156,7 @@ async def following(path: Path, *arguments: str) -> AsyncIterator[Following]:
         await process.communicate()
 
 
-async def until_somebody_listens(made: World) -> None:
+async def until_somebody_listens(made: StatusWorld) -> None:
     await until(lambda: made.live.clients > 0, "somebody listens")
 
 
@@ -172,7 +172,7 @@ async def test_a_daemon_that_was_away_is_gone_on_with_where_it_was_left(tmp_path
     made, path = world(), tmp_path / "s"
     async with AsyncExitStack() as stack:
         stack.push_async_callback(made.dispatcher.close, 0.0)
-        async with Server(made.application, path=path, grace_s=0.1):
+        async with Server(made.status_application, path=path, grace_s=0.1):
             followed = await stack.enter_async_context(following(path))
             await until_somebody_listens(made)
             await made.dispatcher.check_now("good")
@@ -180,7 +180,7 @@ async def test_a_daemon_that_was_away_is_gone_on_with_where_it_was_left(tmp_path
         assert "trying again" in await followed.complaint()
         for _ in range(2):
             await made.dispatcher.check_now("bad")
-        async with Server(made.application, path=path, grace_s=0.1):
+        async with Server(made.status_application, path=path, grace_s=0.1):
             said = [await followed.line(), await followed.line()]
     assert any("bad: pending -> down (refused)" in line for line in said)
 
@@ -191,11 +191,11 @@ async def test_another_run_of_the_daemon_leaves_a_gap_that_is_told(tmp_path: Pat
     async with AsyncExitStack() as stack:
         for made in (first, second):
             stack.push_async_callback(made.dispatcher.close, 0.0)
-        async with Server(first.application, path=path, grace_s=0.1):
+        async with Server(first.status_application, path=path, grace_s=0.1):
             followed = await stack.enter_async_context(following(path))
             await until_somebody_listens(first)
         assert "trying again" in await followed.complaint()
-        async with Server(second.application, path=path, grace_s=0.1):
+        async with Server(second.status_application, path=path, grace_s=0.1):
             assert await followed.complaint() == "monitorctl: some events are missing here\n"
 
 

@@ -10,7 +10,7 @@ from monitord.cli.control_command import main
 from monitord.dispatch import result_record
 from monitord.model import Health, Incident, Reason, Verdict
 from monitord.web import Server
-from tests.endpoint import World, world
+from tests.endpoint import StatusWorld, world
 from tests.history.world import result, written
 
 MINUTE = timedelta(minutes=1)
@@ -20,7 +20,7 @@ CHECKS = 30
 class There:
     """`end`: what the clock of the history says."""
 
-    def __init__(self, made: World, path: Path) -> None:
+    def __init__(self, made: StatusWorld, path: Path) -> None:
         self.made = made
         self.path = path
         self.end = made.history._clock.now()
@@ -62,8 +62,7 @@ async def there(tmp_path: Path) -> AsyncIterator[There]:
     made.history.start()
     path = tmp_path / "status.sock"
     try:
-        async with Server(made.application, path=path):
+        async with Server(made.status_application, path=path):
             yield There(made, path)
     finally:
         await made.close()
-        await made.history.close(5.0)

@@ -11,8 +11,9 @@ from monitord.dispatch.clock_steps import ClockStep, ClockSteps
 from monitord.model import Reason
 from monitord.notifiers import DeliveryError, Message
 from tests.alerts.made import FakeNotifier
+from tests.fakes import FakeClock
 from tests.history.world import START, SetClock, after
-from tests.lifetimes import NOTIFIER, WEB, Lifetime, LoopClock, Scripted, frozen_time, lifetime, run, written
+from tests.lifetimes import NOTIFIER, WEB, Lifetime, Scripted, frozen_time, lifetime, run, written
 
 HOURS = 7200.0
 DAYS = 86_400.0 * 10
@@ -20,9 +21,9 @@ DAYS = 86_400.0 * 10
 AHEAD = pytest.mark.parametrize("ahead_s", [HOURS, DAYS, -HOURS, -DAYS], ids=["2h", "10d", "-2h", "-10d"])
 
 
-def clock_of(there: Lifetime) -> LoopClock:
+def clock_of(there: Lifetime) -> FakeClock:
     clock = there.container.clock
-    assert isinstance(clock, LoopClock)
+    assert isinstance(clock, FakeClock)
     return clock
 
 
@@ -257,7 +258,7 @@ def test_clock_that_is_corrected_after_a_boot_in_1970_makes_no_outage_of_decades
 
     async def main() -> None:
         Scripted.bad = {"web": Reason.REFUSED}
-        ahead_s = (datetime(1970, 1, 1, tzinfo=UTC) - LoopClock.START).total_seconds()
+        ahead_s = (datetime(1970, 1, 1, tzinfo=UTC) - FakeClock.START).total_seconds()
         async with lifetime(tmp_path, config, ahead_s=ahead_s) as there:
             await asyncio.sleep(60)
             clock_of(there).ahead_s = 0.0

@@ -3,51 +3,26 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, ClassVar
 
-from monitord.alerts import Alerts
+from monitord.application import ApplicationContainer
 from monitord.clock import Clock, SystemClock
 from monitord.conditions import parse_condition
 from monitord.config import Table
-from monitord.dispatch import (
-    CheckLog,
-    Dispatcher,
-    LoggedChecks,
-    LoopPulse,
-    Pipeline,
-    Places,
-    Roster,
-    Sink,
-    Watched,
-)
 from monitord.health import HealthPolicy
-from monitord.history import History, HistorySettings
-from monitord.interventions import Interventions, Silences
 from monitord.model import EXCERPT, Fact, Observation, Reason
 from monitord.monitors import Monitor, MonitorSettings, Tools
 from monitord.monitors.http.monitor import HttpMonitor
-from monitord.net import HttpClient, Resolver, TlsContexts
 from monitord.status import (
-    Access,
-    AccessPolicy,
-    Explanations,
-    Live,
-    MetricsEndpoint,
-    MetricsSources,
     Pages,
     Past,
-    Reads,
-    Recent,
     ReloadOutcome,
-    Snapshots,
-    Tally,
-    build_application,
 )
-from monitord.web import Application
-from tests.endpoint import ACCEPTED, FakeControl
-from tests.fakes import alerts_of_nobody, monitor_settings
+from tests.endpoint import ACCEPTED, RecordedWorld
+from tests.fakes import monitor_settings
 from tests.status.past import FakePast
 
 CERTIFICATE: Mapping[str, Fact] = {
@@ -102,19 +77,33 @@ class ToldMonitor(Monitor[Any]):
         )
 
 
-@dataclass
-class Site:
-    """`recent` hears of every check, as in the daemon."""
+class Site(RecordedWorld):
+    """Monitors by their names and tags; none has been checked yet."""
 
-    clock: Clock
-    pipeline: Pipeline
-    dispatcher: Dispatcher
-    recent: Recent
-    control: FakeControl
-    pages: Pages
-    application: Application
-    alerts: Alerts
-    monitors: dict[str, ToldMonitor] = field(default_factory=dict)
+    def __init__(
+        self,
+        tags: Mapping[str, tuple[str, ...]],
+        past: Past | None = None,
+        clock: Clock | None = None,
+        outcome: ReloadOutcome = ACCEPTED,
+        history_wait_s: float = 3.0,
+        history_path: Path | None = None,
+    ) -> None:
+        super().__init__(clock=clock or SystemClock(), outcome=outcome, history_path=history_path)
+        if past is None and history_path is None:
+            past = FakePast(datetime.now(UTC))
+        if past is not None:
+            pages = Pages(
+                self.dispatcher, self.snapshots, self.control, self.recent, past, self.clock, history_wait_s
+            )
+            self.override(ApplicationContainer.pages, pages)
+        policy = HealthPolicy(fail_after=2, degrade_after=1)
+        up_when = (parse_condition("status < 500", HttpMonitor.vocabulary),)
+        self.monitors: dict[str, ToldMonitor] = {}
+        for name, given in tags.items():
+            settings = monitor_settings(name, tags=given, type_name="http", check_every_s=30.0, policy=policy)
+            self.monitors[name] = ToldMonitor(replace(settings, up_when=up_when), self.tools)
+        self.add(*self.monitors.values())
 
     async def fail(self, name: str, reason: Reason = Reason.REFUSED, times: int = 2) -> None:
         """So often in a row that it is believed."""
@@ -135,75 +124,14 @@ async def site(
     clock: Clock | None = None,
     outcome: ReloadOutcome = ACCEPTED,
     history_wait_s: float = 3.0,
-    roster: Roster | None = None,
-    sinks: tuple[Sink, ...] = (),
+    history_path: Path | None = None,
 ) -> AsyncIterator[Site]:
-    """Monitors by their names and tags; none was checked yet."""
-    clock = SystemClock() if clock is None else clock
-    resolver, contexts = Resolver(), TlsContexts()
-    tools = Tools(
-        clock, HttpClient(user_agent="tests", resolver=resolver, tls_contexts=contexts), resolver, contexts
-    )
-    check_log = CheckLog(LoggedChecks.CHANGES)
-    places: Places[Watched] = Places(10_000, 10_000)
-    pulse = LoopPulse(clock)
-    recent, live, tally = Recent(), Live(), Tally(clock)
-    pipeline = Pipeline(clock, pulse, check_log, roster, (*sinks, recent, live, tally))
-    dispatcher = Dispatcher(pipeline, places, clock, check_log)
-    control = FakeControl(dispatcher, outcome)
-    history = History(None, HistorySettings(), clock)
-    alerts = alerts_of_nobody(clock)
-    snapshots = Snapshots(dispatcher, pulse, history, alerts, clock)
-    past = FakePast(datetime.now(UTC)) if past is None else past
-    pages = Pages(dispatcher, snapshots, control, recent, past, clock, history_wait_s)
-    application = _application(
-        clock, pulse, pipeline, dispatcher, control, history, alerts, pages, live, tally
-    )
-    policy = HealthPolicy(fail_after=2, degrade_after=1)
-    up_when = (parse_condition("status < 500", HttpMonitor.vocabulary),)
-    wanted = [
-        replace(
-            monitor_settings(name, tags=given, type_name="http", check_every_s=30.0, policy=policy),
-            up_when=up_when,
-        )
-        for name, given in tags.items()
-    ]
-    monitors = {one.name: ToldMonitor(one, tools) for one in wanted}
-    dispatcher.apply(dispatcher.plan(wanted, lambda settings: monitors[settings.name]))
+    """The pages show `past`, or what the history at `history_path` holds, which the caller opens and closes."""
+    there = Site(tags, past, clock, outcome, history_wait_s, history_path)
     try:
-        yield Site(clock, pipeline, dispatcher, recent, control, pages, application, alerts, monitors)
+        yield there
     finally:
-        await dispatcher.close(0.0)
-        await alerts.close()
-
-
-def _application(
-    clock: Clock,
-    pulse: LoopPulse,
-    pipeline: Pipeline,
-    dispatcher: Dispatcher,
-    control: FakeControl,
-    history: History,
-    alerts: Alerts,
-    pages: Pages,
-    live: Live,
-    tally: Tally,
-) -> Application:
-    snapshots = Snapshots(dispatcher, pulse, history, alerts, clock)
-    sources = MetricsSources(snapshots, dispatcher, pulse, control, live, tally, history, alerts)
-    return build_application(
-        Reads(snapshots, dispatcher, control, clock),
-        control,
-        history,
-        live,
-        Access(AccessPolicy(), clock, tally),
-        MetricsEndpoint(sources, clock),
-        Interventions(dispatcher, pipeline, Silences(pipeline.roster, clock, lambda _, __: None), clock),
-        Explanations(dispatcher, pipeline, alerts, clock).explain,
-        alerts,
-        lambda: 0.0,
-        pages,
-    )
+        await there.close()
 
 
 @asynccontextmanager

@@ -23,7 +23,7 @@ METRIC = re.compile(r"\b(?:probe|monitord|process)_[a-z0-9_]+\b")
 async def names_of_samples() -> set[str]:
     """Of every sample that there can be: those of each family, by its kind."""
     names = set()
-    for family in MetricsCollector(world().metrics).collect():
+    for family in MetricsCollector(world().metrics_sources).collect():
         names.add(f"{family.name}_total" if family.type == "counter" else family.name)
         if family.type == "histogram":
             names |= {f"{family.name}_{part}" for part in ("bucket", "sum", "count")}
@@ -78,7 +78,7 @@ async def test_every_endpoint_is_in_the_manual_and_in_the_page_of_the_api() -> N
     made = world()
     manual = MANUAL.read_text().replace("\\~", " ").replace("\\fR", "").replace("\\-", "-")
     page = PAGE.read_text()
-    for route in made.application.router:
+    for route in made.status_application.router:
         path = route.resource.template
         if not path.startswith("/api/") or route.method == "HEAD":
             continue

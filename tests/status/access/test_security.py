@@ -16,7 +16,7 @@ from monitord.status.access.security import FAILURES_WITHIN_S, HEADERS, MOST_FAI
 from monitord.web import Server
 from monitord.web.peer import client_network
 from monitord.web.testing import ClientConnection, ClientResponse, SocketClient
-from tests.endpoint import World, world
+from tests.endpoint import StatusWorld, world
 
 TOKEN = "a-token-of-twenty-or-more"
 POLICY = AccessPolicy(hosts=frozenset({"monitor.example.org"}), token=Secret(TOKEN))
@@ -26,7 +26,7 @@ BEARER = f"Bearer {TOKEN}"
 class Asker:
     """Sends what a test says, with any Host."""
 
-    def __init__(self, made: World, client: SocketClient) -> None:
+    def __init__(self, made: StatusWorld, client: SocketClient) -> None:
         self.made = made
         self._client = client
         self._local_address: str | None = None
@@ -73,10 +73,10 @@ class Asker:
 async def over(path: Path | None, policy: AccessPolicy = POLICY) -> AsyncIterator[Asker]:
     made = world(policy=policy)
     try:
-        async with SocketClient(made.application, path=path) as client:
+        async with SocketClient(made.status_application, path=path) as client:
             yield Asker(made, client)
     finally:
-        await made.dispatcher.close(0.0)
+        await made.close()
 
 
 HOSTS = [
@@ -139,13 +139,7 @@ async def test_unix_socket_accepts_only_local_and_configured_hosts(
 ) -> None:
     async with over(tmp_path / "s") as ask:
         for target in ("/", "/status", "/healthz", "/metrics", "/api/v1/status", "/api/v1/events?bad"):
-            wanted = (
-                400
-                if status == 200 and "events" in target
-                else 404
-                if status == 200 and target == "/"
-                else status
-            )
+            wanted = 400 if status == 200 and "events" in target else status
             assert (await ask("GET", target, host=host)).status == wanted
         origin = {"origin": f"http://{host}"} if host else {}
         response = await ask("POST", "/api/v1/monitors/good/pause", host=host, **origin)
@@ -180,14 +174,14 @@ async def test_host_is_taken_from_the_request_itself(tmp_path: Path, *, is_tcp: 
 async def test_localhost_is_ours_on_the_loopback_of_ipv6() -> None:
     made = world(policy=POLICY)
     try:
-        async with Server(made.application, host="::1", port=0) as server:
+        async with Server(made.status_application, host="::1", port=0) as server:
             for host, status in (("[::1]", 200), ("localhost", 200), ("127.0.0.1", 421)):
                 reader, writer = await asyncio.open_connection("::1", server.port)
                 async with ClientConnection(reader, writer) as connection:
                     await connection.send(f"GET /status HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
                     assert (await connection.response()).status == status
     finally:
-        await made.dispatcher.close(0.0)
+        await made.close()
 
 
 CHANGES = [

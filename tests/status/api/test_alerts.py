@@ -10,7 +10,7 @@ from monitord.alerts import AlertSettings
 from monitord.notifiers import NotifierSettings
 from monitord.status.api.openapi import PREFIX
 from tests.alerts.made import FakeNotifier, fake_type, refuse
-from tests.endpoint import World, asked, world
+from tests.endpoint import StatusWorld, asked, world
 from tests.status.api.test_api import Asking, described
 
 OPS = AlertSettings((NotifierSettings("ops", "fake", None, group_wait_s=0.0, fallback="backup"),))
@@ -23,14 +23,14 @@ def with_the_fake_type() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def asking() -> AsyncIterator[tuple[World, Asking, FakeNotifier]]:
+async def asking() -> AsyncIterator[tuple[StatusWorld, Asking, FakeNotifier]]:
     made = world()
     made.alerts.apply(OPS)
     async with asked(made) as client:
         yield made, await described(client), FakeNotifier.made[0]
 
 
-async def delivered(made: World) -> None:
+async def delivered(made: StatusWorld) -> None:
     async with asyncio.timeout(10):
         while not any(entry.has_ended or entry.attempts for entry in made.alerts.entries()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)

@@ -13,7 +13,7 @@ from monitord.model import Reason
 from monitord.status.api.openapi import PREFIX
 from monitord.status.api.schemas import SCHEMAS
 from monitord.web.testing import ClientResponse, TestClient
-from tests.endpoint import REFUSED, World, asked, world
+from tests.endpoint import REFUSED, StatusWorld, asked, world
 from tests.fakes import FakeMonitor, monitor_settings
 
 PROBLEM = "application/problem+json"
@@ -167,7 +167,7 @@ async def test_every_route_is_in_the_document_and_the_reverse() -> None:
         document = (await client.get(f"{PREFIX}/openapi.json")).json()
         routed = {
             (route.method, route.resource.template)
-            for route in made.application.router
+            for route in made.status_application.router
             if route.resource.template.startswith("/api/") and route.method != "HEAD"
         }
     documented = {
@@ -225,7 +225,7 @@ async def test_pages_follow_one_another_though_monitors_come_and_go() -> None:
     assert names == sorted(["good", "bad", "a.b-c_d", *(one.name for one in MANY)])
 
 
-def without(made: World, name: str) -> Plan:
+def without(made: StatusWorld, name: str) -> Plan:
     left = [one.monitor.settings for one in made.dispatcher.watched.values() if one.name != name]
     return made.dispatcher.plan(left, lambda settings: made.dispatcher.watched[settings.name].monitor)
 

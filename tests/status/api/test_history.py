@@ -11,7 +11,7 @@ import pytest
 
 from monitord.dispatch import result_record
 from monitord.model import Health, Incident, Reason, Verdict
-from tests.endpoint import World, asked, world
+from tests.endpoint import StatusWorld, asked, world
 from tests.history.world import result, written
 from tests.status.api.test_api import Asking, described
 
@@ -22,7 +22,7 @@ CHECKS = 30
 class Past:
     """Half an hour of a check a minute, of which every tenth failed; then the API is asked."""
 
-    def __init__(self, made: World, ask: Asking) -> None:
+    def __init__(self, made: StatusWorld, ask: Asking) -> None:
         self.made = made
         self.ask = ask
         self.end = made.clock.now()

@@ -23,7 +23,7 @@ from monitord.status.api.live import (
 )
 from monitord.web import Server
 from monitord.web.testing import ClientConnection, TestClient
-from tests.endpoint import ACCEPTED, World, asked, world
+from tests.endpoint import ACCEPTED, StatusWorld, asked, world
 
 DEADLINE_S = 20.0
 
@@ -87,12 +87,12 @@ class Ears:
 
 
 @contextlib.asynccontextmanager
-async def ears(made: World) -> AsyncIterator[Ears]:
+async def ears(made: StatusWorld) -> AsyncIterator[Ears]:
     async with asked(made) as client, contextlib.AsyncExitStack() as stack:
         yield Ears(client, stack)
 
 
-async def fail_twice(made: World) -> None:
+async def fail_twice(made: StatusWorld) -> None:
     await made.dispatcher.check_now("bad")
     await made.dispatcher.check_now("bad")
 
@@ -266,11 +266,11 @@ async def test_one_listener_too_many_is_told_to_come_later() -> None:
 
 @contextlib.asynccontextmanager
 async def listening_server(
-    made: World, path: Path
+    made: StatusWorld, path: Path
 ) -> AsyncIterator[tuple[Server, contextlib.AsyncExitStack]]:
     try:
         async with (
-            Server(made.application, host="127.0.0.1", port=0, path=path) as server,
+            Server(made.status_application, host="127.0.0.1", port=0, path=path) as server,
             contextlib.AsyncExitStack() as stack,
         ):
             yield server, stack

@@ -17,7 +17,7 @@ from monitord.monitors import MonitorSettings
 from monitord.status.metrics.collector import SLICE_MONITORS, MetricsCollector
 from monitord.status.metrics.labels import labels_of
 from monitord.status.metrics.monitors import MONITOR_METRICS
-from tests.endpoint import World, asked, world
+from tests.endpoint import StatusWorld, asked, world
 from tests.fakes import monitor_settings
 from tests.status.api.test_api import without
 
@@ -26,7 +26,7 @@ AT = datetime(2026, 1, 2, tzinfo=UTC)
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
-async def scraped(made: World) -> tuple[str, Samples]:
+async def scraped(made: StatusWorld) -> tuple[str, Samples]:
     """The page, and every sample in it by name and labels, those that are empty left out."""
     async with asked(made) as client:
         response = await client.get("/metrics")
@@ -44,7 +44,7 @@ def of(samples: Samples, name: str, **labels: str) -> float:
     return samples[name, frozenset(labels.items())]
 
 
-def see(made: World, name: str, facts: Mapping[str, Fact], verdict: Verdict = Verdict.PASS) -> None:
+def see(made: StatusWorld, name: str, facts: Mapping[str, Fact], verdict: Verdict = Verdict.PASS) -> None:
     """Let the last check of a monitor have seen this."""
     observation = Observation(AT, 0.25, Reason.OK, "seen", facts)
     watched = made.dispatcher.watched[name]
@@ -179,7 +179,7 @@ async def test_a_page_of_slices_is_the_page_of_the_whole() -> None:
         see(made, settings.name, {})
     whole = {
         (sample.name, frozenset(item for item in sample.labels.items() if item[1]))
-        for family in MetricsCollector(made.metrics).collect()
+        for family in MetricsCollector(made.metrics_sources).collect()
         for sample in family.samples
     }
     text, samples = await scraped(made)

@@ -13,13 +13,11 @@ from urllib.parse import urljoin
 import pytest
 
 from monitord.alerts import AlertSettings
-from monitord.bridges.recorder import Recorder
 from monitord.clock import SystemClock
 from monitord.dispatch import (
     Matcher,
     OpenWindow,
     Pause,
-    Roster,
     Silence,
 )
 from monitord.history import History, HistorySettings, Uptime
@@ -65,7 +63,7 @@ class Outline(HTMLParser):
 
 
 async def page(one: Site, path: str, *, status: int = 200) -> ClientResponse:
-    async with TestClient(one.application) as client:
+    async with TestClient(one.status_application) as client:
         answer = await client.get(path, headers=HTML)
     assert answer.status == status, answer.text
     return answer
@@ -114,7 +112,7 @@ async def test_nothing_is_loaded_from_elsewhere_and_every_address_is_relative(pa
 
 
 async def test_every_link_of_every_page_leads_somewhere() -> None:
-    async with usual_site() as one, TestClient(one.application) as client:
+    async with usual_site() as one, TestClient(one.status_application) as client:
         seen: set[str] = set()
         found = list(PATHS)
         while found and len(seen) < 60:
@@ -133,7 +131,7 @@ async def test_every_link_of_every_page_leads_somewhere() -> None:
 async def test_a_unit_with_a_backslash_in_its_name_can_be_followed() -> None:
     """Browsers take a backslash in an address for a slash."""
     name = r"unit:dev-disk-by\x2duuid.swap"
-    async with site({name: ()}) as one, TestClient(one.application) as client:
+    async with site({name: ()}) as one, TestClient(one.status_application) as client:
         await one.fail(name)
         for path in ("/", "/incidents"):
             addresses = Outline((await client.get(path, headers=HTML)).text).having("href")
@@ -233,7 +231,7 @@ async def test_what_a_monitor_says_cannot_become_markup() -> None:
 
 
 async def test_an_unchanged_overview_is_not_sent_again() -> None:
-    async with usual_site() as one, TestClient(one.application) as client:
+    async with usual_site() as one, TestClient(one.status_application) as client:
         tag = (await client.get("/", headers=HTML)).headers["ETag"]
         again = await client.get("/", headers=[("If-None-Match", f'"x", {tag}')])
         assert (again.status, again.headers["ETag"]) == (304, tag)
@@ -243,7 +241,7 @@ async def test_an_unchanged_overview_is_not_sent_again() -> None:
 
 
 async def test_only_changed_rows_are_sent_after_a_revision() -> None:
-    async with usual_site() as one, TestClient(one.application) as client:
+    async with usual_site() as one, TestClient(one.status_application) as client:
         first = (await client.get("/fragments/rows?since=0")).json()
         assert set(first["rows"]) == {"shop", "bad", "slow", "blog", "a.b-c_d", "new"}
         await one.check("shop")
@@ -255,7 +253,7 @@ async def test_only_changed_rows_are_sent_after_a_revision() -> None:
 
 
 async def test_a_change_of_state_is_a_change_of_structure() -> None:
-    async with usual_site() as one, TestClient(one.application) as client:
+    async with usual_site() as one, TestClient(one.status_application) as client:
         first = (await client.get("/fragments/rows?since=0")).json()
         await one.fail("shop")
         news = (await client.get(f"/fragments/rows?since={first['revision']}")).json()
@@ -264,7 +262,7 @@ async def test_a_change_of_state_is_a_change_of_structure() -> None:
 
 
 async def test_a_monitor_that_left_leaves_the_overview() -> None:
-    async with usual_site() as one, TestClient(one.application) as client:
+    async with usual_site() as one, TestClient(one.status_application) as client:
         first = (await client.get("/fragments/rows?since=0")).json()
         kept = [
             watched.monitor.settings for watched in one.dispatcher.watched.values() if watched.name != "bad"
@@ -276,7 +274,7 @@ async def test_a_monitor_that_left_leaves_the_overview() -> None:
 
 @pytest.mark.parametrize("since", ["-1", "x", "1.5", "%31%00", "9" * 5000])
 async def test_a_revision_that_is_none_is_refused(since: str) -> None:
-    async with usual_site() as one, TestClient(one.application) as client:
+    async with usual_site() as one, TestClient(one.status_application) as client:
         assert (await client.get(f"/fragments/rows?since={since}")).status == 400
 
 
@@ -401,30 +399,23 @@ async def test_an_uptime_says_of_how_much_time_it_is_where_that_is_less_than_its
 
 
 async def test_what_an_earlier_run_has_seen_is_on_the_pages_of_the_next(tmp_path: Path) -> None:
-    def history() -> History:
-        return History(tmp_path / "history.sqlite3", HistorySettings(), SystemClock())
-
-    before = history()
-    kept = before.open()
-    before.start()
-    roster, clock = Roster(), SystemClock()
-    recorder = Recorder(before, roster, clock, kept)
-    async with site(
-        {"shop": (), "bad": ()}, past=before, clock=clock, roster=roster, sinks=(recorder,)
-    ) as one:
+    tags: dict[str, tuple[str, ...]] = {"shop": (), "bad": ()}
+    async with site(tags, history_path=tmp_path / "history.sqlite3") as one:
+        one.history.open()
+        one.history.start()
         for _ in range(2):
             await one.check("shop")
         await one.fail("bad")
-    await before.close(10.0)
-    after = history()
-    after.open()
-    after.start()
-    async with site({"shop": (), "bad": ()}, past=after) as one, TestClient(one.application) as client:
+    async with (
+        site(tags, history_path=tmp_path / "history.sqlite3") as one,
+        TestClient(one.status_application) as client,
+    ):
+        one.history.open()
+        one.history.start()
         # They are read in the background, while the first page may be made without them.
         while "the last 2 checks: 2 pass" not in (await client.get("/", headers=HTML)).text:
             pass
         shop, bad = [(await client.get(f"/m/{name}", headers=HTML)).text for name in ("shop", "bad")]
-    await after.close(10.0)
     assert "processing" in shop[shop.index("Response time by phase") :]
     assert shop.count('<span class="verdict v-pass">') == 2
     failures = bad[bad.index("Last failures") :]
@@ -558,13 +549,13 @@ async def test_a_badge_says_how_a_monitor_stands(path: str, status: int, said: s
 
 @pytest.mark.parametrize("query", ["kind=uptime&window=3w", "kind=colour"])
 async def test_a_badge_that_does_not_exist_is_refused(query: str) -> None:
-    async with usual_site() as one, TestClient(one.application) as client:
+    async with usual_site() as one, TestClient(one.status_application) as client:
         assert (await client.get(f"/badge/shop.svg?{query}")).status == 400
 
 
 async def test_a_badge_that_has_not_changed_stays_one_for_pages_elsewhere() -> None:
     """RFC 9111 section 4.3.4: what a 304 says of the answer takes the place of what was kept with it."""
-    async with usual_site() as one, TestClient(one.application) as client:
+    async with usual_site() as one, TestClient(one.status_application) as client:
         first = await client.get("/badge/shop.svg")
         again = await client.get("/badge/shop.svg", headers=[("If-None-Match", first.headers["ETag"])])
     assert again.status == 304
@@ -579,7 +570,7 @@ async def test_an_uptime_badge_without_history_says_that_it_is_not_known() -> No
 
 @pytest.mark.parametrize("name", CONTENT_TYPES)
 async def test_static_files_come_out_of_the_package_and_are_kept_for_ever(name: str) -> None:
-    async with usual_site() as one, TestClient(one.application) as client:
+    async with usual_site() as one, TestClient(one.status_application) as client:
         text = (await client.get("/", headers=HTML)).text
         named = re.search(rf'"\./(static/{re.escape(name)}\?v=\w+)"', text)
         assert named is not None
@@ -604,7 +595,7 @@ async def test_what_is_not_there_is_a_page_that_leads_back(path: str) -> None:
 
 @pytest.mark.parametrize("accept", ["*/*", "application/json", ""])
 async def test_programs_get_errors_as_they_were(accept: str) -> None:
-    async with usual_site() as one, TestClient(one.application) as client:
+    async with usual_site() as one, TestClient(one.status_application) as client:
         answer = await client.get("/monitors/nobody", headers=[("Accept", accept)] if accept else [])
     assert answer.status == 404
     assert answer.text == "no monitor is called 'nobody'; GET /monitors lists them\n"
@@ -615,7 +606,7 @@ async def test_a_bug_is_a_page_with_the_number_in_the_log(caplog: pytest.LogCapt
         raise LookupError("a bug")
 
     async with usual_site() as one:
-        one.application.router.add_get("/broken", broken)
+        one.status_application.router.add_get("/broken", broken)
         answer = await page(one, "/broken", status=500)
     number = re.search(r"Number (\w+) in the log", answer.text)
     assert number is not None
@@ -624,7 +615,7 @@ async def test_a_bug_is_a_page_with_the_number_in_the_log(caplog: pytest.LogCapt
 
 
 async def test_a_wrong_method_keeps_its_allow() -> None:
-    async with usual_site() as one, TestClient(one.application) as client:
+    async with usual_site() as one, TestClient(one.status_application) as client:
         answer = await client.request("POST", "/daemon", headers=HTML)
     assert answer.status == 405
     assert "GET" in answer.headers["Allow"]
