@@ -24,12 +24,13 @@ from monitord.dispatch import (
     Pipeline,
     Places,
     Roster,
+    Silences,
     Sink,
     UnitRecoveries,
     Watched,
 )
 from monitord.history import History, Kept
-from monitord.interventions import Interventions, Silences
+from monitord.interventions import Interventions
 from monitord.journal.feed import JournalFeeds
 from monitord.journal_events import JournalEvent
 from monitord.monitors import Monitor, MonitorSettings, Tools, monitor_type
@@ -143,7 +144,7 @@ class ApplicationContainer(Container):
 
     @provide
     def roster(self) -> Roster:
-        return Roster()
+        return Roster(self.silences)
 
     @provide
     def pulse(self) -> LoopPulse:
@@ -232,7 +233,7 @@ class ApplicationContainer(Container):
 
     @provide
     def silences(self) -> Silences:
-        return Silences(self.roster, self.clock, self.history.save_own, self.kept.own)
+        return Silences(self.history.save_own, self.kept.own)
 
     @provide
     def interventions(self) -> Interventions:

@@ -221,12 +221,11 @@ class Control:
         return ReloadOutcome(ok=True, at=at, summary=summary, warnings=warnings)
 
     def _put_in_force(self, settings: Settings, plan: Plan) -> None:
-        """What holds for all monitors first: it decides how they stand."""
-        self._dispatcher.roster.windows = settings.maintenance
         # Before the monitors: a closing notification would be lost while there are no notifiers yet.
         self._alerts.apply(settings.alerts)
         network = settings.network
-        self._dispatcher.apply(plan, IsolationPolicy(network.blind_share, frozenset(network.canary)))
+        isolation = IsolationPolicy(network.blind_share, frozenset(network.canary))
+        self._dispatcher.apply(plan, isolation, settings.maintenance)
         self._auto_units.apply(settings.auto, settings.monitors)
 
     def _refused(self, at: datetime, faults: list[str], asked_by: str) -> ReloadOutcome:

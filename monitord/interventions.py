@@ -5,21 +5,18 @@ A pause and an acknowledgement belong to their monitor and are kept with its sta
 
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 
 from monitord.clock import Clock, time_text
 from monitord.dispatch import (
-    ClockStep,
     Dispatcher,
     Matcher,
     Pause,
     Pipeline,
-    Roster,
     Silence,
-    Sink,
+    Silences,
     Watched,
 )
 from monitord.errors import ControlError, InvalidValueError
@@ -28,56 +25,9 @@ from monitord.text import counted
 
 log = logging.getLogger("monitord")
 
-SILENCES = "silences"
-"""The name by which they are kept."""
-
 MOST_SILENCES = 1000
 MOST_SILENCE_CHARACTERS = 1 << 20
 """In the names, patterns, tags and comments of all silences: they are kept in memory, and stored with each change."""
-
-Keep = Callable[[str, Mapping[str, Any]], None]
-
-
-class Silences(Sink):
-    """The silences of the roster. `keep` stores them, and `kept` is what it was given in an earlier run."""
-
-    def __init__(
-        self, roster: Roster, clock: Clock, keep: Keep, kept: Mapping[str, Mapping[str, Any]] | None = None
-    ) -> None:
-        self._roster = roster
-        self._clock = clock
-        self._keep = keep
-        try:
-            records = (kept or {}).get(SILENCES, {}).get("silences", ())
-            roster.silences = {one.id: one for one in map(_silence_of, records)}
-        except (KeyError, TypeError, ValueError) as error:
-            log.warning("the silences that were kept cannot be read, and are gone: %r", error)
-
-    @property
-    def current(self) -> Sequence[Silence]:
-        """Those that have not ended, the one that ends first at the beginning."""
-        now = self._clock.now()
-        there = self._roster.silences.values()
-        return sorted((one for one in there if one.until > now), key=lambda one: one.until)
-
-    def replace_all(self, silences: Sequence[Silence]) -> None:
-        """Put these in force, and store them."""
-        self._roster.silences = {one.id: one for one in silences}
-        self._keep(SILENCES, {"silences": [_record_of(one) for one in silences]})
-
-    def on_clock_step(self, step: ClockStep) -> None:
-        """Silences for a duration last as long as they were to last."""
-        if self._roster.silences:
-            self.replace_all(
-                [
-                    replace(
-                        one,
-                        since=step.moment(one.since),
-                        until=one.until if one.is_end_fixed else step.end(one.until),
-                    )
-                    for one in self._roster.silences.values()
-                ]
-            )
 
 
 class Interventions:
@@ -92,7 +42,7 @@ class Interventions:
     @property
     def silences(self) -> Sequence[Silence]:
         """Those that have not ended, the one that ends first at the beginning."""
-        return self._silences.current
+        return self._silences.current(self._clock.now())
 
     def pause(self, name: str, by: str, comment: str | None) -> None:
         """No checks until `resume`; again: with the new comment. Raises KeyError for an unknown name."""
@@ -179,24 +129,3 @@ def _characters_of(silence: Silence) -> int:
     matcher = silence.matcher
     texts = (*matcher.names, *matcher.patterns, *matcher.tags, silence.comment or "")
     return sum(map(len, texts))
-
-
-def _record_of(silence: Silence) -> dict[str, Any]:
-    return {
-        **asdict(silence),
-        "since": silence.since.timestamp(),
-        "until": silence.until.timestamp(),
-    }
-
-
-def _silence_of(record: Mapping[str, Any]) -> Silence:
-    matcher = record["matcher"]
-    return Silence(
-        id=str(record["id"]),
-        matcher=Matcher(tuple(matcher["names"]), tuple(matcher["patterns"]), tuple(matcher["tags"])),
-        since=datetime.fromtimestamp(record["since"], UTC),
-        until=datetime.fromtimestamp(record["until"], UTC),
-        by=str(record["by"]),
-        comment=record["comment"],
-        is_end_fixed=record.get("is_end_fixed") is True,
-    )

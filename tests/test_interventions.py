@@ -5,16 +5,16 @@ import json
 import logging
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from types import FrameType
 from typing import Any
 
 import pytest
 
-from monitord.dispatch import Matcher, Silence
+from monitord.dispatch import Matcher, Roster, Silence, Silences
 from monitord.errors import ControlError
-from monitord.interventions import MOST_SILENCES, Interventions, Silences
+from monitord.interventions import MOST_SILENCES, Interventions
 from monitord.model import Health, Incident, Reason
 from tests.dispatch.test_dispatcher import Bench, answers, bench, finish
 from tests.fakes import run_in_fake_time
@@ -25,22 +25,19 @@ KIM = "kim (uid 1000)"
 @dataclass
 class There:
     made: Bench
-    kept: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    kept: dict[str, Mapping[str, Any]]
 
     def interventions(self) -> Interventions:
         made = self.made
-        silences = Silences(
-            made.pipeline.roster, made.clock, lambda key, value: self.kept.update({key: value}), self.kept
-        )
-        return Interventions(made.dispatcher, made.pipeline, silences, made.clock)
+        return Interventions(made.dispatcher, made.pipeline, made.pipeline.roster.silences, made.clock)
 
 
 def run(main: Any) -> None:
     async def whole() -> None:
-        made = bench()
-        there = There(made)
+        kept: dict[str, Mapping[str, Any]] = {}
+        there = There(bench(roster=Roster(Silences(kept.__setitem__))), kept)
         await main(there, there.interventions())
-        await finish(made)
+        await finish(there.made)
 
     run_in_fake_time(whole)
 
@@ -110,16 +107,15 @@ def test_an_acknowledgement_is_taken_back(caplog: pytest.LogCaptureFixture) -> N
     assert "web: acknowledgement of kim (uid 1000) withdrawn by bo (uid 1001)" in caplog.text
 
 
-def test_silences_are_kept_through_json_and_end_by_themselves() -> None:
+def test_silences_are_stored_as_json_and_end_at_their_time() -> None:
     async def main(there: There, interventions: Interventions) -> None:
         there.made.monitor("web")
         until = there.made.clock.now() + timedelta(hours=1)
         first = interventions.silence(Matcher(patterns=("w*",)), until, "upgrade", KIM)
         interventions.silence(Matcher(tags=("prod",)), until + timedelta(hours=1), None, KIM)
         before = interventions.silences
-        there.kept = json.loads(json.dumps(there.kept))
-        there.made.pipeline.roster.silences = {}
-        again = there.interventions()
+        silences = Silences(there.kept.__setitem__, json.loads(json.dumps(there.kept)))
+        again = Interventions(there.made.dispatcher, there.made.pipeline, silences, there.made.clock)
         assert again.silences == before
         again.unsilence(first, KIM)
         with pytest.raises(KeyError):
@@ -130,13 +126,12 @@ def test_silences_are_kept_through_json_and_end_by_themselves() -> None:
     run(main)
 
 
-def test_silences_that_cannot_be_read_are_told_and_gone(caplog: pytest.LogCaptureFixture) -> None:
-    async def main(there: There, _: Interventions) -> None:
-        there.kept = {"silences": {"silences": [{"id": "x"}]}}
-        assert there.interventions().silences == []
-
-    run(main)
-    assert "are gone" in caplog.text
+def test_stored_silences_that_cannot_be_read_are_discarded_with_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    silences = Silences(stored={"silences": {"silences": [{"id": "x"}]}})
+    assert silences.current(datetime(2026, 1, 1, tzinfo=UTC)) == []
+    assert "cannot be read" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -165,7 +160,7 @@ def test_silences_are_limited_in_number_and_size() -> None:
         now = there.made.clock.now()
         until = now + timedelta(hours=1)
         many = [Silence(str(number), Matcher(("web",)), now, until, KIM) for number in range(MOST_SILENCES)]
-        there.made.pipeline.roster.silences = {one.id: one for one in many}
+        there.made.pipeline.roster.silences.replace_all(many)
         with pytest.raises(ControlError, match="there are 1000 silences already, and no more can be kept"):
             interventions.silence(Matcher(("web",)), until, None, KIM)
         interventions.unsilence("7", KIM)
@@ -176,7 +171,7 @@ def test_silences_are_limited_in_number_and_size() -> None:
             )
             for number in range(4)
         ]
-        there.made.pipeline.roster.silences = {one.id: one for one in large}
+        there.made.pipeline.roster.silences.replace_all(large)
         with pytest.raises(ControlError, match="end some of them"):
             interventions.silence(large[0].matcher, until, None, KIM)
         assert len(interventions.silences) == 4

@@ -13,8 +13,9 @@ from monitord.dispatch.pipeline import Pipeline
 from monitord.dispatch.places import Places
 from monitord.dispatch.plan import Plan
 from monitord.dispatch.pulse import LoopPulse
-from monitord.dispatch.roster import Matcher, Roster, Silence
+from monitord.dispatch.roster import Roster
 from monitord.dispatch.saved import result_of_record, result_record
+from monitord.dispatch.silences import Matcher, Silence, Silences
 from monitord.dispatch.sink import Sink
 from monitord.dispatch.state import MonitorState, OpenWindow, Pause
 from monitord.dispatch.watched import Watched
@@ -39,6 +40,7 @@ __all__ = [
     "Plan",
     "Roster",
     "Silence",
+    "Silences",
     "Sink",
     "UnitRecoveries",
     "Watched",

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any
 
 from monitord.clock import time_text
-from monitord.dispatch.roster import Silence
+from monitord.dispatch.silences import Silence
 from monitord.dispatch.state import OpenWindow
 from monitord.dispatch.watched import Watched
 from monitord.journal_events import JournalEvent

@@ -10,7 +10,6 @@ Nothing here waits for storage, alerts, the journal or a web client.
 
 import asyncio
 import logging
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -27,7 +26,7 @@ from monitord.dispatch.saved import SavedMonitor
 from monitord.dispatch.schedule import first_due, grid_of, next_due
 from monitord.dispatch.state import MonitorState, Pause
 from monitord.dispatch.watched import Watched
-from monitord.health import IsolationPolicy
+from monitord.health import IsolationPolicy, Window
 from monitord.model import Health, Result
 from monitord.monitors import Monitor, MonitorSettings
 
@@ -66,14 +65,13 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self.roster = pipeline.roster
-        self.watched: dict[str, Watched] = pipeline.roster.watched
+        self.watched: Mapping[str, Watched] = pipeline.roster.watched
         self._extra: set[str] = set()
         self.lateness = Lateness()
         self.checks = 0
         self.skipped = 0
         self.abandoned = 0
         self._recall = recall
-        self._isolation = IsolationPolicy()
 
     # -- life ---------------------------------------------------------------------------------------------
 
@@ -100,7 +98,8 @@ class Dispatcher:
         for watched in self.watched.values():
             watched.cycle.cancel_requests()
             await self._close_monitor(watched.monitor)
-        self.watched.clear()
+        for name in list(self.watched):
+            self.roster.remove(name)
         if self._closing:
             await asyncio.wait(self._closing, timeout=CANCEL_WAIT_S)
 
@@ -133,15 +132,21 @@ class Dispatcher:
         """Build what is new, aside. Whatever `build` raises leaves everything as it was."""
         return plan_of(self.watched, self._extra, wanted, build)
 
-    def apply(self, plan: Plan, isolation: IsolationPolicy | None = None) -> None:
-        """Put a plan in force. Monitors that are not in it keep phase, streaks and connections. Cannot fail.
+    def apply(
+        self,
+        plan: Plan,
+        isolation: IsolationPolicy | None = None,
+        windows: Sequence[Window] | None = None,
+    ) -> None:
+        """Apply a plan. Monitors that are not in it keep phase, streaks and connections. Cannot fail.
 
-        `isolation` replaces the policy in force; None keeps it.
+        `isolation` and `windows` replace the previous policy and maintenance windows; None keeps them.
         """
-        self._isolation = isolation or self._isolation
         now_s = self._clock.monotonic_s()
-        removed = {name: self.watched.pop(name) for name in plan.removed}
-        for previous in removed.values():
+        removed: dict[str, Watched] = {}
+        for name in plan.removed:
+            removed[name] = previous = self.watched[name]
+            self.roster.remove(name)
             self._let_go(previous)
         for monitor in plan.changed:
             previous = self.watched[monitor.name]
@@ -157,17 +162,7 @@ class Dispatcher:
             self._begin(watched)
         for previous in removed.values():
             self._pipeline.remove(previous)
-        self.roster.settle()
-        periods_s = {
-            name: one.monitor.settings.check_every_s
-            for name, one in self.watched.items()
-            if one.monitor.looks_outward and one.state.pause is None
-        }
-        self._pipeline.blindness.configure(periods_s, self._isolation)
-        self._pipeline.measure_finely_for(
-            min((one.monitor.settings.timeout_s for one in self.watched.values()), default=math.inf)
-        )
-        self._pipeline.review(anew=True)
+        self._pipeline.configure(isolation, windows)
         self._alarms.aim()
 
     def follow_zone(self) -> None:
@@ -191,7 +186,6 @@ class Dispatcher:
             self._recalled(monitor, now_s) if previous is None else self._successor(monitor, previous, now_s)
         )
         self._begin(watched)
-        self.roster.settle()
         self._pipeline.review(anew=True)
         self._alarms.aim()
         self._wake(watched)
@@ -199,11 +193,10 @@ class Dispatcher:
     def remove_extra(self, name: str) -> None:
         """The end of what `put_extra` began. One that is not there is no fault: the daemon may be stopping."""
         self._extra.discard(name)
-        watched = self.watched.pop(name, None)
+        watched = self.roster.remove(name)
         if watched is not None:
             self._let_go(watched)
             self._pipeline.remove(watched)
-            self.roster.settle()
             self._alarms.aim()
 
     def resize(self, in_all: int, per_host: int, own: Mapping[str, int] | None = None) -> None:
@@ -220,7 +213,7 @@ class Dispatcher:
         cycle = CheckCycle(grid_of(monitor.name, monitor.settings.check_every_s), due_at)
         watched = Watched(monitor, cycle, state, request_check=self._wake)
         watched.remind(memory)
-        self.watched[monitor.name] = watched
+        self.roster.add(watched)
         if state.pause is None:
             self._alarms.set(watched, due_at)
         return watched

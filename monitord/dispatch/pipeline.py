@@ -22,16 +22,19 @@ from monitord.dispatch.judging import conditions_of, judge
 from monitord.dispatch.pulse import LoopPulse
 from monitord.dispatch.roster import Roster
 from monitord.dispatch.sink import Sink
-from monitord.dispatch.state import MonitorState, Pause
+from monitord.dispatch.state import MonitorState, OpenWindow, Pause
 from monitord.dispatch.watched import Watched
 from monitord.health import (
     PROBED,
     Blindness,
     HealthState,
+    IsolationPolicy,
     Parents,
+    Window,
     advance,
     confirm,
     incident_after,
+    maintenance_of,
     without_streak,
 )
 from monitord.model import Health, Incident, Observation, Reason, Result, Transition, Verdict
@@ -46,7 +49,7 @@ DEADLINE_MARGIN_S = 0.25
 """A type that watches its own timeout gets this much more, to say what it was waiting for."""
 
 UNKNOWN_AFTER_INTERVALS = 3
-"""So many times `check_every` without a sure verdict, and nobody knows any more how a monitor stands."""
+"""After so many times `check_every` without a conclusive verdict, the state is unknown."""
 
 SETTLE_AFTER_BLINDNESS_S = 10.0
 
@@ -93,11 +96,12 @@ class Pipeline:
         """Monitors whose failures are not confirmed before the state of their parents, or of this host, is known. True:
         a parent fails, so that a failure found before it recovers says nothing."""
         self._awaited: set[str] = set()
-        """The monitors whose results may decide about those that are held."""
+        """The monitors whose results may decide about the held ones."""
         self._awaits_suspicion = False
         self._concluding: Watched | None = None
         """Its check has a result, but has not ended yet."""
         self._evaluating = asyncio.Lock()
+        self._windows: Sequence[Window] = ()
         self._are_open: list[bool] = []
         self._clock_steps = ClockSteps(clock)
         self._last_step: ClockStep | None = None
@@ -125,9 +129,21 @@ class Pipeline:
             was_late = fault is Reason.PROBER_LATE and result.verdict is Verdict.UNSURE
             self._conclude(watched, result, was_late=was_late)
 
-    def measure_finely_for(self, shortest_timeout_s: float) -> None:
-        """So that a standstill that matters to any monitor is noticed."""
-        self._pulse.configure(shortest_timeout_s)
+    def configure(
+        self, isolation: IsolationPolicy | None = None, windows: Sequence[Window] | None = None
+    ) -> None:
+        """Adapt to the monitors that there are now, and to the settings that apply to all; None keeps the previous."""
+        self._windows = self._windows if windows is None else windows
+        monitors = self.roster.watched.values()
+        periods_s = {
+            one.name: one.monitor.settings.check_every_s
+            for one in monitors
+            if one.monitor.looks_outward and one.state.pause is None
+        }
+        self.blindness.configure(periods_s, isolation or self.blindness.policy)
+        # A stall that matters to any monitor is detected.
+        self._pulse.configure(min((one.monitor.settings.timeout_s for one in monitors), default=math.inf))
+        self.review(anew=True)
 
     def deadline_s(self, watched: Watched) -> float:
         """How long a check of this monitor may run, in seconds."""
@@ -138,7 +154,7 @@ class Pipeline:
         return self._pulse.lost_since_s(watched.cycle.began_at)
 
     def conclude_abandoned(self, watched: Watched) -> None:
-        """Take a check for over that does not end by itself."""
+        """Conclude a check that has ignored its cancellation, without its result."""
         timeout = format_duration(watched.monitor.settings.timeout_s)
         detail = f"check ignored its cancellation after {timeout} and was abandoned"
         observation = Stopwatch(self._clock, watched.cycle.began_at).observation(Reason.MONITOR_BUG, detail)
@@ -151,17 +167,22 @@ class Pipeline:
         self._note_blindness()
         self._confirm_held()
         now = self._clock.now()
-        are_open = [window.is_open(now) for window in self.roster.windows]
+        are_open = [window.is_open(now) for window in self._windows]
         if are_open == self._are_open and not anew:
             return
         self._are_open = are_open
         for watched in self.roster.watched.values():
-            left, window = watched.state.window, self.roster.window_of(watched, now)
+            left, window = watched.state.window, self._window_of(watched, now)
             if window != left:
                 watched.state = replace(watched.state, window=window)
                 if left is None or window is None or left.name != window.name:
                     self._log.window_changed(watched, left=left)
                 self.restand(watched)
+
+    def _window_of(self, watched: Watched, at: datetime) -> OpenWindow | None:
+        """The maintenance window that is open for this monitor; of several, the last to close."""
+        window = maintenance_of(self._windows, watched.name, watched.monitor.settings.tags, at)
+        return None if window is None else OpenWindow(window.name, window.closes_after(at), window.comment)
 
     def follow_clock(self) -> None:
         """Move the moments of this run along where the wall clock was set. Cheap where it was not."""

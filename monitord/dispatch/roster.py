@@ -1,84 +1,40 @@
-"""All monitors in the daemon's care, and what holds for them beside their checks: parents, windows, silences.
+"""The registry of all monitors: their dependencies, members of groups, and silences."""
 
-The dispatcher fills it, the pipeline asks it. What a person said (a silence) and what the calendar says (a window)
-changes no state: it says who need not be told.
-"""
-
-import fnmatch
-import re
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from functools import lru_cache
 
-from monitord.dispatch.state import OpenWindow
+from monitord.dispatch.silences import Silence, Silences
 from monitord.dispatch.watched import Watched
-from monitord.health import Parents, Window, maintenance_of, parents_of
+from monitord.health import Parents, parents_of
 from monitord.model import Health
 from monitord.monitors import Monitor
-
-MAX_COMPILED = 2048
-"""More than there are silences. Each result is compared with all of them in turn, so a smaller
-cache would compile every pattern each time."""
 
 IsCurrent = Callable[[Watched], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Matcher:
-    """Which monitors are meant: those with one of the names or patterns (`*`, `?`, `[…]`) and with all of the tags.
-
-    An empty one means all. Filters, commands, maintenance windows and routes combine them in the same way.
-    """
-
-    names: tuple[str, ...] = ()
-    patterns: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-
-    def covers(self, name: str, tags: Collection[str]) -> bool:
-        is_named = (
-            not (self.names or self.patterns)
-            or name in self.names
-            or (bool(self.patterns) and _compiled(self.patterns).match(name) is not None)
-        )
-        return is_named and set(self.tags).issubset(tags)
-
-
-@lru_cache(maxsize=MAX_COMPILED)
-def _compiled(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    """One expression of all, as of `fnmatch.fnmatchcase`: a silence of many patterns is asked about every monitor."""
-    return re.compile("|".join(map(fnmatch.translate, patterns)))
-
-
-@dataclass(frozen=True, slots=True)
-class Silence:
-    """No notifications about these monitors until then.
-
-    `is_end_fixed`: the end was given as a moment and does not move when the wall clock is set, as that of a duration
-    does.
-    """
-
-    id: str
-    matcher: Matcher
-    since: datetime
-    until: datetime
-    by: str
-    comment: str | None = None
-    is_end_fixed: bool = False
-
-
 class Roster:
-    """One for the daemon. `windows` is replaced at each reload, `silences` by whoever may."""
+    """All monitors. The dispatcher adds and removes them; everything else reads `watched`."""
 
-    def __init__(self) -> None:
-        self.watched: dict[str, Watched] = {}
-        self.windows: Sequence[Window] = ()
-        self.silences: Mapping[str, Silence] = {}
-        self._followers: list[Watched] = []
+    def __init__(self, silences: Silences | None = None) -> None:
+        self.silences = Silences() if silences is None else silences
+        self._watched: dict[str, Watched] = {}
+        self._groups: list[Watched] | None = None
+        """Found when they are needed for the first time after a change."""
 
-    def settle(self) -> None:
-        """The monitors have changed: find out anew who is made of others."""
-        self._followers = [watched for watched in self.watched.values() if self.is_group(watched)]
+    @property
+    def watched(self) -> Mapping[str, Watched]:
+        """The monitors by name. The same mapping each time, whose contents change."""
+        return self._watched
+
+    def add(self, watched: Watched) -> None:
+        """Add a monitor, or replace the one of the same name."""
+        self._watched[watched.name] = watched
+        self._groups = None
+
+    def remove(self, name: str) -> Watched | None:
+        """Remove a monitor and return it; None if there is none of this name."""
+        self._groups = None
+        return self._watched.pop(name, None)
 
     @staticmethod
     def is_group(watched: Watched) -> bool:
@@ -87,15 +43,19 @@ class Roster:
 
     def followers(self, watched: Watched) -> list[Watched]:
         """Those whose state follows from that of this one."""
+        if self._groups is None:
+            self._groups = [one for one in self._watched.values() if self.is_group(one)]
         settings = watched.monitor.settings
-        return [one for one in self._followers if one is not watched and one.monitor.concerns(settings)]
+        return [one for one in self._groups if one is not watched and one.monitor.concerns(settings)]
 
     def members(self, watched: Watched) -> list[Watched]:
         """Those from whose state the state of this one follows; of others than groups there are none."""
         concerns = watched.monitor.concerns
         if not self.is_group(watched):
             return []
-        return [one for one in self.watched.values() if one is not watched and concerns(one.monitor.settings)]
+        return [
+            one for one in self._watched.values() if one is not watched and concerns(one.monitor.settings)
+        ]
 
     def parents(self, watched: Watched, is_current: IsCurrent = lambda _: True) -> Parents:
         """State of the monitors that this one depends on. One that is not configured says nothing.
@@ -112,7 +72,7 @@ class Roster:
 
     def as_parent(self, name: str, is_current: IsCurrent = lambda _: True) -> Parents:
         """What this monitor says of those that depend on it. Behind a paused one, its own parents count."""
-        parent = self.watched.get(name)
+        parent = self._watched.get(name)
         if parent is None:
             return Parents.WELL
         if parent.state.stands in {Health.DOWN, Health.UNREACHABLE}:
@@ -133,7 +93,7 @@ class Roster:
     def _add_sources(self, watched: Watched, found: dict[str, Watched]) -> None:
         settings = watched.monitor.settings
         for name in (*settings.depends_on, *settings.depends_on_any):
-            parent = self.watched.get(name)
+            parent = self._watched.get(name)
             if parent is None or name in found or parent.state.stands is Health.DOWN:
                 continue
             if parent.state.stands is Health.PAUSED:
@@ -154,23 +114,10 @@ class Roster:
         wanted = frozenset(tags)
         return [
             (watched.name, watched.state.stands)
-            for watched in self.watched.values()
+            for watched in self._watched.values()
             if watched.name in names or (wanted and wanted.issubset(watched.monitor.settings.tags))
         ]
 
-    def window_of(self, watched: Watched, at: datetime) -> OpenWindow | None:
-        """The maintenance window that is open for this monitor, of several the one that closes last."""
-        window = maintenance_of(self.windows, watched.name, watched.monitor.settings.tags, at)
-        return None if window is None else OpenWindow(window.name, window.closes_after(at), window.comment)
-
     def silence_of(self, watched: Watched, at: datetime) -> Silence | None:
-        """The silence that ends last among those in force for this monitor."""
-        if not self.silences:
-            return None
-        tags = watched.monitor.settings.tags
-        found = [
-            silence
-            for silence in self.silences.values()
-            if silence.since <= at < silence.until and silence.matcher.covers(watched.name, tags)
-        ]
-        return max(found, key=lambda silence: silence.until, default=None)
+        """The silence of this monitor that ends last."""
+        return self.silences.of(watched.name, watched.monitor.settings.tags, at)

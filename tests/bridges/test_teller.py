@@ -10,15 +10,15 @@ import pytest
 
 from monitord.alerts import Alerts, AlertSettings, Route, decision_text
 from monitord.bridges.teller import Standings, Teller
-from monitord.dispatch import Matcher, Pause, Roster
+from monitord.dispatch import Matcher, Pause, Roster, Watched
 from monitord.health import HealthPolicy, Window
-from monitord.interventions import Interventions, Silences
+from monitord.interventions import Interventions
 from monitord.model import Health, Reason
 from monitord.notifiers import NotifierSettings
 from tests.alerts.made import FakeNotifier, fake_type, refuse, tools
-from tests.dispatch.test_dispatcher import Bench, bench, finish
+from tests.dispatch.test_dispatcher import bench, finish
 from tests.dispatch.test_standing import World, many, world
-from tests.fakes import FakeClock, run_in_fake_time, stored_at_once
+from tests.fakes import FakeClock, FakeMonitor, fake_tools, monitor_settings, run_in_fake_time, stored_at_once
 
 OPS = AlertSettings((NotifierSettings("ops", "fake", None, group_wait_s=1.0),))
 
@@ -66,10 +66,6 @@ class Telling:
         await self.alerts.close()
 
 
-def _silences(made: Bench) -> Silences:
-    return Silences(made.pipeline.roster, made.clock, lambda *_: None)
-
-
 def run(main: Callable[[Telling], Coroutine[Any, Any, None]], settings: AlertSettings = OPS) -> None:
     async def whole() -> None:
         there = Telling(settings)
@@ -114,7 +110,7 @@ def test_a_child_behind_its_parent_is_not_told() -> None:
 def test_a_silence_holds_back_until_it_ends() -> None:
     async def main(there: Telling) -> None:
         made = there.world.made
-        people = Interventions(made.dispatcher, made.pipeline, _silences(made), made.clock)
+        people = Interventions(made.dispatcher, made.pipeline, made.pipeline.roster.silences, made.clock)
         there.world.add("web")
         await asyncio.sleep(30)
         people.silence(Matcher(names=("web",)), made.clock.now() + timedelta(minutes=10), None, "kim")
@@ -133,8 +129,7 @@ def test_a_window_holds_back_and_what_is_over_by_its_end_was_never_told() -> Non
         made = there.world.made
         there.world.add("web")
         await asyncio.sleep(30)
-        made.pipeline.roster.windows = [Window("upgrade", 600.0, begins_at=made.clock.now())]
-        made.pipeline.review(anew=True)
+        made.pipeline.configure(windows=[Window("upgrade", 600.0, begins_at=made.clock.now())])
         there.world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(300)
         assert (
@@ -151,7 +146,7 @@ def test_a_window_holds_back_and_what_is_over_by_its_end_was_never_told() -> Non
 def test_an_acknowledgement_ends_the_reminders_and_the_end_is_told() -> None:
     async def main(there: Telling) -> None:
         made = there.world.made
-        people = Interventions(made.dispatcher, made.pipeline, _silences(made), made.clock)
+        people = Interventions(made.dispatcher, made.pipeline, made.pipeline.roster.silences, made.clock)
         there.world.add("web")
         await asyncio.sleep(30)
         there.world.bad = {"web": Reason.REFUSED}
@@ -516,7 +511,9 @@ def test_a_rename_goes_on_with_what_was_told() -> None:
         there.alerts.rename("web", "site")
         assert set(there.kept) >= {"trouble:site"}
         assert "trouble:web" not in there.kept
-        made.pipeline.roster.watched["site"] = made.pipeline.roster.watched["web"]
+        renamed = FakeMonitor(monitor_settings("site"), fake_tools(made.clock))
+        web = made.pipeline.roster.watched["web"]
+        made.pipeline.roster.add(Watched(renamed, web.cycle, web.state))
         assert there.alerts.trouble_of("web") is None
         assert there.alerts.trouble_of("site") is not None
 

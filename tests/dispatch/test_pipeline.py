@@ -286,7 +286,8 @@ def test_exception_in_a_sink_is_logged_and_costs_neither_the_result_nor_the_othe
 
         tools = fake_tools(clock)
         monitors = [FakeMonitor(monitor_settings("a"), tools, act), FakeMonitor(monitor_settings("b"), tools)]
-        roster.watched.update({one.name: Watched(one, CheckCycle(Grid(10.0, 0.0), 0.0)) for one in monitors})
+        for one in monitors:
+            roster.add(Watched(one, CheckCycle(Grid(10.0, 0.0), 0.0)))
         pipeline.blindness.configure(dict.fromkeys(roster.watched, 10.0), IsolationPolicy())
         first, second = roster.watched.values()
         for watched in (first, second):

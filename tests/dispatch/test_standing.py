@@ -237,7 +237,7 @@ def test_in_a_window_the_incident_waits_and_opens_after_it_with_its_true_beginni
     async def main(there: World) -> None:
         there.add("web")
         await asyncio.sleep(30)
-        there.made.dispatcher.roster.windows = [window_in(there, 5, 120)]
+        there.made.pipeline.configure(windows=[window_in(there, 5, 120)])
         await asyncio.sleep(10)
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
@@ -257,7 +257,7 @@ def test_a_reload_within_a_window_does_not_announce_it_again(caplog: pytest.LogC
 
     async def main(there: World) -> None:
         settings = there.add("web").settings
-        there.made.dispatcher.roster.windows = [window_in(there, 5, 120)]
+        there.made.pipeline.configure(windows=[window_in(there, 5, 120)])
         await asyncio.sleep(30)
         changed = FakeMonitor(replace(settings, timeout_s=1.0), fake_tools(there.made.clock))
         there.made.dispatcher.apply(there.made.dispatcher.plan([changed.settings], lambda _: changed))
@@ -275,7 +275,7 @@ def test_the_window_that_closes_last_holds_and_its_end_is_known(caplog: pytest.L
         there.add("web")
         await asyncio.sleep(30)
         long = replace(window_in(there, 20, 120), name="move", comment="new rack")
-        there.made.dispatcher.roster.windows = [window_in(there, 5, 60), long]
+        there.made.pipeline.configure(windows=[window_in(there, 5, 60), long])
         watched = there.made.dispatcher.watched["web"]
         seen = []
         for _ in range(3):
@@ -304,7 +304,7 @@ def test_what_came_back_within_its_window_is_never_told(caplog: pytest.LogCaptur
     async def main(there: World) -> None:
         there.add("web")
         await asyncio.sleep(30)
-        there.made.dispatcher.roster.windows = [window_in(there, 0, 120)]
+        there.made.pipeline.configure(windows=[window_in(there, 0, 120)])
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
         there.bad = {}
@@ -323,7 +323,7 @@ def test_a_silence_lowers_the_message_and_ends_by_itself(caplog: pytest.LogCaptu
         await asyncio.sleep(30)
         now = there.made.clock.now()
         silence = Silence("s1", Matcher(patterns=("we*",)), now, now + timedelta(seconds=60), "root", "known")
-        there.made.dispatcher.roster.silences = {"s1": silence}
+        there.made.dispatcher.roster.silences.replace_all([silence])
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(30)
         assert there.stands("web") is Health.DOWN

@@ -13,7 +13,7 @@ from monitord.conditions import parse_condition
 from monitord.dispatch import Matcher, Pause
 from monitord.dispatch.judging import judge
 from monitord.health import HealthPolicy
-from monitord.interventions import Interventions, Silences
+from monitord.interventions import Interventions
 from monitord.model import Observation, Reason
 from monitord.monitors.exec.monitor import ExecMonitor
 from monitord.notifiers import NotifierSettings
@@ -33,7 +33,7 @@ def explained(situation: Situation, name: str = "web") -> tuple[dict[str, Any], 
         interventions = Interventions(
             made.dispatcher,
             made.pipeline,
-            Silences(made.pipeline.roster, made.clock, lambda *_: None),
+            made.pipeline.roster.silences,
             made.clock,
         )
         alerts = alerts_of_nobody(made.clock)
@@ -128,7 +128,7 @@ async def unknown(there: World, _: Interventions) -> None:
 
 async def maintained(there: World, _: Interventions) -> None:
     there.add("web")
-    there.made.dispatcher.roster.windows = [window_in(there, 0, 3600)]
+    there.made.pipeline.configure(windows=[window_in(there, 0, 3600)])
     await asyncio.sleep(5)
 
 

@@ -361,7 +361,7 @@ async def test_a_pause_a_window_and_an_incident_are_told() -> None:
             pause=Pause("kim", NOW, None),
         )
         silence = Silence("s0", Matcher(names=("bad",)), NOW, NOW + timedelta(days=1), "root", "new disk")
-        one.dispatcher.roster.silences = {"s0": silence}
+        one.dispatcher.roster.silences.replace_all([silence])
         text = (await page(one, "/m/bad")).text
         assert re.search(r"In maintenance: upgrade until <time .*</time>: new kernel</p>", text)
         assert "acknowledged by kim: on it" in text
@@ -376,9 +376,9 @@ async def test_a_pause_a_window_and_an_incident_are_told() -> None:
 async def test_a_silence_that_ends_leaves_the_overview() -> None:
     async with usual_site() as one:
         silence = Silence("s0", Matcher(names=("bad",)), NOW, NOW + timedelta(days=1), "root", None)
-        one.dispatcher.roster.silences = {"s0": silence}
+        one.dispatcher.roster.silences.replace_all([silence])
         assert ">silenced<" in (await page(one, "/")).text
-        one.dispatcher.roster.silences = {}
+        one.dispatcher.roster.silences.replace_all([])
         assert ">silenced<" not in (await page(one, "/")).text
 
 

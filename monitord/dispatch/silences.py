@@ -1,0 +1,139 @@
+"""Silences: no notifications about some monitors until a given time. They change no state."""
+
+import fnmatch
+import logging
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from monitord.dispatch.clock_steps import ClockStep
+from monitord.dispatch.sink import Sink
+
+log = logging.getLogger(__name__)
+
+STORED_AS = "silences"
+"""The key of the stored silences."""
+
+MAX_COMPILED = 2048
+"""More than there are silences. Each result is compared with all of them in turn, so a smaller
+cache would compile every pattern each time."""
+
+Store = Callable[[str, Mapping[str, Any]], None]
+"""Stores a JSON object under a key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """Which monitors are meant: those with one of the names or patterns (`*`, `?`, `[…]`) and with all of the tags.
+
+    An empty one means all. Filters, commands, maintenance windows and routes combine them in the same way.
+    """
+
+    names: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+    def covers(self, name: str, tags: Collection[str]) -> bool:
+        is_named = (
+            not (self.names or self.patterns)
+            or name in self.names
+            or (bool(self.patterns) and _compiled(self.patterns).match(name) is not None)
+        )
+        return is_named and set(self.tags).issubset(tags)
+
+
+@lru_cache(maxsize=MAX_COMPILED)
+def _compiled(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """All patterns (fnmatch.fnmatchcase) as a single expression: each silence is compared with every monitor."""
+    return re.compile("|".join(map(fnmatch.translate, patterns)))
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """No notifications about these monitors until then.
+
+    `is_end_fixed`: the end was given as a time and does not move when the wall clock is set, unlike that of a duration.
+    """
+
+    id: str
+    matcher: Matcher
+    since: datetime
+    until: datetime
+    by: str
+    comment: str | None = None
+    is_end_fixed: bool = False
+
+
+class Silences(Sink):
+    """Owns all silences. `store` stores them; `stored` is what an earlier run has stored, by key."""
+
+    def __init__(
+        self,
+        store: Store = lambda _, __: None,
+        stored: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        self._store = store
+        self._silences: tuple[Silence, ...] = ()
+        try:
+            self._silences = tuple(map(_silence_of, (stored or {}).get(STORED_AS, {}).get("silences", ())))
+        except (KeyError, TypeError, ValueError) as error:
+            log.warning("the stored silences cannot be read and are discarded: %r", error)
+
+    def current(self, at: datetime) -> list[Silence]:
+        """The silences that have not ended, sorted by their end."""
+        left = (silence for silence in self._silences if silence.until > at)
+        return sorted(left, key=lambda silence: silence.until)
+
+    def of(self, name: str, tags: Collection[str], at: datetime) -> Silence | None:
+        """The silence of this monitor that ends last."""
+        if not self._silences:
+            return None
+        found = [
+            silence
+            for silence in self._silences
+            if silence.since <= at < silence.until and silence.matcher.covers(name, tags)
+        ]
+        return max(found, key=lambda silence: silence.until, default=None)
+
+    def replace_all(self, silences: Sequence[Silence]) -> None:
+        """Replace the silences, and store them."""
+        self._silences = tuple(silences)
+        self._store(STORED_AS, {"silences": [_record_of(silence) for silence in silences]})
+
+    def on_clock_step(self, step: ClockStep) -> None:
+        """Keep the duration of silences for a duration."""
+        if self._silences:
+            self.replace_all(
+                [
+                    replace(
+                        silence,
+                        since=step.moment(silence.since),
+                        until=silence.until if silence.is_end_fixed else step.end(silence.until),
+                    )
+                    for silence in self._silences
+                ]
+            )
+
+
+def _record_of(silence: Silence) -> dict[str, Any]:
+    return {
+        **asdict(silence),
+        "since": silence.since.timestamp(),
+        "until": silence.until.timestamp(),
+    }
+
+
+def _silence_of(record: Mapping[str, Any]) -> Silence:
+    matcher = record["matcher"]
+    return Silence(
+        id=str(record["id"]),
+        matcher=Matcher(tuple(matcher["names"]), tuple(matcher["patterns"]), tuple(matcher["tags"])),
+        since=datetime.fromtimestamp(record["since"], UTC),
+        until=datetime.fromtimestamp(record["until"], UTC),
+        by=str(record["by"]),
+        comment=record["comment"],
+        is_end_fixed=record.get("is_end_fixed") is True,
+    )
