@@ -16,9 +16,9 @@ from typing import Any, ClassVar
 
 from bench.measure import markdown
 from monitord.alerts import Alerts, AlertSettings
-from monitord.bridges.teller import (
+from monitord.bridges.alert_publisher import (
+    AlertPublisher,
     Standings,
-    Teller,
 )
 from monitord.clock import SystemClock
 from monitord.config import Table
@@ -29,7 +29,7 @@ from monitord.dispatch import (
     LoopPulse,
     Pipeline,
     Places,
-    Roster,
+    Registry,
     Watched,
 )
 from monitord.health import HealthPolicy
@@ -40,7 +40,7 @@ from monitord.net import HttpClient, Processes, Resolver, TlsContexts
 from monitord.notifiers import NOTIFIER_TYPES, Message, Notifier, NotifierSettings, NotifierTools
 
 AT_ONCE = 200
-"""Checks between two turns of the loop in which couriers and the history get on."""
+"""Checks between two turns of the loop in which workers and the history get on."""
 
 
 class TurnedMonitor(Monitor[None]):
@@ -48,7 +48,7 @@ class TurnedMonitor(Monitor[None]):
 
     type_name: ClassVar[str] = "turned"
     reason: ClassVar[Reason] = Reason.OK
-    looks_outward = False
+    uses_network = False
 
     @classmethod
     def read_options(cls, table: Table) -> None:
@@ -68,7 +68,7 @@ class TakingNotifier(Notifier[None]):
 
     async def deliver(self, message: Message, *, deadline: float) -> str:
         del deadline
-        TakingNotifier.taken += len(message.notices)
+        TakingNotifier.taken += len(message.notifications)
         return "taken"
 
 
@@ -81,8 +81,8 @@ class Phase:
 async def _measure(monitors: int, rounds: int, *, with_alerts: bool) -> list[Phase]:
     clock = SystemClock()
     check_log = CheckLog(LoggedChecks.CHANGES)
-    roster = Roster()
-    standings = Standings(roster, clock)
+    registry = Registry()
+    standings = Standings(registry, clock)
     resolver, contexts = Resolver(), TlsContexts()
     http = HttpClient(user_agent="bench", resolver=resolver, tls_contexts=contexts)
     tools = Tools(clock, http, resolver, contexts)
@@ -92,8 +92,8 @@ async def _measure(monitors: int, rounds: int, *, with_alerts: bool) -> list[Pha
         history.start()
         notifier_tools = NotifierTools(clock, http, Processes())
         alerts = Alerts(notifier_tools, "bench", history.save_own, history.stored, standings.of, {})
-        sinks = (Teller(alerts, standings, roster),) if with_alerts else ()
-        pipeline = Pipeline(clock, LoopPulse(clock), check_log, roster, sinks)
+        sinks = (AlertPublisher(alerts, standings, registry),) if with_alerts else ()
+        pipeline = Pipeline(clock, LoopPulse(clock), check_log, registry, sinks)
         places: Places[Watched] = Places(256, 8)
         dispatcher = Dispatcher(pipeline, places, clock, check_log)
         if with_alerts:
@@ -161,4 +161,4 @@ def main(options: Any) -> str:
         for one, other in zip(without, with_them, strict=True)
     ]
     head = ("what", "CPU of a check without, us", "with alerts, us", "ratio")
-    return f"{markdown(head, rows)}\n\n{TakingNotifier.taken} notices were taken, of {2 * options.monitors}."
+    return f"{markdown(head, rows)}\n\n{TakingNotifier.taken} notifications were taken, of {2 * options.monitors}."

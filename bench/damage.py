@@ -159,39 +159,39 @@ def main(options: argparse.Namespace) -> str:
         original = path.read_bytes()
         first, memory = settled_world(monitord), memory_of(monitord.pid)
         began = time.monotonic()
-        tally, faults = {"refused": 0, "still good": 0, "not changed": 0}, []
+        tally, failures = {"refused": 0, "still good": 0, "not changed": 0}, []
         for number in range(options.count):
             data = damaged(original, chance)
             path.write_bytes(data)
             expected = is_good(path)
             said = reload(monitord)
             if said["ok"] != expected:
-                faults.append(f"{number}: the daemon and the offline check disagree: {said}")
+                failures.append(f"{number}: the daemon and the offline check disagree: {said}")
             if data == original:
                 tally["not changed"] += 1
             elif said["ok"]:
                 tally["still good"] += 1
             else:
                 tally["refused"] += 1
-                faults += [f"{number}: {fault}" for fault in _faults(monitord, said, first, path)]
+                failures += [f"{number}: {failure}" for failure in _failures(monitord, said, first, path)]
             if said["ok"]:
                 path.write_bytes(original)
                 back = reload(monitord)
                 if not back["ok"]:
-                    faults.append(f"{number}: the original was refused afterwards: {back}")
+                    failures.append(f"{number}: the original was refused afterwards: {back}")
                 first = settled_world(monitord)
         took_s = time.monotonic() - began
         before = monitord.checks
         time.sleep(3)
         if monitord.checks <= before:
-            faults.append("no more checks are done")
+            failures.append("no more checks are done")
         after = memory_of(monitord.pid)
-    rows = [(*tally.values(), len(faults), f"{took_s:.0f}", mebibytes(memory.pss), mebibytes(after.pss))]
+    rows = [(*tally.values(), len(failures), f"{took_s:.0f}", mebibytes(memory.pss), mebibytes(after.pss))]
     heads = (*tally, "stopped, changed or unexplained", "seconds", "PSS before, MiB", "after")
-    return "\n".join([markdown(heads, rows), *faults[:20]])
+    return "\n".join([markdown(heads, rows), *failures[:20]])
 
 
-def _faults(monitord: Daemon, said: Any, expected: list[tuple[Any, ...]], path: Path) -> Iterator[str]:
+def _failures(monitord: Daemon, said: Any, expected: list[tuple[Any, ...]], path: Path) -> Iterator[str]:
     if str(path) not in (said["error"] or ""):
         yield f"refused without an explanation: {said}"
     if "refused" not in said["told"]:

@@ -29,7 +29,7 @@ from monitord.history.rollups import DAY_MS, HOUR_MS, MINUTE_MS
 from monitord.history.store import Store
 from monitord.history.summary import Summary
 from monitord.history.varint import pack
-from monitord.model import Health, Incident, Observation, Reason, Result, Verdict
+from monitord.model import Incident, Observation, Reason, Result, State, Verdict
 from tests.history.killing import kill_and_look
 
 RATE = 1000
@@ -58,7 +58,7 @@ class Ran:
     told: int
     written: int
     dropped: int
-    worst_commit_s: float
+    max_commit_s: float
     size_bytes: int
     cpu_s: float
     waited_s: float
@@ -96,7 +96,7 @@ async def _run(path: Path | None, seconds: float) -> Ran:
         told,
         stats.written,
         stats.dropped,
-        stats.worst_commit_s,
+        stats.max_commit_s,
         stats.size_bytes,
         cpu / seconds,
         waited / seconds,
@@ -118,10 +118,10 @@ def _tell(history: History, clock: SystemClock, number: int) -> None:
     now = clock.now()
     monitor = f"m{number % 1000:04}"
     took_s = 0.05 + (number * 7919 % 1000) / 10_000
-    facts = {"response_time": took_s, "phase.connect": took_s / 4, "phase.processing": took_s / 2}
+    fields = {"response_time": took_s, "phase.connect": took_s / 4, "phase.processing": took_s / 2}
     is_bad = number % 500 == 0
-    observation = Observation(now, took_s, Reason.REFUSED if is_bad else Reason.OK, "GET / said so", facts)
-    state = Health.DOWN if is_bad else Health.UP
+    observation = Observation(now, took_s, Reason.REFUSED if is_bad else Reason.OK, "GET / said so", fields)
+    state = State.DOWN if is_bad else State.UP
     result = Result(observation, Verdict.FAIL if is_bad else Verdict.PASS)
     history.add_result(monitor, result, state, result_record(result))
     history.stand(monitor, state, in_maintenance=False, at=now)
@@ -143,7 +143,7 @@ def rate(minutes: float) -> str:
                     ran.written,
                     ran.dropped,
                     *(f"{quantile(ran.late_s, share) * 1e3:.1f}" for share in (0.5, 0.99, 0.999, 1.0)),
-                    f"{ran.worst_commit_s * 1e3:.0f}",
+                    f"{ran.max_commit_s * 1e3:.0f}",
                     f"{ran.cpu_s * 100:.0f}",
                     mebibytes(ran.size_bytes),
                     " → ".join(mebibytes(one) for one in ran.memory_bytes),

@@ -92,7 +92,7 @@ def _table(seen: dict[str, Seen]) -> str:
     rows = []
     for how, one in seen.items():
         lateness = one.status["checks"]["lateness_s"]
-        stall_ms = one.status["event_loop"]["worst_lag_s"] * 1e3
+        stall_ms = one.status["event_loop"]["max_lag_s"] * 1e3
         healthy = [monitor for monitor in one.monitors if monitor["name"].startswith("healthy")]
         rows.append(
             (

@@ -27,7 +27,7 @@ Command = Sequence[str | Path]
 
 START_DEADLINE_S = 60.0
 END_DEADLINE_S = 20.0
-LARGEST_NOTICE_BYTES = 1 << 16
+LARGEST_NOTIFICATION_BYTES = 1 << 16
 POLL_S = 0.2
 
 # The daemon finds journald's socket at a fixed place: it gets a /run of its own, in which that leads to the sink.
@@ -74,7 +74,7 @@ def running(
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class Notification:
     """What was told, and when (monotonic clock)."""
 
     text: str
@@ -82,33 +82,35 @@ class Notice:
 
 
 class Manager:
-    """A service manager's notify socket. Its buffer is read whenever somebody waits for a notice."""
+    """A service manager's notify socket. Its buffer is read whenever somebody waits for a notification."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
 
-    def wait_for(self, line: str, process: subprocess.Popen[bytes], within_s: float) -> Notice:
-        """The next notice with this line; the ones before it are dropped. Raises when the process has ended."""
+    def wait_for(self, line: str, process: subprocess.Popen[bytes], within_s: float) -> Notification:
+        """The next notification with this line; the ones before it are dropped. Raises when the process has ended."""
         deadline = time.monotonic() + within_s
         self._socket.settimeout(POLL_S)
         while process.poll() is None:
             try:
-                notice = Notice(self._socket.recv(LARGEST_NOTICE_BYTES).decode(), time.monotonic())
+                notification = Notification(
+                    self._socket.recv(LARGEST_NOTIFICATION_BYTES).decode(), time.monotonic()
+                )
             except TimeoutError:
                 if time.monotonic() > deadline:
                     raise
                 continue
-            if line in notice.text.splitlines():
-                return notice
+            if line in notification.text.splitlines():
+                return notification
         raise RuntimeError(f"the daemon ended with status {process.returncode} instead of saying {line}")
 
     def drain(self) -> None:
         self._socket.setblocking(False)
         try:
             while True:
-                self._socket.recv(LARGEST_NOTICE_BYTES)
+                self._socket.recv(LARGEST_NOTIFICATION_BYTES)
         except BlockingIOError:
             return
 

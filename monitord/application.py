@@ -11,8 +11,8 @@ from typing import Any
 
 from monitord import __version__, paths
 from monitord.alerts import Alerts
+from monitord.bridges.alert_publisher import AlertPublisher, Standings
 from monitord.bridges.recorder import ISOLATION, Recorder
-from monitord.bridges.teller import Standings, Teller
 from monitord.clock import Clock, LocalZone, SystemClock
 from monitord.container import Container, provide
 from monitord.control import Control, StatusNews
@@ -23,7 +23,7 @@ from monitord.dispatch import (
     LoopPulse,
     Pipeline,
     Places,
-    Roster,
+    Registry,
     Silences,
     Sink,
     UnitRecoveries,
@@ -138,13 +138,13 @@ class ApplicationContainer(Container):
             tls_contexts=self.tls_contexts,
             processes=self.processes,
             journal=self.journal_feeds,
-            peers=self.roster.peers,
+            peers=self.registry.peers,
             units=self.units,
         )
 
     @provide
-    def roster(self) -> Roster:
-        return Roster(self.silences)
+    def registry(self) -> Registry:
+        return Registry(self.silences)
 
     @provide
     def pulse(self) -> LoopPulse:
@@ -165,7 +165,7 @@ class ApplicationContainer(Container):
             self.clock,
             self.pulse,
             self.check_log,
-            self.roster,
+            self.registry,
             self.sinks,
             was_isolated=ISOLATION in self.kept.own,
         )
@@ -175,7 +175,7 @@ class ApplicationContainer(Container):
         """Everything that happens after a check, in this order: the pipeline calls each event on all of them."""
         return (
             self.recorder,  # the history, and the state that a restart finds again
-            self.teller,  # alerts; after the recorder, so that both are stored in one transaction
+            self.publisher,  # alerts; after the recorder, so that both are stored in one transaction
             self.silences,  # only moved when the wall clock is set
             self.status_news,  # STATUS= for the service manager
             self.live,  # events for clients of the status socket
@@ -229,7 +229,7 @@ class ApplicationContainer(Container):
 
     @provide
     def recorder(self) -> Recorder:
-        return Recorder(self.history, self.roster, self.clock, self.kept)
+        return Recorder(self.history, self.registry, self.clock, self.kept)
 
     @provide
     def silences(self) -> Silences:
@@ -263,11 +263,11 @@ class ApplicationContainer(Container):
 
     @provide
     def standings(self) -> Standings:
-        return Standings(self.roster, self.clock)
+        return Standings(self.registry, self.clock)
 
     @provide
-    def teller(self) -> Teller:
-        return Teller(self.alerts, self.standings, self.roster)
+    def publisher(self) -> AlertPublisher:
+        return AlertPublisher(self.alerts, self.standings, self.registry)
 
     # -- the daemon ---------------------------------------------------------------------------------------
 

@@ -19,9 +19,9 @@ from monitord.errors import ConfigError, ControlError
 from monitord.health import IsolationPolicy
 from monitord.history import HistoryStats
 from monitord.journal_events import JournalEvent
-from monitord.model import Health, Result, Transition
+from monitord.model import Result, State, Transition
 from monitord.monitors import Monitor, MonitorSettings
-from monitord.monitors.heartbeat.monitor import Beat, HeartbeatMonitor
+from monitord.monitors.heartbeat.monitor import HeartbeatMonitor, Ping
 from monitord.settings import Settings, read_settings
 from monitord.status import ReloadOutcome
 from monitord.systemd.log import NOTICE
@@ -123,17 +123,17 @@ class Control:
     def status_line(self) -> str:
         """One line for `systemctl status`: "412 monitors: 409 up, 1 degraded, 2 down"."""
         counts = self._dispatcher.health_counts()
-        shares = ", ".join(f"{counts[health]} {health.value}" for health in Health if counts[health])
+        shares = ", ".join(f"{counts[health]} {health.value}" for health in State if counts[health])
         total = counts.total()
         line = f"{total} monitor{'' if total == 1 else 's'}{': ' if shares else ''}{shares}"
         failing = self._history.stats().failing
         if failing is not None:
             line += f"; history is not written: {failing}"
-        for courier in self._alerts.failing():
-            line += f"; {courier.name} cannot deliver: {courier.failing}"
-        for courier in self._alerts.couriers.values():
-            if courier.warning is not None and courier.failing is None:
-                line += f"; {courier.name}: {courier.warning}"
+        for worker in self._alerts.failing():
+            line += f"; {worker.name} cannot deliver: {worker.failing}"
+        for worker in self._alerts.workers.values():
+            if worker.warning is not None and worker.failing is None:
+                line += f"; {worker.name}: {worker.warning}"
         if self._last_reload is not None and not self._last_reload.ok:
             line += f"; reload refused at {time_text(self._last_reload.at)}: {self._last_reload.summary}"
         return line
@@ -143,15 +143,15 @@ class Control:
             log.info("%s: check asked for by %s", name, asked_by)
         return await self._dispatcher.check_now(name)
 
-    def beat(self, name: str, beat: Beat, asked_by: str) -> None:
+    def ping(self, name: str, ping: Ping, asked_by: str) -> None:
         monitor = self._dispatcher.watched[name].monitor
         if not isinstance(monitor, HeartbeatMonitor):
             raise ControlError(
-                f"{name} is of type {monitor.type_name} and takes no beats",
+                f"{name} is of type {monitor.type_name} and takes no pings",
                 hint='write type = "heartbeat" for what reports itself',
             )
-        log.debug("%s: %s came from %s", name, beat.signal.value, asked_by)
-        monitor.beat(beat, self._clock.now())
+        log.debug("%s: %s came from %s", name, ping.signal.value, asked_by)
+        monitor.ping(ping, self._clock.now())
 
     async def reload(self, asked_by: str) -> ReloadOutcome:
         """One at a time; who comes meanwhile waits and gets a reload of his own, so that his edit is in it."""
@@ -179,7 +179,7 @@ class Control:
                 settings = await asyncio.to_thread(read_settings, self._config)
             plan = self._dispatcher.plan(settings.monitors, self._build)
         except ConfigError as error:
-            return self._refused(at, [str(fault) for fault in error.faults], asked_by)
+            return self._refused(at, [str(failure) for failure in error.diagnostics], asked_by)
         except TimeoutError:
             return self._refused(
                 at, [f"{self._config}: could not be read within {READ_TIMEOUT_S:.0f} s"], asked_by
@@ -208,7 +208,7 @@ class Control:
             "reloaded (%s): %s",
             asked_by,
             summary,
-            extra={"message_id": JournalEvent.RELOAD_ACCEPTED.message_id},
+            extra={"message_id": JournalEvent.RELOAD_APPLIED.message_id},
         )
         self._warn_of(settings)
         if warned := len(settings.warnings):
@@ -224,18 +224,18 @@ class Control:
         # Before the monitors: a closing notification would be lost while there are no notifiers yet.
         self._alerts.apply(settings.alerts)
         network = settings.network
-        isolation = IsolationPolicy(network.blind_share, frozenset(network.canary))
+        isolation = IsolationPolicy(network.isolation_threshold, frozenset(network.canaries))
         self._dispatcher.apply(plan, isolation, settings.maintenance)
         self._auto_units.apply(settings.auto, settings.monitors)
 
-    def _refused(self, at: datetime, faults: list[str], asked_by: str) -> ReloadOutcome:
-        error = "\n".join(faults)
-        summary = faults[0] if len(faults) == 1 else f"{faults[0]} (and {len(faults) - 1} more)"
+    def _refused(self, at: datetime, failures: list[str], asked_by: str) -> ReloadOutcome:
+        error = "\n".join(failures)
+        summary = failures[0] if len(failures) == 1 else f"{failures[0]} (and {len(failures) - 1} more)"
         log.error(
             "reload refused (%s); the configuration of before stays in force\n%s",
             asked_by,
             error,
-            extra={"message_id": JournalEvent.RELOAD_REFUSED.message_id},
+            extra={"message_id": JournalEvent.RELOAD_REJECTED.message_id},
         )
         return ReloadOutcome(ok=False, at=at, summary=summary, error=error)
 

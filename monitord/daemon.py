@@ -141,7 +141,7 @@ class Daemon:
             stack.push_async_callback(container.auto_units.close)
             container.control.begin()
             container.recorder.close_other_incidents()
-            container.teller.evaluate_all(is_isolated=container.pipeline.blindness.is_blind)
+            container.publisher.evaluate_all(is_isolated=container.pipeline.isolation.is_isolated)
             _settle_memory()
             yield
 

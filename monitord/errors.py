@@ -1,7 +1,7 @@
 """The errors that monitord raises on purpose.
 
     MonitordError                 anything below; carries an optional hint: what to do about it
-    ├── ConfigError               the configuration is refused; holds every fault, not the first one only
+    ├── ConfigError               the configuration is refused; holds every diagnostic, not the first one only
     ├── ControlError              monitorctl could not do what was asked (the daemon said no, or is not there)
     ├── HistoryError              what was kept cannot be read now
     └── StartError                the daemon cannot open what it needs (a socket, a directory)
@@ -59,7 +59,7 @@ class MonitordError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class ConfigFault:
+class Diagnostic:
     """One thing wrong in one place. `line` and `column` count from 1; None: the file as a whole.
 
     `key` is the text of `path`, the keys and indices that lead there.
@@ -89,11 +89,11 @@ class ConfigFault:
 
 
 class ConfigError(MonitordError):
-    """The configuration is refused. `faults` holds all of them, in the order of files and lines."""
+    """The configuration is refused. `diagnostics` holds all of them, in the order of files and lines."""
 
-    def __init__(self, faults: Sequence[ConfigFault]) -> None:
-        self.faults = tuple(faults)
-        super().__init__("\n".join(str(fault) for fault in self.faults))
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        self.diagnostics = tuple(diagnostics)
+        super().__init__("\n".join(str(diagnostic) for diagnostic in self.diagnostics))
 
 
 class ControlError(MonitordError):

@@ -20,10 +20,10 @@ class Verdict(Enum):
     PASS = "pass"  # noqa: S105 - a verdict, not a password
     WARN = "warn"
     FAIL = "fail"
-    UNSURE = "unsure"  # the prober itself was at fault; never counted as downtime
+    INCONCLUSIVE = "inconclusive"  # the prober itself was at failure; never counted as downtime
 
 
-class Health(Enum):
+class State(Enum):
     """How a monitor stands over time."""
 
     PENDING = "pending"
@@ -37,15 +37,15 @@ class Health(Enum):
 
 # From worst to best: the health of the whole is that of its worst monitor.
 WORST_FIRST = (
-    Health.DOWN,
-    Health.UNREACHABLE,
-    Health.UNKNOWN,
-    Health.DEGRADED,
-    Health.PENDING,
-    Health.UP,
-    Health.PAUSED,
+    State.DOWN,
+    State.UNREACHABLE,
+    State.UNKNOWN,
+    State.DEGRADED,
+    State.PENDING,
+    State.UP,
+    State.PAUSED,
 )
-WORST_VERDICT_FIRST = (Verdict.FAIL, Verdict.UNSURE, Verdict.WARN, Verdict.PASS)
+WORST_VERDICT_FIRST = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.WARN, Verdict.PASS)
 
 
 class Reason(Enum):
@@ -90,13 +90,13 @@ class Reason(Enum):
     UNIT_FAILED = "unit_failed", "the unit of the service manager has failed"
     UNIT_INACTIVE = "unit_inactive", "the unit of the service manager is not active"
     UNIT_RESTARTED = "unit_restarted", "the unit has crashed and was started again"
-    MANAGER_SILENT = "manager_silent", "the service manager of this host cannot be asked"
+    MANAGER_TIMEOUT = "manager_timeout", "the service manager of this host cannot be asked"
     HEARTBEAT_LATE = "heartbeat_late", "what was to report itself is late"
     HEARTBEAT_ENDED = "heartbeat_ended", "its calendar has no further time"
     HEARTBEAT_MISSED = "heartbeat_missed", "what was to report itself did not"
     HEARTBEAT_FAILED = "heartbeat_failed", "what reported itself has failed"
     JOURNAL_MATCHED = "journal_matched", "too many lines of the journal match"
-    JOURNAL_SILENT = "journal_silent", "no line of the journal matched for too long"
+    JOURNAL_TIMEOUT = "journal_timeout", "no line of the journal matched for too long"
     MEMBER_DOWN = "member_down", "a member of the group is down"
     MEMBER_DEGRADED = "member_degraded", "a member of the group is degraded"
     MEMBERS_UNKNOWN = "members_unknown", "nothing sure is known of the members"
@@ -104,7 +104,7 @@ class Reason(Enum):
     PROBER_SUSPENDED = "prober_suspended", "the machine slept during the check"
     PROBER_EXHAUSTED = "prober_exhausted", "no descriptors, ports, threads, memory left"
     PROBER_FORBIDDEN = "prober_forbidden", "this host does not allow such a check"
-    PROBER_BLIND = "prober_blind", "this host seems to be cut off itself"
+    PROBER_ISOLATED = "prober_isolated", "this host seems to be cut off itself"
     MONITOR_BUG = "monitor_bug", "a bug in the type of monitor; see the journal"
     UNRECOGNIZED = "unrecognized", "written by another version"
 
@@ -117,8 +117,8 @@ class Reason(Enum):
             return cls.UNRECOGNIZED
 
     @property
-    def is_ours(self) -> bool:
-        """The prober, not what it watches, is at fault: such a check is unsure."""
+    def is_probe_error(self) -> bool:
+        """The prober, not what it watches, is at failure: such a check is inconclusive."""
         return self in _OURS
 
     @property
@@ -144,13 +144,13 @@ _WARNINGS = frozenset(
 _OURS = frozenset(
     {
         Reason.PLUGIN_UNKNOWN,
-        Reason.MANAGER_SILENT,
+        Reason.MANAGER_TIMEOUT,
         Reason.MEMBERS_UNKNOWN,
         Reason.PROBER_LATE,
         Reason.PROBER_SUSPENDED,
         Reason.PROBER_EXHAUSTED,
         Reason.PROBER_FORBIDDEN,
-        Reason.PROBER_BLIND,
+        Reason.PROBER_ISOLATED,
         Reason.MONITOR_BUG,
     }
 )
@@ -173,7 +173,7 @@ _RESPONSES = frozenset(
     }
 )
 
-Fact = str | int | float | bool | tuple[str, ...] | None
+FieldValue = str | int | float | bool | tuple[str, ...] | None
 
 Evidence = Callable[[str, object], object]
 """What conditions may ask for and nobody keeps, by name and argument: ("body", None), ("header", "Server").
@@ -191,7 +191,7 @@ class Observation:
     `detail` is one line for people: what was asked and what came ("GET https://… 200, 648 bytes, 0.067 s"). `subject`
     is what was asked alone ("GET https://…"), `outcome` what came alone ("HTTP 200"), without what was measured; it is
     `detail` once the observation was judged if the type gave none.
-    `facts` are the type's own measurements by their published names; a phase is `phase.NAME`, in seconds.
+    `fields` are the type's own measurements by their published names; a phase is `phase.NAME`, in seconds.
     `is_usable` False: an answer, but not one that `up_when` could be asked about. `excerpt` is there once it was
     judged, unless it passed: lines that are safe to show.
     `shows_connectivity`: whether a response of the target was received, where that does not follow from the reason.
@@ -201,7 +201,7 @@ class Observation:
     duration_s: float
     reason: Reason
     detail: str
-    facts: Mapping[str, Fact] = field(default_factory=dict)
+    fields: Mapping[str, FieldValue] = field(default_factory=dict)
     address: str | None = None
     evidence: Evidence | None = field(default=None, compare=False, repr=False)
     is_usable: bool = True
@@ -252,8 +252,8 @@ class Transition:
     """A change of health. `since` is when it began: for a fall, the first of the failures that made it."""
 
     monitor: str
-    before: Health
-    after: Health
+    before: State
+    after: State
     at: datetime
     since: datetime
     reason: Reason

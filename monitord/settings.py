@@ -4,7 +4,7 @@
 [status]    socket, listen, token, hosts, max_connections_per_address, max_event_streams_per_address
 [history]   enabled, directory, max_size, results, minutes, hours, days
 [limits]    max_concurrent_checks, max_concurrent_per_host, max_concurrent_children
-[network]   blind_share, canary
+[network]   isolation_threshold, canaries
 [auto]      units, ignore
 [notifiers.NAME]
 [[alerts.routes]]
@@ -39,7 +39,7 @@ from monitord.config import (
     value_text,
 )
 from monitord.dispatch import AutoMode, AutoSettings, LoggedChecks
-from monitord.errors import ConfigFault, InvalidValueError, problem_and_hint
+from monitord.errors import Diagnostic, InvalidValueError, problem_and_hint
 from monitord.health import HealthPolicy, Window, read_windows
 from monitord.history import HistorySettings, read_history
 from monitord.monitors import (
@@ -54,7 +54,7 @@ from monitord.monitors import (
     monitor_type_names,
 )
 from monitord.monitors.systemd.common import has_library, parse_unit_pattern
-from monitord.monitors.systemd.unit import OnCrash, UnitMonitor, UnitOptions, Want
+from monitord.monitors.systemd.unit import ExpectedState, OnCrash, UnitMonitor, UnitOptions
 from monitord.notifiers import one_timeout
 from monitord.units import format_duration
 
@@ -138,8 +138,8 @@ class LimitSettings:
 class NetworkSettings:
     """When this host is taken for cut off: such a share of all monitors begins to fail at once, and every canary."""
 
-    blind_share: float = 0.8
-    canary: tuple[str, ...] = ()
+    isolation_threshold: float = 0.8
+    canaries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ class Settings:
     monitors: tuple[MonitorSettings, ...] = ()
     maintenance: tuple[Window, ...] = ()
     alerts: AlertSettings = AlertSettings()  # noqa: RUF009 - frozen
-    warnings: tuple[ConfigFault, ...] = field(default=(), compare=False)
+    warnings: tuple[Diagnostic, ...] = field(default=(), compare=False)
     """What is valid and cannot work on this host."""
 
     @property
@@ -170,7 +170,7 @@ def read_settings(
     reader: Reader = Reader.SERVICE,
     is_start: bool = False,
 ) -> Settings:
-    """Read the file and its drop-ins. Raises ConfigError with every fault of all of them.
+    """Read the file and its drop-ins. Raises ConfigError with every diagnostic of all of them.
 
     `is_start`: the daemon starts with it, and must not fail because of what has become outdated since.
     """
@@ -187,7 +187,7 @@ def read_settings(
 
 
 def read_monitor(keys: Mapping[str, Any], name: str, *, environment: Mapping[str, str]) -> MonitorSettings:
-    """One monitor by its keys, which stand in no file. Raises ConfigError with every fault."""
+    """One monitor by its keys, which stand in no file. Raises ConfigError with every diagnostic."""
     document = document_of({"monitors": {name: keys}}, origin=name, environment=environment)
     settings = _read(document)
     document.check()
@@ -245,7 +245,7 @@ def _check_tags_together(
         has_each = all(any(tag in one for one in known) for tag in tags)
         if has_each and tags and not any(one.issuperset(tags) for one in known):
             problem = f"no monitor has all of {', '.join(map(value_text, tags))}"
-            table.fault("tags", problem, "a monitor has to have each of them; use an entry for each tag")
+            table.error("tags", problem, "a monitor has to have each of them; use an entry for each tag")
 
 
 def _check_renamed(monitors: Iterable[MonitorSettings], table: Table) -> None:
@@ -256,7 +256,7 @@ def _check_renamed(monitors: Iterable[MonitorSettings], table: Table) -> None:
         if old is None:
             continue
         if old in taken:
-            table.table(monitor.name).fault(
+            table.table(monitor.name).error(
                 "renamed_from", f"{value_text(old)} {taken[old]}", "remove one of them"
             )
         taken[old] = f"is what {monitor.name} was renamed from, too"
@@ -272,13 +272,13 @@ def _log(table: Table) -> LogSettings:
 def _status(table: Table) -> StatusSettings:
     path = table.text("socket", default=None)
     if path is not None and not path.startswith("/"):
-        table.fault(
+        table.error(
             "socket",
             f"{value_text(path)} is not an absolute path",
             'write a path such as "/run/monitord/status.sock"',
         )
     if path is not None and len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
-        table.fault(
+        table.error(
             "socket", f"is longer than {LONGEST_SOCKET_PATH} bytes", "choose a shorter path (unix(7))"
         )
     return StatusSettings(
@@ -312,7 +312,7 @@ def _token(table: Table) -> Secret | None:
     token = table.secret("token", default=None)
     # A secret that was not looked up is empty.
     if token and len(token.reveal()) < SHORTEST_TOKEN:
-        table.fault(
+        table.error(
             "token", f"is shorter than {SHORTEST_TOKEN} characters", "make one with: openssl rand -hex 32"
         )
     return token
@@ -342,10 +342,11 @@ def _limits(table: Table) -> LimitSettings:
 
 
 def _network(table: Table, names: Iterable[str]) -> NetworkSettings:
-    canary = table.values("canary", check_name, default=())
-    check_names(table, "canary", canary, names)
+    canaries = table.values("canaries", check_name, default=())
+    check_names(table, "canaries", canaries, names)
     return NetworkSettings(
-        blind_share=table.number("blind_share", default=0.8, minimum=0.1, maximum=1.0), canary=canary
+        isolation_threshold=table.number("isolation_threshold", default=0.8, minimum=0.1, maximum=1.0),
+        canaries=canaries,
     )
 
 
@@ -358,7 +359,7 @@ def _auto(table: Table, defaults: Table) -> AutoSettings:
     template = MonitorSettings(
         name="",
         type_name=UnitMonitor.type_name,
-        options=UnitOptions(want=Want.NOT_FAILED, crash=OnCrash.IGNORE),
+        options=UnitOptions(expect=ExpectedState.NOT_FAILED, crash=OnCrash.IGNORE),
         **_common(defaults, UnitMonitor.default_policy),
     )
     return AutoSettings(units, ignore, template)
@@ -396,9 +397,9 @@ def _conditions(
 ) -> tuple[Condition, ...]:
     def parse(text: str) -> Condition:
         condition = parse_condition(text, kind.vocabulary)
-        _check_contradiction([condition], "write or, or fact in [value, value]")
+        _check_contradiction([condition], "write or, or field in [value, value]")
         if key in table:  # [defaults] hold for many monitors, of which some may not fit
-            _check_possible(condition, kind.absent_facts(options), timeout_s)
+            _check_possible(condition, kind.absent_fields(options), timeout_s)
         return condition
 
     conditions: tuple[Condition, ...] = table.values(key, parse, default=())
@@ -406,7 +407,7 @@ def _conditions(
         try:
             _check_contradiction(conditions, "join them by or in one condition")
         except ValueError as error:
-            table.fault(key, *problem_and_hint(error))
+            table.error(key, *problem_and_hint(error))
     return conditions
 
 
@@ -445,18 +446,18 @@ def _type_of(table: Table) -> type[Monitor[Any]] | None:
         hint = 'write url = "https://…" for an http monitor, or type = "…"'
         if (dotted := table.dotted_name({"type", *IMPLIED_TYPES})) is not None:
             hint = f'a name with dots wants quotes: write [monitors."{dotted}"]'
-        table.fault("", "has no type", hint)
+        table.error("", "has no type", hint)
         return None
     try:
         kind = monitor_type(name)
     except Exception as error:  # noqa: BLE001 - a third party's module may fail to load in any way
-        table.fault(
+        table.error(
             "type", f"{value_text(name)} cannot be loaded: {error!r}", "see the package that provides it"
         )
         return None
     if kind is None:
         known = ", ".join(monitor_type_names())
-        table.fault("type", f"{value_text(name)} is not a type of monitor", f"write one of: {known}")
+        table.error("type", f"{value_text(name)} is not a type of monitor", f"write one of: {known}")
     return kind
 
 
@@ -499,13 +500,13 @@ def _say_timeout_too_long(table: Table, timeout_s: float, check_every_s: float) 
     """At the monitor's own line: that is the one to mend where it is at odds with what it inherits."""
     timeout, check_every = format_duration(timeout_s), format_duration(check_every_s)
     if "timeout" in table or "check_every" not in table:
-        table.fault(
+        table.error(
             "timeout",
             f'"{timeout}" exceeds check_every, which is "{check_every}"',
             f'write at most "{check_every}", or make check_every longer',
         )
     else:
-        table.fault(
+        table.error(
             "check_every",
             f'"{check_every}" is less than timeout, which is "{timeout}"',
             f'write timeout = "{check_every}" beside it, or less',

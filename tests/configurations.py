@@ -30,7 +30,7 @@ def errors_of(tmp_path: Path, text: str) -> list[str]:
     """Read a configuration that must be rejected."""
     with pytest.raises(ConfigError) as rejected:
         settings_of(tmp_path, text)
-    return [str(error).removeprefix(f"{tmp_path}/") for error in rejected.value.faults]
+    return [str(error).removeprefix(f"{tmp_path}/") for error in rejected.value.diagnostics]
 
 
 def options_of(

@@ -35,7 +35,7 @@ SLOW_MODULES = frozenset(
         "tests.dispatch.test_auto_units",
         "tests.docs.test_guide",
         "tests.history.test_crash",
-        "tests.history.test_faults",
+        "tests.history.test_failures",
         "tests.history.test_rollups",
         "tests.monitors.test_icmp",
         "tests.monitors.test_libraries",

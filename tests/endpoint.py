@@ -17,7 +17,7 @@ from monitord.errors import ControlError
 from monitord.interventions import Interventions
 from monitord.model import Reason, Result
 from monitord.monitors import MonitorSettings
-from monitord.monitors.heartbeat.monitor import Beat
+from monitord.monitors.heartbeat.monitor import Ping
 from monitord.status import Access, AccessPolicy, Live, ReloadOutcome
 from monitord.web import Server
 from monitord.web.testing import TestClient
@@ -51,7 +51,7 @@ class FakeControl(Control):
         self.outcome = outcome
         self.state = "running"
         self.asked: list[str] = []
-        self.beats: list[tuple[str, Beat]] = []
+        self.pings: list[tuple[str, Ping]] = []
 
     async def reload(self, asked_by: str) -> ReloadOutcome:
         self.asked.append(asked_by)
@@ -62,11 +62,11 @@ class FakeControl(Control):
         self.asked.append(asked_by)
         return await super().check_now(name, asked_by)
 
-    def beat(self, name: str, beat: Beat, asked_by: str) -> None:
+    def ping(self, name: str, ping: Ping, asked_by: str) -> None:
         self.asked.append(asked_by)
         if self._dispatcher.watched[name].name == "bad":
-            raise ControlError("bad is of type fake and takes no beats", hint='write type = "heartbeat"')
-        self.beats.append((name, beat))
+            raise ControlError("bad is of type fake and takes no pings", hint='write type = "heartbeat"')
+        self.pings.append((name, ping))
 
 
 class RecordedInterventions(Interventions):

@@ -167,10 +167,10 @@ class FakeMonitor(Monitor[Any]):
         self.heard.append("start")
         self.wake = wake
 
-    def memory(self) -> Mapping[str, Any] | None:
+    def dump_state(self) -> Mapping[str, Any] | None:
         return self.kept
 
-    def remember(self, memory: Mapping[str, Any]) -> None:
+    def restore_state(self, memory: Mapping[str, Any]) -> None:
         self.heard.append("remember")
         self.kept = memory
 

@@ -86,7 +86,7 @@ def main(config: str, loop: str) -> None:
             {
                 "reason": one.reason.value,
                 "detail": one.detail,
-                "facts": dict(one.facts),
+                "fields": dict(one.fields),
                 "address": one.address,
             }
             for one in seen

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.model import Health, Reason
+from monitord.model import Reason, State
 from monitord.monitors import MonitorSettings
 from monitord.monitors.group import GroupMonitor
 from monitord.settings import read_settings
@@ -27,8 +27,8 @@ class Played:
 
     def __init__(self, tmp_path: Path, text: str, seconds: float, **plays: Sequence[Reason | None]) -> None:
         self.began: dict[str, list[float]] = {}
-        self.changes: dict[str, list[Health]] = {}
-        self.stands: dict[str, Health] = {}
+        self.changes: dict[str, list[State]] = {}
+        self.stands: dict[str, State] = {}
         self.reasons: dict[str, list[Reason]] = {}
         self.took: dict[str, float] = {}
         self.is_flapping: dict[str, bool] = {}
@@ -60,7 +60,9 @@ class Played:
         self, made: Bench, settings: MonitorSettings, play: Sequence[Reason | None]
     ) -> FakeMonitor | GroupMonitor:
         if settings.type_name == "group":
-            return GroupMonitor(settings, replace(fake_tools(made.clock), peers=made.dispatcher.roster.peers))
+            return GroupMonitor(
+                settings, replace(fake_tools(made.clock), peers=made.dispatcher.registry.peers)
+            )
         left = list(play)
 
         async def act() -> Reason:
@@ -93,13 +95,13 @@ def test_timeout_ends_a_check_that_hangs(tmp_path: Path, timeout: str, seconds: 
     assert seconds <= played.took["one"] < seconds + 1
 
 
-@pytest.mark.parametrize(("fail_after", "state"), [(1, Health.DOWN), (3, Health.DOWN), (4, Health.UP)])
+@pytest.mark.parametrize(("fail_after", "state"), [(1, State.DOWN), (3, State.DOWN), (4, State.UP)])
 def test_fail_after_says_how_many_failures_are_believed(
-    tmp_path: Path, fail_after: int, state: Health
+    tmp_path: Path, fail_after: int, state: State
 ) -> None:
     keys = f'check_every = "10s"\nretry_every = "10s"\nfail_after = {fail_after}\nflapping = false'
     played = Played(tmp_path, one(keys), 300, one=[OK, BAD, BAD, BAD, OK])
-    assert (Health.DOWN in played.changes["one"]) is (state is Health.DOWN)
+    assert (State.DOWN in played.changes["one"]) is (state is State.DOWN)
 
 
 def test_retry_every_is_the_time_to_the_next_look_at_a_failure(tmp_path: Path) -> None:
@@ -111,13 +113,13 @@ def test_retry_every_is_the_time_to_the_next_look_at_a_failure(tmp_path: Path) -
     assert gaps[1:3] == [10.0, 10.0]
 
 
-@pytest.mark.parametrize(("recover_after", "state"), [(1, Health.UP), (2, Health.UP), (3, Health.DOWN)])
+@pytest.mark.parametrize(("recover_after", "state"), [(1, State.UP), (2, State.UP), (3, State.DOWN)])
 def test_recover_after_says_how_many_answers_are_believed(
-    tmp_path: Path, recover_after: int, state: Health
+    tmp_path: Path, recover_after: int, state: State
 ) -> None:
     keys = f'check_every = "10s"\nfail_after = 1\nflapping = false\nrecover_after = {recover_after}'
     played = Played(tmp_path, one(keys), 300, one=[BAD, OK, OK, BAD])
-    assert (Health.UP in played.changes["one"]) is (state is Health.UP)
+    assert (State.UP in played.changes["one"]) is (state is State.UP)
 
 
 @pytest.mark.parametrize(("degrade_after", "degrades"), [(1, True), (2, True), (3, False)])
@@ -126,11 +128,11 @@ def test_degrade_after_says_how_many_warnings_are_believed(
 ) -> None:
     keys = f'check_every = "10s"\ndegrade_after = {degrade_after}\nflapping = false'
     played = Played(tmp_path, one(keys), 100, one=[OK, WARNS, WARNS, OK])
-    assert (Health.DEGRADED in played.changes["one"]) is degrades
+    assert (State.DEGRADED in played.changes["one"]) is degrades
 
 
-@pytest.mark.parametrize(("invert", "state"), [("false", Health.DOWN), ("true", Health.UP)])
-def test_invert_turns_the_verdict(tmp_path: Path, invert: str, state: Health) -> None:
+@pytest.mark.parametrize(("invert", "state"), [("false", State.DOWN), ("true", State.UP)])
+def test_invert_turns_the_verdict(tmp_path: Path, invert: str, state: State) -> None:
     keys = f'check_every = "10s"\ninvert = {invert}'
     assert Played(tmp_path, one(keys), 60, one=[BAD]).stands["one"] is state
 
@@ -138,13 +140,13 @@ def test_invert_turns_the_verdict(tmp_path: Path, invert: str, state: Health) ->
 @pytest.mark.parametrize(
     ("key", "state"),
     [
-        ("", Health.DOWN),
-        ('depends_on = ["a", "b"]', Health.UNREACHABLE),
-        ('depends_on_any = ["a", "b"]', Health.DOWN),
-        ('depends_on_any = ["a"]', Health.UNREACHABLE),
+        ("", State.DOWN),
+        ('depends_on = ["a", "b"]', State.UNREACHABLE),
+        ('depends_on_any = ["a", "b"]', State.DOWN),
+        ('depends_on_any = ["a"]', State.UNREACHABLE),
     ],
 )
-def test_parents_excuse_a_child(tmp_path: Path, key: str, state: Health) -> None:
+def test_parents_excuse_a_child(tmp_path: Path, key: str, state: State) -> None:
     """depends_on: all of them are needed; depends_on_any: one of them."""
     text = f'[defaults]\ncheck_every = "10s"\n[monitors.a]\n{ANY}\n[monitors.b]\n{ANY}\n{one(key)}'
     assert Played(tmp_path, text, 100, a=[BAD], one=[BAD]).stands["one"] is state
@@ -153,14 +155,14 @@ def test_parents_excuse_a_child(tmp_path: Path, key: str, state: Health) -> None
 @pytest.mark.parametrize(
     ("keys", "state"),
     [
-        ('members = ["a", "b"]', Health.DOWN),
-        ('members = ["b", "c"]', Health.UP),
-        ('members = ["a", "b"]\nat_least = 1', Health.DEGRADED),
-        ('members = ["b"]\nmember_tags = ["shop"]', Health.DOWN),
-        ('member_tags = ["blog"]', Health.UP),
+        ('members = ["a", "b"]', State.DOWN),
+        ('members = ["b", "c"]', State.UP),
+        ('members = ["a", "b"]\nat_least = 1', State.DEGRADED),
+        ('members = ["b"]\nmember_tags = ["shop"]', State.DOWN),
+        ('member_tags = ["blog"]', State.UP),
     ],
 )
-def test_a_group_stands_as_its_members(tmp_path: Path, keys: str, state: Health) -> None:
+def test_a_group_stands_as_its_members(tmp_path: Path, keys: str, state: State) -> None:
     monitors = "".join(
         f'[monitors.{name}]\n{ANY}\ntags = ["{tag}"]\n'
         for name, tag in (("a", "shop"), ("b", "blog"), ("c", ""))

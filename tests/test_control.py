@@ -15,7 +15,7 @@ from monitord.dispatch import LoggedChecks
 from monitord.errors import ControlError
 from monitord.health import IsolationPolicy
 from monitord.model import Reason, Verdict
-from monitord.monitors.heartbeat.monitor import Beat
+from monitord.monitors.heartbeat.monitor import Ping
 from monitord.settings import read_settings
 from monitord.systemd.environment import ServiceEnvironment
 from tests.systemd_room.fakes import FakeManager
@@ -35,8 +35,8 @@ checks = "failures"
 max_concurrent_checks = 7
 max_concurrent_per_host = 3
 [network]
-blind_share = 0.5
-canary = ["kept"]
+isolation_threshold = 0.5
+canaries = ["kept"]
 [monitors.kept]
 url = "http://127.0.0.1:1/kept"
 [monitors.other]
@@ -93,7 +93,7 @@ async def test_an_accepted_reload_applies_the_difference_only(
         assert after["other"] != before["other"]
         assert it.container.check_log.checks is LoggedChecks.FAILURES
         assert (it.container.places.in_all, it.container.places.per_host) == (7, 3)
-        assert it.container.pipeline.blindness.policy == IsolationPolicy(0.5, frozenset({"kept"}))
+        assert it.container.pipeline.isolation.policy == IsolationPolicy(0.5, frozenset({"kept"}))
         assert it.control.last_reload == outcome
 
 
@@ -170,11 +170,11 @@ async def test_the_manager_is_told_of_reload_and_always_of_its_end(tmp_path: Pat
         for text in (CHANGED, "x = "):
             it.config.write_text(text)
             await it.control.reload("a test")
-            notices = it.manager.notices()
-            assert "RELOADING=1" in notices[0]
-            assert "MONOTONIC_USEC=" in notices[0]
-            assert "READY=1" in notices[-1]
-            assert ("refused" in notices[-1]) == (text != CHANGED)
+            notifications = it.manager.notifications()
+            assert "RELOADING=1" in notifications[0]
+            assert "MONOTONIC_USEC=" in notifications[0]
+            assert "READY=1" in notifications[-1]
+            assert ("refused" in notifications[-1]) == (text != CHANGED)
 
 
 async def test_reloads_come_one_after_the_other(tmp_path: Path) -> None:
@@ -247,15 +247,15 @@ def _damaged(text: bytes, damager: random.Random) -> bytes:
     return bytes(damaged)
 
 
-async def test_a_beat_reaches_its_monitor_and_no_other(tmp_path: Path) -> None:
+async def test_a_ping_reaches_its_monitor_and_no_other(tmp_path: Path) -> None:
     async with running(tmp_path, GOOD + '[monitors.job]\ntype = "heartbeat"\nevery = "1h"\n') as it:
-        it.control.beat("job", Beat(exit_status=4), "a test")
+        it.control.ping("job", Ping(exit_status=4), "a test")
         result = await it.control.check_now("job", "a test")
         assert (result.verdict, result.observation.reason) == (Verdict.FAIL, Reason.HEARTBEAT_FAILED)
-        with pytest.raises(ControlError, match="kept is of type http and takes no beats; write type"):
-            it.control.beat("kept", Beat(), "a test")
+        with pytest.raises(ControlError, match="kept is of type http and takes no pings; write type"):
+            it.control.ping("kept", Ping(), "a test")
         with pytest.raises(KeyError):
-            it.control.beat("nobody", Beat(), "a test")
+            it.control.ping("nobody", Ping(), "a test")
 
 
 async def test_a_configuration_that_outruns_the_journal_is_told(
@@ -283,13 +283,13 @@ async def test_a_change_of_who_is_told_is_said_and_in_force(tmp_path: Path) -> N
         ops = '[notifiers.ops]\ncommand = ["/bin/true"]\n'
         it.config.write_text(GOOD + ops)
         assert (await it.control.reload("test")).summary == "3 unchanged; who is told has changed"
-        (courier,) = it.container.alerts.couriers.values()
+        (worker,) = it.container.alerts.workers.values()
         assert (await it.control.reload("test")).summary == "3 unchanged"
-        assert it.container.alerts.couriers["ops"] is courier
+        assert it.container.alerts.workers["ops"] is worker
         it.config.write_text(GOOD + ops + 'group_wait = "1s"\n')
         assert (await it.control.reload("test")).summary == "3 unchanged; who is told has changed"
-        assert it.container.alerts.couriers["ops"] is not courier
+        assert it.container.alerts.workers["ops"] is not worker
         it.config.write_text(GOOD + ops + "fallback = 3\n")
         assert not (await it.control.reload("test")).ok
-        assert list(it.container.alerts.couriers) == ["ops"]
+        assert list(it.container.alerts.workers) == ["ops"]
         await it.container.alerts.close()

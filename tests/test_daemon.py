@@ -38,7 +38,7 @@ class Process:
         self.socket = folder / "run" / "status.sock"
         self.log_file = folder / "log"
         self.client = Client(self.socket)
-        self.notices: list[str] = []
+        self.notifications: list[str] = []
         self.process: subprocess.Popen[bytes]
 
     def start(
@@ -75,19 +75,19 @@ class Process:
     def log(self) -> str:
         return self.log_file.read_text()
 
-    def wait_for_notice(self, text: str) -> str:
-        """The first notice that holds `text`; it is taken out, as are those before it."""
+    def wait_for_notification(self, text: str) -> str:
+        """The first notification that holds `text`; it is taken out, as are those before it."""
         until = time.monotonic() + DEADLINE_S
         while time.monotonic() < until:
-            self.notices += self.manager.notices()
-            for index, notice in enumerate(self.notices):
-                if text in notice:
-                    del self.notices[: index + 1]
-                    return notice
+            self.notifications += self.manager.notifications()
+            for index, notification in enumerate(self.notifications):
+                if text in notification:
+                    del self.notifications[: index + 1]
+                    return notification
             if self.process.poll() is not None:
                 break
             time.sleep(0.01)
-        raise AssertionError(f"no {text} among {self.notices}; log:\n{self.log()}")
+        raise AssertionError(f"no {text} among {self.notifications}; log:\n{self.log()}")
 
     def wait_for_log(self, text: str) -> None:
         until = time.monotonic() + DEADLINE_S
@@ -142,7 +142,7 @@ def test_without_a_state_directory_it_says_that_nothing_is_kept(tmp_path: Path, 
     kept = "" if says else f'[history]\ndirectory = "{tmp_path}"\n'
     with daemon(tmp_path, kept + EMPTY) as it:
         it.start()
-        it.wait_for_notice("READY=1")
+        it.wait_for_notification("READY=1")
         assert ("states and history end with this run" in it.log()) is says
         assert (tmp_path / "history.sqlite3").exists() is not says
         assert it.stop() == 0
@@ -151,10 +151,12 @@ def test_without_a_state_directory_it_says_that_nothing_is_kept(tmp_path: Path, 
 def test_ready_is_said_when_the_socket_answers_and_the_stop_is_clean(tmp_path: Path) -> None:
     with daemon(tmp_path, EMPTY) as it:
         it.start()
-        it.wait_for_notice("READY=1")
+        it.wait_for_notification("READY=1")
         assert it.get("/status")["state"] == "running"
         assert it.stop() == 0
-        assert any("STOPPING=1" in notice for notice in it.notices + it.manager.notices())
+        assert any(
+            "STOPPING=1" in notification for notification in it.notifications + it.manager.notifications()
+        )
         assert not it.socket.exists()
 
 
@@ -173,8 +175,8 @@ url = "http://127.0.0.1:{port}/failing"
         def look() -> None:
             with daemon(tmp_path, config) as it:
                 it.start()
-                it.wait_for_notice("READY=1")
-                it.wait_for_notice("STATUS=2 monitors: 1 up, 1 down")
+                it.wait_for_notification("READY=1")
+                it.wait_for_notification("STATUS=2 monitors: 1 up, 1 down")
                 status = it.get("/status")
                 assert (status["monitors"]["up"], status["monitors"]["down"], status["health"]) == (
                     1,
@@ -182,9 +184,9 @@ url = "http://127.0.0.1:{port}/failing"
                     "down",
                 )
                 good = it.get("/monitors/good")["last"]
-                assert good["facts"]["status"] == 200
-                assert good["facts"]["body.length"] == 648
-                assert it.get("/monitors/bad")["last"]["facts"]["status"] == 503
+                assert good["fields"]["status"] == 200
+                assert good["fields"]["body.length"] == 648
+                assert it.get("/monitors/bad")["last"]["fields"]["status"] == 503
                 assert it.stop(signal.SIGINT) == 0
                 assert f"good: GET http://127.0.0.1:{port}/ 200, 648 bytes, 0.0" in it.log()
                 assert "bad is down (was pending): GET" in it.log()
@@ -201,7 +203,7 @@ def test_it_listens_logs_and_remembers_as_configured(tmp_path: Path, enabled: st
     keys += f'[history]\ndirectory = "{kept}"\nenabled = {enabled}\n'
     with daemon(tmp_path, keys) as it:
         it.start()
-        it.wait_for_notice("READY=1")
+        it.wait_for_notification("READY=1")
         assert Client(own).get("/healthz") == "ok\n"
         assert not it.socket.exists()
         assert it.stop() == 0
@@ -212,16 +214,16 @@ def test_it_listens_logs_and_remembers_as_configured(tmp_path: Path, enabled: st
 def test_hangup_reloads_and_refuses_what_is_bad(tmp_path: Path) -> None:
     with daemon(tmp_path, EMPTY) as it:
         it.start()
-        it.wait_for_notice("READY=1")
+        it.wait_for_notification("READY=1")
         it.config.write_text('[monitors.new]\nurl = "http://127.0.0.1:1/"\n')
         it.process.send_signal(signal.SIGHUP)
-        it.wait_for_notice("RELOADING=1")
-        it.wait_for_notice("READY=1")
+        it.wait_for_notification("RELOADING=1")
+        it.wait_for_notification("READY=1")
         assert it.get("/status")["monitors"]["total"] == 1
         it.config.write_text("x = ")
         it.process.send_signal(signal.SIGHUP)
-        it.wait_for_notice("RELOADING=1")
-        it.wait_for_notice("READY=1")
+        it.wait_for_notification("RELOADING=1")
+        it.wait_for_notification("READY=1")
         status = it.get("/status")
         assert status["monitors"]["total"] == 1
         assert status["reload"]["ok"] is False
@@ -240,7 +242,7 @@ def test_a_hangup_while_starting_is_not_the_end(tmp_path: Path) -> None:
             if int(caught, 16) & 1:
                 break
         it.process.send_signal(signal.SIGHUP)
-        it.wait_for_notice("READY=1")
+        it.wait_for_notification("READY=1")
         it.wait_for_log("reloaded (SIGHUP)")
         assert it.stop() == 0
 
@@ -266,14 +268,14 @@ def test_a_hangup_during_the_imports_is_a_reload(tmp_path: Path, module: str) ->
     with daemon(tmp_path, EMPTY) as it:
         program = HANGUP_DURING_IMPORTS.format(module=module, config=str(it.config))
         it.start(command=[sys.executable, "-c", program])
-        it.wait_for_notice("READY=1")
+        it.wait_for_notification("READY=1")
         it.wait_for_log("reloaded (SIGHUP)")
         blocked = Path(f"/proc/{it.process.pid}/status").read_text().split("SigBlk:")[1].split()[0]
         assert int(blocked, 16) == 0  # programs of checks would inherit it
         assert it.stop() == 0
 
 
-def test_a_refused_configuration_at_start_is_78_with_every_fault(tmp_path: Path) -> None:
+def test_a_refused_configuration_at_start_is_78_with_every_failure(tmp_path: Path) -> None:
     with daemon(
         tmp_path, '[monitors.a]\nurl = "http://127.0.0.1/"\nchek_every = 3\n[log]\nlevel = "loud"\n'
     ) as it:
@@ -362,16 +364,16 @@ def test_a_socket_that_cannot_be_opened_is_told_with_what_to_do(tmp_path: Path) 
 def test_the_watchdog_is_pinged_while_the_loop_turns_and_not_when_it_is_stopped(tmp_path: Path) -> None:
     with daemon(tmp_path, EMPTY) as it:
         it.start(WATCHDOG_USEC="300000")
-        it.wait_for_notice("READY=1")
-        it.wait_for_notice("WATCHDOG=1")
-        it.wait_for_notice("WATCHDOG=1")
+        it.wait_for_notification("READY=1")
+        it.wait_for_notification("WATCHDOG=1")
+        it.wait_for_notification("WATCHDOG=1")
         it.process.send_signal(signal.SIGSTOP)
         time.sleep(0.2)
-        it.manager.notices()
+        it.manager.notifications()
         time.sleep(0.5)
-        assert it.manager.notices() == []
+        assert it.manager.notifications() == []
         it.process.send_signal(signal.SIGCONT)
-        it.wait_for_notice("WATCHDOG=1")
+        it.wait_for_notification("WATCHDOG=1")
         assert it.stop() == 0
 
 
@@ -382,7 +384,7 @@ def test_a_passed_socket_is_served_and_its_file_outlives_the_daemon(tmp_path: Pa
         listening.listen(16)
         for _ in range(2):
             it.start(listening=listening)
-            it.wait_for_notice("READY=1")
+            it.wait_for_notification("READY=1")
             assert it.get("/status")["state"] == "running"
             assert it.stop() == 0
             assert it.socket.exists()
@@ -394,7 +396,7 @@ def test_who_comes_during_a_restart_is_answered_after_it(tmp_path: Path) -> None
         listening.bind(str(it.socket))
         listening.listen(16)
         it.start(listening=listening)
-        it.wait_for_notice("READY=1")
+        it.wait_for_notification("READY=1")
         assert it.stop() == 0
         with socket.socket(socket.AF_UNIX) as early:
             early.settimeout(DEADLINE_S)
@@ -429,7 +431,7 @@ def test_it_listens_on_tcp_as_well_and_the_token_allows_changes(tmp_path: Path) 
     (tmp_path / "status-token").write_text(token + "\n")
     with daemon(tmp_path, config) as it:
         it.start(CREDENTIALS_DIRECTORY=str(tmp_path))
-        it.wait_for_notice("READY=1")
+        it.wait_for_notification("READY=1")
         assert f"status at {it.socket}, http://127.0.0.1:{port}/" in it.log()
         assert ask_over_tcp(port, "/healthz") == (200, b"ok\n")
         assert ask_over_tcp(port, "/status", Host="evil.example.com")[0] == 421
@@ -453,7 +455,7 @@ def test_tcp_clients_are_limited_per_address(tmp_path: Path) -> None:
     ):
         where = listening.getsockname()
         it.start(listening=listening, named="http")
-        it.wait_for_notice("READY=1")
+        it.wait_for_notification("READY=1")
         stream = clients.enter_context(socket.create_connection(where, DEADLINE_S))
         stream.sendall(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert stream.recv(100).startswith(b"HTTP/1.1 200")
@@ -471,7 +473,7 @@ def test_a_tcp_socket_that_was_passed_takes_the_place_of_listen(tmp_path: Path) 
         port = listening.getsockname()[1]
         with daemon(tmp_path, f'[status]\nlisten = "127.0.0.1:{port}"\n') as it:
             it.start(listening=listening, named="http")
-            it.wait_for_notice("READY=1")
+            it.wait_for_notification("READY=1")
             assert ask_over_tcp(port, "/healthz") == (200, b"ok\n")
             assert it.get("/healthz") == "ok\n"
             assert it.stop() == 0
@@ -490,7 +492,7 @@ def test_an_address_that_is_taken_is_told_with_what_to_do(tmp_path: Path) -> Non
 def test_an_address_that_the_network_reaches_is_warned_of(tmp_path: Path) -> None:
     with socket.create_server(("0.0.0.0", 0)) as listening, daemon(tmp_path, EMPTY) as it:
         it.start(listening=listening, named="http")
-        it.wait_for_notice("READY=1")
+        it.wait_for_notification("READY=1")
         assert "is open to the network: whoever reaches it can read all" in it.log()
         assert it.stop() == 0
 
@@ -505,15 +507,15 @@ def test_an_outage_goes_on_after_a_stop_and_a_kill(tmp_path: Path, end: int) -> 
     )
     with daemon(tmp_path, config) as it:
         it.start()
-        it.wait_for_notice("READY=1")
+        it.wait_for_notification("READY=1")
         it.wait_for_log("web is down")
         before = it.get("/monitors/web")
-        it.client.post("/api/v1/silences", {"names": ["web"], "lasts": "1h", "comment": "known"})
+        it.client.post("/api/v1/silences", {"names": ["web"], "duration_s": "1h", "comment": "known"})
         # As long as a batch waits before it is written.
         time.sleep(1.0)
         it.stop(end)
         it.start()
-        it.wait_for_notice("READY=1")
+        it.wait_for_notification("READY=1")
         after = it.get("/monitors/web")
         assert (after["state"], after["since"]) == ("down", before["since"])
         assert after["incident"] == before["incident"] is not None
@@ -541,7 +543,7 @@ async def test_who_was_told_of_an_outage_is_told_its_end_after_a_stop_and_a_kill
     def look(port: int) -> None:
         with daemon(tmp_path, config) as it:
             it.start()
-            it.wait_for_notice("READY=1")
+            it.wait_for_notification("READY=1")
             it.wait_for_log("file was told: DOWN: web")
             # As long as a batch waits before it is written.
             time.sleep(1.0)
@@ -574,7 +576,7 @@ async def test_a_second_signal_does_not_wait_for_checks(tmp_path: Path, second: 
         def look() -> None:
             with daemon(tmp_path, config) as it:
                 it.start()
-                it.wait_for_notice("READY=1")
+                it.wait_for_notification("READY=1")
                 until = time.monotonic() + DEADLINE_S
                 while not it.get("/status")["checks"]["in_flight"] and time.monotonic() < until:
                     time.sleep(0.02)

@@ -2,8 +2,8 @@ import pytest
 
 from monitord.errors import (
     ConfigError,
-    ConfigFault,
     ControlError,
+    Diagnostic,
     InvalidValueError,
     MonitordError,
     StartError,
@@ -13,26 +13,29 @@ from monitord.systemd.unit_names import UnitNameError
 
 
 @pytest.mark.parametrize(
-    ("fault", "text"),
+    ("diagnostic", "text"),
     [
         (
-            ConfigFault("m.toml", 41, "monitors.shop.check_every", '"5 min" is not a duration', 'write "5m"'),
+            Diagnostic("m.toml", 41, "monitors.shop.check_every", '"5 min" is not a duration', 'write "5m"'),
             'm.toml:41: monitors.shop.check_every: "5 min" is not a duration; write "5m"',
         ),
-        (ConfigFault("m.toml", 3, "", "is not valid TOML", column=5), "m.toml:3:5: is not valid TOML"),
-        (ConfigFault("m.toml", None, "", "does not exist", "create it"), "m.toml: does not exist; create it"),
-        (ConfigFault("m.toml", None, "a", "is missing", column=5), "m.toml: a: is missing"),
+        (Diagnostic("m.toml", 3, "", "is not valid TOML", column=5), "m.toml:3:5: is not valid TOML"),
+        (Diagnostic("m.toml", None, "", "does not exist", "create it"), "m.toml: does not exist; create it"),
+        (Diagnostic("m.toml", None, "a", "is missing", column=5), "m.toml: a: is missing"),
     ],
     ids=["line", "column", "file", "no line no column"],
 )
-def test_a_fault_says_where_what_is_wrong_and_what_to_write(fault: ConfigFault, text: str) -> None:
-    assert str(fault) == text
+def test_a_diagnostic_says_where_what_is_wrong_and_what_to_write(diagnostic: Diagnostic, text: str) -> None:
+    assert str(diagnostic) == text
 
 
-def test_a_refused_configuration_shows_every_fault_on_its_own_line() -> None:
-    faults = [ConfigFault("a.toml", 1, "x", "is wrong"), ConfigFault("b.toml", 2, "y", "is wrong", "mend it")]
-    error = ConfigError(faults)
-    assert error.faults == tuple(faults)
+def test_a_refused_configuration_shows_every_diagnostic_on_its_own_line() -> None:
+    diagnostics = [
+        Diagnostic("a.toml", 1, "x", "is wrong"),
+        Diagnostic("b.toml", 2, "y", "is wrong", "mend it"),
+    ]
+    error = ConfigError(diagnostics)
+    assert error.diagnostics == tuple(diagnostics)
     assert str(error) == "a.toml:1: x: is wrong\nb.toml:2: y: is wrong; mend it"
 
 

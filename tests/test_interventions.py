@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from monitord.dispatch import Matcher, Roster, Silence, Silences
+from monitord.dispatch import Matcher, Registry, Silence, Silences
 from monitord.errors import ControlError
 from monitord.interventions import MOST_SILENCES, Interventions
-from monitord.model import Health, Incident, Reason
+from monitord.model import Incident, Reason, State
 from tests.dispatch.test_dispatcher import Bench, answers, bench, finish
 from tests.fakes import run_in_fake_time
 
@@ -29,13 +29,13 @@ class There:
 
     def interventions(self) -> Interventions:
         made = self.made
-        return Interventions(made.dispatcher, made.pipeline, made.pipeline.roster.silences, made.clock)
+        return Interventions(made.dispatcher, made.pipeline, made.pipeline.registry.silences, made.clock)
 
 
 def run(main: Any) -> None:
     async def whole() -> None:
         kept: dict[str, Mapping[str, Any]] = {}
-        there = There(bench(roster=Roster(Silences(kept.__setitem__))), kept)
+        there = There(bench(registry=Registry(Silences(kept.__setitem__))), kept)
         await main(there, there.interventions())
         await finish(there.made)
 
@@ -48,9 +48,9 @@ def test_pause_and_resume_are_told_with_who_and_why(caplog: pytest.LogCaptureFix
     async def main(there: There, interventions: Interventions) -> None:
         there.made.monitor("web")
         interventions.pause("web", KIM, "disk swap")
-        assert there.made.dispatcher.health_counts() == {Health.PAUSED: 1}
+        assert there.made.dispatcher.health_counts() == {State.PAUSED: 1}
         interventions.resume("web", KIM)
-        assert there.made.dispatcher.health_counts() == {Health.PENDING: 1}
+        assert there.made.dispatcher.health_counts() == {State.PENDING: 1}
         with pytest.raises(KeyError):
             interventions.pause("nobody", KIM, None)
 
@@ -160,7 +160,7 @@ def test_silences_are_limited_in_number_and_size() -> None:
         now = there.made.clock.now()
         until = now + timedelta(hours=1)
         many = [Silence(str(number), Matcher(("web",)), now, until, KIM) for number in range(MOST_SILENCES)]
-        there.made.pipeline.roster.silences.replace_all(many)
+        there.made.pipeline.registry.silences.replace_all(many)
         with pytest.raises(ControlError, match="there are 1000 silences already, and no more can be kept"):
             interventions.silence(Matcher(("web",)), until, None, KIM)
         interventions.unsilence("7", KIM)
@@ -171,7 +171,7 @@ def test_silences_are_limited_in_number_and_size() -> None:
             )
             for number in range(4)
         ]
-        there.made.pipeline.roster.silences.replace_all(large)
+        there.made.pipeline.registry.silences.replace_all(large)
         with pytest.raises(ControlError, match="end some of them"):
             interventions.silence(large[0].matcher, until, None, KIM)
         assert len(interventions.silences) == 4

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from monitord.journal_events import JournalEvent
-from monitord.model import Health
+from monitord.model import State
 from monitord.systemd.journal import is_field_name
 
 CATALOG = Path(__file__).parent.parent / "systemd" / "monitord.catalog"
@@ -53,8 +53,8 @@ def test_fields_have_names_that_the_journal_takes(event: JournalEvent) -> None:
     assert all(is_field_name(name) for name in event.fields)
 
 
-@pytest.mark.parametrize("health", Health)
-def test_every_health_has_a_kind_for_becoming_it(health: Health) -> None:
+@pytest.mark.parametrize("health", State)
+def test_every_health_has_a_kind_for_becoming_it(health: State) -> None:
     assert JournalEvent[f"MONITOR_{health.name}"].fields == ("MONITOR", "MONITOR_STATE", "MONITOR_REASON")
 
 

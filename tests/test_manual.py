@@ -59,7 +59,7 @@ def test_every_reason_has_a_meaning_that_fits_its_line() -> None:
 def test_the_manual_names_the_reasons_of_inconclusive_checks() -> None:
     named = TOML.split(".SH REASONS")[1].split(".TE")[1].split("make a check inconclusive")[0]
     assert set(re.findall(r"^\.BR? ([a-z_]+)", named, re.MULTILINE)) == {
-        reason.value for reason in Reason if reason.is_ours
+        reason.value for reason in Reason if reason.is_probe_error
     }
 
 
@@ -71,10 +71,10 @@ def test_what_the_manual_takes_from_the_code_is_up_to_date() -> None:
 
 
 @pytest.mark.parametrize("name", MONITOR_TYPES)
-def test_every_fact_of_every_type_is_in_the_manual(name: str) -> None:
+def test_every_field_of_every_type_is_in_the_manual(name: str) -> None:
     text = section(f"Type {name}")
-    for fact in MONITOR_TYPES[name].vocabulary.facts:
-        assert re.search(rf"\b{re.escape(fact)}\b", text), f"type {name}: fact {fact}"
+    for field in MONITOR_TYPES[name].vocabulary.fields:
+        assert re.search(rf"\b{re.escape(field)}\b", text), f"type {name}: field {field}"
 
 
 KEYS = {
@@ -88,7 +88,7 @@ KEYS = {
         "max_connections_per_address",
         "max_event_streams_per_address",
     },
-    "network": {"blind_share", "canary"},
+    "network": {"isolation_threshold", "canaries"},
     "history": {"enabled", "directory", "max_size", "results", "minutes", "hours", "days"},
     "limits": {"max_concurrent_checks", "max_concurrent_per_host", "max_concurrent_children"},
     "maintenance.NAME": {"schedule", "duration", "from", "until", "monitors", "tags", "comment"},
@@ -106,7 +106,7 @@ def test_every_key_of_the_other_sections_is_in_the_manual(tmp_path: Path, name: 
 
 
 COMMON_OF_NOTIFIERS = {
-    *("type", "timeout", "group_wait", "max_notices", "max_per_minute", "give_up_after", "fallback"),
+    *("type", "timeout", "group_wait", "max_notifications", "max_per_minute", "expire_after", "fallback"),
 }
 OF_ROUTES = {
     *("notify", "monitors", "tags", "types", "states", "after", "repeat_every", "quiet_hours", "continue"),

@@ -81,8 +81,8 @@ OPTIONS: dict[str, Tests] = {
         "dispatch/test_auto_units.py::test_every_key_is_read_and_defaults_hold",
         "dispatch/test_auto_units.py::test_ignored_and_configured_units_are_left_out",
     ),
-    "network.blind_share": "test_control.py::test_an_accepted_reload_applies_the_difference_only",
-    "network.canary": "test_control.py::test_an_accepted_reload_applies_the_difference_only",
+    "network.isolation_threshold": "test_control.py::test_an_accepted_reload_applies_the_difference_only",
+    "network.canaries": "test_control.py::test_an_accepted_reload_applies_the_difference_only",
     "history.enabled": "test_daemon.py::test_it_listens_logs_and_remembers_as_configured",
     "history.directory": "test_daemon.py::test_it_listens_logs_and_remembers_as_configured",
     **{
@@ -99,9 +99,9 @@ OPTIONS: dict[str, Tests] = {
             "type",
             "timeout",
             "group_wait",
-            "max_notices",
+            "max_notifications",
             "max_per_minute",
-            "give_up_after",
+            "expire_after",
             "fallback",
         )
     },
@@ -121,7 +121,7 @@ OPTIONS: dict[str, Tests] = {
     "http.basic_auth": "monitors/http/test_http.py::test_basic_and_bearer_credentials_are_sent",
     "http.bearer": "monitors/http/test_http.py::test_basic_and_bearer_credentials_are_sent",
     "http.verify": "monitors/http/test_http.py::test_verification_can_be_switched_off",
-    "http.ca_file": "monitors/http/test_http.py::test_a_certificate_yields_facts",
+    "http.ca_file": "monitors/http/test_http.py::test_a_certificate_yields_fields",
     "http.client_certificate": "monitors/http/test_http.py::test_a_client_certificate_is_shown",
     "http.client_key": "monitors/http/test_http.py::test_a_client_certificate_is_shown",
     "http.server_name": "monitors/http/test_http.py::test_another_server_name_is_asked_for",
@@ -164,7 +164,7 @@ OPTIONS: dict[str, Tests] = {
         "monitors/journal/test_journal.py::test_matches_leave_the_window_as_time_passes",
     ),
     "journal.absent_for": (_JOURNAL_READ, _JOURNAL_SILENCE),
-    "journal.look_back": (
+    "journal.since": (
         _JOURNAL_READ,
         "monitors/journal/test_journal.py::test_looking_back_counts_what_was_there_at_the_first_start",
     ),
@@ -172,7 +172,7 @@ OPTIONS: dict[str, Tests] = {
     "tcp.dialogue": "monitors/test_tcp.py::test_a_dialogue_is_gone_through",
     "tcp.dialogue.send": "monitors/test_tcp.py::test_a_dialogue_is_gone_through",
     "tcp.dialogue.expect": "monitors/test_tcp.py::test_an_expectation_that_is_not_met",
-    "tcp.dialogue.starttls": "monitors/test_tcp.py::test_tls_half_way_and_its_facts",
+    "tcp.dialogue.starttls": "monitors/test_tcp.py::test_tls_half_way_and_its_fields",
     "tcp.tls": "monitors/test_tcp.py::test_tls_from_the_start",
     "tcp.ip_family": "monitors/test_ip_family.py::test_an_address_of_the_family_that_is_wanted_is_asked",
     "tcp.verify": "monitors/test_tcp.py::test_tls_from_the_start",
@@ -192,7 +192,7 @@ OPTIONS: dict[str, Tests] = {
     "tls.min_tls": "monitors/test_tls.py::test_an_old_version_is_refused",
     "unit.unit": "monitors/systemd/test_unit.py::test_how_a_unit_stands",
     "unit.units": "monitors/systemd/test_unit.py::test_of_many_none_may_have_failed",
-    "unit.want": "monitors/systemd/test_unit.py::test_how_a_unit_stands",
+    "unit.expect": "monitors/systemd/test_unit.py::test_how_a_unit_stands",
     "unit.crash": "monitors/systemd/test_unit.py::test_what_a_crash_means_can_be_chosen",
     "unit.grace": "monitors/systemd/test_unit.py::test_what_restarts_or_is_upgraded_has_the_grace_for_it",
     "timer.timer": "monitors/systemd/test_timer.py::test_a_timer_that_does_its_work_is_well",
@@ -220,7 +220,7 @@ REASONS: dict[str, Tests] = {
     "timeout_connect": "monitors/test_tcp.py::test_the_timeout_holds_in_all",
     "timeout_tls": "monitors/test_tls.py::test_what_else_can_go_wrong",
     "timeout_response": "monitors/http/test_http.py::test_a_peer_that_never_answers_is_told_at_the_timeout",
-    "timeout_body": "net/test_http_faults.py::test_a_peer_that_is_too_slow",
+    "timeout_body": "net/test_http_failures.py::test_a_peer_that_is_too_slow",
     "resolve_failed": "monitors/test_tcp.py::test_a_closed_port_and_a_name_that_is_not_there",
     "refused": "monitors/http/test_http.py::test_a_peer_that_is_not_there_is_told_in_one_line",
     "reset": "monitors/test_tcp.py::test_an_expectation_that_is_not_met",
@@ -242,7 +242,7 @@ REASONS: dict[str, Tests] = {
     "unit_failed": "monitors/systemd/test_unit.py::test_a_crash_between_two_checks_is_a_failure_of_the_next_one",
     "unit_inactive": "monitors/systemd/test_unit.py::test_a_unit_that_is_not_there_is_inactive",
     "unit_restarted": "monitors/systemd/test_unit.py::test_what_a_crash_means_can_be_chosen",
-    "manager_silent": "monitors/systemd/test_unit.py::test_a_host_that_cannot_be_asked_says_nothing_of_its_units",
+    "manager_timeout": "monitors/systemd/test_unit.py::test_a_host_that_cannot_be_asked_says_nothing_of_its_units",
     "heartbeat_late": _LATE,
     "heartbeat_ended": "monitors/heartbeat/test_heartbeat.py::test_calendar_that_runs_out_degrades_the_monitor",
     "heartbeat_missed": _LATE,
@@ -250,17 +250,17 @@ REASONS: dict[str, Tests] = {
         "monitors/heartbeat/test_heartbeat.py::test_a_failure_tells_its_exit_status_and_the_first_line_of_its_message"
     ),
     "journal_matched": _JOURNAL_COUNTS,
-    "journal_silent": _JOURNAL_SILENCE,
+    "journal_timeout": _JOURNAL_SILENCE,
     "member_down": "dispatch/test_reasons.py::test_a_group_says_whether_a_member_is_down_or_degraded",
     "member_degraded": "dispatch/test_reasons.py::test_a_group_says_whether_a_member_is_down_or_degraded",
-    "members_unknown": "dispatch/test_standing.py::test_a_group_of_nobody_known_is_unsure",
-    "prober_late": "dispatch/test_dispatcher.py::test_a_failure_while_the_loop_stood_still_is_unsure",
-    "prober_suspended": "dispatch/test_dispatcher.py::test_a_failure_over_a_suspend_is_unsure",
-    "prober_exhausted": "monitors/exec/test_exec.py::test_a_host_without_descriptors_is_unsure",
+    "members_unknown": "dispatch/test_standing.py::test_a_group_of_nobody_known_is_inconclusive",
+    "prober_late": "dispatch/test_dispatcher.py::test_a_failure_while_the_loop_stood_still_is_inconclusive",
+    "prober_suspended": "dispatch/test_dispatcher.py::test_a_failure_over_a_suspend_is_inconclusive",
+    "prober_exhausted": "monitors/exec/test_exec.py::test_a_host_without_descriptors_is_inconclusive",
     "prober_forbidden": "monitors/test_icmp.py::test_a_host_that_forbids_ping_sockets_says_what_to_write",
-    "prober_blind": "dispatch/test_reasons.py::test_when_nearly_all_begin_to_fail_their_failures_are_prober_blind",
-    "unrecognized": "history/test_faults.py::test_unknown_reason_is_kept_and_read_as_unrecognized",
-    "monitor_bug": "dispatch/test_dispatcher.py::test_a_bug_costs_one_check_and_is_unsure",
+    "prober_isolated": "dispatch/test_reasons.py::test_when_nearly_all_begin_to_fail_their_failures_are_prober_isolated",
+    "unrecognized": "history/test_failures.py::test_unknown_reason_is_kept_and_read_as_unrecognized",
+    "monitor_bug": "dispatch/test_dispatcher.py::test_a_bug_costs_one_check_and_is_inconclusive",
 }
 
 
@@ -323,13 +323,13 @@ def test_every_reason_has_a_test() -> None:
 
 
 def test_only_reasons_that_no_code_gives_are_without_a_test() -> None:
-    """A fault of `net` becomes the reason of its name."""
+    """A failure of `net` becomes the reason of its name."""
     given = {
         match
         for file in PACKAGE.rglob("*.py")
         if file != PACKAGE / "model.py"
         for match in re.findall(
-            r"\b(?:Reason|FaultKind|DnsFaultKind|PingFaultKind)\.([A-Z_]+)", file.read_text()
+            r"\b(?:Reason|FailureKind|DnsFailureKind|PingFailureKind)\.([A-Z_]+)", file.read_text()
         )
     }
     assert {reason.value for reason in Reason if reason.name not in given} == NOT_GIVEN_YET

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from monitord.dispatch import Matcher
-from monitord.model import Health, Reason
+from monitord.model import Reason, State
 from monitord.notifiers import DeliveryError, Message
 from tests.alerts.made import FakeNotifier
 from tests.fakes import FakeClock
@@ -200,7 +200,7 @@ def test_unknown_monitor_is_notified_by_a_route_for_it_over_a_restart(
         Scripted.bad = {"web": Reason.PROBER_FORBIDDEN}
         async with lifetime(tmp_path, later, is_killed=is_killed) as first:
             await asyncio.sleep(120)
-            assert first.container.dispatcher.watched["web"].state.stands is Health.UNKNOWN
+            assert first.container.dispatcher.watched["web"].state.stands is State.UNKNOWN
             assert first.sent == []
         async with lifetime(tmp_path, later, is_killed=is_killed) as second:
             await asyncio.sleep(660)
@@ -477,10 +477,10 @@ def test_uptime_follows_the_state_after_the_clock_was_ahead_for_a_moment(
             up_since = clock.now()
             for _ in range(3):
                 await asyncio.sleep(3600)
-                assert await uptime(there, up_since) == {Health.UP}
+                assert await uptime(there, up_since) == {State.UP}
             assert there.sent == ["DOWN: web", "UP again: web"]
 
-    async def uptime(there: Lifetime, since: datetime) -> set[Health]:
+    async def uptime(there: Lifetime, since: datetime) -> set[State]:
         history = there.container.history
         await written(history)
         with frozen_time():
@@ -578,7 +578,7 @@ def test_notifier_that_was_removed_by_mistake_gets_what_it_never_got(tmp_path: P
 
 
 def test_problem_that_outlasts_the_time_to_give_up_is_sent_when_the_notifier_works(tmp_path: Path) -> None:
-    config = NOTIFIER + 'give_up_after = "1h"\n' + WEB
+    config = NOTIFIER + 'expire_after = "1h"\n' + WEB
 
     async def main() -> None:
         async with lifetime(tmp_path, config) as there:
@@ -599,7 +599,7 @@ def test_problem_that_outlasts_the_time_to_give_up_is_sent_when_the_notifier_wor
     run(main)
 
 
-GIVE_UP = NOTIFIER + 'give_up_after = "1h"\n' + WEB
+GIVE_UP = NOTIFIER + 'expire_after = "1h"\n' + WEB
 
 
 @KILLED
@@ -626,7 +626,7 @@ def test_recovery_of_a_delivered_problem_is_kept_longer_than_the_time_to_give_up
     run(main)
 
 
-def test_recovery_of_a_problem_that_was_not_delivered_is_given_up_with_it(tmp_path: Path) -> None:
+def test_recovery_of_a_problem_that_was_not_delivered_is_expired_with_it(tmp_path: Path) -> None:
     async def main() -> None:
         async with lifetime(tmp_path, GIVE_UP) as there:
             FakeNotifier.made[-1].act = refuse
@@ -643,7 +643,7 @@ def test_recovery_of_a_problem_that_was_not_delivered_is_given_up_with_it(tmp_pa
 
 
 @pytest.mark.parametrize("is_restarted", [False, True], ids=["runs on", "restarted"])
-def test_change_that_was_given_up_is_sent_when_the_notifier_works(
+def test_change_that_was_expired_is_sent_when_the_notifier_works(
     tmp_path: Path, *, is_restarted: bool
 ) -> None:
     async def main() -> None:

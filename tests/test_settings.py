@@ -1,4 +1,4 @@
-"""From a file to frozen settings: what every monitor has, and the faults between sections."""
+"""From a file to frozen settings: what every monitor has, and the diagnostics between sections."""
 
 from pathlib import Path
 
@@ -65,8 +65,8 @@ def test_maintenance_windows_are_read_with_the_monitors_they_are_for(tmp_path: P
 
 def test_the_tag_of_a_monitor_that_cannot_be_read_is_not_called_unknown(tmp_path: Path) -> None:
     text = '[monitors.a]\ntags = ["prod"]\n[maintenance.x]\nfrom = 2027-01-01T00:00:00Z\nduration = 60\n'
-    (fault,) = errors_of(tmp_path, text + 'monitors = ["a"]\ntags = ["prod"]\n')
-    assert "has no type" in fault
+    (diagnostic,) = errors_of(tmp_path, text + 'monitors = ["a"]\ntags = ["prod"]\n')
+    assert "has no type" in diagnostic
 
 
 def test_a_retry_is_never_later_than_the_next_check(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_equal_files_give_equal_settings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "faults"),
+    ("text", "diagnostics"),
     [
         pytest.param(
             f'[monitors.a]\n{URL}\ntimeout = "40s"\n',
@@ -178,22 +178,22 @@ def test_equal_files_give_equal_settings(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_faults_say_where_and_what_to_write(tmp_path: Path, text: str, faults: list[str]) -> None:
+def test_diagnostics_say_where_and_what_to_write(tmp_path: Path, text: str, diagnostics: list[str]) -> None:
     found = errors_of(tmp_path, text)
-    assert len(found) == len(faults), found
-    for has, wanted in zip(found, faults, strict=True):
+    assert len(found) == len(diagnostics), found
+    for has, wanted in zip(found, diagnostics, strict=True):
         assert wanted in has
 
 
 def test_a_name_is_taken_over_once_and_only_when_it_is_free(tmp_path: Path) -> None:
     renamed = f'[monitors.b]\n{URL}\nrenamed_from = "a"\n'
     assert settings_of(tmp_path, renamed).monitors[0].renamed_from == "a"
-    (fault,) = errors_of(tmp_path, f"[monitors.a]\n{URL}\n{renamed}")
-    assert fault == (
+    (diagnostic,) = errors_of(tmp_path, f"[monitors.a]\n{URL}\n{renamed}")
+    assert diagnostic == (
         'monitord.toml:5: monitors.b.renamed_from: "a" is still a monitor of its own; remove one of them'
     )
-    (fault,) = errors_of(tmp_path, renamed + renamed.replace("monitors.b", "monitors.c"))
-    assert '"a" is what b was renamed from, too' in fault
+    (diagnostic,) = errors_of(tmp_path, renamed + renamed.replace("monitors.b", "monitors.c"))
+    assert '"a" is what b was renamed from, too' in diagnostic
 
 
 def test_removing_the_hint_of_a_rename_changes_nothing(tmp_path: Path) -> None:
@@ -220,10 +220,10 @@ def test_conditions_are_compiled_for_the_type(tmp_path: Path) -> None:
     assert monitor.needs == {"status", "json", "response_time"}
 
 
-def test_a_bad_condition_is_a_fault_with_its_column(tmp_path: Path) -> None:
-    (fault,) = errors_of(tmp_path, f'[monitors.a]\n{URL}\nup_when = ["stauts == 200"]\n')
-    assert fault == (
-        'monitord.toml:3: monitors.a.up_when[0]: "stauts == 200" at column 1: there is no fact stauts; '
+def test_a_bad_condition_is_a_diagnostic_with_its_column(tmp_path: Path) -> None:
+    (diagnostic,) = errors_of(tmp_path, f'[monitors.a]\n{URL}\nup_when = ["stauts == 200"]\n')
+    assert diagnostic == (
+        'monitord.toml:3: monitors.a.up_when[0]: "stauts == 200" at column 1: there is no field stauts; '
         "did you mean status?"
     )
 
@@ -427,9 +427,9 @@ include="https://kim:hunter22@h/"
 
 @pytest.mark.parametrize("text", MISPLACED.split("---\n"))
 def test_no_error_shows_a_secret_that_was_written_in_the_wrong_place(tmp_path: Path, text: str) -> None:
-    faults = errors_of(tmp_path, text)
-    assert faults
-    assert not [one for one in faults if "hunter22" in one]
+    diagnostics = errors_of(tmp_path, text)
+    assert diagnostics
+    assert not [one for one in diagnostics if "hunter22" in one]
 
 
 UNSAFE_TAGS = [
@@ -445,10 +445,10 @@ UNSAFE_TAGS = [
 
 @pytest.mark.parametrize(("tag", "problem"), UNSAFE_TAGS)
 def test_tag_that_is_not_printable_is_refused(tmp_path: Path, tag: str, problem: str) -> None:
-    (fault,) = errors_of(tmp_path, f'[monitors.a]\n{URL}\ntags = ["web", "{tag}"]\n')
-    assert ":3: monitors.a.tags[1]: " in fault
-    assert problem in fault
-    assert all(one.isprintable() or one == "\n" for one in fault)
+    (diagnostic,) = errors_of(tmp_path, f'[monitors.a]\n{URL}\ntags = ["web", "{tag}"]\n')
+    assert ":3: monitors.a.tags[1]: " in diagnostic
+    assert problem in diagnostic
+    assert all(one.isprintable() or one == "\n" for one in diagnostic)
 
 
 def test_tags_of_any_script_are_accepted(tmp_path: Path) -> None:

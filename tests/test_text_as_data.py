@@ -26,7 +26,7 @@ SEARCHING = {
 MATCHING = {"match", "search", "fullmatch", "finditer", "findall", "sub"}
 SENTENCES = {"detail", "why", "problem", "hint", "outcome", "summary", "said", "sentence", "title"}
 """Variables, attributes and keys that hold sentences. They are compared with each other or with an empty text."""
-ERRORS = {"error", "fault", "exception", "exc"}
+ERRORS = {"error", "failure", "exception", "exc"}
 
 
 def violations(source: str, *, with_raises: bool = True) -> list[str]:
@@ -113,7 +113,7 @@ def test_no_module_takes_a_composed_sentence_apart(room: str) -> None:
         "_QUOTED.search(str(error))",
         "error.splitlines()",
         'last["observation"]["detail"] == "refused"',
-        'fault.problem == "is missing"',
+        'failure.problem == "is missing"',
         'raise ValueError("is not text; write it in quotes")',
         'raise ValueError(f"is not {kind}; write {example}") from None',
     ],

@@ -18,11 +18,11 @@ END = '.\\" End of the reasons.\n'
 
 
 def made() -> str:
-    """The table, and which of its rows make a check unsure."""
+    """The table, and which of its rows make a check inconclusive."""
     rows = [f"{_bold(reason.value)}@{_roff(reason.meaning)}" for reason in Reason]
-    *ours, last = [reason.value for reason in Reason if reason.is_ours]
-    unsure = [f".BR {code} ," for code in ours] + ["and", f".B {last}"]
-    return "\n".join([".TS", "tab(@);", "l l.", *rows, ".TE", ".PP", "The reasons", *unsure, ""])
+    *ours, last = [reason.value for reason in Reason if reason.is_probe_error]
+    inconclusive = [f".BR {code} ," for code in ours] + ["and", f".B {last}"]
+    return "\n".join([".TS", "tab(@);", "l l.", *rows, ".TE", ".PP", "The reasons", *inconclusive, ""])
 
 
 def _bold(text: str) -> str:

@@ -1,20 +1,20 @@
-"""Who hears of what, and surely: routes, troubles, an outbox that outlives the daemon, a courier for each notifier."""
+"""Who hears of what, and surely: routes, alerts, an outbox that outlives the daemon, a worker for each notifier."""
 
 from monitord.alerts.alerts import Alerts
-from monitord.alerts.courier import Courier
 from monitord.alerts.decisions import Decision, DecisionKind, Suppression, SuppressionReason, decision_text
-from monitord.alerts.outbox import Entry, Fate
+from monitord.alerts.delivery import DeliveryWorker
+from monitord.alerts.lifecycle import Standing
+from monitord.alerts.outbox import DeliveryStatus, Entry
 from monitord.alerts.routes import AlertSettings, Route, read_alerts
-from monitord.alerts.troubles import Standing
 
 __all__ = [
     "AlertSettings",
     "Alerts",
-    "Courier",
     "Decision",
     "DecisionKind",
+    "DeliveryStatus",
+    "DeliveryWorker",
     "Entry",
-    "Fate",
     "Route",
     "Standing",
     "Suppression",

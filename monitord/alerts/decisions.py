@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import Enum, auto
 
 from monitord.clock import time_text
-from monitord.model import Health
+from monitord.model import State
 from monitord.units import format_duration
 
 
@@ -59,7 +59,7 @@ class Decision:
     at: datetime | None = None
     suppression: Suppression | None = None
     after_s: float = 0.0
-    health: Health | None = None
+    health: State | None = None
 
     @property
     def is_aware(self) -> bool:
@@ -83,7 +83,7 @@ def decision_text(decision: Decision) -> str:  # noqa: PLR0911 - a table in the 
             return "not now: these are its quiet hours"
         case Decision(DecisionKind.NO_ROUTE_FOR_UNKNOWN):
             return "it is unknown, and no route for unknown monitors leads there"
-        case Decision(DecisionKind.STATE_WITHOUT_NOTIFICATIONS, health=Health() as health):
+        case Decision(DecisionKind.STATE_WITHOUT_NOTIFICATIONS, health=State() as health):
             return f"it is {health.value}, which nobody is told"
         case _:
             return "no route leads there"

@@ -14,13 +14,13 @@ from monitord.config import Table, value_text
 from monitord.errors import InvalidValueError
 from monitord.health import Window
 from monitord.health.windows import read_calendar
-from monitord.model import Health
+from monitord.model import State
 from monitord.monitors import monitor_type_names
 from monitord.notifiers import IMPLIED_TYPES, NOTIFIER_TYPES, Notifier, NotifierSettings
 from monitord.unit_monitors import full_monitor_name, is_for_unit_monitors
 
 TOLD_STATES = ("down", "degraded", "unknown")
-_FAILING = frozenset({Health.DOWN, Health.DEGRADED})
+_FAILING = frozenset({State.DOWN, State.DEGRADED})
 SHORTEST_REPEAT_S = 60.0
 LONGEST_QUIET_S = 7 * 86_400.0
 
@@ -36,7 +36,7 @@ class Route:
     monitors: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
-    states: frozenset[Health] = _FAILING
+    states: frozenset[State] = _FAILING
     continues: bool = False
     after_s: float = 0.0
     repeat_every_s: float | None = None
@@ -47,7 +47,7 @@ class Route:
         is_for_all = not (self.continues or self.monitors or self.tags or self.types)
         return is_for_all and self.states >= other.states
 
-    def fits(self, monitor: str, type_name: str, tags: Collection[str], health: Health | None) -> bool:
+    def fits(self, monitor: str, type_name: str, tags: Collection[str], health: State | None) -> bool:
         """`health` None: flapping between states, of which at least one is down or degraded."""
         return (
             (not self.states.isdisjoint(_FAILING if health is None else {health}))
@@ -64,7 +64,7 @@ class AlertSettings:
     notifiers: tuple[NotifierSettings, ...] = ()
     routes: tuple[Route, ...] = ()
     names: tuple[str, ...] = field(init=False, compare=False, default=())
-    states: frozenset[Health] = field(init=False, compare=False, default=_FAILING)
+    states: frozenset[State] = field(init=False, compare=False, default=_FAILING)
     """Those of which anybody is to be notified."""
 
     def __post_init__(self) -> None:
@@ -76,7 +76,7 @@ class AlertSettings:
         return any(route.repeat_every_s is not None for route in self.routes)
 
     def routes_for(
-        self, monitor: str, type_name: str, tags: Collection[str], health: Health | None
+        self, monitor: str, type_name: str, tags: Collection[str], health: State | None
     ) -> Iterator[Route]:
         """Those that hold, in order."""
         for route in self.routes or (Route(self.names),):
@@ -99,19 +99,19 @@ def read_alerts(root: Table, monitors: Collection[str], tags: Collection[str] | 
     routes = [_route(table, named, monitors, tags) for table in tables]
     _check_reach(tables, routes)
     if routes and not named:
-        root.table("alerts").fault("routes", "lead to no notifier", 'add [notifiers.ops] with to = ["…"]')
+        root.table("alerts").error("routes", "lead to no notifier", 'add [notifiers.ops] with to = ["…"]')
     return AlertSettings(tuple(settings), tuple(routes))
 
 
 def _notifier(name: str, table: Table) -> NotifierSettings | None:
     kind = _type_of(table)
-    most, usual = (kind or Notifier).most_notices, (kind or Notifier).usual_per_minute
+    most, usual = (kind or Notifier).most_notifications, (kind or Notifier).usual_per_minute
     common: dict[str, Any] = {
         "timeout_s": table.duration("timeout", default=30.0, minimum=0.1, maximum=300.0),
         "group_wait_s": table.duration("group_wait", default=10.0, maximum=3600.0),
-        "max_notices": table.integer("max_notices", default=most, minimum=1, maximum=most),
+        "max_notifications": table.integer("max_notifications", default=most, minimum=1, maximum=most),
         "max_per_minute": table.integer("max_per_minute", default=usual, minimum=1, maximum=600),
-        "give_up_after_s": table.duration("give_up_after", default=86_400.0, minimum=60.0),
+        "expire_after_s": table.duration("expire_after", default=86_400.0, minimum=60.0),
         "fallback": table.text("fallback", default=None),
     }
     if kind is None:
@@ -126,12 +126,12 @@ def _type_of(table: Table) -> type[Notifier[Any]] | None:
         for key, implied in IMPLIED_TYPES.items():
             if key in table:
                 return NOTIFIER_TYPES[implied]
-        table.fault("", "has no type", 'write to = ["ops@example.org"] for mail, or type = "…"')
+        table.error("", "has no type", 'write to = ["ops@example.org"] for mail, or type = "…"')
         return None
     found = NOTIFIER_TYPES.get(name)
     if found is None:
         known = ", ".join(NOTIFIER_TYPES)
-        table.fault("type", f"{value_text(name)} is not a type of notifier", f"write one of: {known}")
+        table.error("type", f"{value_text(name)} is not a type of notifier", f"write one of: {known}")
     return found
 
 
@@ -140,9 +140,9 @@ def _check_fallback(name: str, table: Table, named: Collection[str]) -> None:
     if found is None:
         return
     if found[1] == name:
-        table.fault("fallback", "is the notifier itself", "name another one")
+        table.error("fallback", "is the notifier itself", "name another one")
     elif isinstance(found[1], str) and found[1] not in named:
-        table.fault("fallback", f"{value_text(found[1])} is not a notifier", _known(named))
+        table.error("fallback", f"{value_text(found[1])} is not a notifier", _known(named))
 
 
 def _route(
@@ -150,7 +150,7 @@ def _route(
 ) -> Route:
     notify = table.one_or_more("notify", str, default=())
     if table.look_up("notify") is None:
-        table.fault("", "notifies nobody", 'write notify = ["…"]')
+        table.error("", "notifies nobody", 'write notify = ["…"]')
     _check(table, "notify", (one for one in notify if one not in named), "is not a notifier", _known(named))
     patterns = table.one_or_more("monitors", full_monitor_name, default=())
     strangers = (
@@ -191,7 +191,7 @@ def _check_reach(tables: Sequence[Table], routes: Sequence[Route]) -> None:
     """A route that nothing comes to would tell nobody, and nobody would know."""
     for number, (table, route) in enumerate(zip(tables, routes, strict=True)):
         if any(before.leaves_nothing_to(route) for before in routes[:number]):
-            table.fault(
+            table.error(
                 "", "is never reached, as the one before it fits everything", "write continue = true there"
             )
             return
@@ -199,7 +199,7 @@ def _check_reach(tables: Sequence[Table], routes: Sequence[Route]) -> None:
 
 def _check(table: Table, key: str, wrong: Iterable[str], problem: str, hint: str) -> None:
     for one in wrong:
-        table.fault(key, f"{value_text(one)} {problem}", hint)
+        table.error(key, f"{value_text(one)} {problem}", hint)
 
 
 def _known(named: Iterable[str]) -> str:
@@ -207,14 +207,14 @@ def _known(named: Iterable[str]) -> str:
     return f"known are {', '.join(names)}" if names else "there is none; add [notifiers.NAME]"
 
 
-def _state(text: str) -> Health:
+def _state(text: str) -> State:
     """Raises InvalidValueError."""
     if text not in TOLD_STATES:
         *others, last = map(value_text, TOLD_STATES)
         raise InvalidValueError(
             "is not a state that a route can be for", f"write {', '.join(others)} or {last}"
         )
-    return Health(text)
+    return State(text)
 
 
 def _quiet(table: Table) -> Window | None:

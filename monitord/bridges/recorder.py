@@ -10,13 +10,13 @@ from typing import Any
 
 from monitord.clock import Clock
 from monitord.dispatch.clock_steps import ClockStep
-from monitord.dispatch.roster import Roster
+from monitord.dispatch.registry import Registry
 from monitord.dispatch.saved import SavedMonitor, encode, restore, result_record
 from monitord.dispatch.sink import Sink
 from monitord.dispatch.state import MonitorState
 from monitord.dispatch.watched import Watched
 from monitord.history import History, Kept
-from monitord.model import Health, Incident, Result, Transition
+from monitord.model import Incident, Result, State, Transition
 from monitord.monitors import Monitor
 
 MOST_GONE = 20_000
@@ -30,10 +30,10 @@ class Recorder(Sink):
     """Records every event. `kept`: what an earlier run has stored."""
 
     def __init__(
-        self, history: History, roster: Roster, clock: Clock, kept: Kept, most_gone: int = MOST_GONE
+        self, history: History, registry: Registry, clock: Clock, kept: Kept, most_gone: int = MOST_GONE
     ) -> None:
         self._history = history
-        self._roster = roster
+        self._registry = registry
         self._clock = clock
         self._most_gone = most_gone
         self._states: dict[str, Mapping[str, Any]] = dict(kept.states)
@@ -61,7 +61,7 @@ class Recorder(Sink):
             saved = replace(
                 saved, state=replace(saved.state, incident=replace(incident, monitor=settings.name))
             )
-        if saved.state.stands is not Health.PENDING:
+        if saved.state.stands is not State.PENDING:
             self._history.stand(settings.name, saved.state.stands, in_maintenance=False, at=now)
         return saved
 
@@ -74,7 +74,7 @@ class Recorder(Sink):
 
     def save(self) -> None:
         """Before a stop: what monitors remember beside their checks, such as the last beat."""
-        for watched in self._roster.watched.values():
+        for watched in self._registry.watched.values():
             self._save(watched)
 
     def on_result(self, watched: Watched, result: Result) -> None:
@@ -116,7 +116,7 @@ class Recorder(Sink):
 
     def on_clock_step(self, step: ClockStep) -> None:
         del step
-        for watched in self._roster.watched.values():
+        for watched in self._registry.watched.values():
             if watched.state.incident is not None:
                 self._history.add_incident(watched.state.incident)
             self._save(watched)
@@ -131,7 +131,7 @@ class Recorder(Sink):
         # A fall began with the first of its failures, and its time counts from there.
         at = self._clock.now() if transition is None else transition.since
         state = watched.state
-        if state.stands is not Health.PENDING or transition is not None:
+        if state.stands is not State.PENDING or transition is not None:
             in_maintenance = state.window is not None
             self._history.stand(watched.name, state.stands, in_maintenance=in_maintenance, at=at)
 
@@ -143,7 +143,7 @@ class Recorder(Sink):
         return encode(
             watched.state,
             type_name=watched.monitor.type_name,
-            memory=watched.memory(),
+            memory=watched.dump_state(),
             due_at=watched.cycle.due_at,
             now=self._clock.now(),
             now_s=self._clock.monotonic_s(),

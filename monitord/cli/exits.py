@@ -15,7 +15,7 @@ EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 
 _OF_HEALTH = {"up": EXIT_OK, "paused": EXIT_OK, "pending": EXIT_OK, "degraded": EXIT_FAILED}
-_OF_VERDICT = {"pass": EXIT_OK, "warn": EXIT_FAILED, "fail": EXIT_DOWN, "unsure": EXIT_FAILED}
+_OF_VERDICT = {"pass": EXIT_OK, "warn": EXIT_FAILED, "fail": EXIT_DOWN, "inconclusive": EXIT_FAILED}
 
 
 def exit_of_health(health: str) -> int:

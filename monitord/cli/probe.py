@@ -3,7 +3,7 @@
 What is written on the command line becomes the keys of a monitor, read as those of a file are, and goes the road of
 any check. Needs all that the daemon is made of, so monitorctl becomes this process rather than knowing it.
 
-Exit statuses are those of plugins: 0 pass, 1 warn, 2 fail, 3 unsure; of several checks the worst counts, a failure
+Exit statuses are those of plugins: 0 pass, 1 warn, 2 fail, 3 inconclusive; of several checks the worst counts, a failure
 most. 64 wrong usage (EX_USAGE, sysexits.h).
 """
 
@@ -37,7 +37,7 @@ from monitord.settings import Settings, read_monitor
 from monitord.status.model.snapshot import result_of
 
 EXIT_USAGE, EXIT_INTERRUPTED = 64, 130
-_EXIT = {Verdict.PASS: 0, Verdict.WARN: 1, Verdict.FAIL: 2, Verdict.UNSURE: 3}
+_EXIT = {Verdict.PASS: 0, Verdict.WARN: 1, Verdict.FAIL: 2, Verdict.INCONCLUSIVE: 3}
 
 NAME = "probe"
 LONGEST_PERIOD = "1d"
@@ -60,9 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"monitorctl probe: {error}", file=sys.stderr)
         return EXIT_USAGE
     except ConfigError as error:
-        for fault in error.faults:
-            key = key_text(fault.path[len(("monitors", NAME)) :])
-            told = f"{key or 'the target'} {fault.problem}" + (f"; {fault.hint}" if fault.hint else "")
+        for failure in error.diagnostics:
+            key = key_text(failure.path[len(("monitors", NAME)) :])
+            told = f"{key or 'the target'} {failure.problem}" + (f"; {failure.hint}" if failure.hint else "")
             print(f"monitorctl probe: {told}", file=sys.stderr)
         return EXIT_USAGE
     try:

@@ -2,18 +2,18 @@
 
     VOCABULARY = Vocabulary(
         {
-            "status": FactType.NUMBER,
-            "response_time": FactType.DURATION,
-            "json": FactFunction(FactType.ANY, parse_json_path),
+            "status": FieldType.NUMBER,
+            "response_time": FieldType.DURATION,
+            "json": FieldFunction(FieldType.ANY, parse_json_path),
         }
     )
     condition = parse_condition("status == 200 and json('$.lag') < 5", VOCABULARY)   # or ConditionError
     condition.needs                                                                  # {"status", "json"}
 
-    def lookup(fact: Reference) -> object:
-        if fact.name == "json":
-            return fact.argument.find(document)
-        return facts.get(fact.name)                                 # None or Unresolved("…"): there is none
+    def lookup(field: Reference) -> object:
+        if field.name == "json":
+            return field.argument.find(document)
+        return fields.get(field.name)                                 # None or Unresolved("…"): there is none
 
     outcome = condition.evaluate(lookup)
     outcome.holds, outcome.unresolved, outcome.text                 # "status == 200 (503) and json('$.lag') < 5 (2)"
@@ -22,7 +22,7 @@ docs/conditions.md describes the language. Pure: no I/O, no clock, no logging.
 """
 
 from monitord.conditions.condition import Condition, Lookup, Outcome, parse_condition
-from monitord.conditions.fault import ConditionError
+from monitord.conditions.errors import ConditionError
 from monitord.conditions.json_path import JsonPath, Unresolved, parse_json_path
 from monitord.conditions.tree import Reference
 from monitord.conditions.vocabulary import (
@@ -32,8 +32,8 @@ from monitord.conditions.vocabulary import (
     IP_VERSION,
     LATENCY,
     Bounds,
-    FactFunction,
-    FactType,
+    FieldFunction,
+    FieldType,
     Vocabulary,
 )
 
@@ -46,8 +46,8 @@ __all__ = [
     "Bounds",
     "Condition",
     "ConditionError",
-    "FactFunction",
-    "FactType",
+    "FieldFunction",
+    "FieldType",
     "JsonPath",
     "Lookup",
     "Outcome",

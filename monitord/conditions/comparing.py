@@ -1,6 +1,6 @@
 """One value that was seen against one comparison: true, false, or unresolved with the reason.
 
-Never raises, whatever the value: what is of another type than its fact was declared is unresolved. Of facts of any
+Never raises, whatever the value: what is of another type than its field was declared is unresolved. Of fields of any
 type, values of two types are unequal, and what has no order, or cannot contain, is unresolved.
 """
 
@@ -10,7 +10,7 @@ from typing import TypeGuard
 
 from monitord.conditions.json_path import Unresolved
 from monitord.conditions.tree import Comparison, Kind, Literal, Operator, quoted
-from monitord.conditions.vocabulary import FactType
+from monitord.conditions.vocabulary import FieldType
 from monitord.text import shortened
 from monitord.units import format_duration, format_size
 
@@ -18,7 +18,7 @@ MAX_SEEN_CHARACTERS = 60
 MAX_SEEN_ITEMS = 5
 MAX_SEEN_BITS = 128
 
-_NUMERIC = frozenset({FactType.NUMBER, FactType.DURATION, FactType.SIZE})
+_NUMERIC = frozenset({FieldType.NUMBER, FieldType.DURATION, FieldType.SIZE})
 _SHORT_S = 1.0
 _LONG_S = 60.0
 
@@ -29,23 +29,23 @@ def compare(comparison: Comparison, value: object) -> bool | Unresolved:
         value = Unresolved()
     if isinstance(value, Unresolved):
         return value
-    if not _is_of_type(value, comparison.fact_type):
-        return Unresolved(f"{_seen_any(value)} is not {comparison.fact_type.value}")
-    operator, literal, fact_type = comparison.operator, comparison.literal, comparison.fact_type
+    if not _is_of_type(value, comparison.field_type):
+        return Unresolved(f"{_seen_any(value)} is not {comparison.field_type.value}")
+    operator, literal, field_type = comparison.operator, comparison.literal, comparison.field_type
     if operator in {Operator.EQUAL, Operator.NOT_EQUAL}:
-        return _equal(value, literal, fact_type) is (operator is Operator.EQUAL)
+        return _equal(value, literal, field_type) is (operator is Operator.EQUAL)
     if operator is Operator.IN:
-        return any(_equal(value, item, fact_type) for item in literal.items)
+        return any(_equal(value, item, field_type) for item in literal.items)
     if operator is Operator.CONTAINS:
         return _contains(value, literal)
     return _matches(value, comparison) if operator is Operator.MATCHES else _ordered(value, operator, literal)
 
 
-def exists(value: object, fact_type: FactType) -> bool | Unresolved:
+def exists(value: object, field_type: FieldType) -> bool | Unresolved:
     """Unresolved where that cannot be known: there is nothing at a path into a body that is not JSON."""
     if isinstance(value, Unresolved):
         return value if not value.is_absent else False
-    return value is not None or fact_type is FactType.ANY
+    return value is not None or field_type is FieldType.ANY
 
 
 def length_of(value: object) -> object:
@@ -57,13 +57,13 @@ def length_of(value: object) -> object:
     return Unresolved() if value is None else Unresolved(f"{_seen_any(value)} has no length")
 
 
-def seen(value: object, fact_type: FactType) -> str:
+def seen(value: object, field_type: FieldType) -> str:
     """The value for people, on one line, shortened."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    if fact_type is FactType.DURATION and is_number(value):
+    if field_type is FieldType.DURATION and is_number(value):
         return _seen_duration(value)
-    if fact_type is FactType.SIZE and isinstance(value, int) and not isinstance(value, bool):
+    if field_type is FieldType.SIZE and isinstance(value, int) and not isinstance(value, bool):
         return format_size(value) if abs(value).bit_length() <= MAX_SEEN_BITS else _seen_any(value)
     return _seen_any(value)
 
@@ -76,14 +76,14 @@ def _is_finite(number: float) -> bool:
     return isinstance(number, int) or math.isfinite(number)
 
 
-def _is_of_type(value: object, fact_type: FactType) -> bool:
-    if fact_type in _NUMERIC:
+def _is_of_type(value: object, field_type: FieldType) -> bool:
+    if field_type in _NUMERIC:
         return is_number(value)
-    if fact_type is FactType.TEXT:
+    if field_type is FieldType.TEXT:
         return isinstance(value, str)
-    if fact_type is FactType.FLAG:
+    if field_type is FieldType.FLAG:
         return isinstance(value, bool)
-    if fact_type is FactType.TEXTS:
+    if field_type is FieldType.TEXTS:
         return isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
     # JSON as Python reads it knows numbers that are none.
     return not isinstance(value, float) or math.isfinite(value)
@@ -91,17 +91,17 @@ def _is_of_type(value: object, fact_type: FactType) -> bool:
 
 def _may_be_null(comparison: Comparison) -> bool:
     """Whether None is the null of a document, and the comparison is one that knows null."""
-    if comparison.fact_type is not FactType.ANY:
+    if comparison.field_type is not FieldType.ANY:
         return False
     return any(item.kind is Kind.NULL for item in comparison.literal.items)
 
 
-def _equal(value: object, literal: Literal, fact_type: FactType = FactType.ANY) -> bool:
+def _equal(value: object, literal: Literal, field_type: FieldType = FieldType.ANY) -> bool:
     if literal.kind is Kind.LIST:
         if not isinstance(value, (list, tuple)):
             return False
         items = literal.items
-        if fact_type is FactType.TEXTS:
+        if field_type is FieldType.TEXTS:
             return set(value) == {item.value for item in items}
         return len(value) == len(items) and all(map(_equal, value, items))
     if literal.kind is Kind.NULL:
@@ -137,7 +137,7 @@ def _matches(value: object, comparison: Comparison) -> bool | Unresolved:
         return Unresolved("no pattern")
     if isinstance(value, str):
         found = comparison.pattern.is_in_any([value])
-    elif isinstance(value, (list, tuple)) and comparison.fact_type is FactType.TEXTS:
+    elif isinstance(value, (list, tuple)) and comparison.field_type is FieldType.TEXTS:
         found = comparison.pattern.is_in_any(value)
     else:
         return Unresolved(f"{_seen_any(value)} is not text")

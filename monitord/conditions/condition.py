@@ -1,6 +1,6 @@
 """A condition ready for use: compiled once at load, asked after each check.
 
-Three values (Kleene's logic): a comparison is true, false or, where its fact does not resolve, unresolved. `not`
+Three values (Kleene's logic): a comparison is true, false or, where its field does not resolve, unresolved. `not`
 leaves unresolved as it is; `and` is false where one part is false, `or` true where one part is true, whatever the
 others are; otherwise one unresolved part makes the whole unresolved. A whole that is unresolved does not hold:
 what is missing can never make a condition true, `not json('$.x') == 1` neither.
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from monitord.conditions.comparing import MAX_SEEN_CHARACTERS, compare, exists, length_of, seen
-from monitord.conditions.fault import ConditionError
+from monitord.conditions.errors import ConditionError
 from monitord.conditions.json_path import Unresolved
 from monitord.conditions.parser import Parser
 from monitord.conditions.tree import Comparison, Exists, Node, Not, Or, Reference, comparisons
@@ -21,7 +21,7 @@ MAX_CONDITION_CHARACTERS = 2000
 MAX_OUTCOME_CHARACTERS = 1000
 
 Lookup = Callable[[Reference], object]
-"""The value of a fact: int, float, str, bool, list or what JSON holds; None or Unresolved where there is none."""
+"""The value of a field: int, float, str, bool, list or what JSON holds; None or Unresolved where there is none."""
 
 
 Shown = Callable[[object], object]
@@ -44,7 +44,7 @@ class Outcome:
 class Condition:
     """Equal when text and vocabulary are. `text` is the canonical one: compiled again it is the same condition.
 
-    `needs` names the facts and functions it reads.
+    `needs` names the fields and functions it reads.
     """
 
     text: str
@@ -56,7 +56,7 @@ class Condition:
         return self.text
 
     def evaluate(self, lookup: Lookup, shown: Shown = _as_it_is) -> Outcome:
-        """Asks for every fact, in reading order, also where the first decides: people want to see them all.
+        """Asks for every field, in reading order, also where the first decides: people want to see them all.
 
         `shown` makes of a value what people may see of it, of the same type. Raises only what these two raise.
         """
@@ -65,7 +65,7 @@ class Condition:
 
 
 def parse_condition(text: str, vocabulary: Vocabulary) -> Condition:
-    """Raises ConditionError for what is no condition on these facts."""
+    """Raises ConditionError for what is no condition on these fields."""
     _check_length(text)
     tree = Parser(text, vocabulary).whole()
     canonical = str(tree)
@@ -115,12 +115,12 @@ def _judge_comparison(comparison: Comparison, lookup: Lookup, shown: Shown) -> t
         told = holds if visible is value else compare(comparison, visible)
         why = told.why if isinstance(told, Unresolved) else holds.why
         return None, f"{comparison} (unresolved: {shortened(why, 2 * MAX_SEEN_CHARACTERS)})"
-    return holds, f"{comparison} ({seen(visible, comparison.fact_type)})"
+    return holds, f"{comparison} ({seen(visible, comparison.field_type)})"
 
 
 def _judge_existence(node: Exists, lookup: Lookup, shown: Shown) -> tuple[bool | None, str]:
     value = lookup(node.reference)
-    there = exists(value, node.fact_type)
+    there = exists(value, node.field_type)
     if isinstance(there, Unresolved):
         return None, f"{node} (unresolved: {shortened(there.why, 2 * MAX_SEEN_CHARACTERS)})"
-    return there, f"{node} ({seen(shown(value), node.fact_type) if there else 'absent'})"
+    return there, f"{node} ({seen(shown(value), node.field_type) if there else 'absent'})"

@@ -13,7 +13,7 @@ _WITHOUT_ORDER = frozenset({Kind.TEXT, Kind.FLAG, Kind.NULL})
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """One end of the range of numbers that is left for a fact, and the comparison that set it."""
+    """One end of the range of numbers that is left for a field, and the comparison that set it."""
 
     value: float
     is_open: bool

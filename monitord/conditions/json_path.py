@@ -6,7 +6,7 @@ Whoever has the document parses it once and hands it in; nothing here reads text
 import re
 from dataclasses import dataclass, field
 
-from monitord.conditions.fault import ConditionError
+from monitord.conditions.errors import ConditionError
 from monitord.text import shortened
 
 MAX_STEPS = 32

@@ -1,12 +1,12 @@
-"""Text of a condition into tokens, one at a time, so that the first fault in reading order is the one told."""
+"""Text of a condition into tokens, one at a time, so that the first diagnostic in reading order is the one told."""
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from monitord.conditions.fault import ConditionError
-from monitord.conditions.vocabulary import FACT_NAME, RESERVED
+from monitord.conditions.errors import ConditionError
+from monitord.conditions.vocabulary import FIELD_NAME, RESERVED
 from monitord.text import shortened
 from monitord.units import QuantityError, parse_duration, parse_size
 
@@ -27,14 +27,14 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _FOREIGN = {
     "===": "==", "!==": "!=", "=~": "matches", "!~": "not … matches", "<>": "!=", "&&": "and", "||": "or",
     "=": "==", "~": "matches", "!": "not", "&": "and", "|": "or", "%": "the number alone",
-    "+": "the number alone", "{": "length(fact) == 0 for an empty object",
+    "+": "the number alone", "{": "length(field) == 0 for an empty object",
     "“": "' or \"", "”": "' or \"", "‘": "' or \"", "’": "' or \"", "`": "' or \"",  # noqa: RUF001 - what word processors make of quotes
 }  # fmt: skip
 
 
 class TokenKind(Enum):
     NAME = "a name"
-    WORD = "a word"  # and, or, contains, true …: those that cannot name a fact
+    WORD = "a word"  # and, or, contains, true …: those that cannot name a field
     SIGN = "a sign"
     NUMBER = "a number"
     DURATION = "a duration"
@@ -82,7 +82,7 @@ def _token(text: str, at: int) -> Token:
         if match[0] in _FOREIGN:
             raise ConditionError(column, f"{match[0]} has no meaning here", f"write {_FOREIGN[match[0]]}")
         return Token(TokenKind.SIGN, column, match[0])
-    if match := FACT_NAME.match(text, at):
+    if match := FIELD_NAME.match(text, at):
         if match[0] not in RESERVED and match[0].lower() in RESERVED:
             raise ConditionError(column, f"{match[0]} has no meaning here", f"write {match[0].lower()}")
         return Token(TokenKind.WORD if match[0] in RESERVED else TokenKind.NAME, column, match[0])

@@ -3,8 +3,8 @@
 choice      = all { "or" all }
 all         = negation { "and" negation }
 negation    = "not" negation | "(" choice ")" | comparison
-comparison  = ( fact | "length" "(" fact ")" ) operator value | "exists" "(" fact ")"
-fact        = NAME [ "(" TEXT ")" ]
+comparison  = ( field | "length" "(" field ")" ) operator value | "exists" "(" field ")"
+field        = NAME [ "(" TEXT ")" ]
 value       = single | "[" [ single { "," single } ] "]"
 single      = NUMBER | DURATION | SIZE | TEXT | "true" | "false" | "null"
 """
@@ -12,7 +12,7 @@ single      = NUMBER | DURATION | SIZE | TEXT | "true" | "false" | "null"
 from collections.abc import Callable
 from typing import TypeVar
 
-from monitord.conditions.fault import ConditionError
+from monitord.conditions.errors import ConditionError
 from monitord.conditions.lexer import Token, TokenKind, no_quantity, tokens
 from monitord.conditions.pattern.matcher import Pattern
 from monitord.conditions.rules import check_bounds, check_length, check_literal, check_operator, look_up
@@ -28,7 +28,7 @@ from monitord.conditions.tree import (
     Or,
     Reference,
 )
-from monitord.conditions.vocabulary import COUNT, RESERVED, Bounds, FactFunction, FactType, Vocabulary
+from monitord.conditions.vocabulary import COUNT, RESERVED, Bounds, FieldFunction, FieldType, Vocabulary
 from monitord.errors import problem_and_hint
 from monitord.text import did_you_mean
 from monitord.units import QuantityError, parse_duration, parse_size
@@ -66,7 +66,7 @@ class Parser:
         self._comparisons = 0
 
     def whole(self) -> Node:
-        """Raises ConditionError at the first fault."""
+        """Raises ConditionError at the first diagnostic."""
         node = self._choice(0)
         if self._token.kind is not TokenKind.END:
             raise self._one_too_many()
@@ -87,7 +87,7 @@ class Parser:
 
     def _negation(self, depth: int) -> Node:
         if depth > MAX_DEPTH:
-            raise self._fault(f"more than {MAX_DEPTH} levels of not and ( )")
+            raise self._diagnostic(f"more than {MAX_DEPTH} levels of not and ( )")
         if self._skips("not"):
             return Not(self._negation(depth + 1))
         if self._skips("("):
@@ -99,34 +99,34 @@ class Parser:
     def _comparison(self) -> Comparison | Exists:
         self._comparisons += 1
         if self._comparisons > MAX_COMPARISONS:
-            raise self._fault(f"more than {MAX_COMPARISONS} comparisons in one condition")
+            raise self._diagnostic(f"more than {MAX_COMPARISONS} comparisons in one condition")
         if self._skips("exists"):
             return Exists(*self._within_parentheses("exists"))
         bounds: Bounds | None = COUNT
         is_of_length = self._skips("length")
         if is_of_length:
             column = self._token.column
-            reference, fact_type = self._within_parentheses("length")
-            check_length(str(reference), fact_type, column)
-            fact_type, subject = FactType.NUMBER, f"length({reference})"
+            reference, field_type = self._within_parentheses("length")
+            check_length(str(reference), field_type, column)
+            field_type, subject = FieldType.NUMBER, f"length({reference})"
         else:
-            reference, fact_type = self._reference()
+            reference, field_type = self._reference()
             subject, bounds = str(reference), self._vocabulary.bounds.get(reference.name)
         operator = _OPERATORS.get(self._token.written)
         if operator is None or self._token.kind not in {TokenKind.SIGN, TokenKind.WORD}:
-            raise self._no_operator(subject, fact_type)
-        check_operator(subject, fact_type, operator, self._token.column)
+            raise self._no_operator(subject, field_type)
+        check_operator(subject, field_type, operator, self._token.column)
         self._advance()
         token = self._token
         literal, columns = self._value(operator)
-        check_literal(subject, fact_type, operator, literal, token.column, columns)
-        check_bounds(subject, fact_type, operator, literal, bounds, columns)
+        check_literal(subject, field_type, operator, literal, token.column, columns)
+        check_bounds(subject, field_type, operator, literal, bounds, columns)
         pattern = None
         if operator is Operator.MATCHES:
             pattern = self._within(token, lambda: Pattern(str(token.value)))
-        return Comparison(reference, fact_type, operator, literal, pattern, is_of_length)
+        return Comparison(reference, field_type, operator, literal, pattern, is_of_length)
 
-    def _no_operator(self, subject: str, fact_type: FactType) -> ConditionError:
+    def _no_operator(self, subject: str, field_type: FieldType) -> ConditionError:
         word = self._token.written
         if word == "not":
             hint = f"write not {subject} in, contains or matches"
@@ -136,49 +136,49 @@ class Parser:
             hint = f"write {_FOREIGN_OPERATORS[word.lower()]}"
         elif self._token.kind is TokenKind.NAME and (near := did_you_mean(word, _OPERATORS)):
             hint = near
-        elif fact_type is FactType.FLAG:
+        elif field_type is FieldType.FLAG:
             hint = f"write {subject} == true"
-        elif fact_type in {FactType.ANY, FactType.TEXT} and not subject.startswith("length("):
+        elif field_type in {FieldType.ANY, FieldType.TEXT} and not subject.startswith("length("):
             hint = f"write exists({subject}), or ==, <, in and the like"
         else:
             hint = "write ==, <, in and the like"
-        return self._fault(f"after {subject} comes an operator, not {self._token}", hint)
+        return self._diagnostic(f"after {subject} comes an operator, not {self._token}", hint)
 
-    def _within_parentheses(self, word: str) -> tuple[Reference, FactType]:
-        self._expect("(", f"{word} needs a fact", f"write {word}(fact)")
+    def _within_parentheses(self, word: str) -> tuple[Reference, FieldType]:
+        self._expect("(", f"{word} needs a field", f"write {word}(field)")
         found = self._reference()
         self._expect(")", "the ( has no )")
         return found
 
-    def _reference(self) -> tuple[Reference, FactType]:
+    def _reference(self) -> tuple[Reference, FieldType]:
         token = self._token
         if token.kind is not TokenKind.NAME:
-            raise self._no_fact()
+            raise self._no_field()
         self._advance()
-        fact = look_up(self._vocabulary, token.written, token.column, is_called=self._token.written == "(")
-        if not isinstance(fact, FactFunction):
+        field = look_up(self._vocabulary, token.written, token.column, is_called=self._token.written == "(")
+        if not isinstance(field, FieldFunction):
             if self._token.written == "(":
-                raise self._fault(f"{token} takes no argument", f"write {token}")
-            return Reference(token.written), fact
+                raise self._diagnostic(f"{token} takes no argument", f"write {token}")
+            return Reference(token.written), field
         self._expect("(", f"{token} needs an argument", f"write {token}('…')")
         argument = self._token
         if argument.kind is not TokenKind.TEXT:
-            raise self._fault(f"the argument of {token} is text", f"write {token}('…')")
+            raise self._diagnostic(f"the argument of {token} is text", f"write {token}('…')")
         self._advance()
         self._expect(")", "the ( has no )")
-        parsed = self._within(argument, lambda: fact.parse_argument(str(argument.value)))
-        return Reference(token.written, parsed), fact.result
+        parsed = self._within(argument, lambda: field.parse_argument(str(argument.value)))
+        return Reference(token.written, parsed), field.result
 
-    def _no_fact(self) -> ConditionError:
+    def _no_field(self) -> ConditionError:
         kind = self._token.kind
         if self._token.written in RESERVED - {"true", "false", "null"} or kind in {
             TokenKind.END,
             TokenKind.SIGN,
         }:
-            return self._fault(f"a fact is missing before {self._token}", "write fact operator value")
-        return self._fault(
-            f"a comparison begins with a fact, not with {self._token}",
-            "write fact operator value; for one of several values: fact in [value, value]",
+            return self._diagnostic(f"a field is missing before {self._token}", "write field operator value")
+        return self._diagnostic(
+            f"a comparison begins with a field, not with {self._token}",
+            "write field operator value; for one of several values: field in [value, value]",
         )
 
     def _value(self, operator: Operator) -> tuple[Literal, list[int]]:
@@ -192,7 +192,7 @@ class Parser:
             return Literal(Kind.LIST, ()), []
         while True:
             if len(items) == MAX_LIST_ITEMS:
-                raise self._fault(f"more than {MAX_LIST_ITEMS} values in one list")
+                raise self._diagnostic(f"more than {MAX_LIST_ITEMS} values in one list")
             columns.append(self._token.column)
             items.append(self._single())
             if not self._skips(","):
@@ -211,11 +211,13 @@ class Parser:
             hint = f"write '{token}'"
             if token.written.lower() in _FOREIGN_NULLS:
                 hint = "write null"
-            elif token.written in self._vocabulary.facts:
-                hint = "write a value, as two facts cannot be compared"
-            raise self._fault(f"on the right stands a value, not {token}", hint)
+            elif token.written in self._vocabulary.fields:
+                hint = "write a value, as two fields cannot be compared"
+            raise self._diagnostic(f"on the right stands a value, not {token}", hint)
         else:
-            raise self._fault(f"a value is missing before {token}", "write a number, 300ms, 64KiB or '…'")
+            raise self._diagnostic(
+                f"a value is missing before {token}", "write a number, 300ms, 64KiB or '…'"
+            )
         self._advance()
         if token.kind is TokenKind.NUMBER and self._token.kind is TokenKind.NAME:
             raise self._apart(token.written, token.column)
@@ -237,7 +239,7 @@ class Parser:
         return no_quantity(written, column, error) if error.meant else self._one_too_many()
 
     def _within(self, token: Token, parse: Callable[[], T]) -> T:
-        """What that makes of the token's text; its fault is told at the place in the condition."""
+        """What that makes of the token's text; its diagnostic is told at the place in the condition."""
         try:
             return parse()
         except ConditionError as error:
@@ -255,13 +257,13 @@ class Parser:
 
     def _expect(self, written: str, problem: str, hint: str = "") -> None:
         if not self._skips(written):
-            raise self._fault(f"{problem} before {self._token}", hint or f"write {written}")
+            raise self._diagnostic(f"{problem} before {self._token}", hint or f"write {written}")
 
     def _advance(self) -> None:
         self._token = next(self._tokens)
 
     def _one_too_many(self) -> ConditionError:
-        return self._fault(f"{self._token} is one too many", "join conditions by and, or")
+        return self._diagnostic(f"{self._token} is one too many", "join conditions by and, or")
 
-    def _fault(self, problem: str, hint: str = "") -> ConditionError:
+    def _diagnostic(self, problem: str, hint: str = "") -> ConditionError:
         return ConditionError(self._token.column, problem, hint)

@@ -1,6 +1,6 @@
-"""Which operators a type of fact has, and which values each takes: the table that conditions are checked against.
+"""Which operators a type of field has, and which values each takes: the table that conditions are checked against.
 
-| fact          | == !=             | < <= > >=              | contains       | matches | in              |
+| field          | == !=             | < <= > >=              | contains       | matches | in              |
 |---------------|-------------------|------------------------|----------------|---------|-----------------|
 | number        | number            | number                 |                |         | numbers         |
 | duration      | duration, number  | duration, number       |                |         | these, mixed    |
@@ -17,12 +17,12 @@ import math
 import re
 from collections.abc import Sequence
 
-from monitord.conditions.fault import ConditionError
+from monitord.conditions.errors import ConditionError
 from monitord.conditions.tree import Kind, Literal, Operator
-from monitord.conditions.vocabulary import Bounds, FactFunction, FactType, Vocabulary
+from monitord.conditions.vocabulary import Bounds, FieldFunction, FieldType, Vocabulary
 from monitord.text import did_you_mean, joined, shortened
 
-MAX_NAMED_FACTS = 40
+MAX_NAMED_FIELDS = 40
 
 _NUMBER = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?", re.ASCII)
 
@@ -30,28 +30,28 @@ _EQUALITY = (Operator.EQUAL, Operator.NOT_EQUAL)
 _ORDER = (Operator.LESS, Operator.AT_MOST, Operator.MORE, Operator.AT_LEAST)
 
 OPERATORS = {
-    FactType.NUMBER: (*_EQUALITY, *_ORDER, Operator.IN),
-    FactType.DURATION: (*_EQUALITY, *_ORDER, Operator.IN),
-    FactType.SIZE: (*_EQUALITY, *_ORDER, Operator.IN),
-    FactType.TEXT: (*_EQUALITY, Operator.CONTAINS, Operator.MATCHES, Operator.IN),
-    FactType.FLAG: _EQUALITY,
-    FactType.TEXTS: (*_EQUALITY, Operator.CONTAINS, Operator.MATCHES),
-    FactType.ANY: tuple(Operator),
+    FieldType.NUMBER: (*_EQUALITY, *_ORDER, Operator.IN),
+    FieldType.DURATION: (*_EQUALITY, *_ORDER, Operator.IN),
+    FieldType.SIZE: (*_EQUALITY, *_ORDER, Operator.IN),
+    FieldType.TEXT: (*_EQUALITY, Operator.CONTAINS, Operator.MATCHES, Operator.IN),
+    FieldType.FLAG: _EQUALITY,
+    FieldType.TEXTS: (*_EQUALITY, Operator.CONTAINS, Operator.MATCHES),
+    FieldType.ANY: tuple(Operator),
 }
 
-_KIND_OF = {FactType.DURATION: Kind.DURATION, FactType.SIZE: Kind.SIZE}
+_KIND_OF = {FieldType.DURATION: Kind.DURATION, FieldType.SIZE: Kind.SIZE}
 
 _NUMERIC = frozenset({Kind.NUMBER, Kind.DURATION, Kind.SIZE})
 
-# Those a fact, or each of its items, can be compared with.
+# Those a field, or each of its items, can be compared with.
 KINDS = {
-    FactType.NUMBER: frozenset({Kind.NUMBER}),
-    FactType.DURATION: frozenset({Kind.DURATION, Kind.NUMBER}),
-    FactType.SIZE: frozenset({Kind.SIZE, Kind.NUMBER}),
-    FactType.TEXT: frozenset({Kind.TEXT}),
-    FactType.FLAG: frozenset({Kind.FLAG}),
-    FactType.TEXTS: frozenset({Kind.TEXT}),
-    FactType.ANY: _NUMERIC | {Kind.TEXT, Kind.FLAG, Kind.NULL},
+    FieldType.NUMBER: frozenset({Kind.NUMBER}),
+    FieldType.DURATION: frozenset({Kind.DURATION, Kind.NUMBER}),
+    FieldType.SIZE: frozenset({Kind.SIZE, Kind.NUMBER}),
+    FieldType.TEXT: frozenset({Kind.TEXT}),
+    FieldType.FLAG: frozenset({Kind.FLAG}),
+    FieldType.TEXTS: frozenset({Kind.TEXT}),
+    FieldType.ANY: _NUMERIC | {Kind.TEXT, Kind.FLAG, Kind.NULL},
 }
 
 # What other languages call them.
@@ -61,49 +61,49 @@ _FOREIGN_FUNCTIONS = {
 }
 
 _EXAMPLES = {
-    FactType.NUMBER: "200",
-    FactType.DURATION: "300ms",
-    FactType.SIZE: "64KiB",
-    FactType.TEXT: "'…'",
-    FactType.FLAG: "true or false",
-    FactType.TEXTS: "'…'",
-    FactType.ANY: "a value",
+    FieldType.NUMBER: "200",
+    FieldType.DURATION: "300ms",
+    FieldType.SIZE: "64KiB",
+    FieldType.TEXT: "'…'",
+    FieldType.FLAG: "true or false",
+    FieldType.TEXTS: "'…'",
+    FieldType.ANY: "a value",
 }
 
 
 def look_up(
     vocabulary: Vocabulary, name: str, column: int, *, is_called: bool = False
-) -> FactType | FactFunction:
-    """Raises ConditionError for a fact that the vocabulary does not have."""
-    found = vocabulary.facts.get(name)
+) -> FieldType | FieldFunction:
+    """Raises ConditionError for a field that the vocabulary does not have."""
+    found = vocabulary.fields.get(name)
     if found is not None:
         return found
-    known = sorted(vocabulary.facts)
+    known = sorted(vocabulary.fields)
     hint = did_you_mean(name, known) or did_you_mean(name.lower(), known)
     if is_called and (
         word := _FOREIGN_FUNCTIONS.get(name.lower()) or did_you_mean(name, ["exists", "length"])
     ):
-        hint = word if word.startswith("did") else f"write {word}(fact)"
+        hint = word if word.startswith("did") else f"write {word}(field)"
     if not hint and known:
-        more = ", …" if len(known) > MAX_NAMED_FACTS else ""
-        hint = f"known here: {', '.join(known[:MAX_NAMED_FACTS])}{more}"
-    raise ConditionError(column, f"there is no fact {shortened(name)}", hint)
+        more = ", …" if len(known) > MAX_NAMED_FIELDS else ""
+        hint = f"known here: {', '.join(known[:MAX_NAMED_FIELDS])}{more}"
+    raise ConditionError(column, f"there is no field {shortened(name)}", hint)
 
 
-def check_operator(subject: str, fact_type: FactType, operator: Operator, column: int) -> None:
-    """Raises ConditionError for an operator that such a fact does not have."""
-    if operator not in OPERATORS[fact_type]:
-        known = [known.value for known in OPERATORS[fact_type]]
+def check_operator(subject: str, field_type: FieldType, operator: Operator, column: int) -> None:
+    """Raises ConditionError for an operator that such a field does not have."""
+    if operator not in OPERATORS[field_type]:
+        known = [known.value for known in OPERATORS[field_type]]
         raise ConditionError(
             column,
-            f"{operator.value} is not for {subject}, which is {fact_type.value}",
+            f"{operator.value} is not for {subject}, which is {field_type.value}",
             f"write {joined(known, 'or')}",
         )
 
 
 def check_literal(
     subject: str,
-    fact_type: FactType,
+    field_type: FieldType,
     operator: Operator,
     literal: Literal,
     column: int,
@@ -111,32 +111,32 @@ def check_literal(
 ) -> None:
     """Raises ConditionError for a value that the operator does not take. `columns`: of a list's items."""
     is_list = literal.kind is Kind.LIST
-    if is_list and not _takes_list(fact_type, operator):
+    if is_list and not _takes_list(field_type, operator):
         raise ConditionError(column, f"{operator.value} takes one value, not a list", _one(operator))
-    if not is_list and not _takes_single(fact_type, operator):
+    if not is_list and not _takes_single(field_type, operator):
         raise ConditionError(column, f"{operator.value} takes a list here", f"write [{literal}]")
     items = literal.items
-    wanted = KINDS[fact_type]
+    wanted = KINDS[field_type]
     if operator in _ORDER:
         wanted &= _NUMERIC
     elif operator is Operator.MATCHES:
         wanted &= {Kind.TEXT}
     for item, place in zip(items, columns, strict=True):
         if item.kind not in wanted:
-            raise _mismatch(subject, fact_type, operator, item, place)
+            raise _mismatch(subject, field_type, operator, item, place)
 
 
-def check_length(subject: str, fact_type: FactType, column: int) -> None:
-    """Raises ConditionError for a fact that has no length."""
-    if fact_type not in {FactType.TEXT, FactType.TEXTS, FactType.ANY}:
+def check_length(subject: str, field_type: FieldType, column: int) -> None:
+    """Raises ConditionError for a field that has no length."""
+    if field_type not in {FieldType.TEXT, FieldType.TEXTS, FieldType.ANY}:
         raise ConditionError(
-            column, f"{subject} is {fact_type.value}, which has no length", f"write {subject}"
+            column, f"{subject} is {field_type.value}, which has no length", f"write {subject}"
         )
 
 
 def check_bounds(
     subject: str,
-    fact_type: FactType,
+    field_type: FieldType,
     operator: Operator,
     literal: Literal,
     bounds: Bounds | None,
@@ -156,19 +156,19 @@ def check_bounds(
             )
         if not isinstance(number, (int, float)) or item.kind not in _NUMERIC:
             continue
-        problem, hint = _slip(subject, fact_type, operator, item, number, bounds)
+        problem, hint = _slip(subject, field_type, operator, item, number, bounds)
         if problem:
             raise ConditionError(column, problem, hint)
 
 
 def _slip(
-    subject: str, fact_type: FactType, operator: Operator, item: Literal, number: float, bounds: Bounds
+    subject: str, field_type: FieldType, operator: Operator, item: Literal, number: float, bounds: Bounds
 ) -> tuple[str, str]:
     """What is wrong with the number, and what to write instead; nothing where it can be meant."""
     shown = str(item)
     is_bare = item.kind is Kind.NUMBER and number != 0
     if is_bare and not bounds.bare_least <= number <= bounds.bare_most:
-        if fact_type is FactType.DURATION:
+        if field_type is FieldType.DURATION:
             return f"{shown} would be {shown} seconds", f"write {shown}{bounds.unit} or {shown}s"
         return (
             f"{subject} is in {bounds.unit}, of which {shown} can hardly be meant",
@@ -177,10 +177,10 @@ def _slip(
     if bounds.is_whole and number != int(number):
         return f"{subject} is a whole number, and {shown} is none", f"write {int(number)}"
     if number > bounds.most or (number < bounds.least and not _is_idiom(operator, number)):
-        return f"{subject} is never {shown}", _from_to(fact_type, bounds)
+        return f"{subject} is never {shown}", _from_to(field_type, bounds)
     if (operator, number) in {(Operator.LESS, bounds.least), (Operator.MORE, bounds.most)}:
         way = "below" if operator is Operator.LESS else "above"
-        return f"{subject} is never {way} {shown}", _from_to(fact_type, bounds)
+        return f"{subject} is never {way} {shown}", _from_to(field_type, bounds)
     return "", ""
 
 
@@ -189,20 +189,22 @@ def _is_idiom(operator: Operator, number: float) -> bool:
     return number == 0 and operator in {Operator.MORE, Operator.AT_LEAST, Operator.NOT_EQUAL}
 
 
-def _from_to(fact_type: FactType, bounds: Bounds) -> str:
+def _from_to(field_type: FieldType, bounds: Bounds) -> str:
     least, most = (
-        str(Literal(_KIND_OF.get(fact_type, Kind.NUMBER), number)) if math.isfinite(number) else ""
+        str(Literal(_KIND_OF.get(field_type, Kind.NUMBER), number)) if math.isfinite(number) else ""
         for number in (bounds.least, bounds.most)
     )
     return f"it is from {least} to {most}" if most else f"it is at least {least}"
 
 
-def _takes_list(fact_type: FactType, operator: Operator) -> bool:
-    return operator is Operator.IN or (operator in _EQUALITY and fact_type in {FactType.TEXTS, FactType.ANY})
+def _takes_list(field_type: FieldType, operator: Operator) -> bool:
+    return operator is Operator.IN or (
+        operator in _EQUALITY and field_type in {FieldType.TEXTS, FieldType.ANY}
+    )
 
 
-def _takes_single(fact_type: FactType, operator: Operator) -> bool:
-    return operator is not Operator.IN and not (operator in _EQUALITY and fact_type is FactType.TEXTS)
+def _takes_single(field_type: FieldType, operator: Operator) -> bool:
+    return operator is not Operator.IN and not (operator in _EQUALITY and field_type is FieldType.TEXTS)
 
 
 def _one(operator: Operator) -> str:
@@ -214,23 +216,23 @@ def _one(operator: Operator) -> str:
 
 
 def _mismatch(
-    subject: str, fact_type: FactType, operator: Operator, literal: Literal, column: int
+    subject: str, field_type: FieldType, operator: Operator, literal: Literal, column: int
 ) -> ConditionError:
     shown = shortened(str(literal))
-    if fact_type is FactType.ANY:
+    if field_type is FieldType.ANY:
         example = "'…'" if operator is Operator.MATCHES else "a number, a duration or a size"
         return ConditionError(
             column, f"{shown} is {literal.kind.value}, which {operator.value} cannot take", f"write {example}"
         )
-    hint = f"write {_EXAMPLES[fact_type]}"
+    hint = f"write {_EXAMPLES[field_type]}"
     if literal.kind is Kind.NULL:
         hint = f"write exists({subject}) or not exists({subject})"
     elif literal.kind is Kind.TEXT:
         written = str(literal.value)
-        is_number = fact_type is not FactType.FLAG and _NUMBER.fullmatch(written) is not None
-        hint = f"write {written if is_number else _EXAMPLES[fact_type]} without quotes"
-    elif fact_type in {FactType.TEXT, FactType.TEXTS}:
+        is_number = field_type is not FieldType.FLAG and _NUMBER.fullmatch(written) is not None
+        hint = f"write {written if is_number else _EXAMPLES[field_type]} without quotes"
+    elif field_type in {FieldType.TEXT, FieldType.TEXTS}:
         hint = f"write '{shown}'"
     return ConditionError(
-        column, f"{shown} is {literal.kind.value}, and {subject} is {fact_type.value}", hint
+        column, f"{shown} is {literal.kind.value}, and {subject} is {field_type.value}", hint
     )

@@ -8,7 +8,7 @@ from itertools import zip_longest
 from typing import Any
 
 from monitord.conditions.pattern.matcher import Pattern
-from monitord.conditions.vocabulary import FactType
+from monitord.conditions.vocabulary import FieldType
 from monitord.text import unicode_escape
 from monitord.units import format_duration, format_size, parse_duration
 
@@ -68,7 +68,7 @@ class Literal:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What a comparison looks at. `argument` is what the function's parser made of it; None: a fact without one."""
+    """What a comparison looks at. `argument` is what the function's parser made of it; None: a field without one."""
 
     name: str
     argument: Any = None
@@ -82,7 +82,7 @@ class Exists:
     """Whether there is a value, be it null."""
 
     reference: Reference
-    fact_type: FactType
+    field_type: FieldType
 
     def __str__(self) -> str:
         return f"exists({self.reference})"
@@ -90,10 +90,10 @@ class Exists:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`is_of_length`: the length of the value is compared, not the value; `fact_type` is then a number."""
+    """`is_of_length`: the length of the value is compared, not the value; `field_type` is then a number."""
 
     reference: Reference
-    fact_type: FactType
+    field_type: FieldType
     operator: Operator
     literal: Literal
     pattern: Pattern | None = field(default=None, compare=False)  # of a literal that follows `matches`

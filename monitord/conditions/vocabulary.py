@@ -1,11 +1,11 @@
-"""Which facts a condition may speak of, and of what type each is. A type of monitor declares one vocabulary.
+"""Which fields a condition may speak of, and of what type each is. A type of monitor declares one vocabulary.
 
 VOCABULARY = Vocabulary(
     {
-        "status": FactType.NUMBER,
-        "response_time": FactType.DURATION,
-        "header": FactFunction(FactType.TEXT),
-        "json": FactFunction(FactType.ANY, parse_json_path),
+        "status": FieldType.NUMBER,
+        "response_time": FieldType.DURATION,
+        "header": FieldFunction(FieldType.TEXT),
+        "json": FieldFunction(FieldType.ANY, parse_json_path),
     }
 )
 """
@@ -17,14 +17,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 
-FACT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*")
+FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*")
 RESERVED = frozenset(
     {"and", "or", "not", "contains", "matches", "in", "true", "false", "null", "exists", "length"}
 )
 
 
-class FactType(Enum):
-    """What a fact's value is; the text is how messages call it."""
+class FieldType(Enum):
+    """What a field's value is; the text is how messages call it."""
 
     NUMBER = "a number"
     DURATION = "a duration"  # its value in seconds
@@ -36,23 +36,23 @@ class FactType(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class FactFunction:
-    """A fact with an argument, as header('Name').
+class FieldFunction:
+    """A field with an argument, as header('Name').
 
     `parse_argument` runs once, at load; InvalidValueError from it refuses the condition. What it
     makes is what the lookup gets, and as text it must be an argument that means the same.
     """
 
-    result: FactType
+    result: FieldType
     parse_argument: Callable[[str], Hashable] = str
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The values with which a fact can be compared reasonably; what lies outside is refused as a slip.
+    """The values with which a field can be compared reasonably; what lies outside is refused as a slip.
 
-    `least` and `most` are the lowest and highest value that the fact can have. A number without a unit other than 0
-    that is below `bare_least` or above `bare_most` was meant in another `unit`. `values` are all that the fact can
+    `least` and `most` are the lowest and highest value that the field can have. A number without a unit other than 0
+    that is below `bare_least` or above `bare_most` was meant in another `unit`. `values` are all that the field can
     have, if they are few.
     """
 
@@ -78,17 +78,17 @@ IP_VERSION = Bounds(least=4, most=6, is_whole=True, values=(4, 6))
 class Vocabulary:
     """Equal vocabularies give equal conditions for equal texts."""
 
-    facts: Mapping[str, FactType | FactFunction]
+    fields: Mapping[str, FieldType | FieldFunction]
     bounds: Mapping[str, Bounds] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in self.bounds.keys() - self.facts.keys():
-            raise ValueError(f"there are bounds for {name!r}, but no such fact")
-        for name in self.facts:
-            if not FACT_NAME.fullmatch(name) or name in RESERVED:
-                raise ValueError(f"{name!r} cannot be the name of a fact")
-        object.__setattr__(self, "facts", MappingProxyType(dict(self.facts)))
+        for name in self.bounds.keys() - self.fields.keys():
+            raise ValueError(f"there are bounds for {name!r}, but no such field")
+        for name in self.fields:
+            if not FIELD_NAME.fullmatch(name) or name in RESERVED:
+                raise ValueError(f"{name!r} cannot be the name of a field")
+        object.__setattr__(self, "fields", MappingProxyType(dict(self.fields)))
         object.__setattr__(self, "bounds", MappingProxyType(dict(self.bounds)))
 
     def __hash__(self) -> int:
-        return hash(frozenset(self.facts.items()))
+        return hash(frozenset(self.fields.items()))

@@ -2,7 +2,7 @@
 
     document = read_document("/etc/monitord.toml")
     options = read_options(document.root.table("status"))
-    document.check()                                    # raises ConfigError: all faults, with file and line
+    document.check()                                    # raises ConfigError: all diagnostics, with file and line
 
     def read_options(table: Table) -> StatusOptions:
         return StatusOptions(
@@ -14,14 +14,14 @@
             headers=table.secrets("headers", default={}),
         )
 
-A getter without `default` is required. No getter raises: what it cannot take is kept as a fault, and the default
-(or some placeholder) comes back, so that the reader goes on and finds the next fault. Nothing read may be used
+A getter without `default` is required. No getter raises: what it cannot take is kept as a diagnostic, and the default
+(or some placeholder) comes back, so that the reader goes on and finds the next diagnostic. Nothing read may be used
 before `document.check()` has passed. A parser given to `value` or `values`, such as `parse_url`, raises
 InvalidValueError("is not a URL", "write https://…"): what is wrong, and what to write instead.
 
     for name, table in document.root.named("monitors", over=document.root.table("defaults")).items():
         ...                                             # [monitors.NAME]; what it does not set comes from [defaults]
-        table.fault("timeout", "is longer than check_every", "make it shorter")
+        table.error("timeout", "is longer than check_every", "make it shorter")
     for route in document.root.table("alerts").tables("routes"):    # [[alerts.routes]]
         ...
 """

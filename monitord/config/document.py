@@ -1,6 +1,6 @@
 """Reads the main file and its drop-ins into one table.
 
-Every file is read before anything is judged, so that a broken file hides no fault of another.
+Every file is read before anything is judged, so that a broken file hides no diagnostic of another.
 """
 
 import errno
@@ -13,13 +13,13 @@ from typing import Final, TypeGuard
 
 import tomli
 
-from monitord.config.faults import Faults, Source
+from monitord.config.diagnostics import Diagnostics, Source
 from monitord.config.files import read_bounded
 from monitord.config.reader import Reader, reading_fix
 from monitord.config.secret import SecretSources
 from monitord.config.table import Table
 from monitord.config.wording import Path, key_text, value_text
-from monitord.errors import ConfigError, ConfigFault
+from monitord.errors import ConfigError, Diagnostic
 
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 MAX_FILES: Final = 20_000
@@ -52,29 +52,29 @@ _SYNTAX_FIXES = (
 class Document:
     """The configuration as it was read. `root` is the whole of it; `check()` ends the reading."""
 
-    def __init__(self, root: Table, faults: Faults) -> None:
+    def __init__(self, root: Table, diagnostics: Diagnostics) -> None:
         self.root = root
-        self._faults = faults
+        self._diagnostics = diagnostics
 
     @property
     def is_complete(self) -> bool:
         """Every file could be read. If not, what seems to be missing may stand in the one that could not."""
-        return not self._faults.has_unread_files
+        return not self._diagnostics.has_unread_files
 
-    def faults(self) -> tuple[ConfigFault, ...]:
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
         """What was found so far, in the order of files and lines."""
-        return self._faults.all()
+        return self._diagnostics.all()
 
-    def warnings(self) -> tuple[ConfigFault, ...]:
+    def warnings(self) -> tuple[Diagnostic, ...]:
         """What is valid and does not work on this host, in the order of files and lines."""
-        return self._faults.warnings()
+        return self._diagnostics.warnings()
 
     def check(self) -> None:
-        """To be called when every section was read: raises ConfigError with all faults, unknown keys among them."""
+        """To be called when every section was read: raises ConfigError with all diagnostics, unknown keys among them."""
         self.root.finish()
-        faults = self._faults.all()
-        if faults:
-            raise ConfigError(faults)
+        diagnostics = self._diagnostics.all()
+        if diagnostics:
+            raise ConfigError(diagnostics)
 
 
 def read_document(
@@ -89,140 +89,142 @@ def read_document(
     `environment` is where secrets are looked up, the process's own by default. `is_start`: see `Table.outdated`.
     """
     main = os.fspath(path)
-    faults = Faults(main, reader, is_start=is_start)
+    diagnostics = Diagnostics(main, reader, is_start=is_start)
     secrets = SecretSources(os.environ if environment is None else environment, reader)
-    source = _read_source(main, faults)
+    source = _read_source(main, diagnostics)
     if source is not None:
-        faults.sources.append(source)
+        diagnostics.sources.append(source)
     values: dict[str, object] = dict(source.values) if source is not None else {}
-    for file in _included(main, values.pop("include", None), faults):
-        faults.files.append(file)
-        dropin = _read_source(file, faults)
+    for file in _included(main, values.pop("include", None), diagnostics):
+        diagnostics.files.append(file)
+        dropin = _read_source(file, diagnostics)
         if dropin is not None:
-            faults.sources.append(dropin)
-            values = _merged(values, dropin.values, (), faults)
-    return Document(Table(values, faults, secrets), faults)
+            diagnostics.sources.append(dropin)
+            values = _merged(values, dropin.values, (), diagnostics)
+    return Document(Table(values, diagnostics, secrets), diagnostics)
 
 
 def document_of(values: Mapping[str, object], *, origin: str, environment: Mapping[str, str]) -> Document:
-    """A document that stands in no file; `origin` is what its faults call it."""
-    faults = Faults(origin)
-    return Document(Table(values, faults, SecretSources(environment)), faults)
+    """A document that stands in no file; `origin` is what its diagnostics call it."""
+    diagnostics = Diagnostics(origin)
+    return Document(Table(values, diagnostics, SecretSources(environment)), diagnostics)
 
 
-def _read_source(file: str, faults: Faults) -> Source | None:
-    text = _read_text(file, faults)
+def _read_source(file: str, diagnostics: Diagnostics) -> Source | None:
+    text = _read_text(file, diagnostics)
     if text is not None:
         try:
             if not (long_key := _LONG_KEY.search(text)):
                 return Source(file, text, tomli.loads(text))
             line = text.count("\n", 0, long_key.start()) + 1
-            faults.tell(
-                ConfigFault(file, line, "", f"a key has more than {MAX_KEY_PARTS} parts", "nest less deep")
+            diagnostics.tell(
+                Diagnostic(file, line, "", f"a key has more than {MAX_KEY_PARTS} parts", "nest less deep")
             )
         except RecursionError:
-            faults.tell(ConfigFault(file, None, "", "is nested too deeply", "nest less deep"))
+            diagnostics.tell(Diagnostic(file, None, "", "is nested too deeply", "nest less deep"))
         except ValueError as error:
-            faults.tell(_syntax_fault(file, text, str(error)))
-    faults.has_unread_files = True
+            diagnostics.tell(_syntax_diagnostic(file, text, str(error)))
+    diagnostics.has_unread_files = True
     return None
 
 
-def _syntax_fault(file: str, text: str, message: str) -> ConfigFault:
+def _syntax_diagnostic(file: str, text: str, message: str) -> Diagnostic:
     hint = next((fix for beginning, fix in _SYNTAX_FIXES if message.startswith(beginning)), "")
     place = _SYNTAX_PLACE.fullmatch(message)
     if place is None:
         # Python itself refuses a number of thousands of digits, and does not say where.
-        return ConfigFault(file, None, "", "is not valid TOML: a number is too long")
+        return Diagnostic(file, None, "", "is not valid TOML: a number is too long")
     problem = "is not valid TOML: " + re.sub(
         r"declare \(.*\) twice", "declare a table twice", place["problem"]
     )
     if place["line"] is None:
-        return ConfigFault(
+        return Diagnostic(
             file, text.rstrip().count("\n") + 1, "", f"{problem} (at the end of the file)", hint
         )
-    return ConfigFault(file, int(place["line"]), "", problem, hint, column=int(place["column"]))
+    return Diagnostic(file, int(place["line"]), "", problem, hint, column=int(place["column"]))
 
 
-def _read_text(file: str, faults: Faults) -> str | None:
-    """None, and a fault, when there is no text to be had."""
+def _read_text(file: str, diagnostics: Diagnostics) -> str | None:
+    """None, and a diagnostic, when there is no text to be had."""
     try:
         content = read_bounded(file, MAX_FILE_BYTES)
     except FileNotFoundError:
-        faults.tell(ConfigFault(file, None, "", "does not exist", "create it, or name another file"))
+        diagnostics.tell(Diagnostic(file, None, "", "does not exist", "create it, or name another file"))
         return None
     except OSError as error:
-        faults.tell(
-            ConfigFault(
-                file, None, "", f"cannot be read: {error.strerror}", _unreadable_fix(file, error, faults)
+        diagnostics.tell(
+            Diagnostic(
+                file, None, "", f"cannot be read: {error.strerror}", _unreadable_fix(file, error, diagnostics)
             )
         )
         return None
     except ValueError:
-        faults.tell(ConfigFault(file, None, "", "is not a file name: it holds a NUL byte"))
+        diagnostics.tell(Diagnostic(file, None, "", "is not a file name: it holds a NUL byte"))
         return None
     if len(content) > MAX_FILE_BYTES:
-        faults.tell(
-            ConfigFault(
+        diagnostics.tell(
+            Diagnostic(
                 file, None, "", f"is larger than {MAX_FILE_BYTES // 1024**2} MiB", "split it into drop-ins"
             )
         )
         return None
-    return _decoded(file, content, faults)
+    return _decoded(file, content, diagnostics)
 
 
-def _unreadable_fix(file: str, error: OSError, faults: Faults) -> str:
+def _unreadable_fix(file: str, error: OSError, diagnostics: Diagnostics) -> str:
     if isinstance(error, PermissionError):
-        return reading_fix(file, faults.reader)
+        return reading_fix(file, diagnostics.reader)
     return "name a TOML file" if error.errno in {errno.EISDIR, errno.EINVAL} else ""
 
 
-def _decoded(file: str, content: bytes, faults: Faults) -> str | None:
+def _decoded(file: str, content: bytes, diagnostics: Diagnostics) -> str | None:
     if (nul := content.find(b"\0")) >= 0:
         line = content.count(b"\n", 0, nul) + 1
-        faults.tell(ConfigFault(file, line, "", "holds a NUL byte", "save it as plain UTF-8 text"))
+        diagnostics.tell(Diagnostic(file, line, "", "holds a NUL byte", "save it as plain UTF-8 text"))
         return None
     try:
         # The signature that some editors write is no part of TOML.
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        faults.tell(ConfigFault(file, line, "", "is not UTF-8 text", "save it as UTF-8"))
+        diagnostics.tell(Diagnostic(file, line, "", "is not UTF-8 text", "save it as UTF-8"))
         return None
 
 
-def _included(main: str, patterns: object, faults: Faults) -> list[str]:
+def _included(main: str, patterns: object, diagnostics: Diagnostics) -> list[str]:
     """The files to read after the main one, in the order of the patterns, then of their names."""
     directory = os.path.dirname(main)  # noqa: PTH120 - keeps the path as it was given
     if patterns is None:
         stem = FilePath(main).stem
         patterns = [glob.escape(f"{stem}.d") + "/*.toml"]
     if not isinstance(patterns, list):
-        faults.refuse(("include",), f"{value_text(patterns)} is not a list", 'write ["monitord.d/*.toml"]')
+        diagnostics.refuse(
+            ("include",), f"{value_text(patterns)} is not a list", 'write ["monitord.d/*.toml"]'
+        )
         return []
     files: dict[str, None] = {}
     for index, pattern in enumerate(patterns):
         if not isinstance(pattern, str) or not pattern or "\0" in pattern:
             problem = f"{value_text(pattern)} is not a file name or pattern"
-            faults.refuse(("include", index), problem, "write it in quotes")
+            diagnostics.refuse(("include", index), problem, "write it in quotes")
             continue
         if not glob.has_magic(pattern) and not os.path.lexists(os.path.join(directory, pattern)):  # noqa: PTH118
             problem = f"{value_text(pattern)} does not exist"
-            faults.refuse(
+            diagnostics.refuse(
                 ("include", index), problem, "create it, or write a pattern for what may be missing"
             )
-            faults.has_unread_files = True
+            diagnostics.has_unread_files = True
             continue
-        for file in _matching(directory, pattern, faults):
+        for file in _matching(directory, pattern, diagnostics):
             if len(files) >= MAX_FILES:
-                faults.refuse(("include", index), f"more than {MAX_FILES} files", "narrow the pattern")
+                diagnostics.refuse(("include", index), f"more than {MAX_FILES} files", "narrow the pattern")
                 return list(files)
             if file != main:
                 files[file] = None
     return list(files)
 
 
-def _matching(directory: str, pattern: str, faults: Faults) -> list[str]:
+def _matching(directory: str, pattern: str, diagnostics: Diagnostics) -> list[str]:
     """`directory` is taken as it is, whatever characters it has."""
     if not glob.has_magic(pattern):
         return [os.path.join(directory, pattern)]  # noqa: PTH118 - text in, text out
@@ -234,39 +236,39 @@ def _matching(directory: str, pattern: str, faults: Faults) -> list[str]:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            faults.tell(
-                ConfigFault(
+            diagnostics.tell(
+                Diagnostic(
                     listed,
                     None,
                     "",
                     f"cannot be listed: {error.strerror}",
-                    _unreadable_fix(listed, error, faults),
+                    _unreadable_fix(listed, error, diagnostics),
                 )
             )
-            faults.has_unread_files = True
+            diagnostics.has_unread_files = True
             return []
     found = glob.glob(os.path.join(glob.escape(directory), pattern))  # noqa: PTH118, PTH207
     return sorted(found, key=lambda file: (FilePath(file).name, file))
 
 
 def _merged(
-    values: Mapping[str, object], added: Mapping[str, object], path: Path, faults: Faults
+    values: Mapping[str, object], added: Mapping[str, object], path: Path, diagnostics: Diagnostics
 ) -> dict[str, object]:
     """A new table; what stands in one file only is shared with it, untouched."""
     merged = dict(values)
     for key, value in added.items():
         here = (*path, key)
         if here == ("include",):
-            _fault_in_last(here, "only the main file includes others", "move it there", faults)
+            _diagnostic_in_last(here, "only the main file includes others", "move it there", diagnostics)
         elif key not in merged:
             merged[key] = value
         elif isinstance(value, dict) and isinstance(before := merged[key], dict):
-            merged[key] = _merged(before, value, here, faults)
+            merged[key] = _merged(before, value, here, diagnostics)
         elif _is_array_of_tables(value) and _is_array_of_tables(before := merged[key]):
             merged[key] = [*before, *value]
         else:
-            problem = f"is set already in {faults.place(here)}"
-            _fault_in_last(here, problem, "remove one of the two", faults)
+            problem = f"is set already in {diagnostics.place(here)}"
+            _diagnostic_in_last(here, problem, "remove one of the two", diagnostics)
     return merged
 
 
@@ -274,7 +276,7 @@ def _is_array_of_tables(value: object) -> TypeGuard[list[object]]:
     return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
 
 
-def _fault_in_last(path: Path, problem: str, hint: str, faults: Faults) -> None:
-    """The file read last is at fault, whatever stands at that key in those before."""
-    last = faults.sources[-1]
-    faults.tell(ConfigFault(last.file, last.line(path), key_text(path), problem, hint, path=path))
+def _diagnostic_in_last(path: Path, problem: str, hint: str, diagnostics: Diagnostics) -> None:
+    """The file read last is at diagnostic, whatever stands at that key in those before."""
+    last = diagnostics.sources[-1]
+    diagnostics.tell(Diagnostic(last.file, last.line(path), key_text(path), problem, hint, path=path))

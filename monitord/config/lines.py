@@ -1,4 +1,4 @@
-"""On which line of a TOML text each key stands: asked only when a fault needs it.
+"""On which line of a TOML text each key stands: asked only when a diagnostic needs it.
 
 The parser keeps no positions, so the text is walked once more. It is known to be valid here, which is why
 this scanner gets by with a few patterns: it needs to find where values end, not what they are. The standard

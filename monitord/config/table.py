@@ -1,7 +1,7 @@
 """Typed getters over a table of the configuration.
 
-A getter never raises: what it cannot take becomes a fault, and the caller gets the default, so that all
-faults come in one go. What comes out is only used when the document turned out to have no faults.
+A getter never raises: what it cannot take becomes a diagnostic, and the caller gets the default, so that all
+diagnostics come in one go. What comes out is only used when the document turned out to have no diagnostics.
 """
 
 import math
@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Final, TypeVar, cast, overload
 
-from monitord.config.faults import Faults
+from monitord.config.diagnostics import Diagnostics
 from monitord.config.reader import Reader, reading_fix
 from monitord.config.secret import SHORTEST_SECRET, Secret, SecretSources
 from monitord.config.values import (
@@ -45,22 +45,31 @@ REQUIRED: Final = Required.REQUIRED
 class Table:
     """One table, and behind it the table whose keys it inherits (`over`): a monitor's over `[defaults]`.
 
-    A key counts as known once a getter was asked for it; `finish()` turns the others into faults.
+    A key counts as known once a getter was asked for it; `finish()` turns the others into diagnostics.
     """
 
-    __slots__ = ("_children", "_faults", "_inherited", "_is_open", "_known", "_path", "_secrets", "_values")
+    __slots__ = (
+        "_children",
+        "_diagnostics",
+        "_inherited",
+        "_is_open",
+        "_known",
+        "_path",
+        "_secrets",
+        "_values",
+    )
 
     def __init__(
         self,
         values: Mapping[str, object],
-        faults: Faults,
+        diagnostics: Diagnostics,
         secrets: SecretSources,
         *,
         path: Path = (),
         over: "Table | None" = None,
     ) -> None:
         self._values = values
-        self._faults = faults
+        self._diagnostics = diagnostics
         self._secrets = secrets
         self._path = path
         self._inherited = over
@@ -230,7 +239,7 @@ class Table:
     @overload
     def secret(self, key: str, *, default: None) -> Secret | None: ...
     def secret(self, key: str, *, default: Secret | Required | None = REQUIRED) -> Secret | None:
-        """Text, or where to find it: { credential = … }, { file = … }, { env = … }. Never shown in a fault."""
+        """Text, or where to find it: { credential = … }, { file = … }, { env = … }. Never shown in a diagnostic."""
         secret = self._get(
             key, self._secrets.secret, default, Secret(""), example='{ credential = "…" }', hidden=True
         )
@@ -243,9 +252,9 @@ class Table:
         return secret
 
     def value(self, key: str, parse: Callable[[str], T], *, default: D, required: bool = False) -> T | D:
-        """Text that `parse` makes something of; InvalidValueError from it is a fault.
+        """Text that `parse` makes something of; InvalidValueError from it is a diagnostic.
 
-        The default is returned for a key that is missing or unusable; with `required` a missing one is a fault.
+        The default is returned for a key that is missing or unusable; with `required` a missing one is a diagnostic.
         """
         found = self.look_up(key)
         if found is None:
@@ -263,7 +272,7 @@ class Table:
     def values(
         self, key: str, parse: Callable[[str], T], *, default: Sequence[T] | Required = REQUIRED
     ) -> tuple[T, ...]:
-        """A list of texts, each made into something by `parse`; a fault names the element."""
+        """A list of texts, each made into something by `parse`; a diagnostic names the element."""
         found = self.look_up(key)
         if found is None:
             if default is REQUIRED:
@@ -274,7 +283,7 @@ class Table:
         if not isinstance(value, list):
             shown = subject_text(path, value)
             fix = f"write [{shown.strip()}]" if isinstance(value, str) and shown else 'write ["…"]'
-            self._faults.refuse(path, f"{shown}is not a list", fix)
+            self._diagnostics.refuse(path, f"{shown}is not a list", fix)
             return () if default is REQUIRED else tuple(default)
         parsed = [
             self._convert((*path, index), item, lambda text: parse(as_text(text)), None)
@@ -335,13 +344,13 @@ class Table:
             if not isinstance(value, list):
                 path = (*self._path, key)
                 fix = f"write it as [[{key_text(path)}]]"
-                self._faults.refuse(path, f"{subject_text(path, value)}is not an array of tables", fix)
+                self._diagnostics.refuse(path, f"{subject_text(path, value)}is not an array of tables", fix)
                 value = []
             self._children[key] = [self._child((key, index), item, None) for index, item in enumerate(value)]
         return self._children[key]
 
     def named(self, key: str, *, over: "Table | None" = None) -> dict[str, "Table"]:
-        """The tables in a table, [KEY.NAME], by name, each over `over`. A bad name is a fault; the table stays."""
+        """The tables in a table, [KEY.NAME], by name, each over `over`. A bad name is a diagnostic; the table stays."""
         return self.table(key).members(over=over)
 
     def members(self, *, over: "Table | None" = None) -> dict[str, "Table"]:
@@ -354,45 +363,45 @@ class Table:
                     check_name(name)
                 except ValueError as error:
                     problem, hint = problem_and_hint(error)
-                    self._faults.add((*self._path, name), f"{value_text(name)} {problem}", hint)
+                    self._diagnostics.add((*self._path, name), f"{value_text(name)} {problem}", hint)
         return {name: self._children[name][0] for name in self._values}
 
     # What the caller finds
 
-    def fault(self, key: str, problem: str, hint: str = "") -> None:
+    def error(self, key: str, problem: str, hint: str = "") -> None:
         """What only the caller can see. Key "" is the table itself.
 
         Stays silent where the key's value was refused already: it would only follow from that.
         """
         if not key:
-            self._faults.add(self._path, problem, hint)
+            self._diagnostics.add(self._path, problem, hint)
             return
         found = self.look_up(key)
-        self._faults.add(found[0] if found else (*self._path, key), problem, hint)
+        self._diagnostics.add(found[0] if found else (*self._path, key), problem, hint)
 
     def outdated(self, key: str, problem: str, hint: str) -> None:
         """A value that was right until its time had passed: a warning where the daemon starts, which it must do."""
-        if self._faults.is_start:
+        if self._diagnostics.is_start:
             self.warn(key, problem, hint)
         else:
-            self.fault(key, problem, hint)
+            self.error(key, problem, hint)
 
     def warn(self, key: str, problem: str, hint: str = "") -> None:
         """What is valid, but does not work on this host. Key "" is the table itself."""
         found = self.look_up(key) if key else None
         own = (*self._path, key) if key else self._path
-        self._faults.warn(found[0] if found else own, problem, hint)
+        self._diagnostics.warn(found[0] if found else own, problem, hint)
 
     @property
     def is_read_by_outsider(self) -> bool:
         """Whether this process may have other rights than the service."""
-        return self._faults.reader is Reader.OUTSIDER
+        return self._diagnostics.reader is Reader.OUTSIDER
 
     def unreadable(self, key: str, file: str) -> None:
-        """The file that is named there may not be read by this process. A fault if the service would not, either."""
-        if self._faults.reader is not Reader.OUTSIDER:
-            self.fault(
-                key, f"{file} cannot be read: Permission denied", reading_fix(file, self._faults.reader)
+        """The file that is named there may not be read by this process. A diagnostic if the service would not, either."""
+        if self._diagnostics.reader is not Reader.OUTSIDER:
+            self.error(
+                key, f"{file} cannot be read: Permission denied", reading_fix(file, self._diagnostics.reader)
             )
 
     def dotted_name(self, marks: Collection[str]) -> str | None:
@@ -409,7 +418,7 @@ class Table:
         return ".".join(parts) if len(parts) > 1 and not values.keys().isdisjoint(marks) else None
 
     def ignore_others(self) -> None:
-        """Keys that were not asked for are no faults: the caller gave up on this table, and said why."""
+        """Keys that were not asked for are no diagnostics: the caller gave up on this table, and said why."""
         self._is_open = True
 
     def finish(self) -> None:
@@ -422,7 +431,9 @@ class Table:
         for key in self._values:
             if key not in self._known:
                 near = nearest(key, self._known)
-                self._faults.add((*self._path, key), "unknown key", f'did you mean "{near}"?' if near else "")
+                self._diagnostics.add(
+                    (*self._path, key), "unknown key", f'did you mean "{near}"?' if near else ""
+                )
 
     # Within
 
@@ -433,9 +444,9 @@ class Table:
     def _child(self, below: Path, value: object, over: "Table | None") -> "Table":
         path = (*self._path, *below)
         if isinstance(value, dict):
-            return Table(value, self._faults, self._secrets, path=path, over=over)
+            return Table(value, self._diagnostics, self._secrets, path=path, over=over)
         self._not_a_table(path, value, hidden=False)
-        return Table({}, self._faults, self._secrets, path=path, over=over)
+        return Table({}, self._diagnostics, self._secrets, path=path, over=over)
 
     def _get(
         self,
@@ -463,15 +474,17 @@ class Table:
             return convert(value)
         except ValueError as error:
             problem, hint = problem_and_hint(error)
-            self._faults.refuse(path, problem if hidden else f"{subject_text(path, value)}{problem}", hint)
+            self._diagnostics.refuse(
+                path, problem if hidden else f"{subject_text(path, value)}{problem}", hint
+            )
             return fallback
 
     def _missing(self, key: str, example: str) -> None:
         # A file that could not be read may well hold it, and a table that is none holds nothing.
-        if not self._faults.has_unread_files and not self._faults.is_within_refused(self._path):
-            self._faults.refuse((*self._path, key), "is missing", f"add {key_text((key,))} = {example}")
+        if not self._diagnostics.has_unread_files and not self._diagnostics.is_within_refused(self._path):
+            self._diagnostics.refuse((*self._path, key), "is missing", f"add {key_text((key,))} = {example}")
 
     def _not_a_table(self, path: Path, value: object, *, hidden: bool) -> None:
         shown = "" if hidden else subject_text(path, value)
         fix = "write { … }" if isinstance(path[-1], int) else f"write it as [{key_text(path)}]"
-        self._faults.refuse(path, f"{shown}is not a table", fix)
+        self._diagnostics.refuse(path, f"{shown}is not a table", fix)

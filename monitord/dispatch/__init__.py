@@ -13,7 +13,7 @@ from monitord.dispatch.pipeline import Pipeline
 from monitord.dispatch.places import Places
 from monitord.dispatch.plan import Plan
 from monitord.dispatch.pulse import LoopPulse
-from monitord.dispatch.roster import Roster
+from monitord.dispatch.registry import Registry
 from monitord.dispatch.saved import result_of_record, result_record
 from monitord.dispatch.silences import Matcher, Silence, Silences
 from monitord.dispatch.sink import Sink
@@ -38,7 +38,7 @@ __all__ = [
     "Pipeline",
     "Places",
     "Plan",
-    "Roster",
+    "Registry",
     "Silence",
     "Silences",
     "Sink",

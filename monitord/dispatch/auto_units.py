@@ -94,7 +94,7 @@ class UnitRecoveries(Sink):
         unit: str = settings.options.unit
         if result.verdict is Verdict.FAIL:
             self._up_since_s[unit] = None
-        elif result.verdict is not Verdict.UNSURE:
+        elif result.verdict is not Verdict.INCONCLUSIVE:
             if self._up_since_s[unit] is None:
                 self._up_since_s[unit] = self._clock.monotonic_s()
             elif self.is_over(unit):

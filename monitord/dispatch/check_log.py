@@ -15,7 +15,7 @@ from monitord.dispatch.silences import Silence
 from monitord.dispatch.state import OpenWindow
 from monitord.dispatch.watched import Watched
 from monitord.journal_events import JournalEvent
-from monitord.model import Health, Observation, Reason, Result, Transition, Verdict
+from monitord.model import Observation, Reason, Result, State, Transition, Verdict
 from monitord.monitors import Monitor
 from monitord.systemd.log import NOTICE
 from monitord.units import format_duration
@@ -23,17 +23,17 @@ from monitord.units import format_duration
 log = logging.getLogger("monitord.check")
 
 _LEVELS = {
-    Health.PENDING: NOTICE,
-    Health.UP: NOTICE,
-    Health.DEGRADED: logging.WARNING,
-    Health.DOWN: logging.ERROR,
-    Health.UNREACHABLE: logging.WARNING,
-    Health.UNKNOWN: logging.WARNING,
-    Health.PAUSED: NOTICE,
+    State.PENDING: NOTICE,
+    State.UP: NOTICE,
+    State.DEGRADED: logging.WARNING,
+    State.DOWN: logging.ERROR,
+    State.UNREACHABLE: logging.WARNING,
+    State.UNKNOWN: logging.WARNING,
+    State.PAUSED: NOTICE,
 }
 
 
-_UNWELL = frozenset({Health.DEGRADED, Health.DOWN, Health.UNREACHABLE, Health.UNKNOWN})
+_UNWELL = frozenset({State.DEGRADED, State.DOWN, State.UNREACHABLE, State.UNKNOWN})
 
 
 class LoggedChecks(Enum):
@@ -101,8 +101,8 @@ class CheckLog:
     def _check_line(self, watched: Watched, result: Result, *, recovered_by_retry: bool) -> None:
         observation = result.observation
         note = ""
-        if result.verdict is Verdict.UNSURE:
-            note = f" (unsure: {observation.reason.value})"
+        if result.verdict is Verdict.INCONCLUSIVE:
+            note = f" (inconclusive: {observation.reason.value})"
         elif watched.state.health.is_soft:
             fail_after = watched.monitor.settings.policy.fail_after
             note = f" (failure {watched.state.health.streak_length} of {fail_after})"
@@ -122,7 +122,7 @@ class CheckLog:
         after, state = transition.after, watched.state
         why = f": {transition.detail}" if after in _UNWELL and transition.detail else ""
         level, note = _LEVELS[after], ""
-        if after is Health.PAUSED and state.pause is not None:
+        if after is State.PAUSED and state.pause is not None:
             why = f" by {state.pause.by}{_comment(state.pause.comment)}"
         if state.window is not None:
             level, note = min(level, NOTICE), f" (maintenance: {state.window.name})"
@@ -130,7 +130,7 @@ class CheckLog:
             level, note = min(level, NOTICE), f" (silenced by {silence.by}{_comment(silence.comment)})"
         elif state.health.flapping.is_flapping:
             level, note = logging.INFO, " (flapping)"
-        elif after is Health.UNKNOWN and transition.reason is Reason.PROBER_BLIND:
+        elif after is State.UNKNOWN and transition.reason is Reason.PROBER_ISOLATED:
             level = logging.INFO  # said once for all of them
         log.log(
             level,
@@ -153,7 +153,7 @@ class CheckLog:
     def flapping_changed(self, watched: Watched) -> None:
         """The one message at its beginning and the one at its end."""
         flapping = watched.state.health.flapping
-        event = JournalEvent.MONITOR_FLAPPING if flapping.is_flapping else JournalEvent.MONITOR_STEADY
+        event = JournalEvent.FLAPPING_BEGINS if flapping.is_flapping else JournalEvent.FLAPPING_ENDS
         if flapping.is_flapping:
             said = "is flapping: its checks disagree too often; changes are told again when it is steady"
         else:
@@ -175,7 +175,7 @@ class CheckLog:
         else:
             event, said = JournalEvent.MAINTENANCE_ENDS, f"{'' if left is None else left.name} ends"
         log.log(
-            logging.ERROR if window is None and watched.state.stands is Health.DOWN else NOTICE,
+            logging.ERROR if window is None and watched.state.stands is State.DOWN else NOTICE,
             "%s: maintenance %s; it is %s",
             watched.name,
             said,
@@ -191,19 +191,19 @@ class CheckLog:
             format_duration(abs(round(by.total_seconds()))),
         )
 
-    def blindness_changed(self, *, is_blind: bool) -> None:
+    def isolation_changed(self, *, is_isolated: bool) -> None:
         """Said once for all monitors."""
-        if is_blind:
+        if is_isolated:
             log.error(
-                "nearly every monitor began to fail at once: the fault is on this side (network, name server); "
-                "failures are unsure until some answer",
-                extra={"message_id": JournalEvent.PROBER_BLIND.message_id},
+                "nearly every monitor began to fail at once: the failure is on this side (network, name server); "
+                "failures are inconclusive until some answer",
+                extra={"message_id": JournalEvent.ISOLATION_BEGINS.message_id},
             )
         else:
             log.log(
                 NOTICE,
                 "monitors answer again: failures are believed again",
-                extra={"message_id": JournalEvent.PROBER_SEES.message_id},
+                extra={"message_id": JournalEvent.ISOLATION_ENDS.message_id},
             )
 
 
@@ -243,7 +243,7 @@ def _fields(watched: Watched, result: Result | None = None) -> dict[str, str]:
 def _phase_fields(observation: Observation) -> dict[str, str]:
     return {
         f"PHASE_{name[6:].upper()}_USEC": str(round(seconds * 1e6))
-        for name, seconds in observation.facts.items()
+        for name, seconds in observation.fields.items()
         if name.startswith("phase.") and isinstance(seconds, (int, float))
     }
 

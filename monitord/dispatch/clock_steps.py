@@ -1,4 +1,4 @@
-"""Notices that the wall clock was set while the daemon runs, and moves the moments of this run along.
+"""Notifications that the wall clock was set while the daemon runs, and moves the moments of this run along.
 
 A duration is the difference of two moments. If the clock is set in between, as by NTP after a boot, the duration is
 wrong: `after` has passed at once or does not pass for hours, and a silence ends early. The monotonic clock and

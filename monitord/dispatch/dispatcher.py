@@ -27,7 +27,7 @@ from monitord.dispatch.schedule import first_due, grid_of, next_due
 from monitord.dispatch.state import MonitorState, Pause
 from monitord.dispatch.watched import Watched
 from monitord.health import IsolationPolicy, Window
-from monitord.model import Health, Result
+from monitord.model import Result, State
 from monitord.monitors import Monitor, MonitorSettings
 
 log = logging.getLogger(__name__)
@@ -64,8 +64,8 @@ class Dispatcher:
         self._is_running = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing: set[asyncio.Task[None]] = set()
-        self.roster = pipeline.roster
-        self.watched: Mapping[str, Watched] = pipeline.roster.watched
+        self.registry = pipeline.registry
+        self.watched: Mapping[str, Watched] = pipeline.registry.watched
         self._extra: set[str] = set()
         self.lateness = Lateness()
         self.checks = 0
@@ -99,7 +99,7 @@ class Dispatcher:
             watched.cycle.cancel_requests()
             await self._close_monitor(watched.monitor)
         for name in list(self.watched):
-            self.roster.remove(name)
+            self.registry.remove(name)
         if self._closing:
             await asyncio.wait(self._closing, timeout=CANCEL_WAIT_S)
 
@@ -110,7 +110,7 @@ class Dispatcher:
         """
         return self._alarms.overdue_s()
 
-    def health_counts(self) -> Counter[Health]:
+    def health_counts(self) -> Counter[State]:
         """How many monitors stand how."""
         return Counter(watched.state.stands for watched in self.watched.values())
 
@@ -146,7 +146,7 @@ class Dispatcher:
         removed: dict[str, Watched] = {}
         for name in plan.removed:
             removed[name] = previous = self.watched[name]
-            self.roster.remove(name)
+            self.registry.remove(name)
             self._let_go(previous)
         for monitor in plan.changed:
             previous = self.watched[monitor.name]
@@ -191,9 +191,9 @@ class Dispatcher:
         self._wake(watched)
 
     def remove_extra(self, name: str) -> None:
-        """The end of what `put_extra` began. One that is not there is no fault: the daemon may be stopping."""
+        """The end of what `put_extra` began. One that is not there is no failure: the daemon may be stopping."""
         self._extra.discard(name)
-        watched = self.roster.remove(name)
+        watched = self.registry.remove(name)
         if watched is not None:
             self._let_go(watched)
             self._pipeline.remove(watched)
@@ -213,7 +213,7 @@ class Dispatcher:
         cycle = CheckCycle(grid_of(monitor.name, monitor.settings.check_every_s), due_at)
         watched = Watched(monitor, cycle, state, request_check=self._wake)
         watched.remind(memory)
-        self.roster.add(watched)
+        self.registry.add(watched)
         if state.pause is None:
             self._alarms.set(watched, due_at)
         return watched
@@ -225,7 +225,7 @@ class Dispatcher:
         if saved is None:
             return self._watch(monitor, MonitorState(conclusive_at=now_s), None, due_at)
         state = saved.state
-        is_alerting = state.stands in {Health.DOWN, Health.DEGRADED} or state.health.flapping.is_flapping
+        is_alerting = state.stands in {State.DOWN, State.DEGRADED} or state.health.flapping.is_flapping
         # A suppressed notification waits for the first check, so that one comes soon.
         if saved.due_at is not None and (saved.due_at < due_at or not is_alerting):
             due_at = saved.due_at
@@ -235,7 +235,7 @@ class Dispatcher:
         """Watch a monitor that continues from the previous one. Of another type, it does not take over its state."""
         due_at = first_due(monitor.name, monitor.settings.check_every_s, now_s)
         if monitor.type_name == previous.monitor.type_name:
-            return self._watch(monitor, previous.state.with_other_settings(), previous.memory(), due_at)
+            return self._watch(monitor, previous.state.with_other_settings(), previous.dump_state(), due_at)
         watched = self._watch(monitor, previous.state.with_other_type(now_s), None, due_at)
         self._pipeline.remove(previous)
         return watched

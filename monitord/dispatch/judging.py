@@ -1,9 +1,9 @@
-"""What an observation means: from facts and conditions to a verdict. Pure.
+"""What an observation means: from fields and conditions to a verdict. Pure.
 
 | the observation                                  | verdict                                              |
 |--------------------------------------------------|------------------------------------------------------|
-| its reason says that we are at fault             | unsure                                               |
-| not well, while we ourselves stood still         | unsure, for that reason                              |
+| its reason says that we are at failure             | inconclusive                                               |
+| not well, while we ourselves stood still         | inconclusive, for that reason                              |
 | no usable answer                                 | fail                                                 |
 | a condition in `up_when` does not hold           | fail: `condition_failed`, or `condition_unresolved`  |
 | without `up_when`: the type's own default says so| fail: `condition_failed`                             |
@@ -15,7 +15,7 @@ With `invert` that verdict is turned:
 
 | without it                                       | with it                                              |
 |--------------------------------------------------|------------------------------------------------------|
-| unsure                                           | unsure, for the same reason                          |
+| inconclusive                                           | inconclusive, for the same reason                          |
 | pass or warn: an answer                          | fail: `condition_failed`                             |
 | fail: `condition_unresolved` or `plugin_killed`, | fail, for the same reason                            |
 | which show nothing of what is watched            |                                                      |
@@ -38,18 +38,22 @@ _NO_SECRETS = Masking()
 def judge(
     observation: Observation,
     settings: MonitorSettings,
-    fault: Reason | None,
+    failure: Reason | None,
     masking: Masking = _NO_SECRETS,
     outcomes: Sequence[Outcome] | None = None,
 ) -> Result:
-    """`fault`: what was wrong with the prober itself during the check, if anything. `outcomes`: of the conditions, if
+    """`failure`: what was wrong with the prober itself during the check, if anything. `outcomes`: of the conditions, if
     they were evaluated before.
     """
     result = _judge(observation, settings, masking, outcomes)
-    if result.verdict in {Verdict.WARN, Verdict.FAIL} and fault is not None:
-        unsure = replace(result.observation, reason=fault)
+    if result.verdict in {Verdict.WARN, Verdict.FAIL} and failure is not None:
+        inconclusive = replace(result.observation, reason=failure)
         result = replace(
-            result, observation=unsure, verdict=Verdict.UNSURE, decided_by=Decider.REASON, deciding=()
+            result,
+            observation=inconclusive,
+            verdict=Verdict.INCONCLUSIVE,
+            decided_by=Decider.REASON,
+            deciding=(),
         )
     if settings.invert:
         result = _inverted(result)
@@ -71,8 +75,8 @@ def conditions_of(settings: MonitorSettings) -> Sequence[Condition]:
 def _judge(
     observation: Observation, settings: MonitorSettings, masking: Masking, outcomes: Sequence[Outcome] | None
 ) -> Result:
-    if observation.reason.is_ours:
-        return Result(observation, Verdict.UNSURE)
+    if observation.reason.is_probe_error:
+        return Result(observation, Verdict.INCONCLUSIVE)
     if observation.reason is Reason.CONDITION_FAILED and settings.up_when and observation.is_usable:
         observation = replace(observation, reason=Reason.OK)
     if observation.reason is not Reason.OK and not observation.reason.is_warning:
@@ -104,7 +108,7 @@ def _judge(
 
 def _inverted(result: Result) -> Result:
     observation = result.observation
-    if result.verdict is Verdict.UNSURE or observation.reason in _SHOWS_NOTHING:
+    if result.verdict is Verdict.INCONCLUSIVE or observation.reason in _SHOWS_NOTHING:
         return result
     if result.verdict is Verdict.FAIL:
         noted, verdict = _noted(observation, Reason.OK, "as expected (invert)"), Verdict.PASS

@@ -20,14 +20,14 @@ from monitord.dispatch.check_log import CheckLog
 from monitord.dispatch.clock_steps import ClockStep, ClockSteps
 from monitord.dispatch.judging import conditions_of, judge
 from monitord.dispatch.pulse import LoopPulse
-from monitord.dispatch.roster import Roster
+from monitord.dispatch.registry import Registry
 from monitord.dispatch.sink import Sink
 from monitord.dispatch.state import MonitorState, OpenWindow, Pause
 from monitord.dispatch.watched import Watched
 from monitord.health import (
     PROBED,
-    Blindness,
     HealthState,
+    Isolation,
     IsolationPolicy,
     Parents,
     Window,
@@ -37,7 +37,7 @@ from monitord.health import (
     maintenance_of,
     without_streak,
 )
-from monitord.model import Health, Incident, Observation, Reason, Result, Transition, Verdict
+from monitord.model import Incident, Observation, Reason, Result, State, Transition, Verdict
 from monitord.monitors import Stopwatch, lookup_of
 from monitord.net.base.addressing import is_this_host
 from monitord.net.base.deadline import Deadline
@@ -62,7 +62,7 @@ PARENTS_MARGIN_S = 3.0
 EVALUATED_AT_ONCE_S = 0.005
 """Conditions of one monitor are evaluated for so long before other tasks get their turn."""
 
-_DOWN = (Health.DOWN, Health.UNREACHABLE)
+_DOWN = (State.DOWN, State.UNREACHABLE)
 
 _JUDGED_BY_CONDITIONS = frozenset({Reason.OK, Reason.CONDITION_FAILED})
 
@@ -78,7 +78,7 @@ class Pipeline:
         clock: Clock,
         pulse: LoopPulse,
         check_log: CheckLog,
-        roster: Roster | None = None,
+        registry: Registry | None = None,
         sinks: tuple[Sink, ...] = (),
         *,
         was_isolated: bool = False,
@@ -86,12 +86,12 @@ class Pipeline:
         self._clock = clock
         self._pulse = pulse
         self._log = check_log
-        self.roster = Roster() if roster is None else roster
+        self.registry = Registry() if registry is None else registry
         self._sinks = sinks
         # Every check calls each of these: a sink that ignores results costs a passing check nothing.
         self._result_sinks = [sink for sink in sinks if type(sink).on_result is not Sink.on_result]
-        self.blindness = Blindness(is_blind=was_isolated)
-        self._was_blind = was_isolated
+        self.isolation = Isolation(is_isolated=was_isolated)
+        self._was_isolated = was_isolated
         self._held: dict[str, bool] = {}
         """Monitors whose failures are not confirmed before the state of their parents, or of this host, is known. True:
         a parent fails, so that a failure found before it recovers says nothing."""
@@ -119,14 +119,14 @@ class Pipeline:
             if not observation.duration_s:
                 # It waits for nothing, as of a heartbeat, and misses what came before it began and was not read yet.
                 since_s, timeout_s = min(since_s, watched.cycle.queued_at), 0.0
-            fault = self._pulse.fault_since(since_s, timeout_s)
+            failure = self._pulse.failure_since(since_s, timeout_s)
             outcomes = None
             if observation.evidence is not None and observation.reason in _JUDGED_BY_CONDITIONS:
                 outcomes = await self._evaluate(watched, observation)
                 if not is_current():
                     return
-            result = self._judge(watched, observation, fault, outcomes)
-            was_late = fault is Reason.PROBER_LATE and result.verdict is Verdict.UNSURE
+            result = self._judge(watched, observation, failure, outcomes)
+            was_late = failure is Reason.PROBER_LATE and result.verdict is Verdict.INCONCLUSIVE
             self._conclude(watched, result, was_late=was_late)
 
     def configure(
@@ -134,13 +134,13 @@ class Pipeline:
     ) -> None:
         """Adapt to the monitors that there are now, and to the settings that apply to all; None keeps the previous."""
         self._windows = self._windows if windows is None else windows
-        monitors = self.roster.watched.values()
+        monitors = self.registry.watched.values()
         periods_s = {
             one.name: one.monitor.settings.check_every_s
             for one in monitors
-            if one.monitor.looks_outward and one.state.pause is None
+            if one.monitor.uses_network and one.state.pause is None
         }
-        self.blindness.configure(periods_s, isolation or self.blindness.policy)
+        self.isolation.configure(periods_s, isolation or self.isolation.policy)
         # A stall that matters to any monitor is detected.
         self._pulse.configure(min((one.monitor.settings.timeout_s for one in monitors), default=math.inf))
         self.review(anew=True)
@@ -163,15 +163,15 @@ class Pipeline:
     def review(self, *, anew: bool = False) -> None:
         """Look at what changes with the time alone: windows that open and close. Cheap where none has."""
         self.follow_clock()
-        self.blindness.expire(self._clock.monotonic_s())
-        self._note_blindness()
+        self.isolation.expire(self._clock.monotonic_s())
+        self._note_isolation()
         self._confirm_held()
         now = self._clock.now()
         are_open = [window.is_open(now) for window in self._windows]
         if are_open == self._are_open and not anew:
             return
         self._are_open = are_open
-        for watched in self.roster.watched.values():
+        for watched in self.registry.watched.values():
             left, window = watched.state.window, self._window_of(watched, now)
             if window != left:
                 watched.state = replace(watched.state, window=window)
@@ -191,14 +191,14 @@ class Pipeline:
             return
         self._last_step, self._stepped_at_s = step, self._clock.monotonic_s()
         self._log.clock_stepped(step.by)
-        for watched in self.roster.watched.values():
+        for watched in self.registry.watched.values():
             watched.state = watched.state.after_clock_step(step)
         self._publish("the wall clock", lambda sink: sink.on_clock_step(step))
 
     def pause(self, watched: Watched, pause: Pause) -> None:
         """Publish that the checks of this monitor are stopped."""
         watched.state = replace(watched.state, pause=pause)
-        self.blindness.forget(watched.name)
+        self.isolation.forget(watched.name)
         self.restand(watched)
 
     def resume(self, watched: Watched) -> None:
@@ -216,7 +216,7 @@ class Pipeline:
         summary = "" if last is None else last.summary
         transition = self._stand(watched, self._clock.now(), reason, detail)
         if transition is not None:
-            self._log.changed(watched, transition, self.roster.silence_of(watched, self._clock.now()))
+            self._log.changed(watched, transition, self.registry.silence_of(watched, self._clock.now()))
         if transition is None:
             self._publish(watched.name, lambda sink: sink.on_update(watched))
         else:
@@ -290,12 +290,12 @@ class Pipeline:
         self,
         watched: Watched,
         observation: Observation,
-        fault: Reason | None,
+        failure: Reason | None,
         outcomes: Sequence[Outcome] | None = None,
     ) -> Result:
         settings, masking = watched.monitor.settings, watched.monitor.masking
         try:
-            result = judge(observation, settings, fault, masking, outcomes)
+            result = judge(observation, settings, failure, masking, outcomes)
         except Exception as error:  # noqa: BLE001 - the same boundary: evidence is the type's own code
             detail = self._say_bug(watched, error)
             bug = replace(observation, reason=Reason.MONITOR_BUG, detail=detail, evidence=None)
@@ -307,7 +307,7 @@ class Pipeline:
     def _conclude(self, watched: Watched, result: Result, *, was_late: bool = False) -> None:
         self._concluding = watched
         began_at = watched.cycle.began_at
-        if result.verdict is not Verdict.PASS or watched.state.stands is not Health.UP:
+        if result.verdict is not Verdict.PASS or watched.state.stands is not State.UP:
             # Its moment may become the beginning of a state.
             self.follow_clock()
             if self._last_step is not None and self._stepped_at_s >= began_at:
@@ -317,21 +317,21 @@ class Pipeline:
         observation, settings = result.observation, watched.monitor.settings
         before = watched.state.health
         parents = Parents.WELL
-        if result.verdict is Verdict.FAIL and before.health is not Health.DOWN:
+        if result.verdict is Verdict.FAIL and before.health is not State.DOWN:
             watched.state = self._with_failure(watched, began_at)
             parents = self._parents(watched, result)
         step = advance(before, result.verdict, observation.started_at, settings.policy, parents)
         conclusive_at, is_unknown = self._conclusiveness(watched, result.verdict)
         watched.state = replace(
             watched.state,
-            health=self._forgotten_if_blind(step.state, observation.reason),
+            health=self._forgotten_if_isolated(step.state, observation.reason),
             last=result,
             last_began_at=began_at,
             was_late=was_late,
             conclusive_at=conclusive_at,
             is_unknown=is_unknown,
         )
-        silence = self.roster.silence_of(watched, self._clock.now())
+        silence = self.registry.silence_of(watched, self._clock.now())
         transition = self._stand(watched, observation.started_at, observation.reason, observation.detail)
         self._log.checked(
             watched, result, transition, recovered_by_retry=step.recovered_by_retry, silence=silence
@@ -353,35 +353,35 @@ class Pipeline:
 
     def _look_with_both_eyes(self, watched: Watched, result: Result) -> Result:
         """A failure that comes to nearly all at once is ours. Says once when that begins and when it is over."""
-        blindness = self.blindness
-        if not watched.monitor.looks_outward:
+        isolation = self.isolation
+        if not watched.monitor.uses_network:
             return result
-        if result.verdict is Verdict.UNSURE:
-            blindness.pass_over(watched.name)
+        if result.verdict is Verdict.INCONCLUSIVE:
+            isolation.pass_over(watched.name)
             return result
         is_failing = self._is_evidence_of_isolation(watched, result)
         # Somebody may check a paused monitor, which is likely to fail.
         if watched.state.pause is None:
             self._follow_isolation(watched, is_failing=is_failing)
-        if not (is_failing and blindness.is_blind):
+        if not (is_failing and isolation.is_isolated):
             return result
-        observation = replace(result.observation, reason=Reason.PROBER_BLIND)
-        return replace(result, observation=observation, verdict=Verdict.UNSURE)
+        observation = replace(result.observation, reason=Reason.PROBER_ISOLATED)
+        return replace(result, observation=observation, verdict=Verdict.INCONCLUSIVE)
 
     def _follow_isolation(self, watched: Watched, *, is_failing: bool) -> None:
-        blindness = self.blindness
+        isolation = self.isolation
         was_down = watched.state.health.health in _DOWN
-        is_fresh = is_failing and not was_down and not blindness.is_failing(watched.name)
+        is_fresh = is_failing and not was_down and not isolation.is_failing(watched.name)
         now_s = self._clock.monotonic_s()
-        blindness.saw(
+        isolation.saw(
             watched.name,
             is_failing=is_failing,
             at_s=now_s,
             was_down=was_down,
             began_s=watched.cycle.began_at,
         )
-        self._note_blindness()
-        if is_fresh and blindness.wants_probe(now_s):
+        self._note_isolation()
+        if is_fresh and isolation.wants_probe(now_s):
             self._probe(watched, now_s)
 
     def _is_evidence_of_isolation(self, watched: Watched, result: Result) -> bool:
@@ -389,9 +389,9 @@ class Pipeline:
 
         A canary fails only if this host is isolated, so any failure of it counts.
         """
-        if result.verdict is not Verdict.FAIL or not watched.monitor.looks_outward:
+        if result.verdict is not Verdict.FAIL or not watched.monitor.uses_network:
             return False
-        if watched.name in self.blindness.policy.canaries:
+        if watched.name in self.isolation.policy.canaries:
             return True
         observation = result.observation
         if observation.address is not None and is_this_host(observation.address):
@@ -399,27 +399,27 @@ class Pipeline:
         shows_connectivity = observation.shows_connectivity
         return not (observation.reason.is_response if shows_connectivity is None else shows_connectivity)
 
-    def _note_blindness(self) -> None:
-        is_blind = self.blindness.is_blind
-        if is_blind is self._was_blind:
+    def _note_isolation(self) -> None:
+        is_isolated = self.isolation.is_isolated
+        if is_isolated is self._was_isolated:
             return
-        self._was_blind = is_blind
-        if not is_blind:
-            self._pulse.settle(SETTLE_AFTER_BLINDNESS_S, Reason.PROBER_BLIND)
-        self._log.blindness_changed(is_blind=is_blind)
-        self._publish("isolation", lambda sink: sink.on_isolation_change(is_isolated=is_blind))
+        self._was_isolated = is_isolated
+        if not is_isolated:
+            self._pulse.settle(SETTLE_AFTER_BLINDNESS_S, Reason.PROBER_ISOLATED)
+        self._log.isolation_changed(is_isolated=is_isolated)
+        self._publish("isolation", lambda sink: sink.on_isolation_change(is_isolated=is_isolated))
 
     def _probe(self, failing: Watched, now_s: float) -> None:
         """Check others at once, as parents are: is the failure the target's, or is this host isolated?"""
-        blindness = self.blindness
+        isolation = self.isolation
         others = [
             one
-            for one in self.roster.watched.values()
+            for one in self.registry.watched.values()
             if one is not failing
-            and one.monitor.looks_outward
+            and one.monitor.uses_network
             and one.state.pause is None
             and one.state.stands not in _DOWN
-            and not blindness.is_failing(one.name)
+            and not isolation.is_failing(one.name)
         ]
         # A check that began after the one that failed, and passed, needs no repetition.
         passed = [one.name for one in others if _has_passed_since(one, failing.cycle.began_at)]
@@ -428,11 +428,11 @@ class Pipeline:
             max(0, PROBED - len(passed)),
             unasked,
             # The older its last check, the more a new one says.
-            key=lambda one: (one.name not in blindness.policy.canaries, one.cycle.began_at),
+            key=lambda one: (one.name not in isolation.policy.canaries, one.cycle.began_at),
         )
         longest_s = max(map(self.deadline_s, asked), default=0.0)
         until_s = now_s + longest_s + PROBE_MARGIN_S
-        if blindness.probe([one.name for one in asked], now_s, until_s, passed=passed):
+        if isolation.probe([one.name for one in asked], now_s, until_s, passed=passed):
             for one in asked:
                 one.wake()
 
@@ -443,7 +443,7 @@ class Pipeline:
         """
         if not self._held:
             return
-        is_suspected = self.blindness.is_suspected
+        is_suspected = self.isolation.is_suspected
         is_decided = self._awaits_suspicion and not is_suspected
         if after is not None and after.name not in self._awaited and not is_decided:
             return
@@ -456,7 +456,7 @@ class Pipeline:
 
     def _decide_held(self, name: str) -> bool:
         """Whether it is not held any longer."""
-        watched = self.roster.watched.get(name)
+        watched = self.registry.watched.get(name)
         last = None if watched is None else watched.state.last
         if (
             watched is None
@@ -466,7 +466,7 @@ class Pipeline:
         ):
             del self._held[name]
             return True
-        if self.blindness.is_blind and self._is_evidence_of_isolation(watched, last):
+        if self.isolation.is_isolated and self._is_evidence_of_isolation(watched, last):
             del self._held[name]
             return True
         parents = self._parents(watched, last)
@@ -486,9 +486,9 @@ class Pipeline:
         return True
 
     @staticmethod
-    def _forgotten_if_blind(state: HealthState, reason: Reason) -> HealthState:
+    def _forgotten_if_isolated(state: HealthState, reason: Reason) -> HealthState:
         """Failures that were counted before it was clear that they are ours do not count."""
-        return without_streak(state) if reason is Reason.PROBER_BLIND and state.is_soft else state
+        return without_streak(state) if reason is Reason.PROBER_ISOLATED and state.is_soft else state
 
     def _with_failure(self, watched: Watched, began_at: float) -> MonitorState:
         """The state with the moment at which the first of the failures that are not confirmed yet was found."""
@@ -497,7 +497,7 @@ class Pipeline:
             return replace(state, last_began_at=began_at)
         now_s = self._clock.monotonic_s()
         # A check of a parent that runs is of no use and has to end first.
-        longest_s = max(map(self.deadline_s, self.roster.sources(watched)), default=0.0)
+        longest_s = max(map(self.deadline_s, self.registry.sources(watched)), default=0.0)
         return replace(
             state,
             last_began_at=began_at,
@@ -508,18 +508,18 @@ class Pipeline:
     def _parents(self, watched: Watched, result: Result) -> Parents:
         """What the parents say. A failure is held as long as one of them fails softly or has not been checked after it,
         and while this host may be isolated: FAILING."""
-        if result.verdict is not Verdict.FAIL or watched.state.health.health is Health.DOWN:
+        if result.verdict is not Verdict.FAIL or watched.state.health.health is State.DOWN:
             return Parents.WELL
-        parents = self.roster.parents(watched)
+        parents = self.registry.parents(watched)
         is_failing = parents is Parents.FAILING
         if parents is Parents.WELL and self._clock.monotonic_s() <= watched.state.parents_until:
-            parents = self.roster.parents(watched, lambda one: self._is_checked_since(one, watched))
-        if self.blindness.is_suspected and self._is_evidence_of_isolation(watched, result):
+            parents = self.registry.parents(watched, lambda one: self._is_checked_since(one, watched))
+        if self.isolation.is_suspected and self._is_evidence_of_isolation(watched, result):
             self._awaits_suspicion = True
             parents = max(parents, Parents.FAILING)
         if parents is Parents.FAILING:
             self._held[watched.name] = is_failing or self._held.get(watched.name, False)
-            self._awaited.update(one.name for one in self.roster.sources(watched))
+            self._awaited.update(one.name for one in self.registry.sources(watched))
         return parents
 
     def _is_checked_since(self, parent: Watched, failing: Watched) -> bool:
@@ -528,13 +528,13 @@ class Pipeline:
             return False
         # The state of a group follows from those of its members, and may be about to change.
         cycle = parent.cycle
-        return not self.roster.is_group(parent) or not (
+        return not self.registry.is_group(parent) or not (
             cycle.is_queued or cycle.is_woken or (cycle.is_checking and parent is not self._concluding)
         )
 
     def _check_sources(self, watched: Watched) -> None:
         """Whether a failure is the monitor's own is known sooner if those it depends on are checked now."""
-        for one in self.roster.sources(watched):
+        for one in self.registry.sources(watched):
             is_being_checked = one.cycle.is_queued or (
                 one.cycle.is_checking
                 and one is not self._concluding
@@ -546,7 +546,7 @@ class Pipeline:
     def _conclusiveness(self, watched: Watched, verdict: Verdict) -> tuple[float, bool]:
         """When the last conclusive result was, and whether that is too long ago to know the state."""
         state, now_s = watched.state, self._clock.monotonic_s()
-        if verdict is not Verdict.UNSURE:
+        if verdict is not Verdict.INCONCLUSIVE:
             return now_s, False
         unknown_after_s = UNKNOWN_AFTER_INTERVALS * watched.monitor.settings.check_every_s
         return state.conclusive_at, state.is_unknown or now_s - state.conclusive_at >= unknown_after_s
@@ -557,14 +557,14 @@ class Pipeline:
         Returns the transition, if there is one."""
         state = watched.state
         before, health = state.stands, state.health
-        after = Health.UNKNOWN if state.is_unknown else health.health
+        after = State.UNKNOWN if state.is_unknown else health.health
         if state.pause is not None:
-            after = Health.PAUSED
+            after = State.PAUSED
         if after is before:
             return None
         since = health.since if after is health.health else None
         # After a pause or an unknown state it begins now, whenever it was found first.
-        if since is None or before is Health.PAUSED or before is Health.UNKNOWN:
+        if since is None or before is State.PAUSED or before is State.UNKNOWN:
             since = at
         watched.state = replace(state, stands=after, stands_since=since)
         return Transition(watched.name, before, after, at, since, reason, detail)
@@ -609,7 +609,7 @@ class Pipeline:
 
     def _publish_transition(self, watched: Watched, transition: Transition) -> None:
         self._publish(watched.name, lambda sink: sink.on_transition(watched, transition))
-        for follower in self.roster.followers(watched):
+        for follower in self.registry.followers(watched):
             follower.wake()
 
     def _publish(self, subject: str, event: Callable[[Sink], None]) -> None:

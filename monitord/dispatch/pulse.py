@@ -1,4 +1,4 @@
-"""Whether the prober itself was at fault: the event loop beats, and measures how late its own beat came.
+"""Whether the prober itself was at failure: the event loop beats, and measures how late its own beat came.
 
 A check that ran while the loop stood still may have missed an answer that was there in time; one that began just after
 the machine slept found a network that was not there yet. Such a failure says nothing about what is watched.
@@ -32,7 +32,7 @@ SUSPENDED_S = 0.5
 """The machine slept when CLOCK_BOOTTIME gained this much on CLOCK_MONOTONIC."""
 
 SETTLE_AFTER_SUSPEND_S = 15.0
-"""Links, addresses and name servers come back one after the other; failures that begin meanwhile are unsure, too."""
+"""Links, addresses and name servers come back one after the other; failures that begin meanwhile are inconclusive, too."""
 
 
 class LoopPulse:
@@ -48,7 +48,7 @@ class LoopPulse:
         self._timer: asyncio.TimerHandle | None = None
         self.beat_every_s = BEAT_EVERY_S
         self._lags: deque[tuple[float, float]] = deque(maxlen=MOST_LAGS)  # when the beat came, and how late
-        self.worst_lag_s = 0.0
+        self.max_lag_s = 0.0
         self.stalls = 0
         self.suspends = 0
 
@@ -86,7 +86,7 @@ class LoopPulse:
             lost_s += lag_s if lag_s > LAG_S else 0.0
         return lost_s
 
-    def fault_since(self, moment_s: float, timeout_s: float) -> Reason | None:
+    def failure_since(self, moment_s: float, timeout_s: float) -> Reason | None:
         """What was wrong with the prober itself during a check that began at this moment and has this timeout."""
         self._look_for_suspend()
         if moment_s < self._settled_at:
@@ -114,7 +114,7 @@ class LoopPulse:
     def _beat(self) -> None:
         now_s = self._clock.monotonic_s()
         lag_s = now_s - self._beat_due_at
-        self.worst_lag_s = max(self.worst_lag_s, lag_s)
+        self.max_lag_s = max(self.max_lag_s, lag_s)
         if lag_s > LAG_S:
             self._lags.append((now_s, lag_s))
         if lag_s > STALL_S:

@@ -13,7 +13,7 @@ from typing import Any
 
 from monitord.dispatch.state import MonitorState, Pause
 from monitord.health import Flapping, HealthState, without_streak
-from monitord.model import Decider, Health, Observation, Reason, Result, Verdict
+from monitord.model import Decider, Observation, Reason, Result, State, Verdict
 from monitord.monitors import MonitorSettings
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ STALE_INTERVALS = 3
 
 @dataclass(frozen=True, slots=True)
 class SavedMonitor:
-    """What is stored of a monitor. `memory`: of its type. `due_at`: when the next check was due, in seconds of the
+    """What is stored of a monitor. `dump_state`: of its type. `due_at`: when the next check was due, in seconds of the
     monotonic clock; None: at once."""
 
     type_name: str
@@ -79,7 +79,7 @@ def decode(record: Mapping[str, Any], now: datetime, now_s: float) -> SavedMonit
     """Raises KeyError, TypeError or ValueError if the record is not of this form."""
     streak, last_verdict = record["streak"], record["last_verdict"]
     health = HealthState(
-        health=Health(record["health"]),
+        health=State(record["health"]),
         since=_moment_or_none(record["since"]),
         streak=None if streak is None else Verdict(streak),
         streak_length=int(record["streak_length"]),
@@ -92,7 +92,7 @@ def decode(record: Mapping[str, Any], now: datetime, now_s: float) -> SavedMonit
     )
     state = MonitorState(
         health=health,
-        stands=Health(record["stands"]),
+        stands=State(record["stands"]),
         stands_since=_moment_or_none(record["stands_since"]),
         # The time in which the daemon did not run does not count: it could not check.
         conclusive_at=now_s - max(0.0, record["at"] - record["sure_at"]),
@@ -135,7 +135,7 @@ def result_record(result: Result) -> dict[str, Any]:
         "detail": observation.detail,
         "subject": observation.subject,
         "outcome": observation.outcome,
-        "facts": dict(observation.facts),
+        "fields": dict(observation.fields),
         "address": observation.address,
         "conditions": result.conditions,
         "well": result.well,
@@ -148,8 +148,9 @@ def result_record(result: Result) -> dict[str, Any]:
 
 def result_of_record(record: Mapping[str, Any]) -> Result:
     """Raises KeyError, TypeError or ValueError if the record is not of this form."""
-    facts = {
-        str(name): tuple(fact) if isinstance(fact, list) else fact for name, fact in record["facts"].items()
+    fields = {
+        str(name): tuple(field) if isinstance(field, list) else field
+        for name, field in record["fields"].items()
     }
     observation = Observation(
         started_at=_moment(record["started_at"]),
@@ -159,7 +160,7 @@ def result_of_record(record: Mapping[str, Any]) -> Result:
         # Not in the records of earlier releases.
         subject=str(record.get("subject", "")),
         outcome=str(record.get("outcome", "")),
-        facts=facts,
+        fields=fields,
         address=record["address"],
         excerpt=record["excerpt"],
     )

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from monitord.dispatch.clock_steps import ClockStep
 from monitord.health import HealthState
-from monitord.model import Health, Incident, Result
+from monitord.model import Incident, Result, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class MonitorState:
     """
 
     health: HealthState = HealthState()  # noqa: RUF009 - frozen
-    stands: Health = Health.PENDING
+    stands: State = State.PENDING
     stands_since: datetime | None = None
     conclusive_at: float = 0.0
     is_unknown: bool = False
@@ -76,7 +76,7 @@ class MonitorState:
         initial = MonitorState(conclusive_at=now_s, pause=self.pause, window=self.window)
         if self.pause is None:
             return initial
-        return replace(initial, stands=Health.PAUSED, stands_since=self.pause.at)
+        return replace(initial, stands=State.PAUSED, stands_since=self.pause.at)
 
     def after_clock_step(self, step: ClockStep) -> "MonitorState":
         """The same state, with the moments of this run in the new wall-clock time."""

@@ -32,10 +32,10 @@ class Watched:
         """Have it checked at once, or once more if it is being checked; nothing while it is paused."""
         self.request_check(self)
 
-    def memory(self) -> Mapping[str, Any] | None:
+    def dump_state(self) -> Mapping[str, Any] | None:
         """What the monitor stores beside its state. Never raises."""
         try:
-            return self.monitor.memory()
+            return self.monitor.dump_state()
         except Exception:
             # The type may be a third party's: a monitor without its memory is better than none.
             log.exception("%s: memory of monitor type %s failed", self.name, self.monitor.type_name)
@@ -46,6 +46,6 @@ class Watched:
         if memory is None:
             return
         try:
-            self.monitor.remember(memory)
+            self.monitor.restore_state(memory)
         except Exception:
             log.exception("%s: remember of monitor type %s failed", self.name, self.monitor.type_name)

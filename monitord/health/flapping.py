@@ -3,7 +3,7 @@
     value = 100 / 20 * sum of (0.8 + 0.02 * i) over the changes, i from 0 for the oldest to 19 for the newest
 
 Flapping begins above 30 and is over at or below 25, so that one who stands at the border does not flap between
-flapping and not. Unsure results are none.
+flapping and not. Inconclusive results are none.
 """
 
 from dataclasses import dataclass

@@ -14,15 +14,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 
-from monitord.model import Health, Incident, Reason
+from monitord.model import Incident, Reason, State
 
-_BACK = frozenset({Health.UP, Health.DEGRADED})
+_BACK = frozenset({State.UP, State.DEGRADED})
 
 
 def incident_after(
     incident: Incident | None,
     monitor: str,
-    health: Health,
+    health: State,
     *,
     since: datetime,
     at: datetime,
@@ -32,7 +32,7 @@ def incident_after(
 ) -> Incident | None:
     """The incident as it is now; the same object where nothing happened, a closed one at the moment of closing."""
     if incident is None:
-        if health is not Health.DOWN or in_maintenance:
+        if health is not State.DOWN or in_maintenance:
             return None
         return Incident(incident_id(monitor, since), monitor, since, reason, detail)
     return replace(incident, closed_at=max(at, incident.opened_at)) if health in _BACK else incident

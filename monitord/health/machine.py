@@ -23,7 +23,7 @@
 |                 |   n = degrade_after                   |                                                        |
 | degraded        | pass, n-th in a row,                  | up                                                     |
 |                 |   n = recover_after                   |                                                        |
-| any             | unsure                                | as before; streaks stand still                         |
+| any             | inconclusive                                | as before; streaks stand still                         |
 
 What is not in the table cannot happen. What lies over it (flapping, incidents, …) is in the modules beside it.
 """
@@ -33,7 +33,7 @@ from datetime import datetime
 
 from monitord.health.dependencies import Parents
 from monitord.health.flapping import Flapping
-from monitord.model import Health, Verdict
+from monitord.model import State, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class HealthPolicy:
 class HealthState:
     """Where one monitor stands. The streaks count sure verdicts in a row; `streak_since` is when they began."""
 
-    health: Health = Health.PENDING
+    health: State = State.PENDING
     since: datetime | None = None
     streak: Verdict | None = None
     streak_length: int = 0
@@ -60,7 +60,7 @@ class HealthState:
     @property
     def is_soft(self) -> bool:
         """Failures were seen that are not confirmed yet: the next check comes after `retry_every`."""
-        return self.streak is Verdict.FAIL and self.health is not Health.DOWN
+        return self.streak is Verdict.FAIL and self.health is not State.DOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +80,14 @@ def advance(
     parents: Parents = Parents.WELL,
 ) -> Step:
     """Apply one verdict, reached by a check that started `at`."""
-    if verdict is Verdict.UNSURE:
+    if verdict is Verdict.INCONCLUSIVE:
         return Step(state)
     flapping = state.flapping
     if policy.detects_flapping:
         flapping = flapping.after(verdict)
     elif flapping.is_flapping:
         flapping = Flapping()
-    if state.health is Health.UNREACHABLE and verdict is Verdict.FAIL and parents is Parents.DOWN:
+    if state.health is State.UNREACHABLE and verdict is Verdict.FAIL and parents is Parents.DOWN:
         return Step(without_streak(replace(state, flapping=flapping)))
     length, streak_since = (
         (state.streak_length, state.streak_since) if _continues(state, verdict) else (0, at)
@@ -116,7 +116,7 @@ def _continues(state: HealthState, verdict: Verdict) -> bool:
     if state.streak is verdict:
         return True
     # While a monitor is down, pass and warn both count towards recovery, in any mixture.
-    is_down = state.health is Health.DOWN or state.health is Health.UNREACHABLE
+    is_down = state.health is State.DOWN or state.health is State.UNREACHABLE
     return is_down and state.streak in _ANSWERS and verdict in _ANSWERS
 
 
@@ -127,26 +127,26 @@ def _judged(state: HealthState, policy: HealthPolicy, parents: Parents) -> Healt
     health, since = _judge(state, policy, parents)
     if health is state.health:
         return state
-    if health is Health.UNREACHABLE:
+    if health is State.UNREACHABLE:
         # Failures behind a parent that is down say nothing: those after it are counted from one.
         state = without_streak(state)
     return replace(state, health=health, since=since)
 
 
-def _judge(state: HealthState, policy: HealthPolicy, parents: Parents) -> tuple[Health, datetime | None]:
+def _judge(state: HealthState, policy: HealthPolicy, parents: Parents) -> tuple[State, datetime | None]:
     """The health that follows from the streak, and when it began."""
     now, streak, length = state.health, state.streak, state.streak_length
     if streak is Verdict.FAIL:
-        is_confirmed = now is not Health.DOWN and length >= policy.fail_after
+        is_confirmed = now is not State.DOWN and length >= policy.fail_after
         if not is_confirmed or parents is Parents.FAILING:
             return now, state.since
-        return Health.UNREACHABLE if parents is Parents.DOWN else Health.DOWN, state.streak_since
+        return State.UNREACHABLE if parents is Parents.DOWN else State.DOWN, state.streak_since
     if streak is None:
         return now, state.since
-    answered = Health.UP if streak is Verdict.PASS else Health.DEGRADED
+    answered = State.UP if streak is Verdict.PASS else State.DEGRADED
     if now is answered:
         return now, state.since
-    needed = policy.degrade_after if now is Health.UP else policy.recover_after
-    if now is Health.PENDING:
+    needed = policy.degrade_after if now is State.UP else policy.recover_after
+    if now is State.PENDING:
         needed = 1
     return (answered, state.streak_since) if length >= needed else (now, state.since)

@@ -133,7 +133,7 @@ def read_calendar(
     if calendar is None:
         return None
     if not calendar.is_possible:
-        table.fault(key, f'"{calendar}" never comes', "write a date that exists")
+        table.error(key, f'"{calendar}" never comes', "write a date that exists")
     elif not _comes_again(calendar, datetime.now(UTC), lasts_s):
         table.outdated(key, f'"{calendar}" is over and never comes again', "write a later date")
     return calendar
@@ -155,7 +155,7 @@ def _read(name: str, table: Table, names: Collection[str], known_tags: Collectio
     if begins_at is not None and ends_at is not None:
         duration_s = (ends_at - begins_at).total_seconds()
         if duration_s <= 0:
-            table.fault("until", "is not after from", "write a later time")
+            table.error("until", "is not after from", "write a later time")
     _check_monitors(table, monitors, names)
     if known_tags is not None:
         _check_tags(table, tags, known_tags)
@@ -167,20 +167,20 @@ def _check_times(table: Table) -> None:
     """Which keys stand beside which; what is wrong within one of them was said already."""
     has = {key for key in ("schedule", "from", "until", "duration") if table.look_up(key) is not None}
     if not has & {"schedule", "from", "until"}:
-        table.fault(
+        table.error(
             "", "says not when it is", 'write schedule = "Sun 03:00" and duration = "2h", or from and until'
         )
     elif "schedule" in has:
         for key in sorted(has & {"from", "until"}):
-            table.fault(key, "stands beside schedule", "write schedule and duration, or from and until")
+            table.error(key, "stands beside schedule", "write schedule and duration, or from and until")
         if "duration" not in has:
-            table.fault("schedule", "has no duration beside it", 'write duration = "2h"')
+            table.error("schedule", "has no duration beside it", 'write duration = "2h"')
     elif "from" not in has:
-        table.fault("until", "has no from beside it", "write from = 2026-12-24T22:00:00")
+        table.error("until", "has no from beside it", "write from = 2026-12-24T22:00:00")
     elif not has & {"until", "duration"}:
-        table.fault("from", "has no end", 'write until = 2026-12-25T06:00:00 or duration = "8h"')
+        table.error("from", "has no end", 'write until = 2026-12-25T06:00:00 or duration = "8h"')
     elif {"until", "duration"} <= has:
-        table.fault("duration", "stands beside from and until", "leave out duration or until")
+        table.error("duration", "stands beside from and until", "leave out duration or until")
 
 
 def _check_monitors(table: Table, monitors: Sequence[str], names: Collection[str]) -> None:
@@ -189,7 +189,7 @@ def _check_monitors(table: Table, monitors: Sequence[str], names: Collection[str
             continue
         if not any(fits(name, wanted) for name in names):
             what = "fits no monitor" if _is_pattern(wanted) else "is not a monitor"
-            table.fault(
+            table.error(
                 "monitors", f"{value_text(wanted)} {what}", _nearest(wanted, names, "write the name of one")
             )
 
@@ -197,7 +197,7 @@ def _check_monitors(table: Table, monitors: Sequence[str], names: Collection[str
 def _check_tags(table: Table, tags: Sequence[str], known: Collection[str]) -> None:
     for tag in tags:
         if tag not in known:
-            table.fault(
+            table.error(
                 "tags", f"no monitor has the tag {value_text(tag)}", _nearest(tag, known, "leave it out")
             )
 

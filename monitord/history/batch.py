@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
-from monitord.model import Health, Incident, Transition
+from monitord.model import Incident, State, Transition
 
 MOST_RESULTS = 60_000
 """A minute of 1,000 results a second, in some 20 MB."""
@@ -49,7 +49,7 @@ class Stand(NamedTuple):
 
     monitor: str
     at_ms: int
-    state: Health | None
+    state: State | None
     in_maintenance: bool
 
 

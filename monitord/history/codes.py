@@ -5,17 +5,17 @@ Verdicts and states are few and old, so their numbers are fixed here. Reasons gr
 
 from datetime import UTC, datetime, timedelta
 
-from monitord.model import Health, Verdict
+from monitord.model import State, Verdict
 
-VERDICTS = (Verdict.PASS, Verdict.WARN, Verdict.FAIL, Verdict.UNSURE)
+VERDICTS = (Verdict.PASS, Verdict.WARN, Verdict.FAIL, Verdict.INCONCLUSIVE)
 HEALTHS = (
-    Health.PENDING,
-    Health.UP,
-    Health.DEGRADED,
-    Health.DOWN,
-    Health.UNREACHABLE,
-    Health.UNKNOWN,
-    Health.PAUSED,
+    State.PENDING,
+    State.UP,
+    State.DEGRADED,
+    State.DOWN,
+    State.UNREACHABLE,
+    State.UNKNOWN,
+    State.PAUSED,
 )
 VERDICT_CODES = {verdict: code for code, verdict in enumerate(VERDICTS)}
 HEALTH_CODES = {health: code for code, health in enumerate(HEALTHS)}
@@ -53,7 +53,7 @@ def verdict_of(what: int) -> Verdict:
     return VERDICTS[what & _VERDICT_BITS]
 
 
-def health_of(what: int) -> Health:
+def health_of(what: int) -> State:
     return HEALTHS[what >> _HEALTH_SHIFT & _HEALTH_BITS]
 
 

@@ -28,20 +28,20 @@ def read_rows(rows: Iterable[tuple[Any, ...]], read: Callable[..., T], what: str
     """Return `read(*row)` of every row that can be read. `what`: the rows in the plural, for the log."""
     found: list[T] = []
     unreadable = 0
-    fault: Exception | None = None
+    failure: Exception | None = None
     for row in rows:
         try:
             found.append(read(*row))
         except UNREADABLE as error:
-            unreadable, fault = unreadable + 1, error
-    if fault is not None:
-        log_unreadable(what, unreadable, fault)
+            unreadable, failure = unreadable + 1, error
+    if failure is not None:
+        log_unreadable(what, unreadable, failure)
     return found
 
 
-def log_unreadable(what: str, count: int, fault: Exception) -> None:
+def log_unreadable(what: str, count: int, failure: Exception) -> None:
     now_s = time.monotonic()
     if now_s - _logged_at_s.get(what, -LOG_EVERY_S) < LOG_EVERY_S:
         return
     _logged_at_s[what] = now_s
-    log.warning("history: %d %s cannot be read and are left out (the last one: %r)", count, what, fault)
+    log.warning("history: %d %s cannot be read and are left out (the last one: %r)", count, what, failure)

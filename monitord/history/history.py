@@ -26,7 +26,7 @@ from monitord.history.rows import row_of
 from monitord.history.settings import HistorySettings
 from monitord.history.values import Bucket, Day, HistoryStats, Kept, StoredResult, Uptime
 from monitord.history.writer import STANDSTILL_S, Writer
-from monitord.model import Health, Incident, Result, Transition, Verdict
+from monitord.model import Incident, Result, State, Transition, Verdict
 from monitord.units import format_duration
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class History:
         self._generation = 0
         self._waiting: list[asyncio.Future[bool]] = []
         self._writing: list[asyncio.Future[bool]] = []
-        self._standing: dict[str, tuple[Health, bool]] = {}
+        self._standing: dict[str, tuple[State, bool]] = {}
 
     def open(self) -> Kept:
         """Blocks for a moment. Never raises: what is wrong with the storage is logged and shown by `stats`."""
@@ -112,7 +112,7 @@ class History:
     # Writes
 
     def add_result(
-        self, monitor: str, result: Result, state: Health, record: Mapping[str, Any] | None = None
+        self, monitor: str, result: Result, state: State, record: Mapping[str, Any] | None = None
     ) -> None:
         """`state` is how the monitor stands after it. `record`: all of it as JSON, for `last`; do not change it."""
         if self._writer is not None:
@@ -135,7 +135,7 @@ class History:
             self._batch.add_incident(incident)
             self._plan()
 
-    def stand(self, monitor: str, state: Health, *, in_maintenance: bool, at: datetime) -> None:
+    def stand(self, monitor: str, state: State, *, in_maintenance: bool, at: datetime) -> None:
         """From `at` on the monitor stands so. The same again is no news."""
         if self._writer is not None and self._standing.get(monitor) != (state, in_maintenance):
             self._standing[monitor] = (state, in_maintenance)
@@ -437,7 +437,7 @@ class History:
             since=progress.failing_since,
             size_bytes=progress.size_bytes,
             last_commit_at=progress.last_commit_at,
-            worst_commit_s=progress.worst_commit_s,
+            max_commit_s=progress.max_commit_s,
             resets=progress.resets,
             reset_at=progress.reset_at,
             reset_reason=progress.reset_reason,

@@ -30,7 +30,7 @@ from monitord.history.store import KEPT_RECORDS
 from monitord.history.summary import Summary
 from monitord.history.values import Bucket, Day, StoredResult, Uptime, bucket_of, phases_s
 from monitord.history.varint import unpack
-from monitord.model import Health, Incident, Reason, Transition
+from monitord.model import Incident, Reason, State, Transition
 
 MOST_POINTS = 300
 """Of a chart for which nobody names a step."""
@@ -244,7 +244,7 @@ def uptimes(
 
 
 def _uptime(seconds: Iterable[tuple[Any, float]]) -> Uptime:
-    by_health: dict[Health, float] = {}
+    by_health: dict[State, float] = {}
     maintenance_s = 0.0
     for state, spent_s in seconds:
         if not isinstance(state, int):  # damaged
@@ -252,7 +252,7 @@ def _uptime(seconds: Iterable[tuple[Any, float]]) -> Uptime:
         if state & IN_MAINTENANCE:
             maintenance_s += spent_s
         else:
-            health = HEALTHS[state] if 0 <= state < len(HEALTHS) else Health.UNKNOWN
+            health = HEALTHS[state] if 0 <= state < len(HEALTHS) else State.UNKNOWN
             by_health[health] = by_health.get(health, 0.0) + spent_s
     return Uptime(by_health, maintenance_s)
 

@@ -2,7 +2,7 @@
 
 from monitord.history.batch import ResultRow
 from monitord.history.codes import HEALTH_CODES, PHASES, VERDICT_CODES, pack_what, to_ms
-from monitord.model import Health, Observation, Reason, Result, Verdict
+from monitord.model import Observation, Reason, Result, State, Verdict
 
 MOST_TEXT = 1000
 """Characters of a detail or comment; more is cut off."""
@@ -12,11 +12,11 @@ _JUDGED = {Reason.CONDITION_FAILED, Reason.CONDITION_UNRESOLVED}
 _LONGEST_S = 366 * 86400.0
 
 
-def row_of(monitor: str, result: Result, state: Health) -> ResultRow:
+def row_of(monitor: str, result: Result, state: State) -> ResultRow:
     observation, verdict = result.observation, result.verdict
     is_answered = verdict in _ANSWERED or (verdict is Verdict.FAIL and observation.reason in _JUDGED)
     phases_us = _phases_us(observation) if is_answered else None
-    response_s = observation.facts.get("response_time") if is_answered else None
+    response_s = observation.fields.get("response_time") if is_answered else None
     took_s = response_s if isinstance(response_s, (int, float)) else observation.duration_s
     return ResultRow(
         monitor,
@@ -30,8 +30,8 @@ def row_of(monitor: str, result: Result, state: Health) -> ResultRow:
 
 
 def _phases_us(observation: Observation) -> list[int] | None:
-    facts = observation.facts
-    phases = [facts.get(f"phase.{name}") for name in PHASES]
+    fields = observation.fields
+    phases = [fields.get(f"phase.{name}") for name in PHASES]
     if not any(phases):
         return None
     return [_microseconds(spent) if isinstance(spent, (int, float)) else 0 for spent in phases]

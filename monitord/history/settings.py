@@ -42,7 +42,7 @@ def read_history(table: Table) -> HistorySettings:
         ("hours", hours_s, "days", days_s),
     ):
         if finer_s > coarser_s:
-            table.fault(
+            table.error(
                 finer,
                 f'"{format_duration(finer_s)}" is longer than {coarser}, which is "{format_duration(coarser_s)}"',
                 f"keep {coarser} at least as long: they take less room",
@@ -68,7 +68,7 @@ def _directory(table: Table) -> Path | None:
     if written is None:
         return None
     if not written.startswith("/") or "\0" in written:
-        table.fault("directory", "is not an absolute path", 'write a path such as "/var/lib/monitord"')
+        table.error("directory", "is not an absolute path", 'write a path such as "/var/lib/monitord"')
     return Path(written)
 
 

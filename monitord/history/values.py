@@ -8,7 +8,7 @@ from typing import Any
 from monitord.history.codes import PHASES, VERDICTS
 from monitord.history.histogram import Histogram
 from monitord.history.summary import Summary
-from monitord.model import Health, Incident, Reason, Verdict
+from monitord.model import Incident, Reason, State, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class StoredResult:
-    """A result as a compact row: no facts. `detail` is kept of those that did not pass.
+    """A result as a compact row: no fields. `detail` is kept of those that did not pass.
 
     `duration_s` is the response time where there was an answer, and how long the check took elsewhere. `phases_s`
     by name.
@@ -30,7 +30,7 @@ class StoredResult:
 
     at: datetime
     verdict: Verdict
-    state: Health
+    state: State
     reason: Reason
     duration_s: float
     phases_s: Mapping[str, float] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class Bucket:
     start: datetime
     step_s: float
     counts: Mapping[Verdict, int]
-    seconds: Mapping[Health, float]
+    seconds: Mapping[State, float]
     maintenance_s: float
     timed: int
     min_s: float | None
@@ -70,19 +70,19 @@ class Bucket:
 class Uptime:
     """How long a monitor stood how, in one range. Maintenance is apart from the states, whatever they were in it."""
 
-    seconds: Mapping[Health, float]
+    seconds: Mapping[State, float]
     maintenance_s: float = 0.0
 
     @property
     def ratio(self) -> float | None:
         """Time up or degraded of time up, degraded or down; None when there was neither."""
-        good = self.seconds.get(Health.UP, 0.0) + self.seconds.get(Health.DEGRADED, 0.0)
+        good = self.seconds.get(State.UP, 0.0) + self.seconds.get(State.DEGRADED, 0.0)
         return good / self.known_s if self.known_s else None
 
     @property
     def known_s(self) -> float:
         """The time of which that is the ratio."""
-        return sum(self.seconds.get(health, 0.0) for health in (Health.UP, Health.DEGRADED, Health.DOWN))
+        return sum(self.seconds.get(health, 0.0) for health in (State.UP, State.DEGRADED, State.DOWN))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class HistoryStats:
     since: datetime | None
     size_bytes: int
     last_commit_at: datetime | None
-    worst_commit_s: float
+    max_commit_s: float
     resets: int = 0
     reset_at: datetime | None = None
     reset_reason: str | None = None

@@ -68,7 +68,7 @@ class Progress:
     failing_since: datetime | None = None
     size_bytes: int = 0
     last_commit_at: datetime | None = None
-    worst_commit_s: float = 0.0
+    max_commit_s: float = 0.0
     moved_at: float = 0.0
     generation: int = 0
     resets: int = 0
@@ -108,7 +108,7 @@ class Writer:
         self._files: FileIdentity | None = None
         self._rescued: Kept | None = None  # from a database that is gone; not written yet
         self._verified_at_s = 0.0
-        self._faults = 0  # attempts in a row that ended in an error that is neither passing nor damage
+        self._failures = 0  # attempts in a row that ended in an error that is neither passing nor damage
         self.progress = Progress()
 
     def open(self) -> Kept:
@@ -186,7 +186,7 @@ class Writer:
         while not progress.is_off:
             self._move()
             if self._attempt(batch):
-                progress.is_last_stored = self._faults == 0
+                progress.is_last_stored = self._failures == 0
                 break
             if self._is_ending.wait(delay_s):
                 self._drop(batch)
@@ -202,7 +202,7 @@ class Writer:
             self._look_for_damage()
             self._write(batch)
             self._opened().keep_up(to_ms(self._clock.now()))
-            self._faults = 0
+            self._failures = 0
             self._recover()
         except NewerVersionError as error:
             self._switch_off(error)
@@ -222,7 +222,7 @@ class Writer:
             batch.clear()  # if upkeep fails now, the batch is tried again without it
             self.progress.written += written
             self.progress.last_commit_at = self._clock.now()
-            self.progress.worst_commit_s = max(self.progress.worst_commit_s, time.monotonic() - began)
+            self.progress.max_commit_s = max(self.progress.max_commit_s, time.monotonic() - began)
         self.progress.size_bytes = store.size_bytes()
 
     def _explain(self, error: Exception, batch: Batch) -> bool:
@@ -242,8 +242,8 @@ class Writer:
             return False
         # A database that was changed under us, or a bug of ours. Rows count as failing until some are written.
         self._fail(error)
-        self._faults += 1
-        if self._faults == 1:
+        self._failures += 1
+        if self._failures == 1:
             self._close()
             self._is_suspect.set()
             return False

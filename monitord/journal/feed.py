@@ -37,7 +37,7 @@ SILENT_S = 30.0
 _PACKAGES = Path(__file__).resolve().parents[2]
 
 
-class JournalFaultKind(Enum):
+class JournalFailureKind(Enum):
     """Why nothing is read. `BROKEN`: the process that reads does not live; it is started again and again."""
 
     FORBIDDEN = "forbidden"
@@ -46,8 +46,8 @@ class JournalFaultKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class JournalFault:
-    kind: JournalFaultKind
+class JournalFailure:
+    kind: JournalFailureKind
     text: str
 
 
@@ -55,14 +55,14 @@ class JournalFault:
 class JournalQuery:
     """`matches`: one of the values of every field; `pattern`: in the message, of the language of conditions.
 
-    `counts_unsure`: whether a message counts that took too long to search. `passes_over`: fields and beginnings of
+    `counts_inconclusive`: whether a message counts that took too long to search. `passes_over`: fields and beginnings of
     values; an entry that has one of them is left out. Entries are counted by slots of `slot_us`, of which `slots` are
     kept.
     """
 
     matches: tuple[tuple[str, tuple[str, ...]], ...]
     pattern: str | None
-    counts_unsure: bool
+    counts_inconclusive: bool
     passes_over: tuple[tuple[str, tuple[str, ...]], ...]
     slot_us: int
     slots: int
@@ -99,14 +99,14 @@ class JournalFeed:
         number: int,
         query: JournalQuery,
         place: str | None,
-        look_back_us: int,
+        since_us: int,
         hear: Callable[[JournalNews], None],
     ) -> None:
         self._feeds = feeds
         self.number = number
         self.query = query
         self.place = place
-        self.look_back_us = look_back_us
+        self.since_us = since_us
         self.hear = hear
         self.ticket = 0
         self.waiting: asyncio.Future[None] | None = None
@@ -125,12 +125,12 @@ class JournalFeed:
             return False
         finally:
             self.waiting = None
-        return self._feeds.fault is None
+        return self._feeds.failure is None
 
     @property
-    def fault(self) -> JournalFault | None:
+    def failure(self) -> JournalFailure | None:
         """Why nothing is heard, if that is known."""
-        return self._feeds.fault
+        return self._feeds.failure
 
     async def close(self) -> None:
         """May be called twice."""
@@ -155,7 +155,7 @@ class JournalFeeds:
         self._process: asyncio.subprocess.Process | None = None
         self._heard_at = 0.0
         self._has_heard = False
-        self.fault: JournalFault | None = None
+        self.failure: JournalFailure | None = None
 
     @property
     def process_id(self) -> int | None:
@@ -167,14 +167,14 @@ class JournalFeeds:
         hear: Callable[[JournalNews], None],
         *,
         place: str | None = None,
-        look_back_us: int = 0,
+        since_us: int = 0,
     ) -> JournalFeed:
-        """From that place; without one from the end of the journal, or `look_back_us` before now.
+        """From that place; without one from the end of the journal, or `since_us` before now.
 
         Needs a running loop.
         """
         self._numbers += 1
-        feed = JournalFeed(self, self._numbers, query, place, look_back_us, hear)
+        feed = JournalFeed(self, self._numbers, query, place, since_us, hear)
         self._feeds[feed.number] = feed
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
@@ -213,9 +213,9 @@ class JournalFeeds:
             else:
                 said = f"ended {_end_text(status)}"
             failures = 1 if self._has_heard else failures + 1
-            if self.fault is None or self.fault.text != said:
+            if self.failure is None or self.failure.text != said:
                 log.warning("the process that reads the journal %s; it is started again", said)
-            self.fault = JournalFault(JournalFaultKind.BROKEN, f"the process that reads it {said}")
+            self.failure = JournalFailure(JournalFailureKind.BROKEN, f"the process that reads it {said}")
             if failures >= GIVE_UP_AFTER and status < 0:
                 self._begin_at_the_end()
             await asyncio.sleep(min(self._first_restart_s * 2 ** (failures - 1), LONGEST_RESTART_S))
@@ -262,8 +262,8 @@ class JournalFeeds:
             if not isinstance(line, dict):
                 return
             self._heard_at = time.monotonic()
-            if "fault" in line:
-                self._take_fault(line)
+            if "failure" in line:
+                self._take_failure(line)
             elif "news" in line:
                 news = _news_of(line)
                 if news is None:
@@ -272,10 +272,10 @@ class JournalFeeds:
             elif "settled" in line:
                 self._take_settled(self._feeds.get(line["settled"]), line.get("ticket", 0))
 
-    def _take_fault(self, line: dict[str, Any]) -> None:
-        kind = line["fault"]
-        is_known = kind in {one.value for one in JournalFaultKind}
-        self.fault = JournalFault(JournalFaultKind(kind), str(line.get("text"))) if is_known else None
+    def _take_failure(self, line: dict[str, Any]) -> None:
+        kind = line["failure"]
+        is_known = kind in {one.value for one in JournalFailureKind}
+        self.failure = JournalFailure(JournalFailureKind(kind), str(line.get("text"))) if is_known else None
 
     def _take_news(self, feed: JournalFeed | None, news: JournalNews) -> None:
         self._has_heard = True
@@ -297,13 +297,13 @@ class JournalFeeds:
             feed.waiting.set_result(None)
 
     def _is_alive(self) -> None:
-        if self.fault is not None and self.fault.kind is JournalFaultKind.BROKEN:
-            self.fault = None
+        if self.failure is not None and self.failure.kind is JournalFailureKind.BROKEN:
+            self.failure = None
 
     def _begin_at_the_end(self) -> None:
         log.error("the journal cannot be read on from where it was; going on at its end")
         for feed in self._feeds.values():
-            feed.place, feed.look_back_us, feed.is_torn = None, 0, True
+            feed.place, feed.since_us, feed.is_torn = None, 0, True
 
     @staticmethod
     def _kill(process: asyncio.subprocess.Process) -> None:
@@ -335,10 +335,10 @@ def _order(feed: JournalFeed) -> dict[str, Any]:
         "follow": feed.number,
         "matches": query.matches,
         "pattern": query.pattern,
-        "counts_unsure": query.counts_unsure,
+        "counts_inconclusive": query.counts_inconclusive,
         "passes_over": query.passes_over,
         "place": feed.place,
-        "look_back_us": feed.look_back_us,
+        "since_us": feed.since_us,
         "slot_us": query.slot_us,
         "slots": query.slots,
     }

@@ -2,14 +2,14 @@
 
 Orders come on standard input, news go to standard output, a line of JSON each. It ends with its input.
 
-    {"follow": 1, "matches": [["PRIORITY", ["0", "1"]]], "pattern": "x", "counts_unsure": true,
-     "passes_over": [["_SYSTEMD_UNIT", ["a.service"]]], "place": null, "look_back_us": 0, "slot_us": 1, "slots": 300}
+    {"follow": 1, "matches": [["PRIORITY", ["0", "1"]]], "pattern": "x", "counts_inconclusive": true,
+     "passes_over": [["_SYSTEMD_UNIT", ["a.service"]]], "place": null, "since_us": 0, "slot_us": 1, "slots": 300}
     {"drop": 1}
     {"settle": 1, "ticket": 7}            say when all that is there now was read
 
     {"news": 1, "place": "…", "counts": [[slot, count]], "total": 3, "last_us": 0, "lines": ["…"], "lost": 0}
     {"settled": 1, "ticket": 7}           after the news
-    {"fault": "forbidden", "text": "…"}   nothing can be read, until {"fault": null}
+    {"failure": "forbidden", "text": "…"}   nothing can be read, until {"failure": null}
 
 Nothing here grows with what is written to the journal: what was found waits as counts and a few lines.
 """
@@ -41,7 +41,7 @@ class Follower:
         self._put = put
         self._directory = directory
         self._journal: Journal | None = None
-        self._fault: str | None = None
+        self._failure: str | None = None
         self._following: dict[int, Following] = {}
         self._tickets: dict[int, list[int]] = {}
         self._told_at: dict[int, float] = {}
@@ -51,7 +51,7 @@ class Follower:
     def obey(self, order: dict[str, Any]) -> None:
         if "follow" in order:
             name = order["follow"]
-            self._following[name] = Following(_query_of(order), order["place"], order["look_back_us"])
+            self._following[name] = Following(_query_of(order), order["place"], order["since_us"])
         elif "settle" in order:
             name = order["settle"]
             if name in self._following:
@@ -129,7 +129,7 @@ class Follower:
         return min(waits, default=None)
 
     def _settle_all(self) -> None:
-        """Nobody waits for a journal that cannot be read: the fault was told."""
+        """Nobody waits for a journal that cannot be read: the failure was told."""
         for name, tickets in self._tickets.items():
             for ticket in tickets:
                 self._put({"settled": name, "ticket": ticket})
@@ -142,36 +142,38 @@ class Follower:
             try:
                 self._journal = Journal(self._directory)
             except UnreadableError as error:
-                if self._fault != str(error):
-                    self._put({"fault": "forbidden" if error.is_forbidden else "absent", "text": str(error)})
-                self._fault = str(error)
+                if self._failure != str(error):
+                    self._put(
+                        {"failure": "forbidden" if error.is_forbidden else "absent", "text": str(error)}
+                    )
+                self._failure = str(error)
                 for following in self._following.values():
                     following.close()
             else:
-                if self._fault is not None:
-                    self._put({"fault": None})
-                self._fault = None
+                if self._failure is not None:
+                    self._put({"failure": None})
+                self._failure = None
         return self._journal
 
 
 def _query_of(order: dict[str, Any]) -> Query:
     return Query(
         matches=tuple((name, tuple(values)) for name, values in order["matches"]),
-        accepts=_search(order["pattern"], counts_unsure=order["counts_unsure"]),
+        accepts=_search(order["pattern"], counts_inconclusive=order["counts_inconclusive"]),
         passes_over=tuple((name, tuple(values)) for name, values in order["passes_over"]),
         slot_us=order["slot_us"],
         slots=order["slots"],
     )
 
 
-def _search(pattern: str | None, *, counts_unsure: bool) -> Callable[[str], bool] | None:
+def _search(pattern: str | None, *, counts_inconclusive: bool) -> Callable[[str], bool] | None:
     if pattern is None:
         return None
     compiled = Pattern(pattern)
 
     def accepts(message: str) -> bool:
         found = compiled.is_in_any((message,))
-        return counts_unsure if found is None else found
+        return counts_inconclusive if found is None else found
 
     return accepts
 

@@ -150,13 +150,13 @@ class Journal:
 
 
 class Following:
-    """One query and its place. A new one begins at the end of the journal, or `look_back_us` before now."""
+    """One query and its place. A new one begins at the end of the journal, or `since_us` before now."""
 
-    def __init__(self, query: Query, place: str | None, look_back_us: int = 0) -> None:
+    def __init__(self, query: Query, place: str | None, since_us: int = 0) -> None:
         self.query = query
         self.place = place
         self.news = News(place)
-        self._look_back_us = look_back_us
+        self._since_us = since_us
         self._reader: Any = None
         self._is_outdated = False
         self._is_on_unread = False
@@ -229,14 +229,14 @@ class Following:
         for name, values in self.query.matches:
             for value in values:
                 reader.add_match(f"{name}={value}")
-        if self.place is None and not self._look_back_us and tail is not None:
+        if self.place is None and not self._since_us and tail is not None:
             # Not by seek_tail(): where nothing matches yet, a reader never leaves it again.
             self.place = self.news.place = tail
         if self.place is not None:
             reader.seek_cursor(self.place)
             self._is_on_unread = bool(reader._next()) and not reader.test_cursor(self.place)
-        elif self._look_back_us:
-            reader.seek_realtime(int(time.time() * 1e6) - self._look_back_us)
+        elif self._since_us:
+            reader.seek_realtime(int(time.time() * 1e6) - self._since_us)
 
     def _take(self, reader: Any) -> None:
         query, news = self.query, self.news

@@ -16,7 +16,7 @@ from monitord.conditions import Condition, Lookup, Reference, Unresolved, Vocabu
 from monitord.config import Table
 from monitord.health import HealthPolicy
 from monitord.journal.feed import JournalFeeds
-from monitord.model import Evidence, Fact, Health, Observation, Reason
+from monitord.model import Evidence, FieldValue, Observation, Reason, State
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
 from monitord.net.dbus.units import Units
 from monitord.options.masking import Masking
@@ -54,15 +54,15 @@ class MonitorSettings:
 
     @property
     def needs(self) -> frozenset[str]:
-        """The facts that its conditions ask for."""
+        """The fields that its conditions ask for."""
         return frozenset().union(*(one.needs for one in (*self.up_when, *self.degraded_when)))
 
 
-Peers = Callable[[Collection[str], Collection[str]], Sequence[tuple[str, Health]]]
+Peers = Callable[[Collection[str], Collection[str]], Sequence[tuple[str, State]]]
 """How the monitors stand that are named, and those that have all of the tags: (names, tags) to (name, health)."""
 
 
-def _no_peers(_: Collection[str], __: Collection[str]) -> Sequence[tuple[str, Health]]:
+def _no_peers(_: Collection[str], __: Collection[str]) -> Sequence[tuple[str, State]]:
     return ()
 
 
@@ -82,11 +82,11 @@ class Tools:
 
 def lookup_of(observation: Observation) -> Lookup:
     """What conditions ask of an observation that still has its evidence."""
-    facts, evidence = observation.facts, observation.evidence
+    fields, evidence = observation.fields, observation.evidence
 
     def lookup(reference: Reference) -> object:
-        if reference.argument is None and reference.name in facts:
-            return facts[reference.name]
+        if reference.argument is None and reference.name in fields:
+            return fields[reference.name]
         if evidence is None:
             return Unresolved(is_absent=True)
         return evidence(reference.name, reference.argument)
@@ -111,7 +111,7 @@ class Stopwatch:
         self,
         reason: Reason,
         detail: str,
-        facts: Mapping[str, Fact] | None = None,
+        fields: Mapping[str, FieldValue] | None = None,
         address: str | None = None,
         evidence: Evidence | None = None,
         *,
@@ -125,7 +125,7 @@ class Stopwatch:
             self.elapsed_s,
             reason,
             detail,
-            facts or {},
+            fields or {},
             address,
             evidence,
             subject=subject,
@@ -139,7 +139,7 @@ class Monitor(ABC, Generic[OptionsT]):
 
     type_name: ClassVar[str]
 
-    looks_outward: bool = True
+    uses_network: bool = True
     """Whether its checks cross the network: nearly all of those failing at once means that we are cut off.
 
     Of the type, or set for the one monitor while it is made.
@@ -152,7 +152,7 @@ class Monitor(ABC, Generic[OptionsT]):
     """How many verdicts in a row are believed where the configuration does not say."""
 
     vocabulary: ClassVar[Vocabulary] = Vocabulary({})
-    """The facts that conditions may speak of: those of its observations, and what their evidence answers."""
+    """The fields that conditions may speak of: those of its observations, and what their evidence answers."""
 
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
         self.settings = settings
@@ -182,10 +182,10 @@ class Monitor(ABC, Generic[OptionsT]):
     @classmethod
     @abstractmethod
     def read_options(cls, table: Table) -> OptionsT:
-        """Read the keys of this type. Faults are recorded in the table; never raises for bad input."""
+        """Read the keys of this type. Failures are recorded in the table; never raises for bad input."""
 
     @classmethod
-    def absent_facts(cls, options: OptionsT) -> Mapping[str, str]:
+    def absent_fields(cls, options: OptionsT) -> Mapping[str, str]:
         """Facts of the vocabulary that a monitor with these options never has, and why; conditions cannot use them."""
         del options
         return {}
@@ -212,17 +212,17 @@ class Monitor(ABC, Generic[OptionsT]):
         be called until `close` has been.
         """
 
-    def concerns(self, other: MonitorSettings) -> bool:
+    def is_woken_by(self, other: MonitorSettings) -> bool:
         """Whether a change of health of the other one is to have this one checked at once."""
         del other
         return False
 
-    def memory(self) -> Mapping[str, Any] | None:
+    def dump_state(self) -> Mapping[str, Any] | None:
         """What must be known again after a restart, as JSON; asked for after each check. None: nothing."""
         return None
 
-    def remember(self, memory: Mapping[str, Any]) -> None:
-        """Take up what `memory` gave: in an earlier run, or of the monitor that this one replaces. Before `start`.
+    def restore_state(self, memory: Mapping[str, Any]) -> None:
+        """Take up what `dump_state` gave: in an earlier run, or of the monitor that this one replaces. Before `start`.
 
         It may come from another release: what it does not understand it leaves.
         """

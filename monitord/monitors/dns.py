@@ -17,9 +17,9 @@ from itertools import accumulate
 from pathlib import Path
 from typing import ClassVar
 
-from monitord.conditions import COUNT, IP_VERSION, LATENCY, Bounds, FactType, Vocabulary
+from monitord.conditions import COUNT, IP_VERSION, LATENCY, Bounds, FieldType, Vocabulary
 from monitord.config import Table, value_text
-from monitord.model import Fact, Observation, Reason
+from monitord.model import FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.net import IpFamily, Phase, TlsOptions
 from monitord.net.base.addressing import has_family, ip_version, parse_host
@@ -27,7 +27,7 @@ from monitord.net.base.resolver import literal_address
 from monitord.net.dns.client import (
     DnsAnswer,
     DnsClient,
-    DnsFault,
+    DnsFailure,
     DnsOutcome,
     DnsProtocol,
     DnsQuestion,
@@ -52,22 +52,22 @@ _ASK_THE_NEXT = frozenset({"SERVFAIL", "NOTIMP", "REFUSED"})
 
 VOCABULARY = Vocabulary(
     {
-        "response_time": FactType.DURATION,
-        **{f"phase.{phase.value}": FactType.DURATION for phase in Phase if phase is not Phase.TRANSFER},
-        "address": FactType.TEXT,
-        "ip_version": FactType.NUMBER,
-        "dns.rcode": FactType.TEXT,
-        "dns.answers": FactType.TEXTS,
-        "dns.answer_count": FactType.NUMBER,
-        "dns.ttl": FactType.DURATION,
-        "dns.serial": FactType.NUMBER,
-        "dns.authoritative": FactType.FLAG,
-        "dns.ad": FactType.FLAG,
-        "dns.protocol": FactType.TEXT,
-        "dns.truncated": FactType.FLAG,
-        "tls.version": FactType.TEXT,
-        "tls.cipher": FactType.TEXT,
-        "certificate.expires_in": FactType.DURATION,
+        "response_time": FieldType.DURATION,
+        **{f"phase.{phase.value}": FieldType.DURATION for phase in Phase if phase is not Phase.TRANSFER},
+        "address": FieldType.TEXT,
+        "ip_version": FieldType.NUMBER,
+        "dns.rcode": FieldType.TEXT,
+        "dns.answers": FieldType.TEXTS,
+        "dns.answer_count": FieldType.NUMBER,
+        "dns.ttl": FieldType.DURATION,
+        "dns.serial": FieldType.NUMBER,
+        "dns.authoritative": FieldType.FLAG,
+        "dns.ad": FieldType.FLAG,
+        "dns.protocol": FieldType.TEXT,
+        "dns.truncated": FieldType.FLAG,
+        "tls.version": FieldType.TEXT,
+        "tls.cipher": FieldType.TEXT,
+        "certificate.expires_in": FieldType.DURATION,
     },
     {
         "response_time": LATENCY,
@@ -120,7 +120,7 @@ class DnsMonitor(Monitor[DnsOptions]):
     def read_options(cls, table: Table) -> DnsOptions:
         if problem := library_problem():
             table.ignore_others()
-            table.fault("type", f'"dns" needs dnspython: {problem}', "install the package python3-dnspython")
+            table.error("type", f'"dns" needs dnspython: {problem}', "install the package python3-dnspython")
             return DnsOptions(DnsQuestion("."))
         from monitord.net.dns.message import (  # noqa: PLC0415 - a library that need not be there
             parse_name,
@@ -149,15 +149,15 @@ class DnsMonitor(Monitor[DnsOptions]):
             server_name=table.value("server_name", parse_host, default=None),
         )
         if options.server is not None and not has_family(options.server, options.ip_family):
-            table.fault("ip_family", f"{options.ip_family.value} does not fit the address", "leave it out")
+            table.error("ip_family", f"{options.ip_family.value} does not fit the address", "leave it out")
         if protocol is not DnsProtocol.TLS:
             for key in ("verify", "ca_file", "server_name"):
                 if key in table:
-                    table.fault(key, "has no use without TLS", 'write protocol = "tls", or leave it out')
+                    table.error(key, "has no use without TLS", 'write protocol = "tls", or leave it out')
         return options
 
     @classmethod
-    def absent_facts(cls, options: DnsOptions) -> Mapping[str, str]:
+    def absent_fields(cls, options: DnsOptions) -> Mapping[str, str]:
         return {} if options.protocol is DnsProtocol.TLS else ONLY_WITH_TLS
 
     async def check(self) -> Observation:
@@ -183,28 +183,28 @@ class DnsMonitor(Monitor[DnsOptions]):
 
     def _observation(self, watch: Stopwatch, outcome: DnsOutcome, place: str, failed: int) -> Observation:
         question = self.options.question
-        facts: dict[str, Fact] = {"response_time": outcome.duration_s}
-        facts.update((f"phase.{phase.value}", seconds) for phase, seconds in outcome.phases.items())
+        fields: dict[str, FieldValue] = {"response_time": outcome.duration_s}
+        fields.update((f"phase.{phase.value}", seconds) for phase, seconds in outcome.phases.items())
         if outcome.address is not None:
-            facts |= {"address": outcome.address, "ip_version": ip_version(outcome.address)}
-        if isinstance(outcome, DnsFault):
+            fields |= {"address": outcome.address, "ip_version": ip_version(outcome.address)}
+        if isinstance(outcome, DnsFailure):
             reason = Reason(outcome.kind.value)
             # The reason, in words: "refused: 192.0.2.53:53: refused".
             said = f"{reason.value.replace('_', ' ')}: {outcome.detail}"
         else:
             reason, said = _judge(outcome, question.record_type)
-            facts |= _facts(outcome)
+            fields |= _fields(outcome)
             if outcome.tls is not None:
-                facts |= {"tls.version": outcome.tls.version, "tls.cipher": outcome.tls.cipher}
+                fields |= {"tls.version": outcome.tls.version, "tls.cipher": outcome.tls.cipher}
                 if outcome.tls.certificate is not None:
                     ends_at = outcome.tls.certificate.expires_at
-                    facts["certificate.expires_in"] = (ends_at - self.tools.clock.now()).total_seconds()
+                    fields["certificate.expires_in"] = (ends_at - self.tools.clock.now()).total_seconds()
         note = f", after {failed} failed" if failed else ""
         subject = f"{question.record_type} {question.name} at {place}"
         return watch.observation(
             reason,
             f"{subject} {said}, {outcome.duration_s:.3f} s{note}",
-            facts,
+            fields,
             outcome.address,
             subject=subject,
             outcome=f"{said}{note}",
@@ -233,8 +233,8 @@ def _judge(answer: DnsAnswer, record_type: str) -> tuple[Reason, str]:
     return Reason.OK, f"NOERROR, {shortened(shown, MAX_SHOWN_CHARACTERS)}{by}"
 
 
-def _facts(answer: DnsAnswer) -> Mapping[str, Fact]:
-    facts: dict[str, Fact] = {
+def _fields(answer: DnsAnswer) -> Mapping[str, FieldValue]:
+    fields: dict[str, FieldValue] = {
         "dns.rcode": answer.rcode,
         "dns.answers": _bounded(answer.answers),
         "dns.answer_count": len(answer.answers),
@@ -244,10 +244,10 @@ def _facts(answer: DnsAnswer) -> Mapping[str, Fact]:
         "dns.truncated": answer.was_truncated,
     }
     if answer.ttl_s is not None:
-        facts["dns.ttl"] = answer.ttl_s
+        fields["dns.ttl"] = answer.ttl_s
     if answer.serial is not None:
-        facts["dns.serial"] = answer.serial
-    return facts
+        fields["dns.serial"] = answer.serial
+    return fields
 
 
 def _bounded(answers: tuple[str, ...]) -> tuple[str, ...]:
@@ -278,7 +278,7 @@ def _ca_file(table: Table) -> str | None:
     if path is None:
         return None
     if not path.startswith("/"):
-        table.fault(
+        table.error(
             "ca_file", f"{value_text(path)} is not an absolute path", 'write ca_file = "/path/to/file.pem"'
         )
         return None

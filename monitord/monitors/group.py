@@ -13,37 +13,37 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from monitord import text
-from monitord.conditions import COUNT, FactType, Vocabulary
+from monitord.conditions import COUNT, FieldType, Vocabulary
 from monitord.config import Table, check_name
 from monitord.health import HealthPolicy
-from monitord.model import Fact, Health, Observation, Reason
+from monitord.model import FieldValue, Observation, Reason, State
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch
 
-_FACTS = {
-    Health.UP: "group.up",
-    Health.DEGRADED: "group.degraded",
-    Health.DOWN: "group.down",
-    Health.UNREACHABLE: "group.unreachable",
-    Health.UNKNOWN: "group.unknown",
+_FIELDS = {
+    State.UP: "group.up",
+    State.DEGRADED: "group.degraded",
+    State.DOWN: "group.down",
+    State.UNREACHABLE: "group.unreachable",
+    State.UNKNOWN: "group.unknown",
 }
 VOCABULARY = Vocabulary(
     {
-        "group.members": FactType.NUMBER,
-        **dict.fromkeys(_FACTS.values(), FactType.NUMBER),
-        "group.worst": FactType.TEXTS,
+        "group.members": FieldType.NUMBER,
+        **dict.fromkeys(_FIELDS.values(), FieldType.NUMBER),
+        "group.worst": FieldType.TEXTS,
     },
     {
         "group.members": COUNT,
-        **dict.fromkeys(_FACTS.values(), COUNT),
+        **dict.fromkeys(_FIELDS.values(), COUNT),
     },
 )
 
 MAX_NAMED = 10
 """So many members are named in the line for people."""
 
-_NOT_COUNTED = frozenset({Health.PENDING, Health.PAUSED})
-_BAD = frozenset({Health.DOWN, Health.UNREACHABLE})
-_WELL = frozenset({Health.UP, Health.DEGRADED})
+_NOT_COUNTED = frozenset({State.PENDING, State.PAUSED})
+_BAD = frozenset({State.DOWN, State.UNREACHABLE})
+_WELL = frozenset({State.UP, State.DEGRADED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class GroupOptions:
 
 class GroupMonitor(Monitor[GroupOptions]):
     type_name: ClassVar[str] = "group"
-    looks_outward = False
+    uses_network = False
     vocabulary: ClassVar[Vocabulary] = VOCABULARY
     # What its members say was believed already.
     default_policy: ClassVar[HealthPolicy] = HealthPolicy(
@@ -72,10 +72,10 @@ class GroupMonitor(Monitor[GroupOptions]):
             at_least=table.integer("at_least", default=None, minimum=1, maximum=100_000),
         )
         if not options.members and not options.member_tags:
-            table.fault("members", "names nobody", 'write members = ["NAME", …], or member_tags = ["TAG"]')
+            table.error("members", "names nobody", 'write members = ["NAME", …], or member_tags = ["TAG"]')
         return options
 
-    def concerns(self, other: MonitorSettings) -> bool:
+    def is_woken_by(self, other: MonitorSettings) -> bool:
         options = self.options
         return other.name in options.members or (
             bool(options.member_tags) and set(options.member_tags).issubset(other.tags)
@@ -90,17 +90,17 @@ class GroupMonitor(Monitor[GroupOptions]):
         ]
         by_health = Counter(health for _, health in counted)
         reason = _reason(by_health, options.at_least)
-        worst = tuple(name for name, health in counted if health not in {Health.UP, Health.DEGRADED})
-        facts: dict[str, Fact] = {"group.members": len(counted), "group.worst": worst}
-        facts |= {fact: by_health[health] for health, fact in _FACTS.items()}
-        return watch.observation(reason, _told(by_health, counted), facts)
+        worst = tuple(name for name, health in counted if health not in {State.UP, State.DEGRADED})
+        fields: dict[str, FieldValue] = {"group.members": len(counted), "group.worst": worst}
+        fields |= {field: by_health[health] for health, field in _FIELDS.items()}
+        return watch.observation(reason, _told(by_health, counted), fields)
 
     def journal_fields(self, observation: Observation) -> Mapping[str, str]:
-        worst = observation.facts.get("group.worst")
+        worst = observation.fields.get("group.worst")
         return {"GROUP_WORST": " ".join(worst)} if isinstance(worst, tuple) and worst else {}
 
 
-def _reason(by_health: Counter[Health], at_least: int | None) -> Reason:
+def _reason(by_health: Counter[State], at_least: int | None) -> Reason:
     well = sum(by_health[health] for health in _WELL)
     bad = sum(by_health[health] for health in _BAD)
     if not well and not bad:
@@ -109,18 +109,18 @@ def _reason(by_health: Counter[Health], at_least: int | None) -> Reason:
         if well < at_least:
             # Those that are unknown may be well.
             return (
-                Reason.MEMBER_DOWN if well + by_health[Health.UNKNOWN] < at_least else Reason.MEMBERS_UNKNOWN
+                Reason.MEMBER_DOWN if well + by_health[State.UNKNOWN] < at_least else Reason.MEMBERS_UNKNOWN
             )
-        return Reason.MEMBER_DEGRADED if bad or by_health[Health.DEGRADED] else Reason.OK
+        return Reason.MEMBER_DEGRADED if bad or by_health[State.DEGRADED] else Reason.OK
     if bad:
         return Reason.MEMBER_DOWN
-    return Reason.MEMBER_DEGRADED if by_health[Health.DEGRADED] else Reason.OK
+    return Reason.MEMBER_DEGRADED if by_health[State.DEGRADED] else Reason.OK
 
 
-def _told(by_health: Counter[Health], counted: Sequence[tuple[str, Health]]) -> str:
+def _told(by_health: Counter[State], counted: Sequence[tuple[str, State]]) -> str:
     if not counted:
         return "no member has a state"
-    shares = ", ".join(f"{by_health[health]} {health.value}" for health in _FACTS if by_health[health])
-    unwell = [name for name, health in counted if health is not Health.UP]
+    shares = ", ".join(f"{by_health[health]} {health.value}" for health in _FIELDS if by_health[health])
+    unwell = [name for name, health in counted if health is not State.UP]
     named = f": {text.first_of(unwell, MAX_NAMED)}" if unwell else ""
     return f"{text.counted(len(counted), 'member')}: {shares}{named}"

@@ -4,7 +4,7 @@
     host = "gateway.example.org"
 
 Without conditions one answer is well. The sockets need no privilege, but the host has to allow them: where
-it does not, every check is unsure, and says which setting is to be changed.
+it does not, every check is inconclusive, and says which setting is to be changed.
 
 icmplib is needed only where there is such a monitor, and is imported only there.
 """
@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from monitord.conditions import COUNT, IP_VERSION, LATENCY, Bounds, FactType, Vocabulary
+from monitord.conditions import COUNT, IP_VERSION, LATENCY, Bounds, FieldType, Vocabulary
 from monitord.config import Table
-from monitord.model import Fact, Observation, Reason
+from monitord.model import FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.net import IpFamily
 from monitord.net.base.addressing import has_family, ip_version, parse_host
@@ -28,7 +28,7 @@ from monitord.net.ping import (
     OpenEchoSocket,
     PingAnswers,
     Pinger,
-    PingFault,
+    PingFailure,
     PingOutcome,
     are_pings_forbidden,
     library_problem,
@@ -43,16 +43,16 @@ DEFAULT_PAYLOAD_BYTES = 56
 
 VOCABULARY = Vocabulary(
     {
-        "response_time": FactType.DURATION,
-        "phase.resolve": FactType.DURATION,
-        "address": FactType.TEXT,
-        "ip_version": FactType.NUMBER,
-        "ping.sent": FactType.NUMBER,
-        "ping.received": FactType.NUMBER,
-        "ping.loss": FactType.NUMBER,
-        "ping.rtt": FactType.DURATION,
-        "ping.rtt_min": FactType.DURATION,
-        "ping.rtt_max": FactType.DURATION,
+        "response_time": FieldType.DURATION,
+        "phase.resolve": FieldType.DURATION,
+        "address": FieldType.TEXT,
+        "ip_version": FieldType.NUMBER,
+        "ping.sent": FieldType.NUMBER,
+        "ping.received": FieldType.NUMBER,
+        "ping.loss": FieldType.NUMBER,
+        "ping.rtt": FieldType.DURATION,
+        "ping.rtt_min": FieldType.DURATION,
+        "ping.rtt_max": FieldType.DURATION,
     },
     {
         "response_time": LATENCY,
@@ -95,7 +95,7 @@ class IcmpMonitor(Monitor[IcmpOptions]):
     def read_options(cls, table: Table) -> IcmpOptions:
         if problem := library_problem():
             table.ignore_others()
-            table.fault("type", f'"icmp" needs icmplib: {problem}', "install the package python3-icmplib")
+            table.error("type", f'"icmp" needs icmplib: {problem}', "install the package python3-icmplib")
             return IcmpOptions("")
         if are_pings_forbidden(to_everybody=table.is_read_by_outsider):
             whom = "everybody" if table.is_read_by_outsider else f"group {os.getegid()}"
@@ -108,7 +108,7 @@ class IcmpMonitor(Monitor[IcmpOptions]):
             ip_family=table.choice("ip_family", IpFamily, default=IpFamily.ANY),
         )
         if not has_family(options.host, options.ip_family):
-            table.fault("ip_family", f"{options.ip_family.value} does not fit the address", "leave it out")
+            table.error("ip_family", f"{options.ip_family.value} does not fit the address", "leave it out")
         _check_time(table, options)
         return options
 
@@ -127,12 +127,12 @@ class IcmpMonitor(Monitor[IcmpOptions]):
         subject = f"ping {options.host}"
         detail = f"{subject} {said}, {outcome.duration_s:.3f} s"
         return watch.observation(
-            reason, detail, _facts(outcome), outcome.address, subject=subject, outcome=said
+            reason, detail, _fields(outcome), outcome.address, subject=subject, outcome=said
         )
 
 
 def _judge(outcome: PingOutcome) -> tuple[Reason, str]:
-    if isinstance(outcome, PingFault):
+    if isinstance(outcome, PingFailure):
         reason = Reason(outcome.kind.value)
         return reason, f"{reason.value.replace('_', ' ')}: {outcome.detail}"
     answered = f"{len(outcome.rtts_s)} of {outcome.sent} answered by {outcome.address}"
@@ -144,27 +144,27 @@ def _judge(outcome: PingOutcome) -> tuple[Reason, str]:
     return Reason.TIMEOUT_RESPONSE, f"timeout response: none of {outcome.sent} answered by {outcome.address}"
 
 
-def _facts(outcome: PingOutcome) -> Mapping[str, Fact]:
-    facts: dict[str, Fact] = {}
+def _fields(outcome: PingOutcome) -> Mapping[str, FieldValue]:
+    fields: dict[str, FieldValue] = {}
     if outcome.address is not None:
-        facts |= {"address": outcome.address, "ip_version": ip_version(outcome.address)}
+        fields |= {"address": outcome.address, "ip_version": ip_version(outcome.address)}
     if isinstance(outcome, PingAnswers):
         rtts_s = outcome.rtts_s
-        facts |= {
+        fields |= {
             "phase.resolve": outcome.resolve_s,
             "ping.sent": outcome.sent,
             "ping.received": len(rtts_s),
             "ping.loss": outcome.loss_percent,
         }
         if rtts_s:
-            facts |= {
+            fields |= {
                 "ping.rtt": sum(rtts_s) / len(rtts_s),
                 "ping.rtt_min": min(rtts_s),
                 "ping.rtt_max": max(rtts_s),
             }
             # So that a condition in [defaults] fits every type.
-            facts["response_time"] = facts["ping.rtt"]
-    return facts
+            fields["response_time"] = fields["ping.rtt"]
+    return fields
 
 
 def _check_time(table: Table, options: IcmpOptions) -> None:
@@ -172,7 +172,7 @@ def _check_time(table: Table, options: IcmpOptions) -> None:
     timeout_s = table.duration("timeout", default=None)
     sending_s = (options.count - 1) * options.interval_s
     if timeout_s is not None and sending_s >= timeout_s:
-        table.fault(
+        table.error(
             "timeout",
             f'"{format_duration(timeout_s)}" is over before the last request is sent, '
             f"after {format_duration(sending_s)}",

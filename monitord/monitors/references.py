@@ -1,4 +1,4 @@
-"""What monitors say of each other, held together: names that do not exist, and loops. Faults go to the table."""
+"""What monitors say of each other, held together: names that do not exist, and loops. Diagnostics go to the table."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
@@ -14,7 +14,7 @@ _References = Mapping[str, Mapping[str, Sequence[str]]]
 
 def check_references(monitors: Sequence[MonitorSettings], table: Table) -> None:
     """`table` is that of [monitors]."""
-    # A monitor whose own table has a fault is no monitor yet, but it is meant.
+    # A monitor whose own table has a diagnostic is no monitor yet, but it is meant.
     names = {*(monitor.name for monitor in monitors), *table.members()}
     for monitor in monitors:
         for key, others in _references(monitor).items():
@@ -58,10 +58,10 @@ def _by_tags(monitors: Sequence[MonitorSettings]) -> _References:
 def _check_names(table: Table, key: str, named: Iterable[str], names: set[str], own: str | None) -> None:
     for name in named:
         if name == own:
-            table.fault(key, f"{value_text(name)} is the monitor itself", "leave it out")
+            table.error(key, f"{value_text(name)} is the monitor itself", "leave it out")
         elif name not in names:
             near = nearest(name, names)
-            table.fault(
+            table.error(
                 key,
                 f"{value_text(name)} is not a monitor",
                 f"write {value_text(near)}" if near else "write the name of one",
@@ -83,7 +83,7 @@ def _check_loops(named: _References, table: Table, keys: Sequence[str], what: st
             first = loop.index(min(loop[:-1]))
             loop = [*loop[first:-1], *loop[: first + 1]]
             key = next(key for key in keys if loop[1] in named[loop[0]].get(key, ()))
-            table.table(loop[0]).fault(key, f"{what}: {' -> '.join(loop)}", "take one of them out")
+            table.table(loop[0]).error(key, f"{what}: {' -> '.join(loop)}", "take one of them out")
             graph[loop[0]].discard(loop[1])
         else:
             return

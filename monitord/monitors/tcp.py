@@ -13,13 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from monitord.conditions import FactType, Vocabulary
+from monitord.conditions import FieldType, Vocabulary
 from monitord.conditions.pattern.matcher import Pattern
 from monitord.config import Secret, Table
 from monitord.errors import InvalidValueError
 from monitord.model import EXCERPT, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
-from monitord.net import FaultKind, IpFamily, parse_endpoint
+from monitord.net import FailureKind, IpFamily, parse_endpoint
 from monitord.net.base.addressing import has_family, parse_host
 from monitord.net.stream.client import StreamClient, StreamOutcome, StreamTarget
 from monitord.net.stream.dialogue import Dialogue, Expect, Send, StartTls, Step
@@ -27,9 +27,9 @@ from monitord.options.http import named_secrets
 from monitord.options.tls import (
     ONLY_WITH_TLS,
     STREAM_BOUNDS,
-    STREAM_FACTS,
+    STREAM_FIELDS,
     TLS_KEYS,
-    facts_of_stream,
+    fields_of_stream,
     read_tls,
 )
 from monitord.text import printable, shortened
@@ -40,7 +40,7 @@ MAX_SHOWN_CHARACTERS = 100
 MAX_SOCKET_PATH_BYTES = 107
 """unix(7): sun_path, with the zero at its end."""
 
-VOCABULARY = Vocabulary({**STREAM_FACTS, "banner": FactType.TEXT}, STREAM_BOUNDS)
+VOCABULARY = Vocabulary({**STREAM_FIELDS, "banner": FieldType.TEXT}, STREAM_BOUNDS)
 _ANYTHING = Expect(bool)
 
 
@@ -80,7 +80,7 @@ class TcpMonitor(Monitor[TcpOptions]):
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
         super().__init__(settings, tools)
         self._client = StreamClient(tools.resolver, tools.tls_contexts)
-        self.looks_outward = self.options.target.crosses_network
+        self.uses_network = self.options.target.crosses_network
         self._steps = [_step(step) for step in self.options.dialogue]
         if "banner" in settings.needs and not any(isinstance(step, Expect) for step in self._steps):
             self._steps.append(_ANYTHING)  # nobody would listen otherwise
@@ -94,7 +94,7 @@ class TcpMonitor(Monitor[TcpOptions]):
         return _read_options(table)
 
     @classmethod
-    def absent_facts(cls, options: TcpOptions) -> Mapping[str, str]:
+    def absent_fields(cls, options: TcpOptions) -> Mapping[str, str]:
         starts_tls = any(isinstance(step, StartTlsStep) for step in options.dialogue)
         return {} if options.target.begins_with_tls or starts_tls else ONLY_WITH_TLS
 
@@ -113,14 +113,14 @@ class TcpMonitor(Monitor[TcpOptions]):
         dialogue = Dialogue(self._steps)
         deadline = watch.began_s + self.settings.timeout_s
         outcome = await self._client.visit(target, dialogue.talk, deadline=deadline)
-        facts = facts_of_stream(outcome, self.tools.clock.now())
+        fields = fields_of_stream(outcome, self.tools.clock.now())
         if outcome.received:
-            facts["banner"] = shortened(self._text(outcome.received), MAX_BANNER_CHARACTERS)
+            fields["banner"] = shortened(self._text(outcome.received), MAX_BANNER_CHARACTERS)
         reason, said = self._judge(outcome, dialogue)
         observation = watch.observation(
             reason,
             f"{target} {said}, {outcome.duration_s:.3f} s",
-            facts,
+            fields,
             outcome.address,
             lambda name, _: outcome.received.decode(errors="replace") if name == EXCERPT else None,
             subject=str(target),
@@ -131,22 +131,22 @@ class TcpMonitor(Monitor[TcpOptions]):
         return replace(observation, is_usable=reason is not Reason.CONDITION_FAILED)
 
     def _judge(self, outcome: StreamOutcome, dialogue: Dialogue) -> tuple[Reason, str]:
-        if outcome.fault is None:
+        if outcome.failure is None:
             count = len(self.options.dialogue)
             said = f", dialogue of {count} step{'s' if count > 1 else ''} done" if count else ""
             return Reason.OK, f"connected{said}"
         heard = self._text(dialogue.heard(outcome.received))
         steps = self.options.dialogue
         step = steps[dialogue.index] if dialogue.index < len(steps) else None
-        is_unmet = outcome.fault in {FaultKind.TIMEOUT_RESPONSE, FaultKind.RESET}
+        is_unmet = outcome.failure in {FailureKind.TIMEOUT_RESPONSE, FailureKind.RESET}
         if is_unmet and heard and isinstance(step, ExpectStep):
-            end = "no more in time" if outcome.fault is FaultKind.TIMEOUT_RESPONSE else "the end"
+            end = "no more in time" if outcome.failure is FailureKind.TIMEOUT_RESPONSE else "the end"
             shown = shortened(heard.replace("\n", " "), MAX_SHOWN_CHARACTERS)
             reason = Reason.CONDITION_FAILED
             said = f'step {dialogue.index + 1} expects "{step.pattern}", got "{shown}" and {end}'
         else:
             # The reason, in words: "refused: connect to 127.0.0.1:1 refused".
-            reason, said = Reason(outcome.fault.value), outcome.detail
+            reason, said = Reason(outcome.failure.value), outcome.detail
         return reason, f"{reason.value.replace('_', ' ')}: {said}"
 
     def _text(self, received: bytes) -> str:
@@ -208,14 +208,14 @@ def _address(text: str) -> tuple[str, int, str | None]:
 def _read_dialogue(table: Table) -> tuple[DialogueStep, ...]:
     steps = table.tables("dialogue")
     if len(steps) > MAX_STEPS:
-        table.fault("dialogue", f"has more than {MAX_STEPS} steps", "say less")
+        table.error("dialogue", f"has more than {MAX_STEPS} steps", "say less")
     return tuple(step for given in steps if (step := _read_step(given)) is not None)
 
 
 def _read_step(given: Table) -> DialogueStep | None:
     found = {key: value[1] for key in ("send", "expect", "starttls") if (value := given.look_up(key))}
     if len(found) != 1:
-        given.fault("", "is no single step", 'write { expect = "…" }, { send = "…" } or { starttls = true }')
+        given.error("", "is no single step", 'write { expect = "…" }, { send = "…" } or { starttls = true }')
         return None
     if "send" in found:
         return SendStep(given.secret("send"), is_hidden=not isinstance(found["send"], str))
@@ -223,7 +223,7 @@ def _read_step(given: Table) -> DialogueStep | None:
         pattern = given.value("expect", _pattern, default=None)
         return ExpectStep(pattern) if pattern is not None else None
     if not given.flag("starttls"):
-        given.fault("starttls", "false is no step", "write true, or leave it out")
+        given.error("starttls", "false is no step", "write true, or leave it out")
     return StartTlsStep()
 
 
@@ -235,14 +235,14 @@ def _pattern(text: str) -> str:
 def _check_together(table: Table, target: StreamTarget, dialogue: Sequence[DialogueStep]) -> None:
     handshakes = sum(isinstance(step, StartTlsStep) for step in dialogue) + target.begins_with_tls
     if handshakes > 1:
-        table.fault("dialogue", "begins TLS where there is TLS already", "keep one of tls and starttls")
+        table.error("dialogue", "begins TLS where there is TLS already", "keep one of tls and starttls")
     if not handshakes:
         for key in (*TLS_KEYS, "server_name"):
             if key in table:
-                table.fault(key, "has no use without TLS", "write tls = true, or leave it out")
+                table.error(key, "has no use without TLS", "write tls = true, or leave it out")
     elif target.socket_path is not None and target.tls.verify and target.server_name is None:
-        table.fault("address", "has no name for the certificate", 'write server_name = "…" beside it')
+        table.error("address", "has no name for the certificate", 'write server_name = "…" beside it')
     if target.socket_path is not None and "ip_family" in table:
-        table.fault("ip_family", "has no use with a Unix socket", "leave it out")
+        table.error("ip_family", "has no use with a Unix socket", "leave it out")
     elif not has_family(target.host, target.ip_family):
-        table.fault("ip_family", f"{target.ip_family.value} does not fit the address", "leave it out")
+        table.error("ip_family", f"{target.ip_family.value} does not fit the address", "leave it out")

@@ -18,16 +18,16 @@ from monitord.config import Table
 from monitord.errors import InvalidValueError
 from monitord.model import Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
-from monitord.net import IpFamily, TlsFacts, parse_endpoint
+from monitord.net import IpFamily, TlsFields, parse_endpoint
 from monitord.net.base.addressing import has_family, parse_host
 from monitord.net.stream.client import Stream, StreamClient, StreamTarget
 from monitord.net.stream.starttls import StartTlsProtocol, say_goodbye, start_tls
-from monitord.options.tls import STREAM_BOUNDS, STREAM_FACTS, facts_of_stream, read_tls
+from monitord.options.tls import STREAM_BOUNDS, STREAM_FIELDS, fields_of_stream, read_tls
 
 HTTPS_PORT = 443
 _PORTS = {StartTlsProtocol.SMTP: 25, StartTlsProtocol.IMAP: 143, StartTlsProtocol.POP3: 110}
 
-VOCABULARY = Vocabulary(STREAM_FACTS, STREAM_BOUNDS)
+VOCABULARY = Vocabulary(STREAM_FIELDS, STREAM_BOUNDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class TlsMonitor(Monitor[TlsMonitorOptions]):
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
         super().__init__(settings, tools)
         self._client = StreamClient(tools.resolver, tools.tls_contexts)
-        self.looks_outward = self.options.target.crosses_network
+        self.uses_network = self.options.target.crosses_network
 
     @property
     def host(self) -> str | None:
@@ -60,17 +60,17 @@ class TlsMonitor(Monitor[TlsMonitorOptions]):
         target = self.options.target
         deadline = watch.began_s + self.settings.timeout_s
         outcome = await self._client.visit(target, self._talk, deadline=deadline)
-        facts = facts_of_stream(outcome, self.tools.clock.now())
-        if outcome.fault is None:
+        fields = fields_of_stream(outcome, self.tools.clock.now())
+        if outcome.failure is None:
             reason, said = Reason.OK, _said(outcome.tls)
         else:
-            reason = Reason(outcome.fault.value)
+            reason = Reason(outcome.failure.value)
             # The reason, in words: "refused: connect to 127.0.0.1:1 refused".
             said = f"{reason.value.replace('_', ' ')}: {outcome.detail}"
         return watch.observation(
             reason,
             f"{target} {said}, {outcome.duration_s:.3f} s",
-            facts,
+            fields,
             outcome.address,
             subject=str(target),
             outcome=said,
@@ -86,7 +86,7 @@ class TlsMonitor(Monitor[TlsMonitorOptions]):
             await say_goodbye(stream, protocol)
 
 
-def _said(tls: TlsFacts | None) -> str:
+def _said(tls: TlsFields | None) -> str:
     if tls is None:
         return "no TLS"
     if tls.certificate is None:
@@ -115,7 +115,7 @@ def _read_options(table: Table) -> TlsMonitorOptions:
     host, port = table.value("address", address, default=("localhost", default_port), required=True)
     ip_family = table.choice("ip_family", IpFamily, default=IpFamily.ANY)
     if not has_family(host, ip_family):
-        table.fault("ip_family", f"{ip_family.value} does not fit the address", "leave it out")
+        table.error("ip_family", f"{ip_family.value} does not fit the address", "leave it out")
     return TlsMonitorOptions(
         StreamTarget(
             host=host,

@@ -4,23 +4,23 @@ client = HttpClient(user_agent="name/1.0", resolver=Resolver(), tls_contexts=Tls
 outcome = await client.fetch(HttpRequest(url="https://example.org/"), deadline=time.monotonic() + 5)
 match outcome:
     case HttpExchange(): outcome.status, outcome.phases[Phase.TLS]
-    case HttpFault(): outcome.kind, outcome.detail
+    case HttpFailure(): outcome.kind, outcome.detail
 await client.close()
 """
 
-from monitord.net.base.errors import FaultKind
+from monitord.net.base.errors import FailureKind
 from monitord.net.base.phases import Phase
 from monitord.net.base.resolver import IpFamily, ResolveError, Resolver
 from monitord.net.base.tls import (
-    CertificateFacts,
+    CertificateFields,
     TlsContexts,
-    TlsFacts,
+    TlsFields,
     TlsOptions,
     TlsVersion,
     make_context,
 )
 from monitord.net.http.client import HttpClient
-from monitord.net.http.outcome import Hop, HttpExchange, HttpFault, HttpOutcome
+from monitord.net.http.outcome import Hop, HttpExchange, HttpFailure, HttpOutcome
 from monitord.net.http.request import (
     DEFAULT_MAX_BODY_BYTES,
     MAX_DRAINED_BYTES,
@@ -32,35 +32,35 @@ from monitord.net.http.request import (
 )
 from monitord.net.http.response import DEFAULT_MAX_HEAD_BYTES, Deviation
 from monitord.net.http.url import Target, parse_target
-from monitord.net.process import ProcessEnd, Processes, ProcessFault, ProcessFaultKind, ProcessRequest
+from monitord.net.process import ProcessEnd, Processes, ProcessFailure, ProcessFailureKind, ProcessRequest
 
 __all__ = [
     "DEFAULT_MAX_BODY_BYTES",
     "DEFAULT_MAX_HEAD_BYTES",
     "MAX_DRAINED_BYTES",
     "MAX_REDIRECTS",
-    "CertificateFacts",
+    "CertificateFields",
     "Deviation",
     "Endpoint",
-    "FaultKind",
+    "FailureKind",
     "Hop",
     "HttpClient",
     "HttpExchange",
-    "HttpFault",
+    "HttpFailure",
     "HttpOutcome",
     "HttpRequest",
     "IpFamily",
     "Phase",
     "ProcessEnd",
-    "ProcessFault",
-    "ProcessFaultKind",
+    "ProcessFailure",
+    "ProcessFailureKind",
     "ProcessRequest",
     "Processes",
     "ResolveError",
     "Resolver",
     "Target",
     "TlsContexts",
-    "TlsFacts",
+    "TlsFields",
     "TlsOptions",
     "TlsVersion",
     "check_headers",

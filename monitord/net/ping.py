@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from monitord.net.base.addressing import find_address, ip_version
 from monitord.net.base.deadline import Deadline
-from monitord.net.base.errors import Ended, FaultKind, fault_of_error, fault_of_timeout
+from monitord.net.base.errors import Ended, FailureKind, failure_of_error, failure_of_timeout
 from monitord.net.base.libraries import import_problem
 from monitord.net.base.phases import Phase, PhaseTimer
 from monitord.net.base.resolver import IpFamily, Resolver
@@ -66,16 +66,16 @@ class PingAnswers:
 
 
 @dataclass(frozen=True, slots=True)
-class PingFault:
+class PingFailure:
     """Nothing could be sent."""
 
-    kind: FaultKind
+    kind: FailureKind
     detail: str
     address: str | None
     duration_s: float
 
 
-PingOutcome = PingAnswers | PingFault
+PingOutcome = PingAnswers | PingFailure
 
 
 class EchoSocket(Protocol):
@@ -204,8 +204,8 @@ class _Salvo:
         try:
             self.socket.send(sequence, payload)
         except OSError as error:
-            kind, detail = fault_of_error(error, Phase.CONNECT)
-            if kind is FaultKind.PROBER_EXHAUSTED:
+            kind, detail = failure_of_error(error, Phase.CONNECT)
+            if kind is FailureKind.PROBER_EXHAUSTED:
                 raise Ended(kind, detail) from None
             self._is_undelivered(sequence, error.errno or errno.EHOSTUNREACH)
 
@@ -267,13 +267,13 @@ class Pinger:
         except Ended as end:
             kind, detail = end.kind, end.detail
         except TimeoutError:
-            kind, detail = fault_of_timeout(timer)
+            kind, detail = failure_of_timeout(timer)
             detail = f"resolve {host}: {detail}"
         else:
             if timer.has_lost_time() and not salvo.is_complete():
                 # Missing answers may have had no time to arrive.
-                kind, detail = fault_of_timeout(timer)
-                return PingFault(kind, f"resolve {host}: {detail}", address, timer.elapsed_s())
+                kind, detail = failure_of_timeout(timer)
+                return PingFailure(kind, f"resolve {host}: {detail}", address, timer.elapsed_s())
             return PingAnswers(
                 sent=len(salvo.sent_at),
                 rtts_s=tuple(rtt_s for _, rtt_s in sorted(salvo.rtts_s.items())),
@@ -282,18 +282,18 @@ class Pinger:
                 resolve_s=timer.read().get(Phase.RESOLVE, 0.0),
                 duration_s=timer.elapsed_s(),
             )
-        return PingFault(kind, detail, address, timer.elapsed_s())
+        return PingFailure(kind, detail, address, timer.elapsed_s())
 
     def _open(self, address: str) -> EchoSocket:
         try:
             return self._open_socket(address)
         except PermissionError:
             raise Ended(
-                FaultKind.PROBER_FORBIDDEN,
+                FailureKind.PROBER_FORBIDDEN,
                 f"this host forbids ping sockets to group {os.getegid()}; {ALLOW_HINT}",
             ) from None
         except OSError as error:
-            kind, detail = fault_of_error(error, Phase.CONNECT)
+            kind, detail = failure_of_error(error, Phase.CONNECT)
             raise Ended(kind, f"{address}: {detail}") from None
 
 

@@ -3,7 +3,7 @@
     processes = Processes()
     match await processes.run(ProcessRequest(("/bin/true",)), deadline=time.monotonic() + 5):
         case ProcessEnd(): ...          # it ran: exit code or signal, and what it said
-        case ProcessFault(): ...        # it could not be run
+        case ProcessFailure(): ...        # it could not be run
     await processes.close()
 
 The rules of its life:
@@ -111,7 +111,7 @@ class ProcessEnd:
     dropped_bytes: int
 
 
-class ProcessFaultKind(Enum):
+class ProcessFailureKind(Enum):
     UNUSABLE = "unusable"
     """The program is not there, or this process may not run it."""
     EXHAUSTED = "exhausted"
@@ -121,14 +121,14 @@ class ProcessFaultKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class ProcessFault:
+class ProcessFailure:
     """It was not run."""
 
-    kind: ProcessFaultKind
+    kind: ProcessFailureKind
     detail: str
 
 
-ProcessOutcome = ProcessEnd | ProcessFault
+ProcessOutcome = ProcessEnd | ProcessFailure
 
 
 class Processes:
@@ -147,13 +147,13 @@ class Processes:
         """Raises nothing but CancelledError. `deadline` is a moment of the monotonic clock."""
         for child in self._dying:
             if child.request == request:
-                return ProcessFault(
-                    ProcessFaultKind.STUCK, f"process {child.pid} was killed, and is still there"
+                return ProcessFailure(
+                    ProcessFailureKind.STUCK, f"process {child.pid} was killed, and is still there"
                 )
         try:
             child = _Child(request, self._send_signal)
         except OSError as error:
-            return _fault(request, error)
+            return _failure(request, error)
         try:
             is_late = not await child.ends_within(deadline - time.monotonic())
             if is_late:
@@ -181,13 +181,13 @@ class Processes:
         child.ended.add_done_callback(lambda _: self._dying.discard(child))
 
 
-def _fault(request: ProcessRequest, error: OSError) -> ProcessFault:
+def _failure(request: ProcessRequest, error: OSError) -> ProcessFailure:
     problem = error.strerror or str(error)
     if error.errno in _EXHAUSTED:
-        return ProcessFault(ProcessFaultKind.EXHAUSTED, f"no process to spare: {problem}")
+        return ProcessFailure(ProcessFailureKind.EXHAUSTED, f"no process to spare: {problem}")
     # subprocess names the directory where that is what is missing.
     if error.filename == request.directory:
-        return ProcessFault(ProcessFaultKind.UNUSABLE, f"the directory {request.directory}: {problem}")
+        return ProcessFailure(ProcessFailureKind.UNUSABLE, f"the directory {request.directory}: {problem}")
     program = request.command[0]
     if error.errno == errno.ESRCH:
         problem = "it ended, but not for us to see: SIGCHLD is ignored in this process"
@@ -195,7 +195,7 @@ def _fault(request: ProcessRequest, error: OSError) -> ProcessFault:
         problem += " (a script needs a first line such as #!/bin/sh)"
     elif error.errno == errno.ENOENT and os.path.lexists(program):
         problem += " (it is there, but what it is a link to or what its first line names is not)"
-    return ProcessFault(ProcessFaultKind.UNUSABLE, f"{program}: {problem}")
+    return ProcessFailure(ProcessFailureKind.UNUSABLE, f"{program}: {problem}")
 
 
 class _Output:

@@ -4,7 +4,13 @@ from typing import Any
 
 from monitord.lazy_classes import LazyClasses
 from monitord.notifiers.base import DeliveryError, Notifier, NotifierSettings, NotifierTools
-from monitord.notifiers.notice import Message, Notice, NoticeKind, notice_id, notice_of
+from monitord.notifiers.notification import (
+    Message,
+    Notification,
+    NotificationKind,
+    notification_id,
+    notification_of,
+)
 from monitord.notifiers.template import one_timeout
 
 __all__ = [
@@ -12,13 +18,13 @@ __all__ = [
     "NOTIFIER_TYPES",
     "DeliveryError",
     "Message",
-    "Notice",
-    "NoticeKind",
+    "Notification",
+    "NotificationKind",
     "Notifier",
     "NotifierSettings",
     "NotifierTools",
-    "notice_id",
-    "notice_of",
+    "notification_id",
+    "notification_of",
     "one_timeout",
 ]
 

@@ -18,7 +18,7 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from monitord.config import Secret, Table
-from monitord.notifiers.notice import Message, Notice, NoticeKind, utc_text
+from monitord.notifiers.notification import Message, Notification, NotificationKind, utc_text
 from monitord.notifiers.webhook import WebhookNotifier, WebhookOptions, refuse_what_webhooks_have
 
 PATH = "/api/v2/alerts"
@@ -39,47 +39,55 @@ class AlertmanagerNotifier(WebhookNotifier):
 
     def writer(self) -> Callable[[Message], str]:
         return lambda message: json.dumps(
-            [one for notice in message.notices for one in _alerts(notice, message)]
+            [one for notification in message.notifications for one in _alerts(notification, message)]
         )
 
 
-def _alerts(notice: Notice, message: Message) -> list[Mapping[str, Any]]:
+def _alerts(notification: Notification, message: Message) -> list[Mapping[str, Any]]:
     """One for each severity; the one that does not hold is resolved."""
-    holds = None if notice.kind.is_closing else _severity(notice)
+    holds = None if notification.kind.is_closing else _severity(notification)
     # From this attempt on: Alertmanager would take an alert that was retried for longer than LASTS as resolved.
     lasts_until = (message.attempted_at or message.sent_at) + LASTS
-    is_in_state = not notice.kind.is_closing and notice.kind is not NoticeKind.FLAPPING
-    starts_at = max(notice.since, notice.started_at) if is_in_state else notice.started_at
+    is_in_state = not notification.kind.is_closing and notification.kind is not NotificationKind.FLAPPING
+    starts_at = max(notification.since, notification.started_at) if is_in_state else notification.started_at
     # The severity before a change ended with it. Alertmanager refuses an end before the start.
-    ends_at = notice.ended_at if notice.kind.is_closing else max(notice.since, notice.started_at)
+    ends_at = (
+        notification.ended_at
+        if notification.kind.is_closing
+        else max(notification.since, notification.started_at)
+    )
     return [
         {
             "labels": {
-                "alertname": _name(notice),
+                "alertname": _name(notification),
                 "job": "monitord",
                 "instance": message.origin,
                 "severity": severity,
-                **({"monitor": notice.monitor, "type": notice.type_name} if notice.monitor else {}),
+                **(
+                    {"monitor": notification.monitor, "type": notification.type_name}
+                    if notification.monitor
+                    else {}
+                ),
                 # As Prometheus' own lists in a label: =~".*,prod,.*" finds one.
-                **({"tags": f",{','.join(notice.tags)},"} if notice.tags else {}),
+                **({"tags": f",{','.join(notification.tags)},"} if notification.tags else {}),
             },
             "annotations": {
-                "summary": notice.title,
-                "description": notice.detail,
-                "reason": notice.reason.value,
+                "summary": notification.title,
+                "description": notification.detail,
+                "reason": notification.reason.value,
             },
-            "startsAt": utc_text(starts_at if severity == holds else notice.started_at),
+            "startsAt": utc_text(starts_at if severity == holds else notification.started_at),
             "endsAt": utc_text(lasts_until if severity == holds else ends_at),
         }
         for severity in ("critical", "warning")
     ]
 
 
-def _name(notice: Notice) -> str:
-    if notice.monitor:
+def _name(notification: Notification) -> str:
+    if notification.monitor:
         return "MonitorNotUp"
-    return "MonitordTest" if notice.kind is NoticeKind.TEST else "MonitordBlind"
+    return "MonitordTest" if notification.kind is NotificationKind.TEST else "MonitordIsolated"
 
 
-def _severity(notice: Notice) -> str:
-    return "warning" if notice.kind is NoticeKind.TEST else notice.severity
+def _severity(notification: Notification) -> str:
+    return "warning" if notification.kind is NotificationKind.TEST else notification.severity

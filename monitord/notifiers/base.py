@@ -12,12 +12,12 @@ from typing import Any, ClassVar, Generic, TypeVar
 from monitord.clock import Clock
 from monitord.config import Table
 from monitord.net import HttpClient, Processes
-from monitord.notifiers.notice import Message
+from monitord.notifiers.notification import Message
 from monitord.options.masking import Masking
 
 OptionsT = TypeVar("OptionsT")
 
-MOST_NOTICES = 200
+MOST_NOTIFICATIONS = 200
 """In one message."""
 
 
@@ -25,8 +25,8 @@ MOST_NOTICES = 200
 class NotifierSettings:
     """What every notifier has, whatever its type; equal settings mean that a reload leaves it alone.
 
-    `group_wait_s`: so long after the first notice others are waited for, to be told with it, `max_notices` at most.
-    `give_up_after_s`: a message that could not be delivered for so long is dropped. `fallback`: who is told what this
+    `group_wait_s`: so long after the first notification others are waited for, to be told with it, `max_notifications` at most.
+    `expire_after_s`: a message that could not be delivered for so long is dropped. `fallback`: who is told what this
     one cannot deliver.
     """
 
@@ -35,9 +35,9 @@ class NotifierSettings:
     options: Any
     timeout_s: float = 30.0
     group_wait_s: float = 10.0
-    max_notices: int = MOST_NOTICES
+    max_notifications: int = MOST_NOTIFICATIONS
     max_per_minute: int = 10
-    give_up_after_s: float = 86_400.0
+    expire_after_s: float = 86_400.0
     fallback: str | None = None
 
 
@@ -70,7 +70,7 @@ class Notifier(ABC, Generic[OptionsT]):
     wants_to_hear_again: ClassVar[bool] = False
     """Whether it is to hear every minute what goes on: it forgets what it does not hear of."""
 
-    most_notices: ClassVar[int] = MOST_NOTICES
+    most_notifications: ClassVar[int] = MOST_NOTIFICATIONS
     """That one message may have."""
 
     usual_per_minute: ClassVar[int] = 10
@@ -95,12 +95,12 @@ class Notifier(ABC, Generic[OptionsT]):
     @classmethod
     @abstractmethod
     def read_options(cls, table: Table) -> OptionsT:
-        """Read the keys of this type. Faults are recorded in the table; never raises for bad input."""
+        """Read the keys of this type. Failures are recorded in the table; never raises for bad input."""
 
     def fits(self, message: Message) -> bool:
         """Whether the receiver takes and shows all of the message. One that does not fit is sent in parts.
 
-        `deliver` gets a message of a single notice in any case, and shortens it as needed.
+        `deliver` gets a message of a single notification in any case, and shortens it as needed.
         """
         del message
         return True

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from monitord.config import Table
-from monitord.net import ProcessEnd, ProcessFault, ProcessRequest
+from monitord.net import ProcessEnd, ProcessFailure, ProcessRequest
 from monitord.notifiers.base import DeliveryError, Notifier
-from monitord.notifiers.notice import Message
+from monitord.notifiers.notification import Message
 from monitord.options.program import ExecOptions, read_program, secrets_of_program
 
 MOST_SAID_CHARACTERS = 200
@@ -52,7 +52,7 @@ class ExecNotifier(Notifier[ExecOptions]):
             json.dumps(message.as_json()).encode(),
         )
         outcome = await self.tools.processes.run(request, deadline=deadline)
-        if isinstance(outcome, ProcessFault):
+        if isinstance(outcome, ProcessFailure):
             raise DeliveryError(outcome.detail)
         said = self._said(outcome)
         if outcome.is_late:

@@ -30,7 +30,7 @@ from monitord.net.stream.smtp import (
     send_mail,
 )
 from monitord.notifiers.base import DeliveryError, Notifier
-from monitord.notifiers.notice import Message
+from monitord.notifiers.notification import Message
 from monitord.options.tls import read_tls
 
 PORTS = {
@@ -69,7 +69,7 @@ class MailNotifier(Notifier[MailOptions]):
     def read_options(cls, table: Table) -> MailOptions:
         problem = library_problem()
         if problem is not None:
-            table.fault("", f"mail needs aiosmtplib: {problem}", "install the package python3-aiosmtplib")
+            table.error("", f"mail needs aiosmtplib: {problem}", "install the package python3-aiosmtplib")
             table.ignore_others()
             return MailOptions()
         security = table.choice("security", SmtpSecurity, default=SmtpSecurity.OPPORTUNISTIC)
@@ -131,12 +131,12 @@ class MailNotifier(Notifier[MailOptions]):
         mail["To"] = ", ".join(self.options.to)
         mail["Date"] = format_datetime(message.sent_at)
         # For whom it is, not who delivers it: by a fallback it is the same mail. A line has 998 octets (RFC 5322).
-        name = message.notices[0].notifier[:MOST_NAME_IN_ID]
+        name = message.notifications[0].notifier[:MOST_NAME_IN_ID]
         # The qualified name may be another one at the next attempt: it follows from resolv.conf.
         id_domain = self.options.sender.rpartition("@")[2] if "@" in self.options.sender else message.origin
         id_domain = id_domain if _DOMAIN.fullmatch(id_domain) else "localhost"
         mail["Message-ID"] = f"<{message.key}.{name}@{id_domain}>"
-        threads = list(dict.fromkeys(f"<{one.trouble}.{name}@{id_domain}>" for one in message.notices))
+        threads = list(dict.fromkeys(f"<{one.alert}.{name}@{id_domain}>" for one in message.notifications))
         mail["References"] = " ".join(threads[:MOST_THREADS])
         mail["Auto-Submitted"] = "auto-generated"
         mail["X-Monitord-Key"] = message.key
@@ -164,7 +164,7 @@ def _address(text: str) -> str:
 def _recipients(table: Table) -> tuple[str, ...]:
     found = table.look_up("to")
     if found is None or found[1] in ("", []):
-        table.fault("to", "names nobody", 'write to = ["ops@example.org"]')
+        table.error("to", "names nobody", 'write to = ["ops@example.org"]')
         return ()
     return tuple(dict.fromkeys(table.one_or_more("to", _address, default=())))
 
@@ -192,9 +192,9 @@ def _password(table: Table, security: SmtpSecurity) -> Secret | None:
     has_name = table.look_up("username") is not None
     if has_name is not (password is not None):
         missing = "password" if has_name else "username"
-        table.fault("username" if has_name else "password", f"has no {missing} beside it", "write both")
+        table.error("username" if has_name else "password", f"has no {missing} beside it", "write both")
     elif has_name and security not in {SmtpSecurity.STARTTLS, SmtpSecurity.TLS}:
-        table.fault("password", "could be read on the way", 'write security = "starttls" or "tls"')
+        table.error("password", "could be read on the way", 'write security = "starttls" or "tls"')
     return password
 
 

@@ -3,8 +3,8 @@
     type = "pagerduty"
     routing_key = { credential = "pagerduty-key" }
 
-A trouble is one incident there: each notice of it has the same `dedup_key`, and the closing one resolves it. Such a
-request has one event, so a message has one notice. How it is reached is written as for `webhook`.
+A alert is one incident there: each notification of it has the same `dedup_key`, and the closing one resolves it. Such a
+request has one event, so a message has one notification. How it is reached is written as for `webhook`.
 """
 
 import json
@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from monitord.config import Table
-from monitord.notifiers.notice import Message, Notice, NoticeKind, cut, utc_text
+from monitord.notifiers.notification import Message, Notification, NotificationKind, cut, utc_text
 from monitord.notifiers.webhook import WebhookNotifier, WebhookOptions, refuse_what_webhooks_have
 
 URL = "https://events.pagerduty.com/v2/enqueue"
@@ -24,7 +24,7 @@ MOST_SUMMARY_UNITS = 1024
 class PagerDutyNotifier(WebhookNotifier):
     type_name: ClassVar[str] = "pagerduty"
     usual_url: ClassVar[str | None] = URL
-    most_notices: ClassVar[int] = 1
+    most_notifications: ClassVar[int] = 1
     usual_per_minute: ClassVar[int] = 60
 
     @classmethod
@@ -34,29 +34,31 @@ class PagerDutyNotifier(WebhookNotifier):
 
     def writer(self) -> Callable[[Message], str]:
         key = "" if self.options.routing_key is None else self.options.routing_key.reveal()
-        return lambda message: json.dumps({"routing_key": key, **_event(message.notices[0], message.origin)})
+        return lambda message: json.dumps(
+            {"routing_key": key, **_event(message.notifications[0], message.origin)}
+        )
 
 
-def _event(notice: Notice, origin: str) -> Mapping[str, Any]:
-    if notice.kind.is_closing:
-        return {"event_action": "resolve", "dedup_key": notice.trouble}
+def _event(notification: Notification, origin: str) -> Mapping[str, Any]:
+    if notification.kind.is_closing:
+        return {"event_action": "resolve", "dedup_key": notification.alert}
     return {
         "event_action": "trigger",
-        "dedup_key": notice.trouble,
+        "dedup_key": notification.alert,
         "client": "monitord",
         "payload": {
-            "summary": cut(f"{notice.title}: {notice.detail}", MOST_SUMMARY_UNITS),
+            "summary": cut(f"{notification.title}: {notification.detail}", MOST_SUMMARY_UNITS),
             "source": origin,
-            "severity": "info" if notice.kind is NoticeKind.TEST else notice.severity,
-            "timestamp": utc_text(notice.at),
-            "component": notice.monitor or "monitord",
-            "class": notice.reason.value,
+            "severity": "info" if notification.kind is NotificationKind.TEST else notification.severity,
+            "timestamp": utc_text(notification.at),
+            "component": notification.monitor or "monitord",
+            "class": notification.reason.value,
             "custom_details": {
-                "type": notice.type_name,
-                "tags": list(notice.tags),
-                "since": utc_text(notice.since),
-                "started_at": utc_text(notice.started_at),
-                "detail": notice.detail,
+                "type": notification.type_name,
+                "tags": list(notification.tags),
+                "since": utc_text(notification.since),
+                "started_at": utc_text(notification.started_at),
+                "detail": notification.detail,
             },
         },
     }

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from monitord.net import Processes, ProcessFault, ProcessRequest
+from monitord.net import Processes, ProcessFailure, ProcessRequest
 
 COMMAND = (sys.executable, "-I", str(Path(__file__).with_name("template_process.py")))
 FILL_WITHIN_S = 10.0
@@ -24,7 +24,7 @@ _JSON_FORM = re.compile(r"\s*(\{\s*\"|\[\s*([\[\"]|\{(?![{%#]))).*[\]}]\s*", re.
 _STOPPED = frozenset({signal.SIGTERM, signal.SIGKILL})
 
 
-class TemplateFault(Exception):  # noqa: N818 - a fault of the configuration
+class TemplateFailure(Exception):  # noqa: N818 - a failure of the configuration
     """A template could not be filled: why, in which of its lines, and with which context (None: with any)."""
 
     def __init__(
@@ -59,12 +59,12 @@ def one_timeout() -> Iterator[None]:
 
 
 async def fill(processes: Processes, template: str, context: Mapping[str, Any], *, deadline: float) -> str:
-    """The text that a template makes of a context, in at most half of the time. Raises TemplateFault."""
+    """The text that a template makes of a context, in at most half of the time. Raises TemplateFailure."""
     now = time.monotonic()
     request = ProcessRequest(COMMAND, stdin=_order(template, [context]), max_stdout_bytes=MAX_OUTPUT_BYTES)
     outcome = await processes.run(request, deadline=now + min((deadline - now) / 2, FILL_WITHIN_S))
-    if isinstance(outcome, ProcessFault):
-        raise TemplateFault(outcome.detail)
+    if isinstance(outcome, ProcessFailure):
+        raise TemplateFailure(outcome.detail)
     number = signal.SIGKILL if outcome.is_late else outcome.signal
     return _texts(outcome.stdout, number)[0]
 
@@ -79,9 +79,9 @@ def fill_each(template: str, contexts: Sequence[Mapping[str, Any]]) -> list[str]
         return []
     try:
         return _fill_each(template, contexts)
-    except TemplateFault as fault:
-        if fault.is_timeout:
-            timeouts.append(fault.problem)
+    except TemplateFailure as failure:
+        if failure.is_timeout:
+            timeouts.append(failure.problem)
         raise
 
 
@@ -93,7 +93,7 @@ def _fill_each(template: str, contexts: Sequence[Mapping[str, Any]]) -> list[str
     except subprocess.TimeoutExpired:
         return _texts(b"", signal.SIGKILL)
     except OSError as error:
-        raise TemplateFault(f"no process to fill it: {error.strerror}") from error
+        raise TemplateFailure(f"no process to fill it: {error.strerror}") from error
     return _texts(ended.stdout, -ended.returncode if ended.returncode < 0 else None)
 
 
@@ -106,10 +106,10 @@ def _texts(output: bytes, number: int | None) -> list[str]:
         answer = json.loads(output)
     except ValueError:
         problem = "it takes too long" if number in _STOPPED else "the process that fills it ended early"
-        raise TemplateFault(problem, is_timeout=number in _STOPPED) from None
+        raise TemplateFailure(problem, is_timeout=number in _STOPPED) from None
     if "error" in answer:
         problem = " ".join(answer["error"].split())
-        raise TemplateFault(problem, answer["line"], answer["context"], is_timeout=answer["is_timeout"])
+        raise TemplateFailure(problem, answer["line"], answer["context"], is_timeout=answer["is_timeout"])
     return list(answer["texts"])
 
 

@@ -21,17 +21,17 @@ from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from monitord.config import Secret, Table
-from monitord.model import Health, Reason
-from monitord.net import HttpExchange, HttpFault
+from monitord.model import Reason, State
+from monitord.net import HttpExchange, HttpFailure
 from monitord.notifiers.base import (
-    MOST_NOTICES,
+    MOST_NOTIFICATIONS,
     DeliveryError,
     Notifier,
     NotifierSettings,
     NotifierTools,
 )
-from monitord.notifiers.notice import Message, Notice, NoticeKind, cut, utf16_units
-from monitord.notifiers.template import TemplateFault, declares_json, fill, fill_each, json_problem
+from monitord.notifiers.notification import Message, Notification, NotificationKind, cut, utf16_units
+from monitord.notifiers.template import TemplateFailure, declares_json, fill, fill_each, json_problem
 from monitord.options.http import HttpOptions, opaque_parts, read_options, secrets_of
 
 MOST_SAID_CHARACTERS = 200
@@ -84,7 +84,7 @@ class WebhookNotifier(Notifier[WebhookOptions]):
             if key in table:
                 is_body = key in {"json", "form"} and cls is WebhookNotifier
                 hint = 'write body = "…", a template, or format = "…"' if is_body else "leave it out"
-                table.fault(key, "is for monitors", hint)
+                table.error(key, "is for monitors", hint)
         http = read_options(table, cls.usual_url)
         options = WebhookOptions(
             replace(
@@ -97,7 +97,7 @@ class WebhookNotifier(Notifier[WebhookOptions]):
         )
         if http.body is not None:
             if "format" in table:
-                table.fault("format", "stands beside body", "keep one of them")
+                table.error("format", "stands beside body", "keep one of them")
             _try_template(table, options)
         return options
 
@@ -131,7 +131,7 @@ class WebhookNotifier(Notifier[WebhookOptions]):
             outcome = await self.tools.http.fetch(request, deadline=deadline)
         finally:
             await self.tools.http.forget(request)
-        if isinstance(outcome, HttpFault):
+        if isinstance(outcome, HttpFailure):
             raise DeliveryError(self.masking.mask(outcome.detail))
         said = self._said(outcome)
         if self.warning is not None:
@@ -148,8 +148,8 @@ class WebhookNotifier(Notifier[WebhookOptions]):
         problem: str | None
         try:
             text = await fill(self.tools.processes, template.reveal(), message.as_json(), deadline=deadline)
-        except TemplateFault as fault:
-            problem = str(fault)
+        except TemplateFailure as failure:
+            problem = str(failure)
         else:
             declares = declares_json(template.reveal(), _content_type(self.options))
             problem = json_problem(text) if declares else None
@@ -175,7 +175,7 @@ def refuse_what_webhooks_have(table: Table) -> None:
     """For a type that is reached as a webhook is, and knows by itself what is sent."""
     for key in OF_WEBHOOKS_ONLY:
         if key in table:
-            table.fault(key, "is for webhooks", "leave it out")
+            table.error(key, "is for webhooks", "leave it out")
 
 
 def _retry_after_s(exchange: HttpExchange, now: datetime) -> float | None:
@@ -232,34 +232,34 @@ def _alertmanager(message: Message) -> Mapping[str, Any]:
         "groupKey": f"monitord:{message.key}",
         "truncatedAlerts": 0,
         "status": "resolved" if message.is_all_closing else "firing",
-        "receiver": message.notices[0].notifier,
+        "receiver": message.notifications[0].notifier,
         "groupLabels": {},
         "commonLabels": {"job": "monitord", "instance": message.origin},
         "commonAnnotations": {},
         "externalURL": "",
-        "alerts": [_alert(one, message.origin) for one in message.notices],
+        "alerts": [_alert(one, message.origin) for one in message.notifications],
     }
 
 
-def _alert(notice: Notice, origin: str) -> Mapping[str, Any]:
+def _alert(notification: Notification, origin: str) -> Mapping[str, Any]:
     return {
-        "status": "resolved" if notice.kind.is_closing else "firing",
+        "status": "resolved" if notification.kind.is_closing else "firing",
         "labels": {
-            "alertname": notice.monitor or notice.kind.value,
+            "alertname": notification.monitor or notification.kind.value,
             "job": "monitord",
             "instance": origin,
-            "monitor": notice.monitor,
-            "type": notice.type_name,
-            "reason": notice.reason.value,
-            "severity": notice.severity,
+            "monitor": notification.monitor,
+            "type": notification.type_name,
+            "reason": notification.reason.value,
+            "severity": notification.severity,
         },
-        "annotations": {"summary": notice.title, "description": notice.detail},
-        "startsAt": notice.started_at.astimezone(UTC).isoformat(),
-        "endsAt": notice.ended_at.astimezone(UTC).isoformat()
-        if notice.kind.is_closing
+        "annotations": {"summary": notification.title, "description": notification.detail},
+        "startsAt": notification.started_at.astimezone(UTC).isoformat(),
+        "endsAt": notification.ended_at.astimezone(UTC).isoformat()
+        if notification.kind.is_closing
         else "0001-01-01T00:00:00Z",
         "generatorURL": "",
-        "fingerprint": notice.trouble,
+        "fingerprint": notification.alert,
     }
 
 
@@ -291,16 +291,16 @@ def _try_template(table: Table, options: WebhookOptions) -> None:
     template = options.http.body
     if not template:  # a secret that was not looked up is empty
         return
-    found = table.look_up("max_notices")
-    most = found[1] if found is not None and isinstance(found[1], int) else MOST_NOTICES
-    samples = [one for one in sample_messages() if len(one.notices) <= max(1, most)]
+    found = table.look_up("max_notifications")
+    most = found[1] if found is not None and isinstance(found[1], int) else MOST_NOTIFICATIONS
+    samples = [one for one in sample_messages() if len(one.notifications) <= max(1, most)]
     try:
         texts = fill_each(template.reveal(), [one.as_json() for one in samples])
-    except TemplateFault as fault:
-        with_what = "" if fault.context is None else f" with {_notifications(samples[fault.context])}"
+    except TemplateFailure as failure:
+        with_what = "" if failure.context is None else f" with {_notifications(samples[failure.context])}"
         # Of a template that is a secret an error may quote parts.
-        problem = f" in line {fault.line}" if template in options.http.hidden else f": {fault}"
-        table.fault(
+        problem = f" in line {failure.line}" if template in options.http.hidden else f": {failure}"
+        table.error(
             "body", f"cannot be filled as a template{with_what}{problem}", "see monitord.toml(5), body"
         )
         return
@@ -309,7 +309,7 @@ def _try_template(table: Table, options: WebhookOptions) -> None:
     for sample, text in zip(samples, texts, strict=False):
         invalid = json_problem(text)
         if invalid is not None:
-            table.fault(
+            table.error(
                 "body",
                 f"makes no JSON with {_notifications(sample)}: {invalid}",
                 'write each text as {{ text | tojson }}, without quotes, or add content_type = "text/plain"',
@@ -318,52 +318,52 @@ def _try_template(table: Table, options: WebhookOptions) -> None:
 
 
 def _notifications(message: Message) -> str:
-    count = len(message.notices)
+    count = len(message.notifications)
     return "one notification" if count == 1 else f"{count} notifications"
 
 
 def sample_messages() -> list[Message]:
     """Messages of all sizes and kinds, and with texts that have to be escaped."""
     example = example_message()
-    problem, recovery = example.notices
-    test = replace(problem, kind=NoticeKind.TEST, monitor="", type_name="", tags=(), health=Health.UP)
-    # Every notifier gets the notices about isolation, in which the state is unknown and there is no monitor.
+    problem, recovery = example.notifications
+    test = replace(problem, kind=NotificationKind.TEST, monitor="", type_name="", tags=(), health=State.UP)
+    # Every notifier gets the notifications about isolation, in which the state is unknown and there is no monitor.
     isolation = replace(
-        test, kind=NoticeKind.BLIND, health=Health.UNKNOWN, reason=Reason.PROBER_BLIND, detail=""
+        test, kind=NotificationKind.ISOLATED, health=State.UNKNOWN, reason=Reason.PROBER_ISOLATED, detail=""
     )
     groups = [
         [problem],
         [recovery],
         [test],
         [isolation],
-        [replace(isolation, kind=NoticeKind.SEEING)],
-        [replace(problem, kind=NoticeKind.CHANGE, health=Health.DEGRADED, tags=())],
-        [replace(recovery, kind=NoticeKind.FLAPPING)],
+        [replace(isolation, kind=NotificationKind.RECONNECTED)],
+        [replace(problem, kind=NotificationKind.UPDATE, health=State.DEGRADED, tags=())],
+        [replace(recovery, kind=NotificationKind.FLAPPING)],
         [problem, recovery],
         *(
             [problem, recovery] * (count // 2) + [problem] * (count % 2)
-            for count in (3, 4, 5, 10, MOST_NOTICES)
+            for count in (3, 4, 5, 10, MOST_NOTIFICATIONS)
         ),
     ]
-    return [replace(example, notices=group) for group in groups]
+    return [replace(example, notifications=group) for group in groups]
 
 
 def example_message() -> Message:
-    """Of two notices, with all that a template may ask for."""
+    """Of two notifications, with all that a template may ask for."""
     now = datetime.now(UTC)
     since = now - timedelta(minutes=5)
-    notices = [
-        Notice(
+    notifications = [
+        Notification(
             id=f"example-{kind.value}",
             notifier="example",
             kind=kind,
-            trouble="example",
+            alert="example",
             number=number,
             monitor="example",
             type_name="http",
             tags=("prod",),
             health=health,
-            since=since if kind is NoticeKind.PROBLEM else now,
+            since=since if kind is NotificationKind.PROBLEM else now,
             started_at=since,
             at=now,
             duration_s=(now - since).total_seconds(),
@@ -371,8 +371,8 @@ def example_message() -> Message:
             detail='GET https://www.example.org/ answered "503" \\o/ Größe\n\t<b> & ☃',
         )
         for number, kind, health, reason in (
-            (1, NoticeKind.PROBLEM, Health.DOWN, Reason.CONDITION_FAILED),
-            (2, NoticeKind.RECOVERY, Health.UP, Reason.OK),
+            (1, NotificationKind.PROBLEM, State.DOWN, Reason.CONDITION_FAILED),
+            (2, NotificationKind.RECOVERY, State.UP, Reason.OK),
         )
     ]
-    return Message(notices, "host.example.org", datetime.fromtimestamp(time.time(), UTC))
+    return Message(notifications, "host.example.org", datetime.fromtimestamp(time.time(), UTC))

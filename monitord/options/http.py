@@ -279,7 +279,7 @@ def _read_proxy(table: Table) -> Secret | None:
     try:
         parse_target(proxy.reveal())
     except ValueError:
-        table.fault("proxy", "is not a URL", 'write "http://host:port"')
+        table.error("proxy", "is not a URL", 'write "http://host:port"')
         return None
     return proxy
 
@@ -293,7 +293,7 @@ def _check(table: Table, key: str, url: str) -> None:
     try:
         parse_target(url)
     except ValueError as error:
-        _fault(table, key, error)
+        _diagnostic(table, key, error)
 
 
 def _method(text: str) -> str:
@@ -312,7 +312,7 @@ def _read_headers(table: Table) -> tuple[tuple[str, Secret], ...]:
     try:
         check_headers((name, value.reveal()) for name, value in headers.items())
     except ValueError as error:
-        _fault(table, "headers", error)
+        _diagnostic(table, "headers", error)
         return ()
     return tuple(headers.items())
 
@@ -334,8 +334,8 @@ def _hidden(table: Table) -> tuple[Secret, ...]:
     return tuple(hidden)
 
 
-def _fault(table: Table, key: str, error: Exception) -> None:
-    table.fault(key, *problem_and_hint(error))
+def _diagnostic(table: Table, key: str, error: Exception) -> None:
+    table.error(key, *problem_and_hint(error))
 
 
 def _read_body(table: Table) -> tuple[Secret | None, str | None]:
@@ -344,14 +344,14 @@ def _read_body(table: Table) -> tuple[Secret | None, str | None]:
     form = table.secrets("form", default={}) if table.look_up("form") is not None else None
     document = table.look_up("json")
     if sum(part is not None for part in (body, form, document)) > 1:
-        table.fault("", "has more than one body", "keep one of body, form and json")
+        table.error("", "has more than one body", "keep one of body, form and json")
     if form is not None:
         return Secret(urlencode({name: value.reveal() for name, value in form.items()})), _FORM
     if document is not None:
         try:
             return Secret(json.dumps(document[1], allow_nan=False)), "application/json"
         except (TypeError, ValueError, RecursionError):
-            table.fault("json", "holds what JSON cannot say, such as a date", "write it as text")
+            table.error("json", "holds what JSON cannot say, such as a date", "write it as text")
             return None, None
     return body, None
 
@@ -362,7 +362,7 @@ def _read_basic_auth(table: Table) -> tuple[str | None, Secret | None]:
     given = table.table("basic_auth")
     username = given.text("username")
     if ":" in username:
-        given.fault("username", "holds a colon, which basic authentication cannot send", "")
+        given.error("username", "holds a colon, which basic authentication cannot send", "")
     return username, given.secret("password", default=None)
 
 
@@ -372,7 +372,7 @@ def _check_together(table: Table, options: HttpOptions) -> None:
         try:
             request = options.request()
         except ValueError as error:
-            _fault(table, "", error)
+            _diagnostic(table, "", error)
             return
         if options.all_addresses and request.proxy_target is not None:
-            table.fault("all_addresses", "has no use with a proxy, which chooses the address", "keep one")
+            table.error("all_addresses", "has no use with a proxy, which chooses the address", "keep one")

@@ -168,12 +168,12 @@ def _read_command(table: Table) -> tuple[str, ...]:
     found = table.look_up("command")
     written = None if found is None else found[1]
     if isinstance(written, str):
-        table.fault(
+        table.error(
             "command", "is text, and there is no shell to take it apart", f"write {_as_list(written)}"
         )
         return ()
     if isinstance(written, list) and any(isinstance(part, dict) for part in written):
-        table.fault(
+        table.error(
             "command",
             "holds a secret, which every user of this host could see among its arguments",
             "hand it over in environment, or in a file that the plugin reads",
@@ -201,7 +201,7 @@ def _read_environment(table: Table) -> tuple[tuple[tuple[str, Secret], ...], tup
     written = found[1] if found is not None and isinstance(found[1], dict) else {}
     for name in environment:
         if name.startswith(_NOT_FOR_PLUGINS):
-            table.fault(
+            table.error(
                 "environment",
                 f"{name} is between the service manager and monitord",
                 'leave it out; a credential can be a value: { credential = "name" }',
@@ -218,4 +218,4 @@ def _try(table: Table, key: str, **part: Any) -> None:
     try:
         ProcessRequest(**({"command": ("/",)} | part))
     except ValueError as error:
-        table.fault(key, *problem_and_hint(error))
+        table.error(key, *problem_and_hint(error))

@@ -1,35 +1,35 @@
-"""What types of monitors on TLS, or on streams, have in common: their keys, and the facts of the peer."""
+"""What types of monitors on TLS, or on streams, have in common: their keys, and the fields of the peer."""
 
 from collections.abc import Mapping
 from datetime import datetime
 
-from monitord.conditions import EXPIRY, IP_VERSION, LATENCY, Bounds, FactType
+from monitord.conditions import EXPIRY, IP_VERSION, LATENCY, Bounds, FieldType
 from monitord.config import Table, value_text
 from monitord.errors import problem_and_hint
-from monitord.model import Fact
-from monitord.net import CertificateFacts, Phase, TlsFacts, TlsOptions, TlsVersion, make_context
+from monitord.model import FieldValue
+from monitord.net import CertificateFields, Phase, TlsFields, TlsOptions, TlsVersion, make_context
 from monitord.net.stream.client import StreamOutcome
 
-TLS_FACTS = {
-    "tls.version": FactType.TEXT,
-    "tls.cipher": FactType.TEXT,
-    "certificate.expires_in": FactType.DURATION,
-    "certificate.expires_at": FactType.TEXT,
-    "certificate.subject": FactType.TEXT,
-    "certificate.issuer": FactType.TEXT,
-    "certificate.names": FactType.TEXTS,
+TLS_FIELDS = {
+    "tls.version": FieldType.TEXT,
+    "tls.cipher": FieldType.TEXT,
+    "certificate.expires_in": FieldType.DURATION,
+    "certificate.expires_at": FieldType.TEXT,
+    "certificate.subject": FieldType.TEXT,
+    "certificate.issuer": FieldType.TEXT,
+    "certificate.names": FieldType.TEXTS,
 }
 """For a vocabulary."""
 
-STREAM_FACTS = {
-    "response_time": FactType.DURATION,
-    **{f"phase.{phase.value}": FactType.DURATION for phase in Phase if phase is not Phase.TRANSFER},
-    "address": FactType.TEXT,
-    "ip_version": FactType.NUMBER,
-    **TLS_FACTS,
+STREAM_FIELDS = {
+    "response_time": FieldType.DURATION,
+    **{f"phase.{phase.value}": FieldType.DURATION for phase in Phase if phase is not Phase.TRANSFER},
+    "address": FieldType.TEXT,
+    "ip_version": FieldType.NUMBER,
+    **TLS_FIELDS,
 }
 
-ONLY_WITH_TLS = dict.fromkeys(TLS_FACTS, "there is only with TLS")
+ONLY_WITH_TLS = dict.fromkeys(TLS_FIELDS, "there is only with TLS")
 
 TLS_BOUNDS = {
     "certificate.expires_in": EXPIRY,
@@ -47,14 +47,14 @@ TLS_KEYS = ("verify", "ca_file", "client_certificate", "client_key", "min_tls")
 """Those that `read_tls` reads."""
 
 
-def facts_of_tls(tls: TlsFacts, now: datetime) -> Mapping[str, Fact]:
-    facts: dict[str, Fact] = {"tls.version": tls.version, "tls.cipher": tls.cipher}
+def fields_of_tls(tls: TlsFields, now: datetime) -> Mapping[str, FieldValue]:
+    fields: dict[str, FieldValue] = {"tls.version": tls.version, "tls.cipher": tls.cipher}
     if tls.certificate is not None:
-        facts |= facts_of_certificate(tls.certificate, now)
-    return facts
+        fields |= fields_of_certificate(tls.certificate, now)
+    return fields
 
 
-def facts_of_certificate(certificate: CertificateFacts, now: datetime) -> Mapping[str, Fact]:
+def fields_of_certificate(certificate: CertificateFields, now: datetime) -> Mapping[str, FieldValue]:
     return {
         "certificate.expires_in": (certificate.expires_at - now).total_seconds(),
         "certificate.expires_at": certificate.expires_at.isoformat(),
@@ -64,16 +64,16 @@ def facts_of_certificate(certificate: CertificateFacts, now: datetime) -> Mappin
     }
 
 
-def facts_of_stream(outcome: StreamOutcome, now: datetime) -> dict[str, Fact]:
-    facts: dict[str, Fact] = {"response_time": outcome.duration_s}
-    facts.update((f"phase.{phase.value}", seconds) for phase, seconds in outcome.phases.items())
+def fields_of_stream(outcome: StreamOutcome, now: datetime) -> dict[str, FieldValue]:
+    fields: dict[str, FieldValue] = {"response_time": outcome.duration_s}
+    fields.update((f"phase.{phase.value}", seconds) for phase, seconds in outcome.phases.items())
     if outcome.address is not None:
-        facts["address"] = outcome.address
+        fields["address"] = outcome.address
     if outcome.ip_version is not None:
-        facts["ip_version"] = outcome.ip_version
+        fields["ip_version"] = outcome.ip_version
     if outcome.tls is not None:
-        facts.update(facts_of_tls(outcome.tls, now))
-    return facts
+        fields.update(fields_of_tls(outcome.tls, now))
+    return fields
 
 
 def read_tls(table: Table, *, alpn: tuple[str, ...] = ("http/1.1",)) -> TlsOptions:
@@ -89,7 +89,7 @@ def read_tls(table: Table, *, alpn: tuple[str, ...] = ("http/1.1",)) -> TlsOptio
         alpn=alpn,
     )
     if key is not None and certificate is None:
-        table.fault("client_key", "has no client_certificate beside it", 'write client_certificate = "/path"')
+        table.error("client_key", "has no client_certificate beside it", 'write client_certificate = "/path"')
     elif certificate is not None:
         check_files(
             table, "client_certificate", TlsOptions(verify=False, certificate_file=certificate, key_file=key)
@@ -97,14 +97,14 @@ def read_tls(table: Table, *, alpn: tuple[str, ...] = ("http/1.1",)) -> TlsOptio
     if ca_file is not None:
         check_files(table, "ca_file", TlsOptions(ca_file=ca_file))
         if not options.verify:
-            table.fault("ca_file", "has no use with verify = false", "keep one of them")
+            table.error("ca_file", "has no use with verify = false", "keep one of them")
     return options
 
 
 def _path(table: Table, key: str) -> str | None:
     path = table.text(key, default=None)
     if path is not None and not path.startswith("/"):
-        table.fault(key, f"{value_text(path)} is not an absolute path", f'write {key} = "/path/to/file.pem"')
+        table.error(key, f"{value_text(path)} is not an absolute path", f'write {key} = "/path/to/file.pem"')
         return None
     return path
 
@@ -116,4 +116,4 @@ def check_files(table: Table, key: str, options: TlsOptions) -> None:
     except PermissionError as error:
         table.unreadable(key, str(error.filename))
     except (OSError, ValueError) as error:
-        table.fault(key, *problem_and_hint(error))
+        table.error(key, *problem_and_hint(error))

@@ -15,7 +15,7 @@ from typing import Protocol, cast
 
 from .application import Application
 from .framing import Inbox
-from .head import Head, HeadParser, ProtocolFault
+from .head import Head, HeadParser, ProtocolFailure
 from .limits import (
     FIRST_REQUEST_S,
     LINGER_BYTES,
@@ -107,7 +107,7 @@ class Connection(asyncio.Protocol):
         if refusal is None:
             self._aim(_IDLE, self.limits.keep_alive_s)
         elif not self.is_closing:
-            self._refuse(ProtocolFault(503, refusal))
+            self._refuse(ProtocolFailure(503, refusal))
 
     def data_received(self, data: bytes) -> None:
         phase, server = self._phase, self.server
@@ -135,8 +135,8 @@ class Connection(asyncio.Protocol):
             return None
         try:
             head = inbox.next_head()
-        except ProtocolFault as fault:
-            self._refuse(fault)
+        except ProtocolFailure as failure:
+            self._refuse(failure)
             return None
         if head is None and phase is _IDLE and inbox.data:
             self._aim(_HEAD, self.limits.head_s)
@@ -206,8 +206,8 @@ class Connection(asyncio.Protocol):
                     break
                 served += 1
                 head = await self._next_head(served)
-        except ProtocolFault as fault:
-            self._refuse(fault)
+        except ProtocolFailure as failure:
+            self._refuse(failure)
         except BaseException:
             self._break_off()
             raise
@@ -253,9 +253,9 @@ class Connection(asyncio.Protocol):
         if self._eof:
             self.close()
 
-    def _refuse(self, fault: ProtocolFault) -> None:
+    def _refuse(self, failure: ProtocolFailure) -> None:
         """Answer what is not HTTP, or too much of it, and close."""
-        response = Response(text=f"{fault.status}: {fault.message}\n", status=fault.status)
+        response = Response(text=f"{failure.status}: {failure.message}\n", status=failure.status)
         self.write(response.encode_head(len(response.body), "Connection: close\r\n") + response.body)
         self._linger()
 
@@ -408,7 +408,7 @@ class Connection(asyncio.Protocol):
         elif phase is _IDLE:
             self.close()
         elif phase is _HEAD:
-            self._refuse(ProtocolFault(408, "the request did not come in time"))
+            self._refuse(ProtocolFailure(408, "the request did not come in time"))
         elif self._took_enough():
             self._aim(phase, self.limits.write_s)  # the client still takes what it is owed
         else:

@@ -64,21 +64,21 @@ class FileResponse(StreamResponse):
 
     async def send(self, request: Asked) -> None:
         try:
-            file, facts = await _opened(self.path)
+            file, fields = await _opened(self.path)
         except OSError as error:
             if error.errno not in _NOT_THERE:
                 raise
             self._refuse(request, HTTPNotFound())
             return
         try:
-            await self._send_open(request, file, facts)
+            await self._send_open(request, file, fields)
         finally:
             file.close()
 
-    async def _send_open(self, request: Asked, file: IO[bytes], facts: os.stat_result) -> None:
-        tag = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"'
+    async def _send_open(self, request: Asked, file: IO[bytes], fields: os.stat_result) -> None:
+        tag = f'"{fields.st_mtime_ns:x}-{fields.st_size:x}"'
         # RFC 9110 section 8.8.2.1: nothing was modified later than now.
-        modified_s = min(int(facts.st_mtime), int(time.time()))
+        modified_s = min(int(fields.st_mtime), int(time.time()))
         self.headers.update(
             {"ETag": tag, "Last-Modified": formatdate(modified_s, usegmt=True), "Accept-Ranges": "bytes"}
         )
@@ -86,7 +86,7 @@ class FileResponse(StreamResponse):
         if refusal is not None:
             self._refuse(request, refusal)
             return
-        size = facts.st_size
+        size = fields.st_size
         start, length = 0, size
         wanted = _wanted_range(request, tag, modified_s, size)
         if wanted is not None:
@@ -158,11 +158,11 @@ def _open(path: Path) -> tuple[IO[bytes], os.stat_result]:
         raise FileNotFoundError(errno.ENOENT, "no file has such a name", path)
     # O_NONBLOCK: opening a FIFO must not wait for its writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    facts = os.fstat(descriptor)
-    if not stat.S_ISREG(facts.st_mode):
+    fields = os.fstat(descriptor)
+    if not stat.S_ISREG(fields.st_mode):
         os.close(descriptor)
         raise FileNotFoundError(errno.ENOENT, "not a regular file", path)
-    return os.fdopen(descriptor, "rb"), facts
+    return os.fdopen(descriptor, "rb"), fields
 
 
 def _precondition(request: Asked, tag: str, modified_s: int) -> HTTPException | None:

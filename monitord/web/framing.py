@@ -1,14 +1,14 @@
 """The incoming half of HTTP/1 without I/O: bytes in, heads and pieces of bodies out.
 
 `Inbox` holds what has arrived and not been used. It yields one head at a time, then the body of that request in
-pieces, then the next head, so a pipelining client is held back by bytes alone, and a fault in its third
+pieces, then the next head, so a pipelining client is held back by bytes alone, and a failure in its third
 request shows after its first two are answered. What comes out does not depend on how the bytes were cut into
 reads. Everything not yet decided is bounded here; what is decided (the body) is taken at the reader's pace.
 """
 
 import re
 
-from .head import Head, HeadParser, ProtocolFault
+from .head import Head, HeadParser, ProtocolFailure
 
 MAX_CHUNK_LINE_BYTES = 256
 MAX_CHUNK_EXTENSION_BYTES = 8 * 1024  # in one body; extensions carry nothing that anybody reads
@@ -41,7 +41,7 @@ class ChunkedFrame:
     """A chunked body (RFC 9112 section 7.1), by the letter. Trailers are checked and dropped."""
 
     left = None  # is not known before it ends
-    __slots__ = ("_extension_bytes", "_fault", "_left", "_state", "_trailer_bytes", "done")
+    __slots__ = ("_extension_bytes", "_failure", "_left", "_state", "_trailer_bytes", "done")
 
     def __init__(self) -> None:
         self.done = False
@@ -49,12 +49,12 @@ class ChunkedFrame:
         self._left = 0
         self._extension_bytes = 0
         self._trailer_bytes = 0
-        self._fault: ProtocolFault | None = None
+        self._failure: ProtocolFailure | None = None
 
     def cut(self, data: bytes, start: int, most: int) -> tuple[bytes, int]:
-        """As that of `LengthFrame`. Raises ProtocolFault, once what came before the fault has been given."""
-        if self._fault is not None:
-            raise self._fault
+        """As that of `LengthFrame`. Raises ProtocolFailure, once what came before the failure has been given."""
+        if self._failure is not None:
+            raise self._failure
         pieces: list[bytes] = []
         while most and not self.done:
             if self._left:
@@ -68,9 +68,9 @@ class ChunkedFrame:
                 continue
             try:
                 after = self._state(data, start)
-            except ProtocolFault as fault:
-                self._fault = fault
-                if pieces:  # what came before the fault is delivered first, as it would be in smaller reads
+            except ProtocolFailure as failure:
+                self._failure = failure
+                if pieces:  # what came before the failure is delivered first, as it would be in smaller reads
                     break
                 raise
             if after == start:
@@ -84,10 +84,10 @@ class ChunkedFrame:
             return start
         match = _CHUNK_LINE.fullmatch(data, start, end)
         if match is None:
-            raise ProtocolFault(400, "malformed chunk size")
+            raise ProtocolFailure(400, "malformed chunk size")
         self._extension_bytes += end - match.end(1)
         if self._extension_bytes > MAX_CHUNK_EXTENSION_BYTES:
-            raise ProtocolFault(400, "too many chunk extensions")
+            raise ProtocolFailure(400, "too many chunk extensions")
         self._left = int(match[1], 16)
         self._state = self._after_data if self._left else self._trailer
         return end + 2
@@ -95,7 +95,7 @@ class ChunkedFrame:
     def _after_data(self, data: bytes, start: int) -> int:
         ending = data[start : start + 2]
         if not b"\r\n".startswith(ending):
-            raise ProtocolFault(400, "a chunk is longer than its size")
+            raise ProtocolFailure(400, "a chunk is longer than its size")
         if len(ending) < 2:  # noqa: PLR2004 - CR LF
             return start
         self._state = self._size
@@ -109,7 +109,7 @@ class ChunkedFrame:
         if end == start:
             self.done = True
         elif _TRAILER_LINE.fullmatch(data, start, end) is None:
-            raise ProtocolFault(400, "malformed trailer field")
+            raise ProtocolFailure(400, "malformed trailer field")
         return end + 2
 
 
@@ -119,12 +119,12 @@ Frame = LengthFrame | ChunkedFrame
 def _line_end(data: bytes, start: int, most: int, what: str) -> int:
     end = data.find(b"\r\n", start, start + most + 2)
     if end < 0 and len(data) - start >= most + 2:
-        raise ProtocolFault(400, f"{what} too long")
+        raise ProtocolFailure(400, f"{what} too long")
     return end
 
 
 class Inbox:
-    """What one connection has received and not yet used. Raises only ProtocolFault; after it, nothing more."""
+    """What one connection has received and not yet used. Raises only ProtocolFailure; after it, nothing more."""
 
     __slots__ = ("_max_head", "_max_line", "_parser", "_scanned", "_start", "data", "frame")
 
@@ -201,8 +201,8 @@ class Inbox:
         sound = bare.end() - start if bare else size + 1  # so many bytes, less one, have nothing bare in them
         line = self._max_line + 2
         if line <= size and line < sound and data.find(b"\r\n", start, start + line) < 0:
-            raise ProtocolFault(414, "request line too long")
+            raise ProtocolFailure(414, "request line too long")
         if self._max_head <= size and self._max_head < sound:
-            raise ProtocolFault(431, "header fields too large")
+            raise ProtocolFailure(431, "header fields too large")
         if bare:
-            raise ProtocolFault(400, "a bare line feed, carriage return or NUL in the request head")
+            raise ProtocolFailure(400, "a bare line feed, carriage return or NUL in the request head")

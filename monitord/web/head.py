@@ -1,4 +1,4 @@
-"""Request heads: complete, bounded bytes in; a checked `Head`, or a `ProtocolFault`, out.
+"""Request heads: complete, bounded bytes in; a checked `Head`, or a `ProtocolFailure`, out.
 
 The one module that imports httptools. Two builds of it exist: 0.1.1 on http-parser (Debian 12 and 13), which lets
 `Host :`, folded fields, bare line feeds and `HTTP/9.9` through, and 0.9 on llhttp, which has no size limit. So
@@ -44,7 +44,7 @@ _FRAMING_LENGTHS = frozenset(map(len, _FRAMING))  # tells most other fields apar
 _LISTS = frozenset({b"connection", b"upgrade", b"proxy-connection"})
 
 
-class ProtocolFault(Exception):  # noqa: N818 - what the client did, said in the word of RFC 9112
+class ProtocolFailure(Exception):  # noqa: N818 - what the client did, said in the word of RFC 9112
     """The client broke HTTP: answer `status`, then close. `message` is plain text for the client."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -91,7 +91,7 @@ class HeadParser:
         self._fields.append((name, value))
 
     def parse(self, head: bytes) -> Head:
-        """`head` is a request head with its empty line and nothing behind it. Raises ProtocolFault."""
+        """`head` is a request head with its empty line and nothing behind it. Raises ProtocolFailure."""
         result = self.known.get(head)
         if result is None:
             result = self._parse(head)
@@ -104,13 +104,13 @@ class HeadParser:
     def _parse(self, head: bytes) -> Head:
         match = _HEAD.fullmatch(head)
         if match is None:
-            raise _fault_of(head)
+            raise _failure_of(head)
         octets, target, major, minor, _ = match.groups()
         if major != b"1":
-            raise ProtocolFault(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
+            raise ProtocolFailure(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
         method = METHODS.get(octets)
         if method is None:
-            raise ProtocolFault(501, "unknown method")
+            raise ProtocolFailure(501, "unknown method")
         fields = self._split(head, match)
         special, repeated = _framing_fields(fields)
         host = special.pop(b"host", None)
@@ -118,9 +118,9 @@ class HeadParser:
             # The parser may wait for a body, or for the end of the connection: its work is done.
             self._parser = httptools.HttpRequestParser(self)
         if len(fields) > self._max_fields:
-            raise ProtocolFault(431, "too many header fields")
+            raise ProtocolFailure(431, "too many header fields")
         if repeated:
-            raise ProtocolFault(400, f"repeated {repeated.decode()} field")
+            raise ProtocolFailure(400, f"repeated {repeated.decode()} field")
         is_recent = minor != b"0"
         result = Head(method, target.decode(), "", "", "", 1 if is_recent else 0, fields, 0, is_recent)
         self._check_host(result, host)
@@ -153,7 +153,7 @@ class HeadParser:
     def _check_host(self, head: Head, host: bytes | None) -> None:
         if host is None:
             if head.minor_version:
-                raise ProtocolFault(400, "HTTP/1.1 needs a Host field")
+                raise ProtocolFailure(400, "HTTP/1.1 needs a Host field")
             return
         if host != self._good_host:
             host = host.strip(b" \t")
@@ -164,26 +164,26 @@ class HeadParser:
 
     def _set_target(self, head: Head, target: bytes) -> None:
         if b"#" in target:
-            raise ProtocolFault(400, "a fragment in the request target")
+            raise ProtocolFailure(400, "a fragment in the request target")
         if not target.startswith(b"/"):
             if target == b"*" and head.method == "OPTIONS":
                 head.path = "*"
                 return
             absolute = _ABSOLUTE.fullmatch(target)
             if absolute is None:
-                raise ProtocolFault(400, "malformed request target")
+                raise ProtocolFailure(400, "malformed request target")
             # RFC 9112 section 3.2.2: the authority of the target takes the place of the Host field.
             scheme, authority, path, query = absolute.groups(b"")
             _check_authority(authority)
             if authority.startswith(b":"):
-                raise ProtocolFault(400, "a target without a host")
+                raise ProtocolFailure(400, "a target without a host")
             if len(scheme) > len(b"http"):
-                raise ProtocolFault(421, "https is not spoken here")  # RFC 9110 section 7.4
+                raise ProtocolFailure(421, "https is not spoken here")  # RFC 9110 section 7.4
             head.authority = authority.decode()
             target = (path or (b"*" if head.method == "OPTIONS" and not query else b"/")) + query
         if b"%" in target:
             if _BAD_ESCAPE.search(target):
-                raise ProtocolFault(400, "malformed percent-encoding in the request target")
+                raise ProtocolFailure(400, "malformed percent-encoding in the request target")
             _check_decodes(target.partition(b"?")[0])
         head.path, _, head.query_string = target.decode().partition("?")
 
@@ -203,19 +203,19 @@ def _framing_fields(fields: list[tuple[bytes, bytes]]) -> tuple[dict[bytes, byte
     return special, repeated
 
 
-def _fault_of(head: bytes) -> ProtocolFault:
+def _failure_of(head: bytes) -> ProtocolFailure:
     line, _, fields = head.partition(b"\r\n")
     if re.fullmatch(_REQUEST_LINE, line + b"\r\n") is None:
-        return ProtocolFault(400, "malformed request line")
+        return ProtocolFailure(400, "malformed request line")
     if fields[:1] in {b" ", b"\t"} or b"\r\n " in fields or b"\r\n\t" in fields:
-        return ProtocolFault(400, "folded header field")
-    return ProtocolFault(400, "malformed header field")
+        return ProtocolFailure(400, "folded header field")
+    return ProtocolFailure(400, "malformed header field")
 
 
 def _check_authority(host: bytes) -> None:
     match = _HOST.fullmatch(host)
     if match is None or (match[1] and int(match[1]) > 65535):  # noqa: PLR2004 - the highest port
-        raise ProtocolFault(400, "malformed host")
+        raise ProtocolFailure(400, "malformed host")
 
 
 def _check_decodes(path: bytes) -> None:
@@ -223,9 +223,9 @@ def _check_decodes(path: bytes) -> None:
     try:
         decoded.decode()
     except UnicodeDecodeError as error:
-        raise ProtocolFault(400, "the path is not UTF-8") from error
+        raise ProtocolFailure(400, "the path is not UTF-8") from error
     if b"\0" in decoded:
-        raise ProtocolFault(400, "NUL in the path")
+        raise ProtocolFailure(400, "NUL in the path")
 
 
 def _frame(head: Head, special: dict[bytes, bytes]) -> None:
@@ -234,13 +234,13 @@ def _frame(head: Head, special: dict[bytes, bytes]) -> None:
     coding = special.get(b"transfer-encoding")
     if coding is not None:
         if length is not None:
-            raise ProtocolFault(400, "both Content-Length and Transfer-Encoding")
+            raise ProtocolFailure(400, "both Content-Length and Transfer-Encoding")
         _check_coding(coding, head.minor_version)
         head.length = None
     elif length is not None:
         length = length.strip(b" \t")
         if not length.isdigit() or len(length) > MAX_CONTENT_LENGTH_DIGITS:
-            raise ProtocolFault(400, "malformed Content-Length")
+            raise ProtocolFailure(400, "malformed Content-Length")
         head.length = int(length)
     connection = special.get(b"connection")
     if connection is not None:
@@ -250,15 +250,15 @@ def _frame(head: Head, special: dict[bytes, bytes]) -> None:
     # RFC 9110 section 10.1.1: an expectation in HTTP/1.0 is ignored.
     if expect is not None and head.minor_version:
         if expect.strip(b" \t").lower() != b"100-continue":
-            raise ProtocolFault(417, "only 100-continue can be expected")
+            raise ProtocolFailure(417, "only 100-continue can be expected")
         head.expects_continue = head.length != 0
 
 
 def _check_coding(coding: bytes, minor_version: int) -> None:
     if not minor_version:
-        raise ProtocolFault(400, "Transfer-Encoding in HTTP/1.0")
+        raise ProtocolFailure(400, "Transfer-Encoding in HTTP/1.0")
     codings = [part.strip(b" \t").lower() for part in coding.split(b",")]
     if codings[-1] != b"chunked" or b"chunked" in codings[:-1]:
-        raise ProtocolFault(400, "Transfer-Encoding does not end in one chunked")
+        raise ProtocolFailure(400, "Transfer-Encoding does not end in one chunked")
     if len(codings) > 1:
-        raise ProtocolFault(501, "only the chunked transfer coding is understood")
+        raise ProtocolFailure(501, "only the chunked transfer coding is understood")

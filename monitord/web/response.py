@@ -34,7 +34,7 @@ PLAIN_TEXT = "text/plain; charset=utf-8"
 _CHARSET = re.compile(r';\s*charset\s*=\s*"?([^\s;"]+)', re.IGNORECASE)  # RFC 9110 section 8.3.2
 
 
-class ClientGone(ConnectionResetError):  # noqa: N818 - a fact, not a fault
+class ClientGone(ConnectionResetError):  # noqa: N818 - a field, not a failure
     """The client left, or takes nothing of what is sent to it: there is nobody to answer."""
 
 

@@ -1,4 +1,4 @@
-"""Standings, notices and a notifier that does as it is told."""
+"""Standings, notifications and a notifier that does as it is told."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -10,18 +10,18 @@ from typing import Any, ClassVar
 from monitord.alerts import AlertSettings, Route, Standing
 from monitord.clock import Clock
 from monitord.config import Table
-from monitord.model import Health, Reason
+from monitord.model import Reason, State
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
 from monitord.notifiers import (
     NOTIFIER_TYPES,
     DeliveryError,
     Message,
-    Notice,
-    NoticeKind,
+    Notification,
+    NotificationKind,
     Notifier,
     NotifierSettings,
     NotifierTools,
-    notice_id,
+    notification_id,
 )
 
 T0 = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -31,8 +31,8 @@ def at(minutes: float) -> datetime:
     return T0 + timedelta(minutes=minutes)
 
 
-def standing(health: Health = Health.DOWN, **changes: Any) -> Standing:
-    reason = Reason.OK if health is Health.UP else Reason.REFUSED
+def standing(health: State = State.DOWN, **changes: Any) -> Standing:
+    reason = Reason.OK if health is State.UP else Reason.REFUSED
     return replace(Standing("web", "http", ("prod",), health, T0, reason, "looked"), **changes)
 
 
@@ -40,19 +40,19 @@ def told_by(*routes: Route, names: tuple[str, ...] = ("ops",)) -> AlertSettings:
     return AlertSettings(tuple(NotifierSettings(name, "fake", None) for name in names), routes)
 
 
-def notice(
-    number: int = 1, notifier: str = "ops", kind: NoticeKind = NoticeKind.PROBLEM, **changes: Any
-) -> Notice:
-    made = Notice(
-        id=notice_id("trouble", notifier, number),
+def notification(
+    number: int = 1, notifier: str = "ops", kind: NotificationKind = NotificationKind.PROBLEM, **changes: Any
+) -> Notification:
+    made = Notification(
+        id=notification_id("alert", notifier, number),
         notifier=notifier,
         kind=kind,
-        trouble="trouble",
+        alert="alert",
         number=number,
         monitor=f"web-{number}",
         type_name="http",
         tags=("prod",),
-        health=Health.UP if kind is NoticeKind.RECOVERY else Health.DOWN,
+        health=State.UP if kind is NotificationKind.RECOVERY else State.DOWN,
         since=T0,
         started_at=T0,
         at=T0,
@@ -104,7 +104,7 @@ class FakeNotifier(Notifier[Any]):
 
     @property
     def titles(self) -> list[list[str]]:
-        return [[one.title for one in message.notices] for message in self.got]
+        return [[one.title for one in message.notifications] for message in self.got]
 
 
 @contextmanager

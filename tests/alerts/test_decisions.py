@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from monitord.alerts import Decision, DecisionKind, Suppression, SuppressionReason, decision_text
-from monitord.model import Health
+from monitord.model import State
 
 AT = datetime(2026, 7, 1, 12, 30, tzinfo=UTC)
 
@@ -18,7 +18,7 @@ TEXTS = {
         DecisionKind.NO_ROUTE_FOR_UNKNOWN
     ): "it is unknown, and no route for unknown monitors leads there",
     Decision(
-        DecisionKind.STATE_WITHOUT_NOTIFICATIONS, health=Health.PAUSED
+        DecisionKind.STATE_WITHOUT_NOTIFICATIONS, health=State.PAUSED
     ): "it is paused, which nobody is told",
 }
 

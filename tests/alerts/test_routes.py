@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from monitord.alerts import Route
-from monitord.alerts.troubles import advance
+from monitord.alerts.lifecycle import advance
 from monitord.calendar_events import parse_calendar_event
 from monitord.errors import ConfigError
 from monitord.health import Window
-from monitord.model import Health
+from monitord.model import State
 from tests.alerts.made import T0, standing
 from tests.configurations import errors_of, settings_of
 
@@ -28,15 +28,15 @@ def test_a_route_may_lead_to_nobody(tmp_path: Path) -> None:
         + '[[alerts.routes]]\nmonitors = ["web"]\nnotify = []\n[[alerts.routes]]\nnotify = "ops"\n'
     )
     settings = settings_of(tmp_path, text).alerts
-    assert advance(None, standing(monitor="web"), settings, T0).notices == ()
-    assert len(advance(None, standing(monitor="db"), settings, T0).notices) == 1
+    assert advance(None, standing(monitor="web"), settings, T0).notifications == ()
+    assert len(advance(None, standing(monitor="db"), settings, T0).notifications) == 1
 
 
 @pytest.mark.parametrize(
     ("tags", "fits"), [(("prod",), True), (("prod", "eu"), True), (("prod", "us"), False)]
 )
 def test_a_monitor_needs_all_tags_of_a_route(tags: tuple[str, ...], fits: bool) -> None:
-    assert Route(("ops",), tags=tags).fits("web", "http", ("prod", "eu"), Health.DOWN) is fits
+    assert Route(("ops",), tags=tags).fits("web", "http", ("prod", "eu"), State.DOWN) is fits
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ notify = ["ops"]
         monitors=("w*",),
         tags=("prod",),
         types=("http",),
-        states=frozenset({Health.DOWN}),
+        states=frozenset({State.DOWN}),
         continues=True,
         after_s=900.0,
         repeat_every_s=14_400.0,
@@ -91,13 +91,13 @@ ROUTE = MONITORS + OPS + "[[alerts.routes]]\n"
 def test_a_route_for_unknown_monitors_may_follow_one_for_everything(tmp_path: Path) -> None:
     text = ROUTE + 'notify = "ops"\n[[alerts.routes]]\nnotify = "ops"\nstates = ["unknown"]\n'
     settings = settings_of(tmp_path, text).alerts
-    assert settings.routes[1].states == {Health.UNKNOWN}
-    assert settings.states == {Health.DOWN, Health.DEGRADED, Health.UNKNOWN}
+    assert settings.routes[1].states == {State.UNKNOWN}
+    assert settings.states == {State.DOWN, State.DEGRADED, State.UNKNOWN}
     assert not settings.routes[1].fits("web", "http", (), None)
 
 
 @pytest.mark.parametrize(
-    ("text", "fault"),
+    ("text", "failure"),
     [
         (
             "[notifiers.a]\n",
@@ -142,14 +142,14 @@ def test_a_route_for_unknown_monitors_may_follow_one_for_everything(tmp_path: Pa
         (MONITORS + OPS + "[alerts]\nroutes = 3\n", "not an array of tables"),
     ],
 )
-def test_what_cannot_be_meant_is_said_with_the_fix(tmp_path: Path, text: str, fault: str) -> None:
-    faults = errors_of(tmp_path, text)
-    assert any(fault in one for one in faults), faults
-    assert all(one.startswith("monitord.toml:") for one in faults)
+def test_what_cannot_be_meant_is_said_with_the_fix(tmp_path: Path, text: str, failure: str) -> None:
+    failures = errors_of(tmp_path, text)
+    assert any(failure in one for one in failures), failures
+    assert all(one.startswith("monitord.toml:") for one in failures)
 
 
 def test_monitors_that_come_by_themselves_may_be_meant(tmp_path: Path) -> None:
     text = ROUTE + 'notify = "ops"\nmonitors = ["unit:*"]\n[auto]\nunits = "failed"\n'
     (route,) = settings_of(tmp_path, text).alerts.routes
-    assert route.fits("unit:nginx.service", "unit", (), Health.DOWN)
-    assert not route.fits("web", "http", (), Health.DOWN)
+    assert route.fits("unit:nginx.service", "unit", (), State.DOWN)
+    assert not route.fits("web", "http", (), State.DOWN)

@@ -22,11 +22,11 @@ from monitord.dispatch import (
     Pause,
     Pipeline,
     Places,
-    Roster,
+    Registry,
 )
 from monitord.health import HealthPolicy
 from monitord.history import History, HistorySettings
-from monitord.model import Health, Incident, Reason
+from monitord.model import Incident, Reason, State
 from monitord.monitors import Tools
 from tests.fakes import (
     FakeClock,
@@ -52,7 +52,7 @@ class Run:
     history: History
     recorder: Recorder
     incidents: list[Incident] = field(default_factory=list)
-    told: list[Health] = field(default_factory=list)
+    told: list[State] = field(default_factory=list)
 
     def add(self, name: str, reason: Reason = Reason.OK, **settings: Any) -> FakeMonitor:
         async def act() -> Reason:
@@ -70,7 +70,7 @@ class Run:
     async def check(self, name: str) -> None:
         await self.dispatcher.check_now(name)
 
-    def stands(self, name: str) -> Health:
+    def stands(self, name: str) -> State:
         return self.dispatcher.watched[name].state.stands
 
 
@@ -85,10 +85,10 @@ async def in_a_run(
     log = CheckLog(LoggedChecks.ALL)
     history = History(path, HistorySettings(), clock)
     kept = history.open()
-    roster, sink = Roster(), FakeSink()
-    recorder = Recorder(history, roster, clock, kept, most_gone)
+    registry, sink = Registry(), FakeSink()
+    recorder = Recorder(history, registry, clock, kept, most_gone)
     pipeline = Pipeline(
-        clock, LoopPulse(clock), log, roster, (recorder, sink), was_isolated=ISOLATION in kept.own
+        clock, LoopPulse(clock), log, registry, (recorder, sink), was_isolated=ISOLATION in kept.own
     )
     dispatcher = Dispatcher(pipeline, Places(256, 8), clock, log, recorder.recall)
     run = Run(clock, dispatcher, history, recorder)
@@ -119,7 +119,7 @@ async def test_a_restart_in_the_middle_of_an_outage_announces_and_counts_nothing
     async def second(run: Run) -> None:
         run.add("web", Reason.REFUSED)
         run.recorder.close_other_incidents()
-        assert run.stands("web") is Health.DOWN
+        assert run.stands("web") is State.DOWN
         await run.check("web")
 
     async def third(run: Run) -> None:
@@ -129,7 +129,7 @@ async def test_a_restart_in_the_middle_of_an_outage_announces_and_counts_nothing
     one = await in_a_run(path, first)
     two = await in_a_run(path, second, is_killed=True)
     three = await in_a_run(path, third)
-    assert (one.told, two.told, three.told) == ([Health.DOWN], [], [Health.UP])
+    assert (one.told, two.told, three.told) == ([State.DOWN], [], [State.UP])
     assert two.incidents == []
     (opened,), (closed,) = one.incidents, three.incidents
     assert closed.id == opened.id
@@ -155,7 +155,7 @@ async def test_the_last_result_the_pause_and_the_memory_are_there_again(tmp_path
         assert watched.state.last is not None
         assert watched.state.last.observation.detail == "looked"
         assert watched.state.pause is not None
-        assert (watched.state.pause.by, run.stands("web")) == ("kim", Health.PAUSED)
+        assert (watched.state.pause.by, run.stands("web")) == ("kim", State.PAUSED)
         assert monitor.kept == {"cursor": 7}
         assert monitor.heard == ["remember", "start"]
 
@@ -189,7 +189,7 @@ async def test_a_typo_and_a_reload_lose_nothing(tmp_path: Path) -> None:
         assert [incident.closed_at is None for incident in run.incidents] == [True, False]
         back = FakeMonitor(settings, run.tools())
         run.dispatcher.apply(run.dispatcher.plan([settings], lambda _: back))
-        assert run.stands("web") is Health.DOWN
+        assert run.stands("web") is State.DOWN
         assert run.dispatcher.watched["web"].state.last is not None
 
     await in_a_run(tmp_path / "history.sqlite3", live)
@@ -210,7 +210,7 @@ async def test_of_what_comes_and_goes_not_all_is_remembered_for_ever(tmp_path: P
             run.add(f"run-{number}")
         run.recorder.close_other_incidents()
         stands = [run.stands(f"run-{number}") for number in range(4)]
-        assert stands == [Health.PENDING, Health.PENDING, Health.DOWN, Health.DOWN]
+        assert stands == [State.PENDING, State.PENDING, State.DOWN, State.DOWN]
 
     await in_a_run(path, first, most_gone=2)
     await in_a_run(path, second)
@@ -226,7 +226,7 @@ async def test_a_renamed_monitor_takes_its_past_along_also_over_a_restart(tmp_pa
     async def second(run: Run) -> None:
         run.add("new", Reason.REFUSED, renamed_from="old")
         run.recorder.close_other_incidents()
-        assert run.stands("new") is Health.DOWN
+        assert run.stands("new") is State.DOWN
         incident = run.dispatcher.watched["new"].state.incident
         assert incident is not None
         assert incident.monitor == "new"
@@ -268,7 +268,7 @@ async def test_time_that_failures_took_to_be_believed_counts_as_down(tmp_path: P
         run.history.tick(clock.now())
         await asyncio.sleep(0.6)
         uptime = await run.history.uptime("web", began, clock.now())
-        assert uptime.seconds[Health.DOWN] >= 0.5
+        assert uptime.seconds[State.DOWN] >= 0.5
 
     await in_a_run(tmp_path / "history.sqlite3", live)
 
@@ -292,6 +292,6 @@ async def test_a_monitor_that_becomes_one_of_another_type_leaves_neither_inciden
         assert [one.closed_at is None for one in await run.history.incidents(monitor=name)] == [False]
         seconds = (await run.history.uptime(name, began, run.clock.now())).seconds
         # In whole milliseconds.
-        assert seconds.get(Health.DOWN, 0.0) <= (changed - began).total_seconds() + 0.1
+        assert seconds.get(State.DOWN, 0.0) <= (changed - began).total_seconds() + 0.1
 
     await in_a_run(tmp_path / "history.sqlite3", live)

@@ -42,15 +42,15 @@ export async function serve(...words) {
 export async function openPage(browser, options = {}) {
   const context = await browser.newContext({ locale: "en-GB", timezoneId: "Europe/Berlin", ...options });
   const page = await context.newPage();
-  const faults = [];
+  const failures = [];
   page.on("console", (message) => {
-    if (["error", "warning"].includes(message.type())) faults.push(message.text());
+    if (["error", "warning"].includes(message.type())) failures.push(message.text());
   });
-  page.on("pageerror", (error) => faults.push(String(error)));
+  page.on("pageerror", (error) => failures.push(String(error)));
   page.on("requestfailed", (request) => {
     const why = request.failure().errorText;
     // A page that is left ends what it still waits for.
-    if (why !== "net::ERR_ABORTED") faults.push(`${request.url()}: ${why}`);
+    if (why !== "net::ERR_ABORTED") failures.push(`${request.url()}: ${why}`);
   });
-  return { page, faults, close: () => context.close() };
+  return { page, failures, close: () => context.close() };
 }

@@ -26,11 +26,11 @@ after(async () => {
 
 // Opens a path, and fails when the browser complains of it.
 async function look(path, options, use) {
-  const { page, faults, close } = await openPage(browser, options);
+  const { page, failures, close } = await openPage(browser, options);
   try {
     await page.goto(site.address + path, WAIT);
     await use(page);
-    assert.deepEqual(faults, []);
+    assert.deepEqual(failures, []);
   } finally {
     await close();
   }

@@ -34,7 +34,7 @@ def chosen_site(count: int) -> AbstractAsyncContextManager[Site]:
     return site(tags)
 
 
-async def trouble(one: Site) -> None:
+async def alert(one: Site) -> None:
     """Most are up."""
     names = list(one.monitors)
     dice = random.Random(7)
@@ -58,7 +58,7 @@ async def main() -> None:
     arguments = parser.parse_args()
     async with chosen_site(arguments.monitors) as one:
         if arguments.monitors:
-            await trouble(one)
+            await alert(one)
         async with Server(one.status_application, host="127.0.0.1", port=0, grace_s=0.1) as server:
             print(f"http://127.0.0.1:{server.port}", flush=True)  # noqa: T201 - read by browser.mjs
             await obey(one)

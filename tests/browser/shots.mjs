@@ -10,14 +10,14 @@ const browser = await openBrowser();
 const wanted = paths.length ? paths : ["/", "/m/web-ams-01", "/incidents", "/daemon", "/nothing"];
 for (const colorScheme of ["light", "dark"]) {
   for (const width of [360, 800, 1440]) {
-    const { page, faults, close } = await openPage(browser, { colorScheme, viewport: { width, height: 1500 } });
+    const { page, failures, close } = await openPage(browser, { colorScheme, viewport: { width, height: 1500 } });
     for (const path of wanted) {
       await page.goto(site.address + path);
       await page.waitForTimeout(300);
       const name = path.replace(/\W+/g, "_").replace(/^_|_$/g, "") || "overview";
       await page.screenshot({ path: `${folder}/${name}-${width}-${colorScheme}.png` });
     }
-    if (faults.length) console.error(width, colorScheme, faults);
+    if (failures.length) console.error(width, colorScheme, failures);
     await close();
   }
 }

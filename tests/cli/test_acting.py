@@ -148,7 +148,7 @@ async def test_what_is_shown_of_several_is_a_list(
         assert key in json.loads(capsys.readouterr().out)
         assert await it.ctl(command, "--tag", "prod") == 0
         assert "good" in capsys.readouterr().out
-        for read in ("incidents", "notices", "events"):
+        for read in ("incidents", "notifications", "events"):
             assert await it.ctl(read, "g*", "--tag", "prod") == 0
             assert await it.ctl(read, "zzz*") == 1
 

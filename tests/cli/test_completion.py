@@ -41,7 +41,7 @@ async def completed(path: Path, *words: str) -> list[str]:
         (["unack", "b"], ["bad"]),
         (["ack", "good", "--tag", ""], ["prod"]),
         (["pause", "--t"], ["--tag"]),
-        (["beat", "good", ""], []),
+        (["heartbeat", "good", ""], []),
         (["status", "good", ""], ["a.b-c_d", "bad", "good"]),
         (["status", "--tag", ""], ["prod"]),
         (["status", "--type", ""], ["fake"]),
@@ -56,7 +56,7 @@ async def completed(path: Path, *words: str) -> list[str]:
         (["probe", "--type", "t"], ["tcp", "tls"]),
         (["probe", "t"], ["tcp://", "tls://"]),
         (["probe", "--up"], ["--up-when"]),
-        (["beat", "--exit-status", "1", "go"], ["good"]),
+        (["ping", "--exit-status", "1", "go"], ["good"]),
         (["unsilence", ""], []),
     ],
 )
@@ -68,7 +68,7 @@ async def test_what_can_stand_next(tmp_path: Path, words: list[str], candidates:
 async def test_silences_are_named_by_their_ids(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as at:
         client = Client(at.path)
-        body = {"names": ["good"], "lasts": "1h", "comment": "moving house"}
+        body = {"names": ["good"], "duration_s": "1h", "comment": "moving house"}
         await asyncio.to_thread(client.post, "/api/v1/silences", body)
         lines = await asyncio.to_thread(complete_line, ["--socket", str(at.path), "unsilence", ""], COMMANDS)
     assert lines == ["s0\tmoving house"]

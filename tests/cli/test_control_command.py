@@ -47,7 +47,7 @@ def test_one_monitor_is_not_several() -> None:
     status = {
         "version": "1",
         "state": "running",
-        "running_for_s": 1.0,
+        "uptime_s": 1.0,
         "history": {"failing": None},
         "reload": {"ok": True},
     }
@@ -62,7 +62,7 @@ def test_a_history_that_is_not_written_is_told_in_the_headline() -> None:
         {
             "version": "1",
             "state": "running",
-            "running_for_s": 1.0,
+            "uptime_s": 1.0,
             "monitors": {"total": 1, "up": 1},
             "history": {"failing": "database or disk is full", "failing_since": "2026-01-01T01:02:03.000Z"},
             "reload": {"ok": True},
@@ -86,14 +86,14 @@ DOWN = {
     "name": "a",
     "type": "http",
     "state": "down",
-    "failures_in_a_row": 0,
+    "consecutive_failures": 0,
     "last": {
         "verdict": "fail",
         "reason": "condition_failed",
         "detail": f"{SUBJECT} 503, 12 bytes, 0.067 s",
         "subject": SUBJECT,
         "outcome": "HTTP 503",
-        "facts": {"response_time": 0.067},
+        "fields": {"response_time": 0.067},
         "started_at": "2026-01-01T00:00:00Z",
     },
     "acknowledged_by": None,
@@ -124,8 +124,8 @@ def test_without_a_terminal_nothing_is_cut() -> None:
     assert row.endswith(RESULT)
 
 
-def test_a_check_that_is_unsure_says_first_why() -> None:
-    last = {**DOWN["last"], "verdict": "unsure", "reason": "prober_suspended"}  # type: ignore[dict-item] # a row as JSON
+def test_a_check_that_is_inconclusive_says_first_why() -> None:
+    last = {**DOWN["last"], "verdict": "inconclusive", "reason": "prober_suspended"}  # type: ignore[dict-item] # a row as JSON
     row = monitor_rows([{**DOWN, "last": last}], room=80, colour=False)[1]
     assert "prober_suspended: HTTP 503" in row
 
@@ -229,7 +229,7 @@ async def test_status_says_that_the_last_reload_was_refused(
 async def test_a_quiet_reload_tells_by_its_exit_status(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], outcome: ReloadOutcome, exit_status: int
 ) -> None:
-    """As systemctl reload asks for it: the daemon has logged each fault already."""
+    """As systemctl reload asks for it: the daemon has logged each failure already."""
     async with endpoint(tmp_path, outcome=outcome) as at:
         assert await ctl(at.path, "reload", "--quiet") == exit_status
     assert capsys.readouterr() == ("", "")

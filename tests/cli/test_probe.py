@@ -149,7 +149,7 @@ async def test_a_certificate_is_shown(capsys: Capture, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("exit_code", "end"), [(0, 0), (1, 1), (2, 2), (3, 3)], ids=["pass", "warn", "fail", "unsure"]
+    ("exit_code", "end"), [(0, 0), (1, 1), (2, 2), (3, 3)], ids=["pass", "warn", "fail", "inconclusive"]
 )
 async def test_the_exit_status_is_that_of_plugins(capsys: Capture, exit_code: int, end: int) -> None:
     assert await probe(f"exec:/bin/sh -c 'exit {exit_code}'") == end

@@ -97,7 +97,9 @@ def test_a_state_that_there_is_not_is_wrong_usage(capsys: Capture) -> None:
     assert "'dwon' is not a state; did you mean down?" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [["status"], ["incidents"], ["silences"], ["notices"], ["notifiers"]])
+@pytest.mark.parametrize(
+    "command", [["status"], ["incidents"], ["silences"], ["notifications"], ["notifiers"]]
+)
 async def test_no_table_is_cut_where_there_is_no_terminal(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
@@ -164,7 +166,7 @@ async def test_show_says_who_has_silenced_it(tmp_path: Path, capsys: Capture) ->
     assert "silenced    until 2026-01-01 12:00:00 by kim (uid 1000): new disk" in lines
 
 
-async def test_last_tells_each_result_with_its_facts(tmp_path: Path, capsys: Capture) -> None:
+async def test_last_tells_each_result_with_its_fields(tmp_path: Path, capsys: Capture) -> None:
     async with there(tmp_path) as it:
         await it.write_past()
         assert await it.ctl("last", "good", "-n", "2") == 0
@@ -178,7 +180,7 @@ async def test_last_tells_each_result_with_its_facts(tmp_path: Path, capsys: Cap
     assert out.count("pass  GET / 200") == 2
     assert out.count("\nconnect ") == 2
     assert [one["verdict"] for one in failed] == ["fail"] * 3
-    assert failed[0]["facts"]["response_time"] == 0.01
+    assert failed[0]["fields"]["response_time"] == 0.01
 
 
 # history
@@ -208,7 +210,7 @@ async def test_history_draws_checks_times_and_uptime(tmp_path: Path, capsys: Cap
     assert lines[9].strip() == "90.000 %; 27m up, 3m down"
     assert len(document["results"]) == CHECKS
     assert document["uptime"]["ratio"] == 0.9
-    assert document["series"]["whole"]["checks"]["fail"] == 3
+    assert document["series"]["total"]["checks"]["fail"] == 3
 
 
 async def test_history_of_nothing_says_so(tmp_path: Path, capsys: Capture) -> None:
@@ -295,7 +297,7 @@ async def test_explain_prints_each_sentence_on_one_line_into_a_pipe(tmp_path: Pa
         ["pause"],
         ["resume"],
         ["ack"],
-        ["beat"],
+        ["heartbeat"],
         ["silence", "--for", "1h"],
         ["events"],
     ],

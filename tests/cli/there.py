@@ -8,7 +8,7 @@ from pathlib import Path
 
 from monitord.cli.control_command import main
 from monitord.dispatch import result_record
-from monitord.model import Health, Incident, Reason, Verdict
+from monitord.model import Incident, Reason, State, Verdict
 from monitord.web import Server
 from tests.endpoint import StatusWorld, world
 from tests.history.world import result, written
@@ -39,13 +39,13 @@ class There:
     async def write_past(self) -> None:
         """Half an hour of `good`: a check a minute, every tenth failed, three minutes down, two incidents."""
         history = self.made.history
-        history.stand("good", Health.UP, in_maintenance=False, at=self.ago(CHECKS))
+        history.stand("good", State.UP, in_maintenance=False, at=self.ago(CHECKS))
         for number in range(CHECKS, 0, -1):
             verdict = Verdict.FAIL if number % 10 == 0 else Verdict.PASS
             told = result(self.ago(number), verdict, response_time=number / 1000, phase_connect=0.01)
-            history.add_result("good", told, Health.UP, result_record(told))
-        history.stand("good", Health.DOWN, in_maintenance=False, at=self.ago(6))
-        history.stand("good", Health.UP, in_maintenance=False, at=self.ago(3))
+            history.add_result("good", told, State.UP, result_record(told))
+        history.stand("good", State.DOWN, in_maintenance=False, at=self.ago(6))
+        history.stand("good", State.UP, in_maintenance=False, at=self.ago(3))
         for number in (20, 6):
             closed_at = None if number == 6 else self.ago(number - 1)
             history.add_incident(

@@ -38,19 +38,19 @@ def joined(*parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return st.tuples(*parts).map(" ".join)
 
 
-def numeric(fact: str, values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    return joined(st.just(fact), EQUALITY | ORDER, values) | joined(st.just(f"{fact} in"), listed(values))
+def numeric(field: str, values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return joined(st.just(field), EQUALITY | ORDER, values) | joined(st.just(f"{field} in"), listed(values))
 
 
-def textual(fact: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+def textual(field: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return (
-        joined(fact, EQUALITY | st.just("contains"), TEXT_VALUES)
-        | joined(fact, st.just("matches"), PATTERNS)
-        | joined(fact, st.just("in"), listed(TEXT_VALUES))
+        joined(field, EQUALITY | st.just("contains"), TEXT_VALUES)
+        | joined(field, st.just("matches"), PATTERNS)
+        | joined(field, st.just("in"), listed(TEXT_VALUES))
     )
 
 
-JSON_FACT = PATHS.map(lambda path: f"json({path})")
+JSON_FIELD = PATHS.map(lambda path: f"json({path})")
 ANY_VALUES = NUMBERS | DURATIONS | SIZES | FLAGS | TEXT_VALUES
 COMPARISONS = (
     numeric("status", NUMBERS)
@@ -59,10 +59,10 @@ COMPARISONS = (
     | textual(st.sampled_from(["body", "header('Content-Type')", "header('X')"]))
     | joined(st.just("certificate.verified"), EQUALITY, FLAGS)
     | joined(st.just("dns.answers"), EQUALITY, listed(TEXT_VALUES))
-    | textual(JSON_FACT)
-    | joined(JSON_FACT, EQUALITY, ANY_VALUES | listed(ANY_VALUES))
-    | joined(JSON_FACT, ORDER, NUMBERS | DURATIONS | SIZES)
-    | joined(JSON_FACT, EQUALITY, st.sampled_from(["null", "[]", "[1, null]"]))
+    | textual(JSON_FIELD)
+    | joined(JSON_FIELD, EQUALITY, ANY_VALUES | listed(ANY_VALUES))
+    | joined(JSON_FIELD, ORDER, NUMBERS | DURATIONS | SIZES)
+    | joined(JSON_FIELD, EQUALITY, st.sampled_from(["null", "[]", "[1, null]"]))
     | numeric("length(body)", COUNTS)
     | numeric("length(json('$.a'))", COUNTS)
     | numeric("length(dns.answers)", COUNTS)
@@ -89,7 +89,7 @@ FRAGMENTS = st.sampled_from(
 )  # fmt: skip
 NEAR_CONDITIONS = st.lists(FRAGMENTS | st.text(max_size=5), max_size=12).map(" ".join)
 
-# Whatever a fact may turn out to be, JSON's own oddities among it.
+# Whatever a field may turn out to be, JSON's own oddities among it.
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=80) | st.just(10**4000),
     lambda inner: st.lists(inner, max_size=8) | st.dictionaries(st.text(max_size=5), inner, max_size=4),

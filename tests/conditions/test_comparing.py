@@ -6,7 +6,7 @@ import pytest
 
 from monitord.conditions import Reference, Unresolved
 from monitord.conditions.comparing import MAX_SEEN_CHARACTERS, seen
-from monitord.conditions.vocabulary import FactType
+from monitord.conditions.vocabulary import FieldType
 from tests.conditions.test_condition import outcome
 from tests.conditions.vocabulary import compiled
 
@@ -161,38 +161,38 @@ def test_a_value_of_another_type_makes_nothing_true(text: str, value: object, wh
 
 
 @pytest.mark.parametrize(
-    ("value", "fact_type", "text"),
+    ("value", "field_type", "text"),
     [
-        (503, FactType.NUMBER, "503"),
-        (0.1 + 0.2, FactType.NUMBER, "0.30000000000000004"),
-        (1 << 200, FactType.NUMBER, "a number of 201 bits"),
-        (0.30004, FactType.DURATION, "300.04ms"),
-        (0.0004, FactType.DURATION, "0.4ms"),
-        (0.0, FactType.DURATION, "0s"),
-        (-0.5, FactType.DURATION, "-500ms"),
-        (59.9, FactType.DURATION, "59s900ms"),
-        (14 * 86400 - 0.5, FactType.DURATION, "13d23h59m59s"),
-        (1e200, FactType.DURATION, "1e+200"),
-        pytest.param(10**5000, FactType.DURATION, "a number of 16610 bits", id="long"),
-        (64 * 1024, FactType.SIZE, "64KiB"),
-        (65_537, FactType.SIZE, "65537B"),
-        (1.5, FactType.SIZE, "1.5"),
-        pytest.param(1 << 20_000, FactType.SIZE, "a number of 20001 bits", id="large"),
-        (True, FactType.FLAG, "true"),
-        ("it's\n", FactType.TEXT, '"it\'s\\n"'),
-        ("x" * 61, FactType.TEXT, "'" + "x" * MAX_SEEN_CHARACTERS + "'…"),
-        (["a", "b"], FactType.TEXTS, "['a', 'b']"),
-        ([1] * 6, FactType.ANY, "[1, 1, 1, 1, 1, …]"),
-        ([[1], [], {}, None, 1.5], FactType.ANY, "[[…], [], {…}, null, 1.5]"),
-        (["x" * 70], FactType.ANY, "['" + "x" * 57 + "…"),
-        ({"a": 1}, FactType.ANY, "{…}"),
-        (math.inf, FactType.ANY, "inf"),
+        (503, FieldType.NUMBER, "503"),
+        (0.1 + 0.2, FieldType.NUMBER, "0.30000000000000004"),
+        (1 << 200, FieldType.NUMBER, "a number of 201 bits"),
+        (0.30004, FieldType.DURATION, "300.04ms"),
+        (0.0004, FieldType.DURATION, "0.4ms"),
+        (0.0, FieldType.DURATION, "0s"),
+        (-0.5, FieldType.DURATION, "-500ms"),
+        (59.9, FieldType.DURATION, "59s900ms"),
+        (14 * 86400 - 0.5, FieldType.DURATION, "13d23h59m59s"),
+        (1e200, FieldType.DURATION, "1e+200"),
+        pytest.param(10**5000, FieldType.DURATION, "a number of 16610 bits", id="long"),
+        (64 * 1024, FieldType.SIZE, "64KiB"),
+        (65_537, FieldType.SIZE, "65537B"),
+        (1.5, FieldType.SIZE, "1.5"),
+        pytest.param(1 << 20_000, FieldType.SIZE, "a number of 20001 bits", id="large"),
+        (True, FieldType.FLAG, "true"),
+        ("it's\n", FieldType.TEXT, '"it\'s\\n"'),
+        ("x" * 61, FieldType.TEXT, "'" + "x" * MAX_SEEN_CHARACTERS + "'…"),
+        (["a", "b"], FieldType.TEXTS, "['a', 'b']"),
+        ([1] * 6, FieldType.ANY, "[1, 1, 1, 1, 1, …]"),
+        ([[1], [], {}, None, 1.5], FieldType.ANY, "[[…], [], {…}, null, 1.5]"),
+        (["x" * 70], FieldType.ANY, "['" + "x" * 57 + "…"),
+        ({"a": 1}, FieldType.ANY, "{…}"),
+        (math.inf, FieldType.ANY, "inf"),
     ],
 )
-def test_a_value_is_shown_short_and_in_the_unit_of_its_fact(
-    value: object, fact_type: FactType, text: str
+def test_a_value_is_shown_short_and_in_the_unit_of_its_field(
+    value: object, field_type: FieldType, text: str
 ) -> None:
-    assert seen(value, fact_type) == text
+    assert seen(value, field_type) == text
 
 
 @pytest.mark.parametrize(
@@ -232,10 +232,10 @@ def test_existence_and_length_of_what_a_path_leads_to(
 ) -> None:
     """`document` None: a body that is not JSON."""
 
-    def lookup(fact: Reference) -> object:
+    def lookup(field: Reference) -> object:
         if document is None:
             return Unresolved("the body is not JSON")
-        return fact.argument.find(json.loads(document))
+        return field.argument.find(json.loads(document))
 
     outcome = compiled(text).evaluate(lookup)
     assert (outcome.holds, outcome.unresolved) == answer
@@ -257,7 +257,7 @@ def test_existence_and_length_of_what_a_path_leads_to(
         ("dns.answers == []", ["192.0.2.1"], FALSE),
     ],
 )
-def test_existence_and_length_of_facts(text: str, value: object, answer: tuple[bool, bool]) -> None:
+def test_existence_and_length_of_fields(text: str, value: object, answer: tuple[bool, bool]) -> None:
     outcome = compiled(text).evaluate(lambda _: value)
     assert (outcome.holds, outcome.unresolved) == answer
 

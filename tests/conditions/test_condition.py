@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from monitord.conditions import (
     Condition,
     ConditionError,
-    FactType,
+    FieldType,
     Outcome,
     Reference,
     Unresolved,
@@ -14,14 +14,14 @@ from monitord.conditions import (
 )
 from monitord.conditions.condition import MAX_CONDITION_CHARACTERS, MAX_OUTCOME_CHARACTERS
 from tests.conditions.strategies import CONDITIONS, NEAR_CONDITIONS, VALUES
-from tests.conditions.vocabulary import WEB, compiled, fault_of
+from tests.conditions.vocabulary import WEB, compiled, diagnostic_of
 
 
-def outcome(condition: Condition | str, **facts: object) -> Outcome:
+def outcome(condition: Condition | str, **fields: object) -> Outcome:
     """Facts by name, with __ for a dot; those not given are not there."""
     if isinstance(condition, str):
         condition = compiled(condition)
-    return condition.evaluate(lambda fact: facts.get(fact.name.replace(".", "__")))
+    return condition.evaluate(lambda field: fields.get(field.name.replace(".", "__")))
 
 
 @pytest.mark.parametrize(
@@ -42,8 +42,8 @@ def test_a_condition_names_what_it_reads(text: str, needs: set[str]) -> None:
 def test_the_lookup_gets_the_argument_as_its_parser_made_it() -> None:
     asked: list[Reference] = []
 
-    def lookup(fact: Reference) -> object:
-        asked.append(fact)
+    def lookup(field: Reference) -> object:
+        asked.append(field)
         return "x"
 
     compiled("header('Content-Type') == 'x' and perfdata('load1') > 1").evaluate(lookup)
@@ -86,10 +86,10 @@ def test_what_is_missing_makes_nothing_true(text: str, *, holds: bool, unresolve
 def test_and_and_or_do_not_care_which_part_comes_first(
     word: str, left: bool | None, right: bool | None
 ) -> None:
-    vocabulary = Vocabulary({"a": FactType.FLAG, "b": FactType.FLAG})
+    vocabulary = Vocabulary({"a": FieldType.FLAG, "b": FieldType.FLAG})
     values = {"a": left, "b": right}
     there, back = (
-        parse_condition(text, vocabulary).evaluate(lambda fact: values[fact.name])
+        parse_condition(text, vocabulary).evaluate(lambda field: values[field.name])
         for text in (f"a == true {word} b == true", f"b == true {word} a == true")
     )
     assert (there.holds, there.unresolved) == (back.holds, back.unresolved)
@@ -108,8 +108,8 @@ def test_and_and_or_do_not_care_which_part_comes_first(
     ],
 )
 def test_an_outcome_shows_every_value_seen(text: str, shown: str) -> None:
-    facts: dict[str, object] = {"json": Unresolved("the body is not JSON"), "response_time": 0.30004}
-    assert outcome(text, status=503, **facts).text == shown
+    fields: dict[str, object] = {"json": Unresolved("the body is not JSON"), "response_time": 0.30004}
+    assert outcome(text, status=503, **fields).text == shown
 
 
 def test_an_outcome_stays_short_whatever_was_seen() -> None:
@@ -120,15 +120,15 @@ def test_an_outcome_stays_short_whatever_was_seen() -> None:
     assert len(outcome("json('$') == 1", json=Unresolved("y" * 100_000)).text) < 200
 
 
-def test_conditions_are_equal_when_they_mean_the_same_on_the_same_facts() -> None:
+def test_conditions_are_equal_when_they_mean_the_same_on_the_same_fields() -> None:
     condition = compiled("(status==200)  and response_time < 1000ms")
     same = compiled("status == 200.0 and (response_time < 1s)")
-    other_facts = Vocabulary({**WEB.facts, "more": FactType.TEXT})
+    other_fields = Vocabulary({**WEB.fields, "more": FieldType.TEXT})
     assert condition == same
     assert hash(condition) == hash(same)
     assert condition != compiled("status == 200 and response_time < 2s")
-    assert condition != parse_condition(condition.text, other_facts)
-    assert parse_condition("status == 1", Vocabulary(dict(WEB.facts))) == compiled("status == 1")
+    assert condition != parse_condition(condition.text, other_fields)
+    assert parse_condition("status == 1", Vocabulary(dict(WEB.fields))) == compiled("status == 1")
 
 
 def test_a_condition_too_long_is_refused_and_one_at_the_limit_is_not() -> None:
@@ -157,7 +157,7 @@ def test_text_to_tree_to_text_to_tree_is_the_same(text: str) -> None:
 
 @given(st.text(max_size=60) | NEAR_CONDITIONS)
 def test_no_text_makes_the_compiler_raise_another_error(text: str) -> None:
-    error = fault_of(compiled, text)
+    error = diagnostic_of(compiled, text)
     if error is None:
         assert compiled(compiled(text).text) == compiled(text)
     else:
@@ -181,9 +181,9 @@ def test_no_condition_holds_on_nothing(text: str) -> None:
     assert seen.unresolved
 
 
-@given(CONDITIONS, st.dictionaries(st.sampled_from(sorted(WEB.facts)), VALUES))
+@given(CONDITIONS, st.dictionaries(st.sampled_from(sorted(WEB.fields)), VALUES))
 def test_a_condition_and_its_opposite_never_hold_together(text: str, values: dict[str, object]) -> None:
-    there = compiled(text).evaluate(lambda fact: values.get(fact.name))
-    opposite = compiled(f"not ({text})").evaluate(lambda fact: values.get(fact.name))
+    there = compiled(text).evaluate(lambda field: values.get(field.name))
+    opposite = compiled(f"not ({text})").evaluate(lambda field: values.get(field.name))
     assert there.unresolved == opposite.unresolved
     assert there.unresolved or there.holds is not opposite.holds

@@ -21,7 +21,7 @@ EXAMPLES = [
 ]
 TOML_EXAMPLES = re.findall(r'"((?:status|json|response_time|certificate)[^"]*)"', TEXT)
 SEEN = re.findall(r"^\| `(.+)` \| `(.+\(.+\))` \|$", TEXT, re.MULTILINE)
-FAULTS = re.findall(r"^\| `(.+)` \| (at column .+) \|$", TEXT, re.MULTILINE)
+FAILURES = re.findall(r"^\| `(.+)` \| (at column .+) \|$", TEXT, re.MULTILINE)
 
 
 @pytest.mark.parametrize("example", EXAMPLES + TOML_EXAMPLES)
@@ -31,24 +31,24 @@ def test_an_example_compiles(example: str) -> None:
 
 @pytest.mark.parametrize(("condition", "shown"), SEEN)
 def test_a_result_shows_what_the_page_shows(condition: str, shown: str) -> None:
-    facts = {
+    fields = {
         "status": 503,
         "response_time": 0.30004,
         "body": "<html>",
         "json": parse_json_path("$.status").find({}),
     }
-    assert compiled(condition).evaluate(lambda fact: facts[fact.name]).text == shown
+    assert compiled(condition).evaluate(lambda field: fields[field.name]).text == shown
 
 
-@pytest.mark.parametrize(("condition", "message"), FAULTS)
-def test_a_fault_reads_as_on_the_page(condition: str, message: str) -> None:
+@pytest.mark.parametrize(("condition", "message"), FAILURES)
+def test_a_diagnostic_reads_as_on_the_page(condition: str, message: str) -> None:
     with pytest.raises(ConditionError) as caught:
         parse_condition(condition, HTTP)
     assert str(caught.value) == message
 
 
 def test_the_page_has_examples_of_every_sort() -> None:
-    assert (len(EXAMPLES), len(TOML_EXAMPLES), len(SEEN), len(FAULTS)) == (22, 4, 5, 18)
+    assert (len(EXAMPLES), len(TOML_EXAMPLES), len(SEEN), len(FAILURES)) == (22, 4, 5, 18)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitord.conditions import ConditionError, JsonPath, Unresolved, parse_json_path
-from tests.conditions.vocabulary import fault_of
+from tests.conditions.vocabulary import diagnostic_of
 
 DOCUMENT = json.loads(
     """{"a": {"b": [{"c": 1}, 2, null]}, "it's": {"x y": true, "\\\\": "back"}, "größe": 3, "0": "zero", "": "none"}"""
@@ -81,7 +81,7 @@ def test_a_path_as_text_is_the_same_path(steps: list[str | int]) -> None:
 
 @given(st.text(max_size=30) | st.text(st.sampled_from("$.[]'\"\\ab01-"), max_size=20))
 def test_no_text_raises_another_error(text: str) -> None:
-    error = fault_of(parse_json_path, text)
+    error = diagnostic_of(parse_json_path, text)
     if error is None:
         path = parse_json_path(text)
         assert parse_json_path(str(path)) == path

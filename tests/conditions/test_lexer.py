@@ -39,6 +39,6 @@ def test_whole_numbers_are_whole_however_they_are_written() -> None:
     assert isinstance(token.value, int)
 
 
-def test_a_fault_further_on_is_not_told_before_it_is_reached() -> None:
+def test_a_diagnostic_further_on_is_not_told_before_it_is_reached() -> None:
     reading = tokens("status $")
     assert next(reading).written == "status"

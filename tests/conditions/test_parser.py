@@ -56,29 +56,29 @@ def test_not_binds_closest_then_and_then_or() -> None:
     ("text", "column", "message"),
     [
         # what is not there
-        ("", 1, "a fact is missing before the end; write fact operator value"),
-        ("   ", 4, "a fact is missing before the end; write fact operator value"),
-        ("status == 1 and", 16, "a fact is missing before the end; write fact operator value"),
-        ("status == 1 and or", 17, "a fact is missing before or; write fact operator value"),
+        ("", 1, "a field is missing before the end; write field operator value"),
+        ("   ", 4, "a field is missing before the end; write field operator value"),
+        ("status == 1 and", 16, "a field is missing before the end; write field operator value"),
+        ("status == 1 and or", 17, "a field is missing before or; write field operator value"),
         ("status", 7, "after status comes an operator, not the end; write ==, <, in and the like"),
         ("status ==", 10, "a value is missing before the end; write a number, 300ms, 64KiB or '…'"),
-        ("exists", 7, "exists needs a fact before the end; write exists(fact)"),
-        ("exists()", 8, "a fact is missing before ); write fact operator value"),
+        ("exists", 7, "exists needs a field before the end; write exists(field)"),
+        ("exists()", 8, "a field is missing before ); write field operator value"),
         ("exists(body", 12, "the ( has no ) before the end; write )"),
         ("exists(body) == true", 14, "== is one too many; join conditions by and, or"),
-        ("exist(body)", 1, "there is no fact exist; did you mean exists?"),
+        ("exist(body)", 1, "there is no field exist; did you mean exists?"),
         ("length(status) > 1", 7, "status is a number, which has no length; write status"),
         ("length(body) > 1.5", 16, "length(body) is a whole number, and 1.5 is none; write 1"),
         ("length(body) < 0", 16, "length(body) is never below 0; it is at least 0"),
         ("length(body) contains 'a'", 14,
          "contains is not for length(body), which is a number; write ==, !=, <, <=, >, >= or in"),
-        ("len(body) > 1", 1, "there is no fact len; write length(fact)"),
-        ("count(json('$.a')) > 1", 1, "there is no fact count; write length(fact)"),
+        ("len(body) > 1", 1, "there is no field len; write length(field)"),
+        ("count(json('$.a')) > 1", 1, "there is no field count; write length(field)"),
         ("status == null", 11, "null is null, and status is a number; write exists(status) or not exists(status)"),
         ("json('$.a') < null", 15, "null is null, which < cannot take; write a number, a duration or a size"),
         ("body == []", 9, "== takes one value, not a list; write in for one of several"),
-        ("null == status", 1, "a comparison begins with a fact, not with null; write fact operator value; "
-         "for one of several values: fact in [value, value]"),
+        ("null == status", 1, "a comparison begins with a field, not with null; write field operator value; "
+         "for one of several values: field in [value, value]"),
         ("status in []", 12, "a value is missing before ]; write a number, 300ms, 64KiB or '…'"),
         ("status in [1", 13, "the [ has no ] before the end; write [value, value]"),
         ("status in [1 2]", 14, "the [ has no ] before 2; write [value, value]"),
@@ -91,10 +91,10 @@ def test_not_binds_closest_then_and_then_or() -> None:
         ("status == 1)", 12, ") is one too many; join conditions by and, or"),
         ("status == 1 status == 2", 13, "status is one too many; join conditions by and, or"),
         ("status == 1 'x'", 13, "'x' is one too many; join conditions by and, or"),
-        # facts
-        ("stauts == 1", 1, "there is no fact stauts; did you mean status?"),
-        ("status == 1 and heder('x') == 'y'", 17, "there is no fact heder; did you mean header?"),
-        ("zzz == 1", 1, "there is no fact zzz; known here: body, body.length, certificate.expires_in, "
+        # fields
+        ("stauts == 1", 1, "there is no field stauts; did you mean status?"),
+        ("status == 1 and heder('x') == 'y'", 17, "there is no field heder; did you mean header?"),
+        ("zzz == 1", 1, "there is no field zzz; known here: body, body.length, certificate.expires_in, "
          "certificate.issuer, certificate.verified, dns.answers, header, json, perfdata, response_time, status"),
         ("status('x') == 1", 7, "status takes no argument; write status"),
         ("header == 'x'", 8, "header needs an argument before ==; write header('…')"),
@@ -105,21 +105,21 @@ def test_not_binds_closest_then_and_then_or() -> None:
          "the JSON path cannot go on with [x]; write .name, ['name'], [0] or [-1]"),
         ("json('$.\\'a') == 1", 6,
          "the JSON path cannot go on with .'a; write .name, ['name'], [0] or [-1]"),
-        ("1 < status", 1, "a comparison begins with a fact, not with 1; write fact operator value; "
-         "for one of several values: fact in [value, value]"),
-        ("true == certificate.verified", 1, "a comparison begins with a fact, not with true; write fact operator "
-         "value; for one of several values: fact in [value, value]"),
+        ("1 < status", 1, "a comparison begins with a field, not with 1; write field operator value; "
+         "for one of several values: field in [value, value]"),
+        ("true == certificate.verified", 1, "a comparison begins with a field, not with true; write field operator "
+         "value; for one of several values: field in [value, value]"),
         # operators
         ("status is 1", 8, "after status comes an operator, not is; write =="),
         ("status not in [1]", 8, "after status comes an operator, not not; write not status in, contains or matches"),
         ("body exists", 6, "after body comes an operator, not exists; write exists(body)"),
         ("body", 5, "after body comes an operator, not the end; write exists(body), or ==, <, in and the like"),
         ("status == '404'", 11, "'404' is text, and status is a number; write 404 without quotes"),
-        ("STATUS == 200", 1, "there is no fact STATUS; did you mean status?"),
+        ("STATUS == 200", 1, "there is no field STATUS; did you mean status?"),
         (
             "status < response_time",
             10,
-            "on the right stands a value, not response_time; write a value, as two facts cannot be compared",
+            "on the right stands a value, not response_time; write a value, as two fields cannot be compared",
         ),
         ("status == +1", 11, "+ has no meaning here; write the number alone"),
         ("body contain 'x'", 6, "after body comes an operator, not contain; did you mean contains?"),
@@ -191,8 +191,8 @@ def test_depth_comparisons_and_lists_are_bounded() -> None:
         compiled("(" * 2000)
 
 
-def test_an_empty_vocabulary_knows_no_fact() -> None:
-    with pytest.raises(ConditionError, match=r"^at column 1: there is no fact status$"):
+def test_an_empty_vocabulary_knows_no_field() -> None:
+    with pytest.raises(ConditionError, match=r"^at column 1: there is no field status$"):
         parse_condition("status == 1", Vocabulary({}))
 
 
@@ -201,4 +201,8 @@ def test_the_error_carries_its_parts() -> None:
         parse_condition("stauts == 1", WEB)
     error = caught.value
     assert isinstance(error, ValueError)
-    assert (error.column, error.message, error.hint) == (1, "there is no fact stauts", "did you mean status?")
+    assert (error.column, error.message, error.hint) == (
+        1,
+        "there is no field stauts",
+        "did you mean status?",
+    )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from monitord.conditions import ConditionError, FactType, Vocabulary, parse_condition
+from monitord.conditions import ConditionError, FieldType, Vocabulary, parse_condition
 from monitord.conditions.rules import KINDS, OPERATORS
 from monitord.conditions.tree import Operator
 
@@ -24,14 +24,14 @@ ORDER = ("<", "<=", ">", ">=")
 SINGLE = {"number", "duration", "size", "text", "flag"}
 LISTS = {"numbers", "durations", "sizes", "texts", "flags", "mixed"}
 
-ALLOWED: dict[FactType, dict[tuple[str, ...], set[str]]] = {
-    FactType.NUMBER: {EQUALITY + ORDER: {"number"}, ("in",): {"numbers"}},
-    FactType.DURATION: {EQUALITY + ORDER: {"duration", "number"}, ("in",): {"durations", "numbers"}},
-    FactType.SIZE: {EQUALITY + ORDER: {"size", "number"}, ("in",): {"sizes", "numbers"}},
-    FactType.TEXT: {(*EQUALITY, "contains", "matches"): {"text"}, ("in",): {"texts"}},
-    FactType.FLAG: {EQUALITY: {"flag"}},
-    FactType.TEXTS: {EQUALITY: {"texts"}, ("contains", "matches"): {"text"}},
-    FactType.ANY: {
+ALLOWED: dict[FieldType, dict[tuple[str, ...], set[str]]] = {
+    FieldType.NUMBER: {EQUALITY + ORDER: {"number"}, ("in",): {"numbers"}},
+    FieldType.DURATION: {EQUALITY + ORDER: {"duration", "number"}, ("in",): {"durations", "numbers"}},
+    FieldType.SIZE: {EQUALITY + ORDER: {"size", "number"}, ("in",): {"sizes", "numbers"}},
+    FieldType.TEXT: {(*EQUALITY, "contains", "matches"): {"text"}, ("in",): {"texts"}},
+    FieldType.FLAG: {EQUALITY: {"flag"}},
+    FieldType.TEXTS: {EQUALITY: {"texts"}, ("contains", "matches"): {"text"}},
+    FieldType.ANY: {
         EQUALITY: SINGLE | LISTS,
         ORDER: {"number", "duration", "size"},
         ("contains",): SINGLE,
@@ -41,9 +41,9 @@ ALLOWED: dict[FactType, dict[tuple[str, ...], set[str]]] = {
 }
 
 
-@pytest.mark.parametrize("fact_type", FactType, ids=lambda fact_type: fact_type.name)
+@pytest.mark.parametrize("fact_type", FieldType, ids=lambda fact_type: fact_type.name)
 @pytest.mark.parametrize("operator", [operator.value for operator in Operator])
-def test_each_fact_takes_its_operators_and_values_and_no_others(fact_type: FactType, operator: str) -> None:
+def test_each_fact_takes_its_operators_and_values_and_no_others(fact_type: FieldType, operator: str) -> None:
     vocabulary = Vocabulary({"fact": fact_type})
     taken = set()
     for kind, value in VALUES.items():
@@ -58,38 +58,38 @@ def test_each_fact_takes_its_operators_and_values_and_no_others(fact_type: FactT
 
 
 def test_every_type_has_its_rules() -> None:
-    assert set(OPERATORS) == set(KINDS) == set(FactType)
+    assert set(OPERATORS) == set(KINDS) == set(FieldType)
 
 
 @pytest.mark.parametrize(
     ("fact_type", "text", "message"),
     [
-        (FactType.NUMBER, "fact contains 5",
+        (FieldType.NUMBER, "fact contains 5",
          "at column 6: contains is not for fact, which is a number; write ==, !=, <, <=, >, >= or in"),
-        (FactType.TEXT, "fact < 'x'",
+        (FieldType.TEXT, "fact < 'x'",
          "at column 6: < is not for fact, which is text; write ==, !=, contains, matches or in"),
-        (FactType.FLAG, "fact in [true]", "at column 6: in is not for fact, which is true or false; write == or !="),
-        (FactType.DURATION, "fact < 5MiB", "at column 8: 5MiB is a size, and fact is a duration; write 300ms"),
-        (FactType.DURATION, "fact < '5s'",
+        (FieldType.FLAG, "fact in [true]", "at column 6: in is not for fact, which is true or false; write == or !="),
+        (FieldType.DURATION, "fact < 5MiB", "at column 8: 5MiB is a size, and fact is a duration; write 300ms"),
+        (FieldType.DURATION, "fact < '5s'",
          "at column 8: '5s' is text, and fact is a duration; write 300ms without quotes"),
-        (FactType.NUMBER, "fact == true", "at column 9: true is true or false, and fact is a number; write 200"),
-        (FactType.NUMBER, "fact in [1, 'x', 2]",
+        (FieldType.NUMBER, "fact == true", "at column 9: true is true or false, and fact is a number; write 200"),
+        (FieldType.NUMBER, "fact in [1, 'x', 2]",
          "at column 13: 'x' is text, and fact is a number; write 200 without quotes"),
-        (FactType.NUMBER, "fact in 5", "at column 9: in takes a list here; write [5]"),
-        (FactType.NUMBER, "fact == [5]", "at column 9: == takes one value, not a list; write in for one of several"),
-        (FactType.NUMBER, "fact != [ 5]",
+        (FieldType.NUMBER, "fact in 5", "at column 9: in takes a list here; write [5]"),
+        (FieldType.NUMBER, "fact == [5]", "at column 9: == takes one value, not a list; write in for one of several"),
+        (FieldType.NUMBER, "fact != [ 5]",
          "at column 9: != takes one value, not a list; write not … in for none of several"),
-        (FactType.TEXT, "fact contains ['a', 'b']",
+        (FieldType.TEXT, "fact contains ['a', 'b']",
          "at column 15: contains takes one value, not a list; join several comparisons by and, or"),
-        (FactType.TEXT, "fact == 5", "at column 9: 5 is a number, and fact is text; write '5'"),
-        (FactType.TEXTS, "fact == 'x'", "at column 9: == takes a list here; write ['x']"),
-        (FactType.ANY, "fact < 'x'",
+        (FieldType.TEXT, "fact == 5", "at column 9: 5 is a number, and fact is text; write '5'"),
+        (FieldType.TEXTS, "fact == 'x'", "at column 9: == takes a list here; write ['x']"),
+        (FieldType.ANY, "fact < 'x'",
          "at column 8: 'x' is text, which < cannot take; write a number, a duration or a size"),
-        (FactType.ANY, "fact matches 5", "at column 14: 5 is a number, which matches cannot take; write '…'"),
+        (FieldType.ANY, "fact matches 5", "at column 14: 5 is a number, which matches cannot take; write '…'"),
     ],
 )  # fmt: skip
 def test_a_mismatch_says_what_the_fact_is_and_what_to_write(
-    fact_type: FactType, text: str, message: str
+    fact_type: FieldType, text: str, message: str
 ) -> None:
     with pytest.raises(ConditionError) as caught:
         parse_condition(text, Vocabulary({"fact": fact_type}))

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from monitord.conditions import (
     Condition,
     ConditionError,
-    FactFunction,
-    FactType,
+    FieldFunction,
+    FieldType,
     Vocabulary,
     parse_condition,
     parse_json_path,
@@ -21,22 +21,22 @@ def parse_header_name(text: str) -> str:
 
 WEB = Vocabulary(
     {
-        "status": FactType.NUMBER,
-        "response_time": FactType.DURATION,
-        "certificate.expires_in": FactType.DURATION,
-        "certificate.issuer": FactType.TEXT,
-        "certificate.verified": FactType.FLAG,
-        "body": FactType.TEXT,
-        "body.length": FactType.SIZE,
-        "dns.answers": FactType.TEXTS,
-        "header": FactFunction(FactType.TEXT, parse_header_name),
-        "json": FactFunction(FactType.ANY, parse_json_path),
-        "perfdata": FactFunction(FactType.NUMBER),
+        "status": FieldType.NUMBER,
+        "response_time": FieldType.DURATION,
+        "certificate.expires_in": FieldType.DURATION,
+        "certificate.issuer": FieldType.TEXT,
+        "certificate.verified": FieldType.FLAG,
+        "body": FieldType.TEXT,
+        "body.length": FieldType.SIZE,
+        "dns.answers": FieldType.TEXTS,
+        "header": FieldFunction(FieldType.TEXT, parse_header_name),
+        "json": FieldFunction(FieldType.ANY, parse_json_path),
+        "perfdata": FieldFunction(FieldType.NUMBER),
     }
 )
 
 
-def fault_of(parse: Callable[[str], object], text: str) -> ConditionError | None:
+def diagnostic_of(parse: Callable[[str], object], text: str) -> ConditionError | None:
     """Any other error goes through."""
     try:
         parse(text)

@@ -34,7 +34,7 @@ def read_monitor(table: Table) -> None:
     table.value("url", parse_url, default=None, required=True)
     check_every = table.duration("check_every", default=30.0, minimum=0.1)
     if table.duration("timeout", default=5.0) > check_every:
-        table.fault("timeout", "is longer than check_every", "make it shorter")
+        table.error("timeout", "is longer than check_every", "make it shorter")
     table.text("method", default="GET")
     table.choice("ip_family", ["any", 4, 6], default="any")
     table.size("max_body", default=1024, maximum=1024**3)

@@ -18,9 +18,12 @@ def main(tmp_path: Path) -> Path:
     return path
 
 
-def faults(document: Document) -> list[str]:
+def diagnostics(document: Document) -> list[str]:
     """Without the folder, which is another each time."""
-    return [str(fault).replace(f"{Path(fault.file).parent}/", "") for fault in document.faults()]
+    return [
+        str(diagnostic).replace(f"{Path(diagnostic.file).parent}/", "")
+        for diagnostic in document.diagnostics()
+    ]
 
 
 def test_an_empty_file_is_a_configuration(main: Path) -> None:
@@ -43,7 +46,7 @@ def test_dropins_are_merged_in_name_order(main: Path) -> None:
         "b": "b",
     }
     assert [table.text("x") for table in document.root.tables("routes")] == ["main", "10", "20"]
-    assert document.faults() == ()
+    assert document.diagnostics() == ()
 
 
 def test_include_replaces_the_usual_dropins(main: Path) -> None:
@@ -58,7 +61,9 @@ def test_include_replaces_the_usual_dropins(main: Path) -> None:
     document = read_document(main)
 
     assert [document.root.text(key, default="not read") for key in "axyz"] == ["second", "x", "not read", "z"]
-    assert faults(document) == ["second.toml:2: include: only the main file includes others; move it there"]
+    assert diagnostics(document) == [
+        "second.toml:2: include: only the main file includes others; move it there"
+    ]
 
 
 def test_a_file_matched_twice_is_read_once(main: Path) -> None:
@@ -89,19 +94,21 @@ def test_a_path_without_folder_finds_its_dropins(main: Path) -> None:
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     document = read_document(tmp_path / "none.toml")
-    assert faults(document) == ["none.toml: does not exist; create it, or name another file"]
+    assert diagnostics(document) == ["none.toml: does not exist; create it, or name another file"]
     assert not document.is_complete
 
 
 def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
-    assert faults(read_document(tmp_path)) == [
+    assert diagnostics(read_document(tmp_path)) == [
         f"{tmp_path.name}: cannot be read: Is a directory; name a TOML file"
     ]
 
 
 def test_a_fifo_does_not_hold_the_reading(main: Path) -> None:
     os.mkfifo(main.parent / "monitord.d" / "a.toml")
-    assert faults(read_document(main)) == ["a.toml: cannot be read: Not a regular file; name a TOML file"]
+    assert diagnostics(read_document(main)) == [
+        "a.toml: cannot be read: Not a regular file; name a TOML file"
+    ]
 
 
 def test_a_dropin_linked_to_dev_null_is_switched_off(main: Path) -> None:
@@ -109,18 +116,18 @@ def test_a_dropin_linked_to_dev_null_is_switched_off(main: Path) -> None:
     read_document(main).check()
 
 
-def test_a_dangling_link_is_a_fault(main: Path) -> None:
+def test_a_dangling_link_is_a_diagnostic(main: Path) -> None:
     (main.parent / "monitord.d" / "a.toml").symlink_to("/nonexistent/a.toml")
-    assert faults(read_document(main)) == ["a.toml: does not exist; create it, or name another file"]
+    assert diagnostics(read_document(main)) == ["a.toml: does not exist; create it, or name another file"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_what_may_not_be_read_is_a_fault(main: Path) -> None:
+def test_what_may_not_be_read_is_a_diagnostic(main: Path) -> None:
     main.chmod(0)
     (main.parent / "monitord.d").chmod(0)
     try:
         for reader, hint in ((Reader.SERVICE, "let the user "), (Reader.OUTSIDER, "ask as root, ")):
-            said = faults(read_document(main, reader=reader))
+            said = diagnostics(read_document(main, reader=reader))
             assert len(said) == 2
             assert said[0].startswith(f"monitord.toml: cannot be read: Permission denied; {hint}")
             assert said[1].startswith(f"monitord.d: cannot be listed: Permission denied; {hint}")
@@ -134,17 +141,19 @@ def test_what_may_not_be_read_is_a_fault(main: Path) -> None:
     ids=["too long", "NUL"],
 )
 def test_a_name_that_no_file_can_have(tmp_path: Path, name: str, problem: str) -> None:
-    assert read_document(f"{tmp_path}/{name}").faults()[0].problem == problem
+    assert read_document(f"{tmp_path}/{name}").diagnostics()[0].problem == problem
 
 
 def test_a_file_that_is_too_large(main: Path) -> None:
     with main.open("wb") as file:
         file.truncate(MAX_FILE_BYTES + 1)
-    assert faults(read_document(main)) == ["monitord.toml: is larger than 16 MiB; split it into drop-ins"]
+    assert diagnostics(read_document(main)) == [
+        "monitord.toml: is larger than 16 MiB; split it into drop-ins"
+    ]
 
 
 @pytest.mark.parametrize(
-    ("content", "fault"),
+    ("content", "diagnostic"),
     [
         pytest.param(
             b"a = 1\nb = \0", "monitord.toml:2: holds a NUL byte; save it as plain UTF-8 text", id="NUL"
@@ -157,9 +166,9 @@ def test_a_file_that_is_too_large(main: Path) -> None:
         ),
     ],
 )
-def test_what_is_no_text(main: Path, content: bytes, fault: str) -> None:
+def test_what_is_no_text(main: Path, content: bytes, diagnostic: str) -> None:
     main.write_bytes(content)
-    assert faults(read_document(main)) == [fault]
+    assert diagnostics(read_document(main)) == [diagnostic]
 
 
 def test_a_windows_editor_is_forgiven(main: Path) -> None:
@@ -167,7 +176,7 @@ def test_a_windows_editor_is_forgiven(main: Path) -> None:
     document = read_document(main)
     assert document.root.text("a") == "a"
     document.root.text("b")
-    assert faults(document) == ["monitord.toml:3: b: 1 is not text; write it in quotes"]
+    assert diagnostics(document) == ["monitord.toml:3: b: 1 is not text; write it in quotes"]
 
 
 def test_what_is_missing_may_stand_in_the_file_that_could_not_be_read(main: Path) -> None:
@@ -177,19 +186,19 @@ def test_what_is_missing_may_stand_in_the_file_that_could_not_be_read(main: Path
     document.root.named("monitors")["shop"].text("url")
     with pytest.raises(ConfigError) as caught:
         document.check()
-    assert [fault.problem for fault in caught.value.faults] == [
+    assert [diagnostic.problem for diagnostic in caught.value.diagnostics] == [
         "is not valid TOML: Invalid value (at the end of the file)"
     ]
 
 
-def test_faults_come_in_the_order_of_files_and_lines(main: Path) -> None:
+def test_diagnostics_come_in_the_order_of_files_and_lines(main: Path) -> None:
     main.write_text("b = 1\na = 1")
     (main.parent / "monitord.d" / "1.toml").write_text("c = ")
     (main.parent / "monitord.d" / "2.toml").write_text("d = 1")
     document = read_document(main)
     for key in "dab":
         document.root.text(key)
-    assert [fault.partition(": ")[0] for fault in faults(document)] == [
+    assert [diagnostic.partition(": ")[0] for diagnostic in diagnostics(document)] == [
         "monitord.toml:1",
         "monitord.toml:2",
         "1.toml:1",
@@ -197,12 +206,14 @@ def test_faults_come_in_the_order_of_files_and_lines(main: Path) -> None:
     ]
 
 
-def test_of_thousands_of_faults_the_first_are_told(main: Path) -> None:
+def test_of_thousands_of_diagnostics_the_first_are_told(main: Path) -> None:
     main.write_text("".join(f"key{number} = 1\n" for number in range(3000)))
     with pytest.raises(ConfigError) as caught:
         read_document(main).check()
-    assert len(caught.value.faults) == 1001
-    assert str(caught.value.faults[-1]).endswith("monitord.toml: 2000 more faults; mend those above first")
+    assert len(caught.value.diagnostics) == 1001
+    assert str(caught.value.diagnostics[-1]).endswith(
+        "monitord.toml: 2000 more diagnostics; mend those above first"
+    )
 
 
 def test_checking_twice_tells_the_same(main: Path) -> None:
@@ -237,8 +248,8 @@ def test_any_bytes_at_all_are_read_or_refused(main: Path, first: bytes, second: 
     for table in document.root.named("x").values():
         table.flag("a", default=False)
     document.root.tables("a")
-    faults = document.faults()
-    if faults or not document.is_complete:
+    diagnostics = document.diagnostics()
+    if diagnostics or not document.is_complete:
         with pytest.raises(ConfigError, match="toml"):
             document.check()
 
@@ -247,7 +258,7 @@ def test_problem_that_repeats_a_name_with_a_semicolon_is_not_cut(main: Path) -> 
     main.write_text('token = { file = "/nonexistent/a; b" }')
     document = read_document(main)
     document.root.secret("token")
-    (fault,) = document.faults()
-    assert fault.problem == "the file /nonexistent/a; b is not there"
-    assert fault.hint == "let the daemon's user read a file that holds the secret"
-    assert fault.path == ("token",)
+    (diagnostic,) = document.diagnostics()
+    assert diagnostic.problem == "the file /nonexistent/a; b is not there"
+    assert diagnostic.hint == "let the daemon's user read a file that holds the secret"
+    assert diagnostic.path == ("token",)

@@ -26,8 +26,8 @@ def read(tmp_path: Path) -> Read:
     return read
 
 
-def faults(document: Document) -> list[str]:
-    return [str(fault).rpartition("/")[2] for fault in document.faults()]
+def diagnostics(document: Document) -> list[str]:
+    return [str(diagnostic).rpartition("/")[2] for diagnostic in document.diagnostics()]
 
 
 GETTERS: list[tuple[str, Callable[[Table], object], object]] = [
@@ -106,7 +106,7 @@ def test_the_default_stands_for_what_is_missing_and_for_what_is_refused(
     missing.check()
     refused = read("x = 1979-05-27")
     assert getter(refused.root) == default
-    assert len(refused.faults()) == 1
+    assert len(refused.diagnostics()) == 1
 
 
 REQUIRED: list[tuple[Callable[[Table], object], str]] = [
@@ -131,7 +131,7 @@ REQUIRED: list[tuple[Callable[[Table], object], str]] = [
 def test_what_has_no_default_is_required(read: Read, getter: Callable[[Table], object], hint: str) -> None:
     document = read("# nothing\n[table]")
     getter(document.root.table("table"))
-    assert faults(document) == [f"x.toml:2: table.x: is missing; {hint}"]
+    assert diagnostics(document) == [f"x.toml:2: table.x: is missing; {hint}"]
 
 
 def test_a_placeholder_of_the_right_type_stands_for_what_is_required_and_refused(read: Read) -> None:
@@ -148,7 +148,7 @@ def test_a_placeholder_of_the_right_type_stands_for_what_is_required_and_refused
 def test_a_number_is_finite(read: Read, number: str) -> None:
     document = read(f"x = {number}")
     assert math.isfinite(document.root.number("x", default=1.0))
-    assert len(document.faults()) == 1
+    assert len(document.diagnostics()) == 1
 
 
 def test_a_table_inherits_what_it_does_not_set(read: Read) -> None:
@@ -183,8 +183,8 @@ def test_a_bad_inherited_value_is_told_once_where_it_stands(read: Read) -> None:
     )
     for table in document.root.named("monitors", over=document.root.table("defaults")).values():
         assert table.duration("timeout", default=2.0) == 2.0
-        table.fault("timeout", "is no good either")
-    assert faults(document) == ['x.toml:2: defaults.timeout: "soon" is not a duration; write "30s"']
+        table.error("timeout", "is no good either")
+    assert diagnostics(document) == ['x.toml:2: defaults.timeout: "soon" is not a duration; write "30s"']
 
 
 def test_a_default_that_every_monitor_overrides_is_known(read: Read) -> None:
@@ -193,14 +193,16 @@ def test_a_default_that_every_monitor_overrides_is_known(read: Read) -> None:
     document.check()
 
 
-def test_a_fault_of_the_caller_names_the_key_or_the_table_or_where_it_is_inherited_from(read: Read) -> None:
+def test_a_diagnostic_of_the_caller_names_the_key_or_the_table_or_where_it_is_inherited_from(
+    read: Read,
+) -> None:
     document = read("[defaults]\na = 'a'\n\n[monitors.shop]\nb = 'b'")
     table = document.root.named("monitors", over=document.root.table("defaults"))["shop"]
-    table.fault("a", "one")
-    table.fault("", "two", "do this")
-    table.fault("b", "three")
-    table.fault("c", "four")
-    assert faults(document) == [
+    table.error("a", "one")
+    table.error("", "two", "do this")
+    table.error("b", "three")
+    table.error("c", "four")
+    assert diagnostics(document) == [
         "x.toml:2: defaults.a: one",
         "x.toml:4: monitors.shop: two; do this",
         "x.toml:4: monitors.shop.c: four",
@@ -213,7 +215,7 @@ def test_unknown_keys_are_found_in_every_table_that_was_handed_out(read: Read) -
     document.root.table("a").table("b").text("known")
     document.root.tables("c")
     document.root.finish()
-    assert faults(document) == [
+    assert diagnostics(document) == [
         'x.toml:3: a.b.knwon: unknown key; did you mean "known"?',
         "x.toml:5: c[0].d: unknown key",
         "x.toml:6: e: unknown key",
@@ -224,10 +226,10 @@ def test_who_gives_up_on_a_table_hears_nothing_of_its_other_keys(read: Read) -> 
     document = read("[a]\ntype = 'nonsense'\nb = 1")
     table = document.root.table("a")
     table.text("type")
-    table.fault("type", "is no type")
+    table.error("type", "is no type")
     table.ignore_others()
     document.root.finish()
-    assert faults(document) == ["x.toml:2: a.type: is no type"]
+    assert diagnostics(document) == ["x.toml:2: a.type: is no type"]
 
 
 def test_a_table_asked_for_twice_is_the_same(read: Read) -> None:
@@ -243,7 +245,7 @@ def test_nothing_is_missing_in_what_is_no_table(read: Read) -> None:
     document = read("a = 1")
     document.root.table("a").text("b")
     document.root.table("a").table("c").text("d")
-    assert faults(document) == ["x.toml:1: a: 1 is not a table; write it as [a]"]
+    assert diagnostics(document) == ["x.toml:1: a: 1 is not a table; write it as [a]"]
 
 
 def test_a_table_knows_its_name(read: Read) -> None:

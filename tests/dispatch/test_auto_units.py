@@ -24,10 +24,10 @@ from monitord.dispatch import (
     Watched,
 )
 from monitord.dispatch import auto_units as module
-from monitord.model import Health, Incident
+from monitord.model import Incident, State
 from monitord.monitors import Monitor, MonitorSettings
 from monitord.monitors.systemd.common import compile_patterns
-from monitord.monitors.systemd.unit import OnCrash, UnitMonitor, UnitOptions, Want
+from monitord.monitors.systemd.unit import ExpectedState, OnCrash, UnitMonitor, UnitOptions
 from monitord.net.dbus.units import Units
 from monitord.settings import read_settings
 from tests.buses import Daemon, FakeSystemd, service, until
@@ -43,7 +43,7 @@ NGINX, BACKUP = "nginx.service", "backup.service"
 TEMPLATE = replace(
     monitor_settings("", type_name="unit", check_every_s=60.0, timeout_s=20.0, tags=("host",)),
     policy=UnitMonitor.default_policy,
-    options=UnitOptions(want=Want.NOT_FAILED, crash=OnCrash.IGNORE),
+    options=UnitOptions(expect=ExpectedState.NOT_FAILED, crash=OnCrash.IGNORE),
 )
 ON = AutoSettings(AutoMode.FAILED, (), TEMPLATE)
 
@@ -96,7 +96,7 @@ class Host:
     def made(self) -> set[str]:
         return set(self.dispatcher.watched)
 
-    def stands(self, unit: str) -> Health | None:
+    def stands(self, unit: str) -> State | None:
         watched = self.dispatcher.watched.get(f"unit:{unit}")
         return None if watched is None else watched.state.stands
 
@@ -136,7 +136,7 @@ async def test_a_unit_that_fails_is_an_incident_without_configuration(host: Host
     await listening(host)
     assert host.made == set()
     await host.fail(NGINX)
-    await until(lambda: host.stands(NGINX) is Health.DOWN)
+    await until(lambda: host.stands(NGINX) is State.DOWN)
     watched = host.dispatcher.watched[f"unit:{NGINX}"]
     assert watched.monitor.settings.tags == ("host",)
     assert watched.state.last is not None
@@ -147,7 +147,7 @@ async def test_a_unit_that_fails_is_an_incident_without_configuration(host: Host
 async def test_what_has_failed_before_the_start_is_found(host: Host) -> None:
     host.systemd.units[BACKUP].active_state = "failed"
     host.configure(ON)
-    await until(lambda: host.stands(BACKUP) is Health.DOWN)
+    await until(lambda: host.stands(BACKUP) is State.DOWN)
     assert host.made == {f"unit:{BACKUP}"}
 
 
@@ -155,9 +155,9 @@ async def test_it_recovers_and_goes_when_it_has_been_well_for_some_time(host: Ho
     host.configure(ON)
     await listening(host)
     await host.fail(NGINX)
-    await until(lambda: host.stands(NGINX) is Health.DOWN)
+    await until(lambda: host.stands(NGINX) is State.DOWN)
     await host.recover(NGINX)
-    await until(lambda: host.stands(NGINX) is Health.UP)
+    await until(lambda: host.stands(NGINX) is State.UP)
     assert [incident.closed_at is None for incident in host.incidents] == [True, False]
     host.clock.ahead_s += module.WELL_FOR_S - 60
     await host.dispatcher.check_now(f"unit:{NGINX}")
@@ -166,23 +166,23 @@ async def test_it_recovers_and_goes_when_it_has_been_well_for_some_time(host: Ho
     await host.dispatcher.check_now(f"unit:{NGINX}")
     await until(lambda: host.made == set())
     await host.fail(NGINX)
-    await until(lambda: host.stands(NGINX) is Health.DOWN)
+    await until(lambda: host.stands(NGINX) is State.DOWN)
 
 
 async def test_one_that_fails_again_and_again_stays_one(host: Host) -> None:
     host.configure(ON)
     await listening(host)
     await host.fail(NGINX)
-    await until(lambda: host.stands(NGINX) is Health.DOWN)
+    await until(lambda: host.stands(NGINX) is State.DOWN)
     watched = host.dispatcher.watched[f"unit:{NGINX}"]
     await host.recover(NGINX)
-    await until(lambda: host.stands(NGINX) is Health.UP)
+    await until(lambda: host.stands(NGINX) is State.UP)
     host.clock.ahead_s += module.WELL_FOR_S - 60
     await host.fail(NGINX)
-    await until(lambda: host.stands(NGINX) is Health.DOWN)
+    await until(lambda: host.stands(NGINX) is State.DOWN)
     host.clock.ahead_s += 120
     await host.recover(NGINX)
-    await until(lambda: host.stands(NGINX) is Health.UP)
+    await until(lambda: host.stands(NGINX) is State.UP)
     assert host.dispatcher.watched[f"unit:{NGINX}"] is watched
 
 
@@ -205,7 +205,7 @@ async def test_ignored_and_configured_units_are_left_out(host: Host) -> None:
         configured("web", unit=NGINX),
         configured("workers", patterns=("w@*.service",)),
     )
-    await until(lambda: host.stands(BACKUP) is Health.DOWN)
+    await until(lambda: host.stands(BACKUP) is State.DOWN)
     assert host.made == {"web", "workers", f"unit:{BACKUP}"}
 
 
@@ -213,14 +213,14 @@ async def test_a_reload_keeps_them_and_takes_away_what_is_configured_or_ignored_
     for unit in host.systemd.units.values():
         unit.active_state = "failed"
     host.configure(ON)
-    await until(lambda: host.stands(NGINX) is host.stands(BACKUP) is Health.DOWN)
+    await until(lambda: host.stands(NGINX) is host.stands(BACKUP) is State.DOWN)
     watched = host.dispatcher.watched[f"unit:{NGINX}"]
     host.configure(ON)
     assert host.dispatcher.watched[f"unit:{NGINX}"] is watched
     host.configure(replace(ON, ignore=("back*",)))
     assert host.made == {f"unit:{NGINX}"}
     host.configure(ON, configured("web", unit=NGINX))
-    await until(lambda: host.stands(BACKUP) is Health.DOWN)
+    await until(lambda: host.stands(BACKUP) is State.DOWN)
     assert host.made == {"web", f"unit:{BACKUP}"}
     host.configure(AutoSettings())
     assert host.made == set()
@@ -232,9 +232,9 @@ async def test_a_reload_keeps_them_and_takes_away_what_is_configured_or_ignored_
 async def test_a_changed_default_reaches_them_and_their_state_stays(host: Host) -> None:
     host.systemd.units[NGINX].active_state = "failed"
     host.configure(ON)
-    await until(lambda: host.stands(NGINX) is Health.DOWN)
+    await until(lambda: host.stands(NGINX) is State.DOWN)
     host.configure(replace(ON, template=replace(TEMPLATE, tags=("other",))))
-    assert host.stands(NGINX) is Health.DOWN
+    assert host.stands(NGINX) is State.DOWN
     assert host.dispatcher.watched[f"unit:{NGINX}"].monitor.settings.tags == ("other",)
     assert len(host.incidents) == 1
 
@@ -243,13 +243,13 @@ async def test_after_a_restart_one_that_recovered_meanwhile_is_there_to_be_check
     async with running(tmp_path) as host:
         host.systemd.units[NGINX].active_state = "failed"
         host.configure(ON)
-        await until(lambda: host.stands(NGINX) is Health.DOWN)
+        await until(lambda: host.stands(NGINX) is State.DOWN)
         await host.stop()
         host.systemd.units[NGINX].active_state = "active"
         host.start()
         host.configure(ON)
         assert host.made == {f"unit:{NGINX}"}
-        await until(lambda: host.stands(NGINX) is Health.UP)
+        await until(lambda: host.stands(NGINX) is State.UP)
         host.configure(AutoSettings())
         assert host.kept == {module.KEPT_AS: {"units": []}}
 
@@ -272,7 +272,7 @@ async def test_a_bus_that_was_away_is_asked_for_what_failed_meanwhile(host: Host
     host.systemd.units[NGINX].active_state = "failed"
     host.daemon.start()
     await host.systemd.start()
-    await until(lambda: host.stands(NGINX) is Health.DOWN)
+    await until(lambda: host.stands(NGINX) is State.DOWN)
 
 
 async def test_a_manager_that_is_busy_is_asked_again(host: Host, caplog: pytest.LogCaptureFixture) -> None:
@@ -286,7 +286,7 @@ async def test_a_manager_that_is_busy_is_asked_again(host: Host, caplog: pytest.
     host.configure(ON)
     await until(lambda: host.systemd.calls.count("ListUnitsFiltered") > 2)
     host.systemd.answer = lambda _: None
-    await until(lambda: host.stands(BACKUP) is Health.DOWN)
+    await until(lambda: host.stands(BACKUP) is State.DOWN)
     assert sum("could not ask" in record.getMessage() for record in caplog.records) == 1
 
 
@@ -321,7 +321,7 @@ def test_every_key_is_read_and_defaults_hold(tmp_path: Path) -> None:
     assert auto.template is not None
     assert (auto.template.check_every_s, auto.template.tags) == (60.0, ("host",))
     assert auto.template.policy.fail_after == 1
-    assert auto.template.options == UnitOptions(want=Want.NOT_FAILED, crash=OnCrash.IGNORE)
+    assert auto.template.options == UnitOptions(expect=ExpectedState.NOT_FAILED, crash=OnCrash.IGNORE)
 
 
 @pytest.mark.parametrize(

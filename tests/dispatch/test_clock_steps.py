@@ -196,8 +196,8 @@ def test_incident_that_began_by_a_wrong_clock_is_dated_and_lasts_right(
             assert ended.closed_at is not None
             assert abs(ended.opened_at - down_at) < timedelta(seconds=11)
             assert timedelta(seconds=50) < ended.closed_at - ended.opened_at < timedelta(seconds=90)
-            notice = FakeNotifier.made[-1].got[-1].notices[0]
-            assert 50 < notice.duration_s < 90
+            notification = FakeNotifier.made[-1].got[-1].notifications[0]
+            assert 50 < notification.duration_s < 90
 
     run(main)
 
@@ -222,7 +222,7 @@ def test_step_in_the_middle_of_a_check_does_not_date_its_failure_into_the_future
 
 
 @pytest.mark.parametrize("is_restarted", [False, True])
-def test_notification_is_not_given_up_because_the_clock_was_ahead(tmp_path: Path, is_restarted: bool) -> None:
+def test_notification_is_not_expired_because_the_clock_was_ahead(tmp_path: Path, is_restarted: bool) -> None:
     def refuse(_: Message) -> None:
         raise DeliveryError("503 busy")
 
@@ -248,7 +248,7 @@ def test_notification_is_not_given_up_because_the_clock_was_ahead(tmp_path: Path
         FakeNotifier.made[-1].act = lambda _: None
         await asyncio.sleep(1800)
         assert there.sent[before:] == ["DOWN: web"]
-        assert [entry.fate.value for entry in there.container.alerts.entries()] == ["sent"]
+        assert [entry.status.value for entry in there.container.alerts.entries()] == ["sent"]
 
     run(main)
 

@@ -18,14 +18,14 @@ from monitord.dispatch import (
     Pause,
     Pipeline,
     Places,
-    Roster,
+    Registry,
     Sink,
     Watched,
 )
 from monitord.dispatch.dispatcher import Recall
 from monitord.dispatch.saved import SavedMonitor
 from monitord.health import HealthPolicy
-from monitord.model import Health, Reason, Result, Transition, Verdict
+from monitord.model import Reason, Result, State, Transition, Verdict
 from monitord.monitors import Monitor
 from tests.fakes import (
     FakeClock,
@@ -71,7 +71,7 @@ def bench(
     per_host: int = 8,
     *,
     clock: FakeClock | None = None,
-    roster: Roster | None = None,
+    registry: Registry | None = None,
     sinks: tuple[Sink, ...] = (),
     recall: Recall = lambda _: None,
 ) -> Bench:
@@ -80,7 +80,7 @@ def bench(
     pulse = LoopPulse(clock)
     check_log = CheckLog(LoggedChecks.ALL)
     sink = FakeSink()
-    pipeline = Pipeline(clock, pulse, check_log, roster, (*sinks, sink))
+    pipeline = Pipeline(clock, pulse, check_log, registry, (*sinks, sink))
     places: Places[Watched] = Places(in_all, per_host)
     dispatcher = Dispatcher(pipeline, places, clock, check_log, recall)
     made = Bench(dispatcher, pulse, clock, [], [], pipeline, sink)
@@ -166,7 +166,7 @@ def test_a_hang_ends_at_the_deadline_and_delays_only_itself() -> None:
     run_in_fake_time(main)
 
 
-def test_a_bug_costs_one_check_and_is_unsure(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bug_costs_one_check_and_is_inconclusive(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         made = bench()
         calls = 0
@@ -181,9 +181,9 @@ def test_a_bug_costs_one_check_and_is_unsure(caplog: pytest.LogCaptureFixture) -
         made.monitor("buggy", fall_over_once, check_every_s=10.0)
         await asyncio.sleep(60)
         verdicts = [verdict for _, verdict, _ in made.results]
-        assert verdicts[:4] == [Verdict.PASS, Verdict.UNSURE, Verdict.PASS, Verdict.PASS]
+        assert verdicts[:4] == [Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.PASS, Verdict.PASS]
         assert made.results[1][2] is Reason.MONITOR_BUG
-        assert made.dispatcher.watched["buggy"].state.health.health is Health.UP
+        assert made.dispatcher.watched["buggy"].state.health.health is State.UP
         await finish(made)
 
     with caplog.at_level(logging.ERROR):
@@ -203,7 +203,7 @@ def test_a_type_whose_own_task_was_cancelled_is_no_silent_check() -> None:
         made.monitor("buggy", wait_for_what_is_cancelled, check_every_s=10.0)
         await asyncio.sleep(60)
         assert {reason for _, _, reason in made.results} == {Reason.MONITOR_BUG}
-        assert made.dispatcher.watched["buggy"].state.stands is Health.UNKNOWN
+        assert made.dispatcher.watched["buggy"].state.stands is State.UNKNOWN
         await finish(made)
 
     run_in_fake_time(main)
@@ -317,7 +317,7 @@ def test_an_unconfirmed_failure_is_looked_at_again_soon() -> None:
         await asyncio.sleep(200)
         assert monitor.began[2] - monitor.began[1] == pytest.approx(3.0, abs=0.01)
         assert monitor.began[3] - monitor.began[1] == pytest.approx(60.0, abs=0.01), "the grid stays"
-        assert [transition.after for transition in made.transitions] == [Health.UP]
+        assert [transition.after for transition in made.transitions] == [State.UP]
         await finish(made)
 
     run_in_fake_time(main)
@@ -329,7 +329,7 @@ def test_a_confirmed_failure_is_checked_on_the_grid_and_recovers() -> None:
         act = answers(Reason.OK, Reason.REFUSED, Reason.REFUSED, Reason.REFUSED, Reason.OK)
         monitor = made.monitor("web", act, check_every_s=60.0, retry_every_s=3.0)
         await asyncio.sleep(300)
-        assert [transition.after for transition in made.transitions] == [Health.UP, Health.DOWN, Health.UP]
+        assert [transition.after for transition in made.transitions] == [State.UP, State.DOWN, State.UP]
         assert made.transitions[1].since < made.transitions[1].at
         assert monitor.began[3] - monitor.began[2] == pytest.approx(57.0, abs=0.01)
         await finish(made)
@@ -381,7 +381,7 @@ def test_a_dead_host_holds_up_only_its_own_monitors() -> None:
     run_in_fake_time(main)
 
 
-def test_a_failure_while_the_loop_stood_still_is_unsure() -> None:
+def test_a_failure_while_the_loop_stood_still_is_inconclusive() -> None:
     async def main() -> None:
         made = bench()
 
@@ -394,15 +394,15 @@ def test_a_failure_while_the_loop_stood_still_is_unsure() -> None:
         made.monitor("web", stand_still, check_every_s=10.0, timeout_s=5.0)
         await asyncio.sleep(30)
         assert {(verdict, reason) for _, verdict, reason in made.results} == {
-            (Verdict.UNSURE, Reason.PROBER_LATE)
+            (Verdict.INCONCLUSIVE, Reason.PROBER_LATE)
         }
-        assert made.dispatcher.watched["web"].state.health.health is Health.PENDING
+        assert made.dispatcher.watched["web"].state.health.health is State.PENDING
         await finish(made)
 
     run_in_fake_time(main)
 
 
-def test_a_failure_over_a_suspend_is_unsure() -> None:
+def test_a_failure_over_a_suspend_is_inconclusive() -> None:
     async def main() -> None:
         made = bench()
 
@@ -413,7 +413,7 @@ def test_a_failure_over_a_suspend_is_unsure() -> None:
         made.monitor("web", sleep_the_machine, check_every_s=10.0)
         await asyncio.sleep(15)
         assert {(verdict, reason) for _, verdict, reason in made.results} == {
-            (Verdict.UNSURE, Reason.PROBER_SUSPENDED)
+            (Verdict.INCONCLUSIVE, Reason.PROBER_SUSPENDED)
         }
         await finish(made)
 
@@ -465,7 +465,7 @@ def test_a_reload_leaves_unchanged_monitors_alone() -> None:
         assert dispatcher.watched["kept"] is kept
         assert (kept.cycle.due_at, kept.state.health) == (due_at, state)
         assert kept.monitor is monitors["kept"]
-        assert dispatcher.watched["changed"].state.health.health is Health.DOWN, (
+        assert dispatcher.watched["changed"].state.health.health is State.DOWN, (
             "health survives a change of settings"
         )
         await asyncio.sleep(5)
@@ -490,9 +490,9 @@ def test_a_renamed_monitor_stands_as_before() -> None:
         }
         wanted = [monitor.settings for monitor in built.values()]
         made.dispatcher.apply(made.dispatcher.plan(wanted, lambda settings: built[settings.name]))
-        assert made.dispatcher.watched["new"].state.health.health is Health.DOWN
+        assert made.dispatcher.watched["new"].state.health.health is State.DOWN
         assert made.dispatcher.watched["new"].state.last is not None
-        assert made.dispatcher.watched["newer"].state.health.health is Health.PENDING
+        assert made.dispatcher.watched["newer"].state.health.health is State.PENDING
         await finish(made)
 
     run_in_fake_time(main)
@@ -528,10 +528,10 @@ def test_a_check_in_flight_of_a_removed_monitor_is_cancelled_and_tells_nothing()
 
 
 class Forgetful(FakeMonitor):
-    def memory(self) -> Mapping[str, Any] | None:
+    def dump_state(self) -> Mapping[str, Any] | None:
         raise RuntimeError("a bug of a third party")
 
-    def remember(self, memory: Mapping[str, Any]) -> None:
+    def restore_state(self, memory: Mapping[str, Any]) -> None:
         raise RuntimeError("a bug of a third party")
 
 
@@ -703,8 +703,8 @@ def test_fail_after_one_is_believed_at_once() -> None:
         settings = monitor_settings("web", policy=HealthPolicy(fail_after=1))
         made.add(FakeMonitor(settings, fake_tools(made.clock), answers(Reason.REFUSED)))
         await asyncio.sleep(10)
-        assert [transition.after for transition in made.transitions] == [Health.DOWN]
-        assert made.dispatcher.health_counts()[Health.DOWN] == 1
+        assert [transition.after for transition in made.transitions] == [State.DOWN]
+        assert made.dispatcher.health_counts()[State.DOWN] == 1
         await finish(made)
 
     run_in_fake_time(main)
@@ -742,10 +742,10 @@ def test_a_monitor_that_wakes_is_checked_at_once_and_again_when_it_woke_during_i
 def test_a_changed_monitor_remembers_what_the_one_before_knew_and_then_starts() -> None:
     async def main() -> None:
         made = bench()
-        made.monitor("one").kept = {"beats": 3}
+        made.monitor("one").kept = {"pings": 3}
         changed = FakeMonitor(monitor_settings("one", check_every_s=7.0), fake_tools(made.clock))
         made.dispatcher.apply(made.dispatcher.plan([changed.settings], lambda _: changed))
-        assert changed.kept == {"beats": 3}
+        assert changed.kept == {"pings": 3}
         assert changed.heard == ["remember", "start"]
         await finish(made)
 

@@ -13,8 +13,8 @@ from monitord.health import (
     HealthPolicy,
     IsolationPolicy,
 )
-from monitord.health.blindness import PROBED
-from monitord.model import Health, Observation, Reason
+from monitord.health.isolation import PROBED
+from monitord.model import Observation, Reason, State
 from monitord.monitors import MonitorSettings, Tools
 from tests.dispatch.test_dispatcher import Bench, bench, finish
 from tests.fakes import FakeMonitor, fake_tools, monitor_settings, run_in_fake_time
@@ -60,7 +60,7 @@ class Network:
 
     @property
     def down(self) -> list[str]:
-        return [one.monitor for one in self.made.transitions if one.after is Health.DOWN]
+        return [one.monitor for one in self.made.transitions if one.after is State.DOWN]
 
 
 class NetworkMonitor(FakeMonitor):
@@ -185,7 +185,7 @@ def test_single_failure_among_passing_monitors_is_not_delayed(
         checks = len(first.began)
         await asyncio.sleep(120)
         assert (network.down, network.isolated) == (["m0"], [])
-        (fall,) = (one for one in network.made.transitions if one.after is Health.DOWN)
+        (fall,) = (one for one in network.made.transitions if one.after is State.DOWN)
         confirmed_s = first.began[checks + fail_after - 1] + fails_after_s
         went_down_s = (network.made.clock.now() - fall.at).total_seconds()
         began_s = network.made.clock.monotonic_s() - went_down_s
@@ -359,7 +359,7 @@ def test_response_in_place_of_the_target_does_not_show_connectivity(
     run(main)
 
 
-def test_one_response_in_a_fault_shows_connectivity() -> None:
+def test_one_response_in_a_failure_shows_connectivity() -> None:
     """A connection that is reset in the body, after a redirect, or after the banner."""
 
     async def main(network: Network) -> None:

@@ -6,22 +6,22 @@ from datetime import UTC, datetime
 
 import pytest
 
-from monitord.conditions import FactFunction, FactType, Vocabulary, parse_condition
+from monitord.conditions import FieldFunction, FieldType, Vocabulary, parse_condition
 from monitord.dispatch.judging import judge
-from monitord.model import EXCERPT, Decider, Fact, Observation, Reason, Verdict
+from monitord.model import EXCERPT, Decider, FieldValue, Observation, Reason, Verdict
 from monitord.monitors import Masking, MonitorSettings
 from tests.fakes import monitor_settings
 
 VOCABULARY = Vocabulary(
-    {"status": FactType.NUMBER, "response_time": FactType.DURATION, "header": FactFunction(FactType.TEXT)}
+    {"status": FieldType.NUMBER, "response_time": FieldType.DURATION, "header": FieldFunction(FieldType.TEXT)}
 )
 
 
-def observation(reason: Reason, **facts: Fact) -> Observation:
+def observation(reason: Reason, **fields: FieldValue) -> Observation:
     def evidence(name: str, argument: object) -> object:
         return "nginx" if (name, argument) == ("header", "Server") else None
 
-    return Observation(datetime(2026, 1, 1, tzinfo=UTC), 0.1, reason, "looked", facts, evidence=evidence)
+    return Observation(datetime(2026, 1, 1, tzinfo=UTC), 0.1, reason, "looked", fields, evidence=evidence)
 
 
 def settings(
@@ -42,15 +42,15 @@ WARNING = {
     Reason.HEARTBEAT_LATE,
     Reason.HEARTBEAT_ENDED,
 }
-UNSURE = {
+INCONCLUSIVE = {
     Reason.PLUGIN_UNKNOWN,
-    Reason.MANAGER_SILENT,
+    Reason.MANAGER_TIMEOUT,
     Reason.MEMBERS_UNKNOWN,
     Reason.PROBER_LATE,
     Reason.PROBER_SUSPENDED,
     Reason.PROBER_EXHAUSTED,
     Reason.PROBER_FORBIDDEN,
-    Reason.PROBER_BLIND,
+    Reason.PROBER_ISOLATED,
     Reason.MONITOR_BUG,
 }
 
@@ -58,7 +58,7 @@ UNSURE = {
 @pytest.mark.parametrize("reason", Reason)
 def test_each_reason_has_its_verdict(reason: Reason) -> None:
     expected = {Reason.OK: Verdict.PASS, **dict.fromkeys(WARNING, Verdict.WARN)}
-    otherwise = Verdict.UNSURE if reason in UNSURE else Verdict.FAIL
+    otherwise = Verdict.INCONCLUSIVE if reason in INCONCLUSIVE else Verdict.FAIL
     result = judge(observation(reason), settings(), None)
     assert result.verdict is expected.get(reason, otherwise)
     assert result.observation.reason is reason
@@ -69,12 +69,14 @@ def test_each_reason_has_its_verdict(reason: Reason) -> None:
     ("reason", "verdict", "told"),
     [
         pytest.param(Reason.OK, Verdict.PASS, Reason.OK, id="an answer that is well stays so"),
-        pytest.param(Reason.REFUSED, Verdict.UNSURE, Reason.PROBER_LATE, id="failure"),
-        pytest.param(Reason.PLUGIN_WARNING, Verdict.UNSURE, Reason.PROBER_LATE, id="warning"),
-        pytest.param(Reason.PLUGIN_UNKNOWN, Verdict.UNSURE, Reason.PLUGIN_UNKNOWN, id="already unsure"),
+        pytest.param(Reason.REFUSED, Verdict.INCONCLUSIVE, Reason.PROBER_LATE, id="failure"),
+        pytest.param(Reason.PLUGIN_WARNING, Verdict.INCONCLUSIVE, Reason.PROBER_LATE, id="warning"),
+        pytest.param(
+            Reason.PLUGIN_UNKNOWN, Verdict.INCONCLUSIVE, Reason.PLUGIN_UNKNOWN, id="already inconclusive"
+        ),
     ],
 )
-def test_a_fault_of_the_prober_takes_the_sureness_of_what_is_not_well(
+def test_a_failure_of_the_prober_takes_the_sureness_of_what_is_not_well(
     reason: Reason, verdict: Verdict, told: Reason
 ) -> None:
     result = judge(observation(reason), settings(), Reason.PROBER_LATE)
@@ -198,8 +200,8 @@ SHOWS_NOTHING = {Reason.CONDITION_UNRESOLVED, Reason.PLUGIN_KILLED}
 @pytest.mark.parametrize("reason", Reason)
 def test_each_reason_has_its_verdict_when_inverted(reason: Reason) -> None:
     result = judge(observation(reason), settings(invert=True), None)
-    if reason in UNSURE:
-        expected, told, says = Verdict.UNSURE, reason, "looked"
+    if reason in INCONCLUSIVE:
+        expected, told, says = Verdict.INCONCLUSIVE, reason, "looked"
     elif reason is Reason.OK or reason in WARNING:
         expected, told = Verdict.FAIL, Reason.CONDITION_FAILED
         says = "looked; is well, but was to fail (invert)"
@@ -237,13 +239,13 @@ def test_what_comes_of_conditions_is_inverted(
         pytest.param(Reason.OK, Verdict.FAIL, Reason.CONDITION_FAILED, id="an answer is one in any case"),
         pytest.param(
             Reason.TIMEOUT_CONNECT,
-            Verdict.UNSURE,
+            Verdict.INCONCLUSIVE,
             Reason.PROBER_LATE,
             id="a failure may be ours, and is not well",
         ),
     ],
 )
-def test_a_fault_of_the_prober_is_never_well_when_inverted(
+def test_a_failure_of_the_prober_is_never_well_when_inverted(
     reason: Reason, verdict: Verdict, told: Reason
 ) -> None:
     result = judge(observation(reason), settings(invert=True), Reason.PROBER_LATE)

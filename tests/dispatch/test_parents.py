@@ -10,7 +10,7 @@ import pytest
 
 from monitord.dispatch import Pause
 from monitord.health import HealthPolicy
-from monitord.model import Health, Reason
+from monitord.model import Reason, State
 from monitord.monitors.group import GroupMonitor, GroupOptions
 from tests.dispatch.test_dispatcher import Bench, bench, finish
 from tests.fakes import FakeMonitor, fake_tools, monitor_settings, run_in_fake_time
@@ -42,7 +42,7 @@ class Topology:
         return monitor
 
     def add_group(self, name: str, *members: str, at_least: int | None = None) -> None:
-        tools = replace(fake_tools(self.made.clock), peers=self.made.pipeline.roster.peers)
+        tools = replace(fake_tools(self.made.clock), peers=self.made.pipeline.registry.peers)
         options = GroupOptions(members=members, at_least=at_least)
         settings = monitor_settings(
             name, check_every_s=HOUR_S, policy=ONCE, type_name="group", options=options
@@ -56,7 +56,7 @@ class Topology:
         return {name: one.state.stands.value for name, one in self.made.dispatcher.watched.items()}
 
     def went_down(self) -> list[str]:
-        return [one.monitor for one in self.made.transitions if one.after is Health.DOWN]
+        return [one.monitor for one in self.made.transitions if one.after is State.DOWN]
 
 
 def run(main: Callable[[Topology], Coroutine[Any, Any, None]]) -> None:

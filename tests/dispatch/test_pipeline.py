@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import pytest
 
-from monitord.conditions import FactType, Vocabulary, parse_condition
+from monitord.conditions import FieldType, Vocabulary, parse_condition
 from monitord.dispatch import (
     CheckCycle,
     CheckLog,
@@ -18,7 +18,7 @@ from monitord.dispatch import (
     LoggedChecks,
     LoopPulse,
     Pipeline,
-    Roster,
+    Registry,
     Sink,
     Watched,
 )
@@ -27,11 +27,11 @@ from monitord.dispatch.schedule import Grid
 from monitord.health import IsolationPolicy
 from monitord.model import (
     EXCERPT,
-    Health,
     Incident,
     Observation,
     Reason,
     Result,
+    State,
     Transition,
     Verdict,
 )
@@ -124,14 +124,14 @@ def test_a_bug_in_what_a_type_has_to_show_costs_one_check_and_is_told_once(
     with caplog.at_level(logging.ERROR):
         run_in_fake_time(main)
     found = [(one.verdict, one.observation.reason) for one in results]
-    assert found == [(Verdict.UNSURE, Reason.MONITOR_BUG)] * 3
+    assert found == [(Verdict.INCONCLUSIVE, Reason.MONITOR_BUG)] * 3
     assert sum("bug in monitor type fake" in record.getMessage() for record in caplog.records) == 1
 
 
 class LargeMonitor(FakeMonitor):
     """Looking at its body takes time of the event loop."""
 
-    vocabulary: ClassVar[Vocabulary] = Vocabulary({"body": FactType.TEXT})
+    vocabulary: ClassVar[Vocabulary] = Vocabulary({"body": FieldType.TEXT})
     turns_at: ClassVar[list[int]] = []
     turns = 0
 
@@ -270,7 +270,7 @@ def test_exception_in_a_sink_is_logged_and_costs_neither_the_result_nor_the_othe
     caplog: pytest.LogCaptureFixture, event: str
 ) -> None:
     async def main() -> None:
-        clock, roster, broken, sink = SteppedClock(), Roster(), BrokenSink(event), FakeSink()
+        clock, registry, broken, sink = SteppedClock(), Registry(), BrokenSink(event), FakeSink()
         results: list[Result] = []
         incidents: list[Incident] = []
         sink.results.append(lambda _, result: results.append(result))
@@ -278,7 +278,7 @@ def test_exception_in_a_sink_is_logged_and_costs_neither_the_result_nor_the_othe
         log, pulse = CheckLog(LoggedChecks.CHANGES), LoopPulse(clock)
         pulse.start()
         # Isolated before: the second monitor that passes shows that it is over.
-        pipeline = Pipeline(clock, pulse, log, roster, (broken, sink), was_isolated=True)
+        pipeline = Pipeline(clock, pulse, log, registry, (broken, sink), was_isolated=True)
         failing: list[Reason] = []
 
         async def act() -> Reason:
@@ -287,9 +287,9 @@ def test_exception_in_a_sink_is_logged_and_costs_neither_the_result_nor_the_othe
         tools = fake_tools(clock)
         monitors = [FakeMonitor(monitor_settings("a"), tools, act), FakeMonitor(monitor_settings("b"), tools)]
         for one in monitors:
-            roster.add(Watched(one, CheckCycle(Grid(10.0, 0.0), 0.0)))
-        pipeline.blindness.configure(dict.fromkeys(roster.watched, 10.0), IsolationPolicy())
-        first, second = roster.watched.values()
+            registry.add(Watched(one, CheckCycle(Grid(10.0, 0.0), 0.0)))
+        pipeline.isolation.configure(dict.fromkeys(registry.watched, 10.0), IsolationPolicy())
+        first, second = registry.watched.values()
         for watched in (first, second):
             await pipeline.run(watched, lambda: True)
         await asyncio.sleep(20)  # failures right after an isolation are inconclusive
@@ -305,9 +305,9 @@ def test_exception_in_a_sink_is_logged_and_costs_neither_the_result_nor_the_othe
         assert broken.calls
         assert len(results) == 6
         assert (first.state.last, second.state.last) == (results[-2], results[-1])
-        assert (first.state.stands, second.state.stands) == (Health.DOWN, Health.UP)
+        assert (first.state.stands, second.state.stands) == (State.DOWN, State.UP)
         assert [one.closed_at is None for one in incidents] == [True, False]
-        assert not pipeline.blindness.is_blind
+        assert not pipeline.isolation.is_isolated
         logged = [record for record in caplog.records if "BrokenSink failed" in record.getMessage()]
         assert len(logged) == broken.calls
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from monitord.health import HealthPolicy
-from monitord.model import Health, Reason
+from monitord.model import Reason, State
 from monitord.monitors.group import GroupOptions
 from tests.dispatch.test_standing import World, group, run
 
@@ -12,7 +12,7 @@ def reasons_of(there: World, name: str) -> set[Reason]:
     return {reason for one, _, reason in there.made.results if one == name}
 
 
-def test_when_nearly_all_begin_to_fail_their_failures_are_prober_blind() -> None:
+def test_when_nearly_all_begin_to_fail_their_failures_are_prober_isolated() -> None:
     async def main(there: World) -> None:
         names = [f"m{number}" for number in range(10)]
         for name in names:
@@ -20,7 +20,7 @@ def test_when_nearly_all_begin_to_fail_their_failures_are_prober_blind() -> None
         await asyncio.sleep(60)
         there.bad = dict.fromkeys(names, Reason.TIMEOUT_CONNECT)
         await asyncio.sleep(60)
-        assert all(Reason.PROBER_BLIND in reasons_of(there, name) for name in names)
+        assert all(Reason.PROBER_ISOLATED in reasons_of(there, name) for name in names)
 
     run(main)
 
@@ -34,7 +34,7 @@ def test_a_group_says_whether_a_member_is_down_or_degraded() -> None:
         assert reasons_of(there, "shop") <= {Reason.OK, Reason.MEMBERS_UNKNOWN}
         there.bad = {"web": Reason.PLUGIN_WARNING}
         await asyncio.sleep(60)
-        assert there.stands("web") is Health.DEGRADED
+        assert there.stands("web") is State.DEGRADED
         assert Reason.MEMBER_DEGRADED in reasons_of(there, "shop")
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)

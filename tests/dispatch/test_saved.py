@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from monitord.dispatch import MonitorState, Pause
 from monitord.dispatch.saved import SavedMonitor, encode, restore, result_of_record, result_record
 from monitord.health import Flapping, HealthPolicy, HealthState, advance
-from monitord.model import Decider, Fact, Health, Observation, Reason, Result, Verdict
+from monitord.model import Decider, FieldValue, Observation, Reason, Result, State, Verdict
 from tests.fakes import monitor_settings
 
 START = datetime(2026, 1, 1, 12, 0, 0, 125000, tzinfo=UTC)
@@ -58,8 +58,8 @@ def test_time_without_the_daemon_does_not_count_as_time_without_a_conclusive_res
     assert saved.state.conclusive_at == pytest.approx(5.0 - 10.0)
 
 
-def test_a_result_comes_back_with_all_its_facts() -> None:
-    facts: dict[str, Fact] = {
+def test_a_result_comes_back_with_all_its_fields() -> None:
+    fields: dict[str, FieldValue] = {
         "status": 200,
         "phase.tls": 0.25,
         "names": ("a", "b"),
@@ -67,7 +67,7 @@ def test_a_result_comes_back_with_all_its_facts() -> None:
         "flag": True,
         "text": "ü",
     }
-    observation = Observation(START, 0.5, Reason.REFUSED, "said", facts, "127.0.0.1", excerpt="<html>")
+    observation = Observation(START, 0.5, Reason.REFUSED, "said", fields, "127.0.0.1", excerpt="<html>")
     result = Result(observation, Verdict.FAIL, ("status == 200 (503)",), (False,))
     assert result_of_record(through_json(result_record(result))) == result
     decided = replace(result, decided_by=Decider.CONDITIONS, deciding=(0,))
@@ -76,11 +76,11 @@ def test_a_result_comes_back_with_all_its_facts() -> None:
 
 def test_pause_and_memory_are_restored() -> None:
     pause = Pause("kim (uid 1000)", START, "disk swap")
-    before = MonitorState(stands=Health.PAUSED, pause=pause)
+    before = MonitorState(stands=State.PAUSED, pause=pause)
     saved = restored(through_json(record_of(before, memory={"cursor": "s=1"})))
     assert saved is not None
     assert saved.state.pause == pause
-    assert saved.state.stands is Health.PAUSED
+    assert saved.state.stands is State.PAUSED
     assert saved.memory == {"cursor": "s=1"}
 
 
@@ -91,7 +91,7 @@ def test_streak_is_discarded_after_a_long_stop_and_the_state_remains() -> None:
     assert late is not None
     assert soon.state.health.is_soft
     assert not late.state.health.is_soft
-    assert late.state.health.health is Health.UP
+    assert late.state.health.health is State.UP
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_record_of_an_earlier_release_is_read() -> None:
             "verdict": "fail",
             "reason": "refused",
             "detail": "GET http://web/ connection refused",
-            "facts": {"phase.connect": 0.5, "names": ["a", "b"]},
+            "fields": {"phase.connect": 0.5, "names": ["a", "b"]},
             "address": "192.0.2.1",
             "conditions": [],
             "well": [],
@@ -169,9 +169,9 @@ def test_record_of_an_earlier_release_is_read() -> None:
     assert saved.memory == {"cursor": "s=1"}
     assert saved.due_at == pytest.approx(12.0)
     assert saved.state.conclusive_at == pytest.approx(-5.0)
-    assert (saved.state.stands, saved.state.stands_since) == (Health.DOWN, down_since)
+    assert (saved.state.stands, saved.state.stands_since) == (State.DOWN, down_since)
     assert saved.state.health == HealthState(
-        Health.DOWN, down_since, Verdict.FAIL, 9, down_since, Flapping(1 << 11, Verdict.FAIL)
+        State.DOWN, down_since, Verdict.FAIL, 9, down_since, Flapping(1 << 11, Verdict.FAIL)
     )
     assert saved.state.last is not None
-    assert saved.state.last.observation.facts == {"phase.connect": 0.5, "names": ("a", "b")}
+    assert saved.state.last.observation.fields == {"phase.connect": 0.5, "names": ("a", "b")}

@@ -1,4 +1,4 @@
-"""How monitors stand for everybody: parents, pauses, windows, the unknown, flapping, incidents, blindness, suspends.
+"""How monitors stand for everybody: parents, pauses, windows, the unknown, flapping, incidents, isolation, suspends.
 
 Days of schedule in fake time, through the real dispatcher and pipeline.
 """
@@ -14,7 +14,7 @@ import pytest
 from monitord.dispatch import Matcher, MonitorState, OpenWindow, Pause, Silence
 from monitord.health import HealthPolicy, HealthState, Window
 from monitord.journal_events import JournalEvent
-from monitord.model import Health, Incident, Reason, Verdict
+from monitord.model import Incident, Reason, State, Verdict
 from monitord.monitors.group import GroupMonitor, GroupOptions
 from tests.dispatch.test_dispatcher import Bench, bench, finish
 from tests.fakes import FakeMonitor, fake_tools, monitor_settings, run_in_fake_time, stall
@@ -38,10 +38,10 @@ class World:
         self.made.add(monitor)
         return monitor
 
-    def stands(self, name: str) -> Health:
+    def stands(self, name: str) -> State:
         return self.made.dispatcher.watched[name].state.stands
 
-    def changes(self, name: str) -> list[Health]:
+    def changes(self, name: str) -> list[State]:
         return [one.after for one in self.made.transitions if one.monitor == name]
 
 
@@ -71,12 +71,12 @@ def test_a_child_behind_a_parent_that_is_down_is_unreachable_and_opens_no_incide
         await asyncio.sleep(30)
         there.bad = {"gateway": Reason.TIMEOUT_CONNECT, "shop": Reason.TIMEOUT_CONNECT}
         await asyncio.sleep(60)
-        assert there.changes("gateway") == [Health.UP, Health.DOWN]
-        assert there.changes("shop") == [Health.UP, Health.UNREACHABLE]
+        assert there.changes("gateway") == [State.UP, State.DOWN]
+        assert there.changes("shop") == [State.UP, State.UNREACHABLE]
         assert [one.monitor for one in there.incidents] == ["gateway"]
         there.bad = {}
         await asyncio.sleep(30)
-        assert there.changes("shop") == [Health.UP, Health.UNREACHABLE, Health.UP]
+        assert there.changes("shop") == [State.UP, State.UNREACHABLE, State.UP]
         assert [(one.monitor, one.closed_at is None) for one in there.incidents] == [
             ("gateway", True),
             ("gateway", False),
@@ -95,7 +95,7 @@ def test_a_child_that_fails_first_waits_for_its_parent_which_is_asked_at_once() 
         await asyncio.sleep(15)
         assert len(gateway.began) > asked
         await asyncio.sleep(60)
-        assert there.changes("shop") == [Health.UP, Health.UNREACHABLE]
+        assert there.changes("shop") == [State.UP, State.UNREACHABLE]
 
     run(main)
 
@@ -107,7 +107,7 @@ def test_a_child_that_fails_by_itself_goes_down() -> None:
         await asyncio.sleep(30)
         there.bad = {"shop": Reason.REFUSED}
         await asyncio.sleep(30)
-        assert there.changes("shop") == [Health.UP, Health.DOWN]
+        assert there.changes("shop") == [State.UP, State.DOWN]
 
     run(main)
 
@@ -120,12 +120,12 @@ def test_one_of_two_alternatives_is_enough() -> None:
         await asyncio.sleep(30)
         there.bad = {"a": Reason.REFUSED, "shop": Reason.REFUSED}
         await asyncio.sleep(60)
-        assert there.stands("shop") is Health.DOWN
+        assert there.stands("shop") is State.DOWN
         there.bad = {}
         await asyncio.sleep(60)
         there.bad = dict.fromkeys(("a", "b", "shop"), Reason.REFUSED)
         await asyncio.sleep(60)
-        assert there.stands("shop") is Health.UNREACHABLE
+        assert there.stands("shop") is State.UNREACHABLE
 
     run(main)
 
@@ -142,13 +142,13 @@ def test_a_pause_stops_checks_and_keeps_the_incident_open() -> None:
         count = len(monitor.began)
         await asyncio.sleep(600)
         assert len(monitor.began) == count
-        assert there.stands("web") is Health.PAUSED
+        assert there.stands("web") is State.PAUSED
         assert len(there.incidents) == 1
         there.bad = {}
         there.made.dispatcher.resume("web")
-        assert there.stands("web") is Health.DOWN
+        assert there.stands("web") is State.DOWN
         await asyncio.sleep(20)
-        assert there.stands("web") is Health.UP
+        assert there.stands("web") is State.UP
         assert there.incidents[-1].closed_at is not None
         assert there.made.dispatcher.overdue_s() == 0
 
@@ -163,7 +163,7 @@ def test_a_pause_survives_a_change_of_the_configuration() -> None:
         there.made.dispatcher.apply(there.made.dispatcher.plan([changed.settings], lambda _: changed))
         await asyncio.sleep(100)
         assert changed.began == []
-        assert there.stands("web") is Health.PAUSED
+        assert there.stands("web") is State.PAUSED
 
     run(main)
 
@@ -174,7 +174,7 @@ def test_a_paused_monitor_can_be_checked_by_hand() -> None:
         there.made.dispatcher.pause("web", Pause("root", there.made.clock.now()))
         result = await there.made.dispatcher.check_now("web")
         assert result.verdict is Verdict.PASS
-        assert there.stands("web") is Health.PAUSED
+        assert there.stands("web") is State.PAUSED
 
     run(main)
 
@@ -190,9 +190,9 @@ def test_failures_before_and_after_a_pause_are_not_in_a_row() -> None:
         resumed_at = there.made.clock.now()
         there.made.dispatcher.resume("web")
         await asyncio.sleep(1)
-        assert there.stands("web") is Health.UP
+        assert there.stands("web") is State.UP
         await asyncio.sleep(20)
-        assert there.stands("web") is Health.DOWN
+        assert there.stands("web") is State.DOWN
         assert there.made.transitions[-1].since >= resumed_at
         assert there.incidents[-1].opened_at >= resumed_at
 
@@ -210,12 +210,12 @@ def test_three_intervals_without_a_sure_verdict_are_unknown_and_the_incident_sta
         await asyncio.sleep(20)
         there.bad = {"web": Reason.PROBER_EXHAUSTED}
         await asyncio.sleep(25)
-        assert there.stands("web") is Health.DOWN
+        assert there.stands("web") is State.DOWN
         await asyncio.sleep(15)
-        assert there.stands("web") is Health.UNKNOWN
+        assert there.stands("web") is State.UNKNOWN
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(10)
-        assert there.changes("web") == [Health.UP, Health.DOWN, Health.UNKNOWN, Health.DOWN]
+        assert there.changes("web") == [State.UP, State.DOWN, State.UNKNOWN, State.DOWN]
         assert len(there.incidents) == 1
 
     run(main)
@@ -241,7 +241,7 @@ def test_in_a_window_the_incident_waits_and_opens_after_it_with_its_true_beginni
         await asyncio.sleep(10)
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
-        assert there.stands("web") is Health.DOWN
+        assert there.stands("web") is State.DOWN
         assert there.incidents == []
         went_down = there.made.transitions[-1]
         await asyncio.sleep(60)
@@ -323,10 +323,10 @@ def test_a_silence_lowers_the_message_and_ends_by_itself(caplog: pytest.LogCaptu
         await asyncio.sleep(30)
         now = there.made.clock.now()
         silence = Silence("s1", Matcher(patterns=("we*",)), now, now + timedelta(seconds=60), "root", "known")
-        there.made.dispatcher.roster.silences.replace_all([silence])
+        there.made.dispatcher.registry.silences.replace_all([silence])
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(30)
-        assert there.stands("web") is Health.DOWN
+        assert there.stands("web") is State.DOWN
         assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
         there.bad = {}
         await asyncio.sleep(60)
@@ -379,7 +379,7 @@ def test_flapping_is_told_once_at_its_beginning_and_once_at_its_end(caplog: pyte
 
     run(main)
     loud = [record.message_id for record in caplog.records if record.levelno >= 25]  # type: ignore[attr-defined] # our handlers' field
-    flapping, steady = JournalEvent.MONITOR_FLAPPING.message_id, JournalEvent.MONITOR_STEADY.message_id
+    flapping, steady = JournalEvent.FLAPPING_BEGINS.message_id, JournalEvent.FLAPPING_ENDS.message_id
     assert loud.count(flapping) == loud.count(steady) == 1
     between = loud[loud.index(flapping) + 1 : loud.index(steady)]
     assert between == []
@@ -405,39 +405,39 @@ def test_a_resolver_that_is_down_for_all_takes_no_monitor_down_and_is_told_once(
         await asyncio.sleep(120)
         there.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
         await asyncio.sleep(600)
-        assert there.made.pipeline.blindness.is_blind
-        assert {there.stands(name) for name in names} == {Health.UNKNOWN}
+        assert there.made.pipeline.isolation.is_isolated
+        assert {there.stands(name) for name in names} == {State.UNKNOWN}
         there.bad = {}
         await asyncio.sleep(120)
-        assert {there.stands(name) for name in names} == {Health.UP}
+        assert {there.stands(name) for name in names} == {State.UP}
         assert there.incidents == []
-        assert all(Health.DOWN not in there.changes(name) for name in names)
+        assert all(State.DOWN not in there.changes(name) for name in names)
 
     run(main)
     loud = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert [one.message_id for one in loud] == [JournalEvent.PROBER_BLIND.message_id]  # type: ignore[attr-defined] # our handlers' field
+    assert [one.message_id for one in loud] == [JournalEvent.ISOLATION_BEGINS.message_id]  # type: ignore[attr-defined] # our handlers' field
 
 
 def test_an_outage_that_a_restart_finds_again_is_believed() -> None:
     async def main(there: World) -> None:
         names = many(there, 6)
         for name in names:
-            health = HealthState(Health.DOWN, there.made.clock.now())
-            there.made.dispatcher.watched[name].state = MonitorState(health, Health.DOWN)
+            health = HealthState(State.DOWN, there.made.clock.now())
+            there.made.dispatcher.watched[name].state = MonitorState(health, State.DOWN)
         there.bad = dict.fromkeys(names, Reason.REFUSED)
         await asyncio.sleep(600)
-        assert {there.stands(name) for name in names} == {Health.DOWN}
+        assert {there.stands(name) for name in names} == {State.DOWN}
 
     run(main)
 
 
-def test_what_does_not_cross_the_network_is_believed_while_we_are_blind() -> None:
+def test_what_does_not_cross_the_network_is_believed_while_we_are_isolated() -> None:
     async def main(there: World) -> None:
         names = many(there)
         group(there, "all", GroupOptions(members=tuple(names), at_least=1))
 
         class Local(FakeMonitor):
-            looks_outward = False
+            uses_network = False
 
         async def act() -> Reason:
             return there.bad.get("disk", Reason.OK)
@@ -446,9 +446,9 @@ def test_what_does_not_cross_the_network_is_believed_while_we_are_blind() -> Non
         await asyncio.sleep(120)
         there.bad = dict.fromkeys((*names, "disk"), Reason.TIMEOUT_RESOLVE)
         await asyncio.sleep(300)
-        assert there.made.pipeline.blindness.is_blind
-        assert there.stands("disk") is Health.DOWN
-        assert there.stands("all") is not Health.DOWN
+        assert there.made.pipeline.isolation.is_isolated
+        assert there.stands("disk") is State.DOWN
+        assert there.stands("all") is not State.DOWN
 
     run(main)
 
@@ -460,7 +460,7 @@ def test_a_true_outage_of_some_is_told_though_it_came_at_once() -> None:
         broken = names[:8]
         there.bad = dict.fromkeys(broken, Reason.REFUSED)
         await asyncio.sleep(90)
-        assert {name for name in names if there.stands(name) is Health.DOWN} == set(broken)
+        assert {name for name in names if there.stands(name) is State.DOWN} == set(broken)
 
     run(main)
 
@@ -476,13 +476,13 @@ def test_a_suspended_machine_takes_nothing_down() -> None:
         await asyncio.sleep(12)
         there.bad = {}
         await asyncio.sleep(60)
-        assert there.changes("web") == [Health.UP]
-        assert Verdict.UNSURE in {verdict for _, verdict, _ in there.made.results}
+        assert there.changes("web") == [State.UP]
+        assert Verdict.INCONCLUSIVE in {verdict for _, verdict, _ in there.made.results}
         # And what fails for longer than the network takes to come back is believed.
         there.made.clock.slept_s += 3600
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(40)
-        assert there.stands("web") is Health.DOWN
+        assert there.stands("web") is State.DOWN
 
     run(main)
 
@@ -500,7 +500,7 @@ def test_a_loop_that_stood_still_takes_nothing_down() -> None:
         assert isinstance(monitor, FakeMonitor)
         monitor.act = act
         await asyncio.sleep(100)
-        assert Health.DOWN not in there.changes("web")
+        assert State.DOWN not in there.changes("web")
 
     run(main)
 
@@ -514,13 +514,13 @@ def test_what_begins_just_after_a_stall_is_not_believed_either() -> None:
         await asyncio.sleep(1.5)
         there.bad = {}
         await asyncio.sleep(10)
-        assert there.changes("web") == [Health.UP]
-        assert (Verdict.UNSURE, Reason.PROBER_LATE) in {
+        assert there.changes("web") == [State.UP]
+        assert (Verdict.INCONCLUSIVE, Reason.PROBER_LATE) in {
             (verdict, why) for _, verdict, why in there.made.results
         }
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(11)
-        assert there.stands("web") is Health.DOWN
+        assert there.stands("web") is State.DOWN
 
     run(main)
 
@@ -529,7 +529,7 @@ def test_what_begins_just_after_a_stall_is_not_believed_either() -> None:
 
 
 def group(there: World, name: str, options: GroupOptions) -> None:
-    tools = replace(fake_tools(there.made.clock), peers=there.made.dispatcher.roster.peers)
+    tools = replace(fake_tools(there.made.clock), peers=there.made.dispatcher.registry.peers)
     settings = monitor_settings(
         name, check_every_s=300.0, type_name="group", options=options, policy=GroupMonitor.default_policy
     )
@@ -542,16 +542,16 @@ def test_a_group_stands_as_the_worst_of_its_members_at_once() -> None:
         there.add("database", tags=("shop",))
         group(there, "shop", GroupOptions(members=("web",), member_tags=("shop",)))
         await asyncio.sleep(30)
-        assert there.stands("shop") is Health.UP
+        assert there.stands("shop") is State.UP
         there.bad = {"database": Reason.REFUSED}
         await asyncio.sleep(30)
-        down = {one.monitor: one for one in there.made.transitions if one.after is Health.DOWN}
+        down = {one.monitor: one for one in there.made.transitions if one.after is State.DOWN}
         assert set(down) == {"database", "shop"}
         assert "database" in down["shop"].detail
         assert (down["shop"].at - down["database"].at).total_seconds() < 6
         there.made.dispatcher.pause("database", Pause("root", there.made.clock.now()))
         await asyncio.sleep(1)
-        assert there.stands("shop") is Health.UP
+        assert there.stands("shop") is State.UP
 
     run(main)
 
@@ -565,10 +565,10 @@ def test_members_of_a_group_by_tags_have_all_of_them() -> None:
         await asyncio.sleep(30)
         there.bad = {"test": Reason.REFUSED}
         await asyncio.sleep(30)
-        assert there.stands("shop") is there.stands("web-only") is Health.UP
+        assert there.stands("shop") is there.stands("web-only") is State.UP
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(30)
-        assert there.stands("shop") is Health.DOWN
+        assert there.stands("shop") is State.DOWN
 
     run(main)
 
@@ -579,24 +579,24 @@ def test_a_group_that_needs_two_of_three() -> None:
             there.add(name, policy=ONE_FAILURE)
         group(there, "mirrors", GroupOptions(members=("a", "b", "c"), at_least=2))
         await asyncio.sleep(30)
-        assert there.stands("mirrors") is Health.UP
+        assert there.stands("mirrors") is State.UP
         there.bad = {"a": Reason.REFUSED}
         await asyncio.sleep(30)
-        assert there.stands("mirrors") is Health.DEGRADED
+        assert there.stands("mirrors") is State.DEGRADED
         there.bad = {"a": Reason.REFUSED, "b": Reason.REFUSED}
         await asyncio.sleep(30)
-        assert there.stands("mirrors") is Health.DOWN
+        assert there.stands("mirrors") is State.DOWN
 
     run(main)
 
 
-def test_a_group_of_nobody_known_is_unsure() -> None:
+def test_a_group_of_nobody_known_is_inconclusive() -> None:
     async def main(there: World) -> None:
         there.add("web")
         there.bad = {"web": Reason.PROBER_EXHAUSTED}
         group(there, "shop", GroupOptions(members=("web",)))
         await asyncio.sleep(400)
-        assert there.stands("web") is Health.UNKNOWN
+        assert there.stands("web") is State.UNKNOWN
         reasons = {reason for name, _, reason in there.made.results if name == "shop"}
         assert reasons == {Reason.MEMBERS_UNKNOWN}
 

@@ -7,8 +7,8 @@ import pytest
 
 from monitord.dispatch import Dispatcher
 from monitord.health import HealthPolicy
-from monitord.model import Health, Reason, Verdict
-from monitord.monitors.heartbeat.monitor import Beat, HeartbeatMonitor, Rhythm
+from monitord.model import Reason, State, Verdict
+from monitord.monitors.heartbeat.monitor import HeartbeatMonitor, Ping, Rhythm
 from monitord.net.base.deadline import Deadline
 from tests.dispatch.test_dispatcher import Bench, bench, finish
 from tests.fakes import fake_tools, monitor_settings, run_in_fake_time, stall
@@ -63,7 +63,7 @@ def test_standstill_during_a_check_makes_no_monitor_fail(
             while len(made.results) < count + 2:  # noqa: ASYNC110 - in time that jumps
                 await asyncio.sleep(1)
             await asyncio.sleep(5)
-        assert [one.after for one in made.transitions] == [Health.UP]
+        assert [one.after for one in made.transitions] == [State.UP]
         assert Verdict.FAIL not in {verdict for _, verdict, _ in made.results}
         await finish(made)
 
@@ -78,8 +78,8 @@ def test_true_failure_during_a_standstill_is_confirmed_by_a_retry(stalled_s: flo
         monitor = made.dispatcher.watched["web"]
         asyncio.get_running_loop().call_at(monitor.cycle.due_at + 0.4, stall, stalled_s)
         await asyncio.sleep(stalled_s + 17)
-        assert [one.after for one in made.transitions] == [Health.DOWN]
-        assert made.results[0][1:] == (Verdict.UNSURE, Reason.PROBER_LATE)
+        assert [one.after for one in made.transitions] == [State.DOWN]
+        assert made.results[0][1:] == (Verdict.INCONCLUSIVE, Reason.PROBER_LATE)
         await finish(made)
 
     run_in_fake_time(main)
@@ -97,7 +97,7 @@ def test_usual_delays_of_the_loop_do_not_hide_failures() -> None:
 
         loop.call_later(0.2, delay)
         await asyncio.sleep(30)
-        assert made.dispatcher.watched["web"].state.stands is Health.DOWN
+        assert made.dispatcher.watched["web"].state.stands is State.DOWN
         await finish(made)
 
     run_in_fake_time(main)
@@ -118,17 +118,17 @@ def test_ping_that_came_during_a_standstill_is_in_time(stalled_s: float, check_e
         )
         monitor = HeartbeatMonitor(settings, fake_tools(made.clock))
         made.add(monitor)
-        monitor.beat(Beat(), made.clock.now())
+        monitor.ping(Ping(), made.clock.now())
         down_at = loop.time() + 90.0
         # The ping comes 0.1 s into the standstill, and is read after it.
         loop.call_at(down_at - 0.2, stall, stalled_s)
         ping_at = made.clock.now() + timedelta(seconds=89.9)
-        loop.call_at(down_at - 0.2, lambda: after_some_turns(10, lambda: monitor.beat(Beat(), ping_at)))
+        loop.call_at(down_at - 0.2, lambda: after_some_turns(10, lambda: monitor.ping(Ping(), ping_at)))
         await asyncio.sleep(100 + stalled_s)
-        assert Health.DOWN not in {one.after for one in made.transitions}
+        assert State.DOWN not in {one.after for one in made.transitions}
         # Without another one it is missed.
         await asyncio.sleep(100)
-        assert made.dispatcher.watched["job"].state.stands is Health.DOWN
+        assert made.dispatcher.watched["job"].state.stands is State.DOWN
         await finish(made)
 
     run_in_fake_time(main)
@@ -138,11 +138,11 @@ def test_loop_is_measured_as_finely_as_the_shortest_timeout_needs() -> None:
     async def main() -> None:
         made = bench()
         dispatcher: Dispatcher = made.dispatcher
-        beats: list[float] = []
+        pings: list[float] = []
         for timeout_s in (30.0, 0.9, 0.1):
             made.monitor(f"web-{timeout_s}", timeout_s=timeout_s)
-            beats.append(made.pulse.beat_every_s)
-        assert beats == [0.5, 0.9 / 8, 0.05]
+            pings.append(made.pulse.beat_every_s)
+        assert pings == [0.5, 0.9 / 8, 0.05]
         dispatcher.apply(dispatcher.plan([], lambda _: pytest.fail("nothing is made")))
         assert made.pulse.beat_every_s == 0.5
         await finish(made)

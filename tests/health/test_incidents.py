@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from monitord.health import HealthPolicy, HealthState, Parents, advance, incident_after
 from monitord.health.incidents import incident_id
-from monitord.model import Health, Incident, Reason, Verdict
+from monitord.model import Incident, Reason, State, Verdict
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 OPEN = Incident(incident_id("web", START), "web", START, Reason.REFUSED, "nobody listens")
 
 
 def after(
-    incident: Incident | None, health: Health, *, minutes: int = 5, window: bool = False
+    incident: Incident | None, health: State, *, minutes: int = 5, window: bool = False
 ) -> Incident | None:
     return incident_after(
         incident,
@@ -31,32 +31,32 @@ def after(
 
 
 def test_going_down_opens_at_the_first_of_the_failures() -> None:
-    assert after(None, Health.DOWN) == OPEN
+    assert after(None, State.DOWN) == OPEN
 
 
 def test_in_a_window_nothing_opens_and_what_is_still_down_after_it_does() -> None:
-    assert after(None, Health.DOWN, window=True) is None
-    assert after(None, Health.DOWN, window=False) == OPEN
+    assert after(None, State.DOWN, window=True) is None
+    assert after(None, State.DOWN, window=False) == OPEN
 
 
-@pytest.mark.parametrize("health", [health for health in Health if health is not Health.DOWN])
-def test_nothing_else_opens_one(health: Health) -> None:
+@pytest.mark.parametrize("health", [health for health in State if health is not State.DOWN])
+def test_nothing_else_opens_one(health: State) -> None:
     assert after(None, health) is None
 
 
-@pytest.mark.parametrize("health", [Health.UP, Health.DEGRADED])
+@pytest.mark.parametrize("health", [State.UP, State.DEGRADED])
 @pytest.mark.parametrize("window", [False, True])
-def test_coming_back_closes_it_in_a_window_too(health: Health, *, window: bool) -> None:
+def test_coming_back_closes_it_in_a_window_too(health: State, *, window: bool) -> None:
     assert after(OPEN, health, window=window) == replace(OPEN, closed_at=START + timedelta(minutes=5))
 
 
-@pytest.mark.parametrize("health", [one for one in Health if one not in {Health.UP, Health.DEGRADED}])
-def test_who_has_not_come_back_stays_in_it(health: Health) -> None:
+@pytest.mark.parametrize("health", [one for one in State if one not in {State.UP, State.DEGRADED}])
+def test_who_has_not_come_back_stays_in_it(health: State) -> None:
     assert after(OPEN, health) is OPEN
 
 
 def test_it_never_closes_before_it_opened() -> None:
-    closed = after(OPEN, Health.UP, minutes=-5)
+    closed = after(OPEN, State.UP, minutes=-5)
     assert closed is not None
     assert closed.closed_at == OPEN.opened_at
 
@@ -92,12 +92,14 @@ def test_whatever_comes_an_incident_opens_once_and_closes_once(
         at = START + timedelta(minutes=minute)
         before = state
         state = advance(state, verdict, at, policy, parents).state
-        failures = failures + 1 if verdict is Verdict.FAIL else failures if verdict is Verdict.UNSURE else 0
+        failures = (
+            failures + 1 if verdict is Verdict.FAIL else failures if verdict is Verdict.INCONCLUSIVE else 0
+        )
         # A window may hold back what failed until the first answers come.
         most_failures = (
-            max(most_failures, failures) if state.health in {Health.DOWN, before.health} else failures
+            max(most_failures, failures) if state.health in {State.DOWN, before.health} else failures
         )
-        if verdict is Verdict.UNSURE:
+        if verdict is Verdict.INCONCLUSIVE:
             assert state == before
         now = incident_after(
             incident,
@@ -111,7 +113,7 @@ def test_whatever_comes_an_incident_opens_once_and_closes_once(
         )
         if incident is None and now is not None:
             told.append(("opens", now.id))
-            assert state.health is Health.DOWN
+            assert state.health is State.DOWN
             assert most_failures >= policy.fail_after
             assert not in_maintenance
         if now is not None and now.closed_at is not None:
@@ -120,7 +122,7 @@ def test_whatever_comes_an_incident_opens_once_and_closes_once(
             assert now.closed_at >= now.opened_at
             now = None
         incident = now
-        assert incident is None or state.health is Health.DOWN
+        assert incident is None or state.health is State.DOWN
     assert [what for what, _ in told] == [("opens", "closes")[number % 2] for number in range(len(told))]
     opened = [which for what, which in told if what == "opens"]
     assert len(set(opened)) == len(opened)

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitord.health import HealthPolicy, HealthState, advance
-from monitord.model import Health, Verdict
+from monitord.model import State, Verdict
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-LETTERS = {"p": Verdict.PASS, "w": Verdict.WARN, "f": Verdict.FAIL, "u": Verdict.UNSURE}
-STATES = {Health.PENDING: "-", Health.UP: "U", Health.DEGRADED: "G", Health.DOWN: "D"}
+LETTERS = {"p": Verdict.PASS, "w": Verdict.WARN, "f": Verdict.FAIL, "u": Verdict.INCONCLUSIVE}
+STATES = {State.PENDING: "-", State.UP: "U", State.DEGRADED: "G", State.DOWN: "D"}
 
 
 def play(verdicts: str, policy: HealthPolicy) -> tuple[str, HealthState, list[bool]]:
@@ -49,12 +49,12 @@ def play(verdicts: str, policy: HealthPolicy) -> tuple[str, HealthState, list[bo
         pytest.param("pwpw", HealthPolicy(), "UUUU", id="a_pass_resets_warnings"),
         pytest.param("pwwp", HealthPolicy(), "UUGU", id="degraded_passes"),
         pytest.param("pwwff", HealthPolicy(), "UUGGD", id="degraded_fails"),
-        pytest.param("pfuf", HealthPolicy(), "UUUD", id="unsure_does_not_reset_failures"),
-        pytest.param("pfuuu", HealthPolicy(), "UUUUU", id="unsure_does_not_count_as_failure"),
+        pytest.param("pfuf", HealthPolicy(), "UUUD", id="inconclusive_does_not_reset_failures"),
+        pytest.param("pfuuu", HealthPolicy(), "UUUUU", id="inconclusive_does_not_count_as_failure"),
         pytest.param(
-            "pffupp", HealthPolicy(recover_after=2), "UUDDDU", id="unsure_does_not_count_as_recovery"
+            "pffupp", HealthPolicy(recover_after=2), "UUDDDU", id="inconclusive_does_not_count_as_recovery"
         ),
-        pytest.param("uuu", HealthPolicy(), "---", id="unsure_leaves_pending"),
+        pytest.param("uuu", HealthPolicy(), "---", id="inconclusive_leaves_pending"),
     ],
 )
 def test_verdicts_lead_to_health(verdicts: str, policy: HealthPolicy, healths: str) -> None:
@@ -63,13 +63,13 @@ def test_verdicts_lead_to_health(verdicts: str, policy: HealthPolicy, healths: s
 
 def test_down_began_with_the_first_of_its_failures() -> None:
     _, state, _ = play("ppfff", HealthPolicy(fail_after=3))
-    assert state.health is Health.DOWN
+    assert state.health is State.DOWN
     assert state.since == START + timedelta(minutes=2)
 
 
 def test_up_begins_with_the_first_answer_that_counted() -> None:
     _, state, _ = play("ffppp", HealthPolicy(recover_after=2))
-    assert state.health is Health.UP
+    assert state.health is State.UP
     assert state.since == START + timedelta(minutes=2)
 
 
@@ -90,7 +90,9 @@ def test_a_recovery_from_down_is_a_transition_and_not_by_retry() -> None:
         degrade_after=st.integers(1, 4),
     ),
 )
-def test_down_needs_its_failures_and_unsure_changes_nothing(verdicts: str, policy: HealthPolicy) -> None:
+def test_down_needs_its_failures_and_inconclusive_changes_nothing(
+    verdicts: str, policy: HealthPolicy
+) -> None:
     state = HealthState()
     failures = 0
     for minute, letter in enumerate(verdicts):
@@ -100,8 +102,8 @@ def test_down_needs_its_failures_and_unsure_changes_nothing(verdicts: str, polic
         failures = failures + 1 if letter == "f" else failures if letter == "u" else 0
         if letter == "u":
             assert state == before
-        if step.changed and state.health is Health.DOWN:
+        if step.changed and state.health is State.DOWN:
             assert failures == policy.fail_after
         if failures >= policy.fail_after:
-            assert state.health is Health.DOWN
-        assert state.is_soft == (failures > 0 and state.health is not Health.DOWN)
+            assert state.health is State.DOWN
+        assert state.is_soft == (failures > 0 and state.health is not State.DOWN)

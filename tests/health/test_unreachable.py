@@ -5,17 +5,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from monitord.health import HealthPolicy, HealthState, Parents, advance
-from monitord.model import Health, Verdict
+from monitord.model import State, Verdict
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-VERDICTS = {"p": Verdict.PASS, "w": Verdict.WARN, "f": Verdict.FAIL, "u": Verdict.UNSURE}
+VERDICTS = {"p": Verdict.PASS, "w": Verdict.WARN, "f": Verdict.FAIL, "u": Verdict.INCONCLUSIVE}
 PARENTS = {".": Parents.WELL, "?": Parents.FAILING, "!": Parents.DOWN}
 STATES = {
-    Health.PENDING: "-",
-    Health.UP: "U",
-    Health.DEGRADED: "G",
-    Health.DOWN: "D",
-    Health.UNREACHABLE: "X",
+    State.PENDING: "-",
+    State.UP: "U",
+    State.DEGRADED: "G",
+    State.DOWN: "D",
+    State.UNREACHABLE: "X",
 }
 
 
@@ -44,7 +44,7 @@ STATES = {
         pytest.param("pffpwp", "..!...", HealthPolicy(recover_after=3), "UUXXXU", id="any answer counts"),
         pytest.param("pffff", "...!!", HealthPolicy(), "UUDDD", id="who was down before stays down"),
         pytest.param("ff", "!!", HealthPolicy(), "-X", id="from pending"),
-        pytest.param("pffuu", "..!..", HealthPolicy(), "UUXXX", id="unsure changes nothing"),
+        pytest.param("pffuu", "..!..", HealthPolicy(), "UUXXX", id="inconclusive changes nothing"),
     ],
 )
 def test_parents_decide(verdicts: str, parents: str, policy: HealthPolicy, healths: str) -> None:
@@ -61,6 +61,6 @@ def test_unreachable_is_since_the_first_of_the_failures_and_is_no_soft_state() -
     state = HealthState()
     for minute, parents in enumerate([Parents.WELL, Parents.DOWN, Parents.DOWN]):
         state = advance(state, Verdict.FAIL, START + timedelta(minutes=minute), HealthPolicy(), parents).state
-    assert state.health is Health.UNREACHABLE
+    assert state.health is State.UNREACHABLE
     assert state.since == START
     assert not state.is_soft

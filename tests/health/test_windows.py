@@ -199,7 +199,7 @@ def test_without_an_offset_it_is_the_local_time_of_the_host() -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "fault"),
+    ("keys", "failure"),
     [
         ("", 'maintenance.x: says not when it is; write schedule = "Sun 03:00" and duration = "2h", or from and'),
         ('schedule = "03:00"', 'schedule: has no duration beside it; write duration = "2h"'),
@@ -241,8 +241,8 @@ def test_without_an_offset_it_is_the_local_time_of_the_host() -> None:
         ('schedule = "daily"\nduration = 60\nmonitor = "mail"', 'monitor: unknown key; did you mean "monitors"?'),
     ],
 )  # fmt: skip
-def test_what_cannot_be_is_told_with_what_to_write(tmp_path: Path, keys: str, fault: str) -> None:
+def test_what_cannot_be_is_told_with_what_to_write(tmp_path: Path, keys: str, failure: str) -> None:
     with pytest.raises(ConfigError) as raised:
         read(tmp_path, keys)
-    assert len(raised.value.faults) == 1, raised.value
-    assert fault in str(raised.value)
+    assert len(raised.value.diagnostics) == 1, raised.value
+    assert failure in str(raised.value)

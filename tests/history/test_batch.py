@@ -3,7 +3,7 @@
 import pytest
 
 from monitord.history.batch import Batch, ResultRow, Seen, Stand
-from monitord.model import Health, Reason, Transition
+from monitord.model import Reason, State, Transition
 from tests.history.world import START, incident
 
 
@@ -22,10 +22,8 @@ def test_the_oldest_results_go_and_are_counted() -> None:
 def test_the_other_kinds_are_bounded_as_well() -> None:
     batch = Batch(most_changes=2)
     for number in range(5):
-        batch.add_transition(
-            Transition("a", Health.UP, Health.DOWN, START, START, Reason.REFUSED, str(number))
-        )
-        batch.add_stand(Stand("a", number, Health.UP, False))
+        batch.add_transition(Transition("a", State.UP, State.DOWN, START, START, Reason.REFUSED, str(number)))
+        batch.add_stand(Stand("a", number, State.UP, False))
         batch.add_incident(incident(number=f"i{number}"))
     assert [one.detail for one in batch.transitions] == ["3", "4"]
     assert [one.at_ms for one in batch.timeline] == [3, 4]

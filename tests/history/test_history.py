@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from monitord.history import History, HistorySettings, Kept, Uptime
-from monitord.model import Health, Reason, Transition, Verdict
+from monitord.model import Reason, State, Transition, Verdict
 from tests.history.world import START, Life, SetClock, after, incident, result, written
 
 
@@ -21,13 +21,13 @@ def life(tmp_path: Path) -> Life:
 async def test_a_result_is_there_as_it_was_told(life: Life) -> None:
     history = life.begin()
     told = result(START, response_time=0.125, phase_connect=0.02, phase_tls=0.03)
-    history.add_result("a", told, Health.UP)
+    history.add_result("a", told, State.UP)
     await written(history)
     (stored,) = await history.results("a")
     assert (stored.at, stored.verdict, stored.state, stored.reason) == (
         START,
         Verdict.PASS,
-        Health.UP,
+        State.UP,
         Reason.OK,
     )
     assert stored.duration_s == pytest.approx(0.125)
@@ -38,7 +38,7 @@ async def test_a_result_is_there_as_it_was_told(life: Life) -> None:
 
 async def test_only_what_did_not_pass_keeps_its_detail(life: Life) -> None:
     history = life.begin()
-    history.add_result("a", result(verdict=Verdict.FAIL, detail="connection \ud800 refused"), Health.DOWN)
+    history.add_result("a", result(verdict=Verdict.FAIL, detail="connection \ud800 refused"), State.DOWN)
     await written(history)
     (stored,) = await history.results("a")
     assert (stored.detail, stored.reason, stored.phases_s) == ("connection ? refused", Reason.REFUSED, {})
@@ -49,8 +49,8 @@ async def test_results_come_newest_first_and_in_pages(life: Life) -> None:
     history = life.begin()
     for number in range(10):
         verdict = Verdict.FAIL if number % 3 == 0 else Verdict.PASS
-        history.add_result("a", result(after(number), verdict), Health.UP)
-    history.add_result("b", result(), Health.UP)
+        history.add_result("a", result(after(number), verdict), State.UP)
+    history.add_result("b", result(), State.UP)
     await written(history)
     page = await history.results("a", limit=4)
     assert [one.at for one in page] == [after(number) for number in (9, 8, 7, 6)]
@@ -65,7 +65,7 @@ async def test_results_come_newest_first_and_in_pages(life: Life) -> None:
 async def test_results_of_the_same_moment_are_all_kept(life: Life) -> None:
     history = life.begin()
     for _ in range(5):
-        history.add_result("a", result(START), Health.UP)
+        history.add_result("a", result(START), State.UP)
     await written(history)
     assert len(await history.results("a")) == 5
     await history.close(5)
@@ -76,14 +76,14 @@ async def test_the_last_twenty_results_and_the_last_twenty_failures_are_kept_who
     for number in range(60):
         verdict = Verdict.FAIL if number < 30 else Verdict.PASS
         one = result(after(number), verdict)
-        history.add_result("a", one, Health.UP, {"number": number, "facts": {"names": ["x", "ü"]}})
+        history.add_result("a", one, State.UP, {"number": number, "fields": {"names": ["x", "ü"]}})
         if number % 25 == 0:
             await written(history)
     await written(history)
     last, failures = await history.last("a"), await history.last("a", failed=True)
     assert [one["number"] for one in last] == list(range(59, 39, -1))
     assert [one["number"] for one in failures] == list(range(29, 9, -1))
-    assert last[0]["facts"] == {"names": ["x", "ü"]}
+    assert last[0]["fields"] == {"names": ["x", "ü"]}
     assert [one["number"] for one in await history.last("a", limit=2)] == [59, 58]
     assert await history.last("nobody") == []
     with contextlib.closing(sqlite3.connect(life.path)) as other:
@@ -101,9 +101,9 @@ async def test_what_a_clock_that_was_ahead_has_dated_does_not_hide_what_comes(li
     history = life.begin()
     for number in range(30):
         one = result(START + timedelta(days=900, seconds=number), Verdict.FAIL)
-        history.add_result("a", one, Health.DOWN, {"number": number})
+        history.add_result("a", one, State.DOWN, {"number": number})
     for number in range(100, 105):
-        history.add_result("a", result(after(number), Verdict.FAIL), Health.DOWN, {"number": number})
+        history.add_result("a", result(after(number), Verdict.FAIL), State.DOWN, {"number": number})
     await written(history)
     for failed in (False, True):
         shown = [one["number"] for one in await history.last("a", failed=failed)]
@@ -111,7 +111,7 @@ async def test_what_a_clock_that_was_ahead_has_dated_does_not_hide_what_comes(li
         assert shown[5:] == list(range(29, 14, -1))
     assert [one.at for one in await history.results("a")] == [after(number) for number in range(104, 99, -1)]
     for number in range(105, 125):
-        history.add_result("a", result(after(number), Verdict.FAIL), Health.DOWN, {"number": number})
+        history.add_result("a", result(after(number), Verdict.FAIL), State.DOWN, {"number": number})
     await written(history)
     assert [one["number"] for one in await history.last("a")] == list(range(124, 104, -1))
     await history.close(5)
@@ -125,14 +125,14 @@ async def test_what_is_told_in_one_turn_of_the_loop_is_written_together_or_not_a
     with contextlib.closing(sqlite3.connect(life.path)) as other:
         other.execute("CREATE TRIGGER no BEFORE INSERT ON states BEGIN SELECT raise(ABORT, 'no'); END")
         other.commit()
-    history.add_result("a", result(), Health.DOWN)
+    history.add_result("a", result(), State.DOWN)
     history.add_incident(incident())
     history.save_state("a", {"health": "down"})
     await written(history)
     assert (history.stats().written, history.stats().dropped) == (1, 3)
     assert await history.results("a") == []
     assert await history.incidents() == []
-    history.add_result("a", result(), Health.UP)  # what follows is not held up
+    history.add_result("a", result(), State.UP)  # what follows is not held up
     await written(history)
     assert len(await history.results("a")) == 1
     await history.close(5)
@@ -147,7 +147,7 @@ async def test_a_restart_finds_states_and_incidents(life: Life) -> None:
     history.add_incident(incident())
     history.add_incident(incident("b", number="i2"))
     for verdict in (Verdict.PASS, Verdict.FAIL, Verdict.WARN):
-        history.add_result("a", result(verdict=verdict), Health.DOWN)
+        history.add_result("a", result(verdict=verdict), State.DOWN)
     await history.close(5)
 
     history = life.new()
@@ -188,15 +188,15 @@ async def test_an_incident_is_one_row_from_opening_to_closing(life: Life) -> Non
 async def test_what_is_forgotten_has_no_state_and_ends_its_span(life: Life) -> None:
     history = life.begin()
     history.save_state("a", {"x": 1})
-    history.stand("a", Health.UP, in_maintenance=False, at=START)
-    history.add_result("a", result(), Health.UP)
+    history.stand("a", State.UP, in_maintenance=False, at=START)
+    history.add_result("a", result(), State.UP)
     history.tick(START)
     await written(history)
     life.clock.at = after(60)
     history.forget("a")
     history.tick(after(90))
     await written(history)
-    assert (await history.uptime("a", START, after(100))).seconds == {Health.UP: 60.0}
+    assert (await history.uptime("a", START, after(100))).seconds == {State.UP: 60.0}
     assert len(await history.results("a")) == 1
     await history.close(5)
     history = life.new()
@@ -206,21 +206,21 @@ async def test_what_is_forgotten_has_no_state_and_ends_its_span(life: Life) -> N
 
 async def test_a_renamed_monitor_keeps_all_it_had(life: Life) -> None:
     history = life.begin()
-    history.stand("old", Health.UP, in_maintenance=False, at=START)
-    history.add_result("old", result(START), Health.UP)
+    history.stand("old", State.UP, in_maintenance=False, at=START)
+    history.add_result("old", result(START), State.UP)
     history.add_incident(incident("old"))
     history.save_state("old", {"x": 1})
     history.tick(START)
     await written(history)
-    history.add_result("old", result(after(10)), Health.UP)  # in the batch of the renaming
+    history.add_result("old", result(after(10)), State.UP)  # in the batch of the renaming
     history.rename("old", "new")
-    history.add_result("new", result(after(20)), Health.UP)
-    history.stand("new", Health.UP, in_maintenance=False, at=after(20))  # it stands so already
+    history.add_result("new", result(after(20)), State.UP)
+    history.stand("new", State.UP, in_maintenance=False, at=after(20))  # it stands so already
     history.tick(after(30))
     await written(history)
     assert [one.at for one in await history.results("new")] == [after(20), after(10), START]
     assert await history.results("old") == []
-    assert (await history.uptime("new", START, after(30))).seconds == {Health.UP: 30.0}
+    assert (await history.uptime("new", START, after(30))).seconds == {State.UP: 30.0}
     assert [one.monitor for one in await history.incidents()] == ["new"]
     await history.close(5)
     history = life.new()
@@ -230,8 +230,8 @@ async def test_a_renamed_monitor_keeps_all_it_had(life: Life) -> None:
 
 async def test_changes_of_health_are_kept(life: Life) -> None:
     history = life.begin()
-    fall = Transition("a", Health.UP, Health.DOWN, after(20), after(10), Reason.REFUSED, "no answer")
-    rise = Transition("a", Health.DOWN, Health.UP, after(60), after(60), Reason.OK, "GET / 200")
+    fall = Transition("a", State.UP, State.DOWN, after(20), after(10), Reason.REFUSED, "no answer")
+    rise = Transition("a", State.DOWN, State.UP, after(60), after(60), Reason.OK, "GET / 200")
     history.add_transition(fall)
     history.add_transition(rise)
     await written(history)
@@ -246,8 +246,8 @@ async def test_a_range_as_a_whole_has_its_percentiles(life: Life) -> None:
     history = life.begin()
     for number in range(100):
         took_s = 2.0 if number == 50 else 0.01
-        history.add_result("a", result(after(number * 30), response_time=took_s), Health.UP)
-    history.stand("a", Health.UP, in_maintenance=False, at=START)
+        history.add_result("a", result(after(number * 30), response_time=took_s), State.UP)
+    history.stand("a", State.UP, in_maintenance=False, at=START)
     for at in range(0, 3001, 30):
         history.tick(after(at))
     await written(history)
@@ -259,14 +259,14 @@ async def test_a_range_as_a_whole_has_its_percentiles(life: Life) -> None:
         assert whole.quantile_s(0.99) == pytest.approx(0.01, rel=0.02)
         assert whole.quantile_s(0.995) == pytest.approx(2.0, rel=0.02)
         assert whole.start + timedelta(seconds=whole.step_s) >= after(3000)
-        assert whole.seconds == {Health.UP: 3000.0}
+        assert whole.seconds == {State.UP: 3000.0}
     assert await history.summary("a", START, START) is None
     await history.close(5)
 
 
 async def test_a_closed_history_is_one_file(life: Life) -> None:
     history = life.begin()
-    history.add_result("a", result(), Health.UP)
+    history.add_result("a", result(), State.UP)
     await written(history)
     assert len(await history.results("a")) == 1
     await history.close(5)
@@ -283,8 +283,8 @@ async def test_without_a_database_everything_works_and_nothing_is_kept(
     history = History(path, settings, SetClock())
     assert history.open() == Kept()
     history.start()
-    history.add_result("a", result(verdict=Verdict.FAIL), Health.DOWN)
-    history.stand("a", Health.DOWN, in_maintenance=False, at=START)
+    history.add_result("a", result(verdict=Verdict.FAIL), State.DOWN)
+    history.stand("a", State.DOWN, in_maintenance=False, at=START)
     history.tick(START)
     history.add_incident(incident())
     history.save_state("a", {})
@@ -313,7 +313,7 @@ async def test_export_gives_every_result_once_and_in_order(life: Life) -> None:
     history = life.begin()
     count = 2500
     for number in range(count):
-        history.add_result("a", result(after(number * 0.5)), Health.UP)
+        history.add_result("a", result(after(number * 0.5)), State.UP)
     await written(history)
     assert [one.at async for one in history.export("a")] == [after(number * 0.5) for number in range(count)]
     life.clock.at = after(count)
@@ -325,7 +325,7 @@ async def test_export_gives_every_result_once_and_in_order(life: Life) -> None:
 
 async def test_what_waits_is_written_when_it_closes(life: Life) -> None:
     history = life.begin()
-    history.add_result("a", result(), Health.UP)
+    history.add_result("a", result(), State.UP)
     await history.close(5)
     assert history.stats().written == 2  # and the last tick
     history = life.begin()

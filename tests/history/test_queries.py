@@ -12,7 +12,7 @@ from monitord.history.batch import Batch, Seen, Stand
 from monitord.history.queries import MOST_BUCKETS, MOST_POINTS, Horizons, choose_step
 from monitord.history.rollups import DAY_MS, HOUR_MS, LEVELS_S
 from monitord.history.store import Store
-from monitord.model import Health, Incident
+from monitord.model import Incident, State
 from tests.history.test_rollups import NOWHERE
 from tests.history.world import START, START_MS, after, incident
 
@@ -27,7 +27,7 @@ def store() -> Iterator[Store]:
         yield store
 
 
-def stands(store: Store, seen_ms: int, *stands: tuple[int, Health, bool]) -> None:
+def stands(store: Store, seen_ms: int, *stands: tuple[int, State, bool]) -> None:
     batch = Batch()
     for at_ms, health, in_maintenance in stands:
         batch.add_stand(Stand("a", at_ms, health, in_maintenance))
@@ -78,23 +78,23 @@ def test_uptime_is_by_time_and_leaves_out_what_is_not_known(store: Store) -> Non
     stands(
         store,
         START_MS + 1000_000,
-        (START_MS, Health.UP, False),
-        (START_MS + 600_000, Health.DEGRADED, False),
-        (START_MS + 700_000, Health.DOWN, False),
-        (START_MS + 750_000, Health.DOWN, True),
-        (START_MS + 800_000, Health.UNKNOWN, False),
-        (START_MS + 900_000, Health.PAUSED, False),
-        (START_MS + 950_000, Health.UNREACHABLE, False),
+        (START_MS, State.UP, False),
+        (START_MS + 600_000, State.DEGRADED, False),
+        (START_MS + 700_000, State.DOWN, False),
+        (START_MS + 750_000, State.DOWN, True),
+        (START_MS + 800_000, State.UNKNOWN, False),
+        (START_MS + 900_000, State.PAUSED, False),
+        (START_MS + 950_000, State.UNREACHABLE, False),
     )
     uptime = queries.uptime(store.connection, "a", START_MS, START_MS + 2000_000)
     assert uptime == Uptime(
         {
-            Health.UP: 600.0,
-            Health.DEGRADED: 100.0,
-            Health.DOWN: 50.0,
-            Health.UNKNOWN: 100.0,
-            Health.PAUSED: 50.0,
-            Health.UNREACHABLE: 50.0,
+            State.UP: 600.0,
+            State.DEGRADED: 100.0,
+            State.DOWN: 50.0,
+            State.UNKNOWN: 100.0,
+            State.PAUSED: 50.0,
+            State.UNREACHABLE: 50.0,
         },
         maintenance_s=50.0,
     )
@@ -109,16 +109,16 @@ def test_seconds_by_state_are_spread_over_buckets(store: Store) -> None:
     stands(
         store,
         START_MS + 300_000,
-        (START_MS + 30_000, Health.UP, False),
-        (START_MS + 150_000, Health.DOWN, False),
-        (START_MS + 200_000, Health.UP, True),
+        (START_MS + 30_000, State.UP, False),
+        (START_MS + 150_000, State.DOWN, False),
+        (START_MS + 200_000, State.UP, True),
     )
     found = queries.buckets(store.connection, "a", START_MS, START_MS + 360_000, 60, 60)
     assert [(bucket.seconds, bucket.maintenance_s) for bucket in found] == [
-        ({Health.UP: 30.0}, 0.0),
-        ({Health.UP: 60.0}, 0.0),
-        ({Health.UP: 30.0, Health.DOWN: 30.0}, 0.0),
-        ({Health.DOWN: 20.0}, 40.0),
+        ({State.UP: 30.0}, 0.0),
+        ({State.UP: 60.0}, 0.0),
+        ({State.UP: 30.0, State.DOWN: 30.0}, 0.0),
+        ({State.DOWN: 20.0}, 40.0),
         ({}, 60.0),
         ({}, 0.0),
     ]
@@ -129,9 +129,9 @@ def test_the_calendar_has_a_row_for_each_utc_day(store: Store) -> None:
     stands(
         store,
         START_MS,
-        (yesterday_ms, Health.UP, False),
-        (MIDNIGHT_MS + HOUR_MS, Health.DOWN, False),
-        (MIDNIGHT_MS + 2 * HOUR_MS, Health.UP, False),
+        (yesterday_ms, State.UP, False),
+        (MIDNIGHT_MS + HOUR_MS, State.DOWN, False),
+        (MIDNIGHT_MS + 2 * HOUR_MS, State.UP, False),
     )
     batch = Batch()
     over_midnight = incident(opened_at=after(-11 * 3600))
@@ -144,7 +144,7 @@ def test_the_calendar_has_a_row_for_each_utc_day(store: Store) -> None:
     assert [day.start.day for day in days] == [2, 3, 4]
     assert [day.incidents for day in days] == [0, 1, 2]
     assert [day.uptime.ratio for day in days] == [None, 1.0, pytest.approx(9 / 10)]
-    assert days[2].uptime.seconds == {Health.UP: 9 * 3600.0, Health.DOWN: 3600.0}
+    assert days[2].uptime.seconds == {State.UP: 9 * 3600.0, State.DOWN: 3600.0}
     assert days[-1].start.date() == START.date()
 
 

@@ -13,7 +13,7 @@ from monitord.history.codes import pack_what
 from monitord.history.retention import CYCLE_STEPS, HURRIED_CYCLE_STEPS, MOST_ROWS
 from monitord.history.rollups import DAY_MS, HOUR_MS
 from monitord.history.store import MOST_SEALED, Store
-from monitord.model import Health
+from monitord.model import State
 from tests.history.test_rollups import NOWHERE
 from tests.history.world import START_MS, after, incident
 
@@ -79,7 +79,7 @@ def test_spans_changes_and_incidents_are_kept_as_long_as_days() -> None:
     with opened() as store:
         batch = Batch()
         for day in range(20):
-            batch.add_stand(Stand("a", START_MS + day * DAY_MS, Health.UP if day % 2 else Health.DOWN, False))
+            batch.add_stand(Stand("a", START_MS + day * DAY_MS, State.UP if day % 2 else State.DOWN, False))
         now_ms = START_MS + 20 * DAY_MS
         batch.add_seen(Seen(now_ms))
         for number, opened_s in enumerate((0, 86400, 19 * 86400)):
@@ -101,7 +101,7 @@ def test_spans_changes_and_incidents_are_kept_as_long_as_days() -> None:
 def test_the_open_span_of_a_monitor_that_never_changes_stays() -> None:
     with opened() as store:
         batch = Batch()
-        batch.add_stand(Stand("a", START_MS, Health.UP, False))
+        batch.add_stand(Stand("a", START_MS, State.UP, False))
         now_ms = START_MS + 100 * DAY_MS
         batch.add_seen(Seen(now_ms))
         store.write(batch)

@@ -17,7 +17,7 @@ from monitord.history.schema import (
     check_is_known,
     version_of,
 )
-from monitord.model import Health, Reason, Verdict
+from monitord.model import Reason, State, Verdict
 from tests.history.world import SetClock, result, written
 
 SCHEMAS = Path(__file__).with_name("schemas")
@@ -70,7 +70,7 @@ async def test_nothing_of_an_old_database_is_lost(tmp_path: Path, old: Path) -> 
     (incident,) = kept.open_incidents
     assert (incident.id, incident.reason, incident.comment) == ("i1", Reason.REFUSED, "seen")
     history.start()
-    history.add_result("a", result(LATER), Health.UP)
+    history.add_result("a", result(LATER), State.UP)
     await written(history)
     stored = await history.results("a")
     assert [one.verdict for one in stored] == [Verdict.PASS, Verdict.FAIL, Verdict.PASS, Verdict.PASS]
@@ -83,7 +83,7 @@ async def test_nothing_of_an_old_database_is_lost(tmp_path: Path, old: Path) -> 
         assert first.quantile_s(0.01) == pytest.approx(0.125, rel=0.02)
         assert first.phases_s["resolve"] == 0.004
     uptime = await history.uptime("a", AT, LATER)
-    assert uptime.seconds == {Health.UP: 90.0, Health.DOWN: 30.0}
+    assert uptime.seconds == {State.UP: 90.0, State.DOWN: 30.0}
     await history.close(5)
 
 

@@ -40,7 +40,7 @@ def test_what_is_built_in_gives_way_to_what_is_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "fault"),
+    ("keys", "failure"),
     [
         pytest.param('max_size = "1MiB"', 'max_size: "1MiB" is too small; at least 16MiB', id="too small"),
         pytest.param('results = "5m"', 'results: "5m" is too small; at least 1h', id="results"),
@@ -57,7 +57,7 @@ def test_what_is_built_in_gives_way_to_what_is_written(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_value_out_of_bounds_says_what_to_write(tmp_path: Path, keys: str, fault: str) -> None:
+def test_a_value_out_of_bounds_says_what_to_write(tmp_path: Path, keys: str, failure: str) -> None:
     with pytest.raises(ConfigError) as refused:
         read(tmp_path, keys)
-    assert fault in str(refused.value)
+    assert failure in str(refused.value)

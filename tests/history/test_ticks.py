@@ -9,7 +9,7 @@ import pytest
 from monitord.history import History
 from monitord.history.history import GAP_MS
 from monitord.history.writer import STANDSTILL_S
-from monitord.model import Health
+from monitord.model import State
 from tests.history.world import START, Life, SetClock, after, incident, written
 
 
@@ -25,12 +25,12 @@ def tick(history: History, *seconds: float) -> None:
 
 async def up_s(history: History) -> float:
     await written(history)
-    return (await history.uptime("a", START, after(10_000))).seconds.get(Health.UP, 0.0)
+    return (await history.uptime("a", START, after(10_000))).seconds.get(State.UP, 0.0)
 
 
 async def test_between_two_ticks_that_are_far_apart_nobody_was_there(life: Life) -> None:
     history = life.begin()
-    history.stand("a", Health.UP, in_maintenance=False, at=START)
+    history.stand("a", State.UP, in_maintenance=False, at=START)
     tick(history, 0, 5, 10)
     tick(history, 100, 105)
     assert await up_s(history) == 15.0
@@ -41,7 +41,7 @@ async def test_between_two_ticks_that_are_far_apart_nobody_was_there(life: Life)
 
 async def test_a_daemon_that_died_was_there_until_its_last_tick(life: Life) -> None:
     history = life.begin()
-    history.stand("a", Health.UP, in_maintenance=False, at=START)
+    history.stand("a", State.UP, in_maintenance=False, at=START)
     tick(history, 0, 5, 10)
     await written(history)
     life.clock.at = after(10)
@@ -50,7 +50,7 @@ async def test_a_daemon_that_died_was_there_until_its_last_tick(life: Life) -> N
     history = life.begin()
     tick(history, 500)
     assert await up_s(history) == 10.0
-    history.stand("a", Health.UP, in_maintenance=False, at=after(500))
+    history.stand("a", State.UP, in_maintenance=False, at=after(500))
     tick(history, 505)
     assert await up_s(history) == 15.0
     life.clock.at = after(505)
@@ -59,7 +59,7 @@ async def test_a_daemon_that_died_was_there_until_its_last_tick(life: Life) -> N
 
 async def test_a_clock_that_is_set_back_counts_nothing_twice(life: Life) -> None:
     history = life.begin()
-    history.stand("a", Health.UP, in_maintenance=False, at=START)
+    history.stand("a", State.UP, in_maintenance=False, at=START)
     tick(history, 0, 10, 20, 30)
     tick(history, 10, 20, 30)
     assert await up_s(history) == 30.0
@@ -91,7 +91,7 @@ async def test_a_clock_that_is_ahead_for_a_moment_costs_no_more_than_that_moment
         clock.at += timedelta(seconds=leap_s)
     history = life.begin()
     history.tick(clock.at)
-    history.stand("a", Health.UP, in_maintenance=False, at=clock.at)
+    history.stand("a", State.UP, in_maintenance=False, at=clock.at)
 
     def go_on(count: int) -> None:
         for _ in range(count):
@@ -102,19 +102,19 @@ async def test_a_clock_that_is_ahead_for_a_moment_costs_no_more_than_that_moment
     if not is_ahead_at_start:
         clock.at += timedelta(seconds=leap_s)
         go_on(1)
-    history.stand("a", Health.DOWN, in_maintenance=False, at=clock.at)
+    history.stand("a", State.DOWN, in_maintenance=False, at=clock.at)
     go_on(10)
     clock.at -= timedelta(seconds=leap_s)
     go_on(1)
-    history.stand("a", Health.UP, in_maintenance=False, at=clock.at)
+    history.stand("a", State.UP, in_maintenance=False, at=clock.at)
     back_at = clock.at
     go_on(4000)
     await written(history)
     uptime = await history.uptime("a", back_at, clock.at)
-    assert uptime.seconds == {Health.UP: 20_000.0}
+    assert uptime.seconds == {State.UP: 20_000.0}
     for start_s in (600.0, 3600.0, 7210.0):
         uptime = await history.uptime("a", clock.at - timedelta(seconds=start_s), clock.at)
-        assert uptime.seconds == {Health.UP: start_s}
+        assert uptime.seconds == {State.UP: start_s}
     await history.close(5)
 
 
@@ -152,7 +152,7 @@ async def test_a_clock_that_is_set_back_wrongly_after_a_standstill_erases_nothin
     """A machine that slept passes over time as well, but its other clocks say so."""
     clock = TwoClocks()
     history = Life(tmp_path / "history.db", clock=clock).begin()
-    history.stand("a", Health.UP, in_maintenance=False, at=clock.at)
+    history.stand("a", State.UP, in_maintenance=False, at=clock.at)
     history.tick(clock.at)
     clock.go_on(8 * 3600.0)
     for _ in range(100):
@@ -162,13 +162,13 @@ async def test_a_clock_that_is_set_back_wrongly_after_a_standstill_erases_nothin
     history.tick(clock.at)
     await written(history)
     uptime = await history.uptime("a", START, after(9 * 3600))
-    assert uptime.seconds == {Health.UP: 495.0}
+    assert uptime.seconds == {State.UP: 495.0}
     await history.close(5)
 
 
 async def test_the_last_moment_before_a_stop_is_counted(life: Life) -> None:
     history = life.begin()
-    history.stand("a", Health.UP, in_maintenance=False, at=START)
+    history.stand("a", State.UP, in_maintenance=False, at=START)
     tick(history, 0)
     life.clock.at = after(4)
     await history.close(5)
@@ -179,14 +179,14 @@ async def test_the_last_moment_before_a_stop_is_counted(life: Life) -> None:
 
 async def test_maintenance_begins_another_span_and_the_same_again_is_no_news(life: Life) -> None:
     history = life.begin()
-    history.stand("a", Health.DOWN, in_maintenance=False, at=START)
-    history.stand("a", Health.DOWN, in_maintenance=True, at=after(10))
-    history.stand("a", Health.DOWN, in_maintenance=True, at=after(15))
-    history.stand("a", Health.DOWN, in_maintenance=False, at=after(20))
+    history.stand("a", State.DOWN, in_maintenance=False, at=START)
+    history.stand("a", State.DOWN, in_maintenance=True, at=after(10))
+    history.stand("a", State.DOWN, in_maintenance=True, at=after(15))
+    history.stand("a", State.DOWN, in_maintenance=False, at=after(20))
     tick(history, 25)
     await written(history)
     uptime = await history.uptime("a", START, after(100))
-    assert (uptime.seconds, uptime.maintenance_s) == ({Health.DOWN: 15.0}, 10.0)
+    assert (uptime.seconds, uptime.maintenance_s) == ({State.DOWN: 15.0}, 10.0)
     assert history.stats().written == 4
     await history.close(5)
 

@@ -40,11 +40,11 @@ def result(
     reason: Reason | None = None,
     duration_s: float = 0.2,
     detail: str = "GET / 200",
-    **facts: float,
+    **fields: float,
 ) -> Result:
-    """`phase_tls=0.1` is the fact `phase.tls`."""
+    """`phase_tls=0.1` is the field `phase.tls`."""
     why = reason or {Verdict.PASS: Reason.OK, Verdict.WARN: Reason.OK}.get(verdict, Reason.REFUSED)
-    named = {name.replace("phase_", "phase."): value for name, value in facts.items()}
+    named = {name.replace("phase_", "phase."): value for name, value in fields.items()}
     return Result(Observation(at, duration_s, why, detail, named), verdict)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from monitord.clock import SystemClock
 from monitord.history import History, HistorySettings
-from monitord.model import Health, Incident, Observation, Reason, Result, Verdict
+from monitord.model import Incident, Observation, Reason, Result, State, Verdict
 
 TURNS_PER_S = 100
 
@@ -56,9 +56,9 @@ def tell(history: History, clock: SystemClock, number: int, monitors: int) -> No
     now = clock.now()
     monitor = f"m{number % monitors}"
     observation = Observation(now, number / 1000, Reason.OK, "said", {"phase.connect": 0.001})
-    history.add_result(monitor, Result(observation, Verdict.PASS), Health.UP)
+    history.add_result(monitor, Result(observation, Verdict.PASS), State.UP)
     history.stand(
-        monitor, Health.UP if number // monitors % 2 else Health.DEGRADED, in_maintenance=False, at=now
+        monitor, State.UP if number // monitors % 2 else State.DEGRADED, in_maintenance=False, at=now
     )
     history.add_incident(Incident("latest", monitor, now, Reason.REFUSED, str(number)))
     history.save_own("number", {"next": number + 1})

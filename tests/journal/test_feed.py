@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from monitord.journal.feed import JournalFaultKind, JournalFeed, JournalFeeds, JournalNews, JournalQuery
+from monitord.journal.feed import JournalFailureKind, JournalFeed, JournalFeeds, JournalNews, JournalQuery
 from tests.journals import JournalDirectory, until, why_no_journals
 
 WHY_NOT = why_no_journals()
 pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=WHY_NOT or "")
 
 LONG_S = 20.0
-EVERYTHING = JournalQuery((), None, counts_unsure=True, passes_over=(), slot_us=1_000_000, slots=300)
+EVERYTHING = JournalQuery((), None, counts_inconclusive=True, passes_over=(), slot_us=1_000_000, slots=300)
 ERRORS = JournalQuery(
-    (("PRIORITY", ("3",)),), "disk|memory", counts_unsure=True, passes_over=(), slot_us=1, slots=9
+    (("PRIORITY", ("3",)),), "disk|memory", counts_inconclusive=True, passes_over=(), slot_us=1, slots=9
 )
 
 
@@ -62,8 +62,8 @@ async def follow(feeds: JournalFeeds, heard: Heard, query: JournalQuery = EVERYT
     return feed
 
 
-def kind_of_fault(feed: JournalFeed) -> JournalFaultKind | None:
-    return None if feed.fault is None else feed.fault.kind
+def kind_of_failure(feed: JournalFeed) -> JournalFailureKind | None:
+    return None if feed.failure is None else feed.failure.kind
 
 
 async def test_what_is_written_is_heard_without_being_asked_for(
@@ -160,29 +160,29 @@ async def test_a_hangup_or_an_interrupt_of_all_processes_does_not_end_it(
     assert feeds.process_id == process
 
 
-async def test_one_that_keeps_dying_is_a_fault_and_is_started_again(tmp_path: Path) -> None:
+async def test_one_that_keeps_dying_is_a_failure_and_is_started_again(tmp_path: Path) -> None:
     feeds = JournalFeeds(command=[sys.executable, "-c", "import os; os.abort()"])
     feed = feeds.follow(EVERYTHING, Heard().news.append)
-    await until(lambda: feed.fault is not None)
-    assert feed.fault is not None
-    assert (feed.fault.kind, feed.fault.text) == (
-        JournalFaultKind.BROKEN,
+    await until(lambda: feed.failure is not None)
+    assert feed.failure is not None
+    assert (feed.failure.kind, feed.failure.text) == (
+        JournalFailureKind.BROKEN,
         "the process that reads it ended by SIGABRT",
     )
     assert not await feed.settle(0.01)
     await feed.close()
 
 
-async def test_one_that_cannot_be_started_is_a_fault(tmp_path: Path) -> None:
+async def test_one_that_cannot_be_started_is_a_failure(tmp_path: Path) -> None:
     feeds = JournalFeeds(command=[str(tmp_path / "nothing")])
     feed = feeds.follow(EVERYTHING, Heard().news.append)
-    await until(lambda: feed.fault is not None)
-    assert feed.fault is not None
-    assert feed.fault.text.endswith("cannot be started: No such file or directory")
+    await until(lambda: feed.failure is not None)
+    assert feed.failure is not None
+    assert feed.failure.text.endswith("cannot be started: No such file or directory")
     await feed.close()
 
 
-async def test_a_place_that_kills_its_reader_is_given_up() -> None:
+async def test_a_place_that_kills_its_reader_is_expired() -> None:
     """A damaged page under a mapped file is a SIGBUS, again and again."""
     script = (
         "import sys, json, os\n"
@@ -197,7 +197,7 @@ async def test_a_place_that_kills_its_reader_is_given_up() -> None:
     feeds = JournalFeeds(command=[sys.executable, "-c", script], first_restart_s=0.01)
     feed = feeds.follow(EVERYTHING, heard.news.append, place="damaged")
     await until(lambda: bool(heard.news))
-    assert (heard.place, heard.news[0].lost, feed.fault) == ("end", -1, None)
+    assert (heard.place, heard.news[0].lost, feed.failure) == ("end", -1, None)
     await feed.close()
 
 
@@ -205,9 +205,9 @@ async def test_what_is_not_of_this_release_ends_the_process(tmp_path: Path) -> N
     script = "import time; print('{\"news\": 1}', flush=True); time.sleep(60)"
     feeds = JournalFeeds(command=[sys.executable, "-c", script])
     feed = feeds.follow(EVERYTHING, Heard().news.append)
-    await until(lambda: feed.fault is not None)
-    assert feed.fault is not None
-    assert feed.fault.text.endswith("ended by SIGKILL")
+    await until(lambda: feed.failure is not None)
+    assert feed.failure is not None
+    assert feed.failure.text.endswith("ended by SIGKILL")
     await feed.close()
 
 
@@ -216,10 +216,10 @@ async def test_a_journal_that_appears_is_read_from_then_on(tmp_path: Path) -> No
     feeds, heard = JournalFeeds(files.path), Heard()
     feed = feeds.follow(EVERYTHING, heard.news.append)
     assert not await feed.settle(LONG_S)
-    assert kind_of_fault(feed) is JournalFaultKind.ABSENT
+    assert kind_of_failure(feed) is JournalFailureKind.ABSENT
     files.write("first")
     assert await feed.settle(LONG_S)
-    assert kind_of_fault(feed) is None
+    assert kind_of_failure(feed) is None
     files.write("second")
     assert await feed.settle(LONG_S)
     assert heard.lines[-1:] == ["second"]
@@ -237,7 +237,7 @@ async def test_a_journal_that_goes_and_comes_again_is_said_and_read_on(
         shutil.copy2(one, aside)
         one.unlink()
     assert not await feed.settle(LONG_S)
-    assert feed.fault is not None
+    assert feed.failure is not None
     for one in aside.iterdir():
         one.rename(files.path / one.name)
     files.write("back")
@@ -256,9 +256,9 @@ async def test_a_file_that_is_cut_short_costs_the_reader_and_nobody_else(
     process, whole = feeds.process_id, files.file.read_bytes()
     os.truncate(files.file, 4096)
     await until(lambda: feeds.process_id != process)
-    assert kind_of_fault(feed) is JournalFaultKind.BROKEN
+    assert kind_of_failure(feed) is JournalFailureKind.BROKEN
     files.file.write_bytes(whole)
     files.write("after")
-    await until(lambda: kind_of_fault(feed) is None)
+    await until(lambda: kind_of_failure(feed) is None)
     assert await feed.settle(LONG_S)
     assert (heard.total, heard.lines[-1]) == (501, "after")

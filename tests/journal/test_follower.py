@@ -20,10 +20,10 @@ FOLLOW: dict[str, Any] = {
     "follow": 1,
     "matches": [],
     "pattern": None,
-    "counts_unsure": True,
+    "counts_inconclusive": True,
     "passes_over": [],
     "place": None,
-    "look_back_us": 0,
+    "since_us": 0,
     "slot_us": 1_000_000,
     "slots": 300,
 }
@@ -79,15 +79,15 @@ def test_a_pattern_is_that_of_conditions(files: JournalDirectory, told: Told) ->
     assert told.settle()[0]["lines"] == ["Error 7"]
 
 
-@pytest.mark.parametrize("counts_unsure", [True, False])
+@pytest.mark.parametrize("counts_inconclusive", [True, False])
 def test_a_message_that_is_too_much_to_search_counts_as_is_wanted(
-    files: JournalDirectory, told: Told, counts_unsure: bool
+    files: JournalDirectory, told: Told, counts_inconclusive: bool
 ) -> None:
-    told.follower.obey({**FOLLOW, "pattern": "[ab]*a[ab]{400}c", "counts_unsure": counts_unsure})
+    told.follower.obey({**FOLLOW, "pattern": "[ab]*a[ab]{400}c", "counts_inconclusive": counts_inconclusive})
     told.settle()
     text = "".join(format(number, "010b") for number in range(1 << 10)).translate(str.maketrans("01", "ab"))
     files.write(text)
-    assert told.settle()[0]["total"] == int(counts_unsure)
+    assert told.settle()[0]["total"] == int(counts_inconclusive)
 
 
 def test_one_that_was_dropped_says_nothing_more(files: JournalDirectory, told: Told) -> None:
@@ -132,6 +132,6 @@ def test_as_a_program_it_ends_with_its_input(files: JournalDirectory) -> None:
 def test_a_journal_that_is_not_there_is_told_once(tmp_path: Path) -> None:
     told = Told(JournalDirectory(tmp_path))
     told.follower.obey(FOLLOW)
-    fault, settled = told.settle()
-    assert (fault["fault"], settled["settled"]) == ("absent", 1)
+    failure, settled = told.settle()
+    assert (failure["failure"], settled["settled"]) == ("absent", 1)
     assert told.settle() == [settled]

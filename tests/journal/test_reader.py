@@ -41,8 +41,8 @@ class Reading:
         self.journal = Journal(files.path)
         self.following: list[Following] = []
 
-    def follow(self, query: Query, place: str | None = None, look_back_us: int = 0) -> Following:
-        following = Following(query, place, look_back_us)
+    def follow(self, query: Query, place: str | None = None, since_us: int = 0) -> Following:
+        following = Following(query, place, since_us)
         self.following.append(following)
         self.read(following)
         return following

@@ -134,14 +134,14 @@ def test_number_that_can_be_meant_is_accepted(type_name: str, text: str) -> None
         ),
         (
             'url = "http://x/"\ndegraded_when = ["status == 301 and status == 302"]',
-            "can never hold, as status == 301 excludes status == 302; write or, or fact in [value, value]",
+            "can never hold, as status == 301 excludes status == 302; write or, or field in [value, value]",
         ),
     ],
     ids=["timeout", "http", "tcp", "dns", "head", "list", "and"],
 )
 def test_condition_that_no_check_can_meet_is_refused(tmp_path: Path, keys: str, problem: str) -> None:
-    (fault,) = errors_of(tmp_path, f"[monitors.a]\n{keys}\n")
-    assert problem in fault
+    (failure,) = errors_of(tmp_path, f"[monitors.a]\n{keys}\n")
+    assert problem in failure
 
 
 @pytest.mark.parametrize(

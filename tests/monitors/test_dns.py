@@ -62,13 +62,13 @@ async def test_addresses_are_well_and_told_in_one_line(make: Make, port: int) ->
     seen = await make(f'server = "127.0.0.1"\nport = {port}\nname = "www.example.test"').check()
     assert seen.reason is Reason.OK
     assert seen.address == "127.0.0.1"
-    facts = dict(seen.facts)
-    response_time = facts.pop("response_time")
+    fields = dict(seen.fields)
+    response_time = fields.pop("response_time")
     assert seen.detail == (
         f"A www.example.test. at 127.0.0.1 NOERROR, 192.0.2.1, 192.0.2.2, {response_time:.3f} s"
     )
-    assert {name for name in facts if name.startswith("phase.")} == {"phase.connect", "phase.processing"}
-    assert {name: value for name, value in facts.items() if not name.startswith("phase.")} == {
+    assert {name for name in fields if name.startswith("phase.")} == {"phase.connect", "phase.processing"}
+    assert {name: value for name, value in fields.items() if not name.startswith("phase.")} == {
         "address": "127.0.0.1",
         "ip_version": 4,
         "dns.rcode": "NOERROR",
@@ -98,26 +98,26 @@ async def test_each_type_of_record_is_asked_for(
 ) -> None:
     where = f'server = "ns.test"\nport = {port}\nname = "{name}"\nrecord_type = "{record_type}"'
     seen = await make(where).check()
-    assert (seen.reason, seen.facts["dns.answers"]) == (Reason.OK, tuple(answers))
-    assert "phase.resolve" in seen.facts
+    assert (seen.reason, seen.fields["dns.answers"]) == (Reason.OK, tuple(answers))
+    assert "phase.resolve" in seen.fields
 
 
-async def test_the_serial_of_a_zone_is_a_fact(make: Make, port: int) -> None:
+async def test_the_serial_of_a_zone_is_a_field(make: Make, port: int) -> None:
     where = f'server = "127.0.0.1"\nport = {port}\nname = "zone.test"\nrecord_type = "SOA"'
     seen = await make(where).check()
-    assert (seen.reason, seen.facts["dns.serial"], seen.facts["dns.ttl"]) == (Reason.OK, 2026112201, 120)
+    assert (seen.reason, seen.fields["dns.serial"], seen.fields["dns.ttl"]) == (Reason.OK, 2026112201, 120)
 
 
 async def test_what_does_not_fit_into_a_datagram_comes_by_tcp(make: Make, port: int) -> None:
     where = f'server = "127.0.0.1"\nport = {port}\nname = "large.example.test"\nrecord_type = "TXT"'
     seen = await make(where).check()
     assert seen.reason is Reason.OK
-    assert (seen.facts["dns.answer_count"], seen.facts["dns.protocol"]) == (20, "tcp")
-    assert seen.facts["dns.truncated"] is True
+    assert (seen.fields["dns.answer_count"], seen.fields["dns.protocol"]) == (20, "tcp")
+    assert seen.fields["dns.truncated"] is True
     assert "… by TCP, as the answer by UDP was cut short, " in seen.detail
     assert len(seen.detail) < 400
     seen = await make(f'{where}\nprotocol = "tcp"').check()
-    assert (seen.facts["dns.protocol"], seen.facts["dns.truncated"]) == ("tcp", False)
+    assert (seen.fields["dns.protocol"], seen.fields["dns.truncated"]) == ("tcp", False)
 
 
 @pytest.mark.parametrize(
@@ -136,8 +136,8 @@ async def test_an_answer_without_the_records_fails(
     assert seen.reason is Reason.CONDITION_FAILED
     assert seen.detail.startswith(f"{record_type} {name}. at 127.0.0.1 {said}, ")
     assert (seen.subject, seen.outcome) == (f"{record_type} {name}. at 127.0.0.1", said)
-    assert (seen.facts["dns.answer_count"], seen.facts["dns.answers"]) == (0, ())
-    assert seen.facts["dns.rcode"] == said.partition(",")[0]
+    assert (seen.fields["dns.answer_count"], seen.fields["dns.answers"]) == (0, ())
+    assert seen.fields["dns.rcode"] == said.partition(",")[0]
 
 
 async def test_a_server_is_asked_by_tls_with_its_certificate_verified(
@@ -152,10 +152,10 @@ async def test_a_server_is_asked_by_tls_with_its_certificate_verified(
         other = await make(f'{where}ca_file = "{ca_file}"\nserver_name = "other.example.test"').check()
         stranger = await make(f'{where}server_name = "dns.example.test"').check()
         lax = await make(f"{where}verify = false").check()
-    assert (good.reason, good.facts["dns.protocol"]) == (Reason.OK, "tls")
-    assert isinstance(good.facts["certificate.expires_in"], float)
-    assert good.facts["tls.version"] == "TLSv1.3"
-    assert good.facts["phase.tls"]
+    assert (good.reason, good.fields["dns.protocol"]) == (Reason.OK, "tls")
+    assert isinstance(good.fields["certificate.expires_in"], float)
+    assert good.fields["tls.version"] == "TLSv1.3"
+    assert good.fields["phase.tls"]
     assert (other.reason, stranger.reason) == (Reason.TLS_NAME_MISMATCH, Reason.TLS_UNTRUSTED)
     assert lax.reason is Reason.OK
 
@@ -189,7 +189,7 @@ async def test_a_closed_port_is_refused(make: Make) -> None:
     seen = await make(f'server = "127.0.0.1"\nport = {port}\nname = "a.test"').check()
     assert seen.reason is Reason.REFUSED
     assert seen.detail.startswith(f"A a.test. at 127.0.0.1 refused: 127.0.0.1:{port} refused, ")
-    assert seen.facts["address"] == "127.0.0.1"
+    assert seen.fields["address"] == "127.0.0.1"
 
 
 async def test_silence_ends_at_the_timeout(make: Make) -> None:
@@ -214,11 +214,11 @@ async def test_recursion_is_asked_for_unless_switched_off(make: Make) -> None:
     assert [bool(query[2] & 1) for query in asked] == [True, False]
 
 
-async def test_authenticated_data_is_a_fact(make: Make) -> None:
+async def test_authenticated_data_is_a_field(make: Make) -> None:
     async with answering(lambda query: [response(query, "a.test. 60 A 192.0.2.1", flags=0x20)]) as port:
         seen = await make(f'server = "127.0.0.1"\nport = {port}\nname = "a.test"').check()
-    assert seen.facts["dns.ad"] is True
-    assert seen.facts["dns.authoritative"] is False
+    assert seen.fields["dns.ad"] is True
+    assert seen.fields["dns.authoritative"] is False
 
 
 async def test_of_an_endless_answer_only_the_beginning_is_kept(make: Make) -> None:
@@ -226,8 +226,8 @@ async def test_of_an_endless_answer_only_the_beginning_is_kept(make: Make) -> No
     async with serve(answer_stream(lambda query: [response(query, *records)])) as server:
         where = f'server = "127.0.0.1"\nport = {server.port}\nname = "a.test"\nrecord_type = "TXT"\nprotocol = "tcp"'
         seen = await make(where).check()
-    assert seen.facts["dns.answer_count"] == 90
-    answers = seen.facts["dns.answers"]
+    assert seen.fields["dns.answer_count"] == 90
+    answers = seen.fields["dns.answers"]
     assert isinstance(answers, tuple)
     assert sum(map(len, answers)) <= 16 * 1024 < sum(map(len, answers)) + 247
     assert len(seen.detail) < 400
@@ -243,7 +243,7 @@ async def test_without_a_server_those_of_the_system_are_asked_in_turn(make: Make
     second = await make(where, resolv_conf="nameserver 127.0.0.9\nnameserver ::1\n").check()
     none = await make(where, resolv_conf="nameserver 127.0.0.8\nnameserver 127.0.0.9\n").check()
     assert (first.reason, first.address) == (Reason.OK, "127.0.0.1")
-    assert (second.reason, second.address, second.facts["ip_version"]) == (Reason.OK, "::1", 6)
+    assert (second.reason, second.address, second.fields["ip_version"]) == (Reason.OK, "::1", 6)
     assert second.detail.endswith(" s, after 1 failed")
     assert (none.reason, none.address) == (Reason.REFUSED, "127.0.0.9")
 
@@ -278,7 +278,7 @@ async def test_a_server_of_the_system_that_fails_hands_on_and_one_that_denies_do
         )
         seen = [await make(keys.format(port), resolv_conf=text).check() for text in both]
     assert [one.shows_connectivity for one in seen] == [None, None]
-    assert [(one.address, one.facts["dns.rcode"]) for one in seen] == [("127.0.0.2", "NXDOMAIN")] * 2
+    assert [(one.address, one.fields["dns.rcode"]) for one in seen] == [("127.0.0.2", "NXDOMAIN")] * 2
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The facts of an http check as conditions see them: headers, body and JSON of a real answer, judged."""
+"""The fields of an http check as conditions see them: headers, body and JSON of a real answer, judged."""
 
 import asyncio
 import gc
@@ -300,7 +300,7 @@ async def test_stream_is_judged_by_its_headers(tmp_path: Path, tools: Tools, med
     async with serve(endless(media_type)) as server:
         keys = f'url = "http://127.0.0.1:{server.port}/"\nup_when = ["status == 200"]'
         result = await checked_and_judged(tmp_path, tools, keys)
-    assert (result.verdict, result.observation.facts["status"]) == (Verdict.PASS, 200)
+    assert (result.verdict, result.observation.fields["status"]) == (Verdict.PASS, 200)
 
 
 @pytest.mark.parametrize("condition", ["body contains 'data'", "body.length > 1"])
@@ -311,7 +311,7 @@ async def test_event_stream_is_read_for_a_condition_on_its_body(
         keys = f'url = "http://127.0.0.1:{server.port}/"\ntimeout = "100ms"\nup_when = ["{condition}"]'
         result = await checked_and_judged(tmp_path, tools, keys)
     assert result.observation.reason is Reason.TIMEOUT_BODY
-    assert result.observation.facts["status"] == 200
+    assert result.observation.fields["status"] == 200
     assert "the body did not end in time (status 200)" in result.observation.detail
 
 
@@ -501,15 +501,15 @@ async def test_the_certificate_that_expires_first_of_all_hops_is_judged(
         warned = await checked_and_judged(
             tmp_path, tools, url + well + 'degraded_when = ["certificate.expires_in < 14d"]'
         )
-    facts = warned.observation.facts
+    fields = warned.observation.fields
     assert warned.verdict is Verdict.WARN
-    assert facts["certificate.host"] == f"127.0.0.1:{start.port}"
-    assert isinstance(left_s := facts["certificate.expires_in"], float)
+    assert fields["certificate.host"] == f"127.0.0.1:{start.port}"
+    assert isinstance(left_s := fields["certificate.expires_in"], float)
     assert left_s < timedelta(days=4).total_seconds()
-    assert ("tls.version" in facts) == (last == "https")
+    assert ("tls.version" in fields) == (last == "https")
     excerpt = result.observation.excerpt or ""
     assert excerpt.splitlines()[:2] == [
-        f"Redirect: 302 from https://127.0.0.1:{start.port}, certificate expires at {facts['certificate.expires_at']}",
+        f"Redirect: 302 from https://127.0.0.1:{start.port}, certificate expires at {fields['certificate.expires_at']}",
         "HTTP/1.1 500 Oops",
     ]
 
@@ -525,7 +525,7 @@ async def test_the_host_of_the_certificate_is_the_last_one_where_all_expire_toge
     ):
         keys = f'url = "https://127.0.0.1:{start.port}/"\nca_file = "{ca_file}"\n'
         result = await checked_and_judged(tmp_path, tools, keys)
-    assert result.observation.facts["certificate.host"] == f"127.0.0.1:{end.port}"
+    assert result.observation.fields["certificate.host"] == f"127.0.0.1:{end.port}"
 
 
 async def test_a_body_is_decoded_once_for_all_conditions(tmp_path: Path, tools: Tools) -> None:

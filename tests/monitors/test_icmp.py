@@ -42,18 +42,18 @@ async def test_answers_are_told_in_one_line() -> None:
     assert seen.detail.startswith("ping 127.0.0.1 3 of 3 answered by 127.0.0.1, round trip ")
     assert seen.subject == "ping 127.0.0.1"
     assert seen.outcome.startswith("3 of 3 answered by 127.0.0.1, round trip ")
-    assert set(seen.facts) == set(IcmpMonitor.vocabulary.facts)
-    facts = {name: value for name, value in seen.facts.items() if isinstance(value, (int, float))}
-    assert (facts["ping.sent"], facts["ping.received"], facts["ping.loss"]) == (3, 3, 0.0)
-    assert facts["ping.rtt_min"] <= facts["ping.rtt"] <= facts["ping.rtt_max"]
-    assert facts["response_time"] == facts["ping.rtt"]
+    assert set(seen.fields) == set(IcmpMonitor.vocabulary.fields)
+    fields = {name: value for name, value in seen.fields.items() if isinstance(value, (int, float))}
+    assert (fields["ping.sent"], fields["ping.received"], fields["ping.loss"]) == (3, 3, 0.0)
+    assert fields["ping.rtt_min"] <= fields["ping.rtt"] <= fields["ping.rtt_max"]
+    assert fields["response_time"] == fields["ping.rtt"]
 
 
 async def test_one_answer_is_well_and_the_loss_is_a_percentage() -> None:
     options = IcmpOptions("127.0.0.1", count=4, interval_s=0.01)
     seen = await seen_of(options, lambda number: [number] if number == 3 else [], timeout_s=0.2)
     assert seen.reason is Reason.OK
-    assert (seen.facts["ping.received"], seen.facts["ping.loss"]) == (1, 75.0)
+    assert (seen.fields["ping.received"], seen.fields["ping.loss"]) == (1, 75.0)
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ async def test_silence_is_a_timeout_and_all_is_lost() -> None:
     seen = await seen_of(IcmpOptions("127.0.0.1", interval_s=0.01), lambda _: [], timeout_s=0.1)
     assert seen.reason is Reason.TIMEOUT_RESPONSE
     assert "ping 127.0.0.1 timeout response: none of 3 answered by 127.0.0.1, 0.1" in seen.detail
-    assert seen.facts["ping.loss"] == 100.0
-    assert "ping.rtt" not in seen.facts
+    assert seen.fields["ping.loss"] == 100.0
+    assert "ping.rtt" not in seen.fields
 
 
 async def test_a_host_that_forbids_ping_sockets_is_never_said_to_be_down() -> None:
@@ -88,7 +88,7 @@ async def test_a_host_that_forbids_ping_sockets_is_never_said_to_be_down() -> No
     settings = monitor_settings(type_name="icmp", options=IcmpOptions("127.0.0.1"))
     seen = await IcmpMonitor(settings, fake_tools(FakeClock()), refuse).check()
     assert seen.reason is Reason.PROBER_FORBIDDEN
-    assert judge(seen, settings, None).verdict is Verdict.UNSURE
+    assert judge(seen, settings, None).verdict is Verdict.INCONCLUSIVE
 
 
 # In networks of our own
@@ -111,13 +111,13 @@ def test_real_pings(tmp_path: Path, loop: str) -> None:
     )
     for seen, version in ((four, 4), (six, 6), (name, 4)):
         assert seen["reason"] == "ok", seen
-        assert (seen["facts"]["ping.received"], seen["facts"]["ping.loss"]) == (3, 0.0)
-        assert seen["facts"]["ip_version"] == version
-        assert 0 < seen["facts"]["ping.rtt"] < 1
-    assert name["facts"]["phase.resolve"] > 0
-    assert (full["reason"], full["facts"]["ping.sent"]) == ("ok", 1)
+        assert (seen["fields"]["ping.received"], seen["fields"]["ping.loss"]) == (3, 0.0)
+        assert seen["fields"]["ip_version"] == version
+        assert 0 < seen["fields"]["ping.rtt"] < 1
+    assert name["fields"]["phase.resolve"] > 0
+    assert (full["reason"], full["fields"]["ping.sent"]) == ("ok", 1)
     # Nobody answers for the address on the link, and there is no way to the last one: neither is waited for.
-    assert (away["reason"], away["facts"]["ping.loss"]) == ("unreachable", 100.0)
+    assert (away["reason"], away["fields"]["ping.loss"]) == ("unreachable", 100.0)
     assert away["detail"].startswith("ping 192.0.2.9 unreachable: 192.0.2.9: no route to host, ")
     assert (astray["reason"], nowhere["reason"]) == ("unreachable", "unreachable")
     assert astray["detail"].startswith("ping fe80::1%nosuch0 unreachable: fe80::1%nosuch0: no such device, ")
@@ -133,7 +133,7 @@ def test_a_real_host_that_keeps_silent(tmp_path: Path) -> None:
         'host = "127.0.0.1"\ninterval = 0.01\ntimeout = 0.2',
         directory=tmp_path,
     )
-    assert (seen["reason"], seen["facts"]["ping.sent"]) == ("timeout_response", 3)
+    assert (seen["reason"], seen["fields"]["ping.sent"]) == ("timeout_response", 3)
 
 
 @in_networks

@@ -54,7 +54,7 @@ async def test_an_address_of_the_family_that_is_wanted_is_asked(
     monitor = kind(settings, tools)
     seen = await monitor.check()
     await monitor.close()
-    assert (seen.facts["address"], seen.facts["ip_version"]) == (address, 6 if ":" in address else 4)
+    assert (seen.fields["address"], seen.fields["ip_version"]) == (address, 6 if ":" in address else 4)
 
 
 def test_every_type_that_has_the_key_is_here(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_defaults(tmp_path: Path, type_name: str) -> None:
 
 @each_type
 def test_common_keys_are_read(tmp_path: Path, type_name: str) -> None:
-    condition = f"exists({next(iter(MONITOR_TYPES[type_name].vocabulary.facts))})"
+    condition = f"exists({next(iter(MONITOR_TYPES[type_name].vocabulary.fields))})"
     conditions = {"up_when": f'["{condition}"]', "degraded_when": f'["not {condition}"]'}
     monitor = monitor_of(tmp_path, type_name, **COMMON_KEYS, **conditions)
     assert monitor == MonitorSettings(
@@ -165,7 +165,7 @@ def test_condition_on_an_unknown_field_is_rejected(tmp_path: Path, type_name: st
     for key in ("up_when", "degraded_when"):
         (error,) = errors_of(tmp_path, table_of(type_name, **{key: '["no_such_field == 1"]'}))
         assert (
-            f'monitors.a.{key}[0]: "no_such_field == 1" at column 1: there is no fact no_such_field' in error
+            f'monitors.a.{key}[0]: "no_such_field == 1" at column 1: there is no field no_such_field' in error
         )
 
 

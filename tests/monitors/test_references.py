@@ -1,4 +1,4 @@
-"""What monitors say of each other: each fault with its whole message."""
+"""What monitors say of each other: each failure with its whole message."""
 
 from pathlib import Path
 
@@ -37,27 +37,27 @@ def read(tmp_path: Path, text: str) -> Settings:
             id="loop",
         ),
         pytest.param(
-            '[network]\ncanary = ["gatewy"]\n' + MONITORS,
-            'monitord.toml:2: network.canary: "gatewy" is not a monitor; write "gateway"',
-            id="canary unknown",
+            '[network]\ncanaries = ["gatewy"]\n' + MONITORS,
+            'monitord.toml:2: network.canaries: "gatewy" is not a monitor; write "gateway"',
+            id="canaries unknown",
         ),
         pytest.param(
-            "[network]\nblind_share = 1.5\n" + MONITORS,
-            "monitord.toml:2: network.blind_share: 1.5 is too large; at most 1",
+            "[network]\nisolation_threshold = 1.5\n" + MONITORS,
+            "monitord.toml:2: network.isolation_threshold: 1.5 is too large; at most 1",
             id="more than all",
         ),
     ],
 )
-def test_a_fault_says_where_it_is_and_what_to_write(tmp_path: Path, text: str, message: str) -> None:
+def test_a_failure_says_where_it_is_and_what_to_write(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read(tmp_path, text)
     assert str(caught.value) == f"{tmp_path}/{message}"
 
 
-def test_a_parent_whose_own_table_has_a_fault_is_not_called_unknown_as_well(tmp_path: Path) -> None:
+def test_a_parent_whose_own_table_has_a_failure_is_not_called_unknown_as_well(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         read(tmp_path, '[monitors.a]\nurl = "http://a/"\ndepends_on = ["b"]\n[monitors.b]\ntype = "htp"\n')
-    assert [fault.key for fault in caught.value.faults] == ["monitors.b.type"]
+    assert [failure.key for failure in caught.value.diagnostics] == ["monitors.b.type"]
 
 
 def test_a_parent_in_the_defaults_is_not_its_own(tmp_path: Path) -> None:
@@ -66,7 +66,10 @@ def test_a_parent_in_the_defaults_is_not_its_own(tmp_path: Path) -> None:
 
 
 def test_network_and_flapping_are_read(tmp_path: Path) -> None:
-    text = '[network]\nblind_share = 0.5\ncanary = ["gateway"]\n[defaults]\nflapping = false\n' + MONITORS
+    text = (
+        '[network]\nisolation_threshold = 0.5\ncanaries = ["gateway"]\n[defaults]\nflapping = false\n'
+        + MONITORS
+    )
     settings = read(tmp_path, text)
-    assert (settings.network.blind_share, settings.network.canary) == (0.5, ("gateway",))
+    assert (settings.network.isolation_threshold, settings.network.canaries) == (0.5, ("gateway",))
     assert not any(monitor.policy.detects_flapping for monitor in settings.monitors)

@@ -40,7 +40,7 @@ async def test_the_type_in_the_manual_works(tmp_path: Path, at_least: str, reaso
     observation = await example_monitor(tmp_path, f'path = "/"\nat_least = "{at_least}"\n').check()
     assert observation.reason is reason
     assert "MiB free" in observation.detail
-    assert observation.facts["free_bytes"]
+    assert observation.fields["free_bytes"]
 
 
 def test_the_manual_shows_the_example_as_it_is() -> None:

@@ -65,12 +65,12 @@ async def test_a_connection_is_well_and_told_in_one_line(make: Make) -> None:
         seen = await monitor.check()
         await server.is_reached.wait()
     assert (seen.reason, seen.address, monitor.host) == (Reason.OK, "127.0.0.1", "tcp.test")
-    facts = dict(seen.facts)
-    response_time = facts["response_time"]
+    fields = dict(seen.fields)
+    response_time = fields["response_time"]
     assert seen.detail == f"tcp.test:{server.port} connected, {response_time:.3f} s"
     assert (seen.subject, seen.outcome) == (f"tcp.test:{server.port}", "connected")
-    assert set(facts) == {"response_time", "phase.resolve", "phase.connect", "address", "ip_version"}
-    assert (facts["address"], facts["ip_version"]) == ("127.0.0.1", 4)
+    assert set(fields) == {"response_time", "phase.resolve", "phase.connect", "address", "ip_version"}
+    assert (fields["address"], fields["ip_version"]) == ("127.0.0.1", 4)
 
 
 async def test_a_dialogue_is_gone_through(make: Make) -> None:
@@ -83,8 +83,8 @@ async def test_a_dialogue_is_gone_through(make: Make) -> None:
         seen = await make(at(server.port, steps)).check()
     assert seen.reason is Reason.OK
     assert seen.detail.startswith(f"127.0.0.1:{server.port} connected, dialogue of 5 steps done, ")
-    assert seen.facts["banner"] == "220 mx ESMTP\n250-mx\n250 HELP\n221 bye"
-    assert "phase.processing" in seen.facts
+    assert seen.fields["banner"] == "220 mx ESMTP\n250-mx\n250 HELP\n221 bye"
+    assert "phase.processing" in seen.fields
     assert part.heard == [b"EHLO me\r\n", b"QUIT\r\n"]
 
 
@@ -95,11 +95,11 @@ async def test_a_unix_socket(make: Make, tmp_path: Path) -> None:
         monitor = make(f'address = "unix:{path}"\ndialogue = {steps}')
         seen = await monitor.check()
     assert (seen.reason, seen.address, monitor.host) == (Reason.OK, str(path), None)
-    assert "ip_version" not in seen.facts
+    assert "ip_version" not in seen.fields
     assert seen.detail.startswith(f"unix:{path} connected, ")
 
 
-async def test_tls_half_way_and_its_facts(
+async def test_tls_half_way_and_its_fields(
     make: Make, authority: Authority, ca_file: str, tmp_path: Path
 ) -> None:
     context = authority.issue("mx.test", directory=tmp_path).server_context()
@@ -115,9 +115,9 @@ async def test_tls_half_way_and_its_facts(
         assert part.heard == [b"STARTTLS\r\n", b"EHLO me\r\n"]
         seen_by_name = await make(keys.replace("mx.test", "other.test")).check()
     assert seen_by_name.reason is Reason.TLS_NAME_MISMATCH
-    assert set(seen.facts) >= {name for name in TcpMonitor.vocabulary.facts if name != "phase.resolve"}
-    assert seen.facts["certificate.names"] == ("mx.test",)
-    assert seen.facts["tls.version"] == "TLSv1.3"
+    assert set(seen.fields) >= {name for name in TcpMonitor.vocabulary.fields if name != "phase.resolve"}
+    assert seen.fields["certificate.names"] == ("mx.test",)
+    assert seen.fields["tls.version"] == "TLSv1.3"
 
 
 async def test_tls_from_the_start(make: Make, authority: Authority, ca_file: str, tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ async def test_an_expectation_that_is_not_met(
     async with serve(part.play) as server:
         seen = await make(at(server.port, HELLO), timeout_s=0.3).check()
     assert (seen.reason, seen.detail.rpartition(", ")[0]) == (reason, f"127.0.0.1:{server.port} {said}")
-    assert seen.shows_connectivity is (True if "banner" in seen.facts else None)
+    assert seen.shows_connectivity is (True if "banner" in seen.fields else None)
 
 
 async def test_what_the_peer_said_is_kept_of_a_failure(make: Make) -> None:
@@ -209,7 +209,7 @@ async def test_a_condition_on_the_banner_waits_for_a_line(make: Make) -> None:
 async def test_the_banner_is_bounded_and_printable(make: Make) -> None:
     async with serve(Part(b"a\x00\xff\r\n" + b"b" * 2000 + b"\nend\n").play) as server:
         seen = await make(at(server.port, '[{ expect = "end" }]')).check()
-    banner = seen.facts["banner"]
+    banner = seen.fields["banner"]
     assert isinstance(banner, str)
     assert banner.startswith("a\ufffd\ufffd\nbbb")
     assert len(banner) == 1024
@@ -225,7 +225,7 @@ async def test_a_secret_is_sent_and_never_shown(make: Make, tmp_path: Path) -> N
         monitor = make(at(server.port, steps))
         seen = await monitor.check()
     assert part.heard == [b"PASS hunter2\r\n"]
-    assert seen.facts["banner"] == "you said PASS ***"
+    assert seen.fields["banner"] == "you said PASS ***"
     assert '"you said PASS ***"' in seen.detail
     assert "hunter2" not in repr((monitor.settings, seen))
 
@@ -295,7 +295,7 @@ def test_handshake_is_a_step_of_a_dialogue(tmp_path: Path) -> None:
     assert not read(tmp_path, keys).target.tls.verify
 
 
-def test_a_secret_step_is_not_told_in_a_fault(tmp_path: Path) -> None:
+def test_a_secret_step_is_not_told_in_a_failure(tmp_path: Path) -> None:
     (error,) = errors_of(
         tmp_path, '[monitors.a]\ntype = "tcp"\naddress = "a:1"\ndialogue = [{ send = 12345 }]\n'
     )
@@ -303,13 +303,13 @@ def test_a_secret_step_is_not_told_in_a_fault(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "looks_outward"),
+    ("address", "uses_network"),
     [("mail.test:25", True), ("localhost:25", False), ("[::1]:25", False), ("unix:/run/app.sock", False)],
 )
 async def test_what_stays_on_this_host_says_nothing_of_the_network(
-    make: Make, address: str, looks_outward: bool
+    make: Make, address: str, uses_network: bool
 ) -> None:
-    assert make(f'address = "{address}"').looks_outward is looks_outward
+    assert make(f'address = "{address}"').uses_network is uses_network
 
 
 @pytest.mark.parametrize(

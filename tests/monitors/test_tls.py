@@ -60,17 +60,17 @@ async def test_a_good_certificate_is_well_and_told_in_one_line(
         monitor = make(f'address = "tls.test:{server.port}"\nca_file = "{ca_file}"')
         seen = await monitor.check()
     assert (seen.reason, seen.address, monitor.host) == (Reason.OK, "127.0.0.1", "tls.test")
-    facts = dict(seen.facts)
-    expires_at = datetime.fromisoformat(str(facts.pop("certificate.expires_at")))
+    fields = dict(seen.fields)
+    expires_at = datetime.fromisoformat(str(fields.pop("certificate.expires_at")))
     assert abs(expires_at - datetime.now(UTC) - 30 * DAY) < timedelta(minutes=5)
-    assert str(facts.pop("tls.cipher")).startswith("TLS_")
-    response_time, expires_in_s = facts.pop("response_time"), facts.pop("certificate.expires_in")
+    assert str(fields.pop("tls.cipher")).startswith("TLS_")
+    response_time, expires_in_s = fields.pop("response_time"), fields.pop("certificate.expires_in")
     assert isinstance(expires_in_s, float)
     assert 29 * 86400 < expires_in_s < 30 * 86400
     outcome = f"TLSv1.3, certificate valid until {expires_at:%Y-%m-%d %H:%M:%S} UTC"
     assert seen.detail == f"tls.test:{server.port} {outcome}, {response_time:.3f} s"
     assert (seen.subject, seen.outcome) == (f"tls.test:{server.port}", outcome)
-    assert {name: value for name, value in facts.items() if not name.startswith("phase.")} == {
+    assert {name: value for name, value in fields.items() if not name.startswith("phase.")} == {
         "address": "127.0.0.1",
         "ip_version": 4,
         "tls.version": "TLSv1.3",
@@ -78,7 +78,7 @@ async def test_a_good_certificate_is_well_and_told_in_one_line(
         "certificate.issuer": "CN=Test Root, O=Tests",
         "certificate.names": ("tls.test", "alias.test"),
     }
-    assert {name for name in facts if name.startswith("phase.")} == {
+    assert {name for name in fields if name.startswith("phase.")} == {
         "phase.resolve",
         "phase.connect",
         "phase.tls",
@@ -95,7 +95,7 @@ async def test_the_earliest_end_of_the_whole_chain_counts(
         monitor = make(keys, degraded_when="certificate.expires_in < 14d")
         result = judge(await monitor.check(), monitor.settings, None)
     assert result.verdict is Verdict.WARN
-    assert result.observation.facts["certificate.issuer"] == "CN=Between, O=Tests"
+    assert result.observation.fields["certificate.issuer"] == "CN=Between, O=Tests"
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ async def test_a_bad_certificate_has_its_own_reason(
         )
         unverified = await make(f"{keys}\nverify = false").check()
     assert unverified.reason is Reason.OK
-    assert unverified.facts["certificate.names"] == (name,)
+    assert unverified.fields["certificate.names"] == (name,)
 
 
 async def test_the_name_that_is_wanted_can_be_another(
@@ -143,7 +143,7 @@ async def test_an_old_version_is_refused(make: Make, authority: Authority, tmp_p
     context = issued.server_context(maximum=ssl.TLSVersion.TLSv1_2)
     async with serve(Part(END).play, tls=context) as server:
         seen = await make(f'address = "127.0.0.1:{server.port}"\nverify = false').check()
-        assert (seen.reason, seen.facts["tls.version"]) == (Reason.OK, "TLSv1.2")
+        assert (seen.reason, seen.fields["tls.version"]) == (Reason.OK, "TLSv1.2")
     async with serve_tls_once(context) as port:
         seen = await make(f'address = "127.0.0.1:{port}"\nverify = false\nmin_tls = "1.3"').check()
     assert seen.reason is Reason.TLS_FAILED
@@ -193,9 +193,9 @@ async def test_mail_servers_are_asked_for_tls_first(
         keys = f'address = "tls.test:{server.port}"\nca_file = "{ca_file}"\nstarttls = "{protocol}"'
         seen = await make(keys).check()
         await part.is_over.wait()
-    assert (seen.reason, seen.facts["certificate.names"]) == (Reason.OK, ("tls.test",))
+    assert (seen.reason, seen.fields["certificate.names"]) == (Reason.OK, ("tls.test",))
     assert part.heard == heard
-    assert "phase.processing" in seen.facts
+    assert "phase.processing" in seen.fields
 
 
 async def test_a_mail_server_that_refuses_tls_is_told_in_its_words(make: Make) -> None:

@@ -68,13 +68,13 @@ def test_name_without_a_type_is_a_timer_in_a_timer_monitor(tmp_path: Path) -> No
     ],
 )
 def test_what_names_no_unit_is_refused_in_every_key(tmp_path: Path, keys: str) -> None:
-    (fault,) = errors_of(tmp_path, f"[monitors.a]\n{keys}\n")
-    assert r"is not the name of a unit; write 'a\x20b." in fault
+    (failure,) = errors_of(tmp_path, f"[monitors.a]\n{keys}\n")
+    assert r"is not the name of a unit; write 'a\x20b." in failure
 
 
 def test_pattern_is_no_unit_of_a_journal(tmp_path: Path) -> None:
-    (fault,) = errors_of(tmp_path, '[monitors.a]\ntype = "journal"\nunit = "nginx*"\n')
-    assert "is a pattern; write the name of one unit" in fault
+    (failure,) = errors_of(tmp_path, '[monitors.a]\ntype = "journal"\nunit = "nginx*"\n')
+    assert "is a pattern; write the name of one unit" in failure
 
 
 @pytest.mark.parametrize(

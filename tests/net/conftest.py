@@ -6,7 +6,15 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from monitord.net import HttpClient, HttpExchange, HttpFault, HttpOutcome, HttpRequest, Resolver, TlsContexts
+from monitord.net import (
+    HttpClient,
+    HttpExchange,
+    HttpFailure,
+    HttpOutcome,
+    HttpRequest,
+    Resolver,
+    TlsContexts,
+)
 from tests.certificates import Authority
 
 NAMES = {
@@ -67,7 +75,7 @@ async def exchange(
     return outcome
 
 
-async def fault(client: HttpClient, request: HttpRequest, *, deadline: float | None = None) -> HttpFault:
+async def failure(client: HttpClient, request: HttpRequest, *, deadline: float | None = None) -> HttpFailure:
     outcome: HttpOutcome = await client.fetch(request, deadline=deadline or in_time())
-    assert isinstance(outcome, HttpFault), outcome
+    assert isinstance(outcome, HttpFailure), outcome
     return outcome

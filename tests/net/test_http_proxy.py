@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from monitord.net import Deviation, FaultKind, HttpClient, HttpRequest, Phase, TlsOptions
+from monitord.net import Deviation, FailureKind, HttpClient, HttpRequest, Phase, TlsOptions
 from tests.certificates import Authority
-from tests.net.conftest import exchange, fault, soon
+from tests.net.conftest import exchange, failure, soon
 from tests.servers import Peer, Script, respond, send_raw, serve
 
 
@@ -102,8 +102,8 @@ async def test_any_success_opens_the_tunnel(
 )
 async def test_connect_names_host_and_port(client: HttpClient, url: str, authority: str) -> None:
     async with serve(send_raw(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")) as proxy:
-        seen = await fault(client, HttpRequest(url=url, proxy=f"http://127.0.0.1:{proxy.port}"))
-    assert seen.kind is FaultKind.UNREACHABLE
+        seen = await failure(client, HttpRequest(url=url, proxy=f"http://127.0.0.1:{proxy.port}"))
+    assert seen.kind is FailureKind.UNREACHABLE
     assert (proxy.requests[0].target, proxy.requests[0].headers["host"]) == (authority, authority)
 
 
@@ -114,40 +114,40 @@ ASKS = b'HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm="x"\r\nProxy-Authen
     ("userinfo", "pieces", "kind", "detail"),
     [
         (
-            "", [b"HTTP/1.1 403 No\r\nContent-Length: 4\r\n\r\nstop"], FaultKind.UNREACHABLE,
+            "", [b"HTTP/1.1 403 No\r\nContent-Length: 4\r\n\r\nstop"], FailureKind.UNREACHABLE,
             "the proxy answered 403 to CONNECT",
         ),
-        ("", [b"HTTP/1.1 302 F\r\nLocation: /x\r\n\r\n"], FaultKind.UNREACHABLE, "the proxy answered 302 to CONNECT"),
+        ("", [b"HTTP/1.1 302 F\r\nLocation: /x\r\n\r\n"], FailureKind.UNREACHABLE, "the proxy answered 302 to CONNECT"),
         (
-            "", [ASKS], FaultKind.UNREACHABLE,
+            "", [ASKS], FailureKind.UNREACHABLE,
             "the proxy answered 407 to CONNECT: it asks for authentication (Basic, Digest); "
             'write proxy = "http://USER:PASSWORD@host:port"',
         ),
         (
-            "joe:s3cret@", [ASKS], FaultKind.UNREACHABLE,
+            "joe:s3cret@", [ASKS], FailureKind.UNREACHABLE,
             "the proxy answered 407 to CONNECT: it asks for authentication (Basic, Digest) "
             "and does not accept the user name and password of proxy",
         ),
         (
-            "", [b"HTTP/1.1 407 Who\r\nProxy-Authenticate: \x1b[31m\r\n\r\n"], FaultKind.UNREACHABLE,
+            "", [b"HTTP/1.1 407 Who\r\nProxy-Authenticate: \x1b[31m\r\n\r\n"], FailureKind.UNREACHABLE,
             "the proxy answered 407 to CONNECT: it asks for authentication (unknown scheme); "
             'write proxy = "http://USER:PASSWORD@host:port"',
         ),
         (
-            "", [ESTABLISHED + b"Content-Length: 2\r\n\r\nok"], FaultKind.PROTOCOL_ERROR,
+            "", [ESTABLISHED + b"Content-Length: 2\r\n\r\nok"], FailureKind.PROTOCOL_ERROR,
             "the proxy sent 2 bytes after its answer to CONNECT (200), which has no body",
         ),
-        ("", [], FaultKind.RESET, "the proxy closed the connection without an answer to CONNECT"),
-        ("", [b"HTTP/1.1 2"], FaultKind.RESET, "the proxy closed the connection without an answer to CONNECT"),
+        ("", [], FailureKind.RESET, "the proxy closed the connection without an answer to CONNECT"),
+        ("", [b"HTTP/1.1 2"], FailureKind.RESET, "the proxy closed the connection without an answer to CONNECT"),
     ],
     ids=["403", "302", "407", "407 again", "407 of nothing", "a body", "nothing", "half a line"],
 )  # fmt: skip
 async def test_a_proxy_that_opens_no_tunnel_is_reported(
-    client: HttpClient, userinfo: str, pieces: Sequence[bytes], kind: FaultKind, detail: str
+    client: HttpClient, userinfo: str, pieces: Sequence[bytes], kind: FailureKind, detail: str
 ) -> None:
     async with serve(send_raw(*pieces)) as proxy:
         request = HttpRequest(url="https://a.example/", proxy=f"http://{userinfo}127.0.0.1:{proxy.port}")
-        seen = await fault(client, request)
+        seen = await failure(client, request)
     assert seen.kind is kind
     assert seen.detail == f"connect to proxy 127.0.0.1:{proxy.port}: {detail}"
     assert (seen.status, dict(seen.headers)) == (None, {})
@@ -160,8 +160,8 @@ async def test_a_proxy_that_resets_is_reported(client: HttpClient) -> None:
 
     async with serve(script) as proxy:
         request = HttpRequest(url="https://a.example/", proxy=f"http://127.0.0.1:{proxy.port}")
-        seen = await fault(client, request)
-    assert seen.kind is FaultKind.RESET
+        seen = await failure(client, request)
+    assert seen.kind is FailureKind.RESET
     assert seen.detail == (
         f"connect to proxy 127.0.0.1:{proxy.port} (no answer to CONNECT): the connection was reset by the peer"
     )
@@ -176,8 +176,8 @@ async def test_a_proxy_that_does_not_answer_is_reported(client: HttpClient, piec
 
     async with serve(script) as proxy:
         request = HttpRequest(url="https://a.example/", proxy=f"http://127.0.0.1:{proxy.port}")
-        seen = await fault(client, request, deadline=soon())
-    assert seen.kind is FaultKind.TIMEOUT_CONNECT
+        seen = await failure(client, request, deadline=soon())
+    assert seen.kind is FailureKind.TIMEOUT_CONNECT
     assert seen.detail == f"connect to proxy 127.0.0.1:{proxy.port} (no answer to CONNECT) timed out"
 
 
@@ -189,8 +189,8 @@ async def test_a_proxy_that_sends_interim_responses_without_end_is_reported(clie
 
     async with serve(script) as proxy:
         request = HttpRequest(url="https://a.example/", proxy=f"http://127.0.0.1:{proxy.port}")
-        seen = await fault(client, request)
-    assert seen.kind is FaultKind.PROTOCOL_ERROR
+        seen = await failure(client, request)
+    assert seen.kind is FailureKind.PROTOCOL_ERROR
     assert "interim responses" in seen.detail
 
 
@@ -203,8 +203,8 @@ async def test_the_certificate_behind_a_tunnel_is_verified(
         serve(tunnel(server.port, ESTABLISHED + b"\r\n")) as proxy,
     ):
         proxy_url, tls = f"http://127.0.0.1:{proxy.port}", TlsOptions(ca_file=ca_file)
-        seen = await fault(client, HttpRequest(url="https://a.example/", proxy=proxy_url, tls=tls))
-    assert seen.kind is FaultKind.TLS_NAME_MISMATCH
+        seen = await failure(client, HttpRequest(url="https://a.example/", proxy=proxy_url, tls=tls))
+    assert seen.kind is FailureKind.TLS_NAME_MISMATCH
 
 
 async def test_what_does_not_speak_tls_behind_a_tunnel_is_reported(client: HttpClient) -> None:
@@ -216,8 +216,8 @@ async def test_what_does_not_speak_tls_behind_a_tunnel_is_reported(client: HttpC
 
     async with serve(script) as proxy:
         request = HttpRequest(url="https://a.example/", proxy=f"http://127.0.0.1:{proxy.port}")
-        seen = await fault(client, request)
-    assert seen.kind is FaultKind.TLS_FAILED
+        seen = await failure(client, request)
+    assert seen.kind is FailureKind.TLS_FAILED
     assert "does not speak TLS" in seen.detail
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from monitord.net import Deviation, FaultKind, HttpClient, HttpRequest, Phase, TlsOptions
+from monitord.net import Deviation, FailureKind, HttpClient, HttpRequest, Phase, TlsOptions
 from monitord.net.http.url import redirect_target
 from tests.certificates import Authority
-from tests.net.conftest import exchange, fault, in_time
+from tests.net.conftest import exchange, failure, in_time
 from tests.servers import Peer, Script, respond, send_raw, serve
 
 
@@ -45,8 +45,8 @@ async def test_redirects_are_followed_and_counted_and_their_time_adds_up(client:
 
 async def test_more_than_ten_redirects_are_too_many(client: HttpClient) -> None:
     async with serve(count_down()) as server:
-        seen = await fault(client, HttpRequest(url=f"http://one.test:{server.port}/11"))
-    assert (seen.kind, seen.redirects) == (FaultKind.TOO_MANY_REDIRECTS, 10)
+        seen = await failure(client, HttpRequest(url=f"http://one.test:{server.port}/11"))
+    assert (seen.kind, seen.redirects) == (FailureKind.TOO_MANY_REDIRECTS, 10)
     assert len(server.requests) == 11
 
 
@@ -110,8 +110,8 @@ async def test_a_redirect_to_what_is_not_http_is_an_error_of_protocol(
     client: HttpClient, location: str, problem: str
 ) -> None:
     async with serve(redirect_to(location)) as server:
-        seen = await fault(client, HttpRequest(url=f"http://one.test:{server.port}/"))
-    assert (seen.kind, seen.detail) == (FaultKind.PROTOCOL_ERROR, problem)
+        seen = await failure(client, HttpRequest(url=f"http://one.test:{server.port}/"))
+    assert (seen.kind, seen.detail) == (FailureKind.PROTOCOL_ERROR, problem)
 
 
 @pytest.mark.parametrize(
@@ -246,10 +246,10 @@ async def test_a_client_certificate_is_not_shown_to_strangers(
     assert [bool(certificate) for certificate in shown] == [True, False]
 
 
-async def test_the_fault_of_a_redirect_is_told_with_its_place(client: HttpClient) -> None:
+async def test_the_failure_of_a_redirect_is_told_with_its_place(client: HttpClient) -> None:
     async with serve(send_raw(b"")) as other, serve(redirect_to(f"http://127.0.0.1:{other.port}/")) as server:
-        seen = await fault(client, HttpRequest(url=f"http://one.test:{server.port}/"))
-    assert (seen.kind, seen.redirects, seen.address) == (FaultKind.RESET, 1, "127.0.0.1")
+        seen = await failure(client, HttpRequest(url=f"http://one.test:{server.port}/"))
+    assert (seen.kind, seen.redirects, seen.address) == (FailureKind.RESET, 1, "127.0.0.1")
 
 
 async def test_a_location_is_followed_byte_for_byte(client: HttpClient) -> None:
@@ -317,8 +317,8 @@ async def test_a_body_is_not_sent_to_another_origin(client: HttpClient, status: 
         serve(redirect_to(f"http://two.test:{other.port}/x?t=1", status=status)) as server,
     ):
         url = f"http://one.test:{server.port}/"
-        seen = await fault(client, HttpRequest(url=url, method=method, body=b"pin=1234"))
-    assert (seen.kind, seen.redirects, other.connections) == (FaultKind.REDIRECT_REFUSED, 1, 0)
+        seen = await failure(client, HttpRequest(url=url, method=method, body=b"pin=1234"))
+    assert (seen.kind, seen.redirects, other.connections) == (FailureKind.REDIRECT_REFUSED, 1, 0)
     assert seen.detail == (
         f"the redirect ({status}) leads to http://two.test:{other.port}, "
         "and the body of a request is not sent to another origin"
@@ -334,8 +334,8 @@ async def test_a_body_that_another_method_keeps_is_not_sent_to_another_origin(
         serve(redirect_to(f"http://one.test:{other.port}/", status=status)) as server,
     ):
         url = f"http://one.test:{server.port}/"
-        seen = await fault(client, HttpRequest(url=url, method=method, body=b"pin=1234"))
-    assert (seen.kind, other.connections) == (FaultKind.REDIRECT_REFUSED, 0)
+        seen = await failure(client, HttpRequest(url=url, method=method, body=b"pin=1234"))
+    assert (seen.kind, other.connections) == (FailureKind.REDIRECT_REFUSED, 0)
 
 
 @pytest.mark.parametrize(("status", "method"), [(303, "POST"), (303, "GET"), (302, "POST"), (307, "GET")])

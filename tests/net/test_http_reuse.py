@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from monitord.net import FaultKind, HttpClient, HttpRequest, Resolver, TlsContexts, TlsOptions
+from monitord.net import FailureKind, HttpClient, HttpRequest, Resolver, TlsContexts, TlsOptions
 from tests.certificates import Authority
-from tests.net.conftest import exchange, fault
+from tests.net.conftest import exchange, failure
 from tests.servers import Peer, Script, serve
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -141,7 +141,7 @@ async def test_slow_response_on_a_kept_connection_counts(impatient: HttpClient) 
     assert seen.status == 201
 
 
-async def test_refused_fresh_connection_is_the_fault(client: HttpClient) -> None:
+async def test_refused_fresh_connection_is_the_failure(client: HttpClient) -> None:
     async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         listener.close()
@@ -153,8 +153,8 @@ async def test_refused_fresh_connection_is_the_fault(client: HttpClient) -> None
     port = listener.sockets[0].getsockname()[1]
     request = HttpRequest(url=f"http://127.0.0.1:{port}/", reuse_connection=True)
     await exchange(client, request)
-    seen = await fault(client, request)
-    assert (seen.kind, seen.detail) == (FaultKind.REFUSED, f"connect to 127.0.0.1:{port} refused")
+    seen = await failure(client, request)
+    assert (seen.kind, seen.detail) == (FailureKind.REFUSED, f"connect to 127.0.0.1:{port} refused")
 
 
 async def test_fresh_connection_is_tried_once(client: HttpClient) -> None:
@@ -171,15 +171,15 @@ async def test_fresh_connection_is_tried_once(client: HttpClient) -> None:
     async with serve(script) as server:
         request = HttpRequest(url=f"http://127.0.0.1:{server.port}/", reuse_connection=True)
         await exchange(client, request)
-        seen = await fault(client, request)
+        seen = await failure(client, request)
     assert (seen.kind, seen.detail) == (
-        FaultKind.RESET,
+        FailureKind.RESET,
         "the peer closed the connection without an answer",
     )
     assert connections == 2
 
 
-async def test_response_that_breaks_off_on_a_kept_connection_is_a_fault(client: HttpClient) -> None:
+async def test_response_that_breaks_off_on_a_kept_connection_is_a_failure(client: HttpClient) -> None:
     """A byte has come back: the server has the request and failed."""
 
     async def half(peer: Peer) -> None:
@@ -188,8 +188,8 @@ async def test_response_that_breaks_off_on_a_kept_connection_is_a_fault(client: 
     async with serve(once_then(half)) as server:
         request = HttpRequest(url=f"http://127.0.0.1:{server.port}/", reuse_connection=True)
         await exchange(client, request)
-        seen = await fault(client, request)
-    assert (seen.kind, server.connections) == (FaultKind.RESET, 1)
+        seen = await failure(client, request)
+    assert (seen.kind, server.connections) == (FailureKind.RESET, 1)
 
 
 async def test_timeout_status_on_a_fresh_connection_is_the_response(client: HttpClient) -> None:

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from monitord.net import FaultKind, Resolver
-from monitord.net.ping import OpenEchoSocket, PingAnswers, Pinger, PingFault, PingOutcome
+from monitord.net import FailureKind, Resolver
+from monitord.net.ping import OpenEchoSocket, PingAnswers, Pinger, PingFailure, PingOutcome
 from tests.net.conftest import addresses_of_tests, in_time, soon
 from tests.pings import Answer, ScriptedSocket
 
@@ -50,8 +50,8 @@ async def test_who_has_no_time_left_to_send_has_pinged_nobody(resolver: Resolver
     """As after a look-up that took all of it."""
     socket = ScriptedSocket()
     outcome = await ping(resolver, lambda _: socket, deadline=time.monotonic() - 1)
-    assert isinstance(outcome, PingFault)
-    assert outcome.kind is FaultKind.TIMEOUT_RESOLVE
+    assert isinstance(outcome, PingFailure)
+    assert outcome.kind is FailureKind.TIMEOUT_RESOLVE
     assert socket.is_closed
 
 
@@ -132,14 +132,14 @@ async def test_a_request_that_cannot_be_sent_is_a_lost_one(resolver: Resolver) -
     assert (outcome.sent, len(outcome.rtts_s), outcome.error) == (3, 2, "network is unreachable")
 
 
-async def test_a_host_without_memory_for_packets_is_at_fault_itself(resolver: Resolver) -> None:
+async def test_a_host_without_memory_for_packets_is_at_failure_itself(resolver: Resolver) -> None:
     def refuse(_: int) -> list[int]:
         raise OSError(errno.ENOBUFS, "")
 
     socket = ScriptedSocket(refuse)
     outcome = await ping(resolver, lambda _: socket)
-    assert isinstance(outcome, PingFault)
-    assert outcome.kind is FaultKind.PROBER_EXHAUSTED
+    assert isinstance(outcome, PingFailure)
+    assert outcome.kind is FailureKind.PROBER_EXHAUSTED
     assert socket.is_closed
 
 
@@ -148,29 +148,32 @@ async def test_a_host_without_memory_for_packets_is_at_fault_itself(resolver: Re
     [
         (
             errno.EACCES,
-            FaultKind.PROBER_FORBIDDEN,
+            FailureKind.PROBER_FORBIDDEN,
             f"this host forbids ping sockets to group {os.getegid()}; "
             'write "net.ipv4.ping_group_range = 0 2147483647" to a file in /etc/sysctl.d',
         ),
-        (errno.EMFILE, FaultKind.PROBER_EXHAUSTED, "127.0.0.1: Too many open files"),
-        (errno.EAFNOSUPPORT, FaultKind.UNREACHABLE, "127.0.0.1: Address family not supported by protocol"),
+        (errno.EMFILE, FailureKind.PROBER_EXHAUSTED, "127.0.0.1: Too many open files"),
+        (errno.EAFNOSUPPORT, FailureKind.UNREACHABLE, "127.0.0.1: Address family not supported by protocol"),
     ],
 )
-async def test_a_socket_that_cannot_be_opened_is_a_fault(
-    resolver: Resolver, number: int, kind: FaultKind, detail: str
+async def test_a_socket_that_cannot_be_opened_is_a_failure(
+    resolver: Resolver, number: int, kind: FailureKind, detail: str
 ) -> None:
     def refuse(address: str) -> ScriptedSocket:
         raise OSError(number, os.strerror(number))
 
     outcome = await ping(resolver, refuse)
-    assert isinstance(outcome, PingFault)
+    assert isinstance(outcome, PingFailure)
     assert (outcome.kind, outcome.detail, outcome.address) == (kind, detail, "127.0.0.1")
 
 
-async def test_a_name_that_does_not_exist_is_a_fault_and_opens_nothing(resolver: Resolver) -> None:
+async def test_a_name_that_does_not_exist_is_a_failure_and_opens_nothing(resolver: Resolver) -> None:
     outcome = await ping(resolver, lambda _: ScriptedSocket(), host="nowhere.test")
-    assert isinstance(outcome, PingFault)
-    assert (outcome.kind, outcome.detail) == (FaultKind.RESOLVE_FAILED, "resolve nowhere.test: no such name")
+    assert isinstance(outcome, PingFailure)
+    assert (outcome.kind, outcome.detail) == (
+        FailureKind.RESOLVE_FAILED,
+        "resolve nowhere.test: no such name",
+    )
     assert outcome.address is None
 
 
@@ -185,9 +188,9 @@ async def test_a_name_that_hangs_is_a_timeout_of_resolving() -> None:
     resolver = Resolver(hang, monotonic=lambda: 0.0)
     outcome = await ping(resolver, lambda _: ScriptedSocket(), host="slow.test", deadline=soon())
     freed.set()
-    assert isinstance(outcome, PingFault)
+    assert isinstance(outcome, PingFailure)
     assert (outcome.kind, outcome.detail) == (
-        FaultKind.TIMEOUT_RESOLVE,
+        FailureKind.TIMEOUT_RESOLVE,
         "resolve slow.test: no answer in time",
     )
     await resolver.close()

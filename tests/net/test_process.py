@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from monitord.net import ProcessEnd, Processes, ProcessFault, ProcessFaultKind, ProcessRequest
+from monitord.net import ProcessEnd, Processes, ProcessFailure, ProcessFailureKind, ProcessRequest
 from monitord.net.process import MAX_STDERR_BYTES, MAX_STDOUT_BYTES
 
 PATH = (("PATH", "/usr/bin:/bin"),)
@@ -38,9 +38,9 @@ async def run(processes: Processes, request: ProcessRequest, within_s: float = 2
     return outcome
 
 
-async def refused(processes: Processes, request: ProcessRequest) -> ProcessFault:
+async def refused(processes: Processes, request: ProcessRequest) -> ProcessFailure:
     outcome = await processes.run(request, deadline=time.monotonic() + 20)
-    assert isinstance(outcome, ProcessFault), outcome
+    assert isinstance(outcome, ProcessFailure), outcome
     return outcome
 
 
@@ -220,8 +220,10 @@ async def test_what_cannot_be_killed_is_left_alone_and_not_started_again() -> No
     ((pid, _), *_) = sent
     assert sent == [(pid, signal.SIGTERM), (pid, signal.SIGKILL), (pid, signal.SIGKILL)]
     assert processes.dying == 1
-    fault = await refused(processes, request)
-    assert fault == ProcessFault(ProcessFaultKind.STUCK, f"process {pid} was killed, and is still there")
+    failure = await refused(processes, request)
+    assert failure == ProcessFailure(
+        ProcessFailureKind.STUCK, f"process {pid} was killed, and is still there"
+    )
     assert (await run(processes, script("exit 0"))).exit_code == 0, "others go on"
     os.kill(pid, signal.SIGKILL)
     await processes.close()
@@ -269,18 +271,18 @@ def unusable(tmp_path: Path) -> Iterator[tuple[str, str]]:
 
 async def test_what_cannot_be_run_is_told_with_the_reason(processes: Processes, tmp_path: Path) -> None:
     for program, problem in unusable(tmp_path):
-        fault = await refused(processes, ProcessRequest((program,)))
-        assert fault == ProcessFault(ProcessFaultKind.UNUSABLE, f"{program}: {problem}")
+        failure = await refused(processes, ProcessRequest((program,)))
+        assert failure == ProcessFailure(ProcessFailureKind.UNUSABLE, f"{program}: {problem}")
 
 
 async def test_a_directory_that_is_not_there_is_named(processes: Processes, tmp_path: Path) -> None:
-    fault = await refused(processes, script("exit 0", directory=f"{tmp_path}/nowhere"))
-    assert fault.detail == f"the directory {tmp_path}/nowhere: No such file or directory"
+    failure = await refused(processes, script("exit 0", directory=f"{tmp_path}/nowhere"))
+    assert failure.detail == f"the directory {tmp_path}/nowhere: No such file or directory"
 
 
-async def test_arguments_that_are_too_long_are_a_fault(processes: Processes) -> None:
-    fault = await refused(processes, ProcessRequest(("/bin/true", "x" * 10_000_000)))
-    assert fault == ProcessFault(ProcessFaultKind.UNUSABLE, "/bin/true: Argument list too long")
+async def test_arguments_that_are_too_long_are_a_failure(processes: Processes) -> None:
+    failure = await refused(processes, ProcessRequest(("/bin/true", "x" * 10_000_000)))
+    assert failure == ProcessFailure(ProcessFailureKind.UNUSABLE, "/bin/true: Argument list too long")
 
 
 @contextmanager
@@ -296,11 +298,13 @@ def descriptors_left(count: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("left", range(7))
-async def test_a_host_without_descriptors_is_no_fault_of_the_program(processes: Processes, left: int) -> None:
+async def test_a_host_without_descriptors_is_no_failure_of_the_program(
+    processes: Processes, left: int
+) -> None:
     """At whichever step they end; what was opened before is closed."""
     with descriptors_left(left):
-        fault = await refused(processes, script("exit 0"))
-    assert fault == ProcessFault(ProcessFaultKind.EXHAUSTED, "no process to spare: Too many open files")
+        failure = await refused(processes, script("exit 0"))
+    assert failure == ProcessFailure(ProcessFailureKind.EXHAUSTED, "no process to spare: Too many open files")
     assert (await run(processes, script("exit 0"))).exit_code == 0
 
 
@@ -312,7 +316,7 @@ async def test_a_status_that_nobody_saw_is_no_success(processes: Processes, text
         outcome = await processes.run(script(text), deadline=time.monotonic() + 20)
     finally:
         signal.signal(signal.SIGCHLD, before)
-    if isinstance(outcome, ProcessFault):
+    if isinstance(outcome, ProcessFailure):
         assert (
             outcome.detail == "/bin/sh: it ended, but not for us to see: SIGCHLD is ignored in this process"
         )

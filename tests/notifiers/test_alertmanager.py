@@ -7,17 +7,19 @@ from typing import Any
 
 import pytest
 
-from monitord.model import Health
-from monitord.notifiers import Message, Notice, NoticeKind, NotifierTools
-from tests.alerts.made import T0, notice
+from monitord.model import State
+from monitord.notifiers import Message, Notification, NotificationKind, NotifierTools
+from tests.alerts.made import T0, notification
 from tests.notifiers.test_webhook import sent
 
 NOW = T0 + timedelta(minutes=10)
 
 
-async def posted(tmp_path: Path, tools: NotifierTools, *notices: Notice) -> tuple[str, list[dict[str, Any]]]:
+async def posted(
+    tmp_path: Path, tools: NotifierTools, *notifications: Notification
+) -> tuple[str, list[dict[str, Any]]]:
     _, server = await sent(
-        tmp_path, tools, 'type = "alertmanager"', message=Message(notices, "here", NOW), path="/am/"
+        tmp_path, tools, 'type = "alertmanager"', message=Message(notifications, "here", NOW), path="/am/"
     )
     (request,) = server.requests
     return f"{request.method} {request.target}", json.loads(request.body)
@@ -31,7 +33,7 @@ def firing(alerts: list[dict[str, Any]]) -> list[str]:
 async def test_an_alert_has_its_labels_its_beginning_and_an_end_to_come(
     tmp_path: Path, tools: NotifierTools
 ) -> None:
-    target, alerts = await posted(tmp_path, tools, notice())
+    target, alerts = await posted(tmp_path, tools, notification())
     assert target == "POST /am/api/v2/alerts"
     critical, warning = alerts
     assert critical["labels"] == {
@@ -53,25 +55,30 @@ async def test_an_alert_has_its_labels_its_beginning_and_an_end_to_come(
 
 async def test_times_of_a_change_a_recovery_and_a_late_delivery(tmp_path: Path, tools: NotifierTools) -> None:
     changed_at, recovered_at = T0 + timedelta(minutes=3), T0 + timedelta(minutes=7)
-    change = notice(
-        kind=NoticeKind.CHANGE, health=Health.DEGRADED, since=changed_at, at=changed_at, duration_s=180.0
+    change = notification(
+        kind=NotificationKind.UPDATE, health=State.DEGRADED, since=changed_at, at=changed_at, duration_s=180.0
     )
     _, (critical, warning) = await posted(tmp_path, tools, change)
     assert critical["startsAt"] == "2026-01-01T12:00:00.000+00:00"
     assert critical["endsAt"] == warning["startsAt"] == "2026-01-01T12:03:00.000+00:00"
-    recovery = notice(
-        kind=NoticeKind.RECOVERY, since=recovered_at, at=recovered_at + timedelta(seconds=9), duration_s=420.0
+    recovery = notification(
+        kind=NotificationKind.RECOVERY,
+        since=recovered_at,
+        at=recovered_at + timedelta(seconds=9),
+        duration_s=420.0,
     )
     _, alerts = await posted(tmp_path, tools, recovery)
     assert {one["startsAt"] for one in alerts} == {"2026-01-01T12:00:00.000+00:00"}
     assert {one["endsAt"] for one in alerts} == {"2026-01-01T12:07:00.000+00:00"}
-    retried = Message([notice()], "here", T0, NOW)
+    retried = Message([notification()], "here", T0, NOW)
     _, server = await sent(tmp_path, tools, 'type = "alertmanager"', message=retried, path="/")
     assert firing(json.loads(server.requests[0].body)) == ["critical"]
 
 
 async def test_an_alert_never_ends_before_it_starts(tmp_path: Path, tools: NotifierTools) -> None:
-    clock_was_set_back = notice(since=T0 - timedelta(hours=1), started_at=T0, at=T0 - timedelta(hours=1))
+    clock_was_set_back = notification(
+        since=T0 - timedelta(hours=1), started_at=T0, at=T0 - timedelta(hours=1)
+    )
     _, alerts = await posted(tmp_path, tools, clock_was_set_back)
     assert all(one["startsAt"] <= one["endsAt"] for one in alerts)
 
@@ -79,21 +86,21 @@ async def test_an_alert_never_ends_before_it_starts(tmp_path: Path, tools: Notif
 @pytest.mark.parametrize(
     ("one", "severities"),
     [
-        (notice(), ["critical"]),
-        (notice(kind=NoticeKind.CHANGE, health=Health.DEGRADED), ["warning"]),
-        (notice(health=Health.UNKNOWN), ["warning"]),
-        (notice(kind=NoticeKind.FLAPPING), ["critical"]),
-        (notice(kind=NoticeKind.REMINDER), ["critical"]),
-        (notice(kind=NoticeKind.RECOVERY), []),
-        (notice(kind=NoticeKind.ENDED), []),
-        (notice(kind=NoticeKind.BLIND, monitor=""), ["critical"]),
-        (notice(kind=NoticeKind.SEEING, monitor=""), []),
-        (notice(kind=NoticeKind.TEST, monitor=""), ["warning"]),
+        (notification(), ["critical"]),
+        (notification(kind=NotificationKind.UPDATE, health=State.DEGRADED), ["warning"]),
+        (notification(health=State.UNKNOWN), ["warning"]),
+        (notification(kind=NotificationKind.FLAPPING), ["critical"]),
+        (notification(kind=NotificationKind.REMINDER), ["critical"]),
+        (notification(kind=NotificationKind.RECOVERY), []),
+        (notification(kind=NotificationKind.CLOSED), []),
+        (notification(kind=NotificationKind.ISOLATED, monitor=""), ["critical"]),
+        (notification(kind=NotificationKind.RECONNECTED, monitor=""), []),
+        (notification(kind=NotificationKind.TEST, monitor=""), ["warning"]),
     ],
-    ids=lambda one: one.kind.value if isinstance(one, Notice) else "",
+    ids=lambda one: one.kind.value if isinstance(one, Notification) else "",
 )
 async def test_what_goes_on_and_what_is_over(
-    tmp_path: Path, tools: NotifierTools, one: Notice, severities: list[str]
+    tmp_path: Path, tools: NotifierTools, one: Notification, severities: list[str]
 ) -> None:
     _, alerts = await posted(tmp_path, tools, one)
     assert firing(alerts) == severities
@@ -101,6 +108,6 @@ async def test_what_goes_on_and_what_is_over(
 
 
 async def test_the_labels_stay_from_the_beginning_to_the_end(tmp_path: Path, tools: NotifierTools) -> None:
-    _, opening = await posted(tmp_path, tools, notice())
-    _, closing = await posted(tmp_path, tools, notice(kind=NoticeKind.RECOVERY, detail="200 OK"))
+    _, opening = await posted(tmp_path, tools, notification())
+    _, closing = await posted(tmp_path, tools, notification(kind=NotificationKind.RECOVERY, detail="200 OK"))
     assert [one["labels"] for one in opening] == [one["labels"] for one in closing]

@@ -8,10 +8,10 @@ import pytest
 
 from monitord.notifiers import DeliveryError, Message, NotifierTools
 from monitord.notifiers.exec import ExecNotifier
-from tests.alerts.made import T0, notice
+from tests.alerts.made import T0, notification
 from tests.configurations import settings_of
 
-MESSAGE = Message((notice(),), "here", T0)
+MESSAGE = Message((notification(),), "here", T0)
 
 
 def notifier(tmp_path: Path, tools: NotifierTools, script: str, keys: str = "") -> ExecNotifier:
@@ -45,18 +45,22 @@ def read(file: Path) -> str:
 
 
 async def test_a_message_of_many_still_fits(tmp_path: Path, tools: NotifierTools) -> None:
-    many = Message([notice(number, detail="x" * 1000) for number in range(200)], "here", T0)
+    many = Message([notification(number, detail="x" * 1000) for number in range(200)], "here", T0)
     await told(tmp_path, tools, f"cat >{tmp_path}/out", message=many)
-    assert len(json.loads(read(tmp_path / "out"))["notices"]) == 200
+    assert len(json.loads(read(tmp_path / "out"))["notifications"]) == 200
 
 
 async def test_a_text_that_is_too_long_for_the_environment_is_sent_in_parts(
     tmp_path: Path, tools: NotifierTools
 ) -> None:
     pager = notifier(tmp_path, tools, f'printf %s "$MONITORD_TEXT" >{tmp_path}/text')
-    assert pager.fits(Message([notice(number) for number in range(200)], "here", T0))
-    assert not pager.fits(Message([notice(number, detail="ü" * 1000) for number in range(20)], "here", T0))
-    await pager.deliver(Message([notice(tags=("ü" * 40_000,))], "here", T0), deadline=time.monotonic() + 10)
+    assert pager.fits(Message([notification(number) for number in range(200)], "here", T0))
+    assert not pager.fits(
+        Message([notification(number, detail="ü" * 1000) for number in range(20)], "here", T0)
+    )
+    await pager.deliver(
+        Message([notification(tags=("ü" * 40_000,))], "here", T0), deadline=time.monotonic() + 10
+    )
     assert len((tmp_path / "text").read_bytes()) <= 32 * 1024
     assert read(tmp_path / "text").startswith("DOWN: web-1")
 

@@ -17,9 +17,9 @@ from monitord.clock import SystemClock
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
 from monitord.net.stream import smtp
 from monitord.net.stream.smtp_bounds import MAX_RESPONSE_BYTES
-from monitord.notifiers import DeliveryError, Message, NoticeKind, NotifierTools
+from monitord.notifiers import DeliveryError, Message, NotificationKind, NotifierTools
 from monitord.notifiers.mail import MailNotifier
-from tests.alerts.made import T0, notice
+from tests.alerts.made import T0, notification
 from tests.certificates import Authority
 from tests.configurations import errors_of, settings_of
 from tests.mail_servers import MailServer, mail_server
@@ -28,7 +28,9 @@ from tests.servers import Peer, serve
 pytestmark = pytest.mark.skipif(smtp.library_problem() is not None, reason="aiosmtplib is not there")
 
 MESSAGE = Message(
-    (notice(1, detail="Größe: 3 KiB"), notice(2, kind=NoticeKind.RECOVERY)), "here.example.org", T0
+    (notification(1, detail="Größe: 3 KiB"), notification(2, kind=NotificationKind.RECOVERY)),
+    "here.example.org",
+    T0,
 )
 
 
@@ -59,12 +61,12 @@ async def test_a_message_becomes_one_mail_to_all(tmp_path: Path, tools: Notifier
     ]  # fmt: skip
 
 
-async def test_mails_of_one_trouble_are_one_thread_and_each_has_its_id(
+async def test_mails_of_one_alert_are_one_thread_and_each_has_its_id(
     tmp_path: Path, tools: NotifierTools
 ) -> None:
     opening, closing = (
-        Message((notice(number, kind=kind),), "here.example.org", T0)
-        for number, kind in ((1, NoticeKind.PROBLEM), (2, NoticeKind.RECOVERY))
+        Message((notification(number, kind=kind),), "here.example.org", T0)
+        for number, kind in ((1, NotificationKind.PROBLEM), (2, NotificationKind.RECOVERY))
     )
     async with mail_server() as server:
         ops = notifier(tmp_path, tools, server, 'from = "monitor@example.org"')
@@ -79,24 +81,30 @@ async def test_mails_of_one_trouble_are_one_thread_and_each_has_its_id(
 
 async def test_a_mail_by_a_fallback_is_the_same_mail(tmp_path: Path, tools: NotifierTools) -> None:
     async with mail_server() as server:
-        await deliver(notifier(tmp_path, tools, server), Message((notice(1, notifier="chat"),), "here", T0))
+        await deliver(
+            notifier(tmp_path, tools, server), Message((notification(1, notifier="chat"),), "here", T0)
+        )
     (mail,) = server.mails
-    assert mail["Message-ID"] == f"<{notice(1, notifier='chat').id}.chat@here>"
-    assert mail["References"] == "<trouble.chat@here>"
+    assert mail["Message-ID"] == f"<{notification(1, notifier='chat').id}.chat@here>"
+    assert mail["References"] == "<alert.chat@here>"
 
 
 async def test_no_line_of_a_mail_is_longer_than_servers_take(tmp_path: Path, tools: NotifierTools) -> None:
-    long = Message([notice(n, monitor=f"{n}" * 3000, detail="ü" * 1000) for n in (1, 2)], "here", T0)
+    long = Message([notification(n, monitor=f"{n}" * 3000, detail="ü" * 1000) for n in (1, 2)], "here", T0)
     async with mail_server() as server:
         ops = notifier(tmp_path, tools, server)
         ops.settings = replace(ops.settings, name="n" * 3000)
-        mail = ops.mail(Message([replace(one, notifier="n" * 3000) for one in long.notices], "here", T0))
+        mail = ops.mail(
+            Message([replace(one, notifier="n" * 3000) for one in long.notifications], "here", T0)
+        )
     assert max(map(len, mail.as_bytes().splitlines())) <= 998
     assert all(f"DOWN: {n}{n}" in mail.get_content() for n in (1, 2))
 
 
 async def test_a_mail_about_much_has_a_head_that_servers_take(tmp_path: Path, tools: NotifierTools) -> None:
-    many = Message([notice(number, trouble=f"{number:016}") for number in range(200)], "here.example.org", T0)
+    many = Message(
+        [notification(number, alert=f"{number:016}") for number in range(200)], "here.example.org", T0
+    )
     async with mail_server() as server:
         mail = notifier(tmp_path, tools, server).mail(many)
         await deliver(notifier(tmp_path, tools, server), many)
@@ -343,8 +351,8 @@ def test_ports_follow_from_the_security(tmp_path: Path) -> None:
 
 def test_a_library_that_is_missing_names_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smtp, "LIBRARY", "no_such_library")
-    (fault,) = errors_of(tmp_path, '[notifiers.ops]\nto = "a@b.org"\n')
-    assert "No module named 'no_such_library'; install the package python3-aiosmtplib" in fault
+    (failure,) = errors_of(tmp_path, '[notifiers.ops]\nto = "a@b.org"\n')
+    assert "No module named 'no_such_library'; install the package python3-aiosmtplib" in failure
 
 
 @pytest.fixture

@@ -34,13 +34,13 @@ SMALLEST = {
 COMMON_KEYS = {
     "timeout": '"3s"',
     "group_wait": "0",
-    "max_notices": "1",
+    "max_notifications": "1",
     "max_per_minute": "2",
-    "give_up_after": '"1h"',
+    "expire_after": '"1h"',
     "fallback": '"b"',
 }
 
-MOST_NOTICES = {"pagerduty": 1}
+MOST_NOTIFICATIONS = {"pagerduty": 1}
 """Of one message; of other types 200."""
 
 MESSAGES_PER_MINUTE = {"pagerduty": 60}
@@ -91,9 +91,9 @@ def test_defaults(tmp_path: Path, type_name: str) -> None:
         options=notifier.options,
         timeout_s=30.0,
         group_wait_s=10.0,
-        max_notices=MOST_NOTICES.get(type_name, 200),
+        max_notifications=MOST_NOTIFICATIONS.get(type_name, 200),
         max_per_minute=MESSAGES_PER_MINUTE.get(type_name, 10),
-        give_up_after_s=86_400.0,
+        expire_after_s=86_400.0,
         fallback=None,
     )
     assert notifier == notifier_of(tmp_path, type_name, type=f'"{type_name}"')
@@ -108,22 +108,22 @@ def test_common_keys_are_read(tmp_path: Path, type_name: str) -> None:
         options=notifier.options,
         timeout_s=3.0,
         group_wait_s=0.0,
-        max_notices=1,
+        max_notifications=1,
         max_per_minute=2,
-        give_up_after_s=3600.0,
+        expire_after_s=3600.0,
         fallback="b",
     )
 
 
 @each_type
 def test_common_keys_out_of_range_are_rejected_together(tmp_path: Path, type_name: str) -> None:
-    most = MOST_NOTICES.get(type_name, 200)
+    most = MOST_NOTIFICATIONS.get(type_name, 200)
     keys = {
         "timeout": ('"5m1s"', '"5m1s" is too large; at most 5m'),
         "group_wait": ('"61m"', '"61m" is too large; at most 1h'),
-        "max_notices": (f"{most + 1}", f"{most + 1} is too large; at most {most}"),
+        "max_notifications": (f"{most + 1}", f"{most + 1} is too large; at most {most}"),
         "max_per_minute": ("0", "0 is too small; at least 1"),
-        "give_up_after": ('"59s"', '"59s" is too small; at least 1m'),
+        "expire_after": ('"59s"', '"59s" is too small; at least 1m'),
         "fallback": ('"c"', '"c" is not a notifier; known are a, b'),
     }
     text = table_of(type_name, **{key: value for key, (value, _) in keys.items()})

@@ -1,4 +1,4 @@
-"""Events as PagerDuty takes them: one incident for each trouble, which its closing notice resolves."""
+"""Events as PagerDuty takes them: one incident for each alert, which its closing notification resolves."""
 
 import json
 from datetime import timedelta
@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from monitord.config import Secret
-from monitord.model import Health
-from monitord.notifiers import DeliveryError, Message, Notice, NoticeKind, NotifierTools
-from tests.alerts.made import T0, notice
+from monitord.model import State
+from monitord.notifiers import DeliveryError, Message, Notification, NotificationKind, NotifierTools
+from tests.alerts.made import T0, notification
 from tests.configurations import settings_of
 from tests.notifiers.test_webhook import sent
 
@@ -18,7 +18,7 @@ KEY = "0123456789abcdef0123456789abcdef"
 TAKEN = b'HTTP/1.1 202 Accepted\r\nContent-Length: 20\r\n\r\n{"status":"success"}'
 
 
-async def enqueued(tmp_path: Path, tools: NotifierTools, one: Notice, answer: bytes = TAKEN) -> Any:
+async def enqueued(tmp_path: Path, tools: NotifierTools, one: Notification, answer: bytes = TAKEN) -> Any:
     keys, message = f'routing_key = "{KEY}"', Message([one], "here", T0)
     _, server = await sent(tmp_path, tools, keys, answer, message, path="/v2/enqueue")
     (request,) = server.requests
@@ -28,11 +28,11 @@ async def enqueued(tmp_path: Path, tools: NotifierTools, one: Notice, answer: by
 
 
 async def test_a_problem_triggers_an_incident(tmp_path: Path, tools: NotifierTools) -> None:
-    one = notice(at=T0 + timedelta(minutes=1), detail="connect: refused")
+    one = notification(at=T0 + timedelta(minutes=1), detail="connect: refused")
     assert await enqueued(tmp_path, tools, one) == {
         "routing_key": KEY,
         "event_action": "trigger",
-        "dedup_key": "trouble",
+        "dedup_key": "alert",
         "client": "monitord",
         "payload": {
             "summary": "DOWN: web-1: connect: refused",
@@ -52,28 +52,28 @@ async def test_a_problem_triggers_an_incident(tmp_path: Path, tools: NotifierToo
     }
 
 
-@pytest.mark.parametrize("kind", [kind for kind in NoticeKind if kind.is_closing])
-async def test_its_end_resolves_it(tmp_path: Path, tools: NotifierTools, kind: NoticeKind) -> None:
-    event = await enqueued(tmp_path, tools, notice(kind=kind))
-    assert event == {"routing_key": KEY, "event_action": "resolve", "dedup_key": "trouble"}
+@pytest.mark.parametrize("kind", [kind for kind in NotificationKind if kind.is_closing])
+async def test_its_end_resolves_it(tmp_path: Path, tools: NotifierTools, kind: NotificationKind) -> None:
+    event = await enqueued(tmp_path, tools, notification(kind=kind))
+    assert event == {"routing_key": KEY, "event_action": "resolve", "dedup_key": "alert"}
 
 
 @pytest.mark.parametrize(
     ("one", "severity"),
     [
-        (notice(kind=NoticeKind.CHANGE, health=Health.DEGRADED), "warning"),
-        (notice(kind=NoticeKind.FLAPPING), "critical"),
-        (notice(kind=NoticeKind.REMINDER), "critical"),
-        (notice(kind=NoticeKind.BLIND, monitor="", health=Health.UNKNOWN), "critical"),
-        (notice(kind=NoticeKind.TEST, monitor="", health=Health.UP), "info"),
+        (notification(kind=NotificationKind.UPDATE, health=State.DEGRADED), "warning"),
+        (notification(kind=NotificationKind.FLAPPING), "critical"),
+        (notification(kind=NotificationKind.REMINDER), "critical"),
+        (notification(kind=NotificationKind.ISOLATED, monitor="", health=State.UNKNOWN), "critical"),
+        (notification(kind=NotificationKind.TEST, monitor="", health=State.UP), "info"),
     ],
-    ids=lambda one: one.kind.value if isinstance(one, Notice) else "",
+    ids=lambda one: one.kind.value if isinstance(one, Notification) else "",
 )
 async def test_all_else_goes_on_with_it(
-    tmp_path: Path, tools: NotifierTools, one: Notice, severity: str
+    tmp_path: Path, tools: NotifierTools, one: Notification, severity: str
 ) -> None:
     event = await enqueued(tmp_path, tools, one)
-    assert (event["event_action"], event["dedup_key"]) == ("trigger", "trouble")
+    assert (event["event_action"], event["dedup_key"]) == ("trigger", "alert")
     assert event["payload"]["severity"] == severity
     assert event["payload"]["component"] == (one.monitor or "monitord")
 
@@ -82,7 +82,7 @@ async def test_all_else_goes_on_with_it(
 async def test_a_summary_is_as_long_as_may_be(
     tmp_path: Path, tools: NotifierTools, letter: str, count: int
 ) -> None:
-    event = await enqueued(tmp_path, tools, notice(detail=letter * 2000))
+    event = await enqueued(tmp_path, tools, notification(detail=letter * 2000))
     summary = event["payload"]["summary"]
     assert summary.startswith(f"DOWN: web-1: {letter}")
     assert summary.endswith(f"{letter}…")
@@ -93,13 +93,13 @@ async def test_a_summary_is_as_long_as_may_be(
 async def test_the_key_is_told_to_nobody(tmp_path: Path, tools: NotifierTools) -> None:
     answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 43\r\n\r\nno such key " + KEY.encode()[:31]
     with pytest.raises(DeliveryError, match="400 Bad Request: no such key") as refused:
-        await enqueued(tmp_path, tools, notice(), answer.replace(KEY.encode()[:31], KEY.encode())[:-1])
+        await enqueued(tmp_path, tools, notification(), answer.replace(KEY.encode()[:31], KEY.encode())[:-1])
     assert KEY not in str(refused.value)
 
 
-def test_it_is_known_by_its_key_and_has_one_notice_in_a_message(tmp_path: Path) -> None:
+def test_it_is_known_by_its_key_and_has_one_notification_in_a_message(tmp_path: Path) -> None:
     (settings,) = settings_of(tmp_path, f'[notifiers.pd]\nrouting_key = "{KEY}"\n').alerts.notifiers
     assert settings.type_name == "pagerduty"
-    assert (settings.max_notices, settings.max_per_minute) == (1, 60)
+    assert (settings.max_notifications, settings.max_per_minute) == (1, 60)
     assert settings.options.routing_key == Secret(KEY)
     assert settings.options.http.url.reveal() == "https://events.pagerduty.com/v2/enqueue"

@@ -12,18 +12,25 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from monitord.alerts import Courier
+from monitord.alerts import DeliveryWorker
 from monitord.alerts.outbox import Outbox
 from monitord.clock import SystemClock
-from monitord.notifiers import NOTIFIER_TYPES, DeliveryError, Message, NoticeKind, Notifier, NotifierTools
-from tests.alerts.made import T0, notice
+from monitord.notifiers import (
+    NOTIFIER_TYPES,
+    DeliveryError,
+    Message,
+    NotificationKind,
+    Notifier,
+    NotifierTools,
+)
+from tests.alerts.made import T0, notification
 from tests.alerts.made import tools as make_tools
 from tests.configurations import errors_of, settings_of
 from tests.servers import Peer, Server, respond, serve
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfine\n"
 ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
-MESSAGE = Message((notice(1), notice(2, kind=NoticeKind.RECOVERY)), "here", T0)
+MESSAGE = Message((notification(1), notification(2, kind=NotificationKind.RECOVERY)), "here", T0)
 
 
 def notifier(tmp_path: Path, tools: NotifierTools, keys: str) -> Notifier[Any]:
@@ -117,14 +124,14 @@ async def test_a_chat_gets_each_of_forty_monitors_in_messages_that_it_takes(
         keys = f'url = "http://127.0.0.1:{server.port}/"\nformat = "{form}"\ngroup_wait = 0\nmax_per_minute = 600'
         chat = notifier(tmp_path, lent, keys)
         for number in range(40):
-            outbox.add(notice(number, notifier="chat", detail=detail, at=clock.now()))
+            outbox.add(notification(number, notifier="chat", detail=detail, at=clock.now()))
         is_done.clear()
-        courier = Courier(chat, outbox, clock, "here", stored, lambda *_: False)
-        task = asyncio.ensure_future(courier.run())
+        worker = DeliveryWorker(chat, outbox, clock, "here", stored, lambda *_: False)
+        task = asyncio.ensure_future(worker.run())
         await asyncio.wait_for(is_done.wait(), 30)
         task.cancel()
         await asyncio.wait([task])
-        await courier.close()
+        await worker.close()
     await lent.http.close()
     await lent.processes.close()
     bodies = [json.loads(request.body) for request in server.requests]
@@ -136,17 +143,17 @@ async def test_a_chat_gets_each_of_forty_monitors_in_messages_that_it_takes(
 
 
 @pytest.mark.parametrize(("form", "key", "most"), LIMITS)
-async def test_one_notice_is_cut_where_it_says_least(
+async def test_one_notification_is_cut_where_it_says_least(
     tmp_path: Path, tools: NotifierTools, form: str, key: str, most: int
 ) -> None:
-    loud = Message([notice(detail="&😀" * 500, tags=("t" * 900,))], "here", T0)
+    loud = Message([notification(detail="&😀" * 500, tags=("t" * 900,))], "here", T0)
     _, server = await sent(tmp_path, tools, f'format = "{form}"', message=loud)
     text = json.loads(server.requests[0].body)[key]
     assert units(text) <= most
     assert "DOWN: web-1" in text
     assert "down since" in text
     assert text.endswith(".")
-    unnamed = Message([notice(monitor="m" * 9000)], "here", T0)
+    unnamed = Message([notification(monitor="m" * 9000)], "here", T0)
     _, server = await sent(tmp_path, tools, f'format = "{form}"', message=unnamed)
     text = json.loads(server.requests[0].body)[key]
     assert units(text) <= most
@@ -158,14 +165,17 @@ async def test_a_body_of_details_beyond_ascii_is_sent_in_parts(
     tmp_path: Path, tools: NotifierTools, keys: str
 ) -> None:
     chat = notifier(tmp_path, tools, f'url = "http://127.0.0.1:1/"\n{keys}')
-    assert chat.fits(Message([notice(number) for number in range(200)], "here", T0))
-    assert not chat.fits(Message([notice(number, detail="😀" * 1000) for number in range(200)], "here", T0))
+    assert chat.fits(Message([notification(number) for number in range(200)], "here", T0))
+    assert not chat.fits(
+        Message([notification(number, detail="😀" * 1000) for number in range(200)], "here", T0)
+    )
 
 
 @pytest.mark.parametrize("form", ["slack", "discord"])
 async def test_nobody_is_called_by_what_a_peer_says(tmp_path: Path, tools: NotifierTools, form: str) -> None:
     loud = replace(
-        MESSAGE.notices[0], detail='said "<!channel> @all @Here @hereford <http://evil.test|log in> a & b"'
+        MESSAGE.notifications[0],
+        detail='said "<!channel> @all @Here @hereford <http://evil.test|log in> a & b"',
     )
     _, server = await sent(tmp_path, tools, f'format = "{form}"', message=Message([loud], "host", T0))
     body = json.loads(server.requests[0].body)
@@ -180,7 +190,7 @@ async def test_a_template_is_filled_with_the_message(tmp_path: Path, tools: Noti
     keys = '''
 method = "PUT"
 content_type = "text/plain"
-body = """{{ subject }}|{% for one in notices %}{{ one.monitor }}={{ one.state }};{% endfor %}{{ text | tojson }}"""
+body = """{{ subject }}|{% for one in notifications %}{{ one.monitor }}={{ one.state }};{% endfor %}{{ text | tojson }}"""
 '''
     _, server = await sent(tmp_path, tools, keys)
     (request,) = server.requests
@@ -272,24 +282,24 @@ async def test_a_webhook_url_is_a_secret_also_where_it_is_plain_text(
 
 
 @pytest.mark.parametrize(
-    ("keys", "fault"),
+    ("keys", "failure"),
     [
         ('url = "http://h/"\nbody = "{{ sbject }}"', "'sbject' is undefined"),
         ('url = "http://h/"\nbody = "{% for %}"', "cannot be filled as a template: line 1: Expected"),
         (
-            """url = "http://h/"\nbody = "{{ {'down': 1, 'degraded': 2, 'up': 3}[notices[0].state] }}\"""",
+            """url = "http://h/"\nbody = "{{ {'down': 1, 'degraded': 2, 'up': 3}[notifications[0].state] }}\"""",
             "with one notification: line 1: 'dict object' has no attribute 'unknown'",
         ),
         (
-            'url = "http://h/"\nbody = "\\n{{ notices.append(1) }}"',
+            'url = "http://h/"\nbody = "\\n{{ notifications.append(1) }}"',
             "as a template with one notification: line 2: ",
         ),
         (
-            'url = "http://h/"\nbody = "{{ 1 // (notices|length - 3) }}"',
+            'url = "http://h/"\nbody = "{{ 1 // (notifications|length - 3) }}"',
             "with 3 notifications: line 1: integer",
         ),
         (
-            'url = "http://h/"\nbody = "{{ notices[1].title }}"',
+            'url = "http://h/"\nbody = "{{ notifications[1].title }}"',
             "with one notification: line 1: list object has no",
         ),
         ('url = "http://h/"\nbody = "{{ \'x\' * 10**10 }}"', "it needs more than 256 MiB of memory"),
@@ -309,7 +319,7 @@ async def test_a_webhook_url_is_a_secret_also_where_it_is_plain_text(
             "write each text as {{ text | tojson }}, without quotes",
         ),
         (
-            'url = "http://h/"\nbody = \'{"a": "{{ notices[0].detail }}"}\'',
+            'url = "http://h/"\nbody = \'{"a": "{{ notifications[0].detail }}"}\'',
             "makes no JSON with one notification",
         ),
         ('url = "http://h/"\nbody = "{{ text }}"', 'or add content_type = "text/plain"'),
@@ -319,16 +329,16 @@ async def test_a_webhook_url_is_a_secret_also_where_it_is_plain_text(
         ),
         ('url = "http://h/"\ncontent_type = "text/plain"\nbody = \'{"a": "{{ text }}"}\'', "makes no JSON"),
         (
-            "url = \"http://h/\"\nbody = '[{% for one in notices %}1 {% endfor %}]'",
+            "url = \"http://h/\"\nbody = '[{% for one in notifications %}1 {% endfor %}]'",
             "makes no JSON with 2 notifications",
         ),
         ('url = "http://h/"\nbody = "{{ sbject | tojson }}"', "line 1: 'sbject' is undefined"),
         ('url = "http://h/"\nbody = "[NaN]"', "NaN is not a number of JSON"),
     ],
 )
-def test_what_cannot_be_sent_is_said_when_it_is_read(tmp_path: Path, keys: str, fault: str) -> None:
-    faults = errors_of(tmp_path, f"[notifiers.chat]\n{keys}\n")
-    assert any(fault in one for one in faults), faults
+def test_what_cannot_be_sent_is_said_when_it_is_read(tmp_path: Path, keys: str, failure: str) -> None:
+    failures = errors_of(tmp_path, f"[notifiers.chat]\n{keys}\n")
+    assert any(failure in one for one in failures), failures
 
 
 async def test_a_unix_socket_is_a_way_as_well_and_nothing_is_left_open(
@@ -393,7 +403,9 @@ async def test_the_status_line_decides_whatever_comes_after_it(
     async with serve(play) as server:
         where = f'url = "http://127.0.0.1:{server.port}/"\n'
         chat = notifier(tmp_path, tools, where + extra.get(keys, ""))
-        said = await chat.deliver(Message(MESSAGE.notices[:1], "here", T0), deadline=time.monotonic() + 10)
+        said = await chat.deliver(
+            Message(MESSAGE.notifications[:1], "here", T0), deadline=time.monotonic() + 10
+        )
     assert said.startswith(("200 OK", "204 No Content"))
 
 
@@ -471,15 +483,15 @@ async def test_the_response_of_a_proxy_to_connect_is_no_delivery(
 @pytest.mark.parametrize(
     "keys",
     [
-        'body = \'{"text": {{ text | tojson }}, "n": {{ notices | length }}}\'',
-        "body = '[{% for one in notices %}{{ \",\" if not loop.first }}{{ one | tojson }}{% endfor %}]'",
+        'body = \'{"text": {{ text | tojson }}, "n": {{ notifications | length }}}\'',
+        "body = '[{% for one in notifications %}{{ \",\" if not loop.first }}{{ one | tojson }}{% endfor %}]'",
         'content_type = "text/plain"\nbody = "[{{ origin }}] {{ subject }}"',
         'content_type = "text/plain"\nbody = "{{ text }}"',
         'headers = { Content-Type = "text/plain" }\nbody = "{{ text }}"',
-        "body = '{{ notices | map(attribute=\"monitor\") | tojson }}'",
+        "body = '{{ notifications | map(attribute=\"monitor\") | tojson }}'",
         'content_type = "application/x-www-form-urlencoded"\nbody = "text={{ text | urlencode }}"',
-        'max_notices = 1\ncontent_type = "text/plain"\nbody = "{{ 1 // (2 - notices | length) }}"',
-        'body = "{{ notices[0].kind | tojson }}"',
+        'max_notifications = 1\ncontent_type = "text/plain"\nbody = "{{ 1 // (2 - notifications | length) }}"',
+        'body = "{{ notifications[0].kind | tojson }}"',
     ],
 )
 def test_a_template_that_works_with_every_message_is_accepted(tmp_path: Path, keys: str) -> None:
@@ -488,19 +500,19 @@ def test_a_template_that_works_with_every_message_is_accepted(tmp_path: Path, ke
 
 def test_an_error_in_a_secret_template_does_not_quote_it(tmp_path: Path) -> None:
     (tmp_path / "body").write_text("{{ s3cret_word }}")
-    (fault,) = errors_of(
+    (failure,) = errors_of(
         tmp_path, f'[notifiers.chat]\nurl = "http://h/"\nbody = {{ file = "{tmp_path}/body" }}\n'
     )
-    assert "cannot be filled as a template with one notification in line 1" in fault
-    assert "s3cret" not in fault
+    assert "cannot be filled as a template with one notification in line 1" in failure
+    assert "s3cret" not in failure
 
 
 async def test_tojson_makes_plain_json_of_any_value(tmp_path: Path, tools: NotifierTools) -> None:
-    hard = replace(MESSAGE.notices[0], detail="a & <b> 'c' \"d\" \\ \n\t Größe ☃")
+    hard = replace(MESSAGE.notifications[0], detail="a & <b> 'c' \"d\" \\ \n\t Größe ☃")
     _, server = await sent(
         tmp_path,
         tools,
-        "body = '{{ [notices[0].detail, {\"n\": none}] | tojson }}'",
+        "body = '{{ [notifications[0].detail, {\"n\": none}] | tojson }}'",
         message=Message([hard], "here", T0),
     )
     body = server.requests[0].body.decode()
@@ -596,9 +608,9 @@ def test_after_a_template_that_takes_too_long_no_other_is_tried(tmp_path: Path) 
     # A stop of the daemon waits for the reload that tries them.
     hook = '[notifiers.{name}]\nurl = "http://h/"\ncontent_type = "text/plain"\nbody = "{body}"\n'
     text = "".join(hook.format(name=name, body=ENDLESS) for name in ("first", "second", "third"))
-    (fault,) = errors_of(tmp_path, text)
-    assert "notifiers.first.body: cannot be filled as a template" in fault
-    assert "it takes" in fault
+    (failure,) = errors_of(tmp_path, text)
+    assert "notifiers.first.body: cannot be filled as a template" in failure
+    assert "it takes" in failure
     # The next configuration is tried again.
-    (fault,) = errors_of(tmp_path, hook.format(name="fourth", body="{{ 1 // 0 }}"))
-    assert "notifiers.fourth.body" in fault
+    (failure,) = errors_of(tmp_path, hook.format(name="fourth", body="{{ 1 // 0 }}"))
+    assert "notifiers.fourth.body" in failure

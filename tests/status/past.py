@@ -9,11 +9,11 @@ from typing import Any
 from monitord.dispatch import result_record
 from monitord.errors import HistoryError
 from monitord.history import Bucket, Day, Histogram, HistoryStats, StoredResult, Uptime
-from monitord.model import Fact, Health, Incident, Observation, Reason, Result, Verdict
+from monitord.model import FieldValue, Incident, Observation, Reason, Result, State, Verdict
 
 POINTS = 120
 PHASES = {"resolve": 0.004, "connect": 0.018, "tls": 0.031, "processing": 0.12, "transfer": 0.009}
-VERDICTS = (Verdict.PASS, Verdict.WARN, Verdict.FAIL, Verdict.UNSURE)
+VERDICTS = (Verdict.PASS, Verdict.WARN, Verdict.FAIL, Verdict.INCONCLUSIVE)
 
 
 class FakePast:
@@ -37,7 +37,7 @@ class FakePast:
             since=None,
             size_bytes=92_112_896,
             last_commit_at=self.now,
-            worst_commit_s=0.18,
+            max_commit_s=0.18,
         )
 
     async def results(
@@ -107,9 +107,7 @@ class FakePast:
     def _uptime(self, name: str, window_s: float) -> Uptime:
         dice = random.Random(f"{name} {window_s:.0f}")
         down_s = window_s * dice.choice([0, 0, 0.0004, 0.003, 0.02])
-        return Uptime(
-            {Health.UP: window_s - down_s, Health.DOWN: down_s}, maintenance_s=dice.choice([0, 3600])
-        )
+        return Uptime({State.UP: window_s - down_s, State.DOWN: down_s}, maintenance_s=dice.choice([0, 3600]))
 
     def _bucket(self, name: str, start: datetime, step_s: float) -> Bucket:
         dice = random.Random(f"{name} {start.timestamp() // step_s}")
@@ -126,7 +124,7 @@ class FakePast:
             start=start,
             step_s=step_s,
             counts=dict(zip(VERDICTS, (timed, 0, failed, 0), strict=True)),
-            seconds={Health.UP: step_s - down_s, Health.DOWN: down_s} if checks else {},
+            seconds={State.UP: step_s - down_s, State.DOWN: down_s} if checks else {},
             maintenance_s=0.0,
             timed=timed,
             min_s=None if mean_s is None else mean_s * 0.7,
@@ -142,7 +140,7 @@ class FakePast:
         if back > 80:
             return Day(start, Uptime({}), 0)
         down_s = dice.choice([0] * 12 + [40, 400, 6000, 30000])
-        return Day(start, Uptime({Health.UP: 86400 - down_s, Health.DOWN: down_s}), int(down_s > 0))
+        return Day(start, Uptime({State.UP: 86400 - down_s, State.DOWN: down_s}), int(down_s > 0))
 
     def _incident(self, name: str, place: int) -> Incident:
         opened_at = self.now - timedelta(minutes=14 + 190 * place)
@@ -158,13 +156,17 @@ class FakePast:
         )
 
     def _record(self, stored: StoredResult) -> Mapping[str, Any]:
-        facts: dict[str, Fact] = {"status": 503, "phase.connect": 0.018, "response_time": stored.duration_s}
+        fields: dict[str, FieldValue] = {
+            "status": 503,
+            "phase.connect": 0.018,
+            "response_time": stored.duration_s,
+        }
         seen = Observation(
             stored.at,
             stored.duration_s,
             stored.reason,
             stored.detail or "",
-            facts,
+            fields,
             excerpt="HTTP/1.1 503 Service Unavailable",
         )
         return result_record(Result(seen, stored.verdict, ("status < 500 (503)",)))
@@ -176,7 +178,7 @@ class FakePast:
         return StoredResult(
             at=self.now - timedelta(seconds=30 * (place + 1)),
             verdict=verdict,
-            state=Health.UP,
+            state=State.UP,
             reason=Reason.OK if is_well else Reason.CONDITION_FAILED,
             duration_s=dice.uniform(0.08, 0.3),
             detail=None if is_well else f"GET https://{name}.example.org/ 503, 648 bytes, 0.082 s",

@@ -13,7 +13,7 @@ from monitord.clock import Clock, SystemClock
 from monitord.conditions import parse_condition
 from monitord.config import Table
 from monitord.health import HealthPolicy
-from monitord.model import EXCERPT, Fact, Observation, Reason
+from monitord.model import EXCERPT, FieldValue, Observation, Reason
 from monitord.monitors import Monitor, MonitorSettings, Tools
 from monitord.monitors.http.monitor import HttpMonitor
 from monitord.status import (
@@ -25,13 +25,13 @@ from tests.endpoint import ACCEPTED, RecordedWorld
 from tests.fakes import monitor_settings
 from tests.status.past import FakePast
 
-CERTIFICATE: Mapping[str, Fact] = {
+CERTIFICATE: Mapping[str, FieldValue] = {
     "certificate.expires_in": 61 * 86400.0,
     "certificate.expires_at": "2027-01-26T08:00:00+00:00",
     "certificate.issuer": "CN=R11, O=Let's Encrypt, C=US",
     "certificate.subject": "CN=shop.example.org",
 }
-FACTS: Mapping[str, Fact] = {
+FIELDS: Mapping[str, FieldValue] = {
     "response_time": 0.182,
     "phase.resolve": 0.004,
     "phase.connect": 0.018,
@@ -50,14 +50,14 @@ class ToldMonitor(Monitor[Any]):
     """Answers `reason` and `detail` at every check."""
 
     type_name: ClassVar[str] = "http"
-    looks_outward = False  # so that failures of a few are not taken for an isolation
+    uses_network = False  # so that failures of a few are not taken for an isolation
 
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
         super().__init__(settings, tools)
         self.reason = Reason.OK
         self.subject = f"GET https://{settings.name}.example.org/"
         self.outcome = "HTTP 200"
-        self.facts: Mapping[str, Fact] = FACTS
+        self.fields: Mapping[str, FieldValue] = FIELDS
 
     @classmethod
     def read_options(cls, table: Table) -> None:
@@ -69,7 +69,7 @@ class ToldMonitor(Monitor[Any]):
             0.182,
             self.reason,
             f"{self.subject} {self.outcome}, 648 bytes, 0.182 s",
-            self.facts,
+            self.fields,
             address="192.0.2.17",
             evidence=lambda name, _: "<html>Sorry & bye</html>" if name == EXCERPT else None,
             subject=self.subject,
@@ -146,7 +146,7 @@ async def usual_site(past: Past | None = None, history_wait_s: float = 3.0) -> A
         "new": ("prod",),
     }
     async with site(tags, past=past, history_wait_s=history_wait_s) as one:
-        one.monitors["shop"].facts = {**FACTS, **CERTIFICATE}
+        one.monitors["shop"].fields = {**FIELDS, **CERTIFICATE}
         await one.check("shop", "blog", "a.b-c_d")
         await one.fail("bad")
         await one.fail("slow", Reason.PLUGIN_WARNING)

@@ -142,30 +142,30 @@ LASTS: list[object] = [
     *(3600, 0.5, 0, -1, 366 * 86400, 366 * 86400 + 1, True, None, []),
 ]
 SILENCES: list[Any] = [
-    *({**SELECTED, "lasts": lasts} for lasts in LASTS),
-    {"lasts": "2h"},
-    {"names": [], "lasts": "2h"},
-    {"names": [], "patterns": [], "tags": [], "lasts": "2h"},
-    {"names": [""], "lasts": "2h"},
-    {"names": "good", "lasts": "2h"},
-    {"names": [1], "lasts": "2h"},
-    {"names": ["x"] * 1001, "lasts": "2h"},
-    {"tags": ["prod"], "lasts": "2h"},
-    {"patterns": ["x"] * 50, "lasts": "2h"},
-    {"patterns": ["x"] * 51, "lasts": "2h"},
-    {"names": ["x" * 256], "lasts": "2h"},
-    {"names": ["x" * 257], "lasts": "2h"},
-    {"tags": ["\x1b[31mprod"], "lasts": "2h"},
-    {"tags": ["prod\u202e"], "lasts": "2h"},
-    {"names": ["go\u200bod"], "lasts": "2h"},
-    {"patterns": ["\x9b2J"], "lasts": "2h"},
-    {"tags": ["Büro 2", "本番"], "lasts": "2h"},
-    {"patterns": ["g*"], "lasts": "2h", "comment": None},
-    {**SELECTED, "lasts": "2h", "comment": "x" * 1001},
-    {**SELECTED, "lasts": "2h", "comment": 1},
-    {**SELECTED, "lasts": "2h", "more": 1},
+    *({**SELECTED, "duration_s": lasts} for lasts in LASTS),
+    {"duration_s": "2h"},
+    {"names": [], "duration_s": "2h"},
+    {"names": [], "patterns": [], "tags": [], "duration_s": "2h"},
+    {"names": [""], "duration_s": "2h"},
+    {"names": "good", "duration_s": "2h"},
+    {"names": [1], "duration_s": "2h"},
+    {"names": ["x"] * 1001, "duration_s": "2h"},
+    {"tags": ["prod"], "duration_s": "2h"},
+    {"patterns": ["x"] * 50, "duration_s": "2h"},
+    {"patterns": ["x"] * 51, "duration_s": "2h"},
+    {"names": ["x" * 256], "duration_s": "2h"},
+    {"names": ["x" * 257], "duration_s": "2h"},
+    {"tags": ["\x1b[31mprod"], "duration_s": "2h"},
+    {"tags": ["prod\u202e"], "duration_s": "2h"},
+    {"names": ["go\u200bod"], "duration_s": "2h"},
+    {"patterns": ["\x9b2J"], "duration_s": "2h"},
+    {"tags": ["Büro 2", "本番"], "duration_s": "2h"},
+    {"patterns": ["g*"], "duration_s": "2h", "comment": None},
+    {**SELECTED, "duration_s": "2h", "comment": "x" * 1001},
+    {**SELECTED, "duration_s": "2h", "comment": 1},
+    {**SELECTED, "duration_s": "2h", "more": 1},
     SELECTED,
-    {**SELECTED, "lasts": "2h", "until": "2026-01-02T00:00:00Z"},
+    {**SELECTED, "duration_s": "2h", "until": "2026-01-02T00:00:00Z"},
     {**SELECTED, "until": "2026-02-30T00:00:00Z"},
     {**SELECTED, "until": "2026-01-02"},
     {**SELECTED, "until": "-1h"},
@@ -212,7 +212,7 @@ BEATS: list[Any] = [
 
 @pytest.mark.parametrize(
     ("path", "schema", "bodies"),
-    [("/silences", "NewSilence", SILENCES), ("/heartbeats/good", "NewBeat", BEATS)],
+    [("/silences", "NewSilence", SILENCES), ("/heartbeats/good", "NewPing", BEATS)],
     ids=["silences", "heartbeats"],
 )
 async def test_body_is_accepted_exactly_if_its_schema_accepts_it(
@@ -235,7 +235,7 @@ async def test_silence_that_ends_at_once_is_answered() -> None:
     made = world()
     async with asked(made) as client:
         for lasts in (5e-324, "1ms"):
-            response = await client.post(f"{PREFIX}/silences", json={**SELECTED, "lasts": lasts})
+            response = await client.post(f"{PREFIX}/silences", json={**SELECTED, "duration_s": lasts})
             assert (response.status, response.json()["names"]) == (201, ["good"])
 
 

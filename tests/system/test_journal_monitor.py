@@ -105,7 +105,7 @@ def test_silence_is_told_and_ends_with_a_line(watching: Installed) -> None:
     since = watching.machine.now_in_journal()
     eventually(
         lambda: [
-            one for one in watching.checks_of("backup", since) if one["MONITOR_REASON"] == "journal_silent"
+            one for one in watching.checks_of("backup", since) if one["MONITOR_REASON"] == "journal_timeout"
         ]
     )
     since = watching.machine.now_in_journal()
@@ -172,12 +172,12 @@ def test_journald_is_restarted_and_rotates_and_all_is_counted(watching: Installe
     assert count(watching) == before + 4
 
 
-def test_without_the_group_it_is_unsure_and_says_what_to_do(watching: Installed) -> None:
+def test_without_the_group_it_is_inconclusive_and_says_what_to_do(watching: Installed) -> None:
     watching.machine.write(f"/etc/systemd/system/{UNIT}.d/group.conf", WITHOUT_GROUP)
     watching.systemctl("daemon-reload")
     watching.systemctl("restart", UNIT)
     last = check(watching, "lines")
-    assert (last["MONITOR_VERDICT"], last["MONITOR_REASON"]) == ("unsure", "prober_forbidden")
+    assert (last["MONITOR_VERDICT"], last["MONITOR_REASON"]) == ("inconclusive", "prober_forbidden")
     assert "Permission denied" in last["MESSAGE"]
     assert 'the unit wants "SupplementaryGroups=systemd-journal"' in last["MESSAGE"]
 

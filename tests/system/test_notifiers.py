@@ -59,8 +59,10 @@ class Sink:
         names = self._machine.shell(f"ls {FOLDER} | grep '^{kind}-' || true").split()
         return [self._machine.run("cat", f"{FOLDER}/{name}").stdout for name in names]
 
-    def notices(self) -> list[dict[str, Any]]:
-        return [notice for body in self.got("request") for notice in json.loads(body)["notices"]]
+    def notifications(self) -> list[dict[str, Any]]:
+        return [
+            notification for body in self.got("request") for notification in json.loads(body)["notifications"]
+        ]
 
 
 @pytest.fixture
@@ -81,7 +83,7 @@ def test_what_could_not_be_told_outlives_a_crash_and_is_told_once(monitord: Inst
     configure(monitord, FAILING + HOOK)
     eventually(lambda: monitord.get("/api/v1/notifiers")["notifiers"][0]["failing"])
     (line,) = monitord.machine.journal(
-        "--unit=monitord", f"MESSAGE_ID={JournalEvent.NOTIFIER_FAILS.message_id}", since=since
+        "--unit=monitord", f"MESSAGE_ID={JournalEvent.NOTIFIER_FAILED.message_id}", since=since
     )
     assert line["NOTIFIER"] == "hook"
     assert "127.0.0.1:9911" in line["MESSAGE"]
@@ -94,14 +96,14 @@ def test_what_could_not_be_told_outlives_a_crash_and_is_told_once(monitord: Inst
     configure(monitord, MENDED + HOOK)
     eventually(lambda: monitord.get("/monitors/broken")["state"] == "up")
     sink.start()
-    eventually(lambda: len(sink.notices()) >= 2)
+    eventually(lambda: len(sink.notifications()) >= 2)
     monitord.systemctl("restart", "monitord")
-    told = [(one["kind"], one["monitor"], one["notifier"]) for one in sink.notices()]
+    told = [(one["kind"], one["monitor"], one["notifier"]) for one in sink.notifications()]
     assert told == [("problem", "broken", "hook"), ("recovery", "broken", "hook")]
-    opening, closing = sink.notices()
-    assert opening["trouble"] == closing["trouble"]
+    opening, closing = sink.notifications()
+    assert opening["alert"] == closing["alert"]
     assert opening["id"] != closing["id"]
-    rows = monitord.machine.run("monitorctl", "notices", "broken").stdout.splitlines()
+    rows = monitord.machine.run("monitorctl", "notifications", "broken").stdout.splitlines()
     assert [row.split()[3] for row in rows[1:]] == ["sent", "sent"]
     explained = monitord.machine.run("monitorctl", "explain", "broken").stdout
     assert "is delivered (UP again: broken" in " ".join(explained.split())
@@ -131,7 +133,7 @@ def test_a_program_runs_in_the_sandbox(monitord: Installed) -> None:
     assert paged.startswith("ops: [monitord ")
     assert "DOWN: broken" in paged
     whole = json.loads(machine.run("cat", "/var/lib/monitord/paged.json").stdout)
-    assert whole["notices"][0]["reason"] == "condition_failed"
+    assert whole["notifications"][0]["reason"] == "condition_failed"
     machine.run("rm", "/usr/local/bin/page")
 
 

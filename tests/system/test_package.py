@@ -29,7 +29,7 @@ BOOKKEEPING = (
 
 
 def apt(machine: Machine, *words: str) -> str:
-    """apt-get as a person runs it; the output, in which nothing may look like trouble."""
+    """apt-get as a person runs it; the output, in which nothing may look like alert."""
     done = machine.run("apt-get", "--yes", "--quiet", *words, within_s=300)
     # systemctl says of a service with a socket, rightly, that the socket would start it again.
     said = [

@@ -26,14 +26,14 @@ def test_accepted_reload_is_in_force_when_systemctl_returns(monitord: Installed)
     assert [line for line in said if "1 added, 1 unchanged" in line], said
 
 
-@pytest.mark.parametrize("fault", BROKEN)
-def test_refused_reload_fails_and_changes_nothing(monitord: Installed, fault: str) -> None:
+@pytest.mark.parametrize("failure", BROKEN)
+def test_refused_reload_fails_and_changes_nothing(monitord: Installed, failure: str) -> None:
     before, since = monitord.pid, monitord.machine.now_in_journal()
     checks = monitord.get("/monitors")["monitors"]
-    if fault == "not UTF-8":
+    if failure == "not UTF-8":
         monitord.machine.shell(f"printf '\\377\\376' > {FRAGMENT}")
     else:
-        monitord.configure(BROKEN[fault])
+        monitord.configure(BROKEN[failure])
     refused = monitord.systemctl("reload", "monitord", ok=False)
     assert refused.returncode != 0
     assert monitord.pid == before

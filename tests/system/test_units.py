@@ -194,7 +194,7 @@ def test_a_timer_tells_how_its_job_ends(monitord: Installed, units: Machine) -> 
     units.run("systemctl", "start", "broken.timer")
     watch(monitord, f'[monitors.job]\ntimer = "broken.timer"\n{SELDOM}')
     await_state(monitord, "job", "up")
-    eventually(lambda: "timer.last_trigger" in monitord.get("/monitors/job")["last"]["facts"])
+    eventually(lambda: "timer.last_trigger" in monitord.get("/monitors/job")["last"]["fields"])
     units.run("rm", "/run/mended")
     await_state(monitord, "job", "down")
     # Between its ends the job runs, which is a result as well.

@@ -61,7 +61,7 @@ class DatagramServer:
 
 
 class FakeManager(DatagramServer):
-    def notices(self) -> list[str]:
+    def notifications(self) -> list[str]:
         return [datagram.decode() for datagram in self.datagrams()]
 
 

@@ -21,7 +21,7 @@ def test_the_life_of_a_service_is_told(address: str) -> None:
         notifier.status("3 monitors: 2 up, 1 down")
         notifier.ping_watchdog()
         notifier.stopping()
-        assert manager.notices() == [
+        assert manager.notifications() == [
             "EXTEND_TIMEOUT_USEC=4500000",
             "READY=1\nSTATUS=3 monitors",
             "STATUS=3 monitors: 2 up, 1 down",
@@ -35,7 +35,7 @@ def test_a_reload_is_told_with_the_moment_of_the_monotonic_clock(address: str) -
         before = time.monotonic_ns() // 1000
         SdNotify(address).reloading("reads its configuration")
         after = time.monotonic_ns() // 1000
-        reloading, moment, status = manager.notices()[0].split("\n")
+        reloading, moment, status = manager.notifications()[0].split("\n")
     assert (reloading, status) == ("RELOADING=1", "STATUS=reads its configuration")
     assert before <= int(moment.removeprefix("MONOTONIC_USEC=")) <= after
 
@@ -44,7 +44,7 @@ def test_an_abstract_address_begins_with_an_at_sign() -> None:
     name = f"monitord-test-{uuid.uuid4()}"
     with FakeManager(f"\0{name}") as manager:
         SdNotify(f"@{name}").ready()
-        assert manager.notices() == ["READY=1"]
+        assert manager.notifications() == ["READY=1"]
 
 
 @pytest.mark.parametrize(
@@ -56,16 +56,16 @@ def test_an_abstract_address_begins_with_an_at_sign() -> None:
         pytest.param("ünder \udc80", "ünder ?", id="not encodable"),
     ],
 )
-def test_a_status_cannot_smuggle_another_notice(address: str, text: str, line: str) -> None:
+def test_a_status_cannot_smuggle_another_notification(address: str, text: str, line: str) -> None:
     with FakeManager(address) as manager:
         SdNotify(address).status(text)
-        assert manager.notices() == [f"STATUS={line}"]
+        assert manager.notifications() == [f"STATUS={line}"]
 
 
 def test_a_long_status_is_cut(address: str) -> None:
     with FakeManager(address) as manager:
         SdNotify(address).status("x" * 10_000)
-        assert manager.notices() == ["STATUS=" + "x" * (LONGEST_STATUS - 1) + "…"]
+        assert manager.notifications() == ["STATUS=" + "x" * (LONGEST_STATUS - 1) + "…"]
 
 
 def test_without_a_manager_nothing_happens() -> None:
@@ -89,9 +89,9 @@ def test_a_manager_that_comes_back_hears_what_is_owed_but_no_old_status(address:
     notifier.ping_watchdog()
     with FakeManager(address) as manager:
         notifier.status("new")
-        assert manager.notices() == ["READY=1", "STATUS=new"]
+        assert manager.notifications() == ["READY=1", "STATUS=new"]
         notifier.ping_watchdog()
-        assert manager.notices() == ["WATCHDOG=1"]
+        assert manager.notifications() == ["WATCHDOG=1"]
 
 
 def test_a_manager_that_reads_nothing_holds_nobody_up(address: str) -> None:
@@ -103,4 +103,4 @@ def test_a_manager_that_reads_nothing_holds_nobody_up(address: str) -> None:
         notifier.status("lost")
         manager.datagrams()
         notifier.ping_watchdog()
-        assert manager.notices() == ["STOPPING=1\nSTATUS=the last word", "WATCHDOG=1"]
+        assert manager.notifications() == ["STOPPING=1\nSTATUS=the last word", "WATCHDOG=1"]

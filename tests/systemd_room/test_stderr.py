@@ -53,8 +53,8 @@ def test_a_reader_that_stands_still_does_not_block_the_writer(
 ) -> None:
     with opened() as (given_reading, writing):
         transport = DescriptorTransport(writing)
-        is_ours = given_reading < 0
-        reading = os.open(f"/proc/self/fd/{writing}", os.O_RDONLY) if is_ours else given_reading
+        is_probe_error = given_reading < 0
+        reading = os.open(f"/proc/self/fd/{writing}", os.O_RDONLY) if is_probe_error else given_reading
         line = b"x" * 999 + b"\n"
         written = bytearray()
         with contextlib.suppress(BlockingIOError):
@@ -70,7 +70,7 @@ def test_a_reader_that_stands_still_does_not_block_the_writer(
         assert transport.write(b"on") == b""
         transport.close()
         assert os.get_blocking(writing)  # the shell shares this open file
-        if is_ours:
+        if is_probe_error:
             os.close(reading)
 
 

@@ -50,7 +50,7 @@ def test_one_pulse_that_stands_still_stops_the_pings(address: str) -> None:
         assert not watchdog.check()
         stuck.standstill = None
         assert watchdog.check()
-        assert manager.notices() == ["WATCHDOG=1", "WATCHDOG=1"]
+        assert manager.notifications() == ["WATCHDOG=1", "WATCHDOG=1"]
 
 
 def test_a_standstill_is_logged_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
@@ -103,4 +103,4 @@ def test_a_second_pulse_that_stops_is_named_too(caplog: pytest.LogCaptureFixture
 def test_without_a_watchdog_of_the_manager_nobody_is_pinged(address: str) -> None:
     with FakeManager(address) as manager:
         assert Watchdog(SdNotify(address), None, {"loop": Pulse()}).check()
-        assert manager.notices() == []
+        assert manager.notifications() == []

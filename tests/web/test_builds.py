@@ -95,7 +95,7 @@ def test_the_streams_are_not_all_refused() -> None:
     chance = random.Random(9112)
     outcomes = [events_of([mixed_stream(chance)])[0][0] for _ in range(MIXED_STREAMS)]
     assert outcomes.count("head") > MIXED_STREAMS / 5
-    assert outcomes.count("fault") > MIXED_STREAMS / 5
+    assert outcomes.count("failure") > MIXED_STREAMS / 5
 
 
 def test_this_is_one_of_the_builds_that_are_known() -> None:

@@ -77,7 +77,7 @@ async def test_answers_that_are_ready_do_not_wait_for_a_slow_one_behind_them(
     assert (await connection.response()).text == "released"
 
 
-async def test_a_fault_behind_good_requests_is_answered_after_them(connection: ClientConnection) -> None:
+async def test_a_failure_behind_good_requests_is_answered_after_them(connection: ClientConnection) -> None:
     await connection.send(GET + GET + b"BAD\r\n\r\n" + GET)
     assert (await connection.response()).status == 200
     assert (await connection.response()).status == 200

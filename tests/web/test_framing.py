@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitord.web.framing import ChunkedFrame, Inbox, LengthFrame
-from monitord.web.head import HeadParser, ProtocolFault
+from monitord.web.head import HeadParser, ProtocolFailure
 
 from .vectors import ALL, CHUNKED, FOUND, GET
 from .wire import LIMITS, events_of
@@ -67,9 +67,9 @@ def test_what_fuzzing_found_means_the_same_however_it_comes() -> None:
 
 @settings(max_examples=200)
 @given(data=st.binary(max_size=2000), places=st.lists(st.integers(0, 2000), max_size=8))
-def test_any_bytes_give_events_or_a_fault_and_nothing_else(data: bytes, places: list[int]) -> None:
+def test_any_bytes_give_events_or_a_failure_and_nothing_else(data: bytes, places: list[int]) -> None:
     for event in events_of(cut(data, places)):
-        assert event[0] in {"head", "body", "end", "fault"}
+        assert event[0] in {"head", "body", "end", "failure"}
 
 
 @settings(max_examples=100)
@@ -102,7 +102,7 @@ def test_what_never_ends_is_refused_and_never_kept(drip: bytes) -> None:
     box = inbox()
     box.feed(drip)
     most = 0
-    with pytest.raises(ProtocolFault):  # noqa: PT012 - which of the bytes is one too many is not the point
+    with pytest.raises(ProtocolFailure):  # noqa: PT012 - which of the bytes is one too many is not the point
         for _ in range(20_000):
             if box.frame is None:
                 box.next_head()
@@ -117,7 +117,7 @@ def test_many_small_extensions_are_refused() -> None:
     box = inbox()
     box.feed(CHUNKED)
     box.next_head()
-    with pytest.raises(ProtocolFault, match="extensions"):  # noqa: PT012 - which of them is one too many is not the point
+    with pytest.raises(ProtocolFailure, match="extensions"):  # noqa: PT012 - which of them is one too many is not the point
         for _ in range(1000):
             box.feed(b"1;" + b"a" * 100 + b"\r\nx\r\n")
             box.take_body(1000)
@@ -142,7 +142,7 @@ def test_what_comes_before_a_broken_chunk_is_delivered_first() -> None:
     frame = ChunkedFrame()
     piece, _ = frame.cut(b"3\r\nabc\r\nzz\r\n", 0, 100)
     assert piece == b"abc"
-    with pytest.raises(ProtocolFault):
+    with pytest.raises(ProtocolFailure):
         frame.cut(b"zz\r\n", 0, 100)
 
 

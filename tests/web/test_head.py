@@ -1,6 +1,6 @@
 import pytest
 
-from monitord.web.head import KNOWN_HEAD_BYTES, KNOWN_HEADS, Head, HeadParser, ProtocolFault
+from monitord.web.head import KNOWN_HEAD_BYTES, KNOWN_HEADS, Head, HeadParser, ProtocolFailure
 
 from .vectors import ALL
 from .wire import events_of
@@ -13,8 +13,8 @@ def parse(head: bytes) -> Head:
 @pytest.mark.parametrize(("data", "status"), ALL.values(), ids=ALL.keys())
 def test_a_request_is_accepted_or_refused_with_its_status(data: bytes, status: int) -> None:
     events = events_of([data])
-    faults = [event[1] for event in events if event[0] == "fault"]
-    assert faults == ([status] if status else [])
+    failures = [event[1] for event in events if event[0] == "failure"]
+    assert failures == ([status] if status else [])
     if not status:
         assert events[0][0] == "head"
 
@@ -81,8 +81,8 @@ def test_an_expectation_without_a_body_is_nothing_to_wait_for() -> None:
     assert not parse(b"GET / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n\r\n").expects_continue
 
 
-def test_a_fault_carries_status_and_words_for_the_client() -> None:
-    with pytest.raises(ProtocolFault) as caught:
+def test_a_failure_carries_status_and_words_for_the_client() -> None:
+    with pytest.raises(ProtocolFailure) as caught:
         parse(b"GET / HTTP/1.1\r\nX: y\r\n\r\n")
     assert (caught.value.status, caught.value.message) == (400, "HTTP/1.1 needs a Host field")
 
@@ -107,5 +107,5 @@ def test_a_head_sent_again_is_parsed_once_and_few_small_ones_are_remembered() ->
 def test_a_refused_head_is_refused_again() -> None:
     parser = HeadParser(100)
     for _ in range(2):
-        with pytest.raises(ProtocolFault):
+        with pytest.raises(ProtocolFailure):
             parser.parse(b"GET / HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n")

@@ -183,7 +183,7 @@ async def test_one_that_cancels_itself_and_ends_leaves_no_trace(starter: Starter
         await asyncio.sleep(0)
         seen.append("lives")
 
-    await end_of(starter, cancel_itself(), look_back=False)
+    await end_of(starter, cancel_itself(), since=False)
     await end_of(starter, ask())
     assert seen == [0, "lives"]
 
@@ -222,7 +222,7 @@ async def test_an_error_is_told_as_that_of_any_task(starter: Starter) -> None:
     async def fail() -> None:
         raise LookupError("at once")
 
-    await end_of(starter, fail(), look_back=False)
+    await end_of(starter, fail(), since=False)
     gc.collect()
     assert [str(error) for error in told] == ["at once"]
 
@@ -245,9 +245,9 @@ async def test_nothing_is_left_when_it_is_closed() -> None:
     assert asyncio.all_tasks() == before
 
 
-async def end_of(starter: Starter, coroutine: Any, *, look_back: bool = True) -> None:
+async def end_of(starter: Starter, coroutine: Any, *, since: bool = True) -> None:
     task = await started(starter, coroutine)
-    if task is not None and look_back:
+    if task is not None and since:
         await task
     del task
     for _ in range(3):

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator
 
 from monitord.web.framing import Inbox
-from monitord.web.head import HeadParser, ProtocolFault
+from monitord.web.head import HeadParser, ProtocolFailure
 from monitord.web.limits import Limits
 
 Event = tuple[object, ...]
@@ -24,7 +24,7 @@ def events_of(
     parser: HeadParser | None = None,
     kept: list[int] | None = None,
 ) -> list[Event]:
-    """Heads, bodies (joined), ends of bodies, and the status of the fault that ended it all.
+    """Heads, bodies (joined), ends of bodies, and the status of the failure that ended it all.
 
     `kept`, if given, is filled with the bytes that stay unread after each piece.
     """
@@ -44,8 +44,8 @@ def events_of(
                     events.append(event)
             if kept is not None:
                 kept.append(inbox.waiting_bytes)
-    except ProtocolFault as fault:
-        events.append(("fault", fault.status))
+    except ProtocolFailure as failure:
+        events.append(("failure", failure.status))
     return events
 
 

@@ -66,8 +66,8 @@ def error_status(answer: Answer) -> str | None:
     return None if 400 <= answer.status <= 599 else f"{answer.status} instead of an error"
 
 
-def no_fault(answer: Answer) -> str | None:
-    """Processed, by a server whose limit is higher, or refused as the client's fault."""
+def no_failure(answer: Answer) -> str | None:
+    """Processed, by a server whose limit is higher, or refused as the client's failure."""
     is_allowed = answer.status == 200 or 400 <= answer.status <= 499
     return None if is_allowed else f"{answer.status} instead of 200 or 4xx"
 

@@ -19,7 +19,7 @@ from .building import (
     head,
     in_sync,
     in_sync_or_closed,
-    no_fault,
+    no_failure,
     no_success,
     nothing_smuggled,
     nth,
@@ -476,15 +476,15 @@ _FIELDS = [
         }.items()
     ),
     answers_with(
-        "field-value-too-large", "field-too-large", get("/plain", "X-Test: " + "a" * 300_000), no_fault
+        "field-value-too-large", "field-too-large", get("/plain", "X-Test: " + "a" * 300_000), no_failure
     ),
     answers_with(
         "fields-too-many",
         "field-too-large",
         get("/plain", *(f"X-{number}: {number}" for number in range(20_000))),
-        no_fault,
+        no_failure,
     ),
-    answers_with("field-name-too-large", "field-too-large", get("/plain", "X" * 300_000 + ": a"), no_fault),
+    answers_with("field-name-too-large", "field-too-large", get("/plain", "X" * 300_000 + ": a"), no_failure),
     case(
         "field-length-combined",
         "content-length-repeated",

@@ -1,6 +1,6 @@
 """Reads what a server sends, strictly: whatever RFC 9112 does not allow a server to send is a complaint.
 
-A client in use forgives much; this one must not, or the faults it is made to find would pass through it.
+A client in use forgives much; this one must not, or the failures it is made to find would pass through it.
 It knows only bytes and leaves sockets and time to `harness.py`.
 """
 

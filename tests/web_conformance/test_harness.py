@@ -112,7 +112,7 @@ async def test_good_server_passes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FAULTY)
-async def test_fault_is_seen(name: str) -> None:
+async def test_failure_is_seen(name: str) -> None:
     played, session, expected = FAULTY[name]
     async with scripted(session) as address:
         complaint = (await play(played, address)).complaint

@@ -118,7 +118,7 @@ def monitor(client: Client, name: str) -> Json:
 
 
 def last_results(client: Client, name: str, *, failed: bool, limit: int) -> list[Json]:
-    """The last results, the newest first, with all their facts."""
+    """The last results, the newest first, with all their fields."""
     with naming(client, name):
         answer = client.get(monitor_target(name, "last"), [("failed", int(failed)), ("limit", limit)])
     results: list[Json] = answer["results"]

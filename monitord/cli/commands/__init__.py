@@ -3,12 +3,12 @@
 from monitord.cli.command import Command
 from monitord.cli.commands.acts import ACK, CHECK, PAUSE, RESUME, UNACK
 from monitord.cli.commands.complete import COMPLETE
-from monitord.cli.commands.daemon import BEAT, CHECK_CONFIG, PROBE, RELOAD, VERSION
+from monitord.cli.commands.daemon import CHECK_CONFIG, HEARTBEAT, PROBE, RELOAD, VERSION
 from monitord.cli.commands.events import EVENTS
 from monitord.cli.commands.explain import EXPLAIN
 from monitord.cli.commands.history import HISTORY
 from monitord.cli.commands.incidents import INCIDENTS
-from monitord.cli.commands.notices import NOTICES, NOTIFIERS, TEST_NOTIFIER
+from monitord.cli.commands.notifications import NOTIFICATIONS, NOTIFIERS, TEST_NOTIFIER
 from monitord.cli.commands.show import LAST, SHOW
 from monitord.cli.commands.silences import SILENCE, SILENCES, UNSILENCE
 from monitord.cli.commands.status import STATUS
@@ -32,10 +32,10 @@ COMMANDS: tuple[Command, ...] = (
     SILENCE,
     SILENCES,
     UNSILENCE,
-    NOTICES,
+    NOTIFICATIONS,
     NOTIFIERS,
     TEST_NOTIFIER,
-    BEAT,
+    HEARTBEAT,
     RELOAD,
     CHECK_CONFIG,
     VERSION,

@@ -1,4 +1,4 @@
-"""What is asked of the daemon as a whole, or done without it: reload, check-config, probe, beat, version."""
+"""What is asked of the daemon as a whole, or done without it: reload, check-config, probe, ping, version."""
 
 import argparse
 import os
@@ -6,20 +6,20 @@ import sys
 from typing import NoReturn
 
 from monitord import __version__
-from monitord.cli.beat import add_beat_options, beat_document
 from monitord.cli.client.asking import client_of, naming, place_of, print_json
 from monitord.cli.client.connection import API, Client, DaemonUnreachableError, RefusedError, target_of
 from monitord.cli.command import Command
 from monitord.cli.exits import EXIT_FAILED, EXIT_OK
+from monitord.cli.heartbeat import add_ping_options, ping_document
 from monitord.cli.probe_options import add_probe_options
 from monitord.text import plain
 
 RELOAD_TIMEOUT_S = 120.0
 
 
-def _beat(options: argparse.Namespace) -> int:
+def _ping(options: argparse.Namespace) -> int:
     try:
-        document = beat_document(options, os.environ)
+        document = ping_document(options, os.environ)
     except ValueError as error:
         parser: argparse.ArgumentParser = options.parser
         parser.error(str(error))
@@ -33,7 +33,7 @@ def _reload(options: argparse.Namespace) -> int:
     try:
         outcome = client_of(options).post(f"{API}/reload", timeout_s=RELOAD_TIMEOUT_S)
     except RefusedError as error:
-        # A refusal of the configuration has the faults; one of the request is a problem.
+        # A refusal of the configuration has the failures; one of the request is a problem.
         if not isinstance(error.answer, dict) or "error" not in error.answer:
             raise
         outcome = error.answer
@@ -79,20 +79,22 @@ def _become(*arguments: str) -> NoReturn:
 
 def _version(options: argparse.Namespace) -> int:
     client = Client(place_of(options))
-    running, fault = None, ""
+    running, failure = None, ""
     try:
         running = client.get(f"{API}/status")["version"]
     except DaemonUnreachableError as error:
-        fault = str(error)
+        failure = str(error)
     if options.json:
         print_json({"monitorctl": __version__, "monitord": running})
     else:
         print(f"monitorctl {__version__}")
-        print(f"monitord: {fault}" if running is None else f"monitord {running} (running)")
+        print(f"monitord: {failure}" if running is None else f"monitord {running} (running)")
     return EXIT_OK
 
 
-BEAT = Command("beat", "report a job: that it is done, has begun or has failed", _beat, add_beat_options)
+HEARTBEAT = Command(
+    "heartbeat", "report a job: that it is done, has begun or has failed", _ping, add_ping_options
+)
 RELOAD = Command(
     "reload",
     "read the configuration anew; says why when it is refused",

@@ -104,7 +104,7 @@ def history_lines(
 ) -> list[str]:
     """The last checks, one a column; then checks, response times and uptime over time, each with its numbers below."""
     columns = in_columns(series["buckets"], room)
-    whole = series["whole"]
+    whole = series["total"]
     worst = [_worst(column) for column in columns]
     lines = [f"{series['monitor']} from {local(series['from'])} to {local_with_zone(series['to'])}", ""]
     for label, drawn, said in (

@@ -1,4 +1,4 @@
-"""`monitorctl show`: one monitor in full. `monitorctl last`: its last results with all their facts."""
+"""`monitorctl show`: one monitor in full. `monitorctl last`: its last results with all their fields."""
 
 import argparse
 import textwrap
@@ -77,7 +77,7 @@ def monitor_lines(
         comment = f": {silence['comment']}" if silence["comment"] else ""
         said = plain(f"until {local(silence['until'])} by {silence['by']}{comment}")
         lines.append(f"{'silenced':<{LABEL_WIDTH}}{said}")
-    lines += [f"{label:<{LABEL_WIDTH}}{text}" for label, text in _facts_of(shown) if text]
+    lines += [f"{label:<{LABEL_WIDTH}}{text}" for label, text in _fields_of(shown) if text]
     last = shown["last"]
     if last is None:
         return [*lines, "", "not checked yet"]
@@ -94,9 +94,9 @@ def _title(shown: Json, *, colour: bool) -> str:
     return f"{shown['name']} ({shown['type']}) is {state}{for_so_long}"
 
 
-def _facts_of(shown: Json) -> Iterator[tuple[str, str]]:
-    if shown["failures_in_a_row"]:
-        yield "not believed", f"{shown['failures_in_a_row']} of {shown['fail_after']} failures in a row"
+def _fields_of(shown: Json) -> Iterator[tuple[str, str]]:
+    if shown["consecutive_failures"]:
+        yield "not believed", f"{shown['consecutive_failures']} of {shown['fail_after']} failures in a row"
     if shown["is_flapping"]:
         yield "flapping", "it changes too often to tell each change"
     yield "maintenance", _maintenance(shown)
@@ -124,7 +124,7 @@ def _schedule(shown: Json) -> str:
 def _next(shown: Json) -> str:
     if shown["is_checking"]:
         return "runs now"
-    if shown["is_waiting_for_a_place"]:
+    if shown["is_queued_for_slot"]:
         return "waits for a place among the checks at once"
     if shown["paused_by"] is not None:
         return "none while it is paused"
@@ -204,5 +204,5 @@ def _print_results(client: Client, name: str, results: Sequence[Json], *, failed
 
 SHOW = Command("show", "monitors in full, with their last results", _show, add_selection, gives_json=True)
 LAST = Command(
-    "last", "the last results or failures of monitors, all facts", _last, _add_last_options, gives_json=True
+    "last", "the last results or failures of monitors, all fields", _last, _add_last_options, gives_json=True
 )

@@ -26,7 +26,7 @@ def _add_silence_options(parser: argparse.ArgumentParser) -> None:
     )
     add_tag(parser)
     end = parser.add_mutually_exclusive_group(required=True)
-    end.add_argument("--for", dest="lasts", type=some_duration, metavar="DURATION", help="so long")
+    end.add_argument("--for", dest="duration_s", type=some_duration, metavar="DURATION", help="so long")
     end.add_argument("--until", type=moment_to_come, metavar="TIME", help="18:00, or a date and a time")
     add_message(parser)
 
@@ -47,7 +47,7 @@ def _silence(options: argparse.Namespace) -> int:
         "comment": options.message,
     }
     until: datetime | None = options.until
-    document |= {"lasts": options.lasts} if until is None else {"until": until.isoformat()}
+    document |= {"duration_s": options.duration_s} if until is None else {"until": until.isoformat()}
     silence = client.post(f"{API}/silences", document)
     if options.json:
         print_json(silence)

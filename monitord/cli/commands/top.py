@@ -83,10 +83,10 @@ def _at_work(status: Json, rate: float | None) -> list[str]:
     if history["failing"] is not None:
         kept += f"; cannot be written: {history['failing']}"
     return [
-        f"checks {per_second}/s, {checks['in_flight']} in flight, {checks['waiting_for_a_place']} waiting, "
+        f"checks {per_second}/s, {checks['in_flight']} in flight, {checks['queued_for_slot']} waiting, "
         f"{checks['skipped']} skipped, {checks['abandoned']} abandoned",
         f"late p50 {short_time(late['p50'])}, p99 {short_time(late['p99'])}, max {short_time(late['max'])}; "
-        f"event loop {loop['stalls']} stalls, worst {short_time(loop['worst_lag_s'])}",
+        f"event loop {loop['stalls']} stalls, worst {short_time(loop['max_lag_s'])}",
         f"history {kept}; memory {_mebibytes(status['memory_peak_bytes'])} at most",
     ]
 

@@ -82,12 +82,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def check_config(config: Path, reader: Reader) -> int:
-    """Print every fault that this reader can see, or that there is none."""
+    """Print every diagnostic that this reader can see, or that there is none."""
     try:
         settings = read_settings(config, reader=reader)
     except ConfigError as error:
         print(error)
-        print(f"{config}: {counted(len(error.faults), 'fault')}", file=sys.stderr)
+        print(f"{config}: {counted(len(error.diagnostics), 'diagnostic')}", file=sys.stderr)
         return EXIT_FAILED
     for warning in settings.warnings:
         print(warning.as_warning())
@@ -102,8 +102,8 @@ def _verdict(config: Path, settings: Settings) -> str:
 
 
 def _say_refused(error: ConfigError) -> None:
-    for fault in error.faults:
-        log.error("%s", fault, extra={"message_id": JournalEvent.START_REFUSED.message_id})
+    for diagnostic in error.diagnostics:
+        log.error("%s", diagnostic, extra={"message_id": JournalEvent.START_REJECTED.message_id})
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,8 +14,8 @@ _LEVELS = "▁▂▃▄▅▆▇█"
 _ASCII_LEVELS = "_.-=*#"
 
 # What is bad stands out in height as well as in colour.
-_MARKS = {"pass": "▁", "warn": "▄", "fail": "█", "unsure": "▒"}
-_ASCII_MARKS = {"pass": ".", "warn": "w", "fail": "X", "unsure": "?"}
+_MARKS = {"pass": "▁", "warn": "▄", "fail": "█", "inconclusive": "▒"}
+_ASCII_MARKS = {"pass": ".", "warn": "w", "fail": "X", "inconclusive": "?"}
 
 
 def phase_bars(phases: Mapping[str, float], room: int) -> Iterator[str]:

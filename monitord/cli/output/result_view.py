@@ -1,6 +1,6 @@
 """One result in full, as `probe`, `show` and `last` print it: where the time went, what was seen, what decided.
 
-Made from the result as the API tells it and the units of its facts, so that it needs nothing of the daemon.
+Made from the result as the API tells it and the units of its fields, so that it needs nothing of the daemon.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,18 +28,18 @@ def result_lines(
     colour: bool,
     longest: int | None = LONGEST_VALUE,
 ) -> list[str]:
-    """Fits a terminal so wide where its values do. `units`: seconds or bytes, by the name of the fact.
+    """Fits a terminal so wide where its values do. `units`: seconds or bytes, by the name of the field.
 
     `longest`: characters of one value; None cuts nothing, for where the output is no terminal.
     """
-    facts = result["facts"]
+    fields = result["fields"]
     lines = [verdict_line(result, colour=colour, longest=longest)]
     if result["reason"] != Reason.OK.value:
         lines.append(f"{'reason':<{LABEL_WIDTH}}{result['reason']}{_meaning(result['reason'])}")
     for block in (
-        [*phase_bars(_phases(facts), room)],
-        [*_facts(facts, units, longest)],
-        [*certificate_lines(facts)],
+        [*phase_bars(_phases(fields), room)],
+        [*_fields(fields, units, longest)],
+        [*certificate_lines(fields)],
         [*_conditions(result, longest, colour=colour)],
         [*_excerpt(result["excerpt"] or "")],
     ):
@@ -53,18 +53,18 @@ def verdict_line(result: Json, *, colour: bool, longest: int | None = LONGEST_VA
     return f"{verdict}  {shorten(plain(in_local_time(result['detail'])), longest)}"
 
 
-def certificate_lines(facts: Json) -> Iterator[str]:
-    if "tls.version" in facts:
-        yield f"{'tls':<{LABEL_WIDTH}}{facts['tls.version']}, {facts.get('tls.cipher')}"
-    left_s = facts.get("certificate.expires_in")
+def certificate_lines(fields: Json) -> Iterator[str]:
+    if "tls.version" in fields:
+        yield f"{'tls':<{LABEL_WIDTH}}{fields['tls.version']}, {fields.get('tls.cipher')}"
+    left_s = fields.get("certificate.expires_in")
     if not isinstance(left_s, float | int):
         return
     days = abs(left_s) / _DAY_S
     said = f"good for {days:.1f} days" if left_s >= 0 else f"out of date for {days:.1f} days"
-    yield f"{'certificate':<{LABEL_WIDTH}}{said}, until {_local_or_as_is(facts.get('certificate.expires_at'))}"
+    yield f"{'certificate':<{LABEL_WIDTH}}{said}, until {_local_or_as_is(fields.get('certificate.expires_at'))}"
     for name in ("host", "subject", "issuer", "names"):
-        if name != "host" or "certificate.host" in facts:
-            yield f"{'':<{LABEL_WIDTH}}{name}: {value(facts.get(f'certificate.{name}'))}"
+        if name != "host" or "certificate.host" in fields:
+            yield f"{'':<{LABEL_WIDTH}}{name}: {value(fields.get(f'certificate.{name}'))}"
 
 
 def _local_or_as_is(moment: Any) -> str:
@@ -86,18 +86,18 @@ def _meaning(reason: str) -> str:
         return ""
 
 
-def _phases(facts: Json) -> Mapping[str, float]:
+def _phases(fields: Json) -> Mapping[str, float]:
     return {
         name.removeprefix(_PHASE): seconds
-        for name, seconds in facts.items()
+        for name, seconds in fields.items()
         if name.startswith(_PHASE) and isinstance(seconds, float | int) and seconds
     }
 
 
-def _facts(facts: Json, units: Mapping[str, str], longest: int | None) -> Iterator[str]:
+def _fields(fields: Json, units: Mapping[str, str], longest: int | None) -> Iterator[str]:
     shown = [
-        (name, _in_its_unit(fact, units.get(name), longest))
-        for name, fact in facts.items()
+        (name, _in_its_unit(field, units.get(name), longest))
+        for name, field in fields.items()
         if not name.startswith((_PHASE, *_OF_THE_CERTIFICATE))
     ]
     label = max([LABEL_WIDTH - 2, *(len(name) for name, _ in shown)])
@@ -105,12 +105,12 @@ def _facts(facts: Json, units: Mapping[str, str], longest: int | None) -> Iterat
         yield f"{plain(name):<{label}}  {text}"
 
 
-def _in_its_unit(fact: Any, unit: str | None, longest: int | None) -> str:
-    if unit == "seconds" and isinstance(fact, float | int):
-        return exact_time(fact)
-    if unit == "bytes" and isinstance(fact, int):
-        return format_size(fact)
-    return value(fact, longest)
+def _in_its_unit(field: Any, unit: str | None, longest: int | None) -> str:
+    if unit == "seconds" and isinstance(field, float | int):
+        return exact_time(field)
+    if unit == "bytes" and isinstance(field, int):
+        return format_size(field)
+    return value(field, longest)
 
 
 def _conditions(result: Json, longest: int | None, *, colour: bool) -> Iterator[str]:

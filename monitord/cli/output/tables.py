@@ -112,7 +112,7 @@ def headline(status: Json) -> list[str]:
     """The daemon in a line; what is wrong with it: its history, its notifiers, a reload that was refused."""
     monitors = status["monitors"]
     shares = [f"{count} {state}" for state, count in monitors.items() if state != "total" and count]
-    running_for = format_duration(float(int(status["running_for_s"])))
+    running_for = format_duration(float(int(status["uptime_s"])))
     total = monitors["total"]
     said = f"{counted(total, 'monitor')}: {', '.join(shares)}" if total else "no monitors"
     lines = [f"monitord {status['version']} {status['state']} for {running_for}; {said}"]
@@ -127,7 +127,7 @@ def headline(status: Json) -> list[str]:
         )
     lines += [
         f"{one['name']} cannot deliver since {local_with_zone(one['failing_since'])}: {plain(one['failing'])}; "
-        f"{counted(one['waiting'], 'notice')} waiting"
+        f"{counted(one['waiting'], 'notification')} waiting"
         for one in status.get("notifiers", ())
         if one["failing"]
     ]
@@ -189,7 +189,7 @@ def check_line(name: str, result: Json, *, colour: bool) -> str:
 def _cells(monitor: Json, *, is_outcome_first: bool = False) -> tuple[str, str, str, str, str]:
     last = monitor["last"]
     # A question mark: the last check says otherwise, and is not confirmed yet.
-    state = monitor["state"] + ("?" if monitor["failures_in_a_row"] else "")
+    state = monitor["state"] + ("?" if monitor["consecutive_failures"] else "")
     checked = "-" if last is None else ago(last["started_at"])
     notes = _notes(monitor)
     said = "" if last is None else outcome_first(last, notes if is_outcome_first else "")
@@ -212,9 +212,9 @@ def outcome_first(result: Json, notes: str = "") -> str:
     """
     # A daemon that was not restarted since an upgrade may not give the outcome apart.
     outcome = in_local_time(result.get("outcome") or result["detail"])
-    if result["verdict"] == "unsure":
+    if result["verdict"] == "inconclusive":
         outcome = f"{result['reason']}: {outcome}"
-    took_s = result.get("facts", {}).get("response_time")
+    took_s = result.get("fields", {}).get("response_time")
     if isinstance(took_s, float | int):
         outcome += f", {short_time(took_s)}"
     outcome = f"{outcome} {notes}".rstrip()

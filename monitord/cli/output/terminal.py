@@ -32,7 +32,7 @@ _COLOURS = {
     "pass": 32,
     "warn": 33,
     "fail": 31,
-    "unsure": 35,
+    "inconclusive": 35,
 }
 
 

@@ -115,15 +115,15 @@ def percent(ratio: float | None) -> str:
     return f"{'99.999' if shown == '100.000' and ratio < 1 else shown} %"
 
 
-def value(fact: Any, room: int | None = LONGEST_VALUE) -> str:
-    """What a fact of no known unit is. `room`: None cuts nothing."""
-    if isinstance(fact, bool):
-        return "true" if fact else "false"
-    if isinstance(fact, str):
-        return shorten(plain(fact), room)
-    if isinstance(fact, Sequence):
-        return shorten(plain(", ".join(map(str, fact))), room)
-    return "-" if fact is None else str(fact)
+def value(field: Any, room: int | None = LONGEST_VALUE) -> str:
+    """What a field of no known unit is. `room`: None cuts nothing."""
+    if isinstance(field, bool):
+        return "true" if field else "false"
+    if isinstance(field, str):
+        return shorten(plain(field), room)
+    if isinstance(field, Sequence):
+        return shorten(plain(", ".join(map(str, field))), room)
+    return "-" if field is None else str(field)
 
 
 def seen_to(incident: Mapping[str, Any]) -> str:

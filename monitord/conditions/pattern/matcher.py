@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from monitord.conditions.fault import ConditionError
+from monitord.conditions.errors import ConditionError
 from monitord.conditions.pattern.syntax import (
     Character,
     Choice,

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from monitord.conditions.fault import ConditionError
+from monitord.conditions.errors import ConditionError
 from monitord.text import shortened
 
 MAX_PATTERN_CHARACTERS = 500
@@ -98,17 +98,19 @@ class _Parser:
         if match := _OPTIONS.match(self._text):
             for letter in match[1]:
                 if letter not in _FLAGS:
-                    raise self._fault(f"the option {letter} of a pattern is not known", "write i, m, s or a")
+                    raise self._diagnostic(
+                        f"the option {letter} of a pattern is not known", "write i, m, s or a"
+                    )
                 self.flags |= _FLAGS[letter]
             self._at = match.end()
         part = self._choice(0)
         if self._at < len(self._text):
-            raise self._fault("the ) has no (", r"write \) for the character")
+            raise self._diagnostic("the ) has no (", r"write \) for the character")
         return part
 
     def _choice(self, depth: int) -> Part:
         if depth > MAX_GROUPS_DEEP:
-            raise self._fault(f"the groups are more than {MAX_GROUPS_DEEP} deep")
+            raise self._diagnostic(f"the groups are more than {MAX_GROUPS_DEEP} deep")
         options = [self._sequence(depth)]
         while self._text.startswith("|", self._at):
             self._at += 1
@@ -138,7 +140,7 @@ class _Parser:
     def _refuse_repetition(self, problem: str) -> None:
         if self._text.startswith(("*", "+", "?"), self._at) or _COUNT.match(self._text, self._at):
             character = self._text[self._at]
-            raise self._fault(problem, rf"write \{character} for the character")
+            raise self._diagnostic(problem, rf"write \{character} for the character")
 
     def _bounds(self) -> tuple[int, int | None] | None:
         for sign, bounds in (("*", (0, None)), ("+", (1, None)), ("?", (0, 1))):
@@ -151,9 +153,9 @@ class _Parser:
         at_least = int(match[1] or 0)
         at_most = int(match[3]) if match[3] else None if match[2] else at_least
         if max(at_least, at_most or 0) > MAX_REPEATS:
-            raise self._fault(f"nothing is repeated more than {MAX_REPEATS} times")
+            raise self._diagnostic(f"nothing is repeated more than {MAX_REPEATS} times")
         if at_most is not None and at_most < at_least:
-            raise self._fault(f"{match[0]} asks for more than it allows")
+            raise self._diagnostic(f"{match[0]} asks for more than it allows")
         self._at = match.end()
         return at_least, at_most
 
@@ -177,7 +179,7 @@ class _Parser:
         began = self._at
         match = _GROUP.match(self._text, self._at)
         if match is None:
-            raise self._fault(
+            raise self._diagnostic(
                 f"{shortened(self._text[self._at :], 5)} is not for these patterns",
                 "write a plain group; conditions can be joined by and, or, not",
             )
@@ -185,7 +187,7 @@ class _Parser:
         part = self._choice(depth + 1)
         if not self._text.startswith(")", self._at):
             self._at = began
-            raise self._fault("the ( has no )", r"write \( for the character")
+            raise self._diagnostic("the ( has no )", r"write \( for the character")
         self._at += 1
         # A group in a group of its own: `(^)*` repeats a group, which is allowed, and not a position.
         return Sequence((part,)) if isinstance(part, Position) else part
@@ -199,10 +201,10 @@ class _Parser:
             if self._text[at] == "[" or self._text[at : at + 2] in {"--", "&&", "~~", "||"}:
                 # Python warns that these will mean something else one day.
                 self._at = at
-                raise self._fault(f"{self._text[at]} stands bare in [ ]", rf"write \{self._text[at]}")
+                raise self._diagnostic(f"{self._text[at]} stands bare in [ ]", rf"write \{self._text[at]}")
             at += 2 if self._text[at] == "\\" else 1
         if at >= len(self._text):
-            raise self._fault("the [ has no ]", r"write \[ for the character")
+            raise self._diagnostic("the [ has no ]", r"write \[ for the character")
         self._at = at + 1
         return self._character(began)
 
@@ -217,7 +219,7 @@ class _Parser:
             problem = (
                 "goes back to a group, which these patterns cannot" if letter.isdigit() else "is not known"
             )
-            raise self._fault(f"\\{letter} {problem}", r"write \\ for a backslash")
+            raise self._diagnostic(f"\\{letter} {problem}", r"write \\ for a backslash")
         self._at = match.end()
         return self._character(began)
 
@@ -227,7 +229,7 @@ class _Parser:
             return Character(re.compile(self._text[began : self._at], self.flags))
         except re.error as error:
             self._at = began + (error.pos or 0)
-            raise self._fault(f"the pattern has a {error.msg}") from None
+            raise self._diagnostic(f"the pattern has a {error.msg}") from None
 
-    def _fault(self, problem: str, hint: str = "") -> ConditionError:
+    def _diagnostic(self, problem: str, hint: str = "") -> ConditionError:
         return ConditionError(self._at + 1, problem, hint)

@@ -6,7 +6,7 @@ It says by its exit code whether all is well (0), worth a warning (1), critical 
 others), by its first line why, and behind a "|" what it measured (`perfdata`).
 
 That the program is there is not asked when the configuration is read: who checks a configuration may stand outside
-of the service's sandbox, and its package may come later. A check that finds none is unsure, and says so.
+of the service's sandbox, and its package may come later. A check that finds none is inconclusive, and says so.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,12 +14,12 @@ from pathlib import PurePosixPath
 from signal import Signals
 from typing import ClassVar
 
-from monitord.conditions import COUNT, EXIT_STATUS, LATENCY, FactFunction, FactType, Vocabulary
+from monitord.conditions import COUNT, EXIT_STATUS, LATENCY, FieldFunction, FieldType, Vocabulary
 from monitord.config import Table
-from monitord.model import EXCERPT, Evidence, Fact, Observation, Reason
+from monitord.model import EXCERPT, Evidence, FieldValue, Observation, Reason
 from monitord.monitors.base import CHILDREN, Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.monitors.exec.perfdata import PluginOutput, parse_output
-from monitord.net import ProcessEnd, ProcessFault, ProcessFaultKind
+from monitord.net import ProcessEnd, ProcessFailure, ProcessFailureKind
 from monitord.options.program import ExecOptions, read_program, secrets_of_program
 from monitord.text import printable, shortened
 from monitord.units import format_duration
@@ -31,11 +31,11 @@ MAX_EXCERPT_SOURCE_BYTES = 4096
 
 VOCABULARY = Vocabulary(
     {
-        "exit_code": FactType.NUMBER,
-        "message": FactType.TEXT,
-        "response_time": FactType.DURATION,
-        "dropped_bytes": FactType.SIZE,
-        "perfdata": FactFunction(FactType.NUMBER),
+        "exit_code": FieldType.NUMBER,
+        "message": FieldType.TEXT,
+        "response_time": FieldType.DURATION,
+        "dropped_bytes": FieldType.SIZE,
+        "perfdata": FieldFunction(FieldType.NUMBER),
     },
     {
         "exit_code": EXIT_STATUS,
@@ -74,8 +74,8 @@ class ExecMonitor(Monitor[ExecOptions]):
         outcome = await self.tools.processes.run(
             self._request, deadline=watch.began_s + self.settings.timeout_s
         )
-        if isinstance(outcome, ProcessFault):
-            reason = _REASON_OF_FAULT[outcome.kind]
+        if isinstance(outcome, ProcessFailure):
+            reason = _REASON_OF_FAILURE[outcome.kind]
             said = f"cannot be run: {outcome.detail}"
             return watch.observation(
                 reason, f"{self._program}: {said}", {}, subject=self._program, outcome=said
@@ -85,30 +85,34 @@ class ExecMonitor(Monitor[ExecOptions]):
         said = shortened(message, MAX_MESSAGE_CHARACTERS) or "no output"
         reason, end = self._judge(outcome)
         duration_s = watch.elapsed_s
-        facts: dict[str, Fact] = {"response_time": duration_s, "message": said, **_facts(outcome, output)}
+        fields: dict[str, FieldValue] = {
+            "response_time": duration_s,
+            "message": said,
+            **_fields(outcome, output),
+        }
         return Observation(
             started_at=watch.started_at,
             duration_s=duration_s,
             reason=reason,
             detail=f"{self._program}: {said} ({end}, {duration_s:.3f} s)",
-            facts=facts,
-            evidence=self._evidence(outcome, facts),
+            fields=fields,
+            evidence=self._evidence(outcome, fields),
             subject=self._program,
             outcome=f"{said} ({end})",
             shows_connectivity=False,  # an unmet condition does not show either that the plugin got a response
         )
 
     @staticmethod
-    def _evidence(end: ProcessEnd, facts: Mapping[str, Fact]) -> Evidence:
+    def _evidence(end: ProcessEnd, fields: Mapping[str, FieldValue]) -> Evidence:
         def look_up(name: str, argument: object) -> object:
             if name == EXCERPT:
                 return _excerpt(end)
-            return facts.get(f"{name}.{argument}")
+            return fields.get(f"{name}.{argument}")
 
         return look_up
 
     def journal_fields(self, observation: Observation) -> Mapping[str, str]:
-        exit_code = observation.facts.get("exit_code")
+        exit_code = observation.fields.get("exit_code")
         fields = {"PLUGIN": self._request.command[0]}
         return fields if exit_code is None else fields | {"PLUGIN_EXIT_CODE": str(exit_code)}
 
@@ -129,20 +133,20 @@ class ExecMonitor(Monitor[ExecOptions]):
         return printable(text, keep="\n", replacement=" ")
 
 
-_REASON_OF_FAULT = {
-    ProcessFaultKind.UNUSABLE: Reason.PLUGIN_UNKNOWN,
-    ProcessFaultKind.EXHAUSTED: Reason.PROBER_EXHAUSTED,
+_REASON_OF_FAILURE = {
+    ProcessFailureKind.UNUSABLE: Reason.PLUGIN_UNKNOWN,
+    ProcessFailureKind.EXHAUSTED: Reason.PROBER_EXHAUSTED,
     # Its check before was a failure by timeout, and is not over yet.
-    ProcessFaultKind.STUCK: Reason.TIMEOUT_RESPONSE,
+    ProcessFailureKind.STUCK: Reason.TIMEOUT_RESPONSE,
 }
 
 
-def _facts(end: ProcessEnd, output: PluginOutput) -> dict[str, Fact]:
-    facts: dict[str, Fact] = {"dropped_bytes": end.dropped_bytes}
+def _fields(end: ProcessEnd, output: PluginOutput) -> dict[str, FieldValue]:
+    fields: dict[str, FieldValue] = {"dropped_bytes": end.dropped_bytes}
     if end.exit_code is not None and not end.is_late:
-        facts["exit_code"] = end.exit_code
-    facts |= {f"perfdata.{value.label}": value.value for value in output.values if value.value is not None}
-    return facts
+        fields["exit_code"] = end.exit_code
+    fields |= {f"perfdata.{value.label}": value.value for value in output.values if value.value is not None}
+    return fields
 
 
 def _excerpt(end: ProcessEnd) -> str | None:

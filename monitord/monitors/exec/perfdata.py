@@ -156,5 +156,5 @@ def _number(text: str, factor: float) -> float | None:
     if not re.fullmatch(_NUMBER, text, re.ASCII):
         return None
     number = float(text) * factor
-    # A fact goes out as JSON, which has no infinity.
+    # A field goes out as JSON, which has no infinity.
     return number if math.isfinite(number) else None

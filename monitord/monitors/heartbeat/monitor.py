@@ -4,8 +4,8 @@
     calendar = "*-*-* 02:00"
     grace = "2h"
 
-Nothing is asked: a check looks at what has come, and at the clock. The monitor wakes the dispatcher when a beat
-comes and when a deadline passes, so that both are told at once. What follows from beats and time is in
+Nothing is asked: a check looks at what has come, and at the clock. The monitor wakes the dispatcher when a ping
+comes and when a deadline passes, so that both are told at once. What follows from pings and time is in
 `heartbeat_record`.
 """
 
@@ -16,28 +16,28 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from monitord.clock import time_text
-from monitord.conditions import EXIT_STATUS, LATENCY, FactType, Vocabulary
+from monitord.conditions import EXIT_STATUS, LATENCY, FieldType, Vocabulary
 from monitord.config import Table
 from monitord.health import HealthPolicy
 from monitord.health.windows import read_calendar
-from monitord.model import Evidence, Fact, Observation, Reason
+from monitord.model import Evidence, FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Tools
 from monitord.monitors.heartbeat.record import (
-    Beat,
     HeartbeatSignal,
     HeartbeatStatus,
+    Ping,
     Record,
     Rhythm,
     Standing,
     looked_at,
     standing_of,
-    with_beat,
+    with_ping,
 )
 from monitord.net.base.deadline import extension_s
 from monitord.text import printable, shortened
 from monitord.units import format_duration
 
-__all__ = ["Beat", "HeartbeatMonitor", "HeartbeatSignal", "HeartbeatStatus", "Rhythm"]
+__all__ = ["HeartbeatMonitor", "HeartbeatSignal", "HeartbeatStatus", "Ping", "Rhythm"]
 
 SHORTEST_S = 1.0
 LONGEST_S = 10 * 366 * 86400.0
@@ -54,14 +54,14 @@ SOONEST_S = 0.001
 
 VOCABULARY = Vocabulary(
     {
-        "response_time": FactType.DURATION,
-        "heartbeat.status": FactType.TEXT,
-        "heartbeat.last_seen": FactType.DURATION,
-        "heartbeat.last_success": FactType.DURATION,
-        "heartbeat.runtime": FactType.DURATION,
-        "heartbeat.exit_status": FactType.NUMBER,
-        "heartbeat.message": FactType.TEXT,
-        "heartbeat.output": FactType.TEXT,
+        "response_time": FieldType.DURATION,
+        "heartbeat.status": FieldType.TEXT,
+        "heartbeat.last_seen": FieldType.DURATION,
+        "heartbeat.last_success": FieldType.DURATION,
+        "heartbeat.runtime": FieldType.DURATION,
+        "heartbeat.exit_status": FieldType.NUMBER,
+        "heartbeat.message": FieldType.TEXT,
+        "heartbeat.output": FieldType.TEXT,
     },
     {
         "response_time": LATENCY,
@@ -74,7 +74,7 @@ _REASONS = {HeartbeatStatus.MISSED: Reason.HEARTBEAT_MISSED, HeartbeatStatus.FAI
 
 class HeartbeatMonitor(Monitor[Rhythm]):
     type_name: ClassVar[str] = "heartbeat"
-    looks_outward = False
+    uses_network = False
     vocabulary: ClassVar[Vocabulary] = VOCABULARY
     default_policy: ClassVar[HealthPolicy] = HealthPolicy(fail_after=1, degrade_after=1)
 
@@ -94,9 +94,9 @@ class HeartbeatMonitor(Monitor[Rhythm]):
         calendar = read_calendar(table, "calendar")
         has_every, has_calendar = table.look_up("every") is not None, table.look_up("calendar") is not None
         if has_every and has_calendar:
-            table.fault("calendar", "stands beside every", "write only one of them")
+            table.error("calendar", "stands beside every", "write only one of them")
         elif not has_every and not has_calendar:
-            table.fault("", "says not when to expect a beat", 'write every = "1h" or calendar = "daily"')
+            table.error("", "says not when to expect a ping", 'write every = "1h" or calendar = "daily"')
         grace_s = table.duration(
             "grace",
             default=min(every_s or LONGEST_DEFAULT_GRACE_S, LONGEST_DEFAULT_GRACE_S),
@@ -105,7 +105,7 @@ class HeartbeatMonitor(Monitor[Rhythm]):
         )
         warn_after_s = table.duration("warn_after", default=grace_s / 2)
         if warn_after_s > grace_s:
-            table.fault(
+            table.error(
                 "warn_after",
                 f'"{format_duration(warn_after_s)}" exceeds grace, which is "{format_duration(grace_s)}"',
                 "write less, or as much to have no warning",
@@ -121,9 +121,9 @@ class HeartbeatMonitor(Monitor[Rhythm]):
         self._look(self.tools.clock.now())
         self._aim()
 
-    def beat(self, beat: Beat, at: datetime) -> None:
+    def ping(self, ping: Ping, at: datetime) -> None:
         """Take a signal; the check that follows tells what it means."""
-        self._record = with_beat(self._look(at), beat, at)
+        self._record = with_ping(self._look(at), ping, at)
         self._aim()
         if self._wake is not None:
             self._wake()
@@ -170,7 +170,7 @@ class HeartbeatMonitor(Monitor[Rhythm]):
 
     # -- what is known ------------------------------------------------------------------------------------
 
-    def memory(self) -> Mapping[str, Any] | None:
+    def dump_state(self) -> Mapping[str, Any] | None:
         if self._record is None:
             return None
         record = self._record
@@ -181,7 +181,7 @@ class HeartbeatMonitor(Monitor[Rhythm]):
             "rhythm": str(self.options),
         }
 
-    def remember(self, memory: Mapping[str, Any]) -> None:
+    def restore_state(self, memory: Mapping[str, Any]) -> None:
         kept: dict[str, Any] = {
             field.name: _value_of(field.name, memory.get(field.name)) for field in fields(Record)
         }
@@ -205,9 +205,9 @@ class HeartbeatMonitor(Monitor[Rhythm]):
             late = Reason.HEARTBEAT_ENDED
         reason = _REASONS.get(standing.status, late)
         detail = _detail(record, standing, self.options)
-        facts = _facts(record, standing, now)
+        fields = _fields(record, standing, now)
         return Observation(
-            self._began_at(reason, standing, now), 0.0, reason, detail, facts, evidence=_evidence(record)
+            self._began_at(reason, standing, now), 0.0, reason, detail, fields, evidence=_evidence(record)
         )
 
     def _began_at(self, reason: Reason, standing: Standing, now: datetime) -> datetime:
@@ -245,21 +245,21 @@ def _value_of(name: str, value: object) -> object:
     return moment if moment is not None and moment.tzinfo is not None else None
 
 
-def _facts(record: Record, standing: Standing, now: datetime) -> Mapping[str, Fact]:
-    facts: dict[str, Fact] = {
+def _fields(record: Record, standing: Standing, now: datetime) -> Mapping[str, FieldValue]:
+    fields: dict[str, FieldValue] = {
         "heartbeat.status": standing.status.value,
         "heartbeat.message": _one_line(record.message),
     }
     if record.last_signal_at is not None:
-        facts["heartbeat.last_seen"] = (now - record.last_signal_at).total_seconds()
+        fields["heartbeat.last_seen"] = (now - record.last_signal_at).total_seconds()
     if record.succeeded_at is not None:
-        facts["heartbeat.last_success"] = (now - record.succeeded_at).total_seconds()
+        fields["heartbeat.last_success"] = (now - record.succeeded_at).total_seconds()
     if record.runtime_s is not None:
         # The latter so that a condition in [defaults] fits every type.
-        facts |= {"heartbeat.runtime": record.runtime_s, "response_time": record.runtime_s}
+        fields |= {"heartbeat.runtime": record.runtime_s, "response_time": record.runtime_s}
     if record.exit_status is not None:
-        facts["heartbeat.exit_status"] = record.exit_status
-    return facts
+        fields["heartbeat.exit_status"] = record.exit_status
+    return fields
 
 
 def _evidence(record: Record) -> Evidence:
@@ -286,7 +286,7 @@ def _detail(record: Record, standing: Standing, rhythm: Rhythm) -> str:
 
 
 def _said(record: Record, standing: Standing, rhythm: Rhythm) -> str:
-    last = "no beat yet" if record.ended_at is None else f"last beat at {_at(record.ended_at)}"
+    last = "no ping yet" if record.ended_at is None else f"last ping at {_at(record.ended_at)}"
     match standing.status:
         case HeartbeatStatus.FAILED:
             status = "" if record.exit_status is None else f" with exit status {record.exit_status}"

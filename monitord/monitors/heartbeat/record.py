@@ -8,16 +8,16 @@ As in healthchecks.io, by the record and the rhythm:
 | missed  | no success until `grace` after the expected time, or no end of a run until its own deadline;   |
 |         |   it lasts until a success                                                                     |
 | running | a start came and no end yet; its deadline is `max_runtime` after the start, and without that   |
-|         |   `grace` after the start, but not later than the next beat has to come anyway                 |
+|         |   `grace` after the start, but not later than the next ping has to come anyway                 |
 | late    | the expected time is over; after `warn_after` of it that is a warning                          |
-| new     | nothing came yet; the first beat is expected as if one had come when the record began          |
+| new     | nothing came yet; the first ping is expected as if one had come when the record began          |
 | up      | otherwise                                                                                      |
 
 A calendar that has no further time leaves the status as it is, with a warning: the monitor watches nothing any more.
 
-Beats that come while nobody listens are lost: the daemon was stopped, or the machine slept; and of one that is paused
+Pings that come while nobody listens are lost: the daemon was stopped, or the machine slept; and of one that is paused
 nothing is expected. So a change that would have come in such an absence is made one `grace`, and at least `SETTLE_S`,
-after its end, unless a beat comes before. It bears the time of its deadline all the same.
+after its end, unless a ping comes before. It bears the time of its deadline all the same.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -62,7 +62,7 @@ class HeartbeatStatus(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class Ping:
     """One signal as it came. An exit status says success or failure itself; of a message the first 10 KiB are kept.
 
     Raises InvalidValueError for what contradicts itself.
@@ -95,7 +95,7 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """When beats are expected: `every_s` after the one before, or at the times of a calendar."""
+    """When pings are expected: `every_s` after the one before, or at the times of a calendar."""
 
     every_s: float | None
     calendar: CalendarEvent | None
@@ -104,7 +104,7 @@ class Rhythm:
     max_runtime_s: float | None = None
 
     def __str__(self) -> str:
-        """All that decides when a beat is missed."""
+        """All that decides when a ping is missed."""
         expected = self.calendar or f"every {self.every_s} s"
         return f"{expected}, grace {self.grace_s} s, runtime {self.max_runtime_s} s"
 
@@ -164,7 +164,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How it stands. `since`: when a warning or failure began. `changes_at`: when that changes if no beat comes.
+    """How it stands. `since`: when a warning or failure began. `changes_at`: when that changes if no ping comes.
 
     `has_ended`: the calendar has no further time, which is a warning.
     """
@@ -199,30 +199,30 @@ def looked_at(record: Record, rhythm: Rhythm, now: datetime, awake_s: float) -> 
     return record
 
 
-def with_beat(record: Record, beat: Beat, at: datetime) -> Record:
-    """After a beat; the record was looked at at this moment."""
+def with_ping(record: Record, ping: Ping, at: datetime) -> Record:
+    """After a ping; the record was looked at at this moment."""
     record = replace(record, last_signal_at=at)
-    if beat.message is not None:
-        record = replace(record, message=beat.message)
-    if beat.signal is HeartbeatSignal.LOG:
+    if ping.message is not None:
+        record = replace(record, message=ping.message)
+    if ping.signal is HeartbeatSignal.LOG:
         return record
-    if beat.signal is HeartbeatSignal.START:
-        return replace(record, started_at=at, run_id=beat.run_id)
-    has_failed = beat.signal is HeartbeatSignal.FAIL
+    if ping.signal is HeartbeatSignal.START:
+        return replace(record, started_at=at, run_id=ping.run_id)
+    has_failed = ping.signal is HeartbeatSignal.FAIL
     record = replace(
         record,
         ended_at=at,
         has_failed=has_failed,
         missed_at=None,
         runtime_s=None,
-        exit_status=beat.exit_status,
-        message=beat.message,
+        exit_status=ping.exit_status,
+        message=ping.message,
     )
     if not has_failed:
         record = replace(record, succeeded_at=at)
     if record.started_at is None:
         return record
-    is_same_run = record.run_id is None or beat.run_id is None or beat.run_id == record.run_id
+    is_same_run = record.run_id is None or ping.run_id is None or ping.run_id == record.run_id
     if is_same_run:
         record = replace(record, runtime_s=(at - record.started_at).total_seconds())
     # A failure ends what runs, whichever run it names: there is nothing left to wait for.

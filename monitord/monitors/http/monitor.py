@@ -20,8 +20,8 @@ from monitord.conditions import (
     IP_VERSION,
     LATENCY,
     Bounds,
-    FactFunction,
-    FactType,
+    FieldFunction,
+    FieldType,
     JsonPath,
     Unresolved,
     Vocabulary,
@@ -29,21 +29,21 @@ from monitord.conditions import (
 )
 from monitord.config import Table
 from monitord.errors import InvalidValueError
-from monitord.model import EXCERPT, Fact, Observation, Reason
+from monitord.model import EXCERPT, FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools, lookup_of
 from monitord.net import (
     MAX_REDIRECTS,
-    FaultKind,
+    FailureKind,
     Hop,
     HttpExchange,
-    HttpFault,
+    HttpFailure,
     HttpOutcome,
     HttpRequest,
     Phase,
 )
 from monitord.net.base.addressing import is_this_host
 from monitord.options.http import HttpOptions, read_options, secrets_of, shown_location, shown_url
-from monitord.options.tls import ONLY_WITH_TLS, TLS_BOUNDS, TLS_FACTS, facts_of_certificate, facts_of_tls
+from monitord.options.tls import ONLY_WITH_TLS, TLS_BOUNDS, TLS_FIELDS, fields_of_certificate, fields_of_tls
 from monitord.text import counted
 
 FIRST_BAD_STATUS = 400
@@ -90,20 +90,20 @@ def _header_name(text: str) -> str:
 
 VOCABULARY = Vocabulary(
     {
-        "status": FactType.NUMBER,
-        "response_time": FactType.DURATION,
-        **{f"phase.{phase.value}": FactType.DURATION for phase in Phase},
-        "redirects": FactType.NUMBER,
-        "address": FactType.TEXT,
-        "ip_version": FactType.NUMBER,
-        "http_version": FactType.TEXT,
-        "header": FactFunction(FactType.TEXT, _header_name),
-        "deviations": FactType.TEXT,
-        "body": FactType.TEXT,
-        "body.length": FactType.SIZE,
-        "json": FactFunction(FactType.ANY, parse_json_path),
-        **TLS_FACTS,
-        "certificate.host": FactType.TEXT,
+        "status": FieldType.NUMBER,
+        "response_time": FieldType.DURATION,
+        **{f"phase.{phase.value}": FieldType.DURATION for phase in Phase},
+        "redirects": FieldType.NUMBER,
+        "address": FieldType.TEXT,
+        "ip_version": FieldType.NUMBER,
+        "http_version": FieldType.TEXT,
+        "header": FieldFunction(FieldType.TEXT, _header_name),
+        "deviations": FieldType.TEXT,
+        "body": FieldType.TEXT,
+        "body.length": FieldType.SIZE,
+        "json": FieldFunction(FieldType.ANY, parse_json_path),
+        **TLS_FIELDS,
+        "certificate.host": FieldType.TEXT,
     },
     {
         "status": Bounds(least=100, most=999, is_whole=True),
@@ -119,7 +119,7 @@ VOCABULARY = Vocabulary(
 _OF_THE_BODY = frozenset({"body", "json"})
 _OF_THE_WHOLE_BODY = _OF_THE_BODY | {"body.length"}
 
-_WELL, _DEGRADED, _OURS, _UNWELL, _FAULT = range(5)
+_WELL, _DEGRADED, _OURS, _UNWELL, _FAILURE = range(5)
 
 
 class HttpMonitor(Monitor[HttpOptions]):
@@ -134,7 +134,7 @@ class HttpMonitor(Monitor[HttpOptions]):
             read_body=bool(settings.needs & _OF_THE_BODY),
             receive_streams=bool(settings.needs & _OF_THE_WHOLE_BODY),
         )
-        self.looks_outward = not _is_local(self._request)
+        self.uses_network = not _is_local(self._request)
         self._shown_url = shown_url(self._request.target, is_secret=self.options.is_url_secret)
 
     @property
@@ -147,7 +147,7 @@ class HttpMonitor(Monitor[HttpOptions]):
         return read_options(table)
 
     @classmethod
-    def absent_facts(cls, options: HttpOptions) -> Mapping[str, str]:
+    def absent_fields(cls, options: HttpOptions) -> Mapping[str, str]:
         is_plain = options.url.reveal().lower().startswith("http://") and not options.follow_redirects
         absent = dict(ONLY_WITH_TLS) if is_plain else {}
         if options.method == "HEAD":
@@ -178,12 +178,12 @@ class HttpMonitor(Monitor[HttpOptions]):
         return self._observation(watch, outcomes[badness.index(worst)], f", {count}")
 
     def _badness(self, observation: Observation) -> int:
-        """The order of what can come of several addresses: our own lack tells least about the peer, a fault most."""
+        """The order of what can come of several addresses: our own lack tells least about the peer, a failure most."""
         settings, lookup = self.settings, lookup_of(observation)
-        if observation.reason.is_ours:
+        if observation.reason.is_probe_error:
             return _OURS
         if observation.evidence is None:
-            return _FAULT
+            return _FAILURE
         is_well = observation.reason is Reason.OK
         if settings.up_when:
             is_well = all(condition.evaluate(lookup).holds for condition in settings.up_when)
@@ -194,9 +194,9 @@ class HttpMonitor(Monitor[HttpOptions]):
 
     def journal_fields(self, observation: Observation) -> Mapping[str, str]:
         fields = {"MONITOR_URL": self._shown_url}
-        for fact, name in (("status", "HTTP_STATUS"), ("body.length", "RESPONSE_BYTES")):
-            if fact in observation.facts:
-                fields[name] = str(observation.facts[fact])
+        for field, name in (("status", "HTTP_STATUS"), ("body.length", "RESPONSE_BYTES")):
+            if field in observation.fields:
+                fields[name] = str(observation.fields[field])
         return fields
 
     async def close(self) -> None:
@@ -205,28 +205,28 @@ class HttpMonitor(Monitor[HttpOptions]):
     def _observation(self, watch: Stopwatch, outcome: HttpOutcome, note: str) -> Observation:
         asked = f"{self._request.method} {self._shown_url}"
         reason = _reason(outcome)
-        facts: dict[str, Fact] = {"response_time": outcome.duration_s}
-        facts.update((f"phase.{phase.value}", seconds) for phase, seconds in outcome.phases.items())
-        facts["redirects"] = outcome.redirects
+        fields: dict[str, FieldValue] = {"response_time": outcome.duration_s}
+        fields.update((f"phase.{phase.value}", seconds) for phase, seconds in outcome.phases.items())
+        fields["redirects"] = outcome.redirects
         if outcome.address is not None:
-            facts["address"] = outcome.address
+            fields["address"] = outcome.address
         if outcome.ip_version is not None:
-            facts["ip_version"] = outcome.ip_version
+            fields["ip_version"] = outcome.ip_version
         if isinstance(outcome, HttpExchange):
-            facts["status"] = outcome.status
-            facts["http_version"] = outcome.http_version
+            fields["status"] = outcome.status
+            fields["http_version"] = outcome.http_version
             if outcome.body_bytes is not None:
-                facts["body.length"] = outcome.body_bytes
-            facts.update(_facts_of_connections(outcome, self.tools.clock.now()))
+                fields["body.length"] = outcome.body_bytes
+            fields.update(_fields_of_connections(outcome, self.tools.clock.now()))
             said, short = f"{outcome.status}, {_received(outcome)}", f"HTTP {outcome.status}"
             if outcome.deviations:
-                facts["deviations"] = ", ".join(deviation.value for deviation in outcome.deviations)
-                said += f", deviates from HTTP: {facts['deviations']}"
+                fields["deviations"] = ", ".join(deviation.value for deviation in outcome.deviations)
+                said += f", deviates from HTTP: {fields['deviations']}"
         else:
             # The reason, in words: "refused: connect to 127.0.0.1:1 refused".
             said = f"{reason.value.replace('_', ' ')}: {outcome.detail}"
             if outcome.status is not None:
-                facts["status"] = outcome.status
+                fields["status"] = outcome.status
                 said += f" (status {outcome.status}{self._advice(outcome)})"
             short = said
         return Observation(
@@ -234,7 +234,7 @@ class HttpMonitor(Monitor[HttpOptions]):
             duration_s=outcome.duration_s,
             reason=reason,
             detail=f"{asked} {said}, {outcome.duration_s:.3f} s{note}",
-            facts=facts,
+            fields=fields,
             address=outcome.address,
             evidence=_ResponseEvidence(outcome) if isinstance(outcome, HttpExchange) else None,
             subject=asked,
@@ -242,9 +242,9 @@ class HttpMonitor(Monitor[HttpOptions]):
             shows_connectivity=self._shows_connectivity(outcome),
         )
 
-    def _advice(self, fault: HttpFault) -> str:
+    def _advice(self, failure: HttpFailure) -> str:
         """How to check a response without an end."""
-        is_of_body = fault.kind in {FaultKind.TIMEOUT_BODY, FaultKind.TOO_LARGE}
+        is_of_body = failure.kind in {FailureKind.TIMEOUT_BODY, FailureKind.TOO_LARGE}
         is_unread = not self.settings.needs & _OF_THE_WHOLE_BODY
         return "; read_body = false ignores the body" if is_of_body and is_unread else ""
 
@@ -254,20 +254,20 @@ class HttpMonitor(Monitor[HttpOptions]):
         return True if outcome.redirects or outcome.status is not None else None
 
 
-def _facts_of_connections(exchange: HttpExchange, now: datetime) -> Mapping[str, Fact]:
+def _fields_of_connections(exchange: HttpExchange, now: datetime) -> Mapping[str, FieldValue]:
     """`tls.*` are of the last connection; `certificate.*` are of the one, redirects included, whose certificate
     expires first: no browser gets past a redirect whose certificate it refuses.
     """
     if exchange.tls is None and not exchange.hops:
         return {}
-    facts = {} if exchange.tls is None else dict(facts_of_tls(exchange.tls, now))
+    fields = {} if exchange.tls is None else dict(fields_of_tls(exchange.tls, now))
     links = [(exchange.target, exchange.tls), *((hop.target, hop.tls) for hop in exchange.hops)]
     certificates = [(tls.certificate, target) for target, tls in links if target and tls and tls.certificate]
     if certificates:
         first, target = min(certificates, key=lambda found: found[0].expires_at)
-        facts |= facts_of_certificate(first, now)
-        facts["certificate.host"] = target.host_header
-    return facts
+        fields |= fields_of_certificate(first, now)
+        fields["certificate.host"] = target.host_header
+    return fields
 
 
 def _is_local(request: HttpRequest) -> bool:
@@ -279,7 +279,7 @@ def _is_local(request: HttpRequest) -> bool:
 
 
 class _ResponseEvidence:
-    """What conditions may ask of a response beyond its facts. The body is decoded and parsed at most once."""
+    """What conditions may ask of a response beyond its fields. The body is decoded and parsed at most once."""
 
     __slots__ = ("_document", "_exchange", "_has_document", "_text")
 
@@ -417,7 +417,7 @@ def _shown_hop(hop: Hop) -> str:
 
 
 def _reason(outcome: HttpOutcome) -> Reason:
-    if isinstance(outcome, HttpFault):
+    if isinstance(outcome, HttpFailure):
         return Reason(outcome.kind.value)
     return Reason.OK if outcome.status < FIRST_BAD_STATUS else Reason.CONDITION_FAILED
 

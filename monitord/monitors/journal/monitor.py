@@ -7,7 +7,7 @@
     within = "10m"
 
 Entries are counted as they are written, each once: the count and the place in the journal up to which it counts are
-kept together, in `memory` as well. A match that changes the verdict asks for a check, at most one a second.
+kept together, in `dump_state` as well. A match that changes the verdict asks for a check, at most one a second.
 
 Time is that of the monotonic clock: what a clock that was set or a machine that slept adds to it moves what was
 counted along. Between runs it is the wall's, but for the time that the machine was off.
@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from monitord.clock import time_text
-from monitord.conditions import COUNT, LATENCY, FactType, Vocabulary
+from monitord.conditions import COUNT, LATENCY, FieldType, Vocabulary
 from monitord.config import Table
 from monitord.health import HealthPolicy
-from monitord.journal.feed import JournalFaultKind, JournalFeed, JournalNews, JournalQuery
+from monitord.journal.feed import JournalFailureKind, JournalFeed, JournalNews, JournalQuery
 from monitord.journal.reader import (
     KEPT_LINES,
     UnreadableError,
@@ -34,7 +34,7 @@ from monitord.journal.reader import (
     own_unit,
     unit_family,
 )
-from monitord.model import EXCERPT, Fact, Observation, Reason
+from monitord.model import EXCERPT, FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.monitors.journal.options import JournalOptions, read_journal_options
 from monitord.monitors.journal.window import SLOTS, Window
@@ -48,12 +48,12 @@ CLOCK_STEP_US = 1_000_000
 
 VOCABULARY = Vocabulary(
     {
-        "journal.count": FactType.NUMBER,
-        "journal.last": FactType.DURATION,
-        "journal.total": FactType.NUMBER,
-        "journal.lines": FactType.TEXTS,
-        "message": FactType.TEXT,
-        "response_time": FactType.DURATION,
+        "journal.count": FieldType.NUMBER,
+        "journal.last": FieldType.DURATION,
+        "journal.total": FieldType.NUMBER,
+        "journal.lines": FieldType.TEXTS,
+        "message": FieldType.TEXT,
+        "response_time": FieldType.DURATION,
     },
     {
         "journal.count": COUNT,
@@ -62,7 +62,7 @@ VOCABULARY = Vocabulary(
     },
 )
 
-_FAILURES = frozenset({Reason.JOURNAL_MATCHED, Reason.JOURNAL_SILENT})
+_FAILURES = frozenset({Reason.JOURNAL_MATCHED, Reason.JOURNAL_TIMEOUT})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _FORBIDDEN_HINT = 'the unit wants "SupplementaryGroups=systemd-journal": see monitord(8)'
@@ -81,7 +81,7 @@ def _warn_if_unreadable(table: Table) -> None:
 
 class JournalMonitor(Monitor[JournalOptions]):
     type_name: ClassVar[str] = "journal"
-    looks_outward = False
+    uses_network = False
     default_policy: ClassVar[HealthPolicy] = HealthPolicy(fail_after=1)
     vocabulary: ClassVar[Vocabulary] = VOCABULARY
 
@@ -115,22 +115,20 @@ class JournalMonitor(Monitor[JournalOptions]):
     def start(self, wake: Callable[[], None]) -> None:
         options, now_us = self.options, self._now_us()
         self._wake = wake
-        look_back_us = round(options.window_s * 1e6) if options.look_back else 0
+        since_us = round(options.window_s * 1e6) if options.since else 0
         if self._since_us is None:
-            self._since_us = now_us - look_back_us
+            self._since_us = now_us - since_us
         self._clock_offset_us = self._offset_us(now_us)
         query = JournalQuery(
             matches=options.matches,
             pattern=options.pattern,
             # What could not be searched must neither hide an error nor stand for the line that was waited for.
-            counts_unsure=options.at_most is not None,
+            counts_inconclusive=options.at_most is not None,
             passes_over=self._passes_over(),
             slot_us=self._window.slot_us,
             slots=SLOTS,
         )
-        self._feed = self.tools.journal.follow(
-            query, self._hear, place=self._place, look_back_us=look_back_us
-        )
+        self._feed = self.tools.journal.follow(query, self._hear, place=self._place, since_us=since_us)
 
     async def close(self) -> None:
         if self._waking is not None:
@@ -138,7 +136,7 @@ class JournalMonitor(Monitor[JournalOptions]):
         if self._feed is not None:
             await self._feed.close()
 
-    def memory(self) -> Mapping[str, Any]:
+    def dump_state(self) -> Mapping[str, Any]:
         self._follow_clock()
         return {
             "query": self._query_key(),
@@ -151,7 +149,7 @@ class JournalMonitor(Monitor[JournalOptions]):
             "at_us": self._now_us(),
         }
 
-    def remember(self, memory: Mapping[str, Any]) -> None:
+    def restore_state(self, memory: Mapping[str, Any]) -> None:
         place, at_us = memory.get("place"), memory.get("at_us")
         self._place = place if isinstance(place, str) else None
         if memory.get("query") != self._query_key():
@@ -211,11 +209,11 @@ class JournalMonitor(Monitor[JournalOptions]):
         has_all = feed is not None and await feed.settle(self.settings.timeout_s)
         self._follow_clock()
         now_us = self._now_us()
-        fault = None if feed is None else feed.fault
-        if fault is not None and fault.kind is not JournalFaultKind.BROKEN:
-            is_forbidden = fault.kind is JournalFaultKind.FORBIDDEN
+        failure = None if feed is None else feed.failure
+        if failure is not None and failure.kind is not JournalFailureKind.BROKEN:
+            is_forbidden = failure.kind is JournalFailureKind.FORBIDDEN
             hint = _FORBIDDEN_HINT if is_forbidden else _ABSENT_HINT
-            said = f"{fault.text}; {hint}"
+            said = f"{failure.text}; {hint}"
             return watch.observation(
                 Reason.PROBER_FORBIDDEN, f"journal: {said}", subject="journal", outcome=said
             )
@@ -223,18 +221,18 @@ class JournalMonitor(Monitor[JournalOptions]):
         reason, said = self._judge(count, now_us, has_all=has_all)
         if reason is Reason.PROBER_LATE:
             said = f"not read to its end within {format_duration(self.settings.timeout_s)}"
-            said += f": {fault.text}" if fault is not None else f", {_count_text(count)} until now"
+            said += f": {failure.text}" if failure is not None else f", {_count_text(count)} until now"
         if self._lost:
             said += f"; {_lost_text(self._lost)}"
             self._lost = 0
-        facts = self._facts(count, now_us)
+        fields = self._fields(count, now_us)
         self._has_failed = reason in _FAILURES
-        facts["response_time"] = watch.elapsed_s
+        fields["response_time"] = watch.elapsed_s
         excerpt = "\n".join(self._lines) or None
         return watch.observation(
             reason,
             f"journal: {said}",
-            facts,
+            fields,
             evidence=lambda name, _: excerpt if name == EXCERPT else None,
             subject="journal",
             outcome=said,
@@ -251,7 +249,7 @@ class JournalMonitor(Monitor[JournalOptions]):
             if not is_silent:
                 reason = Reason.OK
             elif has_all:
-                reason = Reason.JOURNAL_SILENT
+                reason = Reason.JOURNAL_TIMEOUT
             said = f"{_count_text(count)} in {window} (at least 1)"
             if is_silent:
                 said = f"no match since {_time_text(silent_since_us)} (at most {window})"
@@ -267,20 +265,20 @@ class JournalMonitor(Monitor[JournalOptions]):
         return reason, said
 
     def journal_fields(self, observation: Observation) -> Mapping[str, str]:
-        count = observation.facts.get("journal.count")
+        count = observation.fields.get("journal.count")
         return {} if count is None else {"JOURNAL_COUNT": str(count)}
 
-    def _facts(self, count: int, now_us: int) -> dict[str, Fact]:
-        facts: dict[str, Fact] = {
+    def _fields(self, count: int, now_us: int) -> dict[str, FieldValue]:
+        fields: dict[str, FieldValue] = {
             "journal.count": count,
             "journal.total": self._total,
             "journal.lines": tuple(self._lines),
         }
         if self._last_us is not None:
-            facts["journal.last"] = max(0, now_us - self._last_us) / 1e6
+            fields["journal.last"] = max(0, now_us - self._last_us) / 1e6
         if self._lines:
-            facts["message"] = self._lines[-1]
-        return facts
+            fields["message"] = self._lines[-1]
+        return fields
 
     # -- lines of our own, and time -----------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ class JournalOptions:
     pattern: str | None = None
     at_most: int | None = 0
     window_s: float = DEFAULT_WITHIN_S
-    look_back: bool = False
+    since: bool = False
 
 
 def read_journal_options(table: Table) -> JournalOptions:
@@ -41,16 +41,16 @@ def read_journal_options(table: Table) -> JournalOptions:
     absent_for_s = table.duration(
         "absent_for", default=None, minimum=SHORTEST_WINDOW_S, maximum=LONGEST_WINDOW_S
     )
-    look_back = table.flag("look_back", default=False)
+    since = table.flag("since", default=False)
     names = ("match", "unit", "identifier", "priority", "pattern")
     if all(table.look_up(name) is None for name in names):
-        table.fault("", "matches every line of the journal", f"say which by {', '.join(names)}")
+        table.error("", "matches every line of the journal", f"say which by {', '.join(names)}")
     if absent_for_s is None:
-        return JournalOptions(matches, pattern, at_most or 0, within_s or DEFAULT_WITHIN_S, look_back)
+        return JournalOptions(matches, pattern, at_most or 0, within_s or DEFAULT_WITHIN_S, since)
     for key, value in (("at_most", at_most), ("within", within_s)):
         if value is not None:
-            table.fault(key, "does not go with absent_for", "make it a monitor of its own")
-    return JournalOptions(matches, pattern, None, absent_for_s, look_back)
+            table.error(key, "does not go with absent_for", "make it a monitor of its own")
+    return JournalOptions(matches, pattern, None, absent_for_s, since)
 
 
 def _pattern(text: str) -> str:
@@ -67,11 +67,11 @@ def _read_matches(table: Table) -> Matches:
             found.setdefault(field, []).extend(_values(table, key, field, written[1]))
     match = table.look_up("match")
     if match is not None and not isinstance(match[1], dict):
-        table.fault("match", f"{value_text(match[1])} is not a table", 'write { _SYSTEMD_UNIT = "…" }')
+        table.error("match", f"{value_text(match[1])} is not a table", 'write { _SYSTEMD_UNIT = "…" }')
     elif match is not None and isinstance(match[1], dict):
         for field, value in match[1].items():
             if not _FIELD.fullmatch(field):
-                table.fault(
+                table.error(
                     "match",
                     f"{value_text(field)} is not the name of a field",
                     "write it as journalctl -o verbose shows it",
@@ -82,10 +82,10 @@ def _read_matches(table: Table) -> Matches:
 
 
 def _values(table: Table, key: str, field: str, written: object) -> list[str]:
-    """What may stand in the field; faults are recorded."""
+    """What may stand in the field; failures are recorded."""
     parts = written if isinstance(written, list) else [written]
     if not 0 < len(parts) <= MAX_VALUES:
-        table.fault(key, f"{field} has {len(parts)} values", f"write 1 to {MAX_VALUES}")
+        table.error(key, f"{field} has {len(parts)} values", f"write 1 to {MAX_VALUES}")
         return []
     values: list[str] = []
     for part in parts:
@@ -93,7 +93,7 @@ def _values(table: Table, key: str, field: str, written: object) -> list[str]:
             values += _value(key, field, part)
         except ValueError as error:
             problem, hint = problem_and_hint(error)
-            table.fault(key, f"{value_text(part)} {problem}", hint)
+            table.error(key, f"{value_text(part)} {problem}", hint)
     return values
 
 

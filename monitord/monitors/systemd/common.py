@@ -2,7 +2,7 @@
 cannot be asked.
 
 A bus or a service manager that does not answer says nothing about a unit: `daemon-reload` alone can take a busy
-systemd many seconds. Such a check is unsure.
+systemd many seconds. Such a check is inconclusive.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from monitord.config import Table
 from monitord.errors import InvalidValueError
 from monitord.model import Observation, Reason
 from monitord.monitors.base import Stopwatch
-from monitord.net.dbus.bus import BusError, BusFault, library_problem, socket_of, system_bus_address
+from monitord.net.dbus.bus import BusError, BusFailure, library_problem, socket_of, system_bus_address
 from monitord.net.dbus.unit_state import UnitState
 from monitord.systemd.unit_names import full_unit_name, is_unit_pattern
 
@@ -24,9 +24,9 @@ WAKE_EVERY_S = 1.0
 
 
 def has_library(table: Table, key: str, what: str) -> bool:
-    """Whether dbus-fast is there; a missing one is a fault of the key."""
+    """Whether dbus-fast is there; a missing one is a failure of the key."""
     if problem := library_problem():
-        table.fault(key, f'"{what}" needs dbus-fast: {problem}', "install the package python3-dbus-fast")
+        table.error(key, f'"{what}" needs dbus-fast: {problem}', "install the package python3-dbus-fast")
         return False
     _warn_without_bus(table, key, what)
     return True
@@ -77,7 +77,7 @@ def compile_patterns(patterns: tuple[str, ...]) -> re.Pattern[str]:
 
 def unanswered(watch: Stopwatch, what: str, error: BusError) -> Observation:
     """The service manager could not be asked."""
-    reason = Reason.PROBER_FORBIDDEN if error.fault is BusFault.FORBIDDEN else Reason.MANAGER_SILENT
+    reason = Reason.PROBER_FORBIDDEN if error.failure is BusFailure.FORBIDDEN else Reason.MANAGER_TIMEOUT
     said = f"the service manager cannot be asked: {error.detail}"
     return watch.observation(reason, f"{what}: {said}", subject=what, outcome=said)
 

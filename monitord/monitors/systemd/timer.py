@@ -16,10 +16,10 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from monitord.clock import time_text
-from monitord.conditions import EXIT_STATUS, LATENCY, FactType, Vocabulary
+from monitord.conditions import EXIT_STATUS, LATENCY, FieldType, Vocabulary
 from monitord.config import Table
 from monitord.health import HealthPolicy
-from monitord.model import Fact, Observation, Reason
+from monitord.model import FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.monitors.systemd.common import Nudge, has_library, parse_timer_name, unanswered
 from monitord.monitors.systemd.timer_plan import Plan, next_in_s
@@ -34,15 +34,15 @@ MARGIN_S = 1.0
 
 VOCABULARY = Vocabulary(
     {
-        "response_time": FactType.DURATION,
-        "timer.active_state": FactType.TEXT,
-        "timer.unit": FactType.TEXT,
-        "timer.last_trigger": FactType.DURATION,
-        "timer.next_elapse": FactType.DURATION,
-        "timer.result": FactType.TEXT,
-        "timer.exit_status": FactType.NUMBER,
-        "timer.is_running": FactType.FLAG,
-        "timer.overdue": FactType.FLAG,
+        "response_time": FieldType.DURATION,
+        "timer.active_state": FieldType.TEXT,
+        "timer.unit": FieldType.TEXT,
+        "timer.last_trigger": FieldType.DURATION,
+        "timer.next_elapse": FieldType.DURATION,
+        "timer.result": FieldType.TEXT,
+        "timer.exit_status": FieldType.NUMBER,
+        "timer.is_running": FieldType.FLAG,
+        "timer.overdue": FieldType.FLAG,
     },
     {
         "response_time": LATENCY,
@@ -61,7 +61,7 @@ class TimerOptions:
 class TimerMonitor(Monitor[TimerOptions]):
     type_name: ClassVar[str] = "timer"
     default_policy: ClassVar[HealthPolicy] = HealthPolicy(fail_after=1, degrade_after=1)
-    looks_outward = False
+    uses_network = False
     vocabulary: ClassVar[Vocabulary] = VOCABULARY
 
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
@@ -91,10 +91,10 @@ class TimerMonitor(Monitor[TimerOptions]):
         if self._nudge is not None:
             self._nudge.close()
 
-    def memory(self) -> Mapping[str, Any] | None:
-        return self._plan.memory() if self._has_looked else None
+    def dump_state(self) -> Mapping[str, Any] | None:
+        return self._plan.dump_state() if self._has_looked else None
 
-    def remember(self, memory: Mapping[str, Any]) -> None:
+    def restore_state(self, memory: Mapping[str, Any]) -> None:
         self._plan = Plan.remembered(memory)
 
     def _follow(self, names: tuple[str, ...]) -> None:
@@ -130,10 +130,10 @@ class TimerMonitor(Monitor[TimerOptions]):
             said += _next_text(timer, now, now_s)
         if self.settings.up_when and reason is not Reason.OK:
             reason = Reason.CONDITION_FAILED
-        facts = self._facts(timer, job, now, now_s)
-        facts |= {"response_time": watch.elapsed_s, "timer.overdue": overdue_s is not None and overdue_s > 0}
+        fields = self._fields(timer, job, now, now_s)
+        fields |= {"response_time": watch.elapsed_s, "timer.overdue": overdue_s is not None and overdue_s > 0}
         timer_name = self.options.timer
-        return watch.observation(reason, f"{timer_name} {said}", facts, subject=timer_name, outcome=said)
+        return watch.observation(reason, f"{timer_name} {said}", fields, subject=timer_name, outcome=said)
 
     def _overdue_s(self, now: datetime, now_s: float) -> float | None:
         """How long ago the job should have been started, at the very latest. None: nothing is promised."""
@@ -175,20 +175,22 @@ class TimerMonitor(Monitor[TimerOptions]):
         due = "" if expected_at is None else f" at {time_text(expected_at)}"
         return f"was to elapse{due}, and has not within {format_duration(self.options.grace_s)}"
 
-    def _facts(self, timer: UnitState, job: UnitState | None, now: datetime, now_s: float) -> dict[str, Fact]:
-        facts: dict[str, Fact] = {"timer.active_state": timer.active_state}
+    def _fields(
+        self, timer: UnitState, job: UnitState | None, now: datetime, now_s: float
+    ) -> dict[str, FieldValue]:
+        fields: dict[str, FieldValue] = {"timer.active_state": timer.active_state}
         if self._plan.last_at is not None:
-            facts["timer.last_trigger"] = self._plan.age_s(now)
+            fields["timer.last_trigger"] = self._plan.age_s(now)
         next_s = next_in_s(timer, now, now_s)
         if next_s is not None:
-            facts["timer.next_elapse"] = next_s
+            fields["timer.next_elapse"] = next_s
         if job is not None:
-            facts |= {"timer.unit": job.name, "timer.is_running": job.active_state in _UNDER_WAY}
+            fields |= {"timer.unit": job.name, "timer.is_running": job.active_state in _UNDER_WAY}
             if job.result:
-                facts["timer.result"] = job.result
+                fields["timer.result"] = job.result
             if job.service_type:
-                facts["timer.exit_status"] = job.exit_status
-        return facts
+                fields["timer.exit_status"] = job.exit_status
+        return fields
 
 
 _UNDER_WAY = frozenset({"activating", "active", "reloading", "deactivating"})

@@ -103,7 +103,7 @@ class Plan:
         since = self.last_at or self.waits_since or now
         return max((now - since).total_seconds(), 0.0)
 
-    def memory(self) -> Mapping[str, Any]:
+    def dump_state(self) -> Mapping[str, Any]:
         return {
             "expected_at": _text(self.expected_at),
             "before_it_at": _text(self.before_it_at),
@@ -115,7 +115,7 @@ class Plan:
 
     @classmethod
     def remembered(cls, memory: Mapping[str, Any]) -> "Plan":
-        """From what `memory` gave; what cannot be understood is left out."""
+        """From what `dump_state` gave; what cannot be understood is left out."""
         longest_s, failure = memory.get("longest_s"), memory.get("failure")
         return cls(
             expected_at=_moment(memory.get("expected_at")),

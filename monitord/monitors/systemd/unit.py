@@ -16,10 +16,10 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, ClassVar
 
-from monitord.conditions import COUNT, EXIT_STATUS, LATENCY, FactType, Vocabulary
+from monitord.conditions import COUNT, EXIT_STATUS, LATENCY, FieldType, Vocabulary
 from monitord.config import Table
 from monitord.health import HealthPolicy
-from monitord.model import Fact, Observation, Reason
+from monitord.model import FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.monitors.systemd.common import (
     Nudge,
@@ -45,19 +45,19 @@ _RUNS = frozenset({"active", "reloading", "refreshing"})
 
 VOCABULARY = Vocabulary(
     {
-        "response_time": FactType.DURATION,
-        "unit.active_state": FactType.TEXT,
-        "unit.sub_state": FactType.TEXT,
-        "unit.load_state": FactType.TEXT,
-        "unit.result": FactType.TEXT,
-        "unit.exit_code": FactType.TEXT,
-        "unit.exit_status": FactType.NUMBER,
-        "unit.restarts": FactType.NUMBER,
-        "unit.since": FactType.DURATION,
-        "unit.crashes": FactType.NUMBER,
-        "unit.count": FactType.NUMBER,
-        "unit.failed": FactType.NUMBER,
-        "unit.failed_units": FactType.TEXTS,
+        "response_time": FieldType.DURATION,
+        "unit.active_state": FieldType.TEXT,
+        "unit.sub_state": FieldType.TEXT,
+        "unit.load_state": FieldType.TEXT,
+        "unit.result": FieldType.TEXT,
+        "unit.exit_code": FieldType.TEXT,
+        "unit.exit_status": FieldType.NUMBER,
+        "unit.restarts": FieldType.NUMBER,
+        "unit.since": FieldType.DURATION,
+        "unit.crashes": FieldType.NUMBER,
+        "unit.count": FieldType.NUMBER,
+        "unit.failed": FieldType.NUMBER,
+        "unit.failed_units": FieldType.TEXTS,
     },
     {
         "response_time": LATENCY,
@@ -67,7 +67,7 @@ VOCABULARY = Vocabulary(
 )
 
 
-class Want(Enum):
+class ExpectedState(Enum):
     """How a unit is to stand."""
 
     ACTIVE = "active"
@@ -98,7 +98,7 @@ class UnitOptions:
 
     unit: str = ""
     patterns: tuple[str, ...] = ()
-    want: Want = Want.ACTIVE
+    expect: ExpectedState = ExpectedState.ACTIVE
     crash: OnCrash = OnCrash.FAIL
     grace_s: float = DEFAULT_GRACE_S
 
@@ -111,13 +111,13 @@ class _Seen:
     said: str
     is_as_wanted: bool = False
     crashes: int = 0
-    facts: dict[str, Fact] = field(default_factory=dict)
+    fields: dict[str, FieldValue] = field(default_factory=dict)
 
 
 class UnitMonitor(Monitor[UnitOptions]):
     type_name: ClassVar[str] = "unit"
     default_policy: ClassVar[HealthPolicy] = HealthPolicy(fail_after=1, degrade_after=1)
-    looks_outward = False
+    uses_network = False
     vocabulary: ClassVar[Vocabulary] = VOCABULARY
 
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
@@ -142,13 +142,15 @@ class UnitMonitor(Monitor[UnitOptions]):
         patterns = _read_patterns(table)
         found = table.look_up("unit"), table.look_up("units")
         if found == (None, None):
-            table.fault("", "names no unit", 'write unit = "nginx.service", or units = "*.service"')
+            table.error("", "names no unit", 'write unit = "nginx.service", or units = "*.service"')
         elif None not in found:
-            table.fault("units", "stands beside unit", "write one of them")
+            table.error("units", "stands beside unit", "write one of them")
         return UnitOptions(
             unit=unit,
             patterns=patterns,
-            want=table.choice("want", Want, default=Want.ACTIVE if unit else Want.NOT_FAILED),
+            expect=table.choice(
+                "expect", ExpectedState, default=ExpectedState.ACTIVE if unit else ExpectedState.NOT_FAILED
+            ),
             crash=table.choice("crash", OnCrash, default=OnCrash.FAIL),
             grace_s=table.duration("grace", default=DEFAULT_GRACE_S),
         )
@@ -166,24 +168,24 @@ class UnitMonitor(Monitor[UnitOptions]):
         if self._nudge is not None:
             self._nudge.close()
 
-    def memory(self) -> Mapping[str, Any] | None:
+    def dump_state(self) -> Mapping[str, Any] | None:
         if self._looked_at is None:
             return None
         return {
             "looked_at": self._looked_at.isoformat(),
             "was_as_wanted": self._was_as_wanted,
             "unwanted_for_s": self._unwanted_for_s(),
-            "ends": self._ends.memory(),
+            "ends": self._ends.dump_state(),
         }
 
-    def remember(self, memory: Mapping[str, Any]) -> None:
+    def restore_state(self, memory: Mapping[str, Any]) -> None:
         looked_at, ends = memory.get("looked_at"), memory.get("ends")
         if isinstance(looked_at, str) and isinstance(ends, Mapping):
             try:
                 self._looked_at = datetime.fromisoformat(looked_at)
             except ValueError:
                 return
-            self._ends.remember(ends)
+            self._ends.restore_state(ends)
             self._was_as_wanted = memory.get("was_as_wanted") is True
             unwanted_for_s = memory.get("unwanted_for_s")
             if isinstance(unwanted_for_s, (int, float)):
@@ -222,7 +224,7 @@ class UnitMonitor(Monitor[UnitOptions]):
             self._crashed.setdefault(change.name, {})[change.run or ""] = change.result or ""
         if state == "failed" or change.name in self._crashed or change.name in self._troubled:
             return True
-        return self.options.want is not Want.NOT_FAILED and state != self.options.want.value
+        return self.options.expect is not ExpectedState.NOT_FAILED and state != self.options.expect.value
 
     # -- a check ------------------------------------------------------------------------------------------
 
@@ -241,9 +243,9 @@ class UnitMonitor(Monitor[UnitOptions]):
             seen.reason = Reason.CONDITION_FAILED
         if seen.crashes and seen.reason in {Reason.OK, Reason.CONDITION_FAILED}:
             seen.reason = _REASON_OF_CRASH[options.crash]
-        facts: dict[str, Fact] = {"response_time": watch.elapsed_s, "unit.crashes": seen.crashes}
+        fields: dict[str, FieldValue] = {"response_time": watch.elapsed_s, "unit.crashes": seen.crashes}
         return watch.observation(
-            seen.reason, f"{what} {seen.said}", facts | seen.facts, subject=what, outcome=seen.said
+            seen.reason, f"{what} {seen.said}", fields | seen.fields, subject=what, outcome=seen.said
         )
 
     async def _one(self, deadline: float) -> _Seen:
@@ -262,7 +264,7 @@ class UnitMonitor(Monitor[UnitOptions]):
         is_said = waits_for_restart(state.sub_state) and state.result != WELL
         if crashes and not is_said:
             seen.said += f", {crash_text(crashes, self._ends.last_end, since)}"
-        seen.crashes, seen.facts = crashes, _facts(state, age_s)
+        seen.crashes, seen.fields = crashes, _fields(state, age_s)
         return seen
 
     async def _many(self, deadline: float) -> _Seen:
@@ -274,7 +276,7 @@ class UnitMonitor(Monitor[UnitOptions]):
         failed = sorted(state.name for state in states if state.active_state == "failed")
         crashed, self._crashed = self._crashed, {}
         crashes = {name: runs for name, runs in crashed.items() if name not in failed}
-        facts: dict[str, Fact] = {
+        fields: dict[str, FieldValue] = {
             "unit.count": len(states),
             "unit.failed": len(failed),
             "unit.failed_units": tuple(failed),
@@ -287,14 +289,14 @@ class UnitMonitor(Monitor[UnitOptions]):
         if crashes:
             said += f"; crashed and restarted: {first_of(sorted(crashes), MAX_NAMED)}"
         reason = min((seen.reason for _, seen in troubled), key=_WORST_FIRST.index, default=Reason.OK)
-        if not states and self.options.want is Want.ACTIVE:
+        if not states and self.options.expect is ExpectedState.ACTIVE:
             reason = Reason.UNIT_INACTIVE
-        return _Seen(reason, said, crashes=sum(len(runs) for runs in crashes.values()), facts=facts)
+        return _Seen(reason, said, crashes=sum(len(runs) for runs in crashes.values()), fields=fields)
 
     async def _looked_closer(self, states: Sequence[UnitState], deadline: float) -> list[UnitState]:
         """With all there is to know of those that do not stand as wanted at first sight."""
-        want = self.options.want
-        if want is Want.NOT_FAILED:
+        want = self.options.expect
+        if want is ExpectedState.NOT_FAILED:
             doubtful = [state.name for state in states if state.active_state == "failed"]
         else:
             doubtful = [state.name for state in states if state.active_state != want.value]
@@ -323,12 +325,12 @@ class UnitMonitor(Monitor[UnitOptions]):
         said = state_text(state, age_s, self.tools.clock.now())
         if state.active_state == "failed":
             return _Seen(Reason.UNIT_FAILED, said)
-        want, crash = self.options.want, self.options.crash
-        if want is Want.NOT_FAILED:
+        want, crash = self.options.expect, self.options.crash
+        if want is ExpectedState.NOT_FAILED:
             return _Seen(Reason.OK, said, is_as_wanted=True)
         if waits_for_restart(state.sub_state) and state.result != WELL and crash is not OnCrash.IGNORE:
             return _Seen(_REASON_OF_CRASH[crash], said)
-        is_well = _is_active(state) if want is Want.ACTIVE else _is_inactive(state)
+        is_well = _is_active(state) if want is ExpectedState.ACTIVE else _is_inactive(state)
         if is_well:
             return _Seen(Reason.OK, said, is_as_wanted=True)
         left_s = self.options.grace_s - age_s if age_s is not None and state.is_there else 0.0
@@ -336,7 +338,7 @@ class UnitMonitor(Monitor[UnitOptions]):
             if self._nudge is not None:
                 self._nudge.call(after_s=left_s)
             return _Seen(Reason.OK, f"{said}, which is well for {format_duration(self.options.grace_s)}")
-        return _Seen(Reason.UNIT_INACTIVE if want is Want.ACTIVE else Reason.CONDITION_FAILED, said)
+        return _Seen(Reason.UNIT_INACTIVE if want is ExpectedState.ACTIVE else Reason.CONDITION_FAILED, said)
 
 
 def _is_active(state: UnitState) -> bool:
@@ -350,8 +352,8 @@ def _is_inactive(state: UnitState) -> bool:
     return state.active_state == "inactive"
 
 
-def _facts(state: UnitState, age_s: float | None) -> dict[str, Fact]:
-    facts: dict[str, Fact] = {
+def _fields(state: UnitState, age_s: float | None) -> dict[str, FieldValue]:
+    fields: dict[str, FieldValue] = {
         "unit.active_state": state.active_state,
         "unit.sub_state": state.sub_state,
         "unit.load_state": state.load_state,
@@ -360,14 +362,14 @@ def _facts(state: UnitState, age_s: float | None) -> dict[str, Fact]:
         "unit.failed_units": (state.name,) if state.active_state == "failed" else (),
     }
     if state.result:
-        facts["unit.result"] = state.result
+        fields["unit.result"] = state.result
     if state.service_type:
-        facts |= {"unit.restarts": state.restarts, "unit.exit_status": state.exit_status}
+        fields |= {"unit.restarts": state.restarts, "unit.exit_status": state.exit_status}
     if state.exit_code:
-        facts["unit.exit_code"] = state.exit_code
+        fields["unit.exit_code"] = state.exit_code
     if age_s is not None:
-        facts["unit.since"] = age_s
-    return facts
+        fields["unit.since"] = age_s
+    return fields
 
 
 def _read_patterns(table: Table) -> tuple[str, ...]:
@@ -380,5 +382,5 @@ def _read_patterns(table: Table) -> tuple[str, ...]:
         return (pattern,) if pattern else ()
     patterns = table.values("units", parse_unit_pattern, default=())
     if found[1] == []:
-        table.fault("units", "is empty", 'write a pattern such as "*.service"')
+        table.error("units", "is empty", 'write a pattern such as "*.service"')
     return patterns

@@ -80,7 +80,7 @@ class Ends:
         if result not in {"", WELL}:
             self.last_end = result
 
-    def memory(self) -> Mapping[str, Any] | None:
+    def dump_state(self) -> Mapping[str, Any] | None:
         """What outlasts a restart of ours."""
         if self._restarts is None:
             return None
@@ -91,7 +91,7 @@ class Ends:
             "expected_for": self._expected_for,
         }
 
-    def remember(self, memory: Mapping[str, Any]) -> None:
+    def restore_state(self, memory: Mapping[str, Any]) -> None:
         """Leaves what it does not understand."""
         restarts, expected = memory.get("restarts"), memory.get("expected")
         run, expected_for = memory.get("run"), memory.get("expected_for")

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from yarl import URL
 
-from monitord.net.base.errors import Ended, FaultKind
+from monitord.net.base.errors import Ended, FailureKind
 from monitord.net.base.phases import Phase, PhaseTimer
 from monitord.net.base.resolver import IpFamily, ResolveError, Resolver, literal_address
 
@@ -106,7 +106,7 @@ async def find_address(resolver: Resolver, host: str, family: IpFamily, timer: P
     try:
         addresses = await resolver.resolve(host.rstrip("."), family, timer)
     except ResolveError as error:
-        kind = FaultKind.PROBER_EXHAUSTED if error.is_ours else FaultKind.RESOLVE_FAILED
+        kind = FailureKind.PROBER_EXHAUSTED if error.is_probe_error else FailureKind.RESOLVE_FAILED
         raise Ended(kind, f"resolve {host}: {error.problem}") from None
     timer.pause()
     return addresses[0]

@@ -1,6 +1,6 @@
 """Why an exchange with a peer came to nothing: a closed list, and how errors of the system fall into it.
 
-A fault is a value. Whoever talks to a peer notes the phase it is in, so that the same error code can mean
+A failure is a value. Whoever talks to a peer notes the phase it is in, so that the same error code can mean
 what it means there: a peer that hangs up is one thing in a TLS handshake and another in a body.
 """
 
@@ -12,7 +12,7 @@ from enum import Enum
 from monitord.net.base.phases import Phase, PhaseTimer
 
 
-class FaultKind(Enum):
+class FailureKind(Enum):
     """What went wrong. The names are published: add to them, never rename."""
 
     TIMEOUT_RESOLVE = "timeout_resolve"
@@ -40,20 +40,20 @@ CUT_SHORT = "the peer closed the connection before the end of the body"
 
 
 class Ended(Exception):  # noqa: N818 - not an error: an end found by ourselves
-    """An exchange that ends in a fault which this program has found itself."""
+    """An exchange that ends in a failure which this program has found itself."""
 
-    def __init__(self, kind: FaultKind, detail: str) -> None:
+    def __init__(self, kind: FailureKind, detail: str) -> None:
         super().__init__(detail)
         self.kind = kind
         self.detail = detail
 
 
 _TIMEOUTS = {
-    Phase.RESOLVE: (FaultKind.TIMEOUT_RESOLVE, "no answer in time"),
-    Phase.CONNECT: (FaultKind.TIMEOUT_CONNECT, "timed out"),
-    Phase.TLS: (FaultKind.TIMEOUT_TLS, "the handshake did not end in time"),
-    Phase.PROCESSING: (FaultKind.TIMEOUT_RESPONSE, "no response in time"),
-    Phase.TRANSFER: (FaultKind.TIMEOUT_BODY, "the body did not end in time"),
+    Phase.RESOLVE: (FailureKind.TIMEOUT_RESOLVE, "no answer in time"),
+    Phase.CONNECT: (FailureKind.TIMEOUT_CONNECT, "timed out"),
+    Phase.TLS: (FailureKind.TIMEOUT_TLS, "the handshake did not end in time"),
+    Phase.PROCESSING: (FailureKind.TIMEOUT_RESPONSE, "no response in time"),
+    Phase.TRANSFER: (FailureKind.TIMEOUT_BODY, "the body did not end in time"),
 }
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN})
@@ -72,40 +72,40 @@ _NOT_TLS = frozenset(
 _WRONG_VERSION = frozenset({"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "NO_PROTOCOLS_AVAILABLE"})
 
 
-def fault_of_timeout(timer: PhaseTimer) -> tuple[FaultKind, str]:
+def failure_of_timeout(timer: PhaseTimer) -> tuple[FailureKind, str]:
     if timer.has_lost_time():
         queued = f"{timer.queued_s:.1f} s were lost in the queue for a look-up thread"
-        return FaultKind.PROBER_EXHAUSTED, f"{queued}: too many names hang"
+        return FailureKind.PROBER_EXHAUSTED, f"{queued}: too many names hang"
     return _TIMEOUTS[timer.current]
 
 
-def fault_of_error(error: OSError, phase: Phase) -> tuple[FaultKind, str]:  # noqa: PLR0911 - a table in the form of code
-    """The kind of fault, and a readable detail, of what a socket or a TLS connection raised in this phase."""
+def failure_of_error(error: OSError, phase: Phase) -> tuple[FailureKind, str]:  # noqa: PLR0911 - a table in the form of code
+    """The kind of failure, and a readable detail, of what a socket or a TLS connection raised in this phase."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _fault_of_certificate(error)
+        return _failure_of_certificate(error)
     if isinstance(error, ssl.SSLError):
-        return FaultKind.TLS_FAILED, _text_of_tls(error)
+        return FailureKind.TLS_FAILED, _text_of_tls(error)
     if error.errno in _EXHAUSTED:
-        return FaultKind.PROBER_EXHAUSTED, os.strerror(error.errno)
+        return FailureKind.PROBER_EXHAUSTED, os.strerror(error.errno)
     if error.errno == errno.ETIMEDOUT:
         return _TIMEOUTS[phase]
     if phase is Phase.TLS:
         # asyncio ends a handshake of over a minute by itself, with a ConnectionAbortedError that has no number.
         if isinstance(error, ConnectionAbortedError) and error.errno is None:
             return _TIMEOUTS[Phase.TLS]
-        return FaultKind.TLS_FAILED, "the peer closed the connection during the handshake"
+        return FailureKind.TLS_FAILED, "the peer closed the connection during the handshake"
     if phase is Phase.CONNECT and error.errno is not None:
-        return _fault_of_connect(error.errno)
-    return FaultKind.RESET, "the connection was reset by the peer"
+        return _failure_of_connect(error.errno)
+    return FailureKind.RESET, "the connection was reset by the peer"
 
 
-def with_place(kind: FaultKind, detail: str, phase: Phase, place: str) -> str:
+def with_place(kind: FailureKind, detail: str, phase: Phase, place: str) -> str:
     """The detail after what failed where: "connect to 192.0.2.1:80 refused"; unchanged after connection and TLS."""
     match phase:
         case Phase.RESOLVE:
             return f"resolve {place}: {detail}"
         case Phase.CONNECT:
-            joint = " " if kind in {FaultKind.REFUSED, FaultKind.TIMEOUT_CONNECT} else ": "
+            joint = " " if kind in {FailureKind.REFUSED, FailureKind.TIMEOUT_CONNECT} else ": "
             return f"connect to {place}{joint}{detail}"
         case Phase.TLS:
             return f"TLS with {place}: {detail}"
@@ -113,27 +113,27 @@ def with_place(kind: FaultKind, detail: str, phase: Phase, place: str) -> str:
             return detail
 
 
-def _fault_of_connect(number: int) -> tuple[FaultKind, str]:
+def _failure_of_connect(number: int) -> tuple[FailureKind, str]:
     if number == errno.ECONNREFUSED:
-        return FaultKind.REFUSED, "refused"
+        return FailureKind.REFUSED, "refused"
     if number in _RESET:
-        return FaultKind.RESET, "the connection was reset by the peer"
+        return FailureKind.RESET, "the connection was reset by the peer"
     if number == errno.EADDRNOTAVAIL:
         # connect(2): no local port is left. For IPv6 it is the answer of a host that has IPv6 switched off.
-        return FaultKind.PROBER_EXHAUSTED, os.strerror(number)
-    return FaultKind.UNREACHABLE, os.strerror(number)
+        return FailureKind.PROBER_EXHAUSTED, os.strerror(number)
+    return FailureKind.UNREACHABLE, os.strerror(number)
 
 
-def _fault_of_certificate(error: ssl.SSLCertVerificationError) -> tuple[FaultKind, str]:
+def _failure_of_certificate(error: ssl.SSLCertVerificationError) -> tuple[FailureKind, str]:
     code = error.verify_code
     message = error.verify_message
     if code == _EXPIRED:
-        return FaultKind.TLS_EXPIRED, "the certificate has expired"
+        return FailureKind.TLS_EXPIRED, "the certificate has expired"
     if code == _NOT_YET_VALID:
-        return FaultKind.TLS_EXPIRED, "the certificate is not valid yet"
+        return FailureKind.TLS_EXPIRED, "the certificate is not valid yet"
     if code in {_WRONG_NAME, _WRONG_ADDRESS}:
-        return FaultKind.TLS_NAME_MISMATCH, _sentence(message)
-    return FaultKind.TLS_UNTRUSTED, f"the certificate is not trusted: {_sentence(message)}"
+        return FailureKind.TLS_NAME_MISMATCH, _sentence(message)
+    return FailureKind.TLS_UNTRUSTED, f"the certificate is not trusted: {_sentence(message)}"
 
 
 def _text_of_tls(error: ssl.SSLError) -> str:

@@ -6,7 +6,7 @@ it. Therefore:
 - all callers of one name share one look-up, so that a dead name occupies one thread;
 - the number of threads is bounded, and names that hang leave some of them free for other names (`Lane`);
 - the time that a caller has waited for a thread is reported (`PhaseTimer.discount`), because it is not the
-  fault of the name or of its host;
+  failure of the name or of its host;
 - a literal address never comes here.
 Nothing is cached: that is the job of a resolver daemon, and a check of a name should see the name as it is.
 """
@@ -74,12 +74,12 @@ MAX_THREADS = Lane.LOCAL.value + MAX_STUCK
 
 
 class ResolveError(Exception):
-    """The name has no usable address. `is_ours`: this host could not even ask."""
+    """The name has no usable address. `is_probe_error`: this host could not even ask."""
 
-    def __init__(self, problem: str, *, is_ours: bool = False) -> None:
+    def __init__(self, problem: str, *, is_probe_error: bool = False) -> None:
         super().__init__(problem)
         self.problem = problem
-        self.is_ours = is_ours
+        self.is_probe_error = is_probe_error
 
 
 def get_addresses(
@@ -179,7 +179,7 @@ class Resolver:
         in the queue for a thread is discounted from `timer`.
         """
         if self._closed:
-            raise ResolveError("the resolver is closed", is_ours=True)
+            raise ResolveError("the resolver is closed", is_probe_error=True)
         waiter: asyncio.Future[tuple[str, ...]] = asyncio.get_running_loop().create_future()
         asked_at = self._monotonic()
         lookup = self._join(name, _FAMILIES[family])
@@ -197,7 +197,7 @@ class Resolver:
     async def close(self) -> None:
         """Fail the callers and end the threads; one that hangs in getaddrinfo is left to end with the process."""
         for lookup in [*self._lookups.values(), *self._running]:
-            self._answer(lookup, ResolveError("the resolver is closed", is_ours=True))
+            self._answer(lookup, ResolveError("the resolver is closed", is_probe_error=True))
         self._lookups.clear()
         for queue in self._queues.values():
             queue.clear()
@@ -293,7 +293,7 @@ class Resolver:
                 continue
             if isinstance(outcome, ResolveError):
                 # Each waiter raises one of its own: a shared one would gather everybody's traceback.
-                waiter.set_exception(ResolveError(outcome.problem, is_ours=outcome.is_ours))
+                waiter.set_exception(ResolveError(outcome.problem, is_probe_error=outcome.is_probe_error))
             else:
                 waiter.set_result(outcome)
 
@@ -320,7 +320,7 @@ class Resolver:
             found = self._get_addresses(lookup.name, lookup.family)
         except socket.gaierror as error:
             if error.errno == socket.EAI_MEMORY or _lacks_descriptors():
-                return ResolveError("this host is out of memory or file descriptors", is_ours=True)
+                return ResolveError("this host is out of memory or file descriptors", is_probe_error=True)
             return ResolveError(_PROBLEMS.get(error.errno or 0, (error.strerror or str(error)).lower()))
         except UnicodeError:
             return ResolveError("is not a valid host name")

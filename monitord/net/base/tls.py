@@ -1,4 +1,4 @@
-"""TLS as a client: contexts made once for each set of options, handshakes that can be watched, facts of the peer.
+"""TLS as a client: contexts made once for each set of options, handshakes that can be watched, fields of the peer.
 
 Contexts are shared between connections, because to make one reads files.
 What differs from one connection to the next (when its handshake began, the name it asks for) goes through a
@@ -234,7 +234,7 @@ def _no_passphrase() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class CertificateFacts:
+class CertificateFields:
     """Of the peer's own certificate, save `expires_at`: the earliest end in the whole chain that was verified.
 
     Without verification there is no such chain, and `chain_length` is 1. The same holds for a Python that
@@ -250,29 +250,29 @@ class CertificateFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class TlsFacts:
+class TlsFields:
     """`certificate` is None unless asked for, or when it cannot be read."""
 
     version: str
     cipher: str
-    certificate: CertificateFacts | None
+    certificate: CertificateFields | None
 
 
 class _ChainCertificate(Protocol):
     def public_bytes(self, encoding: int, /) -> bytes: ...
 
 
-def tls_facts(tls: ssl.SSLObject, *, certificate: bool) -> TlsFacts:
+def tls_fields(tls: ssl.SSLObject, *, certificate: bool) -> TlsFields:
     """After the handshake."""
     cipher = tls.cipher()
-    return TlsFacts(
+    return TlsFields(
         version=tls.version() or "",
         cipher=cipher[0] if cipher else "",
-        certificate=_certificate_facts(tls) if certificate else None,
+        certificate=_certificate_fields(tls) if certificate else None,
     )
 
 
-def _certificate_facts(tls: ssl.SSLObject) -> CertificateFacts | None:
+def _certificate_fields(tls: ssl.SSLObject) -> CertificateFields | None:
     own = tls.getpeercert(binary_form=True)
     if own is None:
         return None
@@ -281,7 +281,7 @@ def _certificate_facts(tls: ssl.SSLObject) -> CertificateFacts | None:
         chain = [leaf, *(parse_certificate(der) for der in _verified_chain(tls) if der != own)]
     except ValueError:
         return None
-    return CertificateFacts(
+    return CertificateFields(
         subject=leaf.subject,
         issuer=leaf.issuer,
         names=leaf.names,

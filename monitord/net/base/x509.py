@@ -1,4 +1,4 @@
-"""The few facts of a certificate that people ask for, read from its DER form (RFC 5280, section 4.1).
+"""The few fields of a certificate that people ask for, read from its DER form (RFC 5280, section 4.1).
 
 Python's ssl gives them decoded only for the peer's own certificate, and only when it was verified; the rest
 of a chain comes as DER on every version. This reads, it verifies nothing: OpenSSL has done that.

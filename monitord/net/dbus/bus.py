@@ -48,7 +48,7 @@ _HELLO = re.compile(rb"OK [0-9a-fA-F]{32}")
 _UNREADABLE = (ArithmeticError, AssertionError, EOFError, LookupError, TypeError, ValueError, struct.error)
 
 
-class BusFault(Enum):
+class BusFailure(Enum):
     """Why there is no answer."""
 
     AWAY = "away"
@@ -64,9 +64,9 @@ class BusFault(Enum):
 class BusError(Exception):
     """`name`: that of the error as the peer calls it ("org.freedesktop.DBus.Error.UnknownObject")."""
 
-    def __init__(self, fault: BusFault, detail: str, name: str = "") -> None:
+    def __init__(self, failure: BusFailure, detail: str, name: str = "") -> None:
         super().__init__(detail)
-        self.fault = fault
+        self.failure = failure
         self.detail = detail
         self.name = name
 
@@ -110,7 +110,7 @@ def socket_of(address: str) -> str:
             return unquote(found["path"])
         if transport == "unix" and found.get("abstract"):
             return "\0" + unquote(found["abstract"])
-    raise BusError(BusFault.AWAY, f'"{address}" names no Unix socket')
+    raise BusError(BusFailure.AWAY, f'"{address}" names no Unix socket')
 
 
 def library_problem() -> str | None:
@@ -150,11 +150,11 @@ class BusConnection:
                     await protocol.is_begun
                 except OSError as error:
                     what = error.strerror or str(error)
-                    raise BusError(BusFault.AWAY, f"{where}: {what.lower()}") from error
+                    raise BusError(BusFailure.AWAY, f"{where}: {what.lower()}") from error
                 (connection.name,) = await connection.call(BUS, "Hello", "", (), "s", deadline=deadline)
         except TimeoutError as error:
             connection.close()
-            raise BusError(BusFault.SILENT, f"{where}: no answer") from error
+            raise BusError(BusFailure.SILENT, f"{where}: no answer") from error
         except BaseException:
             connection.close()
             raise
@@ -186,9 +186,9 @@ class BusConnection:
     ) -> list[Sequence[Any]]:
         """The same as often as there are bodies, without waiting in between. Raises the first BusError."""
         if self.transport is None or self.lost.is_set():
-            raise BusError(BusFault.AWAY, self.why or "the connection is closed")
+            raise BusError(BusFailure.AWAY, self.why or "the connection is closed")
         if len(self._calls) + len(bodies) > MAX_CALLS:
-            raise BusError(BusFault.SILENT, f"{len(self._calls)} calls wait for an answer already")
+            raise BusError(BusFailure.SILENT, f"{len(self._calls)} calls wait for an answer already")
         answers = {self._next_serial(): asyncio.get_running_loop().create_future() for _ in bodies}
         self._calls |= answers
         try:
@@ -200,7 +200,7 @@ class BusConnection:
             async with Deadline(deadline - time.monotonic()):
                 return [self._body_of(await answer, peer, member, returns) for answer in answers.values()]
         except TimeoutError as error:
-            raise BusError(BusFault.SILENT, f"{peer.name} does not answer {member}") from error
+            raise BusError(BusFailure.SILENT, f"{peer.name} does not answer {member}") from error
         finally:
             for serial in answers:
                 self._calls.pop(serial, None)
@@ -223,7 +223,7 @@ class BusConnection:
             self.lost.set()
         for call in self._calls.values():
             if not call.done():
-                call.set_exception(BusError(BusFault.AWAY, self.why))
+                call.set_exception(BusError(BusFailure.AWAY, self.why))
                 # Whoever waited may be cancelled in the same turn of the loop.
                 call.exception()
         if self.transport is not None:
@@ -277,20 +277,21 @@ class BusConnection:
         if reply.message_type is self._library.MessageType.ERROR:
             name = reply.error_name or ""
             said = str(reply.body[0]) if reply.body else name
-            raise BusError(_fault_of(name), f"{peer.name} {member}: {said[:200]}", name)
+            raise BusError(_failure_of(name), f"{peer.name} {member}: {said[:200]}", name)
         if reply.signature != returns:
             raise BusError(
-                BusFault.REFUSED, f"{peer.name} {member}: answers {reply.signature!r} in place of {returns!r}"
+                BusFailure.REFUSED,
+                f"{peer.name} {member}: answers {reply.signature!r} in place of {returns!r}",
             )
         body: Sequence[Any] = reply.body
         return body
 
 
-def _fault_of(name: str) -> BusFault:
+def _failure_of(name: str) -> BusFailure:
     """The errors of the specification that a caller has to tell apart."""
     kind = name.rpartition(".")[2]
     if kind in {"AccessDenied", "AuthFailed", "InteractiveAuthorizationRequired"}:
-        return BusFault.FORBIDDEN
+        return BusFailure.FORBIDDEN
     if kind in {
         "ServiceUnknown",
         "NameHasNoOwner",
@@ -299,8 +300,8 @@ def _fault_of(name: str) -> BusFault:
         "NotActivated",
         "ShuttingDown",
     }:
-        return BusFault.AWAY
-    return BusFault.SILENT if kind in {"NoReply", "Timeout", "TimedOut"} else BusFault.REFUSED
+        return BusFailure.AWAY
+    return BusFailure.SILENT if kind in {"NoReply", "Timeout", "TimedOut"} else BusFailure.REFUSED
 
 
 class _Protocol(asyncio.Protocol):
@@ -318,7 +319,7 @@ class _Protocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         why = "the bus hung up" if exc is None else f"the bus hung up: {str(exc).lower()}"
-        self._refuse(BusFault.AWAY, why)
+        self._refuse(BusFailure.AWAY, why)
         self._connection.lose(why)
 
     def data_received(self, data: bytes) -> None:
@@ -332,19 +333,19 @@ class _Protocol(asyncio.Protocol):
         line, end, rest = self._received.partition(b"\r\n")
         if not end:
             if len(self._received) > MAX_LINE_BYTES:
-                self._refuse(BusFault.AWAY, "no bus: what it says has no end")
+                self._refuse(BusFailure.AWAY, "no bus: what it says has no end")
         elif _HELLO.fullmatch(line):
             self._received = rest
             self._connection.begin()
             self.is_begun.set_result(None)
         elif line.startswith(b"REJECTED"):
-            self._refuse(BusFault.FORBIDDEN, "the bus does not let this user in")
+            self._refuse(BusFailure.FORBIDDEN, "the bus does not let this user in")
         else:
-            self._refuse(BusFault.AWAY, f"no bus: it says {bytes(line[:40])!r}")
+            self._refuse(BusFailure.AWAY, f"no bus: it says {bytes(line[:40])!r}")
 
-    def _refuse(self, fault: BusFault, why: str) -> None:
+    def _refuse(self, failure: BusFailure, why: str) -> None:
         if not self.is_begun.done():
-            self.is_begun.set_exception(BusError(fault, why))
+            self.is_begun.set_exception(BusError(failure, why))
             # Whoever waited may have been cancelled meanwhile.
             self.is_begun.exception()
 

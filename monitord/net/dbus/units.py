@@ -31,7 +31,7 @@ from monitord.net.dbus.bus import (
     BUS,
     BusConnection,
     BusError,
-    BusFault,
+    BusFailure,
     BusPeer,
     Signal,
     system_bus_address,
@@ -117,7 +117,7 @@ class Units:
         self._has_tried = asyncio.Event()
         self._owner_changed = asyncio.Event()
         self._owner = ""
-        self._fault: BusError | None = None
+        self._failure: BusError | None = None
         self._named: dict[str, list[Following]] = {}
         self._wide: list[Following] = []
         self._said: dict[str, dict[str, Any]] = {}
@@ -157,7 +157,7 @@ class Units:
         # An alias ("dbus.service") is answered by the name of the unit itself.
         row = next(iter(rows), None)
         if row is None:
-            raise BusError(BusFault.REFUSED, f"{_SYSTEMD} lists nothing for {name}")
+            raise BusError(BusFailure.REFUSED, f"{_SYSTEMD} lists nothing for {name}")
         state = state_of(row)
         return await self._with_details(connection, state, row[6], deadline) if state.is_there else state
 
@@ -220,10 +220,12 @@ class Units:
             async with Deadline(deadline - time.monotonic()):
                 await self._has_tried.wait()
         except TimeoutError as error:
-            raise BusError(BusFault.SILENT, "no connection to the system bus yet") from error
+            raise BusError(BusFailure.SILENT, "no connection to the system bus yet") from error
         if self._connection is None:
-            fault = self._fault
-            raise BusError(*((fault.fault, fault.detail) if fault else (BusFault.AWAY, "no system bus")))
+            failure = self._failure
+            raise BusError(
+                *((failure.failure, failure.detail) if failure else (BusFailure.AWAY, "no system bus"))
+            )
         return self._connection
 
     # -- the connection -----------------------------------------------------------------------------------
@@ -274,19 +276,19 @@ class Units:
             changed.cancel()
             lost.cancel()
         if connection.lost.is_set():
-            raise BusError(BusFault.AWAY, connection.why)
+            raise BusError(BusFailure.AWAY, connection.why)
 
     def _be_ready(self, connection: BusConnection) -> None:
-        if self._fault is not None:
+        if self._failure is not None:
             log.info("the service manager can be asked again")
-        self._connection, self._fault = connection, None
+        self._connection, self._failure = connection, None
         self._has_tried.set()
         self._look_again()
 
     def _lose(self, error: BusError) -> None:
-        if self._fault is None:
+        if self._failure is None:
             log.warning("the service manager cannot be asked: %s", error.detail)
-        self._connection, self._fault, self._owner = None, error, ""
+        self._connection, self._failure, self._owner = None, error, ""
         self._has_tried.set()
         self._said.clear()
         self._told.clear()

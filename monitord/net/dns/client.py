@@ -19,11 +19,11 @@ from enum import Enum
 
 from monitord.net.base.addressing import connect_socket, find_address, host_and_port, socket_address
 from monitord.net.base.deadline import Deadline
-from monitord.net.base.errors import Ended, FaultKind, fault_of_error, fault_of_timeout, with_place
+from monitord.net.base.errors import Ended, FailureKind, failure_of_error, failure_of_timeout, with_place
 from monitord.net.base.libraries import import_problem
 from monitord.net.base.phases import Phase, PhaseTimer
 from monitord.net.base.resolver import IpFamily, Resolver
-from monitord.net.base.tls import Handshake, TlsContexts, TlsFacts, TlsOptions, current_handshake, tls_facts
+from monitord.net.base.tls import Handshake, TlsContexts, TlsFields, TlsOptions, current_handshake, tls_fields
 
 MAX_MESSAGE_BYTES = 65535
 MAX_STRAYS = 64
@@ -87,26 +87,26 @@ class DnsAnswer:
     address: str
     phases: Mapping[Phase, float]
     duration_s: float
-    tls: TlsFacts | None
+    tls: TlsFields | None
 
 
 @dataclass(frozen=True, slots=True)
-class DnsFault:
+class DnsFailure:
     """No usable message came."""
 
-    kind: FaultKind
+    kind: FailureKind
     detail: str
     address: str | None
     phases: Mapping[Phase, float]
     duration_s: float
 
 
-DnsOutcome = DnsAnswer | DnsFault
+DnsOutcome = DnsAnswer | DnsFailure
 
 
 @dataclass(slots=True)
 class _Exchange:
-    """How far it has come; what a fault is told from."""
+    """How far it has come; what a failure is told from."""
 
     server: DnsServer
     number: int
@@ -115,14 +115,14 @@ class _Exchange:
     address: str = ""
     strays: int = 0
     was_truncated: bool = False
-    tls: TlsFacts | None = None
+    tls: TlsFields | None = None
 
     @property
     def place(self) -> str:
         return host_and_port(self.address, self.server.port) if self.address else self.server.host
 
     def owns(self, wire: bytes) -> bool:
-        """By the header alone: what bears our number, but cannot be read, is the server's fault."""
+        """By the header alone: what bears our number, but cannot be read, is the server's failure."""
         if len(wire) < _HEADER.size:
             return False
         number, flags = _HEADER.unpack_from(wire)
@@ -137,7 +137,7 @@ class DnsClient:
         self._tls_contexts = tls_contexts
 
     async def ask(self, question: DnsQuestion, server: DnsServer, *, deadline: float) -> DnsOutcome:
-        """One exchange, ended by `deadline` (time.monotonic()). An expected failure is a `DnsFault`.
+        """One exchange, ended by `deadline` (time.monotonic()). An expected failure is a `DnsFailure`.
 
         Raises ImportError without dnspython.
         """
@@ -153,13 +153,13 @@ class DnsClient:
             try:
                 said = query.read(wire)
             except ValueError as error:  # an ssl.SSLCertVerificationError is one as well, so: here alone
-                raise Ended(FaultKind.PROTOCOL_ERROR, str(error)) from None
+                raise Ended(FailureKind.PROTOCOL_ERROR, str(error)) from None
         except Ended as end:
             kind, detail = end.kind, end.detail
         except TimeoutError:
-            kind, detail = _fault_of_silence(exchange)
+            kind, detail = _failure_of_silence(exchange)
         except OSError as error:
-            kind, detail = fault_of_error(error, timer.current)
+            kind, detail = failure_of_error(error, timer.current)
             detail = _placed(kind, detail, exchange)
         else:
             return DnsAnswer(
@@ -176,7 +176,7 @@ class DnsClient:
                 duration_s=timer.elapsed_s(),
                 tls=exchange.tls,
             )
-        return DnsFault(kind, detail, exchange.address or None, timer.read(), timer.elapsed_s())
+        return DnsFailure(kind, detail, exchange.address or None, timer.read(), timer.elapsed_s())
 
     async def _exchange(self, exchange: _Exchange) -> tuple[bytes, DnsProtocol]:
         """The message that answers, unread but for its header, and how it came."""
@@ -201,12 +201,12 @@ class DnsClient:
             wire = await reader.readexactly(length)
         except asyncio.IncompleteReadError:
             raise Ended(
-                FaultKind.RESET, f"{exchange.place}: the server closed the connection without an answer"
+                FailureKind.RESET, f"{exchange.place}: the server closed the connection without an answer"
             ) from None
         finally:
             writer.transport.abort()
         if not exchange.owns(wire):
-            raise Ended(FaultKind.PROTOCOL_ERROR, "the answer does not belong to the question")
+            raise Ended(FailureKind.PROTOCOL_ERROR, "the answer does not belong to the question")
         return wire
 
     async def _open(
@@ -218,7 +218,7 @@ class DnsClient:
         try:
             context = self._tls_contexts.get(server.tls)
         except ValueError as error:
-            raise Ended(FaultKind.TLS_FAILED, str(error)) from None
+            raise Ended(FailureKind.TLS_FAILED, str(error)) from None
         connected = await connect_socket(exchange.address, server.port)
         name = (server.server_name or server.host).partition("%")[0].rstrip(".")
         token = current_handshake.set(Handshake(name, lambda: exchange.timer.enter(Phase.TLS)))
@@ -228,7 +228,7 @@ class DnsClient:
             current_handshake.reset(token)
         session: ssl.SSLObject | None = writer.get_extra_info("ssl_object")
         if session is not None:
-            exchange.tls = tls_facts(session, certificate=True)
+            exchange.tls = tls_fields(session, certificate=True)
         return reader, writer
 
 
@@ -246,23 +246,23 @@ async def _ask_by_datagram(exchange: _Exchange) -> bytes:
                 wire = await loop.sock_recv(connected, MAX_MESSAGE_BYTES)
             except OSError as error:
                 # An ICMP message of the host or of a router, as connect(2) of a stream would report it.
-                kind, detail = fault_of_error(error, Phase.CONNECT)
+                kind, detail = failure_of_error(error, Phase.CONNECT)
                 raise Ended(kind, _placed(kind, detail, exchange)) from None
             if exchange.owns(wire):
                 return wire
             exchange.strays += 1
-    raise Ended(FaultKind.PROTOCOL_ERROR, f"{MAX_STRAYS} answers that do not belong to the question came")
+    raise Ended(FailureKind.PROTOCOL_ERROR, f"{MAX_STRAYS} answers that do not belong to the question came")
 
 
-def _fault_of_silence(exchange: _Exchange) -> tuple[FaultKind, str]:
+def _failure_of_silence(exchange: _Exchange) -> tuple[FailureKind, str]:
     if exchange.strays:
-        return FaultKind.PROTOCOL_ERROR, "nothing but answers that do not belong to the question came"
-    kind, detail = fault_of_timeout(exchange.timer)
+        return FailureKind.PROTOCOL_ERROR, "nothing but answers that do not belong to the question came"
+    kind, detail = failure_of_timeout(exchange.timer)
     return kind, _placed(kind, detail, exchange)
 
 
-def _placed(kind: FaultKind, detail: str, exchange: _Exchange) -> str:
+def _placed(kind: FailureKind, detail: str, exchange: _Exchange) -> str:
     phase = exchange.timer.current
     if phase in {Phase.PROCESSING, Phase.TRANSFER}:
-        return f"{exchange.place}{' ' if kind is FaultKind.REFUSED else ': '}{detail}"
+        return f"{exchange.place}{' ' if kind is FailureKind.REFUSED else ': '}{detail}"
     return with_place(kind, detail, phase, exchange.place)

@@ -62,10 +62,10 @@ class DnsQuery:
         try:
             message = dns.message.from_wire(wire)
             found, ttl_s = _records(message)
-            is_ours = self._query.is_response(message)
+            is_probe_error = self._query.is_response(message)
         except dns.exception.DNSException as error:
             raise ValueError(f"the answer cannot be read: {_sentence(error)}") from None
-        if not is_ours:
+        if not is_probe_error:
             raise ValueError("the answer is to another question")
         serials = [record.serial for rrset in found if rrset.rdtype == dns.rdatatype.SOA for record in rrset]
         return DnsMessage(

@@ -12,7 +12,7 @@ from typing import Any
 
 import aiohttp
 
-from monitord.net.base.errors import Ended, FaultKind
+from monitord.net.base.errors import Ended, FailureKind
 from monitord.net.base.phases import Phase
 from monitord.net.http.outcome import Abandoned, HttpExchange, Progress
 from monitord.net.http.request import ENDLESS_TYPES, HttpRequest
@@ -84,7 +84,7 @@ async def receive(request: HttpRequest, response: aiohttp.ClientResponse, progre
         ip_version=progress.ip_version,
         phases=phases,
         duration_s=duration_s,
-        tls=progress.tls_facts(certificate=request.want_certificate),
+        tls=progress.tls_fields(certificate=request.want_certificate),
         target=progress.target,
         hops=progress.hops,
         deviations=tuple(dict.fromkeys((*progress.deviations, *parser.deviations)))
@@ -126,13 +126,13 @@ async def _decoded(body: bytes, codings: list[str], limit_bytes: int, note: _Not
             for number, piece in enumerate(_pieces(coding, body, note)):
                 plain += piece
                 if len(plain) > limit_bytes:
-                    raise Ended(FaultKind.TOO_LARGE, f"the body is larger than {limit_bytes} bytes")
+                    raise Ended(FailureKind.TOO_LARGE, f"the body is larger than {limit_bytes} bytes")
                 if number:
                     await asyncio.sleep(0)
         except EOFError:
-            raise Ended(FaultKind.PROTOCOL_ERROR, f"the {coding} data of the body ends too early") from None
+            raise Ended(FailureKind.PROTOCOL_ERROR, f"the {coding} data of the body ends too early") from None
         except ValueError:
-            raise Ended(FaultKind.PROTOCOL_ERROR, f"the body is not {coding} as it says") from None
+            raise Ended(FailureKind.PROTOCOL_ERROR, f"the body is not {coding} as it says") from None
         body = bytes(plain)
     return body
 

@@ -24,7 +24,7 @@ from yarl import URL
 
 from monitord.net.base.addressing import host_and_port
 from monitord.net.base.deadline import Deadline
-from monitord.net.base.errors import Ended, FaultKind, fault_of_timeout
+from monitord.net.base.errors import Ended, FailureKind, failure_of_timeout
 from monitord.net.base.phases import Phase, PhaseTimer
 from monitord.net.base.resolver import ResolveError, Resolver, literal_address
 from monitord.net.base.tls import Handshake, TlsContexts, current_handshake
@@ -35,11 +35,11 @@ from monitord.net.http.outcome import (
     Abandoned,
     Hop,
     HttpExchange,
-    HttpFault,
+    HttpFailure,
     HttpOutcome,
     Progress,
     by_head,
-    fault_of,
+    failure_of,
     placed,
 )
 from monitord.net.http.request import (
@@ -82,10 +82,10 @@ class HttpClient:
         self._own_sessions: dict[HttpRequest, aiohttp.ClientSession] = {}
 
     async def fetch(self, request: HttpRequest, *, deadline: float) -> HttpOutcome:
-        """One exchange, ended by `deadline` (time.monotonic()). An expected failure is an `HttpFault`."""
+        """One exchange, ended by `deadline` (time.monotonic()). An expected failure is an `HttpFailure`."""
         progress = Progress(PhaseTimer(), request, deadline)
         outcome = await _until(deadline, progress, self._follow(request, progress, None))
-        if isinstance(outcome, HttpFault) and request.status_decides:
+        if isinstance(outcome, HttpFailure) and request.status_decides:
             return by_head(outcome, progress) or outcome
         return outcome
 
@@ -96,7 +96,7 @@ class HttpClient:
         progress = Progress(PhaseTimer(), request, deadline)
         name = request.endpoint_for(request.target).host
         addresses = await _until(deadline, progress, self._resolve(name, request, progress))
-        if isinstance(addresses, HttpFault):
+        if isinstance(addresses, HttpFailure):
             return (addresses,)
         resolve_s, queued_s = progress.timer.read()[Phase.RESOLVE], progress.timer.queued_s
 
@@ -152,7 +152,7 @@ class HttpClient:
                     if not (location := _location(request, response)):
                         return await receive(request, response, progress)
                     if progress.redirects == MAX_REDIRECTS:
-                        raise Ended(FaultKind.TOO_MANY_REDIRECTS, f"more than {MAX_REDIRECTS} redirects")
+                        raise Ended(FailureKind.TOO_MANY_REDIRECTS, f"more than {MAX_REDIRECTS} redirects")
                     _add_hop(progress, target, response)
                     if set_cookies := _header_values(response, b"set-cookie"):
                         cookies = cookies or CookieStore()
@@ -169,7 +169,7 @@ class HttpClient:
                 method, body = then, None
             if body and not request.may_send_body(target):
                 raise Ended(
-                    FaultKind.REDIRECT_REFUSED,
+                    FailureKind.REDIRECT_REFUSED,
                     f"the redirect ({response.status}) leads to {target.shown_origin}, "
                     "and the body of a request is not sent to another origin",
                 )
@@ -288,7 +288,7 @@ class HttpClient:
         try:
             addresses = await self.resolver.resolve(name.rstrip("."), request.ip_family, progress.timer)
         except ResolveError as error:
-            kind = FaultKind.PROBER_EXHAUSTED if error.is_ours else FaultKind.RESOLVE_FAILED
+            kind = FailureKind.PROBER_EXHAUSTED if error.is_probe_error else FailureKind.RESOLVE_FAILED
             raise Ended(kind, f"resolve {name}: {error.problem}") from None
         progress.timer.pause()
         return addresses
@@ -297,7 +297,7 @@ class HttpClient:
         try:
             return self._tls_contexts.get(request.tls_for(target))
         except ValueError as error:
-            raise Ended(FaultKind.TLS_FAILED, str(error)) from None
+            raise Ended(FailureKind.TLS_FAILED, str(error)) from None
 
     def _session_for(self, request: HttpRequest, target: Target) -> aiohttp.ClientSession:
         """The one for all fresh connections, or the request's own: for a kept connection, and for a socket."""
@@ -337,7 +337,7 @@ async def _unless_stale(
         raise
     except Ended as end:
         # Bytes that are not HTTP may be left over from the response before.
-        if progress.is_reused and end.kind is FaultKind.PROTOCOL_ERROR and progress.has_no_head:
+        if progress.is_reused and end.kind is FailureKind.PROTOCOL_ERROR and progress.has_no_head:
             return None
         raise
     if progress.is_reused and response.status == REQUEST_TIMEOUT:
@@ -346,24 +346,24 @@ async def _unless_stale(
     return response
 
 
-async def _until(deadline: float, progress: Progress, act: Coroutine[Any, Any, T]) -> T | HttpFault:
-    """What `act` returns, or the fault that it ended in."""
+async def _until(deadline: float, progress: Progress, act: Coroutine[Any, Any, T]) -> T | HttpFailure:
+    """What `act` returns, or the failure that it ended in."""
     token = current_progress.set(progress)
     try:
         return await _by(deadline, act)
     except Ended as end:
         kind, detail = end.kind, end.detail
     except TimeoutError:
-        kind, detail = fault_of_timeout(progress.timer)
+        kind, detail = failure_of_timeout(progress.timer)
         note = "" if progress.parser is None else progress.parser.progress_note
         detail = placed(kind, f"{detail}, {note}" if note else detail, progress)
     except (aiohttp.ClientError, OSError, ValueError, Abandoned) as error:
-        kind, detail = fault_of(error.error if isinstance(error, Abandoned) else error, progress)
+        kind, detail = failure_of(error.error if isinstance(error, Abandoned) else error, progress)
     finally:
         current_progress.reset(token)
         progress.release()
     head = None if progress.parser is None else progress.parser.head
-    return HttpFault(
+    return HttpFailure(
         kind=kind,
         detail=detail,
         phases=progress.timer.read(),
@@ -396,7 +396,7 @@ def _with_numeric_zone(address: str) -> str:
         return f"{bare}%{socket.if_nametoindex(zone)}"
     except OSError:
         raise Ended(
-            FaultKind.UNREACHABLE, f"connect to {address}: this host has no interface {zone}"
+            FailureKind.UNREACHABLE, f"connect to {address}: this host has no interface {zone}"
         ) from None
 
 
@@ -439,7 +439,7 @@ def _header_values(response: aiohttp.ClientResponse, name: bytes) -> list[str]:
 
 
 def _add_hop(progress: Progress, target: Target, response: aiohttp.ClientResponse) -> None:
-    tls = progress.tls_facts(certificate=progress.request.want_certificate)
+    tls = progress.tls_fields(certificate=progress.request.want_certificate)
     progress.hops += (Hop(target, response.status, tls),)
     if progress.parser is not None:
         # Of several different ones curl follows the first, and browsers none.
@@ -462,4 +462,4 @@ def _redirected(target: Target, location: str) -> Target:
     try:
         return redirect_target(target, location)
     except ValueError as error:
-        raise Ended(FaultKind.PROTOCOL_ERROR, str(error)) from None
+        raise Ended(FailureKind.PROTOCOL_ERROR, str(error)) from None

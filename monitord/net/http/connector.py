@@ -24,7 +24,7 @@ from aiohttp.http import HttpVersion10, HttpVersion11, RawResponseMessage
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from monitord.net.base.addressing import connect_socket
-from monitord.net.base.errors import Ended, FaultKind
+from monitord.net.base.errors import Ended, FailureKind
 from monitord.net.base.phases import Phase
 from monitord.net.http.outcome import Abandoned, Progress, placed
 from monitord.net.http.response import BEGINNING_BYTES, ResponseHead, ResponseParser
@@ -357,7 +357,9 @@ class _Handler(ResponseHandler):
                 return
             reception.finish()
         elif parser.head is not None:
-            reception.fail(Ended(FaultKind.RESET, "the peer reset the connection before the end of the body"))
+            reception.fail(
+                Ended(FailureKind.RESET, "the peer reset the connection before the end of the body")
+            )
         elif isinstance(exc, OSError):
             reception.fail(Abandoned(aiohttp.ClientOSError(*exc.args)))
         else:

@@ -1,6 +1,6 @@
-"""What an exchange comes to, a response or a fault, and how a fault is told from what aiohttp raises.
+"""What an exchange comes to, a response or a failure, and how a failure is told from what aiohttp raises.
 
-`Progress` is what an exchange leaves behind as it goes, so that a fault can say where it was met.
+`Progress` is what an exchange leaves behind as it goes, so that a failure can say where it was met.
 """
 
 import asyncio
@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from monitord.net.base.errors import FaultKind, fault_of_error, with_place
+from monitord.net.base.errors import FailureKind, failure_of_error, with_place
 from monitord.net.base.phases import Phase, PhaseTimer
-from monitord.net.base.tls import TlsFacts, tls_facts
+from monitord.net.base.tls import TlsFields, tls_fields
 from monitord.net.http.request import HttpRequest
 from monitord.net.http.response import Deviation, ResponseParser
 from monitord.net.http.url import Target
@@ -25,7 +25,7 @@ class Hop:
 
     target: Target
     status: int
-    tls: TlsFacts | None
+    tls: TlsFields | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class HttpExchange:
     ip_version: int | None
     phases: Mapping[Phase, float]
     duration_s: float
-    tls: TlsFacts | None
+    tls: TlsFields | None
     target: Target | None = None
     hops: tuple[Hop, ...] = ()
     deviations: tuple[Deviation, ...] = ()
@@ -59,13 +59,13 @@ class HttpExchange:
 
 
 @dataclass(frozen=True, slots=True)
-class HttpFault:
+class HttpFailure:
     """No usable response. `detail` is for people and holds no secret; `phases` has those that were reached.
 
-    `status` and `headers` are those of the last response if its head has arrived: the fault is in its body then.
+    `status` and `headers` are those of the last response if its head has arrived: the failure is in its body then.
     """
 
-    kind: FaultKind
+    kind: FailureKind
     detail: str
     phases: Mapping[Phase, float]
     duration_s: float
@@ -76,7 +76,7 @@ class HttpFault:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-HttpOutcome = HttpExchange | HttpFault
+HttpOutcome = HttpExchange | HttpFailure
 
 
 class Abandoned(Exception):  # noqa: N818 - not an error of its own: the wrapping of one
@@ -89,7 +89,7 @@ class Abandoned(Exception):  # noqa: N818 - not an error of its own: the wrappin
 
 @dataclass(slots=True)
 class Progress:
-    """How far an exchange has come; what a fault is told from."""
+    """How far an exchange has come; what a failure is told from."""
 
     timer: PhaseTimer
     request: HttpRequest
@@ -135,8 +135,8 @@ class Progress:
         self.parser, self.transport, self.tls = other.parser, other.transport, other.tls
         other.release()
 
-    def tls_facts(self, *, certificate: bool) -> TlsFacts | None:
-        return None if self.tls is None else tls_facts(self.tls, certificate=certificate)
+    def tls_fields(self, *, certificate: bool) -> TlsFields | None:
+        return None if self.tls is None else tls_fields(self.tls, certificate=certificate)
 
     def release(self) -> None:
         """Let go of the connection. Its callbacks hold the context that holds this: a circle that only the collector
@@ -145,8 +145,8 @@ class Progress:
         self.transport = self.tls = None
 
 
-def by_head(fault: HttpFault, progress: Progress) -> HttpExchange | None:
-    """The response with the head, or its beginning, that arrived before the fault. None: no status line arrived."""
+def by_head(failure: HttpFailure, progress: Progress) -> HttpExchange | None:
+    """The response with the head, or its beginning, that arrived before the failure. None: no status line arrived."""
     head = None if progress.parser is None else progress.parser.head_so_far()
     if head is None:
         return None
@@ -158,25 +158,25 @@ def by_head(fault: HttpFault, progress: Progress) -> HttpExchange | None:
         body=None,
         beginning=b"",
         body_bytes=None,
-        redirects=fault.redirects,
-        address=fault.address or "",
-        ip_version=fault.ip_version,
-        phases=dict.fromkeys(Phase, 0.0) | dict(fault.phases),
-        duration_s=fault.duration_s,
+        redirects=failure.redirects,
+        address=failure.address or "",
+        ip_version=failure.ip_version,
+        phases=dict.fromkeys(Phase, 0.0) | dict(failure.phases),
+        duration_s=failure.duration_s,
         tls=None,
         target=progress.target,
         hops=progress.hops,
     )
 
 
-def fault_of(error: Exception, progress: Progress) -> tuple[FaultKind, str]:
+def failure_of(error: Exception, progress: Progress) -> tuple[FailureKind, str]:
     phase = progress.timer.current
     if isinstance(error, aiohttp.ServerDisconnectedError):
-        kind, detail = FaultKind.RESET, "the peer closed the connection without an answer"
+        kind, detail = FailureKind.RESET, "the peer closed the connection without an answer"
     elif (cause := _system_error(error)) is not None:
-        kind, detail = fault_of_error(cause, phase)
+        kind, detail = failure_of_error(cause, phase)
     else:
-        kind, detail = FaultKind.PROTOCOL_ERROR, "the exchange is not HTTP as we know it"
+        kind, detail = FailureKind.PROTOCOL_ERROR, "the exchange is not HTTP as we know it"
     return kind, placed(kind, detail, progress)
 
 
@@ -195,7 +195,7 @@ def _system_error(error: BaseException) -> OSError | None:
     return error
 
 
-def placed(kind: FaultKind, detail: str, progress: Progress) -> str:
+def placed(kind: FailureKind, detail: str, progress: Progress) -> str:
     phase, other = progress.timer.current, progress.other_family
     if phase is Phase.CONNECT and other:
         detail += f" (its address {other} was not asked: see ip_family, all_addresses)"

@@ -70,7 +70,7 @@ class HttpRequest:
     - `receive_streams`: if false, the same for content that has no end by its type (`ENDLESS_TYPES`, and audio
       and video without a length).
     - `max_head_bytes`: of status line and headers, with those of interim responses.
-    - `want_certificate`: facts of the certificates, at some cost.
+    - `want_certificate`: fields of the certificates, at some cost.
     """
 
     url: str

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from monitord.net.base.errors import CUT_SHORT, Ended, FaultKind
+from monitord.net.base.errors import CUT_SHORT, Ended, FailureKind
 from monitord.text import counted
 
 DEFAULT_MAX_HEAD_BYTES = 256 * 1024
@@ -175,7 +175,7 @@ def _shown(raw: bytes) -> str:
 
 
 def _refused(detail: str) -> Ended:
-    return Ended(FaultKind.PROTOCOL_ERROR, detail)
+    return Ended(FailureKind.PROTOCOL_ERROR, detail)
 
 
 class ResponseParser:
@@ -299,14 +299,14 @@ class ResponseParser:
             case _Body.HEAD if self._rest.strip(b"\r\n"):
                 self._check_beginning(is_all=True)
                 raise Ended(
-                    FaultKind.RESET,
+                    FailureKind.RESET,
                     f"the peer closed the connection within the head, after {self.received_bytes} bytes",
                 )
             case _Body.HEAD:
                 after = f" after {self._interim_text}" if self._interim else " without an answer"
-                raise Ended(FaultKind.RESET, f"the peer closed the connection{after}")
+                raise Ended(FailureKind.RESET, f"the peer closed the connection{after}")
             case _:
-                raise Ended(FaultKind.RESET, CUT_SHORT)
+                raise Ended(FailureKind.RESET, CUT_SHORT)
 
     def head_so_far(self) -> ResponseHead | None:
         """The head, or the lines of an incomplete one that have arrived; None without a status line."""
@@ -388,12 +388,12 @@ class ResponseParser:
     def _too_large(self) -> Ended:
         interim = f" with {self._interim_text}" if self._interim else ""
         return Ended(
-            FaultKind.TOO_LARGE,
+            FailureKind.TOO_LARGE,
             f"the head of the response{interim} is larger than max_header ({self._max_head_bytes} bytes)",
         )
 
     def _too_many_headers(self) -> Ended:
-        return Ended(FaultKind.TOO_LARGE, f"the response has more than {MAX_HEADERS} headers")
+        return Ended(FailureKind.TOO_LARGE, f"the response has more than {MAX_HEADERS} headers")
 
     def _check_beginning(self, *, is_all: bool) -> None:
         """Refuse what is not HTTP/1 as soon as that is certain: a banner may be all that ever arrives."""
@@ -598,7 +598,7 @@ class ResponseParser:
         self.body += piece
 
     def _body_too_large(self) -> Ended:
-        return Ended(FaultKind.TOO_LARGE, f"the body is larger than {self._max_body_bytes} bytes")
+        return Ended(FailureKind.TOO_LARGE, f"the body is larger than {self._max_body_bytes} bytes")
 
     def _read_chunks(self) -> None:  # noqa: C901, PLR0912 - the places within a chunked body
         data, at = self._rest, 0
@@ -646,7 +646,7 @@ class ResponseParser:
         self._overhead = max(0, self._overhead + line_bytes - 16 - 2 * size)
         if self._overhead > MAX_CHUNK_OVERHEAD_BYTES:
             raise Ended(
-                FaultKind.TOO_LARGE, "the chunks of the body consist of extensions rather than of data"
+                FailureKind.TOO_LARGE, "the chunks of the body consist of extensions rather than of data"
             )
 
     def _check_chunk_line(self, data: bytes, at: int) -> None:
@@ -656,7 +656,7 @@ class ResponseParser:
             return
         if end < 0:
             raise Ended(
-                FaultKind.TOO_LARGE, f"the size of a chunk takes more than {MAX_CHUNK_LINE_BYTES} bytes"
+                FailureKind.TOO_LARGE, f"the size of a chunk takes more than {MAX_CHUNK_LINE_BYTES} bytes"
             )
         if _LONG_CHUNK_SIZE.match(data, at):
             raise _refused("the size of a chunk has more than 15 digits")
@@ -673,7 +673,7 @@ class ResponseParser:
             self._scanned = len(rest)
             if self._head_bytes + len(rest) > self._max_head_bytes:
                 raise Ended(
-                    FaultKind.TOO_LARGE,
+                    FailureKind.TOO_LARGE,
                     f"the trailers of the response are larger than max_header ({self._max_head_bytes} bytes)",
                 )
             return

@@ -9,7 +9,7 @@ import re
 import socket
 from collections.abc import Mapping
 
-from monitord.net.base.errors import Ended, FaultKind
+from monitord.net.base.errors import Ended, FailureKind
 from monitord.net.http.response import ResponseHead, ResponseParser
 
 PROXY_AUTHENTICATION_REQUIRED = 407
@@ -38,10 +38,10 @@ class _Reply(asyncio.Protocol):
             self._complete.set_result(self._parser.head)
 
     def eof_received(self) -> None:
-        self._fail(Ended(FaultKind.RESET, "the proxy closed the connection without an answer to CONNECT"))
+        self._fail(Ended(FailureKind.RESET, "the proxy closed the connection without an answer to CONNECT"))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(exc or Ended(FaultKind.RESET, "the proxy closed the connection"))
+        self._fail(exc or Ended(FailureKind.RESET, "the proxy closed the connection"))
 
     def _fail(self, error: Exception) -> None:
         if not self._complete.done():
@@ -71,11 +71,11 @@ async def open_tunnel(
 def _check(head: ResponseHead, headers: Mapping[str, str], parser: ResponseParser) -> None:
     if head.status // 100 != 2:  # noqa: PLR2004 - any 2xx, RFC 9110, section 9.3.6
         detail = f"the proxy answered {head.status} to CONNECT{_about(head, headers)}"
-        raise Ended(FaultKind.UNREACHABLE, detail)
+        raise Ended(FailureKind.UNREACHABLE, detail)
     if parser.body_bytes:
         # They would be taken for the beginning of the server's handshake. curl fails here as well.
         raise Ended(
-            FaultKind.PROTOCOL_ERROR,
+            FailureKind.PROTOCOL_ERROR,
             f"the proxy sent {parser.body_bytes} bytes after its answer to CONNECT ({head.status}), "
             "which has no body",
         )

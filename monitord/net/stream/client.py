@@ -1,6 +1,6 @@
 """A stream to a peer, over TCP or a Unix socket, plain or in TLS from the start or from half-way.
 
-Whoever calls `StreamClient.visit` brings the talk; here is the way there, its phases, its bounds, its faults.
+Whoever calls `StreamClient.visit` brings the talk; here is the way there, its phases, its bounds, its failures.
 
 The records of TLS go through `ssl.MemoryBIO` and plain sockets: transports of asyncio and of uvloop begin TLS
 half-way each in their own manner, and neither tells what the peer had said in the clear before the handshake. That
@@ -19,10 +19,10 @@ from typing import TypeVar
 
 from monitord.net.base.addressing import connect_socket, find_address, host_and_port, ip_version, is_this_host
 from monitord.net.base.deadline import Deadline
-from monitord.net.base.errors import Ended, FaultKind, fault_of_error, fault_of_timeout, with_place
+from monitord.net.base.errors import Ended, FailureKind, failure_of_error, failure_of_timeout, with_place
 from monitord.net.base.phases import Phase, PhaseTimer
 from monitord.net.base.resolver import IpFamily, Resolver
-from monitord.net.base.tls import TlsContexts, TlsFacts, TlsOptions, tls_facts
+from monitord.net.base.tls import TlsContexts, TlsFields, TlsOptions, tls_fields
 
 MAX_RECEIVED_BYTES = 64 * 1024
 """In all of a visit, as it is after decryption."""
@@ -67,18 +67,18 @@ class StreamTarget:
 
 @dataclass(frozen=True, slots=True)
 class StreamOutcome:
-    """`fault` None: the talk came to its end. The rest is what was reached until then.
+    """`failure` None: the talk came to its end. The rest is what was reached until then.
 
     `address` is "192.0.2.1" or "2001:db8::1", or the path of a Unix socket. `received` is all that the peer said.
     """
 
-    fault: FaultKind | None
+    failure: FailureKind | None
     detail: str
     address: str | None
     ip_version: int | None
     phases: Mapping[Phase, float]
     duration_s: float
-    tls: TlsFacts | None
+    tls: TlsFields | None
     received: bytes
 
 
@@ -103,7 +103,7 @@ class Stream:
         """All that came; never shortened."""
         self.taken = 0
         """How much of it was taken."""
-        self.tls: TlsFacts | None = None
+        self.tls: TlsFields | None = None
 
     @property
     def local_address(self) -> str:
@@ -135,7 +135,7 @@ class Stream:
             more = await self._through_tls(self._read)
         self.received += more
         if len(self.received) > MAX_RECEIVED_BYTES:
-            raise Ended(FaultKind.TOO_LARGE, f"the peer said more than {MAX_RECEIVED_BYTES // 1024} KiB")
+            raise Ended(FailureKind.TOO_LARGE, f"the peer said more than {MAX_RECEIVED_BYTES // 1024} KiB")
         return bool(more)
 
     async def send(self, data: bytes) -> None:
@@ -152,18 +152,18 @@ class Stream:
         """The handshake, now. What the peer said before must have been taken to the last byte."""
         if self.pending:
             raise Ended(
-                FaultKind.PROTOCOL_ERROR, "the peer went on in the clear where the handshake of TLS begins"
+                FailureKind.PROTOCOL_ERROR, "the peer went on in the clear where the handshake of TLS begins"
             )
         self._timer.enter(Phase.TLS)
         try:
             context = self._tls_contexts.get(self._target.tls)
         except ValueError as error:
-            raise Ended(FaultKind.TLS_FAILED, str(error)) from None
+            raise Ended(FailureKind.TLS_FAILED, str(error)) from None
         name = self._target.peer_name
         session = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name or None)
         self._session = session
         await self._through_tls(session.do_handshake)
-        self.tls = tls_facts(session, certificate=True)
+        self.tls = tls_fields(session, certificate=True)
         self._timer.pause()
 
     def close(self) -> None:
@@ -207,7 +207,7 @@ class Stream:
             self._encrypted_bytes += len(records)
             if self._encrypted_bytes > MAX_ENCRYPTED_BYTES:
                 raise Ended(
-                    FaultKind.TOO_LARGE,
+                    FailureKind.TOO_LARGE,
                     f"the peer sent more than {MAX_ENCRYPTED_BYTES // 1024} KiB of TLS records",
                 )
             self._incoming.write(records)
@@ -223,27 +223,27 @@ Talk = Callable[[Stream], Awaitable[None]]
 
 @dataclass(slots=True)
 class _Visit:
-    """How far it has come; what a fault is told from."""
+    """How far it has come; what a failure is told from."""
 
     target: StreamTarget
     timer: PhaseTimer
     address: str | None = None
     stream: Stream | None = None
 
-    def failed(self, fault: FaultKind, detail: str) -> StreamOutcome:
-        """The outcome of a fault in the present phase."""
+    def failed(self, failure: FailureKind, detail: str) -> StreamOutcome:
+        """The outcome of a failure in the present phase."""
         if self.timer.current is Phase.RESOLVE:
             place = self.target.host
         elif self.target.socket_path is not None or self.address is None:
             place = str(self.target)
         else:
             place = host_and_port(self.address, self.target.port)
-        return self.outcome(fault, with_place(fault, detail, self.timer.current, place))
+        return self.outcome(failure, with_place(failure, detail, self.timer.current, place))
 
-    def outcome(self, fault: FaultKind | None, detail: str) -> StreamOutcome:
+    def outcome(self, failure: FailureKind | None, detail: str) -> StreamOutcome:
         is_unix = self.target.socket_path is not None
         return StreamOutcome(
-            fault=fault,
+            failure=failure,
             detail=detail,
             address=self.address,
             ip_version=None if self.address is None or is_unix else ip_version(self.address),
@@ -264,7 +264,7 @@ class StreamClient:
     async def visit(self, target: StreamTarget, talk: Talk, *, deadline: float) -> StreamOutcome:
         """One connection to one address, ended by `deadline` (time.monotonic()); the talk may raise as `Stream` does.
 
-        An expected failure is an outcome with a fault.
+        An expected failure is an outcome with a failure.
         """
         visit = _Visit(target, PhaseTimer())
         try:
@@ -273,10 +273,10 @@ class StreamClient:
         except Ended as end:
             return visit.outcome(end.kind, end.detail)
         except TimeoutError:
-            kind, detail = fault_of_timeout(visit.timer)
+            kind, detail = failure_of_timeout(visit.timer)
             return visit.failed(kind, detail)
         except OSError as error:
-            kind, detail = fault_of_error(error, visit.timer.current)
+            kind, detail = failure_of_error(error, visit.timer.current)
             return visit.failed(kind, detail)
         return visit.outcome(None, "")
 

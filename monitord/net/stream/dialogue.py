@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from monitord.net.base.errors import Ended, FaultKind
+from monitord.net.base.errors import Ended, FailureKind
 from monitord.net.stream.client import Stream
 
 MAX_SEARCH_S = 0.25
@@ -72,7 +72,7 @@ class Dialogue:
     async def _expect(self, stream: Stream, expected: Expect, *, ended_only: bool) -> None:
         while not await self._is_met(stream, expected, ended_only=ended_only):
             if not await stream.receive():
-                raise Ended(FaultKind.RESET, "the peer closed the connection without an answer")
+                raise Ended(FailureKind.RESET, "the peer closed the connection without an answer")
 
     async def _is_met(self, stream: Stream, expected: Expect, *, ended_only: bool) -> bool:
         while (line := stream.take_line()) is not None:
@@ -94,5 +94,5 @@ class Dialogue:
             self._searched_at_once_s = 0.0
             await asyncio.sleep(0)
         if found is None or (not found and self._search_left_s < 0):
-            raise Ended(FaultKind.TOO_LARGE, "what the peer said is too much to search")
+            raise Ended(FailureKind.TOO_LARGE, "what the peer said is too much to search")
         return found

@@ -6,7 +6,7 @@ SMTP: RFC 3207, replies as in RFC 5321, section 4.2. IMAP: RFC 9051, section 6.2
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 
-from monitord.net.base.errors import Ended, FaultKind
+from monitord.net.base.errors import Ended, FailureKind
 from monitord.net.stream.client import Stream
 from monitord.text import printable, shortened
 
@@ -41,7 +41,7 @@ async def _ask_smtp(stream: Stream) -> None:
     offers = await _smtp_reply(stream)
     _want(offers, "250", "to EHLO")
     if not any(line[4:].strip().upper() == "STARTTLS" for line in offers[1:]):
-        raise Ended(FaultKind.PROTOCOL_ERROR, "the server does not offer STARTTLS")
+        raise Ended(FailureKind.PROTOCOL_ERROR, "the server does not offer STARTTLS")
     await stream.send(b"STARTTLS\r\n")
     _want(await _smtp_reply(stream), "220", "to STARTTLS")
 
@@ -50,7 +50,7 @@ async def _ask_imap(stream: Stream) -> None:
     greeting = await _line(stream)
     if greeting.upper().startswith("* PREAUTH"):
         raise Ended(
-            FaultKind.PROTOCOL_ERROR, "the server takes us for logged in, and allows no STARTTLS then"
+            FailureKind.PROTOCOL_ERROR, "the server takes us for logged in, and allows no STARTTLS then"
         )
     if not _begins(greeting, "* OK"):
         raise _refused(greeting, "with its greeting")
@@ -91,11 +91,11 @@ async def _smtp_reply(stream: Stream) -> list[str]:
     while len(lines) < MAX_REPLY_LINES:
         line = await _line(stream)
         if not (line[:3].isdigit() and line[3:4] in {"", " ", "-"}) or (lines and line[:3] != lines[0][:3]):
-            raise Ended(FaultKind.PROTOCOL_ERROR, f'"{_shown(line)}" is no reply of SMTP')
+            raise Ended(FailureKind.PROTOCOL_ERROR, f'"{_shown(line)}" is no reply of SMTP')
         lines.append(line)
         if line[3:4] != "-":
             return lines
-    raise Ended(FaultKind.TOO_LARGE, f"a reply of more than {MAX_REPLY_LINES} lines")
+    raise Ended(FailureKind.TOO_LARGE, f"a reply of more than {MAX_REPLY_LINES} lines")
 
 
 def _want(reply: list[str], code: str, to_what: str) -> None:
@@ -106,7 +106,7 @@ def _want(reply: list[str], code: str, to_what: str) -> None:
 async def _line(stream: Stream) -> str:
     while (line := stream.take_line()) is None:
         if not await stream.receive():
-            raise Ended(FaultKind.RESET, "the peer closed the connection before TLS")
+            raise Ended(FailureKind.RESET, "the peer closed the connection before TLS")
     return line.decode(errors="replace")
 
 
@@ -116,7 +116,7 @@ def _begins(line: str, words: str) -> bool:
 
 
 def _refused(line: str, to_what: str) -> Ended:
-    return Ended(FaultKind.PROTOCOL_ERROR, f'the server answered "{_shown(line)}" {to_what}')
+    return Ended(FailureKind.PROTOCOL_ERROR, f'the server answered "{_shown(line)}" {to_what}')
 
 
 def _shown(line: str) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from monitord.errors import InvalidValueError, problem_and_hint
-from monitord.status.access.problems import BadInput, Fault
-from monitord.status.model.query import MOST_FAULTS
+from monitord.status.access.problems import BadInput, Failure
+from monitord.status.model.query import MOST_FAILURES
 from monitord.text import MAX_SHOWN_CHARACTERS, did_you_mean, printable
 from monitord.web import HTTPUnsupportedMediaType, Request
 
@@ -24,7 +24,7 @@ Read = Callable[[object], Any]
 async def read_body(
     request: Request, keys: Mapping[str, Read], required: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """The values that were given. No body is an empty object. Raises BadInput with every fault."""
+    """The values that were given. No body is an empty object. Raises BadInput with every failure."""
     if not await request.read():
         given: object = {}
     elif request.content_type != "application/json":
@@ -32,24 +32,24 @@ async def read_body(
     else:
         given = await request.json()
     if not isinstance(given, dict):
-        raise BadInput([Fault("body", "is not an object", 'write {"comment": "…"}')])
-    if len(given) > MOST_FAULTS + len(keys):
-        raise BadInput([Fault("body", f"has {len(given)} keys", f"known are: {', '.join(sorted(keys))}")])
-    faults = [Fault(key, "is missing", f'add "{key}"') for key in required if key not in given]
+        raise BadInput([Failure("body", "is not an object", 'write {"comment": "…"}')])
+    if len(given) > MOST_FAILURES + len(keys):
+        raise BadInput([Failure("body", f"has {len(given)} keys", f"known are: {', '.join(sorted(keys))}")])
+    failures = [Failure(key, "is missing", f'add "{key}"') for key in required if key not in given]
     values: dict[str, Any] = {}
     for key, value in given.items():
         if key not in keys:
             fix = did_you_mean(key, keys) or f"known are: {', '.join(sorted(keys))}"
             # JSON can write what UTF-8 cannot: half of a surrogate pair.
             shown = key[:MAX_SHOWN_CHARACTERS].encode(errors="backslashreplace").decode()
-            faults.append(Fault(shown, "unknown key", fix))
+            failures.append(Failure(shown, "unknown key", fix))
             continue
         try:
             values[key] = keys[key](value)
         except ValueError as error:
-            faults.append(Fault(key, *problem_and_hint(error)))
-    if faults:
-        raise BadInput(faults)
+            failures.append(Failure(key, *problem_and_hint(error)))
+    if failures:
+        raise BadInput(failures)
     return values
 
 

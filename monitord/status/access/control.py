@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from monitord.dispatch import Matcher, Silence
 from monitord.model import Result
-from monitord.monitors.heartbeat.monitor import Beat
+from monitord.monitors.heartbeat.monitor import Ping
 from monitord.web import HTTPForbidden, Peer
 
 OVERFLOW_UID = 65534
@@ -26,7 +26,7 @@ ACCOUNTS = Path("/etc/passwd")
 
 @dataclass(frozen=True, slots=True)
 class ReloadOutcome:
-    """How a reload ended. `summary` is one line; `error` holds every fault when it was refused.
+    """How a reload ended. `summary` is one line; `error` holds every failure when it was refused.
 
     `warnings`: what is valid and cannot work on this host.
     """
@@ -59,8 +59,8 @@ class Control(Protocol):
         """Raises KeyError for a name that is not configured, ValueError for a monitor that cannot be checked now."""
         ...
 
-    def beat(self, name: str, beat: Beat, asked_by: str) -> None:
-        """Raises KeyError for a name that is not configured, ControlError for a monitor that takes no beats."""
+    def ping(self, name: str, ping: Ping, asked_by: str) -> None:
+        """Raises KeyError for a name that is not configured, ControlError for a monitor that takes no pings."""
         ...
 
 

@@ -26,7 +26,7 @@ _OF_THE_BODY = frozenset({"content-type", "etag", "last-modified"})
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class Failure:
     """One thing that is wrong with a request. `where`: the parameter, or the key of the body."""
 
     where: str
@@ -40,17 +40,17 @@ class Fault:
 class UnknownInput(HTTPNotFound):
     """A body that names monitors that there are not; tells all of them at once."""
 
-    def __init__(self, faults: Sequence[Fault]) -> None:
-        super().__init__(text="\n".join(map(str, faults)) + "\n")
-        self.faults = tuple(faults)
+    def __init__(self, failures: Sequence[Failure]) -> None:
+        super().__init__(text="\n".join(map(str, failures)) + "\n")
+        self.diagnostics = tuple(failures)
 
 
 class BadInput(HTTPBadRequest):
-    """A query or a body that cannot be taken; tells all of its faults at once."""
+    """A query or a body that cannot be taken; tells all of its failures at once."""
 
-    def __init__(self, faults: Sequence[Fault]) -> None:
-        super().__init__(text="\n".join(map(str, faults)) + "\n")
-        self.faults = tuple(faults)
+    def __init__(self, failures: Sequence[Failure]) -> None:
+        super().__init__(text="\n".join(map(str, failures)) + "\n")
+        self.diagnostics = tuple(failures)
 
 
 def answer_with_problems(application: Application) -> None:
@@ -79,7 +79,7 @@ def problem_of(error: HTTPException) -> Response:
         error.status,
         error.reason,
         None if error.has_default_text else error.text.strip(),
-        error.faults if isinstance(error, (BadInput, UnknownInput)) else (),
+        error.diagnostics if isinstance(error, (BadInput, UnknownInput)) else (),
     )
     for name, value in error.headers.items():
         if name.lower() not in _OF_THE_BODY:
@@ -87,12 +87,12 @@ def problem_of(error: HTTPException) -> Response:
     return response
 
 
-def _problem(status: int, title: str, detail: str | None, faults: Sequence[Fault] = ()) -> Response:
+def _problem(status: int, title: str, detail: str | None, failures: Sequence[Failure] = ()) -> Response:
     document: dict[str, object] = {"type": "about:blank", "title": title, "status": status}
     if detail is not None:
         document["detail"] = detail
-    if faults:
-        document["errors"] = [asdict(fault) for fault in faults]
+    if failures:
+        document["errors"] = [asdict(failure) for failure in failures]
     return Response(
         body=json.dumps(document, ensure_ascii=False).encode(), status=status, content_type=CONTENT_TYPE
     )

@@ -137,13 +137,15 @@ class Access:
     def _refuse_other_sites(self, request: Request) -> None:
         """Raises HTTPForbidden unless every field that a browser adds names one of our own pages."""
         fetched_from = request.headers.getall("Sec-Fetch-Site", ())
-        is_ours = all(one in {"none", "same-origin"} for one in fetched_from)
+        is_probe_error = all(one in {"none", "same-origin"} for one in fetched_from)
         for origin in request.headers.getall("Origin", ()):
             match = _ORIGIN.fullmatch(origin)
             site = match[1].lower() if match is not None else ""
             # A proxy may send another Host than its client, so configured names count on every port.
-            is_ours &= bool(site) and (site == request.host.lower() or host_name(site) in self._policy.hosts)
-        if not is_ours:
+            is_probe_error &= bool(site) and (
+                site == request.host.lower() or host_name(site) in self._policy.hosts
+            )
+        if not is_probe_error:
             raise HTTPForbidden(text="a page of another site may not change anything here\n")
 
     def _check_token(self, given: str, request: Request) -> None:

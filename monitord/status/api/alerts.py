@@ -27,10 +27,10 @@ class AlertHandlers:
     async def notifiers(self, _: Request, __: Query) -> Response:
         return json_answer({"notifiers": notifiers_of(self._alerts)})
 
-    async def notices(self, _: Request, query: Query) -> Response:
+    async def notifications(self, _: Request, query: Query) -> Response:
         found: Sequence[Entry] = self._alerts.entries(query[MONITOR] or None)
         return json_answer(
-            {"notices": [notice_of(entry) for entry in found[: query[MOST]]], "total": len(found)}
+            {"notifications": [notification_of(entry) for entry in found[: query[MOST]]], "total": len(found)}
         )
 
     async def test(self, request: Request, _: Query) -> Response:
@@ -43,17 +43,17 @@ class AlertHandlers:
             raise HTTPNotFound(text=f"no notifier is called {name!r}; GET /notifiers lists them\n") from None
         except DeliveryError as error:
             raise HTTPBadGateway(text=f"{name}: {error}\n") from None
-        return json_answer({"notifier": name, "by": by, "said": said})
+        return json_answer({"notifier": name, "by": by, "response": said})
 
 
-def notice_of(entry: Entry) -> Json:
+def notification_of(entry: Entry) -> Json:
     return {
-        **entry.notice.as_json(),
-        "fate": entry.fate.value,
-        "via": entry.via,
+        **entry.notification.as_json(),
+        "status": entry.status.value,
+        "delivered_by": entry.delivered_by,
         "attempts": entry.attempts,
         "ended_at": text_of(entry.ended_at),
-        "said": entry.said,
+        "response": entry.response,
     }
 
 
@@ -74,11 +74,11 @@ def alert_endpoints(alerts: Alerts) -> list[Endpoint]:
         ),
         Endpoint(
             "GET",
-            "/notices",
-            it.notices,
-            "notices",
+            "/notifications",
+            it.notifications,
+            "notifications",
             "What was told to whom, and what waits to be told, the newest first",
-            {200: Answer("The last ones.", "Notices")},
+            {200: Answer("The last ones.", "Notifications")},
             parameters=(MONITOR, MOST),
         ),
         Endpoint(
@@ -86,7 +86,7 @@ def alert_endpoints(alerts: Alerts) -> list[Endpoint]:
             "/notifiers/{notifier}/test",
             it.test,
             "testNotifier",
-            "Deliver a notice that says that it is a test, now",
+            "Deliver a notification that says that it is a test, now",
             {200: Answer("It was taken, and what was said to it.", "NotifierTested")},
             problems=[502],
         ),

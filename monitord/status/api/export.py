@@ -13,7 +13,7 @@ from typing import Any
 
 from monitord.history import History
 from monitord.history.codes import PHASES
-from monitord.model import Health, Json, Verdict
+from monitord.model import Json, State, Verdict
 from monitord.status.api.history import bucket_of, stored_of
 from monitord.status.api.openapi import Answer, Endpoint
 from monitord.status.model.query import Parameter, Query, choice, one
@@ -53,7 +53,7 @@ _RESULT_COLUMNS = (
 _BUCKET_COLUMNS = (
     "at",
     *(f"checks.{verdict.value}" for verdict in Verdict),
-    *(f"seconds.{health.value}" for health in Health),
+    *(f"seconds.{health.value}" for health in State),
     "maintenance_s",
     *(f"response_time_s.{key}" for key in ("count", "min", "mean", "max", "p50", "p95", "p99")),
     *(f"phases_s.{phase}" for phase in PHASES),

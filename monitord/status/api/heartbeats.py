@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 
 from monitord.errors import ControlError
-from monitord.monitors.heartbeat.monitor import Beat, HeartbeatSignal
+from monitord.monitors.heartbeat.monitor import HeartbeatSignal, Ping
 from monitord.monitors.heartbeat.record import MAX_EXIT_STATUS, MAX_RUN_ID_CHARACTERS
 from monitord.status.access.control import Control
 from monitord.status.access.security import asked_by
@@ -45,23 +45,23 @@ class HeartbeatApi:
     def __init__(self, control: Control) -> None:
         self._control = control
 
-    async def beat(self, request: Request) -> Response:
+    async def ping(self, request: Request) -> Response:
         who = asked_by(request)
         name = request.match_info["name"]
-        beat = _beat_of(await _told(request))
+        ping = _ping_of(await _told(request))
         try:
-            self._control.beat(name, beat, who)
+            self._control.ping(name, ping, who)
         except KeyError:
             raise HTTPNotFound(text=f"no monitor is called {name!r}; GET /monitors lists them\n") from None
         except ControlError as error:
             raise HTTPConflict(text=f"{error}\n") from None
-        return json_response({"name": name, "signal": beat.signal.value})
+        return json_response({"name": name, "signal": ping.signal.value})
 
 
 def add_heartbeat_routes(router: UrlDispatcher, control: Control) -> None:
     api = HeartbeatApi(control)
-    router.add_post("/heartbeats/{name}", api.beat)
-    router.add_post("/heartbeats/{name}/{signal}", api.beat)
+    router.add_post("/heartbeats/{name}", api.ping)
+    router.add_post("/heartbeats/{name}/{signal}", api.ping)
 
 
 def heartbeat_endpoint(control: Control) -> Endpoint:
@@ -69,16 +69,16 @@ def heartbeat_endpoint(control: Control) -> Endpoint:
     api = HeartbeatApi(control)
     signals = [signal.value for signal in HeartbeatSignal]
 
-    async def beat(request: Request, _: Query) -> Response:
-        return await api.beat(request)
+    async def ping(request: Request, _: Query) -> Response:
+        return await api.ping(request)
 
     return Endpoint(
         "POST",
         "/heartbeats/{name}",
-        beat,
-        "beat",
+        ping,
+        "ping",
         "What a job reports of itself; a body that is no JSON is the message",
-        {200: Answer("It was heard.", "Beat")},
+        {200: Answer("It was heard.", "Ping")},
         parameters=(
             one("signal", words, "success", {"type": "string", "enum": signals}, "What happened."),
             one("exit_status", words, "", EXIT_STATUS, "That of the job."),
@@ -91,7 +91,7 @@ def heartbeat_endpoint(control: Control) -> Endpoint:
             ),
             one("message", str, "", {"type": "string"}, "For people."),
         ),
-        body="NewBeat",
+        body="NewPing",
         problems=[409],
     )
 
@@ -153,7 +153,7 @@ def _object_of(body: bytes) -> Mapping[str, str]:
     return texts
 
 
-def _beat_of(told: Mapping[str, str]) -> Beat:
+def _ping_of(told: Mapping[str, str]) -> Ping:
     signal, exit_status = told.get("signal"), told.get("exit_status")
     known = [one.value for one in HeartbeatSignal]
     if signal is not None and signal not in known:
@@ -165,7 +165,7 @@ def _beat_of(told: Mapping[str, str]) -> Beat:
     if (run := told.get("run")) is not None and not 0 < len(run) <= MAX_RUN_ID_CHARACTERS:
         raise HTTPBadRequest(text=f"a run's name has 1 to {MAX_RUN_ID_CHARACTERS} characters; shorten it\n")
     try:
-        return Beat(
+        return Ping(
             signal=HeartbeatSignal(signal or "success"),
             exit_status=None if exit_status is None else int(exit_status),
             message=told.get("message"),

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from monitord.dispatch import result_of_record
 from monitord.errors import HistoryError
 from monitord.history import Bucket, Histogram, History, StoredResult, Uptime
-from monitord.model import Health, Incident, Json, Verdict
+from monitord.model import Incident, Json, State, Verdict
 from monitord.status.access.problems import problem_of
 from monitord.status.api.openapi import Answer, Endpoint
 from monitord.status.model.listing import limit
@@ -132,7 +132,7 @@ class HistoryApi:
                 "to": text_of(end),
                 "step_s": buckets[0].step_s if buckets else None,
                 "buckets": await _in_slices(buckets),
-                "whole": summary_of(buckets),
+                "total": summary_of(buckets),
             }
         )
 
@@ -266,8 +266,8 @@ def summary_of(buckets: Sequence[Bucket]) -> Json:
     }
 
 
-def _seconds(seconds: Mapping[Health, float]) -> Json:
-    return {health.value: round(seconds.get(health, 0.0), 3) for health in Health}
+def _seconds(seconds: Mapping[State, float]) -> Json:
+    return {health.value: round(seconds.get(health, 0.0), 3) for health in State}
 
 
 def _rounded(numbers: Mapping[str, float]) -> Json:
@@ -275,7 +275,7 @@ def _rounded(numbers: Mapping[str, float]) -> Json:
 
 
 def answer_for_storage(application: Application) -> None:
-    """What the history cannot tell now is nobody's fault who asks."""
+    """What the history cannot tell now is nobody's failure who asks."""
 
     async def on_error(_: Request, error: HistoryError) -> Response:
         return problem_of(HTTPServiceUnavailable(text=f"{error}\n", headers={"Retry-After": "10"}))
@@ -309,7 +309,7 @@ def history_endpoints(reads: Reads, history: History) -> list[Endpoint]:
             "/monitors/{name}/last",
             it.last,
             "last",
-            "Its last results, or its last failures, with all their facts, the newest first",
+            "Its last results, or its last failures, with all their fields, the newest first",
             {200: Answer("At most twenty.", "LastResults")},
             parameters=(FAILED, LAST),
             problems=[503],

@@ -13,7 +13,7 @@ from monitord.errors import ControlError, InvalidValueError
 from monitord.model import Json
 from monitord.status.access.body import Read, comment, read_body
 from monitord.status.access.control import Explain, Interventions
-from monitord.status.access.problems import BadInput, Fault
+from monitord.status.access.problems import BadInput, Failure
 from monitord.status.access.security import asked_by
 from monitord.status.api.actions import changed, changed_all
 from monitord.status.api.openapi import PREFIX, Answer, Endpoint
@@ -115,7 +115,7 @@ class InterventionHandlers:
         keys = {
             **KEYS,
             "until": _until,
-            "lasts": _lasts,
+            "duration_s": _lasts,
             "comment": comment,
         }
         given = await read_body(request, keys)
@@ -199,16 +199,16 @@ def _lasts(value: object) -> float:
 
 def _end_of(given: dict[str, Any], matcher: Matcher, now: datetime) -> datetime:
     """When a silence is to end. Raises BadInput."""
-    faults = []
+    failures = []
     if not (matcher.names or matcher.patterns or matcher.tags):
-        faults.append(Fault("names", "no monitor is meant", "name some, or give patterns or tags"))
-    if ("until" in given) == ("lasts" in given):
-        faults.append(Fault("until", "a silence has one end", 'give either until, or lasts such as "2h"'))
-        raise BadInput(faults)
-    if faults:
-        raise BadInput(faults)
-    if "lasts" in given:
-        return now + timedelta(seconds=given["lasts"])
+        failures.append(Failure("names", "no monitor is meant", "name some, or give patterns or tags"))
+    if ("until" in given) == ("duration_s" in given):
+        failures.append(Failure("until", "a silence has one end", 'give either until, or lasts such as "2h"'))
+        raise BadInput(failures)
+    if failures:
+        raise BadInput(failures)
+    if "duration_s" in given:
+        return now + timedelta(seconds=given["duration_s"])
     until: datetime = given["until"]
     if not timedelta() < until - now <= LONGEST_SILENCE:
         # A right value at a wrong time: whether it is, no schema can say.

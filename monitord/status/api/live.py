@@ -260,14 +260,14 @@ class Live(Sink):
             return b""
         boot, _, digits = last_id.rpartition("-")
         rings = [self._changes, self._results] if client.wants_results else [self._changes]
-        is_ours = boot == self._boot and digits.isascii() and digits.isdigit() and len(digits) < 20  # noqa: PLR2004 - no longer number is ours
-        number = int(digits) if is_ours else 0
+        is_probe_error = boot == self._boot and digits.isascii() and digits.isdigit() and len(digits) < 20  # noqa: PLR2004 - no longer number is ours
+        number = int(digits) if is_probe_error else 0
         found = sorted(
             (one for ring in rings for one in ring.after(number) if client.wants(one)),
             key=lambda one: one.number,
         )
         pieces = [one.encoded(self._boot) for one in found]
-        if not is_ours or any(ring.lost_number > number for ring in rings):
+        if not is_probe_error or any(ring.lost_number > number for ring in rings):
             pieces.insert(0, b"event: gap\ndata: %s\n\n" % encode({"after": last_id}))
         return b"".join(pieces)
 

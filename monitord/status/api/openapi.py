@@ -27,7 +27,7 @@ NAME_ABOUT = {
 }
 
 PROBLEMS = {
-    400: "Something in the query or the body cannot be taken; `errors` tells each fault.",
+    400: "Something in the query or the body cannot be taken; `errors` tells each failure.",
     401: "The token is missing or wrong.",
     403: "Changes are for root and the daemon's group, or for the bearer of the token.",
     404: "There is no such thing.",

@@ -3,11 +3,11 @@
 Every key that is listed is there, with null where there is nothing to say. Keys may be added in later versions.
 """
 
-from monitord.alerts import Fate
-from monitord.model import Health, Json, Reason, Verdict
+from monitord.alerts import DeliveryStatus
+from monitord.model import Json, Reason, State, Verdict
 from monitord.monitors.heartbeat.monitor import HeartbeatSignal
 from monitord.monitors.heartbeat.record import MAX_EXIT_STATUS, MAX_RUN_ID_CHARACTERS
-from monitord.notifiers import NoticeKind
+from monitord.notifiers import NotificationKind
 from monitord.status.access.body import MOST_CHARACTERS, MOST_ITEMS, MOST_PATTERNS
 from monitord.status.model.query import EXIT_STATUS, LONGEST_SILENCE_S, MOMENT_SCHEMA, SILENCE_DURATION
 
@@ -16,10 +16,10 @@ WHOLE: Json = {"type": "integer"}
 NUMBER: Json = {"type": "number"}
 FLAG: Json = {"type": "boolean"}
 TIME: Json = {"type": "string", "format": "date-time"}
-STATE: Json = {"type": "string", "enum": [health.value for health in Health]}
+STATE: Json = {"type": "string", "enum": [health.value for health in State]}
 VERDICT: Json = {"type": "string", "enum": [verdict.value for verdict in Verdict]}
 REASON: Json = {"type": "string", "enum": [reason.value for reason in Reason]}
-FACT: Json = {"type": ["string", "number", "boolean", "array", "null"], "items": {"type": "string"}}
+FIELD: Json = {"type": ["string", "number", "boolean", "array", "null"], "items": {"type": "string"}}
 
 
 def made_of(**properties: Json) -> Json:
@@ -78,7 +78,7 @@ _RESULT = {
     "address": nullable(TEXT),
     "conditions": listed(TEXT),
     "well": listed(FLAG),
-    "facts": by_name(FACT),
+    "fields": by_name(FIELD),
     "excerpt": nullable(TEXT),
 }
 
@@ -94,7 +94,7 @@ _BRIEF = {
     "paused_by": nullable(TEXT),
     "incident": nullable(TEXT),
     "acknowledged_by": nullable(TEXT),
-    "failures_in_a_row": WHOLE,
+    "consecutive_failures": WHOLE,
     "tags": listed(TEXT),
     "last": nullable(ref("Result")),
 }
@@ -112,7 +112,7 @@ _DETAIL = {
     "up_when": listed(TEXT),
     "degraded_when": listed(TEXT),
     "is_checking": FLAG,
-    "is_waiting_for_a_place": FLAG,
+    "is_queued_for_slot": FLAG,
     "next_check_in_s": NUMBER,
     "next_check_at": TIME,
     "skipped": WHOLE,
@@ -125,17 +125,17 @@ _STATUS = {
     "version": TEXT,
     "pid": WHOLE,
     "started_at": TIME,
-    "running_for_s": NUMBER,
-    "monitors": _counts(["total", *(health.value for health in Health)], WHOLE),
+    "uptime_s": NUMBER,
+    "monitors": _counts(["total", *(health.value for health in State)], WHOLE),
     "checks": made_of(
         total=WHOLE,
         in_flight=WHOLE,
-        waiting_for_a_place=WHOLE,
+        queued_for_slot=WHOLE,
         skipped=WHOLE,
         abandoned=WHOLE,
         lateness_s=made_of(p50=NUMBER, p99=NUMBER, max=NUMBER),
     ),
-    "event_loop": made_of(stalls=WHOLE, worst_lag_s=NUMBER),
+    "event_loop": made_of(stalls=WHOLE, max_lag_s=NUMBER),
     "history": made_of(
         queued=WHOLE,
         written=WHOLE,
@@ -143,7 +143,7 @@ _STATUS = {
         failing=nullable(TEXT),
         failing_since=nullable(TIME),
         last_commit_at=nullable(TIME),
-        worst_commit_s=NUMBER,
+        max_commit_s=NUMBER,
         size_bytes=WHOLE,
         resets=WHOLE,
         reset_at=nullable(TIME),
@@ -154,7 +154,7 @@ _STATUS = {
     "reload": ref("Reload"),
 }
 
-_SECONDS = _counts([health.value for health in Health], NUMBER)
+_SECONDS = _counts([health.value for health in State], NUMBER)
 _UPTIME = {"ratio": nullable(NUMBER), "known_s": NUMBER, "seconds": _SECONDS, "maintenance_s": NUMBER}
 _TIMES = made_of(
     count=WHOLE, **{key: nullable(NUMBER) for key in ("min", "mean", "max", "p50", "p95", "p99")}
@@ -186,10 +186,10 @@ SCHEMAS: dict[str, Json] = {
             "title": TEXT,
             "status": WHOLE,
             "detail": TEXT,
-            "errors": listed(ref("Fault")),
+            "errors": listed(ref("Failure")),
         },
     },
-    "Fault": made_of(where=TEXT, problem=TEXT, fix=TEXT),
+    "Failure": made_of(where=TEXT, problem=TEXT, fix=TEXT),
     "Status": made_of(**_STATUS),
     "Reload": made_of(
         ok=FLAG, at=nullable(TIME), summary=nullable(TEXT), error=nullable(TEXT), warnings=listed(TEXT)
@@ -211,7 +211,7 @@ SCHEMAS: dict[str, Json] = {
             "to": TIME,
             "step_s": nullable(NUMBER),
             "buckets": listed(ref("Bucket")),
-            "whole": ref("Summary"),
+            "total": ref("Summary"),
         }
     ),
     "Bucket": made_of(at=TIME, seconds=_SECONDS, maintenance_s=NUMBER, **_SUMMARY),
@@ -258,7 +258,7 @@ SCHEMAS: dict[str, Json] = {
     "NewSilence": {
         **_selection(
             until={**MOMENT_SCHEMA, "description": "RFC 3339, within the next year."},
-            lasts={
+            duration_s={
                 "description": 'Up to 366 days, such as "2h" or seconds, instead of until.',
                 "anyOf": [
                     {"type": "string", "pattern": f"^{SILENCE_DURATION}$"},
@@ -267,7 +267,7 @@ SCHEMAS: dict[str, Json] = {
             },
             comment={"type": ["string", "null"], "maxLength": 1000},
         ),
-        "oneOf": [{"required": ["until"]}, {"required": ["lasts"]}],
+        "oneOf": [{"required": ["until"]}, {"required": ["duration_s"]}],
     },
     "Notifiers": made_of(notifiers=listed(ref("Notifier"))),
     "Notifier": made_of(
@@ -276,20 +276,20 @@ SCHEMAS: dict[str, Json] = {
         waiting=WHOLE,
         sent=WHOLE,
         failed_attempts=WHOLE,
-        given_up=WHOLE,
+        expired=WHOLE,
         last_sent_at=nullable(TIME),
         failing=nullable(TEXT),
         failing_since=nullable(TIME),
         warning=nullable(TEXT),
         fallback=nullable(TEXT),
     ),
-    "Notices": made_of(notices=listed(ref("Notice")), total=WHOLE),
-    "Notice": made_of(
+    "Notifications": made_of(notifications=listed(ref("Notification")), total=WHOLE),
+    "Notification": made_of(
         id=TEXT,
         notifier=TEXT,
-        kind={"type": "string", "enum": [kind.value for kind in NoticeKind]},
+        kind={"type": "string", "enum": [kind.value for kind in NotificationKind]},
         title=TEXT,
-        trouble=TEXT,
+        alert=TEXT,
         number=WHOLE,
         monitor=TEXT,
         type=TEXT,
@@ -301,15 +301,15 @@ SCHEMAS: dict[str, Json] = {
         duration_s=NUMBER,
         reason=REASON,
         detail=TEXT,
-        fate={"type": "string", "enum": [fate.value for fate in Fate]},
-        via=TEXT,
+        status={"type": "string", "enum": [status.value for status in DeliveryStatus]},
+        delivered_by=TEXT,
         attempts=WHOLE,
         ended_at=nullable(TIME),
-        said=TEXT,
+        response=TEXT,
     ),
-    "NotifierTested": made_of(notifier=TEXT, by=TEXT, said=TEXT),
-    "Beat": made_of(name=TEXT, signal=TEXT),
-    "NewBeat": {
+    "NotifierTested": made_of(notifier=TEXT, by=TEXT, response=TEXT),
+    "Ping": made_of(name=TEXT, signal=TEXT),
+    "NewPing": {
         "type": "object",
         "properties": {
             # null is as good as leaving the key out; jobs write numbers with and without quotes.

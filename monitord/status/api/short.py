@@ -5,7 +5,7 @@ GET  /status                  the daemon and its monitors in numbers, and how th
 GET  /monitors                every monitor with its last result, worst first
 GET  /monitors/{name}         one monitor
 POST /monitors/{name}/check   check at once; answers with the result
-POST /heartbeats/{name}       a beat: see `heartbeats`
+POST /heartbeats/{name}       a ping: see `heartbeats`
 POST /reload                  read the configuration anew; 200 when it is in force, 422 when it is refused
 """
 

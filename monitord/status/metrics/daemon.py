@@ -10,7 +10,7 @@ from monitord.alerts import Alerts
 from monitord.dispatch import Dispatcher
 from monitord.dispatch.lateness import BOUNDS_S
 from monitord.history import HistoryStats
-from monitord.model import Health
+from monitord.model import State
 from monitord.status.metrics.sources import MetricsSources
 
 
@@ -23,7 +23,7 @@ def own_metrics(sources: MetricsSources) -> Iterator[Metric]:
     yield from _checks(sources.dispatcher)
     yield _counter("monitord_event_loop_stalls", "How often the event loop stood still", sources.pulse.stalls)
     yield _gauge(
-        "monitord_event_loop_worst_lag_seconds", "The longest of its standstills", sources.pulse.worst_lag_s
+        "monitord_event_loop_max_lag_seconds", "The longest of its standstills", sources.pulse.max_lag_s
     )
     yield from _reloads(sources)
     yield from _history(sources.history.stats())
@@ -46,7 +46,7 @@ def _monitors(sources: MetricsSources) -> Iterator[Metric]:
         "monitord_monitors",
         "How many monitors stand how",
         "state",
-        {health.value: counts[health] for health in Health},
+        {health.value: counts[health] for health in State},
     )
     yield _gauge(
         "monitord_incidents_open",
@@ -65,7 +65,7 @@ def _checks(dispatcher: Dispatcher) -> Iterator[Metric]:
     yield _counter("monitord_checks_skipped", "Checks whose time passed unused", dispatcher.skipped)
     yield _counter("monitord_checks_abandoned", "Checks that did not end when told to", dispatcher.abandoned)
     yield _gauge("monitord_checks_in_flight", "Checks that run", dispatcher.in_flight)
-    yield _gauge("monitord_checks_waiting", "Checks that wait for a place", dispatcher.waiting)
+    yield _gauge("monitord_checks_queued", "Checks that wait for a place", dispatcher.waiting)
     yield _gauge(
         "monitord_dispatcher_overdue_seconds",
         "How long something has been due that was not done",
@@ -114,46 +114,44 @@ def _history(stats: HistoryStats) -> Iterator[Metric]:
         stats.resets,
     )
     yield _gauge("monitord_history_size_bytes", "The size of the database", stats.size_bytes)
-    yield _gauge(
-        "monitord_history_worst_commit_seconds", "The longest that writing took", stats.worst_commit_s
-    )
+    yield _gauge("monitord_history_max_commit_seconds", "The longest that writing took", stats.max_commit_s)
 
 
 def _notifiers(alerts: Alerts) -> Iterator[Metric]:
-    couriers = alerts.couriers
+    workers = alerts.workers
     yield _by(
         "monitord_notifier_failing",
         "Whether the last attempt to deliver failed",
         "notifier",
-        {name: float(one.failing is not None) for name, one in couriers.items()},
+        {name: float(one.failing is not None) for name, one in workers.items()},
     )
     yield _by(
         "monitord_notifier_warning",
         "Whether the last delivery was by a fallback: unencrypted, or without the template",
         "notifier",
-        {name: float(one.warning is not None) for name, one in couriers.items()},
+        {name: float(one.warning is not None) for name, one in workers.items()},
     )
     yield _by(
-        "monitord_notices_waiting",
-        "Notices that are not delivered yet",
+        "monitord_notifications_queued",
+        "Notifications that are not delivered yet",
         "notifier",
-        {name: float(alerts.waiting_for(name)) for name in couriers},
+        {name: float(alerts.waiting_for(name)) for name in workers},
     )
     for metric, about, values in (
         (
-            "monitord_notices_sent",
-            "Notices that were taken",
-            {name: one.sent for name, one in couriers.items()},
+            "monitord_notifications_sent",
+            "Notifications that were taken",
+            {name: one.sent for name, one in workers.items()},
         ),
         (
-            "monitord_notifier_failures",
+            "monitord_notification_failures",
             "Attempts to deliver that failed",
-            {name: one.failed for name, one in couriers.items()},
+            {name: one.failed for name, one in workers.items()},
         ),
         (
-            "monitord_notices_given_up",
-            "Notices that could not be delivered in time",
-            {name: one.given_up for name, one in couriers.items()},
+            "monitord_notifications_expired",
+            "Notifications that could not be delivered in time",
+            {name: one.expired for name, one in workers.items()},
         ),
     ):
         yield _by(metric, about, "notifier", values, kind=CounterMetricFamily)

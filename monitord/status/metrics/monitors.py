@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from monitord.model import Fact, Health, Result, Verdict
+from monitord.model import FieldValue, Result, State, Verdict
 from monitord.status.model.snapshot import Shown
 from monitord.status.model.tally import MonitorTally
 
@@ -28,9 +28,9 @@ class Row:
     plain: dict[str, str]
 
     @property
-    def facts(self) -> Mapping[str, Fact]:
+    def fields(self) -> Mapping[str, FieldValue]:
         last = self.shown.last
-        return {} if last is None else last.observation.facts
+        return {} if last is None else last.observation.fields
 
     @property
     def type_name(self) -> str:
@@ -53,26 +53,26 @@ class MonitorMetric:
     follows: Callable[[Row], Hashable] | None = None
 
 
-def _number(fact: str) -> Callable[[Row], Values]:
+def _number(field: str) -> Callable[[Row], Values]:
     def read(row: Row) -> Values:
-        value = row.facts.get(fact)
+        value = row.fields.get(field)
         if isinstance(value, int | float):
             yield (), float(value)
 
     return read
 
 
-def _of_http(fact: str) -> Callable[[Row], Values]:
+def _of_http(field: str) -> Callable[[Row], Values]:
     """0 where a check came to nothing, as blackbox_exporter has it."""
 
     def read(row: Row) -> Values:
         if row.type_name == "http" and row.shown.last is not None:
-            yield (), _float(row.facts.get(fact))
+            yield (), _float(row.fields.get(field))
 
     return read
 
 
-def _float(value: Fact) -> float:
+def _float(value: FieldValue) -> float:
     try:
         return float(value) if isinstance(value, str | int | float) else 0.0
     except ValueError:
@@ -82,7 +82,7 @@ def _float(value: Fact) -> float:
 def _success(row: Row) -> Values:
     """Of the last sure check: one that says nothing of what is watched changes nothing."""
     last = row.shown.last
-    if last is not None and last.verdict is not Verdict.UNSURE:
+    if last is not None and last.verdict is not Verdict.INCONCLUSIVE:
         yield (), float(last.verdict is not Verdict.FAIL)
     elif row.tally.was_well is not None:
         yield (), float(row.tally.was_well)
@@ -96,24 +96,24 @@ def _duration(row: Row) -> Values:
 def _http_phases(row: Row) -> Values:
     if row.type_name == "http" and row.shown.last is not None:
         for phase in HTTP_PHASES:
-            yield (phase,), _float(row.facts.get(f"phase.{phase}"))
+            yield (phase,), _float(row.fields.get(f"phase.{phase}"))
 
 
 def _http_ssl(row: Row) -> Values:
     if row.type_name == "http" and row.shown.last is not None:
-        yield (), float("tls.version" in row.facts)
+        yield (), float("tls.version" in row.fields)
 
 
 def _dns_phases(row: Row) -> Values:
     if row.type_name == "dns" and row.shown.last is not None:
         for phase, ours in DNS_PHASES.items():
-            yield (phase,), _float(row.facts.get(f"phase.{ours}"))
+            yield (phase,), _float(row.fields.get(f"phase.{ours}"))
 
 
 def _icmp_phases(row: Row) -> Values:
     if row.type_name == "icmp" and row.shown.last is not None:
-        yield ("resolve",), _float(row.facts.get("phase.resolve"))
-        yield ("rtt",), _float(row.facts.get("ping.rtt"))
+        yield ("resolve",), _float(row.fields.get("phase.resolve"))
+        yield ("rtt",), _float(row.fields.get("ping.rtt"))
 
 
 def _certificate_ends(row: Row) -> Values:
@@ -123,8 +123,8 @@ def _certificate_ends(row: Row) -> Values:
 
 
 def _end_of_certificate(last: Result) -> datetime | None:
-    facts = last.observation.facts
-    ends_at, expires_in_s = facts.get("certificate.expires_at"), facts.get("certificate.expires_in")
+    fields = last.observation.fields
+    ends_at, expires_in_s = fields.get("certificate.expires_at"), fields.get("certificate.expires_in")
     if isinstance(ends_at, str):
         return datetime.fromisoformat(ends_at)
     if isinstance(expires_in_s, int | float):
@@ -134,7 +134,7 @@ def _end_of_certificate(last: Result) -> datetime | None:
 
 
 def _perfdata(row: Row) -> Values:
-    for name, value in row.facts.items():
+    for name, value in row.fields.items():
         if name.startswith(PERFDATA) and isinstance(value, int | float):
             yield (name[len(PERFDATA) :],), float(value)
 
@@ -143,7 +143,7 @@ def _info(row: Row) -> Values:
     yield (row.type_name,), 1.0
 
 
-_STATES = tuple(((health.value,), health) for health in Health)
+_STATES = tuple(((health.value,), health) for health in State)
 
 
 def _state(row: Row) -> Values:

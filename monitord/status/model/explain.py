@@ -1,4 +1,4 @@
-"""Why a monitor stands as it does, and what happens next: as facts, and as sentences that a tired person can read.
+"""Why a monitor stands as it does, and what happens next: as fields, and as sentences that a tired person can read.
 
 Reads the dispatcher's own state only, so it is right at this moment, and tells no more than that state decides by.
 """
@@ -10,16 +10,16 @@ from monitord.alerts import Alerts, Decision, decision_text
 from monitord.clock import Clock
 from monitord.dispatch import Dispatcher, Pipeline, Silence, Watched
 from monitord.health import Parents
-from monitord.model import Decider, Health, Json, Verdict
+from monitord.model import Decider, Json, State, Verdict
 from monitord.status.model.snapshot import result_of, text_of
 from monitord.text import joined
 from monitord.units import format_duration
 
-_BAD = frozenset({Health.DOWN, Health.UNREACHABLE})
+_BAD = frozenset({State.DOWN, State.UNREACHABLE})
 
 _WHY_NOTHING = {
-    Health.UNKNOWN: "no notification, as no route includes this state",
-    Health.PAUSED: "no notification",
+    State.UNKNOWN: "no notification, as no route includes this state",
+    State.PAUSED: "no notification",
 }
 """By state, where there is no alert; in the other ones there may be one soon."""
 
@@ -37,9 +37,9 @@ class Explanations:
         """Raises KeyError for an unknown name."""
         watched = self._dispatcher.watched[name]
         now = self._clock.now()
-        silence = self._pipeline.roster.silence_of(watched, now)
+        silence = self._pipeline.registry.silence_of(watched, now)
         decisions = self._alerts.decisions(name)
-        facts: Json = {
+        fields: Json = {
             "name": name,
             "type": watched.monitor.type_name,
             "state": watched.state.stands.value,
@@ -53,8 +53,8 @@ class Explanations:
                 "change_percent": round(watched.state.health.flapping.value, 1),
             },
             "parents": self._parents(watched),
-            "is_blind": self._pipeline.blindness.is_blind,
-            "is_blindness_suspected": self._pipeline.blindness.is_suspected,
+            "is_isolated": self._pipeline.isolation.is_isolated,
+            "is_isolation_suspected": self._pipeline.isolation.is_suspected,
             "maintenance": None if watched.state.window is None else watched.state.window.name,
             "maintenance_until": None
             if watched.state.window is None
@@ -66,65 +66,65 @@ class Explanations:
             "notifiers": self._notifiers(watched, decisions),
             "next": self._next(watched, now),
         }
-        facts["cause"] = self._cause(watched, facts, now)
+        fields["cause"] = self._cause(watched, fields, now)
         aware = frozenset(notifier for notifier, decision in decisions.items() if decision.is_aware)
-        return {**facts, "sentences": _sentences(facts, aware)}
+        return {**fields, "sentences": _sentences(fields, aware)}
 
     def _parents(self, watched: Watched) -> list[Json]:
         settings = watched.monitor.settings
-        roster = self._pipeline.roster
+        registry = self._pipeline.registry
         return [
             {
                 "name": name,
-                "state": roster.watched[name].state.stands.value if name in roster.watched else None,
-                "says": roster.as_parent(name).name.lower(),
+                "state": registry.watched[name].state.stands.value if name in registry.watched else None,
+                "says": registry.as_parent(name).name.lower(),
                 "is_alternative": name in settings.depends_on_any,
             }
             for name in (*settings.depends_on, *settings.depends_on_any)
         ]
 
-    def _cause(self, watched: Watched, facts: Json, now: datetime) -> str | None:
+    def _cause(self, watched: Watched, fields: Json, now: datetime) -> str | None:
         """Why it is in a state that no verdict of its own explains, and until when."""
         match watched.state.stands:
-            case Health.UNREACHABLE:
-                return _cause_of_unreachable(watched, facts["parents"])
-            case Health.PENDING:
-                return _cause_of_pending(watched, facts)
-            case Health.UNKNOWN:
+            case State.UNREACHABLE:
+                return _cause_of_unreachable(watched, fields["parents"])
+            case State.PENDING:
+                return _cause_of_pending(watched, fields)
+            case State.UNKNOWN:
                 since = now - timedelta(seconds=self._clock.monotonic_s() - watched.state.conclusive_at)
                 return (
                     f"It is unknown because no check has had a conclusive result since {text_of(since)}; "
                     "the next conclusive check ends that."
                 )
-            case Health.PAUSED:
+            case State.PAUSED:
                 return f"Checks are stopped until it is resumed (monitorctl resume {watched.name})."
             case _:
                 return None
 
     def _notifiers(self, watched: Watched, decisions: Mapping[str, Decision]) -> list[Json]:
-        """Of the trouble that there is: what each notifier was told last, and why, or why nothing."""
+        """Of the alert that there is: what each notifier was told last, and why, or why nothing."""
         name = watched.name
         why = {notifier: decision_text(decision) for notifier, decision in decisions.items()}
         otherwise = self._why_nothing(watched)
-        last = {entry.notice.notifier: entry for entry in reversed(self._alerts.entries(name))}
+        last = {entry.notification.notifier: entry for entry in reversed(self._alerts.entries(name))}
         return [
             {
                 "name": notifier,
                 "why": why.get(notifier, otherwise),
-                "last": last[notifier].notice.title if notifier in last else None,
-                "last_at": text_of(last[notifier].notice.at) if notifier in last else None,
-                "fate": last[notifier].fate.value if notifier in last else None,
-                "said": last[notifier].said if notifier in last else None,
+                "last": last[notifier].notification.title if notifier in last else None,
+                "last_at": text_of(last[notifier].notification.at) if notifier in last else None,
+                "status": last[notifier].status.value if notifier in last else None,
+                "response": last[notifier].response if notifier in last else None,
             }
-            for notifier in self._alerts.couriers
+            for notifier in self._alerts.workers
         ]
 
     def _why_nothing(self, watched: Watched) -> str:
         """Why no notification is due where there is no alert: only of a monitor that is up nothing is wrong."""
         stands, is_failing = watched.state.stands, watched.state.health.is_soft
-        if stands is Health.UP:
+        if stands is State.UP:
             return "no notification yet: the failure is not confirmed" if is_failing else "nothing is wrong"
-        if stands is Health.UNREACHABLE:
+        if stands is State.UNREACHABLE:
             culprits = joined([one["name"] for one in self._parents(watched) if _is_down(one)])
             return f"no notification: it is unreachable{f'; see {culprits}' if culprits else ''}"
         return f"{_WHY_NOTHING.get(stands, 'no notification yet')}: it is {stands.value}"
@@ -167,20 +167,20 @@ def _cause_of_unreachable(watched: Watched, parents: Sequence[Json]) -> str:
     )
 
 
-def _cause_of_pending(watched: Watched, facts: Json) -> str:
-    at = facts["next"]["at"]
+def _cause_of_pending(watched: Watched, fields: Json) -> str:
+    at = fields["next"]["at"]
     until = f"until the next check, at {at}" if at is not None else "until its check ends"
     last, policy = watched.state.last, watched.monitor.settings.policy
     if last is None:
         return f"It is pending {until}: no check has ended yet."
-    if last.verdict is Verdict.UNSURE:
+    if last.verdict is Verdict.INCONCLUSIVE:
         reason = last.observation.reason.value
         return f"It is pending because no check has been conclusive yet ({reason}), at least {until}."
     count, needed = watched.state.health.streak_length, policy.fail_after
-    failing = [one["name"] for one in facts["parents"] if one["says"] == Parents.FAILING.name.lower()]
+    failing = [one["name"] for one in fields["parents"] if one["says"] == Parents.FAILING.name.lower()]
     if failing and count >= needed:
         return f"It is pending until the state of {joined(failing)}, on which it depends, is confirmed."
-    if count >= needed or facts["is_blindness_suspected"]:
+    if count >= needed or fields["is_isolation_suspected"]:
         return (
             f"It is pending because it failed, and whether this host is isolated is not clear yet; {until}."
         )
@@ -214,11 +214,11 @@ def _streak(watched: Watched) -> Json | None:
         return None
     now = health.health
     if health.streak is Verdict.FAIL:
-        needed, leads_to = policy.fail_after, Health.DOWN
+        needed, leads_to = policy.fail_after, State.DOWN
     elif health.streak is Verdict.WARN:
-        needed, leads_to = (policy.recover_after if now in _BAD else policy.degrade_after), Health.DEGRADED
+        needed, leads_to = (policy.recover_after if now in _BAD else policy.degrade_after), State.DEGRADED
     else:
-        needed, leads_to = policy.recover_after, Health.UP
+        needed, leads_to = policy.recover_after, State.UP
     return {
         "verdict": health.streak.value,
         "length": health.streak_length,
@@ -261,27 +261,27 @@ def _incident(watched: Watched) -> Json | None:
     }
 
 
-def _sentences(facts: Json, aware: Collection[str]) -> list[str]:
+def _sentences(fields: Json, aware: Collection[str]) -> list[str]:
     """The same in words, the most important first. `aware`: notifiers that know of the state."""
-    name, state = facts["name"], facts["state"]
-    said = [f"{name} is {state}" + (f" since {facts['since']}." if facts["since"] else ".")]
-    last = facts["last"]
+    name, state = fields["name"], fields["state"]
+    said = [f"{name} is {state}" + (f" since {fields['since']}." if fields["since"] else ".")]
+    last = fields["last"]
     if last is None:
         said.append("It has not been checked yet.")
     else:
         said.append(f"The last check at {last['started_at']} {_WAS[last['verdict']]}: {last['detail']}.")
         if last["reason"] != "ok":
-            said.append(f"What decided: {facts['decided_by']} ({last['reason']}).")
-    if facts["cause"] is not None:
-        said.append(facts["cause"])
-    said += _of_the_streak(facts)
+            said.append(f"What decided: {fields['decided_by']} ({last['reason']}).")
+    if fields["cause"] is not None:
+        said.append(fields["cause"])
+    said += _of_the_streak(fields)
     said += [
         f"It depends on {parent['name']}, which is {parent['state'] or 'not configured'}{_PARENT_SAYS[parent['says']]}."
-        for parent in facts["parents"]
+        for parent in fields["parents"]
     ]
-    said += _of_people(facts)
-    said += _of_notifiers(facts["notifiers"], aware)
-    upcoming = facts["next"]
+    said += _of_people(fields)
+    said += _of_notifiers(fields["notifiers"], aware)
+    upcoming = fields["next"]
     if upcoming["at"] is None:
         said.append(f"Next: {upcoming['why']}.")
     else:
@@ -290,7 +290,12 @@ def _sentences(facts: Json, aware: Collection[str]) -> list[str]:
     return said
 
 
-_WAS = {"pass": "was a pass", "warn": "was a warning", "fail": "was a failure", "unsure": "was unsure"}
+_WAS = {
+    "pass": "was a pass",
+    "warn": "was a warning",
+    "fail": "was a failure",
+    "inconclusive": "was inconclusive",
+}
 
 _PARENT_SAYS = {
     Parents.WELL.name.lower(): "",
@@ -299,48 +304,50 @@ _PARENT_SAYS = {
 }
 
 
-def _of_the_streak(facts: Json) -> list[str]:
-    streak, said = facts["streak"], []
+def _of_the_streak(fields: Json) -> list[str]:
+    streak, said = fields["streak"], []
     if streak is not None and streak["needed"] is not None and streak["length"] < streak["needed"]:
         said.append(
             f"{streak['length']} {streak['verdict']} in a row since {streak['since']}; "
             f"{streak['needed']} make it {streak['leads_to']}."
         )
-    flapping = facts["flapping"]
+    flapping = fields["flapping"]
     if flapping["is_flapping"]:
         said.append(
             f"It is flapping ({flapping['change_percent']} % change; over at 25 %): "
             "single changes are not told as warnings."
         )
-    if facts["is_blind"]:
-        said.append("Nearly all monitors fail: this host is taken for cut off, and failures are unsure.")
-    elif facts["is_blindness_suspected"]:
+    if fields["is_isolated"]:
+        said.append(
+            "Nearly all monitors fail: this host is taken for cut off, and failures are inconclusive."
+        )
+    elif fields["is_isolation_suspected"]:
         said.append(
             "This host may be isolated: other monitors are being checked, and until then no failure is confirmed."
         )
     return said
 
 
-def _of_people(facts: Json) -> list[str]:
+def _of_people(fields: Json) -> list[str]:
     said = []
-    incident = facts["incident"]
+    incident = fields["incident"]
     if incident is not None:
         said.append(
             f"An incident is open since {incident['opened_at']} ({incident['id']}): {incident['detail']}."
         )
         if incident["acknowledged_by"] is not None:
             said.append(f"{incident['acknowledged_by']} sees to it{_comment(incident['comment'])}.")
-    if facts["maintenance"] is not None:
-        until = f" until {facts['maintenance_until']}" if facts["maintenance_until"] else ""
+    if fields["maintenance"] is not None:
+        until = f" until {fields['maintenance_until']}" if fields["maintenance_until"] else ""
         said.append(
-            f"The maintenance window {facts['maintenance']} is open{until}{_comment(facts['maintenance_comment'])}; "
+            f"The maintenance window {fields['maintenance']} is open{until}{_comment(fields['maintenance_comment'])}; "
             "no incident opens, and the time does not count."
         )
-    if facts["silence"] is not None:
-        silence = facts["silence"]
+    if fields["silence"] is not None:
+        silence = fields["silence"]
         said.append(f"Silenced until {silence['until']} by {silence['by']}{_comment(silence['comment'])}.")
-    if facts["pause"] is not None:
-        pause = facts["pause"]
+    if fields["pause"] is not None:
+        pause = fields["pause"]
         said.append(f"Paused since {pause['at']} by {pause['by']}{_comment(pause['comment'])}.")
     return said
 
@@ -351,16 +358,16 @@ def _of_notifiers(notifiers: list[Json], aware: Collection[str]) -> list[str]:
         if one["last"] is None:
             said.append(f"{one['name']}: {one['why']}.")
             continue
-        # That it was told is said by its last notice.
+        # That it was told is said by its last notification.
         sentence = f"{one['name']}: " + ("" if one["name"] in aware else f"{one['why']}; ")
-        sentence += f"the last notice, of {one['last_at']}, is {_FATE[one['fate']]} ({one['last']})"
-        if one["said"] and one["fate"] != "sent":
-            sentence += f": {one['said']}"
+        sentence += f"the last notification, of {one['last_at']}, is {_FATE[one['status']]} ({one['last']})"
+        if one["response"] and one["status"] != "sent":
+            sentence += f": {one['response']}"
         said.append(f"{sentence}.")
     return said
 
 
-_FATE = {"waiting": "not delivered yet", "sent": "delivered", "given_up": "given up"}
+_FATE = {"waiting": "not delivered yet", "sent": "delivered", "expired": "given up"}
 
 
 def _comment(text: str | None) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from monitord.errors import InvalidValueError
-from monitord.model import Health, Json
+from monitord.model import Json, State
 from monitord.status.access.body import MOST_CHARACTERS
 from monitord.status.model.query import Parameter, Query, choice, many, one, whole_number, words
 from monitord.status.model.rendered import Fragment, Fragments, cacheable_answer, encode
@@ -21,7 +21,7 @@ IN_A_PAGE = 100
 MOST_PAGES = 50
 """That are kept; each may hold all monitors."""
 
-STATES = tuple(health.value for health in Health)
+STATES = tuple(health.value for health in State)
 TEXT: Json = {"type": "string", "minLength": 1}
 
 TAG = many("tag", words, TEXT, "Only monitors that have this tag; repeated: that have all of them.")

@@ -1,7 +1,7 @@
 """What a request may say, in its query or its body: each parameter is declared once, to be read and to be documented.
 
-A reader takes text and raises InvalidValueError, as those of the configuration do. All faults of a request
-come in one answer; a parameter that is not known is a fault, with the nearest one that is.
+A reader takes text and raises InvalidValueError, as those of the configuration do. All failures of a request
+come in one answer; a parameter that is not known is a failure, with the nearest one that is.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from monitord.errors import InvalidValueError, problem_and_hint
 from monitord.model import Json
-from monitord.status.access.problems import BadInput, Fault
+from monitord.status.access.problems import BadInput, Failure
 from monitord.text import did_you_mean
 from monitord.units import parse_duration
 from monitord.web import Request
@@ -58,8 +58,8 @@ MOMENT_SCHEMA: Json = {"type": "string", "pattern": f"^(?:{MOMENT})$"}
 AGE_OR_MOMENT_SCHEMA: Json = {"type": "string", "pattern": f"^(?:-(?:{DURATION}|{SECONDS})|{MOMENT})$"}
 DURATION_SCHEMA: Json = {"type": "string", "pattern": f"^(?:{DURATION}|{SECONDS})$"}
 
-MOST_FAULTS = 20
-"""Faults in one answer, and characters that are compared with known names: a client can send thousands of either."""
+MOST_FAILURES = 20
+"""Failures in one answer, and characters that are compared with known names: a client can send thousands of either."""
 
 MOST_VALUES = 100
 """Of one parameter that may be repeated."""
@@ -88,14 +88,14 @@ class Query:
 
 
 def read_query(request: Request, parameters: Sequence[Parameter[Any]]) -> Query:
-    """Raises BadInput with every fault."""
+    """Raises BadInput with every failure."""
     given = request.query
-    faults: list[Fault] = []
+    failures: list[Failure] = []
     known = {parameter.name for parameter in parameters}
     unknown = [name for name in dict.fromkeys(given) if name not in known]
-    for name in unknown[:MOST_FAULTS]:
+    for name in unknown[:MOST_FAILURES]:
         fix = did_you_mean(name, known) or f"known are: {', '.join(sorted(known)) or 'none'}"
-        faults.append(Fault(name, "unknown parameter", fix))
+        failures.append(Failure(name, "unknown parameter", fix))
     values: dict[str, Any] = {}
     for parameter in parameters:
         values[parameter.name] = parameter.default
@@ -106,9 +106,9 @@ def read_query(request: Request, parameters: Sequence[Parameter[Any]]) -> Query:
             values[parameter.name] = parameter.read(texts)
         except ValueError as error:
             problem, fix = problem_and_hint(error)
-            faults.append(Fault(parameter.name, f'"{texts[-1]}" {problem}', fix))
-    if faults:
-        raise BadInput(faults)
+            failures.append(Failure(parameter.name, f'"{texts[-1]}" {problem}', fix))
+    if failures:
+        raise BadInput(failures)
     return Query(values)
 
 

@@ -135,7 +135,7 @@ def mark_of(result: Result) -> Mark:
     observation = result.observation
     if result.verdict not in {Verdict.PASS, Verdict.WARN}:
         return Mark(observation.started_at, result.verdict.value, None)
-    response = observation.facts.get("response_time", observation.duration_s)
+    response = observation.fields.get("response_time", observation.duration_s)
     response_s = float(response) if isinstance(response, (int, float)) else None
     return Mark(observation.started_at, result.verdict.value, response_s)
 

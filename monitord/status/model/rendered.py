@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from monitord.clock import Clock
 from monitord.dispatch import Dispatcher, Watched
-from monitord.model import WORST_FIRST, Health
+from monitord.model import WORST_FIRST, State
 from monitord.status.access.conditional import tag_of
 from monitord.status.model.snapshot import Shown, brief_of, shown_of
 from monitord.web import Response
@@ -49,7 +49,7 @@ class Fragment:
         return self.shown.monitor.settings.name
 
     @property
-    def health(self) -> Health:
+    def health(self) -> State:
         return self.shown.stands
 
 
@@ -75,11 +75,11 @@ class Fragments:
         self._looked_at = now_s
         watched = self._dispatcher.watched
         kept = self._kept
-        roster, now = self._dispatcher.roster, self._clock.now()
+        registry, now = self._dispatcher.registry, self._clock.now()
         has_changed = kept.keys() != watched.keys()
         fresh: dict[str, Fragment] = {}
         for name, one in watched.items():
-            shown = shown_of(one, roster.silence_of(one, now))
+            shown = shown_of(one, registry.silence_of(one, now))
             fragment = kept.get(name)
             if fragment is None or fragment.shown != shown:
                 fragment = Fragment(shown, encode(brief_of(shown)))
@@ -92,7 +92,7 @@ class Fragments:
 
     def of(self, watched: Watched) -> bytes:
         """One of them, from the store where it is there."""
-        shown = shown_of(watched, self._dispatcher.roster.silence_of(watched, self._clock.now()))
+        shown = shown_of(watched, self._dispatcher.registry.silence_of(watched, self._clock.now()))
         fragment = self._kept.get(watched.name)
         return fragment.text if fragment is not None and fragment.shown == shown else encode(brief_of(shown))
 

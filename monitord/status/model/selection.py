@@ -13,7 +13,7 @@ from typing import Any
 from monitord.dispatch import Matcher, Watched
 from monitord.errors import InvalidValueError
 from monitord.status.access.body import MOST_PATTERNS, Read, texts
-from monitord.status.access.problems import BadInput, Fault, UnknownInput
+from monitord.status.access.problems import BadInput, Failure, UnknownInput
 from monitord.text import did_you_mean
 from monitord.web import HTTPConflict
 
@@ -47,7 +47,7 @@ def matcher_of(given: Mapping[str, Any]) -> Matcher:
     """Raises BadInput where nothing is named at all."""
     matcher = Matcher(given.get("names", ()), given.get("patterns", ()), given.get("tags", ()))
     if not (matcher.names or matcher.patterns or matcher.tags):
-        raise BadInput([Fault("names", "no monitor is named", "give names, patterns or tags")])
+        raise BadInput([Failure("names", "no monitor is named", "give names, patterns or tags")])
     return matcher
 
 
@@ -58,9 +58,9 @@ def select(
 
     `is_idempotent`: an obstacle only means that there is nothing to do, which is no error.
     """
-    faults = list(_unknown(matcher, watched))
-    if faults:
-        raise UnknownInput(faults)
+    failures = list(_unknown(matcher, watched))
+    if failures:
+        raise UnknownInput(failures)
     # Sets and one pattern for all: a thousand names for thousands of monitors must not hold the event loop up.
     names, tags = frozenset(matcher.names), frozenset(matcher.tags)
     pattern = re.compile("|".join(map(fnmatch.translate, matcher.patterns)) or r"(?!)")
@@ -71,7 +71,7 @@ def select(
         if (is_for_all or name in names or pattern.match(name)) and tags.issubset(one.monitor.settings.tags)
     ]
     if not meant:
-        raise UnknownInput([Fault("tags", "no monitor matches all of this", ELSE)])
+        raise UnknownInput([Failure("tags", "no monitor matches all of this", ELSE)])
     obstacles = {one.name: why for one in meant if (why := obstacle(one)) is not None}
     if is_idempotent:
         obstacles = {name: why for name, why in obstacles.items() if name not in matcher.names}
@@ -83,19 +83,19 @@ def select(
     return Selection([one.name for one in meant if one.name not in obstacles], obstacles)
 
 
-def _unknown(matcher: Matcher, watched: Mapping[str, Watched]) -> Iterator[Fault]:
+def _unknown(matcher: Matcher, watched: Mapping[str, Watched]) -> Iterator[Failure]:
     unknown = [name for name in matcher.names if name not in watched]
     for number, name in enumerate(unknown):
         fix = _nearest(name, watched) if number < MOST_HINTS else ELSE
-        yield Fault("names", f"no monitor is called {name!r}", fix)
+        yield Failure("names", f"no monitor is called {name!r}", fix)
     for pattern in matcher.patterns:
         matches = re.compile(fnmatch.translate(pattern)).match
         if not any(map(matches, watched)):
-            yield Fault("patterns", f"no monitor matches {pattern!r}", ELSE)
+            yield Failure("patterns", f"no monitor matches {pattern!r}", ELSE)
     tags = {tag for one in watched.values() for tag in one.monitor.settings.tags}
     for number, tag in enumerate(tag for tag in matcher.tags if tag not in tags):
         fix = _nearest(tag, tags) if number < MOST_HINTS else ELSE
-        yield Fault("tags", f"no monitor has the tag {tag!r}", fix)
+        yield Failure("tags", f"no monitor has the tag {tag!r}", fix)
 
 
 def _nearest(wanted: str, known: Collection[str]) -> str:

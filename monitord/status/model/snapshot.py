@@ -8,17 +8,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from monitord import __version__
-from monitord.alerts import Alerts, Courier
+from monitord.alerts import Alerts, DeliveryWorker
 from monitord.clock import Clock
-from monitord.conditions import FactType
+from monitord.conditions import FieldType
 from monitord.dispatch import Dispatcher, LoopPulse, OpenWindow, Pause, Silence, Watched
 from monitord.health import HealthState
 from monitord.history import History, HistoryStats
-from monitord.model import WORST_FIRST, Health, Incident, Json, Result, Transition
+from monitord.model import WORST_FIRST, Incident, Json, Result, State, Transition
 from monitord.monitors import Monitor
 from monitord.status.access.control import Control, ReloadOutcome
 
-_UNITS: dict[object, str] = {FactType.DURATION: "seconds", FactType.SIZE: "bytes"}
+_UNITS: dict[object, str] = {FieldType.DURATION: "seconds", FieldType.SIZE: "bytes"}
 
 
 class Snapshots:
@@ -38,17 +38,17 @@ class Snapshots:
     def status(self, control: Control) -> Json:
         """`GET /status`."""
         counts = self._dispatcher.health_counts()
-        worst = next((health for health in WORST_FIRST if counts[health]), Health.UP)
+        worst = next((health for health in WORST_FIRST if counts[health]), State.UP)
         return {
             "state": control.state,
             "health": worst.value,
             "version": __version__,
             "pid": os.getpid(),
             "started_at": text_of(self.started_at),
-            "running_for_s": round(self._clock.monotonic_s() - self._started_s, 3),
-            "monitors": {"total": counts.total(), **{health.value: counts[health] for health in Health}},
+            "uptime_s": round(self._clock.monotonic_s() - self._started_s, 3),
+            "monitors": {"total": counts.total(), **{health.value: counts[health] for health in State}},
             "checks": self._checks(),
-            "event_loop": {"stalls": self._pulse.stalls, "worst_lag_s": round(self._pulse.worst_lag_s, 3)},
+            "event_loop": {"stalls": self._pulse.stalls, "max_lag_s": round(self._pulse.max_lag_s, 3)},
             "history": history_of(self._history.stats()),
             "notifiers": notifiers_of(self._alerts),
             "memory_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
@@ -57,14 +57,14 @@ class Snapshots:
 
     def failing_notifiers(self) -> tuple[str, ...]:
         """The names of those that cannot deliver."""
-        return tuple(courier.name for courier in self._alerts.failing())
+        return tuple(worker.name for worker in self._alerts.failing())
 
     def monitor(self, name: str) -> Json:
         """`GET /monitors/{name}`. Raises KeyError for a name that is not configured."""
         watched = self._dispatcher.watched[name]
         settings, mask = watched.monitor.settings, watched.monitor.masking.mask
         return {
-            **brief_of(shown_of(watched, self._dispatcher.roster.silence_of(watched, self._clock.now()))),
+            **brief_of(shown_of(watched, self._dispatcher.registry.silence_of(watched, self._clock.now()))),
             "check_every_s": settings.check_every_s,
             "timeout_s": settings.timeout_s,
             "fail_after": settings.policy.fail_after,
@@ -76,7 +76,7 @@ class Snapshots:
             "up_when": [mask(str(condition)) for condition in settings.up_when],
             "degraded_when": [mask(str(condition)) for condition in settings.degraded_when],
             "is_checking": watched.cycle.is_checking,
-            "is_waiting_for_a_place": watched.cycle.is_queued,
+            "is_queued_for_slot": watched.cycle.is_queued,
             "next_check_in_s": round(watched.cycle.due_at - self._clock.monotonic_s(), 3),
             "next_check_at": text_of(
                 self._clock.now() + timedelta(seconds=watched.cycle.due_at - self._clock.monotonic_s())
@@ -91,7 +91,7 @@ class Snapshots:
         return {
             "total": dispatcher.checks,
             "in_flight": dispatcher.in_flight,
-            "waiting_for_a_place": dispatcher.waiting,
+            "queued_for_slot": dispatcher.waiting,
             "skipped": dispatcher.skipped,
             "abandoned": dispatcher.abandoned,
             "lateness_s": {
@@ -107,7 +107,7 @@ class Shown(NamedTuple):
 
     monitor: Monitor[Any]
     health: HealthState
-    stands: Health
+    stands: State
     stands_since: datetime | None
     window: OpenWindow | None
     pause: Pause | None
@@ -117,7 +117,7 @@ class Shown(NamedTuple):
 
 
 def shown_of(watched: Watched, silence: Silence | None = None) -> Shown:
-    """`silence`: the one in force for it, as the roster has it."""
+    """`silence`: the one in force for it, as the registry has it."""
     return Shown(
         watched.monitor,
         watched.state.health,
@@ -147,7 +147,7 @@ def brief_of(shown: Shown) -> Json:
         "paused_by": None if shown.pause is None else shown.pause.by,
         "incident": None if incident is None else incident.id,
         "acknowledged_by": None if incident is None else incident.acknowledged_by,
-        "failures_in_a_row": health.streak_length if health.is_soft else 0,
+        "consecutive_failures": health.streak_length if health.is_soft else 0,
         "tags": list(settings.tags),
         "last": None if shown.last is None else result_of(shown.last),
     }
@@ -167,14 +167,14 @@ def result_of(result: Result) -> Json:
         "address": observation.address,
         "conditions": list(result.conditions),
         "well": list(result.well),
-        "facts": _rounded(observation.facts),
+        "fields": _rounded(observation.fields),
         "excerpt": observation.excerpt,
     }
 
 
 def units_of(kind: type[Monitor[Any]]) -> dict[str, str]:
-    """What the numbers of a type's facts count, where that is not plain: by the fact's name."""
-    return {name: _UNITS[fact] for name, fact in kind.vocabulary.facts.items() if fact in _UNITS}
+    """What the numbers of a type's fields count, where that is not plain: by the field's name."""
+    return {name: _UNITS[field] for name, field in kind.vocabulary.fields.items() if field in _UNITS}
 
 
 def transition_of(transition: Transition) -> Json:
@@ -206,22 +206,22 @@ def incident_of(incident: Incident) -> Json:
 
 def notifiers_of(alerts: Alerts) -> list[Json]:
     """Who is told, and whether that works."""
-    return [_notifier_of(courier, alerts.waiting_for(name)) for name, courier in alerts.couriers.items()]
+    return [_notifier_of(worker, alerts.waiting_for(name)) for name, worker in alerts.workers.items()]
 
 
-def _notifier_of(courier: Courier, waiting: int) -> Json:
-    settings = courier.notifier.settings
+def _notifier_of(worker: DeliveryWorker, waiting: int) -> Json:
+    settings = worker.notifier.settings
     return {
         "name": settings.name,
         "type": settings.type_name,
         "waiting": waiting,
-        "sent": courier.sent,
-        "failed_attempts": courier.failed,
-        "given_up": courier.given_up,
-        "last_sent_at": text_of(courier.last_sent_at),
-        "failing": courier.failing,
-        "failing_since": text_of(courier.failing_since),
-        "warning": courier.warning,
+        "sent": worker.sent,
+        "failed_attempts": worker.failed,
+        "expired": worker.expired,
+        "last_sent_at": text_of(worker.last_sent_at),
+        "failing": worker.failing,
+        "failing_since": text_of(worker.failing_since),
+        "warning": worker.warning,
         "fallback": settings.fallback,
     }
 
@@ -235,7 +235,7 @@ def history_of(stats: HistoryStats) -> Json:
         "failing": stats.failing,
         "failing_since": text_of(stats.since),
         "last_commit_at": text_of(stats.last_commit_at),
-        "worst_commit_s": round(stats.worst_commit_s, 6),
+        "max_commit_s": round(stats.max_commit_s, 6),
         "size_bytes": stats.size_bytes,
         "resets": stats.resets,
         "reset_at": text_of(stats.reset_at),
@@ -263,9 +263,9 @@ def text_of(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _rounded(facts: Mapping[str, Any]) -> Json:
-    """JSON knows no number that is none: such a fact is null."""
+def _rounded(fields: Mapping[str, Any]) -> Json:
+    """JSON knows no number that is none: such a field is null."""
     return {
-        name: (round(fact, 6) if math.isfinite(fact) else None) if isinstance(fact, float) else fact
-        for name, fact in facts.items()
+        name: (round(field, 6) if math.isfinite(field) else None) if isinstance(field, float) else field
+        for name, field in fields.items()
     }

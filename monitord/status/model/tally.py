@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from monitord.clock import Clock
 from monitord.dispatch import Sink, Watched
-from monitord.model import Health, Result, Transition, Verdict
+from monitord.model import Result, State, Transition, Verdict
 from monitord.status.access.control import ReloadOutcome
 
 
@@ -13,13 +13,13 @@ from monitord.status.access.control import ReloadOutcome
 class MonitorTally:
     """Of one monitor. `state` is how it stood when last looked at, which was at `looked_at_s`."""
 
-    state: Health
+    state: State
     looked_at_s: float
     verdicts: Counter[Verdict] = field(default_factory=Counter)
-    seconds: dict[Health, float] = field(default_factory=dict)
+    seconds: dict[State, float] = field(default_factory=dict)
     was_well: bool | None = None
 
-    def look(self, state: Health, now_s: float) -> None:
+    def look(self, state: State, now_s: float) -> None:
         """The time since the last look belongs to the state of then."""
         self.seconds[self.state] = self.seconds.get(self.state, 0.0) + now_s - self.looked_at_s
         self.seconds.setdefault(state, 0.0)
@@ -38,7 +38,7 @@ class Tally(Sink):
     def on_result(self, watched: Watched, result: Result) -> None:
         tally = self.of(watched)
         tally.verdicts[result.verdict] += 1
-        if result.verdict is not Verdict.UNSURE:
+        if result.verdict is not Verdict.INCONCLUSIVE:
             tally.was_well = result.verdict is not Verdict.FAIL
 
     def on_transition(self, watched: Watched, transition: Transition) -> None:

@@ -20,7 +20,7 @@ SLOT, MARK, BAR_HEIGHT = 6, 4, 24
 
 MARKS = {
     word: f"{BAR_HEIGHT - height}v{height}"
-    for word, height in (("pass", 18), ("warn", 21), ("fail", 24), ("unsure", 8), ("none", 2))
+    for word, height in (("pass", 18), ("warn", 21), ("fail", 24), ("inconclusive", 8), ("none", 2))
 }
 """A stroke as wide as a mark, from its top down."""
 

@@ -23,7 +23,7 @@ LIBRARIES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class FieldValue:
     """`is_bad`: somebody should look."""
 
     name: str
@@ -34,11 +34,11 @@ class Fact:
 @dataclass(frozen=True, slots=True)
 class DaemonView:
     state: str
-    checks: tuple[Fact, ...]
-    loop: tuple[Fact, ...]
-    history: tuple[Fact, ...]
-    notifiers: tuple[Fact, ...]
-    versions: tuple[Fact, ...]
+    checks: tuple[FieldValue, ...]
+    loop: tuple[FieldValue, ...]
+    history: tuple[FieldValue, ...]
+    notifiers: tuple[FieldValue, ...]
+    versions: tuple[FieldValue, ...]
     lateness: Svg
     late_from: str
     late_to: str
@@ -60,21 +60,21 @@ def daemon_view(
     )
 
 
-def _checks(checks: Mapping[str, Any], overdue_s: float) -> tuple[Fact, ...]:
+def _checks(checks: Mapping[str, Any], overdue_s: float) -> tuple[FieldValue, ...]:
     late = checks["lateness_s"]
     return (
-        Fact("Checks since the start", wording.number(checks["total"])),
-        Fact("Running now", wording.number(checks["in_flight"])),
-        Fact(
+        FieldValue("Checks since the start", wording.number(checks["total"])),
+        FieldValue("Running now", wording.number(checks["in_flight"])),
+        FieldValue(
             "Waiting for a place",
-            wording.number(checks["waiting_for_a_place"]),
+            wording.number(checks["queued_for_slot"]),
         ),
-        Fact("Late at the start, half of them", _at_most(late["p50"])),
-        Fact("Late at the start, 99 of 100", _at_most(late["p99"])),
-        Fact("Latest of all", wording.seconds(late["max"])),
-        Fact("Behind the schedule", wording.seconds(overdue_s), overdue_s > 1),
-        Fact("Skipped, the one before still ran", wording.number(checks["skipped"])),
-        Fact(
+        FieldValue("Late at the start, half of them", _at_most(late["p50"])),
+        FieldValue("Late at the start, 99 of 100", _at_most(late["p99"])),
+        FieldValue("Latest of all", wording.seconds(late["max"])),
+        FieldValue("Behind the schedule", wording.seconds(overdue_s), overdue_s > 1),
+        FieldValue("Skipped, the one before still ran", wording.number(checks["skipped"])),
+        FieldValue(
             "Abandoned, they ignored the deadline",
             wording.number(checks["abandoned"]),
             checks["abandoned"] > 0,
@@ -87,50 +87,52 @@ def _at_most(value_s: float) -> str:
     return f"at most {wording.seconds(value_s)}" if value_s else wording.seconds(0.0)
 
 
-def _loop(status: Mapping[str, Any]) -> tuple[Fact, ...]:
+def _loop(status: Mapping[str, Any]) -> tuple[FieldValue, ...]:
     loop = status["event_loop"]
     return (
-        Fact("Event loop", type(asyncio.get_running_loop()).__module__.partition(".")[0]),
-        Fact("Longest stop of the loop", wording.seconds(loop["worst_lag_s"])),
-        Fact("Stops longer than a second", wording.number(loop["stalls"]), loop["stalls"] > 0),
-        Fact("Memory at its peak", wording.size(status["memory_peak_bytes"])),
-        Fact("Process", str(status["pid"])),
+        FieldValue("Event loop", type(asyncio.get_running_loop()).__module__.partition(".")[0]),
+        FieldValue("Longest stop of the loop", wording.seconds(loop["max_lag_s"])),
+        FieldValue("Stops longer than a second", wording.number(loop["stalls"]), loop["stalls"] > 0),
+        FieldValue("Memory at its peak", wording.size(status["memory_peak_bytes"])),
+        FieldValue("Process", str(status["pid"])),
     )
 
 
-def _history(stats: HistoryStats | None) -> tuple[Fact, ...]:
+def _history(stats: HistoryStats | None) -> tuple[FieldValue, ...]:
     if stats is None:
         return ()
     writing = (
         "works" if stats.failing is None else f"fails since {wording.moment(stats.since)}: {stats.failing}"
     )
     return (
-        Fact("Size", wording.size(stats.size_bytes)),
-        Fact("Written", wording.several(stats.written, "row")),
-        Fact("Waiting to be written", wording.number(stats.queued)),
-        Fact("Dropped, as storage was too slow or failed", wording.number(stats.dropped), stats.dropped > 0),
-        Fact("Longest commit", wording.seconds(stats.worst_commit_s)),
-        Fact("Writing", writing, stats.failing is not None),
+        FieldValue("Size", wording.size(stats.size_bytes)),
+        FieldValue("Written", wording.several(stats.written, "row")),
+        FieldValue("Waiting to be written", wording.number(stats.queued)),
+        FieldValue(
+            "Dropped, as storage was too slow or failed", wording.number(stats.dropped), stats.dropped > 0
+        ),
+        FieldValue("Longest commit", wording.seconds(stats.max_commit_s)),
+        FieldValue("Writing", writing, stats.failing is not None),
         *(
             ()
             if stats.reset_reason is None
-            else (Fact("Begun again", f"{wording.moment(stats.reset_at)}: {stats.reset_reason}", True),)
+            else (FieldValue("Begun again", f"{wording.moment(stats.reset_at)}: {stats.reset_reason}", True),)
         ),
     )
 
 
-def _notifier(one: Mapping[str, Any]) -> Fact:
+def _notifier(one: Mapping[str, Any]) -> FieldValue:
     said = "not used yet"
     if one["failing"] is not None:
         said = f"fails since {_moment(one['failing_since'])}: {one['failing']}"
     elif one["last_sent_at"] is not None:
-        told = wording.several(one["sent"], "notice")
+        told = wording.several(one["sent"], "notification")
         said = f"works, {told} delivered, the last one at {_moment(one['last_sent_at'])}"
     if one["warning"] is not None:
         said += f"; {one['warning']}"
     if one["waiting"]:
-        said += f"; {wording.several(one['waiting'], 'notice')} waiting"
-    return Fact(
+        said += f"; {wording.several(one['waiting'], 'notification')} waiting"
+    return FieldValue(
         f"{one['name']} ({one['type']})", said, one["failing"] is not None or one["warning"] is not None
     )
 
@@ -139,14 +141,14 @@ def _moment(text: str) -> str:
     return wording.moment(datetime.fromisoformat(text))
 
 
-def _versions() -> tuple[Fact, ...]:
-    found = [Fact("monitord", __version__), Fact("Python", platform.python_version())]
-    found.append(Fact("SQLite", sqlite3.sqlite_version))
+def _versions() -> tuple[FieldValue, ...]:
+    found = [FieldValue("monitord", __version__), FieldValue("Python", platform.python_version())]
+    found.append(FieldValue("SQLite", sqlite3.sqlite_version))
     for name in LIBRARIES:
         try:
-            found.append(Fact(name, version(name)))
+            found.append(FieldValue(name, version(name)))
         except PackageNotFoundError:
-            found.append(Fact(name, "not installed"))
+            found.append(FieldValue(name, "not installed"))
     return tuple(found)
 
 

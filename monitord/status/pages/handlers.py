@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from monitord.clock import Clock
 from monitord.dispatch import Dispatcher
 from monitord.errors import HistoryError
-from monitord.model import Health, Incident
+from monitord.model import Incident, State
 from monitord.status.access.conditional import is_among
 from monitord.status.access.control import Control
 from monitord.status.api.history import first_page
@@ -32,7 +32,7 @@ from monitord.status.pages.monitor_view import (
     PastView,
     monitor_view,
     past_view,
-    with_facts,
+    with_fields,
 )
 from monitord.status.pages.overview import Wanted, overview, wanted_of
 from monitord.status.pages.past import Past
@@ -159,10 +159,10 @@ class PageHandlers:
             past = await self._bounded(past_view(self._past, name, shown, self._clock.now()))
         values = {
             "view": monitor_view(watched, self._recent, self._clock),
-            "silence": self._dispatcher.roster.silence_of(watched, self._clock.now()),
+            "silence": self._dispatcher.registry.silence_of(watched, self._clock.now()),
             "past": past,
-            "failures": with_facts(() if past is None else past.failures, self._recent.failures(name)),
-            "down": Health.DOWN,
+            "failures": with_fields(() if past is None else past.failures, self._recent.failures(name)),
+            "down": State.DOWN,
             "is_kept": self._past.is_kept,
             "shown": shown,
             "ranges": tuple(RANGES),

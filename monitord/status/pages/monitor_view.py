@@ -10,7 +10,7 @@ from monitord.clock import Clock
 from monitord.dispatch import OpenWindow, Pause, Watched, result_of_record
 from monitord.history import Bucket, StoredResult, Uptime
 from monitord.history import Day as HistoryDay
-from monitord.model import Health, Incident, Result
+from monitord.model import Incident, Result, State
 from monitord.status.model.recent import KEPT, STORED_WITHIN, Recent
 from monitord.status.pages import wording
 from monitord.status.pages.charts import Day, Svg, calendar, checks_bar
@@ -32,14 +32,14 @@ RESULTS, FAILURES, INCIDENTS = 20, 10, 8
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One check in words: `facts` as name and value."""
+    """One check in words: `fields` as name and value."""
 
     at: datetime
     verdict: str
     reason: str
     detail: str
     duration_s: float
-    facts: tuple[tuple[str, str], ...] = ()
+    fields: tuple[tuple[str, str], ...] = ()
     conditions: tuple[str, ...] = ()
     excerpt: str | None = None
 
@@ -90,7 +90,7 @@ class MonitorView:
     pause: Pause | None
     incident: Incident | None
     tags: tuple[str, ...]
-    failures_in_a_row: int
+    consecutive_failures: int
     settings: tuple[tuple[str, str], ...]
     up_when: tuple[str, ...]
     degraded_when: tuple[str, ...]
@@ -121,7 +121,7 @@ def monitor_view(watched: Watched, recent: Recent, clock: Clock) -> MonitorView:
         pause=watched.state.pause,
         incident=watched.state.incident,
         tags=settings.tags,
-        failures_in_a_row=health.streak_length if health.is_soft else 0,
+        consecutive_failures=health.streak_length if health.is_soft else 0,
         settings=(
             ("checked every", wording.span_or_less(settings.check_every_s)),
             ("timeout", wording.span_or_less(settings.timeout_s)),
@@ -138,7 +138,7 @@ def monitor_view(watched: Watched, recent: Recent, clock: Clock) -> MonitorView:
         last=None if watched.state.last is None else _without_certificate(checked_of(watched.state.last)),
         certificate=None
         if watched.state.last is None
-        else certificate_of(watched.state.last.observation.facts),
+        else certificate_of(watched.state.last.observation.fields),
         bar=checks_bar(verdicts, KEPT, said_of_marks(verdicts)),
     )
 
@@ -151,8 +151,8 @@ def checked_of(result: Result) -> Checked:
         reason=observation.reason.value,
         detail=observation.detail,
         duration_s=observation.duration_s,
-        facts=tuple(
-            (name, _fact(name, fact)) for name, fact in observation.facts.items() if fact is not None
+        fields=tuple(
+            (name, _field(name, field)) for name, field in observation.fields.items() if field is not None
         ),
         conditions=result.conditions,
         excerpt=observation.excerpt,
@@ -162,7 +162,7 @@ def checked_of(result: Result) -> Checked:
 def _without_certificate(checked: Checked) -> Checked:
     """It has a place of its own."""
     return replace(
-        checked, facts=tuple(one for one in checked.facts if not one[0].startswith("certificate."))
+        checked, fields=tuple(one for one in checked.fields if not one[0].startswith("certificate."))
     )
 
 
@@ -172,36 +172,36 @@ def _past_checked(result: StoredResult) -> Checked:
     )
 
 
-def _fact(name: str, fact: Any) -> str:
+def _field(name: str, field: Any) -> str:
     """Facts that are times are seconds; a certificate's is better told in days."""
-    if isinstance(fact, bool):
-        return "yes" if fact else "no"
-    if isinstance(fact, (list, tuple)):
-        return ", ".join(str(one) for one in fact)
-    if isinstance(fact, float):
+    if isinstance(field, bool):
+        return "yes" if field else "no"
+    if isinstance(field, (list, tuple)):
+        return ", ".join(str(one) for one in field)
+    if isinstance(field, float):
         if name == "certificate.expires_in":
-            return wording.span(fact)
-        return wording.seconds(fact) if name.startswith(TIMES) else f"{fact:g}"
-    return str(fact)
+            return wording.span(field)
+        return wording.seconds(field) if name.startswith(TIMES) else f"{field:g}"
+    return str(field)
 
 
 TIMES = ("phase.", "response_time", "ping.rtt", "ping.jitter")
 
 
-def certificate_of(facts: Mapping[str, Any]) -> Certificate | None:
+def certificate_of(fields: Mapping[str, Any]) -> Certificate | None:
     """None: the last check saw none."""
-    expires_in = facts.get("certificate.expires_in")
+    expires_in = fields.get("certificate.expires_in")
     if not isinstance(expires_in, (int, float)):
         return None
     try:
-        expires_at = datetime.fromisoformat(str(facts.get("certificate.expires_at")))
+        expires_at = datetime.fromisoformat(str(fields.get("certificate.expires_at")))
     except ValueError:
         expires_at = None
     said = wording.span(expires_in) if expires_in >= 0 else f"expired {wording.span(-expires_in)} ago"
     return Certificate(
-        issuer=str(facts.get("certificate.issuer", wording.NOT_KNOWN)),
-        subject=str(facts.get("certificate.subject", wording.NOT_KNOWN)),
-        names=_fact("", facts.get("certificate.names", wording.NOT_KNOWN)),
+        issuer=str(fields.get("certificate.issuer", wording.NOT_KNOWN)),
+        subject=str(fields.get("certificate.subject", wording.NOT_KNOWN)),
+        names=_field("", fields.get("certificate.names", wording.NOT_KNOWN)),
         expires_at=expires_at,
         expires_in=said,
         is_near=expires_in < CERTIFICATE_NEAR.total_seconds(),
@@ -249,7 +249,7 @@ def _drawn(
     return plots, percentiles(buckets), squares
 
 
-def with_facts(failures: Sequence[Checked], recent: Sequence[Result]) -> list[Checked]:
+def with_fields(failures: Sequence[Checked], recent: Sequence[Result]) -> list[Checked]:
     """The failures that the history knows, and those that it does not know yet."""
     known = [checked_of(result) for result in recent]
     rest = [one for one in failures if all(abs(one.at - other.at) > STORED_WITHIN for other in known)]
@@ -257,7 +257,7 @@ def with_facts(failures: Sequence[Checked], recent: Sequence[Result]) -> list[Ch
 
 
 def _day(one: HistoryDay) -> Day:
-    ratio, down_s = one.uptime.ratio, one.uptime.seconds.get(Health.DOWN, 0.0)
+    ratio, down_s = one.uptime.ratio, one.uptime.seconds.get(State.DOWN, 0.0)
     if ratio is None:
         return Day(one.start.date(), None, f"{one.start:%Y-%m-%d}: nothing is known")
     down = f", down for {wording.span(down_s)}" if down_s else ""
@@ -267,7 +267,7 @@ def _day(one: HistoryDay) -> Day:
 
 def _said_of_days(days: Sequence[HistoryDay]) -> str:
     known = [one for one in days if one.uptime.ratio is not None]
-    harmed = [one for one in known if one.uptime.seconds.get(Health.DOWN)]
+    harmed = [one for one in known if one.uptime.seconds.get(State.DOWN)]
     if not known:
         return "uptime by day: nothing is known yet"
     return f"uptime by day: {wording.several(len(known), 'day')} known, {len(harmed):,} of them with downtime"

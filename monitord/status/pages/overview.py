@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
-from monitord.model import WORST_FIRST, Health
+from monitord.model import WORST_FIRST, State
 from monitord.status.pages import wording
 from monitord.status.pages.rows import WELL, Kept, Rows, counts_of
 
@@ -73,7 +73,7 @@ def overview(rows: Rows, wanted: Wanted) -> Overview:
     kept = rows.kept
     counts = counts_of(kept)
     names = [name for name in rows.worst_first() if wanted.fits(kept[name])]
-    worst = next((health for health in WORST_FIRST if counts[health]), Health.PENDING)
+    worst = next((health for health in WORST_FIRST if counts[health]), State.PENDING)
     return Overview(
         headline=wording.headline(counts),
         worst=worst.value,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from monitord.history import Bucket, Histogram
-from monitord.model import Health, Verdict
+from monitord.model import State, Verdict
 from monitord.status.pages import wording
 from monitord.status.pages.charts import TICKS, Svg, greatest, lines, nice_top, stacked
 
@@ -16,7 +16,7 @@ WHOLE = "response"
 PERCENTILES = {"p99": 0.99, "p95": 0.95, "p50": 0.5}
 """The highest first, as they lie in a plot."""
 
-STATES = (Health.UP, Health.DEGRADED, Health.DOWN, Health.UNREACHABLE, Health.UNKNOWN, Health.PAUSED)
+STATES = (State.UP, State.DEGRADED, State.DOWN, State.UNREACHABLE, State.UNKNOWN, State.PAUSED)
 MAINTENANCE = "maintenance"
 MOMENTS = 5
 DAY_S = 86400.0

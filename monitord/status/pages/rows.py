@@ -11,7 +11,7 @@ from datetime import datetime
 
 from monitord.clock import Clock
 from monitord.dispatch import Dispatcher, Silence, Watched
-from monitord.model import WORST_FIRST, Health, Verdict
+from monitord.model import WORST_FIRST, State, Verdict
 from monitord.status.model.recent import KEPT, Recent
 from monitord.status.pages import wording
 from monitord.status.pages.charts import Svg, checks_bar, sparkline
@@ -23,7 +23,7 @@ SLICE_S = 0.004
 
 RANK = {health: rank for rank, health in enumerate(WORST_FIRST)}
 WORDS = tuple(verdict.value for verdict in Verdict)
-WELL = frozenset({Health.UP, Health.PENDING, Health.PAUSED})
+WELL = frozenset({State.UP, State.PENDING, State.PAUSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Kept:
 
     key: tuple[object, ...]
     revision: int
-    health: Health
+    health: State
     tags: tuple[str, ...]
     find: str
     text: Svg | None = None
@@ -79,7 +79,7 @@ class Rows:
         uptimes = self._uptimes.known
         revision = self.revision + 1
         changed = shifted = False
-        roster, now = self._dispatcher.roster, self._clock.now()
+        registry, now = self._dispatcher.registry, self._clock.now()
         for name, one in watched.items():
             health = one.state.health
             key = (
@@ -89,7 +89,7 @@ class Rows:
                 health.is_soft,
                 health.flapping.is_flapping,
                 one.state.window,
-                roster.silence_of(one, now),
+                registry.silence_of(one, now),
                 one.state.pause,
                 one.state.incident,
                 self._recent.heard(name),
@@ -144,7 +144,7 @@ class Rows:
             type_name=watched.monitor.type_name,
             state=watched.state.stands.value,
             since=watched.state.stands_since,
-            notes=notes_of(watched, self._dispatcher.roster.silence_of(watched, self._clock.now())),
+            notes=notes_of(watched, self._dispatcher.registry.silence_of(watched, self._clock.now())),
             tags=watched.monitor.settings.tags,
             reason=None if last is None or last.verdict is Verdict.PASS else last.observation.reason.value,
             outcome=_outcome(watched),
@@ -161,7 +161,7 @@ class Rows:
 def notes_of(watched: Watched, silence: Silence | None) -> tuple[str, ...]:
     """What a state alone does not say."""
     notes = []
-    if watched.state.wants_retry and watched.state.stands is not Health.UNREACHABLE:
+    if watched.state.wants_retry and watched.state.stands is not State.UNREACHABLE:
         notes.append("failing")
     if watched.state.health.flapping.is_flapping:
         notes.append("flapping")
@@ -174,9 +174,9 @@ def notes_of(watched: Watched, silence: Silence | None) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def counts_of(kept: Mapping[str, Kept]) -> dict[Health, int]:
+def counts_of(kept: Mapping[str, Kept]) -> dict[State, int]:
     """How many stand how."""
-    counts = dict.fromkeys(Health, 0)
+    counts = dict.fromkeys(State, 0)
     for one in kept.values():
         counts[one.health] += 1
     return counts

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from monitord.model import WORST_FIRST, Health
+from monitord.model import WORST_FIRST, State
 from monitord.text import counted
 
 NOT_KNOWN = "\N{EN DASH}"
@@ -105,12 +105,12 @@ def day(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%-d %b")
 
 
-def headline(counts: Mapping[Health, int]) -> str:
+def headline(counts: Mapping[State, int]) -> str:
     """The state of all monitors in a sentence: what is worst comes first, what is well is not counted up."""
     total = sum(counts.values())
     if not total:
         return "No monitor is configured yet"
-    if counts.get(Health.UP, 0) == total:
+    if counts.get(State.UP, 0) == total:
         return "The only monitor is up" if total == 1 else f"All {total:,} monitors are up"
     ill = [(health, counts.get(health, 0)) for health in _ILL if counts.get(health, 0)]
     if ill:
@@ -119,7 +119,7 @@ def headline(counts: Mapping[Health, int]) -> str:
         if total == 1:
             return f"The only monitor is {health.value}"
         return f"{count:,} of {total:,} monitors {'is' if count == 1 else 'are'} {health.value}{rest}"
-    up, pending, paused = (counts.get(one, 0) for one in (Health.UP, Health.PENDING, Health.PAUSED))
+    up, pending, paused = (counts.get(one, 0) for one in (State.UP, State.PENDING, State.PAUSED))
     if not up:
         return f"{several(pending, 'monitor')} to be checked first" if pending else "All monitors are paused"
     rest = f", {pending:,} not checked yet" if pending else ""
@@ -127,4 +127,4 @@ def headline(counts: Mapping[Health, int]) -> str:
     return f"{several(up, 'monitor')} {'is' if up == 1 else 'are'} up{rest}"
 
 
-_ILL = WORST_FIRST[: WORST_FIRST.index(Health.PENDING)]
+_ILL = WORST_FIRST[: WORST_FIRST.index(State.PENDING)]

@@ -41,12 +41,12 @@ def test_only_what_was_up_throughout_is_a_full_block() -> None:
 
 def test_what_is_bad_is_high() -> None:
     with printing("utf-8"):
-        assert verdict_marks(["pass", "warn", "fail", "unsure", None], colour=False) == "▁▄█▒ "
+        assert verdict_marks(["pass", "warn", "fail", "inconclusive", None], colour=False) == "▁▄█▒ "
 
 
 def test_without_blocks_all_is_ascii() -> None:
     with printing("ascii"):
-        assert verdict_marks(["pass", "warn", "fail", "unsure", None], colour=False) == ".wX? "
+        assert verdict_marks(["pass", "warn", "fail", "inconclusive", None], colour=False) == ".wX? "
         drawn = sparkline([0.0, 1.0, 2.0, 3.0]) + uptime_columns([1.0, 0.3, 0.0], colour=False)
         drawn += "".join(phase_bars({"tls": 1.0}, 80))
         assert drawn.isascii()

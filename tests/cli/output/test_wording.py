@@ -60,10 +60,10 @@ def test_a_text_of_others_is_one_harmless_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fact", "said"), [(True, "true"), (None, "-"), (["a", "b"], "a, b"), (3, "3"), ("x\n", "x ")]
+    ("field", "said"), [(True, "true"), (None, "-"), (["a", "b"], "a, b"), (3, "3"), ("x\n", "x ")]
 )
-def test_a_fact_is_said_by_what_it_is(fact: object, said: str) -> None:
-    assert value(fact) == said
+def test_a_field_is_said_by_what_it_is(field: object, said: str) -> None:
+    assert value(field) == said
 
 
 def test_a_text_that_is_too_long_says_that_it_goes_on() -> None:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from monitord.conditions.fault import ConditionError
+from monitord.conditions.errors import ConditionError
 from monitord.conditions.pattern.matcher import MAX_REMEMBERED_MOVES, MAX_SEARCHED_CHARACTERS, Pattern
 from monitord.conditions.pattern.syntax import parse_pattern
-from tests.conditions.vocabulary import fault_of
+from tests.conditions.vocabulary import diagnostic_of
 
 CHARACTERS = st.sampled_from(
     ["a", "b", "A", "_", "é", "ß", " ", "\n", "-", "]", ".", r"\.", r"\d", r"\D", r"\w", r"\W", r"\s", r"\S", r"\n",
@@ -83,13 +83,13 @@ def test_a_hostile_text_ends_in_an_answer(pattern: str) -> None:
     assert is_in(pattern, "a" * 50_000 + "!") in {False, None}
 
 
-def test_a_repetition_in_a_repetition_is_decided_and_not_given_up() -> None:
+def test_a_repetition_in_a_repetition_is_decided_and_not_expired() -> None:
     assert is_in("(a+)+$", "a" * 200_000) is True
     assert is_in("(a+)+$", "a" * 200_000 + "!") is False
     assert is_in("a.*b", "a" * 200_000) is False
 
 
-def test_a_search_of_too_many_combinations_is_given_up() -> None:
+def test_a_search_of_too_many_combinations_is_expired() -> None:
     text = "".join(format(number, "014b") for number in range(1 << 14)).translate(str.maketrans("01", "ab"))
     assert is_in("[ab]*a[ab]{400}c", text) is None
 
@@ -157,7 +157,7 @@ def test_a_pattern_that_cannot_be_is_refused_at_its_place(
 
 @given(st.text(max_size=30) | st.text(st.sampled_from("ab()[]{}*+?|\\^$.-&~,0123P<>:=!idswux"), max_size=30))
 def test_no_text_makes_the_parser_raise_another_error_or_accept_what_re_refuses(text: str) -> None:
-    error = fault_of(parse_pattern, text)
+    error = diagnostic_of(parse_pattern, text)
     if error is None:
         re.compile(text)
     else:

@@ -83,7 +83,7 @@ async def test_the_exit_code_is_the_verdict(
     assert seen.reason is reason
     assert seen.detail == f"check_it: said (exit code {exit_code}, {seen.duration_s:.3f} s)"
     assert (seen.subject, seen.outcome) == ("check_it", f"said (exit code {exit_code})")
-    assert seen.facts == {
+    assert seen.fields == {
         "exit_code": exit_code,
         "message": "said",
         "dropped_bytes": 0,
@@ -100,7 +100,7 @@ async def test_a_plugin_that_is_killed_has_failed(make: Make, tmp_path: Path) ->
     seen = await monitor.check()
     assert seen.reason is Reason.PLUGIN_KILLED
     assert seen.detail.startswith("check_it: half (killed by SIGKILL, ")
-    assert "exit_code" not in seen.facts
+    assert "exit_code" not in seen.fields
     assert monitor.journal_fields(seen) == {"PLUGIN": f"{tmp_path}/check_it"}
 
 
@@ -108,7 +108,7 @@ async def test_a_plugin_that_is_not_done_in_time_has_failed(make: Make, tmp_path
     seen = await make(plugin(tmp_path, "trap 'exit 0' TERM; echo half; sleep 60 & wait"), 0.15).check()
     assert seen.reason is Reason.TIMEOUT_RESPONSE
     assert seen.detail.startswith("check_it: half (not done after 150ms, killed, 0.")
-    assert "exit_code" not in seen.facts, "what it says while it is told to end counts for nothing"
+    assert "exit_code" not in seen.fields, "what it says while it is told to end counts for nothing"
 
 
 async def test_a_plugin_that_cannot_be_killed_goes_on_failing(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ async def test_a_plugin_that_cannot_be_killed_goes_on_failing(tmp_path: Path) ->
     await client.close()
 
 
-async def test_a_program_that_is_not_there_is_unsure_and_named(make: Make, tmp_path: Path) -> None:
+async def test_a_program_that_is_not_there_is_inconclusive_and_named(make: Make, tmp_path: Path) -> None:
     monitor = make(f'command = ["{tmp_path}/check_nothing"]')
     seen = await monitor.check()
     assert seen.reason is Reason.PLUGIN_UNKNOWN
@@ -150,7 +150,7 @@ def no_descriptors() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
-async def test_a_host_without_descriptors_is_unsure(make: Make, tmp_path: Path) -> None:
+async def test_a_host_without_descriptors_is_inconclusive(make: Make, tmp_path: Path) -> None:
     monitor = make(plugin(tmp_path, "exit 2"))
     with no_descriptors():
         seen = await monitor.check()
@@ -178,16 +178,16 @@ async def test_a_failure_keeps_the_lines_that_are_not_told(
     assert judge(await monitor.check(), monitor.settings, None).observation.excerpt == excerpt
 
 
-async def test_values_become_facts_in_seconds_and_bytes(make: Make, tmp_path: Path) -> None:
+async def test_values_become_fields_in_seconds_and_bytes(make: Make, tmp_path: Path) -> None:
     text = "echo \"fine | time=250ms;500;1000 'free space'=2KB odd none=U\"; echo 'more | load1=0.5'"
     seen = await make(plugin(tmp_path, text)).check()
     assert seen.reason is Reason.OK
-    assert {name: value for name, value in seen.facts.items() if name.startswith("perfdata.")} == {
+    assert {name: value for name, value in seen.fields.items() if name.startswith("perfdata.")} == {
         "perfdata.time": 0.25,
         "perfdata.free space": 2048.0,
         "perfdata.load1": 0.5,
     }
-    assert seen.facts["message"] == "fine"
+    assert seen.fields["message"] == "fine"
 
 
 @pytest.mark.parametrize(
@@ -208,14 +208,14 @@ async def test_the_message_is_one_line_for_people(
     make: Make, tmp_path: Path, text: str, message: str
 ) -> None:
     seen = await make(plugin(tmp_path, text)).check()
-    assert seen.facts["message"] == message
+    assert seen.fields["message"] == message
     assert seen.detail.startswith(f"check_it: {message} (")
 
 
 async def test_output_that_was_dropped_is_noted(make: Make, tmp_path: Path) -> None:
     seen = await make(plugin(tmp_path, "echo said; head -c 70000 /dev/zero")).check()
-    assert seen.facts["message"] == "said"
-    assert seen.facts["dropped_bytes"] == 70_005 - 64 * 1024
+    assert seen.fields["message"] == "said"
+    assert seen.fields["dropped_bytes"] == 70_005 - 64 * 1024
 
 
 @pytest.mark.parametrize(
@@ -260,13 +260,13 @@ async def test_a_plugin_gets_arguments_environment_and_directory(make: Make, tmp
     file.chmod(0o755)
     keys = f'command = ["{file}", "two words", "$HOME;"]\ndirectory = "{tmp_path}"\n'
     seen = await make(keys + 'environment = { GREETING = "hi", LC_ALL = "C" }').check()
-    assert seen.facts["message"] == "two words", "the rest is performance data"
+    assert seen.fields["message"] == "two words", "the rest is performance data"
     options = read(tmp_path, keys + 'environment = { GREETING = "hi", LC_ALL = "C" }')
     assert options.command == (str(file), "two words", "$HOME;")
     file.write_text('#!/bin/sh\necho "$2,$GREETING,$LC_ALL,$PATH,$(pwd)"\n')
     seen = await make(keys + 'environment = { GREETING = "hi", LC_ALL = "C" }').check()
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    assert seen.facts["message"] == f"$HOME;,hi,C,{path},{tmp_path}"
+    assert seen.fields["message"] == f"$HOME;,hi,C,{path},{tmp_path}"
 
 
 async def test_a_plugin_gets_nothing_of_the_daemons_own_environment(
@@ -275,7 +275,7 @@ async def test_a_plugin_gets_nothing_of_the_daemons_own_environment(
     for name in ("NOTIFY_SOCKET", "WATCHDOG_PID", "LISTEN_FDS", "CREDENTIALS_DIRECTORY", "JOURNAL_STREAM"):
         monkeypatch.setenv(name, "x")
     seen = await make('command = ["/bin/sh", "-c", "echo $(env | sed s/=.*// | sort)"]').check()
-    assert str(seen.facts["message"]).split() == ["LANG", "LC_ALL", "PATH", "PWD"]
+    assert str(seen.fields["message"]).split() == ["LANG", "LC_ALL", "PATH", "PWD"]
 
 
 async def test_a_secret_reaches_the_plugin_and_nobody_else(make: Make, tmp_path: Path) -> None:
@@ -284,7 +284,7 @@ async def test_a_secret_reaches_the_plugin_and_nobody_else(make: Make, tmp_path:
         plugin(tmp_path, text) + '\nenvironment = { PASSWORD = { env = "PASSWORD" }, PLAIN = "log" }'
     )
     seen = await monitor.check()
-    assert seen.facts["message"] == "login with ***", "a value in plain text is no secret"
+    assert seen.fields["message"] == "login with ***", "a value in plain text is no secret"
     assert "hunter2" not in repr((monitor.options, monitor.settings, seen, monitor.journal_fields(seen)))
 
 
@@ -300,7 +300,7 @@ async def test_what_is_secret_by_its_name_is_masked_among_arguments_and_variable
         'environment = { DB_PASSWORD = "s3cret-word", PLAIN = "visible" }'
     )
     seen = await monitor.check()
-    assert seen.facts["message"] == (
+    assert seen.fields["message"] == (
         "*** visible --password *** --auth-token=*** -w 5,warning https://kim:***@db.example.org/ --key /etc/key"
     )
 
@@ -385,9 +385,9 @@ async def test_check_http_of_debian_sees_a_server(make: Make) -> None:
         command = [debian_plugin("check_http"), "-I", "127.0.0.1", "-p", str(server.port)]
         seen = await make(f"command = {command!r}").check()
     assert seen.reason is Reason.OK, seen.detail
-    assert str(seen.facts["message"]).startswith("HTTP OK: HTTP/1.1 200 OK")
-    assert isinstance(seen.facts["perfdata.time"], float)
-    assert seen.facts["perfdata.size"]
+    assert str(seen.fields["message"]).startswith("HTTP OK: HTTP/1.1 200 OK")
+    assert isinstance(seen.fields["perfdata.time"], float)
+    assert seen.fields["perfdata.size"]
 
 
 async def test_check_tcp_of_debian_sees_that_nobody_is_there(make: Make) -> None:
@@ -395,14 +395,14 @@ async def test_check_tcp_of_debian_sees_that_nobody_is_there(make: Make) -> None
     seen = await make(f"command = {command!r}").check()
     assert seen.shows_connectivity is False
     assert seen.reason is Reason.PLUGIN_CRITICAL
-    assert "refused" in str(seen.facts["message"])
+    assert "refused" in str(seen.fields["message"])
 
 
 @pytest.mark.parametrize(("state", "reason"), [("1", Reason.PLUGIN_WARNING), ("3", Reason.PLUGIN_UNKNOWN)])
 async def test_check_dummy_of_debian_says_what_it_is_told(make: Make, state: str, reason: Reason) -> None:
     seen = await make(f"command = {[debian_plugin('check_dummy'), state, 'as told']!r}").check()
     assert seen.reason is reason
-    assert str(seen.facts["message"]).endswith(": as told")
+    assert str(seen.fields["message"]).endswith(": as told")
 
 
 async def test_check_file_age_of_debian_counts_in_bytes(make: Make, tmp_path: Path) -> None:
@@ -411,7 +411,7 @@ async def test_check_file_age_of_debian_counts_in_bytes(make: Make, tmp_path: Pa
     command = [debian_plugin("check_file_age"), "-w", "3600", "-c", "3600", "-f", str(tmp_path / "file")]
     seen = await make(f"command = {command!r}").check()
     assert seen.reason is Reason.OK, seen.detail
-    assert seen.facts["perfdata.size"] == 1234
+    assert seen.fields["perfdata.size"] == 1234
 
 
 async def test_a_check_that_is_cancelled_leaves_no_plugin(make: Make, tmp_path: Path) -> None:

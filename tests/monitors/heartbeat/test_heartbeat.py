@@ -1,4 +1,4 @@
-"""The type `heartbeat`: its options as written in a file, and a dispatcher on faked time that waits for beats."""
+"""The type `heartbeat`: its options as written in a file, and a dispatcher on faked time that waits for pings."""
 
 import asyncio
 import json
@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from monitord.calendar_events import parse_calendar_event
 from monitord.dispatch import CheckLog, Dispatcher, LoggedChecks, LoopPulse, Pause, Pipeline, Places, Watched
 from monitord.errors import ConfigError
-from monitord.model import Health, Observation, Reason, Result, Transition, Verdict
-from monitord.monitors.heartbeat.monitor import Beat, HeartbeatMonitor, HeartbeatSignal, Rhythm
+from monitord.model import Observation, Reason, Result, State, Transition, Verdict
+from monitord.monitors.heartbeat.monitor import HeartbeatMonitor, HeartbeatSignal, Ping, Rhythm
 from monitord.settings import read_settings
 from tests.configurations import options_of
 from tests.fakes import (
@@ -65,12 +65,12 @@ def test_calendar_that_runs_out_degrades_the_monitor() -> None:
     async def main() -> None:
         bench = Bench(Rhythm(None, parse_calendar_event("2026-01-01 02:00 UTC"), 3600.0, 1800.0))
         await asyncio.sleep(2 * 3600 + 5)
-        assert bench.health() is Health.UP
-        ended = await bench.beat()
+        assert bench.health() is State.UP
+        ended = await bench.ping()
         assert ended.reason is Reason.HEARTBEAT_ENDED
         assert "no other is expected, as the calendar 2026-01-01 02:00:00 UTC has ended" in ended.detail
         await asyncio.sleep(60)
-        assert bench.health() is Health.DEGRADED
+        assert bench.health() is State.DEGRADED
         await bench.close()
 
     story(main)
@@ -118,23 +118,23 @@ class Bench:
         )
         self.monitor = HeartbeatMonitor(settings, fake_tools(self.clock))
         if memory is not None:
-            self.monitor.remember(memory)
+            self.monitor.restore_state(memory)
         self.dispatcher.start()
         self.pulse.start()
         self.dispatcher.apply(self.dispatcher.plan([settings], lambda _: self.monitor))
 
-    async def beat(self, signal: HeartbeatSignal = HeartbeatSignal.SUCCESS, **told: Any) -> Observation:
-        """What the check says that the beat causes."""
-        self.monitor.beat(Beat(signal, **told), self.clock.now())
+    async def ping(self, signal: HeartbeatSignal = HeartbeatSignal.SUCCESS, **told: Any) -> Observation:
+        """What the check says that the ping causes."""
+        self.monitor.ping(Ping(signal, **told), self.clock.now())
         await asyncio.sleep(0.001)
         return self.results[-1].observation
 
-    def health(self) -> Health:
+    def health(self) -> State:
         return self.dispatcher.watched["one"].state.health.health
 
-    def memory(self) -> Any:
+    def dump_state(self) -> Any:
         """As it comes back from storage."""
-        return json.loads(json.dumps(self.monitor.memory()))
+        return json.loads(json.dumps(self.monitor.dump_state()))
 
     async def close(self) -> None:
         await self.dispatcher.close(0.0)
@@ -153,13 +153,13 @@ def test_late_and_missed_are_told_at_their_own_time_however_rare_the_checks() ->
     async def main() -> None:
         bench = Bench(EVERY_HOUR, check_every_s=86400.0)
         await asyncio.sleep(20)
-        await bench.beat()
+        await bench.ping()
         beaten_at = bench.clock.now() - timedelta(milliseconds=1)
-        assert bench.health() is Health.UP
+        assert bench.health() is State.UP
         await asyncio.sleep(3900.1)
-        assert bench.health() is Health.DEGRADED
+        assert bench.health() is State.DEGRADED
         await asyncio.sleep(300)
-        assert bench.health() is Health.DOWN
+        assert bench.health() is State.DOWN
         _, late, missed = bench.transitions
         assert (late.reason, missed.reason) == (Reason.HEARTBEAT_LATE, Reason.HEARTBEAT_MISSED)
         assert abs(late.since - beaten_at - timedelta(seconds=3900)) < CLOSE
@@ -189,9 +189,9 @@ def test_a_success_ends_what_was_missed_at_once() -> None:
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(5000)
-        assert bench.health() is Health.DOWN
-        await bench.beat()
-        assert bench.health() is Health.UP
+        assert bench.health() is State.DOWN
+        await bench.ping()
+        assert bench.health() is State.UP
         await bench.close()
 
     story(main)
@@ -201,9 +201,9 @@ def test_a_job_that_never_ran_is_missed_from_the_first_start_on() -> None:
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(3599)
-        assert bench.results[-1].observation.facts["heartbeat.status"] == "new"
-        assert bench.results[-1].observation.detail.startswith("no beat yet; the next by 2026-01-01 01:1")
-        memory = bench.memory()
+        assert bench.results[-1].observation.fields["heartbeat.status"] == "new"
+        assert bench.results[-1].observation.detail.startswith("no ping yet; the next by 2026-01-01 01:1")
+        memory = bench.dump_state()
         await bench.close()
         bench = Bench(EVERY_HOUR, memory)
         await asyncio.sleep(602)
@@ -217,39 +217,39 @@ def test_a_failure_tells_its_exit_status_and_the_first_line_of_its_message() -> 
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(30)
-        await bench.beat(HeartbeatSignal.START)
+        await bench.ping(HeartbeatSignal.START)
         await asyncio.sleep(12)
-        seen = await bench.beat(exit_status=3, message="\n  disk full \x1b\nand more")
-        assert bench.health() is Health.DOWN
+        seen = await bench.ping(exit_status=3, message="\n  disk full \x1b\nand more")
+        assert bench.health() is State.DOWN
         assert seen.reason is Reason.HEARTBEAT_FAILED
         assert seen.detail == "failed at 2026-01-01 00:17:22 UTC with exit status 3: disk full �"
-        assert seen.facts["heartbeat.exit_status"] == 3
-        assert seen.facts["heartbeat.runtime"] == seen.facts["response_time"] == pytest.approx(12, abs=0.01)
-        assert seen.facts["heartbeat.status"] == "failed"
-        assert seen.facts["heartbeat.message"] == "disk full �"
+        assert seen.fields["heartbeat.exit_status"] == 3
+        assert seen.fields["heartbeat.runtime"] == seen.fields["response_time"] == pytest.approx(12, abs=0.01)
+        assert seen.fields["heartbeat.status"] == "failed"
+        assert seen.fields["heartbeat.message"] == "disk full �"
         await bench.close()
 
     story(main)
 
 
-def test_every_fact_is_there_after_a_run() -> None:
+def test_every_field_is_there_after_a_run() -> None:
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(30)
-        await bench.beat(HeartbeatSignal.START)
+        await bench.ping(HeartbeatSignal.START)
         assert bench.results[-1].observation.detail.startswith(
             "running, started at 2026-01-01 00:17:10 UTC; has to end by 2026"
         )
         await asyncio.sleep(75.25)
-        bench.monitor.beat(Beat(exit_status=0, message="3 files\nall well"), bench.clock.now())
+        bench.monitor.ping(Ping(exit_status=0, message="3 files\nall well"), bench.clock.now())
         seen = await bench.monitor.check()
         evidence = seen.evidence
         assert evidence is not None
-        assert {*seen.facts, "heartbeat.output"} == set(HeartbeatMonitor.vocabulary.facts)
+        assert {*seen.fields, "heartbeat.output"} == set(HeartbeatMonitor.vocabulary.fields)
         assert evidence("heartbeat.output", None) == "3 files\nall well"
-        assert (seen.reason, seen.facts["heartbeat.status"]) == (Reason.OK, "up")
+        assert (seen.reason, seen.fields["heartbeat.status"]) == (Reason.OK, "up")
         assert seen.detail.startswith(
-            "last beat at 2026-01-01 00:18:25 UTC, ran 1m15s; the next by 2026-01-01 01:"
+            "last ping at 2026-01-01 00:18:25 UTC, ran 1m15s; the next by 2026-01-01 01:"
         )
         await bench.close()
 
@@ -260,7 +260,7 @@ def test_a_run_that_does_not_end_is_missed() -> None:
     async def main() -> None:
         bench = Bench(Rhythm(3600.0, None, 600.0, 300.0, max_runtime_s=60.0))
         await asyncio.sleep(30)
-        await bench.beat(HeartbeatSignal.START)
+        await bench.ping(HeartbeatSignal.START)
         began_at = bench.clock.now()
         await asyncio.sleep(61)
         assert abs(bench.transitions[-1].since - began_at - timedelta(seconds=60)) < CLOSE
@@ -274,7 +274,7 @@ def test_a_run_that_does_not_end_is_missed() -> None:
 
 
 async def restarted(bench: Bench, away_s: float) -> Bench:
-    memory = bench.memory()
+    memory = bench.dump_state()
     await bench.close()
     await asyncio.sleep(away_s)
     return Bench(EVERY_HOUR, memory)
@@ -284,7 +284,7 @@ def test_a_restart_before_the_deadline_changes_nothing() -> None:
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(30)
-        await bench.beat()
+        await bench.ping()
         beaten_at = bench.clock.now()
         await asyncio.sleep(1000)
         bench = await restarted(bench, 1000)
@@ -300,12 +300,12 @@ def test_a_deadline_in_the_downtime_raises_no_alarm_when_the_job_comes_back_with
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(30)
-        await bench.beat()
+        await bench.ping()
         bench = await restarted(bench, 9000)
         await asyncio.sleep(590)
-        await bench.beat()
+        await bench.ping()
         await asyncio.sleep(3000)
-        assert [(one.before, one.after) for one in bench.transitions] == [(Health.PENDING, Health.UP)]
+        assert [(one.before, one.after) for one in bench.transitions] == [(State.PENDING, State.UP)]
         await bench.close()
 
     story(main)
@@ -315,13 +315,13 @@ def test_a_deadline_in_the_downtime_is_told_one_grace_after_the_start_and_bears_
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(30)
-        await bench.beat()
+        await bench.ping()
         beaten_at = bench.clock.now()
         bench = await restarted(bench, 9000)
         await asyncio.sleep(599)
-        assert bench.health() is Health.UP
+        assert bench.health() is State.UP
         await asyncio.sleep(2)
-        assert bench.health() is Health.DOWN
+        assert bench.health() is State.DOWN
         assert abs(bench.transitions[-1].since - beaten_at - timedelta(seconds=4200)) < CLOSE
         await bench.close()
 
@@ -335,19 +335,19 @@ def test_an_outage_that_was_told_is_not_dated_anew_by_a_restart() -> None:
         bench = await restarted(bench, 100)
         began_at = bench.clock.now()
         await asyncio.sleep(100)
-        assert bench.health() is Health.DOWN
+        assert bench.health() is State.DOWN
         assert all(one.observation.started_at >= began_at for one in bench.results)
         await bench.close()
 
     story(main)
 
 
-@pytest.mark.parametrize(("every_s", "health"), [(86400.0, Health.UP), (1800.0, Health.DOWN)])
-def test_what_was_missed_by_another_rhythm_is_judged_anew(every_s: float, health: Health) -> None:
+@pytest.mark.parametrize(("every_s", "health"), [(86400.0, State.UP), (1800.0, State.DOWN)])
+def test_what_was_missed_by_another_rhythm_is_judged_anew(every_s: float, health: State) -> None:
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(5000)
-        assert bench.health() is Health.DOWN
+        assert bench.health() is State.DOWN
         settings = replace(bench.monitor.settings, options=replace(EVERY_HOUR, every_s=every_s))
         bench.dispatcher.apply(
             bench.dispatcher.plan([settings], lambda made: HeartbeatMonitor(made, fake_tools(bench.clock)))
@@ -372,10 +372,10 @@ def test_memory_of_another_release_is_taken_as_far_as_it_is_understood() -> None
             {**good, "has_failed": "yes", "missed_at": {}, "colour": "red"},
         ):
             monitor = HeartbeatMonitor(settings, fake_tools(clock))
-            monitor.remember(memory)
+            monitor.restore_state(memory)
             monitor.start(lambda: None)
             seen = await monitor.check()
-            assert (seen.reason, seen.facts["heartbeat.status"]) == (Reason.OK, "new")
+            assert (seen.reason, seen.fields["heartbeat.status"]) == (Reason.OK, "new")
             await monitor.close()
 
     story(main)
@@ -397,9 +397,9 @@ def test_after_any_story_memory_brings_back_the_same(
         monitor.start(lambda: None)
         for pause_s, signal, message, run_id in steps:
             await asyncio.sleep(pause_s)
-            monitor.beat(Beat(signal, message=message, run_id=run_id), clock.now())
+            monitor.ping(Ping(signal, message=message, run_id=run_id), clock.now())
             again = HeartbeatMonitor(settings, fake_tools(clock))
-            again.remember(json.loads(json.dumps(monitor.memory())))
+            again.restore_state(json.loads(json.dumps(monitor.dump_state())))
             seen, told = await again.check(), await monitor.check()
             assert replace(seen, evidence=None) == replace(told, evidence=None)
             await monitor.close()
@@ -426,7 +426,7 @@ def test_a_machine_that_slept_raises_no_alarm_at_once() -> None:
         clock = JumpingClock()
         monitor = HeartbeatMonitor(monitor_settings(check_every_s=1e6, options=EVERY_HOUR), fake_tools(clock))
         monitor.start(lambda: None)
-        monitor.beat(Beat(), clock.now())
+        monitor.ping(Ping(), clock.now())
         await asyncio.sleep(30)
         clock.ahead_s = 8 * 3600.0
         assert (await monitor.check()).reason is Reason.OK
@@ -445,9 +445,9 @@ def test_a_clock_put_back_puts_no_deadline_off() -> None:
         clock.ahead_s = 86400.0
         monitor = HeartbeatMonitor(monitor_settings(check_every_s=1e6, options=EVERY_HOUR), fake_tools(clock))
         monitor.start(lambda: None)
-        monitor.beat(Beat(), clock.now())
+        monitor.ping(Ping(), clock.now())
         clock.ahead_s = 0.0
-        assert (await monitor.check()).facts["heartbeat.last_seen"] == 0
+        assert (await monitor.check()).fields["heartbeat.last_seen"] == 0
         await asyncio.sleep(4201)
         assert (await monitor.check()).reason is Reason.HEARTBEAT_MISSED
         await monitor.close()
@@ -456,20 +456,20 @@ def test_a_clock_put_back_puts_no_deadline_off() -> None:
 
 
 @pytest.mark.parametrize("signal", [None, HeartbeatSignal.START, HeartbeatSignal.LOG])
-def test_after_a_pause_a_beat_is_awaited_for_one_grace_more(signal: HeartbeatSignal | None) -> None:
+def test_after_a_pause_a_ping_is_awaited_for_one_grace_more(signal: HeartbeatSignal | None) -> None:
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(30)
         bench.dispatcher.pause("one", Pause("root", bench.clock.now()))
         await asyncio.sleep(9000)
         if signal is not None:
-            bench.monitor.beat(Beat(signal), bench.clock.now())
+            bench.monitor.ping(Ping(signal), bench.clock.now())
         await asyncio.sleep(9000)
         bench.dispatcher.resume("one")
         await asyncio.sleep(590)
-        assert bench.health() is Health.UP
+        assert bench.health() is State.UP
         await asyncio.sleep(20)
-        assert bench.health() is Health.DOWN
+        assert bench.health() is State.DOWN
         await bench.close()
 
     story(main)
@@ -479,7 +479,7 @@ def test_what_the_last_run_said_is_not_said_of_one_that_does_not_come() -> None:
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(30)
-        assert (await bench.beat(message="fine")).detail.endswith(": fine")
+        assert (await bench.ping(message="fine")).detail.endswith(": fine")
         await asyncio.sleep(5000)
         assert "fine" not in bench.results[-1].observation.detail
         await bench.close()
@@ -493,7 +493,7 @@ def test_a_closed_monitor_wakes_nobody() -> None:
         monitor = HeartbeatMonitor(monitor_settings(options=EVERY_HOUR), fake_tools(FakeClock()))
         monitor.start(lambda: woken.append(None))
         await monitor.close()
-        monitor.beat(Beat(), datetime.now(UTC))
+        monitor.ping(Ping(), datetime.now(UTC))
         await asyncio.sleep(10_000)
         assert woken == []
 

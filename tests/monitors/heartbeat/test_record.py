@@ -10,19 +10,19 @@ from hypothesis import strategies as st
 from monitord.calendar_events import parse_calendar_event
 from monitord.monitors.heartbeat.record import (
     MAX_MESSAGE_BYTES,
-    Beat,
     HeartbeatSignal,
     HeartbeatStatus,
+    Ping,
     Record,
     Rhythm,
     Standing,
     looked_at,
     standing_of,
-    with_beat,
+    with_ping,
 )
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-SUCCESS, BEGIN, FAIL, LOG = (Beat(HeartbeatSignal(name)) for name in ("success", "start", "fail", "log"))
+SUCCESS, BEGIN, FAIL, LOG = (Ping(HeartbeatSignal(name)) for name in ("success", "start", "fail", "log"))
 NEW, UP, RUNNING, LATE, MISSED, FAILED = HeartbeatStatus
 
 EVERY_100 = Rhythm(100.0, None, grace_s=40.0, warn_after_s=20.0)
@@ -40,16 +40,16 @@ class Story:
         self.now_s = 0.0
         self.record = Record(began_at=START, seen_at=START)
 
-    def at(self, seconds: float, *beats: Beat, awake: bool = True) -> Standing:
+    def at(self, seconds: float, *pings: Ping, awake: bool = True) -> Standing:
         now = moment(seconds)
         self.record = looked_at(self.record, self.rhythm, now, seconds - self.now_s if awake else 0.0)
         self.now_s = seconds
-        for beat in beats:
-            self.record = with_beat(self.record, beat, now)
+        for ping in pings:
+            self.record = with_ping(self.record, ping, now)
         return standing_of(self.record, self.rhythm, now)
 
-    def status(self, seconds: float, *beats: Beat, awake: bool = True) -> HeartbeatStatus:
-        return self.at(seconds, *beats, awake=awake).status
+    def status(self, seconds: float, *pings: Ping, awake: bool = True) -> HeartbeatStatus:
+        return self.at(seconds, *pings, awake=awake).status
 
 
 def test_late_then_warned_of_then_missed_and_a_success_ends_it() -> None:
@@ -138,16 +138,16 @@ def test_ends_belong_to_starts_by_the_name_of_the_run(
     start: str | None, end: str | None, runtime_s: float | None, is_open: bool
 ) -> None:
     story = Story()
-    story.at(0, Beat(HeartbeatSignal.START, run_id=start))
-    story.at(7, Beat(run_id=end))
+    story.at(0, Ping(HeartbeatSignal.START, run_id=start))
+    story.at(7, Ping(run_id=end))
     assert story.record.runtime_s == runtime_s
     assert (story.record.started_at is not None) == is_open
 
 
 def test_a_failure_of_another_run_ends_the_waiting() -> None:
     story = Story()
-    story.at(0, Beat(HeartbeatSignal.START, run_id="a"))
-    story.at(7, Beat(HeartbeatSignal.FAIL, run_id="b"))
+    story.at(0, Ping(HeartbeatSignal.START, run_id="a"))
+    story.at(7, Ping(HeartbeatSignal.FAIL, run_id="b"))
     assert (story.record.started_at, story.record.runtime_s) == (None, None)
 
 
@@ -155,7 +155,7 @@ def test_a_log_changes_nothing_but_what_was_seen() -> None:
     story = Story()
     story.at(0, SUCCESS)
     before = story.at(99)
-    assert story.at(99, Beat(HeartbeatSignal.LOG, message="half way")) == before
+    assert story.at(99, Ping(HeartbeatSignal.LOG, message="half way")) == before
     assert (story.record.message, story.record.last_signal_at) == ("half way", moment(99))
 
 
@@ -211,13 +211,13 @@ def test_run_after_the_last_time_of_a_calendar_is_awaited() -> None:
         ("2026-01-01 02:00 UTC", 7200 - 61, 7200),
     ],
 )
-@pytest.mark.parametrize("beat", [SUCCESS, FAIL], ids=["success", "fail"])
+@pytest.mark.parametrize("ping", [SUCCESS, FAIL], ids=["success", "fail"])
 def test_early_ping_counts_for_the_time_that_follows(
-    calendar: str, at_s: float, expected_s: float | None, beat: Beat
+    calendar: str, at_s: float, expected_s: float | None, ping: Ping
 ) -> None:
     story = Story(Rhythm(None, parse_calendar_event(calendar), grace_s=30.0, warn_after_s=30.0))
     expected_at = None if expected_s is None else moment(expected_s)
-    assert story.at(at_s, beat).expected_at == expected_at
+    assert story.at(at_s, ping).expected_at == expected_at
 
 
 def test_one_early_ping_counts_for_one_time_only() -> None:
@@ -266,7 +266,7 @@ def test_a_short_grace_is_at_least_half_a_minute_after_an_absence() -> None:
     assert story.at(400, awake=False).down_at == moment(430)
 
 
-def test_a_beat_after_an_absence_comes_in_time() -> None:
+def test_a_ping_after_an_absence_comes_in_time() -> None:
     story = Story()
     story.at(0, SUCCESS)
     assert story.status(400, SUCCESS, awake=False) is UP
@@ -306,7 +306,7 @@ def test_a_clock_put_forward_is_an_absence_and_one_put_back_puts_all_back() -> N
     assert story.record.seen_at == story.record.succeeded_at == moment(10)
 
 
-# Beats
+# Pings
 
 
 @pytest.mark.parametrize(
@@ -314,7 +314,7 @@ def test_a_clock_put_forward_is_an_absence_and_one_put_back_puts_all_back() -> N
     [(0, HeartbeatSignal.SUCCESS), (1, HeartbeatSignal.FAIL), (255, HeartbeatSignal.FAIL)],
 )
 def test_an_exit_status_says_how_it_ended(status: int, signal: HeartbeatSignal) -> None:
-    assert Beat(exit_status=status).signal is signal
+    assert Ping(exit_status=status).signal is signal
 
 
 @pytest.mark.parametrize(
@@ -329,15 +329,15 @@ def test_an_exit_status_says_how_it_ended(status: int, signal: HeartbeatSignal) 
         ("success", None, "x" * 101, "a run's name has 1 to 100 characters; shorten it"),
     ],
 )
-def test_a_beat_that_contradicts_itself_is_refused(
+def test_a_ping_that_contradicts_itself_is_refused(
     signal: str, status: int | None, run_id: str | None, problem: str
 ) -> None:
     with pytest.raises(ValueError, match=problem):
-        Beat(HeartbeatSignal(signal), status, run_id=run_id)
+        Ping(HeartbeatSignal(signal), status, run_id=run_id)
 
 
 def test_of_a_long_message_the_beginning_is_kept() -> None:
-    message = Beat(message="ä" * 20_000).message
+    message = Ping(message="ä" * 20_000).message
     assert message is not None
     assert message == "ä" * (MAX_MESSAGE_BYTES // 2)
 
@@ -350,13 +350,13 @@ class Model:
 
     def __init__(self, rhythm: Rhythm) -> None:
         self.rhythm = rhythm
-        self.beats: list[tuple[float, Beat]] = []
+        self.pings: list[tuple[float, Ping]] = []
 
     def status(self, now_s: float) -> HeartbeatStatus:
         rhythm = self.rhythm
         assert rhythm.every_s is not None
         anchor_s, is_down, ended, begun_s = 0.0, None, False, None
-        for at_s, beat in [*self.beats, (now_s, LOG)]:
+        for at_s, ping in [*self.pings, (now_s, LOG)]:
             expected_s = anchor_s + rhythm.every_s
             down_s = expected_s + rhythm.grace_s
             if begun_s is not None:
@@ -367,11 +367,11 @@ class Model:
                 )
             if is_down is None and at_s >= down_s:
                 is_down = MISSED
-            if beat.signal is HeartbeatSignal.START:
+            if ping.signal is HeartbeatSignal.START:
                 begun_s = at_s
-            elif beat.signal is not HeartbeatSignal.LOG:
+            elif ping.signal is not HeartbeatSignal.LOG:
                 anchor_s, ended, begun_s = at_s, True, None
-                is_down = FAILED if beat.signal is HeartbeatSignal.FAIL else None
+                is_down = FAILED if ping.signal is HeartbeatSignal.FAIL else None
         if is_down is not None:
             return is_down
         if begun_s is not None:
@@ -388,15 +388,15 @@ steps = st.lists(
 
 @given(steps, st.sampled_from([None, 30.0, 170.0]))
 def test_random_stories_end_as_the_model_says(
-    story_steps: list[tuple[int, Beat | None]], longest: float | None
+    story_steps: list[tuple[int, Ping | None]], longest: float | None
 ) -> None:
     rhythm = replace(EVERY_100, max_runtime_s=longest)
     story, model, now_s = Story(rhythm), Model(rhythm), 0.0
-    for pause_s, beat in story_steps:
+    for pause_s, ping in story_steps:
         now_s += pause_s
-        if beat is not None:
-            model.beats.append((now_s, beat))
-        standing = story.at(now_s, *([] if beat is None else [beat]))
+        if ping is not None:
+            model.pings.append((now_s, ping))
+        standing = story.at(now_s, *([] if ping is None else [ping]))
         assert standing.status is model.status(now_s)
         # Until the moment it names, nothing changes by itself, and then something does.
         if standing.changes_at is not None:

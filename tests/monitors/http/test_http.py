@@ -15,7 +15,7 @@ from monitord.errors import ConfigError
 from monitord.model import Reason
 from monitord.monitors import Tools
 from monitord.monitors.http.monitor import HttpMonitor
-from monitord.net import FaultKind, HttpClient, IpFamily, Phase, Resolver, TlsContexts, parse_target
+from monitord.net import FailureKind, HttpClient, IpFamily, Phase, Resolver, TlsContexts, parse_target
 from monitord.options.http import HttpOptions, shown_url
 from tests.certificates import DAY, Authority
 from tests.configurations import options_of
@@ -77,13 +77,13 @@ async def test_a_good_answer_is_told_in_one_line(make: Make) -> None:
         == f"GET http://one.test:{server.port}/status?full=1 200, 648 bytes, {seen.duration_s:.3f} s"
     )
     assert seen.address == "127.0.0.1"
-    assert set(seen.facts) == {
+    assert set(seen.fields) == {
         "status", "response_time", "body.length", "redirects", "address", "ip_version", "http_version",
         *(f"phase.{phase.value}" for phase in Phase),
     }  # fmt: skip
     expected = {"status": 200, "body.length": 648, "redirects": 0, "ip_version": 4, "http_version": "1.1"}
-    assert {name: seen.facts[name] for name in expected} == expected
-    assert seen.facts["response_time"] == seen.duration_s
+    assert {name: seen.fields[name] for name in expected} == expected
+    assert seen.fields["response_time"] == seen.duration_s
     assert abs((SystemClock().now() - seen.started_at).total_seconds()) < 60
     assert monitor.journal_fields(seen) == {
         "MONITOR_URL": f"http://one.test:{server.port}/status?full=1",
@@ -100,7 +100,7 @@ async def test_a_peer_that_is_not_there_is_told_in_one_line(make: Make) -> None:
     assert seen.detail == (
         f"GET http://127.0.0.1:{port}/ refused: connect to 127.0.0.1:{port} refused, {seen.duration_s:.3f} s"
     )
-    assert set(seen.facts) == {"response_time", "phase.connect", "redirects", "address", "ip_version"}
+    assert set(seen.fields) == {"response_time", "phase.connect", "redirects", "address", "ip_version"}
     assert monitor.journal_fields(seen) == {"MONITOR_URL": f"http://127.0.0.1:{port}/"}
 
 
@@ -139,31 +139,31 @@ async def test_a_peer_that_never_answers_is_told_at_the_timeout(tmp_path: Path) 
     assert "timeout response: no response in time, 0.1" in seen.detail
 
 
-def test_every_fault_has_a_reason_of_its_name() -> None:
-    assert [Reason(kind.value).name for kind in FaultKind] == [kind.name for kind in FaultKind]
-    assert Reason(FaultKind.PROBER_EXHAUSTED.value).is_ours
+def test_every_failure_has_a_reason_of_its_name() -> None:
+    assert [Reason(kind.value).name for kind in FailureKind] == [kind.name for kind in FailureKind]
+    assert Reason(FailureKind.PROBER_EXHAUSTED.value).is_probe_error
 
 
 # Over TLS
 
 
-async def test_a_certificate_yields_facts(make: Make, tmp_path: Path) -> None:
+async def test_a_certificate_yields_fields(make: Make, tmp_path: Path) -> None:
     authority = Authority()
     ca_file = authority.write(tmp_path / "ca.pem")
     issued = authority.issue("one.test", "www.one.test", directory=tmp_path, valid_until=9 * DAY)
     async with serve(respond(), tls=issued.server_context()) as server:
         seen = await make(f'url = "https://one.test:{server.port}/"\nca_file = "{ca_file}"').check()
     assert seen.reason is Reason.OK
-    expires_in = seen.facts["certificate.expires_in"]
+    expires_in = seen.fields["certificate.expires_in"]
     assert isinstance(expires_in, float)
     assert abs(expires_in - timedelta(days=9).total_seconds()) < 300
-    expires_at = datetime.fromisoformat(str(seen.facts["certificate.expires_at"]))
+    expires_at = datetime.fromisoformat(str(seen.fields["certificate.expires_at"]))
     assert abs(expires_at - datetime.now(UTC) - timedelta(days=9)) < timedelta(minutes=5)
-    assert seen.facts["certificate.subject"] == "CN=one.test, O=Tests"
-    assert seen.facts["certificate.issuer"] == "CN=Test Root, O=Tests"
-    assert seen.facts["certificate.names"] == ("one.test", "www.one.test")
-    assert seen.facts["tls.version"] == "TLSv1.3"
-    assert seen.facts["tls.cipher"] == "TLS_AES_256_GCM_SHA384"
+    assert seen.fields["certificate.subject"] == "CN=one.test, O=Tests"
+    assert seen.fields["certificate.issuer"] == "CN=Test Root, O=Tests"
+    assert seen.fields["certificate.names"] == ("one.test", "www.one.test")
+    assert seen.fields["tls.version"] == "TLSv1.3"
+    assert seen.fields["tls.cipher"] == "TLS_AES_256_GCM_SHA384"
 
 
 async def test_verification_can_be_switched_off(make: Make, tmp_path: Path) -> None:
@@ -269,8 +269,8 @@ async def test_redirects_are_followed_unless_told(make: Make) -> None:
         url = f'url = "http://127.0.0.1:{server.port}/"\n'
         followed = await make(url).check()
         stayed = await make(url + "follow_redirects = false").check()
-    assert (followed.facts["status"], followed.facts["redirects"]) == (200, 1)
-    assert (stayed.facts["status"], stayed.facts["redirects"]) == (302, 0)
+    assert (followed.fields["status"], followed.fields["redirects"]) == (200, 1)
+    assert (stayed.fields["status"], stayed.fields["redirects"]) == (302, 0)
 
 
 async def test_a_proxy_is_used(make: Make) -> None:
@@ -309,7 +309,7 @@ async def test_connect_to_names_another_peer(make: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "looks_outward"),
+    ("keys", "uses_network"),
     [
         ('url = "http://shop.test/"', True),
         ('url = "http://192.0.2.1/"', True),
@@ -324,11 +324,11 @@ async def test_connect_to_names_another_peer(make: Make) -> None:
     ],
 )
 def test_what_stays_on_this_host_says_nothing_of_the_network(
-    tmp_path: Path, keys: str, looks_outward: bool
+    tmp_path: Path, keys: str, uses_network: bool
 ) -> None:
     """All sites of one web server that has stopped here are no sign that this host is cut off."""
     settings = monitor_settings(type_name="http", options=read(tmp_path, keys))
-    assert HttpMonitor(settings, tools_of_tests(Resolver())).looks_outward is looks_outward
+    assert HttpMonitor(settings, tools_of_tests(Resolver())).uses_network is uses_network
 
 
 def test_the_family_of_addresses_is_obeyed(tmp_path: Path) -> None:
@@ -349,7 +349,7 @@ async def test_the_worst_of_all_addresses_counts(make: Make) -> None:
     assert first.reason is Reason.OK
     assert (every.reason, every.address) == (Reason.REFUSED, "127.0.0.3")
     assert every.detail.endswith(" s, 1 of 3 addresses failed")
-    assert (answered.reason, answered.facts["status"]) == (Reason.CONDITION_FAILED, 503)
+    assert (answered.reason, answered.fields["status"]) == (Reason.CONDITION_FAILED, 503)
     assert well.reason is Reason.OK
     assert well.detail.endswith(" s, 3 addresses")
 
@@ -377,7 +377,7 @@ async def test_a_fresh_connection_is_the_rule(make: Make) -> None:
 async def test_a_body_beyond_the_limit_is_too_large(make: Make) -> None:
     async with serve(respond(body=b"x" * 5000)) as server:
         url = f'url = "http://127.0.0.1:{server.port}/"\n'
-        assert (await make(url).check()).facts["body.length"] == 5000
+        assert (await make(url).check()).fields["body.length"] == 5000
         seen = await make(url + 'max_body = "1kB"').check()
     assert seen.reason is Reason.TOO_LARGE
     assert "too large: the body is larger than 1000 bytes" in seen.detail
@@ -400,17 +400,17 @@ async def test_check_ends_with_the_headers_if_the_body_is_not_read(make: Make) -
 
     async with serve(large) as server:
         seen = await make(f'url = "http://127.0.0.1:{server.port}/"\nread_body = false').check()
-    assert (seen.reason, seen.facts["status"]) == (Reason.OK, 200)
-    assert "body.length" not in seen.facts
+    assert (seen.reason, seen.fields["status"]) == (Reason.OK, 200)
+    assert "body.length" not in seen.fields
     assert "200, body not read" in seen.detail
 
 
-async def test_deviations_of_a_response_are_a_fact(make: Make) -> None:
+async def test_deviations_of_a_response_are_a_field(make: Make) -> None:
     answer = b"HTTP/1.1 200 OK\nContent-Length: 2\nContent-Length: 2\n\nok"
     async with serve(send_raw(answer)) as server:
         seen = await make(f'url = "http://127.0.0.1:{server.port}/"').check()
     assert seen.reason is Reason.OK
-    assert seen.facts["deviations"] == "bare_lf, content_length_repeated"
+    assert seen.fields["deviations"] == "bare_lf, content_length_repeated"
     assert "200, 2 bytes, deviates from HTTP: bare_lf, content_length_repeated" in seen.detail
 
 

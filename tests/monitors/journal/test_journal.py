@@ -82,7 +82,7 @@ class Bed:
             settings = replace(settings, up_when=(parse_condition(up_when, JournalMonitor.vocabulary),))
         self.monitor = JournalMonitor(settings, tools, self.cgroup)
         if memory is not None:
-            self.monitor.remember(json.loads(json.dumps(memory)))
+            self.monitor.restore_state(json.loads(json.dumps(memory)))
         self.monitor.start(self._wake)
         return self.monitor
 
@@ -113,7 +113,7 @@ async def test_more_matches_than_may_be_within_the_window_are_a_failure(bed: Bed
     assert (await monitor.check()).detail == "journal: 0 matches in 5m (at most 2)"
     bed.files.write(ERROR, "fine", ERROR)
     seen = await monitor.check()
-    assert (seen.reason, seen.facts["journal.count"]) == (Reason.OK, 2)
+    assert (seen.reason, seen.fields["journal.count"]) == (Reason.OK, 2)
     bed.files.write({**ERROR, "MESSAGE": "\x1b[1mworst\nof all"})
     seen = await monitor.check()
     assert seen.reason is Reason.JOURNAL_MATCHED
@@ -121,8 +121,8 @@ async def test_more_matches_than_may_be_within_the_window_are_a_failure(bed: Bed
     assert seen.detail.startswith("journal: 3 matches in 5m (at most 2), the last at 20")
     assert seen.detail.endswith(" UTC: [1mworst of all")
     assert (seen.subject, seen.detail) == ("journal", f"journal: {seen.outcome}")
-    assert seen.facts["journal.lines"] == ("bad", "bad", "[1mworst of all")
-    assert set(seen.facts) == set(JournalMonitor.vocabulary.facts)
+    assert seen.fields["journal.lines"] == ("bad", "bad", "[1mworst of all")
+    assert set(seen.fields) == set(JournalMonitor.vocabulary.fields)
     assert judge(seen, monitor.settings, None).observation.excerpt == "bad\nbad\n[1mworst of all"
     assert monitor.journal_fields(seen) == {"JOURNAL_COUNT": "3"}
 
@@ -134,7 +134,7 @@ async def test_matches_leave_the_window_as_time_passes(bed: Bed) -> None:
     assert (await monitor.check()).reason is Reason.JOURNAL_MATCHED
     bed.clock.pass_s(302)
     seen = await monitor.check()
-    assert (seen.reason, seen.facts["journal.count"], seen.facts["journal.total"]) == (Reason.OK, 0, 3)
+    assert (seen.reason, seen.fields["journal.count"], seen.fields["journal.total"]) == (Reason.OK, 0, 3)
 
 
 async def test_a_match_that_makes_it_fail_asks_for_a_check_once(bed: Bed) -> None:
@@ -181,8 +181,8 @@ async def test_looking_back_counts_what_was_there_at_the_first_start(bed: Bed) -
     bed.files.rotate()
     bed.files.write(ERROR, at_s=time.time() - 3600)
     bed.files.write(ERROR, at_s=time.time() - 100, count=2)
-    monitor = await bed.start(replace(ERRORS, look_back=True))
-    assert (await monitor.check()).facts["journal.total"] == 2
+    monitor = await bed.start(replace(ERRORS, since=True))
+    assert (await monitor.check()).fields["journal.total"] == 2
 
 
 # absent for t
@@ -195,32 +195,32 @@ async def test_silence_is_a_failure_and_a_match_ends_it_at_once(bed: Bed) -> Non
     assert (await monitor.check()).reason is Reason.OK
     bed.clock.pass_s(200)
     seen = await monitor.check()
-    assert (seen.reason, verdict_of(monitor, seen)) == (Reason.JOURNAL_SILENT, Verdict.FAIL)
+    assert (seen.reason, verdict_of(monitor, seen)) == (Reason.JOURNAL_TIMEOUT, Verdict.FAIL)
     assert seen.detail.startswith("journal: no match since 20")
     bed.files.write("not done", "done: 5 files", at_s=bed.clock.now().timestamp())
     await until(lambda: bed.wakes == 1)
     seen = await monitor.check()
-    assert (seen.reason, seen.facts["message"]) == (Reason.OK, "done: 5 files")
+    assert (seen.reason, seen.fields["message"]) == (Reason.OK, "done: 5 files")
     bed.clock.pass_s(3700)
-    assert (await monitor.check()).reason is Reason.JOURNAL_SILENT
+    assert (await monitor.check()).reason is Reason.JOURNAL_TIMEOUT
 
 
 async def test_a_restart_does_not_begin_the_silence_anew(bed: Bed) -> None:
     monitor = await bed.start(DONE)
     await monitor.check()
     bed.clock.pass_s(3000)
-    memory = monitor.memory()
+    memory = monitor.dump_state()
     await bed.close()
     bed.clock.pass_s(700)
     monitor = await bed.start(DONE, memory)
-    assert (await monitor.check()).reason is Reason.JOURNAL_SILENT
+    assert (await monitor.check()).reason is Reason.JOURNAL_TIMEOUT
 
 
 async def test_a_line_of_the_time_of_a_restart_breaks_the_silence(bed: Bed) -> None:
     monitor = await bed.start(DONE)
     await monitor.check()
     bed.clock.pass_s(3500)
-    memory = monitor.memory()
+    memory = monitor.dump_state()
     await bed.close()
     bed.files.write("done", at_s=bed.clock.now().timestamp())
     bed.clock.pass_s(3500)
@@ -239,14 +239,14 @@ async def test_a_clock_that_is_set_or_a_sleep_of_the_machine_is_no_silence(bed: 
     bed.clock.pass_s(2800)
     assert (await monitor.check()).reason is Reason.OK
     bed.clock.pass_s(300)
-    assert (await monitor.check()).reason is Reason.JOURNAL_SILENT
+    assert (await monitor.check()).reason is Reason.JOURNAL_TIMEOUT
 
 
 async def test_the_time_that_the_machine_was_off_is_no_silence(bed: Bed) -> None:
     monitor = await bed.start(DONE)
     await monitor.check()
     bed.clock.pass_s(600)
-    memory = monitor.memory()
+    memory = monitor.dump_state()
     await bed.close()
     bed.clock.pass_s(8 * 3600)
     bed.files.reboot()
@@ -254,7 +254,7 @@ async def test_the_time_that_the_machine_was_off_is_no_silence(bed: Bed) -> None
     monitor = await bed.start(DONE, memory)
     assert (await monitor.check()).reason is Reason.OK
     bed.clock.pass_s(3100)
-    assert (await monitor.check()).reason is Reason.JOURNAL_SILENT
+    assert (await monitor.check()).reason is Reason.JOURNAL_TIMEOUT
 
 
 # Once each
@@ -268,11 +268,11 @@ async def test_over_restarts_each_line_counts_once(bed: Bed) -> None:
             await monitor.check()
         bed.files.write(ERROR)
         seen = await monitor.check()
-        assert seen.facts["journal.total"] == seen.facts["journal.count"] == 2 * number - 1
-        memory = monitor.memory()
+        assert seen.fields["journal.total"] == seen.fields["journal.count"] == 2 * number - 1
+        memory = monitor.dump_state()
         await bed.close()
         bed.files.write(ERROR)
-    assert (await (await bed.start(ERRORS, memory)).check()).facts["journal.total"] == 8
+    assert (await (await bed.start(ERRORS, memory)).check()).fields["journal.total"] == 8
 
 
 async def test_a_memory_that_is_some_time_old_counts_what_came_since_once(bed: Bed) -> None:
@@ -281,14 +281,14 @@ async def test_a_memory_that_is_some_time_old_counts_what_came_since_once(bed: B
     await monitor.check()
     bed.files.write(ERROR)
     await monitor.check()
-    memory = monitor.memory()
+    memory = monitor.dump_state()
     bed.files.write(ERROR)
-    assert (await monitor.check()).facts["journal.total"] == 2
+    assert (await monitor.check()).fields["journal.total"] == 2
     await bed.close()
     bed.files.write(ERROR)
     monitor = await bed.start(ERRORS, memory)
     seen = await monitor.check()
-    assert (seen.facts["journal.total"], seen.facts["journal.count"]) == (3, 3)
+    assert (seen.fields["journal.total"], seen.fields["journal.count"]) == (3, 3)
 
 
 async def test_a_monitor_of_other_lines_goes_on_at_the_place_and_counts_anew(bed: Bed) -> None:
@@ -296,12 +296,12 @@ async def test_a_monitor_of_other_lines_goes_on_at_the_place_and_counts_anew(bed
     await monitor.check()
     bed.files.write(ERROR)
     await monitor.check()
-    memory = monitor.memory()
+    memory = monitor.dump_state()
     await bed.close()
     bed.files.write(ERROR, "meanwhile")
     monitor = await bed.start(replace(ERRORS, matches=(("PRIORITY", ("6",)),)), memory)
     seen = await monitor.check()
-    assert (seen.facts["journal.total"], seen.facts["journal.lines"]) == (1, ("meanwhile",))
+    assert (seen.fields["journal.total"], seen.fields["journal.lines"]) == (1, ("meanwhile",))
 
 
 async def test_a_longer_window_keeps_what_was_counted(bed: Bed) -> None:
@@ -309,12 +309,12 @@ async def test_a_longer_window_keeps_what_was_counted(bed: Bed) -> None:
     await monitor.check()
     bed.files.write(ERROR, count=2)
     await monitor.check()
-    memory = monitor.memory()
+    memory = monitor.dump_state()
     await bed.close()
     bed.clock.pass_s(200)
     monitor = await bed.start(replace(ERRORS, window_s=3600.0), memory)
     bed.clock.pass_s(3000)
-    assert (await monitor.check()).facts["journal.count"] == 2
+    assert (await monitor.check()).fields["journal.count"] == 2
 
 
 @pytest.mark.parametrize(
@@ -330,13 +330,13 @@ async def test_a_memory_that_is_not_understood_is_left(bed: Bed, memory: Mapping
     monitor = await bed.start(ERRORS, memory)
     await monitor.check()
     bed.files.write(ERROR)
-    assert (await monitor.check()).facts["journal.total"] == 1
+    assert (await monitor.check()).fields["journal.total"] == 1
 
 
 async def test_a_place_that_was_vacuumed_is_said_once(bed: Bed, caplog: pytest.LogCaptureFixture) -> None:
     monitor = await bed.start(ERRORS)
     await monitor.check()
-    memory = monitor.memory()
+    memory = monitor.dump_state()
     await bed.close()
     bed.files.write("lost")
     bed.files.rotate()
@@ -344,7 +344,7 @@ async def test_a_place_that_was_vacuumed_is_said_once(bed: Bed, caplog: pytest.L
     bed.files.write(ERROR)
     monitor = await bed.start(ERRORS, memory)
     seen = await monitor.check()
-    assert seen.facts["journal.total"] == 1
+    assert seen.fields["journal.total"] == 1
     said = "the journal lost some entries before they were read; counting goes on behind"
     assert seen.detail.endswith(said)
     assert caplog.messages == [f"one: {said}"]
@@ -361,7 +361,7 @@ async def test_lines_of_monitord_itself_are_passed_over(bed: Bed) -> None:
     monitor = await bed.start(ERRORS)
     await monitor.check()
     bed.files.write(OWN, {**OWN, "_SYSTEMD_UNIT": "monitord@branch.service"}, ERROR)
-    assert (await monitor.check()).facts["journal.total"] == 1
+    assert (await monitor.check()).fields["journal.total"] == 1
 
 
 @pytest.mark.parametrize(
@@ -373,24 +373,24 @@ async def test_who_names_the_lines_of_monitord_gets_them(bed: Bed, named: tuple[
     monitor = await bed.start(JournalOptions(((field, (value,)),)))
     await monitor.check()
     bed.files.write({**OWN, field: value})
-    assert (await monitor.check()).facts["journal.total"] == 1
+    assert (await monitor.check()).fields["journal.total"] == 1
 
 
 # Where the journal does not answer
 
 
-async def test_no_journal_is_unsure_and_says_what_to_do(tmp_path: Path) -> None:
+async def test_no_journal_is_inconclusive_and_says_what_to_do(tmp_path: Path) -> None:
     bed = Bed(tmp_path)
     bed.files.file.unlink()
     monitor = await bed.start(DONE)
     bed.clock.pass_s(7200)
     seen = await monitor.check()
-    assert (seen.reason, verdict_of(monitor, seen)) == (Reason.PROBER_FORBIDDEN, Verdict.UNSURE)
+    assert (seen.reason, verdict_of(monitor, seen)) == (Reason.PROBER_FORBIDDEN, Verdict.INCONCLUSIVE)
     assert seen.detail == f"journal: there is no journal in {tmp_path}; see Storage= in journald.conf(5)"
     await bed.close()
 
 
-async def test_a_reader_that_does_not_answer_leaves_silence_unsure_and_a_failure_sure(bed: Bed) -> None:
+async def test_a_reader_that_does_not_answer_leaves_silence_inconclusive_and_a_failure_sure(bed: Bed) -> None:
     script = (
         "import sys, json\n"
         "print(json.dumps({'news': 1, 'place': 'x', 'counts': [[int(sys.argv[1]), 3]], 'total': 3,"
@@ -407,7 +407,7 @@ async def test_a_reader_that_does_not_answer_leaves_silence_unsure_and_a_failure
     monitor = await bed.start(DONE, timeout_s=0.05)
     bed.clock.pass_s(7200)
     seen = await monitor.check()
-    assert (seen.reason, verdict_of(monitor, seen)) == (Reason.PROBER_LATE, Verdict.UNSURE)
+    assert (seen.reason, verdict_of(monitor, seen)) == (Reason.PROBER_LATE, Verdict.INCONCLUSIVE)
     assert seen.detail.startswith("journal: not read to its end within 50ms")
 
 
@@ -434,8 +434,8 @@ WRITTEN = [
         id="match",
     ),
     pytest.param(
-        'pattern = "a+$"\nat_most = 3\nwithin = "1h"\nlook_back = true',
-        JournalOptions((), "a+$", 3, 3600.0, look_back=True),
+        'pattern = "a+$"\nat_most = 3\nwithin = "1h"\nsince = true',
+        JournalOptions((), "a+$", 3, 3600.0, since=True),
         id="count",
     ),
     pytest.param(

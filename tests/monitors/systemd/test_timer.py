@@ -57,12 +57,13 @@ async def test_a_timer_that_does_its_work_is_well(host: Bench) -> None:
     said = rf"backup\.timer {JOB} is well, last started at {TIME}, elapses at {TIME}"
     assert re.fullmatch(said, seen.detail)
     assert (seen.subject, seen.detail) == ("backup.timer", f"backup.timer {seen.outcome}")
-    assert set(seen.facts) == set(TimerMonitor.vocabulary.facts)
-    facts = {
-        name: seen.facts[name] for name in ("timer.unit", "timer.result", "timer.overdue", "timer.is_running")
+    assert set(seen.fields) == set(TimerMonitor.vocabulary.fields)
+    fields = {
+        name: seen.fields[name]
+        for name in ("timer.unit", "timer.result", "timer.overdue", "timer.is_running")
     }
-    assert list(facts.values()) == [JOB, "success", False, False]
-    last, after = seen.facts["timer.last_trigger"], seen.facts["timer.next_elapse"]
+    assert list(fields.values()) == [JOB, "success", False, False]
+    last, after = seen.fields["timer.last_trigger"], seen.fields["timer.next_elapse"]
     assert isinstance(last, float)
     assert isinstance(after, float)
     assert 5 * HOUR <= last < 6 * HOUR
@@ -73,7 +74,7 @@ async def test_a_job_that_failed_is_a_failure_until_one_ends_well(host: Bench) -
     monitor = host.monitor(TIMER)
     job_stands(host, "failed", "failed", **BAD)
     seen = await monitor.check()
-    assert (seen.reason, seen.facts["timer.result"], seen.facts["timer.exit_status"]) == (
+    assert (seen.reason, seen.fields["timer.result"], seen.fields["timer.exit_status"]) == (
         Reason.UNIT_FAILED,
         "exit-code",
         2,
@@ -81,7 +82,7 @@ async def test_a_job_that_failed_is_a_failure_until_one_ends_well(host: Bench) -
     assert f"backup.timer {JOB} failed (exit-code, status 2), last started at 20" in seen.detail
     job_stands(host, "activating", "start", Result="success", ExecMainStatus=0)
     seen = await monitor.check()
-    assert (seen.reason, seen.facts["timer.is_running"]) == (Reason.UNIT_FAILED, True)
+    assert (seen.reason, seen.fields["timer.is_running"]) == (Reason.UNIT_FAILED, True)
     job_stands(host, "inactive", "dead")
     assert (await monitor.check()).reason is Reason.OK
 
@@ -112,7 +113,7 @@ async def test_a_run_that_does_not_come_is_missed_when_the_grace_is_over(host: B
     assert (await monitor.check()).reason is Reason.OK
     clock.ahead_s += 20 * 60
     seen = await monitor.check()
-    assert (seen.reason, seen.facts["timer.overdue"]) == (Reason.HEARTBEAT_MISSED, True)
+    assert (seen.reason, seen.fields["timer.overdue"]) == (Reason.HEARTBEAT_MISSED, True)
     assert "backup.timer was to elapse at " in seen.detail
     assert " UTC, and has not within 30m, last started at 20" in seen.detail
     timer_stands(
@@ -125,15 +126,15 @@ async def test_a_run_that_does_not_come_is_missed_when_the_grace_is_over(host: B
 async def test_a_run_that_was_missed_while_all_was_off_is_known_by_memory(host: Bench) -> None:
     clock = MovedClock()
     before = host.monitor(TIMER, clock=clock)
-    assert before.memory() is None
+    assert before.dump_state() is None
     await before.check()
-    memory = before.memory()
+    memory = before.dump_state()
     assert memory is not None
     clock.ahead_s = 24 * HOUR
     timer_stands(host, "active", "waiting", LastTriggerUSec=0, NextElapseUSecRealtime=at(43 * HOUR))
     after = host.monitor(TIMER, clock=clock)
     assert (await after.check()).reason is Reason.OK
-    after.remember(memory)
+    after.restore_state(memory)
     assert (await after.check()).reason is Reason.HEARTBEAT_MISSED
 
 
@@ -152,7 +153,7 @@ async def test_max_age_of_a_timer_that_never_elapsed_counts_from_when_it_became_
         Reason.HEARTBEAT_MISSED,
         "backup.timer did not elapse within 2h, not started yet",
     )
-    assert "timer.last_trigger" not in seen.facts
+    assert "timer.last_trigger" not in seen.fields
 
 
 async def test_the_last_moment_is_looked_at_when_it_has_passed(host: Bench) -> None:
@@ -216,8 +217,8 @@ async def test_a_host_that_cannot_be_asked_says_nothing_of_its_timers(host: Benc
     host.daemon.stop()
     monitor = host.monitor(TIMER)
     seen = await monitor.check()
-    assert seen.reason is Reason.MANAGER_SILENT
-    assert judge(seen, monitor.settings, None).verdict is Verdict.UNSURE
+    assert seen.reason is Reason.MANAGER_TIMEOUT
+    assert judge(seen, monitor.settings, None).verdict is Verdict.INCONCLUSIVE
 
 
 # Options

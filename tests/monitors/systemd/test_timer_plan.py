@@ -45,7 +45,7 @@ def job(active_state: str = "inactive", sub_state: str = "dead", result: str = "
 
 
 def restarted(plan: Plan) -> Plan:
-    return Plan.remembered(json.loads(json.dumps(plan.memory())))
+    return Plan.remembered(json.loads(json.dumps(plan.dump_state())))
 
 
 def test_a_run_that_comes_is_never_overdue() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from monitord.dispatch.judging import judge
 from monitord.model import Observation, Reason, Verdict
-from monitord.monitors.systemd.unit import MAX_LOOKED_AT, OnCrash, UnitMonitor, UnitOptions, Want
+from monitord.monitors.systemd.unit import MAX_LOOKED_AT, ExpectedState, OnCrash, UnitMonitor, UnitOptions
 from tests.buses import FakeUnit, service, until
 from tests.configurations import options_of
 from tests.systemds import Bench, MovedClock, Started, a_host
@@ -88,15 +88,15 @@ async def one_check(host: Bench, keys: str, *up_when: str) -> Observation:
                      "activating (start) since TIME", id="oneshot_at_work"),
         pytest.param("", "failed", "failed", {"Type": "oneshot", **BAD}, Reason.UNIT_FAILED,
                      "failed (exit-code, status 1) since TIME", id="oneshot_failed"),
-        pytest.param('want = "not_failed"', "inactive", "dead", {}, Reason.OK,
+        pytest.param('expect = "not_failed"', "inactive", "dead", {}, Reason.OK,
                      "inactive (dead) since TIME", id="only_not_failed"),
-        pytest.param('want = "not_failed"', "failed", "failed", BAD, Reason.UNIT_FAILED,
+        pytest.param('expect = "not_failed"', "failed", "failed", BAD, Reason.UNIT_FAILED,
                      "failed (exit-code, status 1) since TIME", id="only_not_failed_but_failed"),
-        pytest.param('want = "inactive"', "inactive", "dead", {}, Reason.OK,
+        pytest.param('expect = "inactive"', "inactive", "dead", {}, Reason.OK,
                      "inactive (dead) since TIME", id="is_to_be_inactive"),
-        pytest.param('want = "inactive"', "active", "running", {}, Reason.CONDITION_FAILED,
+        pytest.param('expect = "inactive"', "active", "running", {}, Reason.CONDITION_FAILED,
                      "active (running) since TIME", id="is_to_be_inactive_but_runs"),
-        pytest.param('want = "inactive"', "failed", "failed", BAD, Reason.UNIT_FAILED,
+        pytest.param('expect = "inactive"', "failed", "failed", BAD, Reason.UNIT_FAILED,
                      "failed (exit-code, status 1) since TIME", id="is_to_be_inactive_but_failed"),
     ],
 )  # fmt: skip
@@ -119,7 +119,7 @@ async def test_a_unit_that_is_not_there_is_inactive(host: Bench) -> None:
     del host.systemd.units[NGINX]
     seen = await one_check(host, ONE)
     assert (seen.reason, seen.detail) == (Reason.UNIT_INACTIVE, f"{NGINX} not found")
-    assert (seen.facts["unit.load_state"], seen.facts["unit.count"]) == ("not-found", 0)
+    assert (seen.fields["unit.load_state"], seen.fields["unit.count"]) == ("not-found", 0)
 
 
 async def test_a_unit_that_is_masked_says_so(host: Bench) -> None:
@@ -134,7 +134,7 @@ async def test_what_has_not_changed_since_the_boot_has_no_grace(host: Bench) -> 
     host.systemd.units[NGINX].properties["StateChangeTimestamp"] = 0
     seen = await one_check(host, ONE)
     assert (seen.reason, seen.detail) == (Reason.UNIT_INACTIVE, f"{NGINX} inactive (dead)")
-    assert "unit.since" not in seen.facts
+    assert "unit.since" not in seen.fields
 
 
 @pytest.mark.parametrize(
@@ -159,9 +159,9 @@ async def test_a_unit_that_systemd_let_go_when_it_was_stopped_has_the_grace_as_w
         clock.ahead_s = after_s
         assert (await monitor.check()).reason is reason
         # A restart of ours goes on with it: otherwise what is down would be up for so long.
-        again, memory = host.monitor(ONE, clock=clock), monitor.memory()
+        again, memory = host.monitor(ONE, clock=clock), monitor.dump_state()
         assert memory is not None
-        again.remember(json.loads(json.dumps(memory)))
+        again.restore_state(json.loads(json.dumps(memory)))
         assert (await again.check()).reason is reason
 
 
@@ -174,10 +174,10 @@ async def test_the_end_of_the_grace_is_not_waited_for_until_the_next_check(host:
     await started.monitor.close()
 
 
-async def test_every_fact_of_one_unit(host: Bench) -> None:
+async def test_every_field_of_one_unit(host: Bench) -> None:
     stands(host, "failed", "failed", NRestarts=4, **BAD)
     seen = await one_check(host, ONE)
-    assert set(seen.facts) == set(UnitMonitor.vocabulary.facts)
+    assert set(seen.fields) == set(UnitMonitor.vocabulary.fields)
     wanted = {
         "unit.active_state": "failed",
         "unit.sub_state": "failed",
@@ -191,9 +191,9 @@ async def test_every_fact_of_one_unit(host: Bench) -> None:
         "unit.failed": 1,
         "unit.failed_units": (NGINX,),
     }
-    assert {name: seen.facts[name] for name in wanted} == wanted
-    assert isinstance(seen.facts["unit.since"], float)
-    assert 299 < seen.facts["unit.since"] < 400
+    assert {name: seen.fields[name] for name in wanted} == wanted
+    assert isinstance(seen.fields["unit.since"], float)
+    assert 299 < seen.fields["unit.since"] < 400
 
 
 @pytest.mark.parametrize(
@@ -222,9 +222,9 @@ async def test_a_crash_between_two_checks_is_a_failure_of_the_next_one(host: Ben
     assert seen.reason is Reason.UNIT_FAILED
     assert f"{NGINX} active (running)" in seen.detail
     assert "crashed (exit-code) and was restarted once since " in seen.detail
-    assert (seen.facts["unit.active_state"], seen.facts["unit.crashes"]) == ("active", 1)
+    assert (seen.fields["unit.active_state"], seen.fields["unit.crashes"]) == ("active", 1)
     seen = await started.monitor.check()
-    assert (seen.reason, seen.facts["unit.crashes"]) == (Reason.OK, 0)
+    assert (seen.reason, seen.fields["unit.crashes"]) == (Reason.OK, 0)
     await started.monitor.close()
 
 
@@ -239,16 +239,16 @@ async def test_a_crash_that_nobody_heard_of_is_counted_by_systemd(host: Bench) -
 
 async def test_a_crash_while_monitord_was_not_there_is_told_after_its_start(host: Bench) -> None:
     before = host.monitor(ONE)
-    assert before.memory() is None
+    assert before.dump_state() is None
     await before.check()
     stands(host, "active", "running", NRestarts=1, ExecMainStartTimestampMonotonic=10 + 9)
     after = host.monitor(ONE)
-    memory = before.memory()
+    memory = before.dump_state()
     assert memory is not None
-    after.remember(memory)
+    after.restore_state(memory)
     assert (await after.check()).reason is Reason.UNIT_FAILED
     unrelated = host.monitor(ONE)
-    unrelated.remember({"looked_at": "yesterday", "ends": {"restarts": 0, "run": ""}})
+    unrelated.restore_state({"looked_at": "yesterday", "ends": {"restarts": 0, "run": ""}})
     assert (await unrelated.check()).reason is Reason.OK
 
 
@@ -268,7 +268,7 @@ async def test_what_a_crash_means_can_be_chosen(
     await crash_and_restart(host, NGINX, 1)
     await started.heard()
     seen = await started.monitor.check()
-    assert (seen.reason, seen.facts["unit.crashes"]) == (reason, 1)
+    assert (seen.reason, seen.fields["unit.crashes"]) == (reason, 1)
     assert judge(seen, started.monitor.settings, None).verdict is verdict
     await started.monitor.close()
 
@@ -279,7 +279,7 @@ async def test_a_program_that_ends_well_and_is_started_again_has_not_crashed(hos
     await crash_and_restart(host, NGINX, 1, **WELL)
     await started.heard()
     seen = await started.monitor.check()
-    assert (seen.reason, seen.facts["unit.crashes"]) == (Reason.OK, 0)
+    assert (seen.reason, seen.fields["unit.crashes"]) == (Reason.OK, 0)
     await started.monitor.close()
 
 
@@ -352,16 +352,16 @@ async def test_a_host_that_cannot_be_asked_says_nothing_of_its_units(host: Bench
     host.daemon.stop()
     await until(lambda: host.units._connection is None)
     seen = await monitor.check()
-    assert seen.reason is Reason.MANAGER_SILENT
+    assert seen.reason is Reason.MANAGER_TIMEOUT
     assert seen.detail == f"{NGINX}: the service manager cannot be asked: the bus hung up"
-    assert judge(seen, monitor.settings, None).verdict is Verdict.UNSURE
+    assert judge(seen, monitor.settings, None).verdict is Verdict.INCONCLUSIVE
 
 
 async def test_a_systemd_that_hangs_says_nothing_of_its_units(host: Bench) -> None:
     await host.monitor(ONE).check()
     host.systemd.is_hanging = True
     seen = await host.monitor(ONE, timeout_s=0.05).check()
-    assert seen.reason is Reason.MANAGER_SILENT
+    assert seen.reason is Reason.MANAGER_TIMEOUT
     assert "does not answer ListUnitsByNames" in seen.detail
 
 
@@ -386,20 +386,20 @@ async def test_of_many_none_may_have_failed(host: Bench) -> None:
         Reason.UNIT_FAILED,
         f"*.service 1 of 2 not well: {NGINX} failed (exit-code, status 1) since TIME",
     )
-    facts = {
-        name: seen.facts[name] for name in ("unit.count", "unit.failed", "unit.failed_units", "unit.crashes")
+    fields = {
+        name: seen.fields[name] for name in ("unit.count", "unit.failed", "unit.failed_units", "unit.crashes")
     }
-    assert list(facts.values()) == [2, 1, (NGINX,), 0]
+    assert list(fields.values()) == [2, 1, (NGINX,), 0]
 
 
 async def test_of_many_all_may_have_to_be_active(host: Bench) -> None:
-    keys = 'type = "unit"\nunits = ["ng*", "once.service"]\nwant = "active"'
+    keys = 'type = "unit"\nunits = ["ng*", "once.service"]\nexpect = "active"'
     host.systemd.units["once.service"] = service(Type="oneshot")
     host.systemd.units["once.service"].active_state = "inactive"
     assert (await one_check(host, keys)).reason is Reason.OK
     stands(host, "inactive", "dead")
     seen = await one_check(host, keys)
-    assert (seen.reason, seen.facts["unit.failed"]) == (Reason.UNIT_INACTIVE, 0)
+    assert (seen.reason, seen.fields["unit.failed"]) == (Reason.UNIT_INACTIVE, 0)
     assert f"1 of 2 not well: {NGINX} inactive (dead)" in seen.detail
 
 
@@ -407,7 +407,7 @@ async def test_a_pattern_that_matches_nothing_is_well_unless_something_is_to_be_
     keys = 'type = "unit"\nunits = "no-*"'
     seen = await one_check(host, keys)
     assert (seen.reason, seen.detail) == (Reason.OK, "no-* no unit of that name is loaded")
-    assert (await one_check(host, f'{keys}\nwant = "active"')).reason is Reason.UNIT_INACTIVE
+    assert (await one_check(host, f'{keys}\nexpect = "active"')).reason is Reason.UNIT_INACTIVE
 
 
 async def test_very_many_that_failed_are_counted_and_some_of_them_named(host: Bench) -> None:
@@ -415,7 +415,7 @@ async def test_very_many_that_failed_are_counted_and_some_of_them_named(host: Be
         unit = host.systemd.units[f"w@{number}.service"] = service(**BAD)
         unit.active_state = "failed"
     seen = await one_check(host, MANY)
-    assert seen.facts["unit.failed"] == MAX_LOOKED_AT * 2
+    assert seen.fields["unit.failed"] == MAX_LOOKED_AT * 2
     assert seen.detail.endswith(f"and {MAX_LOOKED_AT * 2 - 5} more")
     assert host.systemd.calls.count("ListUnitsByNames") == MAX_LOOKED_AT
 
@@ -430,7 +430,7 @@ async def test_a_crash_of_one_of_many_is_seen_between_two_checks(host: Bench) ->
     await started.heard()
     await until(lambda: started.woken >= 2)
     seen = await started.monitor.check()
-    assert (seen.reason, seen.facts["unit.crashes"]) == (Reason.UNIT_FAILED, 1)
+    assert (seen.reason, seen.fields["unit.crashes"]) == (Reason.UNIT_FAILED, 1)
     assert seen.detail == "*.service 2 units, all well; crashed and restarted: b.service"
     assert (await started.monitor.check()).reason is Reason.OK
     await started.monitor.close()
@@ -475,13 +475,15 @@ def read(tmp_path: Path, keys: str) -> UnitOptions:
 
 
 def test_every_option_is_read(tmp_path: Path) -> None:
-    keys = 'unit = "a@b.service"\nwant = "inactive"\ncrash = "warn"\ngrace = "2m"'
-    assert read(tmp_path, keys) == UnitOptions("a@b.service", (), Want.INACTIVE, OnCrash.WARN, 120.0)
+    keys = 'unit = "a@b.service"\nexpect = "inactive"\ncrash = "warn"\ngrace = "2m"'
+    assert read(tmp_path, keys) == UnitOptions("a@b.service", (), ExpectedState.INACTIVE, OnCrash.WARN, 120.0)
     assert read(tmp_path, 'units = ["a*", "b.service"]') == UnitOptions(
-        "", ("a*", "b.service"), Want.NOT_FAILED
+        "", ("a*", "b.service"), ExpectedState.NOT_FAILED
     )
 
 
 def test_the_least_that_can_be_said(tmp_path: Path) -> None:
-    assert read(tmp_path, f'unit = "{NGINX}"') == UnitOptions(NGINX, (), Want.ACTIVE, OnCrash.FAIL, 30.0)
-    assert read(tmp_path, 'units = "*.service"') == UnitOptions("", ("*.service",), Want.NOT_FAILED)
+    assert read(tmp_path, f'unit = "{NGINX}"') == UnitOptions(
+        NGINX, (), ExpectedState.ACTIVE, OnCrash.FAIL, 30.0
+    )
+    assert read(tmp_path, 'units = "*.service"') == UnitOptions("", ("*.service",), ExpectedState.NOT_FAILED)

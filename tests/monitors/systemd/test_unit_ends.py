@@ -135,9 +135,9 @@ def test_a_restart_of_ours_between_any_two_looks_changes_nothing(
     ends = Ends()
     for step in steps:
         told += play(ends, [step])
-        memory = json.loads(json.dumps(ends.memory()))
+        memory = json.loads(json.dumps(ends.dump_state()))
         ends = Ends()
-        ends.remember(memory)
+        ends.restore_state(memory)
     assert told == crashes
 
 
@@ -150,13 +150,13 @@ def test_the_last_end_is_what_was_heard() -> None:
 
 
 def test_nothing_is_remembered_before_the_first_look() -> None:
-    assert Ends().memory() is None
+    assert Ends().dump_state() is None
 
 
 @pytest.mark.parametrize("memory", [{}, {"restarts": "x", "run": 1, "expected": None}, {"restarts": 1}])
 def test_a_memory_of_another_release_is_left(memory: dict[str, object]) -> None:
     ends = Ends()
-    ends.remember(memory)
+    ends.restore_state(memory)
     assert play(ends, [again("2", 7)]) == [0]
 
 

@@ -1,12 +1,12 @@
-"""The meaning of an error in each phase; what a real peer can cause is in test_http_faults.py."""
+"""The meaning of an error in each phase; what a real peer can cause is in test_http_failures.py."""
 
 import errno
 import ssl
 
 import pytest
 
-from monitord.net import FaultKind, Phase
-from monitord.net.base.errors import fault_of_error, fault_of_timeout
+from monitord.net import FailureKind, Phase
+from monitord.net.base.errors import failure_of_error, failure_of_timeout
 from monitord.net.base.phases import PhaseTimer
 
 
@@ -25,37 +25,37 @@ def tls_error(reason: str) -> ssl.SSLError:
 @pytest.mark.parametrize(
     ("error", "phase", "kind"),
     [
-        (OSError(errno.ECONNREFUSED, ""), Phase.CONNECT, FaultKind.REFUSED),
-        (OSError(errno.ECONNRESET, ""), Phase.CONNECT, FaultKind.RESET),
-        (OSError(errno.ECONNRESET, ""), Phase.PROCESSING, FaultKind.RESET),
-        (OSError(errno.EPIPE, ""), Phase.TRANSFER, FaultKind.RESET),
-        (ConnectionResetError(), Phase.PROCESSING, FaultKind.RESET),
-        (OSError(errno.EHOSTUNREACH, ""), Phase.CONNECT, FaultKind.UNREACHABLE),
-        (OSError(errno.ENETUNREACH, ""), Phase.CONNECT, FaultKind.UNREACHABLE),
-        (OSError(errno.EACCES, ""), Phase.CONNECT, FaultKind.UNREACHABLE),
-        (OSError(errno.EPERM, ""), Phase.CONNECT, FaultKind.UNREACHABLE),
-        (OSError(errno.ETIMEDOUT, ""), Phase.CONNECT, FaultKind.TIMEOUT_CONNECT),
-        (OSError(errno.ETIMEDOUT, ""), Phase.TLS, FaultKind.TIMEOUT_TLS),
-        (OSError(errno.ETIMEDOUT, ""), Phase.TRANSFER, FaultKind.TIMEOUT_BODY),
-        (OSError(errno.EMFILE, ""), Phase.CONNECT, FaultKind.PROBER_EXHAUSTED),
-        (OSError(errno.ENFILE, ""), Phase.CONNECT, FaultKind.PROBER_EXHAUSTED),
-        (OSError(errno.ENOBUFS, ""), Phase.CONNECT, FaultKind.PROBER_EXHAUSTED),
-        (OSError(errno.ENOMEM, ""), Phase.TRANSFER, FaultKind.PROBER_EXHAUSTED),
-        (OSError(errno.EADDRNOTAVAIL, ""), Phase.CONNECT, FaultKind.PROBER_EXHAUSTED),
-        (ConnectionResetError(), Phase.TLS, FaultKind.TLS_FAILED),
-        (ConnectionAbortedError("SSL handshake is taking longer"), Phase.TLS, FaultKind.TIMEOUT_TLS),
-        (verification_error(9, "not yet"), Phase.TLS, FaultKind.TLS_EXPIRED),
-        (verification_error(10, "expired"), Phase.TLS, FaultKind.TLS_EXPIRED),
-        (verification_error(62, "Hostname mismatch"), Phase.TLS, FaultKind.TLS_NAME_MISMATCH),
-        (verification_error(64, "IP address mismatch"), Phase.TLS, FaultKind.TLS_NAME_MISMATCH),
-        (verification_error(18, "self-signed certificate"), Phase.TLS, FaultKind.TLS_UNTRUSTED),
-        (verification_error(23, "certificate revoked"), Phase.TLS, FaultKind.TLS_UNTRUSTED),
-        (tls_error("WRONG_VERSION_NUMBER"), Phase.TLS, FaultKind.TLS_FAILED),
-        (ssl.SSLError(), Phase.TLS, FaultKind.TLS_FAILED),
+        (OSError(errno.ECONNREFUSED, ""), Phase.CONNECT, FailureKind.REFUSED),
+        (OSError(errno.ECONNRESET, ""), Phase.CONNECT, FailureKind.RESET),
+        (OSError(errno.ECONNRESET, ""), Phase.PROCESSING, FailureKind.RESET),
+        (OSError(errno.EPIPE, ""), Phase.TRANSFER, FailureKind.RESET),
+        (ConnectionResetError(), Phase.PROCESSING, FailureKind.RESET),
+        (OSError(errno.EHOSTUNREACH, ""), Phase.CONNECT, FailureKind.UNREACHABLE),
+        (OSError(errno.ENETUNREACH, ""), Phase.CONNECT, FailureKind.UNREACHABLE),
+        (OSError(errno.EACCES, ""), Phase.CONNECT, FailureKind.UNREACHABLE),
+        (OSError(errno.EPERM, ""), Phase.CONNECT, FailureKind.UNREACHABLE),
+        (OSError(errno.ETIMEDOUT, ""), Phase.CONNECT, FailureKind.TIMEOUT_CONNECT),
+        (OSError(errno.ETIMEDOUT, ""), Phase.TLS, FailureKind.TIMEOUT_TLS),
+        (OSError(errno.ETIMEDOUT, ""), Phase.TRANSFER, FailureKind.TIMEOUT_BODY),
+        (OSError(errno.EMFILE, ""), Phase.CONNECT, FailureKind.PROBER_EXHAUSTED),
+        (OSError(errno.ENFILE, ""), Phase.CONNECT, FailureKind.PROBER_EXHAUSTED),
+        (OSError(errno.ENOBUFS, ""), Phase.CONNECT, FailureKind.PROBER_EXHAUSTED),
+        (OSError(errno.ENOMEM, ""), Phase.TRANSFER, FailureKind.PROBER_EXHAUSTED),
+        (OSError(errno.EADDRNOTAVAIL, ""), Phase.CONNECT, FailureKind.PROBER_EXHAUSTED),
+        (ConnectionResetError(), Phase.TLS, FailureKind.TLS_FAILED),
+        (ConnectionAbortedError("SSL handshake is taking longer"), Phase.TLS, FailureKind.TIMEOUT_TLS),
+        (verification_error(9, "not yet"), Phase.TLS, FailureKind.TLS_EXPIRED),
+        (verification_error(10, "expired"), Phase.TLS, FailureKind.TLS_EXPIRED),
+        (verification_error(62, "Hostname mismatch"), Phase.TLS, FailureKind.TLS_NAME_MISMATCH),
+        (verification_error(64, "IP address mismatch"), Phase.TLS, FailureKind.TLS_NAME_MISMATCH),
+        (verification_error(18, "self-signed certificate"), Phase.TLS, FailureKind.TLS_UNTRUSTED),
+        (verification_error(23, "certificate revoked"), Phase.TLS, FailureKind.TLS_UNTRUSTED),
+        (tls_error("WRONG_VERSION_NUMBER"), Phase.TLS, FailureKind.TLS_FAILED),
+        (ssl.SSLError(), Phase.TLS, FailureKind.TLS_FAILED),
     ],
 )
-def test_what_an_error_means_in_its_phase(error: OSError, phase: Phase, kind: FaultKind) -> None:
-    seen, detail = fault_of_error(error, phase)
+def test_what_an_error_means_in_its_phase(error: OSError, phase: Phase, kind: FailureKind) -> None:
+    seen, detail = failure_of_error(error, phase)
     assert seen is kind
     assert detail
     assert "\n" not in detail
@@ -73,7 +73,7 @@ def test_what_an_error_means_in_its_phase(error: OSError, phase: Phase, kind: Fa
     ],
 )
 def test_what_openssl_says_in_words(reason: str, detail: str) -> None:
-    assert fault_of_error(tls_error(reason), Phase.TLS) == (FaultKind.TLS_FAILED, detail)
+    assert failure_of_error(tls_error(reason), Phase.TLS) == (FailureKind.TLS_FAILED, detail)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_what_openssl_says_in_words(reason: str, detail: str) -> None:
     ],
 )
 def test_an_abbreviation_of_openssl_keeps_its_capitals(message: str, detail: str) -> None:
-    assert detail in fault_of_error(verification_error(64, message), Phase.TLS)[1]
+    assert detail in failure_of_error(verification_error(64, message), Phase.TLS)[1]
 
 
 def test_each_phase_has_a_timeout_of_its_own() -> None:
@@ -95,7 +95,7 @@ def test_each_phase_has_a_timeout_of_its_own() -> None:
     kinds: list[str] = []
     for phase in Phase:
         timer.enter(phase)
-        kinds.append(fault_of_timeout(timer)[0].value)
+        kinds.append(failure_of_timeout(timer)[0].value)
     assert kinds == [
         "timeout_resolve",
         "timeout_connect",
@@ -110,8 +110,8 @@ def test_timeout_after_time_lost_in_a_queue_is_a_probe_error(phase: Phase) -> No
     timer = PhaseTimer()
     timer.enter(phase)
     timer.discount(3.0)
-    kind, detail = fault_of_timeout(timer)
+    kind, detail = failure_of_timeout(timer)
     assert (kind, detail.split(":")[0]) == (
-        FaultKind.PROBER_EXHAUSTED,
+        FailureKind.PROBER_EXHAUSTED,
         "3.0 s were lost in the queue for a look-up thread",
     )

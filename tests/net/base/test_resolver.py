@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from monitord.net import (
-    FaultKind,
+    FailureKind,
     HttpClient,
-    HttpFault,
+    HttpFailure,
     HttpRequest,
     IpFamily,
     ResolveError,
@@ -110,7 +110,7 @@ async def test_the_family_is_passed_on_and_addresses_come_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "problem", "is_ours"),
+    ("error", "problem", "is_probe_error"),
     [
         (socket.gaierror(socket.EAI_NONAME, "x"), "no such name", False),
         (socket.gaierror(socket.EAI_AGAIN, "x"), "the name servers do not answer", False),
@@ -121,14 +121,14 @@ async def test_the_family_is_passed_on_and_addresses_come_once() -> None:
         (OSError(5, "Input/output error"), "Input/output error", False),
     ],
 )
-async def test_what_getaddrinfo_says(error: Exception, problem: str, is_ours: bool) -> None:
+async def test_what_getaddrinfo_says(error: Exception, problem: str, is_probe_error: bool) -> None:
     def failing(name: str, family: int) -> Sequence[str]:
         raise error
 
     resolver = Resolver(failing)
     with pytest.raises(ResolveError) as raised:
         await resolver.resolve("name")
-    assert (raised.value.problem, raised.value.is_ours) == (problem, is_ours)
+    assert (raised.value.problem, raised.value.is_probe_error) == (problem, is_probe_error)
     await resolver.close()
 
 
@@ -139,7 +139,7 @@ async def test_a_name_without_addresses_is_an_error() -> None:
     await resolver.close()
 
 
-async def test_try_again_without_file_descriptors_is_our_own_fault() -> None:
+async def test_try_again_without_file_descriptors_is_our_own_failure() -> None:
     def failing(name: str, family: int) -> Sequence[str]:
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
@@ -153,7 +153,7 @@ async def test_try_again_without_file_descriptors_is_our_own_fault() -> None:
             await resolver.resolve("name")
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert raised.value.is_ours
+    assert raised.value.is_probe_error
     await resolver.close()
 
 
@@ -210,15 +210,15 @@ async def fill(resolver: Resolver, names: DeadNames, count: int) -> list["asynci
     return hanging
 
 
-async def test_names_beyond_the_limit_wait_in_line_and_those_given_up_are_never_asked(
+async def test_names_beyond_the_limit_wait_in_line_and_those_expired_are_never_asked(
     names: DeadNames,
 ) -> None:
     resolver = Resolver(names)
     hanging = await fill(resolver, names, Lane.NEW.value)
-    given_up, waiting = (asyncio.create_task(resolver.resolve(f"live{n}.test")) for n in range(2))
+    expired, waiting = (asyncio.create_task(resolver.resolve(f"live{n}.test")) for n in range(2))
     await asyncio.sleep(0)
-    given_up.cancel()
-    await asyncio.gather(given_up, return_exceptions=True)
+    expired.cancel()
+    await asyncio.gather(expired, return_exceptions=True)
     names.released.set()
     assert await waiting == ("127.0.0.1",)
     await asyncio.gather(*hanging)
@@ -372,9 +372,9 @@ async def test_a_dead_resolver_stops_no_exchange_that_needs_no_name(names: DeadN
     async with serve(respond()) as server:
         await exchange(client, HttpRequest(url=f"http://127.0.0.1:{server.port}/"))
     outcomes = await asyncio.gather(*dead)
-    kinds = {outcome.kind for outcome in outcomes if isinstance(outcome, HttpFault)}
-    # On a busy host the threads begin late, which is no fault of the names.
-    assert kinds <= {FaultKind.TIMEOUT_RESOLVE, FaultKind.PROBER_EXHAUSTED}
+    kinds = {outcome.kind for outcome in outcomes if isinstance(outcome, HttpFailure)}
+    # On a busy host the threads begin late, which is no failure of the names.
+    assert kinds <= {FailureKind.TIMEOUT_RESOLVE, FailureKind.PROBER_EXHAUSTED}
     names.released.set()
     await client.close()
 

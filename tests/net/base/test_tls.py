@@ -1,4 +1,4 @@
-"""Contexts by options, and the facts of a handshake with a real peer."""
+"""Contexts by options, and the fields of a handshake with a real peer."""
 
 import asyncio
 import os

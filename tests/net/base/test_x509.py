@@ -37,7 +37,7 @@ def make(
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
-def test_the_facts_of_a_certificate(authority: Authority, tmp_path: Path) -> None:
+def test_the_fields_of_a_certificate(authority: Authority, tmp_path: Path) -> None:
     issued = authority.issue("one.test", "*.one.test", "192.0.2.7", "2001:db8::7", directory=tmp_path)
     seen = parse_certificate(issued.certificate.public_bytes(Encoding.DER))
     assert (seen.subject, seen.issuer) == ("CN=one.test, O=Tests", "CN=Test Root, O=Tests")

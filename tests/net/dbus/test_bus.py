@@ -14,7 +14,7 @@ from monitord.net.dbus.bus import (
     MAX_LINE_BYTES,
     BusConnection,
     BusError,
-    BusFault,
+    BusFailure,
     BusPeer,
     Signal,
     socket_of,
@@ -64,7 +64,7 @@ async def peer_that_says(folder: Path, *answers: bytes, ends: bool = False) -> A
         await server.wait_closed()
 
 
-async def fault_of(address: str, within_s: float = 20) -> BusError:
+async def failure_of(address: str, within_s: float = 20) -> BusError:
     with pytest.raises(BusError) as raised:
         await open_to(address, within_s=within_s)
     return raised.value
@@ -105,18 +105,18 @@ async def test_signals_are_heard(daemon: Daemon) -> None:
 
 async def test_an_error_bears_its_name_and_what_was_said(daemon: Daemon) -> None:
     connection = await open_to(daemon.address)
-    for peer, member, fault, name in (
-        (BUS, "NoSuchMember", BusFault.REFUSED, "org.freedesktop.DBus.Error.UnknownMethod"),
+    for peer, member, failure, name in (
+        (BUS, "NoSuchMember", BusFailure.REFUSED, "org.freedesktop.DBus.Error.UnknownMethod"),
         (
             BusPeer("no.body", "/", "no.body"),
             "Ask",
-            BusFault.AWAY,
+            BusFailure.AWAY,
             "org.freedesktop.DBus.Error.NameHasNoOwner",
         ),
     ):
         with pytest.raises(BusError) as raised:
             await connection.call(peer, member, "", (), "", deadline=soon())
-        assert (raised.value.fault, raised.value.name) == (fault, name)
+        assert (raised.value.failure, raised.value.name) == (failure, name)
         assert peer.name in raised.value.detail
     connection.close()
 
@@ -128,7 +128,7 @@ async def test_what_a_policy_denies_is_forbidden(tmp_path: Path) -> None:
     connection = await open_to(daemon.address)
     with pytest.raises(BusError) as raised:
         await connection.call(MANAGER, "Secret", "", (), "", deadline=soon())
-    assert raised.value.fault is BusFault.FORBIDDEN
+    assert raised.value.failure is BusFailure.FORBIDDEN
     connection.close()
     await systemd.stop()
     daemon.stop()
@@ -141,7 +141,7 @@ async def test_a_peer_that_does_not_answer_is_left_at_the_deadline(daemon: Daemo
     connection = await open_to(daemon.address)
     with pytest.raises(BusError) as raised:
         await connection.call(MANAGER, "Subscribe", "", (), "", deadline=time.monotonic() + 0.05)
-    assert raised.value.fault is BusFault.SILENT
+    assert raised.value.failure is BusFailure.SILENT
     assert str(raised.value) == f"{SYSTEMD} does not answer Subscribe"
     systemd.is_hanging = False
     # The late answer of a call that was given up belongs to nobody.
@@ -157,7 +157,7 @@ async def test_an_answer_of_another_type_is_refused(daemon: Daemon) -> None:
     connection = await open_to(daemon.address)
     with pytest.raises(BusError) as raised:
         await connection.call(MANAGER, "ListUnits", "", (), "s", deadline=soon())
-    assert raised.value.fault is BusFault.REFUSED
+    assert raised.value.failure is BusFailure.REFUSED
     assert "answers 'u' in place of 's'" in str(raised.value)
     connection.close()
     await systemd.stop()
@@ -173,7 +173,7 @@ async def test_a_bus_that_goes_away_ends_every_call(daemon: Daemon) -> None:
     daemon.stop()
     with pytest.raises(BusError) as raised:
         await asked
-    assert raised.value.fault is BusFault.AWAY
+    assert raised.value.failure is BusFailure.AWAY
     assert connection.lost.is_set()
     with pytest.raises(BusError, match="hung up"):
         await connection.call(BUS, "ListNames", "", (), "as", deadline=soon())
@@ -181,41 +181,44 @@ async def test_a_bus_that_goes_away_ends_every_call(daemon: Daemon) -> None:
 
 
 async def test_no_bus_is_away(tmp_path: Path) -> None:
-    fault = await fault_of(f"unix:path={tmp_path}/nothing")
-    assert (fault.fault, str(fault)) == (BusFault.AWAY, f"{tmp_path}/nothing: no such file or directory")
+    failure = await failure_of(f"unix:path={tmp_path}/nothing")
+    assert (failure.failure, str(failure)) == (
+        BusFailure.AWAY,
+        f"{tmp_path}/nothing: no such file or directory",
+    )
 
 
 @pytest.mark.parametrize(
-    ("answers", "ends", "fault", "detail"),
+    ("answers", "ends", "failure", "detail"),
     [
-        pytest.param([], True, BusFault.AWAY, "the bus hung up", id="hangs_up_at_once"),
-        pytest.param([b"OK 12"], True, BusFault.AWAY, "the bus hung up", id="hangs_up_in_a_line"),
-        pytest.param([b"REJECTED EXTERNAL\r\n"], False, BusFault.FORBIDDEN, "does not let this", id="rejected"),
-        pytest.param([b"HTTP/1.1 400 Bad Request\r\n"], False, BusFault.AWAY, "no bus: it says", id="web_server"),
-        pytest.param([b"x" * (MAX_LINE_BYTES + 1)], False, BusFault.AWAY, "has no end", id="endless_line"),
-        pytest.param([b"OK " + b"0" * 32 + b"\r\n", b"\xff" * 64], False, BusFault.AWAY, "no message", id="noise"),
+        pytest.param([], True, BusFailure.AWAY, "the bus hung up", id="hangs_up_at_once"),
+        pytest.param([b"OK 12"], True, BusFailure.AWAY, "the bus hung up", id="hangs_up_in_a_line"),
+        pytest.param([b"REJECTED EXTERNAL\r\n"], False, BusFailure.FORBIDDEN, "does not let this", id="rejected"),
+        pytest.param([b"HTTP/1.1 400 Bad Request\r\n"], False, BusFailure.AWAY, "no bus: it says", id="web_server"),
+        pytest.param([b"x" * (MAX_LINE_BYTES + 1)], False, BusFailure.AWAY, "has no end", id="endless_line"),
+        pytest.param([b"OK " + b"0" * 32 + b"\r\n", b"\xff" * 64], False, BusFailure.AWAY, "no message", id="noise"),
         pytest.param(
             [b"OK " + b"0" * 32 + b"\r\n", b"l\2\1\1\xff\xff\xff\xff\1\0\0\0\0\0\0\0"],
-            False, BusFault.AWAY, "no message", id="a_message_of_four_gigabytes",
+            False, BusFailure.AWAY, "no message", id="a_message_of_four_gigabytes",
         ),
         pytest.param(
             [b"OK " + b"0" * 32 + b"\r\n", b"l\2\1\7\0\0\0\0\1\0\0\0\0\0\0\0"],
-            False, BusFault.AWAY, "no message", id="another_version",
+            False, BusFailure.AWAY, "no message", id="another_version",
         ),
     ],
 )  # fmt: skip
 async def test_a_peer_that_is_no_bus_is_left(
-    tmp_path: Path, answers: list[bytes], ends: bool, fault: BusFault, detail: str
+    tmp_path: Path, answers: list[bytes], ends: bool, failure: BusFailure, detail: str
 ) -> None:
     async with peer_that_says(tmp_path, *answers, ends=ends) as address:
-        said = await fault_of(address)
-    assert said.fault is fault
+        said = await failure_of(address)
+    assert said.failure is failure
     assert detail in str(said)
 
 
 async def test_a_bus_that_says_nothing_is_left_at_the_deadline(tmp_path: Path) -> None:
     async with peer_that_says(tmp_path) as address:
-        assert (await fault_of(address, within_s=0.05)).fault is BusFault.SILENT
+        assert (await failure_of(address, within_s=0.05)).failure is BusFailure.SILENT
 
 
 @pytest.mark.parametrize(

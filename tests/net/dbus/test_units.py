@@ -10,7 +10,7 @@ import pytest
 from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio.message_bus import MessageBus
 
-from monitord.net.dbus.bus import BusError, BusFault
+from monitord.net.dbus.bus import BusError, BusFailure
 from monitord.net.dbus.unit_state import UnitChange, UnitState
 from monitord.net.dbus.units import LOOKS, Units
 from tests.buses import (
@@ -179,7 +179,7 @@ async def test_a_manager_that_hangs_costs_no_more_than_the_deadline(
     systemd.is_hanging = True
     with pytest.raises(BusError) as raised:
         await units.look(NGINX, deadline=time.monotonic() + 0.05)
-    assert raised.value.fault is BusFault.SILENT
+    assert raised.value.failure is BusFailure.SILENT
     systemd.is_hanging = False
     assert (await units.look(NGINX, deadline=soon())).active_state == "active"
 
@@ -207,7 +207,7 @@ async def test_a_manager_that_talks_nonsense_is_refused(
     systemd.answer = answer
     with pytest.raises(BusError) as raised:
         await units.look(NGINX, deadline=soon())
-    assert raised.value.fault is BusFault.REFUSED
+    assert raised.value.failure is BusFailure.REFUSED
 
 
 async def test_a_property_of_another_type_counts_as_not_said(systemd: FakeSystemd, units: Units) -> None:
@@ -303,7 +303,7 @@ async def test_a_bus_that_comes_back_is_found_again(
     await systemd.stop()
     with pytest.raises(BusError) as raised:
         await units.look(NGINX, deadline=soon())
-    assert raised.value.fault is BusFault.AWAY
+    assert raised.value.failure is BusFailure.AWAY
     daemon.start()
     await systemd.start()
     await until(lambda: len(heard) == 2)
@@ -319,7 +319,7 @@ async def test_while_there_is_no_bus_nobody_is_kept_waiting(daemon: Daemon) -> N
     for _ in range(20):
         with pytest.raises(BusError) as raised:
             await units.look(NGINX, deadline=soon())
-        assert raised.value.fault is BusFault.AWAY
+        assert raised.value.failure is BusFailure.AWAY
     await units.close()
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from monitord.net import FaultKind, IpFamily, Phase, Resolver, TlsContexts, TlsOptions
+from monitord.net import FailureKind, IpFamily, Phase, Resolver, TlsContexts, TlsOptions
 from monitord.net.dns.client import (
     MAX_STRAYS,
     DnsAnswer,
     DnsClient,
-    DnsFault,
+    DnsFailure,
     DnsProtocol,
     DnsQuestion,
     DnsServer,
@@ -38,9 +38,9 @@ def server(port: int, protocol: DnsProtocol = DnsProtocol.UDP, *, host: str = "1
     return DnsServer(host, port, protocol)
 
 
-async def fault(client: DnsClient, server: DnsServer, *, deadline: float | None = None) -> DnsFault:
+async def failure(client: DnsClient, server: DnsServer, *, deadline: float | None = None) -> DnsFailure:
     outcome = await client.ask(QUESTION, server, deadline=deadline or in_time())
-    assert isinstance(outcome, DnsFault), outcome
+    assert isinstance(outcome, DnsFailure), outcome
     return outcome
 
 
@@ -68,13 +68,13 @@ async def test_an_answer_that_was_cut_short_is_asked_for_again_by_tcp(dns_client
     assert (seen.answers, seen.protocol, seen.was_truncated) == (("192.0.2.1",), DnsProtocol.TCP, True)
 
 
-async def test_the_fault_of_the_second_try_is_told_when_an_answer_was_cut_short(
+async def test_the_failure_of_the_second_try_is_told_when_an_answer_was_cut_short(
     dns_client: DnsClient,
 ) -> None:
     port = free_port()
     async with answering(lambda query: [response(query, flags=TRUNCATED)], port=port):
-        seen = await fault(dns_client, server(port))
-    assert (seen.kind, seen.detail) == (FaultKind.REFUSED, f"connect to 127.0.0.1:{port} refused")
+        seen = await failure(dns_client, server(port))
+    assert (seen.kind, seen.detail) == (FailureKind.REFUSED, f"connect to 127.0.0.1:{port} refused")
 
 
 async def test_what_does_not_belong_to_the_question_is_passed_over(dns_client: DnsClient) -> None:
@@ -89,15 +89,15 @@ async def test_what_does_not_belong_to_the_question_is_passed_over(dns_client: D
 
 async def test_nothing_but_wrong_numbers_is_told_as_such(dns_client: DnsClient) -> None:
     async with answering(lambda query: [with_number(response(query, A_RECORD), 1)]) as port:
-        seen = await fault(dns_client, server(port), deadline=soon())
-    assert seen.kind is FaultKind.PROTOCOL_ERROR
+        seen = await failure(dns_client, server(port), deadline=soon())
+    assert seen.kind is FailureKind.PROTOCOL_ERROR
     assert seen.detail == "nothing but answers that do not belong to the question came"
 
 
 async def test_a_flood_of_wrong_numbers_ends_before_the_deadline(dns_client: DnsClient) -> None:
     async with answering(lambda query: [with_number(query, 1)] * MAX_STRAYS) as port:
-        seen = await fault(dns_client, server(port))
-    assert seen.kind is FaultKind.PROTOCOL_ERROR
+        seen = await failure(dns_client, server(port))
+    assert seen.kind is FailureKind.PROTOCOL_ERROR
     assert seen.detail == f"{MAX_STRAYS} answers that do not belong to the question came"
 
 
@@ -134,25 +134,25 @@ async def test_an_answer_that_is_none_is_a_protocol_error(
         serve(answer_stream(lambda query: [make(query)])) as stream,
         answering(lambda query: [make(query)], port=stream.port),
     ):
-        seen = await fault(dns_client, server(stream.port, protocol))
-    assert seen.kind is FaultKind.PROTOCOL_ERROR
+        seen = await failure(dns_client, server(stream.port, protocol))
+    assert seen.kind is FailureKind.PROTOCOL_ERROR
     assert seen.detail.startswith(detail)
 
 
 async def test_another_number_on_a_stream_is_a_protocol_error(dns_client: DnsClient) -> None:
     async with serve(answer_stream(lambda query: [with_number(response(query), 1)])) as stream:
-        seen = await fault(dns_client, server(stream.port, DnsProtocol.TCP))
+        seen = await failure(dns_client, server(stream.port, DnsProtocol.TCP))
     assert (seen.kind, seen.detail) == (
-        FaultKind.PROTOCOL_ERROR,
+        FailureKind.PROTOCOL_ERROR,
         "the answer does not belong to the question",
     )
 
 
 async def test_a_silent_server_is_a_timeout_of_the_response(dns_client: DnsClient) -> None:
     async with answering(lambda _: []) as port:
-        seen = await fault(dns_client, server(port), deadline=soon())
+        seen = await failure(dns_client, server(port), deadline=soon())
     assert (seen.kind, seen.detail) == (
-        FaultKind.TIMEOUT_RESPONSE,
+        FailureKind.TIMEOUT_RESPONSE,
         f"127.0.0.1:{port}: no response in time",
     )
 
@@ -165,21 +165,21 @@ async def test_a_closed_port_is_refused_by_udp_as_by_tcp(
     dns_client: DnsClient, protocol: DnsProtocol, detail: str
 ) -> None:
     port = free_port()
-    seen = await fault(dns_client, server(port, protocol))
-    assert (seen.kind, seen.detail) == (FaultKind.REFUSED, detail.format(port))
+    seen = await failure(dns_client, server(port, protocol))
+    assert (seen.kind, seen.detail) == (FailureKind.REFUSED, detail.format(port))
 
 
 async def test_no_way_to_the_server_is_unreachable(dns_client: DnsClient) -> None:
-    seen = await fault(dns_client, DnsServer("fe80::1%nosuch0", 53), deadline=soon())
+    seen = await failure(dns_client, DnsServer("fe80::1%nosuch0", 53), deadline=soon())
     assert (seen.kind, seen.detail) == (
-        FaultKind.UNREACHABLE,
+        FailureKind.UNREACHABLE,
         "connect to [fe80::1%nosuch0]:53: No such device",
     )
 
 
 async def test_a_server_name_that_does_not_exist_is_told(dns_client: DnsClient) -> None:
-    seen = await fault(dns_client, server(53, host="nowhere.test"))
-    assert (seen.kind, seen.detail) == (FaultKind.RESOLVE_FAILED, "resolve nowhere.test: no such name")
+    seen = await failure(dns_client, server(53, host="nowhere.test"))
+    assert (seen.kind, seen.detail) == (FailureKind.RESOLVE_FAILED, "resolve nowhere.test: no such name")
     assert seen.address is None
 
 
@@ -195,21 +195,21 @@ async def test_a_stream_that_ends_early_is_a_reset(dns_client: DnsClient) -> Non
         await peer.send(b"\x00\x40", b"\x00" * 10)
 
     async with serve(half) as stream:
-        seen = await fault(dns_client, server(stream.port, DnsProtocol.TCP))
-    assert seen.kind is FaultKind.RESET
+        seen = await failure(dns_client, server(stream.port, DnsProtocol.TCP))
+    assert seen.kind is FailureKind.RESET
     assert seen.detail.endswith("the server closed the connection without an answer")
 
 
 async def test_a_stream_that_never_answers_is_a_timeout_of_the_response(dns_client: DnsClient) -> None:
     async with serve(Peer.hang) as stream:
-        seen = await fault(dns_client, server(stream.port, DnsProtocol.TCP), deadline=soon())
-    assert seen.kind is FaultKind.TIMEOUT_RESPONSE
+        seen = await failure(dns_client, server(stream.port, DnsProtocol.TCP), deadline=soon())
+    assert seen.kind is FailureKind.TIMEOUT_RESPONSE
 
 
 async def test_a_handshake_that_hangs_is_a_timeout_of_tls(dns_client: DnsClient) -> None:
     async with serve(Peer.hang) as stream:
-        seen = await fault(dns_client, server(stream.port, DnsProtocol.TLS), deadline=soon())
-    assert seen.kind is FaultKind.TIMEOUT_TLS
+        seen = await failure(dns_client, server(stream.port, DnsProtocol.TLS), deadline=soon())
+    assert seen.kind is FailureKind.TIMEOUT_TLS
 
 
 async def test_a_name_that_hangs_is_a_timeout_of_resolving() -> None:
@@ -221,17 +221,17 @@ async def test_a_name_that_hangs_is_a_timeout_of_resolving() -> None:
         return ["127.0.0.1"]
 
     resolver = Resolver(hang, monotonic=lambda: 0.0)
-    seen = await fault(DnsClient(resolver, TlsContexts()), server(53, host="slow.test"), deadline=soon())
+    seen = await failure(DnsClient(resolver, TlsContexts()), server(53, host="slow.test"), deadline=soon())
     freed.set()
-    assert (seen.kind, seen.detail) == (FaultKind.TIMEOUT_RESOLVE, "resolve slow.test: no answer in time")
+    assert (seen.kind, seen.detail) == (FailureKind.TIMEOUT_RESOLVE, "resolve slow.test: no answer in time")
     await asyncio.sleep(0)
     await resolver.close()
 
 
 async def test_a_question_after_the_deadline_ends_at_once(dns_client: DnsClient) -> None:
     async with answering(lambda _: []) as port:
-        seen = await fault(dns_client, server(port), deadline=time.monotonic() - 1)
-    assert seen.kind is FaultKind.TIMEOUT_RESPONSE
+        seen = await failure(dns_client, server(port), deadline=time.monotonic() - 1)
+    assert seen.kind is FailureKind.TIMEOUT_RESPONSE
 
 
 @pytest.mark.parametrize("protocol", list(DnsProtocol))
@@ -278,12 +278,12 @@ async def test_a_certificate_is_verified_and_told(
 @pytest.mark.parametrize(
     ("name", "until", "trusts", "kind"),
     [
-        pytest.param("ns.test", -DAY / 2, True, FaultKind.TLS_EXPIRED, id="expired"),
-        pytest.param("other.test", DAY, True, FaultKind.TLS_NAME_MISMATCH, id="other name"),
-        pytest.param("ns.test", DAY, False, FaultKind.TLS_UNTRUSTED, id="untrusted"),
+        pytest.param("ns.test", -DAY / 2, True, FailureKind.TLS_EXPIRED, id="expired"),
+        pytest.param("other.test", DAY, True, FailureKind.TLS_NAME_MISMATCH, id="other name"),
+        pytest.param("ns.test", DAY, False, FailureKind.TLS_UNTRUSTED, id="untrusted"),
     ],
 )
-async def test_a_bad_certificate_has_its_own_fault(
+async def test_a_bad_certificate_has_its_own_failure(
     dns_client: DnsClient,
     authority: Authority,
     ca_file: str,
@@ -291,7 +291,7 @@ async def test_a_bad_certificate_has_its_own_fault(
     name: str,
     until: timedelta,
     trusts: bool,
-    kind: FaultKind,
+    kind: FailureKind,
 ) -> None:
     issued = authority.issue(name, directory=tmp_path, valid_until=until)
     other = str(Authority("Another").write(tmp_path / "other.pem"))
@@ -303,13 +303,13 @@ async def test_a_bad_certificate_has_its_own_fault(
             tls=TlsOptions(ca_file=ca_file if trusts else other),
             server_name="ns.test",
         )
-        assert (await fault(dns_client, asked)).kind is kind
+        assert (await failure(dns_client, asked)).kind is kind
 
 
-async def test_a_ca_file_that_is_gone_is_a_fault_and_opens_nothing(dns_client: DnsClient) -> None:
+async def test_a_ca_file_that_is_gone_is_a_failure_and_opens_nothing(dns_client: DnsClient) -> None:
     async with serve(Peer.hang) as stream:
         asked = DnsServer(
             "127.0.0.1", stream.port, DnsProtocol.TLS, tls=TlsOptions(ca_file="/nowhere/ca.pem")
         )
-        seen = await fault(dns_client, asked)
-    assert (seen.kind, stream.connections) == (FaultKind.TLS_FAILED, 0)
+        seen = await failure(dns_client, asked)
+    assert (seen.kind, stream.connections) == (FailureKind.TLS_FAILED, 0)

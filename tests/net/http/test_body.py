@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from monitord.net import Deviation, FaultKind, HttpClient, HttpExchange, HttpFault, HttpRequest
+from monitord.net import Deviation, FailureKind, HttpClient, HttpExchange, HttpFailure, HttpRequest
 from tests.net.conftest import in_time
 from tests.servers import respond, serve
 
@@ -17,7 +17,7 @@ RAW_DEFLATE = RAW.compress(TEXT) + RAW.flush()
 
 async def fetch(
     client: HttpClient, body: bytes, coding: str, *, read_body: bool = True, limit: int = 1_000_000
-) -> HttpExchange | HttpFault:
+) -> HttpExchange | HttpFailure:
     async with serve(respond(body=body, headers={"Content-Encoding": coding})) as server:
         request = HttpRequest(
             url=f"http://127.0.0.1:{server.port}/", read_body=read_body, max_body_bytes=limit
@@ -111,12 +111,12 @@ async def test_nothing_is_nothing_in_any_coding(
         pytest.param("deflate", b"\xff\xff\xff", "the body is not deflate as it says", id="not deflate"),
     ],
 )
-async def test_damaged_compressed_body_is_a_fault(
+async def test_damaged_compressed_body_is_a_failure(
     client: HttpClient, coding: str, body: bytes, detail: str
 ) -> None:
     seen = await fetch(client, body, coding)
-    assert isinstance(seen, HttpFault)
-    assert (seen.kind, seen.detail, seen.status) == (FaultKind.PROTOCOL_ERROR, detail, 200)
+    assert isinstance(seen, HttpFailure)
+    assert (seen.kind, seen.detail, seen.status) == (FailureKind.PROTOCOL_ERROR, detail, 200)
 
 
 @pytest.mark.parametrize(
@@ -147,8 +147,8 @@ async def test_body_in_an_unknown_coding_is_not_handed_on(
 async def test_unpacking_stops_at_the_limit(client: HttpClient, bomb: bytes) -> None:
     coding = "gzip, gzip" if len(bomb) < 2000 else "gzip"
     seen = await fetch(client, bomb, coding)
-    assert isinstance(seen, HttpFault)
-    assert (seen.kind, seen.detail) == (FaultKind.TOO_LARGE, "the body is larger than 1000000 bytes")
+    assert isinstance(seen, HttpFailure)
+    assert (seen.kind, seen.detail) == (FailureKind.TOO_LARGE, "the body is larger than 1000000 bytes")
 
 
 @pytest.mark.parametrize(("coding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
@@ -191,14 +191,14 @@ async def test_coding_of_a_suggested_library_is_unpacked(
         assert isinstance(seen, HttpExchange)
         assert (seen.body, seen.deviations) == (text, ())
     cut = await fetch(client, pack(noise)[:-1], coding)
-    assert isinstance(cut, HttpFault)
+    assert isinstance(cut, HttpFailure)
     assert cut.detail == f"the {coding} data of the body ends too early"
     other = await fetch(client, b"\xff" * 100, coding)
-    assert isinstance(other, HttpFault)
+    assert isinstance(other, HttpFailure)
     assert other.detail == f"the body is not {coding} as it says"
     bomb = await fetch(client, pack(bytes(20_000_000)), coding)
-    assert isinstance(bomb, HttpFault)
-    assert bomb.kind is FaultKind.TOO_LARGE
+    assert isinstance(bomb, HttpFailure)
+    assert bomb.kind is FailureKind.TOO_LARGE
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from monitord.net import (
-    FaultKind,
+    FailureKind,
     HttpClient,
     HttpExchange,
-    HttpFault,
+    HttpFailure,
     HttpRequest,
     IpFamily,
     Phase,
@@ -23,7 +23,7 @@ from monitord.net import (
     parse_endpoint,
 )
 from tests.certificates import Authority
-from tests.net.conftest import exchange, fault, in_time, soon
+from tests.net.conftest import exchange, failure, in_time, soon
 from tests.servers import Peer, Script, free_port, has_ipv6, respond, send_raw, serve
 
 needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 on the loopback")
@@ -129,11 +129,11 @@ async def test_a_compressed_body_is_unpacked(client: HttpClient, encoding: str, 
 async def test_a_compressed_body_is_unpacked_to_the_limit_only(client: HttpClient) -> None:
     bomb = gzip.compress(bytes(10_000_000))
     async with serve(respond(body=bomb, headers={"Content-Encoding": "gzip"})) as server:
-        seen = await fault(
+        seen = await failure(
             client,
             HttpRequest(url=f"http://127.0.0.1:{server.port}/", read_body=True, max_body_bytes=100_000),
         )
-    assert seen.kind is FaultKind.TOO_LARGE
+    assert seen.kind is FailureKind.TOO_LARGE
 
 
 async def test_a_response_of_http_1_0_ends_with_the_connection(client: HttpClient) -> None:
@@ -284,8 +284,8 @@ async def test_the_family_of_addresses_is_obeyed(client: HttpClient, family: IpF
 async def test_one_address_is_tried_and_no_other(client: HttpClient) -> None:
     """three.test has three addresses, and the first of them does not answer."""
     async with serve(respond(), host="127.0.0.2") as server:
-        seen = await fault(client, HttpRequest(url=f"http://three.test:{server.port}/"))
-    assert (seen.kind, seen.address, server.connections) == (FaultKind.REFUSED, "127.0.0.1", 0)
+        seen = await failure(client, HttpRequest(url=f"http://three.test:{server.port}/"))
+    assert (seen.kind, seen.address, server.connections) == (FailureKind.REFUSED, "127.0.0.1", 0)
 
 
 async def test_each_address_is_tried_when_asked_to(client: HttpClient) -> None:
@@ -294,17 +294,17 @@ async def test_each_address_is_tried_when_asked_to(client: HttpClient) -> None:
             HttpRequest(url=f"http://three.test:{server.port}/"), deadline=in_time()
         )
     assert [(type(outcome), outcome.address) for outcome in outcomes] == [
-        (HttpFault, "127.0.0.1"),
+        (HttpFailure, "127.0.0.1"),
         (HttpExchange, "127.0.0.2"),
-        (HttpFault, "127.0.0.3"),
+        (HttpFailure, "127.0.0.3"),
     ]
     assert all(outcome.phases[Phase.RESOLVE] > 0 for outcome in outcomes)
 
 
-async def test_each_address_of_a_name_that_does_not_resolve_is_one_fault(client: HttpClient) -> None:
+async def test_each_address_of_a_name_that_does_not_resolve_is_one_failure(client: HttpClient) -> None:
     outcomes = await client.fetch_each(HttpRequest(url="http://nowhere.test/"), deadline=in_time())
-    assert [outcome.kind for outcome in outcomes if isinstance(outcome, HttpFault)] == [
-        FaultKind.RESOLVE_FAILED
+    assert [outcome.kind for outcome in outcomes if isinstance(outcome, HttpFailure)] == [
+        FailureKind.RESOLVE_FAILED
     ]
 
 
@@ -324,8 +324,8 @@ async def test_each_address_has_the_same_deadline(client: HttpClient) -> None:
         outcomes = await client.fetch_each(
             HttpRequest(url=f"http://three.test:{server.port}/"), deadline=soon()
         )
-    assert isinstance(outcomes[0], HttpFault)
-    assert outcomes[0].kind is FaultKind.TIMEOUT_RESPONSE
+    assert isinstance(outcomes[0], HttpFailure)
+    assert outcomes[0].kind is FailureKind.TIMEOUT_RESPONSE
     assert isinstance(outcomes[1], HttpExchange)
 
 
@@ -472,17 +472,17 @@ async def test_a_proxy_is_asked_to_connect_for_https(
 
 async def test_a_proxy_that_refuses_to_connect_is_told(client: HttpClient) -> None:
     async with serve(send_raw(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")) as proxy:
-        seen = await fault(
+        seen = await failure(
             client, HttpRequest(url="https://unknown.example/", proxy=f"http://127.0.0.1:{proxy.port}")
         )
-    assert seen.kind is FaultKind.UNREACHABLE
+    assert seen.kind is FailureKind.UNREACHABLE
     assert seen.detail == f"connect to proxy 127.0.0.1:{proxy.port}: the proxy answered 403 to CONNECT"
 
 
 async def test_a_proxy_that_is_not_there_is_told(client: HttpClient) -> None:
     port = free_port()
-    seen = await fault(client, HttpRequest(url="http://unknown.example/", proxy=f"http://127.0.0.1:{port}"))
-    assert (seen.kind, seen.detail) == (FaultKind.REFUSED, f"connect to proxy 127.0.0.1:{port} refused")
+    seen = await failure(client, HttpRequest(url="http://unknown.example/", proxy=f"http://127.0.0.1:{port}"))
+    assert (seen.kind, seen.detail) == (FailureKind.REFUSED, f"connect to proxy 127.0.0.1:{port} refused")
 
 
 async def test_the_environment_names_no_proxy(client: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -582,8 +582,8 @@ async def test_a_proxy_and_connect_to_may_have_a_zone(client: HttpClient) -> Non
 
 
 async def test_an_unknown_zone_is_reported(client: HttpClient) -> None:
-    seen = await fault(client, HttpRequest(url="http://[fe80::1%25nosuch0]/"))
-    assert seen.kind is FaultKind.UNREACHABLE
+    seen = await failure(client, HttpRequest(url="http://[fe80::1%25nosuch0]/"))
+    assert seen.kind is FailureKind.UNREACHABLE
     assert seen.detail == "connect to fe80::1%nosuch0: this host has no interface nosuch0"
 
 

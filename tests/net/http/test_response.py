@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from monitord.net.base.errors import Ended, FaultKind
+from monitord.net.base.errors import Ended, FailureKind
 from monitord.net.http.response import MAX_INTERIM_RESPONSES, Deviation, ResponseParser
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -196,7 +196,7 @@ def test_header_bytes_become_text_without_surrogates(raw: bytes, text: str) -> N
 def test_ambiguous_response_is_refused_with_its_reason(data: bytes, detail: str) -> None:
     with pytest.raises(Ended) as caught:
         read(parser(), data)
-    assert (caught.value.kind, caught.value.detail) == (FaultKind.PROTOCOL_ERROR, detail)
+    assert (caught.value.kind, caught.value.detail) == (FailureKind.PROTOCOL_ERROR, detail)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ CUT = "the peer closed the connection before the end of the body"
 def test_response_that_ends_too_early(data: bytes, detail: str) -> None:
     with pytest.raises(Ended) as caught:
         read(parser(), data)
-    assert (caught.value.kind, caught.value.detail) == (FaultKind.RESET, detail)
+    assert (caught.value.kind, caught.value.detail) == (FailureKind.RESET, detail)
 
 
 @pytest.mark.parametrize(
@@ -314,76 +314,76 @@ def _endless(data: bytes, unit: bytes) -> Ended:
         pytest.param(
             b"",
             b"HTTP/1.1 100 Continue\r\n\r\n",
-            FaultKind.PROTOCOL_ERROR,
+            FailureKind.PROTOCOL_ERROR,
             f"more than {MAX_INTERIM_RESPONSES} interim responses (status 100) before the response",
             id="interim responses",
         ),
         pytest.param(
             b"",
             b"HTTP/1.1 103 Early Hints\r\nLink: " + b"x" * 2000 + b"\r\n\r\n",
-            FaultKind.TOO_LARGE,
+            FailureKind.TOO_LARGE,
             "the head of the response with 49 interim responses is larger than max_header (100000 bytes)",
             id="large interim responses",
         ),
         pytest.param(
             b"HTTP/1.1 200 ",
             b"x" * 1000,
-            FaultKind.TOO_LARGE,
+            FailureKind.TOO_LARGE,
             "the head of the response is larger than max_header (100000 bytes)",
             id="status line",
         ),
         pytest.param(
             b"HTTP/1.1 200 OK\r\n",
             b"X: y\r\n" * 100,
-            FaultKind.TOO_LARGE,
+            FailureKind.TOO_LARGE,
             "the head of the response is larger than max_header (100000 bytes)",
             id="headers",
         ),
         pytest.param(
             b"",
             b"\r\n" * 1000,
-            FaultKind.TOO_LARGE,
+            FailureKind.TOO_LARGE,
             "the head of the response is larger than max_header (100000 bytes)",
             id="empty lines",
         ),
         pytest.param(
             CHUNKED + b"0\r\n",
             b"X: y\r\n" * 100,
-            FaultKind.TOO_LARGE,
+            FailureKind.TOO_LARGE,
             "the trailers of the response are larger than max_header (100000 bytes)",
             id="trailers",
         ),
         pytest.param(
             CHUNKED,
             b"1;" + b"x" * 5000 + b"\r\nx\r\n",
-            FaultKind.TOO_LARGE,
+            FailureKind.TOO_LARGE,
             "the chunks of the body consist of extensions rather than of data",
             id="chunk extensions",
         ),
         pytest.param(
             CHUNKED + b"1;",
             b"x" * 1000,
-            FaultKind.TOO_LARGE,
+            FailureKind.TOO_LARGE,
             "the size of a chunk takes more than 8192 bytes",
             id="one chunk extension",
         ),
         pytest.param(
             CHUNKED,
             (b"10\r\n" + b"x" * 16 + b"\r\n") * 1000,
-            FaultKind.TOO_LARGE,
+            FailureKind.TOO_LARGE,
             "the body is larger than 1000000 bytes",
             id="small chunks",
         ),
         pytest.param(
             b"HTTP/1.1 200 OK\r\n\r\n",
             b"x" * 1000,
-            FaultKind.TOO_LARGE,
+            FailureKind.TOO_LARGE,
             "the body is larger than 1000000 bytes",
             id="body",
         ),
     ],
 )
-def test_endless_response_is_refused(data: bytes, unit: bytes, kind: FaultKind, detail: str) -> None:
+def test_endless_response_is_refused(data: bytes, unit: bytes, kind: FailureKind, detail: str) -> None:
     seen = _endless(data, unit)
     assert (seen.kind, seen.detail) == (kind, detail)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from monitord.net import FaultKind, IpFamily, Phase, Resolver, TlsContexts, TlsOptions, TlsVersion
+from monitord.net import FailureKind, IpFamily, Phase, Resolver, TlsContexts, TlsOptions, TlsVersion
 from monitord.net.base.errors import Ended
 from monitord.net.stream.client import (
     MAX_RECEIVED_BYTES,
@@ -42,7 +42,7 @@ async def silence(stream: Stream) -> None:
 async def line(stream: Stream) -> bytes:
     while (found := stream.take_line()) is None:
         if not await stream.receive():
-            raise Ended(FaultKind.RESET, "the end")
+            raise Ended(FailureKind.RESET, "the end")
     return found
 
 
@@ -63,17 +63,17 @@ def at(port: int, *, host: str = "127.0.0.1", **other: Any) -> StreamTarget:
     return StreamTarget(host=host, port=port, **other)
 
 
-async def fault(
+async def failure(
     client: StreamClient, target: StreamTarget, talk: Talk = silence, *, deadline: float | None = None
-) -> tuple[FaultKind, str]:
+) -> tuple[FailureKind, str]:
     outcome = await client.visit(target, talk, deadline=deadline or in_time())
-    assert outcome.fault is not None
-    return outcome.fault, outcome.detail
+    assert outcome.failure is not None
+    return outcome.failure, outcome.detail
 
 
 async def well(client: StreamClient, target: StreamTarget, talk: Talk = silence) -> StreamOutcome:
     outcome = await client.visit(target, talk, deadline=in_time())
-    assert (outcome.fault, outcome.detail) == (None, "")
+    assert (outcome.failure, outcome.detail) == (None, "")
     return outcome
 
 
@@ -110,8 +110,8 @@ async def test_the_family_decides_the_address(client: StreamClient) -> None:
         seen = await well(client, at(server.port, host="both.test", ip_family=IpFamily.IPV6))
         assert (seen.address, seen.ip_version) == ("::1", 6)
         await server.is_reached.wait()
-        kind, detail = await fault(client, at(server.port, host="both.test", ip_family=IpFamily.IPV4))
-    assert (kind, detail) == (FaultKind.REFUSED, f"connect to 127.0.0.1:{server.port} refused")
+        kind, detail = await failure(client, at(server.port, host="both.test", ip_family=IpFamily.IPV4))
+    assert (kind, detail) == (FailureKind.REFUSED, f"connect to 127.0.0.1:{server.port} refused")
 
 
 # TLS
@@ -149,9 +149,9 @@ async def test_words_in_the_clear_beyond_the_consent_are_refused(client: StreamC
     """Else somebody between the two could put words into a conversation that is taken for a protected one."""
     part = Part(b"hello\n", LINE, b"go\r\npong\n", END)
     async with serve(part.play) as server:
-        kind, detail = await fault(client, at(server.port), half_way)
+        kind, detail = await failure(client, at(server.port), half_way)
         await part.is_over.wait()
-    assert kind is FaultKind.PROTOCOL_ERROR
+    assert kind is FailureKind.PROTOCOL_ERROR
     assert detail == "the peer went on in the clear where the handshake of TLS begins"
     assert part.heard == [b"tls\n", b""]  # not one byte of a handshake
 
@@ -180,8 +180,8 @@ async def test_a_long_text_is_sent_to_its_end_in_tls(
 @pytest.mark.parametrize(
     ("names", "valid_until", "kind", "detail"),
     [
-        pytest.param(("one.test",), -DAY / 2, FaultKind.TLS_EXPIRED, "has expired", id="expired"),
-        pytest.param(("other.test",), DAY, FaultKind.TLS_NAME_MISMATCH, "'one.test'", id="other-name"),
+        pytest.param(("one.test",), -DAY / 2, FailureKind.TLS_EXPIRED, "has expired", id="expired"),
+        pytest.param(("other.test",), DAY, FailureKind.TLS_NAME_MISMATCH, "'one.test'", id="other-name"),
     ],
 )
 async def test_a_bad_certificate_is_named(
@@ -191,13 +191,13 @@ async def test_a_bad_certificate_is_named(
     tmp_path: Path,
     names: tuple[str, ...],
     valid_until: timedelta,
-    kind: FaultKind,
+    kind: FailureKind,
     detail: str,
 ) -> None:
     context = authority.issue(*names, directory=tmp_path, valid_until=valid_until).server_context()
     async with serve(Part(HANG).play, tls=context) as server:
         target = at(server.port, host="one.test", begins_with_tls=True, tls=TlsOptions(ca_file=ca_file))
-        found, said = await fault(client, target)
+        found, said = await failure(client, target)
         assert found is kind
         assert detail in said
         assert said.startswith(f"TLS with 127.0.0.1:{server.port}: ")
@@ -211,8 +211,8 @@ async def test_an_authority_that_nobody_trusts_is_named(
     context = authority.issue("one.test", directory=tmp_path).server_context()
     async with serve(Part(HANG).play, tls=context) as server:
         target = at(server.port, host="one.test", begins_with_tls=True, tls=TlsOptions(ca_file=other))
-        kind, _ = await fault(client, target)
-    assert kind is FaultKind.TLS_UNTRUSTED
+        kind, _ = await failure(client, target)
+    assert kind is FailureKind.TLS_UNTRUSTED
 
 
 async def test_the_server_name_takes_the_place_of_the_host(
@@ -231,9 +231,9 @@ async def test_an_old_version_is_refused(client: StreamClient, authority: Author
     issued = authority.issue("one.test", directory=tmp_path)
     async with serve_tls_once(issued.server_context(maximum=ssl.TLSVersion.TLSv1_2)) as port:
         tls = TlsOptions(verify=False, min_version=TlsVersion.TLS_1_3)
-        kind, detail = await fault(client, at(port, begins_with_tls=True, tls=tls))
+        kind, detail = await failure(client, at(port, begins_with_tls=True, tls=tls))
     assert (kind, detail) == (
-        FaultKind.TLS_FAILED,
+        FailureKind.TLS_FAILED,
         f"TLS with 127.0.0.1:{port}: no TLS version that both sides accept",
     )
 
@@ -257,9 +257,9 @@ async def test_the_peer_hears_why_its_certificate_was_refused(authority: Authori
         other = str(Authority("Other").write(tmp_path / "other.pem"))
         port = listener.getsockname()[1]
         target = at(port, begins_with_tls=True, tls=TlsOptions(ca_file=other))
-        kind, _ = await fault(StreamClient(Resolver(), TlsContexts()), target)
+        kind, _ = await failure(StreamClient(Resolver(), TlsContexts()), target)
         await serving
-    assert (kind, alerts) == (FaultKind.TLS_UNTRUSTED, ["TLSV1_ALERT_UNKNOWN_CA"])
+    assert (kind, alerts) == (FailureKind.TLS_UNTRUSTED, ["TLSV1_ALERT_UNKNOWN_CA"])
 
 
 @pytest.mark.parametrize(
@@ -276,16 +276,16 @@ async def test_a_peer_without_tls_is_named(
     client: StreamClient, part: Callable[[], Part], detail: str
 ) -> None:
     async with serve(part().play) as server:
-        kind, said = await fault(client, at(server.port, begins_with_tls=True))
-    assert (kind, said) == (FaultKind.TLS_FAILED, f"TLS with 127.0.0.1:{server.port}: {detail}")
+        kind, said = await failure(client, at(server.port, begins_with_tls=True))
+    assert (kind, said) == (FailureKind.TLS_FAILED, f"TLS with 127.0.0.1:{server.port}: {detail}")
 
 
 async def test_a_file_that_is_gone_is_named(client: StreamClient) -> None:
     async with serve(Part(HANG).play) as server:
         tls = TlsOptions(ca_file="/nowhere/ca.pem")
-        kind, detail = await fault(client, at(server.port, begins_with_tls=True, tls=tls))
+        kind, detail = await failure(client, at(server.port, begins_with_tls=True, tls=tls))
         await server.is_reached.wait()
-    assert kind is FaultKind.TLS_FAILED
+    assert kind is FailureKind.TLS_FAILED
     assert "/nowhere/ca.pem cannot be read" in detail
 
 
@@ -304,16 +304,16 @@ async def test_a_client_that_is_not_known_is_refused_in_words(
         await well(client, at(server.port, begins_with_tls=True, tls=known), ping)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     async with serve_tls_once(context) as port:
-        kind, _ = await fault(client, at(port, begins_with_tls=True, tls=TlsOptions(verify=False)))
-    assert kind is FaultKind.TLS_FAILED
+        kind, _ = await failure(client, at(port, begins_with_tls=True, tls=TlsOptions(verify=False)))
+    assert kind is FailureKind.TLS_FAILED
 
 
-# Faults
+# Failures
 
 
 async def test_a_name_that_is_not_there(client: StreamClient) -> None:
-    kind, detail = await fault(client, at(1, host="nowhere.test"))
-    assert (kind, detail) == (FaultKind.RESOLVE_FAILED, "resolve nowhere.test: no such name")
+    kind, detail = await failure(client, at(1, host="nowhere.test"))
+    assert (kind, detail) == (FailureKind.RESOLVE_FAILED, "resolve nowhere.test: no such name")
 
 
 async def test_a_resolver_that_is_silent() -> None:
@@ -326,8 +326,8 @@ async def test_a_resolver_that_is_silent() -> None:
 
     loop = asyncio.get_running_loop()
     resolver = Resolver(wait, monotonic=lambda: 0.0)
-    kind, detail = await fault(StreamClient(resolver, TlsContexts()), at(1, host="a.test"), deadline=soon())
-    assert (kind, detail) == (FaultKind.TIMEOUT_RESOLVE, "resolve a.test: no answer in time")
+    kind, detail = await failure(StreamClient(resolver, TlsContexts()), at(1, host="a.test"), deadline=soon())
+    assert (kind, detail) == (FailureKind.TIMEOUT_RESOLVE, "resolve a.test: no answer in time")
     assert asked.is_set()
     go_on.set()
     await resolver.close()
@@ -335,14 +335,14 @@ async def test_a_resolver_that_is_silent() -> None:
 
 async def test_a_closed_port_refuses(client: StreamClient) -> None:
     port = free_port()
-    kind, detail = await fault(client, at(port))
-    assert (kind, detail) == (FaultKind.REFUSED, f"connect to 127.0.0.1:{port} refused")
+    kind, detail = await failure(client, at(port))
+    assert (kind, detail) == (FailureKind.REFUSED, f"connect to 127.0.0.1:{port} refused")
 
 
 async def test_a_full_queue_lets_nobody_connect(client: StreamClient) -> None:
     with full_backlog() as port:
-        kind, detail = await fault(client, at(port), deadline=soon())
-    assert (kind, detail) == (FaultKind.TIMEOUT_CONNECT, f"connect to 127.0.0.1:{port} timed out")
+        kind, detail = await failure(client, at(port), deadline=soon())
+    assert (kind, detail) == (FailureKind.TIMEOUT_CONNECT, f"connect to 127.0.0.1:{port} timed out")
 
 
 async def test_a_unix_socket_with_a_full_queue_is_no_connection(client: StreamClient, tmp_path: Path) -> None:
@@ -351,8 +351,8 @@ async def test_a_unix_socket_with_a_full_queue_is_no_connection(client: StreamCl
         listener.bind(path)
         listener.listen(0)
         other.connect(path)
-        kind, detail = await fault(client, StreamTarget(socket_path=path), deadline=soon())
-        assert (kind, detail) == (FaultKind.TIMEOUT_CONNECT, f"connect to unix:{path} timed out")
+        kind, detail = await failure(client, StreamTarget(socket_path=path), deadline=soon())
+        assert (kind, detail) == (FailureKind.TIMEOUT_CONNECT, f"connect to unix:{path} timed out")
         visiting = asyncio.create_task(well(client, StreamTarget(socket_path=path)))
         await asyncio.sleep(0)
         listener.accept()[0].close()
@@ -362,41 +362,41 @@ async def test_a_unix_socket_with_a_full_queue_is_no_connection(client: StreamCl
 @pytest.mark.parametrize(
     ("make", "kind", "words"),
     [
-        pytest.param(lambda path: None, FaultKind.UNREACHABLE, ": No such file or directory", id="missing"),
+        pytest.param(lambda path: None, FailureKind.UNREACHABLE, ": No such file or directory", id="missing"),
         pytest.param(
-            lambda path: path.touch(), FaultKind.REFUSED, " refused", id="file"
+            lambda path: path.touch(), FailureKind.REFUSED, " refused", id="file"
         ),  # connect(2): ECONNREFUSED for what is no socket
     ],
 )
 async def test_a_path_without_a_listener(
-    client: StreamClient, tmp_path: Path, make: Callable[[Path], None], kind: FaultKind, words: str
+    client: StreamClient, tmp_path: Path, make: Callable[[Path], None], kind: FailureKind, words: str
 ) -> None:
     path = tmp_path / "s"
     make(path)
-    assert await fault(client, StreamTarget(socket_path=str(path))) == (
+    assert await failure(client, StreamTarget(socket_path=str(path))) == (
         kind,
         f"connect to unix:{path}{words}",
     )
 
 
 async def test_an_address_that_cannot_be_reached(client: StreamClient) -> None:
-    kind, detail = await fault(client, at(9, host="255.255.255.255"))
-    assert (kind, detail.partition(": ")[0]) == (FaultKind.UNREACHABLE, "connect to 255.255.255.255:9")
+    kind, detail = await failure(client, at(9, host="255.255.255.255"))
+    assert (kind, detail.partition(": ")[0]) == (FailureKind.UNREACHABLE, "connect to 255.255.255.255:9")
 
 
 async def test_a_peer_that_is_silent_in_each_phase(client: StreamClient) -> None:
     async with serve(Part(HANG).play) as server:
-        kind, detail = await fault(client, at(server.port), ping, deadline=soon())
-        assert (kind, detail) == (FaultKind.TIMEOUT_RESPONSE, "no response in time")
-        kind, detail = await fault(client, at(server.port, begins_with_tls=True), deadline=soon())
-    assert kind is FaultKind.TIMEOUT_TLS
+        kind, detail = await failure(client, at(server.port), ping, deadline=soon())
+        assert (kind, detail) == (FailureKind.TIMEOUT_RESPONSE, "no response in time")
+        kind, detail = await failure(client, at(server.port, begins_with_tls=True), deadline=soon())
+    assert kind is FailureKind.TIMEOUT_TLS
     assert detail == f"TLS with 127.0.0.1:{server.port}: the handshake did not end in time"
 
 
 async def test_a_peer_that_breaks_off(client: StreamClient) -> None:
     async with serve(Part(LINE, RESET).play) as server:
-        assert await fault(client, at(server.port), ping) == (
-            FaultKind.RESET,
+        assert await failure(client, at(server.port), ping) == (
+            FailureKind.RESET,
             "the connection was reset by the peer",
         )
 
@@ -407,30 +407,33 @@ async def test_the_end_is_told_in_tls_as_well(
     context = authority.issue("one.test", directory=tmp_path).server_context()
     target = at(0, begins_with_tls=True, tls=TlsOptions(verify=False))
     async with serve(Part(LINE).play, tls=context) as server:  # with a goodbye
-        assert await fault(client, replace(target, port=server.port), ping) == (FaultKind.RESET, "the end")
+        assert await failure(client, replace(target, port=server.port), ping) == (
+            FailureKind.RESET,
+            "the end",
+        )
     async with serve(Part(LINE, RESET).play, tls=context) as server:  # without
-        kind, _ = await fault(client, replace(target, port=server.port), ping)
-        assert kind is FaultKind.RESET
+        kind, _ = await failure(client, replace(target, port=server.port), ping)
+        assert kind is FailureKind.RESET
 
 
 async def test_a_peer_that_talks_without_end_is_cut_off(client: StreamClient) -> None:
     async with serve(Part(*[b"x" * 8192] * 1000).play) as server:
         outcome = await client.visit(at(server.port), ping, deadline=in_time())
-    assert (outcome.fault, outcome.detail) == (FaultKind.TOO_LARGE, "the peer said more than 64 KiB")
+    assert (outcome.failure, outcome.detail) == (FailureKind.TOO_LARGE, "the peer said more than 64 KiB")
     assert len(outcome.received) < 2 * MAX_RECEIVED_BYTES
 
 
 async def test_a_deadline_that_is_over_ends_at_once(client: StreamClient) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        kind, _ = await fault(client, at(port), ping, deadline=time.monotonic() - 1)
-    assert kind in {FaultKind.TIMEOUT_CONNECT, FaultKind.TIMEOUT_RESPONSE}
+        kind, _ = await failure(client, at(port), ping, deadline=time.monotonic() - 1)
+    assert kind in {FailureKind.TIMEOUT_CONNECT, FailureKind.TIMEOUT_RESPONSE}
 
 
 @pytest.mark.parametrize("is_tls", [False, True])
 async def test_who_cancels_is_obeyed_and_nothing_stays_open(client: StreamClient, *, is_tls: bool) -> None:
     async with serve(Part(LINE, HANG).play) as server:
-        task = asyncio.create_task(fault(client, at(server.port, begins_with_tls=is_tls), ping))
+        task = asyncio.create_task(failure(client, at(server.port, begins_with_tls=is_tls), ping))
         await server.is_reached.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -471,24 +474,24 @@ def test_uvloop_visits_the_same(
             await part.is_over.wait()
         assert part.heard == [b"ping\n", b""]
         async with serve(Part(b"hello\n", LINE, b"go\npong\n", END).play) as server:
-            kind, _ = await fault(client, at(server.port), half_way)
-        assert kind is FaultKind.PROTOCOL_ERROR
+            kind, _ = await failure(client, at(server.port), half_way)
+        assert kind is FailureKind.PROTOCOL_ERROR
         async with serve(Part(HANG).play) as server:
-            kind, _ = await fault(client, at(server.port), ping, deadline=soon())
-            assert kind is FaultKind.TIMEOUT_RESPONSE
-            kind, _ = await fault(client, at(server.port, begins_with_tls=True), deadline=soon())
-            assert kind is FaultKind.TIMEOUT_TLS
+            kind, _ = await failure(client, at(server.port), ping, deadline=soon())
+            assert kind is FailureKind.TIMEOUT_RESPONSE
+            kind, _ = await failure(client, at(server.port, begins_with_tls=True), deadline=soon())
+            assert kind is FailureKind.TIMEOUT_TLS
             server.is_reached.clear()
-            task = asyncio.create_task(fault(client, at(server.port), ping))
+            task = asyncio.create_task(failure(client, at(server.port), ping))
             await server.is_reached.wait()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
         async with serve(Part(LINE, RESET).play) as server:
-            kind, _ = await fault(client, at(server.port), ping)
-            assert kind is FaultKind.RESET
-        kind, _ = await fault(client, at(free_port()))
-        assert kind is FaultKind.REFUSED
+            kind, _ = await failure(client, at(server.port), ping)
+            assert kind is FailureKind.RESET
+        kind, _ = await failure(client, at(free_port()))
+        assert kind is FailureKind.REFUSED
         path = tmp_path / "s"
         async with serve(Part(LINE, b"pong\n").play, path=path):
             await well(client, StreamTarget(socket_path=str(path)), ping)
@@ -504,5 +507,5 @@ async def test_session_tickets_without_end_are_cut_off(
     context.num_tickets = 6000  # of more than 200 bytes each
     async with serve(Part(b"hello\n", END).play, tls=context) as server:
         target = at(server.port, begins_with_tls=True, tls=TlsOptions(verify=False))
-        kind, detail = await fault(client, target, ping)
-    assert (kind, detail) == (FaultKind.TOO_LARGE, "the peer sent more than 1024 KiB of TLS records")
+        kind, detail = await failure(client, target, ping)
+    assert (kind, detail) == (FailureKind.TOO_LARGE, "the peer sent more than 1024 KiB of TLS records")

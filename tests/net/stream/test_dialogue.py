@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from monitord.net import FaultKind, Resolver, TlsContexts, TlsOptions
+from monitord.net import FailureKind, Resolver, TlsContexts, TlsOptions
 from monitord.net.stream.client import StreamClient, StreamOutcome, StreamTarget
 from monitord.net.stream.dialogue import SEARCH_AT_ONCE_S, Dialogue, Expect, Send, StartTls, Step
 from tests.certificates import Authority
@@ -42,28 +42,28 @@ async def test_steps_are_taken_in_order(client: StreamClient) -> None:
     outcome, _ = await talk(
         client, part, line("hello"), Send(b"one\n"), line("yes"), Send(b"two\n"), line("bye")
     )
-    assert (outcome.fault, part.heard[:2]) == (None, [b"one\n", b"two\n"])
+    assert (outcome.failure, part.heard[:2]) == (None, [b"one\n", b"two\n"])
     assert outcome.received == b"hello\r\nnoise\r\nyes\r\nbye\n"
 
 
 async def test_each_line_meets_one_expectation(client: StreamClient) -> None:
     part = Part(b"same\nsame\n", END)
     outcome, _ = await talk(client, part, line("same"), line("same"))
-    assert outcome.fault is None
+    assert outcome.failure is None
     outcome, dialogue = await talk(client, Part(b"same\n"), line("same"), line("same"))
-    assert (outcome.fault, dialogue.index) == (FaultKind.RESET, 1)
+    assert (outcome.failure, dialogue.index) == (FailureKind.RESET, 1)
     assert dialogue.heard(outcome.received) == b""
 
 
 async def test_lines_of_one_packet_are_told_apart(client: StreamClient) -> None:
     outcome, _ = await talk(client, Part(b"a\r\nb\r\n\r\nc", HANG), line("b"), line(""), line("c"))
-    assert outcome.fault is None
+    assert outcome.failure is None
 
 
 async def test_a_prompt_that_has_no_end_is_found(client: StreamClient) -> None:
     part = Part(b"welcome\r\nlogin: ", LINE, b"password: ", HANG)
     outcome, _ = await talk(client, part, line("login: "), Send(b"me\n"), line("password: "))
-    assert (outcome.fault, part.heard) == (None, [b"me\n"])
+    assert (outcome.failure, part.heard) == (None, [b"me\n"])
 
 
 async def test_a_line_that_comes_in_pieces_is_one(client: StreamClient) -> None:
@@ -78,7 +78,7 @@ async def test_a_line_that_comes_in_pieces_is_one(client: StreamClient) -> None:
         target = StreamTarget(host="127.0.0.1", port=server.port)
         for one in (dialogue, whole):
             outcome = await client.visit(target, one.talk, deadline=in_time())
-            assert outcome.fault is None
+            assert outcome.failure is None
 
 
 async def test_before_tls_only_a_line_that_ended_counts(
@@ -104,25 +104,27 @@ async def test_before_tls_only_a_line_that_ended_counts(
     async with serve(slow) as server:
         target = StreamTarget(host="127.0.0.1", port=server.port, tls=TlsOptions(verify=False))
         outcome = await client.visit(target, dialogue.talk, deadline=in_time())
-    assert (outcome.fault, seen) == (None, ["220 go"])
+    assert (outcome.failure, seen) == (None, ["220 go"])
     assert outcome.tls is not None
 
 
 @pytest.mark.parametrize(
     ("acts", "kind", "heard"),
     [
-        pytest.param((b"hello\n554 no\n", HANG), FaultKind.TIMEOUT_RESPONSE, b"554 no\n", id="another-line"),
-        pytest.param((b"hello\n554", HANG), FaultKind.TIMEOUT_RESPONSE, b"554", id="half-a-line"),
-        pytest.param((b"hello\n", HANG), FaultKind.TIMEOUT_RESPONSE, b"", id="silence"),
-        pytest.param((b"hello\n554 no\n",), FaultKind.RESET, b"554 no\n", id="another-line-and-the-end"),
-        pytest.param((b"hello\n",), FaultKind.RESET, b"", id="the-end"),
+        pytest.param(
+            (b"hello\n554 no\n", HANG), FailureKind.TIMEOUT_RESPONSE, b"554 no\n", id="another-line"
+        ),
+        pytest.param((b"hello\n554", HANG), FailureKind.TIMEOUT_RESPONSE, b"554", id="half-a-line"),
+        pytest.param((b"hello\n", HANG), FailureKind.TIMEOUT_RESPONSE, b"", id="silence"),
+        pytest.param((b"hello\n554 no\n",), FailureKind.RESET, b"554 no\n", id="another-line-and-the-end"),
+        pytest.param((b"hello\n",), FailureKind.RESET, b"", id="the-end"),
     ],
 )
 async def test_what_came_instead_is_told(
-    client: StreamClient, acts: tuple[bytes | Act, ...], kind: FaultKind, heard: bytes
+    client: StreamClient, acts: tuple[bytes | Act, ...], kind: FailureKind, heard: bytes
 ) -> None:
     outcome, dialogue = await talk(client, Part(*acts), line("hello"), line("250 ok"), deadline=soon())
-    assert (outcome.fault, dialogue.index, dialogue.heard(outcome.received)) == (kind, 1, heard)
+    assert (outcome.failure, dialogue.index, dialogue.heard(outcome.received)) == (kind, 1, heard)
 
 
 def undecided(found: str) -> None:
@@ -137,19 +139,19 @@ def slow(found: str) -> bool:
 
 
 @pytest.mark.parametrize("is_in", [undecided, slow])
-async def test_a_search_without_end_is_given_up(
+async def test_a_search_without_end_is_expired(
     client: StreamClient, is_in: Callable[[str], bool | None]
 ) -> None:
     outcome, _ = await talk(client, Part(b"a\nb\nc\nd\ne\nf\n", HANG), Expect(is_in))
-    assert (outcome.fault, outcome.detail) == (
-        FaultKind.TOO_LARGE,
+    assert (outcome.failure, outcome.detail) == (
+        FailureKind.TOO_LARGE,
         "what the peer said is too much to search",
     )
 
 
 async def test_what_is_no_text_does_no_harm(client: StreamClient) -> None:
     outcome, _ = await talk(client, Part(b"\xff\x00\n", HANG), line("\N{REPLACEMENT CHARACTER}\0"))
-    assert outcome.fault is None
+    assert outcome.failure is None
 
 
 async def test_other_tasks_run_while_lines_are_searched(client: StreamClient) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.net import FaultKind, Resolver, TlsContexts, TlsOptions
+from monitord.net import FailureKind, Resolver, TlsContexts, TlsOptions
 from monitord.net.stream.client import Stream, StreamClient, StreamOutcome, StreamTarget
 from monitord.net.stream.starttls import StartTlsProtocol, say_goodbye, start_tls
 from tests.certificates import Authority
@@ -79,7 +79,7 @@ async def test_a_server_that_consents(
     context = authority.issue("mx.test", directory=tmp_path).server_context()
     part = Part(*before, context, LINE)
     outcome = await ask(client, protocol, part)
-    assert (outcome.fault, outcome.detail) == (None, "")
+    assert (outcome.failure, outcome.detail) == (None, "")
     assert outcome.tls is not None
     assert part.heard == asked
 
@@ -156,7 +156,7 @@ async def test_a_server_that_does_not_consent(
     client: StreamClient, protocol: StartTlsProtocol, acts: tuple[bytes | Act, ...], detail: str
 ) -> None:
     outcome = await ask(client, protocol, Part(*acts, END))
-    assert (outcome.fault, outcome.detail) == (FaultKind.PROTOCOL_ERROR, detail)
+    assert (outcome.failure, outcome.detail) == (FailureKind.PROTOCOL_ERROR, detail)
     assert outcome.tls is None
 
 
@@ -173,26 +173,28 @@ async def test_words_behind_the_consent_are_refused(
     client: StreamClient, protocol: StartTlsProtocol, acts: tuple[bytes | Act, ...]
 ) -> None:
     outcome = await ask(client, protocol, Part(*acts, END))
-    assert outcome.fault is FaultKind.PROTOCOL_ERROR
+    assert outcome.failure is FailureKind.PROTOCOL_ERROR
     assert "in the clear" in outcome.detail
 
 
 @pytest.mark.parametrize(
     ("protocol", "acts", "kind"),
     [
-        pytest.param(SMTP, (b"220-x\r\n" * 101, END), FaultKind.TOO_LARGE, id="smtp-lines"),
-        pytest.param(SMTP, (b"2" * 70_000, END), FaultKind.TOO_LARGE, id="smtp-line"),
-        pytest.param(IMAP, (b"* OK hi\r\n", LINE, b"* x\r\n" * 20_000, END), FaultKind.TOO_LARGE, id="imap"),
-        pytest.param(POP3, (b"+OK",), FaultKind.RESET, id="the-end"),
+        pytest.param(SMTP, (b"220-x\r\n" * 101, END), FailureKind.TOO_LARGE, id="smtp-lines"),
+        pytest.param(SMTP, (b"2" * 70_000, END), FailureKind.TOO_LARGE, id="smtp-line"),
+        pytest.param(
+            IMAP, (b"* OK hi\r\n", LINE, b"* x\r\n" * 20_000, END), FailureKind.TOO_LARGE, id="imap"
+        ),
+        pytest.param(POP3, (b"+OK",), FailureKind.RESET, id="the-end"),
     ],
 )
 async def test_a_server_that_talks_too_much_or_too_little(
-    client: StreamClient, protocol: StartTlsProtocol, acts: tuple[bytes | Act, ...], kind: FaultKind
+    client: StreamClient, protocol: StartTlsProtocol, acts: tuple[bytes | Act, ...], kind: FailureKind
 ) -> None:
     outcome = await ask(client, protocol, Part(*acts))
-    assert outcome.fault is kind
+    assert outcome.failure is kind
 
 
 async def test_a_server_that_says_nothing(client: StreamClient) -> None:
     outcome = await ask(client, SMTP, Part(HANG), deadline=soon())
-    assert outcome.fault is FaultKind.TIMEOUT_RESPONSE
+    assert outcome.failure is FailureKind.TIMEOUT_RESPONSE

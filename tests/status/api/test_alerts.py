@@ -41,15 +41,19 @@ async def test_what_was_told_is_listed_with_what_became_of_it() -> None:
         for _ in range(2):
             await ask("POST", "/monitors/bad/check")
         await delivered(made)
-        (notice,) = (await ask("GET", "/notices")).json()["notices"]
-        assert (notice["title"], notice["fate"], notice["said"]) == ("DOWN: bad", "sent", "taken")
-        assert (await ask("GET", "/notices?monitor=good")).json()["total"] == 0
-        assert (await ask("GET", "/notices?limit=0")).status == 400
+        (notification,) = (await ask("GET", "/notifications")).json()["notifications"]
+        assert (notification["title"], notification["status"], notification["response"]) == (
+            "DOWN: bad",
+            "sent",
+            "taken",
+        )
+        assert (await ask("GET", "/notifications?monitor=good")).json()["total"] == 0
+        assert (await ask("GET", "/notifications?limit=0")).status == 400
         (ops,) = (await ask("GET", "/notifiers")).json()["notifiers"]
         assert (ops["name"], ops["sent"], ops["waiting"], ops["failing"]) == ("ops", 1, 0, None)
         explained = (await ask("GET", "/monitors/bad/explain")).json()
         (why,) = explained["notifiers"]
-        assert (why["last"], why["fate"]) == ("DOWN: bad", "sent")
+        assert (why["last"], why["status"]) == ("DOWN: bad", "sent")
         assert any(
             said.startswith("ops: ") and "is delivered (DOWN: bad)" in said for said in explained["sentences"]
         )
@@ -72,10 +76,10 @@ async def test_a_notifier_that_fails_shows_why_everywhere() -> None:
         for line in (
             'monitord_notifier_failing{notifier="ops"} 1.0',
             'monitord_notifier_warning{notifier="ops"} 0.0',
-            'monitord_notices_waiting{notifier="ops"} 1.0',
-            'monitord_notices_sent_total{notifier="ops"} 0.0',
-            'monitord_notifier_failures_total{notifier="ops"} 1.0',
-            'monitord_notices_given_up_total{notifier="ops"} 0.0',
+            'monitord_notifications_queued{notifier="ops"} 1.0',
+            'monitord_notifications_sent_total{notifier="ops"} 0.0',
+            'monitord_notification_failures_total{notifier="ops"} 1.0',
+            'monitord_notifications_expired_total{notifier="ops"} 0.0',
         ):
             assert line in page.splitlines()
 
@@ -83,7 +87,7 @@ async def test_a_notifier_that_fails_shows_why_everywhere() -> None:
 async def test_a_test_is_delivered_at_once_or_says_why_not() -> None:
     async with asking() as (_, ask, notifier):
         answer = await ask("POST", "/notifiers/ops/test")
-        assert (answer.status, answer.json()["said"]) == (200, "taken")
+        assert (answer.status, answer.json()["response"]) == (200, "taken")
         (message,) = notifier.got
         assert message.subject == "[monitord here.example.org] test of the notifier ops"
         notifier.act = refuse

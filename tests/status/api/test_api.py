@@ -80,9 +80,9 @@ async def test_comment_is_made_safe_for_terminals() -> None:
     async with asked(made) as client:
         ask = await described(client)
         comment = "\x1b[2Jmoved\u202e \u200b to\x9b\nberlin"
-        body = {"names": ["good"], "lasts": "1h", "comment": comment}
+        body = {"names": ["good"], "duration_s": "1h", "comment": comment}
         kept = (await ask("POST", "/silences", body)).json()["comment"]
-        tagged = {"tags": ["pr\u202eod"], "lasts": "1h"}
+        tagged = {"tags": ["pr\u202eod"], "duration_s": "1h"}
         assert (await ask("POST", "/silences", tagged)).json()["tags"] == ["pr\ufffdod"]
         assert kept == "\ufffd[2Jmoved\ufffd \ufffd to\ufffd berlin"
 
@@ -121,7 +121,7 @@ async def test_every_answer_is_as_the_document_says() -> None:
         assert (await ask("DELETE", "/monitors/bad/acknowledge")).status == 409
         for act in ("pause", "resume", "acknowledge", "unacknowledge", "check"):
             assert (await ask("POST", f"/{act}", {"patterns": ["b*"]})).status == 200
-        silence = await ask("POST", "/silences", {"tags": ["prod"], "lasts": "2h"})
+        silence = await ask("POST", "/silences", {"tags": ["prod"], "duration_s": "2h"})
         assert silence.status == 201
         in_force = {
             one["name"]: one["silenced_until"] for one in (await ask("GET", "/monitors")).json()["monitors"]
@@ -132,13 +132,13 @@ async def test_every_answer_is_as_the_document_says() -> None:
         assert (await ask("GET", "/silences")).json()["silences"] == [silence.json()]
         assert (await ask("DELETE", place)).status == 204
         assert (await ask("DELETE", place)).status == 404
-        beat = await ask("POST", "/heartbeats/good?signal=start", {"run": 7, "message": "backup"})
-        assert beat.json() == {"name": "good", "signal": "start"}
+        ping = await ask("POST", "/heartbeats/good?signal=start", {"run": 7, "message": "backup"})
+        assert ping.json() == {"name": "good", "signal": "start"}
         assert (await ask("POST", "/heartbeats/good", {"signal": "sing"})).status == 400
         assert (await ask("POST", "/heartbeats/bad")).status == 409
         assert (await ask("POST", "/heartbeats/nobody")).status == 404
         assert (await ask("GET", "/notifiers")).json()["notifiers"] == []
-        assert (await ask("GET", "/notices")).json() == {"notices": [], "total": 0}
+        assert (await ask("GET", "/notifications")).json() == {"notifications": [], "total": 0}
         assert (await ask("POST", "/notifiers/nobody/test")).status == 404
         assert (await ask("POST", "/reload")).json()["ok"] is True
         await ask("GET", "/openapi.json")
@@ -277,26 +277,30 @@ async def test_a_bad_query_is_told_with_the_fix(target: str, where: str, problem
     }
 
 
-async def test_all_faults_of_a_query_come_at_once() -> None:
+async def test_all_failures_of_a_query_come_at_once() -> None:
     async with asked(world()) as client:
         response = await client.get(f"{PREFIX}/monitors?limit=x&state=y&z=1")
-    assert [fault["where"] for fault in response.json()["errors"]] == ["z", "state", "limit"]
+    assert [failure["where"] for failure in response.json()["errors"]] == ["z", "state", "limit"]
 
 
 BODIES = [
     pytest.param({"names": ["good"]}, "until", id="no_end"),
-    pytest.param({"names": ["good"], "lasts": "2h", "until": "2026-01-02T00:00:00Z"}, "until", id="two_ends"),
-    pytest.param({"lasts": "2h"}, "names", id="nobody"),
-    pytest.param({"names": "good", "lasts": "2h"}, "names", id="no_list"),
-    pytest.param({"names": ["good"], "lasts": "two hours"}, "lasts", id="no_duration"),
-    pytest.param({"names": ["good"], "lasts": 0}, "lasts", id="over_at_once"),
-    pytest.param({"names": ["good"], "lasts": "0s"}, "lasts", id="over_at_once_as_text"),
-    pytest.param({"names": ["good"], "lasts": "367d"}, "lasts", id="over_a_year"),
+    pytest.param(
+        {"names": ["good"], "duration_s": "2h", "until": "2026-01-02T00:00:00Z"}, "until", id="two_ends"
+    ),
+    pytest.param({"duration_s": "2h"}, "names", id="nobody"),
+    pytest.param({"names": "good", "duration_s": "2h"}, "names", id="no_list"),
+    pytest.param({"names": ["good"], "duration_s": "two hours"}, "duration_s", id="no_duration"),
+    pytest.param({"names": ["good"], "duration_s": 0}, "duration_s", id="over_at_once"),
+    pytest.param({"names": ["good"], "duration_s": "0s"}, "duration_s", id="over_at_once_as_text"),
+    pytest.param({"names": ["good"], "duration_s": "367d"}, "duration_s", id="over_a_year"),
     pytest.param({"names": ["good"], "until": "2026-02-01T00:00:00"}, "until", id="no_zone"),
-    pytest.param({"names": ["good"], "lasts": "2h", "coment": "x"}, "coment", id="a_slip"),
-    pytest.param({"names": ["good"], "lasts": "2h", "comment": "x" * 1001}, "comment", id="too_long"),
-    pytest.param({"names": ["half \ud800"], "lasts": "2h"}, "names", id="half_a_character_in_a_name"),
-    pytest.param({"names": ["good"], "lasts": "2h", "comment": "\ud800"}, "comment", id="and_in_a_comment"),
+    pytest.param({"names": ["good"], "duration_s": "2h", "coment": "x"}, "coment", id="a_slip"),
+    pytest.param({"names": ["good"], "duration_s": "2h", "comment": "x" * 1001}, "comment", id="too_long"),
+    pytest.param({"names": ["half \ud800"], "duration_s": "2h"}, "names", id="half_a_character_in_a_name"),
+    pytest.param(
+        {"names": ["good"], "duration_s": "2h", "comment": "\ud800"}, "comment", id="and_in_a_comment"
+    ),
     pytest.param([1], "body", id="no_object"),
 ]
 
@@ -307,7 +311,7 @@ async def test_a_bad_body_is_told(body: Any, where: str) -> None:
         ask = await described(client)
         response = await ask("POST", "/silences", body)
     assert response.status == 400
-    assert [fault["where"] for fault in response.json()["errors"]] == [where]
+    assert [failure["where"] for failure in response.json()["errors"]] == [where]
 
 
 async def test_a_key_that_is_no_text_is_told_all_the_same() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from monitord.cli.client.connection import Client
 from monitord.errors import ControlError
-from monitord.model import Health, Json, Verdict
+from monitord.model import Json, State, Verdict
 from monitord.status.api.export import ROWS_AT_ONCE, _pieces
 from monitord.status.api.openapi import PREFIX
 from tests.cli.there import there
@@ -67,7 +67,7 @@ async def test_text_with_quotes_commas_and_line_ends_comes_back_from_csv(tmp_pat
     async with past(tmp_path) as it:
         said = 'he said "no", and\r\nleft;'
         told = result(it.end, Verdict.FAIL, detail=said)
-        it.made.history.add_result("good", told, Health.DOWN)
+        it.made.history.add_result("good", told, State.DOWN)
         await written(it.made.history)
         answer = await it.ask.client.get(f"{PATH}?format=csv")
     rows = list(csv.DictReader(io.StringIO(answer.body.decode(), newline="")))
@@ -79,7 +79,7 @@ async def test_what_a_peer_said_is_no_formula_for_who_opens_it_in_a_spreadsheet(
     tmp_path: Path, said: str
 ) -> None:
     async with past(tmp_path) as it:
-        it.made.history.add_result("good", result(it.end, Verdict.FAIL, detail=said), Health.DOWN)
+        it.made.history.add_result("good", result(it.end, Verdict.FAIL, detail=said), State.DOWN)
         await written(it.made.history)
         table = await it.ask.client.get(f"{PATH}?format=csv")
         lines = await it.ask.client.get(PATH)
@@ -108,7 +108,7 @@ async def test_what_is_not_known_is_refused() -> None:
         wrong = await client.get(f"{PATH}?format=xml&buckets=week")
     assert unknown.status == 404
     assert wrong.status == 400
-    assert {fault["where"] for fault in wrong.json()["errors"]} == {"format", "buckets"}
+    assert {failure["where"] for failure in wrong.json()["errors"]} == {"format", "buckets"}
 
 
 async def test_rows_are_read_as_they_are_sent_and_no_sooner() -> None:
@@ -131,7 +131,7 @@ async def test_many_results_come_in_several_pieces_and_all_of_them(tmp_path: Pat
     async with past(tmp_path) as it:
         for number in range(2 * ROWS_AT_ONCE):
             told = result(it.end + timedelta(seconds=number + 1))
-            it.made.history.add_result("good", told, Health.UP)
+            it.made.history.add_result("good", told, State.UP)
         await written(it.made.history)
         answer = await it.ask.client.get(PATH)
     assert len(answer.body.splitlines()) == CHECKS + 2 * ROWS_AT_ONCE
@@ -140,7 +140,7 @@ async def test_many_results_come_in_several_pieces_and_all_of_them(tmp_path: Pat
 async def test_storage_that_fails_in_the_midst_breaks_the_answer_off(tmp_path: Path) -> None:
     async with there(tmp_path) as it:
         for number in range(5000):
-            it.made.history.add_result("good", result(it.end + timedelta(seconds=number)), Health.UP)
+            it.made.history.add_result("good", result(it.end + timedelta(seconds=number)), State.UP)
         await written(it.made.history)
         stream = Client(it.path).stream(PATH)
         assert await asyncio.to_thread(next, stream)

@@ -1,4 +1,4 @@
-"""Beats over HTTP: the real application in process, and a control that remembers what reached it."""
+"""Pings over HTTP: the real application in process, and a control that remembers what reached it."""
 
 import re
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from monitord.monitors.heartbeat.monitor import Beat, HeartbeatSignal
+from monitord.monitors.heartbeat.monitor import HeartbeatSignal, Ping
 from monitord.status.api.heartbeats import MAX_BODY_BYTES, add_heartbeat_routes
 from monitord.web import Application
 from monitord.web.testing import ClientResponse, SocketClient, TestClient
@@ -18,7 +18,7 @@ JSON = [("Content-Type", "application/json")]
 
 
 @asynccontextmanager
-async def beats(tmp_path: Path) -> AsyncIterator[tuple[TestClient, FakeControl]]:
+async def pings(tmp_path: Path) -> AsyncIterator[tuple[TestClient, FakeControl]]:
     async with endpoint(tmp_path) as at:
         application = Application()
         add_heartbeat_routes(application.router, at.control)
@@ -27,50 +27,50 @@ async def beats(tmp_path: Path) -> AsyncIterator[tuple[TestClient, FakeControl]]
 
 
 @pytest.mark.parametrize(
-    ("target", "body", "beat"),
+    ("target", "body", "ping"),
     [
-        ("good", b"", Beat()),
-        ("good/success", b"", Beat()),
-        ("good/start", b"", Beat(HeartbeatSignal.START)),
-        ("good/fail", b"disk full", Beat(HeartbeatSignal.FAIL, message="disk full")),
-        ("good/log", b"half way", Beat(HeartbeatSignal.LOG, message="half way")),
-        ("good/0", b"", Beat(exit_status=0)),
-        ("good/17", b"", Beat(HeartbeatSignal.FAIL, 17)),
-        ("good?signal=start&run=a%20b", b"", Beat(HeartbeatSignal.START, run_id="a b")),
-        ("good?exit_status=2&message=no+disk", b"", Beat(HeartbeatSignal.FAIL, 2, "no disk")),
-        ("good/start?run=7", b"", Beat(HeartbeatSignal.START, run_id="7")),
-        ("good", "grün".encode(), Beat(message="grün")),
-        ("good", b"\xff", Beat(message="\N{REPLACEMENT CHARACTER}")),
-        ("a.b-c_d", b"", Beat()),
+        ("good", b"", Ping()),
+        ("good/success", b"", Ping()),
+        ("good/start", b"", Ping(HeartbeatSignal.START)),
+        ("good/fail", b"disk full", Ping(HeartbeatSignal.FAIL, message="disk full")),
+        ("good/log", b"half way", Ping(HeartbeatSignal.LOG, message="half way")),
+        ("good/0", b"", Ping(exit_status=0)),
+        ("good/17", b"", Ping(HeartbeatSignal.FAIL, 17)),
+        ("good?signal=start&run=a%20b", b"", Ping(HeartbeatSignal.START, run_id="a b")),
+        ("good?exit_status=2&message=no+disk", b"", Ping(HeartbeatSignal.FAIL, 2, "no disk")),
+        ("good/start?run=7", b"", Ping(HeartbeatSignal.START, run_id="7")),
+        ("good", "grün".encode(), Ping(message="grün")),
+        ("good", b"\xff", Ping(message="\N{REPLACEMENT CHARACTER}")),
+        ("a.b-c_d", b"", Ping()),
     ],
 )
-async def test_a_beat_is_understood(tmp_path: Path, target: str, body: bytes, beat: Beat) -> None:
-    async with beats(tmp_path) as (client, control):
+async def test_a_ping_is_understood(tmp_path: Path, target: str, body: bytes, ping: Ping) -> None:
+    async with pings(tmp_path) as (client, control):
         response = await client.post(f"/heartbeats/{target}", body=body)
         name = re.split("[/?]", target)[0]
-        assert (response.status, response.json()) == (200, {"name": name, "signal": beat.signal.value})
-        assert control.beats == [(name, beat)]
+        assert (response.status, response.json()) == (200, {"name": name, "signal": ping.signal.value})
+        assert control.pings == [(name, ping)]
 
 
 @pytest.mark.parametrize(
-    ("document", "beat"),
+    ("document", "ping"),
     [
-        ({}, Beat()),
-        ({"signal": "fail", "message": "x", "run": "r"}, Beat(HeartbeatSignal.FAIL, None, "x", "r")),
-        ({"exit_status": 1, "run": 12, "message": None}, Beat(HeartbeatSignal.FAIL, 1, None, "12")),
+        ({}, Ping()),
+        ({"signal": "fail", "message": "x", "run": "r"}, Ping(HeartbeatSignal.FAIL, None, "x", "r")),
+        ({"exit_status": 1, "run": 12, "message": None}, Ping(HeartbeatSignal.FAIL, 1, None, "12")),
     ],
 )
-async def test_a_beat_may_be_json(tmp_path: Path, document: Any, beat: Beat) -> None:
-    async with beats(tmp_path) as (client, control):
+async def test_a_ping_may_be_json(tmp_path: Path, document: Any, ping: Ping) -> None:
+    async with pings(tmp_path) as (client, control):
         assert (await client.post("/heartbeats/good", json=document)).status == 200
-        assert control.beats == [("good", beat)]
+        assert control.pings == [("good", ping)]
 
 
 @pytest.mark.parametrize(
     ("target", "body", "headers", "status", "said"),
     [
         ("nobody", b"", [], 404, "no monitor is called 'nobody'; GET /monitors lists them\n"),
-        ("bad", b"", [], 409, 'bad is of type fake and takes no beats; write type = "heartbeat"\n'),
+        ("bad", b"", [], 409, 'bad is of type fake and takes no pings; write type = "heartbeat"\n'),
         ("good/dnoe", b"", [], 400, "'dnoe' is not a signal; write one of: success, start, fail, log\n"),
         ("good/256", b"", [], 400, "256 is not an exit status; it is from 0 to 255\n"),
         ("good?exit_status=-1", b"", [], 400, "'-1' is not an exit status; write a number from 0 to 255\n"),
@@ -95,42 +95,42 @@ async def test_a_beat_may_be_json(tmp_path: Path, document: Any, beat: Beat) -> 
 async def test_what_is_not_understood_passes_for_no_success(
     tmp_path: Path, target: str, body: bytes, headers: list[tuple[str, str]], status: int, said: str
 ) -> None:
-    async with beats(tmp_path) as (client, control):
+    async with pings(tmp_path) as (client, control):
         response = await client.post(f"/heartbeats/{target}", body=body, headers=headers)
         assert (response.status, response.text[: len(said)]) == (status, said)
-        assert control.beats == []
+        assert control.pings == []
 
 
-async def test_a_long_output_is_cut_and_its_beat_counts(tmp_path: Path) -> None:
-    async with beats(tmp_path) as (client, control):
+async def test_a_long_output_is_cut_and_its_ping_counts(tmp_path: Path) -> None:
+    async with pings(tmp_path) as (client, control):
         assert (await client.post("/heartbeats/good/1", body=b"x" * 3_000_000)).status == 200
-        ((_, beat),) = control.beats
-        assert beat == Beat(HeartbeatSignal.FAIL, 1, "x" * 10_240)
+        ((_, ping),) = control.pings
+        assert ping == Ping(HeartbeatSignal.FAIL, 1, "x" * 10_240)
 
 
 async def test_an_output_without_end_is_refused(tmp_path: Path) -> None:
-    async with beats(tmp_path) as (client, control):
+    async with pings(tmp_path) as (client, control):
         response = await client.post("/heartbeats/good", body=b"x" * (MAX_BODY_BYTES + 1))
-        assert (response.status, control.beats) == (413, [])
+        assert (response.status, control.pings) == (413, [])
 
 
-async def test_a_beat_is_posted(tmp_path: Path) -> None:
-    async with beats(tmp_path) as (client, control):
+async def test_a_ping_is_posted(tmp_path: Path) -> None:
+    async with pings(tmp_path) as (client, control):
         assert (await client.get("/heartbeats/good")).status == 405
-        assert control.beats == []
+        assert control.pings == []
 
 
-async def test_over_tcp_nobody_may_beat(tmp_path: Path) -> None:
+async def test_over_tcp_nobody_may_ping(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as at:
         application = Application()
         add_heartbeat_routes(application.router, at.control)
         async with SocketClient(application) as client:
             response: ClientResponse = await client.post("/heartbeats/good")
         assert response.status == 403
-        assert at.control.beats == []
+        assert at.control.pings == []
 
 
-async def test_the_status_socket_takes_beats(tmp_path: Path) -> None:
+async def test_the_status_socket_takes_pings(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as at:
         assert await at.post("heartbeats", "good", "start") == {"name": "good", "signal": "start"}
-        assert at.control.beats == [("good", Beat(HeartbeatSignal.START))]
+        assert at.control.pings == [("good", Ping(HeartbeatSignal.START))]

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from monitord.dispatch import result_record
-from monitord.model import Health, Incident, Reason, Verdict
+from monitord.model import Incident, Reason, State, Verdict
 from tests.endpoint import StatusWorld, asked, world
 from tests.history.world import result, written
 from tests.status.api.test_api import Asking, described
@@ -32,7 +32,7 @@ class Past:
 
     async def write(self) -> None:
         history = self.made.history
-        history.stand("good", Health.UP, in_maintenance=False, at=self.ago(CHECKS))
+        history.stand("good", State.UP, in_maintenance=False, at=self.ago(CHECKS))
         for number in range(CHECKS, 0, -1):
             verdict = Verdict.FAIL if number % 10 == 0 else Verdict.PASS
             told = result(
@@ -42,9 +42,9 @@ class Past:
                 phase_connect=0.01,
                 phase_processing=0.03,
             )
-            history.add_result("good", told, Health.UP)
-        history.stand("good", Health.DOWN, in_maintenance=False, at=self.ago(6))
-        history.stand("good", Health.UP, in_maintenance=False, at=self.ago(3))
+            history.add_result("good", told, State.UP)
+        history.stand("good", State.DOWN, in_maintenance=False, at=self.ago(6))
+        history.stand("good", State.UP, in_maintenance=False, at=self.ago(3))
         for number in (20, 6):
             opened_at = self.ago(number)
             closed_at = None if number == 6 else self.ago(number - 1)
@@ -71,7 +71,7 @@ async def past(tmp_path: Path) -> AsyncIterator[Past]:
 
 INTERVENTIONS = [
     pytest.param("POST", "/monitors/good/pause", None, id="pause"),
-    pytest.param("POST", "/silences", {"names": ["good"], "lasts": "1h"}, id="silence"),
+    pytest.param("POST", "/silences", {"names": ["good"], "duration_s": "1h"}, id="silence"),
 ]
 
 
@@ -127,7 +127,7 @@ async def test_a_series_has_its_percentiles_and_phases(tmp_path: Path) -> None:
         series = (await it.ask("GET", "/monitors/good/series?from=-31m&step=5m")).json()
         assert series["step_s"] == 300
         assert sum(bucket["checks"]["fail"] for bucket in series["buckets"]) == 3
-        whole = series["whole"]
+        whole = series["total"]
         assert sum(whole["checks"].values()) == CHECKS
         assert whole["response_time_s"]["p50"] == pytest.approx(0.15, rel=0.1)
         assert whole["response_time_s"]["max"] == pytest.approx(0.29)
@@ -143,15 +143,15 @@ async def test_a_monitor_tells_how_it_has_been(tmp_path: Path) -> None:
         assert one["last_24h"]["response_time_s"]["p99"] == pytest.approx(0.29, rel=0.1)
 
 
-async def test_the_last_results_and_failures_come_with_all_their_facts(tmp_path: Path) -> None:
+async def test_the_last_results_and_failures_come_with_all_their_fields(tmp_path: Path) -> None:
     async with past(tmp_path) as it:
         for number in range(3):
             verdict = Verdict.FAIL if number == 1 else Verdict.PASS
             told = result(it.ago(-number), verdict, status=200 + number)
-            it.made.history.add_result("good", told, Health.UP, result_record(told))
+            it.made.history.add_result("good", told, State.UP, result_record(told))
         await written(it.made.history)
         page = (await it.ask("GET", "/monitors/good/last?limit=2")).json()
-        assert [one["facts"] for one in page["results"]] == [{"status": 202}, {"status": 201}]
+        assert [one["fields"] for one in page["results"]] == [{"status": 202}, {"status": 201}]
         failures = (await it.ask("GET", "/monitors/good/last?failed=1")).json()["results"]
         assert [(one["verdict"], one["reason"]) for one in failures] == [("fail", "refused")]
 
@@ -221,7 +221,7 @@ async def test_a_bad_range_is_told(tmp_path: Path, target: str, where: str) -> N
     async with past(tmp_path) as it:
         response = await it.ask("GET", f"/monitors/good/{target}")
         assert response.status == 400
-        assert [fault["where"] for fault in response.json()["errors"]] == [where]
+        assert [failure["where"] for failure in response.json()["errors"]] == [where]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitord.health import HealthState
-from monitord.model import Fact, Health, Observation, Reason, Result, Verdict
+from monitord.model import FieldValue, Observation, Reason, Result, State, Verdict
 from monitord.monitors import MonitorSettings
 from monitord.status.metrics.collector import SLICE_MONITORS, MetricsCollector
 from monitord.status.metrics.labels import labels_of
@@ -44,9 +44,11 @@ def of(samples: Samples, name: str, **labels: str) -> float:
     return samples[name, frozenset(labels.items())]
 
 
-def see(made: StatusWorld, name: str, facts: Mapping[str, Fact], verdict: Verdict = Verdict.PASS) -> None:
+def see(
+    made: StatusWorld, name: str, fields: Mapping[str, FieldValue], verdict: Verdict = Verdict.PASS
+) -> None:
     """Let the last check of a monitor have seen this."""
-    observation = Observation(AT, 0.25, Reason.OK, "seen", facts)
+    observation = Observation(AT, 0.25, Reason.OK, "seen", fields)
     watched = made.dispatcher.watched[name]
     result = Result(observation, verdict)
     watched.state = replace(watched.state, last=result)
@@ -57,7 +59,7 @@ def typed(name: str, type_name: str, **more: Any) -> MonitorSettings:
     return replace(monitor_settings(name, **more), type_name=type_name)
 
 
-HTTP: dict[str, Fact] = {
+HTTP: dict[str, FieldValue] = {
     "status": 200, "http_version": "1.1", "redirects": 1, "ip_version": 6, "tls.version": "TLSv1.3",
     "certificate.expires_at": "2026-03-01T00:00:00+00:00", "certificate.expires_in": 5.0,
     "phase.resolve": 0.01, "phase.connect": 0.02, "phase.tls": 0.03, "phase.processing": 0.04,
@@ -115,11 +117,11 @@ async def test_other_types_have_their_own() -> None:
     assert of(samples, "monitord_perfdata", monitor="load", label='a "b" \\') == 2
 
 
-async def test_an_unsure_check_leaves_success_as_it_was() -> None:
+async def test_an_inconclusive_check_leaves_success_as_it_was() -> None:
     made = world()
     see(made, "bad", {}, Verdict.FAIL)
-    see(made, "bad", {}, Verdict.UNSURE)
-    see(made, "good", {}, Verdict.UNSURE)
+    see(made, "bad", {}, Verdict.INCONCLUSIVE)
+    see(made, "good", {}, Verdict.INCONCLUSIVE)
     _, samples = await scraped(made)
     assert of(samples, "probe_success", monitor="bad") == 0
     assert ("probe_success", frozenset({("monitor", "good"), ("tags", ",prod,")})) not in samples
@@ -129,11 +131,11 @@ async def test_verdicts_states_and_their_time_are_counted() -> None:
     made = world()
     watched = made.dispatcher.watched["bad"]
     see(made, "bad", {})
-    watched.state = replace(watched.state, health=HealthState(Health.UP), stands=Health.UP)
+    watched.state = replace(watched.state, health=HealthState(State.UP), stands=State.UP)
     see(made, "bad", {})
     made.clock.skipped_s += 30
     see(made, "bad", {}, Verdict.FAIL)
-    watched.state = replace(watched.state, stands=Health.DOWN)
+    watched.state = replace(watched.state, stands=State.DOWN)
     see(made, "bad", {}, Verdict.FAIL)
     made.clock.skipped_s += 12
     _, samples = await scraped(made)
@@ -148,7 +150,7 @@ async def test_verdicts_states_and_their_time_are_counted() -> None:
     assert down_s == pytest.approx(12, abs=5)
     states = {
         health.value: of(samples, "monitord_monitor_state", monitor="bad", state=health.value)
-        for health in Health
+        for health in State
     }
     assert states == {**dict.fromkeys(states, 0), "down": 1}
     assert of(samples, "monitord_monitors", state="down") == 1
@@ -195,7 +197,7 @@ async def test_what_seldom_changes_is_seen_when_it_does() -> None:
     async with asked(made) as client:
         before = (await client.get("/metrics")).text
         watched = made.dispatcher.watched["bad"]
-        watched.state = replace(watched.state, stands=Health.DOWN)
+        watched.state = replace(watched.state, stands=State.DOWN)
         made.clock.skipped_s += 2
         after = (await client.get("/metrics")).text
         made.dispatcher.apply(without(made, "good"))

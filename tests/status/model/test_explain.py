@@ -33,7 +33,7 @@ def explained(situation: Situation, name: str = "web") -> tuple[dict[str, Any], 
         interventions = Interventions(
             made.dispatcher,
             made.pipeline,
-            made.pipeline.roster.silences,
+            made.pipeline.registry.silences,
             made.clock,
         )
         alerts = alerts_of_nobody(made.clock)
@@ -46,8 +46,8 @@ def explained(situation: Situation, name: str = "web") -> tuple[dict[str, Any], 
                 await finish(made)
                 await alerts.close()
 
-    facts = run_in_fake_time(main)
-    return facts, "\n".join(facts["sentences"])
+    fields = run_in_fake_time(main)
+    return fields, "\n".join(fields["sentences"])
 
 
 async def not_checked(there: World, _: Interventions) -> None:
@@ -113,7 +113,7 @@ async def failing_with_all_others(there: World, _: Interventions) -> None:
     await failed.wait()
 
 
-async def unsure_from_the_start(there: World, _: Interventions) -> None:
+async def inconclusive_from_the_start(there: World, _: Interventions) -> None:
     there.add("web")
     there.bad = {"web": Reason.PROBER_FORBIDDEN}
     await asyncio.sleep(15)
@@ -150,7 +150,7 @@ async def flapping(there: World, _: Interventions) -> None:
         await asyncio.sleep(10)
 
 
-async def blind(there: World, _: Interventions) -> None:
+async def isolated(there: World, _: Interventions) -> None:
     names = ["web", *(f"m{number}" for number in range(9))]
     for name in names:
         there.add(name)
@@ -227,7 +227,7 @@ async def blind(there: World, _: Interventions) -> None:
             id="pending while an isolation is suspected",
         ),
         pytest.param(
-            unsure_from_the_start,
+            inconclusive_from_the_start,
             [
                 "It is pending because no check has been conclusive yet (prober_forbidden), at least until the next"
             ],
@@ -258,7 +258,7 @@ async def blind(there: World, _: Interventions) -> None:
             id="paused",
         ),
         pytest.param(flapping, ["It is flapping"], id="flapping"),
-        pytest.param(blind, ["this host is taken for cut off"], id="blind"),
+        pytest.param(isolated, ["this host is taken for cut off"], id="isolated"),
     ],
 )
 def test_the_sentence_is_there(situation: Situation, sentences: list[str]) -> None:
@@ -267,17 +267,17 @@ def test_the_sentence_is_there(situation: Situation, sentences: list[str]) -> No
         assert sentence in text
 
 
-def test_the_facts_say_the_same_as_the_sentences() -> None:
-    facts, _ = explained(soft)
-    assert facts["streak"] == {
+def test_the_fields_say_the_same_as_the_sentences() -> None:
+    fields, _ = explained(soft)
+    assert fields["streak"] == {
         "verdict": "fail",
         "length": 1,
-        "since": facts["last"]["started_at"],
+        "since": fields["last"]["started_at"],
         "needed": 2,
         "leads_to": "down",
     }
-    assert facts["decided_by"] == "nobody listens there"
-    assert 0 < facts["next"]["in_s"] <= 5
+    assert fields["decided_by"] == "nobody listens there"
+    assert 0 < fields["next"]["in_s"] <= 5
 
 
 @pytest.mark.parametrize(
@@ -328,21 +328,21 @@ def test_decided_by_names_the_conditions_that_decided(conditions: dict[str, Any]
         watched = there.made.dispatcher.watched["web"]
         watched.state = replace(watched.state, last=judged)
 
-    facts, text = explained(failing)
-    assert facts["decided_by"] == decided_by
+    fields, text = explained(failing)
+    assert fields["decided_by"] == decided_by
     assert f"What decided: {decided_by} (condition_failed)." in text
 
 
 def test_what_does_not_apply_is_not_said() -> None:
-    facts, text = explained(down)
+    fields, text = explained(down)
     for word in ("flapping", "Silenced", "Paused", "depends", "maintenance", "cut off"):
         assert word not in text
-    assert [facts[key] for key in ("silence", "pause", "maintenance", "parents")] == [None, None, None, []]
+    assert [fields[key] for key in ("silence", "pause", "maintenance", "parents")] == [None, None, None, []]
 
 
 @pytest.mark.parametrize(
     "situation",
-    [not_checked, soft, down, behind_a_parent, unknown, paused, failed_once, unsure_from_the_start],
+    [not_checked, soft, down, behind_a_parent, unknown, paused, failed_once, inconclusive_from_the_start],
 )
 def test_nothing_is_wrong_is_said_of_no_monitor_that_is_not_up(situation: Situation) -> None:
     assert "nothing is wrong" not in explained(situation)[1]
@@ -354,9 +354,9 @@ async def up(there: World, _: Interventions) -> None:
 
 
 def test_of_a_monitor_that_is_up_nothing_is_wrong() -> None:
-    facts, text = explained(up)
+    fields, text = explained(up)
     assert "ops: nothing is wrong." in text
-    assert facts["cause"] is None
+    assert fields["cause"] is None
 
 
 def test_an_unknown_name_is_a_key_error() -> None:

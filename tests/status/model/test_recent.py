@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from monitord.dispatch import CheckCycle, Watched
 from monitord.dispatch.schedule import Grid
 from monitord.history import StoredResult
-from monitord.model import Health, Observation, Reason, Result, Verdict
+from monitord.model import Observation, Reason, Result, State, Verdict
 from monitord.status.model.recent import KEPT, KEPT_FAILURES, Recent, mark_of
 from tests.fakes import FakeClock, FakeMonitor, fake_tools, monitor_settings
 
@@ -22,8 +22,8 @@ def watched(name: str) -> Watched:
     )
 
 
-def result(second: float, verdict: Verdict = Verdict.PASS, **facts: float) -> Result:
-    return Result(Observation(at(second), 0.25, Reason.OK, "", facts=facts), verdict)
+def result(second: float, verdict: Verdict = Verdict.PASS, **fields: float) -> Result:
+    return Result(Observation(at(second), 0.25, Reason.OK, "", fields=fields), verdict)
 
 
 def hear(recent: Recent, name: str, *seconds: float) -> None:
@@ -44,7 +44,7 @@ def test_only_the_newest_are_kept() -> None:
 
 def test_a_failure_has_no_response_time_and_an_answer_that_of_its_type() -> None:
     assert mark_of(result(0, Verdict.FAIL, response_time=5.0)).response_s is None
-    assert mark_of(result(0, Verdict.UNSURE)).response_s is None
+    assert mark_of(result(0, Verdict.INCONCLUSIVE)).response_s is None
     assert mark_of(result(0, Verdict.WARN, response_time=0.5)).response_s == 0.5
     assert mark_of(result(0)).response_s == 0.25
 
@@ -52,7 +52,7 @@ def test_a_failure_has_no_response_time_and_an_answer_that_of_its_type() -> None
 def stored(*seconds: float, verdict: Verdict = Verdict.PASS) -> list[StoredResult]:
     """The newest first, as the history tells them."""
     return [
-        StoredResult(at(second), verdict, Health.UP, Reason.OK, 0.5)
+        StoredResult(at(second), verdict, State.UP, Reason.OK, 0.5)
         for second in sorted(seconds, reverse=True)
     ]
 
@@ -89,7 +89,7 @@ def test_the_last_failures_are_kept_whole_the_newest_first() -> None:
         recent.on_result(watched("shop"), result(second + 0.5))
     kept = recent.failures("shop")
     assert [(one.observation.started_at - START).total_seconds() for one in kept] == [6, 5, 4, 3, 2]
-    assert kept[0].observation.facts == {"status": 503.0}
+    assert kept[0].observation.fields == {"status": 503.0}
     assert recent.failures("blog") == ()
 
 

@@ -96,9 +96,9 @@ def test_only_the_last_checks_are_in_the_bar() -> None:
 
 
 def test_verdicts_differ_in_height_as_well_as_in_colour() -> None:
-    made = checks_bar(("pass", "warn", "fail", "unsure"), 4, "")
+    made = checks_bar(("pass", "warn", "fail", "inconclusive"), 4, "")
     heights = [
-        re.findall(r"v(\d+)", drawn(made, f"v-{one}"))[0] for one in ("pass", "warn", "fail", "unsure")
+        re.findall(r"v(\d+)", drawn(made, f"v-{one}"))[0] for one in ("pass", "warn", "fail", "inconclusive")
     ]
     assert len(set(heights)) == 4
 

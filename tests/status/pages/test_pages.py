@@ -21,7 +21,7 @@ from monitord.dispatch import (
     Silence,
 )
 from monitord.history import History, HistorySettings, Uptime
-from monitord.model import Health, Incident, Reason
+from monitord.model import Incident, Reason, State
 from monitord.notifiers import NotifierSettings
 from monitord.status.pages.rendering import CONTENT_TYPES
 from monitord.web import Request, Response
@@ -300,7 +300,7 @@ async def test_a_monitor_tells_all_that_is_known_of_it() -> None:
     assert re.findall(r"<h2>Uptime (\w+)</h2>", text) == ["1h", "24h", "7d", "30d", "90d"]
 
 
-async def test_the_last_failures_tell_their_facts_and_what_was_answered() -> None:
+async def test_the_last_failures_tell_their_fields_and_what_was_answered() -> None:
     async with usual_site(past=FakePast(NOW, is_kept=False)) as one:
         text = (await page(one, "/m/bad")).text
     failures = text[text.index("Last failures") :]
@@ -361,7 +361,7 @@ async def test_a_pause_a_window_and_an_incident_are_told() -> None:
             pause=Pause("kim", NOW, None),
         )
         silence = Silence("s0", Matcher(names=("bad",)), NOW, NOW + timedelta(days=1), "root", "new disk")
-        one.dispatcher.roster.silences.replace_all([silence])
+        one.dispatcher.registry.silences.replace_all([silence])
         text = (await page(one, "/m/bad")).text
         assert re.search(r"In maintenance: upgrade until <time .*</time>: new kernel</p>", text)
         assert "acknowledged by kim: on it" in text
@@ -376,9 +376,9 @@ async def test_a_pause_a_window_and_an_incident_are_told() -> None:
 async def test_a_silence_that_ends_leaves_the_overview() -> None:
     async with usual_site() as one:
         silence = Silence("s0", Matcher(names=("bad",)), NOW, NOW + timedelta(days=1), "root", None)
-        one.dispatcher.roster.silences.replace_all([silence])
+        one.dispatcher.registry.silences.replace_all([silence])
         assert ">silenced<" in (await page(one, "/")).text
-        one.dispatcher.roster.silences.replace_all([])
+        one.dispatcher.registry.silences.replace_all([])
         assert ">silenced<" not in (await page(one, "/")).text
 
 
@@ -389,7 +389,7 @@ class YoungPast(FakePast):
         self, monitors: Sequence[str], windows: Sequence[tuple[datetime, datetime]]
     ) -> dict[str, tuple[Uptime, ...]]:
         known = [min(5400.0, (end - start).total_seconds()) for start, end in windows]
-        return {name: tuple(Uptime({Health.UP: seconds}) for seconds in known) for name in monitors}
+        return {name: tuple(Uptime({State.UP: seconds}) for seconds in known) for name in monitors}
 
 
 async def test_an_uptime_says_of_how_much_time_it_is_where_that_is_less_than_its_name_says() -> None:
@@ -489,7 +489,7 @@ async def test_incidents_before_what_is_no_moment_are_refused() -> None:
         assert "before is a moment" in (await page(one, "/incidents?before=yesterday", status=400)).text
 
 
-async def test_a_refused_reload_is_on_every_page_and_its_faults_on_that_of_the_daemon() -> None:
+async def test_a_refused_reload_is_on_every_page_and_its_failures_on_that_of_the_daemon() -> None:
     async with usual_site() as one:
         one.control.last_reload = replace(
             REFUSED, error="monitord.toml:7: <b>bad</b>\nmonitord.toml:9: worse"
@@ -514,11 +514,11 @@ async def test_a_notifier_that_fails_is_on_every_page_and_why_on_that_of_the_dae
             assert "Nobody: there is no" in (await page(one, "/daemon")).text
             one.alerts.apply(settings)
             assert "cannot deliver" not in (await page(one, "/")).text
-            chat = one.alerts.couriers["chat"]
+            chat = one.alerts.workers["chat"]
             chat.failing, chat.failing_since = "503 <busy>", NOW
             for path in ("/", "/m/shop", "/incidents"):
                 assert "<strong>chat cannot deliver.</strong>" in (await page(one, path)).text
-            one.alerts.couriers["ops"].warning = "sent unencrypted"
+            one.alerts.workers["ops"].warning = "sent unencrypted"
             text = (await page(one, "/daemon")).text
     assert "503 &lt;busy&gt;" in text
     assert "sent unencrypted" in text

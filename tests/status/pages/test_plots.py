@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from monitord.history import Bucket, Histogram
-from monitord.model import Health, Verdict
+from monitord.model import State, Verdict
 from monitord.status.pages.plots import percentiles, percentiles_plot, phases_plot, states_plot
 
 START = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -19,7 +19,7 @@ def bucket(
     times_s: tuple[float, ...] = (),
     failed: int = 0,
     phases_s: Mapping[str, float] | None = None,
-    seconds: Mapping[Health, float] | None = None,
+    seconds: Mapping[State, float] | None = None,
     maintenance_s: float = 0.0,
 ) -> Bucket:
     histogram = Histogram()
@@ -79,7 +79,7 @@ def test_percentiles_of_all_are_those_of_the_union() -> None:
 
 
 def test_states_are_shares_of_their_step_and_maintenance_is_one_of_them() -> None:
-    down = bucket(seconds={Health.UP: 30.0, Health.DOWN: 15.0}, maintenance_s=15.0)
+    down = bucket(seconds={State.UP: 30.0, State.DOWN: 15.0}, maintenance_s=15.0)
     plot = states_plot([down, bucket(1)], START, END)
     assert plot is not None
     assert [word for _, word in plot.legend] == ["up", "down", "maintenance"]

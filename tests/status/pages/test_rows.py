@@ -89,7 +89,7 @@ async def test_a_row_whose_monitor_leaves_meanwhile_is_left_out() -> None:
     async with site(dict.fromkeys(NAMES, ())) as one:
         rows, _ = await rows_of(one)
         rows.look()
-        one.dispatcher.roster.remove(NAMES[0])
+        one.dispatcher.registry.remove(NAMES[0])
         assert len(await rows.rendered(NAMES)) == len(NAMES) - 1
         rows.look()
         assert NAMES[0] not in rows.kept

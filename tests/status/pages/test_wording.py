@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from monitord.model import Health
+from monitord.model import State
 from monitord.status.pages import wording
 
 
@@ -69,13 +69,13 @@ def test_a_size_has_its_unit(value_bytes: float | None, said: str) -> None:
 
 
 U, D, G, N, X, P, R = (
-    Health.UP,
-    Health.DOWN,
-    Health.DEGRADED,
-    Health.UNKNOWN,
-    Health.UNREACHABLE,
-    Health.PENDING,
-    Health.PAUSED,
+    State.UP,
+    State.DOWN,
+    State.DEGRADED,
+    State.UNKNOWN,
+    State.UNREACHABLE,
+    State.PENDING,
+    State.PAUSED,
 )
 
 
@@ -96,7 +96,7 @@ U, D, G, N, X, P, R = (
         ({R: 3}, "All monitors are paused"),
     ],
 )
-def test_the_headline_says_what_is_worst(counts: dict[Health, int], said: str) -> None:
+def test_the_headline_says_what_is_worst(counts: dict[State, int], said: str) -> None:
     assert wording.headline(counts) == said
 
 

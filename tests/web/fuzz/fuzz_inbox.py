@@ -5,7 +5,7 @@
     /tmp/fuzz/bin/python tests/web/fuzz/fuzz_inbox.py /tmp/seeds -dict=/tmp/seeds.dict -max_total_time=600 -max_len=4096
 
 Without seeds it hardly gets past the first line of a head. Holds, for any bytes cut in any way: nothing is raised but
-the framework's own fault, the events depend neither on the cuts nor on what other connections sent to the parser
+the framework's own failure, the events depend neither on the cuts nor on what other connections sent to the parser
 they share, and what is kept unread stays bounded. A finding is written to a file `crash-…` here. corpus.txt keeps
 inputs of earlier runs, one of each shape that they came to, in base64; test_framing.py plays them.
 """

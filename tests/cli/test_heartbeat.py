@@ -1,4 +1,4 @@
-"""`monitorctl beat`: what reaches the daemon, with the options and from systemd's environment of an ExecStopPost=."""
+"""`monitorctl heartbeat`: what reaches the daemon, with the options and from systemd's environment of an ExecStopPost=."""
 
 import argparse
 import asyncio
@@ -9,52 +9,52 @@ from pathlib import Path
 
 import pytest
 
-from monitord.cli.beat import add_beat_options, beat_document
 from monitord.cli.control_command import main
-from monitord.monitors.heartbeat.monitor import Beat, HeartbeatSignal
+from monitord.cli.heartbeat import add_ping_options, ping_document
+from monitord.monitors.heartbeat.monitor import HeartbeatSignal, Ping
 from tests.endpoint import endpoint
 
 ROOT = Path(__file__).parent.parent.parent
 
 
 async def ctl(path: Path, *arguments: str) -> int:
-    return await asyncio.to_thread(main, ["--socket", str(path), "beat", *arguments])
+    return await asyncio.to_thread(main, ["--socket", str(path), "heartbeat", *arguments])
 
 
 @pytest.mark.parametrize(
-    ("arguments", "beat"),
+    ("arguments", "ping"),
     [
-        ([], Beat()),
-        (["--start"], Beat(HeartbeatSignal.START)),
-        (["--fail", "--message", "no disk"], Beat(HeartbeatSignal.FAIL, message="no disk")),
-        (["--log", "--message", "half way"], Beat(HeartbeatSignal.LOG, message="half way")),
-        (["--exit-status", "0", "--run", "a b"], Beat(exit_status=0, run_id="a b")),
-        (["--exit-status", "23"], Beat(HeartbeatSignal.FAIL, 23)),
-        (["--exit-status", "KILL"], Beat(HeartbeatSignal.FAIL, 137)),
-        (["--exit-status", "SIGTERM"], Beat(HeartbeatSignal.FAIL, 143)),
-        (["--message", "x" * 100_000], Beat(message="x" * 10_240)),
+        ([], Ping()),
+        (["--start"], Ping(HeartbeatSignal.START)),
+        (["--fail", "--message", "no disk"], Ping(HeartbeatSignal.FAIL, message="no disk")),
+        (["--log", "--message", "half way"], Ping(HeartbeatSignal.LOG, message="half way")),
+        (["--exit-status", "0", "--run", "a b"], Ping(exit_status=0, run_id="a b")),
+        (["--exit-status", "23"], Ping(HeartbeatSignal.FAIL, 23)),
+        (["--exit-status", "KILL"], Ping(HeartbeatSignal.FAIL, 137)),
+        (["--exit-status", "SIGTERM"], Ping(HeartbeatSignal.FAIL, 143)),
+        (["--message", "x" * 100_000], Ping(message="x" * 10_240)),
         (
             ["--message", "\N{SNOWMAN WITHOUT SNOW}\N{PILE OF POO}" * 6_000],
-            Beat(message="\N{SNOWMAN WITHOUT SNOW}\N{PILE OF POO}" * 6_000),
+            Ping(message="\N{SNOWMAN WITHOUT SNOW}\N{PILE OF POO}" * 6_000),
         ),
     ],
 )
-async def test_a_beat_arrives(tmp_path: Path, arguments: list[str], beat: Beat) -> None:
+async def test_a_ping_arrives(tmp_path: Path, arguments: list[str], ping: Ping) -> None:
     async with endpoint(tmp_path) as at:
         assert await ctl(at.path, "good", *arguments) == 0
-        assert at.control.beats == [("good", beat)]
+        assert at.control.pings == [("good", ping)]
 
 
-async def test_a_beat_that_is_refused_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_ping_that_is_refused_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async with endpoint(tmp_path) as at:
         assert await ctl(at.path, "nobody") == 1
         assert "no monitor is called 'nobody'" in capsys.readouterr().err
         assert await ctl(at.path, "bad") == 1
-        assert "bad is of type fake and takes no beats" in capsys.readouterr().err
+        assert "bad is of type fake and takes no pings" in capsys.readouterr().err
 
 
-def test_a_beat_that_nobody_hears_is_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--socket", str(tmp_path / "none"), "beat", "good"]) == 3
+def test_a_ping_that_nobody_hears_is_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--socket", str(tmp_path / "none"), "heartbeat", "good"]) == 3
     assert "no daemon listens there" in capsys.readouterr().err
 
 
@@ -74,9 +74,9 @@ def test_a_beat_that_nobody_hears_is_3(tmp_path: Path, capsys: pytest.CaptureFix
         ),
     ],
 )
-def test_wrong_usage_is_64_and_no_beat(arguments: list[str], said: str) -> None:
+def test_wrong_usage_is_64_and_no_ping(arguments: list[str], said: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "monitord.cli", "--socket", "/nonexistent", "beat", "good", *arguments],
+        [sys.executable, "-m", "monitord.cli", "--socket", "/nonexistent", "heartbeat", "good", *arguments],
         cwd=ROOT, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 64
@@ -128,6 +128,6 @@ def test_how_a_service_ended_is_taken_from_systemd(
     environ: dict[str, str], arguments: list[str], document: dict[str, object]
 ) -> None:
     parser = argparse.ArgumentParser()
-    add_beat_options(parser)
+    add_ping_options(parser)
     options = parser.parse_args(["backup", "--service-result", *arguments])
-    assert beat_document(options, environ) == document
+    assert ping_document(options, environ) == document

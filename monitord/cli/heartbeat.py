@@ -1,4 +1,4 @@
-"""What `monitorctl beat` sends: from its options, or from what systemd tells an ExecStopPost= of the service."""
+"""What `monitorctl heartbeat` sends: from its options, or from what systemd tells an ExecStopPost= of the service."""
 
 import argparse
 import signal
@@ -14,7 +14,7 @@ SIGNAL_EXIT_STATUS = 128
 MAX_EXIT_STATUS = 255
 
 
-def add_beat_options(parser: argparse.ArgumentParser) -> None:
+def add_ping_options(parser: argparse.ArgumentParser) -> None:
     add_name(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--start", action="store_const", dest="signal", const="start", help="a run begins")
@@ -47,7 +47,7 @@ def exit_status(text: str) -> int:
         ) from None
 
 
-def beat_document(options: argparse.Namespace, environ: Mapping[str, str]) -> Mapping[str, str | int]:
+def ping_document(options: argparse.Namespace, environ: Mapping[str, str]) -> Mapping[str, str | int]:
     """The body of the request. Raises ValueError where systemd has told nothing."""
     told: dict[str, str | int | None] = {
         "signal": options.signal,

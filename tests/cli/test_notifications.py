@@ -1,4 +1,4 @@
-"""The commands about who is told: notifiers, notices, test-notifier."""
+"""The commands about who is told: notifiers, notifications, test-notifier."""
 
 import json
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ async def test_without_notifiers_that_is_said(tmp_path: Path, capsys: Capture) -
     async with there(tmp_path) as it:
         assert await it.ctl("notifiers") == 0
         assert "nobody is told; add [notifiers.NAME]" in capsys.readouterr().out
-        assert await it.ctl("notices") == 0
+        assert await it.ctl("notifications") == 0
         assert capsys.readouterr().out == "nobody was told anything\n"
         assert await it.ctl("test-notifier", "ops") == 1
         assert "no notifier is called ops; there is none; see monitord.toml(5)" in capsys.readouterr().err
@@ -39,14 +39,14 @@ async def test_what_was_told_is_a_line_each(tmp_path: Path, capsys: Capture) -> 
         await fall(it)
         await delivered(it.made)
         capsys.readouterr()
-        assert await it.ctl("notices") == 0
+        assert await it.ctl("notifications") == 0
         head, line = capsys.readouterr().out.splitlines()
-        assert head.split() == ["HAPPENED", "(UTC)", "NOTIFIER", "FATE", "NOTICE", "SAID"]
+        assert head.split() == ["HAPPENED", "(UTC)", "NOTIFIER", "STATUS", "NOTIFICATION", "RESPONSE"]
         assert line.split()[-5:] == ["ops", "sent", "DOWN:", "bad", "taken"]
-        assert await it.ctl("notices", "good", "-n", "3") == 0
+        assert await it.ctl("notifications", "good", "-n", "3") == 0
         assert capsys.readouterr().out == "nobody was told anything\n"
-        assert await it.ctl("notices", "bad", "--json") == 0
-        assert json.loads(capsys.readouterr().out)["notices"][0]["monitor"] == "bad"
+        assert await it.ctl("notifications", "bad", "--json") == 0
+        assert json.loads(capsys.readouterr().out)["notifications"][0]["monitor"] == "bad"
         assert await it.ctl("notifiers") == 0
         head, line = capsys.readouterr().out.splitlines()
         assert head.split() == ["NOTIFIER", "TYPE", "WAITING", "SENT", "LAST", "SENT", "(UTC)", "STATE"]
@@ -68,7 +68,7 @@ async def test_a_notifier_that_fails_is_an_exit_status(tmp_path: Path, capsys: C
         await it.ctl("status")
         line = capsys.readouterr().out.splitlines()[1]
         assert line.startswith("ops cannot deliver since 2026-01-01 ")
-        assert line.endswith(": 503 busy; 1 notice waiting")
+        assert line.endswith(": 503 busy; 1 notification waiting")
 
 
 async def test_a_notifier_that_delivers_with_a_warning_shows_it(tmp_path: Path, capsys: Capture) -> None:
@@ -90,7 +90,7 @@ async def test_a_test_tells_what_was_said(tmp_path: Path, capsys: Capture) -> No
         assert await it.ctl("test-notifier", "ops") == 0
         assert capsys.readouterr().out == "ops: delivered (taken)\n"
         assert await it.ctl("test-notifier", "ops", "--json") == 0
-        assert json.loads(capsys.readouterr().out)["said"] == "taken"
+        assert json.loads(capsys.readouterr().out)["response"] == "taken"
         FakeNotifier.made[0].act = refuse
         assert await it.ctl("test-notifier", "ops") == 1
         assert "ops: 503 busy" in capsys.readouterr().err

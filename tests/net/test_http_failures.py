@@ -13,10 +13,10 @@ import pytest
 
 from monitord.net import (
     Deviation,
-    FaultKind,
+    FailureKind,
     HttpClient,
     HttpExchange,
-    HttpFault,
+    HttpFailure,
     HttpRequest,
     IpFamily,
     Phase,
@@ -25,7 +25,7 @@ from monitord.net import (
 )
 from monitord.net.http.response import CHUNKS_AT_ONCE
 from tests.certificates import DAY, Authority, Issued
-from tests.net.conftest import exchange, fault, in_time, soon
+from tests.net.conftest import exchange, failure, in_time, soon
 from tests.servers import Peer, Script, free_port, full_backlog, respond, send_raw, serve, serve_tls_once
 
 # Peers without TLS
@@ -33,46 +33,48 @@ from tests.servers import Peer, Script, free_port, full_backlog, respond, send_r
 
 async def test_nobody_listens(client: HttpClient) -> None:
     port = free_port()
-    seen = await fault(client, HttpRequest(url=f"http://127.0.0.1:{port}/"))
-    assert (seen.kind, seen.detail) == (FaultKind.REFUSED, f"connect to 127.0.0.1:{port} refused")
+    seen = await failure(client, HttpRequest(url=f"http://127.0.0.1:{port}/"))
+    assert (seen.kind, seen.detail) == (FailureKind.REFUSED, f"connect to 127.0.0.1:{port} refused")
     assert (seen.address, seen.ip_version, set(seen.phases)) == ("127.0.0.1", 4, {Phase.CONNECT})
 
 
 async def test_where_one_family_does_not_answer_the_other_one_is_named(client: HttpClient) -> None:
     """As for http://localhost/ with a service on 127.0.0.1 alone."""
     port = free_port()
-    seen = await fault(client, HttpRequest(url=f"http://both.test:{port}/"))
+    seen = await failure(client, HttpRequest(url=f"http://both.test:{port}/"))
     assert seen.detail == (
         f"connect to 127.0.0.1:{port} refused (its address ::1 was not asked: see ip_family, all_addresses)"
     )
-    only = await fault(client, HttpRequest(url=f"http://both.test:{port}/", ip_family=IpFamily.IPV4))
+    only = await failure(client, HttpRequest(url=f"http://both.test:{port}/", ip_family=IpFamily.IPV4))
     assert only.detail == f"connect to 127.0.0.1:{port} refused"
-    several = await fault(client, HttpRequest(url=f"http://three.test:{port}/"))
+    several = await failure(client, HttpRequest(url=f"http://three.test:{port}/"))
     assert "not asked" not in several.detail
 
 
 async def test_no_socket_is_there(client: HttpClient, tmp_path: Path) -> None:
-    seen = await fault(client, HttpRequest(url=f"http+unix://{str(tmp_path).replace('/', '%2F')}%2Fno.sock/"))
-    assert seen.kind is FaultKind.UNREACHABLE
+    seen = await failure(
+        client, HttpRequest(url=f"http+unix://{str(tmp_path).replace('/', '%2F')}%2Fno.sock/")
+    )
+    assert seen.kind is FailureKind.UNREACHABLE
     assert seen.detail == f"connect to {tmp_path}/no.sock: No such file or directory"
 
 
 async def test_no_way_leads_there(client: HttpClient) -> None:
     """The broadcast address takes no connection (connect(2): EACCES or ENETUNREACH), as with a firewall."""
-    seen = await fault(client, HttpRequest(url="http://255.255.255.255/"))
-    assert seen.kind is FaultKind.UNREACHABLE
+    seen = await failure(client, HttpRequest(url="http://255.255.255.255/"))
+    assert seen.kind is FailureKind.UNREACHABLE
 
 
 async def test_the_name_is_unknown(client: HttpClient) -> None:
-    seen = await fault(client, HttpRequest(url="http://nowhere.test/"))
-    assert (seen.kind, seen.detail) == (FaultKind.RESOLVE_FAILED, "resolve nowhere.test: no such name")
+    seen = await failure(client, HttpRequest(url="http://nowhere.test/"))
+    assert (seen.kind, seen.detail) == (FailureKind.RESOLVE_FAILED, "resolve nowhere.test: no such name")
     assert (seen.address, set(seen.phases)) == (None, {Phase.RESOLVE})
 
 
 async def test_the_connection_is_never_accepted(client: HttpClient) -> None:
     with full_backlog() as port:
-        seen = await fault(client, HttpRequest(url=f"http://127.0.0.1:{port}/"), deadline=soon())
-    assert (seen.kind, seen.detail) == (FaultKind.TIMEOUT_CONNECT, f"connect to 127.0.0.1:{port} timed out")
+        seen = await failure(client, HttpRequest(url=f"http://127.0.0.1:{port}/"), deadline=soon())
+    assert (seen.kind, seen.detail) == (FailureKind.TIMEOUT_CONNECT, f"connect to 127.0.0.1:{port} timed out")
     assert set(seen.phases) == {Phase.CONNECT}
 
 
@@ -169,21 +171,21 @@ async def _broken_chunk_later(peer: Peer) -> None:
 @pytest.mark.parametrize(
     ("script", "kind", "detail"),
     [
-        (_never, FaultKind.TIMEOUT_RESPONSE, "no response in time"),
+        (_never, FailureKind.TIMEOUT_RESPONSE, "no response in time"),
         (
             _half_a_head,
-            FaultKind.TIMEOUT_RESPONSE,
+            FailureKind.TIMEOUT_RESPONSE,
             "no response in time, only 25 bytes of an incomplete head",
         ),
-        (_half_a_body, FaultKind.TIMEOUT_BODY, "the body did not end in time"),
-        (_drops_of_body, FaultKind.TIMEOUT_BODY, "the body did not end in time"),
+        (_half_a_body, FailureKind.TIMEOUT_BODY, "the body did not end in time"),
+        (_drops_of_body, FailureKind.TIMEOUT_BODY, "the body did not end in time"),
     ],
 )
 async def test_a_peer_that_is_too_slow(
-    client: HttpClient, script: Script, kind: FaultKind, detail: str
+    client: HttpClient, script: Script, kind: FailureKind, detail: str
 ) -> None:
     async with serve(script) as server:
-        seen = await fault(client, HttpRequest(url=f"http://127.0.0.1:{server.port}/"), deadline=soon())
+        seen = await failure(client, HttpRequest(url=f"http://127.0.0.1:{server.port}/"), deadline=soon())
     assert (seen.kind, seen.detail, server.connections) == (kind, detail, 1)
     assert sum(seen.phases.values()) <= seen.duration_s
 
@@ -198,74 +200,74 @@ CUT = "the peer closed the connection before the end of the body"
 @pytest.mark.parametrize(
     ("script", "kind", "detail"),
     [
-        pytest.param(send_raw(), FaultKind.RESET, CLOSED, id="closes"),
+        pytest.param(send_raw(), FailureKind.RESET, CLOSED, id="closes"),
         pytest.param(
-            send_raw(b"HTTP/1.1 200 OK\r\nConte"), FaultKind.RESET, CLOSED_IN_HEAD, id="closes in the head"
+            send_raw(b"HTTP/1.1 200 OK\r\nConte"), FailureKind.RESET, CLOSED_IN_HEAD, id="closes in the head"
         ),
-        pytest.param(_reset, FaultKind.RESET, "the connection was reset by the peer", id="resets"),
-        pytest.param(_partial, FaultKind.RESET, CUT, id="closes in the body"),
-        pytest.param(_reset_in_body, FaultKind.RESET, RESET_IN_BODY, id="resets in the body"),
+        pytest.param(_reset, FailureKind.RESET, "the connection was reset by the peer", id="resets"),
+        pytest.param(_partial, FailureKind.RESET, CUT, id="closes in the body"),
+        pytest.param(_reset_in_body, FailureKind.RESET, RESET_IN_BODY, id="resets in the body"),
         pytest.param(
             send_raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"),
-            FaultKind.RESET,
+            FailureKind.RESET,
             CUT,
             id="chunk",
         ),
         pytest.param(
             _broken_chunk_later,
-            FaultKind.PROTOCOL_ERROR,
+            FailureKind.PROTOCOL_ERROR,
             'the size of a chunk is not a hexadecimal number: "zz"',
             id="broken chunk",
         ),
         pytest.param(
             send_raw(b"SSH-2.0-OpenSSH_9.2\r\n"),
-            FaultKind.PROTOCOL_ERROR,
+            FailureKind.PROTOCOL_ERROR,
             'the server speaks SSH here, not HTTP: "SSH-2.0-OpenSSH_9.2"',
             id="ssh",
         ),
         pytest.param(
             send_raw(b"\x15\x03\x01\x00\x02\x02\x16"),
-            FaultKind.PROTOCOL_ERROR,
+            FailureKind.PROTOCOL_ERROR,
             "the server speaks TLS here; write https instead of http",
             id="tls",
         ),
         pytest.param(
             send_raw(b"HTTP/1.1 abc\r\n\r\n"),
-            FaultKind.PROTOCOL_ERROR,
+            FailureKind.PROTOCOL_ERROR,
             'the status code is not a number from 100 to 999: "HTTP/1.1 abc"',
             id="no status",
         ),
         pytest.param(
             send_raw(b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"),
-            FaultKind.PROTOCOL_ERROR,
+            FailureKind.PROTOCOL_ERROR,
             'the Content-Length is not a number: "-1"',
             id="bad length",
         ),
         pytest.param(
             send_raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 300_000 + b"\r\n\r\n"),
-            FaultKind.TOO_LARGE,
+            FailureKind.TOO_LARGE,
             HEAD_TOO_LARGE,
             id="large header",
         ),
-        pytest.param(_endless_head, FaultKind.TOO_LARGE, HEAD_TOO_LARGE, id="endless head"),
+        pytest.param(_endless_head, FailureKind.TOO_LARGE, HEAD_TOO_LARGE, id="endless head"),
         pytest.param(
             _endless_interim_responses,
-            FaultKind.PROTOCOL_ERROR,
+            FailureKind.PROTOCOL_ERROR,
             "more than 64 interim responses (status 103) before the response",
             id="endless interim responses",
         ),
         pytest.param(
             _reset_in_body_without_length,
-            FaultKind.RESET,
+            FailureKind.RESET,
             RESET_IN_BODY,
             id="resets in a body without length",
         ),
         pytest.param(
-            _endless_body, FaultKind.TOO_LARGE, "the body is larger than 1000000 bytes", id="endless body"
+            _endless_body, FailureKind.TOO_LARGE, "the body is larger than 1000000 bytes", id="endless body"
         ),
         pytest.param(
             respond(headers={"Content-Encoding": "gzip"}),
-            FaultKind.PROTOCOL_ERROR,
+            FailureKind.PROTOCOL_ERROR,
             "the body is not gzip as it says",
             id="not gzip",
         ),
@@ -273,39 +275,39 @@ CUT = "the peer closed the connection before the end of the body"
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_a_peer_that_misbehaves_is_asked_once(
-    client: HttpClient, script: Script, method: str, kind: FaultKind, detail: str
+    client: HttpClient, script: Script, method: str, kind: FailureKind, detail: str
 ) -> None:
     async with serve(script) as server:
         request = HttpRequest(
             url=f"http://127.0.0.1:{server.port}/", method=method, read_body=True, max_body_bytes=1_000_000
         )
-        seen = await fault(client, request)
+        seen = await failure(client, request)
     assert (seen.kind, seen.detail, server.connections) == (kind, detail, 1)
 
 
 async def test_a_body_that_nobody_wants_is_bounded_as_well(client: HttpClient) -> None:
     async with serve(_endless_body) as server:
         request = HttpRequest(url=f"http://127.0.0.1:{server.port}/", max_body_bytes=1_000_000)
-        seen = await fault(client, request)
-    assert seen.kind is FaultKind.TOO_LARGE
+        seen = await failure(client, request)
+    assert seen.kind is FailureKind.TOO_LARGE
 
 
 async def test_a_peer_that_takes_no_body_is_left_at_the_deadline(client: HttpClient) -> None:
     """What was not sent must not keep the connection alive: the test would leave its socket behind."""
     async with serve(_never) as server:
         request = HttpRequest(url=f"http://127.0.0.1:{server.port}/", method="POST", body=bytes(1024 * 1024))
-        seen = await fault(client, request, deadline=soon())
-    assert seen.kind is FaultKind.TIMEOUT_RESPONSE
+        seen = await failure(client, request, deadline=soon())
+    assert seen.kind is FailureKind.TIMEOUT_RESPONSE
 
 
 async def test_a_deadline_that_has_passed_asks_nobody(client: HttpClient) -> None:
     async with serve(respond()) as server:
-        seen = await fault(client, HttpRequest(url=f"http://127.0.0.1:{server.port}/"), deadline=1.0)
+        seen = await failure(client, HttpRequest(url=f"http://127.0.0.1:{server.port}/"), deadline=1.0)
     assert seen.kind.value.startswith("timeout_")
     assert not server.requests
 
 
-async def test_no_file_descriptors_is_our_own_fault(client: HttpClient) -> None:
+async def test_no_file_descriptors_is_our_own_failure(client: HttpClient) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     port = free_port()
     # Every number below the limit is taken: the next socket(2) fails with EMFILE.
@@ -313,14 +315,14 @@ async def test_no_file_descriptors_is_our_own_fault(client: HttpClient) -> None:
     os.close(lowest_free)
     resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
     try:
-        seen = await fault(client, HttpRequest(url=f"http://127.0.0.1:{port}/"))
+        seen = await failure(client, HttpRequest(url=f"http://127.0.0.1:{port}/"))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert seen.kind is FaultKind.PROBER_EXHAUSTED
+    assert seen.kind is FailureKind.PROBER_EXHAUSTED
     assert seen.detail == f"connect to 127.0.0.1:{port}: Too many open files"
 
 
-async def test_noise_of_any_kind_is_a_fault_or_an_answer(client: HttpClient) -> None:
+async def test_noise_of_any_kind_is_a_failure_or_an_answer(client: HttpClient) -> None:
     """Responses damaged at random: nothing else comes out, and nothing is asked twice."""
     source = random.Random(7)  # the same noise each time
     whole = (
@@ -341,7 +343,7 @@ async def test_noise_of_any_kind_is_a_fault_or_an_answer(client: HttpClient) -> 
         async with serve(send_raw(bytes(damaged))) as server:
             request = HttpRequest(url=f"http://127.0.0.1:{server.port}/", read_body=True)
             outcome = await client.fetch(request, deadline=in_time())
-        assert isinstance(outcome, (HttpExchange, HttpFault))
+        assert isinstance(outcome, (HttpExchange, HttpFailure))
         assert server.connections == 1
 
 
@@ -357,13 +359,13 @@ def good(authority: Authority, tmp_path: Path) -> Issued:
     ("names", "valid_from", "valid_until", "kind", "detail"),
     [
         pytest.param(
-            ["one.test"], -2 * DAY, -DAY, FaultKind.TLS_EXPIRED, "the certificate has expired", id="expired"
+            ["one.test"], -2 * DAY, -DAY, FailureKind.TLS_EXPIRED, "the certificate has expired", id="expired"
         ),
         pytest.param(
             ["one.test"],
             DAY,
             2 * DAY,
-            FaultKind.TLS_EXPIRED,
+            FailureKind.TLS_EXPIRED,
             "the certificate is not valid yet",
             id="not yet",
         ),
@@ -371,7 +373,7 @@ def good(authority: Authority, tmp_path: Path) -> Issued:
             ["other.test"],
             -DAY,
             DAY,
-            FaultKind.TLS_NAME_MISMATCH,
+            FailureKind.TLS_NAME_MISMATCH,
             "hostname mismatch, certificate is not valid for 'one.test'",
             id="other name",
         ),
@@ -379,7 +381,7 @@ def good(authority: Authority, tmp_path: Path) -> Issued:
             ["127.0.0.1"],
             -DAY,
             DAY,
-            FaultKind.TLS_NAME_MISMATCH,
+            FailureKind.TLS_NAME_MISMATCH,
             "hostname mismatch, certificate is not valid for 'one.test'",
             id="address only",
         ),
@@ -393,12 +395,12 @@ async def test_a_bad_certificate(
     names: list[str],
     valid_from: timedelta,
     valid_until: timedelta,
-    kind: FaultKind,
+    kind: FailureKind,
     detail: str,
 ) -> None:
     issued = authority.issue(*names, directory=tmp_path, valid_from=valid_from, valid_until=valid_until)
     async with serve(respond(), tls=issued.server_context()) as server:
-        seen = await fault(
+        seen = await failure(
             client, HttpRequest(url=f"https://one.test:{server.port}/", tls=TlsOptions(ca_file=ca_file))
         )
         assert (seen.kind, seen.detail) == (kind, f"TLS with 127.0.0.1:{server.port}: {detail}")
@@ -416,17 +418,17 @@ async def test_an_address_must_stand_in_the_certificate(
         )
     named = authority.issue("one.test", directory=tmp_path)
     async with serve(respond(), tls=named.server_context()) as server:
-        seen = await fault(
+        seen = await failure(
             client, HttpRequest(url=f"https://127.0.0.1:{server.port}/", tls=TlsOptions(ca_file=ca_file))
         )
-    assert seen.kind is FaultKind.TLS_NAME_MISMATCH
+    assert seen.kind is FailureKind.TLS_NAME_MISMATCH
 
 
 async def test_an_unknown_authority_is_not_trusted(client: HttpClient, good: Issued) -> None:
     """With no `ca_file` the authorities of the system count, and the tests' own is not among them."""
     async with serve(respond(), tls=good.server_context()) as server:
-        seen = await fault(client, HttpRequest(url=f"https://one.test:{server.port}/"))
-    assert seen.kind is FaultKind.TLS_UNTRUSTED
+        seen = await failure(client, HttpRequest(url=f"https://one.test:{server.port}/"))
+    assert seen.kind is FailureKind.TLS_UNTRUSTED
     assert "the certificate is not trusted: unable to get local issuer certificate" in seen.detail
 
 
@@ -436,8 +438,8 @@ async def test_a_certificate_that_signed_itself_is_not_trusted(client: HttpClien
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "self.pem", root.write_key(tmp_path / "self.key"))
     async with serve(respond(), tls=context) as server:
-        seen = await fault(client, HttpRequest(url=f"https://one.test:{server.port}/"))
-    assert seen.kind is FaultKind.TLS_UNTRUSTED
+        seen = await failure(client, HttpRequest(url=f"https://one.test:{server.port}/"))
+    assert seen.kind is FailureKind.TLS_UNTRUSTED
     assert "self" in seen.detail
 
 
@@ -471,8 +473,8 @@ async def test_an_old_version_of_tls_is_refused(client: HttpClient, good: Issued
     assert seen.tls is not None
     assert seen.tls.version == "TLSv1.2"
     async with serve_tls_once(old) as port:
-        refused = await fault(client, request(port, TlsVersion.TLS_1_3))
-    assert refused.kind is FaultKind.TLS_FAILED
+        refused = await failure(client, request(port, TlsVersion.TLS_1_3))
+    assert refused.kind is FailureKind.TLS_FAILED
     assert refused.detail == f"TLS with 127.0.0.1:{port}: no TLS version that both sides accept"
 
 
@@ -500,16 +502,16 @@ async def _reset_in_handshake(peer: Peer) -> None:
 )
 async def test_a_peer_without_tls(client: HttpClient, script: Script, detail: str) -> None:
     async with serve(script) as server:
-        seen = await fault(client, HttpRequest(url=f"https://127.0.0.1:{server.port}/"))
-    assert (seen.kind, seen.detail) == (FaultKind.TLS_FAILED, f"TLS with 127.0.0.1:{server.port}: {detail}")
+        seen = await failure(client, HttpRequest(url=f"https://127.0.0.1:{server.port}/"))
+    assert (seen.kind, seen.detail) == (FailureKind.TLS_FAILED, f"TLS with 127.0.0.1:{server.port}: {detail}")
     assert server.connections == 1
 
 
 async def test_a_handshake_that_is_never_answered(client: HttpClient, ca_file: str) -> None:
     async with serve(_never) as server:
         request = HttpRequest(url=f"https://127.0.0.1:{server.port}/", tls=TlsOptions(ca_file=ca_file))
-        seen = await fault(client, request, deadline=soon())
-    assert seen.kind is FaultKind.TIMEOUT_TLS
+        seen = await failure(client, request, deadline=soon())
+    assert seen.kind is FailureKind.TIMEOUT_TLS
     assert seen.detail == f"TLS with 127.0.0.1:{server.port}: the handshake did not end in time"
     assert seen.phases[Phase.TLS] > 0
 
@@ -541,8 +543,8 @@ async def test_a_client_certificate_is_shown(
     assert seen.status == 200
     async with serve_tls_once(context) as port:
         url = f"https://one.test:{port}/"
-        nobody = await fault(client, HttpRequest(url=url, tls=TlsOptions(ca_file=ca_file)))
-    assert nobody.kind is FaultKind.TLS_FAILED
+        nobody = await failure(client, HttpRequest(url=url, tls=TlsOptions(ca_file=ca_file)))
+    assert nobody.kind is FailureKind.TLS_FAILED
     assert "alert" in nobody.detail
 
 
@@ -586,8 +588,8 @@ async def test_headers_without_end_are_not_gathered_until_the_deadline(
 ) -> None:
     """No line of them is too long. That is 600 MB a second of memory on the loopback."""
     async with serve(script) as server:
-        seen = await fault(client, HttpRequest(url=f"http://127.0.0.1:{server.port}/"))
-    assert seen.kind is FaultKind.TOO_LARGE
+        seen = await failure(client, HttpRequest(url=f"http://127.0.0.1:{server.port}/"))
+    assert seen.kind is FailureKind.TOO_LARGE
     assert "max_header" in seen.detail
 
 
@@ -634,7 +636,7 @@ async def test_connection_that_ends_during_the_work_on_its_last_bytes(
         if last:
             assert (await exchange(client, request)).body == b"x" * chunks
         else:
-            assert (await fault(client, request)).detail == CUT
+            assert (await failure(client, request)).detail == CUT
 
 
 # Deviations and proxies
@@ -680,7 +682,7 @@ async def test_broken_response_of_a_proxy_names_the_proxy(
     async with serve(script) as proxy:
         place = f"proxy 127.0.0.1:{proxy.port}"
         request = HttpRequest(url="https://one.test/", proxy=f"http://127.0.0.1:{proxy.port}")
-        seen = await fault(client, request)
+        seen = await failure(client, request)
     assert seen.detail == f"connect to {place}: {detail}"
 
 
@@ -709,8 +711,8 @@ async def test_other_protocol_that_speaks_first_is_named(
         await peer.hang()
 
     async with serve(script) as server:
-        seen = await fault(client, HttpRequest(url=f"http://127.0.0.1:{server.port}/"))
-    assert (seen.kind, seen.detail) == (FaultKind.PROTOCOL_ERROR, detail)
+        seen = await failure(client, HttpRequest(url=f"http://127.0.0.1:{server.port}/"))
+    assert (seen.kind, seen.detail) == (FailureKind.PROTOCOL_ERROR, detail)
 
 
 async def test_response_that_does_not_wait_for_the_request_is_taken(client: HttpClient) -> None:

@@ -52,53 +52,61 @@ def _notifier_cells(one: Json) -> tuple[str, ...]:
     return one["name"], one["type"], str(one["waiting"]), str(one["sent"]), last, state
 
 
-def _add_notices_options(parser: argparse.ArgumentParser) -> None:
+def _add_notifications_options(parser: argparse.ArgumentParser) -> None:
     add_selection(parser, about="only those about these monitors; patterns such as 'db-*' as well")
     add_lines(parser, SHOWN_AT_ONCE)
 
 
-def _notices(options: argparse.Namespace) -> int:
+def _notifications(options: argparse.Namespace) -> int:
     params: list[tuple[str, object]] = [("limit", min(options.lines, MOST))]
     client = client_of(options)
     name = only_name(options)
     if name is not None or not (options.names or options.tag):
-        answer = client.get(f"{API}/notices", [*params, *([] if name is None else [("monitor", name)])])
+        answer = client.get(f"{API}/notifications", [*params, *([] if name is None else [("monitor", name)])])
     else:
-        answer = _notices_of_all(client, selected(client, options), params, options.lines)
-    if name is not None and not answer["notices"]:
+        answer = _notifications_of_all(client, selected(client, options), params, options.lines)
+    if name is not None and not answer["notifications"]:
         _check_name(client, name)
     if options.json:
         print_json(answer)
         return EXIT_OK
-    found = answer["notices"]
+    found = answer["notifications"]
     if not found:
         print("nobody was told anything")
         return EXIT_OK
-    head = (f"HAPPENED ({zone(one['at'] for one in found)})", "NOTIFIER", "FATE", "NOTICE", "SAID")
-    rows = map(_notice_cells, found)
+    head = (
+        f"HAPPENED ({zone(one['at'] for one in found)})",
+        "NOTIFIER",
+        "STATUS",
+        "NOTIFICATION",
+        "RESPONSE",
+    )
+    rows = map(_notification_cells, found)
     print("\n".join(table(head, rows, room=room(), colour=False, yielding=3, optional=(1, 0))))
     return EXIT_OK
 
 
-def _notices_of_all(client: Client, names: Sequence[str], params: Params, most: int) -> Json:
+def _notifications_of_all(client: Client, names: Sequence[str], params: Params, most: int) -> Json:
     """The newest about several monitors, in the form of an answer about one. Messages about several come once."""
-    answers = [client.get(f"{API}/notices", [*params, ("monitor", name)]) for name in names]
-    found = {(one["id"], one["notifier"]): one for answer in answers for one in answer["notices"]}
+    answers = [client.get(f"{API}/notifications", [*params, ("monitor", name)]) for name in names]
+    found = {(one["id"], one["notifier"]): one for answer in answers for one in answer["notifications"]}
     newest = sorted(found.values(), key=lambda one: str(one["at"]), reverse=True)
-    return {"notices": newest[:most], "total": len(newest)}
+    return {"notifications": newest[:most], "total": len(newest)}
 
 
 def _check_name(client: Client, name: str) -> None:
-    """Notices outlive their monitor, so only a name without any can be a typing error."""
+    """Notifications outlive their monitor, so only a name without any can be a typing error."""
     names = [one["name"] for one in monitors(client)]
     if name not in names:
         raise unknown_monitor(names, name)
 
 
-def _notice_cells(one: Json) -> tuple[str, ...]:
-    via = one["notifier"] if one["via"] == one["notifier"] else f"{one['via']} for {one['notifier']}"
-    fate = str(one["fate"]).replace("_", " ")
-    return local(one["at"]), via, fate, plain(one["title"]), plain(in_local_time(one["said"]))
+def _notification_cells(one: Json) -> tuple[str, ...]:
+    delivered_by = (
+        one["notifier"] if one["delivered_by"] == one["notifier"] else f"{one['via']} for {one['notifier']}"
+    )
+    status = str(one["status"]).replace("_", " ")
+    return local(one["at"]), delivered_by, status, plain(one["title"]), plain(in_local_time(one["response"]))
 
 
 def _test(options: argparse.Namespace) -> int:
@@ -119,7 +127,7 @@ def _test(options: argparse.Namespace) -> int:
     if options.json:
         print_json(answer)
     else:
-        print(f"{options.notifier}: delivered ({plain(answer['said'])})")
+        print(f"{options.notifier}: delivered ({plain(answer['response'])})")
     return EXIT_OK
 
 
@@ -128,8 +136,12 @@ def _add_notifier(parser: argparse.ArgumentParser) -> None:
 
 
 NOTIFIERS = Command("notifiers", "who is told, and whether that works", _notifiers, gives_json=True)
-NOTICES = Command(
-    "notices", "what was told to whom, and what waits", _notices, _add_notices_options, gives_json=True
+NOTIFICATIONS = Command(
+    "notifications",
+    "what was told to whom, and what waits",
+    _notifications,
+    _add_notifications_options,
+    gives_json=True,
 )
 TEST_NOTIFIER = Command(
     "test-notifier", "have a notifier deliver a test now", _test, _add_notifier, gives_json=True

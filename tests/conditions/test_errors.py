@@ -6,4 +6,4 @@ def test_the_text_follows_the_value_it_speaks_of() -> None:
         str(ConditionError(8, "= has no meaning here", "write =="))
         == "at column 8: = has no meaning here; write =="
     )
-    assert str(ConditionError(1, "there is no fact x")) == "at column 1: there is no fact x"
+    assert str(ConditionError(1, "there is no field x")) == "at column 1: there is no field x"

@@ -1,4 +1,4 @@
-"""Who is told what: each row of the table in `troubles`, and what must hold whatever happens."""
+"""Who is told what: each row of the table in `alerts`, and what must hold whatever happens."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,36 +18,36 @@ from monitord.alerts import (
     Suppression,
     SuppressionReason,
 )
-from monitord.alerts.troubles import Trouble, advance, closed, end, goes_on, record_of, trouble_of
+from monitord.alerts.lifecycle import Alert, advance, alert_of, closed, end, goes_on, record_of
 from monitord.calendar_events import parse_calendar_event
 from monitord.health import Window
 from monitord.health.incidents import incident_id
-from monitord.model import Health
-from monitord.notifiers import Notice, NoticeKind
+from monitord.model import State
+from monitord.notifiers import Notification, NotificationKind
 from tests.alerts.made import T0, at, standing, told_by
 
 ALL = told_by()
-DOWN_ONLY = Route(("ops",), states=frozenset({Health.DOWN}))
+DOWN_ONLY = Route(("ops",), states=frozenset({State.DOWN}))
 
 
 def run(
     steps: Sequence[tuple[float, Standing]], settings: AlertSettings = ALL
-) -> tuple[Trouble | None, list[tuple[float, str, str]]]:
+) -> tuple[Alert | None, list[tuple[float, str, str]]]:
     """What is told, with the minute and to whom, when the monitor stands so at these minutes."""
-    trouble: Trouble | None = None
+    alert: Alert | None = None
     told = []
     for minute, stands in steps:
-        found = advance(trouble, stands, settings, at(minute))
-        trouble = found.trouble
-        told += [(minute, one.notifier, one.kind.value) for one in found.notices]
-    return trouble, told
+        found = advance(alert, stands, settings, at(minute))
+        alert = found.alert
+        told += [(minute, one.notifier, one.kind.value) for one in found.notifications]
+    return alert, told
 
 
-UP, DOWN, DEGRADED = standing(Health.UP), standing(Health.DOWN), standing(Health.DEGRADED)
-FLAPPING = standing(Health.UP, is_flapping=True)
+UP, DOWN, DEGRADED = standing(State.UP), standing(State.DOWN), standing(State.DEGRADED)
+FLAPPING = standing(State.UP, is_flapping=True)
 SILENCED = Suppression(SuppressionReason.SILENCED, by="kim", until=at(60))
-HUSHED = standing(Health.DOWN, suppression=SILENCED)
-OTHERS = [standing(one) for one in (Health.UNREACHABLE, Health.UNKNOWN, Health.PAUSED, Health.PENDING)]
+HUSHED = standing(State.DOWN, suppression=SILENCED)
+OTHERS = [standing(one) for one in (State.UNREACHABLE, State.UNKNOWN, State.PAUSED, State.PENDING)]
 
 
 @pytest.mark.parametrize(
@@ -55,16 +55,16 @@ OTHERS = [standing(one) for one in (Health.UNREACHABLE, Health.UNKNOWN, Health.P
     [
         ([UP, UP], []),
         ([DOWN, DOWN, UP, UP], ["problem", "recovery"]),
-        ([DEGRADED, DOWN, DEGRADED, UP], ["problem", "change", "change", "recovery"]),
+        ([DEGRADED, DOWN, DEGRADED, UP], ["problem", "update", "update", "recovery"]),
         ([DOWN, *OTHERS, DOWN, UP], ["problem", "recovery"]),
         ([*OTHERS, UP], []),
         ([HUSHED, HUSHED, UP], []),
         ([HUSHED, DOWN, UP], ["problem", "recovery"]),
-        ([DOWN, HUSHED, standing(Health.UP, suppression=SILENCED)], ["problem", "recovery"]),
+        ([DOWN, HUSHED, standing(State.UP, suppression=SILENCED)], ["problem", "recovery"]),
         ([FLAPPING, FLAPPING, UP], ["flapping", "recovery"]),
         (
             [DOWN, FLAPPING, standing(is_flapping=True), DOWN, UP],
-            ["problem", "flapping", "steady", "recovery"],
+            ["problem", "flapping", "flapping_end", "recovery"],
         ),
         ([standing(is_flapping=True, suppression=SILENCED), UP], []),
     ],
@@ -96,12 +96,12 @@ def test_a_notifier_for_one_state_hears_the_end_of_it() -> None:
     ]
 
 
-def test_ids_of_notices_are_never_the_same() -> None:
-    trouble, ids = None, []
+def test_ids_of_notifications_are_never_the_same() -> None:
+    alert, ids = None, []
     for minute, stands in enumerate([DEGRADED, DOWN, DEGRADED, DOWN, DEGRADED, UP]):
-        found = advance(trouble, stands, told_by(DOWN_ONLY), at(minute))
-        trouble = found.trouble
-        ids += [one.id for one in found.notices]
+        found = advance(alert, stands, told_by(DOWN_ONLY), at(minute))
+        alert = found.alert
+        ids += [one.id for one in found.notifications]
     assert len(ids) == len(set(ids)) == 4
 
 
@@ -148,27 +148,31 @@ def test_quiet_hours_hold_back_what_still_holds_afterwards() -> None:
 
 
 def test_a_notifier_that_is_new_hears_of_what_goes_on() -> None:
-    trouble, _ = run([(0, DOWN)])
-    found = advance(trouble, DOWN, told_by(names=("ops", "new")), at(1))
-    assert [(one.notifier, one.kind) for one in found.notices] == [("new", NoticeKind.PROBLEM)]
+    alert, _ = run([(0, DOWN)])
+    found = advance(alert, DOWN, told_by(names=("ops", "new")), at(1))
+    assert [(one.notifier, one.kind) for one in found.notifications] == [("new", NotificationKind.PROBLEM)]
 
 
 def test_who_lost_the_route_still_hears_the_end() -> None:
-    trouble, _ = run([(0, DOWN)])
+    alert, _ = run([(0, DOWN)])
     settings = told_by(Route(("other",)), names=("ops", "other"))
-    found = advance(trouble, DOWN, settings, at(1))
-    assert [one.notifier for one in found.notices] == ["other"]
-    over = advance(found.trouble, UP, settings, at(2))
-    assert {(one.notifier, one.kind) for one in over.notices} == {
-        ("ops", NoticeKind.RECOVERY), ("other", NoticeKind.RECOVERY),
+    found = advance(alert, DOWN, settings, at(1))
+    assert [one.notifier for one in found.notifications] == ["other"]
+    over = advance(found.alert, UP, settings, at(2))
+    assert {(one.notifier, one.kind) for one in over.notifications} == {
+        ("ops", NotificationKind.RECOVERY), ("other", NotificationKind.RECOVERY),
     }  # fmt: skip
 
 
 def test_whoever_was_told_hears_that_nobody_looks_any_more() -> None:
-    trouble, _ = run([(0, DOWN)])
-    assert trouble is not None
-    (last,) = end(trouble, DOWN, at(1))
-    assert (last.kind, last.title, last.trouble) == (NoticeKind.ENDED, "watched no longer: web", trouble.id)
+    alert, _ = run([(0, DOWN)])
+    assert alert is not None
+    (last,) = end(alert, DOWN, at(1))
+    assert (last.kind, last.title, last.alert) == (
+        NotificationKind.CLOSED,
+        "watched no longer: web",
+        alert.id,
+    )
     hushed, _ = run([(0, HUSHED)])
     assert hushed is not None
     assert end(hushed, DOWN, at(1)) == ()
@@ -181,23 +185,23 @@ def test_whoever_was_told_hears_that_nobody_looks_any_more() -> None:
         (DOWN, (Route(("other",)),), Decision(DecisionKind.NO_ROUTE)),
         (DOWN, (Route(("ops",), after_s=900.0),), Decision(DecisionKind.DELAYED, after_s=900.0)),
         (
-            standing(Health.PAUSED),
+            standing(State.PAUSED),
             (),
-            Decision(DecisionKind.STATE_WITHOUT_NOTIFICATIONS, health=Health.PAUSED),
+            Decision(DecisionKind.STATE_WITHOUT_NOTIFICATIONS, health=State.PAUSED),
         ),
     ],
 )
 def test_decision_names_why_there_is_no_notification(
     stands: Standing, routes: tuple[Route, ...], decision: Decision
 ) -> None:
-    begun = advance(None, DOWN, told_by(Route(("other",)), names=("ops", "other")), at(0)).trouble
+    begun = advance(None, DOWN, told_by(Route(("other",)), names=("ops", "other")), at(0)).alert
     found = advance(begun, stands, told_by(*routes, names=("ops", "other")), at(0))
     assert found.decisions["ops"] == decision
 
 
-UNKNOWN = standing(Health.UNKNOWN)
-UNKNOWN_ONLY = Route(("ops",), states=frozenset({Health.UNKNOWN}))
-ALL_STATES = Route(("ops",), states=frozenset({Health.DOWN, Health.DEGRADED, Health.UNKNOWN}))
+UNKNOWN = standing(State.UNKNOWN)
+UNKNOWN_ONLY = Route(("ops",), states=frozenset({State.UNKNOWN}))
+ALL_STATES = Route(("ops",), states=frozenset({State.DOWN, State.DEGRADED, State.UNKNOWN}))
 
 
 @pytest.mark.parametrize(
@@ -230,18 +234,18 @@ ALL_STATES = Route(("ops",), states=frozenset({Health.DOWN, Health.DEGRADED, Hea
 def test_unknown_is_notified_to_those_with_a_route_for_it(
     route: Route, steps: list[Standing], told: list[str]
 ) -> None:
-    trouble, titles, before = None, [], None
+    alert, titles, before = None, [], None
     for minute, one in enumerate(steps):
         since = at(minute) if before is None or one.health is not before.health else before.since
         before = replace(one, since=since)
-        found = advance(trouble, before, told_by(route), at(minute))
-        trouble = found.trouble
-        titles += [notice.title for notice in found.notices]
+        found = advance(alert, before, told_by(route), at(minute))
+        alert = found.alert
+        titles += [notification.title for notification in found.notifications]
     assert titles == told
 
 
 def test_time_in_which_a_monitor_was_unknown_does_not_count_for_a_route_for_failures() -> None:
-    escalation = Route(("boss",), states=frozenset({Health.DOWN}), after_s=1800.0)
+    escalation = Route(("boss",), states=frozenset({State.DOWN}), after_s=1800.0)
     settings = told_by(UNKNOWN_ONLY, escalation, names=("ops", "boss"))
     down = [(minute, standing(since=at(60))) for minute in range(60, 100)]
     _, told = run([(0, UNKNOWN), (50, UNKNOWN), *down], settings)
@@ -250,37 +254,38 @@ def test_time_in_which_a_monitor_was_unknown_does_not_count_for_a_route_for_fail
 
 def test_a_reminder_of_flapping_says_so() -> None:
     settings = told_by(Route(("ops",), repeat_every_s=600.0))
-    trouble: Trouble | None = None
-    notices: list[Notice] = []
+    alert: Alert | None = None
+    notifications: list[Notification] = []
     for minute in range(15):
-        found = advance(trouble, FLAPPING, settings, at(minute))
-        trouble = found.trouble
-        notices += found.notices
-    assert [one.title for one in notices] == ["FLAPPING: web", "FLAPPING: web"]
-    assert {one.since for one in notices} == {T0}
-    (over,) = advance(trouble, UP, settings, at(15)).notices
+        found = advance(alert, FLAPPING, settings, at(minute))
+        alert = found.alert
+        notifications += found.notifications
+    assert [one.title for one in notifications] == ["FLAPPING: web", "FLAPPING: web"]
+    assert {one.since for one in notifications} == {T0}
+    (over,) = advance(alert, UP, settings, at(15)).notifications
     assert (over.title, over.ended_at) == ("UP again: web, after 15m", at(15))
 
 
 def test_times_of_a_change_and_of_a_recovery_to_degraded() -> None:
-    trouble, notices = None, []
-    degraded_again = standing(Health.DEGRADED, since=at(20))
+    alert, notifications = None, []
+    degraded_again = standing(State.DEGRADED, since=at(20))
     for minute, stands in ((5, DEGRADED), (10, standing(since=at(10))), (20, degraded_again)):
         found = advance(
-            trouble,
+            alert,
             stands,
             told_by(Route(("all",), continues=True), DOWN_ONLY, names=("all", "ops")),
             at(minute),
         )
-        trouble = found.trouble
-        notices += [
-            (one.notifier, one.kind.value, one.since, one.started_at, one.duration_s) for one in found.notices
+        alert = found.alert
+        notifications += [
+            (one.notifier, one.kind.value, one.since, one.started_at, one.duration_s)
+            for one in found.notifications
         ]
-    assert notices == [
+    assert notifications == [
         ("all", "problem", T0, T0, 300.0),
-        ("all", "change", at(10), T0, 600.0),
+        ("all", "update", at(10), T0, 600.0),
         ("ops", "problem", at(10), at(10), 0.0),
-        ("all", "change", at(20), T0, 1200.0),
+        ("all", "update", at(20), T0, 1200.0),
         ("ops", "recovery", at(20), at(10), 600.0),
     ]
 
@@ -289,35 +294,33 @@ def test_a_monitor_that_is_removed_and_configured_again_reuses_no_id() -> None:
     ended, ids = None, []
     for _ in range(3):
         found = advance(None, DOWN, ALL, at(1), ended)
-        assert found.trouble is not None
-        assert found.trouble.id == incident_id("web", T0)
-        ids += [one.id for one in (*found.notices, *end(found.trouble, DOWN, at(2)))]
-        ended = trouble_of(record_of(closed(found.trouble)))
+        assert found.alert is not None
+        assert found.alert.id == incident_id("web", T0)
+        ids += [one.id for one in (*found.notifications, *end(found.alert, DOWN, at(2)))]
+        ended = alert_of(record_of(closed(found.alert)))
     found = advance(None, DOWN, ALL, at(3), ended)
-    ids += [one.id for one in (*found.notices, *advance(found.trouble, UP, ALL, at(4)).notices)]
+    ids += [one.id for one in (*found.notifications, *advance(found.alert, UP, ALL, at(4)).notifications)]
     assert len(set(ids)) == len(ids) == 8
 
 
 def test_what_is_sent_again_every_minute_has_an_id_of_its_own() -> None:
     found = advance(None, DOWN, ALL, at(0))
-    assert found.trouble is not None
-    again = [goes_on(found.trouble, "ops", DOWN, at(minute)) for minute in (1, 2)]
-    (over,) = advance(found.trouble, UP, ALL, at(3)).notices
-    assert len({one.id for one in (*found.notices, *again, over) if one is not None}) == 4
+    assert found.alert is not None
+    again = [goes_on(found.alert, "ops", DOWN, at(minute)) for minute in (1, 2)]
+    (over,) = advance(found.alert, UP, ALL, at(3)).notifications
+    assert len({one.id for one in (*found.notifications, *again, over) if one is not None}) == 4
 
 
 STANDINGS = st.builds(
     standing,
-    st.sampled_from(Health),
+    st.sampled_from(State),
     is_flapping=st.booleans(),
     suppression=st.sampled_from([None, None, SILENCED]),
 )
 ROUTES = st.builds(
     Route,
     st.lists(st.sampled_from(["ops", "boss"]), min_size=1, unique=True).map(tuple),
-    states=st.sets(st.sampled_from([Health.DOWN, Health.DEGRADED, Health.UNKNOWN]), min_size=1).map(
-        frozenset
-    ),
+    states=st.sets(st.sampled_from([State.DOWN, State.DEGRADED, State.UNKNOWN]), min_size=1).map(frozenset),
     continues=st.booleans(),
     after_s=st.sampled_from([0.0, 120.0]),
     repeat_every_s=st.sampled_from([None, 60.0]),
@@ -327,41 +330,41 @@ ROUTES = st.builds(
 @given(st.lists(STANDINGS, max_size=30), st.lists(ROUTES, max_size=3))
 def test_whatever_happens_each_opening_has_one_closing(stands: list[Standing], routes: list[Route]) -> None:
     settings = told_by(*routes, names=("ops", "boss"))
-    trouble: Trouble | None = None
-    sent: dict[str, list[Notice]] = {"ops": [], "boss": []}
+    alert: Alert | None = None
+    sent: dict[str, list[Notification]] = {"ops": [], "boss": []}
     for minute, one in enumerate([*stands, UP]):
-        before = trouble
-        found = advance(trouble, replace(one, since=at(minute)), settings, at(minute))
-        trouble = found.trouble
+        before = alert
+        found = advance(alert, replace(one, since=at(minute)), settings, at(minute))
+        alert = found.alert
         assert not (
-            before is not None and not found.notices and trouble is not None and trouble is not before
+            before is not None and not found.notifications and alert is not None and alert is not before
         )
-        if trouble is not None:
-            assert trouble_of(record_of(trouble)) == trouble
-        for notice in found.notices:
-            sent[notice.notifier].append(notice)
-    assert trouble is None
-    for notices in sent.values():
-        assert len({one.id for one in notices}) == len(notices)
-        kinds = [one.kind for one in notices]
+        if alert is not None:
+            assert alert_of(record_of(alert)) == alert
+        for notification in found.notifications:
+            sent[notification.notifier].append(notification)
+    assert alert is None
+    for notifications in sent.values():
+        assert len({one.id for one in notifications}) == len(notifications)
+        kinds = [one.kind for one in notifications]
         assert not kinds or kinds[-1].is_closing
-        for kind, following in pairwise([NoticeKind.RECOVERY, *kinds]):
-            opens = following in {NoticeKind.PROBLEM, NoticeKind.FLAPPING}
+        for kind, following in pairwise([NotificationKind.RECOVERY, *kinds]):
+            opens = following in {NotificationKind.PROBLEM, NotificationKind.FLAPPING}
             assert opens or not kind.is_closing
-            assert not (following is NoticeKind.PROBLEM and not kind.is_closing)
+            assert not (following is NotificationKind.PROBLEM and not kind.is_closing)
 
 
 def test_what_a_peer_says_is_a_line_without_controls() -> None:
     found = advance(None, standing(detail="a\x1b[31mb\r\nc\0" + "x" * 5000), ALL, at(0))
-    detail = found.notices[0].detail
+    detail = found.notifications[0].detail
     assert detail.startswith("a [31mb  c xxx")
     assert len(detail) == 1000
 
 
-def test_a_notice_tells_when_the_trouble_began() -> None:
+def test_a_notification_tells_when_the_alert_began() -> None:
     found = advance(None, standing(since=T0 - timedelta(minutes=3)), ALL, at(0))
-    (opening,) = found.notices
-    (over,) = advance(found.trouble, standing(Health.UP, since=at(2)), ALL, at(2.1)).notices
+    (opening,) = found.notifications
+    (over,) = advance(found.alert, standing(State.UP, since=at(2)), ALL, at(2.1)).notifications
     assert (opening.title, opening.since, opening.started_at) == ("DOWN: web", at(-3), at(-3))
     assert (over.title, over.since, over.started_at) == ("UP again: web, after 5m", at(2), at(-3))
     assert over.duration_s == 300.0

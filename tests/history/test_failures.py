@@ -19,7 +19,7 @@ from monitord.history.batch import MOST_RESULTS
 from monitord.history.damage import read_rows
 from monitord.history.schema import STEPS
 from monitord.journal_events import JournalEvent
-from monitord.model import Health, Reason, Transition, Verdict
+from monitord.model import Reason, State, Transition, Verdict
 from tests.history.world import START, Life, after, incident, result, until, written
 
 
@@ -63,12 +63,12 @@ async def test_a_lock_delays_what_is_written_and_loses_nothing(
     life: Life, caplog: pytest.LogCaptureFixture
 ) -> None:
     history = life.begin()
-    history.add_result("a", result(START), Health.UP)
+    history.add_result("a", result(START), State.UP)
     await written(history)
     with locked(life.path):
-        history.add_result("a", result(after(1)), Health.UP)
+        history.add_result("a", result(after(1)), State.UP)
         await fails(history)
-        history.add_result("a", result(after(2)), Health.UP)
+        history.add_result("a", result(after(2)), State.UP)
         history.add_incident(incident())
         assert len(await history.results("a")) == 1  # what is there can be read meanwhile
         assert history.stats().queued > 0
@@ -88,12 +88,12 @@ async def test_a_full_disk_drops_nothing_that_has_room_in_memory(
     life: Life, caplog: pytest.LogCaptureFixture
 ) -> None:
     history = life.begin()
-    history.add_result("a", result(START), Health.UP)
+    history.add_result("a", result(START), State.UP)
     await written(history)
     (pages,) = inner(history).execute("PRAGMA page_count").fetchone()
     inner(history).execute(f"PRAGMA max_page_count = {pages}")
     for number in range(1, 2000):
-        history.add_result("a", result(after(number)), Health.UP)
+        history.add_result("a", result(after(number)), State.UP)
     history.save_state("a", {"n": 1})
     await fails(history)
     assert history.stats().failing == "database or disk is full"
@@ -117,10 +117,10 @@ async def test_beyond_what_has_room_the_oldest_go_and_are_counted_and_said_once(
     await written(history)
     told = result(START)
     with locked(life.path):
-        history.add_result("first", told, Health.UP)
+        history.add_result("first", told, State.UP)
         await fails(history)
         for number in range(MOST_RESULTS + 100):
-            history.add_result("old" if number < 100 else "new", told, Health.UP)
+            history.add_result("old" if number < 100 else "new", told, State.UP)
         history.add_incident(incident())
         assert history.stats().dropped == 100
     await works(history)
@@ -135,10 +135,10 @@ async def test_beyond_what_has_room_the_oldest_go_and_are_counted_and_said_once(
 
 async def test_a_database_that_can_only_be_read_is_read_and_waited_for(life: Life) -> None:
     history = life.begin()
-    history.add_result("a", result(START), Health.UP)
+    history.add_result("a", result(START), State.UP)
     await written(history)
     inner(history).execute("PRAGMA query_only = ON")
-    history.add_result("a", result(after(1)), Health.UP)
+    history.add_result("a", result(after(1)), State.UP)
     await fails(history)
     assert len(await history.results("a")) == 1
     inner(history).execute("PRAGMA query_only = OFF")
@@ -154,7 +154,7 @@ async def test_a_folder_that_cannot_be_made_does_not_keep_the_daemon_from_starti
     in_the_way.write_text("a file where a folder should be")
     life = Life(in_the_way / "history.db")
     history = life.begin()
-    history.add_result("a", result(), Health.UP)
+    history.add_result("a", result(), State.UP)
     history.save_state("a", {"n": 1})
     with pytest.raises(HistoryError, match="cannot be read"):
         await history.results("a")
@@ -175,7 +175,7 @@ async def test_states_are_found_while_another_program_holds_the_lock(life: Life)
         assert history.open().states == {"a": {"n": 1}}
         assert history.stats().failing is not None
         history.start()
-    history.add_result("a", result(), Health.UP)
+    history.add_result("a", result(), State.UP)
     await works(history)
     await history.close(5)
 
@@ -186,7 +186,7 @@ async def test_what_is_no_database_of_ours_is_set_aside(
 ) -> None:
     content = spoilt(life.path, how)
     history = life.begin()
-    history.add_result("a", result(), Health.UP)
+    history.add_result("a", result(), State.UP)
     await written(history)
     assert len(await history.results("a")) == 1
     assert history.stats().failing is None
@@ -221,15 +221,15 @@ async def test_a_damage_found_while_running_costs_no_state_that_can_still_be_rea
     history.save_state("a", {"n": 1})
     history.save_own("pauses", {"a": "root"})
     history.add_incident(incident())
-    history.stand("a", Health.UP, in_maintenance=False, at=START)
+    history.stand("a", State.UP, in_maintenance=False, at=START)
     history.tick(START)
     for number in range(5000):
-        history.add_result("a", result(after(number)), Health.UP)
+        history.add_result("a", result(after(number)), State.UP)
     await written(history)
     await history.close(5)
 
     history = life.begin()
-    history.stand("a", Health.UP, in_maintenance=False, at=START)
+    history.stand("a", State.UP, in_maintenance=False, at=START)
     history.tick(START)
     await written(history)
     spoil_table(life.path, "results")
@@ -239,13 +239,13 @@ async def test_a_damage_found_while_running_costs_no_state_that_can_still_be_rea
     await until(lambda: bool(names_beside(life.path, "*.damaged-*Z")), "the damaged one is set aside")
     life.clock.at = after(10)
     await written(history)
-    history.add_result("a", result(after(20)), Health.UP)
+    history.add_result("a", result(after(20)), State.UP)
     history.tick(after(30))
     await written(history)
     assert len(await history.results("a")) == 1
     assert len(await history.incidents(is_open=True)) == 1
     # How the monitor stands is told to the new database again.
-    assert (await history.uptime("a", START, after(60))).seconds[Health.UP] >= 20.0
+    assert (await history.uptime("a", START, after(60))).seconds[State.UP] >= 20.0
     await history.close(5)
     history = life.new()
     kept = history.open()
@@ -273,14 +273,14 @@ def spoil_table(path: Path, table: str) -> None:
 
 async def test_a_newer_database_is_left_as_it_is(life: Life, caplog: pytest.LogCaptureFixture) -> None:
     history = life.begin()
-    history.add_result("a", result(), Health.UP)
+    history.add_result("a", result(), State.UP)
     await history.close(5)
     with sqlite3.connect(life.path) as connection:
         connection.execute(f"PRAGMA user_version = {len(STEPS) + 1}")
     connection.close()
     content = contents(life.path)
     history = life.begin()
-    history.add_result("a", result(after(1)), Health.UP)
+    history.add_result("a", result(after(1)), State.UP)
     history.save_state("a", {"n": 1})
     await until(lambda: history.stats().queued == 0, "it is dropped")
     assert await history.results("a") == []
@@ -297,9 +297,9 @@ async def test_unknown_reason_is_kept_and_read_as_unrecognized(
     life: Life, caplog: pytest.LogCaptureFixture
 ) -> None:
     history = life.begin()
-    history.add_result("a", result(verdict=Verdict.FAIL), Health.DOWN)
+    history.add_result("a", result(verdict=Verdict.FAIL), State.DOWN)
     history.add_incident(incident())
-    history.add_transition(Transition("a", Health.UP, Health.DOWN, START, START, Reason.REFUSED, "no answer"))
+    history.add_transition(Transition("a", State.UP, State.DOWN, START, START, Reason.REFUSED, "no answer"))
     await history.close(5)
     change(life.path, "UPDATE reasons SET name = 'struck_by_lightning'")
 
@@ -308,7 +308,7 @@ async def test_unknown_reason_is_kept_and_read_as_unrecognized(
     history.start()
     assert [one.reason for one in kept.open_incidents] == [Reason.UNRECOGNIZED]
     history.add_incident(replace(kept.open_incidents[0], closed_at=after(5)))
-    history.add_result("a", result(after(1), verdict=Verdict.FAIL), Health.DOWN)
+    history.add_result("a", result(after(1), verdict=Verdict.FAIL), State.DOWN)
     await written(history)
     assert history.stats().failing is None
     assert [one.reason for one in await history.results("a")] == [Reason.REFUSED, Reason.UNRECOGNIZED]
@@ -345,9 +345,9 @@ async def test_damaged_row_costs_only_itself(life: Life, statement: str) -> None
     history = life.begin()
     for number in range(2):
         seconds = 10 * number
-        history.add_result("a", result(after(seconds), verdict=Verdict.FAIL), Health.DOWN, {"n": number})
+        history.add_result("a", result(after(seconds), verdict=Verdict.FAIL), State.DOWN, {"n": number})
         history.add_incident(incident(number=f"i{number + 1}", opened_at=after(seconds)))
-        states = (Health.UP, Health.DOWN) if number else (Health.DOWN, Health.UP)
+        states = (State.UP, State.DOWN) if number else (State.DOWN, State.UP)
         history.add_transition(Transition("a", *states, after(seconds), after(seconds), Reason.REFUSED, ""))
         history.stand("a", states[1], in_maintenance=False, at=after(seconds))
     history.save_state("a", {"n": 1})
@@ -364,7 +364,7 @@ async def test_damaged_row_costs_only_itself(life: Life, statement: str) -> None
     assert "b" in kept.states
     assert "silences" in kept.own
     assert len(kept.open_incidents) >= 1
-    history.add_result("a", result(after(60)), Health.UP)
+    history.add_result("a", result(after(60)), State.UP)
     await written(history)
     assert history.stats().failing is None
     assert len(await history.results("a")) >= 2
@@ -406,7 +406,7 @@ async def test_removed_database_is_reported_and_states_are_kept(
     life: Life, caplog: pytest.LogCaptureFixture
 ) -> None:
     history = life.begin()
-    history.stand("a", Health.DOWN, in_maintenance=False, at=START)
+    history.stand("a", State.DOWN, in_maintenance=False, at=START)
     history.save_own("silences", {"n": 1})
     history.save_state("a", {"n": 1})
     history.add_incident(replace(incident(), closed_at=after(1)))
@@ -416,15 +416,15 @@ async def test_removed_database_is_reported_and_states_are_kept(
     assert await history.results("a") == []  # a reader has it open
     shutil.rmtree(life.path.parent)
     life.clock.at = after(5)
-    history.add_result("a", result(verdict=Verdict.FAIL), Health.DOWN)
+    history.add_result("a", result(verdict=Verdict.FAIL), State.DOWN)
     await written(history)
-    history.add_result("a", result(after(1), verdict=Verdict.FAIL), Health.DOWN)
+    history.add_result("a", result(after(1), verdict=Verdict.FAIL), State.DOWN)
     await until(lambda: len(names_beside(life.path, "history.db")) == 1, "it is there again")
     await written(history)
     history.tick(after(15))
     await written(history)
     assert len(await history.results("a")) == 2
-    assert (await history.uptime("a", START, after(60))).seconds == {Health.DOWN: 10.0}
+    assert (await history.uptime("a", START, after(60))).seconds == {State.DOWN: 10.0}
     stats = history.stats()
     assert (stats.resets, stats.reset_at) == (1, after(5))
     assert stats.reset_reason == "the database was removed while the daemon ran"
@@ -446,13 +446,13 @@ async def test_database_that_was_replaced_goes_on_with_the_states(
     """Such as from a backup, by an administrator who forgot to stop the daemon."""
     backup = Life(tmp_path / "backup" / "history.db")
     old = backup.begin()
-    old.add_result("b", result(), Health.UP)
+    old.add_result("b", result(), State.UP)
     await old.close(5)
     history = life.begin()
     history.save_own("silences", {"n": 1})
     await written(history)
     backup.path.rename(life.path)
-    history.add_result("a", result(after(1)), Health.UP)
+    history.add_result("a", result(after(1)), State.UP)
     await written(history)
     assert (len(await history.results("a")), len(await history.results("b"))) == (1, 1)
     assert history.stats().reset_reason == "the database was replaced by another file while the daemon ran"
@@ -482,11 +482,11 @@ async def test_overwritten_log_is_noticed_and_nothing_later_is_lost(
 ) -> None:
     history = life.begin()
     history.save_own("silences", {"n": 1})
-    history.add_result("a", result(), Health.UP)
+    history.add_result("a", result(), State.UP)
     await written(history)
     overwrite_log(life.path, how)
     for number in range(1, 4):
-        history.add_result("a", result(after(number)), Health.UP)
+        history.add_result("a", result(after(number)), State.UP)
         await written(history)
     assert len(await history.results("a")) == 3
     assert (history.stats().failing, history.stats().dropped, history.stats().resets) == (None, 0, 1)
@@ -499,13 +499,13 @@ async def test_overwritten_log_is_noticed_and_nothing_later_is_lost(
 
 
 async def test_database_whose_tables_are_gone_is_begun_again(life: Life) -> None:
-    """SQLITE_ERROR, which is neither damage nor a passing fault for SQLite."""
+    """SQLITE_ERROR, which is neither damage nor a passing failure for SQLite."""
     history = life.begin()
-    history.add_result("a", result(), Health.UP)
+    history.add_result("a", result(), State.UP)
     await written(history)
     change(life.path, "DROP TABLE results")
     for number in range(3):
-        history.add_result("a", result(after(number)), Health.UP)
+        history.add_result("a", result(after(number)), State.UP)
         await written(history)
     assert len(await history.results("a")) == 3
     assert (history.stats().failing, history.stats().dropped) == (None, 0)
@@ -517,16 +517,16 @@ async def test_rows_that_sqlite_refuses_count_as_failing_until_others_are_writte
     life: Life, caplog: pytest.LogCaptureFixture
 ) -> None:
     history = life.begin()
-    history.add_result("a", result(), Health.UP)
+    history.add_result("a", result(), State.UP)
     await written(history)
     change(life.path, "CREATE TRIGGER t BEFORE INSERT ON results BEGIN SELECT raise(FAIL, 'no'); END")
-    history.add_result("a", result(after(1)), Health.UP)
+    history.add_result("a", result(after(1)), State.UP)
     await fails(history)
     await until(lambda: history.stats().dropped == 1, "the rows are given up")
     assert history.stats().failing == "no"
     assert not await history.stored(5.0)
     change(life.path, "DROP TRIGGER t")
-    history.add_result("a", result(after(2)), Health.UP)
+    history.add_result("a", result(after(2)), State.UP)
     assert await history.stored(5.0)
     assert history.stats().failing is None
     await history.close(5)
@@ -538,7 +538,7 @@ async def test_files_are_for_their_owner_alone(tmp_path: Path, mask: int) -> Non
     try:
         life = Life(tmp_path / "var" / "state" / "history.db")
         history = life.begin()
-        history.add_result("a", result(), Health.UP)
+        history.add_result("a", result(), State.UP)
         await written(history)
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in names_beside(life.path, "*")}
         assert modes == dict.fromkeys(["history.db", "history.db-shm", "history.db-wal"], 0o600)
@@ -551,7 +551,7 @@ async def test_files_are_for_their_owner_alone(tmp_path: Path, mask: int) -> Non
 
 async def test_existing_files_lose_the_rights_of_others_only(life: Life) -> None:
     history = life.begin()
-    history.add_result("a", result(), Health.UP)
+    history.add_result("a", result(), State.UP)
     await history.close(5)
     life.path.chmod(0o644)
     history = life.begin()
@@ -595,9 +595,9 @@ async def test_a_storage_that_fails_does_not_hold_up_the_end(
     history.tick(START)
     await written(history)
     with locked(life.path):
-        history.add_result("a", result(), Health.UP)
+        history.add_result("a", result(), State.UP)
         await fails(history)
-        history.add_result("a", result(after(1)), Health.UP)
+        history.add_result("a", result(after(1)), State.UP)
         await history.close(10)
         assert history.stats().dropped == 3  # two results and the last tick
     assert caplog.records[-1].levelno <= logging.ERROR
@@ -607,16 +607,16 @@ async def test_a_storage_that_fails_does_not_hold_up_the_end(
 async def test_no_damage_keeps_the_daemon_from_starting_or_from_writing(life: Life, seed: int) -> None:
     history = life.begin()
     for number in range(3000):
-        history.add_result(f"m{number % 7}", result(after(number)), Health.UP)
+        history.add_result(f"m{number % 7}", result(after(number)), State.UP)
         history.save_state(f"m{number % 7}", {"n": number})
     await history.close(5)
     damage(life.path, seed)
     history = life.begin()
     for number in range(3000, 3100):
-        history.add_result(f"m{number % 7}", result(after(number)), Health.UP)
-        history.stand("m0", Health.UP if number % 2 else Health.DOWN, in_maintenance=False, at=after(number))
+        history.add_result(f"m{number % 7}", result(after(number)), State.UP)
+        history.stand("m0", State.UP if number % 2 else State.DOWN, in_maintenance=False, at=after(number))
     await written(history)
-    history.add_result("last", result(after(4000)), Health.UP)
+    history.add_result("last", result(after(4000)), State.UP)
     await written(history)
     assert len(await history.results("last", before=after(5000))) == 1
     assert history.stats().failing is None

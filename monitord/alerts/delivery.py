@@ -1,7 +1,7 @@
 """Delivers for one notifier: groups what comes at once, bounds how much goes out, tries again what was not taken.
 
-A message that was not taken is tried again as it is, with the same key, until it is taken or its notices are too old:
-somebody who got it although the answer was lost can tell. Which notices are in it is stored before the first attempt,
+A message that was not taken is tried again as it is, with the same key, until it is taken or its notifications are too old:
+somebody who got it although the answer was lost can tell. Which notifications are in it is stored before the first attempt,
 so that a restart, a reload and a fallback change neither content nor key. What comes meanwhile waits for the next
 message. The longer it fails the less often it is tried; it is said when failing begins and when it is over. A message
 that the receiver refuses as such is retried in the same way, but holds up no other.
@@ -17,11 +17,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from monitord.alerts.outbox import Entry, Fate, Outbox
+from monitord.alerts.outbox import DeliveryStatus, Entry, Outbox
 from monitord.clock import Clock
 from monitord.journal_events import JournalEvent
 from monitord.net.base.deadline import Deadline
-from monitord.notifiers import DeliveryError, Message, Notice, Notifier
+from monitord.notifiers import DeliveryError, Message, Notification, Notifier
 from monitord.systemd.log import NOTICE
 from monitord.text import readable_lines
 from monitord.units import format_duration
@@ -33,15 +33,15 @@ RETRY_LAST_S = 600.0
 FALLBACK_AFTER_S = 60.0
 """A notifier with a `fallback` that has failed for so long hands over what it has."""
 STORED_WITHIN_S = 2.0
-"""A notice is stored before it is sent, unless the storage does not take it in that time."""
+"""A notification is stored before it is sent, unless the storage does not take it in that time."""
 CLOSING_KEPT_S = 7 * 86_400.0
 """A recovery whose problem was delivered is retried for at least so long: the receiver has an open problem."""
 RATE_PERIOD_S = 60.0
 LEAVE_WITHIN_S = 3.0
-"""What is on its way gets so long to arrive when the courier goes."""
+"""What is on its way gets so long to arrive when the worker goes."""
 
 
-class Courier:
+class DeliveryWorker:
     """`run` until it is cancelled; `nudge` when there may be work.
 
     `stored` awaits that what was kept is stored; `hand_over` gives entries to the fallback and says whether it took
@@ -66,13 +66,13 @@ class Courier:
         self._has_work = asyncio.Event()
         self._group: list[Entry] = []
         self._waited_to = 0  # the sequence of the last entry that others were waited for with
-        self._again: Sequence[Notice] = ()
+        self._again: Sequence[Notification] = ()
         self._retry_refused_at: dict[str | None, float] = {}  # by the key of the message
         self._sendings: deque[float] = deque()
         self._delivering: tuple[Message, asyncio.Task[str]] | None = None
         self.sent = 0
         self.failed = 0
-        self.given_up = 0
+        self.expired = 0
         self.last_sent_at: datetime | None = None
         self.failing: str | None = None
         self.failing_since: datetime | None = None
@@ -88,9 +88,9 @@ class Courier:
     def nudge(self) -> None:
         self._has_work.set()
 
-    def tell_again(self, notices: Sequence[Notice]) -> None:
+    def tell_again(self, notifications: Sequence[Notification]) -> None:
         """What goes on, to one that forgets it otherwise. Nothing of it is kept: in a minute it comes again."""
-        self._again = notices
+        self._again = notifications
         self.nudge()
 
     async def run(self) -> None:
@@ -130,10 +130,10 @@ class Courier:
         return said
 
     async def _tell_again(self) -> None:
-        notices, self._again = self._again, ()
-        while notices:
-            message = self._largest_message(notices, self._clock.now())
-            notices = notices[len(message.notices) :]
+        notifications, self._again = self._again, ()
+        while notifications:
+            message = self._largest_message(notifications, self._clock.now())
+            notifications = notifications[len(message.notifications) :]
             try:
                 await self._deliver(message)
             except DeliveryError as error:
@@ -163,13 +163,13 @@ class Courier:
             waiting = [one for one in self._due() if one.message is None]
             self._waited_to = max((one.sequence for one in waiting), default=0)
         # Messages for others, for which this one is the fallback, stay apart: they go no further than here.
-        same = [one for one in waiting if one.notice.notifier == waiting[0].notice.notifier]
-        self._group = same[: self.notifier.settings.max_notices]
+        same = [one for one in waiting if one.notification.notifier == waiting[0].notification.notifier]
+        self._group = same[: self.notifier.settings.max_notifications]
 
     def _due(self) -> list[Entry]:
         """What waits, without messages that were refused and are not to be retried yet.
 
-        Nor later notices about the same troubles: a problem that is delivered after its end would stay open.
+        Nor later notifications about the same alerts: a problem that is delivered after its end would stay open.
         """
         waiting = self._outbox.waiting_for(self.name)
         if not self._retry_refused_at:
@@ -177,11 +177,11 @@ class Courier:
         now_s = self._clock.monotonic_s()
         self._retry_refused_at = {key: at_s for key, at_s in self._retry_refused_at.items() if at_s > now_s}
         refused = self._retry_refused_at.keys()
-        held = {one.notice.trouble for one in waiting if one.message in refused}
+        held = {one.notification.alert for one in waiting if one.message in refused}
         return [
             one
             for one in waiting
-            if one.message not in refused and (one.message is not None or one.notice.trouble not in held)
+            if one.message not in refused and (one.message is not None or one.notification.alert not in held)
         ]
 
     def _refused_for_s(self) -> float | None:
@@ -194,31 +194,31 @@ class Courier:
         """Make a message of as much of the group as the receiver takes at once; the rest waits for the next."""
         first = self._group[0]
         is_formed = first.message is not None and all(one.message == first.message for one in self._group)
-        if is_formed and len(self._largest_message(self._notices(), self._message_at()).notices) == len(
-            self._group
-        ):
+        if is_formed and len(
+            self._largest_message(self._notifications(), self._message_at()).notifications
+        ) == len(self._group):
             return
         if is_formed:  # by a notifier that takes more at once
             self._outbox.dissolve(self._group)
         now = self._clock.now()
-        message = self._largest_message(self._notices(), now)
-        self._group = self._group[: len(message.notices)]
+        message = self._largest_message(self._notifications(), now)
+        self._group = self._group[: len(message.notifications)]
         self._outbox.form(self._group, message.key, now)
 
-    def _largest_message(self, notices: Sequence[Notice], at: datetime) -> Message:
-        """With the first of the notices, as many as the receiver takes at once and at least one."""
-        taken, refused = 1, min(len(notices), self.notifier.settings.max_notices) + 1
+    def _largest_message(self, notifications: Sequence[Notification], at: datetime) -> Message:
+        """With the first of the notifications, as many as the receiver takes at once and at least one."""
+        taken, refused = 1, min(len(notifications), self.notifier.settings.max_notifications) + 1
         tried = refused - 1
         while refused - taken > 1:
-            if self.notifier.fits(Message(notices[:tried], self._origin, at)):
+            if self.notifier.fits(Message(notifications[:tried], self._origin, at)):
                 taken = tried
             else:
                 refused = tried
             tried = (taken + refused) // 2
-        return Message(notices[:taken], self._origin, at)
+        return Message(notifications[:taken], self._origin, at)
 
-    def _notices(self) -> list[Notice]:
-        return [entry.notice for entry in self._group]
+    def _notifications(self) -> list[Notification]:
+        return [entry.notification for entry in self._group]
 
     def _message_at(self) -> datetime:
         return self._group[0].message_at or self._clock.now()
@@ -232,40 +232,40 @@ class Courier:
             self._sendings.popleft()
 
     def _drop_old(self) -> None:
-        """The message is given up as a whole, when the youngest notice in it is too old."""
-        now, most_s = self._clock.now(), self.notifier.settings.give_up_after_s
-        self._group = [one for one in self._group if not one.has_ended and one.via == self.name]
+        """The message is given up as a whole, when the youngest notification in it is too old."""
+        now, most_s = self._clock.now(), self.notifier.settings.expire_after_s
+        self._group = [one for one in self._group if not one.has_ended and one.delivered_by == self.name]
         if any(self._waited_s(one, now) <= most_s or not one.attempts for one in self._group):
             return
         if most_s < CLOSING_KEPT_S and any(self._closes_delivered(one, now) for one in self._group):
             return
         for entry in self._group:
-            self.given_up += 1
+            self.expired += 1
             log.error(
                 "%s: given up after %s and %d attempts: %s",
                 self.name,
                 format_duration(round(self._waited_s(entry, now))),
                 entry.attempts,
-                entry.notice.title,
-                extra=self._extra(JournalEvent.NOTICE_GIVEN_UP, entry.notice.monitor),
+                entry.notification.title,
+                extra=self._extra(JournalEvent.NOTIFICATION_EXPIRED, entry.notification.monitor),
             )
             self._outbox.give_up(entry, now, self.failing or "")
         self._group = []
 
     def _closes_delivered(self, entry: Entry, now: datetime) -> bool:
         """Whether this is a recovery that is still due, as its problem was delivered."""
-        is_young = entry.notice.kind.is_closing and self._waited_s(entry, now) <= CLOSING_KEPT_S
-        return is_young and not self._outbox.is_problem_lost(entry.notice)
+        is_young = entry.notification.kind.is_closing and self._waited_s(entry, now) <= CLOSING_KEPT_S
+        return is_young and not self._outbox.is_problem_lost(entry.notification)
 
     def _waited_s(self, entry: Entry, now: datetime) -> float:
         now_s = self._clock.monotonic_s()
         if entry.queued_at_s is None:
-            entry.queued_at_s = now_s - max(0.0, (now - entry.notice.at).total_seconds())
+            entry.queued_at_s = now_s - max(0.0, (now - entry.notification.at).total_seconds())
         return now_s - entry.queued_at_s
 
     async def _attempt(self) -> float:
         """Returns how long to wait before the next."""
-        message = Message(self._notices(), self._origin, self._message_at(), self._clock.now())
+        message = Message(self._notifications(), self._origin, self._message_at(), self._clock.now())
         self._sendings.append(self._clock.monotonic_s())
         for entry in self._group:
             entry.attempts += 1
@@ -324,7 +324,7 @@ class Courier:
                 "%s: delivers again after %s",
                 self.name,
                 format_duration(for_s),
-                extra=self._extra(JournalEvent.NOTIFIER_WORKS),
+                extra=self._extra(JournalEvent.NOTIFIER_RECOVERED),
             )
         self.failing, self.failing_since, self._failures, self._bug = None, None, 0, None
 
@@ -346,7 +346,7 @@ class Courier:
                 "%s: cannot deliver, and tries again: %s",
                 self.name,
                 why,
-                extra=self._extra(JournalEvent.NOTIFIER_FAILS),
+                extra=self._extra(JournalEvent.NOTIFIER_FAILED),
             )
         self.failing = why
         return why
@@ -355,28 +355,28 @@ class Courier:
         now = self._clock.now()
         self._be_well()
         self._note_warning()
-        self.sent += len(message.notices)
+        self.sent += len(message.notifications)
         self.last_sent_at = now
         for entry in self._group:
-            self._outbox.end(entry, Fate.SENT, now, said)
+            self._outbox.end(entry, DeliveryStatus.SENT, now, said)
             log.info(
                 "%s was told: %s (%s)",
                 self.name
-                if entry.via == entry.notice.notifier
-                else f"{self.name}, for {entry.notice.notifier},",
-                entry.notice.title,
+                if entry.delivered_by == entry.notification.notifier
+                else f"{self.name}, for {entry.notification.notifier},",
+                entry.notification.title,
                 said,
-                extra=self._extra(JournalEvent.NOTICE_SENT, entry.notice.monitor),
+                extra=self._extra(JournalEvent.NOTIFICATION_SENT, entry.notification.monitor),
             )
         self._group = []
 
     def _fail(self, error: DeliveryError) -> float:
         why = self._be_ill(error)
         for entry in self._group:
-            entry.said = why
+            entry.response = why
             self._outbox.changed(entry)
         if error.is_refused and len(self._group) > 1:
-            # It may be too large for its peer, or one notice in it that is not taken: half of it, then.
+            # It may be too large for its peer, or one notification in it that is not taken: half of it, then.
             self._outbox.dissolve(self._group)
             self._group = self._group[: len(self._group) // 2]
             return RETRY_FIRST_S
@@ -399,9 +399,9 @@ class Courier:
         if fallback is None or self._clock.monotonic_s() - self._failing_since_s < after_s:
             return
         # What came from another one goes no further: two that fail would pass it to and fro.
-        is_own = all(entry.notice.notifier == self.name for entry in self._group)
+        is_own = all(entry.notification.notifier == self.name for entry in self._group)
         if is_own and self._hand_over(fallback, self._group):
-            log.warning("%s: %d notices go to its fallback %s", self.name, len(self._group), fallback)
+            log.warning("%s: %d notifications go to its fallback %s", self.name, len(self._group), fallback)
             self._group = []
 
     def _extra(self, event: JournalEvent, monitor: str = "") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Connects the pipeline with the alerts: `Standings` is what the alerts ask, `Teller` the sink that has them evaluated.
+"""Connects the pipeline with the alerts: `Standings` is what the alerts ask, `AlertPublisher` the sink that has them evaluated.
 
 It decides what suppresses notifications: a maintenance window, a silence, an acknowledgement.
 """
@@ -8,31 +8,31 @@ from datetime import datetime
 from monitord.alerts import Alerts, Standing, Suppression, SuppressionReason
 from monitord.clock import Clock
 from monitord.dispatch.clock_steps import ClockStep
-from monitord.dispatch.roster import Roster
+from monitord.dispatch.registry import Registry
 from monitord.dispatch.sink import Sink
 from monitord.dispatch.watched import Watched
-from monitord.model import Health, Incident, Reason, Result, Transition, Verdict
+from monitord.model import Incident, Reason, Result, State, Transition, Verdict
 
 
 class Standings:
     """What the alerts evaluate of each monitor."""
 
-    def __init__(self, roster: Roster, clock: Clock) -> None:
-        self._roster = roster
+    def __init__(self, registry: Registry, clock: Clock) -> None:
+        self._registry = registry
         self._clock = clock
         self.checked: set[str] = set()
         """Monitors with a conclusive check since they were started, or found unknown by one: only those are evaluated
-        from what holds now. The `Teller` keeps it."""
+        from what holds now. The `AlertPublisher` keeps it."""
 
     def of(self, name: str) -> Standing | None:
         """None: the monitor does not exist any more."""
-        watched = self._roster.watched.get(name)
+        watched = self._registry.watched.get(name)
         if watched is None:
             return None
         now = self._clock.now()
         state = watched.state
         last = state.last.observation if state.last is not None else None
-        is_told_well = state.stands in {Health.UP, Health.DEGRADED, Health.DOWN}
+        is_told_well = state.stands in {State.UP, State.DEGRADED, State.DOWN}
         return Standing(
             monitor=name,
             type_name=watched.monitor.type_name,
@@ -48,7 +48,7 @@ class Standings:
     def _suppression(self, watched: Watched, now: datetime) -> Suppression | None:
         if watched.state.window is not None:
             return Suppression(SuppressionReason.MAINTENANCE, window=watched.state.window.name)
-        silence = self._roster.silence_of(watched, now)
+        silence = self._registry.silence_of(watched, now)
         if silence is not None:
             return Suppression(SuppressionReason.SILENCED, by=silence.by, until=silence.until)
         incident = watched.state.incident
@@ -59,27 +59,27 @@ class Standings:
         return None
 
 
-class Teller(Sink):
+class AlertPublisher(Sink):
     """Has the alerts evaluated when something changes. After the recorder, so that both are stored together."""
 
-    def __init__(self, alerts: Alerts, standings: Standings, roster: Roster) -> None:
+    def __init__(self, alerts: Alerts, standings: Standings, registry: Registry) -> None:
         self._alerts = alerts
-        self._roster = roster
+        self._registry = registry
         self._checked = standings.checked
         self._flapping: set[str] = set()
 
     def evaluate_all(self, *, is_isolated: bool) -> None:
         """Evaluate all monitors at the end of a start, and the alerts of those that were removed or renamed."""
-        watched = self._roster.watched
+        watched = self._registry.watched
         for one in watched.values():
             before = one.monitor.settings.renamed_from
             if before is not None and before not in watched:
                 self._alerts.rename(before, one.name)
-        self._alerts.settle(watched, is_blind=is_isolated)
+        self._alerts.settle(watched, is_isolated=is_isolated)
 
     def on_result(self, watched: Watched, result: Result) -> None:
         name = watched.name
-        is_conclusive = result.verdict is not Verdict.UNSURE or watched.state.stands is Health.UNKNOWN
+        is_conclusive = result.verdict is not Verdict.INCONCLUSIVE or watched.state.stands is State.UNKNOWN
         if is_conclusive and name not in self._checked:
             # The state that it was restored with holds: evaluate it although there is no transition.
             self._checked.add(name)
@@ -88,7 +88,7 @@ class Teller(Sink):
             self.on_update(watched)
 
     def on_transition(self, watched: Watched, transition: Transition) -> None:
-        if transition.before is Health.PAUSED:
+        if transition.before is State.PAUSED:
             # The state from before the pause may be long over: a check comes first.
             self._checked.discard(watched.name)
         self._look(watched)
@@ -111,7 +111,7 @@ class Teller(Sink):
         self._alerts.retire(watched.name)
 
     def on_isolation_change(self, *, is_isolated: bool) -> None:
-        self._alerts.see(is_blind=is_isolated)
+        self._alerts.see(is_isolated=is_isolated)
 
     def on_clock_step(self, step: ClockStep) -> None:
         self._alerts.follow_clock(step.moment)

@@ -6,13 +6,13 @@ from datetime import datetime
 from monitord.dispatch.silences import Silence, Silences
 from monitord.dispatch.watched import Watched
 from monitord.health import Parents, parents_of
-from monitord.model import Health
+from monitord.model import State
 from monitord.monitors import Monitor
 
 IsCurrent = Callable[[Watched], bool]
 
 
-class Roster:
+class Registry:
     """All monitors. The dispatcher adds and removes them; everything else reads `watched`."""
 
     def __init__(self, silences: Silences | None = None) -> None:
@@ -39,18 +39,18 @@ class Roster:
     @staticmethod
     def is_group(watched: Watched) -> bool:
         """Whether its state follows from those of others."""
-        return type(watched.monitor).concerns is not Monitor.concerns
+        return type(watched.monitor).is_woken_by is not Monitor.is_woken_by
 
     def followers(self, watched: Watched) -> list[Watched]:
         """Those whose state follows from that of this one."""
         if self._groups is None:
             self._groups = [one for one in self._watched.values() if self.is_group(one)]
         settings = watched.monitor.settings
-        return [one for one in self._groups if one is not watched and one.monitor.concerns(settings)]
+        return [one for one in self._groups if one is not watched and one.monitor.is_woken_by(settings)]
 
     def members(self, watched: Watched) -> list[Watched]:
         """Those from whose state the state of this one follows; of others than groups there are none."""
-        concerns = watched.monitor.concerns
+        concerns = watched.monitor.is_woken_by
         if not self.is_group(watched):
             return []
         return [
@@ -75,12 +75,12 @@ class Roster:
         parent = self._watched.get(name)
         if parent is None:
             return Parents.WELL
-        if parent.state.stands in {Health.DOWN, Health.UNREACHABLE}:
+        if parent.state.stands in {State.DOWN, State.UNREACHABLE}:
             return Parents.DOWN
-        if parent.state.stands is Health.PAUSED:
+        if parent.state.stands is State.PAUSED:
             return self.parents(parent, is_current)
         sources = self._sources(parent, {})
-        if any(one.state.health.is_soft and one.state.stands is not Health.UNKNOWN for one in sources):
+        if any(one.state.health.is_soft and one.state.stands is not State.UNKNOWN for one in sources):
             return Parents.FAILING
         return Parents.WELL if all(map(is_current, sources)) else Parents.FAILING
 
@@ -94,9 +94,9 @@ class Roster:
         settings = watched.monitor.settings
         for name in (*settings.depends_on, *settings.depends_on_any):
             parent = self._watched.get(name)
-            if parent is None or name in found or parent.state.stands is Health.DOWN:
+            if parent is None or name in found or parent.state.stands is State.DOWN:
                 continue
-            if parent.state.stands is Health.PAUSED:
+            if parent.state.stands is State.PAUSED:
                 self._add_sources(parent, found)
             else:
                 self._sources(parent, found)
@@ -105,11 +105,11 @@ class Roster:
         """This monitor and, of a group, its members, as far as they are checked."""
         found[watched.name] = watched
         for member in self.members(watched):
-            if member.name not in found and member.state.stands is not Health.PAUSED:
+            if member.name not in found and member.state.stands is not State.PAUSED:
                 self._sources(member, found)
         return found.values()
 
-    def peers(self, names: Collection[str], tags: Collection[str]) -> list[tuple[str, Health]]:
+    def peers(self, names: Collection[str], tags: Collection[str]) -> list[tuple[str, State]]:
         """How those stand that are named, or have all of the tags, if any; for monitors that are made of others."""
         wanted = frozenset(tags)
         return [

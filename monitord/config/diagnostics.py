@@ -1,4 +1,4 @@
-"""The faults found so far, each at a path of keys; file and line are looked up when they are told.
+"""The diagnostics found so far, each at a path of keys; file and line are looked up when they are told.
 
 A value remembers nothing of where it stood: the good road pays nothing for the bad one.
 """
@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from monitord.config.lines import find_lines
 from monitord.config.reader import Reader
 from monitord.config.wording import Path, key_text
-from monitord.errors import ConfigFault
+from monitord.errors import Diagnostic
 
-MAX_FAULTS = 1000  # nobody reads more, and each has to be looked for
+MAX_FAILURES = 1000  # nobody reads more, and each has to be looked for
 
 
 @dataclass(slots=True)
@@ -29,13 +29,13 @@ class Source:
             try:
                 self._lines = find_lines(self.text)
             except (ValueError, RecursionError):
-                # A later TOML than this scanner knows: a fault without its line is better than none.
+                # A later TOML than this scanner knows: a diagnostic without its line is better than none.
                 self._lines = {}
         return self._lines.get(path)
 
 
-class Faults:
-    """Collects; the same fault in an inherited value counts once, however many inherit it."""
+class Diagnostics:
+    """Collects; the same diagnostic in an inherited value counts once, however many inherit it."""
 
     def __init__(self, main_file: str, reader: Reader = Reader.SERVICE, *, is_start: bool = False) -> None:
         """`is_start`: the daemon starts with this configuration, and starts although it has become outdated."""
@@ -44,14 +44,14 @@ class Faults:
         self.files = [main_file]  # in the order in which they count, those that could not be read as well
         self.sources: list[Source] = []
         self.has_unread_files = False
-        self._told: list[ConfigFault] = []
+        self._told: list[Diagnostic] = []
         self._found: dict[tuple[Path, str, str], None] = {}
         self._unusable: set[Path] = set()
         self._warnings: dict[tuple[Path, str, str], None] = {}
 
-    def tell(self, fault: ConfigFault) -> None:
-        """A fault whose place is known already."""
-        self._told.append(fault)
+    def tell(self, diagnostic: Diagnostic) -> None:
+        """A diagnostic whose place is known already."""
+        self._told.append(diagnostic)
 
     def add(self, path: Path, problem: str, hint: str = "") -> None:
         """Silent where the value was refused already."""
@@ -70,25 +70,30 @@ class Faults:
     def is_within_refused(self, path: Path) -> bool:
         return any(path[:length] in self._unusable for length in range(len(path) + 1))
 
-    def all(self) -> tuple[ConfigFault, ...]:
+    def all(self) -> tuple[Diagnostic, ...]:
         """In the order of files and lines; of thousands the first, and how many more there are."""
-        found = [self._placed(*fault) for fault in itertools.islice(self._found, MAX_FAULTS)]
-        faults = self._sorted([*self._told[:MAX_FAULTS], *found])
-        if more := len(self._told) + len(self._found) - len(faults):
-            faults.append(
-                ConfigFault(self.files[0], None, "", f"{more} more faults", "mend those above first")
+        found = [self._placed(*diagnostic) for diagnostic in itertools.islice(self._found, MAX_FAILURES)]
+        diagnostics = self._sorted([*self._told[:MAX_FAILURES], *found])
+        if more := len(self._told) + len(self._found) - len(diagnostics):
+            diagnostics.append(
+                Diagnostic(self.files[0], None, "", f"{more} more diagnostics", "mend those above first")
             )
-        return tuple(faults)
+        return tuple(diagnostics)
 
-    def warnings(self) -> tuple[ConfigFault, ...]:
-        """In the order of files and lines, at most MAX_FAULTS."""
-        found = (self._placed(*warning) for warning in itertools.islice(self._warnings, MAX_FAULTS))
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """In the order of files and lines, at most MAX_FAILURES."""
+        found = (self._placed(*warning) for warning in itertools.islice(self._warnings, MAX_FAILURES))
         return tuple(self._sorted(found))
 
-    def _sorted(self, faults: Iterable[ConfigFault]) -> list[ConfigFault]:
+    def _sorted(self, diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
         order = {file: index for index, file in enumerate(self.files)}
         return sorted(
-            faults, key=lambda fault: (order.get(fault.file, len(order)), fault.line or 0, fault.column or 0)
+            diagnostics,
+            key=lambda diagnostic: (
+                order.get(diagnostic.file, len(order)),
+                diagnostic.line or 0,
+                diagnostic.column or 0,
+            ),
         )
 
     def place(self, path: Path) -> str:
@@ -96,9 +101,9 @@ class Faults:
         file, line = self._locate(path)
         return f"{file}:{line}" if line else file
 
-    def _placed(self, path: Path, problem: str, hint: str) -> ConfigFault:
+    def _placed(self, path: Path, problem: str, hint: str) -> Diagnostic:
         file, line = self._locate(path)
-        return ConfigFault(file, line, key_text(path), problem, hint, path=path)
+        return Diagnostic(file, line, key_text(path), problem, hint, path=path)
 
     def _locate(self, path: Path) -> tuple[str, int | None]:
         """Where the key stands; what stands nowhere is missing, and belongs to the table around it."""

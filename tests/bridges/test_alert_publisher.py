@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from monitord.alerts import Alerts, AlertSettings, Route, decision_text
-from monitord.bridges.teller import Standings, Teller
-from monitord.dispatch import Matcher, Pause, Roster, Watched
+from monitord.bridges.alert_publisher import AlertPublisher, Standings
+from monitord.dispatch import Matcher, Pause, Registry, Watched
 from monitord.health import HealthPolicy, Window
 from monitord.interventions import Interventions
-from monitord.model import Health, Reason
+from monitord.model import Reason, State
 from monitord.notifiers import NotifierSettings
 from tests.alerts.made import FakeNotifier, fake_type, refuse, tools
 from tests.dispatch.test_dispatcher import bench, finish
@@ -36,11 +36,11 @@ class Telling:
         self, settings: AlertSettings = OPS, kept: Mapping[str, Mapping[str, Any]] | None = None
     ) -> None:
         self.kept: dict[str, Mapping[str, Any]] = dict(kept or {})
-        clock, roster = FakeClock(), Roster()
-        standings = Standings(roster, clock)
+        clock, registry = FakeClock(), Registry()
+        standings = Standings(registry, clock)
         self.alerts = Alerts(tools(clock), "here", self._keep, stored_at_once, standings.of, dict(self.kept))
-        self.teller = Teller(self.alerts, standings, roster)
-        self.world: World = world(bench(clock=clock, roster=roster, sinks=(self.teller,)))
+        self.publisher = AlertPublisher(self.alerts, standings, registry)
+        self.world: World = world(bench(clock=clock, registry=registry, sinks=(self.publisher,)))
         self.alerts.apply(settings)
         self.task = asyncio.ensure_future(self.alerts.run())
 
@@ -85,10 +85,10 @@ def test_a_fall_and_a_return_are_told_with_the_incident_s_id() -> None:
         there.world.bad = {}
         await asyncio.sleep(60)
         assert there.told == ["DOWN: web", "UP again: web"]
-        opening = there.notifier.got[0].notices[0]
+        opening = there.notifier.got[0].notifications[0]
         assert (opening.reason, opening.tags, opening.type_name) == (Reason.REFUSED, ("prod",), "fake")
-        assert opening.trouble == there.world.incidents[0].id
-        assert [key for key in there.kept if key.startswith("trouble:")] == []
+        assert opening.alert == there.world.incidents[0].id
+        assert [key for key in there.kept if key.startswith("alert:")] == []
 
     run(main)
 
@@ -110,7 +110,7 @@ def test_a_child_behind_its_parent_is_not_told() -> None:
 def test_a_silence_holds_back_until_it_ends() -> None:
     async def main(there: Telling) -> None:
         made = there.world.made
-        people = Interventions(made.dispatcher, made.pipeline, made.pipeline.roster.silences, made.clock)
+        people = Interventions(made.dispatcher, made.pipeline, made.pipeline.registry.silences, made.clock)
         there.world.add("web")
         await asyncio.sleep(30)
         people.silence(Matcher(names=("web",)), made.clock.now() + timedelta(minutes=10), None, "kim")
@@ -146,7 +146,7 @@ def test_a_window_holds_back_and_what_is_over_by_its_end_was_never_told() -> Non
 def test_an_acknowledgement_ends_the_reminders_and_the_end_is_told() -> None:
     async def main(there: Telling) -> None:
         made = there.world.made
-        people = Interventions(made.dispatcher, made.pipeline, made.pipeline.roster.silences, made.clock)
+        people = Interventions(made.dispatcher, made.pipeline, made.pipeline.registry.silences, made.clock)
         there.world.add("web")
         await asyncio.sleep(30)
         there.world.bad = {"web": Reason.REFUSED}
@@ -212,7 +212,7 @@ def test_a_monitor_that_leaves_ends_what_was_told() -> None:
         made.dispatcher.apply(made.dispatcher.plan([], lambda _: pytest.fail("nothing is made")))
         await asyncio.sleep(60)
         assert there.told == ["DOWN: web", "watched no longer: web"]
-        assert there.kept.keys() == {"ended-trouble:web", *(entry.key for entry in there.alerts.entries())}
+        assert there.kept.keys() == {"ended-alert:web", *(entry.key for entry in there.alerts.entries())}
 
     run(main)
 
@@ -248,7 +248,7 @@ def test_a_monitor_that_is_removed_and_added_again_while_down_reuses_no_key(*, r
         assert other.told[-2:] == ["DOWN: web", "UP again: web"]
         messages = [*got, *other.notifier.got[-2:]]
         assert len({message.key for message in messages}) == len(messages) == 4
-        assert len({message.notices[0].trouble for message in messages}) == 1
+        assert len({message.notifications[0].alert for message in messages}) == 1
         if restarts:
             await other.end()
 
@@ -256,7 +256,7 @@ def test_a_monitor_that_is_removed_and_added_again_while_down_reuses_no_key(*, r
 
 
 UNKNOWN_AS_WELL = AlertSettings(
-    OPS.notifiers, (Route(("ops",), states=frozenset({Health.DOWN, Health.DEGRADED, Health.UNKNOWN})),)
+    OPS.notifiers, (Route(("ops",), states=frozenset({State.DOWN, State.DEGRADED, State.UNKNOWN})),)
 )
 
 
@@ -266,11 +266,11 @@ def test_isolation_is_notified_instead_of_all_that_it_makes_unknown() -> None:
         await asyncio.sleep(120)
         there.world.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
         await asyncio.sleep(600)
-        assert {there.world.stands(name) for name in names} == {Health.UNKNOWN}
+        assert {there.world.stands(name) for name in names} == {State.UNKNOWN}
         assert decision_text(there.alerts.decisions(names[0])["ops"]) == "not now: this host is isolated"
         there.world.bad = {}
         await asyncio.sleep(120)
-        assert {there.world.stands(name) for name in names} == {Health.UP}
+        assert {there.world.stands(name) for name in names} == {State.UP}
         assert [title.partition(":")[0].partition(",")[0] for title in there.told] == [
             "cut off",
             "sees again",
@@ -286,11 +286,11 @@ def test_a_monitor_that_was_unknown_before_a_restart_is_notified_after_it() -> N
         restored = there.world.made.dispatcher.watched["gateway"]
         restored.state = replace(
             restored.state,
-            stands=Health.UNKNOWN,
+            stands=State.UNKNOWN,
             is_unknown=True,
             stands_since=there.world.made.clock.now(),
         )
-        there.teller.evaluate_all(is_isolated=False)
+        there.publisher.evaluate_all(is_isolated=False)
         assert there.told == []
         await asyncio.sleep(30)
         assert there.told == ["UNKNOWN: gateway"]
@@ -304,8 +304,8 @@ def test_a_monitor_that_cannot_be_checked_here_is_notified_as_unknown() -> None:
         there.world.bad = {"gateway": Reason.PROBER_FORBIDDEN}
         await asyncio.sleep(300)
         assert there.told == ["UNKNOWN: gateway"]
-        (only,) = there.notifier.got[0].notices
-        assert (only.reason, only.health) == (Reason.PROBER_FORBIDDEN, Health.UNKNOWN)
+        (only,) = there.notifier.got[0].notifications
+        assert (only.reason, only.health) == (Reason.PROBER_FORBIDDEN, State.UNKNOWN)
         there.world.bad = {}
         await asyncio.sleep(60)
         assert there.told == ["UNKNOWN: gateway", "UP again: gateway"]
@@ -338,7 +338,7 @@ def test_a_fallback_that_got_the_problem_gets_its_end_once(*, is_back: bool, res
             ops, backup = FakeNotifier.made[-2:]
             other.world.add("web")
             other.world.bad = {"web": Reason.REFUSED}
-            other.teller.evaluate_all(is_isolated=False)
+            other.publisher.evaluate_all(is_isolated=False)
             await asyncio.sleep(60)
         ops.act = (lambda _: None) if is_back else refuse
         before = len(ops.got)
@@ -347,7 +347,7 @@ def test_a_fallback_that_got_the_problem_gets_its_end_once(*, is_back: bool, res
         titles = [title.partition(", after")[0] for group in backup.titles for title in group]
         assert titles.count("UP again: web") == 1
         assert titles[-1] == "UP again: web"
-        assert ops.got[before].notices[0].kind.is_closing
+        assert ops.got[before].notifications[0].kind.is_closing
         assert not any(other.alerts.waiting_for(name) for name in ("ops", "backup"))
         if restarts:
             await other.end()
@@ -404,7 +404,7 @@ def test_messages_go_back_from_a_fallback_that_has_left_the_configuration() -> N
         ops.act = lambda _: None
         there.alerts.apply(AlertSettings((NotifierSettings("ops", "fake", None),)))
         await asyncio.sleep(30)
-        assert [entry.fate.value for entry in there.alerts.entries("web")] == ["sent"]
+        assert [entry.status.value for entry in there.alerts.entries("web")] == ["sent"]
 
     run(main, WITH_FALLBACK)
 
@@ -422,13 +422,13 @@ def test_a_restart_in_the_middle_tells_everything_once() -> None:
         other = Telling(kept=kept)
         other.world.add("web")
         other.world.bad = {"web": Reason.REFUSED}
-        other.teller.evaluate_all(is_isolated=False)
+        other.publisher.evaluate_all(is_isolated=False)
         await asyncio.sleep(60)
         assert sorted(other.told) == ["DOWN: db", "DOWN: web", "watched no longer: db"]
         other.world.bad = {}
         await asyncio.sleep(60)
         assert other.told[-1] == "UP again: web"
-        assert other.notifier.got[-1].notices[0].trouble == there.notifier.got[0].notices[0].trouble
+        assert other.notifier.got[-1].notifications[0].alert == there.notifier.got[0].notifications[0].alert
         await other.end()
 
     run(main)
@@ -457,7 +457,7 @@ def test_a_changed_notifier_takes_over_what_waits_and_for_one_that_is_gone_a_rec
         there.world.bad = {}
         await asyncio.sleep(60)
         there.alerts.apply(AlertSettings())
-        assert there.alerts.couriers == {}
+        assert there.alerts.workers == {}
         assert there.alerts.waiting_for("ops") == 1
         await asyncio.sleep(500)
         assert there.alerts.waiting_for("ops") == 1
@@ -495,8 +495,8 @@ def test_a_bug_in_telling_costs_no_check(
         there.world.add("web")
         there.world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
-        assert there.world.stands("web") is Health.DOWN
-        assert "Teller failed" in caplog.text
+        assert there.world.stands("web") is State.DOWN
+        assert "AlertPublisher failed" in caplog.text
 
     run(main)
 
@@ -509,13 +509,13 @@ def test_a_rename_goes_on_with_what_was_told() -> None:
         await asyncio.sleep(60)
         there.world.bad = {"site": Reason.REFUSED}
         there.alerts.rename("web", "site")
-        assert set(there.kept) >= {"trouble:site"}
-        assert "trouble:web" not in there.kept
+        assert set(there.kept) >= {"alert:site"}
+        assert "alert:web" not in there.kept
         renamed = FakeMonitor(monitor_settings("site"), fake_tools(made.clock))
-        web = made.pipeline.roster.watched["web"]
-        made.pipeline.roster.add(Watched(renamed, web.cycle, web.state))
-        assert there.alerts.trouble_of("web") is None
-        assert there.alerts.trouble_of("site") is not None
+        web = made.pipeline.registry.watched["web"]
+        made.pipeline.registry.add(Watched(renamed, web.cycle, web.state))
+        assert there.alerts.alert_of("web") is None
+        assert there.alerts.alert_of("site") is not None
 
     run(main)
 
@@ -530,10 +530,10 @@ def test_a_host_that_is_cut_off_says_so_once_and_when_it_is_over() -> None:
         assert there.notifier.got[0].subject.startswith("[monitord here] cut off")
         # A restart meanwhile: who begins anew has seen nothing yet.
         other = Telling(kept=there.kept)
-        other.alerts.settle((), is_blind=False)
+        other.alerts.settle((), is_isolated=False)
         await asyncio.sleep(5)
         assert [title.partition(",")[0] for title in other.told] == ["sees again"]
-        assert "trouble:" not in other.kept
+        assert "alert:" not in other.kept
         await other.end()
         there.world.bad = {}
         await asyncio.sleep(120)
@@ -575,13 +575,15 @@ def test_who_hears_again_hears_of_being_cut_off_as_well(monkeypatch: pytest.Monk
     monkeypatch.setattr(FakeNotifier, "wants_to_hear_again", True)
 
     async def main(there: Telling) -> None:
-        there.alerts.see(is_blind=True)
+        there.alerts.see(is_isolated=True)
         await asyncio.sleep(200)
         assert len(there.told) >= 3
-        assert {one.kind.value for message in there.notifier.got for one in message.notices} == {"blind"}
-        there.alerts.see(is_blind=False)
+        assert {one.kind.value for message in there.notifier.got for one in message.notifications} == {
+            "isolated"
+        }
+        there.alerts.see(is_isolated=False)
         await asyncio.sleep(200)
-        assert there.notifier.got[-1].notices[0].kind.value == "seeing"
+        assert there.notifier.got[-1].notifications[0].kind.value == "reconnected"
 
     run(main)
 
@@ -593,7 +595,7 @@ def test_a_new_name_that_came_with_a_restart_goes_on_with_what_was_told() -> Non
         await asyncio.sleep(60)
         other = Telling(kept=there.kept)
         other.world.add("site", renamed_from="web")
-        other.teller.evaluate_all(is_isolated=False)
+        other.publisher.evaluate_all(is_isolated=False)
         await asyncio.sleep(60)
         assert other.told == ["UP again: site"]
         await other.end()

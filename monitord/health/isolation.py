@@ -13,7 +13,7 @@ MINIMUM counted monitors, or MINIMUM_WITH_CANARIES where canaries are configured
 | `share` of the monitors checked since the first of them | suspicion: no failure is confirmed before it is over     |
 | `share` of the `LATEST` monitors that were checked last | the same: among many monitors there is always a fresh    |
 |                                                         | failure, and those that passed since count for nothing   |
-| `share` of the counted monitors, and every canary fails | isolated (blind): failures are inconclusive              |
+| `share` of the counted monitors, and every canary fails | isolated (isolated): failures are inconclusive              |
 | fewer than `share` of them, or fewer counted monitors   | not isolated any more                                    |
 |   than the minimum                                      |                                                          |
 
@@ -60,12 +60,12 @@ class IsolationPolicy:
 
 
 @dataclass(slots=True)
-class Blindness:
+class Isolation:
     """Fed with every conclusive network check; owned by the pipeline."""
 
     policy: IsolationPolicy = IsolationPolicy()
     window_s: float = 30.0
-    is_blind: bool = False
+    is_isolated: bool = False
     _watched: set[str] = field(default_factory=set)
     _failing: set[str] = field(default_factory=set)
     _fresh: dict[str, float] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Blindness:
         self.policy = policy
         for gone in self._watched - set(periods_s):
             self.forget(gone)
-        if self.is_blind:
+        if self.is_isolated:
             # Not known to pass without a check: after the isolation of an earlier run, or added by a reload.
             for name in periods_s:
                 if name not in self._watched:
@@ -92,7 +92,7 @@ class Blindness:
         periods = sorted(periods_s.values())
         if periods:
             self.window_s = periods[min(int(len(periods) * policy.share), len(periods) - 1)]
-        if self.is_blind:
+        if self.is_isolated:
             self._decide()
 
     def forget(self, name: str) -> None:
@@ -142,7 +142,7 @@ class Blindness:
     def _drop_old(self, at_s: float) -> None:
         while self._fresh:
             oldest = next(iter(self._fresh))
-            if at_s - self._fresh[oldest] <= self.window_s or self.is_blind:
+            if at_s - self._fresh[oldest] <= self.window_s or self.is_isolated:
                 break
             del self._fresh[oldest]
         if not self._fresh:
@@ -156,7 +156,7 @@ class Blindness:
     def wants_probe(self, at_s: float) -> bool:
         """Whether a failure that is fresh now is a reason to check others at once."""
         return (
-            not self.is_blind
+            not self.is_isolated
             and not self.is_suspected
             and at_s - self._probed_at_s >= PROBE_EVERY_S
             and self._counted >= self._minimum
@@ -235,14 +235,14 @@ class Blindness:
 
     def _decide(self) -> None:
         fresh = len(self._fresh)
-        if self.is_blind:
+        if self.is_isolated:
             if fresh < self.policy.share * self._counted or self._counted < self._minimum:
-                self.is_blind = False
+                self.is_isolated = False
                 self._fresh.clear()
         elif (
             fresh >= self._minimum
             and fresh >= self.policy.share * self._counted
             and self.policy.canaries <= self._failing
         ):
-            self.is_blind = True
+            self.is_isolated = True
             self._probe = None

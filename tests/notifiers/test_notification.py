@@ -1,0 +1,283 @@
+"""What is told reads well, is the same at each attempt, and is found again as it was."""
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from monitord.clock import time_text
+from monitord.model import Reason, State
+from monitord.notifiers import Message, Notification, NotificationKind, notification_of
+from monitord.notifiers.notification import cut, utf16_units
+from tests.alerts.made import T0, notification
+
+
+def message(*notifications: Notification) -> Message:
+    return Message(notifications or (notification(),), "here", T0)
+
+
+@pytest.mark.parametrize("kind", NotificationKind)
+def test_a_notification_survives_being_kept(kind: NotificationKind) -> None:
+    one = notification(kind=kind)
+    assert notification_of(json.loads(json.dumps(one.as_json()))) == one
+
+
+@pytest.mark.parametrize(
+    ("one", "title"),
+    [
+        (notification(), "DOWN: web-1"),
+        (notification(kind=NotificationKind.UPDATE, health=State.DEGRADED), "DEGRADED: web-1"),
+        (notification(kind=NotificationKind.REMINDER, at=T0 + timedelta(hours=4)), "still DOWN after 4h: web-1"),
+        (
+            notification(kind=NotificationKind.REMINDER, since=T0 + timedelta(hours=3), at=T0 + timedelta(hours=4)),
+            "still DOWN after 1h: web-1",
+        ),
+        (notification(kind=NotificationKind.RECOVERY, duration_s=300.0), "UP again: web-1, after 5m"),
+        (notification(kind=NotificationKind.RECOVERY, health=State.DEGRADED), "only DEGRADED now: web-1, after 0s"),
+        (notification(kind=NotificationKind.RECOVERY, health=State.DOWN), "now DOWN: web-1, after 0s"),
+        (notification(health=State.UNKNOWN), "UNKNOWN: web-1"),
+        (notification(kind=NotificationKind.FLAPPING), "FLAPPING: web-1"),
+        (notification(kind=NotificationKind.FLAPPING_END), "not flapping any more, DOWN: web-1"),
+        (notification(kind=NotificationKind.CLOSED), "watched no longer: web-1"),
+        (notification(kind=NotificationKind.TEST), "test of the notifier ops"),
+    ],
+)  # fmt: skip
+def test_a_title_says_it_in_a_line(one: Notification, title: str) -> None:
+    assert one.title == title
+
+
+def test_a_subject_names_a_few_monitors_of_each_state() -> None:
+    many = message(
+        *(notification(number) for number in range(7)), notification(8, kind=NotificationKind.RECOVERY)
+    )
+    assert many.subject == (
+        "[monitord here] 7 DOWN (web-0, web-1, web-2, web-3, web-4 and 2 more), 1 recovered (web-8)"
+    )
+    assert all(f"web-{number}" in many.text for number in range(7))
+
+
+DOWN, DEGRADED, UP = State.DOWN, State.DEGRADED, State.UP
+
+
+@pytest.mark.parametrize(
+    ("notifications", "subject"),
+    [
+        (
+            [
+                (NotificationKind.PROBLEM, DOWN, "cron"),
+                (NotificationKind.RECOVERY, UP, "web"),
+                (NotificationKind.PROBLEM, DOWN, "ssh"),
+            ],
+            "2 DOWN (cron, ssh), 1 recovered (web)",
+        ),
+        (
+            [
+                (NotificationKind.PROBLEM, DEGRADED, "web"),
+                (NotificationKind.UPDATE, DOWN, "web"),
+                (NotificationKind.PROBLEM, DOWN, "db"),
+            ],
+            "2 DOWN (web, db)",
+        ),
+        (
+            [
+                (NotificationKind.PROBLEM, DOWN, "web"),
+                (NotificationKind.PROBLEM, DOWN, "db"),
+                (NotificationKind.RECOVERY, UP, "web"),
+            ],
+            "1 DOWN (db), 1 recovered (web)",
+        ),
+        (
+            [(NotificationKind.PROBLEM, DOWN, "web"), (NotificationKind.RECOVERY, UP, "web")],
+            "UP again: web, after 0s",
+        ),
+        (
+            [
+                (NotificationKind.FLAPPING, UP, "web"),
+                (NotificationKind.CLOSED, DOWN, "db"),
+                (NotificationKind.RECOVERY, DEGRADED, "dns"),
+            ],
+            "1 DEGRADED (dns), 1 FLAPPING (web), 1 no longer monitored (db)",
+        ),
+        (
+            [(NotificationKind.PROBLEM, State.UNKNOWN, "gw"), (NotificationKind.FLAPPING_END, DOWN, "web")],
+            "1 DOWN (web), 1 UNKNOWN (gw)",
+        ),
+        (
+            [
+                (NotificationKind.PROBLEM, DOWN, "web"),
+                (NotificationKind.ISOLATED, State.UNKNOWN, ""),
+                (NotificationKind.RECONNECTED, State.UNKNOWN, ""),
+                (NotificationKind.PROBLEM, DOWN, "db"),
+            ],
+            "sees again, after 0s; 2 DOWN (web, db)",
+        ),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_a_subject_counts_each_monitor_once_in_its_last_state(
+    notifications: list[tuple[NotificationKind, State, str]], subject: str
+) -> None:
+    made = [
+        notification(number, kind=kind, health=health, monitor=name)
+        for number, (kind, health, name) in enumerate(notifications)
+    ]
+    assert message(*made).subject == f"[monitord here] {subject}"
+
+
+@pytest.mark.parametrize(
+    ("names", "subject"),
+    [
+        ([f"{'x' * 60}{number}" for number in range(9)], f"9 DOWN ({'x' * 60}0, {'x' * 60}1 and 7 more)"),
+        (["x" * 5000, "y" * 5000], "2 DOWN"),
+        (["x" * 5000], f"DOWN: {'x' * 193}…"),
+    ],
+)
+def test_a_subject_has_a_bounded_length(names: list[str], subject: str) -> None:
+    made = message(*(notification(number, monitor=name) for number, name in enumerate(names)))
+    assert made.subject == f"[monitord here] {subject}"
+
+
+def test_a_key_follows_from_what_is_in_it() -> None:
+    assert message().key == notification().id
+    both = message(notification(1), notification(2))
+    assert both.key == message(notification(1), notification(2)).key
+    assert (
+        len(
+            {
+                both.key,
+                message(notification(1)).key,
+                message(notification(2)).key,
+                message(notification(2), notification(1)).key,
+            }
+        )
+        == 4
+    )
+
+
+@pytest.fixture
+def in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_berlin")
+@pytest.mark.parametrize(
+    ("one", "lines"),
+    [
+        (
+            notification(since=T0, at=T0 + timedelta(seconds=20)),
+            ["connect: refused", "down since 2026-01-01 13:00:00; type http; reason refused; tags prod"],
+        ),
+        (
+            notification(kind=NotificationKind.UPDATE, health=DEGRADED, since=T0 + timedelta(hours=1)),
+            [
+                "connect: refused",
+                "degraded since 2026-01-01 14:00:00; the problem began at 2026-01-01 13:00:00; "
+                "type http; reason refused; tags prod",
+            ],
+        ),
+        (
+            notification(
+                kind=NotificationKind.RECOVERY,
+                since=T0 + timedelta(minutes=5),
+                at=T0 + timedelta(minutes=5, seconds=1),
+                duration_s=300.0,
+                reason=Reason.OK,
+                detail="",
+                tags=(),
+            ),
+            [
+                "up since 2026-01-01 13:05:00; the problem began at 2026-01-01 13:00:00 and lasted 5m; type http"
+            ],
+        ),
+        (
+            notification(kind=NotificationKind.FLAPPING, since=T0 + timedelta(minutes=1), detail="", tags=()),
+            [
+                "flapping since 2026-01-01 13:01:00; the problem began at 2026-01-01 13:00:00; "
+                "type http; reason refused"
+            ],
+        ),
+        (
+            notification(
+                kind=NotificationKind.CLOSED,
+                at=T0 + timedelta(hours=2),
+                duration_s=7200.0,
+                detail="",
+                tags=(),
+            ),
+            [
+                "removed from the configuration at 2026-01-01 15:00:00; "
+                "the problem began at 2026-01-01 13:00:00 and lasted 2h; type http; reason refused"
+            ],
+        ),
+        (notification(kind=NotificationKind.ISOLATED, monitor="", detail=""), ["since 2026-01-01 13:00:00"]),
+        (
+            notification(
+                kind=NotificationKind.RECONNECTED,
+                monitor="",
+                since=T0 + timedelta(minutes=3),
+                duration_s=180.0,
+                detail="",
+            ),
+            ["since 2026-01-01 13:03:00; the problem began at 2026-01-01 13:00:00 and lasted 3m"],
+        ),
+    ],
+    ids=lambda one: one.kind.value if isinstance(one, Notification) else "",
+)
+def test_a_text_says_since_when_and_for_how_long(one: Notification, lines: list[str]) -> None:
+    expected = "\n".join([one.title, *lines, "", "Times are in CET (UTC+01:00).", ""])
+    assert Message((one,), "here", one.at).text == expected
+
+
+@pytest.mark.usefixtures("in_berlin")
+def test_times_of_one_message_are_in_one_zone_across_a_change_to_summer_time() -> None:
+    change = datetime(2026, 3, 29, 1, 0, tzinfo=UTC)
+    one = notification(since=change - timedelta(minutes=1), started_at=change - timedelta(minutes=1))
+    made = Message((one, notification(2, since=change, started_at=change)), "here", change)
+    assert "down since 2026-03-29 02:59:00;" in made.text
+    assert "down since 2026-03-29 03:00:00;" in made.text
+    assert made.text.endswith("\n\nTimes are in CEST (UTC+02:00).\n")
+    assert made.text.count("UTC") == 1
+
+
+@pytest.mark.usefixtures("in_berlin")
+def test_times_in_a_detail_are_in_the_same_zone() -> None:
+    detail = f"due at {time_text(T0)}, not at 2026-13-01 12:00:00 UTC"
+    text = message(notification(detail=detail)).text
+    assert "\ndue at 2026-01-01 13:00:00, not at 2026-13-01 12:00:00 UTC\n" in text
+
+
+def test_a_test_shows_no_time() -> None:
+    assert message(notification(kind=NotificationKind.TEST, monitor="", detail="by kim")).text == (
+        "test of the notifier ops\nby kim\n"
+    )
+
+
+def test_a_late_message_says_when_it_happened() -> None:
+    assert "delayed" not in message().text
+    late = Message((notification(),), "here", T0 + timedelta(minutes=3))
+    assert "\ndelayed: this is from 2026-01-01 " in late.text
+
+
+def test_details_are_cut_as_far_as_needed() -> None:
+    long = message(notification(1, detail="ü" * 1000), notification(2, detail="short"))
+    shortened = long.shortened(lambda one: len(one.text) < 700)
+    assert len(shortened.text) < 700
+    assert shortened.notifications[0].detail.endswith("ü…")
+    assert shortened.notifications[1] == long.notifications[1]
+    assert long.shortened(lambda _: True) is long
+    assert [one.detail for one in long.shortened(lambda _: False).notifications] == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "shown"),
+    [("abc", 3, "abc"), ("abcd", 3, "ab…"), ("ab😀", 4, "ab😀"), ("ab😀c", 4, "ab…"), ("😀😀", 3, "😀…")],
+)
+def test_a_text_is_cut_by_utf16_units_and_never_within_a_character(text: str, most: int, shown: str) -> None:
+    assert cut(text, most) == shown
+    assert utf16_units(shown) <= most
