@@ -15,7 +15,7 @@ from typing import Protocol, cast
 
 from .application import Application
 from .framing import Inbox
-from .head import Head, HeadParser, ProtocolFailure
+from .head import Head, ProtocolError, usual_head
 from .limits import (
     FIRST_REQUEST_S,
     LINGER_BYTES,
@@ -45,7 +45,6 @@ class Listener(Protocol):
     """The server, as far as one of its connections is concerned."""
 
     app: Application
-    head_parser: HeadParser
     limits: Limits
     loop: asyncio.AbstractEventLoop
     starter: Starter
@@ -74,11 +73,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, server: Listener) -> None:
         self.server = server
         self.limits = server.limits
-        self.inbox = Inbox(
-            server.head_parser,
-            max_line_bytes=server.limits.request_line_bytes,
-            max_head_bytes=server.limits.head_bytes,
-        )
+        self.inbox = Inbox(server.limits)
         self.client: str | None = None  # of TCP, as `client_network` has it
         self.is_admitted = False
         self.is_closing = False
@@ -107,16 +102,16 @@ class Connection(asyncio.Protocol):
         if refusal is None:
             self._aim(_IDLE, self.limits.keep_alive_s)
         elif not self.is_closing:
-            self._refuse(ProtocolFailure(503, refusal))
+            self._refuse(ProtocolError(503, refusal))
 
     def data_received(self, data: bytes) -> None:
-        phase, server = self._phase, self.server
-        head = server.head_parser.known.get(data) if phase is _IDLE else None
-        if head is None or not head.is_plain:
+        phase = self._phase
+        head = usual_head(data, self.limits) if phase is _IDLE else None
+        if head is None:
             head = self._next_of(data, phase)
         if head is not None:
             self._phase = _BUSY
-            self._task = server.starter.start(self._serve(head))
+            self._task = self.server.starter.start(self._serve(head))
 
     def _next_of(self, data: bytes, phase: Phase) -> Head | None:
         """The next head, if it is complete with these bytes and its turn has come."""
@@ -135,7 +130,7 @@ class Connection(asyncio.Protocol):
             return None
         try:
             head = inbox.next_head()
-        except ProtocolFailure as failure:
+        except ProtocolError as failure:
             self._refuse(failure)
             return None
         if head is None and phase is _IDLE and inbox.data:
@@ -188,7 +183,7 @@ class Connection(asyncio.Protocol):
                 request = self._request = Request(head, self, app)
                 try:
                     response = await app.handler_for(request)(request)
-                    is_plain = head.is_plain and request.begun is None and not self.is_closing
+                    is_plain = not head.frames_response and request.begun is None and not self.is_closing
                     whole = response.encode_whole() if is_plain and isinstance(response, Response) else None
                 except BaseException as error:  # noqa: BLE001 - the boundary: any bug is a 500 and a traceback in the log
                     response, whole = app.recover(request, error), None
@@ -206,7 +201,7 @@ class Connection(asyncio.Protocol):
                     break
                 served += 1
                 head = await self._next_head(served)
-        except ProtocolFailure as failure:
+        except ProtocolError as failure:
             self._refuse(failure)
         except BaseException:
             self._break_off()
@@ -253,7 +248,7 @@ class Connection(asyncio.Protocol):
         if self._eof:
             self.close()
 
-    def _refuse(self, failure: ProtocolFailure) -> None:
+    def _refuse(self, failure: ProtocolError) -> None:
         """Answer what is not HTTP, or too much of it, and close."""
         response = Response(text=f"{failure.status}: {failure.message}\n", status=failure.status)
         self.write(response.encode_head(len(response.body), "Connection: close\r\n") + response.body)
@@ -408,7 +403,7 @@ class Connection(asyncio.Protocol):
         elif phase is _IDLE:
             self.close()
         elif phase is _HEAD:
-            self._refuse(ProtocolFailure(408, "the request did not come in time"))
+            self._refuse(ProtocolError(408, "the request did not come in time"))
         elif self._took_enough():
             self._aim(phase, self.limits.write_s)  # the client still takes what it is owed
         else:

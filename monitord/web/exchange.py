@@ -11,7 +11,7 @@ from typing import Protocol
 
 from .exceptions import HTTPBadRequest, HTTPRequestTimeout
 from .framing import Inbox
-from .head import Head, ProtocolFailure
+from .head import Head, ProtocolError
 from .limits import BODY_RATE_BYTES_PER_S, DRAIN_BYTES, Limits
 from .response import BODILESS, Asked, ClientGone, Response, StreamResponse
 
@@ -83,9 +83,9 @@ class Exchange:
         try:
             while not (piece := self.connection.take_body(MAX_PIECE_BYTES)) and inbox.frame is not None:
                 await self._wait_for_body()
-        except (ProtocolFailure, TimeoutError, ClientGone) as error:
+        except (ProtocolError, TimeoutError, ClientGone) as error:
             self.keep_alive = False
-            if isinstance(error, ProtocolFailure):
+            if isinstance(error, ProtocolError):
                 raise HTTPBadRequest(text=error.message) from error
             if isinstance(error, TimeoutError):
                 raise HTTPRequestTimeout from error

@@ -8,7 +8,8 @@ reads. Everything not yet decided is bounded here; what is decided (the body) is
 
 import re
 
-from .head import Head, HeadParser, ProtocolFailure
+from .head import Head, ProtocolError, parse_head
+from .limits import Limits
 
 MAX_CHUNK_LINE_BYTES = 256
 MAX_CHUNK_EXTENSION_BYTES = 8 * 1024  # in one body; extensions carry nothing that anybody reads
@@ -49,10 +50,10 @@ class ChunkedFrame:
         self._left = 0
         self._extension_bytes = 0
         self._trailer_bytes = 0
-        self._failure: ProtocolFailure | None = None
+        self._failure: ProtocolError | None = None
 
     def cut(self, data: bytes, start: int, most: int) -> tuple[bytes, int]:
-        """As that of `LengthFrame`. Raises ProtocolFailure, once what came before the failure has been given."""
+        """As that of `LengthFrame`. Raises ProtocolError, once what came before the failure has been given."""
         if self._failure is not None:
             raise self._failure
         pieces: list[bytes] = []
@@ -68,7 +69,7 @@ class ChunkedFrame:
                 continue
             try:
                 after = self._state(data, start)
-            except ProtocolFailure as failure:
+            except ProtocolError as failure:
                 self._failure = failure
                 if pieces:  # what came before the failure is delivered first, as it would be in smaller reads
                     break
@@ -84,10 +85,10 @@ class ChunkedFrame:
             return start
         match = _CHUNK_LINE.fullmatch(data, start, end)
         if match is None:
-            raise ProtocolFailure(400, "malformed chunk size")
+            raise ProtocolError(400, "malformed chunk size")
         self._extension_bytes += end - match.end(1)
         if self._extension_bytes > MAX_CHUNK_EXTENSION_BYTES:
-            raise ProtocolFailure(400, "too many chunk extensions")
+            raise ProtocolError(400, "too many chunk extensions")
         self._left = int(match[1], 16)
         self._state = self._after_data if self._left else self._trailer
         return end + 2
@@ -95,7 +96,7 @@ class ChunkedFrame:
     def _after_data(self, data: bytes, start: int) -> int:
         ending = data[start : start + 2]
         if not b"\r\n".startswith(ending):
-            raise ProtocolFailure(400, "a chunk is longer than its size")
+            raise ProtocolError(400, "a chunk is longer than its size")
         if len(ending) < 2:  # noqa: PLR2004 - CR LF
             return start
         self._state = self._size
@@ -109,7 +110,7 @@ class ChunkedFrame:
         if end == start:
             self.done = True
         elif _TRAILER_LINE.fullmatch(data, start, end) is None:
-            raise ProtocolFailure(400, "malformed trailer field")
+            raise ProtocolError(400, "malformed trailer field")
         return end + 2
 
 
@@ -119,23 +120,21 @@ Frame = LengthFrame | ChunkedFrame
 def _line_end(data: bytes, start: int, most: int, what: str) -> int:
     end = data.find(b"\r\n", start, start + most + 2)
     if end < 0 and len(data) - start >= most + 2:
-        raise ProtocolFailure(400, f"{what} too long")
+        raise ProtocolError(400, f"{what} too long")
     return end
 
 
 class Inbox:
-    """What one connection has received and not yet used. Raises only ProtocolFailure; after it, nothing more."""
+    """Received bytes of one connection that are not used yet. Raises only ProtocolError; after it, nothing more."""
 
-    __slots__ = ("_max_head", "_max_line", "_parser", "_scanned", "_start", "data", "frame")
+    __slots__ = ("_limits", "_scanned", "_start", "data", "frame")
 
-    def __init__(self, parser: HeadParser, *, max_line_bytes: int, max_head_bytes: int) -> None:
-        self._parser = parser
-        self._max_line = max_line_bytes
-        self._max_head = max_head_bytes
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self.data = b""  # empty when nothing waits
-        self.frame: Frame | None = None  # of the body that is not taken to its end
-        self._start = 0  # of what waits in `data`
-        self._scanned = 0  # up to where it is known to hold no whole head
+        self.frame: Frame | None = None  # of the unfinished body
+        self._start = 0  # of the unused part of `data`
+        self._scanned = 0  # `data` contains no complete head before this position
 
     @property
     def waiting_bytes(self) -> int:
@@ -154,24 +153,22 @@ class Inbox:
         self._start = self._scanned = 0
 
     def next_head(self) -> Head | None:
-        """The next head, when the body of the request before is done and the head is complete."""
-        data, start, end = self.data, self._start, len(self.data)
+        """The next head, once the body of the previous request is done and the head is complete."""
+        data, start = self.data, self._start
         if not data:
             return None
-        head = None if start else self._parser.known.get(data)  # what is known is whole and within the limits
-        if head is None:
-            while data.startswith(b"\r\n", start):  # RFC 9112 section 2.2: empty lines before a request line
-                start += 2
-            end = data.find(b"\r\n\r\n", max(self._scanned - 3, start))
-            if end < 0:
-                self._check_unfinished(data, start, len(data))
-                self._use(start)
-                self._scanned = len(self.data)
-                return None
-            if end - start > self._max_line:  # a head that small cannot break a limit
-                self._check_unfinished(data, start, end + 3)  # as it stood before its last byte
-            end += 4
-            head = self._parser.parse(data[start:end])
+        while data.startswith(b"\r\n", start):  # RFC 9112 section 2.2: empty lines before a request line
+            start += 2
+        end = data.find(b"\r\n\r\n", max(self._scanned - 3, start))
+        if end < 0:
+            self._check_unfinished(data, start, len(data))
+            self._use(start)
+            self._scanned = len(self.data)
+            return None
+        if end - start > min(self._limits.request_line_bytes, self._limits.head_bytes):
+            self._check_unfinished(data, start, end + 3)  # as it was before its last byte
+        end += 4
+        head = parse_head(data[start:end], self._limits.fields)
         self._use(end)
         if head.length != 0:
             self.frame = ChunkedFrame() if head.length is None else LengthFrame(head.length)
@@ -199,10 +196,10 @@ class Inbox:
         bare = _BARE.search(data, max(self._scanned - 1, start), end)
         size = end - start
         sound = bare.end() - start if bare else size + 1  # so many bytes, less one, have nothing bare in them
-        line = self._max_line + 2
+        line = self._limits.request_line_bytes + 2
         if line <= size and line < sound and data.find(b"\r\n", start, start + line) < 0:
-            raise ProtocolFailure(414, "request line too long")
-        if self._max_head <= size and self._max_head < sound:
-            raise ProtocolFailure(431, "header fields too large")
+            raise ProtocolError(414, "request line too long")
+        if self._limits.head_bytes <= size and self._limits.head_bytes < sound:
+            raise ProtocolError(431, "header fields too large")
         if bare:
-            raise ProtocolFailure(400, "a bare line feed, carriage return or NUL in the request head")
+            raise ProtocolError(400, "a bare line feed, carriage return or NUL in the request head")

@@ -1,35 +1,53 @@
-"""Request heads: complete, bounded bytes in; a checked `Head`, or a `ProtocolFailure`, out.
+"""Request heads: complete, bounded bytes in; a checked `Head`, or a `ProtocolError`, out.
 
-The one module that imports httptools. Two builds of it exist: 0.1.1 on http-parser (Debian 12 and 13), which lets
-`Host :`, folded fields, bare line feeds and `HTTP/9.9` through, and 0.9 on llhttp, which has no size limit. So
-the grammar of RFC 9112 is checked here before httptools sees a byte, and what the fields mean for the framing
-after it; what httptools thinks of the framing decides nothing. Bodies never reach it: framing.py cuts them.
-A head is always fed whole, so one parser serves all connections of a server, and an idle one holds none.
+The only module that imports httptools. Two builds of it exist: 0.1.1 on http-parser (Debian 12 and 13), which accepts
+`Host :`, folded fields, bare line feeds and `HTTP/9.9`, and 0.9 on llhttp, which has no size limit. So the grammar of
+RFC 9112 is checked here before httptools sees a byte, and the framing is decided here as well: httptools splits
+the header fields of an accepted head when they are first used. Bodies never reach it; framing.py delimits them.
 """
 
 import re
-from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 import httptools
 
-# RFC 9110 section 9 and RFC 5789. CONNECT is recognised only to be refused: there is nothing to tunnel to.
+from .limits import Limits
+
+# RFC 9110 section 9 and RFC 5789. There is no CONNECT: the server is no proxy.
 METHODS = {
     name.encode(): name
     for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "QUERY")
 }
 
-# A client that polls sends the same head each time.
-KNOWN_HEADS = 64
-KNOWN_HEAD_BYTES = 1024
-
-MAX_CONTENT_LENGTH_DIGITS = 18  # fits 63 bits in every length that is accepted
+MAX_CONTENT_LENGTH_DIGITS = 18  # every accepted length fits in 63 bits
+MAX_PORT = 65535
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
-_FIELD = _TOKEN + rb":[\t -~\x80-\xff]*+\r\n"
+_VALUE = rb"[\t -~\x80-\xff]*+"
+_FIELD = _TOKEN + rb":" + _VALUE + rb"\r\n"
 _REQUEST_LINE = rb"(" + _TOKEN + rb") ([!-~]++) HTTP/([0-9])\.([0-9])\r\n"
-_HEAD = re.compile(_REQUEST_LINE + rb"((?:" + _FIELD + rb")*+)\r\n")
-_FIELD_LINE = re.compile(_FIELD)
+_HEAD = re.compile(_REQUEST_LINE + rb"(?:" + _FIELD + rb")*\r\n")
+
+# Fields that decide about the framing of the request, the connection and the authority.
+_FRAMING_NAMES = rb"host|content-length|transfer-encoding|connection|expect|upgrade|proxy-connection"
+_FRAMING_FIELD = re.compile(rb"\r\n(" + _FRAMING_NAMES + rb"):[\t ]*+([^\r]*+)", re.IGNORECASE)
+_LISTS = frozenset({b"connection", b"upgrade", b"proxy-connection"})
+
+# The usual head: HTTP/1.1, not HEAD, a target without percent-encoding, no body. A single match replaces the rules of
+# `parse_head`, which would return an equal head. The groups of fields are not possessive, because Python 3.11.2 does
+# not restore the position when the body of a possessive group fails.
+_OTHER_FIELD = (
+    rb"(?![HhCcTtEeUuPp](?i:ost|ontent-length|ransfer-encoding|onnection|xpect|pgrade|roxy-connection):)"
+    + _FIELD
+)
+_USUAL_HEAD = re.compile(
+    rb"(?!HEAD )([A-Z]++) (/[!-\"$&->@-~]*+)(?:\?([!-\"$&-~]*+))? HTTP/1\.1\r\n"
+    rb"(?:"
+    + _OTHER_FIELD
+    + rb")*Host: ((?:[0-9A-Za-z\-._~]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{1,4}+|:[1-5][0-9]{4})?)\r\n"
+    rb"(?:" + _OTHER_FIELD + rb"|Connection: keep-alive\r\n)*\r\n"
+)
+
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 # RFC 9110 section 7.2 and RFC 3986 section 3.2.2: uri-host [":" port], without userinfo.
 _HOST = re.compile(
@@ -37,15 +55,10 @@ _HOST = re.compile(
     rb"|(?:[0-9A-Za-z\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)(?::([0-9]{0,5}))?"
 )
 _ABSOLUTE = re.compile(rb"(https?)://([^/?]+)([^?]*)(\?.*)?", re.IGNORECASE)
-_FRAMING = frozenset(
-    b"host content-length transfer-encoding connection expect upgrade proxy-connection".split()
-)
-_FRAMING_LENGTHS = frozenset(map(len, _FRAMING))  # tells most other fields apart without a look at them
-_LISTS = frozenset({b"connection", b"upgrade", b"proxy-connection"})
 
 
-class ProtocolFailure(Exception):  # noqa: N818 - what the client did, said in the word of RFC 9112
-    """The client broke HTTP: answer `status`, then close. `message` is plain text for the client."""
+class ProtocolError(Exception):
+    """A violation of HTTP by the client: answer with `status`, then close. `message` is plain text for the client."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(status, message)
@@ -53,212 +66,197 @@ class ProtocolFailure(Exception):  # noqa: N818 - what the client did, said in t
         self.message = message
 
 
-@dataclass(slots=True)
 class Head:
-    """One request head that obeys RFC 9112. `length` is None for a chunked body, 0 for none.
+    """One request head that conforms to RFC 9112. `length` is None for a chunked body, 0 without a body."""
 
-    Requests with equal heads may share it, so nobody changes it once it is parsed.
-    """
-
-    method: str
-    target: str
-    path: str
-    query_string: str
-    authority: str
-    minor_version: int
-    fields: list[tuple[bytes, bytes]]
+    # The values of a usual head; only other heads set their own.
+    minor_version = 1
     length: int | None = 0
-    keep_alive: bool = True
-    expects_continue: bool = False
-    is_plain: bool = False  # HTTP/1.1, no body, not HEAD, and the connection lasts: as nearly all are
+    keep_alive = True
+    expects_continue = False
+    frames_response = False  # whether the framing of the response depends on more than the response
+    _fields: list[tuple[bytes, bytes]] | None = None
+
+    def __init__(self, data: bytes, method: str, path: str, query_string: str, authority: str) -> None:
+        self._data = data
+        self.method = method
+        self.path = path
+        self.query_string = query_string
+        self.authority = authority
+
+    @property
+    def target(self) -> str:
+        """The request target as received."""
+        return self._data.split(b" ", 2)[1].decode()
+
+    @property
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """Names and values in order."""
+        if self._fields is None:
+            self._fields = _split_fields(self._data)
+        return self._fields
 
 
-class HeadParser:
-    """Parses one head at a time; shared by all connections of one event loop."""
-
-    __slots__ = ("_fields", "_good_authority", "_good_host", "_max_fields", "_parser", "known")
-
-    def __init__(self, max_fields: int) -> None:
-        self._max_fields = max_fields
-        self._fields: list[tuple[bytes, bytes]] = []
-        self._good_host = b""
-        self._good_authority = ""
-        self.known: dict[bytes, Head] = {}
-        self._parser = httptools.HttpRequestParser(self)
+class _Fields(list[tuple[bytes, bytes]]):
+    """What httptools reports of a head."""
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Called by httptools, once for each field, in order."""
-        self._fields.append((name, value))
+        self.append((name, value))
 
-    def parse(self, head: bytes) -> Head:
-        """`head` is a request head with its empty line and nothing behind it. Raises ProtocolFailure."""
-        result = self.known.get(head)
-        if result is None:
-            result = self._parse(head)
-            if len(head) <= KNOWN_HEAD_BYTES:
-                if len(self.known) >= KNOWN_HEADS:
-                    self.known.clear()
-                self.known[head] = result
-        return result
 
-    def _parse(self, head: bytes) -> Head:
-        match = _HEAD.fullmatch(head)
-        if match is None:
-            raise _failure_of(head)
-        octets, target, major, minor, _ = match.groups()
-        if major != b"1":
-            raise ProtocolFailure(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
-        method = METHODS.get(octets)
-        if method is None:
-            raise ProtocolFailure(501, "unknown method")
-        fields = self._split(head, match)
-        special, repeated = _framing_fields(fields)
-        host = special.pop(b"host", None)
-        if special or minor != b"1":
-            # The parser may wait for a body, or for the end of the connection: its work is done.
-            self._parser = httptools.HttpRequestParser(self)
-        if len(fields) > self._max_fields:
-            raise ProtocolFailure(431, "too many header fields")
-        if repeated:
-            raise ProtocolFailure(400, f"repeated {repeated.decode()} field")
-        is_recent = minor != b"0"
-        result = Head(method, target.decode(), "", "", "", 1 if is_recent else 0, fields, 0, is_recent)
-        self._check_host(result, host)
-        self._set_target(result, target)
-        if special:
-            _frame(result, special)
-        result.is_plain = is_recent and result.keep_alive and result.length == 0 and method != "HEAD"
-        return result
-
-    def _split(self, head: bytes, match: re.Match[bytes]) -> list[tuple[bytes, bytes]]:
-        fields: list[tuple[bytes, bytes]] = []
-        self._fields = fields
-        minor = match[4]
-        if minor > b"1":
-            # RFC 9110 section 2.5: a higher minor version is treated as the highest known one; llhttp refuses it.
-            head = head[: match.start(4)] + b"1" + head[match.end(4) :]
-        try:
-            self._parser.feed_data(head)
-        except httptools.HttpParserUpgrade:
-            self._parser = httptools.HttpRequestParser(self)
-            return fields
-        except httptools.HttpParserError:
-            # The builds refuse different things in lengths and codings (0.1.1 a tab behind a number), which
-            # `parse` judges alike for both. The grammar holds, so the fields can be told apart without them.
-            self._parser = httptools.HttpRequestParser(self)
-            plain = [line.partition(b":") for line in match[5].split(b"\r\n")[:-1]]
-            return [(name, value.strip(b" \t")) for name, _, value in plain]
+def _split_fields(head: bytes) -> list[tuple[bytes, bytes]]:
+    fields = _Fields()
+    try:
+        httptools.HttpRequestParser(fields).feed_data(head)
+    except httptools.HttpParserUpgrade:  # raised at the end of the head
         return fields
-
-    def _check_host(self, head: Head, host: bytes | None) -> None:
-        if host is None:
-            if head.minor_version:
-                raise ProtocolFailure(400, "HTTP/1.1 needs a Host field")
-            return
-        if host != self._good_host:
-            host = host.strip(b" \t")
-            _check_authority(host)
-            self._good_host = host
-            self._good_authority = host.decode()
-        head.authority = self._good_authority
-
-    def _set_target(self, head: Head, target: bytes) -> None:
-        if b"#" in target:
-            raise ProtocolFailure(400, "a fragment in the request target")
-        if not target.startswith(b"/"):
-            if target == b"*" and head.method == "OPTIONS":
-                head.path = "*"
-                return
-            absolute = _ABSOLUTE.fullmatch(target)
-            if absolute is None:
-                raise ProtocolFailure(400, "malformed request target")
-            # RFC 9112 section 3.2.2: the authority of the target takes the place of the Host field.
-            scheme, authority, path, query = absolute.groups(b"")
-            _check_authority(authority)
-            if authority.startswith(b":"):
-                raise ProtocolFailure(400, "a target without a host")
-            if len(scheme) > len(b"http"):
-                raise ProtocolFailure(421, "https is not spoken here")  # RFC 9110 section 7.4
-            head.authority = authority.decode()
-            target = (path or (b"*" if head.method == "OPTIONS" and not query else b"/")) + query
-        if b"%" in target:
-            if _BAD_ESCAPE.search(target):
-                raise ProtocolFailure(400, "malformed percent-encoding in the request target")
-            _check_decodes(target.partition(b"?")[0])
-        head.path, _, head.query_string = target.decode().partition("?")
+    except httptools.HttpParserError:
+        # The builds reject different heads that are valid: 0.1.1 a tab after a length, 0.9 the version HTTP/1.2.
+        lines = [line.partition(b":") for line in head.split(b"\r\n")[1:-2]]
+        return [(name, value.strip(b" \t")) for name, _, value in lines]
+    return fields
 
 
-def _framing_fields(fields: list[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], bytes]:
-    """What decides about framing, by names in small letters; and a name that is there twice and must not be."""
-    special: dict[bytes, bytes] = {}
-    repeated = b""
-    for name, value in fields:
-        if len(name) in _FRAMING_LENGTHS and (key := name.lower()) in _FRAMING:
-            if key not in special:
-                special[key] = value
-            elif key in _LISTS:
-                special[key] += b"," + value
-            else:
-                repeated = key
-    return special, repeated
+def usual_head(data: bytes, limits: Limits) -> Head | None:
+    """Return the head if `data` is exactly one head, a usual one and within the limits; None says nothing about it."""
+    size_bytes = len(data)
+    if size_bytes > limits.request_line_bytes or size_bytes > limits.head_bytes:
+        return None
+    match = _USUAL_HEAD.fullmatch(data)
+    if match is None or data.count(b"\n") - 2 > limits.fields:
+        return None
+    octets, path, query_string, authority = match.groups(b"")
+    method = METHODS.get(octets)
+    if method is None:
+        return None
+    return Head(data, method, path.decode(), query_string.decode(), authority.decode())
 
 
-def _failure_of(head: bytes) -> ProtocolFailure:
+def parse_head(data: bytes, max_fields: int) -> Head:
+    """Check and parse a request head, from its request line to its empty line. Raises ProtocolError."""
+    match = _HEAD.fullmatch(data)
+    if match is None:
+        raise _grammar_error(data)
+    octets, target, major, minor = match.groups()
+    if major != b"1":
+        raise ProtocolError(505, "only HTTP/1.0 and HTTP/1.1 are supported")
+    method = METHODS.get(octets)
+    if method is None:
+        raise ProtocolError(501, "unknown method")
+    if data.count(b"\n") - 2 > max_fields:
+        raise ProtocolError(431, "too many header fields")
+    framing = _framing_fields(data)
+    # RFC 9110 section 2.5: a higher minor version is treated as the highest known one.
+    minor_version = 0 if minor == b"0" else 1
+    authority = framing.get(b"host")
+    if authority is None and minor_version:
+        raise ProtocolError(400, "HTTP/1.1 needs a Host field")
+    if authority:
+        _check_authority(authority)
+    path, query_string, authority = _split_target(target, method, authority or b"")
+    head = Head(data, method, path.decode(), query_string.decode(), authority.decode())
+    head.minor_version = minor_version
+    head.keep_alive = bool(minor_version)
+    _set_framing(head, framing)
+    head.frames_response = not (minor_version and head.keep_alive and head.length == 0 and method != "HEAD")
+    return head
+
+
+def _grammar_error(head: bytes) -> ProtocolError:
     line, _, fields = head.partition(b"\r\n")
     if re.fullmatch(_REQUEST_LINE, line + b"\r\n") is None:
-        return ProtocolFailure(400, "malformed request line")
+        return ProtocolError(400, "malformed request line")
     if fields[:1] in {b" ", b"\t"} or b"\r\n " in fields or b"\r\n\t" in fields:
-        return ProtocolFailure(400, "folded header field")
-    return ProtocolFailure(400, "malformed header field")
+        return ProtocolError(400, "folded header field")
+    return ProtocolError(400, "malformed header field")
 
 
-def _check_authority(host: bytes) -> None:
-    match = _HOST.fullmatch(host)
-    if match is None or (match[1] and int(match[1]) > 65535):  # noqa: PLR2004 - the highest port
-        raise ProtocolFailure(400, "malformed host")
+def _framing_fields(head: bytes) -> dict[bytes, bytes]:
+    """The values of the fields in `_FRAMING_NAMES`, by lower-case name. Raises ProtocolError for a repeated one."""
+    fields: dict[bytes, bytes] = {}
+    for name, value in _FRAMING_FIELD.findall(head):
+        key = name.lower()
+        if key not in fields:
+            fields[key] = value.rstrip(b"\t ")
+        elif key in _LISTS:
+            fields[key] += b"," + value
+        else:
+            raise ProtocolError(400, f"repeated {key.decode()} field")
+    return fields
 
 
-def _check_decodes(path: bytes) -> None:
+def _check_authority(authority: bytes) -> None:
+    match = _HOST.fullmatch(authority)
+    if match is None or (match[1] and int(match[1]) > MAX_PORT):
+        raise ProtocolError(400, "malformed host")
+
+
+def _split_target(target: bytes, method: str, authority: bytes) -> tuple[bytes, bytes, bytes]:
+    """Path, query and authority of a request target (RFC 9112 section 3.2). `authority` is that of the Host field."""
+    if b"#" in target:
+        raise ProtocolError(400, "a fragment in the request target")
+    if not target.startswith(b"/"):
+        if target == b"*" and method == "OPTIONS":
+            return target, b"", authority
+        absolute = _ABSOLUTE.fullmatch(target)
+        if absolute is None:
+            raise ProtocolError(400, "malformed request target")
+        # RFC 9112 section 3.2.2: the authority of the target takes precedence over the Host field.
+        scheme, authority, path, query = absolute.groups(b"")
+        _check_authority(authority)
+        if authority.startswith(b":"):
+            raise ProtocolError(400, "a target without a host")
+        if len(scheme) > len(b"http"):
+            raise ProtocolError(421, "https is not supported")  # RFC 9110 section 7.4
+        target = (path or (b"*" if method == "OPTIONS" and not query else b"/")) + query
+    path, _, query_string = target.partition(b"?")
+    if b"%" in target:
+        _check_encoding(target, path)
+    return path, query_string, authority
+
+
+def _check_encoding(target: bytes, path: bytes) -> None:
+    if _BAD_ESCAPE.search(target):
+        raise ProtocolError(400, "malformed percent-encoding in the request target")
     decoded = unquote_to_bytes(path)
     try:
         decoded.decode()
     except UnicodeDecodeError as error:
-        raise ProtocolFailure(400, "the path is not UTF-8") from error
+        raise ProtocolError(400, "the path is not UTF-8") from error
     if b"\0" in decoded:
-        raise ProtocolFailure(400, "NUL in the path")
+        raise ProtocolError(400, "NUL in the path")
 
 
-def _frame(head: Head, special: dict[bytes, bytes]) -> None:
-    """Decide where the body ends and whether the connection lasts (RFC 9112 sections 6 and 9.3)."""
-    length = special.get(b"content-length")
-    coding = special.get(b"transfer-encoding")
+def _set_framing(head: Head, fields: dict[bytes, bytes]) -> None:
+    """Decide where the body ends and whether the connection persists (RFC 9112 sections 6 and 9.3)."""
+    length = fields.get(b"content-length")
+    coding = fields.get(b"transfer-encoding")
     if coding is not None:
         if length is not None:
-            raise ProtocolFailure(400, "both Content-Length and Transfer-Encoding")
+            raise ProtocolError(400, "both Content-Length and Transfer-Encoding")
         _check_coding(coding, head.minor_version)
         head.length = None
     elif length is not None:
-        length = length.strip(b" \t")
         if not length.isdigit() or len(length) > MAX_CONTENT_LENGTH_DIGITS:
-            raise ProtocolFailure(400, "malformed Content-Length")
+            raise ProtocolError(400, "malformed Content-Length")
         head.length = int(length)
-    connection = special.get(b"connection")
+    connection = fields.get(b"connection")
     if connection is not None:
         options = [option.strip(b" \t").lower() for option in connection.split(b",")]
         head.keep_alive = b"close" not in options and (head.keep_alive or b"keep-alive" in options)
-    expect = special.get(b"expect")
+    expect = fields.get(b"expect")
     # RFC 9110 section 10.1.1: an expectation in HTTP/1.0 is ignored.
     if expect is not None and head.minor_version:
-        if expect.strip(b" \t").lower() != b"100-continue":
-            raise ProtocolFailure(417, "only 100-continue can be expected")
+        if expect.lower() != b"100-continue":
+            raise ProtocolError(417, "only 100-continue can be expected")
         head.expects_continue = head.length != 0
 
 
 def _check_coding(coding: bytes, minor_version: int) -> None:
     if not minor_version:
-        raise ProtocolFailure(400, "Transfer-Encoding in HTTP/1.0")
+        raise ProtocolError(400, "Transfer-Encoding in HTTP/1.0")
     codings = [part.strip(b" \t").lower() for part in coding.split(b",")]
     if codings[-1] != b"chunked" or b"chunked" in codings[:-1]:
-        raise ProtocolFailure(400, "Transfer-Encoding does not end in one chunked")
+        raise ProtocolError(400, "Transfer-Encoding must end in a single chunked")
     if len(codings) > 1:
-        raise ProtocolFailure(501, "only the chunked transfer coding is understood")
+        raise ProtocolError(501, "only the chunked transfer coding is supported")

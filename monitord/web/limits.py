@@ -25,8 +25,7 @@ class Limits:
     """
 
     request_line_bytes: int = 8 * 1024  # 414 beyond
-    # 431 beyond. Debian's httptools refuses heads over 64 KiB, so stay well below.
-    head_bytes: int = 32 * 1024
+    head_bytes: int = 32 * 1024  # 431 beyond
     fields: int = 100  # 431 beyond
     head_s: float = 10.0  # 408 beyond
     body_s: float = 30.0  # 408 beyond

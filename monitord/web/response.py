@@ -299,7 +299,10 @@ class Response(StreamResponse):
         return self.body.decode()
 
     def encode_whole(self) -> bytes | None:
-        """All of it, for a request that is plain (`Head.is_plain`); None where its framing takes a closer look."""
+        """Head and body, for a request that does not frame the response (`Head.frames_response`).
+
+        None if this response has a framing that `Exchange` decides about.
+        """
         body, is_bare = self.body, self._is_bare
         key = self.status, self._content_type, len(body)
         if is_bare and _second_begins_s <= time() < _second_ends_s and (head := _bare_heads.get(key)):

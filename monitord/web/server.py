@@ -25,7 +25,6 @@ from typing import Any, Self
 
 from .application import Application
 from .connection import Connection
-from .head import HeadParser
 from .limits import Limits
 from .outbox import Turn
 from .peer import client_network, is_root_or_self
@@ -63,7 +62,6 @@ class Server:
         """
         self.app = app
         self.limits = limits if limits is not None else Limits()
-        self.head_parser = HeadParser(self.limits.fields)
         self.loop: asyncio.AbstractEventLoop
         self.starter: Starter
         self.turn: Turn

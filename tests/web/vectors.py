@@ -5,6 +5,7 @@ request ends.
 """
 
 import base64
+import random
 from pathlib import Path
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n"
@@ -171,3 +172,37 @@ FOUND = [
     base64.b64decode(line)
     for line in (Path(__file__).parent / "fuzz" / "corpus.txt").read_text().splitlines()
 ]
+
+FIELDS = [
+    b"Host: h", b"Host: h:8", b"Content-Length: 5", b"Content-Length: 5 ", b"content-length:\t5\t",
+    b"Content-Length: 0",
+    b"Transfer-Encoding: chunked", b"Transfer-Encoding: gzip, chunked", b"Transfer-Encoding: Chunked ", b"X: y",
+    b"Connection: close", b"Connection: keep-alive", b"Connection: Upgrade", b"Connection: Upgrade, HTTP2-Settings",
+    b"Upgrade: h2c", b"Upgrade: websocket", b"Proxy-Connection: close", b"Expect: 100-continue", b"X: \x80\xff",
+    b"X:", b"X: a\tb ", b"Keep-Alive: 5", b"Trailer: x", b"X : y", b" X: y", b"Content-Length: 99999999999999999999",
+]  # fmt: skip
+LINES = [
+    b"GET / HTTP/1.1", b"POST /a?b=c HTTP/1.1", b"OPTIONS * HTTP/1.1", b"HEAD //x HTTP/1.0", b"TRACE / HTTP/1.7",
+    b"PUT http://h/x HTTP/1.1", b"DELETE /%41 HTTP/1.1", b'PATCH /a|"<>^`{} HTTP/1.1', b"CONNECT h:1 HTTP/1.1",
+    b"GET / HTTP/2.0", b"PRI * HTTP/2.0", b"GET / ICE/1.0", b"QUERY / HTTP/1.1", b"SOURCE / HTTP/1.1",
+]  # fmt: skip
+BODIES = [
+    b"",
+    b"hello",
+    b"5\r\nhello\r\n0\r\n\r\n",
+    b"5;x\r\nhello\r\n0\r\nA: b\r\n\r\n",
+    b"5\nhello\r\n0\r\n\r\n",
+    b"\r\n",
+]
+
+
+def mixed_stream(chance: random.Random) -> bytes:
+    """Up to three requests, most of them well-formed, now and then with a byte changed."""
+    data = b""
+    for _ in range(chance.randint(1, 3)):
+        fields = [b"Host: h"] * (chance.random() < 0.9) + chance.choices(FIELDS, k=chance.randint(0, 3))
+        data += b"\r\n".join([chance.choice(LINES), *fields, b"", b""]) + chance.choice(BODIES)
+    if chance.random() < 0.2:
+        place = chance.randrange(len(data))
+        data = data[:place] + bytes([chance.randrange(256)]) + data[place + 1 :]
+    return data

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator
 
 from monitord.web.framing import Inbox
-from monitord.web.head import HeadParser, ProtocolFailure
+from monitord.web.head import ProtocolError
 from monitord.web.limits import Limits
 
 Event = tuple[object, ...]
@@ -21,18 +21,13 @@ LIMITS = Limits(request_line_bytes=200, head_bytes=600, fields=12)
 def events_of(
     pieces: Iterable[bytes],
     limits: Limits = LIMITS,
-    parser: HeadParser | None = None,
     kept: list[int] | None = None,
 ) -> list[Event]:
     """Heads, bodies (joined), ends of bodies, and the status of the failure that ended it all.
 
     `kept`, if given, is filled with the bytes that stay unread after each piece.
     """
-    inbox = Inbox(
-        parser or HeadParser(limits.fields),
-        max_line_bytes=limits.request_line_bytes,
-        max_head_bytes=limits.head_bytes,
-    )
+    inbox = Inbox(limits)
     events: list[Event] = []
     try:
         for piece in pieces:
@@ -44,7 +39,7 @@ def events_of(
                     events.append(event)
             if kept is not None:
                 kept.append(inbox.waiting_bytes)
-    except ProtocolFailure as failure:
+    except ProtocolError as failure:
         events.append(("failure", failure.status))
     return events
 
