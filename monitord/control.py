@@ -105,7 +105,20 @@ class Control:
         self._lock = asyncio.Lock()
         self._last_reload: ReloadOutcome | None = None
         self._on_reload = on_reload
-        self.state = "starting"
+        self._state = "starting"
+
+    @property
+    def state(self) -> str:
+        """ "starting", "running", "reloading" or "stopping"."""
+        return self._state
+
+    def mark_running(self) -> None:
+        """The start is complete."""
+        self._state = "running"
+
+    def mark_stopping(self) -> None:
+        """The stop has begun: reloads are rejected."""
+        self._state = "stopping"
 
     @property
     def last_reload(self) -> ReloadOutcome | None:
@@ -156,9 +169,9 @@ class Control:
     async def reload(self, asked_by: str) -> ReloadOutcome:
         """One at a time; who comes meanwhile waits and gets a reload of his own, so that his edit is in it."""
         async with self._lock:
-            if self.state == "stopping":
+            if self._state == "stopping":
                 return self._refused(self._clock.now(), [STOPPING], asked_by)
-            self.state = "reloading"
+            self._state = "reloading"
             self._notifier.reloading()
             try:
                 self._last_reload = outcome = await self._reload(asked_by)
@@ -166,8 +179,8 @@ class Control:
                     consume(outcome)
             finally:
                 # Whatever happened, a reload that never says READY=1 leaves the unit in `reloading`.
-                if self.state == "reloading":
-                    self.state = "running"
+                if self._state == "reloading":
+                    self._state = "running"
                     self._notifier.ready(self.status_line())
         return outcome
 
@@ -191,14 +204,14 @@ class Control:
             return self._refused(
                 at, [f"a monitor could not be built: {type(error).__name__}; see the journal"], asked_by
             )
-        if self.state == "stopping":
+        if self._state == "stopping":
             # It was told to meanwhile: what began now would be ended by nobody.
             return self._refused(at, [STOPPING], asked_by)
         before, self._settings = self._settings, settings
         self._put_in_force(settings, plan)
         limits = settings.limits
         self._dispatcher.resize(limits.max_concurrent_checks, limits.max_concurrent_per_host, limits.own)
-        self._check_log.checks = settings.log.checks
+        self._check_log.configure(settings.log.checks)
         logging.getLogger().setLevel(settings.log.level.number)
         summary = str(plan)
         if settings.alerts != before.alerts:

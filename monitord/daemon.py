@@ -284,7 +284,7 @@ class Daemon:
             await container.status_news.wait(STATUS_AT_LEAST_EVERY_S)
 
     def _say_ready(self) -> None:
-        self._container.control.state = "running"
+        self._container.control.mark_running()
         container = self._container
         count = len(container.settings.monitors)
         log.log(
@@ -300,7 +300,7 @@ class Daemon:
         container.notifier.ready(self._container.control.status_line())
 
     def _say_stopping(self) -> None:
-        self._container.control.state = "stopping"
+        self._container.control.mark_stopping()
         dispatcher = self._container.dispatcher
         self._container.notifier.stopping("stopping")
         log.log(

@@ -34,6 +34,7 @@ class FakeControl(Control):
     """Remembers the requests; every reload has the same outcome."""
 
     last_reload: ReloadOutcome | None = None
+    state: str = "running"
 
     def __init__(self, container: ApplicationContainer, outcome: ReloadOutcome) -> None:
         super().__init__(
@@ -49,7 +50,6 @@ class FakeControl(Control):
             clock=container.clock,
         )
         self.outcome = outcome
-        self.state = "running"
         self.asked: list[str] = []
         self.pings: list[tuple[str, Ping]] = []
 

@@ -69,7 +69,7 @@ async def running(tmp_path: Path, text: str = GOOD) -> AsyncIterator[Running]:
         container = ApplicationContainer(read_settings(config), config, service)
         container.dispatcher.start()
         container.control.begin()
-        container.control.state = "running"
+        container.control.mark_running()
         try:
             yield Running(config, container, manager)
         finally:
@@ -188,7 +188,7 @@ async def test_reloads_come_one_after_the_other(tmp_path: Path) -> None:
 
 async def test_a_stopping_daemon_refuses_to_reload(tmp_path: Path) -> None:
     async with running(tmp_path) as it:
-        it.control.state = "stopping"
+        it.control.mark_stopping()
         assert "stopping" in (await it.control.reload("a test")).summary
         assert it.control.state == "stopping"
 
@@ -201,7 +201,7 @@ async def test_a_stop_during_a_reload_leaves_everything_as_it_was(tmp_path: Path
         reload = asyncio.ensure_future(it.control.reload("a test"))
         await asyncio.sleep(0)
         assert it.control.state == "reloading"
-        it.control.state = "stopping"
+        it.control.mark_stopping()
         assert "stopping" in (await reload).summary
         assert it.world() == before
         assert it.control.state == "stopping"

@@ -45,9 +45,13 @@ class LoggedChecks(Enum):
 
 
 class CheckLog:
-    """Says what happened to checks. `checks` may be replaced at any time."""
+    """Logs what happens to checks."""
 
     def __init__(self, checks: LoggedChecks) -> None:
+        self.checks = checks
+
+    def configure(self, checks: LoggedChecks) -> None:
+        """Change which checks are logged."""
         self.checks = checks
 
     def checked(
