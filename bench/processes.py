@@ -154,6 +154,8 @@ def daemon(folder: Path, config: str, *, journal: Path) -> Iterator[Daemon]:
     environment = {
         # What the unit's StateDirectory= gives: history is on, as it is for everybody.
         "STATE_DIRECTORY": str(state),
+        # As in the unit.
+        "MALLOC_ARENA_MAX": "1",
         "NOTIFY_SOCKET": str(manager.path),
         "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}",
         "PYTHONPATH": str(ROOT),

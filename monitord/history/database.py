@@ -23,8 +23,11 @@ log = logging.getLogger(__name__)
 BUSY_S = 1.0
 """How long SQLite itself waits for a lock. The writer tries again afterwards, so that it is seen to move."""
 
-WRITER_CACHE_KIB = 4 * 1024
-READER_CACHE_KIB = 2 * 1024
+CACHE_KIB = 1024
+"""For the writer and each reader. The kernel caches the file as well: 4 MiB would save a tenth of the CPU time of the writer
+at 1,000 results a second. A reader drops its cache whenever the writer has written.
+"""
+
 LOG_LIMIT_BYTES = 32 << 20
 """What the write-ahead log is cut back to when a burst is over."""
 
@@ -87,7 +90,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         connection.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT_BYTES}")
-        connection.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         connection.execute("PRAGMA temp_store = MEMORY")
         bring_up_to_date(connection)
     except BaseException:
@@ -121,7 +124,7 @@ def open_for_reading(path: Path, how: str = READ_ONLY[0]) -> sqlite3.Connection:
         check_same_thread=False,
     )
     connection.text_factory = _decode
-    connection.execute(f"PRAGMA cache_size = -{READER_CACHE_KIB}")
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     connection.execute("PRAGMA temp_store = MEMORY")
     return connection
 

@@ -10,6 +10,7 @@ MOST_TEXT = 1000
 _ANSWERED = {Verdict.PASS, Verdict.WARN}
 _JUDGED = {Reason.CONDITION_FAILED, Reason.CONDITION_UNRESOLVED}
 _LONGEST_S = 366 * 86400.0
+_PHASE_FIELDS = tuple(f"phase.{name}" for name in PHASES)
 
 
 def row_of(monitor: str, result: Result, state: State) -> ResultRow:
@@ -31,7 +32,7 @@ def row_of(monitor: str, result: Result, state: State) -> ResultRow:
 
 def _phases_us(observation: Observation) -> list[int] | None:
     fields = observation.fields
-    phases = [fields.get(f"phase.{name}") for name in PHASES]
+    phases = [fields.get(name) for name in _PHASE_FIELDS]
     if not any(phases):
         return None
     return [_microseconds(spent) if isinstance(spent, (int, float)) else 0 for spent in phases]

@@ -34,7 +34,7 @@ from monitord.net.dns.client import (
     DnsServer,
     library_problem,
 )
-from monitord.options.tls import ONLY_WITH_TLS, TLS_BOUNDS, check_files
+from monitord.options.tls import ONLY_WITH_TLS, PHASE_FIELDS, TLS_BOUNDS, check_files
 from monitord.text import shortened
 
 RESOLV_CONF = Path("/etc/resolv.conf")
@@ -184,7 +184,7 @@ class DnsMonitor(Monitor[DnsOptions]):
     def _observation(self, watch: Stopwatch, outcome: DnsOutcome, place: str, failed: int) -> Observation:
         question = self.options.question
         fields: dict[str, FieldValue] = {"response_time": outcome.duration_s}
-        fields.update((f"phase.{phase.value}", seconds) for phase, seconds in outcome.phases.items())
+        fields.update((PHASE_FIELDS[phase], seconds) for phase, seconds in outcome.phases.items())
         if outcome.address is not None:
             fields |= {"address": outcome.address, "ip_version": ip_version(outcome.address)}
         if isinstance(outcome, DnsFailure):

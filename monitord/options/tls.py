@@ -10,6 +10,9 @@ from monitord.model import FieldValue
 from monitord.net import CertificateFields, Phase, TlsFields, TlsOptions, TlsVersion, make_context
 from monitord.net.stream.client import StreamOutcome
 
+PHASE_FIELDS = {phase: f"phase.{phase.value}" for phase in Phase}
+"""The field for the seconds of each phase: one string that all results share."""
+
 TLS_FIELDS = {
     "tls.version": FieldType.TEXT,
     "tls.cipher": FieldType.TEXT,
@@ -66,7 +69,7 @@ def fields_of_certificate(certificate: CertificateFields, now: datetime) -> Mapp
 
 def fields_of_stream(outcome: StreamOutcome, now: datetime) -> dict[str, FieldValue]:
     fields: dict[str, FieldValue] = {"response_time": outcome.duration_s}
-    fields.update((f"phase.{phase.value}", seconds) for phase, seconds in outcome.phases.items())
+    fields.update((PHASE_FIELDS[phase], seconds) for phase, seconds in outcome.phases.items())
     if outcome.address is not None:
         fields["address"] = outcome.address
     if outcome.ip_version is not None:

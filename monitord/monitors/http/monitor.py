@@ -43,7 +43,14 @@ from monitord.net import (
 )
 from monitord.net.base.addressing import is_this_host
 from monitord.options.http import HttpOptions, read_options, secrets_of, shown_location, shown_url
-from monitord.options.tls import ONLY_WITH_TLS, TLS_BOUNDS, TLS_FIELDS, fields_of_certificate, fields_of_tls
+from monitord.options.tls import (
+    ONLY_WITH_TLS,
+    PHASE_FIELDS,
+    TLS_BOUNDS,
+    TLS_FIELDS,
+    fields_of_certificate,
+    fields_of_tls,
+)
 from monitord.text import counted
 
 FIRST_BAD_STATUS = 400
@@ -136,6 +143,7 @@ class HttpMonitor(Monitor[HttpOptions]):
         )
         self.uses_network = not _is_local(self._request)
         self._shown_url = shown_url(self._request.target, is_secret=self.options.is_url_secret)
+        self._shown_request = f"{self._request.method} {self._shown_url}"
 
     @property
     def host(self) -> str | None:
@@ -203,10 +211,9 @@ class HttpMonitor(Monitor[HttpOptions]):
         await self.tools.http.forget(self._request)
 
     def _observation(self, watch: Stopwatch, outcome: HttpOutcome, note: str) -> Observation:
-        asked = f"{self._request.method} {self._shown_url}"
         reason = _reason(outcome)
         fields: dict[str, FieldValue] = {"response_time": outcome.duration_s}
-        fields.update((f"phase.{phase.value}", seconds) for phase, seconds in outcome.phases.items())
+        fields.update((PHASE_FIELDS[phase], seconds) for phase, seconds in outcome.phases.items())
         fields["redirects"] = outcome.redirects
         if outcome.address is not None:
             fields["address"] = outcome.address
@@ -233,11 +240,11 @@ class HttpMonitor(Monitor[HttpOptions]):
             started_at=watch.started_at,
             duration_s=outcome.duration_s,
             reason=reason,
-            detail=f"{asked} {said}, {outcome.duration_s:.3f} s{note}",
+            detail=f"{self._shown_request} {said}, {outcome.duration_s:.3f} s{note}",
             fields=fields,
             address=outcome.address,
             evidence=_ResponseEvidence(outcome) if isinstance(outcome, HttpExchange) else None,
-            subject=asked,
+            subject=self._shown_request,
             outcome=f"{short}{note}",
             shows_connectivity=self._shows_connectivity(outcome),
         )
