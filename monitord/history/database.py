@@ -24,8 +24,8 @@ BUSY_S = 1.0
 """How long SQLite itself waits for a lock. The writer tries again afterwards, so that it is seen to move."""
 
 CACHE_KIB = 1024
-"""For the writer and each reader. The kernel caches the file as well: 4 MiB would save a tenth of the CPU time of the writer
-at 1,000 results a second. A reader drops its cache whenever the writer has written.
+"""For the writer and each reader. The kernel caches the file as well: 4 MiB would save the writer a tenth
+of its CPU time at 1,000 results a second. A reader drops its cache whenever the writer has written.
 """
 
 LOG_LIMIT_BYTES = 32 << 20
