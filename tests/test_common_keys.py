@@ -5,7 +5,6 @@ Through the real reader, dispatcher and pipeline, in fake time; only the looking
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,8 +14,8 @@ from monitord.model import Reason, State
 from monitord.monitors import MonitorSettings
 from monitord.monitors.group import GroupMonitor
 from monitord.settings import read_settings
-from tests.dispatch.test_dispatcher import Bench, bench, finish
-from tests.fakes import FakeMonitor, fake_tools, run_in_fake_time
+from tests.fakes import FakeMonitor, run_in_fake_time
+from tests.worlds import RunningWorld
 
 ANY = 'command = ["/bin/true"]'
 OK, BAD, WARNS = Reason.OK, Reason.REFUSED, Reason.PLUGIN_WARNING
@@ -40,7 +39,7 @@ class Played:
     async def _play(
         self, settings: Sequence[MonitorSettings], seconds: float, plays: dict[str, Sequence[Reason | None]]
     ) -> None:
-        made = bench()
+        made = RunningWorld()
         built = {one.name: self._monitor(made, one, plays.get(one.name, [OK])) for one in settings}
         made.dispatcher.apply(made.dispatcher.plan(settings, lambda wanted: built[wanted.name]))
         await asyncio.sleep(seconds)
@@ -52,17 +51,15 @@ class Played:
             self.took[name] = (
                 watched.state.last.observation.duration_s if watched.state.last is not None else 0.0
             )
-            self.changes[name] = [one.after for one in made.transitions if one.monitor == name]
+            self.changes[name] = made.changes(name)
             self.reasons[name] = [reason for one, _, reason in made.results if one == name]
-        await finish(made)
+        await made.close()
 
     def _monitor(
-        self, made: Bench, settings: MonitorSettings, play: Sequence[Reason | None]
+        self, made: RunningWorld, settings: MonitorSettings, play: Sequence[Reason | None]
     ) -> FakeMonitor | GroupMonitor:
         if settings.type_name == "group":
-            return GroupMonitor(
-                settings, replace(fake_tools(made.clock), peers=made.dispatcher.registry.peers)
-            )
+            return GroupMonitor(settings, made.tools)
         left = list(play)
 
         async def act() -> Reason:
@@ -71,7 +68,7 @@ class Played:
                 await asyncio.Event().wait()
             return reason or OK
 
-        return FakeMonitor(settings, fake_tools(made.clock), act)
+        return FakeMonitor(settings, made.tools, act)
 
     def gaps(self, name: str) -> list[float]:
         """Seconds from the start of one check to that of the next, on the grid, so not the first."""

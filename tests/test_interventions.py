@@ -4,40 +4,28 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from types import FrameType
 from typing import Any
 
 import pytest
 
-from monitord.dispatch import Matcher, Registry, Silence, Silences
+from monitord.dispatch import Matcher, Silence, Silences
 from monitord.errors import ControlError
 from monitord.interventions import MOST_SILENCES, Interventions
 from monitord.model import Incident, Reason, State
-from tests.dispatch.test_dispatcher import Bench, answers, bench, finish
 from tests.fakes import run_in_fake_time
+from tests.worlds import RunningWorld, answers
 
 KIM = "kim (uid 1000)"
 
 
-@dataclass
-class There:
-    made: Bench
-    kept: dict[str, Mapping[str, Any]]
-
-    def interventions(self) -> Interventions:
-        made = self.made
-        return Interventions(made.dispatcher, made.pipeline, made.pipeline.registry.silences, made.clock)
-
-
-def run(main: Any) -> None:
+def run(main: Callable[[RunningWorld, Interventions], Coroutine[Any, Any, None]]) -> None:
     async def whole() -> None:
-        kept: dict[str, Mapping[str, Any]] = {}
-        there = There(bench(registry=Registry(Silences(kept.__setitem__))), kept)
-        await main(there, there.interventions())
-        await finish(there.made)
+        there = RunningWorld()
+        await main(there, there.interventions)
+        await there.close()
 
     run_in_fake_time(whole)
 
@@ -45,12 +33,12 @@ def run(main: Any) -> None:
 def test_pause_and_resume_are_told_with_who_and_why(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
-    async def main(there: There, interventions: Interventions) -> None:
-        there.made.monitor("web")
+    async def main(there: RunningWorld, interventions: Interventions) -> None:
+        there.monitor("web")
         interventions.pause("web", KIM, "disk swap")
-        assert there.made.dispatcher.health_counts() == {State.PAUSED: 1}
+        assert there.dispatcher.health_counts() == {State.PAUSED: 1}
         interventions.resume("web", KIM)
-        assert there.made.dispatcher.health_counts() == {State.PENDING: 1}
+        assert there.dispatcher.health_counts() == {State.PENDING: 1}
         with pytest.raises(KeyError):
             interventions.pause("nobody", KIM, None)
 
@@ -64,13 +52,13 @@ def test_an_acknowledgement_is_of_the_open_incident_and_ends_with_it(
 ) -> None:
     caplog.set_level(logging.INFO)
 
-    async def main(there: There, interventions: Interventions) -> None:
-        there.made.monitor("web", answers(Reason.REFUSED, Reason.REFUSED, Reason.OK))
+    async def main(there: RunningWorld, interventions: Interventions) -> None:
+        there.monitor("web", answers(Reason.REFUSED, Reason.REFUSED, Reason.OK))
         with pytest.raises(ValueError, match="has no open incident; it is pending"):
             interventions.acknowledge("web", KIM, None)
-        watched = there.made.dispatcher.watched["web"]
+        watched = there.dispatcher.watched["web"]
         opened = asyncio.Event()
-        there.made.sink.incidents.append(lambda _: opened.set())
+        there.sink.incidents.append(lambda _: opened.set())
         await opened.wait()
         interventions.acknowledge("web", KIM, "on it")
         assert watched.state.incident is not None
@@ -85,20 +73,20 @@ def test_an_acknowledgement_is_of_the_open_incident_and_ends_with_it(
 def test_an_acknowledgement_is_taken_back(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
-    async def main(there: There, interventions: Interventions) -> None:
-        there.made.monitor("web", answers(*[Reason.REFUSED] * 30))
+    async def main(there: RunningWorld, interventions: Interventions) -> None:
+        there.monitor("web", answers(*[Reason.REFUSED] * 30))
         with pytest.raises(KeyError):
             interventions.unacknowledge("nobody", KIM)
         opened = asyncio.Event()
-        there.made.sink.incidents.append(lambda _: opened.set())
+        there.sink.incidents.append(lambda _: opened.set())
         await opened.wait()
         with pytest.raises(ValueError, match="has no acknowledged incident; it is down"):
             interventions.unacknowledge("web", KIM)
         interventions.acknowledge("web", KIM, "on it")
         told: list[Incident] = []
-        there.made.sink.incidents.append(told.append)
+        there.sink.incidents.append(told.append)
         interventions.unacknowledge("web", "bo (uid 1001)")
-        incident = there.made.dispatcher.watched["web"].state.incident
+        incident = there.dispatcher.watched["web"].state.incident
         assert told == [incident]
         assert incident is not None
         assert (incident.acknowledged_by, incident.acknowledged_at, incident.comment) == (None, None, None)
@@ -108,20 +96,21 @@ def test_an_acknowledgement_is_taken_back(caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_silences_are_stored_as_json_and_end_at_their_time() -> None:
-    async def main(there: There, interventions: Interventions) -> None:
-        there.made.monitor("web")
-        until = there.made.clock.now() + timedelta(hours=1)
+    async def main(there: RunningWorld, interventions: Interventions) -> None:
+        there.monitor("web")
+        until = there.clock.now() + timedelta(hours=1)
         first = interventions.silence(Matcher(patterns=("w*",)), until, "upgrade", KIM)
         interventions.silence(Matcher(tags=("prod",)), until + timedelta(hours=1), None, KIM)
         before = interventions.silences
-        silences = Silences(there.kept.__setitem__, json.loads(json.dumps(there.kept)))
-        again = Interventions(there.made.dispatcher, there.made.pipeline, silences, there.made.clock)
+        later = RunningWorld(kept=json.loads(json.dumps(there.history.kept)))
+        again = later.interventions
         assert again.silences == before
         again.unsilence(first, KIM)
         with pytest.raises(KeyError):
             again.unsilence(first, KIM)
         await asyncio.sleep(3 * 3600)
         assert again.silences == []
+        await later.close()
 
     run(main)
 
@@ -155,12 +144,12 @@ def test_a_matcher_covers(matcher: Matcher, covered: bool) -> None:
 
 
 def test_silences_are_limited_in_number_and_size() -> None:
-    async def main(there: There, interventions: Interventions) -> None:
-        there.made.monitor("web")
-        now = there.made.clock.now()
+    async def main(there: RunningWorld, interventions: Interventions) -> None:
+        there.monitor("web")
+        now = there.clock.now()
         until = now + timedelta(hours=1)
         many = [Silence(str(number), Matcher(("web",)), now, until, KIM) for number in range(MOST_SILENCES)]
-        there.made.pipeline.registry.silences.replace_all(many)
+        there.registry.silences.replace_all(many)
         with pytest.raises(ControlError, match="there are 1000 silences already, and no more can be kept"):
             interventions.silence(Matcher(("web",)), until, None, KIM)
         interventions.unsilence("7", KIM)
@@ -171,7 +160,7 @@ def test_silences_are_limited_in_number_and_size() -> None:
             )
             for number in range(4)
         ]
-        there.made.pipeline.registry.silences.replace_all(large)
+        there.registry.silences.replace_all(large)
         with pytest.raises(ControlError, match="end some of them"):
             interventions.silence(large[0].matcher, until, None, KIM)
         assert len(interventions.silences) == 4

@@ -4,6 +4,8 @@ A part that a test replaces is overridden before its first use:
 `world.override(ApplicationContainer.live, Live("boot"))`.
 """
 
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,34 @@ from monitord.application import ApplicationContainer
 from monitord.clock import Clock
 from monitord.container import provide
 from monitord.dispatch import Sink
-from monitord.history import Kept
+from monitord.history import History, HistorySettings, Kept
+from monitord.model import Incident, Reason, State, Transition, Verdict
 from monitord.monitors import Monitor
-from monitord.settings import Settings
-from tests.fakes import FakeClock, FakeSink
+from monitord.settings import LimitSettings, Settings
+from tests.fakes import FakeClock, FakeMonitor, FakeSink, monitor_settings
+
+Act = Callable[[], Awaitable[Reason]]
+
+
+class MemoryHistory(History):
+    """Keeps only the daemon's own state, in `kept`."""
+
+    def __init__(self, kept: Mapping[str, Mapping[str, Any]], clock: Clock) -> None:
+        super().__init__(None, HistorySettings(), clock)
+        self.kept = dict(kept)
+
+    def save_own(self, key: str, state: Mapping[str, Any] | None) -> None:
+        if state is None:
+            self.kept.pop(key, None)
+        else:
+            self.kept[key] = state
 
 
 class World(ApplicationContainer):
-    """A container with a sink of the test after those of the daemon. Construct it on a running loop."""
+    """A container with a sink of the test after those of the daemon. Construct it on a running loop.
+
+    `bad`: the reason of the next checks of monitors that `monitor` made, by name; the others pass.
+    """
 
     def __init__(
         self,
@@ -26,31 +48,62 @@ class World(ApplicationContainer):
         clock: Clock | None = None,
         settings: Settings | None = None,
         history_path: Path | None = None,
-        kept: Kept | None = None,
     ) -> None:
         super().__init__(settings or Settings(), environ={})
-        self.sink = FakeSink()
         self.override(ApplicationContainer.clock, clock or FakeClock())
         self.override(ApplicationContainer.origin, "here.example.org")
         self.override(ApplicationContainer.history_path, history_path)
-        self.override(ApplicationContainer.kept, kept or Kept())
+        self.bad: dict[str, Reason] = {}
+        self.results: list[tuple[str, Verdict, Reason]] = []
+        self.transitions: list[Transition] = []
+        self.incidents: list[Incident] = []
+        self.sink = FakeSink()
+        self.sink.results.append(
+            lambda watched, result: self.results.append(
+                (watched.name, result.verdict, result.observation.reason)
+            )
+        )
+        self.sink.transitions.append(self.transitions.append)
+        self.sink.incidents.append(self.incidents.append)
 
     @provide
     def sinks(self) -> tuple[Sink, ...]:
         return (*ApplicationContainer.sinks._build(self), self.sink)
 
+    def open_history(self) -> None:
+        """Open the history at `history_path` before any part that continues from it, as the daemon does."""
+        self.override(ApplicationContainer.kept, self.history.open())
+        self.history.start()
+
     def start(self) -> None:
-        """Start the dispatcher: monitors are checked from now on."""
+        """Check monitors from now on."""
         self.dispatcher.start()
         self.pulse.start()
 
     def add(self, *monitors: Monitor[Any]) -> None:
-        """Add these monitors, or replace those of the same names."""
         built = {monitor.name: monitor for monitor in monitors}
         present = [watched.monitor.settings for watched in self.dispatcher.watched.values()]
-        wanted = [settings for settings in present if settings.name not in built]
-        wanted += [monitor.settings for monitor in monitors]
+        wanted = [*present, *(monitor.settings for monitor in monitors)]
         self.dispatcher.apply(self.dispatcher.plan(wanted, lambda settings: built[settings.name]))
+
+    def monitor(
+        self, name: str = "one", act: Act | None = None, host: str | None = None, **settings: Any
+    ) -> FakeMonitor:
+        """Add a monitor; without `act` its checks have the reason that `bad` says."""
+
+        async def answer() -> Reason:
+            return self.bad.get(name, Reason.OK)
+
+        monitor = FakeMonitor(monitor_settings(name, **settings), self.tools, act or answer, host)
+        self.add(monitor)
+        return monitor
+
+    def state(self, name: str) -> State:
+        return self.dispatcher.watched[name].state.stands
+
+    def changes(self, name: str) -> list[State]:
+        """The states that the transitions of a monitor led to."""
+        return [transition.after for transition in self.transitions if transition.monitor == name]
 
     async def close(self) -> None:
         await self.dispatcher.close(0.0)
@@ -58,3 +111,32 @@ class World(ApplicationContainer):
         await self.alerts.close()
         await self.history.close(5.0)
         await self.http_client.close()
+
+
+class RunningWorld(World):
+    """A world whose dispatcher runs, in time that jumps. `kept`: what an earlier run has stored as its own state."""
+
+    clock: FakeClock
+    history: MemoryHistory
+
+    def __init__(
+        self, in_all: int = 256, per_host: int = 8, kept: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> None:
+        super().__init__(settings=Settings(limits=LimitSettings(in_all, per_host)))
+        self.override(ApplicationContainer.history, MemoryHistory(kept or {}, self.clock))
+        self.override(ApplicationContainer.kept, Kept(own=dict(kept or {})))
+        self.start()
+
+
+def hang() -> Awaitable[Reason]:
+    return asyncio.Event().wait()  # type: ignore[return-value] # never ends
+
+
+def answers(*reasons: Reason) -> Act:
+    """Return one reason for each check, the last one forever."""
+    left = list(reasons)
+
+    async def act() -> Reason:
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    return act

@@ -8,17 +8,15 @@ from typing import Any
 
 import pytest
 
-from monitord.alerts import Alerts, AlertSettings, Route, decision_text
-from monitord.bridges.alert_publisher import AlertPublisher, Standings
-from monitord.dispatch import Matcher, Pause, Registry, Watched
+from monitord.alerts import AlertSettings, Route, decision_text
+from monitord.dispatch import Matcher, Pause, Watched
 from monitord.health import HealthPolicy, Window
-from monitord.interventions import Interventions
 from monitord.model import Reason, State
 from monitord.notifiers import NotifierSettings
-from tests.alerts.made import FakeNotifier, fake_type, refuse, tools
-from tests.dispatch.test_dispatcher import bench, finish
-from tests.dispatch.test_standing import World, many, world
-from tests.fakes import FakeClock, FakeMonitor, fake_tools, monitor_settings, run_in_fake_time, stored_at_once
+from tests.alerts.made import FakeNotifier, fake_type, refuse
+from tests.dispatch.test_standing import many
+from tests.fakes import FakeMonitor, monitor_settings, run_in_fake_time
+from tests.worlds import RunningWorld
 
 OPS = AlertSettings((NotifierSettings("ops", "fake", None, group_wait_s=1.0),))
 
@@ -29,78 +27,66 @@ def with_the_fake_type() -> Iterator[None]:
         yield
 
 
-class Telling:
-    """A world with alerts as a sink; `kept` is what a history would hold, and what an earlier run left in it."""
+class Telling(RunningWorld):
+    """A world whose alerts are delivered. `kept`: what an earlier run has stored."""
 
     def __init__(
         self, settings: AlertSettings = OPS, kept: Mapping[str, Mapping[str, Any]] | None = None
     ) -> None:
-        self.kept: dict[str, Mapping[str, Any]] = dict(kept or {})
-        clock, registry = FakeClock(), Registry()
-        standings = Standings(registry, clock)
-        self.alerts = Alerts(tools(clock), "here", self._keep, stored_at_once, standings.of, dict(self.kept))
-        self.publisher = AlertPublisher(self.alerts, standings, registry)
-        self.world: World = world(bench(clock=clock, registry=registry, sinks=(self.publisher,)))
+        super().__init__(kept=kept)
         self.alerts.apply(settings)
-        self.task = asyncio.ensure_future(self.alerts.run())
-
-    def _keep(self, key: str, value: Mapping[str, Any] | None) -> None:
-        if value is None:
-            self.kept.pop(key, None)
-        else:
-            self.kept[key] = value
+        self._delivery = asyncio.ensure_future(self.alerts.run())
 
     @property
-    def notifier(self) -> FakeNotifier:
+    def ops(self) -> FakeNotifier:
         return FakeNotifier.made[-1]
 
     @property
     def told(self) -> list[str]:
         """Without how long it lasted."""
-        return [title.partition(", after")[0] for group in self.notifier.titles for title in group]
+        return [title.partition(", after")[0] for group in self.ops.titles for title in group]
 
-    async def end(self) -> None:
-        self.task.cancel()
-        await asyncio.wait([self.task])
-        await finish(self.world.made)
-        await self.alerts.close()
+    async def close(self) -> None:
+        self._delivery.cancel()
+        await asyncio.wait([self._delivery])
+        await super().close()
 
 
 def run(main: Callable[[Telling], Coroutine[Any, Any, None]], settings: AlertSettings = OPS) -> None:
     async def whole() -> None:
         there = Telling(settings)
         await main(there)
-        await there.end()
+        await there.close()
 
     run_in_fake_time(whole)
 
 
 def test_a_fall_and_a_return_are_told_with_the_incident_s_id() -> None:
     async def main(there: Telling) -> None:
-        there.world.add("web", tags=("prod",))
+        there.monitor("web", tags=("prod",))
         await asyncio.sleep(30)
         assert there.told == []
-        there.world.bad = {"web": Reason.REFUSED}
+        there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
-        there.world.bad = {}
+        there.bad = {}
         await asyncio.sleep(60)
         assert there.told == ["DOWN: web", "UP again: web"]
-        opening = there.notifier.got[0].notifications[0]
+        opening = there.ops.got[0].notifications[0]
         assert (opening.reason, opening.tags, opening.type_name) == (Reason.REFUSED, ("prod",), "fake")
-        assert opening.alert == there.world.incidents[0].id
-        assert [key for key in there.kept if key.startswith("alert:")] == []
+        assert opening.alert == there.incidents[0].id
+        assert [key for key in there.history.kept if key.startswith("alert:")] == []
 
     run(main)
 
 
 def test_a_child_behind_its_parent_is_not_told() -> None:
     async def main(there: Telling) -> None:
-        there.world.add("gateway")
-        there.world.add("shop", depends_on=("gateway",))
+        there.monitor("gateway")
+        there.monitor("shop", depends_on=("gateway",))
         await asyncio.sleep(30)
-        there.world.bad = dict.fromkeys(("gateway", "shop"), Reason.REFUSED)
+        there.bad = dict.fromkeys(("gateway", "shop"), Reason.REFUSED)
         await asyncio.sleep(60)
-        there.world.bad = {}
+        there.bad = {}
         await asyncio.sleep(60)
         assert there.told == ["DOWN: gateway", "UP again: gateway"]
 
@@ -109,12 +95,11 @@ def test_a_child_behind_its_parent_is_not_told() -> None:
 
 def test_a_silence_holds_back_until_it_ends() -> None:
     async def main(there: Telling) -> None:
-        made = there.world.made
-        people = Interventions(made.dispatcher, made.pipeline, made.pipeline.registry.silences, made.clock)
-        there.world.add("web")
+        people = there.interventions
+        there.monitor("web")
         await asyncio.sleep(30)
-        people.silence(Matcher(names=("web",)), made.clock.now() + timedelta(minutes=10), None, "kim")
-        there.world.bad = {"web": Reason.REFUSED}
+        people.silence(Matcher(names=("web",)), there.clock.now() + timedelta(minutes=10), None, "kim")
+        there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(300)
         assert there.told == []
         assert decision_text(there.alerts.decisions("web")["ops"]).startswith("not now: silenced until ")
@@ -126,17 +111,16 @@ def test_a_silence_holds_back_until_it_ends() -> None:
 
 def test_a_window_holds_back_and_what_is_over_by_its_end_was_never_told() -> None:
     async def main(there: Telling) -> None:
-        made = there.world.made
-        there.world.add("web")
+        there.monitor("web")
         await asyncio.sleep(30)
-        made.pipeline.configure(windows=[Window("upgrade", 600.0, begins_at=made.clock.now())])
-        there.world.bad = {"web": Reason.REFUSED}
+        there.pipeline.configure(windows=[Window("upgrade", 600.0, begins_at=there.clock.now())])
+        there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(300)
         assert (
             decision_text(there.alerts.decisions("web")["ops"])
             == "not now: the maintenance window upgrade is open"
         )
-        there.world.bad = {}
+        there.bad = {}
         await asyncio.sleep(600)
         assert there.told == []
 
@@ -145,11 +129,10 @@ def test_a_window_holds_back_and_what_is_over_by_its_end_was_never_told() -> Non
 
 def test_an_acknowledgement_ends_the_reminders_and_the_end_is_told() -> None:
     async def main(there: Telling) -> None:
-        made = there.world.made
-        people = Interventions(made.dispatcher, made.pipeline, made.pipeline.registry.silences, made.clock)
-        there.world.add("web")
+        people = there.interventions
+        there.monitor("web")
         await asyncio.sleep(30)
-        there.world.bad = {"web": Reason.REFUSED}
+        there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(150)
         assert [title.partition(" after")[0] for title in there.told] == [
             "DOWN: web",
@@ -160,7 +143,7 @@ def test_an_acknowledgement_ends_the_reminders_and_the_end_is_told() -> None:
         await asyncio.sleep(600)
         assert len(there.told) == 3
         assert decision_text(there.alerts.decisions("web")["ops"]) == "not now: acknowledged by kim"
-        there.world.bad = {}
+        there.bad = {}
         await asyncio.sleep(60)
         assert there.told[3:] == ["UP again: web"]
 
@@ -170,17 +153,17 @@ def test_an_acknowledgement_ends_the_reminders_and_the_end_is_told() -> None:
 
 def test_flapping_is_told_once_and_its_end() -> None:
     async def main(there: Telling) -> None:
-        there.world.add("web", policy=HealthPolicy(fail_after=1))
+        there.monitor("web", policy=HealthPolicy(fail_after=1))
         await asyncio.sleep(30)
         for _ in range(20):
-            there.world.bad = {} if there.world.bad else {"web": Reason.REFUSED}
+            there.bad = {} if there.bad else {"web": Reason.REFUSED}
             await asyncio.sleep(10)
         assert there.told.count("FLAPPING: web") == 1
         before = len(there.told)
-        there.world.bad = {"web": Reason.REFUSED}
+        there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(600)
         assert there.told[before:] == ["not flapping any more, DOWN: web"]
-        there.world.bad = {}
+        there.bad = {}
         await asyncio.sleep(600)
         assert there.told[before:] == ["not flapping any more, DOWN: web", "UP again: web"]
 
@@ -189,14 +172,13 @@ def test_flapping_is_told_once_and_its_end() -> None:
 
 def test_a_pause_tells_nothing_and_the_return_is_told() -> None:
     async def main(there: Telling) -> None:
-        made = there.world.made
-        there.world.add("web")
-        there.world.bad = {"web": Reason.REFUSED}
+        there.monitor("web")
+        there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
-        made.dispatcher.pause("web", Pause("kim", made.clock.now()))
+        there.dispatcher.pause("web", Pause("kim", there.clock.now()))
         await asyncio.sleep(600)
-        there.world.bad = {}
-        made.dispatcher.resume("web")
+        there.bad = {}
+        there.dispatcher.resume("web")
         await asyncio.sleep(60)
         assert there.told == ["DOWN: web", "UP again: web"]
 
@@ -205,14 +187,16 @@ def test_a_pause_tells_nothing_and_the_return_is_told() -> None:
 
 def test_a_monitor_that_leaves_ends_what_was_told() -> None:
     async def main(there: Telling) -> None:
-        made = there.world.made
-        there.world.add("web")
-        there.world.bad = {"web": Reason.REFUSED}
+        there.monitor("web")
+        there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
-        made.dispatcher.apply(made.dispatcher.plan([], lambda _: pytest.fail("nothing is made")))
+        there.dispatcher.apply(there.dispatcher.plan([], lambda _: pytest.fail("nothing is made")))
         await asyncio.sleep(60)
         assert there.told == ["DOWN: web", "watched no longer: web"]
-        assert there.kept.keys() == {"ended-alert:web", *(entry.key for entry in there.alerts.entries())}
+        assert there.history.kept.keys() == {
+            "ended-alert:web",
+            *(entry.key for entry in there.alerts.entries()),
+        }
 
     run(main)
 
@@ -220,20 +204,19 @@ def test_a_monitor_that_leaves_ends_what_was_told() -> None:
 @pytest.mark.parametrize("restarts", [False, True], ids=["reload", "restart"])
 def test_a_monitor_that_is_removed_and_added_again_while_down_reuses_no_key(*, restarts: bool) -> None:
     async def main(there: Telling) -> None:
-        made = there.world.made
-        there.world.add("web")
-        there.world.bad = {"web": Reason.REFUSED}
+        there.monitor("web")
+        there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
-        before = made.dispatcher.watched["web"]
-        made.dispatcher.apply(made.dispatcher.plan([], lambda _: pytest.fail("nothing is made")))
+        before = there.dispatcher.watched["web"]
+        there.dispatcher.apply(there.dispatcher.plan([], lambda _: pytest.fail("nothing is made")))
         await asyncio.sleep(60)
         assert there.told == ["DOWN: web", "watched no longer: web"]
-        other, got = there, list(there.notifier.got)
+        other, got = there, list(there.ops.got)
         if restarts:
-            other = Telling(kept=there.kept)
-            other.world.bad = {"web": Reason.REFUSED}
-        other.world.add("web")
-        again = other.world.made.dispatcher.watched["web"]
+            other = Telling(kept=there.history.kept)
+            other.bad = {"web": Reason.REFUSED}
+        other.monitor("web")
+        again = other.dispatcher.watched["web"]
         # What the recorder restores: down as before, and since then.
         again.state = replace(
             again.state,
@@ -243,14 +226,14 @@ def test_a_monitor_that_is_removed_and_added_again_while_down_reuses_no_key(*, r
         )
         other.alerts.look("web")
         await asyncio.sleep(30)
-        other.world.bad = {}
+        other.bad = {}
         await asyncio.sleep(60)
         assert other.told[-2:] == ["DOWN: web", "UP again: web"]
-        messages = [*got, *other.notifier.got[-2:]]
+        messages = [*got, *other.ops.got[-2:]]
         assert len({message.key for message in messages}) == len(messages) == 4
         assert len({message.notifications[0].alert for message in messages}) == 1
         if restarts:
-            await other.end()
+            await other.close()
 
     run(main)
 
@@ -262,15 +245,15 @@ UNKNOWN_AS_WELL = AlertSettings(
 
 def test_isolation_is_notified_instead_of_all_that_it_makes_unknown() -> None:
     async def main(there: Telling) -> None:
-        names = many(there.world)
+        names = many(there)
         await asyncio.sleep(120)
-        there.world.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
+        there.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
         await asyncio.sleep(600)
-        assert {there.world.stands(name) for name in names} == {State.UNKNOWN}
+        assert {there.state(name) for name in names} == {State.UNKNOWN}
         assert decision_text(there.alerts.decisions(names[0])["ops"]) == "not now: this host is isolated"
-        there.world.bad = {}
+        there.bad = {}
         await asyncio.sleep(120)
-        assert {there.world.stands(name) for name in names} == {State.UP}
+        assert {there.state(name) for name in names} == {State.UP}
         assert [title.partition(":")[0].partition(",")[0] for title in there.told] == [
             "cut off",
             "sees again",
@@ -281,14 +264,14 @@ def test_isolation_is_notified_instead_of_all_that_it_makes_unknown() -> None:
 
 def test_a_monitor_that_was_unknown_before_a_restart_is_notified_after_it() -> None:
     async def main(there: Telling) -> None:
-        there.world.add("gateway")
-        there.world.bad = {"gateway": Reason.PROBER_FORBIDDEN}
-        restored = there.world.made.dispatcher.watched["gateway"]
+        there.monitor("gateway")
+        there.bad = {"gateway": Reason.PROBER_FORBIDDEN}
+        restored = there.dispatcher.watched["gateway"]
         restored.state = replace(
             restored.state,
             stands=State.UNKNOWN,
             is_unknown=True,
-            stands_since=there.world.made.clock.now(),
+            stands_since=there.clock.now(),
         )
         there.publisher.evaluate_all(is_isolated=False)
         assert there.told == []
@@ -300,13 +283,13 @@ def test_a_monitor_that_was_unknown_before_a_restart_is_notified_after_it() -> N
 
 def test_a_monitor_that_cannot_be_checked_here_is_notified_as_unknown() -> None:
     async def main(there: Telling) -> None:
-        there.world.add("gateway")
-        there.world.bad = {"gateway": Reason.PROBER_FORBIDDEN}
+        there.monitor("gateway")
+        there.bad = {"gateway": Reason.PROBER_FORBIDDEN}
         await asyncio.sleep(300)
         assert there.told == ["UNKNOWN: gateway"]
-        (only,) = there.notifier.got[0].notifications
+        (only,) = there.ops.got[0].notifications
         assert (only.reason, only.health) == (Reason.PROBER_FORBIDDEN, State.UNKNOWN)
-        there.world.bad = {}
+        there.bad = {}
         await asyncio.sleep(60)
         assert there.told == ["UNKNOWN: gateway", "UP again: gateway"]
 
@@ -328,21 +311,21 @@ def test_a_fallback_that_got_the_problem_gets_its_end_once(*, is_back: bool, res
     async def main(there: Telling) -> None:
         ops, backup = FakeNotifier.made[-2:]
         ops.act = refuse
-        there.world.add("web")
-        there.world.bad = {"web": Reason.REFUSED}
+        there.monitor("web")
+        there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(300)
         assert [title for group in backup.titles for title in group] == ["DOWN: web"]
         other = there
         if restarts:
-            other = Telling(WITH_FALLBACK, there.kept)
+            other = Telling(WITH_FALLBACK, there.history.kept)
             ops, backup = FakeNotifier.made[-2:]
-            other.world.add("web")
-            other.world.bad = {"web": Reason.REFUSED}
+            other.monitor("web")
+            other.bad = {"web": Reason.REFUSED}
             other.publisher.evaluate_all(is_isolated=False)
             await asyncio.sleep(60)
         ops.act = (lambda _: None) if is_back else refuse
         before = len(ops.got)
-        other.world.bad = {}
+        other.bad = {}
         await asyncio.sleep(600)
         titles = [title.partition(", after")[0] for group in backup.titles for title in group]
         assert titles.count("UP again: web") == 1
@@ -350,7 +333,7 @@ def test_a_fallback_that_got_the_problem_gets_its_end_once(*, is_back: bool, res
         assert ops.got[before].notifications[0].kind.is_closing
         assert not any(other.alerts.waiting_for(name) for name in ("ops", "backup"))
         if restarts:
-            await other.end()
+            await other.close()
 
     run(main, WITH_FALLBACK)
 
@@ -359,10 +342,10 @@ def test_a_fallback_gets_the_end_of_what_was_over_before_it_was_handed_over() ->
     async def main(there: Telling) -> None:
         ops, backup = FakeNotifier.made[-2:]
         ops.act = refuse
-        there.world.add("web")
-        there.world.bad = {"web": Reason.REFUSED}
+        there.monitor("web")
+        there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
-        there.world.bad = {}
+        there.bad = {}
         await asyncio.sleep(20)
         assert (backup.got, there.alerts.waiting_for("ops")) == ([], 2)
         handed_over = asyncio.Event()
@@ -381,11 +364,11 @@ def test_a_fallback_with_a_route_of_its_own_gets_one_recovery() -> None:
     async def main(there: Telling) -> None:
         ops, backup = FakeNotifier.made[-2:]
         ops.act = refuse
-        there.world.add("web")
-        there.world.bad = {"web": Reason.REFUSED}
+        there.monitor("web")
+        there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(300)
         ops.act = lambda _: None
-        there.world.bad = {}
+        there.bad = {}
         await asyncio.sleep(60)
         titles = [title.partition(", after")[0] for group in backup.titles for title in group]
         assert titles == ["DOWN: web", "DOWN: web", "UP again: web"]
@@ -397,8 +380,8 @@ def test_messages_go_back_from_a_fallback_that_has_left_the_configuration() -> N
     async def main(there: Telling) -> None:
         ops, backup = FakeNotifier.made[-2:]
         ops.act = backup.act = refuse
-        there.world.add("web")
-        there.world.bad = {"web": Reason.REFUSED}
+        there.monitor("web")
+        there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(300)
         assert there.alerts.waiting_for("backup") == 1
         ops.act = lambda _: None
@@ -411,25 +394,25 @@ def test_messages_go_back_from_a_fallback_that_has_left_the_configuration() -> N
 
 def test_a_restart_in_the_middle_tells_everything_once() -> None:
     async def main(there: Telling) -> None:
-        there.world.add("web")
-        there.world.add("db")
-        there.notifier.act = refuse
-        there.world.bad = dict.fromkeys(("web", "db"), Reason.REFUSED)
+        there.monitor("web")
+        there.monitor("db")
+        there.ops.act = refuse
+        there.bad = dict.fromkeys(("web", "db"), Reason.REFUSED)
         await asyncio.sleep(60)
-        kept = dict(there.kept)
-        assert there.notifier.got
+        kept = dict(there.history.kept)
+        assert there.ops.got
         # Another run takes up what was kept; db is not configured any more.
         other = Telling(kept=kept)
-        other.world.add("web")
-        other.world.bad = {"web": Reason.REFUSED}
+        other.monitor("web")
+        other.bad = {"web": Reason.REFUSED}
         other.publisher.evaluate_all(is_isolated=False)
         await asyncio.sleep(60)
         assert sorted(other.told) == ["DOWN: db", "DOWN: web", "watched no longer: db"]
-        other.world.bad = {}
+        other.bad = {}
         await asyncio.sleep(60)
         assert other.told[-1] == "UP again: web"
-        assert other.notifier.got[-1].notifications[0].alert == there.notifier.got[0].notifications[0].alert
-        await other.end()
+        assert other.ops.got[-1].notifications[0].alert == there.ops.got[0].notifications[0].alert
+        await other.close()
 
     run(main)
 
@@ -440,21 +423,21 @@ def test_a_changed_notifier_takes_over_what_waits_and_for_one_that_is_gone_a_rec
     monkeypatch.setattr("monitord.alerts.alerts.KEEP_CLOSING_FOR", timedelta(minutes=10))
 
     async def main(there: Telling) -> None:
-        there.world.add("web")
-        there.world.bad = {"web": Reason.REFUSED}
-        old = there.notifier
+        there.monitor("web")
+        there.bad = {"web": Reason.REFUSED}
+        old = there.ops
         old.act = refuse
         await asyncio.sleep(60)
         there.alerts.apply(OPS)
-        assert there.notifier is old
+        assert there.ops is old
         changed = AlertSettings((NotifierSettings("ops", "fake", None, group_wait_s=2.0),))
         there.alerts.apply(changed)
-        assert there.notifier is not old
+        assert there.ops is not old
         await asyncio.sleep(60)
         assert there.told == ["DOWN: web"]
         assert old.closed == 1
-        there.notifier.act = refuse
-        there.world.bad = {}
+        there.ops.act = refuse
+        there.bad = {}
         await asyncio.sleep(60)
         there.alerts.apply(AlertSettings())
         assert there.alerts.workers == {}
@@ -470,15 +453,15 @@ def test_a_changed_notifier_takes_over_what_waits_and_for_one_that_is_gone_a_rec
 
 def test_a_message_is_the_same_after_a_reload_that_changes_its_notifier() -> None:
     async def main(there: Telling) -> None:
-        there.world.add("web")
-        there.world.bad = {"web": Reason.REFUSED}
-        old = there.notifier
+        there.monitor("web")
+        there.bad = {"web": Reason.REFUSED}
+        old = there.ops
         old.act = refuse
         await asyncio.sleep(60)
         there.alerts.apply(AlertSettings((NotifierSettings("ops", "fake", None, timeout_s=7.0),)))
         await asyncio.sleep(60)
-        assert there.notifier is not old
-        (message,) = there.notifier.got
+        assert there.ops is not old
+        (message,) = there.ops.got
         assert {(one.key, str(one.as_json())) for one in old.got} == {(message.key, str(message.as_json()))}
 
     run(main)
@@ -492,10 +475,10 @@ def test_a_bug_in_telling_costs_no_check(
             raise KeyError("oops")
 
         monkeypatch.setattr(there.alerts, "look", break_down)
-        there.world.add("web")
-        there.world.bad = {"web": Reason.REFUSED}
+        there.monitor("web")
+        there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
-        assert there.world.stands("web") is State.DOWN
+        assert there.state("web") is State.DOWN
         assert "AlertPublisher failed" in caplog.text
 
     run(main)
@@ -503,17 +486,16 @@ def test_a_bug_in_telling_costs_no_check(
 
 def test_a_rename_goes_on_with_what_was_told() -> None:
     async def main(there: Telling) -> None:
-        made = there.world.made
-        there.world.add("web")
-        there.world.bad = {"web": Reason.REFUSED}
+        there.monitor("web")
+        there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
-        there.world.bad = {"site": Reason.REFUSED}
+        there.bad = {"site": Reason.REFUSED}
         there.alerts.rename("web", "site")
-        assert set(there.kept) >= {"alert:site"}
-        assert "alert:web" not in there.kept
-        renamed = FakeMonitor(monitor_settings("site"), fake_tools(made.clock))
-        web = made.pipeline.registry.watched["web"]
-        made.pipeline.registry.add(Watched(renamed, web.cycle, web.state))
+        assert set(there.history.kept) >= {"alert:site"}
+        assert "alert:web" not in there.history.kept
+        web = there.registry.watched["web"]
+        renamed = FakeMonitor(monitor_settings("site"), there.tools)
+        there.registry.add(Watched(renamed, web.cycle, web.state))
         assert there.alerts.alert_of("web") is None
         assert there.alerts.alert_of("site") is not None
 
@@ -522,20 +504,20 @@ def test_a_rename_goes_on_with_what_was_told() -> None:
 
 def test_a_host_that_is_cut_off_says_so_once_and_when_it_is_over() -> None:
     async def main(there: Telling) -> None:
-        names = many(there.world)
+        names = many(there)
         await asyncio.sleep(120)
-        there.world.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
+        there.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
         await asyncio.sleep(600)
         assert there.told == ["cut off: nearly everything fails at once, and is not believed"]
-        assert there.notifier.got[0].subject.startswith("[monitord here] cut off")
+        assert there.ops.got[0].subject.startswith("[monitord here.example.org] cut off")
         # A restart meanwhile: who begins anew has seen nothing yet.
-        other = Telling(kept=there.kept)
+        other = Telling(kept=there.history.kept)
         other.alerts.settle((), is_isolated=False)
         await asyncio.sleep(5)
         assert [title.partition(",")[0] for title in other.told] == ["sees again"]
-        assert "alert:" not in other.kept
-        await other.end()
-        there.world.bad = {}
+        assert "alert:" not in other.history.kept
+        await other.close()
+        there.bad = {}
         await asyncio.sleep(120)
         (closing,) = (one for group in FakeNotifier.made[0].titles[1:] for one in group)
         assert closing.startswith("sees again, after ")
@@ -547,21 +529,21 @@ def test_who_forgets_what_it_does_not_hear_of_hears_it_every_minute(monkeypatch:
     monkeypatch.setattr(FakeNotifier, "wants_to_hear_again", True)
 
     async def main(there: Telling) -> None:
-        there.world.add("web")
-        there.world.bad = {"web": Reason.REFUSED}
+        there.monitor("web")
+        there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(30)
         assert there.told == ["DOWN: web"]
         await asyncio.sleep(600)
         assert 9 <= len(there.told[1:]) <= 11
         assert all(title.startswith("still DOWN after ") for title in there.told[1:])
         assert len(there.alerts.entries()) == 1
-        there.notifier.act = refuse
+        there.ops.act = refuse
         await asyncio.sleep(120)
         assert [one.failing for one in there.alerts.failing()] == ["503 busy"]
-        there.notifier.act = lambda _: None
+        there.ops.act = lambda _: None
         await asyncio.sleep(120)
         assert there.alerts.failing() == []
-        there.world.bad = {}
+        there.bad = {}
         await asyncio.sleep(30)
         assert there.told[-1] == "UP again: web"
         before = len(there.told)
@@ -578,26 +560,24 @@ def test_who_hears_again_hears_of_being_cut_off_as_well(monkeypatch: pytest.Monk
         there.alerts.see(is_isolated=True)
         await asyncio.sleep(200)
         assert len(there.told) >= 3
-        assert {one.kind.value for message in there.notifier.got for one in message.notifications} == {
-            "isolated"
-        }
+        assert {one.kind.value for message in there.ops.got for one in message.notifications} == {"isolated"}
         there.alerts.see(is_isolated=False)
         await asyncio.sleep(200)
-        assert there.notifier.got[-1].notifications[0].kind.value == "reconnected"
+        assert there.ops.got[-1].notifications[0].kind.value == "reconnected"
 
     run(main)
 
 
 def test_a_new_name_that_came_with_a_restart_goes_on_with_what_was_told() -> None:
     async def main(there: Telling) -> None:
-        there.world.add("web")
-        there.world.bad = {"web": Reason.REFUSED}
+        there.monitor("web")
+        there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
-        other = Telling(kept=there.kept)
-        other.world.add("site", renamed_from="web")
+        other = Telling(kept=there.history.kept)
+        other.monitor("site", renamed_from="web")
         other.publisher.evaluate_all(is_isolated=False)
         await asyncio.sleep(60)
         assert other.told == ["UP again: site"]
-        await other.end()
+        await other.close()
 
     run(main)

@@ -2,125 +2,42 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from monitord.application import ApplicationContainer
 from monitord.dispatch import (
-    CheckLog,
     Dispatcher,
-    LoggedChecks,
-    LoopPulse,
     MonitorState,
     Pause,
-    Pipeline,
-    Places,
-    Registry,
-    Sink,
-    Watched,
 )
-from monitord.dispatch.dispatcher import Recall
 from monitord.dispatch.saved import SavedMonitor
 from monitord.health import HealthPolicy
-from monitord.model import Reason, Result, State, Transition, Verdict
+from monitord.model import Reason, Result, State, Verdict
 from monitord.monitors import Monitor
 from tests.fakes import (
     FakeClock,
     FakeMonitor,
-    FakeSink,
-    fake_tools,
     monitor_settings,
     run_in_fake_time,
     stall,
 )
-
-Act = Callable[[], Awaitable[Reason]]
-
-
-@dataclass
-class Bench:
-    """A dispatcher on the fake loop, and what it said."""
-
-    dispatcher: Dispatcher
-    pulse: LoopPulse
-    clock: FakeClock
-    results: list[tuple[str, Verdict, Reason]]
-    transitions: list[Transition]
-    pipeline: Pipeline
-    sink: FakeSink
-
-    def add(self, *monitors: Monitor[Any]) -> None:
-        built = {monitor.name: monitor for monitor in monitors}
-        present = [watched.monitor.settings for watched in self.dispatcher.watched.values()]
-        wanted = [*present, *(monitor.settings for monitor in monitors)]
-        self.dispatcher.apply(self.dispatcher.plan(wanted, lambda settings: built[settings.name]))
-
-    def monitor(
-        self, name: str = "one", act: Act | None = None, host: str | None = None, **settings: float
-    ) -> FakeMonitor:
-        monitor = FakeMonitor(monitor_settings(name, **settings), fake_tools(self.clock), act, host)  # type: ignore[arg-type] # floats for float fields only
-        self.add(monitor)
-        return monitor
-
-
-def bench(
-    in_all: int = 256,
-    per_host: int = 8,
-    *,
-    clock: FakeClock | None = None,
-    registry: Registry | None = None,
-    sinks: tuple[Sink, ...] = (),
-    recall: Recall = lambda _: None,
-) -> Bench:
-    """`sinks` come before the one of the bench."""
-    clock = clock or FakeClock()
-    pulse = LoopPulse(clock)
-    check_log = CheckLog(LoggedChecks.ALL)
-    sink = FakeSink()
-    pipeline = Pipeline(clock, pulse, check_log, registry, (*sinks, sink))
-    places: Places[Watched] = Places(in_all, per_host)
-    dispatcher = Dispatcher(pipeline, places, clock, check_log, recall)
-    made = Bench(dispatcher, pulse, clock, [], [], pipeline, sink)
-    sink.results.append(
-        lambda watched, result: made.results.append((watched.name, result.verdict, result.observation.reason))
-    )
-    sink.transitions.append(made.transitions.append)
-    made.dispatcher.start()
-    pulse.start()
-    return made
-
-
-async def finish(made: Bench) -> None:
-    await made.dispatcher.close(0.0)
-    made.pulse.stop()
-
-
-def hang() -> Awaitable[Reason]:
-    return asyncio.Event().wait()  # type: ignore[return-value] # never ends
-
-
-def answers(*reasons: Reason) -> Act:
-    """One reason a check, the last for ever."""
-    left = list(reasons)
-
-    async def act() -> Reason:
-        return left.pop(0) if len(left) > 1 else left[0]
-
-    return act
+from tests.worlds import RunningWorld, World, answers, hang
 
 
 def test_a_day_of_checks_keeps_its_rate_and_does_not_drift() -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
         monitor = made.monitor(check_every_s=30.0)
         await asyncio.sleep(86400)
         assert 2879 <= len(monitor.began) <= 2881
         grid = [moment % 30.0 for moment in monitor.began[1:]]
         assert max(grid) - min(grid) < 0.002
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)
 
@@ -129,11 +46,11 @@ def test_the_grid_is_the_same_after_a_restart() -> None:
     async def main() -> None:
         phases = []
         for _ in range(2):
-            made = bench()
+            made = RunningWorld()
             monitor = made.monitor("shop", check_every_s=30.0)
             await asyncio.sleep(301.7)
             phases.append(monitor.began[-1] % 30.0)
-            await finish(made)
+            await made.close()
         assert phases[0] == pytest.approx(phases[1], abs=0.002)
 
     run_in_fake_time(main)
@@ -141,19 +58,19 @@ def test_the_grid_is_the_same_after_a_restart() -> None:
 
 def test_the_first_checks_come_within_ten_seconds() -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
         monitors = [made.monitor(f"m{number}", check_every_s=3600.0) for number in range(50)]
         await asyncio.sleep(10)
         assert all(len(monitor.began) == 1 for monitor in monitors)
         assert len({round(monitor.began[0], 1) for monitor in monitors}) > 25
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)
 
 
 def test_a_hang_ends_at_the_deadline_and_delays_only_itself() -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
         stuck = made.monitor("stuck", hang, check_every_s=10.0, timeout_s=2.0)
         fine = made.monitor("fine", check_every_s=1.0)
         await asyncio.sleep(100)
@@ -161,14 +78,14 @@ def test_a_hang_ends_at_the_deadline_and_delays_only_itself() -> None:
         assert made.dispatcher.lateness.worst_s < 0.002
         assert len(stuck.began) >= 10
         assert {reason for name, _, reason in made.results if name == "stuck"} == {Reason.TIMEOUT_RESPONSE}
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)
 
 
 def test_a_bug_costs_one_check_and_is_inconclusive(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
         calls = 0
 
         async def fall_over_once() -> Reason:
@@ -184,7 +101,7 @@ def test_a_bug_costs_one_check_and_is_inconclusive(caplog: pytest.LogCaptureFixt
         assert verdicts[:4] == [Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.PASS, Verdict.PASS]
         assert made.results[1][2] is Reason.MONITOR_BUG
         assert made.dispatcher.watched["buggy"].state.health.health is State.UP
-        await finish(made)
+        await made.close()
 
     with caplog.at_level(logging.ERROR):
         run_in_fake_time(main)
@@ -193,7 +110,7 @@ def test_a_bug_costs_one_check_and_is_inconclusive(caplog: pytest.LogCaptureFixt
 
 def test_a_type_whose_own_task_was_cancelled_is_no_silent_check() -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
 
         async def wait_for_what_is_cancelled() -> Reason:
             inner: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
@@ -204,14 +121,14 @@ def test_a_type_whose_own_task_was_cancelled_is_no_silent_check() -> None:
         await asyncio.sleep(60)
         assert {reason for _, _, reason in made.results} == {Reason.MONITOR_BUG}
         assert made.dispatcher.watched["buggy"].state.stands is State.UNKNOWN
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)
 
 
 def test_the_same_bug_is_told_once_until_it_was_gone(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
         left = [True, True, True, False, True, True]
 
         async def fall_over() -> Reason:
@@ -222,7 +139,7 @@ def test_the_same_bug_is_told_once_until_it_was_gone(caplog: pytest.LogCaptureFi
         made.monitor("buggy", fall_over, check_every_s=10.0)
         await asyncio.sleep(80)
         assert not left
-        await finish(made)
+        await made.close()
 
     with caplog.at_level(logging.ERROR):
         run_in_fake_time(main)
@@ -231,7 +148,7 @@ def test_the_same_bug_is_told_once_until_it_was_gone(caplog: pytest.LogCaptureFi
 
 def test_a_monitor_that_ignores_its_cancellation_is_abandoned_and_checked_again() -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
         released = asyncio.Event()
 
         async def cling() -> Reason:
@@ -251,7 +168,7 @@ def test_a_monitor_that_ignores_its_cancellation_is_abandoned_and_checked_again(
         released.set()
         await asyncio.sleep(0.5)
         assert len(made.results) <= said + 1, "an abandoned check must not report afterwards"
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)
 
@@ -260,7 +177,7 @@ def test_a_check_that_overruns_is_not_overlapped_and_the_skip_is_told_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
         running = 0
         most = 0
 
@@ -280,7 +197,7 @@ def test_a_check_that_overruns_is_not_overlapped_and_the_skip_is_told_once(
             made.dispatcher.watched["slow"].cycle.skipped == 2
             or made.dispatcher.watched["slow"].cycle.skipped == 3
         )
-        await finish(made)
+        await made.close()
 
     with caplog.at_level(logging.WARNING):
         run_in_fake_time(main)
@@ -289,7 +206,7 @@ def test_a_check_that_overruns_is_not_overlapped_and_the_skip_is_told_once(
 
 def test_a_retry_that_meets_its_grid_is_no_overrun(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
 
         async def fail_slowly() -> Reason:
             await asyncio.sleep(2)
@@ -299,10 +216,10 @@ def test_a_retry_that_meets_its_grid_is_no_overrun(caplog: pytest.LogCaptureFixt
         settings = monitor_settings(
             "slow", check_every_s=5.0, timeout_s=3.0, retry_every_s=2.0, policy=policy
         )
-        made.add(FakeMonitor(settings, fake_tools(made.clock), fail_slowly))
+        made.add(FakeMonitor(settings, made.tools, fail_slowly))
         await asyncio.sleep(60)
         assert made.dispatcher.skipped == 0
-        await finish(made)
+        await made.close()
 
     with caplog.at_level(logging.WARNING):
         run_in_fake_time(main)
@@ -311,35 +228,35 @@ def test_a_retry_that_meets_its_grid_is_no_overrun(caplog: pytest.LogCaptureFixt
 
 def test_an_unconfirmed_failure_is_looked_at_again_soon() -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
         act = answers(Reason.OK, Reason.REFUSED, Reason.OK)
         monitor = made.monitor("flaky", act, check_every_s=60.0, retry_every_s=3.0)
         await asyncio.sleep(200)
         assert monitor.began[2] - monitor.began[1] == pytest.approx(3.0, abs=0.01)
         assert monitor.began[3] - monitor.began[1] == pytest.approx(60.0, abs=0.01), "the grid stays"
         assert [transition.after for transition in made.transitions] == [State.UP]
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)
 
 
 def test_a_confirmed_failure_is_checked_on_the_grid_and_recovers() -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
         act = answers(Reason.OK, Reason.REFUSED, Reason.REFUSED, Reason.REFUSED, Reason.OK)
         monitor = made.monitor("web", act, check_every_s=60.0, retry_every_s=3.0)
         await asyncio.sleep(300)
         assert [transition.after for transition in made.transitions] == [State.UP, State.DOWN, State.UP]
         assert made.transitions[1].since < made.transitions[1].at
         assert monitor.began[3] - monitor.began[2] == pytest.approx(57.0, abs=0.01)
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)
 
 
 def test_checks_at_once_are_bounded_and_the_wait_is_lateness_not_response_time() -> None:
     async def main() -> None:
-        made = bench(in_all=2)
+        made = RunningWorld(in_all=2)
         running = 0
         most = 0
 
@@ -360,14 +277,14 @@ def test_checks_at_once_are_bounded_and_the_wait_is_lateness_not_response_time()
             one.state.last and one.state.last.observation.duration_s == pytest.approx(1)
             for one in made.dispatcher.watched.values()
         )
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)
 
 
 def test_a_dead_host_holds_up_only_its_own_monitors() -> None:
     async def main() -> None:
-        made = bench(in_all=256, per_host=2)
+        made = RunningWorld(in_all=256, per_host=2)
         for number in range(20):
             made.monitor(f"dead{number}", hang, host="dead", check_every_s=10.0, timeout_s=5.0)
         fine = [made.monitor(f"fine{number}", host=f"h{number}", check_every_s=10.0) for number in range(20)]
@@ -376,14 +293,14 @@ def test_a_dead_host_holds_up_only_its_own_monitors() -> None:
             intervals = [b - a for a, b in zip(monitor.began[1:], monitor.began[2:], strict=False)]
             assert all(interval == pytest.approx(10.0, abs=0.002) for interval in intervals)
         assert made.dispatcher.waiting > 0
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)
 
 
 def test_a_failure_while_the_loop_stood_still_is_inconclusive() -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
 
         async def stand_still() -> Reason:
             await asyncio.sleep(0)
@@ -397,14 +314,14 @@ def test_a_failure_while_the_loop_stood_still_is_inconclusive() -> None:
             (Verdict.INCONCLUSIVE, Reason.PROBER_LATE)
         }
         assert made.dispatcher.watched["web"].state.health.health is State.PENDING
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)
 
 
 def test_a_failure_over_a_suspend_is_inconclusive() -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
 
         async def sleep_the_machine() -> Reason:
             made.clock.slept_s += 3600
@@ -415,14 +332,14 @@ def test_a_failure_over_a_suspend_is_inconclusive() -> None:
         assert {(verdict, reason) for _, verdict, reason in made.results} == {
             (Verdict.INCONCLUSIVE, Reason.PROBER_SUSPENDED)
         }
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)
 
 
 def test_after_a_long_stall_each_monitor_is_checked_once_and_ticks_are_counted() -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
         monitor = made.monitor("web", check_every_s=1.0)
         await asyncio.sleep(10)
         before = len(monitor.began)
@@ -430,14 +347,14 @@ def test_after_a_long_stall_each_monitor_is_checked_once_and_ticks_are_counted()
         await asyncio.sleep(0.05)
         assert len(monitor.began) <= before + 2
         assert made.dispatcher.watched["web"].cycle.skipped >= 55
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)
 
 
 def test_a_reload_leaves_unchanged_monitors_alone() -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
         dispatcher = made.dispatcher
         monitors = {
             name: made.monitor(name, answers(Reason.REFUSED)) for name in ("kept", "changed", "removed")
@@ -453,7 +370,7 @@ def test_a_reload_leaves_unchanged_monitors_alone() -> None:
         built: list[str] = []
 
         def build(settings: object) -> FakeMonitor:
-            monitor = FakeMonitor(settings, fake_tools(made.clock))  # type: ignore[arg-type] # plan hands out settings
+            monitor = FakeMonitor(settings, made.tools)  # type: ignore[arg-type] # plan hands out settings
             built.append(monitor.name)
             return monitor
 
@@ -473,19 +390,19 @@ def test_a_reload_leaves_unchanged_monitors_alone() -> None:
         checks = len(monitors["removed"].began)
         await asyncio.sleep(60)
         assert len(monitors["removed"].began) == checks
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)
 
 
 def test_a_renamed_monitor_stands_as_before() -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
         made.monitor("old", answers(Reason.REFUSED))
         made.monitor("other", answers(Reason.REFUSED))
         await asyncio.sleep(60)
         built = {
-            name: FakeMonitor(monitor_settings(name, renamed_from=renamed_from), fake_tools(made.clock))
+            name: FakeMonitor(monitor_settings(name, renamed_from=renamed_from), made.tools)
             for name, renamed_from in (("new", "old"), ("newer", None))
         }
         wanted = [monitor.settings for monitor in built.values()]
@@ -493,28 +410,28 @@ def test_a_renamed_monitor_stands_as_before() -> None:
         assert made.dispatcher.watched["new"].state.health.health is State.DOWN
         assert made.dispatcher.watched["new"].state.last is not None
         assert made.dispatcher.watched["newer"].state.health.health is State.PENDING
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)
 
 
 def test_a_builder_that_raises_leaves_everything_as_it_was() -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
         monitor = made.monitor("kept")
         with pytest.raises(ZeroDivisionError):
             made.dispatcher.plan([monitor_settings("new")], lambda _: 1 // 0)  # type: ignore[arg-type, return-value] # it raises
         assert made.dispatcher.watched["kept"].monitor is monitor
         await asyncio.sleep(20)
         assert monitor.began
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)
 
 
 def test_a_check_in_flight_of_a_removed_monitor_is_cancelled_and_tells_nothing() -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
         monitor = made.monitor("slow", hang, check_every_s=10.0, timeout_s=9.0)
         await asyncio.sleep(10.1)
         assert made.dispatcher.in_flight == 1
@@ -522,7 +439,7 @@ def test_a_check_in_flight_of_a_removed_monitor_is_cancelled_and_tells_nothing()
         await asyncio.sleep(20)
         assert made.dispatcher.in_flight == 0
         assert made.results == []
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)
 
@@ -537,8 +454,8 @@ class Forgetful(FakeMonitor):
 
 def test_a_type_that_cannot_remember_stops_no_reload() -> None:
     async def main() -> None:
-        made = bench()
-        tools = fake_tools(made.clock)
+        made = RunningWorld()
+        tools = made.tools
         made.add(Forgetful(monitor_settings("web"), tools))
         for timeout_s, kind in ((1.0, FakeMonitor), (1.5, Forgetful)):
             changed = kind(monitor_settings("web", timeout_s=timeout_s), tools)
@@ -546,14 +463,14 @@ def test_a_type_that_cannot_remember_stops_no_reload() -> None:
             made.dispatcher.apply(made.dispatcher.plan([changed.settings], lambda _, one=changed: one))  # type: ignore[misc] # a lambda's default
             await asyncio.sleep(20)
             assert changed.began
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)
 
 
 def test_check_now_runs_at_once_and_answers_with_the_result() -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
         monitor = made.monitor("web", check_every_s=3600.0)
         await asyncio.sleep(20)
         began = asyncio.get_running_loop().time()
@@ -563,14 +480,14 @@ def test_check_now_runs_at_once_and_answers_with_the_result() -> None:
         assert len(monitor.began) == 2
         with pytest.raises(KeyError):
             await made.dispatcher.check_now("nobody")
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)
 
 
 def test_check_now_joins_the_check_that_runs() -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
 
         async def take_a_second() -> Reason:
             await asyncio.sleep(1)
@@ -583,14 +500,14 @@ def test_check_now_joins_the_check_that_runs() -> None:
         )
         assert first is second
         assert len(monitor.began) == 2
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)
 
 
 def test_whoever_waits_for_a_check_that_a_pause_takes_out_of_the_line_gets_it() -> None:
     async def main() -> None:
-        made = bench(in_all=1)
+        made = RunningWorld(in_all=1)
         made.monitor("stuck", hang, check_every_s=1000.0, timeout_s=50.0)
         made.monitor("web", check_every_s=1000.0)
         await asyncio.sleep(12)
@@ -600,14 +517,14 @@ def test_whoever_waits_for_a_check_that_a_pause_takes_out_of_the_line_gets_it() 
         await asyncio.sleep(100)
         assert asked.done()
         assert made.dispatcher.waiting == 0
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)
 
 
 def test_a_stall_makes_no_check_one_that_ignored_its_cancellation() -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
 
         async def take_a_second() -> Reason:
             await asyncio.sleep(1)
@@ -621,14 +538,14 @@ def test_a_stall_makes_no_check_one_that_ignored_its_cancellation() -> None:
         await asked
         assert made.dispatcher.abandoned == 0
         assert Reason.MONITOR_BUG not in {reason for _, _, reason in made.results}
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)
 
 
 def test_whoever_waits_for_a_first_check_that_a_stop_breaks_off_is_told() -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
         made.monitor("stuck", hang, check_every_s=1000.0, timeout_s=500.0)
         asked = asyncio.ensure_future(made.dispatcher.check_now("stuck"))
         await asyncio.sleep(0.1)
@@ -642,7 +559,7 @@ def test_whoever_waits_for_a_first_check_that_a_stop_breaks_off_is_told() -> Non
 
 def test_a_stop_waits_for_checks_in_flight_and_cancels_what_takes_too_long() -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
 
         async def take_a_second() -> Reason:
             await asyncio.sleep(1)
@@ -667,7 +584,7 @@ def test_a_stop_waits_for_checks_in_flight_and_cancels_what_takes_too_long() -> 
 
 def test_the_pulse_tells_when_the_dispatcher_is_behind() -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
         made.monitor("web", check_every_s=10.0)
         assert made.dispatcher.overdue_s() == 0.0
         await asyncio.sleep(30)
@@ -676,14 +593,14 @@ def test_the_pulse_tells_when_the_dispatcher_is_behind() -> None:
         assert made.dispatcher.overdue_s() > 10
         await asyncio.sleep(0.1)
         assert made.dispatcher.overdue_s() == 0.0
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)
 
 
 def test_larger_bounds_let_the_waiting_go_at_once() -> None:
     async def main() -> None:
-        made = bench(in_all=1)
+        made = RunningWorld(in_all=1)
         for number in range(5):
             made.monitor(f"m{number}", hang, check_every_s=60.0, timeout_s=50.0)
         await asyncio.sleep(11)
@@ -692,27 +609,27 @@ def test_larger_bounds_let_the_waiting_go_at_once() -> None:
         await asyncio.sleep(0)
         assert made.dispatcher.waiting == 0
         assert made.dispatcher.in_flight == 5
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)
 
 
 def test_fail_after_one_is_believed_at_once() -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
         settings = monitor_settings("web", policy=HealthPolicy(fail_after=1))
-        made.add(FakeMonitor(settings, fake_tools(made.clock), answers(Reason.REFUSED)))
+        made.add(FakeMonitor(settings, made.tools, answers(Reason.REFUSED)))
         await asyncio.sleep(10)
         assert [transition.after for transition in made.transitions] == [State.DOWN]
         assert made.dispatcher.health_counts()[State.DOWN] == 1
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)
 
 
 def test_a_monitor_that_wakes_is_checked_at_once_and_again_when_it_woke_during_its_check() -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
         monitor = made.monitor(check_every_s=1000.0)
         await asyncio.sleep(20)
         began = len(monitor.began)
@@ -731,7 +648,7 @@ def test_a_monitor_that_wakes_is_checked_at_once_and_again_when_it_woke_during_i
         monitor.wake()
         await asyncio.sleep(3)
         assert len(monitor.began) == began + 3
-        await finish(made)
+        await made.close()
         monitor.wake()
         await asyncio.sleep(1)
         assert len(monitor.began) == began + 3
@@ -741,13 +658,13 @@ def test_a_monitor_that_wakes_is_checked_at_once_and_again_when_it_woke_during_i
 
 def test_a_changed_monitor_remembers_what_the_one_before_knew_and_then_starts() -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
         made.monitor("one").kept = {"pings": 3}
-        changed = FakeMonitor(monitor_settings("one", check_every_s=7.0), fake_tools(made.clock))
+        changed = FakeMonitor(monitor_settings("one", check_every_s=7.0), made.tools)
         made.dispatcher.apply(made.dispatcher.plan([changed.settings], lambda _: changed))
         assert changed.kept == {"pings": 3}
         assert changed.heard == ["remember", "start"]
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)
 
@@ -764,7 +681,12 @@ def test_a_monitor_that_stands_as_before_is_not_checked_twice_for_nothing(
             state = MonitorState(last=before[-1] if before else None)
             return SavedMonitor(monitor.type_name, FakeClock.START, state, None, None)
 
-        made = bench(recall=stand_as_before)
+        made = World()
+        made.override(
+            ApplicationContainer.dispatcher,
+            Dispatcher(made.pipeline, made.places, made.clock, made.check_log, stand_as_before),
+        )
+        made.start()
         made.sink.results.append(lambda _, result: before.append(result))
         made.monitor("before")
         await asyncio.sleep(24.97)
@@ -773,7 +695,7 @@ def test_a_monitor_that_stands_as_before_is_not_checked_twice_for_nothing(
         for monitor in monitors:
             gaps = [later - earlier for earlier, later in pairwise(monitor.began)]
             assert min(gaps) >= 2.499
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)
     assert "skipped" not in caplog.text
@@ -781,7 +703,7 @@ def test_a_monitor_that_stands_as_before_is_not_checked_twice_for_nothing(
 
 def test_change_of_the_local_zone_checks_what_depends_on_it_at_once() -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
         local = made.monitor("local", check_every_s=600.0)
         other = made.monitor("other", check_every_s=600.0)
         local.uses_local_time = True
@@ -790,6 +712,6 @@ def test_change_of_the_local_zone_checks_what_depends_on_it_at_once() -> None:
         made.dispatcher.follow_zone()
         await asyncio.sleep(1)
         assert (len(local.began), len(other.began)) == (before[0] + 1, before[1])
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)

@@ -16,14 +16,14 @@ from monitord.health import (
 from monitord.health.isolation import PROBED
 from monitord.model import Observation, Reason, State
 from monitord.monitors import MonitorSettings, Tools
-from tests.dispatch.test_dispatcher import Bench, bench, finish
-from tests.fakes import FakeMonitor, fake_tools, monitor_settings, run_in_fake_time
+from tests.fakes import FakeMonitor, monitor_settings, run_in_fake_time
+from tests.worlds import RunningWorld, World
 
 
 class Network:
     """Monitors of one bench. `broken`: names whose checks fail after `fails_after_s`; the others answer at once."""
 
-    def __init__(self, made: Bench) -> None:
+    def __init__(self, made: World) -> None:
         self.made = made
         self.broken: set[str] = set()
         self.fails_after_s = 0.0
@@ -42,7 +42,7 @@ class Network:
             usual = Reason.TIMEOUT_CONNECT if self.fails_after_s else Reason.REFUSED
             return self.reasons.get(name, self.reason or usual)
 
-        monitor = NetworkMonitor(self, monitor_settings(name, **settings), fake_tools(self.made.clock), act)
+        monitor = NetworkMonitor(self, monitor_settings(name, **settings), self.made.tools, act)
         self.made.add(monitor)
         return monitor
 
@@ -52,7 +52,7 @@ class Network:
     def set_canaries(self, *names: str) -> None:
         """Before the first monitor."""
         dispatcher = self.made.dispatcher
-        nothing = dispatcher.plan([], lambda one: FakeMonitor(one, fake_tools(self.made.clock)))
+        nothing = dispatcher.plan([], lambda one: FakeMonitor(one, self.made.tools))
         dispatcher.apply(nothing, IsolationPolicy(canaries=frozenset(names)))
 
     def isolate(self) -> None:
@@ -78,9 +78,9 @@ class NetworkMonitor(FakeMonitor):
 
 def run(main: Callable[[Network], Coroutine[Any, Any, None]]) -> None:
     async def whole() -> None:
-        network = Network(bench())
+        network = Network(RunningWorld())
         await main(network)
-        await finish(network.made)
+        await network.made.close()
 
     run_in_fake_time(whole)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,10 @@ from monitord.dispatch import Pause
 from monitord.health import HealthPolicy
 from monitord.model import Reason, State
 from monitord.monitors.group import GroupMonitor, GroupOptions
-from tests.dispatch.test_dispatcher import Bench, bench, finish
-from tests.fakes import FakeMonitor, fake_tools, monitor_settings, run_in_fake_time
+from tests.fakes import FakeMonitor, monitor_settings, run_in_fake_time
 from tests.lifetimes import NOTIFIER, Scripted, lifetime
 from tests.lifetimes import run as run_lifetimes
+from tests.worlds import RunningWorld, World
 
 ONCE = HealthPolicy(fail_after=1)
 HOUR_S = 3600.0
@@ -24,7 +23,7 @@ HOUR_S = 3600.0
 class Topology:
     """Monitors that fail while they, or what they depend on, are broken."""
 
-    def __init__(self, made: Bench) -> None:
+    def __init__(self, made: World) -> None:
         self.made = made
         self.broken: set[str] = set()
         self.takes_s: dict[str, float] = {}
@@ -37,12 +36,12 @@ class Topology:
             return Reason.TIMEOUT_CONNECT if self.broken & {name, *behind} else Reason.OK
 
         settings = {"check_every_s": HOUR_S, "policy": ONCE, "timeout_s": 10.0, **settings}
-        monitor = FakeMonitor(monitor_settings(name, **settings), fake_tools(self.made.clock), act)
+        monitor = FakeMonitor(monitor_settings(name, **settings), self.made.tools, act)
         self.made.add(monitor)
         return monitor
 
     def add_group(self, name: str, *members: str, at_least: int | None = None) -> None:
-        tools = replace(fake_tools(self.made.clock), peers=self.made.pipeline.registry.peers)
+        tools = self.made.tools
         options = GroupOptions(members=members, at_least=at_least)
         settings = monitor_settings(
             name, check_every_s=HOUR_S, policy=ONCE, type_name="group", options=options
@@ -61,9 +60,9 @@ class Topology:
 
 def run(main: Callable[[Topology], Coroutine[Any, Any, None]]) -> None:
     async def whole() -> None:
-        topology = Topology(bench())
+        topology = Topology(RunningWorld())
         await main(topology)
-        await finish(topology.made)
+        await topology.made.close()
 
     run_in_fake_time(whole)
 

@@ -5,18 +5,19 @@ import asyncio
 from monitord.health import HealthPolicy
 from monitord.model import Reason, State
 from monitord.monitors.group import GroupOptions
-from tests.dispatch.test_standing import World, group, run
+from tests.dispatch.test_standing import group, run
+from tests.worlds import RunningWorld
 
 
-def reasons_of(there: World, name: str) -> set[Reason]:
-    return {reason for one, _, reason in there.made.results if one == name}
+def reasons_of(there: RunningWorld, name: str) -> set[Reason]:
+    return {reason for one, _, reason in there.results if one == name}
 
 
 def test_when_nearly_all_begin_to_fail_their_failures_are_prober_isolated() -> None:
-    async def main(there: World) -> None:
+    async def main(there: RunningWorld) -> None:
         names = [f"m{number}" for number in range(10)]
         for name in names:
-            there.add(name, check_every_s=10.0)
+            there.monitor(name, check_every_s=10.0)
         await asyncio.sleep(60)
         there.bad = dict.fromkeys(names, Reason.TIMEOUT_CONNECT)
         await asyncio.sleep(60)
@@ -26,15 +27,15 @@ def test_when_nearly_all_begin_to_fail_their_failures_are_prober_isolated() -> N
 
 
 def test_a_group_says_whether_a_member_is_down_or_degraded() -> None:
-    async def main(there: World) -> None:
+    async def main(there: RunningWorld) -> None:
         for name in ("web", "database"):
-            there.add(name, policy=HealthPolicy(fail_after=1, degrade_after=1))
+            there.monitor(name, policy=HealthPolicy(fail_after=1, degrade_after=1))
         group(there, "shop", GroupOptions(members=("web", "database")))
         await asyncio.sleep(30)
         assert reasons_of(there, "shop") <= {Reason.OK, Reason.MEMBERS_UNKNOWN}
         there.bad = {"web": Reason.PLUGIN_WARNING}
         await asyncio.sleep(60)
-        assert there.stands("web") is State.DEGRADED
+        assert there.state("web") is State.DEGRADED
         assert Reason.MEMBER_DEGRADED in reasons_of(there, "shop")
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)

@@ -5,7 +5,7 @@ Days of schedule in fake time, through the real dispatcher and pipeline.
 
 import asyncio
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,49 +14,19 @@ import pytest
 from monitord.dispatch import Matcher, MonitorState, OpenWindow, Pause, Silence
 from monitord.health import HealthPolicy, HealthState, Window
 from monitord.journal_events import JournalEvent
-from monitord.model import Incident, Reason, State, Verdict
+from monitord.model import Reason, State, Verdict
 from monitord.monitors.group import GroupMonitor, GroupOptions
-from tests.dispatch.test_dispatcher import Bench, bench, finish
-from tests.fakes import FakeMonitor, fake_tools, monitor_settings, run_in_fake_time, stall
+from tests.fakes import FakeMonitor, monitor_settings, run_in_fake_time, stall
+from tests.worlds import RunningWorld
 
 ONE_FAILURE = HealthPolicy(fail_after=1)
 
 
-@dataclass
-class World:
-    """Monitors whose next answer a test turns by name, and what was told of them."""
-
-    made: Bench
-    bad: dict[str, Reason]
-    incidents: list[Incident]
-
-    def add(self, name: str, **settings: Any) -> FakeMonitor:
-        async def act() -> Reason:
-            return self.bad.get(name, Reason.OK)
-
-        monitor = FakeMonitor(monitor_settings(name, **settings), fake_tools(self.made.clock), act)
-        self.made.add(monitor)
-        return monitor
-
-    def stands(self, name: str) -> State:
-        return self.made.dispatcher.watched[name].state.stands
-
-    def changes(self, name: str) -> list[State]:
-        return [one.after for one in self.made.transitions if one.monitor == name]
-
-
-def world(made: Bench | None = None) -> World:
-    made = made or bench()
-    found: list[Incident] = []
-    made.sink.incidents.append(found.append)
-    return World(made, {}, found)
-
-
 def run(main: Any) -> None:
     async def whole() -> None:
-        there = world()
+        there = RunningWorld()
         await main(there)
-        await finish(there.made)
+        await there.close()
 
     run_in_fake_time(whole)
 
@@ -65,9 +35,9 @@ def run(main: Any) -> None:
 
 
 def test_a_child_behind_a_parent_that_is_down_is_unreachable_and_opens_no_incident() -> None:
-    async def main(there: World) -> None:
-        there.add("gateway")
-        there.add("shop", depends_on=("gateway",))
+    async def main(there: RunningWorld) -> None:
+        there.monitor("gateway")
+        there.monitor("shop", depends_on=("gateway",))
         await asyncio.sleep(30)
         there.bad = {"gateway": Reason.TIMEOUT_CONNECT, "shop": Reason.TIMEOUT_CONNECT}
         await asyncio.sleep(60)
@@ -86,9 +56,9 @@ def test_a_child_behind_a_parent_that_is_down_is_unreachable_and_opens_no_incide
 
 
 def test_a_child_that_fails_first_waits_for_its_parent_which_is_asked_at_once() -> None:
-    async def main(there: World) -> None:
-        gateway = there.add("gateway", check_every_s=600.0, retry_every_s=20.0)
-        there.add("shop", depends_on=("gateway",), check_every_s=10.0, retry_every_s=1.0)
+    async def main(there: RunningWorld) -> None:
+        gateway = there.monitor("gateway", check_every_s=600.0, retry_every_s=20.0)
+        there.monitor("shop", depends_on=("gateway",), check_every_s=10.0, retry_every_s=1.0)
         await asyncio.sleep(700)
         asked = len(gateway.began)
         there.bad = {"gateway": Reason.TIMEOUT_CONNECT, "shop": Reason.TIMEOUT_CONNECT}
@@ -101,9 +71,9 @@ def test_a_child_that_fails_first_waits_for_its_parent_which_is_asked_at_once() 
 
 
 def test_a_child_that_fails_by_itself_goes_down() -> None:
-    async def main(there: World) -> None:
-        there.add("gateway")
-        there.add("shop", depends_on=("gateway",))
+    async def main(there: RunningWorld) -> None:
+        there.monitor("gateway")
+        there.monitor("shop", depends_on=("gateway",))
         await asyncio.sleep(30)
         there.bad = {"shop": Reason.REFUSED}
         await asyncio.sleep(30)
@@ -113,19 +83,19 @@ def test_a_child_that_fails_by_itself_goes_down() -> None:
 
 
 def test_one_of_two_alternatives_is_enough() -> None:
-    async def main(there: World) -> None:
-        there.add("a")
-        there.add("b")
-        there.add("shop", depends_on_any=("a", "b"))
+    async def main(there: RunningWorld) -> None:
+        there.monitor("a")
+        there.monitor("b")
+        there.monitor("shop", depends_on_any=("a", "b"))
         await asyncio.sleep(30)
         there.bad = {"a": Reason.REFUSED, "shop": Reason.REFUSED}
         await asyncio.sleep(60)
-        assert there.stands("shop") is State.DOWN
+        assert there.state("shop") is State.DOWN
         there.bad = {}
         await asyncio.sleep(60)
         there.bad = dict.fromkeys(("a", "b", "shop"), Reason.REFUSED)
         await asyncio.sleep(60)
-        assert there.stands("shop") is State.UNREACHABLE
+        assert there.state("shop") is State.UNREACHABLE
 
     run(main)
 
@@ -134,66 +104,66 @@ def test_one_of_two_alternatives_is_enough() -> None:
 
 
 def test_a_pause_stops_checks_and_keeps_the_incident_open() -> None:
-    async def main(there: World) -> None:
-        monitor = there.add("web")
+    async def main(there: RunningWorld) -> None:
+        monitor = there.monitor("web")
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
-        there.made.dispatcher.pause("web", Pause("root", there.made.clock.now(), "disk swap"))
+        there.dispatcher.pause("web", Pause("root", there.clock.now(), "disk swap"))
         count = len(monitor.began)
         await asyncio.sleep(600)
         assert len(monitor.began) == count
-        assert there.stands("web") is State.PAUSED
+        assert there.state("web") is State.PAUSED
         assert len(there.incidents) == 1
         there.bad = {}
-        there.made.dispatcher.resume("web")
-        assert there.stands("web") is State.DOWN
+        there.dispatcher.resume("web")
+        assert there.state("web") is State.DOWN
         await asyncio.sleep(20)
-        assert there.stands("web") is State.UP
+        assert there.state("web") is State.UP
         assert there.incidents[-1].closed_at is not None
-        assert there.made.dispatcher.overdue_s() == 0
+        assert there.dispatcher.overdue_s() == 0
 
     run(main)
 
 
 def test_a_pause_survives_a_change_of_the_configuration() -> None:
-    async def main(there: World) -> None:
-        monitor = there.add("web")
-        there.made.dispatcher.pause("web", Pause("root", there.made.clock.now()))
-        changed = FakeMonitor(replace(monitor.settings, timeout_s=1.0), fake_tools(there.made.clock))
-        there.made.dispatcher.apply(there.made.dispatcher.plan([changed.settings], lambda _: changed))
+    async def main(there: RunningWorld) -> None:
+        monitor = there.monitor("web")
+        there.dispatcher.pause("web", Pause("root", there.clock.now()))
+        changed = FakeMonitor(replace(monitor.settings, timeout_s=1.0), there.tools)
+        there.dispatcher.apply(there.dispatcher.plan([changed.settings], lambda _: changed))
         await asyncio.sleep(100)
         assert changed.began == []
-        assert there.stands("web") is State.PAUSED
+        assert there.state("web") is State.PAUSED
 
     run(main)
 
 
 def test_a_paused_monitor_can_be_checked_by_hand() -> None:
-    async def main(there: World) -> None:
-        there.add("web")
-        there.made.dispatcher.pause("web", Pause("root", there.made.clock.now()))
-        result = await there.made.dispatcher.check_now("web")
+    async def main(there: RunningWorld) -> None:
+        there.monitor("web")
+        there.dispatcher.pause("web", Pause("root", there.clock.now()))
+        result = await there.dispatcher.check_now("web")
         assert result.verdict is Verdict.PASS
-        assert there.stands("web") is State.PAUSED
+        assert there.state("web") is State.PAUSED
 
     run(main)
 
 
 def test_failures_before_and_after_a_pause_are_not_in_a_row() -> None:
-    async def main(there: World) -> None:
-        there.add("web")
+    async def main(there: RunningWorld) -> None:
+        there.monitor("web")
         await asyncio.sleep(30)
         there.bad = {"web": Reason.REFUSED}
-        await there.made.dispatcher.check_now("web")
-        there.made.dispatcher.pause("web", Pause("root", there.made.clock.now()))
+        await there.dispatcher.check_now("web")
+        there.dispatcher.pause("web", Pause("root", there.clock.now()))
         await asyncio.sleep(86_400)
-        resumed_at = there.made.clock.now()
-        there.made.dispatcher.resume("web")
+        resumed_at = there.clock.now()
+        there.dispatcher.resume("web")
         await asyncio.sleep(1)
-        assert there.stands("web") is State.UP
+        assert there.state("web") is State.UP
         await asyncio.sleep(20)
-        assert there.stands("web") is State.DOWN
-        assert there.made.transitions[-1].since >= resumed_at
+        assert there.state("web") is State.DOWN
+        assert there.transitions[-1].since >= resumed_at
         assert there.incidents[-1].opened_at >= resumed_at
 
     run(main)
@@ -203,16 +173,16 @@ def test_failures_before_and_after_a_pause_are_not_in_a_row() -> None:
 
 
 def test_three_intervals_without_a_sure_verdict_are_unknown_and_the_incident_stays() -> None:
-    async def main(there: World) -> None:
-        there.add("web", policy=ONE_FAILURE)
+    async def main(there: RunningWorld) -> None:
+        there.monitor("web", policy=ONE_FAILURE)
         await asyncio.sleep(20)
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(20)
         there.bad = {"web": Reason.PROBER_EXHAUSTED}
         await asyncio.sleep(25)
-        assert there.stands("web") is State.DOWN
+        assert there.state("web") is State.DOWN
         await asyncio.sleep(15)
-        assert there.stands("web") is State.UNKNOWN
+        assert there.state("web") is State.UNKNOWN
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(10)
         assert there.changes("web") == [State.UP, State.DOWN, State.UNKNOWN, State.DOWN]
@@ -224,8 +194,8 @@ def test_three_intervals_without_a_sure_verdict_are_unknown_and_the_incident_sta
 # -- windows and silences
 
 
-def window_in(there: World, from_s: float, until_s: float) -> Window:
-    begins_at = there.made.clock.now() + timedelta(seconds=from_s)
+def window_in(there: RunningWorld, from_s: float, until_s: float) -> Window:
+    begins_at = there.clock.now() + timedelta(seconds=from_s)
     return Window("upgrade", until_s - from_s, begins_at=begins_at, monitors=("web",))
 
 
@@ -234,16 +204,16 @@ def test_in_a_window_the_incident_waits_and_opens_after_it_with_its_true_beginni
 ) -> None:
     caplog.set_level(logging.INFO)
 
-    async def main(there: World) -> None:
-        there.add("web")
+    async def main(there: RunningWorld) -> None:
+        there.monitor("web")
         await asyncio.sleep(30)
-        there.made.pipeline.configure(windows=[window_in(there, 5, 120)])
+        there.pipeline.configure(windows=[window_in(there, 5, 120)])
         await asyncio.sleep(10)
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
-        assert there.stands("web") is State.DOWN
+        assert there.state("web") is State.DOWN
         assert there.incidents == []
-        went_down = there.made.transitions[-1]
+        went_down = there.transitions[-1]
         await asyncio.sleep(60)
         assert [one.opened_at for one in there.incidents] == [went_down.since]
         loud = [record for record in caplog.records if record.levelno >= logging.WARNING]
@@ -255,12 +225,12 @@ def test_in_a_window_the_incident_waits_and_opens_after_it_with_its_true_beginni
 def test_a_reload_within_a_window_does_not_announce_it_again(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
-    async def main(there: World) -> None:
-        settings = there.add("web").settings
-        there.made.pipeline.configure(windows=[window_in(there, 5, 120)])
+    async def main(there: RunningWorld) -> None:
+        settings = there.monitor("web").settings
+        there.pipeline.configure(windows=[window_in(there, 5, 120)])
         await asyncio.sleep(30)
-        changed = FakeMonitor(replace(settings, timeout_s=1.0), fake_tools(there.made.clock))
-        there.made.dispatcher.apply(there.made.dispatcher.plan([changed.settings], lambda _: changed))
+        changed = FakeMonitor(replace(settings, timeout_s=1.0), there.tools)
+        there.dispatcher.apply(there.dispatcher.plan([changed.settings], lambda _: changed))
         await asyncio.sleep(10)
 
     run(main)
@@ -271,17 +241,17 @@ def test_a_reload_within_a_window_does_not_announce_it_again(caplog: pytest.LogC
 def test_the_window_that_closes_last_holds_and_its_end_is_known(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
-    async def main(there: World) -> None:
-        there.add("web")
+    async def main(there: RunningWorld) -> None:
+        there.monitor("web")
         await asyncio.sleep(30)
         long = replace(window_in(there, 20, 120), name="move", comment="new rack")
-        there.made.pipeline.configure(windows=[window_in(there, 5, 60), long])
-        watched = there.made.dispatcher.watched["web"]
+        there.pipeline.configure(windows=[window_in(there, 5, 60), long])
+        watched = there.dispatcher.watched["web"]
         seen = []
         for _ in range(3):
             await asyncio.sleep(12)
             seen.append(watched.state.window)
-        until = long.closes_after(there.made.clock.now())
+        until = long.closes_after(there.clock.now())
         assert until is not None
         assert [None if one is None else one.name for one in seen] == ["upgrade", "move", "move"]
         assert seen[-1] == OpenWindow("move", until, "new rack")
@@ -301,10 +271,10 @@ def test_the_window_that_closes_last_holds_and_its_end_is_known(caplog: pytest.L
 def test_what_came_back_within_its_window_is_never_told(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
-    async def main(there: World) -> None:
-        there.add("web")
+    async def main(there: RunningWorld) -> None:
+        there.monitor("web")
         await asyncio.sleep(30)
-        there.made.pipeline.configure(windows=[window_in(there, 0, 120)])
+        there.pipeline.configure(windows=[window_in(there, 0, 120)])
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
         there.bad = {}
@@ -318,15 +288,15 @@ def test_what_came_back_within_its_window_is_never_told(caplog: pytest.LogCaptur
 def test_a_silence_lowers_the_message_and_ends_by_itself(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
-    async def main(there: World) -> None:
-        there.add("web", policy=ONE_FAILURE)
+    async def main(there: RunningWorld) -> None:
+        there.monitor("web", policy=ONE_FAILURE)
         await asyncio.sleep(30)
-        now = there.made.clock.now()
+        now = there.clock.now()
         silence = Silence("s1", Matcher(patterns=("we*",)), now, now + timedelta(seconds=60), "root", "known")
-        there.made.dispatcher.registry.silences.replace_all([silence])
+        there.registry.silences.replace_all([silence])
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(30)
-        assert there.stands("web") is State.DOWN
+        assert there.state("web") is State.DOWN
         assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
         there.bad = {}
         await asyncio.sleep(60)
@@ -346,8 +316,8 @@ def test_only_changes_have_a_catalog_entry(caplog: pytest.LogCaptureFixture) -> 
     """`journalctl -x` adds twelve lines to each message with an id."""
     caplog.set_level(logging.INFO)
 
-    async def main(there: World) -> None:
-        there.add("web", policy=ONE_FAILURE)
+    async def main(there: RunningWorld) -> None:
+        there.monitor("web", policy=ONE_FAILURE)
         await asyncio.sleep(30)
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(30)
@@ -368,8 +338,8 @@ def test_only_changes_have_a_catalog_entry(caplog: pytest.LogCaptureFixture) -> 
 def test_flapping_is_told_once_at_its_beginning_and_once_at_its_end(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
-    async def main(there: World) -> None:
-        there.add("web", policy=ONE_FAILURE)
+    async def main(there: RunningWorld) -> None:
+        there.monitor("web", policy=ONE_FAILURE)
         for _ in range(10):
             there.bad = {"web": Reason.REFUSED}
             await asyncio.sleep(10)
@@ -388,10 +358,10 @@ def test_flapping_is_told_once_at_its_beginning_and_once_at_its_end(caplog: pyte
 # -- false alarms that the peers are known for
 
 
-def many(there: World, count: int = 20) -> list[str]:
+def many(there: RunningWorld, count: int = 20) -> list[str]:
     names = [f"m{number}" for number in range(count)]
     for name in names:
-        there.add(name, check_every_s=30.0, retry_every_s=10.0)
+        there.monitor(name, check_every_s=30.0, retry_every_s=10.0)
     return names
 
 
@@ -400,16 +370,16 @@ def test_a_resolver_that_is_down_for_all_takes_no_monitor_down_and_is_told_once(
 ) -> None:
     caplog.set_level(logging.INFO)
 
-    async def main(there: World) -> None:
+    async def main(there: RunningWorld) -> None:
         names = many(there)
         await asyncio.sleep(120)
         there.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
         await asyncio.sleep(600)
-        assert there.made.pipeline.isolation.is_isolated
-        assert {there.stands(name) for name in names} == {State.UNKNOWN}
+        assert there.pipeline.isolation.is_isolated
+        assert {there.state(name) for name in names} == {State.UNKNOWN}
         there.bad = {}
         await asyncio.sleep(120)
-        assert {there.stands(name) for name in names} == {State.UP}
+        assert {there.state(name) for name in names} == {State.UP}
         assert there.incidents == []
         assert all(State.DOWN not in there.changes(name) for name in names)
 
@@ -419,20 +389,20 @@ def test_a_resolver_that_is_down_for_all_takes_no_monitor_down_and_is_told_once(
 
 
 def test_an_outage_that_a_restart_finds_again_is_believed() -> None:
-    async def main(there: World) -> None:
+    async def main(there: RunningWorld) -> None:
         names = many(there, 6)
         for name in names:
-            health = HealthState(State.DOWN, there.made.clock.now())
-            there.made.dispatcher.watched[name].state = MonitorState(health, State.DOWN)
+            health = HealthState(State.DOWN, there.clock.now())
+            there.dispatcher.watched[name].state = MonitorState(health, State.DOWN)
         there.bad = dict.fromkeys(names, Reason.REFUSED)
         await asyncio.sleep(600)
-        assert {there.stands(name) for name in names} == {State.DOWN}
+        assert {there.state(name) for name in names} == {State.DOWN}
 
     run(main)
 
 
 def test_what_does_not_cross_the_network_is_believed_while_we_are_isolated() -> None:
-    async def main(there: World) -> None:
+    async def main(there: RunningWorld) -> None:
         names = many(there)
         group(there, "all", GroupOptions(members=tuple(names), at_least=1))
 
@@ -442,25 +412,25 @@ def test_what_does_not_cross_the_network_is_believed_while_we_are_isolated() -> 
         async def act() -> Reason:
             return there.bad.get("disk", Reason.OK)
 
-        there.made.add(Local(monitor_settings("disk"), fake_tools(there.made.clock), act))
+        there.add(Local(monitor_settings("disk"), there.tools, act))
         await asyncio.sleep(120)
         there.bad = dict.fromkeys((*names, "disk"), Reason.TIMEOUT_RESOLVE)
         await asyncio.sleep(300)
-        assert there.made.pipeline.isolation.is_isolated
-        assert there.stands("disk") is State.DOWN
-        assert there.stands("all") is not State.DOWN
+        assert there.pipeline.isolation.is_isolated
+        assert there.state("disk") is State.DOWN
+        assert there.state("all") is not State.DOWN
 
     run(main)
 
 
 def test_a_true_outage_of_some_is_told_though_it_came_at_once() -> None:
-    async def main(there: World) -> None:
+    async def main(there: RunningWorld) -> None:
         names = many(there)
         await asyncio.sleep(120)
         broken = names[:8]
         there.bad = dict.fromkeys(broken, Reason.REFUSED)
         await asyncio.sleep(90)
-        assert {name for name in names if there.stands(name) is State.DOWN} == set(broken)
+        assert {name for name in names if there.state(name) is State.DOWN} == set(broken)
 
     run(main)
 
@@ -468,35 +438,35 @@ def test_a_true_outage_of_some_is_told_though_it_came_at_once() -> None:
 def test_a_suspended_machine_takes_nothing_down() -> None:
     """As a laptop does it: asleep for an hour, and for seconds after it there is no network yet."""
 
-    async def main(there: World) -> None:
-        there.add("web", policy=ONE_FAILURE)
+    async def main(there: RunningWorld) -> None:
+        there.monitor("web", policy=ONE_FAILURE)
         await asyncio.sleep(60)
-        there.made.clock.slept_s += 3600
+        there.clock.slept_s += 3600
         there.bad = {"web": Reason.TIMEOUT_RESOLVE}
         await asyncio.sleep(12)
         there.bad = {}
         await asyncio.sleep(60)
         assert there.changes("web") == [State.UP]
-        assert Verdict.INCONCLUSIVE in {verdict for _, verdict, _ in there.made.results}
+        assert Verdict.INCONCLUSIVE in {verdict for _, verdict, _ in there.results}
         # And what fails for longer than the network takes to come back is believed.
-        there.made.clock.slept_s += 3600
+        there.clock.slept_s += 3600
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(40)
-        assert there.stands("web") is State.DOWN
+        assert there.state("web") is State.DOWN
 
     run(main)
 
 
 def test_a_loop_that_stood_still_takes_nothing_down() -> None:
-    async def main(there: World) -> None:
-        there.add("web", policy=ONE_FAILURE)
+    async def main(there: RunningWorld) -> None:
+        there.monitor("web", policy=ONE_FAILURE)
         await asyncio.sleep(60)
 
         async def act() -> Reason:
             stall(30)
             return Reason.TIMEOUT_RESPONSE
 
-        monitor = there.made.dispatcher.watched["web"].monitor
+        monitor = there.dispatcher.watched["web"].monitor
         assert isinstance(monitor, FakeMonitor)
         monitor.act = act
         await asyncio.sleep(100)
@@ -506,8 +476,8 @@ def test_a_loop_that_stood_still_takes_nothing_down() -> None:
 
 
 def test_what_begins_just_after_a_stall_is_not_believed_either() -> None:
-    async def main(there: World) -> None:
-        there.add("web", policy=ONE_FAILURE)
+    async def main(there: RunningWorld) -> None:
+        there.monitor("web", policy=ONE_FAILURE)
         await asyncio.sleep(60)
         stall(15)
         there.bad = {"web": Reason.TIMEOUT_CONNECT}
@@ -516,11 +486,11 @@ def test_what_begins_just_after_a_stall_is_not_believed_either() -> None:
         await asyncio.sleep(10)
         assert there.changes("web") == [State.UP]
         assert (Verdict.INCONCLUSIVE, Reason.PROBER_LATE) in {
-            (verdict, why) for _, verdict, why in there.made.results
+            (verdict, why) for _, verdict, why in there.results
         }
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(11)
-        assert there.stands("web") is State.DOWN
+        assert there.state("web") is State.DOWN
 
     run(main)
 
@@ -528,76 +498,76 @@ def test_what_begins_just_after_a_stall_is_not_believed_either() -> None:
 # -- groups
 
 
-def group(there: World, name: str, options: GroupOptions) -> None:
-    tools = replace(fake_tools(there.made.clock), peers=there.made.dispatcher.registry.peers)
+def group(there: RunningWorld, name: str, options: GroupOptions) -> None:
+    tools = there.tools
     settings = monitor_settings(
         name, check_every_s=300.0, type_name="group", options=options, policy=GroupMonitor.default_policy
     )
-    there.made.add(GroupMonitor(settings, tools))
+    there.add(GroupMonitor(settings, tools))
 
 
 def test_a_group_stands_as_the_worst_of_its_members_at_once() -> None:
-    async def main(there: World) -> None:
-        there.add("web")
-        there.add("database", tags=("shop",))
+    async def main(there: RunningWorld) -> None:
+        there.monitor("web")
+        there.monitor("database", tags=("shop",))
         group(there, "shop", GroupOptions(members=("web",), member_tags=("shop",)))
         await asyncio.sleep(30)
-        assert there.stands("shop") is State.UP
+        assert there.state("shop") is State.UP
         there.bad = {"database": Reason.REFUSED}
         await asyncio.sleep(30)
-        down = {one.monitor: one for one in there.made.transitions if one.after is State.DOWN}
+        down = {one.monitor: one for one in there.transitions if one.after is State.DOWN}
         assert set(down) == {"database", "shop"}
         assert "database" in down["shop"].detail
         assert (down["shop"].at - down["database"].at).total_seconds() < 6
-        there.made.dispatcher.pause("database", Pause("root", there.made.clock.now()))
+        there.dispatcher.pause("database", Pause("root", there.clock.now()))
         await asyncio.sleep(1)
-        assert there.stands("shop") is State.UP
+        assert there.state("shop") is State.UP
 
     run(main)
 
 
 def test_members_of_a_group_by_tags_have_all_of_them() -> None:
-    async def main(there: World) -> None:
-        there.add("web", tags=("shop", "prod"))
-        there.add("test", tags=("shop",))
+    async def main(there: RunningWorld) -> None:
+        there.monitor("web", tags=("shop", "prod"))
+        there.monitor("test", tags=("shop",))
         group(there, "shop", GroupOptions(member_tags=("shop", "prod")))
         group(there, "web-only", GroupOptions(members=("web",)))
         await asyncio.sleep(30)
         there.bad = {"test": Reason.REFUSED}
         await asyncio.sleep(30)
-        assert there.stands("shop") is there.stands("web-only") is State.UP
+        assert there.state("shop") is there.state("web-only") is State.UP
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(30)
-        assert there.stands("shop") is State.DOWN
+        assert there.state("shop") is State.DOWN
 
     run(main)
 
 
 def test_a_group_that_needs_two_of_three() -> None:
-    async def main(there: World) -> None:
+    async def main(there: RunningWorld) -> None:
         for name in ("a", "b", "c"):
-            there.add(name, policy=ONE_FAILURE)
+            there.monitor(name, policy=ONE_FAILURE)
         group(there, "mirrors", GroupOptions(members=("a", "b", "c"), at_least=2))
         await asyncio.sleep(30)
-        assert there.stands("mirrors") is State.UP
+        assert there.state("mirrors") is State.UP
         there.bad = {"a": Reason.REFUSED}
         await asyncio.sleep(30)
-        assert there.stands("mirrors") is State.DEGRADED
+        assert there.state("mirrors") is State.DEGRADED
         there.bad = {"a": Reason.REFUSED, "b": Reason.REFUSED}
         await asyncio.sleep(30)
-        assert there.stands("mirrors") is State.DOWN
+        assert there.state("mirrors") is State.DOWN
 
     run(main)
 
 
 def test_a_group_of_nobody_known_is_inconclusive() -> None:
-    async def main(there: World) -> None:
-        there.add("web")
+    async def main(there: RunningWorld) -> None:
+        there.monitor("web")
         there.bad = {"web": Reason.PROBER_EXHAUSTED}
         group(there, "shop", GroupOptions(members=("web",)))
         await asyncio.sleep(400)
-        assert there.stands("web") is State.UNKNOWN
-        reasons = {reason for name, _, reason in there.made.results if name == "shop"}
+        assert there.state("web") is State.UNKNOWN
+        reasons = {reason for name, _, reason in there.results if name == "shop"}
         assert reasons == {Reason.MEMBERS_UNKNOWN}
 
     run(main)

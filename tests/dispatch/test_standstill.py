@@ -10,9 +10,9 @@ from monitord.health import HealthPolicy
 from monitord.model import Reason, State, Verdict
 from monitord.monitors.heartbeat.monitor import HeartbeatMonitor, Ping, Rhythm
 from monitord.net.base.deadline import Deadline
-from tests.dispatch.test_dispatcher import Bench, bench, finish
-from tests.fakes import fake_tools, monitor_settings, run_in_fake_time, stall
+from tests.fakes import monitor_settings, run_in_fake_time, stall
 from tests.net.base.test_deadline import after_some_turns
+from tests.worlds import RunningWorld
 
 OFFSETS_S = [number / 20 for number in range(20)]
 """When the standstill begins, after the check did."""
@@ -20,7 +20,7 @@ OFFSETS_S = [number / 20 for number in range(20)]
 TIMEOUT_S = 0.9
 
 
-def watch(made: Bench, answers_after_s: float | None, *, has_own_deadline: bool) -> None:
+def watch(made: RunningWorld, answers_after_s: float | None, *, has_own_deadline: bool) -> None:
     """One step of the answer is a timer, the others are read from a socket. None: no answer."""
 
     async def act() -> Reason:
@@ -42,7 +42,7 @@ def watch(made: Bench, answers_after_s: float | None, *, has_own_deadline: bool)
         check_every_s=10.0,
         retry_every_s=5.0,
         timeout_s=TIMEOUT_S,
-        policy=HealthPolicy(fail_after=1),  # type: ignore[arg-type] # the bench says floats
+        policy=HealthPolicy(fail_after=1),
     )
 
 
@@ -53,7 +53,7 @@ def test_standstill_during_a_check_makes_no_monitor_fail(
     stalled_s: float, answers_after_s: float, has_own_deadline: bool
 ) -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
         watch(made, answers_after_s, has_own_deadline=has_own_deadline)
         monitor = made.dispatcher.watched["web"]
         await asyncio.sleep(20)
@@ -65,7 +65,7 @@ def test_standstill_during_a_check_makes_no_monitor_fail(
             await asyncio.sleep(5)
         assert [one.after for one in made.transitions] == [State.UP]
         assert Verdict.FAIL not in {verdict for _, verdict, _ in made.results}
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)
 
@@ -73,21 +73,21 @@ def test_standstill_during_a_check_makes_no_monitor_fail(
 @pytest.mark.parametrize("stalled_s", [0.4, 1.3, 20.0])
 def test_true_failure_during_a_standstill_is_confirmed_by_a_retry(stalled_s: float) -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
         watch(made, None, has_own_deadline=True)
         monitor = made.dispatcher.watched["web"]
         asyncio.get_running_loop().call_at(monitor.cycle.due_at + 0.4, stall, stalled_s)
         await asyncio.sleep(stalled_s + 17)
         assert [one.after for one in made.transitions] == [State.DOWN]
         assert made.results[0][1:] == (Verdict.INCONCLUSIVE, Reason.PROBER_LATE)
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)
 
 
 def test_usual_delays_of_the_loop_do_not_hide_failures() -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
         watch(made, None, has_own_deadline=True)
         loop = asyncio.get_running_loop()
 
@@ -98,7 +98,7 @@ def test_usual_delays_of_the_loop_do_not_hide_failures() -> None:
         loop.call_later(0.2, delay)
         await asyncio.sleep(30)
         assert made.dispatcher.watched["web"].state.stands is State.DOWN
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)
 
@@ -107,7 +107,7 @@ def test_usual_delays_of_the_loop_do_not_hide_failures() -> None:
 @pytest.mark.parametrize("check_every_s", [60.0, 3600.0])
 def test_ping_that_came_during_a_standstill_is_in_time(stalled_s: float, check_every_s: float) -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
         loop = asyncio.get_running_loop()
         settings = monitor_settings(
             "job",
@@ -116,7 +116,7 @@ def test_ping_that_came_during_a_standstill_is_in_time(stalled_s: float, check_e
             policy=HealthPolicy(fail_after=1, degrade_after=1),
             options=Rhythm(every_s=60.0, calendar=None, grace_s=30.0, warn_after_s=30.0),
         )
-        monitor = HeartbeatMonitor(settings, fake_tools(made.clock))
+        monitor = HeartbeatMonitor(settings, made.tools)
         made.add(monitor)
         monitor.ping(Ping(), made.clock.now())
         down_at = loop.time() + 90.0
@@ -129,14 +129,14 @@ def test_ping_that_came_during_a_standstill_is_in_time(stalled_s: float, check_e
         # Without another one it is missed.
         await asyncio.sleep(100)
         assert made.dispatcher.watched["job"].state.stands is State.DOWN
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)
 
 
 def test_loop_is_measured_as_finely_as_the_shortest_timeout_needs() -> None:
     async def main() -> None:
-        made = bench()
+        made = RunningWorld()
         dispatcher: Dispatcher = made.dispatcher
         pings: list[float] = []
         for timeout_s in (30.0, 0.9, 0.1):
@@ -145,6 +145,6 @@ def test_loop_is_measured_as_finely_as_the_shortest_timeout_needs() -> None:
         assert pings == [0.5, 0.9 / 8, 0.05]
         dispatcher.apply(dispatcher.plan([], lambda _: pytest.fail("nothing is made")))
         assert made.pulse.beat_every_s == 0.5
-        await finish(made)
+        await made.close()
 
     run_in_fake_time(main)

@@ -17,143 +17,133 @@ from monitord.interventions import Interventions
 from monitord.model import Observation, Reason
 from monitord.monitors.exec.monitor import ExecMonitor
 from monitord.notifiers import NotifierSettings
-from monitord.status.model.explain import Explanations
 from tests.alerts.made import fake_type
-from tests.dispatch.test_dispatcher import finish
-from tests.dispatch.test_standing import World, window_in, world
-from tests.fakes import alerts_of_nobody, monitor_settings, run_in_fake_time
+from tests.dispatch.test_standing import window_in
+from tests.fakes import monitor_settings, run_in_fake_time
+from tests.worlds import RunningWorld
 
-Situation = Callable[[World, Interventions], Coroutine[Any, Any, None]]
+Situation = Callable[[RunningWorld, Interventions], Coroutine[Any, Any, None]]
 
 
 def explained(situation: Situation, name: str = "web") -> tuple[dict[str, Any], str]:
     async def main() -> dict[str, Any]:
-        there = world()
-        made = there.made
-        interventions = Interventions(
-            made.dispatcher,
-            made.pipeline,
-            made.pipeline.registry.silences,
-            made.clock,
-        )
-        alerts = alerts_of_nobody(made.clock)
-        await situation(there, interventions)
+        there = RunningWorld()
+        await situation(there, there.interventions)
         with fake_type():
-            alerts.apply(AlertSettings((NotifierSettings("ops", "fake", None),)))
+            there.alerts.apply(AlertSettings((NotifierSettings("ops", "fake", None),)))
             try:
-                return Explanations(made.dispatcher, made.pipeline, alerts, made.clock).explain(name)
+                return there.explanations.explain(name)
             finally:
-                await finish(made)
-                await alerts.close()
+                await there.close()
 
     fields = run_in_fake_time(main)
     return fields, "\n".join(fields["sentences"])
 
 
-async def not_checked(there: World, _: Interventions) -> None:
-    there.add("web")
+async def not_checked(there: RunningWorld, _: Interventions) -> None:
+    there.monitor("web")
 
 
-async def soft(there: World, _: Interventions) -> None:
-    there.add("web", retry_every_s=5.0)
+async def soft(there: RunningWorld, _: Interventions) -> None:
+    there.monitor("web", retry_every_s=5.0)
     await asyncio.sleep(30)
     there.bad = {"web": Reason.REFUSED}
     failed = asyncio.Event()
-    there.made.sink.results.append(lambda *_: failed.set())
+    there.sink.results.append(lambda *_: failed.set())
     await failed.wait()
 
 
-async def down(there: World, _: Interventions) -> None:
-    there.add("web")
+async def down(there: RunningWorld, _: Interventions) -> None:
+    there.monitor("web")
     there.bad = {"web": Reason.REFUSED}
     await asyncio.sleep(60)
 
 
-async def failing_by_itself(there: World, _: Interventions) -> None:
-    there.add("web")
+async def failing_by_itself(there: RunningWorld, _: Interventions) -> None:
+    there.monitor("web")
     there.bad = {"web": Reason.CONDITION_FAILED}
     await asyncio.sleep(60)
 
 
-async def acknowledged(there: World, interventions: Interventions) -> None:
+async def acknowledged(there: RunningWorld, interventions: Interventions) -> None:
     await down(there, interventions)
     interventions.acknowledge("web", "kim (uid 1000)", "on it")
 
 
-async def behind_a_parent(there: World, _: Interventions) -> None:
-    there.add("gateway")
-    there.add("web", depends_on=("gateway",))
+async def behind_a_parent(there: RunningWorld, _: Interventions) -> None:
+    there.monitor("gateway")
+    there.monitor("web", depends_on=("gateway",))
     there.bad = dict.fromkeys(("gateway", "web"), Reason.TIMEOUT_CONNECT)
     await asyncio.sleep(60)
 
 
-async def behind_alternatives(there: World, _: Interventions) -> None:
+async def behind_alternatives(there: RunningWorld, _: Interventions) -> None:
     for name in ("line1", "line2"):
-        there.add(name)
-    there.add("web", depends_on_any=("line1", "line2"))
+        there.monitor(name)
+    there.monitor("web", depends_on_any=("line1", "line2"))
     there.bad = dict.fromkeys(("line1", "line2", "web"), Reason.TIMEOUT_CONNECT)
     await asyncio.sleep(60)
 
 
-async def failed_once(there: World, _: Interventions) -> None:
-    there.add("web", retry_every_s=5.0)
+async def failed_once(there: RunningWorld, _: Interventions) -> None:
+    there.monitor("web", retry_every_s=5.0)
     there.bad = {"web": Reason.REFUSED}
     failed = asyncio.Event()
-    there.made.sink.results.append(lambda *_: failed.set())
+    there.sink.results.append(lambda *_: failed.set())
     await failed.wait()
 
 
-async def failing_with_all_others(there: World, _: Interventions) -> None:
+async def failing_with_all_others(there: RunningWorld, _: Interventions) -> None:
     names = ["web", *(f"m{number}" for number in range(9))]
     for name in names:
-        there.add(name, retry_every_s=0.5, policy=HealthPolicy(fail_after=1))
+        there.monitor(name, retry_every_s=0.5, policy=HealthPolicy(fail_after=1))
     there.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
     failed = asyncio.Event()
-    there.made.sink.results.append(lambda one, _: failed.set() if one.name == "web" else None)
+    there.sink.results.append(lambda one, _: failed.set() if one.name == "web" else None)
     await failed.wait()
 
 
-async def inconclusive_from_the_start(there: World, _: Interventions) -> None:
-    there.add("web")
+async def inconclusive_from_the_start(there: RunningWorld, _: Interventions) -> None:
+    there.monitor("web")
     there.bad = {"web": Reason.PROBER_FORBIDDEN}
     await asyncio.sleep(15)
 
 
-async def unknown(there: World, _: Interventions) -> None:
-    there.add("web")
+async def unknown(there: RunningWorld, _: Interventions) -> None:
+    there.monitor("web")
     await asyncio.sleep(15)
     there.bad = {"web": Reason.PROBER_FORBIDDEN}
     await asyncio.sleep(60)
 
 
-async def maintained(there: World, _: Interventions) -> None:
-    there.add("web")
-    there.made.pipeline.configure(windows=[window_in(there, 0, 3600)])
+async def maintained(there: RunningWorld, _: Interventions) -> None:
+    there.monitor("web")
+    there.pipeline.configure(windows=[window_in(there, 0, 3600)])
     await asyncio.sleep(5)
 
 
-async def silenced(there: World, interventions: Interventions) -> None:
-    there.add("web")
-    until = there.made.clock.now() + timedelta(hours=1)
+async def silenced(there: RunningWorld, interventions: Interventions) -> None:
+    there.monitor("web")
+    until = there.clock.now() + timedelta(hours=1)
     interventions.silence(Matcher(names=("web",)), until, "upgrade", "root (uid 0)")
 
 
-async def paused(there: World, _: Interventions) -> None:
-    there.add("web")
-    there.made.dispatcher.pause("web", Pause("root (uid 0)", there.made.clock.now(), "disk swap"))
+async def paused(there: RunningWorld, _: Interventions) -> None:
+    there.monitor("web")
+    there.dispatcher.pause("web", Pause("root (uid 0)", there.clock.now(), "disk swap"))
 
 
-async def flapping(there: World, _: Interventions) -> None:
-    there.add("web", policy=HealthPolicy(fail_after=1))
+async def flapping(there: RunningWorld, _: Interventions) -> None:
+    there.monitor("web", policy=HealthPolicy(fail_after=1))
     for _turn in range(10):
         there.bad = {} if there.bad else {"web": Reason.REFUSED}
         await asyncio.sleep(10)
 
 
-async def isolated(there: World, _: Interventions) -> None:
+async def isolated(there: RunningWorld, _: Interventions) -> None:
     names = ["web", *(f"m{number}" for number in range(9))]
     for name in names:
-        there.add(name)
+        there.monitor(name)
     await asyncio.sleep(30)
     there.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
     await asyncio.sleep(30)
@@ -309,8 +299,8 @@ def test_the_fields_say_the_same_as_the_sentences() -> None:
     ],
 )
 def test_decided_by_names_the_conditions_that_decided(conditions: dict[str, Any], decided_by: str) -> None:
-    async def failing(there: World, _: Interventions) -> None:
-        there.add("web")
+    async def failing(there: RunningWorld, _: Interventions) -> None:
+        there.monitor("web")
         parsed: dict[str, Any] = {
             key: value
             if isinstance(value, bool)
@@ -318,14 +308,14 @@ def test_decided_by_names_the_conditions_that_decided(conditions: dict[str, Any]
             for key, value in conditions.items()
         }
         seen = Observation(
-            there.made.clock.now(),
+            there.clock.now(),
             0.1,
             Reason.OK,
             "/check: OK - disks; all fine",
             {"exit_code": 0, "message": "OK - disks; all fine"},
         )
         judged = judge(seen, replace(monitor_settings(), **parsed), None)
-        watched = there.made.dispatcher.watched["web"]
+        watched = there.dispatcher.watched["web"]
         watched.state = replace(watched.state, last=judged)
 
     fields, text = explained(failing)
@@ -348,8 +338,8 @@ def test_nothing_is_wrong_is_said_of_no_monitor_that_is_not_up(situation: Situat
     assert "nothing is wrong" not in explained(situation)[1]
 
 
-async def up(there: World, _: Interventions) -> None:
-    there.add("web")
+async def up(there: RunningWorld, _: Interventions) -> None:
+    there.monitor("web")
     await asyncio.sleep(15)
 
 
