@@ -230,15 +230,16 @@ class Decider(Enum):
 class Result:
     """An observation, judged; it has no `evidence` any more.
 
-    `conditions`: each with the value that was seen. `well` says of each whether it is as it should be: one that is
-    wanted holds, one that degrades does not. `deciding`: the positions of those that made the verdict if
+    `conditions`: each with the value that was seen. `holds`: whether each is true. `expected`: whether it should be,
+    True for `up_when` and False for `degraded_when`. `deciding`: the positions of those that made the verdict if
     `decided_by` is CONDITIONS.
     """
 
     observation: Observation
     verdict: Verdict
     conditions: tuple[str, ...] = ()
-    well: tuple[bool, ...] = ()
+    holds: tuple[bool, ...] = ()
+    expected: tuple[bool, ...] = ()
     decided_by: Decider = Decider.REASON
     deciding: tuple[int, ...] = ()
 

@@ -93,7 +93,7 @@ class Lifetime:
     def why(self, monitor: str = "web", notifier: str = "ops") -> str:
         """What `monitorctl explain` says about this notifier."""
         notifiers = self.container.explanations.explain(monitor)["notifiers"]
-        return str(next(one["why"] for one in notifiers if one["name"] == notifier))
+        return str(next(one["decision"] for one in notifiers if one["name"] == notifier))
 
     async def kill(self) -> None:
         """As by SIGKILL: from here on nothing is stored, and nothing is sent that a test would see."""

@@ -178,7 +178,7 @@ url = "http://127.0.0.1:{port}/failing"
                 it.wait_for_notification("READY=1")
                 it.wait_for_notification("STATUS=2 monitors: 1 up, 1 down")
                 status = it.get("/status")
-                assert (status["monitors"]["up"], status["monitors"]["down"], status["health"]) == (
+                assert (status["monitors"]["up"], status["monitors"]["down"], status["worst_state"]) == (
                     1,
                     1,
                     "down",

@@ -258,7 +258,7 @@ REASONS: dict[str, Tests] = {
     "prober_suspended": "dispatch/test_dispatcher.py::test_a_failure_over_a_suspend_is_inconclusive",
     "prober_exhausted": "monitors/exec/test_exec.py::test_a_host_without_descriptors_is_inconclusive",
     "prober_forbidden": "monitors/test_icmp.py::test_a_host_that_forbids_ping_sockets_says_what_to_write",
-    "prober_isolated": "dispatch/test_reasons.py::test_when_nearly_all_begin_to_fail_their_failures_are_prober_isolated",
+    "prober_isolated": "dispatch/test_reasons.py::test_failures_are_prober_isolated_when_nearly_all_begin_to_fail",
     "unrecognized": "history/test_failures.py::test_unknown_reason_is_kept_and_read_as_unrecognized",
     "monitor_bug": "dispatch/test_dispatcher.py::test_a_bug_costs_one_check_and_is_inconclusive",
 }

@@ -423,7 +423,8 @@ class Alerts:
         return True
 
     def _drop_for_nobody(self) -> None:
-        """Notifications to notifiers that are not there any more, closing ones after a time: the notifier may come back."""
+        """Notifications to notifiers that are not there any more, closing ones after a time: the notifier may come
+        back."""
         now = self._clock.now()
         for entry in self._outbox.waiting_for_others(self._workers):
             if entry.notification.notifier in self._workers:  # it was its fallback that has left

@@ -1,7 +1,9 @@
 """Delivers for one notifier: groups what comes at once, bounds how much goes out, tries again what was not taken.
 
-A message that was not taken is tried again as it is, with the same key, until it is taken or its notifications are too old:
-somebody who got it although the answer was lost can tell. Which notifications are in it is stored before the first attempt,
+A message that was not taken is tried again as it is, with the same key, until it is taken or its notifications are
+too old:
+somebody who got it although the answer was lost can tell. Which notifications are in it is stored before the first
+attempt,
 so that a restart, a reload and a fallback change neither content nor key. What comes meanwhile waits for the next
 message. The longer it fails the less often it is tried; it is said when failing begins and when it is over. A message
 that the receiver refuses as such is retried in the same way, but holds up no other.

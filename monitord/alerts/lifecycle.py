@@ -55,7 +55,8 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What one notifier knows. `health` None: nothing that a closing notification would have to end. `count`: notifications.
+    """What one notifier knows. `health` None: nothing that a closing notification would have to end. `count`:
+    notifications.
 
     `since` is the beginning of the problem that the last opening notification was about, `flapping_since` that of the
     flapping that it was notified of. `handed_to` is its fallback, if that got a notification of the problem instead.
@@ -159,7 +160,8 @@ def handed_over(alert: Alert, notification: Notification, fallback: str) -> Aler
 
 
 def fallback_to_close(alert: Alert, notification: Notification) -> str | None:
-    """The fallback that got the problem which this notification closes, unless it gets a closing notification of its own."""
+    """The fallback that got the problem which this notification closes, unless it gets a closing notification of its
+    own."""
     told = alert.told.get(notification.notifier)
     if told is None or told.handed_to is None or not notification.kind.is_closing:
         return None

@@ -34,13 +34,14 @@ class DeliveryStatus(Enum):
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """A notification on its way. `delivered_by`: who is to deliver it, which is another one than it is for after a fallback.
+    """A notification on its way. `delivered_by`: who is to deliver it, which is another one than it is for after a
+    fallback.
 
     `message`: the key of the message whose delivery was attempted with it, and `message_at` when for the first time.
     Entries that share it stay one message until the peer refuses it, also over a restart, a reload and a fallback.
 
-    `copy_to`: the fallback that got the problem which this notification closes. It gets the notification as well, unless the notification
-    is handed over to it anyway.
+    `copy_to`: the fallback that got the problem which this notification closes. It gets the notification as well,
+    unless the notification is handed over to it anyway.
 
     `queued_at_s`: of the monotonic clock, as the wall clock may be set meanwhile. None: not known yet in this run.
     """

@@ -1,4 +1,5 @@
-"""Connects the pipeline with the alerts: `Standings` is what the alerts ask, `AlertPublisher` the sink that has them evaluated.
+"""Connects the pipeline with the alerts: `Standings` is what the alerts ask, `AlertPublisher` the sink that has them
+evaluated.
 
 It decides what suppresses notifications: a maintenance window, a silence, an acknowledgement.
 """

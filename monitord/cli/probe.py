@@ -3,8 +3,8 @@
 What is written on the command line becomes the keys of a monitor, read as those of a file are, and goes the road of
 any check. Needs all that the daemon is made of, so monitorctl becomes this process rather than knowing it.
 
-Exit statuses are those of plugins: 0 pass, 1 warn, 2 fail, 3 inconclusive; of several checks the worst counts, a failure
-most. 64 wrong usage (EX_USAGE, sysexits.h).
+Exit statuses are those of plugins: 0 pass, 1 warn, 2 fail, 3 inconclusive; of several checks the worst counts, a
+failure most. 64 wrong usage (EX_USAGE, sysexits.h).
 """
 
 import argparse

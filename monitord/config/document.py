@@ -70,7 +70,8 @@ class Document:
         return self._diagnostics.warnings()
 
     def check(self) -> None:
-        """To be called when every section was read: raises ConfigError with all diagnostics, unknown keys among them."""
+        """To be called when every section was read: raises ConfigError with all diagnostics, unknown keys among
+        them."""
         self.root.finish()
         diagnostics = self._diagnostics.all()
         if diagnostics:

@@ -398,7 +398,8 @@ class Table:
         return self._diagnostics.reader is Reader.OUTSIDER
 
     def unreadable(self, key: str, file: str) -> None:
-        """The file that is named there may not be read by this process. A diagnostic if the service would not, either."""
+        """The file that is named there may not be read by this process. A diagnostic if the service would not,
+        either."""
         if self._diagnostics.reader is not Reader.OUTSIDER:
             self.error(
                 key, f"{file} cannot be read: Permission denied", reading_fix(file, self._diagnostics.reader)

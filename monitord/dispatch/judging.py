@@ -61,7 +61,8 @@ def judge(
         _fit_to_be_seen(result, masking),
         result.verdict,
         result.conditions,
-        result.well,
+        result.holds,
+        result.expected,
         result.decided_by,
         result.deciding,
     )
@@ -90,20 +91,29 @@ def _judge(
     wanted, unwanted = outcomes[: len(settings.up_when)], outcomes[len(settings.up_when) :]
     # The text of a condition may hold a secret as well as the value that it was compared with.
     seen = tuple(masking.mask(outcome.text) for outcome in (*wanted, *unwanted))
-    well = (*(outcome.holds for outcome in wanted), *(not outcome.holds for outcome in unwanted))
+    holds = tuple(outcome.holds for outcome in outcomes)
+    expected = (True,) * len(wanted) + (False,) * len(unwanted)
     missed = [index for index, outcome in enumerate(wanted) if not outcome.holds]
     if missed:
         unresolved = all(wanted[index].unresolved for index in missed)
         reason = Reason.CONDITION_UNRESOLVED if unresolved else Reason.CONDITION_FAILED
         noted = _told(observation, reason, "not met", [wanted[index] for index in missed])
-        return Result(noted, Verdict.FAIL, seen, well, Decider.CONDITIONS, tuple(missed))
+        return Result(noted, Verdict.FAIL, seen, holds, expected, Decider.CONDITIONS, tuple(missed))
     met = [index for index, outcome in enumerate(unwanted) if outcome.holds]
     if met:
         noted = _told(observation, Reason.CONDITION_FAILED, "degraded", [unwanted[index] for index in met])
         return Result(
-            noted, Verdict.WARN, seen, well, Decider.CONDITIONS, tuple(len(wanted) + index for index in met)
+            noted,
+            Verdict.WARN,
+            seen,
+            holds,
+            expected,
+            Decider.CONDITIONS,
+            tuple(len(wanted) + index for index in met),
         )
-    return Result(observation, Verdict.WARN if observation.reason.is_warning else Verdict.PASS, seen, well)
+    return Result(
+        observation, Verdict.WARN if observation.reason.is_warning else Verdict.PASS, seen, holds, expected
+    )
 
 
 def _inverted(result: Result) -> Result:

@@ -32,7 +32,8 @@ SUSPENDED_S = 0.5
 """The machine slept when CLOCK_BOOTTIME gained this much on CLOCK_MONOTONIC."""
 
 SETTLE_AFTER_SUSPEND_S = 15.0
-"""Links, addresses and name servers come back one after the other; failures that begin meanwhile are inconclusive, too."""
+"""Links, addresses and name servers come back one after the other; failures that begin meanwhile are inconclusive,
+too."""
 
 
 class LoopPulse:

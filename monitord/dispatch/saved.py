@@ -138,7 +138,8 @@ def result_record(result: Result) -> dict[str, Any]:
         "fields": dict(observation.fields),
         "address": observation.address,
         "conditions": result.conditions,
-        "well": result.well,
+        "holds": result.holds,
+        "expected": result.expected,
         "excerpt": observation.excerpt,
     }
     if result.decided_by is not Decider.REASON:  # a plain check stores no more than it needs
@@ -168,7 +169,8 @@ def result_of_record(record: Mapping[str, Any]) -> Result:
         observation,
         Verdict(record["verdict"]),
         tuple(record["conditions"]),
-        tuple(record["well"]),
+        tuple(record.get("holds", ())),  # not in the records of earlier releases
+        tuple(record.get("expected", ())),
         Decider(record.get("decided_by", "reason")),
         tuple(int(index) for index in record.get("deciding", ())),
     )

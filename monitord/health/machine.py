@@ -23,7 +23,8 @@
 |                 |   n = degrade_after                   |                                                        |
 | degraded        | pass, n-th in a row,                  | up                                                     |
 |                 |   n = recover_after                   |                                                        |
-| any             | inconclusive                                | as before; streaks stand still                         |
+| any             | inconclusive                                | as before; streaks stand still
+  |
 
 What is not in the table cannot happen. What lies over it (flapping, incidents, …) is in the modules beside it.
 """

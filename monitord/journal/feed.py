@@ -55,7 +55,8 @@ class JournalFailure:
 class JournalQuery:
     """`matches`: one of the values of every field; `pattern`: in the message, of the language of conditions.
 
-    `counts_inconclusive`: whether a message counts that took too long to search. `passes_over`: fields and beginnings of
+    `counts_inconclusive`: whether a message counts that took too long to search. `passes_over`: fields and beginnings
+    of
     values; an entry that has one of them is left out. Entries are counted by slots of `slot_us`, of which `slots` are
     kept.
     """

@@ -25,7 +25,8 @@ MOST_NOTIFICATIONS = 200
 class NotifierSettings:
     """What every notifier has, whatever its type; equal settings mean that a reload leaves it alone.
 
-    `group_wait_s`: so long after the first notification others are waited for, to be told with it, `max_notifications` at most.
+    `group_wait_s`: so long after the first notification others are waited for, to be told with it,
+    `max_notifications` at most.
     `expire_after_s`: a message that could not be delivered for so long is dropped. `fallback`: who is told what this
     one cannot deliver.
     """

@@ -1,7 +1,9 @@
 """What people are told: a notification about one monitor, and the message that carries one or several of them.
 
-A notification has an id that never changes, however often its delivery is tried: who gets it twice can tell. A message is
-what one notifier delivers at once. Its key follows from the notifications in it, so that it is the same at every attempt.
+A notification has an id that never changes, however often its delivery is tried: who gets it twice can tell. A
+message is
+what one notifier delivers at once. Its key follows from the notifications in it, so that it is the same at every
+attempt.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -52,10 +54,11 @@ _CLOSING = frozenset({NotificationKind.RECOVERY, NotificationKind.CLOSED, Notifi
 class Notification:
     """`alert` is the same for all notifications about one problem, from the first to the closing one.
 
-    `since` is when the monitor entered `health` (for FLAPPING: when flapping was recognised), `at` when this notification was
+    `since` is when the monitor entered `health` (for FLAPPING: when flapping was recognised), `at` when this
+    notification was
     made. `started_at` is the beginning of the problem that this notifier was notified of, `duration_s` how long that
-    problem has lasted: for a closing notification until its end, otherwise until `at`. `number` counts the notifications about the
-    alert to this notifier, from 1.
+    problem has lasted: for a closing notification until its end, otherwise until `at`. `number` counts the
+    notifications about the alert to this notifier, from 1.
     """
 
     id: str

@@ -56,7 +56,7 @@ async def completed(path: Path, *words: str) -> list[str]:
         (["probe", "--type", "t"], ["tcp", "tls"]),
         (["probe", "t"], ["tcp://", "tls://"]),
         (["probe", "--up"], ["--up-when"]),
-        (["ping", "--exit-status", "1", "go"], ["good"]),
+        (["heartbeat", "--exit-status", "1", "go"], ["good"]),
         (["unsilence", ""], []),
     ],
 )

@@ -48,7 +48,7 @@ def test_one_monitor_is_not_several() -> None:
         "version": "1",
         "state": "running",
         "uptime_s": 1.0,
-        "history": {"failing": None},
+        "history": {"error": None},
         "reload": {"ok": True},
     }
     one = headline({**status, "monitors": {"total": 1, "up": 1}})
@@ -64,7 +64,7 @@ def test_a_history_that_is_not_written_is_told_in_the_headline() -> None:
             "state": "running",
             "uptime_s": 1.0,
             "monitors": {"total": 1, "up": 1},
-            "history": {"failing": "database or disk is full", "failing_since": "2026-01-01T01:02:03.000Z"},
+            "history": {"error": "database or disk is full", "failing_since": "2026-01-01T01:02:03.000Z"},
             "reload": {"ok": True},
         }
     )

@@ -1,4 +1,5 @@
-"""`monitorctl heartbeat`: what reaches the daemon, with the options and from systemd's environment of an ExecStopPost=."""
+"""`monitorctl heartbeat`: what reaches the daemon, with the options and from systemd's environment of an
+ExecStopPost=."""
 
 import argparse
 import asyncio

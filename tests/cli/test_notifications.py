@@ -64,7 +64,7 @@ async def test_a_notifier_that_fails_is_an_exit_status(tmp_path: Path, capsys: C
         assert await it.ctl("notifiers") == 1
         assert "fails since 2026-01-01 " in capsys.readouterr().out.splitlines()[1]
         assert await it.ctl("notifiers", "--json") == 1
-        assert json.loads(capsys.readouterr().out)["notifiers"][0]["failing"] == "503 busy"
+        assert json.loads(capsys.readouterr().out)["notifiers"][0]["error"] == "503 busy"
         await it.ctl("status")
         line = capsys.readouterr().out.splitlines()[1]
         assert line.startswith("ops cannot deliver since 2026-01-01 ")

@@ -128,7 +128,7 @@ async def test_conditions_are_shown_each_with_what_was_seen(capsys: Capture) -> 
     assert code == 2
     assert "\nreason      condition_failed: a condition, or the type's own, failed\n" in out
     assert "\nbad   status == 201 (200)\n" in out
-    assert "\nwell  body == 'ok' ('ok')\n" in out
+    assert "\nok    body == 'ok' ('ok')\n" in out
     assert re.search(r"^bad   response_time > 0s \(", out, re.MULTILINE)
     assert "\n| HTTP/1.1 200 OK\n|\n| ok\n" in out
 

@@ -13,7 +13,7 @@ def reasons_of(there: RunningWorld, name: str) -> set[Reason]:
     return {reason for one, _, reason in there.results if one == name}
 
 
-def test_when_nearly_all_begin_to_fail_their_failures_are_prober_isolated() -> None:
+def test_failures_are_prober_isolated_when_nearly_all_begin_to_fail() -> None:
     async def main(there: RunningWorld) -> None:
         names = [f"m{number}" for number in range(10)]
         for name in names:

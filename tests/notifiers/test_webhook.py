@@ -190,7 +190,7 @@ async def test_a_template_is_filled_with_the_message(tmp_path: Path, tools: Noti
     keys = '''
 method = "PUT"
 content_type = "text/plain"
-body = """{{ subject }}|{% for one in notifications %}{{ one.monitor }}={{ one.state }};{% endfor %}{{ text | tojson }}"""
+body = """{{ subject }}|{% for n in notifications %}{{ n.monitor }}={{ n.state }};{% endfor %}{{ text | tojson }}"""
 '''
     _, server = await sent(tmp_path, tools, keys)
     (request,) = server.requests

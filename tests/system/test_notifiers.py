@@ -81,7 +81,7 @@ def configure(monitord: Installed, text: str) -> None:
 def test_what_could_not_be_told_outlives_a_crash_and_is_told_once(monitord: Installed, sink: Sink) -> None:
     since = monitord.machine.now_in_journal()
     configure(monitord, FAILING + HOOK)
-    eventually(lambda: monitord.get("/api/v1/notifiers")["notifiers"][0]["failing"])
+    eventually(lambda: monitord.get("/api/v1/notifiers")["notifiers"][0]["error"])
     (line,) = monitord.machine.journal(
         "--unit=monitord", f"MESSAGE_ID={JournalEvent.NOTIFIER_FAILED.message_id}", since=since
     )

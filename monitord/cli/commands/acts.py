@@ -90,7 +90,7 @@ def _tell(options: argparse.Namespace, answer: Json, done: str) -> int:
     for monitor in answer["monitors"] if "monitors" in answer else [answer["monitor"]]:
         print(f"{monitor['name']}: {done} by {answer['by']}; it is {monitor['state']}")
     for one in answer.get("skipped", ()):
-        print(f"{one['name']}: skipped, it {plain(in_local_time(one['why']))}", file=sys.stderr)
+        print(f"{one['name']}: skipped, it {plain(in_local_time(one['detail']))}", file=sys.stderr)
     return EXIT_OK
 
 

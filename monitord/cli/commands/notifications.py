@@ -39,7 +39,7 @@ def _notifiers(options: argparse.Namespace) -> int:
         )
         rows = map(_notifier_cells, found)
         print("\n".join(table(head, rows, room=room(), colour=False, optional=(3, 4, 1))))
-    return EXIT_FAILED if any(one["failing"] for one in found) else EXIT_OK
+    return EXIT_FAILED if any(one["error"] for one in found) else EXIT_OK
 
 
 def _notifier_cells(one: Json) -> tuple[str, ...]:
@@ -47,9 +47,9 @@ def _notifier_cells(one: Json) -> tuple[str, ...]:
     state = "works" if one["last_sent_at"] else "not used yet"
     if one.get("warning"):
         state = plain(one["warning"])
-    if one["failing"]:
-        state = f"fails since {local_with_zone(one['failing_since'])}: {plain(one['failing'])}"
-    return one["name"], one["type"], str(one["waiting"]), str(one["sent"]), last, state
+    if one["error"]:
+        state = f"fails since {local_with_zone(one['failing_since'])}: {plain(one['error'])}"
+    return one["name"], one["type"], str(one["queued"]), str(one["sent"]), last, state
 
 
 def _add_notifications_options(parser: argparse.ArgumentParser) -> None:

@@ -118,7 +118,7 @@ def _check_selection(client: Client, options: argparse.Namespace, found: Sequenc
 def _health(status: Json, found: Sequence[Json], options: argparse.Namespace) -> str:
     """That of the worst of those that were asked for."""
     if not (options.pattern or options.tag or options.state or options.type):
-        return str(status["health"])
+        return str(status["worst_state"])
     return str(worst_first(found)[0]["state"]) if found else "up"
 
 

@@ -80,8 +80,8 @@ def _at_work(status: Json, rate: float | None) -> list[str]:
     per_second = "-" if rate is None else f"{rate:.1f}"
     history = status["history"]
     kept = f"{history['queued']} queued, {history['dropped']} dropped, {_mebibytes(history['size_bytes'])}"
-    if history["failing"] is not None:
-        kept += f"; cannot be written: {history['failing']}"
+    if history["error"] is not None:
+        kept += f"; cannot be written: {history['error']}"
     return [
         f"checks {per_second}/s, {checks['in_flight']} in flight, {checks['queued_for_slot']} waiting, "
         f"{checks['skipped']} skipped, {checks['abandoned']} abandoned",

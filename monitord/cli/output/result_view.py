@@ -115,18 +115,22 @@ def _in_its_unit(field: Any, unit: str | None, longest: int | None) -> str:
 
 def _conditions(result: Json, longest: int | None, *, colour: bool) -> Iterator[str]:
     """A condition that degrades is marked when it holds, one that is wanted when it does not."""
-    conditions, well = result["conditions"], result["well"]
+    conditions = result["conditions"]
     # Of a result from before a restart it may not be known.
-    marks = well if len(well) == len(conditions) else [None] * len(conditions)
-    for text, is_well in zip(conditions, marks, strict=True):
-        yield f"{_mark(is_well=is_well, colour=colour)}  {shorten(plain(text), longest)}"
+    marks: list[bool | None] = [
+        holds == expected for holds, expected in zip(result["holds"], result["expected"], strict=True)
+    ]
+    if len(marks) != len(conditions):
+        marks = [None] * len(conditions)
+    for text, is_met in zip(conditions, marks, strict=True):
+        yield f"{_mark(is_ok=is_met, colour=colour)}  {shorten(plain(text), longest)}"
 
 
-def _mark(*, is_well: bool | None, colour: bool) -> str:
+def _mark(*, is_ok: bool | None, colour: bool) -> str:
     """Never "not": before a condition that degrades it would deny what has just come true."""
-    if is_well is None:
+    if is_ok is None:
         return "    "
-    return paint("well", "pass", colour=colour) if is_well else paint("bad", "fail", colour=colour) + " "
+    return paint("ok", "pass", colour=colour) + "  " if is_ok else paint("fail", "fail", colour=colour)
 
 
 def _excerpt(excerpt: str) -> Iterator[str]:

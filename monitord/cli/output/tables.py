@@ -116,7 +116,7 @@ def headline(status: Json) -> list[str]:
     total = monitors["total"]
     said = f"{counted(total, 'monitor')}: {', '.join(shares)}" if total else "no monitors"
     lines = [f"monitord {status['version']} {status['state']} for {running_for}; {said}"]
-    failing = status["history"]["failing"]
+    failing = status["history"]["error"]
     if failing is not None:
         since = local_with_zone(status["history"]["failing_since"])
         lines.append(f"history is not written since {since}: {plain(failing)}; checks go on")
@@ -126,15 +126,15 @@ def headline(status: Json) -> list[str]:
             f"history was begun again at {local_with_zone(status['history']['reset_at'])}: {plain(reset)}"
         )
     lines += [
-        f"{one['name']} cannot deliver since {local_with_zone(one['failing_since'])}: {plain(one['failing'])}; "
-        f"{counted(one['waiting'], 'notification')} waiting"
+        f"{one['name']} cannot deliver since {local_with_zone(one['failing_since'])}: {plain(one['error'])}; "
+        f"{counted(one['queued'], 'notification')} waiting"
         for one in status.get("notifiers", ())
-        if one["failing"]
+        if one["error"]
     ]
     lines += [
         f"{one['name']}: {plain(one['warning'])}"
         for one in status.get("notifiers", ())
-        if one.get("warning") and not one["failing"]
+        if one.get("warning") and not one["error"]
     ]
     reload = status["reload"]
     if not reload["ok"]:

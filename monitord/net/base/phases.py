@@ -18,7 +18,8 @@ class Phase(Enum):
 
 
 class PhaseTimer:
-    """Phases may come again (redirects); their times add up. `current` stays what it was last, for a failure to name."""
+    """Phases may come again (redirects); their times add up. `current` stays what it was last, for a failure to
+    name."""
 
     __slots__ = ("_entered_at", "_runs", "_seconds", "_started_at", "current", "queued_s")
 

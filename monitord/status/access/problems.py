@@ -31,10 +31,10 @@ class Failure:
 
     where: str
     problem: str
-    fix: str
+    hint: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.problem}{'; ' if self.fix else ''}{self.fix}"
+        return f"{self.where}: {self.problem}{'; ' if self.hint else ''}{self.hint}"
 
 
 class UnknownInput(HTTPNotFound):

@@ -96,7 +96,7 @@ def changed_all(reads: Reads, request: Request, chosen: Selection, more: bytes =
     reads.outdate()
     there = reads.dispatcher.watched
     monitors = b",".join(reads.brief(name) for name in chosen.monitors if name in there)
-    skipped = encode([{"name": name, "why": why} for name, why in chosen.skipped.items()])
+    skipped = encode([{"name": name, "detail": why} for name, why in chosen.skipped.items()])
     body = b'{"by":%s%s,"monitors":[%s],"skipped":%s}' % (encode(asked_by(request)), more, monitors, skipped)
     return json_answer(body)
 

@@ -77,7 +77,7 @@ class Explanations:
             {
                 "name": name,
                 "state": registry.watched[name].state.stands.value if name in registry.watched else None,
-                "says": registry.as_parent(name).name.lower(),
+                "effect": registry.as_parent(name).name.lower(),
                 "is_alternative": name in settings.depends_on_any,
             }
             for name in (*settings.depends_on, *settings.depends_on_any)
@@ -110,7 +110,7 @@ class Explanations:
         return [
             {
                 "name": notifier,
-                "why": why.get(notifier, otherwise),
+                "decision": why.get(notifier, otherwise),
                 "last": last[notifier].notification.title if notifier in last else None,
                 "last_at": text_of(last[notifier].notification.at) if notifier in last else None,
                 "status": last[notifier].status.value if notifier in last else None,
@@ -131,11 +131,11 @@ class Explanations:
 
     def _next(self, watched: Watched, now: datetime) -> Json:
         if watched.cycle.is_checking:
-            return {"at": None, "in_s": None, "why": "is being checked"}
+            return {"at": None, "in_s": None, "detail": "is being checked"}
         if watched.cycle.is_queued:
-            return {"at": None, "in_s": None, "why": "waits for a place among the checks at once"}
+            return {"at": None, "in_s": None, "detail": "waits for a place among the checks at once"}
         if watched.state.pause is not None:
-            return {"at": None, "in_s": None, "why": "paused"}
+            return {"at": None, "in_s": None, "detail": "paused"}
         in_s = max(0.0, watched.cycle.due_at - self._clock.monotonic_s())
         settings = watched.monitor.settings
         every = settings.retry_every_s if watched.state.wants_retry else settings.check_every_s
@@ -143,12 +143,12 @@ class Explanations:
         return {
             "at": text_of(now + timedelta(seconds=in_s)),
             "in_s": round(in_s, 3),
-            "why": f"{key} is {format_duration(every)}",
+            "detail": f"{key} is {format_duration(every)}",
         }
 
 
 def _is_down(parent: Json) -> bool:
-    return bool(parent["says"] == Parents.DOWN.name.lower())
+    return bool(parent["effect"] == Parents.DOWN.name.lower())
 
 
 def _cause_of_unreachable(watched: Watched, parents: Sequence[Json]) -> str:
@@ -177,7 +177,7 @@ def _cause_of_pending(watched: Watched, fields: Json) -> str:
         reason = last.observation.reason.value
         return f"It is pending because no check has been conclusive yet ({reason}), at least {until}."
     count, needed = watched.state.health.streak_length, policy.fail_after
-    failing = [one["name"] for one in fields["parents"] if one["says"] == Parents.FAILING.name.lower()]
+    failing = [one["name"] for one in fields["parents"] if one["effect"] == Parents.FAILING.name.lower()]
     if failing and count >= needed:
         return f"It is pending until the state of {joined(failing)}, on which it depends, is confirmed."
     if count >= needed or fields["is_isolation_suspected"]:
@@ -276,17 +276,18 @@ def _sentences(fields: Json, aware: Collection[str]) -> list[str]:
         said.append(fields["cause"])
     said += _of_the_streak(fields)
     said += [
-        f"It depends on {parent['name']}, which is {parent['state'] or 'not configured'}{_PARENT_SAYS[parent['says']]}."
+        f"It depends on {parent['name']}, which is {parent['state'] or 'not configured'}"
+        f"{_PARENT_SAYS[parent['effect']]}."
         for parent in fields["parents"]
     ]
     said += _of_people(fields)
     said += _of_notifiers(fields["notifiers"], aware)
     upcoming = fields["next"]
     if upcoming["at"] is None:
-        said.append(f"Next: {upcoming['why']}.")
+        said.append(f"Next: {upcoming['detail']}.")
     else:
         in_words = format_duration(float(round(upcoming["in_s"])))
-        said.append(f"Next check in {in_words}, at {upcoming['at']} ({upcoming['why']}).")
+        said.append(f"Next check in {in_words}, at {upcoming['at']} ({upcoming['detail']}).")
     return said
 
 
@@ -356,18 +357,20 @@ def _of_notifiers(notifiers: list[Json], aware: Collection[str]) -> list[str]:
     said = []
     for one in notifiers:
         if one["last"] is None:
-            said.append(f"{one['name']}: {one['why']}.")
+            said.append(f"{one['name']}: {one['decision']}.")
             continue
         # That it was told is said by its last notification.
-        sentence = f"{one['name']}: " + ("" if one["name"] in aware else f"{one['why']}; ")
-        sentence += f"the last notification, of {one['last_at']}, is {_FATE[one['status']]} ({one['last']})"
+        sentence = f"{one['name']}: " + ("" if one["name"] in aware else f"{one['decision']}; ")
+        sentence += (
+            f"the last notification, of {one['last_at']}, is {_DELIVERY_WORDS[one['status']]} ({one['last']})"
+        )
         if one["response"] and one["status"] != "sent":
             sentence += f": {one['response']}"
         said.append(f"{sentence}.")
     return said
 
 
-_FATE = {"waiting": "not delivered yet", "sent": "delivered", "expired": "given up"}
+_DELIVERY_WORDS = {"queued": "not delivered yet", "sent": "delivered", "expired": "expired"}
 
 
 def _comment(text: str | None) -> str:

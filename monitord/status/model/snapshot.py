@@ -41,7 +41,7 @@ class Snapshots:
         worst = next((health for health in WORST_FIRST if counts[health]), State.UP)
         return {
             "state": control.state,
-            "health": worst.value,
+            "worst_state": worst.value,
             "version": __version__,
             "pid": os.getpid(),
             "started_at": text_of(self.started_at),
@@ -166,7 +166,8 @@ def result_of(result: Result) -> Json:
         "duration_s": round(observation.duration_s, 6),
         "address": observation.address,
         "conditions": list(result.conditions),
-        "well": list(result.well),
+        "holds": list(result.holds),
+        "expected": list(result.expected),
         "fields": _rounded(observation.fields),
         "excerpt": observation.excerpt,
     }
@@ -214,12 +215,12 @@ def _notifier_of(worker: DeliveryWorker, waiting: int) -> Json:
     return {
         "name": settings.name,
         "type": settings.type_name,
-        "waiting": waiting,
+        "queued": waiting,
         "sent": worker.sent,
         "failed_attempts": worker.failed,
         "expired": worker.expired,
         "last_sent_at": text_of(worker.last_sent_at),
-        "failing": worker.failing,
+        "error": worker.failing,
         "failing_since": text_of(worker.failing_since),
         "warning": worker.warning,
         "fallback": settings.fallback,
@@ -232,7 +233,7 @@ def history_of(stats: HistoryStats) -> Json:
         "queued": stats.queued,
         "written": stats.written,
         "dropped": stats.dropped,
-        "failing": stats.failing,
+        "error": stats.failing,
         "failing_since": text_of(stats.since),
         "last_commit_at": text_of(stats.last_commit_at),
         "max_commit_s": round(stats.max_commit_s, 6),

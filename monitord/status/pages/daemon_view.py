@@ -123,17 +123,17 @@ def _history(stats: HistoryStats | None) -> tuple[FieldValue, ...]:
 
 def _notifier(one: Mapping[str, Any]) -> FieldValue:
     said = "not used yet"
-    if one["failing"] is not None:
-        said = f"fails since {_moment(one['failing_since'])}: {one['failing']}"
+    if one["error"] is not None:
+        said = f"fails since {_moment(one['failing_since'])}: {one['error']}"
     elif one["last_sent_at"] is not None:
         told = wording.several(one["sent"], "notification")
         said = f"works, {told} delivered, the last one at {_moment(one['last_sent_at'])}"
     if one["warning"] is not None:
         said += f"; {one['warning']}"
-    if one["waiting"]:
-        said += f"; {wording.several(one['waiting'], 'notification')} waiting"
+    if one["queued"]:
+        said += f"; {wording.several(one['queued'], 'notification')} waiting"
     return FieldValue(
-        f"{one['name']} ({one['type']})", said, one["failing"] is not None or one["warning"] is not None
+        f"{one['name']} ({one['type']})", said, one["error"] is not None or one["warning"] is not None
     )
 
 

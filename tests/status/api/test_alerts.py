@@ -50,7 +50,7 @@ async def test_what_was_told_is_listed_with_what_became_of_it() -> None:
         assert (await ask("GET", "/notifications?monitor=good")).json()["total"] == 0
         assert (await ask("GET", "/notifications?limit=0")).status == 400
         (ops,) = (await ask("GET", "/notifiers")).json()["notifiers"]
-        assert (ops["name"], ops["sent"], ops["waiting"], ops["failing"]) == ("ops", 1, 0, None)
+        assert (ops["name"], ops["sent"], ops["queued"], ops["error"]) == ("ops", 1, 0, None)
         explained = (await ask("GET", "/monitors/bad/explain")).json()
         (why,) = explained["notifiers"]
         assert (why["last"], why["status"]) == ("DOWN: bad", "sent")
@@ -66,7 +66,7 @@ async def test_a_notifier_that_fails_shows_why_everywhere() -> None:
             await ask("POST", "/monitors/bad/check")
         await delivered(made)
         (ops,) = (await ask("GET", "/notifiers")).json()["notifiers"]
-        assert (ops["failing"], ops["waiting"], ops["failed_attempts"]) == ("503 busy", 1, 1)
+        assert (ops["error"], ops["queued"], ops["failed_attempts"]) == ("503 busy", 1, 1)
         assert ops["failing_since"] is not None
         explained = (await ask("GET", "/monitors/bad/explain")).json()
         assert any("is not delivered yet (DOWN: bad): 503 busy" in said for said in explained["sentences"])

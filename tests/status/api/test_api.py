@@ -273,7 +273,7 @@ async def test_a_bad_query_is_told_with_the_fix(target: str, where: str, problem
         "title": "Bad Request",
         "status": 400,
         "detail": f"{where}: {problem}; {fix}",
-        "errors": [{"where": where, "problem": problem, "fix": fix}],
+        "errors": [{"where": where, "problem": problem, "hint": fix}],
     }
 
 
@@ -453,7 +453,7 @@ async def test_nothing_is_done_where_one_is_not_known(
         ask = await described(client)
         response = await ask("POST", f"/{act}", body)
         assert response.status == 404
-        assert response.json()["errors"] == [{"where": where, "problem": problem, "fix": fix}]
+        assert response.json()["errors"] == [{"where": where, "problem": problem, "hint": fix}]
         assert (await ask("GET", "/status")).json()["checks"]["total"] == 0
     assert made.interventions.asked == []
 

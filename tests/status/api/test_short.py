@@ -19,7 +19,7 @@ async def test_status_counts_monitors_by_state(tmp_path: Path) -> None:
         await at.post("monitors", "bad", "check")
         status = await at.get("status")
     assert status["state"] == "running"
-    assert status["health"] == "down"
+    assert status["worst_state"] == "down"
     assert status["version"] == __version__
     assert status["monitors"] == {
         "total": 3, "pending": 1, "up": 1, "degraded": 0, "down": 1, "unreachable": 0, "unknown": 0, "paused": 0,
