@@ -8,15 +8,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, TypeVar
 
-from monitord.alerts import Alerts, Standing
-from monitord.clock import Clock
 from monitord.config import Table
 from monitord.dispatch import Sink, Watched
 from monitord.health import HealthPolicy
 from monitord.model import Incident, Observation, Reason, Result, Transition
 from monitord.monitors import Monitor, MonitorSettings, Tools
-from monitord.net import HttpClient, Processes, Resolver, TlsContexts
-from monitord.notifiers import NotifierTools
+from monitord.net import HttpClient, Resolver, TlsContexts
 
 T = TypeVar("T")
 
@@ -235,13 +232,6 @@ class FakeSink(Sink):
 
 async def stored_at_once(_: float) -> None:
     """Of a history that is never behind."""
-
-
-def alerts_of_nobody(clock: Clock, standing_of: Callable[[str], Standing | None] = lambda _: None) -> Alerts:
-    """Without notifiers, until some are applied; keeps nothing."""
-    http = HttpClient(user_agent="tests", resolver=Resolver(), tls_contexts=TlsContexts())
-    tools = NotifierTools(clock, http, Processes())
-    return Alerts(tools, "here.example.org", lambda *_: None, stored_at_once, standing_of, {})
 
 
 def fake_tools(clock: FakeClock) -> Tools:

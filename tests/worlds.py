@@ -39,7 +39,8 @@ class MemoryHistory(History):
 class World(ApplicationContainer):
     """A container with a sink of the test after those of the daemon. Construct it on a running loop.
 
-    `bad`: the reason of the next checks of monitors that `monitor` made, by name; the others pass.
+    `history_path`: of a real history. Without it only the daemon's own state is kept, in memory; `kept` is that of an
+    earlier run. `bad`: the reason of the next checks of monitors that `monitor` made, by name; the others pass.
     """
 
     def __init__(
@@ -48,11 +49,15 @@ class World(ApplicationContainer):
         clock: Clock | None = None,
         settings: Settings | None = None,
         history_path: Path | None = None,
+        kept: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         super().__init__(settings or Settings(), environ={})
         self.override(ApplicationContainer.clock, clock or FakeClock())
         self.override(ApplicationContainer.origin, "here.example.org")
         self.override(ApplicationContainer.history_path, history_path)
+        if history_path is None:
+            self.override(ApplicationContainer.history, MemoryHistory(kept or {}, self.clock))
+            self.override(ApplicationContainer.kept, Kept(own=dict(kept or {})))
         self.bad: dict[str, Reason] = {}
         self.results: list[tuple[str, Verdict, Reason]] = []
         self.transitions: list[Transition] = []
@@ -114,7 +119,7 @@ class World(ApplicationContainer):
 
 
 class RunningWorld(World):
-    """A world whose dispatcher runs, in time that jumps. `kept`: what an earlier run has stored as its own state."""
+    """A world whose dispatcher runs, in time that jumps."""
 
     clock: FakeClock
     history: MemoryHistory
@@ -122,9 +127,7 @@ class RunningWorld(World):
     def __init__(
         self, in_all: int = 256, per_host: int = 8, kept: Mapping[str, Mapping[str, Any]] | None = None
     ) -> None:
-        super().__init__(settings=Settings(limits=LimitSettings(in_all, per_host)))
-        self.override(ApplicationContainer.history, MemoryHistory(kept or {}, self.clock))
-        self.override(ApplicationContainer.kept, Kept(own=dict(kept or {})))
+        super().__init__(settings=Settings(limits=LimitSettings(in_all, per_host)), kept=kept)
         self.start()
 
 

@@ -2,39 +2,28 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
+from monitord.application import ApplicationContainer
 from monitord.bridges.recorder import (
-    ISOLATION,
     MOST_GONE,
     Recorder,
 )
-from monitord.clock import Clock, SystemClock
+from monitord.clock import SystemClock
 from monitord.dispatch import (
-    CheckLog,
-    Dispatcher,
-    LoggedChecks,
-    LoopPulse,
     Pause,
-    Pipeline,
-    Places,
-    Registry,
 )
 from monitord.health import HealthPolicy
 from monitord.history import History, HistorySettings
-from monitord.model import Incident, Reason, State
-from monitord.monitors import Tools
+from monitord.model import Reason, State
 from tests.fakes import (
-    FakeClock,
     FakeMonitor,
-    FakeSink,
-    fake_tools,
     monitor_settings,
 )
+from tests.worlds import World, answers
 
 ONE_FAILURE = HealthPolicy(fail_after=1)
 
@@ -43,35 +32,23 @@ class OtherMonitor(FakeMonitor):
     type_name: ClassVar[str] = "other"
 
 
-@dataclass
-class Run:
+class Run(World):
     """One run of a daemon on a database. Its time is real; checks come when the test wants them."""
 
-    clock: Clock
-    dispatcher: Dispatcher
-    history: History
-    recorder: Recorder
-    incidents: list[Incident] = field(default_factory=list)
-    told: list[State] = field(default_factory=list)
+    def __init__(self, history_path: Path, most_gone: int) -> None:
+        super().__init__(clock=SystemClock(), history_path=history_path)
+        self.open_history()
+        recorder = Recorder(self.history, self.registry, self.clock, self.kept, most_gone)
+        self.override(ApplicationContainer.recorder, recorder)
 
-    def add(self, name: str, reason: Reason = Reason.OK, **settings: Any) -> FakeMonitor:
-        async def act() -> Reason:
-            return reason
-
-        settings = {"check_every_s": 3600.0, "policy": ONE_FAILURE, **settings}
-        monitor = FakeMonitor(monitor_settings(name, **settings), self.tools(), act)
-        present = [watched.monitor.settings for watched in self.dispatcher.watched.values()]
-        self.dispatcher.apply(self.dispatcher.plan([*present, monitor.settings], lambda _: monitor))
-        return monitor
-
-    def tools(self) -> Tools:
-        return replace(fake_tools(FakeClock()), clock=self.clock)
+    def with_reason(self, name: str, reason: Reason = Reason.OK, **settings: Any) -> FakeMonitor:
+        """Add a monitor whose every check has this reason."""
+        return self.monitor(
+            name, answers(reason), **{"check_every_s": 3600.0, "policy": ONE_FAILURE, **settings}
+        )
 
     async def check(self, name: str) -> None:
         await self.dispatcher.check_now(name)
-
-    def stands(self, name: str) -> State:
-        return self.dispatcher.watched[name].state.stands
 
 
 async def in_a_run(
@@ -81,29 +58,15 @@ async def in_a_run(
     is_killed: bool = False,
     most_gone: int = MOST_GONE,
 ) -> Run:
-    clock = SystemClock()
-    log = CheckLog(LoggedChecks.ALL)
-    history = History(path, HistorySettings(), clock)
-    kept = history.open()
-    registry, sink = Registry(), FakeSink()
-    recorder = Recorder(history, registry, clock, kept, most_gone)
-    pipeline = Pipeline(
-        clock, LoopPulse(clock), log, registry, (recorder, sink), was_isolated=ISOLATION in kept.own
-    )
-    dispatcher = Dispatcher(pipeline, Places(256, 8), clock, log, recorder.recall)
-    run = Run(clock, dispatcher, history, recorder)
-    sink.incidents.append(run.incidents.append)
-    sink.transitions.append(lambda change: run.told.append(change.after))
-    history.start()
-    dispatcher.start()
+    run = Run(path, most_gone)
+    run.start()
     await live(run)
     if is_killed:
         # As long as a batch waits, and what comes after it is lost.
         await asyncio.sleep(0.6)
     else:
-        recorder.save()
-    await dispatcher.close(0.0)
-    await history.close(5.0)
+        run.recorder.save()
+    await run.close()
     return run
 
 
@@ -113,23 +76,23 @@ async def test_a_restart_in_the_middle_of_an_outage_announces_and_counts_nothing
     path = tmp_path / "history.sqlite3"
 
     async def first(run: Run) -> None:
-        run.add("web", Reason.REFUSED)
+        run.with_reason("web", Reason.REFUSED)
         await run.check("web")
 
     async def second(run: Run) -> None:
-        run.add("web", Reason.REFUSED)
+        run.with_reason("web", Reason.REFUSED)
         run.recorder.close_other_incidents()
-        assert run.stands("web") is State.DOWN
+        assert run.state("web") is State.DOWN
         await run.check("web")
 
     async def third(run: Run) -> None:
-        run.add("web")
+        run.with_reason("web")
         await run.check("web")
 
     one = await in_a_run(path, first)
     two = await in_a_run(path, second, is_killed=True)
     three = await in_a_run(path, third)
-    assert (one.told, two.told, three.told) == ([State.DOWN], [], [State.UP])
+    assert (one.changes("web"), two.changes("web"), three.changes("web")) == ([State.DOWN], [], [State.UP])
     assert two.incidents == []
     (opened,), (closed,) = one.incidents, three.incidents
     assert closed.id == opened.id
@@ -145,17 +108,17 @@ async def test_the_last_result_the_pause_and_the_memory_are_there_again(tmp_path
     path = tmp_path / "history.sqlite3"
 
     async def first(run: Run) -> None:
-        run.add("web").kept = {"cursor": 7}
+        run.with_reason("web").kept = {"cursor": 7}
         await run.check("web")
         run.dispatcher.pause("web", Pause("kim", run.clock.now(), "disk"))
 
     async def second(run: Run) -> None:
-        monitor = run.add("web")
+        monitor = run.with_reason("web")
         watched = run.dispatcher.watched["web"]
         assert watched.state.last is not None
         assert watched.state.last.observation.detail == "looked"
         assert watched.state.pause is not None
-        assert (watched.state.pause.by, run.stands("web")) == ("kim", State.PAUSED)
+        assert (watched.state.pause.by, run.state("web")) == ("kim", State.PAUSED)
         assert monitor.kept == {"cursor": 7}
         assert monitor.heard == ["remember", "start"]
 
@@ -168,7 +131,7 @@ async def test_the_next_check_is_due_when_it_was(tmp_path: Path) -> None:
     due: list[float] = []
 
     async def live(run: Run) -> None:
-        run.add("web")
+        run.with_reason("web")
         watched = run.dispatcher.watched["web"]
         if not due:
             await run.check("web")
@@ -182,14 +145,14 @@ async def test_the_next_check_is_due_when_it_was(tmp_path: Path) -> None:
 
 async def test_a_typo_and_a_reload_lose_nothing(tmp_path: Path) -> None:
     async def live(run: Run) -> None:
-        run.add("web", Reason.REFUSED)
+        run.with_reason("web", Reason.REFUSED)
         await run.check("web")
         settings = run.dispatcher.watched["web"].monitor.settings
-        run.dispatcher.apply(run.dispatcher.plan([], lambda _: run.add("never")))
+        run.dispatcher.apply(run.dispatcher.plan([], lambda _: run.with_reason("never")))
         assert [incident.closed_at is None for incident in run.incidents] == [True, False]
-        back = FakeMonitor(settings, run.tools())
+        back = FakeMonitor(settings, run.tools)
         run.dispatcher.apply(run.dispatcher.plan([settings], lambda _: back))
-        assert run.stands("web") is State.DOWN
+        assert run.state("web") is State.DOWN
         assert run.dispatcher.watched["web"].state.last is not None
 
     await in_a_run(tmp_path / "history.sqlite3", live)
@@ -201,15 +164,15 @@ async def test_of_what_comes_and_goes_not_all_is_remembered_for_ever(tmp_path: P
 
     async def first(run: Run) -> None:
         for number in range(4):
-            monitor = run.add(f"run-{number}", Reason.REFUSED)
+            monitor = run.with_reason(f"run-{number}", Reason.REFUSED)
             await run.check(monitor.name)
-            run.dispatcher.apply(run.dispatcher.plan([], lambda _: run.add("never")))
+            run.dispatcher.apply(run.dispatcher.plan([], lambda _: run.with_reason("never")))
 
     async def second(run: Run) -> None:
         for number in range(4):
-            run.add(f"run-{number}")
+            run.with_reason(f"run-{number}")
         run.recorder.close_other_incidents()
-        stands = [run.stands(f"run-{number}") for number in range(4)]
+        stands = [run.state(f"run-{number}") for number in range(4)]
         assert stands == [State.PENDING, State.PENDING, State.DOWN, State.DOWN]
 
     await in_a_run(path, first, most_gone=2)
@@ -220,13 +183,13 @@ async def test_a_renamed_monitor_takes_its_past_along_also_over_a_restart(tmp_pa
     path = tmp_path / "history.sqlite3"
 
     async def first(run: Run) -> None:
-        run.add("old", Reason.REFUSED)
+        run.with_reason("old", Reason.REFUSED)
         await run.check("old")
 
     async def second(run: Run) -> None:
-        run.add("new", Reason.REFUSED, renamed_from="old")
+        run.with_reason("new", Reason.REFUSED, renamed_from="old")
         run.recorder.close_other_incidents()
-        assert run.stands("new") is State.DOWN
+        assert run.state("new") is State.DOWN
         incident = run.dispatcher.watched["new"].state.incident
         assert incident is not None
         assert incident.monitor == "new"
@@ -243,11 +206,11 @@ async def test_the_incident_of_a_monitor_that_left_while_the_daemon_was_down_is_
     path = tmp_path / "history.sqlite3"
 
     async def first(run: Run) -> None:
-        run.add("web", Reason.REFUSED)
+        run.with_reason("web", Reason.REFUSED)
         await run.check("web")
 
     async def second(run: Run) -> None:
-        run.add("other")
+        run.with_reason("other")
         run.recorder.close_other_incidents()
         await asyncio.sleep(0.6)
         (incident,) = await run.history.incidents()
@@ -261,7 +224,7 @@ async def test_time_that_failures_took_to_be_believed_counts_as_down(tmp_path: P
     async def live(run: Run) -> None:
         clock = run.clock
         began = clock.now()
-        run.add("web", Reason.REFUSED, policy=HealthPolicy(fail_after=2))
+        run.with_reason("web", Reason.REFUSED, policy=HealthPolicy(fail_after=2))
         await run.check("web")
         await asyncio.sleep(0.5)
         await run.check("web")
@@ -279,10 +242,10 @@ async def test_a_monitor_that_becomes_one_of_another_type_leaves_neither_inciden
 ) -> None:
     async def live(run: Run) -> None:
         began, name = run.clock.now(), "web" if renamed_from is None else "shop"
-        run.add("web", Reason.REFUSED)
+        run.with_reason("web", Reason.REFUSED)
         await run.check("web")
         settings = monitor_settings(name, check_every_s=3600.0, renamed_from=renamed_from)
-        other = OtherMonitor(settings, run.tools())
+        other = OtherMonitor(settings, run.tools)
         run.dispatcher.apply(run.dispatcher.plan([settings], lambda _: other))
         assert [incident.closed_at is None for incident in run.incidents] == [True, False]
         changed = run.clock.now()

@@ -10,34 +10,25 @@ from typing import Any
 import pytest
 from dbus_fast import Message
 
+from monitord.application import ApplicationContainer
 from monitord.dispatch import (
     AutoMode,
     AutoSettings,
     AutoUnits,
-    CheckLog,
-    Dispatcher,
-    LoggedChecks,
-    LoopPulse,
-    Pipeline,
-    Places,
-    UnitRecoveries,
-    Watched,
 )
 from monitord.dispatch import auto_units as module
 from monitord.model import Incident, State
-from monitord.monitors import Monitor, MonitorSettings
+from monitord.monitors import MonitorSettings
 from monitord.monitors.systemd.common import compile_patterns
 from monitord.monitors.systemd.unit import ExpectedState, OnCrash, UnitMonitor, UnitOptions
 from monitord.net.dbus.units import Units
 from monitord.settings import read_settings
 from tests.buses import Daemon, FakeSystemd, service, until
 from tests.fakes import (
-    FakeClock,
-    FakeSink,
-    fake_tools,
     monitor_settings,
 )
 from tests.systemds import MovedClock, a_host
+from tests.worlds import World
 
 NGINX, BACKUP = "nginx.service", "backup.service"
 TEMPLATE = replace(
@@ -59,37 +50,30 @@ class Host:
         self.start()
 
     def start(self) -> None:
-        check_log = CheckLog(LoggedChecks.CHANGES)
-        self.pulse = LoopPulse(self.clock)
-        recoveries, sink = UnitRecoveries(self.clock), FakeSink()
-        sink.incidents.append(self.incidents.append)
-        pipeline = Pipeline(self.clock, self.pulse, check_log, sinks=(recoveries, sink))
-        places: Places[Watched] = Places(256, 8)
-        self.dispatcher = Dispatcher(pipeline, places, self.clock, check_log)
+        """Run a daemon that continues from `kept`."""
+        self.world = world = World(clock=self.clock, kept=json.loads(json.dumps(self.kept)))
+        world.sink.incidents.append(self.incidents.append)
+        world.override(ApplicationContainer.units, self.units)
+        self.dispatcher = world.dispatcher
         self.auto = AutoUnits(
-            self.dispatcher,
-            recoveries,
-            self.units,
-            self._build,
+            world.dispatcher,
+            world.unit_recoveries,
+            world.units,
+            world.build_monitor,
             self.kept.__setitem__,
-            json.loads(json.dumps(self.kept)),
+            world.kept.own,
             ask_again_after_s=0.05,
         )
-        self.dispatcher.start()
-        self.pulse.start()
+        world.start()
 
     async def stop(self) -> None:
         await self.auto.close()
         await self.auto.close()
-        await self.dispatcher.close(0.0)
-        self.pulse.stop()
-
-    def _build(self, settings: MonitorSettings) -> Monitor[Any]:
-        return UnitMonitor(settings, replace(fake_tools(FakeClock()), clock=self.clock, units=self.units))
+        await self.world.close()
 
     def configure(self, settings: AutoSettings, *monitors: MonitorSettings) -> None:
         """As a start or a reload does."""
-        self.dispatcher.apply(self.dispatcher.plan(monitors, self._build))
+        self.dispatcher.apply(self.dispatcher.plan(monitors, self.world.build_monitor))
         self.auto.apply(settings, monitors)
 
     @property

@@ -5,7 +5,6 @@ import logging
 import time
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime, timedelta
 from typing import ClassVar
 
 import pytest
@@ -217,15 +216,6 @@ def test_long_evaluations_of_several_monitors_take_turns_as_a_whole() -> None:
     assert order == ["a"] * 3 + ["b"] * 3
 
 
-class SteppedClock(FakeClock):
-    """Its wall clock is ahead."""
-
-    ahead_s = 0.0
-
-    def now(self) -> datetime:
-        return super().now() + timedelta(seconds=self.ahead_s)
-
-
 class BrokenSink(Sink):
     """Fails at one of the events, and counts how often it was asked to consume it."""
 
@@ -270,7 +260,7 @@ def test_exception_in_a_sink_is_logged_and_costs_neither_the_result_nor_the_othe
     caplog: pytest.LogCaptureFixture, event: str
 ) -> None:
     async def main() -> None:
-        clock, registry, broken, sink = SteppedClock(), Registry(), BrokenSink(event), FakeSink()
+        clock, registry, broken, sink = FakeClock(), Registry(), BrokenSink(event), FakeSink()
         results: list[Result] = []
         incidents: list[Incident] = []
         sink.results.append(lambda _, result: results.append(result))

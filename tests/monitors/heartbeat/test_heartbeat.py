@@ -13,19 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitord.calendar_events import parse_calendar_event
-from monitord.dispatch import CheckLog, Dispatcher, LoggedChecks, LoopPulse, Pause, Pipeline, Places, Watched
+from monitord.dispatch import Pause
 from monitord.errors import ConfigError
-from monitord.model import Observation, Reason, Result, State, Transition, Verdict
+from monitord.model import Observation, Reason, Result, State, Verdict
 from monitord.monitors.heartbeat.monitor import HeartbeatMonitor, HeartbeatSignal, Ping, Rhythm
 from monitord.settings import read_settings
 from tests.configurations import options_of
 from tests.fakes import (
     FakeClock,
-    FakeSink,
     fake_tools,
     monitor_settings,
     run_in_fake_time,
 )
+from tests.worlds import RunningWorld
 
 ROOT = Path(__file__).parents[2].parent
 
@@ -95,50 +95,36 @@ def test_only_a_calendar_without_a_zone_depends_on_local_time(
 # In the dispatcher
 
 
-class Bench:
-    """One heartbeat in a dispatcher on the fake loop, and what was told of it."""
+class Bench(RunningWorld):
+    """One heartbeat monitor in a world."""
 
     def __init__(self, options: Rhythm, memory: Any = None, *, check_every_s: float = 30.0) -> None:
-        self.clock = FakeClock()
-        self.pulse = LoopPulse(self.clock)
-        check_log = CheckLog(LoggedChecks.CHANGES)
-        sink = FakeSink()
-        pipeline = Pipeline(self.clock, self.pulse, check_log, sinks=(sink,))
-        places: Places[Watched] = Places(256, 8)
-        self.dispatcher = Dispatcher(pipeline, places, self.clock, check_log)
-        self.results: list[Result] = []
-        self.transitions: list[Transition] = []
-        sink.results.append(lambda _, result: self.results.append(result))
-        sink.transitions.append(self.transitions.append)
+        super().__init__()
+        self.full_results: list[Result] = []
+        self.sink.results.append(lambda _, result: self.full_results.append(result))
         settings = monitor_settings(
             type_name="heartbeat",
             options=options,
             check_every_s=check_every_s,
             policy=HeartbeatMonitor.default_policy,
         )
-        self.monitor = HeartbeatMonitor(settings, fake_tools(self.clock))
+        self.heartbeat = HeartbeatMonitor(settings, self.tools)
         if memory is not None:
-            self.monitor.restore_state(memory)
-        self.dispatcher.start()
-        self.pulse.start()
-        self.dispatcher.apply(self.dispatcher.plan([settings], lambda _: self.monitor))
+            self.heartbeat.restore_state(memory)
+        self.add(self.heartbeat)
 
     async def ping(self, signal: HeartbeatSignal = HeartbeatSignal.SUCCESS, **told: Any) -> Observation:
         """What the check says that the ping causes."""
-        self.monitor.ping(Ping(signal, **told), self.clock.now())
+        self.heartbeat.ping(Ping(signal, **told), self.clock.now())
         await asyncio.sleep(0.001)
-        return self.results[-1].observation
+        return self.full_results[-1].observation
 
     def health(self) -> State:
         return self.dispatcher.watched["one"].state.health.health
 
     def dump_state(self) -> Any:
         """As it comes back from storage."""
-        return json.loads(json.dumps(self.monitor.dump_state()))
-
-    async def close(self) -> None:
-        await self.dispatcher.close(0.0)
-        self.pulse.stop()
+        return json.loads(json.dumps(self.heartbeat.dump_state()))
 
 
 def story(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -176,7 +162,7 @@ def test_an_outage_is_dated_once_and_its_later_checks_bear_their_own_time() -> N
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(5000)
-        failures = [one.observation.started_at for one in bench.results if one.verdict is Verdict.FAIL]
+        failures = [one.observation.started_at for one in bench.full_results if one.verdict is Verdict.FAIL]
         assert len(failures) > 20
         assert failures == sorted(set(failures))
         assert bench.transitions[-1].since == failures[0]
@@ -201,8 +187,10 @@ def test_a_job_that_never_ran_is_missed_from_the_first_start_on() -> None:
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(3599)
-        assert bench.results[-1].observation.fields["heartbeat.status"] == "new"
-        assert bench.results[-1].observation.detail.startswith("no ping yet; the next by 2026-01-01 01:1")
+        assert bench.full_results[-1].observation.fields["heartbeat.status"] == "new"
+        assert bench.full_results[-1].observation.detail.startswith(
+            "no ping yet; the next by 2026-01-01 01:1"
+        )
         memory = bench.dump_state()
         await bench.close()
         bench = Bench(EVERY_HOUR, memory)
@@ -237,12 +225,12 @@ def test_every_field_is_there_after_a_run() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(30)
         await bench.ping(HeartbeatSignal.START)
-        assert bench.results[-1].observation.detail.startswith(
+        assert bench.full_results[-1].observation.detail.startswith(
             "running, started at 2026-01-01 00:17:10 UTC; has to end by 2026"
         )
         await asyncio.sleep(75.25)
-        bench.monitor.ping(Ping(exit_status=0, message="3 files\nall well"), bench.clock.now())
-        seen = await bench.monitor.check()
+        bench.heartbeat.ping(Ping(exit_status=0, message="3 files\nall well"), bench.clock.now())
+        seen = await bench.heartbeat.check()
         evidence = seen.evidence
         assert evidence is not None
         assert {*seen.fields, "heartbeat.output"} == set(HeartbeatMonitor.vocabulary.fields)
@@ -336,7 +324,7 @@ def test_an_outage_that_was_told_is_not_dated_anew_by_a_restart() -> None:
         began_at = bench.clock.now()
         await asyncio.sleep(100)
         assert bench.health() is State.DOWN
-        assert all(one.observation.started_at >= began_at for one in bench.results)
+        assert all(one.observation.started_at >= began_at for one in bench.full_results)
         await bench.close()
 
     story(main)
@@ -348,9 +336,9 @@ def test_what_was_missed_by_another_rhythm_is_judged_anew(every_s: float, health
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(5000)
         assert bench.health() is State.DOWN
-        settings = replace(bench.monitor.settings, options=replace(EVERY_HOUR, every_s=every_s))
+        settings = replace(bench.heartbeat.settings, options=replace(EVERY_HOUR, every_s=every_s))
         bench.dispatcher.apply(
-            bench.dispatcher.plan([settings], lambda made: HeartbeatMonitor(made, fake_tools(bench.clock)))
+            bench.dispatcher.plan([settings], lambda made: HeartbeatMonitor(made, bench.tools))
         )
         await asyncio.sleep(30)
         assert bench.health() is health
@@ -410,20 +398,9 @@ def test_after_any_story_memory_brings_back_the_same(
     story(main)
 
 
-class JumpingClock(FakeClock):
-    """A wall clock that goes on by itself, as when the machine sleeps, or is set."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ahead_s = 0.0
-
-    def now(self) -> datetime:
-        return super().now() + timedelta(seconds=self.ahead_s)
-
-
 def test_a_machine_that_slept_raises_no_alarm_at_once() -> None:
     async def main() -> None:
-        clock = JumpingClock()
+        clock = FakeClock()
         monitor = HeartbeatMonitor(monitor_settings(check_every_s=1e6, options=EVERY_HOUR), fake_tools(clock))
         monitor.start(lambda: None)
         monitor.ping(Ping(), clock.now())
@@ -441,7 +418,7 @@ def test_a_machine_that_slept_raises_no_alarm_at_once() -> None:
 
 def test_a_clock_put_back_puts_no_deadline_off() -> None:
     async def main() -> None:
-        clock = JumpingClock()
+        clock = FakeClock()
         clock.ahead_s = 86400.0
         monitor = HeartbeatMonitor(monitor_settings(check_every_s=1e6, options=EVERY_HOUR), fake_tools(clock))
         monitor.start(lambda: None)
@@ -463,7 +440,7 @@ def test_after_a_pause_a_ping_is_awaited_for_one_grace_more(signal: HeartbeatSig
         bench.dispatcher.pause("one", Pause("root", bench.clock.now()))
         await asyncio.sleep(9000)
         if signal is not None:
-            bench.monitor.ping(Ping(signal), bench.clock.now())
+            bench.heartbeat.ping(Ping(signal), bench.clock.now())
         await asyncio.sleep(9000)
         bench.dispatcher.resume("one")
         await asyncio.sleep(590)
@@ -481,7 +458,7 @@ def test_what_the_last_run_said_is_not_said_of_one_that_does_not_come() -> None:
         await asyncio.sleep(30)
         assert (await bench.ping(message="fine")).detail.endswith(": fine")
         await asyncio.sleep(5000)
-        assert "fine" not in bench.results[-1].observation.detail
+        assert "fine" not in bench.full_results[-1].observation.detail
         await bench.close()
 
     story(main)
