@@ -33,19 +33,16 @@ _FRAMING_NAMES = rb"host|content-length|transfer-encoding|connection|expect|upgr
 _FRAMING_FIELD = re.compile(rb"\r\n(" + _FRAMING_NAMES + rb"):[\t ]*+([^\r]*+)", re.IGNORECASE)
 _LISTS = frozenset({b"connection", b"upgrade", b"proxy-connection"})
 
-# The usual head: HTTP/1.1, not HEAD, a target without percent-encoding, no body. A single match replaces the rules of
-# `parse_head`, which would return an equal head. The groups of fields are not possessive, because Python 3.11.2 does
-# not restore the position when the body of a possessive group fails.
-_OTHER_FIELD = (
-    rb"(?![HhCcTtEeUuPp](?i:ost|ontent-length|ransfer-encoding|onnection|xpect|pgrade|roxy-connection):)"
-    + _FIELD
-)
+# The usual head: HTTP/1.1, not HEAD, a target without percent-encoding, Host as the first field and not as an IPv6
+# address, few fields, no body. A single match replaces the rules of `parse_head`, which would return an equal head.
+# The group of fields is not possessive, because Python 3.11.2 does not restore the position when the body of a
+# possessive group fails.
+_USUAL_FIELDS = 30
 _USUAL_HEAD = re.compile(
     rb"(?!HEAD )([A-Z]++) (/[!-\"$&->@-~]*+)(?:\?([!-\"$&-~]*+))? HTTP/1\.1\r\n"
-    rb"(?:"
-    + _OTHER_FIELD
-    + rb")*Host: ((?:[0-9A-Za-z\-._~]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{1,4}+|:[1-5][0-9]{4})?)\r\n"
-    rb"(?:" + _OTHER_FIELD + rb"|Connection: keep-alive\r\n)*\r\n"
+    rb"Host: ([0-9A-Za-z\-._~]++(?::[1-5]?[0-9]{1,4}+)?)\r\n"
+    rb"(?:(?![HhCcTtEeUuPp](?i:ost:|ontent-length:|ransfer-encoding:|onnection:(?! keep-alive\r)|xpect:|pgrade:"
+    rb"|roxy-connection:))" + _FIELD + rb"){0,%d}\r\n" % (_USUAL_FIELDS - 1)
 )
 
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -120,10 +117,14 @@ def _split_fields(head: bytes) -> list[tuple[bytes, bytes]]:
 def usual_head(data: bytes, limits: Limits) -> Head | None:
     """Return the head if `data` is exactly one head, a usual one and within the limits; None says nothing about it."""
     size_bytes = len(data)
-    if size_bytes > limits.request_line_bytes or size_bytes > limits.head_bytes:
+    if (
+        size_bytes > limits.request_line_bytes
+        or size_bytes > limits.head_bytes
+        or limits.fields < _USUAL_FIELDS
+    ):
         return None
     match = _USUAL_HEAD.fullmatch(data)
-    if match is None or data.count(b"\n") - 2 > limits.fields:
+    if match is None:
         return None
     octets, path, query_string, authority = match.groups(b"")
     method = METHODS.get(octets)

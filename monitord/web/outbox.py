@@ -55,9 +55,11 @@ class Outbox:
             self._turn.add(self)
 
     def flush(self) -> None:
-        if self._parts:
-            data = b"".join(self._parts)  # no copy of a single one
-            self.forget()
+        parts = self._parts
+        if parts:
+            data = b"".join(parts)  # no copy of a single one
+            parts.clear()
+            self._size = 0
             self._transport.write(data)
 
     def forget(self) -> None:

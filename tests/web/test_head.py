@@ -95,7 +95,7 @@ def attributes(head: Head) -> tuple[object, ...]:
 
 CLIENTS = {
     "curl": b"GET /metrics?x=1 HTTP/1.1\r\nHost: localhost:9100\r\nUser-Agent: curl/7.88.1\r\nAccept: */*\r\n\r\n",
-    "Prometheus": b"GET /metrics HTTP/1.1\r\nHost: [::1]:9100\r\nUser-Agent: Prometheus/2.42.0\r\n"
+    "Prometheus": b"GET /metrics HTTP/1.1\r\nHost: localhost:9100\r\nUser-Agent: Prometheus/2.42.0\r\n"
     b"Accept: application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1\r\n"
     b"Accept-Encoding: gzip\r\nX-Prometheus-Scrape-Timeout-Seconds: 10\r\n\r\n",
     "Firefox": b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: Mozilla/5.0 (X11; rv:128.0) Gecko/20100101\r\n"
@@ -113,7 +113,11 @@ def test_the_head_of_a_common_client_is_usual(data: bytes) -> None:
 
 @pytest.mark.parametrize(
     "limits",
-    [replace(Limits(), request_line_bytes=60), replace(Limits(), head_bytes=60), replace(Limits(), fields=2)],
+    [
+        replace(Limits(), request_line_bytes=60),
+        replace(Limits(), head_bytes=60),
+        replace(Limits(), fields=29),
+    ],
 )
 def test_usual_head_respects_the_limits(limits: Limits) -> None:
     assert usual_head(CLIENTS["curl"], limits) is None
@@ -121,7 +125,7 @@ def test_usual_head_respects_the_limits(limits: Limits) -> None:
 
 def test_usual_head_is_the_fully_checked_head() -> None:
     """Every head that differs from a usual one in a single byte, and every other stream of these tests."""
-    usual = b"GET /a?b=c HTTP/1.1\r\nTE: x\r\nHost: h:80\r\nConnection: keep-alive\r\nExpec: y\r\n\r\n"
+    usual = b"GET /a?b=c HTTP/1.1\r\nHost: h:80\r\nTE: x\r\nConnection: keep-alive\r\nExpec: y\r\n\r\n"
     heads = [
         usual[:place] + bytes([octet]) + usual[place + 1 :]
         for place in range(len(usual))
@@ -133,3 +137,9 @@ def test_usual_head_is_the_fully_checked_head() -> None:
     for data, head in accepted:
         assert attributes(head) == attributes(parse(data)), data
     assert len(accepted) > 1000
+
+
+def test_a_head_with_many_fields_is_not_usual() -> None:
+    start = b"GET / HTTP/1.1\r\nHost: h\r\n"
+    assert usual_head(start + b"X: y\r\n" * 29 + b"\r\n", Limits()) is not None
+    assert usual_head(start + b"X: y\r\n" * 30 + b"\r\n", Limits()) is None
