@@ -373,7 +373,7 @@ def _monitor(name: str, table: Table) -> MonitorSettings | None:
         return None
     options = kind.read_options(table)
     timeout_s = common["timeout_s"]
-    return MonitorSettings(
+    settings = MonitorSettings(
         name=name,
         type_name=kind.type_name,
         options=options,
@@ -384,6 +384,8 @@ def _monitor(name: str, table: Table) -> MonitorSettings | None:
         depends_on_any=_parents(name, table, "depends_on_any"),
         **common,
     )
+    table.finish()
+    return settings
 
 
 def _parents(name: str, table: Table, key: str) -> tuple[str, ...]:
