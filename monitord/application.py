@@ -41,15 +41,13 @@ from monitord.settings import Settings
 from monitord.status import (
     Access,
     AccessPolicy,
+    DaemonStatus,
     Explanations,
     Live,
     MetricsEndpoint,
     MetricsSources,
     Pages,
-    Reads,
-    Recent,
-    Snapshots,
-    Tally,
+    ReadModel,
     build_application,
 )
 from monitord.systemd.environment import ServiceEnvironment
@@ -179,9 +177,8 @@ class ApplicationContainer(Container):
             self.silences,  # only moved when the wall clock is set
             self.status_news,  # STATUS= for the service manager
             self.live,  # events for clients of the status socket
-            self.tally,  # counters for metrics
             self.unit_recoveries,  # automatic monitors of units that have been up for long
-            self.recent,  # the last results, for pages
+            self.read_model,  # what API, pages and metrics show
         )
 
     @provide
@@ -284,7 +281,7 @@ class ApplicationContainer(Container):
             alerts=self.alerts,
             notifier=self.notifier,
             clock=self.clock,
-            on_reload=(self.live.on_reload, self.tally.on_reload, self.status_news.on_reload),
+            on_reload=(self.live.on_reload, self.read_model.on_reload, self.status_news.on_reload),
         )
 
     @provide
@@ -308,34 +305,33 @@ class ApplicationContainer(Container):
     # -- what is seen of it -------------------------------------------------------------------------------
 
     @provide
-    def snapshots(self) -> Snapshots:
-        return Snapshots(self.dispatcher, self.pulse, self.history, self.alerts, self.clock)
+    def read_model(self) -> ReadModel:
+        return ReadModel(self.registry, self.clock)
+
+    @provide
+    def daemon_status(self) -> DaemonStatus:
+        return DaemonStatus(
+            self.read_model, self.dispatcher, self.pulse, self.history, self.alerts, self.control
+        )
 
     @provide
     def explanations(self) -> Explanations:
         return Explanations(self.dispatcher, self.pipeline, self.alerts, self.clock)
 
     @provide
-    def reads(self) -> Reads:
-        return Reads(self.snapshots, self.dispatcher, self.control, self.clock)
-
-    @provide
     def live(self) -> Live:
         return Live(most_per_address=self.settings.status.max_event_streams_per_address, clock=self.clock)
 
     @provide
-    def tally(self) -> Tally:
-        return Tally(self.clock)
-
-    @provide
     def metrics_sources(self) -> MetricsSources:
         return MetricsSources(
-            self.snapshots,
+            self.read_model,
+            self.daemon_status,
+            self.access,
             self.dispatcher,
             self.pulse,
             self.control,
             self.live,
-            self.tally,
             self.history,
             self.alerts,
         )
@@ -347,20 +343,19 @@ class ApplicationContainer(Container):
     @provide
     def access(self) -> Access:
         status = self.settings.status
-        return Access(AccessPolicy(hosts=frozenset(status.hosts), token=status.token), self.clock, self.tally)
-
-    @provide
-    def recent(self) -> Recent:
-        return Recent()
+        return Access(AccessPolicy(hosts=frozenset(status.hosts), token=status.token), self.clock)
 
     @provide
     def pages(self) -> Pages:
-        return Pages(self.dispatcher, self.snapshots, self.control, self.recent, self.history, self.clock)
+        return Pages(
+            self.dispatcher, self.read_model, self.daemon_status, self.control, self.history, self.clock
+        )
 
     @provide
     def status_application(self) -> Application:
         return build_application(
-            self.reads,
+            self.read_model,
+            self.daemon_status,
             self.control,
             self.history,
             self.live,

@@ -267,7 +267,7 @@ class Daemon:
 
     async def _reload(self) -> None:
         await self._container.control.reload("SIGHUP")
-        self._container.reads.outdate()
+        self._container.read_model.refresh()
 
     # -- what the manager and the log are told ------------------------------------------------------------
 

@@ -173,7 +173,7 @@ def world(
     """Three monitors, one of which fails, and `more` that pass. Needs a running loop."""
     made = StatusWorld(outcome=outcome, history_path=history_path, overdue_s=overdue_s)
     if policy is not None:
-        made.override(ApplicationContainer.access, Access(policy, made.clock, made.tally))
+        made.override(ApplicationContainer.access, Access(policy, made.clock))
 
     async def refuse() -> Reason:
         return Reason.REFUSED

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from monitord.application import ApplicationContainer
+from monitord.container import provide
 from monitord.daemon import Daemon
-from monitord.dispatch import Watched
+from monitord.dispatch import Sink
 from monitord.history import History
 from monitord.model import (
     Incident,
@@ -23,9 +24,8 @@ from monitord.model import (
 )
 from monitord.monitors import MONITOR_TYPES
 from monitord.settings import read_settings
-from monitord.status import Recent
 from tests.alerts.made import FakeNotifier, fake_type
-from tests.fakes import FakeClock, FakeMonitor, FakeTimeLoop, run_in_fake_time
+from tests.fakes import FakeClock, FakeMonitor, FakeSink, FakeTimeLoop, run_in_fake_time
 
 NOTIFIER = """
 [notifiers.ops]
@@ -57,16 +57,16 @@ class Scripted(FakeMonitor):
         return Observation(started_at, self.takes_s, reason, "looked")
 
 
-class IncidentsToo(Recent):
-    """The last of the sinks: records incidents as well."""
+class RecordingContainer(ApplicationContainer):
+    """A container with a sink of the test after those of the daemon."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.incidents: list[Incident] = []
+    def __init__(self, path: Path) -> None:
+        super().__init__(read_settings(path), path, environ={})
+        self.sink = FakeSink()
 
-    def on_incident(self, watched: Watched, incident: Incident) -> None:
-        del watched
-        self.incidents.append(incident)
+    @provide
+    def sinks(self) -> tuple[Sink, ...]:
+        return (*ApplicationContainer.sinks._build(self), self.sink)
 
 
 class Lifetime:
@@ -140,11 +140,11 @@ async def lifetime(
     """From READY=1 until SIGTERM, or until it is killed."""
     path = folder / "monitord.toml"
     path.write_text(head(folder) + config)
-    container = ApplicationContainer(read_settings(path), path, environ={})
+    container = RecordingContainer(path)
     clock = FakeClock(ahead_s=ahead_s)
     container.override(ApplicationContainer.clock, clock)
-    recent = IncidentsToo()
-    container.override(ApplicationContainer.recent, recent)
+    incidents: list[Incident] = []
+    container.sink.incidents.append(incidents.append)
     running = asyncio.ensure_future(Daemon(container).run())
     await asyncio.sleep(0)  # the daemon opens the history before anything else is built
     try:
@@ -152,7 +152,7 @@ async def lifetime(
             await asyncio.sleep(0.001)
             if running.done():
                 running.result()
-        there = Lifetime(container, recent.incidents)
+        there = Lifetime(container, incidents)
         yield there
         if is_killed:
             await there.kill()

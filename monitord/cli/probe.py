@@ -34,7 +34,7 @@ from monitord.errors import ConfigError
 from monitord.model import WORST_VERDICT_FIRST, Result, Verdict
 from monitord.monitors import MonitorSettings
 from monitord.settings import Settings, read_monitor
-from monitord.status.model.snapshot import result_of
+from monitord.status.model.forms import result_of
 
 EXIT_USAGE, EXIT_INTERRUPTED = 64, 130
 _EXIT = {Verdict.PASS: 0, Verdict.WARN: 1, Verdict.FAIL: 2, Verdict.INCONCLUSIVE: 3}

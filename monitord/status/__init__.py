@@ -10,11 +10,9 @@ from monitord.status.api.live import Live
 from monitord.status.assembly import build_application
 from monitord.status.metrics.endpoint import MetricsEndpoint
 from monitord.status.metrics.sources import MetricsSources
+from monitord.status.model.daemon_status import DaemonStatus
 from monitord.status.model.explain import Explanations
-from monitord.status.model.reads import Reads
-from monitord.status.model.recent import Recent
-from monitord.status.model.snapshot import Snapshots
-from monitord.status.model.tally import Tally
+from monitord.status.model.read_model import ReadModel
 from monitord.status.pages.past import Past
 from monitord.status.pages.routes import Pages
 
@@ -22,6 +20,7 @@ __all__ = [
     "Access",
     "AccessPolicy",
     "Control",
+    "DaemonStatus",
     "Explanations",
     "Interventions",
     "Live",
@@ -29,10 +28,7 @@ __all__ = [
     "MetricsSources",
     "Pages",
     "Past",
-    "Reads",
-    "Recent",
+    "ReadModel",
     "ReloadOutcome",
-    "Snapshots",
-    "Tally",
     "build_application",
 ]

@@ -4,21 +4,23 @@ from collections.abc import Callable
 
 from monitord.alerts import Alerts
 from monitord.history import History
-from monitord.status.access.conditional import conditional_get
 from monitord.status.access.control import Control, Explain, Interventions
+from monitord.status.access.responses import conditional_get
 from monitord.status.access.security import Access
 from monitord.status.api.endpoints import build_api
 from monitord.status.api.live import Live
 from monitord.status.api.openapi import PREFIX
 from monitord.status.api.short import add_short_forms
 from monitord.status.metrics.endpoint import MetricsEndpoint
-from monitord.status.model.reads import Reads
+from monitord.status.model.daemon_status import DaemonStatus
+from monitord.status.model.read_model import ReadModel
 from monitord.status.pages.routes import Pages
 from monitord.web import Application
 
 
 def build_application(
-    reads: Reads,
+    model: ReadModel,
+    status: DaemonStatus,
     control: Control,
     history: History,
     live: Live,
@@ -31,9 +33,10 @@ def build_application(
     pages: Pages | None = None,
 ) -> Application:
     application = Application(middlewares=[access.guard, conditional_get])
-    add_short_forms(application, reads, control, overdue_s)
+    add_short_forms(application, model, status, control, overdue_s)
     application.router.add_get("/metrics", metrics.handle)
-    application.add_subapp(PREFIX, build_api(reads, control, history, live, interventions, explain, alerts))
+    api = build_api(model, status, control, history, live, interventions, explain, alerts)
+    application.add_subapp(PREFIX, api)
     if pages is not None:
         pages.add_to(application)
     return application

@@ -94,7 +94,13 @@ class Site(RecordedWorld):
             past = FakePast(datetime.now(UTC))
         if past is not None:
             pages = Pages(
-                self.dispatcher, self.snapshots, self.control, self.recent, past, self.clock, history_wait_s
+                self.dispatcher,
+                self.read_model,
+                self.daemon_status,
+                self.control,
+                past,
+                self.clock,
+                history_wait_s,
             )
             self.override(ApplicationContainer.pages, pages)
         policy = HealthPolicy(fail_after=2, degrade_after=1)

@@ -7,7 +7,7 @@ from monitord.cli.output.result_view import exact_time, result_lines
 from monitord.cli.output.terminal import paint
 from monitord.model import Result
 from monitord.monitors import MonitorSettings, monitor_type
-from monitord.status.model.snapshot import result_of, units_of
+from monitord.status.model.forms import result_of, units_of
 
 
 def probe_text(result: Result, settings: MonitorSettings, *, width: int, colour: bool) -> str:

@@ -4,8 +4,9 @@
 as well, each with the place, so that a program can point at it.
 """
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 
@@ -51,6 +52,16 @@ class BadInput(HTTPBadRequest):
     def __init__(self, failures: Sequence[Failure]) -> None:
         super().__init__(text="\n".join(map(str, failures)) + "\n")
         self.diagnostics = tuple(failures)
+
+
+@contextlib.contextmanager
+def find_monitor(request: Request) -> Iterator[str]:
+    """Give the monitor name of the path. A KeyError in the block means that no monitor has this name (404)."""
+    name: str = request.match_info["name"]
+    try:
+        yield name
+    except KeyError:
+        raise HTTPNotFound(text=f"no monitor is called {name!r}; GET /monitors lists them\n") from None
 
 
 def answer_with_problems(application: Application) -> None:

@@ -23,7 +23,6 @@ from monitord.config import Secret
 from monitord.journal_events import JournalEvent
 from monitord.status.access.control import require_change_rights
 from monitord.status.access.problems import problem_of
-from monitord.status.model.tally import Tally
 from monitord.text import printable
 from monitord.web import (
     Handler,
@@ -84,10 +83,10 @@ class AccessPolicy:
 class Access:
     """`guard` is the outermost middleware of the application."""
 
-    def __init__(self, policy: AccessPolicy, clock: Clock, tally: Tally) -> None:
+    def __init__(self, policy: AccessPolicy, clock: Clock) -> None:
         self._policy = policy
         self._clock = clock
-        self._tally = tally
+        self.rejected_tokens = 0
         self._failures: dict[str, tuple[int, float]] = {}
         self._logged = 0
         self._logged_since_s = 0.0
@@ -156,7 +155,7 @@ class Access:
             failures, since_s = 0, now_s
         if failures >= MOST_FAILURES:
             wait_s = int(FAILURES_WITHIN_S - (now_s - since_s)) + 1
-            self._tally.rejected_tokens += 1
+            self.rejected_tokens += 1
             raise HTTPTooManyRequests(
                 text=f"too many wrong tokens; try again in {wait_s} s\n", headers={"Retry-After": str(wait_s)}
             )
@@ -167,7 +166,7 @@ class Access:
         self._failures[who] = (failures + 1, since_s)
         if len(self._failures) > MOST_GUESSERS:
             del self._failures[next(iter(self._failures))]
-        self._tally.rejected_tokens += 1
+        self.rejected_tokens += 1
         self._log_rejected(request, who, failures + 1)
         why = "this is not the token" if token is not None else "there is no token; set token in [status]"
         raise HTTPUnauthorized(text=f"{why}\n", headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})

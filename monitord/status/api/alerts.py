@@ -6,12 +6,12 @@ from monitord.alerts import Alerts, Entry
 from monitord.model import Json
 from monitord.notifiers import DeliveryError
 from monitord.status.access.body import read_body
+from monitord.status.access.responses import json_answer
 from monitord.status.access.security import asked_by
 from monitord.status.api.openapi import Answer, Endpoint
+from monitord.status.model.forms import notifiers_of, text_of
 from monitord.status.model.listing import limit
 from monitord.status.model.query import Query, one, words
-from monitord.status.model.rendered import json_answer
-from monitord.status.model.snapshot import notifiers_of, text_of
 from monitord.web import HTTPBadGateway, HTTPNotFound, Request, Response
 
 MONITOR = one("monitor", words, "", {"type": "string", "minLength": 1}, "Only those about this monitor.")

@@ -14,10 +14,11 @@ from typing import Any
 from monitord.history import History
 from monitord.history.codes import PHASES
 from monitord.model import Json, State, Verdict
+from monitord.status.access.problems import find_monitor
 from monitord.status.api.history import bucket_of, stored_of
 from monitord.status.api.openapi import Answer, Endpoint
 from monitord.status.model.query import Parameter, Query, choice, one
-from monitord.status.model.reads import Reads, find_monitor
+from monitord.status.model.read_model import ReadModel
 from monitord.web import Request, StreamResponse
 
 FORMATS = {"csv": "text/csv; charset=utf-8; header=present", "jsonl": "application/x-ndjson"}
@@ -67,13 +68,13 @@ _NOT_IN_FILE_NAMES = re.compile(r"[^A-Za-z0-9._@-]")
 class ExportApi:
     """The handler."""
 
-    def __init__(self, reads: Reads, history: History) -> None:
-        self._reads = reads
+    def __init__(self, model: ReadModel, history: History) -> None:
+        self._model = model
         self._history = history
 
     async def export(self, request: Request, query: Query) -> StreamResponse:
         with find_monitor(request) as found:
-            name = self._reads.dispatcher.watched[found].name
+            name = self._model.registry.watched[found].name
         form, buckets = query[FORMAT], query[BUCKETS]
         rows = self._results(name) if buckets is None else self._buckets(name, STEPS_S[buckets])
         write: Callable[[list[Json]], bytes] = _lines
@@ -150,11 +151,11 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def export_endpoint(reads: Reads, history: History) -> Endpoint:
+def export_endpoint(model: ReadModel, history: History) -> Endpoint:
     return Endpoint(
         "GET",
         "/monitors/{name}/export",
-        ExportApi(reads, history).export,
+        ExportApi(model, history).export,
         "export",
         "All that is kept of its checks, the oldest first, as a stream",
         {

@@ -12,8 +12,10 @@ from monitord.dispatch import result_of_record
 from monitord.errors import HistoryError
 from monitord.history import Bucket, Histogram, History, StoredResult, Uptime
 from monitord.model import Incident, Json, State, Verdict
-from monitord.status.access.problems import problem_of
+from monitord.status.access.problems import find_monitor, problem_of
+from monitord.status.access.responses import json_answer
 from monitord.status.api.openapi import Answer, Endpoint
+from monitord.status.model.forms import incident_of, result_of, text_of
 from monitord.status.model.listing import limit
 from monitord.status.model.query import (
     AGE_OR_MOMENT_SCHEMA,
@@ -27,9 +29,7 @@ from monitord.status.model.query import (
     one,
     words,
 )
-from monitord.status.model.reads import Reads, find_monitor
-from monitord.status.model.rendered import json_answer
-from monitord.status.model.snapshot import incident_of, result_of, text_of
+from monitord.status.model.read_model import ReadModel
 from monitord.web import Application, HTTPServiceUnavailable, Request, Response
 
 WINDOWS = {
@@ -81,18 +81,18 @@ INCIDENTS = limit(50, 500)
 class HistoryApi:
     """The handlers."""
 
-    def __init__(self, reads: Reads, history: History) -> None:
-        self._reads = reads
+    def __init__(self, model: ReadModel, history: History) -> None:
+        self._model = model
         self._history = history
 
     async def monitor(self, request: Request, _: Query) -> Response:
         """As it is, and how it has been."""
         with find_monitor(request) as name:
-            now_so = self._reads.snapshots.monitor(name)
+            now_so = self._model.detail(name)
         return json_answer({**now_so, **await self._been(name)})
 
     async def _been(self, name: str) -> Json:
-        now = self._reads.clock.now()
+        now = self._model.clock.now()
         try:
             uptimes = await self._history.uptimes([name], [(now - span, now) for span in WINDOWS.values()])
             buckets = await self._history.buckets(name, now - DAY, now, 3600)
@@ -117,7 +117,7 @@ class HistoryApi:
         records = await self._history.last(name, failed=query[FAILED], limit=query[LAST])
         found = [result_of_record(record) for record in records]
         if not found:
-            only = self._reads.dispatcher.watched[name].state.last
+            only = self._model.registry.watched[name].state.last
             found = [only] if only and (only.verdict is Verdict.FAIL or not query[FAILED]) else []
         return json_answer({"monitor": name, "results": [result_of(one) for one in found]})
 
@@ -163,21 +163,21 @@ class HistoryApi:
 
     def _name(self, request: Request) -> str:
         with find_monitor(request) as name:
-            return self._reads.dispatcher.watched[name].name
+            return self._model.registry.watched[name].name
 
     def _before(self, query: Query) -> datetime | None:
         given = query[BEFORE]
-        return None if given is None else self._within(at(given, self._reads.clock.now()))
+        return None if given is None else self._within(at(given, self._model.clock.now()))
 
     def _range(self, query: Query) -> tuple[datetime, datetime]:
-        now = self._reads.clock.now()
+        now = self._model.clock.now()
         start, end = self._within(at(query[FROM], now)), self._within(at(query[TO], now))
         # No schema can say which of two parameters is the greater one.
         return min(start, end), max(start, end)
 
     def _within(self, when: datetime) -> datetime:
         """Not farther away than anything can have been kept."""
-        now = self._reads.clock.now()
+        now = self._model.clock.now()
         return min(max(when, now - LONGEST_BACK), now + DAY)
 
 
@@ -283,8 +283,8 @@ def answer_for_storage(application: Application) -> None:
     application.add_exception_handler(HistoryError, on_error)
 
 
-def history_endpoints(reads: Reads, history: History) -> list[Endpoint]:
-    it = HistoryApi(reads, history)
+def history_endpoints(model: ReadModel, history: History) -> list[Endpoint]:
+    it = HistoryApi(model, history)
     return [
         Endpoint(
             "GET",

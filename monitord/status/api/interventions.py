@@ -1,29 +1,41 @@
-"""What people do to monitors and their messages: pause, acknowledge, silence, and ask why.
+"""Interventions: pause, acknowledge and silence monitors, and explain their notifications.
 
-Each act answers with how things stand then. `security` has let the request pass before, and who asked is recorded.
+Each one takes effect at once, but its response waits until it is stored: a pause that a crash would undo has not
+succeeded. The response has the monitors as they are afterwards. `security` has authorized the request before.
 """
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from monitord.dispatch import Matcher, Silence, Watched
 from monitord.errors import ControlError, InvalidValueError
+from monitord.history import History
 from monitord.model import Json
 from monitord.status.access.body import Read, comment, read_body
 from monitord.status.access.control import Explain, Interventions
-from monitord.status.access.problems import BadInput, Failure
+from monitord.status.access.problems import BadInput, Failure, find_monitor
+from monitord.status.access.responses import json_answer
 from monitord.status.access.security import asked_by
 from monitord.status.api.actions import changed, changed_all
-from monitord.status.api.openapi import PREFIX, Answer, Endpoint
+from monitord.status.api.openapi import PREFIX, Answer, Endpoint, Handler
+from monitord.status.model.forms import text_of
 from monitord.status.model.query import LONGEST_SILENCE_S, SILENCE_DURATION, Query, moment
-from monitord.status.model.reads import Reads, find_monitor
-from monitord.status.model.rendered import json_answer
+from monitord.status.model.read_model import ReadModel
 from monitord.status.model.selection import KEYS, Obstacle, matcher_of, select
-from monitord.status.model.snapshot import text_of
 from monitord.units import parse_duration
-from monitord.web import HTTPConflict, HTTPNotFound, Request, Response
+from monitord.web import (
+    HTTPConflict,
+    HTTPInsufficientStorage,
+    HTTPNotFound,
+    Request,
+    Response,
+    StreamResponse,
+)
+
+STORED_WITHIN_S = 3.0
 
 LONGEST_SILENCE = timedelta(seconds=LONGEST_SILENCE_S)
 
@@ -31,21 +43,21 @@ LONGEST_SILENCE = timedelta(seconds=LONGEST_SILENCE_S)
 class InterventionHandlers:
     """The handlers."""
 
-    def __init__(self, reads: Reads, interventions: Interventions) -> None:
-        self._reads = reads
+    def __init__(self, model: ReadModel, interventions: Interventions) -> None:
+        self._model = model
         self._interventions = interventions
 
     async def pause(self, request: Request, _: Query) -> Response:
         given = await read_body(request, {"comment": comment})
         with find_monitor(request) as name:
             self._interventions.pause(name, asked_by(request), given.get("comment"))
-        return changed(self._reads, request)
+        return changed(self._model, request)
 
     async def resume(self, request: Request, _: Query) -> Response:
         await read_body(request, {})
         with find_monitor(request) as name:
             self._interventions.resume(name, asked_by(request))
-        return changed(self._reads, request)
+        return changed(self._model, request)
 
     async def acknowledge(self, request: Request, _: Query) -> Response:
         given = await read_body(request, {"comment": comment})
@@ -54,7 +66,7 @@ class InterventionHandlers:
                 self._interventions.acknowledge(name, asked_by(request), given.get("comment"))
             except ValueError as error:
                 raise HTTPConflict(text=f"{name}: {error}\n") from None
-        return changed(self._reads, request)
+        return changed(self._model, request)
 
     async def unacknowledge(self, request: Request, _: Query) -> Response:
         await read_body(request, {})
@@ -63,7 +75,7 @@ class InterventionHandlers:
                 self._interventions.unacknowledge(name, asked_by(request))
             except ValueError as error:
                 raise HTTPConflict(text=f"{name}: {error}\n") from None
-        return changed(self._reads, request)
+        return changed(self._model, request)
 
     async def pause_all(self, request: Request, _: Query) -> Response:
         def act(name: str, given: Mapping[str, Any]) -> None:
@@ -102,11 +114,11 @@ class InterventionHandlers:
     ) -> Response:
         """All of them or, where one is not known or does not allow it, none."""
         given = await read_body(request, {**KEYS, **keys})
-        watched = self._reads.dispatcher.watched
+        watched = self._model.registry.watched
         chosen = select(matcher_of(given), watched, obstacle, is_idempotent=is_idempotent)
         for name in chosen.monitors:
             act(name, given)
-        return changed_all(self._reads, request, chosen)
+        return changed_all(self._model, request, chosen)
 
     async def silences(self, _: Request, __: Query) -> Response:
         return json_answer({"silences": [silence_of(one) for one in self._interventions.silences]})
@@ -120,9 +132,8 @@ class InterventionHandlers:
         }
         given = await read_body(request, keys)
         matcher = Matcher(given.get("names", ()), given.get("patterns", ()), given.get("tags", ()))
-        now = self._reads.clock.now()
+        now = self._model.clock.now()
         until = _end_of(given, matcher, now)
-        self._reads.outdate()
         by = asked_by(request)
         try:
             made = self._interventions.silence(
@@ -130,6 +141,7 @@ class InterventionHandlers:
             )
         except ControlError as error:
             raise HTTPConflict(text=f"{error}\n") from None
+        self._model.refresh()
         # One of a millisecond has ended by now.
         ended = Silence(made, matcher, now, until, by, given.get("comment"))
         silence = next((one for one in self._interventions.silences if one.id == made), ended)
@@ -142,7 +154,7 @@ class InterventionHandlers:
             self._interventions.unsilence(silence_id, asked_by(request))
         except KeyError:
             raise HTTPNotFound(text=f"no silence has the id {silence_id!r}; it may have ended\n") from None
-        self._reads.outdate()
+        self._model.refresh()
         return Response(status=204)
 
 
@@ -218,10 +230,12 @@ def _end_of(given: dict[str, Any], matcher: Matcher, now: datetime) -> datetime:
     return until
 
 
-def intervention_endpoints(reads: Reads, interventions: Interventions) -> list[Endpoint]:
-    it = InterventionHandlers(reads, interventions)
+def intervention_endpoints(
+    model: ReadModel, interventions: Interventions, history: History
+) -> list[Endpoint]:
+    it = InterventionHandlers(model, interventions)
     changes = {200: Answer("The monitor as it is then, and who did it.", "Changed")}
-    return [
+    endpoints = [
         Endpoint(
             "POST",
             "/monitors/{name}/pause",
@@ -298,6 +312,32 @@ def intervention_endpoints(reads: Reads, interventions: Interventions) -> list[E
             {204: Answer("It has ended.", None)},
         ),
     ]
+    return [
+        endpoint
+        if endpoint.method == "GET"
+        else replace(
+            endpoint,
+            handler=_waiting_for_storage(endpoint.handler, history),
+            problems=(*endpoint.problems, HTTPInsufficientStorage.status_code),
+        )
+        for endpoint in endpoints
+    ]
+
+
+def _waiting_for_storage(handler: Handler, history: History) -> Handler:
+    """The handler, followed by a wait for the history. Raises HTTPInsufficientStorage (507) if it does not store."""
+
+    async def wait_for_storage(request: Request, query: Query) -> StreamResponse:
+        response = await handler(request, query)
+        if await history.stored(STORED_WITHIN_S, durable=True):
+            return response
+        why = history.stats().failing or f"the storage has not answered within {STORED_WITHIN_S:.0f} s"
+        raise HTTPInsufficientStorage(
+            text=f"this is done and in effect, but it could not be stored ({why}): a restart would undo it; "
+            "see the status of the history, and repeat the request when it is written again\n"
+        )
+
+    return wait_for_storage
 
 
 def explain_endpoint(explain: Explain) -> Endpoint:

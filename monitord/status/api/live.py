@@ -18,11 +18,11 @@ from monitord.clock import Clock, SystemClock
 from monitord.dispatch import Sink, Watched
 from monitord.model import Incident, Json, Result, Transition
 from monitord.status.access.control import ReloadOutcome
+from monitord.status.access.responses import encode
 from monitord.status.access.security import may_change
 from monitord.status.api.openapi import Answer, Endpoint
+from monitord.status.model.forms import incident_of, reload_of, result_of, text_of, transition_of
 from monitord.status.model.query import Query, flag, many, one, words
-from monitord.status.model.rendered import encode
-from monitord.status.model.snapshot import incident_of, reload_of, result_of, text_of, transition_of
 from monitord.web import HTTPServiceUnavailable, Request, StreamResponse
 
 KEPT_EVENTS = 1000

@@ -12,12 +12,15 @@ POST /reload                  read the configuration anew; 200 when it is in for
 from collections.abc import Callable
 
 from monitord.status.access.control import Control
+from monitord.status.access.problems import find_monitor
+from monitord.status.access.responses import encode, json_answer
 from monitord.status.access.security import asked_by
 from monitord.status.api.actions import checked
 from monitord.status.api.heartbeats import add_heartbeat_routes
-from monitord.status.model.reads import Reads, find_monitor
-from monitord.status.model.rendered import encode, json_answer
-from monitord.status.model.snapshot import reload_of
+from monitord.status.model.daemon_status import DaemonStatus
+from monitord.status.model.forms import reload_of
+from monitord.status.model.listing import all_of
+from monitord.status.model.read_model import ReadModel
 from monitord.web import Application, Request, Response
 
 BEHIND_S = 5.0
@@ -27,8 +30,11 @@ BEHIND_S = 5.0
 class ShortForms:
     """The handlers."""
 
-    def __init__(self, reads: Reads, control: Control, overdue_s: Callable[[], float]) -> None:
-        self._reads = reads
+    def __init__(
+        self, model: ReadModel, status: DaemonStatus, control: Control, overdue_s: Callable[[], float]
+    ) -> None:
+        self._model = model
+        self._status = status
         self._control = control
         self._overdue_s = overdue_s
 
@@ -44,29 +50,33 @@ class ShortForms:
         )
 
     async def status(self, _: Request) -> Response:
-        return self._reads.status.response()
+        return self._status.response()
 
     async def monitors(self, _: Request) -> Response:
-        return self._reads.worst_first.response()
+        return self._model.response("worst first", all_of)
 
     async def monitor(self, request: Request) -> Response:
         with find_monitor(request) as name:
-            return json_answer(self._reads.snapshots.monitor(name))
+            return json_answer(self._model.detail(name))
 
     async def check(self, request: Request) -> Response:
-        result = await checked(self._reads, self._control, request)
+        result = await checked(self._model, self._control, request)
         return json_answer(b'{"name":' + encode(request.match_info["name"]) + b"," + result[1:])
 
     async def reload(self, request: Request) -> Response:
         outcome = await self._control.reload(asked_by(request))
-        self._reads.outdate()
+        self._model.refresh()
         return json_answer(reload_of(outcome), 200 if outcome.ok else 422)
 
 
 def add_short_forms(
-    application: Application, reads: Reads, control: Control, overdue_s: Callable[[], float]
+    application: Application,
+    model: ReadModel,
+    status: DaemonStatus,
+    control: Control,
+    overdue_s: Callable[[], float],
 ) -> None:
-    it = ShortForms(reads, control, overdue_s)
+    it = ShortForms(model, status, control, overdue_s)
     router = application.router
     router.add_get("/healthz", it.healthz)
     router.add_get("/status", it.status)

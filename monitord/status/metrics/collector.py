@@ -18,7 +18,6 @@ from monitord.status.metrics.daemon import own_metrics
 from monitord.status.metrics.labels import labels_of
 from monitord.status.metrics.monitors import MONITOR_METRICS, MonitorMetric, Row
 from monitord.status.metrics.sources import MetricsSources
-from monitord.status.model.snapshot import shown_of
 from monitord.web import Request, Response
 
 KEPT_S = 1.0
@@ -45,12 +44,15 @@ class MetricsCollector(Collector):
         yield from self._process.collect()
 
     def rows(self) -> list[Row]:
-        watched = self._sources.dispatcher.watched
-        labels = labels_of({name: one.monitor.settings.tags for name, one in watched.items()})
-        self._sources.tally.forget_others(frozenset(watched))
+        """All monitors at this moment."""
+        model = self._sources.model
+        model.refresh()
+        monitors = model.monitors
+        labels = labels_of({name: record.monitor.settings.tags for name, record in monitors.items()})
+        for record in monitors.values():
+            record.count_time(record.state.stands, model.refreshed_at_s)
         return [
-            Row(shown_of(one), self._sources.tally.of(one), labels[name], {"monitor": name})
-            for name, one in watched.items()
+            Row(record.state, record, labels[name], {"monitor": name}) for name, record in monitors.items()
         ]
 
 

@@ -17,7 +17,7 @@ from monitord.status.metrics.sources import MetricsSources
 def own_metrics(sources: MetricsSources) -> Iterator[Metric]:
     yield _by("monitord_build_info", "The version that runs", "version", {__version__: 1.0})
     yield _gauge(
-        "monitord_start_time_seconds", "When the daemon began", sources.snapshots.started_at.timestamp()
+        "monitord_start_time_seconds", "When the daemon began", sources.status.started_at.timestamp()
     )
     yield from _monitors(sources)
     yield from _checks(sources.dispatcher)
@@ -29,7 +29,7 @@ def own_metrics(sources: MetricsSources) -> Iterator[Metric]:
     yield from _history(sources.history.stats())
     yield from _notifiers(sources.alerts)
     yield _counter(
-        "monitord_rejected_tokens", "Requests for a change with a wrong token", sources.tally.rejected_tokens
+        "monitord_rejected_tokens", "Requests for a change with a wrong token", sources.access.rejected_tokens
     )
     yield _gauge("monitord_event_clients", "Who listens to live events", sources.live.clients)
     yield _counter(
@@ -81,7 +81,7 @@ def _checks(dispatcher: Dispatcher) -> Iterator[Metric]:
 
 
 def _reloads(sources: MetricsSources) -> Iterator[Metric]:
-    reloads, last = sources.tally.reloads, sources.control.last_reload
+    reloads, last = sources.model.reloads, sources.control.last_reload
     yield _by(
         "monitord_reloads",
         "Attempts to take a new configuration",
@@ -97,7 +97,7 @@ def _reloads(sources: MetricsSources) -> Iterator[Metric]:
     yield _gauge(
         "monitord_config_last_reload_timestamp_seconds",
         "When a configuration was tried last",
-        (sources.snapshots.started_at if last is None else last.at).timestamp(),
+        (sources.status.started_at if last is None else last.at).timestamp(),
     )
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from monitord.dispatch import MonitorState
 from monitord.model import FieldValue, Result, State, Verdict
-from monitord.status.model.snapshot import Shown
-from monitord.status.model.tally import MonitorTally
+from monitord.status.model.read_model import MonitorRecord
 
 HTTP_PHASES = ("resolve", "connect", "processing", "tls", "transfer")
 DNS_PHASES = {"resolve": "resolve", "connect": "connect", "request": "processing"}
@@ -22,19 +22,19 @@ Values = Iterable[tuple[tuple[str, ...], float]]
 class Row:
     """One monitor as it is scraped. `labels` are its name and its tags, `plain` is its name alone."""
 
-    shown: Shown
-    tally: MonitorTally
+    state: MonitorState
+    record: MonitorRecord
     labels: dict[str, str]
     plain: dict[str, str]
 
     @property
     def fields(self) -> Mapping[str, FieldValue]:
-        last = self.shown.last
+        last = self.state.last
         return {} if last is None else last.observation.fields
 
     @property
     def type_name(self) -> str:
-        return self.shown.monitor.settings.type_name
+        return self.record.monitor.settings.type_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def _of_http(field: str) -> Callable[[Row], Values]:
     """0 where a check came to nothing, as blackbox_exporter has it."""
 
     def read(row: Row) -> Values:
-        if row.type_name == "http" and row.shown.last is not None:
+        if row.type_name == "http" and row.state.last is not None:
             yield (), _float(row.fields.get(field))
 
     return read
@@ -81,43 +81,43 @@ def _float(value: FieldValue) -> float:
 
 def _success(row: Row) -> Values:
     """Of the last sure check: one that says nothing of what is watched changes nothing."""
-    last = row.shown.last
+    last = row.state.last
     if last is not None and last.verdict is not Verdict.INCONCLUSIVE:
         yield (), float(last.verdict is not Verdict.FAIL)
-    elif row.tally.was_well is not None:
-        yield (), float(row.tally.was_well)
+    elif row.record.has_passed is not None:
+        yield (), float(row.record.has_passed)
 
 
 def _duration(row: Row) -> Values:
-    if row.shown.last is not None:
-        yield (), row.shown.last.observation.duration_s
+    if row.state.last is not None:
+        yield (), row.state.last.observation.duration_s
 
 
 def _http_phases(row: Row) -> Values:
-    if row.type_name == "http" and row.shown.last is not None:
+    if row.type_name == "http" and row.state.last is not None:
         for phase in HTTP_PHASES:
             yield (phase,), _float(row.fields.get(f"phase.{phase}"))
 
 
 def _http_ssl(row: Row) -> Values:
-    if row.type_name == "http" and row.shown.last is not None:
+    if row.type_name == "http" and row.state.last is not None:
         yield (), float("tls.version" in row.fields)
 
 
 def _dns_phases(row: Row) -> Values:
-    if row.type_name == "dns" and row.shown.last is not None:
+    if row.type_name == "dns" and row.state.last is not None:
         for phase, ours in DNS_PHASES.items():
             yield (phase,), _float(row.fields.get(f"phase.{ours}"))
 
 
 def _icmp_phases(row: Row) -> Values:
-    if row.type_name == "icmp" and row.shown.last is not None:
+    if row.type_name == "icmp" and row.state.last is not None:
         yield ("resolve",), _float(row.fields.get("phase.resolve"))
         yield ("rtt",), _float(row.fields.get("ping.rtt"))
 
 
 def _certificate_ends(row: Row) -> Values:
-    last = row.shown.last
+    last = row.state.last
     if last is not None and (ends_at := _end_of_certificate(last)) is not None:
         yield (), ends_at.timestamp()
 
@@ -147,32 +147,32 @@ _STATES = tuple(((health.value,), health) for health in State)
 
 
 def _state(row: Row) -> Values:
-    stands = row.shown.stands
+    stands = row.state.stands
     for label, health in _STATES:
         yield label, 1.0 if stands is health else 0.0
 
 
 def _state_seconds(row: Row) -> Values:
-    for health, seconds in row.tally.seconds.items():
+    for health, seconds in row.record.seconds.items():
         yield (health.value,), seconds
 
 
 def _checks(row: Row) -> Values:
     for verdict in Verdict:
-        if verdict in _COMMON or row.tally.verdicts[verdict]:
-            yield (verdict.value,), float(row.tally.verdicts[verdict])
+        if verdict in _COMMON or row.record.verdicts[verdict]:
+            yield (verdict.value,), float(row.record.verdicts[verdict])
 
 
 _COMMON = frozenset({Verdict.PASS, Verdict.FAIL})
 
 
 def _in_maintenance(row: Row) -> Values:
-    yield (), float(row.shown.window is not None)
+    yield (), float(row.state.window is not None)
 
 
 def _last_check(row: Row) -> Values:
-    if row.shown.last is not None:
-        yield (), row.shown.last.observation.started_at.timestamp()
+    if row.state.last is not None:
+        yield (), row.state.last.observation.started_at.timestamp()
 
 
 MONITOR_METRICS = (
@@ -210,7 +210,7 @@ MONITOR_METRICS = (
         _state,
         ("state",),
         has_tags=False,
-        follows=lambda row: (row.plain["monitor"], row.shown.stands),
+        follows=lambda row: (row.plain["monitor"], row.state.stands),
     ),
     MonitorMetric(
         "monitord_monitor_state_seconds",

@@ -6,20 +6,22 @@ from monitord.alerts import Alerts
 from monitord.dispatch import Dispatcher, LoopPulse
 from monitord.history import History
 from monitord.status.access.control import Control
+from monitord.status.access.security import Access
 from monitord.status.api.live import Live
-from monitord.status.model.snapshot import Snapshots
-from monitord.status.model.tally import Tally
+from monitord.status.model.daemon_status import DaemonStatus
+from monitord.status.model.read_model import ReadModel
 
 
 @dataclass(frozen=True, slots=True)
 class MetricsSources:
-    """Also of the metrics of monitors: `dispatcher` and `tally`."""
+    """`model` has the metrics of monitors; the other parts have those of the daemon."""
 
-    snapshots: Snapshots
+    model: ReadModel
+    status: DaemonStatus
+    access: Access
     dispatcher: Dispatcher
     pulse: LoopPulse
     control: Control
     live: Live
-    tally: Tally
     history: History
     alerts: Alerts

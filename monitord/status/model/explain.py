@@ -11,7 +11,7 @@ from monitord.clock import Clock
 from monitord.dispatch import Dispatcher, Pipeline, Silence, Watched
 from monitord.health import Parents
 from monitord.model import Decider, Json, State, Verdict
-from monitord.status.model.snapshot import result_of, text_of
+from monitord.status.model.forms import result_of, text_of
 from monitord.text import joined
 from monitord.units import format_duration
 

@@ -1,25 +1,23 @@
-"""Which monitors a request means, and a page of them: filters that all have to fit, in the order of names.
+"""Lists of monitors: filters, which are combined with AND, and pages in the order of names.
 
-A cursor is the name after which the next page begins, so that monitors that come and go shift nobody else.
+A cursor is the name after which the next page begins, so that added and removed monitors shift no others.
 """
 
 import fnmatch
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from monitord.errors import InvalidValueError
-from monitord.model import Json, State
+from monitord.model import WORST_FIRST, Json, State
 from monitord.status.access.body import MOST_CHARACTERS
+from monitord.status.access.responses import encode
 from monitord.status.model.query import Parameter, Query, choice, many, one, whole_number, words
-from monitord.status.model.rendered import Fragment, Fragments, cacheable_answer, encode
-from monitord.web import Response
+from monitord.status.model.read_model import MonitorRecord
 
 MOST_IN_A_PAGE = 1000
 IN_A_PAGE = 100
 
-MOST_PAGES = 50
-"""That are kept; each may hold all monitors."""
+_RANKS = {health: rank for rank, health in enumerate(WORST_FIRST)}
 
 STATES = tuple(health.value for health in State)
 TEXT: Json = {"type": "string", "minLength": 1}
@@ -77,72 +75,37 @@ CURSOR = one(
 PARAMETERS = (TAG, STATE, TYPE, NAME, LIMIT, CURSOR)
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """What a monitor must be to be meant."""
-
-    tags: frozenset[str]
-    states: frozenset[str]
-    types: frozenset[str]
-    name: re.Pattern[str] | None
-
-    def fits(self, fragment: Fragment) -> bool:
-        settings = fragment.shown.monitor.settings
-        return (
-            (not self.states or fragment.health.value in self.states)
-            and (not self.types or settings.type_name in self.types)
-            and self.tags.issubset(settings.tags)
-            and (self.name is None or self.name.search(settings.name) is not None)
-        )
+def all_of(monitors: Mapping[str, MonitorRecord]) -> bytes:
+    """All monitors as JSON: the worst first, then by name."""
+    worst_first = sorted(monitors.values(), key=lambda record: (_RANKS[record.state.stands], record.name))
+    return b'{"monitors":[' + b",".join([record.brief() for record in worst_first]) + b"]}"
 
 
-def filter_of(query: Query) -> Filter:
-    name = query[NAME]
-    if not name:
-        pattern = None
-    elif any(sign in name for sign in "*?["):
+def page_of(monitors: Mapping[str, MonitorRecord], query: Query) -> bytes:
+    """A page as JSON: `monitors`, `total` (all that match), and `next_cursor` (null on the last page)."""
+    tags, states, types = frozenset(query[TAG]), frozenset(query[STATE]), frozenset(query[TYPE])
+    name, after, maximum = query[NAME], query[CURSOR], query[LIMIT]
+    if any(sign in name for sign in "*?["):
         pattern = re.compile(r"\A" + fnmatch.translate(name), re.IGNORECASE)
     else:
         pattern = re.compile(re.escape(name), re.IGNORECASE)
-    return Filter(frozenset(query[TAG]), frozenset(query[STATE]), frozenset(query[TYPE]), pattern)
-
-
-class Listing:
-    """Pages that were asked for, kept until a monitor changes."""
-
-    def __init__(self, fragments: Fragments) -> None:
-        self._fragments = fragments
-        self._revision = -1
-        self._by_name: list[Fragment] = []
-        self._kept: dict[str, Response] = {}
-
-    def response(self, query_string: str, query: Query) -> Response:
-        """`query` is what `query_string` says."""
-        found = self._fragments.look()
-        if self._fragments.revision != self._revision:
-            self._revision = self._fragments.revision
-            self._by_name = sorted(found.values(), key=lambda one: one.name)
-            self._kept.clear()
-        response = self._kept.get(query_string)
-        if response is None:
-            response = cacheable_answer(page(self._by_name, query))
-            if len(self._kept) < MOST_PAGES:
-                self._kept[query_string] = response
-        return response
-
-
-def page(by_name: Sequence[Fragment], query: Query) -> bytes:
-    """As JSON: `monitors`, `total` (all that fit), and `next_cursor` (null on the last page)."""
-    wanted = filter_of(query)
-    after, most = query[CURSOR], query[LIMIT]
-    fitting = [one for one in by_name if wanted.fits(one)]
-    rest = [one for one in fitting if one.name > after]
-    shown = rest[:most]
-    cursor = None
-    if len(rest) > most:
-        cursor = shown[-1].name.encode().hex()
+    total, rest = 0, []
+    for record in monitors.values():
+        settings = record.monitor.settings
+        if (
+            (not states or record.state.stands.value in states)
+            and (not types or settings.type_name in types)
+            and tags.issubset(settings.tags)
+            and (not name or pattern.search(record.name))
+        ):
+            total += 1
+            if record.name > after:
+                rest.append(record)
+    rest.sort(key=lambda record: record.name)
+    shown = rest[:maximum]
+    cursor = shown[-1].name.encode().hex() if len(rest) > maximum else None
     return b'{"monitors":[%s],"total":%d,"next_cursor":%s}' % (
-        b",".join(one.text for one in shown),
-        len(fitting),
+        b",".join([record.brief() for record in shown]),
+        total,
         encode(cursor),
     )

@@ -15,12 +15,12 @@ from monitord.clock import Clock
 from monitord.dispatch import Dispatcher
 from monitord.errors import HistoryError
 from monitord.model import Incident, State
-from monitord.status.access.conditional import is_among
 from monitord.status.access.control import Control
+from monitord.status.access.responses import is_among
 from monitord.status.api.history import first_page
 from monitord.status.api.openapi import PREFIX
-from monitord.status.model.recent import KEPT, Recent
-from monitord.status.model.snapshot import Snapshots
+from monitord.status.model.daemon_status import DaemonStatus
+from monitord.status.model.read_model import KEPT_MARKS, ReadModel
 from monitord.status.pages import wording
 from monitord.status.pages.background import BackgroundRead
 from monitord.status.pages.charts import badge
@@ -72,24 +72,24 @@ class PageHandlers:
     def __init__(
         self,
         dispatcher: Dispatcher,
-        snapshots: Snapshots,
+        model: ReadModel,
+        status: DaemonStatus,
         control: Control,
-        recent: Recent,
         past: Past,
         clock: Clock,
         history_wait_s: float,
     ) -> None:
         self._dispatcher = dispatcher
-        self._snapshots = snapshots
+        self._model = model
+        self._status = status
         self._control = control
-        self._recent = recent
         self._past = past
         self._clock = clock
         self._history_wait_s = history_wait_s
         self._rendering = Rendering()
-        self._uptimes = Uptimes(past, clock)
+        self._uptimes = Uptimes(past, model)
         self._filling = BackgroundRead("the last results for the overview")
-        self._rows = Rows(dispatcher, recent, self._uptimes, self._rendering, clock)
+        self._rows = Rows(model, self._rendering, clock)
         self._run = f"{int(clock.now().timestamp() * 1000):x}"
 
     async def close(self) -> None:
@@ -102,15 +102,16 @@ class PageHandlers:
         await self._look()
         query = request.query
         wanted = wanted_of(query.get("q", ""), query.get("state", ""), query.get("tag", ""))
-        shown = (wanted, self._control.state, self._reload_error(), self._snapshots.failing_notifiers())
+        shown = (wanted, self._control.state, self._reload_error(), self._status.failing_notifiers())
         mark = hashlib.sha256(repr(shown).encode()).hexdigest()[:8]
-        tag = f'"{self._run}-{self._rows.revision}-{mark}"'
+        tag = f'"{self._run}-{self._model.revision}-{mark}"'
         if is_among(tag, ", ".join(request.headers.getall("If-None-Match", ()))):
             # Asked before anything is rendered, unlike by `conditional_get`.
             raise HTTPNotModified(headers={"ETag": tag, "Cache-Control": "no-cache"})
         view = overview(self._rows, wanted)
+        marks = self._live_marks()
         rows = {section.key: await self._rows.rendered(section.names) for section in view.sections}
-        values = {"view": view, "wanted": wanted, "rows": rows, **self._live_marks()}
+        values = {"view": view, "wanted": wanted, "rows": rows, **marks}
         return await self._page(request, "overview.html", values, tag=tag)
 
     async def changed_rows(self, request: Request) -> Response:
@@ -119,37 +120,38 @@ class PageHandlers:
         since = request.query.get("since", "0")
         if not since.isdecimal() or len(since) > LONGEST_REVISION:
             raise HTTPBadRequest(text="since is the revision of a page, a number\n")
-        names = [name for name, kept in self._rows.kept.items() if kept.revision > int(since)]
+        names = [name for name, record in self._model.monitors.items() if record.revision > int(since)]
+        marks, view = self._live_marks(), overview(self._rows, Wanted())
         texts = await self._rows.rendered(names)
-        view = overview(self._rows, Wanted())
         return json_response(
-            {**self._live_marks(), "headline": view.headline, "rows": dict(zip(names, texts, strict=False))}
+            {**marks, "headline": view.headline, "rows": dict(zip(names, texts, strict=False))}
         )
 
     async def _look(self) -> None:
         """Make current all that rows are made of, as far as it takes no longer than a moment."""
         await self._rendering.load()
-        names = list(self._dispatcher.watched)
-        if self._past.is_kept and self._recent.missing(names):
-            self._filling.begin(lambda: self._fill(self._recent.missing(names)))
+        self._model.refresh()
+        unfilled = [name for name, record in self._model.monitors.items() if not record.is_filled]
+        if self._past.is_kept and unfilled:
+            self._filling.begin(lambda: self._fill(unfilled))
         await self._filling.wait()
-        await self._uptimes.refresh(names)
-        self._rows.look()
+        await self._uptimes.refresh()
+        self._rows.refresh()
 
     async def _fill(self, names: Sequence[str]) -> None:
         for name in names:
-            self._recent.fill(name, await self._past.results(name, limit=KEPT))
+            self._model.fill(name, await self._past.results(name, limit=KEPT_MARKS))
 
     def _live_marks(self) -> Mapping[str, Any]:
-        return {"run": self._run, "revision": self._rows.revision, "structure": self._rows.structure}
+        return {"run": self._run, "revision": self._model.revision, "structure": self._rows.structure}
 
     # -- the other pages ----------------------------------------------------------------------------------
 
     async def monitor(self, request: Request) -> Response:
         await self._look()
         name = request.match_info["name"]
-        watched = self._dispatcher.watched.get(name)
-        if watched is None:
+        watched, record = self._dispatcher.watched.get(name), self._model.monitors.get(name)
+        if watched is None or record is None:
             raise HTTPNotFound(text=f"no monitor is called {name!r}\n")
         shown = request.query.get("range", USUAL_RANGE)
         if shown not in RANGES:
@@ -158,10 +160,10 @@ class PageHandlers:
         if self._past.is_kept:
             past = await self._bounded(past_view(self._past, name, shown, self._clock.now()))
         values = {
-            "view": monitor_view(watched, self._recent, self._clock),
-            "silence": self._dispatcher.registry.silence_of(watched, self._clock.now()),
+            "view": monitor_view(watched, record.marks.unpacked(), self._clock),
+            "silence": record.silence,
             "past": past,
-            "failures": with_fields(() if past is None else past.failures, self._recent.failures(name)),
+            "failures": with_fields(() if past is None else past.failures, tuple(record.failures)),
             "down": State.DOWN,
             "is_kept": self._past.is_kept,
             "shown": shown,
@@ -202,7 +204,7 @@ class PageHandlers:
 
     async def daemon(self, request: Request) -> Response:
         await self._rendering.load()
-        status = self._snapshots.status(self._control)
+        status = self._status.current()
         view = daemon_view(
             status,
             self._dispatcher,
@@ -278,7 +280,7 @@ class PageHandlers:
             "root": "../" * (request.raw_path.count("/") - 1) or "./",
             "page": template.removesuffix(".html"),
             "reload_error": self._reload_error(),
-            "failing_notifiers": self._snapshots.failing_notifiers(),
+            "failing_notifiers": self._status.failing_notifiers(),
             "events": EVENTS,
             "now": self._clock.now(),
         }

@@ -11,7 +11,7 @@ from monitord.dispatch import OpenWindow, Pause, Watched, result_of_record
 from monitord.history import Bucket, StoredResult, Uptime
 from monitord.history import Day as HistoryDay
 from monitord.model import Incident, Result, State
-from monitord.status.model.recent import KEPT, STORED_WITHIN, Recent
+from monitord.status.model.read_model import KEPT_MARKS, STORED_WITHIN, Mark
 from monitord.status.pages import wording
 from monitord.status.pages.charts import Day, Svg, calendar, checks_bar
 from monitord.status.pages.past import Past
@@ -104,10 +104,10 @@ class MonitorView:
 CERTIFICATE_NEAR = timedelta(days=14)
 
 
-def monitor_view(watched: Watched, recent: Recent, clock: Clock) -> MonitorView:
+def monitor_view(watched: Watched, marks: Sequence[Mark], clock: Clock) -> MonitorView:
     settings, health, mask = watched.monitor.settings, watched.state.health, watched.monitor.masking.mask
     policy = settings.policy
-    verdicts = tuple([mark.verdict for mark in recent.of(watched.name)])
+    verdicts = tuple([mark.verdict.value for mark in marks])
     return MonitorView(
         name=watched.name,
         type_name=watched.monitor.type_name,
@@ -116,7 +116,7 @@ def monitor_view(watched: Watched, recent: Recent, clock: Clock) -> MonitorView:
         for_s=None
         if watched.state.stands_since is None
         else (clock.now() - watched.state.stands_since).total_seconds(),
-        notes=notes_of(watched, None),
+        notes=notes_of(watched.state, None),
         window=watched.state.window,
         pause=watched.state.pause,
         incident=watched.state.incident,
@@ -139,7 +139,7 @@ def monitor_view(watched: Watched, recent: Recent, clock: Clock) -> MonitorView:
         certificate=None
         if watched.state.last is None
         else certificate_of(watched.state.last.observation.fields),
-        bar=checks_bar(verdicts, KEPT, said_of_marks(verdicts)),
+        bar=checks_bar(verdicts, KEPT_MARKS, said_of_marks(verdicts)),
     )
 
 

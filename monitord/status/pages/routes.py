@@ -11,8 +11,8 @@ from monitord.clock import Clock
 from monitord.dispatch import Dispatcher
 from monitord.status.access.control import Control
 from monitord.status.access.security import API_PREFIX
-from monitord.status.model.recent import Recent
-from monitord.status.model.snapshot import Snapshots
+from monitord.status.model.daemon_status import DaemonStatus
+from monitord.status.model.read_model import ReadModel
 from monitord.status.pages.past import Past
 from monitord.web import Application, ClientGone, Request, Response
 
@@ -40,14 +40,14 @@ class Pages:
     def __init__(
         self,
         dispatcher: Dispatcher,
-        snapshots: Snapshots,
+        model: ReadModel,
+        status: DaemonStatus,
         control: Control,
-        recent: Recent,
         past: Past,
         clock: Clock,
         history_wait_s: float = HISTORY_WAIT_S,
     ) -> None:
-        self._parts = (dispatcher, snapshots, control, recent, past, clock, history_wait_s)
+        self._parts = (dispatcher, model, status, control, past, clock, history_wait_s)
         self._loading = asyncio.Lock()
         self._handlers: PageHandlers | None = None
 

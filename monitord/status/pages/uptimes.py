@@ -1,9 +1,9 @@
-"""The uptime of all monitors over a day and a month, read from the history now and then while somebody looks."""
+"""The uptime of all monitors over a day and a month, read from the history once a minute while the overview is open."""
 
-from collections.abc import Sequence
 from datetime import timedelta
+from math import inf
 
-from monitord.clock import Clock
+from monitord.status.model.read_model import ReadModel
 from monitord.status.pages.background import BackgroundRead
 from monitord.status.pages.past import Past
 
@@ -12,29 +12,28 @@ READ_EVERY_S = 60.0
 
 
 class Uptimes:
-    """`known`: of each monitor the ratios of both, as they were read last."""
+    """Keeps the uptimes of the read model current."""
 
-    def __init__(self, past: Past, clock: Clock) -> None:
+    def __init__(self, past: Past, model: ReadModel) -> None:
         self._past = past
-        self._clock = clock
+        self._model = model
         self._reading = BackgroundRead("uptimes for the overview")
-        self._read_at = float("-inf")
-        self.known: dict[str, tuple[float | None, float | None]] = {}
+        self._read_at_s = -inf
 
-    async def refresh(self, names: Sequence[str]) -> None:
-        """Read anew what is old, and wait a moment for it."""
+    async def refresh(self) -> None:
+        """Read outdated uptimes again. Waits no longer than `BackgroundRead` does."""
         if not self._past.is_kept:
             return
-        is_old = self._clock.monotonic_s() - self._read_at > READ_EVERY_S
-        if is_old or any(name not in self.known for name in names):
-            self._reading.begin(lambda: self._read(names))
+        is_old = self._model.clock.monotonic_s() - self._read_at_s > READ_EVERY_S
+        if is_old or any(record.uptimes is None for record in self._model.monitors.values()):
+            self._reading.begin(self._read)
         await self._reading.wait()
 
     async def close(self) -> None:
         await self._reading.close()
 
-    async def _read(self, names: Sequence[str]) -> None:
-        self._read_at = self._clock.monotonic_s()
-        now = self._clock.now()
-        found = await self._past.uptimes(names, [(now - DAY, now), (now - MONTH, now)])
-        self.known = {name: (day.ratio, month.ratio) for name, (day, month) in found.items()}
+    async def _read(self) -> None:
+        self._read_at_s = self._model.clock.monotonic_s()
+        now = self._model.clock.now()
+        found = await self._past.uptimes(list(self._model.monitors), [(now - DAY, now), (now - MONTH, now)])
+        self._model.set_uptimes({name: (day.ratio, month.ratio) for name, (day, month) in found.items()})

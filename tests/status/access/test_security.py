@@ -335,7 +335,7 @@ async def test_wrong_tokens_are_logged_and_counted(caplog: pytest.LogCaptureFixt
                 authorization="Bearer guessed-secret",
                 x_forwarded_for="203.0.113.9\x9b2J",
             )
-        assert ask.made.tally.rejected_tokens == MOST_FAILURES + 3
+        assert ask.made.access.rejected_tokens == MOST_FAILURES + 3
     lines = [one for one in caplog.records if "token" in one.getMessage()]
     assert [one.getMessage() for one in lines] == [
         'wrong token from 127.0.0.1 (X-Forwarded-For: "203.0.113.9\N{REPLACEMENT CHARACTER}2J")'

@@ -52,7 +52,7 @@ def see(
     watched = made.dispatcher.watched[name]
     result = Result(observation, verdict)
     watched.state = replace(watched.state, last=result)
-    made.tally.on_result(watched, result)
+    made.read_model.on_result(watched, result)
 
 
 def typed(name: str, type_name: str, **more: Any) -> MonitorSettings:
@@ -130,13 +130,13 @@ async def test_an_inconclusive_check_leaves_success_as_it_was() -> None:
 async def test_verdicts_states_and_their_time_are_counted() -> None:
     made = world()
     watched = made.dispatcher.watched["bad"]
-    see(made, "bad", {})
-    watched.state = replace(watched.state, health=HealthState(State.UP), stands=State.UP)
-    see(made, "bad", {})
-    made.clock.skipped_s += 30
-    see(made, "bad", {}, Verdict.FAIL)
-    watched.state = replace(watched.state, stands=State.DOWN)
-    see(made, "bad", {}, Verdict.FAIL)
+    for health, verdict in ((State.UP, Verdict.PASS), (State.DOWN, Verdict.FAIL)):
+        see(made, "bad", {}, verdict)
+        watched.state = replace(watched.state, health=HealthState(health))
+        made.pipeline.restand(watched)
+        see(made, "bad", {}, verdict)
+        if health is State.UP:
+            made.clock.skipped_s += 30
     made.clock.skipped_s += 12
     _, samples = await scraped(made)
     counted = {
@@ -161,7 +161,7 @@ async def test_the_daemon_tells_of_itself() -> None:
     made = world()
     await made.dispatcher.check_now("good")
     made.control.last_reload = made.control.outcome
-    made.tally.on_reload(made.control.outcome)
+    made.read_model.on_reload(made.control.outcome)
     _, samples = await scraped(made)
     assert of(samples, "monitord_checks_total") == 1
     assert of(samples, "monitord_check_lateness_seconds_count") == 1

@@ -5,8 +5,6 @@ import asyncio
 from monitord.clock import SystemClock
 from monitord.status.pages.rendering import Rendering
 from monitord.status.pages.rows import SLICE_S, Rows
-from monitord.status.pages.uptimes import Uptimes
-from tests.status.past import FakePast
 from tests.status.site import Site, site
 
 NAMES = [f"mon-{number:03}" for number in range(50)]
@@ -38,8 +36,7 @@ class SlowingClock(SystemClock):
 async def rows_of(one: Site) -> tuple[Rows, CountingRendering]:
     rendering = CountingRendering()
     await rendering.load()
-    past = FakePast(one.clock.now(), is_kept=False)
-    return Rows(one.dispatcher, one.recent, Uptimes(past, one.clock), rendering, SlowingClock()), rendering
+    return Rows(one.read_model, rendering, SlowingClock()), rendering
 
 
 async def test_a_row_is_rendered_again_only_when_it_shows_something_else() -> None:
@@ -47,12 +44,12 @@ async def test_a_row_is_rendered_again_only_when_it_shows_something_else() -> No
         await one.check(*NAMES)
         rows, rendering = await rows_of(one)
         for _ in range(3):
-            rows.look()
+            rows.refresh()
             assert len(await rows.rendered(NAMES)) == len(NAMES)
         assert rendering.rendered == len(NAMES)
         await one.check(NAMES[7], NAMES[9])
-        rows.look()
-        assert [kept.revision for kept in rows.kept.values()].count(rows.revision) == 2
+        rows.refresh()
+        assert [kept.revision for kept in rows.kept.values()].count(one.read_model.revision) == 2
         await rows.rendered(NAMES)
         assert rendering.rendered == len(NAMES) + 2
 
@@ -60,7 +57,7 @@ async def test_a_row_is_rendered_again_only_when_it_shows_something_else() -> No
 async def test_the_loop_goes_on_between_slices() -> None:
     async with site(dict.fromkeys(NAMES, ())) as one:
         rows, _ = await rows_of(one)
-        rows.look()
+        rows.refresh()
         turns = 0
 
         async def others() -> None:
@@ -79,7 +76,7 @@ async def test_the_loop_goes_on_between_slices() -> None:
 async def test_two_who_ask_at_once_have_each_row_rendered_once() -> None:
     async with site(dict.fromkeys(NAMES, ())) as one:
         rows, rendering = await rows_of(one)
-        rows.look()
+        rows.refresh()
         first, second = await asyncio.gather(rows.rendered(NAMES), rows.rendered(NAMES))
         assert first == second
         assert rendering.rendered == len(NAMES)
@@ -88,8 +85,9 @@ async def test_two_who_ask_at_once_have_each_row_rendered_once() -> None:
 async def test_a_row_whose_monitor_leaves_meanwhile_is_left_out() -> None:
     async with site(dict.fromkeys(NAMES, ())) as one:
         rows, _ = await rows_of(one)
-        rows.look()
-        one.dispatcher.registry.remove(NAMES[0])
+        rows.refresh()
+        one.registry.remove(NAMES[0])
+        one.read_model.refresh()
         assert len(await rows.rendered(NAMES)) == len(NAMES) - 1
-        rows.look()
+        rows.refresh()
         assert NAMES[0] not in rows.kept

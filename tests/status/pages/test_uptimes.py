@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from monitord.dispatch import CheckCycle, Registry, Watched
+from monitord.dispatch.schedule import Grid
+from monitord.status import ReadModel
 from monitord.status.pages.uptimes import READ_EVERY_S, Uptimes
-from tests.fakes import FakeClock, run_in_fake_time
+from tests.fakes import FakeClock, FakeMonitor, fake_tools, monitor_settings, run_in_fake_time
 from tests.status.past import FakePast
 
 RATIOS = {"shop": (1.0, 0.997)}
@@ -19,11 +22,26 @@ def past(**how: Any) -> FakePast:
     return FakePast(datetime(2026, 1, 1, tzinfo=UTC), **how)
 
 
+def model_of(*names: str) -> ReadModel:
+    registry = Registry()
+    for name in names:
+        monitor = FakeMonitor(monitor_settings(name), fake_tools(FakeClock()))
+        registry.add(Watched(monitor, CheckCycle(Grid(10.0, 0.0), 0.0)))
+    model = ReadModel(registry, FakeClock())
+    model.refresh()
+    return model
+
+
+def known(model: ReadModel) -> dict[str, tuple[float | None, float | None] | None]:
+    return {name: record.uptimes for name, record in model.monitors.items()}
+
+
 def test_a_quick_history_is_on_the_first_page() -> None:
     async def main() -> None:
-        uptimes = Uptimes(past(), FakeClock())
-        await uptimes.refresh(["shop"])
-        assert uptimes.known == RATIOS
+        model = model_of("shop")
+        await Uptimes(past(), model).refresh()
+        assert known(model) == RATIOS
+        assert (model.revision, model.monitors["shop"].revision) == (2, 2)
 
     run_in_fake_time(main)
 
@@ -31,14 +49,15 @@ def test_a_quick_history_is_on_the_first_page() -> None:
 def test_a_slow_history_holds_no_page_up_and_is_on_the_next_one() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        uptimes = Uptimes(past(slow_s=2.0), FakeClock())
+        model = model_of("shop")
+        uptimes = Uptimes(past(slow_s=2.0), model)
         began = loop.time()
-        await uptimes.refresh(["shop"])
+        await uptimes.refresh()
         assert loop.time() - began < 0.1
-        assert uptimes.known == {}
+        assert known(model) == {"shop": None}
         await asyncio.sleep(5)
-        await uptimes.refresh(["shop"])
-        assert uptimes.known == RATIOS
+        await uptimes.refresh()
+        assert known(model) == RATIOS
         await uptimes.close()
 
     run_in_fake_time(main)
@@ -47,12 +66,17 @@ def test_a_slow_history_holds_no_page_up_and_is_on_the_next_one() -> None:
 def test_it_is_read_again_when_it_is_old_or_a_monitor_is_new() -> None:
     async def main() -> None:
         told = past()
-        uptimes = Uptimes(told, FakeClock())
-        for names, reads in ((["shop"], 1), (["shop"], 1), (["shop", "blog"], 2)):
-            await uptimes.refresh(names)
+        model = model_of("shop")
+        uptimes = Uptimes(told, model)
+        for reads in (1, 1):
+            await uptimes.refresh()
             assert len(told.reads) == reads
+        model.registry.add(model_of("blog").registry.watched["blog"])
+        model.refresh()
+        await uptimes.refresh()
+        assert len(told.reads) == 2
         await asyncio.sleep(READ_EVERY_S + 1)
-        await uptimes.refresh(["shop", "blog"])
+        await uptimes.refresh()
         assert len(told.reads) == 3
 
     run_in_fake_time(main)
@@ -60,9 +84,10 @@ def test_it_is_read_again_when_it_is_old_or_a_monitor_is_new() -> None:
 
 def test_a_history_that_is_off_is_not_asked() -> None:
     async def main() -> None:
-        uptimes = Uptimes(past(is_kept=False), FakeClock())
-        await uptimes.refresh(["shop"])
-        assert uptimes.known == {}
+        model = model_of("shop")
+        uptimes = Uptimes(past(is_kept=False), model)
+        await uptimes.refresh()
+        assert known(model) == {"shop": None}
         await uptimes.close()
 
     run_in_fake_time(main)
@@ -71,13 +96,14 @@ def test_a_history_that_is_off_is_not_asked() -> None:
 def test_what_cannot_be_read_leaves_what_was_known(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         told = past()
-        uptimes = Uptimes(told, FakeClock())
-        await uptimes.refresh(["shop"])
+        model = model_of("shop")
+        uptimes = Uptimes(told, model)
+        await uptimes.refresh()
         told.is_broken = True
         await asyncio.sleep(READ_EVERY_S + 1)
         with caplog.at_level(logging.WARNING):
-            await uptimes.refresh(["shop"])
-        assert uptimes.known == RATIOS
+            await uptimes.refresh()
+        assert known(model) == RATIOS
         assert "disk I/O error" in caplog.text
 
     run_in_fake_time(main)
@@ -85,8 +111,8 @@ def test_what_cannot_be_read_leaves_what_was_known(caplog: pytest.LogCaptureFixt
 
 def test_closing_ends_a_read_that_goes_on() -> None:
     async def main() -> None:
-        uptimes = Uptimes(past(slow_s=1000.0), FakeClock())
-        await uptimes.refresh(["shop"])
+        uptimes = Uptimes(past(slow_s=1000.0), model_of("shop"))
+        await uptimes.refresh()
         await uptimes.close()
         assert len(asyncio.all_tasks()) == 1
 

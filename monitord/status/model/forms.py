@@ -1,0 +1,157 @@
+"""The values of the program as JSON objects. API, events and commands have the same form of each."""
+
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from monitord.alerts import Alerts
+from monitord.clock import Clock
+from monitord.conditions import FieldType
+from monitord.dispatch import MonitorState, Silence, Watched
+from monitord.model import Incident, Json, Result, Transition
+from monitord.monitors import Monitor
+from monitord.status.access.control import ReloadOutcome
+
+_UNITS: dict[object, str] = {FieldType.DURATION: "seconds", FieldType.SIZE: "bytes"}
+
+
+def brief_of(monitor: Monitor[Any], state: MonitorState, silence: Silence | None) -> Json:
+    """A monitor in a list."""
+    settings, health, window, incident = monitor.settings, state.health, state.window, state.incident
+    return {
+        "name": settings.name,
+        "type": settings.type_name,
+        "state": state.stands.value,
+        "since": text_of(state.stands_since),
+        "is_flapping": health.flapping.is_flapping,
+        "maintenance": None if window is None else window.name,
+        "maintenance_until": None if window is None else text_of(window.until),
+        "silenced_until": None if silence is None else text_of(silence.until),
+        "paused_by": None if state.pause is None else state.pause.by,
+        "incident": None if incident is None else incident.id,
+        "acknowledged_by": None if incident is None else incident.acknowledged_by,
+        "consecutive_failures": health.streak_length if health.is_soft else 0,
+        "tags": list(settings.tags),
+        "last": None if state.last is None else result_of(state.last),
+    }
+
+
+def detail_of(watched: Watched, silence: Silence | None, clock: Clock) -> Json:
+    """A single monitor: the brief form, its settings and its schedule."""
+    settings, mask = watched.monitor.settings, watched.monitor.masking.mask
+    due_in_s = watched.cycle.due_at - clock.monotonic_s()
+    return {
+        **brief_of(watched.monitor, watched.state, silence),
+        "check_every_s": settings.check_every_s,
+        "timeout_s": settings.timeout_s,
+        "fail_after": settings.policy.fail_after,
+        "retry_every_s": settings.retry_every_s,
+        "recover_after": settings.policy.recover_after,
+        "degrade_after": settings.policy.degrade_after,
+        "depends_on": list(settings.depends_on),
+        "depends_on_any": list(settings.depends_on_any),
+        "up_when": [mask(str(condition)) for condition in settings.up_when],
+        "degraded_when": [mask(str(condition)) for condition in settings.degraded_when],
+        "is_checking": watched.cycle.is_checking,
+        "is_queued_for_slot": watched.cycle.is_queued,
+        "next_check_in_s": round(due_in_s, 3),
+        "next_check_at": text_of(clock.now() + timedelta(seconds=due_in_s)),
+        "skipped": watched.cycle.skipped,
+        "units": units_of(type(watched.monitor)),
+    }
+
+
+def result_of(result: Result) -> Json:
+    """One judged observation."""
+    observation = result.observation
+    return {
+        "verdict": result.verdict.value,
+        "reason": observation.reason.value,
+        "detail": observation.detail,
+        "subject": observation.subject,
+        "outcome": observation.outcome or observation.detail,
+        "started_at": text_of(observation.started_at),
+        "duration_s": round(observation.duration_s, 6),
+        "address": observation.address,
+        "conditions": list(result.conditions),
+        "holds": list(result.holds),
+        "expected": list(result.expected),
+        # JSON has no NaN and no infinity: such a field is null.
+        "fields": {
+            name: (round(field, 6) if math.isfinite(field) else None) if isinstance(field, float) else field
+            for name, field in observation.fields.items()
+        },
+        "excerpt": observation.excerpt,
+    }
+
+
+def units_of(kind: type[Monitor[Any]]) -> dict[str, str]:
+    """What the numbers of a type's fields count, where that is not plain: by the field's name."""
+    return {name: _UNITS[field] for name, field in kind.vocabulary.fields.items() if field in _UNITS}
+
+
+def transition_of(transition: Transition) -> Json:
+    return {
+        "monitor": transition.monitor,
+        "before": transition.before.value,
+        "after": transition.after.value,
+        "at": text_of(transition.at),
+        "since": text_of(transition.since),
+        "reason": transition.reason.value,
+        "detail": transition.detail,
+    }
+
+
+def incident_of(incident: Incident) -> Json:
+    """`closed_at` null: it goes on."""
+    return {
+        "id": incident.id,
+        "monitor": incident.monitor,
+        "opened_at": text_of(incident.opened_at),
+        "closed_at": text_of(incident.closed_at),
+        "reason": incident.reason.value,
+        "detail": incident.detail,
+        "acknowledged_by": incident.acknowledged_by,
+        "acknowledged_at": text_of(incident.acknowledged_at),
+        "comment": incident.comment,
+    }
+
+
+def notifiers_of(alerts: Alerts) -> list[Json]:
+    """The notifiers, and whether they can deliver."""
+    return [
+        {
+            "name": name,
+            "type": worker.notifier.settings.type_name,
+            "queued": alerts.waiting_for(name),
+            "sent": worker.sent,
+            "failed_attempts": worker.failed,
+            "expired": worker.expired,
+            "last_sent_at": text_of(worker.last_sent_at),
+            "error": worker.failing,
+            "failing_since": text_of(worker.failing_since),
+            "warning": worker.warning,
+            "fallback": worker.notifier.settings.fallback,
+        }
+        for name, worker in alerts.workers.items()
+    ]
+
+
+def reload_of(outcome: ReloadOutcome | None) -> Json:
+    """The outcome of the last reload; before the first one, the configuration of the start is active."""
+    if outcome is None:
+        return {"ok": True, "at": None, "summary": None, "error": None, "warnings": []}
+    return {
+        "ok": outcome.ok,
+        "at": text_of(outcome.at),
+        "summary": outcome.summary,
+        "error": outcome.error,
+        "warnings": list(outcome.warnings),
+    }
+
+
+def text_of(moment: datetime | None) -> str | None:
+    """RFC 3339 in UTC with milliseconds."""
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

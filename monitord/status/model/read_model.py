@@ -1,0 +1,260 @@
+"""The read model: what API, pages and metrics show of the monitors, each change of it with a revision.
+
+The pipeline replaces the states of monitors and waits for no reader. `refresh` finds the replaced ones: the model and
+each changed monitor get the next revision. Everything cached (JSON, complete responses, rows of pages) is valid for one
+revision, so that reading costs the checks nothing, however many clients read.
+"""
+
+from array import array
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from math import inf, isnan, nan
+from typing import Any
+
+from monitord.clock import Clock
+from monitord.dispatch import MonitorState, Registry, Silence, Sink, Watched
+from monitord.history import StoredResult
+from monitord.model import Json, Result, State, Transition, Verdict
+from monitord.monitors import Monitor
+from monitord.status.access.control import ReloadOutcome
+from monitord.status.access.responses import cacheable_answer, encode
+from monitord.status.model.forms import brief_of, detail_of
+from monitord.web import Response
+
+REFRESH_EVERY_S = 0.1
+"""Checks that end within this time share a revision: lists of all monitors are rendered ten times a second at most."""
+
+MAX_CACHED_RESPONSES = 50
+"""Each may contain all monitors."""
+
+KEPT_MARKS = 40
+KEPT_FAILURES = 5
+
+STORED_WITHIN = timedelta(milliseconds=1)
+"""The history stores whole milliseconds."""
+
+_VERDICTS = tuple(Verdict)
+_CODES = {verdict: code for code, verdict in enumerate(_VERDICTS)}
+_ANSWERED = frozenset({Verdict.PASS, Verdict.WARN})
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One check in the bar of a monitor. `response_s` None: there was no response."""
+
+    at: datetime
+    verdict: Verdict
+    response_s: float | None
+
+
+class Marks:
+    """The last KEPT_MARKS checks, packed: as objects those of a thousand monitors would take ten megabytes."""
+
+    __slots__ = ("_codes", "_count", "_responses_s", "_times")
+
+    def __init__(self) -> None:
+        # At full length from the start: memory does not grow with the first checks.
+        self._times = array("d", bytes(8 * KEPT_MARKS))
+        self._responses_s = array("d", bytes(8 * KEPT_MARKS))
+        self._codes = bytearray(KEPT_MARKS)
+        self._count = 0
+
+    def __len__(self) -> int:
+        return min(self._count, KEPT_MARKS)
+
+    def append(self, at: datetime, verdict: Verdict, response_s: float | None) -> None:
+        index = self._count % KEPT_MARKS
+        self._times[index] = at.timestamp()
+        self._responses_s[index] = nan if response_s is None else response_s
+        self._codes[index] = _CODES[verdict]
+        self._count += 1
+
+    def unpacked(self) -> list[Mark]:
+        """The newest last."""
+        marks = []
+        for number in range(self._count - len(self), self._count):
+            index = number % KEPT_MARKS
+            response_s = self._responses_s[index]
+            at = datetime.fromtimestamp(self._times[index], UTC)
+            marks.append(Mark(at, _VERDICTS[self._codes[index]], None if isnan(response_s) else response_s))
+        return marks
+
+
+class MonitorRecord:
+    """What is shown of one monitor, and what is counted of it since the start of the daemon.
+
+    `monitor`, `state` and `silence` are those of `revision`. `has_passed`: whether its last conclusive check did;
+    None: there was none. `is_filled`: the marks include those of earlier runs. `uptimes`: the ratios of the last day
+    and the last month; None: they have not been read.
+    """
+
+    __slots__ = (
+        "_brief", "_timed_at_s", "_timed_state", "failures", "has_passed", "is_filled", "marks", "monitor", "name",
+        "revision", "seconds", "silence", "state", "uptimes", "verdicts",
+    )  # fmt: skip
+
+    def __init__(self, watched: Watched, now_s: float) -> None:
+        self.name = watched.name
+        self.monitor: Monitor[Any] = watched.monitor
+        self.state: MonitorState = watched.state
+        self.silence: Silence | None = None
+        self.revision = 0
+        self.marks = Marks()
+        self.failures: deque[Result] = deque(maxlen=KEPT_FAILURES)
+        """The newest first. The history may not have stored them yet."""
+        self.is_filled = False
+        self.uptimes: tuple[float | None, float | None] | None = None
+        self.verdicts: Counter[Verdict] = Counter()
+        self.has_passed: bool | None = None
+        self.seconds: dict[State, float] = {}
+        self._timed_state, self._timed_at_s = watched.state.stands, now_s
+        self._brief: bytes | None = None
+
+    def change(self, revision: int) -> None:
+        """Discard what has been rendered of an earlier revision."""
+        self.revision, self._brief = revision, None
+
+    def brief(self) -> bytes:
+        """The monitor in a list, as JSON."""
+        if self._brief is None:
+            self._brief = encode(brief_of(self.monitor, self.state, self.silence))
+        return self._brief
+
+    def add(self, result: Result) -> None:
+        verdict, observation = result.verdict, result.observation
+        self.verdicts[verdict] += 1
+        response_s = None
+        if verdict in _ANSWERED:
+            response = observation.fields.get("response_time", observation.duration_s)
+            response_s = float(response) if isinstance(response, (int, float)) else None
+        self.marks.append(observation.started_at, verdict, response_s)
+        if verdict is Verdict.FAIL:
+            self.failures.appendleft(result)
+        if verdict is not Verdict.INCONCLUSIVE:
+            self.has_passed = verdict is not Verdict.FAIL
+
+    def fill(self, past: Sequence[StoredResult]) -> None:
+        """Put the stored results (the newest first) before the marks of this run, which are stored as well."""
+        self.is_filled = True
+        recent, self.marks = self.marks.unpacked(), Marks()
+        for stored in reversed(past):
+            if not recent or stored.at < recent[0].at - STORED_WITHIN:
+                response_s = stored.duration_s if stored.verdict in _ANSWERED else None
+                self.marks.append(stored.at, stored.verdict, response_s)
+        for mark in recent:
+            self.marks.append(mark.at, mark.verdict, mark.response_s)
+
+    def count_time(self, state: State, now_s: float) -> None:
+        """Count the time since the last call as time in the state of that call."""
+        before = self._timed_state
+        self.seconds[before] = self.seconds.get(before, 0.0) + now_s - self._timed_at_s
+        self.seconds.setdefault(state, 0.0)
+        self._timed_state, self._timed_at_s = state, now_s
+
+
+class ReadModel(Sink):
+    """The records of all monitors. `revision` rises when a refresh finds one changed, new or removed."""
+
+    def __init__(self, registry: Registry, clock: Clock) -> None:
+        self.registry = registry
+        self.clock = clock
+        self.revision = 0
+        self.refreshed_at_s = -inf
+        self.monitors: Mapping[str, MonitorRecord] = {}
+        """Of the last refresh, in the order of the configuration."""
+        self.reloads: Counter[bool] = Counter()
+        """Accepted and rejected ones."""
+        self._records: dict[str, MonitorRecord] = {}
+        self._responses: dict[str, Response] = {}
+        self._responses_revision = 0
+
+    # -- events -------------------------------------------------------------------------------------------
+
+    def on_result(self, watched: Watched, result: Result) -> None:
+        record = self._records.get(watched.name)
+        (self._add(watched) if record is None else record).add(result)
+
+    def on_transition(self, watched: Watched, transition: Transition) -> None:
+        record = self._records.get(watched.name) or self._add(watched)
+        record.count_time(transition.after, self.clock.monotonic_s())
+
+    def on_renamed(self, old: str, watched: Watched) -> None:
+        del watched
+        self._records.pop(old, None)
+
+    def on_removed(self, watched: Watched) -> None:
+        self._records.pop(watched.name, None)
+
+    def on_reload(self, outcome: ReloadOutcome) -> None:
+        self.reloads[outcome.ok] += 1
+
+    def _add(self, watched: Watched) -> MonitorRecord:
+        record = self._records[watched.name] = MonitorRecord(watched, self.clock.monotonic_s())
+        return record
+
+    # -- readers ------------------------------------------------------------------------------------------
+
+    def refresh(self, max_age_s: float = 0.0) -> None:
+        """Find what has changed since the last refresh, unless that is more recent than `max_age_s`."""
+        now_s = self.clock.monotonic_s()
+        if now_s - self.refreshed_at_s < max_age_s:
+            return
+        self.refreshed_at_s = now_s
+        registry, now, revision = self.registry, self.clock.now(), self.revision + 1
+        monitors = {}
+        has_changed = False
+        for name, watched in registry.watched.items():
+            record = self._records.get(name) or self._add(watched)
+            silence = registry.silence_of(watched, now)
+            # States are frozen and replaced: the same object has not changed.
+            if (
+                record.state is not watched.state
+                or record.silence != silence
+                or record.monitor is not watched.monitor
+                or not record.revision
+            ):
+                record.monitor, record.state, record.silence = watched.monitor, watched.state, silence
+                record.change(revision)
+                has_changed = True
+            monitors[name] = record
+        if has_changed or len(monitors) != len(self.monitors):
+            self.revision = revision
+        self.monitors = monitors
+
+    def detail(self, name: str) -> Json:
+        """One monitor at this moment. Raises KeyError if there is no such monitor."""
+        watched = self.registry.watched[name]
+        return detail_of(watched, self.registry.silence_of(watched, self.clock.now()), self.clock)
+
+    def fill(self, name: str, results: Sequence[StoredResult]) -> None:
+        """Add the stored results of a monitor, the newest first. Nothing if it has been removed or is filled."""
+        record = self.monitors.get(name)
+        if record is not None and not record.is_filled:
+            record.fill(results)
+            self.revision += 1
+            record.change(self.revision)
+
+    def set_uptimes(self, uptimes: Mapping[str, tuple[float | None, float | None]]) -> None:
+        """Replace the uptimes of these monitors, as far as they have not been removed."""
+        revision = self.revision + 1
+        for name, ratios in uptimes.items():
+            record = self.monitors.get(name)
+            if record is not None and record.uptimes != ratios:
+                record.uptimes = ratios
+                record.change(revision)
+                self.revision = revision
+
+    def response(self, key: str, render: Callable[[Mapping[str, MonitorRecord]], bytes]) -> Response:
+        """The JSON response `key` of the current revision, rendered when it is first requested."""
+        self.refresh(REFRESH_EVERY_S)
+        if self._responses_revision != self.revision:
+            self._responses_revision = self.revision
+            self._responses.clear()
+        response = self._responses.get(key)
+        if response is None:
+            response = cacheable_answer(render(self.monitors))
+            if len(self._responses) < MAX_CACHED_RESPONSES:
+                self._responses[key] = response
+        return response
