@@ -1,6 +1,7 @@
 """The tables, and how a database of an older version becomes one of this version.
 
-Each step is a script that takes a database from its own number to the next, beginning with an empty file at 0. A
+Each step is a script or a function that takes a database from its own number to the next, beginning with an empty
+file at 0. A
 step that was released is never changed: a new one is added, and tests/history/schemas gets the tables of the
 version before.
 
@@ -12,12 +13,16 @@ those after.
 
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from monitord.history.migrations import rename_terms
 
 APPLICATION_ID = 0x6D6F6E64
 """ "mond", where file(1) looks."""
 
-STEPS: tuple[str, ...] = (
+Step = str | Callable[[sqlite3.Connection], None]
+
+STEPS: tuple[Step, ...] = (
     """
     CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE monitors (
@@ -59,10 +64,13 @@ STEPS: tuple[str, ...] = (
         PRIMARY KEY (monitor, is_failure, at)
     ) WITHOUT ROWID;
     """,
+    rename_terms,
 )
 
 
-TABLES = frozenset(re.findall(r"CREATE TABLE (\w+)", "".join(STEPS)))
+TABLES = frozenset(
+    re.findall(r"CREATE TABLE (\w+)", "".join(step for step in STEPS if isinstance(step, str)))
+)
 
 
 class DamageError(Exception):
@@ -77,7 +85,7 @@ class ForeignDatabaseError(Exception):
     """A database, but of another program."""
 
 
-def bring_up_to_date(connection: sqlite3.Connection, steps: Sequence[str] = STEPS) -> None:
+def bring_up_to_date(connection: sqlite3.Connection, steps: Sequence[Step] = STEPS) -> None:
     """In one transaction: after a failure the database is what it was. Raises sqlite3.Error as well."""
     version = check_is_known(connection, steps)
     if version == len(steps):
@@ -85,6 +93,9 @@ def bring_up_to_date(connection: sqlite3.Connection, steps: Sequence[str] = STEP
     connection.execute("BEGIN IMMEDIATE")
     try:
         for step in steps[version:]:
+            if callable(step):
+                step(connection)
+                continue
             for statement in step.split(";"):
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -96,7 +107,7 @@ def bring_up_to_date(connection: sqlite3.Connection, steps: Sequence[str] = STEP
         raise
 
 
-def check_is_known(connection: sqlite3.Connection, steps: Sequence[str] = STEPS) -> int:
+def check_is_known(connection: sqlite3.Connection, steps: Sequence[Step] = STEPS) -> int:
     """The version. Raises NewerVersionError, and what `version_of` does."""
     version = version_of(connection)
     if version > len(steps):

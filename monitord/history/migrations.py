@@ -1,0 +1,112 @@
+"""Migrations of stored JSON, which SQL alone cannot do. Each takes a database of its own version, in a transaction.
+
+What was released never changes: a migration knows the names of its time only.
+"""
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+# Version 3: the terms of the documentation.
+_KEY_PREFIXES = {"notice:": "notification:", "trouble:": "alert:", "ended-trouble:": "ended-alert:"}
+_KEYS = {"blindness": "isolation"}
+_NAMES = {
+    "fate": "status",
+    "said": "response",
+    "trouble": "alert",
+    "via": "delivered_by",
+    "notice": "notification",
+    "well": "holds",
+    "facts": "fields",
+}
+_REASONS = {
+    "prober_blind": "prober_isolated",
+    "manager_silent": "manager_timeout",
+    "journal_silent": "journal_timeout",
+}
+_VERDICTS = {"unsure": "inconclusive"}
+_VALUES = {
+    "status": {"waiting": "queued", "given_up": "expired"},
+    "kind": {
+        "change": "update",
+        "steady": "flapping_end",
+        "blind": "isolated",
+        "seeing": "reconnected",
+        "ended": "closed",
+    },
+    "verdict": _VERDICTS,
+    "streak": _VERDICTS,
+    "last_verdict": _VERDICTS,
+    "reason": _REASONS,
+}
+# Values of plugins and of targets by their own names: never renamed.
+_OPAQUE = frozenset({"fields", "memory"})
+
+
+def rename_terms(connection: sqlite3.Connection) -> None:
+    """Rename keys and values of stored states, alerts, notifications and results. Raises sqlite3.Error.
+
+    What is not JSON stays as it is; it is left out where it is read.
+    """
+    connection.executemany(
+        "UPDATE OR REPLACE reasons SET name = ? WHERE name = ?", [(new, old) for old, new in _REASONS.items()]
+    )
+    for monitor, body in connection.execute("SELECT monitor, body FROM states").fetchall():
+        connection.execute("UPDATE states SET body = ? WHERE monitor = ?", (_renamed_text(body), monitor))
+    for key, body in connection.execute("SELECT key, body FROM own").fetchall():
+        connection.execute(
+            "UPDATE own SET key = ?, body = ? WHERE key = ?", (_renamed_key(key), _renamed_text(body), key)
+        )
+    rows = connection.execute("SELECT monitor, is_failure, at, body FROM records").fetchall()
+    for monitor, is_failure, at_ms, body in rows:
+        connection.execute(
+            "UPDATE records SET body = ? WHERE monitor = ? AND is_failure = ? AND at = ?",
+            (_renamed_blob(body), monitor, is_failure, at_ms),
+        )
+
+
+def _renamed_key(key: Any) -> Any:
+    if not isinstance(key, str):
+        return key
+    for old, new in _KEY_PREFIXES.items():
+        if key.startswith(old):
+            return new + key.removeprefix(old)
+    return _KEYS.get(key, key)
+
+
+def _renamed_text(body: Any) -> Any:
+    try:
+        return json.dumps(_renamed(json.loads(body)), separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError):
+        return body
+
+
+def _renamed_blob(body: Any) -> Any:
+    try:
+        text = zlib.decompress(body)
+    except (TypeError, zlib.error):
+        return body
+    renamed = _renamed_text(text)
+    return zlib.compress(renamed.encode()) if isinstance(renamed, str) else body
+
+
+def _renamed(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_renamed(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    renamed: dict[str, Any] = {}
+    for old, item in value.items():
+        name = str(_NAMES.get(old, old))
+        if name in _OPAQUE:
+            renamed[name] = item
+        elif isinstance(item, str):
+            renamed[name] = _VALUES.get(name, {}).get(item, item)
+        else:
+            renamed[name] = _renamed(item)
+    if "holds" in renamed and "expected" not in renamed:
+        # Version 2 stored whether each condition was as it should be.
+        renamed["expected"] = [True] * len(renamed["holds"])
+    return renamed
