@@ -154,7 +154,7 @@ async def test_show_says_which_incident_is_open_and_that_it_was_not_checked(
         assert await it.ctl("show", "bad") == 0
     out = capsys.readouterr().out
     assert "\nincident    " in out
-    assert "\nreason      refused: nobody listens there\n" in out
+    assert "\nreason      refused: connection refused\n" in out
 
 
 async def test_show_says_who_has_silenced_it(tmp_path: Path, capsys: Capture) -> None:

@@ -161,7 +161,7 @@ async def isolated(there: RunningWorld, _: Interventions) -> None:
             soft,
             [
                 "web is up since",
-                "What decided: nobody listens there (refused).",
+                "What decided: connection refused (refused).",
                 "1 fail in a row since",
                 "2 make it down.",
                 "(retry_every is 5s)",
@@ -266,7 +266,7 @@ def test_the_fields_say_the_same_as_the_sentences() -> None:
         "needed": 2,
         "leads_to": "down",
     }
-    assert fields["decided_by"] == "nobody listens there"
+    assert fields["decided_by"] == "connection refused"
     assert 0 < fields["next"]["in_s"] <= 5
 
 

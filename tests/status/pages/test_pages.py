@@ -158,7 +158,7 @@ async def test_a_row_tells_state_reason_and_what_was_said() -> None:
     assert row is not None
     assert ">down<" in row[0]
     assert (
-        '<span class="detail">nobody listens there <code>refused</code> '
+        '<span class="detail">connection refused <code>refused</code> '
         '<span class="subject">GET https://bad.example.org/</span></span>'
     ) in row[0]
     assert "the last 40 checks: " in row[0]
@@ -171,7 +171,7 @@ async def test_a_row_tells_state_reason_and_what_was_said() -> None:
         ("q=shop", ["shop"]),
         ("q=SHOP", ["shop"]),
         ("q=web+http", ["slow", "shop", "blog"]),
-        ("q=nobody+listens", ["bad"]),
+        ("q=connection+refused", ["bad"]),
         ("q=%3Cscript%3E", []),
         ("state=down", ["bad"]),
         ("tag=web", ["slow", "shop", "blog"]),
@@ -421,7 +421,7 @@ async def test_what_an_earlier_run_has_seen_is_on_the_pages_of_the_next(tmp_path
     failures = bad[bad.index("Last failures") :]
     assert "phase.connect" in failures
     assert "&lt;html&gt;Sorry &amp; bye&lt;/html&gt;" in failures
-    assert "https://bad.example.org/ nobody listens there" in bad
+    assert "https://bad.example.org/ connection refused" in bad
 
 
 # -- incidents, daemon ------------------------------------------------------------------------------------
@@ -451,7 +451,7 @@ async def test_an_open_incident_is_told_before_the_history_has_it() -> None:
     async with usual_site(past=FakePast(NOW, is_kept=False)) as one:
         text = (await page(one, "/incidents")).text
     assert "1 incident open" in text
-    assert "<code>refused</code> nobody listens there (GET https://bad.example.org/)" in text
+    assert "<code>refused</code> connection refused (GET https://bad.example.org/)" in text
 
 
 async def test_an_incident_that_the_history_has_as_well_is_told_once() -> None:
