@@ -1,0 +1,210 @@
+"""Every option in monitord.toml(5) has one form: name, type, default, meaning, and an example that is accepted."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from monitord.cli.command_line import actions_of, command_parser
+from monitord.cli.commands import COMMANDS
+from monitord.config import Reader
+from monitord.errors import ConfigError
+from monitord.settings import Settings, read_settings
+
+PAGE = (Path(__file__).parents[2] / "docs" / "man" / "monitord.toml.5").read_text()
+OPTION = re.compile(
+    r"^\.TP\n\.B (?P<name>[a-z_]+)\n(?P<text>(?:(?!\.TP\n|\.PP\n|\.S[SH] ).*\n)+)", re.MULTILINE
+)
+FORM = re.compile(
+    r"Type: (?P<type>.+)\.\n"
+    r"(?:\.B Required\.|\.B Default:\n(?P<default>.+)\.)\n"
+    r"\.br\n(?P<meaning>(?:.*\n)+?)"
+    r"\.br\nExample:\n\.B (?P<example>.+)\n"
+)
+TYPES = (
+    "any value",
+    "boolean",
+    "calendar event",
+    "date and time",
+    "duration",
+    "integer",
+    "list of",
+    "number",
+    "path",
+    "pattern",
+    "size",
+    "table",
+    "template",
+    "text",
+)
+
+URL, TCP = 'url = "http://www.example.org/"', 'type = "tcp"\naddress = "www.example.org:80"'
+# What the example of an option needs in its section.
+SECTIONS = {
+    "[monitors.NAME]": URL,
+    "[maintenance.NAME]": 'schedule = "22:00"\nduration = "1h"',
+    "[notifiers.NAME]": 'to = ["kim@example.org"]',
+    "[[alerts.routes]]": 'notify = ["ops"]',
+    "Notifier mail": 'to = ["kim@example.org"]',
+    "Notifier webhook": URL,
+    "Notifier alertmanager": 'type = "alertmanager"\n' + URL,
+    "Notifier pagerduty": 'routing_key = "0123456789abcdef0123456789abcdef"',
+    "Type http": URL,
+    "Type exec": 'command = ["/bin/true"]',
+    "Type dns": 'type = "dns"\nname = "www.example.org"',
+    "Type heartbeat": 'type = "heartbeat"\nevery = "1d"',
+    "Type icmp": 'type = "icmp"\nhost = "192.0.2.1"',
+    "Type journal": 'type = "journal"\nidentifier = "x"',
+    "Type tcp": TCP,
+    "Type tls": 'type = "tls"\naddress = "www.example.org"',
+    "Type unit": 'unit = "nginx.service"',
+    "Type timer": 'timer = "backup.timer"',
+    "Type group": 'type = "group"\nmembers = ["gateway", "shop-web"]',
+}
+# Options that need others, or exclude one of those above: the lines that replace them.
+INSTEAD = {
+    ("[monitors.NAME]", "type"): 'address = "www.example.org:80"',
+    ("[maintenance.NAME]", "from"): 'duration = "1h"',
+    ("[maintenance.NAME]", "until"): "from = 2027-03-01T20:00:00+01:00",
+    ("[notifiers.NAME]", "type"): URL,
+    ("Notifier mail", "username"): 'to = ["a@b"]\nsecurity = "tls"\nserver = "h"\npassword = "long enough"',
+    ("Notifier mail", "password"): 'to = ["a@b"]\nsecurity = "tls"\nserver = "h"\nusername = "kim"',
+    ("Notifier webhook", "content_type"): URL + "\nbody = '{{ text | tojson }}'",
+    ("Type heartbeat", "calendar"): 'type = "heartbeat"',
+    ("Type unit", "units"): 'type = "unit"',
+    ("Type http", "client_key"): URL + '\nclient_certificate = "/none"',
+    ("Type tcp", "client_key"): TCP + '\ntls = true\nclient_certificate = "/none"',
+    ("Type tls", "client_key"): 'type = "tls"\naddress = "h"\nclient_certificate = "/none"',
+    ("Type dns", "verify"): 'type = "dns"\nname = "h"\nserver = "h"\nprotocol = "tls"',
+    ("Type dns", "ca_file"): 'type = "dns"\nname = "h"\nserver = "h"\nprotocol = "tls"',
+    ("Type dns", "server_name"): 'type = "dns"\nname = "h"\nserver = "h"\nprotocol = "tls"',
+    ("Type dns", "port"): 'type = "dns"\nname = "h"\nserver = "h"',
+    ("Type dns", "protocol"): 'type = "dns"\nname = "h"\nserver = "h"',
+    ("Type dns", "ip_family"): 'type = "dns"\nname = "h"\nserver = "h"',
+    **{
+        ("Type tcp", name): TCP + "\ntls = true"
+        for name in ("verify", "ca_file", "client_certificate", "server_name", "min_tls")
+    },
+}
+# The monitors and notifiers that examples name.
+OTHERS = """
+[monitors]
+gateway = { url = "http://192.0.2.1/", tags = ["prod", "urgent", "mirror"] }
+router-1 = { url = "http://192.0.2.2/" }
+router-2 = { url = "http://192.0.2.3/" }
+web-1 = { url = "http://192.0.2.4/" }
+db-1 = { type = "tls", address = "192.0.2.5" }
+shop-web = { url = "http://192.0.2.6/" }
+shop-database = { url = "http://192.0.2.7/" }
+[notifiers]
+ops = { to = ["ops@example.org"] }
+pager = { command = ["/bin/true"] }
+"""
+
+
+def options() -> list[tuple[str, str, str]]:
+    """Section, name and text of each option."""
+    page = PAGE.split("\n.SH STATES\n")[0]
+    _, *parts = re.split(r"^\.SS (.+)$", page, flags=re.MULTILINE)
+    titles = [title.strip('"').partition(":")[0] for title in parts[::2]]
+    return [
+        (title, match["name"], match["text"])
+        for title, body in zip(titles, parts[1::2], strict=True)
+        for match in OPTION.finditer(body)
+    ]
+
+
+OPTIONS = options()
+IDS = [f"{section}-{name}" for section, name, _ in OPTIONS]
+
+
+def test_options_are_found() -> None:
+    assert len(OPTIONS) > 150
+
+
+@pytest.mark.parametrize(("section", "name", "text"), OPTIONS, ids=IDS)
+def test_option_has_the_form(section: str, name: str, text: str) -> None:
+    form = FORM.fullmatch(text)
+    assert form is not None, f"{section} {name}"
+    assert form["type"].startswith(TYPES)
+    assert form["example"].startswith(f"{name} = ")
+    assert "(default" not in form["meaning"]
+
+
+def plain(text: str) -> str:
+    for escape, character in (("\\-", "-"), ("\\(dq", '"'), ("\\(aq", "'"), ("\\e", "\\")):
+        text = text.replace(escape, character)
+    return text
+
+
+def settings_with(folder: Path, section: str, name: str, line: str) -> Settings:
+    """Settings of a configuration in which an option has this line, and that is complete otherwise."""
+    needed = INSTEAD.get((section, name), SECTIONS.get(section, ""))
+    needed = "\n".join(line for line in needed.splitlines() if not line.startswith(f"{name} = "))
+    kind = section.partition(" ")[0]
+    table = {"Type": "[monitors.x]", "Notifier": "[notifiers.x]"}.get(kind, section).replace("NAME", "x")
+    config = folder / "monitord.toml"
+    config.write_text(f"{OTHERS}\n{table}\n{needed}\n{line}\n")
+    return read_settings(config, reader=Reader.OUTSIDER)
+
+
+@pytest.mark.parametrize(("section", "name", "text"), OPTIONS, ids=IDS)
+def test_example_of_an_option_is_accepted(section: str, name: str, text: str, tmp_path: Path) -> None:
+    form = FORM.fullmatch(text)
+    assert form is not None
+    try:
+        settings_with(tmp_path, section, name, plain(form["example"]))
+    except ConfigError as error:
+        if any("No such file" not in line for line in str(error).splitlines()):
+            raise  # the files of the examples do not exist here
+
+
+def default_value(section: str, name: str, text: str) -> str | None:
+    """The default of an option in TOML; None if it is described in words."""
+    form = FORM.fullmatch(text)
+    if form is None or form["default"] is None:
+        return None
+    default = plain(form["default"])
+    first = re.split(r"[,;:]? (?:and|fewer|if|or|the|with)\b|[;,:] ", default)[0]
+    if re.fullmatch(r'true|false|[0-9.]+|".+"|\[.+\]', first):
+        return first
+    if re.fullmatch(r"[0-9]+(?:ms|s|m|h|d|MiB|GiB|KiB)", first):
+        return f'"{first}"'
+    if (
+        form["type"].startswith(("text", "path"))
+        and " " not in first
+        and not first.startswith(("none", "\\"))
+    ):
+        return f'"{first}"'
+    return None
+
+
+DEFAULTS = [
+    (section, name, value) for section, name, text in OPTIONS if (value := default_value(section, name, text))
+]
+
+
+def test_defaults_are_found() -> None:
+    assert len(DEFAULTS) > 60
+
+
+@pytest.mark.parametrize(("section", "name", "value"), DEFAULTS, ids=[f"{s}-{n}" for s, n, _ in DEFAULTS])
+def test_default_changes_nothing(section: str, name: str, value: str, tmp_path: Path) -> None:
+    assert settings_with(tmp_path, section, name, f"{name} = {value}") == settings_with(
+        tmp_path, section, name, ""
+    )
+
+
+def test_defaults_of_monitorctl_have_the_same_form() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "man" / "monitorctl.1").read_text().replace("\\-", "-")
+    assert re.findall(r"\(default:? .*", page) == []
+    for command in COMMANDS:
+        section = page.split(f"\n.SS {command.name}\n")[1].split("\n.SS ")[0]
+        for action in actions_of(command_parser(command)):
+            if isinstance(action.default, int) and not isinstance(action.default, bool):
+                (option,) = (
+                    text
+                    for text in section.split("\n.TP\n")[1:]
+                    if f"--{action.dest.replace('_', '-')}" in text
+                )
+                assert f"\n.B Default:\n{action.default}.\n" in f"{option}\n", f"{command.name} {action.dest}"
