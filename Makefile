@@ -18,7 +18,7 @@ SCRIPTS := .ci/install .ci/run .ci/build-package tests/system/run completions/ba
 MANUAL := $(wildcard docs/man/*.[158])
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-newest browser-test lint lint-manual format docs manual system-test bench deb clean
+.PHONY: help run test test-fast test-newest browser-test mutants lint lint-manual format docs manual system-test bench deb clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,9 @@ test-newest: .venv-newest/.done ## run the same tests with the newest libraries
 browser-test: tests/browser/node_modules/.done ## use the pages in Chromium (npm fetches two packages)
 	@.ci/install --build-depends chromium
 	@timeout 180 node --test --test-reporter=spec tests/browser/*.test.mjs
+
+mutants: .venv-mutants/.done ## change the code in small ways and list what no test notices (ROOM=conditions)
+	@$(PYTHON) .ci/mutants.py $(ROOM)
 
 lint: .venv/.done ## ruff, mypy, import rules, language, shell scripts, manual pages, the unit's exposure
 	@.ci/install --build-depends shellcheck groff mandoc systemd
@@ -87,7 +90,7 @@ deb: ## build the Debian packages into dist/
 	@.ci/build-package dist
 
 clean: ## remove what the other targets made
-	rm -rf --one-file-system .venv .venv-docs .venv-newest tests/browser/node_modules .cache dist build .pybuild .mypy_cache .ruff_cache .pytest_cache ./*.egg-info
+	rm -rf --one-file-system .venv .venv-docs .venv-mutants .venv-newest tests/browser/node_modules .cache dist build .pybuild .mypy_cache .ruff_cache .pytest_cache ./*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Node.js comes with npm where it is not Debian's.
@@ -104,6 +107,14 @@ tests/browser/node_modules/.done: tests/browser/package-lock.json
 	@rm -rf .venv
 	@$(PYTHON) -m venv --system-site-packages .venv
 	@.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-lint.txt
+	@touch $@
+
+.venv-mutants/.done: requirements-mutants.txt
+	@.ci/install --build-depends python3-venv
+	@echo 'install: mutmut in .venv-mutants (pip)'
+	@rm -rf .venv-mutants
+	@$(PYTHON) -m venv --system-site-packages .venv-mutants
+	@.venv-mutants/bin/pip install --quiet --disable-pip-version-check -r requirements-mutants.txt
 	@touch $@
 
 .venv-docs/.done: requirements-docs.txt

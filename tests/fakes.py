@@ -230,10 +230,6 @@ class FakeSink(Sink):
             consume(is_isolated)
 
 
-async def stored_at_once(_: float) -> None:
-    """Of a history that is never behind."""
-
-
 def fake_tools(clock: FakeClock) -> Tools:
     resolver, contexts = Resolver(), TlsContexts()
     http = HttpClient(user_agent="tests", resolver=resolver, tls_contexts=contexts)

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +42,21 @@ def test_one_change_weighs_more_the_newer_it_is() -> None:
 
 def test_the_first_result_of_all_is_no_change() -> None:
     assert Flapping().after(Verdict.FAIL).value == 0.0
+
+
+@pytest.mark.parametrize(
+    ("places", "was_flapping", "value"),
+    [
+        pytest.param((0, 1, 8, 16, 17, 18), False, 30.0, id="30 percent is not above 30 percent"),
+        pytest.param((0, 1, 14, 17, 18), True, 25.0, id="25 percent is over"),
+    ],
+)
+def test_at_a_threshold_a_monitor_does_not_flap(
+    places: tuple[int, ...], was_flapping: bool, value: float
+) -> None:
+    before = Flapping(sum(1 << place + 1 for place in places), Verdict.PASS, was_flapping)
+    after = before.after(Verdict.PASS)
+    assert (after.value, after.is_flapping) == (value, False)
 
 
 def test_a_single_outage_does_not_flap() -> None:

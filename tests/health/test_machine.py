@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitord.health import HealthPolicy, HealthState, advance
+from monitord.health import Flapping, HealthPolicy, HealthState, advance
 from monitord.model import State, Verdict
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -75,6 +75,36 @@ def test_up_begins_with_the_first_answer_that_counted() -> None:
 
 def test_a_failure_that_ends_before_it_is_confirmed_is_recovered_by_retry() -> None:
     assert play("pfpp", HealthPolicy())[2] == [False, False, True, False]
+
+
+FLAPS, NEVER_FLAPS = HealthPolicy(), HealthPolicy(detects_flapping=False)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "policy", "is_flapping"),
+    [
+        pytest.param("pf" * 10, FLAPS, True, id="changing verdicts"),
+        pytest.param("pf" * 10 + "u", FLAPS, True, id="inconclusive changes nothing"),
+        pytest.param("pf" * 10 + "f" * 20, FLAPS, False, id="over after equal verdicts"),
+        pytest.param("pf" * 10, NEVER_FLAPS, False, id="not detected"),
+    ],
+)
+def test_verdicts_flap(verdicts: str, policy: HealthPolicy, is_flapping: bool) -> None:
+    assert play(verdicts, policy)[1].flapping.is_flapping is is_flapping
+
+
+def test_flapping_is_over_when_its_detection_is_switched_off() -> None:
+    _, state, _ = play("pf" * 10, FLAPS)
+    assert advance(state, Verdict.PASS, START, NEVER_FLAPS).state.flapping == Flapping()
+
+
+def test_a_confirmed_failure_keeps_its_streak() -> None:
+    _, state, _ = play("pff", HealthPolicy())
+    assert (state.streak, state.streak_length, state.streak_since) == (
+        Verdict.FAIL,
+        2,
+        START + timedelta(minutes=1),
+    )
 
 
 def test_a_recovery_from_down_is_a_transition_and_not_by_retry() -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitord.health import HealthPolicy, HealthState, Parents, advance
+from monitord.health import Flapping, HealthPolicy, HealthState, Parents, advance, confirm
 from monitord.model import State, Verdict
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -35,6 +35,7 @@ STATES = {
             "pfffff", "..!!!!", HealthPolicy(), "UUXXXX", id="stays so as long as the parent is down"
         ),
         pytest.param("pffff", "..!!.", HealthPolicy(), "UUXXX", id="the first failure after it is soft"),
+        pytest.param("pfff", "..!.", HealthPolicy(), "UUXX", id="also after a single failure behind it"),
         pytest.param("pfffff", "..!!..", HealthPolicy(), "UUXXXD", id="the second after it is its own"),
         pytest.param("pfffpf", "..!!..", HealthPolicy(), "UUXXUU", id="comes back with its parent"),
         pytest.param("pffw", "..!.", HealthPolicy(), "UUXG", id="comes back degraded"),
@@ -64,3 +65,25 @@ def test_unreachable_is_since_the_first_of_the_failures_and_is_no_soft_state() -
     assert state.health is State.UNREACHABLE
     assert state.since == START
     assert not state.is_soft
+    assert (state.streak, state.streak_length, state.streak_since) == (None, 0, None)
+
+
+def test_failures_behind_a_parent_that_is_down_count_for_flapping() -> None:
+    state = HealthState(State.UNREACHABLE, START, flapping=Flapping(last=Verdict.PASS))
+    after = advance(state, Verdict.FAIL, START, HealthPolicy(), Parents.DOWN).state
+    assert (after.health, after.flapping.last) == (State.UNREACHABLE, Verdict.FAIL)
+
+
+@pytest.mark.parametrize(
+    ("parents", "state"),
+    [(Parents.WELL, State.DOWN), (Parents.FAILING, State.UP), (Parents.DOWN, State.UNREACHABLE)],
+    ids=["parents are up", "parents still fail", "parents are down"],
+)
+def test_failures_that_waited_for_their_parents_are_confirmed_by_them(parents: Parents, state: State) -> None:
+    waiting = HealthState(State.UP, START, Verdict.FAIL, 3, START)
+    assert confirm(waiting, HealthPolicy(), parents).health is state
+
+
+def test_without_failures_nothing_waits_for_confirmation() -> None:
+    passing = HealthState(State.UP, START, Verdict.PASS, 3, START)
+    assert confirm(passing, HealthPolicy(), Parents.DOWN) is passing

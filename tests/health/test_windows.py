@@ -180,6 +180,15 @@ def test_every_key_is_read(tmp_path: Path, keys: str, window: Window) -> None:
     assert read(tmp_path, keys) == window
 
 
+def test_last_time_of_a_schedule_may_still_be_open(tmp_path: Path) -> None:
+    """A restart during the last maintenance must not fail, nor a reload."""
+    began_at = datetime.now(UTC) - timedelta(hours=2)
+    keys = f'schedule = "{began_at:%Y-%m-%d %H:%M:%S} UTC"\nduration = '
+    assert read(tmp_path, f'{keys}"2d"').duration_s == 172_800
+    with pytest.raises(ConfigError, match="is over and never comes again"):
+        read(tmp_path, f'{keys}"1h"')
+
+
 def test_without_an_offset_it_is_the_local_time_of_the_host() -> None:
     script = (
         "from pathlib import Path; from tempfile import TemporaryDirectory\n"
@@ -217,6 +226,12 @@ def test_without_an_offset_it_is_the_local_time_of_the_host() -> None:
             "duration: stands beside from and until; leave out duration or until",
         ),
         (
+            'schedule = "daily"\nduration = 60\nfrom = 2026-01-02T00:00:00',
+            "from: stands beside schedule; write schedule and duration, or from and until",
+        ),
+        ('schedule = "daily"\nduration = "500ms"', 'duration: "500ms" is too small; at least 1s'),
+        ('schedule = "daily"\nduration = "367d"', 'duration: "367d" is too large; at most 366d'),
+        (
             'schedule = "daily"\nduration = 60\nuntil = 2026-01-02T00:00:00',
             "until: stands beside schedule; write schedule and duration, or from and until",
         ),
@@ -233,6 +248,14 @@ def test_without_an_offset_it_is_the_local_time_of_the_host() -> None:
         (
             'schedule = "daily"\nduration = 60\nmonitors = ["zzz"]',
             'monitors: "zzz" is not a monitor; write the name of one',
+        ),
+        (
+            'schedule = "daily"\nduration = 60\nmonitors = ["unit:*", "zzz"]',
+            'monitors: "zzz" is not a monitor; write the name of one',
+        ),
+        (
+            'schedule = "daily"\nduration = 60\ntags = ["zzz"]',
+            'tags: no monitor has the tag "zzz"; leave it out',
         ),
         (
             'schedule = "daily"\nduration = 60\ntags = ["prd"]',

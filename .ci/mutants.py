@@ -1,0 +1,111 @@
+"""Change the code in small ways, one at a time, and list the changes that no test notices.
+
+    .ci/mutants.py [ROOM…]   the rooms below, or all of them; takes minutes for each
+
+Runs mutmut in a copy of the tree, build/mutants/ROOM, against the tests of the room. A survivor is one of three things:
+the same behaviour written differently, a text that no test should fix, or a missing test. See tests/README.md.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILD = ROOT / "build" / "mutants"
+MUTMUT = ROOT / ".venv-mutants" / "bin" / "mutmut"
+
+# The modules that are changed, and the tests that should notice.
+ROOMS = {
+    "conditions": (["monitord/conditions/*.py"], ["tests/conditions"]),
+    "health": (["monitord/health/*.py"], ["tests/health", "tests/dispatch/test_isolation.py"]),
+    "alerts": (["monitord/alerts/*.py"], ["tests/alerts", "tests/bridges/test_alert_publisher.py"]),
+    "dispatch": (
+        [f"monitord/dispatch/{name}.py" for name in ("schedule", "judging", "alarms", "cycle")],
+        [f"tests/dispatch/test_{name}.py" for name in ("schedule", "judging", "cycle", "dispatcher")],
+    ),
+}
+COPIED = ("monitord", "tests", "docs", "etc", "pyproject.toml")
+LIMIT_S = 15 * 60
+"""Of one room. What has not been checked by then is counted as such."""
+
+
+def settings(modules: list[str], tests: list[str]) -> str:
+    lists = {
+        "only_mutate": modules,
+        "pytest_add_cli_args_test_selection": tests,
+        "pytest_add_cli_args": ["-p", "no:cacheprovider", "-m", "not slow"],
+        "also_copy": ["docs", "etc"],
+    }
+    lines = [f"{key}=\n" + "".join(f"    {value}\n" for value in values) for key, values in lists.items()]
+    return (
+        "[mutmut]\nsource_paths=monitord\ntrack_dependencies=false\nuse_git_change_detection=false\n"
+        + "".join(lines)
+    )
+
+
+def run(room: str) -> None:
+    folder = BUILD / room
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(
+                source,
+                folder / name,
+                symlinks=True,
+                ignore=shutil.ignore_patterns("node_modules", "__pycache__"),
+            )
+        else:
+            shutil.copy(source, folder)
+    (folder / "setup.cfg").write_text(settings(*ROOMS[room]))
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    with (folder / "run.log").open("w") as log:
+        try:
+            subprocess.run(
+                ["nice", "-n", "10", str(MUTMUT), "run", "--max-children", "1"],
+                cwd=folder,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                timeout=LIMIT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            print(f"{room}: ended after {LIMIT_S // 60} min")
+    subprocess.run(
+        [str(MUTMUT), "export-cicd-stats"], cwd=folder, env=environment, capture_output=True, check=True
+    )
+    counts = json.loads((folder / "mutants" / "mutmut-cicd-stats.json").read_text())
+    (folder / "survivors.txt").write_text("".join(survivors(folder)))
+    killed, total = counts["killed"] + counts["timeout"], counts["total"]
+    checked = killed + counts["survived"]
+    print(
+        f"{room}: {killed} of {checked} killed ({100 * killed / checked:.0f} %), {counts['survived']} survived,"
+        f" {counts['no_tests']} not reached by these tests, {total - checked - counts['no_tests']} not checked;"
+        f" see {(folder / 'survivors.txt').relative_to(ROOT)}"
+    )
+
+
+def survivors(folder: Path) -> list[str]:
+    listed = subprocess.run([str(MUTMUT), "results"], cwd=folder, capture_output=True, text=True, check=True)
+    names = [line.split(":")[0].strip() for line in listed.stdout.splitlines() if line.endswith("survived")]
+    shown = [
+        subprocess.run(
+            [str(MUTMUT), "show", name], cwd=folder, capture_output=True, text=True, check=True
+        ).stdout
+        for name in names
+    ]
+    return [
+        "\n".join(line for line in text.splitlines() if line[:1] in "-+#" and line[:3] not in ("---", "+++"))
+        + "\n"
+        for text in shown
+    ]
+
+
+if __name__ == "__main__":
+    for chosen in sys.argv[1:] or ROOMS:
+        run(chosen)
