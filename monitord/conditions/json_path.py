@@ -59,7 +59,7 @@ def parse_json_path(text: str) -> JsonPath:
         if match is None:
             raise ConditionError(
                 at + 1,
-                f"the JSON path cannot go on with {shortened(text[at:], 20)}",
+                f"the JSON path cannot continue with {shortened(text[at:], 20)}",
                 "write .name, ['name'], [0] or [-1]",
             )
         if len(steps) == MAX_STEPS:

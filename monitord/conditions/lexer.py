@@ -80,17 +80,17 @@ def _token(text: str, at: int) -> Token:
     column = at + 1
     if match := _SIGN.match(text, at):
         if match[0] in _FOREIGN:
-            raise ConditionError(column, f"{match[0]} has no meaning here", f"write {_FOREIGN[match[0]]}")
+            raise ConditionError(column, f"{match[0]} is unexpected here", f"write {_FOREIGN[match[0]]}")
         return Token(TokenKind.SIGN, column, match[0])
     if match := FIELD_NAME.match(text, at):
         if match[0] not in RESERVED and match[0].lower() in RESERVED:
-            raise ConditionError(column, f"{match[0]} has no meaning here", f"write {match[0].lower()}")
+            raise ConditionError(column, f"{match[0]} is unexpected here", f"write {match[0].lower()}")
         return Token(TokenKind.WORD if match[0] in RESERVED else TokenKind.NAME, column, match[0])
     if match := _QUANTITY.match(text, at):
         return _quantity(match[0], column)
     if text[at] in "'\"":
         return _text(text, at)
-    raise ConditionError(column, f"{text[at]!a} has no meaning here", "put text in quotes")
+    raise ConditionError(column, f"{text[at]!a} is unexpected here", "put text in quotes")
 
 
 def _quantity(written: str, column: int) -> Token:

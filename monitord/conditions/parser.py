@@ -142,7 +142,7 @@ class Parser:
             hint = f"write exists({subject}), or ==, <, in and the like"
         else:
             hint = "write ==, <, in and the like"
-        return self._diagnostic(f"after {subject} comes an operator, not {self._token}", hint)
+        return self._diagnostic(f"an operator is expected after {subject}, not {self._token}", hint)
 
     def _within_parentheses(self, word: str) -> tuple[Reference, FieldType]:
         self._expect("(", f"{word} needs a field", f"write {word}(field)")
@@ -213,7 +213,7 @@ class Parser:
                 hint = "write null"
             elif token.written in self._vocabulary.fields:
                 hint = "write a value, as two fields cannot be compared"
-            raise self._diagnostic(f"on the right stands a value, not {token}", hint)
+            raise self._diagnostic(f"a value is expected on the right, not {token}", hint)
         else:
             raise self._diagnostic(
                 f"a value is missing before {token}", "write a number, 300ms, 64KiB or '…'"

@@ -3,7 +3,7 @@ from monitord.conditions import ConditionError
 
 def test_the_text_follows_the_value_it_speaks_of() -> None:
     assert (
-        str(ConditionError(8, "= has no meaning here", "write =="))
-        == "at column 8: = has no meaning here; write =="
+        str(ConditionError(8, "= is unexpected here", "write =="))
+        == "at column 8: = is unexpected here; write =="
     )
     assert str(ConditionError(1, "there is no field x")) == "at column 1: there is no field x"
