@@ -13,8 +13,7 @@ MINIMUM counted monitors, or MINIMUM_WITH_CANARIES where canaries are configured
 | `share` of the monitors checked since the first of them | suspicion: no failure is confirmed before it is over     |
 | `share` of the `LATEST` monitors that were checked last | the same: among many monitors there is always a fresh    |
 |                                                         | failure, and those that passed since count for nothing   |
-| `share` of the counted monitors, and every canary fails | isolated (isolated): failures are inconclusive
- |
+| `share` of the counted monitors, and every canary fails | isolated: failures are inconclusive                     |
 | fewer than `share` of them, or fewer counted monitors   | not isolated any more                                    |
 |   than the minimum                                      |                                                          |
 

@@ -1,5 +1,9 @@
 """Each row of the table of isolation, and what must not be taken for it."""
 
+from collections.abc import Callable
+
+import pytest
+
 from monitord.health import Isolation, IsolationPolicy
 
 
@@ -141,3 +145,186 @@ def test_too_few_that_are_left_after_a_reload_are_believed() -> None:
     isolation.configure({f"m{number}": 30.0 for number in range(4)}, IsolationPolicy(0.8))
     fail(isolation, 0, at_s=90.0)
     assert not isolation.is_isolated
+
+
+# Probes
+
+OTHERS = {f"m{number}" for number in range(1, 6)}
+
+
+def probing(canaries: tuple[str, ...] = ()) -> Isolation:
+    """m0 has failed, and the checks of m1 to m5 that the failure caused run."""
+    isolation = watching(canaries=canaries)
+    fail(isolation, 0)
+    assert isolation.wants_probe(60.0)
+    assert isolation.probe(OTHERS | set(canaries), 60.0, 70.0)
+    assert isolation.is_suspected
+    return isolation
+
+
+def answer(isolation: Isolation, *names: str, is_failing: bool = False, began_s: float = 60.0) -> None:
+    for name in names:
+        isolation.saw(name, is_failing=is_failing, at_s=61.0, began_s=began_s)
+
+
+def test_probe_ends_as_soon_as_the_share_can_no_longer_fail() -> None:
+    isolation = probing()
+    answer(isolation, "m1")
+    assert isolation.is_suspected
+    answer(isolation, "m2")
+    assert not isolation.is_suspected
+
+
+def test_probe_whose_checks_fail_becomes_a_suspicion_by_fresh_failures() -> None:
+    isolation = probing()
+    answer(isolation, *OTHERS, is_failing=True)
+    isolation.expire(1000.0)
+    assert isolation.is_suspected
+
+
+def test_probe_that_shows_isolation_does_not_outlive_it() -> None:
+    isolation = watching(5)
+    fail(isolation, 0)
+    isolation.probe(OTHERS, 60.0, 70.0)
+    isolated = []
+    for name in ("m1", "m2", "m3"):
+        answer(isolation, name, is_failing=True)
+        isolated.append(isolation.is_isolated)
+    assert isolated == [False, False, False]
+    answer(isolation, "m4", is_failing=True)
+    assert isolation.is_isolated
+    answer(isolation, *[f"m{number}" for number in range(5)])
+    assert not isolation.is_suspected
+
+
+def test_results_of_checks_that_began_before_the_probe_do_not_count() -> None:
+    isolation = probing()
+    answer(isolation, *OTHERS, began_s=59.9)
+    assert isolation.is_suspected
+
+
+def test_results_of_other_monitors_do_not_count() -> None:
+    isolation = probing()
+    answer(isolation, "m6", "m7", "m8", "m9")
+    assert isolation.is_suspected
+
+
+def test_result_without_a_beginning_counts_from_its_end() -> None:
+    isolation = probing()
+    for name in ("m1", "m2"):
+        isolation.saw(name, is_failing=False, at_s=60.0)
+    assert not isolation.is_suspected
+
+
+def test_canary_that_passes_ends_the_probe_alone() -> None:
+    isolation = probing(("gateway",))
+    answer(isolation, "gateway")
+    assert not isolation.is_suspected
+
+
+@pytest.mark.parametrize("leave", [Isolation.pass_over, Isolation.forget], ids=["inconclusive", "removed"])
+def test_probe_does_not_wait_for_a_monitor(leave: Callable[[Isolation, str], None]) -> None:
+    isolation = probing()
+    for name in sorted(OTHERS):
+        assert isolation.is_suspected
+        leave(isolation, name)
+    assert not isolation.is_suspected
+
+
+@pytest.mark.parametrize(("at_s", "is_suspected"), [(70.0, True), (70.1, False)], ids=["before", "after"])
+def test_probe_is_over_when_its_checks_have_had_their_time(at_s: float, is_suspected: bool) -> None:
+    isolation = probing()
+    isolation.expire(at_s)
+    assert isolation.is_suspected is is_suspected
+
+
+def test_probe_needs_no_check_where_enough_monitors_have_just_passed() -> None:
+    isolation = watching(20)
+    fail(isolation, 0)
+    assert not isolation.probe({"m1"}, 60.0, 70.0, passed=["m2", "m3"])
+    assert isolation.probe(OTHERS, 60.0, 70.0, passed=["m6"])
+    answer(isolation, "m1")
+    assert not isolation.is_suspected
+
+
+def test_at_most_ten_monitors_that_have_just_passed_count_in_a_probe() -> None:
+    isolation = watching(60)
+    fail(isolation, 0)
+    passed = [f"m{number}" for number in range(1, 12)]
+    assert isolation.probe({f"m{number}" for number in range(12, 51)}, 60.0, 70.0, passed=passed)
+
+
+def test_probe_needs_no_check_where_a_canary_has_just_passed() -> None:
+    isolation = watching(canaries=("gateway",))
+    fail(isolation, 0)
+    assert not isolation.probe(OTHERS, 60.0, 70.0, passed=["gateway"])
+    assert not isolation.is_suspected
+
+
+@pytest.mark.parametrize(
+    ("count", "canaries", "failing", "is_wanted"),
+    [
+        pytest.param(5, (), 1, True, id="five monitors"),
+        pytest.param(4, (), 1, False, id="four monitors"),
+        pytest.param(1, ("gateway",), 1, True, id="one monitor and a canary"),
+        pytest.param(10, (), 5, False, id="suspected already"),
+        pytest.param(10, (), 8, False, id="isolated already"),
+    ],
+)
+def test_failure_is_a_reason_for_a_probe(
+    count: int, canaries: tuple[str, ...], failing: int, is_wanted: bool
+) -> None:
+    isolation = watching(count, canaries)
+    fail(isolation, *range(failing))
+    assert isolation.wants_probe(61.0) is is_wanted
+
+
+def test_failure_is_no_reason_for_a_probe_before_every_canary_is_known() -> None:
+    isolation = watching(10)
+    isolation.configure(
+        {f"m{number}": 30.0 for number in range(10)}, IsolationPolicy(0.8, frozenset({"gateway"}))
+    )
+    fail(isolation, 0)
+    assert not isolation.wants_probe(61.0)
+
+
+def test_probes_are_a_second_apart() -> None:
+    isolation = probing()
+    answer(isolation, *OTHERS)
+    assert not isolation.wants_probe(60.9)
+    assert isolation.wants_probe(61.0)
+
+
+# Monitors that come and go
+
+
+def test_monitor_that_left_is_unknown() -> None:
+    isolation = watching()
+    fail(isolation, 0)
+    assert isolation.is_failing("m0")
+    isolation.forget("m0")
+    assert not isolation.is_failing("m0")
+
+
+def test_monitors_that_a_reload_adds_during_isolation_count_as_failing() -> None:
+    isolation = watching()
+    fail(isolation, *range(8))
+    isolation.configure({f"m{number}": 30.0 for number in range(14)}, IsolationPolicy(0.8))
+    assert isolation.is_isolated
+    assert isolation.is_failing("m13")
+    assert not isolation.is_failing("m8")
+
+
+def test_window_is_the_longest_period_where_the_share_is_all_monitors() -> None:
+    isolation = Isolation()
+    isolation.configure({"a": 10.0, "b": 20.0}, IsolationPolicy(1.0))
+    assert isolation.window_s == 20.0
+
+
+def test_failure_is_fresh_until_the_window_is_over_and_not_after_it() -> None:
+    for at_s, is_isolated in ((90.0, True), (90.1, False)):
+        isolation = watching(5)
+        fail(isolation, 0)
+        for number in range(1, 5):
+            isolation.saw(f"m{number}", is_failing=True, at_s=at_s)
+        assert isolation.is_isolated is is_isolated
