@@ -75,6 +75,7 @@ lint-manual:
 
 manual: ## renew what the manual and the guide take from the code
 	@$(PYTHON) docs/man/make_reasons.py
+	@$(PYTHON) -m tests.public_names
 	@$(PYTHON) -m tests.docs.renew
 
 system-test: ## install the package in booted Debian 12 and 13 (root; SUITE= TEST= KEEP=1)

@@ -49,8 +49,8 @@ class JournalEvent(Enum):
 
     LOG_RATE_EXCEEDED = ("3f5df63f4ab9470ea855cfb5e4b6275b", ())
     LOG_MESSAGES_LOST = ("55c0821b36e942b4a6ddadbd9cee54c9", ("LOG_MESSAGES_LOST",))
-    WATCHDOG_PULSE_LOST = ("272f5c9205ec4e6cbad1e6a32e6ffcb2", ("WATCHDOG_PULSE", "WATCHDOG_STANDSTILL"))
-    WATCHDOG_PULSE_BACK = ("e659e4eaeb6c4d8d914c52021a1c4e4a", ("WATCHDOG_PULSE",))
+    WATCHDOG_STALL_BEGINS = ("272f5c9205ec4e6cbad1e6a32e6ffcb2", ("WATCHDOG_COMPONENT", "WATCHDOG_STALL"))
+    WATCHDOG_STALL_ENDS = ("e659e4eaeb6c4d8d914c52021a1c4e4a", ("WATCHDOG_COMPONENT",))
 
     def __init__(self, message_id: str, fields: tuple[str, ...]) -> None:
         self.message_id = message_id

@@ -70,7 +70,7 @@ class Watchdog:
             consequence,
             extra={
                 "message_id": self._lost_message_id,
-                "fields": {"WATCHDOG_PULSE": name, "WATCHDOG_STANDSTILL": standstill},
+                "fields": {"WATCHDOG_COMPONENT": name, "WATCHDOG_STALL": standstill},
             },
         )
 
@@ -80,5 +80,5 @@ class Watchdog:
             NOTICE,
             "%s moves again",
             name,
-            extra={"message_id": self._moves_again_message_id, "fields": {"WATCHDOG_PULSE": name}},
+            extra={"message_id": self._moves_again_message_id, "fields": {"WATCHDOG_COMPONENT": name}},
         )

@@ -76,8 +76,8 @@ def test_a_standstill_is_logged_once_and_so_is_its_end(caplog: pytest.LogCapture
     )
     assert vars(lost)["message_id"] == "1" * 32
     assert vars(lost)["fields"] == {
-        "WATCHDOG_PULSE": "dispatcher",
-        "WATCHDOG_STANDSTILL": "no check began for 40 s",
+        "WATCHDOG_COMPONENT": "dispatcher",
+        "WATCHDOG_STALL": "no check began for 40 s",
     }
     assert back.levelno == NOTICE
     assert back.getMessage() == "dispatcher moves again"

@@ -1,0 +1,234 @@
+"""Every public name of monitord, collected from the code: what users write, read and program against.
+
+    /usr/bin/python3 -m tests.public_names     write them to docs/public-names.txt
+
+`make manual` does so. After 1.0 no name in that file changes or goes away; new ones are added.
+"""
+
+import argparse
+import ast
+import asyncio
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from monitord import settings
+from monitord.alerts.outbox import DeliveryStatus
+from monitord.cli import exits
+from monitord.cli.command_line import actions_of, build_parser, command_parser
+from monitord.cli.commands import COMMANDS
+from monitord.conditions import FieldFunction
+from monitord.config import Table, read_document
+from monitord.journal_events import JournalEvent
+from monitord.model import Observation, Reason, State, Verdict
+from monitord.monitors import MONITOR_TYPES, Monitor, MonitorSettings
+from monitord.monitors.base import Tools
+from monitord.notifiers import NOTIFIER_TYPES, NotificationKind, Notifier
+from monitord.notifiers.base import NotifierTools
+from monitord.notifiers.webhook import OF_MONITORS_ONLY, OF_WEBHOOKS_ONLY
+from monitord.status.metrics.monitors import MONITOR_METRICS
+from tests.endpoint import asked, world
+from tests.status.api.test_api import described
+
+PACKAGE = Path(__file__).parents[1] / "monitord"
+PUBLIC_NAMES = Path(__file__).parents[1] / "docs" / "public-names.txt"
+
+HEAD = """\
+# Every public name of monitord. `make manual` writes this file; a test compares it with the code.
+# A name that changes here changes for users: after 1.0 names are only added.
+"""
+
+
+def read_public_names() -> list[str]:
+    return [line for line in PUBLIC_NAMES.read_text().splitlines() if line and not line.startswith("#")]
+
+
+def public_names() -> list[str]:
+    """One line for each: its kind and its name, such as "reason timeout_connect"."""
+    names = [
+        *(f"configuration {key}" for key in _configuration_keys()),
+        *(f"command {name}" for name in _commands()),
+        *(
+            f"exit status {name.removeprefix('EXIT_').lower()} {number}"
+            for name, number in vars(exits).items()
+            if name.startswith("EXIT_")
+        ),
+        *(f"condition field {name}" for name in _condition_fields()),
+        *_members("verdict", Verdict),
+        *_members("state", State),
+        *_members("reason", Reason),
+        *_members("notification kind", NotificationKind),
+        *_members("delivery status", DeliveryStatus),
+        *(f"journal event {event.name} {event.message_id}" for event in JournalEvent),
+        *(f"journal field {name}" for name in _journal_fields()),
+        *(f"environment {name}" for name in _matching(r"MONITORD_[A-Z_]+")),
+        *(f"notification {name}" for name in _notification_keys()),
+        *(f"metric {name}" for name in _metrics()),
+        *(f"api {name}" for name in asyncio.run(_api())),
+        *(f"monitor plugin {name}" for name in _attributes(Monitor, MonitorSettings, Observation, Tools)),
+        *(f"notifier plugin {name}" for name in _attributes(Notifier, NotifierTools)),
+    ]
+    return sorted(set(names))
+
+
+def _members(kind: str, enum: type[Enum]) -> Iterator[str]:
+    return (f"{kind} {member.value}" for member in enum)
+
+
+EVERY_SECTION = """
+[monitors.NAME]
+type = "none"
+[maintenance.NAME]
+[notifiers.NAME]
+[[alerts.routes]]
+quiet_hours = {}
+"""
+
+
+REJECTED_BY_NOTIFIERS = {
+    "webhook": {*OF_MONITORS_ONLY},
+    "alertmanager": {*OF_MONITORS_ONLY, *OF_WEBHOOKS_ONLY},
+    "pagerduty": {*OF_MONITORS_ONLY, *OF_WEBHOOKS_ONLY},
+}
+"""Keys that a notifier shares with monitors or webhooks in code, and rejects."""
+
+
+def _configuration_keys() -> Iterator[str]:
+    """All keys of all sections, by reading a configuration that has each section."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "monitord.toml")
+        path.write_text(EVERY_SECTION)
+        document = read_document(path)
+        settings._read(document)
+        for name, (table,) in document.root._children.items():
+            yield from _keys(table, f"{name}.")
+        path.write_text("")
+        for kind, types in (("monitors", MONITOR_TYPES), ("notifiers", NOTIFIER_TYPES)):
+            for name in types:
+                table = read_document(path).root
+                types[name].read_options(table)
+                common = {"type", "timeout"} | (
+                    REJECTED_BY_NOTIFIERS.get(name, set()) if kind == "notifiers" else set()
+                )
+                yield from (f"{kind}.NAME ({name}) {key}" for key in table._known - common)
+
+
+def _keys(table: Table, prefix: str) -> Iterator[str]:
+    for key in table._known:
+        children = table._children.get(key, [])
+        if not children:
+            yield prefix + key
+        for child in children:
+            yield from _keys(child, f"{prefix}{key}.")
+
+
+def _commands() -> Iterator[str]:
+    yield from (f"monitorctl {option}" for option in _options(build_parser(COMMANDS)))
+    for command in COMMANDS:
+        yield f"monitorctl {command.name}"
+        yield from (f"monitorctl {command.name} {option}" for option in _options(command_parser(command)))
+
+
+def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
+    for action in actions_of(parser):
+        yield from action.option_strings
+
+
+def _condition_fields() -> Iterator[str]:
+    for type_name in MONITOR_TYPES:
+        for name, kind in MONITOR_TYPES[type_name].vocabulary.fields.items():
+            yield f"({type_name}) {name}{'()' if isinstance(kind, FieldFunction) else ''}"
+
+
+def _trees(folder: Path = PACKAGE) -> Iterator[ast.AST]:
+    for path in folder.rglob("*.py"):
+        yield from ast.walk(ast.parse(path.read_text()))
+
+
+def _journal_fields() -> set[str]:
+    """Fields of log lines: keys of dictionaries that are called `fields`, and what `journal_fields` returns."""
+    found = {name for event in JournalEvent for name in event.fields}
+    for node in _trees():
+        match node:
+            case ast.Dict():
+                for key, value in zip(node.keys, node.values, strict=True):
+                    if isinstance(key, ast.Constant) and key.value == "fields":
+                        found |= _text_keys(value)
+            case ast.Assign(targets=[ast.Name(id="fields")]) | ast.AnnAssign(target=ast.Name(id="fields")):
+                found |= _text_keys(node)
+            case ast.FunctionDef(name="journal_fields"):
+                found |= _text_keys(node)
+            case _:
+                pass
+    return {name for name in found if re.fullmatch(r"[A-Z][A-Z0-9_]+", name)}
+
+
+def _text_keys(node: ast.AST) -> set[str]:
+    return {
+        key.value
+        for part in ast.walk(node)
+        if isinstance(part, ast.Dict)
+        for key in part.keys
+        if isinstance(key, ast.Constant) and isinstance(key.value, str)
+    }
+
+
+def _notification_keys() -> set[str]:
+    """Keys of the JSON that notifiers send, which are the variables of templates as well."""
+    tree = ast.parse((PACKAGE / "notifiers" / "notification.py").read_text())
+    methods = [
+        node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "as_json"
+    ]
+    return set().union(*map(_text_keys, methods))
+
+
+def _matching(pattern: str, folder: Path = PACKAGE) -> set[str]:
+    return {
+        node.value
+        for node in _trees(folder)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and re.fullmatch(pattern, node.value)
+    }
+
+
+def _metrics() -> Iterator[str]:
+    for metric in MONITOR_METRICS:
+        yield metric.name
+        yield from (f"{metric.name} {{{label}}}" for label in metric.extra)
+    yield from _matching(r"monitord_[a-z_]+", PACKAGE / "status" / "metrics")
+
+
+async def _api() -> list[str]:
+    """Paths with their parameters, and every key of every schema."""
+    async with asked(world()) as client:
+        document = (await described(client)).document
+    names = []
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            names.append(f"{method.upper()} {path}")
+            names += (f"{method.upper()} {path} {one['name']}" for one in operation.get("parameters", ()))
+    for name, schema in document["components"]["schemas"].items():
+        names += _schema_keys(schema, name)
+    return names
+
+
+def _schema_keys(schema: Mapping[str, Any], path: str) -> Iterator[str]:
+    for key, value in schema.get("properties", {}).items():
+        yield f"{path}.{key}"
+        yield from _schema_keys(value, f"{path}.{key}")
+    if isinstance(items := schema.get("items"), Mapping):
+        yield from _schema_keys(items, f"{path}[]")
+
+
+def _attributes(*classes: type) -> Iterator[str]:
+    for kind in classes:
+        own: Iterable[str] = [*vars(kind), *getattr(kind, "__annotations__", {})]
+        yield from (f"{kind.__name__}.{name}" for name in own if not name.startswith("_"))
+
+
+if __name__ == "__main__":
+    PUBLIC_NAMES.write_text(HEAD + "\n".join(public_names()) + "\n")
