@@ -28,8 +28,8 @@ from monitord.dispatch import (
     LoggedChecks,
     LoopPulse,
     Pipeline,
-    Places,
     Registry,
+    Slots,
     Watched,
 )
 from monitord.health import HealthPolicy
@@ -94,8 +94,8 @@ async def _measure(monitors: int, rounds: int, *, with_alerts: bool) -> list[Pha
         alerts = Alerts(notifier_tools, "bench", history.save_own, history.stored, standings.of, {})
         sinks = (AlertPublisher(alerts, standings, registry),) if with_alerts else ()
         pipeline = Pipeline(clock, LoopPulse(clock), check_log, registry, sinks)
-        places: Places[Watched] = Places(256, 8)
-        dispatcher = Dispatcher(pipeline, places, clock, check_log)
+        slots: Slots[Watched] = Slots(256, 8)
+        dispatcher = Dispatcher(pipeline, slots, clock, check_log)
         if with_alerts:
             ops = NotifierSettings("ops", "taking", None, group_wait_s=0.0, max_per_minute=600)
             alerts.apply(AlertSettings((ops,)))

@@ -24,7 +24,7 @@ from bench.measure import markdown, quantile, waited_s
 from bench.processes import journal_sink
 from monitord.clock import Clock, SystemClock
 from monitord.config import Table
-from monitord.dispatch import CheckLog, Dispatcher, LoggedChecks, LoopPulse, Pipeline, Places, Watched
+from monitord.dispatch import CheckLog, Dispatcher, LoggedChecks, LoopPulse, Pipeline, Slots, Watched
 from monitord.dispatch.schedule import Grid, grid_of
 from monitord.health import HealthPolicy
 from monitord.model import Observation, Reason
@@ -100,8 +100,8 @@ async def _measure(variant: Variant) -> Outcome:
     check_log = CheckLog(LoggedChecks.ALL if variant.with_lines else LoggedChecks.CHANGES)
     if not variant.with_lines:
         logging.getLogger().setLevel(logging.WARNING)
-    places: Places[Watched] = Places(256, 8)
-    dispatcher = Dispatcher(Pipeline(clock, pulse, check_log), places, clock, check_log)
+    slots: Slots[Watched] = Slots(256, 8)
+    dispatcher = Dispatcher(Pipeline(clock, pulse, check_log), slots, clock, check_log)
     resolver, contexts = Resolver(), TlsContexts()
     http = HttpClient(user_agent="bench", resolver=resolver, tls_contexts=contexts)
     tools = Tools(clock, http, resolver, contexts)

@@ -22,10 +22,10 @@ from monitord.dispatch import (
     Dispatcher,
     LoopPulse,
     Pipeline,
-    Places,
     Registry,
     Silences,
     Sink,
+    Slots,
     UnitRecoveries,
     Watched,
 )
@@ -153,9 +153,9 @@ class ApplicationContainer(Container):
         return CheckLog(self.settings.log.checks)
 
     @provide
-    def places(self) -> Places[Watched]:
+    def slots(self) -> Slots[Watched]:
         limits = self.settings.limits
-        return Places(limits.max_concurrent_checks, limits.max_concurrent_per_host, limits.own)
+        return Slots(limits.max_concurrent_checks, limits.max_concurrent_per_host, limits.own)
 
     @provide
     def pipeline(self) -> Pipeline:
@@ -183,7 +183,7 @@ class ApplicationContainer(Container):
 
     @provide
     def dispatcher(self) -> Dispatcher:
-        return Dispatcher(self.pipeline, self.places, self.clock, self.check_log, self.recorder.recall)
+        return Dispatcher(self.pipeline, self.slots, self.clock, self.check_log, self.recorder.recall)
 
     @provide
     def unit_recoveries(self) -> UnitRecoveries:

@@ -1,7 +1,7 @@
-"""Two clocks: the monotonic one for every interval, the wall for people.
+"""The monotonic clock for all intervals, and the wall clock for people.
 
-They are one object so that tests can turn both by hand. A suspended machine shows as a growing distance
-between CLOCK_BOOTTIME and CLOCK_MONOTONIC (clock_gettime(2)).
+Both are one object, so that tests can control them together. While the machine is suspended, CLOCK_BOOTTIME advances
+and CLOCK_MONOTONIC does not (clock_gettime(2)).
 """
 
 import os
@@ -14,24 +14,24 @@ from pathlib import Path
 from typing import Protocol
 
 TIME_IN_TEXT = re.compile(r"\b(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) UTC\b")
-"""What `time_text` makes."""
+"""The format of `time_text`."""
 
 
 def time_text(moment: datetime) -> str:
     """ "2026-01-31 18:00:00 UTC": a time in a text that is stored or that programs pass on.
 
-    Always absolute and in UTC: the text is read later, and elsewhere. Who shows it may put the reader's zone instead.
+    Always absolute and in UTC, because the text is read later and elsewhere; see `with_times_in`.
     """
     return f"{moment.astimezone(UTC).isoformat(' ', 'seconds')[:19]} UTC"
 
 
 def with_times_in(zone: tzinfo | None, text: str) -> str:
-    """The text with its times (`time_text`) in this zone, and without the name of one."""
+    """The text with its times (`time_text`) in this zone, and without the name of the zone."""
 
     def in_zone(found: re.Match[str]) -> str:
         try:
             moment = datetime.fromisoformat(f"{found[1]}T{found[2]}Z")
-        except ValueError:  # a peer may say anything
+        except ValueError:  # a date that does not exist, in the text of a peer
             return found[0]
         return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S}"
 
@@ -40,11 +40,11 @@ def with_times_in(zone: tzinfo | None, text: str) -> str:
 
 class Clock(Protocol):
     def monotonic_s(self) -> float:
-        """Seconds since an arbitrary start; never goes back, and stands still while the machine sleeps."""
+        """Seconds since an arbitrary start; never goes back, and stops while the machine is suspended."""
         ...
 
     def now(self) -> datetime:
-        """Wall time, always UTC-aware."""
+        """Wall-clock time in UTC, aware."""
         ...
 
     def suspended_s(self) -> float:
@@ -64,9 +64,9 @@ class SystemClock:
 
 
 class LocalZone:
-    """The local time zone of this host, followed when timedatectl(1) replaces /etc/localtime.
+    """The local time zone of this host, also after timedatectl(1) has replaced /etc/localtime.
 
-    The C library reads the file once, and again only in tzset(3). Where TZ is set, it decides and nothing is followed.
+    The C library reads the file once, and again only in tzset(3). If TZ is set, it determines the zone.
     """
 
     def __init__(
@@ -78,25 +78,25 @@ class LocalZone:
         self._is_fixed = "TZ" in environ
         self._path = path
         self._tzset = tzset
-        self._seen = self._stamp()
+        self._last_stamp = self._stamp()
 
     def follow(self) -> bool:
-        """Take the zone of now. Returns whether the file has changed since the last call. Costs a stat(2)."""
-        if self._is_fixed or (stamp := self._stamp()) == self._seen:
+        """Switch to the current zone. Returns whether the file has changed since the last call. Costs a stat(2)."""
+        if self._is_fixed or (stamp := self._stamp()) == self._last_stamp:
             return False
-        self._seen = stamp
+        self._last_stamp = stamp
         self._tzset()
         return True
 
     def _stamp(self) -> tuple[int, int, int, str] | None:
-        """Of the file behind the link, and of the link itself: two names may be one file."""
+        """Of the file that the link refers to, and of the link itself: two zones may be the same file."""
         target = ""
         with suppress(OSError):
             target = str(self._path.readlink())
         try:
             status = self._path.stat()
         except OSError:
-            return None  # the C library takes UTC
+            return None  # the C library uses UTC
         return status.st_dev, status.st_ino, status.st_mtime_ns, target
 
 

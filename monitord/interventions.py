@@ -1,6 +1,6 @@
-"""What people do to monitors and their messages: pause, acknowledge, silence. Each is told in the log, with who did it.
+"""User actions on monitors and their notifications: pause, acknowledge, silence. Each is logged with its user.
 
-A pause and an acknowledgement belong to their monitor and are kept with its state; silences are kept as a whole.
+A pause and an acknowledgement are stored with the state of their monitor, silences together.
 """
 
 import logging
@@ -25,13 +25,13 @@ from monitord.text import counted
 
 log = logging.getLogger("monitord")
 
-MOST_SILENCES = 1000
-MOST_SILENCE_CHARACTERS = 1 << 20
-"""In the names, patterns, tags and comments of all silences: they are kept in memory, and stored with each change."""
+MAX_SILENCES = 1000
+MAX_SILENCE_CHARACTERS = 1 << 20
+"""In the names, patterns, tags and comments of all silences, which are in memory, and stored with each change."""
 
 
 class Interventions:
-    """Pauses, acknowledgements and silences, as people ask for them."""
+    """Pauses, acknowledgements and silences on request."""
 
     def __init__(self, dispatcher: Dispatcher, pipeline: Pipeline, silences: Silences, clock: Clock) -> None:
         self._dispatcher = dispatcher
@@ -41,21 +41,22 @@ class Interventions:
 
     @property
     def silences(self) -> Sequence[Silence]:
-        """Those that have not ended, the one that ends first at the beginning."""
+        """The silences that have not ended, sorted by their end."""
         return self._silences.current(self._clock.now())
 
     def pause(self, name: str, by: str, comment: str | None) -> None:
-        """No checks until `resume`; again: with the new comment. Raises KeyError for an unknown name."""
+        """Stop the checks until `resume`, or replace the comment. Raises KeyError if the monitor does not exist."""
         self._dispatcher.pause(name, Pause(by, self._clock.now(), comment))
 
     def resume(self, name: str, by: str) -> None:
-        """Raises KeyError for an unknown name; nothing for a monitor that is not paused."""
+        """Check the monitor again; no error if it is not paused. Raises KeyError if it does not exist."""
         if self._watched(name).state.pause is not None:
             log.log(NOTICE, "%s: resumed by %s", name, by, extra={"fields": {"MONITOR": name}})
         self._dispatcher.resume(name)
 
     def acknowledge(self, name: str, by: str, comment: str | None) -> None:
-        """Somebody sees to it. Raises KeyError for an unknown name, ValueError where no incident is open."""
+        """Acknowledge the open incident. Raises KeyError if the monitor does not exist, InvalidValueError if it has no
+        open incident."""
         watched = self._watched(name)
         incident = watched.state.incident
         if incident is None:
@@ -74,21 +75,21 @@ class Interventions:
         )
 
     def unacknowledge(self, name: str, by: str) -> None:
-        """Take the acknowledgement back: notifications about the incident are sent again. Raises KeyError for an
-        unknown name, ValueError where no acknowledged incident is open."""
+        """Withdraw the acknowledgement: notifications about the incident are sent again. Raises KeyError if the monitor
+        does not exist, InvalidValueError if no acknowledged incident is open."""
         watched = self._watched(name)
         incident = watched.state.incident
         if incident is None or incident.acknowledged_by is None:
             raise InvalidValueError("has no acknowledged incident", f"it is {watched.state.stands.value}")
-        before = incident.acknowledged_by
+        acknowledged_by = incident.acknowledged_by
         self._pipeline.change_incident(
             watched, replace(incident, acknowledged_by=None, acknowledged_at=None, comment=None)
         )
         log.log(
             NOTICE,
-            "%s: acknowledgement of %s withdrawn by %s",
+            "%s: acknowledgement by %s withdrawn by %s",
             name,
-            before,
+            acknowledged_by,
             by,
             extra={"fields": {"MONITOR": name, "INCIDENT": incident.id}},
         )
@@ -96,26 +97,27 @@ class Interventions:
     def silence(
         self, matcher: Matcher, until: datetime, comment: str | None, by: str, *, is_end_fixed: bool = False
     ) -> str:
-        """Returns the id. Raises ControlError if there are too many silences."""
+        """Add a silence and return its id. Raises ControlError if there are too many silences."""
         silence = Silence(secrets.token_hex(4), matcher, self._clock.now(), until, by, comment, is_end_fixed)
         silences = [*self.silences, silence]
-        characters = sum(map(_characters_of, silences))
-        if len(silences) > MOST_SILENCES or characters > MOST_SILENCE_CHARACTERS:
+        characters = sum(map(_size_of, silences))
+        if len(silences) > MAX_SILENCES or characters > MAX_SILENCE_CHARACTERS:
             raise ControlError(
-                f"there are {len(silences) - 1} silences already, and no more can be kept",
+                f"there are {len(silences) - 1} silences already, which is the limit",
                 hint="end some of them, or select by tags instead of names",
             )
         self._silences.replace_all(silences)
         moment = time_text(until)
         count = sum(
-            matcher.covers(one.name, one.monitor.settings.tags) for one in self._dispatcher.watched.values()
+            matcher.covers(watched.name, watched.monitor.settings.tags)
+            for watched in self._dispatcher.watched.values()
         )
         log.log(NOTICE, "silence %s of %s until %s by %s", silence.id, counted(count, "monitor"), moment, by)
         return silence.id
 
     def unsilence(self, silence_id: str, by: str) -> None:
-        """Raises KeyError for one that is not there, or has ended."""
-        left = [one for one in self.silences if one.id != silence_id]
+        """End a silence. Raises KeyError if it does not exist or has ended."""
+        left = [silence for silence in self.silences if silence.id != silence_id]
         if len(left) == len(self.silences):
             raise KeyError(silence_id)
         self._silences.replace_all(left)
@@ -125,7 +127,7 @@ class Interventions:
         return self._dispatcher.watched[name]
 
 
-def _characters_of(silence: Silence) -> int:
+def _size_of(silence: Silence) -> int:
     matcher = silence.matcher
     texts = (*matcher.names, *matcher.patterns, *matcher.tags, silence.comment or "")
     return sum(map(len, texts))

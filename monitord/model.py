@@ -1,7 +1,7 @@
-"""The values that every room shares, all frozen: what a check saw, what it means, and how a monitor stands.
+"""The values that all rooms share, all frozen: observation, verdict, result, state, transition, incident.
 
-The words are those of docs/architecture.md. `Reason` is the closed, versioned list that journal, API,
-metrics and manual use alike; add to it, never rename. `make manual` takes an addition into the manual.
+docs/glossary.md defines the terms. `Reason` is the closed list of codes that journal, API, metrics and manual use: a
+code can be added, but is never renamed. `make manual` adds it to the manual.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,20 +11,20 @@ from enum import Enum
 from typing import Any, Self
 
 Json = dict[str, Any]
-"""An object of JSON."""
+"""A JSON object."""
 
 
 class Verdict(Enum):
-    """What one check means."""
+    """The outcome of one check."""
 
     PASS = "pass"  # noqa: S105 - a verdict, not a password
     WARN = "warn"
     FAIL = "fail"
-    INCONCLUSIVE = "inconclusive"  # the prober itself was at failure; never counted as downtime
+    INCONCLUSIVE = "inconclusive"  # a probe error; never counted as downtime
 
 
 class State(Enum):
-    """How a monitor stands over time."""
+    """The state of a monitor over time."""
 
     PENDING = "pending"
     UP = "up"
@@ -35,7 +35,7 @@ class State(Enum):
     PAUSED = "paused"
 
 
-# From worst to best: the health of the whole is that of its worst monitor.
+# From worst to best: the state of a whole is that of its worst monitor.
 WORST_FIRST = (
     State.DOWN,
     State.UNREACHABLE,
@@ -49,9 +49,9 @@ WORST_VERDICT_FIRST = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.WARN, Verdict
 
 
 class Reason(Enum):
-    """Why a check ended as it did: the code, and what it means in a line.
+    """The code that explains a verdict, and its meaning in a line.
 
-    The manual's table is made from it (`make manual`); what stands in `backticks` is a key of the configuration.
+    The table in the manual is generated from it (`make manual`). Configuration keys are in `backticks`.
     """
 
     _value_: str
@@ -110,7 +110,7 @@ class Reason(Enum):
 
     @classmethod
     def of_code(cls, code: Any) -> "Reason":
-        """The reason of a stored code; UNRECOGNIZED for one of another version, or damaged."""
+        """The reason of a stored code; UNRECOGNIZED if another version has stored it, or it is damaged."""
         try:
             return cls(code)
         except ValueError:
@@ -118,17 +118,17 @@ class Reason(Enum):
 
     @property
     def is_probe_error(self) -> bool:
-        """The prober, not what it watches, is at failure: such a check is inconclusive."""
+        """A probe error: the check failed on this side and is inconclusive."""
         return self in _OURS
 
     @property
     def is_response(self) -> bool:
-        """The check failed on something that was received, so the network between here and there works."""
+        """The check failed on received data, so the network between this host and the target works."""
         return self in _RESPONSES
 
     @property
     def is_warning(self) -> bool:
-        """An answer that is usable, but not well: such a check warns, and its monitor degrades."""
+        """A usable response that is not as it should be: the check warns, and the monitor becomes degraded."""
         return self in _WARNINGS
 
 
@@ -155,8 +155,8 @@ _OURS = frozenset(
     }
 )
 
-# Not `refused`, `reset` and `unreachable`, which routers and firewalls in between send as well, nor those of plugins,
-# which fail in the same way without a response.
+# Not `refused`, `reset` and `unreachable`, which routers and firewalls on the path send as well, nor the reasons of
+# plugins, which fail in the same way without a response.
 _RESPONSES = frozenset(
     {
         Reason.TIMEOUT_BODY,
@@ -176,9 +176,9 @@ _RESPONSES = frozenset(
 FieldValue = str | int | float | bool | tuple[str, ...] | None
 
 Evidence = Callable[[str, object], object]
-"""What conditions may ask for and nobody keeps, by name and argument: ("body", None), ("header", "Server").
+"""Returns data of the response that only conditions use, by name and argument: ("body", None), ("header", "Server").
 
-None where there is none. Of a check that does not pass (EXCERPT, None) is asked, too: text of what came.
+None if there is no such data. (EXCERPT, None) returns a text for the excerpt of a check that has not passed.
 """
 
 EXCERPT = "excerpt"
@@ -186,15 +186,15 @@ EXCERPT = "excerpt"
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What one check measured.
+    """The measured values of one check.
 
-    `detail` is one line for people: what was asked and what came ("GET https://… 200, 648 bytes, 0.067 s"). `subject`
-    is what was asked alone ("GET https://…"), `outcome` what came alone ("HTTP 200"), without what was measured; it is
-    `detail` once the observation was judged if the type gave none.
-    `fields` are the type's own measurements by their published names; a phase is `phase.NAME`, in seconds.
-    `is_usable` False: an answer, but not one that `up_when` could be asked about. `excerpt` is there once it was
-    judged, unless it passed: lines that are safe to show.
-    `shows_connectivity`: whether a response of the target was received, where that does not follow from the reason.
+    `detail` is a line for people, with request, response and measured values ("GET https://… 200, 648 bytes, 0.067 s").
+    `subject` is the request alone ("GET https://…"), `outcome` the response alone ("HTTP 200"), without values;
+    judging sets it to `detail` if the type has not set it.
+    `fields` are the fields of the type by their published names; a phase is `phase.NAME`, in seconds.
+    `is_usable` False: conditions cannot be evaluated on the response. `excerpt`: lines that are safe to show, set by
+    judging unless the check has passed.
+    `shows_connectivity`: whether a response of the target was received, if that does not follow from the reason.
     """
 
     started_at: datetime
@@ -212,26 +212,26 @@ class Observation:
 
     @property
     def summary(self) -> str:
-        """The outcome before the subject, so that a line that has to be cut keeps the outcome."""
+        """The outcome before the subject, so that a shortened line keeps the outcome."""
         outcome = self.outcome or self.detail
         return f"{outcome} ({self.subject})" if self.subject else outcome
 
 
 class Decider(Enum):
-    """What a verdict was made from."""
+    """The rule that decided a verdict."""
 
     REASON = "reason"  # the reason of the observation
     CONDITIONS = "conditions"
-    TYPE = "type"  # the default of the type, as there is no `up_when`
-    INVERT = "invert"  # `invert` turned it
+    TYPE = "type"  # the default condition of the type, without `up_when`
+    INVERT = "invert"  # `invert` has reversed it
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """An observation, judged; it has no `evidence` any more.
+    """A judged observation, without its `evidence`.
 
-    `conditions`: each with the value that was seen. `holds`: whether each is true. `expected`: whether it should be,
-    True for `up_when` and False for `degraded_when`. `deciding`: the positions of those that made the verdict if
+    `conditions`: each with its value. `holds`: whether each is true. `expected`: whether it should be: True in
+    `up_when`, False in `degraded_when`. `deciding`: the indexes of the conditions that decided the verdict, if
     `decided_by` is CONDITIONS.
     """
 
@@ -250,7 +250,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A change of health. `since` is when it began: for a fall, the first of the failures that made it."""
+    """A change of state. `since`: its beginning; for a failure, the first of the failures that led to it."""
 
     monitor: str
     before: State
@@ -263,10 +263,10 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """From the first failure that made a monitor down until it answers again.
+    """A period in which a monitor is down, from the first of the failures until it is up or degraded.
 
-    `id` follows from the monitor and `opened_at`, so that the same incident, told twice, is one. `reason` and `detail`
-    are those of the check that made it down.
+    `id` is derived from the monitor and `opened_at`, so that an incident that is stored twice is a single one. `reason`
+    and `detail` are those of the check that confirmed the failure.
     """
 
     id: str

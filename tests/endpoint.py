@@ -134,7 +134,7 @@ class RecordedWorld(World):
     ) -> None:
         super().__init__(clock=clock, history_path=history_path)
         self.override(ApplicationContainer.live, Live("boot", clock=self.clock))
-        dispatcher = OverdueDispatcher(self.pipeline, self.places, self.clock, self.check_log)
+        dispatcher = OverdueDispatcher(self.pipeline, self.slots, self.clock, self.check_log)
         dispatcher.fixed_overdue_s = overdue_s
         self.override(ApplicationContainer.dispatcher, dispatcher)
         self.override(ApplicationContainer.control, FakeControl(self, outcome))

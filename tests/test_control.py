@@ -92,7 +92,7 @@ async def test_an_accepted_reload_applies_the_difference_only(
         assert after["kept"] == before["kept"]
         assert after["other"] != before["other"]
         assert it.container.check_log.checks is LoggedChecks.FAILURES
-        assert (it.container.places.in_all, it.container.places.per_host) == (7, 3)
+        assert (it.container.slots.total, it.container.slots.per_host) == (7, 3)
         assert it.container.pipeline.isolation.policy == IsolationPolicy(0.5, frozenset({"kept"}))
         assert it.control.last_reload == outcome
 

@@ -13,7 +13,7 @@ import pytest
 
 from monitord.dispatch import Matcher, Silence, Silences
 from monitord.errors import ControlError
-from monitord.interventions import MOST_SILENCES, Interventions
+from monitord.interventions import MAX_SILENCES, Interventions
 from monitord.model import Incident, Reason, State
 from tests.fakes import run_in_fake_time
 from tests.worlds import RunningWorld, answers
@@ -92,7 +92,7 @@ def test_an_acknowledgement_is_taken_back(caplog: pytest.LogCaptureFixture) -> N
         assert (incident.acknowledged_by, incident.acknowledged_at, incident.comment) == (None, None, None)
 
     run(main)
-    assert "web: acknowledgement of kim (uid 1000) withdrawn by bo (uid 1001)" in caplog.text
+    assert "web: acknowledgement by kim (uid 1000) withdrawn by bo (uid 1001)" in caplog.text
 
 
 def test_silences_are_stored_as_json_and_end_at_their_time() -> None:
@@ -148,9 +148,9 @@ def test_silences_are_limited_in_number_and_size() -> None:
         there.monitor("web")
         now = there.clock.now()
         until = now + timedelta(hours=1)
-        many = [Silence(str(number), Matcher(("web",)), now, until, KIM) for number in range(MOST_SILENCES)]
+        many = [Silence(str(number), Matcher(("web",)), now, until, KIM) for number in range(MAX_SILENCES)]
         there.registry.silences.replace_all(many)
-        with pytest.raises(ControlError, match="there are 1000 silences already, and no more can be kept"):
+        with pytest.raises(ControlError, match="there are 1000 silences already, which is the limit"):
             interventions.silence(Matcher(("web",)), until, None, KIM)
         interventions.unsilence("7", KIM)
         interventions.silence(Matcher(("web",)), until, None, KIM)
@@ -170,7 +170,7 @@ def test_silences_are_limited_in_number_and_size() -> None:
 
 def test_the_patterns_of_all_silences_stay_compiled() -> None:
     """Each result is compared with each silence in turn."""
-    matchers = [Matcher(patterns=(f"web-{number}-*",)) for number in range(MOST_SILENCES)]
+    matchers = [Matcher(patterns=(f"web-{number}-*",)) for number in range(MAX_SILENCES)]
     calls = 0
     for _ in range(2):
         calls = 0

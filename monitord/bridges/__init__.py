@@ -1,1 +1,1 @@
-"""What connects the pipeline with the history and the alerts, so that `dispatch` imports neither."""
+"""Connects the pipeline with the history and the alerts, so that `dispatch` imports neither."""

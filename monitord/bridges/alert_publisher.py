@@ -1,7 +1,6 @@
-"""Connects the pipeline with the alerts: `Standings` is what the alerts ask, `AlertPublisher` the sink that has them
-evaluated.
+"""Connects the pipeline with the alerts: `Standings` provides what they evaluate, `AlertPublisher` starts evaluations.
 
-It decides what suppresses notifications: a maintenance window, a silence, an acknowledgement.
+`Standings` decides what suppresses notifications: a maintenance window, a silence, an acknowledgement.
 """
 
 from datetime import datetime
@@ -16,24 +15,24 @@ from monitord.model import Incident, Reason, Result, State, Transition, Verdict
 
 
 class Standings:
-    """What the alerts evaluate of each monitor."""
+    """Provides the data of each monitor that the alerts evaluate."""
 
     def __init__(self, registry: Registry, clock: Clock) -> None:
         self._registry = registry
         self._clock = clock
         self.checked: set[str] = set()
-        """Monitors with a conclusive check since they were started, or found unknown by one: only those are evaluated
-        from what holds now. The `AlertPublisher` keeps it."""
+        """Monitors whose restored state was confirmed by a check in this run. No problem of other monitors is notified.
+        The `AlertPublisher` updates it."""
 
     def of(self, name: str) -> Standing | None:
-        """None: the monitor does not exist any more."""
+        """None: the monitor does not exist."""
         watched = self._registry.watched.get(name)
         if watched is None:
             return None
         now = self._clock.now()
         state = watched.state
         last = state.last.observation if state.last is not None else None
-        is_told_well = state.stands in {State.UP, State.DEGRADED, State.DOWN}
+        is_notified_state = state.stands in {State.UP, State.DEGRADED, State.DOWN}
         return Standing(
             monitor=name,
             type_name=watched.monitor.type_name,
@@ -42,7 +41,7 @@ class Standings:
             since=state.stands_since or now,
             reason=Reason.OK if last is None else last.reason,
             detail="" if last is None else last.detail,
-            is_flapping=is_told_well and state.health.flapping.is_flapping,
+            is_flapping=is_notified_state and state.health.flapping.is_flapping,
             suppression=self._suppression(watched, now),
         )
 
@@ -61,7 +60,7 @@ class Standings:
 
 
 class AlertPublisher(Sink):
-    """Has the alerts evaluated when something changes. After the recorder, so that both are stored together."""
+    """Evaluates the alerts of a monitor after each change. Follows the recorder, so that both are stored together."""
 
     def __init__(self, alerts: Alerts, standings: Standings, registry: Registry) -> None:
         self._alerts = alerts
@@ -70,34 +69,34 @@ class AlertPublisher(Sink):
         self._flapping: set[str] = set()
 
     def evaluate_all(self, *, is_isolated: bool) -> None:
-        """Evaluate all monitors at the end of a start, and the alerts of those that were removed or renamed."""
+        """Evaluate all monitors at the end of a start, and alerts of monitors that were removed or renamed."""
         watched = self._registry.watched
-        for one in watched.values():
-            before = one.monitor.settings.renamed_from
-            if before is not None and before not in watched:
-                self._alerts.rename(before, one.name)
+        for monitor in watched.values():
+            old_name = monitor.monitor.settings.renamed_from
+            if old_name is not None and old_name not in watched:
+                self._alerts.rename(old_name, monitor.name)
         self._alerts.settle(watched, is_isolated=is_isolated)
 
     def on_result(self, watched: Watched, result: Result) -> None:
         name = watched.name
         is_conclusive = result.verdict is not Verdict.INCONCLUSIVE or watched.state.stands is State.UNKNOWN
         if is_conclusive and name not in self._checked:
-            # The state that it was restored with holds: evaluate it although there is no transition.
+            # The restored state is confirmed: evaluate it although there is no transition.
             self._checked.add(name)
-            self._look(watched)
+            self._evaluate(watched)
         else:
             self.on_update(watched)
 
     def on_transition(self, watched: Watched, transition: Transition) -> None:
         if transition.before is State.PAUSED:
-            # The state from before the pause may be long over: a check comes first.
+            # The state before the pause may be outdated: it is notified after a check.
             self._checked.discard(watched.name)
-        self._look(watched)
+        self._evaluate(watched)
 
     def on_update(self, watched: Watched) -> None:
-        # What the time alone changes, the alerts evaluate without an event.
+        # The alerts evaluate changes by time alone themselves.
         if watched.state.health.flapping.is_flapping is not (watched.name in self._flapping):
-            self._look(watched)
+            self._evaluate(watched)
 
     def on_incident(self, watched: Watched, incident: Incident) -> None:
         del incident
@@ -117,7 +116,7 @@ class AlertPublisher(Sink):
     def on_clock_step(self, step: ClockStep) -> None:
         self._alerts.follow_clock(step.moment)
 
-    def _look(self, watched: Watched) -> None:
+    def _evaluate(self, watched: Watched) -> None:
         is_flapping = watched.state.health.flapping.is_flapping
         (self._flapping.add if is_flapping else self._flapping.discard)(watched.name)
         self._alerts.look(watched.name)

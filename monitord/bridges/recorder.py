@@ -1,7 +1,7 @@
-"""Hands what happens to the history, and what the history kept back to the monitors: the one place where both meet.
+"""Records events in the history, and returns the stored states of an earlier run.
 
-All calls into the history return at once, whatever its disk does. What a monitor that leaves the configuration was
-stays known, so that a typo and a reload lose nothing; its incident is closed, as nobody looks any more.
+All calls of the history return at once, whatever its disk does. The state of a removed monitor remains stored, so that
+a typo followed by a reload loses nothing; its incident is closed, because no check will find its end.
 """
 
 from collections.abc import Mapping
@@ -19,30 +19,30 @@ from monitord.history import History, Kept
 from monitord.model import Incident, Result, State, Transition
 from monitord.monitors import Monitor
 
-MOST_GONE = 20_000
-"""Monitors that are not there any more whose states are kept: those that come by themselves may all have new names."""
+MAX_REMOVED = 20_000
+"""Stored states of removed monitors. Automatic monitors can have a new name each time."""
 
 ISOLATION = "isolation"
-"""The key under which it is stored that this host is isolated; absent while it is not."""
+"""The key under which the isolation of this host is stored; absent while it is not isolated."""
 
 
 class Recorder(Sink):
-    """Records every event. `kept`: what an earlier run has stored."""
+    """Records every event. `kept`: the stored data of an earlier run."""
 
     def __init__(
-        self, history: History, registry: Registry, clock: Clock, kept: Kept, most_gone: int = MOST_GONE
+        self, history: History, registry: Registry, clock: Clock, kept: Kept, max_removed: int = MAX_REMOVED
     ) -> None:
         self._history = history
         self._registry = registry
         self._clock = clock
-        self._most_gone = most_gone
+        self._max_removed = max_removed
         self._states: dict[str, Mapping[str, Any]] = dict(kept.states)
         self._incidents = {incident.monitor: incident for incident in kept.open_incidents}
         self._saved: MonitorState | None = None
         """The state that was saved last."""
 
     def recall(self, monitor: Monitor[Any]) -> SavedMonitor | None:
-        """What an earlier run, or an earlier configuration, has stored of this monitor."""
+        """The stored state of this monitor from an earlier run or configuration; None if there is none."""
         settings = monitor.settings
         names = (settings.name, settings.renamed_from)
         name = next((name for name in names if name is not None and name in self._states), None)
@@ -54,7 +54,7 @@ class Recorder(Sink):
         saved = restore(self._states.pop(name), settings, now, self._clock.monotonic_s())
         if saved is None:
             if incident is not None:
-                # Nobody will see its end: the monitor is of another type now, or its state cannot be read.
+                # The monitor has another type now, or its state cannot be read: no check will find the end.
                 self._history.add_incident(replace(incident, monitor=settings.name, closed_at=now))
             return None
         if incident is not None:
@@ -66,33 +66,33 @@ class Recorder(Sink):
         return saved
 
     def close_other_incidents(self) -> None:
-        """At the end of the start: close the stored incidents of monitors that are not configured any more."""
+        """At the end of a start, close the stored incidents of monitors that are no longer configured."""
         for incident in self._incidents.values():
             self._history.add_incident(replace(incident, closed_at=self._clock.now()))
         self._incidents.clear()
-        self._forget_the_oldest()
+        self._forget_oldest_removed()
 
     def save(self) -> None:
-        """Before a stop: what monitors remember beside their checks, such as the last beat."""
+        """Before a stop, store what monitors remember between their checks, such as the last ping."""
         for watched in self._registry.watched.values():
             self._save(watched)
 
     def on_result(self, watched: Watched, result: Result) -> None:
-        # The span of the new state begins with the transition, which comes next if there is one.
+        # The span of a new state begins with its transition, which is the next event.
         record = result_record(result)
         self._history.add_result(watched.name, result, watched.state.stands, record)
         self._save(watched, record)
 
     def on_transition(self, watched: Watched, transition: Transition) -> None:
-        # Where the clock was set meanwhile, spans that are open end and begin before this one.
+        # If the clock was set meanwhile, open spans are ended and continued before this one begins.
         self._history.tick(self._clock.now())
         self._history.add_transition(transition)
-        self._stand(watched, transition)
-        if self._saved is not watched.state:  # saved with the result that has caused the transition
+        self._record_span(watched, transition)
+        if self._saved is not watched.state:  # else saved with the result of this transition
             self._save(watched)
 
     def on_update(self, watched: Watched) -> None:
-        self._stand(watched)
+        self._record_span(watched)
         self._save(watched)
 
     def on_incident(self, watched: Watched, incident: Incident) -> None:
@@ -101,14 +101,14 @@ class Recorder(Sink):
 
     def on_renamed(self, old: str, watched: Watched) -> None:
         self._history.rename(old, watched.name)
-        self._stand(watched)
+        self._record_span(watched)
         self._save(watched)
 
     def on_removed(self, watched: Watched) -> None:
         self._history.leave(watched.name, self._clock.now())
         self._states.pop(watched.name, None)
         self._states[watched.name] = self._record(watched)
-        self._forget_the_oldest()
+        self._forget_oldest_removed()
 
     def on_isolation_change(self, *, is_isolated: bool) -> None:
         since = {"since": self._clock.now().timestamp()}
@@ -121,14 +121,14 @@ class Recorder(Sink):
                 self._history.add_incident(watched.state.incident)
             self._save(watched)
 
-    def _forget_the_oldest(self) -> None:
-        while len(self._states) > self._most_gone:
+    def _forget_oldest_removed(self) -> None:
+        while len(self._states) > self._max_removed:
             name = next(iter(self._states))
             del self._states[name]
             self._history.forget(name)
 
-    def _stand(self, watched: Watched, transition: Transition | None = None) -> None:
-        # A fall began with the first of its failures, and its time counts from there.
+    def _record_span(self, watched: Watched, transition: Transition | None = None) -> None:
+        # Downtime counts from the first of the failures.
         at = self._clock.now() if transition is None else transition.since
         state = watched.state
         if state.stands is not State.PENDING or transition is not None:

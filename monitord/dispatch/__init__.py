@@ -1,6 +1,6 @@
-"""A supervised check for each monitor, on time: schedule (pure), dispatcher, and the road of one check.
+"""The scheduler and the steps of a check.
 
-Reading order: `schedule`, `places`, `pipeline`, `alarms`, `dispatcher`.
+Reading order: `schedule`, `slots`, `state`, `cycle`, `pipeline`, `alarms`, `dispatcher`.
 """
 
 from monitord.dispatch.auto_units import AutoMode, AutoSettings, AutoUnits, UnitRecoveries
@@ -10,13 +10,13 @@ from monitord.dispatch.cycle import CheckCycle
 from monitord.dispatch.dispatcher import Dispatcher
 from monitord.dispatch.lateness import Lateness
 from monitord.dispatch.pipeline import Pipeline
-from monitord.dispatch.places import Places
 from monitord.dispatch.plan import Plan
 from monitord.dispatch.pulse import LoopPulse
 from monitord.dispatch.registry import Registry
 from monitord.dispatch.saved import result_of_record, result_record
 from monitord.dispatch.silences import Matcher, Silence, Silences
 from monitord.dispatch.sink import Sink
+from monitord.dispatch.slots import Slots
 from monitord.dispatch.state import MonitorState, OpenWindow, Pause
 from monitord.dispatch.watched import Watched
 
@@ -36,12 +36,12 @@ __all__ = [
     "OpenWindow",
     "Pause",
     "Pipeline",
-    "Places",
     "Plan",
     "Registry",
     "Silence",
     "Silences",
     "Sink",
+    "Slots",
     "UnitRecoveries",
     "Watched",
     "result_of_record",

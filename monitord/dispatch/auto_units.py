@@ -218,7 +218,7 @@ class AutoUnits:
             self._made.add(unit)
             self._recoveries.add(unit)
             self._keep_all()
-        self._dispatcher.put_extra(self._build(settings))
+        self._dispatcher.add_automatic(self._build(settings))
 
     async def _remove_recovered(self) -> None:
         while True:
@@ -235,7 +235,7 @@ class AutoUnits:
         self._recoveries.remove(unit)
         self._keep_all()
         self._is_full = False
-        self._dispatcher.remove_extra(monitor_name_of(unit))
+        self._dispatcher.remove_automatic(monitor_name_of(unit))
 
     def _keep_all(self) -> None:
         self._keep(KEPT_AS, {"units": sorted(self._made)})

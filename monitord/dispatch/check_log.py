@@ -1,7 +1,7 @@
-"""What the log says of checks: a line each, and a line for every change of health, with fields to match on.
+"""Log lines of checks and of changes of the state, with journal fields to match on.
 
-A healthy day is quiet at warning level, and so is a long outage: the change is told once, at its own level,
-and the checks of an outage go on at the level of any check.
+Without problems, and during a long outage, nothing is logged at level warning: a change is logged once, at its own
+level, and the checks of an outage at the level of any check.
 """
 
 import logging
@@ -33,11 +33,11 @@ _LEVELS = {
 }
 
 
-_UNWELL = frozenset({State.DEGRADED, State.DOWN, State.UNREACHABLE, State.UNKNOWN})
+_PROBLEMS = frozenset({State.DEGRADED, State.DOWN, State.UNREACHABLE, State.UNKNOWN})
 
 
 class LoggedChecks(Enum):
-    """Which checks have a line of their own; changes of health always have one."""
+    """Which checks are logged. Changes of the state are always logged."""
 
     ALL = "all"
     FAILURES = "failures"
@@ -63,7 +63,7 @@ class CheckLog:
         recovered_by_retry: bool,
         silence: Silence | None = None,
     ) -> None:
-        """One check has ended and was judged."""
+        """A check has ended and was judged."""
         is_logged = self.checks is LoggedChecks.ALL or (
             self.checks is LoggedChecks.FAILURES and result.verdict is not Verdict.PASS
         )
@@ -73,13 +73,12 @@ class CheckLog:
             self.changed(watched, transition, silence)
 
     def skipped(self, watched: Watched) -> None:
-        """A tick came while the check before it still ran or waited. Said once in a row of them."""
+        """A check is due while the previous one is queued or runs. Logged once until a check is on time again."""
         settings = watched.monitor.settings
-        what = "waits for a place" if watched.cycle.is_queued else "runs"
         log.warning(
-            "%s: check skipped: the one before still %s after check_every (%s)",
+            "%s: check skipped: the previous check is still %s after check_every (%s)",
             settings.name,
-            what,
+            "queued for a slot" if watched.cycle.is_queued else "running",
             format_duration(settings.check_every_s),
             extra={
                 "fields": {"MONITOR": settings.name, "MONITOR_TYPE": settings.type_name},
@@ -88,10 +87,10 @@ class CheckLog:
         )
 
     def bug(self, monitor: Monitor[Any], error: BaseException) -> None:
-        """A monitor raised what it should have turned into an observation. Said once as long as it stays the same."""
+        """A monitor type has raised an exception instead of returning an observation."""
         shown = monitor.masking.masked_traceback(error)
         log.error(
-            "%s: bug in monitor type %s; its checks say nothing until it is gone, and come as planned%s",
+            "%s: bug in monitor type %s; checks continue, but are inconclusive while it occurs%s",
             monitor.name,
             monitor.type_name,
             "" if shown is None else f"\n{shown}",
@@ -122,9 +121,9 @@ class CheckLog:
         )
 
     def changed(self, watched: Watched, transition: Transition, silence: Silence | None = None) -> None:
-        """A monitor stands otherwise than before. What nobody need act on is said, too, at a lower level."""
+        """The state has changed. The level is lower if nobody is notified."""
         after, state = transition.after, watched.state
-        why = f": {transition.detail}" if after in _UNWELL and transition.detail else ""
+        why = f": {transition.detail}" if after in _PROBLEMS and transition.detail else ""
         level, note = _LEVELS[after], ""
         if after is State.PAUSED and state.pause is not None:
             why = f" by {state.pause.by}{_comment(state.pause.comment)}"
@@ -135,7 +134,7 @@ class CheckLog:
         elif state.health.flapping.is_flapping:
             level, note = logging.INFO, " (flapping)"
         elif after is State.UNKNOWN and transition.reason is Reason.PROBER_ISOLATED:
-            level = logging.INFO  # said once for all of them
+            level = logging.INFO  # logged once for all monitors
         log.log(
             level,
             "%s is %s (was %s)%s%s",
@@ -155,58 +154,57 @@ class CheckLog:
         )
 
     def flapping_changed(self, watched: Watched) -> None:
-        """The one message at its beginning and the one at its end."""
+        """Flapping has begun or ended."""
         flapping = watched.state.health.flapping
         event = JournalEvent.FLAPPING_BEGINS if flapping.is_flapping else JournalEvent.FLAPPING_ENDS
         if flapping.is_flapping:
-            said = "is flapping: its checks disagree too often; changes are told again when it is steady"
+            text = "is flapping; changes of its state are not notified until flapping ends"
         else:
-            said = f"is steady again, and {watched.state.stands.value}"
+            text = f"is no longer flapping, and is {watched.state.stands.value}"
         log.log(
             logging.WARNING if flapping.is_flapping and watched.state.window is None else NOTICE,
             "%s %s (%.0f %% change)",
             watched.name,
-            said,
+            text,
             flapping.value,
             extra={"fields": _fields(watched), "message_id": event.message_id},
         )
 
-    def window_changed(self, watched: Watched, *, left: OpenWindow | None) -> None:
-        """A maintenance window has opened or closed for a monitor."""
+    def window_changed(self, watched: Watched, before: OpenWindow | None) -> None:
+        """A maintenance window has opened or closed for a monitor. `before`: the previous one."""
         window = watched.state.window
         if window is not None:
-            event, said = JournalEvent.MAINTENANCE_BEGINS, f"{window.name} begins{_until(window.until)}"
+            event, text = JournalEvent.MAINTENANCE_BEGINS, f"{window.name} begins{_until(window.until)}"
         else:
-            event, said = JournalEvent.MAINTENANCE_ENDS, f"{'' if left is None else left.name} ends"
+            event, text = JournalEvent.MAINTENANCE_ENDS, f"{'' if before is None else before.name} ends"
         log.log(
             logging.ERROR if window is None and watched.state.stands is State.DOWN else NOTICE,
             "%s: maintenance %s; it is %s",
             watched.name,
-            said,
+            text,
             watched.state.stands.value,
             extra={"fields": _fields(watched), "message_id": event.message_id},
         )
 
     def clock_stepped(self, by: timedelta) -> None:
-        direction = "ahead" if by > timedelta(0) else "back"
+        direction = "forward" if by > timedelta(0) else "back"
         log.warning(
-            "the clock was set %s by %s; the times of this run are moved with it",
+            "the clock was set %s by %s; the times of this run are shifted with it",
             direction,
             format_duration(abs(round(by.total_seconds()))),
         )
 
     def isolation_changed(self, *, is_isolated: bool) -> None:
-        """Said once for all monitors."""
         if is_isolated:
             log.error(
-                "nearly every monitor began to fail at once: the failure is on this side (network, name server); "
-                "failures are inconclusive until some answer",
+                "nearly all monitors began to fail at once: this host seems to be isolated (network, name server); "
+                "failures are inconclusive until some monitors pass",
                 extra={"message_id": JournalEvent.ISOLATION_BEGINS.message_id},
             )
         else:
             log.log(
                 NOTICE,
-                "monitors answer again: failures are believed again",
+                "monitors pass again: this host is no longer isolated, and failures count again",
                 extra={"message_id": JournalEvent.ISOLATION_ENDS.message_id},
             )
 

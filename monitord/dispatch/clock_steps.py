@@ -1,6 +1,6 @@
-"""Notifications that the wall clock was set while the daemon runs, and moves the moments of this run along.
+"""Detection of changes of the wall clock, and the shift of the times of this run.
 
-A duration is the difference of two moments. If the clock is set in between, as by NTP after a boot, the duration is
+A duration is the difference of two times. If the clock is set in between, as by NTP after a boot, the duration is
 wrong: `after` has passed at once or does not pass for hours, and a silence ends early. The monotonic clock and
 CLOCK_BOOTTIME show by how much the wall clock was set.
 """
@@ -11,32 +11,32 @@ from datetime import datetime, timedelta
 from monitord.clock import Clock
 
 STEP_S = 2.0
-"""Less is followed without further ado: NTP corrects small errors gradually."""
+"""Smaller changes are ignored: NTP corrects small errors gradually."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClockStep:
-    """The clock was set by `by`. In its old time the daemon started at `began_at`, and it was `before` now."""
+    """A change of the clock by `by`. In its old time, the daemon started at `began_at`, and now was `before`."""
 
     began_at: datetime
     before: datetime
     by: timedelta
 
     def moment(self, moment: datetime) -> datetime:
-        """A moment of the past in the new time. Moments of earlier runs stay, but none lies in the future."""
-        moved = moment + self.by if self.began_at <= moment <= self.before else moment
-        return min(moved, self.before + self.by)
+        """A past time in the new time. Times of earlier runs are not shifted, but limited to the present."""
+        shifted = moment + self.by if self.began_at <= moment <= self.before else moment
+        return min(shifted, self.before + self.by)
 
     def moment_or_none(self, moment: datetime | None) -> datetime | None:
         return None if moment is None else self.moment(moment)
 
     def end(self, until: datetime) -> datetime:
-        """The end of something that was to last for a time: what remains of it stays the same."""
+        """A future time in the new time, with the same remaining duration."""
         return until + self.by if until > self.before else until
 
 
 class ClockSteps:
-    """`poll` as often as a moment may be needed."""
+    """Call `poll` before each use of the wall clock."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -44,7 +44,7 @@ class ClockSteps:
         self._offset_s = 0.0
 
     def poll(self) -> ClockStep | None:
-        """The step since the last call; None where there was none."""
+        """The step since the last call; None if there was none."""
         now = self._clock.now()
         offset_s = now.timestamp() - self._clock.monotonic_s() - self._clock.suspended_s()
         by_s, self._offset_s = offset_s - self._offset_s, offset_s

@@ -1,9 +1,9 @@
-"""Runs each monitor on its schedule, and lets none of them harm another.
+"""The scheduler: runs the checks of each monitor on time, independently of all other monitors.
 
-One task for each check that runs. A check that is due (`alarms`)
-takes a place (`places`), runs through the pipeline under a deadline, and is due again on its grid. A monitor
-never overlaps itself: ticks that it overruns are skipped, counted and logged once. One that ignores its
-cancellation is abandoned: the check is over for everybody but the task itself.
+Each running check has a task. A check that is due (`alarms`) takes a slot (`slots`), runs through the pipeline under a
+deadline, and is due again at the next point of its grid. Checks of a monitor never overlap: points of the grid that a
+check overruns are skipped, counted and logged once. A check that ignores its cancellation is abandoned: its monitor
+continues without it. `cycle` contains the table of the phases of a check.
 
 Nothing here waits for storage, alerts, the journal or a web client.
 """
@@ -20,10 +20,10 @@ from monitord.dispatch.check_log import CheckLog
 from monitord.dispatch.cycle import CheckCycle, Event, Phase
 from monitord.dispatch.lateness import Lateness
 from monitord.dispatch.pipeline import Pipeline
-from monitord.dispatch.places import Places
 from monitord.dispatch.plan import Plan, plan_of
 from monitord.dispatch.saved import SavedMonitor
 from monitord.dispatch.schedule import first_due, grid_of, next_due
+from monitord.dispatch.slots import Slots
 from monitord.dispatch.state import MonitorState, Pause
 from monitord.dispatch.watched import Watched
 from monitord.health import IsolationPolicy, Window
@@ -34,31 +34,31 @@ log = logging.getLogger(__name__)
 
 SWEEP_EVERY_S = 1.0
 ABANDON_AFTER_S = 2.0
-"""A check that is still there this long after its deadline ignored its cancellation."""
+"""A check that still runs this long after its deadline has ignored its cancellation."""
 
 CANCEL_WAIT_S = 1.0
-"""How long a stop waits for cancelled checks to clean up."""
+"""A stop waits this long for cancelled checks to clean up."""
 
 Recall = Callable[[Monitor[Any]], SavedMonitor | None]
 """What is stored of a monitor that is new in this run; None: nothing."""
 
 
 class Dispatcher:
-    """Owns every `Watched`. `start`, then `apply` as often as the configuration changes, then `close`."""
+    """Adds and removes all monitors. `start`, then `apply` for each configuration, then `close`."""
 
     def __init__(
         self,
         pipeline: Pipeline,
-        places: Places[Watched],
+        slots: Slots[Watched],
         clock: Clock,
         check_log: CheckLog,
         recall: Recall = lambda _: None,
     ) -> None:
         self._pipeline = pipeline
-        self._places = places
+        self._slots = slots
         self._clock = clock
         self._log = check_log
-        self._alarms = Alarms(clock, self._serve)
+        self._alarms = Alarms(clock, self._on_due)
         self._sweeper: asyncio.TimerHandle | None = None
         self._swept_at = 0.0
         self._is_running = False
@@ -66,24 +66,24 @@ class Dispatcher:
         self._closing: set[asyncio.Task[None]] = set()
         self.registry = pipeline.registry
         self.watched: Mapping[str, Watched] = pipeline.registry.watched
-        self._extra: set[str] = set()
+        self._automatic: set[str] = set()
         self.lateness = Lateness()
         self.checks = 0
         self.skipped = 0
         self.abandoned = 0
         self._recall = recall
 
-    # -- life ---------------------------------------------------------------------------------------------
+    # -- lifetime -----------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin. Needs a running event loop."""
+        """Start the checks. Needs a running event loop."""
         self._is_running = True
         self._alarms.start()
         self._swept_at = self._clock.monotonic_s()
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP_EVERY_S, self._sweep)
 
     async def close(self, grace_s: float) -> None:
-        """No new checks; those in flight get `grace_s`, then are cancelled. May be called twice."""
+        """Start no more checks; cancel running ones after `grace_s`. May be called twice."""
         self._is_running = False
         self._alarms.stop()
         if self._sweeper is not None:
@@ -104,33 +104,30 @@ class Dispatcher:
             await asyncio.wait(self._closing, timeout=CANCEL_WAIT_S)
 
     def overdue_s(self) -> float:
-        """How long ago something should have been done that was not: the pulse for the watchdog.
-
-        Waiting for a place is not overdue; a dispatcher whose timer is lost is.
-        """
+        """How long the earliest alarm is overdue, for the watchdog. A check that is queued for a slot is not."""
         return self._alarms.overdue_s()
 
     def health_counts(self) -> Counter[State]:
-        """How many monitors stand how."""
+        """The number of monitors in each state."""
         return Counter(watched.state.stands for watched in self.watched.values())
 
     @property
     def in_flight(self) -> int:
-        """How many checks run at this moment."""
+        """The number of checks that are running."""
         return len(self._tasks)
 
     @property
-    def waiting(self) -> int:
-        """How many checks wait for a place."""
-        return self._places.waiting
+    def queued(self) -> int:
+        """The number of checks that are queued for a slot."""
+        return self._slots.queued
 
     # -- configuration ------------------------------------------------------------------------------------
 
     def plan(
         self, wanted: Iterable[MonitorSettings], build: Callable[[MonitorSettings], Monitor[Any]]
     ) -> Plan:
-        """Build what is new, aside. Whatever `build` raises leaves everything as it was."""
-        return plan_of(self.watched, self._extra, wanted, build)
+        """Build new and changed monitors without any effect yet. Raises what `build` raises."""
+        return plan_of(self.watched, self._automatic, wanted, build)
 
     def apply(
         self,
@@ -147,63 +144,66 @@ class Dispatcher:
         for name in plan.removed:
             removed[name] = previous = self.watched[name]
             self.registry.remove(name)
-            self._let_go(previous)
+            self._release(previous)
         for monitor in plan.changed:
             previous = self.watched[monitor.name]
-            self._let_go(previous)
-            self._begin(self._successor(monitor, previous, now_s))
+            self._release(previous)
+            self._start_monitor(self._add_successor(monitor, previous, now_s))
         for monitor in plan.added:
             renamed = removed.pop(monitor.settings.renamed_from or "", None)
             if renamed is not None:
-                watched = self._successor(monitor, renamed, now_s)
+                watched = self._add_successor(monitor, renamed, now_s)
                 self._pipeline.rename(renamed.name, watched)
             else:
-                watched = self._recalled(monitor, now_s)
-            self._begin(watched)
+                watched = self._add_recalled(monitor, now_s)
+            self._start_monitor(watched)
         for previous in removed.values():
             self._pipeline.remove(previous)
         self._pipeline.configure(isolation, windows)
-        self._alarms.aim()
+        self._alarms.update_timer()
 
     def follow_zone(self) -> None:
-        """The local time zone of the host has changed: windows open or close, and calendars have other times."""
-        self._pipeline.review(anew=True)
+        """Evaluate local times again after a change of the host's time zone."""
+        self._pipeline.review(force=True)
         for watched in list(self.watched.values()):
             if watched.monitor.uses_local_time:
                 self._wake(watched)
 
-    def put_extra(self, monitor: Monitor[Any]) -> None:
-        """Have a monitor checked at once and from now on that no configuration names: plans leave it alone.
+    def add_automatic(self, monitor: Monitor[Any]) -> None:
+        """Add a monitor that is in no configuration, and check it at once. Plans do not remove it.
 
-        One of the same name stands as the one before.
+        It continues the state of a monitor of the same name.
         """
         now_s = self._clock.monotonic_s()
         previous = self.watched.get(monitor.name)
         if previous is not None:
-            self._let_go(previous)
-        self._extra.add(monitor.name)
+            self._release(previous)
+        self._automatic.add(monitor.name)
         watched = (
-            self._recalled(monitor, now_s) if previous is None else self._successor(monitor, previous, now_s)
+            self._add_recalled(monitor, now_s)
+            if previous is None
+            else self._add_successor(monitor, previous, now_s)
         )
-        self._begin(watched)
-        self._pipeline.review(anew=True)
-        self._alarms.aim()
+        self._start_monitor(watched)
+        self._pipeline.review(force=True)
+        self._alarms.update_timer()
         self._wake(watched)
 
-    def remove_extra(self, name: str) -> None:
-        """The end of what `put_extra` began. One that is not there is no failure: the daemon may be stopping."""
-        self._extra.discard(name)
+    def remove_automatic(self, name: str) -> None:
+        """Remove a monitor that was added by `add_automatic`. No error if it does not exist: the daemon may be
+        stopping."""
+        self._automatic.discard(name)
         watched = self.registry.remove(name)
         if watched is not None:
-            self._let_go(watched)
+            self._release(watched)
             self._pipeline.remove(watched)
-            self._alarms.aim()
+            self._alarms.update_timer()
 
-    def resize(self, in_all: int, per_host: int, own: Mapping[str, int] | None = None) -> None:
-        """New bounds on checks at once."""
-        self._start_all(self._places.resize(in_all, per_host, own))
+    def resize(self, total: int, per_host: int, by_host: Mapping[str, int] | None = None) -> None:
+        """Change the limits of concurrent checks."""
+        self._start_all(self._slots.resize(total, per_host, by_host))
 
-    def _watch(
+    def _add(
         self,
         monitor: Monitor[Any],
         state: MonitorState,
@@ -218,52 +218,51 @@ class Dispatcher:
             self._alarms.set(watched, due_at)
         return watched
 
-    def _recalled(self, monitor: Monitor[Any], now_s: float) -> Watched:
-        """Watch a monitor that continues from an earlier run or configuration, if one knew it."""
+    def _add_recalled(self, monitor: Monitor[Any], now_s: float) -> Watched:
+        """Add a monitor with the state of an earlier run or configuration, if one is stored."""
         due_at = first_due(monitor.name, monitor.settings.check_every_s, now_s)
         saved = self._recall(monitor)
         if saved is None:
-            return self._watch(monitor, MonitorState(conclusive_at=now_s), None, due_at)
+            return self._add(monitor, MonitorState(conclusive_at=now_s), None, due_at)
         state = saved.state
         is_alerting = state.stands in {State.DOWN, State.DEGRADED} or state.health.flapping.is_flapping
         # A suppressed notification waits for the first check, so that one comes soon.
         if saved.due_at is not None and (saved.due_at < due_at or not is_alerting):
             due_at = saved.due_at
-        return self._watch(monitor, state, saved.memory, due_at)
+        return self._add(monitor, state, saved.memory, due_at)
 
-    def _successor(self, monitor: Monitor[Any], previous: Watched, now_s: float) -> Watched:
-        """Watch a monitor that continues from the previous one. Of another type, it does not take over its state."""
+    def _add_successor(self, monitor: Monitor[Any], previous: Watched, now_s: float) -> Watched:
+        """Add a monitor that replaces a previous one, with its state unless the type has changed."""
         due_at = first_due(monitor.name, monitor.settings.check_every_s, now_s)
         if monitor.type_name == previous.monitor.type_name:
-            return self._watch(monitor, previous.state.with_other_settings(), previous.dump_state(), due_at)
-        watched = self._watch(monitor, previous.state.with_other_type(now_s), None, due_at)
+            return self._add(monitor, previous.state.with_other_settings(), previous.dump_state(), due_at)
+        watched = self._add(monitor, previous.state.with_other_type(now_s), None, due_at)
         self._pipeline.remove(previous)
         return watched
 
-    def _begin(self, watched: Watched) -> None:
-        """What the monitor had to know of before is known; it may ask for checks."""
+    def _start_monitor(self, watched: Watched) -> None:
         try:
             watched.monitor.start(watched.wake)
         except Exception:
             log.exception("%s: starting the monitor failed", watched.name)
 
     def _wake(self, watched: Watched) -> None:
-        """Check a monitor at once that reports a change; once more if it is being checked, possibly too early."""
+        """Queue a check of a monitor that reports a change; after the current check, which may have begun before it."""
         if not self._is_running or watched.state.pause is not None:
             return
         if watched.cycle.apply(Event.WOKEN) and watched.cycle.is_queued:
             self._queue(watched, self._clock.monotonic_s())
 
-    def _let_go(self, watched: Watched) -> None:
+    def _release(self, watched: Watched) -> None:
         cycle = watched.cycle
         self._alarms.clear(watched)
         cycle.cancel_requests()
         before, check = cycle.phase, cycle.task
         cycle.apply(Event.REMOVED)
         if before is Phase.QUEUED:
-            self._start_all(self._places.leave(watched, cycle.host))
+            self._start_all(self._slots.leave(watched, cycle.host))
         if check is not None:
-            self._free_place(watched)
+            self._free_slot(watched)
             check.cancel()
         closing = asyncio.ensure_future(self._close_monitor(watched.monitor, check))
         self._closing.add(closing)
@@ -280,14 +279,14 @@ class Dispatcher:
 
     # -- schedule -----------------------------------------------------------------------------------------
 
-    def _serve(self, watched: Watched, due_at: float) -> None:
+    def _on_due(self, watched: Watched, due_at: float) -> None:
         try:
-            self._come_due(watched, due_at)
+            self._request_due_check(watched, due_at)
         except Exception:
-            # A monitor's own `host` may raise; its schedule goes on, and so does everybody's.
+            # The type's `host` can raise: the schedule continues, also of this monitor.
             log.exception("%s: the check could not be started", watched.name)
 
-    def _come_due(self, watched: Watched, due_at: float) -> None:
+    def _request_due_check(self, watched: Watched, due_at: float) -> None:
         now_s = self._clock.monotonic_s()
         cycle = watched.cycle
         grid = cycle.grid
@@ -305,7 +304,7 @@ class Dispatcher:
 
     @staticmethod
     def _overruns(watched: Watched, now_s: float) -> bool:
-        """Whether a check takes longer than its period, and is not one out of turn that meets its grid."""
+        """Whether a check takes longer than the period: a recent check out of turn does not."""
         cycle = watched.cycle
         if cycle.phase is Phase.IDLE:
             return False
@@ -323,12 +322,12 @@ class Dispatcher:
     # -- checks -------------------------------------------------------------------------------------------
 
     def _request(self, watched: Watched, due_at: float) -> None:
-        """Check a monitor that is due, or join its check that is queued or runs."""
+        """Queue a check, unless one is queued or runs."""
         if watched.cycle.apply(Event.REQUESTED):
             self._queue(watched, due_at)
 
     def _queue(self, watched: Watched, due_at: float) -> None:
-        """Take a place, or wait for one. The waiting is lateness, never response time."""
+        """Take a slot, or wait for one. This time is lateness, and not part of the response time."""
         cycle = watched.cycle
         try:
             cycle.host = watched.monitor.host
@@ -336,7 +335,7 @@ class Dispatcher:
             cycle.apply(Event.WITHDRAWN)
             raise
         cycle.queued_at = due_at
-        if self._places.take(watched, cycle.host):
+        if self._slots.take(watched, cycle.host):
             self._start(watched)
 
     def _start_all(self, admitted: Sequence[Watched]) -> None:
@@ -358,25 +357,25 @@ class Dispatcher:
         try:
             await self._pipeline.run(watched, lambda: cycle.task is this)
         except Exception:
-            # What the pipeline itself does wrong; a monitor's own bug is an observation by then.
+            # A bug of the pipeline; bugs of monitor types are observations.
             log.exception("%s: the result of a check was lost", watched.name)
         finally:
             if cycle.task is this:
                 self._end_check(watched)
 
-    def _free_place(self, watched: Watched) -> None:
-        """The check is over for the dispatcher, whatever its task still does."""
+    def _free_slot(self, watched: Watched) -> None:
+        """Start the next checks instead of this one, even if its task still runs."""
         watched.cycle.task = None
-        admitted = self._places.free(watched.cycle.host)
+        admitted = self._slots.free(watched.cycle.host)
         if self._is_running:
             self._start_all(admitted)
 
     def _end_check(self, watched: Watched) -> None:
-        """Free the place, answer the clients that wait for the result, and plan the next check."""
+        """Free the slot, pass the result to the clients that wait for it, and plan a retry or another check."""
         cycle, state = watched.cycle, watched.state
         is_woken = cycle.is_woken
         cycle.apply(Event.ENDED)
-        self._free_place(watched)
+        self._free_slot(watched)
         if cycle.skipped_since_on_time and self._clock.monotonic_s() < cycle.due_at:
             cycle.skipped_since_on_time = 0
         if state.last is not None:
@@ -391,16 +390,16 @@ class Dispatcher:
             retry_at = max(cycle.began_at + retry_every_s, self._clock.monotonic_s())
             if retry_at < cycle.due_at:
                 self._alarms.set(watched, retry_at)
-                self._alarms.aim()
+                self._alarms.update_timer()
 
     def _sweep(self) -> None:
-        """Abandon what ignored its cancellation, so that its monitor can be checked again."""
+        """Abandon checks that have ignored their cancellation, so that their monitors are checked again."""
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP_EVERY_S, self._sweep)
         self._pipeline.review()
         now_s, swept_at = self._clock.monotonic_s(), self._swept_at
         self._swept_at = now_s
         if now_s - swept_at > 2 * SWEEP_EVERY_S:
-            # The loop stood still: the deadlines that passed meanwhile had no turn yet.
+            # The loop was stalled: deadlines that have passed meanwhile have not been handled yet.
             return
         for watched in list(self.watched.values()) if self._tasks else ():
             check = watched.cycle.task
@@ -415,29 +414,32 @@ class Dispatcher:
             self._end_check(watched)
 
     def pause(self, name: str, pause: Pause) -> None:
-        """No checks of this monitor until `resume`; one that runs ends as usual. Raises KeyError if there is none."""
+        """Stop the checks of this monitor until `resume`; a running check continues. Raises KeyError if it does not
+        exist."""
         watched = self.watched[name]
         cycle = watched.cycle
         self._alarms.clear(watched)
-        # A client that waits for the check receives its result, as one does that requests a check during the pause.
+        # A requested check is not withdrawn; it can be requested during the pause as well.
         if cycle.is_queued and not cycle.requests:
             cycle.apply(Event.WITHDRAWN)
-            self._start_all(self._places.leave(watched, cycle.host))
+            self._start_all(self._slots.leave(watched, cycle.host))
         self._pipeline.pause(watched, pause)
-        self._alarms.aim()
+        self._alarms.update_timer()
 
     def resume(self, name: str) -> None:
-        """Check again, at once and then as planned. Raises KeyError for an unknown name."""
+        """Check the monitor again, at once and then on schedule. Raises KeyError if it does not exist."""
         watched = self.watched[name]
         if watched.state.pause is None:
             return
         self._alarms.set(watched, self._clock.monotonic_s())
         self._pipeline.resume(watched)
-        self._alarms.aim()
+        self._alarms.update_timer()
 
     async def check_now(self, name: str) -> Result:
-        """Check at once, or join the check that runs. Raises KeyError for an unknown name, and
-        CancelledError when the monitor leaves meanwhile."""
+        """Check the monitor at once, or wait for the check that is queued or runs.
+
+        Raises KeyError if the monitor does not exist, and CancelledError if it is removed meanwhile.
+        """
         watched = self.watched[name]
         request: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         watched.cycle.requests.append(request)

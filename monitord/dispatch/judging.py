@@ -1,27 +1,29 @@
-"""What an observation means: from fields and conditions to a verdict. Pure.
+"""Judging: from the fields of an observation and the conditions to a verdict. Pure.
 
 | the observation                                  | verdict                                              |
 |--------------------------------------------------|------------------------------------------------------|
-| its reason says that we are at failure             | inconclusive                                               |
-| not well, while we ourselves stood still         | inconclusive, for that reason                              |
-| no usable answer                                 | fail                                                 |
+| its reason is a probe error                      | inconclusive                                         |
+| not passed, while monitord was stalled or the    | inconclusive, with that reason                       |
+|   machine was suspended                          |                                                      |
+| no usable response                               | fail                                                 |
 | a condition in `up_when` does not hold           | fail: `condition_failed`, or `condition_unresolved`  |
-| without `up_when`: the type's own default says so| fail: `condition_failed`                             |
+| without `up_when`: the type's default condition  | fail: `condition_failed`                             |
+|   does not hold                                  |                                                      |
 | a condition in `degraded_when` holds             | warn: `condition_failed`                             |
 | the type itself warns                            | warn                                                 |
 | otherwise                                        | pass                                                 |
 
-With `invert` that verdict is turned:
+`invert` reverses the verdict:
 
 | without it                                       | with it                                              |
 |--------------------------------------------------|------------------------------------------------------|
-| inconclusive                                           | inconclusive, for the same reason                          |
-| pass or warn: an answer                          | fail: `condition_failed`                             |
-| fail: `condition_unresolved` or `plugin_killed`, | fail, for the same reason                            |
-| which show nothing of what is watched            |                                                      |
+| inconclusive                                     | inconclusive, with the same reason                   |
+| pass or warn                                     | fail: `condition_failed`                             |
+| fail: `condition_unresolved` or `plugin_killed`, | fail, with the same reason                           |
+|   which prove nothing about the service          |                                                      |
 | fail otherwise                                   | pass                                                 |
 
-What is told is masked, and of what does not pass an excerpt is kept.
+Texts are masked, and the result of a check that has not passed has an excerpt of the response.
 """
 
 from collections.abc import Sequence
@@ -31,7 +33,7 @@ from monitord.conditions import Condition, Outcome
 from monitord.model import EXCERPT, Decider, Observation, Reason, Result, Verdict
 from monitord.monitors import Masking, MonitorSettings, lookup_of
 
-_SHOWS_NOTHING = frozenset({Reason.CONDITION_UNRESOLVED, Reason.PLUGIN_KILLED})
+_PROVES_NOTHING = frozenset({Reason.CONDITION_UNRESOLVED, Reason.PLUGIN_KILLED})
 _NO_SECRETS = Masking()
 
 
@@ -42,15 +44,13 @@ def judge(
     masking: Masking = _NO_SECRETS,
     outcomes: Sequence[Outcome] | None = None,
 ) -> Result:
-    """`failure`: what was wrong with the prober itself during the check, if anything. `outcomes`: of the conditions, if
-    they were evaluated before.
-    """
+    """`failure`: the probe error during the check, if any. `outcomes`: of the conditions, if already evaluated."""
     result = _judge(observation, settings, masking, outcomes)
     if result.verdict in {Verdict.WARN, Verdict.FAIL} and failure is not None:
-        inconclusive = replace(result.observation, reason=failure)
+        observation = replace(result.observation, reason=failure)
         result = replace(
             result,
-            observation=inconclusive,
+            observation=observation,
             verdict=Verdict.INCONCLUSIVE,
             decided_by=Decider.REASON,
             deciding=(),
@@ -58,7 +58,7 @@ def judge(
     if settings.invert:
         result = _inverted(result)
     return Result(
-        _fit_to_be_seen(result, masking),
+        _masked(result, masking),
         result.verdict,
         result.conditions,
         result.holds,
@@ -69,7 +69,7 @@ def judge(
 
 
 def conditions_of(settings: MonitorSettings) -> Sequence[Condition]:
-    """In the order of their outcomes."""
+    """The conditions in the order of their outcomes."""
     return (*settings.up_when, *settings.degraded_when)
 
 
@@ -97,11 +97,13 @@ def _judge(
     if missed:
         unresolved = all(wanted[index].unresolved for index in missed)
         reason = Reason.CONDITION_UNRESOLVED if unresolved else Reason.CONDITION_FAILED
-        noted = _told(observation, reason, "not met", [wanted[index] for index in missed])
+        noted = _with_outcomes(observation, reason, "not met", [wanted[index] for index in missed])
         return Result(noted, Verdict.FAIL, seen, holds, expected, Decider.CONDITIONS, tuple(missed))
     met = [index for index, outcome in enumerate(unwanted) if outcome.holds]
     if met:
-        noted = _told(observation, Reason.CONDITION_FAILED, "degraded", [unwanted[index] for index in met])
+        noted = _with_outcomes(
+            observation, Reason.CONDITION_FAILED, "degraded", [unwanted[index] for index in met]
+        )
         return Result(
             noted,
             Verdict.WARN,
@@ -118,17 +120,17 @@ def _judge(
 
 def _inverted(result: Result) -> Result:
     observation = result.observation
-    if result.verdict is Verdict.INCONCLUSIVE or observation.reason in _SHOWS_NOTHING:
+    if result.verdict is Verdict.INCONCLUSIVE or observation.reason in _PROVES_NOTHING:
         return result
     if result.verdict is Verdict.FAIL:
-        noted, verdict = _noted(observation, Reason.OK, "as expected (invert)"), Verdict.PASS
+        noted, verdict = _with_note(observation, Reason.OK, "as expected (invert)"), Verdict.PASS
     else:
-        noted = _noted(observation, Reason.CONDITION_FAILED, "is well, but was to fail (invert)")
+        noted = _with_note(observation, Reason.CONDITION_FAILED, "passed, but is expected to fail (invert)")
         verdict = Verdict.FAIL
     return replace(result, observation=noted, verdict=verdict, decided_by=Decider.INVERT, deciding=())
 
 
-def _fit_to_be_seen(result: Result, masking: Masking) -> Observation:
+def _masked(result: Result, masking: Masking) -> Observation:
     observation = result.observation
     excerpt = None
     if result.verdict is not Verdict.PASS and observation.evidence is not None:
@@ -144,13 +146,15 @@ def _fit_to_be_seen(result: Result, masking: Masking) -> Observation:
     )
 
 
-def _told(observation: Observation, reason: Reason, what: str, outcomes: Sequence[Outcome]) -> Observation:
-    """The line for people says what decided."""
-    why = ", ".join(outcome.text for outcome in outcomes)
-    return _noted(observation, reason, f"{what}: {why}")
+def _with_outcomes(
+    observation: Observation, reason: Reason, effect: str, outcomes: Sequence[Outcome]
+) -> Observation:
+    """The observation with the outcomes that have decided in its detail."""
+    texts = ", ".join(outcome.text for outcome in outcomes)
+    return _with_note(observation, reason, f"{effect}: {texts}")
 
 
-def _noted(observation: Observation, reason: Reason, note: str) -> Observation:
+def _with_note(observation: Observation, reason: Reason, note: str) -> Observation:
     outcome = observation.outcome or observation.detail
     return replace(
         observation,

@@ -1,4 +1,4 @@
-"""How late checks start: a histogram with fixed bounds, so that it costs the same for ever."""
+"""Lateness of checks: a histogram with fixed bounds, so that its cost is constant."""
 
 from bisect import bisect_left
 
@@ -6,7 +6,7 @@ BOUNDS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
 
 
 class Lateness:
-    """Start minus due of every check since the daemon began, in seconds."""
+    """Start time minus scheduled time of every check since the start of the daemon, in seconds."""
 
     def __init__(self) -> None:
         self.counts = [0] * (len(BOUNDS_S) + 1)
@@ -22,11 +22,11 @@ class Lateness:
         self.worst_s = max(self.worst_s, late_s)
 
     def quantile_s(self, share: float) -> float:
-        """The upper bound of the bucket that holds this quantile; 0.0 before the first check."""
-        wanted = share * self.count
-        seen = 0
+        """The upper bound of the bucket that contains this quantile; 0.0 before the first check."""
+        rank = share * self.count
+        counted = 0
         for bound_s, count in zip(BOUNDS_S, self.counts, strict=False):
-            seen += count
-            if seen >= wanted:
+            counted += count
+            if counted >= rank:
                 return min(bound_s, self.worst_s)
         return self.worst_s

@@ -1,7 +1,7 @@
-"""The road of one check, from the check to the sinks: `Pipeline.run` is where it can be read.
+"""The steps of one check, from the check to the sinks: `Pipeline.run` and `Pipeline._conclude` contain all of them.
 
-An expected failure is an observation. A bug of a monitor is an exception, and becomes one here: it costs
-that monitor this check, never the daemon.
+An expected failure is an observation. A bug of a monitor type is an exception, which becomes an observation here: it
+costs that monitor this check, never the daemon.
 """
 
 import asyncio
@@ -26,7 +26,6 @@ from monitord.dispatch.state import MonitorState, OpenWindow, Pause
 from monitord.dispatch.watched import Watched
 from monitord.health import (
     PROBED,
-    HealthState,
     Isolation,
     IsolationPolicy,
     Parents,
@@ -46,7 +45,7 @@ from monitord.units import format_duration
 log = logging.getLogger(__name__)
 
 DEADLINE_MARGIN_S = 0.25
-"""A type that watches its own timeout gets this much more, to say what it was waiting for."""
+"""Additional time for types that apply their timeout themselves, to report what they were waiting for."""
 
 UNKNOWN_AFTER_INTERVALS = 3
 """After so many times `check_every` without a conclusive verdict, the state is unknown."""
@@ -54,13 +53,13 @@ UNKNOWN_AFTER_INTERVALS = 3
 SETTLE_AFTER_BLINDNESS_S = 10.0
 
 PROBE_MARGIN_S = 1.0
-"""Beyond its deadline, what a check of a probe may take to start and to be concluded."""
+"""Additional time for a check of a probe to start and to be concluded."""
 
 PARENTS_MARGIN_S = 3.0
-"""Beyond its deadline, what a check of a parent may take until it is abandoned."""
+"""Additional time for a check of a parent until it is abandoned."""
 
 EVALUATED_AT_ONCE_S = 0.005
-"""Conditions of one monitor are evaluated for so long before other tasks get their turn."""
+"""Conditions of one monitor are evaluated for so long before other tasks run."""
 
 _DOWN = (State.DOWN, State.UNREACHABLE)
 
@@ -68,9 +67,9 @@ _JUDGED_BY_CONDITIONS = frozenset({Reason.OK, Reason.CONDITION_FAILED})
 
 
 class Pipeline:
-    """check → observation → verdict → health → transition → incident → log and sinks.
+    """check → observation → verdict → state → transition → incident → log and sinks.
 
-    `was_isolated`: whether this host was isolated when the last run ended; this one continues from there.
+    `was_isolated`: whether this host was isolated when the last run ended.
     """
 
     def __init__(
@@ -88,18 +87,18 @@ class Pipeline:
         self._log = check_log
         self.registry = Registry() if registry is None else registry
         self._sinks = sinks
-        # Every check calls each of these: a sink that ignores results costs a passing check nothing.
+        # Sinks that ignore results cost a passing check nothing.
         self._result_sinks = [sink for sink in sinks if type(sink).on_result is not Sink.on_result]
         self.isolation = Isolation(is_isolated=was_isolated)
         self._was_isolated = was_isolated
         self._held: dict[str, bool] = {}
         """Monitors whose failures are not confirmed before the state of their parents, or of this host, is known. True:
-        a parent fails, so that a failure found before it recovers says nothing."""
+        a parent has a soft failure, so that failures found before it recovers prove nothing."""
         self._awaited: set[str] = set()
-        """The monitors whose results may decide about the held ones."""
+        """The monitors whose results may decide about the held failures."""
         self._awaits_suspicion = False
         self._concluding: Watched | None = None
-        """Its check has a result, but has not ended yet."""
+        """The monitor whose check has a result, but has not ended yet."""
         self._evaluating = asyncio.Lock()
         self._windows: Sequence[Window] = ()
         self._are_open: list[bool] = []
@@ -108,16 +107,16 @@ class Pipeline:
         self._stepped_at_s = float("-inf")
 
     async def run(self, watched: Watched, is_current: Callable[[], bool]) -> None:
-        """One check of one monitor. Raises nothing but CancelledError.
+        """Run one check of one monitor. Raises CancelledError only.
 
-        `is_current` is asked when the observation is there: False means that nobody wants it any more.
+        `is_current`: whether the check still counts; False after it was abandoned or its monitor was replaced.
         """
         watch = Stopwatch(self._clock)
         observation = await self._observe(watched, watch)
         if is_current():
             since_s, timeout_s = watch.began_s, watched.monitor.settings.timeout_s
             if not observation.duration_s:
-                # It waits for nothing, as of a heartbeat, and misses what came before it began and was not read yet.
+                # A check that waits for nothing, as of a heartbeat, misses data that arrived before it and is unread.
                 since_s, timeout_s = min(since_s, watched.cycle.queued_at), 0.0
             failure = self._pulse.failure_since(since_s, timeout_s)
             outcomes = None
@@ -132,7 +131,7 @@ class Pipeline:
     def configure(
         self, isolation: IsolationPolicy | None = None, windows: Sequence[Window] | None = None
     ) -> None:
-        """Adapt to the monitors that there are now, and to the settings that apply to all; None keeps the previous."""
+        """Adapt to changed monitors, and to settings for all of them; None keeps the previous settings."""
         self._windows = self._windows if windows is None else windows
         monitors = self.registry.watched.values()
         periods_s = {
@@ -141,16 +140,16 @@ class Pipeline:
             if one.monitor.uses_network and one.state.pause is None
         }
         self.isolation.configure(periods_s, isolation or self.isolation.policy)
-        # A stall that matters to any monitor is detected.
+        # Fine enough for the shortest timeout.
         self._pulse.configure(min((one.monitor.settings.timeout_s for one in monitors), default=math.inf))
-        self.review(anew=True)
+        self.review(force=True)
 
     def deadline_s(self, watched: Watched) -> float:
-        """How long a check of this monitor may run, in seconds."""
+        """The time limit of a check of this monitor."""
         return watched.monitor.settings.timeout_s + DEADLINE_MARGIN_S
 
     def lost_s(self, watched: Watched) -> float:
-        """For how long the event loop stood still during the check that runs, in seconds."""
+        """For how long the event loop was stalled during the current check."""
         return self._pulse.lost_since_s(watched.cycle.began_at)
 
     def conclude_abandoned(self, watched: Watched) -> None:
@@ -160,24 +159,27 @@ class Pipeline:
         observation = Stopwatch(self._clock, watched.cycle.began_at).observation(Reason.MONITOR_BUG, detail)
         self._conclude(watched, self._judge(watched, observation, None))
 
-    def review(self, *, anew: bool = False) -> None:
-        """Look at what changes with the time alone: windows that open and close. Cheap where none has."""
+    def review(self, *, force: bool = False) -> None:
+        """Evaluate what changes with time alone, such as maintenance windows. Cheap if nothing has changed.
+
+        `force`: evaluate the windows of all monitors, because monitors or windows have changed.
+        """
         self.follow_clock()
         self.isolation.expire(self._clock.monotonic_s())
-        self._note_isolation()
+        self._publish_isolation()
         self._confirm_held()
         now = self._clock.now()
         are_open = [window.is_open(now) for window in self._windows]
-        if are_open == self._are_open and not anew:
+        if are_open == self._are_open and not force:
             return
         self._are_open = are_open
         for watched in self.registry.watched.values():
-            left, window = watched.state.window, self._window_of(watched, now)
-            if window != left:
+            before, window = watched.state.window, self._window_of(watched, now)
+            if window != before:
                 watched.state = replace(watched.state, window=window)
-                if left is None or window is None or left.name != window.name:
-                    self._log.window_changed(watched, left=left)
-                self.restand(watched)
+                if before is None or window is None or before.name != window.name:
+                    self._log.window_changed(watched, before)
+                self.publish_state(watched)
 
     def _window_of(self, watched: Watched, at: datetime) -> OpenWindow | None:
         """The maintenance window that is open for this monitor; of several, the last to close."""
@@ -185,7 +187,7 @@ class Pipeline:
         return None if window is None else OpenWindow(window.name, window.closes_after(at), window.comment)
 
     def follow_clock(self) -> None:
-        """Move the moments of this run along where the wall clock was set. Cheap where it was not."""
+        """Shift the times of this run if the wall clock was set. Cheap if it was not."""
         step = self._clock_steps.poll()
         if step is None:
             return
@@ -199,22 +201,22 @@ class Pipeline:
         """Publish that the checks of this monitor are stopped."""
         watched.state = replace(watched.state, pause=pause)
         self.isolation.forget(watched.name)
-        self.restand(watched)
+        self.publish_state(watched)
 
     def resume(self, watched: Watched) -> None:
         """Publish that this monitor is checked again. Verdicts before and after a pause are not consecutive."""
         state = watched.state
         health, now_s = without_streak(state.health), self._clock.monotonic_s()
         watched.state = replace(state, pause=None, health=health, conclusive_at=now_s)
-        self.restand(watched)
+        self.publish_state(watched)
 
-    def restand(self, watched: Watched) -> None:
-        """Publish the state of a monitor that something else than a check has changed, such as a pause."""
+    def publish_state(self, watched: Watched) -> None:
+        """Publish the state of a monitor after a change other than a check, such as a pause."""
         self.follow_clock()
         last = None if watched.state.last is None else watched.state.last.observation
         reason, detail = (Reason.OK, "") if last is None else (last.reason, last.detail)
         summary = "" if last is None else last.summary
-        transition = self._stand(watched, self._clock.now(), reason, detail)
+        transition = self._update_state(watched, self._clock.now(), reason, detail)
         if transition is not None:
             self._log.changed(watched, transition, self.registry.silence_of(watched, self._clock.now()))
         if transition is None:
@@ -239,37 +241,36 @@ class Pipeline:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            # Not the check was cancelled, but what its type waited for.
+            # Not the check was cancelled, but a task of the type that it awaited.
             return self._bug(watched, error, watch)
         except Exception as error:  # noqa: BLE001 - the boundary where a monitor's bug becomes an observation
             return self._bug(watched, error, watch)
         return observation
 
     def _bug(self, watched: Watched, error: BaseException, watch: Stopwatch) -> Observation:
-        return watch.observation(Reason.MONITOR_BUG, self._say_bug(watched, error))
+        return watch.observation(Reason.MONITOR_BUG, self._log_bug(watched, error))
 
-    def _say_bug(self, watched: Watched, error: BaseException) -> str:
-        """The line for people; the log has it once."""
+    def _log_bug(self, watched: Watched, error: BaseException) -> str:
+        """Log the traceback, once per error; returns the detail."""
         monitor = watched.monitor
         if watched.state.bug != repr(error):
-            # The same one at every check would bury everything else.
             watched.state = replace(watched.state, bug=repr(error))
             self._log.bug(monitor, error)
         return f"bug in monitor type {monitor.type_name!r}: {error!r}"
 
     async def _evaluate(self, watched: Watched, observation: Observation) -> Sequence[Outcome] | None:
-        """Evaluate several conditions, with turns for other tasks: each on a body of a megabyte can take 50 ms.
+        """Evaluate several conditions, and let other tasks run in between: each can take 50 ms on a body of 1 MiB.
 
-        None: `judge` evaluates them, because that takes no time, or reports the error that one of them raised.
+        None: `judge` evaluates a single condition, or reports the error that a condition has raised.
         """
         conditions = conditions_of(watched.monitor.settings)
         if len(conditions) <= 1:
             return None
         lookup, mask = lookup_of(observation), watched.monitor.masking.mask_value
         outcomes: list[Outcome] = []
-        was_slow = watched.state.is_slow_to_judge
+        was_slow = watched.state.is_slow_to_evaluate
         may_take_long, is_slow = was_slow is not False, was_slow is True
-        # One at a time: a parsed document of a megabyte takes 30 MB until all conditions are evaluated.
+        # One monitor at a time: a parsed document of 1 MiB takes 30 MB until all conditions are evaluated.
         async with self._evaluating if may_take_long else contextlib.nullcontext():
             until_s = time.monotonic() + EVALUATED_AT_ONCE_S
             try:
@@ -283,7 +284,7 @@ class Pipeline:
                 return None
         is_slow = is_slow or time.monotonic() > until_s
         if is_slow is not was_slow:
-            watched.state = replace(watched.state, is_slow_to_judge=is_slow)
+            watched.state = replace(watched.state, is_slow_to_evaluate=is_slow)
         return outcomes
 
     def _judge(
@@ -297,7 +298,7 @@ class Pipeline:
         try:
             result = judge(observation, settings, failure, masking, outcomes)
         except Exception as error:  # noqa: BLE001 - the same boundary: evidence is the type's own code
-            detail = self._say_bug(watched, error)
+            detail = self._log_bug(watched, error)
             bug = replace(observation, reason=Reason.MONITOR_BUG, detail=detail, evidence=None)
             return judge(bug, settings, None, masking)
         if watched.state.bug is not None and result.observation.reason is not Reason.MONITOR_BUG:
@@ -308,12 +309,12 @@ class Pipeline:
         self._concluding = watched
         began_at = watched.cycle.began_at
         if result.verdict is not Verdict.PASS or watched.state.stands is not State.UP:
-            # Its moment may become the beginning of a state.
+            # Its time may become the beginning of a state.
             self.follow_clock()
             if self._last_step is not None and self._stepped_at_s >= began_at:
                 started_at = self._last_step.moment(result.observation.started_at)
                 result = replace(result, observation=replace(result.observation, started_at=started_at))
-        result = self._look_with_both_eyes(watched, result)
+        result = self._apply_isolation(watched, result)
         observation, settings = result.observation, watched.monitor.settings
         before = watched.state.health
         parents = Parents.WELL
@@ -321,10 +322,14 @@ class Pipeline:
             watched.state = self._with_failure(watched, began_at)
             parents = self._parents(watched, result)
         step = advance(before, result.verdict, observation.started_at, settings.policy, parents)
+        health = step.state
+        if observation.reason is Reason.PROBER_ISOLATED and health.is_soft:
+            # The earlier failures of this streak were probably failures of this host, too.
+            health = without_streak(health)
         conclusive_at, is_unknown = self._conclusiveness(watched, result.verdict)
         watched.state = replace(
             watched.state,
-            health=self._forgotten_if_isolated(step.state, observation.reason),
+            health=health,
             last=result,
             last_began_at=began_at,
             was_late=was_late,
@@ -332,7 +337,9 @@ class Pipeline:
             is_unknown=is_unknown,
         )
         silence = self.registry.silence_of(watched, self._clock.now())
-        transition = self._stand(watched, observation.started_at, observation.reason, observation.detail)
+        transition = self._update_state(
+            watched, observation.started_at, observation.reason, observation.detail
+        )
         self._log.checked(
             watched, result, transition, recovered_by_retry=step.recovered_by_retry, silence=silence
         )
@@ -347,40 +354,40 @@ class Pipeline:
             self._publish_transition(watched, transition)
         self._follow_incident(watched, observation.reason, observation.summary)
         if parents is Parents.FAILING or (step.state.is_soft and not before.is_soft):
-            self._check_sources(watched)
+            self._wake_sources(watched)
         self._confirm_held(watched)
         self._concluding = None
 
-    def _look_with_both_eyes(self, watched: Watched, result: Result) -> Result:
-        """A failure that comes to nearly all at once is ours. Says once when that begins and when it is over."""
+    def _apply_isolation(self, watched: Watched, result: Result) -> Result:
+        """Make a failure inconclusive while this host is isolated."""
         isolation = self.isolation
         if not watched.monitor.uses_network:
             return result
         if result.verdict is Verdict.INCONCLUSIVE:
-            isolation.pass_over(watched.name)
+            isolation.skip(watched.name)
             return result
         is_failing = self._is_evidence_of_isolation(watched, result)
-        # Somebody may check a paused monitor, which is likely to fail.
+        # A paused monitor that is checked on request is likely to fail.
         if watched.state.pause is None:
-            self._follow_isolation(watched, is_failing=is_failing)
+            self._record_for_isolation(watched, is_failing=is_failing)
         if not (is_failing and isolation.is_isolated):
             return result
         observation = replace(result.observation, reason=Reason.PROBER_ISOLATED)
         return replace(result, observation=observation, verdict=Verdict.INCONCLUSIVE)
 
-    def _follow_isolation(self, watched: Watched, *, is_failing: bool) -> None:
+    def _record_for_isolation(self, watched: Watched, *, is_failing: bool) -> None:
         isolation = self.isolation
         was_down = watched.state.health.health in _DOWN
         is_fresh = is_failing and not was_down and not isolation.is_failing(watched.name)
         now_s = self._clock.monotonic_s()
-        isolation.saw(
+        isolation.record(
             watched.name,
             is_failing=is_failing,
             at_s=now_s,
             was_down=was_down,
             began_s=watched.cycle.began_at,
         )
-        self._note_isolation()
+        self._publish_isolation()
         if is_fresh and isolation.wants_probe(now_s):
             self._probe(watched, now_s)
 
@@ -395,11 +402,13 @@ class Pipeline:
             return True
         observation = result.observation
         if observation.address is not None and is_this_host(observation.address):
-            return True  # a forwarder here, such as a proxy or the stub of a resolver, answers in place of the target
+            return (
+                True  # a local forwarder, such as a proxy or a stub resolver, responded instead of the target
+            )
         shows_connectivity = observation.shows_connectivity
         return not (observation.reason.is_response if shows_connectivity is None else shows_connectivity)
 
-    def _note_isolation(self) -> None:
+    def _publish_isolation(self) -> None:
         is_isolated = self.isolation.is_isolated
         if is_isolated is self._was_isolated:
             return
@@ -410,7 +419,7 @@ class Pipeline:
         self._publish("isolation", lambda sink: sink.on_isolation_change(is_isolated=is_isolated))
 
     def _probe(self, failing: Watched, now_s: float) -> None:
-        """Check others at once, as parents are: is the failure the target's, or is this host isolated?"""
+        """Check other monitors at once, to find out whether this host is isolated."""
         isolation = self.isolation
         others = [
             one
@@ -421,25 +430,25 @@ class Pipeline:
             and one.state.stands not in _DOWN
             and not isolation.is_failing(one.name)
         ]
-        # A check that began after the one that failed, and passed, needs no repetition.
+        # A check that has passed and began after the failed check needs no repetition.
         passed = [one.name for one in others if _has_passed_since(one, failing.cycle.began_at)]
-        unasked = (one for one in others if not _has_passed_since(one, failing.cycle.began_at))
-        asked = nsmallest(
+        candidates = (one for one in others if not _has_passed_since(one, failing.cycle.began_at))
+        probed = nsmallest(
             max(0, PROBED - len(passed)),
-            unasked,
-            # The older its last check, the more a new one says.
+            candidates,
+            # Canaries first, then the monitors whose last check is the oldest.
             key=lambda one: (one.name not in isolation.policy.canaries, one.cycle.began_at),
         )
-        longest_s = max(map(self.deadline_s, asked), default=0.0)
+        longest_s = max(map(self.deadline_s, probed), default=0.0)
         until_s = now_s + longest_s + PROBE_MARGIN_S
-        if isolation.probe([one.name for one in asked], now_s, until_s, passed=passed):
-            for one in asked:
+        if isolation.probe([one.name for one in probed], now_s, until_s, passed=passed):
+            for one in probed:
                 one.wake()
 
     def _confirm_held(self, after: Watched | None = None) -> None:
-        """Let failures count that were held back, once the state of their parents, and of this host, is known.
+        """Confirm held failures when the state of their parents, and of this host, is known.
 
-        `after`: the monitor whose result has just arrived; None: time has passed.
+        `after`: the monitor with a new result; None: time has passed.
         """
         if not self._held:
             return
@@ -451,11 +460,11 @@ class Pipeline:
         self._awaited.clear()
         decided = [name for name in list(self._held) if self._decide_held(name)]
         while decided:
-            # A decision about one of them may decide about those that depend on it.
+            # A decision about a monitor may decide about its dependents.
             decided = [name for name in list(self._held) if self._decide_held(name)]
 
     def _decide_held(self, name: str) -> bool:
-        """Whether it is not held any longer."""
+        """Returns whether the failure is no longer held."""
         watched = self.registry.watched.get(name)
         last = None if watched is None else watched.state.last
         if (
@@ -471,32 +480,27 @@ class Pipeline:
             return True
         parents = self._parents(watched, last)
         if parents is Parents.FAILING:
-            self._check_sources(watched)
+            self._wake_sources(watched)
             return False
         has_parent_failed = self._held.pop(name)
         if has_parent_failed and parents is Parents.WELL:
-            # It may have failed because of the parent, which has recovered: only a new check can show that.
+            # It may have failed because of the parent, which has recovered: only another check can show that.
             watched.wake()
             return True
         state = watched.state
         after = confirm(state.health, watched.monitor.settings.policy, parents)
         if after is not state.health:
             watched.state = replace(state, health=after)
-            self.restand(watched)
+            self.publish_state(watched)
         return True
 
-    @staticmethod
-    def _forgotten_if_isolated(state: HealthState, reason: Reason) -> HealthState:
-        """Failures that were counted before it was clear that they are ours do not count."""
-        return without_streak(state) if reason is Reason.PROBER_ISOLATED and state.is_soft else state
-
     def _with_failure(self, watched: Watched, began_at: float) -> MonitorState:
-        """The state with the moment at which the first of the failures that are not confirmed yet was found."""
+        """The state with the time of the first unconfirmed failure."""
         state = watched.state
         if state.health.is_soft and state.failing_since > -math.inf:
             return replace(state, last_began_at=began_at)
         now_s = self._clock.monotonic_s()
-        # A check of a parent that runs is of no use and has to end first.
+        # A check of a parent that is running began before the failure, and has to end first.
         longest_s = max(map(self.deadline_s, self.registry.sources(watched)), default=0.0)
         return replace(
             state,
@@ -506,8 +510,8 @@ class Pipeline:
         )
 
     def _parents(self, watched: Watched, result: Result) -> Parents:
-        """What the parents say. A failure is held as long as one of them fails softly or has not been checked after it,
-        and while this host may be isolated: FAILING."""
+        """The state of the parents, which holds the failure while it is FAILING: while one of them has a soft failure,
+        or has not been checked after the failure, and while this host may be isolated."""
         if result.verdict is not Verdict.FAIL or watched.state.health.health is State.DOWN:
             return Parents.WELL
         parents = self.registry.parents(watched)
@@ -523,17 +527,17 @@ class Pipeline:
         return parents
 
     def _is_checked_since(self, parent: Watched, failing: Watched) -> bool:
-        """Whether the last result of the parent is of a check that began after the failure."""
+        """Whether the check of the last result of the parent began after the failure."""
         if parent.state.last_began_at < failing.state.failing_since:
             return False
-        # The state of a group follows from those of its members, and may be about to change.
+        # The state of a group follows from those of its members, and can be about to change.
         cycle = parent.cycle
         return not self.registry.is_group(parent) or not (
             cycle.is_queued or cycle.is_woken or (cycle.is_checking and parent is not self._concluding)
         )
 
-    def _check_sources(self, watched: Watched) -> None:
-        """Whether a failure is the monitor's own is known sooner if those it depends on are checked now."""
+    def _wake_sources(self, watched: Watched) -> None:
+        """Check the monitors at once that show whether the failure is the monitor's own."""
         for one in self.registry.sources(watched):
             is_being_checked = one.cycle.is_queued or (
                 one.cycle.is_checking
@@ -544,17 +548,17 @@ class Pipeline:
                 one.wake()
 
     def _conclusiveness(self, watched: Watched, verdict: Verdict) -> tuple[float, bool]:
-        """When the last conclusive result was, and whether that is too long ago to know the state."""
+        """The time of the last conclusive result, and whether it is too old to know the state."""
         state, now_s = watched.state, self._clock.monotonic_s()
         if verdict is not Verdict.INCONCLUSIVE:
             return now_s, False
         unknown_after_s = UNKNOWN_AFTER_INTERVALS * watched.monitor.settings.check_every_s
         return state.conclusive_at, state.is_unknown or now_s - state.conclusive_at >= unknown_after_s
 
-    def _stand(self, watched: Watched, at: datetime, reason: Reason, detail: str) -> Transition | None:
-        """Publish the state that follows from all that is known but windows and silences, which change no state.
+    def _update_state(self, watched: Watched, at: datetime, reason: Reason, detail: str) -> Transition | None:
+        """Set the state that follows from verdicts, pause and age of the last conclusive result.
 
-        Returns the transition, if there is one."""
+        Returns the transition, if the state has changed. Maintenance windows and silences change no state."""
         state = watched.state
         before, health = state.stands, state.health
         after = State.UNKNOWN if state.is_unknown else health.health
@@ -563,7 +567,7 @@ class Pipeline:
         if after is before:
             return None
         since = health.since if after is health.health else None
-        # After a pause or an unknown state it begins now, whenever it was found first.
+        # After a pause or an unknown state it begins now, although it was found earlier.
         if since is None or before is State.PAUSED or before is State.UNKNOWN:
             since = at
         watched.state = replace(state, stands=after, stands_since=since)
@@ -594,14 +598,14 @@ class Pipeline:
             self._publish(watched.name, lambda sink: sink.on_incident(watched, incident))
 
     def rename(self, old: str, watched: Watched) -> None:
-        """The monitor continues under its new name."""
+        """Publish that the monitor continues under a new name."""
         incident = watched.state.incident
         if incident is not None:
             watched.state = replace(watched.state, incident=replace(incident, monitor=watched.name))
         self._publish(watched.name, lambda sink: sink.on_renamed(old, watched))
 
     def remove(self, watched: Watched) -> None:
-        """The monitor is not checked any more: its incident is closed, because nobody will see its end."""
+        """Publish that the monitor is removed. Its incident is closed, because no check will find its end."""
         incident = watched.state.incident
         if incident is not None:
             self.change_incident(watched, replace(incident, closed_at=self._clock.now()))
@@ -609,8 +613,8 @@ class Pipeline:
 
     def _publish_transition(self, watched: Watched, transition: Transition) -> None:
         self._publish(watched.name, lambda sink: sink.on_transition(watched, transition))
-        for follower in self.registry.followers(watched):
-            follower.wake()
+        for group in self.registry.groups_of(watched):
+            group.wake()
 
     def _publish(self, subject: str, event: Callable[[Sink], None]) -> None:
         """Call the event on each sink, in order. An exception costs that sink this event, and nothing else."""

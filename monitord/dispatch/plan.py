@@ -1,4 +1,4 @@
-"""What a new configuration changes: found and built aside, before anything is touched."""
+"""The changes of a new configuration, with monitors that are built before anything is applied."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from monitord.monitors import Monitor, MonitorSettings
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Its monitors are built, and none of them runs yet."""
+    """The monitors are built, and have not been started."""
 
     added: tuple[Monitor[Any], ...]
     changed: tuple[Monitor[Any], ...]
@@ -25,16 +25,17 @@ class Plan:
             "changed": len(self.changed),
             "unchanged": self.unchanged,
         }
-        return ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "no monitors"
+        return ", ".join(f"{count} {change}" for change, count in counts.items() if count) or "no monitors"
 
 
 def plan_of(
     watched: Mapping[str, Watched],
-    extra: Collection[str],
+    automatic: Collection[str],
     wanted: Iterable[MonitorSettings],
     build: Callable[[MonitorSettings], Monitor[Any]],
 ) -> Plan:
-    """From what is watched to what is wanted. `extra`: names that no configuration owns. Raises what `build` does."""
+    """The changes from the present monitors to the `wanted` ones. `automatic`: names of monitors that are in no
+    configuration. Raises what `build` raises."""
     added: list[Monitor[Any]] = []
     changed: list[Monitor[Any]] = []
     names: set[str] = set()
@@ -45,6 +46,6 @@ def plan_of(
             added.append(build(settings))
         elif present.monitor.settings != settings:
             changed.append(build(settings))
-    removed = tuple(name for name in watched if name not in names and name not in extra)
+    removed = tuple(name for name in watched if name not in names and name not in automatic)
     unchanged = len(names) - len(added) - len(changed)
     return Plan(tuple(added), tuple(changed), removed, unchanged)

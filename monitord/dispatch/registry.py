@@ -19,7 +19,7 @@ class Registry:
         self.silences = Silences() if silences is None else silences
         self._watched: dict[str, Watched] = {}
         self._groups: list[Watched] | None = None
-        """Found when they are needed for the first time after a change."""
+        """None after a change of the monitors."""
 
     @property
     def watched(self) -> Mapping[str, Watched]:
@@ -38,18 +38,18 @@ class Registry:
 
     @staticmethod
     def is_group(watched: Watched) -> bool:
-        """Whether its state follows from those of others."""
+        """Whether the state of this monitor follows from those of others."""
         return type(watched.monitor).is_woken_by is not Monitor.is_woken_by
 
-    def followers(self, watched: Watched) -> list[Watched]:
-        """Those whose state follows from that of this one."""
+    def groups_of(self, watched: Watched) -> list[Watched]:
+        """The groups that contain this monitor: their state follows from that of their members."""
         if self._groups is None:
             self._groups = [one for one in self._watched.values() if self.is_group(one)]
         settings = watched.monitor.settings
         return [one for one in self._groups if one is not watched and one.monitor.is_woken_by(settings)]
 
     def members(self, watched: Watched) -> list[Watched]:
-        """Those from whose state the state of this one follows; of others than groups there are none."""
+        """The members of a group; none of other monitors."""
         concerns = watched.monitor.is_woken_by
         if not self.is_group(watched):
             return []
@@ -58,7 +58,7 @@ class Registry:
         ]
 
     def parents(self, watched: Watched, is_current: IsCurrent = lambda _: True) -> Parents:
-        """State of the monitors that this one depends on. One that is not configured says nothing.
+        """The state of the parents of this monitor. Parents that are not configured count as up.
 
         `is_current`: whether a state other than down is recent enough; otherwise the parent counts as failing.
         """
@@ -71,7 +71,7 @@ class Registry:
         )
 
     def as_parent(self, name: str, is_current: IsCurrent = lambda _: True) -> Parents:
-        """What this monitor says of those that depend on it. Behind a paused one, its own parents count."""
+        """The state of this monitor as a parent. For a paused one, its own parents count."""
         parent = self._watched.get(name)
         if parent is None:
             return Parents.WELL
@@ -85,7 +85,7 @@ class Registry:
         return Parents.WELL if all(map(is_current, sources)) else Parents.FAILING
 
     def sources(self, watched: Watched) -> list[Watched]:
-        """The monitors that are to be checked if it is to be known whether this one fails because of a parent."""
+        """The monitors whose checks show whether this one fails because of a parent."""
         found: dict[str, Watched] = {}
         self._add_sources(watched, found)
         return list(found.values())
@@ -102,7 +102,7 @@ class Registry:
                 self._sources(parent, found)
 
     def _sources(self, watched: Watched, found: dict[str, Watched]) -> Collection[Watched]:
-        """This monitor and, of a group, its members, as far as they are checked."""
+        """This monitor and, for a group, its members that are not paused."""
         found[watched.name] = watched
         for member in self.members(watched):
             if member.name not in found and member.state.stands is not State.PAUSED:
@@ -110,7 +110,7 @@ class Registry:
         return found.values()
 
     def peers(self, names: Collection[str], tags: Collection[str]) -> list[tuple[str, State]]:
-        """How those stand that are named, or have all of the tags, if any; for monitors that are made of others."""
+        """Names and states of the monitors with one of the names, or with all of the tags; for groups."""
         wanted = frozenset(tags)
         return [
             (watched.name, watched.state.stands)

@@ -1,4 +1,4 @@
-"""What consumes the decisions of the pipeline: each consumer is a `Sink`, and overrides the events that it needs.
+"""The consumers of results: each is a `Sink`, and overrides the events that it needs.
 
 The pipeline has an ordered tuple of sinks and calls each event on all of them, in order. An event must not block. An
 exception is logged and costs that sink that event: neither the result nor the other sinks are affected.
@@ -16,10 +16,10 @@ class Sink:
         """A check has ended. A transition that follows from it is the next event."""
 
     def on_transition(self, watched: Watched, transition: Transition) -> None:
-        """The state has changed: by a check, a pause, or because nothing conclusive is known any more."""
+        """The state has changed: by a check, a pause, or because there was no conclusive result for too long."""
 
     def on_update(self, watched: Watched) -> None:
-        """Something that is shown beside the state has changed: a maintenance window, the comment of a pause."""
+        """A detail other than the state has changed: a maintenance window, or the comment of a pause."""
 
     def on_incident(self, watched: Watched, incident: Incident) -> None:
         """An incident was opened, acknowledged, unacknowledged or closed."""
@@ -28,10 +28,10 @@ class Sink:
         """A monitor continues under a new name."""
 
     def on_removed(self, watched: Watched) -> None:
-        """A monitor has left the configuration. Its incident is closed already."""
+        """A monitor was removed. Its incident is closed already."""
 
     def on_isolation_change(self, *, is_isolated: bool) -> None:
-        """This host seems to be cut off from the network, or is connected again."""
+        """This host seems to have lost connectivity, or has regained it."""
 
     def on_clock_step(self, step: ClockStep) -> None:
-        """The wall clock was set. The moments of the monitors are moved already."""
+        """The wall clock was set. The times of the monitors are shifted already."""

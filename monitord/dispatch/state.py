@@ -42,7 +42,7 @@ class MonitorState:
     have been checked after it.
 
     `was_late`: the last check failed while monitord itself was stalled, is inconclusive, and is repeated soon. `bug`:
-    the exception of the monitor type at the last check. `is_slow_to_judge`: one evaluation of the conditions took
+    the exception of the monitor type at the last check. `is_slow_to_evaluate`: one evaluation of the conditions took
     long; None: they have not been evaluated yet.
     """
 
@@ -60,7 +60,7 @@ class MonitorState:
     failing_since: float = -math.inf
     parents_until: float = -math.inf
     bug: str | None = None
-    is_slow_to_judge: bool | None = None
+    is_slow_to_evaluate: bool | None = None
 
     @property
     def wants_retry(self) -> bool:
@@ -69,7 +69,7 @@ class MonitorState:
 
     def with_other_settings(self) -> "MonitorState":
         """The state after a reload that has changed the settings of the monitor, but not its type."""
-        return replace(self, was_late=False, last_began_at=-math.inf, bug=None, is_slow_to_judge=None)
+        return replace(self, was_late=False, last_began_at=-math.inf, bug=None, is_slow_to_evaluate=None)
 
     def with_other_type(self, now_s: float) -> "MonitorState":
         """The state after a reload that has changed the type: only a pause and a maintenance window remain."""

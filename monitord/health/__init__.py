@@ -1,7 +1,7 @@
-"""How a monitor stands over time: pure functions over frozen state. No clock, no I/O, no logging.
+"""The state of a monitor over time: pure functions of frozen values. No clock, no I/O, no logging.
 
-`machine` holds the table of states; the caller hands in the verdict and the time it was reached. Beside it lies what
-else decides whether somebody is to be told: `flapping`, `dependencies`, `incidents`, `isolation`.
+`machine` contains the table of states; the caller passes the verdict and its time. `flapping`, `dependencies`,
+`incidents`, `windows` and `isolation` contain what else decides about incidents and notifications.
 """
 
 from monitord.health.dependencies import Parents, parents_of

@@ -1,15 +1,15 @@
-"""What the parents of a monitor say of it: behind one that is down, a failure is not the monitor's own.
+"""The state of the parents of a monitor: if they are down, its failures are not its own.
 
-| of `depends_on` (all are needed)      | of `depends_on_any` (one is enough)    | parents  |
+| `depends_on` (all are needed)         | `depends_on_any` (one is enough)       | parents  |
 |---------------------------------------|----------------------------------------|----------|
 | one is down or unreachable            |                                        | down     |
 |                                       | each is down or unreachable            | down     |
-| one fails softly, or has not been     |                                        | failing  |
-|   checked since the failure           |                                        |          |
-|                                       | each does so, is down or unreachable   | failing  |
+| one has a soft failure, or has not    |                                        | failing  |
+|   been checked since the failure      |                                        |          |
+|                                       | each has one, is down or unreachable   | failing  |
 | otherwise                             | otherwise                              | well     |
 
-A parent that is pending, unknown or in a window counts as well; for a paused one, its own parents count.
+A parent that is pending, unknown or in a maintenance window counts as well; for a paused one, its own parents count.
 """
 
 from collections.abc import Collection
@@ -17,13 +17,13 @@ from enum import IntEnum
 
 
 class Parents(IntEnum):
-    """Of one parent, or of all of them together; the higher the worse."""
+    """The state of one parent, or of all together; higher is worse."""
 
     WELL = 0
-    FAILING = 1  # not confirmed, or not known yet
+    FAILING = 1  # a soft failure, or not checked since the failure
     DOWN = 2
 
 
 def parents_of(needed: Collection[Parents], alternatives: Collection[Parents] = ()) -> Parents:
-    """All together."""
+    """The state of all parents together."""
     return max(max(needed, default=Parents.WELL), min(alternatives, default=Parents.WELL))

@@ -1,9 +1,9 @@
-"""Flapping by Icinga 2's rule: the last 20 results, each that differs from the one before weighs the more the newer.
+"""Flapping by the rule of Icinga 2: changes among the last 20 results, of which newer ones have more weight.
 
     value = 100 / 20 * sum of (0.8 + 0.02 * i) over the changes, i from 0 for the oldest to 19 for the newest
 
-Flapping begins above 30 and is over at or below 25, so that one who stands at the border does not flap between
-flapping and not. Inconclusive results are none.
+Flapping begins above 30 and ends at or below 25: a value near a single threshold would begin and end it repeatedly.
+Inconclusive results do not count.
 """
 
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ _NEWEST = 1 << (RESULTS - 1)
 
 @dataclass(frozen=True, slots=True)
 class Flapping:
-    """`changes` holds a bit for each of the last 20 results, the newest highest: did it differ from the one before."""
+    """`changes`: a bit for each of the last 20 results, the newest highest; set if it differs from the previous one."""
 
     changes: int = 0
     last: Verdict | None = None
     is_flapping: bool = False
 
     def after(self, verdict: Verdict) -> "Flapping":
-        """One sure result later."""
+        """The value after one more conclusive result."""
         changes = self.changes >> 1
         if self.last is not None and verdict is not self.last:
             changes |= _NEWEST
@@ -37,11 +37,11 @@ class Flapping:
 
     @property
     def value(self) -> float:
-        """The share of change in percent, from 0 to 99."""
+        """The weighted share of changes in percent, from 0 to 99."""
         return _value(self.changes)
 
 
 def _value(changes: int) -> float:
-    # In hundredths, so that the border is met exactly.
-    weight = sum(80 + 2 * place for place in range(RESULTS) if changes >> place & 1)
+    # In hundredths, so that the thresholds are compared exactly.
+    weight = sum(80 + 2 * index for index in range(RESULTS) if changes >> index & 1)
     return weight / RESULTS

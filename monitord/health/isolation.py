@@ -1,40 +1,40 @@
-"""Whether this host itself has lost connectivity: nearly all network checks begin to fail at once.
+"""Detection of lost connectivity of this host: nearly all network checks begin to fail at once.
 
-Only failures without a response of the target count; with one, a check counts as passed here, as the network works.
-A failure is fresh from its first check on, for as long as `window_s`: the time in which `share` of all monitors
-have been checked. Monitors that have failed for longer say nothing about this host and are not counted. With at least
-MINIMUM counted monitors, or MINIMUM_WITH_CANARIES where canaries are configured:
+Only failures without a response of the target count; a check with a response counts as passed, because the network
+works. A failure is fresh for `window_s` from its first check: the time in which `share` of all monitors are checked.
+Monitors that have failed for longer prove nothing about this host and are not counted. With at least MIN_COUNTED
+counted monitors, or MIN_COUNTED_WITH_CANARIES if canaries are configured:
 
 | fresh failures                                          | then                                                     |
 |---------------------------------------------------------|----------------------------------------------------------|
 | the first one                                           | probe: up to PROBED others are checked at once, and no   |
 |                                                         | failure is confirmed before `share` of them can no       |
 |                                                         | longer fail, or a canary passes, or their time is over   |
-| `share` of the monitors checked since the first of them | suspicion: no failure is confirmed before it is over     |
-| `share` of the `LATEST` monitors that were checked last | the same: among many monitors there is always a fresh    |
-|                                                         | failure, and those that passed since count for nothing   |
-| `share` of the counted monitors, and every canary fails | isolated: failures are inconclusive                     |
-| fewer than `share` of them, or fewer counted monitors   | not isolated any more                                    |
+| `share` of the monitors checked since the first of them | suspicion: no failure is confirmed before it ends        |
+| `share` of the `LATEST` monitors that were checked last | the same: many monitors always include a fresh failure,  |
+|                                                         | and monitors that have passed since it prove nothing     |
+| `share` of the counted monitors, and every canary fails | isolated: failures are inconclusive                      |
+| fewer than `share` of them, or fewer counted monitors   | no longer isolated                                       |
 |   than the minimum                                      |                                                          |
 
 A suspicion ends when the window is over, so a true outage of many targets is notified one window later at most.
 
 With fewer than five monitors, failures of all of them prove nothing: they often share a server, and a real outage must
-not be taken for isolation. With a canary, which fails only if this host is isolated, two monitors are enough.
+not be mistaken for isolation. With a canary, which fails only if this host is isolated, two monitors are enough.
 Moments are seconds of the monotonic clock.
 """
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-MINIMUM = 5
-MINIMUM_WITH_CANARIES = 2
+MIN_COUNTED = 5
+MIN_COUNTED_WITH_CANARIES = 2
 LATEST = 20
 PROBED = 10
-"""Checks in one probe. With the first failure that is enough for a suspicion, however many monitors there are."""
+"""Checks in one probe. With the first failure they are enough for a suspicion, however many monitors there are."""
 
 PROBE_EVERY_S = 1.0
-"""Bounds the load that single failures among thousands of monitors cause."""
+"""Limits the load that single failures among thousands of monitors cause."""
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ class IsolationPolicy:
 
 @dataclass(slots=True)
 class Isolation:
-    """Fed with every conclusive network check; owned by the pipeline."""
+    """Receives the result of every network check from the pipeline, which owns it."""
 
     policy: IsolationPolicy = IsolationPolicy()
     window_s: float = 30.0
@@ -69,21 +69,21 @@ class Isolation:
     _watched: set[str] = field(default_factory=set)
     _failing: set[str] = field(default_factory=set)
     _fresh: dict[str, float] = field(default_factory=dict)
-    """A part of `_failing`, the oldest first."""
-    _well_since: set[str] = field(default_factory=set)
+    """The fresh failures among `_failing`, with their beginning, the oldest first."""
+    _passed_since: set[str] = field(default_factory=set)
     _latest: dict[str, None] = field(default_factory=dict)
-    """Monitors that have passed or begun to fail last, in that order. One that goes on failing is checked often, and is
-    not counted again."""
+    """Monitors that have passed or begun to fail last, in that order. A monitor that continues to fail is retried
+    often, and is not counted again."""
     _probe: _Probe | None = None
     _probed_at_s: float = float("-inf")
 
     def configure(self, periods_s: Mapping[str, float], policy: IsolationPolicy) -> None:
-        """Set the network monitors that are checked, with how often; those that are gone are forgotten."""
+        """Set the network monitors and their intervals; monitors that were removed are forgotten."""
         self.policy = policy
-        for gone in self._watched - set(periods_s):
-            self.forget(gone)
+        for name in self._watched - set(periods_s):
+            self.forget(name)
         if self.is_isolated:
-            # Not known to pass without a check: after the isolation of an earlier run, or added by a reload.
+            # Assumed to fail until checked: after the isolation of an earlier run, or added by a reload.
             for name in periods_s:
                 if name not in self._watched:
                     self._failing.add(name)
@@ -97,7 +97,7 @@ class Isolation:
 
     def forget(self, name: str) -> None:
         """Stop counting this monitor."""
-        for names in (self._watched, self._failing, self._well_since):
+        for names in (self._watched, self._failing, self._passed_since):
             names.discard(name)
         self._fresh.pop(name, None)
         self._latest.pop(name, None)
@@ -105,7 +105,7 @@ class Isolation:
             self._probe.pending.discard(name)
             self._end_probe_if_decided()
 
-    def saw(
+    def record(
         self,
         name: str,
         *,
@@ -114,9 +114,9 @@ class Isolation:
         was_down: bool = False,
         began_s: float | None = None,
     ) -> None:
-        """Take a conclusive result of a check that began at `began_s`. `is_failing`: without a response. `was_down`: it
-        was down before."""
-        self._drop_old(at_s)
+        """Record a conclusive result at `at_s` of a check that began at `began_s`. `is_failing`: failed without a
+        response. `was_down`: the monitor was down before."""
+        self._drop_expired(at_s)
         if not is_failing or name not in self._failing:
             self._latest.pop(name, None)
             self._latest[name] = None
@@ -129,32 +129,32 @@ class Isolation:
             elif name not in self._failing:
                 self._fresh[name] = at_s
             self._failing.add(name)
-            self._well_since.discard(name)
+            self._passed_since.discard(name)
         else:
             self._failing.discard(name)
             self._fresh.pop(name, None)
             if self._fresh:
-                self._well_since.add(name)
+                self._passed_since.add(name)
         if self._probe is not None:
-            self._answer(name, is_failing=is_failing, began_s=at_s if began_s is None else began_s)
+            self._record_in_probe(name, is_failing=is_failing, began_s=at_s if began_s is None else began_s)
         self._decide()
 
-    def _drop_old(self, at_s: float) -> None:
+    def _drop_expired(self, at_s: float) -> None:
         while self._fresh:
             oldest = next(iter(self._fresh))
             if at_s - self._fresh[oldest] <= self.window_s or self.is_isolated:
                 break
             del self._fresh[oldest]
         if not self._fresh:
-            self._well_since.clear()
+            self._passed_since.clear()
 
     def is_failing(self, name: str) -> bool:
         return name in self._failing
 
-    # Probes
+    # -- probes -------------------------------------------------------------------------------------------
 
     def wants_probe(self, at_s: float) -> bool:
-        """Whether a failure that is fresh now is a reason to check others at once."""
+        """Whether a failure that began now is a reason to check other monitors at once."""
         return (
             not self.is_isolated
             and not self.is_suspected
@@ -166,9 +166,9 @@ class Isolation:
     def probe(
         self, names: Collection[str], at_s: float, until_s: float, *, passed: Collection[str] = ()
     ) -> bool:
-        """Wait for checks of these monitors that begin now, all of which have ended by `until_s`.
+        """Start a probe with checks of these monitors that begin now and end by `until_s`.
 
-        `passed`: others whose last check is as good as a new one. False: those are enough, and no check is needed.
+        `passed`: monitors whose last check is as recent as a new one. Returns False if they suffice without checks.
         """
         self._probed_at_s = at_s
         if self.policy.canaries.isdisjoint(passed):
@@ -176,18 +176,18 @@ class Isolation:
             self._end_probe_if_decided()
         return self._probe is not None
 
-    def pass_over(self, name: str) -> None:
+    def skip(self, name: str) -> None:
         """The check of this monitor was inconclusive."""
         if self._probe is not None:
             self._probe.pending.discard(name)
             self._end_probe_if_decided()
 
     def expire(self, at_s: float) -> None:
-        """Do not wait for the checks of a probe any longer than they may take."""
+        """End a probe whose checks should have ended."""
         if self._probe is not None and at_s > self._probe.until_s:
             self._probe = None
 
-    def _answer(self, name: str, *, is_failing: bool, began_s: float) -> None:
+    def _record_in_probe(self, name: str, *, is_failing: bool, began_s: float) -> None:
         probe = self._probe
         if probe is None or name not in probe.pending or began_s < probe.began_s:
             return
@@ -209,28 +209,28 @@ class Isolation:
         if not probe.pending or possible < self.policy.share * (possible + probe.passed):
             self._probe = None
 
-    # What follows
+    # -- conclusions --------------------------------------------------------------------------------------
 
     @property
     def is_suspected(self) -> bool:
-        """So much of what was checked lately began to fail that the results of the next checks are waited for."""
+        """Whether so many recent checks have begun to fail that no failure is confirmed before the next checks."""
         if self._probe is not None:
             return True
         fresh = len(self._fresh)
-        if fresh < self._minimum or self.policy.canaries & self._well_since:
+        if fresh < self._minimum or self.policy.canaries & self._passed_since:
             return False
-        if fresh >= self.policy.share * (fresh + len(self._well_since)):
+        if fresh >= self.policy.share * (fresh + len(self._passed_since)):
             return True
-        lately = sum(name in self._fresh for name in self._latest)
-        return len(self._latest) == LATEST and lately >= self.policy.share * LATEST
+        fresh_among_latest = sum(name in self._fresh for name in self._latest)
+        return len(self._latest) == LATEST and fresh_among_latest >= self.policy.share * LATEST
 
     @property
     def _minimum(self) -> int:
-        return MINIMUM_WITH_CANARIES if self.policy.canaries else MINIMUM
+        return MIN_COUNTED_WITH_CANARIES if self.policy.canaries else MIN_COUNTED
 
     @property
     def _counted(self) -> int:
-        """Those that failed before say nothing: they would fail with connectivity as well."""
+        """Monitors without those that failed before: they would fail with connectivity as well."""
         return len(self._watched) - len(self._failing) + len(self._fresh)
 
     def _decide(self) -> None:

@@ -1,4 +1,4 @@
-"""The table of health, soft and hard as in Icinga 2.
+"""The table of states; soft and confirmed failures as the soft and hard states of Icinga 2.
 
 | now             | verdict                               | then                                                   |
 |-----------------|---------------------------------------|--------------------------------------------------------|
@@ -7,7 +7,7 @@
 |   or degraded   |                                       |   retry_every                                          |
 | pending, up,    | fail, n = fail_after                  | down, since the first of the n failures                |
 |   or degraded   |                                       |                                                        |
-| pending, up,    | fail, n >= fail_after, but a parent   | as before, soft: the parent's own state is waited for  |
+| pending, up,    | fail, n >= fail_after, but a parent   | as before, soft, until the parent's state is known     |
 |   or degraded   |   fails softly or was not checked yet |                                                        |
 | pending, up,    | fail, n = fail_after, a parent is     | unreachable, since the first of the n failures         |
 |   or degraded   |   down                                |                                                        |
@@ -23,10 +23,9 @@
 |                 |   n = degrade_after                   |                                                        |
 | degraded        | pass, n-th in a row,                  | up                                                     |
 |                 |   n = recover_after                   |                                                        |
-| any             | inconclusive                                | as before; streaks stand still
-  |
+| any             | inconclusive                          | as before; streaks do not change                       |
 
-What is not in the table cannot happen. What lies over it (flapping, incidents, …) is in the modules beside it.
+What is not in the table cannot happen. Flapping, incidents and isolation have modules of their own.
 """
 
 from dataclasses import dataclass, replace
@@ -39,7 +38,7 @@ from monitord.model import State, Verdict
 
 @dataclass(frozen=True, slots=True)
 class HealthPolicy:
-    """How many verdicts in a row it takes to be believed, each at least 1; and whether flapping is looked for."""
+    """How many consecutive verdicts change the state, each at least 1, and whether flapping is detected."""
 
     fail_after: int = 2
     recover_after: int = 1
@@ -49,7 +48,7 @@ class HealthPolicy:
 
 @dataclass(frozen=True, slots=True)
 class HealthState:
-    """Where one monitor stands. The streaks count sure verdicts in a row; `streak_since` is when they began."""
+    """The state of a monitor by its verdicts. A streak counts conclusive verdicts; `streak_since`: its beginning."""
 
     health: State = State.PENDING
     since: datetime | None = None
@@ -60,13 +59,13 @@ class HealthState:
 
     @property
     def is_soft(self) -> bool:
-        """Failures were seen that are not confirmed yet: the next check comes after `retry_every`."""
+        """Whether there are failures that are not confirmed: the next check is due after `retry_every`."""
         return self.streak is Verdict.FAIL and self.health is not State.DOWN
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a verdict did. `changed`: the health is another one now. `recovered_by_retry`: a soft failure ended."""
+    """The effect of a verdict. `changed`: the state is another one. `recovered_by_retry`: a soft failure has ended."""
 
     state: HealthState
     changed: bool = False
@@ -80,7 +79,7 @@ def advance(
     policy: HealthPolicy,
     parents: Parents = Parents.WELL,
 ) -> Step:
-    """Apply one verdict, reached by a check that started `at`."""
+    """Apply the verdict of a check that started `at`."""
     if verdict is Verdict.INCONCLUSIVE:
         return Step(state)
     flapping = state.flapping
@@ -103,12 +102,12 @@ def advance(
 
 
 def confirm(state: HealthState, policy: HealthPolicy, parents: Parents = Parents.WELL) -> HealthState:
-    """Apply failures that were held back because `parents` was FAILING; the same state where there are none."""
+    """Apply failures that were held because `parents` was FAILING; the same state if there are none."""
     return _judged(state, policy, parents) if state.is_soft else state
 
 
 def without_streak(state: HealthState) -> HealthState:
-    """What was counted does not count any more; the health stays."""
+    """Discard the streak; the state remains."""
     return replace(state, streak=None, streak_length=0, streak_since=None)
 
 
@@ -129,13 +128,13 @@ def _judged(state: HealthState, policy: HealthPolicy, parents: Parents) -> Healt
     if health is state.health:
         return state
     if health is State.UNREACHABLE:
-        # Failures behind a parent that is down say nothing: those after it are counted from one.
+        # Failures behind a parent that is down prove nothing: later ones are counted from 1.
         state = without_streak(state)
     return replace(state, health=health, since=since)
 
 
 def _judge(state: HealthState, policy: HealthPolicy, parents: Parents) -> tuple[State, datetime | None]:
-    """The health that follows from the streak, and when it began."""
+    """The state that follows from the streak, and its beginning."""
     now, streak, length = state.health, state.streak, state.streak_length
     if streak is Verdict.FAIL:
         is_confirmed = now is not State.DOWN and length >= policy.fail_after

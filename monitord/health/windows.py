@@ -1,9 +1,9 @@
-"""Maintenance windows: times announced beforehand, when what fails is nobody's concern.
+"""Maintenance windows: scheduled times in which failures send no notifications and open no incidents.
 
 [maintenance.NAME]   schedule and duration, or from and until (or duration); monitors, tags, comment
 
-A window is open from its start on and not any more at its end. Times of a schedule that overlap or touch are one.
-Its duration is one of hours that pass, whatever the clock on the wall does meanwhile.
+A window is open from its start until just before its end. Overlapping or adjacent times of a schedule are one time.
+Its duration is elapsed time, also when daylight saving time begins or ends meanwhile.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -17,11 +17,11 @@ from monitord.config import Table, value_text
 from monitord.text import nearest
 from monitord.unit_monitors import full_monitor_name, is_for_unit_monitors
 
-SHORTEST_S = 1.0
-LONGEST_S = 366 * 86400.0
+MIN_DURATION_S = 1.0
+MAX_DURATION_S = 366 * 86400.0
 
-MOST_OVERLAPS = 1000
-"""A schedule whose times overlap more often than this in a row has no end that anybody would wait for."""
+MAX_OVERLAPS = 1000
+"""A window of more consecutive overlapping times has no known end."""
 
 _PATTERN_CHARACTERS = frozenset("*?[")
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -29,10 +29,8 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Either `schedule`, or `begins_at` in UTC. One of `monitors` (names and patterns) has to match, and all of
-    `tags`. Without both a window is for every monitor.
-
-    Equal windows mean that a reload changes nothing.
+    """Either `schedule` or `begins_at` in UTC is set. A monitor matches if one of `monitors` (names and patterns)
+    matches, and all of `tags`. A window without both applies to all monitors.
     """
 
     name: str
@@ -48,8 +46,8 @@ class Window:
         return timedelta(seconds=self.duration_s)
 
     def covers(self, name: str, tags: Iterable[str]) -> bool:
-        """Whether the monitor of this name, with these tags, is meant."""
-        is_named = not self.monitors or any(fits(name, pattern) for pattern in self.monitors)
+        """Whether the window applies to the monitor with this name and these tags."""
+        is_named = not self.monitors or any(matches(name, pattern) for pattern in self.monitors)
         return is_named and set(self.tags).issubset(tags)
 
     def is_open(self, at: datetime) -> bool:
@@ -57,7 +55,7 @@ class Window:
         return began_at is not None and at < began_at + self.duration
 
     def opens_after(self, at: datetime) -> datetime | None:
-        """When it opens next, from shut; None: never again."""
+        """When it opens next after it has been closed; None: never again."""
         if self.schedule is None:
             return self.begins_at if self.begins_at is not None and self.begins_at > at else None
         if self.is_open(at):
@@ -66,13 +64,13 @@ class Window:
         return self.schedule.next_after(at)
 
     def closes_after(self, at: datetime) -> datetime | None:
-        """When it closes, if it is open; None: it is not, or one time overlaps the next without end."""
+        """When it closes; None: it is not open, or its times overlap without a known end."""
         began_at = self._began_at(at)
         if began_at is None or at >= began_at + self.duration:
             return None
         if self.schedule is None:
             return began_at + self.duration
-        for _ in range(MOST_OVERLAPS):
+        for _ in range(MAX_OVERLAPS):
             closes_at = began_at + self.duration
             again_at = self.schedule.next_after(began_at)
             if again_at is None or again_at > closes_at:
@@ -81,7 +79,7 @@ class Window:
         return None
 
     def _began_at(self, at: datetime) -> datetime | None:
-        """The last start until then."""
+        """The last start at or before this time."""
         if self.schedule is not None:
             return _last_time(self.schedule, at)
         return self.begins_at if self.begins_at is not None and self.begins_at <= at else None
@@ -89,26 +87,26 @@ class Window:
 
 @lru_cache(maxsize=64)
 def _last_time(schedule: CalendarEvent, at: datetime) -> datetime | None:
-    """Asked for all monitors at one moment."""
+    """Cached, because all monitors are evaluated at the same time."""
     return schedule.previous_or_at(at)
 
 
-def fits(name: str, pattern: str) -> bool:
-    """Whether a name is this one, or fits the pattern."""
+def matches(name: str, pattern: str) -> bool:
+    """Whether a name is equal to the pattern, or matches it."""
     return name == pattern or (_is_pattern(pattern) and fnmatchcase(name, pattern))
 
 
 def maintenance_of(
     windows: Iterable[Window], name: str, tags: Collection[str], at: datetime
 ) -> Window | None:
-    """The window that is open for this monitor, of several the one that closes last."""
+    """The window that is open for this monitor; of several, the last to close."""
     found = [window for window in windows if window.is_open(at) and window.covers(name, tags)]
     return max(found, key=lambda window: _closing(window, at) or _NEVER, default=None)
 
 
 @lru_cache(maxsize=64)
 def _closing(window: Window, at: datetime) -> datetime | None:
-    """Asked for all monitors at one moment."""
+    """Cached, as `_last_time`."""
     return window.closes_after(at)
 
 
@@ -118,36 +116,37 @@ def _closing(window: Window, at: datetime) -> datetime | None:
 def read_windows(
     maintenance: Table, names: Collection[str], tags: Collection[str] | None
 ) -> tuple[Window, ...]:
-    """The windows of [maintenance]. `names` and `tags` are those of all monitors; None: they are not all known."""
+    """The windows of [maintenance]. `names` and `tags`: of all monitors; None: not all tags are known."""
     return tuple(_read(name, table, names, tags) for name, table in maintenance.members().items())
 
 
 def read_calendar(
     table: Table, key: str, *, lasts_s: float = 0.0, required: bool = False
 ) -> CalendarEvent | None:
-    """A calendar event that comes at least once more, or whose last time is not over after `lasts_s`.
+    """A calendar event with a future time, or whose last time is less than `lasts_s` ago.
 
-    It may be over where the daemon starts: what has become outdated must not keep it from starting.
+    An event without either is an error for check-config and a reload, but not at a start: a daemon must also start
+    with a configuration that has become outdated.
     """
     calendar = table.value(key, parse_calendar_event, default=None, required=required)
     if calendar is None:
         return None
     if not calendar.is_possible:
-        table.error(key, f'"{calendar}" never comes', "write a date that exists")
-    elif not _comes_again(calendar, datetime.now(UTC), lasts_s):
-        table.outdated(key, f'"{calendar}" is over and never comes again', "write a later date")
+        table.error(key, f'"{calendar}" has no time', "write a date that exists")
+    elif not _has_time_left(calendar, datetime.now(UTC), lasts_s):
+        table.outdated(key, f'"{calendar}" has only past times', "write a later date")
     return calendar
 
 
-def _comes_again(calendar: CalendarEvent, now: datetime, lasts_s: float) -> bool:
+def _has_time_left(calendar: CalendarEvent, now: datetime, lasts_s: float) -> bool:
     last_at = calendar.previous_or_at(now)
-    is_going_on = last_at is not None and last_at + timedelta(seconds=lasts_s) > now
-    return is_going_on or calendar.next_after(now) is not None
+    is_current = last_at is not None and last_at + timedelta(seconds=lasts_s) > now
+    return is_current or calendar.next_after(now) is not None
 
 
 def _read(name: str, table: Table, names: Collection[str], known_tags: Collection[str] | None) -> Window:
     begins_at, ends_at = table.moment("from"), table.moment("until")
-    duration_s = table.duration("duration", default=None, minimum=SHORTEST_S, maximum=LONGEST_S)
+    duration_s = table.duration("duration", default=None, minimum=MIN_DURATION_S, maximum=MAX_DURATION_S)
     schedule = read_calendar(table, "schedule", lasts_s=duration_s or 0.0)
     monitors = table.values("monitors", full_monitor_name, default=())
     tags = table.texts("tags", default=())
@@ -160,37 +159,39 @@ def _read(name: str, table: Table, names: Collection[str], known_tags: Collectio
     if known_tags is not None:
         _check_tags(table, tags, known_tags)
     comment = table.text("comment", default=None)
-    return Window(name, duration_s or SHORTEST_S, schedule, begins_at, monitors, tags, comment)
+    return Window(name, duration_s or MIN_DURATION_S, schedule, begins_at, monitors, tags, comment)
 
 
 def _check_times(table: Table) -> None:
-    """Which keys stand beside which; what is wrong within one of them was said already."""
+    """Check the combination of keys; errors within one of them have been reported already."""
     has = {key for key in ("schedule", "from", "until", "duration") if table.look_up(key) is not None}
     if not has & {"schedule", "from", "until"}:
-        table.error(
-            "", "says not when it is", 'write schedule = "Sun 03:00" and duration = "2h", or from and until'
-        )
+        table.error("", "has no time", 'write schedule = "Sun 03:00" and duration = "2h", or from and until')
     elif "schedule" in has:
         for key in sorted(has & {"from", "until"}):
-            table.error(key, "stands beside schedule", "write schedule and duration, or from and until")
+            table.error(
+                key, "cannot be combined with schedule", "write schedule and duration, or from and until"
+            )
         if "duration" not in has:
-            table.error("schedule", "has no duration beside it", 'write duration = "2h"')
+            table.error("schedule", "has no duration", 'write duration = "2h"')
     elif "from" not in has:
-        table.error("until", "has no from beside it", "write from = 2026-12-24T22:00:00")
+        table.error("until", "has no from", "write from = 2026-12-24T22:00:00")
     elif not has & {"until", "duration"}:
         table.error("from", "has no end", 'write until = 2026-12-25T06:00:00 or duration = "8h"')
     elif {"until", "duration"} <= has:
-        table.error("duration", "stands beside from and until", "leave out duration or until")
+        table.error("duration", "cannot be combined with from and until", "leave out duration or until")
 
 
 def _check_monitors(table: Table, monitors: Sequence[str], names: Collection[str]) -> None:
-    for wanted in monitors:
-        if is_for_unit_monitors(wanted):
+    for pattern in monitors:
+        if is_for_unit_monitors(pattern):
             continue
-        if not any(fits(name, wanted) for name in names):
-            what = "fits no monitor" if _is_pattern(wanted) else "is not a monitor"
+        if not any(matches(name, pattern) for name in names):
+            problem = "matches no monitor" if _is_pattern(pattern) else "is not a monitor"
             table.error(
-                "monitors", f"{value_text(wanted)} {what}", _nearest(wanted, names, "write the name of one")
+                "monitors",
+                f"{value_text(pattern)} {problem}",
+                _nearest(pattern, names, "write the name of a monitor"),
             )
 
 
@@ -202,8 +203,8 @@ def _check_tags(table: Table, tags: Sequence[str], known: Collection[str]) -> No
             )
 
 
-def _nearest(wanted: str, known: Collection[str], otherwise: str) -> str:
-    near = nearest(wanted, known)
+def _nearest(name: str, known: Collection[str], otherwise: str) -> str:
+    near = nearest(name, known)
     return f"did you mean {value_text(near)}?" if near else otherwise
 
 

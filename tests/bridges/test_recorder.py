@@ -9,7 +9,7 @@ import pytest
 
 from monitord.application import ApplicationContainer
 from monitord.bridges.recorder import (
-    MOST_GONE,
+    MAX_REMOVED,
     Recorder,
 )
 from monitord.clock import SystemClock
@@ -35,10 +35,10 @@ class OtherMonitor(FakeMonitor):
 class Run(World):
     """One run of a daemon on a database. Its time is real; checks come when the test wants them."""
 
-    def __init__(self, history_path: Path, most_gone: int) -> None:
+    def __init__(self, history_path: Path, max_removed: int) -> None:
         super().__init__(clock=SystemClock(), history_path=history_path)
         self.open_history()
-        recorder = Recorder(self.history, self.registry, self.clock, self.kept, most_gone)
+        recorder = Recorder(self.history, self.registry, self.clock, self.kept, max_removed)
         self.override(ApplicationContainer.recorder, recorder)
 
     def with_reason(self, name: str, reason: Reason = Reason.OK, **settings: Any) -> FakeMonitor:
@@ -56,9 +56,9 @@ async def in_a_run(
     live: Callable[[Run], Awaitable[None]],
     *,
     is_killed: bool = False,
-    most_gone: int = MOST_GONE,
+    max_removed: int = MAX_REMOVED,
 ) -> Run:
-    run = Run(path, most_gone)
+    run = Run(path, max_removed)
     run.start()
     await live(run)
     if is_killed:
@@ -175,7 +175,7 @@ async def test_of_what_comes_and_goes_not_all_is_remembered_for_ever(tmp_path: P
         stands = [run.state(f"run-{number}") for number in range(4)]
         assert stands == [State.PENDING, State.PENDING, State.DOWN, State.DOWN]
 
-    await in_a_run(path, first, most_gone=2)
+    await in_a_run(path, first, max_removed=2)
     await in_a_run(path, second)
 
 

@@ -292,7 +292,7 @@ def test_a_dead_host_holds_up_only_its_own_monitors() -> None:
         for monitor in fine:
             intervals = [b - a for a, b in zip(monitor.began[1:], monitor.began[2:], strict=False)]
             assert all(interval == pytest.approx(10.0, abs=0.002) for interval in intervals)
-        assert made.dispatcher.waiting > 0
+        assert made.dispatcher.queued > 0
         await made.close()
 
     run_in_fake_time(main)
@@ -516,7 +516,7 @@ def test_whoever_waits_for_a_check_that_a_pause_takes_out_of_the_line_gets_it() 
         made.dispatcher.pause("web", Pause("root", made.clock.now()))
         await asyncio.sleep(100)
         assert asked.done()
-        assert made.dispatcher.waiting == 0
+        assert made.dispatcher.queued == 0
         await made.close()
 
     run_in_fake_time(main)
@@ -604,10 +604,10 @@ def test_larger_bounds_let_the_waiting_go_at_once() -> None:
         for number in range(5):
             made.monitor(f"m{number}", hang, check_every_s=60.0, timeout_s=50.0)
         await asyncio.sleep(11)
-        assert made.dispatcher.waiting == 4
+        assert made.dispatcher.queued == 4
         made.dispatcher.resize(10, 8)
         await asyncio.sleep(0)
-        assert made.dispatcher.waiting == 0
+        assert made.dispatcher.queued == 0
         assert made.dispatcher.in_flight == 5
         await made.close()
 
@@ -684,7 +684,7 @@ def test_a_monitor_that_stands_as_before_is_not_checked_twice_for_nothing(
         made = World()
         made.override(
             ApplicationContainer.dispatcher,
-            Dispatcher(made.pipeline, made.places, made.clock, made.check_log, stand_as_before),
+            Dispatcher(made.pipeline, made.slots, made.clock, made.check_log, stand_as_before),
         )
         made.start()
         made.sink.results.append(lambda _, result: before.append(result))

@@ -204,7 +204,7 @@ def test_each_reason_has_its_verdict_when_inverted(reason: Reason) -> None:
         expected, told, says = Verdict.INCONCLUSIVE, reason, "looked"
     elif reason is Reason.OK or reason in WARNING:
         expected, told = Verdict.FAIL, Reason.CONDITION_FAILED
-        says = "looked; is well, but was to fail (invert)"
+        says = "looked; passed, but is expected to fail (invert)"
     elif reason in SHOWS_NOTHING:
         expected, told, says = Verdict.FAIL, reason, "looked"
     else:

@@ -178,7 +178,7 @@ def test_other_tasks_run_between_the_conditions_of_one_monitor(*, is_still_wante
         is_current = iter([True, is_still_wanted])
         await pipeline.run(watched, lambda: next(is_current))
         counting.cancel()
-        assert watched.state.is_slow_to_judge
+        assert watched.state.is_slow_to_evaluate
         assert len(set(monitor.turns_at)) == len(monitor.turns_at) == 3
 
     run_in_fake_time(main)
@@ -288,7 +288,7 @@ def test_exception_in_a_sink_is_logged_and_costs_neither_the_result_nor_the_othe
         clock.ahead_s = 3600.0
         for watched in (first, first, first, second):
             await pipeline.run(watched, lambda: True)
-        pipeline.restand(first)
+        pipeline.publish_state(first)
         pipeline.rename("before", first)
         pipeline.remove(first)
         pulse.stop()

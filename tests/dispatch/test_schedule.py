@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from monitord.dispatch.schedule import (
     FIRST_CHECK_WITHIN_S,
-    SLOT_S,
+    STEP_S,
     Grid,
     first_due,
     grid_of,
@@ -70,7 +70,7 @@ def test_a_thousand_monitors_spread_evenly_over_their_period() -> None:
 
 def test_phases_lie_on_slots_so_that_one_wake_up_serves_several() -> None:
     for number in range(200):
-        slots = grid_of(f"web-{number}", 10.0).phase_s / SLOT_S
+        slots = grid_of(f"web-{number}", 10.0).phase_s / STEP_S
         assert abs(slots - round(slots)) < 1e-6
 
 

@@ -13,13 +13,13 @@ def watching(count: int = 10, canaries: tuple[str, ...] = ()) -> Isolation:
     names = [f"m{number}" for number in range(count)] + list(canaries)
     isolation.configure(dict.fromkeys(names, 30.0), IsolationPolicy(0.8, frozenset(canaries)))
     for name in names:
-        isolation.saw(name, is_failing=False, at_s=0.0)
+        isolation.record(name, is_failing=False, at_s=0.0)
     return isolation
 
 
 def fail(isolation: Isolation, *numbers: int, at_s: float = 60.0) -> None:
     for number in numbers:
-        isolation.saw(f"m{number}", is_failing=True, at_s=at_s + number / 10)
+        isolation.record(f"m{number}", is_failing=True, at_s=at_s + number / 10)
 
 
 def test_eight_of_ten_that_begin_to_fail_within_one_interval_are_isolation() -> None:
@@ -50,7 +50,7 @@ def test_it_is_suspected_before_all_were_looked_at_and_the_suspicion_ends_by_its
     fail(isolation, *range(5))
     assert isolation.is_suspected
     assert not isolation.is_isolated
-    isolation.saw("m50", is_failing=False, at_s=95.0)
+    isolation.record("m50", is_failing=False, at_s=95.0)
     assert not isolation.is_suspected
 
 
@@ -59,12 +59,12 @@ def test_a_single_failure_from_just_before_does_not_hide_that_all_begin_to_fail(
     isolation = watching(300)
     fail(isolation, 299, at_s=0.0)
     for number in range(150):
-        isolation.saw(f"m{number}", is_failing=False, at_s=30.0 + number / 10)
+        isolation.record(f"m{number}", is_failing=False, at_s=30.0 + number / 10)
     suspected = [isolation.is_suspected]
     fail(isolation, *range(150, 166), at_s=30.1)
     suspected.append(isolation.is_suspected)
     for number in range(166, 171):
-        isolation.saw(f"m{number}", is_failing=False, at_s=46.8)
+        isolation.record(f"m{number}", is_failing=False, at_s=46.8)
     suspected.append(isolation.is_suspected)
     assert suspected == [False, True, False]
 
@@ -73,7 +73,7 @@ def test_a_half_that_fails_and_is_looked_at_again_and_again_is_no_suspicion() ->
     isolation = watching(100)
     fail(isolation, 99, at_s=50.0)
     for number in range(0, 60, 2):
-        isolation.saw(f"m{number}", is_failing=False, at_s=60.0 + number / 10)
+        isolation.record(f"m{number}", is_failing=False, at_s=60.0 + number / 10)
         fail(isolation, number + 1)
     for _ in range(3):
         fail(isolation, *range(1, 60, 2))
@@ -84,7 +84,7 @@ def test_who_passes_meanwhile_lifts_the_suspicion() -> None:
     isolation = watching(100)
     fail(isolation, *range(5))
     for number in (50, 51):
-        isolation.saw(f"m{number}", is_failing=False, at_s=61.0)
+        isolation.record(f"m{number}", is_failing=False, at_s=61.0)
     assert not isolation.is_suspected
 
 
@@ -92,7 +92,7 @@ def test_a_canary_that_answers_means_that_we_see() -> None:
     isolation = watching(10, ("gateway",))
     fail(isolation, *range(10))
     assert not isolation.is_isolated
-    isolation.saw("gateway", is_failing=True, at_s=62.0)
+    isolation.record("gateway", is_failing=True, at_s=62.0)
     assert isolation.is_isolated
 
 
@@ -103,9 +103,9 @@ def test_it_is_over_when_fewer_than_the_share_fail_however_long_it_lasted() -> N
         fail(isolation, *range(10), at_s=at_s)
         assert isolation.is_isolated
     for number in range(2):
-        isolation.saw(f"m{number}", is_failing=False, at_s=1100.0)
+        isolation.record(f"m{number}", is_failing=False, at_s=1100.0)
         assert isolation.is_isolated
-    isolation.saw("m2", is_failing=False, at_s=1100.0)
+    isolation.record("m2", is_failing=False, at_s=1100.0)
     assert not isolation.is_isolated
     # What still fails is no news.
     fail(isolation, 3, 4, 5, 6, 7, at_s=1130.0)
@@ -118,7 +118,7 @@ def test_monitors_that_are_gone_do_not_count() -> None:
     fail(isolation, *range(6))
     assert not isolation.is_isolated
     isolation.configure({f"m{number}": 30.0 for number in range(7)}, IsolationPolicy(0.8))
-    isolation.saw("m0", is_failing=True, at_s=61.0)
+    isolation.record("m0", is_failing=True, at_s=61.0)
     assert isolation.is_isolated
 
 
@@ -133,7 +133,7 @@ def test_those_that_were_down_before_we_looked_do_not_begin_to_fail() -> None:
     isolation = Isolation()
     isolation.configure({f"m{number}": 30.0 for number in range(6)}, IsolationPolicy(0.8))
     for number in range(6):
-        isolation.saw(f"m{number}", is_failing=True, at_s=number, was_down=number < 5)
+        isolation.record(f"m{number}", is_failing=True, at_s=number, was_down=number < 5)
         assert not isolation.is_suspected
     assert not isolation.is_isolated
 
@@ -164,7 +164,7 @@ def probing(canaries: tuple[str, ...] = ()) -> Isolation:
 
 def answer(isolation: Isolation, *names: str, is_failing: bool = False, began_s: float = 60.0) -> None:
     for name in names:
-        isolation.saw(name, is_failing=is_failing, at_s=61.0, began_s=began_s)
+        isolation.record(name, is_failing=is_failing, at_s=61.0, began_s=began_s)
 
 
 def test_probe_ends_as_soon_as_the_share_can_no_longer_fail() -> None:
@@ -212,7 +212,7 @@ def test_results_of_other_monitors_do_not_count() -> None:
 def test_result_without_a_beginning_counts_from_its_end() -> None:
     isolation = probing()
     for name in ("m1", "m2"):
-        isolation.saw(name, is_failing=False, at_s=60.0)
+        isolation.record(name, is_failing=False, at_s=60.0)
     assert not isolation.is_suspected
 
 
@@ -222,7 +222,7 @@ def test_canary_that_passes_ends_the_probe_alone() -> None:
     assert not isolation.is_suspected
 
 
-@pytest.mark.parametrize("leave", [Isolation.pass_over, Isolation.forget], ids=["inconclusive", "removed"])
+@pytest.mark.parametrize("leave", [Isolation.skip, Isolation.forget], ids=["inconclusive", "removed"])
 def test_probe_does_not_wait_for_a_monitor(leave: Callable[[Isolation, str], None]) -> None:
     isolation = probing()
     for name in sorted(OTHERS):
@@ -326,5 +326,5 @@ def test_failure_is_fresh_until_the_window_is_over_and_not_after_it() -> None:
         isolation = watching(5)
         fail(isolation, 0)
         for number in range(1, 5):
-            isolation.saw(f"m{number}", is_failing=True, at_s=at_s)
+            isolation.record(f"m{number}", is_failing=True, at_s=at_s)
         assert isolation.is_isolated is is_isolated

@@ -65,7 +65,7 @@ def _checks(dispatcher: Dispatcher) -> Iterator[Metric]:
     yield _counter("monitord_checks_skipped", "Checks whose time passed unused", dispatcher.skipped)
     yield _counter("monitord_checks_abandoned", "Checks that did not end when told to", dispatcher.abandoned)
     yield _gauge("monitord_checks_in_flight", "Checks that run", dispatcher.in_flight)
-    yield _gauge("monitord_checks_queued", "Checks that wait for a place", dispatcher.waiting)
+    yield _gauge("monitord_checks_queued", "Checks that wait for a place", dispatcher.queued)
     yield _gauge(
         "monitord_dispatcher_overdue_seconds",
         "How long something has been due that was not done",

@@ -61,7 +61,7 @@ class DaemonStatus:
             "checks": {
                 "total": dispatcher.checks,
                 "in_flight": dispatcher.in_flight,
-                "queued_for_slot": dispatcher.waiting,
+                "queued_for_slot": dispatcher.queued,
                 "skipped": dispatcher.skipped,
                 "abandoned": dispatcher.abandoned,
                 "lateness_s": {

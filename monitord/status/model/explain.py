@@ -197,7 +197,7 @@ def _decided_by(watched: Watched) -> str | None:
             what = "degraded" if last.verdict is Verdict.WARN else "not met"
             return f"{what}: {', '.join(last.deciding_conditions)}"
         case Decider.INVERT if last.verdict is Verdict.FAIL:
-            return "is well, but was to fail (invert)"
+            return "passed, but is expected to fail (invert)"
         case Decider.TYPE:
             type_name = watched.monitor.type_name
             return (

@@ -14,7 +14,7 @@ import pytest
 from monitord.clock import SystemClock
 from monitord.conditions import parse_condition
 from monitord.config import Reader, Secret
-from monitord.dispatch import Places
+from monitord.dispatch import Slots
 from monitord.dispatch.judging import judge
 from monitord.model import Reason, Verdict
 from monitord.monitors import CHILDREN, Tools
@@ -312,12 +312,12 @@ def test_programs_are_counted_apart_from_hosts(tmp_path: Path) -> None:
     config = tmp_path / "monitord.toml"
     config.write_text("[limits]\nmax_concurrent_per_host = 1\nmax_concurrent_children = 2\n")
     limits = read_settings(config).limits
-    places: Places[str] = Places(limits.max_concurrent_checks, limits.max_concurrent_per_host, limits.own)
-    assert [places.take(who, CHILDREN) for who in "abc"] == [True, True, False]
-    assert [places.take(who, "host") for who in "xy"] == [True, False]
-    assert places.free(CHILDREN) == ["c"]
-    assert places.resize(256, 1, {CHILDREN: 3}) == []
-    assert places.take("d", CHILDREN)
+    slots: Slots[str] = Slots(limits.max_concurrent_checks, limits.max_concurrent_per_host, limits.own)
+    assert [slots.take(who, CHILDREN) for who in "abc"] == [True, True, False]
+    assert [slots.take(who, "host") for who in "xy"] == [True, False]
+    assert slots.free(CHILDREN) == ["c"]
+    assert slots.resize(256, 1, {CHILDREN: 3}) == []
+    assert slots.take("d", CHILDREN)
 
 
 def test_a_plugin_is_counted_as_a_program(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_daemon_starts_with_a_calendar_that_is_over(tmp_path: Path) -> None:
         read_settings(config)
     settings = read_settings(config, is_start=True)
     assert len(settings.monitors) == 1
-    assert ["is over and never comes again" in str(warning) for warning in settings.warnings] == [True]
+    assert ["has only past times" in str(warning) for warning in settings.warnings] == [True]
 
 
 def test_calendar_that_runs_out_degrades_the_monitor() -> None:

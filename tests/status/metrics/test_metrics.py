@@ -133,7 +133,7 @@ async def test_verdicts_states_and_their_time_are_counted() -> None:
     for health, verdict in ((State.UP, Verdict.PASS), (State.DOWN, Verdict.FAIL)):
         see(made, "bad", {}, verdict)
         watched.state = replace(watched.state, health=HealthState(health))
-        made.pipeline.restand(watched)
+        made.pipeline.publish_state(watched)
         see(made, "bad", {}, verdict)
         if health is State.UP:
             made.clock.skipped_s += 30

@@ -293,7 +293,7 @@ def test_the_fields_say_the_same_as_the_sentences() -> None:
         ),
         pytest.param(
             {"degraded_when": ["exit_code < 1"], "invert": True},
-            "is well, but was to fail (invert)",
+            "passed, but is expected to fail (invert)",
             id="inverted",
         ),
     ],
