@@ -208,3 +208,9 @@ def test_defaults_of_monitorctl_have_the_same_form() -> None:
                     if f"--{action.dest.replace('_', '-')}" in text
                 )
                 assert f"\n.B Default:\n{action.default}.\n" in f"{option}\n", f"{command.name} {action.dest}"
+
+
+def test_table_of_sections_is_complete() -> None:
+    table, text = PAGE.split("\n.SH SECTIONS\n")[1].split("\n.TE\n", 1)
+    listed = re.findall(r"^\\fB(.+?)\\fR@", table, re.MULTILINE)
+    assert listed == re.findall(r"^\.SS (\[.+)$", text, re.MULTILINE)
