@@ -16,6 +16,7 @@ from monitord.application import ApplicationContainer
 from monitord.container import provide
 from monitord.daemon import Daemon
 from monitord.dispatch import Sink
+from monitord.explanation import UtcTimes, decision_text
 from monitord.history import History
 from monitord.model import (
     Incident,
@@ -92,8 +93,9 @@ class Lifetime:
 
     def why(self, monitor: str = "web", notifier: str = "ops") -> str:
         """What `monitorctl explain` says about this notifier."""
-        notifiers = self.container.explanations.explain(monitor)["notifiers"]
-        return str(next(one["decision"] for one in notifiers if one["name"] == notifier))
+        explanation = self.container.explanations.explain(monitor)
+        decision = next(one["decision"] for one in explanation["notifiers"] if one["name"] == notifier)
+        return decision_text(decision, explanation, UtcTimes())
 
     async def kill(self) -> None:
         """As by SIGKILL: from here on nothing is stored, and nothing is sent that a test would see."""

@@ -22,7 +22,7 @@ PACKAGE = Path(monitord.__file__).parent
 FLOORS = {
     0: {"errors"},
     1: {"units", "clock", "calendar_events", "paths", "container", "lazy_classes", "text", "web", "systemd"},
-    2: {"model", "config", "net", "journal_events", "unit_monitors"},
+    2: {"model", "config", "net", "explanation", "journal_events", "unit_monitors"},
     3: {"conditions", "health", "history"},
     4: {"journal", "options"},
     5: {"monitors", "notifiers"},

@@ -28,21 +28,21 @@ def nothing(_: Lifetime) -> None:
 
 # FakeClock begins at 00:16:40 UTC, and the reasons end 20 to 25 minutes later.
 REASONS: dict[str, tuple[Callable[[Lifetime], None], str, str]] = {
-    "silence": (silence, "", "not now: silenced until "),
+    "silence": (silence, "", "suppressed: silenced until "),
     "quiet hours": (
         nothing,
         '[[alerts.routes]]\nnotify = ["ops"]\nquiet_hours = { schedule = "00:00 UTC", duration = "40m" }\n',
-        "not now: these are its quiet hours",
+        "suppressed: quiet hours",
     ),
     "after": (
         nothing,
         '[[alerts.routes]]\nnotify = ["ops"]\nafter = "20m"\n',
-        "only if it is not over after 20m",
+        "no notification unless the problem lasts 20m",
     ),
     "maintenance": (
         nothing,
         "[maintenance.upgrade]\nfrom = 2026-01-01T00:00:00Z\nuntil = 2026-01-01T00:40:00Z\n",
-        "not now: the maintenance window upgrade is open",
+        "suppressed: maintenance window upgrade",
     ),
 }
 
@@ -181,7 +181,7 @@ def test_acknowledged_alert_stays_quiet_over_a_restart_and_its_recovery_is_sent(
         async with lifetime(tmp_path, config) as second:
             await asyncio.sleep(300)
             assert second.sent == []
-            assert second.why() == "not now: acknowledged by kim"
+            assert second.why() == "suppressed: acknowledged by kim"
             Scripted.bad = {}
             await asyncio.sleep(60)
             assert second.sent == ["UP again: web"]
@@ -254,9 +254,7 @@ def test_alert_that_ends_before_the_first_check_after_a_start_is_not_sent(
         await asyncio.sleep(86_400)
         Scripted.bad = {}
         async with lifetime(tmp_path, NOTIFIER + WEB) as second:
-            assert (
-                second.why() == "not now: it has not been checked since monitord or its checks were started"
-            )
+            assert second.why() == "suppressed: not checked since monitord or its checks were started"
             await asyncio.sleep(60)
             assert second.sent == []
 

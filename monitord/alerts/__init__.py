@@ -1,7 +1,7 @@
 """Who hears of what, and surely: routes, alerts, an outbox that outlives the daemon, a worker for each notifier."""
 
 from monitord.alerts.alerts import Alerts
-from monitord.alerts.decisions import Decision, DecisionKind, Suppression, SuppressionReason, decision_text
+from monitord.alerts.decisions import Decision, DecisionKind, Suppression, SuppressionReason
 from monitord.alerts.delivery import DeliveryWorker
 from monitord.alerts.lifecycle import Standing
 from monitord.alerts.outbox import DeliveryStatus, Entry
@@ -19,6 +19,5 @@ __all__ = [
     "Standing",
     "Suppression",
     "SuppressionReason",
-    "decision_text",
     "read_alerts",
 ]

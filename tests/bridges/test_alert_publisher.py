@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from monitord.alerts import AlertSettings, Route, decision_text
+from monitord.alerts import AlertSettings, Route, Suppression, SuppressionReason
 from monitord.dispatch import Matcher, Pause, Watched
 from monitord.health import HealthPolicy, Window
 from monitord.model import Reason, State
@@ -50,6 +50,13 @@ class Telling(RunningWorld):
         self._delivery.cancel()
         await asyncio.wait([self._delivery])
         await super().close()
+
+
+def suppression(there: Telling, monitor: str) -> Suppression:
+    """Why notifications of `ops` about this monitor are suppressed."""
+    found = there.alerts.decisions(monitor)["ops"].suppression
+    assert found is not None
+    return found
 
 
 def run(main: Callable[[Telling], Coroutine[Any, Any, None]], settings: AlertSettings = OPS) -> None:
@@ -102,7 +109,7 @@ def test_a_silence_holds_back_until_it_ends() -> None:
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(300)
         assert there.told == []
-        assert decision_text(there.alerts.decisions("web")["ops"]).startswith("not now: silenced until ")
+        assert suppression(there, "web").reason is SuppressionReason.SILENCED
         await asyncio.sleep(310)
         assert there.told == ["DOWN: web"]
 
@@ -116,10 +123,7 @@ def test_a_window_holds_back_and_what_is_over_by_its_end_was_never_told() -> Non
         there.pipeline.configure(windows=[Window("upgrade", 600.0, begins_at=there.clock.now())])
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(300)
-        assert (
-            decision_text(there.alerts.decisions("web")["ops"])
-            == "not now: the maintenance window upgrade is open"
-        )
+        assert suppression(there, "web") == Suppression(SuppressionReason.MAINTENANCE, window="upgrade")
         there.bad = {}
         await asyncio.sleep(600)
         assert there.told == []
@@ -142,7 +146,7 @@ def test_an_acknowledgement_ends_the_reminders_and_the_end_is_told() -> None:
         people.acknowledge("web", "kim", None)
         await asyncio.sleep(600)
         assert len(there.told) == 3
-        assert decision_text(there.alerts.decisions("web")["ops"]) == "not now: acknowledged by kim"
+        assert suppression(there, "web") == Suppression(SuppressionReason.ACKNOWLEDGED, by="kim")
         there.bad = {}
         await asyncio.sleep(60)
         assert there.told[3:] == ["UP again: web"]
@@ -250,7 +254,7 @@ def test_isolation_is_notified_instead_of_all_that_it_makes_unknown() -> None:
         there.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
         await asyncio.sleep(600)
         assert {there.state(name) for name in names} == {State.UNKNOWN}
-        assert decision_text(there.alerts.decisions(names[0])["ops"]) == "not now: this host is isolated"
+        assert suppression(there, names[0]).reason is SuppressionReason.ISOLATED
         there.bad = {}
         await asyncio.sleep(120)
         assert {there.state(name) for name in names} == {State.UP}

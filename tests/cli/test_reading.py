@@ -14,6 +14,7 @@ import pytest
 from monitord.cli.commands.show import monitor_lines
 from monitord.cli.control_command import main
 from monitord.cli.output.wording import LocalTimes, local
+from monitord.explanation import sentences
 from monitord.web import Application, Request, Response, Server, json_response
 from tests.cli.there import CHECKS, there
 from tests.endpoint import endpoint
@@ -162,7 +163,7 @@ async def test_show_says_who_has_silenced_it(tmp_path: Path, capsys: Capture) ->
         assert await it.ctl("show", "good", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
     silence = {"until": "2026-01-01T12:00:00Z", "by": "kim (uid 1000)", "comment": "new disk"}
-    lines = monitor_lines(shown, {"incident": None, "silence": silence}, room=80, colour=False)
+    lines = monitor_lines(shown, {"incident": None, "silence": silence, "cause": None}, room=80, colour=False)
     assert "silenced    until 2026-01-01 12:00:00 by kim (uid 1000): new disk" in lines
 
 
@@ -273,8 +274,8 @@ async def test_explain_prints_each_sentence_on_one_line_into_a_pipe(tmp_path: Pa
         out = capsys.readouterr().out
         assert await it.ctl("explain", "bad", "--json") == 0
         document = json.loads(capsys.readouterr().out)
-    assert out.startswith("bad is pending.\nThe last check at ")
-    assert out.splitlines() == list(LocalTimes().sentences(document["sentences"]))
+    assert out.startswith("bad is pending.\nThe last check, at ")
+    assert out.splitlines() == sentences(document, LocalTimes())
     assert out.count("UTC") == 1
     # As `show` says it: on the clock of who reads.
     assert local(document["last"]["started_at"]) in out

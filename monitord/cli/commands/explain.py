@@ -8,6 +8,7 @@ from monitord.cli.command import Command
 from monitord.cli.output.terminal import room
 from monitord.cli.output.wording import LocalTimes
 from monitord.cli.selection import add_selection, only_name, require_selection, selected
+from monitord.explanation import sentences
 from monitord.model import Json
 from monitord.text import plain
 
@@ -32,7 +33,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _print(explanation: Json) -> None:
     columns = room()
-    for sentence in map(plain, LocalTimes().sentences(explanation["sentences"])):
+    for sentence in map(plain, sentences(explanation, LocalTimes())):
         # Wrapped for a terminal only: programs search lines.
         print(
             sentence

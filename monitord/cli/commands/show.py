@@ -13,6 +13,7 @@ from monitord.cli.output.result_view import result_lines
 from monitord.cli.output.terminal import paint, room, wants_colour, width
 from monitord.cli.output.wording import (
     LONGEST_VALUE,
+    LocalTimes,
     ago,
     in_local_time,
     local,
@@ -24,6 +25,7 @@ from monitord.cli.output.wording import (
     span,
 )
 from monitord.cli.selection import add_selection, only_name, require_selection, selected
+from monitord.explanation import cause_text
 from monitord.model import Json
 from monitord.text import plain
 from monitord.units import format_duration, parse_duration
@@ -60,9 +62,9 @@ def monitor_lines(
 ) -> list[str]:
     """`why`: as `explain` has it, with the cause of the state, the open incident and the silence."""
     lines = [_title(shown, colour=colour)]
-    incident, silence, cause = why["incident"], why["silence"], why.get("cause")
+    incident, silence, cause = why["incident"], why["silence"], cause_text(why, LocalTimes())
     if cause is not None:
-        said = plain(in_local_time(cause))
+        said = plain(cause)
         indent = " " * LABEL_WIDTH
         lines.append(
             textwrap.fill(said, room, initial_indent=f"{'why':<{LABEL_WIDTH}}", subsequent_indent=indent)

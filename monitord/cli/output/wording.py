@@ -2,19 +2,16 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from monitord.clock import TIME_IN_TEXT
 from monitord.text import plain
 from monitord.units import format_duration
 
 LONGEST_VALUE = 300
 
-# As the API has its times, and as the daemon writes those in sentences.
-_MOMENT = re.compile(
-    r"\b(?P<day>\d{4}-\d\d-\d\d)(?:T(?P<time>\d\d:\d\d:\d\d)(?:\.\d+)?Z| (?P<clock>\d\d:\d\d:\d\d) UTC)(?!\w)"
-)
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60))
 
 
@@ -70,28 +67,30 @@ def local_with_zone(text: str) -> str:
     return f"{local(text)} {zone_of(moment_of(text))}"
 
 
-def in_local_time(sentence: str) -> str:
-    """A sentence of the daemon, whose times are in UTC, with the reader's own times and their zone."""
-    return " ".join(LocalTimes().sentences([sentence]))
+def in_local_time(text: str) -> str:
+    """Put the times in a text of the daemon into the local time zone."""
+    return LocalTimes().in_text(text)
 
 
 class LocalTimes:
-    """Puts the reader's own times into sentences of the daemon. The zone is named once, and again where it changes."""
+    """Times in the local time zone, which is named with the first time, and again where it changes."""
 
     def __init__(self) -> None:
         self._zone = ""
 
-    def sentences(self, sentences: Iterable[str]) -> Iterator[str]:
-        for sentence in sentences:
-            yield _MOMENT.sub(self._local, sentence)
+    def moment(self, moment: str) -> str:
+        time = moment_of(moment).astimezone()
+        previous, self._zone = self._zone, zone_of(time)
+        return f"{time:%Y-%m-%d %H:%M:%S}" + ("" if self._zone == previous else f" {self._zone}")
+
+    def in_text(self, text: str) -> str:
+        return TIME_IN_TEXT.sub(self._local, text)
 
     def _local(self, found: re.Match[str]) -> str:
         try:
-            moment = moment_of(f"{found['day']}T{found['time'] or found['clock']}Z").astimezone()
-        except (ValueError, OverflowError):  # a text of others that only looks like a time
+            return self.moment(f"{found[1]}T{found[2]}Z")
+        except (ValueError, OverflowError):  # a text of a peer that is not a time
             return found[0]
-        shown, before, self._zone = f"{moment:%Y-%m-%d %H:%M:%S}", self._zone, zone_of(moment)
-        return shown if self._zone == before else f"{shown} {self._zone}"
 
 
 def clock_time(text: str) -> str:

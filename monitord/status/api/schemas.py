@@ -3,12 +3,13 @@
 Every key that is listed is there, with null where there is nothing to say. Keys may be added in later versions.
 """
 
-from monitord.alerts import DeliveryStatus
-from monitord.model import Json, Reason, State, Verdict
+from monitord.alerts import DeliveryStatus, SuppressionReason
+from monitord.model import Decider, Json, Reason, State, Verdict
 from monitord.monitors.heartbeat.monitor import HeartbeatSignal
 from monitord.monitors.heartbeat.record import MAX_EXIT_STATUS, MAX_RUN_ID_CHARACTERS
 from monitord.notifiers import NotificationKind
 from monitord.status.access.body import MOST_CHARACTERS, MOST_ITEMS, MOST_PATTERNS
+from monitord.status.model.explain import CAUSES, DECISIONS
 from monitord.status.model.query import EXIT_STATUS, LONGEST_SILENCE_S, MOMENT_SCHEMA, SILENCE_DURATION
 
 TEXT: Json = {"type": "string"}
@@ -333,7 +334,91 @@ SCHEMAS: dict[str, Json] = {
         },
         "additionalProperties": False,
     },
-    "Explanation": {"type": "object", "required": ["name", "state", "sentences"]},
+    "Explanation": made_of(
+        name=TEXT,
+        type=TEXT,
+        state=STATE,
+        since=nullable(TIME),
+        last=nullable(ref("Result")),
+        decided_by=nullable(
+            made_of(
+                kind={"type": "string", "enum": [decider.value for decider in Decider]},
+                conditions=listed(TEXT),
+                detail=TEXT,
+            )
+        ),
+        cause=nullable(
+            made_of(
+                kind={"type": "string", "enum": list(CAUSES)},
+                parents=nullable(listed(TEXT)),
+                reason=nullable(TEXT),
+                since=nullable(TIME),
+                failures=nullable(WHOLE),
+                fail_after=nullable(WHOLE),
+            )
+        ),
+        streak=nullable(
+            made_of(
+                verdict=VERDICT, length=WHOLE, since=TIME, needed=nullable(WHOLE), leads_to=nullable(TEXT)
+            )
+        ),
+        flapping=made_of(is_flapping=FLAG, change_percent=NUMBER),
+        parents=listed(made_of(name=TEXT, state=nullable(TEXT), effect=TEXT, is_alternative=FLAG)),
+        is_isolated=FLAG,
+        is_isolation_suspected=FLAG,
+        maintenance=nullable(TEXT),
+        maintenance_until=nullable(TIME),
+        maintenance_comment=nullable(TEXT),
+        silence=nullable(made_of(id=TEXT, until=TIME, by=TEXT, comment=nullable(TEXT))),
+        pause=nullable(made_of(by=TEXT, at=TIME, comment=nullable(TEXT))),
+        incident=nullable(
+            made_of(
+                id=TEXT,
+                opened_at=TIME,
+                reason=REASON,
+                detail=TEXT,
+                acknowledged_by=nullable(TEXT),
+                acknowledged_at=nullable(TIME),
+                comment=nullable(TEXT),
+            )
+        ),
+        notifiers=listed(
+            made_of(
+                name=TEXT,
+                decision=made_of(
+                    kind={"type": "string", "enum": list(DECISIONS)},
+                    is_aware=FLAG,
+                    title=nullable(TEXT),
+                    at=nullable(TIME),
+                    after_s=nullable(NUMBER),
+                    state=nullable(TEXT),
+                    suppression=nullable(
+                        made_of(
+                            reason={
+                                "type": "string",
+                                "enum": [one.name.lower() for one in SuppressionReason],
+                            },
+                            window=nullable(TEXT),
+                            by=nullable(TEXT),
+                            until=nullable(TIME),
+                        )
+                    ),
+                ),
+                last=nullable(TEXT),
+                last_at=nullable(TIME),
+                status=nullable(TEXT),
+                response=nullable(TEXT),
+            )
+        ),
+        next=made_of(
+            status={"type": "string", "enum": ["scheduled", "running", "queued", "paused"]},
+            at=nullable(TIME),
+            in_s=nullable(NUMBER),
+            interval=nullable(TEXT),
+            interval_s=nullable(NUMBER),
+        ),
+        sentences=listed(TEXT),
+    ),
     "Event": {"type": "string", "description": "Server-sent events: see docs/api.md."},
     "Lines": {"type": "string", "description": "A StoredResult or a Bucket in each line."},
     "Document": {"type": "object"},

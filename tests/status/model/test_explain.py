@@ -1,4 +1,4 @@
-"""What `explain` says in each situation: the sentence that an administrator looks for is there, and says what is so."""
+"""The explanation of a monitor in each situation: its data and its sentences."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -59,7 +59,7 @@ async def down(there: RunningWorld, _: Interventions) -> None:
     await asyncio.sleep(60)
 
 
-async def failing_by_itself(there: RunningWorld, _: Interventions) -> None:
+async def failing_without_conditions(there: RunningWorld, _: Interventions) -> None:
     there.monitor("web")
     there.bad = {"web": Reason.CONDITION_FAILED}
     await asyncio.sleep(60)
@@ -160,37 +160,40 @@ async def isolated(there: RunningWorld, _: Interventions) -> None:
         pytest.param(
             soft,
             [
-                "web is up since",
-                "What decided: connection refused (refused).",
-                "1 fail in a row since",
-                "2 make it down.",
+                "web has been up since",
+                f"Reason: {Reason.REFUSED.meaning} (refused).",
+                "1 consecutive failure since",
+                "after 2 it goes down.",
                 "(retry_every is 5s)",
             ],
             id="a soft failure",
         ),
         pytest.param(
-            failing_by_itself,
-            ["was a failure: ", "What decided: what type fake takes for well by itself did not hold"],
+            failing_without_conditions,
+            ["failed: ", "Reason: the default condition of type fake is not met (up_when replaces it)"],
             id="without conditions",
         ),
-        pytest.param(down, ["web is down since", "An incident is open since"], id="down"),
-        pytest.param(acknowledged, ["kim (uid 1000) sees to it: on it."], id="acknowledged"),
+        pytest.param(down, ["web has been down since", "Incident "], id="down"),
+        pytest.param(acknowledged, ["Acknowledged by kim (uid 1000): on it."], id="acknowledged"),
         pytest.param(
             behind_a_parent,
-            ["web is unreachable", "It depends on gateway, which is down: failures here are put down to it."],
+            [
+                "web has been unreachable",
+                "It depends on gateway, which is down: failures are attributed to gateway.",
+            ],
             id="behind a parent",
         ),
         pytest.param(
             behind_a_parent,
             [
-                "It is unreachable because its parent gateway is down; the next check after the recovery decides.",
+                "It is unreachable because its parent gateway is down; the first check after the recovery decides.",
                 "ops: no notification: it is unreachable; see gateway.",
             ],
             id="unreachable",
         ),
         pytest.param(
             behind_alternatives,
-            ["It is unreachable because line1 and line2, of which it needs one, are all down."],
+            ["It is unreachable because all of its alternative parents, line1 and line2, are down."],
             id="behind alternatives",
         ),
         pytest.param(
@@ -205,36 +208,39 @@ async def isolated(there: RunningWorld, _: Interventions) -> None:
         pytest.param(
             failed_once,
             [
-                "It is pending because 1 of 2 failures that make it down were seen, and no success; until the next"
+                "It is pending until the next check, at 20",
+                "there were 1 of the 2 failures that make it down, and no success.",
             ],
             id="pending after a failure",
         ),
         pytest.param(
             failing_with_all_others,
             [
-                "It is pending because it failed, and whether this host is isolated is not clear yet; until the next"
+                "It is pending until the next check, at 20",
+                "it has failed, and monitord is finding out whether this host is isolated.",
             ],
             id="pending while an isolation is suspected",
         ),
         pytest.param(
             inconclusive_from_the_start,
             [
-                "It is pending because no check has been conclusive yet (prober_forbidden), at least until the next"
+                "It is pending, at least until the next check, at 20",
+                "no check has been conclusive yet (prober_forbidden).",
             ],
             id="pending without a conclusive check",
         ),
         pytest.param(
             unknown,
             [
-                "It is unknown because no check has had a conclusive result since 20",
-                "ops: no notification, as no route includes this state: it is unknown.",
+                "It is unknown because no check has been conclusive since 20",
+                "ops: no notification: it is unknown, and no route includes this state.",
             ],
             id="unknown",
         ),
         pytest.param(
             paused,
             [
-                "Checks are stopped until it is resumed (monitorctl resume web).",
+                "Checks are stopped until they are resumed: monitorctl resume web",
                 "ops: no notification: it is paused.",
             ],
             id="paused until resumed",
@@ -244,20 +250,25 @@ async def isolated(there: RunningWorld, _: Interventions) -> None:
         pytest.param(silenced, ["Silenced until", "by root (uid 0): upgrade."], id="silenced"),
         pytest.param(
             paused,
-            ["web is paused", "Paused since", "by root (uid 0): disk swap.", "Next: paused."],
+            [
+                "web has been paused",
+                "Paused since",
+                "by root (uid 0): disk swap.",
+                "No check is scheduled while it is paused.",
+            ],
             id="paused",
         ),
         pytest.param(flapping, ["It is flapping"], id="flapping"),
-        pytest.param(isolated, ["this host is taken for cut off"], id="isolated"),
+        pytest.param(isolated, ["this host is assumed to be isolated"], id="isolated"),
     ],
 )
-def test_the_sentence_is_there(situation: Situation, sentences: list[str]) -> None:
+def test_sentences_of_a_situation(situation: Situation, sentences: list[str]) -> None:
     _, text = explained(situation)
     for sentence in sentences:
         assert sentence in text
 
 
-def test_the_fields_say_the_same_as_the_sentences() -> None:
+def test_data_of_a_soft_failure() -> None:
     fields, _ = explained(soft)
     assert fields["streak"] == {
         "verdict": "fail",
@@ -266,7 +277,11 @@ def test_the_fields_say_the_same_as_the_sentences() -> None:
         "needed": 2,
         "leads_to": "down",
     }
-    assert fields["decided_by"] == "connection refused"
+    assert fields["decided_by"] == {
+        "kind": "reason",
+        "conditions": [],
+        "detail": Reason.REFUSED.meaning,
+    }
     assert 0 < fields["next"]["in_s"] <= 5
 
 
@@ -281,7 +296,7 @@ def test_the_fields_say_the_same_as_the_sentences() -> None:
         pytest.param(
             {"up_when": ["exit_code == 0", "message contains 'bad'"], "degraded_when": ["exit_code < 1"]},
             "not met: message contains 'bad' ('OK - disks; all fine')",
-            id="only the ones that decided",
+            id="only deciding conditions",
         ),
         pytest.param(
             {
@@ -319,13 +334,15 @@ def test_decided_by_names_the_conditions_that_decided(conditions: dict[str, Any]
         watched.state = replace(watched.state, last=judged)
 
     fields, text = explained(failing)
-    assert fields["decided_by"] == decided_by
-    assert f"What decided: {decided_by} (condition_failed)." in text
+    assert fields["decided_by"]["detail"] == decided_by
+    is_in_the_detail = fields["decided_by"]["kind"] == "conditions"
+    assert ("Reason: condition_failed." in text) is is_in_the_detail
+    assert (f"Reason: {decided_by} (condition_failed)." in text) is not is_in_the_detail
 
 
-def test_what_does_not_apply_is_not_said() -> None:
+def test_sentences_name_only_what_applies() -> None:
     fields, text = explained(down)
-    for word in ("flapping", "Silenced", "Paused", "depends", "maintenance", "cut off"):
+    for word in ("flapping", "Silenced", "Paused", "depends", "maintenance", "isolated"):
         assert word not in text
     assert [fields[key] for key in ("silence", "pause", "maintenance", "parents")] == [None, None, None, []]
 
@@ -334,8 +351,8 @@ def test_what_does_not_apply_is_not_said() -> None:
     "situation",
     [not_checked, soft, down, behind_a_parent, unknown, paused, failed_once, inconclusive_from_the_start],
 )
-def test_nothing_is_wrong_is_said_of_no_monitor_that_is_not_up(situation: Situation) -> None:
-    assert "nothing is wrong" not in explained(situation)[1]
+def test_no_problem_is_stated_only_of_a_monitor_that_is_up(situation: Situation) -> None:
+    assert "no problem" not in explained(situation)[1]
 
 
 async def up(there: RunningWorld, _: Interventions) -> None:
@@ -343,9 +360,9 @@ async def up(there: RunningWorld, _: Interventions) -> None:
     await asyncio.sleep(15)
 
 
-def test_of_a_monitor_that_is_up_nothing_is_wrong() -> None:
+def test_no_problem_with_a_monitor_that_is_up() -> None:
     fields, text = explained(up)
-    assert "ops: nothing is wrong." in text
+    assert "ops: no notification: no problem." in text
     assert fields["cause"] is None
 
 

@@ -1,0 +1,296 @@
+"""The explanation of a monitor's state in sentences, composed from the data of `GET …/monitors/NAME/explain`.
+
+The API shows the sentences with times in UTC, monitorctl composes them from the same data in the time zone of the user.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+from monitord.clock import time_text
+from monitord.text import joined
+from monitord.units import format_duration
+
+Explanation = Mapping[str, Any]
+"""The data: `status/model/explain.py` composes it, `Explanation` in the OpenAPI document describes it."""
+
+FLAPPING_ENDS_AT_PERCENT = 25
+
+
+class TimeFormat(Protocol):
+    """How times are shown."""
+
+    def moment(self, moment: str) -> str:
+        """Format a time of the API (RFC 3339)."""
+        ...
+
+    def in_text(self, text: str) -> str:
+        """Replace the times in a text of the daemon, which `clock.time_text` formats."""
+        ...
+
+
+class UtcTimes:
+    """Times in UTC, each with the name of the zone, as programs quote single sentences."""
+
+    def moment(self, moment: str) -> str:
+        return time_text(datetime.fromisoformat(moment))
+
+    def in_text(self, text: str) -> str:
+        return text
+
+
+def sentences(explanation: Explanation, times: TimeFormat) -> list[str]:
+    """Explain the state, the most important first."""
+    name, state, since = explanation["name"], explanation["state"], explanation["since"]
+    cause = cause_text(explanation, times)
+    return [
+        f"{name} has been {state} since {times.moment(since)}." if since else f"{name} is {state}.",
+        *_last_check(explanation, times),
+        *([] if cause is None else [cause]),
+        *_streak(explanation, times),
+        *_parents(explanation),
+        *_interventions(explanation, times),
+        *(_notifier(explanation, notifier, times) for notifier in explanation["notifiers"]),
+        _next_check(explanation["next"], times),
+    ]
+
+
+def _last_check(explanation: Explanation, times: TimeFormat) -> list[str]:
+    last = explanation["last"]
+    if last is None:
+        return ["It has not been checked yet."]
+    at, outcome = times.moment(last["started_at"]), _OUTCOMES[last["verdict"]]
+    found = [f"The last check, at {at}, {outcome}: {times.in_text(last['detail'])}."]
+    if last["reason"] != "ok":
+        decider = explanation["decided_by"]
+        # The detail of the result already names the conditions.
+        why = last["reason"] if decider["kind"] == "conditions" else f"{decider['detail']} ({last['reason']})"
+        found.append(f"Reason: {why}.")
+    return found
+
+
+_OUTCOMES = {
+    "pass": "passed",
+    "warn": "ended with a warning",
+    "fail": "failed",
+    "inconclusive": "was inconclusive",
+}
+
+
+def cause_text(explanation: Explanation, times: TimeFormat) -> str | None:  # noqa: C901, PLR0911 - a case for each kind
+    """Explain a state that the verdicts of the monitor do not explain; None for other states."""
+    match explanation["cause"]:
+        case {"kind": "parents_down", "parents": names}:
+            parents = f"its parent {names[0]} is" if len(names) == 1 else f"its parents {joined(names)} are"
+            return f"It is unreachable because {parents} down; the first check after the recovery decides."
+        case {"kind": "alternatives_down", "parents": names}:
+            return f"It is unreachable because all of its alternative parents, {joined(names)}, are down."
+        case {"kind": "parents_recovered", "fail_after": count}:
+            return (
+                "It was unreachable because of a parent that is no longer down: "
+                f"{count} consecutive failures from now on make it down, a success makes it up."
+            )
+        case {"kind": "not_checked"}:
+            return f"It is pending {_until_check(explanation, times)}: no check has ended yet."
+        case {"kind": "inconclusive", "reason": reason}:
+            until = _until_check(explanation, times)
+            return f"It is pending, at least {until}: no check has been conclusive yet ({reason})."
+        case {"kind": "parents_failing", "parents": names}:
+            parents = f"parent{'' if len(names) == 1 else 's'} {joined(names)}"
+            return f"It is pending until the state of its {parents} is confirmed."
+        case {"kind": "isolation_suspected"}:
+            return (
+                f"It is pending {_until_check(explanation, times)}: it has failed, and monitord is finding out "
+                "whether this host is isolated."
+            )
+        case {"kind": "unconfirmed", "failures": count, "fail_after": needed}:
+            until = _until_check(explanation, times)
+            return (
+                f"It is pending {until}: there were {count} of the {needed} failures that make it down, "
+                "and no success."
+            )
+        case {"kind": "no_conclusive_check", "since": since}:
+            return (
+                f"It is unknown because no check has been conclusive since {times.moment(since)}; "
+                "the next conclusive check ends this."
+            )
+        case {"kind": "paused"}:
+            return f"Checks are stopped until they are resumed: monitorctl resume {explanation['name']}"
+        case _:
+            return None
+
+
+def _until_check(explanation: Explanation, times: TimeFormat) -> str:
+    at = explanation["next"]["at"]
+    return "until its check ends" if at is None else f"until the next check, at {times.moment(at)}"
+
+
+def _streak(explanation: Explanation, times: TimeFormat) -> list[str]:
+    streak, flapping = explanation["streak"], explanation["flapping"]
+    found = []
+    if streak is not None and streak["needed"] is not None and streak["length"] < streak["needed"]:
+        count, verdict = streak["length"], _VERDICT_NOUNS[streak["verdict"]]
+        plural = "" if count == 1 else "es" if verdict.endswith("s") else "s"
+        found.append(
+            f"{count} consecutive {verdict}{plural} since {times.moment(streak['since'])}: "
+            f"after {streak['needed']} it {_CHANGES[streak['leads_to']]}."
+        )
+    if flapping["is_flapping"]:
+        found.append(
+            f"It is flapping ({flapping['change_percent']} % change, ends at {FLAPPING_ENDS_AT_PERCENT} %): "
+            "notifications about single changes are suppressed."
+        )
+    if explanation["is_isolated"]:
+        found.append(
+            "Nearly all network checks fail: this host is assumed to be isolated, and failures are inconclusive."
+        )
+    elif explanation["is_isolation_suspected"]:
+        found.append(
+            "This host may be isolated: other monitors are being checked, and no failure is confirmed until then."
+        )
+    return found
+
+
+_VERDICT_NOUNS = {
+    "pass": "success",
+    "warn": "warning",
+    "fail": "failure",
+    "inconclusive": "inconclusive check",
+}
+_CHANGES = {"up": "is up", "degraded": "becomes degraded", "down": "goes down"}
+
+
+def _parents(explanation: Explanation) -> list[str]:
+    found = []
+    for parent in explanation["parents"]:
+        name, state = parent["name"], parent["state"] or "not configured"
+        effect = {
+            "failing": f" and has failed: failures are not confirmed until the state of {name} is",
+            "down": f": failures are attributed to {name}",
+        }.get(parent["effect"], "")
+        found.append(f"It depends on {name}, which is {state}{effect}.")
+    return found
+
+
+def _interventions(explanation: Explanation, times: TimeFormat) -> list[str]:
+    incident, silence, pause = explanation["incident"], explanation["silence"], explanation["pause"]
+    found = []
+    if incident is not None:
+        opened = times.moment(incident["opened_at"])
+        found.append(
+            f"Incident {incident['id']} has been open since {opened}: {times.in_text(incident['detail'])}."
+        )
+        if incident["acknowledged_by"] is not None:
+            found.append(f"Acknowledged by {incident['acknowledged_by']}{_comment(incident['comment'])}.")
+    if explanation["maintenance"] is not None:
+        until = explanation["maintenance_until"]
+        found.append(
+            f"The maintenance window {explanation['maintenance']} is open"
+            f"{f' until {times.moment(until)}' if until else ''}{_comment(explanation['maintenance_comment'])}; "
+            "no incident is opened, and the time does not count towards the uptime."
+        )
+    if silence is not None:
+        until = times.moment(silence["until"])
+        found.append(f"Silenced until {until} by {silence['by']}{_comment(silence['comment'])}.")
+    if pause is not None:
+        found.append(
+            f"Paused since {times.moment(pause['at'])} by {pause['by']}{_comment(pause['comment'])}."
+        )
+    return found
+
+
+def _comment(text: str | None) -> str:
+    return f": {text}" if text else ""
+
+
+def _notifier(explanation: Explanation, notifier: Mapping[str, Any], times: TimeFormat) -> str:
+    decision = notifier["decision"]
+    found = []
+    # The last notification shows that the notifier is aware of the state.
+    if notifier["last"] is None or not decision["is_aware"]:
+        found.append(decision_text(decision, explanation, times))
+    if notifier["last"] is not None:
+        at, status = times.moment(notifier["last_at"]), _DELIVERY_STATUSES[notifier["status"]]
+        response = (
+            f" ({times.in_text(notifier['response'])})"
+            if notifier["response"] and notifier["status"] != "sent"
+            else ""
+        )
+        found.append(f"the last notification, {notifier['last']} at {at}, {status}{response}")
+    return f"{notifier['name']}: {'; '.join(found)}."
+
+
+_DELIVERY_STATUSES = {"queued": "is queued", "sent": "was sent", "expired": "has expired"}
+
+
+def decision_text(  # noqa: C901, PLR0911 - a case for each kind
+    decision: Mapping[str, Any], explanation: Explanation, times: TimeFormat
+) -> str:
+    """Explain why a notifier receives a notification now, or none."""
+    match decision:
+        case {"kind": "notified", "title": title}:
+            return f"notified just now: {title}"
+        case {"kind": "aware", "at": at}:
+            return f"notified at {times.moment(at)}"
+        case {"kind": "aware_of_flapping"}:
+            return "notified of the flapping"
+        case {"kind": "suppressed", "suppression": suppression}:
+            return f"suppressed: {_suppression_text(suppression, times)}"
+        case {"kind": "delayed", "after_s": after_s}:
+            return f"no notification unless the problem lasts {format_duration(after_s)}"
+        case {"kind": "quiet_hours"}:
+            return "suppressed: quiet hours"
+        case {"kind": "no_route_for_unknown"}:
+            return "no notification: it is unknown, and no route for unknown monitors has this notifier"
+        case {"kind": "no_route"}:
+            return "no notification: no matching route has this notifier"
+        case {"kind": "unconfirmed"}:
+            return "no notification yet: the failure is not confirmed"
+        case {"kind": "state_without_notifications", "state": state}:
+            return f"no notification: it is {state}"
+        case _:
+            return _no_alert_text(explanation)
+
+
+def _suppression_text(suppression: Mapping[str, Any], times: TimeFormat) -> str:
+    match suppression:
+        case {"reason": "maintenance", "window": window}:
+            return f"maintenance window {window}"
+        case {"reason": "silenced", "until": until, "by": by}:
+            return f"silenced until {times.moment(until)} by {by}"
+        case {"reason": "acknowledged", "by": by}:
+            return f"acknowledged by {by}"
+        case {"reason": "isolated"}:
+            return "this host is isolated"
+        case _:
+            return "not checked since monitord or its checks were started"
+
+
+def _no_alert_text(explanation: Explanation) -> str:
+    match explanation["state"]:
+        case "up":
+            return "no notification: no problem"
+        case "unreachable":
+            down = [parent["name"] for parent in explanation["parents"] if parent["effect"] == "down"]
+            return f"no notification: it is unreachable{f'; see {joined(down)}' if down else ''}"
+        case "unknown":
+            return "no notification: it is unknown, and no route includes this state"
+        case "paused":
+            return "no notification: it is paused"
+        case state:
+            return f"no notification yet: it is {state}"
+
+
+def _next_check(upcoming: Mapping[str, Any], times: TimeFormat) -> str:
+    match upcoming:
+        case {"status": "scheduled", "in_s": in_s, "at": at, "interval": interval, "interval_s": interval_s}:
+            return (
+                f"Next check in {format_duration(float(round(in_s)))}, at {times.moment(at)} "
+                f"({interval} is {format_duration(interval_s)})."
+            )
+        case {"status": "running"}:
+            return "A check is running."
+        case {"status": "queued"}:
+            return "Its check is queued for a slot."
+        case _:
+            return "No check is scheduled while it is paused."

@@ -1,0 +1,136 @@
+"""Sentences of an explanation: one for each cause, decision and suppression reason."""
+
+from typing import Any
+
+import pytest
+
+from monitord.alerts import SuppressionReason
+from monitord.explanation import UtcTimes, cause_text, decision_text
+from monitord.status.model.explain import CAUSES, DECISIONS
+
+AT, UNTIL = "2026-07-01T12:30:00.000Z", "2026-07-01T14:00:00.000Z"
+
+CAUSE_TEXTS: list[tuple[dict[str, Any], str]] = [
+    (
+        {"kind": "parents_down", "parents": ["gateway", "dns"]},
+        "It is unreachable because its parents gateway and dns are down; "
+        "the first check after the recovery decides.",
+    ),
+    (
+        {"kind": "alternatives_down", "parents": ["line1", "line2"]},
+        "It is unreachable because all of its alternative parents, line1 and line2, are down.",
+    ),
+    (
+        {"kind": "parents_recovered", "fail_after": 2},
+        "It was unreachable because of a parent that is no longer down: "
+        "2 consecutive failures from now on make it down, a success makes it up.",
+    ),
+    (
+        {"kind": "not_checked"},
+        "It is pending until the next check, at 2026-07-01 12:30:00 UTC: no check has ended yet.",
+    ),
+    (
+        {"kind": "inconclusive", "reason": "prober_late"},
+        "It is pending, at least until the next check, at 2026-07-01 12:30:00 UTC: "
+        "no check has been conclusive yet (prober_late).",
+    ),
+    (
+        {"kind": "parents_failing", "parents": ["gateway"]},
+        "It is pending until the state of its parent gateway is confirmed.",
+    ),
+    (
+        {"kind": "isolation_suspected"},
+        "It is pending until the next check, at 2026-07-01 12:30:00 UTC: "
+        "it has failed, and monitord is finding out whether this host is isolated.",
+    ),
+    (
+        {"kind": "unconfirmed", "failures": 1, "fail_after": 3},
+        "It is pending until the next check, at 2026-07-01 12:30:00 UTC: "
+        "there were 1 of the 3 failures that make it down, and no success.",
+    ),
+    (
+        {"kind": "no_conclusive_check", "since": UNTIL},
+        "It is unknown because no check has been conclusive since 2026-07-01 14:00:00 UTC; "
+        "the next conclusive check ends this.",
+    ),
+    ({"kind": "paused"}, "Checks are stopped until they are resumed: monitorctl resume shop"),
+]
+
+DECISION_TEXTS: list[tuple[dict[str, Any], str]] = [
+    ({"kind": "notified", "title": "DOWN: shop"}, "notified just now: DOWN: shop"),
+    ({"kind": "aware", "at": AT}, "notified at 2026-07-01 12:30:00 UTC"),
+    ({"kind": "aware_of_flapping"}, "notified of the flapping"),
+    (
+        {"kind": "suppressed", "suppression": {"reason": "acknowledged", "by": "kim"}},
+        "suppressed: acknowledged by kim",
+    ),
+    ({"kind": "delayed", "after_s": 900.0}, "no notification unless the problem lasts 15m"),
+    ({"kind": "quiet_hours"}, "suppressed: quiet hours"),
+    ({"kind": "no_route"}, "no notification: no matching route has this notifier"),
+    (
+        {"kind": "no_route_for_unknown"},
+        "no notification: it is unknown, and no route for unknown monitors has this notifier",
+    ),
+    ({"kind": "state_without_notifications", "state": "paused"}, "no notification: it is paused"),
+    ({"kind": "unconfirmed"}, "no notification yet: the failure is not confirmed"),
+    ({"kind": "no_alert"}, "no notification: no problem"),
+]
+
+SUPPRESSION_TEXTS: list[tuple[dict[str, Any], str]] = [
+    ({"reason": "maintenance", "window": "upgrade"}, "maintenance window upgrade"),
+    ({"reason": "silenced", "until": UNTIL, "by": "kim"}, "silenced until 2026-07-01 14:00:00 UTC by kim"),
+    ({"reason": "acknowledged", "by": "kim"}, "acknowledged by kim"),
+    ({"reason": "not_checked"}, "not checked since monitord or its checks were started"),
+    ({"reason": "isolated"}, "this host is isolated"),
+]
+
+STATE_TEXTS = [
+    ("up", "no notification: no problem"),
+    ("unreachable", "no notification: it is unreachable; see gateway"),
+    ("unknown", "no notification: it is unknown, and no route includes this state"),
+    ("paused", "no notification: it is paused"),
+    ("pending", "no notification yet: it is pending"),
+]
+
+
+def explanation(**fields: Any) -> dict[str, Any]:
+    parents = [{"name": "gateway", "effect": "down"}]
+    return {"name": "shop", "state": "up", "next": {"at": AT}, "parents": parents, **fields}
+
+
+@pytest.mark.parametrize(("cause", "text"), CAUSE_TEXTS, ids=[cause["kind"] for cause, _ in CAUSE_TEXTS])
+def test_cause(cause: dict[str, Any], text: str) -> None:
+    assert cause_text(explanation(cause=cause), UtcTimes()) == text
+
+
+def test_cause_while_a_check_is_running() -> None:
+    running = explanation(cause={"kind": "not_checked"}, next={"at": None})
+    assert cause_text(running, UtcTimes()) == "It is pending until its check ends: no check has ended yet."
+
+
+@pytest.mark.parametrize(
+    ("decision", "text"), DECISION_TEXTS, ids=[decision["kind"] for decision, _ in DECISION_TEXTS]
+)
+def test_decision(decision: dict[str, Any], text: str) -> None:
+    assert decision_text(decision, explanation(), UtcTimes()) == text
+
+
+@pytest.mark.parametrize(
+    ("suppression", "text"), SUPPRESSION_TEXTS, ids=[one["reason"] for one, _ in SUPPRESSION_TEXTS]
+)
+def test_suppression(suppression: dict[str, Any], text: str) -> None:
+    decision = {"kind": "suppressed", "suppression": suppression}
+    assert decision_text(decision, explanation(), UtcTimes()) == f"suppressed: {text}"
+
+
+@pytest.mark.parametrize(("state", "text"), STATE_TEXTS, ids=[state for state, _ in STATE_TEXTS])
+def test_no_alert(state: str, text: str) -> None:
+    assert decision_text({"kind": "no_alert"}, explanation(state=state), UtcTimes()) == text
+
+
+def test_every_kind_has_a_text() -> None:
+    assert [cause["kind"] for cause, _ in CAUSE_TEXTS] == list(CAUSES)
+    assert {decision["kind"] for decision, _ in DECISION_TEXTS} == set(DECISIONS)
+    assert {one["reason"] for one, _ in SUPPRESSION_TEXTS} == {
+        reason.name.lower() for reason in SuppressionReason
+    }
