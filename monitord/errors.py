@@ -1,14 +1,14 @@
-"""The errors that monitord raises on purpose.
+"""Exceptions of monitord.
 
-    MonitordError                 anything below; carries an optional hint: what to do about it
-    ├── ConfigError               the configuration is refused; holds every diagnostic, not the first one only
-    ├── ControlError              monitorctl could not do what was asked (the daemon said no, or is not there)
-    ├── HistoryError              what was kept cannot be read now
-    └── StartError                the daemon cannot open what it needs (a socket, a directory)
+    MonitordError                 base class; carries an optional hint: what to do about the error
+    ├── ConfigError               the configuration is rejected; holds all errors, not only the first
+    ├── ControlError              a request of monitorctl failed (rejected by the daemon, or no daemon)
+    ├── HistoryError              the history cannot be read now
+    └── StartError                the daemon cannot open a resource (a socket, a directory)
 
-    InvalidValueError             a ValueError: a value from outside is not valid; carries the problem and the hint
+    InvalidValueError             a ValueError: an external value is invalid; carries problem and hint
 
-A failed check is not an error: it is an observation with a reason (`model.Reason`).
+A failed check is not an exception: it is an observation with a reason (`model.Reason`).
 """
 
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ from typing import Protocol, runtime_checkable
 
 
 class InvalidValueError(ValueError):
-    """A value from outside is not valid.
+    """An external value is invalid.
 
-    The problem is worded to follow the value, the hint says what to write instead:
+    `problem` is worded to follow the value, `hint` says what to write instead:
     "5 min" is not a duration; write "5m"
     """
 
@@ -34,7 +34,7 @@ class InvalidValueError(ValueError):
 
 @runtime_checkable
 class _Explained(Protocol):
-    # `systemd` knows nothing of this module: its errors have the same attributes and another base class.
+    # The errors of `systemd/` have the same attributes, but cannot import this module.
     problem: str
     hint: str
 
@@ -47,7 +47,7 @@ def problem_and_hint(error: Exception) -> tuple[str, str]:
 
 
 class MonitordError(Exception):
-    """Says what is wrong; `hint`, where there is one, says what to write or do instead."""
+    """An error with an optional `hint`: what to write or do instead."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -60,9 +60,9 @@ class MonitordError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One thing wrong in one place. `line` and `column` count from 1; None: the file as a whole.
+    """An error or warning of the configuration. `line` and `column` count from 1; None: the whole file.
 
-    `key` is the text of `path`, the keys and indices that lead there.
+    `path`: keys and indices that lead to the value. `key`: its text.
     """
 
     file: str
@@ -84,12 +84,12 @@ class Diagnostic:
         return f"{text}; {self.hint}" if self.hint else text
 
     def as_warning(self) -> str:
-        """The text of something that is not wrong, but does not work on this host."""
+        """Return the text of a warning."""
         return str(replace(self, problem=f"warning: {self.problem}"))
 
 
 class ConfigError(MonitordError):
-    """The configuration is refused. `diagnostics` holds all of them, in the order of files and lines."""
+    """The configuration is rejected. `diagnostics`: all errors, in the order of files and lines."""
 
     def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
         self.diagnostics = tuple(diagnostics)
@@ -101,8 +101,8 @@ class ControlError(MonitordError):
 
 
 class HistoryError(MonitordError):
-    """What was kept cannot be read now: the storage fails, or too much was asked for at once."""
+    """The history cannot be read now: the storage fails, or there are too many queries at once."""
 
 
 class StartError(MonitordError):
-    """The daemon cannot open something it needs."""
+    """The daemon cannot open a resource that it needs."""

@@ -1,8 +1,8 @@
-"""The configuration: a TOML file and its drop-ins, read into a table that can say where each key stands.
+"""The configuration: a TOML file and its drop-ins, read into tables that know the file and line of each key.
 
     document = read_document("/etc/monitord.toml")
     options = read_options(document.root.table("status"))
-    document.check()                                    # raises ConfigError: all diagnostics, with file and line
+    document.check()                                    # raises ConfigError with all errors, each with file and line
 
     def read_options(table: Table) -> StatusOptions:
         return StatusOptions(
@@ -14,13 +14,13 @@
             headers=table.secrets("headers", default={}),
         )
 
-A getter without `default` is required. No getter raises: what it cannot take is kept as a diagnostic, and the default
-(or some placeholder) comes back, so that the reader goes on and finds the next diagnostic. Nothing read may be used
-before `document.check()` has passed. A parser given to `value` or `values`, such as `parse_url`, raises
-InvalidValueError("is not a URL", "write https://…"): what is wrong, and what to write instead.
+A key whose getter has no `default` is required. Getters do not raise: an invalid value is recorded as a diagnostic, and
+the default or a placeholder is returned, so that all errors are reported together. Values must not be used before
+`document.check()` has passed. A parser passed to `value` or `values`, such as `parse_url`, raises
+InvalidValueError("is not a URL", "write https://…"): the problem, and what to write instead.
 
     for name, table in document.root.named("monitors", over=document.root.table("defaults")).items():
-        ...                                             # [monitors.NAME]; what it does not set comes from [defaults]
+        ...                                             # [monitors.NAME]; keys it does not set come from [defaults]
         table.error("timeout", "is longer than check_every", "make it shorter")
     for route in document.root.table("alerts").tables("routes"):    # [[alerts.routes]]
         ...

@@ -1,6 +1,6 @@
-"""The diagnostics found so far, each at a path of keys; file and line are looked up when they are told.
+"""Errors and warnings of a configuration, each at a path of keys.
 
-A value remembers nothing of where it stood: the good road pays nothing for the bad one.
+File and line are looked up when they are reported, so that a valid configuration costs nothing.
 """
 
 import itertools
@@ -12,12 +12,12 @@ from monitord.config.reader import Reader
 from monitord.config.wording import Path, key_text
 from monitord.errors import Diagnostic
 
-MAX_FAILURES = 1000  # nobody reads more, and each has to be looked for
+MAX_REPORTED = 1000  # the line of each has to be looked up
 
 
 @dataclass(slots=True)
 class Source:
-    """One file as it was read. `values` stays as the parser made it."""
+    """One file as it was read. `values` is the unmodified result of the parser."""
 
     file: str
     text: str
@@ -29,60 +29,60 @@ class Source:
             try:
                 self._lines = find_lines(self.text)
             except (ValueError, RecursionError):
-                # A later TOML than this scanner knows: a diagnostic without its line is better than none.
+                # A later version of TOML than the scanner supports: report the error without its line.
                 self._lines = {}
         return self._lines.get(path)
 
 
 class Diagnostics:
-    """Collects; the same diagnostic in an inherited value counts once, however many inherit it."""
+    """Collector of errors and warnings. An error in an inherited value is reported once."""
 
     def __init__(self, main_file: str, reader: Reader = Reader.SERVICE, *, is_start: bool = False) -> None:
-        """`is_start`: the daemon starts with this configuration, and starts although it has become outdated."""
+        """`is_start`: the daemon is starting, so that values that have become outdated are warnings only."""
         self.reader = reader
         self.is_start = is_start
-        self.files = [main_file]  # in the order in which they count, those that could not be read as well
+        self.files = [main_file]  # in the order of precedence, unreadable files included
         self.sources: list[Source] = []
         self.has_unread_files = False
-        self._told: list[Diagnostic] = []
+        self._located: list[Diagnostic] = []
         self._found: dict[tuple[Path, str, str], None] = {}
-        self._unusable: set[Path] = set()
+        self._rejected: set[Path] = set()
         self._warnings: dict[tuple[Path, str, str], None] = {}
 
-    def tell(self, diagnostic: Diagnostic) -> None:
-        """A diagnostic whose place is known already."""
-        self._told.append(diagnostic)
+    def add_located(self, diagnostic: Diagnostic) -> None:
+        """Add an error whose file and line are known."""
+        self._located.append(diagnostic)
 
     def add(self, path: Path, problem: str, hint: str = "") -> None:
-        """Silent where the value was refused already."""
-        if path not in self._unusable:
+        """Add an error, unless the value at this path has been rejected."""
+        if path not in self._rejected:
             self._found[path, problem, hint] = None
 
-    def refuse(self, path: Path, problem: str, hint: str = "") -> None:
-        """The value there could not be taken: what is said of it later would only follow from that."""
+    def reject(self, path: Path, problem: str, hint: str = "") -> None:
+        """Add an error, and ignore later ones of the same value: they would be consequences of this one."""
         self.add(path, problem, hint)
-        self._unusable.add(path)
+        self._rejected.add(path)
 
     def warn(self, path: Path, problem: str, hint: str = "") -> None:
-        """What is valid and does not work on this host."""
+        """Add a warning: the value is valid, but does not work on this host."""
         self._warnings[path, problem, hint] = None
 
-    def is_within_refused(self, path: Path) -> bool:
-        return any(path[:length] in self._unusable for length in range(len(path) + 1))
+    def is_within_rejected(self, path: Path) -> bool:
+        return any(path[:length] in self._rejected for length in range(len(path) + 1))
 
     def all(self) -> tuple[Diagnostic, ...]:
-        """In the order of files and lines; of thousands the first, and how many more there are."""
-        found = [self._placed(*diagnostic) for diagnostic in itertools.islice(self._found, MAX_FAILURES)]
-        diagnostics = self._sorted([*self._told[:MAX_FAILURES], *found])
-        if more := len(self._told) + len(self._found) - len(diagnostics):
+        """Return errors in the order of files and lines: at most MAX_REPORTED, and the number of the others."""
+        found = [self._locate(*error) for error in itertools.islice(self._found, MAX_REPORTED)]
+        diagnostics = self._sorted([*self._located[:MAX_REPORTED], *found])
+        if more := len(self._located) + len(self._found) - len(diagnostics):
             diagnostics.append(
-                Diagnostic(self.files[0], None, "", f"{more} more diagnostics", "mend those above first")
+                Diagnostic(self.files[0], None, "", f"{more} more errors", "correct the errors above first")
             )
         return tuple(diagnostics)
 
     def warnings(self) -> tuple[Diagnostic, ...]:
-        """In the order of files and lines, at most MAX_FAILURES."""
-        found = (self._placed(*warning) for warning in itertools.islice(self._warnings, MAX_FAILURES))
+        """Return warnings in the order of files and lines, at most MAX_REPORTED."""
+        found = (self._locate(*warning) for warning in itertools.islice(self._warnings, MAX_REPORTED))
         return tuple(self._sorted(found))
 
     def _sorted(self, diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
@@ -96,17 +96,17 @@ class Diagnostics:
             ),
         )
 
-    def place(self, path: Path) -> str:
-        """ "monitord.toml:12", for a message that names a second place."""
-        file, line = self._locate(path)
+    def location(self, path: Path) -> str:
+        """Return "monitord.toml:12", for a message that names a second location."""
+        file, line = self._find(path)
         return f"{file}:{line}" if line else file
 
-    def _placed(self, path: Path, problem: str, hint: str) -> Diagnostic:
-        file, line = self._locate(path)
+    def _locate(self, path: Path, problem: str, hint: str) -> Diagnostic:
+        file, line = self._find(path)
         return Diagnostic(file, line, key_text(path), problem, hint, path=path)
 
-    def _locate(self, path: Path) -> tuple[str, int | None]:
-        """Where the key stands; what stands nowhere is missing, and belongs to the table around it."""
+    def _find(self, path: Path) -> tuple[str, int | None]:
+        """Return file and line of the key; those of the surrounding table if the key is missing."""
         for length in range(len(path), 0, -1):
             for index, source in enumerate(self.sources):
                 local = _path_in(source.values, path[:length], self.sources[:index])
@@ -116,7 +116,7 @@ class Diagnostics:
 
 
 def _path_in(values: dict[str, object], path: Path, earlier: list[Source]) -> Path | None:
-    """The path as this file counts it: arrays of tables from several files stand one behind the other."""
+    """Return the path within one file: arrays of tables from several files are concatenated."""
     local: Path = ()
     here: object = values
     for part in path:

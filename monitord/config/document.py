@@ -1,6 +1,6 @@
-"""Reads the main file and its drop-ins into one table.
+"""Read the main file and its drop-ins into one table.
 
-Every file is read before anything is judged, so that a broken file hides no diagnostic of another.
+All files are read before values are checked, so that a syntax error in one file hides no error in another.
 """
 
 import errno
@@ -15,7 +15,7 @@ import tomli
 
 from monitord.config.diagnostics import Diagnostics, Source
 from monitord.config.files import read_bounded
-from monitord.config.reader import Reader, reading_fix
+from monitord.config.reader import Reader, access_hint
 from monitord.config.secret import SecretSources
 from monitord.config.table import Table
 from monitord.config.wording import Path, key_text, value_text
@@ -30,7 +30,7 @@ _SYNTAX_PLACE = re.compile(
 )
 # The parser needs time that grows with the square of the number of parts in a dotted key.
 _LONG_KEY = re.compile(rf"""(?<![\w"'.-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){{{MAX_KEY_PARTS}}}""")
-# What the parser says, by its beginning, and what was probably meant.
+# The beginning of a message of the parser, and what was probably meant.
 _SYNTAX_FIXES = (
     ("Expected newline or end of document", "write one KEY = VALUE on a line, and text in quotes"),
     ("Invalid value", "write text in quotes, and true or false in small letters"),
@@ -39,7 +39,7 @@ _SYNTAX_FIXES = (
     ("Cannot overwrite a value", "set each key once"),
     ("Cannot declare", "put the keys of both under one header"),
     ("Unterminated string", "close the quotes"),
-    ("Illegal character '\\n'", "close the quotes; text of several lines stands in three"),
+    ("Illegal character '\\n'", "close the quotes; text of several lines is written in three quotes"),
     ("Unescaped '\\\\'", "write the backslash twice, or the text in single quotes"),
     ("Unclosed inline table", "write it on one line, or as a [TABLE]"),
     (
@@ -50,7 +50,7 @@ _SYNTAX_FIXES = (
 
 
 class Document:
-    """The configuration as it was read. `root` is the whole of it; `check()` ends the reading."""
+    """A configuration that has been read. `root` is the top-level table."""
 
     def __init__(self, root: Table, diagnostics: Diagnostics) -> None:
         self.root = root
@@ -58,20 +58,19 @@ class Document:
 
     @property
     def is_complete(self) -> bool:
-        """Every file could be read. If not, what seems to be missing may stand in the one that could not."""
+        """Whether all files could be read. If not, keys that seem to be missing may be in an unreadable file."""
         return not self._diagnostics.has_unread_files
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """What was found so far, in the order of files and lines."""
+        """Return the errors found so far, in the order of files and lines."""
         return self._diagnostics.all()
 
     def warnings(self) -> tuple[Diagnostic, ...]:
-        """What is valid and does not work on this host, in the order of files and lines."""
+        """Return values that are valid but do not work on this host, in the order of files and lines."""
         return self._diagnostics.warnings()
 
     def check(self) -> None:
-        """To be called when every section was read: raises ConfigError with all diagnostics, unknown keys among
-        them."""
+        """Raise ConfigError with all errors, unknown keys included. To be called when all sections have been read."""
         self.root.finish()
         diagnostics = self._diagnostics.all()
         if diagnostics:
@@ -85,9 +84,9 @@ def read_document(
     reader: Reader = Reader.SERVICE,
     is_start: bool = False,
 ) -> Document:
-    """Reads the file and what it includes; never raises for what is in them, `Document.check` does.
+    """Read the file and the files it includes. Their errors are raised by `Document.check`.
 
-    `environment` is where secrets are looked up, the process's own by default. `is_start`: see `Table.outdated`.
+    `environment`: where secrets are looked up; by default that of this process. `is_start`: see `Table.outdated`.
     """
     main = os.fspath(path)
     diagnostics = Diagnostics(main, reader, is_start=is_start)
@@ -106,7 +105,7 @@ def read_document(
 
 
 def document_of(values: Mapping[str, object], *, origin: str, environment: Mapping[str, str]) -> Document:
-    """A document that stands in no file; `origin` is what its diagnostics call it."""
+    """Return a document made of values that are in no file. `origin` replaces the file name in errors."""
     diagnostics = Diagnostics(origin)
     return Document(Table(values, diagnostics, SecretSources(environment)), diagnostics)
 
@@ -118,13 +117,13 @@ def _read_source(file: str, diagnostics: Diagnostics) -> Source | None:
             if not (long_key := _LONG_KEY.search(text)):
                 return Source(file, text, tomli.loads(text))
             line = text.count("\n", 0, long_key.start()) + 1
-            diagnostics.tell(
-                Diagnostic(file, line, "", f"a key has more than {MAX_KEY_PARTS} parts", "nest less deep")
+            diagnostics.add_located(
+                Diagnostic(file, line, "", f"a key has more than {MAX_KEY_PARTS} parts", "use fewer levels")
             )
         except RecursionError:
-            diagnostics.tell(Diagnostic(file, None, "", "is nested too deeply", "nest less deep"))
+            diagnostics.add_located(Diagnostic(file, None, "", "is nested too deeply", "use fewer levels"))
         except ValueError as error:
-            diagnostics.tell(_syntax_diagnostic(file, text, str(error)))
+            diagnostics.add_located(_syntax_diagnostic(file, text, str(error)))
     diagnostics.has_unread_files = True
     return None
 
@@ -133,7 +132,7 @@ def _syntax_diagnostic(file: str, text: str, message: str) -> Diagnostic:
     hint = next((fix for beginning, fix in _SYNTAX_FIXES if message.startswith(beginning)), "")
     place = _SYNTAX_PLACE.fullmatch(message)
     if place is None:
-        # Python itself refuses a number of thousands of digits, and does not say where.
+        # Python rejects integers of more than 4,300 digits, without a position.
         return Diagnostic(file, None, "", "is not valid TOML: a number is too long")
     problem = "is not valid TOML: " + re.sub(
         r"declare \(.*\) twice", "declare a table twice", place["problem"]
@@ -146,24 +145,30 @@ def _syntax_diagnostic(file: str, text: str, message: str) -> Diagnostic:
 
 
 def _read_text(file: str, diagnostics: Diagnostics) -> str | None:
-    """None, and a diagnostic, when there is no text to be had."""
+    """Return None and record an error if the file cannot be read."""
     try:
         content = read_bounded(file, MAX_FILE_BYTES)
     except FileNotFoundError:
-        diagnostics.tell(Diagnostic(file, None, "", "does not exist", "create it, or name another file"))
+        diagnostics.add_located(
+            Diagnostic(file, None, "", "does not exist", "create it, or name another file")
+        )
         return None
     except OSError as error:
-        diagnostics.tell(
+        diagnostics.add_located(
             Diagnostic(
-                file, None, "", f"cannot be read: {error.strerror}", _unreadable_fix(file, error, diagnostics)
+                file,
+                None,
+                "",
+                f"cannot be read: {error.strerror}",
+                _unreadable_hint(file, error, diagnostics),
             )
         )
         return None
     except ValueError:
-        diagnostics.tell(Diagnostic(file, None, "", "is not a file name: it holds a NUL byte"))
+        diagnostics.add_located(Diagnostic(file, None, "", "is not a file name: it holds a NUL byte"))
         return None
     if len(content) > MAX_FILE_BYTES:
-        diagnostics.tell(
+        diagnostics.add_located(
             Diagnostic(
                 file, None, "", f"is larger than {MAX_FILE_BYTES // 1024**2} MiB", "split it into drop-ins"
             )
@@ -172,23 +177,23 @@ def _read_text(file: str, diagnostics: Diagnostics) -> str | None:
     return _decoded(file, content, diagnostics)
 
 
-def _unreadable_fix(file: str, error: OSError, diagnostics: Diagnostics) -> str:
+def _unreadable_hint(file: str, error: OSError, diagnostics: Diagnostics) -> str:
     if isinstance(error, PermissionError):
-        return reading_fix(file, diagnostics.reader)
+        return access_hint(file, diagnostics.reader)
     return "name a TOML file" if error.errno in {errno.EISDIR, errno.EINVAL} else ""
 
 
 def _decoded(file: str, content: bytes, diagnostics: Diagnostics) -> str | None:
     if (nul := content.find(b"\0")) >= 0:
         line = content.count(b"\n", 0, nul) + 1
-        diagnostics.tell(Diagnostic(file, line, "", "holds a NUL byte", "save it as plain UTF-8 text"))
+        diagnostics.add_located(Diagnostic(file, line, "", "holds a NUL byte", "save it as plain UTF-8 text"))
         return None
     try:
         # The signature that some editors write is no part of TOML.
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        diagnostics.tell(Diagnostic(file, line, "", "is not UTF-8 text", "save it as UTF-8"))
+        diagnostics.add_located(Diagnostic(file, line, "", "is not UTF-8 text", "save it as UTF-8"))
         return None
 
 
@@ -199,7 +204,7 @@ def _included(main: str, patterns: object, diagnostics: Diagnostics) -> list[str
         stem = FilePath(main).stem
         patterns = [glob.escape(f"{stem}.d") + "/*.toml"]
     if not isinstance(patterns, list):
-        diagnostics.refuse(
+        diagnostics.reject(
             ("include",), f"{value_text(patterns)} is not a list", 'write ["monitord.d/*.toml"]'
         )
         return []
@@ -207,18 +212,18 @@ def _included(main: str, patterns: object, diagnostics: Diagnostics) -> list[str
     for index, pattern in enumerate(patterns):
         if not isinstance(pattern, str) or not pattern or "\0" in pattern:
             problem = f"{value_text(pattern)} is not a file name or pattern"
-            diagnostics.refuse(("include", index), problem, "write it in quotes")
+            diagnostics.reject(("include", index), problem, "write it in quotes")
             continue
         if not glob.has_magic(pattern) and not os.path.lexists(os.path.join(directory, pattern)):  # noqa: PTH118
             problem = f"{value_text(pattern)} does not exist"
-            diagnostics.refuse(
+            diagnostics.reject(
                 ("include", index), problem, "create it, or write a pattern for what may be missing"
             )
             diagnostics.has_unread_files = True
             continue
         for file in _matching(directory, pattern, diagnostics):
             if len(files) >= MAX_FILES:
-                diagnostics.refuse(("include", index), f"more than {MAX_FILES} files", "narrow the pattern")
+                diagnostics.reject(("include", index), f"more than {MAX_FILES} files", "narrow the pattern")
                 return list(files)
             if file != main:
                 files[file] = None
@@ -226,24 +231,24 @@ def _included(main: str, patterns: object, diagnostics: Diagnostics) -> list[str
 
 
 def _matching(directory: str, pattern: str, diagnostics: Diagnostics) -> list[str]:
-    """`directory` is taken as it is, whatever characters it has."""
+    """Return the files that match. `directory` is not a pattern."""
     if not glob.has_magic(pattern):
         return [os.path.join(directory, pattern)]  # noqa: PTH118 - text in, text out
     listed = os.path.join(directory, os.path.dirname(pattern)) or "."  # noqa: PTH118, PTH120
-    # glob() passes over a directory that it may not list, and the monitors in it would silently be gone.
+    # glob() ignores directories that cannot be listed: their monitors would be lost without an error.
     if not glob.has_magic(os.path.dirname(pattern)):  # noqa: PTH120
         try:
             os.scandir(listed).close()
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            diagnostics.tell(
+            diagnostics.add_located(
                 Diagnostic(
                     listed,
                     None,
                     "",
                     f"cannot be listed: {error.strerror}",
-                    _unreadable_fix(listed, error, diagnostics),
+                    _unreadable_hint(listed, error, diagnostics),
                 )
             )
             diagnostics.has_unread_files = True
@@ -255,7 +260,7 @@ def _matching(directory: str, pattern: str, diagnostics: Diagnostics) -> list[st
 def _merged(
     values: Mapping[str, object], added: Mapping[str, object], path: Path, diagnostics: Diagnostics
 ) -> dict[str, object]:
-    """A new table; what stands in one file only is shared with it, untouched."""
+    """Return a new table. Values that only one file has are shared with its table."""
     merged = dict(values)
     for key, value in added.items():
         here = (*path, key)
@@ -268,7 +273,7 @@ def _merged(
         elif _is_array_of_tables(value) and _is_array_of_tables(before := merged[key]):
             merged[key] = [*before, *value]
         else:
-            problem = f"is set already in {diagnostics.place(here)}"
+            problem = f"is set already in {diagnostics.location(here)}"
             _diagnostic_in_last(here, problem, "remove one of the two", diagnostics)
     return merged
 
@@ -278,6 +283,6 @@ def _is_array_of_tables(value: object) -> TypeGuard[list[object]]:
 
 
 def _diagnostic_in_last(path: Path, problem: str, hint: str, diagnostics: Diagnostics) -> None:
-    """The file read last is at diagnostic, whatever stands at that key in those before."""
+    """Record an error in the file that was read last."""
     last = diagnostics.sources[-1]
-    diagnostics.tell(Diagnostic(last.file, last.line(path), key_text(path), problem, hint, path=path))
+    diagnostics.add_located(Diagnostic(last.file, last.line(path), key_text(path), problem, hint, path=path))

@@ -1,8 +1,8 @@
-"""On which line of a TOML text each key stands: asked only when a diagnostic needs it.
+"""Find the line of each key of a TOML text. Used only to report errors.
 
-The parser keeps no positions, so the text is walked once more. It is known to be valid here, which is why
-this scanner gets by with a few patterns: it needs to find where values end, not what they are. The standard
-it follows is TOML 1.1 (https://toml.io/en/v1.1.0), which holds all of 1.0: which of them is read depends on tomli.
+tomli keeps no positions, so the text is scanned a second time. It is known to be valid by then: the scanner finds where
+values end, and does not parse them. It follows TOML 1.1 (https://toml.io/en/v1.1.0), a superset of 1.0; which version
+is accepted depends on tomli.
 """
 
 import re
@@ -11,7 +11,7 @@ from bisect import bisect_right
 
 from monitord.config.wording import Path
 
-# Repetitions are possessive: the engine would remember each step, 120 bytes for a character.
+# Possessive repetitions: otherwise the engine would keep a backtracking state of 120 bytes for each character.
 _BLANK = re.compile(r"(?:[ \t\r\n]++|#[^\n]*+)*+")
 _SPACE = re.compile(r"[ \t]*")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -25,9 +25,9 @@ _ESCAPE_OR_END = {'"""': re.compile(r'\\[\s\S]|"{3,5}'), "'''": re.compile("'{3,
 
 
 def find_lines(text: str) -> dict[Path, int]:
-    """The line, from 1, of each key, table and list element of a valid TOML text.
+    """Return the line, counted from 1, of each key, table and list element of a valid TOML text.
 
-    A table stands where its header is, else where it is first spoken of. ValueError: the text is not valid.
+    The line of a table is that of its header, or of the first key in it. Raises ValueError for an invalid text.
     """
     scanner = _Scanner(text)
     scanner.document()
@@ -74,7 +74,7 @@ class _Scanner:
         return path
 
     def _inside(self, path: Path) -> Path:
-        """A header that passes through an array of tables means its last element."""
+        """Return the path of the last element if the path is an array of tables, as TOML defines for headers."""
         last = self._last_element.get(path)
         return path if last is None else (*path, last)
 
@@ -108,7 +108,7 @@ class _Scanner:
         return self._take(_BARE)
 
     def _value(self, path: Path) -> None:
-        """Nested as deep as the parser could follow; this takes fewer frames for a level than the parser did."""
+        # Recursion is bounded by the parser, which needs more frames for each level.
         if self._text.startswith("[", self._at):
             self._array(path)
         elif self._text.startswith("{", self._at):
@@ -140,7 +140,7 @@ class _Scanner:
             self._pair(path)
 
     def _next_is_not(self, closing: str) -> bool:
-        """Steps over blanks and a comma to the next element, or over the end."""
+        """Skip blanks and a comma. Return False, and skip it, if the closing bracket follows."""
         self._skip(_BLANK)
         if self._text.startswith(",", self._at):
             self._at += 1

@@ -1,7 +1,7 @@
-"""Who reads the configuration, and what lets him read a file that he may not.
+"""Which user reads the configuration, and how to grant access to a file that it cannot read.
 
-The service's user is who has to read it in the end, so a fix is told for him alone: what somebody else may not read
-while he checks it says nothing of the service.
+The hint is for the user of the service. Files that another user cannot read while checking a configuration may well be
+readable for the service.
 """
 
 import grp
@@ -14,25 +14,29 @@ from pathlib import Path
 
 
 class Reader(Enum):
-    """As whom a configuration is read, and so which of the files and secrets that it names can be judged."""
+    """The process that reads a configuration, which decides what of the files and secrets in it can be checked."""
 
-    SERVICE = "the daemon itself: everything is looked up"
-    STAND_IN = "a check by the service's user: files are read, but credentials and environment are the service's alone"
+    SERVICE = "the daemon: everything is looked up"
+    STAND_IN = (
+        "a check as the user of the service: files are read; credentials and environment are not available"
+    )
     OUTSIDER = (
-        "a check by anybody: secrets are looked at for their form, and what may not be read is passed over"
+        "a check as another user: only the form of secrets is checked, and unreadable files are skipped"
     )
 
 
-def reading_fix(path: str, reader: Reader) -> str:
-    """What to do about a file or directory that this process may not read."""
+def access_hint(path: str, reader: Reader) -> str:
+    """Return a hint how to make a file or directory readable for this process."""
     if reader is Reader.OUTSIDER:
-        return "ask as root, or as a member of the group that may read it"
-    # A link may lead where this user may not go, as those of certbot do.
+        return "run this command as root, or as a member of the group that may read it"
+    # The target of a link may be in a directory that this user may not enter, such as certbot's.
     ways = (Path(path), Path(os.path.realpath(path)))
     folders = (folder for way in ways for folder in reversed(way.parents))
     closed = next((folder for folder in folders if not os.access(folder, os.X_OK)), None)
     if closed is not None:
-        return f"{_user()} may not enter {closed}: put it where that user may, such as /etc/monitord.d"
+        return (
+            f"{_user()} may not enter {closed}: move the file to another directory, such as /etc/monitord.d"
+        )
     file = shlex.quote(path)
     mode = "750" if Path(path).is_dir() else "640"
     fix = f"let {_user()} read it: chgrp {_group(os.getegid())} {file} && chmod {mode} {file}"
@@ -41,7 +45,7 @@ def reading_fix(path: str, reader: Reader) -> str:
 
 
 def _sharing_group(path: str) -> str | None:
-    """A group, not root's, that may read it already, as ssl-cert may the keys of many Debians."""
+    """Return a group other than root that can read the file, such as ssl-cert for keys on Debian."""
     try:
         status = os.stat(path)  # noqa: PTH116 - text in, as everywhere here
     except OSError:

@@ -1,6 +1,6 @@
-"""A value that must not be seen, and where it comes from: a credential, a file, the environment.
+"""Secret values, and their sources: a credential, a file, the environment.
 
-Whoever uses a secret calls `reveal()` at the place of use, so that every use can be found by that word.
+`reveal()` is called where a secret is used, so that all uses can be found by that name.
 """
 
 import os
@@ -9,20 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from monitord.config.files import read_bounded
-from monitord.config.reader import Reader, reading_fix
+from monitord.config.reader import Reader, access_hint
 from monitord.errors import InvalidValueError
 
 MAX_SECRET_BYTES = 64 * 1024
 SHORTEST_SECRET = 4
-"""Characters. A shorter secret is not masked in texts: masks at each of its letters would show it."""
+"""Characters. A shorter secret is not masked in texts: the positions of the masks would reveal it."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SOURCES = ("credential", "file", "env")
-_HOW = 'write text, { credential = "name" }, { file = "/path" } or { env = "NAME" }'
+_HINT = 'write text, { credential = "name" }, { file = "/path" } or { env = "NAME" }'
 
 
 class Secret:
-    """Shows as `Secret('***')` wherever it is printed. Equal secrets compare equal, so a reload sees a change."""
+    """A secret text, shown as `Secret('***')`. Secrets of equal text are equal, so that a reload detects changes."""
 
     __slots__ = ("_value",)
 
@@ -51,30 +51,30 @@ class Secret:
         return self
 
     def __reduce__(self) -> str | tuple[object, ...]:
-        raise TypeError("a secret is not pickled: it would leave the process in the clear")
+        raise TypeError("a secret cannot be pickled: it would leave the process as clear text")
 
 
 @dataclass(frozen=True, slots=True)
 class SecretSources:
-    """Where secrets are looked up. What `reader` cannot know is checked for its form only, and is empty.
+    """Where secrets are looked up. Of sources that `reader` cannot access only the form is checked; they are empty.
 
-    A check of the configuration cannot read the credentials that the manager will pass to the service.
+    The credentials that systemd passes to the service cannot be read by a check of the configuration.
     """
 
     environment: Mapping[str, str]
     reader: Reader = Reader.SERVICE
 
     def secret(self, value: object) -> Secret:
-        """Raises InvalidValueError that never holds the value."""
+        """Return the secret of a configured value. Raises InvalidValueError, which never contains the value."""
         if isinstance(value, str):
             if not _is_utf8(value):
                 raise InvalidValueError("is not UTF-8 text", "write it in UTF-8")
             return Secret(value)
         if not isinstance(value, dict) or len(value) != 1 or not value.keys() <= set(_SOURCES):
-            raise InvalidValueError("is not a secret", _HOW)
+            raise InvalidValueError("is not a secret", _HINT)
         ((source, name),) = value.items()
         if not isinstance(name, str) or not name or "\0" in name:
-            raise InvalidValueError(f"is not a secret: {source} wants a name as text", _HOW)
+            raise InvalidValueError(f"is not a secret: {source} must be a text", _HINT)
         if source == "env":
             return self._from_environment(name)
         if source == "file":
@@ -85,7 +85,7 @@ class SecretSources:
         if self.reader is not Reader.SERVICE:
             return Secret("")
         if not self.environment.get(name):
-            # Any other text may be the secret itself.
+            # Another text may be the secret itself, written in the wrong place.
             shown = f" {name}" if re.fullmatch(r"[A-Z_][A-Z0-9_]*", name) else ""
             raise InvalidValueError(
                 f"the environment variable{shown} is not set",
@@ -97,7 +97,9 @@ class SecretSources:
 
     def _from_file(self, path: str) -> Secret:
         if not path.startswith("/"):
-            raise InvalidValueError("the file of a secret wants an absolute path", 'write { file = "/path" }')
+            raise InvalidValueError(
+                "the file of a secret must be an absolute path", 'write { file = "/path" }'
+            )
         if self.reader is Reader.OUTSIDER:
             return Secret("")
         return _read(
@@ -117,24 +119,24 @@ class SecretSources:
         hint = f"pass it to the service: LoadCredential={name}:/path/to/file in a drop-in (systemctl edit monitord)"
         directory = self.environment.get("CREDENTIALS_DIRECTORY")
         if not directory:
-            raise InvalidValueError(f"the credential {name} is not there: no credentials were passed", hint)
+            raise InvalidValueError(f"the credential {name} does not exist: no credentials were passed", hint)
         return _read(os.path.join(directory, name), f"the credential {name}", hint=hint)  # noqa: PTH118 - text in, text out
 
 
 def _is_utf8(text: str) -> bool:
-    """Whether it has none of the surrogates by which Python passes on the other bytes of arguments and environment."""
+    """Return whether the text has no surrogates, by which Python represents other bytes of the environment."""
     return _SURROGATE.search(text) is None
 
 
 def _read(path: str, subject: str, *, hint: str, reader: Reader | None = None) -> Secret:
-    """With `reader` the file is one to which rights can be given; those of a credential are the manager's."""
+    """Read a secret. `reader` is given for a file whose permissions can be changed, not for a credential."""
     try:
         content = read_bounded(path, MAX_SECRET_BYTES)
     except FileNotFoundError:
-        raise InvalidValueError(f"{subject} is not there", hint) from None
+        raise InvalidValueError(f"{subject} does not exist", hint) from None
     except OSError as error:
         if isinstance(error, PermissionError) and reader is not None:
-            hint = reading_fix(path, reader)
+            hint = access_hint(path, reader)
         raise InvalidValueError(f"{subject} cannot be read ({error.strerror})", hint) from None
     if len(content) > MAX_SECRET_BYTES:
         raise InvalidValueError(f"{subject} is larger than {MAX_SECRET_BYTES // 1024} KiB", hint)
@@ -142,7 +144,7 @@ def _read(path: str, subject: str, *, hint: str, reader: Reader | None = None) -
         value = content.decode()
     except UnicodeDecodeError:
         raise InvalidValueError(f"{subject} is not UTF-8 text", hint) from None
-    # Editors and `echo` end a file with a newline that is no part of the secret.
+    # Editors and `echo` end a file with a newline, which is not part of the secret.
     value = value.removesuffix("\n").removesuffix("\r")
     if not value:
         raise InvalidValueError(f"{subject} is empty", hint)

@@ -1,7 +1,7 @@
-"""Typed getters over a table of the configuration.
+"""Typed getters of a table of the configuration.
 
-A getter never raises: what it cannot take becomes a diagnostic, and the caller gets the default, so that all
-diagnostics come in one go. What comes out is only used when the document turned out to have no diagnostics.
+A getter does not raise: an invalid value is recorded as an error and the default is returned, so that all errors are
+reported together. Values may be used only after `Document.check` has passed.
 """
 
 import math
@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Final, TypeVar, cast, overload
 
 from monitord.config.diagnostics import Diagnostics
-from monitord.config.reader import Reader, reading_fix
+from monitord.config.reader import Reader, access_hint
 from monitord.config.secret import SHORTEST_SECRET, Secret, SecretSources
 from monitord.config.values import (
     as_flag,
@@ -34,7 +34,7 @@ E = TypeVar("E", bound=Enum)
 
 
 class Required(Enum):
-    """The default of a key that has none."""
+    """The default of a required key."""
 
     REQUIRED = "required"
 
@@ -43,9 +43,9 @@ REQUIRED: Final = Required.REQUIRED
 
 
 class Table:
-    """One table, and behind it the table whose keys it inherits (`over`): a monitor's over `[defaults]`.
+    """One table, and the table whose keys it inherits (`over`): a monitor inherits `[defaults]`.
 
-    A key counts as known once a getter was asked for it; `finish()` turns the others into diagnostics.
+    A key is known once a getter has been called for it; `finish()` reports the other keys as unknown.
     """
 
     __slots__ = (
@@ -79,18 +79,18 @@ class Table:
 
     @property
     def name(self) -> str:
-        """The table's own key: "shop" for [monitors.shop]."""
+        """The key of the table itself: "shop" for [monitors.shop]."""
         return str(self._path[-1]) if self._path else ""
 
     def __contains__(self, key: str) -> bool:
-        """Whether the key stands in this very table, not in one it inherits from."""
+        """Return whether this table itself has the key, not one that it inherits from."""
         return key in self._values
 
     def __repr__(self) -> str:
         return f"<Table {key_text(self._path)}>"
 
     def look_up(self, key: str) -> tuple[Path, object] | None:
-        """The nearest value, unchecked, and where it stands."""
+        """Return the path and the unchecked value of the key, of this table or the nearest inherited one."""
         found: tuple[Path, object] | None = None
         table: Table | None = self
         while table is not None:
@@ -125,7 +125,7 @@ class Table:
         minimum: float = 0.0,
         maximum: float = math.inf,
     ) -> float | None:
-        """Seconds."""
+        """Return seconds."""
 
         def convert(value: object) -> float:
             return within(parse_duration(value), minimum, maximum, format_duration)
@@ -148,7 +148,7 @@ class Table:
         minimum: int = 0,
         maximum: int | None = None,
     ) -> int | None:
-        """Bytes."""
+        """Return bytes."""
 
         def convert(value: object) -> int:
             return within(parse_size(value), minimum, maximum, format_size)
@@ -210,7 +210,7 @@ class Table:
         return self._get(key, as_flag, default, False, example="true")
 
     def moment(self, key: str) -> datetime | None:
-        """A date and time as TOML has it, in UTC."""
+        """Return a TOML date-time in UTC, None if the key is missing or invalid."""
         found = self.look_up(key)
         return None if found is None else self._convert(*found, as_moment, None)
 
@@ -221,7 +221,7 @@ class Table:
     @overload
     def choice(self, key: str, options: Sequence[T], *, default: T | Required = ...) -> T: ...
     def choice(self, key: str, options: type[E] | Sequence[T], *, default: object = REQUIRED) -> object:
-        """One of the members of an enum, written as its value, or one of the values given."""
+        """Return the member of an enum whose value is configured, or one of the given values."""
         written: dict[object, object] = (
             {member.value: member for member in options}
             if isinstance(options, type)
@@ -239,22 +239,22 @@ class Table:
     @overload
     def secret(self, key: str, *, default: None) -> Secret | None: ...
     def secret(self, key: str, *, default: Secret | Required | None = REQUIRED) -> Secret | None:
-        """Text, or where to find it: { credential = … }, { file = … }, { env = … }. Never shown in a diagnostic."""
+        """Return a text or the text from { credential = … }, { file = … } or { env = … }. Errors never show it."""
         secret = self._get(
             key, self._secrets.secret, default, Secret(""), example='{ credential = "…" }', hidden=True
         )
         if isinstance(secret, Secret) and 0 < len(secret.reveal().strip()) < SHORTEST_SECRET:
             self.warn(
                 key,
-                f"is shorter than {SHORTEST_SECRET} characters, so that it is not masked where a peer repeats it",
+                f"is shorter than {SHORTEST_SECRET} characters, so it is not masked in responses that repeat it",
                 "choose a longer secret",
             )
         return secret
 
     def value(self, key: str, parse: Callable[[str], T], *, default: D, required: bool = False) -> T | D:
-        """Text that `parse` makes something of; InvalidValueError from it is a diagnostic.
+        """Return the result of `parse` for a text; an InvalidValueError that it raises is recorded.
 
-        The default is returned for a key that is missing or unusable; with `required` a missing one is a diagnostic.
+        The default is returned if the key is missing or invalid. With `required` a missing key is an error.
         """
         found = self.look_up(key)
         if found is None:
@@ -272,7 +272,7 @@ class Table:
     def values(
         self, key: str, parse: Callable[[str], T], *, default: Sequence[T] | Required = REQUIRED
     ) -> tuple[T, ...]:
-        """A list of texts, each made into something by `parse`; a diagnostic names the element."""
+        """Return the results of `parse` for a list of texts. Errors name the element."""
         found = self.look_up(key)
         if found is None:
             if default is REQUIRED:
@@ -283,7 +283,7 @@ class Table:
         if not isinstance(value, list):
             shown = subject_text(path, value)
             fix = f"write [{shown.strip()}]" if isinstance(value, str) and shown else 'write ["…"]'
-            self._diagnostics.refuse(path, f"{shown}is not a list", fix)
+            self._diagnostics.reject(path, f"{shown}is not a list", fix)
             return () if default is REQUIRED else tuple(default)
         parsed = [
             self._convert((*path, index), item, lambda text: parse(as_text(text)), None)
@@ -292,7 +292,7 @@ class Table:
         return tuple(cast("list[T]", [item for item in parsed if item is not None]))
 
     def one_or_more(self, key: str, parse: Callable[[str], T], *, default: Sequence[T]) -> tuple[T, ...]:
-        """A text, or a list of texts, each made into something by `parse`."""
+        """Return the results of `parse` for a text or a list of texts."""
         found = self.look_up(key)
         if found is None or isinstance(found[1], list):
             return self.values(key, parse, default=default)
@@ -300,13 +300,13 @@ class Table:
         return tuple(default) if only is None else (only,)
 
     def mapping(self, key: str, *, default: Mapping[str, str] | Required = REQUIRED) -> Mapping[str, str]:
-        """A table of texts with free keys."""
+        """Return a table of texts with arbitrary keys."""
         return self._mapping(key, as_text, default, hidden=False)
 
     def secrets(
         self, key: str, *, default: Mapping[str, Secret] | Required = REQUIRED
     ) -> Mapping[str, Secret]:
-        """A table of secrets with free keys, such as headers: see `secret`."""
+        """Return a table of secrets with arbitrary keys, such as headers: see `secret`."""
         return self._mapping(key, self._secrets.secret, default, hidden=True)
 
     def _mapping(
@@ -328,33 +328,33 @@ class Table:
         }
         return {name: item for name, item in parsed.items() if item is not None}
 
-    # Tables in it
+    # Inner tables
 
     def table(self, key: str) -> "Table":
-        """The table of this name, empty if there is none, over the one that the inherited table has."""
+        """Return the inner table, empty if there is none; it inherits that of the inherited table."""
         if key not in self._children:
             over = self._inherited.table(key) if self._inherited is not None else None
             self._children[key] = [self._child((key,), self._find_own(key, {}), over)]
         return self._children[key][0]
 
     def tables(self, key: str) -> list["Table"]:
-        """An array of tables, [[KEY]]; not inherited."""
+        """Return an array of tables, [[KEY]]. It is not inherited."""
         if key not in self._children:
             value = self._find_own(key, [])
             if not isinstance(value, list):
                 path = (*self._path, key)
                 fix = f"write it as [[{key_text(path)}]]"
-                self._diagnostics.refuse(path, f"{subject_text(path, value)}is not an array of tables", fix)
+                self._diagnostics.reject(path, f"{subject_text(path, value)}is not an array of tables", fix)
                 value = []
             self._children[key] = [self._child((key, index), item, None) for index, item in enumerate(value)]
         return self._children[key]
 
     def named(self, key: str, *, over: "Table | None" = None) -> dict[str, "Table"]:
-        """The tables in a table, [KEY.NAME], by name, each over `over`. A bad name is a diagnostic; the table stays."""
+        """Return the tables [KEY.NAME] by name, each inheriting `over`. An invalid name is recorded as an error."""
         return self.table(key).members(over=over)
 
     def members(self, *, over: "Table | None" = None) -> dict[str, "Table"]:
-        """See `named`."""
+        """Return the inner tables by name: see `named`."""
         for name, value in self._values.items():
             if name not in self._children:
                 self._known.add(name)
@@ -366,12 +366,12 @@ class Table:
                     self._diagnostics.add((*self._path, name), f"{value_text(name)} {problem}", hint)
         return {name: self._children[name][0] for name in self._values}
 
-    # What the caller finds
+    # Errors that the caller finds
 
     def error(self, key: str, problem: str, hint: str = "") -> None:
-        """What only the caller can see. Key "" is the table itself.
+        """Record an error. Key "" means the table itself.
 
-        Stays silent where the key's value was refused already: it would only follow from that.
+        Ignored if the value of the key has been rejected: the error would be a consequence of that.
         """
         if not key:
             self._diagnostics.add(self._path, problem, hint)
@@ -380,36 +380,35 @@ class Table:
         self._diagnostics.add(found[0] if found else (*self._path, key), problem, hint)
 
     def outdated(self, key: str, problem: str, hint: str) -> None:
-        """A value that was right until its time had passed: a warning where the daemon starts, which it must do."""
+        """Record an outdated value: a warning while the daemon starts, which it must not prevent, else an error."""
         if self._diagnostics.is_start:
             self.warn(key, problem, hint)
         else:
             self.error(key, problem, hint)
 
     def warn(self, key: str, problem: str, hint: str = "") -> None:
-        """What is valid, but does not work on this host. Key "" is the table itself."""
+        """Record a warning: valid, but does not work on this host. Key "" means the table itself."""
         found = self.look_up(key) if key else None
         own = (*self._path, key) if key else self._path
         self._diagnostics.warn(found[0] if found else own, problem, hint)
 
     @property
     def is_read_by_outsider(self) -> bool:
-        """Whether this process may have other rights than the service."""
+        """Whether this process may have other permissions than the service."""
         return self._diagnostics.reader is Reader.OUTSIDER
 
     def unreadable(self, key: str, file: str) -> None:
-        """The file that is named there may not be read by this process. A diagnostic if the service would not,
-        either."""
+        """Record that this process cannot read the file named at the key: an error if that holds for the service."""
         if self._diagnostics.reader is not Reader.OUTSIDER:
             self.error(
-                key, f"{file} cannot be read: Permission denied", reading_fix(file, self._diagnostics.reader)
+                key, f"{file} cannot be read: Permission denied", access_hint(file, self._diagnostics.reader)
             )
 
     def dotted_name(self, marks: Collection[str]) -> str | None:
-        """The name that the dots in [monitors.www.example.org] were meant to be a part of.
+        """Return the name that was meant by a header such as [monitors.www.example.org], which TOML nests.
 
-        TOML takes them for tables in tables. None for a table that holds anything else, and where the innermost
-        has none of `marks`, such as a lone [monitors.www.headers].
+        None if the table has other keys, or if the innermost table has none of `marks`, such as a lone
+        [monitors.www.headers].
         """
         parts, values = [str(self._path[-1])], self._values
         while values and all(isinstance(value, dict) for value in values.values()):
@@ -419,14 +418,12 @@ class Table:
         return ".".join(parts) if len(parts) > 1 and not values.keys().isdisjoint(marks) else None
 
     def ignore_others(self) -> None:
-        """Keys that were not asked for are no diagnostics: the caller gave up on this table, and said why."""
+        """Do not report unknown keys: the caller cannot read this table and has recorded why."""
         self._is_open = True
 
     def finish(self) -> None:
-        """Report the keys that no getter has read, here and in inner tables, as unknown. The second call does nothing.
-
-        To be called early for a table of many: its known keys take 2 KiB.
-        """
+        """Report keys that no getter has read, here and in inner tables, as unknown. A second call has no effect."""
+        # Called early for each of many monitors: the known keys of a table take 2 KiB.
         for children in self._children.values():
             for child in children:
                 child.finish()
@@ -480,17 +477,17 @@ class Table:
             return convert(value)
         except ValueError as error:
             problem, hint = problem_and_hint(error)
-            self._diagnostics.refuse(
+            self._diagnostics.reject(
                 path, problem if hidden else f"{subject_text(path, value)}{problem}", hint
             )
             return fallback
 
     def _missing(self, key: str, example: str) -> None:
-        # A file that could not be read may well hold it, and a table that is none holds nothing.
-        if not self._diagnostics.has_unread_files and not self._diagnostics.is_within_refused(self._path):
-            self._diagnostics.refuse((*self._path, key), "is missing", f"add {key_text((key,))} = {example}")
+        # The key may be in an unreadable file, or the surrounding table has been rejected.
+        if not self._diagnostics.has_unread_files and not self._diagnostics.is_within_rejected(self._path):
+            self._diagnostics.reject((*self._path, key), "is missing", f"add {key_text((key,))} = {example}")
 
     def _not_a_table(self, path: Path, value: object, *, hidden: bool) -> None:
         shown = "" if hidden else subject_text(path, value)
         fix = "write { … }" if isinstance(path[-1], int) else f"write it as [{key_text(path)}]"
-        self._diagnostics.refuse(path, f"{shown}is not a table", fix)
+        self._diagnostics.reject(path, f"{shown}is not a table", fix)

@@ -1,4 +1,4 @@
-"""What a value must be: each takes a value as the parser gave it, and raises InvalidValueError."""
+"""Conversions of parsed TOML values. Each raises InvalidValueError for a value of another type or range."""
 
 import math
 import re
@@ -16,7 +16,7 @@ NAME_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def check_name(name: str) -> str:
-    """The name, or InvalidValueError: monitors, notifiers and the like are named for URLs and commands."""
+    """Return a name that is safe in URLs and commands: of a monitor, notifier or window. Raises InvalidValueError."""
     if not NAME_PATTERN.fullmatch(name):
         raise InvalidValueError(
             "is not a name",
@@ -34,16 +34,16 @@ def as_text(value: object) -> str:
 def as_flag(value: object) -> bool:
     if isinstance(value, bool):
         return value
-    raise InvalidValueError("is not a yes or no", "write true or false, without quotes")
+    raise InvalidValueError("is not true or false", "write true or false, without quotes")
 
 
 def as_moment(value: object) -> datetime:
-    """In UTC; without an offset it is the local time of this host."""
+    """Return the moment in UTC. A date-time without an offset is local time of this host."""
     if isinstance(value, datetime):
         try:
             return value.astimezone(UTC)
         except (OverflowError, ValueError):
-            raise InvalidValueError("lies too far away", "write a year from 1970 to 2199") from None
+            raise InvalidValueError("is out of range", "write a year from 1970 to 2199") from None
     what = "has no time of day" if isinstance(value, date) else "is not a date with a time"
     raise InvalidValueError(
         what, "write it without quotes, such as 2026-12-24T22:00:00 or 2026-12-24T22:00:00+01:00"
@@ -57,7 +57,7 @@ def as_integer(value: object) -> int:
 
 
 def as_number(value: object) -> float:
-    """TOML's nan and inf are no numbers that anything could be done with."""
+    """Return a finite number: TOML's nan and inf are rejected."""
     if not isinstance(value, bool) and isinstance(value, (int, float)):
         try:
             if math.isfinite(value):
@@ -68,7 +68,8 @@ def as_number(value: object) -> float:
 
 
 def as_one_of(value: object, options: Mapping[object, object]) -> object:
-    """What the value stands for. 1 and true are equal in Python, and not in TOML."""
+    """Return the option that is written like the value."""
+    # 1 and true are equal in Python, but not in TOML.
     for written, option in options.items():
         if type(written) is type(value) and written == value:
             return option

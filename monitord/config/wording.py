@@ -1,7 +1,7 @@
-"""Keys and values as TOML writes them, for messages: quoted where TOML quotes, shortened where long.
+"""Keys and values in messages: quoted as in TOML, and shortened if they are long.
 
-Messages are published: in the journal, in the state of a rejected reload. A value may be a secret that was written in
-the wrong place, so that none is shown at a key that is for secrets, and of others nothing that has the form of one.
+Messages are published in the journal and with a rejected reload, and a value may be a secret that was written in the
+wrong place. So values of keys for secrets are not shown, and what looks like a secret is masked in other values.
 """
 
 import re
@@ -15,7 +15,7 @@ MAX_DECIMAL_BITS = 4096
 Path = tuple[str | int, ...]
 
 _BARE_KEY = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_SHOWN_CHARACTERS}}}")
-# Of monitors and notifiers the names are free.
+# Sections whose tables have names chosen by the user.
 _SECTIONS_OF_NAMES = frozenset({"monitors", "notifiers", "maintenance"})
 _FOR_SECRETS = re.compile(
     r"token|secret|passw|pass$|bearer|auth|credential|cookie|api_?key|routing_key|proxy"
@@ -52,7 +52,7 @@ _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
 def key_text(path: Path) -> str:
-    """("alerts", "routes", 0, "a b") → alerts.routes[0]."a b"."""
+    """Return the text of a path: alerts.routes[0]."a b" for ("alerts", "routes", 0, "a b")."""
     text = ""
     for part in path:
         if isinstance(part, int):
@@ -63,37 +63,37 @@ def key_text(path: Path) -> str:
 
 
 def is_for_secrets(path: Path) -> bool:
-    """Whether the key, or the table around it, is for values that must not be shown."""
+    """Return whether the key or a surrounding table holds secrets."""
     parts = path[:1] + path[2:] if len(path) > 2 and path[0] in _SECTIONS_OF_NAMES else path  # noqa: PLR2004
     return any(isinstance(part, str) and _FOR_SECRETS.search(part) for part in parts)
 
 
 def subject_text(path: Path, value: object) -> str:
-    """The value as the subject of a problem, with a space; empty at a key that is for secrets."""
+    """Return the value and a space, as the subject of a message; empty for a key that holds secrets."""
     is_hidden = not isinstance(value, (dict, bool)) and is_for_secrets(path)
     return "" if is_hidden else f"{value_text(value)} "
 
 
 def value_text(value: object) -> str:
-    """The value as it would be written, on one line. What a table holds stays hidden: it may be a secret."""
+    """Return the value as TOML on one line. Values in a table are not shown: they may be secrets."""
     if isinstance(value, str):
         return _quoted(value)
     if isinstance(value, int):
         if isinstance(value, bool):
             return "true" if value else "false"
-        # Python refuses to write out a number of thousands of digits.
+        # Python does not convert integers of more than 4,300 digits to decimal.
         return shortened(str(value) if value.bit_length() < MAX_DECIMAL_BITS else hex(value))
     if isinstance(value, dict):
         return "{ … }" if value else "{}"
     if isinstance(value, list):
-        # Two levels say enough, and keep a list nested a thousand deep out of here.
+        # Two levels are shown, so that a deeply nested list needs no recursion.
         shown = ["[…]" if isinstance(item, list) and item else value_text(item) for item in value[:8]]
         return shortened(f"[{', '.join(shown)}{', …' if len(value) > len(shown) else ''}]")
     return value.isoformat() if isinstance(value, (date, time)) else shortened(str(value))
 
 
 def without_secrets(text: str) -> str:
-    """The text without what has the form of a secret."""
+    """Return the text with everything that looks like a secret masked."""
     for pattern, replacement in _FORMS_OF_SECRETS:
         text = pattern.sub(replacement, text)
     return text
@@ -101,5 +101,8 @@ def without_secrets(text: str) -> str:
 
 def _quoted(text: str) -> str:
     shown = shortened(without_secrets(text[:MAX_EXAMINED_CHARACTERS]))
-    written = (_ESCAPES.get(one) or (one if one.isprintable() else unicode_escape(one)) for one in shown)
+    written = (
+        _ESCAPES.get(character) or (character if character.isprintable() else unicode_escape(character))
+        for character in shown
+    )
     return f'"{"".join(written)}"'

@@ -36,7 +36,7 @@ def diagnostics() -> Diagnostics:
     ids=str,
 )
 def test_a_key_is_found_in_the_file_that_sets_it(diagnostics: Diagnostics, path: Path, place: str) -> None:
-    assert diagnostics.place(path) == place
+    assert diagnostics.location(path) == place
 
 
 def test_the_same_diagnostic_counts_once(diagnostics: Diagnostics) -> None:
@@ -50,15 +50,15 @@ def test_the_same_diagnostic_counts_once(diagnostics: Diagnostics) -> None:
 
 
 def test_nothing_more_is_said_of_what_was_refused(diagnostics: Diagnostics) -> None:
-    diagnostics.refuse(("a",), "is no number")
-    diagnostics.refuse(("a",), "is no text")
+    diagnostics.reject(("a",), "is no number")
+    diagnostics.reject(("a",), "is no text")
     diagnostics.add(("a",), "is too large")
     assert [str(diagnostic) for diagnostic in diagnostics.all()] == ["main:1: a: is no number"]
-    assert diagnostics.is_within_refused(("a", "b", "c"))
-    assert not diagnostics.is_within_refused(("t", "b"))
+    assert diagnostics.is_within_rejected(("a", "b", "c"))
+    assert not diagnostics.is_within_rejected(("t", "b"))
 
 
 def test_a_text_that_the_scanner_does_not_know_costs_only_the_line() -> None:
     diagnostics = Diagnostics("main")
     diagnostics.sources.append(Source("main", "@ a = 1", {"a": 1}))
-    assert diagnostics.place(("a",)) == "main"
+    assert diagnostics.location(("a",)) == "main"

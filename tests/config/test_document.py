@@ -212,7 +212,7 @@ def test_of_thousands_of_diagnostics_the_first_are_told(main: Path) -> None:
         read_document(main).check()
     assert len(caught.value.diagnostics) == 1001
     assert str(caught.value.diagnostics[-1]).endswith(
-        "monitord.toml: 2000 more diagnostics; mend those above first"
+        "monitord.toml: 2000 more errors; correct the errors above first"
     )
 
 
@@ -259,6 +259,6 @@ def test_problem_that_repeats_a_name_with_a_semicolon_is_not_cut(main: Path) -> 
     document = read_document(main)
     document.root.secret("token")
     (diagnostic,) = document.diagnostics()
-    assert diagnostic.problem == "the file /nonexistent/a; b is not there"
+    assert diagnostic.problem == "the file /nonexistent/a; b does not exist"
     assert diagnostic.hint == "let the daemon's user read a file that holds the secret"
     assert diagnostic.path == ("token",)

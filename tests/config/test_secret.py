@@ -27,7 +27,7 @@ def test_a_secret_is_copied_as_itself_and_never_pickled() -> None:
     secret = Secret("hunter2")
     assert copy.copy(secret) is secret
     assert copy.deepcopy([secret])[0] is secret
-    with pytest.raises(TypeError, match="in the clear"):
+    with pytest.raises(TypeError, match="clear text"):
         pickle.dumps(secret)
 
 
@@ -59,7 +59,7 @@ def test_where_a_secret_may_come_from(sources: SecretSources, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("none", "is not there"),
+        ("none", "does not exist"),
         ("empty", "is empty"),
         ("binary", "is not UTF-8 text"),
         ("large", "is larger than 64 KiB"),

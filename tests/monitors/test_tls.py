@@ -211,7 +211,7 @@ async def test_words_behind_the_consent_are_refused(make: Make) -> None:
     async with serve(part.play) as server:
         seen = await make(f'address = "127.0.0.1:{server.port}"\nstarttls = "smtp"\nverify = false').check()
     assert seen.reason is Reason.PROTOCOL_ERROR
-    assert "in the clear" in seen.detail
+    assert "clear text" in seen.detail
 
 
 async def test_what_else_can_go_wrong(make: Make) -> None:

@@ -146,7 +146,9 @@ def test_a_file_in_a_closed_folder_is_told_by_the_folder(etc: Path, *, by_link: 
         etc / "monitord.toml", f'[monitors.a]\n{URL}headers = {{ X-Key = {{ file = "{file}" }} }}\n'
     )
     try:
-        assert re.search(f"the user .* may not enter {closed}: put it where that user may", said_of(config))
+        assert re.search(
+            f"the user .* may not enter {closed}: move the file to another directory", said_of(config)
+        )
     finally:
         closed.chmod(0o700)
 
