@@ -1,4 +1,4 @@
-"""What `make docs` does beyond mkdocs: the manual as pages, and links to files outside docs/.
+"""Extensions of mkdocs for `make docs`: the manual as pages, and links to files outside docs/.
 
 mkdocs calls these functions by their names (https://www.mkdocs.org/user-guide/plugins/#events).
 """
@@ -13,6 +13,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 MANUAL = Path(__file__).parent / "man"
+HEADING = re.compile(r'<h([12]) class="S[hs]"[^>]*><a[^>]*>(.*?)</a></h[12]>', re.DOTALL)
 OUTSIDE = re.compile(r"\[([^\]]+)\]\((\.\./[^)#]+)\)")
 
 
@@ -23,7 +24,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             ["mandoc", "-T", "html", "-O", "fragment", source], check=True, capture_output=True, text=True
         ).stdout
         title = f"{source.stem}({source.suffix[1:]})"
-        content = f"---\ntitle: {title}\n---\n\n{html}"
+        # The table of contents has the headings of Markdown that are outside of HTML elements.
+        html = html.partition('<div class="manual-text">\n')[2].partition('</div>\n<table class="foot">')[0]
+        html = re.sub(r"</?section[^>]*>\n", "", html)
+        html = HEADING.sub(lambda match: f"\n\n#{'#' * int(match[1])} {' '.join(match[2].split())}\n\n", html)
+        content = f"---\ntitle: {title}\n---\n\n# {title}\n\n{html}"
         files.append(File.generated(config, f"man/{source.name}.md", content=content))
     return files
 
