@@ -46,7 +46,7 @@ class Played:
         for name, watched in made.dispatcher.watched.items():
             if isinstance(watched.monitor, FakeMonitor):
                 self.began[name] = watched.monitor.began
-            self.stands[name] = watched.state.stands
+            self.stands[name] = watched.state.effective
             self.is_flapping[name] = watched.state.health.flapping.is_flapping
             self.took[name] = (
                 watched.state.last.observation.duration_s if watched.state.last is not None else 0.0

@@ -200,7 +200,7 @@ def test_unknown_monitor_is_notified_by_a_route_for_it_over_a_restart(
         Scripted.bad = {"web": Reason.PROBER_FORBIDDEN}
         async with lifetime(tmp_path, later, is_killed=is_killed) as first:
             await asyncio.sleep(120)
-            assert first.container.dispatcher.watched["web"].state.stands is State.UNKNOWN
+            assert first.container.dispatcher.watched["web"].state.effective is State.UNKNOWN
             assert first.sent == []
         async with lifetime(tmp_path, later, is_killed=is_killed) as second:
             await asyncio.sleep(660)
@@ -307,11 +307,11 @@ def test_restored_state_is_the_one_of_the_stop(tmp_path: Path) -> None:
             await asyncio.sleep(30)
             Scripted.bad = {"web": Reason.REFUSED}
             await asyncio.sleep(30)
-            since = first.container.dispatcher.watched["web"].state.stands_since
+            since = first.container.dispatcher.watched["web"].state.effective_since
             assert since is not None
             began.append(since)
         async with lifetime(tmp_path, NOTIFIER + WEB) as second:
-            since = second.container.dispatcher.watched["web"].state.stands_since
+            since = second.container.dispatcher.watched["web"].state.effective_since
             assert since is not None
             assert abs(since - began[0]) < timedelta(milliseconds=2)
 

@@ -104,7 +104,7 @@ class World(ApplicationContainer):
         return monitor
 
     def state(self, name: str) -> State:
-        return self.dispatcher.watched[name].state.stands
+        return self.dispatcher.watched[name].state.effective
 
     def changes(self, name: str) -> list[State]:
         """The states that the transitions of a monitor led to."""

@@ -32,13 +32,13 @@ class Standings:
         now = self._clock.now()
         state = watched.state
         last = state.last.observation if state.last is not None else None
-        is_notified_state = state.stands in {State.UP, State.DEGRADED, State.DOWN}
+        is_notified_state = state.effective in {State.UP, State.DEGRADED, State.DOWN}
         return Standing(
             monitor=name,
             type_name=watched.monitor.type_name,
             tags=watched.monitor.settings.tags,
-            health=state.stands,
-            since=state.stands_since or now,
+            health=state.effective,
+            since=state.effective_since or now,
             reason=Reason.OK if last is None else last.reason,
             detail="" if last is None else last.detail,
             is_flapping=is_notified_state and state.health.flapping.is_flapping,
@@ -79,7 +79,7 @@ class AlertPublisher(Sink):
 
     def on_result(self, watched: Watched, result: Result) -> None:
         name = watched.name
-        is_conclusive = result.verdict is not Verdict.INCONCLUSIVE or watched.state.stands is State.UNKNOWN
+        is_conclusive = result.verdict is not Verdict.INCONCLUSIVE or watched.state.effective is State.UNKNOWN
         if is_conclusive and name not in self._checked:
             # The restored state is confirmed: evaluate it although there is no transition.
             self._checked.add(name)

@@ -61,8 +61,8 @@ class Recorder(Sink):
             saved = replace(
                 saved, state=replace(saved.state, incident=replace(incident, monitor=settings.name))
             )
-        if saved.state.stands is not State.PENDING:
-            self._history.stand(settings.name, saved.state.stands, in_maintenance=False, at=now)
+        if saved.state.effective is not State.PENDING:
+            self._history.stand(settings.name, saved.state.effective, in_maintenance=False, at=now)
         return saved
 
     def close_other_incidents(self) -> None:
@@ -80,7 +80,7 @@ class Recorder(Sink):
     def on_result(self, watched: Watched, result: Result) -> None:
         # The span of a new state begins with its transition, which is the next event.
         record = result_record(result)
-        self._history.add_result(watched.name, result, watched.state.stands, record)
+        self._history.add_result(watched.name, result, watched.state.effective, record)
         self._save(watched, record)
 
     def on_transition(self, watched: Watched, transition: Transition) -> None:
@@ -131,9 +131,9 @@ class Recorder(Sink):
         # Downtime counts from the first of the failures.
         at = self._clock.now() if transition is None else transition.since
         state = watched.state
-        if state.stands is not State.PENDING or transition is not None:
+        if state.effective is not State.PENDING or transition is not None:
             in_maintenance = state.window is not None
-            self._history.stand(watched.name, state.stands, in_maintenance=in_maintenance, at=at)
+            self._history.stand(watched.name, state.effective, in_maintenance=in_maintenance, at=at)
 
     def _save(self, watched: Watched, last: Mapping[str, Any] | None = None) -> None:
         self._saved = watched.state

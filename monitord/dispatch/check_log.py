@@ -160,7 +160,7 @@ class CheckLog:
         if flapping.is_flapping:
             text = "is flapping; changes of its state are not notified until flapping ends"
         else:
-            text = f"is no longer flapping, and is {watched.state.stands.value}"
+            text = f"is no longer flapping, and is {watched.state.effective.value}"
         log.log(
             logging.WARNING if flapping.is_flapping and watched.state.window is None else NOTICE,
             "%s %s (%.0f %% change)",
@@ -178,11 +178,11 @@ class CheckLog:
         else:
             event, text = JournalEvent.MAINTENANCE_ENDS, f"{'' if before is None else before.name} ends"
         log.log(
-            logging.ERROR if window is None and watched.state.stands is State.DOWN else NOTICE,
+            logging.ERROR if window is None and watched.state.effective is State.DOWN else NOTICE,
             "%s: maintenance %s; it is %s",
             watched.name,
             text,
-            watched.state.stands.value,
+            watched.state.effective.value,
             extra={"fields": _fields(watched), "message_id": event.message_id},
         )
 
@@ -222,7 +222,7 @@ def _fields(watched: Watched, result: Result | None = None) -> dict[str, str]:
     fields = {
         "MONITOR": watched.name,
         "MONITOR_TYPE": watched.monitor.type_name,
-        "MONITOR_STATE": watched.state.stands.value,
+        "MONITOR_STATE": watched.state.effective.value,
     }
     if watched.state.incident is not None:
         fields["INCIDENT"] = watched.state.incident.id

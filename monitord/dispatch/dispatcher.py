@@ -109,7 +109,7 @@ class Dispatcher:
 
     def health_counts(self) -> Counter[State]:
         """The number of monitors in each state."""
-        return Counter(watched.state.stands for watched in self.watched.values())
+        return Counter(watched.state.effective for watched in self.watched.values())
 
     @property
     def in_flight(self) -> int:
@@ -225,7 +225,7 @@ class Dispatcher:
         if saved is None:
             return self._add(monitor, MonitorState(conclusive_at=now_s), None, due_at)
         state = saved.state
-        is_alerting = state.stands in {State.DOWN, State.DEGRADED} or state.health.flapping.is_flapping
+        is_alerting = state.effective in {State.DOWN, State.DEGRADED} or state.health.flapping.is_flapping
         # A suppressed notification waits for the first check, so that one comes soon.
         if saved.due_at is not None and (saved.due_at < due_at or not is_alerting):
             due_at = saved.due_at

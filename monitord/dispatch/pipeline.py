@@ -308,7 +308,7 @@ class Pipeline:
     def _conclude(self, watched: Watched, result: Result, *, was_late: bool = False) -> None:
         self._concluding = watched
         began_at = watched.cycle.began_at
-        if result.verdict is not Verdict.PASS or watched.state.stands is not State.UP:
+        if result.verdict is not Verdict.PASS or watched.state.effective is not State.UP:
             # Its time may become the beginning of a state.
             self.follow_clock()
             if self._last_step is not None and self._stepped_at_s >= began_at:
@@ -318,11 +318,11 @@ class Pipeline:
         observation, settings = result.observation, watched.monitor.settings
         before = watched.state.health
         parents = Parents.WELL
-        if result.verdict is Verdict.FAIL and before.health is not State.DOWN:
+        if result.verdict is Verdict.FAIL and before.state is not State.DOWN:
             watched.state = self._with_failure(watched, began_at)
             parents = self._parents(watched, result)
         step = advance(before, result.verdict, observation.started_at, settings.policy, parents)
-        health = step.state
+        health = step.health
         if observation.reason is Reason.PROBER_ISOLATED and health.is_soft:
             # The earlier failures of this streak were probably failures of this host, too.
             health = without_streak(health)
@@ -343,7 +343,7 @@ class Pipeline:
         self._log.checked(
             watched, result, transition, recovered_by_retry=step.recovered_by_retry, silence=silence
         )
-        if step.state.flapping.is_flapping is not before.flapping.is_flapping:
+        if step.health.flapping.is_flapping is not before.flapping.is_flapping:
             self._log.flapping_changed(watched)
         for sink in self._result_sinks:
             try:
@@ -353,7 +353,7 @@ class Pipeline:
         if transition is not None:
             self._publish_transition(watched, transition)
         self._follow_incident(watched, observation.reason, observation.summary)
-        if parents is Parents.FAILING or (step.state.is_soft and not before.is_soft):
+        if parents is Parents.FAILING or (step.health.is_soft and not before.is_soft):
             self._wake_sources(watched)
         self._confirm_held(watched)
         self._concluding = None
@@ -377,7 +377,7 @@ class Pipeline:
 
     def _record_for_isolation(self, watched: Watched, *, is_failing: bool) -> None:
         isolation = self.isolation
-        was_down = watched.state.health.health in _DOWN
+        was_down = watched.state.health.state in _DOWN
         is_fresh = is_failing and not was_down and not isolation.is_failing(watched.name)
         now_s = self._clock.monotonic_s()
         isolation.record(
@@ -427,7 +427,7 @@ class Pipeline:
             if one is not failing
             and one.monitor.uses_network
             and one.state.pause is None
-            and one.state.stands not in _DOWN
+            and one.state.effective not in _DOWN
             and not isolation.is_failing(one.name)
         ]
         # A check that has passed and began after the failed check needs no repetition.
@@ -512,7 +512,7 @@ class Pipeline:
     def _parents(self, watched: Watched, result: Result) -> Parents:
         """The state of the parents, which holds the failure while it is FAILING: while one of them has a soft failure,
         or has not been checked after the failure, and while this host may be isolated."""
-        if result.verdict is not Verdict.FAIL or watched.state.health.health is State.DOWN:
+        if result.verdict is not Verdict.FAIL or watched.state.health.state is State.DOWN:
             return Parents.WELL
         parents = self.registry.parents(watched)
         is_failing = parents is Parents.FAILING
@@ -560,17 +560,17 @@ class Pipeline:
 
         Returns the transition, if the state has changed. Maintenance windows and silences change no state."""
         state = watched.state
-        before, health = state.stands, state.health
-        after = State.UNKNOWN if state.is_unknown else health.health
+        before, health = state.effective, state.health
+        after = State.UNKNOWN if state.is_unknown else health.state
         if state.pause is not None:
             after = State.PAUSED
         if after is before:
             return None
-        since = health.since if after is health.health else None
+        since = health.since if after is health.state else None
         # After a pause or an unknown state it begins now, although it was found earlier.
         if since is None or before is State.PAUSED or before is State.UNKNOWN:
             since = at
-        watched.state = replace(state, stands=after, stands_since=since)
+        watched.state = replace(state, effective=after, effective_since=since)
         return Transition(watched.name, before, after, at, since, reason, detail)
 
     def _follow_incident(self, watched: Watched, reason: Reason, summary: str) -> None:
@@ -579,7 +579,7 @@ class Pipeline:
         incident = incident_after(
             state.incident,
             watched.name,
-            state.stands,
+            state.effective,
             since=moment,
             at=moment,
             reason=reason,

@@ -75,12 +75,12 @@ class Registry:
         parent = self._watched.get(name)
         if parent is None:
             return Parents.WELL
-        if parent.state.stands in {State.DOWN, State.UNREACHABLE}:
+        if parent.state.effective in {State.DOWN, State.UNREACHABLE}:
             return Parents.DOWN
-        if parent.state.stands is State.PAUSED:
+        if parent.state.effective is State.PAUSED:
             return self.parents(parent, is_current)
         sources = self._sources(parent, {})
-        if any(one.state.health.is_soft and one.state.stands is not State.UNKNOWN for one in sources):
+        if any(one.state.health.is_soft and one.state.effective is not State.UNKNOWN for one in sources):
             return Parents.FAILING
         return Parents.WELL if all(map(is_current, sources)) else Parents.FAILING
 
@@ -94,9 +94,9 @@ class Registry:
         settings = watched.monitor.settings
         for name in (*settings.depends_on, *settings.depends_on_any):
             parent = self._watched.get(name)
-            if parent is None or name in found or parent.state.stands is State.DOWN:
+            if parent is None or name in found or parent.state.effective is State.DOWN:
                 continue
-            if parent.state.stands is State.PAUSED:
+            if parent.state.effective is State.PAUSED:
                 self._add_sources(parent, found)
             else:
                 self._sources(parent, found)
@@ -105,7 +105,7 @@ class Registry:
         """This monitor and, for a group, its members that are not paused."""
         found[watched.name] = watched
         for member in self.members(watched):
-            if member.name not in found and member.state.stands is not State.PAUSED:
+            if member.name not in found and member.state.effective is not State.PAUSED:
                 self._sources(member, found)
         return found.values()
 
@@ -113,7 +113,7 @@ class Registry:
         """Names and states of the monitors with one of the names, or with all of the tags; for groups."""
         wanted = frozenset(tags)
         return [
-            (watched.name, watched.state.stands)
+            (watched.name, watched.state.effective)
             for watched in self._watched.values()
             if watched.name in names or (wanted and wanted.issubset(watched.monitor.settings.tags))
         ]

@@ -58,7 +58,7 @@ def encode(
         "at": stamp,
         "due_at": stamp + due_at - now_s,
         "sure_at": stamp + state.conclusive_at - now_s,
-        "health": health.health.value,
+        "health": health.state.value,
         "since": _stamp(health.since),
         "streak": None if health.streak is None else health.streak.value,
         "streak_length": health.streak_length,
@@ -66,8 +66,8 @@ def encode(
         "changes": flapping.changes,
         "last_verdict": None if flapping.last is None else flapping.last.value,
         "is_flapping": flapping.is_flapping,
-        "stands": state.stands.value,
-        "stands_since": _stamp(state.stands_since),
+        "stands": state.effective.value,
+        "stands_since": _stamp(state.effective_since),
         "is_unknown": state.is_unknown,
         "pause": None if pause is None else {**asdict(pause), "at": pause.at.timestamp()},
         "memory": memory,
@@ -79,7 +79,7 @@ def decode(record: Mapping[str, Any], now: datetime, now_s: float) -> SavedMonit
     """Raises KeyError, TypeError or ValueError if the record is not of this form."""
     streak, last_verdict = record["streak"], record["last_verdict"]
     health = HealthState(
-        health=State(record["health"]),
+        state=State(record["health"]),
         since=_moment_or_none(record["since"]),
         streak=None if streak is None else Verdict(streak),
         streak_length=int(record["streak_length"]),
@@ -92,8 +92,8 @@ def decode(record: Mapping[str, Any], now: datetime, now_s: float) -> SavedMonit
     )
     state = MonitorState(
         health=health,
-        stands=State(record["stands"]),
-        stands_since=_moment_or_none(record["stands_since"]),
+        effective=State(record["stands"]),
+        effective_since=_moment_or_none(record["stands_since"]),
         # The time in which the daemon did not run does not count: it could not check.
         conclusive_at=now_s - max(0.0, record["at"] - record["sure_at"]),
         is_unknown=bool(record["is_unknown"]),

@@ -34,8 +34,8 @@ class OpenWindow:
 class MonitorState:
     """The state of a monitor after its last check. The pipeline replaces it; everything else reads it.
 
-    `health` follows from the verdicts alone. `stands` is the published state: the same, unless the monitor is paused
-    or `is_unknown`, because the last conclusive result (`conclusive_at`) is too old.
+    `health` follows from the verdicts alone. `effective` is the state that is shown, recorded and notified: the same,
+    unless the monitor is paused, or `is_unknown` because its last conclusive result (`conclusive_at`) is too old.
 
     `last_began_at`: start of the check of the last result of this run. `failing_since`: when the first of the
     failures that are not confirmed yet was found. Until `parents_until`, they are not confirmed before the parents
@@ -47,8 +47,8 @@ class MonitorState:
     """
 
     health: HealthState = HealthState()  # noqa: RUF009 - frozen
-    stands: State = State.PENDING
-    stands_since: datetime | None = None
+    effective: State = State.PENDING
+    effective_since: datetime | None = None
     conclusive_at: float = 0.0
     is_unknown: bool = False
     pause: Pause | None = None
@@ -76,7 +76,7 @@ class MonitorState:
         initial = MonitorState(conclusive_at=now_s, pause=self.pause, window=self.window)
         if self.pause is None:
             return initial
-        return replace(initial, stands=State.PAUSED, stands_since=self.pause.at)
+        return replace(initial, effective=State.PAUSED, effective_since=self.pause.at)
 
     def after_clock_step(self, step: ClockStep) -> "MonitorState":
         """The same state, with the moments of this run in the new wall-clock time."""
@@ -88,7 +88,7 @@ class MonitorState:
                 since=step.moment_or_none(self.health.since),
                 streak_since=step.moment_or_none(self.health.streak_since),
             ),
-            stands_since=step.moment_or_none(self.stands_since),
+            effective_since=step.moment_or_none(self.effective_since),
             pause=None if pause is None else replace(pause, at=step.moment(pause.at)),
             incident=None
             if incident is None

@@ -50,7 +50,7 @@ class HealthPolicy:
 class HealthState:
     """The state of a monitor by its verdicts. A streak counts conclusive verdicts; `streak_since`: its beginning."""
 
-    health: State = State.PENDING
+    state: State = State.PENDING
     since: datetime | None = None
     streak: Verdict | None = None
     streak_length: int = 0
@@ -60,20 +60,20 @@ class HealthState:
     @property
     def is_soft(self) -> bool:
         """Whether there are failures that are not confirmed: the next check is due after `retry_every`."""
-        return self.streak is Verdict.FAIL and self.health is not State.DOWN
+        return self.streak is Verdict.FAIL and self.state is not State.DOWN
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The effect of a verdict. `changed`: the state is another one. `recovered_by_retry`: a soft failure has ended."""
+    """The effect of a verdict. `changed`: the state has changed. `recovered_by_retry`: a soft failure has ended."""
 
-    state: HealthState
+    health: HealthState
     changed: bool = False
     recovered_by_retry: bool = False
 
 
 def advance(
-    state: HealthState,
+    health: HealthState,
     verdict: Verdict,
     at: datetime,
     policy: HealthPolicy,
@@ -81,72 +81,72 @@ def advance(
 ) -> Step:
     """Apply the verdict of a check that started `at`."""
     if verdict is Verdict.INCONCLUSIVE:
-        return Step(state)
-    flapping = state.flapping
+        return Step(health)
+    flapping = health.flapping
     if policy.detects_flapping:
         flapping = flapping.after(verdict)
     elif flapping.is_flapping:
         flapping = Flapping()
-    if state.health is State.UNREACHABLE and verdict is Verdict.FAIL and parents is Parents.DOWN:
-        return Step(without_streak(replace(state, flapping=flapping)))
+    if health.state is State.UNREACHABLE and verdict is Verdict.FAIL and parents is Parents.DOWN:
+        return Step(without_streak(replace(health, flapping=flapping)))
     length, streak_since = (
-        (state.streak_length, state.streak_since) if _continues(state, verdict) else (0, at)
+        (health.streak_length, health.streak_since) if _continues(health, verdict) else (0, at)
     )
     counted = replace(
-        state, flapping=flapping, streak=verdict, streak_length=length + 1, streak_since=streak_since
+        health, flapping=flapping, streak=verdict, streak_length=length + 1, streak_since=streak_since
     )
     after = _judged(counted, policy, parents)
     if after is not counted:
         return Step(after, changed=True)
-    return Step(after, recovered_by_retry=state.is_soft and verdict is not Verdict.FAIL)
+    return Step(after, recovered_by_retry=health.is_soft and verdict is not Verdict.FAIL)
 
 
-def confirm(state: HealthState, policy: HealthPolicy, parents: Parents = Parents.WELL) -> HealthState:
+def confirm(health: HealthState, policy: HealthPolicy, parents: Parents = Parents.WELL) -> HealthState:
     """Apply failures that were held because `parents` was FAILING; the same state if there are none."""
-    return _judged(state, policy, parents) if state.is_soft else state
+    return _judged(health, policy, parents) if health.is_soft else health
 
 
-def without_streak(state: HealthState) -> HealthState:
+def without_streak(health: HealthState) -> HealthState:
     """Discard the streak; the state remains."""
-    return replace(state, streak=None, streak_length=0, streak_since=None)
+    return replace(health, streak=None, streak_length=0, streak_since=None)
 
 
-def _continues(state: HealthState, verdict: Verdict) -> bool:
+def _continues(health: HealthState, verdict: Verdict) -> bool:
     """Whether the verdict extends the streak."""
-    if state.streak is verdict:
+    if health.streak is verdict:
         return True
     # While a monitor is down, pass and warn both count towards recovery, in any mixture.
-    is_down = state.health is State.DOWN or state.health is State.UNREACHABLE
-    return is_down and state.streak in _ANSWERS and verdict in _ANSWERS
+    is_down = health.state is State.DOWN or health.state is State.UNREACHABLE
+    return is_down and health.streak in _PASSES and verdict in _PASSES
 
 
-_ANSWERS = (Verdict.PASS, Verdict.WARN)
+_PASSES = (Verdict.PASS, Verdict.WARN)
 
 
-def _judged(state: HealthState, policy: HealthPolicy, parents: Parents) -> HealthState:
-    health, since = _judge(state, policy, parents)
-    if health is state.health:
-        return state
-    if health is State.UNREACHABLE:
+def _judged(health: HealthState, policy: HealthPolicy, parents: Parents) -> HealthState:
+    state, since = _judge(health, policy, parents)
+    if state is health.state:
+        return health
+    if state is State.UNREACHABLE:
         # Failures behind a parent that is down prove nothing: later ones are counted from 1.
-        state = without_streak(state)
-    return replace(state, health=health, since=since)
+        health = without_streak(health)
+    return replace(health, state=state, since=since)
 
 
-def _judge(state: HealthState, policy: HealthPolicy, parents: Parents) -> tuple[State, datetime | None]:
+def _judge(health: HealthState, policy: HealthPolicy, parents: Parents) -> tuple[State, datetime | None]:
     """The state that follows from the streak, and its beginning."""
-    now, streak, length = state.health, state.streak, state.streak_length
+    now, streak, length = health.state, health.streak, health.streak_length
     if streak is Verdict.FAIL:
         is_confirmed = now is not State.DOWN and length >= policy.fail_after
         if not is_confirmed or parents is Parents.FAILING:
-            return now, state.since
-        return State.UNREACHABLE if parents is Parents.DOWN else State.DOWN, state.streak_since
+            return now, health.since
+        return State.UNREACHABLE if parents is Parents.DOWN else State.DOWN, health.streak_since
     if streak is None:
-        return now, state.since
-    answered = State.UP if streak is Verdict.PASS else State.DEGRADED
-    if now is answered:
-        return now, state.since
+        return now, health.since
+    passed = State.UP if streak is Verdict.PASS else State.DEGRADED
+    if now is passed:
+        return now, health.since
     needed = policy.degrade_after if now is State.UP else policy.recover_after
     if now is State.PENDING:
         needed = 1
-    return (answered, state.streak_since) if length >= needed else (now, state.since)
+    return (passed, health.streak_since) if length >= needed else (now, health.since)

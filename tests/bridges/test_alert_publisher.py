@@ -225,8 +225,8 @@ def test_a_monitor_that_is_removed_and_added_again_while_down_reuses_no_key(*, r
         again.state = replace(
             again.state,
             health=before.state.health,
-            stands=before.state.stands,
-            stands_since=before.state.stands_since,
+            effective=before.state.effective,
+            effective_since=before.state.effective_since,
         )
         other.alerts.look("web")
         await asyncio.sleep(30)
@@ -273,9 +273,9 @@ def test_a_monitor_that_was_unknown_before_a_restart_is_notified_after_it() -> N
         restored = there.dispatcher.watched["gateway"]
         restored.state = replace(
             restored.state,
-            stands=State.UNKNOWN,
+            effective=State.UNKNOWN,
             is_unknown=True,
-            stands_since=there.clock.now(),
+            effective_since=there.clock.now(),
         )
         there.publisher.evaluate_all(is_isolated=False)
         assert there.told == []

@@ -82,7 +82,7 @@ class Host:
 
     def stands(self, unit: str) -> State | None:
         watched = self.dispatcher.watched.get(f"unit:{unit}")
-        return None if watched is None else watched.state.stands
+        return None if watched is None else watched.state.effective
 
     async def fail(self, unit: str) -> None:
         await self.systemd.change(unit, "failed", "failed", Result="exit-code")

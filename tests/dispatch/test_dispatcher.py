@@ -100,7 +100,7 @@ def test_a_bug_costs_one_check_and_is_inconclusive(caplog: pytest.LogCaptureFixt
         verdicts = [verdict for _, verdict, _ in made.results]
         assert verdicts[:4] == [Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.PASS, Verdict.PASS]
         assert made.results[1][2] is Reason.MONITOR_BUG
-        assert made.dispatcher.watched["buggy"].state.health.health is State.UP
+        assert made.dispatcher.watched["buggy"].state.health.state is State.UP
         await made.close()
 
     with caplog.at_level(logging.ERROR):
@@ -120,7 +120,7 @@ def test_a_type_whose_own_task_was_cancelled_is_no_silent_check() -> None:
         made.monitor("buggy", wait_for_what_is_cancelled, check_every_s=10.0)
         await asyncio.sleep(60)
         assert {reason for _, _, reason in made.results} == {Reason.MONITOR_BUG}
-        assert made.dispatcher.watched["buggy"].state.stands is State.UNKNOWN
+        assert made.dispatcher.watched["buggy"].state.effective is State.UNKNOWN
         await made.close()
 
     run_in_fake_time(main)
@@ -313,7 +313,7 @@ def test_a_failure_while_the_loop_stood_still_is_inconclusive() -> None:
         assert {(verdict, reason) for _, verdict, reason in made.results} == {
             (Verdict.INCONCLUSIVE, Reason.PROBER_LATE)
         }
-        assert made.dispatcher.watched["web"].state.health.health is State.PENDING
+        assert made.dispatcher.watched["web"].state.health.state is State.PENDING
         await made.close()
 
     run_in_fake_time(main)
@@ -382,7 +382,7 @@ def test_a_reload_leaves_unchanged_monitors_alone() -> None:
         assert dispatcher.watched["kept"] is kept
         assert (kept.cycle.due_at, kept.state.health) == (due_at, state)
         assert kept.monitor is monitors["kept"]
-        assert dispatcher.watched["changed"].state.health.health is State.DOWN, (
+        assert dispatcher.watched["changed"].state.health.state is State.DOWN, (
             "health survives a change of settings"
         )
         await asyncio.sleep(5)
@@ -407,9 +407,9 @@ def test_a_renamed_monitor_stands_as_before() -> None:
         }
         wanted = [monitor.settings for monitor in built.values()]
         made.dispatcher.apply(made.dispatcher.plan(wanted, lambda settings: built[settings.name]))
-        assert made.dispatcher.watched["new"].state.health.health is State.DOWN
+        assert made.dispatcher.watched["new"].state.health.state is State.DOWN
         assert made.dispatcher.watched["new"].state.last is not None
-        assert made.dispatcher.watched["newer"].state.health.health is State.PENDING
+        assert made.dispatcher.watched["newer"].state.health.state is State.PENDING
         await made.close()
 
     run_in_fake_time(main)

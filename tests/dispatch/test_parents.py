@@ -52,7 +52,7 @@ class Topology:
         await self.made.dispatcher.check_now(name)
 
     def stands(self) -> Mapping[str, str]:
-        return {name: one.state.stands.value for name, one in self.made.dispatcher.watched.items()}
+        return {name: one.state.effective.value for name, one in self.made.dispatcher.watched.items()}
 
     def went_down(self) -> list[str]:
         return [one.monitor for one in self.made.transitions if one.after is State.DOWN]

@@ -295,7 +295,7 @@ def test_exception_in_a_sink_is_logged_and_costs_neither_the_result_nor_the_othe
         assert broken.calls
         assert len(results) == 6
         assert (first.state.last, second.state.last) == (results[-2], results[-1])
-        assert (first.state.stands, second.state.stands) == (State.DOWN, State.UP)
+        assert (first.state.effective, second.state.effective) == (State.DOWN, State.UP)
         assert [one.closed_at is None for one in incidents] == [True, False]
         assert not pipeline.isolation.is_isolated
         logged = [record for record in caplog.records if "BrokenSink failed" in record.getMessage()]

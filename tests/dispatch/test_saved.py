@@ -24,8 +24,8 @@ def lived(verdicts: list[Verdict]) -> MonitorState:
     health = HealthState()
     for number, verdict in enumerate(verdicts):
         at = START + timedelta(seconds=10 * number)
-        health = advance(health, verdict, at, HealthPolicy(recover_after=3)).state
-    return MonitorState(health, health.health, health.since, conclusive_at=1000.0)
+        health = advance(health, verdict, at, HealthPolicy(recover_after=3)).health
+    return MonitorState(health, health.state, health.since, conclusive_at=1000.0)
 
 
 def record_of(state: MonitorState, memory: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -76,11 +76,11 @@ def test_a_result_comes_back_with_all_its_fields() -> None:
 
 def test_pause_and_memory_are_restored() -> None:
     pause = Pause("kim (uid 1000)", START, "disk swap")
-    before = MonitorState(stands=State.PAUSED, pause=pause)
+    before = MonitorState(effective=State.PAUSED, pause=pause)
     saved = restored(through_json(record_of(before, memory={"cursor": "s=1"})))
     assert saved is not None
     assert saved.state.pause == pause
-    assert saved.state.stands is State.PAUSED
+    assert saved.state.effective is State.PAUSED
     assert saved.memory == {"cursor": "s=1"}
 
 
@@ -91,7 +91,7 @@ def test_streak_is_discarded_after_a_long_stop_and_the_state_remains() -> None:
     assert late is not None
     assert soon.state.health.is_soft
     assert not late.state.health.is_soft
-    assert late.state.health.health is State.UP
+    assert late.state.health.state is State.UP
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_record_of_an_earlier_release_is_read() -> None:
     assert saved.memory == {"cursor": "s=1"}
     assert saved.due_at == pytest.approx(12.0)
     assert saved.state.conclusive_at == pytest.approx(-5.0)
-    assert (saved.state.stands, saved.state.stands_since) == (State.DOWN, down_since)
+    assert (saved.state.effective, saved.state.effective_since) == (State.DOWN, down_since)
     assert saved.state.health == HealthState(
         State.DOWN, down_since, Verdict.FAIL, 9, down_since, Flapping(1 << 11, Verdict.FAIL)
     )

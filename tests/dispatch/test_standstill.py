@@ -97,7 +97,7 @@ def test_usual_delays_of_the_loop_do_not_hide_failures() -> None:
 
         loop.call_later(0.2, delay)
         await asyncio.sleep(30)
-        assert made.dispatcher.watched["web"].state.stands is State.DOWN
+        assert made.dispatcher.watched["web"].state.effective is State.DOWN
         await made.close()
 
     run_in_fake_time(main)
@@ -128,7 +128,7 @@ def test_ping_that_came_during_a_standstill_is_in_time(stalled_s: float, check_e
         assert State.DOWN not in {one.after for one in made.transitions}
         # Without another one it is missed.
         await asyncio.sleep(100)
-        assert made.dispatcher.watched["job"].state.stands is State.DOWN
+        assert made.dispatcher.watched["job"].state.effective is State.DOWN
         await made.close()
 
     run_in_fake_time(main)

@@ -91,20 +91,20 @@ def test_whatever_comes_an_incident_opens_once_and_closes_once(
     for minute, (verdict, parents, in_maintenance) in enumerate(looks):
         at = START + timedelta(minutes=minute)
         before = state
-        state = advance(state, verdict, at, policy, parents).state
+        state = advance(state, verdict, at, policy, parents).health
         failures = (
             failures + 1 if verdict is Verdict.FAIL else failures if verdict is Verdict.INCONCLUSIVE else 0
         )
         # A window may hold back what failed until the first answers come.
         most_failures = (
-            max(most_failures, failures) if state.health in {State.DOWN, before.health} else failures
+            max(most_failures, failures) if state.state in {State.DOWN, before.state} else failures
         )
         if verdict is Verdict.INCONCLUSIVE:
             assert state == before
         now = incident_after(
             incident,
             "web",
-            state.health,
+            state.state,
             since=state.since or at,
             at=state.since or at,
             reason=Reason.REFUSED,
@@ -113,7 +113,7 @@ def test_whatever_comes_an_incident_opens_once_and_closes_once(
         )
         if incident is None and now is not None:
             told.append(("opens", now.id))
-            assert state.health is State.DOWN
+            assert state.state is State.DOWN
             assert most_failures >= policy.fail_after
             assert not in_maintenance
         if now is not None and now.closed_at is not None:
@@ -122,7 +122,7 @@ def test_whatever_comes_an_incident_opens_once_and_closes_once(
             assert now.closed_at >= now.opened_at
             now = None
         incident = now
-        assert incident is None or state.health is State.DOWN
+        assert incident is None or state.state is State.DOWN
     assert [what for what, _ in told] == [("opens", "closes")[number % 2] for number in range(len(told))]
     opened = [which for what, which in told if what == "opens"]
     assert len(set(opened)) == len(opened)

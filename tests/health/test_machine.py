@@ -21,9 +21,9 @@ def play(verdicts: str, policy: HealthPolicy) -> tuple[str, HealthState, list[bo
     retried = []
     for minute, letter in enumerate(verdicts):
         step = advance(state, LETTERS[letter], START + timedelta(minutes=minute), policy)
-        assert step.changed == (step.state.health is not state.health)
-        state = step.state
-        seen += STATES[state.health]
+        assert step.changed == (step.health.state is not state.state)
+        state = step.health
+        seen += STATES[state.state]
         retried.append(step.recovered_by_retry)
     return seen, state, retried
 
@@ -63,13 +63,13 @@ def test_verdicts_lead_to_health(verdicts: str, policy: HealthPolicy, healths: s
 
 def test_down_began_with_the_first_of_its_failures() -> None:
     _, state, _ = play("ppfff", HealthPolicy(fail_after=3))
-    assert state.health is State.DOWN
+    assert state.state is State.DOWN
     assert state.since == START + timedelta(minutes=2)
 
 
 def test_up_begins_with_the_first_answer_that_counted() -> None:
     _, state, _ = play("ffppp", HealthPolicy(recover_after=2))
-    assert state.health is State.UP
+    assert state.state is State.UP
     assert state.since == START + timedelta(minutes=2)
 
 
@@ -95,7 +95,7 @@ def test_verdicts_flap(verdicts: str, policy: HealthPolicy, is_flapping: bool) -
 
 def test_flapping_is_over_when_its_detection_is_switched_off() -> None:
     _, state, _ = play("pf" * 10, FLAPS)
-    assert advance(state, Verdict.PASS, START, NEVER_FLAPS).state.flapping == Flapping()
+    assert advance(state, Verdict.PASS, START, NEVER_FLAPS).health.flapping == Flapping()
 
 
 def test_a_confirmed_failure_keeps_its_streak() -> None:
@@ -128,12 +128,12 @@ def test_down_needs_its_failures_and_inconclusive_changes_nothing(
     for minute, letter in enumerate(verdicts):
         before = state
         step = advance(state, LETTERS[letter], START + timedelta(minutes=minute), policy)
-        state = step.state
+        state = step.health
         failures = failures + 1 if letter == "f" else failures if letter == "u" else 0
         if letter == "u":
             assert state == before
-        if step.changed and state.health is State.DOWN:
+        if step.changed and state.state is State.DOWN:
             assert failures == policy.fail_after
         if failures >= policy.fail_after:
-            assert state.health is State.DOWN
-        assert state.is_soft == (failures > 0 and state.health is not State.DOWN)
+            assert state.state is State.DOWN
+        assert state.is_soft == (failures > 0 and state.state is not State.DOWN)

@@ -52,17 +52,19 @@ def test_parents_decide(verdicts: str, parents: str, policy: HealthPolicy, healt
     state, seen = HealthState(), ""
     for minute, (verdict, parent) in enumerate(zip(verdicts, parents, strict=True)):
         step = advance(state, VERDICTS[verdict], START + timedelta(minutes=minute), policy, PARENTS[parent])
-        assert step.changed == (step.state.health is not state.health)
-        state = step.state
-        seen += STATES[state.health]
+        assert step.changed == (step.health.state is not state.state)
+        state = step.health
+        seen += STATES[state.state]
     assert seen == healths
 
 
 def test_unreachable_is_since_the_first_of_the_failures_and_is_no_soft_state() -> None:
     state = HealthState()
     for minute, parents in enumerate([Parents.WELL, Parents.DOWN, Parents.DOWN]):
-        state = advance(state, Verdict.FAIL, START + timedelta(minutes=minute), HealthPolicy(), parents).state
-    assert state.health is State.UNREACHABLE
+        state = advance(
+            state, Verdict.FAIL, START + timedelta(minutes=minute), HealthPolicy(), parents
+        ).health
+    assert state.state is State.UNREACHABLE
     assert state.since == START
     assert not state.is_soft
     assert (state.streak, state.streak_length, state.streak_since) == (None, 0, None)
@@ -70,8 +72,8 @@ def test_unreachable_is_since_the_first_of_the_failures_and_is_no_soft_state() -
 
 def test_failures_behind_a_parent_that_is_down_count_for_flapping() -> None:
     state = HealthState(State.UNREACHABLE, START, flapping=Flapping(last=Verdict.PASS))
-    after = advance(state, Verdict.FAIL, START, HealthPolicy(), Parents.DOWN).state
-    assert (after.health, after.flapping.last) == (State.UNREACHABLE, Verdict.FAIL)
+    after = advance(state, Verdict.FAIL, START, HealthPolicy(), Parents.DOWN).health
+    assert (after.state, after.flapping.last) == (State.UNREACHABLE, Verdict.FAIL)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,7 @@ def test_failures_behind_a_parent_that_is_down_count_for_flapping() -> None:
 )
 def test_failures_that_waited_for_their_parents_are_confirmed_by_them(parents: Parents, state: State) -> None:
     waiting = HealthState(State.UP, START, Verdict.FAIL, 3, START)
-    assert confirm(waiting, HealthPolicy(), parents).health is state
+    assert confirm(waiting, HealthPolicy(), parents).state is state
 
 
 def test_without_failures_nothing_waits_for_confirmation() -> None:

@@ -160,7 +160,7 @@ class InterventionHandlers:
 
 def _has_no_incident(watched: Watched) -> str | None:
     return (
-        f"has no open incident; it is {watched.state.stands.value}"
+        f"has no open incident; it is {watched.state.effective.value}"
         if watched.state.incident is None
         else None
     )
@@ -168,7 +168,7 @@ def _has_no_incident(watched: Watched) -> str | None:
 
 def _has_no_acknowledgement(watched: Watched) -> str | None:
     if watched.state.incident is None or watched.state.incident.acknowledged_by is None:
-        return f"has no acknowledged incident; it is {watched.state.stands.value}"
+        return f"has no acknowledged incident; it is {watched.state.effective.value}"
     return None
 
 

@@ -162,7 +162,7 @@ class Live(Sink):
     # -- what happens -------------------------------------------------------------------------------------
 
     def on_result(self, watched: Watched, result: Result) -> None:
-        name, state = watched.name, watched.state.stands.value
+        name, state = watched.name, watched.state.effective.value
         self._add("result", name, partial(_told_result, name, state, result), self._results)
 
     def on_transition(self, watched: Watched, transition: Transition) -> None:

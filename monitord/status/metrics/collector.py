@@ -50,7 +50,7 @@ class MetricsCollector(Collector):
         monitors = model.monitors
         labels = labels_of({name: record.monitor.settings.tags for name, record in monitors.items()})
         for record in monitors.values():
-            record.count_time(record.state.stands, model.refreshed_at_s)
+            record.count_time(record.state.effective, model.refreshed_at_s)
         return [
             Row(record.state, record, labels[name], {"monitor": name}) for name, record in monitors.items()
         ]

@@ -147,7 +147,7 @@ _STATES = tuple(((health.value,), health) for health in State)
 
 
 def _state(row: Row) -> Values:
-    stands = row.state.stands
+    stands = row.state.effective
     for label, health in _STATES:
         yield label, 1.0 if stands is health else 0.0
 
@@ -210,7 +210,7 @@ MONITOR_METRICS = (
         _state,
         ("state",),
         has_tags=False,
-        follows=lambda row: (row.plain["monitor"], row.state.stands),
+        follows=lambda row: (row.plain["monitor"], row.state.effective),
     ),
     MonitorMetric(
         "monitord_monitor_state_seconds",

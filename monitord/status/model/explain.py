@@ -52,8 +52,8 @@ class Explanations:
         fields: Json = {
             "name": name,
             "type": watched.monitor.type_name,
-            "state": watched.state.stands.value,
-            "since": text_of(watched.state.stands_since),
+            "state": watched.state.effective.value,
+            "since": text_of(watched.state.effective_since),
             "last": None if watched.state.last is None else result_of(watched.state.last),
             "decided_by": _decided_by(watched),
             "cause": None,
@@ -85,7 +85,7 @@ class Explanations:
         return [
             {
                 "name": name,
-                "state": registry.watched[name].state.stands.value if name in registry.watched else None,
+                "state": registry.watched[name].state.effective.value if name in registry.watched else None,
                 "effect": registry.as_parent(name).name.lower(),
                 "is_alternative": name in settings.depends_on_any,
             }
@@ -94,7 +94,7 @@ class Explanations:
 
     def _cause(self, watched: Watched, fields: Json, now: datetime) -> Json | None:
         """What explains a state that the verdicts do not; `kind` determines the other fields."""
-        match watched.state.stands:
+        match watched.state.effective:
             case State.UNREACHABLE:
                 return _cause_of_unreachable(watched, fields["parents"])
             case State.PENDING:
@@ -182,7 +182,7 @@ def _has_effect(parent: Json, effect: Parents) -> bool:
 def _decision(watched: Watched, decision: Decision | None) -> Json:
     """`decision` None: there is no alert."""
     if decision is None:
-        is_unconfirmed = watched.state.stands is State.UP and watched.state.health.is_soft
+        is_unconfirmed = watched.state.effective is State.UP and watched.state.health.is_soft
         kind, no_data = (
             "unconfirmed" if is_unconfirmed else "no_alert",
             ("title", "at", "after_s", "state", "suppression"),
@@ -236,7 +236,7 @@ def _streak(watched: Watched) -> Json | None:
     health, policy = watched.state.health, watched.monitor.settings.policy
     if health.streak is None:
         return None
-    now = health.health
+    now = health.state
     if health.streak is Verdict.FAIL:
         needed, leads_to = policy.fail_after, State.DOWN
     elif health.streak is Verdict.WARN:

@@ -21,8 +21,8 @@ def brief_of(monitor: Monitor[Any], state: MonitorState, silence: Silence | None
     return {
         "name": settings.name,
         "type": settings.type_name,
-        "state": state.stands.value,
-        "since": text_of(state.stands_since),
+        "state": state.effective.value,
+        "since": text_of(state.effective_since),
         "is_flapping": health.flapping.is_flapping,
         "maintenance": None if window is None else window.name,
         "maintenance_until": None if window is None else text_of(window.until),

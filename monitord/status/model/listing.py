@@ -77,7 +77,7 @@ PARAMETERS = (TAG, STATE, TYPE, NAME, LIMIT, CURSOR)
 
 def all_of(monitors: Mapping[str, MonitorRecord]) -> bytes:
     """All monitors as JSON: the worst first, then by name."""
-    worst_first = sorted(monitors.values(), key=lambda record: (_RANKS[record.state.stands], record.name))
+    worst_first = sorted(monitors.values(), key=lambda record: (_RANKS[record.state.effective], record.name))
     return b'{"monitors":[' + b",".join([record.brief() for record in worst_first]) + b"]}"
 
 
@@ -93,7 +93,7 @@ def page_of(monitors: Mapping[str, MonitorRecord], query: Query) -> bytes:
     for record in monitors.values():
         settings = record.monitor.settings
         if (
-            (not states or record.state.stands.value in states)
+            (not states or record.state.effective.value in states)
             and (not types or settings.type_name in types)
             and tags.issubset(settings.tags)
             and (not name or pattern.search(record.name))

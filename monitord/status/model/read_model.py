@@ -109,7 +109,7 @@ class MonitorRecord:
         self.verdicts: Counter[Verdict] = Counter()
         self.has_passed: bool | None = None
         self.seconds: dict[State, float] = {}
-        self._timed_state, self._timed_at_s = watched.state.stands, now_s
+        self._timed_state, self._timed_at_s = watched.state.effective, now_s
         self._brief: bytes | None = None
 
     def change(self, revision: int) -> None:

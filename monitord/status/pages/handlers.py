@@ -231,7 +231,7 @@ class PageHandlers:
             ratio = found[name][0].ratio if found else None
             said = wording.percent(ratio) if ratio is not None else "not known"
             return _svg(badge(f"{name} {window}", said, _tone_of(ratio)))
-        state = watched.state.stands.value
+        state = watched.state.effective.value
         return _svg(badge(name, state, TONES.get(state, "none")))
 
     # -- files --------------------------------------------------------------------------------------------

@@ -111,11 +111,11 @@ def monitor_view(watched: Watched, marks: Sequence[Mark], clock: Clock) -> Monit
     return MonitorView(
         name=watched.name,
         type_name=watched.monitor.type_name,
-        state=watched.state.stands.value,
-        since=watched.state.stands_since,
+        state=watched.state.effective.value,
+        since=watched.state.effective_since,
         for_s=None
-        if watched.state.stands_since is None
-        else (clock.now() - watched.state.stands_since).total_seconds(),
+        if watched.state.effective_since is None
+        else (clock.now() - watched.state.effective_since).total_seconds(),
         notes=notes_of(watched.state, None),
         window=watched.state.window,
         pause=watched.state.pause,

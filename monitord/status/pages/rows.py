@@ -75,7 +75,7 @@ class Rows:
             kept = self.kept.get(name)
             if kept is not None and kept.revision == record.revision:
                 continue
-            health, tags, last = record.state.stands, record.monitor.settings.tags, record.state.last
+            health, tags, last = record.state.effective, record.monitor.settings.tags, record.state.last
             has_structure_changed |= kept is None or kept.health is not health or kept.tags != tags
             found_by = [name, record.monitor.type_name, *tags]
             if last is not None:
@@ -117,8 +117,8 @@ def _row(record: MonitorRecord) -> Row:
     return Row(
         name=record.name,
         type_name=record.monitor.type_name,
-        state=state.stands.value,
-        since=state.stands_since,
+        state=state.effective.value,
+        since=state.effective_since,
         notes=notes_of(state, record.silence),
         tags=record.monitor.settings.tags,
         reason=None if last is None or last.verdict is Verdict.PASS else last.observation.reason.value,
@@ -134,7 +134,7 @@ def _row(record: MonitorRecord) -> Row:
 def notes_of(state: MonitorState, silence: Silence | None) -> tuple[str, ...]:
     """What a state alone does not say."""
     notes = []
-    if state.wants_retry and state.stands is not State.UNREACHABLE:
+    if state.wants_retry and state.effective is not State.UNREACHABLE:
         notes.append("failing")
     if state.health.flapping.is_flapping:
         notes.append("flapping")

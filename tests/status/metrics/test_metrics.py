@@ -197,7 +197,7 @@ async def test_what_seldom_changes_is_seen_when_it_does() -> None:
     async with asked(made) as client:
         before = (await client.get("/metrics")).text
         watched = made.dispatcher.watched["bad"]
-        watched.state = replace(watched.state, stands=State.DOWN)
+        watched.state = replace(watched.state, effective=State.DOWN)
         made.clock.skipped_s += 2
         after = (await client.get("/metrics")).text
         made.dispatcher.apply(without(made, "good"))

@@ -205,7 +205,7 @@ def test_time_is_counted_for_the_state_in_which_it_passed() -> None:
     world = World("shop")
     world.clock.at = at(30)
     shop = world.registry.watched["shop"]
-    shop.state = replace(shop.state, stands=State.UP)
+    shop.state = replace(shop.state, effective=State.UP)
     world.model.on_transition(
         shop, Transition("shop", State.PENDING, State.UP, at(30), at(30), Reason.OK, "")
     )
