@@ -1,7 +1,7 @@
-"""A bus of the test's own (dbus-daemon), and on it a service manager that behaves as systemd does, as far as it goes.
+"""A private bus (dbus-daemon) with a fake service manager that behaves like systemd, as far as the tests need.
 
-It sends signals only to who has subscribed, knows nothing of that after it has executed itself anew, and tells a
-service's own properties before those that all units have.
+Like systemd it sends signals only to subscribers, forgets them when it executes itself again, and sends the properties
+of a service before those that all units have.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ OF_ALL = ("StateChangeTimestamp",)
 
 
 class Daemon:
-    """A real message bus; `stop` and `start` as often as a test likes."""
+    """A real message bus that a test can stop and start again."""
 
     def __init__(self, folder: Path, policy: str = "") -> None:
         self._socket = folder / "bus"
@@ -97,7 +97,7 @@ class FakeUnit:
 
 
 def service(**properties: Any) -> FakeUnit:
-    """A service that runs and never had to be restarted."""
+    """A service that runs and was never restarted."""
     return FakeUnit(
         properties={
             "StateChangeTimestamp": 1_767_225_600_000_000,
@@ -130,7 +130,7 @@ def timer(starts: str, **properties: Any) -> FakeUnit:
 
 
 class FakeSystemd:
-    """Owns the name of systemd on a bus. `units` may be changed at any time; `change` also tells it."""
+    """Owns the name of systemd on a bus. `units` may be changed at any time; `change` also sends signals."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -141,7 +141,7 @@ class FakeSystemd:
         self.subscribers: set[str] = set()
         self.is_hanging = False
         self.answer: Callable[[Message], Message | None] = lambda _: None
-        """Given an answer of another kind, that is what a caller gets."""
+        """Overrides the reply to a method call; None: the usual reply."""
 
     async def start(self) -> None:
         bus = await MessageBus(bus_address=self._address).connect()
@@ -155,8 +155,8 @@ class FakeSystemd:
         if bus is not None:
             await hang_up(bus)
 
-    async def execute_anew(self) -> None:
-        """systemctl daemon-reexec: away from the bus for a moment, and nobody is subscribed any more."""
+    async def execute_again(self) -> None:
+        """systemctl daemon-reexec: leaves the bus for a moment and forgets all subscribers."""
         await self.stop()
         await self.start()
 
@@ -173,7 +173,7 @@ class FakeSystemd:
         sub_state: str | None = None,
         **properties: Any,
     ) -> None:
-        """Set it, and send both signals."""
+        """Change a unit, and send both signals."""
         unit = self.units[name]
         unit.active_state = active_state or unit.active_state
         unit.sub_state = sub_state or unit.sub_state
@@ -188,7 +188,7 @@ class FakeSystemd:
         await self.flush()
 
     async def flush(self) -> None:
-        """Until the bus has it: an answer from it comes after all that was sent before."""
+        """Wait for a reply of the bus, which comes after everything that was sent before."""
         if self._bus is not None:
             await self._bus.call(
                 Message(
@@ -201,7 +201,7 @@ class FakeSystemd:
 
     @staticmethod
     def denied(message: Message) -> Message:
-        """What a bus answers whose policy lets a caller not ask this."""
+        """The error of a bus whose policy forbids this call."""
         return Message.new_error(message, "org.freedesktop.DBus.Error.AccessDenied", "Rejected send message")
 
     def _tell(self, path: str, interface: str, member: str, signature: str, body: list[Any]) -> None:
@@ -277,11 +277,11 @@ class FakeSystemd:
 
 
 async def hang_up(bus: Any) -> None:
-    """The library's, which may have been hung up on before."""
+    """Close a connection of the library, which may have been closed by the bus before."""
     bus.disconnect()
     with contextlib.suppress(EOFError, OSError):
         await bus.wait_for_disconnect()
-    # That of Debian 13 leaves the file over its socket open, and with it the socket.
+    # The version in Debian 13 leaves the file object of its socket open, and with it the socket.
     stream = getattr(bus, "_stream", None)
     if stream is not None:
         with contextlib.suppress(OSError, ValueError):
@@ -289,13 +289,13 @@ async def hang_up(bus: Any) -> None:
 
 
 async def until(holds: Callable[[], object]) -> None:
-    """Wait for what comes over sockets; the test's own deadline ends a wait in vain."""
-    while not holds():  # noqa: ASYNC110 - many things to wait for, none of which has an event
+    """Wait for something that arrives over sockets. The timeout of the test ends a wait in vain."""
+    while not holds():  # noqa: ASYNC110 - there is no event to wait for
         await asyncio.sleep(0.005)
 
 
 def path_of(name: str) -> str:
-    """The path of a unit's object, escaped as systemd does."""
+    """The object path of a unit, escaped as systemd does."""
     escaped = "".join(one if one.isascii() and one.isalnum() else f"_{ord(one):02x}" for one in name)
     return f"{ROOT}/unit/{escaped}"
 

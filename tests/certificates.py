@@ -1,4 +1,4 @@
-"""Certificates for tests, good and bad, made with python3-cryptography (a build dependency, not one of the program).
+"""Certificates for tests, good and bad, made with python3-cryptography (a build dependency only).
 
 authority = Authority()
 good = authority.issue("localhost", directory)           # files: certificate with chain, and key
@@ -37,7 +37,7 @@ class Issued:
 
 
 class Authority:
-    """A root, and on demand an authority below it. Valid for `days` from now."""
+    """A root, or an intermediate authority with `parent`. Valid for `days` from now."""
 
     def __init__(
         self, name: str = "Test Root", *, parent: "Authority | None" = None, days: float = 3650
@@ -86,7 +86,7 @@ class Authority:
         passphrase: bytes | None = None,
         has_alternative_names: bool = True,
     ) -> Issued:
-        """For these names (or addresses), the first of which is the common name. Writes two files."""
+        """Issue a certificate for these names or addresses; the first is the common name. Writes two files."""
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.now(UTC)
         builder = (

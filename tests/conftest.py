@@ -1,7 +1,7 @@
-"""Every test cleans up after itself: what it leaves running or open fails it, not the test after it.
+"""Every test cleans up: anything that it leaves running or open fails it, and not the next test.
 
-Fixtures of a wider scope are set up before the comparison begins, so what they hold is theirs. A folder whose
-tests mean to leave something overrides `leaves_nothing_behind` in its own conftest.
+Fixtures of a wider scope are set up before the comparison, so that it ignores what they hold. A directory whose tests
+leave something on purpose overrides `leaves_nothing_behind` in its own conftest.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# How long an example takes says something of the machine only.
+# The duration of an example depends on the machine only.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
@@ -51,11 +51,11 @@ SLOW_MODULES = frozenset(
     }
 )
 
-# What was closed may need some turns of the loop to be gone, and a thread or process told to end some moments.
+# A closed resource may need some turns of the loop to disappear; a thread or process needs a moment to end.
 SETTLE_S = 1.0
 TURN_S = 0.005
 
-# The loop owns its default executor, whose idle threads end with the interpreter.
+# The loop owns its default executor; idle threads of it end with the interpreter.
 LOOP_THREADS = "asyncio_"
 
 
@@ -98,7 +98,7 @@ def leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     left = _what_there_is(loop) - before
     if left:
-        gc.collect()  # what only garbage holds is closed by this, and warns if it should have been closed before
+        gc.collect()  # closes what only garbage holds, with a warning if it should have been closed before
         deadline = time.monotonic() + SETTLE_S
         while (left := _what_there_is(loop) - before) and time.monotonic() < deadline:
             _wait_a_moment(loop)
@@ -133,12 +133,12 @@ def _threads() -> list[threading.Thread]:
 
 def _descriptors() -> Iterator[tuple[str, str]]:
     for number in os.listdir("/proc/self/fd"):  # noqa: PTH208 - paths would make half the cost of this check
-        with contextlib.suppress(FileNotFoundError):  # the one that listed the folder
+        with contextlib.suppress(FileNotFoundError):  # the descriptor of the listing itself
             yield number, os.readlink(f"/proc/self/fd/{number}")  # noqa: PTH115
 
 
 def _children() -> Iterator[str]:
-    """Those that ended and were never waited for as well."""
+    """List the children, including ended ones that were not waited for."""
     for thread in os.listdir("/proc/self/task"):  # noqa: PTH208
         ended = contextlib.suppress(FileNotFoundError, ProcessLookupError)
         with ended, open(f"/proc/self/task/{thread}/children") as children:  # noqa: PTH123

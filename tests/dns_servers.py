@@ -1,4 +1,4 @@
-"""Name servers on the loopback: a real one, dnsmasq, and scripted ones that do the wrong thing.
+"""Name servers on the loopback: a real one (dnsmasq), and scripts that give wrong answers.
 
 with dnsmasq("host-record=www.example.test,192.0.2.1") as port: ...
 
@@ -37,7 +37,7 @@ auth-ttl=120
 
 @contextmanager
 def dnsmasq(directory: Path) -> Iterator[int]:
-    """Serves `ZONE` on the port that it yields, over UDP and TCP."""
+    """Serve `ZONE` over UDP and TCP. Yields the port."""
     port = free_port()
     config = directory / "dnsmasq.conf"
     config.write_text(
@@ -51,11 +51,11 @@ def dnsmasq(directory: Path) -> Iterator[int]:
         env={"PATH": f"{os.environ['PATH']}:/usr/sbin"},
     )
     assert process.stderr is not None
-    with process.stderr as said:
-        # It listens by then.
-        lines = [said.readline()]
+    with process.stderr as output:
+        # It listens when it has logged this line.
+        lines = [output.readline()]
         while lines[-1] and "started" not in lines[-1]:
-            lines.append(said.readline())
+            lines.append(output.readline())
         assert lines[-1], lines
         try:
             yield port
@@ -82,7 +82,7 @@ class _Datagrams(asyncio.DatagramProtocol):
 async def answering(
     answer: Callable[[bytes], Sequence[bytes]], *, port: int = 0, host: str = "127.0.0.1"
 ) -> AsyncIterator[int]:
-    """Each datagram is answered with those that `answer` returns."""
+    """Answer each datagram with the datagrams that `answer` returns. Yields the port."""
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
         lambda: _Datagrams(answer), local_addr=(host, port)
     )
@@ -93,7 +93,7 @@ async def answering(
 
 
 def response(query: bytes, *records: str, rcode: str = "NOERROR", flags: int = 0) -> bytes:
-    """To the question in `query`; a record is "NAME TTL TYPE DATA"."""
+    """Build the response to `query`; a record is "NAME TTL TYPE DATA"."""
     made = dns.message.make_response(dns.message.from_wire(query))
     made.set_rcode(dns.rcode.from_text(rcode))
     made.flags |= flags
@@ -104,19 +104,19 @@ def response(query: bytes, *records: str, rcode: str = "NOERROR", flags: int = 0
 
 
 def with_number(wire: bytes, offset: int) -> bytes:
-    """The message under another number."""
+    """The message with another ID."""
     number = (int.from_bytes(wire[:2], "big") + offset) % 65536
     return number.to_bytes(2, "big") + wire[2:]
 
 
 async def framed(peer: Peer) -> bytes:
-    """The next message of a stream."""
+    """Read the next message of a stream."""
     length = int.from_bytes(await peer.reader.readexactly(2), "big")
     return await peer.reader.readexactly(length)
 
 
 def answer_stream(answer: Callable[[bytes], Sequence[bytes]]) -> Script:
-    """As `answering`, over TCP or TLS; what is sent is framed."""
+    """As `answering`, over TCP or TLS, with the length before each message (RFC 1035, section 4.2.2)."""
 
     async def script(peer: Peer) -> None:
         query = await framed(peer)
@@ -127,7 +127,7 @@ def answer_stream(answer: Callable[[bytes], Sequence[bytes]]) -> Script:
 
 
 def relay(port: int) -> Script:
-    """To a real server's TCP port: with `serve(…, tls=…)` it speaks TLS."""
+    """Relay to the TCP port of a real server; `serve(…, tls=…)` adds TLS."""
 
     async def script(peer: Peer) -> None:
         query = await framed(peer)

@@ -1,4 +1,4 @@
-"""Hand-written stand-ins: a loop whose time jumps, a clock on it, and a monitor that does as it is told."""
+"""Fakes written by hand: an event loop in fake time, a clock on it, a monitor, and a sink that calls the test."""
 
 import asyncio
 import contextlib
@@ -18,14 +18,14 @@ from monitord.net import HttpClient, Resolver, TlsContexts
 T = TypeVar("T")
 
 FIRST_S = 1000.0
-"""Where a loop whose time jumps begins."""
+"""The time at which a loop in fake time begins."""
 
 MORNING_S = 6 * 3600.0
-"""Where the wall clock of a real loop begins: what lasts some hours stays in the day, before and after."""
+"""The time of day at which the wall clock of a real loop begins. Some hours before and after are on the same day."""
 
 
 class _JumpingSelector(selectors.SelectSelector):
-    """Instead of waiting it moves the loop's time on. What is ready is served first."""
+    """Advances the time of the loop instead of waiting. Ready file descriptors come first."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,14 +41,14 @@ class _JumpingSelector(selectors.SelectSelector):
         if timeout is None:
             ready = super().select(5)
             if not ready:
-                raise RuntimeError("nothing is planned and nothing comes: the test waits for ever")
+                raise RuntimeError("no timer is set and no event arrives: the test would wait forever")
             return ready
         self.now_s += timeout
         return ready
 
 
 class FakeTimeLoop(asyncio.SelectorEventLoop):
-    """A day of schedule takes moments."""
+    """An event loop in fake time: when it would wait for a timer, its time jumps to that timer."""
 
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
@@ -59,7 +59,7 @@ class FakeTimeLoop(asyncio.SelectorEventLoop):
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """No time passes: for work of another thread, during which it would run through any number of timers."""
+        """Stop the time while another thread works. Otherwise it would jump from timer to timer meanwhile."""
         self._jumping.is_frozen = True
         try:
             yield
@@ -67,12 +67,12 @@ class FakeTimeLoop(asyncio.SelectorEventLoop):
             self._jumping.is_frozen = False
 
     def stall(self, seconds: float) -> None:
-        """Let time pass as if the loop did not run."""
+        """Advance the time without running the loop."""
         self._jumping.now_s += seconds
 
 
 def run_in_fake_time(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine on a loop whose time jumps from one timer to the next."""
+    """Run a coroutine on a `FakeTimeLoop`."""
     # Not asyncio.Runner: it would take the thread's own loop from pytest-asyncio, which keeps one between tests.
     loop = FakeTimeLoop()
     try:
@@ -83,17 +83,17 @@ def run_in_fake_time(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 
 def stall(seconds: float) -> None:
-    """Let the running `FakeTimeLoop` stand still."""
+    """Block the running `FakeTimeLoop` for so many seconds of its time."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, FakeTimeLoop)
     loop.stall(seconds)
 
 
 class FakeClock:
-    """The time of the loop that runs while it is made or first read, also for other threads, and a wall clock on it.
+    """A clock on the loop that runs when it is constructed or first read. Other threads may read it.
 
-    A real loop counts from the boot of the machine, however long ago that was: the wall clock begins at MORNING_S then.
-    `skipped_s` has passed without the loop, `slept_s` in suspend; the wall clock is wrong by `ahead_s`.
+    The time of a real loop begins at the boot of the machine: the wall clock then begins at MORNING_S. `skipped_s` are
+    seconds that passed while the loop did not run, `slept_s` those in suspend. The wall clock is wrong by `ahead_s`.
     """
 
     START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -125,7 +125,7 @@ class FakeClock:
 
 
 class FakeMonitor(Monitor[Any]):
-    """Calls `act` for each check; remembers when the checks began."""
+    """Calls `act` for each check, and records when the checks began."""
 
     type_name: ClassVar[str] = "fake"
 
@@ -141,8 +141,8 @@ class FakeMonitor(Monitor[Any]):
         self._host = host
         self.began: list[float] = []
         self.closed = 0
-        self.kept: Mapping[str, Any] | None = None
-        self.heard: list[str] = []
+        self.state: Mapping[str, Any] | None = None
+        self.calls: list[str] = []
         self.wake: Callable[[], None] = lambda: None
 
     @property
@@ -161,15 +161,15 @@ class FakeMonitor(Monitor[Any]):
         return Observation(self.tools.clock.now() - timedelta(seconds=elapsed_s), elapsed_s, reason, "looked")
 
     def start(self, wake: Callable[[], None]) -> None:
-        self.heard.append("start")
+        self.calls.append("start")
         self.wake = wake
 
     def dump_state(self) -> Mapping[str, Any] | None:
-        return self.kept
+        return self.state
 
-    def restore_state(self, memory: Mapping[str, Any]) -> None:
-        self.heard.append("remember")
-        self.kept = memory
+    def restore_state(self, state: Mapping[str, Any]) -> None:
+        self.calls.append("restore_state")
+        self.state = state
 
     async def close(self) -> None:
         self.closed += 1
@@ -205,7 +205,7 @@ def monitor_settings(
 
 
 class FakeSink(Sink):
-    """Calls what a test has put into its lists."""
+    """Calls the functions that a test has added to its lists."""
 
     def __init__(self) -> None:
         self.results: list[Callable[[Watched, Result], object]] = []

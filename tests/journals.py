@@ -19,20 +19,20 @@ def why_no_journals() -> str | None:
     if not REMOTE.exists():
         return "systemd-journal-remote is not installed"
     if not MACHINE_ID.exists() or not MACHINE_ID.read_text().strip():
-        return "this root has no machine id, which journal files bear"
+        return "this root has no machine ID, which journal files need"
     return None
 
 
 async def until(question: Callable[[], bool]) -> None:
-    """Wait for what another process makes true."""
+    """Wait until another process has made it true."""
     async with asyncio.timeout(WITHIN_S):
-        while not question():  # noqa: ASYNC110 - nobody here is told
+        while not question():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.01)
 
 
 @dataclass
 class JournalDirectory:
-    """A directory of journal files. Times are those of now, unless a test says otherwise."""
+    """A directory of journal files. Entries have the present time, unless a test gives another."""
 
     path: Path
     boot: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -43,7 +43,7 @@ class JournalDirectory:
         return self.path / "system.journal"
 
     def write(self, *entries: Fields | str, at_s: float | None = None, count: int = 1) -> None:
-        """Append entries, `count` times; text is the message of one."""
+        """Append entries, `count` times; a text is the message of an entry."""
         given = [entry if isinstance(entry, Mapping) else {"MESSAGE": entry} for entry in entries]
         self._append(b"".join(self._export(entry, at_s) for _ in range(count) for entry in given))
 
@@ -67,12 +67,12 @@ class JournalDirectory:
         return b"".join(_field(name, value) for name, value in fields.items()) + b"\n"
 
     def rotate(self) -> None:
-        """As journald does: the file gets another name, and the next entry begins a new one."""
+        """Rename the file as journald does; the next entry begins a new one."""
         numbers = f"{uuid.uuid4().hex}-{self.written:016x}-{self.written:016x}"
         self.file.rename(self.path / f"system@{numbers}.journal")
 
     def vacuum(self) -> None:
-        """Take away all but the file in use."""
+        """Remove all files but the active one."""
         for archived in self.path.glob("system@*.journal"):
             archived.unlink()
 
@@ -81,7 +81,7 @@ class JournalDirectory:
 
 
 def _field(name: str, value: str | bytes) -> bytes:
-    """journal export format: what is not plain text has its length before it."""
+    """Journal Export Format: a value that is not one line of text is preceded by its length."""
     data = value.encode() if isinstance(value, str) else value
     if isinstance(value, str) and "\n" not in value:
         return name.encode() + b"=" + data + b"\n"

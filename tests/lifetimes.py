@@ -1,6 +1,6 @@
-"""Lifetimes of one daemon, one after the other, on a real history database and in time that jumps.
+"""Lifetimes of one daemon, one after the other, on a real history database and in fake time.
 
-What differs from production are the clock, the monitors (`Scripted`) and the notifiers (`tests.alerts.made`).
+Only the clock, the monitors (`Scripted`) and the notifiers (`tests.alerts.made`) differ from production.
 """
 
 import asyncio
@@ -12,21 +12,17 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 from pathlib import Path
 from typing import Any, ClassVar
 
-from monitord.application import ApplicationContainer
-from monitord.container import provide
 from monitord.daemon import Daemon
-from monitord.dispatch import Sink
 from monitord.explanation import UtcTimes, decision_text
 from monitord.history import History
 from monitord.model import (
-    Incident,
     Observation,
     Reason,
 )
 from monitord.monitors import MONITOR_TYPES
-from monitord.settings import read_settings
 from tests.alerts.made import FakeNotifier, fake_type
-from tests.fakes import FakeClock, FakeMonitor, FakeSink, FakeTimeLoop, run_in_fake_time
+from tests.fakes import FakeClock, FakeMonitor, FakeTimeLoop, run_in_fake_time
+from tests.worlds import World
 
 NOTIFIER = """
 [notifiers.ops]
@@ -44,7 +40,7 @@ timeout = "2s"
 
 
 class Scripted(FakeMonitor):
-    """Fails for the reason that `bad` has under its name."""
+    """Fails with the reason in `bad` under its name."""
 
     bad: ClassVar[dict[str, Reason]] = {}
     takes_s: ClassVar[float] = 0.0
@@ -58,24 +54,12 @@ class Scripted(FakeMonitor):
         return Observation(started_at, self.takes_s, reason, "looked")
 
 
-class RecordingContainer(ApplicationContainer):
-    """A container with a sink of the test after those of the daemon."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(read_settings(path), path, environ={})
-        self.sink = FakeSink()
-
-    @provide
-    def sinks(self) -> tuple[Sink, ...]:
-        return (*ApplicationContainer.sinks._build(self), self.sink)
-
-
 class Lifetime:
-    """A daemon that runs."""
+    """A running daemon."""
 
-    def __init__(self, container: ApplicationContainer, incidents: list[Incident]) -> None:
+    def __init__(self, container: World) -> None:
         self.container = container
-        self.incidents = incidents
+        self.incidents = container.incidents
         self._killed_with: list[str] | None = None
 
     @property
@@ -92,19 +76,19 @@ class Lifetime:
         ]
 
     def why(self, monitor: str = "web", notifier: str = "ops") -> str:
-        """What `monitorctl explain` says about this notifier."""
+        """The decision that `monitorctl explain` shows for this notifier."""
         explanation = self.container.explanations.explain(monitor)
         decision = next(one["decision"] for one in explanation["notifiers"] if one["name"] == notifier)
         return decision_text(decision, explanation, UtcTimes())
 
     async def kill(self) -> None:
-        """As by SIGKILL: from here on nothing is stored, and nothing is sent that a test would see."""
+        """Behave as after SIGKILL: nothing is stored from here on, and `sent` does not change."""
         self._killed_with = self.sent
         with frozen_time():
             await self.container.history.close(5.0)
 
     async def reload(self, text: str) -> None:
-        """With this configuration, which has to be accepted."""
+        """Reload this configuration, which must be applied."""
         self.container.config.write_text(self.head + text)
         with frozen_time():
             outcome = await self.container.control.reload("a test")
@@ -116,22 +100,22 @@ class Lifetime:
 
 
 def head(folder: Path) -> str:
-    """What every configuration of a test begins with."""
+    """The beginning of every configuration."""
     return f'[history]\ndirectory = "{folder}"\n[status]\nsocket = "{folder}/socket"\n'
 
 
 def frozen_time() -> AbstractContextManager[None]:
-    """For work of another thread, during which time would jump from timer to timer."""
+    """Stop the time of the running loop while another thread works."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, FakeTimeLoop)
     return loop.frozen()
 
 
 async def written(history: History) -> None:
-    """Wait until the history has stored everything. No time passes meanwhile: its writer is a thread."""
+    """Wait until the history has stored everything. Its writer is a thread, so that no time passes meanwhile."""
     with frozen_time():
         while history.stats().queued:
-            history._hand_over()  # its timer stands still as well
+            history._hand_over()  # its timer does not run, either
             await asyncio.sleep(0)
 
 
@@ -139,14 +123,10 @@ async def written(history: History) -> None:
 async def lifetime(
     folder: Path, config: str, *, is_killed: bool = False, ahead_s: float = 0.0
 ) -> AsyncIterator[Lifetime]:
-    """From READY=1 until SIGTERM, or until it is killed."""
+    """Run a daemon from READY=1 until SIGTERM, or until it is killed."""
     path = folder / "monitord.toml"
     path.write_text(head(folder) + config)
-    container = RecordingContainer(path)
-    clock = FakeClock(ahead_s=ahead_s)
-    container.override(ApplicationContainer.clock, clock)
-    incidents: list[Incident] = []
-    container.sink.incidents.append(incidents.append)
+    container = World(config=path, clock=FakeClock(ahead_s=ahead_s))
     running = asyncio.ensure_future(Daemon(container).run())
     await asyncio.sleep(0)  # the daemon opens the history before anything else is built
     try:
@@ -154,7 +134,7 @@ async def lifetime(
             await asyncio.sleep(0.001)
             if running.done():
                 running.result()
-        there = Lifetime(container, incidents)
+        there = Lifetime(container)
         yield there
         if is_killed:
             await there.kill()
@@ -167,7 +147,7 @@ async def lifetime(
 
 @contextmanager
 def scripted_types() -> Iterator[None]:
-    """Let configurations name the type `fake`, of monitors and of notifiers."""
+    """Register the type `fake` of monitors and of notifiers."""
     MONITOR_TYPES["fake"] = Scripted
     Scripted.bad, Scripted.takes_s = {}, 0.0
     before = signal.getsignal(signal.SIGHUP)

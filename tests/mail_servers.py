@@ -1,4 +1,4 @@
-"""A mail server on the loopback that keeps what it takes, and can be told to refuse (RFC 5321, RFC 3207, RFC 4954)."""
+"""A mail server on the loopback that stores what it accepts, and rejects what a test wants (RFC 5321, 3207, 4954)."""
 
 import asyncio
 import base64
@@ -15,33 +15,33 @@ from tests.servers import Peer, serve
 
 @dataclass
 class MailServer:
-    """`answers` replaces the answer to a command, by its first words: {"RCPT TO:<x@y>": "550 no such user"}."""
+    """`answers` replaces replies, by the first words of the command: {"RCPT TO:<x@y>": "550 no such user"}."""
 
     answers: Mapping[str, str] = field(default_factory=dict)
     tls: ssl.SSLContext | None = None
     user: tuple[str, str] | None = None
     port: int = 0
-    heard: list[str] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
     mails: list[EmailMessage] = field(default_factory=list)
     was_encrypted: bool = False
     after: str = ""
-    """What becomes of the connection once a mail was taken: "" (it goes on), "hang", "close" or "reset"."""
+    """What happens to the connection after an accepted mail: "" (it continues), "hang", "close" or "reset"."""
     hangs_at_quit: bool = False
     has_got_quit: asyncio.Event = field(default_factory=asyncio.Event)
     handshake: bytes = b""
-    """Sent instead of a handshake, after which the connection is closed."""
+    """Sent instead of a TLS handshake, before the connection is closed."""
 
-    async def play(self, peer: Peer) -> None:  # noqa: C901 - a branch for each thing that it is told to do
+    async def play(self, peer: Peer) -> None:  # noqa: C901 - a branch for each behaviour
         await peer.send(b"220 mail.example.org ready\r\n")
         while line := (await peer.reader.readline()).decode().strip():
-            self.heard.append(line)
+            self.commands.append(line)
             command = line.partition(" ")[0].upper()
-            said = next((text for words, text in self.answers.items() if line.startswith(words)), None)
+            reply = next((text for words, text in self.answers.items() if line.startswith(words)), None)
             if command == "QUIT" and self.hangs_at_quit:
                 self.has_got_quit.set()
                 await peer.hang()
-            if said is not None:
-                await peer.send(f"{said}\r\n".encode())
+            if reply is not None:
+                await peer.send(f"{reply}\r\n".encode())
             elif command == "DATA":
                 await self._take(peer)
                 if self.after == "hang":

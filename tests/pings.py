@@ -1,7 +1,7 @@
-"""Pings in a network of the test's own, and a ping socket that answers by a script.
+"""Pings in a private network, and a scripted ping socket.
 
 A network namespace has its own `ping_group_range`, addresses and routes, so that a test can allow or forbid ping
-sockets and let a host be away. Whoever may make user namespaces needs no privilege for it.
+sockets and make a host unreachable. A user who may create user namespaces needs no privileges.
 """
 
 import json
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 
 ALLOWED = 'echo "0 0" > /proc/sys/net/ipv4/ping_group_range'
 FORBIDDEN = ""
-"""The kernel forbids them in a new network, and Debian 12 leaves it at that."""
+"""The kernel forbids them in a new network namespace, and Debian 12 does not change that."""
 
 NETWORK = """
 set -e
@@ -30,13 +30,13 @@ ip link set near1 up
 echo 20 > /proc/sys/net/ipv4/neigh/near0/retrans_time_ms
 echo 1 > /proc/sys/net/ipv4/neigh/near0/mcast_solicit
 """
-"""A link on which nobody is but us: whoever is sought there is found to be away after 20 ms, not three seconds."""
+"""A link without other hosts: a neighbour is reported as unreachable after 20 ms instead of three seconds."""
 
 _UNSHARE = ["unshare", "--user", "--map-root-user", "--net", "--"]
 
 
 def why_no_networks() -> str | None:
-    """None where a network of one's own can be had."""
+    """Return why network namespaces cannot be used; None: they can."""
     try:
         done = subprocess.run(
             [*_UNSHARE, "sh", "-c", f"{NETWORK}\n{ALLOWED}"], capture_output=True, text=True, check=False
@@ -47,7 +47,7 @@ def why_no_networks() -> str | None:
 
 
 def check_in_network(setup: str, *keys: str, directory: Path, loop: str = "asyncio") -> list[dict[str, Any]]:
-    """What checks with these keys see, one after the other, in a network that `setup` prepares."""
+    """Return the observations of checks with these keys, one after the other, in a network that `setup` prepares."""
     config = directory / "monitord.toml"
     config.write_text(
         "[defaults]\ntimeout = 2\n"
@@ -68,8 +68,8 @@ def check_in_network(setup: str, *keys: str, directory: Path, loop: str = "async
 
 
 def main(config: str, loop: str) -> None:
-    """Runs in the network."""
-    # What the tests import as a whole, the child does not need.
+    """Run in the private network."""
+    # Only this child process needs them.
     import asyncio  # noqa: PLC0415
 
     from monitord.application import ApplicationContainer  # noqa: PLC0415
@@ -79,7 +79,7 @@ def main(config: str, loop: str) -> None:
     container = ApplicationContainer(settings)
 
     async def check() -> list[dict[str, Any]]:
-        monitors = [container.build_monitor(one) for one in settings.monitors]
+        monitors = [container.build_monitor(monitor) for monitor in settings.monitors]
         seen = [await monitor.check() for monitor in monitors]
         await container.http_client.close()
         return [
@@ -107,8 +107,8 @@ Answer = Callable[[int], Sequence[int | OSError | None]]
 
 @dataclass
 class ScriptedSocket:
-    """An EchoSocket. `answer` says what a request of this number brings: numbers of answers (None for a packet that
-    is none), or an error that comes back for it.
+    """An EchoSocket. `answer` returns what a request of this number causes: the numbers of responses (None
+    for a packet that is no response), or errors.
     """
 
     answer: Answer = lambda number: [number]

@@ -1,4 +1,4 @@
-"""Real servers on the loopback that do exactly what a test tells them, above all the wrong thing.
+"""Real servers on the loopback that run a script of the test, often a wrong one.
 
     async def answer(peer: Peer) -> None:
         request = await peer.request()
@@ -30,7 +30,7 @@ class Request:
 
 
 class Peer:
-    """One connection, seen from the server."""
+    """One connection, as the server sees it."""
 
     def __init__(self, server: "Server", reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._server = server
@@ -38,7 +38,7 @@ class Peer:
         self.writer = writer
 
     async def request(self) -> Request:
-        """The next request, with its body; IncompleteReadError at the end of the connection."""
+        """Read the next request with its body. Raises IncompleteReadError at the end of the connection."""
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         first, *lines = head.rstrip().split("\r\n")
         method, target, _ = first.split(" ")
@@ -54,7 +54,7 @@ class Peer:
             await self.writer.drain()
 
     async def hang(self) -> None:
-        """Until the server is closed."""
+        """Wait until the server is closed."""
         await asyncio.Event().wait()
 
     def reset(self) -> None:
@@ -85,7 +85,7 @@ async def serve(
     path: Path | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Server]:
-    """Listens on a port of `host`, or on the Unix socket `path`; runs the script for each connection."""
+    """Listen on a port of `host`, or on the Unix socket `path`; run the script for each connection."""
     server = Server()
     tasks: set[asyncio.Task[None]] = set()
 
@@ -123,7 +123,7 @@ async def serve(
 
 
 def respond(status: str = "200 OK", body: bytes = b"ok", headers: dict[str, str] | None = None) -> Script:
-    """Answers every request of a connection alike, until the client asks to close it."""
+    """Send the same response to every request of a connection, until the client asks to close it."""
     lines = {"Content-Length": str(len(body)), **(headers or {})}
     head = f"HTTP/1.1 {status}\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items())
     answer = head.encode() + b"\r\n" + body
@@ -139,7 +139,7 @@ def respond(status: str = "200 OK", body: bytes = b"ok", headers: dict[str, str]
 
 
 def send_raw(*pieces: bytes) -> Script:
-    """Answers the first request with these very bytes, and closes."""
+    """Send exactly these bytes as the response to the first request, and close."""
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -150,7 +150,7 @@ def send_raw(*pieces: bytes) -> Script:
 
 @asynccontextmanager
 async def serve_tls_once(context: ssl.SSLContext) -> AsyncIterator[int]:
-    """One connection to OpenSSL's own way of failing: asyncio closes without sending the alert."""
+    """Accept one connection with OpenSSL itself: asyncio closes without sending the alert."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(10)
 
@@ -172,7 +172,7 @@ async def serve_tls_once(context: ssl.SSLContext) -> AsyncIterator[int]:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port on which nobody listens (now)."""
+    """Return a port on which no process listens now."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.bind((host, 0))
@@ -181,7 +181,7 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 @contextmanager
 def full_backlog() -> Iterator[int]:
-    """A port whose queue of connections is full: the kernel drops what comes, and a connect waits (listen(2))."""
+    """A port with a full backlog: the kernel drops new connections, and connect() waits (listen(2))."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)

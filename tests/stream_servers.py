@@ -1,4 +1,4 @@
-"""A peer that plays a part by lines: what it says, when it listens, where it goes over to TLS.
+"""A scripted peer of a line protocol: what it sends, when it reads, where it starts TLS.
 
 part = Part(b"220 hello\r\n", LINE, b"220 go\r\n", server_context, LINE)
 async with serve(part.play) as server: ...
@@ -13,8 +13,8 @@ from tests.servers import Peer
 
 
 class Act(Enum):
-    LINE = auto()  # hear one
-    END = auto()  # hear the peer close its side
+    LINE = auto()  # read one
+    END = auto()  # read until the client closes its side
     HANG = auto()
     RESET = auto()
 
@@ -27,7 +27,7 @@ class Part:
         self._acts = acts
         self.heard: list[bytes] = []
         self.is_over = asyncio.Event()
-        """Set when the part was played to its end, or could not be."""
+        """Set when the script has ended or has failed."""
 
     async def play(self, peer: Peer) -> None:
         try:

@@ -1,4 +1,4 @@
-"""What tests of the types `unit` and `timer` share: a bus, a systemd on it, and monitors as a file configures them."""
+"""Shared by the tests of the types `unit` and `timer`: a bus with a fake systemd, and monitors read from a file."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +17,7 @@ from tests.fakes import FakeClock, fake_tools, monitor_settings
 
 
 class MovedClock(SystemClock):
-    """Time can be moved on."""
+    """A clock that a test can advance."""
 
     def __init__(self) -> None:
         self.ahead_s = 0.0
@@ -30,7 +30,7 @@ class MovedClock(SystemClock):
 
 
 class Bench:
-    """One host: `systemd`, and `units` by which monitors ask it."""
+    """One host: its `systemd`, and the client `units` of monitors."""
 
     def __init__(self, folder: Path, daemon: Daemon, systemd: FakeSystemd, units: Units) -> None:
         self._folder = folder
@@ -41,7 +41,7 @@ class Bench:
     def monitor(
         self, keys: str, *up_when: str, clock: Clock | None = None, timeout_s: float = 20.0
     ) -> Monitor[Any]:
-        """As [monitors.one] says, with these conditions; neither started nor checked."""
+        """Construct the monitor [monitors.one] with these conditions. It is neither started nor checked."""
         settings = self.settings(keys, *up_when, timeout_s=timeout_s)
         kind = monitor_type(settings.type_name)
         assert kind is not None
@@ -63,7 +63,7 @@ class Bench:
 
 
 class Started:
-    """A monitor in force: counts how often it wanted to be checked."""
+    """A started monitor: counts how often it asked to be checked."""
 
     def __init__(self, monitor: Monitor[Any]) -> None:
         self.monitor = monitor
@@ -75,7 +75,7 @@ class Started:
         self.woken += 1
 
     async def heard(self) -> None:
-        """Until it has wanted to be checked since this was last waited for."""
+        """Wait until it has asked to be checked since the last call."""
         await until(lambda: self.woken > self._noted)
         self._noted = self.woken
 

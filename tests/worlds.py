@@ -16,7 +16,7 @@ from monitord.dispatch import Sink
 from monitord.history import History, HistorySettings, Kept
 from monitord.model import Incident, Reason, State, Transition, Verdict
 from monitord.monitors import Monitor
-from monitord.settings import LimitSettings, Settings
+from monitord.settings import LimitSettings, Settings, read_settings
 from tests.fakes import FakeClock, FakeMonitor, FakeSink, monitor_settings
 
 Act = Callable[[], Awaitable[Reason]]
@@ -48,14 +48,18 @@ class World(ApplicationContainer):
         *,
         clock: Clock | None = None,
         settings: Settings | None = None,
+        config: Path | None = None,
         history_path: Path | None = None,
         kept: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        super().__init__(settings or Settings(), environ={})
+        if config is None:
+            super().__init__(settings or Settings(), environ={})
+            self.override(ApplicationContainer.history_path, history_path)
+        else:
+            super().__init__(read_settings(config), config, environ={})
         self.override(ApplicationContainer.clock, clock or FakeClock())
         self.override(ApplicationContainer.origin, "here.example.org")
-        self.override(ApplicationContainer.history_path, history_path)
-        if history_path is None:
+        if self.history_path is None:
             self.override(ApplicationContainer.history, MemoryHistory(kept or {}, self.clock))
             self.override(ApplicationContainer.kept, Kept(own=dict(kept or {})))
         self.bad: dict[str, Reason] = {}

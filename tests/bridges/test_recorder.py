@@ -108,7 +108,7 @@ async def test_the_last_result_the_pause_and_the_memory_are_there_again(tmp_path
     path = tmp_path / "history.sqlite3"
 
     async def first(run: Run) -> None:
-        run.with_reason("web").kept = {"cursor": 7}
+        run.with_reason("web").state = {"cursor": 7}
         await run.check("web")
         run.dispatcher.pause("web", Pause("kim", run.clock.now(), "disk"))
 
@@ -119,8 +119,8 @@ async def test_the_last_result_the_pause_and_the_memory_are_there_again(tmp_path
         assert watched.state.last.observation.detail == "looked"
         assert watched.state.pause is not None
         assert (watched.state.pause.by, run.state("web")) == ("kim", State.PAUSED)
-        assert monitor.kept == {"cursor": 7}
-        assert monitor.heard == ["remember", "start"]
+        assert monitor.state == {"cursor": 7}
+        assert monitor.calls == ["restore_state", "start"]
 
     await in_a_run(path, first, is_killed=True)
     await in_a_run(path, second)

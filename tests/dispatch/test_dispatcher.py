@@ -459,7 +459,7 @@ def test_a_type_that_cannot_remember_stops_no_reload() -> None:
         made.add(Forgetful(monitor_settings("web"), tools))
         for timeout_s, kind in ((1.0, FakeMonitor), (1.5, Forgetful)):
             changed = kind(monitor_settings("web", timeout_s=timeout_s), tools)
-            changed.kept = {"known": True}
+            changed.state = {"known": True}
             made.dispatcher.apply(made.dispatcher.plan([changed.settings], lambda _, one=changed: one))  # type: ignore[misc] # a lambda's default
             await asyncio.sleep(20)
             assert changed.began
@@ -659,11 +659,11 @@ def test_a_monitor_that_wakes_is_checked_at_once_and_again_when_it_woke_during_i
 def test_a_changed_monitor_remembers_what_the_one_before_knew_and_then_starts() -> None:
     async def main() -> None:
         made = RunningWorld()
-        made.monitor("one").kept = {"pings": 3}
+        made.monitor("one").state = {"pings": 3}
         changed = FakeMonitor(monitor_settings("one", check_every_s=7.0), made.tools)
         made.dispatcher.apply(made.dispatcher.plan([changed.settings], lambda _: changed))
-        assert changed.kept == {"pings": 3}
-        assert changed.heard == ["remember", "start"]
+        assert changed.state == {"pings": 3}
+        assert changed.calls == ["restore_state", "start"]
         await made.close()
 
     run_in_fake_time(main)

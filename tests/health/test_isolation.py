@@ -328,3 +328,70 @@ def test_failure_is_fresh_until_the_window_is_over_and_not_after_it() -> None:
         for number in range(1, 5):
             isolation.record(f"m{number}", is_failing=True, at_s=at_s)
         assert isolation.is_isolated is is_isolated
+
+
+def test_failures_of_monitors_that_are_gone_do_not_count() -> None:
+    isolation = watching(10)
+    fail(isolation, *range(7))
+    isolation.configure({f"m{number}": 30.0 for number in range(6, 12)}, IsolationPolicy(0.8))
+    fail(isolation, 7, 8)
+    assert not isolation.is_isolated
+    assert not isolation.is_failing("m0")
+    isolation.forget("a monitor that was never seen")
+
+
+# What a failure counts for
+
+
+def test_monitor_that_was_down_before_is_not_fresh_any_more() -> None:
+    isolation = watching()
+    fail(isolation, 0)
+    isolation.record("m0", is_failing=True, at_s=60.0, was_down=True)
+    fail(isolation, *range(1, 8))
+    assert not isolation.is_isolated
+
+
+def test_monitor_that_passes_again_is_not_fresh_any_more() -> None:
+    isolation = watching()
+    fail(isolation, 0)
+    isolation.record("m0", is_failing=False, at_s=61.0)
+    fail(isolation, *range(1, 8))
+    assert not isolation.is_isolated
+
+
+def test_monitor_that_passed_and_fails_now_does_not_speak_against_isolation() -> None:
+    isolation = watching(100)
+    fail(isolation, 0)
+    for name in ("m1", "m2"):
+        isolation.record(name, is_failing=False, at_s=60.5)
+    fail(isolation, 1, 2, 3, 4)
+    assert isolation.is_suspected
+
+
+def test_latest_results_are_ordered_by_their_time() -> None:
+    """A monitor that passed earlier and begins to fail is among the latest from then on."""
+    isolation = watching(100)
+    fail(isolation, 99, at_s=50.0)  # an older failure, so that the first criterion is not met
+    for number in range(60):
+        isolation.record(f"m{number}", is_failing=False, at_s=60.0)
+    fail(isolation, *range(59, 43, -1))
+    isolation.record("m0", is_failing=False, at_s=70.0)
+    assert isolation.is_suspected
+
+
+def test_five_isolated_monitors_stay_isolated_while_they_fail() -> None:
+    isolation = watching(5)
+    fail(isolation, *range(5))
+    fail(isolation, *range(5), at_s=90.0)
+    assert isolation.is_isolated
+
+
+def test_failures_in_a_probe_are_counted_once_for_each_monitor() -> None:
+    isolation = probing()
+    for _ in range(3):
+        answer(isolation, "m1", is_failing=True)
+    answer(isolation, "m2")
+    suspected = [isolation.is_suspected]
+    answer(isolation, "m3")
+    suspected.append(isolation.is_suspected)
+    assert suspected == [True, False]

@@ -174,6 +174,10 @@ def read(tmp_path: Path, keys: str) -> Window:
             Window("x", 60.0, parse_calendar_event("22:00 UTC"), monitors=("unit:*",)),
         ),
         ("from = 2026-03-01T20:00:00Z\nduration = 60", Window("x", 60.0, begins_at=at("2026-03-01T20:00"))),
+        (
+            "from = 2026-03-01T20:00:00Z\nuntil = 2026-03-01T20:00:01Z",
+            Window("x", 1.0, begins_at=at("2026-03-01T20:00")),
+        ),
     ],
 )
 def test_every_key_is_read(tmp_path: Path, keys: str, window: Window) -> None:

@@ -55,8 +55,8 @@ async def test_a_message_becomes_one_mail_to_all(tmp_path: Path, tools: Notifier
     assert parsedate_to_datetime(mail["Date"]) == T0
     assert mail["Auto-Submitted"] == "auto-generated"
     assert mail.get_content().replace("\r\n", "\n") == MESSAGE.text
-    assert "EHLO here.example.org" in server.heard
-    assert [line for line in server.heard if line.startswith("RCPT")] == [
+    assert "EHLO here.example.org" in server.commands
+    assert [line for line in server.commands if line.startswith("RCPT")] == [
         "RCPT TO:<ops@example.org>", "RCPT TO:<kim@example.org>",
     ]  # fmt: skip
 
@@ -220,7 +220,7 @@ async def test_opportunistic_tls_that_fails_goes_on_in_the_clear_and_says_so(
         said = await deliver(ops)
     assert len(server.mails) == 1
     assert not server.was_encrypted
-    assert server.heard.count("STARTTLS") == 1
+    assert server.commands.count("STARTTLS") == 1
     assert re.search(f"^queued as 4711; sent unencrypted: STARTTLS failed: .*{why}", said)
     assert ops.warning is not None
     assert said.endswith(ops.warning)
@@ -293,7 +293,7 @@ def test_the_qualified_name_of_this_host_comes_from_files(
 async def test_the_name_sent_with_ehlo_can_be_configured(tmp_path: Path, tools: NotifierTools) -> None:
     async with mail_server() as server:
         await deliver(notifier(tmp_path, tools, server, 'helo_name = "mx.example.org"'))
-    assert [line for line in server.heard if line.startswith("EHLO")] == ["EHLO mx.example.org"]
+    assert [line for line in server.commands if line.startswith("EHLO")] == ["EHLO mx.example.org"]
 
 
 async def test_a_password_goes_only_to_whom_the_certificate_names(
@@ -316,7 +316,7 @@ ca_file = "{ca_file}"
             else:
                 with pytest.raises(DeliveryError, match="certificate"):
                     await deliver(ops)
-        assert (len(server.mails), any(line.startswith("AUTH") for line in server.heard)) == (
+        assert (len(server.mails), any(line.startswith("AUTH") for line in server.commands)) == (
             is_taken,
             is_taken,
         )

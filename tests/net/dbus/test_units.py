@@ -283,7 +283,7 @@ async def test_a_systemd_that_executes_itself_anew_is_subscribed_to_again(
     heard: list[UnitChange | None] = []
     following = units.follow(NGINX, heard.append)
     await until(lambda: heard)
-    await systemd.execute_anew()
+    await systemd.execute_again()
     await until(lambda: len(heard) == 2)
     await systemd.change(NGINX, "failed", "failed")
     await until(lambda: len(heard) == 3)
