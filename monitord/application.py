@@ -15,7 +15,7 @@ from monitord.bridges.alert_publisher import AlertPublisher, Standings
 from monitord.bridges.recorder import ISOLATION, Recorder
 from monitord.clock import Clock, LocalZone, SystemClock
 from monitord.container import Container, provide
-from monitord.control import Control, StatusNews
+from monitord.control import Control, StatusLineChanges
 from monitord.dispatch import (
     AutoUnits,
     CheckLog,
@@ -175,7 +175,7 @@ class ApplicationContainer(Container):
             self.recorder,  # the history, and the state that a restart finds again
             self.publisher,  # alerts; after the recorder, so that both are stored in one transaction
             self.silences,  # only moved when the wall clock is set
-            self.status_news,  # STATUS= for the service manager
+            self.status_line_changes,  # STATUS= for the service manager
             self.live,  # events for clients of the status socket
             self.unit_recoveries,  # automatic monitors of units that have been up for long
             self.read_model,  # what API, pages and metrics show
@@ -281,12 +281,12 @@ class ApplicationContainer(Container):
             alerts=self.alerts,
             notifier=self.notifier,
             clock=self.clock,
-            on_reload=(self.live.on_reload, self.read_model.on_reload, self.status_news.on_reload),
+            on_reload=(self.live.on_reload, self.read_model.on_reload, self.status_line_changes.on_reload),
         )
 
     @provide
-    def status_news(self) -> StatusNews:
-        return StatusNews()
+    def status_line_changes(self) -> StatusLineChanges:
+        return StatusLineChanges()
 
     @provide
     def watchdog(self) -> Watchdog:

@@ -68,7 +68,7 @@ async def running(tmp_path: Path, text: str = GOOD) -> AsyncIterator[Running]:
         service = ServiceEnvironment(notify_socket=manager.address)
         container = ApplicationContainer(read_settings(config), config, service)
         container.dispatcher.start()
-        container.control.begin()
+        container.control.apply_first()
         container.control.mark_running()
         try:
             yield Running(config, container, manager)
@@ -102,7 +102,7 @@ async def test_a_history_that_cannot_be_written_shows_in_the_status_of_the_unit(
     async with running(tmp_path, f'[history]\ndirectory = "{tmp_path}/file"\n{GOOD}') as it:
         assert "history" not in it.control.status_line()
         it.container.history.open()
-        assert "; history is not written: " in it.control.status_line()
+        assert "; history cannot be written: " in it.control.status_line()
         await it.container.history.close(1.0)
 
 
@@ -135,7 +135,7 @@ async def test_what_only_a_restart_takes_is_said_to_the_journal_and_to_whoever_a
             True,
             "3 unchanged; [status] and [history] at the next restart",
         )
-        assert "what has changed in [status] and [history] is taken at the next restart" in caplog.text
+        assert "changes of [status] and [history] will be applied at the next restart" in caplog.text
         # It holds until there is a restart, or nothing to take.
         assert "at the next restart" in (await it.control.reload("a test")).summary
         it.config.write_text(GOOD)
@@ -174,7 +174,7 @@ async def test_the_manager_is_told_of_reload_and_always_of_its_end(tmp_path: Pat
             assert "RELOADING=1" in notifications[0]
             assert "MONOTONIC_USEC=" in notifications[0]
             assert "READY=1" in notifications[-1]
-            assert ("refused" in notifications[-1]) == (text != CHANGED)
+            assert ("rejected" in notifications[-1]) == (text != CHANGED)
 
 
 async def test_reloads_come_one_after_the_other(tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ async def test_a_ping_reaches_its_monitor_and_no_other(tmp_path: Path) -> None:
         it.control.ping("job", Ping(exit_status=4), "a test")
         result = await it.control.check_now("job", "a test")
         assert (result.verdict, result.observation.reason) == (Verdict.FAIL, Reason.HEARTBEAT_FAILED)
-        with pytest.raises(ControlError, match="kept is of type http and takes no pings; write type"):
+        with pytest.raises(ControlError, match="kept has type http, which does not accept pings; write type"):
             it.control.ping("kept", Ping(), "a test")
         with pytest.raises(KeyError):
             it.control.ping("nobody", Ping(), "a test")
@@ -282,12 +282,12 @@ async def test_a_change_of_who_is_told_is_said_and_in_force(tmp_path: Path) -> N
     async with running(tmp_path) as it:
         ops = '[notifiers.ops]\ncommand = ["/bin/true"]\n'
         it.config.write_text(GOOD + ops)
-        assert (await it.control.reload("test")).summary == "3 unchanged; who is told has changed"
+        assert (await it.control.reload("test")).summary == "3 unchanged; notifiers or routes changed"
         (worker,) = it.container.alerts.workers.values()
         assert (await it.control.reload("test")).summary == "3 unchanged"
         assert it.container.alerts.workers["ops"] is worker
         it.config.write_text(GOOD + ops + 'group_wait = "1s"\n')
-        assert (await it.control.reload("test")).summary == "3 unchanged; who is told has changed"
+        assert (await it.control.reload("test")).summary == "3 unchanged; notifiers or routes changed"
         assert it.container.alerts.workers["ops"] is not worker
         it.config.write_text(GOOD + ops + "fallback = 3\n")
         assert not (await it.control.reload("test")).ok

@@ -61,7 +61,7 @@ def continued(tmp_path: Path) -> Iterator[World]:
 async def test_states_alerts_and_interventions_continue(tmp_path: Path) -> None:
     with continued(tmp_path) as world:
         world.open_history()
-        world.control.begin()
+        world.control.apply_first()
         watched = world.dispatcher.watched
         assert {name: world.state(name) for name in watched} == {
             "gone": State.DOWN,

@@ -36,9 +36,9 @@ def test_pause_and_resume_are_told_with_who_and_why(caplog: pytest.LogCaptureFix
     async def main(there: RunningWorld, interventions: Interventions) -> None:
         there.monitor("web")
         interventions.pause("web", KIM, "disk swap")
-        assert there.dispatcher.health_counts() == {State.PAUSED: 1}
+        assert there.dispatcher.state_counts() == {State.PAUSED: 1}
         interventions.resume("web", KIM)
-        assert there.dispatcher.health_counts() == {State.PENDING: 1}
+        assert there.dispatcher.state_counts() == {State.PENDING: 1}
         with pytest.raises(KeyError):
             interventions.pause("nobody", KIM, None)
 

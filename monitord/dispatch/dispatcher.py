@@ -107,7 +107,7 @@ class Dispatcher:
         """How long the earliest alarm is overdue, for the watchdog. A check that is queued for a slot is not."""
         return self._alarms.overdue_s()
 
-    def health_counts(self) -> Counter[State]:
+    def state_counts(self) -> Counter[State]:
         """The number of monitors in each state."""
         return Counter(watched.state.effective for watched in self.watched.values())
 

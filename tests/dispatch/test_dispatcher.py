@@ -621,7 +621,7 @@ def test_fail_after_one_is_believed_at_once() -> None:
         made.add(FakeMonitor(settings, made.tools, answers(Reason.REFUSED)))
         await asyncio.sleep(10)
         assert [transition.after for transition in made.transitions] == [State.DOWN]
-        assert made.dispatcher.health_counts()[State.DOWN] == 1
+        assert made.dispatcher.state_counts()[State.DOWN] == 1
         await made.close()
 
     run_in_fake_time(main)

@@ -129,4 +129,4 @@ def assert_everybody_is_told(monitord: Installed, since: int) -> None:
     eventually(lambda: "refused" in monitord.machine.show("monitord.service", "StatusText"))
     assert "refused" in monitord.systemctl("status", "monitord.service").stdout
     entries = monitord.machine.journal("--unit=monitord", "--priority=err", since=since)
-    assert [entry for entry in entries if "reload refused" in str(entry["MESSAGE"])], entries
+    assert [entry for entry in entries if "reload rejected" in str(entry["MESSAGE"])], entries

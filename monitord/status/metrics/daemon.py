@@ -40,7 +40,7 @@ def own_metrics(sources: MetricsSources) -> Iterator[Metric]:
 
 
 def _monitors(sources: MetricsSources) -> Iterator[Metric]:
-    counts = sources.dispatcher.health_counts()
+    counts = sources.dispatcher.state_counts()
     watched = sources.dispatcher.watched.values()
     yield _by(
         "monitord_monitors",

@@ -49,7 +49,7 @@ class DaemonStatus:
 
     def current(self) -> Json:
         dispatcher, pulse, lateness = self._dispatcher, self._pulse, self._dispatcher.lateness
-        counts, stats = dispatcher.health_counts(), self._history.stats()
+        counts, stats = dispatcher.state_counts(), self._history.stats()
         return {
             "state": self._control.state,
             "worst_state": next((state for state in WORST_FIRST if counts[state]), State.UP).value,
