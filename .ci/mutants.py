@@ -24,7 +24,7 @@ ROOMS = {
     "alerts": (["monitord/alerts/*.py"], ["tests/alerts", "tests/bridges/test_alert_publisher.py"]),
     "dispatch": (
         [f"monitord/dispatch/{name}.py" for name in ("schedule", "judging", "alarms", "cycle")],
-        [f"tests/dispatch/test_{name}.py" for name in ("schedule", "judging", "cycle", "dispatcher")],
+        [f"tests/dispatch/test_{name}.py" for name in ("schedule", "judging", "alarms", "cycle")],
     ),
 }
 COPIED = ("monitord", "tests", "docs", "etc", "pyproject.toml")
