@@ -1,8 +1,8 @@
-"""Debian machines to test in: a root folder per suite, copied for each use and booted as a container.
+"""Debian machines for the tests: a root directory for each suite, copied for each use and booted as a container.
 
-The roots are made by mmdebstrap once and kept under .cache/system; what is installed later inside is fetched
-into their package cache then, because a booted machine has no network but its own loopback. A container lives
-at most as long as this process: systemd-nspawn is started so that the kernel ends it with us.
+mmdebstrap makes the roots once, below .cache/system, and fetches packages that are installed later into their package
+cache, because a booted machine has loopback as its only network. A container never outlives this process: the kernel
+kills systemd-nspawn with it (PR_SET_PDEATHSIG).
 """
 
 import fcntl
@@ -25,16 +25,16 @@ FILES = Path(__file__).resolve().parent / "files"
 
 SUITES = ("bookworm", "trixie")
 
-# A root is remade when its recipe changes: raise this with a change that the package lists do not show.
+# A root is rebuilt when its recipe changes. Raise this number with a change outside the package lists.
 RECIPE = 2
-# Only what has gone wrong takes as long as these say: a machine of two cores may be busy with much else.
+# Only a failure takes this long; the limits are generous because a machine of two cores may be busy.
 WITHIN_S = 60
 BOOT_WITHIN_S = 180
 STOP_WITHIN_S = 90
 COMMAND_WITHIN_S = 300
 DOWNLOAD_WITHIN_S = 900
 
-# What a machine starts with. No Python: the package must bring all it needs.
+# The packages of a new machine. No Python: the package must depend on everything that it needs.
 MACHINE_PACKAGES = ("ca-certificates", "curl", "dbus", "man-db", "procps", "systemd-sysv")
 
 Answer = TypeVar("Answer")
@@ -42,7 +42,7 @@ Completed = subprocess.CompletedProcess[str]
 
 
 class CommandFailedError(AssertionError):
-    """A command ended otherwise than the test says; shows all it printed."""
+    """A command ended with another status than expected. Shows its output."""
 
     def __init__(self, completed: Completed) -> None:
         self.completed = completed
@@ -53,7 +53,7 @@ class CommandFailedError(AssertionError):
 def command(
     *words: str | Path, within_s: float = COMMAND_WITHIN_S, ok: bool = True, text: str = ""
 ) -> Completed:
-    """Run words on the host; with `ok`, a status other than 0 is an error."""
+    """Run a command on the host. Raises CommandFailedError for a status other than 0 if `ok`."""
     completed = subprocess.run(
         [str(word) for word in words],
         input=text,
@@ -68,7 +68,7 @@ def command(
 
 
 def eventually(question: Callable[[], Answer], *, within_s: float = WITHIN_S, every_s: float = 0.1) -> Answer:
-    """The first true answer; asks until one comes or time is up, then fails and shows the last one."""
+    """Ask until the answer is true, and return it. Fails after `within_s` and shows the last answer."""
     deadline = time.monotonic() + within_s
     while True:
         answer = question()
@@ -80,7 +80,7 @@ def eventually(question: Callable[[], Answer], *, within_s: float = WITHIN_S, ev
 
 @contextmanager
 def alone(name: str) -> Iterator[None]:
-    """Wait until no other process does the same."""
+    """Hold the lock of this name, which only one process can."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -90,7 +90,7 @@ def alone(name: str) -> Iterator[None]:
 def base_root(
     suite: str, purpose: str, packages: Sequence[str], *, variant: str, fetched: Sequence[str] = ()
 ) -> Path:
-    """The root of a suite with these packages installed and those fetched, made when there is none yet."""
+    """Return the root of a suite with `packages` installed and `fetched` downloaded; make it if it does not exist."""
     recipe = json.dumps([RECIPE, suite, variant, sorted(packages), sorted(fetched)])
     name = f"{suite}-{purpose}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     root = CACHE / "base" / name
@@ -101,18 +101,18 @@ def base_root(
         for outdated in root.parent.glob(f"{suite}-{purpose}-*"):
             remove(outdated)
         unfinished = root.with_name(f"{name}.unfinished")
-        # mmdebstrap's own apt has no Recommends; the one inside is asked as a user of the machine would ask it.
+        # mmdebstrap's own apt ignores Recommends; the apt inside behaves as on any machine.
         apt = 'chroot "$1" env --unset=APT_CONFIG DEBIAN_FRONTEND=noninteractive apt-get --yes --quiet'
         hooks = ['rm -f "$1"/etc/apt/apt.conf.d/99mmdebstrap', f"{apt} clean"]
         if fetched:
             hooks.append(f"{apt} --download-only --install-recommends install {shlex.join(fetched)}")
         command(
-            # What it mounts while it works is gone with its namespace, whatever happens.
+            # Its mounts disappear with its namespace in any case.
             *("unshare", "--mount", "--propagation=private"),
             "mmdebstrap",
             f"--variant={variant}",
             f"--include={','.join(packages)}",
-            # The lists stay, so that apt inside knows what is fetched.
+            # The package lists stay, so that apt inside knows the fetched packages.
             "--skip=cleanup/apt",
             *(f"--customize-hook={hook}" for hook in hooks),
             suite,
@@ -124,7 +124,7 @@ def base_root(
 
 
 def copy_of(root: Path, place: Path) -> Path:
-    """A copy of a root to write in, at an empty place."""
+    """Copy a root to `place`, which is emptied before."""
     remove(place)
     place.parent.mkdir(parents=True, exist_ok=True)
     command("cp", "--archive", "--one-file-system", "--reflink=auto", "--no-target-directory", root, place)
@@ -132,7 +132,7 @@ def copy_of(root: Path, place: Path) -> Path:
 
 
 def remove(root: Path) -> None:
-    """Take away a root with all that is in it, /var/lib/private included."""
+    """Remove a root, including /var/lib/private."""
     if root.exists():
         command("rm", "--recursive", "--force", "--one-file-system", root)
 
@@ -145,7 +145,7 @@ def run_in_root(
     within_s: float = COMMAND_WITHIN_S,
     ok: bool = True,
 ) -> Completed:
-    """Run words in a root that is not booted: a clean environment, the loopback as the only network."""
+    """Run a command in a root that is not booted, with a clean environment and loopback as the only network."""
     return command(
         "setpriv",
         "--pdeathsig=KILL",
@@ -167,9 +167,9 @@ def run_in_root(
 
 
 def cgroup_place(name: str) -> Path:
-    """Where a control group of that name is made, below the one that this process is in.
+    """Return the path of a control group of this name below that of this process.
 
-    systemd-nspawn starts from the place in the unified hierarchy, which lies aside where the old ones are in use.
+    systemd-nspawn uses the unified hierarchy, which is mounted at another path where the legacy hierarchies are in use.
     """
     lines = [line.split(":", maxsplit=2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
     here = {controllers: path.lstrip("/") for _, controllers, path in lines}[""]
@@ -178,7 +178,7 @@ def cgroup_place(name: str) -> Path:
 
 
 class Machine:
-    """A booted Debian: a root of its own, systemd as PID 1, the loopback as the only network."""
+    """A booted Debian with its own root, systemd as PID 1, and loopback as the only network."""
 
     def __init__(self, root: Path, suite: str) -> None:
         self.root = root
@@ -195,9 +195,9 @@ class Machine:
         self.power_off()
 
     def boot(self) -> None:
-        """Start the container and wait until systemd says that it is up.
+        """Start the container and wait until systemd has started it.
 
-        It has a control group of its own: two machines in the same one would see and kill each other's services.
+        It has its own control group: two machines in one group would kill each other's services.
         """
         self._cgroup.mkdir(exist_ok=True)
         console = (self.root.parent / f"{self.root.name}.console").open("wb")
@@ -208,7 +208,7 @@ class Machine:
                     *("setpriv", "--pdeathsig=KILL", "systemd-nspawn", f"--directory={self.root}", "--boot"),
                     *("--register=no", "--keep-unit", "--private-network", "--console=pipe"),
                 ],
-                # systemd 257 wants a cgroup2 mount of its own, whatever the host has.
+                # systemd 257 needs its own cgroup2 mount, whatever the host has.
                 env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=console,
@@ -235,11 +235,11 @@ class Machine:
         return state in {"running", "degraded"}
 
     def power_off(self) -> None:
-        """Shut down in good order; by force when that takes too long."""
+        """Shut down cleanly; kill the machine if that takes too long."""
         if self._nspawn is None:
             return
         try:
-            # The signal by which a service manager asks a container's PID 1 to power off.
+            # SIGRTMIN+4 asks PID 1 to power off (systemd(1)).
             os.kill(self._init_pid, signal.SIGRTMIN + 4)
             self._nspawn.wait(STOP_WITHIN_S)
         except (ProcessLookupError, subprocess.TimeoutExpired):
@@ -248,7 +248,7 @@ class Machine:
             self.kill()
 
     def kill(self) -> None:
-        """End the container at once; safe to call twice."""
+        """Kill the container. May be called twice."""
         if self._nspawn is not None:
             self._nspawn.kill()
             self._nspawn.wait()
@@ -262,13 +262,13 @@ class Machine:
     def run(
         self, *words: str, user: str = "", within_s: float = COMMAND_WITHIN_S, ok: bool = True, text: str = ""
     ) -> Completed:
-        """Run words as root, or as a user with the groups of that user, in the booted machine."""
+        """Run a command in the booted machine, as root or as `user` with the groups of that user."""
         as_user = ("setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--") if user else ()
         return command(*self.entrance, *as_user, *words, within_s=within_s, ok=ok, text=text)
 
     @property
     def entrance(self) -> tuple[str, ...]:
-        """What to put before a command line of the host, so that it runs inside."""
+        """The prefix that runs a command line of the host inside the machine."""
         return (
             *("nsenter", f"--target={self._init_pid}", "--all", "--"),
             *("env", "--ignore-environment", "--chdir=/", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"),
@@ -282,7 +282,7 @@ class Machine:
         )
 
     def shell(self, script: str, *, ok: bool = True, within_s: float = COMMAND_WITHIN_S) -> str:
-        """The standard output of a few lines of shell, which end at the first error."""
+        """Run a shell script that ends at the first error. Returns its standard output."""
         return self.run("sh", "-euc", script, ok=ok, within_s=within_s).stdout
 
     def show(self, unit: str, name: str) -> str:
@@ -291,39 +291,37 @@ class Machine:
 
     def has_package(self, name: str) -> bool:
         """Whether a package is installed."""
-        said = self.run("dpkg-query", "--show", "--showformat=${db:Status-Status}", name, ok=False)
-        return said.stdout == "installed"
+        result = self.run("dpkg-query", "--show", "--showformat=${db:Status-Status}", name, ok=False)
+        return result.stdout == "installed"
 
     def write(self, path: str, content: str, mode: int = 0o644) -> None:
-        """Put a file into the machine, owned by root."""
+        """Write a file in the machine, owned by root."""
         inside = self.root / path.lstrip("/")
         inside.parent.mkdir(parents=True, exist_ok=True)
         inside.write_text(content)
         inside.chmod(mode)
 
     def copy(self, program: Path, path: str) -> None:
-        """Put a program of the host into the machine."""
+        """Copy a program of the host into the machine."""
         inside = self.root / path.lstrip("/")
         inside.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(program, inside)
 
     def files(self) -> set[str]:
-        """Every path of the root's file system, for a comparison of before and after."""
+        """List every path of the root file system, to compare before and after."""
         return set(self.run("find", "/", "-xdev", "-print").stdout.splitlines())
 
     def now_in_journal(self) -> int:
-        """The time of the journal's newest entry, for `journal(since=…)`."""
+        """Return the time of the newest journal entry, for `journal(since=…)`."""
         self.run("journalctl", "--sync")
         newest = self.run("journalctl", "--lines=1", "--output=json", "--quiet").stdout
         return int(json.loads(newest)["__REALTIME_TIMESTAMP"])
 
     def journal(self, *matches: str, since: int = 0) -> list[dict[str, Any]]:
-        """The entries that match and came later, oldest first, each as its fields; what was sent by now is among them.
-
-        Not by --after-cursor: in systemd 252 it leaves out the first entry that matches.
-        """
+        """Return the fields of all matching entries after `since`, oldest first, including those sent just now."""
         self.run("journalctl", "--sync")
+        # Not --after-cursor, which skips the first matching entry in systemd 252.
         from_then = f"--since=@{since // 1_000_000}"
-        said = self.run("journalctl", "--output=json", "--all", "--quiet", from_then, *matches)
-        entries = [json.loads(line) for line in said.stdout.splitlines()]
+        result = self.run("journalctl", "--output=json", "--all", "--quiet", from_then, *matches)
+        entries = [json.loads(line) for line in result.stdout.splitlines()]
         return [entry for entry in entries if int(entry["__REALTIME_TIMESTAMP"]) > since]

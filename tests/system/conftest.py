@@ -1,4 +1,4 @@
-"""Machines for the tests: one per suite that has the package installed, and fresh ones for what changes it."""
+"""Machines for the tests: one with the package for each suite, and new ones for tests of the package itself."""
 
 import argparse
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from tests.system.bed import (
 from tests.system.installed import Installed
 from tests.system.packages import built, names_in, prepare_source, the_deb
 
-# The suite whose build is installed in both: one package serves both Debians.
+# The suite whose build is installed in both releases: there is one package for both.
 BUILT_IN = "bookworm"
 
 
@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Under xdist the first process takes the source, and the workers are told where it is.
+    # Under xdist the controller prepares the source, and passes its path to the workers.
     if hasattr(config, "workerinput"):
         config.option.source = config.workerinput["source"]
     elif not config.option.collectonly:
@@ -42,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_configure_node(node: Any) -> None:
-    """xdist's: what a worker is given."""
+    """Pass the source to a worker (hook of xdist)."""
     node.workerinput["source"] = node.config.option.source
 
 
@@ -50,17 +50,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "suite" in metafunc.fixturenames:
         wanted = metafunc.config.getoption("suite")
         suites = SUITES if wanted == "all" else (wanted,)
-        # One process per suite, as each has one installed machine that its tests share.
+        # One process for each suite, whose tests share one installed machine.
         values = [pytest.param(suite, marks=pytest.mark.xdist_group(suite)) for suite in suites]
         metafunc.parametrize("suite", values, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
 def suite(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The name of the Debian release, which is this process's alone."""
+    """The name of the Debian release. Only this process uses its machines."""
     name: str = request.param
     with alone(f"suite-{name}"):
-        # A run that was killed left its copies; a kept root is the only one to stay.
+        # A killed run has left its copies. Only a kept root stays.
         for left in (CACHE / "run" / name).glob("*"):
             if left.name != "installed":
                 remove(left)
@@ -75,27 +75,27 @@ def source(pytestconfig: pytest.Config) -> Path:
 
 @pytest.fixture(scope="session")
 def deb(source: Path, pytestconfig: pytest.Config) -> Path:
-    """The package as it would be shipped."""
+    """The package as it is released."""
     return the_deb(built(source, BUILT_IN, with_tests=not pytestconfig.getoption("keep")))
 
 
 @pytest.fixture(scope="session")
 def bare_root(suite: str) -> Path:
-    """A small Debian without Python; what monitord brings along is fetched but not installed."""
+    """A small Debian without Python. The dependencies of monitord are fetched, but not installed."""
     fetched = [*names_in("Depends"), *names_in("Recommends"), "bash-completion", "nginx", "apache2", "caddy"]
     return base_root(suite, "bare", MACHINE_PACKAGES, variant="minbase", fetched=fetched)
 
 
 @pytest.fixture(scope="session")
 def ready_root(suite: str) -> Path:
-    """A Debian that has all that monitord brings along, so that what an installation changes is monitord's own."""
+    """A Debian with the dependencies of monitord, so that an installation adds only the files of monitord."""
     packages = [*MACHINE_PACKAGES, *names_in("Depends"), *names_in("Recommends")]
     return base_root(suite, "ready", packages, variant="minbase", fetched=["autopkgtest", "dpkg-dev"])
 
 
 @pytest.fixture
 def fresh_machine(suite: str, ready_root: Path, deb: Path) -> Iterator[Machine]:
-    """A booted machine on which monitord was never installed; the package waits in /root."""
+    """A booted machine on which monitord was never installed, with the package in /root."""
     root = copy_of(ready_root, CACHE / "run" / suite / "fresh")
     try:
         copy_in(deb, root)
@@ -109,7 +109,7 @@ def fresh_machine(suite: str, ready_root: Path, deb: Path) -> Iterator[Machine]:
 def installed_machine(
     suite: str, bare_root: Path, deb: Path, pytestconfig: pytest.Config
 ) -> Iterator[Machine]:
-    """A booted machine with the package installed, shared by all tests that leave it as they found it."""
+    """A booted machine with the package, shared by all tests that leave it unchanged."""
     keep: bool = pytestconfig.getoption("keep")
     root = CACHE / "run" / suite / "installed"
     if not (keep and root.exists()):
@@ -130,19 +130,19 @@ def installed_machine(
 
 @pytest.fixture
 def monitord(installed_machine: Machine) -> Installed:
-    """The running service with a configuration that watches the local web server, whatever the last test left."""
+    """The running service with a monitor of the local web server; the previous test has no effect on it."""
     installed = Installed(installed_machine)
     installed.reset()
     return installed
 
 
 def copy_in(deb: Path, root: Path) -> None:
-    """Put the package where `install` looks for it, and nothing older beside it."""
+    """Copy the package to where `install` finds it, and remove older ones."""
     for outdated in (root / "root").glob("monitord_*.deb"):
         outdated.unlink()
     (root / "root" / deb.name).write_bytes(deb.read_bytes())
 
 
 def install(machine: Machine) -> None:
-    """As a person would; the same version again when a kept root has it."""
+    """Install the package with apt; a kept root may have the same version already."""
     machine.shell("apt install --yes --reinstall /root/monitord_*.deb", within_s=300)

@@ -1,4 +1,4 @@
-"""The installed service as an administrator handles it: files, systemctl, curl, monitorctl, the journal."""
+"""The installed service as an administrator uses it: files, systemctl, curl, monitorctl, journalctl."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from tests.system.bed import FILES, WITHIN_S, Completed, Machine, eventually
 SOCKET = "/run/monitord/status.sock"
 FRAGMENT = "/etc/monitord.d/test.toml"
 
-# Quick, so that a test sees several checks in a moment; not so short that a machine under load is taken for an outage.
+# Short, so that a test sees several checks soon; long enough that a check does not time out on a busy machine.
 WATCHING = """\
 [monitors.web]
 url = "http://127.0.0.1:8080/ok"
@@ -38,15 +38,15 @@ timeout = "400ms"
 
 @dataclass
 class Clients:
-    """What became of the requests, once they have ended."""
+    """The counts of all requests, after the end."""
 
     answered: int = 0
     failed: list[str] = field(default_factory=list)
 
 
 @contextmanager
-def asking_all_the_time(machine: Machine) -> Iterator[Clients]:
-    """Requests to the status socket, one after the other, each on a connection of its own, while the block runs."""
+def constant_requests(machine: Machine) -> Iterator[Clients]:
+    """Send requests to the status socket, one after the other on new connections, while the block runs."""
     machine.write("/usr/local/lib/web/clients.py", (FILES / "clients.py").read_text())
     asking = subprocess.Popen(
         [*machine.entrance, "python3", "/usr/local/lib/web/clients.py"],
@@ -67,13 +67,13 @@ def asking_all_the_time(machine: Machine) -> Iterator[Clients]:
 
 
 class Installed:
-    """What a test asks of the service, in the words of the test."""
+    """The service on a machine."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
 
     def reset(self) -> None:
-        """Only the web server watched, no drop-in, nothing known of before, a fresh start."""
+        """Start the service without drop-ins and stored state, with the web server as its only monitor."""
         self.machine.shell(
             "rm -rf /etc/monitord.d/* /etc/systemd/system/monitord.service.d /run/systemd/system/monitord.service.d"
             " && systemctl daemon-reload && systemctl stop monitord.service && rm -rf /var/lib/monitord/*"
@@ -83,7 +83,7 @@ class Installed:
         self.machine.run("systemctl", "start", "monitord.socket", "monitord.service")
 
     def configure(self, text: str) -> None:
-        """Replace the fragment that the tests own."""
+        """Replace the configuration file of the tests."""
         self.machine.write(FRAGMENT, text)
 
     def systemctl(self, *words: str, ok: bool = True) -> Completed:
@@ -102,7 +102,7 @@ class Installed:
         return int(self.machine.show("monitord.service", "NRestarts"))
 
     def ask(self, path: str, *options: str, user: str = "", ok: bool = True) -> Completed:
-        """curl on the status socket; the HTTP status is the last line of the output."""
+        """Run curl on the status socket. The HTTP status is the last line of the output."""
         return self.machine.run(
             *("curl", "--silent", "--show-error", "--max-time", "60", "--unix-socket", SOCKET),
             *("--write-out", "\\n%{http_code}", *options, f"http://localhost{path}"),
@@ -111,30 +111,30 @@ class Installed:
         )
 
     def get(self, path: str) -> Any:
-        """The JSON of a page that must be there."""
+        """Return the JSON of a resource that must exist."""
         body, _, status = self.ask(path).stdout.rpartition("\n")
         assert status == "200", f"{path}: {status}\n{body}"
         return json.loads(body)
 
     def checks_of(self, name: str, since: int) -> list[dict[str, Any]]:
-        """The lines of one monitor's checks, without those of its changes of health."""
+        """Return the journal entries of the checks of a monitor, without its changes of state."""
         entries = self.machine.journal("--unit=monitord", f"MONITOR={name}", since=since)
         return [entry for entry in entries if is_check_line(entry)]
 
     def clients(self) -> AbstractContextManager[Clients]:
-        """See asking_all_the_time."""
-        return asking_all_the_time(self.machine)
+        """See constant_requests."""
+        return constant_requests(self.machine)
 
     def await_successor(self, before: int) -> None:
         """Wait until the manager has replaced a process."""
         eventually(lambda: self.pid not in {0, before} and self.state == "active", within_s=120)
 
     def await_check(self, name: str) -> dict[str, Any]:
-        """The next check of a monitor, as the journal has it."""
+        """Return the journal entry of the next check of a monitor."""
         since = self.machine.now_in_journal()
         return eventually(lambda: self.checks_of(name, since))[0]
 
 
 def is_check_line(entry: Mapping[str, Any]) -> bool:
-    """Whether an entry of the journal is the line of a plain check, which has no catalog entry."""
+    """Return whether a journal entry is that of a check, which has no catalog entry."""
     return "MONITOR_VERDICT" in entry and "MESSAGE_ID" not in entry

@@ -1,6 +1,6 @@
-"""The packages under test: built in a clean root of each suite, as a user, without a network.
+"""Build the packages under test in a clean root of each suite, as an unprivileged user, without network.
 
-The source is taken once for a run, so that all builds of the run are of the same files. A build is kept under the
+The source is prepared once for each run, so that all builds of a run have the same files. A build is stored under the
 digest of its source.
 """
 
@@ -14,12 +14,12 @@ BUILD_WITHIN_S = 2000
 
 
 def names_in(field: str) -> list[str]:
-    """The packages that a field of debian/control names."""
+    """List the packages in a field of debian/control."""
     return command(PROJECT / ".ci" / "install", "--names", field).stdout.split()
 
 
 def prepare_source() -> Path:
-    """A source package of the files as they are now, in a folder named by its digest, for the whole run."""
+    """Make the source package of the present files, in a directory named after its digest."""
     with alone("source"):
         unfinished = CACHE / "source" / "unfinished"
         remove(unfinished)
@@ -35,17 +35,17 @@ def prepare_source() -> Path:
 
 
 def build_root(suite: str) -> Path:
-    """A root with what debian/control says that a build needs, and no more."""
+    """Return a root with exactly the build dependencies in debian/control."""
     return base_root(suite, "build", names_in("Build-Depends"), variant="buildd")
 
 
 def built(source: Path, suite: str, *, with_tests: bool = True) -> Path:
-    """A folder with the .deb, .dsc, .changes and build log of a prepared source, built in that suite."""
+    """Return the directory with the .deb, .dsc, .changes and build log of a source; build it if necessary."""
     kind = "tested" if with_tests else "untested"
     done = CACHE / "packages" / suite / f"{source.name}-{kind}"
     failed = source / f"{suite}-{kind}.failed"
     with alone(f"build-{suite}-{kind}"):
-        # Once a run is enough to know.
+        # A failed build is not repeated in the same run.
         assert not failed.exists(), f"does not build: {failed.read_text()}"
         if not done.exists():
             try:
@@ -65,7 +65,7 @@ def build(
     folder: str = "/build",
     environment: tuple[str, ...] = (),
 ) -> None:
-    """Build in a fresh copy of the root; what comes out lands in the destination."""
+    """Build in a new copy of the root, and copy the result to the destination."""
     root = copy_of(build_root(suite), CACHE / "run" / suite / f"build-{destination.name}")
     try:
         inside = root / folder.lstrip("/")
@@ -94,13 +94,13 @@ def build(
 
 
 def the_deb(folder: Path) -> Path:
-    """The one binary package in a folder."""
+    """Return the binary package in a directory."""
     (deb,) = folder.glob("monitord_*_all.deb")
     return deb
 
 
 def next_version(deb: Path, destination: Path) -> Path:
-    """The same package as a later version, for upgrades: the program says so as well."""
+    """Make the same package with a later version, for upgrades; the program reports that version."""
     tree = destination / "next"
     command("dpkg-deb", "--raw-extract", deb, tree)
     control = tree / "DEBIAN" / "control"

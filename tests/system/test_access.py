@@ -1,4 +1,4 @@
-"""Who may ask on the status socket, and who may change something."""
+"""Permissions on the status socket: reading, and making changes."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ OUTSIDER = "lou"
 
 @pytest.fixture
 def users(monitord: Installed) -> Iterator[None]:
-    """A member of the group monitord, and somebody who is not."""
+    """A member of the group monitord, and another user."""
     monitord.machine.shell(
         f"id {MEMBER} >/dev/null 2>&1 || useradd --create-home {MEMBER}; usermod --append --groups monitord {MEMBER};"
         f"id {OUTSIDER} >/dev/null 2>&1 || useradd --create-home {OUTSIDER}"
@@ -22,7 +22,7 @@ def users(monitord: Installed) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("users")
-def test_member_of_the_group_asks_and_acts(monitord: Installed) -> None:
+def test_member_of_the_group_reads_and_changes(monitord: Installed) -> None:
     assert status_of(monitord, "/status", MEMBER) == "200"
     assert status_of(monitord, "/reload", MEMBER, "--request", "POST") == "200"
     assert status_of(monitord, "/monitors/web/check", MEMBER, "--request", "POST") == "200"
@@ -30,16 +30,16 @@ def test_member_of_the_group_asks_and_acts(monitord: Installed) -> None:
 
 
 @pytest.mark.usefixtures("users")
-def test_outsider_is_refused_by_the_socket(monitord: Installed) -> None:
+def test_other_user_cannot_open_the_socket(monitord: Installed) -> None:
     assert monitord.ask("/status", user=OUTSIDER, ok=False).returncode != 0
-    said = monitord.machine.run("monitorctl", "status", user=OUTSIDER, ok=False)
-    assert said.returncode == 3
-    assert "permission denied" in said.stderr.lower()
+    result = monitord.machine.run("monitorctl", "status", user=OUTSIDER, ok=False)
+    assert result.returncode == 3
+    assert "permission denied" in result.stderr.lower()
 
 
 @pytest.mark.usefixtures("users")
-def test_outsider_who_gets_in_may_read_and_not_change(monitord: Installed) -> None:
-    """As where an administrator opens the socket to all."""
+def test_other_user_with_access_to_the_socket_reads_and_cannot_change(monitord: Installed) -> None:
+    """As where an administrator allows all users to open the socket."""
     monitord.machine.run("chmod", "0666", "/run/monitord/status.sock")
     try:
         assert status_of(monitord, "/status", OUTSIDER) == "200"
@@ -50,17 +50,17 @@ def test_outsider_who_gets_in_may_read_and_not_change(monitord: Installed) -> No
 
 
 @pytest.mark.usefixtures("users")
-def test_anybody_checks_a_configuration_of_his_own(monitord: Installed) -> None:
+def test_every_user_can_check_their_own_configuration(monitord: Installed) -> None:
     monitord.machine.write(f"/home/{OUTSIDER}/new.toml", '[monitors.a]\nurl = "http://127.0.0.1/"\n')
-    said = monitord.machine.run("monitorctl", "check-config", f"/home/{OUTSIDER}/new.toml", user=OUTSIDER)
-    assert "good" in said.stdout
+    result = monitord.machine.run("monitorctl", "check-config", f"/home/{OUTSIDER}/new.toml", user=OUTSIDER)
+    assert "good" in result.stdout
 
 
-def test_root_asks_and_acts(monitord: Installed) -> None:
+def test_root_reads_and_changes(monitord: Installed) -> None:
     assert status_of(monitord, "/status", "") == "200"
     assert status_of(monitord, "/reload", "", "--request", "POST") == "200"
 
 
 def status_of(monitord: Installed, path: str, user: str, *options: str) -> str:
-    """The HTTP status that a user gets."""
+    """Return the HTTP status of a request of this user."""
     return monitord.ask(path, *options, user=user).stdout.rpartition("\n")[2]

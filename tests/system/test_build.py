@@ -1,4 +1,4 @@
-"""The package as a build: made in each Debian, the same wherever it is made, nothing for lintian to say."""
+"""The build of the package: it builds in each Debian, is reproducible, and lintian reports nothing."""
 
 import re
 import shutil
@@ -8,15 +8,14 @@ from pathlib import Path
 from tests.system.bed import CACHE, SUITES, Machine, base_root, command, copy_of, remove, run_in_root
 from tests.system.packages import build, built, the_deb
 
-# Made by pip or its successor, each in its own way; nothing of ours reads them.
+# Written by pip or its successor, each differently; monitord does not read them.
 METADATA_OF_THE_INSTALLER = {"INSTALLER", "RECORD"}
 
-# Overrides would not do: one lintian calls that of a tag which it no longer knows an error, the other tells of one
-# that it does not need.
+# Overrides do not help: one lintian reports an override of an unknown tag as an error, the other an unused override.
 OF_ONE_LINTIAN_ALONE = {
-    # A daemon for systemd by purpose has no init script.
+    # A daemon made for systemd has no init script.
     "bookworm": "package-supports-alternative-init-but-no-init.d-script",
-    # Debian 12, which the package is for as well, knows no later version.
+    # Debian 12 knows no later version.
     "trixie": "out-of-date-standards-version",
 }
 
@@ -48,7 +47,7 @@ def test_both_debians_build_the_same_package(source: Path, suite: str) -> None:
     assert listings["bookworm"] == listings["trixie"]
 
 
-def test_units_lie_in_usr_and_no_byte_code_is_shipped(deb: Path) -> None:
+def test_units_are_in_usr_and_no_byte_code_is_shipped(deb: Path) -> None:
     paths = listing(deb)
     assert "./usr/lib/systemd/system/monitord.service" in paths
     assert not [
@@ -62,7 +61,7 @@ def test_commands_start_isolated(deb: Path, tmp_path: Path) -> None:
         assert (tmp_path / "usr/bin" / name).read_text().splitlines()[0] == "#!/usr/bin/python3 -I"
 
 
-def test_lintian_has_nothing_to_say(source: Path, suite: str) -> None:
+def test_lintian_reports_nothing(source: Path, suite: str) -> None:
     tools = base_root(suite, "tools", ("lintian",), variant="minbase")
     root = copy_of(tools, CACHE / "run" / suite / "lintian")
     try:
@@ -71,33 +70,33 @@ def test_lintian_has_nothing_to_say(source: Path, suite: str) -> None:
         changes = "/build/monitord_*.changes"
         options = "--pedantic --display-info"
         options += f" --suppress-tags={OF_ONE_LINTIAN_ALONE[suite]}"
-        said = run_in_root(
+        result = run_in_root(
             root, "sh", "-c", f"lintian {options} {changes}", user="checker", within_s=300, ok=False
         )
-        assert said.stdout == ""
-        assert said.returncode == 0, said.stderr
+        assert result.stdout == ""
+        assert result.returncode == 0, result.stderr
     finally:
         remove(root)
 
 
 def test_autopkgtest_passes(fresh_machine: Machine, source: Path, deb: Path) -> None:
-    """The restriction is what the bed gives; without the option its null runner would skip the test."""
+    """The machine fulfils the restriction; without the option, the null runner of autopkgtest would skip the test."""
     fresh_machine.shell("apt-get --yes install autopkgtest /root/monitord_*.deb", within_s=300)
     (dsc,) = source.glob("*.dsc")
     command("dpkg-source", "--extract", dsc, fresh_machine.root / "root" / "source")
-    said = fresh_machine.run(
+    result = fresh_machine.run(
         *("autopkgtest", "--ignore-restrictions=isolation-container", "--no-built-binaries"),
         *(f"/root/{deb.name}", "/root/source", "--", "null"),
         within_s=300,
         ok=False,
     )
     for test in ("smoke", "booted"):
-        assert re.search(f"^{test} +PASS", said.stdout, re.MULTILINE), said.stdout + said.stderr
-    assert said.returncode == 0, said.stdout + said.stderr
+        assert re.search(f"^{test} +PASS", result.stdout, re.MULTILINE), result.stdout + result.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def listing(deb: Path) -> list[str]:
-    """The paths in a package with their modes and owners, without what the installer notes about itself."""
-    said = subprocess.run(["dpkg-deb", "--contents", deb], capture_output=True, text=True, check=True)
-    words = [line.split(maxsplit=5) for line in said.stdout.splitlines()]
+    """List the paths in a package with their modes and owners, without the metadata of the installer."""
+    result = subprocess.run(["dpkg-deb", "--contents", deb], capture_output=True, text=True, check=True)
+    words = [line.split(maxsplit=5) for line in result.stdout.splitlines()]
     return sorted(path for *_, path in words if Path(path).name not in METADATA_OF_THE_INSTALLER)

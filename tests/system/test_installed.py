@@ -1,4 +1,4 @@
-"""What `apt install ./monitord_*.deb` leaves on a machine."""
+"""The result of `apt install ./monitord_*.deb`."""
 
 import pytest
 
@@ -26,12 +26,12 @@ def test_socket_answers_as_soon_as_start_returns(monitord: Installed) -> None:
     assert monitord.get("/status")["state"] == "running"
 
 
-def test_configuration_is_for_root_and_the_group_alone(monitord: Installed) -> None:
-    said = monitord.machine.shell("stat -c '%a %U:%G' /etc/monitord.toml /etc/monitord.d")
-    assert said.splitlines() == ["640 root:monitord", "750 root:monitord"]
+def test_only_root_and_the_group_may_read_the_configuration(monitord: Installed) -> None:
+    output = monitord.machine.shell("stat -c '%a %U:%G' /etc/monitord.toml /etc/monitord.d")
+    assert output.splitlines() == ["640 root:monitord", "750 root:monitord"]
 
 
-def test_shipped_configuration_is_good(monitord: Installed) -> None:
+def test_shipped_configuration_is_valid(monitord: Installed) -> None:
     monitord.machine.run("rm", "/etc/monitord.d/test.toml")
     assert "good" in monitord.machine.run("monitorctl", "check-config").stdout
 
@@ -42,13 +42,13 @@ def test_shipped_configuration_runs_without_a_monitor(monitord: Installed) -> No
     assert monitord.get("/status")["monitors"]["total"] == 0
 
 
-def test_units_verify_without_a_word(monitord: Installed) -> None:
+def test_systemd_analyze_reports_nothing_about_the_units(monitord: Installed) -> None:
     for unit in UNITS:
-        said = monitord.machine.run("systemd-analyze", "verify", f"/usr/lib/systemd/system/{unit}")
-        assert said.stdout + said.stderr == ""
+        result = monitord.machine.run("systemd-analyze", "verify", f"/usr/lib/systemd/system/{unit}")
+        assert result.stdout + result.stderr == ""
 
 
-def test_exposure_is_at_most_that_of_the_best(monitord: Installed) -> None:
+def test_exposure_level_is_at_most_1_1(monitord: Installed) -> None:
     for unit in ("monitord.service", "monitord@other.service"):
         # The threshold is in tenths.
         monitord.machine.run("systemd-analyze", "security", "--no-pager", "--threshold=11", unit)
@@ -69,16 +69,16 @@ def test_manual_has_a_page_for_each_command_and_file(monitord: Installed) -> Non
         shown = monitord.machine.run("man", "--warnings", "--ascii", section, name)
         assert name.upper() in shown.stdout
         assert shown.stderr == ""
-    # 257 puts each in quotes.
+    # systemd 257 quotes each.
     documented = monitord.machine.show("monitord.service", "Documentation").replace('"', "")
     assert documented == "man:monitord(8) man:monitord.toml(5)"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_ignore_what_lies_in_the_working_directory(monitord: Installed, command: str) -> None:
+def test_commands_ignore_modules_in_the_working_directory(monitord: Installed, command: str) -> None:
     monitord.machine.write("/srv/planted/monitord/__init__.py", 'raise SystemExit("planted")\n')
-    said = monitord.machine.shell(f"cd /srv/planted && PYTHONPATH=/srv/planted {command} --version")
-    assert said.startswith(command)
+    output = monitord.machine.shell(f"cd /srv/planted && PYTHONPATH=/srv/planted {command} --version")
+    assert output.startswith(command)
 
 
 def test_completion_knows_commands_and_monitors(monitord: Installed) -> None:
@@ -106,10 +106,10 @@ def test_byte_code_is_compiled_at_install(monitord: Installed) -> None:
     assert monitord.machine.shell("ls /usr/lib/python3/dist-packages/monitord/__pycache__/daemon.*.pyc")
 
 
-def test_monitorctl_tells_how_all_stands(monitord: Installed) -> None:
+def test_monitorctl_shows_the_state_of_all_monitors(monitord: Installed) -> None:
     monitord.await_check("web")
-    said = monitord.machine.run("monitorctl", "status")
-    assert "1 up" in said.stdout
-    assert "web" in said.stdout
+    result = monitord.machine.run("monitorctl", "status")
+    assert "1 up" in result.stdout
+    assert "web" in result.stdout
     assert "(running)" in monitord.machine.run("monitorctl", "version").stdout
     assert "pass" in monitord.machine.run("monitorctl", "check", "web").stdout

@@ -1,4 +1,4 @@
-"""What the journal holds, and that a journal which does not answer holds up nothing."""
+"""The journal entries, and that checks continue while the journal does not respond."""
 
 import time
 
@@ -7,13 +7,13 @@ import pytest
 from tests.system.bed import eventually
 from tests.system.installed import FAILING, WATCHING, Installed, is_check_line
 
-# As long as the contract says, and several times what a blocked journal takes: 512 messages of the whole machine.
+# Several times as long as it takes to fill the socket of a blocked journal: 512 messages of the whole machine.
 AWAY_S = 20
 BUSY = "".join(
     f'[monitors.busy{number}]\nurl = "http://127.0.0.1:8080/ok"\ncheck_every = "200ms"\ntimeout = "200ms"\n'
     for number in range(20)
 )
-WAYS_OF_BEING_AWAY = {
+OUTAGES = {
     "stopped": (
         "systemctl mask --runtime systemd-journald.service && systemctl stop systemd-journald.service",
         "systemctl unmask --runtime systemd-journald.service && systemctl start systemd-journald.service",
@@ -25,14 +25,14 @@ WAYS_OF_BEING_AWAY = {
 }
 
 
-def test_check_is_one_line_that_reads_well_with_fields(monitord: Installed) -> None:
+def test_check_is_one_line_with_fields(monitord: Installed) -> None:
     entry = monitord.await_check("web")
     assert entry["MESSAGE"].startswith("web: GET http://127.0.0.1:8080/ok 200, 5 bytes, ")
     assert entry["SYSLOG_IDENTIFIER"] == "monitord"
     assert entry["_SYSTEMD_UNIT"] == "monitord.service"
     assert entry["PRIORITY"] == "6"
-    said = {name: entry[name] for name in entry if name.startswith(("MONITOR", "HTTP", "RESPONSE"))}
-    assert said == {
+    fields = {name: entry[name] for name in entry if name.startswith(("MONITOR", "HTTP", "RESPONSE"))}
+    assert fields == {
         "MONITOR": "web",
         "MONITOR_TYPE": "http",
         "MONITOR_VERDICT": "pass",
@@ -48,7 +48,7 @@ def test_check_is_one_line_that_reads_well_with_fields(monitord: Installed) -> N
         assert int(entry[f"PHASE_{phase}_USEC"]) >= 0
 
 
-def test_matching_by_monitor_finds_its_lines_alone(monitord: Installed) -> None:
+def test_match_by_monitor_finds_only_its_entries(monitord: Installed) -> None:
     monitord.configure(WATCHING + FAILING)
     since = monitord.machine.now_in_journal()
     monitord.systemctl("reload", "monitord")
@@ -56,7 +56,7 @@ def test_matching_by_monitor_finds_its_lines_alone(monitord: Installed) -> None:
     assert {entry["MONITOR"] for entry in monitord.checks_of("broken", since)} == {"broken"}
 
 
-def test_warnings_tell_a_change_once_and_nothing_on_a_healthy_day(monitord: Installed) -> None:
+def test_only_a_change_of_state_is_logged_at_warning_or_above(monitord: Installed) -> None:
     monitord.await_check("web")
     since = monitord.machine.now_in_journal()
     monitord.await_check("web")
@@ -86,37 +86,37 @@ def test_catalog_explains_the_messages(monitord: Installed) -> None:
         monitord.machine.run("journalctl", "--list-catalog", identity)
 
 
-@pytest.mark.parametrize("how", WAYS_OF_BEING_AWAY)
-def test_checks_go_on_while_the_journal_is_away(monitord: Installed, how: str) -> None:
+@pytest.mark.parametrize("how", OUTAGES)
+def test_checks_continue_while_the_journal_does_not_respond(monitord: Installed, how: str) -> None:
     monitord.configure(BUSY)
     monitord.systemctl("reload", "monitord")
     before, restarts = monitord.pid, monitord.restarts
     since, checks = monitord.machine.now_in_journal(), monitord.get("/status")["checks"]["total"]
-    go, come_back = WAYS_OF_BEING_AWAY[how]
-    monitord.machine.shell(go)
+    begin, end = OUTAGES[how]
+    monitord.machine.shell(begin)
     try:
         deadline = time.monotonic() + AWAY_S
         while time.monotonic() < deadline:
             await_more_checks(monitord, 50)
     finally:
-        monitord.machine.shell(come_back)
+        monitord.machine.shell(end)
     assert monitord.pid == before
     assert monitord.restarts == restarts
-    # Nothing is lost without a word.
+    # Every lost message is counted.
     checks = monitord.get("/status")["checks"]["total"] - checks
-    eventually(lambda: told_or_lost(monitord, since) >= checks)
+    eventually(lambda: logged_or_lost(monitord, since) >= checks)
     monitord.await_check("busy0")
 
 
-def told_or_lost(monitord: Installed, since: int) -> int:
-    """How many checks are in the journal, and how many messages the daemon says that it did not take."""
+def logged_or_lost(monitord: Installed, since: int) -> int:
+    """Count the checks in the journal, and the messages that the daemon reports as lost."""
     entries = monitord.machine.journal("--unit=monitord", since=since)
-    told = [entry for entry in entries if is_check_line(entry)]
-    return len(told) + sum(int(entry.get("LOG_MESSAGES_LOST", 0)) for entry in entries)
+    logged = [entry for entry in entries if is_check_line(entry)]
+    return len(logged) + sum(int(entry.get("LOG_MESSAGES_LOST", 0)) for entry in entries)
 
 
 def await_more_checks(monitord: Installed, count: int) -> None:
-    """Wait until so many checks more have ended."""
+    """Wait until `count` more checks have ended."""
 
     def total() -> int:
         number: int = monitord.get("/status")["checks"]["total"]

@@ -1,4 +1,4 @@
-"""Monitors of the real journal: seen at once, each line once, whoever is killed or restarted in between."""
+"""Monitors of the real journal: each entry is counted at once and once, also after kills and restarts."""
 
 from typing import Any
 
@@ -32,8 +32,8 @@ absent_for = "4s"
 check_every = "1s"
 timeout = "1s"
 """
-# In SQLite, where it is written some moments after it was told.
-KEPT_PLACE = """\
+# The stored position; it is written some moments after the check.
+STORED_POSITION = """\
 import json, sqlite3
 history = sqlite3.connect("file:/var/lib/monitord/history.sqlite3?mode=ro", uri=True)
 for (body,) in history.execute("SELECT body FROM states WHERE monitor = 'lines'"):
@@ -43,7 +43,7 @@ WITHOUT_GROUP = "[Service]\nSupplementaryGroups=\n"
 
 
 def check(monitord: Installed, name: str) -> dict[str, Any]:
-    """A check out of turn, as the journal has it."""
+    """Check now, and return the journal entry of the check."""
     since = monitord.machine.now_in_journal()
     monitord.ask(f"/monitors/{name}/check", "--request", "POST")
     return eventually(lambda: monitord.checks_of(name, since))[-1]
@@ -59,14 +59,14 @@ def log_failures(monitord: Installed, *numbers: int) -> None:
 
 
 def reader(monitord: Installed) -> int:
-    """The process that reads the journal."""
-    said = monitord.machine.run("pgrep", "--full", "monitord.journal.follower", ok=False).stdout.split()
-    return int(said[0]) if said else 0
+    """Return the PID of the process that reads the journal; 0: there is none."""
+    output = monitord.machine.run("pgrep", "--full", "monitord.journal.follower", ok=False).stdout.split()
+    return int(output[0]) if output else 0
 
 
 @pytest.fixture
 def watching(monitord: Installed) -> Installed:
-    """With nothing counted yet."""
+    """The service with journal monitors that have counted nothing yet."""
     monitord.systemctl("stop", UNIT)
     monitord.machine.shell("find /var/lib/monitord -mindepth 1 -delete")
     monitord.configure(WATCHING_LINES)
@@ -79,12 +79,12 @@ def watching(monitord: Installed) -> Installed:
 def test_service_may_read_the_journal(watching: Installed) -> None:
     last = check(watching, "lines")
     assert (last["MONITOR_VERDICT"], last["MONITOR_REASON"]) == ("pass", "ok")
-    # As the kernel has it, seen from outside of the service's user namespace.
+    # The groups in the kernel, seen from outside the user namespace of the service.
     group = watching.machine.shell("getent group systemd-journal").split(":")[2]
     assert group in watching.machine.shell(f"grep ^Groups: /proc/{watching.pid}/status").split()
 
 
-def test_lines_make_it_fail_within_seconds(watching: Installed) -> None:
+def test_matching_entries_fail_the_monitor_within_seconds(watching: Installed) -> None:
     since = watching.machine.now_in_journal()
     before = count(watching)
     log_failures(watching, 1, 2)
@@ -101,7 +101,7 @@ def test_lines_make_it_fail_within_seconds(watching: Installed) -> None:
     assert "payment 5 failed" in failed[0]["MESSAGE"]
 
 
-def test_silence_is_told_and_ends_with_a_line(watching: Installed) -> None:
+def test_missing_entries_fail_the_monitor_until_the_next_entry(watching: Installed) -> None:
     since = watching.machine.now_in_journal()
     eventually(
         lambda: [
@@ -115,8 +115,8 @@ def test_silence_is_told_and_ends_with_a_line(watching: Installed) -> None:
     )
 
 
-def test_daemon_does_not_feed_on_its_own_lines(watching: Installed) -> None:
-    """Its line "backup is down" is an error, and one of `errors` would be the next."""
+def test_daemon_does_not_count_its_own_entries(watching: Installed) -> None:
+    """Its entry "backup is down" is an error, and would be counted by `errors`."""
     since = watching.machine.now_in_journal()
     before = count(watching, "errors")
     eventually(lambda: watching.machine.journal("--unit=monitord", "--priority=err", since=since))
@@ -125,7 +125,7 @@ def test_daemon_does_not_feed_on_its_own_lines(watching: Installed) -> None:
     assert count(watching, "errors") == before + 1
 
 
-def test_a_reader_that_is_killed_misses_and_doubles_nothing(watching: Installed) -> None:
+def test_killed_reader_process_loses_and_repeats_no_entry(watching: Installed) -> None:
     before = count(watching)
     process = reader(watching)
     for number in range(3):
@@ -138,12 +138,14 @@ def test_a_reader_that_is_killed_misses_and_doubles_nothing(watching: Installed)
 
 
 @pytest.mark.parametrize("how", ["kill", "restart"])
-def test_a_daemon_that_is_killed_or_restarted_counts_each_line_once(watching: Installed, how: str) -> None:
+def test_killed_or_restarted_daemon_counts_each_entry_once(watching: Installed, how: str) -> None:
     if not watching.machine.shell("find /var/lib/monitord -type f"):
-        pytest.skip("this daemon keeps no state")
+        pytest.skip("this daemon stores no state")
     before = count(watching)
-    # One of which nothing was kept yet begins at the end.
-    eventually(lambda: watching.machine.run("python3", "-c", KEPT_PLACE).stdout.strip() not in {"", "None"})
+    # A monitor without a stored position begins at the end of the journal.
+    eventually(
+        lambda: watching.machine.run("python3", "-c", STORED_POSITION).stdout.strip() not in {"", "None"}
+    )
     for number in range(3):
         log_failures(watching, number)
         counted = count(watching)
@@ -158,8 +160,8 @@ def test_a_daemon_that_is_killed_or_restarted_counts_each_line_once(watching: In
     assert count(watching) == before + 9
 
 
-def test_journald_is_restarted_and_rotates_and_all_is_counted(watching: Installed) -> None:
-    """A vacuum destroys what it takes away, read or not: what was counted before it stays so."""
+def test_entries_are_counted_over_a_restart_and_a_rotation_of_journald(watching: Installed) -> None:
+    """A vacuum deletes entries, read or not; the counted ones stay counted."""
     before = count(watching)
     log_failures(watching, 1)
     watching.machine.run("systemctl", "restart", "systemd-journald.service")
@@ -172,7 +174,7 @@ def test_journald_is_restarted_and_rotates_and_all_is_counted(watching: Installe
     assert count(watching) == before + 4
 
 
-def test_without_the_group_it_is_inconclusive_and_says_what_to_do(watching: Installed) -> None:
+def test_check_without_the_group_is_inconclusive_and_names_the_fix(watching: Installed) -> None:
     watching.machine.write(f"/etc/systemd/system/{UNIT}.d/group.conf", WITHOUT_GROUP)
     watching.systemctl("daemon-reload")
     watching.systemctl("restart", UNIT)
@@ -182,7 +184,7 @@ def test_without_the_group_it_is_inconclusive_and_says_what_to_do(watching: Inst
     assert 'the unit wants "SupplementaryGroups=systemd-journal"' in last["MESSAGE"]
 
 
-def test_the_reader_ends_with_its_last_monitor_and_with_the_service(watching: Installed) -> None:
+def test_reader_process_ends_with_its_last_monitor_and_with_the_service(watching: Installed) -> None:
     watching.configure('[monitors.web]\nurl = "http://127.0.0.1:8080/ok"\n')
     watching.systemctl("reload", "monitord")
     eventually(lambda: not reader(watching))

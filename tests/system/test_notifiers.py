@@ -1,4 +1,4 @@
-"""People are told from within the service's sandbox, whatever happens to the daemon meanwhile."""
+"""Notifications are delivered from the sandbox of the service, also after a crash of the daemon."""
 
 import email
 import email.policy
@@ -13,7 +13,7 @@ from tests.system.bed import FILES, Machine, eventually
 from tests.system.installed import FAILING, WATCHING, Installed
 
 FOLDER = "/tmp/sink"
-MENDED = FAILING.replace("/fail", "/ok")
+FIXED = FAILING.replace("/fail", "/ok")
 
 HOOK = """
 [notifiers.hook]
@@ -41,7 +41,7 @@ echo paged
 
 
 class Sink:
-    """Who takes what is sent; away until it is started."""
+    """The receiver of notifications, which a test starts."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
@@ -55,13 +55,15 @@ class Sink:
         self._machine.run("systemctl", "stop", "sink.service", ok=False)
         self._machine.run("rm", "--recursive", "--force", FOLDER)
 
-    def got(self, kind: str) -> list[str]:
+    def received(self, kind: str) -> list[str]:
         names = self._machine.shell(f"ls {FOLDER} | grep '^{kind}-' || true").split()
         return [self._machine.run("cat", f"{FOLDER}/{name}").stdout for name in names]
 
     def notifications(self) -> list[dict[str, Any]]:
         return [
-            notification for body in self.got("request") for notification in json.loads(body)["notifications"]
+            notification
+            for body in self.received("request")
+            for notification in json.loads(body)["notifications"]
         ]
 
 
@@ -78,7 +80,7 @@ def configure(monitord: Installed, text: str) -> None:
     monitord.systemctl("reload", "monitord")
 
 
-def test_what_could_not_be_told_outlives_a_crash_and_is_told_once(monitord: Installed, sink: Sink) -> None:
+def test_undelivered_notification_outlives_a_crash_and_is_sent_once(monitord: Installed, sink: Sink) -> None:
     since = monitord.machine.now_in_journal()
     configure(monitord, FAILING + HOOK)
     eventually(lambda: monitord.get("/api/v1/notifiers")["notifiers"][0]["error"])
@@ -87,19 +89,19 @@ def test_what_could_not_be_told_outlives_a_crash_and_is_told_once(monitord: Inst
     )
     assert line["NOTIFIER"] == "hook"
     assert "127.0.0.1:9911" in line["MESSAGE"]
-    said = monitord.machine.run("monitorctl", "status", ok=False).stdout
-    assert "hook cannot deliver since" in said
+    output = monitord.machine.run("monitorctl", "status", ok=False).stdout
+    assert "hook cannot deliver since" in output
     eventually(lambda: "hook cannot deliver" in monitord.machine.show("monitord.service", "StatusText"))
     before = monitord.pid
     monitord.machine.run("systemctl", "kill", "--signal=KILL", "monitord.service")
     eventually(lambda: monitord.state == "active" and monitord.pid not in {0, before})
-    configure(monitord, MENDED + HOOK)
+    configure(monitord, FIXED + HOOK)
     eventually(lambda: monitord.get("/monitors/broken")["state"] == "up")
     sink.start()
     eventually(lambda: len(sink.notifications()) >= 2)
     monitord.systemctl("restart", "monitord")
-    told = [(one["kind"], one["monitor"], one["notifier"]) for one in sink.notifications()]
-    assert told == [("problem", "broken", "hook"), ("recovery", "broken", "hook")]
+    sent = [(one["kind"], one["monitor"], one["notifier"]) for one in sink.notifications()]
+    assert sent == [("problem", "broken", "hook"), ("recovery", "broken", "hook")]
     opening, closing = sink.notifications()
     assert opening["alert"] == closing["alert"]
     assert opening["id"] != closing["id"]
@@ -109,12 +111,12 @@ def test_what_could_not_be_told_outlives_a_crash_and_is_told_once(monitord: Inst
     assert "is delivered (UP again: broken" in " ".join(explained.split())
 
 
-def test_a_mail_arrives(monitord: Installed, sink: Sink) -> None:
+def test_mail_is_delivered(monitord: Installed, sink: Sink) -> None:
     sink.start()
     configure(monitord, MAIL)
-    said = monitord.machine.run("monitorctl", "test-notifier", "ops").stdout
-    assert said.startswith("ops: delivered (")
-    (text,) = sink.got("mail")
+    output = monitord.machine.run("monitorctl", "test-notifier", "ops").stdout
+    assert output.startswith("ops: delivered (")
+    (text,) = sink.received("mail")
     mail = email.message_from_string(text, policy=email.policy.default)
     host = monitord.machine.run("uname", "--nodename").stdout.strip()
     assert mail["Subject"] == f"[monitord {host}] test of the notifier ops"
@@ -124,7 +126,7 @@ def test_a_mail_arrives(monitord: Installed, sink: Sink) -> None:
     assert (refused.returncode, "127.0.0.1:2525" in refused.stderr) == (1, True)
 
 
-def test_a_program_runs_in_the_sandbox(monitord: Installed) -> None:
+def test_notifier_program_runs_in_the_sandbox(monitord: Installed) -> None:
     machine = monitord.machine
     machine.write("/usr/local/bin/page", PAGE)
     machine.run("chmod", "0755", "/usr/local/bin/page")
@@ -137,9 +139,9 @@ def test_a_program_runs_in_the_sandbox(monitord: Installed) -> None:
     machine.run("rm", "/usr/local/bin/page")
 
 
-def test_a_configuration_that_tells_nobody_is_refused_with_the_line(monitord: Installed) -> None:
+def test_route_to_an_unknown_notifier_is_rejected(monitord: Installed) -> None:
     monitord.configure(WATCHING + HOOK + '[[alerts.routes]]\nnotify = "hok"\n')
     refused = monitord.systemctl("reload", "monitord", ok=False)
     assert refused.returncode != 0
-    said = monitord.machine.run("monitorctl", "check-config", ok=False)
-    assert '"hok" is not a notifier; known are hook' in said.stdout + said.stderr
+    result = monitord.machine.run("monitorctl", "check-config", ok=False)
+    assert '"hok" is not a notifier; known are hook' in result.stdout + result.stderr

@@ -1,4 +1,4 @@
-"""The package over its life: installed here and there, upgraded, removed, purged."""
+"""The life of the package: installation, upgrade, removal, purge."""
 
 import json
 import re
@@ -6,10 +6,10 @@ from pathlib import Path
 
 from tests.system.bed import CACHE, Machine, copy_of, remove, run_in_root
 from tests.system.conftest import copy_in
-from tests.system.installed import FRAGMENT, WATCHING, Installed, asking_all_the_time
+from tests.system.installed import FRAGMENT, WATCHING, Installed, constant_requests
 from tests.system.packages import next_version
 
-# What a package manager and a running system write down about themselves, not the package.
+# Files of the package manager and of a running system, not of the package.
 BOOKKEEPING = (
     "/var/lib/dpkg/",
     "/var/lib/apt/",
@@ -29,15 +29,15 @@ BOOKKEEPING = (
 
 
 def apt(machine: Machine, *words: str) -> str:
-    """apt-get as a person runs it; the output, in which nothing may look like alert."""
+    """Run apt-get. Returns its output, which must contain no warning and no error."""
     done = machine.run("apt-get", "--yes", "--quiet", *words, within_s=300)
-    # systemctl says of a service with a socket, rightly, that the socket would start it again.
-    said = [
+    # Expected of a service with a socket unit.
+    messages = [
         line
         for line in (done.stdout + done.stderr).splitlines()
         if "it can still be activated by" not in line
     ]
-    assert not [line for line in said if re.search("warning|error", line, re.IGNORECASE)], done.stderr
+    assert not [line for line in messages if re.search("warning|error", line, re.IGNORECASE)], done.stderr
     return done.stdout
 
 
@@ -66,7 +66,7 @@ def test_purge_leaves_nothing(fresh_machine: Machine) -> None:
     )
 
 
-def test_removed_and_installed_again_goes_on_with_the_old_configuration(fresh_machine: Machine) -> None:
+def test_reinstallation_keeps_the_configuration(fresh_machine: Machine) -> None:
     install(fresh_machine)
     fresh_machine.write(FRAGMENT, WATCHING)
     apt(fresh_machine, "remove", "monitord")
@@ -83,7 +83,7 @@ def test_upgrade_keeps_configuration_and_fails_no_request(fresh_machine: Machine
     fresh_machine.shell("echo '# mine' >>/etc/monitord.toml && systemctl reload monitord")
     before, version = installed.pid, installed.get("/status")["version"]
     newer = next_version(deb, fresh_machine.root / "root")
-    with asking_all_the_time(fresh_machine) as clients:
+    with constant_requests(fresh_machine) as clients:
         apt(fresh_machine, "install", f"/root/{newer.name}")
     assert clients.failed == []
     assert clients.answered > 0
@@ -94,7 +94,7 @@ def test_upgrade_keeps_configuration_and_fails_no_request(fresh_machine: Machine
     assert "# mine" in fresh_machine.run("tail", "-n", "1", "/etc/monitord.toml").stdout
     assert fresh_machine.shell("stat -c '%a %U:%G' /etc/monitord.toml").strip() == "640 root:monitord"
     assert [one["name"] for one in installed.get("/monitors")["monitors"]] == ["web"]
-    # And back.
+    # The downgrade.
     fresh_machine.run("apt-get", "--yes", "--allow-downgrades", "install", f"/root/{deb.name}")
     assert installed.get("/status")["version"] == version
 
@@ -116,10 +116,8 @@ def test_masked_service_installs_and_does_not_start(fresh_machine: Machine) -> N
     assert fresh_machine.has_package("monitord")
 
 
-def test_installed_where_nothing_runs_it_starts_at_the_first_boot(
-    suite: str, bare_root: Path, deb: Path
-) -> None:
-    """As in an image that is built, without what is recommended, and without Python before."""
+def test_package_in_an_image_starts_at_the_first_boot(suite: str, bare_root: Path, deb: Path) -> None:
+    """As when an image is built: without recommended packages, and without Python before."""
     root = copy_of(bare_root, CACHE / "run" / suite / "image")
     try:
         copy_in(deb, root)
@@ -136,7 +134,7 @@ def test_installed_where_nothing_runs_it_starts_at_the_first_boot(
         remove(root)
 
 
-def test_power_off_is_quick_and_in_good_order(fresh_machine: Machine) -> None:
+def test_power_off_is_quick_and_clean(fresh_machine: Machine) -> None:
     install(fresh_machine)
     fresh_machine.write(FRAGMENT, WATCHING)
     fresh_machine.run("systemctl", "restart", "monitord")
@@ -144,7 +142,7 @@ def test_power_off_is_quick_and_in_good_order(fresh_machine: Machine) -> None:
     fresh_machine.power_off()
     fresh_machine.boot()
     assert Installed(fresh_machine).state == "active"
-    said = fresh_machine.run("journalctl", "--boot=-1", "--output=json", "UNIT=monitord.service").stdout
-    lines = [str(json.loads(line)["MESSAGE"]) for line in said.splitlines()]
+    output = fresh_machine.run("journalctl", "--boot=-1", "--output=json", "UNIT=monitord.service").stdout
+    lines = [str(json.loads(line)["MESSAGE"]) for line in output.splitlines()]
     assert [line for line in lines if "Stopped" in line], lines
     assert not [line for line in lines if "timed out" in line or "Failed" in line], lines

@@ -1,4 +1,4 @@
-"""The pages through each reverse proxy, by the snippet that the package brings along."""
+"""The status pages through each reverse proxy, with the configuration snippet of the package."""
 
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from tests.system.installed import FAILING, WATCHING, Installed
 
 EXAMPLES = "/usr/share/doc/monitord/examples"
 SITE = "http://status.example.org"
-# Of curl, for what is asked: as somebody on the network would, with all that a browser unpacks.
+# Like a browser on the network, with its content codings.
 ASKING = ("curl", "--silent", "--show-error", "--compressed", "--resolve", "status.example.org:80:127.0.0.1")
 EVENTS_WITHIN_S = 120
 CERTIFICATE_BY_ACME = "s,^status.example.org,http://&,"
@@ -20,7 +20,7 @@ CERTIFICATE_BY_ACME = "s,^status.example.org,http://&,"
 
 @dataclass(frozen=True)
 class Server:
-    """How a server is set up as its snippet says, and how its own refusal of changes is taken out again."""
+    """How a server is set up according to its snippet, and how its own rejection of changes is removed."""
 
     name: str
     packages: str
@@ -50,7 +50,7 @@ CADDY = Server(
     "caddy",
     "caddy",
     f"sed '{CERTIFICATE_BY_ACME}' {EXAMPLES}/Caddyfile >/etc/caddy/Caddyfile;"
-    # The snippet as it is wants a certificate from the network.
+    # The unchanged snippet requests a certificate from the network.
     f"caddy validate --adapter caddyfile --config {EXAMPLES}/Caddyfile;"
     "caddy validate --config /etc/caddy/Caddyfile; systemctl restart caddy",
     "sed -i '/@changes/d' /etc/caddy/Caddyfile; systemctl reload caddy",
@@ -59,7 +59,7 @@ CADDY = Server(
 
 @pytest.fixture(scope="module", params=[NGINX, APACHE, CADDY], ids=lambda server: server.name)
 def installed_proxy(request: pytest.FixtureRequest, installed_machine: Machine) -> Iterator[Server]:
-    """One server at a time, as each wants port 80; gone again afterwards."""
+    """One server at a time, as each needs port 80. It is purged afterwards."""
     server: Server = request.param
     packages = server.packages.split()
     installed_machine.run("apt-get", "--yes", "install", *packages, within_s=300)
@@ -73,9 +73,9 @@ def installed_proxy(request: pytest.FixtureRequest, installed_machine: Machine) 
 
 @pytest.fixture
 def proxy(installed_proxy: Server, monitord: Installed) -> Server:
-    """Set up as the snippet says, whatever the last test has changed in it."""
+    """A server with the unchanged snippet."""
     monitord.machine.shell(installed_proxy.set_up)
-    # The servers pass Host on, as the snippets say.
+    # The snippets pass Host on.
     monitord.machine.write("/etc/monitord.d/hosts.toml", '[status]\nhosts = "status.example.org"\n')
     monitord.systemctl("restart", "monitord")
     eventually(lambda: ask(monitord.machine, "/healthz").returncode == 0)
@@ -83,7 +83,7 @@ def proxy(installed_proxy: Server, monitord: Installed) -> Server:
 
 
 def ask(machine: Machine, path: str, *options: str) -> Completed:
-    """The HTTP status is the last line of the output."""
+    """Send a request. The HTTP status is the last line of the output."""
     return machine.run(
         *ASKING, "--max-time", "30", "--write-out", "\\n%{http_code}", *options, f"{SITE}{path}", ok=False
     )
@@ -97,7 +97,7 @@ def page(machine: Machine, path: str) -> str:
 
 @contextmanager
 def events(machine: Machine) -> Iterator[Iterator[str]]:
-    """The lines of the stream as they come; it does not end by itself, so what is held back never comes."""
+    """Yield the lines of the event stream, which never ends: a buffered line would never arrive."""
     asking = subprocess.Popen(
         [
             *machine.entrance,
@@ -109,7 +109,7 @@ def events(machine: Machine) -> Iterator[Iterator[str]]:
         text=True,
     )
     assert asking.stdout is not None
-    # curl is a child of what is killed here; it ends when it finds nobody at the pipe.
+    # curl is a child of the killed process; it ends when it writes to the closed pipe.
     with asking.stdout as lines:
         try:
             yield lines
@@ -127,41 +127,41 @@ def test_the_pages_are_published(monitord: Installed, proxy: Server) -> None:
     assert "SQLite" in page(machine, "/daemon")
     assert 'aria-label="web: up"' in page(machine, "/badge/web.svg")
     assert "prefers-color-scheme" in page(machine, "/static/style.css")
-    # What was, is told by the history on the disk: its monitor is gone, and so is the daemon that saw it.
+    # The history shows the incident, although its monitor has been removed and the daemon restarted.
     monitord.configure(WATCHING)
     monitord.systemctl("restart", "monitord")
     eventually(lambda: "monitor is up" in page(machine, "/"))
     assert "condition_failed" in page(machine, "/incidents")
-    assert "What the last check said" in page(machine, "/m/web")
+    assert "What the last check output" in page(machine, "/m/web")
 
 
-def test_nobody_is_refused_while_the_daemon_restarts(monitord: Installed, proxy: Server) -> None:
-    """A connection that the server has kept to the daemon of before is not taken for a failure."""
+def test_no_request_fails_while_the_daemon_restarts(monitord: Installed, proxy: Server) -> None:
+    """A connection that the server has kept to the previous process is no failure."""
     for _ in range(3):
         page(monitord.machine, "/")
         monitord.systemctl("restart", "monitord")
         page(monitord.machine, "/")
 
 
-def test_an_event_comes_at_once(monitord: Installed, proxy: Server) -> None:
-    """Nothing but the one of the reload is sent, far too little to fill a buffer."""
+def test_event_arrives_at_once(monitord: Installed, proxy: Server) -> None:
+    """Only the event of the reload is sent, which does not fill a buffer."""
     with events(monitord.machine) as lines:
         assert next(lines).startswith("retry: ")
         monitord.systemctl("reload", "monitord")
         assert "event: reload\n" in lines
 
 
-def test_nothing_is_changed(monitord: Installed, proxy: Server) -> None:
+def test_changes_are_rejected(monitord: Installed, proxy: Server) -> None:
     machine = monitord.machine
     for path in ("/api/v1/reload", "/api/v1/monitors/web/pause"):
         assert ask(machine, path, "--request", "POST").stdout.rpartition("\n")[2] == "403"
-    # Not by the server alone: monitord does not take its client for a member of its group.
+    # Not only by the server: monitord does not treat its client as a member of its group.
     machine.shell(proxy.without_refusal)
     eventually(
         lambda: "accepted on the Unix socket only" in ask(machine, "/reload", "--request", "POST").stdout,
         within_s=60,
     )
-    # Nor can the client have the field taken out that says for whom the server asks (as in CVE-2022-31813).
+    # Nor can the client have the field removed that names it (as in CVE-2022-31813).
     stripped = ask(
         machine, "/reload", "--request", "POST", "--header", "Connection: close, X-Forwarded-For, Via"
     )

@@ -1,4 +1,4 @@
-"""A real Prometheus reads the metrics with the files that the package ships: over TCP, and through the Unix socket."""
+"""Prometheus scrapes with the files of the package: over TCP, and through the Unix socket."""
 
 import json
 from collections.abc import Iterator
@@ -26,26 +26,26 @@ tags = ["team=shop", "prod"]
 
 
 class Prometheus:
-    """Runs in the machine, and answers queries."""
+    """A Prometheus server in the machine."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
 
     def ask(self, path: str) -> Any:
-        said = self._machine.run(
+        result = self._machine.run(
             "curl", "--silent", "--fail", "--max-time", "30", f"http://127.0.0.1:9090/api/v1/{path}", ok=False
         )
-        return json.loads(said.stdout)["data"] if said.returncode == 0 else {}
+        return json.loads(result.stdout)["data"] if result.returncode == 0 else {}
 
     def values(self, query: str) -> dict[str, float]:
-        """By instance."""
+        """Return the values of a query by instance."""
         found = self.ask(f"query?query={quote(query)}").get("result", [])
         return {one["metric"]["instance"]: float(one["value"][1]) for one in found}
 
 
 @pytest.fixture
 def prometheus(monitord: Installed, suite: str) -> Iterator[Prometheus]:
-    """The suite's own; it scrapes both addresses every second and has the alert rules."""
+    """The Prometheus of this Debian. It scrapes both addresses every second and has the alert rules."""
     machine = monitord.machine
     program = base_root(suite, "prometheus", ["prometheus"], variant="minbase") / "usr/bin/prometheus"
     machine.copy(program, "/usr/local/bin/prometheus")
@@ -93,9 +93,9 @@ def test_prometheus_scrapes_over_tcp_and_through_the_unix_socket(
 
 
 def status_of(monitord: Installed, address: str, method: str, path: str, *options: str) -> str:
-    """The HTTP status that root gets there: over TCP nobody knows that it is root."""
-    said = monitord.machine.run(
+    """Return the HTTP status of a request of root, whose identity is unknown over TCP."""
+    result = monitord.machine.run(
         *("curl", "--silent", "--max-time", "30", "--output", "/dev/null", "--write-out", "%{http_code}"),
         *("--request", method, *options, f"http://{address}{path}"),
     )
-    return said.stdout
+    return result.stdout

@@ -1,4 +1,4 @@
-"""A reload is a transaction: in force as a whole, or refused with nothing changed and everybody told."""
+"""A reload is a transaction: applied as a whole, or rejected without any change and reported everywhere."""
 
 import time
 
@@ -16,18 +16,18 @@ BROKEN = {
 }
 
 
-def test_accepted_reload_is_in_force_when_systemctl_returns(monitord: Installed) -> None:
+def test_reload_is_applied_when_systemctl_returns(monitord: Installed) -> None:
     since, before = monitord.machine.now_in_journal(), monitord.pid
     monitord.configure(WATCHING + FAILING)
     monitord.systemctl("reload", "monitord")
     assert {one["name"] for one in monitord.get("/monitors")["monitors"]} == {"web", "broken"}
     assert monitord.pid == before
-    said = [str(entry["MESSAGE"]) for entry in monitord.machine.journal("--unit=monitord", since=since)]
-    assert [line for line in said if "1 added, 1 unchanged" in line], said
+    messages = [str(entry["MESSAGE"]) for entry in monitord.machine.journal("--unit=monitord", since=since)]
+    assert [line for line in messages if "1 added, 1 unchanged" in line], messages
 
 
 @pytest.mark.parametrize("failure", BROKEN)
-def test_refused_reload_fails_and_changes_nothing(monitord: Installed, failure: str) -> None:
+def test_rejected_reload_fails_and_changes_nothing(monitord: Installed, failure: str) -> None:
     before, since = monitord.pid, monitord.machine.now_in_journal()
     checks = monitord.get("/monitors")["monitors"]
     if failure == "not UTF-8":
@@ -39,21 +39,21 @@ def test_refused_reload_fails_and_changes_nothing(monitord: Installed, failure: 
     assert monitord.pid == before
     assert monitord.state == "active"
     assert [one["name"] for one in monitord.get("/monitors")["monitors"]] == [one["name"] for one in checks]
-    assert_everybody_is_told(monitord, since)
+    assert_reported_everywhere(monitord, since)
     monitord.await_check("web")
 
 
-def test_refused_reload_tells_file_line_key_and_what_to_write(monitord: Installed) -> None:
+def test_rejected_reload_shows_file_line_key_and_fix(monitord: Installed) -> None:
     monitord.configure(UNKNOWN_KEY)
-    said = monitord.machine.run("monitorctl", "reload", ok=False)
-    assert said.returncode == 1
+    result = monitord.machine.run("monitorctl", "reload", ok=False)
+    assert result.returncode == 1
     for part in ("test.toml:3", "monitors.web.chek_every", "check_every"):
-        assert part in said.stderr
+        assert part in result.stderr
     assert monitord.machine.run("monitorctl", "check-config", ok=False).returncode == 1
 
 
 @pytest.mark.parametrize("what", ["unreadable", "directory", "removed"])
-def test_configuration_file_that_cannot_be_read_is_refused(monitord: Installed, what: str) -> None:
+def test_unreadable_configuration_is_rejected(monitord: Installed, what: str) -> None:
     ways = {
         "unreadable": "chmod 0600 /etc/monitord.toml && chown root:root /etc/monitord.toml",
         "directory": "mv /etc/monitord.toml /etc/kept && mkdir /etc/monitord.toml",
@@ -64,7 +64,7 @@ def test_configuration_file_that_cannot_be_read_is_refused(monitord: Installed, 
         monitord.machine.shell(ways[what])
         assert monitord.systemctl("reload", "monitord", ok=False).returncode != 0
         assert monitord.pid == before
-        assert_everybody_is_told(monitord, since)
+        assert_reported_everywhere(monitord, since)
     finally:
         monitord.machine.shell(
             "if [ -e /etc/kept ]; then rm -rf /etc/monitord.toml && mv /etc/kept /etc/monitord.toml; fi;"
@@ -72,7 +72,7 @@ def test_configuration_file_that_cannot_be_read_is_refused(monitord: Installed, 
         )
 
 
-def test_good_reload_ends_what_a_refused_one_left(monitord: Installed) -> None:
+def test_applied_reload_clears_the_error_of_a_rejected_one(monitord: Installed) -> None:
     monitord.configure("x = \n")
     monitord.systemctl("reload", "monitord", ok=False)
     monitord.configure(WATCHING)
@@ -81,7 +81,7 @@ def test_good_reload_ends_what_a_refused_one_left(monitord: Installed) -> None:
     eventually(lambda: "refused" not in monitord.machine.show("monitord.service", "StatusText"))
 
 
-def test_hangup_reloads_as_well(monitord: Installed) -> None:
+def test_hangup_signal_reloads(monitord: Installed) -> None:
     monitord.configure(WATCHING + FAILING)
     monitord.systemctl("kill", "--signal=HUP", "monitord.service")
     eventually(lambda: len(monitord.get("/monitors")["monitors"]) == 2)
@@ -91,7 +91,7 @@ def test_hangup_reloads_as_well(monitord: Installed) -> None:
     assert len(monitord.get("/monitors")["monitors"]) == 2
 
 
-def test_broken_configuration_at_start_ends_with_78_and_is_not_tried_again(monitord: Installed) -> None:
+def test_start_with_a_broken_configuration_ends_with_78_and_is_not_repeated(monitord: Installed) -> None:
     monitord.systemctl("stop", "monitord.service")
     since = monitord.machine.now_in_journal()
     monitord.configure(UNKNOWN_KEY)
@@ -99,11 +99,11 @@ def test_broken_configuration_at_start_ends_with_78_and_is_not_tried_again(monit
     assert monitord.machine.show("monitord.service", "ExecMainStatus") == "78"
     assert monitord.state == "failed"
     assert monitord.restarts == 0
-    said = [str(entry["MESSAGE"]) for entry in monitord.machine.journal("--unit=monitord", since=since)]
-    assert [line for line in said if "test.toml:3" in line and "chek_every" in line], said
+    messages = [str(entry["MESSAGE"]) for entry in monitord.machine.journal("--unit=monitord", since=since)]
+    assert [line for line in messages if "test.toml:3" in line and "chek_every" in line], messages
 
 
-def test_who_asks_a_daemon_that_does_not_start_is_told_why_and_starts_it_once(monitord: Installed) -> None:
+def test_request_to_a_daemon_that_cannot_start_shows_why_and_starts_it_once(monitord: Installed) -> None:
     monitord.systemctl("stop", "monitord.service")
     monitord.configure(UNKNOWN_KEY)
     since = monitord.machine.now_in_journal()
@@ -111,21 +111,21 @@ def test_who_asks_a_daemon_that_does_not_start_is_told_why_and_starts_it_once(mo
     assert asked.returncode == 3
     assert "chek_every" in asked.stderr
     eventually(lambda: monitord.state == "failed")
-    time.sleep(3)  # in which the socket would start it again, if anybody waited there still
-    said = [str(entry["MESSAGE"]) for entry in monitord.machine.journal("--unit=monitord", since=since)]
-    assert len([line for line in said if "chek_every" in line]) == 1, said
+    time.sleep(3)  # the socket would start it again in this time if a client still waited
+    messages = [str(entry["MESSAGE"]) for entry in monitord.machine.journal("--unit=monitord", since=since)]
+    assert len([line for line in messages if "chek_every" in line]) == 1, messages
     assert monitord.machine.show("monitord.socket", "ActiveState") == "active"
     monitord.configure("")
-    # Nothing else is needed, not even a start: who asks next has an answer.
+    # No start is needed: the next request starts the service.
     assert monitord.machine.run("monitorctl", "status", ok=False).returncode in {0, 1, 2}
     assert monitord.state == "active"
 
 
-def assert_everybody_is_told(monitord: Installed, since: int) -> None:
+def assert_reported_everywhere(monitord: Installed, since: int) -> None:
     reload = monitord.get("/status")["reload"]
     assert reload["ok"] is False
     assert reload["error"]
-    # The manager is told by a datagram, of which it is not said when it is read.
+    # The datagram to the service manager is read some time later.
     eventually(lambda: "refused" in monitord.machine.show("monitord.service", "StatusText"))
     assert "refused" in monitord.systemctl("status", "monitord.service").stdout
     entries = monitord.machine.journal("--unit=monitord", "--priority=err", since=since)

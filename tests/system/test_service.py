@@ -1,15 +1,15 @@
-"""The service under the manager's hand: start, stop, restart, and what takes its life."""
+"""The service and the service manager: start, stop, restart, crashes and the watchdog."""
 
 from tests.system.bed import FILES, eventually
 from tests.system.installed import BLOCKING, FAILING, WATCHING, Installed
 
-# Long enough for a loop that is held up by the machine, short enough to wait for. The restart leaves the test the time
-# to mend what has blocked it.
+# Long enough for an event loop on a busy machine, short enough to wait for. RestartSec= gives the test the time to fix
+# the configuration.
 QUICK_WATCHDOG = "[Service]\nWatchdogSec=8\nRestartSec=5\n"
 DROP_IN = "/etc/systemd/system/monitord.service.d/test.conf"
 
 
-def test_checks_are_done_and_told(monitord: Installed) -> None:
+def test_checks_run_and_are_reported(monitord: Installed) -> None:
     monitord.configure(WATCHING + FAILING)
     monitord.systemctl("reload", "monitord")
     eventually(lambda: monitord.get("/monitors/web")["state"] == "up")
@@ -25,15 +25,15 @@ def test_stop_is_a_success_and_quick(monitord: Installed) -> None:
     monitord.systemctl("stop", "monitord.service")
     assert monitord.machine.show("monitord.service", "Result") == "success"
     assert monitord.machine.show("monitord.service", "ExecMainStatus") == "0"
-    said = [entry["MESSAGE"] for entry in monitord.machine.journal("--unit=monitord", since=since)]
-    assert not [line for line in said if "timed out" in line]
+    messages = [entry["MESSAGE"] for entry in monitord.machine.journal("--unit=monitord", since=since)]
+    assert not [line for line in messages if "timed out" in line]
 
 
-def test_status_line_says_how_all_stands(monitord: Installed) -> None:
+def test_status_text_counts_the_states(monitord: Installed) -> None:
     eventually(lambda: "1 up" in monitord.machine.show("monitord.service", "StatusText"))
 
 
-def test_socket_outlives_restarts_and_refuses_nobody(monitord: Installed) -> None:
+def test_no_request_fails_over_restarts(monitord: Installed) -> None:
     with monitord.clients() as clients:
         for _ in range(2):
             monitord.systemctl("restart", "monitord.service")
@@ -41,14 +41,14 @@ def test_socket_outlives_restarts_and_refuses_nobody(monitord: Installed) -> Non
     assert clients.answered > 0
 
 
-def test_monitors_start_again_after_a_restart(monitord: Installed) -> None:
+def test_checks_continue_after_a_restart(monitord: Installed) -> None:
     before = monitord.pid
     monitord.systemctl("restart", "monitord.service")
     assert monitord.pid != before
     monitord.await_check("web")
 
 
-def test_killed_daemon_is_back_with_a_new_process(monitord: Installed) -> None:
+def test_killed_daemon_is_restarted(monitord: Installed) -> None:
     before, restarts = monitord.pid, monitord.restarts
     monitord.systemctl("kill", "--signal=KILL", "monitord.service")
     await_successor(monitord, before)
@@ -57,7 +57,7 @@ def test_killed_daemon_is_back_with_a_new_process(monitord: Installed) -> None:
     monitord.await_check("web")
 
 
-def test_daemon_killed_five_times_in_a_row_is_still_brought_back(monitord: Installed) -> None:
+def test_daemon_killed_five_times_is_still_restarted(monitord: Installed) -> None:
     for _ in range(5):
         before = monitord.pid
         monitord.systemctl("kill", "--signal=KILL", "monitord.service")
@@ -65,15 +65,15 @@ def test_daemon_killed_five_times_in_a_row_is_still_brought_back(monitord: Insta
     assert monitord.get("/status")["state"] == "running"
 
 
-def test_stopped_process_is_ended_by_the_watchdog(monitord: Installed) -> None:
+def test_watchdog_ends_a_stopped_process(monitord: Installed) -> None:
     restart_with_quick_watchdog(monitord)
     before, since = monitord.pid, monitord.machine.now_in_journal()
     monitord.systemctl("kill", "--signal=STOP", "monitord.service")
     assert_watchdog_restarted(monitord, before, since)
 
 
-def test_blocked_event_loop_is_ended_by_the_watchdog(monitord: Installed) -> None:
-    """By a monitor of a third party that sleeps without giving the loop back, installed as a package beside ours."""
+def test_watchdog_ends_a_blocked_event_loop(monitord: Installed) -> None:
+    """A monitor type of another package blocks the event loop."""
     install_blocking_type(monitord)
     restart_with_quick_watchdog(monitord)
     before, since = monitord.pid, monitord.machine.now_in_journal()
@@ -110,15 +110,15 @@ def test_daemon_starts_without_the_socket_unit(monitord: Installed) -> None:
         monitord.systemctl("unmask", "--runtime", "monitord.socket")
 
 
-def test_further_daemon_has_configuration_and_socket_of_its_own(monitord: Installed) -> None:
+def test_instance_has_its_own_configuration_and_socket(monitord: Installed) -> None:
     monitord.machine.write("/etc/monitord/branch.toml", WATCHING.replace("monitors.web", "monitors.branch"))
     try:
         monitord.systemctl("start", "monitord@branch")
-        said = monitord.machine.run(
+        result = monitord.machine.run(
             "monitorctl", "--socket", "/run/monitord@branch/status.sock", "status", "--json"
         )
-        assert '"branch"' in said.stdout
-        assert '"web"' not in said.stdout
+        assert '"branch"' in result.stdout
+        assert '"web"' not in result.stdout
         monitord.systemctl("reload", "monitord@branch")
     finally:
         monitord.systemctl("stop", "monitord@branch")
@@ -138,7 +138,7 @@ check_every = "1s"
 timeout = "1s"
 fail_after = 1
 
-[monitors.its-word]
+[monitors.its-heartbeat]
 type = "heartbeat"
 every = "1s"
 grace = "3s"
@@ -148,9 +148,9 @@ BRANCH = f"""
 [status]
 listen = "127.0.0.1:9121"
 
-[monitors.i-am-here]
+[monitors.report]
 method = "POST"
-url = "http://127.0.0.1:9120/heartbeats/its-word"
+url = "http://127.0.0.1:9120/heartbeats/its-heartbeat"
 bearer = "{TOKEN}"
 check_every = "1s"
 timeout = "1s"
@@ -158,10 +158,10 @@ timeout = "1s"
 
 
 def test_one_daemon_watches_another(monitord: Installed) -> None:
-    """As monitord(8) tells it: one asks the other whether it works, the other reports itself."""
+    """As in monitord(8): one checks the page of the other, the other sends heartbeats."""
 
     def states() -> list[str]:
-        return [monitord.get(f"/monitors/{name}")["state"] for name in ("its-page", "its-word")]
+        return [monitord.get(f"/monitors/{name}")["state"] for name in ("its-page", "its-heartbeat")]
 
     monitord.configure(WATCHING + HUB)
     monitord.systemctl("restart", "monitord")
@@ -169,7 +169,7 @@ def test_one_daemon_watches_another(monitord: Installed) -> None:
     try:
         monitord.systemctl("start", "monitord@branch")
         eventually(lambda: states() == ["up", "up"])
-        monitord.systemctl("kill", "--signal=STOP", "monitord@branch")  # it is there, and does nothing
+        monitord.systemctl("kill", "--signal=STOP", "monitord@branch")  # it exists, and does nothing
         eventually(lambda: states() == ["down", "down"])
         monitord.systemctl("kill", "--signal=CONT", "monitord@branch")
         eventually(lambda: states() == ["up", "up"])
@@ -207,7 +207,9 @@ def install_blocking_type(monitord: Installed) -> None:
 
 def assert_watchdog_restarted(monitord: Installed, before: int, since: int) -> None:
     await_successor(monitord, before)
-    said = [str(entry["MESSAGE"]) for entry in monitord.machine.journal("UNIT=monitord.service", since=since)]
-    assert [line for line in said if "Watchdog timeout" in line], said
-    assert [line for line in said if "result 'watchdog'" in line], said
+    messages = [
+        str(entry["MESSAGE"]) for entry in monitord.machine.journal("UNIT=monitord.service", since=since)
+    ]
+    assert [line for line in messages if "Watchdog timeout" in line], messages
+    assert [line for line in messages if "result 'watchdog'" in line], messages
     assert monitord.restarts == 1

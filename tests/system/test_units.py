@@ -1,4 +1,4 @@
-"""Units and timers of a real systemd, asked and heard from within the service's sandbox."""
+"""Monitors of units and timers of a real systemd, from the sandbox of the service."""
 
 import re
 from collections.abc import Iterator
@@ -9,9 +9,8 @@ import pytest
 from tests.system.bed import Machine, eventually
 from tests.system.installed import WATCHING, Installed
 
-# Nothing here comes from looking often. After a check out of turn the next planned one is up to one and a half
-# times as far away.
-SELDOM = 'check_every = "10s"\n'
+# Long, so that signals cause the results. After an extra check the next scheduled one is up to 1.5 periods away.
+RARELY = 'check_every = "10s"\n'
 WITHIN_S = 120.0
 
 FRAIL = """\
@@ -33,7 +32,7 @@ RestartSec=0
 BROKEN = """\
 [Service]
 Type=oneshot
-ExecStart=/usr/bin/test -e /run/mended
+ExecStart=/usr/bin/test -e /run/fixed
 """
 
 OFTEN = """\
@@ -45,13 +44,13 @@ AccuracySec=10ms
 
 @pytest.fixture
 def units(monitord: Installed) -> Iterator[Machine]:
-    """A service that lives for ever and is always restarted, one that fails, and a timer that starts that one."""
+    """A service that never ends and is always restarted, a failing service, and a timer that starts it."""
     machine = monitord.machine
     machine.write("/etc/systemd/system/frail.service", FRAIL)
     machine.write("/etc/systemd/system/fleeting.service", FLEETING)
     machine.write("/etc/systemd/system/broken.service", BROKEN)
     machine.write("/etc/systemd/system/broken.timer", OFTEN)
-    machine.run("rm", "--force", "/run/mended")
+    machine.run("rm", "--force", "/run/fixed")
     machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "start", "frail.service")
     yield machine
@@ -60,7 +59,7 @@ def units(monitord: Installed) -> Iterator[Machine]:
     )
     machine.run("systemctl", "reset-failed", ok=False)
     machine.shell(
-        "cd /etc/systemd/system && rm -f frail.service fleeting.service broken.service broken.timer /run/mended"
+        "cd /etc/systemd/system && rm -f frail.service fleeting.service broken.service broken.timer /run/fixed"
     )
     machine.run("systemctl", "daemon-reload")
 
@@ -76,30 +75,30 @@ def state_of(monitord: Installed, name: str) -> Any:
 
 
 def await_state(monitord: Installed, name: str, state: str | None) -> None:
-    """A monitor that an earlier test had goes on with the state and the time of that one."""
+    """Wait for a state. A monitor of an earlier test continues with its state and schedule."""
     eventually(lambda: (state_of(monitord, name) == state) or None, within_s=WITHIN_S)
 
 
 def await_line(
     monitord: Installed, name: str, since: int, words: str = "", *, reason: str = ""
 ) -> dict[str, Any]:
-    """The first line of a check that holds these words, or has this reason."""
+    """Return the first entry of a check with these words or this reason."""
 
-    def look() -> dict[str, Any] | None:
+    def find() -> dict[str, Any] | None:
         lines = monitord.checks_of(name, since)
         return next(
             (one for one in lines if words in one["MESSAGE"] and reason in {"", one["MONITOR_REASON"]}), None
         )
 
-    return eventually(lambda: look() or {}, within_s=WITHIN_S)
+    return eventually(lambda: find() or {}, within_s=WITHIN_S)
 
 
-def crash_is_seen(monitord: Installed, machine: Machine, *, end: str = r"\(signal\) ") -> None:
-    """`end`: how the run ended, as it is said."""
+def assert_crash_is_reported(monitord: Installed, machine: Machine, *, end: str = r"\(signal\) ") -> None:
+    """Crash the service, and wait for the failure. `end`: the pattern of how the run ended."""
     since = machine.now_in_journal()
     before = machine.show("frail.service", "MainPID")
     machine.run("systemctl", "kill", "--signal=KILL", "frail.service")
-    # It may be looked at before it runs again; then that is what is said.
+    # The check may come before the restart, and then reports that.
     line = await_line(monitord, "frail", since, reason="unit_failed")
     assert re.search(rf"crashed {end}and was restarted once|auto-restart.*signal 9", line["MESSAGE"])
     eventually(lambda: machine.show("frail.service", "ActiveState") == "active")
@@ -107,31 +106,33 @@ def crash_is_seen(monitord: Installed, machine: Machine, *, end: str = r"\(signa
     assert machine.show("frail.service", "ActiveState") == "active"
 
 
-def test_a_crash_is_seen_although_the_unit_runs_again_at_once(monitord: Installed, units: Machine) -> None:
-    watch(monitord, f'[monitors.frail]\nunit = "frail.service"\n{SELDOM}')
-    await_state(monitord, "frail", "up")
-    crash_is_seen(monitord, units)
-    await_state(monitord, "frail", "up")
-
-
-def test_a_crash_is_seen_after_systemd_was_reloaded_and_executed_anew(
+def test_crash_is_reported_although_the_unit_is_restarted_at_once(
     monitord: Installed, units: Machine
 ) -> None:
-    watch(monitord, f'[monitors.frail]\nunit = "frail.service"\n{SELDOM}')
+    watch(monitord, f'[monitors.frail]\nunit = "frail.service"\n{RARELY}')
+    await_state(monitord, "frail", "up")
+    assert_crash_is_reported(monitord, units)
+    await_state(monitord, "frail", "up")
+
+
+def test_crash_is_reported_after_a_reload_and_a_reexecution_of_systemd(
+    monitord: Installed, units: Machine
+) -> None:
+    watch(monitord, f'[monitors.frail]\nunit = "frail.service"\n{RARELY}')
     await_state(monitord, "frail", "up")
     for verb in ("daemon-reload", "daemon-reexec"):
         units.run("systemctl", verb)
         since = units.now_in_journal()
-        # What it asks for then says that it hears again.
+        # The check after the new subscription.
         await_line(monitord, "frail", since, "frail.service active")
-        crash_is_seen(monitord, units)
+        assert_crash_is_reported(monitord, units)
         await_state(monitord, "frail", "up")
 
 
-def test_a_crash_while_monitord_was_stopped_is_told_after_its_start(
+def test_crash_while_monitord_was_stopped_is_reported_after_its_start(
     monitord: Installed, units: Machine
 ) -> None:
-    watch(monitord, f'[monitors.frail]\nunit = "frail.service"\n{SELDOM}')
+    watch(monitord, f'[monitors.frail]\nunit = "frail.service"\n{RARELY}')
     await_state(monitord, "frail", "up")
     monitord.systemctl("stop", "monitord.service")
     since = units.now_in_journal()
@@ -142,11 +143,11 @@ def test_a_crash_while_monitord_was_stopped_is_told_after_its_start(
     assert line["MONITOR_REASON"] == "unit_failed"
 
 
-def test_a_program_that_ends_well_and_is_started_again_has_not_crashed(
+def test_successful_program_that_is_started_again_has_not_crashed(
     monitord: Installed, units: Machine
 ) -> None:
     units.run("systemctl", "start", "fleeting.service")
-    watch(monitord, f'[monitors.fleeting]\nunit = "fleeting.service"\n{SELDOM}')
+    watch(monitord, f'[monitors.fleeting]\nunit = "fleeting.service"\n{RARELY}')
     await_state(monitord, "fleeting", "up")
     since = units.now_in_journal()
     before = int(units.show("fleeting.service", "NRestarts"))
@@ -156,8 +157,8 @@ def test_a_program_that_ends_well_and_is_started_again_has_not_crashed(
     assert {line["MONITOR_REASON"] for line in lines} == {"ok"}, [line["MESSAGE"] for line in lines]
 
 
-def test_a_restart_by_hand_is_no_failure_and_a_stop_is_one(monitord: Installed, units: Machine) -> None:
-    watch(monitord, f'[monitors.frail]\nunit = "frail.service"\ngrace = "3s"\n{SELDOM}')
+def test_manual_restart_is_no_failure_and_a_stop_is_one(monitord: Installed, units: Machine) -> None:
+    watch(monitord, f'[monitors.frail]\nunit = "frail.service"\ngrace = "3s"\n{RARELY}')
     await_state(monitord, "frail", "up")
     since = units.now_in_journal()
     units.run("systemctl", "restart", "frail.service")
@@ -169,7 +170,7 @@ def test_a_restart_by_hand_is_no_failure_and_a_stop_is_one(monitord: Installed, 
     await_state(monitord, "frail", "up")
 
 
-def test_a_unit_that_fails_becomes_a_monitor_by_itself(monitord: Installed, units: Machine) -> None:
+def test_failed_unit_becomes_a_monitor_automatically(monitord: Installed, units: Machine) -> None:
     watch(monitord, '[auto]\nunits = "failed"\n')
     since = units.now_in_journal()
     units.run("systemctl", "start", "broken.service", ok=False)
@@ -180,26 +181,26 @@ def test_a_unit_that_fails_becomes_a_monitor_by_itself(monitord: Installed, unit
     assert state_of(monitord, "unit:broken.service") == "down"
     monitord.systemctl("restart", "monitord")
     await_state(monitord, "unit:broken.service", "down")
-    units.run("touch", "/run/mended")
+    units.run("touch", "/run/fixed")
     units.run("systemctl", "start", "broken.service")
     await_state(monitord, "unit:broken.service", "up")
     lines = monitord.checks_of("unit:broken.service", since)
     assert not [line["MESSAGE"] for line in lines if "crashed" in line["MESSAGE"]]
-    said = units.run("monitorctl", "status", ok=False).stdout
-    assert "unit:broken.service" in said
+    output = units.run("monitorctl", "status", ok=False).stdout
+    assert "unit:broken.service" in output
 
 
-def test_a_timer_tells_how_its_job_ends(monitord: Installed, units: Machine) -> None:
-    units.run("touch", "/run/mended")
+def test_timer_monitor_reports_the_result_of_its_job(monitord: Installed, units: Machine) -> None:
+    units.run("touch", "/run/fixed")
     units.run("systemctl", "start", "broken.timer")
-    watch(monitord, f'[monitors.job]\ntimer = "broken.timer"\n{SELDOM}')
+    watch(monitord, f'[monitors.job]\ntimer = "broken.timer"\n{RARELY}')
     await_state(monitord, "job", "up")
     eventually(lambda: "timer.last_trigger" in monitord.get("/monitors/job")["last"]["fields"])
-    units.run("rm", "/run/mended")
+    units.run("rm", "/run/fixed")
     await_state(monitord, "job", "down")
-    # Between its ends the job runs, which is a result as well.
+    # While the job runs, the reason is another one.
     eventually(lambda: monitord.get("/monitors/job")["last"]["reason"] == "unit_failed")
-    units.run("touch", "/run/mended")
+    units.run("touch", "/run/fixed")
     await_state(monitord, "job", "up")
     since = units.now_in_journal()
     units.run("systemctl", "stop", "broken.timer")
@@ -207,8 +208,8 @@ def test_a_timer_tells_how_its_job_ends(monitord: Installed, units: Machine) -> 
     assert line["MONITOR_REASON"] == "unit_inactive"
 
 
-def test_a_bus_that_is_started_anew_costs_no_verdict(monitord: Installed, units: Machine) -> None:
-    watch(monitord, f'[monitors.frail]\nunit = "frail.service"\n{SELDOM}')
+def test_restart_of_the_bus_costs_no_verdict(monitord: Installed, units: Machine) -> None:
+    watch(monitord, f'[monitors.frail]\nunit = "frail.service"\n{RARELY}')
     await_state(monitord, "frail", "up")
     since = units.now_in_journal()
     units.run("systemctl", "kill", "--signal=KILL", "dbus.service")
@@ -217,9 +218,9 @@ def test_a_bus_that_is_started_anew_costs_no_verdict(monitord: Installed, units:
             "--unit=monitord", "MESSAGE=the service manager can be asked again", since=since
         )
     )
-    # The count of restarts tells of it. How the run ended only a signal does, and with much to send to a bus that has
-    # just come back, systemd sends one for the end and the new start together.
-    crash_is_seen(monitord, units, end=r"(\(signal\) )?")
+    # The restart counter shows the crash. Only a signal shows how the run ended, and for a bus that has just been
+    # restarted, systemd may send one signal for the end and the new start together.
+    assert_crash_is_reported(monitord, units, end=r"(\(signal\) )?")
     await_state(monitord, "frail", "up")
     changes = [line["MESSAGE"] for line in units.journal("--unit=monitord", "MONITOR=frail", since=since)]
     assert not [line for line in changes if "unknown" in line], changes

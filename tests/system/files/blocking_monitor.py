@@ -1,4 +1,4 @@
-"""A monitor type as a careless third party writes it: its check sleeps without giving the event loop back."""
+"""A careless monitor type of another package: its check blocks the event loop."""
 
 import threading
 from dataclasses import dataclass

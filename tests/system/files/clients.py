@@ -1,4 +1,4 @@
-"""Asks the status socket again and again, each time anew, until standard input ends; then tells how that went."""
+"""Send requests to the status socket on new connections until standard input ends; then print the counts."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""Takes what notifiers send, one file each in the directory given: mails on port 2525, requests on port 9911.
+"""Write what notifiers send to a directory, one file each: mails on port 2525, requests on port 9911.
 
 sink.py /tmp/sink
 """

@@ -1,4 +1,4 @@
-"""A web server on 127.0.0.1:8080 to be watched: /ok is fine, /fail is not, /hang never answers."""
+"""The monitored web server on 127.0.0.1:8080: /ok succeeds, /fail fails, /hang never responds."""
 
 import http.server
 import threading
@@ -18,7 +18,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing: the journal under test is monitord's."""
+        """Log nothing: the journal belongs to monitord."""
 
 
 http.server.ThreadingHTTPServer(("127.0.0.1", 8080), Handler).serve_forever()
