@@ -320,7 +320,7 @@ class ApplicationContainer(Container):
 
     @provide
     def live(self) -> Live:
-        return Live(most_per_address=self.settings.status.max_event_streams_per_address, clock=self.clock)
+        return Live(max_per_address=self.settings.status.max_event_streams_per_address, clock=self.clock)
 
     @provide
     def metrics_sources(self) -> MetricsSources:

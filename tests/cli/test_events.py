@@ -187,7 +187,7 @@ async def test_a_daemon_that_was_away_is_gone_on_with_where_it_was_left(tmp_path
 
 async def test_another_run_of_the_daemon_leaves_a_gap_that_is_told(tmp_path: Path) -> None:
     first, second, path = world(), world(), tmp_path / "s"
-    second.live._boot = "other"
+    second.live._run = "other"
     async with AsyncExitStack() as stack:
         for made in (first, second):
             stack.push_async_callback(made.dispatcher.close, 0.0)

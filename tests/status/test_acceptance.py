@@ -11,7 +11,7 @@ from monitord.status.api.history import BEFORE, FROM, STEP, TO
 from monitord.status.api.live import LAST_ID, MONITOR
 from monitord.status.api.openapi import PREFIX
 from monitord.status.model.listing import CURSOR, NAME, STATE, TAG, TYPE
-from monitord.status.model.query import MOST_VALUES, Parameter, duration, moment
+from monitord.status.model.query import MAX_VALUES, Parameter, duration, moment
 from tests.endpoint import asked, world
 from tests.status.api.test_api import described
 
@@ -105,7 +105,7 @@ def test_parameter_is_read_exactly_if_its_schema_accepts_it(parameter: Parameter
 def test_repeated_parameter_is_read_exactly_if_its_schema_accepts_it(parameter: Parameter[Any]) -> None:
     for text in TEXTS:
         assert is_read(parameter, [text]) == is_valid(parameter.schema, [text]), text
-    for count in (MOST_VALUES, MOST_VALUES + 1):
+    for count in (MAX_VALUES, MAX_VALUES + 1):
         assert is_read(parameter, ["up"] * count) == is_valid(parameter.schema, ["up"] * count)
 
 
@@ -278,7 +278,7 @@ async def test_contradictions_between_query_and_body_are_conflicts() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("2026-01-31T12:00:00", 'does not say in which zone; write "2026-01-31T12:00:00Z" for UTC'),
+        ("2026-01-31T12:00:00", 'has no time zone; write "2026-01-31T12:00:00Z" for UTC'),
         ("0001-01-01T00:00:00Z", "is out of range; write a year from 1970 to 9899"),
         ("yesterday", 'is not a time; write RFC 3339 such as "2026-01-31T12:00:00Z", or "-24h"'),
         ("-1y", 'is not a time; write "-24h" for a day ago, or RFC 3339'),

@@ -1,7 +1,7 @@
-"""Errors of the API as problem documents (RFC 9457), whoever raised them: a handler, the router or the framework.
+"""Errors of the API as problem documents (RFC 9457), from handlers, the router and the framework.
 
-`detail` says what is wrong and what to write instead. What is wrong with the input is listed one by one in `errors`
-as well, each with the place, so that a program can point at it.
+`detail` contains what is wrong and what to write instead. `errors` lists the errors in the input, each with its
+location, so that a program can show them beside the input.
 """
 
 import contextlib
@@ -22,13 +22,13 @@ from monitord.web import (
 
 CONTENT_TYPE = "application/problem+json"
 
-# What frames or describes the old body goes with it.
-_OF_THE_BODY = frozenset({"content-type", "etag", "last-modified"})
+# Fields that describe the replaced body.
+_BODY_FIELDS = frozenset({"content-type", "etag", "last-modified"})
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """One thing that is wrong with a request. `where`: the parameter, or the key of the body."""
+class InputError:
+    """An error in a request. `where`: the parameter, or the key of the body."""
 
     where: str
     problem: str
@@ -39,19 +39,19 @@ class Failure:
 
 
 class UnknownInput(HTTPNotFound):
-    """A body that names monitors that there are not; tells all of them at once."""
+    """A body that names monitors that do not exist, with an error for each."""
 
-    def __init__(self, failures: Sequence[Failure]) -> None:
-        super().__init__(text="\n".join(map(str, failures)) + "\n")
-        self.diagnostics = tuple(failures)
+    def __init__(self, errors: Sequence[InputError]) -> None:
+        super().__init__(text="\n".join(map(str, errors)) + "\n")
+        self.errors = tuple(errors)
 
 
 class BadInput(HTTPBadRequest):
-    """A query or a body that cannot be taken; tells all of its failures at once."""
+    """An invalid query or body, with all of its errors."""
 
-    def __init__(self, failures: Sequence[Failure]) -> None:
-        super().__init__(text="\n".join(map(str, failures)) + "\n")
-        self.diagnostics = tuple(failures)
+    def __init__(self, errors: Sequence[InputError]) -> None:
+        super().__init__(text="\n".join(map(str, errors)) + "\n")
+        self.errors = tuple(errors)
 
 
 @contextlib.contextmanager
@@ -65,7 +65,7 @@ def find_monitor(request: Request) -> Iterator[str]:
 
 
 def answer_with_problems(application: Application) -> None:
-    """Whatever goes wrong in this application is answered as a problem."""
+    """Answer all errors of this application with problem documents."""
 
     async def on_error(_: Request, error: HTTPException) -> Response:
         return error if error.status < 400 else problem_of(error)  # noqa: PLR2004 - the first error
@@ -77,7 +77,7 @@ def answer_with_problems(application: Application) -> None:
         return _problem(
             500,
             HTTPStatus.INTERNAL_SERVER_ERROR.phrase,
-            "a bug of monitord; its log has more: journalctl -u monitord",
+            "internal error; see the log: journalctl -u monitord",
         )
 
     application.add_exception_handler(HTTPException, on_error)
@@ -85,25 +85,25 @@ def answer_with_problems(application: Application) -> None:
 
 
 def problem_of(error: HTTPException) -> Response:
-    """The same error as a problem document; fields such as Allow and Retry-After stay."""
+    """Return the error as a problem document; fields such as Allow and Retry-After are kept."""
     response = _problem(
         error.status,
         error.reason,
         None if error.has_default_text else error.text.strip(),
-        error.diagnostics if isinstance(error, (BadInput, UnknownInput)) else (),
+        error.errors if isinstance(error, (BadInput, UnknownInput)) else (),
     )
     for name, value in error.headers.items():
-        if name.lower() not in _OF_THE_BODY:
+        if name.lower() not in _BODY_FIELDS:
             response.headers[name] = value
     return response
 
 
-def _problem(status: int, title: str, detail: str | None, failures: Sequence[Failure] = ()) -> Response:
+def _problem(status: int, title: str, detail: str | None, errors: Sequence[InputError] = ()) -> Response:
     document: dict[str, object] = {"type": "about:blank", "title": title, "status": status}
     if detail is not None:
         document["detail"] = detail
-    if failures:
-        document["errors"] = [asdict(failure) for failure in failures]
+    if errors:
+        document["errors"] = [asdict(error) for error in errors]
     return Response(
         body=json.dumps(document, ensure_ascii=False).encode(), status=status, content_type=CONTENT_TYPE
     )

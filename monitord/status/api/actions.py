@@ -1,11 +1,8 @@
-"""What a request can have the daemon do: check out of turn, and reload. Each answers with how things stand then.
-
-`security` has let the request pass before any of this; the daemon's control records who asked.
-"""
+"""Changes of the daemon: checks on demand, and reloads. `security` has authorized the request before."""
 
 import asyncio
-from typing import Any
 
+from monitord.model import Json
 from monitord.status.access.body import read_body
 from monitord.status.access.control import Control
 from monitord.status.access.problems import find_monitor
@@ -19,37 +16,37 @@ from monitord.status.model.selection import KEYS, Selection, matcher_of, select
 from monitord.web import HTTPConflict, Request, Response
 
 CHECK_WAIT_S = 600.0
-"""A check is waited for no longer than this: a place has to come free, and the check has its timeout."""
+"""The longest wait for a check, which includes the wait for a slot."""
 
 
 async def checked(model: ReadModel, control: Control, request: Request) -> bytes:
-    """Check the monitor in the path; its result as JSON."""
+    """Check the monitor in the path, and return its result as JSON. Raises HTTPConflict if that is not possible."""
     with find_monitor(request) as name:
-        outcome = await _checked_or_why(control, name, asked_by(request))
+        outcome = await _check(control, name, asked_by(request))
     if isinstance(outcome, str):
         raise HTTPConflict(text=f"{name}: {outcome}\n")
     model.refresh()
     return encode(outcome)
 
 
-async def _checked_or_why(control: Control, name: str, by: str) -> dict[str, Any] | str:
-    """The result as JSON, or why there is none. Raises KeyError for an unknown name."""
+async def _check(control: Control, name: str, by: str) -> Json | str:
+    """The result as JSON, or why there is none. Raises KeyError if there is no such monitor."""
     try:
         async with asyncio.timeout(CHECK_WAIT_S):
             return result_of(await control.check_now(name, by))
     except TimeoutError:
-        return f"the check has not ended yet; see /monitors/{name}"
+        return f"the check is still running; see GET /monitors/{name}"
     except ValueError as error:
         return str(error)
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task is None or task.cancelling():
-            raise  # who asked has gone
-        return "it has left the configuration, or the daemon stops: the check was given up"
+            raise  # the client has disconnected
+        return "the check was cancelled, because the monitor was removed or the daemon is stopping"
 
 
 class Actions:
-    """The handlers."""
+    """Handlers of the endpoints."""
 
     def __init__(self, model: ReadModel, control: Control) -> None:
         self._model = model
@@ -61,20 +58,19 @@ class Actions:
         return changed(self._model, request, b',"result":' + result)
 
     async def check_all(self, request: Request, _: Query) -> Response:
-        """Together, as far as there are slots. One that cannot be checked does not keep the others from it."""
-        given = await read_body(request, KEYS)
-        chosen = select(matcher_of(given), self._model.registry.watched, lambda _: None)
-        by = asked_by(request)
-        outcomes = await asyncio.gather(
-            *(_checked_or_why(self._control, name, by) for name in chosen.monitors)
+        """Check the selected monitors at the same time, as far as there are slots."""
+        selection = select(
+            matcher_of(await read_body(request, KEYS)), self._model.registry.watched, lambda _: None
         )
+        by = asked_by(request)
+        outcomes = await asyncio.gather(*(_check(self._control, name, by) for name in selection.monitors))
         results = [
             {"name": name, "result": None, "problem": outcome}
             if isinstance(outcome, str)
             else {"name": name, "result": outcome, "problem": None}
-            for name, outcome in zip(chosen.monitors, outcomes, strict=True)
+            for name, outcome in zip(selection.monitors, outcomes, strict=True)
         ]
-        return changed_all(self._model, request, chosen, b',"results":' + encode(results))
+        return changed_all(self._model, request, selection, b',"results":' + encode(results))
 
     async def reload(self, request: Request, _: Query) -> Response:
         await read_body(request, {})
@@ -84,7 +80,7 @@ class Actions:
 
 
 def changed(model: ReadModel, request: Request, more: bytes = b"") -> Response:
-    """The monitor in the path as it is now. It may have left meanwhile."""
+    """Respond with the monitor in the path after a change. Raises HTTPNotFound if it has been removed meanwhile."""
     model.refresh()
     with find_monitor(request) as name:
         monitor = model.monitors[name].brief()
@@ -92,35 +88,42 @@ def changed(model: ReadModel, request: Request, more: bytes = b"") -> Response:
     return json_answer(body)
 
 
-def changed_all(model: ReadModel, request: Request, chosen: Selection, more: bytes = b"") -> Response:
-    """The monitors that a request acted on as they are now. One may have left meanwhile."""
+def changed_all(model: ReadModel, request: Request, selection: Selection, more: bytes = b"") -> Response:
+    """Respond with the selected monitors after a change, without those that have been removed meanwhile."""
     model.refresh()
-    there = model.monitors
-    monitors = b",".join([there[name].brief() for name in chosen.monitors if name in there])
-    skipped = encode([{"name": name, "detail": why} for name, why in chosen.skipped.items()])
+    monitors = b",".join(
+        [model.monitors[name].brief() for name in selection.monitors if name in model.monitors]
+    )
+    skipped = encode([{"name": name, "detail": reason} for name, reason in selection.skipped.items()])
     body = b'{"by":%s%s,"monitors":[%s],"skipped":%s}' % (encode(asked_by(request)), more, monitors, skipped)
     return json_answer(body)
 
 
 def action_endpoints(model: ReadModel, control: Control) -> list[Endpoint]:
-    it = Actions(model, control)
+    actions = Actions(model, control)
     return [
         Endpoint(
             "POST",
             "/monitors/{name}/check",
-            it.check,
-            "check",
-            "Check at once",
-            {200: Answer("The result, and the monitor as it is then.", "Checked")},
+            actions.check,
+            "checkMonitor",
+            "Monitors",
+            "Check a monitor now",
+            "Runs a check outside the schedule and waits for its result, at most ten minutes. A paused monitor is "
+            "checked as well.",
+            {200: Answer("The result, and the monitor after the check.", "Checked")},
             problems=[409],
         ),
         Endpoint(
             "POST",
             "/check",
-            it.check_all,
-            "check_all",
-            "Check at once: all monitors that the body selects",
-            {200: Answer("The results, and the monitors as they are then.", "CheckedAll")},
+            actions.check_all,
+            "checkMonitors",
+            "Monitors",
+            "Check several monitors now",
+            "Runs checks of the selected monitors outside the schedule and waits for their results. A monitor that "
+            "cannot be checked does not affect the others.",
+            {200: Answer("The results, and the monitors after the checks.", "CheckedAll")},
             body="Selection",
             needs_body=True,
             problems=[404, 409],
@@ -128,12 +131,14 @@ def action_endpoints(model: ReadModel, control: Control) -> list[Endpoint]:
         Endpoint(
             "POST",
             "/reload",
-            it.reload,
-            "reload",
-            "Read the configuration anew",
+            actions.reload,
+            "reloadConfiguration",
+            "Daemon",
+            "Reload the configuration",
+            "Reads the configuration again and applies it as a whole. If it has an error, nothing is changed.",
             {
-                200: Answer("It is in force.", "Reload"),
-                422: Answer("It is refused, and nothing has changed.", "Reload"),
+                200: Answer("The configuration has been applied.", "Reload"),
+                422: Answer("The configuration has been rejected; nothing has changed.", "Reload"),
             },
         ),
     ]

@@ -1,4 +1,4 @@
-"""Who is told, what they were told, and a test of whether they can be."""
+"""Notifiers and notifications, and test notifications."""
 
 from collections.abc import Sequence
 
@@ -14,12 +14,14 @@ from monitord.status.model.listing import limit
 from monitord.status.model.query import Query, one, words
 from monitord.web import HTTPBadGateway, HTTPNotFound, Request, Response
 
-MONITOR = one("monitor", words, "", {"type": "string", "minLength": 1}, "Only those about this monitor.")
-MOST = limit(50, 500)
+MONITOR = one(
+    "monitor", words, "", {"type": "string", "minLength": 1}, "Select notifications about this monitor."
+)
+LIMIT = limit(50, 500)
 
 
 class AlertHandlers:
-    """The handlers."""
+    """Handlers of the endpoints."""
 
     def __init__(self, alerts: Alerts) -> None:
         self._alerts = alerts
@@ -28,22 +30,21 @@ class AlertHandlers:
         return json_answer({"notifiers": notifiers_of(self._alerts)})
 
     async def notifications(self, _: Request, query: Query) -> Response:
-        found: Sequence[Entry] = self._alerts.entries(query[MONITOR] or None)
-        return json_answer(
-            {"notifications": [notification_of(entry) for entry in found[: query[MOST]]], "total": len(found)}
-        )
+        entries: Sequence[Entry] = self._alerts.entries(query[MONITOR] or None)
+        shown = [notification_of(entry) for entry in entries[: query[LIMIT]]]
+        return json_answer({"notifications": shown, "total": len(entries)})
 
     async def test(self, request: Request, _: Query) -> Response:
         await read_body(request, {})
         name: str = request.match_info["notifier"]
         by = asked_by(request)
         try:
-            said = await self._alerts.test(name, by)
+            response = await self._alerts.test(name, by)
         except KeyError:
             raise HTTPNotFound(text=f"no notifier is called {name!r}; GET /notifiers lists them\n") from None
         except DeliveryError as error:
             raise HTTPBadGateway(text=f"{name}: {error}\n") from None
-        return json_answer({"notifier": name, "by": by, "response": said})
+        return json_answer({"notifier": name, "by": by, "response": response})
 
 
 def notification_of(entry: Entry) -> Json:
@@ -58,36 +59,39 @@ def notification_of(entry: Entry) -> Json:
 
 
 def alert_endpoints(alerts: Alerts) -> list[Endpoint]:
-    it = AlertHandlers(alerts)
+    handlers = AlertHandlers(alerts)
     return [
         Endpoint(
             "GET",
             "/notifiers",
-            it.notifiers,
-            "notifiers",
-            "The notifiers, and whether they can deliver",
-            {
-                200: Answer(
-                    "All of them, counted since the start of the daemon or their last change.", "Notifiers"
-                )
-            },
+            handlers.notifiers,
+            "listNotifiers",
+            "Notifications",
+            "List notifiers",
+            "Returns the configured notifiers and whether they can deliver. Counters start with the daemon, or with "
+            "the last change of the notifier's settings.",
+            {200: Answer("The notifiers.", "Notifiers")},
         ),
         Endpoint(
             "GET",
             "/notifications",
-            it.notifications,
-            "notifications",
-            "What was told to whom, and what waits to be told, the newest first",
-            {200: Answer("The last ones.", "Notifications")},
-            parameters=(MONITOR, MOST),
+            handlers.notifications,
+            "listNotifications",
+            "Notifications",
+            "List notifications",
+            "Returns the last notifications with their delivery status, newest first, queued ones included.",
+            {200: Answer("The notifications.", "Notifications")},
+            parameters=(MONITOR, LIMIT),
         ),
         Endpoint(
             "POST",
             "/notifiers/{notifier}/test",
-            it.test,
+            handlers.test,
             "testNotifier",
-            "Deliver a notification that says that it is a test, now",
-            {200: Answer("It was taken, and what was said to it.", "NotifierTested")},
+            "Notifications",
+            "Send a test notification",
+            "Sends a notification that is marked as a test through the notifier, and waits for the delivery.",
+            {200: Answer("The notification has been delivered.", "NotifierTested")},
             problems=[502],
         ),
     ]

@@ -1,7 +1,8 @@
-"""The versioned API, /api/v1: what is, for whoever may connect.
+"""The versioned API, /api/v1.
 
-Each endpoint is declared here with what it takes and answers; `openapi` makes the routes and the document from that.
-`history_api` and `export_api` tell of the past, `actions` and `interventions` change something, `live` has the events.
+Endpoints are declared beside their handlers: `history` and `export` read the history, `actions` and `interventions`
+make changes, `alerts` reads notifications, `heartbeats` receives reports of jobs, and `live` sends events. `openapi`
+generates the routes and the document from them.
 """
 
 from monitord.alerts import Alerts
@@ -34,7 +35,7 @@ def build_api(
     explain: Explain,
     alerts: Alerts,
 ) -> Application:
-    """To be mounted at `openapi.PREFIX`."""
+    """The application that is mounted at `openapi.PREFIX`."""
 
     async def get_status(_: Request, __: Query) -> Response:
         return status.response()
@@ -50,26 +51,34 @@ def build_api(
             "GET",
             "/status",
             get_status,
-            "status",
-            "The daemon and its monitors in numbers, and how the last reload ended",
-            {200: Answer("The daemon.", "Status")},
+            "getStatus",
+            "Daemon",
+            "Get the status of the daemon",
+            "Returns the number of monitors by state, the state of scheduler, history and notifiers, and the outcome "
+            "of the last reload.",
+            {200: Answer("The status of the daemon.", "Status")},
         ),
         Endpoint(
             "GET",
             "/monitors",
             get_monitors,
-            "monitors",
-            "Monitors by name, with their last result: all, or those that fit every filter",
-            {200: Answer("A page of them.", "Monitors")},
+            "listMonitors",
+            "Monitors",
+            "List monitors",
+            "Returns the monitors that match all filters, with their state and last result, sorted by name. Without "
+            "filters, all monitors match.",
+            {200: Answer("A page of monitors.", "Monitors")},
             parameters=PARAMETERS,
         ),
         Endpoint(
             "GET",
             "/openapi.json",
             get_document,
-            "openapi",
-            "This document",
-            {200: Answer("The document.", "Document")},
+            "getOpenApiDocument",
+            "Daemon",
+            "Get this document",
+            "Returns the description of this API.",
+            {200: Answer("The OpenAPI document.", "Document")},
         ),
         *history_endpoints(model, history),
         export_endpoint(model, history),

@@ -1,6 +1,6 @@
-"""All that is kept of a monitor, as CSV or as JSON lines, sent while it is read: no answer is ever whole in memory.
+"""Export of the stored history of a monitor as CSV or JSON lines, streamed while it is read.
 
-The shapes are those of `results` and `series`; in CSV each number has a column of its own.
+The structures are those of `results` and `series`; in CSV each number has a column.
 """
 
 import contextlib
@@ -25,21 +25,21 @@ FORMATS = {"csv": "text/csv; charset=utf-8; header=present", "jsonl": "applicati
 STEPS_S = {"minute": 60, "hour": 3600, "day": 86400}
 
 ROWS_AT_ONCE = 100
-"""In one piece: the event loop has its turn between two of them."""
+"""In one piece. Between two pieces, the event loop runs other tasks."""
 
 FORMAT = one(
     "format",
     choice(tuple(FORMATS)),
     "jsonl",
     {"type": "string", "enum": list(FORMATS), "default": "jsonl"},
-    "JSON lines, or CSV with a head.",
+    "The format: JSON lines, or CSV with a header line.",
 )
 BUCKETS: Parameter[str | None] = one(
     "buckets",
     choice(tuple(STEPS_S)),
     None,
     {"type": "string", "enum": list(STEPS_S)},
-    "The sums of each minute, hour or day instead of single results; these are kept longer.",
+    "Export the totals of each minute, hour or day instead of results. They are stored for longer.",
 )
 
 _RESULT_COLUMNS = (
@@ -61,25 +61,25 @@ _BUCKET_COLUMNS = (
 )
 
 _FORMULA = re.compile(r"[=+\-@\t\r]")
-# The name of a unit may hold a backslash and colons.
+# The name of a unit can contain a backslash and colons.
 _NOT_IN_FILE_NAMES = re.compile(r"[^A-Za-z0-9._@-]")
 
 
 class ExportApi:
-    """The handler."""
+    """Handler of the endpoint."""
 
     def __init__(self, model: ReadModel, history: History) -> None:
         self._model = model
         self._history = history
 
     async def export(self, request: Request, query: Query) -> StreamResponse:
-        with find_monitor(request) as found:
-            name = self._model.registry.watched[found].name
-        form, buckets = query[FORMAT], query[BUCKETS]
+        with find_monitor(request) as name:
+            self._model.registry.watched[name]
+        file_format, buckets = query[FORMAT], query[BUCKETS]
         rows = self._results(name) if buckets is None else self._buckets(name, STEPS_S[buckets])
         write: Callable[[list[Json]], bytes] = _lines
         head = b""
-        if form == "csv":
+        if file_format == "csv":
             columns = _RESULT_COLUMNS if buckets is None else _BUCKET_COLUMNS
             head = _csv([list(columns)])
 
@@ -88,11 +88,13 @@ class ExportApi:
                 return _csv([[row.get(column) for column in columns] for row in flat])
 
         pieces = _pieces(rows, write)
-        # Storage that fails at once is told by the status; later the connection breaks off.
+        # If the first read fails, the status is 503; later failures abort the connection.
         first = await anext(pieces, b"")
-        file_name = f"{_NOT_IN_FILE_NAMES.sub('_', name)}.{buckets or 'results'}.{form}"
+        file_name = f"{_NOT_IN_FILE_NAMES.sub('_', name)}.{buckets or 'results'}.{file_format}"
         headers = {"Content-Disposition": f'attachment; filename="{file_name}"', "Cache-Control": "no-store"}
-        return StreamResponse(_joined(head + first, pieces), headers=headers, content_type=FORMATS[form])
+        return StreamResponse(
+            _joined(head + first, pieces), headers=headers, content_type=FORMATS[file_format]
+        )
 
     async def _results(self, name: str) -> AsyncIterator[Json]:
         async for stored in self._history.export(name):
@@ -106,14 +108,14 @@ class ExportApi:
 async def _pieces(
     rows: AsyncIterator[Json], write: Callable[[list[Json]], bytes]
 ) -> AsyncGenerator[bytes, None]:
-    waiting: list[Json] = []
+    piece: list[Json] = []
     async for row in rows:
-        waiting.append(row)
-        if len(waiting) == ROWS_AT_ONCE:
-            yield write(waiting)
-            waiting = []
-    if waiting:
-        yield write(waiting)
+        piece.append(row)
+        if len(piece) == ROWS_AT_ONCE:
+            yield write(piece)
+            piece = []
+    if piece:
+        yield write(piece)
 
 
 async def _joined(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
@@ -129,14 +131,14 @@ def _lines(rows: list[Json]) -> bytes:
 
 
 def _csv(rows: list[list[Any]]) -> bytes:
-    """RFC 4180."""
+    """The rows as CSV (RFC 4180)."""
     text = io.StringIO()
     csv.writer(text).writerows(rows)
     return text.getvalue().encode()
 
 
 def _without_formulas(row: Json) -> Json:
-    """Spreadsheets compute what begins so, and what a peer has said is not theirs to compute."""
+    """The row with an apostrophe before a detail that a spreadsheet would evaluate: it can come from the target."""
     detail = row.get("detail")
     return {**row, "detail": f"'{detail}"} if isinstance(detail, str) and _FORMULA.match(detail) else row
 
@@ -145,7 +147,7 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, Mapping):
-            flat |= {f"{name}.{key}": one for key, one in value.items()}
+            flat |= {f"{name}.{key}": number for key, number in value.items()}
         else:
             flat[name] = value
     return flat
@@ -156,13 +158,11 @@ def export_endpoint(model: ReadModel, history: History) -> Endpoint:
         "GET",
         "/monitors/{name}/export",
         ExportApi(model, history).export,
-        "export",
-        "All that is kept of its checks, the oldest first, as a stream",
-        {
-            200: Answer(
-                "A line for each; see `results` and `series`.", "Lines", FORMATS["jsonl"], (FORMATS["csv"],)
-            )
-        },
+        "exportHistory",
+        "History",
+        "Export the history of a monitor",
+        "Streams all stored results, or with `buckets` the totals of equal time ranges, oldest first.",
+        {200: Answer("One line for each result or bucket.", "Lines", FORMATS["jsonl"], (FORMATS["csv"],))},
         parameters=(FORMAT, BUCKETS),
         problems=[503],
     )

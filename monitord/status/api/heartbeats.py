@@ -1,11 +1,11 @@
-"""Where jobs report themselves: POST /heartbeats/{name}, and short forms that are easy to write with curl.
+"""Pings of jobs: POST /heartbeats/{name}, and short forms for curl.
 
 POST /heartbeats/{name}              a success
 POST /heartbeats/{name}/{signal}     success, start, fail or log
 POST /heartbeats/{name}/{number}     the exit status of the job
 
-signal, exit_status, run (which one, where several overlap) and message may be in the query or in a JSON object; a
-body that is no JSON is the message. What is not understood is refused: a failure must not pass for a success.
+signal, exit_status, run (its identifier, if runs overlap) and message can be in the query or in a JSON object; a body
+of another type is the message. Unknown values are rejected: a failure must not be recorded as a success.
 """
 
 import json
@@ -15,13 +15,13 @@ from monitord.errors import ControlError
 from monitord.monitors.heartbeat.monitor import HeartbeatSignal, Ping
 from monitord.monitors.heartbeat.record import MAX_EXIT_STATUS, MAX_RUN_ID_CHARACTERS
 from monitord.status.access.control import Control
+from monitord.status.access.problems import find_monitor
 from monitord.status.access.security import asked_by
 from monitord.status.api.openapi import Answer, Endpoint
 from monitord.status.model.query import EXIT_STATUS, Query, one, words
 from monitord.web import (
     HTTPBadRequest,
     HTTPConflict,
-    HTTPNotFound,
     HTTPRequestEntityTooLarge,
     Request,
     Response,
@@ -29,32 +29,32 @@ from monitord.web import (
     json_response,
 )
 
-DIGITS = 20
-"""Of an exit status: leading zeros do no harm."""
+MAX_DIGITS = 20
+"""In an exit status, leading zeros included."""
 
 KEYS = ("signal", "exit_status", "run", "message")
 
 MAX_KEPT_BYTES = 128 * 1024
-"""Of a body. A message is cut further; the longest one has to fit as JSON, with twelve bytes for a character."""
+"""The rest of a body is dropped. The longest message fits as JSON, with twelve bytes for each character."""
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
-"""A job may send its whole output: what is too much is read and dropped, up to here."""
+"""Larger bodies are rejected. A job can send its whole output."""
 
 
 class HeartbeatApi:
+    """The handler, for both forms."""
+
     def __init__(self, control: Control) -> None:
         self._control = control
 
     async def ping(self, request: Request) -> Response:
-        who = asked_by(request)
-        name = request.match_info["name"]
-        ping = _ping_of(await _told(request))
-        try:
-            self._control.ping(name, ping, who)
-        except KeyError:
-            raise HTTPNotFound(text=f"no monitor is called {name!r}; GET /monitors lists them\n") from None
-        except ControlError as error:
-            raise HTTPConflict(text=f"{error}\n") from None
+        by = asked_by(request)
+        ping = _ping_of(await _values_of(request))
+        with find_monitor(request) as name:
+            try:
+                self._control.ping(name, ping, by)
+            except ControlError as error:
+                raise HTTPConflict(text=f"{error}\n") from None
         return json_response({"name": name, "signal": ping.signal.value})
 
 
@@ -65,7 +65,7 @@ def add_heartbeat_routes(router: UrlDispatcher, control: Control) -> None:
 
 
 def heartbeat_endpoint(control: Control) -> Endpoint:
-    """The same in the versioned API."""
+    """The endpoint of the versioned API."""
     api = HeartbeatApi(control)
     signals = [signal.value for signal in HeartbeatSignal]
 
@@ -76,39 +76,48 @@ def heartbeat_endpoint(control: Control) -> Endpoint:
         "POST",
         "/heartbeats/{name}",
         ping,
-        "ping",
-        "What a job reports of itself; a body that is no JSON is the message",
-        {200: Answer("It was heard.", "Ping")},
+        "sendPing",
+        "Heartbeats",
+        "Report the state of a job",
+        "Records a ping for a monitor of type `heartbeat`. Values can be in the query or in the body, but not in "
+        "both with different values. A body that is not JSON is the message.",
+        {200: Answer("The ping has been recorded.", "Ping")},
         parameters=(
-            one("signal", words, "success", {"type": "string", "enum": signals}, "What happened."),
-            one("exit_status", words, "", EXIT_STATUS, "That of the job."),
+            one("signal", words, "success", {"type": "string", "enum": signals}, "The report of the job."),
+            one(
+                "exit_status",
+                words,
+                "",
+                EXIT_STATUS,
+                "The exit status of the job. A value other than 0 is a failure.",
+            ),
             one(
                 "run",
                 words,
                 "",
                 {"type": "string", "minLength": 1, "maxLength": MAX_RUN_ID_CHARACTERS},
-                "Which one, where several overlap.",
+                "The identifier of the run, if runs of the job can overlap.",
             ),
-            one("message", str, "", {"type": "string"}, "For people."),
+            one("message", str, "", {"type": "string"}, "A message for people, such as output."),
         ),
         body="NewPing",
         problems=[409],
     )
 
 
-async def _told(request: Request) -> Mapping[str, str]:
-    """What the request says, from its path, query and body.
+async def _values_of(request: Request) -> Mapping[str, str]:
+    """The values in the path, query and body of a request.
 
-    Raises HTTPBadRequest for what is unknown, and HTTPConflict for what is given twice with different values.
+    Raises HTTPBadRequest if a key is unknown, and HTTPConflict if it has two different values.
     """
-    told: dict[str, str] = {}
+    values: dict[str, str] = {}
 
     def add(key: str, value: str) -> None:
         if key not in KEYS:
-            raise HTTPBadRequest(text=f"{key!r} is not known here; write one of: {', '.join(KEYS)}\n")
-        if told.get(key, value) != value:
-            raise HTTPConflict(text=f"{key!r} is given twice; leave out one of them\n")
-        told[key] = value
+            raise HTTPBadRequest(text=f"{key!r} is an unknown key; write one of: {', '.join(KEYS)}\n")
+        if values.get(key, value) != value:
+            raise HTTPConflict(text=f"{key!r} has two different values; write it once\n")
+        values[key] = value
 
     if (short := request.match_info.get("signal")) is not None:
         add("exit_status" if short.isdecimal() else "signal", short)
@@ -120,7 +129,7 @@ async def _told(request: Request) -> Mapping[str, str]:
             add(key, value)
     elif body:
         add("message", body.decode(errors="replace"))
-    return told
+    return values
 
 
 async def _read(request: Request) -> bytes:
@@ -149,28 +158,33 @@ def _object_of(body: bytes) -> Mapping[str, str]:
         elif isinstance(value, float) and value.is_integer():  # to JSON Schema 1.0 is an integer
             texts[key] = str(int(value))
         elif value is not None:
-            raise HTTPBadRequest(text=f"{key!r} is neither text nor a number\n")
+            raise HTTPBadRequest(text=f"{key!r} is neither a string nor an integer; write it in quotes\n")
     return texts
 
 
-def _ping_of(told: Mapping[str, str]) -> Ping:
-    signal, exit_status = told.get("signal"), told.get("exit_status")
-    known = [one.value for one in HeartbeatSignal]
-    if signal is not None and signal not in known:
-        raise HTTPBadRequest(text=f"{signal!r} is not a signal; write one of: {', '.join(known)}\n")
-    if exit_status is not None and not (exit_status.isascii() and exit_status.isdecimal()):
+def _ping_of(values: Mapping[str, str]) -> Ping:
+    signal, exit_status = values.get("signal"), values.get("exit_status")
+    signals = [signal.value for signal in HeartbeatSignal]
+    if signal is not None and signal not in signals:
+        raise HTTPBadRequest(text=f"{signal!r} is not a signal; write one of: {', '.join(signals)}\n")
+    if exit_status is not None and not (
+        exit_status.isascii()
+        and exit_status.isdecimal()
+        and len(exit_status) <= MAX_DIGITS
+        and int(exit_status) <= MAX_EXIT_STATUS
+    ):
         raise HTTPBadRequest(text=f"{exit_status!r} is not an exit status; write a number from 0 to 255\n")
-    if exit_status is not None and not (len(exit_status) <= DIGITS and int(exit_status) <= MAX_EXIT_STATUS):
-        raise HTTPBadRequest(text=f"{exit_status} is not an exit status; it is from 0 to 255\n")
-    if (run := told.get("run")) is not None and not 0 < len(run) <= MAX_RUN_ID_CHARACTERS:
-        raise HTTPBadRequest(text=f"a run's name has 1 to {MAX_RUN_ID_CHARACTERS} characters; shorten it\n")
+    if (run := values.get("run")) is not None and not 0 < len(run) <= MAX_RUN_ID_CHARACTERS:
+        raise HTTPBadRequest(
+            text=f"'run' does not have 1 to {MAX_RUN_ID_CHARACTERS} characters; shorten it\n"
+        )
     try:
         return Ping(
             signal=HeartbeatSignal(signal or "success"),
             exit_status=None if exit_status is None else int(exit_status),
-            message=told.get("message"),
-            run_id=told.get("run"),
+            message=values.get("message"),
+            run_id=values.get("run"),
         )
     except ValueError as error:
-        # Each value is right on its own, but they contradict each other, perhaps one in the query and one in the body.
+        # Each value is valid, but they contradict each other, such as one in the query and one in the body.
         raise HTTPConflict(text=f"{error}\n") from None

@@ -1,6 +1,6 @@
-"""What was: results, series, uptime and incidents, out of the history. Where none is kept the answers are empty.
+"""Results, series, uptime and incidents from the history. If the history is disabled, responses are empty.
 
-What storage cannot give is 503, and never holds up anything else.
+If the history cannot be read, the response is 503, and nothing else is delayed.
 """
 
 import asyncio
@@ -41,37 +41,46 @@ WINDOWS = {
 }
 
 BUCKETS_IN_A_SLICE = 50
-"""Some 8 ms."""
+"""Converted without a break of the event loop, in about 8 ms."""
 
-LONGEST_BACK = timedelta(days=20 * 366)
+MAX_AGE = timedelta(days=20 * 366)
 DAY = timedelta(days=1)
 
 _FLAG: Json = {"type": "string", "enum": ["0", "1"]}
 
-FAILED = one("failed", flag, False, {**_FLAG, "default": "0"}, "1: only checks that failed.")
+FAILED = one("failed", flag, False, {**_FLAG, "default": "0"}, "`1`: select failed checks only.")
 OPEN: Parameter[bool | None] = one(
-    "open", flag, None, _FLAG, "1: only incidents that go on; 0: only those that have ended."
+    "open", flag, None, _FLAG, "`1`: select open incidents; `0`: select closed incidents."
 )
-MONITOR = one("monitor", words, "", {"type": "string", "minLength": 1}, "Only those of this monitor.")
+MONITOR = one("monitor", words, "", {"type": "string", "minLength": 1}, "Select incidents of this monitor.")
 BEFORE: Parameter[datetime | timedelta | None] = one(
-    "before", moment, None, AGE_OR_MOMENT_SCHEMA, 'Only what began before: RFC 3339, or "-24h".'
+    "before",
+    moment,
+    None,
+    AGE_OR_MOMENT_SCHEMA,
+    'Select items that began before this time: RFC 3339, or an age such as "-24h".',
 )
 FROM: Parameter[datetime | timedelta] = one(
     "from",
     moment,
     DAY,
     {**AGE_OR_MOMENT_SCHEMA, "default": "-24h"},
-    'The begin: RFC 3339, or "-24h". If it is after `to`, the two are exchanged.',
+    'The start of the range: RFC 3339, or an age such as "-24h". If it is after `to`, the two are exchanged.',
 )
 TO: Parameter[datetime | timedelta] = one(
-    "to", moment, timedelta(), AGE_OR_MOMENT_SCHEMA, "The end; now unless given."
+    "to",
+    moment,
+    timedelta(),
+    AGE_OR_MOMENT_SCHEMA,
+    'The end of the range: RFC 3339, or an age such as "-1h". The default is the current time.',
 )
 STEP = one(
     "step",
     duration,
     0.0,
     DURATION_SCHEMA,
-    'The length of a bucket, such as "5m"; at least what is kept. Chosen for some 300 buckets unless given.',
+    'The length of a bucket, such as "5m"; at least the resolution that is stored. The default results in about 300 '
+    "buckets.",
 )
 LAST = limit(20, 20)
 RESULTS = limit(20, 1000)
@@ -79,19 +88,19 @@ INCIDENTS = limit(50, 500)
 
 
 class HistoryApi:
-    """The handlers."""
+    """Handlers of the endpoints."""
 
     def __init__(self, model: ReadModel, history: History) -> None:
         self._model = model
         self._history = history
 
     async def monitor(self, request: Request, _: Query) -> Response:
-        """As it is, and how it has been."""
+        """The monitor, its uptime and the summary of a day; these are null if the history cannot be read."""
         with find_monitor(request) as name:
-            now_so = self._model.detail(name)
-        return json_answer({**now_so, **await self._been(name)})
+            detail = self._model.detail(name)
+        return json_answer({**detail, **await self._past(name)})
 
-    async def _been(self, name: str) -> Json:
+    async def _past(self, name: str) -> Json:
         now = self._model.clock.now()
         try:
             uptimes = await self._history.uptimes([name], [(now - span, now) for span in WINDOWS.values()])
@@ -104,22 +113,22 @@ class HistoryApi:
         }
 
     async def results(self, request: Request, query: Query) -> Response:
-        name, most = self._name(request), query[RESULTS]
+        name, limit = self._name(request), query[RESULTS]
         before = self._before(query)
-        found = await self._history.results(name, limit=most + 1, before=before, failed=query[FAILED])
-        following = text_of(found[most - 1].at) if len(found) > most else None
-        shown = [stored_of(one) for one in found[:most]]
-        return json_answer({"monitor": name, "results": shown, "next_before": following})
+        stored = await self._history.results(name, limit=limit + 1, before=before, failed=query[FAILED])
+        next_before = text_of(stored[limit - 1].at) if len(stored) > limit else None
+        results = [stored_of(result) for result in stored[:limit]]
+        return json_answer({"monitor": name, "results": results, "next_before": next_before})
 
     async def last(self, request: Request, query: Query) -> Response:
-        """Whole, out of the history; without one there is only the very last, in memory."""
+        """The last results with all fields, from the history; if it is disabled, the last one, from memory."""
         name = self._name(request)
         records = await self._history.last(name, failed=query[FAILED], limit=query[LAST])
-        found = [result_of_record(record) for record in records]
-        if not found:
-            only = self._model.registry.watched[name].state.last
-            found = [only] if only and (only.verdict is Verdict.FAIL or not query[FAILED]) else []
-        return json_answer({"monitor": name, "results": [result_of(one) for one in found]})
+        results = [result_of_record(record) for record in records]
+        if not results:
+            last = self._model.registry.watched[name].state.last
+            results = [last] if last and (last.verdict is Verdict.FAIL or not query[FAILED]) else []
+        return json_answer({"monitor": name, "results": [result_of(result) for result in results]})
 
     async def series(self, request: Request, query: Query) -> Response:
         name = self._name(request)
@@ -149,16 +158,16 @@ class HistoryApi:
         return await self._incidents(query[MONITOR] or None, query)
 
     async def _incidents(self, monitor: str | None, query: Query) -> Response:
-        most = query[INCIDENTS]
+        limit = query[INCIDENTS]
         found = await self._history.incidents(
-            monitor=monitor,
-            is_open=query[OPEN],
-            limit=most + 1,
-            before=self._before(query),
+            monitor=monitor, is_open=query[OPEN], limit=limit + 1, before=self._before(query)
         )
-        shown, following = first_page(found, most)
+        shown, next_before = first_page(found, limit)
         return json_answer(
-            {"incidents": [incident_of(one) for one in shown], "next_before": text_of(following)}
+            {
+                "incidents": [incident_of(incident) for incident in shown],
+                "next_before": text_of(next_before),
+            }
         )
 
     def _name(self, request: Request) -> str:
@@ -166,43 +175,44 @@ class HistoryApi:
             return self._model.registry.watched[name].name
 
     def _before(self, query: Query) -> datetime | None:
-        given = query[BEFORE]
-        return None if given is None else self._within(at(given, self._model.clock.now()))
+        before = query[BEFORE]
+        return None if before is None else self._within(at(before, self._model.clock.now()))
 
     def _range(self, query: Query) -> tuple[datetime, datetime]:
         now = self._model.clock.now()
         start, end = self._within(at(query[FROM], now)), self._within(at(query[TO], now))
-        # No schema can say which of two parameters is the greater one.
+        # No schema can express which of two parameters is greater, so each order is accepted.
         return min(start, end), max(start, end)
 
-    def _within(self, when: datetime) -> datetime:
-        """Not farther away than anything can have been kept."""
+    def _within(self, moment: datetime) -> datetime:
+        """The nearest time for which there can be stored data."""
         now = self._model.clock.now()
-        return min(max(when, now - LONGEST_BACK), now + DAY)
+        return min(max(moment, now - MAX_AGE), now + DAY)
 
 
 async def _in_slices(buckets: Sequence[Bucket]) -> list[Json]:
-    """As JSON. Percentiles of 1500 buckets would take the event loop a quarter of a second at once."""
-    shown: list[Json] = []
+    """The buckets as JSON. The percentiles of 1,500 buckets at once would block the event loop for 250 ms."""
+    converted: list[Json] = []
     for start in range(0, len(buckets), BUCKETS_IN_A_SLICE):
-        shown += [bucket_of(one) for one in buckets[start : start + BUCKETS_IN_A_SLICE]]
+        converted += [bucket_of(bucket) for bucket in buckets[start : start + BUCKETS_IN_A_SLICE]]
         await asyncio.sleep(0)
-    return shown
+    return converted
 
 
-def first_page(found: Sequence[Incident], most: int) -> tuple[Sequence[Incident], datetime | None]:
-    """At most so many of one more, and what those of the next page opened before; None: there is no next one.
+def first_page(found: Sequence[Incident], limit: int) -> tuple[Sequence[Incident], datetime | None]:
+    """Return at most `limit` of `limit + 1` incidents, and `before` for the next page; None: there is no next page.
 
-    Many can open in the same millisecond, and those of one moment stay on one page: between them no moment parts.
+    Several incidents can open in the same millisecond. They stay on the same page, because no time separates them.
     """
-    if len(found) <= most:
+    if len(found) <= limit:
         return found, None
-    shown = [one for one in found[:most] if one.opened_at > found[most].opened_at] or found[:most]
+    shown = [incident for incident in found[:limit] if incident.opened_at > found[limit].opened_at]
+    shown = shown or list(found[:limit])
     return shown, shown[-1].opened_at
 
 
 def uptime_of(uptime: Uptime) -> Json:
-    """`ratio`: time up or degraded of time up, degraded or down; null when there was neither."""
+    """`ratio`: time up or degraded, divided by time up, degraded or down; null if there is none."""
     return {
         "ratio": None if uptime.ratio is None else round(uptime.ratio, 8),
         "known_s": round(uptime.known_s, 3),
@@ -233,21 +243,21 @@ def bucket_of(bucket: Bucket) -> Json:
 
 
 def summary_of(buckets: Sequence[Bucket]) -> Json:
-    """The checks of all of them together, their response times and the mean of each phase."""
+    """The buckets together: checks by verdict, response times, and the mean of each phase."""
     histogram, phases = Histogram(), Counter[str]()
     for bucket in buckets:
         histogram.merge(bucket.histogram)
         phases.update(bucket.phases_s)
     timed, phased = sum(bucket.timed for bucket in buckets), sum(bucket.phased for bucket in buckets)
-    least = min((bucket.min_s for bucket in buckets if bucket.min_s is not None), default=None)
-    most = max((bucket.max_s for bucket in buckets if bucket.max_s is not None), default=None)
+    min_s = min((bucket.min_s for bucket in buckets if bucket.min_s is not None), default=None)
+    max_s = max((bucket.max_s for bucket in buckets if bucket.max_s is not None), default=None)
     total_s = sum(bucket.mean_s * bucket.timed for bucket in buckets if bucket.mean_s is not None)
 
     def quantile_s(share: float) -> float | None:
         value_s = histogram.quantile_s(share)
-        if value_s is None or least is None or most is None:
+        if value_s is None or min_s is None or max_s is None:
             return None
-        return round(min(max(value_s, least), most), 6)
+        return round(min(max(value_s, min_s), max_s), 6)
 
     return {
         "checks": {
@@ -255,9 +265,9 @@ def summary_of(buckets: Sequence[Bucket]) -> Json:
         },
         "response_time_s": {
             "count": timed,
-            "min": None if least is None else round(least, 6),
+            "min": None if min_s is None else round(min_s, 6),
             "mean": round(total_s / timed, 6) if timed else None,
-            "max": None if most is None else round(most, 6),
+            "max": None if max_s is None else round(max_s, 6),
             "p50": quantile_s(0.5),
             "p95": quantile_s(0.95),
             "p99": quantile_s(0.99),
@@ -267,7 +277,7 @@ def summary_of(buckets: Sequence[Bucket]) -> Json:
 
 
 def _seconds(seconds: Mapping[State, float]) -> Json:
-    return {health.value: round(seconds.get(health, 0.0), 3) for health in State}
+    return {state.value: round(seconds.get(state, 0.0), 3) for state in State}
 
 
 def _rounded(numbers: Mapping[str, float]) -> Json:
@@ -275,7 +285,7 @@ def _rounded(numbers: Mapping[str, float]) -> Json:
 
 
 def answer_for_storage(application: Application) -> None:
-    """What the history cannot tell now is nobody's failure who asks."""
+    """Answer 503 if the history cannot be read."""
 
     async def on_error(_: Request, error: HistoryError) -> Response:
         return problem_of(HTTPServiceUnavailable(text=f"{error}\n", headers={"Retry-After": "10"}))
@@ -284,73 +294,88 @@ def answer_for_storage(application: Application) -> None:
 
 
 def history_endpoints(model: ReadModel, history: History) -> list[Endpoint]:
-    it = HistoryApi(model, history)
+    handlers = HistoryApi(model, history)
     return [
         Endpoint(
             "GET",
             "/monitors/{name}",
-            it.monitor,
-            "monitor",
-            "One monitor: its state, schedule, conditions and last result, its uptime, and its last 24 hours",
+            handlers.monitor,
+            "getMonitor",
+            "Monitors",
+            "Get a monitor",
+            "Returns the state, settings, schedule and last result of the monitor, its uptime, and a summary of the "
+            "last 24 hours.",
             {200: Answer("The monitor.", "Monitor")},
         ),
         Endpoint(
             "GET",
             "/monitors/{name}/results",
-            it.results,
-            "results",
-            "Its checks, the newest first",
-            {200: Answer("A page of them.", "Results")},
+            handlers.results,
+            "listResults",
+            "History",
+            "List results of a monitor",
+            "Returns the stored results, newest first. They have no fields; see the last results for these.",
+            {200: Answer("A page of results.", "Results")},
             parameters=(FAILED, RESULTS, BEFORE),
             problems=[503],
         ),
         Endpoint(
             "GET",
             "/monitors/{name}/last",
-            it.last,
-            "last",
-            "Its last results, or its last failures, with all their fields, the newest first",
-            {200: Answer("At most twenty.", "LastResults")},
+            handlers.last,
+            "listLastResults",
+            "History",
+            "List the last results of a monitor with all fields",
+            "Returns at most 20 results, or failures, with all their fields, newest first.",
+            {200: Answer("The last results.", "LastResults")},
             parameters=(FAILED, LAST),
             problems=[503],
         ),
         Endpoint(
             "GET",
             "/monitors/{name}/series",
-            it.series,
-            "series",
-            "Its checks, response times and states over time, in buckets of equal length",
-            {200: Answer("The buckets, in order.", "Series")},
+            handlers.series,
+            "getSeries",
+            "History",
+            "Get a time series of a monitor",
+            "Returns checks, response times and states of the range in buckets of equal length.",
+            {200: Answer("The buckets, oldest first, and their total.", "Series")},
             parameters=(FROM, TO, STEP),
             problems=[503],
         ),
         Endpoint(
             "GET",
             "/monitors/{name}/uptime",
-            it.uptime,
-            "uptime",
-            "How long it stood how, by time",
-            {200: Answer("Seconds in each state.", "UptimeOfRange")},
+            handlers.uptime,
+            "getUptime",
+            "History",
+            "Get the uptime of a monitor",
+            "Returns the time in each state and the uptime ratio of the range.",
+            {200: Answer("The uptime.", "UptimeOfRange")},
             parameters=(FROM, TO),
             problems=[503],
         ),
         Endpoint(
             "GET",
             "/monitors/{name}/incidents",
-            it.incidents_of,
-            "incidentsOfMonitor",
-            "Its incidents, the newest first",
-            {200: Answer("A page of them.", "Incidents")},
+            handlers.incidents_of,
+            "listIncidentsOfMonitor",
+            "History",
+            "List incidents of a monitor",
+            "Returns the incidents of the monitor, newest first.",
+            {200: Answer("A page of incidents.", "Incidents")},
             parameters=(OPEN, INCIDENTS, BEFORE),
             problems=[503],
         ),
         Endpoint(
             "GET",
             "/incidents",
-            it.incidents,
-            "incidents",
-            "Incidents of all monitors, the newest first; those of monitors that have left as well",
-            {200: Answer("A page of them.", "Incidents")},
+            handlers.incidents,
+            "listIncidents",
+            "History",
+            "List incidents",
+            "Returns the incidents of all monitors, newest first. Monitors that have been removed are included.",
+            {200: Answer("A page of incidents.", "Incidents")},
             parameters=(MONITOR, OPEN, INCIDENTS, BEFORE),
             problems=[503],
         ),

@@ -16,7 +16,7 @@ from monitord.history import History
 from monitord.model import Json
 from monitord.status.access.body import Read, comment, read_body
 from monitord.status.access.control import Explain, Interventions
-from monitord.status.access.problems import BadInput, Failure, find_monitor
+from monitord.status.access.problems import BadInput, InputError, find_monitor
 from monitord.status.access.responses import json_answer
 from monitord.status.access.security import asked_by
 from monitord.status.api.actions import changed, changed_all
@@ -41,16 +41,16 @@ LONGEST_SILENCE = timedelta(seconds=LONGEST_SILENCE_S)
 
 
 class InterventionHandlers:
-    """The handlers."""
+    """Handlers of the endpoints."""
 
     def __init__(self, model: ReadModel, interventions: Interventions) -> None:
         self._model = model
         self._interventions = interventions
 
     async def pause(self, request: Request, _: Query) -> Response:
-        given = await read_body(request, {"comment": comment})
+        body = await read_body(request, {"comment": comment})
         with find_monitor(request) as name:
-            self._interventions.pause(name, asked_by(request), given.get("comment"))
+            self._interventions.pause(name, asked_by(request), body.get("comment"))
         return changed(self._model, request)
 
     async def resume(self, request: Request, _: Query) -> Response:
@@ -60,10 +60,10 @@ class InterventionHandlers:
         return changed(self._model, request)
 
     async def acknowledge(self, request: Request, _: Query) -> Response:
-        given = await read_body(request, {"comment": comment})
+        body = await read_body(request, {"comment": comment})
         with find_monitor(request) as name:
             try:
-                self._interventions.acknowledge(name, asked_by(request), given.get("comment"))
+                self._interventions.acknowledge(name, asked_by(request), body.get("comment"))
             except ValueError as error:
                 raise HTTPConflict(text=f"{name}: {error}\n") from None
         return changed(self._model, request)
@@ -78,74 +78,74 @@ class InterventionHandlers:
         return changed(self._model, request)
 
     async def pause_all(self, request: Request, _: Query) -> Response:
-        def act(name: str, given: Mapping[str, Any]) -> None:
-            self._interventions.pause(name, asked_by(request), given.get("comment"))
+        def pause(name: str, body: Mapping[str, Any]) -> None:
+            self._interventions.pause(name, asked_by(request), body.get("comment"))
 
-        return await self._act_on_all(request, act, lambda _: None, {"comment": comment})
+        return await self._change_all(request, pause, lambda _: None, {"comment": comment})
 
     async def resume_all(self, request: Request, _: Query) -> Response:
-        def act(name: str, _: Mapping[str, Any]) -> None:
+        def resume(name: str, _: Mapping[str, Any]) -> None:
             self._interventions.resume(name, asked_by(request))
 
-        return await self._act_on_all(
-            request, act, lambda one: "is not paused" if one.state.pause is None else None, is_idempotent=True
-        )
+        return await self._change_all(request, resume, _is_not_paused, is_idempotent=True)
 
     async def acknowledge_all(self, request: Request, _: Query) -> Response:
-        def act(name: str, given: Mapping[str, Any]) -> None:
-            self._interventions.acknowledge(name, asked_by(request), given.get("comment"))
+        def acknowledge(name: str, body: Mapping[str, Any]) -> None:
+            self._interventions.acknowledge(name, asked_by(request), body.get("comment"))
 
-        return await self._act_on_all(request, act, _has_no_incident, {"comment": comment})
+        return await self._change_all(request, acknowledge, _has_no_incident, {"comment": comment})
 
     async def unacknowledge_all(self, request: Request, _: Query) -> Response:
-        def act(name: str, _: Mapping[str, Any]) -> None:
+        def unacknowledge(name: str, _: Mapping[str, Any]) -> None:
             self._interventions.unacknowledge(name, asked_by(request))
 
-        return await self._act_on_all(request, act, _has_no_acknowledgement)
+        return await self._change_all(request, unacknowledge, _has_no_acknowledgement)
 
-    async def _act_on_all(
+    async def _change_all(
         self,
         request: Request,
-        act: Callable[[str, Mapping[str, Any]], None],
+        change: Callable[[str, Mapping[str, Any]], None],
         obstacle: Obstacle,
         keys: Mapping[str, Read] = {},
         *,
         is_idempotent: bool = False,
     ) -> Response:
-        """All of them or, where one is not known or does not allow it, none."""
-        given = await read_body(request, {**KEYS, **keys})
+        """Change all selected monitors, or none, as `select` decides."""
+        body = await read_body(request, {**KEYS, **keys})
         watched = self._model.registry.watched
-        chosen = select(matcher_of(given), watched, obstacle, is_idempotent=is_idempotent)
-        for name in chosen.monitors:
-            act(name, given)
-        return changed_all(self._model, request, chosen)
+        selection = select(matcher_of(body), watched, obstacle, is_idempotent=is_idempotent)
+        for name in selection.monitors:
+            change(name, body)
+        return changed_all(self._model, request, selection)
 
     async def silences(self, _: Request, __: Query) -> Response:
-        return json_answer({"silences": [silence_of(one) for one in self._interventions.silences]})
+        return json_answer({"silences": [silence_of(silence) for silence in self._interventions.silences]})
 
     async def silence(self, request: Request, _: Query) -> Response:
         keys = {
             **KEYS,
             "until": _until,
-            "duration_s": _lasts,
+            "duration_s": _duration_s,
             "comment": comment,
         }
-        given = await read_body(request, keys)
-        matcher = Matcher(given.get("names", ()), given.get("patterns", ()), given.get("tags", ()))
+        body = await read_body(request, keys)
+        matcher = Matcher(body.get("names", ()), body.get("patterns", ()), body.get("tags", ()))
         now = self._model.clock.now()
-        until = _end_of(given, matcher, now)
+        until = _end_of(body, matcher, now)
         by = asked_by(request)
         try:
-            made = self._interventions.silence(
-                matcher, until, given.get("comment"), by, is_end_fixed="until" in given
+            silence_id = self._interventions.silence(
+                matcher, until, body.get("comment"), by, is_end_fixed="until" in body
             )
         except ControlError as error:
             raise HTTPConflict(text=f"{error}\n") from None
         self._model.refresh()
-        # One of a millisecond has ended by now.
-        ended = Silence(made, matcher, now, until, by, given.get("comment"))
-        silence = next((one for one in self._interventions.silences if one.id == made), ended)
-        return json_answer(silence_of(silence), 201, {"Location": f"{PREFIX}/silences/{made}"})
+        # A silence of a millisecond has ended already.
+        ended = Silence(silence_id, matcher, now, until, by, body.get("comment"))
+        current = (silence for silence in self._interventions.silences if silence.id == silence_id)
+        return json_answer(
+            silence_of(next(current, ended)), 201, {"Location": f"{PREFIX}/silences/{silence_id}"}
+        )
 
     async def unsilence(self, request: Request, _: Query) -> Response:
         await read_body(request, {})
@@ -153,22 +153,26 @@ class InterventionHandlers:
         try:
             self._interventions.unsilence(silence_id, asked_by(request))
         except KeyError:
-            raise HTTPNotFound(text=f"no silence has the id {silence_id!r}; it may have ended\n") from None
+            raise HTTPNotFound(
+                text=f"no silence has the id {silence_id!r}; it may have ended; GET /silences lists them\n"
+            ) from None
         self._model.refresh()
         return Response(status=204)
 
 
+def _is_not_paused(watched: Watched) -> str | None:
+    return "is not paused" if watched.state.pause is None else None
+
+
 def _has_no_incident(watched: Watched) -> str | None:
-    return (
-        f"has no open incident; it is {watched.state.effective.value}"
-        if watched.state.incident is None
-        else None
-    )
+    state = watched.state
+    return f"has no open incident; it is {state.effective.value}" if state.incident is None else None
 
 
 def _has_no_acknowledgement(watched: Watched) -> str | None:
-    if watched.state.incident is None or watched.state.incident.acknowledged_by is None:
-        return f"has no acknowledged incident; it is {watched.state.effective.value}"
+    state = watched.state
+    if state.incident is None or state.incident.acknowledged_by is None:
+        return f"has no acknowledged incident; it is {state.effective.value}"
     return None
 
 
@@ -191,41 +195,38 @@ def _until(value: object) -> datetime:
         raise InvalidValueError("is not a time", 'write RFC 3339 such as "2026-01-31T12:00:00Z"')
     read = moment(value)
     if isinstance(read, timedelta):
-        raise InvalidValueError("is in the past", 'write RFC 3339, or lasts = "2h"')
+        raise InvalidValueError("is in the past", 'write RFC 3339, or use "duration_s": "2h"')
     return read.astimezone(UTC)
 
 
-def _lasts(value: object) -> float:
+def _duration_s(value: object) -> float:
     """Seconds."""
     seconds = parse_duration(value)
     if not 0 < seconds <= LONGEST_SILENCE_S:
-        raise InvalidValueError(
-            "is not within the next year", 'write a duration up to 366 days, such as "2h"'
-        )
+        raise InvalidValueError("is not above 0 and at most 366 days", 'write a duration such as "2h"')
     if isinstance(value, str) and re.fullmatch(SILENCE_DURATION, value) is None:
-        raise InvalidValueError(
-            "is not written as a duration usually is", 'write days, hours, minutes: "1d12h30m"'
-        )
+        raise InvalidValueError("is not a duration in this API", 'write days, hours and minutes: "1d12h30m"')
     return seconds
 
 
-def _end_of(given: dict[str, Any], matcher: Matcher, now: datetime) -> datetime:
-    """When a silence is to end. Raises BadInput."""
-    failures = []
+def _end_of(body: Mapping[str, Any], matcher: Matcher, now: datetime) -> datetime:
+    """The end of a new silence. Raises BadInput, or HTTPConflict if the end is valid only at another time."""
+    errors = []
     if not (matcher.names or matcher.patterns or matcher.tags):
-        failures.append(Failure("names", "no monitor is meant", "name some, or give patterns or tags"))
-    if ("until" in given) == ("duration_s" in given):
-        failures.append(Failure("until", "a silence has one end", 'give either until, or lasts such as "2h"'))
-        raise BadInput(failures)
-    if failures:
-        raise BadInput(failures)
-    if "duration_s" in given:
-        return now + timedelta(seconds=given["duration_s"])
-    until: datetime = given["until"]
+        errors.append(InputError("names", "no monitor is selected", "write names, patterns or tags"))
+    if ("until" in body) == ("duration_s" in body):
+        errors.append(
+            InputError("until", "a silence has exactly one end", 'write either until, or "duration_s": "2h"')
+        )
+    if errors:
+        raise BadInput(errors)
+    if "duration_s" in body:
+        return now + timedelta(seconds=body["duration_s"])
+    until: datetime = body["until"]
     if not timedelta() < until - now <= LONGEST_SILENCE:
-        # A right value at a wrong time: whether it is, no schema can say.
+        # The value is valid at another time, which no schema can express.
         raise HTTPConflict(
-            text="until: is not within the next year; write an end that comes, and soon enough\n"
+            text="until: is not within the next 366 days; write a time in the future, at most 366 days ahead\n"
         )
     return until
 
@@ -233,71 +234,123 @@ def _end_of(given: dict[str, Any], matcher: Matcher, now: datetime) -> datetime:
 def intervention_endpoints(
     model: ReadModel, interventions: Interventions, history: History
 ) -> list[Endpoint]:
-    it = InterventionHandlers(model, interventions)
-    changes = {200: Answer("The monitor as it is then, and who did it.", "Changed")}
+    handlers = InterventionHandlers(model, interventions)
+    changed_monitor = {200: Answer("The monitor after the change, and the user who made it.", "Changed")}
     endpoints = [
         Endpoint(
             "POST",
             "/monitors/{name}/pause",
-            it.pause,
-            "pause",
-            "Check no more, until it is resumed",
-            changes,
+            handlers.pause,
+            "pauseMonitor",
+            "Interventions",
+            "Pause a monitor",
+            "Stops the scheduled checks until the monitor is resumed. If it is paused already, the comment is "
+            "replaced.",
+            changed_monitor,
             body="Comment",
         ),
-        Endpoint("POST", "/monitors/{name}/resume", it.resume, "resume", "Check again", changes),
+        Endpoint(
+            "POST",
+            "/monitors/{name}/resume",
+            handlers.resume,
+            "resumeMonitor",
+            "Interventions",
+            "Resume a monitor",
+            "Checks the monitor again. Has no effect on a monitor that is not paused.",
+            changed_monitor,
+        ),
         Endpoint(
             "POST",
             "/monitors/{name}/acknowledge",
-            it.acknowledge,
-            "acknowledge",
-            "Say that somebody sees to the incident that is open; no messages about it until it ends",
-            changes,
+            handlers.acknowledge,
+            "acknowledgeIncident",
+            "Interventions",
+            "Acknowledge the open incident of a monitor",
+            "Declares that the incident is being worked on. No notifications about it are sent until it ends.",
+            changed_monitor,
             body="Comment",
             problems=[409],
         ),
         Endpoint(
             "DELETE",
             "/monitors/{name}/acknowledge",
-            it.unacknowledge,
-            "unacknowledge",
-            "Take an acknowledgement back; notifications about the incident are sent again",
-            changes,
+            handlers.unacknowledge,
+            "unacknowledgeIncident",
+            "Interventions",
+            "Withdraw an acknowledgement",
+            "Notifications about the incident are sent again.",
+            changed_monitor,
             problems=[409],
         ),
         *(
             Endpoint(
                 "POST",
-                f"/{act}",
+                path,
                 handler,
-                f"{act}_all",
-                f"{about}: all monitors that the body selects, or none",
-                {200: Answer("The monitors as they are then, and who did it.", "ChangedAll")},
+                operation_id,
+                "Interventions",
+                summary,
+                f"{description} Nothing is changed if a name, pattern or tag matches no monitor, or if the action is "
+                f"not possible for a monitor in `names`.",
+                {200: Answer("The monitors after the change, and the user who made it.", "ChangedAll")},
                 body=body,
                 needs_body=True,
                 problems=[404, 409],
             )
-            for act, handler, about, body in (
-                ("pause", it.pause_all, "Check no more, until they are resumed", "SelectionAndComment"),
-                ("resume", it.resume_all, "Check again", "Selection"),
-                ("acknowledge", it.acknowledge_all, "Acknowledge the open incidents", "SelectionAndComment"),
-                ("unacknowledge", it.unacknowledge_all, "Take acknowledgements back", "Selection"),
+            for path, handler, operation_id, summary, description, body in (
+                (
+                    "/pause",
+                    handlers.pause_all,
+                    "pauseMonitors",
+                    "Pause several monitors",
+                    "Stops the scheduled checks of the selected monitors until they are resumed.",
+                    "SelectionAndComment",
+                ),
+                (
+                    "/resume",
+                    handlers.resume_all,
+                    "resumeMonitors",
+                    "Resume several monitors",
+                    "Checks the selected monitors again.",
+                    "Selection",
+                ),
+                (
+                    "/acknowledge",
+                    handlers.acknowledge_all,
+                    "acknowledgeIncidents",
+                    "Acknowledge the open incidents of several monitors",
+                    "Declares that the incidents of the selected monitors are being worked on.",
+                    "SelectionAndComment",
+                ),
+                (
+                    "/unacknowledge",
+                    handlers.unacknowledge_all,
+                    "unacknowledgeIncidents",
+                    "Withdraw several acknowledgements",
+                    "Notifications about the incidents of the selected monitors are sent again.",
+                    "Selection",
+                ),
             )
         ),
         Endpoint(
             "GET",
             "/silences",
-            it.silences,
-            "silences",
-            "The silences that have not ended",
-            {200: Answer("All of them.", "Silences")},
+            handlers.silences,
+            "listSilences",
+            "Interventions",
+            "List silences",
+            "Returns the silences that have not ended, sorted by their end.",
+            {200: Answer("The silences.", "Silences")},
         ),
         Endpoint(
             "POST",
             "/silences",
-            it.silence,
-            "silence",
-            "No messages about some monitors until a time",
+            handlers.silence,
+            "createSilence",
+            "Interventions",
+            "Create a silence",
+            "Suppresses the notifications about the selected monitors until `until`, or for `duration_s`. Monitors "
+            "that are added later and match the selection are silenced as well.",
             {201: Answer("The silence.", "Silence")},
             body="NewSilence",
             problems=[409],
@@ -306,10 +359,12 @@ def intervention_endpoints(
         Endpoint(
             "DELETE",
             "/silences/{id}",
-            it.unsilence,
-            "unsilence",
-            "End a silence early",
-            {204: Answer("It has ended.", None)},
+            handlers.unsilence,
+            "endSilence",
+            "Interventions",
+            "End a silence",
+            "Ends a silence before its time.",
+            {204: Answer("The silence has ended.", None)},
         ),
     ]
     return [
@@ -331,10 +386,10 @@ def _waiting_for_storage(handler: Handler, history: History) -> Handler:
         response = await handler(request, query)
         if await history.stored(STORED_WITHIN_S, durable=True):
             return response
-        why = history.stats().failing or f"the storage has not answered within {STORED_WITHIN_S:.0f} s"
+        reason = history.stats().failing or f"no response from the storage within {STORED_WITHIN_S:.0f} s"
         raise HTTPInsufficientStorage(
-            text=f"this is done and in effect, but it could not be stored ({why}): a restart would undo it; "
-            "see the status of the history, and repeat the request when it is written again\n"
+            text=f"the change is in effect but could not be stored ({reason}), and is lost at the next restart; "
+            "repeat the request when GET /status shows no error of the history\n"
         )
 
     return wait_for_storage
@@ -349,7 +404,10 @@ def explain_endpoint(explain: Explain) -> Endpoint:
         "GET",
         "/monitors/{name}/explain",
         handler,
-        "explain",
-        "Why a message was or was not sent",
-        {200: Answer("The reasons.", "Explanation")},
+        "explainMonitor",
+        "Monitors",
+        "Explain the state of a monitor",
+        "Returns what determines the state of the monitor, its next check, and why each notifier is or is not "
+        "notified.",
+        {200: Answer("The explanation.", "Explanation")},
     )

@@ -1,7 +1,7 @@
-"""The endpoints of the API as one table: routes are made from it, and the OpenAPI 3.1 document.
+"""The endpoints of the API as a table, from which both the routes and the OpenAPI 3.1 document are generated.
 
-So neither can say more than the other. An endpoint is declared beside its handler, which gets the request and its
-query, read by what is declared.
+An endpoint is declared beside its handler, with its parameters, body and responses. The handler receives the request
+and its query, already read.
 """
 
 import re
@@ -20,36 +20,52 @@ PREFIX = "/api/v1"
 
 Handler = Callable[[Request, Query], Awaitable[StreamResponse]]
 
-NAME_ABOUT = {
-    "name": "The name of a monitor.",
-    "id": "The id of a silence.",
-    "notifier": "The name of a notifier.",
+DESCRIPTION = (
+    "Read the state and the history of monitors, and control the daemon. Every client that can connect may read. "
+    "Changes are allowed to root and the group of the daemon on the Unix socket, and over TCP to clients that send "
+    "the token. Times are RFC 3339 in UTC. Durations are in seconds, in properties whose names end in `_s`. A missing "
+    "value is null. Properties may be added to responses, but are never removed and never change their meaning."
+)
+
+PATH_PARAMETERS = {
+    "name": "The name of the monitor.",
+    "id": "The identifier of the silence.",
+    "notifier": "The name of the notifier.",
 }
 
 PROBLEMS = {
-    400: "Something in the query or the body cannot be taken; `errors` tells each failure.",
-    401: "The token is missing or wrong.",
-    403: "Changes are for root and the daemon's group, or for the bearer of the token.",
-    404: "There is no such thing.",
-    405: "Not this method.",
-    409: "Not possible as things stand.",
+    400: "The query or the body is invalid. `errors` lists each error with its location.",
+    401: "The token is missing or invalid.",
+    403: "The client is not permitted to make changes.",
+    404: "The resource does not exist.",
+    409: "The request conflicts with the current state.",
     413: "The body is too large.",
     415: "The body is not JSON.",
-    421: "Nothing here has the name that the request was sent to.",
-    429: "Too many wrong tokens.",
-    502: "What the notifier talks to did not take it.",
-    507: "Done and in effect, but not stored: a restart would undo it.",
-    503: "Not now: too many listen already, or the history cannot be read.",
+    421: "The Host field does not contain a name of this daemon.",
+    429: "Too many invalid tokens. `Retry-After` contains the time to wait, in seconds.",
+    502: "The delivery failed. `detail` contains the reason.",
+    503: "The service is temporarily unavailable: the history cannot be read, or there are too many event clients.",
+    507: "The change is in effect but could not be stored; it is lost at the next restart.",
 }
 ALWAYS = (400, 421)
 CHANGING = (401, 403, 413, 415, 429)
 
+TAGS = {
+    "Daemon": "The daemon itself.",
+    "Monitors": "The current state of monitors, and checks on demand.",
+    "History": "Stored results, uptime and incidents.",
+    "Interventions": "Pauses, acknowledgements and silences.",
+    "Notifications": "Notifiers and their notifications.",
+    "Heartbeats": "Reports of jobs.",
+    "Events": "Changes as they happen.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What comes back under one status. `schema`: a name among `SCHEMAS`; None: no body. `or_types`: as asked for."""
+    """A response of an endpoint. `schema`: a key of `SCHEMAS`; None: no body. `or_types`: further content types."""
 
-    about: str
+    description: str
     schema: str | None
     content_type: str = "application/json"
     or_types: Sequence[str] = ()
@@ -57,13 +73,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """`path` is below the prefix. `problems`: those beside what every endpoint can answer."""
+    """`path` is relative to the prefix; `tag` is a key of `TAGS`. `problems`: errors beside those of every endpoint."""
 
     method: str
     path: str
     handler: Handler
     id: str
-    about: str
+    tag: str
+    summary: str
+    description: str
     answers: Mapping[int, Answer]
     parameters: Sequence[Parameter[Any]] = ()
     body: str | None = None
@@ -78,11 +96,14 @@ class Endpoint:
 
 
 def add_routes(application: Application, endpoints: Sequence[Endpoint]) -> None:
+    """Add a route for each endpoint; HEAD is added with GET."""
+    router = application.router
     for endpoint in endpoints:
+        handler = _reading_its_query(endpoint)
         if endpoint.method == "GET":
-            application.router.add_get(endpoint.path, _reading_its_query(endpoint))
+            router.add_get(endpoint.path, handler)
         else:
-            application.router.add_route(endpoint.method, endpoint.path, _reading_its_query(endpoint))
+            router.add_route(endpoint.method, endpoint.path, handler)
 
 
 def _reading_its_query(endpoint: Endpoint) -> Callable[[Request], Awaitable[StreamResponse]]:
@@ -93,7 +114,7 @@ def _reading_its_query(endpoint: Endpoint) -> Callable[[Request], Awaitable[Stre
 
 
 def document(endpoints: Sequence[Endpoint]) -> Json:
-    """OpenAPI 3.1."""
+    """The OpenAPI 3.1 document of these endpoints."""
     paths: dict[str, Json] = {}
     for endpoint in endpoints:
         paths.setdefault(PREFIX + endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
@@ -102,19 +123,20 @@ def document(endpoints: Sequence[Endpoint]) -> Json:
         "info": {
             "title": "monitord",
             "version": __version__,
-            "description": (
-                "What monitord watches, and how it stands. Reads are for whoever may connect; changes are for "
-                "root and the daemon's group on the Unix socket, and for the bearer of the token over TCP. Times "
-                "are RFC 3339 in UTC, durations seconds."
-            ),
+            "description": DESCRIPTION,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
+        "tags": [{"name": name, "description": description} for name, description in TAGS.items()],
         "paths": paths,
         "components": {
             "schemas": SCHEMAS,
             "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer", "description": "`token` in [status]."}
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The `token` of the [status] section of the configuration.",
+                }
             },
         },
     }
@@ -123,14 +145,16 @@ def document(endpoints: Sequence[Endpoint]) -> Json:
 def _operation(endpoint: Endpoint) -> Json:
     operation: Json = {
         "operationId": endpoint.id,
-        "summary": endpoint.about,
+        "tags": [endpoint.tag],
+        "summary": endpoint.summary,
+        "description": endpoint.description,
         "parameters": [
             *(
                 {
                     "name": name,
                     "in": "path",
                     "required": True,
-                    "description": NAME_ABOUT[name],
+                    "description": PATH_PARAMETERS[name],
                     "schema": {"type": "string"},
                 }
                 for name in re.findall(r"{(\w+)}", endpoint.path)
@@ -139,7 +163,7 @@ def _operation(endpoint: Endpoint) -> Json:
                 {
                     "name": parameter.name,
                     "in": "query",
-                    "description": parameter.about,
+                    "description": parameter.description,
                     "schema": parameter.schema,
                 }
                 for parameter in endpoint.parameters
@@ -155,7 +179,7 @@ def _operation(endpoint: Endpoint) -> Json:
         },
     }
     if endpoint.parameters:
-        # Refused before anything of the request is known, so in plain text.
+        # Rejected before the request is parsed, and therefore in plain text.
         operation["responses"]["414"] = {
             "description": "The query is too long.",
             "content": {"text/plain": {"schema": {"type": "string"}}},
@@ -168,12 +192,14 @@ def _operation(endpoint: Endpoint) -> Json:
     if endpoint.method != "GET":
         operation["security"] = [{}, {"token": []}]
     else:
-        operation["responses"]["304"] = {"description": "As the client has it: see If-None-Match."}
+        operation["responses"]["304"] = {
+            "description": "The content has not changed since the response whose entity tag is in If-None-Match."
+        }
     return operation
 
 
 def _response(answer: Answer) -> Json:
-    response: Json = {"description": answer.about}
+    response: Json = {"description": answer.description}
     if answer.schema is not None:
         response["content"] = {
             kind: {"schema": reference(answer.schema)} for kind in (answer.content_type, *answer.or_types)
@@ -182,7 +208,7 @@ def _response(answer: Answer) -> Json:
 
 
 def reference(name: str) -> Json:
-    """Where the document holds a schema."""
+    """A reference to the schema `name`. Raises LookupError if there is none."""
     if name not in SCHEMAS:
-        raise LookupError(f"no schema is called {name!r}")
+        raise LookupError(f"there is no schema {name!r}")
     return {"$ref": f"#/components/schemas/{name}"}

@@ -1,40 +1,50 @@
-"""What answers look like, as JSON Schema 2020-12 under the names that the OpenAPI document knows them by.
+"""The bodies of requests and responses as JSON Schema 2020-12, by their names in the OpenAPI document.
 
-Every key that is listed is there, with null where there is nothing to say. Keys may be added in later versions.
+Every property of a response is always present, with null as a missing value. Later versions may add properties.
 """
 
 from monitord.alerts import DeliveryStatus, SuppressionReason
+from monitord.health import Parents
 from monitord.model import Decider, Json, Reason, State, Verdict
 from monitord.monitors.heartbeat.monitor import HeartbeatSignal
 from monitord.monitors.heartbeat.record import MAX_EXIT_STATUS, MAX_RUN_ID_CHARACTERS
 from monitord.notifiers import NotificationKind
-from monitord.status.access.body import MOST_CHARACTERS, MOST_ITEMS, MOST_PATTERNS
+from monitord.status.access.body import MAX_COMMENT_CHARACTERS, MAX_ITEM_CHARACTERS, MAX_ITEMS, MAX_PATTERNS
 from monitord.status.model.explain import CAUSES, DECISIONS
 from monitord.status.model.query import EXIT_STATUS, LONGEST_SILENCE_S, MOMENT_SCHEMA, SILENCE_DURATION
 
 TEXT: Json = {"type": "string"}
-WHOLE: Json = {"type": "integer"}
+INTEGER: Json = {"type": "integer"}
 NUMBER: Json = {"type": "number"}
 FLAG: Json = {"type": "boolean"}
 TIME: Json = {"type": "string", "format": "date-time"}
-STATE: Json = {"type": "string", "enum": [health.value for health in State]}
+STATE: Json = {"type": "string", "enum": [state.value for state in State]}
 VERDICT: Json = {"type": "string", "enum": [verdict.value for verdict in Verdict]}
 REASON: Json = {"type": "string", "enum": [reason.value for reason in Reason]}
 FIELD: Json = {"type": ["string", "number", "boolean", "array", "null"], "items": {"type": "string"}}
 
+Property = tuple[Json, str]
+"""A schema and its description."""
 
-def made_of(**properties: Json) -> Json:
-    return {"type": "object", "required": list(properties), "properties": properties}
+
+def described(properties: dict[str, Property]) -> dict[str, Json]:
+    return {name: {**schema, "description": text} for name, (schema, text) in properties.items()}
 
 
-def optional(**properties: Json) -> Json:
-    """An object of which no key need be there, and no other may be."""
-    return {"type": "object", "properties": properties, "additionalProperties": False}
+def made_of(properties: dict[str, Property]) -> Json:
+    """An object of a response, in which every property is present."""
+    return {"type": "object", "required": list(properties), "properties": described(properties)}
+
+
+def optional(properties: dict[str, Property]) -> Json:
+    """An object of a request, in which every property may be left out, and no other is allowed."""
+    return {"type": "object", "properties": described(properties), "additionalProperties": False}
 
 
 def nullable(schema: Json) -> Json:
     if isinstance(schema.get("type"), str):
-        return {**schema, "type": [schema["type"], "null"]}
+        values = {"enum": [*schema["enum"], None]} if "enum" in schema else {}
+        return {**schema, "type": [schema["type"], "null"], **values}
     return {"anyOf": [schema, {"type": "null"}]}
 
 
@@ -50,376 +60,734 @@ def ref(name: str) -> Json:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _counts(names: list[str], schema: Json) -> Json:
-    return made_of(**dict.fromkeys(names, schema))
-
-
-def _selection(**more: Json) -> Json:
-    """Monitors with one of the names or patterns and with all of the tags; at least one of the three is given."""
-    item: Json = {"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS}
-    items: Json = {"type": "array", "items": item, "maxItems": MOST_ITEMS}
-    schema = optional(names=items, patterns={**items, "maxItems": MOST_PATTERNS}, tags=items, **more)
+def _selection(more: dict[str, Property]) -> Json:
+    """Selects monitors that have one of the names or patterns and all of the tags; at least one of them is given."""
+    item: Json = {"type": "string", "minLength": 1, "maxLength": MAX_ITEM_CHARACTERS}
+    items: Json = {"type": "array", "items": item, "maxItems": MAX_ITEMS}
+    schema = optional(
+        {
+            "names": (items, "Names of monitors."),
+            "patterns": (
+                {**items, "maxItems": MAX_PATTERNS},
+                "Patterns for whole names, with `*`, `?` and `[…]`.",
+            ),
+            "tags": (items, "Tags, all of which a monitor must have."),
+            **more,
+        }
+    )
     return {
         **schema,
-        "description": "Monitors that have one of the names or patterns, and all of the tags.",
+        "description": "Selects the monitors that match one of `names` or `patterns`, if any are given, and have all "
+        "of `tags`.",
         "anyOf": [
             {"required": [key], "properties": {key: {"minItems": 1}}} for key in ("names", "patterns", "tags")
         ],
     }
 
 
-_RESULT = {
-    "verdict": VERDICT,
-    "reason": REASON,
-    "detail": TEXT,
-    "subject": TEXT,
-    "outcome": TEXT,
-    "started_at": TIME,
-    "duration_s": NUMBER,
-    "address": nullable(TEXT),
-    "conditions": listed(TEXT),
-    "holds": listed(FLAG),
-    "expected": listed(FLAG),
-    "fields": by_name(FIELD),
-    "excerpt": nullable(TEXT),
-}
-
-_BRIEF = {
-    "name": TEXT,
-    "type": TEXT,
-    "state": STATE,
-    "since": nullable(TIME),
-    "is_flapping": FLAG,
-    "maintenance": nullable(TEXT),
-    "maintenance_until": nullable(TIME),
-    "silenced_until": nullable(TIME),
-    "paused_by": nullable(TEXT),
-    "incident": nullable(TEXT),
-    "acknowledged_by": nullable(TEXT),
-    "consecutive_failures": WHOLE,
-    "tags": listed(TEXT),
-    "last": nullable(ref("Result")),
-}
-
-_DETAIL = {
-    **_BRIEF,
-    "check_every_s": NUMBER,
-    "timeout_s": NUMBER,
-    "fail_after": WHOLE,
-    "retry_every_s": NUMBER,
-    "recover_after": WHOLE,
-    "degrade_after": WHOLE,
-    "depends_on": listed(TEXT),
-    "depends_on_any": listed(TEXT),
-    "up_when": listed(TEXT),
-    "degraded_when": listed(TEXT),
-    "is_checking": FLAG,
-    "is_queued_for_slot": FLAG,
-    "next_check_in_s": NUMBER,
-    "next_check_at": TIME,
-    "skipped": WHOLE,
-    "units": by_name({"type": "string", "enum": ["seconds", "bytes"]}),
-}
-
-_STATUS = {
-    "state": {"type": "string", "enum": ["starting", "running", "reloading", "stopping"]},
-    "worst_state": STATE,
-    "version": TEXT,
-    "pid": WHOLE,
-    "started_at": TIME,
-    "uptime_s": NUMBER,
-    "monitors": _counts(["total", *(health.value for health in State)], WHOLE),
-    "checks": made_of(
-        total=WHOLE,
-        in_flight=WHOLE,
-        queued_for_slot=WHOLE,
-        skipped=WHOLE,
-        abandoned=WHOLE,
-        lateness_s=made_of(p50=NUMBER, p99=NUMBER, max=NUMBER),
-    ),
-    "event_loop": made_of(stalls=WHOLE, max_lag_s=NUMBER),
-    "history": made_of(
-        queued=WHOLE,
-        written=WHOLE,
-        dropped=WHOLE,
-        error=nullable(TEXT),
-        failing_since=nullable(TIME),
-        last_commit_at=nullable(TIME),
-        max_commit_s=NUMBER,
-        size_bytes=WHOLE,
-        resets=WHOLE,
-        reset_at=nullable(TIME),
-        reset_reason=nullable(TEXT),
-    ),
-    "notifiers": listed(ref("Notifier")),
-    "memory_peak_bytes": WHOLE,
-    "reload": ref("Reload"),
-}
-
-_SECONDS = _counts([health.value for health in State], NUMBER)
-_UPTIME = {"ratio": nullable(NUMBER), "known_s": NUMBER, "seconds": _SECONDS, "maintenance_s": NUMBER}
-_TIMES = made_of(
-    count=WHOLE, **{key: nullable(NUMBER) for key in ("min", "mean", "max", "p50", "p95", "p99")}
+_COMMENT: Property = (
+    {"type": ["string", "null"], "maxLength": MAX_COMMENT_CHARACTERS},
+    "A comment for other people.",
 )
-_SUMMARY = {
-    "checks": _counts([verdict.value for verdict in Verdict], WHOLE),
-    "response_time_s": _TIMES,
-    "phases_s": by_name(NUMBER),
+
+_RESULT: dict[str, Property] = {
+    "verdict": (VERDICT, "The verdict of the check."),
+    "reason": (REASON, "The code of the reason for the verdict."),
+    "detail": (TEXT, "Subject, outcome and measurements in one line, for people."),
+    "subject": (TEXT, 'What was checked, such as "GET https://example.org/".'),
+    "outcome": (TEXT, 'The outcome without the subject, such as "HTTP 503".'),
+    "started_at": (TIME, "The start of the check."),
+    "duration_s": (NUMBER, "The duration of the check."),
+    "address": (nullable(TEXT), "The IP address of the target; null if there was no connection."),
+    "conditions": (listed(TEXT), "The conditions, each with the values that it was evaluated with."),
+    "holds": (listed(FLAG), "For each of `conditions`: whether it is true."),
+    "expected": (
+        listed(FLAG),
+        "For each of `conditions`: whether it should be true; false for `degraded_when`.",
+    ),
+    "fields": (by_name(FIELD), "The measured values by field name."),
+    "excerpt": (
+        nullable(TEXT),
+        "The beginning of the response, if the verdict is not `pass`. Secrets are masked.",
+    ),
 }
 
-_INCIDENT = {
-    "id": TEXT,
-    "monitor": TEXT,
-    "opened_at": TIME,
-    "closed_at": nullable(TIME),
-    "reason": REASON,
-    "detail": TEXT,
-    "acknowledged_by": nullable(TEXT),
-    "acknowledged_at": nullable(TIME),
-    "comment": nullable(TEXT),
+_BRIEF: dict[str, Property] = {
+    "name": (TEXT, "The name of the monitor."),
+    "type": (TEXT, "The type of the monitor."),
+    "state": (STATE, "The current state."),
+    "since": (nullable(TIME), "The time since which the monitor has been in this state; null if unknown."),
+    "is_flapping": (FLAG, "Whether the monitor is flapping."),
+    "maintenance": (nullable(TEXT), "The name of the open maintenance window."),
+    "maintenance_until": (nullable(TIME), "The end of the open maintenance window; null if it has none."),
+    "silenced_until": (nullable(TIME), "The end of the silence that ends last."),
+    "paused_by": (nullable(TEXT), "The user who has paused the monitor."),
+    "incident": (nullable(TEXT), "The identifier of the open incident."),
+    "acknowledged_by": (nullable(TEXT), "The user who has acknowledged the open incident."),
+    "consecutive_failures": (INTEGER, "The number of consecutive failures that are not confirmed yet."),
+    "tags": (listed(TEXT), "The tags of the monitor."),
+    "last": (nullable(ref("Result")), "The last result; null before the first check."),
+}
+
+_DETAIL: dict[str, Property] = {
+    **_BRIEF,
+    "check_every_s": (NUMBER, "The interval between checks."),
+    "timeout_s": (NUMBER, "The time limit of a check."),
+    "fail_after": (INTEGER, "The number of consecutive failures after which the monitor is down."),
+    "retry_every_s": (NUMBER, "The interval between checks while a failure is not confirmed."),
+    "recover_after": (INTEGER, "The number of consecutive successes after which the monitor is up again."),
+    "degrade_after": (INTEGER, "The number of consecutive warnings after which the monitor is degraded."),
+    "depends_on": (listed(TEXT), "The parents of which all are required."),
+    "depends_on_any": (listed(TEXT), "The parents of which one is required."),
+    "up_when": (listed(TEXT), "The conditions under which a check passes. Secrets are masked."),
+    "degraded_when": (listed(TEXT), "The conditions under which a check is a warning. Secrets are masked."),
+    "is_checking": (FLAG, "Whether a check is running."),
+    "is_queued_for_slot": (FLAG, "Whether a check is queued for a slot."),
+    "next_check_in_s": (NUMBER, "The time until the next scheduled check; negative if it is overdue."),
+    "next_check_at": (TIME, "The time of the next scheduled check."),
+    "skipped": (INTEGER, "The number of scheduled checks skipped because another check took too long."),
+    "units": (
+        by_name({"type": "string", "enum": ["seconds", "bytes"]}),
+        "The units of fields by field name, for fields that have one.",
+    ),
+}
+
+_STATUS: dict[str, Property] = {
+    "state": (
+        {"type": "string", "enum": ["starting", "running", "reloading", "stopping"]},
+        "The state of the daemon.",
+    ),
+    "worst_state": (STATE, "The worst state of all monitors."),
+    "version": (TEXT, "The version of the daemon."),
+    "pid": (INTEGER, "The process identifier of the daemon."),
+    "started_at": (TIME, "The start of the daemon."),
+    "uptime_s": (NUMBER, "The time since the start of the daemon."),
+    "monitors": (
+        made_of(
+            {
+                "total": (INTEGER, "All monitors."),
+                **{state.value: (INTEGER, f"Monitors in the state `{state.value}`.") for state in State},
+            }
+        ),
+        "The number of monitors by state.",
+    ),
+    "checks": (
+        made_of(
+            {
+                "total": (INTEGER, "Checks started since the start of the daemon."),
+                "in_flight": (INTEGER, "Running checks."),
+                "queued_for_slot": (INTEGER, "Checks queued for a slot."),
+                "skipped": (INTEGER, "Scheduled checks skipped because another check took too long."),
+                "abandoned": (INTEGER, "Checks abandoned because they ignored their cancellation."),
+                "lateness_s": (
+                    made_of(
+                        {
+                            "p50": (NUMBER, "The median."),
+                            "p99": (NUMBER, "The 99th percentile."),
+                            "max": (NUMBER, "The maximum."),
+                        }
+                    ),
+                    "Start times of checks minus their scheduled times, since the start of the daemon.",
+                ),
+            }
+        ),
+        "The numbers of checks.",
+    ),
+    "event_loop": (
+        made_of(
+            {
+                "stalls": (INTEGER, "Stalls since the start of the daemon."),
+                "max_lag_s": (NUMBER, "The duration of the longest stall."),
+            }
+        ),
+        "Stalls of the event loop, in which no check could start.",
+    ),
+    "history": (
+        made_of(
+            {
+                "queued": (INTEGER, "Rows queued to be written."),
+                "written": (INTEGER, "Rows written."),
+                "dropped": (INTEGER, "Rows dropped because the storage was unavailable or too slow."),
+                "error": (nullable(TEXT), "The reason why the history cannot be written; null if it can."),
+                "failing_since": (nullable(TIME), "The time since which it cannot be written."),
+                "last_commit_at": (nullable(TIME), "The time of the last commit."),
+                "max_commit_s": (NUMBER, "The duration of the longest commit."),
+                "size_bytes": (INTEGER, "The size of the database."),
+                "resets": (
+                    INTEGER,
+                    "The number of new databases created because one was damaged or missing.",
+                ),
+                "reset_at": (nullable(TIME), "The time at which the last of them was created."),
+                "reset_reason": (nullable(TEXT), "The reason for it."),
+            }
+        ),
+        "The state of the history.",
+    ),
+    "notifiers": (listed(ref("Notifier")), "The configured notifiers."),
+    "memory_peak_bytes": (INTEGER, "The maximum resident set size of the daemon."),
+    "reload": (ref("Reload"), "The outcome of the last reload."),
+}
+
+_STATE_SECONDS = made_of({state.value: (NUMBER, f"Seconds in the state `{state.value}`.") for state in State})
+_UPTIME: dict[str, Property] = {
+    "ratio": (
+        nullable(NUMBER),
+        "The time up or degraded divided by `known_s`; null if the monitor was in none of these states.",
+    ),
+    "known_s": (NUMBER, "The time up, degraded or down."),
+    "seconds": (_STATE_SECONDS, "The time in each state, without maintenance."),
+    "maintenance_s": (NUMBER, "The time in maintenance windows."),
+}
+_SUMMARY: dict[str, Property] = {
+    "checks": (
+        made_of(
+            {verdict.value: (INTEGER, f"Checks with the verdict `{verdict.value}`.") for verdict in Verdict}
+        ),
+        "The number of checks by verdict.",
+    ),
+    "response_time_s": (
+        made_of(
+            {
+                "count": (INTEGER, "The number of checks with a response."),
+                "min": (nullable(NUMBER), "The shortest response time."),
+                "mean": (nullable(NUMBER), "The mean response time."),
+                "max": (nullable(NUMBER), "The longest response time."),
+                "p50": (nullable(NUMBER), "The median."),
+                "p95": (nullable(NUMBER), "The 95th percentile."),
+                "p99": (nullable(NUMBER), "The 99th percentile."),
+            }
+        ),
+        "Response times; null without a response.",
+    ),
+    "phases_s": (by_name(NUMBER), "The mean duration of each phase by name."),
+}
+
+_INCIDENT: dict[str, Property] = {
+    "id": (TEXT, "The identifier of the incident."),
+    "monitor": (TEXT, "The name of the monitor."),
+    "opened_at": (TIME, "The start of the incident."),
+    "closed_at": (nullable(TIME), "The end of the incident; null while it is open."),
+    "reason": (REASON, "The code of the reason of the failure that opened the incident."),
+    "detail": (TEXT, "The outcome and subject of that failure, for people."),
+    "acknowledged_by": (nullable(TEXT), "The user who has acknowledged the incident."),
+    "acknowledged_at": (nullable(TIME), "The time of the acknowledgement."),
+    "comment": (nullable(TEXT), "The comment of the acknowledgement."),
+}
+
+_RANGE: dict[str, Property] = {
+    "monitor": (TEXT, "The name of the monitor."),
+    "from": (TIME, "The start of the range."),
+    "to": (TIME, "The end of the range."),
+}
+_BY: Property = (TEXT, "The user who made the request, as reported by the kernel.")
+_BRIEFS: Property = (listed(ref("MonitorBrief")), "The selected monitors after the change.")
+_SKIPPED: Property = (
+    listed(ref("Skipped")),
+    "Monitors selected by `patterns` or `tags` for which the action was not possible.",
+)
+_NEXT_BEFORE: Property = (
+    nullable(TIME),
+    "The value of `before` for the next page; null on the last page.",
+)
+
+_EXPLANATION: dict[str, Property] = {
+    "name": _BRIEF["name"],
+    "type": _BRIEF["type"],
+    "state": _BRIEF["state"],
+    "since": _BRIEF["since"],
+    "last": _BRIEF["last"],
+    "decided_by": (
+        nullable(
+            made_of(
+                {
+                    "kind": (
+                        {"type": "string", "enum": [decider.value for decider in Decider]},
+                        "What determined the verdict.",
+                    ),
+                    "conditions": (
+                        listed(TEXT),
+                        "The deciding conditions, each with the values that were compared.",
+                    ),
+                    "detail": (TEXT, "The same for people."),
+                }
+            )
+        ),
+        "What determined the last verdict; null before the first check.",
+    ),
+    "cause": (
+        nullable(
+            made_of(
+                {
+                    "kind": ({"type": "string", "enum": list(CAUSES)}, "The kind of the cause."),
+                    "parents": (nullable(listed(TEXT)), "The parents that are the cause."),
+                    "reason": (nullable(TEXT), "The code of the reason of the inconclusive result."),
+                    "since": (nullable(TIME), "The time of the last conclusive check."),
+                    "failures": (nullable(INTEGER), "The number of consecutive failures."),
+                    "fail_after": (nullable(INTEGER), "The number after which the monitor is down."),
+                }
+            )
+        ),
+        "The cause of a state that the verdicts do not explain. `kind` determines which other properties are set.",
+    ),
+    "streak": (
+        nullable(
+            made_of(
+                {
+                    "verdict": (VERDICT, "The verdict of the streak."),
+                    "length": (INTEGER, "The number of consecutive checks with this verdict."),
+                    "since": (nullable(TIME), "The start of the streak."),
+                    "needed": (
+                        nullable(INTEGER),
+                        "The length at which the state changes; null if the monitor is already in that state.",
+                    ),
+                    "leads_to": (nullable(STATE), "The state at that length."),
+                }
+            )
+        ),
+        "The current streak of equal verdicts; null before the first conclusive check.",
+    ),
+    "flapping": (
+        made_of(
+            {
+                "is_flapping": (FLAG, "Whether the monitor is flapping."),
+                "change_percent": (
+                    NUMBER,
+                    "The weighted share of state changes among the last checks, in percent.",
+                ),
+            }
+        ),
+        "The detection of flapping.",
+    ),
+    "parents": (
+        listed(
+            made_of(
+                {
+                    "name": (TEXT, "The name of the parent."),
+                    "state": (nullable(STATE), "The state of the parent; null if it is not configured."),
+                    "effect": (
+                        {"type": "string", "enum": [parents.name.lower() for parents in Parents]},
+                        "The effect on failures of this monitor: `well`: none; `failing`: they are not confirmed; "
+                        "`down`: the monitor becomes unreachable instead of down.",
+                    ),
+                    "is_alternative": (FLAG, "Whether the parent is one of `depends_on_any`."),
+                }
+            )
+        ),
+        "The parents of the monitor.",
+    ),
+    "is_isolated": (FLAG, "Whether this host is isolated."),
+    "is_isolation_suspected": (
+        FLAG,
+        "Whether this host may be isolated; failures are not confirmed meanwhile.",
+    ),
+    "maintenance": _BRIEF["maintenance"],
+    "maintenance_until": _BRIEF["maintenance_until"],
+    "maintenance_comment": (nullable(TEXT), "The comment of the open maintenance window."),
+    "silence": (
+        nullable(
+            made_of(
+                {
+                    "id": (TEXT, "The identifier of the silence."),
+                    "until": (TIME, "The end of the silence."),
+                    "by": (TEXT, "The user who has created the silence."),
+                    "comment": (nullable(TEXT), "The comment of the silence."),
+                }
+            )
+        ),
+        "The silence of the monitor that ends last.",
+    ),
+    "pause": (
+        nullable(
+            made_of(
+                {
+                    "by": (TEXT, "The user who has paused the monitor."),
+                    "at": (TIME, "The time of the pause."),
+                    "comment": (nullable(TEXT), "The comment of the pause."),
+                }
+            )
+        ),
+        "The pause of the monitor.",
+    ),
+    "incident": (
+        nullable(
+            made_of(
+                {name: schema for name, schema in _INCIDENT.items() if name not in {"monitor", "closed_at"}}
+            )
+        ),
+        "The open incident.",
+    ),
+    "notifiers": (
+        listed(
+            made_of(
+                {
+                    "name": (TEXT, "The name of the notifier."),
+                    "decision": (
+                        made_of(
+                            {
+                                "kind": (
+                                    {"type": "string", "enum": list(DECISIONS)},
+                                    "The kind of the decision.",
+                                ),
+                                "is_aware": (
+                                    FLAG,
+                                    "Whether the notifier has been notified of the current state.",
+                                ),
+                                "title": (nullable(TEXT), "The title of the notification that is sent now."),
+                                "at": (nullable(TIME), "The time of the notification of the current state."),
+                                "after_s": (nullable(NUMBER), "The delay of the route."),
+                                "state": (nullable(STATE), "The state for which no notification is sent."),
+                                "suppression": (
+                                    nullable(
+                                        made_of(
+                                            {
+                                                "reason": (
+                                                    {
+                                                        "type": "string",
+                                                        "enum": [
+                                                            reason.name.lower()
+                                                            for reason in SuppressionReason
+                                                        ],
+                                                    },
+                                                    "The suppression reason.",
+                                                ),
+                                                "window": (
+                                                    nullable(TEXT),
+                                                    "The name of the maintenance window.",
+                                                ),
+                                                "by": (
+                                                    nullable(TEXT),
+                                                    "The user who has created the silence or acknowledged the "
+                                                    "incident.",
+                                                ),
+                                                "until": (nullable(TIME), "The end of the silence."),
+                                            }
+                                        )
+                                    ),
+                                    "What suppresses notifications.",
+                                ),
+                            }
+                        ),
+                        "Why the notifier is or is not notified now. `kind` determines which other properties are set.",
+                    ),
+                    "last": (nullable(TEXT), "The title of its last notification about this monitor."),
+                    "last_at": (nullable(TIME), "The time of that notification."),
+                    "status": (nullable(TEXT), "The delivery status of that notification."),
+                    "response": (
+                        nullable(TEXT),
+                        "The response of the receiver, or the error of the last attempt.",
+                    ),
+                }
+            )
+        ),
+        "The decision for each notifier.",
+    ),
+    "next": (
+        made_of(
+            {
+                "status": (
+                    {"type": "string", "enum": ["scheduled", "running", "queued", "paused"]},
+                    "Whether the next check is scheduled, already running or queued for a slot, or stopped by a pause.",
+                ),
+                "at": (nullable(TIME), "The time of a scheduled check."),
+                "in_s": (nullable(NUMBER), "The time until a scheduled check."),
+                "interval": (
+                    nullable(TEXT),
+                    "The setting that determines it: `check_every` or `retry_every`.",
+                ),
+                "interval_s": (nullable(NUMBER), "The value of that setting."),
+            }
+        ),
+        "The next check.",
+    ),
+    "sentences": (listed(TEXT), "The explanation in sentences, the most important first."),
 }
 
 SCHEMAS: dict[str, Json] = {
     "Problem": {
         "type": "object",
+        "description": "An error (RFC 9457).",
         "required": ["type", "title", "status"],
-        "properties": {
-            "type": TEXT,
-            "title": TEXT,
-            "status": WHOLE,
-            "detail": TEXT,
-            "errors": listed(ref("InputError")),
-        },
+        "properties": described(
+            {
+                "type": (TEXT, "Always `about:blank`."),
+                "title": (TEXT, "The reason phrase of the status code."),
+                "status": (INTEGER, "The status code."),
+                "detail": (TEXT, "What is wrong, and what to write instead, for people."),
+                "errors": (listed(ref("InputError")), "Each error in the query or the body."),
+            }
+        ),
     },
-    "InputError": made_of(where=TEXT, problem=TEXT, hint=TEXT),
-    "Status": made_of(**_STATUS),
-    "Reload": made_of(
-        ok=FLAG, at=nullable(TIME), summary=nullable(TEXT), error=nullable(TEXT), warnings=listed(TEXT)
-    ),
-    "Result": made_of(**_RESULT),
-    "MonitorBrief": made_of(**_BRIEF),
-    "Monitor": made_of(
-        **_DETAIL,
-        uptime=nullable(_counts(["1h", "24h", "7d", "30d", "90d"], ref("Uptime"))),
-        last_24h=nullable(ref("Summary")),
-    ),
-    "Uptime": made_of(**_UPTIME),
-    "UptimeOfRange": made_of(**{"monitor": TEXT, "from": TIME, "to": TIME, **_UPTIME}),
-    "Summary": made_of(**_SUMMARY),
-    "Series": made_of(
-        **{
-            "monitor": TEXT,
-            "from": TIME,
-            "to": TIME,
-            "step_s": nullable(NUMBER),
-            "buckets": listed(ref("Bucket")),
-            "total": ref("Summary"),
+    "InputError": made_of(
+        {
+            "where": (TEXT, "The parameter, or the key in the body."),
+            "problem": (TEXT, "What is wrong, for people."),
+            "hint": (TEXT, "What to write instead, for people; may be empty."),
         }
     ),
-    "Bucket": made_of(at=TIME, seconds=_SECONDS, maintenance_s=NUMBER, **_SUMMARY),
-    "Results": made_of(monitor=TEXT, results=listed(ref("StoredResult")), next_before=nullable(TIME)),
-    "LastResults": made_of(monitor=TEXT, results=listed(ref("Result"))),
+    "Status": made_of(_STATUS),
+    "Reload": made_of(
+        {
+            "ok": (FLAG, "Whether the configuration was applied."),
+            "at": (nullable(TIME), "The time of the reload; null before the first one."),
+            "summary": (nullable(TEXT), "The outcome in one line, for people."),
+            "error": (nullable(TEXT), "All errors of a rejected configuration, one in each line."),
+            "warnings": (listed(TEXT), "Valid settings that cannot work on this host."),
+        }
+    ),
+    "Result": made_of(_RESULT),
+    "MonitorBrief": made_of(_BRIEF),
+    "Monitor": made_of(
+        {
+            **_DETAIL,
+            "uptime": (
+                nullable(
+                    made_of(
+                        {
+                            name: (ref("Uptime"), f"The last {words}.")
+                            for name, words in {
+                                "1h": "hour",
+                                "24h": "24 hours",
+                                "7d": "7 days",
+                                "30d": "30 days",
+                                "90d": "90 days",
+                            }.items()
+                        }
+                    )
+                ),
+                "The uptime by time range; null if the history cannot be read.",
+            ),
+            "last_24h": (
+                nullable(ref("Summary")),
+                "The checks of the last 24 hours; null if the history cannot be read.",
+            ),
+        }
+    ),
+    "Uptime": made_of(_UPTIME),
+    "UptimeOfRange": made_of({**_RANGE, **_UPTIME}),
+    "Summary": made_of(_SUMMARY),
+    "Series": made_of(
+        {
+            **_RANGE,
+            "step_s": (nullable(NUMBER), "The length of a bucket; null if there are no buckets."),
+            "buckets": (listed(ref("Bucket")), "The buckets, oldest first."),
+            "total": (ref("Summary"), "All buckets together."),
+        }
+    ),
+    "Bucket": made_of(
+        {
+            "at": (TIME, "The start of the bucket."),
+            "seconds": _UPTIME["seconds"],
+            "maintenance_s": _UPTIME["maintenance_s"],
+            **_SUMMARY,
+        }
+    ),
+    "Results": made_of(
+        {
+            "monitor": (TEXT, "The name of the monitor."),
+            "results": (listed(ref("StoredResult")), "The results, newest first."),
+            "next_before": _NEXT_BEFORE,
+        }
+    ),
+    "LastResults": made_of(
+        {
+            "monitor": (TEXT, "The name of the monitor."),
+            "results": (listed(ref("Result")), "The results, newest first."),
+        }
+    ),
     "StoredResult": made_of(
-        at=TIME,
-        verdict=VERDICT,
-        state=STATE,
-        reason=REASON,
-        duration_s=NUMBER,
-        phases_s=by_name(NUMBER),
-        detail=nullable(TEXT),
+        {
+            "at": (TIME, "The start of the check."),
+            "verdict": (VERDICT, "The verdict of the check."),
+            "state": (STATE, "The state of the monitor after the check."),
+            "reason": (REASON, "The code of the reason for the verdict."),
+            "duration_s": (NUMBER, "The response time; without a response, the duration of the check."),
+            "phases_s": (by_name(NUMBER), "The duration of each phase by name."),
+            "detail": (nullable(TEXT), "The outcome in one line, for people; null if the check passed."),
+        }
     ),
-    "Incident": made_of(**_INCIDENT),
-    "Incidents": made_of(incidents=listed(ref("Incident")), next_before=nullable(TIME)),
-    "Monitors": made_of(monitors=listed(ref("MonitorBrief")), total=WHOLE, next_cursor=nullable(TEXT)),
-    "Checked": made_of(by=TEXT, result=ref("Result"), monitor=ref("MonitorBrief")),
-    "Changed": made_of(by=TEXT, monitor=ref("MonitorBrief")),
-    "ChangedAll": made_of(by=TEXT, monitors=listed(ref("MonitorBrief")), skipped=listed(ref("Skipped"))),
+    "Incident": made_of(_INCIDENT),
+    "Incidents": made_of(
+        {"incidents": (listed(ref("Incident")), "The incidents, newest first."), "next_before": _NEXT_BEFORE}
+    ),
+    "Monitors": made_of(
+        {
+            "monitors": (listed(ref("MonitorBrief")), "The monitors of this page, sorted by name."),
+            "total": (INTEGER, "The number of monitors that match all filters, on all pages."),
+            "next_cursor": (
+                nullable(TEXT),
+                "The value of `cursor` for the next page; null on the last page.",
+            ),
+        }
+    ),
+    "Checked": made_of(
+        {
+            "by": _BY,
+            "result": (ref("Result"), "The result of the check."),
+            "monitor": (ref("MonitorBrief"), "The monitor after the check."),
+        }
+    ),
+    "Changed": made_of({"by": _BY, "monitor": (ref("MonitorBrief"), "The monitor after the change.")}),
+    "ChangedAll": made_of({"by": _BY, "monitors": _BRIEFS, "skipped": _SKIPPED}),
     "CheckedAll": made_of(
-        by=TEXT,
-        results=listed(
-            made_of(name=TEXT, result={"anyOf": [ref("Result"), {"type": "null"}]}, problem=nullable(TEXT))
-        ),
-        monitors=listed(ref("MonitorBrief")),
-        skipped=listed(ref("Skipped")),
+        {
+            "by": _BY,
+            "results": (
+                listed(
+                    made_of(
+                        {
+                            "name": (TEXT, "The name of the monitor."),
+                            "result": (
+                                nullable(ref("Result")),
+                                "The result; null if the check was not possible.",
+                            ),
+                            "problem": (nullable(TEXT), "Why the check was not possible, for people."),
+                        }
+                    )
+                ),
+                "The result of each selected monitor.",
+            ),
+            "monitors": _BRIEFS,
+            "skipped": _SKIPPED,
+        }
     ),
-    "Skipped": made_of(name=TEXT, detail=TEXT),
-    "Selection": _selection(),
-    "SelectionAndComment": _selection(comment={"type": ["string", "null"], "maxLength": 1000}),
-    "Comment": optional(comment={"type": ["string", "null"], "maxLength": 1000}),
+    "Skipped": made_of(
+        {"name": (TEXT, "The name of the monitor."), "detail": (TEXT, "The reason, for people.")}
+    ),
+    "Selection": _selection({}),
+    "SelectionAndComment": _selection({"comment": _COMMENT}),
+    "Comment": optional({"comment": _COMMENT}),
     "Silence": made_of(
-        id=TEXT,
-        names=listed(TEXT),
-        patterns=listed(TEXT),
-        tags=listed(TEXT),
-        since=TIME,
-        until=TIME,
-        by=TEXT,
-        comment=nullable(TEXT),
+        {
+            "id": (TEXT, "The identifier of the silence."),
+            "names": (listed(TEXT), "Names of monitors."),
+            "patterns": (listed(TEXT), "Patterns for whole names."),
+            "tags": (listed(TEXT), "Tags, all of which a monitor must have."),
+            "since": (TIME, "The start of the silence."),
+            "until": (TIME, "The end of the silence."),
+            "by": (TEXT, "The user who has created the silence."),
+            "comment": (nullable(TEXT), "The comment of the silence."),
+        }
     ),
-    "Silences": made_of(silences=listed(ref("Silence"))),
+    "Silences": made_of({"silences": (listed(ref("Silence")), "The silences, sorted by their end.")}),
     "NewSilence": {
         **_selection(
-            until={**MOMENT_SCHEMA, "description": "RFC 3339, within the next year."},
-            duration_s={
-                "description": 'Up to 366 days, such as "2h" or seconds, instead of until.',
-                "anyOf": [
-                    {"type": "string", "pattern": f"^{SILENCE_DURATION}$"},
-                    {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST_SILENCE_S},
-                ],
-            },
-            comment={"type": ["string", "null"], "maxLength": 1000},
+            {
+                "until": (MOMENT_SCHEMA, "The end of the silence: RFC 3339, within the next 366 days."),
+                "duration_s": (
+                    {
+                        "anyOf": [
+                            {"type": "string", "pattern": f"^{SILENCE_DURATION}$"},
+                            {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST_SILENCE_S},
+                        ]
+                    },
+                    'The duration of the silence: seconds, or a text such as "2h"; at most 366 days.',
+                ),
+                "comment": _COMMENT,
+            }
         ),
         "oneOf": [{"required": ["until"]}, {"required": ["duration_s"]}],
     },
-    "Notifiers": made_of(notifiers=listed(ref("Notifier"))),
+    "Notifiers": made_of({"notifiers": (listed(ref("Notifier")), "The configured notifiers.")}),
     "Notifier": made_of(
-        name=TEXT,
-        type=TEXT,
-        queued=WHOLE,
-        sent=WHOLE,
-        failed_attempts=WHOLE,
-        expired=WHOLE,
-        last_sent_at=nullable(TIME),
-        error=nullable(TEXT),
-        failing_since=nullable(TIME),
-        warning=nullable(TEXT),
-        fallback=nullable(TEXT),
+        {
+            "name": (TEXT, "The name of the notifier."),
+            "type": (TEXT, "The type of the notifier."),
+            "queued": (INTEGER, "Notifications queued for delivery."),
+            "sent": (INTEGER, "Notifications delivered."),
+            "failed_attempts": (INTEGER, "Failed delivery attempts."),
+            "expired": (INTEGER, "Notifications that expired before they could be delivered."),
+            "last_sent_at": (nullable(TIME), "The time of the last delivery."),
+            "error": (nullable(TEXT), "The error of the last attempt; null if it was successful."),
+            "failing_since": (nullable(TIME), "The time since which deliveries have failed."),
+            "warning": (
+                nullable(TEXT),
+                "Why the last delivery was degraded: without encryption, or with the default text.",
+            ),
+            "fallback": (nullable(TEXT), "The notifier that receives what this one cannot deliver."),
+        }
     ),
-    "Notifications": made_of(notifications=listed(ref("Notification")), total=WHOLE),
+    "Notifications": made_of(
+        {
+            "notifications": (listed(ref("Notification")), "The notifications, newest first."),
+            "total": (INTEGER, "The number of stored notifications that match the filter."),
+        }
+    ),
     "Notification": made_of(
-        id=TEXT,
-        notifier=TEXT,
-        kind={"type": "string", "enum": [kind.value for kind in NotificationKind]},
-        title=TEXT,
-        alert=TEXT,
-        number=WHOLE,
-        monitor=TEXT,
-        type=TEXT,
-        tags=listed(TEXT),
-        state=STATE,
-        since=TIME,
-        started_at=TIME,
-        at=TIME,
-        duration_s=NUMBER,
-        reason=REASON,
-        detail=TEXT,
-        status={"type": "string", "enum": [status.value for status in DeliveryStatus]},
-        delivered_by=TEXT,
-        attempts=WHOLE,
-        ended_at=nullable(TIME),
-        response=TEXT,
+        {
+            "id": (TEXT, "The identifier of the notification."),
+            "notifier": (TEXT, "The notifier that a route has selected."),
+            "kind": ({"type": "string", "enum": [kind.value for kind in NotificationKind]}, "The kind."),
+            "title": (TEXT, "The notification in one line."),
+            "alert": (TEXT, "The identifier of the alert; all its notifications have the same."),
+            "number": (INTEGER, "The number of the notification within the alert and notifier, from 1."),
+            "monitor": (TEXT, "The name of the monitor; empty if the notification is about the host."),
+            "type": (TEXT, "The type of the monitor."),
+            "tags": (listed(TEXT), "The tags of the monitor."),
+            "state": (STATE, "The state that is reported."),
+            "since": (TIME, "The time since which the monitor has been in this state."),
+            "started_at": (TIME, "The start of the alert."),
+            "at": (TIME, "The time at which the notification was created."),
+            "duration_s": (NUMBER, "The duration of the alert at that time."),
+            "reason": (REASON, "The code of the reason for the last verdict."),
+            "detail": (TEXT, "The outcome of the last check in one line."),
+            "status": (
+                {"type": "string", "enum": [status.value for status in DeliveryStatus]},
+                "The delivery status.",
+            ),
+            "delivered_by": (TEXT, "The notifier that delivers it: another one after a fallback."),
+            "attempts": (INTEGER, "The number of delivery attempts."),
+            "ended_at": (nullable(TIME), "The time of the delivery or expiry; null while it is queued."),
+            "response": (
+                TEXT,
+                "The response of the receiver, or the error of the last attempt; may be empty.",
+            ),
+        }
     ),
-    "NotifierTested": made_of(notifier=TEXT, by=TEXT, response=TEXT),
-    "Ping": made_of(name=TEXT, signal=TEXT),
-    "NewPing": {
-        "type": "object",
-        "properties": {
-            # null is as good as leaving the key out; jobs write numbers with and without quotes.
-            "signal": {"enum": [*(signal.value for signal in HeartbeatSignal), None]},
-            "exit_status": {
-                "anyOf": [
-                    {"type": "integer", "minimum": 0, "maximum": MAX_EXIT_STATUS},
-                    EXIT_STATUS,
-                    {"type": "null"},
-                ]
-            },
-            "run": {
-                "anyOf": [
-                    {"type": "string", "minLength": 1, "maxLength": MAX_RUN_ID_CHARACTERS},
-                    {"type": "integer", "minimum": 0, "maximum": 10**15},
-                    {"type": "null"},
-                ]
-            },
-            "message": {"type": ["string", "integer", "null"]},
-        },
-        "additionalProperties": False,
+    "NotifierTested": made_of(
+        {
+            "notifier": (TEXT, "The name of the notifier."),
+            "by": _BY,
+            "response": (TEXT, "The response of the receiver; may be empty."),
+        }
+    ),
+    "Ping": made_of(
+        {"name": (TEXT, "The name of the monitor."), "signal": (TEXT, "The signal that was recorded.")}
+    ),
+    # null has the meaning of a missing property, and numbers may be written as text: jobs are often shell scripts.
+    "NewPing": optional(
+        {
+            "signal": (
+                {"enum": [*(signal.value for signal in HeartbeatSignal), None]},
+                "The report of the job. The default is `success`.",
+            ),
+            "exit_status": (
+                {
+                    "anyOf": [
+                        {"type": "integer", "minimum": 0, "maximum": MAX_EXIT_STATUS},
+                        EXIT_STATUS,
+                        {"type": "null"},
+                    ]
+                },
+                "The exit status of the job. A value other than 0 is a failure.",
+            ),
+            "run": (
+                {
+                    "anyOf": [
+                        {"type": "string", "minLength": 1, "maxLength": MAX_RUN_ID_CHARACTERS},
+                        {"type": "integer", "minimum": 0, "maximum": 10**15},
+                        {"type": "null"},
+                    ]
+                },
+                "The identifier of the run, if runs of the job can overlap.",
+            ),
+            "message": ({"type": ["string", "integer", "null"]}, "A message for people, such as output."),
+        }
+    ),
+    "Explanation": made_of(_EXPLANATION),
+    "Event": {"type": "string", "description": "Server-sent events; docs/api.md describes their data."},
+    "Lines": {
+        "type": "string",
+        "description": "One StoredResult or Bucket in each line, as JSON or as CSV with a header line.",
     },
-    "Explanation": made_of(
-        name=TEXT,
-        type=TEXT,
-        state=STATE,
-        since=nullable(TIME),
-        last=nullable(ref("Result")),
-        decided_by=nullable(
-            made_of(
-                kind={"type": "string", "enum": [decider.value for decider in Decider]},
-                conditions=listed(TEXT),
-                detail=TEXT,
-            )
-        ),
-        cause=nullable(
-            made_of(
-                kind={"type": "string", "enum": list(CAUSES)},
-                parents=nullable(listed(TEXT)),
-                reason=nullable(TEXT),
-                since=nullable(TIME),
-                failures=nullable(WHOLE),
-                fail_after=nullable(WHOLE),
-            )
-        ),
-        streak=nullable(
-            made_of(
-                verdict=VERDICT, length=WHOLE, since=TIME, needed=nullable(WHOLE), leads_to=nullable(TEXT)
-            )
-        ),
-        flapping=made_of(is_flapping=FLAG, change_percent=NUMBER),
-        parents=listed(made_of(name=TEXT, state=nullable(TEXT), effect=TEXT, is_alternative=FLAG)),
-        is_isolated=FLAG,
-        is_isolation_suspected=FLAG,
-        maintenance=nullable(TEXT),
-        maintenance_until=nullable(TIME),
-        maintenance_comment=nullable(TEXT),
-        silence=nullable(made_of(id=TEXT, until=TIME, by=TEXT, comment=nullable(TEXT))),
-        pause=nullable(made_of(by=TEXT, at=TIME, comment=nullable(TEXT))),
-        incident=nullable(
-            made_of(
-                id=TEXT,
-                opened_at=TIME,
-                reason=REASON,
-                detail=TEXT,
-                acknowledged_by=nullable(TEXT),
-                acknowledged_at=nullable(TIME),
-                comment=nullable(TEXT),
-            )
-        ),
-        notifiers=listed(
-            made_of(
-                name=TEXT,
-                decision=made_of(
-                    kind={"type": "string", "enum": list(DECISIONS)},
-                    is_aware=FLAG,
-                    title=nullable(TEXT),
-                    at=nullable(TIME),
-                    after_s=nullable(NUMBER),
-                    state=nullable(TEXT),
-                    suppression=nullable(
-                        made_of(
-                            reason={
-                                "type": "string",
-                                "enum": [one.name.lower() for one in SuppressionReason],
-                            },
-                            window=nullable(TEXT),
-                            by=nullable(TEXT),
-                            until=nullable(TIME),
-                        )
-                    ),
-                ),
-                last=nullable(TEXT),
-                last_at=nullable(TIME),
-                status=nullable(TEXT),
-                response=nullable(TEXT),
-            )
-        ),
-        next=made_of(
-            status={"type": "string", "enum": ["scheduled", "running", "queued", "paused"]},
-            at=nullable(TIME),
-            in_s=nullable(NUMBER),
-            interval=nullable(TEXT),
-            interval_s=nullable(NUMBER),
-        ),
-        sentences=listed(TEXT),
-    ),
-    "Event": {"type": "string", "description": "Server-sent events: see docs/api.md."},
-    "Lines": {"type": "string", "description": "A StoredResult or a Bucket in each line."},
-    "Document": {"type": "object"},
+    "Document": {"type": "object", "description": "An OpenAPI 3.1 document."},
 }

@@ -1,12 +1,12 @@
-"""The short forms, for people with curl: what is asked for most, at addresses that fit in the head.
+"""Short forms of frequent requests, for curl.
 
-GET  /healthz                 200 while the daemon runs and its dispatcher keeps up, 503 otherwise
-GET  /status                  the daemon and its monitors in numbers, and how the last reload ended
-GET  /monitors                every monitor with its last result, worst first
-GET  /monitors/{name}         one monitor
-POST /monitors/{name}/check   check at once; answers with the result
-POST /heartbeats/{name}       a ping: see `heartbeats`
-POST /reload                  read the configuration anew; 200 when it is in force, 422 when it is refused
+GET  /healthz                 200 while the daemon runs and its dispatcher is not overdue, 503 otherwise
+GET  /status                  the status of the daemon, the number of monitors by state, the last reload
+GET  /monitors                all monitors with their last results, the worst first
+GET  /monitors/{name}         a monitor
+POST /monitors/{name}/check   check a monitor now, and return the result
+POST /heartbeats/{name}       send a ping: see `heartbeats`
+POST /reload                  reload the configuration; 200 if it is applied, 422 if it is rejected
 """
 
 from collections.abc import Callable
@@ -23,12 +23,12 @@ from monitord.status.model.listing import all_of
 from monitord.status.model.read_model import ReadModel
 from monitord.web import Application, Request, Response
 
-BEHIND_S = 5.0
-"""A dispatcher that is further behind is not healthy."""
+MAX_OVERDUE_S = 5.0
+"""The health check fails if the dispatcher is overdue for longer."""
 
 
 class ShortForms:
-    """The handlers."""
+    """Handlers of the short forms."""
 
     def __init__(
         self, model: ReadModel, status: DaemonStatus, control: Control, overdue_s: Callable[[], float]
@@ -41,11 +41,11 @@ class ShortForms:
     async def healthz(self, _: Request) -> Response:
         overdue_s = self._overdue_s()
         headers = {"Cache-Control": "no-store"}
-        if self._control.state in {"running", "reloading"} and overdue_s < BEHIND_S:
+        if self._control.state in {"running", "reloading"} and overdue_s < MAX_OVERDUE_S:
             return Response(text="ok\n", headers=headers)
         return Response(
             status=503,
-            text=f"{self._control.state}; the dispatcher is {overdue_s:.1f} s behind\n",
+            text=f"{self._control.state}; the dispatcher is {overdue_s:.1f} s overdue\n",
             headers=headers,
         )
 
@@ -76,12 +76,12 @@ def add_short_forms(
     control: Control,
     overdue_s: Callable[[], float],
 ) -> None:
-    it = ShortForms(model, status, control, overdue_s)
+    forms = ShortForms(model, status, control, overdue_s)
     router = application.router
-    router.add_get("/healthz", it.healthz)
-    router.add_get("/status", it.status)
-    router.add_get("/monitors", it.monitors)
-    router.add_get("/monitors/{name}", it.monitor)
-    router.add_post("/monitors/{name}/check", it.check)
-    router.add_post("/reload", it.reload)
+    router.add_get("/healthz", forms.healthz)
+    router.add_get("/status", forms.status)
+    router.add_get("/monitors", forms.monitors)
+    router.add_get("/monitors/{name}", forms.monitor)
+    router.add_post("/monitors/{name}/check", forms.check)
+    router.add_post("/reload", forms.reload)
     add_heartbeat_routes(router, control)

@@ -1,8 +1,7 @@
-"""`GET /metrics` for Prometheus, made when it is asked for from what is known, by prometheus-client.
+"""The page of `GET /metrics` for Prometheus, written by prometheus-client at each scrape.
 
-Nothing is kept between scrapes but the last page, for others who ask within a second, and lines that seldom change. A
-page of many monitors takes its time to write, so it is written in slices, and the event loop turns between them: no
-check waits for a page.
+The last page is cached for a second, and lines that rarely change until they do. A page of many monitors is written in
+slices, between which the event loop runs other tasks: no check waits for a page.
 """
 
 import asyncio
@@ -14,18 +13,18 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from monitord.clock import Clock
-from monitord.status.metrics.daemon import own_metrics
+from monitord.status.metrics.daemon import daemon_metrics
 from monitord.status.metrics.labels import labels_of
 from monitord.status.metrics.monitors import MONITOR_METRICS, MonitorMetric, Row
 from monitord.status.metrics.sources import MetricsSources
 from monitord.web import Request, Response
 
-KEPT_S = 1.0
+PAGE_MAX_AGE_S = 1.0
 SLICE_MONITORS = 100
 
 
 class MetricsCollector(Collector):
-    """All families in one go; for a registry of any program."""
+    """Yields all families at once, for a registry of any program."""
 
     def __init__(self, sources: MetricsSources) -> None:
         self._sources = sources
@@ -36,11 +35,11 @@ class MetricsCollector(Collector):
         rows = self.rows()
         for metric in MONITOR_METRICS:
             yield family_of(metric, rows)
-        yield from self.collect_own()
+        yield from self.collect_daemon()
 
-    def collect_own(self) -> Iterator[Metric]:
-        """Those of the daemon itself, and of its process."""
-        yield from own_metrics(self._sources)
+    def collect_daemon(self) -> Iterator[Metric]:
+        """Yield the families of the daemon itself and of its process."""
+        yield from daemon_metrics(self._sources)
         yield from self._process.collect()
 
     def rows(self) -> list[Row]:
@@ -57,20 +56,22 @@ class MetricsCollector(Collector):
 
 
 def family_of(metric: MonitorMetric, rows: Iterable[Row]) -> Metric:
-    family = Metric(metric.name, metric.about, metric.kind)
+    family = Metric(metric.name, metric.description, metric.kind)
     name = f"{metric.name}_total" if metric.kind == "counter" else metric.name
     samples = family.samples
     for row in rows:
         labels = row.labels if metric.has_tags else row.plain
         for values, value in metric.read(row):
-            # Samples share what they can: there are tens of thousands of them.
-            own = {**labels, **dict(zip(metric.extra, values, strict=True))} if metric.extra else labels
-            samples.append(Sample(name, own, value))
+            # Samples share their labels if they can: there are tens of thousands of them.
+            all_labels = (
+                {**labels, **dict(zip(metric.extra, values, strict=True))} if metric.extra else labels
+            )
+            samples.append(Sample(name, all_labels, value))
     return family
 
 
 class _Slice(Collector):
-    """What is written next."""
+    """The families that are written next."""
 
     def __init__(self) -> None:
         self.families: Sequence[Metric] = ()
@@ -80,7 +81,7 @@ class _Slice(Collector):
 
 
 class MetricsPage:
-    """The handler, and the page it has given last."""
+    """The handler, and the cached page."""
 
     def __init__(self, collector: MetricsCollector, clock: Clock) -> None:
         self._collector = collector
@@ -88,14 +89,15 @@ class MetricsPage:
         self._slice = _Slice()
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self._slice)
-        self._kept: dict[tuple[str, int], tuple[Hashable, bytes]] = {}
+        self._cached: dict[tuple[str, int], tuple[Hashable, bytes]] = {}
+        """By metric and number of the slice: what the lines follow, and the lines."""
         self._lock = asyncio.Lock()
         self._made_at = float("-inf")
         self._response = Response(body=b"")
 
     async def handle(self, _: Request) -> Response:
         async with self._lock:
-            if self._clock.monotonic_s() - self._made_at >= KEPT_S:
+            if self._clock.monotonic_s() - self._made_at >= PAGE_MAX_AGE_S:
                 body = await self._write()
                 self._response = Response(body=body, content_type=CONTENT_TYPE_LATEST)
                 self._made_at = self._clock.monotonic_s()
@@ -106,36 +108,32 @@ class MetricsPage:
         slices = [rows[start : start + SLICE_MONITORS] for start in range(0, len(rows), SLICE_MONITORS)]
         pieces = []
         for metric in MONITOR_METRICS:
-            is_begun = False
-            for number, some in enumerate(slices):
+            has_head = False
+            for number, monitors in enumerate(slices):
                 await asyncio.sleep(0)
-                text = self._slice_text(metric, number, some)
-                pieces.append(_without_head(text) if is_begun else text)
-                is_begun = is_begun or bool(text)
-        self._kept = {key: kept for key, kept in self._kept.items() if key[1] < len(slices)}
+                text = self._slice_text(metric, number, monitors)
+                # HELP and TYPE are written once for each family.
+                while has_head and text.startswith(b"# "):
+                    text = text.partition(b"\n")[2]
+                pieces.append(text)
+                has_head = has_head or bool(text)
+        self._cached = {key: lines for key, lines in self._cached.items() if key[1] < len(slices)}
         await asyncio.sleep(0)
-        pieces.append(self._text(list(self._collector.collect_own())))
+        pieces.append(self._text(list(self._collector.collect_daemon())))
         return b"".join(pieces)
 
     def _slice_text(self, metric: MonitorMetric, number: int, rows: Sequence[Row]) -> bytes:
-        """The lines of some monitors, empty if there are none."""
+        """The lines of these monitors; empty if there are none."""
         followed = None if metric.follows is None else tuple(map(metric.follows, rows))
-        kept = self._kept.get((metric.name, number))
-        if kept is not None and kept[0] == followed:
-            return kept[1]
+        cached = self._cached.get((metric.name, number))
+        if cached is not None and cached[0] == followed:
+            return cached[1]
         family = family_of(metric, rows)
         text = self._text([family]) if family.samples else b""
         if followed is not None:
-            self._kept[metric.name, number] = (followed, text)
+            self._cached[metric.name, number] = (followed, text)
         return text
 
     def _text(self, families: Sequence[Metric]) -> bytes:
         self._slice.families = families
         return generate_latest(self._registry)
-
-
-def _without_head(text: bytes) -> bytes:
-    """A family is told once what it is, however many slices it has."""
-    while text.startswith(b"# "):
-        text = text.partition(b"\n")[2]
-    return text

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class MetricsEndpoint:
-    """The handler."""
+    """Handles `GET /metrics`."""
 
     def __init__(self, sources: MetricsSources, clock: Clock) -> None:
         self._sources = sources

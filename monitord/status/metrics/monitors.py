@@ -1,6 +1,6 @@
-"""The metrics of monitors as one table: name, what it says, and how it is read from one of them.
+"""The metrics of monitors as a table: name, help text, and a function that reads the values of a monitor.
 
-`probe_*` are named and valued as in blackbox_exporter, so that dashboards and rules made for it work.
+`probe_*` have the names and values of blackbox_exporter, so that its dashboards and rules can be used.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from monitord.dispatch import MonitorState
-from monitord.model import FieldValue, Result, State, Verdict
+from monitord.model import FieldValue, State, Verdict
 from monitord.status.model.read_model import MonitorRecord
 
 HTTP_PHASES = ("resolve", "connect", "processing", "tls", "transfer")
@@ -20,7 +20,7 @@ Values = Iterable[tuple[tuple[str, ...], float]]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One monitor as it is scraped. `labels` are its name and its tags, `plain` is its name alone."""
+    """One monitor in a scrape. `labels`: its name and its tags; `plain`: its name alone."""
 
     state: MonitorState
     record: MonitorRecord
@@ -39,13 +39,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class MonitorMetric:
-    """`extra`: labels beside the monitor's own. `has_tags`: those of its tags are on it as well.
+    """`extra`: names of further labels. `has_tags`: its series have the labels of the tags as well.
 
-    `follows`: what of a monitor it is made of, where that changes seldom. Its lines are kept until then.
+    `follows`: the values that it depends on, if they rarely change. Its lines are cached until they do.
     """
 
     name: str
-    about: str
+    description: str
     read: Callable[[Row], Values]
     extra: tuple[str, ...] = ()
     kind: str = "gauge"
@@ -63,7 +63,7 @@ def _number(field: str) -> Callable[[Row], Values]:
 
 
 def _of_http(field: str) -> Callable[[Row], Values]:
-    """0 where a check came to nothing, as blackbox_exporter has it."""
+    """0 if the check got no response, as in blackbox_exporter."""
 
     def read(row: Row) -> Values:
         if row.type_name == "http" and row.state.last is not None:
@@ -80,7 +80,7 @@ def _float(value: FieldValue) -> float:
 
 
 def _success(row: Row) -> Values:
-    """Of the last sure check: one that says nothing of what is watched changes nothing."""
+    """The result of the last conclusive check: an inconclusive one says nothing about the target."""
     last = row.state.last
     if last is not None and last.verdict is not Verdict.INCONCLUSIVE:
         yield (), float(last.verdict is not Verdict.FAIL)
@@ -106,8 +106,8 @@ def _http_ssl(row: Row) -> Values:
 
 def _dns_phases(row: Row) -> Values:
     if row.type_name == "dns" and row.state.last is not None:
-        for phase, ours in DNS_PHASES.items():
-            yield (phase,), _float(row.fields.get(f"phase.{ours}"))
+        for label, phase in DNS_PHASES.items():
+            yield (label,), _float(row.fields.get(f"phase.{phase}"))
 
 
 def _icmp_phases(row: Row) -> Values:
@@ -116,21 +116,17 @@ def _icmp_phases(row: Row) -> Values:
         yield ("rtt",), _float(row.fields.get("ping.rtt"))
 
 
-def _certificate_ends(row: Row) -> Values:
+def _certificate_expiry(row: Row) -> Values:
     last = row.state.last
-    if last is not None and (ends_at := _end_of_certificate(last)) is not None:
-        yield (), ends_at.timestamp()
-
-
-def _end_of_certificate(last: Result) -> datetime | None:
-    fields = last.observation.fields
-    ends_at, expires_in_s = fields.get("certificate.expires_at"), fields.get("certificate.expires_in")
-    if isinstance(ends_at, str):
-        return datetime.fromisoformat(ends_at)
-    if isinstance(expires_in_s, int | float):
+    expires_at, expires_in_s = (
+        row.fields.get("certificate.expires_at"),
+        row.fields.get("certificate.expires_in"),
+    )
+    if isinstance(expires_at, str):
+        yield (), datetime.fromisoformat(expires_at).timestamp()
+    elif last is not None and isinstance(expires_in_s, int | float):
         ended_at = last.observation.started_at + timedelta(seconds=last.observation.duration_s)
-        return (ended_at + timedelta(seconds=expires_in_s)).replace(microsecond=0)
-    return None
+        yield (), (ended_at + timedelta(seconds=expires_in_s)).replace(microsecond=0).timestamp()
 
 
 def _perfdata(row: Row) -> Values:
@@ -143,27 +139,27 @@ def _info(row: Row) -> Values:
     yield (row.type_name,), 1.0
 
 
-_STATES = tuple(((health.value,), health) for health in State)
+_STATES = tuple(((state.value,), state) for state in State)
 
 
 def _state(row: Row) -> Values:
-    stands = row.state.effective
-    for label, health in _STATES:
-        yield label, 1.0 if stands is health else 0.0
+    current = row.state.effective
+    for labels, state in _STATES:
+        yield labels, 1.0 if current is state else 0.0
 
 
 def _state_seconds(row: Row) -> Values:
-    for health, seconds in row.record.seconds.items():
-        yield (health.value,), seconds
+    for state, seconds in row.record.seconds.items():
+        yield (state.value,), seconds
 
 
 def _checks(row: Row) -> Values:
     for verdict in Verdict:
-        if verdict in _COMMON or row.record.verdicts[verdict]:
+        if verdict in _ALWAYS_SHOWN or row.record.verdicts[verdict]:
             yield (verdict.value,), float(row.record.verdicts[verdict])
 
 
-_COMMON = frozenset({Verdict.PASS, Verdict.FAIL})
+_ALWAYS_SHOWN = frozenset({Verdict.PASS, Verdict.FAIL})
 
 
 def _in_maintenance(row: Row) -> Values:
@@ -176,37 +172,59 @@ def _last_check(row: Row) -> Values:
 
 
 MONITOR_METRICS = (
-    MonitorMetric("probe_success", "Whether the last sure check passed, if only with a warning", _success),
-    MonitorMetric("probe_duration_seconds", "How long the last check took", _duration),
-    MonitorMetric("probe_ip_protocol", "Whether it went over IPv4 or IPv6", _number("ip_version")),
-    MonitorMetric("probe_dns_lookup_time_seconds", "What looking up the name took", _number("phase.resolve")),
     MonitorMetric(
-        "probe_http_duration_seconds", "What each phase took, over all redirects", _http_phases, ("phase",)
+        "probe_success",
+        "Whether the last conclusive check was a success; a warning counts as a success.",
+        _success,
     ),
-    MonitorMetric("probe_http_status_code", "The status of the response; 0: none came", _of_http("status")),
-    MonitorMetric("probe_http_version", "The version of HTTP of the response", _of_http("http_version")),
-    MonitorMetric("probe_http_redirects", "How many redirects were followed", _of_http("redirects")),
-    MonitorMetric("probe_http_ssl", "Whether TLS was used for the last request", _http_ssl),
+    MonitorMetric("probe_duration_seconds", "Duration of the last check.", _duration),
+    MonitorMetric("probe_ip_protocol", "IP version of the last check: 4 or 6.", _number("ip_version")),
     MonitorMetric(
-        "probe_ssl_earliest_cert_expiry", "When the first certificate of the chain ends", _certificate_ends
+        "probe_dns_lookup_time_seconds", "Duration of the name resolution.", _number("phase.resolve")
     ),
-    MonitorMetric("probe_dns_duration_seconds", "What each phase took", _dns_phases, ("phase",)),
-    MonitorMetric("probe_dns_answer_rrs", "How many records were answered", _number("dns.answer_count")),
-    MonitorMetric("probe_dns_serial", "The serial of the zone", _number("dns.serial")),
-    MonitorMetric("probe_icmp_duration_seconds", "What each phase took", _icmp_phases, ("phase",)),
     MonitorMetric(
-        "monitord_perfdata", "What a plugin measured, in the unit that it gave", _perfdata, ("label",)
+        "probe_http_duration_seconds",
+        "Duration of the HTTP request by phase, summed over all redirects.",
+        _http_phases,
+        ("phase",),
+    ),
+    MonitorMetric(
+        "probe_http_status_code",
+        "HTTP status code of the response; 0 without a response.",
+        _of_http("status"),
+    ),
+    MonitorMetric("probe_http_version", "HTTP version of the response.", _of_http("http_version")),
+    MonitorMetric("probe_http_redirects", "Number of redirects followed.", _of_http("redirects")),
+    MonitorMetric("probe_http_ssl", "Whether TLS was used for the final request.", _http_ssl),
+    MonitorMetric(
+        "probe_ssl_earliest_cert_expiry",
+        "Unix timestamp of the earliest expiry in the certificate chain.",
+        _certificate_expiry,
+    ),
+    MonitorMetric(
+        "probe_dns_duration_seconds", "Duration of the DNS query by phase.", _dns_phases, ("phase",)
+    ),
+    MonitorMetric(
+        "probe_dns_answer_rrs", "Number of records in the answer section.", _number("dns.answer_count")
+    ),
+    MonitorMetric("probe_dns_serial", "Serial number of the zone.", _number("dns.serial")),
+    MonitorMetric("probe_icmp_duration_seconds", "Duration of the ping by phase.", _icmp_phases, ("phase",)),
+    MonitorMetric(
+        "monitord_perfdata",
+        "Performance data of the plugin, in the unit of the plugin.",
+        _perfdata,
+        ("label",),
     ),
     MonitorMetric(
         "monitord_monitor_info",
-        "What a monitor is, for joins",
+        "Type and tags of the monitor; the value is always 1.",
         _info,
         ("type",),
         follows=lambda row: (row.type_name, *row.labels.items()),
     ),
     MonitorMetric(
         "monitord_monitor_state",
-        "1 for the state that a monitor is in",
+        "Whether the monitor is in this state.",
         _state,
         ("state",),
         has_tags=False,
@@ -214,7 +232,7 @@ MONITOR_METRICS = (
     ),
     MonitorMetric(
         "monitord_monitor_state_seconds",
-        "Time in each state since the daemon began",
+        "Total time in each state since the start of the daemon.",
         _state_seconds,
         ("state",),
         kind="counter",
@@ -222,18 +240,21 @@ MONITOR_METRICS = (
     ),
     MonitorMetric(
         "monitord_monitor_checks",
-        "Checks since the daemon began",
+        "Total number of completed checks by verdict.",
         _checks,
         ("verdict",),
         kind="counter",
         has_tags=False,
     ),
     MonitorMetric(
-        "monitord_monitor_in_maintenance", "Whether a window is open for it", _in_maintenance, has_tags=False
+        "monitord_monitor_in_maintenance",
+        "Whether a maintenance window of the monitor is open.",
+        _in_maintenance,
+        has_tags=False,
     ),
     MonitorMetric(
         "monitord_monitor_last_check_timestamp_seconds",
-        "When the last check began",
+        "Unix timestamp of the start of the last check.",
         _last_check,
         has_tags=False,
     ),

@@ -9,33 +9,33 @@ from collections.abc import Mapping
 
 from monitord.errors import InvalidValueError
 from monitord.model import WORST_FIRST, Json, State
-from monitord.status.access.body import MOST_CHARACTERS
+from monitord.status.access.body import MAX_ITEM_CHARACTERS
 from monitord.status.access.responses import encode
 from monitord.status.model.query import Parameter, Query, choice, many, one, whole_number, words
 from monitord.status.model.read_model import MonitorRecord
 
-MOST_IN_A_PAGE = 1000
-IN_A_PAGE = 100
+MAX_PAGE_SIZE = 1000
+PAGE_SIZE = 100
 
 _RANKS = {health: rank for rank, health in enumerate(WORST_FIRST)}
 
 STATES = tuple(health.value for health in State)
 TEXT: Json = {"type": "string", "minLength": 1}
 
-TAG = many("tag", words, TEXT, "Only monitors that have this tag; repeated: that have all of them.")
+TAG = many("tag", words, TEXT, "Select monitors with this tag. If repeated, with all of the tags.")
 STATE = many(
     "state",
     choice(STATES),
     {"type": "string", "enum": list(STATES)},
-    "Only monitors in this state; repeated: in any of them.",
+    "Select monitors in this state. If repeated, in any of the states.",
 )
-TYPE = many("type", words, TEXT, "Only monitors of this type; repeated: of any of them.")
+TYPE = many("type", words, TEXT, "Select monitors of this type. If repeated, of any of the types.")
 
 
 def name_filter(text: str) -> str:
-    """Raises InvalidValueError."""
-    if len(text) > MOST_CHARACTERS:
-        raise InvalidValueError(f"has more than {MOST_CHARACTERS} characters", "write fewer")
+    """Read a text or a pattern. Raises InvalidValueError."""
+    if len(text) > MAX_ITEM_CHARACTERS:
+        raise InvalidValueError(f"has more than {MAX_ITEM_CHARACTERS} characters", "shorten it")
     return words(text)
 
 
@@ -43,8 +43,9 @@ NAME = one(
     "name",
     name_filter,
     "",
-    {**TEXT, "maxLength": MOST_CHARACTERS},
-    "Only monitors whose name has this in it, in capitals or not; with *, ? or […] it is a pattern for the whole name.",
+    {**TEXT, "maxLength": MAX_ITEM_CHARACTERS},
+    "Select monitors whose names contain this text, regardless of case. A value with `*`, `?` or `[…]` is a pattern "
+    "for the whole name.",
 )
 
 
@@ -53,23 +54,25 @@ CURSOR_PATTERN = "(?:[0-9a-f]{2}){1,1024}"
 
 def limit(default: int, maximum: int) -> Parameter[int]:
     schema: Json = {"type": "integer", "minimum": 1, "maximum": maximum, "default": default}
-    return one("limit", whole_number(1, maximum), default, schema, "How many at most.")
+    return one(
+        "limit", whole_number(1, maximum), default, schema, "The maximum number of items in the response."
+    )
 
 
 def read_cursor(text: str) -> str:
-    """The name behind which the page begins. Raises InvalidValueError."""
+    """Return the name after which the page begins. Raises InvalidValueError."""
     if re.fullmatch(CURSOR_PATTERN, text) is None:
-        raise InvalidValueError("is not a cursor", "write the next_cursor of the page before")
+        raise InvalidValueError("is not a cursor", "write the next_cursor of the previous page")
     return bytes.fromhex(text).decode(errors="replace")
 
 
-LIMIT = limit(IN_A_PAGE, MOST_IN_A_PAGE)
+LIMIT = limit(PAGE_SIZE, MAX_PAGE_SIZE)
 CURSOR = one(
     "cursor",
     read_cursor,
     "",
     {"type": "string", "pattern": f"^{CURSOR_PATTERN}$"},
-    "The `next_cursor` of the page before.",
+    "The `next_cursor` of the previous page.",
 )
 
 PARAMETERS = (TAG, STATE, TYPE, NAME, LIMIT, CURSOR)

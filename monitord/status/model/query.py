@@ -1,7 +1,7 @@
-"""What a request may say, in its query or its body: each parameter is declared once, to be read and to be documented.
+"""Parameters of requests. Each is declared once, for its reader and for the OpenAPI document.
 
-A reader takes text and raises InvalidValueError, as those of the configuration do. All failures of a request
-come in one answer; a parameter that is not known is a failure, with the nearest one that is.
+A reader receives text and raises InvalidValueError, as in the configuration. A response contains all errors of a
+request; an unknown parameter is an error that names the nearest known one.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from monitord.errors import InvalidValueError, problem_and_hint
 from monitord.model import Json
-from monitord.status.access.problems import BadInput, Failure
+from monitord.status.access.problems import BadInput, InputError
 from monitord.text import did_you_mean
 from monitord.units import parse_duration
 from monitord.web import Request
@@ -21,13 +21,13 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
-# Of what a pattern accepts nothing is refused later, so the document accepts what the handlers accept. Digits are
-# bounded instead of sums: the longest duration is below the 100 years of `parse_duration`.
+# The handlers accept whatever a pattern accepts, so that the document is exact. The patterns limit digits instead of
+# sums: the longest duration is below the 100 years of `parse_duration`.
 DURATION = (
     r"(?=[0-9])(?:[0-9]{1,3}w)?(?:[0-9]{1,4}d)?(?:[0-9]{1,5}h)?(?:[0-9]{1,6}m)?(?:[0-9]{1,8}s)?(?:[0-9]{1,9}ms)?"
     r"|[0-9]{1,3}\.[0-9]{1,6}(?:ms|s|m|h|d|w)"
 )
-"""Largest unit first, or one number with a fraction."""
+"""Units in descending order, or a single number with a fraction."""
 
 SECONDS = r"[0-9]{1,9}(?:\.[0-9]{1,6})?"
 
@@ -58,67 +58,67 @@ MOMENT_SCHEMA: Json = {"type": "string", "pattern": f"^(?:{MOMENT})$"}
 AGE_OR_MOMENT_SCHEMA: Json = {"type": "string", "pattern": f"^(?:-(?:{DURATION}|{SECONDS})|{MOMENT})$"}
 DURATION_SCHEMA: Json = {"type": "string", "pattern": f"^(?:{DURATION}|{SECONDS})$"}
 
-MOST_FAILURES = 20
-"""Failures in one answer, and characters that are compared with known names: a client can send thousands of either."""
+MAX_ERRORS = 20
+"""Unknown parameters in a response: a client can send thousands."""
 
-MOST_VALUES = 100
-"""Of one parameter that may be repeated."""
+MAX_VALUES = 100
+"""Values of a parameter that can be repeated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter(Generic[T_co]):
-    """`read` gets every value that was given, at least one. `default`: where there is none."""
+    """`read` receives all values of the parameter, at least one. `default`: without a value."""
 
     name: str
-    about: str
+    description: str
     read: Callable[[Sequence[str]], T_co]
     default: T_co
     schema: Json
 
 
 class Query:
-    """What was given, or its default, by parameter."""
+    """The value of each parameter, or its default."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = values
 
     def __getitem__(self, parameter: Parameter[T]) -> T:
-        # Only `parameter.read` and its default make the value under its name.
+        # The value under its name comes from `parameter.read` or is its default.
         return cast(T, self._values[parameter.name])
 
 
 def read_query(request: Request, parameters: Sequence[Parameter[Any]]) -> Query:
-    """Raises BadInput with every failure."""
-    given = request.query
-    failures: list[Failure] = []
+    """Read the query of a request. Raises BadInput with all errors."""
     known = {parameter.name for parameter in parameters}
-    unknown = [name for name in dict.fromkeys(given) if name not in known]
-    for name in unknown[:MOST_FAILURES]:
-        fix = did_you_mean(name, known) or f"known are: {', '.join(sorted(known)) or 'none'}"
-        failures.append(Failure(name, "unknown parameter", fix))
+    unknown = [name for name in dict.fromkeys(request.query) if name not in known]
+    allowed = f"allowed are: {', '.join(sorted(known)) or 'none'}"
+    errors = [
+        InputError(name, "unknown parameter", did_you_mean(name, known) or allowed)
+        for name in unknown[:MAX_ERRORS]
+    ]
     values: dict[str, Any] = {}
     for parameter in parameters:
         values[parameter.name] = parameter.default
-        texts = given.getall(parameter.name, ())
+        texts = request.query.getall(parameter.name, ())
         if not texts:
             continue
         try:
             values[parameter.name] = parameter.read(texts)
         except ValueError as error:
-            problem, fix = problem_and_hint(error)
-            failures.append(Failure(parameter.name, f'"{texts[-1]}" {problem}', fix))
-    if failures:
-        raise BadInput(failures)
+            problem, hint = problem_and_hint(error)
+            errors.append(InputError(parameter.name, f'"{texts[-1]}" {problem}', hint))
+    if errors:
+        raise BadInput(errors)
     return Query(values)
 
 
-# -- readers of one text -------------------------------------------------------------------------------------
+# -- readers -------------------------------------------------------------------------------------
 
 
 def whole_number(minimum: int, maximum: int) -> Callable[[str], int]:
     def read(text: str) -> int:
         if not re.fullmatch(r"[0-9]{1,9}", text) or not minimum <= int(text) <= maximum:
-            raise InvalidValueError(f"is not a number from {minimum} to {maximum}", "write one, in digits")
+            raise InvalidValueError(f"is not a number from {minimum} to {maximum}", "write it in digits")
         return int(text)
 
     return read
@@ -126,29 +126,29 @@ def whole_number(minimum: int, maximum: int) -> Callable[[str], int]:
 
 def flag(text: str) -> bool:
     if text not in {"0", "1"}:
-        raise InvalidValueError("is neither yes nor no", "write 1 or 0")
+        raise InvalidValueError("is neither 0 nor 1", "write 1 for yes, 0 for no")
     return text == "1"
 
 
 def moment(text: str) -> datetime | timedelta:
-    """RFC 3339, or how long ago: "-24h"."""
+    """Read a time in RFC 3339, or an age such as "-24h"."""
     if text.startswith("-"):
         if re.fullmatch(f"{DURATION}|{SECONDS}", text[1:]) is None:
             raise InvalidValueError("is not a time", 'write "-24h" for a day ago, or RFC 3339')
         return timedelta(seconds=parse_duration(text[1:]))
-    # A plus in a query means a blank; between time and offset no blank can be meant.
+    # A plus sign in a query is decoded as a space; before an offset, it must have been a plus sign.
     written = re.sub(r" (?=\d\d:\d\d$)", "+", text)
     if re.fullmatch(MOMENT, written) is None:
         if re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T", written) and re.fullmatch(MOMENT, f"2000{written[4:]}"):
             raise InvalidValueError("is out of range", "write a year from 1970 to 9899")
         if re.fullmatch(MOMENT, f"{written}Z"):
-            raise InvalidValueError("does not say in which zone", f'write "{text}Z" for UTC')
+            raise InvalidValueError("has no time zone", f'write "{text}Z" for UTC')
         raise InvalidValueError("is not a time", 'write RFC 3339 such as "2026-01-31T12:00:00Z", or "-24h"')
     return datetime.fromisoformat(written).astimezone(UTC)
 
 
 def at(when: datetime | timedelta, now: datetime) -> datetime:
-    """The moment that was meant."""
+    """The time, or the time of an age."""
     try:
         return now - when if isinstance(when, timedelta) else when
     except OverflowError:
@@ -158,17 +158,15 @@ def at(when: datetime | timedelta, now: datetime) -> datetime:
 def duration(text: str) -> float:
     """Seconds."""
     if re.fullmatch(f"{DURATION}|{SECONDS}", text) is None:
-        parse_duration(text)  # says what to write instead, where it can tell
-        raise InvalidValueError(
-            "is not a duration that can be asked for", 'write one such as "5m" or "1h30m"'
-        )
+        parse_duration(text)  # raises an error with a more precise hint for most texts
+        raise InvalidValueError("is not a valid duration", 'write a duration such as "5m" or "1h30m"')
     return parse_duration(text)
 
 
 def choice(options: Sequence[str]) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in options:
-            raise InvalidValueError("is not known", f"write one of: {', '.join(options)}")
+            raise InvalidValueError("is not a known value", f"write one of: {', '.join(options)}")
         return text
 
     return read
@@ -177,32 +175,36 @@ def choice(options: Sequence[str]) -> Callable[[str], str]:
 def words(text: str) -> str:
     """Any text that is not empty."""
     if not text:
-        raise InvalidValueError("is empty", "write something, or leave it out")
+        raise InvalidValueError("is empty", "write a value, or leave the parameter out")
     return text
 
 
 # -- parameters ---------------------------------------------------------------------------------------------
 
 
-def one(name: str, read: Callable[[str], T], default: T, schema: Json, about: str) -> Parameter[T]:
-    """Given at most once."""
+def one(name: str, read: Callable[[str], T], default: T, schema: Json, description: str) -> Parameter[T]:
+    """A parameter with at most one value."""
 
     def read_one(texts: Sequence[str]) -> T:
         if len(texts) > 1:
-            raise InvalidValueError("is there more than once", "write it once")
+            raise InvalidValueError("is given more than once", "write it once")
         return read(texts[0])
 
-    return Parameter(name, about, read_one, default, schema)
+    return Parameter(name, description, read_one, default, schema)
 
 
-def many(name: str, read: Callable[[str], str], schema: Json, about: str) -> Parameter[tuple[str, ...]]:
-    """May be repeated."""
+def many(name: str, read: Callable[[str], str], schema: Json, description: str) -> Parameter[tuple[str, ...]]:
+    """A parameter that can be repeated."""
 
     def read_all(texts: Sequence[str]) -> tuple[str, ...]:
-        if len(texts) > MOST_VALUES:
-            raise InvalidValueError(f"comes after {MOST_VALUES} others", "write fewer")
+        if len(texts) > MAX_VALUES:
+            raise InvalidValueError(f"is given more than {MAX_VALUES} times", "write fewer values")
         return tuple(map(read, texts))
 
     return Parameter(
-        name, about, read_all, (), {"type": "array", "items": schema, "maxItems": MOST_VALUES, "default": []}
+        name,
+        description,
+        read_all,
+        (),
+        {"type": "array", "items": schema, "maxItems": MAX_VALUES, "default": []},
     )

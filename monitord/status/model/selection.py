@@ -1,7 +1,8 @@
-"""Which monitors a request acts on: the names, patterns and tags of its body.
+"""Selection of the monitors that a request changes, by the names, patterns and tags in its body.
 
-All that it names must be known, or nothing is done: a name with a typing error among ten others must not go unnoticed.
-What is named in full must allow the act as well; of patterns and tags only those monitors that allow it are meant.
+If a name, pattern or tag matches no monitor, nothing is changed: a misspelled name among ten must not go unnoticed. If
+the change is not possible for a monitor in `names`, nothing is changed either; monitors that are selected by patterns
+or tags are skipped instead.
 """
 
 import fnmatch
@@ -12,91 +13,96 @@ from typing import Any
 
 from monitord.dispatch import Matcher, Watched
 from monitord.errors import InvalidValueError
-from monitord.status.access.body import MOST_PATTERNS, Read, texts
-from monitord.status.access.problems import BadInput, Failure, UnknownInput
+from monitord.status.access.body import MAX_PATTERNS, Read, texts
+from monitord.status.access.problems import BadInput, InputError, UnknownInput
 from monitord.text import did_you_mean
 from monitord.web import HTTPConflict
 
-MOST_HINTS, MOST_COMPARED = 3, 2000
-"""Unknown names with a hint, and the names that are compared for one: both take time of the event loop."""
+# Finding the nearest name takes time on the event loop.
+MAX_HINTS = 3
+"""Unknown names for which the nearest name is looked up."""
 
-ELSE = "GET /monitors lists them"
+MAX_COMPARED_NAMES = 2000
+
+DEFAULT_HINT = "GET /monitors lists them"
 
 
 def _patterns(value: object) -> tuple[str, ...]:
-    if isinstance(value, list) and len(value) > MOST_PATTERNS:
-        raise InvalidValueError(f"has more than {MOST_PATTERNS} items", "write fewer")
+    if isinstance(value, list) and len(value) > MAX_PATTERNS:
+        raise InvalidValueError(f"has more than {MAX_PATTERNS} items", "write fewer")
     return texts(value)
 
 
 KEYS: Mapping[str, Read] = {"names": texts, "patterns": _patterns, "tags": texts}
 
 Obstacle = Callable[[Watched], str | None]
-"""Why a monitor does not allow an act, in words that follow its name and a colon; None: it does."""
+"""Returns why a change is not possible for a monitor, as a predicate of its name; None: it is possible."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """`skipped`: why those are left out that patterns or tags mean and that do not allow the act, by name."""
+    """`skipped`: the monitors for which the change is not possible, with the reason."""
 
     monitors: Sequence[str]
     skipped: Mapping[str, str]
 
 
 def matcher_of(given: Mapping[str, Any]) -> Matcher:
-    """Raises BadInput where nothing is named at all."""
+    """The matcher of a body. Raises BadInput if it has no names, patterns or tags."""
     matcher = Matcher(given.get("names", ()), given.get("patterns", ()), given.get("tags", ()))
     if not (matcher.names or matcher.patterns or matcher.tags):
-        raise BadInput([Failure("names", "no monitor is named", "give names, patterns or tags")])
+        raise BadInput([InputError("names", "no monitor is selected", "write names, patterns or tags")])
     return matcher
 
 
 def select(
     matcher: Matcher, watched: Mapping[str, Watched], obstacle: Obstacle, *, is_idempotent: bool = False
 ) -> Selection:
-    """Raises UnknownInput (404) for what is not known, HTTPConflict where the act is not possible.
+    """Raises UnknownInput (404) if something matches no monitor, HTTPConflict if the change is not possible.
 
-    `is_idempotent`: an obstacle only means that there is nothing to do, which is no error.
+    `is_idempotent`: an obstacle means that the change has been made already, which is not an error.
     """
-    failures = list(_unknown(matcher, watched))
-    if failures:
-        raise UnknownInput(failures)
-    # Sets and one pattern for all: a thousand names for thousands of monitors must not hold the event loop up.
+    errors = list(_unknown(matcher, watched))
+    if errors:
+        raise UnknownInput(errors)
+    # Sets and a single pattern: comparing a thousand names with thousands of monitors must not block the event loop.
     names, tags = frozenset(matcher.names), frozenset(matcher.tags)
     pattern = re.compile("|".join(map(fnmatch.translate, matcher.patterns)) or r"(?!)")
     is_for_all = not (matcher.names or matcher.patterns)
-    meant = [
-        one
-        for name, one in watched.items()
-        if (is_for_all or name in names or pattern.match(name)) and tags.issubset(one.monitor.settings.tags)
+    matching = [
+        monitor
+        for name, monitor in watched.items()
+        if (is_for_all or name in names or pattern.match(name))
+        and tags.issubset(monitor.monitor.settings.tags)
     ]
-    if not meant:
-        raise UnknownInput([Failure("tags", "no monitor matches all of this", ELSE)])
-    obstacles = {one.name: why for one in meant if (why := obstacle(one)) is not None}
+    if not matching:
+        raise UnknownInput([InputError("tags", "no monitor matches the whole selection", DEFAULT_HINT)])
+    obstacles = {monitor.name: reason for monitor in matching if (reason := obstacle(monitor)) is not None}
     if is_idempotent:
-        obstacles = {name: why for name, why in obstacles.items() if name not in matcher.names}
-        return Selection([one.name for one in meant if one.name not in obstacles], obstacles)
-    named = [name for name in matcher.names if name in obstacles]
-    if named or len(obstacles) == len(meant):
-        refused = named or list(obstacles)
-        raise HTTPConflict(text="".join(f"{name}: {obstacles[name]}\n" for name in refused))
-    return Selection([one.name for one in meant if one.name not in obstacles], obstacles)
+        obstacles = {name: reason for name, reason in obstacles.items() if name not in names}
+    else:
+        rejected = [name for name in matcher.names if name in obstacles]
+        if len(obstacles) == len(matching):
+            rejected = rejected or list(obstacles)
+        if rejected:
+            raise HTTPConflict(text="".join(f"{name}: {obstacles[name]}\n" for name in rejected))
+    return Selection([monitor.name for monitor in matching if monitor.name not in obstacles], obstacles)
 
 
-def _unknown(matcher: Matcher, watched: Mapping[str, Watched]) -> Iterator[Failure]:
+def _unknown(matcher: Matcher, watched: Mapping[str, Watched]) -> Iterator[InputError]:
     unknown = [name for name in matcher.names if name not in watched]
     for number, name in enumerate(unknown):
-        fix = _nearest(name, watched) if number < MOST_HINTS else ELSE
-        yield Failure("names", f"no monitor is called {name!r}", fix)
+        hint = _nearest(name, watched) if number < MAX_HINTS else DEFAULT_HINT
+        yield InputError("names", f"no monitor is called {name!r}", hint)
     for pattern in matcher.patterns:
         matches = re.compile(fnmatch.translate(pattern)).match
         if not any(map(matches, watched)):
-            yield Failure("patterns", f"no monitor matches {pattern!r}", ELSE)
-    tags = {tag for one in watched.values() for tag in one.monitor.settings.tags}
+            yield InputError("patterns", f"no monitor matches {pattern!r}", DEFAULT_HINT)
+    tags = {tag for monitor in watched.values() for tag in monitor.monitor.settings.tags}
     for number, tag in enumerate(tag for tag in matcher.tags if tag not in tags):
-        fix = _nearest(tag, tags) if number < MOST_HINTS else ELSE
-        yield Failure("tags", f"no monitor has the tag {tag!r}", fix)
+        hint = _nearest(tag, tags) if number < MAX_HINTS else DEFAULT_HINT
+        yield InputError("tags", f"no monitor has the tag {tag!r}", hint)
 
 
-def _nearest(wanted: str, known: Collection[str]) -> str:
-    return (did_you_mean(wanted, known) if len(known) <= MOST_COMPARED else "") or ELSE
+def _nearest(name: str, known: Collection[str]) -> str:
+    return (did_you_mean(name, known) if len(known) <= MAX_COMPARED_NAMES else "") or DEFAULT_HINT

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
@@ -183,6 +184,34 @@ def test_the_schemas_are_schemas_and_each_is_used() -> None:
     assert used <= set(SCHEMAS)
 
 
+def undescribed(schema: Any, path: str) -> Iterator[str]:
+    """The paths of properties without a description."""
+    if isinstance(schema, list):
+        for number, item in enumerate(schema):
+            yield from undescribed(item, f"{path}[{number}]")
+    elif isinstance(schema, dict):
+        for name, value in schema.items():
+            if name == "properties" and "type" in schema:
+                yield from (f"{path}.{key}" for key, each in value.items() if not each.get("description"))
+            yield from undescribed(value, f"{path}.{name}")
+
+
+async def test_every_operation_parameter_and_property_has_a_description() -> None:
+    async with asked(world()) as client:
+        document = (await client.get(f"{PREFIX}/openapi.json")).json()
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    assert len({operation["operationId"] for operation in operations}) == len(operations)
+    assert {tag for operation in operations for tag in operation["tags"]} == {
+        tag["name"] for tag in document["tags"]
+    }
+    for operation in operations:
+        assert operation["description"].endswith(".")
+        assert not operation["summary"].endswith(".")
+        for parameter in operation["parameters"]:
+            assert parameter["description"], (operation["operationId"], parameter["name"])
+    assert list(undescribed(document["components"]["schemas"], "")) == []
+
+
 MANY = [
     monitor_settings(f"web{number:02}", tags=("prod", "eu") if number % 2 else ("eu",), type_name="fake")
     for number in range(7)
@@ -235,18 +264,18 @@ WRONG = [
         "/monitors?limit=many",
         "limit",
         '"many" is not a number from 1 to 1000',
-        "write one, in digits",
+        "write it in digits",
         id="no_number",
     ),
-    pytest.param("/monitors?limit=0", "limit", '"0" is not a number from 1 to 1000', "write one, in digits", id="zero"),
-    pytest.param("/monitors?limit=1&limit=2", "limit", '"2" is there more than once', "write it once", id="twice"),
+    pytest.param("/monitors?limit=0", "limit", '"0" is not a number from 1 to 1000', "write it in digits", id="zero"),
+    pytest.param("/monitors?limit=1&limit=2", "limit", '"2" is given more than once', "write it once", id="twice"),
     pytest.param(
         "/monitors?sate=up", "sate", "unknown parameter", "did you mean state?", id="a_slip"
     ),
     pytest.param(
         "/monitors?state=on",
         "state",
-        '"on" is not known',
+        '"on" is not a known value',
         "write one of: pending, up, degraded, down, unreachable, unknown, paused",
         id="no_such_state",
     ),
@@ -254,10 +283,10 @@ WRONG = [
         "/monitors?cursor=%C3%A9",
         "cursor",
         '"é" is not a cursor',
-        "write the next_cursor of the page before",
+        "write the next_cursor of the previous page",
         id="no_cursor",
     ),
-    pytest.param("/status?x=1", "x", "unknown parameter", "known are: none", id="nothing_is_known"),
+    pytest.param("/status?x=1", "x", "unknown parameter", "allowed are: none", id="nothing_is_known"),
 ]  # fmt: skip
 
 
@@ -380,7 +409,7 @@ async def test_a_check_of_a_monitor_that_leaves_meanwhile_is_told(caplog: pytest
         made.dispatcher.apply(without(made, "good"))
         response = await answer
     assert (response.status, response.headers["Content-Type"]) == (409, PROBLEM)
-    assert "has left" in response.json()["detail"]
+    assert "was removed" in response.json()["detail"]
     assert "Traceback" not in caplog.text
 
 
@@ -438,7 +467,7 @@ UNKNOWN = [
     pytest.param({"names": ["good"], "patterns": ["db-*"]}, "patterns", "no monitor matches 'db-*'",
                  "GET /monitors lists them", id="pattern"),
     pytest.param({"tags": ["prd"]}, "tags", "no monitor has the tag 'prd'", "did you mean prod?", id="tag"),
-    pytest.param({"names": ["bad"], "tags": ["prod"]}, "tags", "no monitor matches all of this",
+    pytest.param({"names": ["bad"], "tags": ["prod"]}, "tags", "no monitor matches the whole selection",
                  "GET /monitors lists them", id="nothing_has_both"),
 ]  # fmt: skip
 

@@ -88,7 +88,7 @@ async def test_intervention_that_cannot_be_stored_is_not_answered_as_done(
         it.made.history.save_own("something", {})
         refused = await it.ask(method, path, json=body)
         assert refused.status == 507
-        assert "in effect, but it could not be stored (attempt to write a readonly database)" in refused.text
+        assert "in effect but could not be stored (attempt to write a readonly database)" in refused.text
         connection.execute("PRAGMA query_only = OFF")
         it.made.history.save_own("something", {})
         assert (await it.ask(method, path, json=body)).status in {200, 201}

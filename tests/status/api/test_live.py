@@ -12,12 +12,12 @@ import pytest
 
 from monitord.model import Incident, Reason
 from monitord.status.api.live import (
-    KEPT_EVENTS,
-    MOST_CLIENTS,
-    MOST_PER_ADDRESS,
-    QUEUED_EVENTS,
+    MAX_CLIENTS,
+    MAX_CLIENTS_PER_ADDRESS,
+    MAX_QUEUED_EVENTS,
     RESERVED_FOR_CHANGES,
     RESERVED_FOR_UNIX,
+    RING_SIZE,
     Live,
     _Client,
 )
@@ -105,7 +105,7 @@ async def test_an_incident_event_says_what_has_changed() -> None:
     closed = replace(opened, closed_at=made.clock.now())
     for incident in (opened, acknowledged, opened, acknowledged, closed):
         live.on_incident(watched, incident)
-    changes = [one.make()["change"] for one in live._changes.after(0)]
+    changes = [one.data()["change"] for one in live._changes.after(0)]
     assert changes == ["opened", "acknowledged", "unacknowledged", "acknowledged", "closed"]
 
 
@@ -196,12 +196,12 @@ async def test_what_fell_out_of_the_ring_is_a_gap() -> None:
     async with ears(made) as it:
         listener = await it.listen()
         start = listener.last_id
-        for _ in range(KEPT_EVENTS + 1):
+        for _ in range(RING_SIZE + 1):
             made.live.on_reload(ACCEPTED)
         again = await it.listen(last_id=start)
         assert (await again.next()).kind == "gap"
-        numbers = [int((await again.next()).id.partition("-")[2]) for _ in range(KEPT_EVENTS)]
-    assert numbers == list(range(2, KEPT_EVENTS + 2))
+        numbers = [int((await again.next()).id.partition("-")[2]) for _ in range(RING_SIZE)]
+    assert numbers == list(range(2, RING_SIZE + 2))
 
 
 async def test_many_results_push_no_change_out() -> None:
@@ -211,7 +211,7 @@ async def test_many_results_push_no_change_out() -> None:
         await fail_twice(made)
         watched = made.dispatcher.watched["good"]
         result = await made.dispatcher.check_now("good")
-        for _ in range(KEPT_EVENTS * 2):
+        for _ in range(RING_SIZE * 2):
             made.live.on_result(watched, result)
         again = await it.listen(last_id=start)
         assert [(await again.next()).kind for _ in range(3)] == ["transition", "incident", "transition"]
@@ -223,7 +223,7 @@ async def test_who_does_not_read_is_dropped_and_costs_a_bounded_queue() -> None:
     made = world()
     async with ears(made) as it:
         listener = await it.listen()
-        for _ in range(QUEUED_EVENTS + 1):
+        for _ in range(MAX_QUEUED_EVENTS + 1):
             made.live.on_reload(ACCEPTED)
         left = await listener.end()
         assert left == b""
@@ -233,9 +233,9 @@ async def test_who_does_not_read_is_dropped_and_costs_a_bounded_queue() -> None:
 async def test_who_was_dropped_is_counted_though_he_takes_nothing_any_more() -> None:
     """His connection is cut off while a piece waits to be taken, so he is never told that it is the last one."""
     made = world()
-    pieces = made.live._told(_Client(results=False, monitors=frozenset()), "")
+    pieces = made.live._stream(_Client(results=False, monitors=frozenset()), "")
     await anext(pieces)
-    for _ in range(QUEUED_EVENTS + 1):
+    for _ in range(MAX_QUEUED_EVENTS + 1):
         made.live.on_reload(ACCEPTED)
     await pieces.aclose()
     await made.dispatcher.close(0.0)
@@ -256,12 +256,12 @@ async def test_a_client_that_leaves_is_forgotten() -> None:
 async def test_one_listener_too_many_is_told_to_come_later() -> None:
     made = world()
     async with ears(made) as it:
-        for _ in range(MOST_CLIENTS):
+        for _ in range(MAX_CLIENTS):
             await it.listen()
         refused = await it.client.get("/api/v1/events")
         assert refused.status == 503
         assert refused.headers["Retry-After"] == "30"
-        assert refused.json()["detail"] == "200 clients listen already; try again later"
+        assert refused.json()["detail"] == "200 clients receive events already; try again later"
 
 
 @contextlib.asynccontextmanager
@@ -290,12 +290,12 @@ async def over_unix(path: Path) -> ClientConnection:
 async def test_event_streams_are_limited_per_address(tmp_path: Path) -> None:
     made = world()
     async with listening_server(made, tmp_path / "s") as (server, stack):
-        for _ in range(MOST_PER_ADDRESS):
+        for _ in range(MAX_CLIENTS_PER_ADDRESS):
             await Listener(await stack.enter_async_context(await over_tcp(server, "127.0.0.1"))).begin()
         one_more = await stack.enter_async_context(await over_tcp(server, "127.0.0.1"))
         refused = await one_more.request("GET", "/api/v1/events")
         assert refused.status == 503
-        assert refused.json()["detail"] == "50 clients listen already from 127.0.0.1; try again later"
+        assert refused.json()["detail"] == "50 clients from 127.0.0.1 receive events already; try again later"
         await Listener(await stack.enter_async_context(await over_tcp(server, "127.0.0.2"))).begin()
 
 
@@ -317,7 +317,7 @@ async def test_event_streams_over_tcp_and_proxies_leave_places_for_the_administr
                 head = await connection.reader.readuntil(b"\r\n\r\n")
             return int(head.split()[1])
 
-        for number in range(MOST_CLIENTS - RESERVED_FOR_CHANGES - RESERVED_FOR_UNIX):
+        for number in range(MAX_CLIENTS - RESERVED_FOR_CHANGES - RESERVED_FOR_UNIX):
             assert await ask(await over_tcp(server, f"127.0.4.{number + 1}")) == 200
         assert await ask(await over_tcp(server, "127.0.5.1")) == 503
         for _ in range(RESERVED_FOR_UNIX):
