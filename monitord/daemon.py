@@ -202,7 +202,7 @@ class Daemon:
 
     async def _close_server(self, server: Server) -> None:
         stopping_at_once = asyncio.ensure_future(self._stop_at_once.wait())
-        stopping_at_once.add_done_callback(lambda done: None if done.cancelled() else server.hurry())
+        stopping_at_once.add_done_callback(lambda done: None if done.cancelled() else server.end_grace())
         try:
             await server.close()
         finally:

@@ -1,7 +1,6 @@
-"""A minimal asynchronous web framework on httptools and yarl, in the spirit of aiohttp.web.
+"""An asynchronous web framework on httptools and yarl, similar to aiohttp.web. See docs/web.md.
 
-It knows nothing of the rest of the program and can be used alone; docs/web.md is its page. What is listed here
-is all of its public face.
+It imports no other part of the program and can be used separately. The names in `__all__` are public.
 """
 
 # fmt: off
@@ -9,7 +8,7 @@ is all of its public face.
 from . import exceptions
 from .application import Application
 from .events import Event, EventStream
-from .exceptions import *  # noqa: F403 - a class for each status, listed there
+from .exceptions import *  # noqa: F403 - a class for each status
 from .files import FileResponse, static
 from .keys import AppKey
 from .limits import Limits

@@ -1,9 +1,9 @@
-"""The application: routes, middlewares, hooks, state, and the one boundary where an exception becomes a response.
+"""The application: routes, middlewares, hooks, state, and the boundary where an exception becomes a response.
 
-Around each handler its middlewares are wrapped once, when the application starts: the first given is
-outermost, and a sub-application's stand inside its parent's. "Not found" and "method not allowed" go through them too.
-A handler for an exception catches it at the layer next to where it was raised, so middlewares further
-out see the response.
+The middlewares are wrapped around each handler once, when the application starts. The first middleware is the
+outermost, and those of a mounted application are inside those of its parent. 404 and 405 responses pass through them as
+well. An exception handler runs next to the place where the exception was raised, so outer middlewares process
+its response.
 """
 
 import asyncio
@@ -34,16 +34,16 @@ _log = logging.getLogger(__name__)
 
 
 class _Frozen(list[T]):
-    """What was added too late would be ignored."""
+    """A list of a started application, to which an item would be added without effect."""
 
-    def _refuse(self, *_: object) -> NoReturn:
-        raise RuntimeError("the application has started; it is changed before that")
+    def _reject(self, *_: object) -> NoReturn:
+        raise RuntimeError("the application has started; change it before")
 
-    append = extend = insert = __iadd__ = _refuse
+    append = extend = insert = __iadd__ = _reject
 
 
 class Application:
-    """Changed until it starts; from then on only the values behind its keys may change."""
+    """An application. When it has started, only the values of its keys can change."""
 
     def __init__(
         self,
@@ -53,9 +53,9 @@ class Application:
         lifespan: Lifespan | None = None,
         debug: bool = False,
     ) -> None:
-        """`lifespan` is entered before the start-up hooks and left after the clean-up hooks.
+        """`lifespan` is entered before the startup hooks and exited after the cleanup hooks.
 
-        `debug` shows tracebacks, to clients on this machine only.
+        `debug` shows tracebacks to clients on this machine.
         """
         self.router = UrlDispatcher()
         self.middlewares: list[Middleware] = list(middlewares)
@@ -70,29 +70,27 @@ class Application:
         self._exception_handlers: dict[type[Exception] | int, ExceptionHandler] = {}
         self._mounted: dict[str, Application] = {}
         self._by_prefix: list[tuple[str, Application]] = []
-        self._missing: Handler = _answer_missing
+        self._unmatched: Handler = _handle_unmatched
         self.frozen = False
         self._has_started = False
 
     def __getitem__(self, key: ReadKey[T]) -> T:
-        """A mounted application finds what its parent keeps."""
+        """Return the value of this application or its parent. Raises KeyError if it is not set."""
         if self._parent is None or key in self._values:
             return cast(T, self._values[key])
         return self._parent[key]
 
     def __setitem__(self, key: AppKey[T], value: T) -> None:
         if self._has_started and key not in self._values:
-            raise RuntimeError(
-                f"{key!r}: the application has started; keys are set before that or at start-up"
-            )
+            raise RuntimeError(f"{key!r}: the application has started; set keys before or during startup")
         self._values[key] = value
 
     def __contains__(self, key: AppKey[Any]) -> bool:
         return key in self._values or (self._parent is not None and key in self._parent)
 
     def add_exception_handler(self, kind: type[Exception] | int, handler: ExceptionHandler) -> None:
-        """Answer exceptions of a class (and its subclasses), or HTTP exceptions of a status, with `handler`."""
-        self._refuse_when_frozen()
+        """Handle exceptions of a class and its subclasses, or HTTP exceptions of a status, with `handler`."""
+        self._check_not_frozen()
         self._exception_handlers[kind] = handler
 
     def exception_handler(self, kind: type[Exception] | int) -> Callable[[E], E]:
@@ -103,60 +101,62 @@ class Application:
         return add
 
     def add_subapp(self, prefix: str, app: "Application") -> None:
-        """Answer everything below `prefix` with `app`, whose names are reached as `app.router[…]`."""
-        self._refuse_when_frozen()
+        """Mount `app` below `prefix`. Raises ValueError for an invalid or used prefix, or a mounted application."""
+        self._check_not_frozen()
         parts = parse_template(prefix)
         if len(parts) != 1 or prefix.endswith("/"):
-            raise ValueError(f"{prefix!r}: a prefix ends without a slash and is literal")
+            raise ValueError(f"{prefix!r}: a prefix must be literal and not end in a slash")
         prefix = str(parts[0])
-        if app.frozen or app._parent is not None or self in app._family():  # noqa: SLF001 - one of ours
-            raise ValueError("an application is mounted once, before it starts, and not below itself")
+        if app.frozen or app._parent is not None or self in app._all_apps():  # noqa: SLF001 - same class
+            raise ValueError(
+                "the application has started, is already mounted, or would be mounted below itself"
+            )
         if prefix in self._mounted:
-            raise ValueError(f"{prefix} is taken by another application")
+            raise ValueError(f"{prefix} is already used by another application")
         self._mounted[prefix] = app
         app._parent = self  # noqa: SLF001
 
-    def _refuse_when_frozen(self) -> None:
+    def _check_not_frozen(self) -> None:
         if self.frozen:
-            raise RuntimeError("the application has started; it is changed before that")
+            raise RuntimeError("the application has started; change it before")
 
-    # Building the chains, once.
+    # Wrapping the middlewares around the handlers.
 
     def freeze(self) -> None:
-        """Build the chains of middlewares. Called by the server; may be called twice."""
+        """Wrap the middlewares around the handlers. Called by the server; a second call has no effect."""
         if self.frozen:
             return
         for prefix, app in self._mounted.items():
             app.freeze()
-            app._mount_at(prefix)  # noqa: SLF001 - one of ours
-            self._adopt(prefix, app)
+            app._mount_at(prefix)  # noqa: SLF001 - same class
+            self._add_routes(prefix, app)
         for route in self.router:
             if route.app is None:
                 route.app = self
                 route.call = self._wrapped(route.handler)
-        self._missing = self._wrapped(_answer_missing)
+        self._unmatched = self._wrapped(_handle_unmatched)
         self._by_prefix.sort(key=lambda pair: len(pair[0]), reverse=True)
         self.middlewares, self.on_startup = _Frozen(self.middlewares), _Frozen(self.on_startup)
         self.on_shutdown, self.on_cleanup = _Frozen(self.on_shutdown), _Frozen(self.on_cleanup)
         self.router.frozen = True
         self.frozen = True
 
-    def _adopt(self, prefix: str, app: "Application") -> None:
+    def _add_routes(self, prefix: str, app: "Application") -> None:
         for route in app.router:
-            mine = self.router.add_route(
+            mounted = self.router.add_route(
                 route.method,
                 prefix + route.resource.template,
                 route.handler,
                 client_max_size=route.client_max_size,
             )
-            mine.name = route.name
-            mine.app = route.app
-            mine.call = self._wrapped(route.call)
-        self._by_prefix += [(prefix + inner, deep) for inner, deep in app._by_prefix]  # noqa: SLF001 - one of ours
+            mounted.name = route.name
+            mounted.app = route.app
+            mounted.call = self._wrapped(route.call)
+        self._by_prefix += [(prefix + inner, deep) for inner, deep in app._by_prefix]  # noqa: SLF001 - same class
         self._by_prefix.append((prefix, app))
-        app._missing = self._wrapped(app._missing)  # noqa: SLF001
+        app._unmatched = self._wrapped(app._unmatched)  # noqa: SLF001
         for _, deep in app._by_prefix:  # noqa: SLF001
-            deep._missing = self._wrapped(deep._missing)  # noqa: SLF001
+            deep._unmatched = self._wrapped(deep._unmatched)  # noqa: SLF001
 
     def _mount_at(self, prefix: str) -> None:
         self.router.prefix = prefix + self.router.prefix
@@ -178,17 +178,17 @@ class Application:
             try:
                 return await handler(request)
             except Exception as error:
-                answer = _handler_for(handlers, error)
-                if answer is None:
+                exception_handler = _find_handler(handlers, error)
+                if exception_handler is None:
                     raise
-                return await answer(request, error)
+                return await exception_handler(request, error)
 
         return guard
 
-    # Answering.
+    # Handling requests.
 
     def handler_for(self, request: Request) -> Handler:
-        """What answers it, all middlewares around it. The request knows its route from then on."""
+        """Find the route, set it in the request, and return its handler inside all middlewares."""
         route, request.match_info, request.allowed = self.router.resolve(request.method, request.raw_path)
         if route is not None:
             request.route = route
@@ -196,25 +196,25 @@ class Application:
         path = canonical_path(request.raw_path)
         for prefix, app in self._by_prefix:
             if path == prefix or path.startswith(prefix + "/"):
-                return app._missing  # noqa: SLF001 - one of ours
-        return self._missing
+                return app._unmatched  # noqa: SLF001 - same class
+        return self._unmatched
 
-    def recover(self, request: Request, error: BaseException) -> StreamResponse:
-        """The response to what a handler raised. What ends the request's task itself is raised again."""
+    def response_to(self, request: Request, error: BaseException) -> StreamResponse:
+        """Return the response to an exception of a handler. An exception that ends the task is raised again."""
         if isinstance(error, HTTPException):
             return error
-        if isinstance(error, ClientGone):  # heard only by who closed one direction
-            return HTTPBadRequest(text="the request is not complete")
+        if isinstance(error, ClientGone):  # received by a client that has closed only its sending side
+            return HTTPBadRequest(text="the request is incomplete")
         if isinstance(error, asyncio.CancelledError):
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise error
         elif not isinstance(error, Exception):
             raise error
-        return self.failure(request, error)  # a bug, or the handler awaited something that was cancelled
+        return self.error_response(request, error)  # a bug, or the handler awaited a task that was cancelled
 
-    def failure(self, request: Request, error: BaseException) -> Response:
-        """The traceback to the log, its number to the client."""
+    def error_response(self, request: Request, error: BaseException) -> Response:
+        """Log the traceback, and return a 500 response with its number."""
         number = self.log_failure(request, error)
         if "application/json" in request.headers.get("Accept", ""):
             return json_response({"error": "internal server error", "id": number}, status=500)
@@ -227,18 +227,18 @@ class Application:
         )
 
     def log_failure(self, request: Request, error: BaseException) -> str:
-        """Log the traceback under a number, which is returned."""
+        """Log the traceback with a new number, and return the number."""
         number = secrets.token_hex(6)
         _log.error("error %s in %s %s", number, request.method, request.path, exc_info=error)
         return number
 
-    # Life.
+    # Lifecycle.
 
     @asynccontextmanager
-    async def running(self, stopping: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-        """Start up; on leaving await `stopping`, which is to end the requests, between shutdown and clean-up."""
+    async def running(self, end_requests: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+        """Start up; on exit, await `end_requests` between the shutdown hooks and the cleanup hooks."""
         self.freeze()
-        apps = self._family()
+        apps = self._all_apps()
         async with AsyncExitStack() as stack:
             for app in apps:
                 if app._lifespan is not None:  # noqa: SLF001
@@ -250,21 +250,21 @@ class Application:
                 for hook in app.on_startup:
                     await hook(app)
                 app._has_started = True  # noqa: SLF001
-            stack.push_async_callback(stopping)
+            stack.push_async_callback(end_requests)
             for app in apps:
                 for hook in app.on_shutdown:
                     stack.push_async_callback(hook, app)
             yield
 
-    def _family(self) -> list["Application"]:
-        return [self, *(deep for app in self._mounted.values() for deep in app._family())]  # noqa: SLF001
+    def _all_apps(self) -> list["Application"]:
+        return [self, *(deep for app in self._mounted.values() for deep in app._all_apps())]  # noqa: SLF001
 
 
 def _bind(middleware: Middleware, handler: Handler) -> Handler:
     return lambda request: middleware(request, handler)
 
 
-def _handler_for(
+def _find_handler(
     handlers: dict[type[Exception] | int, ExceptionHandler], error: Exception
 ) -> ExceptionHandler | None:
     if isinstance(error, HTTPException) and error.status in handlers:
@@ -275,7 +275,7 @@ def _handler_for(
     return None
 
 
-async def _answer_missing(request: Request) -> StreamResponse:
+async def _handle_unmatched(request: Request) -> StreamResponse:
     if request.method == "OPTIONS" and (request.allowed or request.raw_path == "*"):
         return Response(status=204, headers={"Allow": ", ".join(sorted(request.allowed | {"OPTIONS"}))})
     if request.allowed:

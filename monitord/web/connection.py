@@ -1,11 +1,11 @@
-"""One client's connection: bytes, deadlines, flow control and order; one object, one timer, no task while idle.
+"""The connection of a client: bytes, deadlines, flow control and order, with one timer and no task while idle.
 
-    idle ──first byte──> head ──complete──> busy (a task serves) ──answered──> idle
-      └── keep-alive over: close      └── too late: 408        └── not to be kept: lingering ──> closed
+    idle ──first byte──> head ──complete──> busy (requests are handled) ──sent──> idle
+      └── keep-alive expired: close   └── head expired: 408     └── not persistent: lingering ──> closed
 
-A task lives while requests are there to be served, and serves them in order; the next head is not looked
-at before the last answer is out. The one timer is never cancelled per request: when it fires before it is
-due, it is set anew. Answers to pipelined requests are joined into one write.
+Requests are handled in order; the next head is not parsed before the previous response is sent. The timer is not
+cancelled for each request: if it fires early, it is set again. Responses to pipelined requests are sent in a single
+write.
 """
 
 import asyncio
@@ -25,62 +25,62 @@ from .limits import (
     WRITE_RATE_BYTES_PER_S,
     Limits,
 )
-from .outbox import Outbox, Turn
+from .outbox import Outbox, SendQueue
 from .peer import has_hung_up
 from .request import Request
 from .response import ClientGone, Response, StreamResponse
-from .tasks import Starter, wake
+from .tasks import TaskStarter, wake
 
 
 class Phase(Enum):
-    """What the timer is for."""
+    """The state of a connection, and the meaning of its timer."""
 
     IDLE = 0
     HEAD = 1
-    BUSY = 2  # a task serves; it sets deadlines of its own when it waits for the client
-    LINGERING = 3  # all is written; waits for the client to take it and to close
+    BUSY = 2  # without a timer; reading and writing have their own deadlines
+    LINGERING = 3  # all is written; waits for the client to receive it and to close
 
 
-class Listener(Protocol):
-    """The server, as far as one of its connections is concerned."""
+class ConnectionServer(Protocol):
+    """The server, as a connection uses it."""
 
     app: Application
     limits: Limits
     loop: asyncio.AbstractEventLoop
-    starter: Starter
-    turn: Turn
+    starter: TaskStarter
+    send_queue: SendQueue
 
     def admit(self, connection: "Connection") -> str | None: ...
-    def forget(self, connection: "Connection") -> None: ...
+    def remove(self, connection: "Connection") -> None: ...
 
 
-_IDLE, _HEAD, _BUSY, _LINGERING = Phase  # to look a member up in its class takes longer
+_IDLE, _HEAD, _BUSY, _LINGERING = Phase  # faster than attributes of the enum
 _NEVER = float("inf")
 
 
 class Connection(asyncio.Protocol):
-    """The protocol object of one connection. The server makes it and counts it."""
+    """The asyncio protocol of one connection, created and counted by the server."""
 
     __slots__ = (
-        "_due", "_eof", "_is_new", "_least_bytes", "_linger_bytes", "_outbox", "_phase", "_readable", "_reading_paused",
-        "_request", "_task", "_timer", "_timer_at", "_unsent_bytes", "_writable",
+        "_due", "_eof", "_is_new", "_linger_bytes", "_min_taken_bytes", "_outbox", "_phase", "_readable",
+        "_reading_paused", "_request", "_task", "_timer", "_timer_at", "_unsent_bytes", "_writable",
         "client", "inbox", "is_admitted", "is_closing", "is_lost", "is_write_paused", "limits", "server", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
     _outbox: Outbox
 
-    def __init__(self, server: Listener) -> None:
+    def __init__(self, server: ConnectionServer) -> None:
         self.server = server
         self.limits = server.limits
         self.inbox = Inbox(server.limits)
-        self.client: str | None = None  # of TCP, as `client_network` has it
+        self.client: str | None = None  # the network of a TCP client, see `client_network`
         self.is_admitted = False
         self.is_closing = False
         self.is_lost = False
         self.is_write_paused = False
         self._request: Request | None = None
-        self._is_new = True  # until its first request is answered
+        self._is_new = True  # until the first response
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due, self._timer_at = 0.0, _NEVER
@@ -89,32 +89,32 @@ class Connection(asyncio.Protocol):
         self._reading_paused = False
         self._readable: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
-        self._unsent_bytes = self._least_bytes = 0
+        self._unsent_bytes = self._min_taken_bytes = 0
         self._linger_bytes = LINGER_BYTES
 
-    # What the event loop calls.
+    # Called by the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self._outbox = Outbox(self.transport, self.server.turn)
+        self._outbox = Outbox(self.transport, self.server.send_queue)
         self.transport.set_write_buffer_limits(high=WRITE_AHEAD_BYTES)
         refusal = self.server.admit(self)
         if refusal is None:
-            self._aim(_IDLE, self.limits.keep_alive_s)
+            self._enter(_IDLE, self.limits.keep_alive_s)
         elif not self.is_closing:
-            self._refuse(ProtocolError(503, refusal))
+            self._reject(ProtocolError(503, refusal))
 
     def data_received(self, data: bytes) -> None:
         phase = self._phase
         head = usual_head(data, self.limits) if phase is _IDLE else None
         if head is None:
-            head = self._next_of(data, phase)
+            head = self._receive(data, phase)
         if head is not None:
             self._phase = _BUSY
             self._task = self.server.starter.start(self._serve(head))
 
-    def _next_of(self, data: bytes, phase: Phase) -> Head | None:
-        """The next head, if it is complete with these bytes and its turn has come."""
+    def _receive(self, data: bytes, phase: Phase) -> Head | None:
+        """Add received bytes. Return the next head if it is complete and no request is being handled."""
         inbox = self.inbox
         if phase is _LINGERING:
             self._linger_bytes -= len(data)
@@ -130,17 +130,17 @@ class Connection(asyncio.Protocol):
             return None
         try:
             head = inbox.next_head()
-        except ProtocolError as failure:
-            self._refuse(failure)
+        except ProtocolError as error:
+            self._reject(error)
             return None
         if head is None and phase is _IDLE and inbox.data:
-            self._aim(_HEAD, self.limits.head_s)
+            self._enter(_HEAD, self.limits.head_s)
         return head
 
     def eof_received(self) -> bool:
-        """The client sends no more. It may still be waiting for answers, unless it has closed altogether.
+        """The client sends no more. It may wait for responses, or have closed the connection.
 
-        A Unix socket tells the two apart at once; TCP does when something is sent.
+        A Unix socket distinguishes the two at once, TCP only when data is sent.
         """
         self._eof = True
         wake(self._readable)
@@ -156,85 +156,89 @@ class Connection(asyncio.Protocol):
         self.is_write_paused = False
         wake(self._writable)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why it was lost changes nothing
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the reason has no effect
         self.is_lost = self.is_closing = True
         self.inbox.drop()
-        self._outbox.forget()
+        self._outbox.drop()
         if self._timer is not None:
             self._timer.cancel()
             self._timer, self._timer_at = None, _NEVER
         wake(self._readable)
         wake(self._writable)
         if self._task is not None:
-            # Cancelled before its first step it runs nothing, not even its `finally`: so the end is seen from here.
-            self._task.add_done_callback(lambda _: self.server.forget(self))
+            # A task that is cancelled before it starts does not run its `finally`.
+            self._task.add_done_callback(lambda _: self.server.remove(self))
             self._task.cancel()
         else:
-            self.server.forget(self)
+            self.server.remove(self)
 
-    # Serving.
+    # Handling requests.
 
     async def _serve(self, head: Head | None) -> None:
-        """Answer requests in order until none waits."""
+        """Handle requests in order until none waits."""
         inbox, app = self.inbox, self.server.app
-        served = 0
+        handled = 0
         try:
             while head is not None:
                 request = self._request = Request(head, self, app)
                 try:
                     response = await app.handler_for(request)(request)
-                    is_plain = not head.frames_response and request.begun is None and not self.is_closing
-                    whole = response.encode_whole() if is_plain and isinstance(response, Response) else None
-                except BaseException as error:  # noqa: BLE001 - the boundary: any bug is a 500 and a traceback in the log
-                    response, whole = app.recover(request, error), None
-                if whole is None:
+                    is_regular = (
+                        not head.frames_response and request.used_exchange is None and not self.is_closing
+                    )
+                    data = response.encode() if is_regular and isinstance(response, Response) else None
+                except BaseException as error:  # noqa: BLE001 - the boundary: a bug is a 500 and a traceback in the log
+                    response, data = app.response_to(request, error), None
+                if data is None:
                     await self._send(request, response)
                 else:
-                    request.answered_with = response
-                    self._outbox.add(whole)
+                    request.sent_response = response
+                    self._outbox.add(data)
                 if self.is_write_paused or inbox.frame is not None:
-                    await request.exchange.settle()
-                if self.is_closing or not (request.begun is None or request.begun.keep_alive):
+                    await request.exchange.drain()
+                if self.is_closing or not (request.used_exchange is None or request.used_exchange.keep_alive):
                     self._finish_closing()
                     return
                 if not inbox.data:
                     break
-                served += 1
-                head = await self._next_head(served)
-        except ProtocolError as failure:
-            self._refuse(failure)
+                handled += 1
+                head = await self._next_head(handled)
+        except ProtocolError as error:
+            self._reject(error)
         except BaseException:
-            self._break_off()
+            self._end_cancelled()
             raise
         else:
-            self._rest()
+            self._wait_for_head()
         finally:
             self._request = self._task = None
 
     async def _send(self, request: Request, response: StreamResponse) -> None:
-        """An answer whose framing depends on more than itself."""
+        """Send a response whose framing depends on the request or the connection."""
         exchange = request.exchange
         try:
             if not isinstance(response, StreamResponse):
-                raise TypeError(f"the handler returned {type(response).__name__}, not a response")  # noqa: TRY301
+                raise TypeError(f"the handler returned {type(response).__name__} instead of a response")  # noqa: TRY301
             await exchange.send(response, request)
-        except Exception as error:  # noqa: BLE001 - an iterator or a file of the application's: its boundary logs it
-            failure = None if isinstance(error, ClientGone) else self.server.app.failure(request, error)
-            if failure is not None and exchange.response is None:
-                exchange.send_whole(failure)
+        except Exception as error:  # noqa: BLE001 - the boundary for iterators and files of the application
+            error_response = None
+            if not isinstance(error, ClientGone):
+                error_response = self.server.app.error_response(request, error)
+            if error_response is not None and exchange.response is None:
+                exchange.send_complete(error_response)
             else:
-                exchange.abort()  # half a body must not pass for a whole one
+                exchange.abort()  # the client must not mistake a partial body for a complete one
 
-    async def _next_head(self, served: int) -> Head | None:
-        if served % TURN_REQUESTS == 0:
+    async def _next_head(self, handled: int) -> Head | None:
+        if handled % TURN_REQUESTS == 0:
             await asyncio.sleep(0)
         head = self.inbox.next_head()
         if self._reading_paused and self.inbox.waiting_bytes <= READ_AHEAD_BYTES:
             self._resume_reading()
         return head
 
-    def _rest(self) -> None:
-        """Nothing complete waits: go idle, or on with the head whose beginning is there."""
+    def _wait_for_head(self) -> None:
+        """Become idle, or wait for the rest of the next head."""
         self._is_new = False
         due = self.server.loop.time() + self.limits.keep_alive_s
         if self._timer_at <= due and not (self.inbox.data or self._eof or self._reading_paused):
@@ -242,20 +246,20 @@ class Connection(asyncio.Protocol):
             return
         self._resume_reading()
         if self.inbox.data:
-            self._aim(_HEAD, self.limits.head_s)
+            self._enter(_HEAD, self.limits.head_s)
         else:
-            self._aim(_IDLE, self.limits.keep_alive_s)
+            self._enter(_IDLE, self.limits.keep_alive_s)
         if self._eof:
             self.close()
 
-    def _refuse(self, failure: ProtocolError) -> None:
-        """Answer what is not HTTP, or too much of it, and close."""
-        response = Response(text=f"{failure.status}: {failure.message}\n", status=failure.status)
+    def _reject(self, error: ProtocolError) -> None:
+        """Answer with an error, and close."""
+        response = Response(text=f"{error.status}: {error.message}\n", status=error.status)
         self.write(response.encode_head(len(response.body), "Connection: close\r\n") + response.body)
         self._linger()
 
-    def _break_off(self) -> None:
-        """The task was cancelled: the client left, the server's patience ended, or the stream ends with the server."""
+    def _end_cancelled(self) -> None:
+        """Close after the task was cancelled: by the client, the end of the grace period or the end of the server."""
         request = self._request
         if self.ends_with_server and self.is_closing and request is not None and not self.is_lost:
             request.exchange.finish()
@@ -264,9 +268,9 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
 
     def _finish_closing(self) -> None:
-        """The last answer is out. What the client may still send must not reset the connection before it has read it.
+        """Close after the last response. Further bytes from the client must not cause a reset that loses it.
 
-        When the server stops, a client that has sent nothing more is not waited for.
+        A stopping server does not wait for a client that has sent nothing more.
         """
         is_silent = self.inbox.frame is None and not self.inbox.data
         if self._eof or self.is_lost or (self.is_closing and is_silent):
@@ -281,8 +285,8 @@ class Connection(asyncio.Protocol):
         if self.is_lost:
             return
         self._resume_reading()
-        self._aim(_LINGERING, self.limits.linger_s)
-        # The socket may be down already, when the client reset the connection a moment ago.
+        self._enter(_LINGERING, self.limits.linger_s)
+        # The client may have reset the connection.
         with contextlib.suppress(OSError):
             self.transport.write_eof()
 
@@ -290,19 +294,20 @@ class Connection(asyncio.Protocol):
 
     @property
     def ends_with_server(self) -> bool:
-        """Whether what is being sent has no end of its own, such as a stream of events."""
-        begun = self._request.begun if self._request is not None else None
-        return begun is not None and begun.response is not None and begun.response.ends_with_server
+        """Whether the current response has no end, such as a stream of events."""
+        exchange = self._request.used_exchange if self._request is not None else None
+        return exchange is not None and exchange.response is not None and exchange.response.ends_with_server
 
     def stop(self) -> None:
-        """The server stops: an idle connection closes now, a busy one after its present answer.
+        """Stop with the server: an idle connection closes now, a busy one after its current response.
 
-        Who has connected a moment ago is about to ask, and would take a close for a failure.
+        A client that has just connected is about to send a request and would report the close as an error, so it has
+        FIRST_REQUEST_S.
         """
         self.is_closing = True
         left_s = self._due - self.limits.keep_alive_s + FIRST_REQUEST_S - self.now()
         if self._is_new and self._phase is _IDLE and left_s > 0:
-            self._aim(_IDLE, left_s)
+            self._enter(_IDLE, left_s)
         elif self._phase in {_IDLE, _HEAD}:
             self.close()
 
@@ -311,25 +316,25 @@ class Connection(asyncio.Protocol):
             self._task.cancel()
 
     def close(self) -> None:
-        """Send what is written, then close; what the client does not take in time is dropped."""
+        """Close after everything is sent. Bytes that the client does not receive in time are discarded."""
         self._outbox.flush()
         self.is_closing = True
         if not self.is_lost:
-            self._aim(_LINGERING, self.limits.write_s)
+            self._enter(_LINGERING, self.limits.write_s)
             self.transport.close()
 
     def abort(self) -> None:
-        """Close at once; a task that serves is cancelled by that."""
+        """Close at once, which cancels the task of a request."""
         self.is_closing = True
         self.transport.abort()
 
-    # Reading and writing, for the exchange.
+    # For the exchange.
 
     def now(self) -> float:
         return self.server.loop.time()
 
-    def take_body(self, most: int) -> bytes:
-        piece = self.inbox.take_body(most)
+    def take_body(self, max_bytes: int) -> bytes:
+        piece = self.inbox.take_body(max_bytes)
         if self._reading_paused and self.inbox.waiting_bytes <= READ_AHEAD_BYTES // 2:
             self._resume_reading()
         return piece
@@ -340,9 +345,9 @@ class Connection(asyncio.Protocol):
             self.transport.resume_reading()
 
     async def wait_readable(self, timeout_s: float) -> None:
-        """Until more bytes have come. Raises TimeoutError, and ClientGone when no more will come."""
+        """Wait for more bytes. Raises TimeoutError, and ClientGone if no more will be received."""
         if self.is_lost or self._eof:
-            raise ClientGone("the client left in the middle of its request")
+            raise ClientGone("the client disconnected within its request")
         self._readable = waiter = self.server.loop.create_future()
         try:
             async with asyncio.timeout(timeout_s):
@@ -351,39 +356,39 @@ class Connection(asyncio.Protocol):
             self._readable = None
 
     async def wait_writable(self) -> None:
-        """Until the client has taken enough of what was written; any number of tasks may wait.
+        """Wait until the client has received enough. Several tasks can wait.
 
-        Raises ClientGone when it left, or took so little within `write_s` that it was cut off.
+        Raises ClientGone if it disconnected, or was disconnected for receiving too little within `write_s`.
         """
         self._outbox.flush()
-        # Without a rate a client that takes a byte now and then would keep its connection for ever.
-        least_bytes = _least_bytes(self.limits.write_s)
+        # Without a minimum, a client that receives a byte now and then would keep its connection forever.
+        least_bytes = _min_taken_bytes(self.limits.write_s)
         before = None
         while self.is_write_paused:
             left = self.transport.get_write_buffer_size()
             if before is not None and before - left < least_bytes:
                 self.abort()
-                raise ClientGone("the client takes no more")
+                raise ClientGone("the client receives too slowly")
             before = left
             if self._writable is None or self._writable.done():
                 self._writable = self.server.loop.create_future()
             await asyncio.wait((self._writable,), timeout=self.limits.write_s)
             if self.is_lost:
-                raise ClientGone("the client has gone")
+                raise ClientGone("the client has disconnected")
 
     def write(self, data: bytes) -> None:
-        if not self.transport.is_closing():  # known before connection_lost
+        if not self.transport.is_closing():  # true before connection_lost is called
             self._outbox.add(data)
 
     # The timer.
 
-    def _aim(self, phase: Phase, after_s: float) -> None:
+    def _enter(self, phase: Phase, after_s: float) -> None:
         self._phase = phase
         loop = self.server.loop
         self._due = due = loop.time() + after_s
         if phase is _LINGERING:
             self._unsent_bytes = self.transport.get_write_buffer_size()
-            self._least_bytes = _least_bytes(after_s)
+            self._min_taken_bytes = _min_taken_bytes(after_s)
         if self._timer is not None:
             if self._timer_at <= due:
                 return
@@ -403,17 +408,17 @@ class Connection(asyncio.Protocol):
         elif phase is _IDLE:
             self.close()
         elif phase is _HEAD:
-            self._refuse(ProtocolError(408, "the request did not come in time"))
-        elif self._took_enough():
-            self._aim(phase, self.limits.write_s)  # the client still takes what it is owed
+            self._reject(ProtocolError(408, "the request did not arrive in time"))
+        elif self._has_taken_enough():
+            self._enter(phase, self.limits.write_s)  # the client still receives the response
         else:
             self.transport.abort()
 
-    def _took_enough(self) -> bool:
-        """Whether the client has taken enough, since the timer was set, of the answer it is owed."""
+    def _has_taken_enough(self) -> bool:
+        """Return whether the client has received enough of the response since the timer was set."""
         taken_bytes = self._unsent_bytes - self.transport.get_write_buffer_size()
-        return 0 < min(self._unsent_bytes, self._least_bytes) <= taken_bytes
+        return 0 < min(self._unsent_bytes, self._min_taken_bytes) <= taken_bytes
 
 
-def _least_bytes(within_s: float) -> int:
+def _min_taken_bytes(within_s: float) -> int:
     return max(1, int(within_s * WRITE_RATE_BYTES_PER_S))

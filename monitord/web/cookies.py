@@ -1,4 +1,4 @@
-"""Cookies (RFC 6265): reading what any client sends, writing only what every client understands."""
+"""Cookies (RFC 6265): lenient reading, strict writing."""
 
 import re
 
@@ -9,7 +9,7 @@ _SAMESITE = frozenset({"Strict", "Lax", "None"})
 
 
 def parse_cookies(field: str) -> dict[str, str]:
-    """The cookies of a Cookie field. What is not one is left out; of a repeated name the first stands."""
+    """Parse a Cookie field. Invalid cookies are skipped; the first cookie of a name wins."""
     cookies: dict[str, str] = {}
     for pair in field.split(";"):
         name, equals, value = pair.strip(" \t").partition("=")
@@ -31,7 +31,7 @@ def cookie_field(
     httponly: bool,
     samesite: str | None,
 ) -> str:
-    """The value of a Set-Cookie field. Raises ValueError for what would not come back as it went."""
+    """Return the value of a Set-Cookie field. Raises ValueError if a client would not return the cookie unchanged."""
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not a cookie name")
     if not _VALUE.fullmatch(value):
@@ -42,7 +42,7 @@ def cookie_field(
         raise ValueError("a cookie with SameSite=None must be secure")
     for attribute in (path, domain or ""):
         if not _ATTRIBUTE.fullmatch(attribute):
-            raise ValueError(f"{attribute!r} cannot stand in a cookie")
+            raise ValueError(f"{attribute!r} is not a valid cookie attribute")
     parts = [f"{name}={value}", f"Path={path}"]
     if max_age_s is not None:
         parts.append(f"Max-Age={max_age_s}")

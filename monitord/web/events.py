@@ -1,7 +1,7 @@
-"""Server-sent events: a stream of small texts to a page or a program that reconnects by itself.
+"""Server-sent events: a stream of texts to a client that reconnects automatically.
 
-A handler returns `EventStream(source)`; the framework asks the source for the next event, keeps the line alive
-with comments while there is none, and stops when the client leaves or the server stops.
+A handler returns `EventStream(source)`. The framework iterates over the source, keeps the connection alive with
+comments while there is no event, and stops when the client disconnects or the server stops.
 """
 
 import asyncio
@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from .headers import HeaderSource
-from .response import Asked, StreamResponse, close_source
+from .response import RequestInfo, StreamResponse, close_iterator
 
-KEEP_ALIVE_S = 15.0  # below the idle limits of common proxies
+KEEP_ALIVE_S = 15.0  # less than the idle timeouts of common proxies
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event; `data` may have several lines."""
+    """One event; `data` can have several lines."""
 
     data: str
     event: str = ""
@@ -24,9 +24,9 @@ class Event:
     retry_ms: int | None = None
 
     def encode(self) -> bytes:
-        """Raises ValueError when a field that is one line has a line end in it."""
+        """Return the event as sent. Raises ValueError for a line end or NUL in `event` or `id`."""
         if any(end in field for field in (self.event, self.id or "") for end in "\r\n\0"):
-            raise ValueError("the name and the id of an event are one line each")
+            raise ValueError("event and id must each be a single line")
         lines = [f"event: {self.event}"] if self.event else []
         if self.id is not None:
             lines.append(f"id: {self.id}")
@@ -38,7 +38,7 @@ class Event:
 
 
 class EventStream(StreamResponse):
-    """Sends what `source` yields, each piece at once. Ends when the source ends, or with the server."""
+    """Sends each event of `source` at once. Ends with the source or with the server."""
 
     ends_with_server = True
 
@@ -50,21 +50,21 @@ class EventStream(StreamResponse):
         keep_alive_s: float = KEEP_ALIVE_S,
     ) -> None:
         self._events = source
-        super().__init__(_encoded(source, keep_alive_s), headers=headers, content_type="text/event-stream")
+        super().__init__(_encode(source, keep_alive_s), headers=headers, content_type="text/event-stream")
         self.headers.setdefault("Cache-Control", "no-store")
         self.headers.setdefault("X-Accel-Buffering", "no")
 
-    async def send(self, request: Asked) -> None:
+    async def send(self, request: RequestInfo) -> None:
         try:
             await self.prepare(request)
             if request.exchange.sends_body:
                 await self.write(b": \n\n")  # a first byte tells the client that it is connected
             await super().send(request)
-        finally:  # also where it was asked for nothing, and what encodes it was never begun
-            await close_source(self._events)
+        finally:  # also for HEAD, when the source has not been used
+            await close_iterator(self._events)
 
 
-async def _encoded(source: AsyncIterator[Event | str], keep_alive_s: float) -> AsyncIterator[bytes]:
+async def _encode(source: AsyncIterator[Event | str], keep_alive_s: float) -> AsyncIterator[bytes]:
     next_event: asyncio.Future[Event | str] | None = None
     try:
         while True:

@@ -1,12 +1,12 @@
-# ruff: noqa: E701, N818 - a table of classes, one line each, under the names that aiohttp.web gave them
-"""The HTTP errors and redirects: responses that can be raised as well as returned, one class for each status.
+# ruff: noqa: E701, N818 - a table of classes in single lines, with the names of aiohttp.web
+"""HTTP errors and redirects: responses that can be raised or returned, one class for each status.
 
     HTTPException               a Response and an Exception
-    ├── HTTPRedirection         3xx; takes the location
+    ├── HTTPRedirection         3xx, with a location
     ├── HTTPClientError         4xx
     └── HTTPServerError         5xx
 
-`str()` of one is its status line, not its body. Each object has its own headers.
+`str()` of an exception is its status and reason phrase.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from .headers import HeaderSource, check_text, is_text
-from .response import REASONS, Asked, Response
+from .response import REASONS, RequestInfo, Response
 
 # fmt: off
 __all__ = [
@@ -38,7 +38,7 @@ __all__ = [
 
 
 class HTTPException(Response, Exception):
-    """Raise it, or return it, to answer with `status_code`."""
+    """A response with `status_code` that can be raised or returned."""
 
     status_code = 500
 
@@ -51,14 +51,14 @@ class HTTPException(Response, Exception):
         headers: HeaderSource | None = None,
         content_type: str | None = None,
     ) -> None:
-        """`reason` is the body where neither `text` nor `body` is given, and the reason phrase where it can be one."""
+        """`reason` is the body if neither `text` nor `body` is given, and the reason phrase if it is a valid one."""
         status = self.status_code
         self.has_default_text = reason is None and text is None and body is None
-        """Whether the body is the status and its phrase only."""
+        """Whether the body is only the status and its phrase."""
         if text is None and body is None and status not in {204, 205, 304}:
             text = f"{status}: {REASONS.get(status, '')}" if reason is None else reason
         if reason is not None and not is_text(reason):
-            reason = None  # a sentence in any script, or of several lines: it goes into the body alone
+            reason = None  # outside Latin-1 or of several lines: only used in the body
         Exception.__init__(self)
         Response.__init__(
             self,
@@ -73,21 +73,21 @@ class HTTPException(Response, Exception):
     def __str__(self) -> str:
         return f"{self.status} {self.reason}"
 
-    def encode_whole(self) -> bytes | None:
-        self._forget_the_raise()
-        return super().encode_whole()
+    def encode(self) -> bytes | None:
+        self._clear_traceback()
+        return super().encode()
 
-    async def send(self, request: Asked) -> None:
-        self._forget_the_raise()
+    async def send(self, request: RequestInfo) -> None:
+        self._clear_traceback()
         await super().send(request)
 
-    def _forget_the_raise(self) -> None:
-        """The frames of a traceback hold the request; one object that is raised again and again gathers them all."""
+    def _clear_traceback(self) -> None:
+        # The frames of a traceback hold the request, and an object that is raised repeatedly would collect them.
         self.__traceback__ = self.__context__ = self.__cause__ = None
 
 
 class HTTPRedirection(HTTPException):
-    """Sends the client to `location`, a URL or a path; what a URL cannot hold is percent-encoded."""
+    """A redirection to `location`, a URL or a path. Characters that are invalid in a URL are percent-encoded."""
 
     status_code = 302
 
@@ -101,7 +101,7 @@ class HTTPRedirection(HTTPException):
     ) -> None:
         super().__init__(reason, text=text, headers=headers)
         if not str(location):
-            raise ValueError("a redirection needs a location; an empty one leads a client round and round")
+            raise ValueError("the location of a redirection is empty; give a URL or a path")
         self.location = quote(str(location), safe="!#$%&'()*+,/:;=?@[]~")
         self.headers["Location"] = self.location
 
@@ -133,7 +133,7 @@ class HTTPMethodNotAllowed(HTTPClientError):
 
 
 class HTTPUpgradeRequired(HTTPClientError):
-    """`protocol` is what to ask for, such as "TLS/1.2"; RFC 9110 sections 7.8 and 15.5.22 have it named."""
+    """`protocol` is the required protocol, such as "TLS/1.2" (RFC 9110 sections 7.8 and 15.5.22)."""
 
     status_code = 426
 
@@ -147,7 +147,7 @@ class HTTPUpgradeRequired(HTTPClientError):
     ) -> None:
         super().__init__(reason, text=text, headers=headers)
         check_text("Upgrade", protocol)
-        # Both belong to the connection (RFC 9110 section 7.6.1), and are not set by hand.
+        # RFC 9110 section 7.6.1: fields of the connection, which `Headers` does not accept.
         CIMultiDict.extend(self.headers, {"Upgrade": protocol, "Connection": "upgrade"})
 
 

@@ -1,7 +1,7 @@
-"""One request and its response on a connection: the body on one side, the framing on the other.
+"""One request and its response on a connection: the body of the request and the framing of the response.
 
 Decides what RFC 9112 leaves to the sender: length, chunks or the end of the connection; whether the connection
-lasts; when `100 Continue` is due; and what is done with a request body that nobody read.
+persists; when `100 Continue` is sent; and how an unread request body is discarded.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from .exceptions import HTTPBadRequest, HTTPRequestTimeout
 from .framing import Inbox
 from .head import Head, ProtocolError
 from .limits import BODY_RATE_BYTES_PER_S, DRAIN_BYTES, Limits
-from .response import BODILESS, Asked, ClientGone, Response, StreamResponse
+from .response import BODILESS, ClientGone, RequestInfo, Response, StreamResponse
 
 MAX_PIECE_BYTES = 256 * 1024
 
@@ -22,8 +22,8 @@ _log = logging.getLogger(__name__)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class Link(Protocol):
-    """The connection, as far as one exchange on it is concerned."""
+class ExchangeConnection(Protocol):
+    """The connection, as an exchange uses it."""
 
     inbox: Inbox
     limits: Limits
@@ -33,18 +33,18 @@ class Link(Protocol):
 
     def cancel(self) -> None: ...
     def now(self) -> float: ...
-    def take_body(self, most: int) -> bytes: ...
+    def take_body(self, max_bytes: int) -> bytes: ...
     def write(self, data: bytes) -> None: ...
     async def wait_readable(self, timeout_s: float) -> None: ...
     async def wait_writable(self) -> None: ...
 
 
 class Exchange:
-    """Lives from a request's head to the end of its response."""
+    """Exists from the head of a request to the end of its response."""
 
-    response: StreamResponse | None = None  # set when its head goes out
+    response: StreamResponse | None = None  # set when its head is sent
     finished = False
-    # Called with what became of the response: how sending it failed, or None.
+    # Called at the end of the response with the exception that ended it, or None.
     on_end: Callable[[BaseException | None], None] | None = None
     _chunked = False
     _left: int | None = None
@@ -53,7 +53,7 @@ class Exchange:
     _unyielded_bytes = 0
     _waited_s = 0.0
 
-    def __init__(self, connection: Link, head: Head) -> None:
+    def __init__(self, connection: ExchangeConnection, head: Head) -> None:
         self.connection = connection
         self.keep_alive = head.keep_alive
         self.sends_body = head.method != "HEAD"
@@ -63,15 +63,15 @@ class Exchange:
     # The request's body.
 
     async def read_body(self) -> bytes:
-        """The next piece of the body, empty at its end.
+        """Return the next piece of the body, empty at its end.
 
-        Raises HTTPBadRequest for broken chunks, HTTPRequestTimeout for a client too slow, and
-        ClientGone for one that left; after each of them the connection closes.
+        Raises HTTPBadRequest for malformed chunks, HTTPRequestTimeout if the client is too slow, and ClientGone if it
+        has disconnected; each of them closes the connection after the response.
         """
         if self.finished:
-            raise RuntimeError("the response is sent; the body can be read no more")
+            raise RuntimeError("the response has been sent; the body can no longer be read")
         if self._reading:
-            raise RuntimeError("the body is being read already")
+            raise RuntimeError("another task is reading the body")
         self._reading = True
         try:
             return await self._read_body()
@@ -104,8 +104,8 @@ class Exchange:
         await connection.wait_readable(min(longest_s, longest_s + earned_s - self._waited_s))
         self._waited_s += connection.now() - began_at
 
-    async def settle(self) -> None:
-        """After the response: let the client take it, and drop what is left of its body, or close when that is much."""
+    async def drain(self) -> None:
+        """After the response, wait until it is received, and discard the rest of the body or close if that is long."""
         try:
             await self.connection.wait_writable()
         except ClientGone:
@@ -121,22 +121,22 @@ class Exchange:
 
     # The response.
 
-    def send_whole(self, response: Response) -> None:
-        """Head and body together. Nobody waits here until the client has taken them."""
+    def send_complete(self, response: Response) -> None:
+        """Send head and body, without waiting until the client has received them."""
         body = response.body if response.status != 205 else b""  # noqa: PLR2004 - RFC 9110 section 15.3.6
-        head = self._head_of(response, len(body))  # may raise; then nothing has begun
+        head = self._encode_head(response, len(body))  # before any change, as it may raise
         self.response = response
         self.finished = True
         self.connection.write(head)
         if self.sends_body:
             self.connection.write(body)
 
-    async def send(self, response: StreamResponse, request: Asked) -> None:
-        """All of a response that has not been sent yet."""
+    async def send(self, response: StreamResponse, request: RequestInfo) -> None:
+        """Send everything of a response that the handler has not sent."""
         if self.response is not None and self.response is not response:
-            if response.status < 400:  # noqa: PLR2004 - an error is in the log already, or the client's
-                _log.error("%s %s: another response has begun", self._head.method, self._head.path)
-            self.abort()  # a second status line would be taken for a part of the body
+            if response.status < 400:  # noqa: PLR2004 - errors are logged elsewhere, or caused by the client
+                _log.error("%s %s: another response has been started", self._head.method, self._head.path)
+            self.abort()  # the client would read a second status line as a part of the body
             return
         try:
             await response.send(request)
@@ -152,52 +152,52 @@ class Exchange:
         self.connection.transport.abort()
 
     async def start(self, response: StreamResponse) -> None:
-        """Send the head of a response whose body comes in pieces."""
+        """Send the head of a response whose body is sent in pieces."""
         if self.response is not None:
-            raise RuntimeError("another response to this request has begun")
+            raise RuntimeError("another response to this request has been started")
         self._left = response.content_length
-        head = self._head_of(response, self._left)  # may raise; then nothing has begun
+        head = self._encode_head(response, self._left)  # before any change, as it may raise
         self.response = response
         self.connection.write(head)
         if response.ends_with_server and self.connection.is_closing:
-            # Begun too late to be ended with the others.
+            # The server has already cancelled the other streams.
             asyncio.get_running_loop().call_soon(self.connection.cancel)
 
     async def write(self, data: bytes) -> None:
         if self.finished:
             raise RuntimeError("the response is complete")
         connection = self.connection
-        # Before connection_lost, as a loop that writes may not let it be called.
+        # A handler that writes without waiting does not let connection_lost be called.
         if connection.transport.is_closing():
-            raise ClientGone("the client has gone")
+            raise ClientGone("the client has disconnected")
         if not data or not self.sends_body:  # an empty chunk would end the body
             return
         if self._left is not None:
             if len(data) > self._left:
-                raise ValueError("more than content_length would be written")
+                raise ValueError("content_length would be exceeded")
             self._left -= len(data)
         connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else bytes(data))
         self._unyielded_bytes += len(data)
         if connection.is_write_paused:
             await connection.wait_writable()
         elif self._unyielded_bytes > MAX_PIECE_BYTES:
-            await asyncio.sleep(0)  # a client as fast as the handler must not keep the event loop for itself
+            await asyncio.sleep(0)  # let other tasks run, even if the client is as fast as the handler
         else:
             return
         self._unyielded_bytes = 0
 
     def finish(self) -> None:
-        """End the body. Raises ValueError when it is shorter than it was declared."""
+        """End the body. Raises ValueError if it is shorter than its declared length."""
         if self.finished:
             return
         if self._left and self.sends_body:
-            raise ValueError(f"{self._left} bytes less than content_length were written")
+            raise ValueError(f"content_length has not been reached; {self._left} bytes are missing")
         self.finished = True
         if self._chunked and self.sends_body:
             self.connection.write(b"0\r\n\r\n")
 
-    def _head_of(self, response: StreamResponse, length: int | None) -> bytes:
-        """Decides how the message is framed, and whether the connection outlives it."""
+    def _encode_head(self, response: StreamResponse, length: int | None) -> bytes:
+        """Decide how the message is framed and whether the connection persists."""
         head = self._head
         framing = ""
         if response.status in BODILESS:
@@ -206,7 +206,7 @@ class Exchange:
             framing = "Transfer-Encoding: chunked\r\n"
             self._chunked = True
         elif length is None and self.sends_body:
-            self.keep_alive = False  # to HTTP/1.0 the end of the connection ends the body
+            self.keep_alive = False  # in HTTP/1.0 the end of the connection ends the body
         if response.forces_close or self.connection.is_closing or not self._can_drain():
             self.keep_alive = False
         if not self.keep_alive:
@@ -216,7 +216,7 @@ class Exchange:
         return response.encode_head(length, framing)
 
     def _can_drain(self) -> bool:
-        """Whether what is left of the request's body is sure to come, and little enough to be dropped."""
+        """Return whether the rest of the request body will arrive and is short enough to be discarded."""
         frame = self.connection.inbox.frame
         if frame is None:
             return True

@@ -1,9 +1,9 @@
 """The incoming half of HTTP/1 without I/O: bytes in, heads and pieces of bodies out.
 
-`Inbox` holds what has arrived and not been used. It yields one head at a time, then the body of that request in
-pieces, then the next head, so a pipelining client is held back by bytes alone, and a failure in its third
-request shows after its first two are answered. What comes out does not depend on how the bytes were cut into
-reads. Everything not yet decided is bounded here; what is decided (the body) is taken at the reader's pace.
+`Inbox` holds the received bytes that are not used yet. It returns one head, then the body of that request in pieces,
+then the next head. Pipelining is therefore limited by bytes alone, and an error in the third request appears after
+the first two are answered. The result does not depend on how the bytes were split into reads. Incomplete heads,
+chunk lines and trailers are bounded here; the reader of a body determines how much of it is read ahead.
 """
 
 import re
@@ -12,17 +12,17 @@ from .head import Head, ProtocolError, parse_head
 from .limits import Limits
 
 MAX_CHUNK_LINE_BYTES = 256
-MAX_CHUNK_EXTENSION_BYTES = 8 * 1024  # in one body; extensions carry nothing that anybody reads
+MAX_CHUNK_EXTENSION_BYTES = 8 * 1024  # in one body; extensions are not used
 MAX_TRAILER_BYTES = 8 * 1024
 
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t -~\x80-\xff]*)?")
 _TRAILER_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t -~\x80-\xff]*+")
-# A line feed without its carriage return, or the reverse, or NUL: wrong wherever it stands in a head.
+# A line feed without its carriage return, or the reverse, or NUL: invalid anywhere in a head.
 _BARE = re.compile(rb"(?<!\r)\n|\r[^\n]|\0")
 
 
 class LengthFrame:
-    """A body of known length, of which `left` bytes are still to be cut out of what comes."""
+    """A body of known length, of which `left` bytes are still to come."""
 
     __slots__ = ("done", "left")
 
@@ -30,19 +30,19 @@ class LengthFrame:
         self.left = length
         self.done = length == 0
 
-    def cut(self, data: bytes, start: int, most: int) -> tuple[bytes, int]:
-        """At most `most` bytes of the body from data[start:], and where the unused rest starts."""
-        piece = data[start : start + min(self.left, most)]
+    def take(self, data: bytes, start: int, max_bytes: int) -> tuple[bytes, int]:
+        """Return at most `max_bytes` bytes of the body from data[start:], and the start of the unused rest."""
+        piece = data[start : start + min(self.left, max_bytes)]
         self.left -= len(piece)
         self.done = self.left == 0
         return piece, start + len(piece)
 
 
 class ChunkedFrame:
-    """A chunked body (RFC 9112 section 7.1), by the letter. Trailers are checked and dropped."""
+    """A chunked body, strictly by RFC 9112 section 7.1. Trailers are checked and discarded."""
 
-    left = None  # is not known before it ends
-    __slots__ = ("_extension_bytes", "_failure", "_left", "_state", "_trailer_bytes", "done")
+    left = None  # unknown until the end
+    __slots__ = ("_error", "_extension_bytes", "_left", "_state", "_trailer_bytes", "done")
 
     def __init__(self) -> None:
         self.done = False
@@ -50,28 +50,28 @@ class ChunkedFrame:
         self._left = 0
         self._extension_bytes = 0
         self._trailer_bytes = 0
-        self._failure: ProtocolError | None = None
+        self._error: ProtocolError | None = None
 
-    def cut(self, data: bytes, start: int, most: int) -> tuple[bytes, int]:
-        """As that of `LengthFrame`. Raises ProtocolError, once what came before the failure has been given."""
-        if self._failure is not None:
-            raise self._failure
+    def take(self, data: bytes, start: int, max_bytes: int) -> tuple[bytes, int]:
+        """As `LengthFrame.take`. Raises ProtocolError after the bytes before the error have been returned."""
+        if self._error is not None:
+            raise self._error
         pieces: list[bytes] = []
-        while most and not self.done:
+        while max_bytes and not self.done:
             if self._left:
-                piece = data[start : start + min(self._left, most)]
+                piece = data[start : start + min(self._left, max_bytes)]
                 if not piece:
                     break
                 pieces.append(piece)
                 start += len(piece)
-                most -= len(piece)
+                max_bytes -= len(piece)
                 self._left -= len(piece)
                 continue
             try:
                 after = self._state(data, start)
-            except ProtocolError as failure:
-                self._failure = failure
-                if pieces:  # what came before the failure is delivered first, as it would be in smaller reads
+            except ProtocolError as error:
+                self._error = error
+                if pieces:  # the bytes before the error are returned first, as with smaller reads
                     break
                 raise
             if after == start:
@@ -117,15 +117,16 @@ class ChunkedFrame:
 Frame = LengthFrame | ChunkedFrame
 
 
-def _line_end(data: bytes, start: int, most: int, what: str) -> int:
-    end = data.find(b"\r\n", start, start + most + 2)
-    if end < 0 and len(data) - start >= most + 2:
-        raise ProtocolError(400, f"{what} too long")
+def _line_end(data: bytes, start: int, max_bytes: int, name: str) -> int:
+    """Return the end of a line, or -1 if it is incomplete. Raises ProtocolError if it exceeds `max_bytes`."""
+    end = data.find(b"\r\n", start, start + max_bytes + 2)
+    if end < 0 and len(data) - start >= max_bytes + 2:
+        raise ProtocolError(400, f"{name} too long")
     return end
 
 
 class Inbox:
-    """Received bytes of one connection that are not used yet. Raises only ProtocolError; after it, nothing more."""
+    """Received bytes of one connection that are not used yet. Not usable after a ProtocolError."""
 
     __slots__ = ("_limits", "_scanned", "_start", "data", "frame")
 
@@ -148,12 +149,12 @@ class Inbox:
         self.data = data
 
     def drop(self) -> None:
-        """Forget everything that waits."""
+        """Discard all unused bytes."""
         self.data = b""
         self._start = self._scanned = 0
 
     def next_head(self) -> Head | None:
-        """The next head, once the body of the previous request is done and the head is complete."""
+        """Return the next head if it is complete. The body of the previous request must have been taken."""
         data, start = self.data, self._start
         if not data:
             return None
@@ -174,28 +175,30 @@ class Inbox:
             self.frame = ChunkedFrame() if head.length is None else LengthFrame(head.length)
         return head
 
-    def take_body(self, most: int) -> bytes:
-        """The next piece of the body, at most `most` bytes; empty when it is done or nothing has arrived."""
+    def take_body(self, max_bytes: int) -> bytes:
+        """Return the next piece of the body; empty at its end and when nothing has arrived."""
         if self.frame is None:
             return b""
-        piece, end = self.frame.cut(self.data, self._start, most)
+        piece, end = self.frame.take(self.data, self._start, max_bytes)
         self._use(end)
         if self.frame.done:
             self.frame = None
         return piece
 
     def _use(self, end: int) -> None:
-        """What stands before `end` is used."""
+        """Mark everything before `end` as used."""
         if end == len(self.data):
             self.data = b""
             end = 0
         self._start = self._scanned = end
 
     def _check_unfinished(self, data: bytes, start: int, end: int) -> None:
-        """Refuse what no further byte can mend, judged by the first byte that shows it, wherever the reads were cut."""
+        """Reject a head that no further byte can make valid, at the first byte that shows it for any split of reads."""
         bare = _BARE.search(data, max(self._scanned - 1, start), end)
         size = end - start
-        sound = bare.end() - start if bare else size + 1  # so many bytes, less one, have nothing bare in them
+        sound = (
+            bare.end() - start if bare else size + 1
+        )  # the bytes before this one are without a bare character
         line = self._limits.request_line_bytes + 2
         if line <= size and line < sound and data.find(b"\r\n", start, start + line) < 0:
             raise ProtocolError(414, "request line too long")

@@ -115,7 +115,7 @@ def _split_fields(head: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def usual_head(data: bytes, limits: Limits) -> Head | None:
-    """Return the head if `data` is exactly one head, a usual one and within the limits; None says nothing about it."""
+    """Return the head if `data` is exactly one usual head within the limits; otherwise it must be parsed."""
     size_bytes = len(data)
     if (
         size_bytes > limits.request_line_bytes

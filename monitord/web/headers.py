@@ -1,4 +1,4 @@
-"""The header fields of a response: each is checked when it is set, so that none can break the head or split it."""
+"""Header fields of a response. Each is checked when it is set, so that no field can corrupt or split the head."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -15,25 +15,23 @@ HeaderSource = Mapping[str, str] | Iterable[tuple[str, str]]
 
 
 def check_field(name: str, value: str) -> None:
-    """Raises ValueError for what would break the head of a message, or split it in two."""
+    """Raises ValueError if the field would corrupt the head of a message, or is set by the framework."""
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not a header field name")
     if name.lower() in _OWNED:
-        raise ValueError(
-            f"{name} frames the message and is set by the framework; see force_close and content_length"
-        )
+        raise ValueError(f"{name} is set by the framework; use force_close() or content_length")
     check_text(name, value)
 
 
 def check_text(name: str, value: str) -> None:
     if not isinstance(value, str):
-        raise TypeError(f"{name}: {value!r} is not text")
+        raise TypeError(f"{name}: {value!r} is not a str")
     if not is_text(value):
-        raise ValueError(f"{name}: {value!r} cannot stand in the head of a message; encode it (RFC 8187)")
+        raise ValueError(f"{name}: {value!r} is not a valid field value; encode it (RFC 8187)")
 
 
 def is_text(value: str) -> bool:
-    """Whether this can be a field value or a reason phrase (RFC 9110 section 5.5, RFC 9112 section 4)."""
+    """Return whether this can be a field value or a reason phrase (RFC 9110 section 5.5, RFC 9112 section 4)."""
     return _VALUE.fullmatch(value) is not None and value == value.strip(" \t")
 
 
@@ -53,7 +51,7 @@ class Headers(CIMultiDict[str]):
         super().add(name, value)
 
     def merge(self, fields: HeaderSource = (), **more: str) -> None:
-        """Add what is not there yet."""
+        """Add the fields whose names are not present."""
         for name, value in (*pairs_of(fields), *more.items()):
             self.setdefault(name, value)
 

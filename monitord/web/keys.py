@@ -1,4 +1,4 @@
-"""Typed keys: what an application keeps for its handlers, with types that a checker knows."""
+"""Typed keys for the values of an application."""
 
 from typing import Generic, Protocol, TypeVar
 
@@ -7,14 +7,14 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class ReadKey(Protocol[T_co]):
-    """A key for reading: one of `set[str]` serves where `Iterable[str]` is wanted, as in `sorted(app[USERS])`."""
+    """A key for reading. It is covariant: a key of `set[str]` is accepted as a key of `Iterable[str]`."""
 
     @property
     def kind(self) -> type[T_co]: ...
 
 
 class AppKey(Generic[T]):
-    """A key of an application's values. Two keys are never equal, whatever their names."""
+    """A key of an application's values. Two keys are never equal, even with equal names."""
 
     __slots__ = ("kind", "name")
 

@@ -1,4 +1,4 @@
-"""Every bound and deadline of a server in one frozen value, with defaults for a service that faces the network."""
+"""All limits and deadlines of a server, with defaults for a service that is reachable from the network."""
 
 from dataclasses import dataclass
 
@@ -7,21 +7,21 @@ READ_AHEAD_BYTES = 64 * 1024
 WRITE_AHEAD_BYTES = 64 * 1024
 DRAIN_BYTES = 64 * 1024
 LINGER_BYTES = 4 * 1024 * 1024
-TURN_REQUESTS = 16  # pipelined ones, answered before other connections get their turn
-TURN_ANSWERS = 64  # to as many connections; then they leave, before more are made in this turn of the loop
+TURN_REQUESTS = 16  # pipelined requests that are answered before other connections are served
+TURN_RESPONSES = 64  # responses that are collected in one iteration of the event loop before they are sent
 BODY_RATE_BYTES_PER_S = 1024
 WRITE_RATE_BYTES_PER_S = 1024
-FIRST_REQUEST_S = 0.5  # from a connection to its first request, when the server stops meanwhile
+FIRST_REQUEST_S = 0.5  # from the connection to the first request, when the server stops
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one connection may cost.
+    """Limits of one server and its connections.
 
-    `head_s` runs from the first byte of a head to its end. `body_s` is how long a reader may wait for
-    body bytes; it grows by a second for each KiB received, so a drip does not renew it. Within `write_s` a client
-    must take what is left of the answer, or a KiB for each second. After an answer given early, the rest of the
-    request is read and dropped for `linger_s`, so that the answer is not lost to a reset (RFC 9112 section 9.6).
+    `head_s` runs from the first byte of a head to its end. `body_s` is the time that a reader waits for body bytes in
+    total, plus a second for each received KiB, so that single bytes do not renew it. Within `write_s` a client must
+    receive the rest of the response, or a KiB for each second. After an early response the rest of the
+    request is read and discarded for `linger_s`, so that the response is not lost by a reset (RFC 9112 section 9.6).
     """
 
     request_line_bytes: int = 8 * 1024  # 414 beyond
@@ -34,7 +34,7 @@ class Limits:
     linger_s: float = 2.0
     connections: int = 10_000  # 503 beyond, as for the next three
     connections_per_address: int = 10_000  # over TCP; an IPv4 address, or an IPv6 network of 64 bits
-    # Parts of `connections`: TCP clients leave the first one free for Unix sockets, and all clients but root and
-    # the server's own user the second one.
+    # Parts of `connections`: the first is not available to TCP clients, the second only to root and the server's own
+    # user on a Unix socket.
     reserved_for_unix: int = 0
     reserved_for_root: int = 0

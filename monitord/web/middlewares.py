@@ -1,4 +1,4 @@
-"""Middlewares that any service wants."""
+"""Middlewares."""
 
 import asyncio
 import logging
@@ -14,13 +14,13 @@ access_logger = logging.getLogger("monitord.web.access")
 
 
 async def access_log(request: Request, handler: Handler) -> StreamResponse:
-    """One line for each request; its parts are attributes of the log record as well, for structured logs.
+    """Log each request, with its parts as attributes of the log record.
 
-    What is sent in pieces is logged when that has ended: a file may turn out to be missing, and a client may leave.
+    A response that is sent in pieces is logged at its end: a file may be missing, and the client may disconnect.
     """
     if not access_logger.isEnabledFor(logging.INFO):
         return await handler(request)
-    peer = request.peer  # asked for now, as it may be gone later
+    peer = request.peer  # before the client disconnects
     client = peer.address if peer.uid is None else f"uid {peer.uid}"
     log = partial(_log, request, client, time.perf_counter())
     try:
@@ -36,16 +36,16 @@ async def access_log(request: Request, handler: Handler) -> StreamResponse:
 
 
 def _log(
-    request: Request, client: str | None, began_s: float, error: BaseException | None, status: int = 500
+    request: Request, client: str | None, started_s: float, error: BaseException | None, status: int = 500
 ) -> None:
-    begun = request.begun
-    if begun is not None and begun.response is not None:
-        status = begun.response.status  # its head is out, whatever happened then
+    exchange = request.used_exchange
+    if exchange is not None and exchange.response is not None:
+        status = exchange.response.status  # the head has been sent
     elif isinstance(error, HTTPException):
         status = error.status
     elif isinstance(error, asyncio.CancelledError | ClientGone):
-        status = 499  # as nginx logs it: nobody was answered
-    duration_s = time.perf_counter() - began_s
+        status = 499  # as in nginx: the client disconnected before the response
+    duration_s = time.perf_counter() - started_s
     access_logger.info(
         "%s %s %s %d %.3f s", client or "-", request.method, request.raw_path, status, duration_s,
         extra={"http_method": request.method, "http_path": request.raw_path, "http_status": status,

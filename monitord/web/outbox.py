@@ -1,16 +1,16 @@
-"""What goes out, at the end of the turn of the event loop in which it was written.
+"""Outgoing bytes, which are sent at the end of the event loop iteration in which they were written.
 
-Answers to pipelined requests, or a head and the pieces behind it, so leave in one write; and answers to many clients
-leave one right after another, which wakes the clients less often than between one handler and the next.
+Responses to pipelined requests, or a head and the pieces after it, are sent in a single write. Responses to many
+clients are sent one after another, which wakes the clients less often than sending after each handler.
 """
 
 import asyncio
 
-from .limits import TURN_ANSWERS, WRITE_AHEAD_BYTES
+from .limits import TURN_RESPONSES, WRITE_AHEAD_BYTES
 
 
-class Turn:
-    """The outboxes of one event loop that have something to send at the end of this turn."""
+class SendQueue:
+    """The outboxes of one event loop that have something to send at the end of this iteration."""
 
     __slots__ = ("_loop", "_outboxes")
 
@@ -22,7 +22,7 @@ class Turn:
         if not self._outboxes:
             self._loop.call_soon(self._end)
         self._outboxes.append(outbox)
-        if len(self._outboxes) >= TURN_ANSWERS:
+        if len(self._outboxes) >= TURN_RESPONSES:
             self._end()
 
     def _end(self) -> None:
@@ -32,18 +32,18 @@ class Turn:
 
 
 class Outbox:
-    """Between a connection and its transport."""
+    """Collects the bytes of one connection before they are written to its transport."""
 
-    __slots__ = ("_parts", "_size", "_transport", "_turn")
+    __slots__ = ("_parts", "_queue", "_size", "_transport")
 
-    def __init__(self, transport: asyncio.Transport, turn: Turn) -> None:
+    def __init__(self, transport: asyncio.Transport, queue: SendQueue) -> None:
         self._transport = transport
-        self._turn = turn
+        self._queue = queue
         self._parts: list[bytes] = []
         self._size = 0
 
     def add(self, data: bytes) -> None:
-        """Sent at the end of this turn, or at once when it is much."""
+        """Send at the end of this iteration, or at once if more than WRITE_AHEAD_BYTES are collected."""
         size = self._size + len(data)
         if size > WRITE_AHEAD_BYTES:
             self.flush()
@@ -52,7 +52,7 @@ class Outbox:
         self._parts.append(data)
         self._size = size
         if len(self._parts) == 1:
-            self._turn.add(self)
+            self._queue.add(self)
 
     def flush(self) -> None:
         parts = self._parts
@@ -62,6 +62,6 @@ class Outbox:
             self._size = 0
             self._transport.write(data)
 
-    def forget(self) -> None:
+    def drop(self) -> None:
         self._parts.clear()
         self._size = 0

@@ -1,4 +1,4 @@
-"""Who is at the other end of a connection, and whether anybody still is, as the kernel has it."""
+"""The client of a connection and its state, as reported by the kernel."""
 
 import ipaddress
 import os
@@ -8,45 +8,45 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
-_SO_PEERGROUPS = 59  # linux/asm-generic/socket.h; Python has no name for it
-_GROUPS_BYTES = 1024  # the most that Python asks for: 256 groups; beyond them none are known
+_SO_PEERGROUPS = 59  # linux/asm-generic/socket.h; not in the socket module
+_GROUPS_BYTES = 1024  # the maximum of socket.getsockopt: 256 groups; a process with more has none here
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who is at the other end: an address over TCP, a process over a Unix socket."""
+    """The client of a connection: an address over TCP, a process over a Unix socket."""
 
     address: str | None = None
     port: int | None = None
     uid: int | None = None
     gid: int | None = None
     pid: int | None = None
-    groups: frozenset[int] = frozenset()  # supplementary ones
+    groups: frozenset[int] = frozenset()  # supplementary groups
 
     @property
     def network(self) -> str | None:
-        """What counts as one client over TCP: an IPv4 address, or an IPv6 network of 64 bits."""
+        """The network of a TCP client; see `client_network`."""
         return None if self.address is None else client_network(self.address)
 
     @property
     def is_local(self) -> bool:
-        """On this machine, as far as the kernel vouches for it."""
+        """Whether the client is on this machine: on a Unix socket or a loopback address."""
         return self.uid is not None or self.address == "::1" or (self.address or "").startswith("127.")
 
 
-def peer_of(endpoint: Any) -> Peer:
-    """`endpoint` is what the transport calls its socket; uvloop's has no getsockopt, so look through a copy."""
+def get_peer(endpoint: Any) -> Peer:
+    """Return the peer of a transport's socket. That of uvloop has no getsockopt, so a duplicate is used."""
     try:
         with socket.fromfd(endpoint.fileno(), endpoint.family, endpoint.type) as own:
             if own.family == socket.AF_UNIX:
-                return _process(own)
+                return _unix_peer(own)
             address, port, *_ = own.getpeername()
             return Peer(address=address, port=port)
-    except OSError:  # the client is gone already, and perhaps the socket closed
+    except OSError:  # the client has disconnected, or the socket is closed
         return Peer()
 
 
-def _process(own: socket.socket) -> Peer:
+def _unix_peer(own: socket.socket) -> Peer:
     pid, uid, gid = struct.unpack(
         "3i", own.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     )
@@ -58,9 +58,9 @@ def _process(own: socket.socket) -> Peer:
 
 
 def client_network(address: str) -> str:
-    """What counts as one client: an IPv4 address, or an IPv6 network of 64 bits, which one host can have for itself.
+    """Return the network that counts as a single client: an IPv4 address, or an IPv6 network of 64 bits (RFC 6177).
 
-    (RFC 6177.) Other text is returned as it is.
+    Other text is returned unchanged.
     """
     try:
         parsed = ipaddress.ip_address(address)
@@ -75,12 +75,12 @@ def client_network(address: str) -> str:
 
 
 def is_root_or_self(endpoint: Any) -> bool:
-    """Whether the process at the other end of a Unix socket runs as root or as our own user."""
-    return peer_of(endpoint).uid in {0, os.geteuid()}
+    """Return whether the client on a Unix socket runs as root or as the user of this process."""
+    return get_peer(endpoint).uid in {0, os.geteuid()}
 
 
 def has_hung_up(descriptor: int) -> bool:
-    """Whether it has closed both directions, and not only its own."""
+    """Return whether the client has closed both directions of the connection."""
     poll = select.poll()
-    poll.register(descriptor, 0)  # POLLHUP is always told
+    poll.register(descriptor, 0)  # POLLHUP is always reported
     return bool(poll.poll(0))

@@ -1,4 +1,4 @@
-"""What a handler is given: the request, each part of it worked out when it is first asked for."""
+"""The request of a handler; each part is computed when it is first used."""
 
 import json
 import re
@@ -14,60 +14,60 @@ from yarl import URL
 
 from .cookies import parse_cookies
 from .exceptions import HTTPBadRequest, HTTPRequestEntityTooLarge, HTTPUnsupportedMediaType
-from .exchange import Exchange, Link
+from .exchange import Exchange, ExchangeConnection
 from .head import Head
 from .keys import AppKey, ReadKey
-from .peer import Peer, peer_of
+from .peer import Peer, get_peer
 from .response import StreamResponse
 
 MAX_FORM_FIELDS = 1000
 
-# By their names in Python's own table. It knows more, such as punycode, which takes a time that grows with the square
-# of the length, and it remembers for good whatever name it was asked for.
+# The names in Python's table of encodings. `bytes.decode` accepts more: punycode, which takes quadratic time, and
+# unknown names, each of which it keeps in a cache without a limit.
 CHARSETS = frozenset(aliases) | frozenset(aliases.values())
 
 _MEDIA_TYPE = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+/[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-# RFC 9110 section 5.6.6. The standard library's parser takes half a second for a quoted string of semicolons.
+# RFC 9110 section 5.6.6. The parser of the standard library takes half a second for a quoted string of semicolons.
 _PARAMETER = re.compile(r';[ \t]*+([^\s=;"]++)=(?:"((?:[^"\\]|\\.)*+)"|([^\s;"]*+))')
 
 T = TypeVar("T")
 
 
-class Named(Protocol):
-    """A path or pattern that has routes: `routing.Resource`."""
+class ResourceInfo(Protocol):
+    """A path or pattern with routes: `routing.Resource`."""
 
     @property
     def template(self) -> str: ...
     def url_for(self, **values: object) -> URL: ...
 
 
-class Names(Protocol):
-    """The routes with names: `routing.UrlDispatcher`."""
+class NamedResources(Protocol):
+    """The named routes: `routing.UrlDispatcher`."""
 
-    def __getitem__(self, name: str) -> Named: ...
+    def __getitem__(self, name: str) -> ResourceInfo: ...
 
 
 class Serving(Protocol):
-    """What handlers see of their application: `application.Application`."""
+    """The application, as handlers use it: `application.Application`."""
 
     @property
     def client_max_size(self) -> int: ...
     @property
-    def router(self) -> Names: ...
+    def router(self) -> NamedResources: ...
     def __getitem__(self, key: ReadKey[T]) -> T: ...
     def __setitem__(self, key: AppKey[T], value: T) -> None: ...
     def __contains__(self, key: AppKey[Any]) -> bool: ...
 
 
-class Matched(Protocol):
-    """The route that a request led to: `routing.Route`."""
+class RouteInfo(Protocol):
+    """The matched route: `routing.Route`."""
 
     @property
     def method(self) -> str: ...
     @property
     def name(self) -> str | None: ...
     @property
-    def resource(self) -> Named: ...
+    def resource(self) -> ResourceInfo: ...
     @property
     def client_max_size(self) -> int | None: ...
     @property
@@ -75,7 +75,7 @@ class Matched(Protocol):
 
 
 class BodyStream:
-    """The body as it comes: `async for piece in request.content`."""
+    """The body as a stream: `async for piece in request.content`."""
 
     __slots__ = ("_exchange",)
 
@@ -83,7 +83,7 @@ class BodyStream:
         self._exchange = exchange
 
     async def read_piece(self) -> bytes:
-        """What has come, waiting for it if need be; empty at the end. Raises as `Exchange.read_body` does."""
+        """Wait for the next piece; empty at the end. Raises the errors of `Exchange.read_body`."""
         return await self._exchange.read_body()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -92,15 +92,15 @@ class BodyStream:
 
 
 class Request:
-    """One request. Lives until its response is sent."""
+    """One request. It can be used until its response is sent."""
 
-    begun: Exchange | None = None  # its exchange, if anything has asked for it: few requests need one
-    answered_with: StreamResponse | None = None  # if it was answered without one
-    route: Matched | None = None
+    used_exchange: Exchange | None = None  # created at the first use of `exchange`; few requests need it
+    sent_response: StreamResponse | None = None  # without an exchange
+    route: RouteInfo | None = None
     match_info: Mapping[str, Any] = MappingProxyType({})
-    allowed: frozenset[str] = frozenset()  # the methods of this path, when it has no such route
+    allowed: frozenset[str] = frozenset()  # the methods of this path, if it has no route for the method
     _body: bytes | None = None
-    _gathered: bytearray | None = None  # of it, so far
+    _partial_body: bytearray | None = None  # of an interrupted `read`
     _headers: CIMultiDictProxy[str] | None = None
     _cookies: Mapping[str, str] | None = None
     _query: MultiDictProxy[str] | None = None
@@ -108,9 +108,9 @@ class Request:
     _state: SimpleNamespace | None = None
     _url: URL | None = None
 
-    def __init__(self, head: Head, connection: Link, app: Serving) -> None:
+    def __init__(self, head: Head, connection: ExchangeConnection, app: Serving) -> None:
         self.method = head.method
-        self.raw_path = head.path  # as it came, still encoded, without the query
+        self.raw_path = head.path  # percent-encoded, without the query
         self._app = app
         self._connection = connection
         self._head = head
@@ -120,7 +120,7 @@ class Request:
 
     @property
     def app(self) -> Serving:
-        """The application whose route this is; the main one when there is none."""
+        """The application of the route; the main application if there is no route."""
         if self.route is not None and self.route.app is not None:
             return self.route.app
         return self._app
@@ -133,7 +133,7 @@ class Request:
 
     @property
     def state(self) -> SimpleNamespace:
-        """For what middlewares hand to handlers."""
+        """Values that middlewares pass to handlers."""
         if self._state is None:
             self._state = SimpleNamespace()
         return self._state
@@ -144,12 +144,12 @@ class Request:
 
     @property
     def exchange(self) -> Exchange:
-        """Its body and its response on the connection."""
-        if self.begun is None:
-            self.begun = Exchange(self._connection, self._head)
-            self.begun.response = self.answered_with
-            self.begun.finished = self.answered_with is not None
-        return self.begun
+        """The body and the response on the connection."""
+        if self.used_exchange is None:
+            self.used_exchange = Exchange(self._connection, self._head)
+            self.used_exchange.response = self.sent_response
+            self.used_exchange.finished = self.sent_response is not None
+        return self.used_exchange
 
     @property
     def path(self) -> str:
@@ -170,7 +170,7 @@ class Request:
 
     @property
     def host(self) -> str:
-        """From an absolute request target, else from the Host field; may be empty."""
+        """The authority of an absolute request target, otherwise of the Host field; can be empty."""
         return self._head.authority
 
     @property
@@ -187,7 +187,7 @@ class Request:
 
     @property
     def headers(self) -> CIMultiDictProxy[str]:
-        """Names without regard to case; repeated fields are kept apart (`getall`). Bytes are read as Latin-1."""
+        """Fields by case-insensitive name, repeated fields separately (`getall`). Values are decoded as Latin-1."""
         if self._headers is None:
             fields = self._head.fields
             pairs = [(name.decode(), value.strip(b" \t").decode("latin-1")) for name, value in fields]
@@ -202,12 +202,12 @@ class Request:
 
     @property
     def content_length(self) -> int | None:
-        """As declared; None for a chunked body."""
+        """The declared length in bytes; None for a chunked body."""
         return self._head.length
 
     @property
     def content_type(self) -> str:
-        """Without parameters, in small letters; "application/octet-stream" when none is given."""
+        """The media type in lower case, without parameters; by default "application/octet-stream"."""
         kind = self.headers.get("Content-Type", "").partition(";")[0].strip(" \t").lower()
         return kind if _MEDIA_TYPE.fullmatch(kind) else "application/octet-stream"
 
@@ -219,18 +219,18 @@ class Request:
     @property
     def peer(self) -> Peer:
         if self._peer is None:
-            self._peer = peer_of(self._connection.transport.get_extra_info("socket"))
+            self._peer = get_peer(self._connection.transport.get_extra_info("socket"))
         return self._peer
 
     @property
     def local_address(self) -> str | None:
-        """The address that the client has connected to over TCP; None over a Unix socket."""
+        """The address to which the client has connected over TCP; None over a Unix socket."""
         name = self._connection.transport.get_extra_info("sockname")
         return str(name[0]) if isinstance(name, tuple) else None
 
     @property
     def content(self) -> BodyStream:
-        """The body in pieces, without a limit on their sum: the handler's own business then."""
+        """The body in pieces. The handler is responsible for limiting its size."""
         return BodyStream(self.exchange)
 
     @property
@@ -238,31 +238,31 @@ class Request:
         return self._head.length != 0
 
     async def read(self) -> bytes:
-        """The whole body. Raises HTTPRequestEntityTooLarge beyond `client_max_size`, before reading if it can."""
+        """Return the complete body. Raises HTTPRequestEntityTooLarge if it exceeds `client_max_size`."""
         if self._body is None:
-            most = self.client_max_size
-            if self._head.length is not None and self._head.length > most:
+            max_bytes = self.client_max_size
+            if self._head.length is not None and self._head.length > max_bytes:
                 raise HTTPRequestEntityTooLarge
-            # Kept when this is refused or cancelled: who reads again goes on from there.
-            gathered = self._gathered = self._gathered or bytearray()
-            while len(gathered) <= most and (piece := await self.exchange.read_body()):
-                gathered += piece
-            if len(gathered) > most:
+            # A second call continues where the first was cancelled or failed.
+            body = self._partial_body = self._partial_body or bytearray()
+            while len(body) <= max_bytes and (piece := await self.exchange.read_body()):
+                body += piece
+            if len(body) > max_bytes:
                 raise HTTPRequestEntityTooLarge
-            self._body, self._gathered = bytes(gathered), None
+            self._body, self._partial_body = bytes(body), None
         return self._body
 
     async def text(self) -> str:
-        """The body by its charset, UTF-8 if it names none. Raises HTTPBadRequest, HTTPUnsupportedMediaType."""
-        return (await self._decoded())[0]
+        """Return the body, decoded by its charset (default UTF-8). Raises HTTPBadRequest, HTTPUnsupportedMediaType."""
+        return (await self._decode_body())[0]
 
-    async def _decoded(self) -> tuple[str, str]:
-        """The body, and its charset by the name that it has in Python."""
+    async def _decode_body(self) -> tuple[str, str]:
+        """Return the decoded body and the Python name of its charset."""
         body = await self.read()
         charset = normalize_encoding(self.charset or "utf-8").lower()
         try:
             if charset not in CHARSETS:
-                raise LookupError(charset)  # noqa: TRY301 - as if there were none
+                raise LookupError(charset)  # noqa: TRY301 - as for an unknown name
             return body.decode(charset), charset
         except LookupError as error:
             raise HTTPUnsupportedMediaType(text=f"unknown charset {self.charset!r}") from error
@@ -270,7 +270,7 @@ class Request:
             raise HTTPBadRequest(text=f"the body is not {self.charset or 'utf-8'}") from error
 
     async def json(self) -> Any:
-        """Raises HTTPBadRequest when the body is not JSON, as when it is empty."""
+        """Return the parsed body. Raises HTTPBadRequest if it is not JSON."""
         text = await self.text()
         try:
             return json.loads(text)
@@ -278,10 +278,13 @@ class Request:
             raise HTTPBadRequest(text=f"the body is not JSON: {error}") from error
 
     async def form(self) -> MultiDictProxy[str]:
-        """The fields of an application/x-www-form-urlencoded body."""
+        """Return the fields of an application/x-www-form-urlencoded body.
+
+        Raises HTTPUnsupportedMediaType, HTTPBadRequest, and HTTPRequestEntityTooLarge beyond MAX_FORM_FIELDS.
+        """
         if self.content_type != "application/x-www-form-urlencoded":
-            raise HTTPUnsupportedMediaType(text="a form is sent as application/x-www-form-urlencoded")
-        text, charset = await self._decoded()
+            raise HTTPUnsupportedMediaType(text="send the form as application/x-www-form-urlencoded")
+        text, charset = await self._decode_body()
         try:
             pairs = parse_qsl(
                 text,

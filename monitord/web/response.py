@@ -1,8 +1,8 @@
-"""Responses: what a handler returns, checked when it is made, and its head as bytes.
+"""Responses of handlers, checked when they are created, and the encoding of their heads.
 
-`Response` holds its whole body. `StreamResponse` is written piece by piece, by the handler (`prepare`, `write`,
-`write_eof`) or from an async iterator. Sending changes nothing in a `Response`, so one object can be sent many
-times. Fields that frame the message belong to the framework: they are computed, and setting them by hand is an error.
+`Response` contains its complete body. `StreamResponse` is written in pieces, by the handler (`prepare`, `write`,
+`write_eof`) or from an async iterator. Sending does not change a `Response`, so one object can be sent several
+times. The framework computes the fields that frame the message; setting them is an error.
 """
 
 import json.encoder
@@ -20,53 +20,53 @@ from .headers import Headers, HeaderSource, check_field, check_text
 
 REASONS: dict[int, str] = {status.value: status.phrase for status in HTTPStatus}
 
-MAX_CONTENT_TYPES = 256  # that are remembered as checked
-MAX_BARE_HEADS = 256
+MAX_CONTENT_TYPES = 256  # of which is known that they are valid
+MAX_DEFAULT_HEADS = 256
 
 BODILESS = frozenset({204, 304})
-JOINED_BODY_BYTES = 64 * 1024  # up to here a copy is cheaper than a second write
+JOINED_BODY_BYTES = 64 * 1024  # up to this size, copying is cheaper than a second write
 
-# Whose answers look the same whatever was asked. RFC 9110 section 15.3.6: 205 has no body, whatever it is given.
-_ALIKE = frozenset(status for status in REASONS if status >= 200) - BODILESS - {205}  # noqa: PLR2004 - the final ones
+# The framing of these does not depend on the status. RFC 9110 section 15.3.6: 205 never has a body.
+_REGULAR_STATUSES = frozenset(status for status in REASONS if status >= 200) - BODILESS - {205}  # noqa: PLR2004 - the final ones
 
 
 PLAIN_TEXT = "text/plain; charset=utf-8"
 _CHARSET = re.compile(r';\s*charset\s*=\s*"?([^\s;"]+)', re.IGNORECASE)  # RFC 9110 section 8.3.2
 
 
-class ClientGone(ConnectionResetError):  # noqa: N818 - a field, not a failure
-    """The client left, or takes nothing of what is sent to it: there is nobody to answer."""
+class ClientGone(ConnectionResetError):  # noqa: N818 - an event rather than an error
+    """The client has disconnected, or does not receive what is sent to it."""
 
 
 def _check_status(status: int) -> None:
-    if not 200 <= status <= 599:  # noqa: PLR2004 - interim responses are the framework's
-        raise ValueError(f"{status} is not the status of a final response")
+    if not 200 <= status <= 599:  # noqa: PLR2004 - the framework sends interim responses
+        raise ValueError(f"{status} is not the status of a final response; use 200 to 599")
 
 
-class Outlet(Protocol):
-    """Where a response goes: the exchange that its request belongs to."""
+class ResponseChannel(Protocol):
+    """The exchange of a request, as its response uses it."""
 
     @property
     def sends_body(self) -> bool: ...
-    def send_whole(self, response: "Response") -> None: ...
+    def send_complete(self, response: "Response") -> None: ...
     async def start(self, response: "StreamResponse") -> None: ...
     async def write(self, data: bytes) -> None: ...
     def finish(self) -> None: ...
 
 
-class Asked(Protocol):
-    """What a response needs to know of the request that it answers."""
+class RequestInfo(Protocol):
+    """A request, as its response uses it."""
 
     @property
     def method(self) -> str: ...
     @property
     def headers(self) -> CIMultiDictProxy[str]: ...
     @property
-    def exchange(self) -> Outlet: ...
+    def exchange(self) -> ResponseChannel: ...
 
 
 class StreamResponse:
-    """A response whose body is not known as a whole when it begins."""
+    """A response whose body is sent in pieces."""
 
     status = 200
     _reason: str | None = None
@@ -74,10 +74,10 @@ class StreamResponse:
     _content_type: str | None = "application/octet-stream"
     _cookies: dict[tuple[str, str, str], str] | None = None
     forces_close = False
-    _is_bare = True  # nothing is sent besides what every response has
-    _request: Asked | None = None
+    _has_default_fields = True  # no other fields than Content-Length, Content-Type and Date
+    _request: RequestInfo | None = None
     _source: AsyncIterator[bytes] | None = None
-    ends_with_server = False  # whether a server that stops ends it at once, as it has no end of its own
+    ends_with_server = False  # whether a stopping server ends it at once, because it has no end
     content_length: int | None = None
 
     def __init__(
@@ -89,7 +89,10 @@ class StreamResponse:
         headers: HeaderSource | None = None,
         content_type: str | None = None,
     ) -> None:
-        """`body`, if given, is iterated by the framework, unless the request was HEAD."""
+        """The framework iterates over `body`, unless the request is HEAD.
+
+        Raises ValueError for a status, reason, content type or header that a response cannot have.
+        """
         self._source = body
         self._set(status, reason, headers, content_type)
 
@@ -99,11 +102,11 @@ class StreamResponse:
         if status != 200 or reason is not None:  # noqa: PLR2004 - the default
             self.set_status(status, reason)
         if headers is not None:
-            self._is_bare = False
+            self._has_default_fields = False
             self._headers = Headers(headers)
             if "Content-Type" in self._headers:
                 if content_type is not None:
-                    raise ValueError("content_type is given twice, as an argument and among the headers")
+                    raise ValueError("content_type is given twice; remove it from the headers")
                 content_type = self._headers.popone("Content-Type")
         if content_type is not None:
             self.content_type = content_type
@@ -116,20 +119,20 @@ class StreamResponse:
         _check_status(status)
         if reason is not None:
             check_text("a reason phrase", reason)
-            self._is_bare = False
+            self._has_default_fields = False
         self.status = status
         self._reason = reason
 
     @property
     def headers(self) -> Headers:
         if self._headers is None:
-            self._is_bare = False
+            self._has_default_fields = False
             self._headers = Headers()
         return self._headers
 
     @property
     def content_type(self) -> str | None:
-        """The whole field value, parameters included; None sends no Content-Type."""
+        """The complete field value with its parameters; with None, Content-Type is not sent."""
         return self._content_type
 
     @content_type.setter
@@ -141,7 +144,7 @@ class StreamResponse:
         self._content_type = value
 
     def add_header(self, name: str, value: str) -> None:
-        """Add a field beside those of the same name. Content-Type, of which there is one, is replaced."""
+        """Add a field, also if its name is present. Content-Type is replaced."""
         if name.lower() == "content-type":
             self.content_type = value
         else:
@@ -150,7 +153,7 @@ class StreamResponse:
     def force_close(self) -> None:
         """Close the connection after this response."""
         self.forces_close = True
-        self._is_bare = False
+        self._has_default_fields = False
 
     def set_cookie(
         self,
@@ -165,7 +168,7 @@ class StreamResponse:
         samesite: str | None = None,
     ) -> None:
         if self._cookies is None:
-            self._is_bare = False
+            self._has_default_fields = False
             self._cookies = {}
         self._cookies[name, domain or "", path] = cookie_field(
             name, value, max_age_s=max_age_s, path=path, domain=domain,
@@ -176,7 +179,7 @@ class StreamResponse:
         self.set_cookie(name, "", max_age_s=0, path=path, domain=domain)
 
     def encode_head(self, length: int | None, framing: str) -> bytes:
-        """Status line and fields. `framing` holds further lines that frame the message, each with its CR LF."""
+        """Return status line and fields. `framing` contains more lines that frame the message, each with its CR LF."""
         now_s = time()
         if not _second_begins_s <= now_s < _second_ends_s:
             _begin_second(now_s)
@@ -198,11 +201,11 @@ class StreamResponse:
 
     @property
     def prepared(self) -> bool:
-        """Whether the head is out: then status and headers can change no more."""
+        """Whether the head has been sent: status and headers can no longer change."""
         return self._request is not None
 
-    async def prepare(self, request: Asked) -> None:
-        """Send the head. May be called twice for one request."""
+    async def prepare(self, request: RequestInfo) -> None:
+        """Send the head. A second call for the same request has no effect."""
         if self._request is None:
             await request.exchange.start(self)
             self._request = request
@@ -210,22 +213,22 @@ class StreamResponse:
             raise RuntimeError("this response belongs to another request")
 
     async def write(self, data: bytes) -> None:
-        """Send a piece of the body; waits while the client reads too slowly. Under HEAD nothing is sent.
+        """Send a piece of the body, and wait while the client receives too slowly. For HEAD, nothing is sent.
 
-        Raises ClientGone when there is nobody to send to, ValueError beyond the declared content_length.
+        Raises ClientGone if the client has disconnected, ValueError if `content_length` would be exceeded.
         """
         if self._request is None:
-            raise RuntimeError("write() comes after prepare()")
+            raise RuntimeError("write() was called before prepare()")
         await self._request.exchange.write(data)
 
     async def write_eof(self) -> None:
-        """End the body. May be called twice. Raises ValueError when less than content_length was written."""
+        """End the body. A second call has no effect. Raises ValueError if `content_length` has not been reached."""
         if self._request is None:
-            raise RuntimeError("write_eof() comes after prepare()")
+            raise RuntimeError("write_eof() was called before prepare()")
         self._request.exchange.finish()
 
-    async def send(self, request: Asked) -> None:
-        """Called by the framework: send all that the handler has not sent."""
+    async def send(self, request: RequestInfo) -> None:
+        """Send everything that the handler has not sent. Called by the framework."""
         source = self._source
         try:
             await self.prepare(request)
@@ -233,18 +236,18 @@ class StreamResponse:
                 async for piece in source:
                     await self.write(piece)
         finally:
-            await close_source(source)
+            await close_iterator(source)
         await self.write_eof()
 
 
-async def close_source(source: object) -> None:
-    """Generators hold something until they are closed; not every iterator can be."""
+async def close_iterator(source: object) -> None:
+    """Close an async generator; other iterators have no such method."""
     if (close := getattr(source, "aclose", None)) is not None:
         await close()
 
 
 class Response(StreamResponse):
-    """A response with its whole body: text, bytes or nothing."""
+    """A response with its complete body: text, bytes or none."""
 
     def __init__(
         self,
@@ -257,12 +260,12 @@ class Response(StreamResponse):
         reason: str | None = None,
         charset: str | None = None,
     ) -> None:
-        """Text is encoded as `charset`, or as the charset that `content_type` names, or as UTF-8.
+        """Text is encoded in `charset`, in the charset of `content_type`, or in UTF-8.
 
         Raises ValueError for a status, reason, content type or header that a response cannot have.
         """
         if text is not None and body is not None:
-            raise ValueError("give body or text, not both")
+            raise ValueError("body and text are both given; use one of them")
         if isinstance(body, (bytes, bytearray, memoryview)):
             self.body = bytes(body)
         elif isinstance(content := body if text is None else text, str):
@@ -278,14 +281,14 @@ class Response(StreamResponse):
             self.body = b""
             self._content_type = None
         else:
-            raise TypeError(f"a body is text or bytes, not {type(body).__name__}")
+            raise TypeError(f"a body must be str or bytes, not {type(body).__name__}")
         if status == 200 and reason is None and headers is None and content_type in _content_types:  # noqa: PLR2004 - the default
             self._content_type = content_type
         else:
             self._set(status, reason, headers, content_type)
 
     def add_body(self, data: bytes | str) -> None:
-        """Append to the body. Text is encoded as UTF-8, and makes a response without a type text/plain."""
+        """Append to the body. Text is encoded as UTF-8. A response without a content type becomes text/plain."""
         if isinstance(data, str):
             data = data.encode()
             if self._content_type is None:
@@ -298,35 +301,37 @@ class Response(StreamResponse):
     def text(self) -> str:
         return self.body.decode()
 
-    def encode_whole(self) -> bytes | None:
-        """Head and body, for a request that does not frame the response (`Head.frames_response`).
+    def encode(self) -> bytes | None:
+        """Return head and body, for a request that does not frame the response (`Head.frames_response`).
 
-        None if this response has a framing that `Exchange` decides about.
+        None if `Exchange` has to decide about the framing.
         """
-        body, is_bare = self.body, self._is_bare
+        body, is_bare = self.body, self._has_default_fields
         key = self.status, self._content_type, len(body)
-        if is_bare and _second_begins_s <= time() < _second_ends_s and (head := _bare_heads.get(key)):
+        if is_bare and _second_begins_s <= time() < _second_ends_s and (head := _default_heads.get(key)):
             return head + body
-        if self.status not in _ALIKE or self.forces_close or len(body) > JOINED_BODY_BYTES:
+        if self.status not in _REGULAR_STATUSES or self.forces_close or len(body) > JOINED_BODY_BYTES:
             return None
         head = self.encode_head(len(body), "")
-        if is_bare and len(_bare_heads) < MAX_BARE_HEADS:
-            _bare_heads[key] = head
+        if is_bare and len(_default_heads) < MAX_DEFAULT_HEADS:
+            _default_heads[key] = head
         return head + body
 
-    async def send(self, request: Asked) -> None:
-        request.exchange.send_whole(self)
+    async def send(self, request: RequestInfo) -> None:
+        request.exchange.send_complete(self)
 
-    async def prepare(self, request: Asked) -> None:  # noqa: ARG002 - refused for every one
-        raise RuntimeError("a Response is returned whole; what is written in pieces is a StreamResponse")
+    async def prepare(self, request: RequestInfo) -> None:  # noqa: ARG002 - never supported
+        raise RuntimeError(
+            "a Response is sent by returning it; use a StreamResponse to write a body in pieces"
+        )
 
 
 def _encoded(text: str, content_type: str, charset: str | None) -> tuple[bytes, str]:
-    """A text as bytes, and its content type with the charset. Raises ValueError where two charsets are given."""
+    """Return the encoded text and the content type with its charset. Raises ValueError if two charsets are given."""
     named = _CHARSET.search(content_type)
     if named is not None and charset is not None and named[1].lower() != charset.lower():
         raise ValueError(
-            f"content_type names the charset {named[1]} and charset= says {charset}; give one of them"
+            f"content_type has the charset {named[1]}, but charset is {charset}; remove one of them"
         )
     encoding = named[1] if named is not None else charset or "utf-8"
     if named is None and (charset is not None or content_type.startswith("text/")):
@@ -338,9 +343,9 @@ def _encoded(text: str, content_type: str, charset: str | None) -> tuple[bytes, 
 
 
 def _json_encoder() -> Callable[[Any], str]:
-    """What json.dumps does by default, without building its encoder anew for each answer.
+    """Return a function equal to json.dumps without options, which creates its encoder only once.
 
-    It has no marks for circular data, which is a RecursionError then, and so no state that threads would share.
+    It does not detect circular data, which raises RecursionError, and therefore has no state that threads would share.
     """
     make = getattr(json.encoder, "c_make_encoder", None)
     if make is None:  # an interpreter without the C part
@@ -365,9 +370,9 @@ def json_response(
 ) -> Response:
     body = dumps(data).encode()
     if status == 200 and reason is None and headers is None and content_type in _content_types:  # noqa: PLR2004 - the default
-        response = Response.__new__(Response)  # what the constructor would do
+        response = Response.__new__(Response)  # the constructor would do the same in twice the time
         response.body = body
-        response._content_type = content_type  # noqa: SLF001 - one of ours
+        response._content_type = content_type  # noqa: SLF001 - same module
         return response
     return Response(body=body, status=status, reason=reason, headers=headers, content_type=content_type)
 
@@ -376,15 +381,15 @@ def html_response(text: str, *, status: int = 200, headers: HeaderSource | None 
     return Response(text=text, status=status, headers=headers, content_type="text/html")
 
 
-_content_types: set[str] = set()  # that have been checked
-_bare_heads: dict[tuple[int, str | None, int], bytes] = {}  # of `encode_whole`, with the present date
+_content_types: set[str] = set()  # that are known to be valid
+_default_heads: dict[tuple[int, str | None, int], bytes] = {}  # of `encode`, with the current date
 _date = ""
-_second_begins_s = _second_ends_s = 0.0  # those of the second that it names
+_second_begins_s = _second_ends_s = 0.0  # the second of `_date`
 
 
 def _begin_second(now_s: float) -> None:
-    global _date, _second_begins_s, _second_ends_s  # noqa: PLW0603 - one value for the process
+    global _date, _second_begins_s, _second_ends_s  # noqa: PLW0603 - shared by the process
     _second_begins_s = float(int(now_s))
     _second_ends_s = _second_begins_s + 1
     _date = formatdate(now_s, usegmt=True)
-    _bare_heads.clear()
+    _default_heads.clear()

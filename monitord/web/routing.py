@@ -1,15 +1,15 @@
-"""From method and path to a route: literal paths by one dictionary, patterns by a short list for each prefix.
+"""Routing: literal paths in a dictionary, patterns in a list for each literal prefix.
 
-A path is matched in its canonical percent-encoded form, so `%2F` stays apart from `/`, and what a pattern
-captures is decoded once, afterwards. A literal path goes before a pattern; of patterns the one with the longer literal
-beginning goes first, then the one added first. What could never be reached, or would answer for
-something else, is an error when it is added.
+A path is matched in its canonical percent-encoding, so `%2F` differs from `/`, and the captured values are decoded
+once, afterwards. A literal path takes precedence over a pattern; among patterns, the longer literal prefix takes
+precedence, then the pattern that was added first. Adding a route that could never be reached is an error.
 """
 
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 from urllib.parse import quote, unquote
 from uuid import UUID
@@ -25,14 +25,14 @@ H = TypeVar("H", bound=Handler)
 
 _PATH_SAFE = "/!$&'()*+,;=:@-._~"
 _CANONICAL = re.compile(r"[0-9A-Za-z/!$&'()*+,;=:@\-._~]*")
-# Of a template: text, a parameter whose pattern may have braces of its own ({name:[0-9]{3}}), or a stray brace.
+# Parts of a template: text, a parameter whose pattern can contain braces ({name:[0-9]{3}}), or an unmatched brace.
 _PART = re.compile(
     r"(?P<text>[^{}]+)|\{(?P<name>[^{}:]*)(?::(?P<kind>(?:[^{}]|\{[^{}]*\})*))?\}|[{}]", re.DOTALL
 )
 
 
 class Converter(NamedTuple):
-    """What a parameter matches, and what it becomes. `wider` names the converters that match all of it too."""
+    """The pattern and the type of a parameter. `wider` contains the converters that match all of its values."""
 
     pattern: str
     convert: Callable[[str], Any]
@@ -51,7 +51,7 @@ CONVERTERS: dict[str, Converter] = {
 
 
 def canonical_path(path: str) -> str:
-    """The one spelling of a raw path under which it is looked up."""
+    """Return the canonical percent-encoding of a path."""
     if _CANONICAL.fullmatch(path):
         return path
     return "/".join(quote(unquote(part, errors="strict"), safe=_PATH_SAFE[1:]) for part in path.split("/"))
@@ -59,7 +59,7 @@ def canonical_path(path: str) -> str:
 
 @dataclass(slots=True)
 class Route:
-    """One handler for one method of one resource. `call` is the handler inside its middlewares."""
+    """A handler for a method of a resource. `call` is the handler inside its middlewares."""
 
     method: str
     resource: "Resource"
@@ -75,13 +75,13 @@ class Route:
 
 @dataclass(slots=True)
 class Resource:
-    """One path or pattern, with its routes by method."""
+    """A path or pattern with its routes by method."""
 
     template: str
     parts: "tuple[str | Parameter, ...]"
     router: "UrlDispatcher"
     routes: dict[str, Route] = field(default_factory=dict)
-    matches: "dict[str, Match]" = field(default_factory=dict)  # of a literal path: made once
+    matches: "dict[str, Match]" = field(default_factory=dict)  # of a literal path
     _pattern: re.Pattern[str] | None = None
 
     @property
@@ -89,23 +89,23 @@ class Resource:
         return all(isinstance(part, str) for part in self.parts)
 
     def match(self, path: str) -> re.Match[str] | None:
-        # Compiled at the first use: half a millisecond each, and those of a mounted application are never used.
+        # Compiled at the first use: it takes half a millisecond, and those of a mounted application are never used.
         if self._pattern is None:
             self._pattern = re.compile("/".join(map(_expression, _segments(self.parts))), re.DOTALL)
         return self._pattern.fullmatch(path)
 
     @property
     def literal_prefix(self) -> str:
-        """What every path of this resource begins with, up to a slash."""
+        """The literal beginning of every path of this resource, up to a slash."""
         first = self.parts[0] if self.parts and isinstance(self.parts[0], str) else ""
         return first if self.is_literal else first[: first.rfind("/") + 1]
 
     def url_for(self, **values: object) -> URL:
-        """The path with these parameters; a query is added with yarl's `with_query`."""
+        """Return the path with these parameters. Raises TypeError for other names, ValueError for invalid values."""
         parameters = [part for part in self.parts if isinstance(part, Parameter)]
         if {part.name for part in parameters} != set(values):
             raise TypeError(
-                f"{self.template} takes {', '.join(part.name for part in parameters) or 'no parameters'}"
+                f"{self.template} requires {', '.join(part.name for part in parameters) or 'no parameters'}"
             )
         path = self.router.prefix
         for part in self.parts:
@@ -115,21 +115,21 @@ class Resource:
             safe = _PATH_SAFE if part.converter == "path" else _PATH_SAFE[1:]
             text = quote(str(values[part.name]), safe=safe)
             if not re.fullmatch(part.pattern, text):
-                raise ValueError(f"{self.template}: {values[part.name]!r} does not fit {part.name}")
+                raise ValueError(f"{self.template}: {values[part.name]!r} does not match {{{part.name}}}")
             path += text
         return URL.build(path=path, encoded=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A variable part of a path. `converter` is "" for a regular expression of the user's own."""
+    """A variable part of a path. `converter` is "" for a regular expression of the application."""
 
     name: str
     converter: str
     pattern: str
 
     def covers(self, other: "Parameter") -> bool:
-        """Whether all that `other` matches is matched by this."""
+        """Return whether this matches everything that `other` matches."""
         if other.converter and self.converter:
             return self.converter in CONVERTERS[other.converter].wider
         return self.pattern == other.pattern or (self.converter == "path")
@@ -139,9 +139,9 @@ Parts = tuple[str | Parameter, ...]
 
 
 def parse_template(template: str) -> Parts:
-    """Raises ValueError that says what is wrong with the template."""
+    """Split a template into its parts. Raises ValueError if it is invalid."""
     if not template.startswith("/"):
-        raise ValueError(f"{template!r}: a path begins with a slash")
+        raise ValueError(f"{template!r}: a path must begin with a slash")
     parts: list[str | Parameter] = []
     names: set[str] = set()
     for found in _PART.finditer(template):
@@ -149,9 +149,11 @@ def parse_template(template: str) -> Parts:
         if text is not None:
             parts.append(_literal(text))
         elif name is None:
-            raise ValueError(f"{template!r}: the brace at {found.start()} has no partner")
+            raise ValueError(f"{template!r}: the brace at position {found.start()} has no counterpart")
         elif not name.isidentifier() or name in names:
-            raise ValueError(f"{template!r}: {name!r} is {'there twice' if name in names else 'not a name'}")
+            raise ValueError(
+                f"{template!r}: {name!r} is {'repeated' if name in names else 'not an identifier'}"
+            )
         else:
             names.add(name)
             parts.append(_parameter(template, name, kind or "str"))
@@ -160,7 +162,7 @@ def parse_template(template: str) -> Parts:
 
 def _literal(text: str) -> str:
     if "?" in text or "#" in text or "\0" in text:
-        raise ValueError(f"{text!r} cannot be part of a path")
+        raise ValueError(f"{text!r}: a path cannot contain ?, # or NUL")
     return canonical_path(text)
 
 
@@ -168,56 +170,56 @@ def _parameter(template: str, name: str, kind: str) -> Parameter:
     if kind in CONVERTERS:
         return Parameter(name, kind, CONVERTERS[kind].pattern)
     try:
-        pattern = re.compile(f"(?:{kind})")  # as it will stand inside a longer one
+        pattern = re.compile(f"(?:{kind})")  # as a part of a longer pattern
     except re.error as error:
         raise ValueError(f"{template!r}: {kind!r} is neither a converter nor a pattern: {error}") from error
     if pattern.groups:
-        raise ValueError(f"{template!r}: write (?:…) for a group in {kind!r}")
+        raise ValueError(f"{template!r}: {kind!r} has a group; write (?:…)")
     if re.fullmatch(r"[a-z]+", kind):
-        raise ValueError(f"{template!r}: there is no converter {kind!r}; known are {', '.join(CONVERTERS)}")
+        raise ValueError(f"{template!r}: unknown converter {kind!r}; use {', '.join(CONVERTERS)}")
     return Parameter(name, "", kind)
 
 
 def _segments(parts: Parts) -> list[Parts]:
-    """The same, cut at each slash."""
+    """Split the parts at each slash."""
     segments: list[Parts] = [()]
     for part in parts:
-        first, *more = part.split("/") if isinstance(part, str) else [part]
+        first, *others = part.split("/") if isinstance(part, str) else [part]
         segments[-1] += (first,)
-        segments += [(one,) for one in more]
+        segments += [(other,) for other in others]
     return segments
 
 
 def _expression(segment: Parts) -> str:
-    found = [
-        f"(?P<{one.name}>{one.pattern})" if isinstance(one, Parameter) else re.escape(one) for one in segment
-    ]
-    whole = "".join(found)
-    if any(isinstance(one, Parameter) and one.converter in {"", "path"} for one in segment):
-        return whole
-    # Nothing here matches a slash, so what follows is no reason to try it in another way: {a}.{b}.{c} on thousands of
-    # dots would take minutes of that.
-    return f"(?>{whole}(?=/|\\Z))"
+    expression = "".join(
+        f"(?P<{part.name}>{part.pattern})" if isinstance(part, Parameter) else re.escape(part)
+        for part in segment
+    )
+    if any(isinstance(part, Parameter) and part.converter in {"", "path"} for part in segment):
+        return expression
+    # No part matches a slash, so a segment never has to be matched in another way because of the next segments. Without
+    # the atomic group, {a}.{b}.{c} would take minutes on a path with thousands of dots.
+    return f"(?>{expression}(?=/|\\Z))"
 
 
 class Match(NamedTuple):
-    """What a path led to: a route with its parameters, or none and the methods that would have had one."""
+    """The result of routing: a route with its parameters, or None with the methods that have a route."""
 
     route: Route | None
     parameters: Mapping[str, Any]
     allowed: frozenset[str]
 
 
-class Add(Protocol):
-    """`add_post` and its like: `add_route` with the method given."""
+class AddRoute(Protocol):
+    """`add_post` and so on: `add_route` for one method."""
 
     def __call__(
         self, path: str, handler: Handler, *, name: str | None = None, client_max_size: int | None = None
     ) -> Route: ...
 
 
-class Decorate(Protocol):
-    """`post` and its like: `route` with the method given."""
+class RouteDecorator(Protocol):
+    """`post` and so on: `route` for one method."""
 
     def __call__(
         self, path: str, *, name: str | None = None, client_max_size: int | None = None
@@ -225,12 +227,12 @@ class Decorate(Protocol):
 
 
 class UrlDispatcher:
-    """The routes of an application; changed until it starts, read only from then on."""
+    """The routes of an application. They are frozen when it starts."""
 
     def __init__(self) -> None:
         self._literal: dict[str, Resource] = {}
         self._patterns: dict[str, list[Resource]] = {}
-        self._longest_prefix = 0  # of these; no path has to be taken apart beyond it
+        self._longest_prefix = 0  # of the patterns
         self._named: dict[str, Resource] = {}
         self.get = self._decorating("GET")
         self.add_head, self.head = self._adding("HEAD"), self._decorating("HEAD")
@@ -246,7 +248,7 @@ class UrlDispatcher:
         return self._named[name]
 
     def __iter__(self) -> Iterator[Route]:
-        for resource in (*self._literal.values(), *(one for some in self._patterns.values() for one in some)):
+        for resource in chain(self._literal.values(), *self._patterns.values()):
             yield from resource.routes.values()
 
     def add_route(
@@ -258,59 +260,59 @@ class UrlDispatcher:
         name: str | None = None,
         client_max_size: int | None = None,
     ) -> Route:
-        """Raises ValueError for a bad path, and for a route that another one stands in the way of."""
+        """Raises ValueError for an invalid path, a duplicate, or a route that is unreachable because of another."""
         if self.frozen:
-            raise RuntimeError("the application has started; routes are added before that")
+            raise RuntimeError("the application has started; add routes before")
         if method not in METHODS.values():
-            raise ValueError(f"{method!r} is not a method that is served; {', '.join(METHODS.values())} are")
+            raise ValueError(f"{method!r} is not a supported method; use {', '.join(METHODS.values())}")
         resource = self._resource(path)
         if method in resource.routes:
-            raise ValueError(f"{method} {path} is there already, as {resource.template}")
+            raise ValueError(f"{method} {path} already exists as {resource.template}")
         if name is not None and self._named.setdefault(name, resource) is not resource:
-            raise ValueError(f"the name {name!r} is taken by {self._named[name].template}")
+            raise ValueError(f"the name {name!r} is already used by {self._named[name].template}")
         route = Route(method, resource, handler, name, client_max_size)
         self._check_reachable(route)
         resource.routes[method] = route
         resource.matches[method] = Match(route, Request.match_info, frozenset())
         return route
 
-    def _adding(self, method: str) -> Add:
-        return cast(Add, partial(self.add_route, method))
+    def _adding(self, method: str) -> AddRoute:
+        return cast(AddRoute, partial(self.add_route, method))
 
-    def _decorating(self, method: str) -> Decorate:
-        return cast(Decorate, partial(self.route, method))
+    def _decorating(self, method: str) -> RouteDecorator:
+        return cast(RouteDecorator, partial(self.route, method))
 
     def _resource(self, path: str) -> Resource:
         parts = parse_template(path)
         new = Resource(path, parts, self)
         if new.is_literal:
             return self._literal.setdefault("".join(map(str, parts)), new)
-        rivals = self._patterns.setdefault(new.literal_prefix, [])
+        resources = self._patterns.setdefault(new.literal_prefix, [])
         self._longest_prefix = max(self._longest_prefix, len(new.literal_prefix))
-        for rival in rivals:
-            if rival.parts == parts:
-                return rival
-        rivals.append(new)
+        for resource in resources:
+            if resource.parts == parts:
+                return resource
+        resources.append(new)
         return new
 
     def _check_reachable(self, route: Route) -> None:
         first = None
-        for rival in self._patterns.get(route.resource.literal_prefix, ()):
-            if rival is route.resource:
-                first = rival
-            elif route.method not in rival.routes:
+        for resource in self._patterns.get(route.resource.literal_prefix, ()):
+            if resource is route.resource:
+                first = resource
+            elif route.method not in resource.routes:
                 continue
-            elif first is None and _covers_all(rival, route.resource):
+            elif first is None and _covers_all(resource, route.resource):
                 raise ValueError(
-                    f"{route.method} {route.resource.template} is never reached, for {rival.template}"
+                    f"{route.method} {route.resource.template} is unreachable because of {resource.template}"
                 )
-            elif first is not None and _covers_all(first, rival):
+            elif first is not None and _covers_all(first, resource):
                 raise ValueError(
-                    f"{route.method} {rival.template} would never be reached, for {first.template}"
+                    f"{route.method} {resource.template} would be unreachable because of {first.template}"
                 )
 
     def resolve(self, method: str, path: str) -> Match:
-        """`path` as it came, without the query; it must decode (head.py sees to that)."""
+        """`path` is percent-encoded and without the query; head.py has checked its encoding."""
         resource = self._literal.get(path)
         if resource is None:
             path = canonical_path(path)
@@ -351,10 +353,10 @@ class UrlDispatcher:
     def route(
         self, method: str, path: str, *, name: str | None = None, client_max_size: int | None = None
     ) -> Callable[[H], H]:
-        """As a decorator; a GET answers HEAD as well."""
+        """Decorate a handler with a route. GET also adds HEAD."""
 
         def add(handler: H) -> H:
-            adding: Add = self.add_get if method == "GET" else self._adding(method)
+            adding: AddRoute = self.add_get if method == "GET" else self._adding(method)
             adding(path, handler, name=name, client_max_size=client_max_size)
             return handler
 
@@ -363,8 +365,8 @@ class UrlDispatcher:
 
 def _covers_all(wide: Resource, narrow: Resource) -> bool:
     return len(wide.parts) == len(narrow.parts) and all(
-        one == other or (isinstance(one, Parameter) and isinstance(other, Parameter) and one.covers(other))
-        for one, other in zip(wide.parts, narrow.parts, strict=True)
+        part == other or (isinstance(part, Parameter) and isinstance(other, Parameter) and part.covers(other))
+        for part, other in zip(wide.parts, narrow.parts, strict=True)
     )
 
 

@@ -1,4 +1,4 @@
-"""`run_app`: an application as a whole process. SIGTERM and SIGINT stop it in good order; a second one hurries."""
+"""`run_app`: run an application as a process until SIGTERM or SIGINT."""
 
 import asyncio
 import os
@@ -25,11 +25,12 @@ def run_app(
     sockets: Iterable[socket.socket] = (),
     limits: Limits | None = None,
     grace_s: float = GRACE_S,
-    print: Callable[[str], None] | None = print,  # noqa: A002 - the name it has in aiohttp.web
+    print: Callable[[str], None] | None = print,  # noqa: A002 - as in aiohttp.web
 ) -> None:
-    """Serve until SIGTERM or SIGINT. With nothing to listen on given, it is port 8080 of the loopback.
+    """Serve until SIGTERM or SIGINT, by default on port 8080 of the loopback addresses.
 
-    `print` is called once with the addresses, when requests are accepted; None prints nothing.
+    The first signal shuts down, a second ends the grace period. `print` is called with the addresses when the server
+    listens; None prints nothing.
     """
     sockets = list(sockets)
     if port is None and (host is not None or (path is None and not sockets)):
@@ -47,9 +48,9 @@ async def _serve(server: Server, announce: Callable[[str], None] | None) -> None
 
     def on_signal() -> None:
         if stop.is_set():
-            server.hurry()
+            server.end_grace()
         elif starting is not None:
-            starting.cancel()  # what the start has done is undone then
+            starting.cancel()  # undoes the completed steps
         stop.set()
 
     loop = asyncio.get_running_loop()
@@ -60,7 +61,7 @@ async def _serve(server: Server, announce: Callable[[str], None] | None) -> None
             starting = None
             if announce is not None:
                 announce(f"Listening on {', '.join(server.addresses)} (stop with Ctrl+C)")
-                sys.stdout.flush()  # into a pipe it would come at the end
+                sys.stdout.flush()  # a pipe is buffered
             await stop.wait()
     except asyncio.CancelledError:
         if not stop.is_set():

@@ -1,13 +1,13 @@
-"""Listening, and stopping in good order: sockets of any kind in, connections counted, nothing left behind.
+"""The server: listening sockets, admission of connections, and orderly shutdown.
 
-Embedded in a daemon:
+In a program with its own event loop:
 
-    async with Server(app, sockets=passed_by_systemd):
+    async with Server(app, sockets=sockets_from_systemd):
         await stop.wait()
 
-It installs no signal handlers. A socket handed in is closed at the end, but its file stays: it belongs to whoever bound
-it. On leaving: stop accepting; close idle connections; run on_shutdown; give busy ones their time, marking
-their answers `Connection: close`; cancel what is left; clean up.
+The server installs no signal handlers. Sockets that were passed in are closed at the end, but their files remain.
+Shutdown: stop accepting; close idle connections; run on_shutdown; let running requests finish within the grace period,
+with `Connection: close`; cancel the rest; clean up.
 """
 
 import asyncio
@@ -26,21 +26,21 @@ from typing import Any, Self
 from .application import Application
 from .connection import Connection
 from .limits import Limits
-from .outbox import Turn
+from .outbox import SendQueue
 from .peer import client_network, is_root_or_self
-from .tasks import Starter
+from .tasks import TaskStarter
 
 BACKLOG = 1024
 GRACE_S = 10.0
-CANCEL_S = 2.0  # for handlers that do something on being cancelled
-REFUSALS = 100  # connections beyond the limits that are told so at the same time; more are dropped
-WARN_EVERY_S = 60.0  # of refused connections
+CANCEL_S = 2.0  # for handlers that clean up when they are cancelled
+MAX_REFUSALS = 100  # connections beyond the limits that receive a 503 at the same time; more are aborted
+WARN_EVERY_S = 60.0  # about refused connections
 
 _log = logging.getLogger(__name__)
 
 
 class Server:
-    """Serves one application on any number of sockets. Used once."""
+    """Serves one application on any number of sockets. It can be started once."""
 
     def __init__(
         self,
@@ -55,16 +55,16 @@ class Server:
         limits: Limits | None = None,
         grace_s: float = GRACE_S,
     ) -> None:
-        """Listens on `host` and `port`, on the Unix socket `path` with `mode` and `group`, and on `sockets`.
+        """Listen on `host` and `port`, on the Unix socket `path` with `mode` and `group`, and on `sockets`.
 
-        `host` None is the loopback; port 0 lets the kernel choose (see `port`). `grace_s` is what `close`
-        gives to requests when it is not told otherwise.
+        Without `host`, the loopback addresses are used. Port 0 lets the kernel select the port (see `port`). `grace_s`
+        is the default of `close`.
         """
         self.app = app
         self.limits = limits if limits is not None else Limits()
         self.loop: asyncio.AbstractEventLoop
-        self.starter: Starter
-        self.turn: Turn
+        self.starter: TaskStarter
+        self.send_queue: SendQueue
         self._host = host
         self._port = port
         self._path = os.fspath(path) if path is not None else None
@@ -78,7 +78,7 @@ class Server:
         self._by_client: dict[str, int] = {}  # admitted connections over TCP
         self._refused_since_warning = 0
         self._warned_at_s = -WARN_EVERY_S
-        self._wait_is_over: asyncio.Event  # for the end of requests: all have ended, or nobody waits any more
+        self._wait_is_over: asyncio.Event  # all requests have ended, or the grace period has
         self._own_file: tuple[int, int] | None = None
         self._stack = AsyncExitStack()
         self._is_closed = False
@@ -92,33 +92,33 @@ class Server:
 
     @property
     def port(self) -> int:
-        """The first TCP port that is listened on."""
-        for one in self._sockets:
-            if one.family != socket.AF_UNIX:
-                return int(one.getsockname()[1])
-        raise LookupError("no TCP port is listened on")
+        """The first TCP port. Raises LookupError if there is none."""
+        for listener in self._sockets:
+            if listener.family != socket.AF_UNIX:
+                return int(listener.getsockname()[1])
+        raise LookupError("the server listens on no TCP port")
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """What is listened on: "http://127.0.0.1:8080", or "unix:/run/x.sock" for a Unix socket."""
-        found = []
-        for one in self._sockets:
-            address = one.getsockname()
-            if one.family == socket.AF_UNIX:
-                # An abstract one begins with a NUL byte, and Python gives it as bytes (unix(7)).
+        """All addresses, such as "http://127.0.0.1:8080" and "unix:/run/x.sock"."""
+        addresses = []
+        for listener in self._sockets:
+            address = listener.getsockname()
+            if listener.family == socket.AF_UNIX:
+                # An abstract address begins with a NUL byte, and Python returns it as bytes (unix(7)).
                 path = os.fsdecode(address).replace("\0", "@")
-                # Its own socket still has the name under which it was bound, before it was moved into place.
-                found.append(f"unix:{self._path if path == f'{self._path}.{os.getpid()}' else path}")
+                # A socket keeps the name with which it was bound before it was renamed.
+                addresses.append(f"unix:{self._path if path == f'{self._path}.{os.getpid()}' else path}")
             else:
-                host = f"[{address[0]}]" if one.family == socket.AF_INET6 else address[0]
-                found.append(f"http://{host}:{address[1]}")
-        return tuple(found)
+                host = f"[{address[0]}]" if listener.family == socket.AF_INET6 else address[0]
+                addresses.append(f"http://{host}:{address[1]}")
+        return tuple(addresses)
 
     async def start(self) -> None:
-        """Run the start-up hooks, then listen. If either fails, what was done is undone."""
+        """Run the startup hooks, then listen. If either fails, the completed steps are undone."""
         self.loop = asyncio.get_running_loop()
-        self.starter = Starter(self.loop)
-        self.turn = Turn(self.loop)
+        self.starter = TaskStarter(self.loop)
+        self.send_queue = SendQueue(self.loop)
         self._wait_is_over = asyncio.Event()
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.starter.close)
@@ -130,43 +130,43 @@ class Server:
             if self._path is not None:
                 self._sockets.append(self._bind_unix(self._path))
                 stack.callback(self._unlink_own)
-            for one in self._sockets:
-                self._servers.append(await self._listen(one))
+            for listener in self._sockets:
+                self._servers.append(await self._listen(listener))
             self._stack = stack.pop_all()
 
     async def close(self, grace_s: float | None = None) -> None:
-        """Stop in good order; may be called twice. Requests that run get `grace_s` seconds."""
+        """Shut down. Running requests have `grace_s` seconds. A second call has no effect."""
         if self._is_closed:
             return
         self._is_closed = True
         if grace_s is not None:
             self._grace_s = grace_s
         self._stop_listening()
-        await asyncio.sleep(0)  # requests that have been received already start now
+        await asyncio.sleep(0)  # requests that have been received start now
         for connection in list(self._connections):
             connection.stop()
         await self._stack.aclose()
 
-    async def attach(self, one: socket.socket) -> None:
-        """Serve a socket that is connected already, such as one half of a pair."""
-        one.setblocking(False)
-        await self.loop.connect_accepted_socket(self._connect, one)
+    async def attach(self, connection: socket.socket) -> None:
+        """Serve a connected socket, such as one end of a socket pair."""
+        connection.setblocking(False)
+        await self.loop.connect_accepted_socket(self._connect, connection)
 
-    def hurry(self) -> None:
-        """Cut short the time that `close` gives to requests."""
+    def end_grace(self) -> None:
+        """End the grace period of `close`."""
         self._wait_is_over.set()
 
     # For connections.
 
     def admit(self, connection: Connection) -> str | None:
-        """Count a new connection. Returns why it is refused, or None.
+        """Count a new connection. Return the reason if it is refused, otherwise None.
 
         A refused connection sends the reason and closes, unless it was aborted here.
         """
         self._connections.add(connection)
         if self._is_closed:
             connection.abort()
-            return "the server stops"
+            return "the server is stopping"
         self._wait_is_over.clear()
         refusal = self._refusal(connection)
         if refusal is None:
@@ -176,8 +176,8 @@ class Server:
                 self._by_client[connection.client] = self._by_client.get(connection.client, 0) + 1
             return None
         self._warn_of_refusal(connection, refusal)
-        # Refused connections have places of their own, so that they take none of the reserved ones.
-        if len(self._connections) - self._admitted > REFUSALS:
+        # Refused connections are counted separately, so that they do not use up the reserved ones.
+        if len(self._connections) - self._admitted > MAX_REFUSALS:
             connection.abort()
         return refusal
 
@@ -210,7 +210,7 @@ class Server:
         )
         self._refused_since_warning, self._warned_at_s = 0, now_s
 
-    def forget(self, connection: Connection) -> None:
+    def remove(self, connection: Connection) -> None:
         self._connections.discard(connection)
         if connection.is_admitted:
             connection.is_admitted = False
@@ -239,9 +239,9 @@ class Server:
         for connection in self._connections:
             if connection.ends_with_server:
                 connection.cancel()
-        for longest_s in (self._grace_s, CANCEL_S):
+        for timeout_s in (self._grace_s, CANCEL_S):
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(longest_s):
+                async with asyncio.timeout(timeout_s):
                     await self._wait_is_over.wait()
             if not self._connections:
                 return
@@ -256,96 +256,98 @@ class Server:
             server.close()
 
     def _close_sockets(self) -> None:
-        for one in self._sockets:
-            one.close()
+        for listener in self._sockets:
+            listener.close()
 
     # Listening.
 
-    async def _listen(self, one: socket.socket) -> asyncio.Server:
-        one.setblocking(False)
-        if one.family != socket.AF_UNIX:
-            return await self.loop.create_server(self._connect, sock=one, backlog=BACKLOG)
+    async def _listen(self, listener: socket.socket) -> asyncio.Server:
+        listener.setblocking(False)
+        if listener.family != socket.AF_UNIX:
+            return await self.loop.create_server(self._connect, sock=listener, backlog=BACKLOG)
         options: dict[str, Any] = {}
         if sys.version_info >= (3, 13):
             # asyncio and uvloop would unlink a file that belongs to systemd.
             options["cleanup_socket"] = False
-        return await self.loop.create_unix_server(self._connect, sock=one, backlog=BACKLOG, **options)
+        return await self.loop.create_unix_server(self._connect, sock=listener, backlog=BACKLOG, **options)
 
     def _connect(self) -> Connection:
         return Connection(self)
 
     async def _bind_tcp(self) -> list[socket.socket]:
         host = self._host if self._host is not None else "localhost"
-        found = await self.loop.getaddrinfo(
+        addresses = await self.loop.getaddrinfo(
             host, self._port or 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE, proto=socket.IPPROTO_TCP
         )
-        return bind_all(found, self._port or 0)
+        return bind_all(addresses, self._port or 0)
 
     def _bind_unix(self, path: str) -> socket.socket:
-        """Bind beside `path` and move it there with its rights set, so that nobody finds it half made."""
+        """Bind a temporary name and rename it, so that `path` has its permissions from the beginning."""
         if _is_served(path):
-            raise OSError(errno.EADDRINUSE, "another process serves this socket", path)
-        beside = f"{path}.{os.getpid()}"
+            raise OSError(errno.EADDRINUSE, "another process listens on this socket", path)
+        temporary = f"{path}.{os.getpid()}"
         with ExitStack() as undo:
-            one = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            listener = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(beside)  # noqa: PTH108 - plain calls, each one system call
-            one.bind(beside)
-            undo.callback(os.unlink, beside)
+                os.unlink(temporary)  # noqa: PTH108 - each call is one system call
+            listener.bind(temporary)
+            undo.callback(os.unlink, temporary)
             if self._group is not None:
                 gid = self._group if isinstance(self._group, int) else grp.getgrnam(self._group).gr_gid
-                os.chown(beside, -1, gid)
-            os.chmod(beside, self._mode)  # noqa: PTH101
-            one.listen(BACKLOG)
-            found = os.stat(beside)  # noqa: PTH116
-            os.rename(beside, path)  # noqa: PTH104
+                os.chown(temporary, -1, gid)
+            os.chmod(temporary, self._mode)  # noqa: PTH101
+            listener.listen(BACKLOG)
+            status = os.stat(temporary)  # noqa: PTH116
+            os.rename(temporary, path)  # noqa: PTH104
             undo.pop_all()
-        self._own_file = (found.st_dev, found.st_ino)
-        return one
+        self._own_file = (status.st_dev, status.st_ino)
+        return listener
 
     def _unlink_own(self) -> None:
-        """Remove the socket's file, unless another process has put its own there since."""
+        """Remove the file of the socket, unless another process has replaced it."""
         if self._path is None or self._own_file is None:
             return
         with contextlib.suppress(FileNotFoundError):
-            found = os.lstat(self._path)
-            if (found.st_dev, found.st_ino) == self._own_file:
+            status = os.lstat(self._path)
+            if (status.st_dev, status.st_ino) == self._own_file:
                 os.unlink(self._path)  # noqa: PTH108
 
 
-def bind_all(found: Iterable[tuple[Any, ...]], port: int) -> list[socket.socket]:
-    """A socket for each address that `getaddrinfo` found and this machine has, all on one port.
+def bind_all(addresses: Iterable[tuple[Any, ...]], port: int) -> list[socket.socket]:
+    """Bind a socket to each result of `getaddrinfo` that is an address of this machine, all with the same port.
 
-    /etc/hosts of a Debian names ::1 as localhost, also where IPv6 is off. Raises OSError when no address is ours.
+    Raises OSError if there is no such address. Debian's /etc/hosts has ::1 as localhost, even if IPv6 is disabled.
     """
-    bound: list[socket.socket] = []
-    lacking: OSError | None = None
+    listeners: list[socket.socket] = []
+    unavailable: OSError | None = None
     with ExitStack() as undo:
-        for family, *_, address in dict.fromkeys(found):
+        for family, *_, address in dict.fromkeys(addresses):
             try:
-                one = socket.create_server((address[0], port, *address[2:]), family=family, backlog=BACKLOG)
+                listener = socket.create_server(
+                    (address[0], port, *address[2:]), family=family, backlog=BACKLOG
+                )
             except OSError as error:
                 if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
                     raise
-                lacking = error
+                unavailable = error
                 continue
-            undo.callback(one.close)
-            bound.append(one)
-            port = one.getsockname()[1]  # all addresses of a name share the port that the kernel chose
-        if lacking is not None and not bound:
-            raise lacking
+            undo.callback(listener.close)
+            listeners.append(listener)
+            port = listener.getsockname()[1]  # the port that the kernel selected is used for all addresses
+        if unavailable is not None and not listeners:
+            raise unavailable
         undo.pop_all()
-    return bound
+    return listeners
 
 
 def _is_served(path: str) -> bool:
-    """Whether somebody listens there. Raises OSError when the path is something else than a socket."""
+    """Return whether a process listens on a Unix socket. Raises OSError if the file is not a socket."""
     try:
-        found = os.lstat(path)
+        status = os.lstat(path)
     except FileNotFoundError:
         return False
-    if not stat.S_ISSOCK(found.st_mode):
-        raise OSError(errno.EEXIST, "there is something that is not a socket", path)
+    if not stat.S_ISSOCK(status.st_mode):
+        raise OSError(errno.EEXIST, "the file is not a socket", path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.setblocking(False)
         try:
@@ -353,5 +355,5 @@ def _is_served(path: str) -> bool:
         except ConnectionRefusedError:
             return False
         except OSError:
-            return True  # it answers, if only that it has no room
+            return True  # for example, its queue is full
     return True

@@ -1,61 +1,61 @@
-"""Starting what serves requests: its first steps at once, and a task of its own only when it has to wait.
+"""Running the coroutine of a request immediately, with a task only if it waits.
 
-Most handlers never wait, and a task with its turn of the event loop costs more than all that is done for them. From
-Python 3.12 on a task can be started eagerly. Before that a spare task lends its name: it is the current one
-while the coroutine takes its first steps (asyncio documents the calls for that under "Extending"). If the
-coroutine then waits, the spare goes on with it to its end, so that a timeout or a task group begun in the first
-steps holds the right task; if it has ended, the spare stands by for the next.
+Most handlers never wait, and a task with its own event loop iteration costs more than the rest of the request. From
+Python 3.12 on, a task can be started eagerly. Before that, a spare task is the current task while the coroutine
+runs until it first waits (asyncio documents the calls for this under "Extending"). If the coroutine waits, the spare
+task runs the rest of it, so that a timeout or a task group that was entered before refers to the right task. If the
+coroutine ends without waiting, the spare task is used for the next one.
 """
 
 import asyncio
 import sys
-from asyncio import _enter_task, _leave_task  # documented for libraries, in spite of their names
+from asyncio import _enter_task, _leave_task  # documented for libraries
 from collections.abc import Coroutine, Generator
 from contextvars import Context, copy_context
 from typing import Any
 from weakref import getweakrefcount
 
-Steps = Coroutine[Any, Any, None]
+RequestCoroutine = Coroutine[Any, Any, None]
 
 _ENDED = object()
 
 
-class Starter:
-    """Starts coroutines on one event loop, each in its own copy of the context in which this was made."""
+class TaskStarter:
+    """Starts coroutines on one event loop, each in its own copy of the context in which this object was created."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._context = copy_context()
-        self._spare: _Spare | None = None
+        self._spare: _SpareTask | None = None
 
     if sys.version_info >= (3, 12):
 
-        def start(self, coroutine: Steps) -> "asyncio.Task[None] | None":
-            """Run until it first waits. The task that does the rest, or None when nothing is left."""
+        def start(self, coroutine: RequestCoroutine) -> "asyncio.Task[None] | None":
+            """Run until it first waits. Return the task that runs the rest, or None if it has ended."""
             context = self._context.copy()
             task = asyncio.Task(coroutine, loop=self._loop, name="request", context=context, eager_start=True)
             return None if task.done() else task
 
     else:
 
-        def start(self, coroutine: Steps) -> "asyncio.Task[None] | None":
-            """Run until it first waits. The task that does the rest, or None when nothing is left."""
+        def start(self, coroutine: RequestCoroutine) -> "asyncio.Task[None] | None":
+            """Run until it first waits. Return the task that runs the rest, or None if it has ended."""
             context, loop, spare = self._context.copy(), self._loop, self._spare
             if spare is None or spare.is_touched:
-                spare = self._spare = _Spare(loop)
+                spare = self._spare = _SpareTask(loop)
             try:
                 _enter_task(loop, spare)
-            except RuntimeError:  # there is a current task, as the caller is not the event loop
+            except RuntimeError:  # the caller is a task
                 return asyncio.Task(coroutine, loop=loop, name="request", context=context)
             self._spare = None
             try:
-                waited_for = context.run(next, coroutine.__await__(), _ENDED)  # StopIteration costs more
-            except BaseException as error:  # noqa: BLE001 - it goes where the error of any task goes
+                waited_for = context.run(next, coroutine.__await__(), _ENDED)  # faster than StopIteration
+            except BaseException as error:  # noqa: BLE001 - reported as the error of a task
                 coroutine, waited_for = _end(error), None
             finally:
                 _leave_task(loop, spare)
             if waited_for is _ENDED:
-                if not spare.is_touched and getweakrefcount(spare) == 1:  # that of asyncio.all_tasks
+                if not spare.is_touched and getweakrefcount(spare) == 1:  # the reference of asyncio.all_tasks
                     self._spare = spare
                     return None
                 coroutine, waited_for = _end(None), None
@@ -68,8 +68,8 @@ class Starter:
             await asyncio.wait((self._spare,))
 
 
-class _Spare(asyncio.Task[None]):
-    """The task of the next coroutine that has to wait. Touched: cancelled, or its end is of concern to somebody."""
+class _SpareTask(asyncio.Task[None]):
+    """The task of the next coroutine that waits. It is touched if it was cancelled or has a callback for its end."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.rest = _Rest(loop)
@@ -85,22 +85,22 @@ class _Spare(asyncio.Task[None]):
         super().add_done_callback(*args, **options)
 
 
-class _Rest(Steps):
-    """What a spare task runs: nothing, until it is given a coroutine that waits."""
+class _Rest(RequestCoroutine):
+    """The coroutine of a spare task: waits for a coroutine and runs the rest of it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._given = loop.create_future()
-        self._yields: list[Any] = [self._given.__await__().send(None)]
-        self._coroutine: Steps | None = None
+        self._received = loop.create_future()
+        self._yields: list[Any] = [self._received.__await__().send(None)]
+        self._coroutine: RequestCoroutine | None = None
         self._context = copy_context()
 
-    def take(self, coroutine: Steps, waited_for: Any, context: Context) -> None:
-        """`waited_for` is what `coroutine` has yielded, and `context` the one in which it runs."""
+    def take(self, coroutine: RequestCoroutine, waited_for: Any, context: Context) -> None:
+        """Run the rest of `coroutine` in `context`. `waited_for` is the future that it has yielded."""
         self._coroutine = coroutine
         self._yields = [waited_for]
         self._context = context
-        if not self._given.done():
-            self._given.set_result(None)
+        if not self._received.done():
+            self._received.set_result(None)
 
     def send(self, value: Any) -> Any:
         if self._yields:
@@ -114,14 +114,14 @@ class _Rest(Steps):
         if self._yields:
             waited_for = self._yields.pop()
             if waited_for is not None and waited_for.cancel():
-                return waited_for  # as in any task: what it waits for is cancelled first
+                return waited_for  # as in any task, the future that it waits for is cancelled first
         return self._context.run(self._coroutine.throw, *error)
 
     def close(self) -> None:
-        """Nothing is open here that its coroutine does not close."""
+        """Nothing to close; the coroutine of the request closes itself."""
 
     def __await__(self) -> Generator[Any, Any, None]:
-        raise TypeError("only a task runs this")
+        raise TypeError("only a task can run this")
 
 
 async def _end(error: BaseException | None) -> None:
@@ -130,6 +130,6 @@ async def _end(error: BaseException | None) -> None:
 
 
 def wake(waiter: "asyncio.Future[None] | None") -> None:
-    """Let whoever waits, if anybody does, go on; may be called twice."""
+    """Complete a future, if there is one that is not done."""
     if waiter is not None and not waiter.done():
         waiter.set_result(None)

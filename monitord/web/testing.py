@@ -1,4 +1,4 @@
-"""Clients for tests: one in process over a socket pair, one over a real socket; both speak HTTP by hand.
+"""Clients for tests: in-process over a socket pair, or over a TCP or Unix socket.
 
 async with TestClient(app) as client:
     response = await client.get("/status")
@@ -29,7 +29,7 @@ READ_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ClientResponse:
-    """What came back, whole."""
+    """A complete response."""
 
     status: int
     reason: str
@@ -45,7 +45,7 @@ class ClientResponse:
 
 
 class ClientConnection:
-    """One connection: requests go out and responses come back one by one; raw bytes can be sent as well."""
+    """A connection for requests, or for raw bytes."""
 
     __test__ = False
 
@@ -62,7 +62,7 @@ class ClientConnection:
 
     async def close(self) -> None:
         self.writer.close()
-        with contextlib.suppress(ConnectionError):  # the server was first
+        with contextlib.suppress(ConnectionError):  # closed by the server
             await self.writer.wait_closed()
 
     async def request(
@@ -84,25 +84,25 @@ class ClientConnection:
             await self.writer.drain()
 
     async def response(self, method: str = "GET") -> ClientResponse:
-        """The next final response. Raises ConnectionResetError when the connection ends before it is whole."""
+        """Return the next final response. Raises ConnectionResetError if the connection ends before it is complete."""
         async with asyncio.timeout(TIMEOUT_S):
             while True:
                 status, reason, headers = await self._head()
-                if status >= 200:  # noqa: PLR2004 - interim responses are passed over
+                if status >= 200:  # noqa: PLR2004 - interim responses are skipped
                     break
             if method == "HEAD" or status in {204, 304}:
                 return ClientResponse(status, reason, headers, b"")
             return ClientResponse(status, reason, headers, await self._body(headers))
 
     async def rest(self) -> bytes:
-        """All that comes until the server closes."""
+        """Return everything until the server closes."""
         async with asyncio.timeout(TIMEOUT_S):
             rest, self._rest = self._rest, b""
             return rest + await self.reader.read()
 
     async def _head(self) -> tuple[int, str, CIMultiDict[str]]:
         while (end := self._rest.find(b"\r\n\r\n")) < 0:
-            await self._more()
+            await self._read_more()
         first, *lines = self._rest[:end].decode("latin-1").split("\r\n")
         self._rest = self._rest[end + 4 :]
         _, status, reason = first.split(" ", 2)
@@ -116,22 +116,22 @@ class ClientConnection:
         frame: Frame = ChunkedFrame() if chunked else LengthFrame(int(headers["Content-Length"]))
         body = b""
         while True:
-            piece, used = frame.cut(self._rest, 0, len(self._rest))
+            piece, used = frame.take(self._rest, 0, len(self._rest))
             body += piece
             self._rest = self._rest[used:]
             if frame.done:
                 return body
-            await self._more()
+            await self._read_more()
 
-    async def _more(self) -> None:
+    async def _read_more(self) -> None:
         data = await self.reader.read(READ_BYTES)
         if not data:
-            raise ConnectionResetError("the server closed before the response was whole")
+            raise ConnectionResetError("the server closed the connection before the response was complete")
         self._rest += data
 
 
-class Ask(Protocol):
-    """`get`, `post` and their like: `request` with the method given."""
+class RequestMethod(Protocol):
+    """`get`, `post` and so on: `request` for one method."""
 
     async def __call__(
         self,
@@ -145,21 +145,21 @@ class Ask(Protocol):
 
 
 class TestClient:
-    """Starts the application and talks to it over socket pairs; each request has a connection of its own."""
+    """Starts the application and sends requests over socket pairs, one for each request."""
 
     __test__ = False
 
     def __init__(self, app: Application, *, limits: Limits | None = None, grace_s: float = 1.0) -> None:
-        self._talk_to(Server(app, limits=limits, grace_s=grace_s))
+        self._use(Server(app, limits=limits, grace_s=grace_s))
 
-    def _talk_to(self, server: Server) -> None:
+    def _use(self, server: Server) -> None:
         self.server = server
-        self.get, self.head, self.options = self._asking("GET"), self._asking("HEAD"), self._asking("OPTIONS")
-        self.post, self.put = self._asking("POST"), self._asking("PUT")
-        self.patch, self.delete = self._asking("PATCH"), self._asking("DELETE")
+        self.get, self.head, self.options = self._method("GET"), self._method("HEAD"), self._method("OPTIONS")
+        self.post, self.put = self._method("POST"), self._method("PUT")
+        self.patch, self.delete = self._method("PATCH"), self._method("DELETE")
 
-    def _asking(self, method: str) -> Ask:
-        return cast(Ask, partial(self.request, method))
+    def _method(self, method: str) -> RequestMethod:
+        return cast(RequestMethod, partial(self.request, method))
 
     async def __aenter__(self) -> Self:
         await self.server.start()
@@ -169,9 +169,9 @@ class TestClient:
         await self.server.close()
 
     async def connect(self) -> ClientConnection:
-        mine, theirs = socket.socketpair()
-        await self.server.attach(theirs)
-        return ClientConnection(*await asyncio.open_unix_connection(sock=mine))
+        client_end, server_end = socket.socketpair()
+        await self.server.attach(server_end)
+        return ClientConnection(*await asyncio.open_unix_connection(sock=client_end))
 
     async def request(
         self,
@@ -183,13 +183,15 @@ class TestClient:
         form: dict[str, str] | None = None,
         headers: HeaderSource = (),
     ) -> ClientResponse:
-        body, kind = _encoded(body, json, form)
+        body, content_type = _encode_body(body, json, form)
         async with await self.connect() as connection:
-            return await connection.request(method, target, body=body, headers=[*kind, *pairs_of(headers)])
+            return await connection.request(
+                method, target, body=body, headers=[*content_type, *pairs_of(headers)]
+            )
 
 
 class SocketClient(TestClient):
-    """The same over a real socket: TCP on the loopback, or the Unix socket `path`."""
+    """Starts the application and sends requests over TCP, or over the Unix socket `path`."""
 
     def __init__(
         self,
@@ -201,7 +203,7 @@ class SocketClient(TestClient):
     ) -> None:
         self._path = path
         host, port = ("127.0.0.1", 0) if path is None else (None, None)
-        self._talk_to(Server(app, host=host, port=port, path=path, limits=limits, grace_s=grace_s))
+        self._use(Server(app, host=host, port=port, path=path, limits=limits, grace_s=grace_s))
 
     async def connect(self) -> ClientConnection:
         if self._path is not None:
@@ -209,7 +211,7 @@ class SocketClient(TestClient):
         return ClientConnection(*await asyncio.open_connection("127.0.0.1", self.server.port))
 
 
-def _encoded(body: bytes, data: Any, form: dict[str, str] | None) -> tuple[bytes, list[tuple[str, str]]]:
+def _encode_body(body: bytes, data: Any, form: dict[str, str] | None) -> tuple[bytes, list[tuple[str, str]]]:
     if data is not None:
         return json.dumps(data).encode(), [("Content-Type", "application/json")]
     if form is not None:

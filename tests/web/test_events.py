@@ -24,7 +24,7 @@ def test_an_event_is_lines(event: Event, wire: str) -> None:
 
 @pytest.mark.parametrize("event", [Event("", event="a\nb"), Event("", id="a\rb"), Event("", id="\0")])
 def test_an_event_cannot_be_split_by_its_name(event: Event) -> None:
-    with pytest.raises(ValueError, match="one line"):
+    with pytest.raises(ValueError, match="a single line"):
         event.encode()
 
 

@@ -5,8 +5,8 @@ from typing import cast
 
 import pytest
 
-from monitord.web.limits import TURN_ANSWERS, WRITE_AHEAD_BYTES
-from monitord.web.outbox import Outbox, Turn
+from monitord.web.limits import TURN_RESPONSES, WRITE_AHEAD_BYTES
+from monitord.web.outbox import Outbox, SendQueue
 
 
 class Wire:
@@ -23,10 +23,10 @@ class Wire:
 class Bed:
     def __init__(self) -> None:
         self.written: list[tuple[str, bytes]] = []
-        self._turn = Turn(asyncio.get_running_loop())
+        self._queue = SendQueue(asyncio.get_running_loop())
 
     def outbox(self, name: str) -> Outbox:
-        return Outbox(cast(asyncio.Transport, Wire(name, self.written)), self._turn)
+        return Outbox(cast(asyncio.Transport, Wire(name, self.written)), self._queue)
 
 
 @pytest.fixture
@@ -90,15 +90,15 @@ async def test_what_is_forgotten_is_not_sent(bed: Bed) -> None:
     one, other = bed.outbox("one"), bed.outbox("other")
     one.add(b"a")
     other.add(b"b")
-    one.forget()
+    one.drop()
     await asyncio.sleep(0)
     assert bed.written == [("other", b"b")]
 
 
 async def test_many_connections_do_not_pile_up_either(bed: Bed) -> None:
-    outboxes = [bed.outbox(str(number)) for number in range(TURN_ANSWERS + 1)]
+    outboxes = [bed.outbox(str(number)) for number in range(TURN_RESPONSES + 1)]
     for outbox in outboxes:
         outbox.add(b"a")
-    assert [name for name, _ in bed.written] == [str(number) for number in range(TURN_ANSWERS)]
+    assert [name for name, _ in bed.written] == [str(number) for number in range(TURN_RESPONSES)]
     await asyncio.sleep(0)
-    assert [name for name, _ in bed.written[TURN_ANSWERS:]] == [str(TURN_ANSWERS)]
+    assert [name for name, _ in bed.written[TURN_RESPONSES:]] == [str(TURN_RESPONSES)]

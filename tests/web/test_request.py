@@ -182,7 +182,7 @@ async def test_a_body_cannot_be_read_after_the_response() -> None:
     app.router.add_post("/", handler)
     async with TestClient(app) as client:
         await client.post("/", body=b"abc")
-        with pytest.raises(RuntimeError, match="is sent"):
+        with pytest.raises(RuntimeError, match="has been sent"):
             await late[0].read()
 
 

@@ -166,14 +166,14 @@ def test_get_answers_head_unless_told_otherwise() -> None:
 )
 def test_a_route_that_is_never_reached_is_an_error_when_added(first: str, second: str) -> None:
     router = with_gets(first)
-    with pytest.raises(ValueError, match=r"is there already|never"):
+    with pytest.raises(ValueError, match=r"already exists|unreachable"):
         router.add_get(second, other)
 
 
 def test_a_method_added_late_can_hide_nothing() -> None:
     router = with_gets("/{name}")
     router.add_post("/{id:int}", other)
-    with pytest.raises(ValueError, match="would never be reached"):
+    with pytest.raises(ValueError, match="would be unreachable"):
         router.add_post("/{name}", other)
 
 
@@ -191,7 +191,7 @@ def test_a_bad_template_is_an_error_when_added(template: str) -> None:
 
 def test_a_bad_method_is_an_error_when_added() -> None:
     for method in ("get", "", "G T", "*", "BREW", "CONNECT"):
-        with pytest.raises(ValueError, match="not a method"):
+        with pytest.raises(ValueError, match="not a supported method"):
             UrlDispatcher().add_route(method, "/", handler)
 
 
@@ -210,14 +210,14 @@ def test_names_lead_back_to_paths() -> None:
 def test_url_for_takes_exactly_its_parameters(values: dict[str, object]) -> None:
     router = UrlDispatcher()
     router.add_get("/u/{name}/{id:int}", handler, name="user")
-    with pytest.raises(TypeError, match="takes name, id"):
+    with pytest.raises(TypeError, match="requires name, id"):
         router["user"].url_for(**values)
 
 
 def test_url_for_makes_no_path_that_would_not_match() -> None:
     router = UrlDispatcher()
     router.add_get("/u/{id:int}", handler, name="user")
-    with pytest.raises(ValueError, match="does not fit"):
+    with pytest.raises(ValueError, match="does not match"):
         router["user"].url_for(id="x")
 
 
@@ -225,7 +225,7 @@ def test_a_name_stands_for_one_path() -> None:
     router = UrlDispatcher()
     router.add_get("/a", handler, name="x")
     router.add_post("/a", handler, name="x")
-    with pytest.raises(ValueError, match="is taken"):
+    with pytest.raises(ValueError, match="already used"):
         router.add_get("/b", handler, name="x")
     assert found(router, "/b") == set()
 

@@ -218,7 +218,7 @@ async def test_a_hurry_cuts_the_wait_short() -> None:
         await client.server.app[STARTED].wait()
         closing = asyncio.create_task(client.server.close())
         await asyncio.sleep(0)
-        client.server.hurry()
+        client.server.end_grace()
         await closing
         assert client.server.app[SEEN] == ["cancelled"]
 

@@ -10,15 +10,15 @@ from weakref import WeakKeyDictionary
 
 import pytest
 
-from monitord.web.tasks import Starter
+from monitord.web.tasks import TaskStarter
 
 VALUE: ContextVar[str] = ContextVar("VALUE", default="unset")
 Seen = list[Any]
 
 
 @pytest.fixture
-async def starter() -> AsyncIterator[Starter]:
-    starter = Starter(asyncio.get_running_loop())
+async def starter() -> AsyncIterator[TaskStarter]:
+    starter = TaskStarter(asyncio.get_running_loop())
     yield starter
     await starter.close()
 
@@ -33,13 +33,13 @@ async def look_twice(seen: Seen) -> None:
     await look(seen)
 
 
-async def test_what_never_waits_has_ended_at_once(starter: Starter) -> None:
+async def test_what_never_waits_has_ended_at_once(starter: TaskStarter) -> None:
     seen: Seen = []
     assert await started(starter, look(seen)) is None
     assert isinstance(seen[0], asyncio.Task)
 
 
-async def test_what_waits_goes_on_in_the_task_that_it_saw_first(starter: Starter) -> None:
+async def test_what_waits_goes_on_in_the_task_that_it_saw_first(starter: TaskStarter) -> None:
     seen: Seen = []
     tasks = await at_the_loop(lambda: [starter.start(look_twice(seen)) for _ in range(3)])
     assert None not in tasks
@@ -48,7 +48,7 @@ async def test_what_waits_goes_on_in_the_task_that_it_saw_first(starter: Starter
     assert len(set(tasks)) == 3
 
 
-async def test_what_is_started_within_a_task_is_a_task_of_its_own(starter: Starter) -> None:
+async def test_what_is_started_within_a_task_is_a_task_of_its_own(starter: TaskStarter) -> None:
     mine, seen = asyncio.current_task(), list[Any]()
     task = starter.start(look(seen))
     assert asyncio.current_task() is mine
@@ -57,7 +57,7 @@ async def test_what_is_started_within_a_task_is_a_task_of_its_own(starter: Start
     assert seen[0] is not mine
 
 
-async def test_a_timeout_of_the_first_steps_ends_the_wait(starter: Starter) -> None:
+async def test_a_timeout_of_the_first_steps_ends_the_wait(starter: TaskStarter) -> None:
     seen: Seen = []
 
     async def impatient() -> None:
@@ -71,7 +71,7 @@ async def test_a_timeout_of_the_first_steps_ends_the_wait(starter: Starter) -> N
     assert seen == ["too late"]
 
 
-async def test_a_task_group_of_the_first_steps_ends_its_siblings(starter: Starter) -> None:
+async def test_a_task_group_of_the_first_steps_ends_its_siblings(starter: TaskStarter) -> None:
     seen: Seen = []
 
     async def fail() -> None:
@@ -89,7 +89,7 @@ async def test_a_task_group_of_the_first_steps_ends_its_siblings(starter: Starte
     assert seen == ["ended"]
 
 
-async def test_variables_are_the_coroutines_own_and_last_while_it_waits(starter: Starter) -> None:
+async def test_variables_are_the_coroutines_own_and_last_while_it_waits(starter: TaskStarter) -> None:
     seen: Seen = []
 
     async def change(name: str, *, waits: bool) -> None:
@@ -107,7 +107,7 @@ async def test_variables_are_the_coroutines_own_and_last_while_it_waits(starter:
 
 
 @pytest.mark.parametrize("turns", range(4), ids=lambda turns: f"after {turns} turns")
-async def test_cancelling_cancels_what_is_waited_for(starter: Starter, turns: int) -> None:
+async def test_cancelling_cancels_what_is_waited_for(starter: TaskStarter, turns: int) -> None:
     waited_for = asyncio.get_running_loop().create_future()
     seen: Seen = []
 
@@ -125,7 +125,9 @@ async def test_cancelling_cancels_what_is_waited_for(starter: Starter, turns: in
 
 
 @pytest.mark.parametrize("turns", range(3), ids=lambda turns: f"after {turns} turns")
-async def test_cancelling_reaches_one_that_only_gives_others_their_turn(starter: Starter, turns: int) -> None:
+async def test_cancelling_reaches_one_that_only_gives_others_their_turn(
+    starter: TaskStarter, turns: int
+) -> None:
     async def yielding() -> None:
         for _ in range(10):
             await asyncio.sleep(0)
@@ -135,7 +137,7 @@ async def test_cancelling_reaches_one_that_only_gives_others_their_turn(starter:
         await task
 
 
-async def test_one_may_withstand_being_cancelled(starter: Starter) -> None:
+async def test_one_may_withstand_being_cancelled(starter: TaskStarter) -> None:
     seen: Seen = []
 
     async def stubborn() -> None:
@@ -148,7 +150,7 @@ async def test_one_may_withstand_being_cancelled(starter: Starter) -> None:
     assert seen == ["goes on"]
 
 
-async def test_one_that_cancels_itself_is_cancelled_where_it_waits(starter: Starter) -> None:
+async def test_one_that_cancels_itself_is_cancelled_where_it_waits(starter: TaskStarter) -> None:
     seen: Seen = []
 
     async def cancel_itself() -> None:
@@ -168,7 +170,7 @@ async def test_one_that_cancels_itself_is_cancelled_where_it_waits(starter: Star
     assert seen == [1]
 
 
-async def test_one_that_cancels_itself_and_ends_leaves_no_trace(starter: Starter) -> None:
+async def test_one_that_cancels_itself_and_ends_leaves_no_trace(starter: TaskStarter) -> None:
     seen: Seen = []
 
     async def cancel_itself() -> None:
@@ -188,7 +190,7 @@ async def test_one_that_cancels_itself_and_ends_leaves_no_trace(starter: Starter
     assert seen == [0, "lives"]
 
 
-async def test_what_is_tied_to_the_end_of_a_task_happens(starter: Starter) -> None:
+async def test_what_is_tied_to_the_end_of_a_task_happens(starter: TaskStarter) -> None:
     seen: Seen = []
 
     async def tie() -> None:
@@ -202,7 +204,7 @@ async def test_what_is_tied_to_the_end_of_a_task_happens(starter: Starter) -> No
     assert seen == ["ended"]
 
 
-async def test_what_is_kept_by_task_is_not_found_by_the_next(starter: Starter) -> None:
+async def test_what_is_kept_by_task_is_not_found_by_the_next(starter: TaskStarter) -> None:
     kept: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
     seen: Seen = []
 
@@ -215,7 +217,7 @@ async def test_what_is_kept_by_task_is_not_found_by_the_next(starter: Starter) -
     assert seen == [None, None]
 
 
-async def test_an_error_is_told_as_that_of_any_task(starter: Starter) -> None:
+async def test_an_error_is_told_as_that_of_any_task(starter: TaskStarter) -> None:
     told: Seen = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
 
@@ -227,7 +229,7 @@ async def test_an_error_is_told_as_that_of_any_task(starter: Starter) -> None:
     assert [str(error) for error in told] == ["at once"]
 
 
-async def test_cancelling_whatever_there_is_harms_nothing_that_comes_later(starter: Starter) -> None:
+async def test_cancelling_whatever_there_is_harms_nothing_that_comes_later(starter: TaskStarter) -> None:
     seen: Seen = []
     await started(starter, look(seen))
     for task in asyncio.all_tasks() - {asyncio.current_task()}:
@@ -238,14 +240,14 @@ async def test_cancelling_whatever_there_is_harms_nothing_that_comes_later(start
 
 
 async def test_nothing_is_left_when_it_is_closed() -> None:
-    starter = Starter(asyncio.get_running_loop())
+    starter = TaskStarter(asyncio.get_running_loop())
     before = asyncio.all_tasks()
     await started(starter, look([]))
     await starter.close()
     assert asyncio.all_tasks() == before
 
 
-async def end_of(starter: Starter, coroutine: Any, *, since: bool = True) -> None:
+async def end_of(starter: TaskStarter, coroutine: Any, *, since: bool = True) -> None:
     task = await started(starter, coroutine)
     if task is not None and since:
         await task
@@ -254,7 +256,7 @@ async def end_of(starter: Starter, coroutine: Any, *, since: bool = True) -> Non
         await asyncio.sleep(0)
 
 
-async def started(starter: Starter, coroutine: Any) -> "asyncio.Task[None] | None":
+async def started(starter: TaskStarter, coroutine: Any) -> "asyncio.Task[None] | None":
     return cast("asyncio.Task[None] | None", await at_the_loop(lambda: starter.start(coroutine)))
 
 
