@@ -71,6 +71,8 @@ def test_nothing_is_served_before_the_start_or_after_the_stop() -> None:
         there.alarms.update_timer()
         there.alarms.stop()
         there.alarms.stop()
+        there.monitor("c", 40.0)
+        there.alarms.update_timer()
         await asyncio.sleep(100)
 
     assert run(main) == [("a", 10.0, 20.0)]
@@ -84,6 +86,7 @@ def test_new_alarm_replaces_the_one_before() -> None:
         moved = there.monitor("moved", 5.0)
         there.alarms.update_timer()
         there.set(moved, 30.0)
+        assert moved.cycle.due_at == there.start_s + 30.0
         there.alarms.update_timer()
         await asyncio.sleep(100)
 

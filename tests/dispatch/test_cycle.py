@@ -36,6 +36,17 @@ def test_every_phase_can_be_reached_and_left_until_the_monitor_is_removed() -> N
 
 @pytest.mark.parametrize(
     ("phase", "event"),
+    [(phase, event) for phase, row in TRANSITIONS.items() for event in row],
+    ids=lambda one: one.name.lower(),
+)
+def test_event_leads_to_the_next_phase_and_says_whether_it_is_another_one(phase: Phase, event: Event) -> None:
+    cycle = CheckCycle(Grid(10.0, 0.0), 0.0, phase)
+    assert cycle.apply(event) is (TRANSITIONS[phase][event] is not phase)
+    assert cycle.phase is TRANSITIONS[phase][event]
+
+
+@pytest.mark.parametrize(
+    ("phase", "event"),
     [(phase, event) for phase in Phase for event in Event if event not in TRANSITIONS[phase]],
     ids=lambda one: one.name.lower(),
 )

@@ -302,3 +302,78 @@ def test_a_secret_is_masked_in_all_that_is_told_and_not_in_what_is_compared() ->
     assert result.observation.subject == "GET /***"
     assert result.observation.outcome.startswith("got ***; not met: ")
     assert result.observation.excerpt == "the token is ***, 'quoted'"
+
+
+@pytest.mark.parametrize(
+    ("reason", "up_when", "degraded_when", "holds", "decided_by", "deciding"),
+    [
+        pytest.param(
+            Reason.OK, ["status == 200"], ["response_time > 1s"], (True, False), Decider.REASON, (), id="pass"
+        ),
+        pytest.param(
+            Reason.OK,
+            ["status == 200", "status == 204", "status == 301"],
+            ["response_time > 1ms"],
+            (True, False, False, True),
+            Decider.CONDITIONS,
+            (1, 2),
+            id="fail",
+        ),
+        pytest.param(
+            Reason.OK,
+            ["status == 200"],
+            ["response_time > 1s", "response_time > 1ms", "status < 300"],
+            (True, False, True, True),
+            Decider.CONDITIONS,
+            (2, 3),
+            id="warn",
+        ),
+        pytest.param(
+            Reason.PLUGIN_WARNING,
+            ["status == 200"],
+            [],
+            (True,),
+            Decider.REASON,
+            (),
+            id="warning of the type",
+        ),
+    ],
+)
+def test_result_says_of_each_condition_whether_it_holds_and_should(
+    reason: Reason,
+    up_when: list[str],
+    degraded_when: list[str],
+    holds: tuple[bool, ...],
+    decided_by: Decider,
+    deciding: tuple[int, ...],
+) -> None:
+    seen = observation(reason, status=200, response_time=0.7)
+    result = judge(seen, settings(up_when, degraded_when), None)
+    assert result.holds == holds
+    assert result.expected == (True,) * len(up_when) + (False,) * len(degraded_when)
+    assert (result.decided_by, result.deciding) == (decided_by, deciding)
+
+
+@pytest.mark.parametrize(
+    ("up_when", "verdict"),
+    [([], Verdict.WARN), (["status == 200"], Verdict.WARN), (["status == 204"], Verdict.FAIL)],
+)
+def test_warning_of_the_type_stays_unless_a_condition_fails(up_when: list[str], verdict: Verdict) -> None:
+    seen = observation(Reason.PLUGIN_WARNING, status=200)
+    assert judge(seen, settings(up_when), None).verdict is verdict
+
+
+def test_conditions_that_were_evaluated_already_are_not_evaluated_again() -> None:
+    wanted = settings(["status == 200", "status < 300"])
+    lookups = {"status": 500}
+    outcomes = [condition.evaluate(lambda reference: lookups[reference.name]) for condition in wanted.up_when]
+    result = judge(observation(Reason.OK, status=200), wanted, None, outcomes=outcomes)
+    assert result.holds == (False, False)
+    assert result.observation.detail == "looked; not met: status == 200 (500), status < 300 (500)"
+
+
+def test_value_in_the_text_of_a_condition_is_masked() -> None:
+    wanted = settings(["header('Server') == 'apache'"])
+    result = judge(observation(Reason.OK), wanted, None, Masking(["nginx"]))
+    assert "***" in result.conditions[0]
+    assert "nginx" not in result.conditions[0] + result.observation.detail
