@@ -26,10 +26,10 @@ from monitord.dispatch import (
     CheckLog,
     Dispatcher,
     LoggedChecks,
-    LoopPulse,
     Pipeline,
     Registry,
     Slots,
+    StallDetector,
     Watched,
 )
 from monitord.health import HealthPolicy
@@ -93,7 +93,7 @@ async def _measure(monitors: int, rounds: int, *, with_alerts: bool) -> list[Pha
         notifier_tools = NotifierTools(clock, http, Processes())
         alerts = Alerts(notifier_tools, "bench", history.save_own, history.stored, standings.of, {})
         sinks = (AlertPublisher(alerts, standings, registry),) if with_alerts else ()
-        pipeline = Pipeline(clock, LoopPulse(clock), check_log, registry, sinks)
+        pipeline = Pipeline(clock, StallDetector(clock), check_log, registry, sinks)
         slots: Slots[Watched] = Slots(256, 8)
         dispatcher = Dispatcher(pipeline, slots, clock, check_log)
         if with_alerts:

@@ -24,7 +24,7 @@ from bench.measure import markdown, quantile, waited_s
 from bench.processes import journal_sink
 from monitord.clock import Clock, SystemClock
 from monitord.config import Table
-from monitord.dispatch import CheckLog, Dispatcher, LoggedChecks, LoopPulse, Pipeline, Slots, Watched
+from monitord.dispatch import CheckLog, Dispatcher, LoggedChecks, Pipeline, Slots, StallDetector, Watched
 from monitord.dispatch.schedule import Grid, grid_of
 from monitord.health import HealthPolicy
 from monitord.model import Observation, Reason
@@ -96,18 +96,18 @@ def measure(variant: Variant) -> Outcome:
 
 async def _measure(variant: Variant) -> Outcome:
     clock: Clock = SystemClock()
-    pulse = LoopPulse(clock)
+    stall_detector = StallDetector(clock)
     check_log = CheckLog(LoggedChecks.ALL if variant.with_lines else LoggedChecks.CHANGES)
     if not variant.with_lines:
         logging.getLogger().setLevel(logging.WARNING)
     slots: Slots[Watched] = Slots(256, 8)
-    dispatcher = Dispatcher(Pipeline(clock, pulse, check_log), slots, clock, check_log)
+    dispatcher = Dispatcher(Pipeline(clock, stall_detector, check_log), slots, clock, check_log)
     resolver, contexts = Resolver(), TlsContexts()
     http = HttpClient(user_agent="bench", resolver=resolver, tls_contexts=contexts)
     tools = Tools(clock, http, resolver, contexts)
     seen: list[tuple[float, Grid]] = []
     wanted = [_settings(f"m{number:05}") for number in range(variant.monitors)]
-    pulse.start()
+    stall_detector.start()
     dispatcher.start()
     dispatcher.apply(dispatcher.plan(wanted, lambda settings: EmptyMonitor(settings, tools, seen)))
     gc.collect()
@@ -118,7 +118,7 @@ async def _measure(variant: Variant) -> Outcome:
     cpu_s, wait_s = time.process_time() - before_s, waited_s(os.getpid()) - waited_before_s
     checked = seen.copy()
     await dispatcher.close(1.0)
-    pulse.stop()
+    stall_detector.stop()
     return Outcome(len(checked), cpu_s, wait_s, sorted(late_s(moment, grid) for moment, grid in checked))
 
 

@@ -1,4 +1,4 @@
-"""The map of the program: every part, and what it is made of. Nothing here opens, starts or closes anything.
+"""All parts of the program, and their dependencies. Nothing here opens, starts or closes anything.
 
 Tests replace a part before its first use: `container.override(ApplicationContainer.clock, FakeClock())`.
 """
@@ -20,12 +20,12 @@ from monitord.dispatch import (
     AutoUnits,
     CheckLog,
     Dispatcher,
-    LoopPulse,
     Pipeline,
     Registry,
     Silences,
     Sink,
     Slots,
+    StallDetector,
     UnitRecoveries,
     Watched,
 )
@@ -56,14 +56,14 @@ from monitord.systemd.watchdog import Watchdog
 from monitord.web import Application
 
 STANDSTILL_S = 10.0
-"""A dispatcher that is this far behind its own alarms does not do its work."""
+"""A dispatcher whose alarms are this long overdue has failed."""
 
 
 HISTORY_NAME = "history.sqlite3"
 
 
 class ApplicationContainer(Container):
-    """Given: the settings, the file they came from, and what the service manager passed."""
+    """Constructed from the settings, their file, and the environment that the service manager has passed."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class ApplicationContainer(Container):
 
     @provide
     def socket_path(self) -> Path:
-        """Where the daemon listens if it is passed no socket."""
+        """The socket of the daemon if none is passed."""
         return self.settings.status.socket or paths.default_socket(
             self.environ, self.service.runtime_directory
         )
@@ -145,8 +145,8 @@ class ApplicationContainer(Container):
         return Registry(self.silences)
 
     @provide
-    def pulse(self) -> LoopPulse:
-        return LoopPulse(self.clock)
+    def stall_detector(self) -> StallDetector:
+        return StallDetector(self.clock)
 
     @provide
     def check_log(self) -> CheckLog:
@@ -161,7 +161,7 @@ class ApplicationContainer(Container):
     def pipeline(self) -> Pipeline:
         return Pipeline(
             self.clock,
-            self.pulse,
+            self.stall_detector,
             self.check_log,
             self.registry,
             self.sinks,
@@ -170,14 +170,14 @@ class ApplicationContainer(Container):
 
     @provide
     def sinks(self) -> tuple[Sink, ...]:
-        """Everything that happens after a check, in this order: the pipeline calls each event on all of them."""
+        """All consumers of results. The pipeline calls each event on all of them, in this order."""
         return (
-            self.recorder,  # the history, and the state that a restart finds again
+            self.recorder,  # the history, and the stored states for a restart
             self.publisher,  # alerts; after the recorder, so that both are stored in one transaction
-            self.silences,  # only moved when the wall clock is set
+            self.silences,  # shifted when the wall clock is set
             self.status_line_changes,  # STATUS= for the service manager
             self.live,  # events for clients of the status socket
-            self.unit_recoveries,  # automatic monitors of units that have been up for long
+            self.unit_recoveries,  # removal of automatic monitors
             self.read_model,  # what API, pages and metrics show
         )
 
@@ -201,10 +201,10 @@ class ApplicationContainer(Container):
         )
 
     def build_monitor(self, settings: MonitorSettings) -> Monitor[Any]:
-        """A monitor of its type. Settings that were read name a type that exists."""
+        """Construct a monitor of the type in its settings."""
         kind = monitor_type(settings.type_name)
         if kind is None:
-            raise LookupError(f"{settings.name}: type {settings.type_name!r} is gone")
+            raise LookupError(f"{settings.name}: type {settings.type_name!r} does not exist")
         return kind(settings, self.tools)
 
     # -- history ------------------------------------------------------------------------------------------
@@ -215,13 +215,13 @@ class ApplicationContainer(Container):
 
     @provide
     def history_path(self) -> Path | None:
-        """None: nobody has said where, and nothing outlives the daemon."""
+        """None: no directory is set, and nothing is stored."""
         directory = self.settings.history.directory or self.service.state_directory
         return None if directory is None else directory / HISTORY_NAME
 
     @provide
     def kept(self) -> Kept:
-        """What an earlier run has stored: the daemon opens the history and gives it here before any other part."""
+        """The stored data of earlier runs: the daemon opens the history and overrides this before any other part."""
         return Kept()
 
     @provide
@@ -236,7 +236,7 @@ class ApplicationContainer(Container):
     def interventions(self) -> Interventions:
         return Interventions(self.dispatcher, self.pipeline, self.silences, self.clock)
 
-    # -- telling people -----------------------------------------------------------------------------------
+    # -- notifications ------------------------------------------------------------------------------------
 
     @provide
     def alerts(self) -> Alerts:
@@ -255,7 +255,7 @@ class ApplicationContainer(Container):
 
     @provide
     def origin(self) -> str:
-        """The name by which this host tells of itself: no look-up, which could hold up the start."""
+        """The name of this host in notifications: without a name lookup, which could delay the start."""
         return socket.gethostname()
 
     @provide
@@ -302,7 +302,7 @@ class ApplicationContainer(Container):
         overdue_s = self.dispatcher.overdue_s()
         return f"a check has been due for {overdue_s:.0f} s" if overdue_s > STANDSTILL_S else None
 
-    # -- what is seen of it -------------------------------------------------------------------------------
+    # -- status -------------------------------------------------------------------------------------------
 
     @provide
     def read_model(self) -> ReadModel:
@@ -311,7 +311,7 @@ class ApplicationContainer(Container):
     @provide
     def daemon_status(self) -> DaemonStatus:
         return DaemonStatus(
-            self.read_model, self.dispatcher, self.pulse, self.history, self.alerts, self.control
+            self.read_model, self.dispatcher, self.stall_detector, self.history, self.alerts, self.control
         )
 
     @provide
@@ -329,7 +329,7 @@ class ApplicationContainer(Container):
             self.daemon_status,
             self.access,
             self.dispatcher,
-            self.pulse,
+            self.stall_detector,
             self.control,
             self.live,
             self.history,

@@ -134,8 +134,8 @@ class Daemon:
         """The checks of all monitors, and the alerts."""
         container = self._container
         async with AsyncExitStack() as stack:
-            container.pulse.start()
-            stack.callback(container.pulse.stop)
+            container.stall_detector.start()
+            stack.callback(container.stall_detector.stop)
             container.dispatcher.start()
             stack.push_async_callback(self._close_alerts)
             stack.push_async_callback(self._close_dispatcher)

@@ -122,7 +122,7 @@ async def test_a_refused_reload_changes_nothing_and_says_why(
         assert it.world() == before
         it.config.write_text(GOOD)
         assert (await it.control.reload("a test")).summary == "3 unchanged"
-        assert "refused" not in it.control.status_line()
+        assert "rejected" not in it.control.status_line()
 
 
 async def test_what_only_a_restart_takes_is_said_to_the_journal_and_to_whoever_asked(

@@ -87,7 +87,7 @@ class World(ApplicationContainer):
     def start(self) -> None:
         """Check monitors from now on."""
         self.dispatcher.start()
-        self.pulse.start()
+        self.stall_detector.start()
 
     def add(self, *monitors: Monitor[Any]) -> None:
         built = {monitor.name: monitor for monitor in monitors}
@@ -116,7 +116,7 @@ class World(ApplicationContainer):
 
     async def close(self) -> None:
         await self.dispatcher.close(0.0)
-        self.pulse.stop()
+        self.stall_detector.stop()
         await self.alerts.close()
         await self.history.close(5.0)
         await self.http_client.close()

@@ -213,8 +213,8 @@ async def check(
         stack.push_async_callback(container.processes.close)
         monitor = container.build_monitor(settings)
         stack.push_async_callback(monitor.close)
-        container.pulse.start()
-        stack.callback(container.pulse.stop)
+        container.stall_detector.start()
+        stack.callback(container.stall_detector.stop)
         monitor.start(lambda: None)
         watched = Watched(monitor, CheckCycle(Grid(settings.check_every_s, 0.0), 0.0))
         for number in range(count):

@@ -11,12 +11,12 @@ from monitord.dispatch.dispatcher import Dispatcher
 from monitord.dispatch.lateness import Lateness
 from monitord.dispatch.pipeline import Pipeline
 from monitord.dispatch.plan import Plan
-from monitord.dispatch.pulse import LoopPulse
 from monitord.dispatch.registry import Registry
 from monitord.dispatch.saved import result_of_record, result_record
 from monitord.dispatch.silences import Matcher, Silence, Silences
 from monitord.dispatch.sink import Sink
 from monitord.dispatch.slots import Slots
+from monitord.dispatch.stalls import StallDetector
 from monitord.dispatch.state import MonitorState, OpenWindow, Pause
 from monitord.dispatch.watched import Watched
 
@@ -30,7 +30,6 @@ __all__ = [
     "Dispatcher",
     "Lateness",
     "LoggedChecks",
-    "LoopPulse",
     "Matcher",
     "MonitorState",
     "OpenWindow",
@@ -42,6 +41,7 @@ __all__ = [
     "Silences",
     "Sink",
     "Slots",
+    "StallDetector",
     "UnitRecoveries",
     "Watched",
     "result_of_record",

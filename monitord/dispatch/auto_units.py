@@ -1,11 +1,10 @@
-"""A monitor for each unit of this host that fails, without configuration: `[auto] units = "failed"`.
+"""Automatic monitors of the failed units of this host: `[auto] units = "failed"`.
 
-It comes when its unit fails, is named for it (`unit:nginx.service`, which no configured monitor can be), and goes when
-all has been well for WELL_FOR_S: until then a unit that fails over and over is one monitor with one history. What a
-configured monitor of type `unit` watches anyway is left to that one.
+A monitor is added when its unit fails, is named after it (`unit:nginx.service`, which no configured monitor can be),
+and is removed when its unit has been up for RECOVERED_AFTER_S: until then, a unit that fails repeatedly has one monitor
+with one history. Units that configured monitors of type `unit` watch are ignored.
 
-Which there are outlives a restart: a unit that recovers meanwhile has its incident closed by a check, as
-any other.
+The set of monitors is stored: if a unit recovers during a restart, a check closes its incident as usual.
 """
 
 import asyncio
@@ -33,16 +32,16 @@ from monitord.unit_monitors import monitor_name_of
 
 log = logging.getLogger(__name__)
 
-KEPT_AS = "auto_units"
-"""The name by which is kept which there are."""
+STORED_AS = "auto_units"
+"""The key of the stored set of units."""
 
-WELL_FOR_S = 600.0
+RECOVERED_AFTER_S = 600.0
 MAX_UNITS = 500
-"""A host where more fail has another problem, and each of them is a monitor that somebody looks at."""
+"""A host with more failed units has another problem."""
 
-ASK_WITHIN_S = 10.0
-ASK_AGAIN_AFTER_S = 30.0
-"""A service manager that is busy, as at a boot, has not said that nothing has failed."""
+QUERY_TIMEOUT_S = 10.0
+QUERY_RETRY_S = 30.0
+"""A busy service manager, as during a boot, does not respond to the first query."""
 
 
 class AutoMode(Enum):
@@ -51,7 +50,7 @@ class AutoMode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AutoSettings:
-    """[auto]. `template`: what a monitor has that it makes; its name and unit are still to be filled in."""
+    """[auto]. `template`: the settings of its monitors, without name and unit."""
 
     units: AutoMode | None = None
     ignore: tuple[str, ...] = ()
@@ -64,28 +63,28 @@ class UnitRecoveries(Sink):
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._up_since_s: dict[str, float | None] = {}
-        self._over: set[str] = set()
-        self._has_news = asyncio.Event()
+        self._recovered: set[str] = set()
+        self._has_recovered = asyncio.Event()
 
     def add(self, unit: str) -> None:
-        """Begin to measure."""
+        """Start to measure a unit."""
         self._up_since_s[unit] = None
 
     def remove(self, unit: str) -> None:
-        """Stop measuring."""
+        """Stop to measure a unit."""
         self._up_since_s.pop(unit, None)
 
-    def is_over(self, unit: str) -> bool:
-        """Whether the unit has been up for WELL_FOR_S."""
+    def has_recovered(self, unit: str) -> bool:
+        """Whether the unit has been up for RECOVERED_AFTER_S."""
         since_s = self._up_since_s.get(unit)
-        return since_s is not None and self._clock.monotonic_s() - since_s >= WELL_FOR_S
+        return since_s is not None and self._clock.monotonic_s() - since_s >= RECOVERED_AFTER_S
 
     async def wait(self) -> set[str]:
-        """Return units that a check has shown to be over. Not within the check, whose monitor is to be removed."""
-        await self._has_news.wait()
-        self._has_news.clear()
-        over, self._over = self._over, set()
-        return over
+        """Wait for units that have recovered, and return them. Not within the check, whose monitor is to be removed."""
+        await self._has_recovered.wait()
+        self._has_recovered.clear()
+        recovered, self._recovered = self._recovered, set()
+        return recovered
 
     def on_result(self, watched: Watched, result: Result) -> None:
         settings = watched.monitor.settings
@@ -97,15 +96,15 @@ class UnitRecoveries(Sink):
         elif result.verdict is not Verdict.INCONCLUSIVE:
             if self._up_since_s[unit] is None:
                 self._up_since_s[unit] = self._clock.monotonic_s()
-            elif self.is_over(unit):
-                self._over.add(unit)
-                self._has_news.set()
+            elif self.has_recovered(unit):
+                self._recovered.add(unit)
+                self._has_recovered.set()
 
 
 class AutoUnits:
-    """Owns the monitors that it made: `apply` at start and with each reload, `close` at the end.
+    """Adds and removes automatic monitors: `apply` at start and with each reload, then `close`.
 
-    `keep` stores what is to be known after a restart, and `kept` is what it was given in an earlier run.
+    `store` stores the set of units; `stored` is what an earlier run has stored, by key.
     """
 
     def __init__(
@@ -114,151 +113,157 @@ class AutoUnits:
         recoveries: UnitRecoveries,
         units: Units,
         build: Callable[[MonitorSettings], Monitor[Any]],
-        keep: Callable[[str, Mapping[str, Any]], None] = lambda _, __: None,
-        kept: Mapping[str, Mapping[str, Any]] | None = None,
-        ask_again_after_s: float = ASK_AGAIN_AFTER_S,
+        store: Callable[[str, Mapping[str, Any]], None] = lambda _, __: None,
+        stored: Mapping[str, Mapping[str, Any]] | None = None,
+        query_retry_s: float = QUERY_RETRY_S,
     ) -> None:
         self._dispatcher = dispatcher
         self._recoveries = recoveries
         self._units = units
         self._build = build
-        self._keep = keep
-        self._ask_again_after_s = ask_again_after_s
+        self._store = store
+        self._query_retry_s = query_retry_s
         self._template: MonitorSettings | None = None
         self._ignored = compile_patterns(())
-        self._configured: Callable[[str], bool] = lambda _: False
+        self._is_configured: Callable[[str], bool] = lambda _: False
         self._following: Following | None = None
-        self._asking: asyncio.Task[None] | None = None
+        self._querying: asyncio.Task[None] | None = None
         self._removing: asyncio.Task[None] | None = None
         self._is_full = False
-        made = (kept or {}).get(KEPT_AS, {}).get("units")
-        self._made = (
-            {unit for unit in made[:MAX_UNITS] if isinstance(unit, str)} if isinstance(made, list) else set()
+        names = (stored or {}).get(STORED_AS, {}).get("units")
+        self._monitored = (
+            {name for name in names[:MAX_UNITS] if isinstance(name, str)}
+            if isinstance(names, list)
+            else set()
         )
-        for unit in self._made:
+        for unit in self._monitored:
             recoveries.add(unit)
 
     def apply(self, settings: AutoSettings, monitors: Iterable[MonitorSettings]) -> None:
-        """Do as is configured from now on; `monitors` are all that the configuration names."""
+        """Apply these settings; `monitors`: the settings of all configured monitors."""
         before, self._template = self._template, settings.template if settings.units else None
         self._ignored = compile_patterns(settings.ignore)
-        self._configured = _watched_by(monitors)
-        for unit in [unit for unit in self._made if not self._is_wanted(unit)]:
+        self._is_configured = _watches_unit(monitors)
+        for unit in [unit for unit in self._monitored if not self._is_to_be_monitored(unit)]:
             self._remove(unit)
         if self._template is None:
             self._stop()
             return
-        for unit in list(self._made):
+        for unit in list(self._monitored):
             if before != self._template or monitor_name_of(unit) not in self._dispatcher.watched:
-                self._put(unit)
+                self._add_monitor(unit)
         if self._removing is None:
             self._removing = asyncio.ensure_future(self._remove_recovered())
         if self._following is None:
             self._following = self._units.follow_all(lambda _: True, self._on_change)
         else:
-            self._ask()
+            self._query()
 
     async def close(self) -> None:
         """May be called twice."""
-        tasks = [task for task in (self._asking, self._removing) if task is not None]
+        tasks = [task for task in (self._querying, self._removing) if task is not None]
         self._stop()
         if tasks:
             await asyncio.wait(tasks)
 
-    # -- what fails ---------------------------------------------------------------------------------------
+    # -- failed units -------------------------------------------------------------------------------------
 
     def _on_change(self, change: UnitChange | None) -> None:
         if change is None:
-            self._ask()
+            self._query()
         elif change.active_state == "failed" and not waits_for_restart(change.sub_state):
             self._add(change.name)
 
-    def _ask(self) -> None:
-        """Look for what failed while nobody listened."""
-        if self._asking is not None:
-            self._asking.cancel()
-        self._asking = asyncio.ensure_future(self._add_all_that_failed())
+    def _query(self) -> None:
+        """Query the failed units, whose signals may have been missed."""
+        if self._querying is not None:
+            self._querying.cancel()
+        self._querying = asyncio.ensure_future(self._add_failed_units())
 
-    async def _add_all_that_failed(self) -> None:
-        is_told = False
+    async def _add_failed_units(self) -> None:
+        is_logged = False
         while True:
             try:
-                failed = await self._units.list_failed(deadline=time.monotonic() + ASK_WITHIN_S)
+                failed = await self._units.list_failed(deadline=time.monotonic() + QUERY_TIMEOUT_S)
             except BusError as error:
-                if not is_told:
-                    log.warning('[auto] units = "failed" could not ask which have failed: %s', error.detail)
-                is_told = True
-                await asyncio.sleep(self._ask_again_after_s)
+                if not is_logged:
+                    log.warning(
+                        '[auto] units = "failed": the failed units cannot be queried: %s', error.detail
+                    )
+                is_logged = True
+                await asyncio.sleep(self._query_retry_s)
                 continue
             for state in failed:
                 self._add(state.name)
             return
 
     def _add(self, unit: str) -> None:
-        if unit in self._made or not self._is_wanted(unit):
+        if unit in self._monitored or not self._is_to_be_monitored(unit):
             return
-        if len(self._made) >= MAX_UNITS:
+        if len(self._monitored) >= MAX_UNITS:
             if not self._is_full:
-                log.warning('[auto] units = "failed" leaves out more than %d units; see ignore', MAX_UNITS)
+                log.warning(
+                    '[auto] units = "failed": only the first %d units are monitored; see ignore', MAX_UNITS
+                )
             self._is_full = True
             return
-        log.info('%s has failed, and is a monitor of its own by [auto] units = "failed"', unit)
-        self._put(unit)
+        log.info('%s has failed, and is monitored because of [auto] units = "failed"', unit)
+        self._add_monitor(unit)
 
-    def _is_wanted(self, unit: str) -> bool:
-        return self._template is not None and not self._ignored.match(unit) and not self._configured(unit)
+    def _is_to_be_monitored(self, unit: str) -> bool:
+        return self._template is not None and not self._ignored.match(unit) and not self._is_configured(unit)
 
-    def _put(self, unit: str) -> None:
+    def _add_monitor(self, unit: str) -> None:
         template = self._template
         if template is None:
             return
         options = replace(template.options, unit=unit)
         settings = replace(template, name=monitor_name_of(unit), options=options, is_automatic=True)
-        if unit not in self._made:
-            self._made.add(unit)
+        if unit not in self._monitored:
+            self._monitored.add(unit)
             self._recoveries.add(unit)
-            self._keep_all()
+            self._store_units()
         self._dispatcher.add_automatic(self._build(settings))
 
     async def _remove_recovered(self) -> None:
         while True:
             for unit in await self._recoveries.wait():
-                if unit not in self._made or not self._recoveries.is_over(unit):
+                if unit not in self._monitored or not self._recoveries.has_recovered(unit):
                     continue
                 log.info(
-                    "%s has been well for %d minutes, and is no monitor any more", unit, WELL_FOR_S // 60
+                    "%s has been up for %d minutes, and is no longer monitored", unit, RECOVERED_AFTER_S // 60
                 )
                 self._remove(unit)
 
     def _remove(self, unit: str) -> None:
-        self._made.remove(unit)
+        self._monitored.remove(unit)
         self._recoveries.remove(unit)
-        self._keep_all()
+        self._store_units()
         self._is_full = False
         self._dispatcher.remove_automatic(monitor_name_of(unit))
 
-    def _keep_all(self) -> None:
-        self._keep(KEPT_AS, {"units": sorted(self._made)})
+    def _store_units(self) -> None:
+        self._store(STORED_AS, {"units": sorted(self._monitored)})
 
     def _stop(self) -> None:
         if self._following is not None:
             self._units.unfollow(self._following)
             self._following = None
-        if self._asking is not None:
-            self._asking.cancel()
-            self._asking = None
+        if self._querying is not None:
+            self._querying.cancel()
+            self._querying = None
         if self._removing is not None:
             self._removing.cancel()
             self._removing = None
 
 
-def _watched_by(monitors: Iterable[MonitorSettings]) -> Callable[[str], bool]:
-    """Whether one of these monitors watches a unit already."""
+def _watches_unit(monitors: Iterable[MonitorSettings]) -> Callable[[str], bool]:
+    """A function that returns whether one of these monitors watches a unit."""
     options: list[UnitOptions] = [
         monitor.options for monitor in monitors if monitor.type_name == UnitMonitor.type_name
     ]
-    names = {one.unit for one in options}
+    names = {option.unit for option in options}
     patterns: re.Pattern[str] = compile_patterns(
-        tuple(pattern for one in options for pattern in one.patterns)
+        tuple(pattern for option in options for pattern in option.patterns)
     )
     return lambda unit: unit in names or patterns.match(unit) is not None

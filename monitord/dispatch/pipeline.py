@@ -19,9 +19,9 @@ from monitord.conditions import Outcome
 from monitord.dispatch.check_log import CheckLog
 from monitord.dispatch.clock_steps import ClockStep, ClockSteps
 from monitord.dispatch.judging import conditions_of, judge
-from monitord.dispatch.pulse import LoopPulse
 from monitord.dispatch.registry import Registry
 from monitord.dispatch.sink import Sink
+from monitord.dispatch.stalls import StallDetector
 from monitord.dispatch.state import MonitorState, OpenWindow, Pause
 from monitord.dispatch.watched import Watched
 from monitord.health import (
@@ -50,7 +50,7 @@ DEADLINE_MARGIN_S = 0.25
 UNKNOWN_AFTER_INTERVALS = 3
 """After so many times `check_every` without a conclusive verdict, the state is unknown."""
 
-SETTLE_AFTER_BLINDNESS_S = 10.0
+SETTLE_AFTER_ISOLATION_S = 10.0
 
 PROBE_MARGIN_S = 1.0
 """Additional time for a check of a probe to start and to be concluded."""
@@ -75,7 +75,7 @@ class Pipeline:
     def __init__(
         self,
         clock: Clock,
-        pulse: LoopPulse,
+        stall_detector: StallDetector,
         check_log: CheckLog,
         registry: Registry | None = None,
         sinks: tuple[Sink, ...] = (),
@@ -83,7 +83,7 @@ class Pipeline:
         was_isolated: bool = False,
     ) -> None:
         self._clock = clock
-        self._pulse = pulse
+        self._stall_detector = stall_detector
         self._log = check_log
         self.registry = Registry() if registry is None else registry
         self._sinks = sinks
@@ -118,7 +118,7 @@ class Pipeline:
             if not observation.duration_s:
                 # A check that waits for nothing, as of a heartbeat, misses data that arrived before it and is unread.
                 since_s, timeout_s = min(since_s, watched.cycle.queued_at), 0.0
-            failure = self._pulse.failure_since(since_s, timeout_s)
+            failure = self._stall_detector.failure_since(since_s, timeout_s)
             outcomes = None
             if observation.evidence is not None and observation.reason in _JUDGED_BY_CONDITIONS:
                 outcomes = await self._evaluate(watched, observation)
@@ -141,7 +141,9 @@ class Pipeline:
         }
         self.isolation.configure(periods_s, isolation or self.isolation.policy)
         # Fine enough for the shortest timeout.
-        self._pulse.configure(min((one.monitor.settings.timeout_s for one in monitors), default=math.inf))
+        self._stall_detector.configure(
+            min((one.monitor.settings.timeout_s for one in monitors), default=math.inf)
+        )
         self.review(force=True)
 
     def deadline_s(self, watched: Watched) -> float:
@@ -150,7 +152,7 @@ class Pipeline:
 
     def lost_s(self, watched: Watched) -> float:
         """For how long the event loop was stalled during the current check."""
-        return self._pulse.lost_since_s(watched.cycle.began_at)
+        return self._stall_detector.lost_since_s(watched.cycle.began_at)
 
     def conclude_abandoned(self, watched: Watched) -> None:
         """Conclude a check that has ignored its cancellation, without its result."""
@@ -414,7 +416,7 @@ class Pipeline:
             return
         self._was_isolated = is_isolated
         if not is_isolated:
-            self._pulse.settle(SETTLE_AFTER_BLINDNESS_S, Reason.PROBER_ISOLATED)
+            self._stall_detector.settle(SETTLE_AFTER_ISOLATION_S, Reason.PROBER_ISOLATED)
         self._log.isolation_changed(is_isolated=is_isolated)
         self._publish("isolation", lambda sink: sink.on_isolation_change(is_isolated=is_isolated))
 

@@ -62,7 +62,7 @@ class Host:
             world.build_monitor,
             self.kept.__setitem__,
             world.kept.own,
-            ask_again_after_s=0.05,
+            query_retry_s=0.05,
         )
         world.start()
 
@@ -112,7 +112,7 @@ def configured(name: str, **options: Any) -> MonitorSettings:
 
 async def listening(host: Host) -> None:
     await until(lambda: "ListUnitsFiltered" in host.systemd.calls)
-    await until(lambda: host.auto._asking is None or host.auto._asking.done())
+    await until(lambda: host.auto._querying is None or host.auto._querying.done())
 
 
 async def test_a_unit_that_fails_is_an_incident_without_configuration(host: Host) -> None:
@@ -143,7 +143,7 @@ async def test_it_recovers_and_goes_when_it_has_been_well_for_some_time(host: Ho
     await host.recover(NGINX)
     await until(lambda: host.stands(NGINX) is State.UP)
     assert [incident.closed_at is None for incident in host.incidents] == [True, False]
-    host.clock.ahead_s += module.WELL_FOR_S - 60
+    host.clock.ahead_s += module.RECOVERED_AFTER_S - 60
     await host.dispatcher.check_now(f"unit:{NGINX}")
     assert host.made == {f"unit:{NGINX}"}
     host.clock.ahead_s += 61
@@ -161,7 +161,7 @@ async def test_one_that_fails_again_and_again_stays_one(host: Host) -> None:
     watched = host.dispatcher.watched[f"unit:{NGINX}"]
     await host.recover(NGINX)
     await until(lambda: host.stands(NGINX) is State.UP)
-    host.clock.ahead_s += module.WELL_FOR_S - 60
+    host.clock.ahead_s += module.RECOVERED_AFTER_S - 60
     await host.fail(NGINX)
     await until(lambda: host.stands(NGINX) is State.DOWN)
     host.clock.ahead_s += 120
@@ -235,14 +235,14 @@ async def test_after_a_restart_one_that_recovered_meanwhile_is_there_to_be_check
         assert host.made == {f"unit:{NGINX}"}
         await until(lambda: host.stands(NGINX) is State.UP)
         host.configure(AutoSettings())
-        assert host.kept == {module.KEPT_AS: {"units": []}}
+        assert host.kept == {module.STORED_AS: {"units": []}}
 
 
 @pytest.mark.parametrize("kept", [{}, {"units": "x"}, {"units": [1, None]}])
 async def test_a_memory_that_is_none_is_left(tmp_path: Path, kept: Mapping[str, Any]) -> None:
     async with running(tmp_path) as host:
         await host.stop()
-        host.kept[module.KEPT_AS] = kept
+        host.kept[module.STORED_AS] = kept
         host.start()
         host.configure(ON)
         assert host.made == set()
@@ -271,7 +271,7 @@ async def test_a_manager_that_is_busy_is_asked_again(host: Host, caplog: pytest.
     await until(lambda: host.systemd.calls.count("ListUnitsFiltered") > 2)
     host.systemd.answer = lambda _: None
     await until(lambda: host.stands(BACKUP) is State.DOWN)
-    assert sum("could not ask" in record.getMessage() for record in caplog.records) == 1
+    assert sum("cannot be queried" in record.getMessage() for record in caplog.records) == 1
 
 
 async def test_there_is_an_end_to_how_many_there_can_be(host: Host, caplog: pytest.LogCaptureFixture) -> None:
@@ -281,8 +281,8 @@ async def test_there_is_an_end_to_how_many_there_can_be(host: Host, caplog: pyte
         unit.active_state = "failed"
     host.configure(ON)
     await until(lambda: len(host.made) == module.MAX_UNITS)
-    await until(lambda: "leaves out more than 500 units" in caplog.text)
-    assert caplog.text.count("leaves out") == 1
+    await until(lambda: "only the first 500 units are monitored" in caplog.text)
+    assert caplog.text.count("only the first 500") == 1
 
 
 # Settings

@@ -552,7 +552,7 @@ def test_whoever_waits_for_a_first_check_that_a_stop_breaks_off_is_told() -> Non
         await made.dispatcher.close(0.0)
         await asyncio.wait([asked], timeout=10.0)
         assert asked.cancelled()
-        made.pulse.stop()
+        made.stall_detector.stop()
 
     run_in_fake_time(main)
 
@@ -576,7 +576,7 @@ def test_a_stop_waits_for_checks_in_flight_and_cancels_what_takes_too_long() -> 
         assert (await asked).verdict is Verdict.PASS
         assert stuck.closed == 1
         assert made.dispatcher.in_flight == 0
-        made.pulse.stop()
+        made.stall_detector.stop()
         await made.dispatcher.close(0.0)
 
     run_in_fake_time(main)

@@ -15,10 +15,10 @@ from monitord.dispatch import (
     CheckLog,
     ClockStep,
     LoggedChecks,
-    LoopPulse,
     Pipeline,
     Registry,
     Sink,
+    StallDetector,
     Watched,
 )
 from monitord.dispatch.pipeline import EVALUATED_AT_ONCE_S
@@ -75,7 +75,7 @@ def test_a_result_is_masked_and_an_excerpt_is_logged_of_failures_only(
         clock = FakeClock()
         sink = FakeSink()
         sink.results.append(lambda _, result: results.append(result))
-        pipeline = Pipeline(clock, LoopPulse(clock), CheckLog(LoggedChecks.ALL), sinks=(sink,))
+        pipeline = Pipeline(clock, StallDetector(clock), CheckLog(LoggedChecks.ALL), sinks=(sink,))
         monitor = TalkativeMonitor(monitor_settings(), fake_tools(clock), act)
         watched = Watched(monitor, CheckCycle(Grid(10.0, 0.0), 0.0))
         await pipeline.run(watched, lambda: True)
@@ -113,7 +113,7 @@ def test_a_bug_in_what_a_type_has_to_show_costs_one_check_and_is_told_once(
         clock = FakeClock()
         sink = FakeSink()
         sink.results.append(lambda _, result: results.append(result))
-        pipeline = Pipeline(clock, LoopPulse(clock), CheckLog(LoggedChecks.CHANGES), sinks=(sink,))
+        pipeline = Pipeline(clock, StallDetector(clock), CheckLog(LoggedChecks.CHANGES), sinks=(sink,))
         watched = Watched(
             FlawedMonitor(monitor_settings(), fake_tools(clock), act), CheckCycle(Grid(10.0, 0.0), 0.0)
         )
@@ -155,7 +155,7 @@ def test_other_tasks_run_between_the_conditions_of_one_monitor(*, is_still_wante
         clock = FakeClock()
         sink = FakeSink()
         sink.results.append(lambda _, result: results.append(result))
-        pipeline = Pipeline(clock, LoopPulse(clock), CheckLog(LoggedChecks.ALL), sinks=(sink,))
+        pipeline = Pipeline(clock, StallDetector(clock), CheckLog(LoggedChecks.ALL), sinks=(sink,))
         conditions = tuple(
             parse_condition(f"body contains '{word}'", LargeMonitor.vocabulary) for word in ("no", "is", "e")
         )
@@ -192,7 +192,7 @@ def test_long_evaluations_of_several_monitors_take_turns_as_a_whole() -> None:
 
     async def main() -> None:
         clock = FakeClock()
-        pipeline = Pipeline(clock, LoopPulse(clock), CheckLog(LoggedChecks.ALL))
+        pipeline = Pipeline(clock, StallDetector(clock), CheckLog(LoggedChecks.ALL))
         condition = parse_condition("body contains 'e'", LargeMonitor.vocabulary)
 
         class NamedMonitor(LargeMonitor):
@@ -265,10 +265,10 @@ def test_exception_in_a_sink_is_logged_and_costs_neither_the_result_nor_the_othe
         incidents: list[Incident] = []
         sink.results.append(lambda _, result: results.append(result))
         sink.incidents.append(incidents.append)
-        log, pulse = CheckLog(LoggedChecks.CHANGES), LoopPulse(clock)
-        pulse.start()
+        log, stall_detector = CheckLog(LoggedChecks.CHANGES), StallDetector(clock)
+        stall_detector.start()
         # Isolated before: the second monitor that passes shows that it is over.
-        pipeline = Pipeline(clock, pulse, log, registry, (broken, sink), was_isolated=True)
+        pipeline = Pipeline(clock, stall_detector, log, registry, (broken, sink), was_isolated=True)
         failing: list[Reason] = []
 
         async def act() -> Reason:
@@ -291,7 +291,7 @@ def test_exception_in_a_sink_is_logged_and_costs_neither_the_result_nor_the_othe
         pipeline.publish_state(first)
         pipeline.rename("before", first)
         pipeline.remove(first)
-        pulse.stop()
+        stall_detector.stop()
         assert broken.calls
         assert len(results) == 6
         assert (first.state.last, second.state.last) == (results[-2], results[-1])

@@ -16,7 +16,7 @@ from monitord.status.metrics.sources import MetricsSources
 
 def daemon_metrics(sources: MetricsSources) -> Iterator[Metric]:
     """The metric families of the daemon, without those of its process."""
-    live, pulse, started_at = sources.live, sources.pulse, sources.status.started_at
+    live, stall_detector, started_at = sources.live, sources.stall_detector, sources.status.started_at
     yield _by(
         "monitord_build_info", "Version of monitord; the value is always 1.", "version", {__version__: 1.0}
     )
@@ -25,11 +25,13 @@ def daemon_metrics(sources: MetricsSources) -> Iterator[Metric]:
     )
     yield from _monitors(sources)
     yield from _checks(sources.dispatcher)
-    yield _counter("monitord_event_loop_stalls", "Total number of stalls of the event loop.", pulse.stalls)
+    yield _counter(
+        "monitord_event_loop_stalls", "Total number of stalls of the event loop.", stall_detector.stalls
+    )
     yield _gauge(
         "monitord_event_loop_max_lag_seconds",
         "Duration of the longest stall of the event loop since the start of the daemon.",
-        pulse.max_lag_s,
+        stall_detector.max_lag_s,
     )
     yield from _reloads(sources)
     yield from _history(sources.history.stats())

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from monitord.alerts import Alerts
-from monitord.dispatch import Dispatcher, LoopPulse
+from monitord.dispatch import Dispatcher, StallDetector
 from monitord.history import History
 from monitord.status.access.control import Control
 from monitord.status.access.security import Access
@@ -20,7 +20,7 @@ class MetricsSources:
     status: DaemonStatus
     access: Access
     dispatcher: Dispatcher
-    pulse: LoopPulse
+    stall_detector: StallDetector
     control: Control
     live: Live
     history: History

@@ -6,7 +6,7 @@ from math import inf
 
 from monitord import __version__
 from monitord.alerts import Alerts
-from monitord.dispatch import Dispatcher, LoopPulse
+from monitord.dispatch import Dispatcher, StallDetector
 from monitord.history import History
 from monitord.model import WORST_FIRST, Json, State
 from monitord.status.access.control import Control
@@ -23,14 +23,14 @@ class DaemonStatus:
         self,
         model: ReadModel,
         dispatcher: Dispatcher,
-        pulse: LoopPulse,
+        stall_detector: StallDetector,
         history: History,
         alerts: Alerts,
         control: Control,
     ) -> None:
         self._model = model
         self._dispatcher = dispatcher
-        self._pulse = pulse
+        self._stall_detector = stall_detector
         self._history = history
         self._alerts = alerts
         self._control = control
@@ -48,7 +48,11 @@ class DaemonStatus:
         return self._response
 
     def current(self) -> Json:
-        dispatcher, pulse, lateness = self._dispatcher, self._pulse, self._dispatcher.lateness
+        dispatcher, stall_detector, lateness = (
+            self._dispatcher,
+            self._stall_detector,
+            self._dispatcher.lateness,
+        )
         counts, stats = dispatcher.state_counts(), self._history.stats()
         return {
             "state": self._control.state,
@@ -70,7 +74,7 @@ class DaemonStatus:
                     "max": round(lateness.worst_s, 6),
                 },
             },
-            "event_loop": {"stalls": pulse.stalls, "max_lag_s": round(pulse.max_lag_s, 3)},
+            "event_loop": {"stalls": stall_detector.stalls, "max_lag_s": round(stall_detector.max_lag_s, 3)},
             "history": {
                 "queued": stats.queued,
                 "written": stats.written,
