@@ -214,3 +214,15 @@ def test_table_of_sections_is_complete() -> None:
     table, text = PAGE.split("\n.SH SECTIONS\n")[1].split("\n.TE\n", 1)
     listed = re.findall(r"^\\fB(.+?)\\fR@", table, re.MULTILINE)
     assert listed == re.findall(r"^\.SS (\[.+)$", text, re.MULTILINE)
+
+
+def test_table_of_commands_is_complete() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "man" / "monitorctl.1").read_text().replace("\\-", "-")
+    table = page.split("\n.SH COMMANDS\n")[1].split("\n.TE\n")[0]
+    listed = [
+        name
+        for row in re.findall(r"^(\\fB.+)@", table, re.MULTILINE)
+        for name in re.findall(r"\\fB(.+?)\\fR", row)
+    ]
+    assert set(listed) == {command.name for command in COMMANDS}
+    assert len(listed) == len(COMMANDS)
