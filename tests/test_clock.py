@@ -15,20 +15,20 @@ def clock() -> Clock:
     return SystemClock()
 
 
-def test_monotonic_time_is_that_of_the_event_loop(clock: Clock) -> None:
+def test_monotonic_time_is_the_time_of_the_event_loop(clock: Clock) -> None:
     before = time.monotonic()
     now = clock.monotonic_s()
     assert before <= now <= time.monotonic()
 
 
-def test_wall_time_knows_that_it_is_utc(clock: Clock) -> None:
+def test_wall_clock_time_is_in_utc(clock: Clock) -> None:
     before = datetime.now(UTC)
     now = clock.now()
     assert before <= now <= datetime.now(UTC)
     assert now.utcoffset() == timedelta(0)
 
 
-def test_time_suspended_is_what_the_boot_clock_has_more(clock: Clock) -> None:
+def test_suspended_time_is_the_difference_of_the_boot_clock_and_the_monotonic_clock(clock: Clock) -> None:
     boot_before_monotonic = time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
     assert clock.suspended_s() == pytest.approx(boot_before_monotonic, abs=1.0)
 
@@ -44,7 +44,7 @@ class FakeLibrary:
 
 
 def zone_files(directory: Path) -> Path:
-    """A link to one of two zones, as /etc/localtime is one."""
+    """A symbolic link to one of two zones, like /etc/localtime."""
     for name in ("Berlin", "Tokyo"):
         (directory / name).write_text(name)
     link = directory / "localtime"
@@ -53,12 +53,12 @@ def zone_files(directory: Path) -> Path:
 
 
 def replace_link(link: Path, target: Path) -> None:
-    """As timedatectl does it: with no moment without a file."""
+    """Replace a link atomically, as timedatectl does."""
     link.with_suffix(".new").symlink_to(target)
     link.with_suffix(".new").replace(link)
 
 
-def test_local_zone_is_read_again_when_its_link_leads_elsewhere(tmp_path: Path) -> None:
+def test_local_zone_is_read_again_when_its_link_has_another_target(tmp_path: Path) -> None:
     link, library = zone_files(tmp_path), FakeLibrary()
     zone = LocalZone({}, link, library.tzset)
     assert not zone.follow()
@@ -69,7 +69,7 @@ def test_local_zone_is_read_again_when_its_link_leads_elsewhere(tmp_path: Path) 
     assert library.calls == 1
 
 
-def test_local_zone_is_read_again_when_its_file_is_replaced_removed_or_made(tmp_path: Path) -> None:
+def test_local_zone_is_read_again_when_its_file_is_replaced_removed_or_created(tmp_path: Path) -> None:
     link, library = zone_files(tmp_path), FakeLibrary()
     zone = LocalZone({}, link, library.tzset)
     (tmp_path / "new").write_text("Berlin, with other rules")
@@ -83,7 +83,7 @@ def test_local_zone_is_read_again_when_its_file_is_replaced_removed_or_made(tmp_
     assert library.calls == 3
 
 
-def test_zone_of_the_environment_is_not_replaced_by_that_of_the_host(tmp_path: Path) -> None:
+def test_zone_of_the_environment_has_precedence_over_that_of_the_host(tmp_path: Path) -> None:
     link, library = zone_files(tmp_path), FakeLibrary()
     zone = LocalZone({"TZ": "Europe/Paris"}, link, library.tzset)
     replace_link(link, tmp_path / "Tokyo")

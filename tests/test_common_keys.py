@@ -1,6 +1,6 @@
-"""What every monitor can say, from the file to what comes of it: each key makes the difference that it should.
+"""Each key that all monitors have, from the configuration file to its effect on checks and states.
 
-Through the real reader, dispatcher and pipeline, in fake time; only the looking itself is told what to find.
+The reader, the dispatcher and the pipeline are real; the time and the results of the checks are not.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ OK, BAD, WARNS = Reason.OK, Reason.REFUSED, Reason.PLUGIN_WARNING
 
 
 class Played:
-    """What came of a configuration whose monitors found, check by check, what `plays` says; the last for ever."""
+    """The outcome of a configuration whose checks have the reasons in `plays`, the last one forever."""
 
     def __init__(self, tmp_path: Path, text: str, seconds: float, **plays: Sequence[Reason | None]) -> None:
         self.began: dict[str, list[float]] = {}
@@ -71,7 +71,7 @@ class Played:
         return FakeMonitor(settings, made.tools, act)
 
     def gaps(self, name: str) -> list[float]:
-        """Seconds from the start of one check to that of the next, on the grid, so not the first."""
+        """Return the seconds between the starts of checks, without the first check, which is not on the grid."""
         began = self.began[name][1:]
         return [round(after - before, 1) for before, after in pairwise(began)]
 
@@ -80,7 +80,7 @@ def one(keys: str) -> str:
     return f"[monitors.one]\n{ANY}\n{keys}\n"
 
 
-def test_check_every_is_from_start_to_start(tmp_path: Path) -> None:
+def test_check_every_is_the_time_between_the_starts_of_two_checks(tmp_path: Path) -> None:
     assert set(Played(tmp_path, one('check_every = "7s"'), 100).gaps("one")) == {7.0}
     assert set(Played(tmp_path, one(""), 100).gaps("one")) == {30.0}
 
@@ -93,7 +93,7 @@ def test_timeout_ends_a_check_that_hangs(tmp_path: Path, timeout: str, seconds: 
 
 
 @pytest.mark.parametrize(("fail_after", "state"), [(1, State.DOWN), (3, State.DOWN), (4, State.UP)])
-def test_fail_after_says_how_many_failures_are_believed(
+def test_fail_after_is_the_number_of_failures_that_make_a_monitor_down(
     tmp_path: Path, fail_after: int, state: State
 ) -> None:
     keys = f'check_every = "10s"\nretry_every = "10s"\nfail_after = {fail_after}\nflapping = false'
@@ -101,7 +101,7 @@ def test_fail_after_says_how_many_failures_are_believed(
     assert (State.DOWN in played.changes["one"]) is (state is State.DOWN)
 
 
-def test_retry_every_is_the_time_to_the_next_look_at_a_failure(tmp_path: Path) -> None:
+def test_retry_every_is_the_time_to_the_next_check_after_a_failure(tmp_path: Path) -> None:
     keys = 'check_every = "30s"\nretry_every = "2s"\nfail_after = 4'
     gaps = Played(tmp_path, one(keys), 200, one=[OK, OK, BAD]).gaps("one")
     assert gaps[1:4] == [2.0, 2.0, 2.0]
@@ -111,7 +111,7 @@ def test_retry_every_is_the_time_to_the_next_look_at_a_failure(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("recover_after", "state"), [(1, State.UP), (2, State.UP), (3, State.DOWN)])
-def test_recover_after_says_how_many_answers_are_believed(
+def test_recover_after_is_the_number_of_successes_that_end_an_outage(
     tmp_path: Path, recover_after: int, state: State
 ) -> None:
     keys = f'check_every = "10s"\nfail_after = 1\nflapping = false\nrecover_after = {recover_after}'
@@ -120,7 +120,7 @@ def test_recover_after_says_how_many_answers_are_believed(
 
 
 @pytest.mark.parametrize(("degrade_after", "degrades"), [(1, True), (2, True), (3, False)])
-def test_degrade_after_says_how_many_warnings_are_believed(
+def test_degrade_after_is_the_number_of_warnings_that_make_a_monitor_degraded(
     tmp_path: Path, degrade_after: int, degrades: bool
 ) -> None:
     keys = f'check_every = "10s"\ndegrade_after = {degrade_after}\nflapping = false'
@@ -129,7 +129,7 @@ def test_degrade_after_says_how_many_warnings_are_believed(
 
 
 @pytest.mark.parametrize(("invert", "state"), [("false", State.DOWN), ("true", State.UP)])
-def test_invert_turns_the_verdict(tmp_path: Path, invert: str, state: State) -> None:
+def test_invert_reverses_the_verdict(tmp_path: Path, invert: str, state: State) -> None:
     keys = f'check_every = "10s"\ninvert = {invert}'
     assert Played(tmp_path, one(keys), 60, one=[BAD]).stands["one"] is state
 
@@ -143,8 +143,8 @@ def test_invert_turns_the_verdict(tmp_path: Path, invert: str, state: State) -> 
         ('depends_on_any = ["a"]', State.UNREACHABLE),
     ],
 )
-def test_parents_excuse_a_child(tmp_path: Path, key: str, state: State) -> None:
-    """depends_on: all of them are needed; depends_on_any: one of them."""
+def test_dependent_of_a_parent_that_is_down_is_unreachable(tmp_path: Path, key: str, state: State) -> None:
+    """`depends_on`: all parents are needed; `depends_on_any`: one of them."""
     text = f'[defaults]\ncheck_every = "10s"\n[monitors.a]\n{ANY}\n[monitors.b]\n{ANY}\n{one(key)}'
     assert Played(tmp_path, text, 100, a=[BAD], one=[BAD]).stands["one"] is state
 
@@ -159,7 +159,7 @@ def test_parents_excuse_a_child(tmp_path: Path, key: str, state: State) -> None:
         ('member_tags = ["blog"]', State.UP),
     ],
 )
-def test_a_group_stands_as_its_members(tmp_path: Path, keys: str, state: State) -> None:
+def test_group_has_the_worst_state_of_its_members(tmp_path: Path, keys: str, state: State) -> None:
     monitors = "".join(
         f'[monitors.{name}]\n{ANY}\ntags = ["{tag}"]\n'
         for name, tag in (("a", "shop"), ("b", "blog"), ("c", ""))
@@ -169,22 +169,22 @@ def test_a_group_stands_as_its_members(tmp_path: Path, keys: str, state: State) 
 
 
 @pytest.mark.parametrize("flapping", ["true", "false"])
-def test_flapping_is_looked_for_unless_told(tmp_path: Path, flapping: str) -> None:
+def test_flapping_is_detected_unless_switched_off(tmp_path: Path, flapping: str) -> None:
     keys = f'check_every = "10s"\nfail_after = 1\nflapping = {flapping}'
     played = Played(tmp_path, one(keys), 600, one=[OK, BAD] * 100)
     assert played.is_flapping["one"] is (flapping == "true")
 
 
-def test_conditions_take_effect_from_the_file(tmp_path: Path) -> None:
-    """up_when fails what it does not find, degraded_when does not."""
-    # A monitor of this test measures nothing, so no condition can be resolved.
+def test_conditions_in_the_file_are_applied(tmp_path: Path) -> None:
+    """An unresolved field fails `up_when`, and not `degraded_when`."""
+    # The monitors of this test have no fields, so that no condition can be resolved.
     wanted = Played(tmp_path, one('check_every = "10s"\nup_when = ["exit_code == 0"]'), 60)
     assert set(wanted.reasons["one"]) == {Reason.CONDITION_UNRESOLVED}
     unwanted = Played(tmp_path, one('check_every = "10s"\ndegraded_when = ["exit_code == 0"]'), 60)
     assert set(unwanted.reasons["one"]) == {Reason.OK}
 
 
-def test_the_defaults_reach_a_monitor_that_does_not_say_it_itself(tmp_path: Path) -> None:
+def test_defaults_apply_to_monitors_without_the_key(tmp_path: Path) -> None:
     text = f'[defaults]\ncheck_every = "5s"\n[monitors.a]\n{ANY}\n[monitors.b]\n{ANY}\ncheck_every = "9s"\n'
     played = Played(tmp_path, text, 100)
     assert (set(played.gaps("a")), set(played.gaps("b"))) == ({5.0}, {9.0})

@@ -1,4 +1,4 @@
-"""The check that every test runs under, run on tests that leave something behind and on some that do not."""
+"""The check that every test cleans up, applied to tests that do and to tests that do not."""
 
 import subprocess
 import sys
@@ -88,7 +88,7 @@ def test_end_what_was_left():
 """
 
 
-def test_what_a_test_leaves_behind_fails_it_and_nothing_else_does(tmp_path: Path) -> None:
+def test_only_tests_that_leave_something_behind_fail(tmp_path: Path) -> None:
     check = Path(__file__).with_name("conftest.py").read_text()
     assert "SETTLE_S = 1.0" in check
     (tmp_path / "conftest.py").write_text(check.replace("SETTLE_S = 1.0", "SETTLE_S = 0.2"))

@@ -1,4 +1,4 @@
-"""A reload is a transaction: all of the new configuration, or nothing of it. On real files, with real settings."""
+"""A reload is a transaction: the new configuration is applied as a whole, or not at all."""
 
 import asyncio
 import logging
@@ -47,7 +47,7 @@ url = "http://127.0.0.1:1/new"
 
 
 class Running:
-    """A control over a dispatcher that runs, and the file it reads."""
+    """A control with a running dispatcher, and its configuration file."""
 
     def __init__(self, config: Path, container: ApplicationContainer, manager: FakeManager) -> None:
         self.config = config
@@ -77,9 +77,7 @@ async def running(tmp_path: Path, text: str = GOOD) -> AsyncIterator[Running]:
             await container.http_client.close()
 
 
-async def test_an_accepted_reload_applies_the_difference_only(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_reload_applies_only_the_difference(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with running(tmp_path) as it:
         before = it.world()
         it.config.write_text(CHANGED)
@@ -97,7 +95,7 @@ async def test_an_accepted_reload_applies_the_difference_only(
         assert it.control.last_reload == outcome
 
 
-async def test_a_history_that_cannot_be_written_shows_in_the_status_of_the_unit(tmp_path: Path) -> None:
+async def test_status_text_shows_that_the_history_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     async with running(tmp_path, f'[history]\ndirectory = "{tmp_path}/file"\n{GOOD}') as it:
         assert "history" not in it.control.status_line()
@@ -106,7 +104,7 @@ async def test_a_history_that_cannot_be_written_shows_in_the_status_of_the_unit(
         await it.container.history.close(1.0)
 
 
-async def test_a_refused_reload_changes_nothing_and_says_why(
+async def test_rejected_reload_changes_nothing_and_shows_why(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running(tmp_path) as it:
@@ -125,7 +123,7 @@ async def test_a_refused_reload_changes_nothing_and_says_why(
         assert "rejected" not in it.control.status_line()
 
 
-async def test_what_only_a_restart_takes_is_said_to_the_journal_and_to_whoever_asked(
+async def test_changes_that_need_a_restart_are_logged_and_reported_to_the_client(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running(tmp_path) as it:
@@ -143,7 +141,7 @@ async def test_what_only_a_restart_takes_is_said_to_the_journal_and_to_whoever_a
 
 
 @pytest.mark.parametrize("damage", ["missing", "directory", "nul", "not_utf8", "syntax", "empty_value"])
-async def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path, damage: str) -> None:
+async def test_unusable_configuration_is_rejected(tmp_path: Path, damage: str) -> None:
     async with running(tmp_path) as it:
         before = it.world()
         if damage in {"missing", "directory"}:
@@ -165,7 +163,7 @@ async def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path, damage: str
         assert it.world() == before
 
 
-async def test_the_manager_is_told_of_reload_and_always_of_its_end(tmp_path: Path) -> None:
+async def test_service_manager_is_notified_of_a_reload_and_always_of_its_end(tmp_path: Path) -> None:
     async with running(tmp_path) as it:
         for text in (CHANGED, "x = "):
             it.config.write_text(text)
@@ -177,7 +175,7 @@ async def test_the_manager_is_told_of_reload_and_always_of_its_end(tmp_path: Pat
             assert ("rejected" in notifications[-1]) == (text != CHANGED)
 
 
-async def test_reloads_come_one_after_the_other(tmp_path: Path) -> None:
+async def test_reloads_run_one_after_the_other(tmp_path: Path) -> None:
     async with running(tmp_path) as it:
         it.config.write_text(CHANGED)
         outcomes = await asyncio.gather(*(it.control.reload(f"client {number}") for number in range(5)))
@@ -186,15 +184,15 @@ async def test_reloads_come_one_after_the_other(tmp_path: Path) -> None:
         ] * 4
 
 
-async def test_a_stopping_daemon_refuses_to_reload(tmp_path: Path) -> None:
+async def test_stopping_daemon_rejects_a_reload(tmp_path: Path) -> None:
     async with running(tmp_path) as it:
         it.control.mark_stopping()
         assert "stopping" in (await it.control.reload("a test")).summary
         assert it.control.state == "stopping"
 
 
-async def test_a_stop_during_a_reload_leaves_everything_as_it_was(tmp_path: Path) -> None:
-    """Monitors that began behind the dispatcher's end would be closed by nobody."""
+async def test_stop_during_a_reload_leaves_everything_unchanged(tmp_path: Path) -> None:
+    """Monitors that start after the end of the dispatcher would never be closed."""
     async with running(tmp_path) as it:
         before = it.world()
         it.config.write_text(CHANGED)
@@ -207,8 +205,8 @@ async def test_a_stop_during_a_reload_leaves_everything_as_it_was(tmp_path: Path
         assert it.control.state == "stopping"
 
 
-async def test_damaged_configurations_change_nothing_and_are_explained(tmp_path: Path) -> None:
-    """Each is a good one with bytes removed, doubled, flipped or put elsewhere; some stay good."""
+async def test_damaged_configuration_changes_nothing_and_is_explained(tmp_path: Path) -> None:
+    """A valid configuration with bytes removed, doubled, flipped or moved; some stay valid."""
     damager = random.Random(20260101)
     refused = 0
     async with running(tmp_path) as it:
@@ -247,7 +245,7 @@ def _damaged(text: bytes, damager: random.Random) -> bytes:
     return bytes(damaged)
 
 
-async def test_a_ping_reaches_its_monitor_and_no_other(tmp_path: Path) -> None:
+async def test_ping_reaches_only_its_monitor(tmp_path: Path) -> None:
     async with running(tmp_path, GOOD + '[monitors.job]\ntype = "heartbeat"\nevery = "1h"\n') as it:
         it.control.ping("job", Ping(exit_status=4), "a test")
         result = await it.control.check_now("job", "a test")
@@ -258,7 +256,7 @@ async def test_a_ping_reaches_its_monitor_and_no_other(tmp_path: Path) -> None:
             it.control.ping("nobody", Ping(), "a test")
 
 
-async def test_a_configuration_that_outruns_the_journal_is_told(
+async def test_configuration_that_logs_more_than_the_journal_accepts_is_warned_of(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     fast = "".join(f'[monitors.m{n}]\nurl = "http://127.0.0.1:1/"\ncheck_every = 0.1\n' for n in range(201))
@@ -272,13 +270,13 @@ async def test_a_configuration_that_outruns_the_journal_is_told(
         assert "LogRateLimitBurst" not in caplog.text
 
 
-def test_the_bound_on_log_lines_is_that_of_the_unit() -> None:
+def test_limit_of_log_lines_is_that_of_the_unit_file() -> None:
     unit = Path(__file__).parent.parent / "systemd" / "monitord.service"
     assert f"LogRateLimitBurst={JOURNAL_BURST}\n" in unit.read_text()
     assert "LogRateLimitIntervalSec=30s\n" in unit.read_text()
 
 
-async def test_a_change_of_who_is_told_is_said_and_in_force(tmp_path: Path) -> None:
+async def test_change_of_notifiers_is_applied_and_reported(tmp_path: Path) -> None:
     async with running(tmp_path) as it:
         ops = '[notifiers.ops]\ncommand = ["/bin/true"]\n'
         it.config.write_text(GOOD + ops)

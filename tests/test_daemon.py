@@ -1,4 +1,4 @@
-"""The daemon as a process of its own, under a manager's socket that the test holds."""
+"""The daemon as a process, with the test as its service manager."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ DEADLINE_S = 20.0
 
 
 class Process:
-    """A running monitord, its log, and what it told its manager."""
+    """A running monitord, its log, and its messages to the service manager."""
 
     def __init__(self, folder: Path, manager: FakeManager) -> None:
         self.folder = folder
@@ -119,7 +119,7 @@ def daemon(tmp_path: Path, config: str) -> Iterator[Process]:
 
 @asynccontextmanager
 async def web_server() -> AsyncIterator[int]:
-    """Something to watch. Yields its port."""
+    """Run a web server to monitor. Yields its port."""
 
     async def fine(_: Request) -> Response:
         return Response(text="x" * 648)
@@ -138,7 +138,7 @@ EMPTY = "[monitors]\n"
 
 
 @pytest.mark.parametrize("says", [True, False])
-def test_without_a_state_directory_it_says_that_nothing_is_kept(tmp_path: Path, says: bool) -> None:
+def test_start_without_a_state_directory_logs_that_nothing_is_stored(tmp_path: Path, says: bool) -> None:
     kept = "" if says else f'[history]\ndirectory = "{tmp_path}"\n'
     with daemon(tmp_path, kept + EMPTY) as it:
         it.start()
@@ -148,7 +148,7 @@ def test_without_a_state_directory_it_says_that_nothing_is_kept(tmp_path: Path, 
         assert it.stop() == 0
 
 
-def test_ready_is_said_when_the_socket_answers_and_the_stop_is_clean(tmp_path: Path) -> None:
+def test_daemon_is_ready_when_its_socket_answers_and_stops_cleanly(tmp_path: Path) -> None:
     with daemon(tmp_path, EMPTY) as it:
         it.start()
         it.wait_for_notification("READY=1")
@@ -196,7 +196,7 @@ url = "http://127.0.0.1:{port}/failing"
 
 
 @pytest.mark.parametrize("enabled", ["true", "false"])
-def test_it_listens_logs_and_remembers_as_configured(tmp_path: Path, enabled: str) -> None:
+def test_daemon_listens_logs_and_stores_as_configured(tmp_path: Path, enabled: str) -> None:
     own, kept = tmp_path / "own.sock", tmp_path / "kept"
     kept.mkdir()
     keys = f'[status]\nsocket = "{own}"\n[log]\nlevel = "warning"\n'
@@ -211,7 +211,7 @@ def test_it_listens_logs_and_remembers_as_configured(tmp_path: Path, enabled: st
     assert (kept / "history.sqlite3").exists() is (enabled == "true")
 
 
-def test_hangup_reloads_and_refuses_what_is_bad(tmp_path: Path) -> None:
+def test_hangup_signal_reloads_and_rejects_a_broken_configuration(tmp_path: Path) -> None:
     with daemon(tmp_path, EMPTY) as it:
         it.start()
         it.wait_for_notification("READY=1")
@@ -232,7 +232,7 @@ def test_hangup_reloads_and_refuses_what_is_bad(tmp_path: Path) -> None:
         assert it.stop() == 0
 
 
-def test_a_hangup_while_starting_is_not_the_end(tmp_path: Path) -> None:
+def test_hangup_signal_during_the_start_does_not_end_the_daemon(tmp_path: Path) -> None:
     with daemon(tmp_path, EMPTY) as it:
         it.start()
         until = time.monotonic() + DEADLINE_S
@@ -264,7 +264,7 @@ runpy.run_module("monitord", run_name="__main__", alter_sys=True)
 @pytest.mark.parametrize(
     "module", ["monitord.cli.daemon.command", "monitord.application", "httptools", "monitord.daemon"]
 )
-def test_a_hangup_during_the_imports_is_a_reload(tmp_path: Path, module: str) -> None:
+def test_hangup_signal_during_the_imports_is_a_reload(tmp_path: Path, module: str) -> None:
     with daemon(tmp_path, EMPTY) as it:
         program = HANGUP_DURING_IMPORTS.format(module=module, config=str(it.config))
         it.start(command=[sys.executable, "-c", program])
@@ -275,7 +275,7 @@ def test_a_hangup_during_the_imports_is_a_reload(tmp_path: Path, module: str) ->
         assert it.stop() == 0
 
 
-def test_a_refused_configuration_at_start_is_78_with_every_failure(tmp_path: Path) -> None:
+def test_start_with_a_broken_configuration_ends_with_78_and_every_error(tmp_path: Path) -> None:
     with daemon(
         tmp_path, '[monitors.a]\nurl = "http://127.0.0.1/"\nchek_every = 3\n[log]\nlevel = "loud"\n'
     ) as it:
@@ -285,10 +285,10 @@ def test_a_refused_configuration_at_start_is_78_with_every_failure(tmp_path: Pat
         assert f"{it.config}:5: log.level:" in it.log()
 
 
-def test_who_waits_for_a_daemon_that_does_not_start_is_told_why(
+def test_client_of_a_daemon_that_cannot_start_gets_the_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Or the service manager would start it again and again, as long as somebody waits."""
+    """Otherwise the service manager would start it again and again, as long as a client waits."""
     path = tmp_path / "waited.sock"
     with socket.socket(socket.AF_UNIX) as listening, daemon(tmp_path, "[monitors.a]\nchek_every = 3\n") as it:
         listening.bind(str(path))
@@ -313,7 +313,7 @@ def test_who_waits_for_a_daemon_that_does_not_start_is_told_why(
     assert said.endswith("mend it, then: systemctl start monitord\n")
 
 
-def test_over_tcp_it_is_not_told_what_is_wrong(tmp_path: Path) -> None:
+def test_configuration_errors_are_not_sent_over_tcp(tmp_path: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as listening,
         daemon(tmp_path, "[monitors.secret]\nx = 3\n") as it,
@@ -352,7 +352,7 @@ def test_configuration_errors_are_not_shown_to_a_page_of_another_site(tmp_path: 
     assert b"monitors.secret" not in answers["evil.example.com:8080"]
 
 
-def test_a_socket_that_cannot_be_opened_is_told_with_what_to_do(tmp_path: Path) -> None:
+def test_socket_that_cannot_be_opened_is_an_error_with_a_fix(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with daemon(tmp_path, f'[status]\nsocket = "{tmp_path}/file/status.sock"\n') as it:
         it.start()
@@ -361,7 +361,7 @@ def test_a_socket_that_cannot_be_opened_is_told_with_what_to_do(tmp_path: Path) 
         assert "socket" in it.log()
 
 
-def test_the_watchdog_is_pinged_while_the_loop_turns_and_not_when_it_is_stopped(tmp_path: Path) -> None:
+def test_watchdog_is_pinged_only_while_the_event_loop_runs(tmp_path: Path) -> None:
     with daemon(tmp_path, EMPTY) as it:
         it.start(WATCHDOG_USEC="300000")
         it.wait_for_notification("READY=1")
@@ -377,7 +377,7 @@ def test_the_watchdog_is_pinged_while_the_loop_turns_and_not_when_it_is_stopped(
         assert it.stop() == 0
 
 
-def test_a_passed_socket_is_served_and_its_file_outlives_the_daemon(tmp_path: Path) -> None:
+def test_passed_socket_is_served_and_its_file_outlives_the_daemon(tmp_path: Path) -> None:
     with daemon(tmp_path, EMPTY) as it, socket.socket(socket.AF_UNIX) as listening:
         it.socket.parent.mkdir()
         listening.bind(str(it.socket))
@@ -390,7 +390,7 @@ def test_a_passed_socket_is_served_and_its_file_outlives_the_daemon(tmp_path: Pa
             assert it.socket.exists()
 
 
-def test_who_comes_during_a_restart_is_answered_after_it(tmp_path: Path) -> None:
+def test_request_during_a_restart_is_answered_after_it(tmp_path: Path) -> None:
     with daemon(tmp_path, EMPTY) as it, socket.socket(socket.AF_UNIX) as listening:
         it.socket.parent.mkdir()
         listening.bind(str(it.socket))
@@ -421,7 +421,7 @@ def ask_over_tcp(port: int, target: str, method: str = "GET", **headers: str) ->
         connection.close()
 
 
-def test_it_listens_on_tcp_as_well_and_the_token_allows_changes(tmp_path: Path) -> None:
+def test_daemon_listens_on_tcp_and_the_token_allows_changes(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -468,7 +468,7 @@ def test_tcp_clients_are_limited_per_address(tmp_path: Path) -> None:
         assert it.stop() == 0
 
 
-def test_a_tcp_socket_that_was_passed_takes_the_place_of_listen(tmp_path: Path) -> None:
+def test_passed_tcp_socket_replaces_listen(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         with daemon(tmp_path, f'[status]\nlisten = "127.0.0.1:{port}"\n') as it:
@@ -479,7 +479,7 @@ def test_a_tcp_socket_that_was_passed_takes_the_place_of_listen(tmp_path: Path) 
             assert it.stop() == 0
 
 
-def test_an_address_that_is_taken_is_told_with_what_to_do(tmp_path: Path) -> None:
+def test_address_in_use_is_an_error_with_a_fix(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with daemon(tmp_path, f'[status]\nlisten = "127.0.0.1:{port}"\n') as it:
@@ -489,7 +489,7 @@ def test_an_address_that_is_taken_is_told_with_what_to_do(tmp_path: Path) -> Non
             assert "listen in [status]" in it.log()
 
 
-def test_an_address_that_the_network_reaches_is_warned_of(tmp_path: Path) -> None:
+def test_address_that_the_network_reaches_is_warned_of(tmp_path: Path) -> None:
     with socket.create_server(("0.0.0.0", 0)) as listening, daemon(tmp_path, EMPTY) as it:
         it.start(listening=listening, named="http")
         it.wait_for_notification("READY=1")
@@ -498,7 +498,7 @@ def test_an_address_that_the_network_reaches_is_warned_of(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
-def test_an_outage_goes_on_after_a_stop_and_a_kill(tmp_path: Path, end: int) -> None:
+def test_outage_continues_after_a_stop_and_a_kill(tmp_path: Path, end: int) -> None:
     state = tmp_path / "state"
     state.mkdir()
     config = (
@@ -529,9 +529,7 @@ def test_an_outage_goes_on_after_a_stop_and_a_kill(tmp_path: Path, end: int) -> 
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
-async def test_who_was_told_of_an_outage_is_told_its_end_after_a_stop_and_a_kill(
-    tmp_path: Path, end: int
-) -> None:
+async def test_recovery_is_sent_after_a_stop_and_a_kill(tmp_path: Path, end: int) -> None:
     told = tmp_path / "told"
     config = (
         f'[history]\ndirectory = "{tmp_path}"\n'
@@ -561,7 +559,7 @@ async def test_who_was_told_of_an_outage_is_told_its_end_after_a_stop_and_a_kill
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
-async def test_a_second_signal_does_not_wait_for_checks(tmp_path: Path, second: int) -> None:
+async def test_second_signal_does_not_wait_for_checks(tmp_path: Path, second: int) -> None:
     async def never(_: Request) -> Response:
         await asyncio.Event().wait()
         return Response()
@@ -588,7 +586,7 @@ async def test_a_second_signal_does_not_wait_for_checks(tmp_path: Path, second: 
         await asyncio.to_thread(look)
 
 
-def test_it_runs_with_nothing_from_a_manager(tmp_path: Path) -> None:
+def test_daemon_runs_without_a_service_manager(tmp_path: Path) -> None:
     with daemon(tmp_path, EMPTY) as it:
         it.start(NOTIFY_SOCKET="", XDG_RUNTIME_DIR=str(tmp_path))
         it.wait_for_log("monitord 0.1.0 started: 0 monitors")

@@ -25,11 +25,11 @@ from monitord.systemd.unit_names import UnitNameError
     ],
     ids=["line", "column", "file", "no line no column"],
 )
-def test_a_diagnostic_says_where_what_is_wrong_and_what_to_write(diagnostic: Diagnostic, text: str) -> None:
+def test_diagnostic_has_a_place_a_problem_and_a_fix(diagnostic: Diagnostic, text: str) -> None:
     assert str(diagnostic) == text
 
 
-def test_a_refused_configuration_shows_every_diagnostic_on_its_own_line() -> None:
+def test_configuration_error_has_a_line_for_each_diagnostic() -> None:
     diagnostics = [
         Diagnostic("a.toml", 1, "x", "is wrong"),
         Diagnostic("b.toml", 2, "y", "is wrong", "mend it"),
@@ -40,7 +40,7 @@ def test_a_refused_configuration_shows_every_diagnostic_on_its_own_line() -> Non
 
 
 @pytest.mark.parametrize("kind", [MonitordError, ControlError, StartError])
-def test_an_error_tells_what_to_do_about_it(kind: type[MonitordError]) -> None:
+def test_error_ends_with_its_hint(kind: type[MonitordError]) -> None:
     error = kind("the daemon does not answer", hint="start it")
     assert (error.message, error.hint, str(error)) == (
         "the daemon does not answer",
@@ -51,7 +51,7 @@ def test_an_error_tells_what_to_do_about_it(kind: type[MonitordError]) -> None:
 
 
 @pytest.mark.parametrize("kind", [ConfigError, ControlError, StartError])
-def test_one_class_catches_all(kind: type[MonitordError]) -> None:
+def test_all_errors_have_one_base_class(kind: type[MonitordError]) -> None:
     assert issubclass(kind, MonitordError)
 
 

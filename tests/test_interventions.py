@@ -1,4 +1,4 @@
-"""Pause, acknowledge, silence: what each does, that it is told with who did it, and known after a restart."""
+"""Pause, acknowledge, silence: their effects, their log messages with the user, and their storage."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ def run(main: Callable[[RunningWorld, Interventions], Coroutine[Any, Any, None]]
     run_in_fake_time(whole)
 
 
-def test_pause_and_resume_are_told_with_who_and_why(caplog: pytest.LogCaptureFixture) -> None:
+def test_pause_and_resume_are_logged_with_user_and_comment(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
     async def main(there: RunningWorld, interventions: Interventions) -> None:
@@ -47,7 +47,7 @@ def test_pause_and_resume_are_told_with_who_and_why(caplog: pytest.LogCaptureFix
     assert "web: resumed by kim (uid 1000)" in caplog.text
 
 
-def test_an_acknowledgement_is_of_the_open_incident_and_ends_with_it(
+def test_acknowledgement_belongs_to_the_open_incident_and_ends_with_it(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -70,7 +70,7 @@ def test_an_acknowledgement_is_of_the_open_incident_and_ends_with_it(
     assert "web: incident acknowledged by kim (uid 1000): on it" in caplog.text
 
 
-def test_an_acknowledgement_is_taken_back(caplog: pytest.LogCaptureFixture) -> None:
+def test_acknowledgement_can_be_withdrawn(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
     async def main(there: RunningWorld, interventions: Interventions) -> None:
@@ -139,7 +139,7 @@ def test_stored_silences_that_cannot_be_read_are_discarded_with_a_warning(
         pytest.param(Matcher(names=("other",), tags=("test",)), False, id="neither"),
     ],
 )
-def test_a_matcher_covers(matcher: Matcher, covered: bool) -> None:
+def test_matcher_covers_a_monitor(matcher: Matcher, covered: bool) -> None:
     assert matcher.covers("web", ("prod", "eu")) is covered
 
 
@@ -168,8 +168,8 @@ def test_silences_are_limited_in_number_and_size() -> None:
     run(main)
 
 
-def test_the_patterns_of_all_silences_stay_compiled() -> None:
-    """Each result is compared with each silence in turn."""
+def test_patterns_of_silences_are_compiled_once() -> None:
+    """Each result is compared with each silence."""
     matchers = [Matcher(patterns=(f"web-{number}-*",)) for number in range(MAX_SILENCES)]
     calls = 0
     for _ in range(2):

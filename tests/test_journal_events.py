@@ -13,7 +13,7 @@ CATALOG = Path(__file__).parent.parent / "systemd" / "monitord.catalog"
 
 
 def catalog_entries() -> dict[str, tuple[dict[str, str], str]]:
-    """Header and text by id, as catalog(5)'s format has them: a header, an empty line, text up to the next id."""
+    """Read header and text of each ID: a header, an empty line, and text up to the next ID (the format of catalog files)."""
     entries = {}
     without_comments = re.sub(r"^#.*\n", "", CATALOG.read_text(), flags=re.MULTILINE)
     for entry in re.split(r"^-- ", without_comments, flags=re.MULTILINE)[1:]:
@@ -25,7 +25,7 @@ def catalog_entries() -> dict[str, tuple[dict[str, str], str]]:
     return entries
 
 
-def test_every_kind_of_message_has_an_entry_and_every_entry_a_kind() -> None:
+def test_catalog_entries_and_message_ids_correspond() -> None:
     assert sorted(catalog_entries()) == sorted(event.message_id for event in JournalEvent)
 
 
@@ -37,7 +37,7 @@ def test_ids_are_random_and_each_is_used_once() -> None:
 
 
 @pytest.mark.parametrize("event", JournalEvent)
-def test_an_entry_says_what_happened_in_words_and_fields_that_its_messages_carry(event: JournalEvent) -> None:
+def test_catalog_entry_uses_only_fields_of_its_messages(event: JournalEvent) -> None:
     header, text = catalog_entries()[event.message_id]
     assert list(header) == ["Subject", "Defined-By", "Support", "Documentation"]
     assert header["Defined-By"] == "monitord"
@@ -49,17 +49,17 @@ def test_an_entry_says_what_happened_in_words_and_fields_that_its_messages_carry
 
 
 @pytest.mark.parametrize("event", JournalEvent)
-def test_fields_have_names_that_the_journal_takes(event: JournalEvent) -> None:
+def test_field_names_are_valid_in_the_journal(event: JournalEvent) -> None:
     assert all(is_field_name(name) for name in event.fields)
 
 
 @pytest.mark.parametrize("health", State)
-def test_every_health_has_a_kind_for_becoming_it(health: State) -> None:
+def test_every_state_has_a_message_id(health: State) -> None:
     assert JournalEvent[f"MONITOR_{health.name}"].fields == ("MONITOR", "MONITOR_STATE", "MONITOR_REASON")
 
 
 @pytest.mark.skipif(shutil.which("journalctl") is None, reason="needs journalctl")
-def test_journalctl_understands_the_catalog(tmp_path: Path) -> None:
+def test_journalctl_reads_the_catalog(tmp_path: Path) -> None:
     (tmp_path / "usr/lib/systemd/catalog").mkdir(parents=True)
     (tmp_path / "var/lib/systemd/catalog").mkdir(parents=True)
     shutil.copy(CATALOG, tmp_path / "usr/lib/systemd/catalog")

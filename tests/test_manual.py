@@ -1,4 +1,4 @@
-"""The manual holds what the program has: every option, every reason, every command."""
+"""The manual pages describe every option, reason and command of the program."""
 
 import re
 import subprocess
@@ -24,14 +24,14 @@ TOML = (MANUAL / "monitord.toml.5").read_text()
 
 
 def section(title: str) -> str:
-    """The text under a heading of the manual, up to the next one."""
+    """Return the text under a heading, up to the next heading."""
     match = re.search(rf"^\.SS \"?{re.escape(title)}.*?$(.*?)^\.S[SH]", TOML, re.MULTILINE | re.DOTALL)
     assert match is not None, f"no section {title!r}"
     return match[1]
 
 
 def described(text: str) -> set[str]:
-    """Keys that have a paragraph of their own."""
+    """List the keys that have their own paragraph."""
     return set(re.findall(r"^\.TP\n\.B ([a-z_]+)$", text, re.MULTILINE))
 
 
@@ -45,7 +45,7 @@ def test_every_option_of_every_type_is_in_the_manual(tmp_path: Path, name: str) 
 
 
 def test_the_manual_says_of_every_reason_what_the_code_says() -> None:
-    """`make manual` makes it so."""
+    """`make manual` updates them."""
     table = TOML.split(".SH REASONS")[1].split(".TS")[1].split(".TE")[0]
     rows = dict(re.findall(r"^\\fB([a-z_]+)\\fR@(.+)$", table, re.MULTILINE))
     assert list(rows) == [reason.value for reason in Reason]
@@ -140,7 +140,7 @@ CONTROL = (MANUAL / "monitorctl.1").read_text().replace("\\-", "-").replace("\\~
 
 
 def control_section(title: str) -> str:
-    """The text about a command of monitorctl, or under a heading of its page."""
+    """Return the text about a command of monitorctl, or under a heading of its page."""
     match = re.search(rf"^\.S[SH] {re.escape(title)}$(.*?)(?=^\.S[SH] )", CONTROL, re.MULTILINE | re.DOTALL)
     assert match is not None, f"no section {title!r}"
     return match[1]

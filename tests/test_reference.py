@@ -1,4 +1,4 @@
-"""Every option is obeyed and every reason is given, each in a test that is named here.
+"""Every option has its effect and every reason occurs, each in a test that is named here.
 
 An option's test fails when the option is ignored; a reason's produces it by a real situation. This file checks that
 nothing is forgotten, that the tests exist, and that they speak of what they are named for.
@@ -21,7 +21,7 @@ TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "monitord"
 
 NOT_GIVEN_YET: set[str] = set()
-"""Reasons that no code gives: they leave this set with the code that does."""
+"""Reasons that no code uses yet."""
 
 _READ = "monitors/heartbeat/test_heartbeat.py::test_every_option_is_read"
 _LATE = "monitors/heartbeat/test_heartbeat.py::test_late_and_missed_are_told_at_their_own_time_however_rare_the_checks"
@@ -37,31 +37,31 @@ Tests = str | tuple[str, ...]
 
 COMMON: dict[str, Tests] = {
     "type": "monitors/test_ip_family.py::test_an_address_of_the_family_that_is_wanted_is_asked",
-    "check_every": "test_common_keys.py::test_check_every_is_from_start_to_start",
+    "check_every": "test_common_keys.py::test_check_every_is_the_time_between_the_starts_of_two_checks",
     "timeout": "test_common_keys.py::test_timeout_ends_a_check_that_hangs",
-    "fail_after": "test_common_keys.py::test_fail_after_says_how_many_failures_are_believed",
-    "retry_every": "test_common_keys.py::test_retry_every_is_the_time_to_the_next_look_at_a_failure",
-    "recover_after": "test_common_keys.py::test_recover_after_says_how_many_answers_are_believed",
-    "degrade_after": "test_common_keys.py::test_degrade_after_says_how_many_warnings_are_believed",
-    "flapping": "test_common_keys.py::test_flapping_is_looked_for_unless_told",
-    "invert": "test_common_keys.py::test_invert_turns_the_verdict",
-    "tags": "test_common_keys.py::test_a_group_stands_as_its_members",
+    "fail_after": "test_common_keys.py::test_fail_after_is_the_number_of_failures_that_make_a_monitor_down",
+    "retry_every": "test_common_keys.py::test_retry_every_is_the_time_to_the_next_check_after_a_failure",
+    "recover_after": "test_common_keys.py::test_recover_after_is_the_number_of_successes_that_end_an_outage",
+    "degrade_after": "test_common_keys.py::test_degrade_after_is_the_number_of_warnings_that_make_a_monitor_degraded",
+    "flapping": "test_common_keys.py::test_flapping_is_detected_unless_switched_off",
+    "invert": "test_common_keys.py::test_invert_reverses_the_verdict",
+    "tags": "test_common_keys.py::test_group_has_the_worst_state_of_its_members",
     "renamed_from": (
-        "test_settings.py::test_a_name_is_taken_over_once_and_only_when_it_is_free",
+        "test_settings.py::test_name_is_taken_over_once_and_only_when_it_is_free",
         "dispatch/test_dispatcher.py::test_a_renamed_monitor_stands_as_before",
     ),
-    "depends_on": "test_common_keys.py::test_parents_excuse_a_child",
-    "depends_on_any": "test_common_keys.py::test_parents_excuse_a_child",
+    "depends_on": "test_common_keys.py::test_dependent_of_a_parent_that_is_down_is_unreachable",
+    "depends_on_any": "test_common_keys.py::test_dependent_of_a_parent_that_is_down_is_unreachable",
     "up_when": "monitors/test_http_conditions.py::test_a_condition_that_does_not_hold_fails",
     "degraded_when": "monitors/test_http_conditions.py::test_a_slow_answer_degrades",
 }
 
 OPTIONS: dict[str, Tests] = {
-    "log.level": "test_daemon.py::test_it_listens_logs_and_remembers_as_configured",
-    "log.checks": "test_control.py::test_an_accepted_reload_applies_the_difference_only",
-    "status.socket": "test_daemon.py::test_it_listens_logs_and_remembers_as_configured",
+    "log.level": "test_daemon.py::test_daemon_listens_logs_and_stores_as_configured",
+    "log.checks": "test_control.py::test_reload_applies_only_the_difference",
+    "status.socket": "test_daemon.py::test_daemon_listens_logs_and_stores_as_configured",
     **{
-        f"status.{key}": "test_daemon.py::test_it_listens_on_tcp_as_well_and_the_token_allows_changes"
+        f"status.{key}": "test_daemon.py::test_daemon_listens_on_tcp_and_the_token_allows_changes"
         for key in ("listen", "token")
     },
     "status.hosts": (
@@ -70,8 +70,8 @@ OPTIONS: dict[str, Tests] = {
     ),
     "status.max_connections_per_address": "test_daemon.py::test_tcp_clients_are_limited_per_address",
     "status.max_event_streams_per_address": "test_daemon.py::test_tcp_clients_are_limited_per_address",
-    "limits.max_concurrent_checks": "test_control.py::test_an_accepted_reload_applies_the_difference_only",
-    "limits.max_concurrent_per_host": "test_control.py::test_an_accepted_reload_applies_the_difference_only",
+    "limits.max_concurrent_checks": "test_control.py::test_reload_applies_only_the_difference",
+    "limits.max_concurrent_per_host": "test_control.py::test_reload_applies_only_the_difference",
     "limits.max_concurrent_children": "monitors/exec/test_exec.py::test_programs_are_counted_apart_from_hosts",
     "auto.units": (
         "dispatch/test_auto_units.py::test_every_key_is_read_and_defaults_hold",
@@ -81,10 +81,10 @@ OPTIONS: dict[str, Tests] = {
         "dispatch/test_auto_units.py::test_every_key_is_read_and_defaults_hold",
         "dispatch/test_auto_units.py::test_ignored_and_configured_units_are_left_out",
     ),
-    "network.isolation_threshold": "test_control.py::test_an_accepted_reload_applies_the_difference_only",
-    "network.canaries": "test_control.py::test_an_accepted_reload_applies_the_difference_only",
-    "history.enabled": "test_daemon.py::test_it_listens_logs_and_remembers_as_configured",
-    "history.directory": "test_daemon.py::test_it_listens_logs_and_remembers_as_configured",
+    "network.isolation_threshold": "test_control.py::test_reload_applies_only_the_difference",
+    "network.canaries": "test_control.py::test_reload_applies_only_the_difference",
+    "history.enabled": "test_daemon.py::test_daemon_listens_logs_and_stores_as_configured",
+    "history.directory": "test_daemon.py::test_daemon_listens_logs_and_stores_as_configured",
     **{
         f"history.{key}": "history/test_settings.py::test_every_key_is_read"
         for key in ("max_size", "results", "minutes", "hours", "days")
@@ -209,9 +209,9 @@ OPTIONS: dict[str, Tests] = {
         _READ,
         "monitors/heartbeat/test_heartbeat.py::test_a_run_that_does_not_end_is_missed",
     ),
-    "group.members": "test_common_keys.py::test_a_group_stands_as_its_members",
-    "group.member_tags": "test_common_keys.py::test_a_group_stands_as_its_members",
-    "group.at_least": "test_common_keys.py::test_a_group_stands_as_its_members",
+    "group.members": "test_common_keys.py::test_group_has_the_worst_state_of_its_members",
+    "group.member_tags": "test_common_keys.py::test_group_has_the_worst_state_of_its_members",
+    "group.at_least": "test_common_keys.py::test_group_has_the_worst_state_of_its_members",
 }
 
 REASONS: dict[str, Tests] = {
@@ -280,7 +280,7 @@ def configured(tmp_path: Path) -> Table:
 
 
 def keys_of(table: Table, prefix: str) -> Iterator[str]:
-    """Those of the tables in it, too, but not the table itself."""
+    """Yield the keys of a table and of the tables in it."""
     for key in table._known:
         children = table._children.get(key, [])
         if not children:
@@ -323,7 +323,7 @@ def test_every_reason_has_a_test() -> None:
 
 
 def test_only_reasons_that_no_code_gives_are_without_a_test() -> None:
-    """A failure of `net` becomes the reason of its name."""
+    """A failure of `net` becomes the reason of the same name."""
     given = {
         match
         for file in PACKAGE.rglob("*.py")
@@ -340,7 +340,7 @@ def test_only_reasons_that_no_code_gives_are_without_a_test() -> None:
 
 @cache
 def functions_of(file: Path) -> Mapping[str, str]:
-    """The source of each test, with its decorators and the constants of its module that it names."""
+    """Return the source of each test, with its decorators and the constants of its module that it uses."""
     text = file.read_text()
     lines = text.splitlines()
     tests: dict[str, str] = {}
@@ -371,7 +371,7 @@ MAPPED = [
 
 
 @pytest.mark.parametrize(("what", "tests"), MAPPED)
-def test_its_tests_exist_and_speak_of_it(what: str, tests: Tests) -> None:
+def test_named_tests_exist_and_mention_the_option_or_reason(what: str, tests: Tests) -> None:
     sources = []
     for test in [tests] if isinstance(tests, str) else tests:
         file, _, name = test.partition("::")

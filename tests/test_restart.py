@@ -23,7 +23,7 @@ def silence(there: Lifetime) -> None:
 
 
 def nothing(_: Lifetime) -> None:
-    """The configuration holds it back."""
+    """The configuration suppresses the notification."""
 
 
 # FakeClock begins at 00:16:40 UTC, and the reasons end 20 to 25 minutes later.
@@ -50,7 +50,7 @@ REASONS: dict[str, tuple[Callable[[Lifetime], None], str, str]] = {
 @KILLED
 @pytest.mark.parametrize("reason", REASONS)
 @pytest.mark.parametrize("failure", [Reason.REFUSED, Reason.PLUGIN_WARNING], ids=["down", "degraded"])
-def test_notification_held_back_over_a_restart_is_sent_when_the_reason_ends(
+def test_suppressed_notification_is_sent_after_a_restart_when_the_reason_ends(
     tmp_path: Path, reason: str, failure: Reason, is_killed: bool
 ) -> None:
     act, config, why = REASONS[reason]
@@ -82,9 +82,7 @@ def test_notification_held_back_over_a_restart_is_sent_when_the_reason_ends(
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_reason_that_ends_while_the_daemon_is_stopped_no_longer_holds_back(
-    tmp_path: Path, reason: str
-) -> None:
+def test_suppression_that_ends_while_the_daemon_is_stopped_is_over(tmp_path: Path, reason: str) -> None:
     act, config, _ = REASONS[reason]
     config = NOTIFIER + WEB + config
 
@@ -216,7 +214,7 @@ def test_unknown_monitor_is_notified_by_a_route_for_it_over_a_restart(
 
 
 @KILLED
-def test_flapping_that_was_held_back_is_sent_after_a_restart(tmp_path: Path, is_killed: bool) -> None:
+def test_suppressed_flapping_is_sent_after_a_restart(tmp_path: Path, is_killed: bool) -> None:
     config = NOTIFIER + WEB + "fail_after = 1\n"
 
     async def main() -> None:
@@ -243,7 +241,7 @@ def test_flapping_that_was_held_back_is_sent_after_a_restart(tmp_path: Path, is_
 def test_alert_that_ends_before_the_first_check_after_a_start_is_not_sent(
     tmp_path: Path, is_killed: bool
 ) -> None:
-    """The state from before a long stop is no reason to wake anybody: a check comes first."""
+    """A state from before a long stop is not notified before a check has confirmed it."""
 
     async def main() -> None:
         async with lifetime(tmp_path, NOTIFIER + WEB, is_killed=is_killed) as first:
@@ -299,7 +297,7 @@ def test_monitor_that_is_removed_and_added_again_while_it_is_degraded_is_sent_ag
 
 
 def test_restored_state_is_the_one_of_the_stop(tmp_path: Path) -> None:
-    """The harness itself: a lifetime that was killed has stored all that came before."""
+    """The test harness: a killed lifetime has stored everything until the kill."""
     began: list[datetime] = []
 
     async def main() -> None:
@@ -437,7 +435,7 @@ def test_isolation_is_sent_to_a_notifier_that_was_added_meanwhile(tmp_path: Path
     run(main)
 
 
-def test_monitors_removed_during_isolation_do_not_make_it_last_for_ever(tmp_path: Path) -> None:
+def test_isolation_ends_although_its_monitors_were_removed(tmp_path: Path) -> None:
     async def main() -> None:
         async with lifetime(tmp_path, NOTIFIER + FLEET) as first:
             await asyncio.sleep(150)
@@ -489,7 +487,7 @@ def test_uptime_follows_the_state_after_the_clock_was_ahead_for_a_moment(
 
 @KILLED
 @pytest.mark.parametrize("by", ["restart", "reload"])
-def test_renamed_monitor_keeps_an_alert_that_is_held_back(tmp_path: Path, is_killed: bool, by: str) -> None:
+def test_renamed_monitor_keeps_a_suppressed_alert(tmp_path: Path, is_killed: bool, by: str) -> None:
     route = '[[alerts.routes]]\nnotify = ["ops"]\nafter = "20m"\n'
     renamed = NOTIFIER + route + WEB.replace("monitors.web", "monitors.site") + 'renamed_from = "web"\n'
 
@@ -553,7 +551,7 @@ def refuse(_: Message) -> None:
 
 
 @pytest.mark.parametrize("by", ["reload", "restart"])
-def test_notifier_that_was_removed_by_mistake_gets_what_it_never_got(tmp_path: Path, by: str) -> None:
+def test_notifier_that_is_added_again_gets_undelivered_notifications(tmp_path: Path, by: str) -> None:
     async def main() -> None:
         async with lifetime(tmp_path, NOTIFIER + WEB) as first:
             await asyncio.sleep(30)
@@ -575,7 +573,7 @@ def test_notifier_that_was_removed_by_mistake_gets_what_it_never_got(tmp_path: P
     run(main)
 
 
-def test_problem_that_outlasts_the_time_to_give_up_is_sent_when_the_notifier_works(tmp_path: Path) -> None:
+def test_problem_that_outlasts_expire_after_is_sent_when_the_notifier_works(tmp_path: Path) -> None:
     config = NOTIFIER + 'expire_after = "1h"\n' + WEB
 
     async def main() -> None:
@@ -601,9 +599,7 @@ GIVE_UP = NOTIFIER + 'expire_after = "1h"\n' + WEB
 
 
 @KILLED
-def test_recovery_of_a_delivered_problem_is_kept_longer_than_the_time_to_give_up(
-    tmp_path: Path, is_killed: bool
-) -> None:
+def test_recovery_of_a_delivered_problem_outlasts_expire_after(tmp_path: Path, is_killed: bool) -> None:
     async def main() -> None:
         config = GIVE_UP.replace("10s", "1h").replace("3s", "5s")
         async with lifetime(tmp_path, config, is_killed=is_killed) as first:
@@ -624,7 +620,7 @@ def test_recovery_of_a_delivered_problem_is_kept_longer_than_the_time_to_give_up
     run(main)
 
 
-def test_recovery_of_a_problem_that_was_not_delivered_is_expired_with_it(tmp_path: Path) -> None:
+def test_recovery_of_an_undelivered_problem_expires_with_it(tmp_path: Path) -> None:
     async def main() -> None:
         async with lifetime(tmp_path, GIVE_UP) as there:
             FakeNotifier.made[-1].act = refuse
@@ -641,9 +637,7 @@ def test_recovery_of_a_problem_that_was_not_delivered_is_expired_with_it(tmp_pat
 
 
 @pytest.mark.parametrize("is_restarted", [False, True], ids=["runs on", "restarted"])
-def test_change_that_was_expired_is_sent_when_the_notifier_works(
-    tmp_path: Path, *, is_restarted: bool
-) -> None:
+def test_expired_change_is_sent_when_the_notifier_works(tmp_path: Path, *, is_restarted: bool) -> None:
     async def main() -> None:
         async with lifetime(tmp_path, GIVE_UP) as first:
             Scripted.bad = {"web": Reason.REFUSED}
@@ -671,7 +665,7 @@ def test_change_that_was_expired_is_sent_when_the_notifier_works(
 
 
 @KILLED
-def test_recovery_reaches_a_notifier_that_was_out_of_the_configuration_meanwhile(
+def test_recovery_is_sent_to_a_notifier_that_was_removed_and_added_again(
     tmp_path: Path, is_killed: bool
 ) -> None:
     async def main() -> None:

@@ -1,4 +1,4 @@
-"""From a file to frozen settings: what every monitor has, and the diagnostics between sections."""
+"""From a file to frozen settings: sections, defaults, and diagnostics between sections."""
 
 from pathlib import Path
 
@@ -12,11 +12,11 @@ from tests.configurations import errors_of, settings_of
 URL = 'url = "http://localhost/"'
 
 
-def test_an_empty_file_has_defaults(tmp_path: Path) -> None:
+def test_empty_configuration_has_defaults(tmp_path: Path) -> None:
     assert settings_of(tmp_path, "") == Settings()
 
 
-def test_defaults_reach_every_monitor_and_give_way_to_its_own(tmp_path: Path) -> None:
+def test_defaults_apply_to_every_monitor_and_its_own_keys_override_them(tmp_path: Path) -> None:
     text = '[defaults]\ncheck_every = "20s"\ntags = ["all"]\n'
     text += f"[monitors.a]\n{URL}\n[monitors.b]\n{URL}\ncheck_every = 40\n"
     a, b = settings_of(tmp_path, text).monitors
@@ -24,7 +24,7 @@ def test_defaults_reach_every_monitor_and_give_way_to_its_own(tmp_path: Path) ->
     assert a.tags == b.tags == ("all",)
 
 
-def test_defaults_may_hold_what_only_some_types_know(tmp_path: Path) -> None:
+def test_defaults_may_contain_keys_of_some_types(tmp_path: Path) -> None:
     text = '[defaults]\nfollow_redirects = false\nup_when = ["status == 200"]\n'
     (monitor,) = settings_of(tmp_path, f"{text}[monitors.a]\n{URL}\n").monitors
     assert monitor.options.follow_redirects is False
@@ -55,7 +55,7 @@ max_concurrent_per_host = 2
     assert (settings.limits.max_concurrent_checks, settings.limits.max_concurrent_per_host) == (3, 2)
 
 
-def test_maintenance_windows_are_read_with_the_monitors_they_are_for(tmp_path: Path) -> None:
+def test_maintenance_windows_are_read_with_their_monitors(tmp_path: Path) -> None:
     text = f'[monitors.web-1]\n{URL}\ntags = ["prod"]\n[maintenance.night]\nschedule = "Sun 03:00 UTC"\n'
     text += 'duration = "2h"\nmonitors = ["web-*"]\ntags = ["prod"]\n'
     (window,) = settings_of(tmp_path, text).maintenance
@@ -63,20 +63,20 @@ def test_maintenance_windows_are_read_with_the_monitors_they_are_for(tmp_path: P
     assert settings_of(tmp_path, text).maintenance == settings_of(tmp_path, text).maintenance
 
 
-def test_the_tag_of_a_monitor_that_cannot_be_read_is_not_called_unknown(tmp_path: Path) -> None:
+def test_tag_of_a_broken_monitor_is_not_reported_as_unknown(tmp_path: Path) -> None:
     text = '[monitors.a]\ntags = ["prod"]\n[maintenance.x]\nfrom = 2027-01-01T00:00:00Z\nduration = 60\n'
     (diagnostic,) = errors_of(tmp_path, text + 'monitors = ["a"]\ntags = ["prod"]\n')
     assert "has no type" in diagnostic
 
 
-def test_a_retry_is_never_later_than_the_next_check(tmp_path: Path) -> None:
+def test_retry_is_never_later_than_the_next_check(tmp_path: Path) -> None:
     (monitor,) = settings_of(
         tmp_path, f'[monitors.a]\n{URL}\ncheck_every = "4s"\nretry_every = "9s"\n'
     ).monitors
     assert monitor.retry_every_s == 4.0
 
 
-def test_the_builtin_timeout_gives_way_to_a_short_period(tmp_path: Path) -> None:
+def test_default_timeout_is_at_most_the_period(tmp_path: Path) -> None:
     (monitor,) = settings_of(tmp_path, f"[monitors.a]\n{URL}\ncheck_every = 2\n").monitors
     assert monitor.timeout_s == 2.0
 
@@ -178,14 +178,14 @@ def test_equal_files_give_equal_settings(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_diagnostics_say_where_and_what_to_write(tmp_path: Path, text: str, diagnostics: list[str]) -> None:
+def test_diagnostics_have_a_place_and_a_fix(tmp_path: Path, text: str, diagnostics: list[str]) -> None:
     found = errors_of(tmp_path, text)
     assert len(found) == len(diagnostics), found
     for has, wanted in zip(found, diagnostics, strict=True):
         assert wanted in has
 
 
-def test_a_name_is_taken_over_once_and_only_when_it_is_free(tmp_path: Path) -> None:
+def test_name_is_taken_over_once_and_only_when_it_is_free(tmp_path: Path) -> None:
     renamed = f'[monitors.b]\n{URL}\nrenamed_from = "a"\n'
     assert settings_of(tmp_path, renamed).monitors[0].renamed_from == "a"
     (diagnostic,) = errors_of(tmp_path, f"[monitors.a]\n{URL}\n{renamed}")
@@ -196,14 +196,14 @@ def test_a_name_is_taken_over_once_and_only_when_it_is_free(tmp_path: Path) -> N
     assert '"a" is what b was renamed from, too' in diagnostic
 
 
-def test_removing_the_hint_of_a_rename_changes_nothing(tmp_path: Path) -> None:
+def test_removing_renamed_from_changes_nothing(tmp_path: Path) -> None:
     text = f"[monitors.b]\n{URL}\n"
     assert (
         settings_of(tmp_path, text + 'renamed_from = "a"\n').monitors == settings_of(tmp_path, text).monitors
     )
 
 
-def test_the_configuration_as_installed_and_the_examples_load() -> None:
+def test_installed_configuration_and_examples_are_valid() -> None:
     root = Path(__file__).parent.parent / "etc"
     for config in [root / "monitord.toml", *sorted((root / "examples").glob("*.toml"))]:
         read_settings(config, reader=Reader.OUTSIDER)
@@ -220,7 +220,7 @@ def test_conditions_are_compiled_for_the_type(tmp_path: Path) -> None:
     assert monitor.needs == {"status", "json", "response_time"}
 
 
-def test_a_bad_condition_is_a_diagnostic_with_its_column(tmp_path: Path) -> None:
+def test_broken_condition_is_a_diagnostic_with_its_column(tmp_path: Path) -> None:
     (diagnostic,) = errors_of(tmp_path, f'[monitors.a]\n{URL}\nup_when = ["stauts == 200"]\n')
     assert diagnostic == (
         'monitord.toml:3: monitors.a.up_when[0]: "stauts == 200" at column 1: there is no field stauts; '
@@ -228,7 +228,7 @@ def test_a_bad_condition_is_a_diagnostic_with_its_column(tmp_path: Path) -> None
     )
 
 
-def test_one_address_to_listen_on_needs_no_list(tmp_path: Path) -> None:
+def test_single_listen_address_needs_no_list(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, '[status]\nlisten = "0.0.0.0:80"\nhosts = "a"\n')
     assert (list(map(str, settings.status.listen)), settings.status.hosts) == (["0.0.0.0:80"], ("a",))
 
@@ -426,7 +426,7 @@ include="https://kim:hunter22@h/"
 
 
 @pytest.mark.parametrize("text", MISPLACED.split("---\n"))
-def test_no_error_shows_a_secret_that_was_written_in_the_wrong_place(tmp_path: Path, text: str) -> None:
+def test_no_error_shows_a_secret_in_the_wrong_place(tmp_path: Path, text: str) -> None:
     diagnostics = errors_of(tmp_path, text)
     assert diagnostics
     assert not [one for one in diagnostics if "hunter22" in one]
@@ -444,7 +444,7 @@ UNSAFE_TAGS = [
 
 
 @pytest.mark.parametrize(("tag", "problem"), UNSAFE_TAGS)
-def test_tag_that_is_not_printable_is_refused(tmp_path: Path, tag: str, problem: str) -> None:
+def test_unprintable_tag_is_rejected(tmp_path: Path, tag: str, problem: str) -> None:
     (diagnostic,) = errors_of(tmp_path, f'[monitors.a]\n{URL}\ntags = ["web", "{tag}"]\n')
     assert ":3: monitors.a.tags[1]: " in diagnostic
     assert problem in diagnostic

@@ -1,4 +1,4 @@
-"""What the start of the daemon puts off is done once it is ready."""
+"""Work that the start of the daemon postpones is done once it is ready."""
 
 import gc
 from pathlib import Path

@@ -18,7 +18,7 @@ from monitord.text import (
     "character",
     ["\x00", "\x1b", "\x7f", "\x9b", "\u200b", "\u200f", "\u2028", "\u202e", "\u2066", "\ufeff", "\ud800"],
 )
-def test_characters_that_change_what_is_shown_are_replaced(character: str) -> None:
+def test_characters_that_control_the_display_are_replaced(character: str) -> None:
     assert printable(f"a{character}b") == "a\ufffdb"
 
 
@@ -44,7 +44,7 @@ def test_plain_text_is_one_line_of_the_same_length() -> None:
         ("\x1bcreset", "reset"),
     ],
 )
-def test_readable_lines_hold_nothing_that_controls_a_terminal(said: str, shown: str) -> None:
+def test_readable_lines_contain_no_control_characters(said: str, shown: str) -> None:
     assert readable_lines(said) == shown
 
 
@@ -70,7 +70,7 @@ def test_one_is_singular() -> None:
     assert counted(1200, "row", separator=",") == "1,200 rows"
 
 
-def test_nearest_word_is_suggested_and_none_where_none_is_alike() -> None:
+def test_nearest_word_is_suggested_if_it_is_similar() -> None:
     assert nearest("stauts", ["body", "status"]) == "status"
     assert did_you_mean("stauts", {"body", "status"}) == "did you mean status?"
     assert did_you_mean("web-4", ["web-1", "web-2"], most=3) == "did you mean web-2 or web-1?"

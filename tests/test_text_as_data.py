@@ -1,4 +1,4 @@
-"""Composed sentences are for people: no code takes them apart or compares them."""
+"""Composed sentences are for people: no code parses or compares them."""
 
 import ast
 from pathlib import Path
@@ -10,7 +10,7 @@ import monitord
 PACKAGE = Path(monitord.__file__).parent
 
 SEPARATORS = ("; ", ": ", " (")
-"""Separators of the package's own sentences. Formats of others are split at ";", ":" or "="."""
+"""Separators of the package's own sentences. Foreign formats are split at ";", ":" or "="."""
 
 SPLITTING = {"partition", "rpartition", "split", "rsplit"}
 SEARCHING = {
@@ -25,7 +25,7 @@ SEARCHING = {
 } | SPLITTING
 MATCHING = {"match", "search", "fullmatch", "finditer", "findall", "sub"}
 SENTENCES = {"detail", "why", "problem", "hint", "outcome", "summary", "said", "sentence", "title"}
-"""Variables, attributes and keys that hold sentences. They are compared with each other or with an empty text."""
+"""Variables, attributes and keys that hold sentences. They are only compared with each other or with an empty text."""
 ERRORS = {"error", "failure", "exception", "exc"}
 
 
@@ -49,7 +49,7 @@ def violations(source: str, *, with_raises: bool = True) -> list[str]:
 
 
 def _is_sentence(node: ast.expr) -> bool:
-    """Whether this is the text of an exception, or is named as sentences are."""
+    """Return whether this is the text of an exception, or has the name of a sentence."""
     match node:
         case ast.Name(id=name):
             return name in SENTENCES | ERRORS
@@ -66,7 +66,7 @@ def _is_text_of_error(node: ast.expr) -> bool:
 
 
 def _joins_a_hint(exception: ast.expr | None) -> bool:
-    """Whether a ValueError joins problem and hint in its text, instead of an InvalidValueError that carries both."""
+    """Return whether a ValueError joins problem and hint in its text. An InvalidValueError carries both."""
     match exception:
         case ast.Call(func=ast.Name(id="ValueError"), args=[ast.Constant() | ast.JoinedStr() as text]):
             return any(
@@ -76,7 +76,7 @@ def _joins_a_hint(exception: ast.expr | None) -> bool:
 
 
 def _joins_lines(call: ast.Call) -> bool:
-    """`split()` without a separator cleans a text that is shown."""
+    """`split()` without a separator normalises the white space of a shown text."""
     return isinstance(call.func, ast.Attribute) and call.func.attr == "split" and not call.args
 
 
@@ -87,7 +87,7 @@ def _text(node: ast.expr) -> str | None:
 @pytest.mark.parametrize(
     "room", sorted({file.relative_to(PACKAGE).parts[0] for file in PACKAGE.rglob("*.py")})
 )
-def test_no_module_takes_a_composed_sentence_apart(room: str) -> None:
+def test_no_module_parses_a_composed_sentence(room: str) -> None:
     files = sorted((PACKAGE / room).rglob("*.py")) if (PACKAGE / room).is_dir() else [PACKAGE / room]
     # Two rooms know nothing of the errors of this program; nobody reads their errors as problem and hint.
     with_raises = room not in {"web", "systemd"}
@@ -118,7 +118,7 @@ def test_no_module_takes_a_composed_sentence_apart(room: str) -> None:
         'raise ValueError(f"is not {kind}; write {example}") from None',
     ],
 )
-def test_each_form_is_seen(source: str) -> None:
+def test_each_form_of_parsing_is_found(source: str) -> None:
     assert len(violations(source)) == 1
 
 

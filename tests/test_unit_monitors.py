@@ -19,7 +19,7 @@ def test_name_of_a_unit_monitor_is_completed(written: str, name: str) -> None:
     assert full_monitor_name(written) == name
 
 
-def test_text_that_names_no_unit_is_refused() -> None:
+def test_text_that_names_no_unit_is_rejected() -> None:
     with pytest.raises(UnitNameError):
         full_monitor_name("unit:a b")
 

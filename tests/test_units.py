@@ -30,7 +30,7 @@ from monitord.units import (
         (LONGEST_DURATION_S, LONGEST_DURATION_S),
     ],
 )
-def test_a_duration_is_a_number_of_seconds_or_text(value: object, seconds: float) -> None:
+def test_duration_is_a_number_of_seconds_or_text(value: object, seconds: float) -> None:
     assert parse_duration(value) == seconds
 
 
@@ -62,14 +62,14 @@ def test_a_duration_is_a_number_of_seconds_or_text(value: object, seconds: float
         ("٣s", "30s"),
     ],
 )
-def test_a_duration_that_is_none_tells_what_was_probably_meant(value: str, written: str) -> None:
+def test_broken_duration_is_rejected_with_the_probable_one(value: str, written: str) -> None:
     with pytest.raises(ValueError, match=f'^is not a duration; write "{written}"$'):
         parse_duration(value)
     parse_duration(written)
 
 
 @pytest.mark.parametrize("value", [True, None, [], {}, b"5s"], ids=repr)
-def test_a_duration_is_nothing_else(value: object) -> None:
+def test_other_types_are_no_duration(value: object) -> None:
     with pytest.raises(ValueError, match=r'^is not a duration; write seconds or text such as "30s"$'):
         parse_duration(value)
 
@@ -79,7 +79,7 @@ def test_a_duration_is_nothing_else(value: object) -> None:
     [-1, -0.1, float("nan"), float("inf"), 10**400, "9" * 400, "36501d", LONGEST_DURATION_S + 1],
     ids=str,
 )
-def test_a_duration_is_from_nothing_to_a_century(value: object) -> None:
+def test_duration_is_from_zero_to_a_century(value: object) -> None:
     with pytest.raises(ValueError, match=r"^is out of range; a duration is from 0 to 100 years$"):
         parse_duration(value)
 
@@ -98,12 +98,12 @@ def test_a_duration_is_from_nothing_to_a_century(value: object) -> None:
         (-3.5, "-3s500ms"),
     ],
 )
-def test_a_duration_is_shown_in_the_largest_units(seconds: float, text: str) -> None:
+def test_duration_is_shown_in_the_largest_units(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
 
 
 @given(st.integers(min_value=0, max_value=int(LONGEST_DURATION_S) * 1000))
-def test_a_duration_shown_is_read_as_the_same(milliseconds: int) -> None:
+def test_shown_duration_is_read_as_the_same_duration(milliseconds: int) -> None:
     assert round(parse_duration(format_duration(milliseconds / 1000)) * 1000) == milliseconds
 
 
@@ -125,7 +125,7 @@ def test_a_duration_shown_is_read_as_the_same(milliseconds: int) -> None:
         (LARGEST_SIZE_BYTES, LARGEST_SIZE_BYTES),
     ],
 )
-def test_a_size_is_a_number_of_bytes_or_text(value: object, size: int) -> None:
+def test_size_is_a_number_of_bytes_or_text(value: object, size: int) -> None:
     assert parse_size(value) == size
 
 
@@ -141,14 +141,14 @@ def test_a_size_is_a_number_of_bytes_or_text(value: object, size: int) -> None:
         (1.5, "1MiB"),
     ],
 )
-def test_a_size_that_is_none_tells_what_was_probably_meant(value: object, written: str) -> None:
+def test_broken_size_is_rejected_with_the_probable_one(value: object, written: str) -> None:
     with pytest.raises(ValueError, match=f'^is not a size; write bytes or text such as "{written}"$'):
         parse_size(value)
     parse_size(written)
 
 
 @pytest.mark.parametrize("value", [-1, 10**400, "9" * 400, "2000000GiB"], ids=str)
-def test_a_size_is_from_nothing_to_a_pebibyte(value: object) -> None:
+def test_size_is_from_zero_to_a_pebibyte(value: object) -> None:
     with pytest.raises(ValueError, match=r"^is out of range; a size is from 0 to 1 PiB$"):
         parse_size(value)
 
@@ -156,17 +156,17 @@ def test_a_size_is_from_nothing_to_a_pebibyte(value: object) -> None:
 @pytest.mark.parametrize(
     ("size", "text"), [(0, "0B"), (1500, "1500B"), (65536, "64KiB"), (2**20, "1MiB"), (3 * 2**30, "3GiB")]
 )
-def test_a_size_is_shown_in_the_largest_whole_unit(size: int, text: str) -> None:
+def test_size_is_shown_in_the_largest_whole_unit(size: int, text: str) -> None:
     assert format_size(size) == text
 
 
 @given(st.integers(min_value=0, max_value=LARGEST_SIZE_BYTES))
-def test_a_size_shown_is_read_as_the_same(size: int) -> None:
+def test_shown_size_is_read_as_the_same_size(size: int) -> None:
     assert parse_size(format_size(size)) == size
 
 
 @given(st.text())
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_any_text_is_read_or_rejected(text: str) -> None:
     for parse in (parse_duration, parse_size):
         try:
             assert parse(text) >= 0
@@ -175,7 +175,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "written"), [("1.9B", "1B"), ("1.0001KiB", "1024B"), ("0.0015kB", "1B")])
-def test_size_with_a_part_of_a_byte_is_refused(text: str, written: str) -> None:
+def test_size_with_a_part_of_a_byte_is_rejected(text: str, written: str) -> None:
     with pytest.raises(ValueError, match=f'^is not a whole number of bytes; write "{written}"$'):
         parse_size(text)
 

@@ -1,4 +1,4 @@
-"""What is valid, but cannot work on this host, is a warning of check-config, of a start and of a reload."""
+"""Settings that are valid but cannot work on this host are warned of by check-config, a start and a reload."""
 
 import errno
 import logging
@@ -27,7 +27,7 @@ def warnings_of(tmp_path: Path, text: str, reader: Reader = Reader.SERVICE) -> l
     ]
 
 
-def test_a_program_that_cannot_be_run_is_named(tmp_path: Path) -> None:
+def test_program_that_cannot_be_run_is_warned_of(tmp_path: Path) -> None:
     (tmp_path / "plain").touch(0o644)
     (tmp_path / "program").write_text("#!/bin/sh\n")
     (tmp_path / "binary").write_bytes(b"\x7fELF\0")
@@ -56,7 +56,7 @@ def test_a_program_that_cannot_be_run_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may enter every directory")
-def test_what_only_the_service_may_see_is_no_warning_for_others(tmp_path: Path) -> None:
+def test_files_that_only_the_service_may_read_are_no_warning_for_other_users(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(0o000)
     text = f'[monitors.a]\ncommand = ["{tmp_path}/closed/program"]\n'
     assert warnings_of(tmp_path, text, Reader.OUTSIDER) == []
@@ -75,7 +75,7 @@ def raising(number: int) -> Callable[[], None]:
     [(lambda: None, False), (raising(errno.EACCES), True), (raising(errno.EMFILE), False)],
     ids=["allowed", "forbidden", "exhausted"],
 )
-def test_whether_the_service_may_ping_is_tried(
+def test_service_tries_whether_it_may_ping(
     tmp_path: Path, open_unbound: Callable[[], None], *, is_forbidden: bool
 ) -> None:
     answer = are_pings_forbidden(
@@ -87,7 +87,9 @@ def test_whether_the_service_may_ping_is_tried(
 @pytest.mark.parametrize(
     ("text", "is_forbidden"), [("1\t0\n", True), ("0\t2147483647\n", False), ("5\t5\n", False), ("?", False)]
 )
-def test_others_know_only_whether_anybody_may_ping(tmp_path: Path, text: str, *, is_forbidden: bool) -> None:
+def test_other_users_know_only_whether_all_users_may_ping(
+    tmp_path: Path, text: str, *, is_forbidden: bool
+) -> None:
     file = tmp_path / "range"
     file.write_text(text)
     answer = are_pings_forbidden(to_everybody=True, open_unbound=raising(errno.EACCES), range_file=file)
@@ -95,7 +97,7 @@ def test_others_know_only_whether_anybody_may_ping(tmp_path: Path, text: str, *,
     assert not are_pings_forbidden(to_everybody=True, range_file=tmp_path / "missing")
 
 
-def test_an_icmp_monitor_is_warned_of_exactly_where_it_is_forbidden(tmp_path: Path) -> None:
+def test_icmp_monitor_is_warned_of_exactly_where_ping_is_forbidden(tmp_path: Path) -> None:
     pytest.importorskip("icmplib")
     try:
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP).close()
@@ -108,7 +110,9 @@ def test_an_icmp_monitor_is_warned_of_exactly_where_it_is_forbidden(tmp_path: Pa
     assert warnings_of(tmp_path, '[monitors.gw]\ntype = "icmp"\nhost = "127.0.0.1"\n') == expected
 
 
-def test_a_unit_monitor_needs_the_system_bus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unit_monitor_without_the_system_bus_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("dbus_fast")
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/bus")
     text = '[monitors.a]\ntype = "unit"\nunit = "nginx.service"\n[auto]\nunits = "failed"\n'
@@ -121,7 +125,9 @@ def test_a_unit_monitor_needs_the_system_bus(tmp_path: Path, monkeypatch: pytest
     assert warnings_of(tmp_path, text) == []
 
 
-def test_a_journal_monitor_needs_a_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_journal_monitor_without_a_journal_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("systemd.journal")
     monkeypatch.setattr(journal_reader, "DIRECTORIES", (tmp_path,))
     text = '[monitors.a]\ntype = "journal"\npriority = "err"\n'
@@ -148,7 +154,7 @@ def test_check_config_prints_warnings_and_succeeds(
     assert verdict == f"{config}: good; 1 monitor, 0.0333 checks a second, 1 warning"
 
 
-def test_warnings_make_no_difference_between_settings(tmp_path: Path) -> None:
+def test_warnings_are_not_compared_between_settings(tmp_path: Path) -> None:
     program = tmp_path / "check"
     text = f'[monitors.a]\ncommand = ["{program}"]\n'
     before = settings_of(tmp_path, text)
@@ -158,9 +164,7 @@ def test_warnings_make_no_difference_between_settings(tmp_path: Path) -> None:
     assert before == after
 
 
-async def test_the_log_has_the_first_warnings_of_many(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_log_has_the_first_warnings_of_many(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     many = "".join(f'[monitors.m{number}]\ncommand = ["/nonexistent/check"]\n' for number in range(50))
     with caplog.at_level(logging.WARNING):
         async with running(tmp_path, many) as it:
@@ -169,7 +173,7 @@ async def test_the_log_has_the_first_warnings_of_many(
             assert len((await it.control.reload("a test")).warnings) == 50
 
 
-async def test_a_start_and_a_reload_warn(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_start_and_reload_log_warnings(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         async with running(tmp_path, NO_PROGRAM) as it:
             warning = f"{it.config}:2: monitors.a.command: warning: /nonexistent/check cannot be run: "
@@ -185,7 +189,7 @@ async def test_a_start_and_a_reload_warn(tmp_path: Path, caplog: pytest.LogCaptu
             assert "warning" not in outcome.summary
 
 
-def test_a_secret_that_is_too_short_to_be_masked_is_a_warning(tmp_path: Path) -> None:
+def test_secret_that_is_too_short_to_be_masked_is_warned_of(tmp_path: Path) -> None:
     text = """
 [monitors.a]
 url = "http://h/"
@@ -204,7 +208,7 @@ bearer = "long"
     ]
 
 
-def test_tls_options_of_mail_that_verifies_nothing_are_a_warning(tmp_path: Path) -> None:
+def test_tls_options_of_mail_without_verification_are_warned_of(tmp_path: Path) -> None:
     text = '[notifiers.a]\nto = "a@b.org"\nverify = true\n'
     text += '[notifiers.b]\nto = "a@b.org"\nsecurity = "tls"\nverify = true\n'
     assert warnings_of(tmp_path, text) == [
