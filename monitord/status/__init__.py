@@ -4,7 +4,7 @@
 `metrics` the page for Prometheus. `access` says which request may do what. `assembly` makes one application of them.
 """
 
-from monitord.status.access.control import Control, Interventions, ReloadOutcome
+from monitord.status.access.operations import ReloadOutcome
 from monitord.status.access.security import Access, AccessPolicy
 from monitord.status.api.live import Live
 from monitord.status.assembly import build_application
@@ -19,10 +19,8 @@ from monitord.status.pages.routes import Pages
 __all__ = [
     "Access",
     "AccessPolicy",
-    "Control",
     "DaemonStatus",
     "Explanations",
-    "Interventions",
     "Live",
     "MetricsEndpoint",
     "MetricsSources",

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from monitord.alerts import Alerts
 from monitord.history import History
-from monitord.status.access.control import Control, Explain, Interventions
+from monitord.status.access.operations import DaemonOperations, Explain, InterventionOperations
 from monitord.status.access.responses import conditional_get
 from monitord.status.access.security import Access
 from monitord.status.api.endpoints import build_api
@@ -21,12 +21,12 @@ from monitord.web import Application
 def build_application(
     model: ReadModel,
     status: DaemonStatus,
-    control: Control,
+    control: DaemonOperations,
     history: History,
     live: Live,
     access: Access,
     metrics: MetricsEndpoint,
-    interventions: Interventions,
+    interventions: InterventionOperations,
     explain: Explain,
     alerts: Alerts,
     overdue_s: Callable[[], float],

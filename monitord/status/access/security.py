@@ -1,27 +1,31 @@
-"""Who may do what, on each transport, decided once for every request before any handler sees it.
+"""Authorization of requests, before any handler.
 
-| asked                     | over the Unix socket               | over TCP                              |
-|---------------------------|------------------------------------|---------------------------------------|
-| to read (GET, HEAD)       | whoever may open it                | everybody                             |
-| to change (all the rest)  | root, our own user, our own group  | who bears the token, if there is one  |
+| request                | over the Unix socket                | over TCP                         |
+|------------------------|-------------------------------------|----------------------------------|
+| reads (GET, HEAD)      | all clients that can connect        | all clients                      |
+| changes (all others)   | root, the daemon's user, its group  | clients that send the token      |
 
-What a proxy passes on is its client's wish and not the proxy's own, so changes in it want the token as over TCP. A
-change that a page of another site asks for is refused everywhere.
+The kernel identifies the peer of a Unix socket (unix(7), SO_PEERCRED and SO_PEERGROUPS). Under `PrivateUsers=`, root
+and the daemon's own user and group keep their numbers, which is sufficient; all other users are shown as 65534.
 
-The Host field is checked on every listener, for reads too: a page of another site can have its own name resolve to
-this address (DNS rebinding), and the Unix socket is within reach of browsers once `ssh -L` forwards it.
+The rights of a reverse proxy do not apply to its clients: forwarded changes need the token, as over TCP. Changes that
+are requested by pages of other sites are rejected on every transport.
+
+The Host field is checked on every listener, for reads too: a page of another site can make its own name resolve to
+this address (DNS rebinding), and browsers can reach the Unix socket if `ssh -L` forwards it.
 """
 
 import hmac
 import ipaddress
 import logging
+import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from monitord.clock import Clock
 from monitord.config import Secret
 from monitord.journal_events import JournalEvent
-from monitord.status.access.control import require_change_rights
 from monitord.status.access.problems import problem_of
 from monitord.text import printable
 from monitord.web import (
@@ -31,32 +35,40 @@ from monitord.web import (
     HTTPMisdirectedRequest,
     HTTPTooManyRequests,
     HTTPUnauthorized,
+    Peer,
     Request,
     StreamResponse,
 )
 
 log = logging.getLogger("monitord")
 
+OVERFLOW_UID = 65534
+"""Every user that the sandbox does not know. Only members of the daemon's group among them can make changes."""
+
+ACCOUNTS = Path("/etc/passwd")
+
 API_PREFIX = "/api/"
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 FORWARDED = frozenset({"forwarded", "x-real-ip", "via"})
 FORWARDED_PREFIX = "x-forwarded-"
-"""Fields of proxies that name the client or its request."""
+"""Fields in which reverse proxies name the client or its request."""
 
 _ORIGIN = re.compile(r"https?://((?:\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]+)(?::[0-9]{1,5})?)", re.IGNORECASE)
-"""RFC 6454 section 7: no user, no path. "null" is the origin of sandboxed and local pages."""
+"""RFC 6454 section 7: without user and path. Sandboxed and local pages send "null"."""
 
-MOST_FAILURES = 10
+MAX_FAILURES = 10
+"""Invalid tokens of a network within FAILURES_WITHIN_S; then all its tokens are rejected."""
+
 FAILURES_WITHIN_S = 60.0
-MOST_GUESSERS = 1000
-"""Whose failures are remembered; beyond them the longest known is forgotten."""
+MAX_NETWORKS = 1000
+"""Networks whose failures are counted; with more, the one with the oldest failure is discarded."""
 
-MOST_SHOWN = 200
-"""Characters of a path or a field in the log."""
+MAX_SHOWN_CHARACTERS = 200
+"""Of a path or a field in the log."""
 
-MOST_LOGGED = 20
-"""Lines about rejected tokens within FAILURES_WITHIN_S, from all clients together."""
+MAX_LOGGED = 20
+"""Messages about invalid tokens within FAILURES_WITHIN_S, for all clients together."""
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -69,12 +81,12 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""On every answer that does not say otherwise. No Access-Control-*: nobody else's page reads this."""
+"""On every response, unless it has its own. No Access-Control-*: pages of other sites cannot read responses."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccessPolicy:
-    """`hosts`: further names of ours, in small letters. `token`: allows changes; None: nothing does."""
+    """`hosts`: further names of the daemon, in lower case. `token`: permits changes; None: there is no token."""
 
     hosts: frozenset[str] = frozenset()
     token: Secret | None = None
@@ -104,9 +116,9 @@ class Access:
         return response
 
     def _check_host(self, request: Request) -> None:
-        """Raises HTTPMisdirectedRequest for the name of another site. X-Forwarded-Host never counts."""
+        """Raises HTTPMisdirectedRequest for the name of another site. X-Forwarded-Host is never used."""
         host = request.host
-        # Browsers always send Host; HTTP/1.0 clients may leave it out (RFC 9112 section 3.2).
+        # Browsers always send Host; HTTP/1.0 clients may omit it (RFC 9112 section 3.2).
         if not host or host_name(host) in self._policy.hosts or is_local_host(host, request.local_address):
             return
         raise HTTPMisdirectedRequest(
@@ -115,85 +127,93 @@ class Access:
         )
 
     def _require_change(self, request: Request) -> str:
-        """Who asks, for the log."""
-        self._refuse_other_sites(request)
-        who = "the Unix socket" if request.local_address is None else str(request.peer.address)
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        """Return the client, for the log. Raises an HTTPException if it is not permitted to make changes."""
+        self._reject_other_sites(request)
+        scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            self._check_token(given.strip(), request)
-            return f"bearer of the token, from {who}"
-        if request.local_address is None and not is_passed_on(request):
+            self._check_token(credentials.strip(), request)
+            address = "the Unix socket" if request.local_address is None else request.peer.address
+            return f"bearer of the token, from {address}"
+        if request.local_address is None and not is_forwarded(request):
             return require_change_rights(request.peer)
         if self._policy.token is not None:
             raise HTTPUnauthorized(
-                text="changes over TCP or through a proxy want the token: Authorization: Bearer …\n",
+                text="changes over TCP or through a proxy require the token; send Authorization: Bearer TOKEN\n",
                 headers={"WWW-Authenticate": "Bearer"},
             )
         raise HTTPForbidden(
-            text="changes are accepted on the Unix socket only; to allow them here set token in [status]\n"
+            text="changes are permitted on the Unix socket only; to permit them over TCP, set token in [status]\n"
         )
 
-    def _refuse_other_sites(self, request: Request) -> None:
-        """Raises HTTPForbidden unless every field that a browser adds names one of our own pages."""
-        fetched_from = request.headers.getall("Sec-Fetch-Site", ())
-        is_probe_error = all(one in {"none", "same-origin"} for one in fetched_from)
+    def _reject_other_sites(self, request: Request) -> None:
+        """Raises HTTPForbidden unless every field that a browser adds names a page of the daemon."""
+        sites = request.headers.getall("Sec-Fetch-Site", ())
+        is_own_page = all(site in {"none", "same-origin"} for site in sites)
         for origin in request.headers.getall("Origin", ()):
             match = _ORIGIN.fullmatch(origin)
             site = match[1].lower() if match is not None else ""
-            # A proxy may send another Host than its client, so configured names count on every port.
-            is_probe_error &= bool(site) and (
+            # A reverse proxy may send another Host than its client, so configured names are accepted with every port.
+            is_own_page &= bool(site) and (
                 site == request.host.lower() or host_name(site) in self._policy.hosts
             )
-        if not is_probe_error:
-            raise HTTPForbidden(text="a page of another site may not change anything here\n")
+        if not is_own_page:
+            raise HTTPForbidden(text="changes requested by pages of other sites are rejected\n")
 
-    def _check_token(self, given: str, request: Request) -> None:
-        who = request.peer.network or "the Unix socket"
+    def _check_token(self, token: str, request: Request) -> None:
+        """Raises HTTPUnauthorized for an invalid token, HTTPTooManyRequests after too many of them."""
+        network = request.peer.network or "the Unix socket"
         now_s = self._clock.monotonic_s()
-        failures, since_s = self._failures.get(who, (0, now_s))
+        failures, since_s = self._failures.get(network, (0, now_s))
         if now_s - since_s > FAILURES_WITHIN_S:
             failures, since_s = 0, now_s
-        if failures >= MOST_FAILURES:
+        if failures >= MAX_FAILURES:
             wait_s = int(FAILURES_WITHIN_S - (now_s - since_s)) + 1
             self.rejected_tokens += 1
             raise HTTPTooManyRequests(
-                text=f"too many wrong tokens; try again in {wait_s} s\n", headers={"Retry-After": str(wait_s)}
+                text=f"too many invalid tokens; try again in {wait_s} s\n",
+                headers={"Retry-After": str(wait_s)},
             )
-        token = self._policy.token
-        if token is not None and hmac.compare_digest(given.encode(), token.reveal().encode()):
+        expected = self._policy.token
+        if expected is not None and hmac.compare_digest(token.encode(), expected.reveal().encode()):
             return
-        self._failures.pop(who, None)
-        self._failures[who] = (failures + 1, since_s)
-        if len(self._failures) > MOST_GUESSERS:
+        self._failures.pop(network, None)
+        self._failures[network] = (failures + 1, since_s)
+        if len(self._failures) > MAX_NETWORKS:
             del self._failures[next(iter(self._failures))]
         self.rejected_tokens += 1
-        self._log_rejected(request, who, failures + 1)
-        why = "this is not the token" if token is not None else "there is no token; set token in [status]"
-        raise HTTPUnauthorized(text=f"{why}\n", headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
+        self._log_rejected(request, network, failures + 1)
+        problem = (
+            "the token is invalid"
+            if expected is not None
+            else "no token is configured; set token in [status]"
+        )
+        raise HTTPUnauthorized(
+            text=f"{problem}\n", headers={"WWW-Authenticate": 'Bearer error="invalid_token"'}
+        )
 
-    def _log_rejected(self, request: Request, who: str, failures: int) -> None:
-        """Log the first failure of a client and the one that makes it wait. The token itself is never logged."""
-        if failures not in {1, MOST_FAILURES}:
+    def _log_rejected(self, request: Request, network: str, failures: int) -> None:
+        """Log the first and the last counted failure of a network. The token itself is never logged."""
+        if failures not in {1, MAX_FAILURES}:
             return
         now_s = self._clock.monotonic_s()
         if now_s - self._logged_since_s > FAILURES_WITHIN_S:
             self._logged, self._logged_since_s = 0, now_s
-        if self._logged >= MOST_LOGGED:
+        if self._logged >= MAX_LOGGED:
             self._unlogged += 1
             return
         self._logged += 1
-        address = request.peer.address or who
-        for_whom = printable(request.headers.get("X-Forwarded-For", ""))[:MOST_SHOWN]
+        address = request.peer.address or network
+        forwarded_for = printable(request.headers.get("X-Forwarded-For", ""))[:MAX_SHOWN_CHARACTERS]
         log.warning(
-            "wrong token from %s%s for %s %s%s%s",
+            "invalid token from %s%s for %s %s%s%s",
             address,
-            f' (X-Forwarded-For: "{for_whom}")' if for_whom else "",
+            f' (X-Forwarded-For: "{forwarded_for}")' if forwarded_for else "",
             request.method,
-            request.raw_path[:MOST_SHOWN],
-            f"; {failures} within {FAILURES_WITHIN_S:.0f} s, so its tokens are refused for the rest of them"
+            request.raw_path[:MAX_SHOWN_CHARACTERS],
+            f"; {failures} within {FAILURES_WITHIN_S:.0f} s, so all its tokens are rejected for the rest of them"
             if failures > 1
             else "",
-            f"; {self._unlogged} messages of this kind were left out" if self._unlogged else "",
+            f"; {self._unlogged} messages of this kind were suppressed" if self._unlogged else "",
             extra={
                 "message_id": JournalEvent.TOKEN_REJECTED.message_id,
                 "fields": {"CLIENT_ADDRESS": address},
@@ -202,15 +222,15 @@ class Access:
         self._unlogged = 0
 
 
-def is_passed_on(request: Request) -> bool:
-    """Whether a proxy sent it for a client of its own."""
+def is_forwarded(request: Request) -> bool:
+    """Whether a reverse proxy sent the request for a client."""
     names = {name.lower() for name in request.headers}
     return any(name in FORWARDED or name.startswith(FORWARDED_PREFIX) for name in names)
 
 
 def may_change(request: Request) -> bool:
-    """Whether the peer itself has the right to changes, without a token."""
-    if is_passed_on(request):
+    """Whether the peer itself may make changes, without a token."""
+    if is_forwarded(request):
         return False
     try:
         require_change_rights(request.peer)
@@ -220,16 +240,44 @@ def may_change(request: Request) -> bool:
 
 
 def asked_by(request: Request) -> str:
-    """Who asked for a change, once `guard` has let it pass; without it only the peer's own rights count."""
-    who: str | None = getattr(request.state, "asked_by", None)
-    return require_change_rights(request.peer) if who is None else who
+    """The client that requested a change, as `guard` has determined it; without `guard`, from the peer's own rights."""
+    client: str | None = getattr(request.state, "asked_by", None)
+    return require_change_rights(request.peer) if client is None else client
+
+
+def require_change_rights(peer: Peer) -> str:
+    """Return the peer, for the log. Raises HTTPForbidden if it may only read."""
+    if peer.uid is None:
+        raise HTTPForbidden(text="changes are permitted on the Unix socket only\n")
+    groups = {peer.gid, *peer.groups}
+    if peer.uid not in {0, os.geteuid()} and os.getegid() not in groups:
+        raise HTTPForbidden(text="changes are permitted to root and members of the daemon's group only\n")
+    return f"{name_of(peer.uid)}, pid {peer.pid}"
+
+
+def name_of(uid: int) -> str:
+    """ "kim (uid 1000)", or "uid 1000" for an unknown user.
+
+    Read from the file: pwd would query every service of nsswitch.conf, and a service that hangs would delay the checks.
+    """
+    if uid == OVERFLOW_UID:
+        return "a member of the daemon's group"
+    try:
+        accounts = ACCOUNTS.read_text(errors="replace").splitlines()
+    except OSError:
+        return f"uid {uid}"
+    for account in accounts:
+        name, _, *rest = f"{account}::".split(":")
+        if rest[0] == str(uid):
+            return f"{name} (uid {uid})"
+    return f"uid {uid}"
 
 
 def is_local_host(host: str, local_address: str | None) -> bool:
-    """Whether a Host field names this machine, as no page of another site can.
+    """Whether a Host field names this machine; a page of another site cannot have such a name.
 
-    Over the Unix socket (`local_address` None): "localhost" and loopback addresses, with any port, because `ssh -L`
-    lets the user choose it. Over TCP: the address that was connected to, and "localhost" if that is a loopback address.
+    Over the Unix socket (`local_address` None): "localhost" and loopback addresses, with any port, because users of
+    `ssh -L` choose it. Over TCP: the address of the connection, and "localhost" if that is a loopback address.
     """
     name = host_name(host)
     named = _address(name)
@@ -240,7 +288,7 @@ def is_local_host(host: str, local_address: str | None) -> bool:
 
 
 def host_name(host: str) -> str:
-    """The name in a Host field in lower case, without its port and one final dot."""
+    """The name in a Host field, in lower case, without port and trailing dot."""
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     return name.lower().removesuffix(".")
 
@@ -250,6 +298,6 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         address = ipaddress.ip_address(text)
     except ValueError:
         return None
-    # A socket for both families shows clients of IPv4 in the form of IPv6.
+    # A dual-stack socket shows IPv4 clients as IPv4-mapped IPv6 addresses.
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return address if mapped is None else mapped

@@ -4,7 +4,7 @@ import asyncio
 
 from monitord.model import Json
 from monitord.status.access.body import read_body
-from monitord.status.access.control import Control
+from monitord.status.access.operations import DaemonOperations
 from monitord.status.access.problems import find_monitor
 from monitord.status.access.responses import encode, json_answer
 from monitord.status.access.security import asked_by
@@ -19,7 +19,7 @@ CHECK_WAIT_S = 600.0
 """The longest wait for a check, which includes the wait for a slot."""
 
 
-async def checked(model: ReadModel, control: Control, request: Request) -> bytes:
+async def checked(model: ReadModel, control: DaemonOperations, request: Request) -> bytes:
     """Check the monitor in the path, and return its result as JSON. Raises HTTPConflict if that is not possible."""
     with find_monitor(request) as name:
         outcome = await _check(control, name, asked_by(request))
@@ -29,7 +29,7 @@ async def checked(model: ReadModel, control: Control, request: Request) -> bytes
     return encode(outcome)
 
 
-async def _check(control: Control, name: str, by: str) -> Json | str:
+async def _check(control: DaemonOperations, name: str, by: str) -> Json | str:
     """The result as JSON, or why there is none. Raises KeyError if there is no such monitor."""
     try:
         async with asyncio.timeout(CHECK_WAIT_S):
@@ -48,7 +48,7 @@ async def _check(control: Control, name: str, by: str) -> Json | str:
 class Actions:
     """Handlers of the endpoints."""
 
-    def __init__(self, model: ReadModel, control: Control) -> None:
+    def __init__(self, model: ReadModel, control: DaemonOperations) -> None:
         self._model = model
         self._control = control
 
@@ -89,7 +89,7 @@ def changed(model: ReadModel, request: Request, more: bytes = b"") -> Response:
 
 
 def changed_all(model: ReadModel, request: Request, selection: Selection, more: bytes = b"") -> Response:
-    """Respond with the selected monitors after a change, without those that have been removed meanwhile."""
+    """Respond with the selected monitors after a change, except for monitors that have been removed meanwhile."""
     model.refresh()
     monitors = b",".join(
         [model.monitors[name].brief() for name in selection.monitors if name in model.monitors]
@@ -99,7 +99,7 @@ def changed_all(model: ReadModel, request: Request, selection: Selection, more: 
     return json_answer(body)
 
 
-def action_endpoints(model: ReadModel, control: Control) -> list[Endpoint]:
+def action_endpoints(model: ReadModel, control: DaemonOperations) -> list[Endpoint]:
     actions = Actions(model, control)
     return [
         Endpoint(

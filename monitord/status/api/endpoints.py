@@ -7,7 +7,7 @@ generates the routes and the document from them.
 
 from monitord.alerts import Alerts
 from monitord.history import History
-from monitord.status.access.control import Control, Explain, Interventions
+from monitord.status.access.operations import DaemonOperations, Explain, InterventionOperations
 from monitord.status.access.problems import answer_with_problems
 from monitord.status.access.responses import encode, json_answer
 from monitord.status.api.actions import action_endpoints
@@ -28,10 +28,10 @@ from monitord.web import Application, Request, Response
 def build_api(
     model: ReadModel,
     status: DaemonStatus,
-    control: Control,
+    control: DaemonOperations,
     history: History,
     live: Live,
-    interventions: Interventions,
+    interventions: InterventionOperations,
     explain: Explain,
     alerts: Alerts,
 ) -> Application:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from monitord.errors import ControlError
 from monitord.monitors.heartbeat.monitor import HeartbeatSignal, Ping
 from monitord.monitors.heartbeat.record import MAX_EXIT_STATUS, MAX_RUN_ID_CHARACTERS
-from monitord.status.access.control import Control
+from monitord.status.access.operations import DaemonOperations
 from monitord.status.access.problems import find_monitor
 from monitord.status.access.security import asked_by
 from monitord.status.api.openapi import Answer, Endpoint
@@ -44,7 +44,7 @@ MAX_BODY_BYTES = 16 * 1024 * 1024
 class HeartbeatApi:
     """The handler, for both forms."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: DaemonOperations) -> None:
         self._control = control
 
     async def ping(self, request: Request) -> Response:
@@ -58,13 +58,13 @@ class HeartbeatApi:
         return json_response({"name": name, "signal": ping.signal.value})
 
 
-def add_heartbeat_routes(router: UrlDispatcher, control: Control) -> None:
+def add_heartbeat_routes(router: UrlDispatcher, control: DaemonOperations) -> None:
     api = HeartbeatApi(control)
     router.add_post("/heartbeats/{name}", api.ping)
     router.add_post("/heartbeats/{name}/{signal}", api.ping)
 
 
-def heartbeat_endpoint(control: Control) -> Endpoint:
+def heartbeat_endpoint(control: DaemonOperations) -> Endpoint:
     """The endpoint of the versioned API."""
     api = HeartbeatApi(control)
     signals = [signal.value for signal in HeartbeatSignal]

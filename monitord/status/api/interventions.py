@@ -15,7 +15,7 @@ from monitord.errors import ControlError, InvalidValueError
 from monitord.history import History
 from monitord.model import Json
 from monitord.status.access.body import Read, comment, read_body
-from monitord.status.access.control import Explain, Interventions
+from monitord.status.access.operations import Explain, InterventionOperations
 from monitord.status.access.problems import BadInput, InputError, find_monitor
 from monitord.status.access.responses import json_answer
 from monitord.status.access.security import asked_by
@@ -43,7 +43,7 @@ LONGEST_SILENCE = timedelta(seconds=LONGEST_SILENCE_S)
 class InterventionHandlers:
     """Handlers of the endpoints."""
 
-    def __init__(self, model: ReadModel, interventions: Interventions) -> None:
+    def __init__(self, model: ReadModel, interventions: InterventionOperations) -> None:
         self._model = model
         self._interventions = interventions
 
@@ -232,7 +232,7 @@ def _end_of(body: Mapping[str, Any], matcher: Matcher, now: datetime) -> datetim
 
 
 def intervention_endpoints(
-    model: ReadModel, interventions: Interventions, history: History
+    model: ReadModel, interventions: InterventionOperations, history: History
 ) -> list[Endpoint]:
     handlers = InterventionHandlers(model, interventions)
     changed_monitor = {200: Answer("The monitor after the change, and the user who made it.", "Changed")}

@@ -16,7 +16,7 @@ from functools import partial
 from monitord.clock import Clock, SystemClock
 from monitord.dispatch import Sink, Watched
 from monitord.model import Incident, Json, Result, Transition
-from monitord.status.access.control import ReloadOutcome
+from monitord.status.access.operations import ReloadOutcome
 from monitord.status.access.responses import encode
 from monitord.status.access.security import may_change
 from monitord.status.api.openapi import Answer, Endpoint
@@ -35,7 +35,7 @@ RESERVED_FOR_UNIX = 50
 """Connections of MAX_CLIENTS that clients over TCP cannot use."""
 
 RESERVED_FOR_CHANGES = 20
-"""Further ones that are reserved for root and the daemon's group on the Unix socket, without a proxy."""
+"""Further connections, reserved for root and the daemon's group on the Unix socket, without a proxy."""
 
 MAX_CLIENTS_PER_ADDRESS = 50
 """Over TCP; the default of `max_event_streams_per_address`."""

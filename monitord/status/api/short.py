@@ -11,7 +11,7 @@ POST /reload                  reload the configuration; 200 if it is applied, 42
 
 from collections.abc import Callable
 
-from monitord.status.access.control import Control
+from monitord.status.access.operations import DaemonOperations
 from monitord.status.access.problems import find_monitor
 from monitord.status.access.responses import encode, json_answer
 from monitord.status.access.security import asked_by
@@ -31,7 +31,11 @@ class ShortForms:
     """Handlers of the short forms."""
 
     def __init__(
-        self, model: ReadModel, status: DaemonStatus, control: Control, overdue_s: Callable[[], float]
+        self,
+        model: ReadModel,
+        status: DaemonStatus,
+        control: DaemonOperations,
+        overdue_s: Callable[[], float],
     ) -> None:
         self._model = model
         self._status = status
@@ -73,7 +77,7 @@ def add_short_forms(
     application: Application,
     model: ReadModel,
     status: DaemonStatus,
-    control: Control,
+    control: DaemonOperations,
     overdue_s: Callable[[], float],
 ) -> None:
     forms = ShortForms(model, status, control, overdue_s)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from monitord.alerts import Alerts
 from monitord.dispatch import Dispatcher, StallDetector
 from monitord.history import History
-from monitord.status.access.control import Control
+from monitord.status.access.operations import DaemonOperations
 from monitord.status.access.security import Access
 from monitord.status.api.live import Live
 from monitord.status.model.daemon_status import DaemonStatus
@@ -21,7 +21,7 @@ class MetricsSources:
     access: Access
     dispatcher: Dispatcher
     stall_detector: StallDetector
-    control: Control
+    control: DaemonOperations
     live: Live
     history: History
     alerts: Alerts

@@ -9,7 +9,7 @@ from monitord.alerts import Alerts
 from monitord.dispatch import Dispatcher, StallDetector
 from monitord.history import History
 from monitord.model import WORST_FIRST, Json, State
-from monitord.status.access.control import Control
+from monitord.status.access.operations import DaemonOperations
 from monitord.status.access.responses import cacheable_answer, encode
 from monitord.status.model.forms import notifiers_of, reload_of, text_of
 from monitord.status.model.read_model import REFRESH_EVERY_S, ReadModel
@@ -26,7 +26,7 @@ class DaemonStatus:
         stall_detector: StallDetector,
         history: History,
         alerts: Alerts,
-        control: Control,
+        control: DaemonOperations,
     ) -> None:
         self._model = model
         self._dispatcher = dispatcher

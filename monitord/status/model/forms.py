@@ -10,7 +10,7 @@ from monitord.conditions import FieldType
 from monitord.dispatch import MonitorState, Silence, Watched
 from monitord.model import Incident, Json, Result, Transition
 from monitord.monitors import Monitor
-from monitord.status.access.control import ReloadOutcome
+from monitord.status.access.operations import ReloadOutcome
 
 _UNITS: dict[object, str] = {FieldType.DURATION: "seconds", FieldType.SIZE: "bytes"}
 

@@ -18,7 +18,7 @@ from monitord.dispatch import MonitorState, Registry, Silence, Sink, Watched
 from monitord.history import StoredResult
 from monitord.model import Json, Result, State, Transition, Verdict
 from monitord.monitors import Monitor
-from monitord.status.access.control import ReloadOutcome
+from monitord.status.access.operations import ReloadOutcome
 from monitord.status.access.responses import cacheable_answer, encode
 from monitord.status.model.forms import brief_of, detail_of
 from monitord.web import Response

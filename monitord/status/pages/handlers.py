@@ -15,7 +15,7 @@ from monitord.clock import Clock
 from monitord.dispatch import Dispatcher
 from monitord.errors import HistoryError
 from monitord.model import Incident, State
-from monitord.status.access.control import Control
+from monitord.status.access.operations import DaemonOperations
 from monitord.status.access.responses import is_among
 from monitord.status.api.history import first_page
 from monitord.status.api.openapi import PREFIX
@@ -74,7 +74,7 @@ class PageHandlers:
         dispatcher: Dispatcher,
         model: ReadModel,
         status: DaemonStatus,
-        control: Control,
+        control: DaemonOperations,
         past: Past,
         clock: Clock,
         history_wait_s: float,

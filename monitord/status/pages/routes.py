@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from monitord.clock import Clock
 from monitord.dispatch import Dispatcher
-from monitord.status.access.control import Control
+from monitord.status.access.operations import DaemonOperations
 from monitord.status.access.security import API_PREFIX
 from monitord.status.model.daemon_status import DaemonStatus
 from monitord.status.model.read_model import ReadModel
@@ -42,7 +42,7 @@ class Pages:
         dispatcher: Dispatcher,
         model: ReadModel,
         status: DaemonStatus,
-        control: Control,
+        control: DaemonOperations,
         past: Past,
         clock: Clock,
         history_wait_s: float = HISTORY_WAIT_S,

@@ -11,8 +11,7 @@ import pytest
 from monitord.config import Secret
 from monitord.journal_events import JournalEvent
 from monitord.status import AccessPolicy
-from monitord.status.access.control import name_of
-from monitord.status.access.security import FAILURES_WITHIN_S, HEADERS, MOST_FAILURES, MOST_LOGGED
+from monitord.status.access.security import FAILURES_WITHIN_S, HEADERS, MAX_FAILURES, MAX_LOGGED, name_of
 from monitord.web import Server
 from monitord.web.peer import client_network
 from monitord.web.testing import ClientConnection, ClientResponse, SocketClient
@@ -317,7 +316,7 @@ def test_addresses_of_one_network_count_as_one_client(one: str, other: str, is_s
 
 async def test_guesses_are_limited_and_the_limit_ends(tmp_path: Path) -> None:
     async with over(None) as ask:
-        for _ in range(MOST_FAILURES):
+        for _ in range(MAX_FAILURES):
             assert (await ask("POST", "/reload", authorization="Bearer guess")).status == 401
         refused = await ask("POST", "/reload", authorization=BEARER)
         assert refused.status == 429
@@ -328,20 +327,20 @@ async def test_guesses_are_limited_and_the_limit_ends(tmp_path: Path) -> None:
 
 async def test_wrong_tokens_are_logged_and_counted(caplog: pytest.LogCaptureFixture) -> None:
     async with over(None) as ask:
-        for _ in range(MOST_FAILURES + 3):
+        for _ in range(MAX_FAILURES + 3):
             await ask(
                 "POST",
                 "/api/v1/reload?x=1",
                 authorization="Bearer guessed-secret",
                 x_forwarded_for="203.0.113.9\x9b2J",
             )
-        assert ask.made.access.rejected_tokens == MOST_FAILURES + 3
+        assert ask.made.access.rejected_tokens == MAX_FAILURES + 3
     lines = [one for one in caplog.records if "token" in one.getMessage()]
     assert [one.getMessage() for one in lines] == [
-        'wrong token from 127.0.0.1 (X-Forwarded-For: "203.0.113.9\N{REPLACEMENT CHARACTER}2J")'
+        'invalid token from 127.0.0.1 (X-Forwarded-For: "203.0.113.9\N{REPLACEMENT CHARACTER}2J")'
         " for POST /api/v1/reload",
-        'wrong token from 127.0.0.1 (X-Forwarded-For: "203.0.113.9\N{REPLACEMENT CHARACTER}2J")'
-        " for POST /api/v1/reload; 10 within 60 s, so its tokens are refused for the rest of them",
+        'invalid token from 127.0.0.1 (X-Forwarded-For: "203.0.113.9\N{REPLACEMENT CHARACTER}2J")'
+        " for POST /api/v1/reload; 10 within 60 s, so all its tokens are rejected for the rest of them",
     ]
     for line in lines:
         assert line.levelname == "WARNING"
@@ -352,14 +351,14 @@ async def test_wrong_tokens_are_logged_and_counted(caplog: pytest.LogCaptureFixt
 
 async def test_wrong_tokens_of_many_addresses_do_not_flood_the_log(caplog: pytest.LogCaptureFixture) -> None:
     async with over(None) as ask:
-        for number in range(MOST_LOGGED + 5):
+        for number in range(MAX_LOGGED + 5):
             await ask.from_address(f"127.0.2.{number + 1}", "POST", "/reload", authorization="Bearer x")
-        assert len([one for one in caplog.messages if "token" in one]) == MOST_LOGGED
+        assert len([one for one in caplog.messages if "token" in one]) == MAX_LOGGED
         ask.made.clock.skipped_s = FAILURES_WITHIN_S + 1
         await ask.from_address("127.0.3.1", "POST", "/reload", authorization="Bearer x")
     assert (
         caplog.messages[-1]
-        == "wrong token from 127.0.3.1 for POST /reload; 5 messages of this kind were left out"
+        == "invalid token from 127.0.3.1 for POST /reload; 5 messages of this kind were suppressed"
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from monitord import __version__
 from monitord.cli.client.connection import RefusedError
-from monitord.status.access.control import name_of, require_change_rights
+from monitord.status.access.security import name_of, require_change_rights
 from monitord.web import HTTPForbidden, Peer
 from tests.endpoint import REFUSED, endpoint
 
