@@ -32,7 +32,7 @@ from monitord.monitors import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.net import HttpClient, Resolver, TlsContexts
 from monitord.systemd.journal import JournalTransport
 from monitord.systemd.log import JournalHandler
-from monitord.systemd.outlet import Outlet
+from monitord.systemd.output_queue import OutputQueue
 
 PERIOD_S = 10.0
 SETTLE_S = 26.0
@@ -84,14 +84,14 @@ def measure(variant: Variant) -> Outcome:
         if not variant.with_lines:
             return runner.run(_measure(variant))
         with tempfile.TemporaryDirectory() as folder, journal_sink(Path(folder)) as path:
-            outlet = Outlet(JournalTransport(str(path)), lambda count: b"LOST=%d\n" % count)
-            outlet.attach(runner.get_loop())
-            logging.getLogger().addHandler(JournalHandler(outlet, "bench"))
+            output = OutputQueue(JournalTransport(str(path)), lambda count: b"LOST=%d\n" % count)
+            output.attach(runner.get_loop())
+            logging.getLogger().addHandler(JournalHandler(output, "bench"))
             logging.getLogger().setLevel(logging.INFO)
             try:
                 return runner.run(_measure(variant))
             finally:
-                outlet.close()
+                output.close()
 
 
 async def _measure(variant: Variant) -> Outcome:

@@ -295,7 +295,7 @@ class ApplicationContainer(Container):
             self.service.watchdog_s,
             {"dispatcher": self._dispatcher_standstill, "history": self.history.standstill},
             lost_message_id=JournalEvent.WATCHDOG_STALL_BEGINS.message_id,
-            moves_again_message_id=JournalEvent.WATCHDOG_STALL_ENDS.message_id,
+            resumed_message_id=JournalEvent.WATCHDOG_STALL_ENDS.message_id,
         )
 
     def _dispatcher_standstill(self) -> str | None:

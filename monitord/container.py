@@ -1,8 +1,8 @@
-"""Dependency injection in one decorator: a part of a container is a method that builds it once.
+"""Dependency injection with one decorator.
 
-A container subclass has a method under `@provide` for each part. Reading the attribute builds the part on
-first use and keeps it. `override` replaces a part before that, with a value of the same type, checked by
-mypy. This module knows no part of the program.
+A subclass of `Container` has a method with `@provide` for each part. The first access to the attribute constructs the
+part; later accesses return the same object. `override` sets a part before its first use, to a value of the same type,
+checked by mypy. This module is independent of the program.
 """
 
 from collections.abc import Callable
@@ -15,16 +15,16 @@ _MISSING = object()
 
 
 class Container:
-    """Holds the parts built so far; subclasses say with `@provide` how each is made."""
+    """The constructed parts. Subclasses define how they are constructed, with `@provide`."""
 
     def __init__(self) -> None:
         self._parts: dict[str, object] = {}
         self._building: list[str] = []
 
     def override(self, part: "provide[T]", value: T) -> None:
-        """Use `value` for this part. Raises RuntimeError when it was built already: somebody holds the old one."""
+        """Use `value` as this part. Raises RuntimeError if the part exists, because other parts may refer to it."""
         if part.name in self._parts:
-            raise RuntimeError(f"{part.name} is built already; override it before its first use")
+            raise RuntimeError(f"{part.name} already exists; override it before its first use")
         self._parts[part.name] = value
 
     def _part(self, name: str, build: Callable[[Self], object]) -> object:
@@ -32,8 +32,8 @@ class Container:
         if part is not _MISSING:
             return part
         if name in self._building:
-            loop = " -> ".join([*self._building[self._building.index(name) :], name])
-            raise RuntimeError(f"parts need each other in a loop: {loop}")
+            cycle = " -> ".join([*self._building[self._building.index(name) :], name])
+            raise RuntimeError(f"parts depend on each other in a cycle: {cycle}")
         self._building.append(name)
         try:
             part = self._parts[name] = build(self)
@@ -42,8 +42,8 @@ class Container:
         return part
 
 
-class provide(Generic[T]):  # noqa: N801 - read as a decorator, like property
-    """Make a method of a `Container` a part: built on first use, then kept."""
+class provide(Generic[T]):  # noqa: N801 - a decorator, like property
+    """Make a method of a `Container` a part, which is constructed at its first use."""
 
     def __init__(self, build: Callable[..., T]) -> None:
         self._build = build
@@ -59,5 +59,5 @@ class provide(Generic[T]):  # noqa: N801 - read as a decorator, like property
     def __get__(self, container: Container | None, owner: type[Container]) -> Self | T:
         if container is None:
             return self
-        # Only _build makes the value that is kept under this name, or override, which mypy holds to T.
-        return cast(T, container._part(self.name, self._build))  # noqa: SLF001 - the two halves of one mechanism
+        # The value is the result of _build or was set by override, which mypy checks to be a T.
+        return cast(T, container._part(self.name, self._build))  # noqa: SLF001 - same module

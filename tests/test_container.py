@@ -50,11 +50,11 @@ class Garage(Container):
         return self.engine
 
 
-def test_nothing_is_built_before_it_is_used() -> None:
+def test_part_is_constructed_at_its_first_use() -> None:
     assert Garage(1).built == []
 
 
-def test_a_part_is_built_once_with_what_it_needs() -> None:
+def test_part_is_constructed_once_with_its_dependencies() -> None:
     garage = Garage(90)
     car = garage.car
     assert car.engine.power == 90
@@ -63,7 +63,7 @@ def test_a_part_is_built_once_with_what_it_needs() -> None:
     assert garage.built == ["car", "engine"]
 
 
-def test_a_part_that_is_none_is_built_once_as_well() -> None:
+def test_part_that_is_none_is_constructed_once() -> None:
     garage = Garage(1)
     assert [garage.nothing, garage.nothing] == [None, None]
     assert garage.built == ["nothing"]
@@ -73,7 +73,7 @@ def test_containers_share_no_parts() -> None:
     assert Garage(1).engine is not Garage(1).engine
 
 
-def test_an_override_is_used_by_every_part() -> None:
+def test_override_is_used_by_every_part() -> None:
     garage = Garage(90)
     engine = Engine(1)
     garage.override(Garage.engine, engine)
@@ -81,37 +81,37 @@ def test_an_override_is_used_by_every_part() -> None:
     assert garage.built == ["car"]
 
 
-def test_a_part_is_overridden_once() -> None:
+def test_part_can_be_overridden_once() -> None:
     garage = Garage(90)
     garage.override(Garage.engine, Engine(1))
-    with pytest.raises(RuntimeError, match="engine is built already"):
+    with pytest.raises(RuntimeError, match="engine already exists"):
         garage.override(Garage.engine, Engine(2))
     assert garage.engine.power == 1
 
 
 @pytest.mark.parametrize("overridden", [False, True])
-def test_what_is_in_use_cannot_be_overridden(*, overridden: bool) -> None:
+def test_existing_part_cannot_be_overridden(*, overridden: bool) -> None:
     garage = Garage(90)
     if overridden:
         garage.override(Garage.engine, Engine(1))
     held = garage.engine
-    with pytest.raises(RuntimeError, match="engine is built already"):
+    with pytest.raises(RuntimeError, match="engine already exists"):
         garage.override(Garage.engine, Engine(2))
     assert garage.engine is held
 
 
-def test_a_loop_of_parts_is_named() -> None:
-    with pytest.raises(RuntimeError, match="loop: hen -> egg -> hen"):
+def test_cycle_of_parts_is_reported() -> None:
+    with pytest.raises(RuntimeError, match="cycle: hen -> egg -> hen"):
         _ = Garage(1).hen
 
 
-def test_a_part_that_could_not_be_built_can_be_tried_again() -> None:
+def test_failed_construction_can_be_retried() -> None:
     garage = Garage(90)
     with pytest.raises(OSError, match="not yet"):
         _ = garage.flaky
     assert garage.flaky is garage.engine
 
 
-def test_a_part_is_known_by_its_name_and_text() -> None:
+def test_part_has_the_name_and_docstring_of_its_method() -> None:
     assert Garage.engine.name == "engine"
     assert Garage.engine.__doc__ == "What drives the car."

@@ -1,6 +1,6 @@
 """The conformance cases against the peers: how many each fails, and which.
 
-A case that a good server fails is to be looked at before the server is; nginx with its echo module is that measure.
+If nginx fails a case, check the case first; nginx with its echo module is the reference.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""What the service manager passed in the environment (sd_notify(3), sd_listen_fds(3), systemd.exec(5)).
+"""Environment variables from the service manager (sd_notify(3), sd_listen_fds(3), systemd.exec(5)).
 
-It is read once, at start, and what addresses this very process is taken out, so that no child process
-talks to the manager in our name. Empty and malformed values count as absent: the daemon then runs as in a shell.
+They are read once at startup. Those for this process alone are removed, so that no child process notifies the service
+manager. Empty and malformed values are treated as absent, as when the daemon is started from a shell.
 
-The passed descriptors come from libsystemd (`passed_descriptors`). It reads the environment of the process itself, and
-would remove the variables only there: children inherit `os.environ`. So it is called where the process starts and
-removes nothing; `take` removes the variables from `os.environ`, and thereby from the process as well.
+libsystemd returns the passed descriptors (`passed_descriptors`). It would remove the variables from the environment of
+the process, but not from `os.environ`, which children inherit. Therefore it removes nothing, and `take` removes the
+variables from `os.environ`, which also removes them from the process.
 """
 
 import os
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-# The directories, the credentials and the journal stream stay: they hold for children, too, or hurt nobody.
-TAKEN = (
+# The directories, the credentials and the journal stream remain: they are valid or harmless for child processes.
+REMOVED_VARIABLES = (
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
@@ -28,7 +28,7 @@ TAKEN = (
 
 @dataclass(frozen=True, slots=True)
 class PassedDescriptor:
-    """An open descriptor that the manager handed over; `name` is the FileDescriptorName= of its unit."""
+    """A descriptor from the service manager. `name` is the FileDescriptorName= of its unit."""
 
     number: int
     name: str
@@ -36,18 +36,18 @@ class PassedDescriptor:
 
 @dataclass(frozen=True, slots=True)
 class ServiceEnvironment:
-    """All absent, as in `ServiceEnvironment()`: no service manager."""
+    """The variables. `ServiceEnvironment()` is the environment without a service manager."""
 
     notify_socket: str | None = None
-    watchdog_s: float | None = None  # the manager ends the service after so long without a ping
+    watchdog_s: float | None = None  # the service manager ends the service after this time without a ping
     descriptors: tuple[PassedDescriptor, ...] = ()
     descriptors_problem: str | None = None
-    """Why what was passed cannot be used."""
+    """The reason if the passed descriptors cannot be used."""
 
     runtime_directory: Path | None = None
     state_directory: Path | None = None
     credentials_directory: Path | None = None
-    journal_stream: tuple[int, int] | None = None  # device and inode of the stream that goes to the journal
+    journal_stream: tuple[int, int] | None = None  # device and inode of the stream to the journal
     invocation_id: str | None = None
 
     @classmethod
@@ -58,9 +58,9 @@ class ServiceEnvironment:
         *,
         pid: int | None = None,
     ) -> Self:
-        """Read `environ` and remove from it what is meant for this process alone. A second call finds less.
+        """Read `environ` and remove the variables for this process alone.
 
-        `listen_fds`: gives the passed descriptors and their names, or raises OSError.
+        `listen_fds` returns the passed descriptors and their names, or raises OSError.
         """
         own_pid = os.getpid() if pid is None else pid
         passed: Mapping[int, str] = {}
@@ -69,7 +69,7 @@ class ServiceEnvironment:
             passed = listen_fds()
         except OSError as error:
             problem = error.strerror
-        found = cls(
+        environment = cls(
             notify_socket=_notify_socket(environ.get("NOTIFY_SOCKET", "")),
             watchdog_s=_watchdog_s(environ, own_pid),
             descriptors=tuple(PassedDescriptor(number, name or "unknown") for number, name in passed.items()),
@@ -80,19 +80,19 @@ class ServiceEnvironment:
             journal_stream=_journal_stream(environ.get("JOURNAL_STREAM", "")),
             invocation_id=environ.get("INVOCATION_ID") or None,
         )
-        for name in TAKEN:
+        for name in REMOVED_VARIABLES:
             environ.pop(name, None)
-        return found
+        return environment
 
 
 def passed_descriptors() -> Mapping[int, str]:
-    """The descriptors that the manager passed to this process, with their names; closed on exec from now on.
+    """Return the descriptors from the service manager with their names, and set them close-on-exec.
 
-    Raises OSError where the variables or the descriptors are not as sd_listen_fds_with_names(3) wants them.
+    Raises OSError if the variables or the descriptors are invalid (sd_listen_fds_with_names(3)).
     """
     if "LISTEN_FDS" not in os.environ:
         return {}
-    # libsystemd takes 2 MiB of memory, so it is loaded only where something was passed.
+    # libsystemd uses 2 MiB of memory, so it is only loaded if there are descriptors.
     from systemd.daemon import listen_fds_with_names  # noqa: PLC0415
 
     passed: Mapping[int, str] = listen_fds_with_names(unset_environment=False)
@@ -104,12 +104,12 @@ def _number(text: str) -> int | None:
 
 
 def _notify_socket(text: str) -> str | None:
-    # "@" is the manager's spelling of the NUL that begins an abstract address (unix(7)).
+    # The service manager writes the NUL at the beginning of an abstract address (unix(7)) as "@".
     return text if text.startswith(("/", "@")) else None
 
 
 def _watchdog_s(environ: MutableMapping[str, str], pid: int) -> float | None:
-    """WATCHDOG_PID names whom the manager listens to; without it, whoever reads this (sd_watchdog_enabled(3))."""
+    """Return the interval if WATCHDOG_PID is absent or this process (sd_watchdog_enabled(3))."""
     microseconds = _number(environ.get("WATCHDOG_USEC", ""))
     wanted_pid = environ.get("WATCHDOG_PID", "")
     if not microseconds or (wanted_pid and _number(wanted_pid) != pid):
@@ -118,7 +118,7 @@ def _watchdog_s(environ: MutableMapping[str, str], pid: int) -> float | None:
 
 
 def _first_directory(text: str) -> Path | None:
-    """Several directories come separated by colons; the first is the unit's main one."""
+    """Return the first of the directories, which are separated by colons."""
     first = text.split(":", 1)[0]
     return Path(first) if first.startswith("/") else None
 

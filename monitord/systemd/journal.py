@@ -1,8 +1,8 @@
-"""The journal's native protocol: one datagram a record, fields by name (systemd.io/JOURNAL_NATIVE_PROTOCOL).
+"""The native protocol of the journal: a datagram for each entry (systemd.io/JOURNAL_NATIVE_PROTOCOL).
 
-journald reads from one queue of a few hundred datagrams that the whole system shares; when it stands still, a
-blocking send waits for good. So the socket does not block, and an `Outlet` keeps what it refuses. A record is cut
-to what surely fits a datagram; handing over a memory file for larger ones is not worth it for lines that people read.
+journald reads from a queue of a few hundred datagrams that the whole system shares. While journald is stopped, a
+blocking send would wait indefinitely. Therefore the socket does not block, and an `OutputQueue` stores what it does not
+accept. An entry is truncated to a size that always fits in a datagram; a memory file is not needed for log messages.
 """
 
 import re
@@ -10,12 +10,12 @@ import socket
 from collections.abc import Mapping
 
 SOCKET_PATH = "/run/systemd/journal/socket"
-LONGEST_VALUE_BYTES = 32 * 1024
-LONGEST_RECORD_BYTES = 96 * 1024  # the default net.core.wmem_default holds two of them
+MAX_VALUE_BYTES = 32 * 1024
+MAX_RECORD_BYTES = 96 * 1024  # two fit in the default net.core.wmem_default
 
-# journald drops other names without a word; a leading underscore is its own (systemd.journal-fields(7)).
+# journald silently discards other names; a leading underscore is reserved (systemd.journal-fields(7)).
 _FIELD_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
-_CUT_MARK = " [cut from %d bytes]"
+_TRUNCATION_MARK = " [truncated from %d bytes]"
 
 
 def is_field_name(name: str) -> bool:
@@ -23,25 +23,25 @@ def is_field_name(name: str) -> bool:
 
 
 def encode_record(fields: Mapping[str, str]) -> bytes:
-    """The datagram. Names must be valid; a value too long is cut and says so.
+    """Return the datagram. Names must be valid. Values longer than MAX_VALUE_BYTES are truncated with a mark.
 
-    Fields beyond the record's room drop out, the last ones first: put the message at the beginning.
+    Fields that exceed MAX_RECORD_BYTES are omitted, so the message should be the first field.
     """
     text = "\n".join([f"{name}={value}" for name, value in fields.items()])
-    # As many lines as fields: no value holds a newline, and the short form is right for all of them.
-    if len(text) <= LONGEST_VALUE_BYTES // 4 and text.count("\n") == len(fields) - 1:
+    # There are as many lines as fields: no value contains a newline, so the short form is valid for all of them.
+    if len(text) <= MAX_VALUE_BYTES // 4 and text.count("\n") == len(fields) - 1:
         return text.encode("utf-8", "backslashreplace") + b"\n"
-    return _encode_long(fields)
+    return _encode_bounded(fields)
 
 
-def _encode_long(fields: Mapping[str, str]) -> bytes:
+def _encode_bounded(fields: Mapping[str, str]) -> bytes:
     parts: list[bytes] = []
-    room = LONGEST_RECORD_BYTES
+    room = MAX_RECORD_BYTES
     for name, value in fields.items():
         data = value.encode("utf-8", "backslashreplace")
-        if len(data) > LONGEST_VALUE_BYTES:
-            mark = (_CUT_MARK % len(data)).encode()
-            data = data[:LONGEST_VALUE_BYTES].decode("utf-8", "ignore").encode() + mark
+        if len(data) > MAX_VALUE_BYTES:
+            mark = (_TRUNCATION_MARK % len(data)).encode()
+            data = data[:MAX_VALUE_BYTES].decode("utf-8", "ignore").encode() + mark
         if b"\n" in data:
             part = b"%b\n%b%b\n" % (name.encode(), len(data).to_bytes(8, "little"), data)
         else:
@@ -53,14 +53,14 @@ def _encode_long(fields: Mapping[str, str]) -> bytes:
 
 
 class JournalTransport:
-    """A connected, non-blocking datagram socket; it connects again when journald was stopped and came back.
+    """A connected, non-blocking datagram socket, which reconnects after a restart of journald.
 
-    Constructing it connects, and raises OSError where no journal listens.
+    The constructor connects. It raises OSError if no journal listens.
     """
 
     def __init__(self, path: str = SOCKET_PATH) -> None:
         self._path = path
-        self._socket: socket.socket | None = self._connected()
+        self._socket: socket.socket | None = self._connect()
 
     def write(self, item: bytes) -> bytes:
         if self._socket is not None:
@@ -71,7 +71,7 @@ class JournalTransport:
             else:
                 return b""
         try:
-            self._socket = self._connected()
+            self._socket = self._connect()
             self._socket.send(item)
         except (ConnectionError, FileNotFoundError) as error:
             raise BlockingIOError("no journal listens") from error
@@ -82,7 +82,7 @@ class JournalTransport:
             self._socket.close()
             self._socket = None
 
-    def _connected(self) -> socket.socket:
+    def _connect(self) -> socket.socket:
         connected = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
             connected.connect(self._path)

@@ -1,8 +1,8 @@
-"""`logging` to the journal, or to standard error where there is none.
+"""`logging` to the journal, or to standard error without a journal.
 
-A record may carry `extra={"fields": {"USER": "ada"}, "message_id": "…"}`: upper-case names that journalctl can
-match, and the id of the kind of message that the journal's catalog explains. The journal gets them as fields;
-on standard error the text stands alone. The arguments of a log call are never sent: they may hold secrets.
+A record can have `extra={"fields": {"USER": "ada"}, "message_id": "…"}`: upper-case names for journalctl matches, and
+the ID of an entry of the journal's catalog. The journal receives them as fields; on standard error there is only the
+text. The arguments of a log call are never sent, because they can contain secrets.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from typing import Self
 
 from .environment import ServiceEnvironment
 from .journal import SOCKET_PATH, JournalTransport, encode_record, is_field_name
-from .outlet import CLOSE_GRACE_S, MOST_ITEMS, Outlet
+from .output_queue import CLOSE_GRACE_S, MAX_ITEMS, OutputQueue
 from .stderr import DescriptorTransport, LineStyle, encode_line, style_for
 
 NOTICE = 25  # between INFO and WARNING: normal but significant (syslog(3))
@@ -27,9 +27,9 @@ logging.addLevelName(NOTICE, "NOTICE")
 
 STDERR = 2
 _WARNING_PRIORITY = 4
-_MOST_KNOWN_NAMES = 1024
+_MAX_KNOWN_NAMES = 1024
 
-# What the handler says itself; a caller's field of that name would contradict it.
+# Fields that the handler sets; log calls cannot use these names.
 OWN_FIELDS = frozenset(
     {
         "MESSAGE",
@@ -61,25 +61,25 @@ class Destination(Enum):
 
 
 def priority_of(level: int) -> int:
-    """The syslog priority of a `logging` level."""
-    for least, priority in _PRIORITIES:
-        if level >= least:
+    """Return the syslog priority of a `logging` level."""
+    for min_level, priority in _PRIORITIES:
+        if level >= min_level:
             return priority
     return 7
 
 
-class OutletHandler(logging.Handler):
-    """What both handlers share. A log call that cannot be put into words becomes an error line of its own.
+class OutputQueueHandler(logging.Handler):
+    """Base of both handlers. A log call that cannot be formatted becomes an error message.
 
-    `is_strict`: a field name that the journal would refuse raises ValueError in the log call. Otherwise the
-    record goes without that field and names it in FIELDS_REFUSED.
+    With `is_strict`, a field name that the journal would not accept raises ValueError in the log call. Otherwise the
+    field is omitted and its name is added to FIELDS_REFUSED.
     """
 
-    def __init__(self, outlet: Outlet, *, is_strict: bool = False) -> None:
+    def __init__(self, output: OutputQueue, *, is_strict: bool = False) -> None:
         super().__init__()
-        self._outlet = outlet
+        self._output = output
         self._is_strict = is_strict
-        self._known_names: set[str] = set()
+        self._valid_names: set[str] = set()
 
     def encode(self, record: logging.LogRecord) -> bytes:
         raise NotImplementedError
@@ -90,31 +90,33 @@ class OutletHandler(logging.Handler):
         except Exception as error:
             if self._is_strict:
                 raise
-            # Handler.handleError would print the arguments, secrets too, and wait for standard error.
-            item = self.encode(_record_of_failure(record, error))
-        self._outlet.put(item, is_urgent=record.levelno >= NOTICE)
+            # Handler.handleError would print the arguments, including secrets, and wait for standard error.
+            item = self.encode(_failure_record(record, error))
+        self._output.put(item, is_urgent=record.levelno >= NOTICE)
 
     def fields_of(self, record: logging.LogRecord) -> Mapping[str, str]:
         fields: Mapping[str, str] = getattr(record, "fields", {})
-        if self._known_names.issuperset(fields):
+        if self._valid_names.issuperset(fields):
             return fields
         refused = [name for name in fields if not is_field_name(name) or name in OWN_FIELDS]
         if not refused:
-            if len(self._known_names) < _MOST_KNOWN_NAMES:
-                self._known_names.update(fields)
+            if len(self._valid_names) < _MAX_KNOWN_NAMES:
+                self._valid_names.update(fields)
             return fields
         if self._is_strict:
             names = ", ".join(refused)
-            raise ValueError(f"not usable as journal fields: {names}; write upper-case names such as USER_ID")
-        kept = {name: value for name, value in fields.items() if name not in refused}
-        return {**kept, "FIELDS_REFUSED": " ".join(refused)}
+            raise ValueError(
+                f"invalid names of journal fields: {names}; use upper-case names such as USER_ID"
+            )
+        accepted = {name: value for name, value in fields.items() if name not in refused}
+        return {**accepted, "FIELDS_REFUSED": " ".join(refused)}
 
 
-class JournalHandler(OutletHandler):
-    """Records with all their fields, by the native protocol."""
+class JournalHandler(OutputQueueHandler):
+    """Sends records with all their fields by the native protocol."""
 
-    def __init__(self, outlet: Outlet, identifier: str, *, is_strict: bool = False) -> None:
-        super().__init__(outlet, is_strict=is_strict)
+    def __init__(self, output: OutputQueue, identifier: str, *, is_strict: bool = False) -> None:
+        super().__init__(output, is_strict=is_strict)
         self._identifier = identifier
 
     def encode(self, record: logging.LogRecord) -> bytes:
@@ -135,11 +137,11 @@ class JournalHandler(OutletHandler):
         return encode_record(fields)
 
 
-class StderrHandler(OutletHandler):
-    """Lines for people, or for the journal by way of standard error."""
+class StderrHandler(OutputQueueHandler):
+    """Writes lines for people, or for the journal through standard error."""
 
-    def __init__(self, outlet: Outlet, style: LineStyle, *, is_strict: bool = False) -> None:
-        super().__init__(outlet, is_strict=is_strict)
+    def __init__(self, output: OutputQueue, style: LineStyle, *, is_strict: bool = False) -> None:
+        super().__init__(output, is_strict=is_strict)
         self._style = style
 
     def encode(self, record: logging.LogRecord) -> bytes:
@@ -150,38 +152,42 @@ class StderrHandler(OutletHandler):
 
 
 class Log:
-    """An open log. `attach` it to the event loop, `detach` it there, `close` it last."""
+    """An open log. Call `attach` and `detach` in the event loop, and `close` after the loop has ended."""
 
     def __init__(
-        self, destination: Destination, handler: OutletHandler, outlet: Outlet, logger: logging.Logger
+        self,
+        destination: Destination,
+        handler: OutputQueueHandler,
+        output: OutputQueue,
+        logger: logging.Logger,
     ) -> None:
         self.destination = destination
         self._handler = handler
-        self._outlet = outlet
+        self._output = output
         self._logger = logger
 
     @property
     def lost_total(self) -> int:
-        """Messages dropped since the start because journal or standard error took none."""
-        return self._outlet.lost_total
+        """Number of messages that were discarded because the journal or standard error accepted none."""
+        return self._output.lost_total
 
     @property
-    def kept(self) -> int:
-        """Messages that wait to be taken."""
-        return self._outlet.kept
+    def queued(self) -> int:
+        """Number of messages in the queue."""
+        return self._output.queued
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Until then a message that could not go out at once is tried again only with the next one."""
-        self._outlet.attach(loop)
+        """Retry queued messages in `loop`. Without a loop, they are only retried with the next message."""
+        self._output.attach(loop)
 
     def detach(self) -> None:
-        self._outlet.detach()
+        self._output.detach()
 
     def close(self, grace_s: float = CLOSE_GRACE_S) -> None:
-        """Wait up to `grace_s` for the last messages, with the loop ended. Twice is fine."""
+        """Wait up to `grace_s` for queued messages; blocks. A second call has no effect."""
         self._logger.removeHandler(self._handler)
         self._handler.close()
-        self._outlet.close(grace_s)
+        self._output.close(grace_s)
 
     def __enter__(self) -> Self:
         return self
@@ -200,43 +206,43 @@ def open_log(
     logger: logging.Logger | None = None,
     descriptor: int = STDERR,
     journal_path: str = SOCKET_PATH,
-    most_kept: int = MOST_ITEMS,
+    max_queued: int = MAX_ITEMS,
     is_strict: bool = sys.flags.dev_mode,
 ) -> Log:
-    """Send what `logger` (the root by default) says at `level` and above to where this process's log belongs.
+    """Send the records of `logger` (by default the root) at `level` and above to the log of this process.
 
-    That is the journal if standard error is its stream, by the native protocol if its socket can be reached and
-    else by lines with `<N>` priorities; outside the journal it is readable lines on standard error.
+    If standard error is a stream to the journal, this is the journal: by the native protocol, or with lines that have
+    `<N>` priorities if its socket is not available. Otherwise it is standard error.
     """
     target = logging.getLogger() if logger is None else logger
     name = identifier or PurePath(sys.argv[0]).name or "python"
     is_journal = _is_stream(descriptor, environment.journal_stream)
-    handler: OutletHandler
+    handler: OutputQueueHandler
     transport: JournalTransport | None = None
     if is_journal:
         with contextlib.suppress(OSError):
             transport = JournalTransport(journal_path)
     if transport is not None:
-        outlet = Outlet(
-            transport, lambda count: _lost_record(count, name, lost_message_id), most_items=most_kept
+        output = OutputQueue(
+            transport, lambda count: _lost_record(count, name, lost_message_id), max_items=max_queued
         )
-        handler = JournalHandler(outlet, name, is_strict=is_strict)
+        handler = JournalHandler(output, name, is_strict=is_strict)
         destination = Destination.JOURNAL
     else:
         no_color = bool((os.environ if environ is None else environ).get("NO_COLOR"))
         style = style_for(descriptor, is_journal=is_journal, no_color=no_color)
-        outlet = Outlet(
-            DescriptorTransport(descriptor), lambda count: _lost_line(count, style), most_items=most_kept
+        output = OutputQueue(
+            DescriptorTransport(descriptor), lambda count: _lost_line(count, style), max_items=max_queued
         )
-        handler = StderrHandler(outlet, style, is_strict=is_strict)
+        handler = StderrHandler(output, style, is_strict=is_strict)
         destination = Destination.STDERR
     target.addHandler(handler)
     target.setLevel(level)
-    return Log(destination, handler, outlet, target)
+    return Log(destination, handler, output, target)
 
 
 def time_text(style: LineStyle, created: float) -> str:
-    """On a terminal the local time of day; elsewhere the whole date in UTC, as such lines are kept."""
+    """Return the local time of day for a terminal, otherwise date and time in UTC."""
     if style is LineStyle.COLOURED:
         return time.strftime("%H:%M:%S", time.localtime(created))
     return datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -254,15 +260,15 @@ def _text_of(record: logging.LogRecord) -> str:
 _FORMATTER = logging.Formatter()
 
 
-def _record_of_failure(record: logging.LogRecord, error: Exception) -> logging.LogRecord:
-    text = f"a log call cannot be put into words: {type(error).__name__}"
+def _failure_record(record: logging.LogRecord, error: Exception) -> logging.LogRecord:
+    text = f"a log message cannot be formatted: {type(error).__name__}"
     return logging.LogRecord(
         record.name, logging.ERROR, record.pathname, record.lineno, text, None, None, func=record.funcName
     )
 
 
 def _is_stream(descriptor: int, stream: tuple[int, int] | None) -> bool:
-    """Compared, because JOURNAL_STREAM is inherited also where standard error is not (systemd.exec(5))."""
+    """Return whether `descriptor` is `stream`. JOURNAL_STREAM is inherited even if standard error is redirected."""
     if stream is None:
         return False
     try:
@@ -273,7 +279,7 @@ def _is_stream(descriptor: int, stream: tuple[int, int] | None) -> bool:
 
 
 def _lost_text(count: int) -> str:
-    return f"{count} log {'message' if count == 1 else 'messages'} lost: too many came while none could be written"
+    return f"{count} log {'message' if count == 1 else 'messages'} lost: the queue was full while none could be written"
 
 
 def _lost_record(count: int, identifier: str, message_id: str) -> bytes:

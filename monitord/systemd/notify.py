@@ -1,8 +1,8 @@
-"""What the daemon tells the service manager about itself (sd_notify(3)).
+"""Notifications to the service manager (sd_notify(3)).
 
-A notice never waits and never raises: a manager that is busy or gone must not hold up the work. What changes
-the unit's state (ready, reloading, stopping) is owed until it could be sent, and goes out before the next notice;
-a status line or a ping that could not be sent is worth nothing later.
+They never wait and never raise, so that an unavailable service manager does not delay the daemon. A change of the
+unit's state (ready, reloading, stopping) that cannot be sent is retried before the next notification; a status line or
+a ping is not.
 """
 
 import contextlib
@@ -11,62 +11,62 @@ import socket
 import time
 from collections import deque
 
-LONGEST_STATUS = 256  # characters; `systemctl status` shows one line
-MOST_OWED = 8
+MAX_STATUS_CHARACTERS = 256  # `systemctl status` shows one line
+MAX_PENDING = 8
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\s]+")
 
 
 class SdNotify:
-    """Every method returns at once; outside a service manager (no address) they do nothing."""
+    """Sends notifications without waiting. Without a service manager (no address), the methods have no effect."""
 
     def __init__(self, address: str | None) -> None:
         self._address = f"\0{address[1:]}" if address and address.startswith("@") else address
-        self._owed: deque[bytes] = deque(maxlen=MOST_OWED)
+        self._pending: deque[bytes] = deque(maxlen=MAX_PENDING)
 
     @property
     def has_manager(self) -> bool:
         return self._address is not None
 
     def ready(self, status: str = "") -> None:
-        """Start or reload is finished."""
-        self._tell("READY=1", status, is_owed=True)
+        """Report the end of a start or reload."""
+        self._notify("READY=1", status, is_retried=True)
 
     def reloading(self, status: str = "") -> None:
-        """A reload begins. `ready` must follow, whatever comes of it, or the unit reloads for ever."""
+        """Report the beginning of a reload. `ready` must follow even if the reload fails."""
         microseconds = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        self._tell(f"RELOADING=1\nMONOTONIC_USEC={microseconds}", status, is_owed=True)
+        self._notify(f"RELOADING=1\nMONOTONIC_USEC={microseconds}", status, is_retried=True)
 
     def stopping(self, status: str = "") -> None:
-        self._tell("STOPPING=1", status, is_owed=True)
+        self._notify("STOPPING=1", status, is_retried=True)
 
     def status(self, text: str) -> None:
-        """The line that `systemctl status` shows; made one line and cut to LONGEST_STATUS characters."""
-        self._tell(_status_line(text), "", is_owed=False)
+        """Set the line of `systemctl status`, as a single line of at most MAX_STATUS_CHARACTERS."""
+        self._notify(_status_line(text), "", is_retried=False)
 
     def ping_watchdog(self) -> None:
-        self._tell("WATCHDOG=1", "", is_owed=False)
+        self._notify("WATCHDOG=1", "", is_retried=False)
 
     def extend_timeout(self, seconds: float) -> None:
-        """Ask for so long from now before the running start, reload or stop counts as hung."""
-        self._tell(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}", "", is_owed=False)
+        """Extend the timeout of the current start, reload or stop to this time from now."""
+        self._notify(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}", "", is_retried=False)
 
-    def _tell(self, notice: str, status: str, *, is_owed: bool) -> None:
+    def _notify(self, message: str, status: str, *, is_retried: bool) -> None:
         if self._address is None:
             return
         if status:
-            notice += "\n" + _status_line(status)
-        self._owed.append(notice.encode("utf-8", "replace"))
-        while self._owed:
-            if not self._send(self._owed[0]):
-                if not is_owed:
-                    self._owed.pop()
+            message += "\n" + _status_line(status)
+        self._pending.append(message.encode("utf-8", "replace"))
+        while self._pending:
+            if not self._send(self._pending[0]):
+                if not is_retried:
+                    self._pending.pop()
                 return
-            self._owed.popleft()
+            self._pending.popleft()
 
     def _send(self, datagram: bytes) -> bool:
-        # A socket per notice: there is one every few seconds, nothing needs closing, and a manager that was
-        # replaced under the same address is simply found again.
+        # A new socket for each notification, of which there is one every few seconds, needs no reconnection after the
+        # service manager was replaced.
         with (
             contextlib.suppress(OSError),
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender,
@@ -78,6 +78,6 @@ class SdNotify:
 
 def _status_line(text: str) -> str:
     line = _UNPRINTABLE.sub(" ", text).strip()
-    if len(line) > LONGEST_STATUS:
-        line = line[: LONGEST_STATUS - 1] + "…"
+    if len(line) > MAX_STATUS_CHARACTERS:
+        line = line[: MAX_STATUS_CHARACTERS - 1] + "…"
     return f"STATUS={line}"

@@ -1,7 +1,7 @@
-"""Listening sockets that the service manager opened and passed (sd_listen_fds(3)).
+"""Listening sockets from the service manager (sd_listen_fds(3)).
 
-They outlive the daemon's restarts: clients wait in the backlog instead of being refused. Whoever serves on one
-must close it without removing its file, which asyncio does by default from Python 3.13 (`cleanup_socket`).
+They exist during restarts of the daemon, so that clients wait in the backlog. A server must close them without removing
+their files, which asyncio does by default from Python 3.13 on (`cleanup_socket`).
 """
 
 import socket
@@ -10,14 +10,14 @@ from .environment import PassedDescriptor, ServiceEnvironment
 
 
 def listening_sockets(environment: ServiceEnvironment) -> dict[str, list[socket.socket]]:
-    """The passed sockets by the name of their unit, non-blocking; owned by the caller.
+    """Return the passed sockets by FileDescriptorName=, non-blocking. The caller closes them.
 
-    Raises ValueError when one of them is not a listening stream socket; none stays open then.
+    Raises ValueError if a descriptor is not a listening stream socket; all are closed then.
     """
     if environment.descriptors_problem is not None:
         raise ValueError(
             f"the passed sockets cannot be used: {environment.descriptors_problem}; LISTEN_FDS and "
-            "LISTEN_FDNAMES have to match each other and the open descriptors (sd_listen_fds(3))"
+            "LISTEN_FDNAMES must match each other and the open descriptors (sd_listen_fds(3))"
         )
     sockets: dict[str, list[socket.socket]] = {}
     try:
@@ -32,13 +32,13 @@ def listening_sockets(environment: ServiceEnvironment) -> dict[str, list[socket.
 
 
 def _listening_socket(descriptor: PassedDescriptor) -> socket.socket:
-    what = f'descriptor {descriptor.number} ("{descriptor.name}"), passed by the service manager,'
+    subject = f'descriptor {descriptor.number} ("{descriptor.name}") from the service manager'
     try:
         passed = socket.socket(fileno=descriptor.number)
     except OSError as error:
-        raise ValueError(f"{what} is not a socket: {error.strerror}") from error
+        raise ValueError(f"{subject} is not a socket: {error.strerror}") from error
     if passed.type != socket.SOCK_STREAM or not passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         passed.close()
-        raise ValueError(f"{what} is not a listening stream socket; use ListenStream= and Accept=no")
+        raise ValueError(f"{subject} is not a listening stream socket; use ListenStream= and Accept=no")
     passed.setblocking(False)
     return passed

@@ -1,8 +1,8 @@
-"""Lines on a descriptor, standard error as a rule, that may be a terminal, a pipe, a file or a socket.
+"""Lines on standard error, which can be a terminal, a pipe, a file or a socket.
 
-A stopped terminal, a full pipe or a stalled connection must not stop the daemon. O_NONBLOCK cannot simply be set:
-it belongs to the open file that we share with the shell and others. So a pipe or terminal is opened anew where
-that is allowed, a socket is asked per message, and elsewhere poll(2) is asked before each write.
+A stopped terminal, a full pipe or a stalled connection must not block the daemon. O_NONBLOCK cannot be set, because it
+belongs to the open file, which other processes share. Therefore a pipe or terminal is opened again where permitted,
+MSG_DONTWAIT is used for a socket, and otherwise poll(2) is called before each write.
 """
 
 import os
@@ -11,29 +11,29 @@ import socket
 import stat
 from enum import Enum
 
-LONGEST_LINE_BYTES = 32 * 1024
+MAX_LINE_CHARACTERS = 32 * 1024
 
 
 class DescriptorTransport:
-    """Writes to what `descriptor` is open on; the descriptor itself stays the caller's."""
+    """Writes to the file of `descriptor` without waiting. The descriptor remains open."""
 
     def __init__(self, descriptor: int) -> None:
         mode = os.fstat(descriptor).st_mode
         self._socket: socket.socket | None = None
-        self._must_ask = False
+        self._must_poll = False
         self._descriptor = -1
         if stat.S_ISSOCK(mode):
             self._socket = socket.socket(fileno=os.dup(descriptor))
         elif stat.S_ISREG(mode):
             self._descriptor = os.dup(descriptor)
         else:
-            self._descriptor = self._opened_anew(descriptor)
+            self._descriptor = self._reopen(descriptor)
 
     def write(self, item: bytes) -> bytes:
         if self._socket is not None:
             return item[self._socket.send(item, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL) :]
-        if self._must_ask:
-            return self._write_asking(item)
+        if self._must_poll:
+            return self._write_polled(item)
         return item[os.write(self._descriptor, item) :]
 
     def close(self) -> None:
@@ -42,29 +42,29 @@ class DescriptorTransport:
         else:
             os.close(self._descriptor)
 
-    def _opened_anew(self, descriptor: int) -> int:
+    def _reopen(self, descriptor: int) -> int:
         flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
         try:
             return os.open(f"/proc/self/fd/{descriptor}", flags)
-        except OSError:  # it belongs to another user, as under `su`, or /proc is not there
-            self._must_ask = True
+        except OSError:  # of another user, as under su(1), or without /proc
+            self._must_poll = True
             return os.dup(descriptor)
 
-    def _write_asking(self, item: bytes) -> bytes:
-        asked = select.poll()
-        asked.register(self._descriptor, select.POLLOUT)
-        if not asked.poll(0):
+    def _write_polled(self, item: bytes) -> bytes:
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT)
+        if not poll.poll(0):
             raise BlockingIOError
-        # A pipe that is ready takes so much without blocking (pipe(7)), unless another writer is faster.
+        # A ready pipe accepts PIPE_BUF bytes without blocking (pipe(7)), unless another process writes first.
         return item[os.write(self._descriptor, item[: select.PIPE_BUF]) :]
 
 
 class LineStyle(Enum):
-    """How a line begins."""
+    """The prefix of a line."""
 
     PLAIN = "plain"  # time and level
-    COLOURED = "coloured"  # the same for a terminal
-    JOURNAL = "journal"  # <N>, which the journal takes as the priority of the line (sd-daemon(3))
+    COLOURED = "coloured"  # time and level for a terminal
+    JOURNAL = "journal"  # <N>, the priority for the journal (sd-daemon(3))
 
 
 _LEVEL_NAMES = ("emerg", "alert", "crit", "error", "warning", "notice", "info", "debug")
@@ -73,21 +73,21 @@ _COLOUR_END = "\x1b[0m"
 
 
 def encode_line(style: LineStyle, priority: int, time_text: str, text: str) -> bytes:
-    """One item for the outlet, newline included. Text of several lines keeps them, each under the same priority.
+    """Return the text with its prefix and a newline. Each of several lines has the same priority.
 
-    Control characters are escaped, so that text from outside cannot control the terminal.
+    Control characters are escaped, so that foreign text cannot control the terminal.
     """
-    if len(text) > LONGEST_LINE_BYTES:
-        text = f"{text[:LONGEST_LINE_BYTES]} [cut from {len(text)} characters]"
+    if len(text) > MAX_LINE_CHARACTERS:
+        text = f"{text[:MAX_LINE_CHARACTERS]} [truncated from {len(text)} characters]"
     lines = [_printable(line) for line in text.rstrip("\n").split("\n")]
     if style is LineStyle.JOURNAL:
-        whole = "".join(f"<{priority}>{line}\n" for line in lines)
+        output = "".join(f"<{priority}>{line}\n" for line in lines)
     else:
         begin = _COLOURS[priority] if style is LineStyle.COLOURED else ""
         end = _COLOUR_END if begin else ""
         joined = "\n    ".join(lines)
-        whole = f"{time_text} {begin}{_LEVEL_NAMES[priority]:<7} {joined}{end}\n"
-    return whole.encode("utf-8", "backslashreplace")
+        output = f"{time_text} {begin}{_LEVEL_NAMES[priority]:<7} {joined}{end}\n"
+    return output.encode("utf-8", "backslashreplace")
 
 
 def _printable(line: str) -> str:
@@ -100,7 +100,7 @@ def _printable(line: str) -> str:
 
 
 def style_for(descriptor: int, *, is_journal: bool, no_color: bool) -> LineStyle:
-    """`no_color`: the user set NO_COLOR (no-color.org)."""
+    """Return the style for a descriptor. `no_color` is true if NO_COLOR is set (no-color.org)."""
     if is_journal:
         return LineStyle.JOURNAL
     if os.isatty(descriptor) and not no_color:

@@ -1,8 +1,8 @@
-"""Pings the service manager's watchdog for as long as every pulse of the program moves.
+"""Watchdog pings to the service manager while all components make progress.
 
-The pings come from the event loop that does the work, so that a blocked loop stops them by itself. A pulse is a
-question to a part of the program: None while it gets on, else what stands still, in words for the log. One pulse
-that stands still stops the pings, and the manager ends and restarts the service.
+The pings are sent from the event loop, so that a blocked loop stops them. A component is a function that returns None
+while it makes progress, otherwise a description of the stall for the log. A stalled component stops the pings, and the
+service manager restarts the service.
 """
 
 import asyncio
@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from .log import NOTICE
 from .notify import SdNotify
 
-PINGS_PER_INTERVAL = 3  # sd_watchdog_enabled(3) asks for two; with three one may come late
-CHECK_EVERY_S = 10.0  # without a manager's watchdog nobody is pinged, but the log still tells
+PINGS_PER_INTERVAL = 3  # sd_watchdog_enabled(3) recommends two; with three, one can be late
+CHECK_EVERY_S = 10.0  # without a watchdog of the service manager, stalls are only logged
 
 Pulse = Callable[[], str | None]
 
@@ -21,7 +21,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Watchdog:
-    """`pulses` go by the name that the log shows. Message ids mark the two log lines for the journal's catalog."""
+    """Pings while no component is stalled. The message IDs are those of the log messages in the catalog."""
 
     def __init__(
         self,
@@ -30,41 +30,45 @@ class Watchdog:
         pulses: Mapping[str, Pulse],
         *,
         lost_message_id: str = "",
-        moves_again_message_id: str = "",
+        resumed_message_id: str = "",
     ) -> None:
         self._sd_notify = sd_notify
-        self._is_asked_for = interval_s is not None
+        self._has_manager_watchdog = interval_s is not None
         self.every_s = CHECK_EVERY_S if interval_s is None else interval_s / PINGS_PER_INTERVAL
         self._pulses = dict(pulses)
-        self._standing: dict[str, str] = {}
+        self._stalled: dict[str, str] = {}
         self._lost_message_id = lost_message_id
-        self._moves_again_message_id = moves_again_message_id
+        self._resumed_message_id = resumed_message_id
 
     async def run(self) -> None:
-        """Runs until cancelled."""
+        """Check periodically until cancelled."""
         while True:
             self.check()
             await asyncio.sleep(self.every_s)
 
     def check(self) -> bool:
-        """One round: ping if all pulses move. Logs a pulse when it stops and when it moves again, not in between."""
+        """Ping if no component is stalled. The beginning and the end of a stall are logged."""
         for name, pulse in self._pulses.items():
             standstill = pulse()
-            if standstill is not None and name not in self._standing:
-                self._tell_lost(name, standstill)
-            elif standstill is None and name in self._standing:
-                self._tell_moves_again(name)
-        if self._standing:
+            if standstill is not None and name not in self._stalled:
+                self._log_stall(name, standstill)
+            elif standstill is None and name in self._stalled:
+                self._log_resumed(name)
+        if self._stalled:
             return False
-        if self._is_asked_for:
+        if self._has_manager_watchdog:
             self._sd_notify.ping_watchdog()
         return True
 
-    def _tell_lost(self, name: str, standstill: str) -> None:
-        self._standing[name] = standstill
-        consequence = "no watchdog pings until it moves" if self._is_asked_for else "no watchdog is set"
+    def _log_stall(self, name: str, standstill: str) -> None:
+        self._stalled[name] = standstill
+        consequence = (
+            "no watchdog pings until it resumes"
+            if self._has_manager_watchdog
+            else "the service has no watchdog"
+        )
         _logger.error(
-            "%s stands still: %s; %s",
+            "%s is stalled: %s; %s",
             name,
             standstill,
             consequence,
@@ -74,11 +78,11 @@ class Watchdog:
             },
         )
 
-    def _tell_moves_again(self, name: str) -> None:
-        del self._standing[name]
+    def _log_resumed(self, name: str) -> None:
+        del self._stalled[name]
         _logger.log(
             NOTICE,
-            "%s moves again",
+            "%s has resumed",
             name,
-            extra={"message_id": self._moves_again_message_id, "fields": {"WATCHDOG_COMPONENT": name}},
+            extra={"message_id": self._resumed_message_id, "fields": {"WATCHDOG_COMPONENT": name}},
         )

@@ -130,6 +130,6 @@ async def _end(error: BaseException | None) -> None:
 
 
 def wake(waiter: "asyncio.Future[None] | None") -> None:
-    """Complete a future, if there is one that is not done."""
+    """Complete a future, unless it is None or done."""
     if waiter is not None and not waiter.done():
         waiter.set_result(None)

@@ -1,4 +1,4 @@
-"""A service manager and a journal as a process sees them: datagram sockets that somebody reads, or does not."""
+"""A service manager and a journal as datagram sockets that tests read, or do not."""
 
 import asyncio
 import contextlib
@@ -12,19 +12,19 @@ LARGEST_DATAGRAM = 1 << 20
 
 
 class DatagramServer:
-    """Bound to a path, or to an abstract address that begins with NUL. What it is sent waits until it is read."""
+    """Bound to a path, or to an abstract address that begins with NUL. Datagrams wait until they are read."""
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self.socket = self._bound()
+        self.socket = self._bind()
 
-    def _bound(self) -> socket.socket:
+    def _bind(self) -> socket.socket:
         bound = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         bound.bind(self.address)
         return bound
 
     def start(self) -> None:
-        self.socket = self._bound()
+        self.socket = self._bind()
 
     def stop(self) -> None:
         self.socket.close()
@@ -40,7 +40,7 @@ class DatagramServer:
         self.stop()
 
     def datagrams(self) -> list[bytes]:
-        """All that wait."""
+        """All waiting datagrams."""
         waiting = []
         with contextlib.suppress(BlockingIOError):
             while True:
@@ -51,7 +51,7 @@ class DatagramServer:
         return await asyncio.get_running_loop().sock_recv(self.socket, LARGEST_DATAGRAM)
 
     def is_full(self) -> bool:
-        """No sender could get rid of anything more; one that blocks would wait now."""
+        """Whether a sender would wait now."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
             try:
                 sender.sendto(b"MESSAGE=is there room\n", self.address)
@@ -77,7 +77,7 @@ class FakeJournal(DatagramServer):
 
 
 def decode_record(datagram: bytes) -> dict[str, str]:
-    """As journald reads it, strictly: a name that comes twice or a wrong length is an error."""
+    """Decode an entry like journald, but reject repeated names and wrong lengths."""
     fields: dict[str, str] = {}
     while datagram:
         line, _, rest = datagram.partition(b"\n")

@@ -11,7 +11,7 @@ PID = 4711
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_everything_is_read() -> None:
+def test_all_variables_are_read() -> None:
     environ = {
         "NOTIFY_SOCKET": "/run/systemd/notify",
         "WATCHDOG_USEC": "30000000",
@@ -34,7 +34,7 @@ def test_everything_is_read() -> None:
     )
 
 
-def test_what_is_meant_for_this_process_is_not_left_to_children() -> None:
+def test_variables_for_this_process_are_removed() -> None:
     environ = {
         "NOTIFY_SOCKET": "/run/systemd/notify",
         "WATCHDOG_USEC": "30000000",
@@ -53,14 +53,14 @@ def test_what_is_meant_for_this_process_is_not_left_to_children() -> None:
     }
 
 
-def test_a_shell_passes_nothing() -> None:
+def test_environment_of_a_shell_is_empty() -> None:
     assert ServiceEnvironment.take({"PATH": "/usr/bin"}) == ServiceEnvironment()
 
 
 @pytest.mark.parametrize(
     ("environ", "watchdog_s"),
     [
-        pytest.param({"WATCHDOG_USEC": "500000"}, 0.5, id="for whoever reads it"),
+        pytest.param({"WATCHDOG_USEC": "500000"}, 0.5, id="for any process"),
         pytest.param({"WATCHDOG_USEC": "500000", "WATCHDOG_PID": "4711"}, 0.5, id="for us"),
         pytest.param({"WATCHDOG_USEC": "500000", "WATCHDOG_PID": "4712"}, None, id="for our parent"),
         pytest.param({"WATCHDOG_USEC": "0"}, None, id="none"),
@@ -69,11 +69,11 @@ def test_a_shell_passes_nothing() -> None:
         pytest.param({"WATCHDOG_PID": "4711"}, None, id="without an interval"),
     ],
 )
-def test_the_watchdog_is_ours_only_if_we_are_meant(environ: dict[str, str], watchdog_s: float | None) -> None:
+def test_watchdog_applies_only_to_its_pid(environ: dict[str, str], watchdog_s: float | None) -> None:
     assert ServiceEnvironment.take(environ, pid=PID).watchdog_s == watchdog_s
 
 
-def test_descriptors_without_a_name_are_unknown() -> None:
+def test_descriptor_without_a_name_is_named_unknown() -> None:
     found = ServiceEnvironment.take({}, lambda: {3: "", 4: "web"}).descriptors
     assert found == (PassedDescriptor(3, "unknown"), PassedDescriptor(4, "web"))
 
@@ -101,7 +101,7 @@ def take_passed(*, for_us: bool = True, **environ: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_passed_descriptors_are_taken_and_not_left_to_children() -> None:
+def test_passed_descriptors_are_returned_and_not_inherited() -> None:
     assert take_passed(LISTEN_FDS="2", LISTEN_FDNAMES="status:web") == [
         "[(3, 'status'), (4, 'web')] None",
         "[False, False]",
@@ -124,15 +124,15 @@ def test_passed_descriptors_are_taken_and_not_left_to_children() -> None:
         pytest.param({"LISTEN_FDS": "999"}, True, "[] Bad file descriptor", id="not open"),
     ],
 )
-def test_descriptors_are_ours_only_if_we_are_meant(environ: dict[str, str], for_us: bool, taken: str) -> None:
+def test_descriptors_apply_only_to_their_pid(environ: dict[str, str], for_us: bool, taken: str) -> None:
     assert take_passed(for_us=for_us, **environ)[0] == taken
 
 
 @pytest.mark.parametrize("value", ["", "9", "9:", ":9", "a:b", "9:9:9"])
-def test_a_malformed_journal_stream_is_none(value: str) -> None:
+def test_malformed_journal_stream_is_absent(value: str) -> None:
     assert ServiceEnvironment.take({"JOURNAL_STREAM": value}).journal_stream is None
 
 
 @pytest.mark.parametrize("value", ["", "relative", "vsock:2:1234"])
-def test_an_address_that_is_no_local_socket_is_none(value: str) -> None:
+def test_address_that_is_no_unix_socket_is_absent(value: str) -> None:
     assert ServiceEnvironment.take({"NOTIFY_SOCKET": value}).notify_socket is None

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from monitord.systemd.journal import (
-    LONGEST_RECORD_BYTES,
-    LONGEST_VALUE_BYTES,
+    MAX_RECORD_BYTES,
+    MAX_VALUE_BYTES,
     JournalTransport,
     encode_record,
     is_field_name,
@@ -36,7 +36,7 @@ def path(tmp_path: Path) -> str:
         ("Ä", False),
     ],
 )
-def test_a_field_name_is_what_journald_takes(name: str, is_valid: bool) -> None:
+def test_field_names_are_those_that_journald_accepts(name: str, is_valid: bool) -> None:
     assert is_field_name(name) is is_valid
 
 
@@ -55,42 +55,42 @@ def test_a_field_name_is_what_journald_takes(name: str, is_valid: bool) -> None:
         pytest.param("y" * 20_000, id="long"),
     ],
 )
-def test_any_value_arrives_as_it_was(value: str) -> None:
+def test_any_value_arrives_unchanged(value: str) -> None:
     fields = {"MESSAGE": value, "PRIORITY": "6", "MONITOR": value}
     assert decode_record(encode_record(fields)) == fields
 
 
-def test_half_a_surrogate_is_escaped() -> None:
+def test_lone_surrogate_is_escaped() -> None:
     assert decode_record(encode_record({"MESSAGE": "bad \udc80"})) == {"MESSAGE": "bad \\udc80"}
 
 
-def test_a_value_too_long_is_cut_and_says_so() -> None:
-    text = "ü" * LONGEST_VALUE_BYTES
+def test_long_value_is_truncated_with_a_mark() -> None:
+    text = "ü" * MAX_VALUE_BYTES
     cut = decode_record(encode_record({"MESSAGE": text, "MONITOR": "web"}))
     assert cut["MONITOR"] == "web"
-    assert cut["MESSAGE"] == "ü" * (LONGEST_VALUE_BYTES // 2) + f" [cut from {2 * LONGEST_VALUE_BYTES} bytes]"
+    assert cut["MESSAGE"] == "ü" * (MAX_VALUE_BYTES // 2) + f" [truncated from {2 * MAX_VALUE_BYTES} bytes]"
 
 
-def test_a_record_stays_within_its_room_and_loses_the_last_fields() -> None:
+def test_large_record_omits_its_last_fields() -> None:
     fields = {"MESSAGE": "text"} | {f"FIELD_{number}": "x" * 30_000 for number in range(9)}
     datagram = encode_record(fields)
-    assert len(datagram) <= LONGEST_RECORD_BYTES
+    assert len(datagram) <= MAX_RECORD_BYTES
     assert list(decode_record(datagram)) == ["MESSAGE", "FIELD_0", "FIELD_1", "FIELD_2"]
 
 
-def test_the_largest_record_fits_a_datagram(path: str) -> None:
-    fields = {f"FIELD_{number}": "x" * LONGEST_VALUE_BYTES for number in range(9)}
+def test_largest_record_fits_in_a_datagram(path: str) -> None:
+    fields = {f"FIELD_{number}": "x" * MAX_VALUE_BYTES for number in range(9)}
     with FakeJournal(path) as journal, contextlib.closing(JournalTransport(path)) as transport:
         assert transport.write(encode_record(fields)) == b""
         assert len(journal.records()) == 1
 
 
-def test_without_a_journal_there_is_nothing_to_connect_to(path: str) -> None:
+def test_connecting_without_a_journal_fails(path: str) -> None:
     with pytest.raises(FileNotFoundError):
         JournalTransport(path)
 
 
-def test_a_journal_that_reads_nothing_refuses_instead_of_blocking(path: str) -> None:
+def test_full_queue_of_the_journal_does_not_block(path: str) -> None:
     with FakeJournal(path) as journal, contextlib.closing(JournalTransport(path)) as transport:
         sent = 0
         with contextlib.suppress(BlockingIOError):
@@ -101,7 +101,7 @@ def test_a_journal_that_reads_nothing_refuses_instead_of_blocking(path: str) -> 
         assert len(journal.records()) == sent
 
 
-def test_a_journal_that_stopped_is_connected_to_again_when_it_is_back(path: str) -> None:
+def test_restarted_journal_is_connected_again(path: str) -> None:
     record = encode_record({"MESSAGE": "x"})
     with FakeJournal(path) as journal, contextlib.closing(JournalTransport(path)) as transport:
         transport.write(record)

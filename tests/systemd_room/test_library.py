@@ -1,6 +1,6 @@
-"""Why monitord sends to the manager and to the journal by itself: the calls of python-systemd wait for the receiver.
+"""The reason for our own senders to the service manager and the journal: the calls of python-systemd wait.
 
-When a call no longer does, its test fails, and our own sender can go.
+If a call no longer waits, its test fails, and the sender can be removed.
 """
 
 import subprocess

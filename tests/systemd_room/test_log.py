@@ -25,15 +25,15 @@ def path(tmp_path: Path) -> str:
 
 @pytest.fixture
 def logger() -> Iterator[logging.Logger]:
-    """One that nobody else knows: test runners put handlers of their own on those that `getLogger` knows."""
-    own = logging.Logger("systemd_room")  # noqa: LOG001 - one that is not registered is what is wanted
+    """A logger that is not registered, because test runners add handlers to registered loggers."""
+    own = logging.Logger("systemd_room")  # noqa: LOG001 - not registered on purpose
     yield own
     assert own.handlers == []
 
 
 @pytest.fixture
 def stream() -> Iterator[tuple[int, int]]:
-    """What stands for standard error: where it is read and where it is written."""
+    """A pipe instead of standard error: its reading end and its writing end."""
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
     yield reading, writing
@@ -55,7 +55,7 @@ def open_journal(path: str, logger: logging.Logger, descriptor: int, *, is_stric
         logger=logger,
         descriptor=descriptor,
         journal_path=path,
-        most_kept=MOST_KEPT,
+        max_queued=MOST_KEPT,
         is_strict=is_strict,
     )
 
@@ -64,7 +64,7 @@ def is_about_loss(record: dict[str, str]) -> bool:
     return record.get("MESSAGE_ID") == LOST_ID
 
 
-def test_a_record_goes_to_the_journal_with_its_fields(
+def test_record_is_sent_to_the_journal_with_its_fields(
     path: str, logger: logging.Logger, stream: tuple[int, int]
 ) -> None:
     with FakeJournal(path) as journal, open_journal(path, logger, stream[1]) as log:
@@ -84,7 +84,7 @@ def test_a_record_goes_to_the_journal_with_its_fields(
         "PRIORITY": "6",
         "SYSLOG_IDENTIFIER": "monitord",
         "LOGGER": "systemd_room",
-        "CODE_FUNC": "test_a_record_goes_to_the_journal_with_its_fields",
+        "CODE_FUNC": "test_record_is_sent_to_the_journal_with_its_fields",
         "THREAD_NAME": "MainThread",
         "MONITOR": "web",
         "HTTP_STATUS": "200",
@@ -95,11 +95,11 @@ def test_a_record_goes_to_the_journal_with_its_fields(
     ("level", "priority"),
     [(10, 7), (20, 6), (NOTICE, 5), (30, 4), (40, 3), (50, 2), (99, 2), (5, 7), (35, 4)],
 )
-def test_levels_become_priorities(level: int, priority: int) -> None:
+def test_levels_are_mapped_to_priorities(level: int, priority: int) -> None:
     assert priority_of(level) == priority
 
 
-def test_a_traceback_follows_the_message(path: str, logger: logging.Logger, stream: tuple[int, int]) -> None:
+def test_traceback_follows_the_message(path: str, logger: logging.Logger, stream: tuple[int, int]) -> None:
     with FakeJournal(path) as journal, open_journal(path, logger, stream[1]):
         try:
             int("x")
@@ -112,7 +112,7 @@ def test_a_traceback_follows_the_message(path: str, logger: logging.Logger, stre
 
 
 @pytest.mark.parametrize("name", ["monitor", "_PID", "PRIORITY", "MESSAGE", "A B"])
-def test_a_name_that_would_vanish_raises_where_strict_and_is_told_elsewhere(
+def test_invalid_field_name_raises_if_strict_and_is_reported_otherwise(
     path: str, logger: logging.Logger, stream: tuple[int, int], name: str
 ) -> None:
     fields = {"MONITOR": "web", name: "x"}
@@ -122,7 +122,7 @@ def test_a_name_that_would_vanish_raises_where_strict_and_is_told_elsewhere(
             record = journal.records()[0]
         with (
             open_journal(path, logger, stream[1], is_strict=True),
-            pytest.raises(ValueError, match=f"not usable as journal fields: {name}; write upper-case"),
+            pytest.raises(ValueError, match=f"invalid names of journal fields: {name}; use upper-case"),
         ):
             logger.info("text", extra={"fields": fields})
         assert journal.records() == []
@@ -130,19 +130,19 @@ def test_a_name_that_would_vanish_raises_where_strict_and_is_told_elsewhere(
     assert record["PRIORITY"] == "6"
 
 
-def test_a_log_call_that_is_wrong_becomes_an_error_without_its_arguments(
+def test_log_call_with_wrong_arguments_becomes_an_error_without_them(
     path: str, logger: logging.Logger, stream: tuple[int, int], capfd: pytest.CaptureFixture[str]
 ) -> None:
     with FakeJournal(path) as journal, open_journal(path, logger, stream[1]):
         logger.info("%d monitors", "s3cret")
         record = journal.records()[0]
-    assert record["MESSAGE"] == "a log call cannot be put into words: TypeError"
+    assert record["MESSAGE"] == "a log message cannot be formatted: TypeError"
     assert record["PRIORITY"] == "3"
     assert "s3cret" not in str(record)
     assert capfd.readouterr() == ("", "")
 
 
-async def test_a_frozen_journal_neither_blocks_the_loop_nor_loses_uncounted(
+async def test_stopped_journal_does_not_block_the_loop_and_losses_are_counted(
     path: str, logger: logging.Logger, stream: tuple[int, int]
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -178,13 +178,13 @@ async def test_a_frozen_journal_neither_blocks_the_loop_nor_loses_uncounted(
         await asyncio.wait([ticking])
         log.detach()
     told = records.pop()
-    assert told["MESSAGE"] == f"{lost} log messages lost: too many came while none could be written"
+    assert told["MESSAGE"] == f"{lost} log messages lost: the queue was full while none could be written"
     assert (told["LOG_MESSAGES_LOST"], told["PRIORITY"]) == (str(lost), "4")
     assert records.pop()["MESSAGE"] == "web is down"
     assert [record["MESSAGE"] for record in records] == [f"check {number}" for number in range(count - lost)]
 
 
-async def test_a_journal_that_restarts_gets_what_was_said_meanwhile(
+async def test_restarted_journal_receives_the_queued_messages(
     path: str, logger: logging.Logger, stream: tuple[int, int]
 ) -> None:
     with FakeJournal(path) as journal, open_journal(path, logger, stream[1]) as log:
@@ -194,7 +194,7 @@ async def test_a_journal_that_restarts_gets_what_was_said_meanwhile(
         journal.stop()
         logger.info("meanwhile 1")
         logger.info("meanwhile 2")
-        assert log.kept == 2
+        assert log.queued == 2
         journal.start()
         async with asyncio.timeout(10):
             records = await journal.records_until(lambda record: record["MESSAGE"] == "meanwhile 2")
@@ -203,7 +203,7 @@ async def test_a_journal_that_restarts_gets_what_was_said_meanwhile(
         log.detach()
 
 
-async def test_threads_may_log_into_a_frozen_journal(
+async def test_threads_log_to_a_stopped_journal(
     path: str, logger: logging.Logger, stream: tuple[int, int]
 ) -> None:
     with FakeJournal(path) as journal, open_journal(path, logger, stream[1]) as log:
@@ -231,18 +231,18 @@ async def test_threads_may_log_into_a_frozen_journal(
         assert numbers == list(range(50))
 
 
-def test_without_a_loop_the_next_message_takes_along_what_was_kept(
+def test_without_a_loop_the_next_message_retries_the_queue(
     path: str, logger: logging.Logger, stream: tuple[int, int]
 ) -> None:
     with FakeJournal(path) as journal, open_journal(path, logger, stream[1]) as log:
-        while log.kept == 0:
+        while log.queued == 0:
             logger.info("early")
         journal.datagrams()
         logger.info("late")
         assert [record["MESSAGE"] for record in journal.records()] == ["early", "late"]
 
 
-def test_a_journal_whose_socket_is_out_of_reach_gets_lines_with_priorities(
+def test_journal_without_its_socket_receives_lines_with_priorities(
     path: str, logger: logging.Logger, stream: tuple[int, int]
 ) -> None:
     reading, writing = stream
@@ -252,7 +252,7 @@ def test_a_journal_whose_socket_is_out_of_reach_gets_lines_with_priorities(
         assert os.read(reading, 1000) == b"<4>careful\n<4>very\n"
 
 
-def test_another_stream_than_the_journals_gets_plain_lines(
+def test_redirected_standard_error_receives_plain_lines(
     path: str, logger: logging.Logger, stream: tuple[int, int]
 ) -> None:
     reading, writing = stream
@@ -275,7 +275,7 @@ def test_another_stream_than_the_journals_gets_plain_lines(
         pytest.param({"NO_COLOR": "1"}, r"\d{4}-.*Z error   bad\r\n", id="NO_COLOR"),
     ],
 )
-def test_a_terminal_gets_colour_unless_it_is_unwanted(
+def test_terminal_receives_colour_without_no_color(
     logger: logging.Logger, environ: dict[str, str], line: str
 ) -> None:
     reading, terminal = pty.openpty()
@@ -286,12 +286,10 @@ def test_a_terminal_gets_colour_unless_it_is_unwanted(
     os.close(terminal)
 
 
-async def test_a_pipe_that_nobody_empties_does_not_block_the_loop_either(
-    logger: logging.Logger, stream: tuple[int, int]
-) -> None:
+async def test_full_pipe_does_not_block_the_loop(logger: logging.Logger, stream: tuple[int, int]) -> None:
     reading, writing = stream
     with open_log(
-        ServiceEnvironment(), logger=logger, descriptor=writing, environ={}, most_kept=MOST_KEPT
+        ServiceEnvironment(), logger=logger, descriptor=writing, environ={}, max_queued=MOST_KEPT
     ) as log:
         log.attach(asyncio.get_running_loop())
         count = 4000
@@ -313,12 +311,12 @@ async def test_a_pipe_that_nobody_empties_does_not_block_the_loop_either(
     assert f"warning {lost} log messages lost" in last
 
 
-def test_closing_waits_a_moment_for_the_last_messages(
+def test_close_waits_for_the_last_messages(
     path: str, logger: logging.Logger, stream: tuple[int, int]
 ) -> None:
     with FakeJournal(path) as journal:
         log = open_journal(path, logger, stream[1])
-        while log.kept < 3:
+        while log.queued < 3:
             logger.info("x")
         reader = threading.Timer(0.05, journal.datagrams)
         reader.start()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.systemd.notify import LONGEST_STATUS, SdNotify
+from monitord.systemd.notify import MAX_STATUS_CHARACTERS, SdNotify
 from tests.systemd_room.fakes import FakeManager
 
 
@@ -13,7 +13,7 @@ def address(tmp_path: Path) -> str:
     return str(tmp_path / "notify")
 
 
-def test_the_life_of_a_service_is_told(address: str) -> None:
+def test_start_and_stop_are_notified(address: str) -> None:
     with FakeManager(address) as manager:
         notifier = SdNotify(address)
         notifier.extend_timeout(4.5)
@@ -30,7 +30,7 @@ def test_the_life_of_a_service_is_told(address: str) -> None:
         ]
 
 
-def test_a_reload_is_told_with_the_moment_of_the_monotonic_clock(address: str) -> None:
+def test_reload_is_notified_with_monotonic_time(address: str) -> None:
     with FakeManager(address) as manager:
         before = time.monotonic_ns() // 1000
         SdNotify(address).reloading("reads its configuration")
@@ -40,7 +40,7 @@ def test_a_reload_is_told_with_the_moment_of_the_monotonic_clock(address: str) -
     assert before <= int(moment.removeprefix("MONOTONIC_USEC=")) <= after
 
 
-def test_an_abstract_address_begins_with_an_at_sign() -> None:
+def test_abstract_address_begins_with_an_at_sign() -> None:
     name = f"monitord-test-{uuid.uuid4()}"
     with FakeManager(f"\0{name}") as manager:
         SdNotify(f"@{name}").ready()
@@ -56,33 +56,33 @@ def test_an_abstract_address_begins_with_an_at_sign() -> None:
         pytest.param("ünder \udc80", "ünder ?", id="not encodable"),
     ],
 )
-def test_a_status_cannot_smuggle_another_notification(address: str, text: str, line: str) -> None:
+def test_status_cannot_inject_another_notification(address: str, text: str, line: str) -> None:
     with FakeManager(address) as manager:
         SdNotify(address).status(text)
         assert manager.notifications() == [f"STATUS={line}"]
 
 
-def test_a_long_status_is_cut(address: str) -> None:
+def test_long_status_is_truncated(address: str) -> None:
     with FakeManager(address) as manager:
         SdNotify(address).status("x" * 10_000)
-        assert manager.notifications() == ["STATUS=" + "x" * (LONGEST_STATUS - 1) + "…"]
+        assert manager.notifications() == ["STATUS=" + "x" * (MAX_STATUS_CHARACTERS - 1) + "…"]
 
 
-def test_without_a_manager_nothing_happens() -> None:
+def test_without_a_service_manager_nothing_is_sent() -> None:
     notifier = SdNotify(None)
     notifier.ready("3 monitors")
     notifier.status("fine")
     assert not notifier.has_manager
 
 
-def test_a_manager_that_is_gone_raises_nothing(address: str) -> None:
+def test_missing_service_manager_is_ignored(address: str) -> None:
     notifier = SdNotify(address)
     notifier.ready()
     notifier.status("fine")
     assert notifier.has_manager
 
 
-def test_a_manager_that_comes_back_hears_what_is_owed_but_no_old_status(address: str) -> None:
+def test_returning_service_manager_receives_pending_state_but_no_old_status(address: str) -> None:
     notifier = SdNotify(address)
     notifier.ready()
     notifier.status("old")
@@ -94,7 +94,7 @@ def test_a_manager_that_comes_back_hears_what_is_owed_but_no_old_status(address:
         assert manager.notifications() == ["WATCHDOG=1"]
 
 
-def test_a_manager_that_reads_nothing_holds_nobody_up(address: str) -> None:
+def test_full_queue_of_the_service_manager_does_not_block(address: str) -> None:
     with FakeManager(address) as manager:
         notifier = SdNotify(address)
         while not manager.is_full():

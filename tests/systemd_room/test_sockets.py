@@ -9,7 +9,7 @@ from monitord.systemd.sockets import listening_sockets
 
 
 def passed(*sockets: tuple[socket.socket, str]) -> ServiceEnvironment:
-    """What was opened here changes hands, as it does between the manager and a service."""
+    """Transfer the ownership of a descriptor, as from the service manager to a service."""
     return ServiceEnvironment(
         descriptors=tuple(PassedDescriptor(opened.detach(), name) for opened, name in sockets)
     )
@@ -22,7 +22,7 @@ def listening(path: Path) -> socket.socket:
     return opened
 
 
-def test_sockets_come_by_name_ready_for_the_loop(tmp_path: Path) -> None:
+def test_sockets_are_returned_by_name_and_non_blocking(tmp_path: Path) -> None:
     environment = passed(
         (listening(tmp_path / "a"), "status"),
         (listening(tmp_path / "b"), "web"),
@@ -39,7 +39,7 @@ def test_sockets_come_by_name_ready_for_the_loop(tmp_path: Path) -> None:
             each.close()
 
 
-def test_none_passed_is_none() -> None:
+def test_without_descriptors_there_are_no_sockets() -> None:
     assert listening_sockets(ServiceEnvironment()) == {}
 
 
@@ -50,17 +50,17 @@ def test_none_passed_is_none() -> None:
         pytest.param(socket.SOCK_DGRAM, id="datagrams"),
     ],
 )
-def test_another_kind_of_socket_is_refused_and_nothing_stays_open(
+def test_other_kinds_of_sockets_are_rejected_and_all_are_closed(
     tmp_path: Path, kind: socket.SocketKind
 ) -> None:
     environment = passed(
         (listening(tmp_path / "a"), "status"), (socket.socket(socket.AF_UNIX, kind), "strange")
     )
-    with pytest.raises(ValueError, match=r'descriptor \d+ \("strange"\), .* use ListenStream= and Accept=no'):
+    with pytest.raises(ValueError, match=r'descriptor \d+ \("strange"\) .* use ListenStream= and Accept=no'):
         listening_sockets(environment)
 
 
-def test_descriptors_that_libsystemd_refuses_are_refused() -> None:
+def test_descriptors_that_libsystemd_rejects_are_rejected() -> None:
     environment = ServiceEnvironment(descriptors_problem="Bad file descriptor")
     with pytest.raises(
         ValueError, match="the passed sockets cannot be used: Bad file descriptor; LISTEN_FDS and "
@@ -68,11 +68,11 @@ def test_descriptors_that_libsystemd_refuses_are_refused() -> None:
         listening_sockets(environment)
 
 
-def test_a_descriptor_that_is_no_socket_is_refused() -> None:
+def test_descriptor_that_is_no_socket_is_rejected() -> None:
     reading, writing = os.pipe()
     environment = ServiceEnvironment(descriptors=(PassedDescriptor(reading, "pipe"),))
     try:
-        with pytest.raises(ValueError, match=r'\("pipe"\), passed by the service manager, is not a socket'):
+        with pytest.raises(ValueError, match=r'\("pipe"\) from the service manager is not a socket'):
             listening_sockets(environment)
     finally:
         os.close(reading)

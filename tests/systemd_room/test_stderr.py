@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from monitord.systemd.stderr import LONGEST_LINE_BYTES, DescriptorTransport, LineStyle, encode_line, style_for
+from monitord.systemd.stderr import (
+    MAX_LINE_CHARACTERS,
+    DescriptorTransport,
+    LineStyle,
+    encode_line,
+    style_for,
+)
 
 READ_SIZE = 1 << 20
 
@@ -48,7 +54,7 @@ def a_socket() -> Iterator[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("opened", [a_pipe, a_pipe_that_cannot_be_opened_anew, a_terminal, a_socket])
-def test_a_reader_that_stands_still_does_not_block_the_writer(
+def test_stopped_reader_does_not_block_the_writer(
     opened: type[AbstractContextManager[tuple[int, int]]],
 ) -> None:
     with opened() as (given_reading, writing):
@@ -74,7 +80,7 @@ def test_a_reader_that_stands_still_does_not_block_the_writer(
             os.close(reading)
 
 
-def test_a_file_is_appended_to(tmp_path: Path) -> None:
+def test_lines_are_appended_to_a_file(tmp_path: Path) -> None:
     with (tmp_path / "log").open("wb", buffering=0) as log:
         log.write(b"before\n")
         transport = DescriptorTransport(log.fileno())
@@ -84,7 +90,7 @@ def test_a_file_is_appended_to(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_bytes() == b"before\nline\nafter\n"
 
 
-def test_a_pipe_that_nobody_reads_any_more_is_no_reason_to_wait() -> None:
+def test_pipe_without_reader_is_not_retried() -> None:
     reading, writing = os.pipe()
     transport = DescriptorTransport(writing)
     os.close(reading)
@@ -110,17 +116,17 @@ def test_a_pipe_that_nobody_reads_any_more_is_no_reason_to_wait() -> None:
         pytest.param(LineStyle.PLAIN, 6, "", "10:00 info    \n", id="empty"),
     ],
 )
-def test_a_line_reads_well(style: LineStyle, priority: int, text: str, line: str) -> None:
+def test_format_of_a_line(style: LineStyle, priority: int, text: str, line: str) -> None:
     assert encode_line(style, priority, "10:00", text) == line.encode()
 
 
-def test_a_line_is_bounded() -> None:
+def test_long_line_is_truncated() -> None:
     line = encode_line(LineStyle.JOURNAL, 6, "", "x" * 1_000_000)
-    assert len(line) < LONGEST_LINE_BYTES + 100
-    assert line.endswith(b"x [cut from 1000000 characters]\n")
+    assert len(line) < MAX_LINE_CHARACTERS + 100
+    assert line.endswith(b"x [truncated from 1000000 characters]\n")
 
 
-def test_colour_is_for_terminals_of_who_wants_it() -> None:
+def test_colour_requires_a_terminal_without_no_color() -> None:
     with a_terminal() as (_, terminal), a_pipe() as (_, pipe):
         assert style_for(terminal, is_journal=False, no_color=False) is LineStyle.COLOURED
         assert style_for(terminal, is_journal=False, no_color=True) is LineStyle.PLAIN

@@ -1,4 +1,4 @@
-"""Names of units, as systemctl(1) reads them; of paths, as systemd-escape(1) does, which is asked where it is there."""
+"""Unit names as systemctl(1) accepts them, and those of paths as systemd-escape(1), which is run if it is installed."""
 
 import re
 import shutil
@@ -86,13 +86,13 @@ def test_paths_are_escaped_as_by_systemd(path: str) -> None:
         ("srv/data", "is not the name of a unit; write 'srv-data.service'"),
         ("@tty1", 'is not the name of a unit; write one such as "nginx.service"'),
         ("nginx*", "is a pattern; write the name of one unit"),
-        ("getty@", "is a template; name one of its instances, or all of them by a pattern"),
-        ("getty@.service", "is a template; name one of its instances, or all of them by a pattern"),
+        ("getty@", "is a template; write one of its instances, or a pattern for all of them"),
+        ("getty@.service", "is a template; write one of its instances, or a pattern for all of them"),
         ("/a/../b", 'has ".." in its path; write the path without it'),
         ("a" * 250, "is longer than 255 characters; write the name of a unit"),
     ],
 )
-def test_what_names_no_unit_is_refused_with_what_to_write(text: str, problem: str) -> None:
+def test_invalid_name_is_rejected_with_a_correction(text: str, problem: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(problem)}$"):
         full_unit_name(text)
 

@@ -11,13 +11,13 @@ from tests.systemd_room.fakes import FakeManager
 
 
 class Pulse:
-    """A part of a program that gets on, or says why not."""
+    """A component that makes progress or describes its stall."""
 
     def __init__(self) -> None:
-        self.standstill: str | None = None
+        self.stall: str | None = None
 
     def __call__(self) -> str | None:
-        return self.standstill
+        return self.stall
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def address(tmp_path: Path) -> str:
     return str(tmp_path / "notify")
 
 
-async def test_it_pings_while_every_pulse_moves(address: str) -> None:
+async def test_pings_while_every_component_makes_progress(address: str) -> None:
     with FakeManager(address) as manager:
         watchdog = asyncio.create_task(Watchdog(SdNotify(address), 0.03, {"loop": Pulse()}).run())
         async with asyncio.timeout(10):
@@ -36,24 +36,24 @@ async def test_it_pings_while_every_pulse_moves(address: str) -> None:
     assert watchdog.cancelled()
 
 
-def test_it_pings_twice_in_an_interval_at_least() -> None:
+def test_pings_at_least_twice_in_an_interval() -> None:
     assert Watchdog(SdNotify(None), 30.0, {}).every_s <= 15.0
 
 
-def test_one_pulse_that_stands_still_stops_the_pings(address: str) -> None:
+def test_one_stalled_component_stops_the_pings(address: str) -> None:
     steady, stuck = Pulse(), Pulse()
     with FakeManager(address) as manager:
         watchdog = Watchdog(SdNotify(address), 30.0, {"loop": steady, "dispatcher": stuck})
         assert watchdog.check()
-        stuck.standstill = "no check began for 40 s"
+        stuck.stall = "no check began for 40 s"
         assert not watchdog.check()
         assert not watchdog.check()
-        stuck.standstill = None
+        stuck.stall = None
         assert watchdog.check()
         assert manager.notifications() == ["WATCHDOG=1", "WATCHDOG=1"]
 
 
-def test_a_standstill_is_logged_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
+def test_beginning_and_end_of_a_stall_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     stuck = Pulse()
     watchdog = Watchdog(
@@ -61,18 +61,18 @@ def test_a_standstill_is_logged_once_and_so_is_its_end(caplog: pytest.LogCapture
         30.0,
         {"dispatcher": stuck},
         lost_message_id="1" * 32,
-        moves_again_message_id="2" * 32,
+        resumed_message_id="2" * 32,
     )
-    stuck.standstill = "no check began for 40 s"
+    stuck.stall = "no check began for 40 s"
     for _ in range(3):
         watchdog.check()
-    stuck.standstill = None
+    stuck.stall = None
     for _ in range(3):
         watchdog.check()
     lost, back = caplog.records
     assert lost.levelno == logging.ERROR
     assert lost.getMessage() == (
-        "dispatcher stands still: no check began for 40 s; no watchdog pings until it moves"
+        "dispatcher is stalled: no check began for 40 s; no watchdog pings until it resumes"
     )
     assert vars(lost)["message_id"] == "1" * 32
     assert vars(lost)["fields"] == {
@@ -80,27 +80,27 @@ def test_a_standstill_is_logged_once_and_so_is_its_end(caplog: pytest.LogCapture
         "WATCHDOG_STALL": "no check began for 40 s",
     }
     assert back.levelno == NOTICE
-    assert back.getMessage() == "dispatcher moves again"
+    assert back.getMessage() == "dispatcher has resumed"
     assert vars(back)["message_id"] == "2" * 32
 
 
-def test_a_second_pulse_that_stops_is_named_too(caplog: pytest.LogCaptureFixture) -> None:
+def test_second_stalled_component_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     first, second = Pulse(), Pulse()
     watchdog = Watchdog(SdNotify(None), None, {"dispatcher": first, "history": second})
-    first.standstill = "stuck"
+    first.stall = "stuck"
     watchdog.check()
-    second.standstill = "full"
+    second.stall = "full"
     assert not watchdog.check()
-    first.standstill = None
+    first.stall = None
     assert not watchdog.check()
     errors = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
     assert [error.split(";")[0] for error in errors] == [
-        "dispatcher stands still: stuck",
-        "history stands still: full",
+        "dispatcher is stalled: stuck",
+        "history is stalled: full",
     ]
 
 
-def test_without_a_watchdog_of_the_manager_nobody_is_pinged(address: str) -> None:
+def test_without_a_watchdog_no_ping_is_sent(address: str) -> None:
     with FakeManager(address) as manager:
         assert Watchdog(SdNotify(address), None, {"loop": Pulse()}).check()
         assert manager.notifications() == []

@@ -163,8 +163,8 @@ async def test_idle_connections_are_closed_at_once() -> None:
         await connection.close()
 
 
-async def test_who_has_just_connected_is_answered_before_the_end() -> None:
-    """It asks a moment later than the server is told to stop."""
+async def test_new_connection_is_answered_during_shutdown() -> None:
+    """Its request arrives shortly after the shutdown has begun."""
     client = TestClient(make_app(), grace_s=30)
     await client.server.start()
     asking, silent = [await client.connect() for _ in range(2)]

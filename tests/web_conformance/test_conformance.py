@@ -31,7 +31,7 @@ def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
 @pytest.fixture(scope="module", params=["tcp", "unix", "tcp uvloop", "unix uvloop"])
 def findings(request: pytest.FixtureRequest) -> Iterator[list[Finding]]:
     transport, _, loop = request.param.partition(" ")
-    # A loop from a factory leaves alone the one that pytest-asyncio has set, which would be lost unclosed.
+    # With a loop factory, the loop of pytest-asyncio is not replaced, which would leave it open.
     with TemporaryDirectory() as folder, asyncio.Runner(loop_factory=_loop_factory(loop)) as runner:
         yield runner.run(_play(Path(folder), over_unix=transport == "unix"))
 
