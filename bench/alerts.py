@@ -91,7 +91,9 @@ async def _measure(monitors: int, rounds: int, *, with_alerts: bool) -> list[Pha
         history.open()
         history.start()
         notifier_tools = NotifierTools(clock, http, Processes())
-        alerts = Alerts(notifier_tools, "bench", history.save_own, history.stored, standings.of, {})
+        alerts = Alerts(
+            notifier_tools, "bench", history.save_daemon_state, history.wait_until_stored, standings.of, {}
+        )
         sinks = (AlertPublisher(alerts, standings, registry),) if with_alerts else ()
         pipeline = Pipeline(clock, StallDetector(clock), check_log, registry, sinks)
         slots: Slots[Watched] = Slots(256, 8)

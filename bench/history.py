@@ -24,11 +24,10 @@ from bench.measure import markdown, mebibytes, memory_of, quantile, waited_s
 from monitord.clock import SystemClock
 from monitord.dispatch.saved import result_record
 from monitord.history import History, HistorySettings
-from monitord.history.codes import IN_MAINTENANCE, pack_what, to_ms
+from monitord.history.encoding import IN_MAINTENANCE, pack_integers, pack_outcome, to_ms
 from monitord.history.rollups import DAY_MS, HOUR_MS, MINUTE_MS
 from monitord.history.store import Store
 from monitord.history.summary import Summary
-from monitord.history.varint import pack
 from monitord.model import Incident, Observation, Reason, Result, State, Verdict
 from tests.history.killing import kill_and_look
 
@@ -124,7 +123,7 @@ def _tell(history: History, clock: SystemClock, number: int) -> None:
     state = State.DOWN if is_bad else State.UP
     result = Result(observation, Verdict.FAIL if is_bad else Verdict.PASS)
     history.add_result(monitor, result, state, result_record(result))
-    history.stand(monitor, state, in_maintenance=False, at=now)
+    history.record_state(monitor, state, in_maintenance=False, at=now)
     history.save_state(monitor, STATE)
     if is_bad:
         history.add_incident(Incident(f"{monitor}-{number}", monitor, now, Reason.REFUSED, "no answer"))
@@ -223,24 +222,40 @@ def _summary(chance: random.Random, checks: int) -> Summary:
     summary = Summary()
     base = chance.lognormvariate(11.5, 0.7)
     for _ in range(checks):
-        took_us = int(base * chance.lognormvariate(0, 0.25)) + 1
+        duration_us = int(base * chance.lognormvariate(0, 0.25)) + 1
         if chance.random() < 0.01:
-            took_us *= chance.randrange(2, 20)
-        parts = [took_us // 50, took_us // 8, took_us // 4, took_us // 2, took_us // 20]
-        summary.add(2 if chance.random() < 0.002 else 0, took_us, parts)
+            duration_us *= chance.randrange(2, 20)
+        parts = [duration_us // 50, duration_us // 8, duration_us // 4, duration_us // 2, duration_us // 20]
+        summary.add(2 if chance.random() < 0.002 else 0, duration_us, parts)
     return summary
 
 
 def _results(monitors: int, chance: random.Random, now_ms: int) -> Iterator[tuple[object, ...]]:
-    good, bad = pack_what(0, 1, answered=True), pack_what(2, 3, answered=False)
+    good, bad = pack_outcome(0, 1, has_response=True), pack_outcome(2, 3, has_response=False)
     for at in range(now_ms - DAY_MS, now_ms - MINUTE_MS, 30_000):
         for monitor in range(1, monitors + 1):
-            took_us = int(chance.lognormvariate(11.5, 0.4))
+            duration_us = int(chance.lognormvariate(11.5, 0.4))
             if chance.random() < 0.005:
-                yield monitor, at + monitor, took_us, bad, 2, None, "connection refused by 192.0.2.1 port 443"
+                yield (
+                    monitor,
+                    at + monitor,
+                    duration_us,
+                    bad,
+                    2,
+                    None,
+                    "connection refused by 192.0.2.1 port 443",
+                )
             else:
-                phases = pack([took_us // 50, took_us // 8, took_us // 4, took_us // 2, took_us // 20])
-                yield monitor, at + monitor, took_us, good, 1, phases, None
+                phases = pack_integers(
+                    [
+                        duration_us // 50,
+                        duration_us // 8,
+                        duration_us // 4,
+                        duration_us // 2,
+                        duration_us // 20,
+                    ]
+                )
+                yield monitor, at + monitor, duration_us, good, 1, phases, None
 
 
 def _spans(monitor: int, now_ms: int) -> Iterator[tuple[object, ...]]:

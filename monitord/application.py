@@ -29,7 +29,7 @@ from monitord.dispatch import (
     UnitRecoveries,
     Watched,
 )
-from monitord.history import History, Kept
+from monitord.history import History, SavedState
 from monitord.interventions import Interventions
 from monitord.journal.feed import JournalFeeds
 from monitord.journal_events import JournalEvent
@@ -165,7 +165,7 @@ class ApplicationContainer(Container):
             self.check_log,
             self.registry,
             self.sinks,
-            was_isolated=ISOLATION in self.kept.own,
+            was_isolated=ISOLATION in self.saved_state.daemon_states,
         )
 
     @provide
@@ -196,8 +196,8 @@ class ApplicationContainer(Container):
             self.unit_recoveries,
             self.units,
             self.build_monitor,
-            self.history.save_own,
-            self.kept.own,
+            self.history.save_daemon_state,
+            self.saved_state.daemon_states,
         )
 
     def build_monitor(self, settings: MonitorSettings) -> Monitor[Any]:
@@ -220,17 +220,17 @@ class ApplicationContainer(Container):
         return None if directory is None else directory / HISTORY_NAME
 
     @provide
-    def kept(self) -> Kept:
+    def saved_state(self) -> SavedState:
         """The stored data of earlier runs: the daemon opens the history and overrides this before any other part."""
-        return Kept()
+        return SavedState()
 
     @provide
     def recorder(self) -> Recorder:
-        return Recorder(self.history, self.registry, self.clock, self.kept)
+        return Recorder(self.history, self.registry, self.clock, self.saved_state)
 
     @provide
     def silences(self) -> Silences:
-        return Silences(self.history.save_own, self.kept.own)
+        return Silences(self.history.save_daemon_state, self.saved_state.daemon_states)
 
     @provide
     def interventions(self) -> Interventions:
@@ -243,10 +243,10 @@ class ApplicationContainer(Container):
         return Alerts(
             self.notifier_tools,
             self.origin,
-            self.history.save_own,
-            self.history.stored,
+            self.history.save_daemon_state,
+            self.history.wait_until_stored,
             self.standings.of,
-            self.kept.own,
+            self.saved_state.daemon_states,
         )
 
     @provide

@@ -139,7 +139,7 @@ class Control:
         counts = self._dispatcher.state_counts()
         parts = ", ".join(f"{counts[state]} {state.value}" for state in State if counts[state])
         line = f"{counted(counts.total(), 'monitor')}{': ' if parts else ''}{parts}"
-        failing = self._history.stats().failing
+        failing = self._history.stats().error
         if failing is not None:
             line += f"; history cannot be written: {failing}"
         for worker in self._alerts.failing():

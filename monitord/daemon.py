@@ -113,9 +113,9 @@ class Daemon:
             log.info(
                 "no state directory is set: states and history are not stored; set directory in [history]"
             )
-        kept = container.history.open()
+        saved = container.history.open()
         try:
-            container.override(ApplicationContainer.kept, kept)
+            container.override(ApplicationContainer.saved_state, saved)
             container.history.start()
             yield
         finally:

@@ -97,8 +97,8 @@ async def test_states_alerts_and_interventions_continue(tmp_path: Path) -> None:
 async def test_records_of_results_are_read(tmp_path: Path) -> None:
     with continued(tmp_path) as world:
         world.open_history()
-        (record,) = await world.history.last("open", limit=1)
+        (record,) = await world.history.records("open", limit=1)
         assert record["fields"]["status"] == 200
-        (record,) = await world.history.last("plugin", limit=1)
+        (record,) = await world.history.records("plugin", limit=1)
         assert record["verdict"] == "inconclusive"
         await world.history.close(5.0)

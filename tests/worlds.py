@@ -13,7 +13,7 @@ from monitord.application import ApplicationContainer
 from monitord.clock import Clock
 from monitord.container import provide
 from monitord.dispatch import Sink
-from monitord.history import History, HistorySettings, Kept
+from monitord.history import History, HistorySettings, SavedState
 from monitord.model import Incident, Reason, State, Transition, Verdict
 from monitord.monitors import Monitor
 from monitord.settings import LimitSettings, Settings, read_settings
@@ -29,7 +29,7 @@ class MemoryHistory(History):
         super().__init__(None, HistorySettings(), clock)
         self.kept = dict(kept)
 
-    def save_own(self, key: str, state: Mapping[str, Any] | None) -> None:
+    def save_daemon_state(self, key: str, state: Mapping[str, Any] | None) -> None:
         if state is None:
             self.kept.pop(key, None)
         else:
@@ -61,7 +61,7 @@ class World(ApplicationContainer):
         self.override(ApplicationContainer.origin, "here.example.org")
         if self.history_path is None:
             self.override(ApplicationContainer.history, MemoryHistory(kept or {}, self.clock))
-            self.override(ApplicationContainer.kept, Kept(own=dict(kept or {})))
+            self.override(ApplicationContainer.saved_state, SavedState(daemon_states=dict(kept or {})))
         self.bad: dict[str, Reason] = {}
         self.results: list[tuple[str, Verdict, Reason]] = []
         self.transitions: list[Transition] = []
@@ -81,7 +81,7 @@ class World(ApplicationContainer):
 
     def open_history(self) -> None:
         """Open the history at `history_path` before any part that continues from it, as the daemon does."""
-        self.override(ApplicationContainer.kept, self.history.open())
+        self.override(ApplicationContainer.saved_state, self.history.open())
         self.history.start()
 
     def start(self) -> None:

@@ -15,7 +15,7 @@ from monitord.dispatch.saved import SavedMonitor, encode, restore, result_record
 from monitord.dispatch.sink import Sink
 from monitord.dispatch.state import MonitorState
 from monitord.dispatch.watched import Watched
-from monitord.history import History, Kept
+from monitord.history import History, SavedState
 from monitord.model import Incident, Result, State, Transition
 from monitord.monitors import Monitor
 
@@ -27,17 +27,22 @@ ISOLATION = "isolation"
 
 
 class Recorder(Sink):
-    """Records every event. `kept`: the stored data of an earlier run."""
+    """Records every event. `saved_state`: the stored data of an earlier run."""
 
     def __init__(
-        self, history: History, registry: Registry, clock: Clock, kept: Kept, max_removed: int = MAX_REMOVED
+        self,
+        history: History,
+        registry: Registry,
+        clock: Clock,
+        saved_state: SavedState,
+        max_removed: int = MAX_REMOVED,
     ) -> None:
         self._history = history
         self._registry = registry
         self._clock = clock
         self._max_removed = max_removed
-        self._states: dict[str, Mapping[str, Any]] = dict(kept.states)
-        self._incidents = {incident.monitor: incident for incident in kept.open_incidents}
+        self._states: dict[str, Mapping[str, Any]] = dict(saved_state.states)
+        self._incidents = {incident.monitor: incident for incident in saved_state.open_incidents}
         self._saved: MonitorState | None = None
         """The state that was saved last."""
 
@@ -62,7 +67,7 @@ class Recorder(Sink):
                 saved, state=replace(saved.state, incident=replace(incident, monitor=settings.name))
             )
         if saved.state.effective is not State.PENDING:
-            self._history.stand(settings.name, saved.state.effective, in_maintenance=False, at=now)
+            self._history.record_state(settings.name, saved.state.effective, in_maintenance=False, at=now)
         return saved
 
     def close_other_incidents(self) -> None:
@@ -105,14 +110,14 @@ class Recorder(Sink):
         self._save(watched)
 
     def on_removed(self, watched: Watched) -> None:
-        self._history.leave(watched.name, self._clock.now())
+        self._history.end_span(watched.name, self._clock.now())
         self._states.pop(watched.name, None)
         self._states[watched.name] = self._record(watched)
         self._forget_oldest_removed()
 
     def on_isolation_change(self, *, is_isolated: bool) -> None:
         since = {"since": self._clock.now().timestamp()}
-        self._history.save_own(ISOLATION, since if is_isolated else None)
+        self._history.save_daemon_state(ISOLATION, since if is_isolated else None)
 
     def on_clock_step(self, step: ClockStep) -> None:
         del step
@@ -125,7 +130,7 @@ class Recorder(Sink):
         while len(self._states) > self._max_removed:
             name = next(iter(self._states))
             del self._states[name]
-            self._history.forget(name)
+            self._history.remove(name)
 
     def _record_span(self, watched: Watched, transition: Transition | None = None) -> None:
         # Downtime counts from the first of the failures.
@@ -133,7 +138,7 @@ class Recorder(Sink):
         state = watched.state
         if state.effective is not State.PENDING or transition is not None:
             in_maintenance = state.window is not None
-            self._history.stand(watched.name, state.effective, in_maintenance=in_maintenance, at=at)
+            self._history.record_state(watched.name, state.effective, in_maintenance=in_maintenance, at=at)
 
     def _save(self, watched: Watched, last: Mapping[str, Any] | None = None) -> None:
         self._saved = watched.state

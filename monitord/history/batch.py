@@ -12,27 +12,63 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
-from monitord.model import Incident, State, Transition
+from monitord.history.encoding import PHASES, STATE_CODES, VERDICT_CODES, pack_outcome, storable_text, to_ms
+from monitord.model import Incident, Observation, Reason, Result, State, Transition, Verdict
 
-MOST_RESULTS = 60_000
+MAX_RESULTS = 60_000
 """A minute of 1,000 results a second, in some 20 MB."""
 
-MOST_CHANGES = 20_000
+MAX_CHANGES = 20_000
 """Of each kind: changes of health, beginnings of spans, incidents."""
+
+_ANSWERED = {Verdict.PASS, Verdict.WARN}
+_JUDGED = {Reason.CONDITION_FAILED, Reason.CONDITION_UNRESOLVED}
+_LONGEST_S = 366 * 86400.0
+_PHASE_FIELDS = tuple(f"phase.{name}" for name in PHASES)
 
 T = TypeVar("T")
 
 
 class ResultRow(NamedTuple):
-    """`what`: see `codes.pack_what`. `took_us` is the response time if `what` says that there was an answer."""
+    """`what`: see `codes.pack_outcome`. `duration_us` is the response time if `what` says that there was an answer."""
 
     monitor: str
     at_ms: int
-    took_us: int
-    what: int
+    duration_us: int
+    outcome: int
     reason: str
     phases_us: list[int] | None
     detail: str | None
+
+
+def result_row(monitor: str, result: Result, state: State) -> ResultRow:
+    observation, verdict = result.observation, result.verdict
+    has_response = verdict in _ANSWERED or (verdict is Verdict.FAIL and observation.reason in _JUDGED)
+    phases_us = _phases_us(observation) if has_response else None
+    response_s = observation.fields.get("response_time") if has_response else None
+    took_s = response_s if isinstance(response_s, (int, float)) else observation.duration_s
+    return ResultRow(
+        monitor,
+        to_ms(observation.started_at),
+        _microseconds(took_s),
+        pack_outcome(VERDICT_CODES[verdict], STATE_CODES[state], has_response=has_response),
+        observation.reason.value,
+        phases_us,
+        None if verdict is Verdict.PASS else storable_text(observation.detail),
+    )
+
+
+def _phases_us(observation: Observation) -> list[int] | None:
+    fields = observation.fields
+    phases = [fields.get(name) for name in _PHASE_FIELDS]
+    if not any(phases):
+        return None
+    return [_microseconds(spent) if isinstance(spent, (int, float)) else 0 for spent in phases]
+
+
+def _microseconds(seconds: float) -> int:
+    # Not every type's numbers are ours to trust: "not a number" is no reason to lose a row.
+    return round(seconds * 1e6) if 0 < seconds < _LONGEST_S else 0
 
 
 class Record(NamedTuple):
@@ -44,7 +80,7 @@ class Record(NamedTuple):
     body: Mapping[str, Any]
 
 
-class Stand(NamedTuple):
+class SpanStart(NamedTuple):
     """From `at_ms` on a monitor stands so; `state` None: it is not there any more."""
 
     monitor: str
@@ -53,15 +89,15 @@ class Stand(NamedTuple):
     in_maintenance: bool
 
 
-class Seen(NamedTuple):
+class Tick(NamedTuple):
     """The daemon runs until `at_ms`. With `from_ms` it does since then, and did not, or not by this clock, before.
 
-    `wrong_from_ms`: the clock was ahead by `ahead_ms`, and what is dated from then on is wrong.
+    `wrong_since_ms`: the clock was ahead by `ahead_ms`, and what is dated from then on is wrong.
     """
 
     at_ms: int
     from_ms: int | None = None
-    wrong_from_ms: int | None = None
+    wrong_since_ms: int | None = None
     ahead_ms: int = 0
 
 
@@ -71,15 +107,15 @@ class Batch:
     found no room. `is_durable`: the disk has it when it counts as written, whatever happens to the machine then.
     """
 
-    most_results: int = MOST_RESULTS
-    most_changes: int = MOST_CHANGES
+    max_results: int = MAX_RESULTS
+    max_changes: int = MAX_CHANGES
     results: deque[ResultRow] = field(default_factory=deque)
     records: deque[Record] = field(default_factory=deque)
     transitions: deque[Transition] = field(default_factory=deque)
     incidents: dict[str, Incident] = field(default_factory=dict)
-    timeline: deque[Stand | Seen] = field(default_factory=deque)
+    timeline: deque[SpanStart | Tick] = field(default_factory=deque)
     states: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
-    own: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
+    daemon_states: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
     renames: dict[str, str] = field(default_factory=dict)
     dropped: int = 0
     is_durable: bool = False
@@ -92,7 +128,7 @@ class Batch:
             + len(self.incidents)
             + len(self.timeline)
             + len(self.states)
-            + len(self.own)
+            + len(self.daemon_states)
             + len(self.renames)
         )
 
@@ -105,36 +141,36 @@ class Batch:
             self.incidents,
             self.timeline,
             self.states,
-            self.own,
+            self.daemon_states,
             self.renames,
         ):
             kind.clear()
         self.is_durable = False
 
     def add_result(self, row: ResultRow) -> None:
-        self._append(self.results, row, self.most_results)
+        self._append(self.results, row, self.max_results)
 
     def add_record(self, record: Record) -> None:
-        self._append(self.records, record, self.most_changes)
+        self._append(self.records, record, self.max_changes)
 
     def add_transition(self, transition: Transition) -> None:
-        self._append(self.transitions, transition, self.most_changes)
+        self._append(self.transitions, transition, self.max_changes)
 
     def add_incident(self, incident: Incident) -> None:
-        if incident.id not in self.incidents and len(self.incidents) >= self.most_changes:
+        if incident.id not in self.incidents and len(self.incidents) >= self.max_changes:
             del self.incidents[next(iter(self.incidents))]
             self.dropped += 1
         self.incidents[incident.id] = incident
 
-    def add_stand(self, stand: Stand) -> None:
-        self._append(self.timeline, stand, self.most_changes)
+    def add_span_start(self, stand: SpanStart) -> None:
+        self._append(self.timeline, stand, self.max_changes)
 
-    def add_seen(self, seen: Seen) -> None:
+    def add_tick(self, seen: Tick) -> None:
         last = self.timeline[-1] if self.timeline else None
-        if isinstance(last, Seen) and seen.from_ms is None:
+        if isinstance(last, Tick) and seen.from_ms is None:
             self.timeline[-1] = last._replace(at_ms=seen.at_ms)
         else:
-            self._append(self.timeline, seen, self.most_changes)
+            self._append(self.timeline, seen, self.max_changes)
 
     def redate(self, now: datetime, ahead: timedelta) -> None:
         """Correct changes that a clock that was ahead has dated after now, as the store does for those it has."""

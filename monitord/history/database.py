@@ -14,7 +14,7 @@ from monitord.history.schema import (
     DamageError,
     ForeignDatabaseError,
     bring_up_to_date,
-    check_is_known,
+    check_version,
     version_of,
 )
 
@@ -34,7 +34,7 @@ LOG_LIMIT_BYTES = 32 << 20
 CHECKPOINT_PAGES = 4000
 """The pages that many monitors write to are the same ones again and again: 16 MB of log hold most of them once."""
 
-MOST_SET_ASIDE = 2
+MAX_SET_ASIDE = 2
 """Older damaged files are removed, so that a bad disk is not filled with them."""
 
 FOLDER_MODE = 0o700
@@ -85,7 +85,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         # Nothing is changed before it is known to be ours; auto_vacuum has to come before the first table.
         if version_of(connection) == 0:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        check_is_known(connection)
+        check_version(connection)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
@@ -213,7 +213,7 @@ def set_aside(path: Path, now: datetime) -> Path:
         if companion.exists():
             companion.rename(aside.with_name(aside.name + ending))
     older = sorted(one for one in path.parent.glob(f"{path.name}.damaged-*Z") if one != aside)
-    for one in older[: max(0, len(older) + 1 - MOST_SET_ASIDE)]:
+    for one in older[: max(0, len(older) + 1 - MAX_SET_ASIDE)]:
         for ending in ("-wal", "-shm", ""):
             one.with_name(one.name + ending).unlink(missing_ok=True)
     return aside

@@ -17,14 +17,14 @@ from typing import Any, TypeVar
 
 from monitord.clock import Clock
 from monitord.history import queries
-from monitord.history.ages import LEAP_MS
-from monitord.history.batch import Batch, Record, Seen, Stand
-from monitord.history.codes import to_ms
+from monitord.history.batch import Batch, Record, SpanStart, Tick, result_row
+from monitord.history.encoding import to_ms
 from monitord.history.queries import Horizons
 from monitord.history.reader import Reader
-from monitord.history.rows import row_of
+from monitord.history.retention_clock import CLOCK_JUMP_MS
+from monitord.history.saved_state import SavedState
 from monitord.history.settings import HistorySettings
-from monitord.history.values import Bucket, Day, HistoryStats, Kept, StoredResult, Uptime
+from monitord.history.values import Bucket, Day, HistoryStats, StoredResult, Uptime
 from monitord.history.writer import STANDSTILL_S, Writer
 from monitord.model import Incident, Result, State, Transition, Verdict
 from monitord.units import format_duration
@@ -53,14 +53,14 @@ class History:
         self._writer: Writer | None = None
         self._reader: Reader | None = None
         if path is not None and settings.enabled:
-            self._writer = Writer(path, settings, clock, self._tell_done, lambda: self._batch.dropped)
+            self._writer = Writer(path, settings, clock, self._on_batch_done, lambda: self._batch.dropped)
             self._reader = Reader(path, lambda: self._progress_generation, self._writer.suspect)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._batch = Batch()
         self._handed_over = 0
-        self._is_due = False
-        self._has_said_dropped = False
+        self._is_batch_due = False
+        self._has_logged_drop = False
         self._is_closed = False
         self._seen_ms: int | None = None
         self._ticked_s = 0.0
@@ -70,10 +70,10 @@ class History:
         self._writing: list[asyncio.Future[bool]] = []
         self._standing: dict[str, tuple[State, bool]] = {}
 
-    def open(self) -> Kept:
+    def open(self) -> SavedState:
         """Blocks for a moment. Never raises: what is wrong with the storage is logged and shown by `stats`."""
         if self._writer is None:
-            return Kept()
+            return SavedState()
         return self._writer.open()
 
     def start(self) -> None:
@@ -84,7 +84,7 @@ class History:
         self._writer.start()
         self._generation = self._progress_generation
         if len(self._batch):
-            self._plan()
+            self._schedule_batch()
 
     async def close(self, within_s: float) -> None:
         """Write what waits and end the threads. What the storage does not take in time is lost, and that is said."""
@@ -116,31 +116,31 @@ class History:
     ) -> None:
         """`state` is how the monitor stands after it. `record`: all of it as JSON, for `last`; do not change it."""
         if self._writer is not None:
-            row = row_of(monitor, result, state)
+            row = result_row(monitor, result, state)
             self._batch.add_result(row)
             if record is not None:
                 self._batch.add_record(Record(monitor, row.at_ms, False, record))
                 if result.verdict is Verdict.FAIL:
                     self._batch.add_record(Record(monitor, row.at_ms, True, record))
-            self._plan()
+            self._schedule_batch()
 
     def add_transition(self, transition: Transition) -> None:
         if self._writer is not None:
             self._batch.add_transition(transition)
-            self._plan()
+            self._schedule_batch()
 
     def add_incident(self, incident: Incident) -> None:
         """Opened, acknowledged or closed: the one of this id becomes this."""
         if self._writer is not None:
             self._batch.add_incident(incident)
-            self._plan()
+            self._schedule_batch()
 
-    def stand(self, monitor: str, state: State, *, in_maintenance: bool, at: datetime) -> None:
+    def record_state(self, monitor: str, state: State, *, in_maintenance: bool, at: datetime) -> None:
         """From `at` on the monitor stands so. The same again is no news."""
         if self._writer is not None and self._standing.get(monitor) != (state, in_maintenance):
             self._standing[monitor] = (state, in_maintenance)
-            self._batch.add_stand(Stand(monitor, to_ms(at), state, in_maintenance))
-            self._plan()
+            self._batch.add_span_start(SpanStart(monitor, to_ms(at), state, in_maintenance))
+            self._schedule_batch()
 
     def tick(self, at: datetime) -> None:
         """The daemon runs: spans that are open reach until now. Call it every few seconds."""
@@ -148,7 +148,7 @@ class History:
             return
         at_ms, before_ms = to_ms(at), self._seen_ms
         passed_ms = self._passed_ms()
-        from_ms = wrong_from_ms = None
+        from_ms = wrong_since_ms = None
         ahead_ms = 0
         if before_ms is None:
             self._leaps.append((0, at_ms))  # since the last run, as far as this one knows
@@ -159,13 +159,13 @@ class History:
                 self._leaps = [*recent, (before_ms, at_ms)]
         elif at_ms < before_ms:
             from_ms = at_ms
-            wrong_from_ms = self._undone_leap(at_ms, before_ms)
+            wrong_since_ms = self._undone_leap(at_ms, before_ms)
             ahead_ms = round(before_ms + passed_ms - at_ms)
-            if wrong_from_ms is not None:
+            if wrong_since_ms is not None:
                 self._batch.redate(at, timedelta(milliseconds=ahead_ms))
-        self._batch.add_seen(Seen(at_ms, from_ms, wrong_from_ms, ahead_ms))
+        self._batch.add_tick(Tick(at_ms, from_ms, wrong_since_ms, ahead_ms))
         self._seen_ms = at_ms
-        self._plan()
+        self._schedule_batch()
 
     def _passed_ms(self) -> float:
         """Since the last call, by the clocks that nobody sets."""
@@ -186,13 +186,13 @@ class History:
         """JSON; the latest wins. It is encoded later, in the writer's thread: do not change it any more."""
         if self._writer is not None:
             self._batch.states[monitor] = state
-            self._plan()
+            self._schedule_batch()
 
-    def save_own(self, key: str, state: Mapping[str, Any] | None) -> None:
+    def save_daemon_state(self, key: str, state: Mapping[str, Any] | None) -> None:
         """As `save_state`, for what is the daemon's own; None: forget it."""
         if self._writer is not None:
-            self._batch.own[key] = state
-            self._plan()
+            self._batch.daemon_states[key] = state
+            self._schedule_batch()
 
     def rename(self, old: str, new: str) -> None:
         """What is kept of `old` is `new`'s from now on, unless `new` has a past of its own or there is no `old`."""
@@ -200,29 +200,29 @@ class History:
             self._standing[new] = self._standing.pop(old)
         if self._writer is not None:
             self._batch.rename(old, new)
-            self._plan()
+            self._schedule_batch()
 
-    def leave(self, monitor: str, at: datetime) -> None:
+    def end_span(self, monitor: str, at: datetime) -> None:
         """Nobody looks at it any more: its span ends. All that is known of it stays."""
         if self._writer is not None and self._standing.pop(monitor, None) is not None:
-            self._batch.add_stand(Stand(monitor, to_ms(at), None, False))
-            self._plan()
+            self._batch.add_span_start(SpanStart(monitor, to_ms(at), None, False))
+            self._schedule_batch()
 
-    def forget(self, monitor: str) -> None:
+    def remove(self, monitor: str) -> None:
         """It is not there any more: its state goes and its span ends. Results stay until retention takes them."""
         if self._writer is not None:
             self._batch.states[monitor] = None
-            self.leave(monitor, self._clock.now())
-            self._plan()
+            self.end_span(monitor, self._clock.now())
+            self._schedule_batch()
 
-    async def stored(self, within_s: float, *, durable: bool = False) -> bool:
+    async def wait_until_stored(self, within_s: float, *, durable: bool = False) -> bool:
         """Wait until all that was told by now is stored, or for so long. False: it is not.
 
         True at once where nothing is to be kept. `durable`: it outlives a crash of the machine as well.
         """
         if self._writer is None:
             return True
-        if not self.is_kept or self._loop is None or self._is_closed:
+        if not self.is_active or self._loop is None or self._is_closed:
             return False
         waiting = self._loop.create_future()
         if len(self._batch):
@@ -232,17 +232,17 @@ class History:
             self._writing.append(waiting)
         else:
             return self._writer.progress.is_last_stored
-        self._plan()
+        self._schedule_batch()
         done, _ = await asyncio.wait([waiting], timeout=within_s)
         return bool(done) and waiting.result()
 
     # Handing over
 
-    def _plan(self) -> None:
+    def _schedule_batch(self) -> None:
         if self._timer is None and self._loop is not None and not self._is_closed:
             self._timer = self._loop.call_later(COMMIT_EVERY_S, self._hand_over)
-        if self._batch.dropped and not self._has_said_dropped:
-            self._has_said_dropped = True
+        if self._batch.dropped and not self._has_logged_drop:
+            self._has_logged_drop = True
             log.error("history cannot keep up with what is to be written: the oldest rows are dropped")
 
     def _hand_over(self) -> None:
@@ -250,38 +250,38 @@ class History:
         if self._writer is None or self._is_closed:
             return
         if self._handed_over:
-            self._is_due = True
+            self._is_batch_due = True
             return
-        self._is_due = False
+        self._is_batch_due = False
         batch, self._batch = self._batch, Batch()
         self._handed_over = len(batch)
-        self._has_said_dropped = batch.dropped > 0
+        self._has_logged_drop = batch.dropped > 0
         self._writing, self._waiting = self._waiting, []
         if len(batch):
             self._writer.put(batch)
         else:
-            self._tell_stored()
+            self._resolve_waiting()
 
-    def _tell_done(self) -> None:
+    def _on_batch_done(self) -> None:
         """Called in the writer's thread."""
         if self._loop is not None:
             # The loop may have ended while the storage hung.
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._take_note)
+                self._loop.call_soon_threadsafe(self._after_batch)
 
-    def _take_note(self) -> None:
+    def _after_batch(self) -> None:
         self._handed_over = 0
-        self._tell_stored()
+        self._resolve_waiting()
         if self._generation != self._progress_generation:
             self._generation = self._progress_generation
             now_ms = to_ms(self._clock.now())
             for monitor, (state, in_maintenance) in self._standing.items():
-                self._batch.add_stand(Stand(monitor, now_ms, state, in_maintenance))
-            self._plan()
-        if self._is_due:
+                self._batch.add_span_start(SpanStart(monitor, now_ms, state, in_maintenance))
+            self._schedule_batch()
+        if self._is_batch_due:
             self._hand_over()
 
-    def _tell_stored(self) -> None:
+    def _resolve_waiting(self) -> None:
         is_stored = self._writer is not None and self._writer.progress.is_last_stored
         for waiting in self._writing:
             if not waiting.done():
@@ -301,13 +301,15 @@ class History:
 
         Like all reads it raises HistoryError when the storage cannot be read.
         """
-        before_ms = to_ms(self._clock.now()) + LEAP_MS if before is None else to_ms(before)
+        before_ms = to_ms(self._clock.now()) + CLOCK_JUMP_MS if before is None else to_ms(before)
         return await self._ask(
             lambda connection: queries.results(connection, monitor, limit, before_ms, failed=failed), []
         )
 
-    async def last(self, monitor: str, *, failed: bool = False, limit: int = 20) -> list[Mapping[str, Any]]:
-        """The records of the last results, or of the last failures, the newest first; at most KEPT_RECORDS."""
+    async def records(
+        self, monitor: str, *, failed: bool = False, limit: int = 20
+    ) -> list[Mapping[str, Any]]:
+        """The records of the last results, or of the last failures, the newest first; at most MAX_RECORDS."""
         now_ms = to_ms(self._clock.now())
         return await self._ask(
             lambda connection: queries.records(connection, monitor, limit, now_ms, is_failure=failed), []
@@ -420,7 +422,7 @@ class History:
     # How it stands
 
     @property
-    def is_kept(self) -> bool:
+    def is_active(self) -> bool:
         """Whether anything is: there is a place for it, it is not switched off, and the storage was not given up."""
         return self._writer is not None and not self._writer.progress.is_off
 
@@ -433,8 +435,8 @@ class History:
             queued=queued,
             dropped=progress.dropped + dropped,
             written=progress.written,
-            failing=progress.failing,
-            since=progress.failing_since,
+            error=progress.error,
+            failing_since=progress.failing_since,
             size_bytes=progress.size_bytes,
             last_commit_at=progress.last_commit_at,
             max_commit_s=progress.max_commit_s,
@@ -447,7 +449,7 @@ class History:
         """What stands still, for the watchdog: the thread has work and has not moved. A disk that fails is none."""
         if self._writer is None or not self._handed_over:
             return None
-        for_s = time.monotonic() - self._writer.progress.moved_at
+        for_s = time.monotonic() - self._writer.progress.progress_at_s
         if for_s < STANDSTILL_S:
             return None
         return f"the history's writer has not moved for {format_duration(round(for_s))}"

@@ -12,38 +12,43 @@ from dataclasses import dataclass
 from typing import Any
 
 from monitord.history import spans
-from monitord.history.ages import LEAP_MS
-from monitord.history.codes import (
+from monitord.history.damage import read_rows
+from monitord.history.encoding import (
     FAIL_CODE,
-    HEALTHS,
     IN_MAINTENANCE,
+    STATES,
     from_ms,
-    health_of,
-    is_answered,
+    has_response,
+    state_of,
+    unpack_integers,
     verdict_code_of,
     verdict_of,
 )
-from monitord.history.damage import read_rows
-from monitord.history.kept import INCIDENT_COLUMNS, incident_of
+from monitord.history.retention_clock import CLOCK_JUMP_MS
 from monitord.history.rollups import DAY_MS, LEVELS_S
-from monitord.history.store import KEPT_RECORDS
+from monitord.history.store import MAX_RECORDS
 from monitord.history.summary import Summary
 from monitord.history.values import Bucket, Day, StoredResult, Uptime, bucket_of, phases_s
-from monitord.history.varint import unpack
 from monitord.model import Incident, Reason, State, Transition
 
-MOST_POINTS = 300
+MAX_POINTS = 300
 """Of a chart for which nobody names a step."""
 
-MOST_BUCKETS = 1500
+MAX_BUCKETS = 1500
 """A day of minutes. A step that would give more is made longer."""
 
-MOST_ROWS = 1000
+MAX_ROWS = 1000
 """Results, incidents or transitions in one answer."""
 
-MOST_DAYS = 1000
+MAX_DAYS = 1000
 
-FAR_AHEAD_MS = 1 << 50
+FAR_FUTURE_MS = 1 << 50
+
+
+INCIDENT_COLUMNS = """
+    incidents.id, monitors.name, opened, closed, reasons.name, detail, acknowledged_by, acknowledged, comment
+    FROM incidents JOIN monitors ON monitors.id = incidents.monitor LEFT JOIN reasons ON reasons.id = incidents.reason
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +63,11 @@ def results(
     connection: sqlite3.Connection, monitor: str, limit: int, before_ms: int | None, *, failed: bool
 ) -> list[StoredResult]:
     """The newest first."""
-    failing = f"AND what & 3 = {FAIL_CODE}" if failed else ""
+    failing = f"AND outcome & 3 = {FAIL_CODE}" if failed else ""
     return _results(
         connection,
         f"AND at < ? {failing} ORDER BY at DESC LIMIT ?",
-        (monitor, FAR_AHEAD_MS if before_ms is None else before_ms, min(limit, MOST_ROWS)),
+        (monitor, FAR_FUTURE_MS if before_ms is None else before_ms, min(limit, MAX_ROWS)),
     )
 
 
@@ -76,7 +81,7 @@ def records(
         WHERE monitor = (SELECT id FROM monitors WHERE name = ?) AND is_failure = ?
         ORDER BY at > ?, at DESC LIMIT ?
         """,
-        (monitor, is_failure, now_ms + LEAP_MS, min(limit, KEPT_RECORDS)),
+        (monitor, is_failure, now_ms + CLOCK_JUMP_MS, min(limit, MAX_RECORDS)),
     )
     return read_rows(rows, lambda body: json.loads(zlib.decompress(body)), "records of results")
 
@@ -91,7 +96,7 @@ def results_after(
 def _results(connection: sqlite3.Connection, which: str, values: tuple[object, ...]) -> list[StoredResult]:
     rows = connection.execute(
         f"""
-        SELECT at, took, what, reasons.name, phases, detail
+        SELECT at, duration, outcome, reasons.name, phases, detail
         FROM results LEFT JOIN reasons ON reasons.id = results.reason
         WHERE monitor = (SELECT id FROM monitors WHERE name = ?) {which}
         """,  # noqa: S608 - one of the texts above
@@ -101,17 +106,17 @@ def _results(connection: sqlite3.Connection, which: str, values: tuple[object, .
 
 
 def _stored_result(
-    at_ms: int, took_us: int, what: int, reason: str | None, phases: bytes | None, detail: str | None
+    at_ms: int, duration_us: int, outcome: int, reason: str | None, phases: bytes | None, detail: str | None
 ) -> StoredResult:
     if detail is not None and not isinstance(detail, str):
         raise TypeError("the detail is not text")
     return StoredResult(
         at=from_ms(at_ms),
-        verdict=verdict_of(what),
-        state=health_of(what),
+        verdict=verdict_of(outcome),
+        state=state_of(outcome),
         reason=Reason.of_code(reason),
-        duration_s=took_us / 1e6,
-        phases_s=phases_s(unpack(phases)) if phases else {},
+        duration_s=duration_us / 1e6,
+        phases_s=phases_s(unpack_integers(phases)) if phases else {},
         detail=detail,
     )
 
@@ -122,7 +127,7 @@ def choose_step(
     """The level to read and the step to show, in seconds: as asked for, as far as that is kept and not too much."""
     span_s = max(1, (end_ms - start_ms) / 1000)
     age_s = (now_ms - start_ms) / 1000
-    least_s = span_s / (MOST_POINTS if step_s is None else MOST_BUCKETS)
+    least_s = span_s / (MAX_POINTS if step_s is None else MAX_BUCKETS)
     least_s = max(least_s, step_s or 0)
     if age_s > horizons.hours_s + 3600:
         finest_s = 86_400
@@ -141,9 +146,9 @@ def choose_step(
 def choose_level(start_ms: int, end_ms: int, now_ms: int, horizons: Horizons) -> int:
     """For a range as a whole: fine enough for its ends, and few enough rows to add up."""
     age_s, span_s = (now_ms - start_ms) / 1000, (end_ms - start_ms) / 1000
-    if age_s <= horizons.minutes_s + 60 and span_s <= MOST_BUCKETS * 60:
+    if age_s <= horizons.minutes_s + 60 and span_s <= MAX_BUCKETS * 60:
         return 60
-    if age_s <= horizons.hours_s + 3600 and span_s <= MOST_BUCKETS * 3600:
+    if age_s <= horizons.hours_s + 3600 and span_s <= MAX_BUCKETS * 3600:
         return 3600
     return 86_400
 
@@ -172,9 +177,9 @@ def _buckets(
     step_ms = step_s * 1000
     summaries = {at: Summary() for at in range(first_ms, end_ms, step_ms)}
     uptimes: dict[int, dict[int, float]] = {at: {} for at in summaries}
-    known = _known(connection, monitor)
+    known = _monitor_row(connection, monitor)
     if known is not None:
-        number, sealed_ms = known
+        number, rolled_up_ms = known
         rows = connection.execute(
             "SELECT at, body FROM rollups WHERE level = ? AND monitor = ? AND at >= ? AND at < ?",
             (level_s, number, first_ms, end_ms),
@@ -182,26 +187,26 @@ def _buckets(
         for at_ms, summary in read_rows(rows, lambda at, body: (at, Summary.decode(body)), "rollups"):
             summaries[at_ms - (at_ms - first_ms) % step_ms].merge(summary)
         fresh = connection.execute(
-            "SELECT at, took, what, phases FROM results WHERE monitor = ? AND at >= ? AND at < ?",
-            (number, max(first_ms, sealed_ms), end_ms),
+            "SELECT at, duration, outcome, phases FROM results WHERE monitor = ? AND at >= ? AND at < ?",
+            (number, max(first_ms, rolled_up_ms), end_ms),
         ).fetchall()
         read_rows(
             fresh,
-            lambda at, took_us, what, phases: summaries[at - (at - first_ms) % step_ms].add(
-                verdict_code_of(what),
-                took_us if is_answered(what) else None,
-                unpack(phases) if phases else None,
+            lambda at, duration_us, outcome, phases: summaries[at - (at - first_ms) % step_ms].add(
+                verdict_code_of(outcome),
+                duration_us if has_response(outcome) else None,
+                unpack_integers(phases) if phases else None,
             ),
             "results",
         )
-        _spread(connection, number, end_ms, step_ms, uptimes)
+        _add_spans(connection, number, end_ms, step_ms, uptimes)
     return [
         bucket_of(from_ms(at), float(step_s), summary, _uptime(uptimes[at].items()))
         for at, summary in summaries.items()
     ]
 
 
-def _spread(
+def _add_spans(
     connection: sqlite3.Connection,
     number: int,
     end_ms: int,
@@ -220,7 +225,7 @@ def _spread(
 
 
 def uptime(connection: sqlite3.Connection, monitor: str, start_ms: int, end_ms: int) -> Uptime:
-    known = _known(connection, monitor)
+    known = _monitor_row(connection, monitor)
     if known is None:
         return Uptime({})
     seen_ms = spans.read_seen(connection)
@@ -252,7 +257,7 @@ def _uptime(seconds: Iterable[tuple[Any, float]]) -> Uptime:
         if state & IN_MAINTENANCE:
             maintenance_s += spent_s
         else:
-            health = HEALTHS[state] if 0 <= state < len(HEALTHS) else State.UNKNOWN
+            health = STATES[state] if 0 <= state < len(STATES) else State.UNKNOWN
             by_health[health] = by_health.get(health, 0.0) + spent_s
     return Uptime(by_health, maintenance_s)
 
@@ -266,7 +271,7 @@ def incidents(
     is_open: bool | None,
 ) -> list[Incident]:
     """The newest first."""
-    where, values = ["opened < ?"], [FAR_AHEAD_MS if before_ms is None else before_ms]
+    where, values = ["opened < ?"], [FAR_FUTURE_MS if before_ms is None else before_ms]
     named: list[str] = []
     if monitor is not None:
         where.append("incidents.monitor = (SELECT id FROM monitors WHERE name = ?)")
@@ -275,9 +280,37 @@ def incidents(
         where.append(f"closed IS {'' if is_open else 'NOT '}NULL")
     rows = connection.execute(
         f"SELECT {INCIDENT_COLUMNS} WHERE {' AND '.join(where)} ORDER BY opened DESC LIMIT ?",
-        (*values, *named, min(limit, MOST_ROWS)),
+        (*values, *named, min(limit, MAX_ROWS)),
     )
     return read_rows(rows, incident_of, "incidents")
+
+
+def incident_of(
+    number: str,
+    monitor: str,
+    opened: int,
+    closed: int | None,
+    reason: str | None,
+    detail: str,
+    acknowledged_by: str | None,
+    acknowledged: int | None,
+    comment: str | None,
+) -> Incident:
+    """From INCIDENT_COLUMNS. Raises TypeError, ValueError or OverflowError for what this program does not write."""
+    texts = (number, monitor, detail, acknowledged_by or "", comment or "")
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("a column of text holds something else")
+    return Incident(
+        id=number,
+        monitor=monitor,
+        opened_at=from_ms(opened),
+        reason=Reason.of_code(reason),
+        detail=detail,
+        closed_at=None if closed is None else from_ms(closed),
+        acknowledged_by=acknowledged_by,
+        acknowledged_at=None if acknowledged is None else from_ms(acknowledged),
+        comment=comment,
+    )
 
 
 def transitions(
@@ -290,14 +323,14 @@ def transitions(
         FROM transitions LEFT JOIN reasons ON reasons.id = transitions.reason
         WHERE monitor = (SELECT id FROM monitors WHERE name = ?) AND at < ? ORDER BY at DESC LIMIT ?
         """,
-        (monitor, FAR_AHEAD_MS if before_ms is None else before_ms, min(limit, MOST_ROWS)),
+        (monitor, FAR_FUTURE_MS if before_ms is None else before_ms, min(limit, MAX_ROWS)),
     )
     return read_rows(
         rows,
         lambda before, after, at_ms, since_ms, reason, detail: Transition(
             monitor,
-            HEALTHS[before],
-            HEALTHS[after],
+            STATES[before],
+            STATES[after],
             from_ms(at_ms),
             from_ms(since_ms),
             Reason.of_code(reason),
@@ -310,12 +343,12 @@ def transitions(
 def days(connection: sqlite3.Connection, monitor: str, count: int, now_ms: int) -> list[Day]:
     """The oldest first, today the last."""
     end_ms = now_ms - now_ms % DAY_MS + DAY_MS
-    start_ms = end_ms - min(max(count, 1), MOST_DAYS) * DAY_MS
+    start_ms = end_ms - min(max(count, 1), MAX_DAYS) * DAY_MS
     seconds: dict[int, dict[int, float]] = {at: {} for at in range(start_ms, end_ms, DAY_MS)}
     opened = dict.fromkeys(seconds, 0)
-    known = _known(connection, monitor)
+    known = _monitor_row(connection, monitor)
     if known is not None:
-        _spread(connection, known[0], end_ms, DAY_MS, seconds)
+        _add_spans(connection, known[0], end_ms, DAY_MS, seconds)
         rows = connection.execute(
             "SELECT opened, coalesce(closed, ?1) FROM incidents WHERE monitor = ?2 AND opened < ?1 "
             "AND coalesce(closed, ?1) >= ?3",
@@ -328,23 +361,23 @@ def days(connection: sqlite3.Connection, monitor: str, count: int, now_ms: int) 
     return [Day(from_ms(at), _uptime(seconds[at].items()), opened[at]) for at in seconds]
 
 
-def _known(connection: sqlite3.Connection, monitor: str) -> tuple[int, int] | None:
+def _monitor_row(connection: sqlite3.Connection, monitor: str) -> tuple[int, int] | None:
     """Its number, and since when its results are in no rollup."""
-    row = connection.execute("SELECT id, sealed_until FROM monitors WHERE name = ?", (monitor,)).fetchone()
+    row = connection.execute("SELECT id, rolled_up_until FROM monitors WHERE name = ?", (monitor,)).fetchone()
     return None if row is None else (row[0], row[1])
 
 
 def first_rollup(connection: sqlite3.Connection, monitor: str, level_s: int) -> int:
     """Where the oldest row of a level begins, or the results that are in none yet; far ahead for nothing."""
-    known = _known(connection, monitor)
+    known = _monitor_row(connection, monitor)
     if known is None:
-        return FAR_AHEAD_MS
-    number, sealed_ms = known
+        return FAR_FUTURE_MS
+    number, rolled_up_ms = known
     (rolled_ms,) = connection.execute(
         "SELECT min(at) FROM rollups WHERE level = ? AND monitor = ?", (level_s, number)
     ).fetchone()
     (fresh_ms,) = connection.execute(
-        "SELECT min(at) FROM results WHERE monitor = ? AND at >= ?", (number, sealed_ms)
+        "SELECT min(at) FROM results WHERE monitor = ? AND at >= ?", (number, rolled_up_ms)
     ).fetchone()
-    first_ms = min(FAR_AHEAD_MS if at is None else int(at) for at in (rolled_ms, fresh_ms))
+    first_ms = min(FAR_FUTURE_MS if at is None else int(at) for at in (rolled_ms, fresh_ms))
     return first_ms - first_ms % (level_s * 1000)

@@ -14,9 +14,9 @@ from monitord.errors import HistoryError
 from monitord.history.damage import UNREADABLE
 from monitord.history.database import is_passing, open_for_reading
 
-THREADS = 2
-LONGEST_READ_S = 2.0
-STEPS_BETWEEN_LOOKS = 10_000
+MAX_THREADS = 2
+MAX_READ_S = 2.0
+INSTRUCTIONS_BETWEEN_DEADLINE_CHECKS = 10_000
 """Of SQLite's machine: about a millisecond."""
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ class Reader:
         self._path = path
         self._generation = generation
         self._suspect = suspect
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="history-reader")
+        self._pool = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="history-reader")
         self._own = threading.local()
         self._opened: set[sqlite3.Connection] = set()
         self._is_closed = False
@@ -52,11 +52,11 @@ class Reader:
         self._opened.clear()
 
     def _answer(self, question: Callable[[sqlite3.Connection], T]) -> T:
-        deadline = time.monotonic() + LONGEST_READ_S
+        deadline = time.monotonic() + MAX_READ_S
         try:
             connection = self._connection()
             connection.set_progress_handler(
-                lambda: self._is_closed or time.monotonic() > deadline, STEPS_BETWEEN_LOOKS
+                lambda: self._is_closed or time.monotonic() > deadline, INSTRUCTIONS_BETWEEN_DEADLINE_CHECKS
             )
             connection.execute("BEGIN")
             try:

@@ -10,7 +10,7 @@ import logging
 import math
 import sqlite3
 
-from monitord.history.ages import Ages
+from monitord.history.retention_clock import RetentionClock
 from monitord.history.settings import HistorySettings
 from monitord.units import format_duration, format_size
 
@@ -21,15 +21,15 @@ CYCLE_STEPS = 300
 """Each monitor is looked at once in five minutes; every twenty seconds while there is too much."""
 HURRIED_CYCLE_STEPS = 20
 
-MOST_ROWS = 2000
+MAX_ROWS = 2000
 """Deleted of one monitor and kind in one step."""
 
-MOST_PAGES = 500
+MAX_PAGES = 500
 """Given back to the file system in one step."""
 
-DRAW_IN = 0.85
-WIDEN = 1.1
-ROOM = 0.85
+SHORTEN_FACTOR = 0.85
+LENGTHEN_FACTOR = 1.1
+LENGTHEN_BELOW_RATIO = 0.85
 """Share of `max_size` below which bounds widen again."""
 
 _HOUR_MS = 3_600_000
@@ -42,21 +42,21 @@ _LEVELS = (60, 3600, 86_400)
 class Retention:
     """Owned by the writer's thread. `step` belongs in a transaction."""
 
-    def __init__(self, settings: HistorySettings, ages: Ages) -> None:
+    def __init__(self, settings: HistorySettings, ages: RetentionClock) -> None:
         self._ages = ages
-        self._most_bytes = settings.max_size_bytes
+        self._max_bytes = settings.max_size_bytes
         self._configured_ms = {
             RESULTS: round(settings.results_s * 1000),
             60: round(settings.minutes_s * 1000),
             3600: round(settings.hours_s * 1000),
             86_400: round(settings.days_s * 1000),
         }
-        self._kept_ms = dict(self._configured_ms)
+        self._retention_ms = dict(self._configured_ms)
         self._floor_ms = {RESULTS: _HOUR_MS, 60: _HOUR_MS, 3600: _DAY_MS, 86_400: 7 * _DAY_MS}
         self._cycle: list[int] = []
         self._per_step = 1
         self._stepped_ms: int | None = None
-        self._has_said_full = False
+        self._has_logged_full = False
 
     def is_due(self, now_ms: int) -> bool:
         return self._stepped_ms is None or abs(now_ms - self._stepped_ms) >= STEP_EVERY_MS
@@ -71,73 +71,75 @@ class Retention:
         gone = []
         for _ in range(min(self._per_step, len(self._cycle))):
             monitor = self._cycle.pop()
-            self._trim(connection, monitor, aged_ms)
+            self._delete_expired(connection, monitor, aged_ms)
             if aged_ms < now_ms:
                 # Results since the leap are the bulk of what is written; among them the clock can be trusted.
-                self._trim_results(connection, monitor, aged_ms, now_ms)
+                self._delete_expired_results(connection, monitor, aged_ms, now_ms)
             if _is_empty(connection, monitor):
                 gone.append(monitor)
         return gone
 
-    def give_back(self, connection: sqlite3.Connection) -> None:
+    def vacuum(self, connection: sqlite3.Connection) -> None:
         """Some of the free pages, where there are many. Outside a transaction."""
         pages, free, page_bytes = _pages(connection)
-        if free > max(pages // 4, MOST_PAGES) or (free and pages * page_bytes > self._most_bytes):
+        if free > max(pages // 4, MAX_PAGES) or (free and pages * page_bytes > self._max_bytes):
             # It frees a page a step and has no columns: `execute` would make a single step.
-            connection.executescript(f"PRAGMA incremental_vacuum({MOST_PAGES})")
+            connection.executescript(f"PRAGMA incremental_vacuum({MAX_PAGES})")
 
     def _begin_cycle(self, connection: sqlite3.Connection) -> None:
         pages, free, page_bytes = _pages(connection)
         used_bytes = (pages - free) * page_bytes
-        is_too_much = used_bytes > self._most_bytes
+        is_too_much = used_bytes > self._max_bytes
         if is_too_much:
-            self._draw_in()
-        elif used_bytes < ROOM * self._most_bytes:
-            self._widen()
+            self._shorten()
+        elif used_bytes < LENGTHEN_BELOW_RATIO * self._max_bytes:
+            self._lengthen()
         self._cycle = [row[0] for row in connection.execute("SELECT id FROM monitors ORDER BY id DESC")]
         self._per_step = math.ceil(len(self._cycle) / (HURRIED_CYCLE_STEPS if is_too_much else CYCLE_STEPS))
 
-    def _draw_in(self) -> None:
-        for kind, kept_ms in self._kept_ms.items():
+    def _shorten(self) -> None:
+        for kind, kept_ms in self._retention_ms.items():
             floor_ms = min(self._floor_ms[kind], self._configured_ms[kind])
             if kept_ms > floor_ms:
-                self._kept_ms[kind] = max(floor_ms, round(kept_ms * DRAW_IN))
+                self._retention_ms[kind] = max(floor_ms, round(kept_ms * SHORTEN_FACTOR))
                 if kept_ms == self._configured_ms[kind]:
                     log.warning(
                         "history has reached max_size (%s): %s are kept for less than %s",
-                        format_size(self._most_bytes),
+                        format_size(self._max_bytes),
                         _NAMES[kind],
                         format_duration(kept_ms / 1000),
                     )
                 return
-        if not self._has_said_full:
-            self._has_said_full = True
+        if not self._has_logged_full:
+            self._has_logged_full = True
             log.warning(
                 "history is larger than max_size (%s) though all is kept as short as can be; make max_size larger",
-                format_size(self._most_bytes),
+                format_size(self._max_bytes),
             )
 
-    def _widen(self) -> None:
+    def _lengthen(self) -> None:
         for kind, configured_ms in reversed(self._configured_ms.items()):
-            kept_ms = self._kept_ms[kind]
+            kept_ms = self._retention_ms[kind]
             if kept_ms < configured_ms:
-                self._kept_ms[kind] = min(configured_ms, round(kept_ms * WIDEN))
+                self._retention_ms[kind] = min(configured_ms, round(kept_ms * LENGTHEN_FACTOR))
                 return
 
-    def _trim_results(self, connection: sqlite3.Connection, monitor: int, from_ms: int, now_ms: int) -> None:
+    def _delete_expired_results(
+        self, connection: sqlite3.Connection, monitor: int, from_ms: int, now_ms: int
+    ) -> None:
         connection.execute(
             """
             DELETE FROM results WHERE monitor = ?1 AND at >= ?2 AND at < min(
                 ?3,
-                (SELECT sealed_until FROM monitors WHERE id = ?1),
+                (SELECT rolled_up_until FROM monitors WHERE id = ?1),
                 coalesce((SELECT at FROM results WHERE monitor = ?1 AND at >= ?2 ORDER BY at LIMIT 1 OFFSET ?4), ?3)
             )
             """,
-            (monitor, from_ms, now_ms - self._kept_ms[RESULTS], MOST_ROWS),
+            (monitor, from_ms, now_ms - self._retention_ms[RESULTS], MAX_ROWS),
         )
 
-    def _trim(self, connection: sqlite3.Connection, monitor: int, now_ms: int) -> None:
-        self._trim_results(connection, monitor, 0, now_ms)
+    def _delete_expired(self, connection: sqlite3.Connection, monitor: int, now_ms: int) -> None:
+        self._delete_expired_results(connection, monitor, 0, now_ms)
         for level in _LEVELS:
             connection.execute(
                 """
@@ -145,16 +147,16 @@ class Retention:
                     (SELECT at FROM rollups WHERE level = ?1 AND monitor = ?2 ORDER BY at LIMIT 1 OFFSET ?4), ?3
                 ))
                 """,
-                (level, monitor, now_ms - self._kept_ms[level] - level * 1000, MOST_ROWS),
+                (level, monitor, now_ms - self._retention_ms[level] - level * 1000, MAX_ROWS),
             )
-        oldest_ms = now_ms - self._kept_ms[86_400]
+        oldest_ms = now_ms - self._retention_ms[86_400]
         connection.execute(
             """
             DELETE FROM spans WHERE monitor = ?1 AND until < ?2 AND start < min(?2, coalesce(
                 (SELECT start FROM spans WHERE monitor = ?1 ORDER BY start LIMIT 1 OFFSET ?3), ?2
             ))
             """,
-            (monitor, oldest_ms, MOST_ROWS),
+            (monitor, oldest_ms, MAX_ROWS),
         )
         connection.execute("DELETE FROM records WHERE monitor = ? AND at < ?", (monitor, oldest_ms))
         connection.execute("DELETE FROM transitions WHERE monitor = ? AND at < ?", (monitor, oldest_ms))

@@ -1,6 +1,6 @@
 """Minutes, hours and days of results: when they are made of them, and how they get into the database.
 
-A monitor's rollups hold all of its results before `sealed_until`, and none after. Sealing moves that moment on: it
+A monitor's rollups hold all of its results before `rolled_up_until`, and none after. Sealing moves that moment on: it
 adds up the results up to the new one and writes all three levels, in one transaction. What came since is read from the
 results themselves. So a crash loses nothing, and in memory is no more than a moment of each monitor. A result that
 comes late, for a time that is sealed, is merged into the rows at once.
@@ -9,17 +9,16 @@ comes late, for a time that is sealed, is merged into the rows at once.
 import sqlite3
 from collections.abc import Mapping
 
-from monitord.history.codes import is_answered, verdict_code_of
 from monitord.history.damage import read_rows
+from monitord.history.encoding import has_response, unpack_integers, verdict_code_of
 from monitord.history.summary import Summary
-from monitord.history.varint import unpack
 
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 LEVELS_S = (60, 3600, 86_400)
 
-SEAL_AFTER_MS = 2 * MINUTE_MS
+ROLLUP_AFTER_MS = 2 * MINUTE_MS
 """Hours and days are written again with each sealing. More often is more to write, less often more results to read."""
 
 LATE_MS = MINUTE_MS
@@ -30,12 +29,12 @@ SPREAD_MS = MINUTE_MS
 Minutes = dict[int, Summary]
 
 
-def add_to(minutes: Minutes, at_ms: int, took_us: int, what: int, phases_us: list[int] | None) -> None:
+def add_to(minutes: Minutes, at_ms: int, duration_us: int, outcome: int, phases_us: list[int] | None) -> None:
     minute_ms = at_ms - at_ms % MINUTE_MS
     summary = minutes.get(minute_ms)
     if summary is None:
         summary = minutes[minute_ms] = Summary()
-    summary.add(verdict_code_of(what), took_us if is_answered(what) else None, phases_us)
+    summary.add(verdict_code_of(outcome), duration_us if has_response(outcome) else None, phases_us)
 
 
 def merge_minutes(connection: sqlite3.Connection, monitor: int, minutes: Mapping[int, Summary]) -> None:
@@ -58,36 +57,36 @@ def merge_minutes(connection: sqlite3.Connection, monitor: int, minutes: Mapping
             )
 
 
-def seal(connection: sqlite3.Connection, monitor: int, from_ms: int, until_ms: int) -> None:
-    """Move `sealed_until` from the one to the other. Call it in a transaction."""
+def roll_up(connection: sqlite3.Connection, monitor: int, from_ms: int, until_ms: int) -> None:
+    """Move `rolled_up_until` from the one to the other. Call it in a transaction."""
     minutes: Minutes = {}
     rows = connection.execute(
-        "SELECT at, took, what, phases FROM results WHERE monitor = ? AND at >= ? AND at < ?",
+        "SELECT at, duration, outcome, phases FROM results WHERE monitor = ? AND at >= ? AND at < ?",
         (monitor, from_ms, until_ms),
     )
     read_rows(
         rows,
-        lambda at_ms, took_us, what, phases: add_to(
-            minutes, at_ms, took_us, what, unpack(phases) if phases else None
+        lambda at_ms, duration_us, outcome, phases: add_to(
+            minutes, at_ms, duration_us, outcome, unpack_integers(phases) if phases else None
         ),
         "results",
     )
     merge_minutes(connection, monitor, minutes)
-    connection.execute("UPDATE monitors SET sealed_until = ? WHERE id = ?", (until_ms, monitor))
+    connection.execute("UPDATE monitors SET rolled_up_until = ? WHERE id = ?", (until_ms, monitor))
 
 
-class Unsealed:
+class PendingRollups:
     """Of each monitor with results that are in no rollup yet, the moment of the oldest."""
 
     def __init__(self) -> None:
         self._oldest_ms: dict[int, int] = {}
 
     def find(self, connection: sqlite3.Connection, sealed: Mapping[int, int]) -> None:
-        """As the database has it of these monitors, each with its `sealed_until`."""
-        for monitor, sealed_ms in sealed.items():
+        """As the database has it of these monitors, each with its `rolled_up_until`."""
+        for monitor, rolled_up_ms in sealed.items():
             (oldest_ms,) = connection.execute(
                 "SELECT min(at) FROM results WHERE monitor = ? AND at >= ? AND typeof(at) = 'integer'",
-                (monitor, sealed_ms),
+                (monitor, rolled_up_ms),
             ).fetchone()
             self._oldest_ms.pop(monitor, None)
             if oldest_ms is not None:
@@ -101,12 +100,12 @@ class Unsealed:
         due = []
         for monitor, oldest_ms in self._oldest_ms.items():
             minute_ms = oldest_ms - oldest_ms % MINUTE_MS
-            if now_ms >= minute_ms + SEAL_AFTER_MS + monitor * 997 % SPREAD_MS:
+            if now_ms >= minute_ms + ROLLUP_AFTER_MS + monitor * 997 % SPREAD_MS:
                 due.append(monitor)
                 if len(due) == most:
                     break
         return due
 
 
-def seal_until_ms(now_ms: int) -> int:
+def rollup_until_ms(now_ms: int) -> int:
     return (now_ms - LATE_MS) // MINUTE_MS * MINUTE_MS

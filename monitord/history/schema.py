@@ -1,14 +1,12 @@
-"""The tables, and how a database of an older version becomes one of this version.
+"""The tables, and the steps that bring a database of an earlier version up to date.
 
-Each step is a script or a function that takes a database from its own number to the next, beginning with an empty
-file at 0. A
-step that was released is never changed: a new one is added, and tests/history/schemas gets the tables of the
-version before.
+Each step is a script or a function for the version of its index, beginning with an empty file (0). A step that has been
+released is never changed: add another one, and a database of the version before to tests/history/schemas.
 
-Names of monitors and reasons are interned, so that a result takes some 40 bytes. Rows of a monitor lie together and in
-order of time. `records` holds the last results whole, and apart from them the last failures. `rollups` holds minutes,
-hours and days (`level`: their length in seconds) of all results before the monitor's `sealed_until`, and none of
-those after.
+Monitors and reasons are stored by number, so that a result takes about 40 bytes. The rows of a monitor are stored
+together, in the order of time. `results.outcome` is packed (`encoding.pack_outcome`). `records` contains the last
+results of each monitor with all their fields and, separately, its last failures. `rollups` contains the minutes, hours
+and days (`level`: their length in seconds) of all results before `monitors.rolled_up_until`, and of none after it.
 """
 
 import re
@@ -18,7 +16,7 @@ from collections.abc import Callable, Sequence
 from monitord.history.migrations import rename_terms
 
 APPLICATION_ID = 0x6D6F6E64
-""" "mond", where file(1) looks."""
+""" "mond", for file(1)."""
 
 Step = str | Callable[[sqlite3.Connection], None]
 
@@ -65,29 +63,34 @@ STEPS: tuple[Step, ...] = (
     ) WITHOUT ROWID;
     """,
     rename_terms,
+    """
+    ALTER TABLE monitors RENAME COLUMN sealed_until TO rolled_up_until;
+    ALTER TABLE results RENAME COLUMN took TO duration;
+    ALTER TABLE results RENAME COLUMN what TO outcome;
+    ALTER TABLE own RENAME TO daemon_states;
+    """,
 )
-
 
 TABLES = frozenset(
     re.findall(r"CREATE TABLE (\w+)", "".join(step for step in STEPS if isinstance(step, str)))
-)
+) - {"own"} | {"daemon_states"}
 
 
 class DamageError(Exception):
-    """Something in the database that no version has written."""
+    """The database contains something that no version has written."""
 
 
 class NewerVersionError(Exception):
-    """The database was written by a later monitord, and is best left as it is."""
+    """The database was written by a later version of monitord. It is not changed."""
 
 
 class ForeignDatabaseError(Exception):
-    """A database, but of another program."""
+    """The database belongs to another program."""
 
 
 def bring_up_to_date(connection: sqlite3.Connection, steps: Sequence[Step] = STEPS) -> None:
-    """In one transaction: after a failure the database is what it was. Raises sqlite3.Error as well."""
-    version = check_is_known(connection, steps)
+    """Run the missing steps in one transaction. Raises sqlite3.Error, and the errors of `check_version`."""
+    version = check_version(connection, steps)
     if version == len(steps):
         return
     connection.execute("BEGIN IMMEDIATE")
@@ -107,19 +110,19 @@ def bring_up_to_date(connection: sqlite3.Connection, steps: Sequence[Step] = STE
         raise
 
 
-def check_is_known(connection: sqlite3.Connection, steps: Sequence[Step] = STEPS) -> int:
-    """The version. Raises NewerVersionError, and what `version_of` does."""
+def check_version(connection: sqlite3.Connection, steps: Sequence[Step] = STEPS) -> int:
+    """Return the version. Raises NewerVersionError, and the errors of `version_of`."""
     version = version_of(connection)
     if version > len(steps):
         raise NewerVersionError(
-            f"its version is {version}, and this monitord knows versions up to {len(steps)}"
+            f"its version is {version}, and this monitord supports versions up to {len(steps)}"
         )
     return version
 
 
 def check_tables(connection: sqlite3.Connection) -> None:
-    """Raises DamageError where a table is missing that this version has made, and what `check_is_known` does."""
-    check_is_known(connection)
+    """Raises DamageError if a table is missing, and the errors of `check_version`."""
+    check_version(connection)
     found = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     missing = sorted(TABLES - found)
     if missing:
@@ -127,7 +130,7 @@ def check_tables(connection: sqlite3.Connection) -> None:
 
 
 def version_of(connection: sqlite3.Connection) -> int:
-    """0 for a new file. Raises ForeignDatabaseError, and sqlite3.DatabaseError for what is no database at all."""
+    """Return 0 for a new file. Raises ForeignDatabaseError, and sqlite3.DatabaseError if it is not a database."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()

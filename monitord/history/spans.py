@@ -100,18 +100,18 @@ def end_all(connection: sqlite3.Connection) -> None:
     connection.execute("UPDATE spans SET until = ? WHERE until IS NULL", (seen_ms,))
 
 
-def resume(connection: sqlite3.Connection, from_ms: int, wrong_from_ms: int | None = None) -> None:
+def resume(connection: sqlite3.Connection, from_ms: int, wrong_since_ms: int | None = None) -> None:
     """The daemon did not run, or its clock was set: what is open ends when last seen, and goes on at `from_ms`.
 
-    `wrong_from_ms`: the clock was ahead, and what begins there or later is deleted.
+    `wrong_since_ms`: the clock was ahead, and what begins there or later is deleted.
     """
     seen_ms = read_seen(connection)
     rows = connection.execute("SELECT monitor, start, state FROM spans WHERE until IS NULL").fetchall()
-    if wrong_from_ms is not None:
-        connection.execute("DELETE FROM spans WHERE start >= ?", (wrong_from_ms,))
-        connection.execute("UPDATE spans SET until = ?1 WHERE until > ?1", (wrong_from_ms,))
+    if wrong_since_ms is not None:
+        connection.execute("DELETE FROM spans WHERE start >= ?", (wrong_since_ms,))
+        connection.execute("UPDATE spans SET until = ?1 WHERE until > ?1", (wrong_since_ms,))
     for monitor, start_ms, state in rows:
-        if wrong_from_ms is None:
+        if wrong_since_ms is None:
             _end(connection, monitor, max(start_ms, seen_ms))
         begin(connection, monitor, from_ms, state)
 

@@ -13,23 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from monitord.history import spans
-from monitord.history.ages import LEAP_MS, Ages
-from monitord.history.batch import Batch, Seen
-from monitord.history.codes import HEALTH_CODES, IN_MAINTENANCE, to_ms
+from monitord.history.batch import Batch, Tick
 from monitord.history.database import open_for_writing
+from monitord.history.encoding import IN_MAINTENANCE, STATE_CODES, pack_integers, storable_text, to_ms
 from monitord.history.retention import Retention, size_bytes
-from monitord.history.rollups import Minutes, Unsealed, add_to, merge_minutes, seal, seal_until_ms
-from monitord.history.rows import clean
+from monitord.history.retention_clock import CLOCK_JUMP_MS, RetentionClock
+from monitord.history.rollups import Minutes, PendingRollups, add_to, merge_minutes, roll_up, rollup_until_ms
 from monitord.history.settings import HistorySettings
-from monitord.history.varint import pack
 from monitord.model import Incident, Reason
 
 log = logging.getLogger(__name__)
 
-MOST_SEALED = 50
+MAX_ROLLUPS_AT_ONCE = 50
 """Monitors in one transaction: some 15 ms."""
 
-KEPT_RECORDS = 20
+MAX_RECORDS = 20
 SPARE_RECORDS = 10
 """Beyond those that are kept, so that not each result deletes one."""
 
@@ -45,17 +43,17 @@ class Store:
         self._connection = open_for_writing(path)
         self._monitors: dict[str, int] = {}
         self._reasons: dict[str, int] = {}
-        self._sealed: dict[int, int] = {}
+        self._rolled_up_ms: dict[int, int] = {}
         self._last_ms: dict[int, int] = {}
         self._grown: dict[tuple[int, bool], int] = {}
-        self._unsealed = Unsealed()
+        self._pending_rollups = PendingRollups()
         try:
             # A clock that returns to before this was not ahead in this run alone.
             self._seen_before_ms = spans.read_seen(self._connection)
-            ages = Ages(self._connection, self._seen_before_ms)
+            ages = RetentionClock(self._connection, self._seen_before_ms)
             self._retention = Retention(settings, ages)
             self._remember()
-            self._unsealed.find(self._connection, self._sealed)
+            self._pending_rollups.find(self._connection, self._rolled_up_ms)
             if is_first:
                 with self._transaction():
                     spans.end_all(self._connection)
@@ -94,7 +92,7 @@ class Store:
         # Only what is in is remembered: a batch that failed comes again.
         self._last_ms.update(moments)
         for monitor, at_ms in fresh:
-            self._unsealed.add(monitor, at_ms)
+            self._pending_rollups.add(monitor, at_ms)
         return len(batch)
 
     def _write_renames(self, batch: Batch) -> None:
@@ -110,17 +108,17 @@ class Store:
         rows = []
         fresh = []
         late: dict[int, Minutes] = {}
-        for name, at_ms, took_us, what, reason, phases_us, detail in batch.results:
+        for name, at_ms, duration_us, outcome, reason, phases_us, detail in batch.results:
             monitor = self._monitor(batch.renames.get(name, name))
             last_ms = moments.get(monitor) or self._last_ms.get(monitor, 0)
             moment_ms = last_ms + 1 if 0 <= last_ms - at_ms < SAME_MOMENT_MS else at_ms
             moments[monitor] = moment_ms
-            blob = pack(phases_us) if phases_us else None
-            rows.append((monitor, moment_ms, took_us, what, self._reason(reason), blob, detail))
-            if moment_ms >= self._sealed[monitor]:
+            blob = pack_integers(phases_us) if phases_us else None
+            rows.append((monitor, moment_ms, duration_us, outcome, self._reason(reason), blob, detail))
+            if moment_ms >= self._rolled_up_ms[monitor]:
                 fresh.append((monitor, moment_ms))
             else:
-                add_to(late.setdefault(monitor, {}), moment_ms, took_us, what, phases_us)
+                add_to(late.setdefault(monitor, {}), moment_ms, duration_us, outcome, phases_us)
         self._connection.executemany("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
         for monitor, minutes in late.items():
             merge_minutes(self._connection, monitor, minutes)
@@ -148,7 +146,7 @@ class Store:
             )
             """,
             # What a clock that was ahead has dated goes first, or it would stay and the new ones would go.
-            [(*key, newest_ms[key] + LEAP_MS, KEPT_RECORDS) for key in full],
+            [(*key, newest_ms[key] + CLOCK_JUMP_MS, MAX_RECORDS) for key in full],
         )
         self._grown.update(dict.fromkeys(full, 0))
 
@@ -159,11 +157,11 @@ class Store:
                 (
                     self._monitor(batch.renames.get(one.monitor, one.monitor)),
                     to_ms(one.at),
-                    HEALTH_CODES[one.before],
-                    HEALTH_CODES[one.after],
+                    STATE_CODES[one.before],
+                    STATE_CODES[one.after],
                     to_ms(one.since),
                     self._reason(one.reason.value),
-                    clean(one.detail),
+                    storable_text(one.detail),
                 )
                 for one in batch.transitions
             ],
@@ -192,23 +190,23 @@ class Store:
             to_ms(incident.opened_at),
             None if incident.closed_at is None else to_ms(incident.closed_at),
             self._reason(incident.reason.value),
-            clean(incident.detail),
-            clean(incident.acknowledged_by),
+            storable_text(incident.detail),
+            storable_text(incident.acknowledged_by),
             None if incident.acknowledged_at is None else to_ms(incident.acknowledged_at),
-            clean(incident.comment),
+            storable_text(incident.comment),
         )
 
     def _write_timeline(self, batch: Batch) -> None:
         for one in batch.timeline:
-            if isinstance(one, Seen):
+            if isinstance(one, Tick):
                 if one.from_ms is not None:
                     was_ahead = one.from_ms >= self._seen_before_ms
-                    spans.resume(self._connection, one.from_ms, one.wrong_from_ms if was_ahead else None)
+                    spans.resume(self._connection, one.from_ms, one.wrong_since_ms if was_ahead else None)
                 spans.write_seen(self._connection, one.at_ms)
             else:
                 name = batch.renames.get(one.monitor, one.monitor)
                 if one.state is not None or name in self._monitors:
-                    state = None if one.state is None else HEALTH_CODES[one.state]
+                    state = None if one.state is None else STATE_CODES[one.state]
                     if state is not None and one.in_maintenance:
                         state |= IN_MAINTENANCE
                     spans.begin(self._connection, self._monitor(name), one.at_ms, state)
@@ -216,7 +214,7 @@ class Store:
     def _redate(self, batch: Batch) -> None:
         """Correct the changes of state and the incidents that a clock that was ahead has dated after now."""
         for one in batch.timeline:
-            if not isinstance(one, Seen) or one.from_ms is None or one.wrong_from_ms is None:
+            if not isinstance(one, Tick) or one.from_ms is None or one.wrong_since_ms is None:
                 continue
             if one.from_ms < self._seen_before_ms:
                 continue
@@ -240,11 +238,11 @@ class Store:
                 self._connection.execute("DELETE FROM states WHERE monitor = ?", (name,))
             else:
                 self._write_json("INSERT OR REPLACE INTO states VALUES (?, ?)", name, state)
-        for key, state in batch.own.items():
+        for key, state in batch.daemon_states.items():
             if state is None:
-                self._connection.execute("DELETE FROM own WHERE key = ?", (key,))
+                self._connection.execute("DELETE FROM daemon_states WHERE key = ?", (key,))
             else:
-                self._write_json("INSERT OR REPLACE INTO own VALUES (?, ?)", key, state)
+                self._write_json("INSERT OR REPLACE INTO daemon_states VALUES (?, ?)", key, state)
 
     def _write_json(self, statement: str, key: str, state: Mapping[str, Any]) -> None:
         text = as_json(state, key)
@@ -253,25 +251,25 @@ class Store:
 
     # Upkeep
 
-    def keep_up(self, now_ms: int) -> None:
+    def maintain(self, now_ms: int) -> None:
         """Seal what is due and delete what is too old: a little, so that the next batch does not wait for long."""
-        self._seal(now_ms)
+        self._roll_up(now_ms)
         if self._retention.is_due(now_ms):
             with self._transaction():
                 for monitor in self._retention.step(self._connection, now_ms):
                     self._forget_unused(monitor)
-            self._retention.give_back(self._connection)
+            self._retention.vacuum(self._connection)
 
-    def _seal(self, now_ms: int) -> None:
-        due = self._unsealed.due(now_ms, MOST_SEALED)
+    def _roll_up(self, now_ms: int) -> None:
+        due = self._pending_rollups.due(now_ms, MAX_ROLLUPS_AT_ONCE)
         if not due:
             return
-        sealed = dict.fromkeys(due, seal_until_ms(now_ms))
+        sealed = dict.fromkeys(due, rollup_until_ms(now_ms))
         with self._transaction():
             for monitor, until_ms in sealed.items():
-                seal(self._connection, monitor, self._sealed[monitor], until_ms)
-        self._sealed |= sealed
-        self._unsealed.find(self._connection, sealed)
+                roll_up(self._connection, monitor, self._rolled_up_ms[monitor], until_ms)
+        self._rolled_up_ms |= sealed
+        self._pending_rollups.find(self._connection, sealed)
 
     def _forget_unused(self, monitor: int) -> None:
         """A name of which nothing is left. It gets a new number if it comes back."""
@@ -279,7 +277,7 @@ class Store:
             if number == monitor:
                 self._connection.execute("DELETE FROM monitors WHERE id = ?", (monitor,))
                 del self._monitors[name]
-                del self._sealed[monitor]
+                del self._rolled_up_ms[monitor]
                 self._last_ms.pop(monitor, None)
 
     # Within
@@ -289,7 +287,7 @@ class Store:
         if number is None:
             cursor = self._connection.execute("INSERT INTO monitors (name) VALUES (?)", (name,))
             number = self._monitors[name] = _row_id(cursor)
-            self._sealed[number] = 0
+            self._rolled_up_ms[number] = 0
         return number
 
     def _reason(self, name: str) -> int:
@@ -300,12 +298,12 @@ class Store:
         return number
 
     def _remember(self) -> None:
-        self._monitors, self._sealed = {}, {}
-        for number, name, sealed_until in self._connection.execute(
-            "SELECT id, name, sealed_until FROM monitors"
+        self._monitors, self._rolled_up_ms = {}, {}
+        for number, name, rolled_up_until in self._connection.execute(
+            "SELECT id, name, rolled_up_until FROM monitors"
         ):
             self._monitors[name] = number
-            self._sealed[number] = sealed_until
+            self._rolled_up_ms[number] = rolled_up_until
         self._reasons = {
             name: number for number, name in self._connection.execute("SELECT id, name FROM reasons")
         }

@@ -3,15 +3,64 @@
 Summaries merge: that of a day is the union of its minutes. In the database one is a blob of varints.
 """
 
+import math
+from collections.abc import Mapping
 from itertools import accumulate
 
-from monitord.history.codes import PHASES, VERDICTS
-from monitord.history.histogram import Histogram
+from monitord.history.encoding import PHASES, VERDICTS, pack_integers, unpack_integers
 from monitord.history.schema import DamageError
-from monitord.history.varint import pack, unpack
 
 _FIXED = len(VERDICTS) + 5 + len(PHASES)
 """Numbers before those of the histogram."""
+
+RELATIVE_ERROR = 0.02
+
+_GAMMA = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
+_PER_LOG = 1 / math.log(_GAMMA)
+
+
+class Histogram:
+    """Counts by slot. It is owned by one who changes it, or shared and left as it is."""
+
+    __slots__ = ("slots",)
+
+    def __init__(self, slots: Mapping[int, int] | None = None) -> None:
+        self.slots: dict[int, int] = dict(slots or {})
+
+    def add(self, value_us: int) -> None:
+        """`value_us`: from 1 up."""
+        slot = math.ceil(math.log(value_us) * _PER_LOG)
+        self.slots[slot] = self.slots.get(slot, 0) + 1
+
+    def merge(self, other: "Histogram") -> None:
+        slots = self.slots
+        if not slots:
+            self.slots = dict(other.slots)
+            return
+        known = slots.get
+        for slot, count in other.slots.items():
+            slots[slot] = known(slot, 0) + count
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Histogram) and self.slots == other.slots
+
+    __hash__ = None  # type: ignore[assignment]  # it changes, so it has none
+
+    def __repr__(self) -> str:
+        return f"Histogram({self.slots})"
+
+    @property
+    def count(self) -> int:
+        return sum(self.slots.values())
+
+    def quantile_s(self, share: float) -> float | None:
+        """The value that so large a share does not exceed, in seconds; None when nothing was counted."""
+        rank = max(1, math.ceil(share * self.count))
+        for slot in sorted(self.slots):
+            rank -= self.slots[slot]
+            if rank <= 0:
+                return 2 * math.exp(slot / _PER_LOG) / (_GAMMA + 1) / 1e6
+        return None
 
 
 class Summary:
@@ -78,7 +127,7 @@ class Summary:
         return f"Summary({self._numbers()})"
 
     def encode(self) -> bytes:
-        return pack(self._numbers())
+        return pack_integers(self._numbers())
 
     def _numbers(self) -> list[int]:
         numbers = [
@@ -99,7 +148,7 @@ class Summary:
     @classmethod
     def decode(cls, data: bytes) -> "Summary":
         """The inverse of `encode`. Raises DamageError for what is none."""
-        numbers = unpack(data)
+        numbers = unpack_integers(data)
         if len(numbers) < _FIXED or (len(numbers) - _FIXED) % 2:
             raise DamageError("a rollup is not a summary")
         summary = cls()

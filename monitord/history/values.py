@@ -3,21 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
-from monitord.history.codes import PHASES, VERDICTS
-from monitord.history.histogram import Histogram
-from monitord.history.summary import Summary
-from monitord.model import Incident, Reason, State, Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What a restart finds again. `states` by monitor and `own` by key, as they were saved last."""
-
-    states: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    open_incidents: tuple[Incident, ...] = ()
+from monitord.history.encoding import PHASES, VERDICTS
+from monitord.history.summary import Histogram, Summary
+from monitord.model import Reason, State, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +95,8 @@ class HistoryStats:
     queued: int
     dropped: int
     written: int
-    failing: str | None
-    since: datetime | None
+    error: str | None
+    failing_since: datetime | None
     size_bytes: int
     last_commit_at: datetime | None
     max_commit_s: float

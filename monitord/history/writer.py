@@ -20,7 +20,6 @@ from pathlib import Path
 
 from monitord.clock import Clock
 from monitord.history.batch import Batch
-from monitord.history.codes import from_ms, to_ms
 from monitord.history.damage import UNREADABLE
 from monitord.history.database import (
     READ_ONLY,
@@ -34,18 +33,18 @@ from monitord.history.database import (
     protect,
     set_aside,
 )
-from monitord.history.kept import read_kept, salvage
+from monitord.history.encoding import from_ms, to_ms
+from monitord.history.saved_state import SavedState, read_saved_state, salvage
 from monitord.history.schema import DamageError, ForeignDatabaseError, NewerVersionError, check_tables
 from monitord.history.settings import HistorySettings
 from monitord.history.store import Store
-from monitord.history.values import Kept
 from monitord.journal_events import JournalEvent
 from monitord.units import format_duration
 
 log = logging.getLogger(__name__)
 
 FIRST_RETRY_AFTER_S = 0.25
-LONGEST_RETRY_AFTER_S = 10.0
+MAX_RETRY_AFTER_S = 10.0
 
 VERIFY_EVERY_S = 10.0
 """How often the file is read by another connection than the one that writes."""
@@ -54,22 +53,22 @@ STANDSTILL_S = 60.0
 """Each attempt moves the thread, also one that fails, and a long one while it works. What holds it for so long is a
 call into the kernel that does not return."""
 
-STEPS_BETWEEN_MOVES = 1_000_000
+INSTRUCTIONS_BETWEEN_PROGRESS = 1_000_000
 """Of SQLite's machine."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """Written by the thread, read by everybody: each field by itself. `moved_at` is of the monotonic clock."""
+    """Written by the thread, read by everybody: each field by itself. `progress_at_s` is of the monotonic clock."""
 
     written: int = 0
     dropped: int = 0
-    failing: str | None = None
+    error: str | None = None
     failing_since: datetime | None = None
     size_bytes: int = 0
     last_commit_at: datetime | None = None
     max_commit_s: float = 0.0
-    moved_at: float = 0.0
+    progress_at_s: float = 0.0
     generation: int = 0
     resets: int = 0
     reset_at: datetime | None = None
@@ -106,43 +105,43 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._dropped_before = 0
         self._files: FileIdentity | None = None
-        self._rescued: Kept | None = None  # from a database that is gone; not written yet
+        self._rescued: SavedState | None = None  # from a database that is gone; not written yet
         self._verified_at_s = 0.0
         self._failures = 0  # attempts in a row that ended in an error that is neither passing nor damage
         self.progress = Progress()
 
-    def open(self) -> Kept:
+    def open(self) -> SavedState:
         """What was kept. Never raises."""
         try:
             return self._open()
         except NewerVersionError as error:
             self._switch_off(error)
-            return Kept()
+            return SavedState()
         except (sqlite3.Error, OSError) as error:
-            self._fail(error)
+            self._record_failure(error)
             return self._read_only()
 
-    def _open(self) -> Kept:
+    def _open(self) -> SavedState:
         try:
-            self._make_sure_of_folder()
+            self._create_folder()
             store = self._opened()
-            return read_kept(store.connection)
+            return read_saved_state(store.connection)
         except (sqlite3.Error, ForeignDatabaseError, DamageError, ValueError, OverflowError) as error:
             if is_passing(error):
                 raise
-            return self._begin_anew(error)
+            return self._reset(error)
 
-    def _read_only(self) -> Kept:
+    def _read_only(self) -> SavedState:
         """States are wanted all the more where they cannot be written."""
         for how in READ_ONLY if has_no_log(self._path) else READ_ONLY[:1]:
             try:
                 with contextlib.closing(open_for_reading(self._path, how)) as connection:
-                    return read_kept(connection)
+                    return read_saved_state(connection)
             except (sqlite3.Error, ValueError, OverflowError):
                 continue
-        return Kept()
+        return SavedState()
 
-    def _make_sure_of_folder(self) -> None:
+    def _create_folder(self) -> None:
         make_folder(self._path.parent)
 
     def start(self) -> None:
@@ -151,7 +150,7 @@ class Writer:
 
     def put(self, batch: Batch) -> None:
         """One at a time: the next one after `done`."""
-        self.progress.moved_at = time.monotonic()
+        self.progress.progress_at_s = time.monotonic()
         self._inbox.put(batch)
 
     def end(self) -> None:
@@ -175,11 +174,11 @@ class Writer:
 
     def _run(self) -> None:
         while (batch := self._inbox.get()) is not None:
-            self._keep(batch)
+            self._store_batch(batch)
             self._done()
         self._close()
 
-    def _keep(self, batch: Batch) -> None:
+    def _store_batch(self, batch: Batch) -> None:
         progress = self.progress
         progress.dropped += batch.dropped
         delay_s = FIRST_RETRY_AFTER_S
@@ -191,7 +190,7 @@ class Writer:
             if self._is_ending.wait(delay_s):
                 self._drop(batch)
                 break
-            delay_s = min(2 * delay_s, LONGEST_RETRY_AFTER_S)
+            delay_s = min(2 * delay_s, MAX_RETRY_AFTER_S)
         else:
             self._drop(batch)
         self._move()
@@ -199,11 +198,11 @@ class Writer:
     def _attempt(self, batch: Batch) -> bool:
         """Whether the batch has an end: it is in, or can never be."""
         try:
-            self._look_for_damage()
+            self._check_for_damage()
             self._write(batch)
-            self._opened().keep_up(to_ms(self._clock.now()))
+            self._opened().maintain(to_ms(self._clock.now()))
             self._failures = 0
-            self._recover()
+            self._record_recovery()
         except NewerVersionError as error:
             self._switch_off(error)
             return False
@@ -227,7 +226,7 @@ class Writer:
 
     def _explain(self, error: Exception, batch: Batch) -> bool:
         if is_passing(error) or isinstance(error, OSError):
-            self._fail(error)
+            self._record_failure(error)
             if self._store is not None:
                 # On a full disk the log may be what fills it; where that is not so, this fails as well.
                 with contextlib.suppress(sqlite3.Error):
@@ -236,12 +235,12 @@ class Writer:
             return False
         if is_damage(error):
             try:
-                self._begin_anew(error)
+                self._reset(error)
             except (sqlite3.Error, OSError) as another:
-                self._fail(another)
+                self._record_failure(another)
             return False
         # A database that was changed under us, or a bug of ours. Rows count as failing until some are written.
-        self._fail(error)
+        self._record_failure(error)
         self._failures += 1
         if self._failures == 1:
             self._close()
@@ -254,10 +253,10 @@ class Writer:
 
     def _opened(self) -> Store:
         if self._store is None:
-            self._make_sure_of_folder()
+            self._create_folder()
             protect(self._path)
             store = Store(self._path, self._settings, is_first=self._is_first)
-            store.connection.set_progress_handler(self._move, STEPS_BETWEEN_MOVES)
+            store.connection.set_progress_handler(self._move, INSTRUCTIONS_BETWEEN_PROGRESS)
             self._store, self._is_first = store, False
             self._files = None
             self.progress.size_bytes = store.size_bytes()
@@ -267,14 +266,14 @@ class Writer:
         return self._store
 
     def _move(self) -> None:
-        self.progress.moved_at = time.monotonic()
+        self.progress.progress_at_s = time.monotonic()
 
     def _close(self) -> None:
         if self._store is not None:
             self._store.close()
             self._store = None
 
-    def _look_for_damage(self) -> None:
+    def _check_for_damage(self) -> None:
         """Raises DamageError. SQLite itself notices neither a file that was removed nor a log that was overwritten."""
         if self._store is not None and self._files is not None:
             self._compare_files(self._store, self._files)
@@ -292,7 +291,7 @@ class Writer:
                 raise DamageError("its write-ahead log was overwritten or removed")
             return
         # Writing on would go to a file without a name. What is still open can be read, so that states are kept.
-        kept = salvage(store.connection)
+        saved = salvage(store.connection)
         lost = _describe(store.connection)
         self._close()
         for ending in ("-wal", "-shm"):  # they belong to the file that is gone
@@ -302,9 +301,9 @@ class Writer:
             reason = "the database was removed while the daemon ran"
         else:
             reason = "the database was replaced by another file while the daemon ran"
-        self._note_reset(reason)
+        self._record_reset(reason)
         log.error(
-            "history: %s (%s); it goes on in the file that is there now. Lost: %s. Kept: states of monitors, "
+            "history: %s (%s); it goes on in the file that is there now. Lost: %s. SavedState: states of monitors, "
             "silences, open incidents",
             reason,
             self._path,
@@ -314,13 +313,13 @@ class Writer:
                 "fields": {"HISTORY_PATH": str(self._path)},
             },
         )
-        self._rescued = kept
+        self._rescued = saved
 
     def _verify(self, *, thoroughly: bool) -> None:
         """Read through a connection of its own: the writer's has good pages in its memory. Raises DamageError."""
         self._verified_at_s = time.monotonic()
         with contextlib.closing(open_for_reading(self._path)) as connection:
-            connection.set_progress_handler(self._move, STEPS_BETWEEN_MOVES)
+            connection.set_progress_handler(self._move, INSTRUCTIONS_BETWEEN_PROGRESS)
             check_tables(connection)
             if not thoroughly:
                 return
@@ -328,61 +327,61 @@ class Writer:
         if rows != [("ok",)]:
             raise DamageError(rows[0][0])
 
-    def _begin_anew(self, error: Exception) -> Kept:
+    def _reset(self, error: Exception) -> SavedState:
         """Raises OSError and sqlite3.Error when the damaged one cannot be moved or the new one not be made."""
-        kept = Kept()
+        saved = SavedState()
         if self._store is not None:
-            kept = salvage(self._store.connection)
+            saved = salvage(self._store.connection)
             self._close()
         else:
-            kept = _salvage_from(self._path)
+            saved = _salvage_from(self._path)
         aside = set_aside(self._path, self._clock.now())
-        self._note_reset(f"the database was damaged and was set aside as {aside}")
+        self._record_reset(f"the database was damaged and was set aside as {aside}")
         log.error(
             "history is damaged (%s): it was set aside as %s and begins anew; sqlite3's .recover may read it. "
-            "Kept: %d states of monitors, %d of the daemon, %d open incidents",
+            "SavedState: %d states of monitors, %d of the daemon, %d open incidents",
             error,
             aside,
-            len(kept.states),
-            len(kept.own),
-            len(kept.open_incidents),
+            len(saved.states),
+            len(saved.daemon_states),
+            len(saved.open_incidents),
             extra={
                 "message_id": JournalEvent.HISTORY_RESET.message_id,
                 "fields": {"HISTORY_PATH": str(self._path)},
             },
         )
         self.progress.generation += 1
-        self._rescued = kept
+        self._rescued = saved
         self._opened()
-        return kept
+        return saved
 
-    def _note_reset(self, reason: str) -> None:
+    def _record_reset(self, reason: str) -> None:
         self.progress.resets += 1
         self.progress.reset_at, self.progress.reset_reason = self._clock.now(), reason
 
     # What is told
 
-    def _fail(self, error: Exception) -> None:
-        if self.progress.failing is None:
+    def _record_failure(self, error: Exception) -> None:
+        if self.progress.error is None:
             self.progress.failing_since = self._clock.now()
             self._dropped_before = self.progress.dropped + self._dropped()
             log.error(
                 "history cannot be written (%s: %s); checks go on, and it is tried again", self._path, error
             )
-        self.progress.failing = str(error)
+        self.progress.error = str(error)
 
-    def _recover(self) -> None:
+    def _record_recovery(self) -> None:
         progress = self.progress
-        if progress.failing is None or progress.failing_since is None:
+        if progress.error is None or progress.failing_since is None:
             return
         for_s = (self._clock.now() - progress.failing_since).total_seconds()
         dropped = progress.dropped + self._dropped() - self._dropped_before
-        progress.failing, progress.failing_since = None, None
+        progress.error, progress.failing_since = None, None
         log.warning("history is written again after %s; %s", format_duration(round(for_s)), _lost(dropped))
 
     def _switch_off(self, error: Exception) -> None:
         self.progress.is_off = True
-        self.progress.failing = f"written by a newer monitord: {error}"
+        self.progress.error = f"written by a newer monitord: {error}"
         self.progress.failing_since = self._clock.now()
         log.error(
             "history was written by a newer monitord (%s: %s): it is left as it is, and nothing is kept; "
@@ -396,11 +395,11 @@ class Writer:
         self.progress.dropped += len(batch)
 
 
-def _batch_of(kept: Kept) -> Batch:
+def _batch_of(saved: SavedState) -> Batch:
     return Batch(
-        states=dict(kept.states),
-        own=dict(kept.own),
-        incidents={incident.id: incident for incident in kept.open_incidents},
+        states=dict(saved.states),
+        daemon_states=dict(saved.daemon_states),
+        incidents={incident.id: incident for incident in saved.open_incidents},
     )
 
 
@@ -422,11 +421,11 @@ def _lost(dropped: int) -> str:
     return f"{dropped} rows had no room and are lost" if dropped else "nothing is lost"
 
 
-def _salvage_from(path: Path) -> Kept:
+def _salvage_from(path: Path) -> SavedState:
     try:
         connection = sqlite3.connect(path, isolation_level=None)
     except sqlite3.Error:
-        return Kept()
+        return SavedState()
     try:
         return salvage(connection)
     finally:

@@ -38,7 +38,7 @@ class Run(World):
     def __init__(self, history_path: Path, max_removed: int) -> None:
         super().__init__(clock=SystemClock(), history_path=history_path)
         self.open_history()
-        recorder = Recorder(self.history, self.registry, self.clock, self.kept, max_removed)
+        recorder = Recorder(self.history, self.registry, self.clock, self.saved_state, max_removed)
         self.override(ApplicationContainer.recorder, recorder)
 
     def with_reason(self, name: str, reason: Reason = Reason.OK, **settings: Any) -> FakeMonitor:

@@ -39,13 +39,13 @@ class There:
     async def write_past(self) -> None:
         """Half an hour of `good`: a check a minute, every tenth failed, three minutes down, two incidents."""
         history = self.made.history
-        history.stand("good", State.UP, in_maintenance=False, at=self.ago(CHECKS))
+        history.record_state("good", State.UP, in_maintenance=False, at=self.ago(CHECKS))
         for number in range(CHECKS, 0, -1):
             verdict = Verdict.FAIL if number % 10 == 0 else Verdict.PASS
             told = result(self.ago(number), verdict, response_time=number / 1000, phase_connect=0.01)
             history.add_result("good", told, State.UP, result_record(told))
-        history.stand("good", State.DOWN, in_maintenance=False, at=self.ago(6))
-        history.stand("good", State.UP, in_maintenance=False, at=self.ago(3))
+        history.record_state("good", State.DOWN, in_maintenance=False, at=self.ago(6))
+        history.record_state("good", State.UP, in_maintenance=False, at=self.ago(3))
         for number in (20, 6):
             closed_at = None if number == 6 else self.ago(number - 1)
             history.add_incident(

@@ -61,7 +61,7 @@ class Host:
             world.units,
             world.build_monitor,
             self.kept.__setitem__,
-            world.kept.own,
+            world.saved_state.daemon_states,
             query_retry_s=0.05,
         )
         world.start()

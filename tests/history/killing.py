@@ -42,14 +42,16 @@ def _look(path: Path, told: int, killed_at: float) -> Left:
     with contextlib.closing(sqlite3.connect(path, timeout=DEADLINE_S)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         numbers = [
-            round(took / 1000)
-            for (took,) in connection.execute("SELECT took FROM results ORDER BY took").fetchall()
+            round(duration_us / 1000)
+            for (duration_us,) in connection.execute(
+                "SELECT duration FROM results ORDER BY duration"
+            ).fetchall()
         ]
-        (own,) = connection.execute("SELECT body FROM own WHERE key = 'number'").fetchone()
+        (body,) = connection.execute("SELECT body FROM daemon_states WHERE key = 'number'").fetchone()
         (latest,) = connection.execute("SELECT detail FROM incidents WHERE id = 'latest'").fetchone()
         (last_ms,) = connection.execute("SELECT max(at) FROM results").fetchone()
     # None is missing, and the last result, the incident and the state are of one transaction.
     assert numbers == list(range(len(numbers)))
     assert len(numbers) >= told
-    assert json.loads(own)["next"] == int(latest) + 1 == len(numbers)
+    assert json.loads(body)["next"] == int(latest) + 1 == len(numbers)
     return Left(told, len(numbers), killed_at - last_ms / 1000)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from monitord.history.batch import Batch, ResultRow, Seen, Stand
+from monitord.history.batch import Batch, ResultRow, SpanStart, Tick
 from monitord.model import Reason, State, Transition
 from tests.history.world import START, incident
 
@@ -12,7 +12,7 @@ def row(number: int) -> ResultRow:
 
 
 def test_the_oldest_results_go_and_are_counted() -> None:
-    batch = Batch(most_results=3)
+    batch = Batch(max_results=3)
     for number in range(5):
         batch.add_result(row(number))
     assert [one.at_ms for one in batch.results] == [2, 3, 4]
@@ -20,10 +20,10 @@ def test_the_oldest_results_go_and_are_counted() -> None:
 
 
 def test_the_other_kinds_are_bounded_as_well() -> None:
-    batch = Batch(most_changes=2)
+    batch = Batch(max_changes=2)
     for number in range(5):
         batch.add_transition(Transition("a", State.UP, State.DOWN, START, START, Reason.REFUSED, str(number)))
-        batch.add_stand(Stand("a", number, State.UP, False))
+        batch.add_span_start(SpanStart("a", number, State.UP, False))
         batch.add_incident(incident(number=f"i{number}"))
     assert [one.detail for one in batch.transitions] == ["3", "4"]
     assert [one.at_ms for one in batch.timeline] == [3, 4]
@@ -32,7 +32,7 @@ def test_the_other_kinds_are_bounded_as_well() -> None:
 
 
 def test_an_incident_that_is_told_again_drops_none() -> None:
-    batch = Batch(most_changes=1)
+    batch = Batch(max_changes=1)
     for _ in range(3):
         batch.add_incident(incident())
     assert (batch.dropped, len(batch)) == (0, 1)
@@ -41,15 +41,15 @@ def test_an_incident_that_is_told_again_drops_none() -> None:
 @pytest.mark.parametrize(
     ("told", "kept"),
     [
-        pytest.param([Seen(1), Seen(2), Seen(3)], [Seen(3)], id="one after the other"),
-        pytest.param([Seen(1), Seen(9, 8), Seen(10)], [Seen(1), Seen(10, 8)], id="a gap stays"),
-        pytest.param([Seen(9, 8), Seen(20, 19)], [Seen(9, 8), Seen(20, 19)], id="two gaps"),
+        pytest.param([Tick(1), Tick(2), Tick(3)], [Tick(3)], id="one after the other"),
+        pytest.param([Tick(1), Tick(9, 8), Tick(10)], [Tick(1), Tick(10, 8)], id="a gap stays"),
+        pytest.param([Tick(9, 8), Tick(20, 19)], [Tick(9, 8), Tick(20, 19)], id="two gaps"),
     ],
 )
-def test_ticks_become_one_as_long_as_there_is_no_gap(told: list[Seen], kept: list[Seen]) -> None:
+def test_ticks_become_one_as_long_as_there_is_no_gap(told: list[Tick], kept: list[Tick]) -> None:
     batch = Batch()
     for seen in told:
-        batch.add_seen(seen)
+        batch.add_tick(seen)
     assert list(batch.timeline) == kept
 
 
@@ -66,8 +66,8 @@ def test_a_batch_that_is_written_is_empty() -> None:
     batch = Batch()
     batch.add_result(row(1))
     batch.states["a"] = None
-    batch.own["a"] = {}
+    batch.daemon_states["a"] = {}
     batch.rename("a", "b")
-    batch.add_seen(Seen(1))
+    batch.add_tick(Tick(1))
     batch.clear()
     assert len(batch) == 0

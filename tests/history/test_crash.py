@@ -26,7 +26,7 @@ async def test_the_next_daemon_finds_the_last_state(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     left = kill_and_look(path, 0.3)
     history = History(path, HistorySettings(), SystemClock())
-    kept = history.open()
-    assert kept.own == {"number": {"next": left.results}}
-    assert [one.detail for one in kept.open_incidents] == [str(left.results - 1)]
+    saved = history.open()
+    assert saved.daemon_states == {"number": {"next": left.results}}
+    assert [one.detail for one in saved.open_incidents] == [str(left.results - 1)]
     await history.close(5)

@@ -15,7 +15,7 @@ import pytest
 
 from monitord.errors import HistoryError
 from monitord.history import History
-from monitord.history.batch import MOST_RESULTS
+from monitord.history.batch import MAX_RESULTS
 from monitord.history.damage import read_rows
 from monitord.history.schema import STEPS
 from monitord.journal_events import JournalEvent
@@ -48,11 +48,11 @@ def inner(history: History) -> sqlite3.Connection:
 
 
 async def fails(history: History) -> None:
-    await until(lambda: history.stats().failing is not None, "the writer has failed")
+    await until(lambda: history.stats().error is not None, "the writer has failed")
 
 
 async def works(history: History) -> None:
-    await until(lambda: history.stats().failing is None and history.stats().queued == 0, "all is written")
+    await until(lambda: history.stats().error is None and history.stats().queued == 0, "all is written")
 
 
 def lines(caplog: pytest.LogCaptureFixture, part: str) -> list[str]:
@@ -72,7 +72,7 @@ async def test_a_lock_delays_what_is_written_and_loses_nothing(
         history.add_incident(incident())
         assert len(await history.results("a")) == 1  # what is there can be read meanwhile
         assert history.stats().queued > 0
-        assert history.stats().since == START
+        assert history.stats().failing_since == START
         life.clock.at = after(60)
     await works(history)
     assert len(await history.results("a")) == 3
@@ -96,7 +96,7 @@ async def test_a_full_disk_drops_nothing_that_has_room_in_memory(
         history.add_result("a", result(after(number)), State.UP)
     history.save_state("a", {"n": 1})
     await fails(history)
-    assert history.stats().failing == "database or disk is full"
+    assert history.stats().error == "database or disk is full"
     history.save_state("a", {"n": 2})
     inner(history).execute("PRAGMA max_page_count = 1000000")
     await works(history)
@@ -119,12 +119,12 @@ async def test_beyond_what_has_room_the_oldest_go_and_are_counted_and_said_once(
     with locked(life.path):
         history.add_result("first", told, State.UP)
         await fails(history)
-        for number in range(MOST_RESULTS + 100):
+        for number in range(MAX_RESULTS + 100):
             history.add_result("old" if number < 100 else "new", told, State.UP)
         history.add_incident(incident())
         assert history.stats().dropped == 100
     await works(history)
-    assert (history.stats().dropped, history.stats().written) == (100, 1 + 1 + MOST_RESULTS + 1)
+    assert (history.stats().dropped, history.stats().written) == (100, 1 + 1 + MAX_RESULTS + 1)
     assert len(await history.results("first")) == 1
     assert await history.results("old") == []
     assert len(await history.results("new")) == 20
@@ -158,7 +158,7 @@ async def test_a_folder_that_cannot_be_made_does_not_keep_the_daemon_from_starti
     history.save_state("a", {"n": 1})
     with pytest.raises(HistoryError, match="cannot be read"):
         await history.results("a")
-    assert history.stats().failing is not None
+    assert history.stats().error is not None
     in_the_way.unlink()
     await works(history)
     assert len(await history.results("a")) == 1
@@ -173,7 +173,7 @@ async def test_states_are_found_while_another_program_holds_the_lock(life: Life)
     with locked(life.path):
         history = life.new()
         assert history.open().states == {"a": {"n": 1}}
-        assert history.stats().failing is not None
+        assert history.stats().error is not None
         history.start()
     history.add_result("a", result(), State.UP)
     await works(history)
@@ -189,7 +189,7 @@ async def test_what_is_no_database_of_ours_is_set_aside(
     history.add_result("a", result(), State.UP)
     await written(history)
     assert len(await history.results("a")) == 1
-    assert history.stats().failing is None
+    assert history.stats().error is None
     (aside,) = names_beside(life.path, "*.damaged-20260304T100000Z")
     assert how == "no tables" or contents(aside) == content
     (line,) = lines(caplog, "was set aside as")
@@ -219,9 +219,9 @@ def names_beside(path: Path, pattern: str) -> list[Path]:
 async def test_a_damage_found_while_running_costs_no_state_that_can_still_be_read(life: Life) -> None:
     history = life.begin()
     history.save_state("a", {"n": 1})
-    history.save_own("pauses", {"a": "root"})
+    history.save_daemon_state("pauses", {"a": "root"})
     history.add_incident(incident())
-    history.stand("a", State.UP, in_maintenance=False, at=START)
+    history.record_state("a", State.UP, in_maintenance=False, at=START)
     history.tick(START)
     for number in range(5000):
         history.add_result("a", result(after(number)), State.UP)
@@ -229,7 +229,7 @@ async def test_a_damage_found_while_running_costs_no_state_that_can_still_be_rea
     await history.close(5)
 
     history = life.begin()
-    history.stand("a", State.UP, in_maintenance=False, at=START)
+    history.record_state("a", State.UP, in_maintenance=False, at=START)
     history.tick(START)
     await written(history)
     spoil_table(life.path, "results")
@@ -248,8 +248,8 @@ async def test_a_damage_found_while_running_costs_no_state_that_can_still_be_rea
     assert (await history.uptime("a", START, after(60))).seconds[State.UP] >= 20.0
     await history.close(5)
     history = life.new()
-    kept = history.open()
-    assert (kept.states, kept.own) == ({"a": {"n": 1}}, {"pauses": {"a": "root"}})
+    saved = history.open()
+    assert (saved.states, saved.daemon_states) == ({"a": {"n": 1}}, {"pauses": {"a": "root"}})
     await history.close(5)
 
 
@@ -285,8 +285,8 @@ async def test_a_newer_database_is_left_as_it_is(life: Life, caplog: pytest.LogC
     await until(lambda: history.stats().queued == 0, "it is dropped")
     assert await history.results("a") == []
     stats = history.stats()
-    assert stats.failing is not None
-    assert "newer" in stats.failing
+    assert stats.error is not None
+    assert "newer" in stats.error
     assert (stats.written, stats.dropped) == (0, 2)
     assert len(lines(caplog, "newer monitord")) == 1
     await history.close(5)
@@ -304,13 +304,13 @@ async def test_unknown_reason_is_kept_and_read_as_unrecognized(
     change(life.path, "UPDATE reasons SET name = 'struck_by_lightning'")
 
     history = life.new()
-    kept = history.open()
+    saved = history.open()
     history.start()
-    assert [one.reason for one in kept.open_incidents] == [Reason.UNRECOGNIZED]
-    history.add_incident(replace(kept.open_incidents[0], closed_at=after(5)))
+    assert [one.reason for one in saved.open_incidents] == [Reason.UNRECOGNIZED]
+    history.add_incident(replace(saved.open_incidents[0], closed_at=after(5)))
     history.add_result("a", result(after(1), verdict=Verdict.FAIL), State.DOWN)
     await written(history)
-    assert history.stats().failing is None
+    assert history.stats().error is None
     assert [one.reason for one in await history.results("a")] == [Reason.REFUSED, Reason.UNRECOGNIZED]
     assert [one.reason for one in await history.transitions("a")] == [Reason.UNRECOGNIZED]
     assert [one.reason for one in await history.incidents()] == [Reason.UNRECOGNIZED]
@@ -325,8 +325,8 @@ async def test_unknown_reason_is_kept_and_read_as_unrecognized(
 DAMAGED_ROWS = {
     "reason_not_text": "UPDATE reasons SET name = x'ff00'",
     "reason_missing": "DELETE FROM reasons",
-    "result_of_text": "UPDATE results SET took = 'x' WHERE at = (SELECT min(at) FROM results)",
-    "result_without_code": "UPDATE results SET what = 'x' WHERE at = (SELECT min(at) FROM results)",
+    "result_of_text": "UPDATE results SET duration = 'x' WHERE at = (SELECT min(at) FROM results)",
+    "result_without_code": "UPDATE results SET outcome = 'x' WHERE at = (SELECT min(at) FROM results)",
     "result_detail_blob": "UPDATE results SET detail = x'ff' WHERE at = (SELECT min(at) FROM results)",
     "result_far_ahead": f"UPDATE results SET at = {1 << 49} WHERE at = (SELECT min(at) FROM results)",
     "transition_of_nothing": "UPDATE transitions SET after = 99 WHERE at = (SELECT min(at) FROM transitions)",
@@ -334,7 +334,7 @@ DAMAGED_ROWS = {
     "incident_detail_not_utf8": "UPDATE incidents SET detail = CAST(x'fffe' AS TEXT) WHERE id = 'i1'",
     "state_not_json": "UPDATE states SET body = '{' WHERE monitor = 'a'",
     "state_not_an_object": "UPDATE states SET body = '[]' WHERE monitor = 'a'",
-    "own_not_json": "UPDATE own SET body = '' WHERE key = 'x'",
+    "daemon_state_not_json": "UPDATE daemon_states SET body = '' WHERE key = 'x'",
     "record_not_packed": "UPDATE records SET body = 'x' WHERE at = (SELECT min(at) FROM records)",
     "span_of_text": "UPDATE spans SET state = 'x' WHERE start = (SELECT min(start) FROM spans)",
 }
@@ -349,28 +349,28 @@ async def test_damaged_row_costs_only_itself(life: Life, statement: str) -> None
         history.add_incident(incident(number=f"i{number + 1}", opened_at=after(seconds)))
         states = (State.UP, State.DOWN) if number else (State.DOWN, State.UP)
         history.add_transition(Transition("a", *states, after(seconds), after(seconds), Reason.REFUSED, ""))
-        history.stand("a", states[1], in_maintenance=False, at=after(seconds))
+        history.record_state("a", states[1], in_maintenance=False, at=after(seconds))
     history.save_state("a", {"n": 1})
     history.save_state("b", {"n": 1})
-    history.save_own("x", {"n": 1})
-    history.save_own("silences", {"n": 1})
+    history.save_daemon_state("x", {"n": 1})
+    history.save_daemon_state("silences", {"n": 1})
     life.clock.at = after(60)
     await history.close(5)
     change(life.path, statement)
 
     history = life.new()
-    kept = history.open()
+    saved = history.open()
     history.start()
-    assert "b" in kept.states
-    assert "silences" in kept.own
-    assert len(kept.open_incidents) >= 1
+    assert "b" in saved.states
+    assert "silences" in saved.daemon_states
+    assert len(saved.open_incidents) >= 1
     history.add_result("a", result(after(60)), State.UP)
     await written(history)
-    assert history.stats().failing is None
+    assert history.stats().error is None
     assert len(await history.results("a")) >= 2
     assert len(await history.transitions("a")) >= 1
     assert len(await history.incidents()) >= 1
-    assert len(await history.last("a", failed=True)) >= 1
+    assert len(await history.records("a", failed=True)) >= 1
     assert (await history.uptime("a", START, after(60))).seconds
     assert len(await history.buckets("a", START, after(60))) >= 1
     assert not names_beside(life.path, "*.damaged*")
@@ -406,8 +406,8 @@ async def test_removed_database_is_reported_and_states_are_kept(
     life: Life, caplog: pytest.LogCaptureFixture
 ) -> None:
     history = life.begin()
-    history.stand("a", State.DOWN, in_maintenance=False, at=START)
-    history.save_own("silences", {"n": 1})
+    history.record_state("a", State.DOWN, in_maintenance=False, at=START)
+    history.save_daemon_state("silences", {"n": 1})
     history.save_state("a", {"n": 1})
     history.add_incident(replace(incident(), closed_at=after(1)))
     history.add_incident(incident(number="i2"))
@@ -434,9 +434,9 @@ async def test_removed_database_is_reported_and_states_are_kept(
     assert vars(record)["message_id"] == JournalEvent.HISTORY_RESET.message_id
     await history.close(5)
     history = life.new()
-    kept = history.open()
-    assert (kept.own, kept.states) == ({"silences": {"n": 1}}, {"a": {"n": 1}})
-    assert [one.id for one in kept.open_incidents] == ["i2"]
+    saved = history.open()
+    assert (saved.daemon_states, saved.states) == ({"silences": {"n": 1}}, {"a": {"n": 1}})
+    assert [one.id for one in saved.open_incidents] == ["i2"]
     await history.close(5)
 
 
@@ -449,7 +449,7 @@ async def test_database_that_was_replaced_goes_on_with_the_states(
     old.add_result("b", result(), State.UP)
     await old.close(5)
     history = life.begin()
-    history.save_own("silences", {"n": 1})
+    history.save_daemon_state("silences", {"n": 1})
     await written(history)
     backup.path.rename(life.path)
     history.add_result("a", result(after(1)), State.UP)
@@ -459,7 +459,7 @@ async def test_database_that_was_replaced_goes_on_with_the_states(
     assert len(lines(caplog, "replaced by another file")) == 1
     await history.close(5)
     history = life.new()
-    assert history.open().own == {"silences": {"n": 1}}
+    assert history.open().daemon_states == {"silences": {"n": 1}}
     await history.close(5)
 
 
@@ -481,7 +481,7 @@ async def test_overwritten_log_is_noticed_and_nothing_later_is_lost(
     life: Life, caplog: pytest.LogCaptureFixture, how: str
 ) -> None:
     history = life.begin()
-    history.save_own("silences", {"n": 1})
+    history.save_daemon_state("silences", {"n": 1})
     history.add_result("a", result(), State.UP)
     await written(history)
     overwrite_log(life.path, how)
@@ -489,12 +489,12 @@ async def test_overwritten_log_is_noticed_and_nothing_later_is_lost(
         history.add_result("a", result(after(number)), State.UP)
         await written(history)
     assert len(await history.results("a")) == 3
-    assert (history.stats().failing, history.stats().dropped, history.stats().resets) == (None, 0, 1)
+    assert (history.stats().error, history.stats().dropped, history.stats().resets) == (None, 0, 1)
     assert len(lines(caplog, "its write-ahead log was overwritten or removed): it was set aside as")) == 1
     assert names_beside(life.path, "*.damaged-*Z")
     await history.close(5)
     history = life.new()
-    assert history.open().own == {"silences": {"n": 1}}
+    assert history.open().daemon_states == {"silences": {"n": 1}}
     await history.close(5)
 
 
@@ -508,7 +508,7 @@ async def test_database_whose_tables_are_gone_is_begun_again(life: Life) -> None
         history.add_result("a", result(after(number)), State.UP)
         await written(history)
     assert len(await history.results("a")) == 3
-    assert (history.stats().failing, history.stats().dropped) == (None, 0)
+    assert (history.stats().error, history.stats().dropped) == (None, 0)
     assert "damaged" in (history.stats().reset_reason or "")
     await history.close(5)
 
@@ -523,12 +523,12 @@ async def test_rows_that_sqlite_refuses_count_as_failing_until_others_are_writte
     history.add_result("a", result(after(1)), State.UP)
     await fails(history)
     await until(lambda: history.stats().dropped == 1, "the rows are given up")
-    assert history.stats().failing == "no"
-    assert not await history.stored(5.0)
+    assert history.stats().error == "no"
+    assert not await history.wait_until_stored(5.0)
     change(life.path, "DROP TRIGGER t")
     history.add_result("a", result(after(2)), State.UP)
-    assert await history.stored(5.0)
-    assert history.stats().failing is None
+    assert await history.wait_until_stored(5.0)
+    assert history.stats().error is None
     await history.close(5)
 
 
@@ -562,17 +562,17 @@ async def test_existing_files_lose_the_rights_of_others_only(life: Life) -> None
 
 async def test_only_what_is_on_the_disk_is_stored(life: Life) -> None:
     history = life.begin()
-    history.save_own("pause", {"n": 1})
-    assert await history.stored(5.0, durable=True)
+    history.save_daemon_state("pause", {"n": 1})
+    assert await history.wait_until_stored(5.0, durable=True)
     (pages,) = inner(history).execute("PRAGMA page_count").fetchone()
     inner(history).execute(f"PRAGMA max_page_count = {pages}")
-    history.save_own("pause", {"n": 2, "comment": "x" * 100_000})
-    assert not await history.stored(0.3, durable=True)
+    history.save_daemon_state("pause", {"n": 2, "comment": "x" * 100_000})
+    assert not await history.wait_until_stored(0.3, durable=True)
     inner(history).execute("PRAGMA max_page_count = 1000000")
-    assert await history.stored(20.0, durable=True)
+    assert await history.wait_until_stored(20.0, durable=True)
     assert inner(history).execute("PRAGMA synchronous").fetchone() == (1,)
     await history.close(5)
-    assert not await history.stored(5.0, durable=True)
+    assert not await history.wait_until_stored(5.0, durable=True)
 
 
 async def test_a_state_that_is_not_json_costs_only_itself(
@@ -614,12 +614,14 @@ async def test_no_damage_keeps_the_daemon_from_starting_or_from_writing(life: Li
     history = life.begin()
     for number in range(3000, 3100):
         history.add_result(f"m{number % 7}", result(after(number)), State.UP)
-        history.stand("m0", State.UP if number % 2 else State.DOWN, in_maintenance=False, at=after(number))
+        history.record_state(
+            "m0", State.UP if number % 2 else State.DOWN, in_maintenance=False, at=after(number)
+        )
     await written(history)
     history.add_result("last", result(after(4000)), State.UP)
     await written(history)
     assert len(await history.results("last", before=after(5000))) == 1
-    assert history.stats().failing is None
+    assert history.stats().error is None
     await history.close(5)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.history import History, HistorySettings, Kept, Uptime
+from monitord.history import History, HistorySettings, SavedState, Uptime
 from monitord.model import Reason, State, Transition, Verdict
 from tests.history.world import START, Life, SetClock, after, incident, result, written
 
@@ -80,12 +80,12 @@ async def test_the_last_twenty_results_and_the_last_twenty_failures_are_kept_who
         if number % 25 == 0:
             await written(history)
     await written(history)
-    last, failures = await history.last("a"), await history.last("a", failed=True)
+    last, failures = await history.records("a"), await history.records("a", failed=True)
     assert [one["number"] for one in last] == list(range(59, 39, -1))
     assert [one["number"] for one in failures] == list(range(29, 9, -1))
     assert last[0]["fields"] == {"names": ["x", "ü"]}
-    assert [one["number"] for one in await history.last("a", limit=2)] == [59, 58]
-    assert await history.last("nobody") == []
+    assert [one["number"] for one in await history.records("a", limit=2)] == [59, 58]
+    assert await history.records("nobody") == []
     with contextlib.closing(sqlite3.connect(life.path)) as other:
         assert (
             other.execute(
@@ -106,14 +106,14 @@ async def test_what_a_clock_that_was_ahead_has_dated_does_not_hide_what_comes(li
         history.add_result("a", result(after(number), Verdict.FAIL), State.DOWN, {"number": number})
     await written(history)
     for failed in (False, True):
-        shown = [one["number"] for one in await history.last("a", failed=failed)]
+        shown = [one["number"] for one in await history.records("a", failed=failed)]
         assert shown[:5] == [104, 103, 102, 101, 100]
         assert shown[5:] == list(range(29, 14, -1))
     assert [one.at for one in await history.results("a")] == [after(number) for number in range(104, 99, -1)]
     for number in range(105, 125):
         history.add_result("a", result(after(number), Verdict.FAIL), State.DOWN, {"number": number})
     await written(history)
-    assert [one["number"] for one in await history.last("a")] == list(range(124, 104, -1))
+    assert [one["number"] for one in await history.records("a")] == list(range(124, 104, -1))
     await history.close(5)
 
 
@@ -143,7 +143,7 @@ async def test_a_restart_finds_states_and_incidents(life: Life) -> None:
     history.save_state("a", {"health": "down", "streak": 3})
     history.save_state("a", {"health": "down", "streak": 4})
     history.save_state("b", {"health": "up"})
-    history.save_own("pauses", {"a": "root"})
+    history.save_daemon_state("pauses", {"a": "root"})
     history.add_incident(incident())
     history.add_incident(incident("b", number="i2"))
     for verdict in (Verdict.PASS, Verdict.FAIL, Verdict.WARN):
@@ -151,10 +151,10 @@ async def test_a_restart_finds_states_and_incidents(life: Life) -> None:
     await history.close(5)
 
     history = life.new()
-    kept = history.open()
-    assert kept.states == {"a": {"health": "down", "streak": 4}, "b": {"health": "up"}}
-    assert kept.own == {"pauses": {"a": "root"}}
-    assert set(kept.open_incidents) == {incident(), incident("b", number="i2")}
+    saved = history.open()
+    assert saved.states == {"a": {"health": "down", "streak": 4}, "b": {"health": "up"}}
+    assert saved.daemon_states == {"pauses": {"a": "root"}}
+    assert set(saved.open_incidents) == {incident(), incident("b", number="i2")}
     await history.close(5)
 
 
@@ -188,12 +188,12 @@ async def test_an_incident_is_one_row_from_opening_to_closing(life: Life) -> Non
 async def test_what_is_forgotten_has_no_state_and_ends_its_span(life: Life) -> None:
     history = life.begin()
     history.save_state("a", {"x": 1})
-    history.stand("a", State.UP, in_maintenance=False, at=START)
+    history.record_state("a", State.UP, in_maintenance=False, at=START)
     history.add_result("a", result(), State.UP)
     history.tick(START)
     await written(history)
     life.clock.at = after(60)
-    history.forget("a")
+    history.remove("a")
     history.tick(after(90))
     await written(history)
     assert (await history.uptime("a", START, after(100))).seconds == {State.UP: 60.0}
@@ -206,7 +206,7 @@ async def test_what_is_forgotten_has_no_state_and_ends_its_span(life: Life) -> N
 
 async def test_a_renamed_monitor_keeps_all_it_had(life: Life) -> None:
     history = life.begin()
-    history.stand("old", State.UP, in_maintenance=False, at=START)
+    history.record_state("old", State.UP, in_maintenance=False, at=START)
     history.add_result("old", result(START), State.UP)
     history.add_incident(incident("old"))
     history.save_state("old", {"x": 1})
@@ -215,7 +215,7 @@ async def test_a_renamed_monitor_keeps_all_it_had(life: Life) -> None:
     history.add_result("old", result(after(10)), State.UP)  # in the batch of the renaming
     history.rename("old", "new")
     history.add_result("new", result(after(20)), State.UP)
-    history.stand("new", State.UP, in_maintenance=False, at=after(20))  # it stands so already
+    history.record_state("new", State.UP, in_maintenance=False, at=after(20))  # it stands so already
     history.tick(after(30))
     await written(history)
     assert [one.at for one in await history.results("new")] == [after(20), after(10), START]
@@ -247,7 +247,7 @@ async def test_a_range_as_a_whole_has_its_percentiles(life: Life) -> None:
     for number in range(100):
         took_s = 2.0 if number == 50 else 0.01
         history.add_result("a", result(after(number * 30), response_time=took_s), State.UP)
-    history.stand("a", State.UP, in_maintenance=False, at=START)
+    history.record_state("a", State.UP, in_maintenance=False, at=START)
     for at in range(0, 3001, 30):
         history.tick(after(at))
     await written(history)
@@ -281,16 +281,16 @@ async def test_without_a_database_everything_works_and_nothing_is_kept(
 ) -> None:
     path = None if settings.enabled else tmp_path / "history.db"
     history = History(path, settings, SetClock())
-    assert history.open() == Kept()
+    assert history.open() == SavedState()
     history.start()
     history.add_result("a", result(verdict=Verdict.FAIL), State.DOWN)
-    history.stand("a", State.DOWN, in_maintenance=False, at=START)
+    history.record_state("a", State.DOWN, in_maintenance=False, at=START)
     history.tick(START)
     history.add_incident(incident())
     history.save_state("a", {})
-    history.save_own("a", {})
+    history.save_daemon_state("a", {})
     history.rename("a", "b")
-    history.forget("x")
+    history.remove("x")
     assert await history.results("b") == []
     assert await history.buckets("b", START, after(600)) == []
     assert await history.uptime("b", START, after(600)) == Uptime({})
@@ -303,7 +303,7 @@ async def test_without_a_database_everything_works_and_nothing_is_kept(
     assert [one async for one in history.export("b")] == []
     assert [one async for one in history.export_buckets("b")] == []
     stats = history.stats()
-    assert (stats.queued, stats.written, stats.failing) == (0, 0, None)
+    assert (stats.queued, stats.written, stats.error) == (0, 0, None)
     assert history.standstill() is None
     await history.close(5)
     assert os.listdir(tmp_path) == []  # noqa: PTH208 - no folder is read in earnest
@@ -336,26 +336,28 @@ async def test_what_waits_is_written_when_it_closes(life: Life) -> None:
 
 async def test_what_is_the_daemon_s_own_is_found_again_until_it_is_forgotten(life: Life) -> None:
     history = life.begin()
-    history.save_own("a", {"x": 1})
-    history.save_own("b", {"x": 2})
+    history.save_daemon_state("a", {"x": 1})
+    history.save_daemon_state("b", {"x": 2})
     await written(history)
-    history.save_own("a", None)
+    history.save_daemon_state("a", None)
     await history.close(5)
     again = life.new()
-    assert again.open().own == {"b": {"x": 2}}
+    assert again.open().daemon_states == {"b": {"x": 2}}
     await again.close(5)
 
 
 async def test_who_waits_until_it_is_stored_finds_it_stored(life: Life) -> None:
     history = life.begin()
-    await history.stored(10.0)  # there is nothing to wait for
+    await history.wait_until_stored(10.0)  # there is nothing to wait for
     for number in range(3):
-        history.save_own("key", {"number": number})
-        await history.stored(10.0)
+        history.save_daemon_state("key", {"number": number})
+        await history.wait_until_stored(10.0)
         with contextlib.closing(sqlite3.connect(life.path)) as reader:
-            assert reader.execute("SELECT body FROM own").fetchall() == [(f'{{"number":{number}}}',)]
+            assert reader.execute("SELECT body FROM daemon_states").fetchall() == [
+                (f'{{"number":{number}}}',)
+            ]
     await history.close(5)
-    await history.stored(10.0)
+    await history.wait_until_stored(10.0)
 
 
 async def test_who_waits_for_a_storage_that_hangs_waits_no_longer_than_told(life: Life) -> None:
@@ -363,8 +365,8 @@ async def test_who_waits_for_a_storage_that_hangs_waits_no_longer_than_told(life
     await written(history)
     with contextlib.closing(sqlite3.connect(life.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        history.save_own("key", {})
-        await history.stored(0.05)
+        history.save_daemon_state("key", {})
+        await history.wait_until_stored(0.05)
         assert history.stats().queued == 1
     await history.close(10)
 
@@ -372,6 +374,6 @@ async def test_who_waits_for_a_storage_that_hangs_waits_no_longer_than_told(life
 async def test_without_a_storage_nobody_waits_for_it() -> None:
     history = History(None, HistorySettings(), SetClock())
     history.start()
-    history.save_own("key", {})
-    await history.stored(10.0)
+    history.save_daemon_state("key", {})
+    await history.wait_until_stored(10.0)
     await history.close(5)

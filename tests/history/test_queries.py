@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitord.history import HistorySettings, Uptime, queries
-from monitord.history.batch import Batch, Seen, Stand
-from monitord.history.queries import MOST_BUCKETS, MOST_POINTS, Horizons, choose_step
+from monitord.history.batch import Batch, SpanStart, Tick
+from monitord.history.queries import MAX_BUCKETS, MAX_POINTS, Horizons, choose_step
 from monitord.history.rollups import DAY_MS, HOUR_MS, LEVELS_S
 from monitord.history.store import Store
 from monitord.model import Incident, State
@@ -30,8 +30,8 @@ def store() -> Iterator[Store]:
 def stands(store: Store, seen_ms: int, *stands: tuple[int, State, bool]) -> None:
     batch = Batch()
     for at_ms, health, in_maintenance in stands:
-        batch.add_stand(Stand("a", at_ms, health, in_maintenance))
-    batch.add_seen(Seen(seen_ms))
+        batch.add_span_start(SpanStart("a", at_ms, health, in_maintenance))
+    batch.add_tick(Tick(seen_ms))
     store.write(batch)
 
 
@@ -71,7 +71,7 @@ def test_no_range_gives_too_many_points(span_ms: int, ago_ms: int, step_s: float
     level_s, shown_s = choose_step(end_ms - span_ms, end_ms, step_s, NOW_MS, HORIZONS)
     assert level_s in LEVELS_S
     assert shown_s % level_s == 0
-    assert span_ms / 1000 / shown_s <= (MOST_POINTS if step_s is None else MOST_BUCKETS)
+    assert span_ms / 1000 / shown_s <= (MAX_POINTS if step_s is None else MAX_BUCKETS)
 
 
 def test_uptime_is_by_time_and_leaves_out_what_is_not_known(store: Store) -> None:
@@ -150,8 +150,8 @@ def test_the_calendar_has_a_row_for_each_utc_day(store: Store) -> None:
 
 def test_an_answer_has_its_bounds(store: Store) -> None:
     batch = Batch()
-    for number in range(queries.MOST_ROWS + 10):
+    for number in range(queries.MAX_ROWS + 10):
         batch.add_incident(incident(number=f"i{number}", opened_at=after(number)))
     store.write(batch)
-    assert len(queries.incidents(store.connection, None, 10**9, None, is_open=None)) == queries.MOST_ROWS
-    assert len(queries.days(store.connection, "a", 10**9, START_MS)) == queries.MOST_DAYS
+    assert len(queries.incidents(store.connection, None, 10**9, None, is_open=None)) == queries.MAX_ROWS
+    assert len(queries.days(store.connection, "a", 10**9, START_MS)) == queries.MAX_DAYS

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from monitord.history import HistorySettings, queries, spans
-from monitord.history.batch import Batch, ResultRow, Seen, Stand
-from monitord.history.codes import pack_what
-from monitord.history.retention import CYCLE_STEPS, HURRIED_CYCLE_STEPS, MOST_ROWS
+from monitord.history.batch import Batch, ResultRow, SpanStart, Tick
+from monitord.history.encoding import pack_outcome
+from monitord.history.retention import CYCLE_STEPS, HURRIED_CYCLE_STEPS, MAX_ROWS
 from monitord.history.rollups import DAY_MS, HOUR_MS
-from monitord.history.store import MOST_SEALED, Store
+from monitord.history.store import MAX_ROLLUPS_AT_ONCE, Store
 from monitord.model import State
 from tests.history.test_rollups import NOWHERE
 from tests.history.world import START_MS, after, incident
@@ -20,7 +20,7 @@ from tests.history.world import START_MS, after, incident
 SETTINGS = HistorySettings(
     results_s=2 * 3600.0, minutes_s=3 * 3600.0, hours_s=2 * 86400.0, days_s=7 * 86400.0
 )
-WHAT = pack_what(0, 1, answered=True)
+OUTCOME = pack_outcome(0, 1, has_response=True)
 
 
 @contextmanager
@@ -31,13 +31,13 @@ def opened(path: Path = NOWHERE, settings: HistorySettings = SETTINGS) -> Iterat
 
 def tell(store: Store, at_ms: int, monitor: str = "a", detail: str | None = None) -> None:
     batch = Batch()
-    batch.add_result(ResultRow(monitor, at_ms, 1000, WHAT, "ok", None, detail))
+    batch.add_result(ResultRow(monitor, at_ms, 1000, OUTCOME, "ok", None, detail))
     store.write(batch)
 
 
-def keep_up(store: Store, from_ms: int, steps: int = CYCLE_STEPS + 1) -> int:
+def maintain(store: Store, from_ms: int, steps: int = CYCLE_STEPS + 1) -> int:
     for step in range(steps):
-        store.keep_up(from_ms + step * 1000)
+        store.maintain(from_ms + step * 1000)
     return from_ms + steps * 1000
 
 
@@ -56,7 +56,7 @@ def test_each_kind_is_kept_for_as_long_as_is_said() -> None:
         for hour in range(10 * 24):
             now_ms = START_MS + hour * HOUR_MS
             tell(store, now_ms)
-            keep_up(store, now_ms + HOUR_MS // 2, 3)
+            maintain(store, now_ms + HOUR_MS // 2, 3)
         oldest = {
             what: max(ages_ms(store, what, now_ms))
             for what in (
@@ -79,9 +79,11 @@ def test_spans_changes_and_incidents_are_kept_as_long_as_days() -> None:
     with opened() as store:
         batch = Batch()
         for day in range(20):
-            batch.add_stand(Stand("a", START_MS + day * DAY_MS, State.UP if day % 2 else State.DOWN, False))
+            batch.add_span_start(
+                SpanStart("a", START_MS + day * DAY_MS, State.UP if day % 2 else State.DOWN, False)
+            )
         now_ms = START_MS + 20 * DAY_MS
-        batch.add_seen(Seen(now_ms))
+        batch.add_tick(Tick(now_ms))
         for number, opened_s in enumerate((0, 86400, 19 * 86400)):
             one = incident(number=f"i{number}", opened_at=after(opened_s))
             # The second is open still.
@@ -91,7 +93,7 @@ def test_spans_changes_and_incidents_are_kept_as_long_as_days() -> None:
                 else type(one)(one.id, "a", one.opened_at, one.reason, "", after(opened_s + 60))
             )
         store.write(batch)
-        keep_up(store, now_ms)
+        maintain(store, now_ms)
         kept = [start for (start,) in store.connection.execute("SELECT start FROM spans ORDER BY start")]
         assert kept == [START_MS + day * DAY_MS for day in range(13, 20)]
         left = queries.incidents(store.connection, "a", 10, None, is_open=None)
@@ -101,11 +103,11 @@ def test_spans_changes_and_incidents_are_kept_as_long_as_days() -> None:
 def test_the_open_span_of_a_monitor_that_never_changes_stays() -> None:
     with opened() as store:
         batch = Batch()
-        batch.add_stand(Stand("a", START_MS, State.UP, False))
+        batch.add_span_start(SpanStart("a", START_MS, State.UP, False))
         now_ms = START_MS + 100 * DAY_MS
-        batch.add_seen(Seen(now_ms))
+        batch.add_tick(Tick(now_ms))
         store.write(batch)
-        keep_up(store, now_ms)
+        maintain(store, now_ms)
         found = spans.seconds_by_state(store.connection, 1, now_ms - DAY_MS, now_ms, now_ms)
         assert found == [(1, 86400.0)]
 
@@ -113,25 +115,25 @@ def test_the_open_span_of_a_monitor_that_never_changes_stays() -> None:
 def test_one_step_deletes_so_much_and_no_more() -> None:
     with opened() as store:
         batch = Batch()
-        for number in range(3 * MOST_ROWS):
-            batch.add_result(ResultRow("a", START_MS + number, 1000, WHAT, "ok", None, None))
+        for number in range(3 * MAX_ROWS):
+            batch.add_result(ResultRow("a", START_MS + number, 1000, OUTCOME, "ok", None, None))
         store.write(batch)
         left = []
         for step in range(4):
-            store.keep_up(START_MS + DAY_MS + step * 1000)
+            store.maintain(START_MS + DAY_MS + step * 1000)
             left.append(count(store, "results"))
-        assert left == [2 * MOST_ROWS, MOST_ROWS, 0, 0]
+        assert left == [2 * MAX_ROWS, MAX_ROWS, 0, 0]
 
 
 def test_no_result_goes_before_it_is_in_the_rollups(caplog: pytest.LogCaptureFixture) -> None:
     """Where there is too much, the results of more monitors are deleted at once than are sealed at once."""
-    monitors = 2 * MOST_SEALED * HURRIED_CYCLE_STEPS
+    monitors = 2 * MAX_ROLLUPS_AT_ONCE * HURRIED_CYCLE_STEPS
     with opened(settings=HistorySettings(max_size_bytes=4096)) as store:
         batch = Batch()
         for number in range(monitors):
-            batch.add_result(ResultRow(f"m{number}", START_MS, 1000, WHAT, "ok", None, None))
+            batch.add_result(ResultRow(f"m{number}", START_MS, 1000, OUTCOME, "ok", None, None))
         store.write(batch)
-        keep_up(store, START_MS + 2 * DAY_MS, 3 * HURRIED_CYCLE_STEPS)
+        maintain(store, START_MS + 2 * DAY_MS, 3 * HURRIED_CYCLE_STEPS)
         assert count(store, "results") == 0
         assert count(store, "rollups WHERE level = 86400") == monitors
     assert "reached max_size" in caplog.text
@@ -143,7 +145,7 @@ def test_of_a_monitor_that_left_nothing_stays_in_the_end() -> None:
         tell(store, START_MS, "there")
         now_ms = START_MS + 9 * DAY_MS
         tell(store, now_ms, "there")
-        keep_up(store, now_ms)
+        maintain(store, now_ms)
         assert store.connection.execute("SELECT name FROM monitors").fetchall() == [("there",)]
         tell(store, now_ms, "gone")  # it comes back
         assert len(queries.results(store.connection, "gone", 10, None, failed=False)) == 1
@@ -160,9 +162,9 @@ def test_max_size_is_kept_and_room_is_used_again(tmp_path: Path, caplog: pytest.
             batch = Batch()
             for number in range(20):
                 at_ms = now_ms + number * 1000
-                batch.add_result(ResultRow(f"m{number % 5}", at_ms, 1000, WHAT, "ok", None, "x" * 100))
+                batch.add_result(ResultRow(f"m{number % 5}", at_ms, 1000, OUTCOME, "ok", None, "x" * 100))
             store.write(batch)
-            keep_up(store, now_ms + 30_000, 5)
+            maintain(store, now_ms + 30_000, 5)
             largest = max(largest, store.size_bytes())
         assert largest < 1.3 * most_bytes
         ages = ages_ms(store, "results", now_ms)
@@ -172,19 +174,19 @@ def test_max_size_is_kept_and_room_is_used_again(tmp_path: Path, caplog: pytest.
         assert "reached max_size (1MiB): results are kept for less than 1d" in caplog.text
         # Less comes now: the bounds widen again, up to what is configured.
         for hour in range(26):  # until the clock has proved itself
-            keep_up(store, now_ms + 30 * DAY_MS + hour * HOUR_MS, 1)
-        keep_up(store, now_ms + 31 * DAY_MS + 2 * HOUR_MS, 200)
-        assert store._retention._kept_ms == store._retention._configured_ms
+            maintain(store, now_ms + 30 * DAY_MS + hour * HOUR_MS, 1)
+        maintain(store, now_ms + 31 * DAY_MS + 2 * HOUR_MS, 200)
+        assert store._retention._retention_ms == store._retention._configured_ms
 
 
 def test_where_much_is_free_it_is_given_back_to_the_file_system(tmp_path: Path) -> None:
     with opened(tmp_path / "history.db") as store:
         batch = Batch()
         for number in range(20_000):
-            batch.add_result(ResultRow("a", START_MS + number, 1000, WHAT, "ok", None, "x" * 300))
+            batch.add_result(ResultRow("a", START_MS + number, 1000, OUTCOME, "ok", None, "x" * 300))
         store.write(batch)
         full_bytes = store.size_bytes()
-        keep_up(store, START_MS + DAY_MS, 40)
+        maintain(store, START_MS + DAY_MS, 40)
         assert count(store, "results") == 0
         assert store.size_bytes() < full_bytes / 2
 
@@ -195,6 +197,6 @@ def test_a_size_that_is_too_small_for_all_is_said_once(
     with opened(tmp_path / "history.db", HistorySettings(max_size_bytes=4096)) as store:
         tell(store, START_MS)
         for step in range(300):
-            store.keep_up(START_MS + step * 1000)
+            store.maintain(START_MS + step * 1000)
         assert caplog.text.count("make max_size larger") == 1
         assert count(store, "results") == 1

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from monitord.history import HistorySettings, queries
 from monitord.history.batch import Batch, ResultRow
-from monitord.history.codes import VERDICTS, from_ms, pack_what
-from monitord.history.histogram import Histogram
-from monitord.history.rollups import DAY_MS, HOUR_MS, LATE_MS, MINUTE_MS, SEAL_AFTER_MS, SPREAD_MS
+from monitord.history.encoding import VERDICTS, from_ms, pack_outcome
+from monitord.history.rollups import DAY_MS, HOUR_MS, LATE_MS, MINUTE_MS, ROLLUP_AFTER_MS, SPREAD_MS
 from monitord.history.store import Store
+from monitord.history.summary import Histogram
 from monitord.history.values import Bucket
 from monitord.model import Verdict
 from tests.history.world import START_MS
@@ -28,15 +28,15 @@ NOWHERE = Path(":memory:")
 LONG = HistorySettings(results_s=10 * 365 * 86400.0)
 SHORT = HistorySettings(results_s=3600.0)
 EVENING_MS = START_MS + 12 * HOUR_MS
-SEALED_MS = SEAL_AFTER_MS + SPREAD_MS + LATE_MS
+SEALED_MS = ROLLUP_AFTER_MS + SPREAD_MS + LATE_MS
 
 
 @dataclass(frozen=True)
 class Told:
     at_ms: int
     verdict: int
-    took_us: int
-    is_answered: bool
+    duration_us: int
+    has_response: bool
 
 
 @pytest.fixture
@@ -48,8 +48,8 @@ def store() -> Iterator[Store]:
 def tell(store: Store, told: Sequence[Told], monitor: str = "a") -> None:
     batch = Batch()
     for one in told:
-        what = pack_what(one.verdict, 1, answered=one.is_answered)
-        batch.add_result(ResultRow(monitor, one.at_ms, one.took_us, what, "ok", [1, 2, 3, 4, 5], None))
+        what = pack_outcome(one.verdict, 1, has_response=one.has_response)
+        batch.add_result(ResultRow(monitor, one.at_ms, one.duration_us, what, "ok", [1, 2, 3, 4, 5], None))
     store.write(batch)
 
 
@@ -67,7 +67,7 @@ def buckets(store: Store, start_ms: int, end_ms: int, level_s: int, step_s: int)
 def expected(told: Sequence[Told], start_ms: int, step_s: int, bucket: Bucket) -> None:
     step_ms = step_s * 1000
     inside = [one for one in told if start_ms <= one.at_ms < start_ms + step_ms]
-    times = [max(1, one.took_us) for one in inside if one.is_answered]
+    times = [max(1, one.duration_us) for one in inside if one.has_response]
     assert bucket.counts == {
         verdict: sum(one.verdict == code for one in inside) for code, verdict in enumerate(VERDICTS)
     }
@@ -92,15 +92,15 @@ TOLD = st.builds(
         st.sampled_from((0, 12_345, MINUTE_MS - 1)),
     ),
     verdict=st.integers(0, 3),
-    took_us=st.integers(0, 10**7),
-    is_answered=st.booleans(),
+    duration_us=st.integers(0, 10**7),
+    has_response=st.booleans(),
 )
 
 # Some of them when such a minute is just to be sealed, and no other after it.
 NOW_MS = st.builds(
     lambda number, later_ms: EVENING_MS + number * 7 * MINUTE_MS + later_ms,
     st.integers(0, 70),
-    st.sampled_from((0, SEAL_AFTER_MS + SPREAD_MS // 2, 5 * MINUTE_MS)),
+    st.sampled_from((0, ROLLUP_AFTER_MS + SPREAD_MS // 2, 5 * MINUTE_MS)),
 )
 
 
@@ -133,14 +133,14 @@ def test_any_level_at_any_time_shows_all_results_once(
             if then is not Then.REFUSED:
                 written |= fresh
             with refusing(store, "rollups" if then is Then.NOT_SEALED else None):
-                store.keep_up(now_ms)
+                store.maintain(now_ms)
             if then is Then.CRASH:
                 # The one that is gone still has the file open: it has tidied up nothing.
                 store = stores.enter_context(closing(Store(path, SHORT, is_first=True)))
         all_are_there(store, list(written.values()), *level)
-        store.keep_up(EVENING_MS + 9 * HOUR_MS)
+        store.maintain(EVENING_MS + 9 * HOUR_MS)
         (unsealed,) = store.connection.execute(
-            "SELECT count(*) FROM monitors JOIN results ON monitor = id AND at >= sealed_until"
+            "SELECT count(*) FROM monitors JOIN results ON monitor = id AND at >= rolled_up_until"
         ).fetchone()
         assert unsealed == 0
         all_are_there(store, list(written.values()), *level)
@@ -167,23 +167,23 @@ def refusing(store: Store, what: str | None) -> Iterator[None]:
 
 def test_nothing_is_sealed_before_its_time(store: Store) -> None:
     tell(store, [Told(START_MS, 0, 1000, True)])
-    store.keep_up(START_MS + SEAL_AFTER_MS - 1)
+    store.maintain(START_MS + ROLLUP_AFTER_MS - 1)
     assert levels(store) == []
-    store.keep_up(START_MS + SEALED_MS)
+    store.maintain(START_MS + SEALED_MS)
     assert levels(store) == [(60, 1), (3600, 1), (86_400, 1)]
 
 
 def test_of_two_results_at_the_end_of_what_is_sealed_each_is_there_once(store: Store) -> None:
     tell(store, [Told(START_MS + MINUTE_MS - 1, 0, 1000, True), Told(START_MS + MINUTE_MS, 0, 1000, True)])
-    for now_ms in (START_MS + SEAL_AFTER_MS + SPREAD_MS // 2, START_MS + HOUR_MS):
-        store.keep_up(now_ms)
+    for now_ms in (START_MS + ROLLUP_AFTER_MS + SPREAD_MS // 2, START_MS + HOUR_MS):
+        store.maintain(now_ms)
         minutes = buckets(store, START_MS, START_MS + 2 * MINUTE_MS, 60, 60)
         assert [minute.timed for minute in minutes] == [1, 1]
 
 
 def test_a_result_from_the_future_holds_up_no_other(store: Store) -> None:
     tell(store, [Told(START_MS + 400 * DAY_MS, 0, 1000, True), Told(START_MS, 0, 1000, True)])
-    store.keep_up(START_MS + SEALED_MS)
+    store.maintain(START_MS + SEALED_MS)
     assert levels(store) == [(60, 1), (3600, 1), (86_400, 1)]
 
 
@@ -191,8 +191,8 @@ def test_sealing_comes_back_to_the_same_hour_and_day(store: Store) -> None:
     for minute in range(60):
         at_ms = START_MS + minute * MINUTE_MS
         tell(store, [Told(at_ms, 0, 1000 * (minute + 1), True)])
-        store.keep_up(at_ms)
-    store.keep_up(START_MS + HOUR_MS + SEALED_MS)
+        store.maintain(at_ms)
+    store.maintain(START_MS + HOUR_MS + SEALED_MS)
     assert levels(store) == [(60, 60), (3600, 1), (86_400, 1)]
     (hour,) = buckets(store, START_MS, START_MS + HOUR_MS, 3600, 3600)
     (day,) = buckets(store, START_MS, START_MS + 1, 86_400, 86_400)
@@ -202,7 +202,7 @@ def test_sealing_comes_back_to_the_same_hour_and_day(store: Store) -> None:
 
 def test_what_comes_late_is_in_all_levels_at_once(store: Store) -> None:
     tell(store, [Told(START_MS + MINUTE_MS, 0, 1000, True)])
-    store.keep_up(START_MS + HOUR_MS)
+    store.maintain(START_MS + HOUR_MS)
     tell(store, [Told(START_MS + 5, 2, 9000, False), Told(START_MS + MINUTE_MS + 5, 1, 5000, True)])
     for level_s in (60, 3600, 86_400):
         counts = [bucket.counts for bucket in buckets(store, START_MS, START_MS + HOUR_MS, level_s, level_s)]
@@ -212,9 +212,9 @@ def test_what_comes_late_is_in_all_levels_at_once(store: Store) -> None:
 def test_a_sealing_that_fails_is_done_again(store: Store) -> None:
     tell(store, [Told(START_MS, 0, 1000, True)])
     with refusing(store, "rollups WHEN new.level = 86400"):
-        store.keep_up(START_MS + HOUR_MS)
+        store.maintain(START_MS + HOUR_MS)
     assert levels(store) == []
-    store.keep_up(START_MS + HOUR_MS + 1)
+    store.maintain(START_MS + HOUR_MS + 1)
     assert levels(store) == [(60, 1), (3600, 1), (86_400, 1)]
     (day,) = buckets(store, START_MS, START_MS + 1, 86_400, 86_400)
     assert day.timed == 1
@@ -226,7 +226,7 @@ def test_a_renamed_monitor_is_sealed_with_what_it_had(store: Store) -> None:
     renaming.rename("a", "b")
     store.write(renaming)
     tell(store, [Told(START_MS + 1000, 0, 1000, True)], "b")
-    store.keep_up(START_MS + SEALED_MS)
+    store.maintain(START_MS + SEALED_MS)
     assert levels(store) == [(60, 1), (3600, 1), (86_400, 1)]
     (minute,) = queries.buckets(store.connection, "b", START_MS, START_MS + 1, 60, 60)
     assert minute.timed == 2
@@ -245,11 +245,13 @@ def test_what_waits_to_be_sealed_is_not_held_in_memory(store: Store) -> None:
     assert after_bytes - before_bytes < 10_000
 
 
-@pytest.mark.parametrize("spoilt", ["took = 'x'", "what = 'x'", "phases = 'x'", "phases = x'01020304050607'"])
+@pytest.mark.parametrize(
+    "spoilt", ["duration = 'x'", "outcome = 'x'", "phases = 'x'", "phases = x'01020304050607'"]
+)
 def test_damaged_result_costs_only_itself(store: Store, spoilt: str) -> None:
     tell(store, [Told(START_MS, 0, 1000, True), Told(START_MS + 1000, 0, 1000, True)])
     store.connection.execute(f"UPDATE results SET {spoilt} WHERE at = {START_MS}")
-    store.keep_up(START_MS + HOUR_MS)
+    store.maintain(START_MS + HOUR_MS)
     (bucket,) = buckets(store, START_MS, START_MS + 1, 60, 60)
     assert sum(bucket.counts.values()) in {1, 2}  # a phase too many still is a result
     assert bucket.counts[Verdict.PASS] >= 1
@@ -257,12 +259,12 @@ def test_damaged_result_costs_only_itself(store: Store, spoilt: str) -> None:
 
 def test_damaged_rollup_costs_only_itself(store: Store) -> None:
     tell(store, [Told(START_MS, 0, 1000, True)])
-    store.keep_up(START_MS + HOUR_MS)
+    store.maintain(START_MS + HOUR_MS)
     store.connection.execute("UPDATE rollups SET body = 'x'")
     assert buckets(store, START_MS, START_MS + 1, 60, 60)[0].timed == 0
     # Later results of the same day are sealed all the same.
     tell(store, [Told(START_MS + HOUR_MS + 60_000, 0, 1000, True)])
-    store.keep_up(START_MS + 2 * HOUR_MS)
+    store.maintain(START_MS + 2 * HOUR_MS)
     assert buckets(store, START_MS, START_MS + 1, 86_400, 86_400)[0].timed == 1
 
 
@@ -271,8 +273,10 @@ def test_monitors_are_sealed_at_different_times_and_some_at_once(store: Store) -
         tell(store, [Told(START_MS, 0, 1000, True)], f"m{number}")
     sealed = []
     for seconds in range(SPREAD_MS // 1000 + 1):
-        store.keep_up(START_MS + SEAL_AFTER_MS + seconds * 1000)
-        (count,) = store.connection.execute("SELECT count(*) FROM monitors WHERE sealed_until > 0").fetchone()
+        store.maintain(START_MS + ROLLUP_AFTER_MS + seconds * 1000)
+        (count,) = store.connection.execute(
+            "SELECT count(*) FROM monitors WHERE rolled_up_until > 0"
+        ).fetchone()
         sealed.append(count)
     assert sealed[0] < 20
     assert sealed[-1] == 120

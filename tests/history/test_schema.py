@@ -14,7 +14,7 @@ from monitord.history.schema import (
     ForeignDatabaseError,
     NewerVersionError,
     bring_up_to_date,
-    check_is_known,
+    check_version,
     version_of,
 )
 from monitord.model import Reason, State, Verdict
@@ -64,10 +64,10 @@ async def test_nothing_of_an_old_database_is_lost(tmp_path: Path, old: Path) -> 
     path = tmp_path / "history.db"
     database(path, text_of(old)).close()
     history = History(path, HistorySettings(), SetClock(LATER))
-    kept = history.open()
-    assert kept.states == {"a": {"health": "down"}}
-    assert kept.own == {"pauses": {"b": "root"}}
-    (incident,) = kept.open_incidents
+    saved = history.open()
+    assert saved.states == {"a": {"health": "down"}}
+    assert saved.daemon_states == {"pauses": {"b": "root"}}
+    (incident,) = saved.open_incidents
     assert (incident.id, incident.reason, incident.comment) == ("i1", Reason.REFUSED, "seen")
     history.start()
     history.add_result("a", result(LATER), State.UP)
@@ -124,9 +124,9 @@ def test_a_newer_or_foreign_database_is_told_from_ours() -> None:
         bring_up_to_date(connection)
         connection.execute(f"PRAGMA user_version = {len(STEPS) + 1}")
         with pytest.raises(NewerVersionError, match=f"is {len(STEPS) + 1}, .* up to {len(STEPS)}"):
-            check_is_known(connection)
+            check_version(connection)
     with (
         closing(database(":memory:", "CREATE TABLE theirs (x)")) as connection,
         pytest.raises(ForeignDatabaseError),
     ):
-        check_is_known(connection)
+        check_version(connection)

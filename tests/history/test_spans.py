@@ -167,7 +167,7 @@ def test_spans_of_a_leap_that_is_undone_are_deleted() -> None:
         spans.resume(connection, 7200_000)
         spans.begin(connection, 1, 7210_000, 2)
         spans.write_seen(connection, 7250_000)
-        spans.resume(connection, 60_000, wrong_from_ms=7200_000)
+        spans.resume(connection, 60_000, wrong_since_ms=7200_000)
         spans.begin(connection, 1, 70_000, 1)
         spans.write_seen(connection, 9000_000)
         assert seconds(connection, 0, 9000) == {1: 10.0 + 8930.0, 2: 10.0}

@@ -30,7 +30,7 @@ async def up_s(history: History) -> float:
 
 async def test_between_two_ticks_that_are_far_apart_nobody_was_there(life: Life) -> None:
     history = life.begin()
-    history.stand("a", State.UP, in_maintenance=False, at=START)
+    history.record_state("a", State.UP, in_maintenance=False, at=START)
     tick(history, 0, 5, 10)
     tick(history, 100, 105)
     assert await up_s(history) == 15.0
@@ -41,7 +41,7 @@ async def test_between_two_ticks_that_are_far_apart_nobody_was_there(life: Life)
 
 async def test_a_daemon_that_died_was_there_until_its_last_tick(life: Life) -> None:
     history = life.begin()
-    history.stand("a", State.UP, in_maintenance=False, at=START)
+    history.record_state("a", State.UP, in_maintenance=False, at=START)
     tick(history, 0, 5, 10)
     await written(history)
     life.clock.at = after(10)
@@ -50,7 +50,7 @@ async def test_a_daemon_that_died_was_there_until_its_last_tick(life: Life) -> N
     history = life.begin()
     tick(history, 500)
     assert await up_s(history) == 10.0
-    history.stand("a", State.UP, in_maintenance=False, at=after(500))
+    history.record_state("a", State.UP, in_maintenance=False, at=after(500))
     tick(history, 505)
     assert await up_s(history) == 15.0
     life.clock.at = after(505)
@@ -59,7 +59,7 @@ async def test_a_daemon_that_died_was_there_until_its_last_tick(life: Life) -> N
 
 async def test_a_clock_that_is_set_back_counts_nothing_twice(life: Life) -> None:
     history = life.begin()
-    history.stand("a", State.UP, in_maintenance=False, at=START)
+    history.record_state("a", State.UP, in_maintenance=False, at=START)
     tick(history, 0, 10, 20, 30)
     tick(history, 10, 20, 30)
     assert await up_s(history) == 30.0
@@ -91,7 +91,7 @@ async def test_a_clock_that_is_ahead_for_a_moment_costs_no_more_than_that_moment
         clock.at += timedelta(seconds=leap_s)
     history = life.begin()
     history.tick(clock.at)
-    history.stand("a", State.UP, in_maintenance=False, at=clock.at)
+    history.record_state("a", State.UP, in_maintenance=False, at=clock.at)
 
     def go_on(count: int) -> None:
         for _ in range(count):
@@ -102,11 +102,11 @@ async def test_a_clock_that_is_ahead_for_a_moment_costs_no_more_than_that_moment
     if not is_ahead_at_start:
         clock.at += timedelta(seconds=leap_s)
         go_on(1)
-    history.stand("a", State.DOWN, in_maintenance=False, at=clock.at)
+    history.record_state("a", State.DOWN, in_maintenance=False, at=clock.at)
     go_on(10)
     clock.at -= timedelta(seconds=leap_s)
     go_on(1)
-    history.stand("a", State.UP, in_maintenance=False, at=clock.at)
+    history.record_state("a", State.UP, in_maintenance=False, at=clock.at)
     back_at = clock.at
     go_on(4000)
     await written(history)
@@ -152,7 +152,7 @@ async def test_a_clock_that_is_set_back_wrongly_after_a_standstill_erases_nothin
     """A machine that slept passes over time as well, but its other clocks say so."""
     clock = TwoClocks()
     history = Life(tmp_path / "history.db", clock=clock).begin()
-    history.stand("a", State.UP, in_maintenance=False, at=clock.at)
+    history.record_state("a", State.UP, in_maintenance=False, at=clock.at)
     history.tick(clock.at)
     clock.go_on(8 * 3600.0)
     for _ in range(100):
@@ -168,7 +168,7 @@ async def test_a_clock_that_is_set_back_wrongly_after_a_standstill_erases_nothin
 
 async def test_the_last_moment_before_a_stop_is_counted(life: Life) -> None:
     history = life.begin()
-    history.stand("a", State.UP, in_maintenance=False, at=START)
+    history.record_state("a", State.UP, in_maintenance=False, at=START)
     tick(history, 0)
     life.clock.at = after(4)
     await history.close(5)
@@ -179,10 +179,10 @@ async def test_the_last_moment_before_a_stop_is_counted(life: Life) -> None:
 
 async def test_maintenance_begins_another_span_and_the_same_again_is_no_news(life: Life) -> None:
     history = life.begin()
-    history.stand("a", State.DOWN, in_maintenance=False, at=START)
-    history.stand("a", State.DOWN, in_maintenance=True, at=after(10))
-    history.stand("a", State.DOWN, in_maintenance=True, at=after(15))
-    history.stand("a", State.DOWN, in_maintenance=False, at=after(20))
+    history.record_state("a", State.DOWN, in_maintenance=False, at=START)
+    history.record_state("a", State.DOWN, in_maintenance=True, at=after(10))
+    history.record_state("a", State.DOWN, in_maintenance=True, at=after(15))
+    history.record_state("a", State.DOWN, in_maintenance=False, at=after(20))
     tick(history, 25)
     await written(history)
     uptime = await history.uptime("a", START, after(100))
@@ -196,7 +196,7 @@ async def test_a_writer_that_has_work_and_does_not_move_is_a_standstill(life: Li
     assert history.standstill() is None
     assert history._writer is not None
     history._handed_over = 1
-    history._writer.progress.moved_at -= 10 * STANDSTILL_S
+    history._writer.progress.progress_at_s -= 10 * STANDSTILL_S
     assert "has not moved for" in (history.standstill() or "")
     history._handed_over = 0
     assert history.standstill() is None

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from monitord.history import History, HistorySettings
-from monitord.history.codes import to_ms
+from monitord.history.encoding import to_ms
 from monitord.model import Incident, Observation, Reason, Result, Verdict
 
 START = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)

@@ -20,9 +20,9 @@ async def write(path: Path, rate: int, monitors: int) -> None:
     """Result number n has a duration of n milliseconds, and an incident and a state of the same number."""
     clock = SystemClock()
     history = History(path, HistorySettings(), clock)
-    kept = history.open()
+    saved = history.open()
     history.start()
-    number = int(kept.own["number"]["next"]) if "number" in kept.own else 0
+    number = int(saved.daemon_states["number"]["next"]) if "number" in saved.daemon_states else 0
     due = time.monotonic()
     committed = Committed()
     while True:
@@ -57,11 +57,11 @@ def tell(history: History, clock: SystemClock, number: int, monitors: int) -> No
     monitor = f"m{number % monitors}"
     observation = Observation(now, number / 1000, Reason.OK, "said", {"phase.connect": 0.001})
     history.add_result(monitor, Result(observation, Verdict.PASS), State.UP)
-    history.stand(
+    history.record_state(
         monitor, State.UP if number // monitors % 2 else State.DEGRADED, in_maintenance=False, at=now
     )
     history.add_incident(Incident("latest", monitor, now, Reason.REFUSED, str(number)))
-    history.save_own("number", {"next": number + 1})
+    history.save_daemon_state("number", {"next": number + 1})
     history.tick(now)
 
 

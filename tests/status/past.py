@@ -20,11 +20,11 @@ class FakePast:
     """`slow_s`: how long each read takes. `now`: the end of all that is told. `is_broken`: none can be answered."""
 
     def __init__(
-        self, now: datetime, *, slow_s: float = 0.0, is_kept: bool = True, is_broken: bool = False
+        self, now: datetime, *, slow_s: float = 0.0, is_active: bool = True, is_broken: bool = False
     ) -> None:
         self.now = now
         self.slow_s = slow_s
-        self.is_kept = is_kept
+        self.is_active = is_active
         self.is_broken = is_broken
         self.reads: list[str] = []
 
@@ -33,8 +33,8 @@ class FakePast:
             queued=3,
             dropped=12,
             written=480_211,
-            failing=None,
-            since=None,
+            error=None,
+            failing_since=None,
             size_bytes=92_112_896,
             last_commit_at=self.now,
             max_commit_s=0.18,
@@ -46,13 +46,15 @@ class FakePast:
         await self._read("results")
         return (
             []
-            if not self.is_kept
+            if not self.is_active
             else [self._result(monitor, place, failed=failed) for place in range(limit)]
         )
 
-    async def last(self, monitor: str, *, failed: bool = False, limit: int = 20) -> list[Mapping[str, Any]]:
+    async def records(
+        self, monitor: str, *, failed: bool = False, limit: int = 20
+    ) -> list[Mapping[str, Any]]:
         await self._read("last")
-        if not self.is_kept:
+        if not self.is_active:
             return []
         return [self._record(self._result(monitor, place, failed=failed)) for place in range(limit)]
 
@@ -60,7 +62,7 @@ class FakePast:
         self, monitor: str, start: datetime, end: datetime, step_s: float | None = None
     ) -> list[Bucket]:
         await self._read("buckets")
-        if not self.is_kept:
+        if not self.is_active:
             return []
         step = (end - start) / POINTS
         return [self._bucket(monitor, start + step * place, step.total_seconds()) for place in range(POINTS)]
@@ -69,7 +71,7 @@ class FakePast:
         self, monitors: Sequence[str], windows: Sequence[tuple[datetime, datetime]]
     ) -> dict[str, tuple[Uptime, ...]]:
         await self._read("uptimes")
-        if not self.is_kept:
+        if not self.is_active:
             return {name: tuple(Uptime({}) for _ in windows) for name in monitors}
         return {
             name: tuple(self._uptime(name, (end - start).total_seconds()) for start, end in windows)
@@ -85,7 +87,7 @@ class FakePast:
         before: datetime | None = None,
     ) -> list[Incident]:
         await self._read("incidents")
-        if not self.is_kept:
+        if not self.is_active:
             return []
         names = [monitor] if monitor is not None else ["bad", "shop", "<b>gone</b>"]
         told = [self._incident(names[place % len(names)], place) for place in range(120)]
@@ -93,7 +95,7 @@ class FakePast:
 
     async def days(self, monitor: str, count: int = 90) -> list[Day]:
         await self._read("days")
-        if not self.is_kept:
+        if not self.is_active:
             return []
         today = self.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         return [self._day(monitor, today - timedelta(days=back), back) for back in range(count - 1, -1, -1)]

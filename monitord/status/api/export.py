@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any
 
 from monitord.history import History
-from monitord.history.codes import PHASES
+from monitord.history.encoding import PHASES
 from monitord.model import Json, State, Verdict
 from monitord.status.access.problems import find_monitor
 from monitord.status.api.history import bucket_of, stored_of

@@ -123,7 +123,7 @@ class HistoryApi:
     async def last(self, request: Request, query: Query) -> Response:
         """The last results with all fields, from the history; if it is disabled, the last one, from memory."""
         name = self._name(request)
-        records = await self._history.last(name, failed=query[FAILED], limit=query[LAST])
+        records = await self._history.records(name, failed=query[FAILED], limit=query[LAST])
         results = [result_of_record(record) for record in records]
         if not results:
             last = self._model.registry.watched[name].state.last

@@ -384,7 +384,7 @@ def _waiting_for_storage(handler: Handler, history: History) -> Handler:
 
     async def wait_for_storage(request: Request, query: Query) -> StreamResponse:
         response = await handler(request, query)
-        if await history.stored(STORED_WITHIN_S, durable=True):
+        if await history.wait_until_stored(STORED_WITHIN_S, durable=True):
             return response
         reason = history.stats().failing or f"no response from the storage within {STORED_WITHIN_S:.0f} s"
         raise HTTPInsufficientStorage(

@@ -134,7 +134,7 @@ def _history(stats: HistoryStats) -> Iterator[Metric]:
     yield _gauge(
         "monitord_history_failing",
         "Whether writing to the database currently fails.",
-        stats.failing is not None,
+        stats.error is not None,
     )
     yield _counter(
         "monitord_history_resets",

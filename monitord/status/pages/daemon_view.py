@@ -102,7 +102,9 @@ def _history(stats: HistoryStats | None) -> tuple[FieldValue, ...]:
     if stats is None:
         return ()
     writing = (
-        "works" if stats.failing is None else f"fails since {wording.moment(stats.since)}: {stats.failing}"
+        "works"
+        if stats.error is None
+        else f"fails since {wording.moment(stats.failing_since)}: {stats.error}"
     )
     return (
         FieldValue("Size", wording.size(stats.size_bytes)),
@@ -112,7 +114,7 @@ def _history(stats: HistoryStats | None) -> tuple[FieldValue, ...]:
             "Dropped, as storage was too slow or failed", wording.number(stats.dropped), stats.dropped > 0
         ),
         FieldValue("Longest commit", wording.seconds(stats.max_commit_s)),
-        FieldValue("Writing", writing, stats.failing is not None),
+        FieldValue("Writing", writing, stats.error is not None),
         *(
             ()
             if stats.reset_reason is None

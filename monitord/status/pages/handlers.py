@@ -132,7 +132,7 @@ class PageHandlers:
         await self._rendering.load()
         self._model.refresh()
         unfilled = [name for name, record in self._model.monitors.items() if not record.is_filled]
-        if self._past.is_kept and unfilled:
+        if self._past.is_active and unfilled:
             self._filling.begin(lambda: self._fill(unfilled))
         await self._filling.wait()
         await self._uptimes.refresh()
@@ -157,7 +157,7 @@ class PageHandlers:
         if shown not in RANGES:
             raise HTTPBadRequest(text=f"range is one of {', '.join(RANGES)}\n")
         past: PastView | None = None
-        if self._past.is_kept:
+        if self._past.is_active:
             past = await self._bounded(past_view(self._past, name, shown, self._clock.now()))
         values = {
             "view": monitor_view(watched, record.marks.unpacked(), self._clock),
@@ -165,7 +165,7 @@ class PageHandlers:
             "past": past,
             "failures": with_fields(() if past is None else past.failures, tuple(record.failures)),
             "down": State.DOWN,
-            "is_kept": self._past.is_kept,
+            "is_active": self._past.is_active,
             "shown": shown,
             "ranges": tuple(RANGES),
         }
@@ -182,7 +182,7 @@ class PageHandlers:
             "open": sum(one.closed_at is None for one in shown),
             "is_first": before is None,
             "is_slow": found is None,
-            "is_kept": self._past.is_kept,
+            "is_active": self._past.is_active,
             "older": None if following is None else wording.machine_time_exact(following),
             "known": frozenset(self._dispatcher.watched),
             "lasted": _lasted,
@@ -209,7 +209,7 @@ class PageHandlers:
             status,
             self._dispatcher,
             self._dispatcher.overdue_s(),
-            self._past.stats() if self._past.is_kept else None,
+            self._past.stats() if self._past.is_active else None,
         )
         values = {"view": view, "status": status, "reload": self._control.last_reload}
         return await self._page(request, "daemon.html", values)

@@ -217,7 +217,7 @@ async def past_view(past: Past, name: str, shown: str, now: datetime) -> PastVie
         past.days(name, CALENDAR_DAYS),
         past.incidents(monitor=name, limit=INCIDENTS),
         past.results(name, limit=RESULTS),
-        past.last(name, failed=True, limit=FAILURES),
+        past.records(name, failed=True, limit=FAILURES),
         past.uptimes([name], windows),
     )
     plots, whole, squares = await asyncio.to_thread(_drawn, buckets, days, start, now)

@@ -16,7 +16,7 @@ class Past(Protocol):
     """As documented in `monitord.history.History`."""
 
     @property
-    def is_kept(self) -> bool: ...
+    def is_active(self) -> bool: ...
 
     def stats(self) -> HistoryStats: ...
 
@@ -24,7 +24,7 @@ class Past(Protocol):
         self, monitor: str, *, limit: int = 20, before: datetime | None = None, failed: bool = False
     ) -> list[StoredResult]: ...
 
-    async def last(
+    async def records(
         self, monitor: str, *, failed: bool = False, limit: int = 20
     ) -> list[Mapping[str, Any]]: ...
 

@@ -22,7 +22,7 @@ class Uptimes:
 
     async def refresh(self) -> None:
         """Read outdated uptimes again. Waits no longer than `BackgroundRead` does."""
-        if not self._past.is_kept:
+        if not self._past.is_active:
             return
         is_old = self._model.clock.monotonic_s() - self._read_at_s > READ_EVERY_S
         if is_old or any(record.uptimes is None for record in self._model.monitors.values()):

@@ -1,4 +1,4 @@
--- A database as version 1 left it, with something in each table. It is history: it never changes.
+-- A database of version 1, with a row or more in each table. It never changes.
 PRAGMA application_id = 1836019300;
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE monitors (

@@ -32,7 +32,7 @@ class Past:
 
     async def write(self) -> None:
         history = self.made.history
-        history.stand("good", State.UP, in_maintenance=False, at=self.ago(CHECKS))
+        history.record_state("good", State.UP, in_maintenance=False, at=self.ago(CHECKS))
         for number in range(CHECKS, 0, -1):
             verdict = Verdict.FAIL if number % 10 == 0 else Verdict.PASS
             told = result(
@@ -43,8 +43,8 @@ class Past:
                 phase_processing=0.03,
             )
             history.add_result("good", told, State.UP)
-        history.stand("good", State.DOWN, in_maintenance=False, at=self.ago(6))
-        history.stand("good", State.UP, in_maintenance=False, at=self.ago(3))
+        history.record_state("good", State.DOWN, in_maintenance=False, at=self.ago(6))
+        history.record_state("good", State.UP, in_maintenance=False, at=self.ago(3))
         for number in (20, 6):
             opened_at = self.ago(number)
             closed_at = None if number == 6 else self.ago(number - 1)
@@ -85,12 +85,12 @@ async def test_intervention_that_cannot_be_stored_is_not_answered_as_done(
         assert writer._store is not None
         connection = writer._store.connection
         connection.execute("PRAGMA query_only = ON")
-        it.made.history.save_own("something", {})
+        it.made.history.save_daemon_state("something", {})
         refused = await it.ask(method, path, json=body)
         assert refused.status == 507
         assert "in effect but could not be stored (attempt to write a readonly database)" in refused.text
         connection.execute("PRAGMA query_only = OFF")
-        it.made.history.save_own("something", {})
+        it.made.history.save_daemon_state("something", {})
         assert (await it.ask(method, path, json=body)).status in {200, 201}
 
 

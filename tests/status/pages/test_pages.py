@@ -86,9 +86,9 @@ PATHS = [
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("is_kept", [True, False])
-async def test_every_page_is_well_formed_and_obeys_its_policy(path: str, is_kept: bool) -> None:
-    async with usual_site(past=None if is_kept else FakePast(NOW, is_kept=False)) as one:
+@pytest.mark.parametrize("is_active", [True, False])
+async def test_every_page_is_well_formed_and_obeys_its_policy(path: str, is_active: bool) -> None:
+    async with usual_site(past=None if is_active else FakePast(NOW, is_active=False)) as one:
         answer = await page(one, path)
     outline = Outline(answer.text)
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
@@ -301,7 +301,7 @@ async def test_a_monitor_tells_all_that_is_known_of_it() -> None:
 
 
 async def test_the_last_failures_tell_their_fields_and_what_was_answered() -> None:
-    async with usual_site(past=FakePast(NOW, is_kept=False)) as one:
+    async with usual_site(past=FakePast(NOW, is_active=False)) as one:
         text = (await page(one, "/m/bad")).text
     failures = text[text.index("Last failures") :]
     assert failures.count("<details") == 2
@@ -323,13 +323,13 @@ async def test_an_unknown_range_is_refused_with_the_known_ones() -> None:
 
 
 async def test_a_monitor_that_was_never_checked_says_when_it_will_be() -> None:
-    async with usual_site(past=FakePast(NOW, is_kept=False)) as one:
+    async with usual_site(past=FakePast(NOW, is_active=False)) as one:
         text = (await page(one, "/m/new")).text
     assert "It has not been checked yet" in text
 
 
 async def test_without_a_history_the_pages_say_so() -> None:
-    async with usual_site(past=FakePast(NOW, is_kept=False)) as one:
+    async with usual_site(past=FakePast(NOW, is_active=False)) as one:
         for path in ("/m/shop", "/incidents"):
             assert "The history is switched off" in (await page(one, path)).text
         assert "Switched off" in (await page(one, "/daemon")).text
@@ -448,7 +448,7 @@ async def test_what_is_open_comes_before_what_is_closed() -> None:
 
 
 async def test_an_open_incident_is_told_before_the_history_has_it() -> None:
-    async with usual_site(past=FakePast(NOW, is_kept=False)) as one:
+    async with usual_site(past=FakePast(NOW, is_active=False)) as one:
         text = (await page(one, "/incidents")).text
     assert "1 incident open" in text
     assert "<code>refused</code> connection refused (GET https://bad.example.org/)" in text
@@ -564,7 +564,7 @@ async def test_a_badge_that_has_not_changed_stays_one_for_pages_elsewhere() -> N
 
 
 async def test_an_uptime_badge_without_history_says_that_it_is_not_known() -> None:
-    async with usual_site(past=FakePast(NOW, is_kept=False)) as one:
+    async with usual_site(past=FakePast(NOW, is_active=False)) as one:
         assert "not known" in (await page(one, "/badge/shop.svg?kind=uptime")).text
 
 

@@ -85,7 +85,7 @@ def test_it_is_read_again_when_it_is_old_or_a_monitor_is_new() -> None:
 def test_a_history_that_is_off_is_not_asked() -> None:
     async def main() -> None:
         model = model_of("shop")
-        uptimes = Uptimes(past(is_kept=False), model)
+        uptimes = Uptimes(past(is_active=False), model)
         await uptimes.refresh()
         assert known(model) == {"shop": None}
         await uptimes.close()

@@ -3,18 +3,18 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitord.history.varint import pack, unpack
+from monitord.history.encoding import pack_integers, unpack_integers
 
 
 @given(st.lists(st.integers(0, 1 << 80)))
 def test_what_was_packed_comes_out(numbers: list[int]) -> None:
-    assert unpack(pack(numbers)) == numbers
+    assert unpack_integers(pack_integers(numbers)) == numbers
 
 
 @given(st.binary())
 def test_no_bytes_are_too_strange_to_read(data: bytes) -> None:
-    assert all(number >= 0 for number in unpack(data))
+    assert all(number >= 0 for number in unpack_integers(data))
 
 
 def test_small_numbers_take_a_byte() -> None:
-    assert [len(pack([number])) for number in (0, 127, 128, 16_383, 16_384)] == [1, 1, 2, 2, 3]
+    assert [len(pack_integers([number])) for number in (0, 127, 128, 16_383, 16_384)] == [1, 1, 2, 2, 3]

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from monitord.history.ages import LEAP_MS, PROOF_MS, Ages
 from monitord.history.database import open_for_writing
+from monitord.history.retention_clock import CLOCK_JUMP_MS, TRUST_AFTER_MS, RetentionClock
 from monitord.history.rollups import DAY_MS, HOUR_MS
 from monitord.history.store import Store
-from tests.history.test_retention import SETTINGS, count, keep_up, tell
+from tests.history.test_retention import SETTINGS, count, maintain, tell
 from tests.history.world import START_MS
 
 YEARS_MS = 9 * 366 * DAY_MS
@@ -23,19 +23,19 @@ def path(tmp_path: Path) -> Path:
     with closing(Store(path, SETTINGS, is_first=True)) as store:
         tell(store, START_MS)
         tell(store, START_MS + 1000, "b")
-        keep_up(store, START_MS + 2 * 60_000)
+        maintain(store, START_MS + 2 * 60_000)
     return path
 
 
-def ages_of(path: Path) -> Ages:
+def ages_of(path: Path) -> RetentionClock:
     with closing(open_for_writing(path)) as connection:
-        return Ages(connection, 0)
+        return RetentionClock(connection, 0)
 
 
 def test_a_start_years_ahead_deletes_nothing(path: Path) -> None:
     with closing(Store(path, SETTINGS, is_first=True)) as store:
         tell(store, START_MS + YEARS_MS, "c")
-        keep_up(store, START_MS + YEARS_MS)
+        maintain(store, START_MS + YEARS_MS)
         assert count(store, "results") == 3
 
 
@@ -44,7 +44,7 @@ def test_nor_does_a_second_start(path: Path) -> None:
     for start in range(3):
         with closing(Store(path, SETTINGS, is_first=True)) as store:
             tell(store, START_MS + YEARS_MS + start * 3_600_000, "c")
-            keep_up(store, START_MS + YEARS_MS + start * 3_600_000)
+            maintain(store, START_MS + YEARS_MS + start * 3_600_000)
             assert count(store, "results WHERE monitor < 3") == 2
 
 
@@ -52,9 +52,9 @@ def test_a_clock_that_leaps_while_it_runs_deletes_nothing_and_nothing_either_whe
     path: Path,
 ) -> None:
     with closing(Store(path, SETTINGS, is_first=True)) as store:
-        keep_up(store, START_MS + 3 * 60_000, 2)
-        keep_up(store, START_MS + YEARS_MS)
-        keep_up(store, START_MS + HOUR_MS)
+        maintain(store, START_MS + 3 * 60_000, 2)
+        maintain(store, START_MS + YEARS_MS)
+        maintain(store, START_MS + HOUR_MS)
         assert count(store, "results") == 2
 
 
@@ -62,10 +62,10 @@ def test_what_is_too_old_goes_once_the_clock_has_run_for_a_day(path: Path) -> No
     """As after a long stop, which looks the same."""
     with closing(Store(path, SETTINGS, is_first=True)) as store:
         for minutes in range(0, 26 * 60, 20):
-            keep_up(store, START_MS + 30 * DAY_MS + minutes * 60_000, 1)
+            maintain(store, START_MS + 30 * DAY_MS + minutes * 60_000, 1)
             if minutes < 23 * 60:
                 assert count(store, "rollups WHERE level = 86400") == 2
-        keep_up(store, START_MS + 30 * DAY_MS + 26 * HOUR_MS)
+        maintain(store, START_MS + 30 * DAY_MS + 26 * HOUR_MS)
         assert count(store, "rollups") == 0
 
 
@@ -76,7 +76,7 @@ def test_results_since_a_leap_are_not_kept_for_longer_than_others(path: Path) ->
         for _ in range(36):
             now_ms += 10 * 60_000
             tell(store, now_ms, "c")
-            keep_up(store, now_ms, 5)
+            maintain(store, now_ms, 5)
         new = store.connection.execute("SELECT at FROM results WHERE at > ?", (START_MS + DAY_MS,)).fetchall()
         assert 0 < len(new) <= 15
         assert min(at for (at,) in new) > now_ms - 2.5 * HOUR_MS
@@ -86,21 +86,21 @@ def test_results_since_a_leap_are_not_kept_for_longer_than_others(path: Path) ->
 def test_the_proof_goes_on_over_restarts() -> None:
     with closing(open_for_writing(Path(":memory:"))) as connection:
         wall_ms = START_MS + YEARS_MS
-        Ages(connection, START_MS).save(connection)
-        ages = Ages(connection, START_MS)
+        RetentionClock(connection, START_MS).save(connection)
+        ages = RetentionClock(connection, START_MS)
         for _ in range(2):
             for step in range(13):
                 ages.advance(wall_ms + step * HOUR_MS)
             wall_ms += 13 * HOUR_MS
             ages.save(connection)
-            ages = Ages(connection, START_MS)
+            ages = RetentionClock(connection, START_MS)
         assert ages.advance(wall_ms) == wall_ms
 
 
 @pytest.mark.parametrize("back_ms", [1, HOUR_MS, YEARS_MS])
 def test_a_leap_back_is_followed_at_once(back_ms: int) -> None:
     with closing(open_for_writing(Path(":memory:"))) as connection:
-        ages = Ages(connection, 0)
+        ages = RetentionClock(connection, 0)
         assert ages.advance(START_MS + YEARS_MS) == START_MS + YEARS_MS
         back = START_MS + YEARS_MS - back_ms
         assert ages.advance(back) == back
@@ -108,20 +108,20 @@ def test_a_leap_back_is_followed_at_once(back_ms: int) -> None:
 
 def test_ages_grow_while_a_leap_is_not_believed_yet() -> None:
     with closing(open_for_writing(Path(":memory:"))) as connection:
-        ages = Ages(connection, START_MS)
+        ages = RetentionClock(connection, START_MS)
         assert ages.advance(START_MS + YEARS_MS) == START_MS
         assert ages.advance(START_MS + YEARS_MS + 60_000) == START_MS + 60_000
         # Another leap says that this clock has proved nothing.
-        ages.advance(START_MS + YEARS_MS + PROOF_MS - 60_000)
-        ages.advance(START_MS + YEARS_MS + PROOF_MS)
-        assert ages.advance(START_MS + YEARS_MS + PROOF_MS + 60_000) < START_MS + PROOF_MS
+        ages.advance(START_MS + YEARS_MS + TRUST_AFTER_MS - 60_000)
+        ages.advance(START_MS + YEARS_MS + TRUST_AFTER_MS)
+        assert ages.advance(START_MS + YEARS_MS + TRUST_AFTER_MS + 60_000) < START_MS + TRUST_AFTER_MS
 
 
 def test_a_leap_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     with closing(open_for_writing(Path(":memory:"))) as connection:
-        ages = Ages(connection, START_MS)
-        ages.advance(START_MS + LEAP_MS)
+        ages = RetentionClock(connection, START_MS)
+        ages.advance(START_MS + CLOCK_JUMP_MS)
         assert caplog.messages == []
         for step in range(3):
             ages.advance(START_MS + 10 * DAY_MS + step * 1000)
@@ -133,7 +133,7 @@ def test_a_leap_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_database_without_such_a_time_begins_with_when_the_daemon_was_last_seen(path: Path) -> None:
     with closing(open_for_writing(path)) as connection:
         connection.execute("DELETE FROM meta WHERE key != 'seen'")
-        assert Ages(connection, START_MS).advance(START_MS + YEARS_MS) == START_MS
+        assert RetentionClock(connection, START_MS).advance(START_MS + YEARS_MS) == START_MS
     assert (
         ages_of(path).advance(START_MS + YEARS_MS) == START_MS + YEARS_MS
     )  # an empty one believes the clock

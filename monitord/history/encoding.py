@@ -1,0 +1,109 @@
+"""The integers that stand for enums and times in the database. A number never gets another meaning.
+
+Verdicts and states are few and old, so their numbers are fixed here. Reasons grow: they are interned by their name.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from monitord.model import State, Verdict
+
+VERDICTS = (Verdict.PASS, Verdict.WARN, Verdict.FAIL, Verdict.INCONCLUSIVE)
+STATES = (
+    State.PENDING,
+    State.UP,
+    State.DEGRADED,
+    State.DOWN,
+    State.UNREACHABLE,
+    State.UNKNOWN,
+    State.PAUSED,
+)
+VERDICT_CODES = {verdict: code for code, verdict in enumerate(VERDICTS)}
+STATE_CODES = {health: code for code, health in enumerate(STATES)}
+
+FAIL_CODE = VERDICT_CODES[Verdict.FAIL]
+
+PHASES = ("resolve", "connect", "tls", "processing", "transfer")
+"""In the order in which their times are kept."""
+
+_VERDICT_BITS = 0b11
+_STATE_SHIFT = 2
+_STATE_BITS = 0b111
+_HAS_RESPONSE = 1 << 5
+
+IN_MAINTENANCE = 1 << 4
+"""Beside the number of a state, in spans."""
+
+_LOW = 0x7F
+_MORE = 0x80
+
+MAX_TEXT_CHARACTERS = 1000
+"""Characters of a detail or comment; more is cut off."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
+
+
+def pack_outcome(verdict: int, state: int, *, has_response: bool) -> int:
+    return verdict | state << _STATE_SHIFT | (_HAS_RESPONSE if has_response else 0)
+
+
+def verdict_code_of(outcome: int) -> int:
+    return outcome & _VERDICT_BITS
+
+
+def has_response(outcome: int) -> bool:
+    return bool(outcome & _HAS_RESPONSE)
+
+
+def verdict_of(outcome: int) -> Verdict:
+    return VERDICTS[outcome & _VERDICT_BITS]
+
+
+def state_of(outcome: int) -> State:
+    return STATES[outcome >> _STATE_SHIFT & _STATE_BITS]
+
+
+def to_ms(at: datetime) -> int:
+    """Milliseconds since 1970, rounded down."""
+    return (at - _EPOCH) // _MS
+
+
+def from_ms(at_ms: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=at_ms)
+
+
+def storable_text(text: str | None) -> str | None:
+    """What SQLite takes: halves of surrogate pairs, which servers can send, are no text."""
+    if text is None:
+        return None
+    short = text[:MAX_TEXT_CHARACTERS]
+    return short if short.isascii() else short.encode("utf-8", "replace").decode()
+
+
+def pack_integers(numbers: Iterable[int]) -> bytes:
+    out = bytearray()
+    for number in numbers:
+        rest = number
+        while rest > _LOW:
+            out.append(rest & _LOW | _MORE)
+            rest >>= 7
+        out.append(rest)
+    return bytes(out)
+
+
+def unpack_integers(data: bytes) -> list[int]:
+    """The inverse. A number that is cut off at the end, which only damage brings about, is left out."""
+    numbers: list[int] = []
+    append = numbers.append
+    number = shift = 0
+    for byte in data:
+        if byte > _LOW:
+            number |= (byte & _LOW) << shift
+            shift += 7
+        elif shift:
+            append(number | byte << shift)
+            number = shift = 0
+        else:
+            append(byte)
+    return numbers
