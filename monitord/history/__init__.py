@@ -1,13 +1,13 @@
-"""What was: results, spans of health, incidents and the state that survives a restart, in SQLite behind one thread.
+"""The history: results, spans of states, incidents and the saved state, in SQLite, written by one thread.
 
     history = History(path, settings, clock)
-    saved = history.open()                   # states, own, open incidents: as they were when the last daemon ended
+    saved = history.open()                  # the saved state of the last run
     history.start()
-    history.add_result(name, result, state) # plain calls that never wait and never raise
-    await history.uptime(name, start, end)  # in a thread that only reads
+    history.add_result(name, result, state) # writes: plain calls that never wait and never raise
+    await history.uptime(name, start, end)  # queries: in a thread with a read-only connection
     await history.close(5.0)
 
-Storage can never delay or fail a check: what it does not take is dropped, the oldest first, counted and said once.
+Storage cannot delay or fail a check: rows that cannot be written are dropped, oldest first, and counted.
 """
 
 from monitord.history.history import History

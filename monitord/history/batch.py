@@ -1,9 +1,9 @@
-"""What waits to be written: filled by the event loop, then handed to the writer as a whole and not touched any more.
+"""Rows that are queued for writing. The event loop fills a batch and passes it to the writer, then never changes it.
 
-A batch becomes one transaction, and it is handed over between two turns of the loop, so that what one turn tells (a
-result, the change of health it makes, the incident, the state) is written together or not at all. It is bounded:
-where the storage does not keep up the oldest rows go first, because the newest are what people look for when it is
-back. What has a key (a state, an incident) is kept once, the latest.
+A batch is one transaction, and it is passed on between two iterations of the loop, so that the result of a check, its
+transition, incident and state are written together or not at all. It is bounded: if the storage is too slow, the oldest
+rows are dropped, because the newest are more useful after the problem. Of a state or an incident only the latest
+version is queued.
 """
 
 from collections import deque
@@ -16,10 +16,10 @@ from monitord.history.encoding import PHASES, STATE_CODES, VERDICT_CODES, pack_o
 from monitord.model import Incident, Observation, Reason, Result, State, Transition, Verdict
 
 MAX_RESULTS = 60_000
-"""A minute of 1,000 results a second, in some 20 MB."""
+"""A minute of 1,000 results per second, in about 20 MB."""
 
 MAX_CHANGES = 20_000
-"""Of each kind: changes of health, beginnings of spans, incidents."""
+"""Of each kind: transitions, starts of spans, incidents."""
 
 _ANSWERED = {Verdict.PASS, Verdict.WARN}
 _JUDGED = {Reason.CONDITION_FAILED, Reason.CONDITION_UNRESOLVED}
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class ResultRow(NamedTuple):
-    """`what`: see `codes.pack_outcome`. `duration_us` is the response time if `what` says that there was an answer."""
+    """`outcome`: see `encoding.pack_outcome`. `duration_us`: the response time, or the duration of the check."""
 
     monitor: str
     at_ms: int
@@ -42,6 +42,7 @@ class ResultRow(NamedTuple):
 
 
 def result_row(monitor: str, result: Result, state: State) -> ResultRow:
+    """The row of a result. It does not refer to the result, which can then be freed."""
     observation, verdict = result.observation, result.verdict
     has_response = verdict in _ANSWERED or (verdict is Verdict.FAIL and observation.reason in _JUDGED)
     phases_us = _phases_us(observation) if has_response else None
@@ -67,12 +68,12 @@ def _phases_us(observation: Observation) -> list[int] | None:
 
 
 def _microseconds(seconds: float) -> int:
-    # Not every type's numbers are ours to trust: "not a number" is no reason to lose a row.
+    # A plugin may report any number: NaN must not cost the row.
     return round(seconds * 1e6) if 0 < seconds < _LONGEST_S else 0
 
 
 class Record(NamedTuple):
-    """A whole result as JSON: one of the last, or of the last failures."""
+    """A result with all its fields as JSON: one of the last results or of the last failures."""
 
     monitor: str
     at_ms: int
@@ -81,7 +82,7 @@ class Record(NamedTuple):
 
 
 class SpanStart(NamedTuple):
-    """From `at_ms` on a monitor stands so; `state` None: it is not there any more."""
+    """A monitor is in `state` from `at_ms` on. `state` None: it has been removed, and no span starts."""
 
     monitor: str
     at_ms: int
@@ -90,21 +91,22 @@ class SpanStart(NamedTuple):
 
 
 class Tick(NamedTuple):
-    """The daemon runs until `at_ms`. With `from_ms` it does since then, and did not, or not by this clock, before.
+    """The daemon has been running until `at_ms`.
 
-    `wrong_since_ms`: the clock was ahead by `ahead_ms`, and what is dated from then on is wrong.
+    `resumed_ms`: it has been running only since then, after a pause or after the clock was set. `wrong_since_ms`: the
+    clock was ahead by `ahead_ms`, and times from that moment on are wrong.
     """
 
     at_ms: int
-    from_ms: int | None = None
+    resumed_ms: int | None = None
     wrong_since_ms: int | None = None
     ahead_ms: int = 0
 
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """`timeline` keeps its order. A state, or a value of our own, that is None is to be forgotten. `dropped`: rows that
-    found no room. `is_durable`: the disk has it when it counts as written, whatever happens to the machine then.
+    """`timeline` is in the order of events. A state of None is to be deleted. `dropped`: rows without room.
+    `is_durable`: the batch counts as written when it would survive a crash of the machine.
     """
 
     max_results: int = MAX_RESULTS
@@ -133,7 +135,7 @@ class Batch:
         )
 
     def clear(self) -> None:
-        """All of it is written."""
+        """Remove all rows: they have been written."""
         for kind in (
             self.results,
             self.records,
@@ -162,44 +164,46 @@ class Batch:
             self.dropped += 1
         self.incidents[incident.id] = incident
 
-    def add_span_start(self, stand: SpanStart) -> None:
-        self._append(self.timeline, stand, self.max_changes)
+    def add_span_start(self, start: SpanStart) -> None:
+        self._append(self.timeline, start, self.max_changes)
 
-    def add_tick(self, seen: Tick) -> None:
+    def add_tick(self, tick: Tick) -> None:
         last = self.timeline[-1] if self.timeline else None
-        if isinstance(last, Tick) and seen.from_ms is None:
-            self.timeline[-1] = last._replace(at_ms=seen.at_ms)
+        if isinstance(last, Tick) and tick.resumed_ms is None:
+            self.timeline[-1] = last._replace(at_ms=tick.at_ms)
         else:
-            self._append(self.timeline, seen, self.max_changes)
+            self._append(self.timeline, tick, self.max_changes)
 
     def redate(self, now: datetime, ahead: timedelta) -> None:
-        """Correct changes that a clock that was ahead has dated after now, as the store does for those it has."""
+        """Correct times after `now` in queued changes, which a clock that was ahead has caused. The store corrects the
+        written ones."""
 
         def corrected(moment: datetime) -> datetime:
             return moment - ahead if moment > now else moment
 
         self.transitions = deque(
-            replace(one, at=corrected(one.at), since=corrected(one.since)) for one in self.transitions
+            replace(transition, at=corrected(transition.at), since=corrected(transition.since))
+            for transition in self.transitions
         )
         self.incidents = {
-            name: replace(
-                one,
-                opened_at=corrected(one.opened_at),
-                closed_at=one.closed_at and corrected(one.closed_at),
-                acknowledged_at=one.acknowledged_at and corrected(one.acknowledged_at),
+            number: replace(
+                incident,
+                opened_at=corrected(incident.opened_at),
+                closed_at=incident.closed_at and corrected(incident.closed_at),
+                acknowledged_at=incident.acknowledged_at and corrected(incident.acknowledged_at),
             )
-            for name, one in self.incidents.items()
+            for number, incident in self.incidents.items()
         }
 
     def rename(self, old: str, new: str) -> None:
-        """Rows of this batch that bear the old name get the new one when they are written."""
+        """Rows of this batch with the old name get the new one when they are written."""
         self.renames = {key: new if name == old else name for key, name in self.renames.items()}
         self.renames[old] = new
         if old in self.states and new not in self.states:
             self.states[new] = self.states.pop(old)
 
-    def _append(self, rows: deque[T], row: T, most: int) -> None:
-        if len(rows) >= most:
+    def _append(self, rows: deque[T], row: T, max_rows: int) -> None:
+        if len(rows) >= max_rows:
             rows.popleft()
             self.dropped += 1
         rows.append(row)

@@ -24,8 +24,8 @@ T = TypeVar("T")
 _logged_at_s: dict[str, float] = {}
 
 
-def read_rows(rows: Iterable[tuple[Any, ...]], read: Callable[..., T], what: str) -> list[T]:
-    """Return `read(*row)` of every row that can be read. `what`: the rows in the plural, for the log."""
+def read_rows(rows: Iterable[tuple[Any, ...]], read: Callable[..., T], name: str) -> list[T]:
+    """Return `read(*row)` of every row that can be read. `name`: the rows in the plural, for the log."""
     found: list[T] = []
     unreadable = 0
     failure: Exception | None = None
@@ -35,13 +35,13 @@ def read_rows(rows: Iterable[tuple[Any, ...]], read: Callable[..., T], what: str
         except UNREADABLE as error:
             unreadable, failure = unreadable + 1, error
     if failure is not None:
-        log_unreadable(what, unreadable, failure)
+        log_unreadable(name, unreadable, failure)
     return found
 
 
-def log_unreadable(what: str, count: int, failure: Exception) -> None:
+def log_unreadable(name: str, count: int, failure: Exception) -> None:
     now_s = time.monotonic()
-    if now_s - _logged_at_s.get(what, -LOG_EVERY_S) < LOG_EVERY_S:
+    if now_s - _logged_at_s.get(name, -LOG_EVERY_S) < LOG_EVERY_S:
         return
-    _logged_at_s[what] = now_s
-    log.warning("history: %d %s cannot be read and are left out (the last one: %r)", count, what, failure)
+    _logged_at_s[name] = now_s
+    log.warning("history: %d %s cannot be read and are left out (last error: %r)", count, name, failure)

@@ -1,4 +1,4 @@
-"""The file: opening it for writing and for reading, telling damage from what passes, setting a damaged one aside."""
+"""The database file: opening it, telling damage from temporary errors, and renaming a damaged file."""
 
 import contextlib
 import logging
@@ -21,7 +21,7 @@ from monitord.history.schema import (
 log = logging.getLogger(__name__)
 
 BUSY_S = 1.0
-"""How long SQLite itself waits for a lock. The writer tries again afterwards, so that it is seen to move."""
+"""How long SQLite waits for a lock. The writer retries afterwards, so that its progress is visible."""
 
 CACHE_KIB = 1024
 """For the writer and each reader. The kernel caches the file as well: 4 MiB would save the writer a tenth
@@ -29,13 +29,13 @@ of its CPU time at 1,000 results a second. A reader drops its cache whenever the
 """
 
 LOG_LIMIT_BYTES = 32 << 20
-"""What the write-ahead log is cut back to when a burst is over."""
+"""The size to which the write-ahead log is truncated after a checkpoint."""
 
 CHECKPOINT_PAGES = 4000
-"""The pages that many monitors write to are the same ones again and again: 16 MB of log hold most of them once."""
+"""Monitors write to the same pages again and again: 16 MB of log contain most of them once."""
 
 MAX_SET_ASIDE = 2
-"""Older damaged files are removed, so that a bad disk is not filled with them."""
+"""Damaged files that are kept; older ones are deleted, so that a bad disk does not fill up."""
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
@@ -45,7 +45,7 @@ WAL_MAGIC = (0x377F0682, 0x377F0683)
 WAL_VERSION = 3007000
 
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_PASSING = {
+_TEMPORARY = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
     sqlite3.SQLITE_FULL,
@@ -62,27 +62,27 @@ _PRIMARY = 0xFF
 
 
 def is_damage(error: Exception) -> bool:
-    """The file is not, or no longer, a database of ours."""
+    """Whether the file is damaged or is not a database of monitord."""
     return isinstance(error, (DamageError, ForeignDatabaseError)) or _code(error) in _DAMAGE
 
 
-def is_passing(error: Exception) -> bool:
-    """A later try may succeed: no room, no right, a lock, a disk that fails."""
-    return _code(error) in _PASSING
+def is_temporary(error: Exception) -> bool:
+    """Whether a retry may succeed: disk full, no permission, a lock, a failing disk."""
+    return _code(error) in _TEMPORARY
 
 
 def _code(error: Exception) -> int:
-    # SQLite's extended codes say more and differ by version; the low byte is the kind (sqlite.org/rescode.html).
+    # The low byte of an extended code is its primary code (sqlite.org/rescode.html).
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     return int(code) & _PRIMARY
 
 
 def open_for_writing(path: Path) -> sqlite3.Connection:
-    """With the tables of this version. Raises sqlite3.Error, ForeignDatabaseError and NewerVersionError."""
+    """Open it and bring the tables up to date. Raises sqlite3.Error, ForeignDatabaseError and NewerVersionError."""
     connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     connection.text_factory = _decode
     try:
-        # Nothing is changed before it is known to be ours; auto_vacuum has to come before the first table.
+        # Nothing is changed in a foreign database; auto_vacuum must be set before the first table exists.
         if version_of(connection) == 0:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         check_version(connection)
@@ -100,24 +100,24 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
 
 
 READ_ONLY = ("mode=ro", "mode=ro&immutable=1")
-"""The second where nothing at all can be written beside the file: it reads no log (sqlite.org/wal.html#readonly)."""
+"""The second, if the directory is not writable: it does not read the write-ahead log (sqlite.org/wal.html#readonly)."""
 
 
 def has_no_log(path: Path) -> bool:
-    """Nothing is in the write-ahead log: the file itself is all there is."""
+    """Whether the write-ahead log is empty or missing."""
     log_file = path.with_name(path.name + "-wal")
     return not log_file.exists() or log_file.stat().st_size == 0
 
 
 def _decode(text: bytes) -> str:
-    # By default, one text that is not UTF-8 makes the whole query fail.
+    # The default text factory fails the query on text that is not UTF-8.
     return text.decode("utf-8", "replace")
 
 
-def open_for_reading(path: Path, how: str = READ_ONLY[0]) -> sqlite3.Connection:
-    """Raises sqlite3.Error, also where there is no such file."""
+def open_for_reading(path: Path, mode: str = READ_ONLY[0]) -> sqlite3.Connection:
+    """Raises sqlite3.Error, also if there is no such file."""
     connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?{how}",
+        f"{path.absolute().as_uri()}?{mode}",
         timeout=BUSY_S,
         isolation_level=None,
         uri=True,
@@ -130,7 +130,7 @@ def open_for_reading(path: Path, how: str = READ_ONLY[0]) -> sqlite3.Connection:
 
 
 def make_folder(folder: Path) -> None:
-    """Create it and the missing folders above, for our own user alone: the history names hosts and quotes answers."""
+    """Create it and its missing parents for this user only: the history contains host names and responses."""
     if folder.is_dir():
         return
     if not folder.parent.exists():
@@ -139,17 +139,16 @@ def make_folder(folder: Path) -> None:
 
 
 def protect(path: Path) -> None:
-    """Create the file for our own user alone, or take the rights of others from one that exists.
+    """Create the file for this user only, or remove the permissions of others from an existing one.
 
-    The log and its index get the mode of the database from SQLite.
+    SQLite gives the mode of the database to its log and index.
     """
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, FILE_MODE))
     except FileExistsError:
         for ending in ("", "-wal", "-shm"):
-            with contextlib.suppress(
-                OSError
-            ):  # of another user, on a file system without modes, or not there
+            # OSError: it belongs to another user, the file system has no modes, or it does not exist.
+            with contextlib.suppress(OSError):
                 companion = path.with_name(path.name + ending)
                 mode = stat.S_IMODE(companion.stat().st_mode)
                 if mode & stat.S_IRWXO:
@@ -158,7 +157,7 @@ def protect(path: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class FileIdentity:
-    """Which files are behind the path of an open database: SQLite goes on with them when they are removed."""
+    """The files of an open database. SQLite continues with them after they have been removed."""
 
     database: tuple[int, int] | None
     log: tuple[int, int] | None
@@ -177,10 +176,10 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def is_log_overwritten(path: Path) -> bool:
-    """Whether the write-ahead log is too short to hold a transaction, or does not begin as SQLite begins one.
+    """Whether the write-ahead log is too short for a transaction or has no valid header.
 
-    Only for a database that was written since it was opened: SQLite keeps an index of its log in memory, and does not
-    read this header again.
+    For a database that has been written since it was opened. SQLite has an index of its log in memory and
+    does not read the header again.
     """
     try:
         with _log_of(path).open("rb") as log_file:
@@ -212,8 +211,8 @@ def set_aside(path: Path, now: datetime) -> Path:
         companion = path.with_name(path.name + ending)
         if companion.exists():
             companion.rename(aside.with_name(aside.name + ending))
-    older = sorted(one for one in path.parent.glob(f"{path.name}.damaged-*Z") if one != aside)
-    for one in older[: max(0, len(older) + 1 - MAX_SET_ASIDE)]:
+    older = sorted(file for file in path.parent.glob(f"{path.name}.damaged-*Z") if file != aside)
+    for file in older[: max(0, len(older) + 1 - MAX_SET_ASIDE)]:
         for ending in ("-wal", "-shm", ""):
-            one.with_name(one.name + ending).unlink(missing_ok=True)
+            file.with_name(file.name + ending).unlink(missing_ok=True)
     return aside

@@ -1,6 +1,7 @@
-"""The integers that stand for enums and times in the database. A number never gets another meaning.
+"""How enums, times, lists of integers and texts are stored in columns.
 
-Verdicts and states are few and old, so their numbers are fixed here. Reasons grow: they are interned by their name.
+Verdicts and states have fixed numbers, which never change their meaning. New reasons are added in each version, so
+these are stored by name, in a table of their own.
 """
 
 from collections.abc import Iterable
@@ -24,7 +25,7 @@ STATE_CODES = {health: code for code, health in enumerate(STATES)}
 FAIL_CODE = VERDICT_CODES[Verdict.FAIL]
 
 PHASES = ("resolve", "connect", "tls", "processing", "transfer")
-"""In the order in which their times are kept."""
+"""In the order in which their times are stored."""
 
 _VERDICT_BITS = 0b11
 _STATE_SHIFT = 2
@@ -32,13 +33,13 @@ _STATE_BITS = 0b111
 _HAS_RESPONSE = 1 << 5
 
 IN_MAINTENANCE = 1 << 4
-"""Beside the number of a state, in spans."""
+"""A bit beside the number of a state, in spans."""
 
 _LOW = 0x7F
 _MORE = 0x80
 
 MAX_TEXT_CHARACTERS = 1000
-"""Characters of a detail or comment; more is cut off."""
+"""Of a detail or a comment; the rest is not stored."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
@@ -74,7 +75,7 @@ def from_ms(at_ms: int) -> datetime:
 
 
 def storable_text(text: str | None) -> str | None:
-    """What SQLite takes: halves of surrogate pairs, which servers can send, are no text."""
+    """Shorten the text and replace lone surrogates, which servers can send and SQLite rejects."""
     if text is None:
         return None
     short = text[:MAX_TEXT_CHARACTERS]
@@ -82,6 +83,7 @@ def storable_text(text: str | None) -> str | None:
 
 
 def pack_integers(numbers: Iterable[int]) -> bytes:
+    """Encode integers from 0 as LEB128: small ones take one byte."""
     out = bytearray()
     for number in numbers:
         rest = number
@@ -93,7 +95,7 @@ def pack_integers(numbers: Iterable[int]) -> bytes:
 
 
 def unpack_integers(data: bytes) -> list[int]:
-    """The inverse. A number that is cut off at the end, which only damage brings about, is left out."""
+    """Decode `pack_integers`. An incomplete number at the end (damage) is left out."""
     numbers: list[int] = []
     append = numbers.append
     number = shift = 0

@@ -1,8 +1,8 @@
-"""The history as the rest of the program sees it: writes that are plain calls, reads that are awaited.
+"""The interface of the history: writes are plain calls, reads are awaited.
 
-A write never waits and never raises: it adds to a batch, which a timer hands to the writer's thread four times a
-second, between two turns of the event loop. What one turn tells is therefore in one transaction. Without a path, or
-switched off, nothing is kept, and all of it works.
+A write never waits and never raises: it adds to a batch, which a timer passes to the thread of the writer four times a
+second, between two iterations of the event loop. All writes of one iteration are therefore in one transaction. Without
+a path, or if the history is disabled, nothing is stored and queries return nothing.
 """
 
 import asyncio
@@ -36,16 +36,16 @@ T = TypeVar("T")
 COMMIT_EVERY_S = 0.25
 
 GAP_MS = 30_000
-"""The daemon ticks every few seconds. With longer between two ticks it did not run, or the clock was set."""
+"""The daemon ticks every few seconds. After a longer gap it did not run, or the clock was set."""
 
-DOUBT_MS = 86_400_000
-"""A leap of the clock that it has not taken back for so long was right."""
+JUMP_DOUBTFUL_MS = 86_400_000
+"""A jump of the clock that has not been undone within this time was a correction."""
 
-EXPORTED_AT_ONCE = 1000
+EXPORT_PAGE_ROWS = 1000
 
 
 class History:
-    """`open`, then `start` on the running loop, then anything, then `close`."""
+    """Call `open`, then `start` on the running loop, and `close` at the end."""
 
     def __init__(self, path: Path | None, settings: HistorySettings, clock: Clock) -> None:
         self._settings = settings
@@ -64,20 +64,20 @@ class History:
         self._is_closed = False
         self._seen_ms: int | None = None
         self._ticked_s = 0.0
-        self._leaps: list[tuple[int, int]] = []  # of the wall clock: from where to where
+        self._jumps: list[tuple[int, int]] = []  # of the wall clock: before and after, in ms
         self._generation = 0
         self._waiting: list[asyncio.Future[bool]] = []
         self._writing: list[asyncio.Future[bool]] = []
-        self._standing: dict[str, tuple[State, bool]] = {}
+        self._states: dict[str, tuple[State, bool]] = {}
 
     def open(self) -> SavedState:
-        """Blocks for a moment. Never raises: what is wrong with the storage is logged and shown by `stats`."""
+        """Open the database and return the saved state. Blocks. Never raises: `stats` shows errors."""
         if self._writer is None:
             return SavedState()
         return self._writer.open()
 
     def start(self) -> None:
-        """On the running loop."""
+        """Start the writer, on the running loop."""
         if self._writer is None:
             return
         self._loop = asyncio.get_running_loop()
@@ -87,26 +87,26 @@ class History:
             self._schedule_batch()
 
     async def close(self, within_s: float) -> None:
-        """Write what waits and end the threads. What the storage does not take in time is lost, and that is said."""
+        """Write the queued rows and end the threads. Rows that are not written in time are lost, which is logged."""
         if self._is_closed:
             return
         self.tick(self._clock.now())
         self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
-        # Readers first: the last connection to close, if it can write, leaves the file in one piece.
+        # Readers first: the last connection, if it can write, merges the write-ahead log into the database.
         if self._reader is not None:
             await self._reader.close()
         if self._writer is not None:
-            waiting, self._batch = self._batch, Batch()
-            self._writer.put(waiting)
+            queued, self._batch = self._batch, Batch()
+            self._writer.put(queued)
             self._writer.end()
             loop = asyncio.get_running_loop()
             if not await loop.run_in_executor(None, self._writer.join, within_s):
                 log.error(
-                    "history was not written to its end within %s; at most %d rows are lost",
+                    "history: the queued rows could not be written within %s; up to %d rows are lost",
                     format_duration(within_s),
-                    self._handed_over + len(waiting),
+                    self._handed_over + len(queued),
                 )
 
     # Writes
@@ -114,7 +114,7 @@ class History:
     def add_result(
         self, monitor: str, result: Result, state: State, record: Mapping[str, Any] | None = None
     ) -> None:
-        """`state` is how the monitor stands after it. `record`: all of it as JSON, for `last`; do not change it."""
+        """`state`: of the monitor after it. `record`: the result with all fields, for `records`; not to be changed."""
         if self._writer is not None:
             row = result_row(monitor, result, state)
             self._batch.add_result(row)
@@ -130,95 +130,97 @@ class History:
             self._schedule_batch()
 
     def add_incident(self, incident: Incident) -> None:
-        """Opened, acknowledged or closed: the one of this id becomes this."""
+        """Add or replace the incident with this id."""
         if self._writer is not None:
             self._batch.add_incident(incident)
             self._schedule_batch()
 
     def record_state(self, monitor: str, state: State, *, in_maintenance: bool, at: datetime) -> None:
-        """From `at` on the monitor stands so. The same again is no news."""
-        if self._writer is not None and self._standing.get(monitor) != (state, in_maintenance):
-            self._standing[monitor] = (state, in_maintenance)
+        """Start a span with this state, unless the monitor is in this state already."""
+        if self._writer is not None and self._states.get(monitor) != (state, in_maintenance):
+            self._states[monitor] = (state, in_maintenance)
             self._batch.add_span_start(SpanStart(monitor, to_ms(at), state, in_maintenance))
             self._schedule_batch()
 
     def tick(self, at: datetime) -> None:
-        """The daemon runs: spans that are open reach until now. Call it every few seconds."""
+        """Extend the open spans until now. To be called every few seconds."""
         if self._writer is None:
             return
         at_ms, before_ms = to_ms(at), self._seen_ms
         passed_ms = self._passed_ms()
-        from_ms = wrong_since_ms = None
+        resumed_ms = wrong_since_ms = None
         ahead_ms = 0
         if before_ms is None:
-            self._leaps.append((0, at_ms))  # since the last run, as far as this one knows
+            self._jumps.append((0, at_ms))  # the clock may have jumped since the last run
         elif at_ms > before_ms + GAP_MS:
-            from_ms = at_ms
+            resumed_ms = at_ms
             if at_ms - before_ms > passed_ms + GAP_MS:
-                recent = [leap for leap in self._leaps if before_ms - leap[1] < DOUBT_MS]
-                self._leaps = [*recent, (before_ms, at_ms)]
+                recent = [jump for jump in self._jumps if before_ms - jump[1] < JUMP_DOUBTFUL_MS]
+                self._jumps = [*recent, (before_ms, at_ms)]
         elif at_ms < before_ms:
-            from_ms = at_ms
-            wrong_since_ms = self._undone_leap(at_ms, before_ms)
+            resumed_ms = at_ms
+            wrong_since_ms = self._undone_jump(at_ms, before_ms)
             ahead_ms = round(before_ms + passed_ms - at_ms)
             if wrong_since_ms is not None:
                 self._batch.redate(at, timedelta(milliseconds=ahead_ms))
-        self._batch.add_tick(Tick(at_ms, from_ms, wrong_since_ms, ahead_ms))
+        self._batch.add_tick(Tick(at_ms, resumed_ms, wrong_since_ms, ahead_ms))
         self._seen_ms = at_ms
         self._schedule_batch()
 
     def _passed_ms(self) -> float:
-        """Since the last call, by the clocks that nobody sets."""
+        """Return the time since the last call, by clocks that cannot be set."""
         ticked_s, self._ticked_s = self._ticked_s, self._clock.monotonic_s() + self._clock.suspended_s()
         return 1000 * (self._ticked_s - ticked_s)
 
-    def _undone_leap(self, at_ms: int, before_ms: int) -> int | None:
-        """Where the clock went when it leapt ahead of what it says now; None: it did not, or too long ago."""
+    def _undone_jump(self, at_ms: int, before_ms: int) -> int | None:
+        """Return the time after the jump ahead that the clock has undone; None if there was none recently."""
         found = [
-            leap for leap in self._leaps if leap[0] <= at_ms < leap[1] and before_ms - leap[1] < DOUBT_MS
+            jump
+            for jump in self._jumps
+            if jump[0] <= at_ms < jump[1] and before_ms - jump[1] < JUMP_DOUBTFUL_MS
         ]
         if not found:
             return None
-        self._leaps = [leap for leap in self._leaps if leap[1] < found[0][1]]
+        self._jumps = [jump for jump in self._jumps if jump[1] < found[0][1]]
         return found[0][1]
 
     def save_state(self, monitor: str, state: Mapping[str, Any]) -> None:
-        """JSON; the latest wins. It is encoded later, in the writer's thread: do not change it any more."""
+        """Save the JSON state of a monitor. The writer encodes it later, so it must not be changed."""
         if self._writer is not None:
             self._batch.states[monitor] = state
             self._schedule_batch()
 
     def save_daemon_state(self, key: str, state: Mapping[str, Any] | None) -> None:
-        """As `save_state`, for what is the daemon's own; None: forget it."""
+        """Save a JSON state of the daemon, or delete it (None)."""
         if self._writer is not None:
             self._batch.daemon_states[key] = state
             self._schedule_batch()
 
     def rename(self, old: str, new: str) -> None:
-        """What is kept of `old` is `new`'s from now on, unless `new` has a past of its own or there is no `old`."""
-        if old in self._standing and new not in self._standing:
-            self._standing[new] = self._standing.pop(old)
+        """Give the history of `old` to `new`, unless `new` has a history already."""
+        if old in self._states and new not in self._states:
+            self._states[new] = self._states.pop(old)
         if self._writer is not None:
             self._batch.rename(old, new)
             self._schedule_batch()
 
     def end_span(self, monitor: str, at: datetime) -> None:
-        """Nobody looks at it any more: its span ends. All that is known of it stays."""
-        if self._writer is not None and self._standing.pop(monitor, None) is not None:
+        """End the span of a monitor that is no longer checked. Its history stays."""
+        if self._writer is not None and self._states.pop(monitor, None) is not None:
             self._batch.add_span_start(SpanStart(monitor, to_ms(at), None, False))
             self._schedule_batch()
 
     def remove(self, monitor: str) -> None:
-        """It is not there any more: its state goes and its span ends. Results stay until retention takes them."""
+        """Delete the state of a removed monitor and end its span. Its results stay until they expire."""
         if self._writer is not None:
             self._batch.states[monitor] = None
             self.end_span(monitor, self._clock.now())
             self._schedule_batch()
 
     async def wait_until_stored(self, within_s: float, *, durable: bool = False) -> bool:
-        """Wait until all that was told by now is stored, or for so long. False: it is not.
+        """Wait until all previous writes are stored. False: they are not, or not in time.
 
-        True at once where nothing is to be kept. `durable`: it outlives a crash of the machine as well.
+        True at once if the history is disabled. `durable`: they would survive a crash of the machine.
         """
         if self._writer is None:
             return True
@@ -236,14 +238,14 @@ class History:
         done, _ = await asyncio.wait([waiting], timeout=within_s)
         return bool(done) and waiting.result()
 
-    # Handing over
+    # Passing batches to the writer
 
     def _schedule_batch(self) -> None:
         if self._timer is None and self._loop is not None and not self._is_closed:
             self._timer = self._loop.call_later(COMMIT_EVERY_S, self._hand_over)
         if self._batch.dropped and not self._has_logged_drop:
             self._has_logged_drop = True
-            log.error("history cannot keep up with what is to be written: the oldest rows are dropped")
+            log.error("history: the storage is too slow, and the oldest queued rows are dropped")
 
     def _hand_over(self) -> None:
         self._timer = None
@@ -263,9 +265,9 @@ class History:
             self._resolve_waiting()
 
     def _on_batch_done(self) -> None:
-        """Called in the writer's thread."""
+        """Called in the thread of the writer."""
         if self._loop is not None:
-            # The loop may have ended while the storage hung.
+            # RuntimeError: the loop ended while the storage did not respond.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._after_batch)
 
@@ -275,7 +277,7 @@ class History:
         if self._generation != self._progress_generation:
             self._generation = self._progress_generation
             now_ms = to_ms(self._clock.now())
-            for monitor, (state, in_maintenance) in self._standing.items():
+            for monitor, (state, in_maintenance) in self._states.items():
                 self._batch.add_span_start(SpanStart(monitor, now_ms, state, in_maintenance))
             self._schedule_batch()
         if self._is_batch_due:
@@ -283,9 +285,9 @@ class History:
 
     def _resolve_waiting(self) -> None:
         is_stored = self._writer is not None and self._writer.progress.is_last_stored
-        for waiting in self._writing:
-            if not waiting.done():
-                waiting.set_result(is_stored)
+        for future in self._writing:
+            if not future.done():
+                future.set_result(is_stored)
         self._writing = []
 
     @property
@@ -297,63 +299,63 @@ class History:
     async def results(
         self, monitor: str, *, limit: int = 20, before: datetime | None = None, failed: bool = False
     ) -> list[StoredResult]:
-        """The newest first, without those of a clock that was ahead unless `before` asks for them.
+        """The newest first. Results with a time in the future (a clock that was ahead) are only found with `before`.
 
-        Like all reads it raises HistoryError when the storage cannot be read.
+        Raises HistoryError if the database cannot be read, as all reads do.
         """
         before_ms = to_ms(self._clock.now()) + CLOCK_JUMP_MS if before is None else to_ms(before)
-        return await self._ask(
+        return await self._query(
             lambda connection: queries.results(connection, monitor, limit, before_ms, failed=failed), []
         )
 
     async def records(
         self, monitor: str, *, failed: bool = False, limit: int = 20
     ) -> list[Mapping[str, Any]]:
-        """The records of the last results, or of the last failures, the newest first; at most MAX_RECORDS."""
+        """The last results or failures with all their fields, the newest first; at most MAX_RECORDS."""
         now_ms = to_ms(self._clock.now())
-        return await self._ask(
+        return await self._query(
             lambda connection: queries.records(connection, monitor, limit, now_ms, is_failure=failed), []
         )
 
     async def buckets(
         self, monitor: str, start: datetime, end: datetime, step_s: float | None = None
     ) -> list[Bucket]:
-        """All of the range in order. Steps are of whole minutes, hours or days, longer than asked for where need be."""
+        """All buckets of the period, in order. A step is a number of minutes, hours or days, at least `step_s`."""
         start_ms, end_ms = to_ms(start), to_ms(end)
         if end_ms <= start_ms:
             return []
         level_s, chosen_s = queries.choose_step(
             start_ms, end_ms, step_s, to_ms(self._clock.now()), self._horizons
         )
-        return await self._ask(
+        return await self._query(
             lambda connection: queries.buckets(connection, monitor, start_ms, end_ms, level_s, chosen_s), []
         )
 
     async def summary(self, monitor: str, start: datetime, end: datetime) -> Bucket | None:
-        """All of a range in one, for its percentiles; it begins and ends on whole minutes, hours or days."""
+        """One bucket for the period, for its percentiles. It starts and ends on a full minute, hour or day."""
         start_ms, end_ms, now_ms = to_ms(start), to_ms(end), to_ms(self._clock.now())
         if end_ms <= start_ms:
             return None
         level_s = queries.choose_level(start_ms, end_ms, now_ms, self._horizons)
         step_s = -(-end_ms // (level_s * 1000)) * level_s - start_ms // (level_s * 1000) * level_s
-        return await self._ask(
-            lambda connection: queries.whole(connection, monitor, start_ms, step_s, level_s), None
+        return await self._query(
+            lambda connection: queries.total(connection, monitor, start_ms, step_s, level_s), None
         )
 
     async def uptime(self, monitor: str, start: datetime, end: datetime) -> Uptime:
-        """By time, exact to the last tick."""
+        """The uptime, up to the last tick."""
         start_ms, end_ms = to_ms(start), to_ms(end)
-        return await self._ask(
+        return await self._query(
             lambda connection: queries.uptime(connection, monitor, start_ms, end_ms), Uptime({})
         )
 
     async def uptimes(
         self, monitors: Sequence[str], windows: Sequence[tuple[datetime, datetime]]
     ) -> dict[str, tuple[Uptime, ...]]:
-        """Of each monitor in each window."""
+        """The uptime of each monitor in each window."""
         ranges = [(to_ms(start), to_ms(end)) for start, end in windows]
-        nothing = {name: tuple(Uptime({}) for _ in ranges) for name in monitors}
-        return await self._ask(lambda connection: queries.uptimes(connection, monitors, ranges), nothing)
+        default = {name: tuple(Uptime({}) for _ in ranges) for name in monitors}
+        return await self._query(lambda connection: queries.uptimes(connection, monitors, ranges), default)
 
     async def incidents(
         self,
@@ -363,67 +365,67 @@ class History:
         limit: int = 50,
         before: datetime | None = None,
     ) -> list[Incident]:
-        """The newest first; `before` is about when they opened."""
+        """The newest first. `before` refers to the time when they opened."""
         before_ms = None if before is None else to_ms(before)
-        return await self._ask(
+        return await self._query(
             lambda connection: queries.incidents(connection, monitor, limit, before_ms, is_open=is_open), []
         )
 
     async def transitions(
         self, monitor: str, *, limit: int = 50, before: datetime | None = None
     ) -> list[Transition]:
-        """Changes of health, the newest first."""
+        """The newest first."""
         before_ms = None if before is None else to_ms(before)
-        return await self._ask(
+        return await self._query(
             lambda connection: queries.transitions(connection, monitor, limit, before_ms), []
         )
 
     async def days(self, monitor: str, count: int = 90) -> list[Day]:
-        """UTC days, the oldest first, today the last."""
+        """UTC days, the oldest first, including today."""
         now_ms = to_ms(self._clock.now())
-        return await self._ask(lambda connection: queries.days(connection, monitor, count, now_ms), [])
+        return await self._query(lambda connection: queries.days(connection, monitor, count, now_ms), [])
 
     async def export(self, monitor: str) -> AsyncIterator[StoredResult]:
-        """All results that are kept, the oldest first, read a thousand at a time."""
+        """All stored results, the oldest first, read in pages."""
         after_ms = -1
         while True:
-            rows: list[StoredResult] = await self._ask(_page_of_results(monitor, after_ms), [])
+            rows: list[StoredResult] = await self._query(_page_of_results(monitor, after_ms), [])
             for row in rows:
                 yield row
-            if len(rows) < EXPORTED_AT_ONCE:
+            if len(rows) < EXPORT_PAGE_ROWS:
                 return
             after_ms = to_ms(rows[-1].at)
 
     async def export_buckets(self, monitor: str, step_s: int = 3600) -> AsyncIterator[Bucket]:
-        """All minutes, hours or days (`step_s`: 60, 3600, 86400) with results, the oldest first."""
+        """All minutes, hours or days (`step_s`: 60, 3600 or 86400) with results, the oldest first."""
         now_ms = to_ms(self._clock.now())
         step_ms = step_s * 1000
-        start_ms = await self._ask(
+        start_ms = await self._query(
             lambda connection: queries.first_rollup(connection, monitor, step_s), now_ms
         )
         while start_ms <= now_ms:
-            end_ms = start_ms + EXPORTED_AT_ONCE * step_ms
+            end_ms = start_ms + EXPORT_PAGE_ROWS * step_ms
             page = _page_of_buckets(monitor, start_ms, min(end_ms, now_ms + 1), step_s)
-            found: list[Bucket] = await self._ask(page, [])
+            found: list[Bucket] = await self._query(page, [])
             for bucket in found:
                 if any(bucket.counts.values()):
                     yield bucket
             start_ms = end_ms
 
-    async def _ask(self, question: Callable[[Connection], T], nothing: T) -> T:
+    async def _query(self, query: Callable[[Connection], T], default: T) -> T:
         if self._reader is None or self._writer is None or self._writer.progress.is_off:
-            return nothing
-        return await self._reader.ask(question)
+            return default
+        return await self._reader.query(query)
 
     @property
     def _horizons(self) -> Horizons:
         return Horizons(self._settings.minutes_s, self._settings.hours_s)
 
-    # How it stands
+    # Status
 
     @property
     def is_active(self) -> bool:
-        """Whether anything is: there is a place for it, it is not switched off, and the storage was not given up."""
+        """Whether it stores anything: there is a path, it is enabled, and the database is not of a newer version."""
         return self._writer is not None and not self._writer.progress.is_off
 
     def stats(self) -> HistoryStats:
@@ -446,17 +448,17 @@ class History:
         )
 
     def standstill(self) -> str | None:
-        """What stands still, for the watchdog: the thread has work and has not moved. A disk that fails is none."""
+        """For the watchdog: the thread has work and makes no progress. A failing disk is not a standstill."""
         if self._writer is None or not self._handed_over:
             return None
         for_s = time.monotonic() - self._writer.progress.progress_at_s
         if for_s < STANDSTILL_S:
             return None
-        return f"the history's writer has not moved for {format_duration(round(for_s))}"
+        return f"the writer of the history has made no progress for {format_duration(round(for_s))}"
 
 
 def _page_of_results(monitor: str, after_ms: int) -> Callable[[Connection], list[StoredResult]]:
-    return lambda connection: queries.results_after(connection, monitor, after_ms, EXPORTED_AT_ONCE)
+    return lambda connection: queries.results_after(connection, monitor, after_ms, EXPORT_PAGE_ROWS)
 
 
 def _page_of_buckets(

@@ -1,7 +1,6 @@
-"""The questions that pages and commands ask, as functions over a connection that only reads.
+"""Queries of the API, pages and commands: functions over a read-only connection.
 
-Each is asked in one transaction, so that rollups and the results behind them belong together. Times are in
-milliseconds; what comes back is for people.
+Each runs in one transaction, so that rollups and later results are consistent. Arguments are in milliseconds.
 """
 
 import json
@@ -32,13 +31,13 @@ from monitord.history.values import Bucket, Day, StoredResult, Uptime, bucket_of
 from monitord.model import Incident, Reason, State, Transition
 
 MAX_POINTS = 300
-"""Of a chart for which nobody names a step."""
+"""Of a chart without a requested step."""
 
 MAX_BUCKETS = 1500
-"""A day of minutes. A step that would give more is made longer."""
+"""A day of minutes. A step that would return more is increased."""
 
 MAX_ROWS = 1000
-"""Results, incidents or transitions in one answer."""
+"""Results, incidents or transitions in one response."""
 
 MAX_DAYS = 1000
 
@@ -53,7 +52,7 @@ INCIDENT_COLUMNS = """
 
 @dataclass(frozen=True, slots=True)
 class Horizons:
-    """How far back each level goes, in seconds: minutes, hours, days."""
+    """How far back minutes and hours go. Days go back as far as anything."""
 
     minutes_s: float
     hours_s: float
@@ -74,7 +73,7 @@ def results(
 def records(
     connection: sqlite3.Connection, monitor: str, limit: int, now_ms: int, *, is_failure: bool
 ) -> list[Mapping[str, Any]]:
-    """The newest first; what a clock that was ahead has dated comes last."""
+    """The newest first; those with a time in the future, of a clock that was ahead, come last."""
     rows = connection.execute(
         """
         SELECT body FROM records
@@ -124,7 +123,7 @@ def _stored_result(
 def choose_step(
     start_ms: int, end_ms: int, step_s: float | None, now_ms: int, horizons: Horizons
 ) -> tuple[int, int]:
-    """The level to read and the step to show, in seconds: as asked for, as far as that is kept and not too much."""
+    """Return the level to read and the step, in seconds: the requested step, or the next that is available."""
     span_s = max(1, (end_ms - start_ms) / 1000)
     age_s = (now_ms - start_ms) / 1000
     least_s = span_s / (MAX_POINTS if step_s is None else MAX_BUCKETS)
@@ -136,15 +135,15 @@ def choose_step(
     else:
         finest_s = 60
     for level_s in reversed(LEVELS_S):
-        # The coarsest that the step is a multiple of; of a step that nobody named, as many as are needed.
+        # The coarsest level of which the requested step is a multiple; without one, the coarsest that is fine enough.
         if level_s <= finest_s or (level_s <= least_s and (step_s is None or least_s % level_s == 0)):
             unit_s = max(level_s, finest_s)
             return unit_s, max(1, -int(-least_s // unit_s)) * unit_s
-    raise AssertionError("the finest level fits always")
+    raise AssertionError("the finest level always matches")
 
 
 def choose_level(start_ms: int, end_ms: int, now_ms: int, horizons: Horizons) -> int:
-    """For a range as a whole: fine enough for its ends, and few enough rows to add up."""
+    """Return the level for the summary of a period: fine enough for its ends, with few enough rows."""
     age_s, span_s = (now_ms - start_ms) / 1000, (end_ms - start_ms) / 1000
     if age_s <= horizons.minutes_s + 60 and span_s <= MAX_BUCKETS * 60:
         return 60
@@ -156,15 +155,15 @@ def choose_level(start_ms: int, end_ms: int, now_ms: int, horizons: Horizons) ->
 def buckets(
     connection: sqlite3.Connection, monitor: str, start_ms: int, end_ms: int, level_s: int, step_s: int
 ) -> list[Bucket]:
-    """All of the range, also those without results; the first and last as a whole."""
+    """All buckets of the period, also those without results. The first and last are complete."""
     step_ms = step_s * 1000
     return _buckets(
         connection, monitor, start_ms - start_ms % step_ms, end_ms + -end_ms % step_ms, level_s, step_s
     )
 
 
-def whole(connection: sqlite3.Connection, monitor: str, start_ms: int, span_s: int, level_s: int) -> Bucket:
-    """`span_s` as one, from where `start_ms` is rounded down to the level."""
+def total(connection: sqlite3.Connection, monitor: str, start_ms: int, span_s: int, level_s: int) -> Bucket:
+    """One bucket of `span_s`, from `start_ms` rounded down to the level."""
     first_ms = start_ms - start_ms % (level_s * 1000)
     (bucket,) = _buckets(connection, monitor, first_ms, first_ms + span_s * 1000, level_s, span_s)
     return bucket
@@ -173,7 +172,7 @@ def whole(connection: sqlite3.Connection, monitor: str, start_ms: int, span_s: i
 def _buckets(
     connection: sqlite3.Connection, monitor: str, first_ms: int, end_ms: int, level_s: int, step_s: int
 ) -> list[Bucket]:
-    """From `first_ms` on in whole steps, each of them of whole rows of the level."""
+    """Buckets from `first_ms` on. A step is a multiple of the level."""
     step_ms = step_s * 1000
     summaries = {at: Summary() for at in range(first_ms, end_ms, step_ms)}
     uptimes: dict[int, dict[int, float]] = {at: {} for at in summaries}
@@ -213,7 +212,7 @@ def _add_spans(
     step_ms: int,
     seconds: dict[int, dict[int, float]],
 ) -> None:
-    """The spans of the range over its steps, which are the keys of `seconds`."""
+    """Add the spans of the period to `seconds`, whose keys are the starts of the steps."""
     first_ms = next(iter(seconds))
     seen_ms = spans.read_seen(connection)
     for begins_ms, ends_ms, state in spans.between(connection, number, first_ms, end_ms, seen_ms):
@@ -249,17 +248,17 @@ def uptimes(
 
 
 def _uptime(seconds: Iterable[tuple[Any, float]]) -> Uptime:
-    by_health: dict[State, float] = {}
+    by_state: dict[State, float] = {}
     maintenance_s = 0.0
     for state, spent_s in seconds:
-        if not isinstance(state, int):  # damaged
+        if not isinstance(state, int):  # a damaged row
             continue
         if state & IN_MAINTENANCE:
             maintenance_s += spent_s
         else:
-            health = STATES[state] if 0 <= state < len(STATES) else State.UNKNOWN
-            by_health[health] = by_health.get(health, 0.0) + spent_s
-    return Uptime(by_health, maintenance_s)
+            known_state = STATES[state] if 0 <= state < len(STATES) else State.UNKNOWN
+            by_state[known_state] = by_state.get(known_state, 0.0) + spent_s
+    return Uptime(by_state, maintenance_s)
 
 
 def incidents(
@@ -296,10 +295,10 @@ def incident_of(
     acknowledged: int | None,
     comment: str | None,
 ) -> Incident:
-    """From INCIDENT_COLUMNS. Raises TypeError, ValueError or OverflowError for what this program does not write."""
+    """From INCIDENT_COLUMNS. Raises TypeError, ValueError or OverflowError if the row is damaged."""
     texts = (number, monitor, detail, acknowledged_by or "", comment or "")
     if not all(isinstance(text, str) for text in texts):
-        raise TypeError("a column of text holds something else")
+        raise TypeError("a column of text contains another type")
     return Incident(
         id=number,
         monitor=monitor,
@@ -362,13 +361,13 @@ def days(connection: sqlite3.Connection, monitor: str, count: int, now_ms: int) 
 
 
 def _monitor_row(connection: sqlite3.Connection, monitor: str) -> tuple[int, int] | None:
-    """Its number, and since when its results are in no rollup."""
+    """Return the number of the monitor and `rolled_up_until`."""
     row = connection.execute("SELECT id, rolled_up_until FROM monitors WHERE name = ?", (monitor,)).fetchone()
     return None if row is None else (row[0], row[1])
 
 
 def first_rollup(connection: sqlite3.Connection, monitor: str, level_s: int) -> int:
-    """Where the oldest row of a level begins, or the results that are in none yet; far ahead for nothing."""
+    """Return the start of the oldest rollup of a level or of the oldest later result, or FAR_FUTURE_MS."""
     known = _monitor_row(connection, monitor)
     if known is None:
         return FAR_FUTURE_MS

@@ -1,4 +1,4 @@
-"""Reading beside the writer: connections that can only read, in threads of their own, with an end to each question."""
+"""Queries beside the writer: read-only connections in threads of their own, with a time limit for each query."""
 
 import asyncio
 import contextlib
@@ -12,18 +12,21 @@ from typing import TypeVar
 
 from monitord.errors import HistoryError
 from monitord.history.damage import UNREADABLE
-from monitord.history.database import is_passing, open_for_reading
+from monitord.history.database import is_temporary, open_for_reading
 
 MAX_THREADS = 2
 MAX_READ_S = 2.0
 INSTRUCTIONS_BETWEEN_DEADLINE_CHECKS = 10_000
-"""Of SQLite's machine: about a millisecond."""
+"""Of SQLite's virtual machine: about a millisecond."""
 
 T = TypeVar("T")
 
 
 class Reader:
-    """`ask` runs a question in a thread. `generation` tells when the file behind the path is another one."""
+    """`query` runs a query in a thread. `generation` changes when the path refers to another file.
+
+    `suspect` is called when a result may be due to damage.
+    """
 
     def __init__(self, path: Path, generation: Callable[[], int], suspect: Callable[[], None]) -> None:
         self._path = path
@@ -34,14 +37,14 @@ class Reader:
         self._opened: set[sqlite3.Connection] = set()
         self._is_closed = False
 
-    async def ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
-        """Raises HistoryError when it cannot be answered now or takes too long."""
+    async def query(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Raises HistoryError if the database cannot be read, or if the query takes too long."""
         if self._is_closed:
             raise HistoryError("the history is closed")
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._answer, question)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._run, query)
 
     async def close(self) -> None:
-        """Questions that run are broken off."""
+        """Interrupt running queries and close the connections."""
         self._is_closed = True
         await asyncio.get_running_loop().run_in_executor(None, self._shut)
 
@@ -51,7 +54,7 @@ class Reader:
             connection.close()
         self._opened.clear()
 
-    def _answer(self, question: Callable[[sqlite3.Connection], T]) -> T:
+    def _run(self, query: Callable[[sqlite3.Connection], T]) -> T:
         deadline = time.monotonic() + MAX_READ_S
         try:
             connection = self._connection()
@@ -60,22 +63,22 @@ class Reader:
             )
             connection.execute("BEGIN")
             try:
-                return question(connection)
+                return query(connection)
             finally:
                 with contextlib.suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
         except sqlite3.Error as error:
-            # Also where a table is missing, or a page holds that of another: the writer looks closer.
-            if not is_passing(error):
+            # Possibly a missing table or a damaged page: the writer checks that.
+            if not is_temporary(error):
                 self._suspect()
             self._drop()
             if time.monotonic() > deadline:
                 raise HistoryError(
-                    "the history took too long to answer", hint="ask for less at once"
+                    "the query of the history took too long", hint="request a shorter period or fewer results"
                 ) from error
             raise HistoryError(f"the history cannot be read: {error}") from error
         except UNREADABLE as error:
-            # Only damage can have written such a row; whether it has, the writer finds out.
+            # Only damage can cause such a row: the writer checks that.
             self._suspect()
             raise HistoryError(f"the history cannot be read: {error}") from error
 

@@ -1,9 +1,9 @@
-"""What is too old goes, and what is too much: a little at a time, a few monitors after each other.
+"""Retention: old rows are deleted, a few monitors at a time.
 
-Age bounds come from the settings, and ages are counted by a clock that has proved itself (`ages`). Where the database
-outgrows `max_size` the bounds are drawn in, the finest first: single results down to an hour, then minutes, hours and
-days; they widen again when there is room. A result stays until it is in the rollups, which are made of it. Steps
-are small deletes, so that none holds up a commit for long.
+The settings give a retention for each kind of row; ages are measured by the `retention_clock`. While the database
+exceeds `max_size`, the retention of the finest kind is shortened, then that of the next: results down to an hour, then
+minutes, hours and days. It is lengthened again when there is space. A result is not deleted before it is in a rollup.
+Each step deletes a limited number of rows, so that it does not delay a commit.
 """
 
 import logging
@@ -18,19 +18,19 @@ log = logging.getLogger(__name__)
 
 STEP_EVERY_MS = 1000
 CYCLE_STEPS = 300
-"""Each monitor is looked at once in five minutes; every twenty seconds while there is too much."""
+"""Each monitor is processed once in five minutes, and every twenty seconds while the database is too large."""
 HURRIED_CYCLE_STEPS = 20
 
 MAX_ROWS = 2000
-"""Deleted of one monitor and kind in one step."""
+"""Rows of one monitor and kind that one step deletes."""
 
 MAX_PAGES = 500
-"""Given back to the file system in one step."""
+"""Pages that one step returns to the file system."""
 
 SHORTEN_FACTOR = 0.85
 LENGTHEN_FACTOR = 1.1
 LENGTHEN_BELOW_RATIO = 0.85
-"""Share of `max_size` below which bounds widen again."""
+"""The ratio of the size to `max_size` below which retention is lengthened again."""
 
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
@@ -40,10 +40,10 @@ _LEVELS = (60, 3600, 86_400)
 
 
 class Retention:
-    """Owned by the writer's thread. `step` belongs in a transaction."""
+    """Owned by the thread of the writer. `step` is to be called in a transaction."""
 
-    def __init__(self, settings: HistorySettings, ages: RetentionClock) -> None:
-        self._ages = ages
+    def __init__(self, settings: HistorySettings, clock: RetentionClock) -> None:
+        self._clock = clock
         self._max_bytes = settings.max_size_bytes
         self._configured_ms = {
             RESULTS: round(settings.results_s * 1000),
@@ -52,7 +52,7 @@ class Retention:
             86_400: round(settings.days_s * 1000),
         }
         self._retention_ms = dict(self._configured_ms)
-        self._floor_ms = {RESULTS: _HOUR_MS, 60: _HOUR_MS, 3600: _DAY_MS, 86_400: 7 * _DAY_MS}
+        self._minimum_ms = {RESULTS: _HOUR_MS, 60: _HOUR_MS, 3600: _DAY_MS, 86_400: 7 * _DAY_MS}
         self._cycle: list[int] = []
         self._per_step = 1
         self._stepped_ms: int | None = None
@@ -62,66 +62,66 @@ class Retention:
         return self._stepped_ms is None or abs(now_ms - self._stepped_ms) >= STEP_EVERY_MS
 
     def step(self, connection: sqlite3.Connection, now_ms: int) -> list[int]:
-        """The next monitors. Returns those of which nothing is left."""
+        """Delete old rows of the next monitors. Returns the monitors without any rows."""
         self._stepped_ms = now_ms
-        aged_ms = self._ages.advance(now_ms)
+        aged_ms = self._clock.advance(now_ms)
         if not self._cycle:
             self._begin_cycle(connection)
-            self._ages.save(connection)
+            self._clock.save(connection)
         gone = []
         for _ in range(min(self._per_step, len(self._cycle))):
             monitor = self._cycle.pop()
             self._delete_expired(connection, monitor, aged_ms)
             if aged_ms < now_ms:
-                # Results since the leap are the bulk of what is written; among them the clock can be trusted.
+                # Results after the jump of the clock are most of the rows; their ages relative to each other are right.
                 self._delete_expired_results(connection, monitor, aged_ms, now_ms)
             if _is_empty(connection, monitor):
                 gone.append(monitor)
         return gone
 
     def vacuum(self, connection: sqlite3.Connection) -> None:
-        """Some of the free pages, where there are many. Outside a transaction."""
+        """Return some free pages to the file system if there are many. To be called outside a transaction."""
         pages, free, page_bytes = _pages(connection)
         if free > max(pages // 4, MAX_PAGES) or (free and pages * page_bytes > self._max_bytes):
-            # It frees a page a step and has no columns: `execute` would make a single step.
+            # The statement frees a page per step and returns no row: `execute` would make only one step.
             connection.executescript(f"PRAGMA incremental_vacuum({MAX_PAGES})")
 
     def _begin_cycle(self, connection: sqlite3.Connection) -> None:
         pages, free, page_bytes = _pages(connection)
         used_bytes = (pages - free) * page_bytes
-        is_too_much = used_bytes > self._max_bytes
-        if is_too_much:
+        is_too_large = used_bytes > self._max_bytes
+        if is_too_large:
             self._shorten()
         elif used_bytes < LENGTHEN_BELOW_RATIO * self._max_bytes:
             self._lengthen()
         self._cycle = [row[0] for row in connection.execute("SELECT id FROM monitors ORDER BY id DESC")]
-        self._per_step = math.ceil(len(self._cycle) / (HURRIED_CYCLE_STEPS if is_too_much else CYCLE_STEPS))
+        self._per_step = math.ceil(len(self._cycle) / (HURRIED_CYCLE_STEPS if is_too_large else CYCLE_STEPS))
 
     def _shorten(self) -> None:
-        for kind, kept_ms in self._retention_ms.items():
-            floor_ms = min(self._floor_ms[kind], self._configured_ms[kind])
-            if kept_ms > floor_ms:
-                self._retention_ms[kind] = max(floor_ms, round(kept_ms * SHORTEN_FACTOR))
-                if kept_ms == self._configured_ms[kind]:
+        for kind, retention_ms in self._retention_ms.items():
+            minimum_ms = min(self._minimum_ms[kind], self._configured_ms[kind])
+            if retention_ms > minimum_ms:
+                self._retention_ms[kind] = max(minimum_ms, round(retention_ms * SHORTEN_FACTOR))
+                if retention_ms == self._configured_ms[kind]:
                     log.warning(
-                        "history has reached max_size (%s): %s are kept for less than %s",
+                        "history has reached max_size (%s): the retention of %s is now shorter than %s",
                         format_size(self._max_bytes),
                         _NAMES[kind],
-                        format_duration(kept_ms / 1000),
+                        format_duration(retention_ms / 1000),
                     )
                 return
         if not self._has_logged_full:
             self._has_logged_full = True
             log.warning(
-                "history is larger than max_size (%s) though all is kept as short as can be; make max_size larger",
+                "history exceeds max_size (%s) although every retention is at its minimum; increase max_size",
                 format_size(self._max_bytes),
             )
 
     def _lengthen(self) -> None:
         for kind, configured_ms in reversed(self._configured_ms.items()):
-            kept_ms = self._retention_ms[kind]
-            if kept_ms < configured_ms:
-                self._retention_ms[kind] = min(configured_ms, round(kept_ms * LENGTHEN_FACTOR))
+            retention_ms = self._retention_ms[kind]
+            if retention_ms < configured_ms:
+                self._retention_ms[kind] = min(configured_ms, round(retention_ms * LENGTHEN_FACTOR))
                 return
 
     def _delete_expired_results(
@@ -175,7 +175,7 @@ def size_bytes(connection: sqlite3.Connection) -> int:
 
 
 def _pages(connection: sqlite3.Connection) -> tuple[int, int, int]:
-    """All, those of them that are free, and bytes of each."""
+    """The number of pages, that of free pages, and the size of a page in bytes."""
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     (free,) = connection.execute("PRAGMA freelist_count").fetchone()
     (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()

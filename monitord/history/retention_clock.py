@@ -1,9 +1,9 @@
-"""By which time it is judged what is too old: the wall clock's, once it has proved itself.
+"""The clock of retention: the wall clock, after it has proved reliable.
 
-A machine whose clock stands years ahead after a start without battery or network must not lose all its history in
-the minutes before the clock is set. So a leap ahead is followed only when the daemon has run for a day since, and until
-then ages grow as the clock ticks. A leap back is followed at once: it makes everything younger. A long stop, or a
-long sleep of the machine, looks the same; after it what is too old goes a day later than it could have.
+A machine that boots without a battery or network may have a clock that is years ahead. It must not lose its history in
+the minutes before the clock is set. Therefore a jump ahead is followed only after the daemon has run for another day;
+until then ages grow at the rate of the clock. A jump back is followed at once, because it only makes data younger. A
+long stop of the daemon and a suspended machine look the same: data is then deleted up to a day later than necessary.
 """
 
 import logging
@@ -14,7 +14,7 @@ from monitord.units import format_duration
 log = logging.getLogger(__name__)
 
 CLOCK_JUMP_MS = 3_600_000
-"""No kind of history can be kept for less (`settings`)."""
+"""The shortest retention that can be configured (`settings`)."""
 
 TRUST_AFTER_MS = 24 * 3_600_000
 
@@ -25,15 +25,15 @@ class RetentionClock:
     """Owned by the writer's thread."""
 
     def __init__(self, connection: sqlite3.Connection, seen_ms: int) -> None:
-        """`seen_ms`: when the daemon was last seen to run, or 0; it counts in a database that knows no better."""
-        kept = dict(connection.execute("SELECT key, value FROM meta WHERE key IN (?, ?)", (_TIME, _PROVED)))
-        self._time_ms: int | None = kept.get(_TIME, seen_ms) or None
-        self._trusted_ms: int = kept.get(_PROVED, 0)
+        """`seen_ms`: when the daemon last ran, or 0; used if the database has no time of this clock."""
+        stored = dict(connection.execute("SELECT key, value FROM meta WHERE key IN (?, ?)", (_TIME, _PROVED)))
+        self._time_ms: int | None = stored.get(_TIME, seen_ms) or None
+        self._trusted_ms: int = stored.get(_PROVED, 0)
         self._wall_ms: int | None = None
         self._has_logged = False
 
     def advance(self, wall_ms: int) -> int:
-        """The time that ages are to be counted from now."""
+        """Return the time that ages are to be counted from."""
         ticked_ms = 0 if self._wall_ms is None else wall_ms - self._wall_ms
         self._wall_ms = wall_ms
         if self._time_ms is None or wall_ms - self._time_ms <= CLOCK_JUMP_MS:
@@ -42,15 +42,17 @@ class RetentionClock:
             self._time_ms += ticked_ms
             self._trusted_ms += ticked_ms
             if self._trusted_ms >= TRUST_AFTER_MS:
-                log.info("history follows the clock, which has run for a day since it leapt ahead")
+                log.info(
+                    "history: the clock has run for a day since it jumped ahead, and is used again to delete old data"
+                )
                 self._follow(wall_ms)
         else:
             self._trusted_ms = 0
         if self._time_ms is not None and wall_ms - self._time_ms > CLOCK_JUMP_MS and not self._has_logged:
             self._has_logged = True
             log.info(
-                "the clock is %s ahead of what history has last seen: what is too old by it is kept for a day more, "
-                "as the clock may be wrong",
+                "history: the clock is %s ahead of the last time that the daemon ran. It may be wrong, so old data is "
+                "deleted a day later",
                 format_duration(round((wall_ms - self._time_ms) / 1000)),
             )
         return wall_ms if self._time_ms is None else self._time_ms
@@ -59,6 +61,6 @@ class RetentionClock:
         self._time_ms, self._trusted_ms, self._has_logged = wall_ms, 0, False
 
     def save(self, connection: sqlite3.Connection) -> None:
-        """For the next start, in a transaction."""
+        """Store the time for the next start. To be called in a transaction."""
         rows = ((_TIME, self._time_ms or 0), (_PROVED, self._trusted_ms))
         connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)

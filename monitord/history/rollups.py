@@ -1,9 +1,9 @@
-"""Minutes, hours and days of results: when they are made of them, and how they get into the database.
+"""Rollups: summaries of the results of each minute, hour and day.
 
-A monitor's rollups hold all of its results before `rolled_up_until`, and none after. Sealing moves that moment on: it
-adds up the results up to the new one and writes all three levels, in one transaction. What came since is read from the
-results themselves. So a crash loses nothing, and in memory is no more than a moment of each monitor. A result that
-comes late, for a time that is sealed, is merged into the rows at once.
+The rollups of a monitor contain all of its results before `rolled_up_until`, and none after it. A rollup moves that
+moment forward: it summarises the results up to the new moment and writes all three levels, in one transaction. Later
+results are read from the table of results. A crash loses nothing, and the memory contains a single moment of each
+monitor. A late result, from before `rolled_up_until`, is merged into the stored rollups at once.
 """
 
 import sqlite3
@@ -19,12 +19,13 @@ DAY_MS = 86_400_000
 LEVELS_S = (60, 3600, 86_400)
 
 ROLLUP_AFTER_MS = 2 * MINUTE_MS
-"""Hours and days are written again with each sealing. More often is more to write, less often more results to read."""
+"""Each rollup rewrites the hour and the day: a shorter delay writes more, a longer one lets queries read more."""
 
 LATE_MS = MINUTE_MS
-"""Results bear the time at which their check began; nearly all come within this time after it."""
+"""Results have the time at which their check started; nearly all arrive within this time."""
 
 SPREAD_MS = MINUTE_MS
+"""Monitors are rolled up at different moments within this time."""
 
 Minutes = dict[int, Summary]
 
@@ -38,7 +39,7 @@ def add_to(minutes: Minutes, at_ms: int, duration_us: int, outcome: int, phases_
 
 
 def merge_minutes(connection: sqlite3.Connection, monitor: int, minutes: Mapping[int, Summary]) -> None:
-    """Add to the rows of all levels. Call it in a transaction."""
+    """Add summaries of minutes to the rows of all levels. To be called in a transaction."""
     for level_s in LEVELS_S:
         step_ms = level_s * 1000
         sums: Minutes = {}
@@ -58,7 +59,7 @@ def merge_minutes(connection: sqlite3.Connection, monitor: int, minutes: Mapping
 
 
 def roll_up(connection: sqlite3.Connection, monitor: int, from_ms: int, until_ms: int) -> None:
-    """Move `rolled_up_until` from the one to the other. Call it in a transaction."""
+    """Summarise the results of this period, and move `rolled_up_until` to its end. To be called in a transaction."""
     minutes: Minutes = {}
     rows = connection.execute(
         "SELECT at, duration, outcome, phases FROM results WHERE monitor = ? AND at >= ? AND at < ?",
@@ -76,14 +77,14 @@ def roll_up(connection: sqlite3.Connection, monitor: int, from_ms: int, until_ms
 
 
 class PendingRollups:
-    """Of each monitor with results that are in no rollup yet, the moment of the oldest."""
+    """The time of the oldest result of each monitor that is not in a rollup."""
 
     def __init__(self) -> None:
         self._oldest_ms: dict[int, int] = {}
 
-    def find(self, connection: sqlite3.Connection, sealed: Mapping[int, int]) -> None:
-        """As the database has it of these monitors, each with its `rolled_up_until`."""
-        for monitor, rolled_up_ms in sealed.items():
+    def find(self, connection: sqlite3.Connection, rolled_up_until: Mapping[int, int]) -> None:
+        """Read the oldest results of these monitors, each with its `rolled_up_until`, from the database."""
+        for monitor, rolled_up_ms in rolled_up_until.items():
             (oldest_ms,) = connection.execute(
                 "SELECT min(at) FROM results WHERE monitor = ? AND at >= ? AND typeof(at) = 'integer'",
                 (monitor, rolled_up_ms),
@@ -95,14 +96,14 @@ class PendingRollups:
     def add(self, monitor: int, at_ms: int) -> None:
         self._oldest_ms[monitor] = min(at_ms, self._oldest_ms.get(monitor, at_ms))
 
-    def due(self, now_ms: int, most: int) -> list[int]:
-        """Monitors whose oldest minute is old enough, each at a time of its own; who was sealed last comes last."""
+    def due(self, now_ms: int, max_monitors: int) -> list[int]:
+        """Monitors that are due for a rollup, those with the longest wait first."""
         due = []
         for monitor, oldest_ms in self._oldest_ms.items():
             minute_ms = oldest_ms - oldest_ms % MINUTE_MS
             if now_ms >= minute_ms + ROLLUP_AFTER_MS + monitor * 997 % SPREAD_MS:
                 due.append(monitor)
-                if len(due) == most:
+                if len(due) == max_monitors:
                     break
         return due
 

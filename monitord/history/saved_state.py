@@ -1,6 +1,6 @@
-"""What a restart finds again: states, what is the daemon's own, and open incidents.
+"""The saved state that a restart continues from: states of monitors and of the daemon, and open incidents.
 
-It is read from a damaged database as well, as far as that goes, so that a bad page does not cost what is on the others.
+It is also salvaged from a damaged database, as far as its pages are readable.
 """
 
 import json
@@ -20,7 +20,7 @@ OPEN_INCIDENTS_QUERY = f"SELECT {INCIDENT_COLUMNS} WHERE closed IS NULL ORDER BY
 
 @dataclass(frozen=True, slots=True)
 class SavedState:
-    """What a restart finds again. `states` by monitor and `own` by key, as they were saved last."""
+    """The last saved states of monitors, by name, and of the daemon, by key."""
 
     states: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     daemon_states: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -28,7 +28,7 @@ class SavedState:
 
 
 def read_saved_state(connection: sqlite3.Connection) -> SavedState:
-    """Rows that cannot be read are left out. Raises sqlite3.Error."""
+    """Read all of it. Unreadable rows are left out. Raises sqlite3.Error."""
     return SavedState(
         dict(read_rows(connection.execute(STATES_QUERY), _state, "states of monitors")),
         dict(read_rows(connection.execute(DAEMON_STATES_QUERY), _state, "states of the daemon")),
@@ -37,23 +37,21 @@ def read_saved_state(connection: sqlite3.Connection) -> SavedState:
 
 
 def salvage(connection: sqlite3.Connection) -> SavedState:
-    """As much of it as can be read. Never raises."""
+    """Read as much of it as possible. Never raises."""
     states: list[tuple[str, Mapping[str, Any]]] = []
     own: list[tuple[str, Mapping[str, Any]]] = []
     incidents: list[Incident] = []
     try:
-        states = read_rows(_as_far_as_it_goes(connection, STATES_QUERY), _state, "states of monitors")
-        own = read_rows(_as_far_as_it_goes(connection, DAEMON_STATES_QUERY), _state, "states of the daemon")
-        incidents = read_rows(
-            _as_far_as_it_goes(connection, OPEN_INCIDENTS_QUERY), incident_of, "open incidents"
-        )
-    except sqlite3.Error:  # from the first page on
+        states = read_rows(_readable_rows(connection, STATES_QUERY), _state, "states of monitors")
+        own = read_rows(_readable_rows(connection, DAEMON_STATES_QUERY), _state, "states of the daemon")
+        incidents = read_rows(_readable_rows(connection, OPEN_INCIDENTS_QUERY), incident_of, "open incidents")
+    except sqlite3.Error:  # damaged from the first page on
         pass
     return SavedState(dict(states), dict(own), tuple(incidents))
 
 
-def _as_far_as_it_goes(connection: sqlite3.Connection, query: str) -> Iterator[tuple[Any, ...]]:
-    """The rows before the first damaged page."""
+def _readable_rows(connection: sqlite3.Connection, query: str) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows before the first damaged page."""
     try:
         yield from connection.execute(query)
     except sqlite3.Error:
@@ -63,5 +61,5 @@ def _as_far_as_it_goes(connection: sqlite3.Connection, query: str) -> Iterator[t
 def _state(key: object, body: str) -> tuple[str, Mapping[str, Any]]:
     state = json.loads(body)
     if not isinstance(key, str) or not isinstance(state, dict):
-        raise TypeError("a state is not an object under a name")
+        raise TypeError("a state is not a JSON object with a name")
     return key, state

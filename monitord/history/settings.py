@@ -1,4 +1,4 @@
-"""[history] in the configuration: whether anything is kept, how much and for how long."""
+"""The section [history] of the configuration: directory, maximum size and retention."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +16,9 @@ LARGEST_SIZE_BYTES = 1 << 40
 
 @dataclass(frozen=True, slots=True)
 class HistorySettings:
-    """How long results, minutes, hours and days are kept. `days_s` holds for spans, changes and incidents, too.
+    """Retention of results, minutes, hours and days. `days_s` also applies to spans, transitions and incidents.
 
-    `directory` None: that of the service manager, if there is one.
+    `directory` None: the state directory of the service manager, if there is one.
     """
 
     enabled: bool = True
@@ -31,12 +31,12 @@ class HistorySettings:
 
 
 def read_history(table: Table) -> HistorySettings:
-    """The coarser, the longer: what is asked for at once is answered by what is kept of it."""
+    """Read the section. A coarser level must not be kept for less time than a finer one."""
     default = HistorySettings()
-    # Only what somebody wrote can be wrong; what is built in gives way.
-    days_s = _kept(table, "days", default.days_s, 7 * DAY_S)
-    hours_s = _kept(table, "hours", min(default.hours_s, days_s), DAY_S)
-    minutes_s = _kept(table, "minutes", min(default.minutes_s, hours_s), HOUR_S)
+    # Defaults adapt to the values that the configuration sets.
+    days_s = _retention(table, "days", default.days_s, 7 * DAY_S)
+    hours_s = _retention(table, "hours", min(default.hours_s, days_s), DAY_S)
+    minutes_s = _retention(table, "minutes", min(default.minutes_s, hours_s), HOUR_S)
     for finer, finer_s, coarser, coarser_s in (
         ("minutes", minutes_s, "hours", hours_s),
         ("hours", hours_s, "days", days_s),
@@ -45,7 +45,7 @@ def read_history(table: Table) -> HistorySettings:
             table.error(
                 finer,
                 f'"{format_duration(finer_s)}" is longer than {coarser}, which is "{format_duration(coarser_s)}"',
-                f"keep {coarser} at least as long: they take less room",
+                f'write at most "{format_duration(coarser_s)}", or increase {coarser}',
             )
     return HistorySettings(
         enabled=table.flag("enabled", default=default.enabled),
@@ -56,7 +56,7 @@ def read_history(table: Table) -> HistorySettings:
             minimum=SMALLEST_SIZE_BYTES,
             maximum=LARGEST_SIZE_BYTES,
         ),
-        results_s=_kept(table, "results", default.results_s, HOUR_S),
+        results_s=_retention(table, "results", default.results_s, HOUR_S),
         minutes_s=minutes_s,
         hours_s=hours_s,
         days_s=days_s,
@@ -72,5 +72,5 @@ def _directory(table: Table) -> Path | None:
     return Path(written)
 
 
-def _kept(table: Table, key: str, default_s: float, shortest_s: float) -> float:
+def _retention(table: Table, key: str, default_s: float, shortest_s: float) -> float:
     return table.duration(key, default=default_s, minimum=shortest_s, maximum=LONGEST_S)

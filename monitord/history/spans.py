@@ -1,12 +1,11 @@
-"""How long a monitor stood how: spans that never overlap, written as functions over a connection in a transaction.
+"""Spans: the periods in which a monitor was in one state, which never overlap. Functions over a connection.
 
-An open span ends when the daemon was last seen to run (`seen`), so time in which it did not run belongs to no
-state. What is told of a moment replaces what was told of the hour after it, as a change may be told late. Beyond
-that hour what is written stays: a clock that was wrong for a while cannot erase a year, and the new span begins
-where the old one ends.
+An open span ends at the time when the daemon last ran (`seen`), so time in which it did not run belongs to no state. A
+new span replaces spans of the hour after its start, because a change may be recorded late. Spans beyond that hour stay:
+a clock that was wrong for a while cannot delete a year. The new span then starts where the old one ends.
 
-Where a clock was ahead, spans may lie behind the beginning of the open one. It counts around them. If the clock
-returns soon into the time that it had leapt over, they are deleted (`resume`).
+If the clock was ahead, there may be spans after the start of the open one, which are subtracted from it. If the clock
+is soon set back into the skipped time, they are deleted (`resume`).
 """
 
 import sqlite3
@@ -18,7 +17,7 @@ _SEEN = "seen"
 
 
 def read_seen(connection: sqlite3.Connection) -> int:
-    """When the daemon was last seen to run; 0 for never."""
+    """Return the time when the daemon last ran, 0 if never."""
     row = connection.execute("SELECT value FROM meta WHERE key = ?", (_SEEN,)).fetchone()
     return int(row[0]) if row else 0
 
@@ -27,8 +26,8 @@ def write_seen(connection: sqlite3.Connection, at_ms: int) -> None:
     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_SEEN, at_ms))
 
 
-def begin(connection: sqlite3.Connection, monitor: int, at_ms: int, state: int | None) -> None:
-    """The span that is open ends, and one of `state` begins; None: none does."""
+def start(connection: sqlite3.Connection, monitor: int, at_ms: int, state: int | None) -> None:
+    """End the open span and start one with this state; None: only end it."""
     _end(connection, monitor, at_ms)
     connection.execute(
         "DELETE FROM spans WHERE monitor = ? AND start >= ? AND start < ?",
@@ -76,7 +75,7 @@ def _end(connection: sqlite3.Connection, monitor: int, at_ms: int) -> None:
 
 
 def _later(connection: sqlite3.Connection, monitor: int, start_ms: int, end_ms: int) -> list[tuple[int, int]]:
-    """Spans behind the beginning of the open one: a clock that was ahead has written them."""
+    """Spans after the start of the open one, written when the clock was ahead."""
     return connection.execute(
         "SELECT start, until FROM spans WHERE monitor = ? AND start > ? AND start < ? ORDER BY start",
         (monitor, start_ms, end_ms),
@@ -84,7 +83,7 @@ def _later(connection: sqlite3.Connection, monitor: int, start_ms: int, end_ms: 
 
 
 def _around(start_ms: int, end_ms: int, taken: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """The parts of a range that are not taken; `taken` is in order."""
+    """Yield the parts of a period outside of `taken`, which is in order."""
     for begins_ms, ends_ms in taken:
         if begins_ms > start_ms:
             yield start_ms, min(begins_ms, end_ms)
@@ -94,16 +93,16 @@ def _around(start_ms: int, end_ms: int, taken: list[tuple[int, int]]) -> Iterato
 
 
 def end_all(connection: sqlite3.Connection) -> None:
-    """The daemon that began them is gone: they end when it was last seen."""
+    """End the open spans of an earlier run at the time when it last ran."""
     seen_ms = read_seen(connection)
     connection.execute("DELETE FROM spans WHERE until IS NULL AND start >= ?", (seen_ms,))
     connection.execute("UPDATE spans SET until = ? WHERE until IS NULL", (seen_ms,))
 
 
-def resume(connection: sqlite3.Connection, from_ms: int, wrong_since_ms: int | None = None) -> None:
-    """The daemon did not run, or its clock was set: what is open ends when last seen, and goes on at `from_ms`.
+def resume(connection: sqlite3.Connection, resumed_ms: int, wrong_since_ms: int | None = None) -> None:
+    """End the open spans when the daemon last ran, and start them again: it did not run, or the clock was set.
 
-    `wrong_since_ms`: the clock was ahead, and what begins there or later is deleted.
+    `wrong_since_ms`: the clock was ahead; spans that start at this time or later are deleted.
     """
     seen_ms = read_seen(connection)
     rows = connection.execute("SELECT monitor, start, state FROM spans WHERE until IS NULL").fetchall()
@@ -113,13 +112,13 @@ def resume(connection: sqlite3.Connection, from_ms: int, wrong_since_ms: int | N
     for monitor, start_ms, state in rows:
         if wrong_since_ms is None:
             _end(connection, monitor, max(start_ms, seen_ms))
-        begin(connection, monitor, from_ms, state)
+        start(connection, monitor, resumed_ms, state)
 
 
 def seconds_by_state(
     connection: sqlite3.Connection, monitor: int, start_ms: int, end_ms: int, seen_ms: int
 ) -> list[tuple[int, float]]:
-    """Seconds by the number of a state, with `IN_MAINTENANCE` or without."""
+    """Seconds by number of state, with or without `IN_MAINTENANCE`."""
     if _is_overtaken(connection, monitor, seen_ms):
         seconds: dict[int, float] = {}
         for begins_ms, ends_ms, state in between(connection, monitor, start_ms, end_ms, seen_ms):
@@ -127,8 +126,8 @@ def seconds_by_state(
         return list(seconds.items())
     rows = connection.execute(
         _OVERLAPPING.format(
-            what="state, sum(min(coalesce(until, max(start, :seen)), :end) - max(start, :start)) / 1000.0 AS spent",
-            then="GROUP BY state HAVING spent > 0",
+            columns="state, sum(min(coalesce(until, max(start, :seen)), :end) - max(start, :start)) / 1000.0 AS spent",
+            clause="GROUP BY state HAVING spent > 0",
         ),
         {"monitor": monitor, "start": start_ms, "end": end_ms, "seen": seen_ms},
     )
@@ -138,13 +137,13 @@ def seconds_by_state(
 def between(
     connection: sqlite3.Connection, monitor: int, start_ms: int, end_ms: int, seen_ms: int
 ) -> list[tuple[int, int, int]]:
-    """Beginning, end and state of each, cut to the range, in order."""
+    """Start, end and state of each span, limited to the period, in order."""
     if _is_overtaken(connection, monitor, seen_ms):
         return _between_overtaken(connection, monitor, start_ms, end_ms, seen_ms)
     rows = connection.execute(
         _OVERLAPPING.format(
-            what="max(start, :start), min(coalesce(until, max(start, :seen)), :end), state",
-            then="ORDER BY start",
+            columns="max(start, :start), min(coalesce(until, max(start, :seen)), :end), state",
+            clause="ORDER BY start",
         ),
         {"monitor": monitor, "start": start_ms, "end": end_ms, "seen": seen_ms},
     )
@@ -152,8 +151,8 @@ def between(
 
 
 def _is_overtaken(connection: sqlite3.Connection, monitor: int, seen_ms: int) -> bool:
-    """Whether the open span has reached others that lie behind its beginning."""
-    (is_so,) = connection.execute(
+    """Whether there are spans after the start of the open one, before its present end."""
+    (is_overtaken,) = connection.execute(
         """
         SELECT EXISTS(
             SELECT 1 FROM spans AS later JOIN spans AS open
@@ -163,7 +162,7 @@ def _is_overtaken(connection: sqlite3.Connection, monitor: int, seen_ms: int) ->
         """,
         (monitor, seen_ms),
     ).fetchone()
-    return bool(is_so)
+    return bool(is_overtaken)
 
 
 def _between_overtaken(
@@ -182,11 +181,11 @@ def _between_overtaken(
 
 
 _OVERLAPPING = """
-    SELECT {what} FROM spans
+    SELECT {columns} FROM spans
     WHERE monitor = :monitor AND start < :end
     AND start >= coalesce(
         (SELECT max(start) FROM spans WHERE monitor = :monitor AND start <= :start), :start
     )
     AND coalesce(until, max(start, :seen)) > :start
-    {then}
+    {clause}
 """

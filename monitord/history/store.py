@@ -1,6 +1,6 @@
-"""The database as the writer sees it: a batch is one transaction, and upkeep (sealing, retention) small ones.
+"""The database, opened for writing: a batch is one transaction; maintenance (rollups, retention) uses small ones.
 
-One thread at a time. What it remembers beside the database is made again from it after a transaction that failed.
+To be used by one thread at a time. The values that it caches are read again after a failed transaction.
 """
 
 import contextlib
@@ -25,21 +25,21 @@ from monitord.model import Incident, Reason
 log = logging.getLogger(__name__)
 
 MAX_ROLLUPS_AT_ONCE = 50
-"""Monitors in one transaction: some 15 ms."""
+"""Monitors that one transaction rolls up, which takes about 15 ms."""
 
 MAX_RECORDS = 20
 SPARE_RECORDS = 10
-"""Beyond those that are kept, so that not each result deletes one."""
+"""Records beyond MAX_RECORDS, so that not every result has to delete one."""
 
-SAME_MOMENT_MS = 100
-"""Results of a monitor within so short a time are told apart by counting milliseconds on."""
+SAME_TIME_MS = 100
+"""Results of a monitor within this time get increasing milliseconds, because a result is identified by its time."""
 
 
 class Store:
-    """An open database. Every method may raise sqlite3.Error, and then has changed nothing."""
+    """An open database. Every method may raise sqlite3.Error; the database is then unchanged."""
 
     def __init__(self, path: Path, settings: HistorySettings, *, is_first: bool) -> None:
-        """Opens it, as `open_for_writing` does. `is_first`: spans that are open are of a daemon that has gone."""
+        """Raises the errors of `open_for_writing`. `is_first`: open spans are those of an earlier run, and end."""
         self._connection = open_for_writing(path)
         self._monitors: dict[str, int] = {}
         self._reasons: dict[str, int] = {}
@@ -48,11 +48,11 @@ class Store:
         self._grown: dict[tuple[int, bool], int] = {}
         self._pending_rollups = PendingRollups()
         try:
-            # A clock that returns to before this was not ahead in this run alone.
-            self._seen_before_ms = spans.read_seen(self._connection)
-            ages = RetentionClock(self._connection, self._seen_before_ms)
-            self._retention = Retention(settings, ages)
-            self._remember()
+            # A clock that is set back to before this time was already ahead in an earlier run.
+            self._last_run_ms = spans.read_seen(self._connection)
+            clock = RetentionClock(self._connection, self._last_run_ms)
+            self._retention = Retention(settings, clock)
+            self._read_names()
             self._pending_rollups.find(self._connection, self._rolled_up_ms)
             if is_first:
                 with self._transaction():
@@ -69,7 +69,7 @@ class Store:
         self._connection.close()
 
     def empty_log(self) -> None:
-        """Write into the file what is in the log, and give its room back."""
+        """Write the write-ahead log into the database and truncate it."""
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def size_bytes(self) -> int:
@@ -78,18 +78,18 @@ class Store:
     # A batch
 
     def write(self, batch: Batch) -> int:
-        """Returns how many rows were written."""
+        """Write it in one transaction. Returns the number of rows."""
         moments: dict[int, int] = {}
         with self._durable() if batch.is_durable else contextlib.nullcontext(), self._transaction():
             self._write_renames(batch)
             fresh = self._write_results(batch, moments)
             self._write_records(batch)
-            # First, as changes of this batch may be dated by the clock as it is now.
+            # Before the changes of this batch, which may have times of the corrected clock.
             self._redate(batch)
             self._write_changes(batch)
             self._write_timeline(batch)
             self._write_states(batch)
-        # Only what is in is remembered: a batch that failed comes again.
+        # After the transaction: a failed batch is written again.
         self._last_ms.update(moments)
         for monitor, at_ms in fresh:
             self._pending_rollups.add(monitor, at_ms)
@@ -104,14 +104,14 @@ class Store:
             self._connection.execute("DELETE FROM states WHERE monitor = ?", (old,))
 
     def _write_results(self, batch: Batch, moments: dict[int, int]) -> list[tuple[int, int]]:
-        """Returns those that are in no rollup yet (monitor, at), and in `moments` the last of each monitor."""
+        """Return (monitor, time) of results that are in no rollup, and in `moments` the last time of each monitor."""
         rows = []
         fresh = []
         late: dict[int, Minutes] = {}
         for name, at_ms, duration_us, outcome, reason, phases_us, detail in batch.results:
             monitor = self._monitor(batch.renames.get(name, name))
             last_ms = moments.get(monitor) or self._last_ms.get(monitor, 0)
-            moment_ms = last_ms + 1 if 0 <= last_ms - at_ms < SAME_MOMENT_MS else at_ms
+            moment_ms = last_ms + 1 if 0 <= last_ms - at_ms < SAME_TIME_MS else at_ms
             moments[monitor] = moment_ms
             blob = pack_integers(phases_us) if phases_us else None
             rows.append((monitor, moment_ms, duration_us, outcome, self._reason(reason), blob, detail))
@@ -145,7 +145,7 @@ class Store:
                 ORDER BY at > ?3, at DESC LIMIT ?4
             )
             """,
-            # What a clock that was ahead has dated goes first, or it would stay and the new ones would go.
+            # Records with times of a clock that was ahead are deleted first: they would replace all newer ones.
             [(*key, newest_ms[key] + CLOCK_JUMP_MS, MAX_RECORDS) for key in full],
         )
         self._grown.update(dict.fromkeys(full, 0))
@@ -155,24 +155,24 @@ class Store:
             "INSERT OR IGNORE INTO transitions VALUES (?, ?, ?, ?, ?, ?, ?)",
             [
                 (
-                    self._monitor(batch.renames.get(one.monitor, one.monitor)),
-                    to_ms(one.at),
-                    STATE_CODES[one.before],
-                    STATE_CODES[one.after],
-                    to_ms(one.since),
-                    self._reason(one.reason.value),
-                    storable_text(one.detail),
+                    self._monitor(batch.renames.get(transition.monitor, transition.monitor)),
+                    to_ms(transition.at),
+                    STATE_CODES[transition.before],
+                    STATE_CODES[transition.after],
+                    to_ms(transition.since),
+                    self._reason(transition.reason.value),
+                    storable_text(transition.detail),
                 )
-                for one in batch.transitions
+                for transition in batch.transitions
             ],
         )
         incidents = [
-            self._incident_row(one, batch.renames.get(one.monitor, one.monitor))
-            for one in batch.incidents.values()
+            self._incident_row(incident, batch.renames.get(incident.monitor, incident.monitor))
+            for incident in batch.incidents.values()
         ]
         unrecognized = self._reasons.get(Reason.UNRECOGNIZED.value)
         self._connection.executemany(
-            # The reason of another version is kept for it.
+            # A reason of a newer version stays in the database.
             """
             INSERT INTO incidents VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
             ON CONFLICT (id) DO UPDATE SET
@@ -197,39 +197,41 @@ class Store:
         )
 
     def _write_timeline(self, batch: Batch) -> None:
-        for one in batch.timeline:
-            if isinstance(one, Tick):
-                if one.from_ms is not None:
-                    was_ahead = one.from_ms >= self._seen_before_ms
-                    spans.resume(self._connection, one.from_ms, one.wrong_since_ms if was_ahead else None)
-                spans.write_seen(self._connection, one.at_ms)
+        for event in batch.timeline:
+            if isinstance(event, Tick):
+                if event.resumed_ms is not None:
+                    was_ahead = event.resumed_ms >= self._last_run_ms
+                    spans.resume(
+                        self._connection, event.resumed_ms, event.wrong_since_ms if was_ahead else None
+                    )
+                spans.write_seen(self._connection, event.at_ms)
             else:
-                name = batch.renames.get(one.monitor, one.monitor)
-                if one.state is not None or name in self._monitors:
-                    state = None if one.state is None else STATE_CODES[one.state]
-                    if state is not None and one.in_maintenance:
+                name = batch.renames.get(event.monitor, event.monitor)
+                if event.state is not None or name in self._monitors:
+                    state = None if event.state is None else STATE_CODES[event.state]
+                    if state is not None and event.in_maintenance:
                         state |= IN_MAINTENANCE
-                    spans.begin(self._connection, self._monitor(name), one.at_ms, state)
+                    spans.start(self._connection, self._monitor(name), event.at_ms, state)
 
     def _redate(self, batch: Batch) -> None:
-        """Correct the changes of state and the incidents that a clock that was ahead has dated after now."""
-        for one in batch.timeline:
-            if not isinstance(one, Tick) or one.from_ms is None or one.wrong_since_ms is None:
+        """Correct times in the future in stored transitions and incidents, which a clock that was ahead has caused."""
+        for tick in batch.timeline:
+            if not isinstance(tick, Tick) or tick.resumed_ms is None or tick.wrong_since_ms is None:
                 continue
-            if one.from_ms < self._seen_before_ms:
+            if tick.resumed_ms < self._last_run_ms:
                 continue
             self._connection.execute(
                 """
                 UPDATE OR REPLACE transitions SET at = at - ?1, since = since - ?1 * (since > ?2) WHERE at > ?2
                 """,
-                (one.ahead_ms, one.from_ms),
+                (tick.ahead_ms, tick.resumed_ms),
             )
             self._connection.execute(
                 """
                 UPDATE incidents SET opened = opened - ?1 * (opened > ?2), closed = closed - ?1 * (closed > ?2),
                 acknowledged = acknowledged - ?1 * (acknowledged > ?2) WHERE coalesce(closed, opened) > ?2
                 """,
-                (one.ahead_ms, one.from_ms),
+                (tick.ahead_ms, tick.resumed_ms),
             )
 
     def _write_states(self, batch: Batch) -> None:
@@ -249,10 +251,10 @@ class Store:
         if text is not None:
             self._connection.execute(statement, (key, text))
 
-    # Upkeep
+    # Maintenance
 
     def maintain(self, now_ms: int) -> None:
-        """Seal what is due and delete what is too old: a little, so that the next batch does not wait for long."""
+        """Roll up monitors that are due and delete old rows: a few at a time, so that the next batch does not wait."""
         self._roll_up(now_ms)
         if self._retention.is_due(now_ms):
             with self._transaction():
@@ -264,15 +266,15 @@ class Store:
         due = self._pending_rollups.due(now_ms, MAX_ROLLUPS_AT_ONCE)
         if not due:
             return
-        sealed = dict.fromkeys(due, rollup_until_ms(now_ms))
+        rolled_up_until = dict.fromkeys(due, rollup_until_ms(now_ms))
         with self._transaction():
-            for monitor, until_ms in sealed.items():
+            for monitor, until_ms in rolled_up_until.items():
                 roll_up(self._connection, monitor, self._rolled_up_ms[monitor], until_ms)
-        self._rolled_up_ms |= sealed
-        self._pending_rollups.find(self._connection, sealed)
+        self._rolled_up_ms |= rolled_up_until
+        self._pending_rollups.find(self._connection, rolled_up_until)
 
     def _forget_unused(self, monitor: int) -> None:
-        """A name of which nothing is left. It gets a new number if it comes back."""
+        """Delete the name of a monitor without any rows. It gets a new number when it returns."""
         for name, number in list(self._monitors.items()):
             if number == monitor:
                 self._connection.execute("DELETE FROM monitors WHERE id = ?", (monitor,))
@@ -280,7 +282,7 @@ class Store:
                 del self._rolled_up_ms[monitor]
                 self._last_ms.pop(monitor, None)
 
-    # Within
+    # Numbers of names, transactions
 
     def _monitor(self, name: str) -> int:
         number = self._monitors.get(name)
@@ -297,7 +299,7 @@ class Store:
             number = self._reasons[name] = _row_id(cursor)
         return number
 
-    def _remember(self) -> None:
+    def _read_names(self) -> None:
         self._monitors, self._rolled_up_ms = {}, {}
         for number, name, rolled_up_until in self._connection.execute(
             "SELECT id, name, rolled_up_until FROM monitors"
@@ -310,7 +312,7 @@ class Store:
 
     @contextlib.contextmanager
     def _durable(self) -> Iterator[None]:
-        """Commits within it wait for the disk; others leave that to the next checkpoint (sqlite.org/wal.html)."""
+        """Make commits wait for the disk; others are synchronised by the next checkpoint (sqlite.org/wal.html)."""
         self._connection.execute("PRAGMA synchronous = FULL")
         try:
             yield
@@ -327,20 +329,20 @@ class Store:
             # SQLite ends the transaction itself on some errors, such as a full disk.
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            self._remember()
+            self._read_names()
             raise
 
 
-def as_json(value: Mapping[str, Any], whose: str) -> str | None:
-    """None for what JSON cannot say: it costs this state, not the transaction with everybody's rows in it."""
+def as_json(value: Mapping[str, Any], name: str) -> str | None:
+    """None, and a log line, if it cannot be JSON: that must not fail the transaction with all other rows."""
     try:
         return json.dumps(value, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:
-        log.error("history: the state of %s is not JSON and is not kept: %s", whose, error)  # noqa: TRY400
+        log.error("history: the state of %s cannot be stored, because it is not JSON: %s", name, error)  # noqa: TRY400
         return None
 
 
 def _row_id(cursor: sqlite3.Cursor) -> int:
     if cursor.lastrowid is None:
-        raise AssertionError("an INSERT has a row")
+        raise AssertionError("INSERT returned no row id")
     return cursor.lastrowid

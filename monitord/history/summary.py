@@ -1,6 +1,11 @@
-"""What a stretch of time keeps of its results: counts by verdict; response time as sum, extremes, phases, histogram.
+"""The summary of the results of a period: counts by verdict, and response times as sum, extremes, phases and histogram.
 
-Summaries merge: that of a day is the union of its minutes. In the database one is a blob of varints.
+Summaries can be merged without loss: the summary of a day is the sum of its minutes, and percentiles of a period are
+those of all its results, not averages of percentiles. A summary is stored as packed integers.
+
+The slots of the histogram grow by a constant factor, as in DDSketch (Masson, Rim, Lee 2019): slot i counts values above
+GAMMA**(i-1) and at most GAMMA**i microseconds. The value that is reported for a slot deviates from each of these by at
+most RELATIVE_ERROR.
 """
 
 import math
@@ -11,7 +16,7 @@ from monitord.history.encoding import PHASES, VERDICTS, pack_integers, unpack_in
 from monitord.history.schema import DamageError
 
 _FIXED = len(VERDICTS) + 5 + len(PHASES)
-"""Numbers before those of the histogram."""
+"""The number of integers before the histogram."""
 
 RELATIVE_ERROR = 0.02
 
@@ -20,7 +25,7 @@ _PER_LOG = 1 / math.log(_GAMMA)
 
 
 class Histogram:
-    """Counts by slot. It is owned by one who changes it, or shared and left as it is."""
+    """Counts by slot."""
 
     __slots__ = ("slots",)
 
@@ -28,7 +33,7 @@ class Histogram:
         self.slots: dict[int, int] = dict(slots or {})
 
     def add(self, value_us: int) -> None:
-        """`value_us`: from 1 up."""
+        """Count a value, at least 1."""
         slot = math.ceil(math.log(value_us) * _PER_LOG)
         self.slots[slot] = self.slots.get(slot, 0) + 1
 
@@ -44,7 +49,7 @@ class Histogram:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Histogram) and self.slots == other.slots
 
-    __hash__ = None  # type: ignore[assignment]  # it changes, so it has none
+    __hash__ = None  # type: ignore[assignment]  # mutable
 
     def __repr__(self) -> str:
         return f"Histogram({self.slots})"
@@ -53,9 +58,9 @@ class Histogram:
     def count(self) -> int:
         return sum(self.slots.values())
 
-    def quantile_s(self, share: float) -> float | None:
-        """The value that so large a share does not exceed, in seconds; None when nothing was counted."""
-        rank = max(1, math.ceil(share * self.count))
+    def quantile_s(self, ratio: float) -> float | None:
+        """The value in seconds that this ratio of all values does not exceed. None if no value has been counted."""
+        rank = max(1, math.ceil(ratio * self.count))
         for slot in sorted(self.slots):
             rank -= self.slots[slot]
             if rank <= 0:
@@ -64,7 +69,7 @@ class Histogram:
 
 
 class Summary:
-    """Changed by `add` and `merge` only. Times are in microseconds; `timed` of the results had a response time."""
+    """Times are in microseconds. `timed`: the number of results with a response time; `phased`: those with phases."""
 
     __slots__ = (
         "histogram",
@@ -88,7 +93,7 @@ class Summary:
         self.histogram = Histogram()
 
     def add(self, verdict: int, response_us: int | None, phases_us: list[int] | None) -> None:
-        """One result. `response_us` is None where nothing answered; phases count only with it."""
+        """Add a result. `response_us` None: there was no response, and phases are ignored."""
         self.verdicts[verdict] += 1
         if response_us is None:
             return
@@ -121,7 +126,7 @@ class Summary:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Summary) and self._numbers() == other._numbers()
 
-    __hash__ = None  # type: ignore[assignment]  # it changes, so it has none
+    __hash__ = None  # type: ignore[assignment]  # mutable
 
     def __repr__(self) -> str:
         return f"Summary({self._numbers()})"
@@ -147,7 +152,7 @@ class Summary:
 
     @classmethod
     def decode(cls, data: bytes) -> "Summary":
-        """The inverse of `encode`. Raises DamageError for what is none."""
+        """Decode `encode`. Raises DamageError if this is not a summary."""
         numbers = unpack_integers(data)
         if len(numbers) < _FIXED or (len(numbers) - _FIXED) % 2:
             raise DamageError("a rollup is not a summary")
@@ -168,7 +173,7 @@ class Summary:
 
 
 def merged(summaries: "list[Summary]") -> Summary:
-    whole = Summary()
+    total = Summary()
     for summary in summaries:
-        whole.merge(summary)
-    return whole
+        total.merge(summary)
+    return total

@@ -1,4 +1,4 @@
-"""What goes in and comes out of the history. Times are UTC-aware, durations seconds."""
+"""What the history returns. Times are UTC-aware, durations are in seconds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,10 +11,9 @@ from monitord.model import Reason, State, Verdict
 
 @dataclass(frozen=True, slots=True)
 class StoredResult:
-    """A result as a compact row: no fields. `detail` is kept of those that did not pass.
+    """A result without its fields. `detail`: only of results that did not pass. `phases_s`: by name.
 
-    `duration_s` is the response time where there was an answer, and how long the check took elsewhere. `phases_s`
-    by name.
+    `duration_s`: the response time; without a response, the duration of the check.
     """
 
     at: datetime
@@ -28,10 +27,10 @@ class StoredResult:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A stretch of time: results by verdict, seconds by state, and the response times of those that were answered.
+    """A period: results by verdict, seconds by state, and response times.
 
-    `maintenance_s` and `seconds` are apart: time in maintenance is in the former alone. What is in neither, the daemon
-    did not see. `phases_s` are sums over `phased` results.
+    Time in maintenance counts as `maintenance_s` only, not in `seconds`. Time in neither: the daemon did not run.
+    `phases_s` are sums over `phased` results.
     """
 
     start: datetime
@@ -47,9 +46,9 @@ class Bucket:
     phased: int
     phases_s: Mapping[str, float]
 
-    def quantile_s(self, share: float) -> float | None:
-        """Of response time, within `histogram.RELATIVE_ERROR`; None when nothing was answered."""
-        value_s = self.histogram.quantile_s(share)
+    def quantile_s(self, ratio: float) -> float | None:
+        """A quantile of the response time, within `summary.RELATIVE_ERROR`. None if there was no response."""
+        value_s = self.histogram.quantile_s(ratio)
         if value_s is None or self.min_s is None or self.max_s is None:
             return None
         return min(max(value_s, self.min_s), self.max_s)
@@ -57,26 +56,26 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Uptime:
-    """How long a monitor stood how, in one range. Maintenance is apart from the states, whatever they were in it."""
+    """Seconds in each state during a period. Time in maintenance is counted separately, whatever the state was."""
 
     seconds: Mapping[State, float]
     maintenance_s: float = 0.0
 
     @property
     def ratio(self) -> float | None:
-        """Time up or degraded of time up, degraded or down; None when there was neither."""
-        good = self.seconds.get(State.UP, 0.0) + self.seconds.get(State.DEGRADED, 0.0)
-        return good / self.known_s if self.known_s else None
+        """The time up or degraded, divided by the time up, degraded or down. None if there was none."""
+        up_s = self.seconds.get(State.UP, 0.0) + self.seconds.get(State.DEGRADED, 0.0)
+        return up_s / self.known_s if self.known_s else None
 
     @property
     def known_s(self) -> float:
-        """The time of which that is the ratio."""
-        return sum(self.seconds.get(health, 0.0) for health in (State.UP, State.DEGRADED, State.DOWN))
+        """The time up, degraded or down: the denominator of `ratio`."""
+        return sum(self.seconds.get(state, 0.0) for state in (State.UP, State.DEGRADED, State.DOWN))
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """One UTC day of the calendar. `incidents`: how many were open at some time of it."""
+    """One day in UTC. `incidents`: the number of incidents that were open during it."""
 
     start: datetime
     uptime: Uptime
@@ -85,11 +84,10 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class HistoryStats:
-    """How the writing stands. Counts are of rows, since the start of the daemon.
+    """The status of the writer. Counts are rows since the start of the daemon.
 
-    `failing` says why nothing can be written, `since` since when. `size_bytes`: of the database, without
-    its log. `resets`: how often a new database was begun because the old one was damaged or removed; the other two are
-    about the last time.
+    `error`: why nothing can be written, since `failing_since`. `size_bytes`: of the database without its log.
+    `resets`: how often a new database replaced a damaged or removed one; `reset_at` and `reset_reason`: the last reset.
     """
 
     queued: int

@@ -1,10 +1,10 @@
-"""The thread that writes. It is handed one batch at a time and keeps at it until that one is in, or the daemon stops.
+"""The thread that writes. It gets one batch at a time and retries it until it is written or the daemon stops.
 
-A full disk, a lock, a directory that cannot be written: the batch is tried again, more and more rarely, and
-meanwhile the next one fills (see `batch`). That is said once, and once more when writing goes on. A damaged
-database is set aside, what can still be read of its states goes into a new one; that is logged and shown. Removed or
-overwritten files are recognised, as SQLite goes on with the old ones. A newer database is left alone, and nothing is
-kept.
+After a temporary error (disk full, a lock, no permission) the batch is retried with increasing delays, while the next
+one fills (see `batch`). This is logged once, and once more when writing works again. A damaged database is renamed, and
+the readable part of its saved state is written into a new one; this is logged and shown. Removed or overwritten files
+are recognised, because SQLite would continue with the old ones. A database of a newer version is not changed, and
+nothing is stored.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from monitord.history.database import (
     has_no_log,
     is_damage,
     is_log_overwritten,
-    is_passing,
+    is_temporary,
     make_folder,
     open_for_reading,
     protect,
@@ -47,19 +47,19 @@ FIRST_RETRY_AFTER_S = 0.25
 MAX_RETRY_AFTER_S = 10.0
 
 VERIFY_EVERY_S = 10.0
-"""How often the file is read by another connection than the one that writes."""
+"""How often a second connection reads the file."""
 
 STANDSTILL_S = 60.0
-"""Each attempt moves the thread, also one that fails, and a long one while it works. What holds it for so long is a
-call into the kernel that does not return."""
+"""Every attempt is progress, also a failing one, and a long one makes progress while it runs. A standstill of this
+length is a system call that does not return."""
 
 INSTRUCTIONS_BETWEEN_PROGRESS = 1_000_000
-"""Of SQLite's machine."""
+"""Of SQLite's virtual machine."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """Written by the thread, read by everybody: each field by itself. `progress_at_s` is of the monotonic clock."""
+    """Written by the thread, read by others, each field separately. `progress_at_s`: of the monotonic clock."""
 
     written: int = 0
     dropped: int = 0
@@ -78,10 +78,10 @@ class Progress:
 
 
 class Writer:
-    """`open` first, in any thread; then `start`. `done` is called in the thread after each batch, written or lost.
+    """Call `open` in any thread, then `start`. `done` is called in the thread after each batch, written or lost.
 
-    `dropped` says how many rows found no room in the batch that is not handed over yet. `generation` of its
-    progress counts databases begun anew, for whoever has the old one open.
+    `dropped` returns the number of rows without room in the batch that has not been passed on yet. The `generation` of
+    its progress counts new databases, for readers that have the old one open.
     """
 
     def __init__(
@@ -105,13 +105,13 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._dropped_before = 0
         self._files: FileIdentity | None = None
-        self._rescued: SavedState | None = None  # from a database that is gone; not written yet
+        self._rescued: SavedState | None = None  # from a damaged or removed database; not written yet
         self._verified_at_s = 0.0
-        self._failures = 0  # attempts in a row that ended in an error that is neither passing nor damage
+        self._failures = 0  # consecutive attempts with an error that is neither temporary nor damage
         self.progress = Progress()
 
     def open(self) -> SavedState:
-        """What was kept. Never raises."""
+        """Return the saved state. Never raises."""
         try:
             return self._open()
         except NewerVersionError as error:
@@ -123,47 +123,44 @@ class Writer:
 
     def _open(self) -> SavedState:
         try:
-            self._create_folder()
+            make_folder(self._path.parent)
             store = self._opened()
             return read_saved_state(store.connection)
         except (sqlite3.Error, ForeignDatabaseError, DamageError, ValueError, OverflowError) as error:
-            if is_passing(error):
+            if is_temporary(error):
                 raise
             return self._reset(error)
 
     def _read_only(self) -> SavedState:
-        """States are wanted all the more where they cannot be written."""
-        for how in READ_ONLY if has_no_log(self._path) else READ_ONLY[:1]:
+        """Read the saved state of a database that cannot be opened for writing."""
+        for mode in READ_ONLY if has_no_log(self._path) else READ_ONLY[:1]:
             try:
-                with contextlib.closing(open_for_reading(self._path, how)) as connection:
+                with contextlib.closing(open_for_reading(self._path, mode)) as connection:
                     return read_saved_state(connection)
             except (sqlite3.Error, ValueError, OverflowError):
                 continue
         return SavedState()
-
-    def _create_folder(self) -> None:
-        make_folder(self._path.parent)
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="history-writer", daemon=True)
         self._thread.start()
 
     def put(self, batch: Batch) -> None:
-        """One at a time: the next one after `done`."""
+        """Pass on a batch. The next one only after `done`."""
         self.progress.progress_at_s = time.monotonic()
         self._inbox.put(batch)
 
     def end(self) -> None:
-        """After what was put there is one more attempt at it, and no other."""
+        """End the thread after one more attempt to write the last batch."""
         self._is_ending.set()
         self._inbox.put(None)
 
     def suspect(self) -> None:
-        """A reader found damage: it will be looked for before the next batch."""
+        """Check for damage before the next batch: a reader has found some."""
         self._is_suspect.set()
 
     def join(self, within_s: float) -> bool:
-        """Whether all has ended. It blocks."""
+        """Wait for the end of the thread. Returns whether it has ended. Blocks."""
         if self._thread is None:
             self._close()
             return True
@@ -183,7 +180,7 @@ class Writer:
         progress.dropped += batch.dropped
         delay_s = FIRST_RETRY_AFTER_S
         while not progress.is_off:
-            self._move()
+            self._note_progress()
             if self._attempt(batch):
                 progress.is_last_stored = self._failures == 0
                 break
@@ -193,10 +190,10 @@ class Writer:
             delay_s = min(2 * delay_s, MAX_RETRY_AFTER_S)
         else:
             self._drop(batch)
-        self._move()
+        self._note_progress()
 
     def _attempt(self, batch: Batch) -> bool:
-        """Whether the batch has an end: it is in, or can never be."""
+        """Try to write the batch. Returns whether no retry is needed: it is written, or can never be."""
         try:
             self._check_for_damage()
             self._write(batch)
@@ -207,7 +204,7 @@ class Writer:
             self._switch_off(error)
             return False
         except (sqlite3.Error, OSError, ForeignDatabaseError, *UNREADABLE) as error:
-            return self._explain(error, batch)
+            return self._handle_error(error, batch)
         return True
 
     def _write(self, batch: Batch) -> None:
@@ -216,22 +213,22 @@ class Writer:
         if len(batch):
             written = store.write(batch)
             if self._files is None:
-                # Now there is a log as well.
+                # Now there is a write-ahead log as well.
                 self._files = FileIdentity.of(self._path)
-            batch.clear()  # if upkeep fails now, the batch is tried again without it
+            batch.clear()  # if maintenance fails now, it is retried without these rows
             self.progress.written += written
             self.progress.last_commit_at = self._clock.now()
             self.progress.max_commit_s = max(self.progress.max_commit_s, time.monotonic() - began)
         self.progress.size_bytes = store.size_bytes()
 
-    def _explain(self, error: Exception, batch: Batch) -> bool:
-        if is_passing(error) or isinstance(error, OSError):
+    def _handle_error(self, error: Exception, batch: Batch) -> bool:
+        if is_temporary(error) or isinstance(error, OSError):
             self._record_failure(error)
             if self._store is not None:
-                # On a full disk the log may be what fills it; where that is not so, this fails as well.
+                # The log may be what has filled the disk. If it is not, this fails as well.
                 with contextlib.suppress(sqlite3.Error):
                     self._store.empty_log()
-                    self._files = None  # an empty log is no damage now
+                    self._files = None  # an empty log is not damage now
             return False
         if is_damage(error):
             try:
@@ -239,24 +236,24 @@ class Writer:
             except (sqlite3.Error, OSError) as another:
                 self._record_failure(another)
             return False
-        # A database that was changed under us, or a bug of ours. Rows count as failing until some are written.
+        # The database was changed by another program, or this is a bug.
         self._record_failure(error)
         self._failures += 1
         if self._failures == 1:
             self._close()
             self._is_suspect.set()
             return False
-        # The database is sound, and the same rows would fail for ever.
+        # The database is not damaged, so the same rows would always fail.
         log.error("history: %d rows cannot be written and are dropped", len(batch), exc_info=error)
         self._drop(batch)
         return True
 
     def _opened(self) -> Store:
         if self._store is None:
-            self._create_folder()
+            make_folder(self._path.parent)
             protect(self._path)
             store = Store(self._path, self._settings, is_first=self._is_first)
-            store.connection.set_progress_handler(self._move, INSTRUCTIONS_BETWEEN_PROGRESS)
+            store.connection.set_progress_handler(self._note_progress, INSTRUCTIONS_BETWEEN_PROGRESS)
             self._store, self._is_first = store, False
             self._files = None
             self.progress.size_bytes = store.size_bytes()
@@ -265,7 +262,7 @@ class Writer:
             self._rescued = None
         return self._store
 
-    def _move(self) -> None:
+    def _note_progress(self) -> None:
         self.progress.progress_at_s = time.monotonic()
 
     def _close(self) -> None:
@@ -274,7 +271,7 @@ class Writer:
             self._store = None
 
     def _check_for_damage(self) -> None:
-        """Raises DamageError. SQLite itself notices neither a file that was removed nor a log that was overwritten."""
+        """Raises DamageError. SQLite notices neither a removed file nor an overwritten log."""
         if self._store is not None and self._files is not None:
             self._compare_files(self._store, self._files)
         now_s = time.monotonic()
@@ -288,23 +285,23 @@ class Writer:
         now = FileIdentity.of(self._path)
         if now.database == before.database:
             if now.log != before.log or is_log_overwritten(self._path):
-                raise DamageError("its write-ahead log was overwritten or removed")
+                raise DamageError("its write-ahead log has been overwritten or removed")
             return
-        # Writing on would go to a file without a name. What is still open can be read, so that states are kept.
+        # Writes would go to a file without a name. It is still open, so the saved state can be read.
         saved = salvage(store.connection)
         lost = _describe(store.connection)
         self._close()
-        for ending in ("-wal", "-shm"):  # they belong to the file that is gone
+        for ending in ("-wal", "-shm"):  # of the removed file
             self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
         self.progress.generation += 1
         if now.database is None:
-            reason = "the database was removed while the daemon ran"
+            reason = "the database was removed while the daemon was running"
         else:
-            reason = "the database was replaced by another file while the daemon ran"
+            reason = "the database was replaced by another file while the daemon was running"
         self._record_reset(reason)
         log.error(
-            "history: %s (%s); it goes on in the file that is there now. Lost: %s. SavedState: states of monitors, "
-            "silences, open incidents",
+            "history: %s (%s); it continues in the present file. Lost: %s. Restored: states of monitors, silences, "
+            "open incidents",
             reason,
             self._path,
             lost,
@@ -316,10 +313,10 @@ class Writer:
         self._rescued = saved
 
     def _verify(self, *, thoroughly: bool) -> None:
-        """Read through a connection of its own: the writer's has good pages in its memory. Raises DamageError."""
+        """Read through another connection: that of the writer has intact pages in memory. Raises DamageError."""
         self._verified_at_s = time.monotonic()
         with contextlib.closing(open_for_reading(self._path)) as connection:
-            connection.set_progress_handler(self._move, INSTRUCTIONS_BETWEEN_PROGRESS)
+            connection.set_progress_handler(self._note_progress, INSTRUCTIONS_BETWEEN_PROGRESS)
             check_tables(connection)
             if not thoroughly:
                 return
@@ -328,7 +325,7 @@ class Writer:
             raise DamageError(rows[0][0])
 
     def _reset(self, error: Exception) -> SavedState:
-        """Raises OSError and sqlite3.Error when the damaged one cannot be moved or the new one not be made."""
+        """Replace the damaged database by a new one. Raises OSError and sqlite3.Error if that fails."""
         saved = SavedState()
         if self._store is not None:
             saved = salvage(self._store.connection)
@@ -336,10 +333,10 @@ class Writer:
         else:
             saved = _salvage_from(self._path)
         aside = set_aside(self._path, self._clock.now())
-        self._record_reset(f"the database was damaged and was set aside as {aside}")
+        self._record_reset(f"the database was damaged, and was renamed to {aside}")
         log.error(
-            "history is damaged (%s): it was set aside as %s and begins anew; sqlite3's .recover may read it. "
-            "SavedState: %d states of monitors, %d of the daemon, %d open incidents",
+            "history: the database is damaged (%s). It was renamed to %s (try .recover of sqlite3), and a new one was "
+            "created. Restored: %d states of monitors, %d of the daemon, %d open incidents",
             error,
             aside,
             len(saved.states),
@@ -359,14 +356,16 @@ class Writer:
         self.progress.resets += 1
         self.progress.reset_at, self.progress.reset_reason = self._clock.now(), reason
 
-    # What is told
+    # Status
 
     def _record_failure(self, error: Exception) -> None:
         if self.progress.error is None:
             self.progress.failing_since = self._clock.now()
             self._dropped_before = self.progress.dropped + self._dropped()
             log.error(
-                "history cannot be written (%s: %s); checks go on, and it is tried again", self._path, error
+                "history cannot be written (%s: %s); checks continue, and writing is retried",
+                self._path,
+                error,
             )
         self.progress.error = str(error)
 
@@ -381,10 +380,10 @@ class Writer:
 
     def _switch_off(self, error: Exception) -> None:
         self.progress.is_off = True
-        self.progress.error = f"written by a newer monitord: {error}"
+        self.progress.error = f"written by a newer version of monitord: {error}"
         self.progress.failing_since = self._clock.now()
         log.error(
-            "history was written by a newer monitord (%s: %s): it is left as it is, and nothing is kept; "
+            "history was written by a newer version of monitord (%s: %s): it is not changed, and nothing is stored; "
             "install that version again, or move the file away and restart",
             self._path,
             error,
@@ -404,7 +403,7 @@ def _batch_of(saved: SavedState) -> Batch:
 
 
 def _describe(connection: sqlite3.Connection) -> str:
-    """What a database holds beside states, for people."""
+    """Describe the contents of a database other than the saved state, for the log."""
     try:
         (monitors,) = connection.execute("SELECT count(*) FROM monitors").fetchone()
         (closed,) = connection.execute("SELECT count(*) FROM incidents WHERE closed IS NOT NULL").fetchone()
@@ -418,7 +417,7 @@ def _describe(connection: sqlite3.Connection) -> str:
 
 
 def _lost(dropped: int) -> str:
-    return f"{dropped} rows had no room and are lost" if dropped else "nothing is lost"
+    return f"{dropped} rows are lost" if dropped else "nothing is lost"
 
 
 def _salvage_from(path: Path) -> SavedState:

@@ -1,4 +1,4 @@
-"""Kill a daemon that writes at full rate, and look at what it left."""
+"""Kill a process that writes at full rate, and check the database."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ DEADLINE_S = 20.0
 
 @dataclass(frozen=True)
 class Left:
-    """`told`: up to which result the process knew all to be written. `age_s`: from the last one there to the kill."""
+    """`told`: the last result that the process reported as written. `age_s`: of the last stored result at the kill."""
 
     told: int
     results: int
@@ -25,7 +25,7 @@ class Left:
 
 
 def kill_and_look(path: Path, after_s: float, rate: int = 1000, monitors: int = 50) -> Left:
-    """Raises AssertionError when what is left is not whole."""
+    """Raises AssertionError if the database is damaged or incomplete."""
     command = [sys.executable, "-m", "tests.history.writing", str(path), str(rate), str(monitors)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -34,7 +34,7 @@ def kill_and_look(path: Path, after_s: float, rate: int = 1000, monitors: int = 
         os.kill(process.pid, signal.SIGKILL)
         killed_at = time.time()
         lines = process.stdout.read().splitlines()
-    # A line that the kill cut off may say less than was meant, never more.
+    # The kill may have truncated the last line: the number is then too small, never too large.
     return _look(path, int(lines[-1] if lines else told), killed_at)
 
 

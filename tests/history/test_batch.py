@@ -1,4 +1,4 @@
-"""What waits is bounded, and what has a key waits once."""
+"""The queue is bounded, and contains only the latest version of a state or an incident."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def test_the_oldest_results_go_and_are_counted() -> None:
     assert batch.dropped == 2
 
 
-def test_the_other_kinds_are_bounded_as_well() -> None:
+def test_other_kinds_of_rows_are_bounded() -> None:
     batch = Batch(max_changes=2)
     for number in range(5):
         batch.add_transition(Transition("a", State.UP, State.DOWN, START, START, Reason.REFUSED, str(number)))
@@ -31,7 +31,7 @@ def test_the_other_kinds_are_bounded_as_well() -> None:
     assert (batch.dropped, len(batch)) == (9, 6)
 
 
-def test_an_incident_that_is_told_again_drops_none() -> None:
+def test_update_of_an_incident_drops_no_row() -> None:
     batch = Batch(max_changes=1)
     for _ in range(3):
         batch.add_incident(incident())
@@ -46,14 +46,14 @@ def test_an_incident_that_is_told_again_drops_none() -> None:
         pytest.param([Tick(9, 8), Tick(20, 19)], [Tick(9, 8), Tick(20, 19)], id="two gaps"),
     ],
 )
-def test_ticks_become_one_as_long_as_there_is_no_gap(told: list[Tick], kept: list[Tick]) -> None:
+def test_ticks_without_a_gap_are_merged(told: list[Tick], kept: list[Tick]) -> None:
     batch = Batch()
     for seen in told:
         batch.add_tick(seen)
     assert list(batch.timeline) == kept
 
 
-def test_renaming_follows_a_name_through_all_its_changes() -> None:
+def test_renames_are_followed_through_all_names() -> None:
     batch = Batch()
     batch.states["a"] = {"n": 1}
     batch.rename("a", "b")
@@ -62,7 +62,7 @@ def test_renaming_follows_a_name_through_all_its_changes() -> None:
     assert batch.states == {"c": {"n": 1}}
 
 
-def test_a_batch_that_is_written_is_empty() -> None:
+def test_written_batch_is_empty() -> None:
     batch = Batch()
     batch.add_result(row(1))
     batch.states["a"] = None

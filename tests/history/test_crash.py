@@ -1,4 +1,4 @@
-"""kill -9 in the middle of writing: what was committed is there, whole, and the next daemon goes on."""
+"""SIGKILL during writes: committed rows are complete, and the next run continues."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ from tests.history.killing import kill_and_look
 
 
 @pytest.mark.timeout(120)
-def test_kill_loses_nothing_that_was_committed_and_leaves_the_parts_of_a_turn_together(
+def test_kill_loses_no_committed_row_and_splits_no_iteration(
     tmp_path: Path,
 ) -> None:
-    """`bench/history.py` does it a hundred times, and says how much is missing."""
+    """`bench/history.py` does this a hundred times."""
     path = tmp_path / "history.db"
     before = 0
     for after_s in (0.05, 0.4, 0.6, 0.13):
@@ -22,7 +22,7 @@ def test_kill_loses_nothing_that_was_committed_and_leaves_the_parts_of_a_turn_to
         before = left.results
 
 
-async def test_the_next_daemon_finds_the_last_state(tmp_path: Path) -> None:
+async def test_restart_after_kill_finds_the_last_state(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     left = kill_and_look(path, 0.3)
     history = History(path, HistorySettings(), SystemClock())

@@ -1,4 +1,4 @@
-"""Storage that fails: rows wait or go, it is counted and said once, and writing goes on by itself."""
+"""Failing storage: rows are queued or dropped, which is counted and logged once, and writing continues later."""
 
 import logging
 import os
@@ -31,7 +31,7 @@ def life(tmp_path: Path) -> Life:
 
 @contextmanager
 def locked(path: Path) -> Iterator[sqlite3.Connection]:
-    """Another program writes, and takes its time."""
+    """Another program holds the write lock."""
     other = sqlite3.connect(path, isolation_level=None)
     try:
         other.execute("BEGIN IMMEDIATE")
@@ -41,7 +41,7 @@ def locked(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def inner(history: History) -> sqlite3.Connection:
-    """The writer's own connection, to make it fail as storage would."""
+    """The connection of the writer, to make it fail as storage would."""
     assert history._writer is not None
     assert history._writer._store is not None
     return history._writer._store.connection
@@ -59,9 +59,7 @@ def lines(caplog: pytest.LogCaptureFixture, part: str) -> list[str]:
     return [record.message for record in caplog.records if part in record.message]
 
 
-async def test_a_lock_delays_what_is_written_and_loses_nothing(
-    life: Life, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_lock_delays_writes_and_loses_nothing(life: Life, caplog: pytest.LogCaptureFixture) -> None:
     history = life.begin()
     history.add_result("a", result(START), State.UP)
     await written(history)
@@ -84,7 +82,7 @@ async def test_a_lock_delays_what_is_written_and_loses_nothing(
     await history.close(5)
 
 
-async def test_a_full_disk_drops_nothing_that_has_room_in_memory(
+async def test_full_disk_loses_no_row_that_fits_in_the_queue(
     life: Life, caplog: pytest.LogCaptureFixture
 ) -> None:
     history = life.begin()
@@ -109,7 +107,7 @@ async def test_a_full_disk_drops_nothing_that_has_room_in_memory(
     await history.close(5)
 
 
-async def test_beyond_what_has_room_the_oldest_go_and_are_counted_and_said_once(
+async def test_full_queue_drops_the_oldest_rows_and_logs_once(
     life: Life, caplog: pytest.LogCaptureFixture
 ) -> None:
     history = life.begin()
@@ -128,12 +126,12 @@ async def test_beyond_what_has_room_the_oldest_go_and_are_counted_and_said_once(
     assert len(await history.results("first")) == 1
     assert await history.results("old") == []
     assert len(await history.results("new")) == 20
-    assert len(lines(caplog, "the oldest rows are dropped")) == 1
-    assert "100 rows had no room and are lost" in lines(caplog, "written again")[0]
+    assert len(lines(caplog, "the oldest queued rows are dropped")) == 1
+    assert "100 rows are lost" in lines(caplog, "written again")[0]
     await history.close(5)
 
 
-async def test_a_database_that_can_only_be_read_is_read_and_waited_for(life: Life) -> None:
+async def test_read_only_database_is_read_and_writes_are_retried(life: Life) -> None:
     history = life.begin()
     history.add_result("a", result(START), State.UP)
     await written(history)
@@ -147,7 +145,7 @@ async def test_a_database_that_can_only_be_read_is_read_and_waited_for(life: Lif
     await history.close(5)
 
 
-async def test_a_folder_that_cannot_be_made_does_not_keep_the_daemon_from_starting(
+async def test_directory_that_cannot_be_created_does_not_prevent_a_start(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     in_the_way = tmp_path / "state"
@@ -166,7 +164,7 @@ async def test_a_folder_that_cannot_be_made_does_not_keep_the_daemon_from_starti
     await history.close(5)
 
 
-async def test_states_are_found_while_another_program_holds_the_lock(life: Life) -> None:
+async def test_states_are_read_while_another_program_holds_the_lock(life: Life) -> None:
     history = life.begin()
     history.save_state("a", {"n": 1})
     await history.close(5)
@@ -181,7 +179,7 @@ async def test_states_are_found_while_another_program_holds_the_lock(life: Life)
 
 
 @pytest.mark.parametrize("how", ["text", "foreign", "short", "no tables"])
-async def test_what_is_no_database_of_ours_is_set_aside(
+async def test_foreign_or_damaged_file_is_renamed(
     life: Life, caplog: pytest.LogCaptureFixture, how: str
 ) -> None:
     content = spoilt(life.path, how)
@@ -192,7 +190,7 @@ async def test_what_is_no_database_of_ours_is_set_aside(
     assert history.stats().error is None
     (aside,) = names_beside(life.path, "*.damaged-20260304T100000Z")
     assert how == "no tables" or contents(aside) == content
-    (line,) = lines(caplog, "was set aside as")
+    (line,) = lines(caplog, "It was renamed to")
     assert str(aside) in line
     await history.close(5)
 
@@ -216,7 +214,7 @@ def names_beside(path: Path, pattern: str) -> list[Path]:
     return sorted(path.parent.glob(pattern))
 
 
-async def test_a_damage_found_while_running_costs_no_state_that_can_still_be_read(life: Life) -> None:
+async def test_damage_found_while_running_loses_no_readable_state(life: Life) -> None:
     history = life.begin()
     history.save_state("a", {"n": 1})
     history.save_daemon_state("pauses", {"a": "root"})
@@ -236,7 +234,7 @@ async def test_a_damage_found_while_running_costs_no_state_that_can_still_be_rea
     with pytest.raises(HistoryError):
         await history.results("a", limit=1000)
     history.tick(after(1))
-    await until(lambda: bool(names_beside(life.path, "*.damaged-*Z")), "the damaged one is set aside")
+    await until(lambda: bool(names_beside(life.path, "*.damaged-*Z")), "the damaged database is renamed")
     life.clock.at = after(10)
     await written(history)
     history.add_result("a", result(after(20)), State.UP)
@@ -244,7 +242,7 @@ async def test_a_damage_found_while_running_costs_no_state_that_can_still_be_rea
     await written(history)
     assert len(await history.results("a")) == 1
     assert len(await history.incidents(is_open=True)) == 1
-    # How the monitor stands is told to the new database again.
+    # The present state of the monitor is written to the new database.
     assert (await history.uptime("a", START, after(60))).seconds[State.UP] >= 20.0
     await history.close(5)
     history = life.new()
@@ -254,7 +252,7 @@ async def test_a_damage_found_while_running_costs_no_state_that_can_still_be_rea
 
 
 def spoil_table(path: Path, table: str) -> None:
-    """Other bytes over all pages of a table."""
+    """Overwrite all pages of a table."""
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         pages = [
@@ -271,7 +269,7 @@ def spoil_table(path: Path, table: str) -> None:
             file.write(b"\xa5" * page_bytes)
 
 
-async def test_a_newer_database_is_left_as_it_is(life: Life, caplog: pytest.LogCaptureFixture) -> None:
+async def test_newer_database_is_not_changed(life: Life, caplog: pytest.LogCaptureFixture) -> None:
     history = life.begin()
     history.add_result("a", result(), State.UP)
     await history.close(5)
@@ -288,12 +286,12 @@ async def test_a_newer_database_is_left_as_it_is(life: Life, caplog: pytest.LogC
     assert stats.error is not None
     assert "newer" in stats.error
     assert (stats.written, stats.dropped) == (0, 2)
-    assert len(lines(caplog, "newer monitord")) == 1
+    assert len(lines(caplog, "newer version of monitord")) == 1
     await history.close(5)
     assert contents(life.path) == content
 
 
-async def test_unknown_reason_is_kept_and_read_as_unrecognized(
+async def test_unknown_reason_stays_and_is_read_as_unrecognized(
     life: Life, caplog: pytest.LogCaptureFixture
 ) -> None:
     history = life.begin()
@@ -402,7 +400,7 @@ def contents(path: Path) -> bytes:
     return path.read_bytes()
 
 
-async def test_removed_database_is_reported_and_states_are_kept(
+async def test_removed_database_is_logged_and_states_are_restored(
     life: Life, caplog: pytest.LogCaptureFixture
 ) -> None:
     history = life.begin()
@@ -427,7 +425,7 @@ async def test_removed_database_is_reported_and_states_are_kept(
     assert (await history.uptime("a", START, after(60))).seconds == {State.DOWN: 10.0}
     stats = history.stats()
     assert (stats.resets, stats.reset_at) == (1, after(5))
-    assert stats.reset_reason == "the database was removed while the daemon ran"
+    assert stats.reset_reason == "the database was removed while the daemon was running"
     (record,) = [one for one in caplog.records if "removed" in one.message]
     assert record.levelno == logging.ERROR
     assert "Lost: results and uptime of 1 monitors since 2026-03-04 10:00:00 UTC, 1 closed" in record.message
@@ -440,10 +438,10 @@ async def test_removed_database_is_reported_and_states_are_kept(
     await history.close(5)
 
 
-async def test_database_that_was_replaced_goes_on_with_the_states(
+async def test_replaced_database_gets_the_states(
     life: Life, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Such as from a backup, by an administrator who forgot to stop the daemon."""
+    """As when a backup is restored while the daemon is running."""
     backup = Life(tmp_path / "backup" / "history.db")
     old = backup.begin()
     old.add_result("b", result(), State.UP)
@@ -455,7 +453,10 @@ async def test_database_that_was_replaced_goes_on_with_the_states(
     history.add_result("a", result(after(1)), State.UP)
     await written(history)
     assert (len(await history.results("a")), len(await history.results("b"))) == (1, 1)
-    assert history.stats().reset_reason == "the database was replaced by another file while the daemon ran"
+    assert (
+        history.stats().reset_reason
+        == "the database was replaced by another file while the daemon was running"
+    )
     assert len(lines(caplog, "replaced by another file")) == 1
     await history.close(5)
     history = life.new()
@@ -477,7 +478,7 @@ def overwrite_log(path: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["zeros", "random", "cut", "removed"])
-async def test_overwritten_log_is_noticed_and_nothing_later_is_lost(
+async def test_overwritten_log_is_detected_and_later_rows_are_stored(
     life: Life, caplog: pytest.LogCaptureFixture, how: str
 ) -> None:
     history = life.begin()
@@ -490,7 +491,7 @@ async def test_overwritten_log_is_noticed_and_nothing_later_is_lost(
         await written(history)
     assert len(await history.results("a")) == 3
     assert (history.stats().error, history.stats().dropped, history.stats().resets) == (None, 0, 1)
-    assert len(lines(caplog, "its write-ahead log was overwritten or removed): it was set aside as")) == 1
+    assert len(lines(caplog, "its write-ahead log has been overwritten or removed). It was renamed to")) == 1
     assert names_beside(life.path, "*.damaged-*Z")
     await history.close(5)
     history = life.new()
@@ -498,8 +499,8 @@ async def test_overwritten_log_is_noticed_and_nothing_later_is_lost(
     await history.close(5)
 
 
-async def test_database_whose_tables_are_gone_is_begun_again(life: Life) -> None:
-    """SQLITE_ERROR, which is neither damage nor a passing failure for SQLite."""
+async def test_database_without_its_tables_is_replaced(life: Life) -> None:
+    """SQLITE_ERROR is neither damage nor a temporary error."""
     history = life.begin()
     history.add_result("a", result(), State.UP)
     await written(history)
@@ -513,7 +514,7 @@ async def test_database_whose_tables_are_gone_is_begun_again(life: Life) -> None
     await history.close(5)
 
 
-async def test_rows_that_sqlite_refuses_count_as_failing_until_others_are_written(
+async def test_rejected_rows_are_an_error_until_others_are_written(
     life: Life, caplog: pytest.LogCaptureFixture
 ) -> None:
     history = life.begin()
@@ -522,7 +523,7 @@ async def test_rows_that_sqlite_refuses_count_as_failing_until_others_are_writte
     change(life.path, "CREATE TRIGGER t BEFORE INSERT ON results BEGIN SELECT raise(FAIL, 'no'); END")
     history.add_result("a", result(after(1)), State.UP)
     await fails(history)
-    await until(lambda: history.stats().dropped == 1, "the rows are given up")
+    await until(lambda: history.stats().dropped == 1, "the rows are dropped")
     assert history.stats().error == "no"
     assert not await history.wait_until_stored(5.0)
     change(life.path, "DROP TRIGGER t")
@@ -533,7 +534,7 @@ async def test_rows_that_sqlite_refuses_count_as_failing_until_others_are_writte
 
 
 @pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
-async def test_files_are_for_their_owner_alone(tmp_path: Path, mask: int) -> None:
+async def test_files_are_accessible_to_their_owner_only(tmp_path: Path, mask: int) -> None:
     before = os.umask(mask)
     try:
         life = Life(tmp_path / "var" / "state" / "history.db")
@@ -549,7 +550,7 @@ async def test_files_are_for_their_owner_alone(tmp_path: Path, mask: int) -> Non
         os.umask(before)
 
 
-async def test_existing_files_lose_the_rights_of_others_only(life: Life) -> None:
+async def test_existing_files_lose_only_the_permissions_of_others(life: Life) -> None:
     history = life.begin()
     history.add_result("a", result(), State.UP)
     await history.close(5)
@@ -560,7 +561,7 @@ async def test_existing_files_lose_the_rights_of_others_only(life: Life) -> None
     await history.close(5)
 
 
-async def test_only_what_is_on_the_disk_is_stored(life: Life) -> None:
+async def test_durable_rows_are_synchronised_before_they_count_as_stored(life: Life) -> None:
     history = life.begin()
     history.save_daemon_state("pause", {"n": 1})
     assert await history.wait_until_stored(5.0, durable=True)
@@ -575,22 +576,18 @@ async def test_only_what_is_on_the_disk_is_stored(life: Life) -> None:
     assert not await history.wait_until_stored(5.0, durable=True)
 
 
-async def test_a_state_that_is_not_json_costs_only_itself(
-    life: Life, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_state_that_is_not_json_costs_only_itself(life: Life, caplog: pytest.LogCaptureFixture) -> None:
     history = life.begin()
     history.save_state("a", {"bad": object()})
     history.save_state("b", {"n": 1})
     await history.close(5)
-    assert len(lines(caplog, "the state of a is not JSON")) == 1
+    assert len(lines(caplog, "the state of a cannot be stored")) == 1
     history = life.new()
     assert history.open().states == {"b": {"n": 1}}
     await history.close(5)
 
 
-async def test_a_storage_that_fails_does_not_hold_up_the_end(
-    life: Life, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_failing_storage_does_not_delay_the_stop(life: Life, caplog: pytest.LogCaptureFixture) -> None:
     history = life.begin()
     history.tick(START)
     await written(history)
@@ -604,7 +601,7 @@ async def test_a_storage_that_fails_does_not_hold_up_the_end(
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_no_damage_keeps_the_daemon_from_starting_or_from_writing(life: Life, seed: int) -> None:
+async def test_no_damage_prevents_a_start_or_later_writes(life: Life, seed: int) -> None:
     history = life.begin()
     for number in range(3000):
         history.add_result(f"m{number % 7}", result(after(number)), State.UP)
@@ -626,7 +623,7 @@ async def test_no_damage_keeps_the_daemon_from_starting_or_from_writing(life: Li
 
 
 def damage(path: Path, seed: int) -> None:
-    """Even seeds write other bytes over some pages, odd ones cut the file off."""
+    """Even seeds overwrite some pages, odd ones truncate the file."""
     chance = random.Random(seed)
     size = path.stat().st_size
     with path.open("r+b") as file:

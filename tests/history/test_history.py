@@ -1,4 +1,4 @@
-"""What the rest of the program relies on: what was told is there, in order, and after a restart."""
+"""The interface: stored data is returned in order, also after a restart."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ def life(tmp_path: Path) -> Life:
     return Life(tmp_path / "state" / "history.db")
 
 
-async def test_a_result_is_there_as_it_was_told(life: Life) -> None:
+async def test_result_is_stored_completely(life: Life) -> None:
     history = life.begin()
     told = result(START, response_time=0.125, phase_connect=0.02, phase_tls=0.03)
     history.add_result("a", told, State.UP)
@@ -36,7 +36,7 @@ async def test_a_result_is_there_as_it_was_told(life: Life) -> None:
     await history.close(5)
 
 
-async def test_only_what_did_not_pass_keeps_its_detail(life: Life) -> None:
+async def test_only_results_that_did_not_pass_have_a_detail(life: Life) -> None:
     history = life.begin()
     history.add_result("a", result(verdict=Verdict.FAIL, detail="connection \ud800 refused"), State.DOWN)
     await written(history)
@@ -45,7 +45,7 @@ async def test_only_what_did_not_pass_keeps_its_detail(life: Life) -> None:
     await history.close(5)
 
 
-async def test_results_come_newest_first_and_in_pages(life: Life) -> None:
+async def test_results_are_paged_newest_first(life: Life) -> None:
     history = life.begin()
     for number in range(10):
         verdict = Verdict.FAIL if number % 3 == 0 else Verdict.PASS
@@ -62,7 +62,7 @@ async def test_results_come_newest_first_and_in_pages(life: Life) -> None:
     await history.close(5)
 
 
-async def test_results_of_the_same_moment_are_all_kept(life: Life) -> None:
+async def test_results_of_the_same_time_are_all_stored(life: Life) -> None:
     history = life.begin()
     for _ in range(5):
         history.add_result("a", result(START), State.UP)
@@ -71,7 +71,7 @@ async def test_results_of_the_same_moment_are_all_kept(life: Life) -> None:
     await history.close(5)
 
 
-async def test_the_last_twenty_results_and_the_last_twenty_failures_are_kept_whole(life: Life) -> None:
+async def test_last_twenty_results_and_failures_have_all_fields(life: Life) -> None:
     history = life.begin()
     for number in range(60):
         verdict = Verdict.FAIL if number < 30 else Verdict.PASS
@@ -96,8 +96,8 @@ async def test_the_last_twenty_results_and_the_last_twenty_failures_are_kept_who
     await history.close(5)
 
 
-async def test_what_a_clock_that_was_ahead_has_dated_does_not_hide_what_comes(life: Life) -> None:
-    """As when it is set right some minutes after the start."""
+async def test_results_of_a_clock_that_was_ahead_do_not_hide_later_ones(life: Life) -> None:
+    """As when the clock is set some minutes after the start."""
     history = life.begin()
     for number in range(30):
         one = result(START + timedelta(days=900, seconds=number), Verdict.FAIL)
@@ -117,8 +117,8 @@ async def test_what_a_clock_that_was_ahead_has_dated_does_not_hide_what_comes(li
     await history.close(5)
 
 
-async def test_what_is_told_in_one_turn_of_the_loop_is_written_together_or_not_at_all(life: Life) -> None:
-    """A trigger refuses the state, so the result and the incident told with it are not there either."""
+async def test_writes_of_one_iteration_are_one_transaction(life: Life) -> None:
+    """A trigger rejects the state, so that the result and the incident of the same iteration are not stored either."""
     history = life.begin()
     history.tick(START)
     await written(history)
@@ -138,7 +138,7 @@ async def test_what_is_told_in_one_turn_of_the_loop_is_written_together_or_not_a
     await history.close(5)
 
 
-async def test_a_restart_finds_states_and_incidents(life: Life) -> None:
+async def test_restart_finds_states_and_incidents(life: Life) -> None:
     history = life.begin()
     history.save_state("a", {"health": "down", "streak": 3})
     history.save_state("a", {"health": "down", "streak": 4})
@@ -158,7 +158,7 @@ async def test_a_restart_finds_states_and_incidents(life: Life) -> None:
     await history.close(5)
 
 
-async def test_an_incident_is_one_row_from_opening_to_closing(life: Life) -> None:
+async def test_incident_is_one_row_from_opening_to_closing(life: Life) -> None:
     history = life.begin()
     opened = incident()
     history.add_incident(opened)
@@ -185,7 +185,7 @@ async def test_an_incident_is_one_row_from_opening_to_closing(life: Life) -> Non
     await history.close(5)
 
 
-async def test_what_is_forgotten_has_no_state_and_ends_its_span(life: Life) -> None:
+async def test_removed_monitor_has_no_state_and_no_open_span(life: Life) -> None:
     history = life.begin()
     history.save_state("a", {"x": 1})
     history.record_state("a", State.UP, in_maintenance=False, at=START)
@@ -204,7 +204,7 @@ async def test_what_is_forgotten_has_no_state_and_ends_its_span(life: Life) -> N
     await history.close(5)
 
 
-async def test_a_renamed_monitor_keeps_all_it_had(life: Life) -> None:
+async def test_renamed_monitor_keeps_its_history(life: Life) -> None:
     history = life.begin()
     history.record_state("old", State.UP, in_maintenance=False, at=START)
     history.add_result("old", result(START), State.UP)
@@ -228,7 +228,7 @@ async def test_a_renamed_monitor_keeps_all_it_had(life: Life) -> None:
     await history.close(5)
 
 
-async def test_changes_of_health_are_kept(life: Life) -> None:
+async def test_transitions_are_stored(life: Life) -> None:
     history = life.begin()
     fall = Transition("a", State.UP, State.DOWN, after(20), after(10), Reason.REFUSED, "no answer")
     rise = Transition("a", State.DOWN, State.UP, after(60), after(60), Reason.OK, "GET / 200")
@@ -241,8 +241,8 @@ async def test_changes_of_health_are_kept(life: Life) -> None:
     await history.close(5)
 
 
-async def test_a_range_as_a_whole_has_its_percentiles(life: Life) -> None:
-    """Ninety-nine fast answers and a slow one, over hours, days and months."""
+async def test_summary_of_a_period_has_its_percentiles(life: Life) -> None:
+    """99 fast responses and a slow one, over hours, days and months."""
     history = life.begin()
     for number in range(100):
         took_s = 2.0 if number == 50 else 0.01
@@ -264,7 +264,7 @@ async def test_a_range_as_a_whole_has_its_percentiles(life: Life) -> None:
     await history.close(5)
 
 
-async def test_a_closed_history_is_one_file(life: Life) -> None:
+async def test_closed_history_is_one_file(life: Life) -> None:
     history = life.begin()
     history.add_result("a", result(), State.UP)
     await written(history)
@@ -276,9 +276,7 @@ async def test_a_closed_history_is_one_file(life: Life) -> None:
 @pytest.mark.parametrize(
     "settings", [HistorySettings(enabled=False), HistorySettings()], ids=["off", "nowhere"]
 )
-async def test_without_a_database_everything_works_and_nothing_is_kept(
-    tmp_path: Path, settings: HistorySettings
-) -> None:
+async def test_without_a_database_nothing_is_stored(tmp_path: Path, settings: HistorySettings) -> None:
     path = None if settings.enabled else tmp_path / "history.db"
     history = History(path, settings, SetClock())
     assert history.open() == SavedState()
@@ -309,7 +307,7 @@ async def test_without_a_database_everything_works_and_nothing_is_kept(
     assert os.listdir(tmp_path) == []  # noqa: PTH208 - no folder is read in earnest
 
 
-async def test_export_gives_every_result_once_and_in_order(life: Life) -> None:
+async def test_export_returns_every_result_once_and_in_order(life: Life) -> None:
     history = life.begin()
     count = 2500
     for number in range(count):
@@ -323,7 +321,7 @@ async def test_export_gives_every_result_once_and_in_order(life: Life) -> None:
     await history.close(5)
 
 
-async def test_what_waits_is_written_when_it_closes(life: Life) -> None:
+async def test_queued_rows_are_written_when_it_closes(life: Life) -> None:
     history = life.begin()
     history.add_result("a", result(), State.UP)
     await history.close(5)
@@ -334,7 +332,7 @@ async def test_what_waits_is_written_when_it_closes(life: Life) -> None:
     await history.close(5)
 
 
-async def test_what_is_the_daemon_s_own_is_found_again_until_it_is_forgotten(life: Life) -> None:
+async def test_states_of_the_daemon_are_found_until_they_are_deleted(life: Life) -> None:
     history = life.begin()
     history.save_daemon_state("a", {"x": 1})
     history.save_daemon_state("b", {"x": 2})
@@ -346,7 +344,7 @@ async def test_what_is_the_daemon_s_own_is_found_again_until_it_is_forgotten(lif
     await again.close(5)
 
 
-async def test_who_waits_until_it_is_stored_finds_it_stored(life: Life) -> None:
+async def test_wait_ends_when_the_rows_are_stored(life: Life) -> None:
     history = life.begin()
     await history.wait_until_stored(10.0)  # there is nothing to wait for
     for number in range(3):
@@ -360,7 +358,7 @@ async def test_who_waits_until_it_is_stored_finds_it_stored(life: Life) -> None:
     await history.wait_until_stored(10.0)
 
 
-async def test_who_waits_for_a_storage_that_hangs_waits_no_longer_than_told(life: Life) -> None:
+async def test_wait_for_a_hanging_storage_has_a_time_limit(life: Life) -> None:
     history = life.begin()
     await written(history)
     with contextlib.closing(sqlite3.connect(life.path, isolation_level=None)) as other:
@@ -371,7 +369,7 @@ async def test_who_waits_for_a_storage_that_hangs_waits_no_longer_than_told(life
     await history.close(10)
 
 
-async def test_without_a_storage_nobody_waits_for_it() -> None:
+async def test_disabled_history_needs_no_wait() -> None:
     history = History(None, HistorySettings(), SetClock())
     history.start()
     history.save_daemon_state("key", {})

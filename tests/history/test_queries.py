@@ -1,4 +1,4 @@
-"""What charts, calendars and tables are answered: steps, time by state, incidents by day."""
+"""Queries of charts, calendars and tables: steps, time by state, incidents by day."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -54,7 +54,7 @@ def stands(store: Store, seen_ms: int, *stands: tuple[int, State, bool]) -> None
         pytest.param(30 * 24, 7200, 3600, 7200, id="two hours each"),
     ],
 )
-def test_the_step_is_what_is_asked_for_as_far_as_it_is_kept(
+def test_requested_step_is_used_if_it_is_stored(
     hours: int, step_s: float | None, level_s: int, shown_s: int
 ) -> None:
     chosen = choose_step(NOW_MS - hours * HOUR_MS, NOW_MS, step_s, NOW_MS, HORIZONS)
@@ -66,7 +66,7 @@ def test_the_step_is_what_is_asked_for_as_far_as_it_is_kept(
     st.integers(0, 3 * 365 * DAY_MS),
     st.none() | st.floats(0.001, 1e8),
 )
-def test_no_range_gives_too_many_points(span_ms: int, ago_ms: int, step_s: float | None) -> None:
+def test_no_period_has_too_many_points(span_ms: int, ago_ms: int, step_s: float | None) -> None:
     end_ms = NOW_MS - ago_ms
     level_s, shown_s = choose_step(end_ms - span_ms, end_ms, step_s, NOW_MS, HORIZONS)
     assert level_s in LEVELS_S
@@ -74,7 +74,7 @@ def test_no_range_gives_too_many_points(span_ms: int, ago_ms: int, step_s: float
     assert span_ms / 1000 / shown_s <= (MAX_POINTS if step_s is None else MAX_BUCKETS)
 
 
-def test_uptime_is_by_time_and_leaves_out_what_is_not_known(store: Store) -> None:
+def test_uptime_is_by_time_without_unknown_time(store: Store) -> None:
     stands(
         store,
         START_MS + 1000_000,
@@ -124,7 +124,7 @@ def test_seconds_by_state_are_spread_over_buckets(store: Store) -> None:
     ]
 
 
-def test_the_calendar_has_a_row_for_each_utc_day(store: Store) -> None:
+def test_calendar_has_a_row_for_each_utc_day(store: Store) -> None:
     yesterday_ms = MIDNIGHT_MS - 2 * HOUR_MS
     stands(
         store,
@@ -148,7 +148,7 @@ def test_the_calendar_has_a_row_for_each_utc_day(store: Store) -> None:
     assert days[-1].start.date() == START.date()
 
 
-def test_an_answer_has_its_bounds(store: Store) -> None:
+def test_response_is_bounded(store: Store) -> None:
     batch = Batch()
     for number in range(queries.MAX_ROWS + 10):
         batch.add_incident(incident(number=f"i{number}", opened_at=after(number)))

@@ -1,4 +1,4 @@
-"""Questions are bounded in time, leave nothing behind, and are asked beside the writer."""
+"""Queries have a time limit, leave no transaction open, and run beside the writer."""
 
 import asyncio
 import sqlite3
@@ -42,63 +42,65 @@ def add_monitor(path: Path, name: str) -> None:
         connection.commit()
 
 
-async def test_a_question_that_takes_too_long_is_broken_off_and_the_next_is_answered(world: World) -> None:
-    with pytest.raises(HistoryError, match="too long to answer; ask for less"):
-        await world.reader.ask(lambda connection: connection.execute(ENDLESS).fetchall())
-    assert await world.reader.ask(monitors) == 0
+async def test_slow_query_is_interrupted_and_the_next_one_works(world: World) -> None:
+    with pytest.raises(HistoryError, match="took too long; request a shorter period"):
+        await world.reader.query(lambda connection: connection.execute(ENDLESS).fetchall())
+    assert await world.reader.query(monitors) == 0
     assert world.suspected == 0
     await world.reader.close()
 
 
-async def test_closing_breaks_off_what_is_asked_and_refuses_what_comes_then(world: World) -> None:
-    asked = asyncio.ensure_future(world.reader.ask(lambda connection: connection.execute(ENDLESS).fetchall()))
+async def test_closing_interrupts_queries_and_rejects_later_ones(world: World) -> None:
+    asked = asyncio.ensure_future(
+        world.reader.query(lambda connection: connection.execute(ENDLESS).fetchall())
+    )
     await asyncio.sleep(0)
     await world.reader.close()
     with pytest.raises((HistoryError, asyncio.CancelledError)):
         await asked
     with pytest.raises(HistoryError, match="closed"):
-        await world.reader.ask(monitors)
+        await world.reader.query(monitors)
 
 
-async def test_nothing_can_be_written(world: World) -> None:
+async def test_reader_cannot_write(world: World) -> None:
     with pytest.raises(HistoryError, match="readonly"):
-        await world.reader.ask(lambda connection: connection.execute("DELETE FROM monitors"))
+        await world.reader.query(lambda connection: connection.execute("DELETE FROM monitors"))
     await world.reader.close()
 
 
-async def test_each_question_sees_what_was_committed_until_then(world: World) -> None:
-    assert await world.reader.ask(monitors) == 0
+async def test_query_sees_previous_commits(world: World) -> None:
+    assert await world.reader.query(monitors) == 0
     add_monitor(world.path, "a")
-    assert await world.reader.ask(monitors) == 1
+    assert await world.reader.query(monitors) == 1
     await world.reader.close()
 
 
-async def test_one_question_sees_one_moment(world: World) -> None:
+async def test_query_reads_one_snapshot(world: World) -> None:
     def twice(connection: sqlite3.Connection) -> tuple[int, int]:
         before = monitors(connection)
         add_monitor(world.path, "a")
         return before, monitors(connection)
 
-    assert await world.reader.ask(twice) == (0, 0)
-    assert await world.reader.ask(monitors) == 1
+    assert await world.reader.query(twice) == (0, 0)
+    assert await world.reader.query(monitors) == 1
     await world.reader.close()
 
 
-async def test_another_generation_is_another_file(world: World) -> None:
+async def test_new_generation_opens_the_new_file(world: World) -> None:
     add_monitor(world.path, "a")
-    assert await world.reader.ask(monitors) == 1
+    assert await world.reader.query(monitors) == 1
     for file in list(world.path.parent.iterdir()):
         file.unlink()
     open_for_writing(world.path).close()
     world.generation += 1
-    assert await world.reader.ask(monitors) == 0
+    assert await world.reader.query(monitors) == 0
     await world.reader.close()
 
 
 @pytest.mark.parametrize(
     "error", [ValueError("no year"), sqlite3.DatabaseError("malformed")], ids=["row", "page"]
 )
-async def test_what_looks_like_damage_is_told_to_the_writer(world: World, error: Exception) -> None:
+async def test_possible_damage_is_reported_to_the_writer(world: World, error: Exception) -> None:
     if isinstance(error, sqlite3.Error):
         error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
 
@@ -106,6 +108,6 @@ async def test_what_looks_like_damage_is_told_to_the_writer(world: World, error:
         raise error
 
     with pytest.raises(HistoryError, match=str(error)):
-        await world.reader.ask(fail)
+        await world.reader.query(fail)
     assert world.suspected == 1
     await world.reader.close()

@@ -1,4 +1,4 @@
-"""What is too old and what is too much goes, a little at a time."""
+"""Old rows, and rows beyond the maximum size, are deleted in steps."""
 
 import logging
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ def ages_ms(store: Store, what: str, now_ms: int) -> list[int]:
     return [now_ms - at for (at,) in store.connection.execute(f"SELECT at FROM {what} ORDER BY at DESC")]
 
 
-def test_each_kind_is_kept_for_as_long_as_is_said() -> None:
+def test_each_kind_has_its_retention() -> None:
     with opened() as store:
         now_ms = START_MS
         for hour in range(10 * 24):
@@ -75,7 +75,7 @@ def test_each_kind_is_kept_for_as_long_as_is_said() -> None:
         assert count(store, "rollups WHERE level = 3600") >= 48
 
 
-def test_spans_changes_and_incidents_are_kept_as_long_as_days() -> None:
+def test_spans_transitions_and_incidents_have_the_retention_of_days() -> None:
     with opened() as store:
         batch = Batch()
         for day in range(20):
@@ -100,7 +100,7 @@ def test_spans_changes_and_incidents_are_kept_as_long_as_days() -> None:
         assert [one.id for one in left] == ["i2", "i1"]
 
 
-def test_the_open_span_of_a_monitor_that_never_changes_stays() -> None:
+def test_open_span_of_a_monitor_without_transitions_stays() -> None:
     with opened() as store:
         batch = Batch()
         batch.add_span_start(SpanStart("a", START_MS, State.UP, False))
@@ -112,7 +112,7 @@ def test_the_open_span_of_a_monitor_that_never_changes_stays() -> None:
         assert found == [(1, 86400.0)]
 
 
-def test_one_step_deletes_so_much_and_no_more() -> None:
+def test_step_deletes_a_limited_number_of_rows() -> None:
     with opened() as store:
         batch = Batch()
         for number in range(3 * MAX_ROWS):
@@ -125,8 +125,8 @@ def test_one_step_deletes_so_much_and_no_more() -> None:
         assert left == [2 * MAX_ROWS, MAX_ROWS, 0, 0]
 
 
-def test_no_result_goes_before_it_is_in_the_rollups(caplog: pytest.LogCaptureFixture) -> None:
-    """Where there is too much, the results of more monitors are deleted at once than are sealed at once."""
+def test_no_result_is_deleted_before_it_is_in_the_rollups(caplog: pytest.LogCaptureFixture) -> None:
+    """Above the maximum size, a step deletes results of more monitors than a rollup handles."""
     monitors = 2 * MAX_ROLLUPS_AT_ONCE * HURRIED_CYCLE_STEPS
     with opened(settings=HistorySettings(max_size_bytes=4096)) as store:
         batch = Batch()
@@ -139,7 +139,7 @@ def test_no_result_goes_before_it_is_in_the_rollups(caplog: pytest.LogCaptureFix
     assert "reached max_size" in caplog.text
 
 
-def test_of_a_monitor_that_left_nothing_stays_in_the_end() -> None:
+def test_nothing_of_a_removed_monitor_stays_forever() -> None:
     with opened() as store:
         tell(store, START_MS, "gone")
         tell(store, START_MS, "there")
@@ -151,8 +151,10 @@ def test_of_a_monitor_that_left_nothing_stays_in_the_end() -> None:
         assert len(queries.results(store.connection, "gone", 10, None, failed=False)) == 1
 
 
-def test_max_size_is_kept_and_room_is_used_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Single results go first: they are drawn in, and hours and days are whole."""
+def test_max_size_is_observed_and_free_space_is_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The retention of results is shortened first; hours and days stay complete."""
     most_bytes = 1 << 20
     settings = HistorySettings(max_size_bytes=most_bytes, results_s=86400.0, minutes_s=86400.0)
     with opened(tmp_path / "history.db", settings) as store:
@@ -171,7 +173,7 @@ def test_max_size_is_kept_and_room_is_used_again(tmp_path: Path, caplog: pytest.
         assert HOUR_MS * 0.9 < max(ages) < 11 * HOUR_MS
         assert count(store, "rollups WHERE level = 3600") == 5 * 12
         assert [record.levelno for record in caplog.records] == [logging.WARNING]
-        assert "reached max_size (1MiB): results are kept for less than 1d" in caplog.text
+        assert "reached max_size (1MiB): the retention of results is now shorter than 1d" in caplog.text
         # Less comes now: the bounds widen again, up to what is configured.
         for hour in range(26):  # until the clock has proved itself
             maintain(store, now_ms + 30 * DAY_MS + hour * HOUR_MS, 1)
@@ -179,7 +181,7 @@ def test_max_size_is_kept_and_room_is_used_again(tmp_path: Path, caplog: pytest.
         assert store._retention._retention_ms == store._retention._configured_ms
 
 
-def test_where_much_is_free_it_is_given_back_to_the_file_system(tmp_path: Path) -> None:
+def test_many_free_pages_are_returned_to_the_file_system(tmp_path: Path) -> None:
     with opened(tmp_path / "history.db") as store:
         batch = Batch()
         for number in range(20_000):
@@ -191,12 +193,10 @@ def test_where_much_is_free_it_is_given_back_to_the_file_system(tmp_path: Path) 
         assert store.size_bytes() < full_bytes / 2
 
 
-def test_a_size_that_is_too_small_for_all_is_said_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_max_size_below_the_minimum_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with opened(tmp_path / "history.db", HistorySettings(max_size_bytes=4096)) as store:
         tell(store, START_MS)
         for step in range(300):
             store.maintain(START_MS + step * 1000)
-        assert caplog.text.count("make max_size larger") == 1
+        assert caplog.text.count("increase max_size") == 1
         assert count(store, "results") == 1

@@ -1,4 +1,4 @@
-"""A clock that is wrong for a while must not cost the past, and one that is right must in the end be followed."""
+"""A clock that is wrong for a while does not delete the history, and a correct one is followed in the end."""
 
 import logging
 from contextlib import closing
@@ -18,7 +18,7 @@ YEARS_MS = 9 * 366 * DAY_MS
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A history with something in it that was kept until START_MS."""
+    """A history that was written until START_MS."""
     path = tmp_path / "history.db"
     with closing(Store(path, SETTINGS, is_first=True)) as store:
         tell(store, START_MS)
@@ -32,15 +32,15 @@ def ages_of(path: Path) -> RetentionClock:
         return RetentionClock(connection, 0)
 
 
-def test_a_start_years_ahead_deletes_nothing(path: Path) -> None:
+def test_start_with_a_clock_years_ahead_deletes_nothing(path: Path) -> None:
     with closing(Store(path, SETTINGS, is_first=True)) as store:
         tell(store, START_MS + YEARS_MS, "c")
         maintain(store, START_MS + YEARS_MS)
         assert count(store, "results") == 3
 
 
-def test_nor_does_a_second_start(path: Path) -> None:
-    """The first one has left results that are years ahead, and has said that it ran then."""
+def test_second_start_with_a_clock_years_ahead_deletes_nothing(path: Path) -> None:
+    """The first start has stored results and a tick that are years ahead."""
     for start in range(3):
         with closing(Store(path, SETTINGS, is_first=True)) as store:
             tell(store, START_MS + YEARS_MS + start * 3_600_000, "c")
@@ -48,7 +48,7 @@ def test_nor_does_a_second_start(path: Path) -> None:
             assert count(store, "results WHERE monitor < 3") == 2
 
 
-def test_a_clock_that_leaps_while_it_runs_deletes_nothing_and_nothing_either_when_it_is_set_right(
+def test_jump_of_the_clock_and_its_correction_delete_nothing(
     path: Path,
 ) -> None:
     with closing(Store(path, SETTINGS, is_first=True)) as store:
@@ -58,8 +58,8 @@ def test_a_clock_that_leaps_while_it_runs_deletes_nothing_and_nothing_either_whe
         assert count(store, "results") == 2
 
 
-def test_what_is_too_old_goes_once_the_clock_has_run_for_a_day(path: Path) -> None:
-    """As after a long stop, which looks the same."""
+def test_old_rows_are_deleted_after_the_clock_has_run_for_a_day(path: Path) -> None:
+    """As after a long stop of the daemon."""
     with closing(Store(path, SETTINGS, is_first=True)) as store:
         for minutes in range(0, 26 * 60, 20):
             maintain(store, START_MS + 30 * DAY_MS + minutes * 60_000, 1)
@@ -69,8 +69,8 @@ def test_what_is_too_old_goes_once_the_clock_has_run_for_a_day(path: Path) -> No
         assert count(store, "rollups") == 0
 
 
-def test_results_since_a_leap_are_not_kept_for_longer_than_others(path: Path) -> None:
-    """They are the bulk of what is written, and max_size holds for them."""
+def test_results_after_a_jump_have_the_same_retention(path: Path) -> None:
+    """They are most of the rows, and max_size applies to them."""
     with closing(Store(path, SETTINGS, is_first=True)) as store:
         now_ms = START_MS + YEARS_MS
         for _ in range(36):
@@ -83,7 +83,7 @@ def test_results_since_a_leap_are_not_kept_for_longer_than_others(path: Path) ->
         assert count(store, "rollups WHERE level = 86400 AND monitor < 3") == 2
 
 
-def test_the_proof_goes_on_over_restarts() -> None:
+def test_restarts_do_not_reset_the_time_of_trust() -> None:
     with closing(open_for_writing(Path(":memory:"))) as connection:
         wall_ms = START_MS + YEARS_MS
         RetentionClock(connection, START_MS).save(connection)
@@ -98,7 +98,7 @@ def test_the_proof_goes_on_over_restarts() -> None:
 
 
 @pytest.mark.parametrize("back_ms", [1, HOUR_MS, YEARS_MS])
-def test_a_leap_back_is_followed_at_once(back_ms: int) -> None:
+def test_jump_back_is_followed_at_once(back_ms: int) -> None:
     with closing(open_for_writing(Path(":memory:"))) as connection:
         ages = RetentionClock(connection, 0)
         assert ages.advance(START_MS + YEARS_MS) == START_MS + YEARS_MS
@@ -106,7 +106,7 @@ def test_a_leap_back_is_followed_at_once(back_ms: int) -> None:
         assert ages.advance(back) == back
 
 
-def test_ages_grow_while_a_leap_is_not_believed_yet() -> None:
+def test_ages_grow_before_a_jump_is_trusted() -> None:
     with closing(open_for_writing(Path(":memory:"))) as connection:
         ages = RetentionClock(connection, START_MS)
         assert ages.advance(START_MS + YEARS_MS) == START_MS
@@ -117,7 +117,7 @@ def test_ages_grow_while_a_leap_is_not_believed_yet() -> None:
         assert ages.advance(START_MS + YEARS_MS + TRUST_AFTER_MS + 60_000) < START_MS + TRUST_AFTER_MS
 
 
-def test_a_leap_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_jump_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     with closing(open_for_writing(Path(":memory:"))) as connection:
         ages = RetentionClock(connection, START_MS)
@@ -125,12 +125,12 @@ def test_a_leap_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
         assert caplog.messages == []
         for step in range(3):
             ages.advance(START_MS + 10 * DAY_MS + step * 1000)
-        assert [message.partition(":")[0] for message in caplog.messages] == [
-            "the clock is 9d23h ahead of what history has last seen"
+        assert [message.partition(".")[0] for message in caplog.messages] == [
+            "history: the clock is 9d23h ahead of the last time that the daemon ran"
         ]
 
 
-def test_a_database_without_such_a_time_begins_with_when_the_daemon_was_last_seen(path: Path) -> None:
+def test_new_clock_starts_when_the_daemon_last_ran(path: Path) -> None:
     with closing(open_for_writing(path)) as connection:
         connection.execute("DELETE FROM meta WHERE key != 'seen'")
         assert RetentionClock(connection, START_MS).advance(START_MS + YEARS_MS) == START_MS

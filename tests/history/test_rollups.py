@@ -1,4 +1,4 @@
-"""Minutes, hours and days against the results they are made of, whenever they are sealed and whatever comes late."""
+"""Minutes, hours and days compared with their results, for rollups at any time and late results."""
 
 import sqlite3
 import tracemalloc
@@ -54,7 +54,7 @@ def tell(store: Store, told: Sequence[Told], monitor: str = "a") -> None:
 
 
 def levels(store: Store, monitor: int = 1) -> list[tuple[int, int]]:
-    """How many rows each level has."""
+    """The number of rows of each level."""
     return store.connection.execute(
         "SELECT level, count(*) FROM rollups WHERE monitor = ? GROUP BY level", (monitor,)
     ).fetchall()
@@ -85,7 +85,7 @@ def expected(told: Sequence[Told], start_ms: int, step_s: int, bucket: Bucket) -
 
 TOLD = st.builds(
     Told,
-    # The first and the last moment of a minute, and not so near to each other that they are told apart; over midnight.
+    # The first and the last millisecond of a minute, farther apart than SAME_TIME_MS; over midnight.
     at_ms=st.builds(
         lambda number, inside_ms: EVENING_MS + number * 7 * MINUTE_MS + inside_ms,
         st.integers(0, 40),
@@ -96,7 +96,7 @@ TOLD = st.builds(
     has_response=st.booleans(),
 )
 
-# Some of them when such a minute is just to be sealed, and no other after it.
+# Some when such a minute is due for a rollup, and no other after it.
 NOW_MS = st.builds(
     lambda number, later_ms: EVENING_MS + number * 7 * MINUTE_MS + later_ms,
     st.integers(0, 70),
@@ -105,7 +105,7 @@ NOW_MS = st.builds(
 
 
 class Then(Enum):
-    """What happens to a batch, or after it."""
+    """An event during or after a batch."""
 
     NOTHING = auto()
     CRASH = auto()
@@ -118,10 +118,10 @@ class Then(Enum):
     steps=st.lists(st.tuples(st.lists(TOLD, max_size=12), NOW_MS, st.sampled_from(Then)), max_size=8),
     level=st.sampled_from([(60, 60), (60, 7 * 60), (3600, 3600), (3600, 5 * 3600), (86_400, 86_400)]),
 )
-def test_any_level_at_any_time_shows_all_results_once(
+def test_every_level_contains_all_results_once_at_any_time(
     steps: list[tuple[list[Told], int, Then]], level: tuple[int, int]
 ) -> None:
-    """Batches come in any order of time, or not at all; meanwhile monitors are sealed and results become too old."""
+    """Batches arrive in any order of time, or fail; meanwhile monitors are rolled up and results expire."""
     written: dict[int, Told] = {}
     with TemporaryDirectory() as folder, ExitStack() as stores:
         path = Path(folder) / "history.db"
@@ -135,7 +135,7 @@ def test_any_level_at_any_time_shows_all_results_once(
             with refusing(store, "rollups" if then is Then.NOT_SEALED else None):
                 store.maintain(now_ms)
             if then is Then.CRASH:
-                # The one that is gone still has the file open: it has tidied up nothing.
+                # The previous store still has the file open: it has not been closed.
                 store = stores.enter_context(closing(Store(path, SHORT, is_first=True)))
         all_are_there(store, list(written.values()), *level)
         store.maintain(EVENING_MS + 9 * HOUR_MS)
@@ -153,7 +153,7 @@ def all_are_there(store: Store, told: Sequence[Told], level_s: int, step_s: int)
 
 @contextmanager
 def refusing(store: Store, what: str | None) -> Iterator[None]:
-    """What inserts such rows fails."""
+    """Make inserts into a table fail."""
     if what is None:
         yield
         return
@@ -165,7 +165,7 @@ def refusing(store: Store, what: str | None) -> Iterator[None]:
     store.connection.execute("DROP TRIGGER no")
 
 
-def test_nothing_is_sealed_before_its_time(store: Store) -> None:
+def test_nothing_is_rolled_up_before_it_is_due(store: Store) -> None:
     tell(store, [Told(START_MS, 0, 1000, True)])
     store.maintain(START_MS + ROLLUP_AFTER_MS - 1)
     assert levels(store) == []
@@ -173,7 +173,7 @@ def test_nothing_is_sealed_before_its_time(store: Store) -> None:
     assert levels(store) == [(60, 1), (3600, 1), (86_400, 1)]
 
 
-def test_of_two_results_at_the_end_of_what_is_sealed_each_is_there_once(store: Store) -> None:
+def test_results_at_the_end_of_a_rollup_count_once(store: Store) -> None:
     tell(store, [Told(START_MS + MINUTE_MS - 1, 0, 1000, True), Told(START_MS + MINUTE_MS, 0, 1000, True)])
     for now_ms in (START_MS + ROLLUP_AFTER_MS + SPREAD_MS // 2, START_MS + HOUR_MS):
         store.maintain(now_ms)
@@ -181,13 +181,13 @@ def test_of_two_results_at_the_end_of_what_is_sealed_each_is_there_once(store: S
         assert [minute.timed for minute in minutes] == [1, 1]
 
 
-def test_a_result_from_the_future_holds_up_no_other(store: Store) -> None:
+def test_result_from_the_future_delays_no_other(store: Store) -> None:
     tell(store, [Told(START_MS + 400 * DAY_MS, 0, 1000, True), Told(START_MS, 0, 1000, True)])
     store.maintain(START_MS + SEALED_MS)
     assert levels(store) == [(60, 1), (3600, 1), (86_400, 1)]
 
 
-def test_sealing_comes_back_to_the_same_hour_and_day(store: Store) -> None:
+def test_rollups_extend_the_same_hour_and_day(store: Store) -> None:
     for minute in range(60):
         at_ms = START_MS + minute * MINUTE_MS
         tell(store, [Told(at_ms, 0, 1000 * (minute + 1), True)])
@@ -200,7 +200,7 @@ def test_sealing_comes_back_to_the_same_hour_and_day(store: Store) -> None:
     assert (hour.min_s, hour.max_s) == (0.001, 0.06)
 
 
-def test_what_comes_late_is_in_all_levels_at_once(store: Store) -> None:
+def test_late_result_is_in_all_levels_at_once(store: Store) -> None:
     tell(store, [Told(START_MS + MINUTE_MS, 0, 1000, True)])
     store.maintain(START_MS + HOUR_MS)
     tell(store, [Told(START_MS + 5, 2, 9000, False), Told(START_MS + MINUTE_MS + 5, 1, 5000, True)])
@@ -209,7 +209,7 @@ def test_what_comes_late_is_in_all_levels_at_once(store: Store) -> None:
         assert [sum(one[verdict] for one in counts) for verdict in VERDICTS] == [1, 1, 1, 0]
 
 
-def test_a_sealing_that_fails_is_done_again(store: Store) -> None:
+def test_failed_rollup_is_repeated(store: Store) -> None:
     tell(store, [Told(START_MS, 0, 1000, True)])
     with refusing(store, "rollups WHEN new.level = 86400"):
         store.maintain(START_MS + HOUR_MS)
@@ -220,7 +220,7 @@ def test_a_sealing_that_fails_is_done_again(store: Store) -> None:
     assert day.timed == 1
 
 
-def test_a_renamed_monitor_is_sealed_with_what_it_had(store: Store) -> None:
+def test_renamed_monitor_is_rolled_up_with_its_results(store: Store) -> None:
     tell(store, [Told(START_MS, 0, 1000, True)])
     renaming = Batch()
     renaming.rename("a", "b")
@@ -232,7 +232,7 @@ def test_a_renamed_monitor_is_sealed_with_what_it_had(store: Store) -> None:
     assert minute.timed == 2
 
 
-def test_what_waits_to_be_sealed_is_not_held_in_memory(store: Store) -> None:
+def test_results_that_wait_for_a_rollup_are_not_in_memory(store: Store) -> None:
     tell(store, [Told(START_MS, 0, 1000, True)])
     tracemalloc.start()
     try:
@@ -246,11 +246,11 @@ def test_what_waits_to_be_sealed_is_not_held_in_memory(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    "spoilt", ["duration = 'x'", "outcome = 'x'", "phases = 'x'", "phases = x'01020304050607'"]
+    "damage", ["duration = 'x'", "outcome = 'x'", "phases = 'x'", "phases = x'01020304050607'"]
 )
-def test_damaged_result_costs_only_itself(store: Store, spoilt: str) -> None:
+def test_damaged_result_costs_only_itself(store: Store, damage: str) -> None:
     tell(store, [Told(START_MS, 0, 1000, True), Told(START_MS + 1000, 0, 1000, True)])
-    store.connection.execute(f"UPDATE results SET {spoilt} WHERE at = {START_MS}")
+    store.connection.execute(f"UPDATE results SET {damage} WHERE at = {START_MS}")
     store.maintain(START_MS + HOUR_MS)
     (bucket,) = buckets(store, START_MS, START_MS + 1, 60, 60)
     assert sum(bucket.counts.values()) in {1, 2}  # a phase too many still is a result
@@ -268,7 +268,7 @@ def test_damaged_rollup_costs_only_itself(store: Store) -> None:
     assert buckets(store, START_MS, START_MS + 1, 86_400, 86_400)[0].timed == 1
 
 
-def test_monitors_are_sealed_at_different_times_and_some_at_once(store: Store) -> None:
+def test_monitors_are_rolled_up_at_different_times_in_groups(store: Store) -> None:
     for number in range(120):
         tell(store, [Told(START_MS, 0, 1000, True)], f"m{number}")
     sealed = []
@@ -283,7 +283,7 @@ def test_monitors_are_sealed_at_different_times_and_some_at_once(store: Store) -
     assert max(after - before for before, after in pairwise(sealed)) < 20
 
 
-def test_buckets_begin_on_whole_steps(store: Store) -> None:
+def test_buckets_start_on_full_steps(store: Store) -> None:
     found = buckets(store, START_MS + 61_000, START_MS + 700_000, 60, 300)
     assert [bucket.start for bucket in found] == [from_ms(START_MS + number * 300_000) for number in range(3)]
     assert {bucket.step_s for bucket in found} == {300.0}

@@ -1,4 +1,4 @@
-"""A database of each earlier version becomes one of this version with all that was in it."""
+"""Migration of the databases of all earlier versions."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ def database(path: Path | str, script: str = "") -> sqlite3.Connection:
 
 
 def tables(connection: sqlite3.Connection) -> dict[str, str]:
-    """Each with its text, spaces apart."""
+    """The SQL of each, with single spaces."""
     rows = connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL")
     return {name: " ".join(sql.split()) for name, sql in rows}
 
@@ -45,12 +45,12 @@ def text_of(old: Path) -> str:
     return old.read_text()
 
 
-def test_every_version_that_was_released_is_tested() -> None:
+def test_every_released_version_is_tested() -> None:
     assert [int(path.stem) for path in old_versions()] == list(range(1, len(STEPS) + 1))
 
 
 @pytest.mark.parametrize("old", old_versions(), ids=lambda path: f"version {path.stem}")
-def test_an_old_database_has_the_tables_of_a_new_one_afterwards(old: Path) -> None:
+def test_migrated_database_has_the_tables_of_a_new_one(old: Path) -> None:
     with closing(database(":memory:", old.read_text())) as before, closing(database(":memory:")) as new:
         assert version_of(before) == int(old.stem)
         bring_up_to_date(before)
@@ -60,7 +60,7 @@ def test_an_old_database_has_the_tables_of_a_new_one_afterwards(old: Path) -> No
 
 
 @pytest.mark.parametrize("old", old_versions(), ids=lambda path: f"version {path.stem}")
-async def test_nothing_of_an_old_database_is_lost(tmp_path: Path, old: Path) -> None:
+async def test_migration_loses_nothing(tmp_path: Path, old: Path) -> None:
     path = tmp_path / "history.db"
     database(path, text_of(old)).close()
     history = History(path, HistorySettings(), SetClock(LATER))
@@ -95,7 +95,7 @@ CHAIN: Sequence[str] = (
 
 
 @pytest.mark.parametrize("version", [0, 1, 2, 3])
-def test_a_chain_of_versions_is_walked_from_anywhere(version: int) -> None:
+def test_migration_starts_at_any_version(version: int) -> None:
     with closing(database(":memory:")) as connection:
         bring_up_to_date(connection, CHAIN[:version])
         if version in (1, 2):
@@ -107,7 +107,7 @@ def test_a_chain_of_versions_is_walked_from_anywhere(version: int) -> None:
         bring_up_to_date(connection, CHAIN)
 
 
-def test_a_step_that_fails_leaves_the_database_as_it_was() -> None:
+def test_failed_step_changes_nothing() -> None:
     broken = (*CHAIN[:2], "CREATE TABLE c (x)", "INSERT INTO nowhere VALUES (1)")
     with closing(database(":memory:")) as connection:
         bring_up_to_date(connection, CHAIN[:1])
@@ -119,7 +119,7 @@ def test_a_step_that_fails_leaves_the_database_as_it_was() -> None:
         assert connection.execute("SELECT * FROM a").fetchall() == [(7,)]
 
 
-def test_a_newer_or_foreign_database_is_told_from_ours() -> None:
+def test_newer_and_foreign_databases_are_rejected() -> None:
     with closing(database(":memory:")) as connection:
         bring_up_to_date(connection)
         connection.execute(f"PRAGMA user_version = {len(STEPS) + 1}")

@@ -1,4 +1,4 @@
-"""[history]: defaults, bounds, and what is at odds with itself."""
+"""[history]: defaults, bounds and contradictions."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def read(tmp_path: Path, keys: str) -> HistorySettings:
     return settings
 
 
-def test_without_a_key_the_defaults_hold(tmp_path: Path) -> None:
+def test_defaults_apply_without_keys(tmp_path: Path) -> None:
     assert read(tmp_path, "") == HistorySettings()
 
 
@@ -34,7 +34,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     )
 
 
-def test_what_is_built_in_gives_way_to_what_is_written(tmp_path: Path) -> None:
+def test_defaults_adapt_to_configured_values(tmp_path: Path) -> None:
     settings = read(tmp_path, 'days = "10d"')
     assert (settings.hours_s, settings.days_s) == (10 * 86400.0, 10 * 86400.0)
 
@@ -49,7 +49,7 @@ def test_what_is_built_in_gives_way_to_what_is_written(tmp_path: Path) -> None:
         pytest.param('days = "1d"', 'days: "1d" is too small; at least 7d', id="days"),
         pytest.param(
             'hours = "30d"\ndays = "20d"',
-            'hours: "30d" is longer than days, which is "20d"; keep days at least as long: they take less room',
+            'hours: "30d" is longer than days, which is "20d"; write at most "20d", or increase days',
             id="the finer longer",
         ),
         pytest.param(
@@ -57,7 +57,7 @@ def test_what_is_built_in_gives_way_to_what_is_written(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_value_out_of_bounds_says_what_to_write(tmp_path: Path, keys: str, failure: str) -> None:
+def test_value_out_of_bounds_is_an_error_with_a_hint(tmp_path: Path, keys: str, failure: str) -> None:
     with pytest.raises(ConfigError) as refused:
         read(tmp_path, keys)
     assert failure in str(refused.value)

@@ -1,4 +1,4 @@
-"""Time by state, against a model that has one cell for each second."""
+"""Time by state, compared with a model that has one cell per second."""
 
 import sqlite3
 from collections import Counter
@@ -28,7 +28,7 @@ def seconds(connection: sqlite3.Connection, start: int, end: int, monitor: int =
 
 
 class Cells:
-    """Which second belongs to which state."""
+    """The state of each second."""
 
     def __init__(self) -> None:
         self.cells: dict[int, int] = {}
@@ -70,7 +70,7 @@ STEPS = st.lists(
 
 @settings(max_examples=200)
 @given(STEPS, st.tuples(st.integers(0, END), st.integers(0, END)))
-def test_time_by_state_is_that_of_a_model_with_a_cell_for_each_second(
+def test_seconds_by_state_equal_a_model_with_a_cell_per_second(
     steps: list[tuple[str, int, int]], window: tuple[int, int]
 ) -> None:
     cells, now = Cells(), 100
@@ -80,11 +80,11 @@ def test_time_by_state_is_that_of_a_model_with_a_cell_for_each_second(
             state = number or None
             if what == "begin":
                 cells.begin(now, state)
-                spans.begin(connection, 1, now * 1000, state)
+                spans.start(connection, 1, now * 1000, state)
             elif what == "late":
-                # A fall is told when it is sure, and bears the time of its first failure.
+                # A confirmed failure is recorded late, with the time of its first failure.
                 cells.begin(now - passed, state)
-                spans.begin(connection, 1, (now - passed) * 1000, state)
+                spans.start(connection, 1, (now - passed) * 1000, state)
             elif what == "restart":
                 cells.restart()
                 spans.end_all(connection)
@@ -101,28 +101,28 @@ def test_time_by_state_is_that_of_a_model_with_a_cell_for_each_second(
         assert parts == Counter(seconds(connection, start, end))
 
 
-def test_a_clock_that_was_years_ahead_for_a_moment_costs_only_that_moment() -> None:
+def test_clock_years_ahead_for_a_moment_costs_only_that_moment() -> None:
     year = 365 * DAY
     with database() as connection:
-        spans.begin(connection, 1, 0, 1)
+        spans.start(connection, 1, 0, 1)
         spans.write_seen(connection, 100_000)
         spans.resume(connection, year * 1000)
         spans.write_seen(connection, (year + 10) * 1000)
         spans.resume(connection, 110_000)
         spans.write_seen(connection, 200_000)
         assert seconds(connection, 0, DAY) == {1: 190.0}
-        spans.begin(connection, 1, 150_000, 2)
+        spans.start(connection, 1, 150_000, 2)
         spans.write_seen(connection, 300_000)
         assert seconds(connection, 0, DAY) == {1: 140.0, 2: 150.0}
 
 
-def test_a_clock_that_was_set_far_back_erases_nothing_and_counts_nothing_twice() -> None:
+def test_clock_set_far_back_deletes_nothing_and_counts_nothing_twice() -> None:
     with database() as connection:
-        spans.begin(connection, 1, 0, 1)
+        spans.start(connection, 1, 0, 1)
         spans.write_seen(connection, 2 * DAY * 1000)
         spans.resume(connection, DAY * 1000)
         spans.write_seen(connection, (DAY + 3600) * 1000)
-        spans.begin(connection, 1, (DAY + 3600) * 1000, 2)
+        spans.start(connection, 1, (DAY + 3600) * 1000, 2)
         spans.write_seen(connection, (DAY + 7200) * 1000)
         assert seconds(connection, 0, 2 * DAY) == {1: 2 * DAY}
         spans.write_seen(
@@ -131,17 +131,17 @@ def test_a_clock_that_was_set_far_back_erases_nothing_and_counts_nothing_twice()
         assert seconds(connection, 0, 3 * DAY) == {1: 2 * DAY, 2: 60.0}
 
 
-def test_open_span_counts_around_those_that_a_clock_ahead_has_written() -> None:
+def test_open_span_excludes_spans_of_a_clock_that_was_ahead() -> None:
     hour = 3600
     with database() as connection:
-        spans.begin(connection, 1, 0, 1)
+        spans.start(connection, 1, 0, 1)
         spans.write_seen(connection, 10_000)
         # Two hours ahead, down for 40 s by that clock, and right again: the monitor comes up.
         spans.resume(connection, 2 * hour * 1000)
-        spans.begin(connection, 1, (2 * hour + 10) * 1000, 2)
+        spans.start(connection, 1, (2 * hour + 10) * 1000, 2)
         spans.write_seen(connection, (2 * hour + 50) * 1000)
         spans.resume(connection, 60_000)
-        spans.begin(connection, 1, 70_000, 1)
+        spans.start(connection, 1, 70_000, 1)
         for passed in (100, hour, 2 * hour + 30, 3 * hour, 10 * hour):
             spans.write_seen(connection, passed * 1000)
             up = seconds(connection, 80, passed).get(1, 0.0)
@@ -155,29 +155,29 @@ def test_open_span_counts_around_those_that_a_clock_ahead_has_written() -> None:
             ((2 * hour + 50) * 1000, 3 * hour * 1000, 1),
         ]
         before = seconds(connection, 0, 10 * hour)
-        spans.begin(connection, 1, 10 * hour * 1000, 3)
+        spans.start(connection, 1, 10 * hour * 1000, 3)
         assert seconds(connection, 0, 10 * hour) == before
 
 
-def test_spans_of_a_leap_that_is_undone_are_deleted() -> None:
+def test_spans_of_an_undone_jump_are_deleted() -> None:
     with database() as connection:
-        spans.begin(connection, 1, 0, 1)
-        spans.begin(connection, 2, 0, 1)
+        spans.start(connection, 1, 0, 1)
+        spans.start(connection, 2, 0, 1)
         spans.write_seen(connection, 10_000)
         spans.resume(connection, 7200_000)
-        spans.begin(connection, 1, 7210_000, 2)
+        spans.start(connection, 1, 7210_000, 2)
         spans.write_seen(connection, 7250_000)
         spans.resume(connection, 60_000, wrong_since_ms=7200_000)
-        spans.begin(connection, 1, 70_000, 1)
+        spans.start(connection, 1, 70_000, 1)
         spans.write_seen(connection, 9000_000)
         assert seconds(connection, 0, 9000) == {1: 10.0 + 8930.0, 2: 10.0}
         assert seconds(connection, 0, 9000, monitor=2) == {1: 10.0 + 8940.0}
 
 
-def test_spans_are_read_cut_to_the_range() -> None:
+def test_spans_are_limited_to_the_period() -> None:
     with database() as connection:
         for at, state in ((0, 1), (10, 2), (20, 1)):
-            spans.begin(connection, 1, at * 1000, state)
+            spans.start(connection, 1, at * 1000, state)
         spans.write_seen(connection, 25_000)
         assert spans.between(connection, 1, 5000, 40_000, 25_000) == [
             (5000, 10_000, 1),

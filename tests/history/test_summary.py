@@ -1,4 +1,4 @@
-"""A summary of summaries is the summary of all, and survives the database."""
+"""Summaries and histograms: merging and encoding."""
 
 import math
 
@@ -29,17 +29,17 @@ def summary_of(rows: list[Row]) -> Summary:
 
 
 @given(st.lists(ROWS, max_size=5))
-def test_a_summary_of_summaries_is_that_of_all_rows(parts: list[list[Row]]) -> None:
+def test_merged_summaries_equal_the_summary_of_all_results(parts: list[list[Row]]) -> None:
     assert merged([summary_of(part) for part in parts]) == summary_of([row for part in parts for row in part])
 
 
 @given(ROWS)
-def test_what_was_encoded_comes_out(rows: list[Row]) -> None:
+def test_encoded_summary_is_decoded(rows: list[Row]) -> None:
     assert Summary.decode(summary_of(rows).encode()) == summary_of(rows)
 
 
 @given(ROWS)
-def test_its_numbers_are_those_of_the_rows(rows: list[Row]) -> None:
+def test_summary_has_the_numbers_of_its_results(rows: list[Row]) -> None:
     summary = summary_of(rows)
     times = [max(1, response_us) for _, response_us, _ in rows if response_us is not None]
     phases = [phases_us for _, response_us, phases_us in rows if response_us is not None and phases_us]
@@ -52,13 +52,13 @@ def test_its_numbers_are_those_of_the_rows(rows: list[Row]) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\x01\x02", bytes(15)], ids=["empty", "short", "odd"])
-def test_what_is_none_is_damage(data: bytes) -> None:
+def test_invalid_summary_is_damage(data: bytes) -> None:
     with pytest.raises(DamageError):
         Summary.decode(data)
 
 
-def test_a_quiet_hour_takes_few_bytes() -> None:
-    """120 answers within a third of each other."""
+def test_hour_with_few_results_takes_few_bytes() -> None:
+    """120 responses within a third of each other."""
     rows: list[Row] = [(0, 100_000 + number * 250, [100, 2000, 9000, 80_000, 500]) for number in range(120)]
     assert len(summary_of(rows).encode()) < 64
 
@@ -75,7 +75,7 @@ def histogram_of(values: list[int]) -> Histogram:
 
 
 @given(VALUES_US, st.floats(0, 1))
-def test_a_quantile_is_within_the_error_that_is_promised(values: list[int], share: float) -> None:
+def test_quantile_is_within_the_relative_error(values: list[int], share: float) -> None:
     true_us = sorted(values)[max(1, math.ceil(share * len(values))) - 1]
     told_s = histogram_of(values).quantile_s(share)
     assert told_s is not None
@@ -83,19 +83,19 @@ def test_a_quantile_is_within_the_error_that_is_promised(values: list[int], shar
 
 
 @given(VALUES_US, VALUES_US)
-def test_merging_is_the_histogram_of_the_union(one: list[int], other: list[int]) -> None:
+def test_merged_histograms_equal_the_histogram_of_all_values(one: list[int], other: list[int]) -> None:
     merged = histogram_of(one)
     merged.merge(histogram_of(other))
     assert merged == histogram_of(one + other)
     assert merged.count == len(one) + len(other)
 
 
-def test_of_nothing_there_is_no_quantile() -> None:
+def test_empty_histogram_has_no_quantile() -> None:
     assert Histogram().quantile_s(0.5) is None
 
 
-def test_percentiles_are_not_means_of_percentiles() -> None:
-    """An hour of 99 fast answers and one of a single slow one: p99 of both is fast, and p100 slow."""
+def test_merged_percentiles_are_not_averages() -> None:
+    """An hour of 99 fast responses and one of a slow response: p99 of both is fast, and p100 slow."""
     merged = histogram_of([10_000] * 99)
     merged.merge(histogram_of([2_000_000]))
     fast_s, slow_s = merged.quantile_s(0.99), merged.quantile_s(1.0)

@@ -28,7 +28,7 @@ async def up_s(history: History) -> float:
     return (await history.uptime("a", START, after(10_000))).seconds.get(State.UP, 0.0)
 
 
-async def test_between_two_ticks_that_are_far_apart_nobody_was_there(life: Life) -> None:
+async def test_time_between_distant_ticks_is_unknown(life: Life) -> None:
     history = life.begin()
     history.record_state("a", State.UP, in_maintenance=False, at=START)
     tick(history, 0, 5, 10)
@@ -39,7 +39,7 @@ async def test_between_two_ticks_that_are_far_apart_nobody_was_there(life: Life)
     await history.close(5)
 
 
-async def test_a_daemon_that_died_was_there_until_its_last_tick(life: Life) -> None:
+async def test_killed_daemon_counts_until_its_last_tick(life: Life) -> None:
     history = life.begin()
     history.record_state("a", State.UP, in_maintenance=False, at=START)
     tick(history, 0, 5, 10)
@@ -57,7 +57,7 @@ async def test_a_daemon_that_died_was_there_until_its_last_tick(life: Life) -> N
     await history.close(5)
 
 
-async def test_a_clock_that_is_set_back_counts_nothing_twice(life: Life) -> None:
+async def test_clock_set_back_counts_nothing_twice(life: Life) -> None:
     history = life.begin()
     history.record_state("a", State.UP, in_maintenance=False, at=START)
     tick(history, 0, 10, 20, 30)
@@ -68,7 +68,7 @@ async def test_a_clock_that_is_set_back_counts_nothing_twice(life: Life) -> None
 
 
 class TwoClocks(SetClock):
-    """A wall clock that is set by hand, and a monotonic one that only `passed_s` moves."""
+    """A wall clock that is set by hand, and a monotonic clock that `passed_s` advances."""
 
     passed_s = 0.0
 
@@ -82,7 +82,7 @@ class TwoClocks(SetClock):
 
 @pytest.mark.parametrize("leap_s", [40.0, 1800.0, 7200.0, 86_400.0 * 400])
 @pytest.mark.parametrize("is_ahead_at_start", [False, True])
-async def test_a_clock_that_is_ahead_for_a_moment_costs_no_more_than_that_moment(
+async def test_clock_ahead_for_a_moment_costs_only_that_moment(
     tmp_path: Path, leap_s: float, is_ahead_at_start: bool
 ) -> None:
     clock = TwoClocks()
@@ -119,7 +119,7 @@ async def test_a_clock_that_is_ahead_for_a_moment_costs_no_more_than_that_moment
 
 
 @pytest.mark.parametrize("is_written_between", [False, True])
-async def test_incident_under_a_clock_that_is_ahead_gets_its_true_dates_whatever_is_still_queued(
+async def test_incident_of_a_clock_that_was_ahead_gets_correct_times(
     tmp_path: Path, is_written_between: bool
 ) -> None:
     clock = TwoClocks()
@@ -148,8 +148,8 @@ async def test_incident_under_a_clock_that_is_ahead_gets_its_true_dates_whatever
     await history.close(5)
 
 
-async def test_a_clock_that_is_set_back_wrongly_after_a_standstill_erases_nothing(tmp_path: Path) -> None:
-    """A machine that slept passes over time as well, but its other clocks say so."""
+async def test_clock_set_back_wrongly_after_a_standstill_deletes_nothing(tmp_path: Path) -> None:
+    """A suspended machine skips time as well, but its other clocks show it."""
     clock = TwoClocks()
     history = Life(tmp_path / "history.db", clock=clock).begin()
     history.record_state("a", State.UP, in_maintenance=False, at=clock.at)
@@ -166,7 +166,7 @@ async def test_a_clock_that_is_set_back_wrongly_after_a_standstill_erases_nothin
     await history.close(5)
 
 
-async def test_the_last_moment_before_a_stop_is_counted(life: Life) -> None:
+async def test_last_moment_before_a_stop_counts(life: Life) -> None:
     history = life.begin()
     history.record_state("a", State.UP, in_maintenance=False, at=START)
     tick(history, 0)
@@ -177,7 +177,7 @@ async def test_the_last_moment_before_a_stop_is_counted(life: Life) -> None:
     await history.close(5)
 
 
-async def test_maintenance_begins_another_span_and_the_same_again_is_no_news(life: Life) -> None:
+async def test_maintenance_starts_a_span_and_an_equal_state_does_not(life: Life) -> None:
     history = life.begin()
     history.record_state("a", State.DOWN, in_maintenance=False, at=START)
     history.record_state("a", State.DOWN, in_maintenance=True, at=after(10))
@@ -191,13 +191,13 @@ async def test_maintenance_begins_another_span_and_the_same_again_is_no_news(lif
     await history.close(5)
 
 
-async def test_a_writer_that_has_work_and_does_not_move_is_a_standstill(life: Life) -> None:
+async def test_writer_with_work_and_without_progress_is_a_standstill(life: Life) -> None:
     history = life.begin()
     assert history.standstill() is None
     assert history._writer is not None
     history._handed_over = 1
     history._writer.progress.progress_at_s -= 10 * STANDSTILL_S
-    assert "has not moved for" in (history.standstill() or "")
+    assert "has made no progress for" in (history.standstill() or "")
     history._handed_over = 0
     assert history.standstill() is None
     await history.close(5)

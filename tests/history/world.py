@@ -53,7 +53,7 @@ def incident(monitor: str = "a", *, number: str = "i1", opened_at: datetime = ST
 
 
 class Life:
-    """A history on a real file, from opening to closing, several times over."""
+    """A history in a file, to be opened and closed several times."""
 
     def __init__(
         self, path: Path, settings: HistorySettings | None = None, clock: SetClock | None = None
@@ -66,7 +66,7 @@ class Life:
         return History(self.path, self.settings, self.clock)
 
     def begin(self) -> History:
-        """Opened and started."""
+        """Return a history that is open and started."""
         history = self.new()
         history.open()
         history.start()
@@ -74,12 +74,12 @@ class Life:
 
 
 async def written(history: History) -> None:
-    """Everything told so far is in the database."""
+    """Wait until all previous writes are in the database."""
     await until(lambda: history.stats().queued == 0, "all is written")
 
 
 async def until(is_so: Callable[[], bool], what: str, within_s: float = 20.0) -> None:
-    """The writer is a thread with a clock of its own: nothing can be told to happen, only waited for."""
+    """Wait for the thread of the writer, which uses real time."""
     try:
         async with asyncio.timeout(within_s):
             while not is_so():  # noqa: ASYNC110 - nothing tells when the thread gets there

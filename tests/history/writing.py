@@ -1,4 +1,4 @@
-"""A process that writes at full rate until it is killed; each line it says is up to which number all is written.
+"""A process that writes at full rate until it is killed. It prints the number of the last result that is stored.
 
 python -m tests.history.writing PATH [RATE [MONITORS]]
 """
@@ -35,7 +35,7 @@ async def write(path: Path, rate: int, monitors: int) -> None:
 
 
 class Committed:
-    """Notes where the count of rows stands after each turn, and says which turn the writer has got to."""
+    """Counts the rows of each iteration, and prints the last iteration whose rows are written."""
 
     def __init__(self) -> None:
         self._told: deque[tuple[int, int]] = deque()
@@ -52,7 +52,7 @@ class Committed:
 
 
 def tell(history: History, clock: SystemClock, number: int, monitors: int) -> None:
-    """What belongs together, in one turn of the loop."""
+    """Write a result, a span, an incident and a state in one iteration of the loop."""
     now = clock.now()
     monitor = f"m{number % monitors}"
     observation = Observation(now, number / 1000, Reason.OK, "said", {"phase.connect": 0.001})
