@@ -386,7 +386,7 @@ def _waiting_for_storage(handler: Handler, history: History) -> Handler:
         response = await handler(request, query)
         if await history.wait_until_stored(STORED_WITHIN_S, durable=True):
             return response
-        reason = history.stats().failing or f"no response from the storage within {STORED_WITHIN_S:.0f} s"
+        reason = history.stats().error or f"no response from the storage within {STORED_WITHIN_S:.0f} s"
         raise HTTPInsufficientStorage(
             text=f"the change is in effect but could not be stored ({reason}), and is lost at the next restart; "
             "repeat the request when GET /status shows no error of the history\n"
