@@ -259,7 +259,7 @@ REASONS: dict[str, Tests] = {
     "prober_exhausted": "monitors/exec/test_exec.py::test_a_host_without_descriptors_is_inconclusive",
     "prober_forbidden": "monitors/test_icmp.py::test_a_host_that_forbids_ping_sockets_says_what_to_write",
     "prober_isolated": "dispatch/test_reasons.py::test_failures_are_prober_isolated_when_nearly_all_begin_to_fail",
-    "unrecognized": "history/test_failures.py::test_unknown_reason_is_kept_and_read_as_unrecognized",
+    "unrecognized": "history/test_failures.py::test_unknown_reason_stays_and_is_read_as_unrecognized",
     "monitor_bug": "dispatch/test_dispatcher.py::test_a_bug_costs_one_check_and_is_inconclusive",
 }
 
