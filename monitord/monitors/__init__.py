@@ -1,6 +1,6 @@
-"""The types of monitors. A new type is one file here and one line in `MONITOR_TYPES`.
+"""Monitor types. A new type is one file here and one line in `MONITOR_TYPES`.
 
-Packages of third parties add theirs by an entry point in the group `monitord.monitors`.
+Third-party packages add types by an entry point in the group `monitord.monitors`.
 """
 
 from functools import cache
@@ -53,8 +53,8 @@ ENTRY_POINT_GROUP = "monitord.monitors"
 
 @cache
 def _foreign_types() -> dict[str, Any]:
-    """The entry points by type name, not loaded yet. Our own names cannot be taken over."""
-    # Imported here: it imports email and zipfile, and most configurations name only our own types.
+    """Return the entry points by type name, not loaded. They cannot replace a type of monitord itself."""
+    # Imported here: it imports email and zipfile, and most configurations use only types of monitord.
     from importlib.metadata import entry_points  # noqa: PLC0415
 
     return {
@@ -65,9 +65,9 @@ def _foreign_types() -> dict[str, Any]:
 
 
 def monitor_type(name: str) -> MonitorType | None:
-    """The class for a type's name; None: there is none.
+    """Return the class of a type, None if there is no such type.
 
-    Raises ImportError, TypeError or whatever a third party's module raises when it cannot be loaded.
+    Raises ImportError, TypeError or any exception of a third-party module that cannot be loaded.
     """
     if name in MONITOR_TYPES:
         return MONITOR_TYPES[name]
@@ -81,5 +81,5 @@ def monitor_type(name: str) -> MonitorType | None:
 
 
 def monitor_type_names() -> list[str]:
-    """Every type that can be configured, in the order of the alphabet."""
+    """Return all available types in alphabetical order."""
     return sorted({*MONITOR_TYPES, *_foreign_types()})

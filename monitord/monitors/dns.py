@@ -1,13 +1,13 @@
-"""The type `dns`: one question to a name server, and what it said.
+"""Monitor type `dns`: one query to a name server.
 
     type = "dns"
     name = "www.example.org"
     server = "192.0.2.53"
 
-Without conditions NOERROR with at least one record of the type asked for is well. Without a server those of
-resolv.conf(5) are asked, in turn as the C library does, sharing the timeout.
+Without conditions a check passes if the answer is NOERROR with at least one record of the requested type. Without
+`server` the name servers of resolv.conf(5) are queried in turn, as by the C library; they share the timeout.
 
-dnspython is needed only where there is such a monitor, and is imported only there.
+dnspython is imported only if there is a monitor of this type.
 """
 
 from collections.abc import Callable, Mapping
@@ -35,20 +35,20 @@ from monitord.net.dns.client import (
     library_problem,
 )
 from monitord.options.tls import ONLY_WITH_TLS, PHASE_FIELDS, TLS_BOUNDS, check_files
-from monitord.text import shortened
+from monitord.text import counted, shortened
 
 RESOLV_CONF = Path("/etc/resolv.conf")
 MAX_RESOLV_CONF_BYTES = 64 * 1024
 MAX_SYSTEM_SERVERS = 3
-"""As the C library has it: MAXNS of resolv.conf(5)."""
+"""The limit of the C library: MAXNS of resolv.conf(5)."""
 
 MAX_ANSWERS_CHARACTERS = 16 * 1024
 MAX_SHOWN_CHARACTERS = 200
 MAX_PORT = 65535
 
 _PORTS = {DnsProtocol.UDP: 53, DnsProtocol.TCP: 53, DnsProtocol.TLS: 853}
-_ASK_THE_NEXT = frozenset({"SERVFAIL", "NOTIMP", "REFUSED"})
-"""After these the C library turns to the next of the system's servers."""
+_QUERY_NEXT = frozenset({"SERVFAIL", "NOTIMP", "REFUSED"})
+"""Response codes after which the C library queries the next server of the system."""
 
 VOCABULARY = Vocabulary(
     {
@@ -82,7 +82,7 @@ VOCABULARY = Vocabulary(
 
 @dataclass(frozen=True, slots=True)
 class DnsOptions:
-    """`server` None: those of the system."""
+    """`server` None: the name servers of the system."""
 
     question: DnsQuestion
     server: str | None = None
@@ -153,7 +153,7 @@ class DnsMonitor(Monitor[DnsOptions]):
         if protocol is not DnsProtocol.TLS:
             for key in ("verify", "ca_file", "server_name"):
                 if key in table:
-                    table.error(key, "has no use without TLS", 'write protocol = "tls", or leave it out')
+                    table.error(key, "has no effect without TLS", 'write protocol = "tls", or remove it')
         return options
 
     @classmethod
@@ -164,73 +164,68 @@ class DnsMonitor(Monitor[DnsOptions]):
         watch = Stopwatch(self.tools.clock)
         server = self.options.server
         hosts = (server,) if server is not None else system_servers(self._resolv_conf)
-        outcome, failed = await self._ask_in_turn(hosts, watch.began_s + self.settings.timeout_s)
-        return self._observation(watch, outcome, server or _place_of(outcome), failed)
+        outcome, failed = await self._query_in_turn(hosts, watch.began_s + self.settings.timeout_s)
+        return self._observation(watch, outcome, server or outcome.address or "no server", failed)
 
-    async def _ask_in_turn(self, hosts: tuple[str, ...], deadline: float) -> tuple[DnsOutcome, int]:
-        """What the first server said that is able to answer, or else the last; and how many failed before it."""
+    async def _query_in_turn(self, hosts: tuple[str, ...], deadline: float) -> tuple[DnsOutcome, int]:
+        """Return the first usable answer, or the outcome of the last server, and the number of servers that failed."""
         *others, last = hosts
         for index, host in enumerate(others):
             now_s = self.tools.clock.monotonic_s()
             share_s = (deadline - now_s) / (len(hosts) - index)
-            outcome = await self._ask(host, now_s + share_s)
-            if isinstance(outcome, DnsAnswer) and outcome.rcode not in _ASK_THE_NEXT:
+            outcome = await self._query(host, now_s + share_s)
+            if isinstance(outcome, DnsAnswer) and outcome.rcode not in _QUERY_NEXT:
                 return outcome, index
-        return await self._ask(last, deadline), len(others)
+        return await self._query(last, deadline), len(others)
 
-    async def _ask(self, host: str, deadline: float) -> DnsOutcome:
+    async def _query(self, host: str, deadline: float) -> DnsOutcome:
         return await self._client.ask(self.options.question, self.options.at(host), deadline=deadline)
 
-    def _observation(self, watch: Stopwatch, outcome: DnsOutcome, place: str, failed: int) -> Observation:
+    def _observation(self, watch: Stopwatch, outcome: DnsOutcome, server: str, failed: int) -> Observation:
         question = self.options.question
         fields: dict[str, FieldValue] = {"response_time": outcome.duration_s}
         fields.update((PHASE_FIELDS[phase], seconds) for phase, seconds in outcome.phases.items())
         if outcome.address is not None:
             fields |= {"address": outcome.address, "ip_version": ip_version(outcome.address)}
         if isinstance(outcome, DnsFailure):
-            reason = Reason(outcome.kind.value)
-            # The reason, in words: "refused: 192.0.2.53:53: refused".
-            said = f"{reason.value.replace('_', ' ')}: {outcome.detail}"
+            reason, result = Reason(outcome.kind.value), outcome.detail
         else:
-            reason, said = _judge(outcome, question.record_type)
+            reason, result = _evaluate(outcome, question.record_type)
             fields |= _fields(outcome)
             if outcome.tls is not None:
                 fields |= {"tls.version": outcome.tls.version, "tls.cipher": outcome.tls.cipher}
                 if outcome.tls.certificate is not None:
                     ends_at = outcome.tls.certificate.expires_at
                     fields["certificate.expires_in"] = (ends_at - self.tools.clock.now()).total_seconds()
-        note = f", after {failed} failed" if failed else ""
-        subject = f"{question.record_type} {question.name} at {place}"
+        note = f", after {counted(failed, 'server')} failed" if failed else ""
+        subject = f"{question.record_type} {question.name} at {server}"
         return watch.observation(
             reason,
-            f"{subject} {said}, {outcome.duration_s:.3f} s{note}",
+            f"{subject}: {result}, {outcome.duration_s:.3f} s{note}",
             fields,
             outcome.address,
             subject=subject,
-            outcome=f"{said}{note}",
-            shows_connectivity=False if may_be_cut_off(outcome) else None,
+            outcome=f"{result}{note}",
+            shows_connectivity=False if may_be_isolated(outcome) else None,
         )
 
 
-def _place_of(outcome: DnsOutcome) -> str:
-    return outcome.address or "no server"
-
-
-def may_be_cut_off(outcome: DnsOutcome) -> bool:
-    """Whether a resolver of this host or network says that it cannot reach the servers it would have to ask."""
+def may_be_isolated(outcome: DnsOutcome) -> bool:
+    """Return whether a resolver of this host or network reports that it cannot reach the authoritative servers."""
     if not isinstance(outcome, DnsAnswer) or outcome.rcode != "SERVFAIL" or outcome.address is None:
         return False
     return not ip_address(outcome.address).is_global
 
 
-def _judge(answer: DnsAnswer, record_type: str) -> tuple[Reason, str]:
-    by = " by TCP, as the answer by UDP was cut short" if answer.was_truncated else ""
+def _evaluate(answer: DnsAnswer, record_type: str) -> tuple[Reason, str]:
+    """Return the reason, and the answer in words."""
+    transport = " over TCP, as the UDP response was truncated" if answer.was_truncated else ""
     if answer.rcode != "NOERROR":
-        return Reason.CONDITION_FAILED, f"{answer.rcode}{by}"
+        return Reason.CONDITION_FAILED, f"{answer.rcode}{transport}"
     if not answer.answers:
-        return Reason.CONDITION_FAILED, f"NOERROR, but no {record_type} record{by}"
+        return Reason.CONDITION_FAILED, f"NOERROR, but no {record_type} record{transport}"
     shown = ", ".join(answer.answers)
-    return Reason.OK, f"NOERROR, {shortened(shown, MAX_SHOWN_CHARACTERS)}{by}"
+    return Reason.OK, f"NOERROR, {shortened(shown, MAX_SHOWN_CHARACTERS)}{transport}"
 
 
 def _fields(answer: DnsAnswer) -> Mapping[str, FieldValue]:
@@ -251,7 +246,7 @@ def _fields(answer: DnsAnswer) -> Mapping[str, FieldValue]:
 
 
 def _bounded(answers: tuple[str, ...]) -> tuple[str, ...]:
-    """As many as may be kept, for every result of every monitor."""
+    """Return the first answers, up to MAX_ANSWERS_CHARACTERS."""
     lengths = accumulate(len(answer) for answer in answers)
     return tuple(
         answer for answer, total in zip(answers, lengths, strict=True) if total <= MAX_ANSWERS_CHARACTERS
@@ -259,7 +254,7 @@ def _bounded(answers: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def system_servers(resolv_conf: Path) -> tuple[str, ...]:
-    """The name servers that resolv.conf(5) names, in order; without any, the one on this machine."""
+    """Return the name servers of resolv.conf(5) in order; 127.0.0.1 if there is none, as the C library does."""
     try:
         with resolv_conf.open("rb") as file:
             text = file.read(MAX_RESOLV_CONF_BYTES).decode(errors="replace")

@@ -1,10 +1,11 @@
-"""The type `group`: several monitors as one, for the state of "the shop".
+"""Monitor type `group`: several monitors as one, such as all monitors of "the shop".
 
     type = "group"
     members = ["shop-web", "shop-database"]
 
-It stands as the worst of its members, as soon as one of them changes. With `at_least` it is up as long as so many
-are. Members that are paused or pending do not count; if nothing sure is known of any, nothing is known of the group.
+Its state is that of its worst member; it is evaluated whenever the state of a member changes. With `at_least` it is up
+while at least that many members are up. Paused and pending members do not count. If no member has a known state, the
+result is inconclusive.
 """
 
 from collections import Counter
@@ -39,16 +40,16 @@ VOCABULARY = Vocabulary(
 )
 
 MAX_NAMED = 10
-"""So many members are named in the line for people."""
+"""Members that `detail` names."""
 
 _NOT_COUNTED = frozenset({State.PENDING, State.PAUSED})
-_BAD = frozenset({State.DOWN, State.UNREACHABLE})
-_WELL = frozenset({State.UP, State.DEGRADED})
+_FAILED = frozenset({State.DOWN, State.UNREACHABLE})
+_AVAILABLE = frozenset({State.UP, State.DEGRADED})
 
 
 @dataclass(frozen=True, slots=True)
 class GroupOptions:
-    """`at_least`: so many members have to be up or degraded; None: all of them."""
+    """`at_least`: number of members that must be up or degraded; None: all of them."""
 
     members: tuple[str, ...] = ()
     member_tags: tuple[str, ...] = ()
@@ -59,7 +60,7 @@ class GroupMonitor(Monitor[GroupOptions]):
     type_name: ClassVar[str] = "group"
     uses_network = False
     vocabulary: ClassVar[Vocabulary] = VOCABULARY
-    # What its members say was believed already.
+    # The states of members are confirmed already.
     default_policy: ClassVar[HealthPolicy] = HealthPolicy(
         fail_after=1, degrade_after=1, detects_flapping=False
     )
@@ -72,7 +73,7 @@ class GroupMonitor(Monitor[GroupOptions]):
             at_least=table.integer("at_least", default=None, minimum=1, maximum=100_000),
         )
         if not options.members and not options.member_tags:
-            table.error("members", "names nobody", 'write members = ["NAME", …], or member_tags = ["TAG"]')
+            table.error("members", "is empty", 'write members = ["NAME", …] or member_tags = ["TAG"]')
         return options
 
     def is_woken_by(self, other: MonitorSettings) -> bool:
@@ -84,43 +85,40 @@ class GroupMonitor(Monitor[GroupOptions]):
     async def check(self) -> Observation:
         watch = Stopwatch(self.tools.clock)
         options = self.options
-        everyone = self.tools.peers(options.members, options.member_tags)
-        counted = [
-            (name, health) for name, health in everyone if name != self.name and health not in _NOT_COUNTED
-        ]
-        by_health = Counter(health for _, health in counted)
-        reason = _reason(by_health, options.at_least)
-        worst = tuple(name for name, health in counted if health not in {State.UP, State.DEGRADED})
-        fields: dict[str, FieldValue] = {"group.members": len(counted), "group.worst": worst}
-        fields |= {field: by_health[health] for health, field in _FIELDS.items()}
-        return watch.observation(reason, _told(by_health, counted), fields)
+        peers = self.tools.peers(options.members, options.member_tags)
+        members = [(name, state) for name, state in peers if name != self.name and state not in _NOT_COUNTED]
+        counts = Counter(state for _, state in members)
+        reason = _reason(counts, options.at_least)
+        worst = tuple(name for name, state in members if state not in _AVAILABLE)
+        fields: dict[str, FieldValue] = {"group.members": len(members), "group.worst": worst}
+        fields |= {field: counts[state] for state, field in _FIELDS.items()}
+        return watch.observation(reason, _detail(counts, members), fields)
 
     def journal_fields(self, observation: Observation) -> Mapping[str, str]:
         worst = observation.fields.get("group.worst")
         return {"GROUP_WORST": " ".join(worst)} if isinstance(worst, tuple) and worst else {}
 
 
-def _reason(by_health: Counter[State], at_least: int | None) -> Reason:
-    well = sum(by_health[health] for health in _WELL)
-    bad = sum(by_health[health] for health in _BAD)
-    if not well and not bad:
+def _reason(counts: Counter[State], at_least: int | None) -> Reason:
+    available = sum(counts[state] for state in _AVAILABLE)
+    failed = sum(counts[state] for state in _FAILED)
+    if not available and not failed:
         return Reason.MEMBERS_UNKNOWN
     if at_least is not None:
-        if well < at_least:
-            # Those that are unknown may be well.
-            return (
-                Reason.MEMBER_DOWN if well + by_health[State.UNKNOWN] < at_least else Reason.MEMBERS_UNKNOWN
-            )
-        return Reason.MEMBER_DEGRADED if bad or by_health[State.DEGRADED] else Reason.OK
-    if bad:
+        if available < at_least:
+            # Unknown members may be up.
+            may_be_available = available + counts[State.UNKNOWN] >= at_least
+            return Reason.MEMBERS_UNKNOWN if may_be_available else Reason.MEMBER_DOWN
+        return Reason.MEMBER_DEGRADED if failed or counts[State.DEGRADED] else Reason.OK
+    if failed:
         return Reason.MEMBER_DOWN
-    return Reason.MEMBER_DEGRADED if by_health[State.DEGRADED] else Reason.OK
+    return Reason.MEMBER_DEGRADED if counts[State.DEGRADED] else Reason.OK
 
 
-def _told(by_health: Counter[State], counted: Sequence[tuple[str, State]]) -> str:
-    if not counted:
+def _detail(counts: Counter[State], members: Sequence[tuple[str, State]]) -> str:
+    if not members:
         return "no member has a state"
-    shares = ", ".join(f"{by_health[health]} {health.value}" for health in _FIELDS if by_health[health])
-    unwell = [name for name, health in counted if health is not State.UP]
-    named = f": {text.first_of(unwell, MAX_NAMED)}" if unwell else ""
-    return f"{text.counted(len(counted), 'member')}: {shares}{named}"
+    numbers = ", ".join(f"{counts[state]} {state.value}" for state in _FIELDS if counts[state])
+    not_up = [name for name, state in members if state is not State.UP]
+    names = f": {text.first_of(not_up, MAX_NAMED)}" if not_up else ""
+    return f"{text.counted(len(members), 'member')}: {numbers}{names}"

@@ -1,12 +1,12 @@
-"""The type `icmp`: some echo requests, and how many of them come back after what time.
+"""Monitor type `icmp`: echo requests, the number of replies and their round-trip times.
 
     type = "icmp"
     host = "gateway.example.org"
 
-Without conditions one answer is well. The sockets need no privilege, but the host has to allow them: where
-it does not, every check is inconclusive, and says which setting is to be changed.
+Without conditions a check passes if there is at least one reply. The sockets need no privilege, but the sysctl
+net.ipv4.ping_group_range must allow them (icmp(7)). If it does not, checks are inconclusive, and say what to change.
 
-icmplib is needed only where there is such a monitor, and is imported only there.
+icmplib is imported only if there is a monitor of this type.
 """
 
 import os
@@ -39,7 +39,7 @@ DEFAULT_COUNT = 3
 DEFAULT_INTERVAL_S = 0.2
 SHORTEST_INTERVAL_S = 0.01
 DEFAULT_PAYLOAD_BYTES = 56
-"""As ping(8) has it: with the header of ICMP 64 bytes."""
+"""The default of ping(8): 64 bytes with the ICMP header."""
 
 VOCABULARY = Vocabulary(
     {
@@ -60,7 +60,7 @@ VOCABULARY = Vocabulary(
         "ip_version": IP_VERSION,
         "ping.sent": COUNT,
         "ping.received": COUNT,
-        # A share such as 0.2 is below what one of MAX_COUNT requests counts.
+        # A ratio such as 0.2 was written instead of a percentage: one of MAX_COUNT requests is more.
         "ping.loss": Bounds(least=0, most=100, bare_least=1, unit="percent"),
         **dict.fromkeys(("ping.rtt", "ping.rtt_min", "ping.rtt_max"), LATENCY),
     },
@@ -123,25 +123,25 @@ class IcmpMonitor(Monitor[IcmpOptions]):
             payload_bytes=options.payload_bytes,
             deadline=watch.began_s + self.settings.timeout_s,
         )
-        reason, said = _judge(outcome)
+        reason, result = _evaluate(outcome)
         subject = f"ping {options.host}"
-        detail = f"{subject} {said}, {outcome.duration_s:.3f} s"
+        detail = f"{subject}: {result}, {outcome.duration_s:.3f} s"
         return watch.observation(
-            reason, detail, _fields(outcome), outcome.address, subject=subject, outcome=said
+            reason, detail, _fields(outcome), outcome.address, subject=subject, outcome=result
         )
 
 
-def _judge(outcome: PingOutcome) -> tuple[Reason, str]:
+def _evaluate(outcome: PingOutcome) -> tuple[Reason, str]:
+    """Return the reason, and the result in words."""
     if isinstance(outcome, PingFailure):
-        reason = Reason(outcome.kind.value)
-        return reason, f"{reason.value.replace('_', ' ')}: {outcome.detail}"
-    answered = f"{len(outcome.rtts_s)} of {outcome.sent} answered by {outcome.address}"
+        return Reason(outcome.kind.value), outcome.detail
     if outcome.rtts_s:
         mean_ms = sum(outcome.rtts_s) / len(outcome.rtts_s) * 1000
-        return Reason.OK, f"{answered}, round trip {mean_ms:.3g} ms"
+        replies = f"{len(outcome.rtts_s)} of {outcome.sent} replies from {outcome.address}"
+        return Reason.OK, f"{replies}, round trip {mean_ms:.3g} ms"
     if outcome.error is not None:
-        return Reason.UNREACHABLE, f"unreachable: {outcome.address}: {outcome.error}"
-    return Reason.TIMEOUT_RESPONSE, f"timeout response: none of {outcome.sent} answered by {outcome.address}"
+        return Reason.UNREACHABLE, f"{outcome.address}: {outcome.error}"
+    return Reason.TIMEOUT_RESPONSE, f"0 of {outcome.sent} replies from {outcome.address}"
 
 
 def _fields(outcome: PingOutcome) -> Mapping[str, FieldValue]:

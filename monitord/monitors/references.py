@@ -1,4 +1,4 @@
-"""What monitors say of each other, held together: names that do not exist, and loops. Diagnostics go to the table."""
+"""Check the references between monitors: unknown names and loops. Errors are recorded in the table."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
@@ -9,24 +9,24 @@ from monitord.monitors.group import GroupOptions
 from monitord.text import nearest
 
 _References = Mapping[str, Mapping[str, Sequence[str]]]
-"""Whom each monitor names, by the key that says so."""
+"""The monitors that each monitor refers to, by configuration key."""
 
 
 def check_references(monitors: Sequence[MonitorSettings], table: Table) -> None:
-    """`table` is that of [monitors]."""
-    # A monitor whose own table has a diagnostic is no monitor yet, but it is meant.
+    """Record unknown names and loops. `table`: that of [monitors]."""
+    # A monitor whose own table has errors is missing in `monitors`, but may be referred to.
     names = {*(monitor.name for monitor in monitors), *table.members()}
     for monitor in monitors:
         for key, others in _references(monitor).items():
             _check_names(table.table(monitor.name), key, others, names, monitor.name)
     named = {monitor.name: _references(monitor) for monitor in monitors}
     _check_loops(named, table, ("depends_on", "depends_on_any"), "depends on itself")
-    # Two groups that count each other hold each other down for good.
+    # Two groups that are members of each other would keep each other down.
     _check_loops({**named, **_by_tags(monitors)}, table, ("members", "member_tags"), "is a member of itself")
 
 
 def check_names(table: Table, key: str, named: Iterable[str], names: Iterable[str]) -> None:
-    """Each name is one of a monitor."""
+    """Record names that are not names of monitors."""
     _check_names(table, key, named, set(names), None)
 
 
@@ -40,14 +40,14 @@ def _references(monitor: MonitorSettings) -> Mapping[str, Sequence[str]]:
 
 
 def _by_tags(monitors: Sequence[MonitorSettings]) -> _References:
-    """Groups, with the members that they have by tags as well."""
+    """Return the references of groups, with the members that they select by tags."""
     return {
         group.name: {
             **_references(group),
             "member_tags": [
-                one.name
-                for one in monitors
-                if group.options.member_tags and set(group.options.member_tags).issubset(one.tags)
+                monitor.name
+                for monitor in monitors
+                if group.options.member_tags and set(group.options.member_tags).issubset(monitor.tags)
             ],
         }
         for group in monitors
@@ -64,12 +64,13 @@ def _check_names(table: Table, key: str, named: Iterable[str], names: set[str], 
             table.error(
                 key,
                 f"{value_text(name)} is not a monitor",
-                f"write {value_text(near)}" if near else "write the name of one",
+                f"write {value_text(near)}" if near else "write the name of a monitor",
             )
 
 
 def _check_loops(named: _References, table: Table, keys: Sequence[str], what: str) -> None:
-    """Each is found, told at one of its monitors, then broken there to look for the next."""
+    """Record each loop at one of its monitors."""
+    # A loop that was found is broken, to find the next one.
     graph = {
         name: others
         for name, by_key in named.items()
@@ -83,7 +84,7 @@ def _check_loops(named: _References, table: Table, keys: Sequence[str], what: st
             first = loop.index(min(loop[:-1]))
             loop = [*loop[first:-1], *loop[: first + 1]]
             key = next(key for key in keys if loop[1] in named[loop[0]].get(key, ()))
-            table.table(loop[0]).error(key, f"{what}: {' -> '.join(loop)}", "take one of them out")
+            table.table(loop[0]).error(key, f"{what}: {' -> '.join(loop)}", "remove a reference")
             graph[loop[0]].discard(loop[1])
         else:
             return

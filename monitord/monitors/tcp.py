@@ -1,11 +1,11 @@
-"""The type `tcp`: a connection, and where wanted a dialogue on it.
+"""Monitor type `tcp`: a connection, and optionally a dialogue on it.
 
     type = "tcp"
     address = "mail.example.org:25"
     dialogue = [{ expect = "^220 " }, { send = "QUIT\\r\\n" }, { expect = "^221 " }]
 
-Without conditions it is well that the connection stands and the dialogue comes to its end. What was sent as a secret is
-masked where the peer repeats it.
+Without conditions a check passes if the connection is established and the dialogue is completed. Secrets that were sent
+are masked in responses that repeat them.
 """
 
 import re
@@ -32,13 +32,13 @@ from monitord.options.tls import (
     fields_of_stream,
     read_tls,
 )
-from monitord.text import printable, shortened
+from monitord.text import counted, printable, shortened
 
 MAX_STEPS = 100
 MAX_BANNER_CHARACTERS = 1024
 MAX_SHOWN_CHARACTERS = 100
 MAX_SOCKET_PATH_BYTES = 107
-"""unix(7): sun_path, with the zero at its end."""
+"""unix(7): sun_path has 108 bytes, one of them the terminating NUL."""
 
 VOCABULARY = Vocabulary({**STREAM_FIELDS, "banner": FieldType.TEXT}, STREAM_BOUNDS)
 _ANYTHING = Expect(bool)
@@ -46,7 +46,7 @@ _ANYTHING = Expect(bool)
 
 @dataclass(frozen=True, slots=True)
 class SendStep:
-    """`is_hidden`: it was not written as plain text."""
+    """`is_hidden`: the text comes from a credential, file or variable."""
 
     text: Secret
     is_hidden: bool = False
@@ -54,7 +54,7 @@ class SendStep:
 
 @dataclass(frozen=True, slots=True)
 class ExpectStep:
-    """The text of a pattern that is known to be good."""
+    """`pattern`: the text of a valid pattern."""
 
     pattern: str
 
@@ -83,7 +83,7 @@ class TcpMonitor(Monitor[TcpOptions]):
         self.uses_network = self.options.target.crosses_network
         self._steps = [_step(step) for step in self.options.dialogue]
         if "banner" in settings.needs and not any(isinstance(step, Expect) for step in self._steps):
-            self._steps.append(_ANYTHING)  # nobody would listen otherwise
+            self._steps.append(_ANYTHING)  # without a step that expects something nothing is read
 
     @property
     def host(self) -> str | None:
@@ -116,41 +116,39 @@ class TcpMonitor(Monitor[TcpOptions]):
         fields = fields_of_stream(outcome, self.tools.clock.now())
         if outcome.received:
             fields["banner"] = shortened(self._text(outcome.received), MAX_BANNER_CHARACTERS)
-        reason, said = self._judge(outcome, dialogue)
+        reason, result = self._evaluate(outcome, dialogue)
         observation = watch.observation(
             reason,
-            f"{target} {said}, {outcome.duration_s:.3f} s",
+            f"{target}: {result}, {outcome.duration_s:.3f} s",
             fields,
             outcome.address,
             lambda name, _: outcome.received.decode(errors="replace") if name == EXCERPT else None,
             subject=str(target),
-            outcome=said,
+            outcome=result,
             shows_connectivity=True if outcome.received else None,
         )
-        # Conditions take the place of what a type takes for well, but a dialogue is to be gone through in any case.
+        # `up_when` replaces the default condition of a type, but the dialogue must be completed in any case.
         return replace(observation, is_usable=reason is not Reason.CONDITION_FAILED)
 
-    def _judge(self, outcome: StreamOutcome, dialogue: Dialogue) -> tuple[Reason, str]:
+    def _evaluate(self, outcome: StreamOutcome, dialogue: Dialogue) -> tuple[Reason, str]:
+        """Return the reason, and the result in words."""
         if outcome.failure is None:
             count = len(self.options.dialogue)
-            said = f", dialogue of {count} step{'s' if count > 1 else ''} done" if count else ""
-            return Reason.OK, f"connected{said}"
-        heard = self._text(dialogue.heard(outcome.received))
+            return Reason.OK, f"connected, {counted(count, 'step')} completed" if count else "connected"
+        received = self._text(dialogue.heard(outcome.received))
         steps = self.options.dialogue
         step = steps[dialogue.index] if dialogue.index < len(steps) else None
         is_unmet = outcome.failure in {FailureKind.TIMEOUT_RESPONSE, FailureKind.RESET}
-        if is_unmet and heard and isinstance(step, ExpectStep):
-            end = "no more in time" if outcome.failure is FailureKind.TIMEOUT_RESPONSE else "the end"
-            shown = shortened(heard.replace("\n", " "), MAX_SHOWN_CHARACTERS)
-            reason = Reason.CONDITION_FAILED
-            said = f'step {dialogue.index + 1} expects "{step.pattern}", got "{shown}" and {end}'
-        else:
-            # The reason, in words: "refused: connect to 127.0.0.1:1 refused".
-            reason, said = Reason(outcome.failure.value), outcome.detail
-        return reason, f"{reason.value.replace('_', ' ')}: {said}"
+        if is_unmet and received and isinstance(step, ExpectStep):
+            is_timeout = outcome.failure is FailureKind.TIMEOUT_RESPONSE
+            end = "no more before the timeout" if is_timeout else "the end of the connection"
+            shown = shortened(received.replace("\n", " "), MAX_SHOWN_CHARACTERS)
+            text = f'step {dialogue.index + 1} expects "{step.pattern}", received "{shown}" and {end}'
+            return Reason.CONDITION_FAILED, text
+        return Reason(outcome.failure.value), outcome.detail
 
     def _text(self, received: bytes) -> str:
-        """Lines of printable text without secrets: a peer may say anything, to the terminal of who looks too."""
+        """Return lines of printable text with secrets masked: it may be printed to a terminal."""
         text = self.masking.mask(received.decode(errors="replace"))
         text = text.replace("\r\n", "\n").rstrip("\n")
         return printable(text, keep="\n")
@@ -208,14 +206,16 @@ def _address(text: str) -> tuple[str, int, str | None]:
 def _read_dialogue(table: Table) -> tuple[DialogueStep, ...]:
     steps = table.tables("dialogue")
     if len(steps) > MAX_STEPS:
-        table.error("dialogue", f"has more than {MAX_STEPS} steps", "say less")
+        table.error("dialogue", f"has more than {MAX_STEPS} steps", "remove steps")
     return tuple(step for given in steps if (step := _read_step(given)) is not None)
 
 
 def _read_step(given: Table) -> DialogueStep | None:
     found = {key: value[1] for key in ("send", "expect", "starttls") if (value := given.look_up(key))}
     if len(found) != 1:
-        given.error("", "is no single step", 'write { expect = "…" }, { send = "…" } or { starttls = true }')
+        given.error(
+            "", "is not a single step", 'write { expect = "…" }, { send = "…" } or { starttls = true }'
+        )
         return None
     if "send" in found:
         return SendStep(given.secret("send"), is_hidden=not isinstance(found["send"], str))
@@ -223,7 +223,7 @@ def _read_step(given: Table) -> DialogueStep | None:
         pattern = given.value("expect", _pattern, default=None)
         return ExpectStep(pattern) if pattern is not None else None
     if not given.flag("starttls"):
-        given.error("starttls", "false is no step", "write true, or leave it out")
+        given.error("starttls", "false is not a step", "write true, or remove it")
     return StartTlsStep()
 
 
@@ -235,14 +235,16 @@ def _pattern(text: str) -> str:
 def _check_together(table: Table, target: StreamTarget, dialogue: Sequence[DialogueStep]) -> None:
     handshakes = sum(isinstance(step, StartTlsStep) for step in dialogue) + target.begins_with_tls
     if handshakes > 1:
-        table.error("dialogue", "begins TLS where there is TLS already", "keep one of tls and starttls")
+        table.error(
+            "dialogue", "starts TLS on a connection that uses TLS already", "keep one of tls and starttls"
+        )
     if not handshakes:
         for key in (*TLS_KEYS, "server_name"):
             if key in table:
-                table.error(key, "has no use without TLS", "write tls = true, or leave it out")
+                table.error(key, "has no effect without TLS", "write tls = true, or remove it")
     elif target.socket_path is not None and target.tls.verify and target.server_name is None:
-        table.error("address", "has no name for the certificate", 'write server_name = "…" beside it')
+        table.error("address", "has no name to verify the certificate", 'add server_name = "…"')
     if target.socket_path is not None and "ip_family" in table:
-        table.error("ip_family", "has no use with a Unix socket", "leave it out")
+        table.error("ip_family", "has no effect with a Unix socket", "remove it")
     elif not has_family(target.host, target.ip_family):
         table.error("ip_family", f"{target.ip_family.value} does not fit the address", "leave it out")

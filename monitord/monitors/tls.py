@@ -1,11 +1,11 @@
-"""The type `tls`: a handshake, and what the peer shows of itself in it.
+"""The type `tls`: a handshake, and the certificate of the peer.
 
     type = "tls"
     address = "www.example.org"
     degraded_when = ["certificate.expires_in < 14d"]
 
-Without conditions a handshake whose certificate is good is well. Mail servers are asked for TLS first, with
-`starttls = "smtp"`.
+Without conditions a check passes if the handshake succeeds and the certificate is valid. `starttls = "smtp"` requests
+TLS from a mail server first.
 """
 
 from contextlib import suppress
@@ -62,18 +62,16 @@ class TlsMonitor(Monitor[TlsMonitorOptions]):
         outcome = await self._client.visit(target, self._talk, deadline=deadline)
         fields = fields_of_stream(outcome, self.tools.clock.now())
         if outcome.failure is None:
-            reason, said = Reason.OK, _said(outcome.tls)
+            reason, result = Reason.OK, _certificate_text(outcome.tls)
         else:
-            reason = Reason(outcome.failure.value)
-            # The reason, in words: "refused: connect to 127.0.0.1:1 refused".
-            said = f"{reason.value.replace('_', ' ')}: {outcome.detail}"
+            reason, result = Reason(outcome.failure.value), outcome.detail
         return watch.observation(
             reason,
-            f"{target} {said}, {outcome.duration_s:.3f} s",
+            f"{target}: {result}, {outcome.duration_s:.3f} s",
             fields,
             outcome.address,
             subject=str(target),
-            outcome=said,
+            outcome=result,
             shows_connectivity=True if outcome.received else None,
         )
 
@@ -82,11 +80,11 @@ class TlsMonitor(Monitor[TlsMonitorOptions]):
         if protocol is None:
             return
         await start_tls(stream, protocol)
-        with suppress(OSError):  # what was to be seen was seen
+        with suppress(OSError):  # the check is complete
             await say_goodbye(stream, protocol)
 
 
-def _said(tls: TlsFields | None) -> str:
+def _certificate_text(tls: TlsFields | None) -> str:
     if tls is None:
         return "no TLS"
     if tls.certificate is None:

@@ -11,7 +11,7 @@ from monitord.conditions import parse_condition
 from monitord.dispatch.judging import judge
 from monitord.model import Reason, Verdict
 from monitord.monitors import Tools
-from monitord.monitors.dns import DnsMonitor, DnsOptions, may_be_cut_off, system_servers
+from monitord.monitors.dns import DnsMonitor, DnsOptions, may_be_isolated, system_servers
 from monitord.net import HttpClient, IpFamily, Resolver, TlsContexts
 from monitord.net.dns.client import DnsAnswer, DnsProtocol, DnsQuestion
 from tests.certificates import Authority
@@ -65,7 +65,7 @@ async def test_addresses_are_well_and_told_in_one_line(make: Make, port: int) ->
     fields = dict(seen.fields)
     response_time = fields.pop("response_time")
     assert seen.detail == (
-        f"A www.example.test. at 127.0.0.1 NOERROR, 192.0.2.1, 192.0.2.2, {response_time:.3f} s"
+        f"A www.example.test. at 127.0.0.1: NOERROR, 192.0.2.1, 192.0.2.2, {response_time:.3f} s"
     )
     assert {name for name in fields if name.startswith("phase.")} == {"phase.connect", "phase.processing"}
     assert {name: value for name, value in fields.items() if not name.startswith("phase.")} == {
@@ -114,7 +114,7 @@ async def test_what_does_not_fit_into_a_datagram_comes_by_tcp(make: Make, port: 
     assert seen.reason is Reason.OK
     assert (seen.fields["dns.answer_count"], seen.fields["dns.protocol"]) == (20, "tcp")
     assert seen.fields["dns.truncated"] is True
-    assert "… by TCP, as the answer by UDP was cut short, " in seen.detail
+    assert "… over TCP, as the UDP response was truncated, " in seen.detail
     assert len(seen.detail) < 400
     seen = await make(f'{where}\nprotocol = "tcp"').check()
     assert (seen.fields["dns.protocol"], seen.fields["dns.truncated"]) == ("tcp", False)
@@ -134,7 +134,7 @@ async def test_an_answer_without_the_records_fails(
     where = f'server = "127.0.0.1"\nport = {port}\nname = "{name}"\nrecord_type = "{record_type}"'
     seen = await make(where).check()
     assert seen.reason is Reason.CONDITION_FAILED
-    assert seen.detail.startswith(f"{record_type} {name}. at 127.0.0.1 {said}, ")
+    assert seen.detail.startswith(f"{record_type} {name}. at 127.0.0.1: {said}, ")
     assert (seen.subject, seen.outcome) == (f"{record_type} {name}. at 127.0.0.1", said)
     assert (seen.fields["dns.answer_count"], seen.fields["dns.answers"]) == (0, ())
     assert seen.fields["dns.rcode"] == said.partition(",")[0]
@@ -188,7 +188,7 @@ async def test_a_closed_port_is_refused(make: Make) -> None:
     port = free_port()
     seen = await make(f'server = "127.0.0.1"\nport = {port}\nname = "a.test"').check()
     assert seen.reason is Reason.REFUSED
-    assert seen.detail.startswith(f"A a.test. at 127.0.0.1 refused: 127.0.0.1:{port} refused, ")
+    assert seen.detail.startswith(f"A a.test. at 127.0.0.1: 127.0.0.1:{port} refused, ")
     assert seen.fields["address"] == "127.0.0.1"
 
 
@@ -244,7 +244,7 @@ async def test_without_a_server_those_of_the_system_are_asked_in_turn(make: Make
     none = await make(where, resolv_conf="nameserver 127.0.0.8\nnameserver 127.0.0.9\n").check()
     assert (first.reason, first.address) == (Reason.OK, "127.0.0.1")
     assert (second.reason, second.address, second.fields["ip_version"]) == (Reason.OK, "::1", 6)
-    assert second.detail.endswith(" s, after 1 failed")
+    assert second.detail.endswith(" s, after 1 server failed")
     assert (none.reason, none.address) == (Reason.REFUSED, "127.0.0.9")
 
 
@@ -292,7 +292,9 @@ async def test_a_server_of_the_system_that_fails_hands_on_and_one_that_denies_do
         ("9.9.9.9", "SERVFAIL", False),
     ],
 )
-def test_resolver_nearby_that_fails_may_be_cut_off_itself(address: str, rcode: str, is_cut_off: bool) -> None:
+def test_resolver_nearby_that_fails_may_be_isolated_itself(
+    address: str, rcode: str, is_cut_off: bool
+) -> None:
     answer = DnsAnswer(
         rcode=rcode,
         answers=(),
@@ -307,7 +309,7 @@ def test_resolver_nearby_that_fails_may_be_cut_off_itself(address: str, rcode: s
         duration_s=0.1,
         tls=None,
     )
-    assert may_be_cut_off(answer) is is_cut_off
+    assert may_be_isolated(answer) is is_cut_off
 
 
 @pytest.mark.parametrize(

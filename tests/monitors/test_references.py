@@ -33,7 +33,7 @@ def read(tmp_path: Path, text: str) -> Settings:
             '[monitors.a]\nurl = "http://a/"\ndepends_on = ["b"]\n'
             '[monitors.b]\nurl = "http://b/"\ndepends_on_any = ["c"]\n'
             '[monitors.c]\nurl = "http://c/"\ndepends_on = ["a"]\n',
-            "monitord.toml:3: monitors.a.depends_on: depends on itself: a -> b -> c -> a; take one of them out",
+            "monitord.toml:3: monitors.a.depends_on: depends on itself: a -> b -> c -> a; remove a reference",
             id="loop",
         ),
         pytest.param(

@@ -67,7 +67,7 @@ async def test_a_connection_is_well_and_told_in_one_line(make: Make) -> None:
     assert (seen.reason, seen.address, monitor.host) == (Reason.OK, "127.0.0.1", "tcp.test")
     fields = dict(seen.fields)
     response_time = fields["response_time"]
-    assert seen.detail == f"tcp.test:{server.port} connected, {response_time:.3f} s"
+    assert seen.detail == f"tcp.test:{server.port}: connected, {response_time:.3f} s"
     assert (seen.subject, seen.outcome) == (f"tcp.test:{server.port}", "connected")
     assert set(fields) == {"response_time", "phase.resolve", "phase.connect", "address", "ip_version"}
     assert (fields["address"], fields["ip_version"]) == ("127.0.0.1", 4)
@@ -82,7 +82,7 @@ async def test_a_dialogue_is_gone_through(make: Make) -> None:
     async with serve(part.play) as server:
         seen = await make(at(server.port, steps)).check()
     assert seen.reason is Reason.OK
-    assert seen.detail.startswith(f"127.0.0.1:{server.port} connected, dialogue of 5 steps done, ")
+    assert seen.detail.startswith(f"127.0.0.1:{server.port}: connected, 5 steps completed, ")
     assert seen.fields["banner"] == "220 mx ESMTP\n250-mx\n250 HELP\n221 bye"
     assert "phase.processing" in seen.fields
     assert part.heard == [b"EHLO me\r\n", b"QUIT\r\n"]
@@ -96,7 +96,7 @@ async def test_a_unix_socket(make: Make, tmp_path: Path) -> None:
         seen = await monitor.check()
     assert (seen.reason, seen.address, monitor.host) == (Reason.OK, str(path), None)
     assert "ip_version" not in seen.fields
-    assert seen.detail.startswith(f"unix:{path} connected, ")
+    assert seen.detail.startswith(f"unix:{path}: connected, ")
 
 
 async def test_tls_half_way_and_its_fields(
@@ -139,32 +139,32 @@ HELLO = r'[{ send = "\n" }, { expect = "^hello" }, { expect = "^250 " }]'
         pytest.param(
             (b"hello\r\n554 go\x1b\r\naway\r\n", HANG),
             Reason.CONDITION_FAILED,
-            'condition failed: step 3 expects "^250 ", got "554 go\ufffd away" and no more in time',
+            'step 3 expects "^250 ", received "554 go\ufffd away" and no more before the timeout',
             id="another-line",
         ),
         pytest.param(
             (b"hello\r\n554 no\r\n",),
             Reason.CONDITION_FAILED,
-            'condition failed: step 3 expects "^250 ", got "554 no" and the end',
+            'step 3 expects "^250 ", received "554 no" and the end of the connection',
             id="another-line-and-the-end",
         ),
         pytest.param(
             (b"hello\r\n", HANG),
             Reason.TIMEOUT_RESPONSE,
-            "timeout response: no response in time",
+            "no response in time",
             id="silence",
         ),
         pytest.param(
             (b"hello\r\n",),
             Reason.RESET,
-            "reset: the peer closed the connection without an answer",
+            "the peer closed the connection without an answer",
             id="the-end",
         ),
-        pytest.param((RESET,), Reason.RESET, "reset: the connection was reset by the peer", id="reset"),
+        pytest.param((RESET,), Reason.RESET, "the connection was reset by the peer", id="reset"),
         pytest.param(
             (b"x" * 70_000, HANG),
             Reason.TOO_LARGE,
-            "too large: the peer said more than 64 KiB",
+            "the peer said more than 64 KiB",
             id="too-much",
         ),
     ],
@@ -175,7 +175,7 @@ async def test_an_expectation_that_is_not_met(
     part = Part(LINE, *acts)  # not before it is spoken to: a reset could come before the connection stands
     async with serve(part.play) as server:
         seen = await make(at(server.port, HELLO), timeout_s=0.3).check()
-    assert (seen.reason, seen.detail.rpartition(", ")[0]) == (reason, f"127.0.0.1:{server.port} {said}")
+    assert (seen.reason, seen.detail.rpartition(", ")[0]) == (reason, f"127.0.0.1:{server.port}: {said}")
     assert seen.shows_connectivity is (True if "banner" in seen.fields else None)
 
 
@@ -234,8 +234,8 @@ async def test_a_closed_port_and_a_name_that_is_not_there(make: Make) -> None:
     port = free_port()
     seen = await make(at(port)).check()
     assert seen.reason is Reason.REFUSED
-    assert seen.detail.startswith(f"127.0.0.1:{port} refused: connect to 127.0.0.1:{port} refused, ")
-    assert seen.outcome == f"refused: connect to 127.0.0.1:{port} refused"
+    assert seen.detail.startswith(f"127.0.0.1:{port}: connect to 127.0.0.1:{port} refused, ")
+    assert seen.outcome == f"connect to 127.0.0.1:{port} refused"
     seen = await make('address = "nowhere.test:1"').check()
     assert seen.reason is Reason.RESOLVE_FAILED
 

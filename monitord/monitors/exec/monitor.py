@@ -1,12 +1,12 @@
-"""The type `exec`: a program that looks for us, by the contract of Nagios plugins.
+"""Monitor type `exec`: runs a program that follows the Nagios plugin guidelines.
 
     command = ["/usr/lib/nagios/plugins/check_tcp", "-H", "mail.example.org", "-p", "25"]
 
-It says by its exit code whether all is well (0), worth a warning (1), critical (2) or not to be told (3 and all
-others), by its first line why, and behind a "|" what it measured (`perfdata`).
+The exit code is the result: 0 ok, 1 warning, 2 critical, 3 and all others unknown. The first line of the output is the
+message, followed by "|" and performance data (`perfdata`).
 
-That the program is there is not asked when the configuration is read: who checks a configuration may stand outside
-of the service's sandbox, and its package may come later. A check that finds none is inconclusive, and says so.
+Whether the program exists is not checked when the configuration is read: a configuration may be checked outside the
+sandbox of the service, and the package of the program may be installed later. A check without it is inconclusive.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,7 +26,7 @@ from monitord.units import format_duration
 
 MAX_MESSAGE_CHARACTERS = 500
 MAX_EXCERPT_SOURCE_BYTES = 4096
-"""Of the output, and of the error output, for the excerpt of a check that does not pass."""
+"""Of standard output and of standard error, for the excerpt of a check that does not pass."""
 
 
 VOCABULARY = Vocabulary(
@@ -48,7 +48,7 @@ _REASONS = {0: Reason.OK, 1: Reason.PLUGIN_WARNING, 2: Reason.PLUGIN_CRITICAL}
 
 
 class ExecMonitor(Monitor[ExecOptions]):
-    """Runs one program each time."""
+    """Monitor that runs one program for each check."""
 
     type_name: ClassVar[str] = "exec"
     vocabulary: ClassVar[Vocabulary] = VOCABULARY
@@ -76,30 +76,30 @@ class ExecMonitor(Monitor[ExecOptions]):
         )
         if isinstance(outcome, ProcessFailure):
             reason = _REASON_OF_FAILURE[outcome.kind]
-            said = f"cannot be run: {outcome.detail}"
+            result = f"cannot be run: {outcome.detail}"
             return watch.observation(
-                reason, f"{self._program}: {said}", {}, subject=self._program, outcome=said
+                reason, f"{self._program}: {result}", {}, subject=self._program, outcome=result
             )
         output = parse_output(self._text(outcome.stdout))
         message = output.message or parse_output(self._text(outcome.stderr)).message
-        said = shortened(message, MAX_MESSAGE_CHARACTERS) or "no output"
-        reason, end = self._judge(outcome)
+        message = shortened(message, MAX_MESSAGE_CHARACTERS) or "no output"
+        reason, end = self._evaluate(outcome)
         duration_s = watch.elapsed_s
         fields: dict[str, FieldValue] = {
             "response_time": duration_s,
-            "message": said,
+            "message": message,
             **_fields(outcome, output),
         }
         return Observation(
             started_at=watch.started_at,
             duration_s=duration_s,
             reason=reason,
-            detail=f"{self._program}: {said} ({end}, {duration_s:.3f} s)",
+            detail=f"{self._program}: {message} ({end}, {duration_s:.3f} s)",
             fields=fields,
             evidence=self._evidence(outcome, fields),
             subject=self._program,
-            outcome=f"{said} ({end})",
-            shows_connectivity=False,  # an unmet condition does not show either that the plugin got a response
+            outcome=f"{message} ({end})",
+            shows_connectivity=False,  # whether the plugin received a response is not known
         )
 
     @staticmethod
@@ -116,10 +116,10 @@ class ExecMonitor(Monitor[ExecOptions]):
         fields = {"PLUGIN": self._request.command[0]}
         return fields if exit_code is None else fields | {"PLUGIN_EXIT_CODE": str(exit_code)}
 
-    def _judge(self, end: ProcessEnd) -> tuple[Reason, str]:
-        """What its end means, and its end in words."""
+    def _evaluate(self, end: ProcessEnd) -> tuple[Reason, str]:
+        """Return the reason that the end of the program stands for, and the end in words."""
         if end.is_late:
-            late = f"not done after {format_duration(self.settings.timeout_s)}"
+            late = f"not finished after {format_duration(self.settings.timeout_s)}"
             return Reason.TIMEOUT_RESPONSE, f"{late}, {'killed' if end.has_ended else 'cannot be killed'}"
         if end.signal is not None:
             return Reason.PLUGIN_KILLED, f"killed by {_signal_name(end.signal)}"
@@ -128,7 +128,7 @@ class ExecMonitor(Monitor[ExecOptions]):
         return _REASONS.get(end.exit_code, Reason.PLUGIN_UNKNOWN), f"exit code {end.exit_code}"
 
     def _text(self, output: bytes) -> str:
-        """Lines of printable text without secrets. A plugin may print anything, to the terminal of who looks too."""
+        """Return lines of printable text with secrets masked: it may be printed to a terminal."""
         text = self.masking.mask(output.decode(errors="replace"))
         return printable(text, keep="\n", replacement=" ")
 
@@ -136,7 +136,7 @@ class ExecMonitor(Monitor[ExecOptions]):
 _REASON_OF_FAILURE = {
     ProcessFailureKind.UNUSABLE: Reason.PLUGIN_UNKNOWN,
     ProcessFailureKind.EXHAUSTED: Reason.PROBER_EXHAUSTED,
-    # Its check before was a failure by timeout, and is not over yet.
+    # The process of an earlier check, which timed out, has not ended yet.
     ProcessFailureKind.STUCK: Reason.TIMEOUT_RESPONSE,
 }
 
@@ -150,7 +150,7 @@ def _fields(end: ProcessEnd, output: PluginOutput) -> dict[str, FieldValue]:
 
 
 def _excerpt(end: ProcessEnd) -> str | None:
-    """What it printed, if that is more than the line that is told anyway."""
+    """Return the output if it has more than one line; a single line is the message."""
     printed = (end.stdout[:MAX_EXCERPT_SOURCE_BYTES], end.stderr[:MAX_EXCERPT_SOURCE_BYTES])
     text = "\n".join(part.decode(errors="replace").strip() for part in printed if part.strip())
     return text if "\n" in text else None

@@ -1,15 +1,15 @@
-"""What a Nagios plugin prints: a message and performance data, by the guidelines of the Monitoring Plugins.
+"""Parse the output of a Nagios plugin: message and performance data, as in the Monitoring Plugins Guidelines.
 
     TEXT | PERFDATA                    the first line
     LONG TEXT …
-    LONG TEXT | PERFDATA               after the first | of the further lines all is performance data
+    LONG TEXT | PERFDATA               after the first | of the further lines everything is performance data
     PERFDATA …
 
-One value is 'label'=value[unit];[warn];[crit];[min];[max]. A quote in a quoted label is doubled; a value U was not to
-be had. A threshold is a range [@]start:end: outside of it is bad, with @ inside; "10" is 0:10, "10:" has no end,
-"~:10" no start.
+One value is 'label'=value[unit];[warn];[crit];[min];[max]. A quote in a quoted label is doubled; the value U means
+undetermined. A threshold is a range [@]start:end: values outside of it alert, with @ those inside; "10" is 0:10, "10:"
+has no end, "~:10" no start.
 
-Pure, and never raises: what cannot be understood is left out, as it is not the plugin's answer.
+Pure functions that do not raise: malformed values are left out.
 """
 
 import math
@@ -21,7 +21,7 @@ MAX_VALUES = 100
 MAX_LABEL_CHARACTERS = 200
 
 _KILO = 1024.0
-"""What counts in KB and MB took it from free(1), df(1) or their like, which count by 1024."""
+"""Plugins that use KB and MB take them from programs such as free(1) and df(1), which count by 1024."""
 
 _BYTES = {"": 1.0, "K": _KILO, "k": _KILO, "M": _KILO**2, "G": _KILO**3, "T": _KILO**4, "P": _KILO**5}
 _UNITS = {
@@ -33,7 +33,7 @@ _UNITS = {
     **{f"{prefix}B": (factor, "B") for prefix, factor in _BYTES.items()},
     **{f"{prefix}iB": (factor, "B") for prefix, factor in _BYTES.items() if prefix},
 }
-"""The factor, and the base unit that it leads to. Small "b" may be bits, and stays."""
+"""Factor and base unit. "b" may mean bits and is not converted."""
 
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,4})?"
 _SPACE = re.compile(r"\s")
@@ -44,7 +44,7 @@ _RANGE = re.compile(rf"(@?)(?:(~|{_NUMBER})?:)?({_NUMBER})?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Good is from `start` to `end`, both included; with `is_inverted` good is everything else."""
+    """Values from `start` to `end`, inclusive, are ok; with `is_inverted` all other values are."""
 
     start: float
     end: float
@@ -53,9 +53,9 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class PerfValue:
-    """One value, and what it is compared with, in base units: seconds, bytes, percent, a counter ("c") or none.
+    """One value and its thresholds, in base units: seconds, bytes, percent, a counter ("c") or none.
 
-    `value` is None where the plugin had none. A unit that is not known is kept as it is.
+    `value` None: undetermined. An unknown unit is kept.
     """
 
     label: str
@@ -69,7 +69,7 @@ class PerfValue:
 
 @dataclass(frozen=True, slots=True)
 class PluginOutput:
-    """`malformed`: how many pieces of performance data could not be understood, or were too many."""
+    """`malformed`: number of values that are malformed or exceed MAX_VALUES."""
 
     message: str
     values: tuple[PerfValue, ...] = ()
@@ -85,7 +85,7 @@ def parse_output(text: str) -> PluginOutput:
 
 
 def parse_perfdata(text: str) -> tuple[tuple[PerfValue, ...], int]:
-    """The values, and how many were left out. Of several with one label the first counts."""
+    """Return the values and the number of values left out. The first of several values with one label is used."""
     found: dict[str, PerfValue] = {}
     malformed = 0
     for piece in _pieces(text):
@@ -98,7 +98,7 @@ def parse_perfdata(text: str) -> tuple[tuple[PerfValue, ...], int]:
 
 
 def _pieces(text: str) -> Iterator[tuple[str, str] | None]:
-    """Label and the rest of each; None: no label that ends."""
+    """Yield label and the rest of each value; None if the label is malformed."""
     position = 0
     while position < len(text):
         if text[position].isspace():
@@ -156,5 +156,5 @@ def _number(text: str, factor: float) -> float | None:
     if not re.fullmatch(_NUMBER, text, re.ASCII):
         return None
     number = float(text) * factor
-    # A field goes out as JSON, which has no infinity.
+    # JSON has no infinity.
     return number if math.isfinite(number) else None

@@ -1,9 +1,9 @@
-"""The type `http`: one request, as a browser or another program would make it, and what came back.
+"""Monitor type `http`: one request and its response.
 
     url = "https://shop.example.org/health"
 
-Without conditions a status below 400 is well. What is asked and received is told in one line; passwords,
-tokens and the parts of a URL that may be one are told nowhere.
+Without conditions a check passes if the status is below 400. Passwords, tokens and parts of a URL that may be secrets
+are masked in all texts.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ from monitord.text import counted
 
 FIRST_BAD_STATUS = 400
 MAX_BINARY_SHARE = 0.1
-"""Of characters that are no text: above it a body is not shown."""
+"""Ratio of unprintable characters above which a body is not shown."""
 
 _CHARSET = re.compile(r'[;,\s]charset\s*=\s*"?([A-Za-z0-9_.:-]{1,40})', re.IGNORECASE)
 _DECLARED_CHARSET = re.compile(
@@ -64,28 +64,28 @@ _DECLARED_CHARSET = re.compile(
     re.IGNORECASE,
 )
 _DECLARED_WITHIN_BYTES = 1024
-"""Of an HTML document, as browsers do (WHATWG HTML, section 13.2.3.2)."""
+"""Bytes of an HTML document that are searched, as in browsers (WHATWG HTML, section 13.2.3.2)."""
 _SUPERSETS = {
     "ascii": "cp1252", "iso8859-1": "cp1252", "iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874",
     "gb2312": "gb18030", "gbk": "gb18030", "big5": "big5hkscs", "shift_jis": "cp932", "euc_kr": "cp949",
 }  # fmt: skip
-"""What browsers decode instead (WHATWG Encoding, section 4.2), because servers send characters of these."""
+"""Charsets that browsers use instead (WHATWG Encoding, section 4.2), because servers send characters of these."""
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, as it begins with the mark of UTF-16
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
-"""utf-7 and others decode to lone surrogates, which no output can hold."""
+"""utf-7 and other codecs decode to lone surrogates, which cannot be encoded for output."""
 _NO_CHARSETS = frozenset({"punycode", "idna", "undefined", "utf-7", "unicode-escape", "raw-unicode-escape"})
-"""What Python decodes as well and no server means: a megabyte of punycode takes half a minute."""
+"""Codecs of Python that no server means: decoding 1 MB of punycode takes half a minute."""
 
-_TELLING_HEADERS = (
+_EXCERPT_HEADERS = (
     "Content-Type", "Content-Encoding", "Server", "Via", "Retry-After", "WWW-Authenticate", "Allow",
 )  # fmt: skip
-"""Of a response that did not pass. No cookie, and nothing else that lets anybody in."""
+"""Headers in the excerpt of a response that did not pass: none with cookies or credentials."""
 
 
 def _header_name(text: str) -> str:
@@ -123,14 +123,15 @@ VOCABULARY = Vocabulary(
         **TLS_BOUNDS,
     },
 )
-_OF_THE_BODY = frozenset({"body", "json"})
-_OF_THE_WHOLE_BODY = _OF_THE_BODY | {"body.length"}
+_BODY_FIELDS = frozenset({"body", "json"})
+_COMPLETE_BODY_FIELDS = _BODY_FIELDS | {"body.length"}
 
-_WELL, _DEGRADED, _OURS, _UNWELL, _FAILURE = range(5)
+# Severities of the outcomes of several addresses: a probe error says least about the peer, a failure most.
+_PASS, _WARN, _PROBE_ERROR, _CONDITION_FAILED, _FAILURE = range(5)
 
 
 class HttpMonitor(Monitor[HttpOptions]):
-    """Makes one request each time; with `all_addresses` one to each address, and the worst of them counts."""
+    """Monitor that sends one request; with `all_addresses` one to each address, of which the worst counts."""
 
     type_name: ClassVar[str] = "http"
     vocabulary: ClassVar[Vocabulary] = VOCABULARY
@@ -138,8 +139,8 @@ class HttpMonitor(Monitor[HttpOptions]):
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
         super().__init__(settings, tools)
         self._request = self.options.request(
-            read_body=bool(settings.needs & _OF_THE_BODY),
-            receive_streams=bool(settings.needs & _OF_THE_WHOLE_BODY),
+            read_body=bool(settings.needs & _BODY_FIELDS),
+            receive_streams=bool(settings.needs & _COMPLETE_BODY_FIELDS),
         )
         self.uses_network = not _is_local(self._request)
         self._shown_url = shown_url(self._request.target, is_secret=self.options.is_url_secret)
@@ -159,9 +160,9 @@ class HttpMonitor(Monitor[HttpOptions]):
         is_plain = options.url.reveal().lower().startswith("http://") and not options.follow_redirects
         absent = dict(ONLY_WITH_TLS) if is_plain else {}
         if options.method == "HEAD":
-            absent |= dict.fromkeys(_OF_THE_BODY, "a response to HEAD does not have")
+            absent |= dict.fromkeys(_BODY_FIELDS, "a response to HEAD does not have")
         if not options.read_body:
-            absent |= dict.fromkeys(_OF_THE_WHOLE_BODY, "there is only with read_body = true")
+            absent |= dict.fromkeys(_COMPLETE_BODY_FIELDS, "there is only with read_body = true")
         return absent
 
     def secrets(self) -> Iterable[str]:
@@ -174,31 +175,30 @@ class HttpMonitor(Monitor[HttpOptions]):
             outcome = await self.tools.http.fetch(self._request, deadline=deadline)
             return self._observation(watch, outcome, "")
         outcomes = await self.tools.http.fetch_each(self._request, deadline=deadline)
-        badness: list[tuple[int, float]] = []
+        severities: list[tuple[int, float]] = []
         for outcome in outcomes:
-            badness.append((self._badness(self._observation(watch, outcome, "")), outcome.duration_s))
-            # A pattern may take its time with each of them.
+            severities.append((self._severity(self._observation(watch, outcome, "")), outcome.duration_s))
+            # Let other tasks run: the patterns of conditions may take long for each response.
             await asyncio.sleep(0)
-        # Where failing is well, an address that answers is the worst.
-        worst = (min if self.settings.invert else max)(badness)
-        bad = sum(kind > _DEGRADED for kind, _ in badness)
-        count = f"{bad} of {len(outcomes)} addresses failed" if bad else f"{len(outcomes)} addresses"
-        return self._observation(watch, outcomes[badness.index(worst)], f", {count}")
+        # With `invert` an address that responds is the worst.
+        worst = (min if self.settings.invert else max)(severities)
+        failed = sum(severity > _WARN for severity, _ in severities)
+        count = f"{failed} of {len(outcomes)} addresses failed" if failed else f"{len(outcomes)} addresses"
+        return self._observation(watch, outcomes[severities.index(worst)], f", {count}")
 
-    def _badness(self, observation: Observation) -> int:
-        """The order of what can come of several addresses: our own lack tells least about the peer, a failure most."""
+    def _severity(self, observation: Observation) -> int:
         settings, lookup = self.settings, lookup_of(observation)
         if observation.reason.is_probe_error:
-            return _OURS
+            return _PROBE_ERROR
         if observation.evidence is None:
             return _FAILURE
-        is_well = observation.reason is Reason.OK
+        passes = observation.reason is Reason.OK
         if settings.up_when:
-            is_well = all(condition.evaluate(lookup).holds for condition in settings.up_when)
-        if not is_well:
-            return _UNWELL
+            passes = all(condition.evaluate(lookup).holds for condition in settings.up_when)
+        if not passes:
+            return _CONDITION_FAILED
         is_degraded = any(condition.evaluate(lookup).holds for condition in settings.degraded_when)
-        return _DEGRADED if is_degraded else _WELL
+        return _WARN if is_degraded else _PASS
 
     def journal_fields(self, observation: Observation) -> Mapping[str, str]:
         fields = {"MONITOR_URL": self._shown_url}
@@ -225,45 +225,46 @@ class HttpMonitor(Monitor[HttpOptions]):
             if outcome.body_bytes is not None:
                 fields["body.length"] = outcome.body_bytes
             fields.update(_fields_of_connections(outcome, self.tools.clock.now()))
-            said, short = f"{outcome.status}, {_received(outcome)}", f"HTTP {outcome.status}"
+            result = f"HTTP {outcome.status}"
+            detail = f"{self._shown_request} {outcome.status}, {_received(outcome)}"
             if outcome.deviations:
                 fields["deviations"] = ", ".join(deviation.value for deviation in outcome.deviations)
-                said += f", deviates from HTTP: {fields['deviations']}"
+                detail += f", deviates from HTTP: {fields['deviations']}"
         else:
-            # The reason, in words: "refused: connect to 127.0.0.1:1 refused".
-            said = f"{reason.value.replace('_', ' ')}: {outcome.detail}"
+            result = outcome.detail
             if outcome.status is not None:
                 fields["status"] = outcome.status
-                said += f" (status {outcome.status}{self._advice(outcome)})"
-            short = said
+                result += f" (status {outcome.status}{self._hint(outcome)})"
+            detail = f"{self._shown_request}: {result}"
         return Observation(
             started_at=watch.started_at,
             duration_s=outcome.duration_s,
             reason=reason,
-            detail=f"{self._shown_request} {said}, {outcome.duration_s:.3f} s{note}",
+            detail=f"{detail}, {outcome.duration_s:.3f} s{note}",
             fields=fields,
             address=outcome.address,
             evidence=_ResponseEvidence(outcome) if isinstance(outcome, HttpExchange) else None,
             subject=self._shown_request,
-            outcome=f"{short}{note}",
+            outcome=f"{result}{note}",
             shows_connectivity=self._shows_connectivity(outcome),
         )
 
-    def _advice(self, failure: HttpFailure) -> str:
-        """How to check a response without an end."""
+    def _hint(self, failure: HttpFailure) -> str:
+        """Return how to check a response that does not end."""
         is_of_body = failure.kind in {FailureKind.TIMEOUT_BODY, FailureKind.TOO_LARGE}
-        is_unread = not self.settings.needs & _OF_THE_WHOLE_BODY
+        is_unread = not self.settings.needs & _COMPLETE_BODY_FIELDS
         return "; read_body = false ignores the body" if is_of_body and is_unread else ""
 
     def _shows_connectivity(self, outcome: HttpOutcome) -> bool | None:
         if self._request.proxy_target is not None:
-            return False  # a proxy that cannot reach the target answers in its place: 502, 503, 504
+            return False  # a proxy responds itself if it cannot reach the target: 502, 503, 504
         return True if outcome.redirects or outcome.status is not None else None
 
 
 def _fields_of_connections(exchange: HttpExchange, now: datetime) -> Mapping[str, FieldValue]:
-    """`tls.*` are of the last connection; `certificate.*` are of the one, redirects included, whose certificate
-    expires first: no browser gets past a redirect whose certificate it refuses.
+    """Return `tls.*` of the last connection, and `certificate.*` of the certificate that expires first.
+
+    Certificates of redirects count as well: a browser does not follow a redirect whose certificate is invalid.
     """
     if exchange.tls is None and not exchange.hops:
         return {}
@@ -278,7 +279,7 @@ def _fields_of_connections(exchange: HttpExchange, now: datetime) -> Mapping[str
 
 
 def _is_local(request: HttpRequest) -> bool:
-    """Nobody knows where a proxy goes on to."""
+    """Return whether the request stays on this host, which is not known if there is a proxy."""
     if request.proxy_target is not None:
         return False
     target = request.target
@@ -286,7 +287,7 @@ def _is_local(request: HttpRequest) -> bool:
 
 
 class _ResponseEvidence:
-    """What conditions may ask of a response beyond its fields. The body is decoded and parsed at most once."""
+    """Values of a response for conditions that are not fields. The body is decoded and parsed at most once."""
 
     __slots__ = ("_document", "_exchange", "_has_document", "_text")
 
@@ -322,7 +323,9 @@ def _document(exchange: HttpExchange) -> object:
         return _parse_json(exchange)
     except (json.JSONDecodeError, UnicodeError):
         return Unresolved("the body is not JSON")
-    except ValueError:  # sys.set_int_max_str_digits(): reading them takes time in the square of their number
+    except (
+        ValueError
+    ):  # sys.set_int_max_str_digits(): the time to parse digits grows with the square of their number
         return Unresolved("the JSON of the body has a number with too many digits")
     except RecursionError:
         return Unresolved("the JSON of the body is nested too deeply")
@@ -383,29 +386,27 @@ def _usable_charset(name: str) -> str | None:
 
 
 def _decoded(exchange: HttpExchange, body: bytes) -> str:
-    """The body in its charset, without a byte order mark; what cannot be decoded shows as U+FFFD."""
+    """Return the decoded body without a byte order mark; undecodable bytes become U+FFFD."""
     try:
         text = body.decode(_charset(exchange, body) or "utf-8", errors="replace")
     except (LookupError, UnicodeError):
-        # No charset of text; "undefined" raises whatever `errors` says.
+        # The codec is not a text codec, or raises in spite of `errors`, as "undefined" does.
         text = body.decode(errors="replace")
     return _SURROGATE.sub("\ufffd", text.removeprefix("\ufeff"))
 
 
 def _header(exchange: HttpExchange, name: str) -> str | None:
-    """All values of a header, joined by ", " (RFC 9110, section 5.3). Those of Set-Cookie, which hold commas, are
-    lines of their own.
-    """
+    """Return all values of a header joined by ", " (RFC 9110, section 5.3); those of Set-Cookie by newlines."""
     wanted = name.lower()
     values = [value for key, value in exchange.headers.items() if key.lower() == wanted]
     return ("\n" if wanted == "set-cookie" else ", ").join(values) if values else None
 
 
 def _excerpt(exchange: HttpExchange) -> str:
-    """The redirects, the status line, the headers that tell something, and the beginning of the body if it is text."""
+    """Return redirects, status line, _EXCERPT_HEADERS, and the beginning of the body if it is text."""
     lines = [_shown_hop(hop) for hop in exchange.hops]
     lines.append(f"HTTP/{exchange.http_version} {exchange.status} {exchange.reason_phrase}".rstrip())
-    lines += [f"{name}: {value}" for name in _TELLING_HEADERS if (value := _header(exchange, name))]
+    lines += [f"{name}: {value}" for name in _EXCERPT_HEADERS if (value := _header(exchange, name))]
     if location := exchange.headers.get("Location"):
         lines.append(f"Location: {shown_location(location)}")
     if exchange.beginning:
@@ -417,7 +418,7 @@ def _excerpt(exchange: HttpExchange) -> str:
 
 
 def _shown_hop(hop: Hop) -> str:
-    """Without the path, which may be a secret."""
+    """Return the line of a redirect, without the path, which may contain a secret."""
     certificate = hop.tls.certificate if hop.tls is not None else None
     expiry = f", certificate expires at {certificate.expires_at.isoformat()}" if certificate else ""
     return f"Redirect: {hop.status} from {hop.target.shown_origin}{expiry}"
