@@ -1,6 +1,6 @@
-"""`make manual`: writes what monitord/model.py says of the reasons into monitord.toml(5), between the two marks there.
+"""`make manual`: write the reasons of monitord/model.py into monitord.toml(5), between two comments there.
 
-With --check it changes nothing, and ends with 1 where the page says anything else.
+With --check, change nothing; the exit status is 1 if the page differs.
 """
 
 import re
@@ -17,12 +17,12 @@ BEGIN = '.\\" Reasons: made by "make manual" from monitord/model.py.\n'
 END = '.\\" End of the reasons.\n'
 
 
-def made() -> str:
-    """The table, and which of its rows make a check inconclusive."""
+def reasons() -> str:
+    """The table of all reasons, and a list of those that make a check inconclusive, in roff."""
     rows = [f"{_bold(reason.value)}@{_roff(reason.meaning)}" for reason in Reason]
-    *ours, last = [reason.value for reason in Reason if reason.is_probe_error]
-    inconclusive = [f".BR {code} ," for code in ours] + ["and", f".B {last}"]
-    return "\n".join([".TS", "tab(@);", "l l.", *rows, ".TE", ".PP", "The reasons", *inconclusive, ""])
+    *first, last = [reason.value for reason in Reason if reason.is_probe_error]
+    listed = [f".BR {code} ," for code in first] + ["and", f".B {last}"]
+    return "\n".join([".TS", "tab(@);", "l l.", *rows, ".TE", ".PP", "The reasons", *listed, ""])
 
 
 def _bold(text: str) -> str:
@@ -33,22 +33,23 @@ def _roff(text: str) -> str:
     return re.sub(r"`([^`]+)`", lambda match: _bold(match[1]), text.replace("-", r"\-"))
 
 
-def renewed(page: str) -> str:
+def with_reasons(page: str) -> str:
+    """Return the page with the present reasons. Exits if the comments around them are missing."""
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        sys.exit(f"{PAGE}: the marks around the reasons are gone; see {Path(__file__).name}")
-    return before + begin + made() + end + after
+        sys.exit(f"{PAGE}: the comments around the reasons are missing; see {Path(__file__).name}")
+    return before + begin + reasons() + end + after
 
 
 def main() -> int:
     page = PAGE.read_text()
-    if page == renewed(page):
+    if page == with_reasons(page):
         return 0
     if "--check" in sys.argv[1:]:
-        print(f"{PAGE}: its reasons are not those of monitord/model.py; run: make manual", file=sys.stderr)
+        print(f"{PAGE}: the reasons differ from monitord/model.py; run: make manual", file=sys.stderr)
         return 1
-    PAGE.write_text(renewed(page))
+    PAGE.write_text(with_reasons(page))
     print(f"{PAGE}: renewed")
     return 0
 
