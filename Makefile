@@ -18,7 +18,7 @@ SCRIPTS := .ci/install .ci/run .ci/build-package tests/system/run completions/ba
 MANUAL := $(wildcard docs/man/*.[158])
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-newest browser-test mutants lint lint-manual format docs manual system-test bench deb clean
+.PHONY: help run test test-fast test-newest browser-test mutants lint lint-manual format docs manual images system-test bench deb clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -77,6 +77,10 @@ manual: ## renew what the manual and the guide take from the code
 	@$(PYTHON) docs/man/make_reasons.py
 	@$(PYTHON) -m tests.public_names
 	@$(PYTHON) -m tests.docs.renew
+
+images: ## draw the pictures of the README (in Chromium)
+	@.ci/install --build-depends chromium
+	@$(PYTHON) -m tests.docs.images
 
 system-test: ## install the package in booted Debian 12 and 13 (root; SUITE= TEST= KEEP=1)
 	@.ci/install mmdebstrap systemd-container debian-archive-keyring dpkg-dev git \

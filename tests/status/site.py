@@ -114,7 +114,7 @@ class Site(RecordedWorld):
     async def fail(self, name: str, reason: Reason = Reason.REFUSED, times: int = 2) -> None:
         """So often in a row that it is believed."""
         self.monitors[name].reason = reason
-        self.monitors[name].outcome = reason.meaning
+        self.monitors[name].outcome = reason.meaning.replace("`", "")
         for _ in range(times):
             await self.dispatcher.check_now(name)
 
