@@ -13,7 +13,7 @@ CATALOG = Path(__file__).parent.parent / "systemd" / "monitord.catalog"
 
 
 def catalog_entries() -> dict[str, tuple[dict[str, str], str]]:
-    """Read header and text of each ID: a header, an empty line, and text up to the next ID (the format of catalog files)."""
+    """Read header and text of each ID: a header, an empty line, and text up to the next ID."""
     entries = {}
     without_comments = re.sub(r"^#.*\n", "", CATALOG.read_text(), flags=re.MULTILINE)
     for entry in re.split(r"^-- ", without_comments, flags=re.MULTILINE)[1:]:
