@@ -121,7 +121,7 @@ class CheckLog:
         )
 
     def changed(self, watched: Watched, transition: Transition, silence: Silence | None = None) -> None:
-        """The state has changed. The level is lower if nobody is notified."""
+        """The state has changed. The level is lower if no notification is sent."""
         after, state = transition.after, watched.state
         why = f": {transition.detail}" if after in _PROBLEMS and transition.detail else ""
         level, note = _LEVELS[after], ""

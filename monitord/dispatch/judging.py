@@ -88,33 +88,33 @@ def _judge(
     if outcomes is None:
         lookup = lookup_of(observation)
         outcomes = [condition.evaluate(lookup, masking.mask_value) for condition in conditions_of(settings)]
-    wanted, unwanted = outcomes[: len(settings.up_when)], outcomes[len(settings.up_when) :]
-    # The text of a condition may hold a secret as well as the value that it was compared with.
-    seen = tuple(masking.mask(outcome.text) for outcome in (*wanted, *unwanted))
+    up_when, degraded_when = outcomes[: len(settings.up_when)], outcomes[len(settings.up_when) :]
+    # The text of a condition can contain a secret, as the compared value can.
+    texts = tuple(masking.mask(outcome.text) for outcome in (*up_when, *degraded_when))
     holds = tuple(outcome.holds for outcome in outcomes)
-    expected = (True,) * len(wanted) + (False,) * len(unwanted)
-    missed = [index for index, outcome in enumerate(wanted) if not outcome.holds]
-    if missed:
-        unresolved = all(wanted[index].unresolved for index in missed)
-        reason = Reason.CONDITION_UNRESOLVED if unresolved else Reason.CONDITION_FAILED
-        noted = _with_outcomes(observation, reason, "not met", [wanted[index] for index in missed])
-        return Result(noted, Verdict.FAIL, seen, holds, expected, Decider.CONDITIONS, tuple(missed))
-    met = [index for index, outcome in enumerate(unwanted) if outcome.holds]
+    expected = (True,) * len(up_when) + (False,) * len(degraded_when)
+    unmet = [index for index, outcome in enumerate(up_when) if not outcome.holds]
+    if unmet:
+        is_unresolved = all(up_when[index].unresolved for index in unmet)
+        reason = Reason.CONDITION_UNRESOLVED if is_unresolved else Reason.CONDITION_FAILED
+        noted = _with_outcomes(observation, reason, "not met", [up_when[index] for index in unmet])
+        return Result(noted, Verdict.FAIL, texts, holds, expected, Decider.CONDITIONS, tuple(unmet))
+    met = [index for index, outcome in enumerate(degraded_when) if outcome.holds]
     if met:
         noted = _with_outcomes(
-            observation, Reason.CONDITION_FAILED, "degraded", [unwanted[index] for index in met]
+            observation, Reason.CONDITION_FAILED, "degraded", [degraded_when[index] for index in met]
         )
         return Result(
             noted,
             Verdict.WARN,
-            seen,
+            texts,
             holds,
             expected,
             Decider.CONDITIONS,
-            tuple(len(wanted) + index for index in met),
+            tuple(len(up_when) + index for index in met),
         )
     return Result(
-        observation, Verdict.WARN if observation.reason.is_warning else Verdict.PASS, seen, holds, expected
+        observation, Verdict.WARN if observation.reason.is_warning else Verdict.PASS, texts, holds, expected
     )
 
 

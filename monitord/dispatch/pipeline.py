@@ -135,14 +135,14 @@ class Pipeline:
         self._windows = self._windows if windows is None else windows
         monitors = self.registry.watched.values()
         periods_s = {
-            one.name: one.monitor.settings.check_every_s
-            for one in monitors
-            if one.monitor.uses_network and one.state.pause is None
+            watched.name: watched.monitor.settings.check_every_s
+            for watched in monitors
+            if watched.monitor.uses_network and watched.state.pause is None
         }
         self.isolation.configure(periods_s, isolation or self.isolation.policy)
         # Fine enough for the shortest timeout.
         self._stall_detector.configure(
-            min((one.monitor.settings.timeout_s for one in monitors), default=math.inf)
+            min((watched.monitor.settings.timeout_s for watched in monitors), default=math.inf)
         )
         self.review(force=True)
 
@@ -424,28 +424,29 @@ class Pipeline:
         """Check other monitors at once, to find out whether this host is isolated."""
         isolation = self.isolation
         others = [
-            one
-            for one in self.registry.watched.values()
-            if one is not failing
-            and one.monitor.uses_network
-            and one.state.pause is None
-            and one.state.effective not in _DOWN
-            and not isolation.is_failing(one.name)
+            watched
+            for watched in self.registry.watched.values()
+            if watched is not failing
+            and watched.monitor.uses_network
+            and watched.state.pause is None
+            and watched.state.effective not in _DOWN
+            and not isolation.is_failing(watched.name)
         ]
         # A check that has passed and began after the failed check needs no repetition.
-        passed = [one.name for one in others if _has_passed_since(one, failing.cycle.began_at)]
-        candidates = (one for one in others if not _has_passed_since(one, failing.cycle.began_at))
+        began_at = failing.cycle.began_at
+        passed = [watched.name for watched in others if _has_passed_since(watched, began_at)]
+        candidates = (watched for watched in others if not _has_passed_since(watched, began_at))
         probed = nsmallest(
             max(0, PROBED - len(passed)),
             candidates,
             # Canaries first, then the monitors whose last check is the oldest.
-            key=lambda one: (one.name not in isolation.policy.canaries, one.cycle.began_at),
+            key=lambda watched: (watched.name not in isolation.policy.canaries, watched.cycle.began_at),
         )
         longest_s = max(map(self.deadline_s, probed), default=0.0)
         until_s = now_s + longest_s + PROBE_MARGIN_S
-        if isolation.probe([one.name for one in probed], now_s, until_s, passed=passed):
-            for one in probed:
-                one.wake()
+        if isolation.probe([watched.name for watched in probed], now_s, until_s, passed=passed):
+            for watched in probed:
+                watched.wake()
 
     def _confirm_held(self, after: Watched | None = None) -> None:
         """Confirm held failures when the state of their parents, and of this host, is known.
@@ -519,13 +520,13 @@ class Pipeline:
         parents = self.registry.parents(watched)
         is_failing = parents is Parents.FAILING
         if parents is Parents.WELL and self._clock.monotonic_s() <= watched.state.parents_until:
-            parents = self.registry.parents(watched, lambda one: self._is_checked_since(one, watched))
+            parents = self.registry.parents(watched, lambda source: self._is_checked_since(source, watched))
         if self.isolation.is_suspected and self._is_evidence_of_isolation(watched, result):
             self._awaits_suspicion = True
             parents = max(parents, Parents.FAILING)
         if parents is Parents.FAILING:
             self._held[watched.name] = is_failing or self._held.get(watched.name, False)
-            self._awaited.update(one.name for one in self.registry.sources(watched))
+            self._awaited.update(source.name for source in self.registry.sources(watched))
         return parents
 
     def _is_checked_since(self, parent: Watched, failing: Watched) -> bool:
@@ -540,14 +541,14 @@ class Pipeline:
 
     def _wake_sources(self, watched: Watched) -> None:
         """Check the monitors at once that show whether the failure is the monitor's own."""
-        for one in self.registry.sources(watched):
-            is_being_checked = one.cycle.is_queued or (
-                one.cycle.is_checking
-                and one is not self._concluding
-                and one.cycle.began_at >= watched.state.failing_since
+        for source in self.registry.sources(watched):
+            is_being_checked = source.cycle.is_queued or (
+                source.cycle.is_checking
+                and source is not self._concluding
+                and source.cycle.began_at >= watched.state.failing_since
             )
-            if not is_being_checked and not self._is_checked_since(one, watched):
-                one.wake()
+            if not is_being_checked and not self._is_checked_since(source, watched):
+                source.wake()
 
     def _conclusiveness(self, watched: Watched, verdict: Verdict) -> tuple[float, bool]:
         """The time of the last conclusive result, and whether it is too old to know the state."""

@@ -44,17 +44,21 @@ class Registry:
     def groups_of(self, watched: Watched) -> list[Watched]:
         """The groups that contain this monitor: their state follows from that of their members."""
         if self._groups is None:
-            self._groups = [one for one in self._watched.values() if self.is_group(one)]
+            self._groups = [group for group in self._watched.values() if self.is_group(group)]
         settings = watched.monitor.settings
-        return [one for one in self._groups if one is not watched and one.monitor.is_woken_by(settings)]
-
-    def members(self, watched: Watched) -> list[Watched]:
-        """The members of a group; none of other monitors."""
-        concerns = watched.monitor.is_woken_by
-        if not self.is_group(watched):
-            return []
         return [
-            one for one in self._watched.values() if one is not watched and concerns(one.monitor.settings)
+            group for group in self._groups if group is not watched and group.monitor.is_woken_by(settings)
+        ]
+
+    def members(self, group: Watched) -> list[Watched]:
+        """The members of a group; none if the monitor is not a group."""
+        if not self.is_group(group):
+            return []
+        is_member = group.monitor.is_woken_by
+        return [
+            watched
+            for watched in self._watched.values()
+            if watched is not group and is_member(watched.monitor.settings)
         ]
 
     def parents(self, watched: Watched, is_current: IsCurrent = lambda _: True) -> Parents:
@@ -80,7 +84,8 @@ class Registry:
         if parent.state.effective is State.PAUSED:
             return self.parents(parent, is_current)
         sources = self._sources(parent, {})
-        if any(one.state.health.is_soft and one.state.effective is not State.UNKNOWN for one in sources):
+        states = [source.state for source in sources]
+        if any(state.health.is_soft and state.effective is not State.UNKNOWN for state in states):
             return Parents.FAILING
         return Parents.WELL if all(map(is_current, sources)) else Parents.FAILING
 
@@ -111,11 +116,11 @@ class Registry:
 
     def peers(self, names: Collection[str], tags: Collection[str]) -> list[tuple[str, State]]:
         """Names and states of the monitors with one of the names, or with all of the tags; for groups."""
-        wanted = frozenset(tags)
+        all_tags = frozenset(tags)
         return [
             (watched.name, watched.state.effective)
             for watched in self._watched.values()
-            if watched.name in names or (wanted and wanted.issubset(watched.monitor.settings.tags))
+            if watched.name in names or (all_tags and all_tags.issubset(watched.monitor.settings.tags))
         ]
 
     def silence_of(self, watched: Watched, at: datetime) -> Silence | None:

@@ -230,7 +230,7 @@ class Isolation:
 
     @property
     def _counted(self) -> int:
-        """Monitors without those that failed before: they would fail with connectivity as well."""
+        """The number of monitors without earlier failures, which would fail with connectivity as well."""
         return len(self._watched) - len(self._failing) + len(self._fresh)
 
     def _decide(self) -> None:
