@@ -48,7 +48,7 @@ COMMON: dict[str, Tests] = {
     "tags": "test_common_keys.py::test_group_has_the_worst_state_of_its_members",
     "renamed_from": (
         "test_settings.py::test_name_is_taken_over_once_and_only_when_it_is_free",
-        "dispatch/test_dispatcher.py::test_a_renamed_monitor_stands_as_before",
+        "dispatch/test_dispatcher.py::test_renamed_monitor_keeps_its_state",
     ),
     "depends_on": "test_common_keys.py::test_dependent_of_a_parent_that_is_down_is_unreachable",
     "depends_on_any": "test_common_keys.py::test_dependent_of_a_parent_that_is_down_is_unreachable",
@@ -74,12 +74,12 @@ OPTIONS: dict[str, Tests] = {
     "limits.max_concurrent_per_host": "test_control.py::test_reload_applies_only_the_difference",
     "limits.max_concurrent_children": "monitors/exec/test_exec.py::test_programs_are_counted_apart_from_hosts",
     "auto.units": (
-        "dispatch/test_auto_units.py::test_every_key_is_read_and_defaults_hold",
-        "dispatch/test_auto_units.py::test_a_unit_that_fails_is_an_incident_without_configuration",
+        "dispatch/test_auto_units.py::test_every_key_of_auto_is_read",
+        "dispatch/test_auto_units.py::test_failed_unit_opens_an_incident_without_configuration",
     ),
     "auto.ignore": (
-        "dispatch/test_auto_units.py::test_every_key_is_read_and_defaults_hold",
-        "dispatch/test_auto_units.py::test_ignored_and_configured_units_are_left_out",
+        "dispatch/test_auto_units.py::test_every_key_of_auto_is_read",
+        "dispatch/test_auto_units.py::test_ignored_and_configured_units_are_not_added",
     ),
     "network.isolation_threshold": "test_control.py::test_reload_applies_only_the_difference",
     "network.canaries": "test_control.py::test_reload_applies_only_the_difference",
@@ -251,16 +251,16 @@ REASONS: dict[str, Tests] = {
     ),
     "journal_matched": _JOURNAL_COUNTS,
     "journal_timeout": _JOURNAL_SILENCE,
-    "member_down": "dispatch/test_reasons.py::test_a_group_says_whether_a_member_is_down_or_degraded",
-    "member_degraded": "dispatch/test_reasons.py::test_a_group_says_whether_a_member_is_down_or_degraded",
-    "members_unknown": "dispatch/test_standing.py::test_a_group_of_nobody_known_is_inconclusive",
-    "prober_late": "dispatch/test_dispatcher.py::test_a_failure_while_the_loop_stood_still_is_inconclusive",
-    "prober_suspended": "dispatch/test_dispatcher.py::test_a_failure_over_a_suspend_is_inconclusive",
+    "member_down": "dispatch/test_reasons.py::test_reason_of_a_group_is_whether_a_member_is_down_or_degraded",
+    "member_degraded": "dispatch/test_reasons.py::test_reason_of_a_group_is_whether_a_member_is_down_or_degraded",
+    "members_unknown": "dispatch/test_standing.py::test_group_without_known_members_is_inconclusive",
+    "prober_late": "dispatch/test_dispatcher.py::test_failure_during_a_stall_is_inconclusive",
+    "prober_suspended": "dispatch/test_dispatcher.py::test_failure_during_a_suspension_is_inconclusive",
     "prober_exhausted": "monitors/exec/test_exec.py::test_a_host_without_descriptors_is_inconclusive",
     "prober_forbidden": "monitors/test_icmp.py::test_a_host_that_forbids_ping_sockets_says_what_to_write",
     "prober_isolated": "dispatch/test_reasons.py::test_failures_are_prober_isolated_when_nearly_all_begin_to_fail",
     "unrecognized": "history/test_failures.py::test_unknown_reason_stays_and_is_read_as_unrecognized",
-    "monitor_bug": "dispatch/test_dispatcher.py::test_a_bug_costs_one_check_and_is_inconclusive",
+    "monitor_bug": "dispatch/test_dispatcher.py::test_bug_of_a_type_costs_one_check_which_is_inconclusive",
 }
 
 

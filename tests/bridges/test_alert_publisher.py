@@ -68,7 +68,7 @@ def run(main: Callable[[Telling], Coroutine[Any, Any, None]], settings: AlertSet
     run_in_fake_time(whole)
 
 
-def test_a_fall_and_a_return_are_told_with_the_incident_s_id() -> None:
+def test_problem_and_recovery_are_notified_with_the_incident_id() -> None:
     async def main(there: Telling) -> None:
         there.monitor("web", tags=("prod",))
         await asyncio.sleep(30)
@@ -86,7 +86,7 @@ def test_a_fall_and_a_return_are_told_with_the_incident_s_id() -> None:
     run(main)
 
 
-def test_a_child_behind_its_parent_is_not_told() -> None:
+def test_unreachable_dependent_is_not_notified() -> None:
     async def main(there: Telling) -> None:
         there.monitor("gateway")
         there.monitor("shop", depends_on=("gateway",))
@@ -100,7 +100,7 @@ def test_a_child_behind_its_parent_is_not_told() -> None:
     run(main)
 
 
-def test_a_silence_holds_back_until_it_ends() -> None:
+def test_silence_suppresses_notifications_until_its_end() -> None:
     async def main(there: Telling) -> None:
         people = there.interventions
         there.monitor("web")
@@ -116,7 +116,7 @@ def test_a_silence_holds_back_until_it_ends() -> None:
     run(main)
 
 
-def test_a_window_holds_back_and_what_is_over_by_its_end_was_never_told() -> None:
+def test_window_suppresses_notifications_and_an_outage_within_it_is_not_notified() -> None:
     async def main(there: Telling) -> None:
         there.monitor("web")
         await asyncio.sleep(30)
@@ -131,7 +131,7 @@ def test_a_window_holds_back_and_what_is_over_by_its_end_was_never_told() -> Non
     run(main)
 
 
-def test_an_acknowledgement_ends_the_reminders_and_the_end_is_told() -> None:
+def test_acknowledgement_stops_reminders_and_the_recovery_is_notified() -> None:
     async def main(there: Telling) -> None:
         people = there.interventions
         there.monitor("web")
@@ -155,7 +155,7 @@ def test_an_acknowledgement_ends_the_reminders_and_the_end_is_told() -> None:
     run(main, settings)
 
 
-def test_flapping_is_told_once_and_its_end() -> None:
+def test_flapping_and_its_end_are_notified_once() -> None:
     async def main(there: Telling) -> None:
         there.monitor("web", policy=HealthPolicy(fail_after=1))
         await asyncio.sleep(30)
@@ -174,7 +174,7 @@ def test_flapping_is_told_once_and_its_end() -> None:
     run(main)
 
 
-def test_a_pause_tells_nothing_and_the_return_is_told() -> None:
+def test_pause_is_not_notified_and_the_recovery_after_it_is() -> None:
     async def main(there: Telling) -> None:
         there.monitor("web")
         there.bad = {"web": Reason.REFUSED}
@@ -189,7 +189,7 @@ def test_a_pause_tells_nothing_and_the_return_is_told() -> None:
     run(main)
 
 
-def test_a_monitor_that_leaves_ends_what_was_told() -> None:
+def test_alert_of_a_removed_monitor_is_closed() -> None:
     async def main(there: Telling) -> None:
         there.monitor("web")
         there.bad = {"web": Reason.REFUSED}
@@ -206,7 +206,7 @@ def test_a_monitor_that_leaves_ends_what_was_told() -> None:
 
 
 @pytest.mark.parametrize("restarts", [False, True], ids=["reload", "restart"])
-def test_a_monitor_that_is_removed_and_added_again_while_down_reuses_no_key(*, restarts: bool) -> None:
+def test_monitor_that_is_added_again_while_down_has_a_new_key(*, restarts: bool) -> None:
     async def main(there: Telling) -> None:
         there.monitor("web")
         there.bad = {"web": Reason.REFUSED}
@@ -247,7 +247,7 @@ UNKNOWN_AS_WELL = AlertSettings(
 )
 
 
-def test_isolation_is_notified_instead_of_all_that_it_makes_unknown() -> None:
+def test_isolation_is_notified_instead_of_each_unknown_monitor() -> None:
     async def main(there: Telling) -> None:
         names = many(there)
         await asyncio.sleep(120)
@@ -266,7 +266,7 @@ def test_isolation_is_notified_instead_of_all_that_it_makes_unknown() -> None:
     run(main, UNKNOWN_AS_WELL)
 
 
-def test_a_monitor_that_was_unknown_before_a_restart_is_notified_after_it() -> None:
+def test_monitor_that_was_unknown_before_a_restart_is_notified_after_it() -> None:
     async def main(there: Telling) -> None:
         there.monitor("gateway")
         there.bad = {"gateway": Reason.PROBER_FORBIDDEN}
@@ -285,7 +285,7 @@ def test_a_monitor_that_was_unknown_before_a_restart_is_notified_after_it() -> N
     run(main, UNKNOWN_AS_WELL)
 
 
-def test_a_monitor_that_cannot_be_checked_here_is_notified_as_unknown() -> None:
+def test_monitor_that_cannot_be_checked_on_this_host_is_notified_as_unknown() -> None:
     async def main(there: Telling) -> None:
         there.monitor("gateway")
         there.bad = {"gateway": Reason.PROBER_FORBIDDEN}
@@ -311,7 +311,9 @@ WITH_FALLBACK = AlertSettings(
 
 @pytest.mark.parametrize("is_back", [True, False], ids=["delivers_again", "still_fails"])
 @pytest.mark.parametrize("restarts", [False, True], ids=["", "restart"])
-def test_a_fallback_that_got_the_problem_gets_its_end_once(*, is_back: bool, restarts: bool) -> None:
+def test_fallback_that_received_the_problem_receives_the_recovery_once(
+    *, is_back: bool, restarts: bool
+) -> None:
     async def main(there: Telling) -> None:
         ops, backup = FakeNotifier.made[-2:]
         ops.act = refuse
@@ -342,7 +344,7 @@ def test_a_fallback_that_got_the_problem_gets_its_end_once(*, is_back: bool, res
     run(main, WITH_FALLBACK)
 
 
-def test_a_fallback_gets_the_end_of_what_was_over_before_it_was_handed_over() -> None:
+def test_fallback_receives_the_recovery_of_a_problem_that_had_ended_before() -> None:
     async def main(there: Telling) -> None:
         ops, backup = FakeNotifier.made[-2:]
         ops.act = refuse
@@ -364,7 +366,7 @@ def test_a_fallback_gets_the_end_of_what_was_over_before_it_was_handed_over() ->
     run(main, WITH_FALLBACK)
 
 
-def test_a_fallback_with_a_route_of_its_own_gets_one_recovery() -> None:
+def test_fallback_with_its_own_route_receives_one_recovery() -> None:
     async def main(there: Telling) -> None:
         ops, backup = FakeNotifier.made[-2:]
         ops.act = refuse
@@ -380,7 +382,7 @@ def test_a_fallback_with_a_route_of_its_own_gets_one_recovery() -> None:
     run(main, AlertSettings(WITH_FALLBACK.notifiers, (Route(("ops", "backup")),)))
 
 
-def test_messages_go_back_from_a_fallback_that_has_left_the_configuration() -> None:
+def test_messages_return_from_a_removed_fallback() -> None:
     async def main(there: Telling) -> None:
         ops, backup = FakeNotifier.made[-2:]
         ops.act = backup.act = refuse
@@ -396,7 +398,7 @@ def test_messages_go_back_from_a_fallback_that_has_left_the_configuration() -> N
     run(main, WITH_FALLBACK)
 
 
-def test_a_restart_in_the_middle_tells_everything_once() -> None:
+def test_everything_is_notified_once_over_a_restart() -> None:
     async def main(there: Telling) -> None:
         there.monitor("web")
         there.monitor("db")
@@ -421,7 +423,7 @@ def test_a_restart_in_the_middle_tells_everything_once() -> None:
     run(main)
 
 
-def test_a_changed_notifier_takes_over_what_waits_and_for_one_that_is_gone_a_recovery_waits_for_a_time(
+def test_changed_notifier_takes_over_queued_messages_and_recoveries_wait_for_a_removed_one(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("monitord.alerts.alerts.KEEP_CLOSING_FOR", timedelta(minutes=10))
@@ -455,7 +457,7 @@ def test_a_changed_notifier_takes_over_what_waits_and_for_one_that_is_gone_a_rec
     run(main)
 
 
-def test_a_message_is_the_same_after_a_reload_that_changes_its_notifier() -> None:
+def test_message_is_the_same_after_a_change_of_its_notifier() -> None:
     async def main(there: Telling) -> None:
         there.monitor("web")
         there.bad = {"web": Reason.REFUSED}
@@ -471,7 +473,7 @@ def test_a_message_is_the_same_after_a_reload_that_changes_its_notifier() -> Non
     run(main)
 
 
-def test_a_bug_in_telling_costs_no_check(
+def test_bug_of_a_notifier_costs_no_check(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def main(there: Telling) -> None:
@@ -488,7 +490,7 @@ def test_a_bug_in_telling_costs_no_check(
     run(main)
 
 
-def test_a_rename_goes_on_with_what_was_told() -> None:
+def test_renamed_monitor_keeps_its_alert() -> None:
     async def main(there: Telling) -> None:
         there.monitor("web")
         there.bad = {"web": Reason.REFUSED}
@@ -506,7 +508,7 @@ def test_a_rename_goes_on_with_what_was_told() -> None:
     run(main)
 
 
-def test_a_host_that_is_cut_off_says_so_once_and_when_it_is_over() -> None:
+def test_beginning_and_end_of_isolation_are_notified_once() -> None:
     async def main(there: Telling) -> None:
         names = many(there)
         await asyncio.sleep(120)
@@ -529,7 +531,7 @@ def test_a_host_that_is_cut_off_says_so_once_and_when_it_is_over() -> None:
     run(main)
 
 
-def test_who_forgets_what_it_does_not_hear_of_hears_it_every_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notifier_that_forgets_alerts_receives_them_every_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeNotifier, "wants_to_hear_again", True)
 
     async def main(there: Telling) -> None:
@@ -557,7 +559,7 @@ def test_who_forgets_what_it_does_not_hear_of_hears_it_every_minute(monkeypatch:
     run(main)
 
 
-def test_who_hears_again_hears_of_being_cut_off_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notifier_that_forgets_alerts_receives_the_isolation_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeNotifier, "wants_to_hear_again", True)
 
     async def main(there: Telling) -> None:
@@ -572,7 +574,7 @@ def test_who_hears_again_hears_of_being_cut_off_as_well(monkeypatch: pytest.Monk
     run(main)
 
 
-def test_a_new_name_that_came_with_a_restart_goes_on_with_what_was_told() -> None:
+def test_monitor_renamed_at_a_restart_keeps_its_alert() -> None:
     async def main(there: Telling) -> None:
         there.monitor("web")
         there.bad = {"web": Reason.REFUSED}

@@ -70,7 +70,7 @@ async def in_a_run(
     return run
 
 
-async def test_a_restart_in_the_middle_of_an_outage_announces_and_counts_nothing_twice(
+async def test_restart_during_an_outage_reports_and_counts_nothing_twice(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "history.sqlite3"
@@ -104,7 +104,7 @@ async def test_a_restart_in_the_middle_of_an_outage_announces_and_counts_nothing
     await reading.close(1.0)
 
 
-async def test_the_last_result_the_pause_and_the_memory_are_there_again(tmp_path: Path) -> None:
+async def test_last_result_pause_and_state_of_the_type_are_restored(tmp_path: Path) -> None:
     path = tmp_path / "history.sqlite3"
 
     async def first(run: Run) -> None:
@@ -126,7 +126,7 @@ async def test_the_last_result_the_pause_and_the_memory_are_there_again(tmp_path
     await in_a_run(path, second)
 
 
-async def test_the_next_check_is_due_when_it_was(tmp_path: Path) -> None:
+async def test_due_time_is_restored(tmp_path: Path) -> None:
     path = tmp_path / "history.sqlite3"
     due: list[float] = []
 
@@ -143,7 +143,7 @@ async def test_the_next_check_is_due_when_it_was(tmp_path: Path) -> None:
     assert abs(due[0] - due[1]) < 0.01
 
 
-async def test_a_typo_and_a_reload_lose_nothing(tmp_path: Path) -> None:
+async def test_monitor_that_is_removed_and_added_again_keeps_its_state(tmp_path: Path) -> None:
     async def live(run: Run) -> None:
         run.with_reason("web", Reason.REFUSED)
         await run.check("web")
@@ -158,7 +158,7 @@ async def test_a_typo_and_a_reload_lose_nothing(tmp_path: Path) -> None:
     await in_a_run(tmp_path / "history.sqlite3", live)
 
 
-async def test_of_what_comes_and_goes_not_all_is_remembered_for_ever(tmp_path: Path) -> None:
+async def test_stored_states_of_removed_monitors_are_limited(tmp_path: Path) -> None:
     """Units that fail become monitors by themselves, and each may have a name that never comes again."""
     path = tmp_path / "history.sqlite3"
 
@@ -179,7 +179,7 @@ async def test_of_what_comes_and_goes_not_all_is_remembered_for_ever(tmp_path: P
     await in_a_run(path, second)
 
 
-async def test_a_renamed_monitor_takes_its_past_along_also_over_a_restart(tmp_path: Path) -> None:
+async def test_renamed_monitor_keeps_its_history_also_over_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "history.sqlite3"
 
     async def first(run: Run) -> None:
@@ -202,7 +202,7 @@ async def test_a_renamed_monitor_takes_its_past_along_also_over_a_restart(tmp_pa
     assert run.incidents == []
 
 
-async def test_the_incident_of_a_monitor_that_left_while_the_daemon_was_down_is_over(tmp_path: Path) -> None:
+async def test_incident_of_a_monitor_that_was_removed_during_a_restart_is_closed(tmp_path: Path) -> None:
     path = tmp_path / "history.sqlite3"
 
     async def first(run: Run) -> None:
@@ -220,7 +220,7 @@ async def test_the_incident_of_a_monitor_that_left_while_the_daemon_was_down_is_
     await in_a_run(path, second)
 
 
-async def test_time_that_failures_took_to_be_believed_counts_as_down(tmp_path: Path) -> None:
+async def test_time_until_confirmation_counts_as_down(tmp_path: Path) -> None:
     async def live(run: Run) -> None:
         clock = run.clock
         began = clock.now()
@@ -237,9 +237,7 @@ async def test_time_that_failures_took_to_be_believed_counts_as_down(tmp_path: P
 
 
 @pytest.mark.parametrize("renamed_from", [None, "web"], ids=["in-place", "with-another-name"])
-async def test_a_monitor_that_becomes_one_of_another_type_leaves_neither_incident_nor_outage(
-    tmp_path: Path, renamed_from: str | None
-) -> None:
+async def test_changed_type_ends_incident_and_outage(tmp_path: Path, renamed_from: str | None) -> None:
     async def live(run: Run) -> None:
         began, name = run.clock.now(), "web" if renamed_from is None else "shop"
         run.with_reason("web", Reason.REFUSED)

@@ -115,7 +115,7 @@ async def listening(host: Host) -> None:
     await until(lambda: host.auto._querying is None or host.auto._querying.done())
 
 
-async def test_a_unit_that_fails_is_an_incident_without_configuration(host: Host) -> None:
+async def test_failed_unit_opens_an_incident_without_configuration(host: Host) -> None:
     host.configure(ON)
     await listening(host)
     assert host.made == set()
@@ -128,14 +128,14 @@ async def test_a_unit_that_fails_is_an_incident_without_configuration(host: Host
     assert [incident.monitor for incident in host.incidents] == [f"unit:{NGINX}"]
 
 
-async def test_what_has_failed_before_the_start_is_found(host: Host) -> None:
+async def test_unit_that_failed_before_the_start_is_found(host: Host) -> None:
     host.systemd.units[BACKUP].active_state = "failed"
     host.configure(ON)
     await until(lambda: host.stands(BACKUP) is State.DOWN)
     assert host.made == {f"unit:{BACKUP}"}
 
 
-async def test_it_recovers_and_goes_when_it_has_been_well_for_some_time(host: Host) -> None:
+async def test_recovered_monitor_is_removed_after_some_time(host: Host) -> None:
     host.configure(ON)
     await listening(host)
     await host.fail(NGINX)
@@ -153,7 +153,7 @@ async def test_it_recovers_and_goes_when_it_has_been_well_for_some_time(host: Ho
     await until(lambda: host.stands(NGINX) is State.DOWN)
 
 
-async def test_one_that_fails_again_and_again_stays_one(host: Host) -> None:
+async def test_unit_that_fails_repeatedly_has_one_monitor(host: Host) -> None:
     host.configure(ON)
     await listening(host)
     await host.fail(NGINX)
@@ -170,7 +170,7 @@ async def test_one_that_fails_again_and_again_stays_one(host: Host) -> None:
     assert host.dispatcher.watched[f"unit:{NGINX}"] is watched
 
 
-async def test_a_unit_that_systemd_starts_again_has_not_failed(host: Host) -> None:
+async def test_unit_that_systemd_restarts_has_not_failed(host: Host) -> None:
     host.configure(ON)
     await listening(host)
     await host.systemd.change(NGINX, "failed", "failed-before-auto-restart", Result="exit-code")
@@ -180,7 +180,7 @@ async def test_a_unit_that_systemd_starts_again_has_not_failed(host: Host) -> No
     assert host.made == {f"unit:{BACKUP}"}
 
 
-async def test_ignored_and_configured_units_are_left_out(host: Host) -> None:
+async def test_ignored_and_configured_units_are_not_added(host: Host) -> None:
     host.systemd.units |= {"run-1.scope": service(), "w@1.service": service()}
     for unit in host.systemd.units.values():
         unit.active_state = "failed"
@@ -193,7 +193,7 @@ async def test_ignored_and_configured_units_are_left_out(host: Host) -> None:
     assert host.made == {"web", "workers", f"unit:{BACKUP}"}
 
 
-async def test_a_reload_keeps_them_and_takes_away_what_is_configured_or_ignored_now(host: Host) -> None:
+async def test_reload_keeps_automatic_monitors_except_configured_and_ignored_ones(host: Host) -> None:
     for unit in host.systemd.units.values():
         unit.active_state = "failed"
     host.configure(ON)
@@ -213,7 +213,7 @@ async def test_a_reload_keeps_them_and_takes_away_what_is_configured_or_ignored_
     assert host.made == set()
 
 
-async def test_a_changed_default_reaches_them_and_their_state_stays(host: Host) -> None:
+async def test_changed_default_applies_to_automatic_monitors_and_keeps_their_state(host: Host) -> None:
     host.systemd.units[NGINX].active_state = "failed"
     host.configure(ON)
     await until(lambda: host.stands(NGINX) is State.DOWN)
@@ -223,7 +223,7 @@ async def test_a_changed_default_reaches_them_and_their_state_stays(host: Host) 
     assert len(host.incidents) == 1
 
 
-async def test_after_a_restart_one_that_recovered_meanwhile_is_there_to_be_checked(tmp_path: Path) -> None:
+async def test_unit_that_recovered_during_a_restart_is_checked(tmp_path: Path) -> None:
     async with running(tmp_path) as host:
         host.systemd.units[NGINX].active_state = "failed"
         host.configure(ON)
@@ -239,7 +239,7 @@ async def test_after_a_restart_one_that_recovered_meanwhile_is_there_to_be_check
 
 
 @pytest.mark.parametrize("kept", [{}, {"units": "x"}, {"units": [1, None]}])
-async def test_a_memory_that_is_none_is_left(tmp_path: Path, kept: Mapping[str, Any]) -> None:
+async def test_damaged_stored_units_are_ignored(tmp_path: Path, kept: Mapping[str, Any]) -> None:
     async with running(tmp_path) as host:
         await host.stop()
         host.kept[module.STORED_AS] = kept
@@ -248,7 +248,7 @@ async def test_a_memory_that_is_none_is_left(tmp_path: Path, kept: Mapping[str, 
         assert host.made == set()
 
 
-async def test_a_bus_that_was_away_is_asked_for_what_failed_meanwhile(host: Host) -> None:
+async def test_units_that_failed_while_the_bus_was_disconnected_are_found(host: Host) -> None:
     host.configure(ON)
     await listening(host)
     host.daemon.stop()
@@ -259,7 +259,7 @@ async def test_a_bus_that_was_away_is_asked_for_what_failed_meanwhile(host: Host
     await until(lambda: host.stands(NGINX) is State.DOWN)
 
 
-async def test_a_manager_that_is_busy_is_asked_again(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+async def test_busy_service_manager_is_queried_again(host: Host, caplog: pytest.LogCaptureFixture) -> None:
     def be_busy(message: Message) -> Message | None:
         if message.member != "ListUnitsFiltered":
             return None
@@ -274,7 +274,7 @@ async def test_a_manager_that_is_busy_is_asked_again(host: Host, caplog: pytest.
     assert sum("cannot be queried" in record.getMessage() for record in caplog.records) == 1
 
 
-async def test_there_is_an_end_to_how_many_there_can_be(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+async def test_number_of_automatic_monitors_is_limited(host: Host, caplog: pytest.LogCaptureFixture) -> None:
     many = module.MAX_UNITS + 3
     host.systemd.units |= {f"w@{number}.service": service() for number in range(many)}
     for unit in host.systemd.units.values():
@@ -294,11 +294,11 @@ def settings_of(tmp_path: Path, text: str) -> AutoSettings:
     return read_settings(config).auto
 
 
-def test_nothing_comes_by_itself_unless_it_is_asked_for(tmp_path: Path) -> None:
+def test_automatic_monitors_are_off_by_default(tmp_path: Path) -> None:
     assert settings_of(tmp_path, "") == AutoSettings()
 
 
-def test_every_key_is_read_and_defaults_hold(tmp_path: Path) -> None:
+def test_every_key_of_auto_is_read(tmp_path: Path) -> None:
     text = '[auto]\nunits = "failed"\nignore = ["run-*"]\n[defaults]\ncheck_every = "1m"\ntags = ["host"]\n'
     auto = settings_of(tmp_path, text)
     assert (auto.units, auto.ignore) == (AutoMode.FAILED, ("run-*",))

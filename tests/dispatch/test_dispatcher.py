@@ -29,7 +29,7 @@ from tests.fakes import (
 from tests.worlds import RunningWorld, World, answers, hang
 
 
-def test_a_day_of_checks_keeps_its_rate_and_does_not_drift() -> None:
+def test_checks_of_a_day_keep_their_rate_and_do_not_drift() -> None:
     async def main() -> None:
         made = RunningWorld()
         monitor = made.monitor(check_every_s=30.0)
@@ -42,7 +42,7 @@ def test_a_day_of_checks_keeps_its_rate_and_does_not_drift() -> None:
     run_in_fake_time(main)
 
 
-def test_the_grid_is_the_same_after_a_restart() -> None:
+def test_grid_is_the_same_after_a_restart() -> None:
     async def main() -> None:
         phases = []
         for _ in range(2):
@@ -56,7 +56,7 @@ def test_the_grid_is_the_same_after_a_restart() -> None:
     run_in_fake_time(main)
 
 
-def test_the_first_checks_come_within_ten_seconds() -> None:
+def test_first_checks_start_within_ten_seconds() -> None:
     async def main() -> None:
         made = RunningWorld()
         monitors = [made.monitor(f"m{number}", check_every_s=3600.0) for number in range(50)]
@@ -68,7 +68,7 @@ def test_the_first_checks_come_within_ten_seconds() -> None:
     run_in_fake_time(main)
 
 
-def test_a_hang_ends_at_the_deadline_and_delays_only_itself() -> None:
+def test_check_that_hangs_ends_at_its_deadline_and_delays_only_itself() -> None:
     async def main() -> None:
         made = RunningWorld()
         stuck = made.monitor("stuck", hang, check_every_s=10.0, timeout_s=2.0)
@@ -83,7 +83,7 @@ def test_a_hang_ends_at_the_deadline_and_delays_only_itself() -> None:
     run_in_fake_time(main)
 
 
-def test_a_bug_costs_one_check_and_is_inconclusive(caplog: pytest.LogCaptureFixture) -> None:
+def test_bug_of_a_type_costs_one_check_which_is_inconclusive(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         made = RunningWorld()
         calls = 0
@@ -108,7 +108,7 @@ def test_a_bug_costs_one_check_and_is_inconclusive(caplog: pytest.LogCaptureFixt
     assert any("ZeroDivisionError" in (record.exc_text or str(record.exc_info)) for record in caplog.records)
 
 
-def test_a_type_whose_own_task_was_cancelled_is_no_silent_check() -> None:
+def test_cancelled_task_of_a_type_is_a_bug_of_its_check() -> None:
     async def main() -> None:
         made = RunningWorld()
 
@@ -126,7 +126,7 @@ def test_a_type_whose_own_task_was_cancelled_is_no_silent_check() -> None:
     run_in_fake_time(main)
 
 
-def test_the_same_bug_is_told_once_until_it_was_gone(caplog: pytest.LogCaptureFixture) -> None:
+def test_same_bug_is_logged_once_until_a_check_without_it(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         made = RunningWorld()
         left = [True, True, True, False, True, True]
@@ -146,7 +146,7 @@ def test_the_same_bug_is_told_once_until_it_was_gone(caplog: pytest.LogCaptureFi
     assert sum("bug in monitor type" in record.getMessage() for record in caplog.records) == 2
 
 
-def test_a_monitor_that_ignores_its_cancellation_is_abandoned_and_checked_again() -> None:
+def test_check_that_ignores_its_cancellation_is_abandoned_and_its_monitor_checked_again() -> None:
     async def main() -> None:
         made = RunningWorld()
         released = asyncio.Event()
@@ -173,7 +173,7 @@ def test_a_monitor_that_ignores_its_cancellation_is_abandoned_and_checked_again(
     run_in_fake_time(main)
 
 
-def test_a_check_that_overruns_is_not_overlapped_and_the_skip_is_told_once(
+def test_check_that_overruns_is_not_overlapped_and_the_skip_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def main() -> None:
@@ -204,7 +204,7 @@ def test_a_check_that_overruns_is_not_overlapped_and_the_skip_is_told_once(
     assert sum("skipped" in record.getMessage() for record in caplog.records) == 1
 
 
-def test_a_retry_that_meets_its_grid_is_no_overrun(caplog: pytest.LogCaptureFixture) -> None:
+def test_retry_just_before_a_grid_point_is_no_overrun(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         made = RunningWorld()
 
@@ -226,7 +226,7 @@ def test_a_retry_that_meets_its_grid_is_no_overrun(caplog: pytest.LogCaptureFixt
     assert "skipped" not in caplog.text
 
 
-def test_an_unconfirmed_failure_is_looked_at_again_soon() -> None:
+def test_unconfirmed_failure_is_retried_soon() -> None:
     async def main() -> None:
         made = RunningWorld()
         act = answers(Reason.OK, Reason.REFUSED, Reason.OK)
@@ -240,7 +240,7 @@ def test_an_unconfirmed_failure_is_looked_at_again_soon() -> None:
     run_in_fake_time(main)
 
 
-def test_a_confirmed_failure_is_checked_on_the_grid_and_recovers() -> None:
+def test_monitor_that_is_down_is_checked_on_the_grid_and_recovers() -> None:
     async def main() -> None:
         made = RunningWorld()
         act = answers(Reason.OK, Reason.REFUSED, Reason.REFUSED, Reason.REFUSED, Reason.OK)
@@ -254,7 +254,7 @@ def test_a_confirmed_failure_is_checked_on_the_grid_and_recovers() -> None:
     run_in_fake_time(main)
 
 
-def test_checks_at_once_are_bounded_and_the_wait_is_lateness_not_response_time() -> None:
+def test_concurrent_checks_are_limited_and_queueing_is_lateness_not_response_time() -> None:
     async def main() -> None:
         made = RunningWorld(in_all=2)
         running = 0
@@ -282,7 +282,7 @@ def test_checks_at_once_are_bounded_and_the_wait_is_lateness_not_response_time()
     run_in_fake_time(main)
 
 
-def test_a_dead_host_holds_up_only_its_own_monitors() -> None:
+def test_host_without_responses_delays_only_its_own_monitors() -> None:
     async def main() -> None:
         made = RunningWorld(in_all=256, per_host=2)
         for number in range(20):
@@ -298,7 +298,7 @@ def test_a_dead_host_holds_up_only_its_own_monitors() -> None:
     run_in_fake_time(main)
 
 
-def test_a_failure_while_the_loop_stood_still_is_inconclusive() -> None:
+def test_failure_during_a_stall_is_inconclusive() -> None:
     async def main() -> None:
         made = RunningWorld()
 
@@ -319,7 +319,7 @@ def test_a_failure_while_the_loop_stood_still_is_inconclusive() -> None:
     run_in_fake_time(main)
 
 
-def test_a_failure_over_a_suspend_is_inconclusive() -> None:
+def test_failure_during_a_suspension_is_inconclusive() -> None:
     async def main() -> None:
         made = RunningWorld()
 
@@ -337,7 +337,7 @@ def test_a_failure_over_a_suspend_is_inconclusive() -> None:
     run_in_fake_time(main)
 
 
-def test_after_a_long_stall_each_monitor_is_checked_once_and_ticks_are_counted() -> None:
+def test_each_monitor_is_checked_once_after_a_long_stall_and_skipped_points_are_counted() -> None:
     async def main() -> None:
         made = RunningWorld()
         monitor = made.monitor("web", check_every_s=1.0)
@@ -352,7 +352,7 @@ def test_after_a_long_stall_each_monitor_is_checked_once_and_ticks_are_counted()
     run_in_fake_time(main)
 
 
-def test_a_reload_leaves_unchanged_monitors_alone() -> None:
+def test_reload_does_not_affect_unchanged_monitors() -> None:
     async def main() -> None:
         made = RunningWorld()
         dispatcher = made.dispatcher
@@ -395,7 +395,7 @@ def test_a_reload_leaves_unchanged_monitors_alone() -> None:
     run_in_fake_time(main)
 
 
-def test_a_renamed_monitor_stands_as_before() -> None:
+def test_renamed_monitor_keeps_its_state() -> None:
     async def main() -> None:
         made = RunningWorld()
         made.monitor("old", answers(Reason.REFUSED))
@@ -415,7 +415,7 @@ def test_a_renamed_monitor_stands_as_before() -> None:
     run_in_fake_time(main)
 
 
-def test_a_builder_that_raises_leaves_everything_as_it_was() -> None:
+def test_error_while_building_a_monitor_changes_nothing() -> None:
     async def main() -> None:
         made = RunningWorld()
         monitor = made.monitor("kept")
@@ -429,7 +429,7 @@ def test_a_builder_that_raises_leaves_everything_as_it_was() -> None:
     run_in_fake_time(main)
 
 
-def test_a_check_in_flight_of_a_removed_monitor_is_cancelled_and_tells_nothing() -> None:
+def test_running_check_of_a_removed_monitor_is_cancelled_without_a_result() -> None:
     async def main() -> None:
         made = RunningWorld()
         monitor = made.monitor("slow", hang, check_every_s=10.0, timeout_s=9.0)
@@ -452,7 +452,7 @@ class Forgetful(FakeMonitor):
         raise RuntimeError("a bug of a third party")
 
 
-def test_a_type_that_cannot_remember_stops_no_reload() -> None:
+def test_type_that_cannot_restore_its_state_stops_no_reload() -> None:
     async def main() -> None:
         made = RunningWorld()
         tools = made.tools
@@ -468,7 +468,7 @@ def test_a_type_that_cannot_remember_stops_no_reload() -> None:
     run_in_fake_time(main)
 
 
-def test_check_now_runs_at_once_and_answers_with_the_result() -> None:
+def test_check_now_starts_at_once_and_returns_the_result() -> None:
     async def main() -> None:
         made = RunningWorld()
         monitor = made.monitor("web", check_every_s=3600.0)
@@ -485,7 +485,7 @@ def test_check_now_runs_at_once_and_answers_with_the_result() -> None:
     run_in_fake_time(main)
 
 
-def test_check_now_joins_the_check_that_runs() -> None:
+def test_check_now_waits_for_a_running_check() -> None:
     async def main() -> None:
         made = RunningWorld()
 
@@ -505,7 +505,7 @@ def test_check_now_joins_the_check_that_runs() -> None:
     run_in_fake_time(main)
 
 
-def test_whoever_waits_for_a_check_that_a_pause_takes_out_of_the_line_gets_it() -> None:
+def test_requested_check_that_is_queued_is_run_although_its_monitor_is_paused() -> None:
     async def main() -> None:
         made = RunningWorld(in_all=1)
         made.monitor("stuck", hang, check_every_s=1000.0, timeout_s=50.0)
@@ -522,7 +522,7 @@ def test_whoever_waits_for_a_check_that_a_pause_takes_out_of_the_line_gets_it() 
     run_in_fake_time(main)
 
 
-def test_a_stall_makes_no_check_one_that_ignored_its_cancellation() -> None:
+def test_no_check_is_abandoned_because_of_a_stall() -> None:
     async def main() -> None:
         made = RunningWorld()
 
@@ -543,7 +543,7 @@ def test_a_stall_makes_no_check_one_that_ignored_its_cancellation() -> None:
     run_in_fake_time(main)
 
 
-def test_whoever_waits_for_a_first_check_that_a_stop_breaks_off_is_told() -> None:
+def test_request_of_a_first_check_is_cancelled_by_a_stop() -> None:
     async def main() -> None:
         made = RunningWorld()
         made.monitor("stuck", hang, check_every_s=1000.0, timeout_s=500.0)
@@ -557,7 +557,7 @@ def test_whoever_waits_for_a_first_check_that_a_stop_breaks_off_is_told() -> Non
     run_in_fake_time(main)
 
 
-def test_a_stop_waits_for_checks_in_flight_and_cancels_what_takes_too_long() -> None:
+def test_stop_waits_for_running_checks_and_cancels_them_after_a_time() -> None:
     async def main() -> None:
         made = RunningWorld()
 
@@ -582,7 +582,7 @@ def test_a_stop_waits_for_checks_in_flight_and_cancels_what_takes_too_long() -> 
     run_in_fake_time(main)
 
 
-def test_the_pulse_tells_when_the_dispatcher_is_behind() -> None:
+def test_overdue_alarm_is_reported_to_the_watchdog() -> None:
     async def main() -> None:
         made = RunningWorld()
         made.monitor("web", check_every_s=10.0)
@@ -598,7 +598,7 @@ def test_the_pulse_tells_when_the_dispatcher_is_behind() -> None:
     run_in_fake_time(main)
 
 
-def test_larger_bounds_let_the_waiting_go_at_once() -> None:
+def test_larger_limits_start_queued_checks_at_once() -> None:
     async def main() -> None:
         made = RunningWorld(in_all=1)
         for number in range(5):
@@ -614,7 +614,7 @@ def test_larger_bounds_let_the_waiting_go_at_once() -> None:
     run_in_fake_time(main)
 
 
-def test_fail_after_one_is_believed_at_once() -> None:
+def test_failure_is_confirmed_at_once_with_fail_after_one() -> None:
     async def main() -> None:
         made = RunningWorld()
         settings = monitor_settings("web", policy=HealthPolicy(fail_after=1))
@@ -627,7 +627,7 @@ def test_fail_after_one_is_believed_at_once() -> None:
     run_in_fake_time(main)
 
 
-def test_a_monitor_that_wakes_is_checked_at_once_and_again_when_it_woke_during_its_check() -> None:
+def test_woken_monitor_is_checked_at_once_and_once_more_if_woken_during_its_check() -> None:
     async def main() -> None:
         made = RunningWorld()
         monitor = made.monitor(check_every_s=1000.0)
@@ -656,7 +656,7 @@ def test_a_monitor_that_wakes_is_checked_at_once_and_again_when_it_woke_during_i
     run_in_fake_time(main)
 
 
-def test_a_changed_monitor_remembers_what_the_one_before_knew_and_then_starts() -> None:
+def test_changed_monitor_restores_the_state_of_its_type_and_then_starts() -> None:
     async def main() -> None:
         made = RunningWorld()
         made.monitor("one").state = {"pings": 3}
@@ -669,7 +669,7 @@ def test_a_changed_monitor_remembers_what_the_one_before_knew_and_then_starts() 
     run_in_fake_time(main)
 
 
-def test_a_monitor_that_stands_as_before_is_not_checked_twice_for_nothing(
+def test_restored_monitor_is_not_checked_twice_at_its_start(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Its first check is off its grid, whose next point may be a moment later."""
@@ -701,7 +701,7 @@ def test_a_monitor_that_stands_as_before_is_not_checked_twice_for_nothing(
     assert "skipped" not in caplog.text
 
 
-def test_change_of_the_local_zone_checks_what_depends_on_it_at_once() -> None:
+def test_monitors_with_local_times_are_checked_after_a_change_of_the_zone() -> None:
     async def main() -> None:
         made = RunningWorld()
         local = made.monitor("local", check_every_s=600.0)

@@ -76,7 +76,7 @@ def test_each_reason_has_its_verdict(reason: Reason) -> None:
         ),
     ],
 )
-def test_a_failure_of_the_prober_takes_the_sureness_of_what_is_not_well(
+def test_check_that_has_not_passed_is_inconclusive_after_a_probe_error(
     reason: Reason, verdict: Verdict, told: Reason
 ) -> None:
     result = judge(observation(reason), settings(), Reason.PROBER_LATE)
@@ -108,7 +108,7 @@ def test_a_failure_of_the_prober_takes_the_sureness_of_what_is_not_well(
         ),
     ],
 )  # fmt: skip
-def test_conditions_decide_on_an_answer(
+def test_conditions_decide_about_a_response(
     up_when: list[str], degraded_when: list[str], verdict: Verdict, reason: Reason, says: str
 ) -> None:
     seen = observation(Reason.OK, status=200, response_time=0.7)
@@ -118,14 +118,14 @@ def test_conditions_decide_on_an_answer(
     assert len(result.conditions) == len(up_when) + len(degraded_when)
 
 
-def test_up_when_takes_the_place_of_the_types_own_default() -> None:
+def test_up_when_replaces_the_default_condition_of_the_type() -> None:
     seen = observation(Reason.CONDITION_FAILED, status=503)
     assert judge(seen, settings(), None).verdict is Verdict.FAIL
     assert judge(seen, settings(["status == 503"]), None).verdict is Verdict.PASS
     assert judge(seen, settings([], ["status == 503"]), None).verdict is Verdict.FAIL
 
 
-def test_without_an_answer_conditions_are_not_asked() -> None:
+def test_conditions_are_not_evaluated_without_a_response() -> None:
     result = judge(observation(Reason.REFUSED), settings(["status == 200"]), None)
     assert (result.verdict, result.observation.reason, result.conditions) == (
         Verdict.FAIL,
@@ -134,7 +134,7 @@ def test_without_an_answer_conditions_are_not_asked() -> None:
     )
 
 
-def test_an_answer_that_is_not_usable_fails_whatever_the_conditions_say() -> None:
+def test_unusable_response_fails_whatever_the_conditions_are() -> None:
     seen = replace(observation(Reason.CONDITION_FAILED, status=200), is_usable=False)
     result = judge(seen, settings(["status == 200"]), None)
     assert (result.verdict, result.observation.reason) == (Verdict.FAIL, Reason.CONDITION_FAILED)

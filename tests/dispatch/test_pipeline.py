@@ -63,7 +63,7 @@ class TalkativeMonitor(FakeMonitor):
     ("reason", "verdict", "excerpt"),
     [(Reason.CONDITION_FAILED, Verdict.FAIL, "no\n***"), (Reason.OK, Verdict.PASS, None)],
 )
-def test_a_result_is_masked_and_an_excerpt_is_logged_of_failures_only(
+def test_result_is_masked_and_only_failures_have_an_excerpt(
     caplog: pytest.LogCaptureFixture, reason: Reason, verdict: Verdict, excerpt: str | None
 ) -> None:
     results: list[Result] = []
@@ -101,7 +101,7 @@ class FlawedMonitor(FakeMonitor):
         return replace(await super().check(), evidence=evidence)
 
 
-def test_a_bug_in_what_a_type_has_to_show_costs_one_check_and_is_told_once(
+def test_bug_in_the_evidence_of_a_type_costs_one_check_and_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     results: list[Result] = []

@@ -26,7 +26,7 @@ def test_failures_are_prober_isolated_when_nearly_all_begin_to_fail() -> None:
     run(main)
 
 
-def test_a_group_says_whether_a_member_is_down_or_degraded() -> None:
+def test_reason_of_a_group_is_whether_a_member_is_down_or_degraded() -> None:
     async def main(there: RunningWorld) -> None:
         for name in ("web", "database"):
             there.monitor(name, policy=HealthPolicy(fail_after=1, degrade_after=1))

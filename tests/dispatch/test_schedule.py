@@ -21,14 +21,14 @@ NAMES = st.text(min_size=1, max_size=40)
 
 
 @given(NAMES, PERIODS, MOMENTS)
-def test_the_next_point_is_later_and_within_a_period(name: str, period_s: float, now_s: float) -> None:
+def test_next_point_is_later_and_within_a_period(name: str, period_s: float, now_s: float) -> None:
     point = grid_of(name, period_s).next_after(now_s)
     assert point > now_s
     assert point <= now_s + period_s * (1 + 1e-6) + 1e-6
 
 
 @given(NAMES, st.floats(0.1, 3600), st.floats(0, 1e7))
-def test_a_grid_does_not_drift(name: str, period_s: float, now_s: float) -> None:
+def test_grid_does_not_drift(name: str, period_s: float, now_s: float) -> None:
     grid = grid_of(name, period_s)
     first = point = grid.next_after(now_s)
     for _ in range(1000):
@@ -37,14 +37,14 @@ def test_a_grid_does_not_drift(name: str, period_s: float, now_s: float) -> None
 
 
 @given(NAMES, PERIODS, MOMENTS)
-def test_the_first_check_comes_soon(name: str, period_s: float, now_s: float) -> None:
+def test_first_check_is_due_soon(name: str, period_s: float, now_s: float) -> None:
     wait_s = first_due(name, period_s, now_s) - now_s
     assert wait_s + 1e-6 >= 0
     assert wait_s < min(period_s, FIRST_CHECK_WITHIN_S) + 1e-6
 
 
 @given(NAMES, PERIODS, MOMENTS)
-def test_the_second_check_is_on_the_grid_and_not_at_once(name: str, period_s: float, now_s: float) -> None:
+def test_second_check_is_on_the_grid_and_not_at_once(name: str, period_s: float, now_s: float) -> None:
     grid = grid_of(name, period_s)
     first = first_due(name, period_s, now_s)
     second = next_due(grid, first)
@@ -54,12 +54,12 @@ def test_the_second_check_is_on_the_grid_and_not_at_once(name: str, period_s: fl
     assert abs(turns - round(turns)) < 1e-4
 
 
-def test_a_phase_is_the_same_in_every_process_and_release() -> None:
+def test_phase_is_the_same_in_every_process_and_release() -> None:
     assert share_of("shop") == pytest.approx(0.5451, abs=1e-4)
     assert grid_of("shop", 30.0).phase_s == pytest.approx(16.35)
 
 
-def test_a_thousand_monitors_spread_evenly_over_their_period() -> None:
+def test_thousand_monitors_are_distributed_evenly_over_their_period() -> None:
     per_second = [0] * 10
     for number in range(1000):
         per_second[int(grid_of(f"web-{number}", 10.0).phase_s)] += 1
@@ -68,13 +68,13 @@ def test_a_thousand_monitors_spread_evenly_over_their_period() -> None:
     assert statistics.fmean(per_second) == 100
 
 
-def test_phases_lie_on_slots_so_that_one_wake_up_serves_several() -> None:
+def test_phases_are_multiples_of_a_step() -> None:
     for number in range(200):
         slots = grid_of(f"web-{number}", 10.0).phase_s / STEP_S
         assert abs(slots - round(slots)) < 1e-6
 
 
-def test_a_short_period_keeps_its_spread() -> None:
+def test_short_periods_are_not_rounded() -> None:
     assert len({grid_of(f"web-{number}", 0.2).phase_s for number in range(100)}) == 100
 
 

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from monitord.dispatch.slots import Slots
 
 
-def test_a_full_house_makes_wait_in_order() -> None:
+def test_checks_beyond_the_total_are_queued_in_order() -> None:
     slots: Slots[str] = Slots(2, 8)
     assert [slots.take(name, None) for name in "abcd"] == [True, True, False, False]
     assert slots.queued == 2
@@ -13,7 +13,7 @@ def test_a_full_house_makes_wait_in_order() -> None:
     assert slots.queued == 0
 
 
-def test_a_full_host_holds_up_only_its_own() -> None:
+def test_full_host_delays_only_its_own_checks() -> None:
     slots: Slots[str] = Slots(100, 1)
     assert slots.take("a1", "a")
     assert not slots.take("a2", "a")
@@ -22,7 +22,7 @@ def test_a_full_host_holds_up_only_its_own() -> None:
     assert slots.free("a") == ["a2"]
 
 
-def test_waiting_for_a_host_takes_no_place_of_the_whole() -> None:
+def test_check_that_is_queued_for_its_host_takes_no_slot_of_the_total() -> None:
     slots: Slots[str] = Slots(2, 1)
     assert slots.take("a1", "a")
     assert not slots.take("a2", "a")
@@ -30,7 +30,7 @@ def test_waiting_for_a_host_takes_no_place_of_the_whole() -> None:
     assert slots.take("b1", "b")
 
 
-def test_who_leaves_the_line_is_not_admitted() -> None:
+def test_item_that_has_left_the_queue_is_not_admitted() -> None:
     slots: Slots[str] = Slots(1, 1)
     assert slots.take("a1", "a")
     assert not slots.take("a2", "a")
@@ -42,7 +42,7 @@ def test_who_leaves_the_line_is_not_admitted() -> None:
     assert slots.take("b2", "b")
 
 
-def test_larger_bounds_admit_at_once() -> None:
+def test_larger_limits_admit_at_once() -> None:
     slots: Slots[str] = Slots(1, 1)
     assert slots.take("a1", "a")
     assert not slots.take("a2", "a")
@@ -50,7 +50,7 @@ def test_larger_bounds_admit_at_once() -> None:
     assert slots.resize(10, 2) == ["b1", "a2"]
 
 
-def test_smaller_bounds_throw_nobody_out_and_hold_for_the_next() -> None:
+def test_smaller_limits_apply_to_new_checks_only() -> None:
     slots: Slots[str] = Slots(2, 8)
     assert slots.take("a", None)
     assert slots.take("b", None)
@@ -65,7 +65,9 @@ def test_smaller_bounds_throw_nobody_out_and_hold_for_the_next() -> None:
     st.integers(1, 5),
     st.integers(1, 3),
 )
-def test_bounds_hold_and_nobody_is_forgotten(moves: list[tuple[int, int]], total: int, per_host: int) -> None:
+def test_limits_are_kept_and_every_item_is_admitted(
+    moves: list[tuple[int, int]], total: int, per_host: int
+) -> None:
     slots: Slots[int] = Slots(total, per_host)
     hosts: dict[int, str] = {}
     running: list[int] = []

@@ -34,7 +34,7 @@ def run(main: Any) -> None:
 # -- dependencies
 
 
-def test_a_child_behind_a_parent_that_is_down_is_unreachable_and_opens_no_incident() -> None:
+def test_dependent_of_a_parent_that_is_down_is_unreachable_without_an_incident() -> None:
     async def main(there: RunningWorld) -> None:
         there.monitor("gateway")
         there.monitor("shop", depends_on=("gateway",))
@@ -55,7 +55,7 @@ def test_a_child_behind_a_parent_that_is_down_is_unreachable_and_opens_no_incide
     run(main)
 
 
-def test_a_child_that_fails_first_waits_for_its_parent_which_is_asked_at_once() -> None:
+def test_dependent_that_fails_first_waits_for_its_parent_which_is_checked_at_once() -> None:
     async def main(there: RunningWorld) -> None:
         gateway = there.monitor("gateway", check_every_s=600.0, retry_every_s=20.0)
         there.monitor("shop", depends_on=("gateway",), check_every_s=10.0, retry_every_s=1.0)
@@ -70,7 +70,7 @@ def test_a_child_that_fails_first_waits_for_its_parent_which_is_asked_at_once() 
     run(main)
 
 
-def test_a_child_that_fails_by_itself_goes_down() -> None:
+def test_dependent_whose_parent_is_up_goes_down() -> None:
     async def main(there: RunningWorld) -> None:
         there.monitor("gateway")
         there.monitor("shop", depends_on=("gateway",))
@@ -103,7 +103,7 @@ def test_one_of_two_alternatives_is_enough() -> None:
 # -- pauses
 
 
-def test_a_pause_stops_checks_and_keeps_the_incident_open() -> None:
+def test_pause_stops_checks_and_keeps_the_incident_open() -> None:
     async def main(there: RunningWorld) -> None:
         monitor = there.monitor("web")
         there.bad = {"web": Reason.REFUSED}
@@ -125,7 +125,7 @@ def test_a_pause_stops_checks_and_keeps_the_incident_open() -> None:
     run(main)
 
 
-def test_a_pause_survives_a_change_of_the_configuration() -> None:
+def test_pause_continues_after_a_change_of_the_configuration() -> None:
     async def main(there: RunningWorld) -> None:
         monitor = there.monitor("web")
         there.dispatcher.pause("web", Pause("root", there.clock.now()))
@@ -138,7 +138,7 @@ def test_a_pause_survives_a_change_of_the_configuration() -> None:
     run(main)
 
 
-def test_a_paused_monitor_can_be_checked_by_hand() -> None:
+def test_paused_monitor_can_be_checked_on_request() -> None:
     async def main(there: RunningWorld) -> None:
         there.monitor("web")
         there.dispatcher.pause("web", Pause("root", there.clock.now()))
@@ -149,7 +149,7 @@ def test_a_paused_monitor_can_be_checked_by_hand() -> None:
     run(main)
 
 
-def test_failures_before_and_after_a_pause_are_not_in_a_row() -> None:
+def test_failures_before_and_after_a_pause_are_not_consecutive() -> None:
     async def main(there: RunningWorld) -> None:
         there.monitor("web")
         await asyncio.sleep(30)
@@ -172,7 +172,7 @@ def test_failures_before_and_after_a_pause_are_not_in_a_row() -> None:
 # -- unknown
 
 
-def test_three_intervals_without_a_sure_verdict_are_unknown_and_the_incident_stays() -> None:
+def test_three_intervals_without_a_conclusive_verdict_are_unknown_and_the_incident_stays() -> None:
     async def main(there: RunningWorld) -> None:
         there.monitor("web", policy=ONE_FAILURE)
         await asyncio.sleep(20)
@@ -199,7 +199,7 @@ def window_in(there: RunningWorld, from_s: float, until_s: float) -> Window:
     return Window("upgrade", until_s - from_s, begins_at=begins_at, monitors=("web",))
 
 
-def test_in_a_window_the_incident_waits_and_opens_after_it_with_its_true_beginning(
+def test_incident_opens_after_a_window_with_its_true_beginning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -222,7 +222,7 @@ def test_in_a_window_the_incident_waits_and_opens_after_it_with_its_true_beginni
     run(main)
 
 
-def test_a_reload_within_a_window_does_not_announce_it_again(caplog: pytest.LogCaptureFixture) -> None:
+def test_reload_within_a_window_does_not_log_it_again(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
     async def main(there: RunningWorld) -> None:
@@ -238,7 +238,7 @@ def test_a_reload_within_a_window_does_not_announce_it_again(caplog: pytest.LogC
     assert [getattr(record, "message_id", "") for record in caplog.records].count(begins) == 1
 
 
-def test_the_window_that_closes_last_holds_and_its_end_is_known(caplog: pytest.LogCaptureFixture) -> None:
+def test_window_that_closes_last_applies(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
     async def main(there: RunningWorld) -> None:
@@ -268,7 +268,7 @@ def test_the_window_that_closes_last_holds_and_its_end_is_known(caplog: pytest.L
     run(main)
 
 
-def test_what_came_back_within_its_window_is_never_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_outage_that_ends_within_its_window_opens_no_incident(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
     async def main(there: RunningWorld) -> None:
@@ -285,7 +285,7 @@ def test_what_came_back_within_its_window_is_never_told(caplog: pytest.LogCaptur
     run(main)
 
 
-def test_a_silence_lowers_the_message_and_ends_by_itself(caplog: pytest.LogCaptureFixture) -> None:
+def test_silence_lowers_the_level_of_messages_until_its_end(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
     async def main(there: RunningWorld) -> None:
@@ -335,7 +335,7 @@ def test_only_changes_have_a_catalog_entry(caplog: pytest.LogCaptureFixture) -> 
 # -- flapping
 
 
-def test_flapping_is_told_once_at_its_beginning_and_once_at_its_end(caplog: pytest.LogCaptureFixture) -> None:
+def test_beginning_and_end_of_flapping_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
     async def main(there: RunningWorld) -> None:
@@ -365,7 +365,7 @@ def many(there: RunningWorld, count: int = 20) -> list[str]:
     return names
 
 
-def test_a_resolver_that_is_down_for_all_takes_no_monitor_down_and_is_told_once(
+def test_failed_resolver_takes_no_monitor_down_and_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -388,7 +388,7 @@ def test_a_resolver_that_is_down_for_all_takes_no_monitor_down_and_is_told_once(
     assert [one.message_id for one in loud] == [JournalEvent.ISOLATION_BEGINS.message_id]  # type: ignore[attr-defined] # our handlers' field
 
 
-def test_an_outage_that_a_restart_finds_again_is_believed() -> None:
+def test_restored_outage_of_all_monitors_is_no_isolation() -> None:
     async def main(there: RunningWorld) -> None:
         names = many(there, 6)
         for name in names:
@@ -401,7 +401,7 @@ def test_an_outage_that_a_restart_finds_again_is_believed() -> None:
     run(main)
 
 
-def test_what_does_not_cross_the_network_is_believed_while_we_are_isolated() -> None:
+def test_local_failure_is_confirmed_during_isolation() -> None:
     async def main(there: RunningWorld) -> None:
         names = many(there)
         group(there, "all", GroupOptions(members=tuple(names), at_least=1))
@@ -423,7 +423,7 @@ def test_what_does_not_cross_the_network_is_believed_while_we_are_isolated() -> 
     run(main)
 
 
-def test_a_true_outage_of_some_is_told_though_it_came_at_once() -> None:
+def test_simultaneous_outage_of_some_monitors_is_no_isolation() -> None:
     async def main(there: RunningWorld) -> None:
         names = many(there)
         await asyncio.sleep(120)
@@ -435,7 +435,7 @@ def test_a_true_outage_of_some_is_told_though_it_came_at_once() -> None:
     run(main)
 
 
-def test_a_suspended_machine_takes_nothing_down() -> None:
+def test_suspension_takes_no_monitor_down() -> None:
     """As a laptop does it: asleep for an hour, and for seconds after it there is no network yet."""
 
     async def main(there: RunningWorld) -> None:
@@ -457,7 +457,7 @@ def test_a_suspended_machine_takes_nothing_down() -> None:
     run(main)
 
 
-def test_a_loop_that_stood_still_takes_nothing_down() -> None:
+def test_stall_takes_no_monitor_down() -> None:
     async def main(there: RunningWorld) -> None:
         there.monitor("web", policy=ONE_FAILURE)
         await asyncio.sleep(60)
@@ -475,7 +475,7 @@ def test_a_loop_that_stood_still_takes_nothing_down() -> None:
     run(main)
 
 
-def test_what_begins_just_after_a_stall_is_not_believed_either() -> None:
+def test_failures_just_after_a_stall_are_inconclusive() -> None:
     async def main(there: RunningWorld) -> None:
         there.monitor("web", policy=ONE_FAILURE)
         await asyncio.sleep(60)
@@ -506,7 +506,7 @@ def group(there: RunningWorld, name: str, options: GroupOptions) -> None:
     there.add(GroupMonitor(settings, tools))
 
 
-def test_a_group_stands_as_the_worst_of_its_members_at_once() -> None:
+def test_group_has_the_worst_state_of_its_members_at_once() -> None:
     async def main(there: RunningWorld) -> None:
         there.monitor("web")
         there.monitor("database", tags=("shop",))
@@ -543,7 +543,7 @@ def test_members_of_a_group_by_tags_have_all_of_them() -> None:
     run(main)
 
 
-def test_a_group_that_needs_two_of_three() -> None:
+def test_group_that_needs_two_of_three() -> None:
     async def main(there: RunningWorld) -> None:
         for name in ("a", "b", "c"):
             there.monitor(name, policy=ONE_FAILURE)
@@ -560,7 +560,7 @@ def test_a_group_that_needs_two_of_three() -> None:
     run(main)
 
 
-def test_a_group_of_nobody_known_is_inconclusive() -> None:
+def test_group_without_known_members_is_inconclusive() -> None:
     async def main(there: RunningWorld) -> None:
         there.monitor("web")
         there.bad = {"web": Reason.PROBER_EXHAUSTED}

@@ -21,5 +21,7 @@ WELL, FAILING, DOWN = Parents.WELL, Parents.FAILING, Parents.DOWN
         pytest.param([WELL], [FAILING, FAILING], FAILING, id="all alternatives fail"),
     ],
 )
-def test_parents_say_together(needed: list[Parents], alternatives: list[Parents], together: Parents) -> None:
+def test_states_of_parents_are_combined(
+    needed: list[Parents], alternatives: list[Parents], together: Parents
+) -> None:
     assert parents_of(needed, alternatives) is together

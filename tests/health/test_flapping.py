@@ -19,7 +19,7 @@ def play(verdicts: str, flapping: Flapping | None = None) -> Flapping:
     return flapping
 
 
-def test_the_documented_example_of_icinga_is_39_1_percent_and_recovers_in_seven() -> None:
+def test_documented_example_of_icinga_is_39_1_percent_and_ends_after_seven_results() -> None:
     flapping = play("fffwfwppppwwwwpppwwwf")
     assert flapping.value == 39.1
     assert flapping.is_flapping
@@ -30,17 +30,17 @@ def test_the_documented_example_of_icinga_is_39_1_percent_and_recovers_in_seven(
     assert any(step.is_flapping and step.value <= 30 for step in later)
 
 
-def test_who_changes_at_every_result_reaches_99_percent() -> None:
+def test_change_at_every_result_is_99_percent() -> None:
     assert play("fp" * 10).value == 99.0
 
 
-def test_one_change_weighs_more_the_newer_it_is() -> None:
+def test_newer_change_has_more_weight() -> None:
     assert play("f").value == 5.9
     assert play("f" * 20).value == 4.0
     assert play("f" * 21).value == 0.0
 
 
-def test_the_first_result_of_all_is_no_change() -> None:
+def test_first_result_is_no_change() -> None:
     assert Flapping().after(Verdict.FAIL).value == 0.0
 
 
@@ -51,7 +51,7 @@ def test_the_first_result_of_all_is_no_change() -> None:
         pytest.param((0, 1, 14, 17, 18), True, 25.0, id="25 percent is over"),
     ],
 )
-def test_at_a_threshold_a_monitor_does_not_flap(
+def test_value_at_a_threshold_changes_nothing(
     places: tuple[int, ...], was_flapping: bool, value: float
 ) -> None:
     before = Flapping(sum(1 << place + 1 for place in places), Verdict.PASS, was_flapping)
@@ -59,7 +59,7 @@ def test_at_a_threshold_a_monitor_does_not_flap(
     assert (after.value, after.is_flapping) == (value, False)
 
 
-def test_a_single_outage_does_not_flap() -> None:
+def test_single_outage_is_no_flapping() -> None:
     assert not play("pppppffffffpppppp").is_flapping
 
 
@@ -77,7 +77,7 @@ def naive(verdicts: list[Verdict]) -> tuple[float, bool]:
 
 
 @given(st.lists(st.sampled_from([Verdict.PASS, Verdict.WARN, Verdict.FAIL]), min_size=1, max_size=60))
-def test_the_bits_say_the_same_as_the_rule(verdicts: list[Verdict]) -> None:
+def test_stored_bits_agree_with_the_rule(verdicts: list[Verdict]) -> None:
     flapping = Flapping()
     for verdict in verdicts:
         flapping = flapping.after(verdict)

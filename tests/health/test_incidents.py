@@ -34,34 +34,34 @@ def test_going_down_opens_at_the_first_of_the_failures() -> None:
     assert after(None, State.DOWN) == OPEN
 
 
-def test_in_a_window_nothing_opens_and_what_is_still_down_after_it_does() -> None:
+def test_incident_opens_after_a_window_if_the_monitor_is_still_down() -> None:
     assert after(None, State.DOWN, window=True) is None
     assert after(None, State.DOWN, window=False) == OPEN
 
 
 @pytest.mark.parametrize("health", [health for health in State if health is not State.DOWN])
-def test_nothing_else_opens_one(health: State) -> None:
+def test_no_other_state_opens_an_incident(health: State) -> None:
     assert after(None, health) is None
 
 
 @pytest.mark.parametrize("health", [State.UP, State.DEGRADED])
 @pytest.mark.parametrize("window", [False, True])
-def test_coming_back_closes_it_in_a_window_too(health: State, *, window: bool) -> None:
+def test_recovery_closes_the_incident_also_in_a_window(health: State, *, window: bool) -> None:
     assert after(OPEN, health, window=window) == replace(OPEN, closed_at=START + timedelta(minutes=5))
 
 
 @pytest.mark.parametrize("health", [one for one in State if one not in {State.UP, State.DEGRADED}])
-def test_who_has_not_come_back_stays_in_it(health: State) -> None:
+def test_incident_stays_open_without_a_recovery(health: State) -> None:
     assert after(OPEN, health) is OPEN
 
 
-def test_it_never_closes_before_it_opened() -> None:
+def test_incident_never_closes_before_it_opened() -> None:
     closed = after(OPEN, State.UP, minutes=-5)
     assert closed is not None
     assert closed.closed_at == OPEN.opened_at
 
 
-def test_the_id_follows_from_name_and_moment_alone() -> None:
+def test_incident_id_depends_on_name_and_time_only() -> None:
     elsewhere = START.astimezone(timezone(timedelta(hours=5)))
     assert incident_id("web", START) == incident_id("web", elsewhere)
     assert (
@@ -82,7 +82,7 @@ POLICIES = st.builds(
 
 
 @given(LOOKS, POLICIES)
-def test_whatever_comes_an_incident_opens_once_and_closes_once(
+def test_every_incident_opens_once_and_closes_once(
     looks: list[tuple[Verdict, Parents, bool]], policy: HealthPolicy
 ) -> None:
     state, incident = HealthState(), None

@@ -57,7 +57,7 @@ def play(verdicts: str, policy: HealthPolicy) -> tuple[str, HealthState, list[bo
         pytest.param("uuu", HealthPolicy(), "---", id="inconclusive_leaves_pending"),
     ],
 )
-def test_verdicts_lead_to_health(verdicts: str, policy: HealthPolicy, healths: str) -> None:
+def test_verdicts_lead_to_states(verdicts: str, policy: HealthPolicy, healths: str) -> None:
     assert play(verdicts, policy)[0] == healths
 
 
@@ -67,13 +67,13 @@ def test_down_began_with_the_first_of_its_failures() -> None:
     assert state.since == START + timedelta(minutes=2)
 
 
-def test_up_begins_with_the_first_answer_that_counted() -> None:
+def test_up_begins_with_the_first_pass_of_its_streak() -> None:
     _, state, _ = play("ffppp", HealthPolicy(recover_after=2))
     assert state.state is State.UP
     assert state.since == START + timedelta(minutes=2)
 
 
-def test_a_failure_that_ends_before_it_is_confirmed_is_recovered_by_retry() -> None:
+def test_unconfirmed_failure_recovers_by_retry() -> None:
     assert play("pfpp", HealthPolicy())[2] == [False, False, True, False]
 
 
@@ -89,7 +89,7 @@ FLAPS, NEVER_FLAPS = HealthPolicy(), HealthPolicy(detects_flapping=False)
         pytest.param("pf" * 10, NEVER_FLAPS, False, id="not detected"),
     ],
 )
-def test_verdicts_flap(verdicts: str, policy: HealthPolicy, is_flapping: bool) -> None:
+def test_flapping_follows_from_verdicts(verdicts: str, policy: HealthPolicy, is_flapping: bool) -> None:
     assert play(verdicts, policy)[1].flapping.is_flapping is is_flapping
 
 
@@ -98,7 +98,7 @@ def test_flapping_is_over_when_its_detection_is_switched_off() -> None:
     assert advance(state, Verdict.PASS, START, NEVER_FLAPS).health.flapping == Flapping()
 
 
-def test_a_confirmed_failure_keeps_its_streak() -> None:
+def test_confirmed_failure_keeps_its_streak() -> None:
     _, state, _ = play("pff", HealthPolicy())
     assert (state.streak, state.streak_length, state.streak_since) == (
         Verdict.FAIL,
@@ -107,7 +107,7 @@ def test_a_confirmed_failure_keeps_its_streak() -> None:
     )
 
 
-def test_a_recovery_from_down_is_a_transition_and_not_by_retry() -> None:
+def test_recovery_from_down_is_a_transition_and_not_by_retry() -> None:
     assert play("ffp", HealthPolicy())[2] == [False, False, False]
 
 

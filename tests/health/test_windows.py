@@ -40,18 +40,18 @@ MOVE = Window("move", 3600.0, begins_at=at("2026-03-01T20:00"))
         ("2026-01-02T06:00", False),
     ],
 )
-def test_it_is_open_from_its_start_on_and_shut_at_its_end(moment: str, is_open: bool) -> None:
+def test_window_is_open_from_its_start_until_before_its_end(moment: str, is_open: bool) -> None:
     assert NIGHT.is_open(at(moment)) is is_open
 
 
-def test_it_says_when_it_opens_and_closes() -> None:
+def test_window_knows_when_it_opens_and_closes() -> None:
     assert NIGHT.opens_after(at("2026-01-01T12:00")) == at("2026-01-01T22:00")
     assert NIGHT.opens_after(at("2026-01-01T23:00")) == at("2026-01-02T22:00")
     assert NIGHT.closes_after(at("2026-01-01T23:00")) == at("2026-01-02T06:00")
     assert NIGHT.closes_after(at("2026-01-01T12:00")) is None
 
 
-def test_one_that_comes_once_does_not_come_again() -> None:
+def test_window_without_a_schedule_opens_once() -> None:
     assert MOVE.opens_after(at("2026-03-01T12:00")) == at("2026-03-01T20:00")
     assert MOVE.closes_after(at("2026-03-01T20:00")) == at("2026-03-01T21:00")
     assert not MOVE.is_open(at("2026-03-01T19:59"))
@@ -60,7 +60,7 @@ def test_one_that_comes_once_does_not_come_again() -> None:
     assert MOVE.closes_after(at("2026-03-01T21:00")) is None
 
 
-def test_times_that_overlap_or_touch_are_one() -> None:
+def test_overlapping_and_adjacent_times_are_one() -> None:
     overlapping = scheduled("Sat,Sun 00:00 UTC", 25)
     assert overlapping.closes_after(at("2026-01-03T12:00")) == at("2026-01-05T01:00")
     assert overlapping.opens_after(at("2026-01-03T12:00")) == at("2026-01-10T00:00")
@@ -68,7 +68,7 @@ def test_times_that_overlap_or_touch_are_one() -> None:
     assert touching.closes_after(at("2026-01-03T12:00")) == at("2026-01-05T00:00")
 
 
-def test_one_that_never_ends_is_open_and_says_no_end() -> None:
+def test_window_that_never_closes_has_no_end() -> None:
     always = scheduled("hourly UTC", 2)
     moment = at("2026-01-01T00:30")
     assert always.is_open(moment)
@@ -76,7 +76,7 @@ def test_one_that_never_ends_is_open_and_says_no_end() -> None:
     assert always.opens_after(moment) is None
 
 
-def test_a_duration_is_one_of_hours_that_pass() -> None:
+def test_duration_is_elapsed_time() -> None:
     in_spring = scheduled("2026-03-29 01:00 Europe/Berlin", 3)
     assert in_spring.closes_after(at("2026-03-29T00:00")) == at("2026-03-29T03:00")
 
@@ -99,13 +99,13 @@ def test_a_duration_is_one_of_hours_that_pass() -> None:
         (("web-*",), ("prod",), "web-1", ("office",), False),
     ],
 )
-def test_it_is_for_those_it_names_or_for_all(
+def test_window_applies_to_its_monitors_or_to_all(
     monitors: tuple[str, ...], tags: tuple[str, ...], name: str, of: tuple[str, ...], is_meant: bool
 ) -> None:
     assert Window("x", 1.0, monitors=monitors, tags=tags).covers(name, of) is is_meant
 
 
-def test_the_first_open_window_that_is_for_a_monitor_holds() -> None:
+def test_open_window_that_matches_a_monitor_applies() -> None:
     mail = Window("mail", 7200.0, begins_at=at("2026-03-01T19:00"), monitors=("mail",))
     windows = (mail, MOVE)
     for moment, name, window in (
@@ -118,7 +118,7 @@ def test_the_first_open_window_that_is_for_a_monitor_holds() -> None:
         assert maintenance_of(windows, name, (), at(moment)) is window
 
 
-def test_of_several_that_are_open_the_last_to_close_holds() -> None:
+def test_last_of_several_open_windows_to_close_applies() -> None:
     short = Window("short", 600.0, begins_at=at("2026-03-01T20:00"))
     nightly = Window("nightly", 7200.0, schedule=parse_calendar_event("20:00 UTC"))
     endless = Window("endless", 3600.0, schedule=parse_calendar_event("*:0/20"))
@@ -132,7 +132,7 @@ def test_of_several_that_are_open_the_last_to_close_holds() -> None:
     st.integers(1, 200),
     st.integers(0, 10**7),
 )
-def test_whether_it_is_open_changes_at_the_moments_that_it_names_and_at_no_other(
+def test_window_opens_and_closes_exactly_at_the_times_that_it_reports(
     schedule: str, minutes: int, after_s: int
 ) -> None:
     window = scheduled(f"{schedule} Europe/Berlin", minutes / 60)
@@ -193,7 +193,7 @@ def test_last_time_of_a_schedule_may_still_be_open(tmp_path: Path) -> None:
         read(tmp_path, f'{keys}"1h"')
 
 
-def test_without_an_offset_it_is_the_local_time_of_the_host() -> None:
+def test_time_without_an_offset_is_local_time() -> None:
     script = (
         "from pathlib import Path; from tempfile import TemporaryDirectory\n"
         "from tests.health.test_windows import read\n"
@@ -268,7 +268,7 @@ def test_without_an_offset_it_is_the_local_time_of_the_host() -> None:
         ('schedule = "daily"\nduration = 60\nmonitor = "mail"', 'monitor: unknown key; did you mean "monitors"?'),
     ],
 )  # fmt: skip
-def test_what_cannot_be_is_told_with_what_to_write(tmp_path: Path, keys: str, failure: str) -> None:
+def test_impossible_window_is_an_error_with_a_hint(tmp_path: Path, keys: str, failure: str) -> None:
     with pytest.raises(ConfigError) as raised:
         read(tmp_path, keys)
     assert len(raised.value.diagnostics) == 1, raised.value
