@@ -253,7 +253,7 @@ REASONS: dict[str, Tests] = {
     "journal_timeout": _JOURNAL_SILENCE,
     "member_down": "dispatch/test_reasons.py::test_reason_of_a_group_is_whether_a_member_is_down_or_degraded",
     "member_degraded": "dispatch/test_reasons.py::test_reason_of_a_group_is_whether_a_member_is_down_or_degraded",
-    "members_unknown": "dispatch/test_standing.py::test_group_without_known_members_is_inconclusive",
+    "members_unknown": "dispatch/test_states.py::test_group_without_known_members_is_inconclusive",
     "prober_late": "dispatch/test_dispatcher.py::test_failure_during_a_stall_is_inconclusive",
     "prober_suspended": "dispatch/test_dispatcher.py::test_failure_during_a_suspension_is_inconclusive",
     "prober_exhausted": "monitors/exec/test_exec.py::test_a_host_without_descriptors_is_inconclusive",

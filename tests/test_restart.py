@@ -536,7 +536,7 @@ def test_state_from_before_a_pause_is_not_notified_when_it_is_resumed(
         there.container.interventions.resume("web", "kim")
         await asyncio.sleep(60)
         assert there.sent == []
-        # One that still fails is notified.
+        # A monitor that still fails is notified.
         there.container.interventions.pause("web", "kim", None)
         Scripted.bad = {"web": Reason.REFUSED}
         there.container.interventions.resume("web", "kim")

@@ -1,4 +1,4 @@
-"""From checks to what people are told: through the real dispatcher and the real alerts, in time that jumps."""
+"""From checks to notifications: through the real dispatcher and the real alerts, in fake time."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -14,7 +14,7 @@ from monitord.health import HealthPolicy, Window
 from monitord.model import Reason, State
 from monitord.notifiers import NotifierSettings
 from tests.alerts.made import FakeNotifier, fake_type, refuse
-from tests.dispatch.test_standing import many
+from tests.dispatch.test_states import many
 from tests.fakes import FakeMonitor, monitor_settings, run_in_fake_time
 from tests.worlds import RunningWorld
 
@@ -516,7 +516,7 @@ def test_beginning_and_end_of_isolation_are_notified_once() -> None:
         await asyncio.sleep(600)
         assert there.told == ["cut off: nearly everything fails at once, and is not believed"]
         assert there.ops.got[0].subject.startswith("[monitord here.example.org] cut off")
-        # A restart meanwhile: who begins anew has seen nothing yet.
+        # A restart meanwhile: the new run has no results yet.
         other = Telling(kept=there.history.kept)
         other.alerts.settle((), is_isolated=False)
         await asyncio.sleep(5)

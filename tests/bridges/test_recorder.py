@@ -1,4 +1,4 @@
-"""What the history keeps comes back to the monitors: stop, kill, rename, removal and return, on a real database."""
+"""Stored states are restored after a stop, a kill, a rename and a removal, on a real database."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

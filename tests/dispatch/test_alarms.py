@@ -21,7 +21,7 @@ class Served:
         self.start_s = self.clock.monotonic_s()
         self.served: list[tuple[str, float, float]] = []
         self.next_after_s: float | None = None
-        """Set the next alarm of a monitor this long after the one that was served."""
+        """Set the next alarm of a monitor this long after its last alarm."""
 
     def _on_due(self, watched: Watched, due_at: float) -> None:
         self.served.append((watched.name, due_at - self.start_s, self.clock.monotonic_s() - self.start_s))

@@ -1,4 +1,4 @@
-"""Units that fail become monitors by themselves: a dispatcher, and a systemd on a real bus."""
+"""Automatic monitors of failed units: a dispatcher, and a fake systemd on a real bus."""
 
 import json
 from collections.abc import AsyncIterator, Callable, Mapping

@@ -1,4 +1,4 @@
-"""A wall clock that is set moves the moments of the run along, so that durations stay right."""
+"""A change of the wall clock shifts the times of the run, so that durations remain correct."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

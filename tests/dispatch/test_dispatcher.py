@@ -1,4 +1,4 @@
-"""The dispatcher on faked time: hours of schedule, hangs and bugs in moments."""
+"""The dispatcher in fake time: hours of schedule, checks that hang, and bugs."""
 
 import asyncio
 import logging

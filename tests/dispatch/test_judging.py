@@ -1,4 +1,4 @@
-"""What an observation means: the table of verdicts."""
+"""Judging: the table of verdicts, and the texts of results."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -252,7 +252,7 @@ def test_a_failure_of_the_prober_is_never_well_when_inverted(
     assert (result.verdict, result.observation.reason) == (verdict, told)
 
 
-# What is told
+# Texts of results
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A child that is checked before its parent does not go down because of it; its own failure is not held for long."""
+"""A dependent that is checked before its parent does not go down because of it; its failure is not held for long."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping

@@ -1,4 +1,4 @@
-"""What the road of one check leaves behind: a result that is fit to be seen, and a line with its fields."""
+"""The steps of a check: masked results, log lines with their fields, and sinks."""
 
 import asyncio
 import logging
@@ -174,7 +174,7 @@ def test_other_tasks_run_between_the_conditions_of_one_monitor(*, is_still_wante
         counting = asyncio.create_task(count_turns())
         watched = Watched(monitor, CheckCycle(Grid(10.0, 0.0), 0.0))
         monitor.turns_at.clear()
-        # Given up meanwhile, as by a reload.
+        # Not current after the evaluation, as after a reload.
         is_current = iter([True, is_still_wanted])
         await pipeline.run(watched, lambda: next(is_current))
         counting.cancel()

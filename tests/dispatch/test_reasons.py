@@ -1,11 +1,11 @@
-"""Reasons that only several monitors together can have."""
+"""Reasons that depend on several monitors."""
 
 import asyncio
 
 from monitord.health import HealthPolicy
 from monitord.model import Reason, State
 from monitord.monitors.group import GroupOptions
-from tests.dispatch.test_standing import group, run
+from tests.dispatch.test_states import group, run
 from tests.worlds import RunningWorld
 
 

@@ -1,4 +1,4 @@
-"""Each row of the table of isolation, and what must not be taken for it."""
+"""Each row of the table of isolation, and outages that must not be mistaken for it."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Each row of the table of health is a case: verdicts in, states out."""
+"""Each row of the table of states is a case: verdicts in, states out."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""The rows of the table of health that parents decide: verdicts and parents in, states out."""
+"""The rows of the table of states that depend on parents: verdicts and parents in, states out."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Maintenance windows: when they are open, for whom, and what is said of those that cannot be."""
+"""Maintenance windows: when they are open, for which monitors, and errors of impossible ones."""
 
 import os
 import subprocess

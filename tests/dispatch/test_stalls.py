@@ -1,4 +1,4 @@
-"""A standstill of the event loop (SIGSTOP, a host without CPU) makes no monitor fail, however short its timeout is."""
+"""A stall of the event loop (SIGSTOP, a host without CPU time) makes no monitor fail, however short its timeout is."""
 
 import asyncio
 from datetime import timedelta
@@ -15,7 +15,7 @@ from tests.net.base.test_deadline import after_some_turns
 from tests.worlds import RunningWorld
 
 OFFSETS_S = [number / 20 for number in range(20)]
-"""When the standstill begins, after the check did."""
+"""When the stall begins, after the check did."""
 
 TIMEOUT_S = 0.9
 
@@ -49,7 +49,7 @@ def watch(made: RunningWorld, answers_after_s: float | None, *, has_own_deadline
 @pytest.mark.parametrize("has_own_deadline", [True, False], ids=["our types", "a type with asyncio.timeout"])
 @pytest.mark.parametrize("stalled_s", [0.4, 0.5, 0.7, 0.9, 1.0, 1.1, 1.3, 2.5, 20.0])
 @pytest.mark.parametrize("answers_after_s", [0.05, 0.3, 0.5])
-def test_standstill_during_a_check_makes_no_monitor_fail(
+def test_stall_during_a_check_makes_no_monitor_fail(
     stalled_s: float, answers_after_s: float, has_own_deadline: bool
 ) -> None:
     async def main() -> None:
@@ -71,7 +71,7 @@ def test_standstill_during_a_check_makes_no_monitor_fail(
 
 
 @pytest.mark.parametrize("stalled_s", [0.4, 1.3, 20.0])
-def test_true_failure_during_a_standstill_is_confirmed_by_a_retry(stalled_s: float) -> None:
+def test_true_failure_during_a_stall_is_confirmed_by_a_retry(stalled_s: float) -> None:
     async def main() -> None:
         made = RunningWorld()
         watch(made, None, has_own_deadline=True)
@@ -105,7 +105,7 @@ def test_usual_delays_of_the_loop_do_not_hide_failures() -> None:
 
 @pytest.mark.parametrize("stalled_s", [0.3, 0.5, 0.9, 1.3, 20.0])
 @pytest.mark.parametrize("check_every_s", [60.0, 3600.0])
-def test_ping_that_came_during_a_standstill_is_in_time(stalled_s: float, check_every_s: float) -> None:
+def test_ping_that_came_during_a_stall_is_in_time(stalled_s: float, check_every_s: float) -> None:
     async def main() -> None:
         made = RunningWorld()
         loop = asyncio.get_running_loop()
@@ -120,7 +120,7 @@ def test_ping_that_came_during_a_standstill_is_in_time(stalled_s: float, check_e
         made.add(monitor)
         monitor.ping(Ping(), made.clock.now())
         down_at = loop.time() + 90.0
-        # The ping comes 0.1 s into the standstill, and is read after it.
+        # The ping comes 0.1 s into the stall, and is read after it.
         loop.call_at(down_at - 0.2, stall, stalled_s)
         ping_at = made.clock.now() + timedelta(seconds=89.9)
         loop.call_at(down_at - 0.2, lambda: after_some_turns(10, lambda: monitor.ping(Ping(), ping_at)))

@@ -1,4 +1,4 @@
-"""How monitors stand for everybody: parents, pauses, windows, the unknown, flapping, incidents, isolation, suspends.
+"""Effective states: parents, pauses, windows, unknown states, flapping, incidents, isolation, suspensions.
 
 Days of schedule in fake time, through the real dispatcher and pipeline.
 """
@@ -448,7 +448,7 @@ def test_suspension_takes_no_monitor_down() -> None:
         await asyncio.sleep(60)
         assert there.changes("web") == [State.UP]
         assert Verdict.INCONCLUSIVE in {verdict for _, verdict, _ in there.results}
-        # And what fails for longer than the network takes to come back is believed.
+        # A failure that lasts longer than the network needs to recover is confirmed.
         there.clock.slept_s += 3600
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(40)
