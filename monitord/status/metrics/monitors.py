@@ -155,8 +155,9 @@ def _state_seconds(row: Row) -> Values:
 
 def _checks(row: Row) -> Values:
     for verdict in Verdict:
-        if verdict in _ALWAYS_SHOWN or row.record.verdicts[verdict]:
-            yield (verdict.value,), float(row.record.verdicts[verdict])
+        count = row.record.count(verdict)
+        if count or verdict in _ALWAYS_SHOWN:
+            yield (verdict.value,), float(count)
 
 
 _ALWAYS_SHOWN = frozenset({Verdict.PASS, Verdict.FAIL})

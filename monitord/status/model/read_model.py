@@ -5,12 +5,12 @@ each changed monitor get the next revision. Everything cached (JSON, complete re
 revision, so that reading costs the checks nothing, however many clients read.
 """
 
-from array import array
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import inf, isnan, nan
+from struct import Struct
 from typing import Any
 
 from monitord.clock import Clock
@@ -37,6 +37,8 @@ STORED_WITHIN = timedelta(milliseconds=1)
 
 _VERDICTS = tuple(Verdict)
 _CODES = {verdict: code for code, verdict in enumerate(_VERDICTS)}
+_MARK = Struct("<dfB")
+"""Seconds since 1970, response time in seconds or NaN, and the number of the verdict: 13 bytes."""
 _ANSWERED = frozenset({Verdict.PASS, Verdict.WARN})
 
 
@@ -52,33 +54,30 @@ class Mark:
 class Marks:
     """The last KEPT_MARKS checks, packed: as objects those of a thousand monitors would take ten megabytes."""
 
-    __slots__ = ("_codes", "_count", "_responses_s", "_times")
+    __slots__ = ("_count", "_packed")
 
     def __init__(self) -> None:
         # At full length from the start: memory does not grow with the first checks.
-        self._times = array("d", bytes(8 * KEPT_MARKS))
-        self._responses_s = array("d", bytes(8 * KEPT_MARKS))
-        self._codes = bytearray(KEPT_MARKS)
+        self._packed = bytearray(_MARK.size * KEPT_MARKS)
         self._count = 0
 
     def __len__(self) -> int:
         return min(self._count, KEPT_MARKS)
 
     def append(self, at: datetime, verdict: Verdict, response_s: float | None) -> None:
-        index = self._count % KEPT_MARKS
-        self._times[index] = at.timestamp()
-        self._responses_s[index] = nan if response_s is None else response_s
-        self._codes[index] = _CODES[verdict]
+        place = self._count % KEPT_MARKS * _MARK.size
+        _MARK.pack_into(
+            self._packed, place, at.timestamp(), nan if response_s is None else response_s, _CODES[verdict]
+        )
         self._count += 1
 
     def unpacked(self) -> list[Mark]:
         """The newest last."""
         marks = []
         for number in range(self._count - len(self), self._count):
-            index = number % KEPT_MARKS
-            response_s = self._responses_s[index]
-            at = datetime.fromtimestamp(self._times[index], UTC)
-            marks.append(Mark(at, _VERDICTS[self._codes[index]], None if isnan(response_s) else response_s))
+            at_s, response_s, code = _MARK.unpack_from(self._packed, number % KEPT_MARKS * _MARK.size)
+            at = datetime.fromtimestamp(at_s, UTC)
+            marks.append(Mark(at, _VERDICTS[code], None if isnan(response_s) else response_s))
         return marks
 
 
@@ -91,8 +90,8 @@ class MonitorRecord:
     """
 
     __slots__ = (
-        "_brief", "_timed_at_s", "_timed_state", "failures", "has_passed", "is_filled", "marks", "monitor", "name",
-        "revision", "seconds", "silence", "state", "uptimes", "verdicts",
+        "_brief", "_counts", "_timed_at_s", "_timed_state", "failures", "has_passed", "is_filled", "marks", "monitor",
+        "name", "revision", "seconds", "silence", "state", "uptimes",
     )  # fmt: skip
 
     def __init__(self, watched: Watched, now_s: float) -> None:
@@ -102,11 +101,11 @@ class MonitorRecord:
         self.silence: Silence | None = None
         self.revision = 0
         self.marks = Marks()
-        self.failures: deque[Result] = deque(maxlen=KEPT_FAILURES)
+        self.failures: tuple[Result, ...] = ()
         """The newest first. The history may not have stored them yet."""
         self.is_filled = False
         self.uptimes: tuple[float | None, float | None] | None = None
-        self.verdicts: Counter[Verdict] = Counter()
+        self._counts = [0] * len(_VERDICTS)
         self.has_passed: bool | None = None
         self.seconds: dict[State, float] = {}
         self._timed_state, self._timed_at_s = watched.state.effective, now_s
@@ -124,16 +123,20 @@ class MonitorRecord:
 
     def add(self, result: Result) -> None:
         verdict, observation = result.verdict, result.observation
-        self.verdicts[verdict] += 1
+        self._counts[_CODES[verdict]] += 1
         response_s = None
         if verdict in _ANSWERED:
             response = observation.fields.get("response_time", observation.duration_s)
             response_s = float(response) if isinstance(response, (int, float)) else None
         self.marks.append(observation.started_at, verdict, response_s)
         if verdict is Verdict.FAIL:
-            self.failures.appendleft(result)
+            self.failures = (result, *self.failures[: KEPT_FAILURES - 1])
         if verdict is not Verdict.INCONCLUSIVE:
             self.has_passed = verdict is not Verdict.FAIL
+
+    def count(self, verdict: Verdict) -> int:
+        """The number of results with this verdict."""
+        return self._counts[_CODES[verdict]]
 
     def fill(self, past: Sequence[StoredResult]) -> None:
         """Put the stored results (the newest first) before the marks of this run, which are stored as well."""

@@ -163,7 +163,7 @@ class PageHandlers:
             "view": monitor_view(watched, record.marks.unpacked(), self._clock),
             "silence": record.silence,
             "past": past,
-            "failures": with_fields(() if past is None else past.failures, tuple(record.failures)),
+            "failures": with_fields(() if past is None else past.failures, record.failures),
             "down": State.DOWN,
             "is_active": self._past.is_active,
             "shown": shown,
