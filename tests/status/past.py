@@ -1,4 +1,4 @@
-"""A history out of thin air: the same for the same names, with outages, slow hours, gaps and a slow reader."""
+"""A generated history: the same for the same names, with outages, slow hours, gaps and slow reads."""
 
 import asyncio
 import random
@@ -17,7 +17,7 @@ VERDICTS = (Verdict.PASS, Verdict.WARN, Verdict.FAIL, Verdict.INCONCLUSIVE)
 
 
 class FakePast:
-    """`slow_s`: how long each read takes. `now`: the end of all that is told. `is_broken`: none can be answered."""
+    """`slow_s`: duration of each read. `now`: the end of the history. `is_broken`: every read fails."""
 
     def __init__(
         self, now: datetime, *, slow_s: float = 0.0, is_active: bool = True, is_broken: bool = False

@@ -1,4 +1,4 @@
-"""The pages over a real dispatcher, whose monitors answer what they are told to, and a history out of thin air."""
+"""The pages on a real dispatcher, with monitors that return what a test sets, and a generated history."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -47,7 +47,7 @@ FIELDS: Mapping[str, FieldValue] = {
 
 
 class ToldMonitor(Monitor[Any]):
-    """Answers `reason` and `detail` at every check."""
+    """Returns `reason` and `outcome` at every check."""
 
     type_name: ClassVar[str] = "http"
     uses_network = False  # so that failures of a few are not taken for an isolation
@@ -112,7 +112,7 @@ class Site(RecordedWorld):
         self.add(*self.monitors.values())
 
     async def fail(self, name: str, reason: Reason = Reason.REFUSED, times: int = 2) -> None:
-        """So often in a row that it is believed."""
+        """Check the monitor with this reason, by default until the failure is confirmed."""
         self.monitors[name].reason = reason
         self.monitors[name].outcome = reason.meaning.replace("`", "")
         for _ in range(times):
@@ -132,7 +132,7 @@ async def site(
     history_wait_s: float = 3.0,
     history_path: Path | None = None,
 ) -> AsyncIterator[Site]:
-    """The pages show `past`, or what the history at `history_path` holds, which the caller opens and closes."""
+    """The pages show `past`, or the history at `history_path`, which the caller opens and closes."""
     there = Site(tags, past, clock, outcome, history_wait_s, history_path)
     try:
         yield there
@@ -142,7 +142,7 @@ async def site(
 
 @asynccontextmanager
 async def usual_site(past: Past | None = None, history_wait_s: float = 3.0) -> AsyncIterator[Site]:
-    """One of each state, in two groups."""
+    """Monitors in several states, in two groups."""
     tags = {
         "shop": ("prod", "web"),
         "bad": ("prod",),

@@ -1,4 +1,4 @@
-"""What the OpenAPI document accepts and what the handlers accept is the same: parameters, bodies, exclusive keys."""
+"""The OpenAPI document and the handlers accept the same parameters, bodies and combinations of keys."""
 
 from typing import Any
 
@@ -114,7 +114,7 @@ def test_repeated_parameter_is_read_exactly_if_its_schema_accepts_it(parameter: 
 @settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
 )
-def test_whatever_the_pattern_accepts_is_read(parameter: Parameter[Any], data: st.DataObject) -> None:
+def test_every_text_that_the_pattern_accepts_is_read(parameter: Parameter[Any], data: st.DataObject) -> None:
     text = data.draw(st.from_regex(parameter.schema["pattern"].strip("^$"), fullmatch=True))
     parameter.read([text])
 
@@ -218,7 +218,7 @@ BEATS: list[Any] = [
 async def test_body_is_accepted_exactly_if_its_schema_accepts_it(
     path: str, schema: str, bodies: list[Any]
 ) -> None:
-    """409 is for a right value at a wrong time, or beside another one."""
+    """409: a value is valid at another time only, or with other values."""
     made = world()
     async with asked(made) as client:
         document = (await described(client)).document
@@ -231,7 +231,7 @@ async def test_body_is_accepted_exactly_if_its_schema_accepts_it(
             assert response.status in {200, 201, 400, 409}
 
 
-async def test_silence_that_ends_at_once_is_answered() -> None:
+async def test_silence_of_a_millisecond_is_created() -> None:
     made = world()
     async with asked(made) as client:
         for lasts in (5e-324, "1ms"):
@@ -240,7 +240,7 @@ async def test_silence_that_ends_at_once_is_answered() -> None:
 
 
 async def test_unsupported_method_is_405() -> None:
-    """Also QUERY, which HTTP libraries begin to send."""
+    """QUERY included, which some HTTP libraries send."""
     made = world()
     async with asked(made) as client:
         for method in ("PUT", "PATCH", "QUERY"):
@@ -248,8 +248,8 @@ async def test_unsupported_method_is_405() -> None:
             assert (response.status, response.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
 
 
-async def test_thousands_of_unknown_parameters_or_keys_are_not_all_compared() -> None:
-    """Each comparison with the known names takes time of the event loop."""
+async def test_only_some_of_thousands_of_unknown_names_are_compared() -> None:
+    """Each comparison with the known names takes time on the event loop."""
     made = world()
     async with asked(made) as client:
         query = "&".join(f"p{number}" for number in range(1000))
@@ -284,11 +284,11 @@ async def test_contradictions_between_query_and_body_are_conflicts() -> None:
         ("-1y", 'is not a time; write "-24h" for a day ago, or RFC 3339'),
     ],
 )
-def test_refused_time_is_told_how_to_write_it(text: str, said: str) -> None:
+def test_rejected_time_is_answered_with_a_hint(text: str, said: str) -> None:
     with pytest.raises(ValueError, match="^" + said.replace("(", r"\(")):
         moment(text)
 
 
-def test_refused_duration_is_told_how_to_write_it() -> None:
+def test_rejected_duration_is_answered_with_a_hint() -> None:
     with pytest.raises(ValueError, match='write "1h30m"'):
         duration("1 hour 30 min")

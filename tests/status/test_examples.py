@@ -1,4 +1,4 @@
-"""The files that make monitord known to others: each names only what is there."""
+"""The example files for other programs name existing metrics, sockets and endpoints only."""
 
 import json
 import re
@@ -21,7 +21,7 @@ METRIC = re.compile(r"\b(?:probe|monitord|process)_[a-z0-9_]+\b")
 
 
 async def names_of_samples() -> set[str]:
-    """Of every sample that there can be: those of each family, by its kind."""
+    """The names of all possible samples of each family, by its kind."""
     names = set()
     for family in MetricsCollector(world().metrics_sources).collect():
         names.add(f"{family.name}_total" if family.type == "counter" else family.name)
@@ -31,7 +31,7 @@ async def names_of_samples() -> set[str]:
 
 
 @pytest.mark.parametrize("name", TELLERS)
-async def test_every_metric_that_is_asked_for_is_told(name: str) -> None:
+async def test_every_metric_in_the_examples_exists(name: str) -> None:
     asked = set(METRIC.findall((EXAMPLES / name).read_text()))
     assert len(asked) > 5
     assert asked <= await names_of_samples()
@@ -45,19 +45,19 @@ async def test_every_metric_is_in_the_manual() -> None:
     assert described == ours - histogram
 
 
-def test_the_dashboard_asks_the_data_source_that_is_chosen() -> None:
+def test_dashboard_uses_the_selected_data_source() -> None:
     dashboard = json.loads((EXAMPLES / "grafana-dashboard.json").read_text())
     assert {panel["datasource"]["uid"] for panel in dashboard["panels"]} == {"${datasource}"}
     numbers = [panel["id"] for panel in dashboard["panels"]]
     assert len(numbers) == len(set(numbers))
 
 
-def test_the_sockets_have_the_names_that_the_daemon_knows() -> None:
+def test_sockets_have_the_names_that_the_daemon_expects() -> None:
     for name, wanted in (("monitord-http.socket", HTTP_SOCKET_NAME), ("monitord-read.socket", SOCKET_NAME)):
         assert f"FileDescriptorName={wanted}\nService=monitord.service\n" in (EXAMPLES / name).read_text()
 
 
-def test_the_proxy_has_no_rights_that_its_clients_could_use() -> None:
+def test_proxy_has_no_rights_that_its_clients_could_use() -> None:
     unit = (EXAMPLES / "monitord-proxy.service").read_text()
     assert "DynamicUser=yes" in unit
     assert not re.search(r"^(User|Group|SupplementaryGroups)=", unit, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Who may do what on which transport: over real sockets, with the heads that browsers, proxies and scripts send."""
+"""Authorization by transport: over real sockets, with the header fields of browsers, proxies and scripts."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ BEARER = f"Bearer {TOKEN}"
 
 
 class Asker:
-    """Sends what a test says, with any Host."""
+    """Sends requests with any Host."""
 
     def __init__(self, made: StatusWorld, client: SocketClient) -> None:
         self.made = made
@@ -35,7 +35,7 @@ class Asker:
         return self._client.server.port
 
     async def __call__(self, method: str, target: str, **fields: str) -> ClientResponse:
-        """`fields` by their names with underscores; Host is the address unless it is given, and left out if empty."""
+        """`fields` have underscores in their names. `host` None: the address; empty: no Host field."""
         fields = (
             {"host": f"127.0.0.1:{self.port}", **fields} if self._is_tcp else {"host": "localhost", **fields}
         )
@@ -50,7 +50,7 @@ class Asker:
             return await connection.response(method)
 
     async def from_address(self, address: str, method: str, target: str, **fields: str) -> ClientResponse:
-        """Asks over TCP from another address of the loopback."""
+        """Send a request over TCP from another loopback address."""
         self._local_address = address
         try:
             return await self(method, target, **fields)
@@ -95,7 +95,7 @@ HOSTS = [
 
 
 @pytest.mark.parametrize(("host", "status"), HOSTS)
-async def test_over_tcp_a_host_must_be_ours(host: str, status: int) -> None:
+async def test_tcp_accepts_only_local_and_configured_hosts(host: str, status: int) -> None:
     async with over(None) as ask:
         for target in ("/status", "/api/v1/status", "/api/v1/nothing"):
             response = await ask("GET", target, host=host)
@@ -146,7 +146,7 @@ async def test_unix_socket_accepts_only_local_and_configured_hosts(
         assert len(ask.made.interventions.asked) == (status == 200)
 
 
-async def test_refused_host_is_told_what_to_configure(tmp_path: Path) -> None:
+async def test_rejected_host_is_answered_with_the_option_to_set(tmp_path: Path) -> None:
     async with over(tmp_path / "s") as ask:
         response = await ask("GET", "/status", host="Status.example.org:8080")
         assert response.status == 421
@@ -154,7 +154,9 @@ async def test_refused_host_is_told_what_to_configure(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_tcp", [False, True], ids=["unix", "tcp"])
-async def test_host_is_taken_from_the_request_itself(tmp_path: Path, *, is_tcp: bool) -> None:
+async def test_host_is_taken_from_the_request_target_before_the_field(
+    tmp_path: Path, *, is_tcp: bool
+) -> None:
     async with over(None if is_tcp else tmp_path / "s") as ask:
         local = "localhost"
         # RFC 9112 section 3.2.2: the target in absolute form replaces Host.
@@ -170,7 +172,7 @@ async def test_host_is_taken_from_the_request_itself(tmp_path: Path, *, is_tcp: 
             assert (await ask("GET", "/status", host=malformed)).status == 400
 
 
-async def test_localhost_is_ours_on_the_loopback_of_ipv6() -> None:
+async def test_localhost_is_accepted_on_the_ipv6_loopback() -> None:
     made = world(policy=POLICY)
     try:
         async with Server(made.status_application, host="::1", port=0) as server:
@@ -240,7 +242,7 @@ CHANGES = [
 
 
 @pytest.mark.parametrize(("fields", "status"), CHANGES)
-async def test_over_tcp_changes_want_the_token_from_our_own_pages(
+async def test_changes_over_tcp_require_the_token_and_a_page_of_the_daemon(
     fields: dict[str, str], status: int
 ) -> None:
     async with over(None) as ask:
@@ -254,7 +256,7 @@ async def test_over_tcp_changes_want_the_token_from_our_own_pages(
             assert ask.made.control.asked == ["bearer of the token, from 127.0.0.1"]
 
 
-async def test_without_a_token_nothing_can_be_changed_over_tcp() -> None:
+async def test_changes_over_tcp_are_forbidden_without_a_configured_token() -> None:
     async with over(None, AccessPolicy()) as ask:
         for fields in ({}, {"authorization": "Bearer "}, {"authorization": "Bearer x"}):
             assert (await ask("POST", "/reload", **fields)).status in {401, 403}
@@ -262,7 +264,7 @@ async def test_without_a_token_nothing_can_be_changed_over_tcp() -> None:
         assert (await ask("GET", "/status")).status == 200
 
 
-async def test_over_the_unix_socket_the_kernel_says_who_asks(tmp_path: Path) -> None:
+async def test_peer_of_the_unix_socket_is_identified_by_the_kernel(tmp_path: Path) -> None:
     async with over(tmp_path / "s") as ask:
         assert (await ask("POST", "/api/v1/reload")).status == 200
         assert ask.made.control.asked == [f"{name_of(os.geteuid())}, pid {os.getpid()}"]
@@ -280,7 +282,7 @@ async def test_over_the_unix_socket_the_kernel_says_who_asks(tmp_path: Path) -> 
         "X_FORWARDED_Port",
     ],
 )
-async def test_what_a_proxy_passes_on_is_not_the_proxys_own_wish(tmp_path: Path, field: str) -> None:
+async def test_forwarded_changes_require_the_token(tmp_path: Path, field: str) -> None:
     async with over(tmp_path / "s") as ask:
         passed_on = {field: "203.0.113.9"}
         assert (await ask("GET", "/status", **passed_on)).status == 200
@@ -288,7 +290,7 @@ async def test_what_a_proxy_passes_on_is_not_the_proxys_own_wish(tmp_path: Path,
         assert (await ask("POST", "/reload", authorization=BEARER, **passed_on)).status == 200
 
 
-async def test_a_page_of_another_site_changes_nothing_over_the_unix_socket(tmp_path: Path) -> None:
+async def test_pages_of_other_sites_change_nothing_over_the_unix_socket(tmp_path: Path) -> None:
     async with over(tmp_path / "s") as ask:
         assert (await ask("POST", "/reload", origin="https://evil.example.com")).status == 403
         assert (await ask("POST", "/reload", origin="http://localhost")).status == 200
@@ -310,11 +312,11 @@ async def test_a_page_of_another_site_changes_nothing_over_the_unix_socket(tmp_p
         ("the Unix socket", "192.0.2.1", False),
     ],
 )
-def test_addresses_of_one_network_count_as_one_client(one: str, other: str, is_same: bool) -> None:
+def test_addresses_of_a_network_are_counted_together(one: str, other: str, is_same: bool) -> None:
     assert (client_network(one) == client_network(other)) is is_same
 
 
-async def test_guesses_are_limited_and_the_limit_ends(tmp_path: Path) -> None:
+async def test_invalid_tokens_are_limited_for_a_minute(tmp_path: Path) -> None:
     async with over(None) as ask:
         for _ in range(MAX_FAILURES):
             assert (await ask("POST", "/reload", authorization="Bearer guess")).status == 401
@@ -325,7 +327,7 @@ async def test_guesses_are_limited_and_the_limit_ends(tmp_path: Path) -> None:
         assert (await ask("POST", "/reload", authorization=BEARER)).status == 200
 
 
-async def test_wrong_tokens_are_logged_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+async def test_invalid_tokens_are_logged_and_counted(caplog: pytest.LogCaptureFixture) -> None:
     async with over(None) as ask:
         for _ in range(MAX_FAILURES + 3):
             await ask(
@@ -349,7 +351,9 @@ async def test_wrong_tokens_are_logged_and_counted(caplog: pytest.LogCaptureFixt
     assert "guessed-secret" not in caplog.text
 
 
-async def test_wrong_tokens_of_many_addresses_do_not_flood_the_log(caplog: pytest.LogCaptureFixture) -> None:
+async def test_invalid_tokens_from_many_addresses_do_not_flood_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with over(None) as ask:
         for number in range(MAX_LOGGED + 5):
             await ask.from_address(f"127.0.2.{number + 1}", "POST", "/reload", authorization="Bearer x")
@@ -362,7 +366,7 @@ async def test_wrong_tokens_of_many_addresses_do_not_flood_the_log(caplog: pytes
     )
 
 
-async def test_every_answer_bears_the_fields_that_protect_its_readers() -> None:
+async def test_every_response_has_the_security_headers() -> None:
     async with over(None) as ask:
         for method, target, status in (
             ("GET", "/status", 200),
@@ -379,7 +383,7 @@ async def test_every_answer_bears_the_fields_that_protect_its_readers() -> None:
             assert not [name for name in response.headers if name.lower().startswith("access-control-")]
 
 
-def test_a_user_is_named_as_the_machine_knows_him() -> None:
+def test_user_is_named_by_the_local_accounts() -> None:
     assert name_of(0) == "root (uid 0)"
     assert name_of(65534) == "a member of the daemon's group"
     assert name_of(4_000_000) == "uid 4000000"

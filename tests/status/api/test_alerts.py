@@ -1,4 +1,4 @@
-"""Who is told, and what they were told, as the API and the metrics have it."""
+"""Notifiers and notifications in the API and in the metrics."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -36,7 +36,7 @@ async def delivered(made: StatusWorld) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_what_was_told_is_listed_with_what_became_of_it() -> None:
+async def test_notifications_are_listed_with_their_delivery_status() -> None:
     async with asking() as (made, ask, _):
         for _ in range(2):
             await ask("POST", "/monitors/bad/check")
@@ -60,7 +60,7 @@ async def test_what_was_told_is_listed_with_what_became_of_it() -> None:
         )
 
 
-async def test_a_notifier_that_fails_shows_why_everywhere() -> None:
+async def test_error_of_a_failing_notifier_is_shown_in_api_and_metrics() -> None:
     async with asking() as (made, ask, notifier):
         notifier.act = refuse
         for _ in range(2):
@@ -85,7 +85,7 @@ async def test_a_notifier_that_fails_shows_why_everywhere() -> None:
             assert line in page.splitlines()
 
 
-async def test_a_test_is_delivered_at_once_or_says_why_not() -> None:
+async def test_test_notification_is_delivered_or_its_error_is_returned() -> None:
     async with asking() as (_, ask, notifier):
         answer = await ask("POST", "/notifiers/ops/test")
         assert (answer.status, answer.json()["response"]) == (200, "taken")

@@ -1,4 +1,4 @@
-"""The versioned API, asked over socket pairs; each answer is held against the document that the API gives of itself."""
+"""The versioned API over socket pairs; each response is validated with the OpenAPI document."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ PROBLEM = "application/problem+json"
 
 
 def strict(schema: Any) -> Any:
-    """The same, where what is not named may not be there: what answers say is documented whole."""
+    """The schema with `additionalProperties` false: every property of a response is documented."""
     if isinstance(schema, list):
         return [strict(one) for one in schema]
     if not isinstance(schema, dict):
@@ -33,7 +33,7 @@ def strict(schema: Any) -> Any:
 
 
 def check_answer(document: dict[str, Any], method: str, path: str, response: ClientResponse) -> None:
-    """Raises where the answer is not as the document says."""
+    """Raise an error if the response does not conform to the document."""
     answer = document["paths"][path][method.lower()]["responses"][str(response.status)]
     content = answer.get("content", {})
     if not content:
@@ -48,7 +48,7 @@ def check_answer(document: dict[str, Any], method: str, path: str, response: Cli
 
 
 class Asking:
-    """A client that checks every answer."""
+    """A client that validates every response."""
 
     def __init__(self, client: TestClient, document: dict[str, Any]) -> None:
         self.client = client
@@ -76,7 +76,7 @@ async def described(client: TestClient) -> Asking:
     return Asking(client, document)
 
 
-async def test_comment_is_made_safe_for_terminals() -> None:
+async def test_comments_are_sanitized_for_terminals() -> None:
     made = world()
     async with asked(made) as client:
         ask = await described(client)
@@ -88,8 +88,8 @@ async def test_comment_is_made_safe_for_terminals() -> None:
         assert kept == "\ufffd[2Jmoved\ufffd \ufffd to\ufffd berlin"
 
 
-async def test_every_answer_is_as_the_document_says() -> None:
-    """But for events, which never end, and without a history; with one: see test_history_api."""
+async def test_every_response_conforms_to_the_document() -> None:
+    """Except for events, which never end, and the history, which test_history covers."""
     made = world()
     async with asked(made) as client:
         ask = await described(client)
@@ -152,7 +152,7 @@ async def test_every_answer_is_as_the_document_says() -> None:
         assert unseen == {("GET", f"{PREFIX}/events"), ("GET", f"{PREFIX}/monitors/{{name}}/export")}
 
 
-async def test_a_refused_reload_is_422_and_says_why() -> None:
+async def test_rejected_reload_is_422_with_its_errors() -> None:
     made = world(outcome=REFUSED)
     async with asked(made) as client:
         ask = await described(client)
@@ -162,7 +162,7 @@ async def test_a_refused_reload_is_422_and_says_why() -> None:
         assert (await ask("GET", "/status")).json()["reload"]["ok"] is False
 
 
-async def test_every_route_is_in_the_document_and_the_reverse() -> None:
+async def test_routes_and_documented_paths_are_the_same() -> None:
     made = world()
     async with asked(made) as client:
         document = (await client.get(f"{PREFIX}/openapi.json")).json()
@@ -177,7 +177,7 @@ async def test_every_route_is_in_the_document_and_the_reverse() -> None:
     assert routed == documented
 
 
-def test_the_schemas_are_schemas_and_each_is_used() -> None:
+def test_schemas_are_valid_and_references_resolve() -> None:
     for schema in SCHEMAS.values():
         jsonschema.Draft202012Validator.check_schema(schema)
     used = set(re.findall(r"#/components/schemas/(\w+)", str(SCHEMAS)))
@@ -239,7 +239,7 @@ async def test_monitors_are_filtered(query: str, count: int) -> None:
     assert found["total"] == len(found["monitors"]) == count
 
 
-async def test_pages_follow_one_another_though_monitors_come_and_go() -> None:
+async def test_pages_continue_although_monitors_are_added_and_removed() -> None:
     made = world(more=MANY)
     names: list[str] = []
     async with asked(made) as client:
@@ -291,7 +291,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("target", "where", "problem", "fix"), WRONG)
-async def test_a_bad_query_is_told_with_the_fix(target: str, where: str, problem: str, fix: str) -> None:
+async def test_invalid_query_is_rejected_with_a_hint(target: str, where: str, problem: str, fix: str) -> None:
     async with asked(world()) as client:
         ask = await described(client)
         response = await ask("GET", target)
@@ -306,7 +306,7 @@ async def test_a_bad_query_is_told_with_the_fix(target: str, where: str, problem
     }
 
 
-async def test_all_failures_of_a_query_come_at_once() -> None:
+async def test_all_errors_of_a_query_are_reported_together() -> None:
     async with asked(world()) as client:
         response = await client.get(f"{PREFIX}/monitors?limit=x&state=y&z=1")
     assert [failure["where"] for failure in response.json()["errors"]] == ["z", "state", "limit"]
@@ -335,7 +335,7 @@ BODIES = [
 
 
 @pytest.mark.parametrize(("body", "where"), BODIES)
-async def test_a_bad_body_is_told(body: Any, where: str) -> None:
+async def test_invalid_body_is_rejected_with_a_hint(body: Any, where: str) -> None:
     async with asked(world()) as client:
         ask = await described(client)
         response = await ask("POST", "/silences", body)
@@ -343,13 +343,13 @@ async def test_a_bad_body_is_told(body: Any, where: str) -> None:
     assert [failure["where"] for failure in response.json()["errors"]] == [where]
 
 
-async def test_a_key_that_is_no_text_is_told_all_the_same() -> None:
+async def test_unpaired_surrogate_in_a_key_is_reported_escaped() -> None:
     async with asked(world()) as client:
         response = await client.post(f"{PREFIX}/silences", json={"\ud800": 1})
     assert response.status == 400
 
 
-async def test_what_the_framework_refuses_is_a_problem_too() -> None:
+async def test_errors_of_the_framework_are_problem_documents() -> None:
     async with asked(world()) as client:
         missing = await client.get(f"{PREFIX}/nothing")
         wrong_method = await client.request("DELETE", f"{PREFIX}/status")
@@ -367,7 +367,7 @@ async def test_what_the_framework_refuses_is_a_problem_too() -> None:
     assert wrong_method.headers["Allow"] == "GET, HEAD, OPTIONS"
 
 
-async def test_a_bug_is_a_problem_without_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+async def test_bug_is_a_problem_document_without_traceback(caplog: pytest.LogCaptureFixture) -> None:
     made = world()
     made.control.outcome = None  # type: ignore[assignment]  # what no control would do
     made.control.last_reload = object()  # type: ignore[assignment]
@@ -379,7 +379,7 @@ async def test_a_bug_is_a_problem_without_its_traceback(caplog: pytest.LogCaptur
     assert "AttributeError" in caplog.text
 
 
-async def test_a_client_that_leaves_in_the_midst_of_its_body_is_no_bug(
+async def test_disconnection_during_a_body_is_not_logged_as_a_bug(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with asked(world()) as client, await client.connect() as connection:
@@ -391,7 +391,7 @@ async def test_a_client_that_leaves_in_the_midst_of_its_body_is_no_bug(
     assert caplog.text == ""
 
 
-async def test_a_check_of_a_monitor_that_leaves_meanwhile_is_told(caplog: pytest.LogCaptureFixture) -> None:
+async def test_check_of_a_removed_monitor_is_a_conflict(caplog: pytest.LogCaptureFixture) -> None:
     begun = asyncio.Event()
 
     async def wait() -> Reason:
@@ -413,7 +413,7 @@ async def test_a_check_of_a_monitor_that_leaves_meanwhile_is_told(caplog: pytest
     assert "Traceback" not in caplog.text
 
 
-async def test_a_client_that_has_the_bytes_gets_304_until_they_change() -> None:
+async def test_conditional_get_is_304_until_the_content_changes() -> None:
     made = world()
     async with asked(made) as client:
         for target in ("/monitors", f"{PREFIX}/monitors", f"{PREFIX}/openapi.json", f"{PREFIX}/silences"):
@@ -430,7 +430,7 @@ async def test_a_client_that_has_the_bytes_gets_304_until_they_change() -> None:
         assert after.json()["monitors"][-1]["last"] is not None
 
 
-# Acts on several monitors
+# Changes of several monitors
 
 
 async def down(ask: Asking) -> None:
@@ -449,7 +449,7 @@ SELECTIONS = [
 
 
 @pytest.mark.parametrize(("body", "names"), SELECTIONS)
-async def test_an_act_is_for_all_that_the_body_selects(body: Any, names: list[str]) -> None:
+async def test_change_applies_to_all_selected_monitors(body: Any, names: list[str]) -> None:
     made = world()
     async with asked(made) as client:
         ask = await described(client)
@@ -474,7 +474,7 @@ UNKNOWN = [
 
 @pytest.mark.parametrize("act", ["pause", "resume", "acknowledge", "unacknowledge", "check"])
 @pytest.mark.parametrize(("body", "where", "problem", "fix"), UNKNOWN)
-async def test_nothing_is_done_where_one_is_not_known(
+async def test_unknown_name_pattern_or_tag_changes_nothing(
     act: str, body: Any, where: str, problem: str, fix: str
 ) -> None:
     made = world()
@@ -487,14 +487,14 @@ async def test_nothing_is_done_where_one_is_not_known(
     assert made.interventions.asked == []
 
 
-async def test_an_act_that_names_no_monitor_is_a_bad_request() -> None:
+async def test_change_without_a_selection_is_rejected() -> None:
     bodies: list[Any] = [None, {}, {"names": []}, {"patterns": [f"{number}*" for number in range(51)]}]
     async with asked(world()) as client:
         ask = await described(client)
         assert [(await ask("POST", "/pause", body)).status for body in bodies] == [400] * 4
 
 
-async def test_a_name_must_allow_the_act_and_a_pattern_means_those_that_do() -> None:
+async def test_impossible_change_is_a_conflict_by_name_and_skipped_by_pattern() -> None:
     made = world()
     async with asked(made) as client:
         ask = await described(client)
@@ -511,7 +511,7 @@ async def test_a_name_must_allow_the_act_and_a_pattern_means_those_that_do() -> 
         assert (await ask("POST", "/acknowledge", {"patterns": ["g*"]})).status == 409
 
 
-async def test_to_resume_what_is_not_paused_is_no_error() -> None:
+async def test_resuming_a_monitor_that_is_not_paused_is_not_an_error() -> None:
     async with asked(world()) as client:
         ask = await described(client)
         await ask("POST", "/pause", {"names": ["bad"]})
@@ -521,7 +521,7 @@ async def test_to_resume_what_is_not_paused_is_no_error() -> None:
         assert (again["monitors"], len(again["skipped"])) == ([], 3)
 
 
-async def test_checks_of_several_are_answered_together() -> None:
+async def test_results_of_several_checks_are_returned_together() -> None:
     async with asked(world()) as client:
         ask = await described(client)
         done = (await ask("POST", "/check", {"names": ["bad", "good"]})).json()

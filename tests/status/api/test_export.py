@@ -1,4 +1,4 @@
-"""The export: all that is kept, in both formats, from a real database, and never whole in memory."""
+"""The export of a real database in both formats, streamed."""
 
 import asyncio
 import csv
@@ -24,7 +24,7 @@ from tests.status.api.test_history import CHECKS, past
 PATH = f"{PREFIX}/monitors/good/export"
 
 
-async def test_json_lines_are_the_results_oldest_first(tmp_path: Path) -> None:
+async def test_json_lines_are_results_oldest_first(tmp_path: Path) -> None:
     async with past(tmp_path) as it:
         answer = await it.ask.client.get(PATH)
         newest_first = (await it.ask("GET", "/monitors/good/results?limit=1000")).json()["results"]
@@ -35,7 +35,7 @@ async def test_json_lines_are_the_results_oldest_first(tmp_path: Path) -> None:
     assert lines == newest_first[::-1]
 
 
-async def test_csv_has_a_head_and_a_column_for_each_number(tmp_path: Path) -> None:
+async def test_csv_has_a_header_line_and_a_column_for_each_number(tmp_path: Path) -> None:
     async with past(tmp_path) as it:
         answer = await it.ask.client.get(f"{PATH}?format=csv")
     assert answer.headers["Content-Type"] == "text/csv; charset=utf-8; header=present"
@@ -50,7 +50,7 @@ async def test_csv_has_a_head_and_a_column_for_each_number(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("buckets", "step"), [("minute", timedelta(minutes=1)), ("hour", timedelta(hours=1))]
 )
-async def test_sums_of_a_time_hold_every_check_once(tmp_path: Path, buckets: str, step: timedelta) -> None:
+async def test_buckets_count_every_check_once(tmp_path: Path, buckets: str, step: timedelta) -> None:
     async with past(tmp_path) as it:
         lines = (await it.ask.client.get(f"{PATH}?buckets={buckets}")).body.decode().splitlines()
         table = (await it.ask.client.get(f"{PATH}?buckets={buckets}&format=csv")).body.decode()
@@ -63,7 +63,7 @@ async def test_sums_of_a_time_hold_every_check_once(tmp_path: Path, buckets: str
     assert rows[0]["response_time_s.count"] == str(found[0]["response_time_s"]["count"])
 
 
-async def test_text_with_quotes_commas_and_line_ends_comes_back_from_csv(tmp_path: Path) -> None:
+async def test_csv_quotes_text_with_quotes_commas_and_line_ends(tmp_path: Path) -> None:
     async with past(tmp_path) as it:
         said = 'he said "no", and\r\nleft;'
         told = result(it.end, Verdict.FAIL, detail=said)
@@ -75,9 +75,7 @@ async def test_text_with_quotes_commas_and_line_ends_comes_back_from_csv(tmp_pat
 
 
 @pytest.mark.parametrize("said", ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "\t=1", "\r=1"])
-async def test_what_a_peer_said_is_no_formula_for_who_opens_it_in_a_spreadsheet(
-    tmp_path: Path, said: str
-) -> None:
+async def test_detail_in_csv_is_never_a_spreadsheet_formula(tmp_path: Path, said: str) -> None:
     async with past(tmp_path) as it:
         it.made.history.add_result("good", result(it.end, Verdict.FAIL, detail=said), State.DOWN)
         await written(it.made.history)
@@ -88,7 +86,7 @@ async def test_what_a_peer_said_is_no_formula_for_who_opens_it_in_a_spreadsheet(
     assert json.loads(lines.body.splitlines()[-1])["detail"] == said
 
 
-async def test_the_file_of_a_unit_has_a_name_that_files_can_have() -> None:
+async def test_file_name_of_a_unit_monitor_has_only_safe_characters() -> None:
     async with asked(world(more=[monitor_settings(r"unit:a\x2db@1.service")])) as client:
         answer = await client.get(f"{PREFIX}/monitors/unit:a%5Cx2db@1.service/export")
     assert (
@@ -96,13 +94,13 @@ async def test_the_file_of_a_unit_has_a_name_that_files_can_have() -> None:
     )
 
 
-async def test_what_was_not_kept_is_empty_and_csv_has_its_head_all_the_same() -> None:
+async def test_export_without_history_is_empty_with_a_csv_header_line() -> None:
     async with asked(world()) as client:
         assert (await client.get(PATH)).body == b""
         assert (await client.get(f"{PATH}?format=csv")).body.startswith(b"at,verdict,state,reason,")
 
 
-async def test_what_is_not_known_is_refused() -> None:
+async def test_unknown_monitor_format_or_buckets_are_rejected() -> None:
     async with asked(world()) as client:
         unknown = await client.get(f"{PREFIX}/monitors/nobody/export")
         wrong = await client.get(f"{PATH}?format=xml&buckets=week")
@@ -111,7 +109,7 @@ async def test_what_is_not_known_is_refused() -> None:
     assert {failure["where"] for failure in wrong.json()["errors"]} == {"format", "buckets"}
 
 
-async def test_rows_are_read_as_they_are_sent_and_no_sooner() -> None:
+async def test_rows_are_read_while_they_are_sent() -> None:
     read = 0
 
     async def rows() -> AsyncIterator[Json]:
@@ -127,7 +125,7 @@ async def test_rows_are_read_as_they_are_sent_and_no_sooner() -> None:
     await pieces.aclose()
 
 
-async def test_many_results_come_in_several_pieces_and_all_of_them(tmp_path: Path) -> None:
+async def test_many_results_are_sent_completely_in_several_pieces(tmp_path: Path) -> None:
     async with past(tmp_path) as it:
         for number in range(2 * ROWS_AT_ONCE):
             told = result(it.end + timedelta(seconds=number + 1))
@@ -137,7 +135,7 @@ async def test_many_results_come_in_several_pieces_and_all_of_them(tmp_path: Pat
     assert len(answer.body.splitlines()) == CHECKS + 2 * ROWS_AT_ONCE
 
 
-async def test_storage_that_fails_in_the_midst_breaks_the_answer_off(tmp_path: Path) -> None:
+async def test_storage_failure_during_an_export_aborts_the_connection(tmp_path: Path) -> None:
     async with there(tmp_path) as it:
         for number in range(5000):
             it.made.history.add_result("good", result(it.end + timedelta(seconds=number)), State.UP)
@@ -149,7 +147,7 @@ async def test_storage_that_fails_in_the_midst_breaks_the_answer_off(tmp_path: P
             await asyncio.to_thread(lambda: list(stream))
 
 
-async def test_storage_that_fails_at_once_is_told_by_the_status(tmp_path: Path) -> None:
+async def test_storage_failure_before_an_export_is_503(tmp_path: Path) -> None:
     async with past(tmp_path) as it:
         await it.made.history.close(5.0)
         answer = await it.ask.client.get(PATH)

@@ -1,4 +1,4 @@
-"""Pings over HTTP: the real application in process, and a control that remembers what reached it."""
+"""Pings over HTTP: the real application in the test process, with a control that records them."""
 
 import re
 from collections.abc import AsyncIterator
@@ -44,7 +44,7 @@ async def pings(tmp_path: Path) -> AsyncIterator[tuple[TestClient, FakeControl]]
         ("a.b-c_d", b"", Ping()),
     ],
 )
-async def test_a_ping_is_understood(tmp_path: Path, target: str, body: bytes, ping: Ping) -> None:
+async def test_forms_of_a_ping_are_recorded(tmp_path: Path, target: str, body: bytes, ping: Ping) -> None:
     async with pings(tmp_path) as (client, control):
         response = await client.post(f"/heartbeats/{target}", body=body)
         name = re.split("[/?]", target)[0]
@@ -60,7 +60,7 @@ async def test_a_ping_is_understood(tmp_path: Path, target: str, body: bytes, pi
         ({"exit_status": 1, "run": 12, "message": None}, Ping(HeartbeatSignal.FAIL, 1, None, "12")),
     ],
 )
-async def test_a_ping_may_be_json(tmp_path: Path, document: Any, ping: Ping) -> None:
+async def test_ping_can_be_json(tmp_path: Path, document: Any, ping: Ping) -> None:
     async with pings(tmp_path) as (client, control):
         assert (await client.post("/heartbeats/good", json=document)).status == 200
         assert control.pings == [("good", ping)]
@@ -98,7 +98,7 @@ async def test_a_ping_may_be_json(tmp_path: Path, document: Any, ping: Ping) -> 
         ("good", b"[" * 60_000, JSON, 400, "the body is not JSON: "),
     ],
 )
-async def test_what_is_not_understood_passes_for_no_success(
+async def test_invalid_ping_is_rejected(
     tmp_path: Path, target: str, body: bytes, headers: list[tuple[str, str]], status: int, said: str
 ) -> None:
     async with pings(tmp_path) as (client, control):
@@ -107,26 +107,26 @@ async def test_what_is_not_understood_passes_for_no_success(
         assert control.pings == []
 
 
-async def test_a_long_output_is_cut_and_its_ping_counts(tmp_path: Path) -> None:
+async def test_long_output_is_truncated_and_its_ping_is_recorded(tmp_path: Path) -> None:
     async with pings(tmp_path) as (client, control):
         assert (await client.post("/heartbeats/good/1", body=b"x" * 3_000_000)).status == 200
         ((_, ping),) = control.pings
         assert ping == Ping(HeartbeatSignal.FAIL, 1, "x" * 10_240)
 
 
-async def test_an_output_without_end_is_refused(tmp_path: Path) -> None:
+async def test_endless_output_is_rejected(tmp_path: Path) -> None:
     async with pings(tmp_path) as (client, control):
         response = await client.post("/heartbeats/good", body=b"x" * (MAX_BODY_BYTES + 1))
         assert (response.status, control.pings) == (413, [])
 
 
-async def test_a_ping_is_posted(tmp_path: Path) -> None:
+async def test_ping_with_get_is_405(tmp_path: Path) -> None:
     async with pings(tmp_path) as (client, control):
         assert (await client.get("/heartbeats/good")).status == 405
         assert control.pings == []
 
 
-async def test_over_tcp_nobody_may_ping(tmp_path: Path) -> None:
+async def test_pings_over_tcp_are_forbidden_without_a_token(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as at:
         application = Application()
         add_heartbeat_routes(application.router, at.control)
@@ -136,7 +136,7 @@ async def test_over_tcp_nobody_may_ping(tmp_path: Path) -> None:
         assert at.control.pings == []
 
 
-async def test_the_status_socket_takes_pings(tmp_path: Path) -> None:
+async def test_status_socket_accepts_pings(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as at:
         assert await at.post("heartbeats", "good", "start") == {"name": "good", "signal": "start"}
         assert at.control.pings == [("good", Ping(HeartbeatSignal.START))]

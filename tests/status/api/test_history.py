@@ -1,4 +1,4 @@
-"""What was, asked of the API over a real database; answers are held against the API's own document."""
+"""The history endpoints of the API on a real database; responses are validated with the OpenAPI document."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,7 +20,7 @@ CHECKS = 30
 
 
 class Past:
-    """Half an hour of a check a minute, of which every tenth failed; then the API is asked."""
+    """Half an hour of checks, one each minute, every tenth a failure."""
 
     def __init__(self, made: StatusWorld, ask: Asking) -> None:
         self.made = made
@@ -76,7 +76,7 @@ INTERVENTIONS = [
 
 
 @pytest.mark.parametrize(("method", "path", "body"), INTERVENTIONS)
-async def test_intervention_that_cannot_be_stored_is_not_answered_as_done(
+async def test_intervention_that_cannot_be_stored_is_507(
     tmp_path: Path, method: str, path: str, body: Any
 ) -> None:
     async with past(tmp_path) as it:
@@ -94,7 +94,7 @@ async def test_intervention_that_cannot_be_stored_is_not_answered_as_done(
         assert (await it.ask(method, path, json=body)).status in {200, 201}
 
 
-async def test_results_come_newest_first_in_pages(tmp_path: Path) -> None:
+async def test_results_are_paged_newest_first(tmp_path: Path) -> None:
     async with past(tmp_path) as it:
         page = (await it.ask("GET", "/monitors/good/results?limit=12")).json()
         assert len(page["results"]) == 12
@@ -112,7 +112,7 @@ async def test_results_come_newest_first_in_pages(tmp_path: Path) -> None:
         assert [(one["verdict"], one["detail"]) for one in failed] == [("fail", "GET / 200")] * 3
 
 
-async def test_uptime_is_by_time_and_not_by_count(tmp_path: Path) -> None:
+async def test_uptime_is_measured_by_time_and_not_by_checks(tmp_path: Path) -> None:
     async with past(tmp_path) as it:
         start, end = (quote(it.ago(minutes).isoformat()) for minutes in (10, 0))
         uptime = (await it.ask("GET", f"/monitors/good/uptime?from={start}&to={end}")).json()
@@ -134,7 +134,7 @@ async def test_a_series_has_its_percentiles_and_phases(tmp_path: Path) -> None:
         assert whole["phases_s"]["connect"] == pytest.approx(0.01)
 
 
-async def test_a_monitor_tells_how_it_has_been(tmp_path: Path) -> None:
+async def test_monitor_has_its_uptime_and_the_summary_of_a_day(tmp_path: Path) -> None:
     async with past(tmp_path) as it:
         one = (await it.ask("GET", "/monitors/good")).json()
         assert one["uptime"]["1h"]["ratio"] == pytest.approx(0.9, abs=0.01)
@@ -143,7 +143,7 @@ async def test_a_monitor_tells_how_it_has_been(tmp_path: Path) -> None:
         assert one["last_24h"]["response_time_s"]["p99"] == pytest.approx(0.29, rel=0.1)
 
 
-async def test_the_last_results_and_failures_come_with_all_their_fields(tmp_path: Path) -> None:
+async def test_last_results_and_failures_have_all_fields(tmp_path: Path) -> None:
     async with past(tmp_path) as it:
         for number in range(3):
             verdict = Verdict.FAIL if number == 1 else Verdict.PASS
@@ -156,7 +156,7 @@ async def test_the_last_results_and_failures_come_with_all_their_fields(tmp_path
         assert [(one["verdict"], one["reason"]) for one in failures] == [("fail", "refused")]
 
 
-async def test_without_a_history_the_last_result_is_the_one_in_memory() -> None:
+async def test_last_result_without_history_is_the_one_in_memory() -> None:
     made = world()
     async with asked(made) as client:
         ask = await described(client)
@@ -182,7 +182,7 @@ async def test_incidents_are_filtered_and_paged(tmp_path: Path) -> None:
         assert await ids(f"/incidents?limit=2&before={first['next_before']}") == ["i20"]
 
 
-async def test_no_incident_is_lost_between_two_pages_though_several_opened_at_once(tmp_path: Path) -> None:
+async def test_pages_of_incidents_that_opened_at_the_same_time_lose_none(tmp_path: Path) -> None:
     async with past(tmp_path) as it:
         for name in ("a", "b"):
             it.made.history.add_incident(Incident(name, name, it.ago(2), Reason.REFUSED, "no"))
@@ -206,7 +206,7 @@ RANGES = [
 ]
 
 
-async def test_ends_of_a_range_may_come_in_any_order(tmp_path: Path) -> None:
+async def test_start_and_end_of_a_range_can_be_exchanged(tmp_path: Path) -> None:
     early, late = "2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z"
     async with past(tmp_path) as it:
         for what in ("uptime", "series"):
@@ -217,7 +217,7 @@ async def test_ends_of_a_range_may_come_in_any_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("target", "where"), RANGES)
-async def test_a_bad_range_is_told(tmp_path: Path, target: str, where: str) -> None:
+async def test_invalid_range_is_rejected_with_a_hint(tmp_path: Path, target: str, where: str) -> None:
     async with past(tmp_path) as it:
         response = await it.ask("GET", f"/monitors/good/{target}")
         assert response.status == 400
@@ -233,14 +233,14 @@ async def test_a_bad_range_is_told(tmp_path: Path, target: str, where: str) -> N
         "series?from=-100w",
     ],
 )
-async def test_a_range_of_ages_is_answered(tmp_path: Path, target: str) -> None:
+async def test_range_can_be_given_as_ages(tmp_path: Path, target: str) -> None:
     async with past(tmp_path) as it:
         response = await it.ask("GET", f"/monitors/good/{target}")
         assert response.status in {200, 400}
         assert response.status == 200 or "out of range" in response.text
 
 
-async def test_a_history_that_cannot_be_read_is_no_failure_of_the_rest(tmp_path: Path) -> None:
+async def test_unreadable_history_is_503_and_affects_nothing_else(tmp_path: Path) -> None:
     async with past(tmp_path) as it:
         await it.made.history.close(5.0)
         response = await it.ask("GET", "/monitors/good/results")

@@ -1,4 +1,4 @@
-"""Server-sent events: what is told, what is told again to who comes back, and what becomes of who does not read."""
+"""Server-sent events: contents, reconnections, and clients that do not read."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ class Told:
 
 
 class Listener:
-    """Reads the events of one connection."""
+    """Reads the events of a connection."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
@@ -44,7 +44,7 @@ class Listener:
         self.last_id = ""
 
     async def begin(self, query: str = "", last_id: str = "") -> None:
-        """Returns when the daemon counts this listener."""
+        """Return when the daemon counts this client."""
         remembered = f"Last-Event-ID: {last_id}\r\n" if last_id else ""
         request = f"GET /api/v1/events{query} HTTP/1.0\r\nHost: localhost\r\n{remembered}\r\n"
         await self._connection.send(request.encode())
@@ -74,7 +74,7 @@ class Listener:
 
 
 class Ears:
-    """Listens as often as a test wants, and lets go at its end."""
+    """Opens event streams, and closes them at the end of the test."""
 
     def __init__(self, client: TestClient, stack: contextlib.AsyncExitStack) -> None:
         self.client = client
@@ -97,7 +97,7 @@ async def fail_twice(made: StatusWorld) -> None:
     await made.dispatcher.check_now("bad")
 
 
-async def test_an_incident_event_says_what_has_changed() -> None:
+async def test_incident_event_has_the_kind_of_its_change() -> None:
     live, made = Live(), world()
     watched = made.dispatcher.watched["bad"]
     opened = Incident("i1", "bad", made.clock.now(), Reason.REFUSED, "HTTP 503")
@@ -109,7 +109,7 @@ async def test_an_incident_event_says_what_has_changed() -> None:
     assert changes == ["opened", "acknowledged", "unacknowledged", "acknowledged", "closed"]
 
 
-async def test_changes_incidents_and_reloads_are_told_as_they_happen() -> None:
+async def test_transitions_incidents_and_reloads_are_sent_as_they_happen() -> None:
     made = world()
     async with ears(made) as it:
         listener = await it.listen()
@@ -123,7 +123,7 @@ async def test_changes_incidents_and_reloads_are_told_as_they_happen() -> None:
     assert (reload.kind, reload.data["summary"]) == ("reload", "1 added, 2 unchanged")
 
 
-async def test_results_are_told_to_who_wants_them_of_monitors_he_names() -> None:
+async def test_results_are_sent_on_request_and_filtered_by_monitor() -> None:
     made = world()
     async with ears(made) as it:
         everything = await it.listen("?results=1")
@@ -137,7 +137,7 @@ async def test_results_are_told_to_who_wants_them_of_monitors_he_names() -> None
     assert (only.data["monitor"], only.data["state"]) == ("good", "up")
 
 
-async def test_who_comes_back_goes_on_where_he_was() -> None:
+async def test_reconnected_client_continues_after_its_last_event() -> None:
     made = world()
     async with ears(made) as it:
         listener = await it.listen()
@@ -151,8 +151,8 @@ async def test_who_comes_back_goes_on_where_he_was() -> None:
     assert kinds == ["transition", "incident"]
 
 
-async def test_who_loses_the_line_before_he_has_all_that_he_missed_can_ask_for_it_again() -> None:
-    """What stands before an event is remembered as read: no id may come before those that it leaves behind."""
+async def test_disconnection_during_missed_events_loses_none_of_them() -> None:
+    """A client stores an id before its event, so the current id must follow all missed events."""
     made = world()
     async with ears(made) as it:
         listener = await it.listen()
@@ -163,7 +163,7 @@ async def test_who_loses_the_line_before_he_has_all_that_he_missed_can_ask_for_i
         assert again.last_id == seen.id
         numbers = [int((await again.next()).id.rpartition("-")[2]) for _ in range(2)]
         assert numbers == sorted(numbers)
-        # Of what he did not want: it is not to be looked through for him once more.
+        # The id of an event that the client has not requested, so that it is not searched again.
         for _ in range(5):
             await made.dispatcher.check_now("good")
         latest = made.live._number
@@ -171,7 +171,7 @@ async def test_who_loses_the_line_before_he_has_all_that_he_missed_can_ask_for_i
         assert third.last_id == f"boot-{latest}"
 
 
-async def test_who_has_seen_nothing_yet_misses_nothing_either() -> None:
+async def test_client_without_events_misses_none_after_a_reconnection() -> None:
     made = world()
     async with ears(made) as it:
         listener = await it.listen()
@@ -181,7 +181,7 @@ async def test_who_has_seen_nothing_yet_misses_nothing_either() -> None:
 
 
 @pytest.mark.parametrize("last_id", ["other-3", "boot-", "boot-x", "nonsense"])
-async def test_an_id_of_another_run_is_a_gap(last_id: str) -> None:
+async def test_id_of_another_run_is_a_gap(last_id: str) -> None:
     made = world()
     async with ears(made) as it:
         await fail_twice(made)
@@ -191,7 +191,7 @@ async def test_an_id_of_another_run_is_a_gap(last_id: str) -> None:
         assert (await listener.next()).kind == "transition"
 
 
-async def test_what_fell_out_of_the_ring_is_a_gap() -> None:
+async def test_events_that_are_no_longer_in_the_ring_are_a_gap() -> None:
     made = world()
     async with ears(made) as it:
         listener = await it.listen()
@@ -204,7 +204,7 @@ async def test_what_fell_out_of_the_ring_is_a_gap() -> None:
     assert numbers == list(range(2, RING_SIZE + 2))
 
 
-async def test_many_results_push_no_change_out() -> None:
+async def test_many_results_do_not_displace_changes() -> None:
     made = world()
     async with ears(made) as it:
         start = (await it.listen()).last_id
@@ -219,7 +219,7 @@ async def test_many_results_push_no_change_out() -> None:
         assert (await both.next()).kind == "gap"
 
 
-async def test_who_does_not_read_is_dropped_and_costs_a_bounded_queue() -> None:
+async def test_client_that_does_not_read_is_disconnected_and_its_queue_is_bounded() -> None:
     made = world()
     async with ears(made) as it:
         listener = await it.listen()
@@ -230,8 +230,8 @@ async def test_who_does_not_read_is_dropped_and_costs_a_bounded_queue() -> None:
         assert (made.live.clients, made.live.dropped) == (0, 1)
 
 
-async def test_who_was_dropped_is_counted_though_he_takes_nothing_any_more() -> None:
-    """His connection is cut off while a piece waits to be taken, so he is never told that it is the last one."""
+async def test_disconnected_client_that_reads_nothing_more_is_counted() -> None:
+    """The connection is closed while a piece is queued, so the generator is not resumed."""
     made = world()
     pieces = made.live._stream(_Client(results=False, monitors=frozenset()), "")
     await anext(pieces)
@@ -242,7 +242,7 @@ async def test_who_was_dropped_is_counted_though_he_takes_nothing_any_more() -> 
     assert (made.live.dropped, made.live.clients) == (1, 0)
 
 
-async def test_a_client_that_leaves_is_forgotten() -> None:
+async def test_client_that_disconnects_is_removed() -> None:
     made = world()
     async with ears(made) as it:
         async with await it.client.connect() as connection:
@@ -253,7 +253,7 @@ async def test_a_client_that_leaves_is_forgotten() -> None:
                 await asyncio.sleep(0)
 
 
-async def test_one_listener_too_many_is_told_to_come_later() -> None:
+async def test_client_above_the_limit_is_503_with_retry_after() -> None:
     made = world()
     async with ears(made) as it:
         for _ in range(MAX_CLIENTS):
@@ -299,13 +299,13 @@ async def test_event_streams_are_limited_per_address(tmp_path: Path) -> None:
         await Listener(await stack.enter_async_context(await over_tcp(server, "127.0.0.2"))).begin()
 
 
-async def test_event_streams_over_tcp_and_proxies_leave_places_for_the_administrator(tmp_path: Path) -> None:
+async def test_connections_are_reserved_for_the_administrator(tmp_path: Path) -> None:
     made = world()
     path = tmp_path / "s"
     async with listening_server(made, path) as (server, stack):
 
         async def ask(connection: ClientConnection, *fields: tuple[str, str]) -> int:
-            """The status; the stream of a client that is accepted stays open."""
+            """The status of a new stream, which stays open if it is accepted."""
             lines = [
                 "GET /api/v1/events HTTP/1.0",
                 "Host: localhost",
@@ -328,7 +328,7 @@ async def test_event_streams_over_tcp_and_proxies_leave_places_for_the_administr
         assert await ask(await over_unix(path)) == 503
 
 
-async def test_a_stop_ends_the_stream_at_once() -> None:
+async def test_stop_of_the_server_ends_the_stream_at_once() -> None:
     made = world()
     async with ears(made) as it:
         listener = await it.listen()

@@ -1,4 +1,4 @@
-"""The short forms over a real Unix socket, asked by monitorctl's own client."""
+"""The short forms over a real Unix socket, with the client of monitorctl."""
 
 import os
 from pathlib import Path
@@ -29,7 +29,7 @@ async def test_status_counts_monitors_by_state(tmp_path: Path) -> None:
     assert status["pid"] == os.getpid()
 
 
-async def test_monitors_come_worst_first_with_their_last_result(tmp_path: Path) -> None:
+async def test_monitors_are_listed_worst_first_with_their_last_result(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as at:
         await at.post("monitors", "good", "check")
         await at.post("monitors", "bad", "check")
@@ -48,7 +48,7 @@ async def test_monitors_come_worst_first_with_their_last_result(tmp_path: Path) 
     assert monitors[2]["tags"] == ["prod"]
 
 
-async def test_one_monitor_tells_its_schedule(tmp_path: Path) -> None:
+async def test_monitor_has_its_schedule(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as at:
         one = await at.get("monitors", "a.b-c_d")
     assert one["name"] == "a.b-c_d"
@@ -57,7 +57,7 @@ async def test_one_monitor_tells_its_schedule(tmp_path: Path) -> None:
     assert one["is_checking"] is False
 
 
-async def test_an_unknown_monitor_is_not_found(tmp_path: Path) -> None:
+async def test_unknown_monitor_is_404(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as at:
         for ask in (at.get("monitors", "nobody"), at.post("monitors", "nobody", "check")):
             with pytest.raises(RefusedError, match="no monitor is called 'nobody'") as refused:
@@ -65,14 +65,14 @@ async def test_an_unknown_monitor_is_not_found(tmp_path: Path) -> None:
             assert refused.value.status == 404
 
 
-async def test_check_answers_with_the_result_and_records_who_asked(tmp_path: Path) -> None:
+async def test_check_returns_the_result_and_records_the_client(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as at:
         result = await at.post("monitors", "bad", "check")
         assert (result["name"], result["verdict"], result["reason"]) == ("bad", "fail", "refused")
         assert at.control.asked == [f"{name_of(os.geteuid())}, pid {os.getpid()}"]
 
 
-async def test_an_accepted_reload_answers_with_what_changed(tmp_path: Path) -> None:
+async def test_applied_reload_returns_its_summary(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as at:
         assert await at.post("reload") == {
             "ok": True,
@@ -83,7 +83,7 @@ async def test_an_accepted_reload_answers_with_what_changed(tmp_path: Path) -> N
         }
 
 
-async def test_a_refused_reload_is_422_and_stays_in_the_status(tmp_path: Path) -> None:
+async def test_rejected_reload_is_422_and_remains_in_the_status(tmp_path: Path) -> None:
     async with endpoint(tmp_path, outcome=REFUSED) as at:
         with pytest.raises(RefusedError) as refused:
             await at.post("reload")
@@ -92,7 +92,7 @@ async def test_a_refused_reload_is_422_and_stays_in_the_status(tmp_path: Path) -
         assert (await at.get("status"))["reload"]["ok"] is False
 
 
-async def test_a_wrong_method_is_told_the_right_one(tmp_path: Path) -> None:
+async def test_wrong_method_is_405_with_allow(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as at:
         with pytest.raises(RefusedError) as refused:
             await at.get("reload")
@@ -103,7 +103,7 @@ async def test_a_wrong_method_is_told_the_right_one(tmp_path: Path) -> None:
     ("state", "overdue_s", "is_healthy"),
     [("running", 0.0, True), ("reloading", 0.0, True), ("running", 60.0, False), ("stopping", 0.0, False)],
 )
-async def test_healthz_tells_whether_checks_get_on(
+async def test_healthz_is_503_if_the_dispatcher_is_overdue_or_the_daemon_does_not_run(
     tmp_path: Path, state: str, overdue_s: float, is_healthy: bool
 ) -> None:
     async with endpoint(tmp_path, overdue_s=overdue_s) as at:
@@ -133,7 +133,7 @@ OURS, OTHER = os.getegid(), 4711
         pytest.param(Peer(address="127.0.0.1", port=1), False, id="over_tcp"),
     ],
 )
-def test_changes_are_for_root_ourselves_and_our_group(peer: Peer, may: bool) -> None:
+def test_changes_are_permitted_to_root_the_own_user_and_group(peer: Peer, may: bool) -> None:
     if may:
         assert require_change_rights(peer)
     else:

@@ -1,4 +1,4 @@
-"""What Prometheus is told: values, labels, and that its own checker accepts the page."""
+"""Metrics: values and labels, and the check of the page by promtool."""
 
 import asyncio
 import shutil
@@ -27,7 +27,7 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 async def scraped(made: StatusWorld) -> tuple[str, Samples]:
-    """The page, and every sample in it by name and labels, those that are empty left out."""
+    """The page, and its samples by name and labels, without empty labels."""
     async with asked(made) as client:
         response = await client.get("/metrics")
     assert response.headers["Content-Type"].startswith("text/plain; version=")
@@ -47,7 +47,7 @@ def of(samples: Samples, name: str, **labels: str) -> float:
 def see(
     made: StatusWorld, name: str, fields: Mapping[str, FieldValue], verdict: Verdict = Verdict.PASS
 ) -> None:
-    """Let the last check of a monitor have seen this."""
+    """Set the last result of a monitor."""
     observation = Observation(AT, 0.25, Reason.OK, "seen", fields)
     watched = made.dispatcher.watched[name]
     result = Result(observation, verdict)
@@ -67,7 +67,7 @@ HTTP: dict[str, FieldValue] = {
 }  # fmt: skip
 
 
-async def test_an_http_check_reads_as_in_blackbox_exporter() -> None:
+async def test_http_metrics_are_those_of_blackbox_exporter() -> None:
     made = world(more=[typed("web", "http")])
     see(made, "web", HTTP)
     _, samples = await scraped(made)
@@ -87,7 +87,7 @@ async def test_an_http_check_reads_as_in_blackbox_exporter() -> None:
     assert phases == {"resolve": 0.01, "connect": 0.02, "tls": 0.03, "processing": 0.04, "transfer": 0.05}
 
 
-async def test_a_check_that_came_to_nothing_has_no_status() -> None:
+async def test_failed_http_check_without_a_response_has_status_zero() -> None:
     made = world(more=[typed("web", "http")])
     see(made, "web", {"phase.resolve": 0.01}, Verdict.FAIL)
     _, samples = await scraped(made)
@@ -98,7 +98,7 @@ async def test_a_check_that_came_to_nothing_has_no_status() -> None:
     assert ("probe_ssl_earliest_cert_expiry", frozenset({("monitor", "web")})) not in samples
 
 
-async def test_other_types_have_their_own() -> None:
+async def test_other_types_have_their_own_metrics() -> None:
     made = world(more=[typed("ping", "icmp"), typed("zone", "dns"), typed("load", "exec")])
     see(made, "ping", {"phase.resolve": 0.001, "ping.rtt": 0.02})
     see(
@@ -117,7 +117,7 @@ async def test_other_types_have_their_own() -> None:
     assert of(samples, "monitord_perfdata", monitor="load", label='a "b" \\') == 2
 
 
-async def test_an_inconclusive_check_leaves_success_as_it_was() -> None:
+async def test_inconclusive_check_does_not_change_success() -> None:
     made = world()
     see(made, "bad", {}, Verdict.FAIL)
     see(made, "bad", {}, Verdict.INCONCLUSIVE)
@@ -127,7 +127,7 @@ async def test_an_inconclusive_check_leaves_success_as_it_was() -> None:
     assert ("probe_success", frozenset({("monitor", "good"), ("tags", ",prod,")})) not in samples
 
 
-async def test_verdicts_states_and_their_time_are_counted() -> None:
+async def test_verdicts_and_time_in_states_are_counted() -> None:
     made = world()
     watched = made.dispatcher.watched["bad"]
     for health, verdict in ((State.UP, Verdict.PASS), (State.DOWN, Verdict.FAIL)):
@@ -157,7 +157,7 @@ async def test_verdicts_states_and_their_time_are_counted() -> None:
     assert of(samples, "monitord_monitors", state="pending") == 2
 
 
-async def test_the_daemon_tells_of_itself() -> None:
+async def test_daemon_has_its_metrics() -> None:
     made = world()
     await made.dispatcher.check_now("good")
     made.control.last_reload = made.control.outcome
@@ -173,8 +173,8 @@ async def test_the_daemon_tells_of_itself() -> None:
     assert of(samples, "process_resident_memory_bytes") > 0
 
 
-async def test_a_page_of_slices_is_the_page_of_the_whole() -> None:
-    """Many monitors are written in slices; what comes out has each family once."""
+async def test_page_written_in_slices_is_the_whole_page() -> None:
+    """Many monitors are written in slices, and each family appears once."""
     many = [monitor_settings(f"m{number}") for number in range(2 * SLICE_MONITORS + 1)]
     made = world(more=many)
     for settings in many:
@@ -192,7 +192,7 @@ async def test_a_page_of_slices_is_the_page_of_the_whole() -> None:
     assert whole == set(samples)
 
 
-async def test_what_seldom_changes_is_seen_when_it_does() -> None:
+async def test_cached_lines_are_renewed_when_their_values_change() -> None:
     made = world()
     async with asked(made) as client:
         before = (await client.get("/metrics")).text
@@ -211,7 +211,7 @@ async def test_what_seldom_changes_is_seen_when_it_does() -> None:
     assert f"{line} 1.0\n" in at_last
 
 
-async def test_those_who_ask_at_once_get_one_page() -> None:
+async def test_concurrent_scrapes_get_the_same_page() -> None:
     made = world()
     async with asked(made) as client:
         pages = await asyncio.gather(*(client.get("/metrics") for _ in range(5)))
@@ -251,7 +251,7 @@ def test_tags_become_labels(tags: dict[str, list[str]], labels: dict[str, dict[s
     assert labels_of(tags) == labels
 
 
-def test_no_metric_is_there_twice() -> None:
+def test_metric_names_are_unique() -> None:
     names = [metric.name for metric in MONITOR_METRICS]
     assert len(names) == len(set(names))
 
